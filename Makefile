@@ -1,3 +1,6 @@
+# Debian has syslog-ng and logrotate where an ordinary user's PATH does not look.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
 .PHONY: help setup test demo bench requirements
 
 help:

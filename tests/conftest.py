@@ -1,0 +1,19 @@
+"""What every test stands on: no credentials of the machine, and no deadlines on a busy one."""
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("vaultwatch", deadline=None)  # a busy machine is slow, not wrong
+settings.load_profile("vaultwatch")
+
+for name in [name for name in os.environ if name.startswith(("AWS_", "VAULTWATCH_"))]:
+    del os.environ[name]
+os.environ.update(
+    AWS_ACCESS_KEY_ID="testing",
+    AWS_SECRET_ACCESS_KEY="testing",
+    AWS_DEFAULT_REGION="eu-central-1",
+    AWS_EC2_METADATA_DISABLED="true",
+    AWS_CONFIG_FILE=os.devnull,
+    AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+)

@@ -1,0 +1,103 @@
+"""The repository itself: what it may not name, and what each of its files owes a reader."""
+
+import ast
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+REQUIREMENTS = ["requirements.txt", "requirements-dev.txt"]
+
+# Put together here, so that this file does not name them either.
+REGISTRY_HOSTS = [
+    ".".join(parts).encode()
+    for parts in [
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("pypi", "python", "org"),
+        ("registry", "npmjs", "org"),
+        ("registry", "yarnpkg", "com"),
+        ("deb", "debian", "org"),
+        ("archive", "ubuntu", "com"),
+        ("ports", "ubuntu", "com"),
+        ("proxy", "golang", "org"),
+        ("index", "crates", "io"),
+        ("registry", "hub", "docker", "com"),
+    ]
+]
+MACHINE_PATH = re.compile(rb"(?<![\w.%*-])/(?:work|opt/scratch|opt/wheels|root/\.pyenv)" + rb"/")
+REQUIREMENT = re.compile(r"[a-z0-9.-]+==\S+(?: ; [^\\]+)?(?: --hash=sha256:[0-9a-f]{64})+")
+
+
+def ignored_folders() -> set[str]:
+    lines = (ROOT / ".gitignore").read_text().splitlines()
+    return {".git", *(line.rstrip("/") for line in lines if line.endswith("/"))}
+
+
+def committed_files() -> Iterator[Path]:
+    """The files of the tree that .gitignore leaves in; needs no git on the machine."""
+    ignored = ignored_folders()
+    for folder, subfolders, names in os.walk(ROOT):
+        subfolders[:] = [name for name in subfolders if name not in ignored and not name.endswith(".egg-info")]
+        yield from (Path(folder, name) for name in names if name != ".coverage")
+
+
+def requirements(name: str) -> list[str]:
+    """One string for each requirement, its hashes included."""
+    text = (ROOT / name).read_text().replace("\\\n", " ")
+    lines = (re.sub(r"\s*#.*", "", line) for line in text.splitlines())
+    return [" ".join(line.split()) for line in lines if line.strip()]
+
+
+def pins(name: str) -> set[str]:
+    return {re.sub(r" --hash=\S+", "", line) for line in requirements(name)}
+
+
+def test_the_tree_is_found() -> None:
+    files = set(committed_files())
+    assert Path(__file__) in files
+    assert not [path for path in files if ".venv" in path.parts or ".git" in path.parts]
+
+
+@pytest.mark.parametrize("host", REGISTRY_HOSTS, ids=bytes.decode)
+def test_no_file_names_a_package_registry(host: bytes) -> None:
+    assert [path for path in committed_files() if host in path.read_bytes()] == []
+
+
+def test_no_file_names_a_path_of_somebodys_machine() -> None:
+    assert [path for path in committed_files() if MACHINE_PATH.search(path.read_bytes())] == []
+
+
+@pytest.mark.parametrize("name", REQUIREMENTS)
+def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
+    assert requirements(name)
+    assert [line for line in requirements(name) if not REQUIREMENT.fullmatch(line)] == []
+
+
+def test_what_both_requirement_files_pin_they_pin_alike() -> None:
+    by_name: dict[str, set[str]] = {}
+    for pin in pins("requirements.txt") | pins("requirements-dev.txt"):
+        by_name.setdefault(pin.split("==")[0], set()).add(pin.split(" ; ")[0])
+    shared = {pin.split("==")[0] for pin in pins("requirements.txt")}
+    assert [versions for name, versions in by_name.items() if name in shared and len(versions) > 1] == []
+
+
+@pytest.mark.parametrize("name", ["requirements.in", "requirements-dev.in"])
+def test_every_direct_requirement_has_its_reason(name: str) -> None:
+    lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith(("#", "-c"))]
+    assert lines
+    assert [line for line in lines if not re.search(r"\S\s+# \w", line)] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "vaultwatch").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_every_module_says_what_it_is(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
