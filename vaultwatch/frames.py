@@ -1,0 +1,215 @@
+"""One Kinesis record: `encode` and `decode`.
+
+    seal      12 bytes: a zstd skippable frame (which every zstd reader steps over) that holds the CRC-32 of the rest
+    content   one zstd frame with its content checksum and size: a JSON header line, then the raw tagged lines
+
+The seal is there because zstd's checksum covers what comes out, not what goes in: some bits of a zstd frame can change
+without changing its content. docs/frames.md describes the format for readers in other languages.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+import zstandard
+
+from vaultwatch.errors import FrameError
+
+VERSION: Literal[1] = 1
+MAX_RECORD_BYTES = 1_000_000
+"""A frame is kept below this; Kinesis takes 1 MiB (1,048,576) of data and partition key."""
+MAX_LINES_BYTES = 16 * 1024 * 1024
+"""What the lines of one frame may take unpacked, however well they compress."""
+MAX_HEADER_BYTES = 1024 * 1024
+
+_SEAL = struct.Struct("<III")
+_SKIPPABLE_FRAME, _CRC_BYTES = 0x184D2A5B, 4
+
+Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Counter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Lines, and their bytes, that one process has put into frames since it began, for one origin.
+
+    An untagged line counts under empty names; origins beyond the bound of the table share the row `*`, `*`, `*`.
+    """
+
+    cluster: str
+    node: str
+    lane: str
+    lines: Natural
+    bytes: Natural
+
+
+class Records(msgspec.Struct, frozen=True, tag_field="kind", tag="records"):
+    """Whole lines as they came, tags included; only a stream's very last line may lack its newline."""
+
+    lines: bytes
+
+
+class Heartbeat(msgspec.Struct, frozen=True, tag_field="kind", tag="heartbeat"):
+    """What the process put into all frames before this one; `final` when it ended in order and sends no more."""
+
+    counters: tuple[Counter, ...]
+    final: bool = False
+
+
+class Reference(msgspec.Struct, frozen=True, tag_field="kind", tag="reference"):
+    """Claim check for lines too large for a record: where they lie, their bytes, lines and SHA-256 (hex).
+
+    An empty bucket means that none was set: the lines lie in a file named `key` on the log server. An object that does
+    not end in a newline goes on in the next reference of its process.
+    """
+
+    bucket: str
+    key: str
+    size: Natural
+    count: Natural
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One frame; (`process`, `sequence`) is its identity: a second frame with the same one is a copy.
+
+    `source` is the log source, `log_server` the host that sent it, `first` and `last` when its lines arrived there.
+    """
+
+    source: Literal["audit", "server"]
+    log_server: str
+    process: UUID
+    sequence: Natural
+    first: Instant
+    last: Instant
+    content: Records | Heartbeat | Reference
+
+
+class _RecordsMark(msgspec.Struct, frozen=True, tag_field="kind", tag="records"):
+    """Stands in the header for lines that follow it."""
+
+
+class _Header(msgspec.Struct, frozen=True, kw_only=True):
+    version: Literal[1]
+    source: Literal["audit", "server"]
+    log_server: str
+    process: UUID
+    sequence: Natural
+    count: Natural
+    size: Natural
+    first: Instant
+    last: Instant
+    content: _RecordsMark | Heartbeat | Reference
+
+
+_header_decoder = msgspec.json.Decoder(_Header)
+
+
+def count_lines(lines: bytes | bytearray) -> int:
+    r"""How many lines these are: the newlines, and one more if the last line has none."""
+    return lines.count(b"\n") + (bool(lines) and not lines.endswith(b"\n"))
+
+
+def encode(frame: Frame) -> bytes:
+    """Encode a frame as the data of one Kinesis record; its size is the caller's to check (`MAX_RECORD_BYTES`)."""
+    lines = frame.content.lines if isinstance(frame.content, Records) else b""
+    header = msgspec.json.encode(_header(frame, lines)) + b"\n"
+    compressor = zstandard.ZstdCompressor(level=1, write_checksum=True, write_content_size=True)
+    stream = compressor.compressobj(size=len(header) + len(lines))
+    content = b"".join((stream.compress(header), stream.compress(lines), stream.flush()))
+    return _SEAL.pack(_SKIPPABLE_FRAME, _CRC_BYTES, zlib.crc32(content)) + content
+
+
+def _header(frame: Frame, lines: bytes) -> _Header:
+    return _Header(
+        version=VERSION,
+        source=frame.source,
+        log_server=frame.log_server,
+        process=frame.process,
+        sequence=frame.sequence,
+        count=frame.content.count if isinstance(frame.content, Reference) else count_lines(lines),
+        size=len(lines),
+        first=frame.first.astimezone(UTC),
+        last=frame.last.astimezone(UTC),
+        content=_RecordsMark() if isinstance(frame.content, Records) else frame.content,
+    )
+
+
+def decode(data: bytes, max_bytes: int = MAX_LINES_BYTES) -> Frame:
+    """Decode the data of one Kinesis record, whole or not at all.
+
+    Parameters
+    ----------
+    data : bytes
+        The record's data, after base64.
+    max_bytes : int
+        The most that its lines may take; nothing larger is unpacked.
+
+    Raises
+    ------
+    FrameError
+        For anything that `encode` did not write exactly so.
+    """
+    content = _unpack(_unseal(data), max_bytes + MAX_HEADER_BYTES)
+    head, newline, lines = content.partition(b"\n")
+    if not newline or len(head) > MAX_HEADER_BYTES:
+        raise FrameError("frame: no header line")
+    header = _parse(head)
+    if len(lines) > max_bytes:
+        raise FrameError(f"frame: unpacks to more than {max_bytes} bytes")
+    _check(header, lines)
+    return Frame(
+        source=header.source,
+        log_server=header.log_server,
+        process=header.process,
+        sequence=header.sequence,
+        first=header.first,
+        last=header.last,
+        content=Records(lines) if isinstance(header.content, _RecordsMark) else header.content,
+    )
+
+
+def _unseal(data: bytes) -> bytes:
+    if len(data) < _SEAL.size:
+        raise FrameError(f"frame: {len(data)} bytes are too few")
+    magic, length, crc = _SEAL.unpack_from(data)
+    if (magic, length) != (_SKIPPABLE_FRAME, _CRC_BYTES):
+        raise FrameError("frame: does not begin as one")
+    content = data[_SEAL.size :]
+    if zlib.crc32(content) != crc:
+        raise FrameError("frame: damaged or cut off (CRC-32 differs)")
+    return content
+
+
+def _unpack(content: bytes, max_bytes: int) -> bytes:
+    """Unpack one zstd frame that says its size beforehand, so that nothing large is ever begun."""
+    try:
+        parameters = zstandard.get_frame_parameters(content)
+        if not parameters.has_checksum or parameters.dict_id:
+            raise FrameError("frame: its zstd frame has no checksum, or wants a dictionary")
+        if parameters.content_size > max_bytes:  # an unknown size is the largest number there is
+            raise FrameError(f"frame: unpacks to more than {max_bytes} bytes")
+        return zstandard.ZstdDecompressor().decompress(content, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise FrameError(f"frame: {error}") from error
+
+
+def _parse(head: bytes) -> _Header:
+    try:
+        return _header_decoder.decode(head)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise FrameError(f"frame: header: {error}") from error
+
+
+def _check(header: _Header, lines: bytes) -> None:
+    if len(lines) != header.size:
+        raise FrameError(f"frame: {len(lines)} bytes of lines where its header says {header.size}")
+    if lines and not isinstance(header.content, _RecordsMark):
+        raise FrameError("frame: lines where its kind has none")
+    count = header.content.count if isinstance(header.content, Reference) else count_lines(lines)
+    if count != header.count:
+        raise FrameError(f"frame: {count} lines where its header says {header.count}")
