@@ -1,0 +1,251 @@
+"""The shipped rules on recordings of real servers: every labelled event told once, ordinary work not at all."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vaultwatch.alerts import Alert, Level
+from vaultwatch.detect import Detector, Source
+from vaultwatch.records import Rejected
+from vaultwatch.rules.compiling.collection import compile_directories
+from vaultwatch.rules.pack import Rule
+
+ROOT = Path(__file__).resolve().parents[3]
+RECORDINGS = ROOT / "tests" / "data" / "recordings"
+PRODUCTS = ("vault-1.14.2", "openbao-2.6.2")
+ORDINARY = ("ordinary-day", "ordinary-restart", "sighup", "crash")
+
+# Which rule tells what a label calls so; other concepts are no matter of this pack.
+TOLD_BY = {
+    "root-generation-started": "audit_root_generation_started",
+    "root-generation-progress": "audit_root_generation_progress",
+    "root-generation-complete": "audit_root_generation_completed",
+    "root-generation-cancelled": "audit_root_generation_cancelled",
+    "policy-written": "audit_policy_written",
+    "denied:policy-written": "audit_policy_written",
+    "policy-deleted": "audit_policy_deleted",
+    "break-glass-used": "audit_breakglass_namespace_used",
+    "break-glass-used!denied": "audit_breakglass_namespace_used",
+    "audit-device-disabled": "audit_device_disabled",
+    "denied:audit-device-disabled": "audit_device_disabled",
+    "sealed": "audit_seal_requested",
+    "denied:seal": "audit_seal_requested",
+    "denied:step-down": "audit_step_down_requested",
+}
+
+# What each scenario's server log must raise from low on: a name, and how often.
+SERVER_ALERTS: dict[str, dict[str, int]] = {
+    "setup-init": {"server_barrier_initialized": 1, "server_root_generation_finished": 1, "server_unsealed": 1},
+    "setup-day1": {"server_auth_method_enabled": 2},
+    "ordinary-restart": {"server_shutdown": 1, "server_sealed": 1, "server_unsealed": 1},
+    "generate-root": {"server_root_generation_started": 2, "server_root_generation_finished": 1},
+    "auth-changes": {"server_auth_method_enabled": 4},
+    "audit-socket-down": {"server_audit_failed": 27},
+    "rekey": {"server_rekey_started": 2, "server_rekey_finished": 1},
+    "seal-and-return": {"server_sealed": 1, "server_unsealed": 1},
+    "crash": {"server_unsealed": 1},
+    "audit-all-fail": {"server_audit_failed": 9, "server_audit_blocked": 9},
+}
+
+
+@pytest.fixture(scope="module")
+def rules() -> list[Rule]:
+    return [Rule(compiled) for compiled in compile_directories([ROOT / "rules"])]
+
+
+def alerts_on(rules: Iterable[Rule], lines: Iterable[bytes], source: Source) -> list[Alert]:
+    """The alerts that a person would be told, each once; a line that is not read fails the test."""
+    rejected: list[Rejected] = []
+    detector = Detector(rules, source=source, zone=UTC, on_rejected=rejected.append)
+    raised = detector.feed(lines) + detector.flush()
+    assert not rejected
+    assert not detector.counts.rule_errors
+    return [alert for alert in {alert.id: alert for alert in raised}.values() if not alert.staged]
+
+
+def scenarios(product: str) -> list[Path]:
+    index = json.loads((RECORDINGS / product / "index.json").read_text())
+    found = [RECORDINGS / product / one["scenario"] for one in index["scenarios"]]
+    return [folder for folder in found if folder.is_dir()]
+
+
+def audit_lines(product: str, name: str = "audit.jsonl") -> Iterator[bytes]:
+    for folder in scenarios(product):
+        if (folder / name).exists():
+            yield from (folder / name).read_bytes().splitlines(keepends=True)
+
+
+def server_lines(folder: Path) -> list[bytes]:
+    log = folder / "server.log"
+    return log.read_bytes().splitlines(keepends=True) if log.exists() else []
+
+
+def labels(product: str) -> Iterator[dict[str, Any]]:
+    for folder in scenarios(product):
+        if (folder / "labels.jsonl").exists():
+            yield from map(json.loads, (folder / "labels.jsonl").read_text().splitlines())
+
+
+def told(alerts: Iterable[Alert]) -> Counter[tuple[str, str]]:
+    return Counter((alert.rule, alert.event_key) for alert in alerts)
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+class TestAuditLog:
+    def test_every_labelled_event_is_told_once_and_no_other(self, product: str, rules: list[Rule]) -> None:
+        expected = {
+            (TOLD_BY[label["concept"]], label["request_id"])
+            for label in labels(product)
+            if label["concept"] in TOLD_BY and label["request_id"] and label["entries"]
+        }
+        alerts = alerts_on(rules, audit_lines(product), "audit")
+        assert len(expected) >= 15
+        assert told(one for one in alerts if one.rule in TOLD_BY.values()) == Counter(expected)
+
+    def test_every_event_of_a_root_token_is_told_once(self, product: str, rules: list[Rule]) -> None:
+        entries = [json.loads(line) for line in audit_lines(product)]
+        expected = {one["request"]["id"] for one in entries if "root" in one["auth"].get("policies", [])}
+        alerts = alerts_on(rules, audit_lines(product), "audit")
+        used = told(one for one in alerts if one.rule == "audit_root_policy_used")
+        assert used == Counter(("audit_root_policy_used", key) for key in expected)
+        assert {one["request_id"] for one in labels(product) if one["concept"] == "root-policy-used"} <= expected
+
+    def test_nothing_but_the_labelled_and_the_root_token_is_told(self, product: str, rules: list[Rule]) -> None:
+        alerts = alerts_on(rules, audit_lines(product), "audit")
+        assert {alert.rule for alert in alerts} <= {*TOLD_BY.values(), "audit_root_policy_used"}
+
+    def test_the_alert_knows_what_became_of_it(self, product: str, rules: list[Rule]) -> None:
+        outcomes = {(one.rule, one.event_key): one.outcome for one in alerts_on(rules, audit_lines(product), "audit")}
+        for label in labels(product):
+            key = (TOLD_BY.get(label["concept"], ""), label["request_id"])
+            if key in outcomes:
+                answered = any(entry.startswith("response") for entry in label["entries"])
+                refused = "succeeded" if label["status"] < 400 else "failed"
+                assert outcomes[key] == (refused if answered else "unknown"), label
+
+    def test_the_other_audit_device_tells_the_same(self, product: str, rules: list[Rule]) -> None:
+        changes = RECORDINGS / product / "audit-device-changes"
+        by_file, by_socket = (
+            alerts_on(rules, (changes / name).read_bytes().splitlines(), "audit")
+            for name in ("audit.jsonl", "audit-socket.jsonl")
+        )
+        assert {one.id for one in by_file} == {one.id for one in by_socket}
+        assert by_file
+
+    @pytest.mark.parametrize("scenario", ORDINARY)
+    def test_ordinary_work_is_not_told(self, product: str, scenario: str, rules: list[Rule]) -> None:
+        log = RECORDINGS / product / scenario / "audit.jsonl"
+        assert alerts_on(rules, log.read_bytes().splitlines(), "audit") == []
+
+
+def rewritten(lines: Iterable[bytes], change: Any) -> list[bytes]:
+    out = []
+    for line in lines:
+        entry = json.loads(line)
+        change(entry)
+        out.append(json.dumps(entry).encode())
+    return out
+
+
+def rename_mounts(entry: dict[str, Any]) -> None:
+    """The same entry where every engine and auth method is mounted elsewhere."""
+    request = entry["request"]
+    point = request.get("mount_point", "")
+    if request.get("mount_type") in (None, "system", "ns_system", "token", "identity", "cubbyhole"):
+        return
+    namespace = request["namespace"].get("path", "")
+    here = point.removeprefix(namespace)
+    renamed = "auth/corp/" if here.startswith("auth/") else f"team/{here.rstrip('/')}-eu/"
+    assert request["path"].startswith(here)
+    request["path"] = renamed + request["path"].removeprefix(here)
+    for part in (request, entry.get("response", {})):
+        if "mount_point" in part:
+            part["mount_point"] = part["mount_point"].removesuffix(here) + renamed
+
+
+def forget_mounts(entry: dict[str, Any]) -> None:
+    """The same entry from a server that did not yet write about mounts."""
+    for part in (entry["request"], entry.get("response", {})):
+        for name in [name for name in part if name.startswith("mount_")]:
+            del part[name]
+
+
+def lose_auth(entry: dict[str, Any]) -> None:
+    """The same entry from a server that leaves out what is empty."""
+    if entry["auth"].keys() <= {"token_type", "policy_results"}:
+        del entry["auth"]
+
+
+class TestOtherShapes:
+    @pytest.fixture
+    def own_rules(self, tmp_path: Path) -> list[Rule]:
+        """The pack with placeholders that name what the recordings use."""
+        (tmp_path / "placeholders.yml").write_text(
+            "emergency_paths: [app/s1, emergency]\nguarded_certificate_roles: [web]\n"
+            "forbidden_path_namespaces: [team-a/]\nforbidden_paths: [emergency]\n"
+        )
+        return [Rule(compiled) for compiled in compile_directories([ROOT / "rules", tmp_path])]
+
+    @pytest.mark.parametrize("product", PRODUCTS)
+    def test_other_mount_names_change_nothing(self, product: str, own_rules: list[Rule]) -> None:
+        default = told(alerts_on(own_rules, audit_lines(product), "audit"))
+        renamed = told(alerts_on(own_rules, rewritten(audit_lines(product), rename_mounts), "audit"))
+        assert renamed == default
+        fired = Counter(rule for rule, _ in default)
+        assert fired["audit_emergency_path_used"] >= 10
+        assert fired["audit_guarded_certificate_issued"] >= 5
+
+    def test_a_mount_within_a_namespace_counts(self, own_rules: list[Rule]) -> None:
+        alerts = alerts_on(own_rules, audit_lines("openbao-2.6.2"), "audit")
+        namespaces = {(one.rule, one.namespace) for one in alerts if one.path.startswith("secret/data/emergency")}
+        assert ("audit_emergency_path_used", "break-glass/") in namespaces
+
+    def test_entries_that_name_no_mount_give_the_same(self, rules: list[Rule]) -> None:
+        lines = list(audit_lines("vault-1.14.2"))
+        older = rewritten(lines, forget_mounts)
+        assert told(alerts_on(rules, older, "audit")) == told(alerts_on(rules, lines, "audit"))
+
+    @pytest.mark.parametrize("product", PRODUCTS)
+    def test_entries_without_auth_give_the_same(self, product: str, rules: list[Rule]) -> None:
+        lines = list(audit_lines(product))
+        without = rewritten(lines, lose_auth)
+        assert any(b'"auth"' not in line for line in without)
+        assert told(alerts_on(rules, without, "audit")) == told(alerts_on(rules, lines, "audit"))
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+class TestServerLog:
+    def test_each_scenario_raises_what_happened_and_no_more(self, product: str, rules: list[Rule]) -> None:
+        for folder in scenarios(product):
+            alerts = alerts_on(rules, server_lines(folder), "server")
+            raised = Counter(one.rule for one in alerts if one.level is not Level.INFORMATIONAL)
+            assert raised == SERVER_ALERTS.get(folder.name, {}), folder.name
+
+    def test_behind_syslog_headers_too(self, product: str, rules: list[Rule]) -> None:
+        for folder in scenarios(product):
+            lines = [b"Nov 21 07:29:31 vault-a vault[812]: " + line for line in server_lines(folder)]
+            alerts = alerts_on(rules, lines, "server")
+            raised = Counter(one.rule for one in alerts if one.level is not Level.INFORMATIONAL)
+            assert raised == SERVER_ALERTS.get(folder.name, {}), folder.name
+
+    def test_every_warning_and_every_error_is_counted(self, product: str, rules: list[Rule]) -> None:
+        lines = [line for folder in scenarios(product) for line in server_lines(folder)]
+        raised = Counter(one.rule for one in alerts_on(rules, lines, "server"))
+        assert raised["server_warning"] == sum(b"[WARN]" in line or b'"@level":"warn"' in line for line in lines)
+        assert raised["server_error"] == sum(b"[ERROR]" in line or b'"@level":"error"' in line for line in lines)
+
+    @pytest.mark.parametrize("scenario", ORDINARY)
+    def test_ordinary_work_raises_only_what_a_restart_does(
+        self, product: str, scenario: str, rules: list[Rule]
+    ) -> None:
+        alerts = alerts_on(rules, server_lines(RECORDINGS / product / scenario), "server")
+        told_one_by_one = [one for one in alerts if one.level is not Level.INFORMATIONAL]
+        assert {one.level for one in told_one_by_one} <= {Level.LOW}
+        assert {one.rule for one in told_one_by_one} <= {"server_sealed", "server_unsealed", "server_shutdown"}
