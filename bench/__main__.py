@@ -1,0 +1,55 @@
+"""Measure everything, print the ratios, keep them in bench/results.json; exit status 1 if a goal is missed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench import measure, results
+from bench.processes import ROOT, BenchError
+
+FULL, QUICK = 300_000, 5_000
+
+
+def run(bench: measure.Bench, count: int, output: Path) -> list[results.Result]:
+    """Measure on a corpus of `count` entries and write the results to `output`.
+
+    Raises:
+        BenchError: what was measured did not do its work.
+    """
+    bench.folder.mkdir(parents=True, exist_ok=True)
+    corpus = bench.corpus(count)
+    measured: dict[str, Any] = {}
+    found = []
+    for part in (measure.processes, measure.parsing, measure.many_rules, measure.memory):
+        found += part(bench, corpus, measured)
+    found += measure.start(bench, measured)
+    described = {"entries": count, "bytes": corpus.path.stat().st_size, "seed": bench.seed, "layout": "mixed"}
+    results.write(output, described | {"worth_an_alert": sum(corpus.expected.values())}, found, measured)
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="once, on a small corpus: judges nothing")
+    parser.add_argument("--folder", type=Path, default=ROOT / ".bench", help="for the corpus and what else is made")
+    parser.add_argument(
+        "--output", type=Path, help="for the results (default: bench/results.json; in FOLDER with --quick)"
+    )
+    given = parser.parse_args(arguments)
+    default = given.folder / "results.json" if given.quick else ROOT / "bench" / "results.json"
+    bench = measure.Bench(given.folder, rounds=1 if given.quick else 5)
+    try:
+        found = run(bench, QUICK if given.quick else FULL, given.output or default)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    print(results.table(found))
+    return 0 if given.quick or all(result.met for result in found) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

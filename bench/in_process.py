@@ -1,0 +1,96 @@
+"""What needs all lines in memory, in a process of its own: prints CPU seconds as JSON.
+
+`compare` times orjson.loads and the evaluator over the same lines; `packs` the evaluator under each of several packs;
+`whole` reads a file and holds it against one pack, as a process to be measured from outside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import orjson
+
+from vaultwatch.detect import Detector
+from vaultwatch.rules.pack import Rule, decode_pack, shipped_rules
+
+READ_BUFFER_BYTES = 1 << 20
+Method = Callable[[Sequence[bytes]], None]
+Ready = Callable[[], Method]
+
+
+def parse_only() -> Method:
+    """The yardstick: every line parsed, nothing looked at."""
+
+    def run(lines: Sequence[bytes]) -> None:
+        loads = orjson.loads
+        for line in lines:
+            loads(line)
+
+    return run
+
+
+def evaluating(rules: Sequence[Rule]) -> Method:
+    """The evaluator, with nothing remembered from an earlier round."""
+    detector = Detector(rules, source="audit")
+
+    def run(lines: Sequence[bytes]) -> None:
+        detector.feed(lines)
+        detector.flush()
+        if detector.counts.audit != len(lines):
+            raise SystemExit(f"evaluated {detector.counts.audit} of {len(lines)} lines")
+
+    return run
+
+
+def interleaved(
+    methods: dict[str, Callable[[], Method]], lines: Sequence[bytes], rounds: int
+) -> dict[str, list[float]]:
+    """CPU seconds of each method in each round, without making it ready; every round begins with another one."""
+    names = list(methods)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(rounds):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            run = methods[name]()
+            began = time.process_time()
+            run(lines)
+            seconds[name].append(time.process_time() - began)
+    return seconds
+
+
+def whole(corpus: Path, rules: Sequence[Rule]) -> dict[str, int]:
+    """Read the file as a program would; how many alerts."""
+    detector = Detector(rules, source="audit")
+    with corpus.open("rb", buffering=READ_BUFFER_BYTES) as file:
+        alerts = detector.feed(file)
+    return {"alerts": len(alerts) + len(detector.flush()), "audit": detector.counts.audit}
+
+
+def main() -> int:
+    """The command; its output is one JSON object."""
+    parser = argparse.ArgumentParser(prog="python -m bench.in_process")
+    parser.add_argument("what", choices=("compare", "packs", "whole"))
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("packs", type=Path, nargs="*", help="compiled packs")
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    packs = {path.stem: decode_pack(path.read_bytes(), path.name) for path in given.packs}
+    if given.what == "whole":
+        print(json.dumps(whole(given.corpus, *packs.values())))
+        return 0
+    methods: dict[str, Ready] = {name: partial(evaluating, rules) for name, rules in packs.items()}
+    if given.what == "compare":
+        methods = {"orjson": parse_only, "evaluator": partial(evaluating, shipped_rules())}
+    with given.corpus.open("rb", buffering=READ_BUFFER_BYTES) as file:
+        lines = list(file)
+    print(json.dumps(interleaved(methods, lines, given.rounds)))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,143 @@
+"""The measurements, each a function from a corpus to results; this process itself stays small (see `processes`)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.processes import BenchError, Usage, measure, python
+from bench.results import Result, ratios
+
+FOUND = 1  # exit status of `vaultwatch check` that showed alerts
+FEW_RULES, MANY_RULES = 40, 1_000
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A generated corpus on disk; `expected` says how many calls each shipped rule should see."""
+
+    path: Path
+    count: int
+    expected: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where files go, and how often everything is measured."""
+
+    folder: Path
+    rounds: int
+    seed: int = 1
+
+    def corpus(self, count: int) -> Corpus:
+        """A corpus of `count` entries, made once for these arguments and this generator."""
+        path = self.folder / f"corpus-{_generator()}-{count}-{self.seed}-mixed.jsonl"
+        expected = path.with_suffix(".expected.json")
+        if not expected.exists():
+            options = ("-n", str(count), "--seed", str(self.seed), "--expected", expected)
+            measure(python("-m", "bench.corpus", *options, "-o", path))
+        return Corpus(path, count, json.loads(expected.read_text()))
+
+    def pack(self, total: int) -> Path:
+        """A compiled pack of `total` rules."""
+        path = self.folder / f"rules-{total}.json"
+        measure(python("-m", "bench.rules", str(total), self.folder / f"rules-{total}", path))
+        return path
+
+
+def _generator() -> str:
+    """Names the generator by its sources: another generator, another corpus."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    kept = [path.read_bytes() for path in sources if path.stem in ("calls", "corpus", "world", "worthy")]
+    return hashlib.sha256(b"\0".join(kept)).hexdigest()[:12]
+
+
+def check(corpus: Corpus, output: Path) -> Usage:
+    """Run `vaultwatch check` over a corpus.
+
+    Raises:
+        BenchError: it told of other alerts than the corpus holds.
+    """
+    command = python("-m", "vaultwatch", "check", corpus.path, "--format", "json")
+    usage = measure(command, stdout=output, allowed=(0, FOUND))
+    told = Counter(json.loads(line)["rule"] for line in output.read_text().splitlines())
+    if told != corpus.expected:
+        raise BenchError(f"vaultwatch check: alerts {dict(told)}, expected {corpus.expected}")
+    return usage
+
+
+def processes(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[Result]:
+    """The evaluator and the stand-in as whole processes on the same file."""
+    ours, theirs = [], []
+    for _ in range(bench.rounds):
+        ours.append(check(corpus, bench.folder / "alerts.jsonl"))
+        theirs.append(measure(python("-m", "bench.stand_in"), stdin=corpus.path))
+    measured["check"] = _usage(ours)
+    measured["stand_in"] = _usage(theirs)
+    faster = ratios([usage.cpu_seconds for usage in theirs], [usage.cpu_seconds for usage in ours])
+    return [Result("check, against the stand-in (whole process)", faster, "times", "at_least", 3.5)]
+
+
+def parsing(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[Result]:
+    """The evaluator and `orjson.loads` over lines in memory."""
+    seconds = _in_process(bench, "compare", corpus)
+    measured["in_process_cpu_seconds"] = {name: median(values) for name, values in seconds.items()}
+    faster = ratios(seconds["orjson"], seconds["evaluator"])
+    return [Result("evaluator, against orjson.loads alone", faster, "times", "at_least", 1.3)]
+
+
+def many_rules(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[Result]:
+    """A thousand rules against forty, over lines in memory and as whole processes."""
+    few, many = bench.pack(FEW_RULES), bench.pack(MANY_RULES)
+    seconds = _in_process(bench, "packs", corpus, few, many)
+    usage: dict[Path, list[Usage]] = {few: [], many: []}
+    for _ in range(bench.rounds):
+        for pack, used in usage.items():
+            used.append(measure(python("-m", "bench.in_process", "whole", corpus.path, pack)))
+    measured["rules_cpu_seconds"] = {name: median(values) for name, values in seconds.items()}
+    measured["rules_whole"] = {pack.stem: _usage(used) for pack, used in usage.items()}
+    inside = ratios(seconds[many.stem], seconds[few.stem])
+    whole = ratios([used.cpu_seconds for used in usage[many]], [used.cpu_seconds for used in usage[few]])
+    return [
+        Result(f"{MANY_RULES} rules, against {FEW_RULES}", inside, "times", "at_most", 1.2),
+        Result(f"{MANY_RULES} rules, against {FEW_RULES} (whole process)", whole, "times", "at_most", 1.2),
+    ]
+
+
+def memory(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[Result]:
+    """Peak memory on a corpus, against one of a tenth of its length."""
+    short, output = bench.corpus(corpus.count // 10), bench.folder / "alerts.jsonl"
+    peaks = [[check(each, output).peak_kib for _ in range(bench.rounds)] for each in (short, corpus)]
+    measured["peak_kib"] = {str(each.count): median(peak) for each, peak in zip((short, corpus), peaks, strict=True)}
+    growth = tuple(long / small for small, long in zip(*peaks, strict=True))
+    return [Result("peak memory, against a tenth of the file", growth, "times", "at_most", 1.1)]
+
+
+def start(bench: Bench, measured: dict[str, Any]) -> list[Result]:
+    """`check` of an empty file, against a Python that does nothing."""
+    empty = bench.folder / "empty.jsonl"
+    empty.write_bytes(b"")
+    ours, bare = [], []
+    for _ in range(2 * bench.rounds + 1):  # short, so more often
+        bare.append(measure(python("-c", "pass")))
+        ours.append(measure(python("-m", "vaultwatch", "check", empty, "--format", "json")))
+    measured["start"] = {"check": _usage(ours), "python": _usage(bare)}
+    more = tuple(1000 * (a.cpu_seconds - b.cpu_seconds) for a, b in zip(ours, bare, strict=True))
+    return [Result("check of an empty file, beyond a bare Python", more, "ms", "at_most", 120)]
+
+
+def _in_process(bench: Bench, what: str, corpus: Corpus, *packs: Path) -> dict[str, list[float]]:
+    output = bench.folder / "seconds.json"
+    options = ("--rounds", str(bench.rounds))
+    measure(python("-m", "bench.in_process", what, corpus.path, *packs, *options), stdout=output)
+    seconds: dict[str, list[float]] = json.loads(output.read_text())
+    return seconds
+
+
+def _usage(used: list[Usage]) -> dict[str, float]:
+    return {"cpu_seconds": median(u.cpu_seconds for u in used), "peak_kib": median(u.peak_kib for u in used)}

@@ -1,0 +1,54 @@
+"""Whole processes measured from outside: CPU time and peak memory, start-up included."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).parent.parent
+
+
+class BenchError(Exception):
+    """Something that is measured did not do its work: there is nothing to compare."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one process used. `peak_kib` is never less than this process's own peak: keep that small."""
+
+    cpu_seconds: float
+    peak_kib: int
+
+
+def python(*arguments: str | Path) -> list[str]:
+    """The command for this Python, with these arguments."""
+    return [sys.executable, *map(str, arguments)]
+
+
+def measure(
+    command: Sequence[str], *, stdin: Path | None = None, stdout: Path | None = None, allowed: Sequence[int] = (0,)
+) -> Usage:
+    """Run a command to its end.
+
+    Raises:
+        BenchError: its exit status is none of `allowed`.
+    """
+    with ExitStack() as files:
+        given: IO[bytes] | int = files.enter_context(stdin.open("rb")) if stdin else subprocess.DEVNULL
+        taken: IO[bytes] | int = files.enter_context(stdout.open("wb")) if stdout else subprocess.DEVNULL
+        errors = files.enter_context(tempfile.TemporaryFile())
+        process = subprocess.Popen(command, stdin=given, stdout=taken, stderr=errors, cwd=ROOT)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode not in allowed:
+            errors.seek(0)
+            said = errors.read().decode(errors="replace").strip().rpartition("\n")[2]
+            raise BenchError(f"{' '.join(command[1:3])}: exit status {process.returncode}: {said}")
+    return Usage(used.ru_utime + used.ru_stime, used.ru_maxrss)

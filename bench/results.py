@@ -1,0 +1,74 @@
+"""What was measured against what was to be reached: ratios, their table, and `results.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+LIBRARIES = ("msgspec", "orjson", "google-re2", "zstandard")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One figure, once a round. `goal` is the least (`at_least`) or the most (`at_most`) that its median may be."""
+
+    name: str
+    values: tuple[float, ...]
+    unit: Literal["times", "ms"]
+    direction: Literal["at_least", "at_most"]
+    goal: float
+
+    @property
+    def median(self) -> float:
+        """The figure that counts."""
+        return median(self.values)
+
+    @property
+    def met(self) -> bool:
+        """Whether the goal is reached."""
+        return self.median >= self.goal if self.direction == "at_least" else self.median <= self.goal
+
+
+def ratios(above: list[float], below: list[float]) -> tuple[float, ...]:
+    """One ratio a round: what ran in the same round is compared."""
+    return tuple(a / b for a, b in zip(above, below, strict=True))
+
+
+def table(results: list[Result]) -> str:
+    """For people: a line a figure."""
+    width = max(len(result.name) for result in results)
+    lines = [f"{'':{width}}    median   (min .. max)          goal"]
+    for result in results:
+        spread = f"({min(result.values):.2f} .. {max(result.values):.2f})"
+        sign = ">=" if result.direction == "at_least" else "<="
+        verdict = "" if result.met else "   MISSED"
+        goal = f"{sign} {result.goal:g} {result.unit}"
+        lines.append(f"{result.name:{width}}  {result.median:8.2f}   {spread:20}  {goal}{verdict}")
+    return "\n".join(lines)
+
+
+def write(path: Path, corpus: dict[str, Any], results: list[Result], measured: dict[str, Any]) -> None:
+    """Keep the figures, what they were measured on, and the medians they come from; no names of host or folder."""
+    machine = {
+        "python": platform.python_version(),
+        "processor": platform.machine(),
+        "cpus": os.cpu_count(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
+    figures = [asdict(result) | {"median": result.median, "met": result.met} for result in results]
+    document = {"machine": machine, "corpus": corpus, "results": figures, "measured": measured}
+    path.write_text(json.dumps(_rounded(document), indent=1) + "\n")
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,109 @@
+"""Sigma rules by the number, to learn what a rule costs: `python -m bench.rules 1000 DIR PACK`.
+
+Four kinds in turn: the start of a path, its end, a text within it, a path below a mount of one type. Most differ from
+the corpus's paths only in their last part, so that the index has to look closely; the first four match.
+"""
+
+from __future__ import annotations
+
+import argparse
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.world import DATABASE, KV, PKI, SECRET_NAMES, STAGES, TEAMS, TRANSIT
+
+SHIPPED = Path(__file__).parent.parent / "rules"
+TEMPLATE = """\
+title: Bench rule {number}
+id: {id}
+name: bench_rule_{number:05d}
+status: test
+description: One of many rules that the bench counts the cost of.
+references:
+  - https://developer.hashicorp.com/vault/docs/audit
+author: Vaultwatch
+date: 2026-11-21
+tags:
+  - attack.credential-access
+logsource:
+  product: vault
+  service: audit
+detection:
+  selection:
+{detection}
+  condition: selection
+falsepositives:
+  - The bench itself
+level: medium
+"""
+
+
+def _start(number: int, part: str) -> dict[str, str]:
+    mount = KV[number % len(KV)].point
+    return {"request.path|startswith": f"{mount}data/{part}", "request.operation": "read"}
+
+
+def _end(number: int, part: str) -> dict[str, str]:
+    return {"request.path|endswith": f"/{part}", "request.operation": "read"}
+
+
+def _within(number: int, part: str) -> dict[str, str]:
+    return {"request.path|contains": f"/data/{part}", "request.operation": "update"}
+
+
+def _below_mount(number: int, part: str) -> dict[str, str]:
+    mount = (KV[0], PKI[0], TRANSIT[0], DATABASE[0])[number % 4]
+    return {"mount_type": mount.type, "mount_path|startswith": f"data/{part}", "request.operation": "read"}
+
+
+_KINDS: tuple[Callable[[int, str], dict[str, str]], ...] = (_start, _end, _within, _below_mount)
+_MATCHING = (
+    {"request.path|startswith": "certs/web/issue/risk", "request.operation": "update"},
+    {"request.path|endswith": "internal/ui/mounts", "request.operation": "read"},
+    {"request.path|contains": "/role/risk-live", "request.operation": "update"},
+    {"mount_type": "database", "mount_path|startswith": "creds/ledger-read", "request.operation": "read"},
+)
+
+
+def rule(number: int) -> str:
+    """The text of one rule; the same number gives the same rule."""
+    fields = _MATCHING[number] if number < len(_MATCHING) else _KINDS[number % len(_KINDS)](number, _part(number))
+    detection = "\n".join(f"    {field}: '{value}'" for field, value in fields.items())
+    return TEMPLATE.format(number=number, id=uuid.uuid5(uuid.NAMESPACE_URL, f"bench {number}"), detection=detection)
+
+
+def _part(number: int) -> str:
+    """Begins like a secret's path and ends like none: numbers of real ones end before the x."""
+    team, stage = TEAMS[number % len(TEAMS)], STAGES[number // 4 % len(STAGES)]
+    return f"{team}/{stage}/{SECRET_NAMES[number // 16 % len(SECRET_NAMES)]}-{number}x"
+
+
+def write(count: int, folder: Path) -> None:
+    """Write rules 0 to `count` - 1 into `folder`, one a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        (folder / f"bench_rule_{number:05d}.yml").write_text(rule(number))
+
+
+def pack(total: int, folder: Path) -> bytes:
+    """The shipped rules and as many of these, written into `folder`, as make `total`, compiled."""
+    from vaultwatch.rules.compiling import compile_directories, compile_pack
+
+    write(total - len(compile_directories([SHIPPED])), folder)
+    return compile_pack([SHIPPED, folder])
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m bench.rules", description="Compile a pack of many rules.")
+    parser.add_argument("total", type=int)
+    parser.add_argument("folder", type=Path, help="where the rules' sources go")
+    parser.add_argument("output", type=Path, help="the compiled pack")
+    given = parser.parse_args()
+    given.output.write_bytes(pack(given.total, given.folder))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
