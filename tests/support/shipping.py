@@ -1,0 +1,105 @@
+"""`vaultwatch ship` in a thread or in a process of its own, with a pipe to write lines into."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from threading import Event, Thread
+
+from vaultwatch.ship import Pace, ShipOptions, run
+
+FAST = Pace(
+    close_after_seconds=0.02,
+    settle_seconds=0.01,
+    message_seconds=0.1,
+    heartbeat_seconds=3600,
+    settings_retry_seconds=0.02,
+    backoff_seconds=0.01,
+    longest_backoff_seconds=0.05,
+    connect_timeout_seconds=1.0,
+    read_timeout_seconds=0.5,
+    complaint_seconds=0.05,
+)
+
+
+@dataclass
+class Shipping:
+    """A handler in a thread: `write` lines, then `end` the input; it must then end with status 0."""
+
+    options: ShipOptions
+    status: int | None = None
+    _pipe: tuple[int, int] = field(default_factory=os.pipe)
+
+    def __enter__(self) -> Shipping:
+        self._reading, self._writing = self._pipe
+        self._thread = Thread(target=self._run, daemon=True)
+        self._thread.start()
+        return self
+
+    def _run(self) -> None:
+        self.status = run(self.options, self._reading)
+
+    def write(self, data: bytes) -> None:
+        """Write all of it, which waits while the handler does not read."""
+        while data:
+            data = data[os.write(self._writing, data) :]
+
+    def end(self) -> None:
+        if self._writing >= 0:
+            os.close(self._writing)
+            self._writing = -1
+
+    def wait(self, seconds: float = 20.0) -> None:
+        self._thread.join(seconds)
+        assert not self._thread.is_alive(), "it does not end"
+        assert self.status == 0
+
+    def __exit__(self, *exception: object) -> None:
+        self.end()
+        if exception[0] is None:
+            self.wait()
+        os.close(self._reading)
+
+
+def start(options: ShipOptions) -> subprocess.Popen[bytes]:
+    """Start a handler as a process, as syslog-ng does: a pipe as its input, its output going nowhere."""
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom vaultwatch.ship import Pace, ShipOptions, run\n"
+        f"sys.exit(run(ShipOptions({options.source!r}, {options.stream!r}, {options.oversize_bucket!r}, "
+        f"Path({str(options.state)!r}), Path({str(options.log_file)!r}), pace=Pace(**{asdict(options.pace)!r}))))"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        bufsize=0,
+        cwd=Path(__file__).parents[2],
+    )
+
+
+class Heard(logging.Handler):
+    """Notices, while its `with` lasts, when a text is logged."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+        self._event = Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._text in record.getMessage():
+            self._event.set()
+
+    def __enter__(self) -> Heard:
+        logging.getLogger("vaultwatch.ship").addHandler(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        logging.getLogger("vaultwatch.ship").removeHandler(self)
+
+    def wait(self, seconds: float = 20.0) -> None:
+        assert self._event.wait(seconds), f"nobody said {self._text!r}"

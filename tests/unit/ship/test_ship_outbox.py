@@ -1,0 +1,62 @@
+"""The outbox is bounded, keeps its order, and wakes who waits."""
+
+from __future__ import annotations
+
+from threading import Event, Thread
+
+from vaultwatch.ship.outbox import Outbox, Parcel
+
+SMALL, LARGE = Parcel("", b"x" * 10), Parcel("", b"x" * 100)
+
+
+def put_in_thread(outbox: Outbox, parcel: Parcel) -> Event:
+    done = Event()
+
+    def put() -> None:
+        outbox.put(parcel)
+        done.set()
+
+    Thread(target=put, daemon=True).start()
+    return done
+
+
+def test_a_call_takes_the_oldest_that_fit() -> None:
+    outbox = Outbox()
+    parcels = [Parcel(str(number), b"x" * 9) for number in range(5)]
+    for parcel in parcels:
+        outbox.put(parcel)
+    assert outbox.take(2, 1000, wait=True) == parcels[:2]
+    assert outbox.take(500, 29, wait=True) == parcels[2:4]
+    assert outbox.take(500, 9, wait=True) == []
+
+
+def test_a_full_outbox_makes_the_reader_wait_until_something_was_accepted() -> None:
+    outbox = Outbox(max_bytes=25)
+    outbox.put(SMALL)
+    outbox.put(SMALL)
+    waiting = put_in_thread(outbox, SMALL)
+    taken = outbox.take(1, 100, wait=True)
+    assert not waiting.wait(0.05)
+    outbox.release(taken)
+    assert waiting.wait(5)
+
+
+def test_what_is_larger_than_all_room_goes_alone() -> None:
+    outbox = Outbox(max_bytes=25)
+    outbox.put(LARGE)
+    waiting = put_in_thread(outbox, SMALL)
+    assert not waiting.wait(0.05)
+    outbox.release(outbox.take(1, 1000, wait=True))
+    assert waiting.wait(5)
+
+
+def test_a_closed_outbox_gives_what_is_left_and_then_nothing() -> None:
+    outbox = Outbox()
+    outbox.put(SMALL)
+    outbox.close()
+    assert outbox.take(500, 1000, wait=True) == [SMALL]
+    assert outbox.take(500, 1000, wait=True) == []
+
+
+def test_kinesis_counts_the_partition_key_too() -> None:
+    assert Parcel("key", b"data").size == 7

@@ -1,0 +1,57 @@
+"""Chunks of any size come out as whole lines, byte for byte."""
+
+from __future__ import annotations
+
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vaultwatch.ship.reading import Block, LineReader
+
+chunks = st.lists(st.lists(st.sampled_from([b"\n", b"a", b"\x00", b"\xff", b"line"]), max_size=6).map(b"".join))
+
+
+def read(given_chunks: list[bytes], max_line_bytes: int = 1000) -> tuple[list[Block], list[Block]]:
+    reader = LineReader(max_line_bytes)
+    blocks = [block for chunk in given_chunks for block in reader.feed(chunk)]
+    return blocks, list(reader.rest())
+
+
+@given(chunks)
+def test_every_byte_comes_out_in_order(given_chunks: list[bytes]) -> None:
+    blocks, rest = read(given_chunks)
+    assert b"".join(blocks + rest) == b"".join(given_chunks)
+
+
+@given(chunks)
+def test_every_block_ends_with_a_line_and_only_the_rest_does_not(given_chunks: list[bytes]) -> None:
+    blocks, rest = read(given_chunks)
+    assert all(block.endswith(b"\n") for block in blocks)
+    assert all(b"\n" not in block for block in rest)
+
+
+@given(chunks)
+def test_a_line_of_several_chunks_comes_by_itself(given_chunks: list[bytes]) -> None:
+    blocks, _ = read(given_chunks)
+    assert all(block.count(b"\n") == 1 for block in blocks if isinstance(block, bytearray))
+
+
+def test_a_line_is_there_as_soon_as_its_newline_is() -> None:
+    assert read([b"one\ntw"])[0] == [b"one\n"]
+
+
+def test_a_line_without_end_comes_in_pieces() -> None:
+    blocks, rest = read([b"x" * 600, b"x" * 600, b"x" * 10, b"\nnext\n"])
+    assert [len(block) for block in blocks] == [1200, 11, 5]
+    assert rest == []
+
+
+def test_a_long_line_costs_its_length_not_its_square() -> None:
+    def seconds(megabytes: int) -> float:
+        begun = time.process_time()
+        blocks, _ = read([b"x" * 65_536] * (megabytes * 16) + [b"\n"], max_line_bytes=2**30)
+        assert len(blocks[0]) == megabytes * 2**20 + 1
+        return time.process_time() - begun
+
+    assert seconds(64) < 1.0

@@ -1,0 +1,100 @@
+"""What is wrong with the settings is found before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.support.kinesis import Kinesis
+from tests.support.shipping import FAST
+from vaultwatch.ship import ShipOptions, run
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kinesis]:
+    with Kinesis() as kinesis:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", kinesis.url)
+        with closing(boto3.client("kinesis")) as client:
+            if "checked" not in client.list_streams()["StreamNames"]:
+                client.create_stream(StreamName="checked", ShardCount=1)
+        yield kinesis
+
+
+@pytest.fixture
+def good(aws: Kinesis, tmp_path: Path) -> ShipOptions:
+    return ShipOptions("audit", "checked", state=tmp_path / "state", check_config=True, pace=FAST)
+
+
+def test_right_settings_end_with_0(good: ShipOptions, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(good) == 0
+    assert "--oversize-bucket is not set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("source", "metrics", "--source: 'metrics' is neither audit nor server"),
+        ("stream", "arn:aws:kinesis", "--stream: 'arn:aws:kinesis' is not the name of a Kinesis stream"),
+        ("stream", "missing", "--stream missing: DescribeStreamSummary: ResourceNotFoundException"),
+        ("oversize_bucket", "No_Bucket", "--oversize-bucket: 'No_Bucket' is not the name of an S3 bucket"),
+        ("oversize_bucket", "missing-bucket", "--oversize-bucket missing-bucket: HeadBucket: 404"),
+        ("state", Path("/proc/nowhere"), "--state: /proc/nowhere: No such file or directory"),
+        ("log_file", Path("/proc/nowhere/ship.log"), "--log-file: /proc/nowhere/ship.log: No such file or directory"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_ends_with_2(
+    good: ShipOptions, setting: str, value: Any, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(replace(good, **{setting: value})) == 2
+    assert f"vaultwatch ship: {said}" in capsys.readouterr().err
+
+
+def test_a_lock_file_that_is_a_link_is_refused(good: ShipOptions, capsys: pytest.CaptureFixture[str]) -> None:
+    good.state_directory.mkdir()
+    good.lock_file.symlink_to("/etc/passwd")
+    assert run(good) == 2
+    assert "ship-audit-checked.lock" in capsys.readouterr().err
+
+
+def test_denied_credentials_are_named(good: ShipOptions, aws: Kinesis, capsys: pytest.CaptureFixture[str]) -> None:
+    aws.denied_keys.add("testing")
+    assert run(good) == 2
+    assert "DescribeStreamSummary: AccessDeniedException denied" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID"])
+def test_a_missing_region_or_credential_is_named(
+    good: ShipOptions, missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(missing)
+    assert run(good) == 2
+    assert {"AWS_DEFAULT_REGION": "NoRegion", "AWS_ACCESS_KEY_ID": "Credentials"}[missing] in capsys.readouterr().err
+
+
+def test_an_endpoint_that_is_away_is_said_and_does_not_keep_a_log_server_from_starting(
+    good: ShipOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert run(good) == 0
+    assert "EndpointConnectionError" in capsys.readouterr().err
+
+
+def test_the_state_lies_in_the_runtime_folder_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert ShipOptions("audit", "s").lock_file == tmp_path / "vaultwatch" / "ship-audit-s.lock"
+
+
+def test_without_any_runtime_folder_one_must_be_given(
+    good: ShipOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    assert run(replace(good, state=None)) == 2
+    assert "--state: /run/vaultwatch cannot be written to" in capsys.readouterr().err
