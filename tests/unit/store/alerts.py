@@ -1,0 +1,38 @@
+"""Alerts for the tests of the store and of delivery."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vaultwatch.alerts import Alert, Level, alert_id
+from vaultwatch.delivery.groups import file_alert
+from vaultwatch.store import Filing
+
+
+def an_alert(event: str = "e1", **changes: Any) -> Alert:
+    """A high alert about the event; `changes` are fields of `Alert`."""
+    fields: dict[str, Any] = {
+        "rule": "audit_root_policy_used",
+        "title": "Root policy used",
+        "level": Level.HIGH,
+        "service": "audit",
+        "time": "2024-05-06T07:08:09.123456Z",
+        "event_key": event,
+        "outcome": "succeeded",
+        "summary": "alice read secret/data/app with the root policy",
+        "principal": "alice",
+        "path": "secret/data/app",
+        "namespace": "root",
+        "remote_address": "192.0.2.7",
+        "cluster": "prod",
+        "node": "vault-1",
+        "lane": "file",
+        "actions": ("vault token revoke -accessor abc",),
+        "record": {"type": "response"},
+    } | changes
+    return Alert(id=alert_id(fields["rule"], event), **fields)
+
+
+def a_filing(event: str = "e1", **changes: Any) -> Filing:
+    """Its filing, as delivery makes it."""
+    return file_alert(an_alert(event, **changes))

@@ -1,0 +1,36 @@
+"""Every adapter of the Store contract, opened anew as after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from vaultwatch.alerts import Level
+from vaultwatch.store import ALL_TELLS, Route, Store
+from vaultwatch.store.sqlite import SqliteStore
+
+ROUTES = (Route("people"), Route("archive", ALL_TELLS, Level.INFORMATIONAL))
+
+Opener = Callable[..., Store]
+
+
+@pytest.fixture(params=["sqlite"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
+    """Opens the same store again and again; an adapter that joins the contract joins `params`."""
+    opened: list[Store] = []
+
+    def opener(routes: Sequence[Route] = ROUTES) -> Store:
+        assert request.param == "sqlite"
+        opened.append(SqliteStore(tmp_path / "state" / "alerts.sqlite", routes))
+        return opened[-1]
+
+    yield opener
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_store: Opener) -> Store:
+    return open_store()
