@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from io import BytesIO
+from random import Random
 from threading import Condition, Event, Thread
 from typing import Any
 from uuid import UUID
@@ -21,13 +22,10 @@ MAX_RECORDS, MAX_RECORD_BYTES, MAX_CALL_BYTES = 500, 1024 * 1024, 5 * 1024 * 102
 
 @dataclass(frozen=True)
 class Refused:
-    """The call is answered, and one entry in `every` of its entries is refused (1: all; or all but one in `-every`)."""
+    """The call is answered, and this share of its entries (0 to 1) is refused, by chance."""
 
-    every: int
+    share: float
     code: str = "ProvisionedThroughputExceededException"
-
-    def hits(self, number: int) -> bool:
-        return number % self.every == 0 if self.every > 0 else number % self.every != 0
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,9 @@ class Silent:
 Fault = Refused | Answered | Silent | None
 
 
+_moto = DomainDispatcherApplication(create_backend_app)
+
+
 class _Quiet(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:
         """Say nothing."""
@@ -66,8 +67,7 @@ class Kinesis:
     port: int = 0
 
     def __enter__(self) -> Kinesis:
-        self._moto = DomainDispatcherApplication(create_backend_app)
-        self._released = Event()
+        self._released, self._chance = Event(), Random(4)
         self._server = make_server("127.0.0.1", self.port, self._application, threaded=True, request_handler=_Quiet)
         self.port = self._server.server_port
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -93,7 +93,7 @@ class Kinesis:
         if any(f"Credential={key}/" in environ.get("HTTP_AUTHORIZATION", "") for key in self.denied_keys):
             return self._answer(start_response, 400, {"__type": "AccessDeniedException", "message": "denied"})
         if operation != "PutRecords":
-            answer: Iterable[bytes] = self._moto(environ, start_response)
+            answer: Iterable[bytes] = _moto(environ, start_response)
             return answer
         body = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
         records = [(record["PartitionKey"], base64.b64decode(record["Data"])) for record in body["Records"]]
@@ -112,7 +112,8 @@ class Kinesis:
         if isinstance(fault, Silent) and not fault.taken:
             self._released.wait()
             return self._answer(start_response, 500, {})
-        refused = {n for n in range(len(records)) if isinstance(fault, Refused) and fault.hits(n)}
+        share = fault.share if isinstance(fault, Refused) else 0.0
+        refused = {n for n in range(len(records)) if self._chance.random() < share}
         answers = self._forward(environ, body, [n for n in range(len(records)) if n not in refused])
         if isinstance(fault, Silent):
             self._released.wait()
@@ -126,7 +127,7 @@ class Kinesis:
             return []
         sent = json.dumps(body | {"Records": [body["Records"][n] for n in numbers]}).encode()
         forwarded = environ | {"wsgi.input": BytesIO(sent), "CONTENT_LENGTH": str(len(sent))}
-        answer = json.loads(b"".join(self._moto(forwarded, lambda status, headers, exc_info=None: None)))
+        answer = json.loads(b"".join(_moto(forwarded, lambda status, headers, exc_info=None: None)))
         with self.changed:
             self.taken += [
                 (body["Records"][n]["PartitionKey"], base64.b64decode(body["Records"][n]["Data"])) for n in numbers

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import subprocess
 import sys
+import termios
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event, Thread
@@ -47,6 +50,17 @@ class Shipping:
         """Write all of it, which waits while the handler does not read."""
         while data:
             data = data[os.write(self._writing, data) :]
+
+    def unread(self) -> int:
+        """Bytes written that the handler has not read."""
+        return int.from_bytes(fcntl.ioctl(self._reading, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+    def wait_until_read(self, seconds: float = 20.0) -> None:
+        """Give way until the handler has read all; a pipe tells nobody when it is empty."""
+        end = time.monotonic() + seconds
+        while self.unread():
+            assert time.monotonic() < end, "it does not read"
+            os.sched_yield()
 
     def end(self) -> None:
         if self._writing >= 0:

@@ -1,0 +1,275 @@
+"""Kinesis is away, or will not have us: reading stops in time, nothing ends, nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import signal
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import boto3
+import pytest
+
+from tests.support.kinesis import Answered, Kinesis, Silent
+from tests.support.shipping import FAST, Heard, Shipping, start
+from vaultwatch.frames import Heartbeat, Records, Reference
+from vaultwatch.ship import ShipOptions
+
+BUCKET = "oversize-lines"
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kinesis]:
+    with Kinesis() as kinesis:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", kinesis.url)
+        yield kinesis
+        assert kinesis.broken_limits == []
+
+
+@pytest.fixture
+def options(aws: Kinesis, tmp_path: Path) -> ShipOptions:
+    name = f"s-{uuid.uuid4()}"
+    with closing(boto3.client("kinesis")) as client:
+        client.create_stream(StreamName=name, ShardCount=1)
+    return ShipOptions("audit", name, state=tmp_path / "state", log_file=tmp_path / "ship.log", pace=FAST)
+
+
+def make_bucket() -> None:
+    with closing(boto3.client("s3")) as s3:
+        if BUCKET not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
+            s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+
+
+def noise_line(size: int, seed: int) -> bytes:
+    """A line that does not pack: as many bytes on the stream as in the log."""
+    return b"@prod/vault-1/file " + random.Random(seed).randbytes(size).replace(b"\n", b".") + b"\n"
+
+
+@contextmanager
+def running(options: ShipOptions) -> Iterator[subprocess.Popen[bytes]]:
+    process = start(options)
+    assert process.stdin is not None
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(20) == 0
+
+
+def fill(process: subprocess.Popen[bytes], lines: Iterator[bytes]) -> tuple[list[bytes], bytes]:
+    """Write lines until the pipe has taken none for a second; give them, and what is left of the last."""
+    assert process.stdin is not None
+    descriptor, rest = process.stdin.fileno(), b""
+    written: list[bytes] = []
+    os.set_blocking(descriptor, False)
+    while not written or select.select([], [descriptor], [], 1.0)[1]:
+        if not rest:
+            written.append(next(lines))
+        rest = rest or written[-1]
+        rest = rest[os.write(descriptor, rest) :]
+    os.set_blocking(descriptor, True)
+    return written, rest
+
+
+def peak_mebibytes(process: subprocess.Popen[bytes]) -> float:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def test_while_kinesis_is_away_reading_stops_and_memory_stays_bounded(aws: Kinesis, options: ShipOptions) -> None:
+    """The backlog stays in the pipe, and so in syslog-ng's disk buffer, until Kinesis is back."""
+    aws.fault = lambda call: Answered("ServiceUnavailable", 503)
+    lines = (noise_line(50_000, seed) for seed in range(10**6))
+    with running(options) as process:
+        assert process.stdin is not None
+        aws.wait_for(lambda: aws.calls)
+        written, rest = fill(process, lines)
+        assert len(b"".join(written)) < 16 * 2**20
+        assert peak_mebibytes(process) < 256
+        aws.fault = lambda call: None
+        process.stdin.write(rest)
+        finish(process)
+    assert aws.lines() == b"".join(written)
+
+
+def test_a_line_of_64_mebibytes_passes_within_256_mebibytes_of_memory(aws: Kinesis, options: ShipOptions) -> None:
+    make_bucket()
+    large = b"@prod/vault-1/file " + b"x" * (64 * 2**20) + b"\n"
+    with running(replace(options, oversize_bucket=BUCKET)) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"small\n" + large + b"small\n")
+        aws.wait_for(lambda: any(isinstance(frame.content, Reference) for frame in aws.frames()))
+        assert peak_mebibytes(process) < 256
+        finish(process)
+    contents = [frame.content for frame in aws.frames() if not isinstance(frame.content, Heartbeat)]
+    assert [type(content) for content in contents] == [Records, Reference, Records]
+    assert isinstance(contents[1], Reference)
+    with closing(boto3.client("s3")) as s3:
+        assert s3.get_object(Bucket=BUCKET, Key=contents[1].key)["Body"].read() == large
+
+
+def test_a_refused_connection_is_tried_until_somebody_listens_again(aws: Kinesis, options: ShipOptions) -> None:
+    with Shipping(options) as shipping:
+        shipping.write(b"before\n")
+        aws.wait_for(lambda: aws.lines() == b"before\n")
+        with Heard("EndpointConnectionError") as heard:
+            aws.__exit__()
+            shipping.write(b"meanwhile\n")
+            heard.wait()
+        with Heard("Kinesis takes frames again") as heard:
+            aws.__enter__()
+            heard.wait()
+        shipping.write(b"after\n")
+    assert aws.lines() == b"before\nmeanwhile\nafter\n"
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ExpiredTokenException", "ResourceNotFoundException"])
+def test_what_somebody_must_repair_is_said_and_tried_until_it_is(aws: Kinesis, options: ShipOptions, code: str) -> None:
+    aws.fault = lambda call: Answered(code) if call else None
+    with Shipping(options) as shipping, Heard(code) as heard, Heard("Kinesis takes frames again") as well:
+        shipping.write(b"one\n")
+        heard.wait()
+        shipping.write(b"two\n")
+        aws.fault = lambda call: None
+        well.wait()
+    assert aws.lines() == b"one\ntwo\n"
+
+
+def test_credentials_repaired_on_disk_are_found(
+    aws: Kinesis, options: ShipOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.write_text("[default]\naws_access_key_id = OLDKEY\naws_secret_access_key = old-secret\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(credentials))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with Shipping(options) as shipping:
+        aws.wait_for(lambda: aws.taken)
+        with Heard("AccessDenied") as heard, Heard("Kinesis takes frames again") as well:
+            aws.denied_keys.add("OLDKEY")
+            shipping.write(b"one\n")
+            heard.wait()
+            credentials.write_text("[default]\naws_access_key_id = NEWKEY\naws_secret_access_key = new-secret\n")
+            well.wait()
+    assert aws.lines() == b"one\n"
+    log = Path(str(options.log_file)).read_text()
+    assert "secret" not in log
+    assert "OLDKEY" not in log
+
+
+def test_wrong_settings_are_waited_for_without_reading(aws: Kinesis, options: ShipOptions) -> None:
+    name = f"later-{uuid.uuid4()}"
+    with Shipping(replace(options, stream=name)) as shipping, Heard("reads nothing until this is repaired") as heard:
+        shipping.write(b"one\n")
+        heard.wait()
+        assert shipping.unread() == len(b"one\n")
+        with closing(boto3.client("kinesis")) as client:
+            client.create_stream(StreamName=name, ShardCount=1)
+        aws.wait_for(lambda: aws.lines() == b"one\n")
+
+
+def test_wrong_settings_and_an_end_without_a_line_are_an_orderly_end(options: ShipOptions) -> None:
+    with Shipping(replace(options, source="nonsense")) as shipping, Heard("nonsense") as heard:
+        heard.wait()
+    assert shipping.status == 0
+
+
+def test_wrong_settings_and_an_end_with_lines_still_wait(aws: Kinesis, options: ShipOptions) -> None:
+    name = f"later-{uuid.uuid4()}"
+    with Shipping(replace(options, stream=name)) as shipping, Heard("reads nothing until this is repaired") as heard:
+        heard.wait()
+        shipping.write(b"one\n")
+        shipping.end()
+        with closing(boto3.client("kinesis")) as client:
+            client.create_stream(StreamName=name, ShardCount=1)
+    assert aws.lines() == b"one\n"
+
+
+def test_the_end_of_the_input_during_an_outage_waits_for_its_end(aws: Kinesis, options: ShipOptions) -> None:
+    aws.fault = lambda call: Answered("ServiceUnavailable", 503)
+    with Shipping(options) as shipping:
+        with Heard("end of input") as heard:
+            shipping.write(b"one\nlast without newline")
+            shipping.end()
+            heard.wait()
+        aws.fault = lambda call: None
+    assert aws.lines() == b"one\nlast without newline"
+
+
+def test_sigterm_during_an_outage_loses_nothing(aws: Kinesis, options: ShipOptions) -> None:
+    """As when syslog-ng is stopped: SIGTERM, and the end of the input."""
+    aws.fault = lambda call: Answered("ServiceUnavailable", 503)
+    with running(options) as process:
+        assert process.stdin is not None
+        aws.wait_for(lambda: aws.calls)
+        process.stdin.write(b"one\n")
+        process.send_signal(signal.SIGTERM)
+        process.stdin.write(b"two\n")
+        process.stdin.close()
+        before = len(aws.calls)
+        aws.wait_for(lambda: len(aws.calls) > before)
+        aws.fault = lambda call: None
+        assert process.wait(20) == 0
+    assert aws.lines() == b"one\ntwo\n"
+    content = aws.frames()[-1].content
+    assert isinstance(content, Heartbeat)
+    assert content.final
+
+
+def test_what_a_kill_loses_is_what_kinesis_had_not_accepted(aws: Kinesis, options: ShipOptions) -> None:
+    """Lines already accepted are safe; the pipe, the open batch and the outbox go with the process, and only those."""
+    with running(options) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"accepted\n")
+        aws.wait_for(lambda: aws.lines() == b"accepted\n")
+        aws.fault = lambda call: Silent(taken=False)
+        before = len(aws.calls)
+        process.stdin.write(b"lost\n")
+        aws.wait_for(lambda: len(aws.calls) > before)
+        process.kill()
+        process.wait()
+    aws.fault = lambda call: None
+    with running(options) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"by the next\n")
+        finish(process)
+    assert aws.lines() == b"accepted\nby the next\n"
+    finals = [frame.content.final for frame in aws.frames() if isinstance(frame.content, Heartbeat)]
+    assert finals == [False, False, True], "a process that was killed never said goodbye: its loss shows"
+
+
+def test_a_successor_reads_nothing_while_its_predecessor_drains(aws: Kinesis, options: ShipOptions) -> None:
+    """As when syslog-ng reloads: the old one has the end of its input, the new one is there at once."""
+    aws.fault = lambda call: Answered("ServiceUnavailable", 503)
+    with Shipping(options) as predecessor:
+        with Heard("end of input") as heard:
+            predecessor.write(b"old\n")
+            predecessor.end()
+            heard.wait()
+        with Heard("reads nothing until the predecessor") as heard, Shipping(options) as successor:
+            successor.write(b"new\n")
+            heard.wait()
+            assert successor.unread() == len(b"new\n")
+            aws.fault = lambda call: None
+            predecessor.wait()
+            aws.wait_for(lambda: aws.lines() == b"old\nnew\n")
+
+
+def test_another_source_has_a_lock_of_its_own(aws: Kinesis, options: ShipOptions) -> None:
+    with Shipping(options) as audit, Shipping(replace(options, source="server")) as server:
+        audit.write(b"entry\n")
+        server.write(b"2026-11-21T07:29:43.682Z [INFO] core: vault is unsealed\n")
+        aws.wait_for(lambda: {f.source for f in aws.frames() if isinstance(f.content, Records)} == {"audit", "server"})

@@ -1,0 +1,113 @@
+"""Kinesis refuses, throttles, fails or says nothing: every line arrives, and only what failed is sent again."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import boto3
+import pytest
+
+from tests.support.kinesis import Answered, Kinesis, Refused, Silent
+from tests.support.shipping import FAST, Shipping
+from vaultwatch.frames import Heartbeat
+from vaultwatch.ship import ShipOptions
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kinesis]:
+    with Kinesis() as kinesis:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", kinesis.url)
+        yield kinesis
+        assert kinesis.broken_limits == []
+
+
+@pytest.fixture
+def options(aws: Kinesis, tmp_path: Path) -> ShipOptions:
+    name = f"s-{uuid.uuid4()}"
+    with closing(boto3.client("kinesis")) as client:
+        client.create_stream(StreamName=name, ShardCount=2)
+    return ShipOptions("audit", name, state=tmp_path, pace=replace(FAST, close_after_seconds=0.0))
+
+
+def numbered(count: int) -> list[bytes]:
+    return [b'@prod/vault-%d/file {"request":{"id":"%08d"}}\n' % (number % 3, number) for number in range(count)]
+
+
+def send_one_a_frame(shipping: Shipping, lines: list[bytes]) -> None:
+    for line in lines:
+        shipping.write(line)
+        shipping.wait_until_read()
+
+
+def assert_all_arrived(aws: Kinesis, lines: list[bytes]) -> None:
+    frames = aws.frames()
+    assert [frame.sequence for frame in frames] == list(range(len(frames)))
+    assert aws.lines() == b"".join(lines)
+    last = frames[-1].content
+    assert isinstance(last, Heartbeat)
+    assert last.final
+    assert sum(row.lines for row in last.counters) == len(lines)
+    assert sum(row.bytes for row in last.counters) == len(b"".join(lines))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_of_a_call_refused_in_part_only_that_part_is_sent_again(
+    aws: Kinesis, options: ShipOptions, share: float
+) -> None:
+    lines = numbered(300)
+    aws.fault = lambda call: Answered("ServiceUnavailable", 503)  # so that the calls after it carry many frames
+    with Shipping(options) as shipping:
+        send_one_a_frame(shipping, lines)
+        partial_until = len(aws.calls) + 30
+        aws.fault = lambda call: Refused(share) if call < partial_until else None
+    assert_all_arrived(aws, lines)
+    assert max(len(call) for call in aws.calls) >= 300
+    assert len(aws.taken) == len(aws.frames()), "none that was taken came twice"
+
+
+def test_a_throttled_stream_gets_everything_in_the_end(aws: Kinesis, options: ShipOptions) -> None:
+    lines = numbered(100)
+    aws.fault = lambda call: Refused(1.0) if call < 10 else None
+    with Shipping(options) as shipping:
+        send_one_a_frame(shipping, lines)
+    assert_all_arrived(aws, lines)
+
+
+@pytest.mark.parametrize("code", ["InternalFailure", "ThrottlingException", "SomethingNobodyKnows"])
+def test_a_call_that_fails_is_made_again(aws: Kinesis, options: ShipOptions, code: str) -> None:
+    lines = numbered(50)
+    aws.fault = lambda call: Answered(code, 500) if call < 5 else None
+    with Shipping(options) as shipping:
+        send_one_a_frame(shipping, lines)
+    assert_all_arrived(aws, lines)
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_call_without_an_answer_is_made_again_and_its_frames_known_as_copies(
+    aws: Kinesis, options: ShipOptions, taken: bool
+) -> None:
+    lines = numbered(50)
+    aws.fault = lambda call: Silent(taken) if call < 2 else None
+    with Shipping(options) as shipping:
+        send_one_a_frame(shipping, lines)
+    assert_all_arrived(aws, lines)
+    copies = Counter(key for key, _ in aws.taken)
+    assert (max(copies.values()) > 1) is taken
+    assert len(copies) == len(set(aws.taken)), "a copy is the same, byte for byte"
+
+
+def test_an_answer_with_fewer_results_than_entries_is_not_believed(
+    aws: Kinesis, options: ShipOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = aws._answer
+    answers = iter([{"FailedRecordCount": 0, "Records": []}])
+    monkeypatch.setattr(aws, "_answer", lambda start, status, body: whole(start, status, next(answers, body)))
+    with Shipping(options) as shipping:
+        shipping.write(b"one\n")
+    assert aws.lines() == b"one\n"
+    assert len(aws.taken) > len(aws.frames())
