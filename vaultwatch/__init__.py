@@ -1,0 +1,1 @@
+"""Day-1 logging and alerting for HashiCorp Vault and OpenBao."""

@@ -1,0 +1,64 @@
+"""The `vaultwatch` command: one module a verb, imported only when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from vaultwatch.errors import VaultwatchError
+
+_VERBS = {
+    "check": "Hold existing logs against the rules.",
+    "watch": "Evaluate a stream on stdin for ever and tell people (syslog-ng program() handler).",
+    "rules": "List, show, test and compile the detection rules.",
+}
+
+
+class _Verbs(click.Group):
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        found: click.Command = import_module(f"vaultwatch.cli.{cmd_name}").command
+        return found
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_VERBS.items()))
+
+
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def vaultwatch() -> None:
+    """Day-1 logging and alerting for HashiCorp Vault and OpenBao."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; exit 2 and one line on stderr when it cannot run."""
+    try:
+        result = vaultwatch.main(args=arguments, prog_name="vaultwatch", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
+    except click.ClickException as error:
+        return _fail(error.format_message())
+    except VaultwatchError as error:
+        return _fail(str(error))
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # whoever read our output has gone: nothing is left to say, and nothing may be flushed into the closed pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str) -> int:
+    from vaultwatch.printable import one_line
+
+    click.echo(f"vaultwatch: {one_line(' '.join(message.split()))}", err=True)
+    return 2

@@ -1,0 +1,227 @@
+"""`vaultwatch check`: existing logs held against the rules."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any, cast
+
+import click
+import msgspec
+
+from vaultwatch.alerts import Alert, Level
+from vaultwatch.cli.common import load_rules, zone_of
+from vaultwatch.detect import Detector, Source
+from vaultwatch.lines import LineSplitter
+from vaultwatch.printable import one_line
+from vaultwatch.records import Rejected
+
+CHUNK_BYTES = 1048576
+_COLORS = {Level.CRITICAL: "red", Level.HIGH: "red", Level.MEDIUM: "yellow", Level.LOW: "cyan"}
+
+
+@click.command("check")
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.option(
+    "--source", type=click.Choice(["auto", "audit", "server"]), default="auto", show_default=True,
+    help="What the lines are; auto decides line by line.",
+)  # fmt: skip
+@click.option(
+    "--rules", "rule_dirs", type=click.Path(path_type=Path), multiple=True, metavar="DIR",
+    help="Rules to use instead of the shipped ones; may be given several times.",
+)  # fmt: skip
+@click.option(
+    "--level",
+    type=click.Choice([str(level) for level in Level]),
+    default="low",
+    show_default=True,
+    help="Show alerts from this level on.",
+)
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--timezone", default="UTC", show_default=True, help="Zone of local.hour and local.weekday.")
+@click.option("--rejected", type=click.Path(path_type=Path, dir_okay=False), help="Keep rejected lines here (JSON).")
+@click.option("--stats", type=click.Path(path_type=Path, dir_okay=False), help="Write the closing figures here (JSON).")
+@click.option("--progress/--no-progress", default=None, help="Progress on stderr; by default when it is a terminal.")
+def command(
+    files: tuple[str, ...],
+    source: Source,
+    rule_dirs: tuple[Path, ...],
+    level: str,
+    form: str,
+    timezone: str,
+    rejected: Path | None,
+    stats: Path | None,
+    progress: bool | None,
+) -> int:
+    """Hold existing logs against the rules: plain, gzip or zstd files, "-" (or nothing) for stdin.
+
+    One alert per rule and event, however many entries or files carry it.
+
+    Exit status: 0 no alert shown, 1 alerts shown, 2 it could not run.
+    """
+    started = time.monotonic()
+    rules = load_rules(rule_dirs)
+    gc.freeze()  # what is loaded by now stays; records make no cycles, so look for some less often (5 % of the CPU)
+    gc.set_threshold(100_000)
+    with ExitStack() as stack:
+        keep = _open_for_writing(stack, "--rejected", rejected) if rejected else None
+        figures = _open_for_writing(stack, "--stats", stats) if stats else None
+        errors: dict[str, str] = {}
+        detector = Detector(
+            rules,
+            source=source,
+            zone=zone_of(timezone),
+            on_rejected=lambda line: _keep(line, keep),
+            on_rule_error=lambda name, error: errors.update({name: f"{type(error).__name__}: {error}"}),
+        )
+        shown = _Shown(Level(level), form)
+        watched = sys.stderr.isatty() if progress is None else progress
+        broken = [_check_file(name, detector, shown, watched) for name in files or ("-",)]
+        shown.add(detector.flush())
+        seconds = time.monotonic() - started
+        for name, error in errors.items():
+            click.echo(
+                one_line(f"rule {name} raised on {detector.counts.rule_errors[name]} records: {error}"), err=True
+            )
+        _close(detector, shown.count, seconds, figures)
+    return 2 if any(broken) else 1 if shown.count else 0
+
+
+def _open_for_writing(stack: ExitStack, option: str, path: Path) -> IO[bytes]:
+    try:
+        return stack.enter_context(path.open("wb"))
+    except OSError as error:
+        raise click.UsageError(f"{option}: {path}: {error.strerror}") from error
+
+
+def _keep(line: Rejected, keep: IO[bytes] | None) -> None:
+    if keep:
+        kept = {"reason": line.reason, "line": line.raw.decode("utf-8", "backslashreplace")}
+        keep.write(msgspec.json.encode(kept) + b"\n")
+
+
+def _check_file(name: str, detector: Detector, shown: _Shown, watched: bool) -> str:
+    """Evaluate one file; gives what went wrong, after saying so."""
+    try:
+        with ExitStack() as stack:
+            stream, size = _open(stack, name)
+            progress = _Progress(name, size) if watched else None
+            splitter = LineSplitter()
+            detector.begin_log(stream.peek(65536)[:65536])
+            for chunk, position in _chunks(stream):
+                shown.add(detector.feed(splitter.push(chunk)))
+                if progress:
+                    progress.show(position)
+            shown.add(detector.feed(splitter.flush()))
+            shown.add(detector.end_log())
+            if progress:
+                progress.clear()
+    except (OSError, EOFError, zlib.error) as error:
+        return _complain(name, getattr(error, "strerror", None) or f"damaged: {error}", detector, shown)
+    except Exception as error:
+        if type(error).__name__ != "ZstdError":  # imported only where a .zst file is read
+            raise
+        return _complain(name, f"damaged: {error}", detector, shown)
+    return ""
+
+
+def _complain(name: str, what: str, detector: Detector, shown: _Shown) -> str:
+    shown.add(detector.end_log())
+    message = one_line(f"vaultwatch: {name}: {what}")
+    click.echo(message, err=True)
+    return message
+
+
+def _open(stack: ExitStack, name: str) -> tuple[Any, int]:
+    """The stream of a file's plain bytes, and the file's size (0 where it is not known)."""
+    path: int | str = 0 if name == "-" else name
+    raw: Any = open(path, "rb", buffering=CHUNK_BYTES, closefd=name != "-")  # noqa: SIM115  the stack closes it
+    stack.enter_context(raw)
+    size = 0 if name == "-" else Path(name).stat().st_size
+    magic = raw.peek(4)[:4]
+    if magic[:2] == b"\x1f\x8b":
+        import gzip
+
+        return stack.enter_context(gzip.GzipFile(fileobj=raw)), 0
+    if magic == b"\x28\xb5\x2f\xfd":
+        import io
+
+        import zstandard
+
+        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=False)
+        return stack.enter_context(io.BufferedReader(cast(Any, reader), CHUNK_BYTES)), 0
+    return raw, size
+
+
+def _chunks(stream: Any) -> Iterator[tuple[bytes, int]]:
+    position = 0
+    while chunk := stream.read1(CHUNK_BYTES):
+        position += len(chunk)
+        yield chunk, position
+
+
+class _Shown:
+    """Prints each alert once, as it comes."""
+
+    def __init__(self, level: Level, form: str) -> None:
+        self.count = 0
+        self._rank = level.rank
+        self._form = form
+        self._seen: set[bytes] = set()
+
+    def add(self, alerts: list[Alert]) -> None:
+        for alert in alerts:
+            key = bytes.fromhex(alert.id)
+            if alert.staged or alert.level.rank < self._rank or key in self._seen:
+                continue
+            self._seen.add(key)
+            self._show(alert)
+            self.count += 1
+
+    def _show(self, alert: Alert) -> None:
+        if self._form == "json":
+            sys.stdout.buffer.write(msgspec.json.encode(alert) + b"\n")
+            return
+        if not self.count:
+            click.echo(f"{'TIME':27} {'LEVEL':13} {'RULE':34} WHAT HAPPENED")
+        level = click.style(f"{alert.level:13}", fg=_COLORS.get(alert.level))
+        click.echo(f"{one_line(alert.time, 27):27} {level} {alert.rule:34} {one_line(alert.summary)}")
+
+
+class _Progress:
+    """How far a file has been read, on one line of stderr."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self._name, self._size, self._next = one_line(name, 60), size, 0.0
+
+    def show(self, position: int) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + 0.2
+        done = f"{position * 100 // self._size:3} %" if self._size else f"{position / 1e6:,.0f} MB"
+        bar = "#" * (position * 30 // self._size) if self._size else ""
+        sys.stderr.write(f"\r\x1b[K{self._name}  {bar:30.30}  {done}")
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+
+
+def _close(detector: Detector, alerts: int, seconds: float, figures: IO[bytes] | None) -> None:
+    counts = detector.counts
+    sys.stdout.flush()
+    click.echo(
+        f"{counts.audit:,} audit entries, {counts.server:,} server messages, {counts.rejected:,} rejected lines, "
+        f"{alerts:,} alerts, {seconds:.1f} s",
+        err=True,
+    )
+    if figures:
+        found = {"audit": counts.audit, "server": counts.server, "rejected": counts.rejected, "alerts": alerts}
+        figures.write(msgspec.json.encode({**found, "seconds": round(seconds, 3)}) + b"\n")

@@ -1,0 +1,257 @@
+"""Records held against rules: lines in, alerts out. Knows nothing of files, streams or AWS."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
+from datetime import tzinfo
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from vaultwatch.alerts import Alert, complete, from_audit, from_server
+from vaultwatch.events import ServerEventKeys, audit_event_key, is_response
+from vaultwatch.fields import View, audit_view, server_view
+from vaultwatch.records import (
+    AuditEntry,
+    Origin,
+    Rejected,
+    ServerMessage,
+    read_audit_entry,
+    split_tag,
+)
+from vaultwatch.rules.index import AuditIndex
+from vaultwatch.rules.pack import Rule, uses_field
+
+if TYPE_CHECKING:
+    from vaultwatch.server_log import ServerLogReader
+
+Source = Literal["auto", "audit", "server"]
+MAX_WAITING = 10_000
+WAIT_FOR_RESPONSE_SECONDS = 5.0
+
+
+class Counts(msgspec.Struct):
+    """What has been read since the start; `rule_errors` by the name of the rule that raised."""
+
+    audit: int = 0
+    server: int = 0
+    rejected: int = 0
+    rule_errors: Counter[str] = msgspec.field(default_factory=Counter)
+
+
+class Detector:
+    """Holds every record of a stream against a pack of rules.
+
+    A match on a request waits for its response, so that the alert knows the outcome: `feed` gives the alerts that are
+    complete, `due` those that waited `wait_seconds`, `flush` all that is left. An alert may come more than once
+    (another device, another way) and has the same id then; who stores it knows. `on_rejected` gets every line that is
+    not what it should be.
+    """
+
+    def __init__(
+        self,
+        rules: Iterable[Rule],
+        *,
+        source: Source = "auto",
+        zone: tzinfo | None = None,
+        on_rejected: Callable[[Rejected], None] = lambda _: None,
+        on_rule_error: Callable[[str, Exception], None] = lambda _name, _error: None,
+        wait_seconds: float = WAIT_FOR_RESPONSE_SECONDS,
+    ) -> None:
+        rules = tuple(rules)
+        self.counts = Counts()
+        self.source: Source = source
+        self._index = AuditIndex(rules)
+        self._server_rules = tuple(rule for rule in rules if rule.service == "server")
+        self._zone = zone if any(uses_field(rule.compiled.condition, "local") for rule in rules) else None
+        self._on_rejected = on_rejected
+        self._on_rule_error = on_rule_error
+        self._wait_seconds = wait_seconds
+        self._waiting: OrderedDict[str, tuple[float, list[Alert]]] = OrderedDict()
+        self._server_keys = ServerEventKeys()
+        self._last_was_server = source == "server"
+
+    def feed(self, lines: Iterable[bytes], now: float | None = None) -> list[Alert]:
+        """Read lines (with or without their line ends) and give the alerts that are complete.
+
+        Args:
+            now: seconds on the caller's clock; only differences count.
+        """
+        now = time.monotonic() if now is None else now
+        out: list[Alert] = []
+        if self.source == "server":
+            for line in lines:
+                self._read_server_line(*split_tag(line.rstrip(b"\r\n")), now, out)
+            return out
+        for passed, line, rules in self._index.sift(lines, self._waiting):
+            if passed:
+                self._count_audit(passed)
+            if rules is not None:
+                self._evaluate(line, rules, now, out)
+            elif line:
+                self._read_slowly(line, now, out)
+        return out
+
+    def _count_audit(self, entries: int) -> None:
+        self.counts.audit += entries
+        self._last_was_server = False
+
+    def begin_log(self, head: bytes = b"") -> None:
+        """A log of its own begins, with these bytes: which of the two logs it is decides what a plain line is."""
+        self._last_was_server = self.source == "server"
+        for line in head.split(b"\n") if self.source == "auto" else ():
+            if self._index.reads(line):
+                break
+            if _looks_like_server_line(split_tag(line)[1]):
+                self._last_was_server = True
+                break
+        self._server_keys = ServerEventKeys()
+
+    def end_log(self) -> list[Alert]:
+        """A log has ended, and with it its last message; requests go on waiting, for a response in the next log."""
+        out: list[Alert] = []
+        for message in self._server.flush() if self._reads_server_log else ():
+            self._evaluate_server(message, out)
+        return out
+
+    def due(self, now: float | None = None) -> list[Alert]:
+        """What has waited long enough: requests for their responses, messages for their further lines."""
+        now = time.monotonic() if now is None else now
+        out: list[Alert] = []
+        for message in self._server.due(now) if self._reads_server_log else ():
+            self._evaluate_server(message, out)
+        while self._waiting and next(iter(self._waiting.values()))[0] <= now:
+            out += self._waiting.popitem(last=False)[1][1]
+        return out
+
+    @property
+    def next_due(self) -> float | None:
+        """When `due` next has something to give, on the caller's clock; None while nothing waits."""
+        moments = [waiting[0] for waiting in list(self._waiting.values())[:1]]
+        if self._reads_server_log and self._server.next_due is not None:
+            moments.append(self._server.next_due)
+        return min(moments, default=None)
+
+    def flush(self) -> list[Alert]:
+        """Everything that still waits; for the end of the input."""
+        out = self.end_log()
+        for _, alerts in self._waiting.values():
+            out += alerts
+        self._waiting.clear()
+        return out
+
+    @cached_property
+    def _server(self) -> ServerLogReader:
+        """Made, and its module imported (20 ms of regular expressions), only where there is a server log."""
+        from vaultwatch.server_log import ServerLogReader
+
+        return ServerLogReader()
+
+    @property
+    def _reads_server_log(self) -> bool:
+        return "_server" in self.__dict__
+
+    def _read_slowly(self, line: bytes, now: float, out: list[Alert]) -> None:
+        """What the gate could not read: server-log lines, odd entries, and what is to be rejected."""
+        origin, text = split_tag(line.rstrip(b"\r\n"))
+        if not text.strip() and not self._last_was_server:
+            return
+        if self.source == "auto" and self._belongs_to_server_log(text, origin):
+            self._last_was_server = True
+            self._read_server_line(origin, text, now, out)
+            return
+        record = read_audit_entry(text, origin)
+        if isinstance(record, Rejected):
+            self._reject(record)
+            return
+        self._count_audit(1)
+        self._hold_against(record, self._index.candidates(text[max(text.find(b"{"), 0) :]), now, out)
+
+    def _belongs_to_server_log(self, text: bytes, origin: Origin) -> bool:
+        """One stream may hold both logs: a line of plain text belongs to the log that the line before it belongs to."""
+        if origin.lane:
+            return origin.lane == "server"
+        if _looks_like_server_line(text):
+            return True
+        return self._last_was_server and b'{"' not in text[:4096] and text[:1] not in (b"{", b"<")
+
+    def _read_server_line(self, origin: Origin, text: bytes, now: float, out: list[Alert]) -> None:
+        for record in self._server.feed(text, origin, now):
+            self._evaluate_server(record, out)
+
+    def _reject(self, record: Rejected) -> None:
+        self.counts.rejected += 1
+        self._on_rejected(record)
+
+    def _evaluate(self, line: bytes, rules: tuple[Rule, ...], now: float, out: list[Alert]) -> None:
+        origin, text = split_tag(line.rstrip(b"\r\n"))
+        record = read_audit_entry(text, origin)
+        if isinstance(record, Rejected):  # the gate skips over what it does not decode: depth, above all
+            self._reject(record)
+            return
+        self._count_audit(1)
+        self._hold_against(record, rules, now, out)
+
+    def _hold_against(self, entry: AuditEntry, rules: tuple[Rule, ...], now: float, out: list[Alert]) -> None:
+        view = audit_view(entry, self._zone)
+        key = audit_event_key(entry.fields)
+        alerts = [from_audit(rule.compiled, entry, view, key) for rule in rules if self._matches(rule, view)]
+        if is_response(entry.fields) or view["outcome"] == "failed":
+            self._answer(key, entry, alerts, out)
+        elif alerts:
+            self._wait(key, alerts, now, out)
+
+    def _answer(self, key: str, entry: AuditEntry, alerts: list[Alert], out: list[Alert]) -> None:
+        waited = self._waiting.pop(key, (0.0, []))[1]
+        out += [complete(alert, entry) for alert in waited]
+        known = {alert.id for alert in waited}
+        out += [alert for alert in alerts if alert.id not in known]
+
+    def _wait(self, key: str, alerts: list[Alert], now: float, out: list[Alert]) -> None:
+        if key in self._waiting:
+            known = {alert.id for alert in self._waiting[key][1]}
+            self._waiting[key][1].extend(alert for alert in alerts if alert.id not in known)
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            out += self._waiting.popitem(last=False)[1][1]
+        self._waiting[key] = (now + self._wait_seconds, alerts)
+
+    def _evaluate_server(self, record: ServerMessage | Rejected, out: list[Alert]) -> None:
+        if isinstance(record, Rejected):
+            self._reject(record)
+            return
+        self.counts.server += 1
+        view = server_view(record, self._zone)
+        matching = [rule for rule in self._server_rules if self._matches(rule, view)]
+        key = self._server_keys.key(record)
+        out += [from_server(rule.compiled, record, view, key) for rule in matching]
+
+    def _matches(self, rule: Rule, view: View) -> bool:
+        try:
+            return rule.matches(view)
+        except Exception as error:  # noqa: BLE001  a rule is somebody's code: counted by name, all others go on
+            self.counts.rule_errors[rule.name] += 1
+            self._on_rule_error(rule.name, error)
+            return False
+
+
+def _looks_like_server_line(text: bytes) -> bool:
+    from vaultwatch.server_log import looks_like_server_line
+
+    return looks_like_server_line(text)
+
+
+def evaluate_plainly(rules: Iterable[Rule], line: bytes, zone: tzinfo | None = None) -> set[str] | None:
+    """The names of the rules that one audit line matches, every rule tried on the whole entry; None: not an entry.
+
+    The reference that the index is tested against.
+    """
+    origin, text = split_tag(line.rstrip(b"\r\n"))
+    record: Any = read_audit_entry(text, origin)
+    if not isinstance(record, AuditEntry):
+        return None
+    view = audit_view(record, zone)
+    return {rule.name for rule in rules if rule.service == "audit" and rule.matches(view)}

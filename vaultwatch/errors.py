@@ -1,0 +1,44 @@
+"""Every error that Vaultwatch raises on purpose.
+
+    VaultwatchError
+    ├── SettingError      a setting, an option or a file that the user named cannot be used
+    ├── RuleError         a rule, a filter or a placeholder cannot be compiled, or has no fixtures
+    ├── FrameError        one Kinesis record cannot be decoded
+    └── DeliveryError     a sink did not take a message
+        ├── SinkBusy      it asked us to wait (HTTP 429); `retry_after_seconds` says how long
+        └── SinkRefused   it will never take this message as it is
+
+Their text is one line for a person: what, and where. It never holds a secret.
+"""
+
+
+class VaultwatchError(Exception):
+    """The root: whatever `except VaultwatchError` catches, a user can read."""
+
+
+class SettingError(VaultwatchError):
+    """A setting, an option or a file that the user named cannot be used."""
+
+
+class RuleError(VaultwatchError):
+    """A rule, a filter or a placeholder cannot be compiled, or has no fixtures."""
+
+
+class FrameError(VaultwatchError):
+    """One Kinesis record cannot be decoded."""
+
+
+class DeliveryError(VaultwatchError):
+    """A sink did not take a message; it is sent again later."""
+
+
+class SinkBusy(DeliveryError):
+    """The sink asked us to wait."""
+
+    def __init__(self, message: str, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class SinkRefused(DeliveryError):
+    """The sink will never take this message as it is."""

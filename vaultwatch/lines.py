@@ -1,0 +1,40 @@
+"""Bytes as they arrive, cut into lines: on `\\n` only, since U+2028 and U+0085 may stand inside a JSON line."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+# syslog-ng passes on at most 96 MiB (log-msg-size), Vault writes at most about 99 MiB.
+MAX_LINE_BYTES = 128 * 1024 * 1024
+
+
+class LineSplitter:
+    """Keeps the line that is still arriving, in pieces, so that a long one costs no more than its length.
+
+    A line above `max_line_bytes` comes out in pieces of about that size: memory stays bounded, nothing is lost.
+    """
+
+    def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+        self._max = max_line_bytes
+        self._pieces: list[bytes] = []
+        self._held = 0
+
+    def push(self, chunk: bytes) -> list[bytes]:
+        """The lines that this chunk completes, each with its line end."""
+        lines = BytesIO(chunk).readlines()
+        rest = b"" if chunk.endswith(b"\n") or not lines else lines.pop()
+        if lines and self._pieces:
+            lines[0] = b"".join([*self._pieces, lines[0]])
+            self._pieces, self._held = [], 0
+        return lines + self._hold(rest) if rest else lines
+
+    def flush(self) -> list[bytes]:
+        """The last line, which had no line end."""
+        rest = b"".join(self._pieces)
+        self._pieces, self._held = [], 0
+        return [rest] if rest else []
+
+    def _hold(self, piece: bytes) -> list[bytes]:
+        self._pieces.append(piece)
+        self._held += len(piece)
+        return self.flush() if self._held > self._max else []

@@ -1,0 +1,107 @@
+"""What a compiled condition must not do, beyond what Sigma's grammar says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from vaultwatch.alerts import Service
+from vaultwatch.errors import RuleError
+from vaultwatch.fields import AUDIT_DERIVED, SERVER_FIELDS
+from vaultwatch.rules.conditions import Condition
+
+# The members of an audit entry that Vault and OpenBao have written since 2018; a map of free keys ends in ".*".
+_MOUNT = "mount_{type,accessor,point,class,running_version,running_sha256,running_plugin_version,is_external_plugin}"
+_AUTH = (
+    "accessor client_token display_name policies token_policies identity_policies external_namespace_policies.* "
+    "no_default_policy metadata.* entity_id entity_created num_uses remaining_uses token_type token_ttl "
+    "token_issue_time policy_results.{allowed,granting_policies} "
+    "policy_results.granting_policies.{name,namespace_id,namespace_path,type} authorization_details.*"
+)
+_REQUEST = (
+    "id operation path request_uri data.* headers.* client_token client_token_accessor client_id "
+    "client_certificate_serial_number namespace.{id,path} remote_address remote_port policy_override wrap_ttl "
+    f"replication_cluster supplemental_audit_data.* {_MOUNT}"
+)
+_RESPONSE = (
+    "data.* headers.* redirect warnings secret.lease_id supplemental_audit_data.* "
+    f"wrap_info.{{ttl,token,accessor,creation_time,creation_path,wrapped_accessor}} {_MOUNT}"
+)
+
+
+def _spell_out(names: str, prefix: str) -> Iterator[str]:
+    for name in names.split():
+        head, brace, rest = name.partition("{")
+        for part in rest.rstrip("}").split(",") if brace else [""]:
+            yield f"{prefix}{head}{part}"
+
+
+_AUDIT_FIELDS = frozenset(
+    {"time", "type", "error", "auth", "request", "response", "forwarded", "forwarded_from"}
+    | set(AUDIT_DERIVED - {"local"})
+    | {"local.hour", "local.weekday"}
+    | set(_spell_out(_AUTH, "auth."))
+    | set(_spell_out(_REQUEST, "request."))
+    | set(_spell_out(_RESPONSE, "response."))
+    | set(_spell_out(_AUTH, "response.auth."))
+)
+_KNOWN = {
+    "audit": _AUDIT_FIELDS,
+    "server": frozenset({*(SERVER_FIELDS - {"local", "fields"}), "fields.*", "local.hour", "local.weekday"}),
+}
+_ONLY_ON_RESPONSES = re.compile(r"(error|outcome|response(\..*)?)")
+
+
+def check_fields(condition: Condition, service: Service) -> None:
+    """Refuse a condition on a field that no record has.
+
+    Raises:
+        RuleError: names the field.
+    """
+    for field in sorted(_fields(condition)):
+        parts = field.split(".")
+        maps = {".".join([*parts[:n], "*"]) for n in range(1, len(parts))}
+        is_map = f"{field}.*" in _KNOWN[service]
+        if field not in _KNOWN[service] and not maps & _KNOWN[service] and not is_map:
+            raise RuleError(f"unknown field {field}: no {service} record has it")
+
+
+def _fields(condition: Condition) -> set[str]:
+    kind, *rest = condition
+    if kind in ("and", "or", "not"):
+        return set().union(*(_fields(part) for part in rest))
+    if kind in ("never", "keyword"):
+        return set()
+    return {rest[0], rest[1]} if kind == "field" else {rest[0]}
+
+
+def check_negations(condition: Condition) -> None:
+    """Refuse a negated `error`, `outcome` or `response.*` without `type: response`: a request has no failure yet.
+
+    Raises:
+        RuleError: names the field.
+    """
+    _check_negations(condition, negated=False, on_responses=False)
+
+
+def _check_negations(condition: Condition, negated: bool, on_responses: bool) -> None:
+    kind, *rest = condition
+    if kind == "and" and not negated:
+        on_responses = on_responses or any(_selects_responses(part) for part in rest)
+    if kind in ("and", "or", "not"):
+        for part in rest:
+            _check_negations(part, negated != (kind == "not"), on_responses)
+        return
+    if kind in ("never", "keyword") or on_responses or not _ONLY_ON_RESPONSES.fullmatch(rest[0]):
+        return
+    if negated != (kind == "exists" and rest[1] is False):
+        raise RuleError(f"negates {rest[0]} without selecting type: response; a request entry has no outcome yet")
+
+
+def _selects_responses(condition: Condition) -> bool:
+    kind, *rest = condition
+    if kind == "text":
+        return rest[0] == "type" and rest[1] in ("eq", "suffix") and rest[2].endswith("response")
+    if kind == "and":
+        return any(_selects_responses(part) for part in rest)
+    return kind == "or" and all(_selects_responses(part) for part in rest)

@@ -1,0 +1,218 @@
+"""Directories of rules, filters and placeholders, read and compiled together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from sigma.exceptions import SigmaError
+from sigma.filters import SigmaFilter
+from sigma.rule import SigmaRule
+from sigma.rule.base import SigmaYAMLLoader
+
+from vaultwatch.alerts import Level
+from vaultwatch.errors import RuleError
+from vaultwatch.rules.compiling.checks import check_fields, check_negations
+from vaultwatch.rules.compiling.placeholders import Placeholders, fill
+from vaultwatch.rules.compiling.translate import translate
+from vaultwatch.rules.conditions import Condition
+from vaultwatch.rules.pack import CompiledRule, encode_pack
+
+PLACEHOLDERS_FILE = "placeholders.yml"
+_ALLOWED_KEYS = frozenset(
+    (
+        *("title", "id", "name", "status", "description", "references", "author", "date", "modified", "tags"),
+        *("logsource", "detection", "fields", "falsepositives", "level", "related", "license", "scope", "taxonomy"),
+        "runbook",  # ours: what to do first
+    )
+)
+_STATUSES = {"stable": False, "test": False, "experimental": True}
+_REFUSED_MODIFIERS = frozenset({"base64", "base64offset", "wide", "utf16", "utf16le", "utf16be", "windash"})
+
+
+def compile_pack(directories: Sequence[Path]) -> bytes:
+    """The rules below these directories as canonical JSON.
+
+    Raises:
+        RuleError: names the file and what is wrong.
+    """
+    return encode_pack(compile_directories(directories))
+
+
+def compile_directories(directories: Sequence[Path]) -> list[CompiledRule]:
+    """The Sigma rules below these directories as data; a later placeholders.yml overrides an earlier one's names.
+
+    Raises:
+        RuleError: names the file and what is wrong.
+    """
+    placeholders: dict[str, list[Any]] = {}
+    documents: list[tuple[str, Path, dict[str, Any]]] = []
+    for directory in directories:
+        if not directory.is_dir():
+            raise RuleError(f"{directory}: no such directory of rules")
+        placeholders |= _read_placeholders(directory / PLACEHOLDERS_FILE)
+        for path in sorted([*directory.glob("*.yml"), *directory.glob("*.yaml")]):
+            if path.name != PLACEHOLDERS_FILE:
+                documents += [(_where(path, directory), path, found) for found in _read_documents(path)]
+    rules = [_Parsed(where, path, found, placeholders) for where, path, found in documents if "filter" not in found]
+    _refuse_duplicates(rules)
+    for where, _, found in documents:
+        if "filter" in found:
+            _apply_filter(where, found, placeholders, rules)
+    return [rule.compile() for rule in rules]
+
+
+def _where(path: Path, directory: Path) -> str:
+    return str(path.relative_to(directory.parent) if directory.parent in path.parents else path)
+
+
+def _load_yaml(path: Path) -> list[Any]:
+    try:
+        # SigmaYAMLLoader is a CSafeLoader that refuses duplicate keys
+        return list(yaml.load_all(path.read_text("utf-8"), SigmaYAMLLoader))
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise RuleError(f"{path.name}: not YAML: {_one_line(error)}") from error
+    except OSError as error:
+        raise RuleError(f"{path}: {error.strerror}") from error
+
+
+def _read_documents(path: Path) -> Iterable[dict[str, Any]]:
+    documents = [found for found in _load_yaml(path) if found is not None]
+    if not documents:
+        raise RuleError(f"{path.name}: empty")
+    for found in documents:
+        if not isinstance(found, dict):
+            raise RuleError(f"{path.name}: not a mapping")
+        if "correlation" in found:
+            raise RuleError(f"{path.name}: unsupported construct: correlation")
+    return documents
+
+
+def _read_placeholders(path: Path) -> dict[str, list[Any]]:
+    if not path.exists():
+        return {}
+    found = (_load_yaml(path) or [None])[0] or {}
+    if not isinstance(found, dict):
+        raise RuleError(f"{path.name}: not a mapping of names to lists")
+    for name, listed in found.items():
+        plain = isinstance(listed, list) and all(isinstance(item, str | int | float) for item in listed)
+        if not isinstance(name, str) or not plain:
+            raise RuleError(f"{path.name}: {name}: not a list of texts or numbers")
+    return found
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+class _Parsed:
+    """One rule between pySigma's reading and its compiled form; filters are applied in between."""
+
+    def __init__(self, where: str, path: Path, found: dict[str, Any], placeholders: Placeholders) -> None:
+        self.where = where
+        self._check_shape(found, path)
+        self._runbook = str(found.get("runbook") or "").strip()
+        filled = {**found, "detection": fill(found["detection"], placeholders, where)}
+        filled.pop("runbook", None)
+        try:
+            self.sigma = SigmaRule.from_dict(filled)
+        except SigmaError as error:
+            raise RuleError(f"{where}: {_one_line(error)}") from error
+
+    def _check_shape(self, found: dict[str, Any], path: Path) -> None:
+        unknown = sorted(str(key) for key in found if key not in _ALLOWED_KEYS)
+        if unknown:
+            raise RuleError(f"{self.where}: unknown key {unknown[0]}")
+        for key in ("title", "name", "level", "logsource", "detection"):
+            if not found.get(key):
+                raise RuleError(f"{self.where}: no {key}")
+        if found["name"] != path.stem:
+            raise RuleError(f"{self.where}: its name is {found['name']}, not the file's")
+        if found.get("status", "test") not in _STATUSES:
+            raise RuleError(f"{self.where}: unsupported status {found['status']}")
+        if found["level"] not in list(Level):
+            raise RuleError(f"{self.where}: unknown level {found['level']}")
+        refuse_modifiers(self.where, found["detection"])
+
+    @property
+    def name(self) -> str:
+        return str(self.sigma.name)
+
+    def compile(self) -> CompiledRule:
+        sigma = self.sigma
+        service = sigma.logsource.service
+        if sigma.logsource.product != "vault" or service not in ("audit", "server") or sigma.logsource.category:
+            raise RuleError(f"{self.where}: logsource is not {{product: vault, service: audit|server}}")
+        condition = self._condition()
+        try:
+            check_fields(condition, service)  # type: ignore[arg-type]  # narrowed just above
+            if service == "audit":
+                check_negations(condition)
+        except RuleError as error:
+            raise RuleError(f"{self.where}: {error}") from error
+        return CompiledRule(
+            name=self.name,
+            title=sigma.title,
+            level=Level(str(sigma.level).lower()),
+            service=service,  # type: ignore[arg-type]
+            condition=condition,
+            staged=_STATUSES[str(sigma.status or "test").lower()],
+            description=" ".join((sigma.description or "").split()),
+            runbook=self._runbook,
+            tags=tuple(str(tag) for tag in sigma.tags),
+            falsepositives=tuple(sigma.falsepositives),
+            references=tuple(sigma.references),
+        )
+
+    def _condition(self) -> Condition:
+        try:
+            parsed = [condition.parsed for condition in self.sigma.detection.parsed_condition]
+            parts = [translate(node) for node in parsed]
+        except (SigmaError, RuleError) as error:
+            raise RuleError(f"{self.where}: {_one_line(error)}") from error
+        return parts[0] if len(parts) == 1 else ["or", *parts]
+
+
+def refuse_modifiers(where: str, definition: Any) -> None:
+    """Refuse the modifiers that no Vault record gives a meaning to.
+
+    Raises:
+        RuleError: names the modifier.
+    """
+    if isinstance(definition, dict):
+        for key, value in definition.items():
+            for modifier in str(key).split("|")[1:]:
+                if modifier in _REFUSED_MODIFIERS:
+                    raise RuleError(f"{where}: unsupported modifier {modifier}")
+            refuse_modifiers(where, value)
+    elif isinstance(definition, list):
+        for item in definition:
+            refuse_modifiers(where, item)
+
+
+def _refuse_duplicates(rules: Sequence[_Parsed]) -> None:
+    seen: dict[str, str] = {}
+    for rule in rules:
+        if rule.name in seen:
+            raise RuleError(f"{rule.where}: a second rule named {rule.name}; the first is {seen[rule.name]}")
+        seen[rule.name] = rule.where
+
+
+def _apply_filter(where: str, found: dict[str, Any], placeholders: Placeholders, rules: Sequence[_Parsed]) -> None:
+    """Sigma's way to tune a rule without editing it: `rule and filter`."""
+    body = found["filter"]
+    refuse_modifiers(where, body)
+    try:
+        sigma = SigmaFilter.from_dict({**found, "filter": fill(body, placeholders, where)})
+        named = sigma.filter.rules
+        for reference in [] if isinstance(named, str) else [str(one.reference) for one in named]:
+            if not any(reference in (rule.name, str(rule.sigma.id)) for rule in rules):
+                raise RuleError(f"{where}: a filter for an unknown rule {reference}")
+        for rule in rules:
+            applied = sigma.apply_on_rule(rule.sigma)
+            if isinstance(applied, SigmaRule):
+                rule.sigma = applied
+    except SigmaError as error:
+        raise RuleError(f"{where}: {_one_line(error)}") from error

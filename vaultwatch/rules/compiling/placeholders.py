@@ -1,0 +1,76 @@
+"""`|expand`: what differs per deployment, filled into a detection before pySigma sees it.
+
+pySigma's own expansion refuses numbers and networks, turns an empty list into "is null", and lets `*` in a value act
+as a wildcard. Here a value stands for itself, and an empty placeholder makes its condition never true.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import re2
+
+from vaultwatch.errors import RuleError
+
+NEVER = "__never__"
+Placeholders = Mapping[str, list[Any]]
+_NAME = re.compile(r"%([A-Za-z_][\w-]*)%")
+
+
+def fill(definition: Any, placeholders: Placeholders, where: str) -> Any:
+    """A detection with its placeholders filled.
+
+    Raises:
+        RuleError: a placeholder that no placeholders.yml names.
+    """
+    if isinstance(definition, dict):
+        filled: dict[Any, Any] = {}
+        for key, value in definition.items():
+            if isinstance(key, str) and "expand" in key.split("|")[1:]:
+                new_key, new_value = _fill_item(key, value, placeholders, where)
+                filled[new_key] = new_value
+            else:
+                filled[key] = fill(value, placeholders, where) if isinstance(value, dict | list) else value
+        return filled
+    if isinstance(definition, list):
+        return [fill(item, placeholders, where) if isinstance(item, dict | list) else item for item in definition]
+    return definition
+
+
+def _fill_item(key: str, value: Any, placeholders: Placeholders, where: str) -> tuple[str, Any]:
+    field, *modifiers = key.split("|")
+    kept = [modifier for modifier in modifiers if modifier != "expand"]
+    filled: list[Any] = []
+    for item in value if isinstance(value, list) else [value]:
+        values = _fill_value(item, kept, placeholders, where)
+        if not values and "all" in kept:
+            return NEVER, "all"
+        filled += values
+    return ("|".join([field, *kept]), filled) if filled else (f"{NEVER}{field}", "empty")
+
+
+def _fill_value(item: Any, modifiers: list[str], placeholders: Placeholders, where: str) -> list[Any]:
+    names = dict.fromkeys(_NAME.findall(item)) if isinstance(item, str) else {}
+    if not names:
+        return [item]
+    for name in names:
+        if name not in placeholders:
+            raise RuleError(f"{where}: unknown placeholder %{name}%: no placeholders.yml names it")
+    if item == f"%{next(iter(names))}%" and "re" not in modifiers:
+        return [_literal(value) for value in placeholders[next(iter(names))]]
+    texts = [item]
+    for name in names:
+        texts = [
+            text.replace(f"%{name}%", re2.escape(str(value)) if "re" in modifiers else str(_literal(str(value))))
+            for text in texts
+            for value in placeholders[name]
+        ]
+    return texts
+
+
+def _literal(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return value.replace("\\", "\\\\").replace("*", "\\*").replace("?", "\\?")

@@ -1,0 +1,90 @@
+"""The rules in force: a compiled pack, read from JSON and made ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from vaultwatch.alerts import RuleFacts
+from vaultwatch.errors import RuleError
+from vaultwatch.fields import View
+from vaultwatch.rules.conditions import Condition, Predicate, predicate
+
+PACK_VERSION = 1
+SHIPPED_PACK = Path(__file__).with_name("pack.json")
+
+
+class CompiledRule(RuleFacts, frozen=True, kw_only=True, omit_defaults=True):
+    """One rule as data; `condition` is described in `vaultwatch.rules.conditions`."""
+
+    condition: Condition
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    falsepositives: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+
+
+class CompiledPack(msgspec.Struct, frozen=True):
+    """What `vaultwatch rules compile` writes."""
+
+    version: int
+    rules: tuple[CompiledRule, ...]
+
+
+class Rule:
+    """One rule ready to run: what it is, and `matches(view)`."""
+
+    __slots__ = ("compiled", "matches", "name", "service")
+
+    def __init__(self, compiled: CompiledRule, matches: Predicate | None = None) -> None:
+        self.compiled = compiled
+        self.name = compiled.name
+        self.service = compiled.service
+        self.matches: Callable[[View], bool] = matches or predicate(compiled.condition)
+
+
+def encode_pack(rules: Sequence[CompiledRule]) -> bytes:
+    """Canonical JSON: the same rules give the same bytes, one rule a line."""
+    lines = [msgspec.json.encode(rule) for rule in sorted(rules, key=lambda rule: rule.name)]
+    return b'{"version":%d,"rules":[\n%s\n]}\n' % (PACK_VERSION, b",\n".join(lines))
+
+
+def decode_pack(data: bytes, source: str = "the rule pack") -> list[Rule]:
+    """Make a compiled pack ready to run.
+
+    Raises:
+        RuleError: it is no pack, or of another version.
+    """
+    try:
+        pack = msgspec.json.decode(data, type=CompiledPack)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RuleError(f"{source}: not a compiled rule pack: {error}") from error
+    if pack.version != PACK_VERSION:
+        raise RuleError(f"{source}: version {pack.version}, this program reads {PACK_VERSION}")
+    return [Rule(compiled) for compiled in pack.rules]
+
+
+def shipped_rules() -> list[Rule]:
+    """The pack that comes with Vaultwatch.
+
+    Raises:
+        RuleError: the installation is broken.
+    """
+    try:
+        data = SHIPPED_PACK.read_bytes()
+    except OSError as error:
+        raise RuleError(f"{SHIPPED_PACK.name}: {error.strerror}; run `vaultwatch rules compile`") from error
+    return decode_pack(data, SHIPPED_PACK.name)
+
+
+def uses_field(condition: Any, prefix: str) -> bool:
+    """Whether a condition asks for a field at or below `prefix`."""
+    if not isinstance(condition, list):
+        return False
+    fields = [part for part in condition[1:] if isinstance(part, str)]
+    return any(part == prefix or part.startswith(prefix + ".") for part in fields) or any(
+        uses_field(part, prefix) for part in condition
+    )
