@@ -1,0 +1,106 @@
+"""Settings: what cdk.json may say, and what it hears when it says something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vaultwatch.alerts import Level
+from vaultwatch.errors import SettingError
+from vaultwatch.settings import OVERSIZE_PREFIX, Settings, read_settings, settings_table
+from vaultwatch.ship import oversize
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("nothing", [None, {}])
+def test_what_is_not_set_has_its_default(nothing: object) -> None:
+    settings = read_settings(nothing)
+
+    assert settings == Settings()
+    assert (settings.stream_shards, settings.alert_memory_days, settings.timezone) == (1, 90, "UTC")
+    assert (settings.lambda_python, settings.lambda_architecture) == ("3.14", "arm64")
+
+
+def test_what_is_set_counts() -> None:
+    settings = read_settings({"alert_emails": ["ops@example.org"], "slack_level": "high", "stream_shards": 4})
+
+    assert settings.alert_emails == ("ops@example.org",)
+    assert settings.slack_level is Level.HIGH
+    assert settings.stream_shards == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"stream_shard": 2}, "vaultwatch.stream_shard: there is no such setting; did you mean `stream_shards`?"),
+        ({"colour": "red"}, "vaultwatch.colour: there is no such setting"),
+        ({"stream_shards": 0}, "vaultwatch.stream_shards: expected `int` >= 1"),
+        ({"stream_shards": "2"}, "vaultwatch.stream_shards: expected `int`, got `str`"),
+        ({"slack": "yes"}, "vaultwatch.slack: expected `bool`, got `str`"),
+        ({"slack_level": "loud"}, "vaultwatch.slack_level: invalid enum value 'loud'"),
+        ({"log_retention_days": 8}, "vaultwatch.log_retention_days: invalid enum value 8"),
+        ({"alert_emails": "ops@example.org"}, "vaultwatch.alert_emails: expected `array`, got `str`"),
+        ({"lambda_python": "3.9"}, "vaultwatch.lambda_python: invalid enum value '3.9'"),
+        ({"timezone": "Mars/Olympus"}, "vaultwatch.timezone: there is no time zone `Mars/Olympus`"),
+        (["slack"], "vaultwatch: must be an object of settings"),
+    ],
+)
+def test_a_wrong_or_unknown_key_is_named_in_one_line(given: Any, said: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        read_settings(given)
+
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("address", ["ops", "ops@example", "a b@example.org", "ops@example.org\n"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(SettingError, match=r"^vaultwatch\.alert_emails\[0\]: "):
+        read_settings({"alert_emails": [address]})
+
+
+@pytest.mark.parametrize("name", ["", "Vault", "9lives", "a_b", "x" * 31, "a\n"])
+def test_a_deployment_is_named_as_stacks_can_be(name: str) -> None:
+    with pytest.raises(SettingError, match=r"^vaultwatch\.deployment: "):
+        read_settings({"deployment": name})
+
+
+@pytest.mark.parametrize(
+    ("days", "key"),
+    [
+        ({"archive_expiry_days": 364}, "archive_expiry_days"),
+        ({"archive_retention_days": 401}, "archive_expiry_days"),
+        ({"archive_retention_days": 1, "archive_expiry_days": 90}, "archive_expiry_days"),
+        ({"archive_infrequent_access_days": 29}, "archive_infrequent_access_days"),
+        ({"archive_infrequent_access_days": 61}, "archive_glacier_days"),
+    ],
+)
+def test_the_archive_never_expires_before_its_retention_nor_ages_faster_than_s3_allows(
+    days: dict[str, int], key: str
+) -> None:
+    with pytest.raises(SettingError, match=rf"^vaultwatch\.{key}: "):
+        read_settings(days)
+
+
+def test_an_archive_may_expire_on_the_day_its_retention_ends() -> None:
+    assert read_settings({"archive_expiry_days": 365}).archive_expiry_days == 365
+
+
+def test_every_setting_has_a_unit_and_a_meaning_in_the_table() -> None:
+    rows = [line.split(" | ") for line in settings_table().splitlines() if line.startswith("| `")]
+
+    assert [row[0].strip("| `") for row in rows] == list(Settings.__struct_fields__)
+    assert all(cell.strip(" |") for row in rows for cell in row)
+    assert all(len(row) == 4 for row in rows)
+
+
+def test_the_settings_page_is_up_to_date() -> None:
+    assert (ROOT / "docs/settings.md").read_text() == settings_table(), (
+        "python -m vaultwatch.settings > docs/settings.md"
+    )
+
+
+def test_lines_too_large_for_a_record_lie_where_the_functions_may_read_them() -> None:
+    assert oversize.PREFIX == OVERSIZE_PREFIX
