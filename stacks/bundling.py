@@ -1,0 +1,143 @@
+"""The functions' code as one folder: ours, the compiled rules, and pinned packages, for any Python and processor.
+
+Wheels are downloaded once, checked against the hashes in `lambdas/requirements.txt`, and kept in `.bundle/wheels`;
+from then on a bundle needs no network. The same sources give the same bytes, whoever builds them and when.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vaultwatch.errors import VaultwatchError
+from vaultwatch.rules.compiling import compile_pack
+from vaultwatch.rules.python_rules import load_python_rules
+
+ROOT = Path(__file__).resolve().parent.parent
+# What no function calls: the command line, its start, and what reads Sigma (pySigma is not in the bundle).
+NOT_BUNDLED = ("vaultwatch/cli", "vaultwatch/__main__.py", "vaultwatch/rules/compiling")
+# Ten MB of a wheel that CPython never loads, and what only an installer reads, which names the platform.
+_NOT_UNPACKED = re.compile(r"zstandard/_cffi|[^/]+\.data/|.*\.dist-info/(RECORD|WHEEL)$|.*/$")
+_MTIME = 315532800  # 1980-01-01, the first that a zip file can hold
+
+
+class BundleError(VaultwatchError):
+    """The functions' code cannot be put together."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a bundle runs: Python "3.14"; architecture in Lambda's words, arm64 or x86_64."""
+
+    python: str
+    architecture: str
+
+    @classmethod
+    def running(cls) -> Target:
+        """This interpreter, for running the functions here."""
+        machine = platform.machine()
+        return cls(f"{sys.version_info.major}.{sys.version_info.minor}", {"aarch64": "arm64"}.get(machine, machine))
+
+    @property
+    def name(self) -> str:
+        """For folders: without a dot, in which CDK sees a file's ending."""
+        return f"python{self.python.replace('.', '')}-{self.architecture}"
+
+    @property
+    def wheel_platforms(self) -> tuple[str, ...]:
+        """pip's names of what Amazon Linux 2023 (glibc 2.34) can load; pip does not derive the one from the other."""
+        machine = {"arm64": "aarch64"}.get(self.architecture, self.architecture)
+        return f"manylinux2014_{machine}", f"manylinux_2_28_{machine}"
+
+
+def build_bundle(target: Target, into: Path, *, root: Path = ROOT) -> Path:
+    """Put the bundle for `target` into the folder `into`, which is made anew.
+
+    Raises `RuleError` for a rule that does not compile, `BundleError` for a package that cannot be had.
+    """
+    pack = compile_rules(root)
+    wheels = fetch_wheels(target, root / "lambdas/requirements.txt", root / ".bundle/wheels")
+    shutil.rmtree(into, ignore_errors=True)
+    for wheel in wheels:
+        _unpack(wheel, into)
+    for source in _sources(root):
+        _write(into / source.relative_to(root), source.read_bytes())
+    _write(into / "vaultwatch/rules/pack.json", pack)
+    _fix_times(into)
+    return into
+
+
+def compile_rules(root: Path = ROOT) -> bytes:
+    """The compiled pack of the rules in this repository; raises `RuleError`, for those in Python too."""
+    load_python_rules([root / "rules"])
+    return compile_pack([root / "rules"])
+
+
+def fetch_wheels(target: Target, requirements: Path, cache: Path) -> list[Path]:
+    """The wheels that `requirements` pins, by name; downloaded if `cache` does not hold them, checked in any case."""
+    text = requirements.read_bytes()
+    folder = cache / f"{target.name}-{hashlib.sha256(text).hexdigest()[:16]}"
+    if not folder.is_dir():
+        _download(target, requirements, folder)
+    pinned = set(re.findall(r"--hash=sha256:([0-9a-f]{64})", text.decode()))
+    wheels = sorted(folder.glob("*.whl"))
+    for wheel in wheels:
+        if hashlib.sha256(wheel.read_bytes()).hexdigest() not in pinned:
+            raise BundleError(
+                f"{wheel.name}: its hash is not in {requirements.name}; delete {folder.name} and try again"
+            )
+    return wheels
+
+
+def _download(target: Target, requirements: Path, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        wheels = Path(scratch, "wheels")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        command += ["--no-deps", "--require-hashes", "--only-binary=:all:", "--implementation", "cp"]
+        command += ["--python-version", target.python, "--dest", str(wheels), "--requirement", str(requirements)]
+        for name in target.wheel_platforms:
+            command += ["--platform", name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            lines = done.stderr.strip().splitlines()
+            wrong = next((line for line in lines if line.startswith("ERROR")), "pip failed")
+            raise BundleError(f"packages for Python {target.python} on {target.architecture}: {wrong}")
+        wheels.replace(folder)
+
+
+def _sources(root: Path) -> Iterator[Path]:
+    """Our modules, and the rules that are Python."""
+    for folder in ("lambdas", "vaultwatch", "rules"):
+        for path in sorted((root / folder).rglob("*.py")):
+            name = path.relative_to(root).as_posix()
+            if not any(name == out or name.startswith((f"{out}/", f"{out}.")) for out in NOT_BUNDLED):
+                yield path
+
+
+def _unpack(wheel: Path, into: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            if not _NOT_UNPACKED.match(name):
+                _write(into / name, archive.read(name))
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _fix_times(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+        os.utime(path, (_MTIME, _MTIME))

@@ -1,0 +1,141 @@
+"""The functions' code: complete, the same wherever it is built, and never with a rule that does not compile."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stacks.bundling import ROOT, BundleError, Target, build_bundle, fetch_wheels
+from vaultwatch.errors import RuleError
+
+DEPLOYED = Target("3.14", "arm64")
+
+
+@pytest.fixture(scope="session")
+def running(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_bundle(Target.running(), tmp_path_factory.mktemp("bundle") / "running", root=sources)
+
+
+@pytest.fixture(scope="session")
+def deployed(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_bundle(DEPLOYED, tmp_path_factory.mktemp("bundle") / "deployed", root=sources)
+
+
+@pytest.fixture
+def own(sources: Path, tmp_path: Path) -> Path:
+    """Sources that a test may spoil."""
+    return shutil.copytree(sources, tmp_path / "own", symlinks=True)
+
+
+def test_it_runs_on_nothing_but_itself_and_boto3(running: Path) -> None:
+    code = f"import sys; sys.path[:0] = [{str(running)!r}]; import re2, msgspec, zstandard, aws_lambda_powertools\n"
+    code += "import vaultwatch.detect, vaultwatch.frames, vaultwatch.rules.pack as pack\n"
+    code += "rules = pack.shipped_rules(); print(len(rules) > 0, zstandard.backend, pack.SHIPPED_PACK)"
+    done = subprocess.run([sys.executable, "-B", "-S", "-I", "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True", "cext", str(running / "vaultwatch/rules/pack.json")]
+
+
+def test_what_is_not_machine_code_is_the_same_on_every_platform(running: Path, deployed: Path) -> None:
+    here, there = _contents(running), _contents(deployed)
+
+    machine_code = {name for name in here.keys() | there.keys() if name.endswith(".so")}
+    assert machine_code
+    assert {name: text for name, text in here.items() if name not in machine_code} == {
+        name: text for name, text in there.items() if name not in machine_code
+    }
+
+
+def test_what_is_deployed_is_for_the_platform_it_is_deployed_to(deployed: Path) -> None:
+    libraries = list(deployed.rglob("*.so"))
+
+    assert libraries
+    assert all(path.name.endswith(".cpython-314-aarch64-linux-gnu.so") for path in libraries)
+    assert all(path.read_bytes()[18:20] == b"\xb7\x00" for path in libraries)  # ELF's e_machine: AArch64
+
+
+def test_two_bundles_of_the_same_sources_are_the_same_to_the_second(
+    running: Path, sources: Path, tmp_path: Path
+) -> None:
+    again = build_bundle(Target.running(), tmp_path / "again", root=sources)
+
+    assert _contents(again) == _contents(running)
+    assert _times_and_modes(again) == _times_and_modes(running)
+    assert len({seconds for seconds, _ in _times_and_modes(again).values()}) == 1
+
+
+def test_what_no_function_calls_stays_out(running: Path) -> None:
+    names = list(_contents(running))
+
+    assert "vaultwatch/detect.py" in names
+    assert not [
+        name for name in names if name.startswith(("vaultwatch/cli", "vaultwatch/rules/compiling", "sigma", "bin/"))
+    ]
+    assert not [name for name in names if "__pycache__" in name or "/_cffi" in name or ".data/" in name]
+    assert not {"vaultwatch/__main__.py", "boto3/__init__.py"} & set(names)
+
+
+def test_the_rules_are_compiled_when_it_is_built(own: Path, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "rules/server_sealed.yml", own / "rules/my_sealed.yml")
+    (own / "rules/my_sealed.yml").write_text(
+        (own / "rules/my_sealed.yml").read_text().replace("server_sealed", "my_sealed")
+    )
+
+    pack = build_bundle(Target.running(), tmp_path / "bundle", root=own) / "vaultwatch/rules/pack.json"
+
+    assert b'"name":"my_sealed"' in pack.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("broken.yml", "title: [\n"), ("broken.py", "from vaultwatch import nothing_of_this_name\n")]
+)
+def test_a_broken_rule_stops_it_with_one_line_that_names_it(own: Path, tmp_path: Path, name: str, text: str) -> None:
+    (own / "rules" / name).write_text(text)
+
+    with pytest.raises(RuleError, match=name.replace(".", r"\.")) as caught:
+        build_bundle(Target.running(), tmp_path / "bundle", root=own)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_package_that_is_not_the_pinned_one_is_refused(own: Path, tmp_path: Path) -> None:
+    target, requirements = Target.running(), own / "lambdas/requirements.txt"
+    folder = fetch_wheels(target, requirements, own / ".bundle/wheels")[0].parent
+    mine = tmp_path / "wheels" / folder.name
+    shutil.copytree(folder, mine)
+    with next(mine.glob("msgspec*.whl")).open("ab") as wheel:
+        wheel.write(b"?")
+
+    with pytest.raises(BundleError, match=r"^msgspec.*: its hash is not in requirements\.txt"):
+        fetch_wheels(target, requirements, mine.parent)
+
+
+def test_a_package_that_cannot_be_had_is_told_in_one_line(tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"").hexdigest()
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text(f"{tmp_path.as_uri()}/none-1.0-py3-none-any.whl --hash=sha256:{digest}\n")
+
+    with pytest.raises(BundleError, match=r"^packages for Python 3\.14 on arm64: ERROR") as caught:
+        fetch_wheels(DEPLOYED, requirements, tmp_path / "wheels")
+
+    assert "\n" not in str(caught.value)
+    assert list((tmp_path / "wheels").iterdir()) == []
+
+
+def _contents(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _times_and_modes(folder: Path) -> dict[str, tuple[float, int]]:
+    found = {path.relative_to(folder).as_posix(): path.stat() for path in folder.rglob("*")}
+    return {name: (stat.st_mtime, stat.st_mode) for name, stat in found.items()}
