@@ -1,0 +1,37 @@
+"""Which stacks make up a deployment."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from aws_cdk import App, Tags
+
+from stacks.alerting import AlertingStack
+from stacks.archive import ArchiveStack
+from stacks.bundling import ROOT
+from vaultwatch.errors import VaultwatchError
+from vaultwatch.settings import read_settings
+
+
+def build(context: Mapping[str, Any] | None = None, *, outdir: str = "cdk.out") -> App:
+    """The app with every stack, ready to be synthesized into `outdir`; `context` comes on top of that of cdk.json."""
+    # The CDK's command line passes cdk.json's context on itself; this is for whoever starts the app without it.
+    known = json.loads((ROOT / "cdk.json").read_text())["context"]
+    app = App(analytics_reporting=False, context={**known, **(context or {})}, outdir=outdir)
+    settings = read_settings(app.node.try_get_context("vaultwatch"))
+    name = settings.deployment
+    archive = ArchiveStack(app, f"{name}-archive", settings=settings)
+    AlertingStack(app, f"{name}-alerting", settings=settings, archive=archive)
+    Tags.of(app).add("deployment", name)
+    return app
+
+
+if __name__ == "__main__":
+    try:
+        build(outdir=os.environ.get("CDK_OUTDIR", "cdk.out")).synth()
+    except VaultwatchError as error:
+        sys.exit(f"cdk synth: {error}")

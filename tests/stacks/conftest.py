@@ -1,0 +1,79 @@
+"""Every stack of a deployment, synthesized once for all tests, without the functions' code: that has its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+Template = dict[str, Any]
+
+
+def _node_major() -> str:
+    if shutil.which("node") is None:
+        pytest.exit("tests/stacks: Node.js is needed, on which aws-cdk-lib runs", returncode=1)
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    return version.lstrip("v").partition(".")[0]
+
+
+# CDK's own validation of templates takes seven seconds; one test has it on.
+os.environ["CDK_VALIDATION"] = "false"
+os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = _node_major()
+
+
+def synthesize(outdir: Path, settings: Mapping[str, Any] | None = None) -> dict[str, Template]:
+    """The templates of a deployment with these settings, by the name of their stack without the deployment's."""
+    import app
+
+    context = {"aws:cdk:bundling-stacks": [], "vaultwatch": dict(settings or {})}
+    app.build(context, outdir=str(outdir)).synth()
+    found = sorted(outdir.glob("*.template.json"))
+    return {path.name.split(".")[0].split("-")[-1]: json.loads(path.read_text()) for path in found}
+
+
+@pytest.fixture(scope="session")
+def outdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cdk.out")
+
+
+@pytest.fixture(scope="session")
+def templates(outdir: Path) -> dict[str, Template]:
+    """With the defaults, and one address for each kind of e-mail."""
+    return synthesize(outdir, {"alert_emails": ["a@example.org"], "operations_emails": ["o@example.org"]})
+
+
+@pytest.fixture(scope="session")
+def archive(templates: dict[str, Template]) -> Template:
+    return templates["archive"]
+
+
+@pytest.fixture(scope="session")
+def alerting(templates: dict[str, Template]) -> Template:
+    return templates["alerting"]
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This repository's sources as they are now, beside the wheels that are there already."""
+    root = tmp_path_factory.mktemp("sources")
+    for folder in ("lambdas", "rules", "stacks", "vaultwatch"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__", "fixtures"))
+    for name in ("app.py", "cdk.json"):
+        shutil.copy(ROOT / name, root)
+    wheels = ROOT / ".bundle/wheels"
+    wheels.mkdir(parents=True, exist_ok=True)
+    (root / ".bundle").mkdir()
+    (root / ".bundle/wheels").symlink_to(wheels)
+    return root
+
+
+@pytest.fixture
+def synthesized(tmp_path: Path) -> Callable[..., dict[str, Template]]:
+    return lambda **settings: synthesize(tmp_path, settings)

@@ -1,0 +1,102 @@
+"""Stack `archive`: what is written there stays, is encrypted, ages, and says that it came."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.templates import Template, of_type, properties, text
+
+BUCKETS = ["AccessLogs", "Alerts", "Archive"]
+
+
+def test_it_cannot_be_deleted_by_accident(templates: dict[str, Template], outdir: Path) -> None:
+    stacks = json.loads((outdir / "manifest.json").read_text())["artifacts"]
+
+    assert stacks["vaultwatch-archive"]["properties"]["terminationProtection"] is True
+
+
+def test_whatever_becomes_of_the_stack_its_buckets_and_its_key_stay(archive: Template) -> None:
+    stateful = of_type(archive, "S3::Bucket") | of_type(archive, "KMS::Key")
+
+    assert len(stateful) == 4
+    assert {(found["DeletionPolicy"], found["UpdateReplacePolicy"]) for found in stateful.values()} == {
+        ("Retain", "Retain")
+    }
+
+
+def test_nobody_deletes_a_line_before_its_retention_ends(archive: Template) -> None:
+    bucket = properties(archive, "S3::Bucket", "Archive")
+
+    assert bucket["ObjectLockEnabled"] is True
+    assert bucket["ObjectLockConfiguration"]["Rule"] == {"DefaultRetention": {"Days": 365, "Mode": "GOVERNANCE"}}
+
+
+def test_a_bucket_that_aws_writes_into_is_not_locked(archive: Template) -> None:
+    assert all("ObjectLockConfiguration" not in properties(archive, "S3::Bucket", name) for name in BUCKETS[:2])
+
+
+def test_lines_age_as_the_settings_say(synthesized: Callable[..., dict[str, Template]]) -> None:
+    days = {"archive_infrequent_access_days": 40, "archive_glacier_days": 100, "archive_expiry_days": 700}
+    archive = synthesized(**days, archive_retention_days=600)["archive"]
+
+    age = next(rule for rule in _rules(archive, "Archive") if rule["Id"] == "Age")
+    assert age["Transitions"] == [
+        {"StorageClass": "STANDARD_IA", "TransitionInDays": 40},
+        {"StorageClass": "GLACIER", "TransitionInDays": 100},
+    ]
+    assert age["ExpirationInDays"] == 700
+    lock = properties(archive, "S3::Bucket", "Archive")["ObjectLockConfiguration"]
+    assert lock["Rule"]["DefaultRetention"]["Days"] == 600
+
+
+def test_alerts_are_kept_as_long_as_the_archive_and_copies_as_long_as_the_memory(archive: Template) -> None:
+    kept = {rule["Prefix"]: rule["ExpirationInDays"] for rule in _rules(archive, "Alerts") if "Prefix" in rule}
+
+    assert kept == {"alerts/": 400, "aws/lambda/": 90, "oversize/": 90, "parked/": 90}
+
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_every_bucket_is_versioned_private_and_tidied(archive: Template, name: str) -> None:
+    bucket = properties(archive, "S3::Bucket", name)
+
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    assert any("AbortIncompleteMultipartUpload" in rule for rule in _rules(archive, name))
+
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_every_bucket_refuses_whoever_comes_without_tls(archive: Template, name: str) -> None:
+    policy = properties(archive, "S3::BucketPolicy", name)["PolicyDocument"]["Statement"]
+
+    denied = [statement for statement in policy if statement["Effect"] == "Deny"]
+    assert {"Bool": {"aws:SecureTransport": "false"}} in [statement["Condition"] for statement in denied]
+    assert all((statement["Action"], statement["Principal"]) == ("s3:*", {"AWS": "*"}) for statement in denied)
+
+
+@pytest.mark.parametrize("name", BUCKETS[1:])
+def test_lines_and_alerts_are_encrypted_with_a_key_that_rotates(archive: Template, name: str) -> None:
+    [rule] = properties(archive, "S3::Bucket", name)["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+
+    assert rule["BucketKeyEnabled"] is True
+    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+    assert text(rule["ServerSideEncryptionByDefault"]["KMSMasterKeyID"]) == "<Key.Arn>"
+    assert properties(archive, "KMS::Key")["EnableKeyRotation"] is True
+
+
+@pytest.mark.parametrize("name", BUCKETS[1:])
+def test_who_reads_them_is_logged_and_what_comes_is_told_to_eventbridge(archive: Template, name: str) -> None:
+    bucket = properties(archive, "S3::Bucket", name)
+
+    assert text(bucket["LoggingConfiguration"]["DestinationBucketName"]) == "<AccessLogs>"
+    assert bucket["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+
+
+def _rules(archive: Template, name: str) -> list[dict[str, Any]]:
+    rules: list[dict[str, Any]] = properties(archive, "S3::Bucket", name)["LifecycleConfiguration"]["Rules"]
+    return rules

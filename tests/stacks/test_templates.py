@@ -1,0 +1,183 @@
+"""All templates: what AWS, cdk-nag and cfn-lint would say, and that they come out the same, from here alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import Stack, Validations
+from aws_cdk import aws_sqs as sqs
+from cdk_nag import AwsSolutionsChecks
+
+import app
+from stacks.bundling import ROOT, Target, fetch_wheels
+from tests.support.templates import Template
+
+NO_BUNDLE: dict[str, Any] = {"aws:cdk:bundling-stacks": []}
+REPORT = "validation-report.json"
+NOWHERE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+STATEFUL = {
+    "archive": {
+        "AccessLogs8B620ECA",
+        "Alerts91F83244",
+        "ArchiveDA4CB258",
+        "Key961B73FD",
+    },
+    "alerting": {"Key961B73FD", "Stream790BDEE4", "TableCD117FA1"},
+}
+
+
+@pytest.mark.parametrize("stack", STATEFUL)
+def test_what_holds_data_keeps_its_name(templates: dict[str, Template], stack: str) -> None:
+    """Another logical id is another resource: CloudFormation would make an empty one beside it."""
+    holding = ("AWS::S3::Bucket", "AWS::KMS::Key", "AWS::DynamoDB::Table", "AWS::Kinesis::Stream")
+    found = {name for name, it in templates[stack]["Resources"].items() if it["Type"] in holding}
+
+    assert found == STATEFUL[stack]
+
+
+def test_nothing_has_a_name_that_two_deployments_would_fight_over(templates: dict[str, Template]) -> None:
+    names = ("BucketName", "TableName", "RoleName", "QueueName", "TopicName", "FunctionName", "LogGroupName", "Name")
+    named = [
+        (logical_id, key)
+        for template in templates.values()
+        for logical_id, it in template["Resources"].items()
+        for key in names
+        if isinstance(it.get("Properties", {}).get(key), str)
+    ]
+
+    assert named == []
+
+
+def test_everything_that_can_be_tagged_says_whose_it_is(templates: dict[str, Template]) -> None:
+    tagged = [
+        it["Properties"]["Tags"] for it in templates["alerting"]["Resources"].values() if "Tags" in it["Properties"]
+    ]
+
+    assert len(tagged) > 40
+    assert all({"Key": "deployment", "Value": "vaultwatch"} in tags for tags in tagged)
+
+
+def test_a_template_is_decided_when_it_is_made(templates: dict[str, Template]) -> None:
+    for template in templates.values():
+        assert "Conditions" not in template
+        assert set(template["Parameters"]) == {"BootstrapVersion"}
+
+
+def test_another_deployment_stands_beside_the_first(tmp_path: Path) -> None:
+    app.build({**NO_BUNDLE, "vaultwatch": {"deployment": "blue"}}, outdir=str(tmp_path)).synth()
+
+    assert sorted(path.name for path in tmp_path.glob("*.template.json")) == [
+        "blue-alerting.template.json",
+        "blue-archive.template.json",
+    ]
+    assert "vaultwatch-archive:" not in (tmp_path / "blue-alerting.template.json").read_text()
+
+
+def test_cfn_lint_finds_nothing(templates: dict[str, Template], outdir: Path) -> None:
+    # W3005: CDK writes DependsOn where a reference says the same.
+    command = [
+        str(Path(sys.executable).with_name("cfn-lint")),
+        "--ignore-checks",
+        "W3005",
+        "--regions",
+        "eu-central-1",
+        "--",
+    ]
+    found = subprocess.run(
+        [*command, *map(str, sorted(outdir.glob("*.template.json")))], capture_output=True, text=True, check=False
+    )
+
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+def test_cdk_nag_finds_nothing_but_what_is_answered_and_every_answer_answers_something(tmp_path: Path) -> None:
+    checked = app.build(NO_BUNDLE, outdir=str(tmp_path))
+    # One thing that is wrong for sure: it shows that the rules ran, and without it there is no report.
+    sqs.Queue(Stack(checked, "wrong"), "Open")
+    Validations.of(checked).add_plugins(AwsSolutionsChecks(checked))
+    with pytest.raises(RuntimeError, match="ValidationFailed"):
+        checked.synth()
+
+    [report] = json.loads((tmp_path / "validation-report.json").read_text())["pluginReports"]
+    found = {at["constructPath"].partition("/")[0] for it in report["violations"] for at in it["violatingConstructs"]}
+    assert found == {"wrong"}
+    suppressed = {(it["acknowledgedAt"], it["acknowledgedId"]) for it in report["suppressedViolations"]}
+    assert suppressed == set(_acknowledgements(tmp_path))
+
+
+def test_every_answer_to_cdk_nag_names_what_stands_in_for_it(templates: dict[str, Template], outdir: Path) -> None:
+    reasons = _acknowledgements(outdir).values()
+
+    assert len(reasons) > 5
+    assert all(len(reason.split()) >= 10 for reason in reasons)
+
+
+def test_without_network_or_account_it_comes_out_the_same_twice(sources: Path, tmp_path: Path) -> None:
+    """Once the packages are there. With the functions' code, and with CDK's own validation on, which finds nothing."""
+    fetch_wheels(Target("3.14", "arm64"), sources / "lambdas/requirements.txt", sources / ".bundle/wheels")
+    runs = {
+        tmp_path / "first": _run_app(sources, tmp_path / "first", {}, CDK_VALIDATION="true", HOME="", **NOWHERE),
+        tmp_path / "second": _run_app(sources, tmp_path / "second", {}, HOME="", **NOWHERE),
+    }
+
+    assert [(run.returncode, run.stderr) for run in runs.values()] == [(0, "")] * 2
+    first, second = ({name: text for name, text in _files(outdir).items() if name != REPORT} for outdir in runs)
+    assert any(name.endswith("/vaultwatch/rules/pack.json") for name in first)
+    assert first == second
+
+
+def test_a_wrong_setting_stops_it_with_one_line(tmp_path: Path) -> None:
+    done = _run_app(ROOT, tmp_path, {**NO_BUNDLE, "vaultwatch": {"stream_shard": 1}})
+
+    assert done.returncode == 1
+    assert (
+        done.stderr == "cdk synth: vaultwatch.stream_shard: there is no such setting; did you mean `stream_shards`?\n"
+    )
+
+
+def test_a_broken_rule_stops_it_with_one_line(sources: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(sources, tmp_path / "own", symlinks=True)
+    (own / "rules/broken.yml").write_text("title: [\n")
+
+    done = _run_app(own, tmp_path / "out", {})
+
+    assert done.returncode == 1
+    assert re.match(r"cdk synth: \S*broken\.yml: ", done.stderr)
+    assert done.stderr.count("\n") == 1
+
+
+def _run_app(root: Path, outdir: Path, context: dict[str, Any], **environ: str) -> subprocess.CompletedProcess[str]:
+    """As the CDK's command line runs it, without an account."""
+    given = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    given |= {"CDK_CONTEXT_JSON": json.dumps(context), "CDK_OUTDIR": str(outdir), **environ}
+    command = [sys.executable, "app.py"]
+    return subprocess.run(command, cwd=root, env=given, capture_output=True, text=True, check=False)
+
+
+def _files(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def _acknowledgements(outdir: Path) -> dict[tuple[str, str], str]:
+    """The answer to each finding, by where it is given and what it answers."""
+    return {
+        (construct.lstrip("/"), rule): reason
+        for path in outdir.glob("*.metadata.json")
+        for construct, entries in json.loads(path.read_text()).items()
+        for entry in entries
+        if entry["type"] == "aws:cdk:acknowledged-rules"
+        for rule, reason in entry["data"].items()
+    }
