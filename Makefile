@@ -1,12 +1,13 @@
 # Debian has syslog-ng and logrotate where an ordinary user's PATH does not look.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup test demo bench requirements
+.PHONY: help setup test demo bench synth requirements
 
 help:
 	@echo "make test   every test and check"
 	@echo "make demo   a recorded Vault session through the real syslog-ng to alerts"
 	@echo "make bench  what is measured, and against whom"
+	@echo "make synth  the CloudFormation templates, into cdk.out"
 
 setup:
 	@tools/setup
@@ -20,7 +21,19 @@ demo: setup
 bench: setup
 	@.venv/bin/python -m bench
 
+# Node 20 is what Debian and many machines have; jsii calls it old in eleven lines at every start.
+synth: export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION = $(firstword $(subst ., ,$(patsubst v%,%,$(shell node --version 2>/dev/null))))
+synth: setup node_modules
+	@rm -rf cdk.out # an old validation report in it would fail the run
+	@npx --no-install cdk synth --quiet
+
+node_modules: package-lock.json .npmrc
+	@command -v npm >/dev/null || { echo "synth: Node.js 20 or later with npm is needed" >&2; exit 1; }
+	@npm ci --silent
+	@touch node_modules
+
 # Writes requirements*.txt anew from requirements*.in; wants uv on PATH.
 requirements:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --strip-extras --no-header requirements.in -o requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --strip-extras --no-header requirements-dev.in -o requirements-dev.txt
+	cd lambdas && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --strip-extras --no-header requirements.in -o requirements.txt
