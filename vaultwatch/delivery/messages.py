@@ -37,7 +37,8 @@ def visible(text: str, limit: int) -> str:
     That covers line ends, terminal escapes, bidi overrides, zero-width characters and lone surrogates: `isprintable`
     is false for Unicode's categories "other" and "separator", except for the space. A cut is marked.
     """
-    shown = "".join(char if char.isprintable() else _code(char) for char in text[:limit])
+    cut = text[:limit]
+    shown = cut if cut.isprintable() else "".join(char if char.isprintable() else _code(char) for char in cut)
     if len(shown) <= limit and len(text) <= limit:
         return shown
     mark = f"… ({len(text):,} characters)"
@@ -85,8 +86,9 @@ def fact_lines(alert: Alert) -> str:
 
 def action_lines(alert: Alert) -> list[str]:
     """What to do next, one a line, each whole up to 2,500 characters."""
-    lines = [visible(action, ACTION_LIMIT) for action in alert.actions[:ACTIONS_SHOWN]]
-    left = len(alert.actions) - len(lines)
+    actions = [action for action in alert.actions if action]
+    lines = [visible(action, ACTION_LIMIT) for action in actions[:ACTIONS_SHOWN]]
+    left = len(actions) - len(lines)
     return [*lines, f"({left} more)"] if left > 0 else lines
 
 
@@ -194,8 +196,13 @@ def _without_lists(message: Message) -> Message:
 
 
 def _bare(message: Message) -> Message:
-    alerts_ = (replace(_shortened(alert, 40), actions=()) for alert in message.alerts)
-    return replace(message, merged=(), alerts=tuple(alerts_))
+    return replace(message, merged=(), alerts=tuple(_named(alert) for alert in message.alerts))
+
+
+def _named(alert: Alert) -> Alert:
+    """What is known by its id only: 25 such alerts, each quoted twice, are what every sink has room for."""
+    kept = {"time": visible(alert.time, 40), "event_key": visible(alert.event_key, 70)}
+    return replace(_without_record(alert), actions=(), **(dict.fromkeys(_LOG_TEXTS, "") | kept))
 
 
 def _shortened(alert: Alert, limit: int) -> Alert:

@@ -37,12 +37,20 @@ class Counts:
 class Sender:
     """Sends what the store holds to every sink, each at its own pace, until stopped.
 
-    `clock` gives seconds since the epoch. After `store.record`, call `notify`: it returns at once.
+    `clock` gives seconds since the epoch; `pause_seconds` is how long a sink or the store rests after its first
+    failure, a sink twice as long after each further one, up to 30. After `store.record`, call `notify`: it returns at
+    once.
     """
 
-    def __init__(self, store: Store, sinks: Sequence[Sink], clock: Callable[[], float] = time.time) -> None:
-        self._workers = [_Worker(store, sink, clock) for sink in sinks]
-        self._closer = _Closer(store, clock, self._wake_workers)
+    def __init__(
+        self,
+        store: Store,
+        sinks: Sequence[Sink],
+        clock: Callable[[], float] = time.time,
+        pause_seconds: float = 1.0,
+    ) -> None:
+        self._workers = [_Worker(store, sink, clock, pause_seconds) for sink in sinks]
+        self._closer = _Closer(store, clock, pause_seconds, self._wake_workers)
 
     def start(self) -> None:
         """Start the threads; what an earlier process left unsent is sent at once."""
@@ -79,8 +87,11 @@ class Sender:
 class _Looping(threading.Thread):
     """A thread that takes one step after the other until it is halted, whatever the store says."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, store: Store, clock: Callable[[], float], pause_seconds: float) -> None:
         super().__init__(name=name, daemon=True)
+        self.store = store
+        self.clock = clock
+        self.pause_seconds = pause_seconds
         self.wake = threading.Event()
         self.halted = threading.Event()
         self._complaint = _Complaint()
@@ -92,7 +103,7 @@ class _Looping(threading.Thread):
                 self._complaint.over()
             except StoreError as error:
                 self._complaint.say(f"{self.name}: {error}")
-                self.halted.wait(1.0)
+                self.halted.wait(self.pause_seconds)
 
     def step(self) -> None:
         raise NotImplementedError
@@ -115,18 +126,18 @@ class _Looping(threading.Thread):
 
 
 class _Closer(_Looping):
-    def __init__(self, store: Store, clock: Callable[[], float], on_due: Callable[[], None]) -> None:
-        super().__init__("closing quiet periods")
-        self._store = store
-        self._clock = clock
+    def __init__(
+        self, store: Store, clock: Callable[[], float], pause_seconds: float, on_due: Callable[[], None]
+    ) -> None:
+        super().__init__("closing quiet periods", store, clock, pause_seconds)
         self._on_due = on_due
         self._purge_at = 0.0
 
     def step(self) -> None:
         self._purge()
-        due_at = self._store.close_due(self._clock())
+        due_at = self.store.close_due(self.clock())
         self._on_due()
-        self.rest(min(_LOOK_AGAIN_SECONDS, due_at - self._clock()) if due_at is not None else _LOOK_AGAIN_SECONDS)
+        self.rest(min(_LOOK_AGAIN_SECONDS, due_at - self.clock()) if due_at is not None else _LOOK_AGAIN_SECONDS)
 
     def end(self, deadline: float) -> None:
         self.halt()
@@ -136,21 +147,19 @@ class _Closer(_Looping):
         if time.monotonic() < self._purge_at:
             return
         # A page at a time, with a turn for the others in between.
-        if not self._store.purge(self._clock()):
+        if not self.store.purge(self.clock()):
             self._purge_at = time.monotonic() + _PURGE_SECONDS
 
 
 class _Worker(_Looping):
-    def __init__(self, store: Store, sink: Sink, clock: Callable[[], float]) -> None:
-        super().__init__(f"sending to {sink.name}")
+    def __init__(self, store: Store, sink: Sink, clock: Callable[[], float], pause_seconds: float) -> None:
+        super().__init__(f"sending to {sink.name}", store, clock, pause_seconds)
         self.sink = sink
         self.counts = Counts()
         self.drained = False
-        self._store = store
-        self._clock = clock
         self._draining = threading.Event()
         self._failures = 0
-        self._look_again_at = 0.0
+        self._put_off_until: list[float] = []
         self._trouble = _Complaint()
 
     def drain(self) -> None:
@@ -158,20 +167,21 @@ class _Worker(_Looping):
         self.wake.set()
 
     def step(self) -> None:
-        page = self._store.unsent(self.sink.name, self._clock(), limit=_PAGE)
+        now = self.clock()
+        page = self.store.unsent(self.sink.name, now, limit=_PAGE)
         if not page:
-            self._idle()
+            self._idle(now)
         for unsent in page:
             if self.halted.is_set() or not self._deliver(unsent):
                 break
 
-    def _idle(self) -> None:
+    def _idle(self, now: float) -> None:
         if self._draining.is_set():
-            self.drained = not self._store.unsent(self.sink.name, float("inf"), limit=1)
+            self.drained = not self.store.unsent(self.sink.name, float("inf"), limit=1)
             self.halt()
             return
-        ahead = self._look_again_at - self._clock()
-        self.rest(ahead if 0 < ahead < _LOOK_AGAIN_SECONDS else _LOOK_AGAIN_SECONDS)
+        self._put_off_until = [until for until in self._put_off_until if until > now]
+        self.rest(min([now + _LOOK_AGAIN_SECONDS, *self._put_off_until]) - self.clock())
 
     def _deliver(self, unsent: Unsent) -> bool:
         """Whether the sink took it; if not, it was given a rest."""
@@ -197,7 +207,7 @@ class _Worker(_Looping):
         self._failures = 0
         self._trouble.over()
         self.counts = replace(self.counts, sent=self.counts.sent + 1, last_error="")
-        self._in_store(lambda: self._store.mark_sent(unsent.message.id, self.sink.name))
+        self._in_store(lambda: self.store.mark_sent(unsent.message.id, self.sink.name))
 
     def _failed(self, error: DeliveryError) -> None:
         self._failures += 1
@@ -219,13 +229,14 @@ class _Worker(_Looping):
             self.halt()
 
     def _put_off(self, unsent: Unsent, seconds: float) -> None:
-        until = self._clock() + seconds
-        if not self._clock() < self._look_again_at < until:
-            self._look_again_at = until
-        self._in_store(lambda: self._store.put_off(unsent.message.id, self.sink.name, until))
+        now = self.clock()
+        until = now + seconds
+        # Stays short: an hour at most, at the pace of a sink that fails.
+        self._put_off_until = [until, *(other for other in self._put_off_until if other > now)]
+        self._in_store(lambda: self.store.put_off(unsent.message.id, self.sink.name, until))
 
     def _backoff(self) -> float:
-        longest = min(_MAX_PAUSE_SECONDS, 2.0 ** (min(self._failures, 10) - 1))
+        longest = min(_MAX_PAUSE_SECONDS, self.pause_seconds * 2.0 ** (min(self._failures, 10) - 1))
         return random.uniform(0.5, 1.0) * longest  # noqa: S311 - jitter, no secret
 
     def _in_store(self, change: Callable[[], None]) -> None:
@@ -235,7 +246,7 @@ class _Worker(_Looping):
                 change()
             except StoreError as error:
                 self._complaint.say(f"{self.name}: {error}")
-                if not self.halted.wait(1.0):
+                if not self.halted.wait(self.pause_seconds):
                     continue
             return
 

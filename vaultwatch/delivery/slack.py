@@ -128,9 +128,10 @@ def _alert(alert: Alert) -> Iterator[Block]:
     sign = messages.LEVEL_SIGNS[alert.level]
     yield _section(f"{sign} {alert.level}: {messages.visible(alert.title, 200)}\n{messages.summary_line(alert)}")
     yield from _preformatted(messages.fact_lines(alert).split("\n"))
-    if alert.actions:
+    actions = messages.action_lines(alert)
+    if actions:
         yield _section("What to do next:")
-        yield from _preformatted(messages.action_lines(alert))
+        yield from _preformatted(actions)
 
 
 def _section(text: str) -> Block:

@@ -19,8 +19,8 @@ from vaultwatch.store import TOLD, Message, Tell
 
 MACHINE_PROTOCOLS = ("sqs", "lambda", "https", "firehose")
 _BODY_LIMIT_BYTES = 250_000
-_TEXT_LIMIT_BYTES = 30_000
-_MACHINE_LIMITS_BYTES = (48_000, 30_000, 12_000)
+# Of text and of JSON, each quoted once more in the body: the first pair with which the whole fits is taken.
+_LIMITS_BYTES = ((30_000, 48_000), (15_000, 24_000), (8_000, 12_000))
 _REFUSED = {"InvalidParameter", "InvalidParameterValue", "ParameterValueInvalid", "ValidationException"}
 _BUSY_WAIT_SECONDS = 5.0
 
@@ -128,9 +128,9 @@ def _attribute(value: str) -> dict[str, str]:
 
 
 def _body(message: Message) -> str:
-    text = _cut(messages.email_text(message), _TEXT_LIMIT_BYTES)
-    for limit_bytes in _MACHINE_LIMITS_BYTES:
-        machine = messages.machine_json(message, limit_bytes).decode()
+    for text_bytes, machine_bytes in _LIMITS_BYTES:
+        text = _cut(messages.email_text(message), text_bytes)
+        machine = messages.machine_json(message, machine_bytes).decode()
         bodies = {"default": text, "email": text} | dict.fromkeys(MACHINE_PROTOCOLS, machine)
         body = msgspec.json.encode(bodies)
         if len(body) <= _BODY_LIMIT_BYTES:

@@ -135,10 +135,12 @@ class Deliveries(RuleBasedStateMachine):
         assert set(self.published) <= set(self.known)
 
     def teardown(self) -> None:
-        if hasattr(self, "store"):
-            self.finish()
+        try:
+            if hasattr(self, "store"):
+                self.finish()
+        finally:
             self.store.close()
-        self.directory.cleanup()
+            self.directory.cleanup()
 
     def finish(self) -> None:
         """Let every period end, send the rest, and hold the sums against the books."""

@@ -1,0 +1,67 @@
+"""The alert log: a file that people tail, one alert a line, whole on disk before it counts as told."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from vaultwatch.alerts import Alert, Level
+from vaultwatch.errors import DeliveryError
+from vaultwatch.store import Message, Tell
+
+
+class AlertLog:
+    """Appends every alert that is new, told at once or only counted; see `vaultwatch.delivery.sink.Sink`.
+
+    The file may be moved away at any moment (logrotate): a line that went into a file which is no longer at `path` is
+    written again. A line that was torn (a kill, a full disk) is ended, so that it spoils no other.
+    """
+
+    name = "alert-log"
+    tells: frozenset[Tell] = frozenset({"first", "quiet"})
+
+    def __init__(self, path: Path, minimum_level: Level = Level.LOW) -> None:
+        self.minimum_level = minimum_level
+        self._path = path
+
+    def send(self, message: Message) -> None:
+        """Append the message's alerts; see `Sink.send`."""
+        wanted = [alert for alert in message.alerts if self._wants(alert)]
+        lines = b"".join(msgspec.json.encode(alert) + b"\n" for alert in wanted)
+        try:
+            while lines and not self._append(lines):
+                pass
+        except OSError as error:
+            raise DeliveryError(f"{self._path}: {error.strerror}") from error
+
+    def _wants(self, alert: Alert) -> bool:
+        return not alert.staged and alert.level.rank >= self.minimum_level.rank
+
+    def _append(self, lines: bytes) -> bool:
+        """Write and synchronise; whether the file is still the one at the path."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            size = os.fstat(descriptor).st_size
+            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            _write_all(descriptor, b"\n" + lines if torn else lines)
+            os.fsync(descriptor)
+            return _is_at(descriptor, self._path)
+        finally:
+            os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    mine = os.fstat(descriptor)
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino) and mine.st_size > 0
