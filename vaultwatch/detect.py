@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import tzinfo
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,7 +48,7 @@ class Detector:
     A match on a request waits for its response, so that the alert knows the outcome: `feed` gives the alerts that are
     complete, `due` those that waited `wait_seconds`, `flush` all that is left. An alert may come more than once
     (another device, another way) and has the same id then; who stores it knows. `on_rejected` gets every line that is
-    not what it should be.
+    not what it should be, `on_waiting` alerts as they begin to wait.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Detector:
         zone: tzinfo | None = None,
         on_rejected: Callable[[Rejected], None] = lambda _: None,
         on_rule_error: Callable[[str, Exception], None] = lambda _name, _error: None,
+        on_waiting: Callable[[Sequence[Alert]], None] = lambda _: None,
         wait_seconds: float = WAIT_FOR_RESPONSE_SECONDS,
     ) -> None:
         rules = tuple(rules)
@@ -69,6 +70,7 @@ class Detector:
         self._zone = zone if any(uses_field(rule.compiled.condition, "local") for rule in rules) else None
         self._on_rejected = on_rejected
         self._on_rule_error = on_rule_error
+        self._on_waiting = on_waiting
         self._wait_seconds = wait_seconds
         self._waiting: OrderedDict[str, tuple[float, list[Alert]]] = OrderedDict()
         self._server_keys = ServerEventKeys()
@@ -135,6 +137,15 @@ class Detector:
             moments.append(self._server.next_due)
         return min(moments, default=None)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a request waits for its response."""
+        return bool(self._waiting)
+
+    def waiting(self) -> list[Alert]:
+        """The alerts of the requests that wait for their responses."""
+        return [alert for _, alerts in self._waiting.values() for alert in alerts]
+
     def flush(self) -> list[Alert]:
         """Everything that still waits; for the end of the input."""
         out = self.end_log()
@@ -174,7 +185,7 @@ class Detector:
         """One stream may hold both logs: a line of plain text belongs to the log that the line before it belongs to."""
         if origin.lane:
             return origin.lane == "server"
-        if _looks_like_server_line(text):
+        if _looks_like_server_line(text) or (self._reads_server_log and self._server.continues(text, origin)):
             return True
         return self._last_was_server and b'{"' not in text[:4096] and text[:1] not in (b"{", b"<")
 
@@ -211,13 +222,14 @@ class Detector:
         out += [alert for alert in alerts if alert.id not in known]
 
     def _wait(self, key: str, alerts: list[Alert], now: float, out: list[Alert]) -> None:
-        if key in self._waiting:
-            known = {alert.id for alert in self._waiting[key][1]}
-            self._waiting[key][1].extend(alert for alert in alerts if alert.id not in known)
-            return
-        if len(self._waiting) >= MAX_WAITING:
+        waiting = self._waiting.setdefault(key, (now + self._wait_seconds, []))[1]
+        known = {alert.id for alert in waiting}
+        new = [alert for alert in alerts if alert.id not in known]
+        waiting += new
+        if new:
+            self._on_waiting(new)
+        if len(self._waiting) > MAX_WAITING:
             out += self._waiting.popitem(last=False)[1][1]
-        self._waiting[key] = (now + self._wait_seconds, alerts)
 
     def _evaluate_server(self, record: ServerMessage | Rejected, out: list[Alert]) -> None:
         if isinstance(record, Rejected):

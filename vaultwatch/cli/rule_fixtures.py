@@ -1,0 +1,90 @@
+"""Rules held against their fixtures.
+
+A rule's fixtures lie in DIR/fixtures/RULE: `match` and `ignore`, .jsonl for audit entries and .log for server logs, raw
+lines as logged. A placeholders.yml beside them fills the rule's placeholders for this test; local time is
+UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC
+from pathlib import Path
+
+from vaultwatch.detect import Detector
+from vaultwatch.errors import RuleError
+from vaultwatch.records import Rejected
+from vaultwatch.rules.compiling import compile_directories
+from vaultwatch.rules.pack import Rule
+from vaultwatch.rules.python_rules import load_python_rules
+
+
+def failures(directories: Sequence[Path]) -> tuple[int, list[str]]:
+    """How many rules were tested, and what is wrong, a line each that begins with the rule's name.
+
+    Raises:
+        RuleError: the rules do not compile.
+    """
+    rules = [Rule(compiled) for compiled in compile_directories(directories)]
+    rules += load_python_rules(directories, taken={rule.name for rule in rules})
+    found = [fault for rule in rules for fault in _test(rule, directories)]
+    return len(rules), found
+
+
+def _test(rule: Rule, directories: Sequence[Path]) -> Iterator[str]:
+    folder = next((path for path in (base / "fixtures" / rule.name for base in directories) if path.is_dir()), None)
+    if folder is None:
+        yield f"{rule.name}: no fixtures: {directories[0]}/fixtures/{rule.name} is not there"
+        return
+    if (folder / "placeholders.yml").exists():
+        compiled = compile_directories([*directories, folder])
+        rule = next(Rule(one) for one in compiled if one.name == rule.name)
+    for kind, wanted in (("match", True), ("ignore", False)):
+        yield from _test_kind(rule, folder, kind, wanted)
+
+
+def _test_kind(rule: Rule, folder: Path, kind: str, wanted: bool) -> Iterator[str]:
+    files = [path for suffix in ("jsonl", "log") if (path := folder / f"{kind}.{suffix}").exists()]
+    read = 0
+    for path in files:
+        try:
+            lines = path.read_bytes().splitlines(keepends=True)
+        except OSError as error:
+            raise RuleError(f"{path}: {error.strerror}") from error
+        for number, raised, records, rejected in _records(rule, lines):
+            read += records
+            where = f"{rule.name}: {path.name}, line {number}"
+            if rejected:
+                yield f"{where}: cannot be read: {rejected}"
+            elif raised != (records if wanted else 0):
+                yield f"{where}: {'does not raise' if wanted else 'raises'} it"
+    if not read:
+        yield f"{rule.name}: no fixture {kind}.jsonl or {kind}.log with a record in it"
+
+
+def _records(rule: Rule, lines: Sequence[bytes]) -> Iterator[tuple[int, int, int, str]]:
+    """For each record: the number of its last line, the alerts it raised, 1, and why it cannot be read."""
+    for number, block in _blocks(rule, lines):
+        rejected: list[str] = []
+        detector = Detector([rule], source=rule.service, zone=UTC, on_rejected=_note_in(rejected))
+        alerts = [*detector.feed(block), *detector.flush()]
+        records = detector.counts.audit + detector.counts.server
+        if records or rejected:
+            yield number, len(alerts), records, rejected[0] if rejected else ""
+
+
+def _note_in(reasons: list[str]) -> Callable[[Rejected], None]:
+    return lambda line: reasons.append(line.reason)
+
+
+def _blocks(rule: Rule, lines: Sequence[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    """Lines that belong together: an audit entry is one line, a server-log message may be many."""
+    block: list[bytes] = []
+    for number, line in enumerate(lines, 1):
+        goes_on = rule.service == "server" and line[:2] == b"  "
+        if block and not goes_on:
+            yield number - 1, block
+            block = []
+        block.append(line)
+    if block:
+        yield len(lines), block

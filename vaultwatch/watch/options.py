@@ -1,0 +1,169 @@
+"""What `vaultwatch watch` may be told, checked before a single byte is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from pathlib import Path
+
+from vaultwatch.alerts import Level
+from vaultwatch.delivery.alert_log import AlertLog
+from vaultwatch.delivery.sink import Sink
+from vaultwatch.delivery.slack import SlackSink
+from vaultwatch.errors import SettingError, VaultwatchError
+from vaultwatch.rules.pack import Rule
+
+WEBHOOK_VARIABLE = "VAULTWATCH_SLACK_WEBHOOK_URL"
+_MAX_WEBHOOK_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long things take, in seconds; tests shorten them."""
+
+    settings_retry_seconds: float = 10.0
+    store_retry_seconds: float = 1.0
+    wait_for_response_seconds: float = 5.0
+    drain_seconds: float = 5.0
+    """At the end, sinks get this long to take what they lack; the rest is sent after the next start."""
+    stats_seconds: float = 1.0
+    slack_seconds: float = 1.0
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """Options of `vaultwatch watch`, as given: a handler that exits over one of them loses lines, so it waits."""
+
+    source: str
+    load_rules: Callable[[], list[Rule]]
+    load_zone: Callable[[], tzinfo]
+    state: Path | None = None
+    alert_log: Path | None = None
+    slack_webhook_file: Path | None = None
+    sns_topic: str = ""
+    level: str = "low"
+    rejected: Path | None = None
+    stats: Path | None = None
+    log_file: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    pace: Pace = field(default_factory=Pace)
+
+    @property
+    def state_directory(self) -> Path:
+        """`--state`; else /var/lib/vaultwatch where it is there, else the user's own."""
+        if self.state is not None:
+            return self.state
+        system = Path("/var/lib/vaultwatch")
+        if os.access(system, os.W_OK):
+            return system
+        home = Path(self.environment.get("HOME", "/root"))
+        return Path(self.environment.get("XDG_STATE_HOME") or home / ".local/state") / "vaultwatch"
+
+    @property
+    def store_file(self) -> Path:
+        """What has been alerted and what is still to be told."""
+        return self.state_directory / f"{self.source}.sqlite"
+
+    @property
+    def journal_file(self) -> Path:
+        """Alerts that wait for the response to their request."""
+        return self.state_directory / f"{self.source}.waiting"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the one process that reads this source with this state."""
+        return self.state_directory / f"{self.source}.lock"
+
+    @property
+    def minimum_level(self) -> Level:
+        """The lowest level that is told.
+
+        Raises:
+            SettingError: there is no such level.
+        """
+        try:
+            return Level(self.level)
+        except ValueError as error:
+            raise SettingError(f"--level: {self.level!r} is none of {', '.join(Level)}") from error
+
+    def open_lock(self) -> int:
+        """Open the lock file; the caller closes it.
+
+        Raises:
+            OSError: it cannot be made there.
+        """
+        return os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+    def sinks(self) -> list[Sink]:
+        """Every place that alerts go to.
+
+        Raises:
+            SettingError: names the option.
+        """
+        found: list[Sink] = []
+        if self.alert_log:
+            found.append(AlertLog(self.alert_log, self.minimum_level))
+        webhook = self._webhook()
+        if webhook:
+            found.append(SlackSink(webhook, minimum_level=self.minimum_level, interval_seconds=self.pace.slack_seconds))
+        if self.sns_topic:
+            from vaultwatch.delivery.sns import connect
+
+            found.append(connect(self.sns_topic, minimum_level=self.minimum_level))
+        return found
+
+    def _webhook(self) -> str:
+        if self.slack_webhook_file is None:
+            return self.environment.get(WEBHOOK_VARIABLE, "").strip()
+        try:
+            with self.slack_webhook_file.open("rb") as file:
+                text = file.read(_MAX_WEBHOOK_BYTES).decode("ascii").strip()
+        except OSError as error:
+            raise SettingError(f"--slack-webhook-file: {self.slack_webhook_file}: {error.strerror}") from error
+        except UnicodeDecodeError:
+            text = ""
+        if not text:
+            raise SettingError(f"--slack-webhook-file: {self.slack_webhook_file}: holds no URL")
+        return text
+
+
+def problems(options: WatchOptions) -> list[str]:
+    """What is wrong with the settings, a line each that names the option; empty when all is right."""
+    return list(_problems(options))
+
+
+def _problems(options: WatchOptions) -> Iterator[str]:
+    if options.source not in ("audit", "server"):
+        yield f"--source: {options.source!r} is neither audit nor server"
+        return
+    for check in (options.load_rules, options.load_zone, options.sinks):
+        try:
+            check()
+        except VaultwatchError as error:
+            yield str(error)
+    yield from _files(options)
+
+
+def _files(options: WatchOptions) -> Iterator[str]:
+    try:
+        options.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(options.open_lock())
+    except OSError as error:
+        yield f"--state: {options.state_directory}: {error.strerror}"
+    for option in ("alert_log", "rejected", "stats", "log_file"):
+        path: Path | None = getattr(options, option)
+        try:
+            if path is not None:
+                path.open("ab").close()
+        except OSError as error:
+            yield f"--{option.replace('_', '-')}: {path}: {error.strerror}"
+
+
+def notes(options: WatchOptions) -> list[str]:
+    """What works and should be known."""
+    people = options.slack_webhook_file or options.environment.get(WEBHOOK_VARIABLE) or options.sns_topic
+    if people or options.alert_log:
+        return []
+    return ["neither --alert-log nor Slack nor SNS is set: alerts are kept in the state folder and told to nobody"]
