@@ -102,8 +102,13 @@ class _Looping(threading.Thread):
                 self.step()
                 self._complaint.over()
             except StoreError as error:
-                self._complaint.say(f"{self.name}: {error}")
-                self.halted.wait(self.pause_seconds)
+                self._trip(str(error))
+            except Exception as error:  # noqa: BLE001 - the thread's edge: it must go on, and nothing may quote a secret
+                self._trip(f"unexpected {type(error).__name__}")
+
+    def _trip(self, text: str) -> None:
+        self._complaint.say(f"{self.name}: {text}")
+        self.halted.wait(self.pause_seconds)
 
     def step(self) -> None:
         raise NotImplementedError

@@ -17,7 +17,7 @@ from vaultwatch.delivery.sender import Sender
 from vaultwatch.delivery.sink import Sink, route
 from vaultwatch.delivery.slack import SlackSink
 from vaultwatch.errors import DeliveryError, SinkBusy, SinkRefused
-from vaultwatch.store import ALL_TELLS, TOLD, Message, StoreError
+from vaultwatch.store import ALL_TELLS, TOLD, Message, StoreError, Unsent
 from vaultwatch.store.sqlite import SqliteStore
 
 
@@ -230,6 +230,26 @@ class TestFailingStores:
         sender.notify()
         assert marked.wait(10)
         assert len(people.tried) == 1
+
+    def test_whatever_it_raises_the_threads_go_on(
+        self, start: Starter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        unsent = SqliteStore.unsent
+        faults = [ZeroDivisionError("SECRET")]
+
+        def failing_once(store: SqliteStore, sink: str, now: float, *, limit: int = 10) -> list[Unsent]:
+            if faults:
+                raise faults.pop()
+            return unsent(store, sink, now, limit=limit)
+
+        monkeypatch.setattr(SqliteStore, "unsent", failing_once)
+        people = ListSink("people")
+        store, sender = start(people)
+        store.record([a_filing("e1")], time.time())
+        sender.notify()
+        people.wait_for(sent=1)
+        assert "unexpected ZeroDivisionError" in caplog.text
+        assert "SECRET" not in caplog.text
 
     def test_a_store_that_fails_for_a_moment_ends_nothing(self, start: Starter, tmp_path: Path) -> None:
         people = ListSink("people")
