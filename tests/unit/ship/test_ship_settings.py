@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -20,15 +21,15 @@ from vaultwatch.ship import ShipOptions, run
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kinesis]:
     with Kinesis() as kinesis:
         monkeypatch.setenv("AWS_ENDPOINT_URL", kinesis.url)
-        with closing(boto3.client("kinesis")) as client:
-            if "checked" not in client.list_streams()["StreamNames"]:
-                client.create_stream(StreamName="checked", ShardCount=1)
         yield kinesis
 
 
 @pytest.fixture
 def good(aws: Kinesis, tmp_path: Path) -> ShipOptions:
-    return ShipOptions("audit", "checked", state=tmp_path / "state", check_config=True, pace=FAST)
+    name = f"s-{uuid.uuid4()}"
+    with closing(boto3.client("kinesis")) as client:
+        client.create_stream(StreamName=name, ShardCount=1)
+    return ShipOptions("audit", name, state=tmp_path / "state", check_config=True, pace=FAST)
 
 
 def test_right_settings_end_with_0(good: ShipOptions, capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,7 +60,7 @@ def test_a_lock_file_that_is_a_link_is_refused(good: ShipOptions, capsys: pytest
     good.state_directory.mkdir()
     good.lock_file.symlink_to("/etc/passwd")
     assert run(good) == 2
-    assert "ship-audit-checked.lock" in capsys.readouterr().err
+    assert good.lock_file.name in capsys.readouterr().err
 
 
 def test_denied_credentials_are_named(good: ShipOptions, aws: Kinesis, capsys: pytest.CaptureFixture[str]) -> None:
