@@ -77,6 +77,19 @@ def build_bundle(target: Target, into: Path, *, root: Path = ROOT) -> Path:
     return into
 
 
+def digest(bundle: Path) -> str:
+    """SHA-256 over the names and contents of a bundle.
+
+    CDK's own fingerprint of a folder is kept on disk by inode, time and size: of a folder made anew, whose files have
+    used inodes and all the same time, it now and then remembers another file's.
+    """
+    found = hashlib.sha256()
+    for path in sorted(path for path in bundle.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        found.update(f"{path.relative_to(bundle).as_posix()}\0{len(content)}\0".encode() + content)
+    return found.hexdigest()
+
+
 def compile_rules(root: Path = ROOT) -> bytes:
     """The compiled pack of the rules in this repository; raises `RuleError`, for those in Python too."""
     load_python_rules([root / "rules"])

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import AssetHashType, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from stacks import permissions
-from stacks.bundling import ROOT, Target, build_bundle
+from stacks.bundling import ROOT, Target, build_bundle, digest
 from vaultwatch.settings import Settings
 
 
@@ -36,8 +36,8 @@ def make_code(stack: Stack, settings: Settings) -> lambda_.Code:
     if not stack.bundling_required:  # as in `cdk list`
         return lambda_.Code.from_asset(str(ROOT / "lambdas"))
     target = Target(settings.lambda_python, settings.lambda_architecture)
-    folder = ROOT / ".bundle" / f"lambdas-{target.name}"
-    return lambda_.Code.from_asset(str(build_bundle(target, folder)))
+    bundle = build_bundle(target, ROOT / ".bundle" / f"lambdas-{target.name}")
+    return lambda_.Code.from_asset(str(bundle), asset_hash=digest(bundle), asset_hash_type=AssetHashType.CUSTOM)
 
 
 def make_function(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.bundling import ROOT, BundleError, Target, build_bundle, fetch_wheels
+from stacks.bundling import ROOT, BundleError, Target, build_bundle, digest, fetch_wheels
 from vaultwatch.errors import RuleError
 
 DEPLOYED = Target("3.14", "arm64")
@@ -68,6 +68,18 @@ def test_two_bundles_of_the_same_sources_are_the_same_to_the_second(
     assert _contents(again) == _contents(running)
     assert _times_and_modes(again) == _times_and_modes(running)
     assert len({seconds for seconds, _ in _times_and_modes(again).values()}) == 1
+
+
+def test_a_byte_more_or_elsewhere_is_another_bundle(running: Path, tmp_path: Path) -> None:
+    again = shutil.copytree(running, tmp_path / "again")
+    found = {digest(again)}
+    (again / "vaultwatch/errors.py").write_bytes(b"a" + (again / "vaultwatch/errors.py").read_bytes()[1:])
+    found.add(digest(again))
+    (again / "vaultwatch/errors.py").rename(again / "vaultwatch/error.py")
+    found.add(digest(again))
+
+    assert found > {digest(running)}
+    assert len(found) == 3
 
 
 def test_what_no_function_calls_stays_out(running: Path) -> None:
