@@ -76,7 +76,7 @@ class Detector:
         self._server_keys = ServerEventKeys()
         self._last_was_server = source == "server"
 
-    def feed(self, lines: Iterable[bytes], now: float | None = None) -> list[Alert]:
+    def feed(self, lines: Sequence[bytes], now: float | None = None) -> list[Alert]:
         """Read lines (with or without their line ends) and give the alerts that are complete.
 
         Args:

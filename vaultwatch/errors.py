@@ -4,6 +4,7 @@
     ├── SettingError      a setting, an option or a file that the user named cannot be used
     ├── RuleError         a rule, a filter or a placeholder cannot be compiled, or has no fixtures
     ├── FrameError        one Kinesis record cannot be decoded
+    ├── StoreError        the store could not do it now (`vaultwatch.store`)
     └── DeliveryError     a sink did not take a message
         ├── SinkBusy      it asked us to wait (HTTP 429); `retry_after_seconds` says how long
         └── SinkRefused   it will never take this message as it is

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f"
-    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
-)
+# Letters and marks that show nothing, though Unicode counts them as printable.
+_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def spelled_out(text: str) -> str:
+    """The text with every character that does not print written as its code.
+
+    That covers line ends, terminal escapes, bidi overrides, zero-width characters and lone surrogates: `isprintable`
+    is false for Unicode's categories "other" and "separator", except for the space.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    shown = "".join(char if char.isprintable() else _code(char) for char in text)
+    return _INVISIBLE.sub(lambda found: _code(found.group()), shown)
 
 
 def one_line(text: str, limit: int | None = None) -> str:
-    """One line with every control, format and surrogate character spelled out, cut to `limit` characters."""
-    safe = _UNSAFE.sub(lambda found: _spell_out(found.group()), text.replace("\t", " "))
-    return safe if limit is None or len(safe) <= limit else safe[: max(limit - 1, 0)] + "…"
+    """The text spelled out, cut to `limit` characters."""
+    safe = spelled_out(text if limit is None else text[:limit])
+    return safe if limit is None or (len(safe) <= limit and len(text) <= limit) else safe[: max(limit - 1, 0)] + "…"
 
 
-def _spell_out(char: str) -> str:
+def _code(char: str) -> str:
     code = ord(char)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def display_width(text: str) -> int:
-    """Columns on a terminal: wide East Asian characters take two, combining ones none."""
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
-    )
+    return _NAMED.get(char) or (f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert, Level
 from vaultwatch.delivery.groups import QUIET_SECONDS
+from vaultwatch.printable import spelled_out
 from vaultwatch.store import TOLD, Merged, Message
 
 FACT_LIMIT = 300
@@ -32,13 +33,8 @@ _LOG_TEXTS = ("time", "event_key", "summary", "principal", "path", "namespace", 
 
 
 def visible(text: str, limit: int) -> str:
-    """At most `limit` characters of `text`, with everything that does not print written as its code.
-
-    That covers line ends, terminal escapes, bidi overrides, zero-width characters and lone surrogates: `isprintable`
-    is false for Unicode's categories "other" and "separator", except for the space. A cut is marked.
-    """
-    cut = text[:limit]
-    shown = cut if cut.isprintable() else "".join(char if char.isprintable() else _code(char) for char in cut)
+    """At most `limit` characters of `text`, with everything that does not print written as its code; a cut is marked."""
+    shown = spelled_out(text[:limit])
     if len(shown) <= limit and len(text) <= limit:
         return shown
     mark = f"… ({len(text):,} characters)"
@@ -153,11 +149,6 @@ def decode_message(body: bytes) -> Message:
 def is_for_people(message: Message) -> bool:
     """Whether people are told, or only an archive."""
     return message.tell in TOLD
-
-
-def _code(char: str) -> str:
-    named = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-    return named.get(char) or (f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}")
 
 
 def _merged_line(merged: Merged) -> str:

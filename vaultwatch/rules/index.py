@@ -51,16 +51,8 @@ _TEXT_FIELDS = (
     "auth.entity_id",
 )
 _ALWAYS = ("type", "request.id", "request.operation", "request.path")
-_TAG_MARK = ord("@")
-# AttributeError: `auth: null`; TypeError: an object where a text was expected; IndexError: b""
-_UNREADABLE = (
-    msgspec.DecodeError,
-    UnicodeDecodeError,
-    RecursionError,
-    AttributeError,
-    TypeError,
-    IndexError,
-)
+# AttributeError: `auth: null`; TypeError: an object where a text was expected
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError, TypeError)
 
 # How much an anchor narrows down, best first: what a field is worth, then how it is matched.
 _FIELD_WORTH = ("request.path", "request.namespace.path", "auth.policies")
@@ -203,7 +195,7 @@ class AuditIndex:
         self._by_path: dict[str | None, frozenset[int]] = {}
         self._by_extra: dict[Any, frozenset[int]] = {}
 
-    def sift(self, lines: Iterable[bytes], waiting: Container[str]) -> Iterator[tuple[int, bytes, Rules | None]]:
+    def sift(self, lines: Sequence[bytes], waiting: Container[str]) -> Iterator[tuple[int, bytes, Rules | None]]:
         """Pass over the entries that no rule could match.
 
         Gives, for every other line: how many entries were passed over before it, the line, and the rules that remain
@@ -211,11 +203,13 @@ class AuditIndex:
         with an empty line carries the rest of the count.
         """
         decode, extra_key = self._decode, self._extra_key
+        if lines and lines[0].startswith(b"@"):  # a stream has tags or it has none; a lone one is read the slow way
+            decode = self._decode_tagged
         by_path, by_extra = self._by_path.get, self._by_extra.get
         passed = 0
         for line in lines:
             try:
-                gate = decode(line if line[0] != _TAG_MARK else split_tag(line)[1])
+                gate = decode(line)
                 request = gate.request
                 path_rules = by_path(request.path)
                 extra_rules = by_extra(extra_key(gate))
@@ -234,6 +228,9 @@ class AuditIndex:
             yield passed, line, self._with_operation(found, request.operation)
             passed = 0
         yield passed, b"", None
+
+    def _decode_tagged(self, line: bytes) -> Any:
+        return self._decode(split_tag(line)[1])
 
     def reads(self, line: bytes) -> bool:
         """Whether a line is an audit entry that the gate can read."""
