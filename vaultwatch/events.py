@@ -81,7 +81,7 @@ class ServerEventKeys:
         first_line = message.raw.partition(b"\n")[0].strip()
         parts = [self._time(message, node), message.level, message.module, node]
         digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass"))
-        digest.update(b"\0" + _without_header(first_line, message))
+        digest.update(b"\0" + _without_header(first_line))
         return digest.hexdigest()
 
     def _time(self, message: ServerMessage, node: str) -> str:
@@ -96,18 +96,21 @@ class ServerEventKeys:
         return f"{last}+{ordinal + 1}"
 
 
-def _without_header(first_line: bytes, message: ServerMessage) -> bytes:
+def _without_header(first_line: bytes) -> bytes:
     """The same line with and without the syslog header that a relay put before it."""
-    start = first_line.find(message.time.encode()) if message.time and not first_line.startswith(b"{") else -1
-    return first_line[start:] if start > 0 else first_line
+    from vaultwatch.hclog import read_head  # here, because a log of audit entries needs neither of the two
+    from vaultwatch.syslog_header import strip_syslog_header
+
+    return first_line if read_head(first_line) else strip_syslog_header(first_line)[1].strip()
 
 
 def parse_time(text: Any) -> datetime | None:
-    """RFC 3339 with 0 to 9 decimals as a moment with its zone; None for anything else."""
+    """RFC 3339 with 0 to 9 decimals as a moment with its zone; None for anything else, and for the years 1 and 9999."""
     if not isinstance(text, str):
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return moment if moment.tzinfo else None
+    # in the first and the last year another zone's time may be none (Go's zero time is in the year 1)
+    return moment if moment.tzinfo and 1 < moment.year < 9999 else None

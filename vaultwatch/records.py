@@ -14,6 +14,11 @@ from typing import Any
 import msgspec
 
 MAX_PREFIX_TRIES = 8
+# Any client can nest what it sends to Go's limit of 10,000: such an entry is read without its depths, not rejected.
+MAX_DEPTH = 100
+_MOST_PRUNED_BYTES = 32 * 1024 * 1024  # Vault's default limit of a request
+_TOO_DEEP = b'"[left out: nested too deeply]"'
+_STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]', re.DOTALL)
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -89,7 +94,7 @@ def read_audit_entry(line: bytes, origin: Origin = NO_ORIGIN) -> AuditEntry | Re
         line: without its tag and its line end.
     """
     text = line.strip(b" \t\r\n\0")
-    if text.startswith(b"<"):
+    if text.startswith(b"<json:"):
         return Rejected(line, "XML: an audit device with format=jsonx", origin)
     start, reason = text.find(b"{"), "no JSON object in the line"
     for _ in range(MAX_PREFIX_TRIES):
@@ -119,9 +124,42 @@ def _why_not_an_entry(found: dict[str, Any]) -> str:
 def _decode_object(text: bytes) -> dict[str, Any] | str:
     try:
         found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except RecursionError:
+        return _decode_pruned(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return _decode_leniently(text)
+    if text.count(b"{") + text.count(b"[") > MAX_DEPTH and _is_deep(found):
+        return _decode_pruned(text)
     return found if isinstance(found, dict) else "JSON, but not an object"
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        below = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [item for items in below for item in items if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _decode_pruned(text: bytes) -> dict[str, Any] | str:
+    """The object without what stands more than `MAX_DEPTH` deep."""
+    reason = "broken JSON: nested too deeply"
+    if len(text) > _MOST_PRUNED_BYTES:
+        return reason
+    kept, start, depth = [], 0, 0
+    for found in _STRUCTURE.finditer(text):
+        mark = found.group()
+        if mark in (b"{", b"["):
+            depth += 1
+            if depth == MAX_DEPTH:
+                kept += [text[start : found.start()], _TOO_DEEP]
+        elif mark in (b"}", b"]"):
+            if depth == MAX_DEPTH:
+                start = found.end()
+            depth -= 1
+    return _decode_object(b"".join([*kept, text[start:]])) if depth == 0 else reason
 
 
 def _decode_leniently(text: bytes) -> dict[str, Any] | str:
@@ -129,11 +167,13 @@ def _decode_leniently(text: bytes) -> dict[str, Any] | str:
     try:
         found = json.loads(text.decode("utf-8", "replace"), strict=False)
     except RecursionError:
-        return "broken JSON: nested too deeply"
+        return _decode_pruned(text)
     except json.JSONDecodeError as error:
         return f"broken JSON: {error.msg} at byte {error.pos} of {len(text)}"
     except ValueError:
         return "broken JSON: a number with thousands of digits"
+    if _is_deep(found):
+        return _decode_pruned(text)
     return _encodable(found) if isinstance(found, dict) else "JSON, but not an object"
 
 
