@@ -76,7 +76,7 @@ class Detector:
         self._server_keys = ServerEventKeys()
         self._last_was_server = source == "server"
 
-    def feed(self, lines: Sequence[bytes], now: float | None = None) -> list[Alert]:
+    def feed(self, lines: Iterable[bytes], now: float | None = None) -> list[Alert]:
         """Read lines (with or without their line ends) and give the alerts that are complete.
 
         Args:
@@ -88,7 +88,7 @@ class Detector:
             for line in lines:
                 self._read_server_line(*split_tag(line.rstrip(b"\r\n")), now, out)
             return out
-        for passed, line, rules in self._index.sift(lines, self._waiting):
+        for passed, line, rules in self._index.sift(list(lines), self._waiting):
             if passed:
                 self._count_audit(passed)
             if rules is not None:

@@ -33,7 +33,7 @@ _LOG_TEXTS = ("time", "event_key", "summary", "principal", "path", "namespace", 
 
 
 def visible(text: str, limit: int) -> str:
-    """At most `limit` characters of `text`, with everything that does not print written as its code; a cut is marked."""
+    """At most `limit` characters of `text`, spelled out (`vaultwatch.printable`); a cut is marked."""
     shown = spelled_out(text[:limit])
     if len(shown) <= limit and len(text) <= limit:
         return shown
