@@ -24,9 +24,10 @@ rule that happens to go out before it. `vaultwatch.store.ledger` decides all tha
 an adapter reads and writes, so that every adapter decides alike.
 
 For an adapter on a key-value store: an event's alerts (at most 25) need their alert, period and slot rows read by key
-and then written, with the message, in one conditional transaction of at most 76 items; a due period and a due slot are
-one transaction of two items each. What must be found without its key are periods and slots by the time they are due,
-and deliveries by sink and urgency: three sparse indexes, no scan. Times are seconds since the epoch and are passed in.
+and then written, with a delivery for each message and sink, in one conditional transaction: at most 100 items for one
+sink that gets all. A due period and a due slot are one transaction of two items each. What must be found without its
+key are periods and slots by the time they are due, and deliveries by sink and urgency: sparse indexes, no scan. Times
+are seconds since the epoch and are passed in.
 """
 
 from __future__ import annotations
@@ -50,12 +51,17 @@ class StoreError(VaultwatchError):
 
 
 class Filing(msgspec.Struct, frozen=True):
-    """An alert with what the store needs to count it. `told` is false where people never hear of it one by one."""
+    """An alert with what the store needs to count it.
+
+    `told` is false where people never hear of it; with `summed` they hear of it in its rule's next summary only,
+    as of an old one found in the archive.
+    """
 
     alert: Alert
     group: str
     quiet_seconds: float
     told: bool
+    summed: bool = False
 
 
 class Recorded(msgspec.Struct, frozen=True):

@@ -7,14 +7,14 @@ what changed together with the drafts, in the same transaction.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert, Level, Service
-from vaultwatch.store import Filing, Recorded, Tell
+from vaultwatch.store import TOLD, Filing, Merged, Message, Recorded, Tell
 from vaultwatch.store.encoding import encodable
 
 RULE_INTERVAL_SECONDS = 60.0
@@ -94,12 +94,11 @@ def is_free(slot: RuleSlot, now: float) -> bool:
     return now >= slot.next_at or now < slot.next_at - RULE_INTERVAL_SECONDS - _CLOCK_STEP_SECONDS
 
 
-def split_events(filings: Iterable[Filing]) -> list[list[int]]:
+def split_events(filings: Iterable[Filing], size: int = ALERTS_PER_MESSAGE) -> list[list[int]]:
     """The positions of one call's filings by event, in order of arrival, in portions that one message can carry."""
     events: dict[str, list[int]] = {}
     for position, filing in enumerate(filings):
         events.setdefault(filing.alert.event_key, []).append(position)
-    size = ALERTS_PER_MESSAGE
     return [event[at : at + size] for event in events.values() for at in range(0, len(event), size)]
 
 
@@ -142,10 +141,42 @@ def empty_slot(slot: RuleSlot, books: Books, now: float) -> None:
     )
 
 
+def assemble(draft: Draft, find: Callable[[str], Alert | None]) -> Message:
+    """The message that a draft stands for, its alerts as `find` knows them now; one that is forgotten is left out."""
+    merged = ((find(listed.alert_id), listed) for listed in draft.merged)
+    return Message(
+        id=draft.id,
+        tell=draft.tell,
+        rule=draft.head.rule,
+        title=draft.head.title,
+        level=draft.head.level,
+        service=draft.head.service,
+        cluster=draft.head.cluster,
+        created_at=draft.created_at,
+        alerts=tuple(alert for alert in map(find, draft.alert_ids) if alert is not None),
+        merged=tuple(
+            Merged(replace(alert, record={}), listed.firsts, listed.followed)
+            for alert, listed in merged
+            if alert is not None
+        ),
+        merged_firsts=draft.merged_firsts,
+        merged_followed=draft.merged_followed,
+    )
+
+
+def urgency(draft: Draft) -> int:
+    """Orders what waits, -4 to 10: what people are told goes before what is only published, and then by level."""
+    return (0 if draft.tell in TOLD else 10) - draft.head.level.rank
+
+
 def _count(filing: Filing, books: Books, now: float) -> Recorded:
     alert = filing.alert
     if not filing.told:
         return Recorded(alert.id, new=True, tell="staged" if alert.staged else "quiet")
+    if filing.summed:
+        slot = books.slots.get(alert.rule) or RuleSlot(_head(alert), now + RULE_INTERVAL_SECONDS)
+        books.slots[alert.rule] = _hold(slot, Listed(alert.id, 1, 0))
+        return Recorded(alert.id, new=True)
     period = books.periods.get(filing.group)
     if period is not None and is_open(period, now):
         books.periods[filing.group] = replace(period, followed=period.followed + 1)

@@ -19,17 +19,19 @@ import msgspec
 from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert
-from vaultwatch.store import REMEMBERED_SECONDS, Filing, Merged, Message, Recorded, Route, StoreError, Unsent
+from vaultwatch.store import REMEMBERED_SECONDS, Filing, Message, Recorded, Route, StoreError, Unsent
 from vaultwatch.store.encoding import decode_alert, encode_alert
 from vaultwatch.store.ledger import (
     Books,
     Draft,
     Period,
     RuleSlot,
+    assemble,
     close_period,
     empty_slot,
     file_event,
     split_events,
+    urgency,
 )
 
 SCHEMA_VERSION = 1
@@ -103,7 +105,7 @@ class SqliteStore:
                 " ORDER BY urgency, delivery.message LIMIT ?",
                 (sink, now, oldest_wanted, limit),
             ).fetchall()
-            return [Unsent(_message(db, msgspec.json.decode(body, type=Draft)), attempts) for body, attempts in rows]
+            return [Unsent(_message(db, body), attempts) for body, attempts in rows]
 
     def mark_sent(self, message_id: str, sink: str) -> None:
         """See `Store.mark_sent`; a message that every sink has taken is forgotten."""
@@ -182,7 +184,7 @@ class SqliteStore:
             seq = _insert(db, _with_own_id(db, draft))
             db.executemany(
                 "INSERT INTO delivery (message, sink, urgency, created_at) VALUES (?, ?, ?, ?)",
-                [(seq, sink, _urgency(draft), draft.created_at) for sink in sinks],
+                [(seq, sink, urgency(draft), draft.created_at) for sink in sinks],
             )
 
     def _due(self, now: float, query: str) -> bool:
@@ -294,27 +296,8 @@ def _alert(db: sqlite3.Connection, alert_id: str) -> Alert | None:
     return None if row is None else decode_alert(row[0])
 
 
-def _message(db: sqlite3.Connection, draft: Draft) -> Message:
-    alerts = (_alert(db, alert_id) for alert_id in draft.alert_ids)
-    merged = ((_alert(db, listed.alert_id), listed) for listed in draft.merged)
-    return Message(
-        id=draft.id,
-        tell=draft.tell,
-        rule=draft.head.rule,
-        title=draft.head.title,
-        level=draft.head.level,
-        service=draft.head.service,
-        cluster=draft.head.cluster,
-        created_at=draft.created_at,
-        alerts=tuple(alert for alert in alerts if alert is not None),
-        merged=tuple(
-            Merged(replace(alert, record={}), listed.firsts, listed.followed)
-            for alert, listed in merged
-            if alert is not None
-        ),
-        merged_firsts=draft.merged_firsts,
-        merged_followed=draft.merged_followed,
-    )
+def _message(db: sqlite3.Connection, body: bytes) -> Message:
+    return assemble(msgspec.json.decode(body, type=Draft), lambda alert_id: _alert(db, alert_id))
 
 
 def _periods(db: sqlite3.Connection, groups: set[str]) -> dict[str, Period]:
@@ -346,9 +329,3 @@ def _write(db: sqlite3.Connection, books: Books) -> None:
             for slot in books.slots.values()
         ],
     )
-
-
-def _urgency(draft: Draft) -> int:
-    """What people are told goes before what is only published, and then by level."""
-    told = draft.tell in ("first", "summary")
-    return (0 if told else 10) - draft.head.level.rank

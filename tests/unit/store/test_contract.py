@@ -165,6 +165,22 @@ class TestWhatIsNotTold:
         assert store.record([a_filing("e2")], T0)[0].tell == "first"
 
 
+class TestWhatIsOnlySummedUp:
+    def test_old_alerts_wait_for_the_rules_next_summary_with_an_exact_count(self, store: Store) -> None:
+        filings = [replace(a_filing(f"e{n}", principal=f"p{n}"), summed=True) for n in range(30)]
+        assert {(result.new, result.tell) for result in store.record(filings, T0)} == {(True, "quiet")}
+        assert take(store) == []
+        store.close_due(T0 + 60)
+        (summary,) = take(store)
+        assert counts(summary) == ("summary", 0, 30, 0)
+
+    def test_they_begin_no_quiet_period_and_hold_up_no_alert_of_now(self, store: Store) -> None:
+        store.record([a_filing("e0", rule="other")], T0 - 60)
+        store.record([replace(a_filing("e1"), summed=True)], T0)
+        assert store.record([a_filing("e2")], T0 + 60)[0].tell == "first"
+        assert [counts(message) for message in take(store)] == [("first", 1, 0, 0), ("first", 1, 1, 0)]
+
+
 class TestEveryAlertIsPublishedOnce:
     def test_whether_it_is_told_or_only_counted(self, store: Store) -> None:
         filings = [a_filing(f"e{n}", principal=f"p{n % 3}", staged=n == 5) for n in range(9)]
@@ -272,14 +288,9 @@ class TestForgetting:
         store.record([a_filing("old")], T0)
         store.record([a_filing("new")], T0 + 10)
         assert store.purge(T0 + REMEMBERED_SECONDS) == 0
-        assert store.purge(T0 + REMEMBERED_SECONDS + 1) == 1
+        store.purge(T0 + REMEMBERED_SECONDS + 1)
         results = store.record([a_filing("new"), a_filing("old")], T0 + REMEMBERED_SECONDS + 2)
         assert [result.new for result in results] == [False, True]
-
-    def test_a_purge_does_a_page_at_a_time(self, store: Store) -> None:
-        store.record([a_filing(f"e{n}") for n in range(1100)], T0)
-        later = T0 + REMEMBERED_SECONDS + 1
-        assert [store.purge(later) for _ in range(4)] == [500, 500, 100, 0]
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\0b", "\x1b[2J", "x" * 100_000, ""])

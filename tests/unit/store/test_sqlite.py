@@ -15,7 +15,7 @@ import pytest
 
 from tests.unit.store.alerts import a_filing
 from tests.unit.store.conftest import ROUTES
-from vaultwatch.store import StoreError
+from vaultwatch.store import REMEMBERED_SECONDS, StoreError
 from vaultwatch.store.sqlite import SqliteStore
 
 T0 = 1_700_000_000.0
@@ -121,6 +121,12 @@ def test_an_alert_forgotten_early_may_come_again_while_its_message_waits(
     assert store.purge(T0) == 1
     assert store.record([a_filing("e1")], T0 + 1e5)[0].tell == "first"
     assert len(store.unsent("people", T0 + 1e5)) == 3
+
+
+def test_a_purge_does_a_page_at_a_time(store: SqliteStore) -> None:
+    store.record([a_filing(f"e{n}") for n in range(1100)], T0)
+    later = T0 + REMEMBERED_SECONDS + 1
+    assert [store.purge(later) for _ in range(4)] == [500, 500, 100, 0]
 
 
 def test_a_restart_tries_at_once_what_was_put_off(store: SqliteStore, path: Path) -> None:
