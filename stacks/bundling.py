@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vaultwatch.errors import VaultwatchError
+from vaultwatch.cli.rule_fixtures import failures
+from vaultwatch.errors import RuleError, VaultwatchError
 from vaultwatch.rules.compiling import compile_pack
-from vaultwatch.rules.python_rules import load_python_rules
 
 ROOT = Path(__file__).resolve().parent.parent
 # What no function calls: the command line, its start, and what reads Sigma (pySigma is not in the bundle).
@@ -91,8 +91,14 @@ def digest(bundle: Path) -> str:
 
 
 def compile_rules(root: Path = ROOT) -> bytes:
-    """The compiled pack of the rules in this repository; raises `RuleError`, for those in Python too."""
-    load_python_rules([root / "rules"])
+    """The compiled pack of the rules in this repository.
+
+    Raises `RuleError` for a rule that does not compile, has no fixtures, or fails them.
+    """
+    _, faults = failures([root / "rules"])
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise RuleError(f"{faults[0]}{more}; see `vaultwatch rules test`")
     return compile_pack([root / "rules"])
 
 

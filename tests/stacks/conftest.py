@@ -64,7 +64,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """This repository's sources as they are now, beside the wheels that are there already."""
     root = tmp_path_factory.mktemp("sources")
     for folder in ("lambdas", "rules", "stacks", "vaultwatch"):
-        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__", "fixtures"))
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("app.py", "cdk.json"):
         shutil.copy(ROOT / name, root)
     wheels = ROOT / ".bundle/wheels"

@@ -98,6 +98,7 @@ def test_the_rules_are_compiled_when_it_is_built(own: Path, tmp_path: Path) -> N
     (own / "rules/my_sealed.yml").write_text(
         (own / "rules/my_sealed.yml").read_text().replace("server_sealed", "my_sealed")
     )
+    shutil.copytree(ROOT / "rules/fixtures/server_sealed", own / "rules/fixtures/my_sealed")
 
     pack = build_bundle(Target.running(), tmp_path / "bundle", root=own) / "vaultwatch/rules/pack.json"
 
@@ -114,6 +115,13 @@ def test_a_broken_rule_stops_it_with_one_line_that_names_it(own: Path, tmp_path:
         build_bundle(Target.running(), tmp_path / "bundle", root=own)
 
     assert "\n" not in str(caught.value)
+
+
+def test_a_rule_without_fixtures_stops_it(own: Path, tmp_path: Path) -> None:
+    shutil.rmtree(own / "rules/fixtures/server_sealed")
+
+    with pytest.raises(RuleError, match=r"^server_sealed: no fixtures"):
+        build_bundle(Target.running(), tmp_path / "bundle", root=own)
 
 
 def test_a_package_that_is_not_the_pinned_one_is_refused(own: Path, tmp_path: Path) -> None:

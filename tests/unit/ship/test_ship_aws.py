@@ -55,7 +55,7 @@ def test_for_these_somebody_must_do_something(error: Exception) -> None:
 
 
 def test_a_failure_is_one_line_that_names_the_call_and_the_code() -> None:
-    assert trouble(client_error("AccessDenied", "no\x1b[31m\nmore")).text == r"PutRecords: AccessDenied no\x1b[31m"
+    assert trouble(client_error("AccessDenied", "no\x1b[31m\nmore")).text == r"PutRecords: AccessDenied no\u001b[31m"
 
 
 @pytest.mark.parametrize(
