@@ -13,6 +13,7 @@ from vaultwatch.errors import VaultwatchError
 _VERBS = {
     "check": "Hold existing logs against the rules.",
     "watch": "Evaluate a stream on stdin for ever and tell people (syslog-ng program() handler).",
+    "ship": "Batch a stream on stdin to Kinesis for ever (syslog-ng program() handler).",
     "rules": "List, show, test and compile the detection rules.",
 }
 
