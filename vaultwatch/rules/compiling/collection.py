@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import re2
 import yaml
 from sigma.exceptions import SigmaError
 from sigma.filters import SigmaFilter
@@ -17,7 +18,7 @@ from vaultwatch.errors import RuleError
 from vaultwatch.rules.compiling.checks import check_fields, check_negations
 from vaultwatch.rules.compiling.placeholders import Placeholders, fill
 from vaultwatch.rules.compiling.translate import translate
-from vaultwatch.rules.conditions import Condition
+from vaultwatch.rules.conditions import Condition, compile_regex
 from vaultwatch.rules.pack import CompiledRule, encode_pack
 
 PLACEHOLDERS_FILE = "placeholders.yml"
@@ -29,6 +30,10 @@ _ALLOWED_KEYS = frozenset(
     )
 )
 _STATUSES = {"stable": False, "test": False, "experimental": True}
+_FILTER_KEYS = (_ALLOWED_KEYS - {"detection", "level", "falsepositives", "runbook"}) | {"filter"}
+_MOST_NODES = 100_000  # of one document, its aliases followed: a few lines of YAML can stand for billions of values
+# pySigma checks most shapes itself; what it does not think of comes as one of Python's own errors.
+_FAULTS = (SigmaError, AttributeError, TypeError, ValueError, RecursionError)
 _REFUSED_MODIFIERS = frozenset({"base64", "base64offset", "wide", "utf16", "utf16le", "utf16be", "windash"})
 
 
@@ -85,9 +90,19 @@ def _read_documents(path: Path) -> Iterable[dict[str, Any]]:
     for found in documents:
         if not isinstance(found, dict):
             raise RuleError(f"{path.name}: not a mapping")
+        _refuse_bombs(found, path)
         if "correlation" in found:
             raise RuleError(f"{path.name}: unsupported construct: correlation")
     return documents
+
+
+def _refuse_bombs(found: Any, path: Path) -> None:
+    waiting, seen = [found], 0
+    while waiting:
+        item, seen = waiting.pop(), seen + 1
+        if seen > _MOST_NODES:
+            raise RuleError(f"{path.name}: more than {_MOST_NODES:,} values, or one that holds itself")
+        waiting += item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
 
 
 def _read_placeholders(path: Path) -> dict[str, list[Any]]:
@@ -114,11 +129,12 @@ class _Parsed:
         self.where = where
         self._check_shape(found, path)
         self._runbook = str(found.get("runbook") or "").strip()
-        filled = {**found, "detection": fill(found["detection"], placeholders, where)}
-        filled.pop("runbook", None)
         try:
+            filled = {**found, "detection": fill(found["detection"], placeholders, where)}
+            refuse_unsupported(where, filled["detection"])
+            filled.pop("runbook", None)
             self.sigma = SigmaRule.from_dict(filled)
-        except SigmaError as error:
+        except _FAULTS as error:
             raise RuleError(f"{where}: {_one_line(error)}") from error
 
     def _check_shape(self, found: dict[str, Any], path: Path) -> None:
@@ -130,11 +146,10 @@ class _Parsed:
                 raise RuleError(f"{self.where}: no {key}")
         if found["name"] != path.stem:
             raise RuleError(f"{self.where}: its name is {found['name']}, not the file's")
-        if found.get("status", "test") not in _STATUSES:
+        if str(found.get("status", "test")) not in _STATUSES:
             raise RuleError(f"{self.where}: unsupported status {found['status']}")
         if found["level"] not in list(Level):
             raise RuleError(f"{self.where}: unknown level {found['level']}")
-        refuse_modifiers(self.where, found["detection"])
 
     @property
     def name(self) -> str:
@@ -170,26 +185,41 @@ class _Parsed:
         try:
             parsed = [condition.parsed for condition in self.sigma.detection.parsed_condition]
             parts = [translate(node) for node in parsed]
-        except (SigmaError, RuleError) as error:
+        except (*_FAULTS, RuleError) as error:
             raise RuleError(f"{self.where}: {_one_line(error)}") from error
         return parts[0] if len(parts) == 1 else ["or", *parts]
 
 
-def refuse_modifiers(where: str, definition: Any) -> None:
-    """Refuse the modifiers that no Vault record gives a meaning to.
+def refuse_unsupported(where: str, definition: Any) -> None:
+    """Refuse what no Vault record gives a meaning to, and what pySigma takes for something else.
 
     Raises:
-        RuleError: names the modifier.
+        RuleError: names the construct.
     """
     if isinstance(definition, dict):
         for key, value in definition.items():
-            for modifier in str(key).split("|")[1:]:
-                if modifier in _REFUSED_MODIFIERS:
-                    raise RuleError(f"{where}: unsupported modifier {modifier}")
-            refuse_modifiers(where, value)
+            modifiers = str(key).split("|")[1:]
+            for modifier in _REFUSED_MODIFIERS.intersection(modifiers):
+                raise RuleError(f"{where}: unsupported modifier {modifier}")
+            if key == "timeframe":
+                raise RuleError(f"{where}: unsupported construct: timeframe")
+            if "re" in modifiers:
+                _refuse_other_regexes(where, value)
+            refuse_unsupported(where, value)
     elif isinstance(definition, list):
+        if not definition:
+            raise RuleError(f"{where}: an empty list")  # pySigma takes it for null
         for item in definition:
-            refuse_modifiers(where, item)
+            refuse_unsupported(where, item)
+
+
+def _refuse_other_regexes(where: str, value: Any) -> None:
+    """Before pySigma tries them, whose attempt makes RE2 write to stderr."""
+    for pattern in value if isinstance(value, list) else [value]:
+        try:
+            compile_regex(str(pattern))
+        except re2.error as error:
+            raise RuleError(f"{where}: regular expression '{pattern}' is not RE2's: {error}") from error
 
 
 def _refuse_duplicates(rules: Sequence[_Parsed]) -> None:
@@ -202,17 +232,28 @@ def _refuse_duplicates(rules: Sequence[_Parsed]) -> None:
 
 def _apply_filter(where: str, found: dict[str, Any], placeholders: Placeholders, rules: Sequence[_Parsed]) -> None:
     """Sigma's way to tune a rule without editing it: `rule and filter`."""
-    body = found["filter"]
-    refuse_modifiers(where, body)
+    unknown = sorted(str(key) for key in found if key not in _FILTER_KEYS)
+    if unknown:
+        raise RuleError(f"{where}: unknown key {unknown[0]}")
     try:
-        sigma = SigmaFilter.from_dict({**found, "filter": fill(body, placeholders, where)})
+        body = fill(found["filter"], placeholders, where)
+        refuse_unsupported(where, {**body, "rules": None} if isinstance(body, dict) else body)
+        sigma = SigmaFilter.from_dict({**found, "filter": body})
         named = sigma.filter.rules
         for reference in [] if isinstance(named, str) else [str(one.reference) for one in named]:
-            if not any(reference in (rule.name, str(rule.sigma.id)) for rule in rules):
-                raise RuleError(f"{where}: a filter for an unknown rule {reference}")
+            _refuse_useless(where, sigma, reference, rules)
         for rule in rules:
             applied = sigma.apply_on_rule(rule.sigma)
             if isinstance(applied, SigmaRule):
                 rule.sigma = applied
-    except SigmaError as error:
+    except _FAULTS as error:
         raise RuleError(f"{where}: {_one_line(error)}") from error
+
+
+def _refuse_useless(where: str, sigma: SigmaFilter, reference: str, rules: Sequence[_Parsed]) -> None:
+    """A filter that filters nothing is a mistake that nobody would see."""
+    named = [rule for rule in rules if reference in (rule.name, str(rule.sigma.id))]
+    if not named:
+        raise RuleError(f"{where}: a filter for an unknown rule {reference}")
+    if not any(rule.sigma.logsource in sigma.logsource for rule in named):
+        raise RuleError(f"{where}: the logsource of rule {reference} is another")
