@@ -127,8 +127,8 @@ def complete(alert: Alert, response: AuditEntry) -> Alert:
     )
 
 
-def from_server(rule: RuleFacts, message: ServerMessage, view: View, event_key: str) -> Alert:
-    """The alert that a rule raises on a server-log message."""
+def from_server(rule: RuleFacts, message: ServerMessage, view: View, event_key: str, time: str) -> Alert:
+    """The alert that a rule raises on a server-log message; `time` is its own, or the last one known before it."""
     node = view["node"]
     where = f"{message.module}: " if message.module else ""
     pairs = " ".join(f"{key}={text}" for key, value in message.fields.items() if (text := brief(value, 200)))
@@ -139,7 +139,7 @@ def from_server(rule: RuleFacts, message: ServerMessage, view: View, event_key: 
         title=rule.title,
         level=rule.level,
         service="server",
-        time=brief(message.time or message.header_time),
+        time=brief(time),
         event_key=event_key,
         outcome="unknown",
         summary=brief(f"{rule.title}: {where}{message.message} {pairs}".rstrip()),

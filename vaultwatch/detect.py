@@ -239,7 +239,8 @@ class Detector:
         view = server_view(record, self._zone)
         matching = [rule for rule in self._server_rules if self._matches(rule, view)]
         key = self._server_keys.key(record)
-        out += [from_server(rule.compiled, record, view, key) for rule in matching]
+        time = self._server_keys.time(record)
+        out += [from_server(rule.compiled, record, view, key, time) for rule in matching]
 
     def _matches(self, rule: Rule, view: View) -> bool:
         try:

@@ -84,6 +84,11 @@ class ServerEventKeys:
         digest.update(b"\0" + _without_header(first_line))
         return digest.hexdigest()
 
+    def time(self, message: ServerMessage) -> str:
+        """When it was, as logged: its own time, else its header's, else the last one seen on its node before it."""
+        last, _ = self._last.get(message.origin.node or message.host, ("", 0))
+        return message.time or message.header_time or last
+
     def _time(self, message: ServerMessage, node: str) -> str:
         time = message.time or message.header_time
         if time:
