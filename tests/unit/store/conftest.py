@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from tests.support.dynamodb import TABLE, local_aws, make_client, make_table
 from vaultwatch.alerts import Level
 from vaultwatch.store import ALL_TELLS, Route, Store
+from vaultwatch.store.dynamodb import DynamoStore
 from vaultwatch.store.sqlite import SqliteStore
 
 ROUTES = (Route("people"), Route("archive", ALL_TELLS, Level.INFORMATIONAL))
@@ -16,19 +19,24 @@ ROUTES = (Route("people"), Route("archive", ALL_TELLS, Level.INFORMATIONAL))
 Opener = Callable[..., Store]
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "dynamodb"])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     """Opens the same store again and again; an adapter that joins the contract joins `params`."""
     opened: list[Store] = []
 
     def opener(routes: Sequence[Route] = ROUTES) -> Store:
-        assert request.param == "sqlite"
-        opened.append(SqliteStore(tmp_path / "state" / "alerts.sqlite", routes))
+        if request.param == "sqlite":
+            opened.append(SqliteStore(tmp_path / "state" / "alerts.sqlite", routes))
+        else:
+            opened.append(DynamoStore(make_client("dynamodb"), TABLE, routes))
         return opened[-1]
 
-    yield opener
-    for store in opened:
-        store.close()
+    with local_aws() if request.param == "dynamodb" else nullcontext():
+        if request.param == "dynamodb":
+            make_table(make_client("dynamodb"))
+        yield opener
+        for store in opened:
+            store.close()
 
 
 @pytest.fixture

@@ -1,0 +1,199 @@
+"""One DynamoDB table: rows by key, conditional transactions, and what an index finds. Speaks botocore.
+
+Every row has the keys `pk` and `sk` and what it is as JSON in `body`. A change says which body it replaces: if the row
+has another one by then, nothing of its transaction happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+
+from vaultwatch.store import StoreError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+Key = tuple[str, str]
+Item = dict[str, Any]
+
+MAX_ACTIONS = 100
+MAX_TRANSACTION_BYTES = 3_500_000  # of 4 MiB, which count names and conditions too
+_MAX_READ = 100
+_MAX_DELETED = 25
+_PAGE = 90
+_PASSING = {
+    "None",
+    "ConditionalCheckFailed",
+    "TransactionConflict",
+    "ThrottlingError",
+    "ProvisionedThroughputExceeded",
+    "RequestLimitExceeded",
+}
+
+
+class Conflict(Exception):
+    """Somebody else was faster, or there is no room at the moment; nothing was changed."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A row to be written in place of `seen` (None: of nothing), or of anything if not `guarded`.
+
+    `marks` are numbers and texts for indexes and TTL.
+    """
+
+    key: Key
+    body: bytes
+    seen: bytes | None
+    marks: Mapping[str, str | float | int] = {}
+    guarded: bool = True
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """A row to be deleted if it still is what was seen."""
+
+    key: Key
+    seen: bytes
+
+
+class Table:
+    """The table `name` through `client`; every method raises `StoreError` when DynamoDB could not do it now."""
+
+    def __init__(self, client: DynamoDBClient, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def read(self, keys: Iterable[Key]) -> dict[Key, Item]:
+        """The rows of these keys that are there, as last written by anybody."""
+        found: dict[Key, Item] = {}
+        for some in _portions(list(dict.fromkeys(keys)), _MAX_READ):
+            asked: Mapping[str, Any] = {self._name: {"Keys": [_key(key) for key in some], "ConsistentRead": True}}
+            while asked:
+                with _asking():
+                    answer = self._client.batch_get_item(RequestItems=asked)
+                for item in answer["Responses"].get(self._name, []):
+                    found[key_of(item)] = item
+                asked = answer.get("UnprocessedKeys", {})
+        return found
+
+    def write(self, actions: Sequence[Row | Gone]) -> None:
+        """Do all of it or nothing; raises `Conflict` when a row is not what was seen."""
+        if not actions:
+            return
+        with _asking():
+            self._client.transact_write_items(TransactItems=[self._action(action) for action in actions])
+
+    def put(self, row: Row) -> None:
+        """Write one row, whatever stands there."""
+        with _asking():
+            self._client.put_item(TableName=self._name, Item=_item(row))
+
+    def change(self, key: Key, expression: str, values: Mapping[str, float]) -> None:
+        """Change numbers of a row, if it is there."""
+        try:
+            with _asking():
+                self._client.update_item(
+                    TableName=self._name,
+                    Key=_key(key),
+                    UpdateExpression=expression,
+                    ConditionExpression="attribute_exists(pk)",
+                    ExpressionAttributeValues=_values(values),
+                )
+        except Conflict:
+            return
+
+    def delete(self, keys: Iterable[Key]) -> None:
+        """Delete these rows; one that is not there is no error."""
+        for some in _portions(list(dict.fromkeys(keys)), _MAX_DELETED):
+            asked: Mapping[str, Any] = {self._name: [{"DeleteRequest": {"Key": _key(key)}} for key in some]}
+            while asked:
+                with _asking():
+                    asked = self._client.batch_write_item(RequestItems=asked).get("UnprocessedItems", {})
+
+    def find(
+        self, index: str, condition: str, values: Mapping[str, Any], *, filtered: str = "", page: int = _PAGE
+    ) -> Iterator[list[Item]]:
+        """Pages of what an index shows, in its order. It lags: what counts is what `read` says of these keys."""
+        query: dict[str, Any] = {
+            "TableName": self._name,
+            "IndexName": index,
+            "KeyConditionExpression": condition,
+            "ExpressionAttributeValues": _values(values),
+            "Limit": page,
+        }
+        if filtered:
+            query["FilterExpression"] = filtered
+        while True:
+            with _asking():
+                answer = self._client.query(**query)
+            if answer["Items"]:
+                yield answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def _action(self, action: Row | Gone) -> Any:
+        if isinstance(action, Row) and not action.guarded:
+            return {"Put": {"TableName": self._name, "Item": _item(action)}}
+        condition: dict[str, Any] = {"TableName": self._name, "ConditionExpression": "attribute_not_exists(pk)"}
+        if action.seen is not None:
+            condition["ConditionExpression"] = "body = :seen"
+            condition["ExpressionAttributeValues"] = {":seen": {"B": action.seen}}
+        if isinstance(action, Gone):
+            return {"Delete": {"Key": _key(action.key), **condition}}
+        return {"Put": {"Item": _item(action), **condition}}
+
+
+def key_of(item: Item) -> Key:
+    """The key of a row."""
+    return item["pk"]["S"], item["sk"]["S"]
+
+
+def number(item: Item, name: str) -> float:
+    """A number of a row; 0 where it has none."""
+    return float(item[name]["N"]) if name in item else 0.0
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    """Turn what botocore raises into our errors, whose text quotes nothing of the request."""
+    failure: Exception
+    try:
+        yield
+        return
+    except ClientError as error:
+        failure = _failure(error.response)
+    except (BotoCoreError, OSError) as error:
+        failure = StoreError(f"DynamoDB could not be reached: {type(error).__name__}")
+    raise failure
+
+
+def _failure(response: Any) -> Exception:
+    code = str(response.get("Error", {}).get("Code", ""))
+    reasons = [str(reason.get("Code", "")) for reason in response.get("CancellationReasons", [])]
+    if code in ("ConditionalCheckFailedException", "TransactionInProgressException"):
+        return Conflict(code)
+    if code == "TransactionCanceledException" and reasons and _PASSING.issuperset(reasons):
+        return Conflict(code)
+    told = ", ".join(sorted(set(reasons) - {"None"}))
+    return StoreError(f"DynamoDB answered {code}" + (f" ({told})" if told else ""))
+
+
+def _key(key: Key) -> Item:
+    return {"pk": {"S": key[0]}, "sk": {"S": key[1]}}
+
+
+def _item(row: Row) -> Item:
+    return {**_key(row.key), "body": {"B": row.body}, **_values(row.marks)}
+
+
+def _values(values: Mapping[str, Any]) -> Item:
+    return {name: {"S": value} if isinstance(value, str) else {"N": repr(value)} for name, value in values.items()}
+
+
+def _portions(keys: Sequence[Key], size: int) -> Iterator[Sequence[Key]]:
+    return (keys[at : at + size] for at in range(0, len(keys), size))
