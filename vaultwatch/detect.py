@@ -101,8 +101,12 @@ class Detector:
         self.counts.audit += entries
         self._last_was_server = False
 
-    def begin_log(self, head: bytes = b"") -> None:
-        """A log of its own begins, with these bytes: which of the two logs it is decides what a plain line is."""
+    def begin_log(self, head: bytes = b"", begun: str = "") -> None:
+        """A log of its own begins, with these bytes: which of the two logs it is decides what a plain line is.
+
+        Args:
+            begun: RFC 3339; the time of messages that have none, before the first that has one.
+        """
         self._last_was_server = self.source == "server"
         for line in head.split(b"\n") if self.source == "auto" else ():
             if self._index.reads(line):
@@ -110,7 +114,7 @@ class Detector:
             if _looks_like_server_line(split_tag(line)[1]):
                 self._last_was_server = True
                 break
-        self._server_keys = ServerEventKeys()
+        self._server_keys = ServerEventKeys(begun=begun)
 
     def end_log(self) -> list[Alert]:
         """A log has ended, and with it its last message; requests go on waiting, for a response in the next log."""
@@ -168,11 +172,11 @@ class Detector:
     def _read_slowly(self, line: bytes, now: float, out: list[Alert]) -> None:
         """What the gate could not read: server-log lines, odd entries, and what is to be rejected."""
         origin, text = split_tag(line.rstrip(b"\r\n"))
-        if not text.strip() and not self._last_was_server:
-            return
         if self.source == "auto" and self._belongs_to_server_log(text, origin):
             self._last_was_server = True
             self._read_server_line(origin, text, now, out)
+            return
+        if not text.strip():
             return
         record = read_audit_entry(text, origin)
         if isinstance(record, Rejected):

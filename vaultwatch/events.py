@@ -69,11 +69,12 @@ class ServerEventKeys:
     """Event keys of server-log messages, in the order of one log.
 
     A message without a time of its own (a banner) takes its syslog header's; without that, the last time seen on its
-    node and its ordinal since.
+    node, else `begun` (when the log began), and its ordinal since.
     """
 
-    def __init__(self, max_nodes: int = 1000) -> None:
+    def __init__(self, max_nodes: int = 1000, begun: str = "") -> None:
         self._last: dict[str, tuple[str, int]] = {}
+        self._begun = begun
         self._max_nodes = max_nodes
 
     def key(self, message: ServerMessage) -> str:
@@ -86,7 +87,7 @@ class ServerEventKeys:
 
     def time(self, message: ServerMessage) -> str:
         """When it was, as logged: its own time, else its header's, else the last one seen on its node before it."""
-        last, _ = self._last.get(message.origin.node or message.host, ("", 0))
+        last, _ = self._last.get(message.origin.node or message.host, (self._begun, 0))
         return message.time or message.header_time or last
 
     def _time(self, message: ServerMessage, node: str) -> str:
@@ -96,7 +97,7 @@ class ServerEventKeys:
                 self._last.clear()
             self._last[node] = (time, 0)
             return time
-        last, ordinal = self._last.get(node, ("", 0))
+        last, ordinal = self._last.get(node, (self._begun, 0))
         self._last[node] = (last, ordinal + 1)
         return f"{last}+{ordinal + 1}"
 
