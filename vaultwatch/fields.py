@@ -26,6 +26,7 @@ SERVER_FIELDS = frozenset(
     {"outcome", "cluster", "node", "lane", "local", "time", "level", "module", "message", "fields", "raw"}
 )
 
+_MOST_NAMESPACES = 100  # one within the other; keeps hostile mount points linear
 _DEFAULT_MOUNTS = {
     "secret/": "kv",
     "kv/": "kv",
@@ -47,9 +48,11 @@ def mount_of(path: str, mount_point: str | None, mount_type: str | None) -> tupl
     default_type = _DEFAULT_MOUNTS.get(default_point)
     kind = mount_type.removeprefix("ns_") if mount_type else default_type
     point = mount_point or (default_point if default_type else "")
-    while point and not path.startswith(point):  # OpenBao 2.6: `team-a/secret/`, where the path has no namespace
+    for _ in range(_MOST_NAMESPACES):  # OpenBao 2.6: `team-a/secret/`, where the path has no namespace
+        if path.startswith(point):
+            break
         point = point.partition("/")[2]
-    below = path[len(point) :] if point else None
+    below = path[len(point) :] if point and path.startswith(point) else None
     return "kv" if kind == "generic" else kind, below
 
 

@@ -50,7 +50,7 @@ def rule(
                 level=Level(level),
                 service=service,
                 staged=status == "experimental",
-                condition=["exists", "time", True],
+                condition=["exists", "local", True],  # may look at anything: the index leaves it, `local` is computed
                 **facts,
             )
         except TypeError as error:
@@ -87,6 +87,6 @@ def _import_rules(path: Path) -> list[Rule]:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
     except RuleError as error:
         raise RuleError(f"{path.name}: {error}") from error
-    except Exception as error:  # whatever somebody's module raises is told in one line
+    except (Exception, SystemExit) as error:  # whatever somebody's module raises is told in one line
         raise RuleError(f"{path.name}: {type(error).__name__}: {error}") from error
     return list(_collecting)

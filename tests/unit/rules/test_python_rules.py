@@ -1,0 +1,90 @@
+"""Rules in Python: loaded from files, refused in one line, and they see what Sigma rules see."""
+
+from datetime import UTC
+from pathlib import Path
+
+import pytest
+
+from vaultwatch.alerts import Level
+from vaultwatch.detect import Detector
+from vaultwatch.errors import RuleError
+from vaultwatch.rules.pack import Rule
+from vaultwatch.rules.python_rules import load_python_rules
+
+RULE = """
+from vaultwatch.rules.python_rules import rule
+
+@rule(title="T", level="high", service="audit", status="experimental", runbook="do", tags=("attack.t1",))
+def audit_one(entry):
+    return entry["request"]["path"] == "sys/seal"
+"""
+LINE = b'{"time":"2026-11-21T07:29:41Z","type":"request","request":{"id":"r","path":"sys/seal"}}'
+
+
+def load(folder: Path, **files: str) -> list[Rule]:
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    return load_python_rules([folder])
+
+
+def test_a_function_is_a_rule_of_its_name(tmp_path: Path) -> None:
+    (rule,) = load(tmp_path, one=RULE)
+    facts = rule.compiled
+    assert (rule.name, rule.service, facts.title, facts.level) == ("audit_one", "audit", "T", Level.HIGH)
+    assert (facts.staged, facts.runbook, facts.tags) == (True, "do", ("attack.t1",))
+    detector = Detector([rule])
+    assert [alert.rule for alert in detector.feed([LINE]) + detector.flush()] == ["audit_one"]
+
+
+def test_one_file_may_hold_several_and_another_none(tmp_path: Path) -> None:
+    found = load(tmp_path, b=RULE.replace("audit_one", "b1") + RULE.replace("audit_one", "b2"), a="x = 1", c=RULE)
+    assert [rule.name for rule in found] == ["b1", "b2", "audit_one"]
+
+
+def test_any_value_counts_as_true_or_false(tmp_path: Path) -> None:
+    rules = load(
+        tmp_path, a=RULE.replace('== "sys/seal"', "and []"), b=RULE.replace("_one", "_two").replace("==", "or")
+    )
+    detector = Detector(rules)
+    assert [alert.rule for alert in detector.feed([LINE]) + detector.flush()] == ["audit_two"]
+
+
+def test_it_sees_local_time_though_no_other_rule_asks_for_it(tmp_path: Path) -> None:
+    asks = RULE.replace('["request"]["path"] == "sys/seal"', '["local"] == {"hour": 7, "weekday": 6}')
+    detector = Detector(load(tmp_path, one=asks), zone=UTC)
+    assert len(detector.feed([LINE]) + detector.flush()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("syntax error", "SyntaxError"),
+        ("raise ValueError('broken\\nhere')", "ValueError: broken"),
+        ("import sys; sys.exit(0)", "SystemExit: 0"),
+        ("import nothing_of_that_name", "ModuleNotFoundError"),
+        ("\0", "null bytes"),
+        (RULE.replace('"high"', '"urgent"'), "audit_one: unknown level"),
+        (RULE.replace('"high"', "['high']"), "audit_one: unknown level"),
+        (RULE.replace('"audit"', '"policy"'), "audit_one: unknown level, service"),
+        (RULE.replace('"experimental"', '"draft"'), "audit_one: unknown level, service or status"),
+        (RULE.replace("runbook", "nonsense"), "audit_one: .*nonsense"),
+        (RULE.replace('title="T", ', ""), "title"),
+        (RULE + RULE, "a second rule named audit_one"),
+    ],
+)
+def test_a_broken_file_is_refused_by_name(text: str, why: str, tmp_path: Path) -> None:
+    with pytest.raises(RuleError, match=rf"(?s)one\.py: .*{why}"):
+        load(tmp_path, one=text)
+
+
+def test_a_name_that_a_sigma_rule_has_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text(RULE)
+    with pytest.raises(RuleError, match="a second rule named audit_one"):
+        load_python_rules([tmp_path], taken={"audit_one"})
+
+
+def test_what_a_broken_file_made_is_not_left_for_the_next(tmp_path: Path) -> None:
+    with pytest.raises(RuleError):
+        load(tmp_path, one=RULE + "\n1 / 0")
+    (tmp_path / "one.py").write_text("")
+    assert load_python_rules([tmp_path]) == []
