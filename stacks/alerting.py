@@ -53,7 +53,7 @@ class AlertingStack(Stack):
         add_sweep(self, around)
         add_email(self.alerts, settings)
         if settings.slack:
-            add_slack(self, self.alerts, key=self.key, code=code, settings=settings, alarms=alarms)
+            add_slack(self, self.alerts, key=self.key, table=self.table, code=code, settings=settings, alarms=alarms)
         history = AlertsHistory(self, "History", settings=settings, archive=archive)
         history.subscribe(self.alerts)
         alarms.watch_delivery(self.alerts, history.delivery)

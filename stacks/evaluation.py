@@ -20,7 +20,14 @@ from stacks.alarms import Alarms
 from stacks.archive import ArchiveStack
 from stacks.functions import Shape, make_function, owner
 from stacks.queues import Queue
-from vaultwatch.settings import ARCHIVE_PREFIX, DISCARDED_PREFIX, OVERSIZE_PREFIX, PARKED_PREFIX, Settings
+from vaultwatch.settings import (
+    ARCHIVE_PREFIX,
+    DISCARDED_PREFIX,
+    OVERSIZE_PREFIX,
+    PARKED_PREFIX,
+    REJECTED_PREFIX,
+    Settings,
+)
 
 INDEXES = {"due": ("due_kind", "due_at"), "unsent": ("unsent_sink", "unsent_order")}
 RECORD_AGE_SECONDS = 86_400
@@ -54,7 +61,7 @@ class Surroundings:
     @property
     def permissions(self) -> list[iam.PolicyStatement]:
         """What it may do for that."""
-        return [*may.keep_alerts(self.table, list(INDEXES)), *may.publish(self.topic, self.key)]
+        return [may.keep_alerts(self.table), *may.publish(self.topic, self.key)]
 
     def function(
         self, scope: Construct, name: str, shape: Shape, variables: dict[str, str], *statements: iam.PolicyStatement
@@ -90,12 +97,14 @@ def add_evaluate(scope: Construct, around: Surroundings) -> None:
         *may.read_stream(stream, around.key),
         may.read_objects("ReadOversize", bucket, OVERSIZE_PREFIX),
         may.write_objects("Park", bucket, PARKED_PREFIX),
+        may.write_objects("KeepRejected", bucket, REJECTED_PREFIX),
         may.write_objects("KeepDiscarded", bucket, DISCARDED_PREFIX),
         may.allow("FindBucket", ["s3:ListBucket"], [bucket.bucket_arn]),
         may.decrypt_objects(key),
         may.encrypt_objects(key),
     )
-    may.acknowledge_folders(owner(function), bucket, [OVERSIZE_PREFIX, PARKED_PREFIX, DISCARDED_PREFIX], _FOLDERS)
+    folders = [OVERSIZE_PREFIX, PARKED_PREFIX, REJECTED_PREFIX, DISCARDED_PREFIX]
+    may.acknowledge_folders(owner(function), bucket, folders, _FOLDERS)
     mapping = lambda_.CfnEventSourceMapping(
         scope,
         "EvaluateMapping",
@@ -125,7 +134,7 @@ def add_digest(scope: Construct, around: Surroundings) -> None:
         memory_mib=512,
         timeout_seconds=55,  # below the minute of its schedule: one runs at a time
     )
-    function = around.function(scope, "digest", shape, {})
+    function = around.function(scope, "digest", shape, {}, *may.tend_alerts(around.table, list(INDEXES)))
     rule = events.Rule(
         scope,
         "DigestSchedule",

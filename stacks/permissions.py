@@ -64,13 +64,22 @@ def receive_messages(queue: sqs.IQueue) -> iam.PolicyStatement:
     return allow("ReceiveMessages", actions, [queue.queue_arn])
 
 
-def keep_alerts(table: dynamodb.ITable, indexes: Sequence[str]) -> list[iam.PolicyStatement]:
-    """What the Store contract asks of a table; a transaction needs the rights of the writes in it."""
-    writes = ("ConditionCheckItem", "DeleteItem", "PutItem", "UpdateItem")
-    reads = ("BatchGetItem", "GetItem")
-    items = [f"dynamodb:{action}" for action in sorted(writes + reads)]
+def keep_alerts(table: dynamodb.ITable) -> iam.PolicyStatement:
+    """To store alerts and mark them sent; a transaction needs the rights of the writes in it."""
+    actions = ("BatchGetItem", "BatchWriteItem", "PutItem")
+    return allow("KeepAlerts", [f"dynamodb:{action}" for action in actions], [table.table_arn])
+
+
+def tend_alerts(table: dynamodb.ITable, indexes: Sequence[str]) -> list[iam.PolicyStatement]:
+    """To close quiet periods, and to put off what a sink refuses; both are found through indexes."""
+    changes = ["dynamodb:DeleteItem", "dynamodb:UpdateItem"]
     found = [f"{table.table_arn}/index/{index}" for index in indexes]
-    return [allow("KeepAlerts", items, [table.table_arn]), allow("FindAlerts", ["dynamodb:Query"], found)]
+    return [allow("TendAlerts", changes, [table.table_arn]), allow("FindAlerts", ["dynamodb:Query"], found)]
+
+
+def keep_receipts(table: dynamodb.ITable) -> iam.PolicyStatement:
+    """To know what a sink has had."""
+    return allow("KeepReceipts", ["dynamodb:BatchGetItem", "dynamodb:PutItem"], [table.table_arn])
 
 
 def publish(topic: sns.ITopic, key: kms.IKey) -> list[iam.PolicyStatement]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aws_cdk import CfnOutput
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -26,7 +27,14 @@ def add_email(topic: sns.Topic, settings: Settings) -> None:
 
 
 def add_slack(
-    scope: Construct, topic: sns.Topic, *, key: kms.Key, code: lambda_.Code, settings: Settings, alarms: Alarms
+    scope: Construct,
+    topic: sns.Topic,
+    *,
+    key: kms.Key,
+    table: dynamodb.Table,
+    code: lambda_.Code,
+    settings: Settings,
+    alarms: Alarms,
 ) -> None:
     """A queue, and a function that empties it into Slack. The webhook's URL is put into its secret by hand."""
     secret = secretsmanager.CfnSecret(
@@ -45,9 +53,11 @@ def add_slack(
         code=code,
         settings=settings,
         shape=shape,
-        environment={"SLACK_SECRET_ARN": secret.ref},
+        environment={"SLACK_SECRET_ARN": secret.ref, "TABLE_NAME": table.table_name},
         may=[
             may.receive_messages(waiting.queue),
+            may.allow("HonourRetryAfter", ["sqs:ChangeMessageVisibility"], [waiting.queue.queue_arn]),
+            may.keep_receipts(table),
             may.allow("ReadWebhook", ["secretsmanager:GetSecretValue"], [secret.ref]),
             may.allow("DecryptSecret", ["kms:Decrypt"], [key.key_arn], via="secretsmanager"),
         ],

@@ -24,6 +24,7 @@ ARCHIVE_PREFIX = "archive/"
 ALERTS_PREFIX = "alerts/"
 OVERSIZE_PREFIX = "oversize/"
 PARKED_PREFIX = "parked/"
+REJECTED_PREFIX = "rejected/"
 DISCARDED_PREFIX = "aws/lambda/"
 
 # CloudWatch Logs takes these and no others (API reference, PutRetentionPolicy).

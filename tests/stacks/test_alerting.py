@@ -81,7 +81,7 @@ def test_each_function_has_what_it_needs_and_no_tracing_on_the_hot_path(
             "Sweep",
             {"ALERT_MEMORY_DAYS", "ARCHIVE_BUCKET_NAME", "BUCKET_NAME", "TABLE_NAME", "TIMEZONE", "TOPIC_ARN"},
         ),
-        ("Notify", {"SLACK_SECRET_ARN"}),
+        ("Notify", {"SLACK_SECRET_ARN", "TABLE_NAME"}),
     ],
 )
 def test_each_function_is_told_what_it_needs_and_nothing_else(alerting: Template, name: str, told: set[str]) -> None:

@@ -57,7 +57,7 @@ def test_lines_age_as_the_settings_say(synthesized: Callable[..., dict[str, Temp
 def test_alerts_are_kept_as_long_as_the_archive_and_copies_as_long_as_the_memory(archive: Template) -> None:
     kept = {rule["Prefix"]: rule["ExpirationInDays"] for rule in _rules(archive, "Alerts") if "Prefix" in rule}
 
-    assert kept == {"alerts/": 400, "aws/lambda/": 90, "oversize/": 90, "parked/": 90}
+    assert kept == {"alerts/": 400, "aws/lambda/": 90, "oversize/": 90, "parked/": 90, "rejected/": 90}
 
 
 @pytest.mark.parametrize("name", BUCKETS)

@@ -8,8 +8,7 @@ from stacks.permissions import NEEDED_BY_AWS
 from tests.support.templates import Template, as_list, of_type, statements, text
 
 STORE_AND_PUBLISH = {
-    "KeepAlerts": "dynamodb:BatchGetItem ConditionCheckItem DeleteItem GetItem PutItem UpdateItem on <Table.Arn>",
-    "FindAlerts": "dynamodb:Query on <Table.Arn>/index/due <Table.Arn>/index/unsent",
+    "KeepAlerts": "dynamodb:BatchGetItem BatchWriteItem PutItem on <Table.Arn>",
     "Publish": "sns:Publish on <Alerts>",
     "EncryptMessages": "kms:Decrypt GenerateDataKey on <Key.Arn> via sns",
 }
@@ -23,6 +22,7 @@ MAY = {
         "DecryptFrames": "kms:Decrypt on <Key.Arn> via kinesis",
         "ReadOversize": "s3:GetObject on <archive:Alerts.Arn>/oversize/*",
         "Park": "s3:PutObject on <archive:Alerts.Arn>/parked/*",
+        "KeepRejected": "s3:PutObject on <archive:Alerts.Arn>/rejected/*",
         "KeepDiscarded": "s3:PutObject on <archive:Alerts.Arn>/aws/lambda/*",
         "FindBucket": "s3:ListBucket on <archive:Alerts.Arn>",
         "DecryptObjects": "kms:Decrypt on <archive:Key.Arn> via s3",
@@ -32,6 +32,8 @@ MAY = {
     "Digest": {
         "WriteLogs": "logs:CreateLogStream PutLogEvents on <DigestLogs.Arn>",
         **TRACE,
+        "TendAlerts": "dynamodb:DeleteItem UpdateItem on <Table.Arn>",
+        "FindAlerts": "dynamodb:Query on <Table.Arn>/index/due <Table.Arn>/index/unsent",
         **STORE_AND_PUBLISH,
     },
     "Sweep": {
@@ -48,6 +50,8 @@ MAY = {
         "WriteLogs": "logs:CreateLogStream PutLogEvents on <NotifyLogs.Arn>",
         **TRACE,
         "ReceiveMessages": f"{RECEIVE} <SlackQueueWaiting.Arn>",
+        "HonourRetryAfter": "sqs:ChangeMessageVisibility on <SlackQueueWaiting.Arn>",
+        "KeepReceipts": "dynamodb:BatchGetItem PutItem on <Table.Arn>",
         "ReadWebhook": "secretsmanager:GetSecretValue on <SlackWebhook>",
         "DecryptSecret": "kms:Decrypt on <Key.Arn> via secretsmanager",
     },
