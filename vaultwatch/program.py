@@ -1,13 +1,15 @@
-"""What every program() handler needs: where it says what it does, since its stderr goes nowhere."""
+"""What every program() handler needs: where it says what it does, since its stderr goes nowhere, and how it waits."""
 
 from __future__ import annotations
 
 import logging
+import os
+import select
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from logging.handlers import SysLogHandler, WatchedFileHandler
 from pathlib import Path
 
 SYSLOG_SOCKET = Path("/dev/log")
@@ -19,7 +21,7 @@ logger = logging.getLogger("vaultwatch")
 @contextmanager
 def logging_to(name: str, log_file: Path | None, syslog: Path = SYSLOG_SOCKET) -> Iterator[None]:
     """Log under this name to the file, else to syslog, else to stderr, for as long as the context lasts."""
-    handler = _handler(name, log_file, syslog)
+    handler = _Log(name, log_file, syslog)
     logger.addHandler(handler)
     level = logger.level
     logger.setLevel(logging.INFO)
@@ -31,30 +33,73 @@ def logging_to(name: str, log_file: Path | None, syslog: Path = SYSLOG_SOCKET) -
         handler.close()
 
 
-def _handler(name: str, log_file: Path | None, syslog: Path) -> logging.Handler:
-    if log_file is not None:
+class _Log(logging.Handler):
+    """Opens its place anew for each of its few messages, since each can go away, fill up or stand still.
+
+    A message that no place takes is dropped: a program that reads a log must not end, nor wait, because of its own.
+    """
+
+    def __init__(self, name: str, log_file: Path | None, syslog: Path) -> None:
+        super().__init__()
+        self._title = name
+        self._file = log_file
+        self._syslog = syslog
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s " + name + ": %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for place in (self._to_file, self._to_syslog, self._to_stderr):
+            try:
+                if place(record):
+                    return
+            except (OSError, ValueError):  # ValueError: stderr is closed
+                continue
+
+    def _to_file(self, record: logging.LogRecord) -> bool:
+        if self._file is None:
+            return False
+        descriptor = open_log(self._file)
         try:
-            file_handler = WatchedFileHandler(log_file)
+            os.write(descriptor, _utf8(self.format(record)) + b"\n")
+        finally:
+            os.close(descriptor)
+        return True
+
+    def _to_syslog(self, record: logging.LogRecord) -> bool:
+        if not self._syslog.is_socket():
+            return False
+        severity = 3 if record.levelno >= logging.ERROR else 4 if record.levelno >= logging.WARNING else 6
+        packet = _utf8(f"<{3 * 8 + severity}>{self._title}: {record.getMessage()}")  # facility daemon
+        try:
+            _send(socket.SOCK_DGRAM, self._syslog, packet)
         except OSError:
-            pass  # the check of the settings says so, in the place that there is
-        else:
-            file_handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {name}: %(message)s"))
-            return file_handler
-    if syslog.is_socket():
-        return _syslog_handler(name, syslog)
-    stderr = logging.StreamHandler()
-    stderr.setFormatter(logging.Formatter(f"{name}: %(message)s"))
-    return stderr
+            _send(socket.SOCK_STREAM, self._syslog, packet + b"\0")
+        return True
+
+    def _to_stderr(self, record: logging.LogRecord) -> bool:
+        if sys.stderr is not None:
+            sys.stderr.write(f"{self._title}: {record.getMessage()}\n")
+            sys.stderr.flush()
+        return True
 
 
-def _syslog_handler(name: str, syslog: Path) -> logging.Handler:
-    handler = SysLogHandler(str(syslog), SysLogHandler.LOG_DAEMON)
-    handler.ident = f"{name}: "
-    connection: socket.socket | None = getattr(handler, "socket", None)
-    if connection is not None and connection.fileno() >= 0:  # closed while nobody listens: it tries again by itself
+def open_log(path: Path) -> int:
+    """A log file, to append to; the caller closes it. A named pipe that nobody reads is refused rather than waited for.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o640)
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _send(kind: socket.SocketKind, path: Path, packet: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, kind) as connection:
         connection.settimeout(1.0)  # a syslog daemon that stands still must not stop us
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    return handler
+        connection.connect(str(path))
+        connection.sendall(packet)
 
 
 class Complaints:
@@ -81,3 +126,16 @@ class Complaints:
         if self._seen:
             self._seen.clear()
             logger.info("%s", text)
+
+
+def ended_empty(stdin: int, seconds: float) -> bool:
+    """Wait, at most so long, for the writer to go; True when it went and left nothing to read. Reads nothing."""
+    poll = select.poll()
+    poll.register(stdin, 0)  # hang-ups are always reported
+    if not poll.poll(seconds * 1000):
+        return False
+    poll.register(stdin, select.POLLIN)
+    if any(event & select.POLLIN for _, event in poll.poll(0)):
+        time.sleep(seconds)
+        return False
+    return True

@@ -16,7 +16,8 @@ class AlertLog:
     """Appends every alert that is new, told at once or only counted; see `vaultwatch.delivery.sink.Sink`.
 
     The file may be moved away at any moment (logrotate): a line that went into a file which is no longer at `path` is
-    written again. A line that was torn (a kill, a full disk) is ended, so that it spoils no other.
+    written again. Only logrotate's `copytruncate` has a moment, between its copy and its truncation, that no writer
+    can see. A line that was torn (a kill, a full disk) is ended, so that it spoils no other.
     """
 
     name = "alert-log"
@@ -41,18 +42,41 @@ class AlertLog:
 
     def _append(self, lines: bytes) -> bool:
         """Write and synchronise; whether the file is still the one at the path."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        descriptor = open_lines(self._path)
         try:
-            size = os.fstat(descriptor).st_size
-            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-            _write_all(descriptor, b"\n" + lines if torn else lines)
+            append_lines(descriptor, lines)
             os.fsync(descriptor)
             return _is_at(descriptor, self._path)
         finally:
             os.close(descriptor)
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def open_lines(path: Path, mode: int = 0o640) -> int:
+    """A file of lines, to append to; the caller closes it. A named pipe or a device is not waited for.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
+
+
+def append_lines(descriptor: int, lines: bytes) -> None:
+    """Write whole lines; a last line that was torn is ended first, so that it spoils none of them.
+
+    Raises:
+        OSError: they could not be written, or not all.
+    """
+    size = os.fstat(descriptor).st_size
+    torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+    write_all(descriptor, b"\n" + lines if torn else lines)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write, however many calls it takes.
+
+    Raises:
+        OSError: it could not be written, or not all of it.
+    """
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]

@@ -17,26 +17,27 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
-
-import msgspec
+from typing import TypeVar
 
 from vaultwatch.alerts import Alert
 from vaultwatch.delivery.groups import file_alert
 from vaultwatch.delivery.sender import Sender
 from vaultwatch.delivery.sink import route
 from vaultwatch.detect import Detector
+from vaultwatch.errors import SettingError
 from vaultwatch.lines import LineSplitter
-from vaultwatch.program import Complaints, logger, logging_to
+from vaultwatch.program import Complaints, ended_empty, logger, logging_to
 from vaultwatch.records import Rejected
 from vaultwatch.store import StoreError
 from vaultwatch.store.sqlite import SqliteStore
+from vaultwatch.watch.files import Figures, RejectedLines
 from vaultwatch.watch.journal import Journal
 from vaultwatch.watch.options import WatchOptions, notes, problems
 
 READ_BYTES = 64 * 1024
-MAX_REJECTED_BYTES = 64 * 1024 * 1024
 COMPLAINT_SECONDS = 60.0
+
+_T = TypeVar("_T")
 
 
 def check_config(options: WatchOptions) -> int:
@@ -48,14 +49,28 @@ def check_config(options: WatchOptions) -> int:
 
 
 def run(options: WatchOptions, stdin: int = 0) -> int:
-    """Evaluate lines from a file descriptor to its end; see `WatchOptions`. Always 0."""
+    """Evaluate lines from a file descriptor to its end; see `WatchOptions`. Always 0.
+
+    Raises:
+        SettingError: the descriptor is closed.
+    """
+    _check_open(stdin)
     _ignore_signals()
     with logging_to("vaultwatch-watch", options.log_file):
-        complaints = Complaints(COMPLAINT_SECONDS)
-        _wait_for_settings(options, complaints)
-        with _lock(options):
-            _watch(options, stdin, complaints)
+        if not _settings_are_right(options, stdin):
+            return 0
+        with _lock(options, stdin) as held:
+            if held:
+                _watch(options, stdin)
     return 0
+
+
+def _check_open(stdin: int) -> None:
+    """Before any file is opened, which would take the number of a closed one."""
+    try:
+        os.fstat(stdin)
+    except OSError as error:
+        raise SettingError(f"the standard input is not open: {error.strerror}") from error
 
 
 def _ignore_signals() -> None:
@@ -65,39 +80,55 @@ def _ignore_signals() -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
-def _wait_for_settings(options: WatchOptions, complaints: Complaints) -> None:
+def _settings_are_right(options: WatchOptions, stdin: int) -> bool:
+    """Wait until they are, reading nothing; False when the input ended meanwhile and nothing was in it."""
+    complaints = Complaints(COMPLAINT_SECONDS)
     while found := problems(options):
         for text in found:
             complaints.complain(text, logging.ERROR, f"{text}: reads nothing until this is repaired")
-        time.sleep(options.pace.settings_retry_seconds)
+        if ended_empty(stdin, options.pace.settings_retry_seconds):
+            logger.info("ends: the input ended with nothing in it")
+            return False
     complaints.settle("the settings are right")
     for text in notes(options):
         logger.warning("%s", text)
+    return True
 
 
 @contextmanager
-def _lock(options: WatchOptions) -> Iterator[None]:
-    """Hold the state's lock, waiting without end for a predecessor that still drains."""
+def _lock(options: WatchOptions, stdin: int) -> Iterator[bool]:
+    """Hold the state's lock, waiting for a predecessor that still drains; False when the input ended meanwhile."""
     descriptor = options.open_lock()
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.info("reads nothing while another process holds %s", options.lock_file)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield _take(descriptor, options, stdin)
     finally:
         os.close(descriptor)
 
 
-def _watch(options: WatchOptions, stdin: int, complaints: Complaints) -> None:
+def _take(lock: int, options: WatchOptions, stdin: int) -> bool:
+    told = False
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not told:
+                logger.info("reads nothing while another process holds %s", options.lock_file)
+            told = True
+        else:
+            return True
+        if ended_empty(stdin, options.pace.lock_retry_seconds):
+            logger.info("ends: the input ended with nothing in it")
+            return False
+
+
+def _watch(options: WatchOptions, stdin: int) -> None:
     sinks = options.sinks()
     with closing(SqliteStore(options.store_file, [route(sink) for sink in sinks])) as store:
         sender = Sender(store, sinks)
         sender.start()
         logger.info("watches %s lines", options.source)
         try:
-            _Loop(options, stdin, store, sender, complaints).run()
+            _Loop(options, stdin, store, sender).run()
         finally:
             drained = sender.stop(options.pace.drain_seconds)
             for sink in sinks:
@@ -109,19 +140,18 @@ def _watch(options: WatchOptions, stdin: int, complaints: Complaints) -> None:
 class _Loop:
     """Reads whatever is there, evaluates it, and keeps what it finds before it reads on."""
 
-    def __init__(
-        self, options: WatchOptions, stdin: int, store: SqliteStore, sender: Sender, complaints: Complaints
-    ) -> None:
+    def __init__(self, options: WatchOptions, stdin: int, store: SqliteStore, sender: Sender) -> None:
         self._options = options
         self._stdin = stdin
         self._store = store
         self._sender = sender
-        self._complaints = complaints
+        self._complaints = Complaints(COMPLAINT_SECONDS)
+        self._standstill = Complaints(COMPLAINT_SECONDS)
         self._journal = Journal(options.journal_file)
         self._splitter = LineSplitter()
         self._alerts = 0
-        self._figures = _Figures(options.stats, options.pace.stats_seconds)
-        self._kept_rejects = _RejectedLines(options.rejected)
+        self._figures = Figures(options.stats, options.pace.stats_seconds)
+        self._kept_rejects = RejectedLines(options.rejected)
         self._detector = Detector(
             options.load_rules(),
             source="server" if options.source == "server" else "audit",
@@ -139,58 +169,85 @@ class _Loop:
         poll.register(self._stdin, select.POLLIN)
         ended = False
         while not ended:
-            self._keep(self._detector.due())
+            self._keep(self._safely(self._detector.due))
             self._write_figures()
             if poll.poll(self._milliseconds()):
                 ended = self._read()
-        self._keep(self._detector.feed(self._splitter.flush()))
-        self._keep(self._detector.flush())
+        self._keep(self._evaluate(self._splitter.flush()))
+        self._keep(self._safely(self._detector.flush))
         self._write_figures(final=True)
 
     def _milliseconds(self) -> float:
-        due = self._detector.next_due
-        waits = (
-            [self._figures.seconds_to_next] if due is None else [due - time.monotonic(), self._figures.seconds_to_next]
-        )
+        waits = [self._figures.seconds_to_next]
+        if self._detector.next_due is not None:
+            waits.append(self._detector.next_due - time.monotonic())
         return max(0.0, min(waits) * 1000)
 
     def _read(self) -> bool:
         """Read and evaluate what is there; True at the end of the input."""
         try:
             chunk = os.read(self._stdin, READ_BYTES)
+        except BlockingIOError:  # whoever else has this pipe made it so; it is not the end
+            return False
         except OSError as error:
             logger.error("the input cannot be read any more: %s", error.strerror)
             return True
         if chunk:
-            self._keep(self._detector.feed(self._splitter.push(chunk)))
+            self._keep(self._evaluate(self._splitter.push(chunk)))
         return not chunk
 
-    def _recover(self) -> None:
-        """What waited for its response when an earlier process was killed is kept now, without it."""
+    def _evaluate(self, lines: list[bytes]) -> list[Alert]:
+        """The alerts of these lines. One that nobody foresaw is rejected, and takes no other with it."""
         try:
-            left, torn = self._journal.read()
-        except OSError as error:
-            logger.error("%s: %s", self._options.journal_file, error.strerror)
-            return
+            return self._detector.feed(lines)
+        except Exception as error:  # noqa: BLE001  the process's edge: it must go on, whatever a line does to it
+            if len(lines) == 1:
+                self._detector.counts.rejected += 1
+                self._on_rejected(Rejected(lines[0], f"raised {type(error).__name__}"))
+                return []
+        self._recover()  # what was joined to its response a moment ago is in the journal only
+        return [alert for line in lines for alert in self._evaluate([line])]
+
+    def _safely(self, work: Callable[[], list[Alert]]) -> list[Alert]:
+        try:
+            return work()
+        except Exception as error:  # noqa: BLE001  as above
+            self._complaints.complain("due", logging.ERROR, f"a message raised {type(error).__name__} and is lost")
+            return []
+
+    def _recover(self) -> None:
+        """What waited for its response when an earlier process was killed is kept now, without it.
+
+        Nothing is read before both the journal and the store answer.
+        """
+        left, torn = self._persistently(self._journal.read)
         if torn:
             logger.error("%s: %d alerts torn by a kill cannot be read", self._options.journal_file, torn)
-        self._keep(left)
+        self._record(left)
 
     def _keep(self, alerts: Sequence[Alert]) -> None:
         """Store the alerts, however long it takes; then nothing of them is in this process only."""
         if alerts:
-            filings = [file_alert(alert) for alert in alerts]
-            while True:
-                try:
-                    recorded = self._store.record(filings, time.time())
-                    break
-                except StoreError as error:
-                    self._complaints.complain("store", logging.ERROR, f"{error}: reads nothing until it is kept")
-                    time.sleep(self._options.pace.store_retry_seconds)
-            self._alerts += sum(one.new for one in recorded)
-            self._sender.notify()
+            self._record(alerts)
         if not self._detector.is_waiting:
             self._to_journal(self._journal.clear)
+
+    def _record(self, alerts: Sequence[Alert]) -> None:
+        filings = [file_alert(alert) for alert in alerts]
+        recorded = self._persistently(lambda: self._store.record(filings, time.time()))
+        self._alerts += sum(one.new for one in recorded)
+        self._sender.notify()
+
+    def _persistently(self, action: Callable[[], _T]) -> _T:
+        while True:
+            try:
+                result = action()
+            except (StoreError, OSError) as error:
+                self._standstill.complain("state", logging.ERROR, f"--state: {error}: reads nothing until it is kept")
+                time.sleep(self._options.pace.store_retry_seconds)
+            else:
+                self._standstill.settle("the state is kept again")
+                return result
 
     def _on_waiting(self, alerts: Sequence[Alert]) -> None:
         self._to_journal(lambda: self._journal.add(alerts, self._detector.waiting))
@@ -215,50 +272,6 @@ class _Loop:
 
     def _write_figures(self, final: bool = False) -> None:
         try:
-            self._figures.write(self._detector, self._alerts, final)
+            self._figures.write(self._detector.counts, self._alerts, final)
         except OSError as error:
             self._complaints.complain("--stats", logging.ERROR, f"--stats: {error.strerror}")
-
-
-class _Figures:
-    """`--stats FILE`: what has been read and found so far, rewritten as a whole."""
-
-    def __init__(self, path: Path | None, every_seconds: float) -> None:
-        self._path = path
-        self._every_seconds = every_seconds
-        self._next = 0.0
-        self._written = b""
-
-    @property
-    def seconds_to_next(self) -> float:
-        return max(0.0, self._next - time.monotonic()) if self._path else 3600.0
-
-    def write(self, detector: Detector, alerts: int, final: bool) -> None:
-        if self._path is None or (not final and time.monotonic() < self._next):
-            return
-        self._next = time.monotonic() + self._every_seconds
-        counts = {**msgspec.structs.asdict(detector.counts), "alerts": alerts, "ended": final}
-        body = msgspec.json.encode(counts) + b"\n"
-        if body == self._written:
-            return
-        new = self._path.with_name(f"{self._path.name}.new")
-        new.write_bytes(body)
-        new.replace(self._path)
-        self._written = body
-
-
-class _RejectedLines:
-    """`--rejected FILE`: rejected lines with their reasons; at 64 MiB the file is moved to FILE.1 and begun anew."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-
-    def add(self, line: Rejected) -> None:
-        if self._path is None:
-            return
-        kept = {"reason": line.reason, "line": line.raw.decode("utf-8", "backslashreplace")}
-        with self._path.open("ab") as file:
-            full = file.tell() > MAX_REJECTED_BYTES
-            file.write(msgspec.json.encode(kept) + b"\n")
-        if full:
-            self._path.replace(self._path.with_name(f"{self._path.name}.1"))

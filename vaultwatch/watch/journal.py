@@ -9,23 +9,18 @@ from pathlib import Path
 import msgspec
 
 from vaultwatch.alerts import Alert
+from vaultwatch.delivery.alert_log import append_lines, open_lines
 
 MAX_BYTES = 64 * 1024 * 1024
-
-
-def _lines(alerts: Sequence[Alert]) -> bytes:
-    return b"".join(msgspec.json.encode(alert) + b"\n" for alert in alerts)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 class Journal:
     """A file of alerts, one a line, emptied whenever nothing waits. Survives the process, not the machine's power."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
         self._path = path
+        self._max_bytes = max_bytes
+        self._large_at = max_bytes
         self._empty = False
 
     def read(self) -> tuple[list[Alert], int]:
@@ -54,13 +49,10 @@ class Journal:
             OSError: they could not be written; they wait in memory only.
         """
         self._empty = False
-        with open(self._path, "ab", opener=_private) as file:
-            file.write(_lines(alerts))
-            large = file.tell() > MAX_BYTES
-        if large:
+        if _append(self._path, alerts) > self._large_at:
             new = self._path.with_name(f"{self._path.name}.new")
-            with open(new, "wb", opener=_private) as file:
-                file.write(_lines(all_waiting()))
+            new.unlink(missing_ok=True)
+            self._large_at = max(self._max_bytes, 2 * _append(new, all_waiting()))
             new.replace(self._path)
 
     def clear(self) -> None:
@@ -72,3 +64,14 @@ class Journal:
         if not self._empty and self._path.exists():
             os.truncate(self._path, 0)
         self._empty = True
+        self._large_at = self._max_bytes
+
+
+def _append(path: Path, alerts: Sequence[Alert]) -> int:
+    """Append the alerts, a line each; the file's size then, in bytes."""
+    descriptor = open_lines(path, 0o600)
+    try:
+        append_lines(descriptor, b"".join(msgspec.json.encode(alert) + b"\n" for alert in alerts))
+        return os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)

@@ -6,13 +6,15 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
+from functools import partial
 from pathlib import Path
 
 from vaultwatch.alerts import Level
-from vaultwatch.delivery.alert_log import AlertLog
+from vaultwatch.delivery.alert_log import AlertLog, open_lines
 from vaultwatch.delivery.sink import Sink
 from vaultwatch.delivery.slack import SlackSink
 from vaultwatch.errors import SettingError, VaultwatchError
+from vaultwatch.program import open_log
 from vaultwatch.rules.pack import Rule
 
 WEBHOOK_VARIABLE = "VAULTWATCH_SLACK_WEBHOOK_URL"
@@ -25,6 +27,7 @@ class Pace:
 
     settings_retry_seconds: float = 10.0
     store_retry_seconds: float = 1.0
+    lock_retry_seconds: float = 0.2
     wait_for_response_seconds: float = 5.0
     drain_seconds: float = 5.0
     """At the end, sinks get this long to take what they lack; the rest is sent after the next start."""
@@ -102,48 +105,83 @@ class WatchOptions:
         Raises:
             SettingError: names the option.
         """
-        found: list[Sink] = []
-        if self.alert_log:
-            found.append(AlertLog(self.alert_log, self.minimum_level))
-        webhook = self._webhook()
-        if webhook:
-            found.append(SlackSink(webhook, minimum_level=self.minimum_level, interval_seconds=self.pace.slack_seconds))
-        if self.sns_topic:
-            from vaultwatch.delivery.sns import connect
+        level = self.minimum_level
+        return [sink for make in self.makers if (sink := make(level)) is not None]
 
-            found.append(connect(self.sns_topic, minimum_level=self.minimum_level))
-        return found
+    @property
+    def makers(self) -> tuple[Callable[[Level], Sink | None], ...]:
+        """What makes each sink, or nothing where it is not wanted; raises `SettingError`."""
+        return self._alert_log, self._slack, self._sns
+
+    def _alert_log(self, level: Level) -> Sink | None:
+        return AlertLog(self.alert_log, level) if self.alert_log else None
+
+    def _slack(self, level: Level) -> Sink | None:
+        webhook = self._webhook()
+        if not webhook:
+            return None
+        try:
+            return SlackSink(webhook, minimum_level=level, interval_seconds=self.pace.slack_seconds)
+        except SettingError as error:
+            raise SettingError(f"{self._webhook_origin}: {error}") from error
+
+    def _sns(self, level: Level) -> Sink | None:
+        if not self.sns_topic:
+            return None
+        from vaultwatch.delivery.sns import connect
+
+        try:
+            return connect(self.sns_topic, minimum_level=level)
+        except SettingError as error:
+            raise SettingError(f"--sns-topic: {error}") from error
+
+    @property
+    def _webhook_origin(self) -> str:
+        return f"--slack-webhook-file: {self.slack_webhook_file}" if self.slack_webhook_file else WEBHOOK_VARIABLE
 
     def _webhook(self) -> str:
+        text = self._webhook_text()
+        if len(text.split()) > 1:
+            raise SettingError(f"{self._webhook_origin}: holds more than one URL")
+        return text
+
+    def _webhook_text(self) -> str:
         if self.slack_webhook_file is None:
             return self.environment.get(WEBHOOK_VARIABLE, "").strip()
+        if self.slack_webhook_file.is_fifo():  # it would be waited for, and it is read more than once
+            raise SettingError(f"{self._webhook_origin}: is no ordinary file")
         try:
             with self.slack_webhook_file.open("rb") as file:
                 text = file.read(_MAX_WEBHOOK_BYTES).decode("ascii").strip()
         except OSError as error:
-            raise SettingError(f"--slack-webhook-file: {self.slack_webhook_file}: {error.strerror}") from error
+            raise SettingError(f"{self._webhook_origin}: {error.strerror}") from error
         except UnicodeDecodeError:
             text = ""
         if not text:
-            raise SettingError(f"--slack-webhook-file: {self.slack_webhook_file}: holds no URL")
+            raise SettingError(f"{self._webhook_origin}: holds no URL")
         return text
 
 
 def problems(options: WatchOptions) -> list[str]:
     """What is wrong with the settings, a line each that names the option; empty when all is right."""
-    return list(_problems(options))
-
-
-def _problems(options: WatchOptions) -> Iterator[str]:
     if options.source not in ("audit", "server"):
-        yield f"--source: {options.source!r} is neither audit nor server"
-        return
-    for check in (options.load_rules, options.load_zone, options.sinks):
+        return [f"--source: {options.source!r} is neither audit nor server"]
+    return [*_values(options), *_files(options)]
+
+
+def _values(options: WatchOptions) -> Iterator[str]:
+    sinks = [partial(make, Level.LOW) for make in options.makers]
+    checks: list[Callable[[], object]] = [options.load_zone, lambda: options.minimum_level, *sinks]
+    try:
+        if not options.load_rules():
+            yield "--rules: there is no rule"
+    except VaultwatchError as error:
+        yield f"--rules: {error}"
+    for check in checks:
         try:
             check()
         except VaultwatchError as error:
             yield str(error)
-    yield from _files(options)
 
 
 def _files(options: WatchOptions) -> Iterator[str]:
@@ -152,13 +190,30 @@ def _files(options: WatchOptions) -> Iterator[str]:
         os.close(options.open_lock())
     except OSError as error:
         yield f"--state: {options.state_directory}: {error.strerror}"
-    for option in ("alert_log", "rejected", "stats", "log_file"):
-        path: Path | None = getattr(options, option)
-        try:
-            if path is not None:
-                path.open("ab").close()
-        except OSError as error:
-            yield f"--{option.replace('_', '-')}: {path}: {error.strerror}"
+    else:
+        for path in (options.store_file, options.journal_file):
+            if path.exists():
+                yield from _lines_file("--state", path)
+    for option in ("alert_log", "rejected", "stats"):
+        path = getattr(options, option)
+        if path is not None:
+            yield from _lines_file(f"--{option.replace('_', '-')}", path)
+    if options.log_file is not None:
+        yield from _trouble("--log-file", options.log_file, open_log)
+
+
+def _lines_file(option: str, path: Path) -> Iterator[str]:
+    if path.exists() and not path.is_file():
+        yield f"{option}: {path}: is no ordinary file"
+        return
+    yield from _trouble(option, path, open_lines)
+
+
+def _trouble(option: str, path: Path, opened: Callable[[Path], int]) -> Iterator[str]:
+    try:
+        os.close(opened(path))
+    except OSError as error:
+        yield f"{option}: {path}: {error.strerror}"
 
 
 def notes(options: WatchOptions) -> list[str]:

@@ -1,0 +1,203 @@
+"""`vaultwatch watch` in a thread or in a process of its own, with a pipe to write lines into, and lines to write."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from datetime import UTC
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+from vaultwatch.rules.pack import shipped_rules
+from vaultwatch.store.sqlite import SqliteStore
+from vaultwatch.watch.handler import run
+from vaultwatch.watch.options import Pace, WatchOptions
+
+ROOT = Path(__file__).parents[2]
+FAST = Pace(
+    settings_retry_seconds=0.02,
+    store_retry_seconds=0.02,
+    lock_retry_seconds=0.02,
+    wait_for_response_seconds=0.05,
+    drain_seconds=5.0,
+    stats_seconds=0.02,
+    slack_seconds=0.0,
+)
+
+
+def entry(
+    number: int, path: str = "sys/policies/acl/ops", *, kind: str = "response", principal: str = "alice"
+) -> bytes:
+    """An audit entry, an event of its own for each number; by default one that raises audit_policy_written."""
+    request = {"id": f"00000000-0000-4000-8000-{number:012d}", "operation": "update", "path": path}
+    auth = {"display_name": principal, "entity_id": principal, "policies": ["default"]}
+    fields: dict[str, Any] = {"time": "2026-11-21T07:00:00.000000001Z", "type": kind, "auth": auth, "request": request}
+    if kind == "response":
+        fields["response"] = {"mount_type": "system"}
+    return json.dumps(fields).encode() + b"\n"
+
+
+def harmless(number: int) -> bytes:
+    """An audit entry that raises nothing."""
+    return entry(number, "kv/data/app")
+
+
+def request_id(alert: Mapping[str, Any]) -> str:
+    """Which event an alert is about."""
+    return str(alert["event_key"])
+
+
+def numbers(alerts: list[dict[str, Any]]) -> list[int]:
+    """The numbers of the entries that these alerts are about."""
+    return [int(request_id(alert)[-12:]) for alert in alerts]
+
+
+def alerts_in(path: Path) -> list[dict[str, Any]]:
+    """The alert log; every line must be one alert."""
+    return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+
+
+def options(folder: Path, **changes: Any) -> WatchOptions:
+    """Options that work, with everything kept in `folder`."""
+    defaults: dict[str, Any] = {
+        "source": "audit",
+        "load_rules": shipped_rules,
+        "load_zone": lambda: UTC,
+        "state": folder / "state",
+        "alert_log": folder / "audit.alert",
+        "log_file": folder / "watch.log",
+        "environment": {},
+        "pace": FAST,
+    }
+    return WatchOptions(**(defaults | changes))
+
+
+def eventually(holds: Callable[[], object], seconds: float = 20.0) -> None:
+    """Give way until it holds; for what tells nobody when it happens (a file, a pipe, another process)."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it does not come about"
+        time.sleep(0.005)
+
+
+def unread(descriptor: int) -> int:
+    """Bytes in a pipe."""
+    return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def unsent(options: WatchOptions, sink: str) -> int:
+    """How many messages a sink lacks; for a store that no handler has open."""
+    with closing(SqliteStore(options.store_file)) as store:
+        return len(store.unsent(sink, float("inf"), limit=100_000))
+
+
+@dataclass
+class Watching:
+    """A handler in a thread: `write` lines, then `end` the input; it must then end with status 0."""
+
+    options: WatchOptions
+    status: int | None = None
+    _pipe: tuple[int, int] = field(default_factory=os.pipe)
+
+    def __enter__(self) -> Watching:
+        self.reading, self._writing = self._pipe
+        self._thread = Thread(target=self._run, daemon=True)
+        self._thread.start()
+        return self
+
+    def _run(self) -> None:
+        self.status = run(self.options, self.reading)
+
+    def write(self, data: bytes) -> None:
+        """Write all of it, which waits while the handler does not read."""
+        while data:
+            data = data[os.write(self._writing, data) :]
+
+    def wait_until_read(self) -> None:
+        eventually(lambda: not unread(self.reading))
+
+    def wait_for_alerts(self, count: int) -> None:
+        """Until the alert log has so many."""
+        assert self.options.alert_log is not None
+        path = self.options.alert_log
+        eventually(lambda: path.exists() and path.read_bytes().count(b"\n") >= count)
+
+    def wait_for_log(self, text: str) -> None:
+        assert self.options.log_file is not None
+        path = self.options.log_file
+        eventually(lambda: path.exists() and text in path.read_text())
+
+    def end(self) -> None:
+        if self._writing >= 0:
+            os.close(self._writing)
+            self._writing = -1
+
+    def wait(self, seconds: float = 20.0) -> None:
+        self._thread.join(seconds)
+        assert not self._thread.is_alive(), "it does not end"
+        assert self.status == 0
+
+    def __exit__(self, *exception: object) -> None:
+        self.end()
+        if exception[0] is None:
+            self.wait()
+        os.close(self.reading)
+
+
+_PROGRAM = """
+import sys
+from datetime import UTC
+from pathlib import Path
+from vaultwatch.rules.pack import shipped_rules
+from vaultwatch.watch.handler import run
+from vaultwatch.watch.options import Pace, WatchOptions
+given, pace = eval(sys.argv[1])
+sys.exit(run(WatchOptions(load_rules=shipped_rules, load_zone=lambda: UTC, pace=Pace(**pace), **given)))
+"""
+
+
+def start(options: WatchOptions, stdin: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
+    """Start a handler as a process with the pace of `options`, as syslog-ng does: a pipe as its input."""
+    given = {name: value for name, value in vars(options).items() if name not in ("load_rules", "load_zone", "pace")}
+    code = repr((given, asdict(options.pace))).replace("PosixPath(", "Path(")
+    return subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, code],
+        stdin=stdin,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        cwd=ROOT,
+    )
+
+
+class Heard(logging.Handler):
+    """Notices, while its `with` lasts, when a text is logged."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+        self._event = Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._text in record.getMessage():
+            self._event.set()
+
+    def __enter__(self) -> Heard:
+        logging.getLogger("vaultwatch").addHandler(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        logging.getLogger("vaultwatch").removeHandler(self)
+
+    def wait(self, seconds: float = 20.0) -> None:
+        assert self._event.wait(seconds), f"nobody said {self._text!r}"

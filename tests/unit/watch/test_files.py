@@ -1,0 +1,90 @@
+"""Figures and rejected lines: what they hold, and how much at most."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vaultwatch.detect import Counts
+from vaultwatch.records import Rejected
+from vaultwatch.watch.files import Figures, RejectedLines, _escaped
+
+
+def test_the_figures_are_what_was_read_and_found(tmp_path: Path) -> None:
+    path = tmp_path / "stats.json"
+    counts = Counts(audit=3, server=0, rejected=1)
+    counts.rule_errors["odd"] += 2
+    Figures(path, 0.0).write(counts, 4, final=True)
+    assert json.loads(path.read_bytes()) == {
+        "audit": 3, "server": 0, "rejected": 1, "rule_errors": {"odd": 2}, "alerts": 4, "ended": True}  # fmt: skip
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_figures_are_written_once_in_their_time_and_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "stats.json"
+    figures = Figures(path, 3600.0)
+    figures.write(Counts(), 0, final=False)
+    figures.write(Counts(audit=1), 0, final=False)
+    assert json.loads(path.read_bytes())["audit"] == 0
+    assert 3000 < figures.seconds_to_next <= 3600
+    figures.write(Counts(audit=1), 0, final=True)
+    assert json.loads(path.read_bytes())["audit"] == 1
+
+
+def test_without_a_file_there_is_nothing_to_do(tmp_path: Path) -> None:
+    figures = Figures(None, 0.0)
+    figures.write(Counts(), 0, final=True)
+    RejectedLines(None).add(Rejected(b"x", "why"))
+    assert figures.seconds_to_next == 3600
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rejected_line_is_kept_whole_with_its_reason(tmp_path: Path) -> None:
+    path = tmp_path / "rejected"
+    kept = RejectedLines(path)
+    kept.add(Rejected(b'{"a":\x00\xff"\n', 'no "JSON"'))
+    kept.add(Rejected("für".encode(), "why"))
+    assert [json.loads(line) for line in path.read_bytes().splitlines()] == [
+        {"reason": 'no "JSON"', "line": '{"a":\x00\\xff"\n'}, {"reason": "why", "line": "für"}]  # fmt: skip
+    assert path.stat().st_mode & 0o007 == 0
+
+
+@given(st.binary(max_size=300))
+def test_a_line_reads_the_same_in_pieces_of_any_size(raw: bytes) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vaultwatch.watch.files._PIECE_BYTES", 3)
+        pieces = b"".join(_escaped(raw))
+    assert json.loads(b'"' + pieces + b'"') == raw.decode("utf-8", "backslashreplace")
+
+
+def test_a_torn_line_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "rejected"
+    path.write_bytes(b'{"reason":"a","li')
+    RejectedLines(path).add(Rejected(b"x", "why"))
+    assert json.loads(path.read_bytes().splitlines()[1]) == {"reason": "why", "line": "x"}
+
+
+def test_rejected_lines_take_bounded_room_and_the_newest_are_there(tmp_path: Path) -> None:
+    kept = RejectedLines(tmp_path / "rejected", max_bytes=1000)
+    for number in range(200):
+        kept.add(Rejected(b"%d" % number + b"x" * 100, "why"))
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 2 * 1200
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["rejected", "rejected.1"]
+    lines = [json.loads(line)["line"] for line in (tmp_path / "rejected").read_bytes().splitlines()]
+    assert lines[-1].startswith("199x")
+
+
+def test_a_huge_line_takes_no_multiple_of_its_size_in_memory(tmp_path: Path) -> None:
+    huge = Rejected(b"\0" * (16 * 2**20), "why")
+    tracemalloc.start()
+    try:
+        RejectedLines(tmp_path / "rejected").add(huge)
+        assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / "rejected").stat().st_size > 5 * 16 * 2**20

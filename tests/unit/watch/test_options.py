@@ -1,0 +1,155 @@
+"""What is wrong with the settings is found before a byte is read, and said with the option's name."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.watching import options
+from vaultwatch.alerts import Level
+from vaultwatch.cli.common import load_rules, zone_of
+from vaultwatch.errors import SettingError
+from vaultwatch.watch.options import WEBHOOK_VARIABLE, WatchOptions, notes, problems
+
+SECRET = "T0SECRET"
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:alerts"
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> WatchOptions:
+    return options(tmp_path)
+
+
+def with_webhook(good: WatchOptions, tmp_path: Path, text: bytes) -> WatchOptions:
+    (tmp_path / "webhook").write_bytes(text)
+    return replace(good, slack_webhook_file=tmp_path / "webhook")
+
+
+def test_right_settings_have_no_problem(good: WatchOptions, tmp_path: Path) -> None:
+    everything = replace(
+        with_webhook(good, tmp_path, b"https://hooks.slack.com/services/T0/B0/x\n"),
+        sns_topic=TOPIC,
+        rejected=tmp_path / "rejected",
+        stats=tmp_path / "stats",
+    )
+    assert problems(everything) == []
+    assert [sink.name for sink in everything.sinks()] == ["alert-log", "slack", "sns"]
+    assert {sink.minimum_level for sink in everything.sinks()} == {Level.LOW}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"source": "metrics"}, "--source: 'metrics' is neither audit nor server"),
+        ({"level": "loud"}, "--level: 'loud' is none of informational, low, medium, high, critical"),
+        ({"load_rules": lambda: load_rules([Path("/proc/nowhere")])}, "--rules: /proc/nowhere: no such directory"),
+        ({"load_rules": list}, "--rules: there is no rule"),
+        ({"load_zone": lambda: zone_of("Mars/Base")}, "--timezone: no time zone Mars/Base"),
+        ({"sns_topic": "alerts"}, "--sns-topic: not the ARN of a standard SNS topic: alerts"),
+        ({"state": Path("/proc/nowhere")}, "--state: /proc/nowhere: No such file or directory"),
+        ({"alert_log": Path("/proc/nowhere/x")}, "--alert-log: /proc/nowhere/x: No such file or directory"),
+        ({"alert_log": Path("/dev/null")}, "--alert-log: /dev/null: is no ordinary file"),
+        ({"alert_log": Path("/")}, "--alert-log: /: is no ordinary file"),
+        ({"rejected": Path("/dev/full")}, "--rejected: /dev/full: is no ordinary file"),
+        ({"stats": Path("/dev/null")}, "--stats: /dev/null: is no ordinary file"),
+        ({"log_file": Path("/")}, "--log-file: /: Is a directory"),
+        ({"slack_webhook_file": Path("/proc/nowhere")}, "--slack-webhook-file: /proc/nowhere: No such file"),
+        ({"slack_webhook_file": Path("/")}, "--slack-webhook-file: /: Is a directory"),
+        ({"environment": {WEBHOOK_VARIABLE: SECRET}}, f"{WEBHOOK_VARIABLE}: the Slack webhook URL"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_with_its_name(good: WatchOptions, change: dict[str, Any], said: str) -> None:
+    (problem,) = problems(replace(good, **change))
+    assert problem.startswith(said)
+    assert "\n" not in problem
+    assert SECRET not in problem
+
+
+def test_every_wrong_setting_is_said_at_once(good: WatchOptions) -> None:
+    nowhere = Path("/proc/nowhere/x")
+    wrong = replace(
+        good, load_rules=list, load_zone=lambda: zone_of("Mars"), state=nowhere, alert_log=nowhere, level="loud",
+        slack_webhook_file=nowhere, sns_topic="x", rejected=nowhere, stats=nowhere, log_file=nowhere,
+    )  # fmt: skip
+    assert {problem.split(":")[0] for problem in problems(wrong)} == {
+        "--rules", "--timezone", "--state", "--alert-log", "--level", "--slack-webhook-file", "--sns-topic",
+        "--rejected", "--stats", "--log-file",
+    }  # fmt: skip
+    assert len(problems(wrong)) == 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"", b" \n", b"\xff\xfe", b"http://hooks.slack.com/T0SECRET", b"https://[T0SECRET", b"T0SECRET",
+        b"https://hooks.slack.com/T0SECRET\nhttps://hooks.slack.com/T0SECRET", b"https://hooks.slack.com/ T0SECRET",
+    ],
+)  # fmt: skip
+def test_a_wrong_webhook_is_said_and_not_shown(good: WatchOptions, tmp_path: Path, text: bytes) -> None:
+    wrong = with_webhook(good, tmp_path, text)
+    (problem,) = problems(wrong)
+    assert problem.startswith(f"--slack-webhook-file: {tmp_path}/webhook: ")
+    assert SECRET not in problem
+    with pytest.raises(SettingError) as raised:
+        wrong.sinks()
+    shown: BaseException | None = raised.value
+    while shown is not None:
+        assert SECRET not in repr(shown)
+        shown = shown.__cause__ or shown.__context__
+
+
+@pytest.mark.parametrize("option", ["alert_log", "rejected", "stats", "log_file", "slack_webhook_file"])
+def test_a_named_pipe_is_refused_rather_than_waited_for(good: WatchOptions, tmp_path: Path, option: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    change: dict[str, Any] = {option: tmp_path / "pipe"}
+    (problem,) = problems(replace(good, **change))
+    assert problem.startswith(f"--{option.replace('_', '-')}: {tmp_path}/pipe: ")
+
+
+@pytest.mark.parametrize("name", ["store_file", "journal_file"])
+def test_a_state_that_cannot_be_used_is_said_before_anything_is_read(good: WatchOptions, name: str) -> None:
+    path: Path = getattr(good, name)
+    path.mkdir(parents=True)
+    assert problems(good) == [f"--state: {path}: is no ordinary file"]
+
+
+def test_a_lock_that_is_a_link_is_refused(good: WatchOptions) -> None:
+    good.state_directory.mkdir()
+    good.lock_file.symlink_to("/etc/passwd")
+    (problem,) = problems(good)
+    assert problem.startswith("--state: ")
+
+
+def test_what_it_writes_is_not_for_everybody(good: WatchOptions, tmp_path: Path) -> None:
+    problems(replace(good, rejected=tmp_path / "rejected"))
+    for path in (good.alert_log, tmp_path / "rejected", good.log_file, good.lock_file):
+        assert path is not None
+        assert path.stat().st_mode & 0o007 == 0
+    assert good.state_directory.stat().st_mode & 0o777 == 0o700
+
+
+def test_without_anybody_to_tell_a_note_says_so(good: WatchOptions) -> None:
+    assert notes(good) == []
+    (note,) = notes(replace(good, alert_log=None))
+    assert "told to nobody" in note
+    assert notes(replace(good, alert_log=None, environment={WEBHOOK_VARIABLE: "https://x"})) == []
+
+
+def test_the_state_lies_with_the_system_else_with_the_user(good: WatchOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    default = replace(good, state=None, environment={"HOME": "/home/x"})
+    monkeypatch.setattr("os.access", lambda path, mode: True)
+    assert default.state_directory == Path("/var/lib/vaultwatch")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert default.state_directory == Path("/home/x/.local/state/vaultwatch")
+    assert replace(default, environment={"XDG_STATE_HOME": "/s"}).state_directory == Path("/s/vaultwatch")
+
+
+def test_audit_and_server_share_a_folder_and_no_file(good: WatchOptions) -> None:
+    other = replace(good, source="server")
+    for name in ("store_file", "journal_file", "lock_file"):
+        assert getattr(good, name).parent == getattr(other, name).parent
+        assert getattr(good, name) != getattr(other, name)
