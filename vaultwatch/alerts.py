@@ -177,7 +177,7 @@ def _lines(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
-_SAFE_IN_A_SHELL = re.compile(r"[\w.+/=-]{1,200}", re.ASCII)
+_SAFE_IN_A_SHELL = re.compile(r"\w[\w.+/=-]{0,199}", re.ASCII)  # no dash first: `-self` is an option
 
 
 def _revocations(fields: dict[str, Any], namespace: str) -> list[str]:
@@ -187,8 +187,8 @@ def _revocations(fields: dict[str, Any], namespace: str) -> list[str]:
     flag = f"-namespace={namespace} " if _SAFE_IN_A_SHELL.fullmatch(namespace) else ""
     return [
         f"vault token revoke {flag}-accessor {accessor}"
-        for accessor in dict.fromkeys((made, used))
-        if isinstance(accessor, str) and not accessor.startswith(SALTED) and _SAFE_IN_A_SHELL.fullmatch(accessor)
+        for accessor in dict.fromkeys(found for found in (made, used) if isinstance(found, str))
+        if not accessor.startswith(SALTED) and _SAFE_IN_A_SHELL.fullmatch(accessor)
     ]
 
 
