@@ -7,8 +7,9 @@ UTC.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC
+from functools import partial
 from pathlib import Path
 
 from vaultwatch.detect import Detector
@@ -23,10 +24,12 @@ def failures(directories: Sequence[Path]) -> tuple[int, list[str]]:
     """How many rules were tested, and what is wrong, a line each that begins with the rule's name.
 
     Raises:
-        RuleError: the rules do not compile.
+        RuleError: the rules do not compile, or there are none.
     """
     rules = [Rule(compiled) for compiled in compile_directories(directories)]
     rules += load_python_rules(directories, taken={rule.name for rule in rules})
+    if not rules:
+        raise RuleError(f"no rule in {', '.join(map(str, directories))}")
     found = [fault for rule in rules for fault in _test(rule, directories)]
     return len(rules), found
 
@@ -51,11 +54,11 @@ def _test_kind(rule: Rule, folder: Path, kind: str, wanted: bool) -> Iterator[st
             lines = path.read_bytes().splitlines(keepends=True)
         except OSError as error:
             raise RuleError(f"{path}: {error.strerror}") from error
-        for number, raised, records, rejected in _records(rule, lines):
+        for number, raised, records, trouble in _records(rule, lines):
             read += records
             where = f"{rule.name}: {path.name}, line {number}"
-            if rejected:
-                yield f"{where}: cannot be read: {rejected}"
+            if trouble:
+                yield f"{where}: {trouble}"
             elif raised != (records if wanted else 0):
                 yield f"{where}: {'does not raise' if wanted else 'raises'} it"
     if not read:
@@ -63,18 +66,28 @@ def _test_kind(rule: Rule, folder: Path, kind: str, wanted: bool) -> Iterator[st
 
 
 def _records(rule: Rule, lines: Sequence[bytes]) -> Iterator[tuple[int, int, int, str]]:
-    """For each record: the number of its last line, the alerts it raised, 1, and why it cannot be read."""
+    """For each record: the number of its last line, the alerts it raised, 1, and what went wrong with it."""
     for number, block in _blocks(rule, lines):
-        rejected: list[str] = []
-        detector = Detector([rule], source=rule.service, zone=UTC, on_rejected=_note_in(rejected))
+        trouble: list[str] = []
+        detector = Detector(
+            [rule],
+            source=rule.service,
+            zone=UTC,
+            on_rejected=partial(_note_rejected, trouble),
+            on_rule_error=partial(_note_error, trouble),
+        )
         alerts = [*detector.feed(block), *detector.flush()]
         records = detector.counts.audit + detector.counts.server
-        if records or rejected:
-            yield number, len(alerts), records, rejected[0] if rejected else ""
+        if records or trouble:
+            yield number, len(alerts), records, trouble[0] if trouble else ""
 
 
-def _note_in(reasons: list[str]) -> Callable[[Rejected], None]:
-    return lambda line: reasons.append(line.reason)
+def _note_rejected(trouble: list[str], line: Rejected) -> None:
+    trouble.append(f"cannot be read: {line.reason}")
+
+
+def _note_error(trouble: list[str], _name: str, error: Exception) -> None:
+    trouble.append(f"the rule itself fails on it: {type(error).__name__}: {error}")
 
 
 def _blocks(rule: Rule, lines: Sequence[bytes]) -> Iterator[tuple[int, list[bytes]]]:

@@ -79,7 +79,10 @@ def compile_rules(directories: tuple[Path, ...], output: Path | None) -> None:
     """Compile Sigma rules into the pack that check, watch and the functions read."""
     from vaultwatch.rules.compiling import compile_pack
 
-    pack = compile_pack(list(directories) or [_default_directory()])
+    found = list(directories) or [_default_directory()]
+    if not load_rules(found):
+        raise RuleError(f"no rule in {', '.join(map(str, found))}")
+    pack = compile_pack(found)
     if output is None:
         sys.stdout.buffer.write(pack)
         return

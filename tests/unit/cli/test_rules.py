@@ -1,0 +1,212 @@
+"""`vaultwatch rules`: what people see of the rules, and that a broken one is found before it runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from vaultwatch.cli import main
+from vaultwatch.rules.pack import shipped_rules
+
+RULES = Path(__file__).parents[3] / "rules"
+SIGMA = """
+title: Seal
+id: 496eae56-1891-52a9-adf4-89367c794ce1
+name: seal
+status: test
+description: d
+logsource: {product: vault, service: audit}
+detection:
+  selection: {request.path: sys/seal}
+  condition: selection
+falsepositives: [none]
+level: high
+"""
+PYTHON = """
+from vaultwatch.rules.python_rules import rule
+
+@rule(title="Odd", level="low", service="audit")
+def odd(entry):
+    return entry["request"]["path"] == "odd"
+"""
+
+
+def line(path: str) -> str:
+    fields = {"time": "2026-11-21T07:00:00Z", "type": "request", "request": {"id": path, "path": path}}
+    return json.dumps(fields) + "\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Rules that pass: one in Sigma, one in Python."""
+    folder = tmp_path / "mine"
+    for name, path in (("seal", "sys/seal"), ("odd", "odd")):
+        fixtures = folder / "fixtures" / name
+        fixtures.mkdir(parents=True)
+        (fixtures / "match.jsonl").write_text(line(path))
+        (fixtures / "ignore.jsonl").write_text(line("kv/x"))
+    (folder / "seal.yml").write_text(SIGMA)
+    (folder / "odd.py").write_text(PYTHON)
+    return folder
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of `vaultwatch rules` with these arguments."""
+    status = main(["rules", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+class TestList:
+    def test_the_table_has_a_line_for_each_shipped_rule(self, capsys: pytest.CaptureFixture[str]) -> None:
+        status, out, err = said(capsys, "list")
+        assert (status, err) == (0, "")
+        assert [text.split()[0] for text in out.splitlines()] == sorted(rule.name for rule in shipped_rules())
+        assert "audit_access_outside_hours" in "".join(text for text in out.splitlines() if "staged" in text)
+
+    def test_json_has_the_facts_of_each_and_not_its_condition(self, capsys: pytest.CaptureFixture[str]) -> None:
+        status, out, _ = said(capsys, "list", "--format", "json")
+        facts = [json.loads(text) for text in out.splitlines()]
+        assert status == 0
+        assert len(facts) == len(shipped_rules())
+        assert all({"name", "title", "level", "service", "description"} <= fact.keys() for fact in facts)
+        assert not any("condition" in fact for fact in facts)
+
+    def test_other_folders_stand_in_place_of_the_shipped_ones(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert said(capsys, "list", "--rules", folder)[1].split() == ["odd", "low", "Odd", "seal", "high", "Seal"]
+
+
+class TestShow:
+    @pytest.mark.parametrize("name", [rule.name for rule in shipped_rules()])
+    def test_every_shipped_rule_can_be_looked_at(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+        status, out, _ = said(capsys, "show", name)
+        assert status == 0
+        assert out.startswith(f"{name}: ")
+        assert all(part in out for part in ("level ", "What to do first:", "false positives ", "Condition:"))
+
+    def test_an_unknown_rule_is_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert said(capsys, "show", "nope") == (
+            2, "", "vaultwatch: no rule is named nope; `vaultwatch rules list` names them all\n")  # fmt: skip
+
+
+class TestTest:
+    def test_rules_that_pass(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert said(capsys, "test", folder) == (0, "2 rules tested, 0 failed\n", "")
+
+    @pytest.mark.parametrize("name", ["seal", "odd"])
+    @pytest.mark.parametrize(
+        ("kind", "text", "fault"),
+        [
+            ("match", line("kv/x"), "match.jsonl, line 1: does not raise it"),
+            ("ignore", line("kv/x") * 2 + line("sys/seal") + line("odd"), "ignore.jsonl, line "),
+            ("match", "nonsense\n", "match.jsonl, line 1: cannot be read: "),
+            ("match", "", "no fixture match.jsonl or match.log with a record in it"),
+            ("ignore", "\n\n", "no fixture ignore.jsonl or ignore.log with a record in it"),
+        ],
+    )
+    def test_what_fails_is_named_with_its_line(
+        self, folder: Path, name: str, kind: str, text: str, fault: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (folder / "fixtures" / name / f"{kind}.jsonl").write_text(text)
+        status, out, err = said(capsys, "test", folder)
+        assert status == 1
+        assert any(text.startswith(f"{name}: ") and fault in text for text in err.splitlines())
+        assert out == "2 rules tested, 1 failed\n"
+
+    def test_a_rule_that_itself_fails_on_a_fixture_says_so(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (folder / "odd.py").write_text(PYTHON.replace('["path"]', '["path"]["x"]'))
+        status, _, err = said(capsys, "test", folder)
+        assert status == 1
+        assert "odd: ignore.jsonl, line 1: the rule itself fails on it: TypeError: " in err
+
+    def test_a_rule_without_fixtures_fails(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        shutil.rmtree(folder / "fixtures" / "odd")
+        status, out, err = said(capsys, "test", folder)
+        assert (status, out) == (1, "2 rules tested, 1 failed\n")
+        assert err.startswith("odd: no fixtures: ")
+
+    def test_a_fixture_that_cannot_be_read_is_one_line(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        match = folder / "fixtures" / "seal" / "match.jsonl"
+        match.unlink()
+        match.mkdir()
+        assert said(capsys, "test", folder) == (2, "", f"vaultwatch: {match}: Is a directory\n")
+
+    def test_without_a_folder_it_takes_the_one_here(
+        self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder.rename(folder.with_name("rules"))
+        monkeypatch.chdir(folder.parent)
+        assert said(capsys, "test")[1] == "2 rules tested, 0 failed\n"
+
+    def test_else_that_of_the_checkout(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        assert said(capsys, "compile")[1].encode() == (RULES.parent / "vaultwatch/rules/pack.json").read_bytes()
+
+    @pytest.mark.parametrize("verb", ["test", "compile"])
+    def test_a_folder_without_a_rule_is_said(
+        self, verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert said(capsys, verb, tmp_path) == (2, "", f"vaultwatch: no rule in {tmp_path}\n")
+
+
+class TestBroken:
+    @pytest.mark.parametrize("verb", [("list", "--rules"), ("show", "seal", "--rules"), ("test",), ("compile",)])
+    @pytest.mark.parametrize(
+        ("name", "text", "said_of_it"),
+        [
+            ("x.yml", "a: [", "x.yml: not YAML"),
+            ("x.yml", "\0", "x.yml: not YAML"),
+            ("x.yml", SIGMA.replace("name: seal", "name: other"), "x.yml: "),
+            (
+                "seal.yml",
+                SIGMA.replace("sys/seal", "'sys|seal'").replace("request.path:", "request.path|odd:"),
+                "seal.yml",
+            ),
+        ],
+    )
+    def test_a_broken_rule_is_one_line_that_names_the_file(
+        self, folder: Path, verb: tuple[str, ...], name: str, text: str, said_of_it: str,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        (folder / name).write_text(text)
+        status, out, err = said(capsys, *verb, folder)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert said_of_it in err
+
+    @pytest.mark.parametrize("text", ["def (", "raise KeyError('x')", "import nowhere_to_be_found"])
+    def test_a_broken_python_rule_is_one_line_too(
+        self, folder: Path, text: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (folder / "odd.py").write_text(text)
+        status, out, err = said(capsys, "test", folder)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith("vaultwatch: odd.py: ")
+
+    @pytest.mark.parametrize("arguments", [["list", "--rules", "/proc/nowhere"], ["test", "/proc/nowhere"]])
+    def test_a_folder_that_is_not_there_is_said(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        assert said(capsys, *arguments) == (2, "", "vaultwatch: /proc/nowhere: no such directory of rules\n")
+
+
+class TestCompile:
+    def test_the_pack_goes_where_it_is_told_to(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert said(capsys, "compile", folder, "-o", tmp_path / "pack.json") == (0, "", "")
+        assert (tmp_path / "pack.json").read_text() == said(capsys, "compile", folder)[1]
+
+    @pytest.mark.parametrize("place", ["/proc/nowhere/x", "/", "/dev/full"])
+    def test_a_place_that_takes_nothing_is_said(
+        self, folder: Path, place: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        status, out, err = said(capsys, "compile", folder, "-o", place)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith(f"vaultwatch: --output: {place}: ")
