@@ -75,7 +75,7 @@ def anchors_of(condition: Condition) -> list[Anchor] | None:
         field, how, value, cased = rest
         if field == "mount_path":
             return anchors_of(["text", "request.path", *_within_a_path(how, value), cased])
-        return [Anchor(field, how, value.lower())] if _anchorable(field, value, cased) else None
+        return [Anchor(field, how, value.lower())] if _anchorable(field, how, value, cased) else None
     if kind == "or":
         branches = [anchors_of(part) for part in rest]
         known = [branch for branch in branches if branch is not None]
@@ -93,12 +93,13 @@ def _within_a_path(how: str, value: str) -> tuple[str, str]:
     return {"eq": "suffix", "prefix": "contains"}.get(how, how), value
 
 
-def _anchorable(field: str, value: str, cased: bool) -> bool:
+def _anchorable(field: str, how: str, value: str, cased: bool) -> bool:
     if field in _NEVER_ANCHORS or field.startswith("local."):
         return False
     if field.startswith("request.namespace.") and field not in _TEXT_FIELDS:
         return False
-    return value.isascii() or not cased  # the lower case of a part is not always a part of the whole's lower case
+    # The lower case of a part is not always a part of the whole's lower case, nor that of one character always one.
+    return not cased or (value.isascii() and not (how == "glob" and "?" in value))
 
 
 def _cost(anchors: list[Anchor]) -> tuple[int, int]:
@@ -266,9 +267,11 @@ class AuditIndex:
         for field in self._asked:
             for text in _texts(asked, field):
                 found = found | self._matchers[field].rules(text)
+        if not all(value is None or isinstance(value, str | tuple) for value in asked.values()):
+            return found  # objects; and 1, 1.0 and true, which a dictionary takes for one key
         try:
             return _remember(self._by_extra, self._extra_key(gate), found)
-        except (AttributeError, TypeError):  # `auth: null`, or an object where a text was expected
+        except AttributeError:  # `auth: null`
             return found
 
 

@@ -1,0 +1,305 @@
+"""The index finds what trying every rule on every entry finds: never less, in any serialisation, after any entry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from bench import corpus
+from bench import rules as bench_rules
+from vaultwatch.alerts import Level
+from vaultwatch.detect import Detector, evaluate_plainly
+from vaultwatch.rules import index
+from vaultwatch.rules.conditions import Condition
+from vaultwatch.rules.index import AuditIndex, anchors_of, operations_of
+from vaultwatch.rules.pack import CompiledRule, Rule, decode_pack, shipped_rules
+
+# Letters whose lower case depends on what stands around them, or has another length, among ordinary ones.
+WORDS = [
+    "a",
+    "B",
+    "sys/seal",
+    "seal",
+    "data/",
+    "root",
+    "read",
+    "Read",
+    "Σ",
+    "ΑΣ",
+    "İ",
+    "K",
+    "ß",
+    "a*b",
+    "a.b",
+    "5",
+    "true",
+]
+TEXTS = st.sampled_from(WORDS) | st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map("".join)
+FIELDS = st.sampled_from(
+    [
+        *("request.path", "request.path", "mount_path", "mount_type", "request.operation", "request.mount_type"),
+        *(
+            "request.mount_point",
+            "request.namespace.path",
+            "request.namespace.id",
+            "request.data.a",
+            "request.data.a.b",
+        ),
+        *("request.remote_port", "auth.policies", "auth.display_name", "auth.metadata.a", "error", "type", "outcome"),
+        *("response.data.a", "response.auth.policies", "auth.policy_results.allowed", "node", "lane", "time"),
+    ]
+)
+HOWS = st.sampled_from(["eq", "prefix", "suffix", "contains"])
+
+
+def text_condition(field: str, how: str, value: str, cased: bool) -> Condition:
+    return ["text", field, how, value if cased else value.lower(), cased]
+
+
+def glob_condition(field: str, parts: Sequence[str], cased: bool) -> Condition:
+    value = "".join(part if part in "*?" else part.replace("*", "\\*") for part in parts)
+    return ["text", field, "glob", value if cased else value.lower(), cased]
+
+
+LEAVES = st.one_of(
+    st.builds(text_condition, FIELDS, HOWS, TEXTS, st.booleans()),
+    st.builds(text_condition, FIELDS, HOWS, TEXTS, st.booleans()),
+    st.builds(glob_condition, FIELDS, st.lists(st.sampled_from(["*", "?", *WORDS[:10]]), min_size=1), st.booleans()),
+    st.builds(lambda field, wanted: ["exists", field, wanted], FIELDS, st.booleans()),
+    st.builds(lambda field, op: ["number", field, op, 5], FIELDS, st.sampled_from(["eq", "lt"])),
+    st.builds(lambda field: ["bool", field, True], FIELDS),
+    st.builds(lambda field, value: ["re", field, f"(?i){value.replace('*', '.')}"], FIELDS, TEXTS),
+    st.builds(lambda value: ["keyword", "contains", value.lower(), False], TEXTS),
+    st.builds(lambda field, other, how: ["field", field, other, how], FIELDS, FIELDS, HOWS),
+    st.just(["never"]),
+)
+CONDITIONS = st.recursive(
+    LEAVES,
+    lambda below: st.one_of(
+        st.builds(
+            lambda kind, parts: [kind, *parts], st.sampled_from(["and", "or"]), st.lists(below, min_size=2, max_size=3)
+        ),
+        st.builds(lambda part: ["not", part], below),
+    ),
+    max_leaves=6,
+)
+SCALARS = st.none() | st.sampled_from(["", 5, 5.0, 1, 1.0, True, False]) | TEXTS
+VALUES = SCALARS | st.lists(SCALARS, max_size=3) | st.fixed_dictionaries({}, optional={"a": SCALARS, "b": TEXTS})
+OBJECTS = st.none() | st.fixed_dictionaries({}, optional={"a": VALUES, "policies": VALUES, "allowed": VALUES})
+
+
+def some(**members: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=members)
+
+
+REQUESTS = some(
+    operation=st.sampled_from(["read", "Read"]) | VALUES,
+    path=TEXTS | VALUES,
+    mount_type=VALUES,
+    mount_point=TEXTS.map(lambda text: text + "/") | VALUES,
+    namespace=some(path=VALUES, id=VALUES) | OBJECTS,
+    data=some(a=VALUES) | VALUES,
+    remote_port=VALUES,
+)
+AUTHS = some(
+    policies=st.lists(TEXTS, max_size=2) | VALUES, display_name=VALUES, metadata=some(a=VALUES), policy_results=OBJECTS
+)
+ENTRIES = st.builds(
+    lambda kind, members, request: {"type": kind, **members, "request": request},
+    st.sampled_from(["request", "response", "kmip-request"]),
+    some(auth=AUTHS | VALUES, error=VALUES, response=some(data=OBJECTS, auth=OBJECTS) | VALUES, time=VALUES),
+    REQUESTS,
+)
+
+
+def rules_of(conditions: Iterable[Condition]) -> list[Rule]:
+    return [
+        Rule(CompiledRule(name=f"r{n:03}", title="t", level=Level.LOW, service="audit", condition=condition))
+        for n, condition in enumerate(conditions)
+    ]
+
+
+def told(rules: Sequence[Rule], lines: Iterable[bytes], detector: Detector | None = None) -> dict[str, set[str]]:
+    """By event key: the rules that fired, through index and predicates."""
+    detector = detector or Detector(rules, zone=UTC)
+    found: dict[str, set[str]] = {}
+    for alert in detector.feed(lines) + detector.flush():
+        found.setdefault(alert.event_key, set()).add(alert.rule)
+    assert detector.counts.rejected == 0
+    return found
+
+
+def told_plainly(rules: Sequence[Rule], lines: Iterable[bytes]) -> dict[str, set[str]]:
+    """The same by trying every rule on every entry."""
+    found: dict[str, set[str]] = {}
+    for line in lines:
+        names = evaluate_plainly(rules, line, UTC)
+        assert names is not None
+        if names:
+            found.setdefault(json.loads(line[line.find(b"{") :])["request"]["id"], set()).update(names)
+    return found
+
+
+def with_ids(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**one, "request": {**one["request"], "id": f"e{n}"}} for n, one in enumerate(entries)]
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[bytes]:
+    return [line for _, line in corpus.entries(20_000, seed=7, alert_rate=0.05)]
+
+
+@pytest.fixture(scope="module")
+def expected(lines: list[bytes]) -> dict[str, set[str]]:
+    return told_plainly(shipped_rules(), lines)
+
+
+class TestEqualsTryingEveryRule:
+    @settings(max_examples=250)
+    @given(
+        st.lists(CONDITIONS, min_size=1, max_size=6),
+        st.lists(ENTRIES, min_size=1, max_size=6),
+        st.sampled_from([b"", b"@c/n/file ", b"<13>prefix: "]),
+    )
+    @example([["text", "request.path", "glob", "a?b", True]], [{"type": "request", "request": {"path": "aİb"}}], b"")
+    @example(
+        [["text", "request.remote_port", "eq", "true", False]],
+        [{"type": "request", "request": {"remote_port": port}} for port in (1, True, 1.0)],
+        b"",
+    )
+    @example(
+        [["text", "mount_path", "eq", "seal", False]],
+        [{"type": "request", "request": {"path": "sys/seal", "mount_point": "ns/sys/"}}],
+        b"@c/n/file ",
+    )
+    def test_on_generated_conditions_and_entries(
+        self, conditions: list[Condition], entries: list[dict[str, Any]], before: bytes
+    ) -> None:
+        rules = rules_of(conditions)
+        lines = [before + json.dumps(entry).encode() for entry in with_ids(entries) * 2]
+        assert told(rules, lines) == told_plainly(rules, lines)
+
+    @pytest.mark.parametrize("style", ["as written", "tagged", *corpus.STYLES])
+    def test_on_the_corpus_with_the_shipped_pack(
+        self, style: Any, lines: list[bytes], expected: dict[str, set[str]]
+    ) -> None:
+        other = {"as written": lambda line: line, "tagged": lambda line: b"@c/n/file " + line}.get(style)
+        rewritten = [other(line) if other else corpus.reserialise(line, style) for line in lines]
+        assert told(shipped_rules(), rewritten) == expected
+        assert len(expected) > 300
+        assert len(set().union(*expected.values())) > 10
+
+    def test_on_the_corpus_with_a_thousand_rules(self, lines: list[bytes], tmp_path: Path) -> None:
+        rules = decode_pack(bench_rules.pack(1_000, tmp_path))
+        some_lines = lines[::20]
+        expected = told_plainly(rules, some_lines)
+        assert any(name.startswith("bench") for names in expected.values() for name in names)
+        for style in (None, *corpus.STYLES):
+            rewritten = [corpus.reserialise(line, style) if style else line for line in some_lines]
+            assert told(rules, rewritten) == expected
+
+
+class TestShapes:
+    """What the gate cannot decode is tried in full, by every rule that it could concern."""
+
+    RULES = rules_of(
+        [["text", "request.path", "eq", "sys/seal", False], ["text", "auth.policies", "eq", "root", False]]
+    )
+
+    @pytest.mark.parametrize(
+        ("entry", "expected"),
+        [
+            ({"auth": None, "request": {"path": "sys/seal"}}, {"r000"}),
+            ({"request": {"path": "sys/seal"}}, {"r000"}),
+            ({"auth": {"policies": None}, "request": {"path": "SYS/Seal"}}, {"r000"}),
+            ({"auth": {"policies": ["ROOT"]}, "request": {}}, {"r001"}),
+            ({"auth": {"policies": ["root", None, 5, {}]}, "request": {"path": None}}, {"r001"}),
+            ({"auth": {"policies": "root"}, "request": {"path": {"a": 1}}}, {"r001"}),
+            ({"auth": {"policies": [["root"]]}, "request": {"path": ["x", "sys/seal"]}}, {"r000", "r001"}),
+            ({"auth": "root", "request": {"path": "x", "namespace": None}}, set()),
+            ({"auth": {"policies": ["root"]}, "request": {"path": "sys/seal", "operation": 5}}, {"r000", "r001"}),
+        ],
+    )
+    def test_matches_are_found(self, entry: dict[str, Any], expected: set[str]) -> None:
+        for kind in ("request", "response", "kmip-request"):
+            (one,) = with_ids([{"type": kind, **entry}])
+            line = json.dumps(one).encode()
+            assert told(self.RULES, [line]).get("e0", set()) == expected == evaluate_plainly(self.RULES, line)
+
+    def test_tags_come_and_go_within_a_stream(self) -> None:
+        entries = with_ids([{"type": "request", "request": {"path": "sys/seal"}}] * 4)
+        plain = [json.dumps(entry).encode() for entry in entries]
+        for tagged in ((0, 2), (1, 3), (0, 1, 2, 3), ()):
+            lines = [b"@c/n/socket " * (n in tagged) + line for n, line in enumerate(plain)]
+            assert told(self.RULES, lines) == {key: {"r000"} for key in ("e0", "e1", "e2", "e3")}
+
+
+class TestAnchors:
+    @pytest.mark.parametrize(
+        ("condition", "expected"),
+        [
+            (["text", "request.path", "eq", "A", True], [("request.path", "eq", "a")]),
+            (["text", "mount_path", "eq", "a", False], [("request.path", "suffix", "a")]),
+            (["text", "mount_path", "prefix", "a", False], [("request.path", "contains", "a")]),
+            (["text", "mount_path", "glob", "a*", False], [("request.path", "glob", "*a*")]),
+            (["never"], []),
+            (["not", ["text", "request.path", "eq", "a", False]], None),
+            (["or", ["text", "request.path", "eq", "a", False], ["exists", "error", True]], None),
+            (["text", "outcome", "eq", "failed", False], None),
+            (["text", "request.path", "glob", "a?", True], None),
+            (["text", "request.path", "eq", "Σ", True], None),
+        ],
+    )
+    def test_are_what_must_be_there(self, condition: Condition, expected: list[tuple[str, str, str]] | None) -> None:
+        assert anchors_of(condition) == expected
+
+    def test_the_narrowest_of_several_is_taken(self) -> None:
+        path = ["text", "request.path", "contains", "a", False]
+        kind = ["text", "request.mount_type", "eq", "kv", False]
+        assert anchors_of(["and", kind, path]) == [("request.path", "contains", "a")]
+
+    @pytest.mark.parametrize(
+        ("condition", "expected"),
+        [
+            (["text", "request.operation", "eq", "Read", True], {"read"}),
+            (["or", ["text", "request.operation", "eq", "read", False], ["exists", "error", True]], None),
+            (["text", "request.operation", "contains", "read", False], None),
+            (["not", ["text", "request.operation", "eq", "read", False]], None),
+            (["and", ["exists", "error", True], ["text", "request.operation", "eq", "read", False]], {"read"}),
+        ],
+    )
+    def test_operations(self, condition: Condition, expected: set[str] | None) -> None:
+        assert operations_of(condition) == expected
+
+
+class TestMemory:
+    def test_what_is_remembered_is_bounded_though_clients_choose_paths(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(index, "MAX_REMEMBERED", 100)
+        rules = rules_of(
+            [["text", "request.path", "suffix", "seal", False], ["text", "auth.display_name", "eq", "me", False]]
+        )
+        sieve = AuditIndex(rules)
+        for number in range(500):
+            entry = {"type": "request", "auth": {"display_name": f"d{number}"}, "request": {"path": f"p{number}"}}
+            sieve.candidates(json.dumps(entry).encode())
+        assert 0 < len(sieve._by_path) <= 100
+        assert 0 < len(sieve._by_extra) <= 100
+
+    def test_long_texts_are_not_remembered(self) -> None:
+        sieve = AuditIndex(rules_of([["text", "request.path", "suffix", "seal", False]]))
+        for path in ("x" * 600 + "seal", "x" * 600):
+            entry = {"type": "request", "request": {"path": path}}
+            assert len(sieve.candidates(json.dumps(entry).encode())) == path.endswith("seal")
+        assert sieve._by_path == {}
+
+    def test_an_entry_that_no_rule_could_match_is_only_counted(self) -> None:
+        sieve = AuditIndex(rules_of([["text", "request.path", "eq", "sys/seal", False]]))
+        lines = [json.dumps({"type": "request", "request": {"path": path}}).encode() for path in ("a", "sys/seal", "b")]
+        assert [(passed, line) for passed, line, _ in sieve.sift(lines, ())] == [(1, lines[1]), (1, b"")]
