@@ -32,6 +32,7 @@ FAST = Pace(
     drain_seconds=5.0,
     stats_seconds=0.02,
     slack_seconds=0.0,
+    sink_pause_seconds=0.05,
 )
 
 

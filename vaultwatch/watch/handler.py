@@ -124,7 +124,7 @@ def _take(lock: int, options: WatchOptions, stdin: int) -> bool:
 def _watch(options: WatchOptions, stdin: int) -> None:
     sinks = options.sinks()
     with closing(SqliteStore(options.store_file, [route(sink) for sink in sinks])) as store:
-        sender = Sender(store, sinks)
+        sender = Sender(store, sinks, pause_seconds=options.pace.sink_pause_seconds)
         sender.start()
         logger.info("watches %s lines", options.source)
         try:

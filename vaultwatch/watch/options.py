@@ -33,6 +33,8 @@ class Pace:
     """At the end, sinks get this long to take what they lack; the rest is sent after the next start."""
     stats_seconds: float = 1.0
     slack_seconds: float = 1.0
+    sink_pause_seconds: float = 1.0
+    """A sink that failed rests that long, then twice as long, and so on; see `vaultwatch.delivery.sender.Sender`."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,161 @@
+"""kill -9 at any moment: what was found before is told, once counted, and the alert log stays readable."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sqlite3
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from demo.slack_stand_in import SlackStandIn
+from tests.support.watching import FAST, entry, eventually, harmless, options, start, unread, unsent
+from vaultwatch.watch.handler import READ_BYTES
+from vaultwatch.watch.journal import Journal
+from vaultwatch.watch.options import WEBHOOK_VARIABLE, WatchOptions
+
+KILLS = 16
+PORTION = 400
+LINES = KILLS * PORTION
+WORTHY = 7  # every so many lines are worth an alert, in turn a request alone and a response
+
+
+@contextmanager
+def running(options: WatchOptions, stdin: int) -> Iterator[subprocess.Popen[bytes]]:
+    process = start(options, stdin)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+def stream() -> list[bytes]:
+    lines = []
+    for number in range(LINES):
+        kind = "request" if number % (2 * WORTHY) else "response"
+        line = entry(number, f"sys/policies/acl/p{number}", kind=kind, principal=f"p{number}")
+        lines.append(line if number % WORTHY == 0 else harmless(number))
+    return lines
+
+
+def stored(options: WatchOptions) -> set[str]:
+    """The ids of the alerts in the store, read as anybody may while nobody runs."""
+    if not options.store_file.exists():
+        return set()
+    with closing(sqlite3.connect(options.store_file)) as db:
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'alert'").fetchone():
+            return set()
+        return {row[0] for row in db.execute("SELECT id FROM alert")}
+
+
+def logged(options: WatchOptions) -> tuple[Counter[str], int]:
+    """How often each alert is in the alert log, and how many lines are torn."""
+    assert options.alert_log is not None
+    found: Counter[str] = Counter()
+    torn = 0
+    for line in options.alert_log.read_bytes().splitlines() if options.alert_log.exists() else ():
+        try:
+            found[json.loads(line)["id"]] += 1
+        except ValueError:
+            torn += 1
+    return found, torn
+
+
+@pytest.fixture
+def slack() -> Iterator[SlackStandIn]:
+    with SlackStandIn(interval_seconds=0) as slack:
+        yield slack
+
+
+def test_killed_again_and_again_it_tells_all_it_had_found(slack: SlackStandIn, tmp_path: Path) -> None:
+    """Each successor reads on where the one before was killed; what that one had read and not evaluated is lost."""
+    pace = replace(FAST, wait_for_response_seconds=0.2)
+    watched = options(tmp_path, environment={WEBHOOK_VARIABLE: slack.webhook_url}, pace=pace)
+    dice = random.Random(20261121)
+    lines = stream()
+    known: set[str] = set()
+    reading, writing = os.pipe()
+    try:
+        for kill in range(KILLS):
+            portion = b"".join(lines[kill * PORTION : (kill + 1) * PORTION])
+            with running(watched, reading) as process:
+                writer = Thread(target=_write, args=(writing, portion))
+                writer.start()
+                _wait_for_a_moment(dice, watched, len(known), reading)
+                process.kill()
+                process.wait()
+                known |= _found(watched)
+                with running(watched, reading):  # takes what the pipe has no room for
+                    writer.join(20)
+        os.close(writing)
+        writing = -1
+        with running(watched, reading) as process:
+            assert process.wait(30) == 0
+    finally:
+        for descriptor in (reading, writing):
+            if descriptor >= 0:
+                os.close(descriptor)
+    told, torn = logged(watched)
+    in_store = stored(watched)
+    assert known <= in_store
+    assert told.keys() == in_store
+    assert torn <= 2 * KILLS
+    assert sum(told.values()) - len(told) <= 2 * KILLS, "at most one is told twice for each kill"
+    assert unsent(watched, "alert-log") == unsent(watched, "slack") == 0
+    lost = len(lines) // WORTHY + 1 - len(in_store)
+    assert 0 <= lost <= 2 * KILLS * (READ_BYTES // len(lines[0]) // WORTHY + 2), (
+        "more than a read's worth for each kill"
+    )
+
+
+def _wait_for_a_moment(dice: random.Random, watched: WatchOptions, known: int, reading: int) -> None:
+    moment = dice.choice(["starts", "reads", "waits", "stores", "stores much"])
+    if moment == "reads":
+        eventually(lambda: unread(reading) < 60_000)
+    elif moment == "waits":
+        eventually(lambda: watched.journal_file.exists() and watched.journal_file.stat().st_size)
+    elif moment.startswith("stores"):
+        more = 1 if moment == "stores" else dice.randrange(2, 12)
+        eventually(lambda: len(stored(watched)) >= known + more)
+
+
+def _found(watched: WatchOptions) -> set[str]:
+    journal = Journal(watched.journal_file).read()[0]
+    return stored(watched) | {alert.id for alert in journal} | logged(watched)[0].keys()
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def test_counts_are_exact_whatever_is_killed(slack: SlackStandIn, tmp_path: Path) -> None:
+    """One group: its first is told at once, all that follow are in one exact number when its quiet period ends."""
+    watched = options(tmp_path, environment={WEBHOOK_VARIABLE: slack.webhook_url})
+    for begin in range(0, 40, 10):
+        reading, writing = os.pipe()
+        with running(watched, reading) as process:
+            os.write(writing, b"".join(entry(number) for number in range(begin, begin + 10)))
+            eventually(lambda: len(stored(watched)) == begin + 10)  # noqa: B023
+            process.kill()
+        os.write(writing, entry(begin))  # and each time an old one again
+        os.close(writing)
+        with running(watched, reading) as process:
+            assert process.wait(20) == 0
+        os.close(reading)
+    assert len(logged(watched)[0]) == 40
+    with closing(sqlite3.connect(watched.store_file)) as db:
+        ((period,),) = db.execute("SELECT body FROM period").fetchall()
+    assert json.loads(period)["followed"] == 39
+    assert len({json.dumps(post.payload) for post in slack.messages}) == 1

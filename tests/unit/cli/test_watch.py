@@ -1,0 +1,161 @@
+"""`vaultwatch watch` as a command: its options, its signals, its exit status, and what it never shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.watching import ROOT, alerts_in, entry, eventually, harmless, numbers
+from vaultwatch.cli import main
+
+SECRET = "https://hooks.slack.com/services/T0SECRET"
+
+
+class TestUsage:
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ([], "Missing option '--source'."),
+            (["--source"], "Option '--source' requires an argument."),
+            (["--source", "audit", "--nope"], "No such option '--nope'."),
+            (["--source", "audit", "file"], "Got unexpected extra argument (file)"),
+        ],
+    )
+    def test_a_wrong_call_is_one_line(
+        self, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["watch", *arguments]) == 2
+        assert capsys.readouterr() == ("", f"vaultwatch: {said}\n")
+
+
+class TestCheckConfig:
+    def test_right_settings_end_with_0(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        state, log = str(tmp_path / "state"), str(tmp_path / "audit.alert")
+        assert main(["watch", "--source", "audit", "--state", state, "--alert-log", log, "--check-config"]) == 0
+        assert capsys.readouterr() == ("", "")
+
+    def test_each_wrong_setting_is_a_line_with_its_name(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "webhook").write_text(SECRET.replace("https", "http"))
+        monkeypatch.setenv("VAULTWATCH_SLACK_WEBHOOK_URL", SECRET)
+        wrong = {
+            "--alert-log": "/proc/nowhere/x", "--slack-webhook-file": str(tmp_path / "webhook"), "--sns-topic": "x",
+            "--level": "loud", "--state": "/proc/nowhere", "--rules": "/proc/nowhere", "--timezone": "Mars",
+            "--rejected": "/proc/nowhere/x", "--stats": "/proc/nowhere/x", "--log-file": "/proc/nowhere/x",
+        }  # fmt: skip
+        arguments = [word for pair in wrong.items() for word in pair]
+        assert main(["watch", "--source", "audit", "--check-config", *arguments]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert sorted(line.split(": ")[1] for line in err.splitlines()) == sorted(wrong)
+        assert "SECRET" not in err
+
+
+@contextmanager
+def watching(folder: Path, *arguments: str, **changes: object) -> Iterator[subprocess.Popen[bytes]]:
+    """The command itself, with everything it keeps in `folder`."""
+    command = [sys.executable, "-m", "vaultwatch", "watch", "--source", "audit", "--state", str(folder / "state")]
+    command += ["--alert-log", str(folder / "alerts"), "--log-file", str(folder / "log"), *arguments]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, cwd=ROOT,
+        env=environment | {str(name): str(value) for name, value in changes.items()},
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None and not stream.closed:
+                stream.close()
+
+
+def finish(process: subprocess.Popen[bytes]) -> tuple[int, bytes]:
+    """End its input; its exit status and all it said on stdout and stderr."""
+    out, err = process.communicate(timeout=20)
+    return process.returncode, out + err
+
+
+def write(process: subprocess.Popen[bytes], data: bytes) -> None:
+    assert process.stdin is not None
+    while data:
+        data = data[process.stdin.write(data) :]
+
+
+def test_sigterm_and_sighup_end_nothing_before_the_end_of_the_input(tmp_path: Path) -> None:
+    """syslog-ng sends SIGTERM, closes the pipe and does not wait: what is in the pipe is still to be read."""
+    with watching(tmp_path) as process:
+        write(process, entry(1))
+        eventually((tmp_path / "alerts").exists)
+        eventually(lambda: (tmp_path / "alerts").stat().st_size)
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        write(process, b"".join(map(harmless, range(100, 2000))) + entry(2) + entry(3, kind="request"))
+        process.send_signal(signal.SIGTERM)
+        assert finish(process) == (0, b"")
+    assert sorted(numbers(alerts_in(tmp_path / "alerts"))) == [1, 2, 3]
+    assert "ends: all is told" in (tmp_path / "log").read_text()
+
+
+def test_sigint_ends_it_at_once_and_what_waits_is_told_by_the_next(tmp_path: Path) -> None:
+    with watching(tmp_path) as process:
+        write(process, entry(1, kind="request"))
+        waiting = tmp_path / "state" / "audit.waiting"
+        eventually(lambda: waiting.exists() and waiting.stat().st_size)
+        process.send_signal(signal.SIGINT)
+        status = process.wait(20)
+        assert process.stderr is not None
+        assert (status, process.stderr.read().strip()) == (130, b"")
+    with watching(tmp_path) as process:
+        assert finish(process) == (0, b"")
+    assert numbers(alerts_in(tmp_path / "alerts")) == [1]
+
+
+def test_a_closed_standard_input_is_one_line(tmp_path: Path) -> None:
+    command = f"exec {sys.executable} -m vaultwatch watch --source audit --state {tmp_path} --log-file {tmp_path}/l <&-"
+    ended = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, timeout=20, check=False)
+    assert (ended.returncode, ended.stdout) == (2, b"")
+    assert ended.stderr == b"vaultwatch: the standard input is not open: Bad file descriptor\n"
+
+
+@pytest.mark.parametrize("given", ["file", "environment"])
+def test_the_webhook_is_nowhere_to_be_seen(tmp_path: Path, given: str) -> None:
+    """It is taken, it fails (nobody listens there), and nothing shows it: output, log, state, arguments."""
+    url = "http://127.0.0.1:9/services/T0SECRET"
+    (tmp_path / "webhook").write_text(url)
+    arguments = ["--slack-webhook-file", str(tmp_path / "webhook")] if given == "file" else []
+    changes = {} if given == "file" else {"VAULTWATCH_SLACK_WEBHOOK_URL": url}
+    with watching(tmp_path, *arguments, "--stats", str(tmp_path / "stats"), **changes) as process:
+        write(process, entry(1) + b"nonsense\n")
+        eventually(
+            lambda: (tmp_path / "log").exists() and "Slack could not be reached" in (tmp_path / "log").read_text()
+        )
+        assert b"SECRET" not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        status, said = finish(process)
+    assert (status, said) == (0, b"")
+    assert "what is not told yet is told after the next start" in (tmp_path / "log").read_text()
+    (tmp_path / "webhook").unlink()
+    for file in tmp_path.rglob("*"):
+        assert file.is_dir() or b"SECRET" not in file.read_bytes(), file
+
+
+def test_its_figures_are_those_of_check(tmp_path: Path) -> None:
+    data = b"".join(map(harmless, range(50))) + entry(50) + b"nonsense\n"
+    with watching(tmp_path, "--stats", str(tmp_path / "stats")) as process:
+        write(process, data)
+        assert finish(process) == (0, b"")
+    (tmp_path / "file").write_bytes(data)
+    assert main(["check", "--source", "audit", "--stats", str(tmp_path / "c"), str(tmp_path / "file")]) == 1
+    mine, theirs = (json.loads((tmp_path / name).read_bytes()) for name in ("stats", "c"))
+    for name in ("audit", "server", "rejected", "alerts"):
+        assert mine[name] == theirs[name]
