@@ -23,7 +23,7 @@ from vaultwatch.rules.pack import Rule
 Rules = tuple[Rule, ...]
 NONE: frozenset[int] = frozenset()
 MAX_REMEMBERED = 30_000
-MAX_REMEMBERED_CHARACTERS = 512
+MAX_REMEMBERED_LENGTH = 512
 MATCHER_MEMORY_BYTES = 256 * 1024 * 1024
 
 
@@ -35,24 +35,8 @@ class Anchor(NamedTuple):
     value: str
 
 
-# Fields whose type is known; of any other anchor field the first two parts are decoded as they come.
-_TEXT_FIELDS = (
-    "type",
-    "error",
-    "request.id",
-    "request.operation",
-    "request.path",
-    "request.mount_type",
-    "request.mount_point",
-    "request.namespace.path",
-    "request.namespace.id",
-    "request.remote_address",
-    "auth.display_name",
-    "auth.entity_id",
-)
 _ALWAYS = ("type", "request.id", "request.operation", "request.path")
-# AttributeError: `auth: null`; TypeError: an object where a text was expected
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError, TypeError)
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError)  # the last: `auth: null`
 
 # How much an anchor narrows down, best first: what a field is worth, then how it is matched.
 _FIELD_WORTH = ("request.path", "request.namespace.path", "auth.policies")
@@ -95,8 +79,6 @@ def _within_a_path(how: str, value: str) -> tuple[str, str]:
 
 def _anchorable(field: str, how: str, value: str, cased: bool) -> bool:
     if field in _NEVER_ANCHORS or field.startswith("local."):
-        return False
-    if field.startswith("request.namespace.") and field not in _TEXT_FIELDS:
         return False
     # The lower case of a part is not always a part of the whole's lower case, nor that of one character always one.
     return not cased or (value.isascii() and not (how == "glob" and "?" in value))
@@ -190,11 +172,12 @@ class AuditIndex:
         self._always = frozenset(number for number, known in enumerate(anchors) if known is None)
         self._matchers = _matchers(anchors)
         self._asked = tuple(field for field in self._matchers if field != "request.path")
-        self._extra = tuple(sorted({_gate_field(field) for field in self._asked})) or ("type",)
-        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(_gate_struct((*_ALWAYS, *self._extra))).decode
-        self._extra_key = attrgetter(*self._extra)
+        extra = sorted({_gate_field(field) for field in self._asked}) or ["request.namespace"]
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(_gate_struct((*_ALWAYS, *extra))).decode
+        self._extra = (*extra, extra[0])  # of one name, attrgetter would give a value instead of a tuple
+        self._extra_values = attrgetter(*self._extra)
         self._by_path: dict[str | None, frozenset[int]] = {}
-        self._by_extra: dict[Any, frozenset[int]] = {}
+        self._by_extra: dict[bytes, frozenset[int]] = {}
 
     def sift(self, lines: Sequence[bytes], waiting: Container[str]) -> Iterator[tuple[int, bytes, Rules | None]]:
         """Pass over the entries that no rule could match.
@@ -203,7 +186,7 @@ class AuditIndex:
         (none for an entry whose `request.id` is in `waiting`; None for a line that the gate cannot read). A last item
         with an empty line carries the rest of the count.
         """
-        decode, extra_key = self._decode, self._extra_key
+        decode, extra_values, join = self._decode, self._extra_values, b"".join
         if lines and lines[0].startswith(b"@"):  # a stream has tags or it has none; a lone one is read the slow way
             decode = self._decode_tagged
         by_path, by_extra = self._by_path.get, self._by_extra.get
@@ -213,7 +196,7 @@ class AuditIndex:
                 gate = decode(line)
                 request = gate.request
                 path_rules = by_path(request.path)
-                extra_rules = by_extra(extra_key(gate))
+                extra_rules = by_extra(join(extra_values(gate)))
             except _UNREADABLE:
                 yield passed, line, None
                 passed = 0
@@ -262,22 +245,24 @@ class AuditIndex:
         return _remember(self._by_path, path, found)
 
     def _look_up_extra(self, gate: Any) -> frozenset[int]:
-        asked = {name: _reach(gate, name) for name in self._extra}
+        raw = self._extra_values(gate)
+        try:
+            asked = {
+                name: msgspec.json.decode(value) if value else None
+                for name, value in zip(self._extra, raw, strict=True)
+            }
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return frozenset(range(len(self.rules)))  # the reader is more lenient than the gate
         found = NONE
         for field in self._asked:
             for text in _texts(asked, field):
                 found = found | self._matchers[field].rules(text)
-        if not all(value is None or isinstance(value, str | tuple) for value in asked.values()):
-            return found  # objects; and 1, 1.0 and true, which a dictionary takes for one key
-        try:
-            return _remember(self._by_extra, self._extra_key(gate), found)
-        except AttributeError:  # `auth: null`
-            return found
+        return _remember(self._by_extra, b"".join(raw), found)
 
 
-def _remember(table: dict[Any, frozenset[int]], key: Any, found: frozenset[int]) -> frozenset[int]:
+def _remember(table: dict[Any, frozenset[int]], key: str | bytes | None, found: frozenset[int]) -> frozenset[int]:
     found = found or NONE
-    if len(key if isinstance(key, str) else str(key)) <= MAX_REMEMBERED_CHARACTERS:
+    if key is None or len(key) <= MAX_REMEMBERED_LENGTH:
         if len(table) >= MAX_REMEMBERED:
             table.clear()
         table[key] = found
@@ -285,21 +270,13 @@ def _remember(table: dict[Any, frozenset[int]], key: Any, found: frozenset[int])
 
 
 def _texts(asked: dict[str, Any], field: str) -> Iterable[str]:
-    gate_field = field if field in asked else _gate_field(field)
-    value, below = asked[gate_field], field[len(gate_field) :]
-    listed = values({"_": list(value) if isinstance(value, tuple) else value}, "_" + below)
+    gate_field = _gate_field(field)
+    listed = values({"_": asked[gate_field]}, "_" + field[len(gate_field) :])
     return [text for item in listed if (text := text_of(item)) is not None]
 
 
 def _gate_field(field: str) -> str:
-    known = field in _TEXT_FIELDS or field == "auth.policies"
-    return field if known else ".".join(field.split(".")[:2])
-
-
-def _reach(gate: Any, name: str) -> Any:
-    for part in name.split("."):
-        gate = getattr(gate, part, None)
-    return gate
+    return ".".join(field.split(".")[:2])
 
 
 def _gate_struct(fields: Iterable[str]) -> type[msgspec.Struct]:
@@ -321,12 +298,10 @@ def _struct(name: str, tree: dict[str, Any]) -> type[msgspec.Struct]:
             inner = _struct(f"{name}_{part}", below)
             wanted = (inner,) if part == "request" else (inner | None, msgspec.field(default_factory=inner))
             members.append((part, *wanted))
-        elif below == "auth.policies":
-            members.append((part, tuple[str, ...] | None, None))
         elif below == "type":  # `kmip-request` and the like are read the slow way
             members.append((part, Literal["request", "response"]))
-        elif below in _TEXT_FIELDS:
+        elif below in _ALWAYS:
             members.append((part, str | None, None))
         else:
-            members.append((part, Any, None))
+            members.append((part, msgspec.Raw, msgspec.field(default_factory=msgspec.Raw)))
     return msgspec.defstruct(name, members, gc=False)
