@@ -5,6 +5,7 @@
     ├── RuleError         a rule, a filter or a placeholder cannot be compiled, or has no fixtures
     ├── FrameError        one Kinesis record cannot be decoded
     ├── StoreError        the store could not do it now (`vaultwatch.store`)
+    ├── ArchiveError      an archived segment cannot be read
     └── DeliveryError     a sink did not take a message
         ├── SinkBusy      it asked us to wait (HTTP 429); `retry_after_seconds` says how long
         └── SinkRefused   it will never take this message as it is
@@ -27,6 +28,10 @@ class RuleError(VaultwatchError):
 
 class FrameError(VaultwatchError):
     """One Kinesis record cannot be decoded."""
+
+
+class ArchiveError(VaultwatchError):
+    """An archived segment cannot be read."""
 
 
 class DeliveryError(VaultwatchError):

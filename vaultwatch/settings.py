@@ -6,9 +6,7 @@ The settings stand in `cdk.json` under the context key `vaultwatch`. `docs/setti
 
 from __future__ import annotations
 
-import difflib
 import sys
-import zoneinfo
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -138,6 +136,8 @@ def settings_table() -> str:
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
+    import zoneinfo  # functions import this module for the names of folders, and start cold
+
     if settings.timezone not in zoneinfo.available_timezones():
         yield f"vaultwatch.timezone: there is no time zone `{settings.timezone}`"
     if settings.archive_glacier_days < settings.archive_infrequent_access_days + 30:
@@ -155,6 +155,8 @@ def _one_line(error: str) -> str:
 
 
 def _hint(key: str) -> str:
+    import difflib
+
     near = difflib.get_close_matches(key, Settings.__struct_fields__, n=1)
     return f"; did you mean `{near[0]}`?" if near else ""
 

@@ -1,0 +1,60 @@
+"""The alerts bucket, as evaluate and sweep use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from vaultwatch.errors import FrameError
+from vaultwatch.evaluation import Poison, TooLargeError, checked, rejected_lines
+from vaultwatch.frames import Reference
+from vaultwatch.printable import one_line
+from vaultwatch.records import Rejected
+from vaultwatch.settings import OVERSIZE_PREFIX, PARKED_PREFIX, REJECTED_PREFIX
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class Objects:
+    """Reads what frames refer to, up to `max_claim_bytes`; keeps what cannot be read. The client is made when needed.
+
+    What S3 cannot do now is raised as botocore says it.
+    """
+
+    def __init__(self, client: Callable[[], S3Client], bucket: str, max_claim_bytes: int) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._max_claim_bytes = max_claim_bytes
+
+    def claim(self, reference: Reference) -> bytes:
+        """The lines that a frame refers to; raises `FrameError` for what no sender of ours could have meant."""
+        if reference.bucket != self._bucket or not reference.key.startswith(OVERSIZE_PREFIX):
+            raise FrameError("reference: not to our own bucket and folder" if reference.bucket else _ON_LOG_SERVER)
+        if reference.size > self._max_claim_bytes:
+            raise TooLargeError(f"reference: {reference.size} bytes are left to a function with more memory")
+        try:
+            body = self._client().get_object(Bucket=self._bucket, Key=reference.key)["Body"]
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") == "NoSuchKey":
+                raise FrameError(f"reference: {reference.key[:200]} is not there") from None
+            raise
+        with body:
+            return checked(body.read(reference.size + 1), reference)
+
+    def park(self, poison: Poison) -> None:
+        """Keep a frame that cannot be read here, with its reason; that it is there calls sweep."""
+        reason = one_line(poison.reason, 500).encode("ascii", "backslashreplace").decode()
+        key = f"{PARKED_PREFIX}dt={datetime.now(UTC):%Y-%m-%d}/{poison.packet.name}.frame"
+        self._client().put_object(Bucket=self._bucket, Key=key, Body=poison.packet.data, Metadata={"reason": reason})
+
+    def keep_rejected(self, name: str, rejected: Sequence[Rejected]) -> None:
+        """Keep the rejected lines of a frame; the same frame again writes the same object."""
+        key = f"{REJECTED_PREFIX}{name}.jsonl"
+        self._client().put_object(Bucket=self._bucket, Key=key, Body=rejected_lines(rejected))
+
+
+_ON_LOG_SERVER = "reference: the lines lie on the log server, since its handler knew no bucket"

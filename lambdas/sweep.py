@@ -1,0 +1,86 @@
+"""Archived segments, and frames that evaluate parked or Lambda gave up, held against the rules again.
+
+What evaluate had found is known by its id. What is new goes out marked late; what is older than its rule or than our
+memory is only summed up. A segment is done whole, or again: an error leaves its message in the queue.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from lambdas import _metrics
+from lambdas._environment import load_rules, make_client, read_environment, zone_of
+from lambdas._objects import Objects
+from lambdas._telling import Teller, open_store
+from vaultwatch.alerts import Alert
+from vaultwatch.archive.reading import tag_of, unpack
+from vaultwatch.evaluation import Evaluation, Packet, file_late
+from vaultwatch.settings import ARCHIVE_PREFIX, DISCARDED_PREFIX, PARKED_PREFIX
+
+MAX_CLAIM_BYTES = 128 * 1024 * 1024
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """Variables of this function."""
+
+    alert_memory_days: int
+    archive_bucket_name: str
+    bucket_name: str
+    table_name: str
+    timezone: str
+    topic_arn: str
+
+
+ENVIRONMENT = read_environment(Environment)
+RULES = load_rules()
+ZONE = zone_of(ENVIRONMENT.timezone)
+SNS, S3 = make_client("sns"), make_client("s3")
+STORE = open_store(make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
+OBJECTS = Objects(cache(lambda: S3), ENVIRONMENT.bucket_name, MAX_CLAIM_BYTES)
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Sweep the objects that S3's events in these queue messages name."""
+    for record in event["Records"]:
+        detail = json.loads(record["body"])["detail"]
+        _sweep(detail["bucket"]["name"], detail["object"]["key"], context)
+    return {"batchItemFailures": []}
+
+
+def _sweep(bucket: str, key: str, context: Any) -> None:
+    evaluation = Evaluation(RULES, ZONE, claim=OBJECTS.claim, keep=lambda name, rejected: None)  # the archive has them
+    teller = Teller(STORE, SNS, ENVIRONMENT.topic_arn, context)
+    now = time.time()
+    live_since = cache(lambda: STORE.live_since({rule.name for rule in RULES}, now))
+    for alerts in _read(evaluation, bucket, key):
+        memory = ENVIRONMENT.alert_memory_days * 86400.0
+        teller.tell([file_late(alert, now, live_since(), memory) for alert in alerts])
+    teller.report()
+    _metrics.report_findings(evaluation.findings)
+
+
+def _read(evaluation: Evaluation, bucket: str, key: str) -> Iterator[list[Alert]]:
+    """The alerts of an object, which is a segment, a parked frame, or a batch that Lambda gave up."""
+    segment = bucket == ENVIRONMENT.archive_bucket_name and key.startswith(ARCHIVE_PREFIX)
+    tag = tag_of(key) if segment else b""
+    answer = S3.get_object(Bucket=bucket, Key=key)
+    with answer["Body"] as body:
+        if segment:
+            begun = answer["LastModified"].isoformat()
+            yield from evaluation.segment(key, unpack(body.iter_chunks(1024 * 1024)), tag, begun)
+        elif key.startswith((PARKED_PREFIX, DISCARDED_PREFIX)):
+            yield from evaluation.frames(_packets(key, body.read()))
+
+
+def _packets(key: str, content: bytes) -> Iterable[Packet]:
+    if key.startswith(PARKED_PREFIX):
+        return [Packet(key, content)]
+    records = json.loads(json.loads(content)["payload"])["Records"]
+    return [Packet(record["eventID"], base64.b64decode(record["kinesis"]["data"])) for record in records]

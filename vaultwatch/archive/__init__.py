@@ -1,0 +1,1 @@
+"""Segments of logs in S3."""
