@@ -1,0 +1,168 @@
+"""The real syslog-ng's program(): TCP in at one end, alerts out at the other, whatever dies in between."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.watching import alerts_in, entry, eventually, harmless, numbers
+
+SEARCH = f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin"
+SYSLOG_NG, CONTROL = (shutil.which(name, path=SEARCH) for name in ("syslog-ng", "syslog-ng-ctl"))
+pytestmark = pytest.mark.skipif(SYSLOG_NG is None or CONTROL is None, reason="syslog-ng is not installed")
+
+CONFIGURATION = """@version: 3.38
+source s {{ network(ip("127.0.0.1") port({port}) transport("tcp") flags(no-parse) log-msg-size(100663296)); }};
+destination d {{
+    program("exec {python} -m vaultwatch watch --source audit --state {folder}/state --alert-log {folder}/alerts \
+--rejected {folder}/rejected --stats {folder}/stats --log-file {folder}/log"
+        template("@prod/vault-1/socket ${{MSG}}\\n") keep-alive(yes) inherit-environment(yes)
+        disk-buffer(reliable(yes) disk-buf-size(67108864) mem-buf-size(33554432) dir("{folder}")));
+}};
+log {{ source(s); destination(d); flags(flow-control); }};
+"""
+
+
+class LogServer:
+    """syslog-ng with one handler, everything in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        text = CONFIGURATION.format(port=self.port, python=sys.executable, folder=folder)
+        (folder / "syslog-ng.conf").write_text(text)
+        files = {"-f": "syslog-ng.conf", "--persist-file": "p", "--control": "ctl", "--pidfile": "pid"}
+        command = [str(SYSLOG_NG), "-F", "--no-caps"]
+        command += [word for option, name in files.items() for word in (option, str(folder / name))]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        environment = {name: value for name, value in environment.items() if not name.startswith("COV")}
+        self.process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL)
+        eventually(lambda: self.starts() == 1)
+
+    def starts(self) -> int:
+        """How many handlers have begun to watch so far."""
+        log = self.folder / "log"
+        return log.read_text().count("watches audit lines") if log.exists() else 0
+
+    def handler(self) -> int:
+        """The process id of the handler that runs."""
+        pids: list[int] = []
+
+        def found() -> bool:
+            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+            pids[:] = [int(pid) for pid in children if b"watch" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            return len(pids) == 1
+
+        eventually(found)
+        return pids[0]
+
+    def send(self, data: bytes) -> None:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            connection.sendall(data)
+
+    def told(self) -> set[int]:
+        """The numbers of the entries in the alert log."""
+        return set(numbers(alerts_in(self.folder / "alerts")))
+
+    def control(self, verb: str) -> None:
+        subprocess.run(
+            [str(CONTROL), verb, "-c", str(self.folder / "ctl")], check=True, capture_output=True, timeout=20
+        )
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@contextmanager
+def log_server(folder: Path) -> Iterator[LogServer]:
+    server = LogServer(folder)
+    handlers = {server.handler()}
+    try:
+        yield server
+        if server.process.poll() is None:
+            handlers.add(server.handler())
+    finally:
+        if server.process.poll() is None:
+            server.stop()
+        try:
+            eventually(lambda: not any(map(is_running, handlers)))
+        except AssertionError:
+            for pid in filter(is_running, handlers):
+                os.kill(pid, signal.SIGKILL)
+            raise
+
+
+def test_alerts_come_out_with_the_tag_of_where_they_came_from(tmp_path: Path) -> None:
+    with log_server(tmp_path) as server:
+        server.send(b"".join(map(harmless, range(100, 600))) + entry(1) + bytes(range(11, 256)) + b"\n" + entry(2))
+        eventually(lambda: server.told() == {1, 2})
+        (alert, _) = alerts_in(tmp_path / "alerts")
+        assert (alert["cluster"], alert["node"], alert["lane"]) == ("prod", "vault-1", "socket")
+        eventually((tmp_path / "rejected").read_bytes)
+
+
+def test_a_killed_handler_is_started_again_and_nothing_it_had_found_is_lost(tmp_path: Path) -> None:
+    with log_server(tmp_path) as server:
+        for number in range(3):
+            server.send(entry(number) + entry(100 + number, kind="request"))
+            eventually(lambda: number in server.told())  # noqa: B023
+            os.kill(server.handler(), signal.SIGKILL)
+            eventually(lambda: server.starts() == number + 2)  # noqa: B023
+        server.send(entry(9))
+        eventually(lambda: server.told() == {0, 1, 2, 9, 100, 101, 102})
+
+
+def test_a_reload_keeps_the_handler(tmp_path: Path) -> None:
+    with log_server(tmp_path) as server:
+        before = server.handler()
+        server.send(entry(1))
+        eventually(lambda: server.told() == {1})
+        server.control("reload")
+        server.send(entry(2))
+        eventually(lambda: server.told() == {1, 2})
+        assert (server.handler(), server.starts()) == (before, 1)
+
+
+def test_when_syslog_ng_stops_the_handler_reads_to_the_end_and_leaves_no_orphan(tmp_path: Path) -> None:
+    with log_server(tmp_path) as server:
+        handler = server.handler()
+        server.send(b"".join(map(harmless, range(100, 3000))) + entry(1, kind="request"))
+        waiting = tmp_path / "state" / "audit.waiting"
+        eventually(lambda: waiting.exists() and waiting.stat().st_size)
+        server.stop()
+        eventually(lambda: not is_running(handler))
+    assert server.told() == {1}
+    assert "ends: all is told" in (tmp_path / "log").read_text()
+
+
+def test_what_was_not_told_when_it_stopped_is_told_when_it_starts_again(tmp_path: Path) -> None:
+    with log_server(tmp_path) as server:
+        server.send(entry(1))
+        eventually(lambda: server.told() == {1})
+        (tmp_path / "alerts").unlink()
+        (tmp_path / "alerts").mkdir()
+        server.send(entry(2))
+        eventually(lambda: "alerts: Is a directory" in (tmp_path / "log").read_text())
+    (tmp_path / "alerts").rmdir()
+    (tmp_path / "log").unlink()
+    with log_server(tmp_path) as server:
+        eventually(lambda: server.told() == {2})
