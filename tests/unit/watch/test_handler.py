@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.watching import FAST, Watching, alerts_in, entry, eventually, harmless, numbers, options, unread
-from vaultwatch.alerts import Level
+from vaultwatch.alerts import Alert, Level
 from vaultwatch.detect import Detector
 from vaultwatch.errors import SettingError
 from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
@@ -206,6 +206,28 @@ def test_a_line_that_nobody_foresaw_is_rejected_alone(
         "reason": "raised ZeroDivisionError",
         "line": "poison\n",
     }
+
+
+def test_a_line_that_nobody_foresaw_takes_no_alert_with_it_that_was_just_completed(
+    good: WatchOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The response took the alert out of the wait, and then the evaluation broke off."""
+    feed = Detector.feed
+
+    def fragile(self: Detector, lines: list[bytes], now: float | None = None) -> list[Alert]:
+        out = []
+        for line in lines:
+            if b"poison" in line:
+                raise ZeroDivisionError
+            out += feed(self, [line], now)
+        return out
+
+    monkeypatch.setattr(Detector, "feed", fragile)
+    with Watching(replace(good, pace=replace(FAST, wait_for_response_seconds=3600))) as watching:
+        watching.write(entry(1, kind="request"))
+        watching.wait_until_read()
+        watching.write(entry(1, "kv/data/app") + b"poison\n")
+        watching.wait_for_alerts(1)
 
 
 def test_a_message_that_nobody_foresaw_does_not_end_it(good: WatchOptions, monkeypatch: pytest.MonkeyPatch) -> None:
