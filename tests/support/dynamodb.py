@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -29,12 +30,19 @@ def local_aws() -> Iterator[None]:
         yield
 
 
+@cache
+def session() -> botocore.session.Session:
+    """One for all tests: what it reads of the services' models is most of the time that a client takes."""
+    made = botocore.session.get_session()
+    made.set_credentials("testing", "testing")
+    return made
+
+
+@cache
 def make_client(service: str) -> Any:
     """A client of the local AWS."""
     config = Config(retries={"total_max_attempts": 1, "mode": "standard"})
-    session = botocore.session.get_session()
-    session.set_credentials("testing", "testing")
-    return session.create_client(service, region_name=REGION, config=config)
+    return session().create_client(service, region_name=REGION, config=config)
 
 
 def make_table(client: DynamoDBClient) -> None:

@@ -1,0 +1,263 @@
+"""The functions in this process, against a moto with what the stack `alerting` makes, and a clock that tests move."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import itertools
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import ModuleType
+from typing import Any
+from unittest import mock
+from uuid import UUID
+
+import botocore.session
+import pytest
+import zstandard
+from botocore.client import BaseClient
+
+from tests.support.dynamodb import TABLE, local_aws, make_client, make_table, session
+from vaultwatch.alerts import Alert
+from vaultwatch.delivery.messages import decode_message
+from vaultwatch.frames import Frame, Heartbeat, Records, Reference, encode
+from vaultwatch.store import Message
+from vaultwatch.store.encoding import decode_alert
+
+ARCHIVE, BUCKET = "archive-bucket", "alerts-bucket"
+NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC).timestamp()
+PROCESS = UUID("00000000-0000-4000-8000-00000000000a")
+AUDIT_TAG, SOCKET_TAG, SERVER_TAG = b"@prod/vault-1/file ", b"@prod/vault-1/socket ", b"@prod/vault-1/server "
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@dataclass
+class Context:
+    """Lambda's context object, as far as it is used; time runs out on the tests' clock."""
+
+    left_ms: int = 300_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.left_ms
+
+
+@dataclass
+class World:
+    """What functions run in."""
+
+    monkeypatch: pytest.MonkeyPatch
+    now: float = NOW
+    topic: str = ""
+    queue: str = ""
+    secret: str = ""
+    _sequence: Iterator[int] = field(default_factory=itertools.count)
+
+    def function(self, name: str) -> ModuleType:
+        """Start a function anew, as after a kill."""
+        for module in [module for module in sys.modules if module.startswith("lambdas.")]:
+            del sys.modules[module]
+        with mock.patch.object(botocore.session, "get_session", session):
+            return importlib.import_module(f"lambdas.{name}")
+
+    def evaluate(self, *frames: bytes) -> Any:
+        """Run evaluate on a batch."""
+        return self.function("evaluate").handler(kinesis(*frames), Context())
+
+    def digest(self) -> Any:
+        """Run digest."""
+        return self.function("digest").handler({}, Context(55_000))
+
+    def sweep(self, bucket: str, key: str) -> Any:
+        """Run sweep on one object."""
+        return self.function("sweep").handler(object_created(bucket, key), Context(900_000))
+
+    def frame(
+        self, *lines: bytes, source: str = "audit", sequence: int | None = None, at: float | None = None
+    ) -> bytes:
+        """A frame of these lines, the next of its process."""
+        content = Records(b"".join(line.rstrip(b"\n") + b"\n" for line in lines))
+        return self._encode(content, source, sequence, at)
+
+    def reference(self, bucket: str, key: str, size: int, sha256: str) -> bytes:
+        """A frame that refers to lines elsewhere."""
+        return self._encode(Reference(bucket, key, size, 1, sha256))
+
+    def heartbeat(self, heartbeat: Heartbeat) -> bytes:
+        """A frame with counters."""
+        return self._encode(heartbeat)
+
+    def _encode(
+        self, content: Any, source: Any = "audit", sequence: int | None = None, at: float | None = None
+    ) -> bytes:
+        number = next(self._sequence) if sequence is None else sequence
+        moment = datetime.fromtimestamp(self.now if at is None else at, UTC)
+        return encode(Frame(source, "log-1", PROCESS, number, moment, moment, content))
+
+    def archive(self, name: str, content: bytes, source: str = "audit-file") -> str:
+        """Put a segment into the archive; its key."""
+        key = f"archive/source={source}/node=vault-1/dt=2026-11-21/hour=07/{name}.zst"
+        make_client("s3").put_object(Bucket=ARCHIVE, Key=key, Body=zstandard.compress(content))
+        return key
+
+    def objects(self, prefix: str) -> dict[str, Any]:
+        """The objects of the alerts bucket below a prefix: body, and metadata."""
+        s3 = make_client("s3")
+        keys = [found["Key"] for found in s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])]
+        return {key: s3.get_object(Bucket=BUCKET, Key=key) for key in keys}
+
+    def alerts(self) -> dict[str, Alert]:
+        """Every alert in the store, by id."""
+        rows = make_client("dynamodb").scan(TableName=TABLE)["Items"]
+        found = [decode_alert(row["body"]["B"]) for row in rows if row["sk"]["S"] == "alert"]
+        return {alert.id: alert for alert in found}
+
+    def unsent(self) -> int:
+        """How many messages the topic still lacks."""
+        rows = make_client("dynamodb").scan(TableName=TABLE)["Items"]
+        return sum("unsent_sink" in row for row in rows)
+
+    def published(self) -> list[Message]:
+        """What the topic took since the last time, as its queue got it."""
+        return [decode_message(body.encode()) for body in self.queued()]
+
+    def queued(self) -> list[str]:
+        """The bodies of the topic's queue since the last time."""
+        sqs, bodies = make_client("sqs"), list[str]()
+        while found := sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages"):
+            bodies += [one["Body"] for one in found]
+            for one in found:
+                sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=one["ReceiptHandle"])
+        return bodies
+
+
+@contextmanager
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A fresh one."""
+    with local_aws():
+        made = World(monkeypatch)
+        make_table(make_client("dynamodb"))
+        place: Any = {"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}
+        for bucket in (ARCHIVE, BUCKET):
+            make_client("s3").create_bucket(Bucket=bucket, **place)
+        made.topic = make_client("sns").create_topic(Name="alerts")["TopicArn"]
+        made.queue = make_client("sqs").create_queue(QueueName="slack")["QueueUrl"]
+        arn = make_client("sqs").get_queue_attributes(QueueUrl=made.queue, AttributeNames=["QueueArn"])
+        make_client("sns").subscribe(
+            TopicArn=made.topic,
+            Protocol="sqs",
+            Endpoint=arn["Attributes"]["QueueArn"],
+            Attributes={"RawMessageDelivery": "true"},
+        )
+        made.secret = make_client("secretsmanager").create_secret(Name="webhook")["ARN"]
+        variables = {
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "ALERT_MEMORY_DAYS": "90",
+            "ARCHIVE_BUCKET_NAME": ARCHIVE,
+            "BUCKET_NAME": BUCKET,
+            "POWERTOOLS_METRICS_NAMESPACE": "Vaultwatch",
+            "POWERTOOLS_SERVICE_NAME": "tested",
+            "SLACK_SECRET_ARN": made.secret,
+            "TABLE_NAME": TABLE,
+            "TIMEZONE": "UTC",
+            "TOPIC_ARN": made.topic,
+        }
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(time, "time", lambda: made.now)
+        yield made
+
+
+@dataclass
+class Calls:
+    """The AWS calls of our functions since `watching` began, as `Service.Operation`."""
+
+    names: list[str] = field(default_factory=list)
+
+
+Judge = Callable[[int, str, bool], None]
+"""Is asked about the n-th call before it is made (False) and after (True), and may raise."""
+
+
+@contextmanager
+def watching(judge: Judge = lambda number, name, made: None) -> Iterator[Calls]:
+    """Count AWS calls, and let a test fail or kill at any of them."""
+    calls, original = Calls(), BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def call(client: Any, operation: str, arguments: Any) -> Any:
+        name, number = f"{client.meta.service_model.service_id}.{operation}", len(calls.names)
+        calls.names.append(name)
+        judge(number, name, False)
+        answer = original(client, operation, arguments)
+        judge(number, name, True)
+        return answer
+
+    with mock.patch.object(BaseClient, "_make_api_call", call):
+        yield calls
+
+
+def kinesis(*frames: bytes, first: int = 0) -> dict[str, Any]:
+    """The event of a Kinesis event source."""
+    return {"Records": [_kinesis(number, data) for number, data in enumerate(frames, first)]}
+
+
+def _kinesis(number: int, data: bytes) -> dict[str, Any]:
+    sequence = f"4959033827149025660855969253836157109592157598913658{number:04}"
+    return {
+        "kinesis": {"sequenceNumber": sequence, "data": base64.b64encode(data).decode()},
+        "eventSource": "aws:kinesis",
+        "eventID": f"shardId-000000000000:{sequence}",
+    }
+
+
+def object_created(bucket: str, key: str) -> dict[str, Any]:
+    """The event of an SQS event source that holds EventBridge's event of a new object."""
+    detail = {"bucket": {"name": bucket}, "object": {"key": key, "size": 1}}
+    body = {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
+    return {"Records": [queue_record(json.dumps(body))]}
+
+
+def queue_record(body: str, number: int = 0, receives: int = 1) -> dict[str, Any]:
+    """One record of an SQS event source."""
+    return {
+        "messageId": f"message-{number}",
+        "receiptHandle": f"handle-{number}",
+        "body": body,
+        "attributes": {"ApproximateReceiveCount": str(receives)},
+        "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:slack",
+    }
+
+
+def entry(
+    number: int, path: str = "sys/policies/acl/ops", *, kind: str = "response", principal: str = "alice", **more: Any
+) -> bytes:
+    """An audit entry, an event of its own for each number; by default one that raises audit_policy_written."""
+    request = {"id": f"00000000-0000-4000-8000-{number:012d}", "operation": "update", "path": path}
+    auth = {"display_name": principal, "entity_id": principal, "policies": ["default"]}
+    fields: dict[str, Any] = {"time": "2026-11-21T07:59:58.000000001Z", "type": kind, "auth": auth, "request": request}
+    if kind == "response":
+        fields["response"] = {"mount_type": "system"}
+    return AUDIT_TAG + json.dumps({**fields, **more}).encode()
+
+
+def metrics(printed: str) -> dict[str, list[dict[str, Any]]]:
+    """What was reported in CloudWatch's embedded metric format, by the metric's name."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for line in printed.splitlines():
+        told = json.loads(line)
+        for metric in told["_aws"]["CloudWatchMetrics"][0]["Metrics"]:
+            found.setdefault(metric["Name"], []).append(told)
+    return found
+
+
+def total(printed: str, name: str, **dimensions: str) -> float:
+    """The sum of a metric over what has these dimensions."""
+    told = [one for one in metrics(printed).get(name, []) if dimensions.items() <= one.items()]
+    return sum(sum(one[name]) for one in told)

@@ -1,0 +1,295 @@
+"""evaluate: a batch of frames in, alerts in the store and on the topic; nothing in a frame stops the others."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from tests.support.dynamodb import make_client
+from tests.support.functions import (
+    AUDIT_TAG,
+    BUCKET,
+    SERVER_TAG,
+    SOCKET_TAG,
+    Context,
+    World,
+    entry,
+    kinesis,
+    total,
+    watching,
+)
+from vaultwatch.alerts import Level
+from vaultwatch.detect import Detector
+from vaultwatch.frames import Counter, Heartbeat
+from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
+from vaultwatch.store import StoreError
+
+RECORDINGS = Path(__file__).parents[2] / "data" / "recordings"
+ALL_DONE: dict[str, list[Any]] = {"batchItemFailures": []}
+
+
+def test_an_alert_is_stored_and_published_and_marked_as_sent(aws: World) -> None:
+    assert aws.evaluate(aws.frame(entry(1))) == ALL_DONE
+    (alert,) = aws.alerts().values()
+    assert (alert.rule, alert.cluster, alert.node, alert.lane) == ("audit_policy_written", "prod", "vault-1", "file")
+    (message,) = aws.published()
+    assert (message.tell, message.alerts) == ("first", (alert,))
+    assert aws.unsent() == 0
+
+
+def test_what_is_published_has_a_text_for_people_and_attributes_for_filters(aws: World) -> None:
+    with watching() as calls:
+        evaluate = aws.function("evaluate")
+        with mock.patch.object(evaluate.SNS, "publish_batch", wraps=evaluate.SNS.publish_batch) as publish:
+            evaluate.handler(kinesis(aws.frame(entry(1))), Context())
+    assert calls.names == ["DynamoDB.BatchGetItem", "DynamoDB.TransactWriteItems", "DynamoDB.BatchGetItem",
+                           "SNS.PublishBatch", "DynamoDB.BatchWriteItem"]  # fmt: skip
+    [one] = publish.call_args.kwargs["PublishBatchRequestEntries"]
+    attributes = {name: value["StringValue"] for name, value in one["MessageAttributes"].items()}
+    assert attributes == {
+        "tell": "first", "level": "medium", "rule": "audit_policy_written", "service": "audit", "cluster": "prod"
+    }  # fmt: skip
+    bodies = json.loads(one["Message"])
+    assert "alice" in bodies["email"]
+    assert json.loads(bodies["sqs"])["tell"] == "first"
+
+
+def test_a_batch_without_alerts_calls_nobody(aws: World) -> None:
+    evaluate = aws.function("evaluate")
+    with watching() as calls:
+        evaluate.handler(kinesis(aws.frame(entry(1, "kv/data/app"))), Context())
+    assert calls.names == []
+
+
+def test_both_lanes_of_an_event_are_one_alert(aws: World) -> None:
+    line = entry(1).removeprefix(AUDIT_TAG)
+    aws.evaluate(aws.frame(SOCKET_TAG + line))
+    aws.evaluate(aws.frame(AUDIT_TAG + line), aws.frame(SOCKET_TAG + line))
+    assert len(aws.alerts()) == 1
+    assert len(aws.published()) == 1
+
+
+def test_a_request_waits_for_its_response_to_the_end_of_the_batch_whatever_the_order(aws: World) -> None:
+    request, response = entry(1, kind="request"), entry(1, kind="response", error="permission denied")
+    late = aws.frame(response, sequence=8)
+    aws.evaluate(late, aws.frame(entry(2, "kv/data/app"), sequence=7), aws.frame(request, sequence=6))
+    assert [alert.outcome for alert in aws.alerts().values()] == ["failed"]
+
+
+def test_a_response_in_a_later_batch_completes_the_alert_and_is_not_told_again(aws: World) -> None:
+    aws.evaluate(aws.frame(entry(1, kind="request")))
+    assert [alert.outcome for alert in aws.alerts().values()] == ["unknown"]
+    aws.evaluate(aws.frame(entry(1, kind="response", error="permission denied")))
+    assert [alert.outcome for alert in aws.alerts().values()] == ["failed"]
+    assert len(aws.published()) == 1
+
+
+def test_a_message_of_many_lines_is_put_together(aws: World) -> None:
+    lines = [
+        b"2026-11-21T07:59:58.000Z [ERROR] core: failed to unseal:",
+        b"  error=",
+        b"  | first cause",
+        b"  | second cause",
+    ]
+    aws.evaluate(aws.frame(*(SERVER_TAG + line for line in lines), source="server"))
+    (alert,) = aws.alerts().values()
+    assert "second cause" in alert.summary
+
+
+def test_banners_without_a_time_are_events_of_their_own_in_every_frame_and_the_same_when_it_comes_again(
+    aws: World,
+) -> None:
+    banner = SERVER_TAG + b"==> Vault shutdown triggered"
+    first, second = (aws.frame(banner, source="server", at=aws.now + day * 86400) for day in (0, 1))
+    for _ in range(2):
+        aws.evaluate(first)
+        aws.evaluate(second)
+    assert len(aws.alerts()) == 2
+
+
+class TestWhatCannotBeRead:
+    @pytest.mark.parametrize("place", [0, 50, 99])
+    def test_a_poison_frame_is_parked_with_its_reason_and_the_other_99_are_evaluated(
+        self, aws: World, place: int
+    ) -> None:
+        batch = [aws.frame(entry(number, principal=f"p{number}")) for number in range(100)]
+        batch[place] = batch[place][:-1] + bytes([batch[place][-1] ^ 1])
+        assert aws.evaluate(*batch) == ALL_DONE
+        assert len(aws.alerts()) == 99
+        [(key, parked)] = aws.objects("parked/").items()
+        assert key.endswith(".frame")
+        assert parked["Body"].read() == batch[place]
+        assert "CRC-32 differs" in parked["Metadata"]["reason"]
+
+    def test_and_is_counted(self, aws: World, capsys: pytest.CaptureFixture[str]) -> None:
+        aws.evaluate(b"no frame", aws.frame(entry(1)))
+        assert total(capsys.readouterr().out, "ParkedFrames") == 1
+
+    def test_rejected_lines_are_kept_with_their_reasons_and_counted(
+        self, aws: World, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        aws.evaluate(aws.frame(AUDIT_TAG + b'{"broken', entry(1), AUDIT_TAG + b'{"latin": "\xe9"}'))
+        [(key, kept)] = aws.objects("rejected/").items()
+        assert key.startswith("rejected/dt=2026-11-21/")
+        first, second = map(json.loads, kept["Body"].read().splitlines())
+        assert (first["line"], first["node"], first["lane"]) == ('{"broken', "vault-1", "file")
+        assert "JSON" in first["reason"]
+        assert second["line_base64"]
+        assert len(aws.alerts()) == 1
+        assert total(capsys.readouterr().out, "RejectedRecords") == 2
+
+    def test_a_line_that_breaks_the_reader_costs_that_line_alone(
+        self, aws: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        evaluate = aws.function("evaluate")
+        feed = Detector.feed
+
+        def breaks(detector: Detector, lines: Any, now: float | None = None) -> Any:
+            if any(b"poison" in line for line in lines):
+                raise RecursionError
+            return feed(detector, lines, now)
+
+        monkeypatch.setattr(Detector, "feed", breaks)
+        frame = aws.frame(entry(1), AUDIT_TAG + b"poison", entry(2, principal="bob"))
+        assert evaluate.handler(kinesis(frame), Context()) == ALL_DONE
+        assert len(aws.alerts()) == 2
+        [kept] = aws.objects("rejected/").values()
+        assert b"RecursionError" in kept["Body"].read()
+
+    def test_a_rule_that_raises_is_counted_by_name_and_disables_nothing_else(
+        self, aws: World, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def raises(view: Any) -> bool:
+            raise ZeroDivisionError
+
+        evaluate = aws.function("evaluate")
+        facts = {"title": "Odd", "level": Level.LOW, "service": "audit", "condition": ["exists", "time", True]}
+        evaluate.RULES.append(Rule(CompiledRule(name="audit_odd", **facts), matches=raises))  # type: ignore[arg-type]
+        evaluate.handler(kinesis(aws.frame(entry(1))), Context())
+        assert len(aws.alerts()) == 1
+        assert total(capsys.readouterr().out, "RuleErrors", rule="audit_odd") == 1
+
+    def test_broken_base64_is_parked_too(self, aws: World) -> None:
+        event = kinesis(aws.frame(entry(1)), b"x")
+        event["Records"][1]["kinesis"]["data"] = "abcde"
+        assert aws.function("evaluate").handler(event, Context()) == ALL_DONE
+        assert len(aws.alerts()) == 1
+        assert len(aws.objects("parked/")) == 1
+
+
+class TestLinesTooLargeForAFrame:
+    KEY = "oversize/dt=2026-11-21/abc"
+
+    def put(self, key: str, lines: bytes) -> tuple[int, str]:
+        make_client("s3").put_object(Bucket=BUCKET, Key=key, Body=lines)
+        return len(lines), hashlib.sha256(lines).hexdigest()
+
+    def test_are_fetched_and_evaluated(self, aws: World) -> None:
+        size, digest = self.put(self.KEY, entry(1) + b"\n")
+        aws.evaluate(aws.reference(BUCKET, self.KEY, size, digest))
+        assert len(aws.alerts()) == 1
+        assert aws.objects("parked/") == {}
+
+    @pytest.mark.parametrize(
+        ("bucket", "key", "size", "digest", "reason"),
+        [
+            ("another-bucket", KEY, None, None, "not to our own bucket and folder"),
+            (BUCKET, "alerts/2026", None, None, "not to our own bucket and folder"),
+            ("", "abc", None, None, "on the log server"),
+            (BUCKET, "oversize/gone", None, None, "is not there"),
+            (BUCKET, KEY, 1, None, "other lines"),
+            (BUCKET, KEY, None, "0" * 64, "other lines"),
+            (BUCKET, KEY, 17 * 1024 * 1024, None, "left to a function with more memory"),
+        ],
+    )
+    def test_are_taken_from_our_own_folder_and_checked_or_parked(
+        self, aws: World, bucket: str, key: str, size: int | None, digest: str | None, reason: str
+    ) -> None:
+        whole, sha256 = self.put(self.KEY, entry(1) + b"\n")
+        frame = aws.reference(bucket, key, size or whole, digest or sha256)
+        assert aws.evaluate(frame, aws.frame(entry(2))) == ALL_DONE
+        assert len(aws.alerts()) == 1
+        [parked] = aws.objects("parked/").values()
+        assert reason in parked["Metadata"]["reason"]
+        assert parked["Body"].read() == frame
+
+
+class TestWhatIsWrongWithTheInfrastructure:
+    def test_the_store_is_raised_so_that_the_batch_comes_again(self, aws: World) -> None:
+        def judge(number: int, name: str, made: bool) -> None:
+            if name.startswith("DynamoDB"):
+                raise EndpointConnectionError(endpoint_url="https://dynamodb")
+
+        with watching(judge), pytest.raises(StoreError):
+            aws.evaluate(aws.frame(entry(1)))
+
+    @pytest.mark.parametrize("operation", ["PutObject", "GetObject"])
+    def test_so_is_a_bucket_that_does_not_answer(self, aws: World, operation: str) -> None:
+        def judge(number: int, name: str, made: bool) -> None:
+            if name == f"S3.{operation}":
+                raise ClientError({"Error": {"Code": "SlowDown"}}, operation)
+
+        lines = aws.reference(BUCKET, "oversize/x", 1, "0" * 64)
+        with watching(judge), pytest.raises(ClientError):
+            aws.evaluate(lines if operation == "GetObject" else b"poison")
+
+    def test_a_topic_that_does_not_answer_is_not_since_the_store_has_the_alert(
+        self, aws: World, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def judge(number: int, name: str, made: bool) -> None:
+            if name.startswith("SNS"):
+                raise EndpointConnectionError(endpoint_url="https://sns")
+
+        with watching(judge) as calls:
+            assert aws.evaluate(aws.frame(*(entry(n, principal=f"p{n}") for n in range(30)))) == ALL_DONE
+        assert (aws.unsent(), len(aws.published())) == (30, 0)
+        assert calls.names.count("SNS.PublishBatch") == 1
+        assert total(capsys.readouterr().out, "PublishFailures") == 1
+
+    def test_when_time_runs_out_what_is_not_published_is_left_to_digest(self, aws: World) -> None:
+        frame = aws.frame(*(entry(n, principal=f"p{n}") for n in range(30)))
+        aws.function("evaluate").handler(kinesis(frame), Context(19_000))
+        assert (len(aws.alerts()), aws.unsent(), aws.published()) == (30, 30, [])
+
+
+def test_counters_of_heartbeats_and_lines_received_are_metrics_of_the_same_names(
+    aws: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counters = (Counter("prod", "vault-1", "file", 70, 7000), Counter("prod", "vault-1", "socket", 69, 6900))
+    aws.evaluate(aws.heartbeat(Heartbeat(counters)), aws.frame(entry(1), entry(2), SERVER_TAG + b"plain"))
+    printed = capsys.readouterr().out
+    lane = {"cluster": "prod", "node": "vault-1", "lane": "file"}
+    assert (total(printed, "ShippedLines", **lane), total(printed, "ShippedBytes", **lane)) == (70, 7000)
+    assert total(printed, "ReceivedLines", **lane) == 2
+    assert total(printed, "Frames") == 2
+    assert total(printed, "Records") == 3
+    assert total(printed, "Alerts", level="medium") == 2
+    assert total(printed, "AlertLatency") == pytest.approx(4, abs=0.1)
+
+
+@pytest.mark.parametrize("recording", ["openbao-2.6.2/policy-changes", "vault-1.14.2/generate-root"])
+@pytest.mark.parametrize("per_frame", [1, 1000])
+def test_a_recording_in_frames_gives_the_alerts_of_its_tagged_lines_by_id(
+    aws: World, recording: str, per_frame: int
+) -> None:
+    lanes = {"audit.jsonl": AUDIT_TAG, "audit-socket.jsonl": SOCKET_TAG, "server.log": SERVER_TAG}
+    files = [RECORDINGS / recording / name for name in lanes if (RECORDINGS / recording / name).exists()]
+    expected: set[str] = set()
+    for path in files:
+        detector = Detector(shipped_rules())
+        lines = [lanes[path.name] + line for line in path.read_bytes().splitlines()]
+        expected |= {alert.id for alert in detector.feed(lines) + detector.flush()}
+        if path.name == "server.log":
+            aws.evaluate(aws.frame(*lines, source="server"))
+        else:
+            frames = [aws.frame(*lines[at : at + per_frame]) for at in range(0, len(lines), per_frame)]
+            for at in range(0, len(frames), 100):
+                aws.evaluate(*frames[at : at + 100])
+    assert expected
+    assert set(aws.alerts()) == expected
