@@ -1,0 +1,175 @@
+"""A Vault or OpenBao of our own, driven through what ought to be told."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from demo.errors import DemoError
+from demo.log_server import LogServer, free_port, search_path
+from demo.processes import end, start
+from demo.recorded import connect, send
+from demo.session import Say, Sent, key_of_line
+from demo.vault import Vault
+from vaultwatch.alerts import Service
+
+_PROGRAMS = ("vault", "bao")
+_PAUSE_SECONDS = 0.3
+
+
+class Live:
+    """Starts the program it finds, in memory and on loopback, and ends it again."""
+
+    def __init__(self) -> None:
+        self._program = _find()
+        version = subprocess.run([self._program, "version"], capture_output=True, check=False, timeout=30)
+        name = version.stdout.decode("utf-8", "replace").strip()
+        self._is_openbao = name.startswith("OpenBao")
+        self.title = f"a live {name or self._program}"
+
+    def play(self, server: LogServer, stop: Event, say: Say) -> Sent:
+        """See `Session.play`."""
+        folder = server.logs.parent / "vault"
+        folder.mkdir()
+        relay = _Relay(server.ports["server"])
+        with closing(relay), _running(self._program, folder, relay, self._is_openbao) as vault:
+            for about, act in _acts(vault, folder, server.ports["audit"]):
+                say(about)
+                act()
+                if stop.wait(_PAUSE_SECONDS):
+                    break
+        return _sent(folder / "audit.jsonl", relay, server)
+
+
+def _find() -> str:
+    for name in _PROGRAMS:
+        if path := shutil.which(name):
+            return path
+    raise DemoError("LIVE=1 needs vault or bao on PATH, and neither is there")
+
+
+def _acts(vault: Vault, folder: Path, port: int) -> Iterator[tuple[str, Any]]:
+    yield "initialised and unsealed; a root token exists", vault.initialise
+    yield "audit devices enabled: a file, and a socket to syslog-ng", lambda: vault.enable_devices(folder, port)
+    yield "the root token writes a policy, and lets alice in", vault.let_alice_in
+    yield "alice at work: nothing to tell", vault.work
+    yield "a root token generation started, and cancelled", vault.begin_root_generation
+    yield "a policy written, and deleted", vault.change_policies
+    yield "an audit device enabled, and disabled", lambda: vault.disable_a_device(folder)
+    yield "sealed, and unsealed again", vault.seal_and_return
+    yield "shut down", lambda: None
+
+
+@contextmanager
+def _running(program: str, folder: Path, relay: _Relay, is_openbao: bool) -> Iterator[Vault]:
+    port = free_port()
+    configuration = folder / "config.json"
+    configuration.write_text(json.dumps(_configuration(port, is_openbao)))
+    environment = {"PATH": search_path(), "HOME": str(folder)}
+    reading, writing = os.pipe()
+    try:
+        process = start([program, "server", f"-config={configuration}"], writing, environment, folder)
+    finally:
+        os.close(writing)
+    relay.begin(reading)
+    try:
+        vault = Vault(port, is_openbao)
+        vault.wait_for_start(lambda: process.poll() is None, relay.last_line)
+        yield vault
+    finally:
+        end(process)
+        relay.finish()
+
+
+def _configuration(port: int, is_openbao: bool) -> dict[str, Any]:
+    address = f"127.0.0.1:{port}"
+    own = {"unsafe_allow_api_audit_creation": True} if is_openbao else {"disable_mlock": True}
+    return {
+        "storage": {"inmem": {}},
+        "listener": {"tcp": {"address": address, "tls_disable": True}},
+        "api_addr": f"http://{address}",
+        "log_format": "json",
+        **own,
+    }
+
+
+class _Relay:
+    """Passes the server log on, line by line, as a collector of logs does."""
+
+    def __init__(self, port: int) -> None:
+        self.lines: list[bytes] = []
+        self.at: dict[str, float] = {}
+        self._connection = connect(port)
+        self._trouble: DemoError | None = None
+
+    def begin(self, descriptor: int) -> None:
+        """Read from this descriptor, which it closes, until its end."""
+        self._thread = threading.Thread(target=self._run, args=(descriptor,), daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Wait for the end; raises what kept it from passing a line on."""
+        self._thread.join(10)
+        if self._trouble:
+            raise self._trouble
+
+    def last_line(self) -> str:
+        """What the server said last."""
+        return self.lines[-1].decode("utf-8", "replace") if self.lines else "nothing"
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _run(self, descriptor: int) -> None:
+        with open(descriptor, "rb") as log:
+            for line in log:
+                text = line.rstrip(b"\n")
+                if text and self._trouble is None:  # syslog-ng drops empty lines
+                    self._pass_on(text)
+
+    def _pass_on(self, line: bytes) -> None:
+        self.at.setdefault(key_of_line("server", line), time.time())
+        self.lines.append(line)
+        try:
+            send(self._connection, line)
+        except DemoError as error:
+            self._trouble = error
+
+
+def _sent(audit_file: Path, relay: _Relay, server: LogServer) -> Sent:
+    """What the file device wrote from the moment on when the socket device was there too."""
+    lines = audit_file.read_bytes().splitlines() if audit_file.exists() else []
+    enabling = (number for number, line in enumerate(lines) if _entry(line) == ("response", "sys/audit/socket"))
+    shared = lines[next(enabling, len(lines)) :]
+    # A new device gets an entry of its own as a test.
+    tests = [line for line in server.archive("audit").read_bytes().splitlines() if _entry(line)[1] == "sys/audit/test"]
+    audit = [*tests, *shared]
+    moments = {key_of_line("audit", line): _time(line) for line in audit}
+    by_service: Mapping[Service, Sequence[bytes]] = {"audit": audit, "server": relay.lines}
+    return Sent(by_service, moments | relay.at, _known_by)
+
+
+def _known_by(line: bytes) -> Hashable:
+    """The two devices salt alike entries differently."""
+    return key_of_line("audit", line).strip() or line
+
+
+def _entry(line: bytes) -> tuple[str, str]:
+    fields = json.loads(line)
+    return fields["type"], fields["request"].get("path", "")
+
+
+def _time(line: bytes) -> float:
+    """When Vault made the entry, by the clock that we share with it."""
+    return datetime.fromisoformat(json.loads(line)["time"]).timestamp()

@@ -1,0 +1,80 @@
+"""Processes that never outlive the demo, however it ends."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+def start(command: Sequence[str], output: int, environment: Mapping[str, str], folder: Path) -> subprocess.Popen[bytes]:
+    """Start a program, its output going to `output`; it gets SIGTERM when this thread ends, even by SIGKILL.
+
+    In a session of its own: Ctrl-C is for the demo, which ends it in order.
+    """
+    return subprocess.Popen(
+        ["setpriv", "--pdeathsig", "TERM", "--", *command],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=dict(environment),
+        cwd=folder,
+        start_new_session=True,
+    )
+
+
+def end(process: subprocess.Popen[bytes], seconds: float = 10.0) -> None:
+    """SIGTERM; SIGKILL if it is still there after that time."""
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+class Children:
+    """The children that a process has now, held so that their ids cannot come to mean another process."""
+
+    def __init__(self, parent: int) -> None:
+        self._handles = [handle for child in _children(parent) if (handle := _open(child)) is not None]
+
+    def end(self, seconds: float) -> int:
+        """Wait for them to end by themselves; how many did not, and were killed."""
+        deadline = time.monotonic() + seconds
+        killed = 0
+        for handle in self._handles:
+            if not _has_ended(handle, deadline):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                killed += 1
+            os.close(handle)
+        self._handles = []
+        return killed
+
+
+def _children(parent: int) -> list[int]:
+    try:
+        return [int(child) for file in Path(f"/proc/{parent}/task").glob("*/children") for child in _words(file)]
+    except FileNotFoundError:
+        return []
+
+
+def _words(file: Path) -> list[str]:
+    return file.read_text().split()
+
+
+def _open(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _has_ended(handle: int, deadline: float) -> bool:
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
