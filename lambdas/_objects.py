@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ class Objects:
             if error.response.get("Error", {}).get("Code") == "NoSuchKey":
                 raise FrameError(f"reference: {reference.key[:200]} is not there") from None
             raise
-        with body:
+        with closing(body):
             return checked(body.read(reference.size + 1), reference)
 
     def park(self, poison: Poison) -> None:

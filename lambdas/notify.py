@@ -6,6 +6,7 @@ leaving the messages invisible for so long.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from functools import cache
@@ -23,6 +24,7 @@ from vaultwatch.store import Message, StoreError
 from vaultwatch.store.receipts import Receipts
 
 log = Logger()
+logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it logs what the secret holds
 _SPARE_SECONDS = 15.0
 _PAUSE_SECONDS = (30, 360)  # after the first failure, and at most: the queue's own
 _LONGEST_INVISIBLE_SECONDS = 43_200  # SQS API reference

@@ -10,6 +10,7 @@ import base64
 import json
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from functools import cache
 from typing import Any
 
@@ -71,7 +72,8 @@ def _read(evaluation: Evaluation, bucket: str, key: str) -> Iterator[list[Alert]
     segment = bucket == ENVIRONMENT.archive_bucket_name and key.startswith(ARCHIVE_PREFIX)
     tag = tag_of(key) if segment else b""
     answer = S3.get_object(Bucket=bucket, Key=key)
-    with answer["Body"] as body:
+    body = answer["Body"]
+    with closing(body):
         if segment:
             begun = answer["LastModified"].isoformat()
             yield from evaluation.segment(key, unpack(body.iter_chunks(1024 * 1024)), tag, begun)

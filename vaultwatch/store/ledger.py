@@ -174,7 +174,7 @@ def _count(filing: Filing, books: Books, now: float) -> Recorded:
     if not filing.told:
         return Recorded(alert.id, new=True, tell="staged" if alert.staged else "quiet")
     if filing.summed:
-        slot = books.slots.get(alert.rule) or RuleSlot(_head(alert), now + RULE_INTERVAL_SECONDS)
+        slot = books.slots.get(alert.rule) or RuleSlot(_head(alert), now)
         books.slots[alert.rule] = _hold(slot, Listed(alert.id, 1, 0))
         return Recorded(alert.id, new=True)
     period = books.periods.get(filing.group)

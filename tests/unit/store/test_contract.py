@@ -175,10 +175,9 @@ class TestWhatIsOnlySummedUp:
         assert counts(summary) == ("summary", 0, 30, 0)
 
     def test_they_begin_no_quiet_period_and_hold_up_no_alert_of_now(self, store: Store) -> None:
-        store.record([a_filing("e0", rule="other")], T0 - 60)
-        store.record([replace(a_filing("e1"), summed=True)], T0)
-        assert store.record([a_filing("e2")], T0 + 60)[0].tell == "first"
-        assert [counts(message) for message in take(store)] == [("first", 1, 0, 0), ("first", 1, 1, 0)]
+        old, new = replace(a_filing("e1"), summed=True), a_filing("e2")
+        assert [result.tell for result in store.record([old, new], T0)] == ["quiet", "first"]
+        assert [counts(message) for message in take(store)] == [("first", 1, 1, 0)]
 
 
 class TestEveryAlertIsPublishedOnce:

@@ -1,0 +1,77 @@
+"""How a function starts: light, and not at all without what it needs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lambdas._environment import read_environment, zone_of
+from vaultwatch.errors import SettingError
+
+VARIABLES = {
+    "ALERT_MEMORY_DAYS": "90",
+    "ARCHIVE_BUCKET_NAME": "archive",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "BUCKET_NAME": "alerts",
+    "SLACK_SECRET_ARN": "arn",
+    "TABLE_NAME": "table",
+    "TIMEZONE": "UTC",
+    "TOPIC_ARN": "arn",
+}
+FUNCTIONS = ("evaluate", "notify", "digest", "sweep")
+HEAVY = ("pydantic", "requests", "aws_xray_sdk", "sigma", "asyncio", "yaml", "click", "boto3", "s3transfer", "aws_cdk")
+
+
+def start(name: str, environment: dict[str, str], then: str = "") -> subprocess.CompletedProcess[str]:
+    """Import a function in a process of its own."""
+    program = f"import lambdas.{name}\n{then}"
+    root = Path(__file__).parents[3]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, cwd=root, env=kept | environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_with_its_clients_imports_nothing_heavy(name: str) -> None:
+    done = start(name, VARIABLES, f"import sys\nprint(*[heavy for heavy in {HEAVY!r} if heavy in sys.modules])")
+    assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+def test_evaluate_leaves_to_the_first_batch_what_no_alert_waits_for() -> None:
+    done = start("evaluate", VARIABLES, "import sys\nprint('aws_lambda_powertools' in sys.modules)")
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(("name", "missing"), [("evaluate", "TABLE_NAME"), ("notify", "SLACK_SECRET_ARN")])
+def test_a_missing_variable_fails_the_start_with_its_name(name: str, missing: str) -> None:
+    done = start(name, {key: value for key, value in VARIABLES.items() if key != missing})
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"SettingError: the environment variable {missing} is not set\n")
+
+
+class Some(msgspec.Struct, frozen=True):
+    table_name: str
+    alert_memory_days: int
+
+
+def test_settings_are_typed() -> None:
+    assert read_environment(Some, {"TABLE_NAME": "t", "ALERT_MEMORY_DAYS": "90"}) == Some("t", 90)
+
+
+@pytest.mark.parametrize("value", ["", "ninety", "9.5"])
+def test_a_wrong_value_is_named_and_not_quoted(value: str) -> None:
+    with pytest.raises(SettingError, match="ALERT_MEMORY_DAYS") as told:
+        read_environment(Some, {"TABLE_NAME": "t", "ALERT_MEMORY_DAYS": value})
+    assert not value or value not in str(told.value)
+
+
+def test_time_zones_are_found_by_name() -> None:
+    assert str(zone_of("Europe/Berlin")) == "Europe/Berlin"
+    assert str(zone_of("UTC")) == "UTC"
+    with pytest.raises(SettingError, match="TIMEZONE"):
+        zone_of("Nowhere/Here")

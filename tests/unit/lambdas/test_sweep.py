@@ -1,0 +1,166 @@
+"""sweep: archived segments and parked frames, evaluated again; what is new goes out marked late."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+
+import pytest
+import zstandard
+
+from tests.support.dynamodb import make_client
+from tests.support.functions import ARCHIVE, AUDIT_TAG, BUCKET, World, entry, kinesis, total
+from vaultwatch.archive.reading import tag_of, unpack
+from vaultwatch.errors import ArchiveError
+
+
+def bare(line: bytes) -> bytes:
+    return line.removeprefix(AUDIT_TAG)
+
+
+def lines(*entries: bytes) -> bytes:
+    return b"".join(bare(line) + b"\n" for line in entries)
+
+
+def at(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat()
+
+
+@pytest.fixture
+def settled(aws: World) -> World:
+    """Rules that have been in force for 200 days."""
+    aws.now -= 200 * 86400
+    aws.digest()
+    aws.now += 200 * 86400
+    return aws
+
+
+def test_what_evaluate_found_is_not_told_again(settled: World) -> None:
+    settled.evaluate(settled.frame(entry(1)))
+    settled.published()
+    settled.sweep(ARCHIVE, settled.archive("1", lines(entry(1), entry(1, kind="request"))))
+    assert settled.published() == []
+    assert [alert.late for alert in settled.alerts().values()] == [False]
+
+
+def test_what_evaluate_missed_is_told_marked_late(settled: World, capsys: pytest.CaptureFixture[str]) -> None:
+    settled.sweep(ARCHIVE, settled.archive("1", lines(entry(1))))
+    (message,) = settled.published()
+    assert (message.tell, message.alerts[0].late, message.alerts[0].node) == ("first", True, "vault-1")
+    assert total(capsys.readouterr().out, "LateAlerts") == 1
+    settled.evaluate(settled.frame(entry(1)))
+    assert settled.published() == []
+
+
+def test_what_is_older_than_our_memory_is_stored_and_only_summed_up(settled: World) -> None:
+    old = [entry(n, principal=f"p{n}", time=at(settled.now - 91 * 86400)) for n in range(7)]
+    settled.sweep(ARCHIVE, settled.archive("1", lines(*old)))
+    assert {message.tell for message in settled.published()} == {"quiet"}
+    assert len(settled.alerts()) == 7
+    settled.now += 60
+    settled.digest()
+    (summary,) = settled.published()
+    assert (summary.tell, summary.merged_count) == ("summary", 7)
+
+
+def test_so_is_what_happened_before_the_rule_was_in_force(aws: World) -> None:
+    aws.digest()
+    before, since = entry(1, time=at(aws.now - 60)), entry(2, principal="bob", time=at(aws.now + 60))
+    aws.now += 3600
+    aws.sweep(ARCHIVE, aws.archive("1", lines(before, since)))
+    assert sorted(message.tell for message in aws.published()) == ["first", "quiet"]
+
+
+def test_a_server_log_is_put_together_and_has_the_ids_of_the_stream(settled: World) -> None:
+    log = b"2026-11-21T07:59:58.000Z [ERROR] core: failed to unseal:\n  error=\n  | first cause\n"
+    log += b"==> Vault shutdown triggered\n"
+    tagged = [b"@prod/vault-1/server " + line for line in log.splitlines()]
+    settled.evaluate(settled.frame(*tagged, source="server"))
+    known = set(settled.alerts())
+    assert len(known) == 2
+    settled.sweep(ARCHIVE, settled.archive("1", log, source="server"))
+    assert set(settled.alerts()) == known
+
+
+def test_a_segment_larger_than_a_chunk_is_read_as_a_stream(settled: World) -> None:
+    content = lines(*(entry(n, "kv/data/app", padding="x" * 2000) for n in range(2000)), entry(9999))
+    settled.sweep(ARCHIVE, settled.archive("1", content))
+    assert len(settled.alerts()) == 1
+
+
+def test_a_segment_that_is_cut_off_is_evaluated_as_far_as_it_goes_and_comes_again(settled: World) -> None:
+    key = settled.archive("1", b"")
+    packed = zstandard.compress(lines(entry(1))) + zstandard.compress(lines(entry(2)))
+    make_client("s3").put_object(Bucket=ARCHIVE, Key=key, Body=packed[:-4])
+    with pytest.raises(ArchiveError, match="does not end"):
+        settled.sweep(ARCHIVE, key)
+    make_client("s3").put_object(Bucket=ARCHIVE, Key=key, Body=packed)
+    settled.sweep(ARCHIVE, key)
+    assert len(settled.alerts()) == 2
+
+
+class TestParked:
+    def test_frames_are_evaluated_again(self, settled: World) -> None:
+        make_client("s3").put_object(Bucket=BUCKET, Key="parked/dt=2026-11-21/x.frame", Body=settled.frame(entry(1)))
+        settled.sweep(BUCKET, "parked/dt=2026-11-21/x.frame")
+        assert [message.alerts[0].late for message in settled.published()] == [True]
+
+    def test_lines_that_were_too_large_for_evaluate_are_read_here(self, settled: World) -> None:
+        content = lines(entry(1), entry(2, "kv/data/app", padding="x" * (17 * 1024 * 1024)))
+        make_client("s3").put_object(Bucket=BUCKET, Key="oversize/x", Body=content)
+        digest = hashlib.sha256(content).hexdigest()
+        settled.evaluate(settled.reference(BUCKET, "oversize/x", len(content), digest))
+        [key] = settled.objects("parked/")
+        assert settled.alerts() == {}
+        settled.sweep(BUCKET, key)
+        assert len(settled.alerts()) == 1
+
+    def test_what_still_cannot_be_read_stays_there_and_fails_nothing(
+        self, settled: World, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        make_client("s3").put_object(Bucket=BUCKET, Key="parked/x", Body=b"poison")
+        assert settled.sweep(BUCKET, "parked/x") == {"batchItemFailures": []}
+        assert total(capsys.readouterr().out, "ParkedFrames") == 1
+
+    def test_a_batch_that_lambda_gave_up_is_evaluated(self, settled: World) -> None:
+        given_up = {
+            "requestContext": {},
+            "KinesisBatchInfo": {},
+            "payload": json.dumps(kinesis(settled.frame(entry(1)))),
+        }
+        key = "aws/lambda/mapping/shardId-000000000000/2026/11/21/x"
+        make_client("s3").put_object(Bucket=BUCKET, Key=key, Body=json.dumps(given_up).encode())
+        settled.sweep(BUCKET, key)
+        assert len(settled.alerts()) == 1
+
+
+class TestUnpacking:
+    def test_frames_one_after_the_other(self) -> None:
+        packed = zstandard.compress(b"a" * 3_000_000) + zstandard.compress(b"b")
+        assert b"".join(unpack([packed[:7], packed[7:]])) == b"a" * 3_000_000 + b"b"
+
+    def test_what_unpacks_without_end_comes_in_bounded_chunks(self) -> None:
+        packed = zstandard.compress(bytes(200 * 1024 * 1024))
+        sizes = [len(chunk) for chunk in unpack([packed])]
+        assert (sum(sizes), max(sizes) <= 33 * 1024 * 1024) == (200 * 1024 * 1024, True)
+
+    @pytest.mark.parametrize("damage", [b"junk that is no frame", zstandard.compress(b"x" * 1000)[:-3]])
+    def test_damage_is_told_after_what_can_be_read(self, damage: bytes) -> None:
+        out: list[bytes] = []
+        with pytest.raises(ArchiveError):
+            out.extend(unpack([zstandard.compress(b"good"), damage]))
+        assert b"".join(out).startswith(b"good")
+
+    @pytest.mark.parametrize(
+        ("key", "tag"),
+        [
+            ("archive/source=audit-file/node=v-1/dt=2026-11-21/hour=07/1.zst", b"@unknown/v-1/file "),
+            ("archive/source=audit/node=v-1/dt=2026-11-21/hour=07/1.zst", b"@unknown/v-1/socket "),
+            ("archive/source=server/node=v-1/dt=2026-11-21/hour=07/1.zst", b"@unknown/v-1/server "),
+        ],
+    )
+    def test_the_key_says_where_lines_came_from(self, key: str, tag: bytes) -> None:
+        assert tag_of(key) == tag
+        with pytest.raises(ArchiveError):
+            tag_of("archive/elsewhere")
