@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
+from pathlib import Path
 
 import click
 
@@ -40,8 +42,15 @@ def vaultwatch() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; exit 2 and one line on stderr when it cannot run."""
+    # None where whoever started us closed them
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115  open to the end
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may know fewer letters than a log
     try:
         result = vaultwatch.main(args=arguments, prog_name="vaultwatch", standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return 2
@@ -51,11 +60,18 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(str(error))
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:
-        # whoever read our output has gone: nothing is left to say, and nothing may be flushed into the closed pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has gone: nothing is left to say
+        _drop_output()
         return 141
+    except OSError as error:  # what is read has been caught by whoever read it
+        _drop_output()
+        return _fail(f"cannot write{f' {error.filename}' if error.filename else ''}: {error.strerror}")
     return result if isinstance(result, int) else 0
+
+
+def _drop_output() -> None:
+    """What Python still holds back for stdout goes nowhere, instead of failing again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str) -> int:

@@ -7,9 +7,9 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import click
 import msgspec
@@ -105,35 +105,45 @@ def _keep(line: Rejected, keep: IO[bytes] | None) -> None:
         keep.write(msgspec.json.encode(kept) + b"\n")
 
 
+class _Unreadable(Exception):
+    """Why a file cannot be read, or not to its end."""
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Tell faults of reading from those of writing, which end the program."""
+    try:
+        yield
+    except (OSError, EOFError, zlib.error) as error:
+        raise _Unreadable(getattr(error, "strerror", None) or f"damaged: {error}") from error
+    except Exception as error:
+        if type(error).__name__ != "ZstdError":  # imported only where a .zst file is read
+            raise
+        raise _Unreadable(f"damaged: {error}") from error
+
+
 def _check_file(name: str, detector: Detector, shown: _Shown, watched: bool) -> str:
-    """Evaluate one file; gives what went wrong, after saying so."""
+    """Evaluate one file; gives what went wrong, after saying so. What was read before that counts."""
+    splitter = LineSplitter()
+    message = ""
     try:
         with ExitStack() as stack:
-            stream, size = _open(stack, name)
+            with _reading():
+                stream, size = _open(stack, name)
+                head = stream.peek(65536)[:65536]
             progress = _Progress(name, size) if watched else None
-            splitter = LineSplitter()
-            detector.begin_log(stream.peek(65536)[:65536])
+            detector.begin_log(head)
             for chunk, position in _chunks(stream):
                 shown.add(detector.feed(splitter.push(chunk)))
                 if progress:
                     progress.show(position)
-            shown.add(detector.feed(splitter.flush()))
-            shown.add(detector.end_log())
             if progress:
                 progress.clear()
-    except (OSError, EOFError, zlib.error) as error:
-        return _complain(name, getattr(error, "strerror", None) or f"damaged: {error}", detector, shown)
-    except Exception as error:
-        if type(error).__name__ != "ZstdError":  # imported only where a .zst file is read
-            raise
-        return _complain(name, f"damaged: {error}", detector, shown)
-    return ""
-
-
-def _complain(name: str, what: str, detector: Detector, shown: _Shown) -> str:
+    except _Unreadable as error:
+        message = one_line(f"vaultwatch: {name}: {error}")
+        click.echo(message, err=True)
+    shown.add(detector.feed(splitter.flush()))
     shown.add(detector.end_log())
-    message = one_line(f"vaultwatch: {name}: {what}")
-    click.echo(message, err=True)
     return message
 
 
@@ -151,16 +161,19 @@ def _open(stack: ExitStack, name: str) -> tuple[Any, int]:
     if magic == b"\x28\xb5\x2f\xfd":
         import io
 
-        import zstandard
+        from vaultwatch.cli.zstd_reader import ZstdReader
 
-        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=False)
-        return stack.enter_context(io.BufferedReader(cast(Any, reader), CHUNK_BYTES)), 0
+        return stack.enter_context(io.BufferedReader(ZstdReader(raw), CHUNK_BYTES)), 0
     return raw, size
 
 
 def _chunks(stream: Any) -> Iterator[tuple[bytes, int]]:
     position = 0
-    while chunk := stream.read1(CHUNK_BYTES):
+    while True:
+        with _reading():
+            chunk = stream.read1(CHUNK_BYTES)
+        if not chunk:
+            return
         position += len(chunk)
         yield chunk, position
 

@@ -1,0 +1,337 @@
+"""`vaultwatch check` by what it prints, writes and exits with."""
+
+from __future__ import annotations
+
+import gc
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import zstandard
+
+from tests.unit.rules.sigma import sigma
+from vaultwatch.cli import main
+
+DATA = Path(__file__).parents[2] / "data" / "recordings" / "vault-1.14.2"
+AUDIT = DATA / "generate-root" / "audit.jsonl"
+SERVER = DATA / "generate-root" / "server.log"
+KEYS = {
+    *("id", "rule", "title", "level", "service", "time", "event_key", "outcome", "summary", "principal"),
+    *("path", "namespace", "remote_address", "cluster", "node", "record"),
+}
+
+
+class Ran(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+    @property
+    def alerts(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def rules(self) -> list[str]:
+        return [alert["rule"] for alert in self.alerts]
+
+
+Check = Callable[..., Ran]
+
+
+@pytest.fixture
+def check(capfd: pytest.CaptureFixture[str]) -> Iterator[Check]:
+    """Runs the command in this process; its changes to the garbage collector are undone."""
+    threshold = gc.get_threshold()
+
+    def run(*arguments: object) -> Ran:
+        status = main(["check", *map(str, arguments)])
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return Ran(status, out, err)
+
+    yield run
+    gc.set_threshold(*threshold)
+    gc.unfreeze()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A folder of rules: one for each level, one staged."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for level in ("informational", "low", "medium", "high", "critical"):
+        text = sigma("s: {request.path: sys/seal}\ncondition: s", name=f"own_{level}")
+        (folder / f"own_{level}.yml").write_text(text.replace("level: low", f"level: {level}"))
+    staged = sigma("s: {request.path: sys/seal}\ncondition: s", name="own_staged", more="status: experimental\n")
+    (folder / "own_staged.yml").write_text(staged.replace("level: low", "level: critical"))
+    return folder
+
+
+@pytest.fixture
+def seal(tmp_path: Path) -> Path:
+    path = tmp_path / "seal.jsonl"
+    entry = {"time": "2026-11-21T07:29:41.1Z", "type": "request", "request": {"id": "e1", "path": "sys/seal"}}
+    entry["request"] |= {"operation": "update"}  # type: ignore[operator]
+    path.write_text(json.dumps(entry) + "\n")
+    return path
+
+
+class TestAlerts:
+    def test_one_per_rule_and_event_however_many_files_carry_it(self, check: Check) -> None:
+        once = check("--format", "json", AUDIT)
+        twice = check("--format", "json", AUDIT, AUDIT, DATA / "generate-root" / "audit.jsonl")
+        assert once.alerts == twice.alerts
+        assert len({alert["id"] for alert in once.alerts}) == len(once.alerts) == 7
+        assert once.status == 1
+
+    def test_both_logs_are_told_apart(self, check: Check) -> None:
+        found = check("--format", "json", AUDIT, SERVER)
+        assert {alert["service"] for alert in found.alerts} == {"audit", "server"}
+        assert "0 rejected" in found.err
+
+    def test_the_fields_of_json(self, check: Check) -> None:
+        for alert in check("--format", "json", "--level", "informational", AUDIT, SERVER).alerts:
+            assert alert.keys() >= KEYS
+            assert isinstance(alert["record"], dict)
+        entries = [json.loads(line) for line in AUDIT.read_text().splitlines()]
+        logged = {(entry["request"]["id"], entry["time"], entry["request"]["path"]) for entry in entries}
+        for alert in check("--format", "json", AUDIT).alerts:
+            assert (alert["event_key"], alert["time"], alert["path"]) in logged
+
+    def test_levels(self, check: Check, own: Path, seal: Path) -> None:
+        names = ["informational", "low", "medium", "high", "critical"]
+        for number, level in enumerate(names):
+            found = check("--rules", own, "--level", level, "--format", "json", seal)
+            assert sorted(found.rules) == sorted(f"own_{name}" for name in names[number:])
+        assert sorted(check("--rules", own, "--format", "json", seal).rules) == sorted(
+            f"own_{name}" for name in names[1:]
+        )
+
+    def test_nothing_to_show_is_status_0(self, check: Check, own: Path, seal: Path) -> None:
+        for name in ("low", "medium", "high", "critical"):
+            (own / f"own_{name}.yml").unlink()
+        found = check("--rules", own, seal)
+        assert (found.status, found.out) == (0, "")
+        assert "1 audit entries, 0 server messages, 0 rejected lines, 0 alerts" in found.err
+
+    def test_staged_rules_are_never_shown(self, check: Check, own: Path, seal: Path) -> None:
+        assert "own_staged" not in check("--rules", own, "--level", "informational", seal).out
+
+    def test_several_directories_of_rules(self, check: Check, own: Path, seal: Path, tmp_path: Path) -> None:
+        second = tmp_path / "second"
+        second.mkdir()
+        (second / "other.yml").write_text(sigma("s: {request.path|contains: seal}\ncondition: s", name="other"))
+        (second / "mine.py").write_text(
+            "from vaultwatch.rules.python_rules import rule\n"
+            "@rule(title='Mine', level='low', service='audit')\n"
+            "def mine(entry):\n    return entry['request']['id'] == 'e1'\n"
+        )
+        found = check("--rules", own, "--rules", second, "--level", "low", "--format", "json", seal)
+        assert {"other", "mine", "own_low"} < set(found.rules)
+
+    def test_a_rule_that_raises_is_named_and_the_others_go_on(self, check: Check, own: Path, seal: Path) -> None:
+        (own / "bad.py").write_text(
+            "from vaultwatch.rules.python_rules import rule\n"
+            "@rule(title='Bad', level='low', service='audit')\n"
+            "def bad(entry):\n    raise ValueError('a\\x1b[31m\\nb')\n"
+        )
+        found = check("--rules", own, "--format", "json", seal)
+        assert found.status == 1
+        assert len(found.alerts) == 4
+        assert r"rule bad raised on 1 records: ValueError: a\u001b[31m\nb" in found.err
+
+    def test_the_table_shows_nothing_that_a_terminal_would_obey(self, check: Check, own: Path, tmp_path: Path) -> None:
+        evil = "\x1b]0;x\x07\x1b[2J\u202e\r\n"
+        entry = {
+            "type": "request", "time": evil, "auth": {"display_name": evil},
+            "request": {"id": evil, "path": "sys/seal", "remote_address": evil, "namespace": {"path": evil}},
+        }  # fmt: skip
+        path = tmp_path / "evil.jsonl"
+        path.write_text(json.dumps(entry))
+        found = check("--rules", own, path)
+        assert found.status == 1
+        assert all(line.isprintable() for line in found.out.splitlines())
+        assert len(found.out.splitlines()) == 1 + 4
+        assert r"\u001b[2J\u202e\r\n" in found.out
+
+    def test_time_zones(self, check: Check, tmp_path: Path, seal: Path) -> None:
+        (tmp_path / "hour.yml").write_text(sigma("s: {local.hour: 16, local.weekday: 6}\ncondition: s", name="hour"))
+        assert check("--rules", tmp_path, "--timezone", "Asia/Tokyo", seal).status == 1
+        assert check("--rules", tmp_path, seal).status == 0
+
+
+class TestFiles:
+    @pytest.mark.parametrize(
+        ("name", "encode"),
+        [
+            ("log.txt", bytes),
+            ("log.zst", bytes),
+            ("log.gz", gzip.compress),
+            ("log", gzip.compress),
+            ("log.zst", gzip.compress),
+            ("log", lambda data: gzip.compress(data[:999]) + gzip.compress(data[999:])),
+            ("log.zst", zstandard.compress),
+            ("log.gz", zstandard.compress),
+            ("log", lambda data: zstandard.compress(data[:999]) + zstandard.compress(data[999:])),
+            ("log", lambda data: zstandard.ZstdCompressor(write_content_size=False).compress(data)),
+        ],
+    )
+    def test_are_known_by_their_content(self, check: Check, tmp_path: Path, name: str, encode: Any) -> None:
+        path = tmp_path / name
+        path.write_bytes(encode(AUDIT.read_bytes()))
+        assert check("--format", "json", path).alerts == check("--format", "json", AUDIT).alerts
+
+    @pytest.mark.parametrize("compress", [gzip.compress, zstandard.ZstdCompressor(write_checksum=True).compress])
+    @pytest.mark.parametrize("damage", ["cut", "cut at the end", "changed", "garbage behind"])
+    def test_a_damaged_one_counts_as_far_as_it_was_read(
+        self, check: Check, tmp_path: Path, seal: Path, compress: Any, damage: str
+    ) -> None:
+        entries = [f'{{"type":"request","request":{{"id":"e{number}","path":"p"}}}}\n' for number in range(50_000)]
+        whole = compress("".join(entries).encode())
+        middle = len(whole) // 2
+        damaged = {
+            "cut": whole[:middle],
+            "cut at the end": whole[:-1],
+            "changed": whole[:middle]
+            + bytes(byte ^ 0xFF for byte in whole[middle : middle + 64])
+            + whole[middle + 64 :],
+            "garbage behind": whole + b"garbage garbage",
+        }[damage]
+        path = tmp_path / "damaged"
+        path.write_bytes(damaged)
+        found = check("--format", "json", path, seal)
+        assert found.status == 2
+        assert "damaged: " in found.err.splitlines()[0]
+        assert found.err.splitlines()[0].startswith(f"vaultwatch: {path}: ")
+        assert len(found.alerts) == 1
+        read = int(found.err.splitlines()[-1].split()[0].replace(",", ""))
+        assert read >= 10_000 if damage.startswith("cut") else read > 1
+
+    def test_the_line_on_which_a_damaged_file_breaks_off_is_accounted_for(self, check: Check, tmp_path: Path) -> None:
+        path = tmp_path / "cut.zst"
+        frame = zstandard.ZstdCompressor().compressobj()
+        path.write_bytes(frame.compress(AUDIT.read_bytes()[:-50]) + frame.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
+        found = check(path)
+        assert found.status == 2
+        assert "17 audit entries, 0 server messages, 1 rejected lines" in found.err
+
+    @pytest.mark.parametrize("content", [b"", b"\n", b"\n\n  \n\r\n", gzip.compress(b""), zstandard.compress(b"")])
+    def test_an_empty_one_is_no_error(self, check: Check, tmp_path: Path, content: bytes) -> None:
+        path = tmp_path / "empty"
+        path.write_bytes(content)
+        found = check(path)
+        assert (found.status, found.out) == (0, "")
+        assert "0 audit entries, 0 server messages, 0 rejected lines, 0 alerts" in found.err
+
+    def test_what_cannot_be_opened_is_named_and_the_others_are_read(
+        self, check: Check, tmp_path: Path, seal: Path
+    ) -> None:
+        names = [tmp_path / "no\x1b[2Jwhere", tmp_path, "a\nb", ""]
+        found = check(*names, seal)
+        assert found.status == 2
+        lines = found.err.splitlines()
+        assert len(lines) == len(names) + 1
+        assert all(line.isprintable() and line.startswith("vaultwatch: ") for line in lines[:-1])
+        assert ["No such file" in lines[n] for n in (0, 2, 3)] == [True] * 3
+        assert "Is a directory" in lines[1]
+        assert "1 audit entries" in lines[-1]
+
+    def test_a_last_line_without_its_end_counts(self, check: Check, seal: Path) -> None:
+        seal.write_bytes(seal.read_bytes().rstrip(b"\n"))
+        assert check(seal).status == 1
+
+    def test_a_server_message_ends_with_its_file(self, check: Check, tmp_path: Path) -> None:
+        head = "2026-11-21T07:29:41.933Z [ERROR] core: failed: a=b\n"
+        for name, text in (("one", head), ("two", "  error=\n  | x\n")):
+            (tmp_path / name).write_text(text)
+        found = check(
+            "--source", "server", "--level", "informational", "--format", "json", tmp_path / "one", tmp_path / "two"
+        )
+        assert [alert["record"]["raw"] for alert in found.alerts if alert["rule"] == "server_error"] == [head.strip()]
+
+    @pytest.mark.parametrize(
+        ("source", "expected"), [("audit", "1 audit entries, 0 server"), ("server", "0 audit entries, 1 server")]
+    )
+    def test_the_source_may_be_said(self, check: Check, tmp_path: Path, source: str, expected: str) -> None:
+        path = tmp_path / "both"
+        path.write_text('{"type":"request","request":{}}\n2026-11-21T07:29:41.933Z [INFO]  core: x\n')
+        found = check("--source", source, path)
+        assert expected in found.err
+        assert "1 rejected" in found.err
+
+
+class TestReports:
+    def test_stats(self, check: Check, tmp_path: Path) -> None:
+        broken = tmp_path / "broken"
+        broken.write_text("{broken\n")
+        check("--stats", tmp_path / "stats.json", AUDIT, SERVER, broken)
+        stats = json.loads((tmp_path / "stats.json").read_text())
+        assert stats.keys() == {"audit", "server", "rejected", "alerts", "seconds"}
+        assert (stats["audit"], stats["server"], stats["rejected"]) == (18, 4, 1)
+        assert stats["alerts"] == len(check("--format", "json", AUDIT, SERVER, broken).alerts)
+        assert 0 < stats["seconds"] < 60
+
+    def test_rejected_lines_are_kept_with_their_reasons(self, check: Check, tmp_path: Path) -> None:
+        broken = tmp_path / "broken"
+        broken.write_bytes(b'{"type":\n@c/n/file plain \xff\0\n{"a":1}\n')
+        found = check("--source", "audit", "--rejected", tmp_path / "rejected.jsonl", broken)
+        kept = [json.loads(line) for line in (tmp_path / "rejected.jsonl").read_text().splitlines()]
+        assert [one["line"] for one in kept] == ['{"type":', "plain \\xff\0", '{"a":1}']
+        assert [one["reason"].split(":")[0] for one in kept] == [
+            "broken JSON", "no JSON object in the line", "JSON, but no audit entry",
+        ]  # fmt: skip
+        assert "3 rejected" in found.err
+
+    def test_progress_is_for_those_who_watch(self, check: Check) -> None:
+        assert "%" not in check(AUDIT).err
+        assert "100 %" in check("--progress", AUDIT).err
+
+
+class TestWhatAUserCanDoWrong:
+    @pytest.mark.parametrize(
+        ("arguments", "why"),
+        [
+            (["--timezone", "Nowhere/City"], "--timezone: no time zone Nowhere/City"),
+            (["--timezone", ""], "--timezone: no time zone"),
+            (["--timezone", "../../etc/passwd"], "--timezone: no time zone"),
+            (["--timezone", "a\0b"], "--timezone: no time zone"),
+            (["--level", "urgent"], "urgent"),
+            (["--source", "journal"], "journal"),
+            (["--format", "xml"], "xml"),
+            (["--bogus"], "--bogus"),
+            (["--rules", "/nowhere\x1b[2J"], "no such directory of rules"),
+            (["--rules", __file__], "no such directory of rules"),
+            (["--stats", "/nowhere/stats"], "--stats: /nowhere/stats: No such file"),
+            (["--rejected", "/nowhere/rejected"], "--rejected: /nowhere/rejected: No such file"),
+            (["--stats", "/"], "--stats"),
+        ],
+    )
+    def test_is_said_in_one_line(self, check: Check, arguments: list[str], why: str) -> None:
+        found = check(*arguments, AUDIT)
+        assert (found.status, found.out) == (2, "")
+        assert why in found.err
+        assert found.err.startswith("vaultwatch: ")
+        assert found.err.count("\n") == 1
+        assert found.err.strip().isprintable()
+
+    @pytest.mark.parametrize("text", ["title: [", "", sigma("s: {nothing: a}\ncondition: s", name="own_low")])
+    def test_a_broken_rule(self, check: Check, own: Path, text: str) -> None:
+        (own / "own_low.yml").write_text(text)
+        found = check("--rules", own, AUDIT)
+        assert (found.status, found.out) == (2, "")
+        assert "own_low.yml" in found.err
+        assert found.err.count("\n") == 1
+
+    def test_a_broken_installation(self, check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from vaultwatch.rules import pack
+
+        for content, why in ((None, "No such file"), (b"{", "not a compiled rule pack")):
+            monkeypatch.setattr(pack, "SHIPPED_PACK", tmp_path / "pack.json")
+            if content:
+                (tmp_path / "pack.json").write_bytes(content)
+            found = check(AUDIT)
+            assert found.status == 2
+            assert why in found.err
