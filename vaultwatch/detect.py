@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Source = Literal["auto", "audit", "server"]
 MAX_WAITING = 10_000
 WAIT_FOR_RESPONSE_SECONDS = 5.0
+MESSAGE_WAIT_SECONDS = 1.0  # a message is written at once; only its last line does not say that it is the last
 
 
 class Counts(msgspec.Struct):
@@ -163,7 +164,7 @@ class Detector:
         """Made, and its module imported (20 ms of regular expressions), only where there is a server log."""
         from vaultwatch.server_log import ServerLogReader
 
-        return ServerLogReader()
+        return ServerLogReader(max_wait_seconds=MESSAGE_WAIT_SECONDS)
 
     @property
     def _reads_server_log(self) -> bool:

@@ -142,10 +142,10 @@ class TestTime:
         assert detector.next_due is None
 
     def test_the_nearer_of_both_is_next(self) -> None:
-        detector = Detector([SEAL, SERVER], wait_seconds=1)
+        detector = Detector([SEAL, SERVER], wait_seconds=0.25)
         detector.feed([HEAD % 1], now=10)
         detector.feed([request()], now=10.5)
-        assert detector.next_due == 11.5
+        assert detector.next_due == 10.75
 
     def test_the_waiting_are_bounded_and_the_oldest_given_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(detect, "MAX_WAITING", 3)
