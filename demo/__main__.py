@@ -1,6 +1,6 @@
 """`make demo`: a session of Vault through the real syslog-ng and `vaultwatch watch`, to alerts and to Slack.
 
-    python -m demo [--live] [--scenario PRODUCT/SCENARIO]... [--keep]
+    python -m demo [--live] [--scenario PRODUCT/SCENARIO]... [--keep]      make demo [LIVE=1] [KEEP=1]
 
 Exit status: 0 everything that went in came out, 1 something went wrong and it says what.
 """
@@ -63,13 +63,20 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="demo", description="A session of Vault through syslog-ng to alerts.")
-    live = os.environ.get("LIVE", "0") not in ("", "0")
-    parser.add_argument("--live", action="store_true", default=live, help="drive a vault or bao found on PATH")
+    live, keep = _is_set("LIVE"), _is_set("KEEP")
+    parser.add_argument("--live", action="store_true", default=live, help="drive a vault or bao found on PATH (LIVE=1)")
     parser.add_argument(
         "--scenario", action="append", metavar="PRODUCT/SCENARIO", help="play this instead; may be given several times"
     )
-    parser.add_argument("--keep", action="store_true", help="leave the folder with all files behind")
+    parser.add_argument(
+        "--keep", action="store_true", default=keep, help="leave the folder behind, with slack.html in it (KEEP=1)"
+    )
     return parser.parse_args(arguments)
+
+
+def _is_set(name: str) -> bool:
+    """Whether make was told so: `make demo LIVE=1`."""
+    return os.environ.get(name, "0") not in ("", "0")
 
 
 def _session(options: argparse.Namespace) -> Session:
@@ -101,13 +108,14 @@ def _run(session: Session, folder: Path) -> int:
         with LogServer(folder, options) as server:
             _introduce(session, server, slack)
             found = _watch(session, server, slack, folder)
+        (folder / "slack.html").write_text(slack.page())
     return _conclude(found)
 
 
 def _introduce(session: Session, server: LogServer, slack: SlackStandIn) -> None:
     ports = " and ".join(f"{server.ports[service]} ({service})" for service in SERVICES)
     print(f"{session.title}, by TCP to syslog-ng on ports {ports}")
-    print(f"a stand-in for Slack shows what people are told: {slack.page_url}\n", flush=True)
+    print(f"a stand-in for Slack shows what people are told, while this runs: {slack.page_url}", flush=True)
 
 
 def _watch(session: Session, server: LogServer, slack: SlackStandIn, folder: Path) -> Findings:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.errors import DemoError
-from demo.processes import Children, end, start
+from demo.processes import Children, children, end, start
 from vaultwatch.alerts import Service
 
 ASSETS = Path(__file__).parents[1] / "assets" / "syslog-ng"
@@ -28,19 +28,24 @@ _DRAIN_SECONDS = 15.0
 
 
 class LogServer:
-    """Runs while its `with` lasts, on `ports`, with everything it keeps below `folder`."""
+    """Runs while its `with` lasts, on `ports`, with everything it keeps below `folder`.
 
-    def __init__(self, folder: Path, options: str) -> None:
+    `options` is what the handlers are told beside what the configuration tells them, `search` where programs are.
+    """
+
+    def __init__(self, folder: Path, options: str, search: str = "") -> None:
         self.ports: dict[Service, int] = {service: free_port(USUAL_PORTS[service]) for service in SERVICES}
         self.state = folder / "state"
         self.logs = folder / "log"
+        self.control = folder / "control"
         self._folder = folder
         self._options = options
+        self._search = search or search_path()
         self._output = folder / "syslog-ng.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> LogServer:
-        program = shutil.which("syslog-ng", path=search_path())
+        program = shutil.which("syslog-ng", path=self._search)
         if program is None:
             raise DemoError("syslog-ng is not installed; please: apt-get install syslog-ng-core")
         self.state.mkdir(mode=0o700)
@@ -80,6 +85,10 @@ class LogServer:
         """The handler's database."""
         return self.state / f"{service}.sqlite"
 
+    def handlers(self) -> list[int]:
+        """The process ids of the handlers that run."""
+        return children(self._process.pid) if self._process else []
+
     def figures(self, service: Service) -> dict[str, Any]:
         """What the handler has read so far."""
         return dict(json.loads((self.state / f"{service}.stats").read_bytes()))
@@ -87,11 +96,15 @@ class LogServer:
     def _start(self, program: str) -> subprocess.Popen[bytes]:
         configuration = self._folder / "syslog-ng.conf"
         configuration.write_text(self._configuration())
-        own = [f"--{name}={self._folder / name}" for name in ("persist-file", "control", "pidfile")]
+        own = [
+            f"--persist-file={self._folder / 'persist'}",
+            f"--control={self.control}",
+            f"--pidfile={self._folder / 'pid'}",
+        ]
         command = [program, "--foreground", "--no-caps", f"--cfgfile={configuration}", *own]
         output = os.open(self._output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            return start(command, output, {"PATH": search_path()}, self._folder)
+            return start(command, output, {"PATH": self._search}, self._folder)
         finally:
             os.close(output)
 

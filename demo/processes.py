@@ -41,7 +41,7 @@ class Children:
     """The children that a process has now, held so that their ids cannot come to mean another process."""
 
     def __init__(self, parent: int) -> None:
-        self._handles = [handle for child in _children(parent) if (handle := _open(child)) is not None]
+        self._handles = [handle for child in children(parent) if (handle := _open(child)) is not None]
 
     def end(self, seconds: float) -> int:
         """Wait for them to end by themselves; how many did not, and were killed."""
@@ -56,7 +56,8 @@ class Children:
         return killed
 
 
-def _children(parent: int) -> list[int]:
+def children(parent: int) -> list[int]:
+    """The ids of a process's children, of whichever of its threads."""
     try:
         return [int(child) for file in Path(f"/proc/{parent}/task").glob("*/children") for child in _words(file)]
     except FileNotFoundError:
