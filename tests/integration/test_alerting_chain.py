@@ -1,0 +1,144 @@
+"""Frames in, alerts out, through everything that the templates wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from local_aws import Call
+from tests.support.deployment import Deployment, deploy, tagged
+from vaultwatch.detect import Detector
+from vaultwatch.frames import Reference
+from vaultwatch.rules.pack import shipped_rules
+
+# Permissions that no call here needs, each with its reason.
+NOT_SEEN_HERE = {
+    "*: WriteLogs: *": "the Lambda runtime, and Firehose, write their logs in the role's name",
+    "*: Trace: *": "Lambda's X-Ray daemon sends the segments",
+    "EvaluateRole*: ReadStream: kinesis:DescribeStream on *": "the Lambda guide asks for it beside the summary",
+    "HistoryRole*: WriteAlerts: s3:AbortMultipartUpload on *": "Firehose, when a large object fails",
+    "HistoryRole*: WriteAlerts: s3:GetObject on *": "Firehose, as its guide asks",
+    "HistoryRole*: FindBucket: *": "Firehose, as its guide asks",
+    "HistoryRole*: DecryptObjects: *": "Firehose, for the parts of a large object",
+}
+
+
+@pytest.fixture
+def deployment(deployed_templates: dict[str, Any], bundle: Path) -> Iterator[Deployment]:
+    with deploy(deployed_templates, bundle) as deployment:
+        yield deployment
+
+
+def detected(*logs: list[bytes]) -> set[str]:
+    """The ids of the alerts that these logs raise, without any AWS."""
+    detector = Detector(shipped_rules())
+    found = [alert for lines in logs for alert in detector.feed(lines)]
+    return {alert.id for alert in [*found, *detector.flush()]}
+
+
+@pytest.mark.parametrize("product", ["vault-1.14.2", "openbao-2.6.2"])
+def test_a_recording_raises_the_alerts_that_check_finds(deployment: Deployment, product: str) -> None:
+    aws, audit = deployment.aws, tagged(product, "audit")
+    # In one frame: a message without a time takes the last one before it, and a frame knows none from before.
+    server = [line for lines in tagged(product, "server") for line in lines]
+    deployment.ship(*audit)
+    deployment.ship(server, source="server")
+    aws.run_until_idle()
+    aws.tick(301)  # Firehose's interval, and the end of critical alerts' quiet periods
+
+    stored, published = deployment.alert_ids(), deployment.published()
+    assert not aws.failures
+    assert not aws.deliveries.failures
+    assert set(stored) == detected(*audit) | detected(server)
+    assert len(stored) == len(set(stored))
+    assert sorted(alert["id"] for message in published for alert in message["alerts"]) == sorted(stored)
+    firsts = sum(message["tell"] == "first" for message in published)
+    assert 0 < firsts < deployment.slack.accepted == len(aws.mails)  # the rest are summaries
+
+
+def test_what_goes_wrong_is_kept_and_tried_again_and_no_role_allows_more_than_that_needs(
+    deployment: Deployment,
+) -> None:
+    aws, audit = deployment.aws, tagged("vault-1.14.2", "audit")
+    lines = audit[1]
+
+    # A poison frame among good ones is parked; the others are evaluated. A line that is no audit entry is kept.
+    poison = deployment.frame(lines)[:-1] + b"?"
+    deployment.put(*(deployment.frame([line]) for line in lines[:98]), poison, deployment.frame(lines[98:]))
+    deployment.ship([b'@prod/n/file {"type": 7}\n'])
+    aws.run_until_idle()
+    assert set(deployment.alert_ids()) == detected(lines)
+    assert list(deployment.objects("parked/").values()) == [poison]
+    assert [b"type" in body for body in deployment.objects("rejected/").values()] == [True]
+
+    # Lines too large for a record lie in S3; evaluate leaves those too large for its memory to sweep.
+    deployment.ship(put_oversize(deployment, b"".join(audit[6])))
+    large = [*audit[8], *audit[3] * 180]  # 18 MB
+    deployment.ship(put_oversize(deployment, b"".join(large)))
+    aws.run_until_idle()
+    swept = detected(audit[8])
+    known = detected(lines, audit[6]) | swept
+    assert set(deployment.alert_ids()) == known
+
+    # An archived segment with the same lines tells nothing twice; what the fast way missed goes out marked late.
+    messages = deployment.slack.accepted
+    archive(deployment, lines, number=1)
+    aws.run_until_idle()
+    assert set(deployment.alert_ids()) == known
+    assert deployment.slack.accepted == messages
+    archive(deployment, audit[7], number=2)
+    aws.run_until_idle()
+    late = detected(audit[7]) - known
+    assert late
+    assert set(deployment.alert_ids()) == known | late
+
+    # Frames that evaluate could not store for a day are given up, and swept.
+    def no_table(call: Call) -> str:
+        return "ServiceUnavailable" if "Evaluate" in call.role and call.service == "dynamodb" else ""
+
+    aws.endpoint.fault = no_table
+    deployment.ship(audit[11])
+    aws.run_until_idle()
+    assert aws.failures
+    aws.tick(86_401)
+    given_up = detected(audit[11]) - known - late
+    assert given_up
+    assert set(deployment.alert_ids()) == known | late | given_up
+
+    # While SNS is away alerts stay in the store, and one that it will not have waits longer; Slack being away delays.
+    refusals = {"EvaluateRole": "ServiceUnavailable", "DigestRole": "InvalidParameter"}
+    aws.endpoint.fault = lambda call: refusals.get(call.role[:-8], "") if call.operation == "PublishBatch" else ""
+    deployment.ship(audit[14])
+    aws.run_until_idle()
+    aws.tick(61)
+    aws.endpoint.fault = lambda call: ""
+    deployment.slack.behave("500", 2)
+    for seconds in (121, 3600, 361):
+        aws.tick(seconds)
+
+    alerts = [alert for message in deployment.published() for alert in message["alerts"]]
+    assert sorted(alert["id"] for alert in alerts) == sorted(deployment.alert_ids())
+    assert {alert["id"] for alert in alerts if alert.get("late")} == swept | late | given_up
+    assert not aws.deliveries.failures
+    assert deployment.slack.accepted == len(aws.mails)
+    assert aws.unneeded_permissions(NOT_SEEN_HERE) == []
+
+
+def put_oversize(deployment: Deployment, lines: bytes) -> Reference:
+    """Put lines where `vaultwatch ship` puts those that are too large, and refer to them."""
+    digest, bucket = sha256(lines).hexdigest(), deployment.bucket("Alerts")
+    key = f"oversize/dt=2026-11-21/{digest}"
+    deployment.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=lines)
+    return Reference(bucket, key, len(lines), lines.count(b"\n"), digest)
+
+
+def archive(deployment: Deployment, lines: list[bytes], *, number: int) -> None:
+    """Archive lines as a segment, without their tags."""
+    body = zstandard.compress(b"".join(line.partition(b" ")[2] for line in lines))
+    key = f"archive/source=audit-file/node=n/dt=2026-11-21/hour=09/{number:08}-20261121T090000.zst"
+    deployment.aws.client("s3").put_object(Bucket=deployment.bucket("Archive"), Key=key, Body=body)
