@@ -254,6 +254,13 @@ class TestBounded:
         assert found["a"] == record["a"]
         assert found["b"].startswith("[30002 bytes left out; SHA-256 of the whole record: ")
 
+    def test_of_two_that_do_not_fit_together_only_one_is_cut_and_only_its_largest(self) -> None:
+        record = {"a": {"large": "x" * 25_000, "small": 1}, "b": {"large": "y" * 20_000, "small": 2}}
+        found = bounded(record)
+        assert found["b"] == record["b"]
+        assert found["a"]["small"] == 1
+        assert "bytes left out" in found["a"]["large"]
+
     def test_many_names_of_a_whole_record(self) -> None:
         found = bounded({f"key{number}": "v" * 100 for number in range(10_000)})
         assert list(found) == ["left_out"]

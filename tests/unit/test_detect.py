@@ -142,10 +142,15 @@ class TestTime:
         assert detector.next_due is None
 
     def test_the_nearer_of_both_is_next(self) -> None:
-        detector = Detector([SEAL, SERVER], wait_seconds=0.25)
-        detector.feed([HEAD % 1], now=10)
-        detector.feed([request()], now=10.5)
-        assert detector.next_due == 10.75
+        def next_due(*lines: bytes) -> float:
+            detector = Detector([SEAL, SERVER])
+            detector.feed(lines, now=10)
+            assert detector.next_due is not None
+            return detector.next_due
+
+        nearer, later = sorted([next_due(request()), next_due(HEAD % 1)])
+        assert nearer < later
+        assert next_due(request(), HEAD % 1) == next_due(HEAD % 1, request()) == nearer
 
     def test_the_waiting_are_bounded_and_the_oldest_given_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(detect, "MAX_WAITING", 3)
