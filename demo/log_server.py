@@ -30,16 +30,18 @@ _DRAIN_SECONDS = 15.0
 class LogServer:
     """Runs while its `with` lasts, on `ports`, with everything it keeps below `folder`.
 
-    `options` is what the handlers are told beside what the configuration tells them, `search` where programs are.
+    `options` is what the handlers are told beside what the configuration tells them, `more` goes to the end of the
+    configuration, `search` is where programs are.
     """
 
-    def __init__(self, folder: Path, options: str, search: str = "") -> None:
+    def __init__(self, folder: Path, options: str, *, more: str = "", search: str = "") -> None:
         self.ports: dict[Service, int] = {service: free_port(USUAL_PORTS[service]) for service in SERVICES}
         self.state = folder / "state"
         self.logs = folder / "log"
         self.control = folder / "control"
         self._folder = folder
         self._options = options
+        self._more = more
         self._search = search or search_path()
         self._output = folder / "syslog-ng.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -122,7 +124,7 @@ class LogServer:
             "options": self._options,
         }
         defines = "".join(f'@define vaultwatch-{name} "{_quotable(value)}"\n' for name, value in settings.items())
-        return f'@version: 3.38\n{defines}@include "{_quotable(ASSETS / "vaultwatch.conf")}"\n'
+        return f'@version: 3.38\n{defines}@include "{_quotable(ASSETS / "vaultwatch.conf")}"\n{self._more}'
 
     def _is_ready(self, process: subprocess.Popen[bytes]) -> bool:
         if process.poll() is not None:

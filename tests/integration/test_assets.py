@@ -26,6 +26,12 @@ SYSLOG_NG, CONTROL, LOGROTATE = (
 pytestmark = pytest.mark.skipif(not (SYSLOG_NG and CONTROL and LOGROTATE), reason="syslog-ng or logrotate is missing")
 
 
+JOURNAL = """
+source s_src {{ unix-dgram("{folder}/log-socket"); }};
+@include "{assets}/vaultwatch-journal.conf"
+"""
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[LogServer]:
     with LogServer(tmp_path, f"--log-file {tmp_path}/watch.log") as server:
@@ -77,6 +83,20 @@ def test_the_archive_file_holds_what_was_sent_byte_for_byte(server: LogServer) -
     eventually(lambda: evaluated(server) == 1)
     assert server.archive("audit").read_bytes().splitlines() == lines
     assert server.figures("audit")["rejected"] == len(lines) - 1
+
+
+def test_the_server_log_of_a_unit_comes_from_the_source_that_reads_the_journal(tmp_path: Path) -> None:
+    options = f"--log-file {tmp_path}/watch.log"
+    with LogServer(tmp_path, options, more=JOURNAL.format(folder=tmp_path, assets=ASSETS)) as server:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+            journal.connect(str(tmp_path / "log-socket"))
+            journal.send(b"<30>Nov 21 07:29:38 sshd[7]: core: vault is sealed")
+            journal.send(b"<30>Nov 21 07:29:39 vault[8]: 2026-11-21T07:29:39.356Z [INFO]  core: vault is sealed")
+            journal.send(b"<30>Nov 21 07:29:40 vault[8]: 2026-11-21T07:29:40.356Z [INFO]  core: usage gauge")
+        eventually(lambda: alerts_in(server.alert_log("server")))
+        lines = server.archive("server").read_text().splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["2026-11-21T07:29:39.356Z", "2026-11-21T07:29:40.356Z"]
+    assert [alert["rule"] for alert in alerts_in(server.alert_log("server"))] == ["server_sealed"]
 
 
 def test_a_handler_that_stands_still_holds_up_neither_vault_nor_the_archive_file(server: LogServer) -> None:
