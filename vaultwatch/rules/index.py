@@ -22,6 +22,7 @@ from vaultwatch.rules.pack import Rule
 
 Rules = tuple[Rule, ...]
 NONE: frozenset[int] = frozenset()
+_SEPARATOR = b"\n"  # stands in no line: without it two fields' values would read like one's and none
 MAX_REMEMBERED = 30_000
 MAX_REMEMBERED_LENGTH = 512
 MATCHER_MEMORY_BYTES = 256 * 1024 * 1024
@@ -186,7 +187,7 @@ class AuditIndex:
         (none for an entry whose `request.id` is in `waiting`; None for a line that the gate cannot read). A last item
         with an empty line carries the rest of the count.
         """
-        decode, extra_values, join = self._decode, self._extra_values, b"".join
+        decode, extra_values, join = self._decode, self._extra_values, _SEPARATOR.join
         if lines and lines[0].startswith(b"@"):  # a stream has tags or it has none; a lone one is read the slow way
             decode = self._decode_tagged
         by_path, by_extra = self._by_path.get, self._by_extra.get
@@ -257,7 +258,7 @@ class AuditIndex:
         for field in self._asked:
             for text in _texts(asked, field):
                 found = found | self._matchers[field].rules(text)
-        return _remember(self._by_extra, b"".join(raw), found)
+        return _remember(self._by_extra, _SEPARATOR.join(raw), found)
 
 
 def _remember(table: dict[Any, frozenset[int]], key: str | bytes | None, found: frozenset[int]) -> frozenset[int]:

@@ -175,6 +175,28 @@ class TestEqualsTryingEveryRule:
         b"",
     )
     @example(
+        [["text", field, "eq", "me", False] for field in ("auth.display_name", "auth.entity_id", "error")],
+        [
+            {"type": "request", "auth": {}, "request": {}, "error": "me"},
+            {"type": "request", "auth": {"entity_id": "me"}, "request": {}},
+            {"type": "request", "auth": {"display_name": "me"}, "request": {}},
+        ],
+        b"",
+    )
+    @example(
+        [
+            ["text", field, "eq", "5", False]
+            for field in ("auth.display_name", "request.remote_port", "request.wrap_ttl")
+        ],
+        [
+            {"type": "request", "request": {"remote_port": 15, "wrap_ttl": 5}},
+            {"type": "request", "request": {"remote_port": 1, "wrap_ttl": 55}},
+            {"type": "request", "request": {"remote_port": 5, "wrap_ttl": 51}},
+            {"type": "request", "request": {"remote_port": 55, "wrap_ttl": 1}},
+        ],
+        b"",
+    )
+    @example(
         [["text", "mount_path", "eq", "seal", False]],
         [{"type": "request", "request": {"path": "sys/seal", "mount_point": "ns/sys/"}}],
         b"@c/n/file ",
