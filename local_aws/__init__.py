@@ -29,7 +29,7 @@ from local_aws import mappings
 from local_aws.calls import Request
 from local_aws.clock import Clock, Worker
 from local_aws.endpoint import Call, Endpoint, Fault
-from local_aws.functions import RUNTIME, Function, Outcome, link_runtime_packages
+from local_aws.functions import Function, Outcome
 from local_aws.gaps import Deliveries, Mail, fast_transactions
 from local_aws.permissions import Need, service_may
 from local_aws.resources import Maker
@@ -37,6 +37,7 @@ from local_aws.template import REGION, NotDoneHereError, Template, Templates
 
 __all__ = ["Call", "Fault", "LocalAws", "LocalAwsError", "Mail", "NotDoneHereError", "Outcome"]
 
+_SESSION = boto3.Session()  # reads botocore's descriptions of services once for all
 # After which of the event sources there may be work.
 _WRITES = {"PutRecord": "kinesis", "PutRecords": "kinesis", "Publish": "sqs", "PublishBatch": "sqs"}
 _WRITES |= {"SendMessage": "sqs", "SendMessageBatch": "sqs"}
@@ -73,7 +74,6 @@ class LocalAws:
         with ExitStack() as stack:
             self._scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="local-aws-")))
             self.clock = Clock(self._scratch / "moved")
-            link_runtime_packages(self._scratch / RUNTIME)
             stack.enter_context(self.endpoint)
             stack.enter_context(self.deliveries.in_place_of_motos())
             stack.enter_context(fast_transactions())
@@ -189,8 +189,8 @@ class LocalAws:
 
     def _make_client(self, role_arn: str, service: str) -> Any:
         key = self._access_key(role_arn)
-        session = boto3.Session(key, "local", region_name=REGION)
-        return session.client(service, endpoint_url=self.endpoint_url)  # type: ignore[call-overload]
+        secret = {"aws_access_key_id": key, "aws_secret_access_key": "local"}
+        return _SESSION.client(service, region_name=REGION, endpoint_url=self.endpoint_url, **secret)  # type: ignore[call-overload]
 
     def _access_key(self, role_arn: str) -> str:
         """The access key of a role, which the endpoint knows; "local" for nobody's."""

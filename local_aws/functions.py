@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import queue
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import metadata
 from pathlib import Path
@@ -21,7 +24,6 @@ from typing import Any
 from local_aws.clock import Clock
 from local_aws.template import REGION
 
-RUNTIME = "runtime"  # the folder of `link_runtime_packages` in `scratch`
 _INIT_SECONDS = 60.0  # Lambda gives 10; a busy machine is slow, not wrong
 _LOOK_SECONDS = 0.05  # how often memory is looked at
 _MAX_RESPONSE_BYTES = 6 * 1024 * 1024
@@ -54,7 +56,7 @@ class Outcome:
 class Function:
     """Invocations of one function; those at the same time run in processes of their own, which are kept for the next.
 
-    `code` is the bundle's folder, `scratch` one for logs and what the runtime brings; `credentials(environment)` are
+    `code` is the bundle's folder, `scratch` one for logs; `credentials(environment)` are
     the variables that make the calls of a process known as its own.
     """
 
@@ -152,8 +154,8 @@ class _Process:
             "LANG": "en_US.UTF-8",
             "LOCAL_AWS_MOVED_BY": str(function.clock.file),
             "PATH": os.environ.get("PATH", os.defpath),
-            "PYTHONPATH": os.pathsep.join((str(function.code), str(function.scratch / RUNTIME))),
-            "PYTHONPYCACHEPREFIX": str(function.scratch / "pycache"),
+            "PYTHONPATH": os.pathsep.join((str(function.code), str(_runtime()))),
+            "PYTHONPYCACHEPREFIX": str(_runtime() / "compiled"),
             "TZ": ":UTC",
         }
 
@@ -279,9 +281,12 @@ def _peak_mib(pid: int) -> int:
     return int(line[0]) // 1024 if line else 0
 
 
-def link_runtime_packages(folder: Path) -> None:
-    """Make a folder with links to what Lambda's runtime has besides the bundle: its client, and boto3."""
-    folder.mkdir()
+@cache
+def _runtime() -> Path:
+    """A folder for all functions of this process, with links to what Lambda's runtime brings: its client, and boto3."""
+    temporary = tempfile.TemporaryDirectory(prefix="local-aws-runtime-")
+    atexit.register(temporary.cleanup)
+    folder = Path(temporary.name)
     wanted, seen = ["awslambdaric", "boto3"], set[str]()
     while wanted:
         if (name := wanted.pop()) in seen:
@@ -292,3 +297,4 @@ def link_runtime_packages(folder: Path) -> None:
         for part in {path.parts[0] for path in package.files or ()} - {"..", "__pycache__"}:
             if not (folder / part).exists():
                 (folder / part).symlink_to(str(package.locate_file(part)))
+    return folder

@@ -1,0 +1,322 @@
+"""The local AWS with a small template of its own: functions, event sources, permissions, and what moto lacks."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local_aws import LocalAws, LocalAwsError
+from local_aws.functions import Function, FunctionSpec
+
+CODE = '''
+import base64, json, os, sys, time
+import boto3
+
+def batch(event, context):
+    """Fails as the records say; says what it was given."""
+    failed = []
+    for record in event["Records"]:
+        data = base64.b64decode(record["kinesis"]["data"]).decode() if "kinesis" in record else record["body"]
+        print("got", data, flush=True)
+        if data == "raise":
+            raise ValueError(data)
+        if data.startswith("{"):
+            boto3.client("s3").put_object(**json.loads(data), Body=b"x")
+        if data == "fail":
+            failed.append(record["kinesis"]["sequenceNumber"] if "kinesis" in record else record["messageId"])
+    return {"batchItemFailures": [{"itemIdentifier": item} for item in failed]}
+
+def odd(event, context):
+    if event == "sleep":
+        time.sleep(60)
+    if event == "memory":
+        return len(b"x" * (200 << 20))
+    if event == "exit":
+        os._exit(3)
+    if event == "modules":
+        import importlib.util
+        return [name for name in ("boto3", "pytest", "vaultwatch", "msgspec") if importlib.util.find_spec(name)]
+    return {"event": event, "time": time.time(), "left": context.get_remaining_time_in_millis()}
+'''
+
+
+def allow(actions: list[str], *resources: Any) -> dict[str, Any]:
+    return {"Sid": actions[0], "Effect": "Allow", "Action": actions, "Resource": list(resources)}
+
+
+def policy(service: str, queue: str, source: Any) -> dict[str, Any]:
+    arn = {"Fn::GetAtt": [queue, "Arn"]}
+    statement = allow(["sqs:SendMessage"], arn) | {"Principal": {"Service": f"{service}.amazonaws.com"}}
+    statement["Condition"] = {"ArnEquals": {"aws:SourceArn": source}}
+    properties = {"Queues": [{"Ref": queue}], "PolicyDocument": {"Statement": [statement]}}
+    return {"Type": "AWS::SQS::QueuePolicy", "Properties": properties}
+
+
+def get(name: str, attribute: str = "Arn") -> dict[str, Any]:
+    return {"Fn::GetAtt": [name, attribute]}
+
+
+def resource(kind: str, **properties: Any) -> dict[str, Any]:
+    return {"Type": f"AWS::{kind}", "Properties": properties}
+
+
+def template() -> dict[str, Any]:
+    stream = ["kinesis:DescribeStreamSummary", "kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"]
+    queue = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
+    objects = {"Fn::Join": ["", [get("Bucket"), "/*"]]}
+    may = [allow(stream, get("Stream")), allow(queue, get("Queue")), allow(["s3:ListBucket"], get("Bucket"))]
+    may.append(allow(["s3:PutObject"], {"Fn::Join": ["", [get("Bucket"), "/aws/*"]]}))
+    to_s3: dict[str, Any] = {
+        "BucketARN": get("Bucket"),
+        "RoleARN": get("Writer"),
+        "Prefix": "alerts/dt=!{timestamp:yyyy-MM-dd}/",
+    }
+    to_s3 |= {"CompressionFormat": "GZIP", "BufferingHints": {"IntervalInSeconds": 300, "SizeInMBs": 5}}
+    put = ["firehose:PutRecord", "firehose:PutRecordBatch"]
+    writing = {"PolicyDocument": {"Statement": [allow(["s3:PutObject"], objects)]}}
+    feeding = {"PolicyDocument": {"Statement": [allow(put, get("Delivery"))]}}
+    partial = ["ReportBatchItemFailures"]
+    from_stream: dict[str, Any] = {
+        "FunctionName": get("Function"),
+        "EventSourceArn": get("Stream"),
+        "FunctionResponseTypes": partial,
+    }
+    from_stream |= {"StartingPosition": "TRIM_HORIZON", "BatchSize": 10, "BisectBatchOnFunctionError": True}
+    from_stream |= {"MaximumRetryAttempts": 1, "DestinationConfig": {"OnFailure": {"Destination": get("Bucket")}}}
+    from_queue = {"FunctionName": get("Function"), "EventSourceArn": get("Queue"), "FunctionResponseTypes": partial}
+    created = {"source": ["aws.s3"], "detail": {"object": {"key": [{"prefix": "in/"}]}}}
+    told = {"TopicArn": {"Ref": "Topic"}, "FilterPolicy": {"tell": ["first"]}}
+    return {
+        "Resources": {
+            "Bucket": resource(
+                "S3::Bucket",
+                ObjectLockEnabled=True,
+                NotificationConfiguration={"EventBridgeConfiguration": {"EventBridgeEnabled": True}},
+            ),
+            "Stream": resource("Kinesis::Stream", ShardCount=1),
+            "Dead": resource("SQS::Queue"),
+            "Queue": resource(
+                "SQS::Queue",
+                VisibilityTimeout=90,
+                RedrivePolicy={"deadLetterTargetArn": get("Dead"), "maxReceiveCount": 2},
+            ),
+            "Events": resource("SQS::Queue"),
+            "EventsPolicy": policy("events", "Events", get("NewObjects")),
+            "NewObjects": resource("Events::Rule", EventPattern=created, Targets=[{"Id": "1", "Arn": get("Events")}]),
+            "Told": resource("SQS::Queue"),
+            "ToldPolicy": policy("sns", "Told", {"Ref": "Topic"}),
+            "Topic": resource("SNS::Topic"),
+            "ToQueue": resource(
+                "SNS::Subscription", Protocol="sqs", Endpoint=get("Told"), RawMessageDelivery=True, **told
+            ),
+            "ToNobody": resource("SNS::Subscription", Protocol="sqs", Endpoint=get("Dead"), **told),
+            "ToMail": resource("SNS::Subscription", Protocol="email", Endpoint="a@example.org", **told),
+            "ToFirehose": resource(
+                "SNS::Subscription",
+                Protocol="firehose",
+                Endpoint=get("Delivery"),
+                TopicArn={"Ref": "Topic"},
+                SubscriptionRoleArn=get("Feed"),
+            ),
+            "Delivery": resource("KinesisFirehose::DeliveryStream", ExtendedS3DestinationConfiguration=to_s3),
+            "Feed": resource("IAM::Role", Policies=[feeding]),
+            "Writer": resource("IAM::Role", Policies=[writing]),
+            "Role": resource("IAM::Role", Policies=[{"PolicyDocument": {"Statement": may}}]),
+            "Function": resource("Lambda::Function", Handler="toy.batch", Role=get("Role"), Timeout=30, MemorySize=256),
+            "FromStream": resource("Lambda::EventSourceMapping", **from_stream),
+            "FromQueue": resource("Lambda::EventSourceMapping", **from_queue, BatchSize=10),
+        }
+    }
+
+
+@pytest.fixture(scope="session")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("code")
+    (folder / "toy.py").write_text(CODE)
+    return folder
+
+
+@pytest.fixture
+def aws(code: Path) -> Iterator[LocalAws]:
+    with LocalAws({"toy": template()}, code) as aws:
+        yield aws
+
+
+@pytest.fixture(scope="module")
+def odd(code: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
+    """A function by itself, with a second and 128 MiB."""
+    from local_aws.clock import Clock
+
+    scratch = tmp_path_factory.mktemp("scratch")
+    spec = FunctionSpec("odd", "arn:odd", "toy.odd", "", 128, 1.0, {})
+    function = Function(spec, code, scratch, Clock(scratch / "moved"), lambda environment: {})
+    yield function
+    function.stop()
+    function.close()
+
+
+def put(aws: LocalAws, *records: str) -> None:
+    entries: Any = [{"Data": record.encode(), "PartitionKey": "p"} for record in records]
+    aws.client("kinesis").put_records(StreamName=aws.physical_id("toy", "Stream"), Records=entries)
+
+
+def got(aws: LocalAws) -> list[str]:
+    return [line.removeprefix("got ") for line in aws.log("toy.batch").splitlines() if line.startswith("got ")]
+
+
+def waiting(aws: LocalAws, queue: str) -> list[str]:
+    found = aws.client("sqs").receive_message(QueueUrl=aws.physical_id("toy", queue), MaxNumberOfMessages=10)
+    return [message["Body"] for message in found.get("Messages", ())]
+
+
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [("sleep", "timeout: after 1.0 s"), ("memory", "memory: "), ("exit", "exit: status 3")],
+)
+def test_a_function_is_killed_when_it_takes_too_long_or_too_much_and_the_next_event_finds_a_new_one(
+    odd: Function, event: str, error: str
+) -> None:
+    assert odd.invoke(event).error.startswith(error)
+    assert odd.invoke("again").payload["event"] == "again"
+
+
+def test_a_function_sees_its_bundle_and_lambdas_own_packages_only(odd: Function) -> None:
+    assert odd.invoke("modules").payload == ["boto3"]
+
+
+def test_a_function_has_the_time_that_was_moved_on(odd: Function) -> None:
+    before = odd.invoke("time").payload
+    odd.clock.move(3600)
+    after = odd.invoke("time").payload
+    assert 3600 <= after["time"] - before["time"] < 3660
+    assert 0 < after["left"] <= 1000
+
+
+def test_a_batch_is_split_until_the_failing_record_is_alone_and_given_up(aws: LocalAws) -> None:
+    put(aws, "a", "b", "raise", "c")
+    aws.run_until_idle()
+    assert got(aws)[-1] == "raise"
+    assert "c" not in got(aws)  # the shard waits
+    aws.tick(60)
+    assert got(aws)[-1] == "c"
+    s3, bucket = aws.client("s3"), aws.physical_id("toy", "Bucket")
+    [given_up] = s3.list_objects_v2(Bucket=bucket, Prefix="aws/lambda/")["Contents"]
+    report = json.loads(s3.get_object(Bucket=bucket, Key=given_up["Key"])["Body"].read())
+    assert report["requestContext"]["condition"] == "RetryAttemptsExhausted"
+    assert report["KinesisBatchInfo"]["batchSize"] == 1
+    assert len(json.loads(report["payload"])["Records"]) == 1
+
+
+def test_a_partial_response_moves_the_shard_to_the_first_record_that_failed(aws: LocalAws) -> None:
+    put(aws, "a", "b", "fail", "c")
+    aws.run_until_idle()
+    assert got(aws).count("a") == got(aws).count("b") == 1
+    aws.tick(60)
+    assert got(aws).count("fail") > 1
+    assert aws.failures == []
+
+
+def test_a_message_that_failed_comes_back_after_its_visibility_timeout_and_ends_in_the_dead_letters(
+    aws: LocalAws,
+) -> None:
+    for body in ("fail", "fine"):
+        aws.client("sqs").send_message(QueueUrl=aws.physical_id("toy", "Queue"), MessageBody=body)
+    aws.run_until_idle()
+    assert sorted(got(aws)) == ["fail", "fine"]
+    aws.tick(89)
+    assert sorted(got(aws)) == ["fail", "fine"]
+    aws.tick(2)
+    assert sorted(got(aws)) == ["fail", "fail", "fine"]
+    aws.tick(91)
+    assert waiting(aws, "Dead") == ["fail"]
+
+
+def test_a_call_that_the_role_does_not_allow_fails_in_the_function_and_the_test(code: Path) -> None:
+    aws = LocalAws({"toy": template()}, code).__enter__()
+    put(aws, json.dumps({"Bucket": aws.physical_id("toy", "Bucket"), "Key": "elsewhere"}))
+    aws.run_until_idle()
+    assert "AccessDenied" in aws.failures[0].error
+    assert aws.client("s3").list_objects_v2(Bucket=aws.physical_id("toy", "Bucket"))["KeyCount"] == 0
+    with pytest.raises(LocalAwsError, match="s3:PutObject"):
+        aws.__exit__(None, None, None)
+
+
+def test_a_function_killed_after_its_call_is_given_the_records_again(aws: LocalAws) -> None:
+    kills = iter(["kill after"])
+    aws.endpoint.fault = lambda call: next(kills, "") if call.operation == "PUT" else ""
+    put(aws, json.dumps({"Bucket": aws.physical_id("toy", "Bucket"), "Key": "aws/x"}))
+    aws.run_until_idle()
+    aws.tick(10)
+    assert [outcome.error for outcome in aws.failures] == ["exit: status -9"]
+    assert len(got(aws)) == 2
+
+
+def test_a_permission_that_no_call_needed_is_named_and_so_is_a_reason_that_excuses_nothing(aws: LocalAws) -> None:
+    reasons = {"Feed: *": "nothing was published", "Role: s3:PutObject: *": "nothing was written", "X": "?"}
+    aws.run_until_idle()
+    unneeded = aws.unneeded_permissions(reasons)
+    assert any(line.startswith("Role: sqs:DeleteMessage: sqs:DeleteMessage on") for line in unneeded)
+    assert not any("GetRecords" in line or line.startswith("Feed") for line in unneeded)
+    assert unneeded[-1] == "X: all of it was needed"
+
+
+def test_sns_delivers_by_filter_and_policy_to_queue_mail_and_firehose_and_a_dead_subscriber_harms_nobody(
+    aws: LocalAws,
+) -> None:
+    bodies = json.dumps({"default": "for machines", "email": "for people"})
+    for tell in ("first", "quiet"):
+        attributes: Any = {"tell": {"DataType": "String", "StringValue": tell}}
+        topic = {"TopicArn": aws.physical_id("toy", "Topic"), "Subject": "s", "MessageAttributes": attributes}
+        aws.client("sns").publish(Message=bodies, MessageStructure="json", **topic)
+    assert waiting(aws, "Told") == ["for machines"]
+    assert [(mail.address, mail.text) for mail in aws.mails] == [("a@example.org", "for people")]
+    assert ["Dead" in failure and "policy" in failure for failure in aws.deliveries.failures] == [True]
+    aws.tick(299)
+    s3, bucket = aws.client("s3"), aws.physical_id("toy", "Bucket")
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    aws.tick(2)
+    [found] = s3.list_objects_v2(Bucket=bucket, Prefix="alerts/dt=20")["Contents"]
+    lines = gzip.decompress(s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read()).splitlines()
+    assert [json.loads(line)["MessageAttributes"]["tell"]["Value"] for line in lines] == ["first", "quiet"]
+
+
+def test_a_new_object_reaches_the_queue_of_the_rule_that_wants_it(aws: LocalAws) -> None:
+    for key in ("in/a b", "out/a"):
+        aws.client("s3").put_object(Bucket=aws.physical_id("toy", "Bucket"), Key=key, Body=b"12345")
+    [event] = [json.loads(body) for body in waiting(aws, "Events")]
+    assert event["detail-type"] == "Object Created"
+    assert (event["detail"]["object"]["key"], event["detail"]["object"]["size"]) == ("in/a b", 5)
+
+
+def test_an_upload_with_a_wrong_checksum_is_refused(aws: LocalAws) -> None:
+    import base64
+
+    s3, where = aws.client("s3"), {"Bucket": aws.physical_id("toy", "Bucket"), "Key": "in/x"}
+    right = base64.b64encode(sha256(b"body").digest()).decode()
+    s3.put_object(**where, Body=b"body", ChecksumSHA256=right)
+    with pytest.raises(ClientError, match="BadDigest"):
+        s3.put_object(**where, Body=b"bodY", ChecksumSHA256=right)
+
+
+def test_a_transaction_that_fails_leaves_every_item_as_it_was(aws: LocalAws) -> None:
+    dynamodb, key = aws.client("dynamodb"), {"AttributeName": "k", "AttributeType": "S"}
+    schema = [{"AttributeName": "k", "KeyType": "HASH"}]
+    dynamodb.create_table(TableName="t", AttributeDefinitions=[key], KeySchema=schema, BillingMode="PAY_PER_REQUEST")
+    dynamodb.put_item(TableName="t", Item={"k": {"S": "a"}, "n": {"N": "1"}})
+    one = {":one": {"N": "1"}}
+    change = {"Key": {"k": {"S": "a"}}, "UpdateExpression": "ADD n :one", "ExpressionAttributeValues": one}
+    new = {"Item": {"k": {"S": "b"}}}
+    impossible = {"Key": {"k": {"S": "c"}}, "ConditionExpression": "attribute_exists(k)"}
+    items: list[dict[str, Any]] = [{"Update": change}, {"Put": new}, {"ConditionCheck": impossible}]
+    with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+        dynamodb.transact_write_items(
+            TransactItems=[{kind: {"TableName": "t", **inner}} for item in items for kind, inner in item.items()]
+        )
+    assert dynamodb.scan(TableName="t")["Items"] == [{"k": {"S": "a"}, "n": {"N": "1"}}]
