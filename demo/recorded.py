@@ -54,6 +54,8 @@ class Recorded:
         with closing(connect(server.ports["audit"])) as audit, closing(connect(server.ports["server"])) as messages:
             connections: dict[Service, socket.socket] = {"audit": audit, "server": messages}
             for scene in self._scenes:
+                if stop.is_set():
+                    break
                 say(f"{scene.title} ({len(scene.lines):,} lines)")
                 for service, line in _paced(scene, stop):
                     at.setdefault(key_of_line(service, line), time.time())
