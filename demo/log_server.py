@@ -9,9 +9,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from demo.errors import DemoError
 from demo.processes import Children, children, end, start
@@ -30,17 +30,29 @@ _DRAIN_SECONDS = 15.0
 class LogServer:
     """Runs while its `with` lasts, on `ports`, with everything it keeps below `folder`.
 
-    `options` is what the handlers are told beside what the configuration tells them, `more` goes to the end of the
-    configuration, `search` is where programs are.
+    `options` is what the handlers are told beside what the configuration tells them; they have to log to `watch.log`
+    or `ship.log` in `folder`. `environment` is theirs, `more` goes to the end of the configuration, `search` is where
+    programs are.
     """
 
-    def __init__(self, folder: Path, options: str, *, more: str = "", search: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        options: str,
+        *,
+        handler: Literal["watch", "ship"] = "watch",
+        environment: Mapping[str, str] | None = None,
+        more: str = "",
+        search: str = "",
+    ) -> None:
         self.ports: dict[Service, int] = {service: free_port(USUAL_PORTS[service]) for service in SERVICES}
         self.state = folder / "state"
         self.logs = folder / "log"
         self.control = folder / "control"
         self._folder = folder
         self._options = options
+        self._handler = handler
+        self._environment = environment or {}
         self._more = more
         self._search = search or search_path()
         self._output = folder / "syslog-ng.log"
@@ -106,7 +118,7 @@ class LogServer:
         command = [program, "--foreground", "--no-caps", f"--cfgfile={configuration}", *own]
         output = os.open(self._output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            return start(command, output, {"PATH": self._search}, self._folder)
+            return start(command, output, {**self._environment, "PATH": self._search}, self._folder)
         finally:
             os.close(output)
 
@@ -124,7 +136,9 @@ class LogServer:
             "options": self._options,
         }
         defines = "".join(f'@define vaultwatch-{name} "{_quotable(value)}"\n' for name, value in settings.items())
-        return f'@version: 3.38\n{defines}@include "{_quotable(ASSETS / "vaultwatch.conf")}"\n{self._more}'
+        files = (ASSETS / name for name in ("vaultwatch.conf", f"vaultwatch-{self._handler}.conf"))
+        includes = "".join(f'@include "{_quotable(file)}"\n' for file in files)
+        return f"@version: 3.38\n{defines}{includes}{self._more}"
 
     def _is_ready(self, process: subprocess.Popen[bytes]) -> bool:
         if process.poll() is not None:
@@ -132,11 +146,14 @@ class LogServer:
         return all(map(self._reads, SERVICES)) and all(map(_accepts, self.ports.values()))
 
     def _reads(self, service: Service) -> bool:
+        if self._handler == "ship":
+            log = self._folder / "ship.log"
+            return log.exists() and f"sends {service} lines" in log.read_text()
         figures = self.state / f"{service}.stats"
         return figures.exists() and figures.stat().st_size > 0
 
     def _said(self) -> str:
-        said = [self._output, self._folder / "watch.log"]
+        said = [self._output, self._folder / f"{self._handler}.log"]
         lines = [line for file in said if file.exists() for line in file.read_text(errors="replace").splitlines()]
         return " / ".join(lines[-3:]) or "it said nothing"
 

@@ -49,8 +49,9 @@ def evaluated(server: LogServer) -> int:
     return int(server.figures("audit")["audit"])
 
 
-def test_syslog_ng_reads_the_shipped_files_as_a_drop_in_without_a_warning(tmp_path: Path) -> None:
-    for name in ("vaultwatch-settings.conf", "vaultwatch.conf"):
+@pytest.mark.parametrize("handler", ["watch", "ship"])
+def test_syslog_ng_reads_the_shipped_files_as_a_drop_in_without_a_warning(handler: str, tmp_path: Path) -> None:
+    for name in ("vaultwatch-settings.conf", "vaultwatch.conf", f"vaultwatch-{handler}.conf"):
         shutil.copy(ASSETS / name, tmp_path)
     main = tmp_path / "main"
     main.write_text(f'@version: 3.38\n@include "{tmp_path}/*.conf"\n')
@@ -63,9 +64,11 @@ def test_syslog_ng_reads_the_shipped_files_as_a_drop_in_without_a_warning(tmp_pa
     assert '"@vault/vault-1/socket ${MSG}\\n"' in read
 
 
-def test_every_setting_is_defined_and_used() -> None:
+@pytest.mark.parametrize("handler", ["watch", "ship"])
+def test_every_setting_is_defined_and_used(handler: str) -> None:
     defined = re.findall(r"^@define (\S+)", (ASSETS / "vaultwatch-settings.conf").read_text(), re.MULTILINE)
-    used = re.findall(r"`(vaultwatch-[a-z-]+)`", (ASSETS / "vaultwatch.conf").read_text())
+    text = "".join((ASSETS / name).read_text() for name in ("vaultwatch.conf", f"vaultwatch-{handler}.conf"))
+    used = re.findall(r"`(vaultwatch-[a-z-]+)`", text)
     assert sorted(defined) == sorted(set(used))
 
 
