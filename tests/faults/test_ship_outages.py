@@ -100,8 +100,8 @@ def test_while_kinesis_is_away_reading_stops_and_memory_stays_bounded(aws: Kines
         assert len(b"".join(written)) < 16 * 2**20
         assert peak_mebibytes(process) < 256
         aws.fault = lambda call: None
-        process.stdin.write(rest)
-        finish(process)
+        process.communicate(rest, timeout=20)
+        assert process.returncode == 0
     assert aws.lines() == b"".join(written)
 
 

@@ -82,7 +82,8 @@ class Shipping:
 def start(options: ShipOptions) -> subprocess.Popen[bytes]:
     """Start a handler as a process, as syslog-ng does: a pipe as its input, its output going nowhere."""
     program = (
-        "import sys\nfrom pathlib import Path\nfrom vaultwatch.ship import Pace, ShipOptions, run\n"
+        "import ctypes, sys\nctypes.CDLL(None).prctl(1, 9)\n"  # dies with its parent: by itself it never would
+        "from pathlib import Path\nfrom vaultwatch.ship import Pace, ShipOptions, run\n"
         f"sys.exit(run(ShipOptions({options.source!r}, {options.stream!r}, {options.oversize_bucket!r}, "
         f"Path({str(options.state)!r}), Path({str(options.log_file)!r}), pace=Pace(**{asdict(options.pace)!r}))))"
     )

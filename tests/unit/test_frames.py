@@ -137,6 +137,17 @@ def test_a_bomb_is_not_unpacked() -> None:
         decode(bomb)
 
 
+def test_what_is_too_large_is_not_even_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = encode(a_frame(Records(b"a" * 20_000_000)))
+
+    def unpacks() -> None:
+        raise AssertionError("it begins to unpack")
+
+    monkeypatch.setattr("vaultwatch.frames.zstandard.ZstdDecompressor", unpacks)
+    with pytest.raises(FrameError, match="more than"):
+        decode(bomb)
+
+
 def test_the_bound_is_exact() -> None:
     data = encode(a_frame())
     assert decode(data, max_bytes=len(LINES)) == a_frame()

@@ -41,6 +41,15 @@ def test_a_full_outbox_makes_the_reader_wait_until_something_was_accepted() -> N
     assert waiting.wait(5)
 
 
+def test_only_what_was_accepted_makes_room() -> None:
+    outbox = Outbox(max_bytes=25)
+    outbox.put(SMALL)
+    outbox.put(SMALL)
+    outbox.release(outbox.take(2, 100, wait=True)[:1])
+    outbox.put(SMALL)
+    assert not put_in_thread(outbox, SMALL).wait(0.05)
+
+
 def test_what_is_larger_than_all_room_goes_alone() -> None:
     outbox = Outbox(max_bytes=25)
     outbox.put(LARGE)

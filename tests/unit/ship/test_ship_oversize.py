@@ -97,3 +97,16 @@ def test_a_folder_that_cannot_be_written_is_waited_for(tmp_path: Path) -> None:
         heard.wait()
         (tmp_path / "oversize").unlink()
         assert kept.result(10).key == SHA256
+
+
+def test_the_same_lines_again_need_no_room(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path, FAST, max_bytes=120_000)
+    first = store.keep(LARGE, NOON)
+    assert in_thread(store).result(10) == first
+
+
+def test_a_file_is_on_the_disk_before_anything_refers_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+    FolderStore(tmp_path, FAST).keep(LARGE, NOON)
+    assert synced == [len(LARGE)]

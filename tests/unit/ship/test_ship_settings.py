@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.support.kinesis import Kinesis
 from tests.support.shipping import FAST
 from vaultwatch.ship import ShipOptions, run
+from vaultwatch.ship.aws import Clients
+from vaultwatch.ship.settings import problems
 
 
 @pytest.fixture
@@ -99,3 +102,37 @@ def test_without_any_runtime_folder_one_must_be_given(
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     assert run(replace(good, state=None)) == 2
     assert "--state: /run/vaultwatch cannot be written to" in capsys.readouterr().err
+
+
+class Stub:
+    """Clients that answer what a test says."""
+
+    def __init__(self, status: str = "ACTIVE", bucket_code: str = "") -> None:
+        self._status, self._bucket_code = status, bucket_code
+
+    def kinesis(self) -> Stub:
+        return self
+
+    def s3(self) -> Stub:
+        return self
+
+    def describe_stream_summary(self, StreamName: str) -> dict[str, dict[str, str]]:  # noqa: ARG002, N803 (as boto3's)
+        return {"StreamDescriptionSummary": {"StreamStatus": self._status}}
+
+    def head_bucket(self, Bucket: str) -> None:  # noqa: ARG002, N803 (as boto3's)
+        if self._bucket_code:
+            raise ClientError({"Error": {"Code": self._bucket_code}}, "HeadBucket")
+
+
+@pytest.mark.parametrize(
+    ("status", "permanent"), [("ACTIVE", None), ("UPDATING", None), ("CREATING", False), ("DELETING", True)]
+)
+def test_a_stream_must_be_there(good: ShipOptions, status: str, permanent: bool | None) -> None:
+    found = problems(good, cast("Clients", Stub(status=status)))
+    assert [problem.permanent for problem in found] == ([] if permanent is None else [permanent])
+
+
+@pytest.mark.parametrize(("code", "count"), [("", 0), ("403", 0), ("404", 1), ("301", 1)])
+def test_who_may_only_write_to_the_bucket_need_not_look_at_it(good: ShipOptions, code: str, count: int) -> None:
+    options = replace(good, oversize_bucket="large-lines")
+    assert len(problems(options, cast("Clients", Stub(bucket_code=code)))) == count
