@@ -64,6 +64,12 @@ def make_table(client: DynamoDBClient) -> None:
     )
 
 
+def all_rows() -> list[dict[str, Any]]:
+    """Every row of the table."""
+    pages = make_client("dynamodb").get_paginator("scan").paginate(TableName=TABLE)
+    return [row for page in pages for row in page["Items"]]
+
+
 def _keys(partition: str, sort: str) -> Any:
     return [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]
 

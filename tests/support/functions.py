@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from types import ModuleType
 from typing import Any
 from unittest import mock
@@ -22,7 +23,7 @@ import pytest
 import zstandard
 from botocore.client import BaseClient
 
-from tests.support.dynamodb import TABLE, local_aws, make_client, make_table, session
+from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table, session
 from vaultwatch.alerts import Alert
 from vaultwatch.delivery.messages import decode_message
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference, encode
@@ -61,23 +62,20 @@ class World:
     _sequence: Iterator[int] = field(default_factory=itertools.count)
 
     def function(self, name: str) -> ModuleType:
-        """Start a function anew, as after a kill."""
-        for module in [module for module in sys.modules if module.startswith("lambdas.")]:
-            del sys.modules[module]
-        with mock.patch.object(botocore.session, "get_session", session):
-            return importlib.import_module(f"lambdas.{name}")
+        """Start a function anew, as after a kill; for tests that change it."""
+        return start(name)
 
     def evaluate(self, *frames: bytes) -> Any:
         """Run evaluate on a batch."""
-        return self.function("evaluate").handler(kinesis(*frames), Context())
+        return started("evaluate").handler(kinesis(*frames), Context())
 
     def digest(self) -> Any:
         """Run digest."""
-        return self.function("digest").handler({}, Context(55_000))
+        return started("digest").handler({}, Context(55_000))
 
     def sweep(self, bucket: str, key: str) -> Any:
         """Run sweep on one object."""
-        return self.function("sweep").handler(object_created(bucket, key), Context(900_000))
+        return started("sweep").handler(object_created(bucket, key), Context(900_000))
 
     def frame(
         self, *lines: bytes, source: str = "audit", sequence: int | None = None, at: float | None = None
@@ -115,14 +113,12 @@ class World:
 
     def alerts(self) -> dict[str, Alert]:
         """Every alert in the store, by id."""
-        rows = make_client("dynamodb").scan(TableName=TABLE)["Items"]
-        found = [decode_alert(row["body"]["B"]) for row in rows if row["sk"]["S"] == "alert"]
+        found = [decode_alert(row["body"]["B"]) for row in all_rows() if row["sk"]["S"] == "alert"]
         return {alert.id: alert for alert in found}
 
     def unsent(self) -> int:
         """How many messages the topic still lacks."""
-        rows = make_client("dynamodb").scan(TableName=TABLE)["Items"]
-        return sum("unsent_sink" in row for row in rows)
+        return sum("unsent_sink" in row for row in all_rows())
 
     def published(self) -> list[Message]:
         """What the topic took since the last time, as its queue got it."""
@@ -136,6 +132,20 @@ class World:
             for one in found:
                 sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=one["ReceiptHandle"])
         return bodies
+
+
+def start(name: str) -> ModuleType:
+    """Import a function anew."""
+    for module in [module for module in sys.modules if module.startswith("lambdas.")]:
+        del sys.modules[module]
+    with mock.patch.object(botocore.session, "get_session", session):
+        return importlib.import_module(f"lambdas.{name}")
+
+
+@cache
+def started(name: str) -> ModuleType:
+    """A function that runs since the first world, whose names are the same in all; it remembers nothing of them."""
+    return start(name)
 
 
 @contextmanager

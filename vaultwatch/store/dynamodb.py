@@ -169,17 +169,7 @@ class DynamoStore:
 
     def live_since(self, rules: Collection[str], now: float) -> dict[str, float]:
         """Since when each of these rules is in force; one that the table does not know is so from now on."""
-        table = self._table
-        rows = table.read(live_key(rule) for rule in rules)
-        for rule in rules:
-            if live_key(rule) in rows:
-                continue
-            try:
-                table.write([Row(live_key(rule), msgspec.json.encode(now), None)])
-            except Conflict:
-                rows |= table.read([live_key(rule)])
-        known = {rule: rows.get(live_key(rule)) for rule in rules}
-        return {rule: now if row is None else read_body(row, float) for rule, row in known.items()}
+        return self._insisting(partial(_live_since, self._table, rules, now))
 
     @property
     def _table(self) -> Table:
@@ -301,6 +291,15 @@ def _file(event: Sequence[Filing], alerts: dict[Key, Alert], books: Books, now: 
             known[index] = Recorded(filing.alert.id, new=False)
     filed = iter(file_event(fresh, books, now))
     return [known[index] if index in known else next(filed) for index in range(len(event))]
+
+
+def _live_since(table: Table, rules: Collection[str], now: float) -> dict[str, float]:
+    rows = table.read(map(live_key, rules))
+    known = {rule: read_body(rows[live_key(rule)], float) for rule in rules if live_key(rule) in rows}
+    unknown = sorted(set(rules) - set(known))
+    for at in range(0, len(unknown), MAX_ACTIONS):
+        table.write([Row(live_key(rule), msgspec.json.encode(now), None) for rule in unknown[at : at + MAX_ACTIONS]])
+    return known | dict.fromkeys(unknown, now)
 
 
 def _close_periods(table: Table, keys: Sequence[Key], now: float) -> None:

@@ -1,0 +1,219 @@
+"""What the DynamoDB adapter promises beside the contract: many writers, an index that lags, limits of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table
+from tests.support.functions import watching
+from tests.unit.store.alerts import a_filing, an_alert
+from tests.unit.store.conftest import ROUTES
+from vaultwatch.alerts import Level
+from vaultwatch.store import ALL_TELLS, REMEMBERED_SECONDS, Route, StoreError
+from vaultwatch.store.dynamodb import DynamoStore
+from vaultwatch.store.receipts import Receipts
+
+T0 = 1_700_000_000.0
+TOPIC = (Route("sns", ALL_TELLS, Level.INFORMATIONAL),)
+
+
+@pytest.fixture
+def client() -> Iterator[Any]:
+    with local_aws():
+        made = make_client("dynamodb")
+        make_table(made)
+        yield made
+
+
+@pytest.fixture
+def store(client: Any) -> DynamoStore:
+    return DynamoStore(client, TABLE, TOPIC, sleep=lambda seconds: None)
+
+
+def rows(kind: str) -> list[dict[str, Any]]:
+    return [row for row in all_rows() if row["sk"]["S"] == kind]
+
+
+class TestTransactions:
+    def test_of_a_flood_hold_33_events_each(self, store: DynamoStore) -> None:
+        with watching() as calls:
+            store.record([a_filing(f"e{n}", principal=f"p{n}") for n in range(99)], T0)
+        assert calls.names.count("DynamoDB.TransactWriteItems") == 3
+
+    def test_of_large_alerts_hold_fewer(self, store: DynamoStore) -> None:
+        filings = [a_filing(f"e{n}", principal=f"p{n}", record={"data": f"{n}" + "x" * 110_000}) for n in range(60)]
+        with watching() as calls:
+            store.record(filings, T0)
+        assert calls.names.count("DynamoDB.TransactWriteItems") == 3
+        assert len(rows("alert")) == 60
+
+    def test_of_25_alerts_of_an_event_are_one(self, store: DynamoStore) -> None:
+        with watching() as calls:
+            store.record([a_filing("e1", rule=f"r{n}", principal="alice") for n in range(25)], T0)
+        assert calls.names.count("DynamoDB.TransactWriteItems") == 1
+
+    def test_that_meet_another_writer_decide_again(self, store: DynamoStore, client: Any) -> None:
+        other = DynamoStore(client, TABLE, TOPIC)
+        events = iter(["o1", "o2"])
+        busy = False
+
+        def judge(number: int, name: str, made: bool) -> None:
+            nonlocal busy
+            if name == "DynamoDB.TransactWriteItems" and not made and not busy:
+                busy = True
+                for event in events:
+                    other.record([a_filing(event)], T0)
+                    break
+                busy = False
+
+        with watching(judge):
+            (result,) = store.record([a_filing("e1")], T0)
+        assert (result.new, result.tell) == (True, "quiet")
+        assert store.settle(T0 + 900)[0].merged_count == 2
+
+    def test_give_up_when_others_never_stop(self, store: DynamoStore) -> None:
+        def judge(number: int, name: str, made: bool) -> None:
+            if name == "DynamoDB.TransactWriteItems":
+                reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}]
+                said: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
+                raise ClientError(said, "TransactWriteItems")
+
+        with watching(judge) as calls, pytest.raises(StoreError, match="others change the same rows"):
+            store.record([a_filing()], T0)
+        assert calls.names.count("DynamoDB.TransactWriteItems") == 12
+
+    def test_are_not_tried_again_when_dynamodb_finds_them_wrong(self, store: DynamoStore) -> None:
+        def judge(number: int, name: str, made: bool) -> None:
+            if name == "DynamoDB.TransactWriteItems":
+                reasons = [{"Code": "ValidationError"}]
+                said: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
+                raise ClientError(said, "TransactWriteItems")
+
+        with watching(judge) as calls, pytest.raises(StoreError, match="ValidationError"):
+            store.record([a_filing()], T0)
+        assert calls.names.count("DynamoDB.TransactWriteItems") == 1
+
+
+class TestMemory:
+    def test_rows_say_when_they_may_go(self, client: Any) -> None:
+        DynamoStore(client, TABLE, TOPIC, remembered_seconds=1000).record([a_filing()], T0)
+        assert {row["expires_at"]["N"] for row in rows("alert") + rows("sink#sns")} == {"1700001000"}
+        assert all("expires_at" not in row for row in rows("slot") + rows("period"))
+
+    def test_what_is_too_old_counts_as_gone_before_dynamodb_removes_it(self, store: DynamoStore) -> None:
+        store.record([a_filing()], T0)
+        later = T0 + REMEMBERED_SECONDS + 1
+        assert [result.new for result in store.record([a_filing()], later)] == [True]
+        (row,) = rows("alert")
+        assert float(row["expires_at"]["N"]) > later
+
+    def test_a_completed_alert_is_not_remembered_longer(self, store: DynamoStore) -> None:
+        store.record([a_filing(outcome="unknown")], T0)
+        store.record([a_filing(outcome="failed")], T0 + 500)
+        (row,) = rows("alert")
+        assert float(row["expires_at"]["N"]) == T0 + REMEMBERED_SECONDS
+
+    def test_a_closed_period_leaves_no_row(self, store: DynamoStore) -> None:
+        store.record([a_filing("e1"), a_filing("e2")], T0)
+        store.settle(T0 + 900)
+        assert rows("period") == []
+
+
+class TestAnIndexThatLags:
+    def test_shows_no_message_that_was_sent(self, store: DynamoStore, client: Any) -> None:
+        store.record([a_filing("e1"), a_filing("e2", rule="other")], T0)
+        shown = client.query(
+            TableName=TABLE, IndexName="unsent", KeyConditionExpression="unsent_sink = :s",
+            ExpressionAttributeValues={":s": {"S": "sns"}},
+        )  # fmt: skip
+        store.mark_sent(an_alert("e1").id, "sns")
+
+        def stale(**given: Any) -> Any:
+            return shown
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(client, "query", stale)
+            assert [unsent.message.rule for unsent in store.unsent("sns", T0)] == ["other"]
+
+    def test_closes_no_period_twice(self, store: DynamoStore, client: Any) -> None:
+        store.record([a_filing("e1"), a_filing("e2")], T0)
+        real = client.query
+        shown: dict[str, Any] = {}
+
+        def stale(**given: Any) -> Any:
+            kind = given["ExpressionAttributeValues"].get(":kind", {}).get("S")
+            return shown.setdefault(kind, real(**given)) if kind == "period" else real(**given)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(client, "query", stale)
+            made = [store.settle(T0 + 900), store.settle(T0 + 901)]
+        assert [[message.merged_count for message in messages] for messages in made] == [[1], []]
+
+
+def test_nothing_is_scanned(store: DynamoStore) -> None:
+    with watching() as calls:
+        store.record([a_filing("e1"), a_filing("e2")], T0)
+        store.close_due(T0 + 900)
+        store.unsent("sns", T0 + 900)
+    assert "DynamoDB.Scan" not in calls.names
+
+
+def test_what_is_left_over_is_asked_for_again(store: DynamoStore, client: Any) -> None:
+    read, delete = client.batch_get_item, client.batch_write_item
+
+    def half(call: Any, left: str, given: dict[str, Any]) -> Any:
+        asked = given["RequestItems"][TABLE]
+        whole = asked["Keys"] if isinstance(asked, dict) else asked
+        if len(whole) < 2:
+            return call(**given)
+        later, now = whole[1:], whole[:1]
+        wrap = (lambda part: {**asked, "Keys": part}) if isinstance(asked, dict) else (lambda part: part)
+        return {**call(RequestItems={TABLE: wrap(now)}), left: {TABLE: wrap(later)}}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "batch_get_item", lambda **given: half(read, "UnprocessedKeys", given))
+        patch.setattr(client, "batch_write_item", lambda **given: half(delete, "UnprocessedItems", given))
+        store.record([a_filing(f"e{n}", rule=f"r{n}") for n in range(5)], T0)
+        ids = [unsent.message.id for unsent in store.unsent("sns", T0)]
+        assert len(ids) == 5
+        store.mark_all_sent(ids, "sns")
+        assert store.unsent("sns", T0) == []
+
+
+def test_a_row_that_cannot_be_read_is_one_error(store: DynamoStore, client: Any) -> None:
+    store.record([a_filing("e1")], T0)
+    (row,) = rows("slot")
+    client.put_item(TableName=TABLE, Item={**row, "body": {"B": b"x"}})
+    with pytest.raises(StoreError, match="cannot be read"):
+        store.record([a_filing("e2", principal="bob")], T0)
+
+
+def test_an_error_quotes_nothing_of_the_request(store: DynamoStore) -> None:
+    def judge(number: int, name: str, made: bool) -> None:
+        raise EndpointConnectionError(endpoint_url="https://alice")
+
+    with watching(judge), pytest.raises(StoreError) as told:
+        store.record([a_filing()], T0)
+    assert "alice" not in str(told.value)
+
+
+def test_rules_are_in_force_since_they_were_first_seen(store: DynamoStore) -> None:
+    assert store.live_since({"a", "b"}, T0) == {"a": T0, "b": T0}
+    assert store.live_since({"b", "c"}, T0 + 5) == {"b": T0, "c": T0 + 5}
+
+
+def test_receipts_are_kept_by_sink(client: Any, store: DynamoStore) -> None:
+    slack, pager = (Receipts(client, TABLE, sink) for sink in ("slack", "pager"))
+    slack.give("m1", T0)
+    assert slack.known(["m1", "m2"]) == {"m1"}
+    assert pager.known(["m1"]) == set()
+
+
+def test_routes_of_the_contract_fit_a_transaction_too(client: Any) -> None:
+    store = DynamoStore(client, TABLE, ROUTES)
+    store.record([a_filing("e0", rule=f"r{n}") for n in range(25)], T0)
+    assert len(store.record([a_filing("e1", rule=f"r{n}", principal="bob") for n in range(25)], T0)) == 25
