@@ -212,7 +212,7 @@ def bounded(record: dict[str, Any], limit: int = MAX_RECORD_BYTES) -> dict[str, 
 
 def _shrink(value: Any, size: int, limit: int, digest: str, descent: int) -> Any:
     marker = f"[{size} bytes left out; SHA-256 of the whole record: {digest}]"
-    if not isinstance(value, dict | list) or descent == 0:
+    if not isinstance(value, dict | list) or descent == 0 or 2 * len(value) > limit:  # an item takes two bytes or more
         return marker
     items = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
     sizes = {key: len(msgspec.json.encode(item)) for key, item in items}

@@ -243,6 +243,11 @@ class TestFiles:
         seal.write_bytes(seal.read_bytes().rstrip(b"\n"))
         assert check(seal).status == 1
 
+    def test_what_a_log_begins_with_belongs_to_what_it_is(self, check: Check, tmp_path: Path) -> None:
+        path = tmp_path / "server.log"
+        path.write_text("  Cgo: disabled\n\n2026-11-21T07:29:41.933Z [INFO]  core: x\n")
+        assert "0 audit entries, 2 server messages, 0 rejected" in check(path).err
+
     def test_a_server_message_ends_with_its_file(self, check: Check, tmp_path: Path) -> None:
         head = "2026-11-21T07:29:41.933Z [ERROR] core: failed: a=b\n"
         for name, text in (("one", head), ("two", "  error=\n  | x\n")):
