@@ -93,6 +93,14 @@ class TestOutput:
         assert found.returncode == 1
         assert b"Traceback" not in found.stderr
 
+    @pytest.mark.parametrize("closed", [">&-", "2>&-"])
+    def test_nor_that_of_a_log_with_nothing_to_tell(self, closed: str) -> None:
+        assert shell(f"CHECK {closed} </dev/null").returncode == 0
+
+    def test_other_verbs_say_so_too(self) -> None:
+        found = shell(f"{sys.executable} -m vaultwatch rules list > /dev/full")
+        assert (found.returncode, found.stderr) == (2, b"vaultwatch: cannot write: No space left on device\n")
+
     @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
     def test_a_terminal_that_knows_few_letters(self, encoding: str) -> None:
         entry = {"type": "response", "auth": {"display_name": "é中…"}, "request": {"id": "e", "path": "sys/seal"}}

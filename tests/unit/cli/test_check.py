@@ -210,6 +210,15 @@ class TestFiles:
         read = int(found.err.splitlines()[-1].split()[0].replace(",", ""))
         assert read >= 10_000 if damage.startswith("cut") else read > 1
 
+    @pytest.mark.parametrize("begins", [gzip.compress(b"x" * 99)[:10], zstandard.compress(b"x" * 99)[:5]])
+    def test_what_only_begins_like_a_compressed_file_is_damaged(
+        self, check: Check, tmp_path: Path, begins: bytes
+    ) -> None:
+        (tmp_path / "file").write_bytes(begins + b"\xff" * 200)
+        found = check(tmp_path / "file")
+        assert found.status == 2
+        assert "damaged: " in found.err
+
     def test_the_line_on_which_a_damaged_file_breaks_off_is_accounted_for(self, check: Check, tmp_path: Path) -> None:
         path = tmp_path / "cut.zst"
         frame = zstandard.ZstdCompressor().compressobj()
