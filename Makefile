@@ -5,7 +5,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 help:
 	@echo "make test   every test and check"
-	@echo "make demo   a recorded Vault session through the real syslog-ng to alerts"
+	@echo "make demo   a recorded Vault session through the real syslog-ng and a local AWS to alerts (MODE=watch: one machine)"
 	@echo "make bench  what is measured, and against whom"
 	@echo "make synth  the CloudFormation templates, into cdk.out"
 

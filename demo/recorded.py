@@ -45,7 +45,7 @@ class Recorded:
     title = "a recorded session of Vault 1.14.2 and OpenBao 2.6.2"
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._scenes = [_load(name) for name in names]
+        self._scenes = [load(name) for name in names]
 
     def play(self, server: LogServer, stop: Event, say: Say) -> Sent:
         """See `Session.play`."""
@@ -89,7 +89,8 @@ def send(connection: socket.socket, line: bytes) -> None:
         raise DemoError(f"syslog-ng does not take what is sent: {error}") from error
 
 
-def _load(name: str) -> Scene:
+def load(name: str) -> Scene:
+    """One scenario; raises `DemoError` if there is none of that name."""
     product, _, scenario = name.partition("/")
     folder = RECORDINGS / product / scenario
     if not scenario or not folder.is_dir():

@@ -14,7 +14,7 @@ import msgspec
 
 from demo.errors import DemoError
 from demo.log_server import SERVICES, TAGS, VAULTWATCH, LogServer
-from vaultwatch.alerts import Alert, Service
+from vaultwatch.alerts import Alert, Level, Service
 
 Say = Callable[[str], None]
 
@@ -88,8 +88,8 @@ class Expected:
     counts: Mapping[Service, Mapping[str, int]]
 
 
-def expect(sent: Sent, folder: Path) -> Expected:
-    """Hold what was sent against the rules without any stream.
+def expect(sent: Sent, folder: Path, level: Level = Level.LOW) -> Expected:
+    """Hold what was sent against the rules without any stream; alerts from `level` on.
 
     Raises:
         DemoError: `vaultwatch check` could not run.
@@ -97,16 +97,16 @@ def expect(sent: Sent, folder: Path) -> Expected:
     alerts: dict[str, Alert] = {}
     counts: dict[Service, dict[str, int]] = {}
     for service in SERVICES:
-        found, counts[service] = _check(service, sent.lines[service], folder)
+        found, counts[service] = _check(service, sent.lines[service], folder, level)
         alerts.update((alert.id, alert) for alert in found)
     return Expected(alerts, counts)
 
 
-def _check(service: Service, lines: Sequence[bytes], folder: Path) -> tuple[list[Alert], dict[str, int]]:
+def _check(service: Service, lines: Sequence[bytes], folder: Path, level: Level) -> tuple[list[Alert], dict[str, int]]:
     file, figures = folder / f"sent-{service}", folder / f"sent-{service}.stats"
     file.write_bytes(b"".join(TAGS[service] + line + b"\n" for line in lines))
-    command = [str(VAULTWATCH), "check", f"--source={service}", "--format=json", f"--stats={figures}", str(file)]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    options = [f"--source={service}", f"--level={level}", "--format=json", f"--stats={figures}"]
+    done = subprocess.run([str(VAULTWATCH), "check", *options, str(file)], capture_output=True, check=False, timeout=60)
     if done.returncode not in (0, 1):
         raise DemoError(f"vaultwatch check: {done.stderr.decode('utf-8', 'replace').strip()}")
     found = [msgspec.json.decode(line, type=Alert) for line in done.stdout.splitlines()]

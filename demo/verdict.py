@@ -12,10 +12,11 @@ from typing import Any
 from demo.alert_tail import Seen
 from demo.log_server import SERVICES
 from demo.session import Expected, Sent
+from demo.slack_stand_in import SlackStandIn
 from vaultwatch.alerts import Alert, Level, Service
 
 _ALERT_FACT = re.compile(r"^alert +([0-9a-f]{32})$", re.MULTILINE)
-_UNITS = {"audit": "audit", "server": "server log"}
+LOGS = {"audit": "audit", "server": "server log"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ def alerts_in_post(blocks: Iterable[Mapping[str, Any]]) -> list[str]:
     return [found for text in _texts(list(blocks)) for found in _ALERT_FACT.findall(text)]
 
 
+def alerts_in_slack(slack: SlackStandIn) -> list[str]:
+    """The ids of the alerts that Slack was told of, in order."""
+    return [id_ for post in list(slack.messages) for id_ in alerts_in_post(post.blocks)]
+
+
 def told_first(alerts: Iterable[Alert]) -> set[str]:
     """The first alert of each rule: it is told at once, whatever comes after it."""
     first: dict[str, str] = {}
@@ -82,7 +88,7 @@ def problems(found: Findings) -> Iterator[str]:
 
 
 def _problems_of(service: Service, found: Findings) -> Iterator[str]:
-    name = _UNITS[service]
+    name = LOGS[service]
     if lost := found.lost(service):
         yield f"{name}: {lost:,} lines or records lost"
     if len(found.archived[service]) != len(found.sent.lines[service]):
@@ -119,7 +125,7 @@ def table(found: Findings) -> Iterator[str]:
             yield f"{'alerts, ' + level:28}" + "".join(f"{levels[service][level]:>12,}" for service in SERVICES)
     yield ""
     yield _slack_line(found)
-    yield _time_line(found.seconds)
+    yield time_line(found.seconds)
 
 
 def _slack_line(found: Findings) -> str:
@@ -129,13 +135,14 @@ def _slack_line(found: Findings) -> str:
     return f"told in Slack: {told} alerts in {found.slack_messages} messages{later}"
 
 
-def _time_line(seconds: Sequence[float]) -> str:
+def time_line(seconds: Sequence[float], name: str = "from a line to its alert") -> str:
+    """Median and 99th percentile of what is in order of size."""
     if not seconds:
         return "no alerts"
     median, late = _percentile(seconds, 50), _percentile(seconds, 99)
     waited = sum(one >= 4.5 for one in seconds)
     note = f" ({waited} waited 5 s for a response, or a next line, that did not come)" if waited else ""
-    return f"from a line to its alert: median {median * 1000:,.0f} ms, 99th percentile {late * 1000:,.0f} ms{note}"
+    return f"{name}: median {median * 1000:,.0f} ms, 99th percentile {late * 1000:,.0f} ms{note}"
 
 
 def _percentile(ordered: Sequence[float], percent: float) -> float:

@@ -1,4 +1,4 @@
-"""`make demo`: it tells the truth about what it did, and leaves nothing behind however it ends."""
+"""`make demo MODE=watch`: it tells the truth about what it did, and leaves nothing behind however it ends."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def started(folder: Path, *arguments: str, **environment: str) -> Iterator[subpr
     with subprocess.Popen(
         [sys.executable, "-m", "demo", *arguments],
         cwd=ROOT,
-        env=clean | {"TMPDIR": str(folder), "LIVE": "", "KEEP": ""} | environment,
+        env=clean | {"TMPDIR": str(folder), "MODE": "watch", "LIVE": "", "KEEP": ""} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

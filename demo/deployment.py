@@ -1,0 +1,83 @@
+"""What the local AWS is made from: the synthesized templates and the functions' bundle, built once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from demo.errors import DemoError
+from vaultwatch.errors import VaultwatchError
+
+ROOT = Path(__file__).resolve().parents[1]
+MAIL = "security@example.org"
+_KEPT = ROOT / ".bundle" / "demo"
+_SOURCES = ("app.py", "cdk.json", "lambdas", "requirements-dev.txt", "rules", "stacks", "vaultwatch")
+_SUFFIX = ".template.json"
+_HINT = "`make demo MODE=watch` needs neither Node.js nor a package from the network"
+
+
+def built() -> tuple[dict[str, Any], Path]:
+    """The templates by stack, and the folder of the bundle for this interpreter.
+
+    Raises:
+        DemoError: something is missing that they are made with.
+    """
+    folder = _KEPT / _fingerprint()
+    if not folder.exists():
+        _build(folder)
+    templates = {
+        path.name.removesuffix(_SUFFIX): json.loads(path.read_bytes()) for path in folder.glob(f"templates/*{_SUFFIX}")
+    }
+    return templates, folder / "code"
+
+
+def _fingerprint() -> str:
+    """SHA-256 over everything that they are made from, and this file."""
+    from stacks.bundling import Target
+
+    found = hashlib.sha256(Target.running().name.encode())
+    for path in [Path(__file__), *_source_files()]:
+        content = path.read_bytes()
+        found.update(f"{path.relative_to(ROOT)}\0{len(content)}\0".encode() + content)
+    return found.hexdigest()[:32]
+
+
+def _source_files() -> Iterator[Path]:
+    for name in _SOURCES:
+        files = sorted((ROOT / name).rglob("*")) if (ROOT / name).is_dir() else [ROOT / name]
+        yield from (path for path in files if path.is_file() and path.suffix != ".pyc")
+
+
+def _build(folder: Path) -> None:
+    """Make them beside where they will be, so that they are there whole or not at all; older ones go."""
+    if shutil.which("node") is None:
+        raise DemoError(f"the templates are made by the CDK, which needs Node.js 20 or later; {_HINT}")
+    print("building the templates and the functions' code: some ten seconds, once", flush=True)
+    shutil.rmtree(_KEPT, ignore_errors=True)
+    _KEPT.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=_KEPT))
+    try:
+        _make(scratch)
+        scratch.rename(folder)
+    except VaultwatchError as error:
+        raise DemoError(f"{error}; {_HINT}") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _make(folder: Path) -> None:
+    os.environ["CDK_VALIDATION"] = "false"  # seven seconds, for what `make synth` and the tests say
+    os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
+    import app
+    from stacks.bundling import Target, build_bundle
+
+    settings: Mapping[str, Any] = {"alert_emails": [MAIL], "operations_emails": [MAIL]}
+    context = {"aws:cdk:bundling-stacks": [], "vaultwatch": settings}
+    app.build(context, outdir=str(folder / "templates")).synth()
+    build_bundle(Target.running(), folder / "code")

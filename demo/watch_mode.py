@@ -1,0 +1,83 @@
+"""The one-machine way: syslog-ng and `vaultwatch watch`."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+from demo.alert_tail import AlertTail
+from demo.log_server import SERVICES, LogServer
+from demo.session import Expected, Sent, Session, expect
+from demo.showing import conclude, introduce, say, show
+from demo.slack_stand_in import SlackStandIn
+from demo.verdict import Findings, alerts_in_slack, problems, table, told_first
+
+LONGEST_SECONDS = 50.0
+_TICK_SECONDS = 0.01
+_ALL_WELL = "every line is in the archive file, every record was evaluated, every alert was told"
+
+
+def run(session: Session, folder: Path) -> int:
+    """Run it; its exit status."""
+    with SlackStandIn() as slack:
+        webhook = folder / "slack-webhook"
+        webhook.touch(mode=0o600)
+        webhook.write_text(slack.webhook_url)
+        options = shlex.join(["--slack-webhook-file", str(webhook), "--log-file", str(folder / "watch.log")])
+        with LogServer(folder, options) as server:
+            introduce(session, server, slack)
+            found = _watch(session, server, slack, folder)
+        (folder / "slack.html").write_text(slack.page())
+    return conclude(table(found), problems(found), _ALL_WELL)
+
+
+def _watch(session: Session, server: LogServer, slack: SlackStandIn, folder: Path) -> Findings:
+    """Play the session and show alerts meanwhile, until all that must come has come; then end the log server."""
+    deadline = time.monotonic() + LONGEST_SECONDS
+    tail = AlertTail([server.alert_log(service) for service in SERVICES])
+    stop = Event()
+    with ThreadPoolExecutor(1) as pool:
+        playing = pool.submit(_play, session, server, folder, stop)
+        try:
+            while not _is_complete(playing, tail, slack) and time.monotonic() < deadline:
+                show(tail.poll())
+                time.sleep(_TICK_SECONDS)
+        finally:
+            stop.set()
+        sent, expected = playing.result()
+    late = [] if time.monotonic() < deadline else [f"not everything had come after {LONGEST_SECONDS:.0f} s"]
+    killed = server.stop()
+    show(tail.poll())
+    return Findings(
+        sent=sent,
+        expected=expected,
+        archived={service: _lines(server.archive(service)) for service in SERVICES},
+        figures={service: server.figures(service) for service in SERVICES},
+        seen=tail.seen,
+        in_slack=alerts_in_slack(slack),
+        slack_messages=slack.accepted,
+        killed=killed,
+        troubles=[*late, *([f"{tail.repeated} alerts stand twice in an alert log"] if tail.repeated else [])],
+    )
+
+
+def _play(session: Session, server: LogServer, folder: Path, stop: Event) -> tuple[Sent, Expected]:
+    sent = session.play(server, stop, say)
+    return sent, expect(sent, folder)
+
+
+def _is_complete(playing: Future[tuple[Sent, Expected]], tail: AlertTail, slack: SlackStandIn) -> bool:
+    """Whether every alert stands in its log, and Slack has the first of each rule."""
+    if not playing.done():
+        return False
+    _, expected = playing.result()
+    if not expected.alerts.keys() <= tail.seen.keys():
+        return False
+    return told_first(seen.alert for seen in tail.seen.values()) <= set(alerts_in_slack(slack))
+
+
+def _lines(path: Path) -> list[bytes]:
+    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
