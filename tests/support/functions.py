@@ -26,6 +26,7 @@ from botocore.client import BaseClient
 from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table, session
 from vaultwatch.alerts import Alert
 from vaultwatch.delivery.messages import decode_message
+from vaultwatch.events import Seen
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference, encode
 from vaultwatch.store import Message
 from vaultwatch.store.encoding import decode_alert
@@ -78,11 +79,16 @@ class World:
         return started("sweep").handler(object_created(bucket, key), Context(900_000))
 
     def frame(
-        self, *lines: bytes, source: str = "audit", sequence: int | None = None, at: float | None = None
+        self,
+        *lines: bytes,
+        source: str = "audit",
+        sequence: int | None = None,
+        at: float | None = None,
+        before: dict[str, Seen] | None = None,
     ) -> bytes:
         """A frame of these lines, the next of its process."""
         content = Records(b"".join(line.rstrip(b"\n") + b"\n" for line in lines))
-        return self._encode(content, source, sequence, at)
+        return self._encode(content, source, sequence, at, before)
 
     def reference(self, bucket: str, key: str, size: int, sha256: str) -> bytes:
         """A frame that refers to lines elsewhere."""
@@ -93,11 +99,16 @@ class World:
         return self._encode(heartbeat)
 
     def _encode(
-        self, content: Any, source: Any = "audit", sequence: int | None = None, at: float | None = None
+        self,
+        content: Any,
+        source: Any = "audit",
+        sequence: int | None = None,
+        at: float | None = None,
+        before: dict[str, Seen] | None = None,
     ) -> bytes:
         number = next(self._sequence) if sequence is None else sequence
         moment = datetime.fromtimestamp(self.now if at is None else at, UTC)
-        return encode(Frame(source, "log-1", PROCESS, number, moment, moment, content))
+        return encode(Frame(source, "log-1", PROCESS, number, moment, moment, content, begun=moment.isoformat()))
 
     def archive(self, name: str, content: bytes, source: str = "audit-file") -> str:
         """Put a segment into the archive; its key."""
