@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import tzinfo
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from vaultwatch.alerts import Alert, complete, from_audit, from_server
-from vaultwatch.events import ServerEventKeys, audit_event_key, is_response
+from vaultwatch.events import Seen, ServerEventKeys, audit_event_key, is_response
 from vaultwatch.fields import View, audit_view, server_view
 from vaultwatch.records import (
     AuditEntry,
@@ -102,11 +102,12 @@ class Detector:
         self.counts.audit += entries
         self._last_was_server = False
 
-    def begin_log(self, head: bytes = b"", begun: str = "") -> None:
+    def begin_log(self, head: bytes = b"", begun: str = "", last: Mapping[str, Seen] | None = None) -> None:
         """A log of its own begins, with these bytes: which of the two logs it is decides what a plain line is.
 
         Args:
             begun: RFC 3339; the time of messages that have none, before the first that has one.
+            last: what is known of nodes whose log goes on here.
         """
         self._last_was_server = self.source == "server"
         for line in head.split(b"\n") if self.source == "auto" else ():
@@ -115,7 +116,7 @@ class Detector:
             if _looks_like_server_line(split_tag(line)[1]):
                 self._last_was_server = True
                 break
-        self._server_keys = ServerEventKeys(begun=begun)
+        self._server_keys = ServerEventKeys(begun=begun, last=last)
 
     def end_log(self) -> list[Alert]:
         """A log has ended, and with it its last message; requests go on waiting, for a response in the next log."""

@@ -136,7 +136,7 @@ class Evaluation:
             return []
         found.oldest = min(frame.first, found.oldest or frame.first)
         found.received.update(str(origin, "ascii", "replace") for origin in _ORIGIN.findall(lines))
-        self._detector.begin_log(lines[:_HEAD_BYTES], frame.first.isoformat())
+        self._detector.begin_log(lines[:_HEAD_BYTES], frame.begun, frame.before)
         alerts = self._feed(lines.split(b"\n")) + self._detector.end_log()
         self._hand_over(f"dt={frame.first:%Y-%m-%d}/{frame.process}-{frame.sequence:012}")
         return alerts

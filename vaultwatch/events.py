@@ -7,6 +7,7 @@ The event key is the same for all of them.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -65,6 +66,10 @@ def _is_salted(value: Any) -> bool:
     return isinstance(value, str) and value.startswith(SALTED)
 
 
+Seen = tuple[str, int]
+"""The last time seen on a node, and how many messages without one since."""
+
+
 class ServerEventKeys:
     """Event keys of server-log messages, in the order of one log.
 
@@ -72,8 +77,8 @@ class ServerEventKeys:
     node, else `begun` (when the log began), and its ordinal since.
     """
 
-    def __init__(self, max_nodes: int = 1000, begun: str = "") -> None:
-        self._last: dict[str, tuple[str, int]] = {}
+    def __init__(self, max_nodes: int = 1000, begun: str = "", last: Mapping[str, Seen] | None = None) -> None:
+        self._last: dict[str, Seen] = dict(last or {})
         self._begun = begun
         self._max_nodes = max_nodes
 
@@ -84,6 +89,10 @@ class ServerEventKeys:
         digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass"))
         digest.update(b"\0" + _without_header(first_line))
         return digest.hexdigest()
+
+    def last(self, node: str) -> Seen | None:
+        """What is known of a node so far; for whoever goes on with its log elsewhere."""
+        return self._last.get(node)
 
     def time(self, message: ServerMessage) -> str:
         """When it was, as logged: its own time, else its header's, else the last one seen on its node before it."""

@@ -19,6 +19,7 @@ import msgspec
 import zstandard
 
 from vaultwatch.errors import FrameError
+from vaultwatch.events import Seen
 
 VERSION: Literal[1] = 1
 MAX_RECORD_BYTES = 1_000_000
@@ -78,6 +79,7 @@ class Frame(msgspec.Struct, frozen=True):
     """One frame; (`process`, `sequence`) is its identity: a second frame with the same one is a copy.
 
     `source` is the log source, `log_server` the host that sent it, `first` and `last` when its lines arrived there.
+    `before` is where nodes' logs go on here (`vaultwatch.events.Seen`), `begun` that of nodes which are not in it.
     """
 
     source: Literal["audit", "server"]
@@ -87,13 +89,15 @@ class Frame(msgspec.Struct, frozen=True):
     first: Instant
     last: Instant
     content: Records | Heartbeat | Reference
+    begun: str = ""
+    before: dict[str, Seen] = {}
 
 
 class _RecordsMark(msgspec.Struct, frozen=True, tag_field="kind", tag="records"):
     """Stands in the header for lines that follow it."""
 
 
-class _Header(msgspec.Struct, frozen=True, kw_only=True):
+class _Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: Literal[1]
     source: Literal["audit", "server"]
     log_server: str
@@ -104,6 +108,8 @@ class _Header(msgspec.Struct, frozen=True, kw_only=True):
     first: Instant
     last: Instant
     content: _RecordsMark | Heartbeat | Reference
+    begun: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    before: dict[str, Seen] = {}
 
 
 _header_decoder = msgspec.json.Decoder(_Header)
@@ -136,6 +142,8 @@ def _header(frame: Frame, lines: bytes) -> _Header:
         first=frame.first.astimezone(UTC),
         last=frame.last.astimezone(UTC),
         content=_RecordsMark() if isinstance(frame.content, Records) else frame.content,
+        begun=frame.begun,
+        before=frame.before,
     )
 
 
@@ -170,6 +178,8 @@ def decode(data: bytes, max_bytes: int = MAX_LINES_BYTES) -> Frame:
         first=header.first,
         last=header.last,
         content=Records(lines) if isinstance(header.content, _RecordsMark) else header.content,
+        begun=header.begun,
+        before=header.before,
     )
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 SYSLOG_SOCKET = Path("/dev/log")
@@ -139,3 +140,15 @@ def ended_empty(stdin: int, seconds: float) -> bool:
         time.sleep(seconds)
         return False
     return True
+
+
+def begun(lock: int) -> str:
+    """What stands for the time of a message that has none, before the first that has one: "" or now, RFC 3339.
+
+    It is "" for the first process that ever holds this lock, as for whoever reads the log from its beginning; a later
+    one does not know what its predecessors knew, and two messages must not be taken for one.
+    """
+    if os.fstat(lock).st_size:
+        return datetime.now(UTC).isoformat()
+    os.write(lock, b"held before\n")
+    return ""

@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from vaultwatch.frames import MAX_LINES_BYTES
+from vaultwatch.program import begun
 from vaultwatch.ship.aws import Clients
 from vaultwatch.ship.framing import Framer
 from vaultwatch.ship.gathering import Arrival, Batch, Gatherer, LineGatherer, MessageGatherer
@@ -34,6 +35,7 @@ from vaultwatch.ship.oversize import BucketStore, FolderStore
 from vaultwatch.ship.reading import Block, LineReader
 from vaultwatch.ship.sending import Sender, drained
 from vaultwatch.ship.settings import notes, problems
+from vaultwatch.ship.timeline import Timeline
 
 READ_BYTES = 64 * 1024
 
@@ -52,8 +54,8 @@ def run(options: ShipOptions, stdin: int = 0) -> int:
     with logging_to(options.log_file):
         if not _wait_for_settings(options, stdin):
             return 0
-        with _lock(options):
-            _ship(options, stdin)
+        with _lock(options) as lock:
+            _ship(options, stdin, begun(lock))
     return 0
 
 
@@ -104,7 +106,7 @@ def _ended_empty(stdin: int, seconds: float) -> bool:
 
 
 @contextmanager
-def _lock(options: ShipOptions) -> Iterator[None]:
+def _lock(options: ShipOptions) -> Iterator[int]:
     """Hold this source's and stream's lock, waiting without end for a predecessor that still drains."""
     descriptor = options.open_lock()
     try:
@@ -113,17 +115,18 @@ def _lock(options: ShipOptions) -> Iterator[None]:
         except BlockingIOError:
             logger.info("reads nothing until the predecessor, which holds %s, has sent all", options.lock_file)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _ship(options: ShipOptions, stdin: int) -> None:
+def _ship(options: ShipOptions, stdin: int, begun_at: str) -> None:
     outbox = Outbox()
     sender = Sender(options.stream, outbox, options.pace)
     gatherer: Gatherer = (LineGatherer if options.source == "audit" else MessageGatherer)(options.pace)
     with closing(_store(options)) as store:
-        framer = Framer(_identity(options), store, gatherer.middle, outbox.put)
+        timeline = Timeline(begun_at) if options.source == "server" else None
+        framer = Framer(_identity(options), store, gatherer.middle, outbox.put, timeline=timeline)
         sender.start()
         logger.info("sends %s lines to stream %s", options.source, options.stream)
         try:

@@ -26,7 +26,7 @@ from vaultwatch.delivery.sink import route
 from vaultwatch.detect import Detector
 from vaultwatch.errors import SettingError
 from vaultwatch.lines import LineSplitter
-from vaultwatch.program import Complaints, ended_empty, logger, logging_to
+from vaultwatch.program import Complaints, begun, ended_empty, logger, logging_to
 from vaultwatch.records import Rejected
 from vaultwatch.store import StoreError
 from vaultwatch.store.sqlite import SqliteStore
@@ -60,8 +60,8 @@ def run(options: WatchOptions, stdin: int = 0) -> int:
         if not _settings_are_right(options, stdin):
             return 0
         with _lock(options, stdin) as held:
-            if held:
-                _watch(options, stdin)
+            if held is not None:
+                _watch(options, stdin, begun(held))
     return 0
 
 
@@ -96,11 +96,11 @@ def _settings_are_right(options: WatchOptions, stdin: int) -> bool:
 
 
 @contextmanager
-def _lock(options: WatchOptions, stdin: int) -> Iterator[bool]:
-    """Hold the state's lock, waiting for a predecessor that still drains; False when the input ended meanwhile."""
+def _lock(options: WatchOptions, stdin: int) -> Iterator[int | None]:
+    """Hold the state's lock, waiting for a predecessor that still drains; None when the input ended meanwhile."""
     descriptor = options.open_lock()
     try:
-        yield _take(descriptor, options, stdin)
+        yield descriptor if _take(descriptor, options, stdin) else None
     finally:
         os.close(descriptor)
 
@@ -121,14 +121,14 @@ def _take(lock: int, options: WatchOptions, stdin: int) -> bool:
             return False
 
 
-def _watch(options: WatchOptions, stdin: int) -> None:
+def _watch(options: WatchOptions, stdin: int, begun_at: str) -> None:
     sinks = options.sinks()
     with closing(SqliteStore(options.store_file, [route(sink) for sink in sinks])) as store:
         sender = Sender(store, sinks, pause_seconds=options.pace.sink_pause_seconds)
         sender.start()
         logger.info("watches %s lines", options.source)
         try:
-            _Loop(options, stdin, store, sender).run()
+            _Loop(options, stdin, store, sender, begun_at).run()
         finally:
             drained = sender.stop(options.pace.drain_seconds)
             for sink in sinks:
@@ -140,7 +140,9 @@ def _watch(options: WatchOptions, stdin: int) -> None:
 class _Loop:
     """Reads whatever is there, evaluates it, and keeps what it finds before it reads on."""
 
-    def __init__(self, options: WatchOptions, stdin: int, store: SqliteStore, sender: Sender) -> None:
+    def __init__(
+        self, options: WatchOptions, stdin: int, store: SqliteStore, sender: Sender, begun_at: str = ""
+    ) -> None:
         self._options = options
         self._stdin = stdin
         self._store = store
@@ -161,6 +163,7 @@ class _Loop:
             on_waiting=self._on_waiting,
             wait_seconds=options.pace.wait_for_response_seconds,
         )
+        self._detector.begin_log(begun=begun_at)
 
     def run(self) -> None:
         """Read to the end of the input, and keep what still waits."""

@@ -107,7 +107,8 @@ def test_banners_without_a_time_are_events_of_their_own_in_every_frame_and_the_s
     aws: World,
 ) -> None:
     banner = SERVER_TAG + b"==> Vault shutdown triggered"
-    first, second = (aws.frame(banner, source="server", at=aws.now + day * 86400) for day in (0, 1))
+    times = ("2026-11-21T07:29:38Z", "2026-11-22T07:29:38Z")
+    first, second = (aws.frame(banner, source="server", before={"vault-1": (time, 0)}) for time in times)
     for _ in range(2):
         aws.evaluate(first)
         aws.evaluate(second)
