@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import measure, results
+from bench import cost, measure, results
 from bench.processes import ROOT, BenchError
 
 FULL, QUICK = 300_000, 5_000
@@ -23,9 +23,17 @@ def run(bench: measure.Bench, count: int, output: Path) -> list[results.Result]:
     corpus = bench.corpus(count)
     measured: dict[str, Any] = {}
     found = []
-    for part in (measure.processes, measure.parsing, measure.many_rules, measure.memory):
+    for part in (
+        measure.processes,
+        measure.parsing,
+        measure.many_rules,
+        measure.memory,
+        measure.frames,
+        measure.shipping,
+    ):
         found += part(bench, corpus, measured)
-    found += measure.start(bench, measured)
+    found += measure.start(bench, measured) + measure.cold_start(bench, measured)
+    found += cost.results(measured["frames"])
     described = {"entries": count, "bytes": corpus.path.stat().st_size, "seed": bench.seed, "layout": "mixed"}
     results.write(output, described | {"worth_an_alert": sum(corpus.expected.values())}, found, measured)
     return found

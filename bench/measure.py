@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.processes import BenchError, Usage, measure, python
+from bench.processes import FUNCTION_ENVIRONMENT, BenchError, Usage, measure, python
 from bench.results import Result, ratios
 
 FOUND = 1  # exit status of `vaultwatch check` that showed alerts
@@ -131,12 +131,93 @@ def start(bench: Bench, measured: dict[str, Any]) -> list[Result]:
     return [Result("check of an empty file, beyond a bare Python", more, "ms", "at_most", 120)]
 
 
+def frames(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[Result]:
+    """Frames against raw lines and against gzip, and the consumer from frames to verdicts."""
+    found = _program(bench, "bench.frames", corpus.path)
+    sizes, seconds = found["sizes"], found["seconds"]
+    measured["frames"] = found | {"seconds": {name: median(values) for name, values in seconds.items()}}
+    smaller = (sizes["raw_bytes"] / sizes["zstd_bytes"],)
+    consumer = ratios(seconds["evaluate gzip"], seconds["evaluate zstd"])
+    share = ratios(seconds["evaluate lines"], seconds["evaluate zstd"])
+    return [
+        Result("frames, smaller than the log", smaller, "times", "at_least", 7),
+        Result("frames, smaller than in gzip", (sizes["gzip_bytes"] / sizes["zstd_bytes"],), "times"),
+        Result("writing frames, against gzip", ratios(seconds["write gzip"], seconds["write zstd"]), "times"),
+        Result("reading frames, against gzip", ratios(seconds["read gzip"], seconds["read zstd"]), "times"),
+        Result("frames to verdicts, against gzip", consumer, "times", "at_least", 1.3),
+        Result("frames to verdicts, against lines in memory", share, "times"),
+    ]
+
+
+def shipping(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[Result]:
+    """Lines that `ship` reads from a pipe in a second of CPU after its start, and `cat` as the floor."""
+    found = _program(bench, "bench.shipping", corpus.path, bench.folder)
+    lines, seconds = found["lines"], found["seconds"]
+    measured["ship"] = found | {"seconds": {name: median(values) for name, values in seconds.items()}}
+    # A small corpus is sent in less than a start varies by.
+    spent = {name: [max(a - b, 0.001) for a, b in zip(seconds[name], seconds["empty"], strict=True)] for name in lines}
+    return [
+        Result("ship, at 1 KiB", _thousands(lines["1 KiB"], spent["1 KiB"]), "thousand/s", "at_least", 100),
+        Result("ship, at the corpus's mean size", _thousands(lines["corpus"], spent["corpus"]), "thousand/s"),
+        Result("ship, against cat reading the same pipe", ratios(spent["1 KiB"], seconds["cat"]), "times"),
+    ]
+
+
+def _thousands(lines: int, seconds: list[float]) -> tuple[float, ...]:
+    return tuple(lines / 1000 / each for each in seconds)
+
+
+def cold_start(bench: Bench, measured: dict[str, Any]) -> list[Result]:
+    """Importing `evaluate` and making its clients, against a bare client of boto3, the start of Python taken off.
+
+    Once as Lambda finds them, boto3 compiled and the bundle not; once with all modules compiled.
+    """
+    bundle = bench.folder / "bundle"
+    measure(python("-c", _BUNDLE, bundle))
+    asis = _starts(bundle, 2 * bench.rounds - 1)
+    measure(python("-m", "compileall", "-q", bundle))
+    compiled = _starts(bundle, 2 * bench.rounds - 1)
+    named = (("as in the bundle", asis), ("compiled", compiled))
+    measured["cold_start_ms"] = {
+        name: {of: 1000 * median(values) for of, values in found.items()} for name, found in named
+    }
+    results = []
+    for name, found in named:
+        bare, ours = (
+            [a - b for a, b in zip(found[of], found["python"], strict=True)] for of in ("boto3 sns", "evaluate")
+        )
+        results.append(Result(f"cold start of evaluate, {name}", ratios(ours, bare), "times", "at_most", 1.3))
+    return results
+
+
+_BUNDLE = """
+import sys
+from pathlib import Path
+from stacks.bundling import Target, build_bundle
+build_bundle(Target.running(), Path(sys.argv[1]))
+"""
+_STARTS = {"python": "pass", "boto3 sns": "import boto3; boto3.client('sns')", "evaluate": "import lambdas.evaluate"}
+
+
+def _starts(bundle: Path, rounds: int) -> dict[str, list[float]]:
+    environment = FUNCTION_ENVIRONMENT | {"PYTHONDONTWRITEBYTECODE": "1"}
+    found: dict[str, list[float]] = {name: [] for name in _STARTS}
+    for _ in range(rounds):
+        for name, program in _STARTS.items():
+            usage = measure(python("-c", program), environment=environment, folder=bundle)
+            found[name].append(usage.cpu_seconds)
+    return found
+
+
+def _program(bench: Bench, module: str, *arguments: str | Path) -> dict[str, Any]:
+    output = bench.folder / "measured.json"
+    measure(python("-m", module, *arguments, "--rounds", str(bench.rounds)), stdout=output)
+    found: dict[str, Any] = json.loads(output.read_text())
+    return found
+
+
 def _in_process(bench: Bench, what: str, corpus: Corpus, *packs: Path) -> dict[str, list[float]]:
-    output = bench.folder / "seconds.json"
-    options = ("--rounds", str(bench.rounds))
-    measure(python("-m", "bench.in_process", what, corpus.path, *packs, *options), stdout=output)
-    seconds: dict[str, list[float]] = json.loads(output.read_text())
-    return seconds
+    return _program(bench, "bench.in_process", what, corpus.path, *packs)
 
 
 def _usage(used: list[Usage]) -> dict[str, float]:

@@ -6,13 +6,26 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).parent.parent
+# What `evaluate` and boto3 want to know; nothing is called.
+FUNCTION_ENVIRONMENT = {
+    "ALERT_MEMORY_DAYS": "90",
+    "AWS_ACCESS_KEY_ID": "none",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_SECRET_ACCESS_KEY": "none",
+    "BUCKET_NAME": "none",
+    "POWERTOOLS_METRICS_NAMESPACE": "Vaultwatch",
+    "POWERTOOLS_SERVICE_NAME": "evaluate",
+    "TABLE_NAME": "none",
+    "TIMEZONE": "UTC",
+    "TOPIC_ARN": "none",
+}
 
 
 class BenchError(Exception):
@@ -33,18 +46,28 @@ def python(*arguments: str | Path) -> list[str]:
 
 
 def measure(
-    command: Sequence[str], *, stdin: Path | None = None, stdout: Path | None = None, allowed: Sequence[int] = (0,)
+    command: Sequence[str],
+    *,
+    stdin: Path | None = None,
+    stdout: Path | None = None,
+    allowed: Sequence[int] = (0,),
+    piped: bool = False,
+    environment: Mapping[str, str] | None = None,
+    folder: Path = ROOT,
 ) -> Usage:
-    """Run a command to its end.
+    """Run a command to its end, with `stdin` as its input or, `piped`, what `cat` writes of it into a pipe.
 
     Raises:
         BenchError: its exit status is none of `allowed`.
     """
     with ExitStack() as files:
         given: IO[bytes] | int = files.enter_context(stdin.open("rb")) if stdin else subprocess.DEVNULL
+        if piped:
+            given = _pipe(files, given)
         taken: IO[bytes] | int = files.enter_context(stdout.open("wb")) if stdout else subprocess.DEVNULL
         errors = files.enter_context(tempfile.TemporaryFile())
-        process = subprocess.Popen(command, stdin=given, stdout=taken, stderr=errors, cwd=ROOT)
+        variables = os.environ | (environment or {})
+        process = subprocess.Popen(command, stdin=given, stdout=taken, stderr=errors, cwd=folder, env=variables)
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode not in allowed:
@@ -52,3 +75,11 @@ def measure(
             said = errors.read().decode(errors="replace").strip().rpartition("\n")[2]
             raise BenchError(f"{' '.join(command[1:3])}: exit status {process.returncode}: {said}")
     return Usage(used.ru_utime + used.ru_stime, used.ru_maxrss)
+
+
+def _pipe(files: ExitStack, source: IO[bytes] | int) -> IO[bytes]:
+    """What `cat` writes, until the context ends."""
+    writer = files.enter_context(subprocess.Popen(["cat"], stdin=source, stdout=subprocess.PIPE))
+    if writer.stdout is None:
+        raise BenchError("cat: it has no output")
+    return writer.stdout

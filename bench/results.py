@@ -16,13 +16,16 @@ LIBRARIES = ("msgspec", "orjson", "google-re2", "zstandard")
 
 @dataclass(frozen=True)
 class Result:
-    """One figure, once a round. `goal` is the least (`at_least`) or the most (`at_most`) that its median may be."""
+    """One figure, once a round. `goal` is the least (`at_least`) or the most (`at_most`) that its median may be.
+
+    Without a goal it is told and not judged.
+    """
 
     name: str
     values: tuple[float, ...]
-    unit: Literal["times", "ms"]
-    direction: Literal["at_least", "at_most"]
-    goal: float
+    unit: Literal["times", "ms", "thousand/s", "USD"]
+    direction: Literal["at_least", "at_most"] = "at_least"
+    goal: float | None = None
 
     @property
     def median(self) -> float:
@@ -32,6 +35,8 @@ class Result:
     @property
     def met(self) -> bool:
         """Whether the goal is reached."""
+        if self.goal is None:
+            return True
         return self.median >= self.goal if self.direction == "at_least" else self.median <= self.goal
 
 
@@ -48,7 +53,7 @@ def table(results: list[Result]) -> str:
         spread = f"({min(result.values):.2f} .. {max(result.values):.2f})"
         sign = ">=" if result.direction == "at_least" else "<="
         verdict = "" if result.met else "   MISSED"
-        goal = f"{sign} {result.goal:g} {result.unit}"
+        goal = result.unit if result.goal is None else f"{sign} {result.goal:g} {result.unit}"
         lines.append(f"{result.name:{width}}  {result.median:8.2f}   {spread:20}  {goal}{verdict}")
     return "\n".join(lines)
 

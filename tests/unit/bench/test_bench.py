@@ -37,6 +37,12 @@ def test_the_table_marks_what_is_missed_and_shows_the_spread() -> None:
     assert slow.endswith("<= 120 ms   MISSED")
 
 
+def test_a_figure_without_a_goal_is_told_and_not_judged() -> None:
+    told = Result("told", (0.5,), "times")
+    assert told.met
+    assert table([told]).splitlines()[1].endswith("(0.50 .. 0.50)        times")
+
+
 def test_results_name_no_host(tmp_path: Path) -> None:
     write(tmp_path / "results.json", {"entries": 1}, [FAST], {})
     text = (tmp_path / "results.json").read_text()
@@ -68,6 +74,6 @@ def test_a_pack_holds_as_many_rules_as_asked_for(tmp_path: Path) -> None:
 def test_quick_runs_everything_and_judges_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--quick", "--folder", str(tmp_path)]) == 0
     found = json.loads((tmp_path / "results.json").read_text())["results"]
-    assert len(found) == len(capsys.readouterr().out.splitlines()) - 1 == 6
+    assert len(found) == len(capsys.readouterr().out.splitlines()) - 1 == 18
     assert all(len(result["values"]) >= 1 for result in found)
     assert sys.executable not in (tmp_path / "results.json").read_text()

