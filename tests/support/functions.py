@@ -108,7 +108,9 @@ class World:
     ) -> bytes:
         number = next(self._sequence) if sequence is None else sequence
         moment = datetime.fromtimestamp(self.now if at is None else at, UTC)
-        return encode(Frame(source, "log-1", PROCESS, number, moment, moment, content, begun=moment.isoformat()))
+        return encode(
+            Frame(source, "log-1", PROCESS, number, moment, moment, content, moment.isoformat(), before or {})
+        )
 
     def archive(self, name: str, content: bytes, source: str = "audit-file") -> str:
         """Put a segment into the archive; its key."""
