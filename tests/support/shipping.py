@@ -110,11 +110,11 @@ class Heard(logging.Handler):
             self._event.set()
 
     def __enter__(self) -> Heard:
-        logging.getLogger("vaultwatch.ship").addHandler(self)
+        logging.getLogger("vaultwatch").addHandler(self)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        logging.getLogger("vaultwatch.ship").removeHandler(self)
+        logging.getLogger("vaultwatch").removeHandler(self)
 
     def wait(self, seconds: float = 20.0) -> None:
         assert self._event.wait(seconds), f"nobody said {self._text!r}"

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vaultwatch.printable import one_line
-from vaultwatch.ship.log import Complaints
+from vaultwatch.program import Complaints
 from vaultwatch.ship.options import Pace
 
 if TYPE_CHECKING:

@@ -24,11 +24,10 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from vaultwatch.frames import MAX_LINES_BYTES
-from vaultwatch.program import begun
+from vaultwatch.program import Complaints, begun, ended_empty, logger, logging_to
 from vaultwatch.ship.aws import Clients
 from vaultwatch.ship.framing import Framer
 from vaultwatch.ship.gathering import Arrival, Batch, Gatherer, LineGatherer, MessageGatherer
-from vaultwatch.ship.log import Complaints, logger, logging_to
 from vaultwatch.ship.options import Pace, ShipOptions
 from vaultwatch.ship.outbox import Outbox
 from vaultwatch.ship.oversize import BucketStore, FolderStore
@@ -51,7 +50,7 @@ def run(options: ShipOptions, stdin: int = 0) -> int:
     if options.check_config:
         return _check(options)
     _ignore_signals()
-    with logging_to(options.log_file):
+    with logging_to("vaultwatch-ship", options.log_file):
         if not _wait_for_settings(options, stdin):
             return 0
         with _lock(options) as lock:
@@ -82,26 +81,13 @@ def _wait_for_settings(options: ShipOptions, stdin: int) -> bool:
         for problem in found:
             complaints.complain(problem.text, logging.ERROR, f"{problem.text}: reads nothing until this is repaired")
         clients.renew()
-        if _ended_empty(stdin, options.pace.settings_retry_seconds):
+        if ended_empty(stdin, options.pace.settings_retry_seconds):
             logger.info("the input ended before anything was read; nothing was in it")
             return False
     clients.renew()
     complaints.settle("the settings are right")
     for note in notes(options):
         logger.warning("%s", note)
-    return True
-
-
-def _ended_empty(stdin: int, seconds: float) -> bool:
-    """Wait, at most so long, for the writer to go; True when it went and left nothing to read."""
-    poll = select.poll()
-    poll.register(stdin, 0)  # hang-ups are always reported
-    if not poll.poll(seconds * 1000):
-        return False
-    poll.register(stdin, select.POLLIN)
-    if any(event & select.POLLIN for _, event in poll.poll(0)):
-        time.sleep(seconds)
-        return False
     return True
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import cast
 
 from vaultwatch.frames import Reference, count_lines
+from vaultwatch.program import Complaints
 from vaultwatch.ship.aws import Clients, Patience, trouble
-from vaultwatch.ship.log import Complaints
 from vaultwatch.ship.options import Pace
 from vaultwatch.ship.reading import Block
 

@@ -7,8 +7,8 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from vaultwatch.printable import one_line
+from vaultwatch.program import logger
 from vaultwatch.ship.aws import Clients, Patience, Trouble, trouble
-from vaultwatch.ship.log import logger
 from vaultwatch.ship.options import Pace
 from vaultwatch.ship.outbox import Outbox, Parcel
 
