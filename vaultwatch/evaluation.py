@@ -7,7 +7,6 @@ What is wrong with content never stops a batch: a frame that cannot be read come
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
@@ -23,14 +22,14 @@ from vaultwatch.errors import FrameError
 from vaultwatch.events import parse_time
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference
 from vaultwatch.lines import LineSplitter
-from vaultwatch.records import Rejected
+from vaultwatch.records import Rejected, split_tag
 from vaultwatch.rules.pack import Rule
 from vaultwatch.store import Filing
 
 HELD_BYTES = 64 * 1024 * 1024
 """Lines of a batch that are unpacked at a time."""
 _HEAD_BYTES = 4096
-_ORIGIN = re.compile(rb"(?m)^@([\w.-]{1,255}/[\w.:-]{1,255}/(?:socket|file|server)) ")
+_LONGEST_TAG = 520
 
 
 class Packet(msgspec.Struct, frozen=True):
@@ -135,9 +134,10 @@ class Evaluation:
             found.poison.append(Poison(packet, str(error), later=isinstance(error, TooLargeError)))
             return []
         found.oldest = min(frame.first, found.oldest or frame.first)
-        found.received.update(str(origin, "ascii", "replace") for origin in _ORIGIN.findall(lines))
+        held = lines.split(b"\n")
+        found.received.update(_origins(held))
         self._detector.begin_log(lines[:_HEAD_BYTES], frame.begun, frame.before)
-        alerts = self._feed(lines.split(b"\n")) + self._detector.end_log()
+        alerts = self._feed(held) + self._detector.end_log()
         self._hand_over(f"dt={frame.first:%Y-%m-%d}/{frame.process}-{frame.sequence:012}")
         return alerts
 
@@ -165,6 +165,13 @@ class Evaluation:
         self.findings.rejected = counts.rejected
         self.findings.rule_errors = counts.rule_errors
         return alerts
+
+
+def _origins(lines: Sequence[bytes]) -> dict[str, int]:
+    """How many lines came from each `cluster/node/lane`."""
+    tags = Counter(line[: line.find(b" ", 0, _LONGEST_TAG) + 1] for line in lines if line.startswith(b"@"))
+    counted = ((split_tag(tag)[0], count) for tag, count in tags.items())
+    return {f"{at.cluster}/{at.node}/{at.lane}": count for at, count in counted if at.lane}
 
 
 def file_late(alert: Alert, now: float, live_since: Mapping[str, float], remembered_seconds: float) -> Filing:
