@@ -65,6 +65,12 @@ class Rejected(msgspec.Struct, frozen=True):
     reason: str
     origin: Origin = NO_ORIGIN
 
+    @property
+    def line(self) -> bytes:
+        """As it came, with its tag."""
+        at = self.origin
+        return f"@{at.cluster}/{at.node}/{at.lane} ".encode() + self.raw if at.lane else self.raw
+
 
 Record = AuditEntry | ServerMessage | Rejected
 

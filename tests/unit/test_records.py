@@ -226,3 +226,12 @@ class TestTag:
             split_tag(b"@c/n%d/file x" % number)
         assert len(records._origins) <= 4096
         assert split_tag(b"@c/n1/file x")[0] == Origin("c", "n1", "file")
+
+
+def test_a_rejected_line_is_kept_with_its_tag() -> None:
+    tagged = b"@prod/vault-1/file {broken"
+    origin, text = split_tag(tagged)
+    found = read_audit_entry(text, origin)
+    assert isinstance(found, Rejected)
+    assert found.line == tagged
+    assert Rejected(b"x", "because").line == b"x"

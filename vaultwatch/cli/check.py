@@ -101,7 +101,7 @@ def _open_for_writing(stack: ExitStack, option: str, path: Path) -> IO[bytes]:
 
 def _keep(line: Rejected, keep: IO[bytes] | None) -> None:
     if keep:
-        kept = {"reason": line.reason, "line": line.raw.decode("utf-8", "backslashreplace")}
+        kept = {"reason": line.reason, "line": line.line.decode("utf-8", "backslashreplace")}
         keep.write(msgspec.json.encode(kept) + b"\n")
 
 

@@ -79,7 +79,7 @@ class RejectedLines:
 
 def _write(descriptor: int, line: Rejected) -> None:
     append_lines(descriptor, b'{"reason":' + msgspec.json.encode(line.reason) + b',"line":"')
-    for piece in _escaped(line.raw):
+    for piece in _escaped(line.line):
         write_all(descriptor, piece)
     write_all(descriptor, b'"}\n')
 

@@ -293,7 +293,7 @@ class TestReports:
         broken.write_bytes(b'{"type":\n@c/n/file plain \xff\0\n{"a":1}\n')
         found = check("--source", "audit", "--rejected", tmp_path / "rejected.jsonl", broken)
         kept = [json.loads(line) for line in (tmp_path / "rejected.jsonl").read_text().splitlines()]
-        assert [one["line"] for one in kept] == ['{"type":', "plain \\xff\0", '{"a":1}']
+        assert [one["line"] for one in kept] == ['{"type":', "@c/n/file plain \\xff\0", '{"a":1}']
         assert [one["reason"].split(":")[0] for one in kept] == [
             "broken JSON", "no JSON object in the line", "JSON, but no audit entry",
         ]  # fmt: skip
