@@ -116,10 +116,6 @@ def _reading() -> Iterator[None]:
         yield
     except (OSError, EOFError, zlib.error) as error:
         raise _Unreadable(getattr(error, "strerror", None) or f"damaged: {error}") from error
-    except Exception as error:
-        if type(error).__name__ != "ZstdError":  # imported only where a .zst file is read
-            raise
-        raise _Unreadable(f"damaged: {error}") from error
 
 
 def _check_file(name: str, detector: Detector, shown: _Shown, watched: bool) -> str:

@@ -17,8 +17,7 @@ class ZstdReader(RawIOBase):
     zstandard's own reader takes the end of a file that was cut off for the end of its data.
 
     Raises:
-        EOFError: the file ends within a frame.
-        zstandard.ZstdError: what is read is damaged, or no zstd.
+        EOFError: the file ends within a frame, or is damaged from here on.
     """
 
     def __init__(self, file: Any) -> None:
@@ -37,7 +36,10 @@ class ZstdReader(RawIOBase):
                 raise EOFError("the file ends within a zstd frame")
             if not compressed:
                 return 0
-            self._plain = memoryview(self._decompress(compressed))
+            try:
+                self._plain = memoryview(self._decompress(compressed))
+            except zstandard.ZstdError as error:
+                raise EOFError(str(error)) from error
         count = min(len(buffer), len(self._plain))
         buffer[:count] = self._plain[:count]
         self._plain = self._plain[count:]
