@@ -1,6 +1,7 @@
 """What every test stands on: no credentials of the machine, and no deadlines on a busy one."""
 
 import os
+import signal
 
 from hypothesis import settings
 
@@ -17,3 +18,6 @@ os.environ.update(
     AWS_CONFIG_FILE=os.devnull,
     AWS_SHARED_CREDENTIALS_FILE=os.devnull,
 )
+
+# Whoever runs us in the background may have us ignore Ctrl-C, and what the tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
