@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return watch_mode.run(session, folder)
             from demo import aws_mode
 
-            return aws_mode.run(session, folder, slack_away_seconds=options.slack_away)
+            return aws_mode.run(session, folder, slack_errors=options.slack_errors)
     except DemoError as error:
         print(f"demo: {one_line(str(error))}", file=sys.stderr)
         return 1
@@ -73,7 +73,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--keep", action="store_true", default=keep, help="leave the folder behind, with slack.html in it (KEEP=1)"
     )
     parser.add_argument(
-        "--slack-away", type=float, default=0.0, metavar="SECONDS", help="aws: Slack answers 500 for so long first"
+        "--slack-errors",
+        type=int,
+        default=0,
+        metavar="COUNT",
+        help="aws: Slack answers so many requests with 500 first",
     )
     options = parser.parse_args(arguments)
     if options.mode not in ("aws", "watch"):  # argparse does not look at defaults

@@ -14,7 +14,7 @@ import zstandard
 from vaultwatch.archive.reading import unpack
 from vaultwatch.settings import ARCHIVE_PREFIX
 
-_TIME = re.compile(rb'"time":"([^"]+)"')
+_TIME = re.compile(rb'"time": *"[^"]+"')
 
 
 class Archive:

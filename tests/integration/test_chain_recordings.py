@@ -1,0 +1,106 @@
+"""All that real servers wrote for us, on both lanes and cut anyhow, raises what `vaultwatch check` finds in it."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.log_server import VAULTWATCH
+from tests.support.deployment import RECORDINGS, Deployment, deploy
+from tests.support.functions import Context, entry, kinesis, world
+from vaultwatch.delivery.messages import decode_message
+from vaultwatch.store import TOLD, Message
+
+LANES = {"file": "audit.jsonl", "socket": "audit-socket.jsonl"}
+
+
+def lane(product: str, name: str) -> list[bytes]:
+    """All lines that a product wrote to one of its two audit devices, tagged."""
+    files = sorted((RECORDINGS / product).glob(f"*/{LANES[name]}"))
+    tag = f"@prod/{product}/{name} ".encode()
+    return [tag + line + b"\n" for file in files for line in file.read_bytes().split(b"\n") if line]
+
+
+def checked(lines: list[bytes], folder: Path) -> set[str]:
+    """The ids of the alerts that the command line finds."""
+    file = folder / "lines"
+    file.write_bytes(b"".join(lines))
+    command = [str(VAULTWATCH), "check", "--level=informational", "--format=json", str(file)]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+    return {json.loads(line)["id"] for line in done.stdout.splitlines()}
+
+
+@pytest.mark.parametrize("product", ["vault-1.14.2", "openbao-2.6.2"])
+def test_two_lanes_in_frames_cut_anyhow_and_reordered_raise_each_alert_once(
+    product: str, deployed_templates: dict[str, Any], bundle: Path, tmp_path: Path
+) -> None:
+    lanes = [lane(product, name) for name in LANES]
+    sizes = random.Random(7)
+    frames = [frame for lines in lanes for frame in cut(lines, sizes)]
+    sizes.shuffle(frames)
+    with deploy(deployed_templates, bundle) as deployment:
+        ship(deployment, frames)
+        deployment.aws.run_until_idle()
+        stored = deployment.alert_ids()
+        assert not deployment.aws.failures
+    assert len(stored) == len(set(stored)) > 50
+    assert set(stored) == checked([line for lines in lanes for line in lines], tmp_path)
+
+
+def cut(lines: list[bytes], sizes: random.Random) -> Iterator[list[bytes]]:
+    """Runs of 1 to 60 lines: requests come apart from their responses."""
+    while lines:
+        size = sizes.randint(1, 60)
+        yield lines[:size]
+        lines = lines[size:]
+
+
+def ship(deployment: Deployment, frames: list[list[bytes]]) -> None:
+    """In several calls, as they come."""
+    for at in range(0, len(frames), 20):
+        deployment.ship(*frames[at : at + 20])
+
+
+@dataclass
+class Topic:
+    """In place of the SNS client: moto's queues take minutes for that many messages."""
+
+    messages: list[Message] = field(default_factory=list)
+
+    def publish_batch(self, **asked: Any) -> dict[str, Any]:
+        entries = asked["PublishBatchRequestEntries"]
+        self.messages += [decode_message(json.loads(entry["Message"])["sqs"].encode()) for entry in entries]
+        return {"Successful": [{"Id": entry["Id"]} for entry in entries], "Failed": []}
+
+    def told(self) -> list[Message]:
+        """What people were told."""
+        return [message for message in self.messages if message.tell in TOLD]
+
+
+def test_ten_thousand_alerts_in_a_minute_under_as_many_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    topic = Topic()
+    with world(monkeypatch) as aws:
+        evaluate = aws.function("evaluate")
+        monkeypatch.setattr(evaluate, "SNS", topic)
+        for second in range(50):
+            lines = [entry(number, principal=f"p{number}") for number in range(second * 200, (second + 1) * 200)]
+            evaluate.handler(kinesis(aws.frame(*lines)), Context())
+            aws.now += 1
+        (first,) = topic.told()
+        aws.now += 10
+        digest = aws.function("digest")
+        monkeypatch.setattr(digest, "SNS", topic)
+        digest.handler({}, Context(55_000))
+    (_, summary) = topic.told()
+    published = [alert.id for message in topic.messages for alert in message.alerts]
+    assert len(published) == len(set(published)) == 10_000
+    assert (first.tell, len(first.alerts)) == ("first", 1)
+    assert (summary.tell, summary.merged_firsts, summary.merged_followed) == ("summary", 9_999, 0)
