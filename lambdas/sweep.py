@@ -21,7 +21,7 @@ from lambdas._environment import load_rules, make_client, read_environment, zone
 from lambdas._objects import Objects
 from lambdas._telling import Teller, open_store
 from vaultwatch.alerts import Alert
-from vaultwatch.archive.reading import tag_of, unpack
+from vaultwatch.archive.reading import is_first, tag_of, unpack
 from vaultwatch.evaluation import Evaluation, Packet, file_late
 from vaultwatch.settings import ARCHIVE_PREFIX, DISCARDED_PREFIX, PARKED_PREFIX
 
@@ -75,7 +75,7 @@ def _read(evaluation: Evaluation, bucket: str, key: str) -> Iterator[list[Alert]
     body = answer["Body"]
     with closing(body):
         if segment:
-            begun = answer["LastModified"].isoformat()
+            begun = "" if is_first(key) else answer["LastModified"].isoformat()
             yield from evaluation.segment(key, unpack(body.iter_chunks(1024 * 1024)), tag, begun)
         elif key.startswith((PARKED_PREFIX, DISCARDED_PREFIX)):
             yield from evaluation.frames(_packets(key, body.read()))

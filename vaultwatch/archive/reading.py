@@ -10,6 +10,7 @@ import zstandard
 from vaultwatch.errors import ArchiveError
 
 _KEY = re.compile(r"archive/source=(audit|audit-file|server)/node=([\w.:-]{1,255})/")
+_FIRST = re.compile(r".*/0*1-[^/]*\.zst", re.DOTALL)
 _LANES = {"audit": "socket", "audit-file": "file", "server": "server"}
 _NAME = re.compile(r"[\w.-]{1,255}", re.ASCII)
 _BITE_BYTES = 1024  # becomes 32 MiB at most: zstd makes at most 128 KiB of 4 bytes
@@ -24,6 +25,11 @@ def tag_of(key: str, cluster: str = "") -> bytes:
         raise ArchiveError(f"not the key of a segment: {key[:200]!r}")
     known = cluster if _NAME.fullmatch(cluster) else "unknown"
     return f"@{known}/{found[2]}/{_LANES[found[1]]} ".encode()
+
+
+def is_first(key: str) -> bool:
+    """Whether a segment is the first of its source and node (`<sequence>-<first time>.zst`): a log begins with it."""
+    return _FIRST.fullmatch(key) is not None
 
 
 def unpack(compressed: Iterable[bytes]) -> Iterator[bytes]:

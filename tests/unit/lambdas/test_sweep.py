@@ -10,9 +10,10 @@ import pytest
 import zstandard
 
 from tests.support.dynamodb import make_client
-from tests.support.functions import ARCHIVE, AUDIT_TAG, BUCKET, World, entry, kinesis, total
-from vaultwatch.archive.reading import tag_of, unpack
+from tests.support.functions import ARCHIVE, AUDIT_TAG, BUCKET, PROCESS, World, entry, kinesis, total
+from vaultwatch.archive.reading import is_first, tag_of, unpack
 from vaultwatch.errors import ArchiveError
+from vaultwatch.frames import Frame, Records, encode
 
 
 def bare(line: bytes) -> bytes:
@@ -164,3 +165,24 @@ class TestUnpacking:
         assert tag_of(key) == tag
         with pytest.raises(ArchiveError):
             tag_of("archive/elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("00000001-20261121T072938.zst", True),
+        ("1-2026.zst", True),
+        ("00000011-20261121T072938.zst", False),
+        ("00000002-1.zst", False),
+    ],
+)
+def test_a_log_begins_with_its_first_segment(name: str, first: bool) -> None:
+    assert is_first(f"archive/source=server/node=1-a/dt=2026-11-21/hour=07/{name}") is first
+
+
+def test_a_banner_that_begins_a_log_is_the_same_event_in_the_archive_as_on_the_stream(aws: World) -> None:
+    banner = b"==> Vault shutdown triggered\n"
+    now = datetime.fromtimestamp(aws.now, UTC)
+    aws.evaluate(encode(Frame("server", "log-1", PROCESS, 0, now, now, Records(b"@prod/vault-1/server " + banner))))
+    aws.sweep(ARCHIVE, aws.archive("00000001-20261121T072938", banner, source="server"))
+    assert len(aws.alerts()) == 1
