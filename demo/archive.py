@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import zstandard
 
+from vaultwatch import prefixes
 from vaultwatch.archive.reading import unpack
-from vaultwatch.settings import ARCHIVE_PREFIX
 
 _TIME = re.compile(rb'"time": *"[^"]+"')
 
@@ -28,7 +28,7 @@ class Archive:
     def upload(self, source: str, node: str, lines: Sequence[bytes], now: datetime) -> str:
         """Put lines there as the next segment of a source ("audit", "audit-file", "server"); its key."""
         number = self._numbers[source] = self._numbers.get(source, 0) + 1
-        folder = f"{ARCHIVE_PREFIX}source={source}/node={node}/dt={now:%Y-%m-%d}/hour={now:%H}"
+        folder = f"{prefixes.ARCHIVE}source={source}/node={node}/dt={now:%Y-%m-%d}/hour={now:%H}"
         key = f"{folder}/{number:08}-{now:%Y%m%dT%H%M%S}.zst"
         body = zstandard.compress(b"".join(line + b"\n" for line in lines))
         self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*", ChecksumAlgorithm="SHA256")

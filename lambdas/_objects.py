@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from vaultwatch import prefixes
 from vaultwatch.errors import FrameError
 from vaultwatch.evaluation import Poison, TooLargeError, checked, rejected_lines
 from vaultwatch.frames import Reference
 from vaultwatch.printable import one_line
 from vaultwatch.records import Rejected
-from vaultwatch.settings import OVERSIZE_PREFIX, PARKED_PREFIX, REJECTED_PREFIX
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -33,7 +33,7 @@ class Objects:
 
     def claim(self, reference: Reference) -> bytes:
         """The lines that a frame refers to; raises `FrameError` for what no sender of ours could have meant."""
-        if reference.bucket != self._bucket or not reference.key.startswith(OVERSIZE_PREFIX):
+        if reference.bucket != self._bucket or not reference.key.startswith(prefixes.OVERSIZE):
             raise FrameError("reference: not to our own bucket and folder" if reference.bucket else _ON_LOG_SERVER)
         if reference.size > self._max_claim_bytes:
             raise TooLargeError(f"reference: {reference.size} bytes are left to a function with more memory")
@@ -49,12 +49,12 @@ class Objects:
     def park(self, poison: Poison) -> None:
         """Keep a frame that cannot be read here, with its reason; that it is there calls sweep."""
         reason = one_line(poison.reason, 500).encode("ascii", "backslashreplace").decode()
-        key = f"{PARKED_PREFIX}dt={datetime.now(UTC):%Y-%m-%d}/{poison.packet.name}.frame"
+        key = f"{prefixes.PARKED}dt={datetime.now(UTC):%Y-%m-%d}/{poison.packet.name}.frame"
         self._client().put_object(Bucket=self._bucket, Key=key, Body=poison.packet.data, Metadata={"reason": reason})
 
     def keep_rejected(self, name: str, rejected: Sequence[Rejected]) -> None:
         """Keep the rejected lines of a frame; the same frame again writes the same object."""
-        key = f"{REJECTED_PREFIX}{name}.jsonl"
+        key = f"{prefixes.REJECTED}{name}.jsonl"
         self._client().put_object(Bucket=self._bucket, Key=key, Body=rejected_lines(rejected))
 
 

@@ -1,46 +1,72 @@
-"""Alerts into the store, and from there to the topic: the same for evaluate, sweep and digest."""
+"""Alerts into the store, and from there to the topic: the same for evaluate, sweep and digest.
+
+What that takes is imported with the first alert: a fifth of a cold start that most never need.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
-
-from vaultwatch.alerts import Alert, Level
-from vaultwatch.delivery.topic import Publisher
-from vaultwatch.store import ALL_TELLS, Filing, Message, Route
-from vaultwatch.store.dynamodb import DynamoStore
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sns import SNSClient
 
+    from vaultwatch.alerts import Alert
+    from vaultwatch.delivery.topic import Publisher
+    from vaultwatch.store import Filing, Message
+    from vaultwatch.store.dynamodb import DynamoStore
+
 SINK = "sns"
-ROUTES = (Route(SINK, ALL_TELLS, Level.INFORMATIONAL),)
 _SPARE_SECONDS = 20.0
 
 
+@cache
 def open_store(client: DynamoDBClient, table: str, memory_days: int) -> DynamoStore:
     """The store, with the topic as its one sink: who hears what is decided by the topic's subscriptions."""
-    return DynamoStore(client, table, ROUTES, remembered_seconds=memory_days * 86400.0)
+    from vaultwatch.alerts import Level
+    from vaultwatch.store import ALL_TELLS, Route
+    from vaultwatch.store.dynamodb import DynamoStore
+
+    routes = (Route(SINK, ALL_TELLS, Level.INFORMATIONAL),)
+    return DynamoStore(client, table, routes, remembered_seconds=memory_days * 86400.0)
 
 
 class Teller:
-    """Stores alerts and publishes what is new, in one invocation; the store's errors pass through."""
+    """Stores alerts and publishes what is new, in one invocation; the store's errors pass through.
 
-    def __init__(self, store: DynamoStore, client: SNSClient, topic_arn: str, context: Any) -> None:
+    `store` is asked for when there is something to store or to publish.
+    """
+
+    def __init__(self, store: Callable[[], DynamoStore], client: SNSClient, topic_arn: str, context: Any) -> None:
         self._store = store
-        mark = partial(_mark, store)
-        self.publisher = Publisher(client, topic_arn, mark, _time_left(context))
+        self._client = client
+        self._topic_arn = topic_arn
+        self._context = context
         self._new: list[Alert] = []
 
-    def tell(self, filings: Sequence[Filing]) -> None:
-        """Store these, and publish what is new; what SNS does not take now is digest's to send."""
-        if filings:
-            recorded, messages = self._store.file(filings, time.time())
-            self._new += [filing.alert for filing, result in zip(filings, recorded, strict=True) if result.new]
-            self.publish(messages)
+    @cached_property
+    def publisher(self) -> Publisher:
+        """What publishes in this invocation, while there is time."""
+        from vaultwatch.delivery.topic import Publisher
+
+        mark = partial(_mark, self._store())
+        return Publisher(self._client, self._topic_arn, mark, _time_left(self._context))
+
+    def tell(self, alerts: Sequence[Alert], file: Callable[[Alert], Filing] | None = None) -> None:
+        """Store these, and publish what is new; what SNS does not take now is digest's to send.
+
+        `file` says how an alert is counted, `file_alert` if nothing else does.
+        """
+        if not alerts:
+            return
+        from vaultwatch.delivery.groups import file_alert
+
+        recorded, messages = self._store().file([*map(file or file_alert, alerts)], time.time())
+        self._new += [alert for alert, result in zip(alerts, recorded, strict=True) if result.new]
+        self.publish(messages)
 
     def publish(self, messages: Sequence[Message]) -> None:
         """Publish messages, the most urgent first."""
@@ -51,9 +77,9 @@ class Teller:
         from lambdas import _metrics  # 30 ms at a cold start, which no alert has to wait for
 
         _metrics.report_alerts(self._new, time.time())
-        publisher = self.publisher
-        count = {"PublishedMessages": publisher.sent, "RefusedMessages": len(publisher.refused)}
-        _metrics.count({**count, "PublishFailures": int(publisher.failure is not None)})
+        done: Publisher | None = vars(self).get("publisher")  # not made where there was nothing to publish
+        count = {"PublishedMessages": done.sent if done else 0, "RefusedMessages": len(done.refused) if done else 0}
+        _metrics.count({**count, "PublishFailures": int(done is not None and done.failure is not None)})
 
 
 def _mark(store: DynamoStore, message_ids: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -27,15 +28,15 @@ class Environment(msgspec.Struct, frozen=True):
 ENVIRONMENT = read_environment(Environment)
 RULES = {rule.name for rule in load_rules()}
 SNS = make_client("sns")
-STORE = open_store(make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
+STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """Do what is due; what this minute cannot do, the next does."""
     now = time.time()
     teller = Teller(STORE, SNS, ENVIRONMENT.topic_arn, context)
-    STORE.live_since(RULES, now)
-    teller.publish(STORE.settle(now))
+    STORE().live_since(RULES, now)
+    teller.publish(STORE().settle(now))
     _send_what_was_left(teller, now)
     teller.report()
     return {"sent": teller.publisher.sent}
@@ -43,12 +44,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
 
 def _send_what_was_left(teller: Teller, now: float) -> None:
     publisher, left = teller.publisher, 0
-    while publisher.goes_on and (page := STORE.unsent(SINK, now, limit=_PAGE, age_seconds=UNSENT_AFTER_SECONDS)):
+    while publisher.goes_on and (page := STORE().unsent(SINK, now, limit=_PAGE, age_seconds=UNSENT_AFTER_SECONDS)):
         left += len(page)
         already = len(publisher.refused)
         publisher.publish([unsent.message for unsent in page])
         attempts = {unsent.message.id: unsent.attempts for unsent in page}
         for message in publisher.refused[already:]:
             pause = min(60.0 * 2.0 ** min(attempts[message.id], 10), _LONGEST_PAUSE_SECONDS)
-            STORE.put_off(message.id, SINK, now + pause)
+            STORE().put_off(message.id, SINK, now + pause)
     _metrics.count({"UnsentMessages": left})

@@ -16,7 +16,6 @@ import msgspec
 from lambdas._environment import load_rules, make_client, read_environment, zone_of
 from lambdas._objects import Objects
 from lambdas._telling import Teller, open_store
-from vaultwatch.delivery.groups import file_alert
 from vaultwatch.evaluation import Evaluation, Packet
 
 MAX_CLAIM_BYTES = 16 * 1024 * 1024  # larger ones are parked, and sweep, which has more memory, reads them
@@ -36,7 +35,7 @@ ENVIRONMENT = read_environment(Environment)
 RULES = load_rules()
 ZONE = zone_of(ENVIRONMENT.timezone)
 SNS = make_client("sns")
-STORE = open_store(make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
+STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
 OBJECTS = Objects(cache(partial(make_client, "s3")), ENVIRONMENT.bucket_name, MAX_CLAIM_BYTES)
 
 
@@ -45,7 +44,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     evaluation = Evaluation(RULES, ZONE, claim=OBJECTS.claim, keep=OBJECTS.keep_rejected)
     teller = Teller(STORE, SNS, ENVIRONMENT.topic_arn, context)
     for alerts in evaluation.frames(map(_packet, event["Records"])):
-        teller.tell([file_alert(alert) for alert in alerts])
+        teller.tell(alerts)
     for poison in evaluation.findings.poison:
         OBJECTS.park(poison)
     teller.report()

@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -20,10 +20,11 @@ from lambdas import _metrics
 from lambdas._environment import load_rules, make_client, read_environment, zone_of
 from lambdas._objects import Objects
 from lambdas._telling import Teller, open_store
+from vaultwatch import prefixes
 from vaultwatch.alerts import Alert
 from vaultwatch.archive.reading import is_first, tag_of, unpack
-from vaultwatch.evaluation import Evaluation, Packet, file_late
-from vaultwatch.settings import ARCHIVE_PREFIX, DISCARDED_PREFIX, PARKED_PREFIX
+from vaultwatch.delivery.groups import file_late
+from vaultwatch.evaluation import Evaluation, Packet
 
 MAX_CLAIM_BYTES = 128 * 1024 * 1024
 
@@ -43,7 +44,7 @@ ENVIRONMENT = read_environment(Environment)
 RULES = load_rules()
 ZONE = zone_of(ENVIRONMENT.timezone)
 SNS, S3 = make_client("sns"), make_client("s3")
-STORE = open_store(make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
+STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
 OBJECTS = Objects(cache(lambda: S3), ENVIRONMENT.bucket_name, MAX_CLAIM_BYTES)
 
 
@@ -58,18 +59,17 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def _sweep(bucket: str, key: str, context: Any) -> None:
     evaluation = Evaluation(RULES, ZONE, claim=OBJECTS.claim, keep=lambda name, rejected: None)  # the archive has them
     teller = Teller(STORE, SNS, ENVIRONMENT.topic_arn, context)
-    now = time.time()
-    live_since = cache(lambda: STORE.live_since({rule.name for rule in RULES}, now))
+    now, memory = time.time(), ENVIRONMENT.alert_memory_days * 86400.0
+    live_since = cache(lambda: STORE().live_since({rule.name for rule in RULES}, now))
     for alerts in _read(evaluation, bucket, key):
-        memory = ENVIRONMENT.alert_memory_days * 86400.0
-        teller.tell([file_late(alert, now, live_since(), memory) for alert in alerts])
+        teller.tell(alerts, lambda alert: file_late(alert, now, live_since(), memory))
     teller.report()
     _metrics.report_findings(evaluation.findings)
 
 
 def _read(evaluation: Evaluation, bucket: str, key: str) -> Iterator[list[Alert]]:
     """The alerts of an object, which is a segment, a parked frame, or a batch that Lambda gave up."""
-    segment = bucket == ENVIRONMENT.archive_bucket_name and key.startswith(ARCHIVE_PREFIX)
+    segment = bucket == ENVIRONMENT.archive_bucket_name and key.startswith(prefixes.ARCHIVE)
     tag = tag_of(key) if segment else b""
     answer = S3.get_object(Bucket=bucket, Key=key)
     body = answer["Body"]
@@ -77,12 +77,12 @@ def _read(evaluation: Evaluation, bucket: str, key: str) -> Iterator[list[Alert]
         if segment:
             begun = "" if is_first(key) else answer["LastModified"].isoformat()
             yield from evaluation.segment(key, unpack(body.iter_chunks(1024 * 1024)), tag, begun)
-        elif key.startswith((PARKED_PREFIX, DISCARDED_PREFIX)):
+        elif key.startswith((prefixes.PARKED, prefixes.DISCARDED)):
             yield from evaluation.frames(_packets(key, body.read()))
 
 
 def _packets(key: str, content: bytes) -> Iterable[Packet]:
-    if key.startswith(PARKED_PREFIX):
+    if key.startswith(prefixes.PARKED):
         return [Packet(key, content)]
     records = json.loads(json.loads(content)["payload"])["Records"]
     return [Packet(record["eventID"], base64.b64decode(record["kinesis"]["data"])) for record in records]

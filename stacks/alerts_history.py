@@ -10,7 +10,8 @@ from constructs import Construct
 from stacks import permissions as may
 from stacks.archive import ArchiveStack
 from stacks.functions import make_log_group, make_role
-from vaultwatch.settings import ALERTS_PREFIX, Settings
+from vaultwatch import prefixes
+from vaultwatch.settings import Settings
 
 _Destination = firehose.CfnDeliveryStream
 
@@ -56,7 +57,7 @@ class AlertsHistory(Construct):
         # As in the Firehose guide ("Grant Firehose access to an Amazon S3 destination"), below one folder.
         objects = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
         statements = [
-            may.allow("WriteAlerts", objects, [bucket.arn_for_objects(f"{ALERTS_PREFIX}*")]),
+            may.allow("WriteAlerts", objects, [bucket.arn_for_objects(f"{prefixes.ALERTS}*")]),
             may.allow(
                 "FindBucket",
                 ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"],
@@ -68,12 +69,12 @@ class AlertsHistory(Construct):
         ]
         role = make_role(self, "firehose", "the delivery of alerts to S3", statements)
         reason = "Firehose names its objects itself; it may read and write below this folder only, and delete nothing."
-        may.acknowledge_folders(role, bucket, [ALERTS_PREFIX], reason)
+        may.acknowledge_folders(role, bucket, [prefixes.ALERTS], reason)
         return _Destination.ExtendedS3DestinationConfigurationProperty(
             bucket_arn=bucket.bucket_arn,
             role_arn=role.role_arn,
-            prefix=ALERTS_PREFIX + "dt=!{timestamp:yyyy-MM-dd}/",
-            error_output_prefix=ALERTS_PREFIX + "failed=!{firehose:error-output-type}/",
+            prefix=prefixes.ALERTS + "dt=!{timestamp:yyyy-MM-dd}/",
+            error_output_prefix=prefixes.ALERTS + "failed=!{firehose:error-output-type}/",
             buffering_hints=_Destination.BufferingHintsProperty(interval_in_seconds=300, size_in_m_bs=5),
             compression_format="GZIP",
             encryption_configuration=_Destination.EncryptionConfigurationProperty(

@@ -9,14 +9,8 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from vaultwatch.settings import (
-    ALERTS_PREFIX,
-    DISCARDED_PREFIX,
-    OVERSIZE_PREFIX,
-    PARKED_PREFIX,
-    REJECTED_PREFIX,
-    Settings,
-)
+from vaultwatch import prefixes
+from vaultwatch.settings import Settings
 
 
 class ArchiveStack(Stack):
@@ -112,9 +106,9 @@ def _aging(settings: Settings) -> s3.LifecycleRule:
 
 def _alerts_rules(settings: Settings) -> list[s3.LifecycleRule]:
     """Alerts are kept as long as the archive; lines and frames of which the archive has its own copy, as the memory."""
-    kept = {"Alerts": (ALERTS_PREFIX, settings.archive_expiry_days)}
-    copies = {"Oversize": OVERSIZE_PREFIX, "Parked": PARKED_PREFIX, "Discarded": DISCARDED_PREFIX}
-    for name, prefix in {**copies, "Rejected": REJECTED_PREFIX}.items():
+    kept = {"Alerts": (prefixes.ALERTS, settings.archive_expiry_days)}
+    copies = {"Oversize": prefixes.OVERSIZE, "Parked": prefixes.PARKED, "Discarded": prefixes.DISCARDED}
+    for name, prefix in {**copies, "Rejected": prefixes.REJECTED}.items():
         kept[name] = (prefix, settings.alert_memory_days)
     rules = [
         s3.LifecycleRule(id=name, prefix=prefix, expiration=Duration.days(days))

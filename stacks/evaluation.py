@@ -20,14 +20,8 @@ from stacks.alarms import Alarms
 from stacks.archive import ArchiveStack
 from stacks.functions import Shape, make_function, owner
 from stacks.queues import Queue
-from vaultwatch.settings import (
-    ARCHIVE_PREFIX,
-    DISCARDED_PREFIX,
-    OVERSIZE_PREFIX,
-    PARKED_PREFIX,
-    REJECTED_PREFIX,
-    Settings,
-)
+from vaultwatch import prefixes
+from vaultwatch.settings import Settings
 
 INDEXES = {"due": ("due_kind", "due_at"), "unsent": ("unsent_sink", "unsent_order")}
 RECORD_AGE_SECONDS = 86_400
@@ -95,15 +89,15 @@ def add_evaluate(scope: Construct, around: Surroundings) -> None:
         shape,
         {"BUCKET_NAME": bucket.bucket_name, "TIMEZONE": around.settings.timezone},
         *may.read_stream(stream, around.key),
-        may.read_objects("ReadOversize", bucket, OVERSIZE_PREFIX),
-        may.write_objects("Park", bucket, PARKED_PREFIX),
-        may.write_objects("KeepRejected", bucket, REJECTED_PREFIX),
-        may.write_objects("KeepDiscarded", bucket, DISCARDED_PREFIX),
+        may.read_objects("ReadOversize", bucket, prefixes.OVERSIZE),
+        may.write_objects("Park", bucket, prefixes.PARKED),
+        may.write_objects("KeepRejected", bucket, prefixes.REJECTED),
+        may.write_objects("KeepDiscarded", bucket, prefixes.DISCARDED),
         may.allow("FindBucket", ["s3:ListBucket"], [bucket.bucket_arn]),
         may.decrypt_objects(key),
         may.encrypt_objects(key),
     )
-    folders = [OVERSIZE_PREFIX, PARKED_PREFIX, REJECTED_PREFIX, DISCARDED_PREFIX]
+    folders = [prefixes.OVERSIZE, prefixes.PARKED, prefixes.REJECTED, prefixes.DISCARDED]
     may.acknowledge_folders(owner(function), bucket, folders, _FOLDERS)
     mapping = lambda_.CfnEventSourceMapping(
         scope,
@@ -156,18 +150,18 @@ def add_sweep(scope: Construct, around: Surroundings) -> None:
     )
     waiting = Queue(scope, "SweepQueue", shape=shape, receives=20, alarms=around.alarms)  # 20 times 90 min: over a day
     buckets = {"ARCHIVE_BUCKET_NAME": archive.bucket.bucket_name, "BUCKET_NAME": archive.alerts.bucket_name}
-    folders = [PARKED_PREFIX, DISCARDED_PREFIX, OVERSIZE_PREFIX]
+    folders = [prefixes.PARKED, prefixes.DISCARDED, prefixes.OVERSIZE]
     function = around.function(
         scope,
         "sweep",
         shape,
         {**buckets, "TIMEZONE": around.settings.timezone},
         may.receive_messages(waiting.queue),
-        may.read_objects("ReadSegments", archive.bucket, ARCHIVE_PREFIX),
+        may.read_objects("ReadSegments", archive.bucket, prefixes.ARCHIVE),
         may.read_objects("ReadParked", archive.alerts, *folders),
         may.decrypt_objects(archive.key),
     )
-    may.acknowledge_folders(owner(function), archive.bucket, [ARCHIVE_PREFIX], _FOLDERS)
+    may.acknowledge_folders(owner(function), archive.bucket, [prefixes.ARCHIVE], _FOLDERS)
     may.acknowledge_folders(owner(function), archive.alerts, folders, _FOLDERS)
     waiting.feed(function, batch_size=1, concurrency=around.settings.sweep_concurrency)
     rule = events.Rule(
@@ -179,7 +173,7 @@ def add_sweep(scope: Construct, around: Surroundings) -> None:
             detail_type=["Object Created"],
             detail={
                 "bucket": {"name": list(buckets.values())},
-                "object": {"key": [{"prefix": p} for p in (ARCHIVE_PREFIX, PARKED_PREFIX, DISCARDED_PREFIX)]},
+                "object": {"key": [{"prefix": p} for p in (prefixes.ARCHIVE, prefixes.PARKED, prefixes.DISCARDED)]},
             },
         ),
     )

@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, tzinfo
 
 import msgspec
-from msgspec.structs import replace
 
 from vaultwatch import frames
 from vaultwatch.alerts import Alert
-from vaultwatch.delivery.groups import file_alert
 from vaultwatch.detect import Detector
 from vaultwatch.errors import FrameError
-from vaultwatch.events import parse_time
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference
 from vaultwatch.lines import LineSplitter
 from vaultwatch.records import Rejected, split_tag
 from vaultwatch.rules.pack import Rule
-from vaultwatch.store import Filing
 
 HELD_BYTES = 64 * 1024 * 1024
 """Lines of a batch that are unpacked at a time."""
@@ -172,17 +168,6 @@ def _origins(lines: Sequence[bytes]) -> dict[str, int]:
     tags = Counter(line[: line.find(b" ", 0, _LONGEST_TAG) + 1] for line in lines if line.startswith(b"@"))
     counted = ((split_tag(tag)[0], count) for tag, count in tags.items())
     return {f"{at.cluster}/{at.node}/{at.lane}": count for at, count in counted if at.lane}
-
-
-def file_late(alert: Alert, now: float, live_since: Mapping[str, float], remembered_seconds: float) -> Filing:
-    """How an alert found in the archive is counted: marked late, and only summed up if it is of long ago.
-
-    Of long ago is what is older than our memory of alerts, or than its rule.
-    """
-    filing = file_alert(replace(alert, late=True))
-    moment = parse_time(alert.time)
-    since = max(now - remembered_seconds, live_since.get(alert.rule, 0.0))
-    return replace(filing, summed=moment is not None and moment.timestamp() < since)
 
 
 def checked(lines: bytes, reference: Reference) -> bytes:

@@ -16,15 +16,6 @@ from msgspec import Meta
 from vaultwatch.alerts import Level
 from vaultwatch.errors import SettingError
 
-# Folders of the two buckets: what the stacks allow and what the functions use. The on-failure destination of a
-# Kinesis event source writes below `aws/lambda/` and can be told nothing else.
-ARCHIVE_PREFIX = "archive/"
-ALERTS_PREFIX = "alerts/"
-OVERSIZE_PREFIX = "oversize/"
-PARKED_PREFIX = "parked/"
-REJECTED_PREFIX = "rejected/"
-DISCARDED_PREFIX = "aws/lambda/"
-
 # CloudWatch Logs takes these and no others (API reference, PutRetentionPolicy).
 LogDays = Literal[
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,13 @@ def own(sources: Path, tmp_path: Path) -> Path:
     return shutil.copytree(sources, tmp_path / "own", symlinks=True)
 
 
-def test_it_runs_on_nothing_but_itself_and_boto3(running: Path) -> None:
-    code = f"import sys; sys.path[:0] = [{str(running)!r}]; import re2, msgspec, zstandard, aws_lambda_powertools\n"
+def test_it_runs_on_nothing_but_itself_and_what_boto3_needs_too(running: Path, tmp_path: Path) -> None:
+    found = find_spec("jmespath")
+    assert found
+    assert found.origin
+    (tmp_path / "jmespath").symlink_to(Path(found.origin).parent)
+    code = f"import sys; sys.path[:0] = [{str(running)!r}, {str(tmp_path)!r}]\n"
+    code += "import re2, msgspec, zstandard, aws_lambda_powertools\n"
     code += "import vaultwatch.detect, vaultwatch.frames, vaultwatch.rules.pack as pack\n"
     code += "rules = pack.shipped_rules(); print(len(rules) > 0, zstandard.backend, pack.SHIPPED_PACK)"
     done = subprocess.run([sys.executable, "-B", "-S", "-I", "-c", code], capture_output=True, text=True, check=False)
@@ -90,7 +96,7 @@ def test_what_no_function_calls_stays_out(running: Path) -> None:
         name for name in names if name.startswith(("vaultwatch/cli", "vaultwatch/rules/compiling", "sigma", "bin/"))
     ]
     assert not [name for name in names if "__pycache__" in name or "/_cffi" in name or ".data/" in name]
-    assert not {"vaultwatch/__main__.py", "boto3/__init__.py"} & set(names)
+    assert not {"vaultwatch/__main__.py", "boto3/__init__.py", "jmespath/__init__.py"} & set(names)
 
 
 def test_the_rules_are_compiled_when_it_is_built(own: Path, tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ import pytest
 
 from vaultwatch.alerts import Level
 from vaultwatch.errors import SettingError
-from vaultwatch.settings import OVERSIZE_PREFIX, Settings, read_settings, settings_table
-from vaultwatch.ship import oversize
+from vaultwatch.settings import Settings, read_settings, settings_table
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,7 +99,3 @@ def test_the_settings_page_is_up_to_date() -> None:
     assert (ROOT / "docs/settings.md").read_text() == settings_table(), (
         "python -m vaultwatch.settings > docs/settings.md"
     )
-
-
-def test_lines_too_large_for_a_record_lie_where_the_functions_may_read_them() -> None:
-    assert oversize.PREFIX == OVERSIZE_PREFIX

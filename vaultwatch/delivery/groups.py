@@ -6,8 +6,10 @@ import hashlib
 from collections.abc import Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert, Level
+from vaultwatch.events import parse_time
 from vaultwatch.store import Filing
 from vaultwatch.store.encoding import encodable
 
@@ -23,6 +25,17 @@ QUIET_SECONDS: Mapping[Level, float] = {
 def file_alert(alert: Alert, quiet_seconds: Mapping[Level, float] = QUIET_SECONDS) -> Filing:
     """What the store needs to know of an alert to count it."""
     return Filing(alert, group_key(alert), quiet_seconds[alert.level], is_told(alert))
+
+
+def file_late(alert: Alert, now: float, live_since: Mapping[str, float], remembered_seconds: float) -> Filing:
+    """How an alert found in the archive is counted: marked late, and only summed up if it is of long ago.
+
+    Of long ago is what is older than our memory of alerts, or than its rule.
+    """
+    filing = file_alert(replace(alert, late=True))
+    moment = parse_time(alert.time)
+    since = max(now - remembered_seconds, live_since.get(alert.rule, 0.0))
+    return replace(filing, summed=moment is not None and moment.timestamp() < since)
 
 
 def is_told(alert: Alert) -> bool:

@@ -11,13 +11,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import cast
 
+from vaultwatch import prefixes
 from vaultwatch.frames import Reference, count_lines
 from vaultwatch.program import Complaints
 from vaultwatch.ship.aws import Clients, Patience, trouble
 from vaultwatch.ship.options import Pace
 from vaultwatch.ship.reading import Block
 
-PREFIX = "oversize/"
 MAX_SPILL_BYTES = 256 * 1024 * 1024
 """What the folder of lines without a bucket may hold: /run lies in memory."""
 
@@ -33,7 +33,7 @@ class BucketStore:
     def keep(self, lines: Block, at: datetime) -> Reference:
         """Keep lines, trying without end: nothing is read meanwhile, so nothing behind them is lost or early."""
         digest = hashlib.sha256(lines)
-        key = f"{PREFIX}dt={at:%Y-%m-%d}/{digest.hexdigest()}"
+        key = f"{prefixes.OVERSIZE}dt={at:%Y-%m-%d}/{digest.hexdigest()}"
         while not self._put(key, lines, digest.digest()):
             self._patience.wait()
         return Reference(self._bucket, key, len(lines), count_lines(lines), digest.hexdigest())

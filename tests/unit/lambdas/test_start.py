@@ -23,6 +23,7 @@ VARIABLES = {
     "TIMEZONE": "UTC",
     "TOPIC_ARN": "arn",
 }
+ROOT = Path(__file__).parents[3]
 FUNCTIONS = ("evaluate", "notify", "digest", "sweep")
 HEAVY = ("pydantic", "requests", "aws_xray_sdk", "sigma", "asyncio", "yaml", "click", "boto3", "s3transfer", "aws_cdk")
 
@@ -30,10 +31,9 @@ HEAVY = ("pydantic", "requests", "aws_xray_sdk", "sigma", "asyncio", "yaml", "cl
 def start(name: str, environment: dict[str, str], then: str = "") -> subprocess.CompletedProcess[str]:
     """Import a function in a process of its own."""
     program = f"import lambdas.{name}\n{then}"
-    root = Path(__file__).parents[3]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     command = [sys.executable, "-c", program]
-    return subprocess.run(command, cwd=root, env=kept | environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=ROOT, env=kept | environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -42,9 +42,18 @@ def test_a_function_with_its_clients_imports_nothing_heavy(name: str) -> None:
     assert (done.stdout.strip(), done.stderr) == ("", "")
 
 
-def test_evaluate_leaves_to_the_first_batch_what_no_alert_waits_for() -> None:
-    done = start("evaluate", VARIABLES, "import sys\nprint('aws_lambda_powertools' in sys.modules)")
-    assert done.stdout == "False\n"
+def test_evaluate_leaves_to_later_what_its_start_does_not_need() -> None:
+    later = ("aws_lambda_powertools", "typing_extensions", "vaultwatch.delivery", "vaultwatch.settings")
+    later += ("vaultwatch.server_log", "vaultwatch.store")
+    done = start("evaluate", VARIABLES, f"import sys\nprint(*[name for name in {later!r} if name in sys.modules])")
+    assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("before", ["", "import typing_extensions\n"])
+def test_what_msgspec_does_without_is_there_for_all_others(before: str) -> None:
+    program = f"{before}import lambdas, typing_extensions, msgspec\nprint(typing_extensions.NotRequired.__name__)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("NotRequired\n", "")
 
 
 @pytest.mark.parametrize(("name", "missing"), [("evaluate", "TABLE_NAME"), ("notify", "SLACK_SECRET_ARN")])
