@@ -28,10 +28,10 @@ from uuid import UUID
 import zstandard
 
 from bench.corpus import entries
-from bench.in_process import READ_BUFFER_BYTES, Ready, evaluating, interleaved
+from bench.in_process import READ_BUFFER_BYTES, Method, Ready, evaluating, interleaved
 from bench.processes import FUNCTION_ENVIRONMENT
 from vaultwatch import frames
-from vaultwatch.detect import Detector
+from vaultwatch.detect import Detector, Ruleset
 from vaultwatch.evaluation import Evaluation, Packet
 from vaultwatch.frames import Frame, Records, Reference
 from vaultwatch.rules.pack import Rule, shipped_rules
@@ -126,15 +126,20 @@ def consuming(rules: Sequence[Rule], events: Sequence[bytes], expected: int) -> 
     """`evaluate` without its event's JSON, its metrics and AWS: each call gets as many frames as Lambda hands it."""
     calls = list(_calls(events))
 
-    def run(_: Sequence[bytes]) -> None:
-        found = sum(consume(rules, call) for call in calls)
-        if found != expected:
-            raise SystemExit(f"evaluated {found} of {expected} lines")
+    def ready() -> Method:
+        ruleset = Ruleset(rules)
 
-    return lambda: run
+        def run(_: Sequence[bytes]) -> None:
+            found = sum(consume(ruleset, call) for call in calls)
+            if found != expected:
+                raise SystemExit(f"evaluated {found} of {expected} lines")
+
+        return run
+
+    return ready
 
 
-def consume(rules: Sequence[Rule], events: Sequence[bytes]) -> int:
+def consume(rules: Ruleset, events: Sequence[bytes]) -> int:
     """Hold the frames of one call against the rules; how many records they were."""
     evaluation = Evaluation(rules, UTC, claim=_refuse, keep=lambda name, rejected: None)
     for _ in evaluation.frames(Packet("", base64.b64decode(event)) for event in events):
@@ -203,7 +208,7 @@ def sizes(corpus: Path, packed: Sequence[bytes], zipped: Sequence[bytes]) -> dic
 
 def per_frame(packed: Sequence[bytes], rounds: int) -> list[dict[str, float]]:
     """Frames of each number of lines, the full ones last: mean bytes, and CPU milliseconds to evaluate one a call."""
-    lines, rules, found = split(packed)[:PART], shipped_rules(), []
+    lines, rules, found = split(packed)[:PART], Ruleset(shipped_rules()), []
     cuts = [
         [b"".join(lines[at : at + size]) for at in range(0, len(lines) - size + 1, size)] for size in LINES_A_SECOND
     ]

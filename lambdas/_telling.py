@@ -64,8 +64,9 @@ class Teller:
             return
         from vaultwatch.delivery.groups import file_alert
 
-        recorded, messages = self._store().file([*map(file or file_alert, alerts)], time.time())
-        self._new += [alert for alert, result in zip(alerts, recorded, strict=True) if result.new]
+        filings = [*map(file or file_alert, alerts)]
+        recorded, messages = self._store().file(filings, time.time())
+        self._new += [filing.alert for filing, result in zip(filings, recorded, strict=True) if result.new]
         self.publish(messages)
 
     def publish(self, messages: Sequence[Message]) -> None:

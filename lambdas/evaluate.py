@@ -16,6 +16,7 @@ import msgspec
 from lambdas._environment import load_rules, make_client, read_environment, zone_of
 from lambdas._objects import Objects
 from lambdas._telling import Teller, open_store
+from vaultwatch.detect import Ruleset
 from vaultwatch.evaluation import Evaluation, Packet
 
 MAX_CLAIM_BYTES = 16 * 1024 * 1024  # larger ones are parked, and sweep, which has more memory, reads them
@@ -32,7 +33,7 @@ class Environment(msgspec.Struct, frozen=True):
 
 
 ENVIRONMENT = read_environment(Environment)
-RULES = load_rules()
+RULES = Ruleset(load_rules())
 ZONE = zone_of(ENVIRONMENT.timezone)
 SNS = make_client("sns")
 STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)

@@ -24,6 +24,7 @@ from vaultwatch import prefixes
 from vaultwatch.alerts import Alert
 from vaultwatch.archive.reading import is_first, tag_of, unpack
 from vaultwatch.delivery.groups import file_late
+from vaultwatch.detect import Ruleset
 from vaultwatch.evaluation import Evaluation, Packet
 
 MAX_CLAIM_BYTES = 128 * 1024 * 1024
@@ -41,7 +42,7 @@ class Environment(msgspec.Struct, frozen=True):
 
 
 ENVIRONMENT = read_environment(Environment)
-RULES = load_rules()
+RULES = Ruleset(load_rules())
 ZONE = zone_of(ENVIRONMENT.timezone)
 SNS, S3 = make_client("sns"), make_client("s3")
 STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
@@ -60,7 +61,7 @@ def _sweep(bucket: str, key: str, context: Any) -> None:
     evaluation = Evaluation(RULES, ZONE, claim=OBJECTS.claim, keep=lambda name, rejected: None)  # the archive has them
     teller = Teller(STORE, SNS, ENVIRONMENT.topic_arn, context)
     now, memory = time.time(), ENVIRONMENT.alert_memory_days * 86400.0
-    live_since = cache(lambda: STORE().live_since({rule.name for rule in RULES}, now))
+    live_since = cache(lambda: STORE().live_since({rule.name for rule in RULES.rules}, now))
     for alerts in _read(evaluation, bucket, key):
         teller.tell(alerts, lambda alert: file_late(alert, now, live_since(), memory))
     teller.report()

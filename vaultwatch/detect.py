@@ -43,6 +43,16 @@ class Counts(msgspec.Struct):
     rule_errors: Counter[str] = msgspec.field(default_factory=Counter)
 
 
+class Ruleset:
+    """A pack's rules with their index; made once a process, for what it remembers of one batch serves the next."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.rules = tuple(rules)
+        self.index = AuditIndex(self.rules)
+        self.server = tuple(rule for rule in self.rules if rule.service == "server")
+        self.asks_local_time = any(uses_field(rule.compiled.condition, "local") for rule in self.rules)
+
+
 class Detector:
     """Holds every record of a stream against a pack of rules.
 
@@ -54,7 +64,7 @@ class Detector:
 
     def __init__(
         self,
-        rules: Iterable[Rule],
+        rules: Iterable[Rule] | Ruleset,
         *,
         source: Source = "auto",
         zone: tzinfo | None = None,
@@ -63,12 +73,12 @@ class Detector:
         on_waiting: Callable[[Sequence[Alert]], None] = lambda _: None,
         wait_seconds: float = WAIT_FOR_RESPONSE_SECONDS,
     ) -> None:
-        rules = tuple(rules)
+        ruleset = rules if isinstance(rules, Ruleset) else Ruleset(rules)
         self.counts = Counts()
         self.source: Source = source
-        self._index = AuditIndex(rules)
-        self._server_rules = tuple(rule for rule in rules if rule.service == "server")
-        self._zone = zone if any(uses_field(rule.compiled.condition, "local") for rule in rules) else None
+        self._index = ruleset.index
+        self._server_rules = ruleset.server
+        self._zone = zone if ruleset.asks_local_time else None
         self._on_rejected = on_rejected
         self._on_rule_error = on_rule_error
         self._on_waiting = on_waiting

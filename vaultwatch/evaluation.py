@@ -15,17 +15,15 @@ import msgspec
 
 from vaultwatch import frames
 from vaultwatch.alerts import Alert
-from vaultwatch.detect import Detector
+from vaultwatch.detect import Detector, Ruleset
 from vaultwatch.errors import FrameError
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference
 from vaultwatch.lines import LineSplitter
-from vaultwatch.records import Rejected, split_tag
-from vaultwatch.rules.pack import Rule
+from vaultwatch.records import LONGEST_TAG, Rejected, split_tag
 
-HELD_BYTES = 64 * 1024 * 1024
-"""Lines of a batch that are unpacked at a time."""
+HELD_BYTES = 32 * 1024 * 1024
+"""Lines of a batch that are unpacked at a time; each is there twice, in its block and by itself."""
 _HEAD_BYTES = 4096
-_LONGEST_TAG = 520
 
 
 class Packet(msgspec.Struct, frozen=True):
@@ -69,7 +67,7 @@ Keep = Callable[[str, Sequence[Rejected]], None]
 class Evaluation:
     """One batch, or one segment, held against the rules; use once. `findings` is whole when its alerts are."""
 
-    def __init__(self, rules: Sequence[Rule], zone: tzinfo | None, *, claim: Claim, keep: Keep) -> None:
+    def __init__(self, rules: Ruleset, zone: tzinfo | None, *, claim: Claim, keep: Keep) -> None:
         self.findings = Findings()
         self._claim = claim
         self._keep = keep
@@ -125,15 +123,15 @@ class Evaluation:
             found.heartbeats[str(frame.process)] = content
             return []
         try:
-            lines = content.lines if isinstance(content, Records) else self._claim(content)
+            records = content if isinstance(content, Records) else Records(self._claim(content))
         except FrameError as error:
             found.poison.append(Poison(packet, str(error), later=isinstance(error, TooLargeError)))
             return []
         found.oldest = min(frame.first, found.oldest or frame.first)
-        held = lines.split(b"\n")
-        found.received.update(_origins(held))
-        self._detector.begin_log(lines[:_HEAD_BYTES], frame.begun, frame.before)
-        alerts = self._feed(held) + self._detector.end_log()
+        lines = records.split
+        found.received.update(_origins(lines))
+        self._detector.begin_log(records.lines[:_HEAD_BYTES], frame.begun, frame.before)
+        alerts = self._feed(lines) + self._detector.end_log()
         self._hand_over(f"dt={frame.first:%Y-%m-%d}/{frame.process}-{frame.sequence:012}")
         return alerts
 
@@ -165,7 +163,7 @@ class Evaluation:
 
 def _origins(lines: Sequence[bytes]) -> dict[str, int]:
     """How many lines came from each `cluster/node/lane`."""
-    tags = Counter(line[: line.find(b" ", 0, _LONGEST_TAG) + 1] for line in lines if line.startswith(b"@"))
+    tags = Counter(line[: line.find(b" ", 0, LONGEST_TAG) + 1] for line in lines if line.startswith(b"@"))
     counted = ((split_tag(tag)[0], count) for tag, count in tags.items())
     return {f"{at.cluster}/{at.node}/{at.lane}": count for at, count in counted if at.lane}
 

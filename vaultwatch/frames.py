@@ -12,6 +12,8 @@ from __future__ import annotations
 import struct
 import zlib
 from datetime import UTC, datetime
+from functools import cached_property
+from io import BytesIO
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -48,10 +50,15 @@ class Counter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: Natural
 
 
-class Records(msgspec.Struct, frozen=True, tag_field="kind", tag="records"):
+class Records(msgspec.Struct, frozen=True, dict=True, tag_field="kind", tag="records"):
     """Whole lines as they came, tags included; only a stream's very last line may lack its newline."""
 
     lines: bytes
+
+    @cached_property
+    def split(self) -> list[bytes]:
+        """The lines one by one, each with its newline; cut once, for the count and for whoever reads them."""
+        return BytesIO(self.lines).readlines()
 
 
 class Heartbeat(msgspec.Struct, frozen=True, tag_field="kind", tag="heartbeat"):
@@ -169,7 +176,8 @@ def decode(data: bytes, max_bytes: int = MAX_LINES_BYTES) -> Frame:
     header = _parse(head)
     if len(lines) > max_bytes:
         raise FrameError(f"frame: unpacks to more than {max_bytes} bytes")
-    _check(header, lines)
+    records = Records(lines)
+    _check(header, records)
     return Frame(
         source=header.source,
         log_server=header.log_server,
@@ -177,7 +185,7 @@ def decode(data: bytes, max_bytes: int = MAX_LINES_BYTES) -> Frame:
         sequence=header.sequence,
         first=header.first,
         last=header.last,
-        content=Records(lines) if isinstance(header.content, _RecordsMark) else header.content,
+        content=records if isinstance(header.content, _RecordsMark) else header.content,
         begun=header.begun,
         before=header.before,
     )
@@ -215,11 +223,11 @@ def _parse(head: bytes) -> _Header:
         raise FrameError(f"frame: header: {error}") from error
 
 
-def _check(header: _Header, lines: bytes) -> None:
-    if len(lines) != header.size:
-        raise FrameError(f"frame: {len(lines)} bytes of lines where its header says {header.size}")
-    if lines and not isinstance(header.content, _RecordsMark):
+def _check(header: _Header, records: Records) -> None:
+    if len(records.lines) != header.size:
+        raise FrameError(f"frame: {len(records.lines)} bytes of lines where its header says {header.size}")
+    if records.lines and not isinstance(header.content, _RecordsMark):
         raise FrameError("frame: lines where its kind has none")
-    count = header.content.count if isinstance(header.content, Reference) else count_lines(lines)
+    count = header.content.count if isinstance(header.content, Reference) else len(records.split)
     if count != header.count:
         raise FrameError(f"frame: {count} lines where its header says {header.count}")

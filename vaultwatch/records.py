@@ -75,22 +75,30 @@ class Rejected(msgspec.Struct, frozen=True):
 Record = AuditEntry | ServerMessage | Rejected
 
 _TAG = re.compile(rb"@([\w.-]{1,255})/([\w.:-]{1,255})/(socket|file|server) ")
+LONGEST_TAG = 520
+"""Bytes, the space behind it included."""
 _origins: dict[bytes, Origin] = {}
 _MAX_ORIGINS = 4096
 
 
 def split_tag(line: bytes) -> tuple[Origin, bytes]:
     """Take the tag off a line; a line without one comes back as it is, with `NO_ORIGIN`."""
-    found = _TAG.match(line) if line.startswith(b"@") else None
-    if found is None:
+    if not line.startswith(b"@"):
         return NO_ORIGIN, line
-    tag = found.group()
-    origin = _origins.get(tag)
-    if origin is None:
-        if len(_origins) >= _MAX_ORIGINS:
-            _origins.clear()
-        origin = _origins[tag] = Origin(*(part.decode("ascii", "replace") for part in found.groups()))
-    return origin, line[found.end() :]
+    end = line.find(b" ", 0, LONGEST_TAG) + 1
+    tag = line[:end]
+    origin = _origins.get(tag) or _read_tag(tag)
+    return (origin, line[end:]) if origin else (NO_ORIGIN, line)
+
+
+def _read_tag(tag: bytes) -> Origin | None:
+    found = _TAG.fullmatch(tag)
+    if found is None:
+        return None
+    if len(_origins) >= _MAX_ORIGINS:
+        _origins.clear()
+    origin = _origins[tag] = Origin(*(part.decode("ascii", "replace") for part in found.groups()))
+    return origin
 
 
 def read_audit_entry(line: bytes, origin: Origin = NO_ORIGIN) -> AuditEntry | Rejected:

@@ -36,7 +36,6 @@ class Anchor(NamedTuple):
     value: str
 
 
-_NO_TAG = b"\n"  # what no line begins with
 _ALWAYS = ("type", "request.id", "request.operation", "request.path")
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError)  # the last: `auth: null`
 
@@ -176,9 +175,8 @@ class AuditIndex:
         self._asked = tuple(field for field in self._matchers if field != "request.path")
         extra = sorted({_gate_field(field) for field in self._asked}) or ["request.namespace"]
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(_gate_struct((*_ALWAYS, *extra))).decode
-        self._extra = (*extra, extra[0])  # of one name, attrgetter would give a value instead of a tuple
+        self._extra = (*extra, *extra)[: max(2, len(extra))]  # of one name, attrgetter gives no tuple
         self._extra_values = attrgetter(*self._extra)
-        self._tag = _NO_TAG
         self._by_path: dict[str | None, frozenset[int]] = {}
         self._by_extra: dict[bytes, frozenset[int]] = {}
 
@@ -217,9 +215,7 @@ class AuditIndex:
         yield passed, b"", None
 
     def _decode_tagged(self, line: bytes) -> Any:
-        if not line.startswith(self._tag):  # the lines of a stream mostly have the tag of the line before
-            self._tag = line[: len(line) - len(split_tag(line)[1])] or _NO_TAG
-        return self._decode(line[len(self._tag) :] if self._tag is not _NO_TAG else line)
+        return self._decode(split_tag(line)[1])
 
     def reads(self, line: bytes) -> bool:
         """Whether a line is an audit entry that the gate can read."""

@@ -25,7 +25,7 @@ from tests.support.functions import (
     watching,
 )
 from vaultwatch.alerts import Level
-from vaultwatch.detect import Detector
+from vaultwatch.detect import Detector, Ruleset
 from vaultwatch.frames import Counter, Heartbeat
 from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
 from vaultwatch.store import StoreError
@@ -165,14 +165,15 @@ class TestWhatCannotBeRead:
         assert b"RecursionError" in kept["Body"].read()
 
     def test_a_rule_that_raises_is_counted_by_name_and_disables_nothing_else(
-        self, aws: World, capsys: pytest.CaptureFixture[str]
+        self, aws: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         def raises(view: Any) -> bool:
             raise ZeroDivisionError
 
         evaluate = aws.function("evaluate")
         facts = {"title": "Odd", "level": Level.LOW, "service": "audit", "condition": ["exists", "time", True]}
-        evaluate.RULES.append(Rule(CompiledRule(name="audit_odd", **facts), matches=raises))  # type: ignore[arg-type]
+        odd = Rule(CompiledRule(name="audit_odd", **facts), matches=raises)  # type: ignore[arg-type]
+        monkeypatch.setattr(evaluate, "RULES", Ruleset([*evaluate.RULES.rules, odd]))
         evaluate.handler(kinesis(aws.frame(entry(1))), Context())
         assert len(aws.alerts()) == 1
         assert total(capsys.readouterr().out, "RuleErrors", rule="audit_odd") == 1

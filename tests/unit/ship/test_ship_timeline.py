@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaultwatch.detect import Detector
+from vaultwatch.detect import Detector, Ruleset
 from vaultwatch.evaluation import Evaluation, Packet
 from vaultwatch.frames import Reference, decode
 from vaultwatch.rules.pack import shipped_rules
@@ -48,7 +48,7 @@ def framed(cuts: list[int], begun: str = "") -> list[bytes]:
 
 
 def ids(data: list[bytes]) -> list[str]:
-    evaluation = Evaluation(RULES, None, claim=refused, keep=lambda _name, _rejected: None)
+    evaluation = Evaluation(Ruleset(RULES), None, claim=refused, keep=lambda _name, _rejected: None)
     packets = [Packet(str(number), one) for number, one in enumerate(data)]
     return sorted(alert.id for alerts in evaluation.frames(packets) for alert in alerts)
 
