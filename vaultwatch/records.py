@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import Any
 
 import msgspec
@@ -179,16 +180,19 @@ def _decode_pruned(text: bytes) -> dict[str, Any] | str:
 def _decode_leniently(text: bytes) -> dict[str, Any] | str:
     """What strict JSON refuses and a log may hold: invalid UTF-8, raw control characters, lone surrogates."""
     try:
-        found = json.loads(text.decode("utf-8", "replace"), strict=False)
+        found = json.loads(text.decode("utf-8", "replace"), strict=False, parse_int=_integer)
     except RecursionError:
         return _decode_pruned(text)
     except json.JSONDecodeError as error:
         return f"broken JSON: {error.msg} at byte {error.pos} of {len(text)}"
-    except ValueError:
-        return "broken JSON: a number with thousands of digits"
     if _is_deep(found):
         return _decode_pruned(text)
     return _encodable(found) if isinstance(found, dict) else "JSON, but not an object"
+
+
+def _integer(digits: str) -> int | float:
+    """Python refuses integers of thousands of digits, Go does not."""
+    return int(digits) if len(digits) <= sys.int_info.str_digits_check_threshold else float(digits)
 
 
 def _encodable(value: Any) -> Any:

@@ -150,6 +150,13 @@ class TestDepth:
         entry = {**ENTRY, "response": inner}
         assert read(written(entry)) == entry
 
+    @pytest.mark.parametrize("number", [b"9" * 6_000, b"-" + b"9" * 300_000, b"1e999999", b"0." + b"1" * 6_000])
+    def test_a_number_of_any_length_hides_nothing(self, number: bytes) -> None:
+        line = written(ENTRY)[:-1] + b',"response":{"data":{"n":%s}}}' % number
+        found = read(line)
+        assert found["request"] == ENTRY["request"]
+        assert isinstance(found["response"]["data"]["n"], float)
+
     def test_unbalanced_nesting_is_broken(self) -> None:
         assert "nested too deeply" in reason(written(ENTRY)[:-1] + b',"a":' + b"[" * 5_000)
 
@@ -162,7 +169,6 @@ class TestRejects:
             (written(ENTRY)[:60], "broken JSON"),
             (written(ENTRY)[20:], "broken JSON"),
             (written(ENTRY) * 2, "broken JSON"),
-            (written(ENTRY).replace(b'"r1"', b"1" * 5_000), "thousands of digits"),
             (b'<json:object name="auth"><json:string name="a">{}</json:string></json:object>', "XML"),
             (b"", "no JSON object"),
             (b"\0" * 40, "no JSON object"),
