@@ -5,7 +5,7 @@
 | `outcome` | both | `failed`, `succeeded`, or `unknown` (no response seen; always so for server messages) |
 | `cluster`, `node`, `lane` | both | where the line came from, by its tag; `node` else by the syslog header's host |
 | `mount_type` | audit | `request.mount_type` without `ns_`, `generic` as `kv`; else the default of that path |
-| `mount_path` | audit | `request.path` below `request.mount_point`; else below the default mount |
+| `mount_path` | audit | `request.path` below `request.mount_point`; else below its first part, if the type is known |
 | `local.hour` | both | 0 to 23, in the `timezone` setting |
 | `local.weekday` | both | 1 (Monday) to 7 (Sunday), in the `timezone` setting |
 | `level`, `module`, `message`, `fields.*`, `raw` | server | parts of a server-log message; `raw` is all of it |
@@ -42,12 +42,12 @@ _DEFAULT_MOUNTS = {
 def mount_of(path: str, mount_point: str | None, mount_type: str | None) -> tuple[str | None, str | None]:
     """The type of the mount that a request went to, and its path below it; None where neither record nor default tells.
 
-    Older entries name no mount: then the default name counts.
+    Vault before 1.14 logs no mount point: then the mount is the first part of the path. Before 1.5 it logs no type
+    either: then the default name counts.
     """
-    default_point = path[: path.find("/", 5 if path.startswith("auth/") else 0) + 1]
-    default_type = _DEFAULT_MOUNTS.get(default_point)
-    kind = mount_type.removeprefix("ns_") if mount_type else default_type
-    point = mount_point or (default_point if default_type else "")
+    first_part = path[: path.find("/", 5 if path.startswith("auth/") else 0) + 1]
+    kind = mount_type.removeprefix("ns_") if mount_type else _DEFAULT_MOUNTS.get(first_part)
+    point = mount_point or (first_part if kind else "")
     for _ in range(_MOST_NAMESPACES):  # OpenBao 2.6: `team-a/secret/`, where the path has no namespace
         if path.startswith(point):
             break
