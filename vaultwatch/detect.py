@@ -203,7 +203,7 @@ class Detector:
             return origin.lane == "server"
         if _looks_like_server_line(text) or (self._reads_server_log and self._server.continues(text, origin)):
             return True
-        return self._last_was_server and b'{"' not in text[:4096] and text[:1] not in (b"{", b"<")
+        return self._last_was_server and b'{"' not in text[:4096] and not text.startswith((b"{", b"<json:"))
 
     def _read_server_line(self, origin: Origin, text: bytes, now: float, out: list[Alert]) -> None:
         for record in self._server.feed(text, origin, now):

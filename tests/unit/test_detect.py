@@ -185,7 +185,7 @@ class TestBothLogsInOneStream:
             assert alert.record["raw"].count("\n") == 3 + lines.count(b"  \n")
             assert detector.counts.rejected == 0
 
-    @pytest.mark.parametrize("tag", [b"", b"@c/n/server "])
+    @pytest.mark.parametrize("tag", [b"", b"@c/n/server ", b"<14>Nov 21 07:29:41 host vault[812]: "])
     def test_banners_at_the_start_belong_to_the_log_that_follows(self, tag: bytes) -> None:
         lines = [tag + b"==> Vault server configuration:\n", tag + b"\n", tag + b"  Cgo: disabled\n", tag + HEAD % 1]
         for first in (lines, lines[2:]):
