@@ -11,6 +11,7 @@ Known forms, each with or without a leading `<priority>`:
     2026-11-21T07:29:41.065830008Z stderr F text              Kubernetes CRI
     2026-11-21T07:29:41.065830008Z text                       docker logs --timestamps
     vault-1  | text                                           docker compose
+    [pod/vault-0/vault] text                                  kubectl logs --prefix, with and without --timestamps
 
 Every quantifier that could give back what it took is possessive or bounded, so hostile text costs linear time.
 """
@@ -65,10 +66,11 @@ _FORMS = [
         _PRIORITY + _PROGRAM + _PID + rb":" + _END,
         _PRIORITY + _HOST + rb" " + _PROGRAM + rb"(?:" + _PID + rb")?: " + _OPENER,
         rb"(?P<program>[\w.-]{1,128}) {1,64}\|" + _END,
+        rb"\[pod/(?P<host>[\w.-]{1,255})/(?P<program>[\w.-]{1,255})\](?: (?P<time>" + _ISO_TIME + rb")(?! \[))?" + _END,
         rb"<\d{1,3}>",
     )
 ]
-_MAYBE_HEADER = re.compile(rb"[\w<]")
+_MAYBE_HEADER = re.compile(rb"[\w<\[]")
 
 
 def _header(groups: dict[str, bytes]) -> Header:

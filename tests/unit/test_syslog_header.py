@@ -38,6 +38,11 @@ MESSAGE = b"2026-11-21T07:29:41.065Z [INFO]  core: vault is unsealed"
         (b"2026-11-21T07:29:41.065830008Z stderr F ", Header("", "", "", "2026-11-21T07:29:41.065830008Z")),
         (b"2026-11-21T07:29:41.065830008Z ", Header("", "", "", "2026-11-21T07:29:41.065830008Z")),
         (b"vault-1  | ", Header("", "vault-1", "", "")),
+        (b"[pod/vault-0/vault] ", Header("vault-0", "vault", "", "")),
+        (
+            b"[pod/vault-0/vault] 2026-11-21T07:29:41.065830008Z ",
+            Header("vault-0", "vault", "", "2026-11-21T07:29:41.065830008Z"),
+        ),
     ],
 )
 def test_header_is_split_off(prefix: bytes, expected: Header) -> None:
@@ -45,7 +50,10 @@ def test_header_is_split_off(prefix: bytes, expected: Header) -> None:
     assert strip_syslog_header(prefix + b'{"@level":"info"}') == (expected, b'{"@level":"info"}')
 
 
-@pytest.mark.parametrize("prefix", [b"<13>Nov 21 07:29:41 h vault[1]: ", b"2026-11-21T07:29:41Z stderr F ", b"vault: "])
+@pytest.mark.parametrize(
+    "prefix",
+    [b"<13>Nov 21 07:29:41 h vault[1]: ", b"2026-11-21T07:29:41Z stderr F ", b"vault: ", b"[pod/vault-0/vault] "],
+)
 def test_indentation_of_a_continuation_line_is_kept_and_an_empty_message_is_empty(prefix: bytes) -> None:
     assert strip_syslog_header(prefix + b"  | text")[1] == b"  | text"
     assert strip_syslog_header(prefix + b"  error=")[1] == b"  error="
@@ -87,7 +95,7 @@ def test_what_is_returned_is_the_end_of_the_line(line: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"a", b"a.", b"a: ", b"a[1]: ", b"[a ", b'[a "', b'"', b" ", b"<1>", b"1 ", b"\\", b"a-1 | "]
+    "body", [b"a", b"a.", b"a: ", b"a[1]: ", b"[a ", b'[a "', b'"', b" ", b"<1>", b"1 ", b"\\", b"a-1 | ", b"[pod/a"]
 )
 @pytest.mark.parametrize(
     "start", [b"", b"<13>Nov 21 07:29:41 ", b"2026-10-02T06:28:49Z ", b"<14>1 2026-10-02T06:28:49Z h p 1 - "]
