@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, tzinfo
 from pathlib import Path
 
-from vaultwatch.errors import SettingError
+from vaultwatch.errors import RuleError, SettingError
 from vaultwatch.rules.pack import Rule, shipped_rules
 
 
@@ -14,7 +14,7 @@ def load_rules(directories: Sequence[Path]) -> list[Rule]:
     """The shipped pack, or the rules below `directories` in its place.
 
     Raises:
-        RuleError: a rule does not compile.
+        RuleError: a rule does not compile, or there is none.
     """
     if not directories:
         return shipped_rules()
@@ -22,7 +22,10 @@ def load_rules(directories: Sequence[Path]) -> list[Rule]:
     from vaultwatch.rules.python_rules import load_python_rules
 
     rules = [Rule(compiled) for compiled in compile_directories(directories)]
-    return rules + load_python_rules(directories, taken={rule.name for rule in rules})
+    rules += load_python_rules(directories, taken={rule.name for rule in rules})
+    if not rules:
+        raise RuleError(f"no rule in {', '.join(map(str, directories))}")
+    return rules
 
 
 def zone_of(name: str) -> tzinfo:

@@ -12,12 +12,12 @@ from datetime import UTC
 from functools import partial
 from pathlib import Path
 
+from vaultwatch.cli.common import load_rules
 from vaultwatch.detect import Detector
 from vaultwatch.errors import RuleError
 from vaultwatch.records import Rejected
 from vaultwatch.rules.compiling import compile_directories
 from vaultwatch.rules.pack import Rule
-from vaultwatch.rules.python_rules import load_python_rules
 
 
 def failures(directories: Sequence[Path]) -> tuple[int, list[str]]:
@@ -26,10 +26,7 @@ def failures(directories: Sequence[Path]) -> tuple[int, list[str]]:
     Raises:
         RuleError: the rules do not compile, or there are none.
     """
-    rules = [Rule(compiled) for compiled in compile_directories(directories)]
-    rules += load_python_rules(directories, taken={rule.name for rule in rules})
-    if not rules:
-        raise RuleError(f"no rule in {', '.join(map(str, directories))}")
+    rules = load_rules(directories)
     found = [fault for rule in rules for fault in _test(rule, directories)]
     return len(rules), found
 

@@ -80,8 +80,7 @@ def compile_rules(directories: tuple[Path, ...], output: Path | None) -> None:
     from vaultwatch.rules.compiling import compile_pack
 
     found = list(directories) or [_default_directory()]
-    if not load_rules(found):
-        raise RuleError(f"no rule in {', '.join(map(str, found))}")
+    load_rules(found)
     pack = compile_pack(found)
     if output is None:
         sys.stdout.buffer.write(pack)

@@ -339,6 +339,14 @@ class TestWhatAUserCanDoWrong:
         assert "own_low.yml" in found.err
         assert found.err.count("\n") == 1
 
+    def test_a_folder_without_a_rule(self, check: Check, tmp_path: Path) -> None:
+        for name in ("placeholders.yml", "nothing.py", "sub/rule.yml"):
+            folder = tmp_path / name.partition(".")[0].partition("/")[0]
+            (folder / name).parent.mkdir(parents=True)
+            (folder / name).write_text("")
+            found = check("--rules", folder, AUDIT)
+            assert (found.status, found.out, found.err) == (2, "", f"vaultwatch: no rule in {folder}\n")
+
     def test_a_broken_installation(self, check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from vaultwatch.rules import pack
 
