@@ -6,7 +6,7 @@ import gc
 import sys
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -69,8 +69,8 @@ def command(
     gc.freeze()  # what is loaded by now stays; records make no cycles, so look for some less often (5 % of the CPU)
     gc.set_threshold(100_000)
     with ExitStack() as stack:
-        keep = _open_for_writing(stack, "--rejected", rejected) if rejected else None
-        figures = _open_for_writing(stack, "--stats", stats) if stats else None
+        keep = _open_for_writing(stack, "--rejected", rejected, files) if rejected else None
+        figures = _open_for_writing(stack, "--stats", stats, files) if stats else None
         errors: dict[str, str] = {}
         detector = Detector(
             rules,
@@ -92,11 +92,20 @@ def command(
     return 2 if any(broken) else 1 if shown.count else 0
 
 
-def _open_for_writing(stack: ExitStack, option: str, path: Path) -> IO[bytes]:
+def _open_for_writing(stack: ExitStack, option: str, path: Path, inputs: Sequence[str]) -> IO[bytes]:
     try:
+        if path.is_file() and any(_is_same(path, name) for name in inputs):
+            raise click.UsageError(f"{option}: {path}: is one of the files to read")
         return stack.enter_context(path.open("wb"))
     except OSError as error:
         raise click.UsageError(f"{option}: {path}: {error.strerror}") from error
+
+
+def _is_same(path: Path, name: str) -> bool:
+    try:
+        return path.samefile(name)
+    except (OSError, ValueError):  # what cannot be read is said when its turn comes
+        return False
 
 
 def _keep(line: Rejected, keep: IO[bytes] | None) -> None:

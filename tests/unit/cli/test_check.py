@@ -347,6 +347,16 @@ class TestWhatAUserCanDoWrong:
             found = check("--rules", folder, AUDIT)
             assert (found.status, found.out, found.err) == (2, "", f"vaultwatch: no rule in {folder}\n")
 
+    @pytest.mark.parametrize("option", ["--rejected", "--stats"])
+    def test_an_output_that_is_an_input(self, check: Check, seal: Path, tmp_path: Path, option: str) -> None:
+        log = seal.read_bytes()
+        (tmp_path / "link").symlink_to(seal)
+        for name in (seal, tmp_path / "link"):
+            found = check(option, name, AUDIT, "n" * 5_000, seal)
+            assert (found.status, found.out) == (2, "")
+            assert found.err == f"vaultwatch: {option}: {name}: is one of the files to read\n"
+            assert seal.read_bytes() == log
+
     def test_a_broken_installation(self, check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from vaultwatch.rules import pack
 
