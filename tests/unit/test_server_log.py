@@ -168,6 +168,12 @@ class TestLayouts:
         assert not looks_like_server_line(line)
         assert not looks_like_server_line(SYSLOG % 7 + line)
 
+    @pytest.mark.parametrize("before", [b" ", b"        ", b"\t", b"\t    "])
+    def test_a_pasted_log_may_be_indented(self, before: bytes) -> None:
+        lines = [before + line for line in (HEAD + b" a=1", b"2017/07/15 19:18:28.663808 [INFO ] core: x")]
+        assert [(one.level, one.module) for one in messages(read(lines))] == [("error", "core"), ("info", "core")]
+        assert all(map(looks_like_server_line, lines))
+
     def test_carriage_return_at_the_end_is_ignored(self) -> None:
         (record,) = messages(read([HEAD + b" a=1\r"]))
         assert (record.fields, record.raw) == ({"a": "1"}, HEAD + b" a=1\r")
