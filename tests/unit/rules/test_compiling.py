@@ -324,7 +324,9 @@ class TestFilters:
             (FILTER.replace("RULES", "[other]"), "unknown rule other"),
             (FILTER.replace("RULES", "[rule, other]"), "unknown rule other"),
             (FILTER.replace("RULES", "[rule]").replace("audit", "server"), "logsource of rule rule is another"),
+            (FILTER.replace("RULES", "any").replace("audit", "adit"), "no rule has its logsource"),
             (FILTER.replace("RULES", "[rule]").replace("display_name", "name"), "unknown field auth.name"),
+            (FILTER.replace("RULES", "[rule]").replace("auth.display_name: robot", "outcome: failed"), "negates"),
             (FILTER.replace("RULES", "[rule]").replace("not known", "not unknown"), "unknown"),
             (FILTER.replace("RULES", "5"), "must be 'any'"),
             (FILTER.replace("RULES", "[rule]") + "bogus: 1\n", "unknown key bogus"),
@@ -340,9 +342,10 @@ class TestFilters:
             ("logsource: {product: vault}\nfilter: [1]\n", "more1.yml"),
         ],
     )
-    def test_a_broken_one_is_refused(self, text: str, why: str) -> None:
-        with pytest.raises(RuleError, match=why):
+    def test_a_broken_one_is_refused_and_named(self, text: str, why: str) -> None:
+        with pytest.raises(RuleError, match=why) as error:
             compiled(sigma(PATH.format(": a")), text)
+        assert "more1.yml" in str(error.value)
 
 
 BOMB = "  a: &a [x,x,x,x,x,x,x,x]\n" + "".join(

@@ -242,12 +242,21 @@ def _apply_filter(where: str, found: dict[str, Any], placeholders: Placeholders,
         named = sigma.filter.rules
         for reference in [] if isinstance(named, str) else [str(one.reference) for one in named]:
             _refuse_useless(where, sigma, reference, rules)
-        for rule in rules:
-            applied = sigma.apply_on_rule(rule.sigma)
-            if isinstance(applied, SigmaRule):
-                rule.sigma = applied
+        meant = [rule for rule in rules if _is_meant(rule, sigma)]
+        if not meant:
+            raise RuleError(f"{where}: no rule has its logsource")
+        for rule in meant:
+            sigma.apply_on_rule(rule.sigma)  # in place
+            rule.where = f"{rule.where} with {where}"
     except _FAULTS as error:
         raise RuleError(f"{where}: {_one_line(error)}") from error
+
+
+def _is_meant(rule: _Parsed, sigma: SigmaFilter) -> bool:
+    named = sigma.filter.rules
+    return rule.sigma.logsource in sigma.logsource and (
+        isinstance(named, str) or any(str(one.reference) in (rule.name, str(rule.sigma.id)) for one in named)
+    )
 
 
 def _refuse_useless(where: str, sigma: SigmaFilter, reference: str, rules: Sequence[_Parsed]) -> None:
