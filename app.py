@@ -14,6 +14,7 @@ from stacks.alerting import AlertingStack
 from stacks.archive import ArchiveStack
 from stacks.bundling import ROOT
 from vaultwatch.errors import VaultwatchError
+from vaultwatch.printable import one_line
 from vaultwatch.settings import read_settings
 
 
@@ -34,4 +35,4 @@ if __name__ == "__main__":
     try:
         build(outdir=os.environ.get("CDK_OUTDIR", "cdk.out")).synth()
     except VaultwatchError as error:
-        sys.exit(f"cdk synth: {error}")
+        sys.exit(f"cdk synth: {one_line(str(error))}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -20,7 +20,7 @@ from vaultwatch.errors import SettingError
 LogDays = Literal[
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
 ]
-MailAddress = Annotated[str, Meta(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+\Z", max_length=254)]
+MAX_DAYS = 36_500  # a hundred years, the longest that Object Lock takes
 
 
 def _key(unit: str, meaning: str, **bounds: Any) -> Meta:
@@ -32,10 +32,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     deployment: Annotated[
         str,
-        _key("name", "begins the names of the stacks and tags what they make", pattern=r"^[a-z][a-z0-9-]{0,29}\Z"),
+        _key(
+            "name",
+            "begins the names of the stacks and tags what they make; a-z, 0-9 and -, at most 30",
+            pattern=r"^[a-z][a-z0-9-]{0,29}\Z",
+        ),
     ] = "vaultwatch"
     alert_emails: Annotated[
-        tuple[MailAddress, ...], _key("addresses", "get alerts by e-mail; each has to confirm once", max_length=50)
+        tuple[str, ...], _key("addresses", "get alerts by e-mail; each has to confirm once", max_length=50)
     ] = ()
     alert_email_level: Annotated[Level, _key("level", "the least important alerts that e-mail tells")] = Level.LOW
     slack: Annotated[bool, _key("true or false", "tell alerts in Slack; the webhook is put into its secret later")] = (
@@ -43,7 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     )
     slack_level: Annotated[Level, _key("level", "the least important alerts that Slack tells")] = Level.LOW
     operations_emails: Annotated[
-        tuple[MailAddress, ...],
+        tuple[str, ...],
         _key("addresses", "hear when Vaultwatch itself is in trouble; each has to confirm once", max_length=50),
     ] = ()
     timezone: Annotated[str, _key("IANA name", "in which rules see `local.hour` and `local.weekday`")] = "UTC"
@@ -51,22 +55,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, _key("days", "for which an alert is remembered, so that it is not told twice", ge=8, le=3650)
     ] = 90
     stream_shards: Annotated[
-        int, _key("shards", "of the stream; each takes 1 MiB of frames a second, about 8 MiB of log", ge=1, le=500)
+        int, _key("shards", "of the stream; each takes 1 MiB of frames a second, about 7 MiB of log", ge=1, le=500)
     ] = 1
     stream_retention_days: Annotated[
         int, _key("days", "for which frames can be read again; evaluation gives up after one", ge=2, le=365)
     ] = 7
     archive_infrequent_access_days: Annotated[
-        int, _key("days", "after which segments move to STANDARD_IA, which S3 allows from the 30th on", ge=30)
+        int,
+        _key("days", "after which segments move to STANDARD_IA, which S3 allows from the 30th on", ge=30, le=MAX_DAYS),
     ] = 30
     archive_glacier_days: Annotated[
-        int, _key("days", "after which they move to GLACIER, at least 30 after STANDARD_IA", ge=60)
+        int, _key("days", "after which they move to GLACIER, at least 30 after STANDARD_IA", ge=60, le=MAX_DAYS)
     ] = 90
     archive_retention_days: Annotated[
-        int, _key("days", "for which Object Lock (governance) keeps anybody from deleting them", ge=1, le=36500)
+        int, _key("days", "for which Object Lock (governance) keeps anybody from deleting them", ge=1, le=MAX_DAYS)
     ] = 365
     archive_expiry_days: Annotated[
-        int, _key("days", "after which they are deleted: not before their retention ends", ge=61)
+        int, _key("days", "after which they are deleted: not before their retention ends", ge=61, le=MAX_DAYS)
     ] = 400
     log_retention_days: Annotated[LogDays, _key("days", "for which the functions' own logs are kept")] = 30
     evaluate_memory_mib: Annotated[
@@ -119,17 +124,21 @@ def settings_table() -> str:
     ]
     hints = get_type_hints(Settings, include_extras=True)
     for field in msgspec.structs.fields(Settings):
-        meta = next(part for part in hints[field.name].__metadata__ if isinstance(part, Meta))
+        hint = hints[field.name]
+        meta = next(part for part in hint.__metadata__ if isinstance(part, Meta))
         unit = (meta.extra or {})["unit"]
         default = msgspec.json.encode(field.default).decode()
-        rows.append(f"| `{field.name}` | `{default}` | {unit}{_bounds(meta)} | {meta.description} |")
+        rows.append(f"| `{field.name}` | `{default}` | {unit}{_allowed(hint.__origin__, meta)} | {meta.description} |")
     return "\n".join(rows) + "\n"
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
     import zoneinfo  # functions import this module for the names of folders, and start cold
 
-    if settings.timezone not in zoneinfo.available_timezones():
+    for key in ("alert_emails", "operations_emails"):
+        yield from _wrong_addresses(key, getattr(settings, key))
+    # Debian lists `localtime`, which is the zone of whatever machine looks it up.
+    if settings.timezone not in zoneinfo.available_timezones() - {"localtime"}:
         yield f"vaultwatch.timezone: there is no time zone `{settings.timezone}`"
     if settings.archive_glacier_days < settings.archive_infrequent_access_days + 30:
         yield "vaultwatch.archive_glacier_days: must be at least 30 more than archive_infrequent_access_days"
@@ -137,6 +146,21 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "vaultwatch.archive_expiry_days: must be more than archive_glacier_days"
     if settings.archive_expiry_days < settings.archive_retention_days:
         yield "vaultwatch.archive_expiry_days: must not be less than archive_retention_days"
+
+
+def _wrong_addresses(key: str, addresses: tuple[str, ...]) -> Iterator[str]:
+    """As the HTML standard has it (`<input type=email>`), which is what SNS takes, with a dot in the domain."""
+    import re
+
+    label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+    address_form = re.compile(rf"[a-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{label}(\.{label})+", re.ASCII | re.IGNORECASE)
+    seen = set()
+    for place, address in enumerate(addresses):
+        if not address_form.fullmatch(address) or len(address) > 254:
+            yield f"vaultwatch.{key}[{place}]: `{address}` is no e-mail address"
+        if address.lower() in seen:
+            yield f"vaultwatch.{key}[{place}]: `{address}` is there twice"
+        seen.add(address.lower())
 
 
 def _one_line(error: str) -> str:
@@ -152,10 +176,11 @@ def _hint(key: str) -> str:
     return f"; did you mean `{near[0]}`?" if near else ""
 
 
-def _bounds(meta: Meta) -> str:
-    if meta.ge is None:
-        return ""
-    return f", {meta.ge} or more" if meta.le is None else f", {meta.ge} to {meta.le}"
+def _allowed(kind: Any, meta: Meta) -> str:
+    if meta.ge is not None:
+        return f", {meta.ge} to {meta.le}"
+    choices = list(kind) if kind is Level else get_args(kind) if get_origin(kind) is Literal else ()
+    return ": " + ", ".join(str(choice) for choice in choices) if choices else ""
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from cdk_nag import AwsSolutionsChecks
 import app
 from stacks.bundling import ROOT, Target, fetch_wheels
 from tests.support.templates import Template
+from vaultwatch.printable import one_line
 
 NO_BUNDLE: dict[str, Any] = {"aws:cdk:bundling-stacks": []}
 REPORT = "validation-report.json"
@@ -135,13 +136,18 @@ def test_without_network_or_account_it_comes_out_the_same_twice(sources: Path, t
     assert first == second
 
 
-def test_a_wrong_setting_stops_it_with_one_line(tmp_path: Path) -> None:
-    done = _run_app(ROOT, tmp_path, {**NO_BUNDLE, "vaultwatch": {"stream_shard": 1}})
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("stream_shard", "there is no such setting; did you mean `stream_shards`?"),
+        ("lines\nand \x1b[2J", "there is no such setting"),
+    ],
+)
+def test_a_wrong_setting_stops_it_with_one_line(tmp_path: Path, setting: str, said: str) -> None:
+    done = _run_app(ROOT, tmp_path, {**NO_BUNDLE, "vaultwatch": {setting: 1}})
 
     assert done.returncode == 1
-    assert (
-        done.stderr == "cdk synth: vaultwatch.stream_shard: there is no such setting; did you mean `stream_shards`?\n"
-    )
+    assert done.stderr == f"cdk synth: vaultwatch.{one_line(setting)}: {said}\n"
 
 
 def test_a_broken_rule_stops_it_with_one_line(sources: Path, tmp_path: Path) -> None:

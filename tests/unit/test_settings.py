@@ -44,6 +44,7 @@ def test_what_is_set_counts() -> None:
         ({"alert_emails": "ops@example.org"}, "vaultwatch.alert_emails: expected `array`, got `str`"),
         ({"lambda_python": "3.9"}, "vaultwatch.lambda_python: invalid enum value '3.9'"),
         ({"timezone": "Mars/Olympus"}, "vaultwatch.timezone: there is no time zone `Mars/Olympus`"),
+        ({"timezone": "localtime"}, "vaultwatch.timezone: there is no time zone `localtime`"),
         (["slack"], "vaultwatch: must be an object of settings"),
     ],
 )
@@ -54,10 +55,33 @@ def test_a_wrong_or_unknown_key_is_named_in_one_line(given: Any, said: str) -> N
     assert str(caught.value) == said
 
 
-@pytest.mark.parametrize("address", ["ops", "ops@example", "a b@example.org", "ops@example.org\n"])
-def test_an_address_that_is_none_is_refused(address: str) -> None:
-    with pytest.raises(SettingError, match=r"^vaultwatch\.alert_emails\[0\]: "):
-        read_settings({"alert_emails": [address]})
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("", "ops", "ops@example", "a b@example.org", "ops@example.org\n", "a@example..org", "a@example.org."),
+        *("a@-example.org", "<a@example.org>", "mailto:a@example.org", "a@example.org,b@example.org"),
+        *("\u200ba@example.org", "ü@example.org", "a@exämple.org", "a\0b@example.org", "a" * 65 + "@example.org"),
+        *("{{resolve:ssm:/address}}@example.org", "${Token[TOKEN.1]}@example.org"),
+    ],
+)
+@pytest.mark.parametrize("key", ["alert_emails", "operations_emails"])
+def test_an_address_that_is_none_is_refused(key: str, address: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        read_settings({key: ["ops@example.org", address]})
+
+    assert str(caught.value) == f"vaultwatch.{key}[1]: `{address}` is no e-mail address"
+
+
+@pytest.mark.parametrize("address", ["o'hara+vault@mail.example.org", "a/b=c@x--y.example", "1@2.org"])
+def test_an_address_may_be_unusual(address: str) -> None:
+    assert read_settings({"alert_emails": [address]}).alert_emails == (address,)
+
+
+def test_an_address_is_there_once() -> None:
+    with pytest.raises(SettingError) as caught:
+        read_settings({"alert_emails": ["ops@example.org", "a@example.org", "Ops@Example.org"]})
+
+    assert str(caught.value) == "vaultwatch.alert_emails[2]: `Ops@Example.org` is there twice"
 
 
 @pytest.mark.parametrize("name", ["", "Vault", "9lives", "a_b", "x" * 31, "a\n"])
@@ -83,6 +107,19 @@ def test_the_archive_never_expires_before_its_retention_nor_ages_faster_than_s3_
         read_settings(days)
 
 
+DAY_COUNTS = [name for name in Settings.__struct_fields__ if name.startswith("archive_")]
+
+
+@pytest.mark.parametrize("key", DAY_COUNTS)
+def test_a_number_of_days_is_one_that_s3_takes(key: str) -> None:
+    century = dict.fromkeys(DAY_COUNTS, 36500) | {key: 36_501}
+
+    with pytest.raises(SettingError) as caught:
+        read_settings(century)
+
+    assert str(caught.value) == f"vaultwatch.{key}: expected `int` <= 36500"
+
+
 def test_an_archive_may_expire_on_the_day_its_retention_ends() -> None:
     assert read_settings({"archive_expiry_days": 365}).archive_expiry_days == 365
 
@@ -93,6 +130,21 @@ def test_every_setting_has_a_unit_and_a_meaning_in_the_table() -> None:
     assert [row[0].strip("| `") for row in rows] == list(Settings.__struct_fields__)
     assert all(cell.strip(" |") for row in rows for cell in row)
     assert all(len(row) == 4 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("slack_level", "level: informational, low, medium, high, critical"),
+        ("lambda_architecture", "architecture: arm64, x86_64"),
+        ("stream_shards", "shards, 1 to 500"),
+        ("timezone", "IANA name"),
+    ],
+)
+def test_the_table_says_what_a_setting_may_be(key: str, said: str) -> None:
+    [row] = [line for line in settings_table().splitlines() if line.startswith(f"| `{key}`")]
+
+    assert row.split(" | ")[2] == said
 
 
 def test_the_settings_page_is_up_to_date() -> None:
