@@ -22,7 +22,9 @@ def build(context: Mapping[str, Any] | None = None, *, outdir: str = "cdk.out") 
     """The app with every stack, ready to be synthesized into `outdir`; `context` comes on top of that of cdk.json."""
     # The CDK's command line passes cdk.json's context on itself; this is for whoever starts the app without it.
     known = json.loads((ROOT / "cdk.json").read_text())["context"]
-    app = App(analytics_reporting=False, context={**known, **(context or {})}, outdir=outdir)
+    app = App(
+        analytics_reporting=False, performance_reporting=False, context={**known, **(context or {})}, outdir=outdir
+    )
     settings = read_settings(app.node.try_get_context("vaultwatch"))
     name = settings.deployment
     archive = ArchiveStack(app, f"{name}-archive", settings=settings)
