@@ -253,8 +253,9 @@ class LocalAws:
             need = Need("lambda:InvokeFunction", target["Arn"], {"aws:SourceArn": arn})
             if not service_may(self._maker.plan.policies.get(target["Arn"], ()), "events", need):
                 raise NotDoneHereError(f"{arn}: its target does not let it in")
-            step = mappings.Schedule(arn, rule["ScheduleExpression"], target, self).step
-            found.append(Worker(arn, self.clock, arn, step))
+            asynchronous = self._maker.plan.asynchronous.get(target["Arn"], {})
+            schedule = mappings.Schedule(arn, rule["ScheduleExpression"], target, self, asynchronous)
+            found.append(Worker(arn, self.clock, arn, schedule.step))
         return found
 
     def _on_write(self, request: Request) -> None:

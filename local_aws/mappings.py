@@ -301,12 +301,13 @@ def _text(attribute: Mapping[str, Any]) -> str:
 
 @dataclass
 class Schedule:
-    """Starts a function at each period of a rule; what fails is tried twice more, as in asynchronous invocation."""
+    """Starts a function at each period of a rule; what fails is tried again as its asynchronous invocation says."""
 
     rule_arn: str
     expression: str
     target: Mapping[str, Any]
     runner: Runner
+    asynchronous: Mapping[str, Any] = field(default_factory=dict)
     _next: float = field(init=False)
     _again: list[tuple[float, int, Any]] = field(default_factory=list)
 
@@ -316,6 +317,7 @@ class Schedule:
             raise NotDoneHereError(f"{self.rule_arn}: {self.expression} is not understood here")
         self._period = int(found[1]) * {"minute": 60, "hour": 3600, "day": 86_400}[found[2]]
         self._next = self.runner.now() + self._period
+        self._retries = self.asynchronous.get("MaximumRetryAttempts", 2)  # a minute after, then two
 
     def step(self) -> Step:
         """Start the function if it is time."""
@@ -330,7 +332,7 @@ class Schedule:
             return False, min([self._next, *(until for until, _, _ in self._again)])
         self._again.remove(due)
         _, tried, event = due
-        if self.runner.invoke(self.target["Arn"], event).error and tried < 2:
+        if self.runner.invoke(self.target["Arn"], event).error and tried < self._retries:
             self._again.append((now + (60, 120)[tried], tried + 1, event))
         return True, None
 

@@ -33,6 +33,7 @@ MATTERS_NOT = {
         "DeliveryStreamEncryptionConfigurationInput": "what waits here is in memory",
         "DeliveryStreamType": "only SNS puts into it",
     },
+    "AWS::Lambda::EventInvokeConfig": {"MaximumEventAgeInSeconds": "no event waits here: no function is throttled"},
     "AWS::Lambda::EventSourceMapping": {"MetricsConfig": "no metrics here; `LocalAws.invocations` counts"},
     "AWS::Lambda::Function": {
         "Architectures": "the bundle is that of the running machine",
@@ -54,6 +55,7 @@ class Plan:
     policies: dict[str, list[Statement]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     functions: dict[str, FunctionSpec] = field(default_factory=dict)
+    asynchronous: dict[str, dict[str, Any]] = field(default_factory=dict)
     mappings: list[dict[str, Any]] = field(default_factory=list)
     rules: dict[str, dict[str, Any]] = field(default_factory=dict)
     deliveries: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -242,6 +244,13 @@ class Maker:
         )
         return Made(resource.name, {"Arn": arn})
 
+    def _event_invoke_config(self, resource: Resource, take: Properties) -> Made:
+        if (qualifier := take("Qualifier")) != "$LATEST":
+            raise NotDoneHereError(f"{resource}: there is no version {qualifier} here")
+        arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{take('FunctionName')}"
+        self.plan.asynchronous[arn] = take.some("MaximumRetryAttempts")
+        return Made(resource.name)
+
     def _permission(self, resource: Resource, take: Properties) -> Made:
         granted = {"Effect": "Allow", "Action": take("Action"), "Resource": take("FunctionName")}
         condition = {"ArnLike": {"aws:SourceArn": take("SourceArn", "*")}}
@@ -292,6 +301,7 @@ _MAKERS: dict[str, Callable[[Maker, Resource, Properties], Made]] = {
     "AWS::KMS::Key": Maker._key,
     "AWS::Kinesis::Stream": Maker._stream,
     "AWS::KinesisFirehose::DeliveryStream": Maker._delivery,
+    "AWS::Lambda::EventInvokeConfig": Maker._event_invoke_config,
     "AWS::Lambda::EventSourceMapping": Maker._mapping,
     "AWS::Lambda::Function": Maker._function,
     "AWS::Lambda::Permission": Maker._permission,

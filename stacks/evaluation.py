@@ -135,7 +135,8 @@ def add_digest(scope: Construct, around: Surroundings) -> None:
         description="Starts digest each minute",
         schedule=events.Schedule.rate(Duration.minutes(1)),
     )
-    # What one minute could not do, the next does again.
+    # What one minute could not do, the next does again: neither EventBridge tries twice nor Lambda.
+    function.configure_async_invoke(retry_attempts=0, max_event_age=Duration.minutes(1))
     rule.add_target(targets.LambdaFunction(function, retry_attempts=0, max_event_age=Duration.minutes(1)))
     around.alarms.watch_schedule(function)
 

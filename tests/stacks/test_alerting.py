@@ -109,6 +109,15 @@ def test_digest_runs_each_minute_one_at_a_time_and_is_not_tried_again(alerting: 
     assert properties(alerting, "Lambda::Function", "Digest")["Timeout"] < 60
 
 
+def test_a_digest_that_fails_or_is_not_let_start_leaves_its_work_to_the_next(alerting: Template) -> None:
+    """EventBridge's retries end when Lambda has taken the event; from there on Lambda has its own, and six hours."""
+    asynchronous = properties(alerting, "Lambda::EventInvokeConfig")
+
+    assert text(asynchronous["FunctionName"]) == "<DigestFunction>"
+    assert asynchronous["Qualifier"] == "$LATEST"
+    assert (asynchronous["MaximumRetryAttempts"], asynchronous["MaximumEventAgeInSeconds"]) == (0, 60)
+
+
 def test_new_segments_and_parked_frames_go_to_sweep(alerting: Template) -> None:
     rule = properties(alerting, "Events::Rule", "NewObjects")
     pattern, [target] = rule["EventPattern"], rule["Targets"]
