@@ -335,6 +335,8 @@ def _lifecycle(value: dict[str, Any]) -> dict[str, Any]:
         rule["ID"], rule["Filter"] = rule.pop("Id"), {"Prefix": rule.pop("Prefix", "")}
         if "ExpirationInDays" in rule:
             rule["Expiration"] = {"Days": rule.pop("ExpirationInDays")}
+        if "ExpiredObjectDeleteMarker" in rule:
+            rule["Expiration"] = {"ExpiredObjectDeleteMarker": rule.pop("ExpiredObjectDeleteMarker")}
         for transition in (transitions := [dict(item) for item in rule.pop("Transitions", ())]):
             transition["Days"] = transition.pop("TransitionInDays")
         rules.append(rule | ({"Transitions": transitions} if transitions else {}))

@@ -119,4 +119,7 @@ def _alerts_rules(settings: Settings) -> list[s3.LifecycleRule]:
 
 
 def _tidying() -> s3.LifecycleRule:
-    return s3.LifecycleRule(id="Tidy", abort_incomplete_multipart_upload_after=Duration.days(7))
+    """What an upload that broke off and an expired object's last version leave behind."""
+    return s3.LifecycleRule(
+        id="Tidy", abort_incomplete_multipart_upload_after=Duration.days(7), expired_object_delete_marker=True
+    )

@@ -71,6 +71,15 @@ def test_every_bucket_is_versioned_private_and_tidied(archive: Template, name: s
 
 
 @pytest.mark.parametrize("name", BUCKETS)
+def test_what_expires_leaves_no_marker_and_no_old_version_behind(archive: Template, name: str) -> None:
+    rules = _rules(archive, name)
+
+    assert [rule["Id"] for rule in rules if rule.get("ExpiredObjectDeleteMarker")] == ["Tidy"]
+    assert all("ExpirationInDays" not in rule for rule in rules if rule["Id"] == "Tidy")  # S3 takes only one of them
+    assert [rule for rule in rules if "NoncurrentVersionExpiration" in rule and "Prefix" not in rule]
+
+
+@pytest.mark.parametrize("name", BUCKETS)
 def test_every_bucket_refuses_whoever_comes_without_tls(archive: Template, name: str) -> None:
     policy = properties(archive, "S3::BucketPolicy", name)["PolicyDocument"]["Statement"]
 
