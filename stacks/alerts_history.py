@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aws_cdk import RemovalPolicy
 from aws_cdk import aws_kinesisfirehose as firehose
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
@@ -27,7 +28,7 @@ class AlertsHistory(Construct):
         super().__init__(scope, construct_id)
         self._archive = archive
         self._group = make_log_group(self, "Logs", settings)
-        self._log = logs.LogStream(self, "Log", log_group=self._group)
+        self._log = logs.LogStream(self, "Log", log_group=self._group, removal_policy=RemovalPolicy.DESTROY)
         self.delivery = firehose.CfnDeliveryStream(
             self,
             "Delivery",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import CfnOutput
+from aws_cdk import CfnOutput, RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
@@ -43,6 +43,7 @@ def add_slack(
         description="The URL of Slack's incoming webhook; put here after deployment",
         kms_key_id=key.key_arn,
     )
+    secret.apply_removal_policy(RemovalPolicy.DESTROY)
     reason = "Slack has no way to rotate a webhook by itself; only notify may read it, and an alarm says when it fails."
     may.acknowledge(secret, "SMG4", reason)
     shape = Shape(description="Tells alerts in Slack", memory_mib=256, timeout_seconds=60)
