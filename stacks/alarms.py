@@ -71,9 +71,9 @@ class Alarms(Construct):
     def watch_queue(self, name: str, queue: sqs.Queue, dead: sqs.Queue) -> None:
         """What it holds grows old, or was given up."""
         given_up = dead.metric_approximate_number_of_messages_visible(statistic="Maximum", period=_MINUTE)
-        self._add(
-            f"{name}GivenUp", given_up, f"{name}: messages were given up; they lie 14 days in its dead-letter queue."
-        )
+        # SQS counts on from when a message came first, also in the dead-letter queue.
+        said = f"{name}: messages were given up. Its dead-letter queue has them until 14 days after they came."
+        self._add(f"{name}GivenUp", given_up, said)
         self._add(
             f"{name}Lag",
             queue.metric_approximate_age_of_oldest_message(statistic="Maximum", period=_FIVE_MINUTES),

@@ -85,7 +85,9 @@ class AlertingStack(Stack):
             encryption_key=self.key,
             removal_policy=RemovalPolicy.DESTROY,  # the archive has every line of it
         )
-        reason = "The key is our own, rotates, and only the roles of producers and evaluate may use it for the stream."
+        reason = (
+            "Encrypted with a key of our own, which rotates, and to which whoever reads frames needs a right besides."
+        )
         acknowledge(stream, "KDS3", reason)
         return stream
 

@@ -25,8 +25,9 @@ from vaultwatch.settings import Settings
 
 INDEXES = {"due": ("due_kind", "due_at"), "unsent": ("unsent_sink", "unsent_order")}
 RECORD_AGE_SECONDS = 86_400
-_FOLDERS = (
-    "Keys are not known before; reading or writing is allowed below this folder only, and neither listing nor deleting."
+_READS = "Keys are not known before; below this folder nothing but reading is allowed, neither writing nor deleting."
+_WRITES = (
+    "Keys are not known before; below this folder nothing but writing is allowed, and versions keep what was there."
 )
 
 
@@ -97,8 +98,9 @@ def add_evaluate(scope: Construct, around: Surroundings) -> None:
         may.decrypt_objects(key),
         may.encrypt_objects(key),
     )
-    folders = [prefixes.OVERSIZE, prefixes.PARKED, prefixes.REJECTED, prefixes.DISCARDED]
-    may.acknowledge_folders(owner(function), bucket, folders, _FOLDERS)
+    may.acknowledge_folders(owner(function), bucket, [prefixes.OVERSIZE], _READS)
+    written = [prefixes.PARKED, prefixes.REJECTED, prefixes.DISCARDED]
+    may.acknowledge_folders(owner(function), bucket, written, _WRITES)
     mapping = lambda_.CfnEventSourceMapping(
         scope,
         "EvaluateMapping",
@@ -162,8 +164,8 @@ def add_sweep(scope: Construct, around: Surroundings) -> None:
         may.read_objects("ReadParked", archive.alerts, *folders),
         may.decrypt_objects(archive.key),
     )
-    may.acknowledge_folders(owner(function), archive.bucket, [prefixes.ARCHIVE], _FOLDERS)
-    may.acknowledge_folders(owner(function), archive.alerts, folders, _FOLDERS)
+    may.acknowledge_folders(owner(function), archive.bucket, [prefixes.ARCHIVE], _READS)
+    may.acknowledge_folders(owner(function), archive.alerts, folders, _READS)
     waiting.feed(function, batch_size=1, concurrency=around.settings.sweep_concurrency)
     rule = events.Rule(
         scope,

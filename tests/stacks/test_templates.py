@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from cdk_nag import AwsSolutionsChecks
 
 import app
 from stacks.bundling import ROOT, Target, fetch_wheels
-from tests.support.templates import Template
+from tests.support.templates import Template, as_list, of_type, statements, text
 from vaultwatch.printable import one_line
 
 NO_BUNDLE: dict[str, Any] = {"aws:cdk:bundling-stacks": []}
@@ -137,6 +138,23 @@ def test_every_answer_to_cdk_nag_names_what_stands_in_for_it(templates: dict[str
 
     assert len(reasons) > 5
     assert all(len(reason.split()) >= 10 for reason in reasons)
+
+
+def test_an_answer_about_a_folder_says_what_may_be_done_in_it(alerting: Template, outdir: Path) -> None:
+    actions = {"reading": {"s3:GetObject"}, "writing": {"s3:PutObject"}}
+    allowed: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for name, role in of_type(alerting, "IAM::Role").items():
+        for statement in statements(role):
+            for resource in as_list(statement["Resource"]):
+                if found := re.fullmatch(r"<archive:\w+\.Arn>/(.+/)\*", text(resource)):
+                    allowed[name.partition("Role")[0], found[1]] |= set(as_list(statement["Action"]))
+
+    said = {}
+    for (construct, rule), reason in _acknowledgements(outdir).items():
+        if (folder := re.search(r"Arn\w+/(.+/)\*", rule)) and (only := re.search(r"nothing but (\w+)", reason)):
+            said[construct.split("/")[1], folder[1]] = actions[only[1]]
+
+    assert said == {at: may for at, may in allowed.items() if at[0] != "History"}
 
 
 def test_without_network_or_account_it_comes_out_the_same_twice(sources: Path, tmp_path: Path) -> None:
