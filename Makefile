@@ -21,14 +21,14 @@ demo: setup
 bench: setup
 	@.venv/bin/python -m bench
 
-# Node 20 is what Debian and many machines have; jsii calls it old in eleven lines at every start.
+# Debian 12 and Ubuntu 24.04 have Node 18, which does; jsii calls it old in eleven lines at every start.
 synth: export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION = $(firstword $(subst ., ,$(patsubst v%,%,$(shell node --version 2>/dev/null))))
 synth: setup node_modules
 	@rm -rf cdk.out # an old validation report in it would fail the run
 	@npx --no-install cdk synth --quiet
 
 node_modules: package-lock.json .npmrc
-	@command -v npm >/dev/null || { echo "synth: Node.js 20 or later with npm is needed" >&2; exit 1; }
+	@command -v npm >/dev/null || { echo "synth: Node.js 18 or later with npm is needed" >&2; exit 1; }
 	@npm ci --silent
 	@touch node_modules
 
