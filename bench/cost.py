@@ -174,7 +174,8 @@ def _left_out() -> Iterator[str]:
     yield from _heading("Not in it")
     yield (
         "The hosts of Vault and the log server, their disks and networks; the server log (small beside the audit log); "
-        "S3's access logs; X-Ray; what S3 asks to read from STANDARD_IA and GLACIER; AWS Support."
+        "S3's access logs; X-Ray; what S3 asks to read from STANDARD_IA and GLACIER; what KMS asks for the earlier "
+        "versions of a key (a USD each for the first two, from the second year on); AWS Support."
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bench.cost_model import Assumptions
 from tests.support.templates import Template, as_list, of_type, properties, text
 
 Synthesized = Callable[..., dict[str, Template]]
@@ -252,6 +253,10 @@ def test_every_alarm_says_what_is_wrong_and_calls_operations(alerting: Template)
     for name, alarm in alarms.items():
         assert len(alarm["AlarmDescription"]) > 40, name
         assert [text(to) for to in alarm["AlarmActions"] + alarm["OKActions"]] == ["<Operations>"] * 2, name
+
+
+def test_the_cost_page_counts_as_many_alarms_as_there_are(alerting: Template) -> None:
+    assert len(of_type(alerting, "CloudWatch::Alarm")) == Assumptions().alarms
 
 
 def test_what_must_be_heard_is_missed_and_what_is_not_there_is_no_error(alerting: Template) -> None:
