@@ -6,7 +6,10 @@ The settings stand in `cdk.json` under the context key `vaultwatch`. `docs/setti
 
 from __future__ import annotations
 
+import difflib
+import re
 import sys
+import zoneinfo
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -20,7 +23,10 @@ from vaultwatch.errors import SettingError
 LogDays = Literal[
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
 ]
-MAX_DAYS = 36_500  # a hundred years, the longest that Object Lock takes
+# As the HTML standard has it (`<input type=email>`), with a dot in the domain.
+_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_ADDRESS = re.compile(rf"[a-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(\.{_LABEL})+", re.ASCII | re.IGNORECASE)
+_MAX_DAYS = 36_500  # a hundred years, the longest that Object Lock takes
 
 
 def _key(unit: str, meaning: str, **bounds: Any) -> Meta:
@@ -62,16 +68,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 7
     archive_infrequent_access_days: Annotated[
         int,
-        _key("days", "after which segments move to STANDARD_IA, which S3 allows from the 30th on", ge=30, le=MAX_DAYS),
+        _key("days", "after which segments move to STANDARD_IA, which S3 allows from the 30th on", ge=30, le=_MAX_DAYS),
     ] = 30
     archive_glacier_days: Annotated[
-        int, _key("days", "after which they move to GLACIER, at least 30 after STANDARD_IA", ge=60, le=MAX_DAYS)
+        int, _key("days", "after which they move to GLACIER, at least 30 after STANDARD_IA", ge=60, le=_MAX_DAYS)
     ] = 90
     archive_retention_days: Annotated[
-        int, _key("days", "for which Object Lock (governance) keeps anybody from deleting them", ge=1, le=MAX_DAYS)
+        int, _key("days", "for which Object Lock (governance) keeps anybody from deleting them", ge=1, le=_MAX_DAYS)
     ] = 365
     archive_expiry_days: Annotated[
-        int, _key("days", "after which they are deleted: not before their retention ends", ge=61, le=MAX_DAYS)
+        int, _key("days", "after which they are deleted: not before their retention ends", ge=61, le=_MAX_DAYS)
     ] = 400
     log_retention_days: Annotated[LogDays, _key("days", "for which the functions' own logs are kept")] = 30
     evaluate_memory_mib: Annotated[
@@ -133,8 +139,6 @@ def settings_table() -> str:
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
-    import zoneinfo  # functions import this module for the names of folders, and start cold
-
     for key in ("alert_emails", "operations_emails"):
         yield from _wrong_addresses(key, getattr(settings, key))
     # Debian lists `localtime`, which is the zone of whatever machine looks it up.
@@ -149,14 +153,9 @@ def _contradictions(settings: Settings) -> Iterator[str]:
 
 
 def _wrong_addresses(key: str, addresses: tuple[str, ...]) -> Iterator[str]:
-    """As the HTML standard has it (`<input type=email>`), which is what SNS takes, with a dot in the domain."""
-    import re
-
-    label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-    address_form = re.compile(rf"[a-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{label}(\.{label})+", re.ASCII | re.IGNORECASE)
     seen = set()
     for place, address in enumerate(addresses):
-        if not address_form.fullmatch(address) or len(address) > 254:
+        if not _ADDRESS.fullmatch(address) or len(address) > 254:
             yield f"vaultwatch.{key}[{place}]: `{address}` is no e-mail address"
         if address.lower() in seen:
             yield f"vaultwatch.{key}[{place}]: `{address}` is there twice"
@@ -170,8 +169,6 @@ def _one_line(error: str) -> str:
 
 
 def _hint(key: str) -> str:
-    import difflib
-
     near = difflib.get_close_matches(key, Settings.__struct_fields__, n=1)
     return f"; did you mean `{near[0]}`?" if near else ""
 
