@@ -167,6 +167,21 @@ def _thousands(lines: int, seconds: list[float]) -> tuple[float, ...]:
     return tuple(lines / 1000 / each for each in seconds)
 
 
+def server_log(bench: Bench, measured: dict[str, Any]) -> list[Result]:
+    """The server log against `json.loads`; hostile text against hostile text of half its length."""
+    seconds: dict[str, list[float]] = _program(bench, "bench.server_log")
+    measured["server_log_cpu_seconds"] = {name: median(values) for name, values in seconds.items()}
+
+    def against(above: str, below: str) -> tuple[float, ...]:
+        return ratios(seconds[above], seconds[below])
+
+    figures = [Result("server messages, against json.loads", against("ordinary", "json.loads"), "times", "at_most", 5)]
+    for name in ("messages", "syslog headers", "lines"):
+        twice = against(f"{name}, 2", f"{name}, 1")
+        figures.append(Result(f"hostile {name}, twice as long", twice, "times", "at_most", 3))
+    return figures
+
+
 def cold_start(bench: Bench, measured: dict[str, Any]) -> list[Result]:
     """Importing `evaluate` and making its clients, against a bare client of boto3, the start of Python taken off.
 

@@ -1,0 +1,129 @@
+"""Reading the server log, in a process of its own: `python -m bench.server_log` prints CPU seconds as JSON.
+
+Ordinary messages, those of a recorded Vault, are read against `json.loads` of the same messages in the JSON layout.
+Hostile ones are read against hostile ones of half their length: what takes four times as long for them is quadratic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from bench.in_process import Method, Ready, interleaved
+from bench.processes import ROOT
+from vaultwatch.hclog import read_text
+from vaultwatch.records import NO_ORIGIN, ServerMessage
+from vaultwatch.server_log import ServerLogReader, looks_like_server_line
+from vaultwatch.syslog_header import strip_syslog_header
+
+RECORDED = ROOT / "tests" / "data" / "recordings" / "vault-1.14.2"
+TIMES = 20
+Reader = Callable[[bytes], object]
+HEAD = b"2026-11-21T07:29:48.933Z [ERROR] core: failed:"
+HOSTILE_BYTES = 1 << 15
+"""Quadratic, one text of this length takes some ten times as long as all together do."""
+
+TEXTS = [
+    (start, body)
+    for start in (b"", b"core: x: ", b'core: x: a="', b"x: a=[")
+    for body in (
+        b": ", b": a=", b'a=" ', b' a="x', b': a="x ', b" a=[", b": a=[ ", b' a=["x", ', b'\\"', b": a b c d=",
+        b'k="y" "', b"a.", b'["a"b,', b'"',
+    )
+]  # fmt: skip
+HEADERS = [
+    (start, body)
+    for start in (b"", b"<13>Nov 21 07:29:41 ", b"2026-10-02T06:28:49Z ", b"<14>1 2026-10-02T06:28:49Z h p 1 - ")
+    for body in (
+        b"a", b"a.", b"a: ", b"a[1]: ", b"[a ", b'[a "', b'"', b" ", b"<1>", b"1 ", b"\\", b"a-1 | ",
+    )
+]  # fmt: skip
+LINES = [
+    (start, body)
+    for start in (b"", b"panic", b"  ", b'{"', b"\x1b[0mRoot Token", b"VAULT_")
+    for body in (b" ", b")", b"a(b", b"  a=", b'"', b'\\"', b"\x1b[", b"\x1b[0m", b"Root Token ", b"TOKEN")
+]
+
+
+def of_length(part: tuple[bytes, bytes], size: int) -> bytes:
+    """A start and as many bodies as `size` bytes hold."""
+    start, body = part
+    return start + body * (size // len(body))
+
+
+def read_hostile_text(text: bytes) -> None:
+    """As the text of a message, in both ways of quoting."""
+    read_text(text.decode())
+    read_text(text.decode(), quotes=False)
+
+
+def read_hostile_line(line: bytes) -> None:
+    """As a line by itself, in an open quote and in a stack trace."""
+    looks_like_server_line(line)
+    read_lines([HEAD + b' panic occurred: a="', line, HEAD + b" panic", line, line + b"}"])
+
+
+def read_lines(lines: Sequence[bytes]) -> None:
+    """As one server's log."""
+    reader = ServerLogReader()
+    for line in lines:
+        reader.feed(line, NO_ORIGIN, 0.0)
+    reader.flush()
+
+
+HOSTILE: dict[str, tuple[Reader, list[tuple[bytes, bytes]]]] = {
+    "messages": (read_hostile_text, TEXTS),
+    "syslog headers": (strip_syslog_header, HEADERS),
+    "lines": (read_hostile_line, LINES),
+}
+
+
+def ordinary() -> tuple[list[bytes], list[bytes]]:
+    """Lines of one message each, and the same messages in the JSON layout."""
+    logs = [path.read_bytes() for path in sorted(RECORDED.glob("*/server.log"))]
+    lines = [line for log in logs for line in log.split(b"\n") if line.startswith(b"2026-")]
+    reader, as_json = ServerLogReader(), []
+    for line in lines:
+        reader.feed(line, NO_ORIGIN, 0.0)
+        for found in reader.flush():
+            if isinstance(found, ServerMessage):
+                head = {"@level": found.level, "@message": found.message, "@module": found.module}
+                as_json.append(json.dumps({**head, "@timestamp": found.time, **found.fields}).encode())
+    if len(as_json) != len(lines):
+        raise SystemExit(f"read {len(as_json)} of {len(lines)} messages")
+    return lines * TIMES, as_json * TIMES
+
+
+def reading(read: Reader, texts: Sequence[bytes]) -> Method:
+    """Reads all of these, whatever lines are handed over."""
+
+    def run(_: Sequence[bytes]) -> None:
+        for text in texts:
+            read(text)
+
+    return run
+
+
+def methods() -> dict[str, Ready]:
+    """What is measured."""
+    lines, as_json = ordinary()
+    read_line = partial(ServerLogReader().feed, origin=NO_ORIGIN, now=0.0)
+    runs = {"ordinary": reading(read_line, lines), "json.loads": reading(json.loads, as_json)}
+    for name, (read, parts) in HOSTILE.items():
+        for times in (1, 2):
+            runs[f"{name}, {times}"] = reading(read, [of_length(part, times * HOSTILE_BYTES) for part in parts])
+    return {name: partial(lambda run: run, run) for name, run in runs.items()}
+
+
+def main() -> int:
+    """The command; its output is one JSON object."""
+    parser = argparse.ArgumentParser(prog="python -m bench.server_log")
+    parser.add_argument("--rounds", type=int, default=5)
+    print(json.dumps(interleaved(methods(), (), parser.parse_args().rounds)))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
