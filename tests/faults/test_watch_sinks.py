@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
+import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import boto3
@@ -29,7 +29,7 @@ from tests.support.watching import (
     unread,
     unsent,
 )
-from vaultwatch.watch.options import WEBHOOK_VARIABLE, WatchOptions
+from vaultwatch.watch.options import WEBHOOK_VARIABLE, Pace, WatchOptions
 
 NOT_WAITING = replace(FAST, drain_seconds=0.0)
 MANY = b"".join(map(harmless, range(10_000, 15_000)))
@@ -197,14 +197,13 @@ class TestSns:
 
 
 class TestLatency:
-    def test_a_response_is_in_the_alert_log_within_a_second(self, watched: WatchOptions) -> None:
-        with Watching(watched) as watching:
+    def test_a_response_is_in_the_alert_log_without_waiting_for_anything(self, watched: WatchOptions) -> None:
+        never = dict.fromkeys(asdict(FAST), 3600.0) | {"drain_seconds": FAST.drain_seconds}
+        with Watching(replace(watched, pace=Pace(**never))) as watching:
             watching.write(harmless(0))
             watching.wait_until_read()
-            begun = time.monotonic()
             watching.write(entry(1))
             watching.wait_for_alerts(1)
-            assert time.monotonic() - begun < 10.0
 
     def test_an_end_with_a_slack_that_hangs_takes_no_longer_than_the_drain(
         self, slack: SlackStandIn, watched: WatchOptions
@@ -214,6 +213,5 @@ class TestLatency:
             watching.write(entry(1))
             slack.wait_for_turned_away(1)
             watching.end()
-            begun = time.monotonic()
             watching.wait()
-            assert time.monotonic() - begun < 5.0
+            assert "sending to slack" in {thread.name for thread in threading.enumerate()}, "it waited for Slack"
