@@ -142,8 +142,8 @@ class World:
         sqs, bodies = make_client("sqs"), list[str]()
         while found := sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages"):
             bodies += [one["Body"] for one in found]
-            for one in found:
-                sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=one["ReceiptHandle"])
+            handles: Any = [{"Id": one["MessageId"], "ReceiptHandle": one["ReceiptHandle"]} for one in found]
+            sqs.delete_message_batch(QueueUrl=self.queue, Entries=handles)
         return bodies
 
 
