@@ -17,7 +17,8 @@ import boto3
 import pytest
 
 from tests.support.kinesis import Answered, Kinesis, Silent
-from tests.support.shipping import FAST, Heard, Shipping, start
+from tests.support.shipping import FAST, Shipping, start
+from tests.support.waiting import HUNG_SECONDS, Heard
 from vaultwatch.frames import Heartbeat, Records, Reference
 from vaultwatch.ship import ShipOptions
 
@@ -66,7 +67,7 @@ def running(options: ShipOptions) -> Iterator[subprocess.Popen[bytes]]:
 def finish(process: subprocess.Popen[bytes]) -> None:
     assert process.stdin is not None
     process.stdin.close()
-    assert process.wait(20) == 0
+    assert process.wait(HUNG_SECONDS) == 0
 
 
 def fill(process: subprocess.Popen[bytes], lines: Iterator[bytes]) -> tuple[list[bytes], bytes]:
@@ -100,7 +101,7 @@ def test_while_kinesis_is_away_reading_stops_and_memory_stays_bounded(aws: Kines
         assert len(b"".join(written)) < 16 * 2**20
         assert peak_mebibytes(process) < 256
         aws.fault = lambda call: None
-        process.communicate(rest, timeout=20)
+        process.communicate(rest, timeout=HUNG_SECONDS)
         assert process.returncode == 0
     assert aws.lines() == b"".join(written)
 
@@ -223,7 +224,7 @@ def test_sigterm_during_an_outage_loses_nothing(aws: Kinesis, options: ShipOptio
         before = len(aws.calls)
         aws.wait_for(lambda: len(aws.calls) > before)
         aws.fault = lambda call: None
-        assert process.wait(20) == 0
+        assert process.wait(HUNG_SECONDS) == 0
     assert aws.lines() == b"one\ntwo\n"
     content = aws.frames()[-1].content
     assert isinstance(content, Heartbeat)

@@ -14,17 +14,8 @@ from pathlib import Path
 import pytest
 
 from demo.slack_stand_in import SlackStandIn
-from tests.support.watching import (
-    Watching,
-    alerts_in,
-    entry,
-    eventually,
-    harmless,
-    numbers,
-    options,
-    start,
-    unread,
-)
+from tests.support.waiting import HUNG_SECONDS, eventually
+from tests.support.watching import Watching, alerts_in, entry, harmless, numbers, options, start, unread
 from vaultwatch.watch.options import WEBHOOK_VARIABLE, WatchOptions
 
 ROOM = 8 * 2**20
@@ -52,7 +43,7 @@ class Handler:
     def end(self) -> None:
         os.close(self.writing)
         self.writing = -1
-        assert self.process.wait(20) == 0
+        assert self.process.wait(HUNG_SECONDS) == 0
 
 
 @contextmanager

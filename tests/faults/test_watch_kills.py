@@ -17,7 +17,8 @@ from threading import Thread
 import pytest
 
 from demo.slack_stand_in import SlackStandIn
-from tests.support.watching import FAST, entry, eventually, harmless, options, start, unread, unsent
+from tests.support.waiting import HUNG_SECONDS, eventually
+from tests.support.watching import FAST, entry, harmless, options, start, unread, unsent
 from vaultwatch.watch.handler import READ_BYTES
 from vaultwatch.watch.journal import Journal
 from vaultwatch.watch.options import WEBHOOK_VARIABLE, WatchOptions
@@ -97,11 +98,11 @@ def test_killed_again_and_again_it_tells_all_it_had_found(slack: SlackStandIn, t
                 process.wait()
                 known |= _found(watched)
                 with running(watched, reading):  # takes what the pipe has no room for
-                    writer.join(20)
+                    writer.join(HUNG_SECONDS)
         os.close(writing)
         writing = -1
         with running(watched, reading) as process:
-            assert process.wait(30) == 0
+            assert process.wait(HUNG_SECONDS) == 0
     finally:
         for descriptor in (reading, writing):
             if descriptor >= 0:
@@ -152,7 +153,7 @@ def test_counts_are_exact_whatever_is_killed(slack: SlackStandIn, tmp_path: Path
         os.write(writing, entry(begin))  # and each time an old one again
         os.close(writing)
         with running(watched, reading) as process:
-            assert process.wait(20) == 0
+            assert process.wait(HUNG_SECONDS) == 0
         os.close(reading)
     assert len(logged(watched)[0]) == 40
     with closing(sqlite3.connect(watched.store_file)) as db:

@@ -16,19 +16,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from demo.slack_stand_in import Behaviour, SlackStandIn
-from tests.support.watching import (
-    FAST,
-    Watching,
-    alerts_in,
-    entry,
-    eventually,
-    harmless,
-    numbers,
-    options,
-    start,
-    unread,
-    unsent,
-)
+from tests.support.waiting import HUNG_SECONDS, eventually
+from tests.support.watching import FAST, Watching, alerts_in, entry, harmless, numbers, options, start, unread, unsent
 from vaultwatch.watch.options import WEBHOOK_VARIABLE, Pace, WatchOptions
 
 NOT_WAITING = replace(FAST, drain_seconds=0.0)
@@ -107,10 +96,10 @@ def test_a_flood_is_one_message_with_an_exact_count_to_come(slack: SlackStandIn,
         process.stdin.write(flood[: len(flood) // 10])
         before = resident_mebibytes(process.pid)
         process.stdin.write(flood[len(flood) // 10 :])
-        eventually(lambda: not unread(process.stdin.fileno()), 60)  # type: ignore[union-attr]
+        eventually(lambda: not unread(process.stdin.fileno()))  # type: ignore[union-attr]
         assert resident_mebibytes(process.pid) < before + 40
         process.stdin.close()
-        assert process.wait(60) == 0
+        assert process.wait(HUNG_SECONDS) == 0
     finally:
         process.kill()
         process.wait()
@@ -151,7 +140,7 @@ def test_two_hundred_thousand_lines_and_one_of_64_mebibytes_leave_memory_where_i
         assert resident_mebibytes(process.pid) < before + 20
         process.stdin.write(b"\0" * (64 * 2**20) + b"\n" + entry(1))
         process.stdin.close()
-        assert process.wait(60) == 0
+        assert process.wait(HUNG_SECONDS) == 0
     finally:
         process.kill()
         process.wait()

@@ -17,7 +17,8 @@ from threading import Event, Thread
 import pytest
 
 from demo.log_server import ASSETS, LogServer, search_path
-from tests.support.watching import alerts_in, entry, eventually, harmless, numbers
+from tests.support.waiting import HUNG_SECONDS, eventually
+from tests.support.watching import alerts_in, entry, harmless, numbers
 
 LOGROTATE_ASSETS = ASSETS.parent / "logrotate"
 SYSLOG_NG, CONTROL, LOGROTATE = (
@@ -41,7 +42,7 @@ def server(tmp_path: Path) -> Iterator[LogServer]:
 @contextmanager
 def connected(server: LogServer) -> Iterator[socket.socket]:
     """As Vault's socket device."""
-    with socket.create_connection(("127.0.0.1", server.ports["audit"]), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", server.ports["audit"]), timeout=HUNG_SECONDS) as connection:
         yield connection
 
 

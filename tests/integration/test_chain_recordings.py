@@ -15,6 +15,7 @@ import pytest
 from demo.log_server import VAULTWATCH
 from tests.support.deployment import RECORDINGS, Deployment, deploy
 from tests.support.functions import Context, entry, kinesis, world
+from tests.support.waiting import HUNG_SECONDS
 from vaultwatch.delivery.messages import decode_message
 from vaultwatch.store import TOLD, Message
 
@@ -33,7 +34,7 @@ def checked(lines: list[bytes], folder: Path) -> set[str]:
     file = folder / "lines"
     file.write_bytes(b"".join(lines))
     command = [str(VAULTWATCH), "check", "--level=informational", "--format=json", str(file)]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, check=False, timeout=HUNG_SECONDS)
     assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
     return {json.loads(line)["id"] for line in done.stdout.splitlines()}
 

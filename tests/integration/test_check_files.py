@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from tests.support.waiting import HUNG_SECONDS
+
 ROOT = Path(__file__).parents[2]
 AUDIT = ROOT / "tests" / "data" / "recordings" / "vault-1.14.2" / "generate-root" / "audit.jsonl"
 CHECK = [sys.executable, "-m", "vaultwatch", "check"]
@@ -20,9 +22,9 @@ HEAVY = {"sigma", "boto3", "botocore", "rich", "yaml", "asyncio", "pydantic", "r
 
 
 def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[bytes]:
-    given = {"stdin": subprocess.DEVNULL} if "input" not in options else {}
+    given = {"timeout": HUNG_SECONDS} | ({"stdin": subprocess.DEVNULL} if "input" not in options else {})
     return subprocess.run(  # type: ignore[call-overload,no-any-return]  # the options are those of run
-        [*CHECK, *map(str, arguments)], capture_output=True, cwd=ROOT, timeout=30, check=False, **given, **options
+        [*CHECK, *map(str, arguments)], capture_output=True, cwd=ROOT, check=False, **given, **options
     )
 
 
@@ -32,7 +34,7 @@ def shell(command: str, **environment: str) -> subprocess.CompletedProcess[bytes
         ["bash", "-c", script],
         capture_output=True,
         cwd=ROOT,
-        timeout=30,
+        timeout=HUNG_SECONDS,
         check=False,
         env={**os.environ, **environment},
     )
@@ -125,7 +127,7 @@ def test_ctrl_c_ends_it_quietly() -> None:
         process.stdout.read()
         assert process.stderr
         assert b"Traceback" not in process.stderr.read()
-        assert process.wait(10) in (130, 1)  # 1: it was through before the signal came
+        assert process.wait(HUNG_SECONDS) in (130, 1)  # 1: it was through before the signal came
 
 
 @pytest.mark.parametrize("lines", ["audit.jsonl", "server.log"])
@@ -135,7 +137,8 @@ def test_the_shipped_rules_need_none_of_the_heavy_modules(lines: str) -> None:
         f"status = main(['check', {str(AUDIT.with_name(lines))!r}]); "
         "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr); sys.exit(status)"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, cwd=ROOT, timeout=30, check=False)
+    command = [sys.executable, "-c", script]
+    found = subprocess.run(command, capture_output=True, cwd=ROOT, timeout=HUNG_SECONDS, check=False)
     assert found.returncode == 1
     loaded = set(found.stderr.decode().splitlines()[-1].split())
     assert "vaultwatch" in loaded

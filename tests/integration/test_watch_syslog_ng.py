@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.watching import alerts_in, entry, eventually, harmless, numbers
+from tests.support.waiting import HUNG_SECONDS, eventually
+from tests.support.watching import alerts_in, entry, harmless, numbers
 
 SEARCH = f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin"
 SYSLOG_NG, CONTROL = (shutil.which(name, path=SEARCH) for name in ("syslog-ng", "syslog-ng-ctl"))
@@ -68,7 +69,7 @@ class LogServer:
         return pids[0]
 
     def send(self, data: bytes) -> None:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=HUNG_SECONDS) as connection:
             connection.sendall(data)
 
     def told(self) -> set[int]:
@@ -82,7 +83,7 @@ class LogServer:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(HUNG_SECONDS)
 
 
 def is_running(pid: int) -> bool:

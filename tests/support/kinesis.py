@@ -15,6 +15,7 @@ from uuid import UUID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from tests.support.waiting import HUNG_SECONDS
 from vaultwatch.frames import Frame, Records, decode
 
 MAX_RECORDS, MAX_RECORD_BYTES, MAX_CALL_BYTES = 500, 1024 * 1024, 5 * 1024 * 1024
@@ -84,9 +85,9 @@ class Kinesis:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def wait_for(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
+    def wait_for(self, condition: Callable[[], object]) -> None:
         with self.changed:
-            assert self.changed.wait_for(condition, seconds), "it never happened"
+            assert self.changed.wait_for(condition, HUNG_SECONDS), "it never happened"
 
     def _application(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
 import subprocess
 import sys
 import termios
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 
+from tests.support.waiting import HUNG_SECONDS, eventually
 from vaultwatch.ship import Pace, ShipOptions, run
 
 FAST = Pace(
@@ -55,20 +54,16 @@ class Shipping:
         """Bytes written that the handler has not read."""
         return int.from_bytes(fcntl.ioctl(self._reading, termios.FIONREAD, bytes(4)), sys.byteorder)
 
-    def wait_until_read(self, seconds: float = 20.0) -> None:
-        """Give way until the handler has read all; a pipe tells nobody when it is empty."""
-        end = time.monotonic() + seconds
-        while self.unread():
-            assert time.monotonic() < end, "it does not read"
-            os.sched_yield()
+    def wait_until_read(self) -> None:
+        eventually(lambda: not self.unread())
 
     def end(self) -> None:
         if self._writing >= 0:
             os.close(self._writing)
             self._writing = -1
 
-    def wait(self, seconds: float = 20.0) -> None:
-        self._thread.join(seconds)
+    def wait(self) -> None:
+        self._thread.join(HUNG_SECONDS)
         assert not self._thread.is_alive(), "it does not end"
         assert self.status == 0
 
@@ -95,26 +90,3 @@ def start(options: ShipOptions) -> subprocess.Popen[bytes]:
         bufsize=0,
         cwd=Path(__file__).parents[2],
     )
-
-
-class Heard(logging.Handler):
-    """Notices, while its `with` lasts, when a text is logged."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self._text = text
-        self._event = Event()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if self._text in record.getMessage():
-            self._event.set()
-
-    def __enter__(self) -> Heard:
-        logging.getLogger("vaultwatch").addHandler(self)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        logging.getLogger("vaultwatch").removeHandler(self)
-
-    def wait(self, seconds: float = 20.0) -> None:
-        assert self._event.wait(seconds), f"nobody said {self._text!r}"

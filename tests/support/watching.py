@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import json
-import logging
 import os
 import subprocess
 import sys
 import termios
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 from typing import Any
 
+from tests.support.waiting import HUNG_SECONDS, eventually
 from vaultwatch.rules.pack import shipped_rules
 from vaultwatch.store.sqlite import SqliteStore
 from vaultwatch.watch.handler import run
@@ -83,14 +82,6 @@ def options(folder: Path, **changes: Any) -> WatchOptions:
     return WatchOptions(**(defaults | changes))
 
 
-def eventually(holds: Callable[[], object], seconds: float = 20.0) -> None:
-    """Give way until it holds; for what tells nobody when it happens (a file, a pipe, another process)."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it does not come about"
-        time.sleep(0.005)
-
-
 def unread(descriptor: int) -> int:
     """Bytes in a pipe."""
     return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
@@ -143,8 +134,8 @@ class Watching:
             os.close(self._writing)
             self._writing = -1
 
-    def wait(self, seconds: float = 20.0) -> None:
-        self._thread.join(seconds)
+    def wait(self) -> None:
+        self._thread.join(HUNG_SECONDS)
         assert not self._thread.is_alive(), "it does not end"
         assert self.status == 0
 
@@ -179,26 +170,3 @@ def start(options: WatchOptions, stdin: int = subprocess.PIPE) -> subprocess.Pop
         bufsize=0,
         cwd=ROOT,
     )
-
-
-class Heard(logging.Handler):
-    """Notices, while its `with` lasts, when a text is logged."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self._text = text
-        self._event = Event()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if self._text in record.getMessage():
-            self._event.set()
-
-    def __enter__(self) -> Heard:
-        logging.getLogger("vaultwatch").addHandler(self)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        logging.getLogger("vaultwatch").removeHandler(self)
-
-    def wait(self, seconds: float = 20.0) -> None:
-        assert self._event.wait(seconds), f"nobody said {self._text!r}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import HUNG_SECONDS
 from vaultwatch.program import Complaints, ended_empty, logger, logging_to
 
 
@@ -72,7 +73,7 @@ def test_a_named_pipe_that_nobody_reads_is_not_waited_for(
 def test_without_a_log_file_syslog_hears_it(nowhere: Path, level: int, severity: int) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslog:
         syslog.bind(str(nowhere))
-        syslog.settimeout(5)
+        syslog.settimeout(HUNG_SECONDS)
         with logging_to("x", None, nowhere):
             logger.log(level, "hello")
         assert syslog.recv(1000) == f"<{severity}>x: hello".encode()

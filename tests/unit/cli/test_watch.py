@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.watching import ROOT, alerts_in, entry, eventually, harmless, numbers
+from tests.support.waiting import HUNG_SECONDS, eventually
+from tests.support.watching import ROOT, alerts_in, entry, harmless, numbers
 from vaultwatch.cli import main
 
 SECRET = "https://hooks.slack.com/services/T0SECRET"
@@ -82,7 +83,7 @@ def watching(folder: Path, *arguments: str, **changes: object) -> Iterator[subpr
 
 def finish(process: subprocess.Popen[bytes]) -> tuple[int, bytes]:
     """End its input; its exit status and all it said on stdout and stderr."""
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=HUNG_SECONDS)
     return process.returncode, out + err
 
 
@@ -113,7 +114,7 @@ def test_sigint_ends_it_at_once_and_what_waits_is_told_by_the_next(tmp_path: Pat
         waiting = tmp_path / "state" / "audit.waiting"
         eventually(lambda: waiting.exists() and waiting.stat().st_size)
         process.send_signal(signal.SIGINT)
-        status = process.wait(20)
+        status = process.wait(HUNG_SECONDS)
         assert process.stderr is not None
         assert (status, process.stderr.read().strip()) == (130, b"")
     with watching(tmp_path) as process:
@@ -123,7 +124,7 @@ def test_sigint_ends_it_at_once_and_what_waits_is_told_by_the_next(tmp_path: Pat
 
 def test_a_closed_standard_input_is_one_line(tmp_path: Path) -> None:
     command = f"exec {sys.executable} -m vaultwatch watch --source audit --state {tmp_path} --log-file {tmp_path}/l <&-"
-    ended = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, timeout=20, check=False)
+    ended = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, timeout=HUNG_SECONDS, check=False)
     assert (ended.returncode, ended.stdout) == (2, b"")
     assert ended.stderr == b"vaultwatch: the standard input is not open: Bad file descriptor\n"
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.support.waiting import HUNG_SECONDS
 from tests.unit.delivery.messages import a_message
 from tests.unit.store.alerts import an_alert
 from vaultwatch.alerts import Level
@@ -142,7 +143,7 @@ def test_logrotate_takes_no_alert_from_it(path: Path, tmp_path: Path, how: str) 
         log.send(a_message(an_alert(f"e{number}")))
         assert LOGROTATE is not None
         state = ["-f", "-s", str(tmp_path / "state")]
-        subprocess.run([LOGROTATE, *state, str(configuration)], check=True, capture_output=True, timeout=20)
+        subprocess.run([LOGROTATE, *state, str(configuration)], check=True, capture_output=True, timeout=HUNG_SECONDS)
     log.send(a_message(an_alert("e5")))
     assert len(list(path.parent.iterdir())) == 6
     assert sorted(keys(*path.parent.iterdir())) == [f"e{number}" for number in range(6)]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from demo.slack_stand_in import SlackStandIn
+from tests.support.waiting import HUNG_SECONDS
 from tests.unit.store.alerts import a_filing, an_alert
 from vaultwatch.alerts import Level
 from vaultwatch.delivery.groups import file_alert
@@ -45,7 +46,7 @@ class ListSink:
 
     def wait_for(self, sent: int = 0, tried: int = 0) -> list[Message]:
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.sent) >= sent and len(self.tried) >= tried, 10.0)
+            assert self._changed.wait_for(lambda: len(self.sent) >= sent and len(self.tried) >= tried, HUNG_SECONDS)
             return list(self.sent)
 
 
@@ -228,7 +229,7 @@ class TestFailingStores:
         store, sender = start(people)
         store.record([a_filing("e1")], time.time())
         sender.notify()
-        assert marked.wait(10)
+        assert marked.wait(HUNG_SECONDS)
         assert len(people.tried) == 1
 
     def test_whatever_it_raises_the_threads_go_on(

@@ -14,7 +14,8 @@ import boto3
 import pytest
 
 from tests.support.kinesis import Kinesis
-from tests.support.shipping import FAST, Heard, Shipping
+from tests.support.shipping import FAST, Shipping
+from tests.support.waiting import Heard
 from vaultwatch.frames import Counter, Heartbeat, Records, Reference
 from vaultwatch.ship import ShipOptions
 from vaultwatch.ship.framing import Framer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from threading import Event, Thread
 
+from tests.support.waiting import HUNG_SECONDS
 from vaultwatch.ship.outbox import Outbox, Parcel
 
 SMALL, LARGE = Parcel("", b"x" * 10), Parcel("", b"x" * 100)
@@ -38,7 +39,7 @@ def test_a_full_outbox_makes_the_reader_wait_until_something_was_accepted() -> N
     taken = outbox.take(1, 100, wait=True)
     assert not waiting.wait(0.05)
     outbox.release(taken)
-    assert waiting.wait(5)
+    assert waiting.wait(HUNG_SECONDS)
 
 
 def test_only_what_was_accepted_makes_room() -> None:
@@ -56,7 +57,7 @@ def test_what_is_larger_than_all_room_goes_alone() -> None:
     waiting = put_in_thread(outbox, SMALL)
     assert not waiting.wait(0.05)
     outbox.release(outbox.take(1, 1000, wait=True))
-    assert waiting.wait(5)
+    assert waiting.wait(HUNG_SECONDS)
 
 
 def test_a_closed_outbox_gives_what_is_left_and_then_nothing() -> None:

@@ -15,7 +15,8 @@ import boto3
 import pytest
 
 from tests.support.kinesis import Kinesis
-from tests.support.shipping import FAST, Heard
+from tests.support.shipping import FAST
+from tests.support.waiting import Heard
 from vaultwatch.frames import Reference
 from vaultwatch.ship.framing import OversizeStore
 from vaultwatch.ship.oversize import BucketStore, FolderStore

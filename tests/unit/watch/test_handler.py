@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.watching import FAST, Watching, alerts_in, entry, eventually, harmless, numbers, options, unread
+from tests.support.waiting import eventually
+from tests.support.watching import FAST, Watching, alerts_in, entry, harmless, numbers, options, unread
 from vaultwatch.alerts import Alert, Level
 from vaultwatch.detect import Detector
 from vaultwatch.errors import SettingError
