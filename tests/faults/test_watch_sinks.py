@@ -108,7 +108,7 @@ def test_a_flood_is_one_message_with_an_exact_count_to_come(slack: SlackStandIn,
     stats = only_slack.stats
     assert stats is not None
     assert json.loads(stats.read_bytes())["alerts"] == 10_000
-    assert slack.accepted <= 2
+    assert 1 <= slack.accepted <= 2
     assert counted(only_slack) == 10_000 - slack.accepted
 
 
