@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -118,14 +119,27 @@ def test_a_call_without_an_answer_is_made_again_and_its_frames_known_as_copies(
     assert len(copies) == len(set(aws.taken)), "a copy is the same, byte for byte"
 
 
-def test_an_answer_with_fewer_results_than_entries_is_not_believed(
-    aws: Kinesis, options: ShipOptions, monkeypatch: pytest.MonkeyPatch
+TAKEN = {"SequenceNumber": "1", "ShardId": "shardId-000000000000"}
+ANSWERS: list[Any] = [None, [], {}, {"Records": None}, {"Records": "taken"}, {"Records": []}, {"Records": [TAKEN] * 99}]
+RESULTS: list[Any] = [None, "taken", {}, {"ErrorCode": 5}, {"SequenceNumber": None}]
+
+
+@pytest.mark.parametrize("answer", [*ANSWERS, *({"each": result} for result in RESULTS)])
+def test_an_answer_that_kinesis_does_not_give_is_not_believed(
+    aws: Kinesis, options: ShipOptions, monkeypatch: pytest.MonkeyPatch, answer: Any
 ) -> None:
-    whole = aws._answer
-    answers = iter([{"FailedRecordCount": 0, "Records": []}])
-    monkeypatch.setattr(aws, "_answer", lambda start, status, body: whole(start, status, next(answers, body)))
+    """As of a proxy in between: what it does not clearly say was taken is sent again, and nothing ends."""
+    whole, wrong = aws._answer, iter(range(2))
+
+    def reply(start_response: Any, status: int, body: Any) -> list[bytes]:
+        each = isinstance(answer, dict) and "each" in answer
+        false = {"Records": [answer["each"]] * len(body["Records"])} if each else answer
+        return whole(start_response, status, body if next(wrong, None) is None else false)
+
+    monkeypatch.setattr(aws, "_answer", reply)
     with Shipping(options) as shipping:
         shipping.write(b"one\n")
+        aws.wait_for(lambda: len(aws.calls) > 2)
     assert aws.lines() == b"one\n"
     assert len(aws.taken) > len(aws.frames())
 

@@ -32,6 +32,8 @@ _BUSY = frozenset(
         "ThrottlingException",
     }
 )
+_OF_AN_ANSWER = (AttributeError, LookupError, TypeError)
+"""What looking for something in an answer that does not have it raises."""
 
 
 class Trouble(NamedTuple):
@@ -101,6 +103,8 @@ def trouble(error: Exception) -> Trouble:
     if isinstance(error, BotoCoreError):
         passing = (ConnectionError, HTTPClientError)
         return Trouble(name, f"{name}: {_first_line(str(error))}", permanent=not isinstance(error, passing))
+    if isinstance(error, _OF_AN_ANSWER):
+        return Trouble(name, f"an answer that AWS does not give ({name}): is the endpoint right?", permanent=True)
     return Trouble(name, name, permanent=True)
 
 

@@ -44,29 +44,36 @@ class Sender(Thread):
     def _send(self, parcels: list[Parcel]) -> list[Parcel]:
         """Make one call and release what it took; a call that may have been taken counts as refused."""
         try:
-            results = self._put(parcels)
-            answered = list(zip(parcels, results, strict=True))
+            answered = list(zip(parcels, self._put(parcels), strict=True))
         except Exception as error:  # noqa: BLE001 (the thread's outermost edge: the frames are kept, and sent again)
             self._patience.failed(trouble(error), f"{len(parcels)} frames wait and are sent again")
             return parcels
-        refused = [parcel for parcel, result in answered if result.get("ErrorCode")]
-        self._outbox.release(parcel for parcel, result in answered if not result.get("ErrorCode"))
-        self._note(results, len(refused), len(parcels))
-        return refused
+        self._outbox.release(parcel for parcel, refusal in answered if not refusal)
+        self._note(Counter(refusal for _, refusal in answered if refusal), len(parcels))
+        return [parcel for parcel, refusal in answered if refusal]
 
-    def _put(self, parcels: list[Parcel]) -> list[PutRecordsResultEntryTypeDef]:
+    def _put(self, parcels: list[Parcel]) -> list[str]:
+        """Make the call; for each parcel why it was refused, "" where it was taken."""
         records = [{"Data": parcel.data, "PartitionKey": parcel.partition_key} for parcel in parcels]
-        return self._clients.kinesis().put_records(StreamName=self._stream, Records=records)["Records"]  # type: ignore[arg-type]
+        answer = self._clients.kinesis().put_records(StreamName=self._stream, Records=records)  # type: ignore[arg-type]
+        return [_refusal(result) for result in answer["Records"]]
 
-    def _note(self, results: list[PutRecordsResultEntryTypeDef], refused: int, sent: int) -> None:
-        if not refused:
+    def _note(self, refusals: Counter[str], sent: int) -> None:
+        if not refusals:
             self._patience.succeeded("Kinesis takes frames again")
             return
-        codes = Counter(one_line(result.get("ErrorCode", ""), 80) for result in results if result.get("ErrorCode"))
-        name, _ = codes.most_common(1)[0]
+        name, _ = refusals.most_common(1)[0]
         reason = Trouble(name, f"PutRecords: {name}", permanent=False)
+        refused = refusals.total()
         note = self._patience.failed_in_part if refused < sent else self._patience.failed
         note(reason, f"{refused} of {sent} frames refused; they are sent again")
+
+
+def _refusal(result: PutRecordsResultEntryTypeDef) -> str:
+    """Why a parcel was not taken: only a sequence number says that it was."""
+    if code := result.get("ErrorCode"):
+        return one_line(str(code), 80)
+    return "" if result.get("SequenceNumber") else "no sequence number"
 
 
 def drained(sender: Sender, outbox: Outbox) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from vaultwatch.errors import SettingError
+from vaultwatch.program import open_log
 from vaultwatch.ship.aws import Clients, trouble
 from vaultwatch.ship.options import ShipOptions
 
@@ -58,7 +59,7 @@ def _files(options: ShipOptions) -> Iterator[str]:
         yield f"--state: {error.filename}: {error.strerror}"
     if options.log_file is not None:
         try:
-            options.log_file.open("ab").close()
+            os.close(open_log(options.log_file))
         except OSError as error:
             yield f"--log-file: {error.filename}: {error.strerror}"
 
@@ -66,11 +67,11 @@ def _files(options: ShipOptions) -> Iterator[str]:
 def _stream(options: ShipOptions, clients: Clients) -> Iterator[Problem]:
     try:
         answer = clients.kinesis().describe_stream_summary(StreamName=options.stream)
+        status = answer["StreamDescriptionSummary"]["StreamStatus"]
     except Exception as error:  # noqa: BLE001 (whatever boto3 says of our settings is the user's to know)
         why = trouble(error)
         yield Problem(f"--stream {options.stream}: {why.text}", why.permanent)
         return
-    status = answer["StreamDescriptionSummary"]["StreamStatus"]
     if status not in ("ACTIVE", "UPDATING"):
         yield Problem(f"--stream {options.stream}: it is {status}", permanent=status == "DELETING")
 

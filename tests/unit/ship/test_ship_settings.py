@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -87,6 +88,29 @@ def test_an_endpoint_that_is_away_is_said_and_does_not_keep_a_log_server_from_st
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     assert run(good) == 0
     assert "EndpointConnectionError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "answer", [b"<html>please log in</html>", b"{}", b"null", b"[]", b'{"StreamDescriptionSummary":null}']
+)
+def test_an_endpoint_that_is_not_kinesis_is_said(
+    good: ShipOptions, aws: Kinesis, answer: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def reply(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(answer)))])
+        return [answer]
+
+    monkeypatch.setattr("tests.support.kinesis._moto", reply)
+    assert run(good) == 2
+    assert f"--stream {good.stream}: an answer that AWS does not give" in capsys.readouterr().err
+
+
+def test_a_log_that_is_a_named_pipe_is_not_waited_for(
+    good: ShipOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "ship.log")
+    assert run(replace(good, log_file=tmp_path / "ship.log")) == 2
+    assert "--log-file" in capsys.readouterr().err
 
 
 def test_the_state_lies_in_the_runtime_folder_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
