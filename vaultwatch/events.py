@@ -18,6 +18,7 @@ from vaultwatch.records import ServerMessage
 Outcome = Literal["succeeded", "failed", "unknown"]
 
 SALTED = "hmac-sha256:"
+_LONGEST_TIME = 64  # a JSON message can say that its time is a text of megabytes
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -104,7 +105,7 @@ class ServerEventKeys:
         if time:
             if len(self._last) >= self._max_nodes and node not in self._last:
                 self._last.clear()
-            self._last[node] = (time, 0)
+            self._last[node] = (time[:_LONGEST_TIME], 0)
             return time
         last, ordinal = self._last.get(node, (self._begun, 0))
         self._last[node] = (last, ordinal + 1)

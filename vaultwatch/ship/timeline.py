@@ -12,6 +12,9 @@ from vaultwatch.events import Seen, ServerEventKeys
 from vaultwatch.records import ServerMessage, split_tag
 from vaultwatch.server_log import ServerLogReader
 
+MAX_NODES = 300
+"""Of a frame's header, which has to stay readable; more nodes do not begin with a banner in one second."""
+
 
 class Timeline:
     """Follows the messages of a server log; `begun` stands for the time before a node's first (`Frame.begun`)."""
@@ -26,7 +29,7 @@ class Timeline:
         for message in _messages(lines):
             first.setdefault(_node(message), message)
         asked = [node for node, message in first.items() if not (message.time or message.header_time)]
-        return {node: seen for node in asked if (seen := self._keys.last(node)) is not None}
+        return {node: seen for node in asked[:MAX_NODES] if (seen := self._keys.last(node)) is not None}
 
     def advance(self, lines: bytes) -> None:
         """These lines have gone into a frame."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 import uuid
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from vaultwatch.detect import Detector, Ruleset
 from vaultwatch.evaluation import Evaluation, Packet
-from vaultwatch.frames import Reference, decode
+from vaultwatch.frames import MAX_RECORD_BYTES, Records, Reference, decode
 from vaultwatch.rules.pack import shipped_rules
 from vaultwatch.ship.framing import Framer
 from vaultwatch.ship.gathering import Batch, MessageGatherer
@@ -83,3 +85,39 @@ def test_a_second_process_does_not_take_its_first_banner_for_the_one_before() ->
 def test_what_needs_nothing_says_nothing() -> None:
     first = decode(framed([])[0])
     assert (first.begun, first.before) == ("", {})
+
+
+def message(time: str, host: str = "") -> bytes:
+    header = f"<14>1 - {host} vault 1 - - ".encode() if host else TAG
+    return header + json.dumps({"@level": "info", "@message": "said", "@timestamp": time}).encode() + b"\n"
+
+
+def send_each(batches: list[bytes]) -> list[bytes]:
+    """Every batch as a frame; none of these may be too large for one."""
+    parcels: list[Parcel] = []
+    framer = Framer(
+        ("server", "log-1", uuid.uuid4()),
+        FolderStore(Path("/nonexistent"), Pace()),
+        MessageGatherer(Pace()).middle,
+        parcels.append,
+        timeline=Timeline(""),
+    )
+    for lines in batches:
+        framer.send(Batch(lines, NOW, NOW))
+    return [parcel.data for parcel in parcels]
+
+
+def test_a_time_that_is_none_and_is_long_makes_no_frame_that_cannot_be_read() -> None:
+    """Whoever writes to the server log chooses it."""
+    time = random.Random(1).randbytes(600_000).hex()
+    frames = send_each([message(time), TAG + b"==> a banner\n"])
+    assert [len(data) < MAX_RECORD_BYTES for data in frames] == [True, True]
+    assert decode(frames[1]).before["vault-1"][0] == time[:64]
+
+
+def test_many_nodes_make_no_frame_that_cannot_be_read() -> None:
+    hosts = [f"{number:04}" + "\x01" * 251 for number in range(1000)]
+    banners = b"".join(f"<14>1 - {host} vault 1 - - ==> a banner\n".encode() for host in hosts)
+    frames = send_each([message("2026-11-21T07:00:00Z", host) for host in hosts] + [banners])
+    contents = [decode(data).content for data in frames]
+    assert b"".join(content.lines for content in contents if isinstance(content, Records)).endswith(banners)
