@@ -1,19 +1,25 @@
-"""What every program() handler needs: where it says what it does, since its stderr goes nowhere, and how it waits."""
+"""What every program() handler needs: its log, since its stderr goes nowhere, its input, and how it waits."""
 
 from __future__ import annotations
 
 import logging
 import os
 import select
+import signal
 import socket
+import stat
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from vaultwatch.errors import SettingError
+
 SYSLOG_SOCKET = Path("/dev/log")
+READ_BYTES = 64 * 1024
 MAX_COMPLAINTS = 100
 
 logger = logging.getLogger("vaultwatch")
@@ -129,6 +135,60 @@ class Complaints:
             logger.info("%s", text)
 
 
+def check_open(stdin: int) -> None:
+    """Before any file is opened, which would take the number of a closed one.
+
+    Raises:
+        SettingError: it is closed.
+    """
+    try:
+        os.fstat(stdin)
+    except OSError as error:
+        raise SettingError(f"the standard input is not open: {error.strerror}") from error
+
+
+def ignore_signals() -> None:
+    """SIGTERM comes with the end of the input, which is what counts: until then every line is still ours to read."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+
+
+def read_some(stdin: int) -> bytes | None:
+    """What is there to be read, up to 64 KiB; b"" at the end of the input, None when there is nothing after all."""
+    try:
+        return os.read(stdin, READ_BYTES)
+    except BlockingIOError:  # whoever else has this pipe made it so; it is not the end
+        return None
+    except OSError as error:
+        logger.error("the input cannot be read any more: %s", error.strerror)
+        return b""
+
+
+def stand_still(name: str, text: str, stdin: int = 0, syslog: Path = SYSLOG_SOCKET) -> None:
+    """Say what is wrong, on stderr and in syslog, and wait for the writer of a pipe to go, reading nothing.
+
+    For what cannot be repaired while this process lives. Were it to end at once, syslog-ng would start it again at
+    once, for ever, and each start swallows a pipe full of lines.
+    """
+    sys.stderr.write(f"vaultwatch: {text}\n")
+    sys.stderr.flush()
+    if syslog.is_socket():
+        with logging_to(name, None, syslog):
+            logger.error("%s Reads nothing until this is repaired", text)
+    poll = select.poll()
+    poll.register(stdin, 0)  # hang-ups are always reported
+    poll.poll()
+
+
+def is_pipe(descriptor: int) -> bool:
+    """Whether it is open, and a pipe, as syslog-ng gives it to a handler."""
+    try:
+        return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
+
+
 def ended_empty(stdin: int, seconds: float) -> bool:
     """Wait, at most so long, for the writer to go; True when it went and left nothing to read. Reads nothing."""
     poll = select.poll()
@@ -148,7 +208,11 @@ def begun(lock: int) -> str:
     It is "" for the first process that ever holds this lock, as for whoever reads the log from its beginning; a later
     one does not know what its predecessors knew, and two messages must not be taken for one.
     """
+    now = datetime.now(UTC).isoformat()
     if os.fstat(lock).st_size:
-        return datetime.now(UTC).isoformat()
-    os.write(lock, b"held before\n")
+        return now
+    try:
+        os.write(lock, b"held before\n")
+    except OSError:  # a full disk: the next process will not know of this one
+        return now
     return ""

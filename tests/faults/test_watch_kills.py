@@ -19,7 +19,7 @@ import pytest
 from demo.slack_stand_in import SlackStandIn
 from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import FAST, entry, harmless, options, start, unread, unsent
-from vaultwatch.watch.handler import READ_BYTES
+from vaultwatch.program import READ_BYTES
 from vaultwatch.watch.journal import Journal
 from vaultwatch.watch.options import WEBHOOK_VARIABLE, WatchOptions
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.waiting import HUNG_SECONDS
-from vaultwatch.program import Complaints, ended_empty, logger, logging_to
+from vaultwatch.program import Complaints, begun, ended_empty, logger, logging_to, stand_still
 
 
 @pytest.fixture
@@ -143,3 +143,38 @@ def test_an_input_has_ended_empty_when_its_writer_went_and_left_nothing() -> Non
         assert ended_empty(reading, 10)
     finally:
         os.close(reading)
+
+
+def test_who_stands_still_says_so_where_it_is_heard_and_reads_nothing(
+    nowhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"line")
+    os.close(writing)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslog:
+            syslog.bind(str(nowhere))
+            syslog.settimeout(5)
+            stand_still("vaultwatch-x", "No such option.", reading, nowhere)
+            assert syslog.recv(1000) == b"<27>vaultwatch-x: No such option. Reads nothing until this is repaired"
+        assert capsys.readouterr().err == "vaultwatch: No such option.\n"
+        assert os.read(reading, 100) == b"line"
+    finally:
+        os.close(reading)
+
+
+def test_only_the_first_that_holds_a_lock_stands_at_the_beginning_of_the_log(tmp_path: Path) -> None:
+    lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+    try:
+        assert [begun(lock), begun(lock)[:2]] == ["", "20"]
+    finally:
+        os.close(lock)
+
+
+def test_a_full_disk_at_the_first_start_ends_nobody() -> None:
+    """What cannot be noted for the next process is not claimed by this one."""
+    lock = os.open("/dev/full", os.O_RDWR)
+    try:
+        assert begun(lock)[:2] == "20"
+    finally:
+        os.close(lock)

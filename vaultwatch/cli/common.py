@@ -5,9 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, tzinfo
 from pathlib import Path
+from typing import Any
+
+import click
 
 from vaultwatch.errors import RuleError, SettingError
+from vaultwatch.printable import one_line
 from vaultwatch.rules.pack import Rule, shipped_rules
+
+
+class HandlerCommand(click.Command):
+    """A program() handler: a wrong call must not end at once when it is syslog-ng's, unless it only asks."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        from vaultwatch.program import is_pipe, stand_still
+
+        given = tuple(args)
+        try:
+            return super().make_context(info_name, args, *rest, **extra)
+        except click.UsageError as error:
+            if "--check-config" in given or not is_pipe(0):
+                raise
+            stand_still(f"vaultwatch-{info_name}", one_line(error.format_message()))
+            raise click.exceptions.Exit(2) from error
 
 
 def load_rules(directories: Sequence[Path]) -> list[Rule]:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from vaultwatch.cli.common import HandlerCommand
+
 _FILE = click.Path(path_type=Path)
 
 
-@click.command("ship")
+@click.command("ship", cls=HandlerCommand)
 @click.option("--source", required=True, metavar="audit|server", help="What the lines are.")
 @click.option("--stream", required=True, metavar="NAME", help="The Kinesis stream.")
 @click.option("--oversize-bucket", default="", metavar="NAME", help="Takes lines that are too large for the stream.")

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from vaultwatch.cli.common import load_rules, zone_of
+from vaultwatch.cli.common import HandlerCommand, load_rules, zone_of
 
 _FILE = click.Path(path_type=Path)
 
 
-@click.command("watch")
+@click.command("watch", cls=HandlerCommand)
 @click.option("--source", required=True, metavar="audit|server", help="What the lines are.")
 @click.option("--alert-log", type=_FILE, metavar="FILE", help="Append alerts here, one JSON object a line.")
 @click.option(

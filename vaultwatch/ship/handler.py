@@ -12,10 +12,8 @@ import fcntl
 import logging
 import os
 import select
-import signal
 import socket
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -24,7 +22,16 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from vaultwatch.frames import MAX_LINES_BYTES
-from vaultwatch.program import Complaints, begun, ended_empty, logger, logging_to
+from vaultwatch.program import (
+    Complaints,
+    begun,
+    check_open,
+    ended_empty,
+    ignore_signals,
+    logger,
+    logging_to,
+    read_some,
+)
 from vaultwatch.ship.aws import Clients
 from vaultwatch.ship.framing import Framer
 from vaultwatch.ship.gathering import Arrival, Batch, Gatherer, LineGatherer, MessageGatherer
@@ -36,8 +43,6 @@ from vaultwatch.ship.sending import Sender, drained
 from vaultwatch.ship.settings import notes, problems
 from vaultwatch.ship.timeline import Timeline
 
-READ_BYTES = 64 * 1024
-
 
 def run(options: ShipOptions, stdin: int = 0) -> int:
     """Read lines from a file descriptor to its end and send them as frames; see `ShipOptions`.
@@ -46,10 +51,16 @@ def run(options: ShipOptions, stdin: int = 0) -> int:
     -------
     int
         0 when all was accepted (or the settings are right, with `check_config`), 2 when they are not.
+
+    Raises
+    ------
+    SettingError
+        The descriptor is closed.
     """
     if options.check_config:
         return _check(options)
-    _ignore_signals()
+    check_open(stdin)
+    ignore_signals()
     with logging_to("vaultwatch-ship", options.log_file):
         if not _wait_for_settings(options, stdin):
             return 0
@@ -64,13 +75,6 @@ def _check(options: ShipOptions) -> int:
     for text in [problem.text for problem in found] + notes(options):
         sys.stderr.write(f"vaultwatch ship: {text}\n")
     return 2 if any(problem.permanent for problem in found) else 0
-
-
-def _ignore_signals() -> None:
-    """SIGTERM comes with the end of the input, which is what counts: until then every line is still ours to send."""
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
 
 
 def _wait_for_settings(options: ShipOptions, stdin: int) -> bool:
@@ -168,14 +172,10 @@ class _Loop:
 
     def _read(self) -> bool:
         """Read what is there; True at the end of the input."""
-        try:
-            chunk = os.read(self._stdin, READ_BYTES)
-        except OSError as error:
-            logger.error("the input cannot be read any more: %s", error.strerror)
-            return True
-        for block in self._reader.feed(chunk):
+        chunk = read_some(self._stdin)
+        for block in self._reader.feed(chunk or b""):
             self._add(block)
-        return not chunk
+        return chunk == b""
 
     def _add(self, block: Block) -> None:
         now = _now()

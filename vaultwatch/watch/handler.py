@@ -11,9 +11,7 @@ import fcntl
 import logging
 import os
 import select
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -24,9 +22,17 @@ from vaultwatch.delivery.groups import file_alert
 from vaultwatch.delivery.sender import Sender
 from vaultwatch.delivery.sink import route
 from vaultwatch.detect import Detector
-from vaultwatch.errors import SettingError
 from vaultwatch.lines import LineSplitter
-from vaultwatch.program import Complaints, begun, ended_empty, logger, logging_to
+from vaultwatch.program import (
+    Complaints,
+    begun,
+    check_open,
+    ended_empty,
+    ignore_signals,
+    logger,
+    logging_to,
+    read_some,
+)
 from vaultwatch.records import Rejected
 from vaultwatch.store import StoreError
 from vaultwatch.store.sqlite import SqliteStore
@@ -34,7 +40,6 @@ from vaultwatch.watch.files import Figures, RejectedLines
 from vaultwatch.watch.journal import Journal
 from vaultwatch.watch.options import WatchOptions, notes, problems
 
-READ_BYTES = 64 * 1024
 COMPLAINT_SECONDS = 60.0
 
 _T = TypeVar("_T")
@@ -54,8 +59,8 @@ def run(options: WatchOptions, stdin: int = 0) -> int:
     Raises:
         SettingError: the descriptor is closed.
     """
-    _check_open(stdin)
-    _ignore_signals()
+    check_open(stdin)
+    ignore_signals()
     with logging_to("vaultwatch-watch", options.log_file):
         if not _settings_are_right(options, stdin):
             return 0
@@ -63,21 +68,6 @@ def run(options: WatchOptions, stdin: int = 0) -> int:
             if held is not None:
                 _watch(options, stdin, begun(held))
     return 0
-
-
-def _check_open(stdin: int) -> None:
-    """Before any file is opened, which would take the number of a closed one."""
-    try:
-        os.fstat(stdin)
-    except OSError as error:
-        raise SettingError(f"the standard input is not open: {error.strerror}") from error
-
-
-def _ignore_signals() -> None:
-    """SIGTERM comes with the end of the input, which is what counts: until then every line is still ours to read."""
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
 
 
 def _settings_are_right(options: WatchOptions, stdin: int) -> bool:
@@ -188,16 +178,10 @@ class _Loop:
 
     def _read(self) -> bool:
         """Read and evaluate what is there; True at the end of the input."""
-        try:
-            chunk = os.read(self._stdin, READ_BYTES)
-        except BlockingIOError:  # whoever else has this pipe made it so; it is not the end
-            return False
-        except OSError as error:
-            logger.error("the input cannot be read any more: %s", error.strerror)
-            return True
+        chunk = read_some(self._stdin)
         if chunk:
             self._keep(self._evaluate(self._splitter.push(chunk)))
-        return not chunk
+        return chunk == b""
 
     def _evaluate(self, lines: list[bytes]) -> list[Alert]:
         """The alerts of these lines. One that nobody foresaw is rejected, and takes no other with it."""

@@ -36,6 +36,30 @@ class TestUsage:
         assert main(["watch", *arguments]) == 2
         assert capsys.readouterr() == ("", f"vaultwatch: {said}\n")
 
+    @pytest.mark.parametrize("verb", ["watch", "ship"])
+    def test_under_syslog_ng_it_waits_for_the_end_of_its_input_and_reads_nothing(self, verb: str) -> None:
+        """Whoever ends at once is started again at once, and each start swallows a pipe full of lines."""
+        command = [sys.executable, "-m", "vaultwatch", verb, "--source", "audit", "--stream", "s", "--nope"]
+        reading, writing = os.pipe()
+        with subprocess.Popen(command, stdin=reading, stderr=subprocess.PIPE, bufsize=0, cwd=ROOT) as process:
+            assert process.stderr is not None
+            os.write(writing, b"line\n")
+            assert b"No such option" in process.stderr.readline()
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.2)
+            os.close(writing)
+            assert process.wait(20) == 2
+            assert process.stderr.read() == b""
+        assert os.read(reading, 100) == b"line\n"
+        os.close(reading)
+
+    def test_check_config_says_it_at_once(self) -> None:
+        command = [sys.executable, "-m", "vaultwatch", "watch", "--check-config", "--nope"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+            assert process.wait(20) == 2
+            assert process.stderr is not None
+            assert process.stderr.read() == b"vaultwatch: No such option '--nope'.\n"
+
 
 class TestCheckConfig:
     def test_right_settings_end_with_0(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,8 +16,9 @@ import pytest
 from tests.support.kinesis import Kinesis
 from tests.support.shipping import FAST, Shipping
 from tests.support.waiting import Heard
+from vaultwatch.errors import SettingError
 from vaultwatch.frames import Counter, Heartbeat, Records, Reference
-from vaultwatch.ship import ShipOptions
+from vaultwatch.ship import ShipOptions, run
 from vaultwatch.ship.framing import Framer
 from vaultwatch.ship.gathering import Batch
 
@@ -161,3 +162,29 @@ def test_an_input_that_breaks_ends_like_one_that_ends(aws: Kinesis, options: Shi
     with Shipping(options, _pipe=(os.open(tmp_path, os.O_RDONLY), os.open(os.devnull, os.O_WRONLY))) as shipping:
         shipping.wait()
     assert [type(frame.content) for frame in aws.frames()] == [Heartbeat, Heartbeat]
+
+
+def test_a_pipe_that_somebody_made_nonblocking_has_not_ended(
+    aws: Kinesis, options: ShipOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its other holders can do that at any time; poll may also wake for nothing."""
+    read, failures = os.read, iter([BlockingIOError(), BlockingIOError()])
+    reading, writing = os.pipe()
+
+    def spurious(descriptor: int, size: int) -> bytes:
+        if descriptor == reading and (error := next(failures, None)):
+            raise error
+        return read(descriptor, size)
+
+    monkeypatch.setattr("os.read", spurious)
+    with Shipping(options, _pipe=(reading, writing)) as shipping:
+        shipping.write(b"one\n")
+    assert next(failures, None) is None
+    assert aws.lines() == b"one\n"
+
+
+def test_a_closed_input_is_said_and_no_file_of_ours_is_read_in_its_place(options: ShipOptions) -> None:
+    descriptor = os.open("/dev/null", os.O_RDONLY)
+    os.close(descriptor)
+    with pytest.raises(SettingError, match="the standard input is not open"):
+        run(options, descriptor)
