@@ -54,6 +54,8 @@ CREATE INDEX delivery_by_urgency ON delivery (sink, urgency, message);
 """
 _CORRUPT = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
+_File = tuple[int, int]
+"""Device and inode."""
 _T = TypeVar("_T", bound=msgspec.Struct)
 
 
@@ -62,7 +64,8 @@ class SqliteStore:
 
     One process and any number of its threads use it; a second process is kept out by whoever opens the store.
     A database that cannot be read any more is renamed to `<path>.corrupt-<n>` and a new one is begun: the call that
-    found it raises `StoreError`, the next one works. What was told before may then be told again.
+    found it raises `StoreError`, the next one works. What was told before may then be told again. One that is deleted
+    while it is in use is made again from what this process still holds.
     """
 
     def __init__(self, path: Path, routes: Sequence[Route] = ()) -> None:
@@ -71,6 +74,7 @@ class SqliteStore:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._closed = False
+        self._file: _File | None = None
 
     def record(self, filings: Sequence[Filing], now: float) -> list[Recorded]:
         """See `Store.record`; the whole call is one transaction."""
@@ -215,18 +219,50 @@ class SqliteStore:
             raise StoreError(f"{self._path}: the store is closed")
         if self._connection is None:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _make_private(self._path)
+            self._file = _make_private(self._path)
             self._connection = sqlite3.connect(self._path, timeout=5.0, isolation_level=None, check_same_thread=False)
             _prepare(self._connection, self._path)
+        elif (file := self._file_here()) != self._file:
+            if file is None:
+                self._make_again(self._connection)
+            self._disconnect()
+            what = "another file stands in its place and is used" if file else "is made again with all that was in it"
+            raise StoreError(f"{self._path}: was deleted while it was in use; {what}")
         return self._connection
+
+    def _file_here(self) -> _File | None:
+        """Which file is at the path now, if any; where that cannot be seen, ours is taken to be there."""
+        try:
+            found = self._path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:
+            return self._file
+        return found.st_dev, found.st_ino
+
+    def _make_again(self, connection: sqlite3.Connection) -> None:
+        """A deleted database lives on in this connection, and would be gone with it."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = self._path.with_name(f"{self._path.name}.new")
+        new.unlink(missing_ok=True)
+        _make_private(new)
+        connection.execute("VACUUM INTO ?", (str(new),))
+        new.replace(self._path)
 
     def _recover(self, error: Exception) -> str:
         """Drop the connection, and with it the transaction; say what happened."""
-        self._disconnect()
         text = f"{self._path}: {error}"
-        if isinstance(error, msgspec.DecodeError) or getattr(error, "sqlite_errorname", "").startswith(_CORRUPT):
+        broken = isinstance(error, msgspec.DecodeError) or getattr(error, "sqlite_errorname", "").startswith(_CORRUPT)
+        if not broken and self._connection is not None and self._file_here() is None:
+            self._connection.rollback()  # but not dropped: nothing else has what is in it
+            return text
+        self._disconnect()
+        if not broken:
+            return text
+        try:
             return f"{text}; set aside as {self._set_aside()}, a new one is begun"
-        return text
+        except OSError as refusal:
+            return f"{text}; it cannot be set aside: {refusal.strerror}"
 
     def _set_aside(self) -> Path:
         names = [self._path.with_name(f"{self._path.name}.corrupt-{number}") for number in range(1, 10)]
@@ -243,13 +279,15 @@ class SqliteStore:
             connection.close()
 
 
-def _make_private(path: Path) -> None:
-    """SQLite gives its `-wal` and `-shm` files the permissions of the database."""
+def _make_private(path: Path) -> _File:
+    """SQLite gives its `-wal` and `-shm` files the permissions of the database; which file it is."""
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         os.fchmod(descriptor, 0o600)
+        found = os.fstat(descriptor)
     finally:
         os.close(descriptor)
+    return found.st_dev, found.st_ino
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -101,6 +102,63 @@ def test_a_full_disk_is_one_error_that_can_be_tried_again(store: SqliteStore) ->
     with pytest.raises(StoreError, match="full"):
         store.record([large], T0 + 61)
     assert store.record([large], T0 + 61)[0].tell == "first"
+
+
+def test_a_folder_deleted_while_in_use_is_said_and_made_again_with_all_that_was_in_it(tmp_path: Path) -> None:
+    """Without looking, everything would go on into files without a name, and be gone with the process."""
+    path = tmp_path / "state" / "alerts.sqlite"
+    store = SqliteStore(path, ROUTES)
+    store.record([a_filing("e1")], T0)
+    shutil.rmtree(path.parent)
+    with pytest.raises(StoreError, match="was deleted while it was in use"):
+        store.record([a_filing("e2", rule="other")], T0)
+    assert store.record([a_filing("e2", rule="other")], T0)[0].new
+    assert not store.record([a_filing("e1")], T0)[0].new
+    store.close()
+    again = SqliteStore(path, ROUTES)
+    assert len(again.unsent("people", T0)) == 2
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    again.close()
+
+
+def test_a_deleted_folder_that_cannot_be_made_again_is_tried_until_it_can(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "alerts.sqlite"
+    store = SqliteStore(path, ROUTES)
+    store.record([a_filing("e1")], T0)
+    shutil.rmtree(path.parent)
+    path.parent.write_text("in the way")
+    for _ in range(2):
+        with pytest.raises(StoreError, match="state"):
+            store.unsent("people", T0)
+    path.parent.unlink()
+    with pytest.raises(StoreError, match="was deleted while it was in use"):
+        store.unsent("people", T0)
+    assert len(store.unsent("people", T0)) == 1
+    store.close()
+
+
+def test_a_file_put_in_its_place_is_said_and_used(store: SqliteStore, path: Path) -> None:
+    store.record([a_filing("e1")], T0)
+    for file in path.parent.iterdir():
+        file.rename(path.parent / f"old-{file.name}")
+    other = SqliteStore(path, ROUTES)
+    other.record([a_filing("e2")], T0)
+    other.close()
+    with pytest.raises(StoreError, match="another file stands in its place"):
+        store.unsent("people", T0)
+    assert not store.record([a_filing("e2")], T0)[0].new
+
+
+def test_a_broken_database_that_cannot_be_set_aside_is_one_error_too(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, target: Path) -> Path:
+        raise PermissionError(1, "Operation not permitted")
+
+    path.write_bytes(b"not a database, but longer than a header" * 100)
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(StoreError, match="cannot be set aside: Operation not permitted"):
+        store.record([a_filing()], T0)
 
 
 def test_a_directory_that_cannot_be_written_is_one_error_that_can_be_tried_again(tmp_path: Path) -> None:
