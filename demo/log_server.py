@@ -45,7 +45,7 @@ class LogServer:
         more: str = "",
         search: str = "",
     ) -> None:
-        self.ports: dict[Service, int] = {service: free_port(USUAL_PORTS[service]) for service in SERVICES}
+        self.ports = _free_ports()
         self.state = folder / "state"
         self.logs = folder / "log"
         self.control = folder / "control"
@@ -64,9 +64,9 @@ class LogServer:
             raise DemoError("syslog-ng is not installed; please: apt-get install syslog-ng-core")
         self.state.mkdir(mode=0o700)
         self.logs.mkdir(mode=0o750)
-        process = self._process = self._start(program)
         try:
-            _wait_until(lambda: self._is_ready(process), "syslog-ng and its handlers do not start", self._said)
+            while not self._comes_up(self._start(program)):
+                self.ports = _free_ports()
         except BaseException:
             self.stop()
             raise
@@ -107,6 +107,17 @@ class LogServer:
         """What the handler has read so far."""
         return dict(json.loads((self.state / f"{service}.stats").read_bytes()))
 
+    def _comes_up(self, process: subprocess.Popen[bytes]) -> bool:
+        """Wait until it is ready; False when it ended because somebody took one of its ports a moment ago."""
+        self._process = process
+        try:
+            _wait_until(lambda: self._is_ready(process), "syslog-ng and its handlers do not start", self._said)
+        except DemoError as error:
+            if process.poll() is None or "Address already in use" not in str(error):
+                raise
+            return False
+        return True
+
     def _start(self, program: str) -> subprocess.Popen[bytes]:
         configuration = self._folder / "syslog-ng.conf"
         configuration.write_text(self._configuration())
@@ -116,7 +127,7 @@ class LogServer:
             f"--pidfile={self._folder / 'pid'}",
         ]
         command = [program, "--foreground", "--no-caps", f"--cfgfile={configuration}", *own]
-        output = os.open(self._output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        output = os.open(self._output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         try:
             return start(command, output, {**self._environment, "PATH": self._search}, self._folder)
         finally:
@@ -161,6 +172,10 @@ class LogServer:
 def search_path() -> str:
     """PATH, and where Debian has syslog-ng and an ordinary user's PATH does not look."""
     return f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def _free_ports() -> dict[Service, int]:
+    return {service: free_port(USUAL_PORTS[service]) for service in SERVICES}
 
 
 def free_port(usual: int = 0) -> int:

@@ -119,6 +119,16 @@ def test_when_the_usual_ports_are_taken_it_uses_others(tmp_path: Path) -> None:
 
 
 @needs_syslog_ng
+def test_a_port_that_is_taken_between_the_look_and_the_start_is_given_up_for_another(tmp_path: Path) -> None:
+    """As by a second demo that starts at the same moment."""
+    server = LogServer(tmp_path, f"--log-file {tmp_path}/watch.log")
+    taken = server.ports["audit"]
+    with socket.create_server(("127.0.0.1", taken)), server:
+        assert taken not in server.ports.values()
+        assert len(server.handlers()) == 2
+
+
+@needs_syslog_ng
 @needs_a_vault
 def test_a_live_server_is_driven_and_told_of(tmp_path: Path) -> None:
     status, shown, complaints = run(tmp_path, LIVE="1")
