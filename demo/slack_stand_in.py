@@ -31,7 +31,8 @@ body { font: 15px/1.45 system-ui, sans-serif; max-width: 56rem; margin: 2rem aut
 h1 { font-size: 1.2rem; } h2 { font-size: 1.05rem; margin: 0 0 .4rem; }
 article { border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1rem; margin: 0 0 1rem; }
 p { margin: .4rem 0; white-space: pre-wrap; overflow-wrap: anywhere; }
-pre { background: var(--soft); border-radius: .3rem; padding: .5rem .7rem; margin: .4rem 0; overflow-x: auto; }
+pre { background: var(--soft); border-radius: .3rem; padding: .5rem .7rem; margin: .4rem 0; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 hr { border: 0; border-top: 1px solid var(--line); } small, time { opacity: .7; } time { float: right; }
 """
 

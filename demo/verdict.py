@@ -141,7 +141,7 @@ def time_line(seconds: Sequence[float], name: str = "from a line to its alert") 
         return "no alerts"
     median, late = _percentile(seconds, 50), _percentile(seconds, 99)
     waited = sum(one >= 4.5 for one in seconds)
-    note = f" ({waited} waited 5 s for a response, or a next line, that did not come)" if waited else ""
+    note = f" ({waited} waited 5 s for a response that did not come)" if waited else ""
     return f"{name}: median {median * 1000:,.0f} ms, 99th percentile {late * 1000:,.0f} ms{note}"
 
 
