@@ -116,6 +116,7 @@ def _body(message: Message) -> Iterator[Block]:
     for number, alert in enumerate(message.alerts):
         if number:
             yield {"type": "divider"}
+            yield _section(f"{messages.LEVEL_SIGNS[alert.level]} {alert.level}: {messages.visible(alert.title, 200)}")
         yield from _alert(alert)
     if message.merged_count:
         yield _section(messages.counted_line(message))
@@ -125,8 +126,7 @@ def _body(message: Message) -> Iterator[Block]:
 
 
 def _alert(alert: Alert) -> Iterator[Block]:
-    sign = messages.LEVEL_SIGNS[alert.level]
-    yield _section(f"{sign} {alert.level}: {messages.visible(alert.title, 200)}\n{messages.summary_line(alert)}")
+    yield _section(messages.summary_line(alert))
     yield from _preformatted(messages.fact_lines(alert).split("\n"))
     actions = messages.action_lines(alert)
     if actions:

@@ -63,6 +63,12 @@ class TestPosts:
             assert part in text
         assert post["text"] == "\U0001f7e0 HIGH: Root policy used"
 
+    def test_the_title_of_the_first_alert_stands_in_the_headline_only(self) -> None:
+        (post,) = posts(a_message(an_alert(summary="S"), an_alert(rule="other", title="Another title", summary="S")))
+        text = shown([post])
+        assert text.count("Root policy used") == 1
+        assert text.count("Another title") == 1
+
     def test_a_summary_shows_its_counts_and_groups(self) -> None:
         text = shown(posts(a_summary(3, left_out=1000)))
         assert "1,009 alerts counted" in text
