@@ -92,6 +92,7 @@ class _Demo:
         self._pass(61)  # `digest` notes since when the rules are in force
         with self._log_server() as server:
             introduce(self._session, server, self._slack)
+            print("an alert comes a second or two after its lines: it may stand below what is played next", flush=True)
             sent, expected = self._play(server)
             if killed := server.stop():
                 self._troubles.append(f"{killed} handlers did not end and were killed")

@@ -31,11 +31,11 @@ def show(alerts: Sequence[Alert]) -> None:
     """A line for each alert."""
     width = max(60, shutil.get_terminal_size((160, 24)).columns)
     for alert in alerts:
-        level = f"{alert.level:9}"
+        level = f"{alert.level:13}"
         if sys.stdout.isatty():
             level = f"\x1b[{_COLORS.get(alert.level, '0')}m{level}\x1b[0m"
         late = "late: " if alert.late else ""
-        print(f"  {level} {late}{one_line(alert.summary, width - 13 - len(late))}", flush=True)
+        print(f"  {level} {late}{one_line(alert.summary, width - 17 - len(late))}", flush=True)
 
 
 def conclude(table: Iterable[str], problems: Iterable[str], all_well: str) -> int:
