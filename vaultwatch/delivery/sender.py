@@ -94,7 +94,7 @@ class _Looping(threading.Thread):
         self.pause_seconds = pause_seconds
         self.wake = threading.Event()
         self.halted = threading.Event()
-        self._complaint = _Complaint()
+        self._complaint = _Complaint(name)
 
     def run(self) -> None:
         while not self.halted.is_set():
@@ -107,7 +107,7 @@ class _Looping(threading.Thread):
                 self._trip(f"unexpected {type(error).__name__}")
 
     def _trip(self, text: str) -> None:
-        self._complaint.say(f"{self.name}: {text}")
+        self._complaint.say(text)
         self.halted.wait(self.pause_seconds)
 
     def step(self) -> None:
@@ -165,7 +165,7 @@ class _Worker(_Looping):
         self._draining = threading.Event()
         self._failures = 0
         self._put_off_until: list[float] = []
-        self._trouble = _Complaint()
+        self._trouble = _Complaint(self.name)
 
     def drain(self) -> None:
         self._draining.set()
@@ -217,7 +217,7 @@ class _Worker(_Looping):
     def _failed(self, error: DeliveryError) -> None:
         self._failures += 1
         self.counts = replace(self.counts, failed=self.counts.failed + 1, last_error=str(error))
-        self._trouble.say(f"{self.name}: {error}")
+        self._trouble.say(str(error))
 
     def _refused(self, unsent: Unsent, error: SinkRefused) -> None:
         self._failed(error)
@@ -250,7 +250,7 @@ class _Worker(_Looping):
             try:
                 change()
             except StoreError as error:
-                self._complaint.say(f"{self.name}: {error}")
+                self._complaint.say(str(error))
                 if not self.halted.wait(self.pause_seconds):
                     continue
             return
@@ -259,7 +259,8 @@ class _Worker(_Looping):
 class _Complaint:
     """Says what is wrong when it begins, once a minute while it lasts, and when it is over."""
 
-    def __init__(self) -> None:
+    def __init__(self, about: str) -> None:
+        self._about = about
         self._said_at: float | None = None
         self._count = 0
 
@@ -268,9 +269,9 @@ class _Complaint:
         self._count += 1
         if self._said_at is None or now - self._said_at >= 60.0:
             self._said_at = now
-            _log.warning("%s (%d times so far)", text, self._count)
+            _log.warning("%s: %s (%d times so far)", self._about, text, self._count)
 
     def over(self) -> None:
         if self._said_at is not None:
-            _log.warning("works again after %d failures", self._count)
+            _log.warning("%s: works again after %d failures", self._about, self._count)
             self._said_at, self._count = None, 0

@@ -198,14 +198,16 @@ class TestFailingSinks:
         people.wait_for(sent=1)
         assert time.monotonic() - begun >= 0.5
 
-    def test_is_told_once_in_a_while(self, start: Starter, caplog: pytest.LogCaptureFixture) -> None:
+    def test_is_told_once_in_a_while_and_so_is_its_end(self, start: Starter, caplog: pytest.LogCaptureFixture) -> None:
         people = ListSink("people", raising(DeliveryError("away"), times=2))
         store, sender = start(people)
         store.record([a_filing(f"e{n}", rule=f"r{n}") for n in range(2)], time.time())
         sender.notify()
         people.wait_for(sent=2)
-        assert [record.getMessage() for record in caplog.records if "away" in record.getMessage()] == [
-            "sending to people: away (1 times so far)"
+        sender.stop(drain_seconds=5)
+        assert caplog.messages == [
+            "sending to people: away (1 times so far)",
+            "sending to people: works again after 2 failures",
         ]
 
 
