@@ -101,8 +101,11 @@ def test_killed_again_and_again_it_tells_all_it_had_found(slack: SlackStandIn, t
                     writer.join(HUNG_SECONDS)
         os.close(writing)
         writing = -1
-        with running(watched, reading) as process:
-            assert process.wait(HUNG_SECONDS) == 0
+        for _ in range(10):  # on a busy machine one has not the time to tell all: the next one does
+            with running(watched, reading) as process:
+                assert process.wait(HUNG_SECONDS) == 0
+            if not unsent(watched, "alert-log") + unsent(watched, "slack"):
+                break
     finally:
         for descriptor in (reading, writing):
             if descriptor >= 0:
