@@ -26,7 +26,8 @@ from vaultwatch.store.receipts import Receipts
 log = Logger()
 logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it logs what the secret holds
 _SPARE_SECONDS = 15.0
-_PAUSE_SECONDS = (30, 360)  # after the first failure, and at most: the queue's own
+_FIRST_PAUSE_SECONDS = 30.0  # after a failure
+_LONGEST_PAUSE_SECONDS = 360.0  # the queue's own; with it, the receives that a message has outlast a day
 _LONGEST_INVISIBLE_SECONDS = 43_200  # SQS API reference
 
 
@@ -95,14 +96,16 @@ def _read(record: dict[str, Any]) -> Message | None:
 
 def _tell(message: Message, record: dict[str, Any], context: Any) -> bool:
     """Whether Slack took it, or will never; raises `SlackAway`."""
+    seconds = 1.0
     while True:
         if _seconds_left(context) < _SPARE_SECONDS:
-            raise SlackAway(1.0)
+            raise SlackAway(seconds)
         try:
             slack().send(message)
         except SinkBusy as busy:
+            seconds = _pause(busy.retry_after_seconds, record)
             if busy.retry_after_seconds > _seconds_left(context) - _SPARE_SECONDS:
-                raise SlackAway(busy.retry_after_seconds) from None
+                raise SlackAway(seconds) from None
             time.sleep(busy.retry_after_seconds)
             continue
         except SinkRefused as refused:
@@ -111,10 +114,15 @@ def _tell(message: Message, record: dict[str, Any], context: Any) -> bool:
             return False
         except DeliveryError as error:
             log.warning(str(error))
-            tries = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
-            raise SlackAway(min(_PAUSE_SECONDS[0] * 2.0 ** min(tries - 1, 10), _PAUSE_SECONDS[1])) from None
+            raise SlackAway(_pause(_FIRST_PAUSE_SECONDS, record)) from None
         _remember(message)
         return True
+
+
+def _pause(seconds: float, record: dict[str, Any]) -> float:
+    """How long a message is left alone that could not be told: these seconds, twice as many with each further try."""
+    tries = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
+    return max(seconds, min(seconds * 2.0 ** min(tries - 1, 10), _LONGEST_PAUSE_SECONDS))
 
 
 def _known(message_ids: Iterable[str]) -> set[str]:

@@ -16,6 +16,7 @@ from bench.frames import TAGS, consume, consuming, cut, each, in_gzip, per_frame
 from bench.in_process import evaluating
 from bench.processes import BenchError, measure, python
 from vaultwatch import frames
+from vaultwatch.detect import Ruleset
 from vaultwatch.errors import FrameError
 from vaultwatch.frames import Records, decode
 from vaultwatch.rules.pack import shipped_rules
@@ -74,7 +75,7 @@ def test_a_consumer_that_evaluates_fewer_lines_stops_the_bench(packed: list[byte
 
 def test_frames_and_lines_in_memory_mean_the_same(packed: list[bytes]) -> None:
     evaluating(shipped_rules())(split(packed))  # stops when it evaluates fewer
-    assert consume(shipped_rules(), [base64.b64encode(data) for data in packed]) == COUNT
+    assert consume(Ruleset(shipped_rules()), [base64.b64encode(data) for data in packed]) == COUNT
 
 
 def test_frames_of_a_second_hold_its_lines(packed: list[bytes]) -> None:

@@ -36,17 +36,22 @@ class Notify:
     def start(self) -> None:
         self.module = self.aws.function("notify")
         self.aws.monkeypatch.setattr(self.module, "SlackSink", partial(SlackSink, interval_seconds=0))
-        self.aws.monkeypatch.setattr(self.module.time, "sleep", self.slept.append)
         self.module.SQS.change_message_visibility = self.hide
 
     def hide(self, *, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int) -> None:  # noqa: N803
         assert QueueUrl.endswith("/123456789012/slack")
         self.hidden.append((ReceiptHandle, VisibilityTimeout))
 
+    def sleep(self, context: Context, seconds: float) -> None:
+        self.slept.append(seconds)
+        context.left_ms -= int(seconds * 1000)
+
     def __call__(self, *bodies: str, receives: int = 1, left_ms: int = 60_000) -> list[str]:
         """Run it; which messages it gave back."""
         records = [queue_record(body, number, receives) for number, body in enumerate(bodies)]
-        answer = self.module.handler({"Records": records}, Context(left_ms))
+        context = Context(left_ms)
+        self.aws.monkeypatch.setattr(self.module.time, "sleep", partial(self.sleep, context))
+        answer = self.module.handler({"Records": records}, context)
         return [failed["itemIdentifier"] for failed in answer["batchItemFailures"]]
 
 
@@ -105,6 +110,20 @@ def test_when_there_is_no_time_to_wait_the_queue_does(notify: Notify, slack: Sla
     assert notify(*bodies, left_ms=15_500) == ["message-0", "message-1", "message-2"]
     assert notify.hidden == [("handle-0", 2), ("handle-1", 2), ("handle-2", 2)]
     assert notify(*bodies) == []
+
+
+@pytest.mark.parametrize("left_ms", [15_500, 17_500])  # no time to wait, or time to wait in vain
+def test_a_slack_that_is_busy_for_a_day_uses_up_no_message_s_receives(
+    notify: Notify, slack: SlackStandIn, bodies: list[str], left_ms: int
+) -> None:
+    slack.behave("429")
+    pauses = []
+    for receives in range(1, 401):
+        notify.hidden.clear()
+        assert notify(bodies[0], receives=receives, left_ms=left_ms) == ["message-0"]
+        pauses.append(notify.hidden[0][1])
+    assert pauses[:3] == [2, 3, 5]
+    assert sum(pauses) > 86_400
 
 
 @pytest.mark.parametrize(("receives", "seconds"), [(1, 31), (2, 61), (5, 361), (200, 361)])
