@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,10 @@ from vaultwatch.events import parse_time
 
 _MAX_VALUES = 99  # the hundredth makes Powertools flush by itself
 _MAX_ORIGINS = 200
+_NAME = re.compile(r"[\w.*-][\w.:*-]{0,254}", re.ASCII)  # CloudWatch drops others, and what begins with a colon
+_OTHERS = ("*", "*", "*")
+_origins: set[tuple[str, str, str]] = set()
+"""Which this process has reported; each is a metric of its own, to be paid for, so all others share one."""
 
 
 def count(values: Mapping[str, float], **dimensions: str) -> None:
@@ -27,15 +32,20 @@ def report_findings(findings: Findings) -> None:
     count({**totals, "ParkedFrames": len(findings.poison)})
     for rule, errors in findings.rule_errors.items():
         count({"RuleErrors": errors}, rule=rule)
-    for origin, lines in findings.received.most_common(_MAX_ORIGINS):
-        count({"ReceivedLines": lines}, **_origin(origin))
+    received: Counter[tuple[str, str, str]] = Counter()
+    for origin, lines in findings.received.items():
+        received[_origin(*origin.split("/"))] += lines
+    for names, lines in received.items():
+        count({"ReceivedLines": lines}, **_dimensions(names))
     if findings.oldest is not None:
         _report({"FrameAge": [max(0.0, time.time() - findings.oldest.timestamp())]}, "Seconds", {})
-    shipped = [counter for heartbeat in findings.heartbeats.values() for counter in heartbeat.counters]
-    for row in shipped[:_MAX_ORIGINS]:
+    shipped: dict[tuple[str, str, str], Counter[str]] = {}
+    for row in (row for heartbeat in findings.heartbeats.values() for row in heartbeat.counters):
+        sizes = {"ShippedLines": row.lines, "ShippedBytes": row.bytes}
+        shipped.setdefault(_origin(row.cluster, row.node, row.lane), Counter()).update(sizes)
+    for names, sums in shipped.items():
         # Cumulative since the start of the handler: its rate is what to hold against ReceivedLines.
-        sizes = {"ShippedLines": float(row.lines), "ShippedBytes": float(row.bytes)}
-        count(sizes, **_origin(f"{row.cluster}/{row.node}/{row.lane}"))
+        count({name: float(value) for name, value in sums.items()}, **_dimensions(names))
 
 
 def report_alerts(alerts: Iterable[Alert], now: float) -> None:
@@ -51,9 +61,18 @@ def report_alerts(alerts: Iterable[Alert], now: float) -> None:
         _report({"AlertLatency": ages[:_MAX_VALUES]}, "Seconds", {})
 
 
-def _origin(text: str) -> dict[str, str]:
-    cluster, node, lane = text.split("/")
-    return {"cluster": cluster or "-", "node": node or "-", "lane": lane or "-"}
+def _origin(cluster: str, node: str, lane: str) -> tuple[str, str, str]:
+    """Under which names to count what came from there."""
+    names = (cluster or "-", node or "-", lane or "-")
+    if names not in _origins:
+        if len(_origins) >= _MAX_ORIGINS or not all(map(_NAME.fullmatch, names)):
+            return _OTHERS
+        _origins.add(names)
+    return names
+
+
+def _dimensions(names: tuple[str, str, str]) -> dict[str, str]:
+    return dict(zip(("cluster", "node", "lane"), names, strict=True))
 
 
 def _report(values: Mapping[str, list[float]], unit: str, dimensions: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
+# Others S3 would refuse with an error that looks like its own, and the frame would be tried for a day.
+_OVERSIZE_KEY = re.compile(rf"{prefixes.OVERSIZE}[\w=/-]{{1,300}}", re.ASCII)
+_MAX_REASON_BYTES = 1024  # S3 user guide: 2 KB for all metadata of an object
+
+
 class Objects:
     """Reads what frames refer to, up to `max_claim_bytes`; keeps what cannot be read. The client is made when needed.
 
@@ -33,7 +39,7 @@ class Objects:
 
     def claim(self, reference: Reference) -> bytes:
         """The lines that a frame refers to; raises `FrameError` for what no sender of ours could have meant."""
-        if reference.bucket != self._bucket or not reference.key.startswith(prefixes.OVERSIZE):
+        if reference.bucket != self._bucket or not _OVERSIZE_KEY.fullmatch(reference.key):
             raise FrameError("reference: not to our own bucket and folder" if reference.bucket else _ON_LOG_SERVER)
         if reference.size > self._max_claim_bytes:
             raise TooLargeError(f"reference: {reference.size} bytes are left to a function with more memory")
@@ -48,7 +54,7 @@ class Objects:
 
     def park(self, poison: Poison) -> None:
         """Keep a frame that cannot be read here, with its reason; that it is there calls sweep."""
-        reason = one_line(poison.reason, 500).encode("ascii", "backslashreplace").decode()
+        reason = one_line(poison.reason).encode("ascii", "backslashreplace")[:_MAX_REASON_BYTES].decode()
         key = f"{prefixes.PARKED}dt={datetime.now(UTC):%Y-%m-%d}/{poison.packet.name}.frame"
         self._client().put_object(Bucket=self._bucket, Key=key, Body=poison.packet.data, Metadata={"reason": reason})
 

@@ -6,8 +6,10 @@ import base64
 import importlib
 import itertools
 import json
+import struct
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -224,6 +226,12 @@ def watching(judge: Judge = lambda number, name, made: None) -> Iterator[Calls]:
 
     with mock.patch.object(BaseClient, "_make_api_call", call):
         yield calls
+
+
+def sealed(header: dict[str, Any], lines: bytes = b"") -> bytes:
+    """A frame with any header, also one that no sender of ours would write."""
+    content = zstandard.ZstdCompressor(write_checksum=True).compress(json.dumps(header).encode() + b"\n" + lines)
+    return struct.pack("<III", 0x184D2A5B, 4, zlib.crc32(content)) + content
 
 
 def kinesis(*frames: bytes, first: int = 0) -> dict[str, Any]:

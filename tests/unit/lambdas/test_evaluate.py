@@ -11,6 +11,7 @@ from unittest import mock
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from lambdas import _metrics
 from tests.support.dynamodb import make_client
 from tests.support.functions import (
     AUDIT_TAG,
@@ -21,6 +22,8 @@ from tests.support.functions import (
     World,
     entry,
     kinesis,
+    metrics,
+    sealed,
     total,
     watching,
 )
@@ -178,6 +181,13 @@ class TestWhatCannotBeRead:
         assert len(aws.alerts()) == 1
         assert total(capsys.readouterr().out, "RuleErrors", rule="audit_odd") == 1
 
+    def test_a_frame_whose_reason_quotes_it_is_parked_within_what_s3_takes_beside_an_object(self, aws: World) -> None:
+        header = {"version": 1, "content": {"kind": "\N{GRINNING FACE}" * 400}}
+        assert aws.evaluate(sealed(header), aws.frame(entry(1))) == ALL_DONE
+        assert len(aws.alerts()) == 1
+        [parked] = aws.objects("parked/").values()
+        assert len(parked["Metadata"]["reason"]) <= 1024  # of 2 KB for all of an object's metadata
+
     def test_broken_base64_is_parked_too(self, aws: World) -> None:
         event = kinesis(aws.frame(entry(1)), b"x")
         event["Records"][1]["kinesis"]["data"] = "abcde"
@@ -204,6 +214,9 @@ class TestLinesTooLargeForAFrame:
         [
             ("another-bucket", KEY, None, None, "not to our own bucket and folder"),
             (BUCKET, "alerts/2026", None, None, "not to our own bucket and folder"),
+            (BUCKET, "oversize/../alerts/2026", None, None, "not to our own bucket and folder"),
+            (BUCKET, "oversize/\0", None, None, "not to our own bucket and folder"),
+            (BUCKET, "oversize/" + "a" * 1100, None, None, "not to our own bucket and folder"),
             ("", "abc", None, None, "on the log server"),
             (BUCKET, "oversize/gone", None, None, "is not there"),
             (BUCKET, KEY, 1, None, "other lines"),
@@ -274,6 +287,32 @@ def test_counters_of_heartbeats_and_lines_received_are_metrics_of_the_same_names
     assert total(printed, "Records") == 3
     assert total(printed, "Alerts", level="medium") == 2
     assert total(printed, "AlertLatency") == pytest.approx(4, abs=0.1)
+
+
+class TestNamesInMetrics:
+    """CloudWatch charges for every new combination of them, and drops a metric whose names it does not like."""
+
+    @pytest.mark.parametrize("name", ["a/b", " ", "new\nline", "\0", ":colon", "caf\xe9", "x" * 300])
+    def test_of_a_heartbeat_are_a_star_if_no_host_has_such(
+        self, aws: World, capsys: pytest.CaptureFixture[str], name: str
+    ) -> None:
+        counters = (Counter(name, "vault-1", "file", 7, 70), Counter("prod", name, "file", 7, 70))
+        assert aws.evaluate(aws.heartbeat(Heartbeat(counters)), aws.frame(entry(1))) == ALL_DONE
+        printed = capsys.readouterr().out
+        assert total(printed, "ShippedLines", cluster="*", node="*", lane="*") == 14
+        assert total(printed, "ShippedLines") == 14
+
+    def test_are_bounded_however_many_come_and_what_is_beyond_shares_a_star(
+        self, aws: World, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        aws.monkeypatch.setattr(_metrics, "_origins", set())
+        for batch in range(5):
+            tags = [b"@prod/node-%d/file " % (batch * 100 + number) for number in range(100)]
+            aws.evaluate(aws.frame(*(tag + entry(1).removeprefix(AUDIT_TAG) for tag in tags)))
+        printed = capsys.readouterr().out
+        assert total(printed, "ReceivedLines") == 500
+        assert len({one["node"] for one in metrics(printed)["ReceivedLines"]}) == 201
+        assert total(printed, "ReceivedLines", cluster="*", node="*", lane="*") == 300
 
 
 @pytest.mark.parametrize("recording", ["openbao-2.6.2/policy-changes", "vault-1.14.2/generate-root"])
