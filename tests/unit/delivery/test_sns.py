@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from moto import mock_aws
 
@@ -22,6 +23,10 @@ from vaultwatch.delivery.sns import MACHINE_PROTOCOLS, SnsSink, attributes, conn
 from vaultwatch.errors import DeliveryError, SettingError, SinkBusy, SinkRefused
 
 ARN = "arn:aws:sns:eu-central-1:123456789012:alerts"
+
+
+# SQS API reference, SendMessage; SNS delivers to no queue what holds another character.
+SQS_TAKES = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 
 
 class FailingClient:
@@ -60,13 +65,22 @@ class TestPublication:
 
     def test_the_largest_possible_message_fits(self) -> None:
         texts = ("principal", "path", "namespace", "summary", "remote_address", "cluster", "node", "time")
-        for char in ('"', "\U0001f600"):
+        for char in ('"', "\U0001f600", "\uffff"):
             huge = [an_alert(rule=f"r{n}", record={"d": char * 8000}, actions=(char * 5000,) * 50,
                              **dict.fromkeys(texts, char * 5000)) for n in range(25)]  # fmt: skip
             arguments = publication(a_message(*huge, merged=a_summary(20).merged))
             assert len(arguments["Message"].encode()) + len(str(arguments["MessageAttributes"])) < 256 * 1024
             body = json.loads(arguments["Message"])["sqs"]
             assert len(decode_message(body.encode()).alerts) == 25
+
+    @given(st.text(st.characters(exclude_categories=["Cs"])))
+    @example("\ufffe\uffff\0\x85")
+    def test_whatever_a_log_holds_a_queue_takes_it_and_gives_it_back(self, text: str) -> None:
+        message = a_message(an_alert(path=text, principal=text, cluster=text, record={text: text}))
+        bodies = json.loads(publication(message)["Message"])
+        for told in [*bodies.values(), *attributes(message).values()]:
+            assert SQS_TAKES.fullmatch(told)
+        assert decode_message(bodies["sqs"].encode()) == message
 
 
 class TestSink:
