@@ -26,7 +26,7 @@ class Environment(msgspec.Struct, frozen=True):
 
 
 ENVIRONMENT = read_environment(Environment)
-RULES = {rule.name for rule in load_rules()}
+RULES = {rule.name: rule.digest for rule in load_rules()}
 SNS = make_client("sns")
 STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
 

@@ -61,7 +61,7 @@ def _sweep(bucket: str, key: str, context: Any) -> None:
     evaluation = Evaluation(RULES, ZONE, claim=OBJECTS.claim, keep=lambda name, rejected: None)  # the archive has them
     teller = Teller(STORE, SNS, ENVIRONMENT.topic_arn, context)
     now, memory = time.time(), ENVIRONMENT.alert_memory_days * 86400.0
-    live_since = cache(lambda: STORE().live_since({rule.name for rule in RULES.rules}, now))
+    live_since = cache(lambda: STORE().live_since({rule.name: rule.digest for rule in RULES.rules}, now))
     for alerts in _read(evaluation, bucket, key):
         teller.tell(alerts, lambda alert: file_late(alert, now, live_since(), memory))
     teller.report()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,15 +36,22 @@ class CompiledPack(msgspec.Struct, frozen=True):
 
 
 class Rule:
-    """One rule ready to run: what it is, and `matches(view)`."""
+    """One rule ready to run: what it is, and `matches(view)`, which for a rule in Python comes of the file `source`."""
 
-    __slots__ = ("compiled", "matches", "name", "service")
+    __slots__ = ("compiled", "matches", "name", "service", "source")
 
-    def __init__(self, compiled: CompiledRule, matches: Predicate | None = None) -> None:
+    def __init__(self, compiled: CompiledRule, matches: Predicate | None = None, source: bytes = b"") -> None:
         self.compiled = compiled
         self.name = compiled.name
         self.service = compiled.service
+        self.source = source
         self.matches: Callable[[View], bool] = matches or predicate(compiled.condition)
+
+    @property
+    def digest(self) -> str:
+        """32 hex digits over what the rule detects: with another digest it is another rule, whatever its name."""
+        condition = msgspec.json.encode([self.service, self.compiled.condition])
+        return hashlib.sha256(condition + self.source).hexdigest()[:32]
 
 
 def encode_pack(rules: Sequence[CompiledRule]) -> bytes:

@@ -84,9 +84,10 @@ def _import_rules(path: Path) -> list[Rule]:
     if spec is None or spec.loader is None:
         raise RuleError(f"{path.name}: cannot be imported")
     try:
+        source = path.read_bytes()
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
     except RuleError as error:
         raise RuleError(f"{path.name}: {error}") from error
     except (Exception, SystemExit) as error:  # whatever somebody's module raises is told in one line
         raise RuleError(f"{path.name}: {type(error).__name__}: {error}") from error
-    return list(_collecting)
+    return [Rule(made.compiled, made.matches, source) for made in _collecting]

@@ -4,7 +4,7 @@
     alert#<id>       alert           an alert; gone by TTL
     group#<group>    period          a group's quiet period                        due: `period`, by its end
     rule#<rule>      slot            when a rule may send, and what waits for it   due: `slot`, while something waits
-    rule#<rule>      live            since when the rule is in force
+    rule#<rule>      live#<digest>   since when the rule is in force as it is; gone by TTL
     message#<id>     sink#<sink>     a message that this sink lacks; gone by TTL   unsent: the sink, by urgency and age
     message#<id>     receipt#<sink>  a message that this sink has had (`Receipts`)
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -73,6 +73,7 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 12
 _LAST_MOMENT = 9e12
+_LIVE_WRITTEN_SECONDS = 86400.0
 _T = TypeVar("_T")
 
 
@@ -167,9 +168,12 @@ class DynamoStore:
         """See `Store.close`."""
         self._open_table = None
 
-    def live_since(self, rules: Collection[str], now: float) -> dict[str, float]:
-        """Since when each of these rules is in force; one that the table does not know is so from now on."""
-        return self._insisting(partial(_live_since, self._table, rules, now))
+    def live_since(self, digests: Mapping[str, str], now: float) -> dict[str, float]:
+        """Since when each of these rules is in force; one that is not known with its digest is so from now on.
+
+        It is known while it is asked for at least once in the time for which alerts are remembered.
+        """
+        return self._insisting(partial(_live_since, self._table, digests, now, now + self._remembered_seconds))
 
     @property
     def _table(self) -> Table:
@@ -293,13 +297,21 @@ def _file(event: Sequence[Filing], alerts: dict[Key, Alert], books: Books, now: 
     return [known[index] if index in known else next(filed) for index in range(len(event))]
 
 
-def _live_since(table: Table, rules: Collection[str], now: float) -> dict[str, float]:
-    rows = table.read(map(live_key, rules))
-    known = {rule: read_body(rows[live_key(rule)], float) for rule in rules if live_key(rule) in rows}
-    unknown = sorted(set(rules) - set(known))
-    for at in range(0, len(unknown), MAX_ACTIONS):
-        table.write([Row(live_key(rule), msgspec.json.encode(now), None) for rule in unknown[at : at + MAX_ACTIONS]])
-    return known | dict.fromkeys(unknown, now)
+def _live_since(table: Table, digests: Mapping[str, str], now: float, expires_at: float) -> dict[str, float]:
+    rows = table.read(live_key(*rule) for rule in digests.items())
+    since: dict[str, float] = {}
+    changed: list[Row] = []
+    for name, digest in digests.items():
+        key = live_key(name, digest)
+        row = rows.get(key)
+        known_until = number(row, "expires_at") if row else 0.0
+        since[name] = read_body(row, float) if row and known_until > now else now
+        if known_until <= expires_at - _LIVE_WRITTEN_SECONDS:
+            body = msgspec.json.encode(since[name])
+            changed.append(Row(key, body, body_of(row), {"expires_at": int(expires_at)}))
+    for at in range(0, len(changed), MAX_ACTIONS):
+        table.write(changed[at : at + MAX_ACTIONS])
+    return since
 
 
 def _close_periods(table: Table, keys: Sequence[Key], now: float) -> None:

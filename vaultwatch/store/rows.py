@@ -103,9 +103,9 @@ def slot_key(rule: str) -> Key:
     return f"rule#{rule}", "slot"
 
 
-def live_key(rule: str) -> Key:
-    """Of the moment a rule came into force."""
-    return f"rule#{rule}", "live"
+def live_key(rule: str, digest: str) -> Key:
+    """Of the moment a rule that detects this came into force."""
+    return f"rule#{rule}", f"live#{digest}"
 
 
 def delivery_key(message_id: str, sink: str) -> Key:

@@ -8,12 +8,25 @@ from datetime import UTC, datetime
 
 import pytest
 import zstandard
+from msgspec.structs import replace
 
 from tests.support.dynamodb import make_client
-from tests.support.functions import ARCHIVE, AUDIT_TAG, BUCKET, PROCESS, World, entry, kinesis, total
+from tests.support.functions import (
+    ARCHIVE,
+    AUDIT_TAG,
+    BUCKET,
+    PROCESS,
+    Context,
+    World,
+    entry,
+    kinesis,
+    object_created,
+    total,
+)
 from vaultwatch.archive.reading import is_first, tag_of, unpack
 from vaultwatch.errors import ArchiveError
 from vaultwatch.frames import Frame, Records, encode
+from vaultwatch.rules.pack import Rule
 
 
 def bare(line: bytes) -> bytes:
@@ -30,10 +43,11 @@ def at(moment: float) -> str:
 
 @pytest.fixture
 def settled(aws: World) -> World:
-    """Rules that have been in force for 200 days."""
+    """Rules that have been in force for 200 days, each of which had its digests."""
     aws.now -= 200 * 86400
-    aws.digest()
-    aws.now += 200 * 86400
+    for _ in range(4):
+        aws.digest()
+        aws.now += 50 * 86400
     return aws
 
 
@@ -71,6 +85,18 @@ def test_so_is_what_happened_before_the_rule_was_in_force(aws: World) -> None:
     aws.now += 3600
     aws.sweep(ARCHIVE, aws.archive("1", lines(before, since)))
     assert sorted(message.tell for message in aws.published()) == ["first", "quiet"]
+
+
+def test_so_is_what_a_rule_finds_only_since_it_was_changed(settled: World) -> None:
+    sweep = settled.function("sweep")
+    (rule,) = (rule for rule in sweep.RULES if rule.name == "audit_policy_written")
+    anything = replace(rule.compiled, condition=["exists", "time", True])
+    sweep.RULES[sweep.RULES.index(rule)] = Rule(anything)
+    sweep.handler(object_created(ARCHIVE, settled.archive("1", lines(entry(1, "kv/data/a")))), Context(900_000))
+    assert [message.tell for message in settled.published()] == ["quiet"]
+    since = entry(2, "kv/data/a", principal="bob", time=at(settled.now + 60))
+    sweep.handler(object_created(ARCHIVE, settled.archive("2", lines(since))), Context(900_000))
+    assert [message.tell for message in settled.published()] == ["first"]
 
 
 def test_a_server_log_is_put_together_and_has_the_ids_of_the_stream(settled: World) -> None:

@@ -41,6 +41,12 @@ def test_one_file_may_hold_several_and_another_none(tmp_path: Path) -> None:
     assert [rule.name for rule in found] == ["b1", "b2", "audit_one"]
 
 
+def test_its_digest_is_that_of_its_file(tmp_path: Path) -> None:
+    (before,), (again,) = load(tmp_path, one=RULE), load(tmp_path, one=RULE)
+    (after,) = load(tmp_path, one=RULE.replace("sys/seal", "sys/unseal"))
+    assert before.digest == again.digest != after.digest
+
+
 def test_any_value_counts_as_true_or_false(tmp_path: Path) -> None:
     rules = load(
         tmp_path, a=RULE.replace('== "sys/seal"', "and []"), b=RULE.replace("_one", "_two").replace("==", "or")

@@ -201,9 +201,34 @@ def test_an_error_quotes_nothing_of_the_request(store: DynamoStore) -> None:
     assert "alice" not in str(told.value)
 
 
-def test_rules_are_in_force_since_they_were_first_seen(store: DynamoStore) -> None:
-    assert store.live_since({"a", "b"}, T0) == {"a": T0, "b": T0}
-    assert store.live_since({"b", "c"}, T0 + 5) == {"b": T0, "c": T0 + 5}
+class TestRules:
+    DAY = 86400.0
+
+    def test_are_in_force_since_they_were_first_seen_as_they_are(self, store: DynamoStore) -> None:
+        assert store.live_since({"a": "1", "b": "1"}, T0) == {"a": T0, "b": T0}
+        assert store.live_since({"b": "1", "c": "1"}, T0 + 5) == {"b": T0, "c": T0 + 5}
+        assert store.live_since({"a": "2", "b": "1"}, T0 + 9) == {"a": T0 + 9, "b": T0}
+
+    def test_that_go_back_to_what_they_were_are_what_they_were(self, store: DynamoStore) -> None:
+        store.live_since({"a": "1"}, T0)
+        store.live_since({"a": "2"}, T0 + 5)
+        assert store.live_since({"a": "1"}, T0 + 9) == {"a": T0}
+
+    def test_are_remembered_while_they_are_seen_and_one_memory_longer(self, store: DynamoStore) -> None:
+        store.live_since({"a": "1", "b": "1"}, T0)
+        seen = int(REMEMBERED_SECONDS / self.DAY) * 3
+        for day in range(20, seen, 20):
+            assert store.live_since({"a": "1"}, T0 + day * self.DAY) == {"a": T0}
+        last = T0 + day * self.DAY
+        assert {row["pk"]["S"] for row in rows("live#1") if float(row["expires_at"]["N"]) > last} == {"rule#a"}
+        assert store.live_since({"b": "1"}, last) == {"b": last}
+        assert store.live_since({"a": "1"}, last + REMEMBERED_SECONDS - self.DAY - 1) == {"a": T0}
+
+    def test_that_are_seen_all_the_time_are_written_once_a_day(self, store: DynamoStore) -> None:
+        with watching() as calls:
+            for hour in range(25):
+                store.live_since({"a": "1"}, T0 + hour * 3600)
+        assert calls.names.count("DynamoDB.TransactWriteItems") == 2
 
 
 def test_receipts_are_kept_by_sink(client: Any, store: DynamoStore) -> None:
