@@ -13,6 +13,7 @@ from lambdas._environment import load_rules, make_client, read_environment
 from lambdas._telling import SINK, Teller, open_store
 
 UNSENT_AFTER_SECONDS = 60.0  # younger ones are evaluate's, which may be sending them at this moment
+_SPARE_SECONDS = 30.0  # for what else there is to do when quiet periods end; Lambda gives 55 in all
 _PAGE = 100
 _LONGEST_PAUSE_SECONDS = 3600.0
 
@@ -36,7 +37,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     now = time.time()
     teller = Teller(STORE, SNS, ENVIRONMENT.topic_arn, context)
     STORE().live_since(RULES, now)
-    teller.publish(STORE().settle(now))
+    teller.publish(STORE().settle(now, lambda: context.get_remaining_time_in_millis() > _SPARE_SECONDS * 1000))
     _send_what_was_left(teller, now)
     teller.report()
     return {"sent": teller.publisher.sent}

@@ -120,10 +120,16 @@ class DynamoStore:
         moments = [self._next_due(kind, now) for kind in ("period", "slot")]
         return min((moment for moment in moments if moment is not None), default=None)
 
-    def settle(self, now: float) -> list[Message]:
-        """Close what is due, and give the messages made: for who sends them at once."""
+    def settle(self, now: float, may_go_on: Callable[[], bool] = lambda: True) -> list[Message]:
+        """Close what is due, and give the messages made: for who sends them at once.
+
+        Periods are closed while `may_go_on`: after a flood there may be more than one call has time for, and no rule's
+        summary must wait for them.
+        """
         table, made = self._table, list[Draft]()
         for page in table.find("due", "due_kind = :kind AND due_at <= :now", {":kind": "period", ":now": now}):
+            if not may_go_on():
+                break
             keys = [key_of(item) for item in page]
             self._insisting(partial(_close_periods, table, keys, now))
         for page in table.find("due", "due_kind = :kind AND due_at <= :now", {":kind": "slot", ":now": now}):

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from tests.support.functions import Context, World, entry, kinesis, total, watching
+from tests.support.functions import AUDIT_TAG, Context, World, entry, kinesis, total, watching
+from vaultwatch.alerts import alert_id
+from vaultwatch.delivery.messages import decode_message
+from vaultwatch.store import TOLD, Message, dynamodb
 
 
 def sns_is_away(number: int, name: str, made: bool) -> None:
@@ -101,15 +107,94 @@ def test_when_time_runs_out_the_next_minute_goes_on(aws: World) -> None:
     assert aws.unsent() == 1
 
 
-def test_a_flood_under_many_names_is_one_message_a_minute_and_an_exact_count(aws: World) -> None:
-    evaluate = aws.function("evaluate")
-    for batch in range(5):
-        lines = [entry(n, principal=f"p{n}") for n in range(batch * 20, batch * 20 + 20)]
-        evaluate.handler(kinesis(aws.frame(*lines)), Context())
+class Topic:
+    """Takes what functions publish; moto's own hands it to a queue that grows slower with each message."""
+
+    def __init__(self, aws: World, *functions: str) -> None:
+        self.told: list[tuple[float, Message]] = []
+        self._aws = aws
+        self.handlers = [self._function(name) for name in functions]
+
+    def _function(self, name: str) -> Any:
+        module = self._aws.function(name)
+        module.SNS.publish_batch = self._take
+        return module.handler
+
+    def _take(self, **given: Any) -> dict[str, Any]:
+        entries = given["PublishBatchRequestEntries"]
+        assert len(entries) <= 10
+        assert sum(len(str(one)) for one in entries) < 256 * 1024
+        found = [decode_message(json.loads(one["Message"])["sqs"].encode()) for one in entries]
+        self.told += [(self._aws.now, message) for message in found]
+        return {"Successful": [{"Id": one["Id"]} for one in entries]}
+
+    def to_people(self) -> list[tuple[float, Message]]:
+        """What they were told, and when."""
+        return [(at, message) for at, message in self.told if message.tell in TOLD]
+
+
+def test_a_flood_of_10_000_under_10_000_names_is_one_message_a_minute_and_an_exact_count(aws: World) -> None:
+    topic = Topic(aws, "evaluate", "digest")
+    evaluate, digest = topic.handlers
+    begun = aws.now
+    events = [entry(number, principal=f"p{number}") for number in range(10_000)]
+    frames = [aws.frame(*events[at : at + 500]) for at in range(0, len(events), 500)]
+    for at in range(0, len(frames), 4):
+        evaluate(kinesis(*frames[max(0, at - 1) : at + 4]), Context())  # the last frame of the batch before comes again
         aws.now += 10
-    told = [message for message in aws.published() if message.tell == "first"]
-    assert len(told) == 1
-    aws.now += 10
+    aws.now = begun + 60
+    digest({}, Context())
+    (first_at, first), (summary_at, summary) = topic.to_people()
+    assert (first.tell, first_at, summary.tell, summary_at) == ("first", begun, "summary", begun + 60)
+    assert (summary.merged_firsts, summary.merged_followed) == (9_999, 0)
+    published = [alert.id for _, message in topic.told for alert in message.alerts]
+    assert len(published) == len(events)
+    assert set(published) == {
+        alert_id("audit_policy_written", json.loads(line[len(AUDIT_TAG) :])["request"]["id"]) for line in events
+    }
+    assert aws.unsent() == 0
+
+
+def test_a_flood_of_quiet_periods_that_end_keeps_back_no_summary_of_another_rule(aws: World) -> None:
+    aws.evaluate(aws.frame(*(entry(number, principal=f"p{number % 300}") for number in range(330))))
+    aws.now += 60
     aws.digest()
-    (summary,) = aws.published()
-    assert (summary.tell, summary.merged_firsts) == ("summary", 99)
+    aws.now += 2940
+    aws.evaluate(aws.frame(*(entry(number, "sys/seal", principal=f"p{number}") for number in (400, 401))))
+    aws.published()
+    aws.now += 600
+    context = Context(55_000)
+
+    def slow(*given: Any) -> None:
+        context.left_ms -= 13_000
+        close_periods(*given)
+
+    close_periods = dynamodb._close_periods
+    aws.monkeypatch.setattr(dynamodb, "_close_periods", slow)
+    digest = aws.function("digest")
+    digest.handler({}, context)
+    told = aws.published()
+    assert "audit_seal_requested" in {message.rule for message in told}
+    for _ in range(2):
+        context.left_ms = 55_000
+        aws.now += 60
+        digest.handler({}, context)
+    assert sum(message.merged_followed for message in (*told, *aws.published())) == 30
+
+
+def test_what_followed_in_1_000_quiet_periods_is_one_message_when_they_end(aws: World) -> None:
+    topic = Topic(aws, "evaluate", "digest")
+    evaluate, digest = topic.handlers
+    names = [f"p{number}" for number in range(1_000)]
+    events = [entry(number, principal=name) for number, name in enumerate([*names, *names[:300], *names[:50]])]
+    evaluate(kinesis(aws.frame(*events)), Context())
+    for _ in range(2):
+        aws.now += 60
+        digest({}, Context())
+    assert [message.merged_count for _, message in topic.to_people()] == [0, 999]
+    aws.now += 3600
+    digest({}, Context())
+    last = topic.to_people()[2:]
+    assert [(message.tell, message.merged_firsts, message.merged_followed) for _, message in last] == [
+        ("summary", 0, 350)
+    ]
