@@ -89,7 +89,7 @@ def _read(record: dict[str, Any]) -> Message | None:
         envelope = msgspec.json.decode(body)
         inner = envelope.get("Message") if isinstance(envelope, dict) else None
         return decode_message(inner.encode() if isinstance(inner, str) else body)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         log.error("a queue message is no alert; it goes to the dead letters", extra={"id": record["messageId"]})
         return None
 

@@ -145,7 +145,9 @@ def test_what_slack_refuses_keeps_back_no_other_message(notify: Notify, slack: S
 def test_what_is_no_message_goes_to_the_dead_letters_alone(
     notify: Notify, slack: SlackStandIn, bodies: list[str]
 ) -> None:
-    assert notify("no json", "[1]", '{"Message": "x"}', bodies[0]) == ["message-0", "message-1", "message-2"]
+    deep = "[" * 100_000 + "]" * 100_000
+    odd = ("no json", "[1]", '{"Message": "x"}', deep, json.dumps({"Message": '{"merged":' + deep}))
+    assert notify(*odd, bodies[0]) == [f"message-{number}" for number in range(5)]
     assert slack.accepted == 1
 
 
