@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import EphemeralMetrics
 
-from vaultwatch.alerts import Alert
 from vaultwatch.evaluation import Findings
-from vaultwatch.events import parse_time
 
-_MAX_VALUES = 99  # the hundredth makes Powertools flush by itself
+if TYPE_CHECKING:
+    from lambdas._telling import News
+
 _MAX_ORIGINS = 200
 _NAME = re.compile(r"[\w.*-][\w.:*-]{0,254}", re.ASCII)  # CloudWatch drops others, and what begins with a colon
 _OTHERS = ("*", "*", "*")
@@ -48,17 +49,14 @@ def report_findings(findings: Findings) -> None:
         count({name: float(value) for name, value in sums.items()}, **_dimensions(names))
 
 
-def report_alerts(alerts: Iterable[Alert], now: float) -> None:
-    """New alerts: by level, those found late, and the seconds from a record's own time to the decision."""
-    alerts = list(alerts)
-    for level, number in Counter(alert.level.value for alert in alerts).items():
+def report_news(news: News) -> None:
+    """New alerts: by level, those found late, and how old their records were."""
+    for level, number in news.by_level.items():
         count({"Alerts": number}, level=level)
-    if late := sum(alert.late for alert in alerts):
-        count({"LateAlerts": late})
-    moments = [moment for alert in alerts if not alert.late and (moment := parse_time(alert.time))]
-    ages = [max(0.0, now - moment.timestamp()) for moment in moments]
-    if ages:
-        _report({"AlertLatency": ages[:_MAX_VALUES]}, "Seconds", {})
+    if news.late:
+        count({"LateAlerts": news.late})
+    if news.ages:
+        _report({"AlertLatency": news.ages}, "Seconds", {})
 
 
 def _origin(cluster: str, node: str, lane: str) -> tuple[str, str, str]:

@@ -16,13 +16,15 @@ import msgspec
 from vaultwatch import frames
 from vaultwatch.alerts import Alert
 from vaultwatch.detect import Detector, Ruleset
-from vaultwatch.errors import FrameError
+from vaultwatch.errors import ArchiveError, FrameError
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference
 from vaultwatch.lines import LineSplitter
 from vaultwatch.records import LONGEST_TAG, Rejected, split_tag
 
 HELD_BYTES = 32 * 1024 * 1024
 """Lines of a batch that are unpacked at a time; each is there twice, in its block and by itself."""
+MANY_ALERTS = 1000
+"""So many are given at once, and what the last frame adds: 64 MiB of lines may raise 100,000."""
 _HEAD_BYTES = 4096
 
 
@@ -83,22 +85,31 @@ class Evaluation:
             found: list[Alert] = []
             for packet, frame in sorted(held, key=lambda pair: (str(pair[1].process), pair[1].sequence)):
                 found += self._frame(packet, frame)
+                if len(found) >= MANY_ALERTS:
+                    yield found
+                    found = []
             yield found
         yield self._finish()
 
     def segment(self, name: str, chunks: Iterable[bytes], tag: bytes, begun: str) -> Iterator[list[Alert]]:
-        """Evaluate a log as it comes, with `tag` before every line that has none; gives alerts as they are found."""
+        """Evaluate a log as it comes, with `tag` before every line that has none; gives alerts as they are found.
+
+        An `ArchiveError` that `chunks` raises passes through when all before it is evaluated.
+        """
         splitter = LineSplitter()
         head = True
-        for chunk in chunks:
+        damage: list[ArchiveError] = []
+        for chunk in _until_damage(chunks, damage):
             if head:
                 self._detector.begin_log(chunk[:_HEAD_BYTES], begun)
                 head = False
-            yield self._feed([line if line.startswith(b"@") else tag + line for line in splitter.push(chunk)])
+            yield self._feed([_tagged(line, tag) for line in splitter.push(chunk)])
             self._hand_over(name)
-        yield self._feed([line if line.startswith(b"@") else tag + line for line in splitter.flush()])
+        yield self._feed([_tagged(line, tag) for line in splitter.flush()])
         yield self._finish()
         self._hand_over(name)
+        if damage:
+            raise damage[0]
 
     def _unpack(self, packets: Iterable[Packet]) -> Iterator[list[tuple[Packet, Frame]]]:
         held: list[tuple[Packet, Frame]] = []
@@ -159,6 +170,17 @@ class Evaluation:
         self.findings.rejected = counts.rejected
         self.findings.rule_errors = counts.rule_errors
         return alerts
+
+
+def _until_damage(chunks: Iterable[bytes], damage: list[ArchiveError]) -> Iterator[bytes]:
+    try:
+        yield from chunks
+    except ArchiveError as error:
+        damage.append(error)
+
+
+def _tagged(line: bytes, tag: bytes) -> bytes:
+    return line if split_tag(line)[0].lane else tag + line
 
 
 def _origins(lines: Sequence[bytes]) -> dict[str, int]:

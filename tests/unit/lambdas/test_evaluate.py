@@ -29,6 +29,7 @@ from tests.support.functions import (
 )
 from vaultwatch.alerts import Level
 from vaultwatch.detect import Detector, Ruleset
+from vaultwatch.evaluation import Evaluation, Packet
 from vaultwatch.frames import Counter, Heartbeat
 from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
 from vaultwatch.store import StoreError
@@ -287,6 +288,13 @@ def test_counters_of_heartbeats_and_lines_received_are_metrics_of_the_same_names
     assert total(printed, "Records") == 3
     assert total(printed, "Alerts", level="medium") == 2
     assert total(printed, "AlertLatency") == pytest.approx(4, abs=0.1)
+
+
+def test_a_batch_full_of_alerts_is_told_in_parts(aws: World) -> None:
+    frames = [aws.frame(*(entry(frame * 600 + number, principal="p") for number in range(600))) for frame in range(5)]
+    evaluation = Evaluation(shipped_rules(), None, claim=lambda _: b"", keep=lambda _name, _lines: None)
+    parts = evaluation.frames(Packet(str(number), frame) for number, frame in enumerate(frames))
+    assert [len(part) for part in parts] == [1200, 1200, 600, 0]
 
 
 class TestNamesInMetrics:

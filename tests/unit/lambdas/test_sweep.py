@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 from datetime import UTC, datetime
+from random import Random
 
 import pytest
 import zstandard
@@ -22,7 +24,9 @@ from tests.support.functions import (
     kinesis,
     object_created,
     total,
+    watching,
 )
+from vaultwatch.alerts import Alert
 from vaultwatch.archive.reading import is_first, tag_of, unpack
 from vaultwatch.errors import ArchiveError
 from vaultwatch.frames import Frame, Records, encode
@@ -39,6 +43,11 @@ def lines(*entries: bytes) -> bytes:
 
 def at(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat()
+
+
+def alerts_in_memory() -> int:
+    gc.collect()
+    return sum(isinstance(one, Alert) for one in gc.get_objects())
 
 
 @pytest.fixture
@@ -125,6 +134,37 @@ def test_a_segment_that_is_cut_off_is_evaluated_as_far_as_it_goes_and_comes_agai
     make_client("s3").put_object(Bucket=ARCHIVE, Key=key, Body=packed)
     settled.sweep(ARCHIVE, key)
     assert len(settled.alerts()) == 2
+
+
+def test_a_request_in_a_segment_that_is_cut_off_does_not_wait_for_its_response_in_vain(settled: World) -> None:
+    key = settled.archive("1", b"")
+    packed = zstandard.compress(lines(entry(1, kind="request"))) + zstandard.compress(lines(entry(2)))
+    make_client("s3").put_object(Bucket=ARCHIVE, Key=key, Body=packed[:-4])
+    with pytest.raises(ArchiveError, match="does not end"):
+        settled.sweep(ARCHIVE, key)
+    assert [alert.outcome for alert in settled.alerts().values()] == ["unknown"]
+
+
+def test_a_line_that_begins_like_a_tag_and_has_none_gets_that_of_its_segment(settled: World) -> None:
+    settled.sweep(ARCHIVE, settled.archive("1", b"@cee: " + lines(entry(1))))  # a device's `prefix`
+    assert [(alert.node, alert.lane) for alert in settled.alerts().values()] == [("vault-1", "file")]
+
+
+def test_a_segment_full_of_alerts_is_not_held_in_memory(settled: World) -> None:
+    """Here 240 alerts in pieces of some 1 MiB; a segment of 64 MiB may hold a million."""
+    random = Random(0)
+    padded = [entry(number, principal=f"p{number}", padding=random.randbytes(10_000).hex()) for number in range(240)]
+    key = settled.archive("1", lines(*padded))
+    before, held = alerts_in_memory(), list[int]()
+
+    def judge(number: int, name: str, made: bool) -> None:
+        if name == "DynamoDB.TransactWriteItems" and made:
+            held.append(alerts_in_memory())
+
+    with watching(judge):
+        settled.sweep(ARCHIVE, key)
+    assert len(settled.alerts()) == 240
+    assert max(held) - before < 200
 
 
 class TestParked:
