@@ -1,4 +1,12 @@
-"""One archived segment, read again: what its key says of its lines, and the lines, however large it unpacks."""
+"""One archived segment, read again: what its key says of its lines, and the lines, however large it unpacks.
+
+A server-log message without a time (a banner) is known by the last time seen before it on its node, which is not in a
+segment that begins with it. In the first segment there was none, as on the stream (`is_first`); in a later one the
+banner has another alert id than on the stream, the same however often it is swept, and is told twice. To close this,
+who writes segments has to put what `ServerEventKeys.last(node)` says at the end of the segment before into the
+object's metadata: `before`, a JSON array of time and ordinal, as in a frame's header. sweep can then give it to
+`Detector.begin_log` as `last`.
+"""
 
 from __future__ import annotations
 
