@@ -162,6 +162,7 @@ def add_sweep(scope: Construct, around: Surroundings) -> None:
         may.receive_messages(waiting.queue),
         may.read_objects("ReadSegments", archive.bucket, prefixes.ARCHIVE),
         may.read_objects("ReadParked", archive.alerts, *folders),
+        may.allow("SeeThatItIsGone", ["s3:ListBucket"], [archive.alerts.bucket_arn]),
         may.decrypt_objects(archive.key),
     )
     may.acknowledge_folders(owner(function), archive.bucket, [prefixes.ARCHIVE], _READS)

@@ -25,6 +25,7 @@ NEEDED_BY_AWS = {
     "ReceiveMessages": "the event source mapping polls in the role's name",
     "KeepDiscarded": "the event source mapping writes what it gives up",
     "FindBucket": "the event source mapping looks whether the bucket is there",
+    "SeeThatItIsGone": "S3 says that an object is not there to who may list its bucket, and denies access to others",
     "DecryptFrames": "Kinesis decrypts in the role's name",
     "EncryptMessages": "SNS encrypts in the role's name",
     "EncryptObjects": "S3 encrypts in the role's name",

@@ -20,6 +20,7 @@ from vaultwatch.rules.pack import shipped_rules
 NOT_SEEN_HERE = {
     "*: WriteLogs: *": "the Lambda runtime, and Firehose, write their logs in the role's name",
     "*: Trace: *": "Lambda's X-Ray daemon sends the segments",
+    "SweepRole*: SeeThatItIsGone: *": "S3 denies access to what is not there to who may not list its bucket",
     "EvaluateRole*: ReadStream: kinesis:DescribeStream on *": "the Lambda guide asks for it beside the summary",
     "HistoryRole*: WriteAlerts: s3:AbortMultipartUpload on *": "Firehose, when a large object fails",
     "HistoryRole*: WriteAlerts: s3:GetObject on *": "Firehose, as its guide asks",

@@ -43,6 +43,7 @@ MAY = {
         "ReadSegments": "s3:GetObject on <archive:Archive.Arn>/archive/*",
         "ReadParked": "s3:GetObject on <archive:Alerts.Arn>/aws/lambda/* <archive:Alerts.Arn>/oversize/* "
         "<archive:Alerts.Arn>/parked/*",
+        "SeeThatItIsGone": "s3:ListBucket on <archive:Alerts.Arn>",
         "DecryptObjects": "kms:Decrypt on <archive:Key.Arn> via s3",
         **STORE_AND_PUBLISH,
     },
