@@ -28,6 +28,7 @@ from botocore.client import BaseClient
 from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table, session
 from vaultwatch.alerts import Alert
 from vaultwatch.delivery.messages import decode_message
+from vaultwatch.delivery.sink import Pace
 from vaultwatch.events import Seen
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference, encode
 from vaultwatch.store import Message
@@ -202,6 +203,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(time, "time", lambda: made.now)
+        monkeypatch.setattr(Pace, "wait", lambda pace: None)
         yield made
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from vaultwatch.delivery.sink import Pace
 from vaultwatch.delivery.sns import publication
 from vaultwatch.errors import DeliveryError
-from vaultwatch.store import Message
+from vaultwatch.store import TOLD, Message
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 # Of a call: SNS API reference, PublishBatch. The size counts attributes, which are under 1 KB here.
 MAX_ENTRIES = 10
 MAX_CALL_BYTES = 256_000
+# Above ten mails a second to one address AWS suspends it (SNS guide, e-mail subscriptions), and evaluate, digest and
+# sweep may tell at the same time; one call a second holds so many that people are told.
+MAX_TOLD = 3
+TOLD_PACE = Pace(1.0)
 _ATTRIBUTES_BYTES = 1_500
 REFUSALS = {
     "InvalidParameter",
@@ -36,14 +41,17 @@ class Publisher:
     """Publishes what a store holds for `sink`, and marks it, until SNS fails once or time is up.
 
     What it leaves stays in the store, and is sent by who comes later. `refused` are messages that SNS will not have as
-    they are.
+    they are. `pace` is that of calls by which people are told, the same for all publishers of a process.
     """
 
-    def __init__(self, client: SNSClient, topic_arn: str, mark: Mark, may_go_on: Callable[[], bool]) -> None:
+    def __init__(
+        self, client: SNSClient, topic_arn: str, mark: Mark, may_go_on: Callable[[], bool], pace: Pace = TOLD_PACE
+    ) -> None:
         self._client = client
         self._topic_arn = topic_arn
         self._mark = mark
         self._may_go_on = may_go_on
+        self._pace = pace
         self.sent = 0
         self.refused: list[Message] = []
         self.failure: DeliveryError | None = None
@@ -58,9 +66,18 @@ class Publisher:
         for portion in _portions(messages):
             if not self.goes_on:
                 return
-            if taken := self._publish(portion):
+            if taken := self._publish_in_turn(portion):
                 self._mark([message.id for message in taken])
                 self.sent += len(taken)
+
+    def _publish_in_turn(self, portion: Sequence[Entry]) -> list[Message]:
+        if not any(_tells(message) for message, _ in portion):
+            return self._publish(portion)
+        self._pace.wait()
+        try:
+            return self._publish(portion)
+        finally:
+            self._pace.done()
 
     def _publish(self, portion: Sequence[Entry]) -> list[Message]:
         entries: Any = [{"Id": str(number), **entry} for number, (_, entry) in enumerate(portion)]
@@ -89,16 +106,22 @@ class Publisher:
         return [message for entry in portion for message in self._publish([entry])]
 
 
+def _tells(message: Message) -> bool:
+    return message.tell in TOLD
+
+
 def _portions(messages: Sequence[Message]) -> Iterator[list[Entry]]:
     portion: list[Entry] = []
-    size = 0
+    size = told = 0
     for message in messages:
         entry = publication(message)
         length = len(entry["Message"].encode()) + _ATTRIBUTES_BYTES
-        if portion and (len(portion) == MAX_ENTRIES or size + length > MAX_CALL_BYTES):
+        full = len(portion) == MAX_ENTRIES or size + length > MAX_CALL_BYTES or told + _tells(message) > MAX_TOLD
+        if portion and full:
             yield portion
-            portion, size = [], 0
+            portion, size, told = [], 0, 0
         portion.append((message, entry))
         size += length
+        told += _tells(message)
     if portion:
         yield portion
