@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 from uuid import UUID
 
@@ -31,7 +31,7 @@ from vaultwatch.delivery.messages import decode_message
 from vaultwatch.delivery.sink import Pace
 from vaultwatch.events import Seen
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference, encode
-from vaultwatch.store import Message
+from vaultwatch.store import TOLD, Message
 from vaultwatch.store.encoding import decode_alert
 
 ARCHIVE, BUCKET = "archive-bucket", "alerts-bucket"
@@ -153,6 +153,29 @@ class World:
             handles: Any = [{"Id": one["MessageId"], "ReceiptHandle": one["ReceiptHandle"]} for one in found]
             sqs.delete_message_batch(QueueUrl=self.queue, Entries=handles)
         return bodies
+
+
+@dataclass
+class Topic:
+    """In place of the SNS client: moto's queues take minutes for that many messages."""
+
+    messages: list[Message] = field(default_factory=list)
+
+    def behind(self, aws: World, name: str) -> Callable[[dict[str, Any], Any], Any]:
+        """The handler of a function that publishes here."""
+        function = aws.function(name)
+        aws.monkeypatch.setattr(function, "SNS", self)
+        return cast("Callable[[dict[str, Any], Any], Any]", function.handler)
+
+    def publish_batch(self, **asked: Any) -> dict[str, Any]:
+        """Take all of it."""
+        entries = asked["PublishBatchRequestEntries"]
+        self.messages += [decode_message(json.loads(entry["Message"])["sqs"].encode()) for entry in entries]
+        return {"Successful": [{"Id": entry["Id"]} for entry in entries], "Failed": []}
+
+    def told(self) -> list[Message]:
+        """What people were told."""
+        return [message for message in self.messages if message.tell in TOLD]
 
 
 def start(name: str) -> ModuleType:
@@ -277,12 +300,17 @@ def entry(
     number: int, path: str = "sys/policies/acl/ops", *, kind: str = "response", principal: str = "alice", **more: Any
 ) -> bytes:
     """An audit entry, an event of its own for each number; by default one that raises audit_policy_written."""
-    request = {"id": f"00000000-0000-4000-8000-{number:012d}", "operation": "update", "path": path}
+    request = {"id": event_key(number), "operation": "update", "path": path}
     auth = {"display_name": principal, "entity_id": principal, "policies": ["default"]}
     fields: dict[str, Any] = {"time": "2026-11-21T07:59:58.000000001Z", "type": kind, "auth": auth, "request": request}
     if kind == "response":
         fields["response"] = {"mount_type": "system"}
     return AUDIT_TAG + json.dumps({**fields, **more}).encode()
+
+
+def event_key(number: int) -> str:
+    """Of an entry."""
+    return f"00000000-0000-4000-8000-{number:012d}"
 
 
 def metrics(printed: str) -> dict[str, list[dict[str, Any]]]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from tests.support.functions import AUDIT_TAG, Context, World, entry, kinesis, total, watching
-from vaultwatch.alerts import alert_id
-from vaultwatch.delivery.messages import decode_message
-from vaultwatch.store import TOLD, Message, dynamodb
+from tests.support.functions import Context, Topic, World, entry, kinesis, total, watching
+from vaultwatch.store import dynamodb
 
 
 def sns_is_away(number: int, name: str, made: bool) -> None:
@@ -107,54 +104,6 @@ def test_when_time_runs_out_the_next_minute_goes_on(aws: World) -> None:
     assert aws.unsent() == 1
 
 
-class Topic:
-    """Takes what functions publish; moto's own hands it to a queue that grows slower with each message."""
-
-    def __init__(self, aws: World, *functions: str) -> None:
-        self.told: list[tuple[float, Message]] = []
-        self._aws = aws
-        self.handlers = [self._function(name) for name in functions]
-
-    def _function(self, name: str) -> Any:
-        module = self._aws.function(name)
-        module.SNS.publish_batch = self._take
-        return module.handler
-
-    def _take(self, **given: Any) -> dict[str, Any]:
-        entries = given["PublishBatchRequestEntries"]
-        assert len(entries) <= 10
-        assert sum(len(str(one)) for one in entries) < 256 * 1024
-        found = [decode_message(json.loads(one["Message"])["sqs"].encode()) for one in entries]
-        self.told += [(self._aws.now, message) for message in found]
-        return {"Successful": [{"Id": one["Id"]} for one in entries]}
-
-    def to_people(self) -> list[tuple[float, Message]]:
-        """What they were told, and when."""
-        return [(at, message) for at, message in self.told if message.tell in TOLD]
-
-
-def test_a_flood_of_10_000_under_10_000_names_is_one_message_a_minute_and_an_exact_count(aws: World) -> None:
-    topic = Topic(aws, "evaluate", "digest")
-    evaluate, digest = topic.handlers
-    begun = aws.now
-    events = [entry(number, principal=f"p{number}") for number in range(10_000)]
-    frames = [aws.frame(*events[at : at + 500]) for at in range(0, len(events), 500)]
-    for at in range(0, len(frames), 4):
-        evaluate(kinesis(*frames[max(0, at - 1) : at + 4]), Context())  # the last frame of the batch before comes again
-        aws.now += 10
-    aws.now = begun + 60
-    digest({}, Context())
-    (first_at, first), (summary_at, summary) = topic.to_people()
-    assert (first.tell, first_at, summary.tell, summary_at) == ("first", begun, "summary", begun + 60)
-    assert (summary.merged_firsts, summary.merged_followed) == (9_999, 0)
-    published = [alert.id for _, message in topic.told for alert in message.alerts]
-    assert len(published) == len(events)
-    assert set(published) == {
-        alert_id("audit_policy_written", json.loads(line[len(AUDIT_TAG) :])["request"]["id"]) for line in events
-    }
-    assert aws.unsent() == 0
-
-
 def test_a_flood_of_quiet_periods_that_end_keeps_back_no_summary_of_another_rule(aws: World) -> None:
     aws.evaluate(aws.frame(*(entry(number, principal=f"p{number % 300}") for number in range(330))))
     aws.now += 60
@@ -183,18 +132,16 @@ def test_a_flood_of_quiet_periods_that_end_keeps_back_no_summary_of_another_rule
 
 
 def test_what_followed_in_1_000_quiet_periods_is_one_message_when_they_end(aws: World) -> None:
-    topic = Topic(aws, "evaluate", "digest")
-    evaluate, digest = topic.handlers
+    topic = Topic()
+    evaluate, digest = (topic.behind(aws, name) for name in ("evaluate", "digest"))
     names = [f"p{number}" for number in range(1_000)]
     events = [entry(number, principal=name) for number, name in enumerate([*names, *names[:300], *names[:50]])]
     evaluate(kinesis(aws.frame(*events)), Context())
     for _ in range(2):
         aws.now += 60
         digest({}, Context())
-    assert [message.merged_count for _, message in topic.to_people()] == [0, 999]
+    assert [message.merged_count for message in topic.told()] == [0, 999]
     aws.now += 3600
     digest({}, Context())
-    last = topic.to_people()[2:]
-    assert [(message.tell, message.merged_firsts, message.merged_followed) for _, message in last] == [
-        ("summary", 0, 350)
-    ]
+    (summary,) = topic.told()[2:]
+    assert (summary.tell, summary.merged_firsts, summary.merged_followed) == ("summary", 0, 350)
