@@ -92,7 +92,7 @@ class DynamoStore:
         remembered_seconds: float = REMEMBERED_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._open_table: Table | None = Table(client, table)
+        self._open_table: Table | None = Table(client, table, sleep)
         self._routes = tuple(routes)
         self._remembered_seconds = remembered_seconds
         self._sleep = sleep

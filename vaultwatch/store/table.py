@@ -6,7 +6,8 @@ has another one by then, nothing of its transaction happens.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ MAX_TRANSACTION_BYTES = 3_500_000  # of 4 MiB, which count names and conditions 
 _MAX_READ = 100
 _MAX_DELETED = 25
 _PAGE = 90
+_PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, *(1.0,) * 5)
 _PASSING = {
     "None",
     "ConditionalCheckFailed",
@@ -63,21 +65,19 @@ class Gone(msgspec.Struct, frozen=True):
 class Table:
     """The table `name` through `client`; every method raises `StoreError` when DynamoDB could not do it now."""
 
-    def __init__(self, client: DynamoDBClient, name: str) -> None:
+    def __init__(self, client: DynamoDBClient, name: str, sleep: Callable[[float], object] = time.sleep) -> None:
         self._client = client
         self._name = name
+        self._sleep = sleep
 
     def read(self, keys: Iterable[Key]) -> dict[Key, Item]:
         """The rows of these keys that are there, as last written by anybody."""
         found: dict[Key, Item] = {}
         for some in _portions(list(dict.fromkeys(keys)), _MAX_READ):
             asked: Mapping[str, Any] = {self._name: {"Keys": [_key(key) for key in some], "ConsistentRead": True}}
-            while asked:
-                with _asking():
-                    answer = self._client.batch_get_item(RequestItems=asked)
+            for answer in self._answers(self._client.batch_get_item, asked, "UnprocessedKeys"):
                 for item in answer["Responses"].get(self._name, []):
                     found[key_of(item)] = item
-                asked = answer.get("UnprocessedKeys", {})
         return found
 
     def write(self, actions: Sequence[Row | Gone]) -> None:
@@ -110,9 +110,8 @@ class Table:
         """Delete these rows; one that is not there is no error."""
         for some in _portions(list(dict.fromkeys(keys)), _MAX_DELETED):
             asked: Mapping[str, Any] = {self._name: [{"DeleteRequest": {"Key": _key(key)}} for key in some]}
-            while asked:
-                with _asking():
-                    asked = self._client.batch_write_item(RequestItems=asked).get("UnprocessedItems", {})
+            for _ in self._answers(self._client.batch_write_item, asked, "UnprocessedItems"):
+                pass
 
     def find(
         self, index: str, condition: str, values: Mapping[str, Any], *, filtered: str = "", page: int = _PAGE
@@ -146,6 +145,21 @@ class Table:
         if isinstance(action, Gone):
             return {"Delete": {"Key": _key(action.key), **condition}}
         return {"Put": {"Item": _item(action), **condition}}
+
+    def _answers(self, call: Callable[..., Any], asked: Mapping[str, Any], left: str) -> Iterator[Any]:
+        """The answers of a batch call; what one leaves undone is asked for again, a little later each time.
+
+        DynamoDB leaves what is more than 16 MB, and what it has no capacity for: then asking at once makes it worse.
+        """
+        for pause_seconds in _PAUSES_SECONDS:
+            with _asking():
+                answer = call(RequestItems=asked)
+            yield answer
+            asked = answer.get(left, {})
+            if not asked:
+                return
+            self._sleep(pause_seconds)
+        raise StoreError(f"DynamoDB left items undone {len(_PAUSES_SECONDS)} times")
 
 
 def key_of(item: Item) -> Key:

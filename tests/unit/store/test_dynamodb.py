@@ -162,7 +162,7 @@ def test_nothing_is_scanned(store: DynamoStore) -> None:
     assert "DynamoDB.Scan" not in calls.names
 
 
-def test_what_is_left_over_is_asked_for_again(store: DynamoStore, client: Any) -> None:
+def test_what_is_left_over_is_asked_for_again(client: Any) -> None:
     read, delete = client.batch_get_item, client.batch_write_item
 
     def half(call: Any, left: str, given: dict[str, Any]) -> Any:
@@ -170,10 +170,12 @@ def test_what_is_left_over_is_asked_for_again(store: DynamoStore, client: Any) -
         whole = asked["Keys"] if isinstance(asked, dict) else asked
         if len(whole) < 2:
             return call(**given)
-        later, now = whole[1:], whole[:1]
+        later, now = whole[len(whole) // 2 :], whole[: len(whole) // 2]
         wrap = (lambda part: {**asked, "Keys": part}) if isinstance(asked, dict) else (lambda part: part)
         return {**call(RequestItems={TABLE: wrap(now)}), left: {TABLE: wrap(later)}}
 
+    pauses: list[float] = []
+    store = DynamoStore(client, TABLE, TOPIC, sleep=pauses.append)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client, "batch_get_item", lambda **given: half(read, "UnprocessedKeys", given))
         patch.setattr(client, "batch_write_item", lambda **given: half(delete, "UnprocessedItems", given))
@@ -182,6 +184,20 @@ def test_what_is_left_over_is_asked_for_again(store: DynamoStore, client: Any) -
         assert len(ids) == 5
         store.mark_all_sent(ids, "sns")
         assert store.unsent("sns", T0) == []
+    assert pauses[:3] == [0.05, 0.1, 0.2]
+
+
+def test_what_is_left_over_again_and_again_is_an_error(client: Any) -> None:
+    pauses: list[float] = []
+    store = DynamoStore(client, TABLE, TOPIC, sleep=pauses.append)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            client, "batch_get_item", lambda **given: {"Responses": {}, "UnprocessedKeys": given["RequestItems"]}
+        )
+        with pytest.raises(StoreError, match="left items undone 10 times"):
+            store.record([a_filing()], T0)
+    assert len(pauses) == 10
+    assert store.record([a_filing()], T0)[0].new
 
 
 def test_a_row_that_cannot_be_read_is_one_error(store: DynamoStore, client: Any) -> None:
