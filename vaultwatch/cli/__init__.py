@@ -36,6 +36,7 @@ class _Verbs(click.Group):
 
 
 @click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="vaultwatch", message="%(prog)s %(version)s")
 def vaultwatch() -> None:
     """Day-1 logging and alerting for HashiCorp Vault and OpenBao."""
 
