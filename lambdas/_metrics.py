@@ -6,14 +6,11 @@ import re
 import time
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import EphemeralMetrics
 
+from lambdas._news import News
 from vaultwatch.evaluation import Findings
-
-if TYPE_CHECKING:
-    from lambdas._telling import News
 
 _MAX_ORIGINS = 200
 _NAME = re.compile(r"[\w.*-][\w.:*-]{0,254}", re.ASCII)  # CloudWatch drops others, and what begins with a colon

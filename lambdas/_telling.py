@@ -6,14 +6,11 @@ What that takes is imported with the first alert: a fifth of a cold start that m
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from vaultwatch.events import parse_time
+from lambdas._news import News
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -26,25 +23,6 @@ if TYPE_CHECKING:
 
 SINK = "sns"
 _SPARE_SECONDS = 20.0
-_MOST_AGES = 99  # of a metric: the hundredth value makes Powertools flush by itself
-
-
-class News(msgspec.Struct):
-    """What was new, in counts, since a segment may hold a million alerts.
-
-    `ages` are seconds from a record's own time to the decision, of the first ones that were not found late.
-    """
-
-    by_level: Counter[str] = msgspec.field(default_factory=Counter)
-    late: int = 0
-    ages: list[float] = []
-
-    def add(self, alert: Alert, now: float) -> None:
-        """Count one alert."""
-        self.by_level[alert.level.value] += 1
-        self.late += alert.late
-        if not alert.late and len(self.ages) < _MOST_AGES and (moment := parse_time(alert.time)):
-            self.ages.append(max(0.0, now - moment.timestamp()))
 
 
 @cache
