@@ -3,172 +3,115 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qs, unquote
+
+from moto.core import request as moto_request
+from moto.core.routing import get_service_router
 
 from local_aws.permissions import Need
-from local_aws.template import ACCOUNT, REGION
+from local_aws.template import REGION, arn_of
 
 
 class UnknownCallError(Exception):
     """Nobody has written down what this call needs."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """One HTTP request to an AWS service ("dynamodb"); header names are in lower case."""
+class Request(moto_request.Request):
+    """One HTTP request to an AWS service."""
 
-    service: str
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
+    @cached_property
+    def credential(self) -> list[str]:
+        """Access key, date, region and service, as signed; empty where nothing is."""
+        return [*self.headers.get("authorization", "").partition("Credential=")[2].split("/"), "", "", ""]
+
+    @property
+    def service(self) -> str:
+        """As an ARN has it: "dynamodb"."""
+        return self.credential[3]
 
     @cached_property
     def operation(self) -> str:
-        """The operation's name in the protocols that have one; of S3, the method."""
-        if target := self.headers.get("x-amz-target"):
-            return target.rpartition(".")[2]
-        return self.method if self.service == "s3" else str(self.arguments.get("Action", "?"))
+        """Its name in botocore's model of the service."""
+        if self.service == "s3":
+            return str(get_service_router("s3").match(self)[0].name)
+        return self.headers.get("x-amz-target", "").rpartition(".")[2] or self.form.get("Action", "?")
 
     @cached_property
-    def arguments(self) -> dict[str, Any]:
-        """The arguments of protocols that send them as JSON or as a form."""
-        if self.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-            return {name: values[0] for name, values in parse_qs(self.body.decode()).items()}
-        found: dict[str, Any] = json.loads(self.body or b"{}")
+    def arguments(self) -> Mapping[str, Any]:
+        """The arguments of protocols that send them as JSON or as a form; of S3, those in the path."""
+        if self.service == "s3":
+            return get_service_router("s3").match(self)[1]
+        found: Mapping[str, Any] = self.form.to_dict() or json.loads(self.get_data() or b"{}")
         return found
 
-    @property
-    def bucket_and_key(self) -> tuple[str, str]:
-        """Of S3, where a bucket is the first part of the path."""
-        bucket, _, key = unquote(self.path).lstrip("/").partition("/")
-        return bucket, key
 
+def needs(request: Request, keys: Mapping[str, str]) -> list[Need]:
+    """What IAM wants allowed for it; raises `UnknownCallError`.
 
-def needs(request: Request) -> list[Need]:
-    """What IAM wants allowed for it, without the keys it encrypts with; raises `UnknownCallError`."""
-    service, operation = request.service, request.operation
-    if service == "s3":
-        return _s3(request)
-    if service not in _RESOURCES:
-        raise UnknownCallError(f"{service}:{operation}")
-    if service == "dynamodb" and operation.startswith("Transact"):
-        return _transaction(request.arguments)
+    `keys` are the ARNs of keys by the ARN of what they encrypt: AWS uses them in the caller's name (guides of each
+    service on KMS permissions).
+    """
+    service, found = request.service, list[Need]()
     try:
-        resources = _RESOURCES[service](request.arguments)
+        for action, resource in _actions(request):
+            found.append(Need(f"{service}:{action}", resource))
+            if key := keys.get(resource.partition("/")[0] if service == "s3" else resource):
+                context = {"kms:ViaService": f"{service}.{REGION}.amazonaws.com"}
+                found += [Need(f"kms:{action}", key, context) for action in _KEY_ACTIONS.get(action, ())]
     except KeyError as error:
-        raise UnknownCallError(f"{service}:{operation}") from error
-    return [Need(f"{service}:{_SINGULAR.get(operation, operation)}", resource) for resource in resources]
+        raise UnknownCallError(f"{service}:{request.operation}") from error
+    return found
 
 
-# Calls for several are allowed by the action for one (Service Authorization Reference of SQS and SNS).
-_SINGULAR = {
-    "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
-    "DeleteMessageBatch": "DeleteMessage",
-    "PublishBatch": "Publish",
-    "SendMessageBatch": "SendMessage",
-}
+def _actions(request: Request) -> list[tuple[str, str]]:
+    """Actions, and the resources that each is on; raises `KeyError` for what is not written down here."""
+    operation, arguments = request.operation, request.arguments
+    match request.service:
+        case "dynamodb" if "TransactItems" in arguments:  # the rights of what is in it (DynamoDB guide)
+            inside = [one for item in arguments["TransactItems"] for one in item.items()]
+            return [(f"{kind}Item", arn_of("dynamodb", f"table/{asked['TableName']}")) for kind, asked in inside]
+        case "dynamodb":
+            index = f"/index/{arguments['IndexName']}" if "IndexName" in arguments else ""
+            tables = arguments.get("RequestItems") or [arguments["TableName"]]
+            return [(operation, arn_of("dynamodb", f"table/{table}{index}")) for table in tables]
+        case "kinesis":
+            return [(operation, arguments["StreamARN"])]
+        case "secretsmanager":
+            return [(operation, arguments["SecretId"])]
+        case "sns":
+            return [(operation.removesuffix("Batch"), arguments["TopicArn"])]
+        case "sqs":
+            return [(operation.removesuffix("Batch"), arn_of("sqs", arguments["QueueUrl"].rpartition("/")[2]))]
+        case "s3" if "versionId" not in request.args:  # which would be actions of its own
+            headers = [action for header, action in _S3_HEADERS.items() if header in request.headers]
+            where = "arn:aws:s3:::" + "/".join(arguments.values())
+            return [(action, where) for action in (_S3_ACTIONS[operation], *headers)]
+    raise KeyError(request.service)
 
 
-def _arn(service: str, name: str) -> str:
-    return name if name.startswith("arn:") else f"arn:aws:{service}:{REGION}:{ACCOUNT}:{name}"
-
-
-def _table(name: str) -> str:
-    return name if name.startswith("arn:") else _arn("dynamodb", f"table/{name}")
-
-
-def _tables(arguments: Mapping[str, Any]) -> list[str]:
-    if "RequestItems" in arguments:
-        return [_table(name) for name in arguments["RequestItems"]]
-    index = f"/index/{arguments['IndexName']}" if "IndexName" in arguments else ""
-    return [_table(arguments["TableName"]) + index]
-
-
-def _stream(arguments: Mapping[str, Any]) -> list[str]:
-    return [arguments.get("StreamARN") or _arn("kinesis", f"stream/{arguments['StreamName']}")]
-
-
-_RESOURCES: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
-    "dynamodb": _tables,
-    "kinesis": _stream,
-    "secretsmanager": lambda arguments: [_arn("secretsmanager", arguments["SecretId"])],
-    "sns": lambda arguments: [arguments["TopicArn"]],
-    "sqs": lambda arguments: [_arn("sqs", arguments["QueueUrl"].rpartition("/")[2])],
-}
-
-
-def _transaction(arguments: Mapping[str, Any]) -> list[Need]:
-    """A transaction needs the rights of what is in it (DynamoDB guide, IAM for transactions)."""
-    names = {"ConditionCheck": "ConditionCheckItem"}
-    return [
-        Need(f"dynamodb:{names.get(kind, f'{kind}Item')}", _table(inner["TableName"]))
-        for item in arguments["TransactItems"]
-        for kind, inner in item.items()
-    ]
-
-
-def _s3(request: Request) -> list[Need]:
-    bucket, key = request.bucket_and_key
-    where = f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}"
-    asked = set(request.query) & _SUBRESOURCES
-    found = _S3_ACTIONS.get((request.method, bool(key), min(asked, default="")))
-    if found is None or len(asked - {"partNumber"}) > 1:
-        raise UnknownCallError(f"s3:{request.method} with {sorted(request.query)}")
-    actions = [found, *(action for header, action in _S3_HEADERS.items() if header in request.headers)]
-    result = [Need(f"s3:{action}", where) for action in actions]
-    if source := request.headers.get("x-amz-copy-source"):
-        result.append(Need("s3:GetObject", f"arn:aws:s3:::{unquote(source).lstrip('/')}"))
-    return result
-
-
-# Parts of the query that make another action of a request; `x-id`, `list-type`, `prefix` and the like do not.
-_SUBRESOURCES = {
-    *("acl", "delete", "legal-hold", "location", "lifecycle", "object-lock", "policy", "retention", "tagging"),
-    *("uploadId", "uploads", "versionId", "versioning", "versions", "attributes", "restore", "notification"),
-}
 _S3_ACTIONS = {
-    ("GET", True, ""): "GetObject",
-    ("HEAD", True, ""): "GetObject",
-    ("GET", True, "versionId"): "GetObjectVersion",
-    ("HEAD", True, "versionId"): "GetObjectVersion",
-    ("PUT", True, ""): "PutObject",
-    ("POST", True, "uploads"): "PutObject",
-    ("PUT", True, "uploadId"): "PutObject",
-    ("POST", True, "uploadId"): "PutObject",
-    ("DELETE", True, "uploadId"): "AbortMultipartUpload",
-    ("DELETE", True, ""): "DeleteObject",
-    ("GET", False, ""): "ListBucket",
-    ("HEAD", False, ""): "ListBucket",
-    ("GET", False, "location"): "GetBucketLocation",
-    ("GET", False, "uploads"): "ListBucketMultipartUploads",
-    ("GET", False, "versions"): "ListBucketVersions",
+    "AbortMultipartUpload": "AbortMultipartUpload",
+    "CompleteMultipartUpload": "PutObject",
+    "CreateMultipartUpload": "PutObject",
+    "DeleteObject": "DeleteObject",
+    "GetObject": "GetObject",
+    "HeadBucket": "ListBucket",
+    "HeadObject": "GetObject",
+    "ListObjectsV2": "ListBucket",
+    "PutObject": "PutObject",
+    "UploadPart": "PutObject",
 }
 _S3_HEADERS = {"x-amz-object-lock-mode": "PutObjectRetention", "x-amz-tagging": "PutObjectTagging"}
-
-# With a key of one's own, AWS uses it in the caller's name (guides of each service on KMS permissions).
 _KEY_ACTIONS = {
-    "s3:PutObject": ("kms:GenerateDataKey",),
-    "s3:GetObject": ("kms:Decrypt",),
-    "s3:GetObjectVersion": ("kms:Decrypt",),
-    "sns:Publish": ("kms:Decrypt", "kms:GenerateDataKey"),
-    "kinesis:PutRecord": ("kms:GenerateDataKey",),
-    "kinesis:PutRecords": ("kms:GenerateDataKey",),
-    "kinesis:GetRecords": ("kms:Decrypt",),
-    "secretsmanager:GetSecretValue": ("kms:Decrypt",),
-    "sqs:ReceiveMessage": ("kms:Decrypt",),
-    "sqs:SendMessage": ("kms:Decrypt", "kms:GenerateDataKey"),
+    "GetObject": ("Decrypt",),
+    "GetRecords": ("Decrypt",),
+    "GetSecretValue": ("Decrypt",),
+    "Publish": ("Decrypt", "GenerateDataKey"),
+    "PutObject": ("GenerateDataKey",),
+    "PutRecord": ("GenerateDataKey",),
+    "PutRecords": ("GenerateDataKey",),
+    "ReceiveMessage": ("Decrypt",),
+    "SendMessage": ("Decrypt", "GenerateDataKey"),
 }
-
-
-def key_needs(need: Need, keys: Mapping[str, str]) -> list[Need]:
-    """What it needs of the key of its resource; `keys` are the ARNs of keys by the ARN of what they encrypt."""
-    service, _, _ = need.action.partition(":")
-    key = keys.get(need.resource.partition("/")[0] if service == "s3" else need.resource)
-    context = {"kms:ViaService": f"{service}.{REGION}.amazonaws.com"}
-    return [Need(action, key, context) for action in _KEY_ACTIONS.get(need.action, ()) if key]

@@ -1,4 +1,4 @@
-"""Every resource of a template made: in moto by boto3, or as a plan of what the local AWS does itself.
+"""Every resource of a template made: in moto by boto3, or noted for what the local AWS does itself.
 
 Nothing is skipped silently: a type or a property that is neither made nor listed here, with its reason, stops it.
 """
@@ -6,29 +6,38 @@ Nothing is skipped silently: a type or a property that is neither made nor liste
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.functions import FunctionSpec
-from local_aws.permissions import Role, Statement, read_policy
-from local_aws.template import ACCOUNT, REGION, Made, NotDoneHereError, Resource
+from local_aws.permissions import Need, Policy
+from local_aws.template import ACCOUNT, REGION, Made, NotDoneHereError, Resource, arn_of
 
+_ROLES_COUNT = "callers are held against their roles only; the tests of the templates read it"
+_LOGS = "a function's log is a file, `LocalAws.log`, and Firehose's is `Deliveries.failures`"
 NEEDS_NOTHING = {
     "AWS::CloudWatch::Alarm": "nothing here measures what it judges; the tests of the templates read it",
+    "AWS::KMS::Key": "moto encrypts nothing; callers are held against their rights on it, by its ARN",
+    "AWS::Logs::LogGroup": _LOGS,
+    "AWS::Logs::LogStream": _LOGS,
+    "AWS::S3::BucketPolicy": _ROLES_COUNT,
+    "AWS::SNS::TopicPolicy": _ROLES_COUNT,
 }
 # Properties that make no difference here, by type ("" for every type), each with its reason.
 MATTERS_NOT = {
-    "": {"Tags": "for people and bills"},
-    "AWS::Events::Rule": {"Description": "for people"},
+    "": {"Tags": "for people and bills", "Description": "for people"},
+    "AWS::DynamoDB::Table": {
+        "DeletionProtectionEnabled": "nobody deletes a table here",
+        "PointInTimeRecoverySpecification": "nobody restores a table here",
+        "SSESpecification": "moto encrypts nothing; with this key AWS asks no caller for a right on it",
+    },
     "AWS::IAM::Role": {
         "AssumeRolePolicyDocument": "the local AWS gives each function its role; the tests of the templates read it",
-        "Description": "for people",
     },
-    "AWS::KMS::Key": {"PendingWindowInDays": "nobody deletes a key here"},
+    "AWS::Kinesis::Stream": {"RetentionPeriodHours": "moto keeps records for ever"},
     "AWS::KinesisFirehose::DeliveryStream": {
         "DeliveryStreamEncryptionConfigurationInput": "what waits here is in memory",
         "DeliveryStreamType": "only SNS puts into it",
@@ -38,320 +47,199 @@ MATTERS_NOT = {
     "AWS::Lambda::Function": {
         "Architectures": "the bundle is that of the running machine",
         "Code": "the same sources, bundled for the running interpreter",
-        "Description": "for people",
         "LoggingConfig": "a function's log is a file: `LocalAws.log`",
         "Runtime": "the running interpreter",
         "TracingConfig": "no X-Ray here",
     },
-    "AWS::S3::Bucket": {"LoggingConfiguration": "no access logs here"},
+    "AWS::S3::Bucket": {
+        "LifecycleConfiguration": "moto deletes and moves nothing",
+        "LoggingConfiguration": "no access logs here",
+        "OwnershipControls": "all is one account's",
+        "PublicAccessBlockConfiguration": "nobody but this machine reaches it",
+    },
 }
+# What mappings must say, because nothing else is done here; the first of it may be left out.
+_PLAIN = {"MaximumBatchingWindowInSeconds": 0, "ParallelizationFactor": 1, "StartingPosition": "TRIM_HORIZON"}
+_MAPPING = {**_PLAIN, "FunctionResponseTypes": ["ReportBatchItemFailures"]}
 
 
 @dataclass
-class Plan:
-    """What moto does not do with the resources made; tables are by ARN."""
+class Maker:
+    """Makes resources, by boto3's `client` of a service, and notes what moto does not do with them.
 
-    roles: dict[str, Role] = field(default_factory=dict)
-    policies: dict[str, list[Statement]] = field(default_factory=dict)
+    Roles are by name, all other tables by ARN; `keys` are those that something is encrypted with.
+    """
+
+    client: Callable[[str], Any]
+    roles: dict[str, Policy] = field(default_factory=dict)
+    policies: dict[str, Policy] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     functions: dict[str, FunctionSpec] = field(default_factory=dict)
-    asynchronous: dict[str, dict[str, Any]] = field(default_factory=dict)
+    retries: dict[str, int] = field(default_factory=dict)  # of events that are no batches
     mappings: list[dict[str, Any]] = field(default_factory=list)
     rules: dict[str, dict[str, Any]] = field(default_factory=dict)
     deliveries: dict[str, dict[str, Any]] = field(default_factory=dict)
-    locked_buckets: set[str] = field(default_factory=set)
-    buckets_with_events: set[str] = field(default_factory=set)
-
-
-class Properties:
-    """The properties of one resource, each taken once; `finish` complains of one that nobody took."""
-
-    def __init__(self, resource: Resource) -> None:
-        self._resource = resource
-        self._left = dict(resource.properties)
-
-    def __call__(self, name: str, default: Any = None) -> Any:
-        return self._left.pop(name, default)
-
-    def some(self, *names: str) -> dict[str, Any]:
-        """Those of these that are there."""
-        return {name: self._left.pop(name) for name in names if name in self._left}
-
-    def finish(self) -> None:
-        """Raise `NotDoneHereError` for one that is left and matters."""
-        matters_not = MATTERS_NOT[""] | MATTERS_NOT.get(self._resource.type, {})
-        if left := set(self._left) - set(matters_not):
-            raise NotDoneHereError(f"{self._resource}: its property {min(left)} is not known here")
-
-
-class Maker:
-    """Makes resources; `client` gives boto3's client of a service. `plan` grows meanwhile."""
-
-    def __init__(self, client: Callable[[str], Any]) -> None:
-        self.plan = Plan()
-        self._client = client
 
     def make(self, resource: Resource) -> Made:
         """Make one; raises `NotDoneHereError`."""
+        _, service, kind = resource.type.split("::")
         if resource.type in NEEDS_NOTHING:
-            return Made(resource.name)
-        if (how := _MAKERS.get(resource.type)) is None:
+            return Made(resource.name, {"Arn": arn_of(service.lower(), resource.name)})
+        if resource.type not in _KINDS:
             raise NotDoneHereError(f"{resource}: its type is not known here")
-        properties = Properties(resource)
+        how, begins = _KINDS[resource.type]
+        arn = begins + resource.name
         try:
-            made = how(self, resource, properties)
+            ref = how(self, resource, arn) or resource.name
         except (BotoCoreError, ClientError, KeyError) as error:
             text = " ".join(str(error).split())
             raise NotDoneHereError(f"{resource}: cannot be made: {type(error).__name__}: {text}") from error
-        properties.finish()
-        return made
+        _only(resource, resource.properties, {*resource.asked, *MATTERS_NOT[""], *MATTERS_NOT.get(resource.type, ())})
+        return Made(ref, {"Arn": arn, f"{kind}Name": resource.name} if begins else {})
 
-    def _bucket(self, resource: Resource, take: Properties) -> Made:
-        name, s3 = resource.name.lower()[:63], self._client("s3")
-        arn = f"arn:aws:s3:::{name}"
-        locked = bool(take("ObjectLockEnabled", False))
-        where = {"LocationConstraint": REGION}
-        s3.create_bucket(Bucket=name, ObjectLockEnabledForBucket=locked, CreateBucketConfiguration=where)
-        if locked:
-            self.plan.locked_buckets.add(name)
-        for name_of_property, call, argument, convert in _BUCKET_PROPERTIES:
-            if (value := take(name_of_property)) is not None:
-                getattr(s3, call)(Bucket=name, **{argument: convert(value)})
-        for rule in resource.properties.get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration", ()):
+    def lets_in(self, service: str, need: Need) -> bool:
+        """Whether the policy of the resource lets a service do this."""
+        return need.resource in self.policies and self.policies[need.resource].allows(need, f"{service}.amazonaws.com")
+
+    def _bucket(self, resource: Resource, arn: str) -> None:
+        s3, name = self.client("s3"), {"Bucket": resource.name}
+        where, locked = {"LocationConstraint": REGION}, resource.get("ObjectLockEnabled", False)
+        s3.create_bucket(**name, ObjectLockEnabledForBucket=locked, CreateBucketConfiguration=where)
+        if versioning := resource.some("VersioningConfiguration"):
+            s3.put_bucket_versioning(**name, **versioning)
+        if lock := resource.some("ObjectLockConfiguration"):
+            s3.put_object_lock_configuration(**name, **lock)
+        for rule in resource.get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration", ()):
             if key := rule["ServerSideEncryptionByDefault"].get("KMSMasterKeyID"):
-                self.plan.keys[arn] = key
-        events = take("NotificationConfiguration", {"EventBridgeConfiguration": {}})
-        if set(events) != {"EventBridgeConfiguration"}:
-            raise NotDoneHereError(f"{resource}: notifies otherwise than through EventBridge")
-        if events["EventBridgeConfiguration"].get("EventBridgeEnabled"):
-            self.plan.buckets_with_events.add(name)
-        return Made(name, {"Arn": arn})
+                self.keys[arn] = key
+        if events := resource.get("NotificationConfiguration"):
+            if events != {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}:
+                raise NotDoneHereError(f"{resource}: notifies otherwise than through EventBridge")
+            s3.put_bucket_notification_configuration(**name, NotificationConfiguration={"EventBridgeConfiguration": {}})
 
-    def _key(self, _: Resource, take: Properties) -> Made:
-        kms = self._client("kms")
-        policy = json.dumps(take("KeyPolicy"))
-        key = kms.create_key(Description=take("Description", ""), Policy=policy)["KeyMetadata"]
-        if take("EnableKeyRotation"):
-            kms.enable_key_rotation(KeyId=key["KeyId"])
-        return Made(key["KeyId"], {"Arn": key["Arn"]})
+    def _stream(self, resource: Resource, arn: str) -> None:
+        shards = resource.some("ShardCount", "StreamModeDetails")
+        self.client("kinesis").create_stream(StreamName=resource.name, **shards)
+        if encryption := resource.get("StreamEncryption"):
+            self.keys[arn] = encryption["KeyId"]
 
-    def _stream(self, resource: Resource, take: Properties) -> Made:
-        kinesis, name = self._client("kinesis"), {"StreamName": resource.name}
-        kinesis.create_stream(**name, **take.some("ShardCount", "StreamModeDetails"))
-        if (hours := take("RetentionPeriodHours", 24)) > 24:
-            kinesis.increase_stream_retention_period(**name, RetentionPeriodHours=hours)
-        arn = kinesis.describe_stream_summary(**name)["StreamDescriptionSummary"]["StreamARN"]
-        if encryption := take("StreamEncryption"):
-            kinesis.start_stream_encryption(**name, **encryption)
-            self.plan.keys[arn] = encryption["KeyId"]
-        return Made(resource.name, {"Arn": arn})
+    def _table(self, resource: Resource, _: str) -> None:
+        dynamodb, name = self.client("dynamodb"), {"TableName": resource.name}
+        same = ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema")
+        dynamodb.create_table(**name, **resource.some(*same))
+        if expiry := resource.some("TimeToLiveSpecification"):
+            dynamodb.update_time_to_live(**name, **expiry)
 
-    def _table(self, resource: Resource, take: Properties) -> Made:
-        dynamodb, name = self._client("dynamodb"), {"TableName": resource.name}
-        same = (
-            "AttributeDefinitions",
-            "BillingMode",
-            "DeletionProtectionEnabled",
-            "GlobalSecondaryIndexes",
-            "KeySchema",
-        )
-        encrypted = {"Enabled": take("SSESpecification", {}).get("SSEEnabled", False)}
-        made = dynamodb.create_table(**name, **take.some(*same), SSESpecification=encrypted)
-        if expiry := take("TimeToLiveSpecification"):
-            dynamodb.update_time_to_live(**name, TimeToLiveSpecification=expiry)
-        if backups := take("PointInTimeRecoverySpecification"):
-            dynamodb.update_continuous_backups(**name, PointInTimeRecoverySpecification=backups)
-        return Made(resource.name, {"Arn": made["TableDescription"]["TableArn"]})
+    def _topic(self, resource: Resource, arn: str) -> str:
+        if key := resource.get("KmsMasterKeyId"):
+            self.keys[arn] = key
+        return str(self.client("sns").create_topic(Name=resource.name)["TopicArn"])
 
-    def _topic(self, resource: Resource, take: Properties) -> Made:
-        attributes = take.some("KmsMasterKeyId")
-        arn = self._client("sns").create_topic(Name=resource.name, Attributes=attributes)["TopicArn"]
-        if attributes:
-            self.plan.keys[arn] = attributes["KmsMasterKeyId"]
-        return Made(arn, {"TopicArn": arn, "TopicName": resource.name})
-
-    def _subscription(self, resource: Resource, take: Properties) -> Made:
-        attributes = take.some("FilterPolicyScope", "SubscriptionRoleArn")
-        if policy := take("FilterPolicy"):
-            attributes["FilterPolicy"] = json.dumps(policy)
-        if take("RawMessageDelivery"):
-            attributes["RawMessageDelivery"] = "true"
-        where = take.some("TopicArn", "Protocol", "Endpoint")
+    def _subscription(self, resource: Resource, _: str) -> str:
+        where = resource.some("TopicArn", "Protocol", "Endpoint")
         if where["Protocol"] not in ("email", "firehose", "sqs"):
             raise NotDoneHereError(f"{resource}: nothing is delivered by {where['Protocol']} here")
-        return Made(self._client("sns").subscribe(**where, Attributes=attributes)["SubscriptionArn"])
+        attributes = resource.some("FilterPolicy", "FilterPolicyScope", "RawMessageDelivery", "SubscriptionRoleArn")
+        return str(self.client("sns").subscribe(**where, Attributes=_as_text(attributes))["SubscriptionArn"])
 
-    def _queue(self, resource: Resource, take: Properties) -> Made:
-        plain = take.some("MessageRetentionPeriod", "SqsManagedSseEnabled", "VisibilityTimeout")
-        attributes = {name: str(value).lower() for name, value in plain.items()}
-        if redrive := take("RedrivePolicy"):
-            attributes["RedrivePolicy"] = json.dumps(redrive)
-        sqs = self._client("sqs")
-        url = sqs.create_queue(QueueName=resource.name, Attributes=attributes)["QueueUrl"]
-        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{resource.name}"
-        return Made(url, {"Arn": arn, "QueueName": resource.name})
+    def _queue(self, resource: Resource, _: str) -> str:
+        attributes = resource.some(
+            "MessageRetentionPeriod", "RedrivePolicy", "SqsManagedSseEnabled", "VisibilityTimeout"
+        )
+        made = self.client("sqs").create_queue(QueueName=resource.name, Attributes=_as_text(attributes))
+        return str(made["QueueUrl"])
 
-    def _policy_of_queues(self, resource: Resource, take: Properties) -> Made:
-        return self._policy(resource, take, [f"arn:aws:sqs:{REGION}:{ACCOUNT}:{_last(q)}" for q in take("Queues")])
+    def _queue_policy(self, resource: Resource, _: str) -> None:
+        for url in resource["Queues"]:
+            self._let_in(arn_of("sqs", url.rpartition("/")[2]), resource, resource["PolicyDocument"])
 
-    def _policy_of_topics(self, resource: Resource, take: Properties) -> Made:
-        return self._policy(resource, take, take("Topics"))
+    def _permission(self, resource: Resource, _: str) -> None:
+        granted = {"Effect": "Allow", "Action": resource["Action"], "Resource": resource["FunctionName"]}
+        condition = {"ArnLike": {"aws:SourceArn": resource["SourceArn"]}}
+        document = {"Statement": {**granted, "Principal": {"Service": resource["Principal"]}, "Condition": condition}}
+        self._let_in(resource["FunctionName"], resource, document)
 
-    def _policy_of_bucket(self, resource: Resource, take: Properties) -> Made:
-        return self._policy(resource, take, [f"arn:aws:s3:::{take('Bucket')}"])
+    def _let_in(self, arn: str, resource: Resource, document: Mapping[str, Any]) -> None:
+        self.policies.setdefault(arn, Policy(str(resource))).add(document)
 
-    def _policy(self, resource: Resource, take: Properties, arns: list[str]) -> Made:
-        statements = read_policy(str(resource), take("PolicyDocument"))
-        for arn in arns:
-            self.plan.policies.setdefault(arn, []).extend(statements)
-        return Made(resource.name)
+    def _role(self, resource: Resource, _: str) -> None:
+        role = self.roles[resource.name] = Policy(resource.logical_id)
+        for policy in resource.get("Policies", ()):
+            role.add(policy["PolicyDocument"])
 
-    def _role(self, resource: Resource, take: Properties) -> Made:
-        arn = f"arn:aws:iam::{ACCOUNT}:role/{resource.name}"
-        documents = [policy["PolicyDocument"] for policy in take("Policies", ())]
-        statements = [found for document in documents for found in read_policy(str(resource), document)]
-        self.plan.roles[arn] = Role(resource.logical_id, statements)
-        return Made(resource.name, {"Arn": arn})
+    def _secret(self, resource: Resource, _: str) -> str:
+        made = str(self.client("secretsmanager").create_secret(Name=resource.name)["ARN"])
+        if key := resource.get("KmsKeyId"):
+            self.keys[made] = key
+        return made
 
-    def _secret(self, resource: Resource, take: Properties) -> Made:
-        settings = take.some("Description", "KmsKeyId")
-        arn = self._client("secretsmanager").create_secret(Name=resource.name, **settings)["ARN"]
-        if "KmsKeyId" in settings:
-            self.plan.keys[arn] = settings["KmsKeyId"]
-        return Made(arn, {"Id": arn})
-
-    def _log_group(self, resource: Resource, take: Properties) -> Made:
-        logs = self._client("logs")
-        logs.create_log_group(logGroupName=resource.name)
-        if days := take("RetentionInDays"):
-            logs.put_retention_policy(logGroupName=resource.name, retentionInDays=days)
-        return Made(resource.name, {"Arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{resource.name}:*"})
-
-    def _log_stream(self, resource: Resource, take: Properties) -> Made:
-        self._client("logs").create_log_stream(logGroupName=take("LogGroupName"), logStreamName=resource.name)
-        return Made(resource.name)
-
-    def _function(self, resource: Resource, take: Properties) -> Made:
-        arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{resource.name}"
-        self.plan.functions[arn] = FunctionSpec(
+    def _function(self, resource: Resource, arn: str) -> None:
+        self.functions[arn] = FunctionSpec(
             name=resource.name,
             arn=arn,
-            handler=take("Handler"),
-            role_arn=take("Role"),
-            memory_mib=take("MemorySize", 128),
-            timeout_seconds=take("Timeout", 3),
-            environment=take("Environment", {}).get("Variables", {}),
+            handler=resource["Handler"],
+            role=resource["Role"].rpartition("/")[2],
+            memory_mib=resource.get("MemorySize", 128),
+            timeout_seconds=resource.get("Timeout", 3),
+            environment=resource.get("Environment", {}).get("Variables", {}),
         )
-        return Made(resource.name, {"Arn": arn})
 
-    def _event_invoke_config(self, resource: Resource, take: Properties) -> Made:
-        if (qualifier := take("Qualifier")) != "$LATEST":
+    def _event_invoke_config(self, resource: Resource, _: str) -> None:
+        if (qualifier := resource["Qualifier"]) != "$LATEST":
             raise NotDoneHereError(f"{resource}: there is no version {qualifier} here")
-        arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{take('FunctionName')}"
-        self.plan.asynchronous[arn] = take.some("MaximumRetryAttempts")
-        return Made(resource.name)
+        function = arn_of("lambda", f"function:{resource['FunctionName']}")
+        self.retries[function] = resource.get("MaximumRetryAttempts", 2)
 
-    def _permission(self, resource: Resource, take: Properties) -> Made:
-        granted = {"Effect": "Allow", "Action": take("Action"), "Resource": take("FunctionName")}
-        condition = {"ArnLike": {"aws:SourceArn": take("SourceArn", "*")}}
-        document = {"Statement": {**granted, "Principal": {"Service": take("Principal")}, "Condition": condition}}
-        self.plan.policies.setdefault(granted["Resource"], []).extend(read_policy(str(resource), document))
-        return Made(resource.name)
+    def _mapping(self, resource: Resource, _: str) -> None:
+        names = ("BisectBatchOnFunctionError", "MaximumRecordAgeInSeconds", "MaximumRetryAttempts", "DestinationConfig")
+        given = resource.some("FunctionName", "EventSourceArn", "BatchSize", "ScalingConfig", *names)
+        if _PLAIN | resource.some(*_MAPPING) != _MAPPING:
+            raise NotDoneHereError(f"{resource}: it must say {_MAPPING} here")
+        self.mappings.append(given)
 
-    def _mapping(self, resource: Resource, take: Properties) -> Made:
-        names = ("FunctionName", "EventSourceArn", "StartingPosition", "BatchSize", "BisectBatchOnFunctionError")
-        more = ("MaximumBatchingWindowInSeconds", "MaximumRecordAgeInSeconds", "MaximumRetryAttempts", "ScalingConfig")
-        rest = ("ParallelizationFactor", "DestinationConfig", "FunctionResponseTypes")
-        mapping_id = str(uuid.uuid5(uuid.NAMESPACE_URL, resource.name))
-        self.plan.mappings.append({"Id": mapping_id, **take.some(*names, *more, *rest)})
-        return Made(mapping_id)
-
-    def _rule(self, resource: Resource, take: Properties) -> Made:
-        arn = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{resource.name}"
-        rule = take.some("EventPattern", "ScheduleExpression", "State", "Targets")
+    def _rule(self, resource: Resource, arn: str) -> None:
+        rule = resource.some("EventPattern", "ScheduleExpression", "Targets")
         for target in rule["Targets"]:
-            if strange := set(target) - {"Arn", "Id", "DeadLetterConfig", "RetryPolicy"}:
-                raise NotDoneHereError(f"{resource}: {min(strange)} of a target is not known here")
-        if rule.pop("State", "ENABLED") == "ENABLED":
-            self.plan.rules[arn] = rule
-        return Made(resource.name, {"Arn": arn})
+            _only(resource, target, {"Arn", "Id", "DeadLetterConfig", "RetryPolicy"})
+        if resource.get("State", "ENABLED") == "ENABLED":
+            self.rules[arn] = rule
 
-    def _delivery(self, resource: Resource, take: Properties) -> Made:
-        arn = f"arn:aws:firehose:{REGION}:{ACCOUNT}:deliverystream/{resource.name}"
-        to = take("ExtendedS3DestinationConfiguration")
-        if strange := set(to) - _DELIVERY:
-            raise NotDoneHereError(f"{resource}: {min(strange)} of its destination is not known here")
-        self.plan.deliveries[arn] = {"Name": resource.name, **to}
-        return Made(resource.name, {"Arn": arn})
+    def _delivery(self, resource: Resource, arn: str) -> None:
+        destination = resource["ExtendedS3DestinationConfiguration"]
+        _only(resource, destination, _DELIVERY)
+        self.deliveries[arn] = {"Name": resource.name, **destination}
 
 
-def _last(url: str) -> str:
-    return url.rpartition("/")[2]
-
-
-# The last two make no difference here: the bucket encrypts by default, and `LocalAws.failures` is the log.
+# The last two make no difference here: the bucket encrypts by default, and `Deliveries.failures` is the log.
 _DELIVERY = {
     *("BucketARN", "BufferingHints", "CompressionFormat", "ErrorOutputPrefix", "Prefix", "RoleARN"),
     *("EncryptionConfiguration", "CloudWatchLoggingOptions"),
 }
-_MAKERS: dict[str, Callable[[Maker, Resource, Properties], Made]] = {
-    "AWS::DynamoDB::Table": Maker._table,
-    "AWS::Events::Rule": Maker._rule,
-    "AWS::IAM::Role": Maker._role,
-    "AWS::KMS::Key": Maker._key,
-    "AWS::Kinesis::Stream": Maker._stream,
-    "AWS::KinesisFirehose::DeliveryStream": Maker._delivery,
-    "AWS::Lambda::EventInvokeConfig": Maker._event_invoke_config,
-    "AWS::Lambda::EventSourceMapping": Maker._mapping,
-    "AWS::Lambda::Function": Maker._function,
-    "AWS::Lambda::Permission": Maker._permission,
-    "AWS::Logs::LogGroup": Maker._log_group,
-    "AWS::Logs::LogStream": Maker._log_stream,
-    "AWS::S3::Bucket": Maker._bucket,
-    "AWS::S3::BucketPolicy": Maker._policy_of_bucket,
-    "AWS::SNS::Subscription": Maker._subscription,
-    "AWS::SNS::Topic": Maker._topic,
-    "AWS::SNS::TopicPolicy": Maker._policy_of_topics,
-    "AWS::SQS::Queue": Maker._queue,
-    "AWS::SQS::QueuePolicy": Maker._policy_of_queues,
-    "AWS::SecretsManager::Secret": Maker._secret,
+# How each type is made, and how the ARNs begin that others may ask for.
+_KINDS: dict[str, tuple[Callable[[Maker, Resource, str], str | None], str]] = {
+    "AWS::DynamoDB::Table": (Maker._table, arn_of("dynamodb", "table/")),
+    "AWS::Events::Rule": (Maker._rule, arn_of("events", "rule/")),
+    "AWS::IAM::Role": (Maker._role, f"arn:aws:iam::{ACCOUNT}:role/"),
+    "AWS::Kinesis::Stream": (Maker._stream, arn_of("kinesis", "stream/")),
+    "AWS::KinesisFirehose::DeliveryStream": (Maker._delivery, arn_of("firehose", "deliverystream/")),
+    "AWS::Lambda::EventInvokeConfig": (Maker._event_invoke_config, ""),
+    "AWS::Lambda::EventSourceMapping": (Maker._mapping, ""),
+    "AWS::Lambda::Function": (Maker._function, arn_of("lambda", "function:")),
+    "AWS::Lambda::Permission": (Maker._permission, ""),
+    "AWS::S3::Bucket": (Maker._bucket, "arn:aws:s3:::"),
+    "AWS::SNS::Subscription": (Maker._subscription, ""),
+    "AWS::SNS::Topic": (Maker._topic, arn_of("sns", "")),
+    "AWS::SQS::Queue": (Maker._queue, arn_of("sqs", "")),
+    "AWS::SQS::QueuePolicy": (Maker._queue_policy, ""),
+    "AWS::SecretsManager::Secret": (Maker._secret, ""),
 }
 
 
-def _encryption(value: dict[str, Any]) -> dict[str, Any]:
-    rules = [
-        {"ApplyServerSideEncryptionByDefault": rule["ServerSideEncryptionByDefault"]}
-        | {"BucketKeyEnabled": rule.get("BucketKeyEnabled", False)}
-        for rule in value["ServerSideEncryptionConfiguration"]
-    ]
-    return {"Rules": rules}
+def _only(resource: Resource, given: Iterable[str], known: Iterable[str]) -> None:
+    if strange := set(given) - set(known):
+        raise NotDoneHereError(f"{resource}: its property {min(strange)} is not known here")
 
 
-def _lifecycle(value: dict[str, Any]) -> dict[str, Any]:
-    """CloudFormation's names into S3's; a name that is in neither is refused by boto3."""
-    rules = []
-    for given in value["Rules"]:
-        rule = dict(given)
-        rule["ID"], rule["Filter"] = rule.pop("Id"), {"Prefix": rule.pop("Prefix", "")}
-        if "ExpirationInDays" in rule:
-            rule["Expiration"] = {"Days": rule.pop("ExpirationInDays")}
-        if "ExpiredObjectDeleteMarker" in rule:
-            rule["Expiration"] = {"ExpiredObjectDeleteMarker": rule.pop("ExpiredObjectDeleteMarker")}
-        for transition in (transitions := [dict(item) for item in rule.pop("Transitions", ())]):
-            transition["Days"] = transition.pop("TransitionInDays")
-        rules.append(rule | ({"Transitions": transitions} if transitions else {}))
-    return {"Rules": rules}
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-_BUCKET_PROPERTIES: tuple[tuple[str, str, str, Callable[[Any], Any]], ...] = (
-    ("VersioningConfiguration", "put_bucket_versioning", "VersioningConfiguration", _same),
-    ("BucketEncryption", "put_bucket_encryption", "ServerSideEncryptionConfiguration", _encryption),
-    ("LifecycleConfiguration", "put_bucket_lifecycle_configuration", "LifecycleConfiguration", _lifecycle),
-    ("ObjectLockConfiguration", "put_object_lock_configuration", "ObjectLockConfiguration", _same),
-    ("OwnershipControls", "put_bucket_ownership_controls", "OwnershipControls", _same),
-    ("PublicAccessBlockConfiguration", "put_public_access_block", "PublicAccessBlockConfiguration", _same),
-)
+def _as_text(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """Attributes as SNS and SQS take them: what is not text already as JSON."""
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in attributes.items()}

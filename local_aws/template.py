@@ -12,12 +12,24 @@ from vaultwatch.errors import VaultwatchError
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 Template = Mapping[str, Any]
 _NO_VALUE = object()
+_PSEUDO = {
+    "AWS::AccountId": ACCOUNT,
+    "AWS::NoValue": _NO_VALUE,
+    "AWS::Partition": "aws",
+    "AWS::Region": REGION,
+    "AWS::URLSuffix": "amazonaws.com",
+}
 # Neither changes what a resource is; all other keys of a resource would.
 _PLAIN_KEYS = {"Type", "Properties", "DependsOn", "Metadata", "DeletionPolicy", "UpdateReplacePolicy"}
 
 
 class NotDoneHereError(VaultwatchError):
     """The template says something that the local AWS does not know how to do."""
+
+
+def arn_of(service: str, name: str) -> str:
+    """The ARN of what is in the account."""
+    return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{name}"
 
 
 @dataclass(frozen=True)
@@ -30,17 +42,31 @@ class Made:
 
 @dataclass(frozen=True)
 class Resource:
-    """One resource of a stack, its properties resolved."""
+    """One resource of a stack, its properties resolved; it remembers which of them were asked for."""
 
     stack: str
     logical_id: str
     type: str
     properties: dict[str, Any]
+    asked: set[str] = field(default_factory=set)
 
     @property
     def name(self) -> str:
         """A physical name, as CloudFormation's without its random end."""
-        return f"{self.stack}-{self.logical_id}"
+        name = f"{self.stack}-{self.logical_id}"
+        return name.lower() if self.type == "AWS::S3::Bucket" else name
+
+    def __getitem__(self, name: str) -> Any:
+        self.asked.add(name)
+        return self.properties[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A property that may be missing."""
+        return self[name] if name in self.properties else default
+
+    def some(self, *names: str) -> dict[str, Any]:
+        """Those properties of these names that are there."""
+        return {name: self[name] for name in names if name in self.properties}
 
     def __str__(self) -> str:
         return f"{self.type} {self.stack}/{self.logical_id}"
@@ -79,9 +105,7 @@ class Templates:
 
     def find(self, stack: str, path: str) -> Made:
         """A resource by logical id, or by construct path ("SweepQueue/Waiting") within its stack."""
-        if path in self._templates[stack]["Resources"]:
-            return self.made(stack, path)
-        pattern = re.compile(re.escape(path.replace("/", "")) + r"(Resource)?[0-9A-F]{8}")
+        pattern = re.compile(re.escape(path.replace("/", "")) + r"((Resource)?[0-9A-F]{8})?")
         found = [name for name in self._templates[stack]["Resources"] if pattern.fullmatch(name)]
         if len(found) != 1:
             raise KeyError(f"{stack}: {path} names {len(found)} resources")
@@ -104,35 +128,18 @@ class Templates:
 
     def _work_out(self, stack: str, function: str, argument: Any) -> Any:
         match function, argument:
-            case "Ref", str():
-                return self._ref(stack, argument)
+            case "Ref", str() if argument in _PSEUDO:
+                return _PSEUDO[argument]
+            case "Ref", str() if argument in self._templates[stack]["Resources"]:
+                return self.made(stack, argument).ref
             case "Fn::GetAtt", [str(logical_id), str(attribute)]:
-                return self._attribute(stack, logical_id, attribute)
+                made = self.made(stack, logical_id)
+                if attribute in made.attributes:
+                    return made.attributes[attribute]
             case "Fn::Join", [str(separator), parts]:
                 return separator.join(self.resolve(stack, parts))
             case "Fn::Sub", str():
-                return re.sub(r"\$\{([^.}]+)\}", lambda found: self._ref(stack, found[1]), argument)
+                return re.sub(r"\$\{([^.}]+)\}", lambda found: self._work_out(stack, "Ref", found[1]), argument)
             case "Fn::ImportValue", str() if argument in self._exports:
                 return self.resolve(*self._exports[argument])
         raise NotDoneHereError(f"{stack}: {function} of {argument} is not understood")
-
-    def _attribute(self, stack: str, logical_id: str, attribute: str) -> str:
-        made = self.made(stack, logical_id)
-        if attribute not in made.attributes:
-            raise NotDoneHereError(f"{stack}/{logical_id}: its attribute {attribute} is not known here")
-        return made.attributes[attribute]
-
-    def _ref(self, stack: str, name: str) -> Any:
-        pseudo = {
-            "AWS::AccountId": ACCOUNT,
-            "AWS::Region": REGION,
-            "AWS::Partition": "aws",
-            "AWS::StackName": stack,
-            "AWS::URLSuffix": "amazonaws.com",
-            "AWS::NoValue": _NO_VALUE,
-        }
-        if name in pseudo:
-            return pseudo[name]
-        if name not in self._templates[stack]["Resources"]:
-            raise NotDoneHereError(f"{stack}: Ref of {name} is not understood")
-        return self.made(stack, name).ref

@@ -9,10 +9,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local_aws import LocalAws, LocalAwsError
+from local_aws import LocalAws, LocalAwsError, NotDoneHereError
 from local_aws.functions import Function, FunctionSpec
 
 CODE = '''
@@ -104,7 +106,7 @@ def template() -> dict[str, Any]:
             "Dead": resource("SQS::Queue"),
             "Queue": resource(
                 "SQS::Queue",
-                VisibilityTimeout=90,
+                VisibilityTimeout=9000,
                 RedrivePolicy={"deadLetterTargetArn": get("Dead"), "maxReceiveCount": 2},
             ),
             "Events": resource("SQS::Queue"),
@@ -156,9 +158,8 @@ def odd(code: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functi
 
     scratch = tmp_path_factory.mktemp("scratch")
     spec = FunctionSpec("odd", "arn:odd", "toy.odd", "", 128, 1.0, {})
-    function = Function(spec, code, scratch, Clock(scratch / "moved"), lambda environment: {})
+    function = Function(spec, code, scratch / "odd.log", Clock(scratch / "moved"), {})
     yield function
-    function.stop()
     function.close()
 
 
@@ -230,11 +231,11 @@ def test_a_message_that_failed_comes_back_after_its_visibility_timeout_and_ends_
         aws.client("sqs").send_message(QueueUrl=aws.physical_id("toy", "Queue"), MessageBody=body)
     aws.run_until_idle()
     assert sorted(got(aws)) == ["fail", "fine"]
-    aws.tick(89)
+    aws.tick(8900)
     assert sorted(got(aws)) == ["fail", "fine"]
-    aws.tick(2)
+    aws.tick(200)
     assert sorted(got(aws)) == ["fail", "fail", "fine"]
-    aws.tick(91)
+    aws.tick(9100)
     assert waiting(aws, "Dead") == ["fail"]
 
 
@@ -250,7 +251,7 @@ def test_a_call_that_the_role_does_not_allow_fails_in_the_function_and_the_test(
 
 def test_a_function_killed_after_its_call_is_given_the_records_again(aws: LocalAws) -> None:
     kills = iter(["kill after"])
-    aws.endpoint.fault = lambda call: next(kills, "") if call.operation == "PUT" else ""
+    aws.endpoint.fault = lambda call: next(kills, "") if call.operation == "PutObject" else ""
     put(aws, json.dumps({"Bucket": aws.physical_id("toy", "Bucket"), "Key": "aws/x"}))
     aws.run_until_idle()
     aws.tick(10)
@@ -295,6 +296,13 @@ def test_a_new_object_reaches_the_queue_of_the_rule_that_wants_it(aws: LocalAws)
     assert (event["detail"]["object"]["key"], event["detail"]["object"]["size"]) == ("in/a b", 5)
 
 
+def test_a_rule_whose_target_does_not_let_it_in_stops(code: Path) -> None:
+    wrong = template()
+    del wrong["Resources"]["EventsPolicy"]
+    with pytest.raises(NotDoneHereError, match="NewObjects: its target does not let it in"):
+        LocalAws({"toy": wrong}, code).__enter__()
+
+
 def test_an_upload_with_a_wrong_checksum_is_refused(aws: LocalAws) -> None:
     import base64
 
@@ -303,6 +311,14 @@ def test_an_upload_with_a_wrong_checksum_is_refused(aws: LocalAws) -> None:
     s3.put_object(**where, Body=b"body", ChecksumSHA256=right)
     with pytest.raises(ClientError, match="BadDigest"):
         s3.put_object(**where, Body=b"bodY", ChecksumSHA256=right)
+
+
+def test_an_upload_without_a_checksum_is_refused_where_objects_are_locked(aws: LocalAws) -> None:
+    account: Any = {"aws_access_key_id": "local", "aws_secret_access_key": "local", "region_name": "eu-central-1"}
+    config = Config(request_checksum_calculation="when_required")
+    s3 = boto3.client("s3", endpoint_url=aws.endpoint.url, config=config, **account)
+    with pytest.raises(ClientError, match="InvalidRequest"):
+        s3.put_object(Bucket=aws.physical_id("toy", "Bucket"), Key="in/x", Body=b"body")
 
 
 def test_a_transaction_that_fails_leaves_every_item_as_it_was(aws: LocalAws) -> None:

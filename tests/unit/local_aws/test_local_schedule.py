@@ -21,19 +21,19 @@ class Failing:
     def now(self) -> float:
         return self.seconds
 
-    def invoke(self, arn: str, _event: Any) -> Outcome:
+    def invoke(self, _function: Any, _event: Any) -> Outcome:
         self.started.append(self.seconds)
-        return Outcome(arn, "1", error="always")
+        return Outcome("function", "1", error="always")
 
 
-@pytest.mark.parametrize(
-    ("asynchronous", "started"), [({}, [3600.0, 3660.0, 3780.0]), ({"MaximumRetryAttempts": 0}, [3600.0])]
-)
+@pytest.mark.parametrize(("asynchronous", "started"), [({}, [3600.0, 3660.0, 3780.0]), ({"retries": 0}, [3600.0])])
 def test_what_fails_is_tried_again_as_often_as_the_template_says(
-    asynchronous: dict[str, int], started: list[float]
+    asynchronous: dict[str, Any], started: list[float]
 ) -> None:
     runner: Any = Failing()
-    schedule = Schedule("rule", "rate(1 hour)", {"Arn": "function"}, runner, asynchronous)
+    function: Any = None
+    rule = {"ScheduleExpression": "rate(1 hour)"}
+    schedule = Schedule("rule", rule, {"Arn": "function"}, function, runner, **asynchronous)
 
     for second in range(0, 7200, 10):
         runner.seconds = second

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local_aws.resources import _MAKERS, MATTERS_NOT, NEEDS_NOTHING, Maker
+from local_aws.resources import _KINDS, MATTERS_NOT, NEEDS_NOTHING, Maker
 from local_aws.template import Made, NotDoneHereError, Resource, Templates
 
 OTHER = {
@@ -72,8 +72,20 @@ def test_an_unknown_type_and_an_unknown_property_stop_with_their_name() -> None:
         maker.make(Resource("s", "R", "AWS::IAM::Role", {"ManagedPolicyArns": ["x"], "Description": "d"}))
 
 
+@pytest.mark.parametrize(
+    "said",
+    [{"ParallelizationFactor": 2}, {"StartingPosition": "LATEST"}, {"FunctionResponseTypes": []}],
+)
+def test_a_mapping_that_wants_what_is_not_done_here_stops(said: dict[str, Any]) -> None:
+    plain = {"FunctionName": "f", "EventSourceArn": "s", "FunctionResponseTypes": ["ReportBatchItemFailures"]}
+    maker = Maker(lambda service: pytest.fail("nothing is to be made"))
+    maker.make(Resource("s", "M", "AWS::Lambda::EventSourceMapping", plain))
+    with pytest.raises(NotDoneHereError, match="AWS::Lambda::EventSourceMapping s/M: it must say"):
+        maker.make(Resource("s", "M", "AWS::Lambda::EventSourceMapping", plain | said))
+
+
 def test_what_is_left_out_has_its_reason() -> None:
-    assert not set(NEEDS_NOTHING) & set(_MAKERS)
-    assert set(MATTERS_NOT) - {""} <= set(_MAKERS)
+    assert not set(NEEDS_NOTHING) & set(_KINDS)
+    assert set(MATTERS_NOT) - {""} <= set(_KINDS)
     reasons = [reason for properties in MATTERS_NOT.values() for reason in properties.values()]
     assert all([*reasons, *NEEDS_NOTHING.values()])

@@ -1,0 +1,36 @@
+"""HTTP servers on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Thread
+from typing import Any
+
+from moto.moto_server.werkzeug_app import MotoRequestHandler
+from werkzeug.serving import make_server
+
+
+class _Handler(MotoRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # Small answers in two packets wait 40 ms for each other.
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+class Server:
+    """A WSGI application that is served from now until it is closed; `address` is its host and port."""
+
+    def __init__(self, application: Callable[..., Any]) -> None:
+        self._server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Handler)
+        self.address = f"127.0.0.1:{self._server.server_port}"
+        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take no more requests."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
