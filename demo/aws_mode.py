@@ -96,6 +96,7 @@ class _Demo:
             sent, expected = self._play(server)
             if killed := server.stop():
                 self._troubles.append(f"{killed} handlers did not end and were killed")
+        self._settle()  # what is being told is not a minute old: `digest` would tell it too
         for _ in range(2):  # a rule tells one thing a minute: what waits, then what the archive brings
             self._pass(61)
         self._stream.poll()

@@ -28,6 +28,7 @@ from tests.support.functions import (
 )
 from vaultwatch.alerts import Alert
 from vaultwatch.archive.reading import is_first, tag_of, unpack
+from vaultwatch.detect import Ruleset
 from vaultwatch.errors import ArchiveError
 from vaultwatch.frames import Frame, Records, encode
 from vaultwatch.rules.pack import Rule
@@ -98,9 +99,10 @@ def test_so_is_what_happened_before_the_rule_was_in_force(aws: World) -> None:
 
 def test_so_is_what_a_rule_finds_only_since_it_was_changed(settled: World) -> None:
     sweep = settled.function("sweep")
-    (rule,) = (rule for rule in sweep.RULES if rule.name == "audit_policy_written")
-    anything = replace(rule.compiled, condition=["exists", "time", True])
-    sweep.RULES[sweep.RULES.index(rule)] = Rule(anything)
+    (rule,) = (rule for rule in sweep.RULES.rules if rule.name == "audit_policy_written")
+    anything = Rule(replace(rule.compiled, condition=["exists", "time", True]))
+    rules = Ruleset(anything if known is rule else known for known in sweep.RULES.rules)
+    settled.monkeypatch.setattr(sweep, "RULES", rules)
     sweep.handler(object_created(ARCHIVE, settled.archive("1", lines(entry(1, "kv/data/a")))), Context(900_000))
     assert [message.tell for message in settled.published()] == ["quiet"]
     since = entry(2, "kv/data/a", principal="bob", time=at(settled.now + 60))
