@@ -72,16 +72,19 @@ def command(
         keep = _open_for_writing(stack, "--rejected", rejected, files) if rejected else None
         figures = _open_for_writing(stack, "--stats", stats, files) if stats else None
         errors: dict[str, str] = {}
+        rejects = _Rejects(keep)
         detector = Detector(
             rules,
             source=source,
             zone=zone_of(timezone),
-            on_rejected=lambda line: _keep(line, keep),
+            on_rejected=rejects.add,
             on_rule_error=lambda name, error: errors.update({name: f"{type(error).__name__}: {error}"}),
         )
         shown = _Shown(Level(level), form)
         watched = sys.stderr.isatty() if progress is None else progress
-        broken = [_check_file(name, detector, shown, watched) for name in files or ("-",)]
+        if not files and sys.stdin.isatty():
+            click.echo("reads from the terminal; Ctrl-D ends it", err=True)
+        broken = [_check_file(name, detector, shown, watched, rejects) for name in files or ("-",)]
         shown.add(detector.flush())
         seconds = time.monotonic() - started
         for name, error in errors.items():
@@ -108,10 +111,18 @@ def _is_same(path: Path, name: str) -> bool:
         return False
 
 
-def _keep(line: Rejected, keep: IO[bytes] | None) -> None:
-    if keep:
-        kept = {"reason": line.reason, "line": line.line.decode("utf-8", "backslashreplace")}
-        keep.write(msgspec.json.encode(kept) + b"\n")
+class _Rejects:
+    """Keeps rejected lines, and remembers why the first of a file was one."""
+
+    def __init__(self, keep: IO[bytes] | None) -> None:
+        self.first_reason = ""
+        self._keep = keep
+
+    def add(self, line: Rejected) -> None:
+        self.first_reason = self.first_reason or line.reason
+        if self._keep:
+            kept = {"reason": line.reason, "line": line.line.decode("utf-8", "backslashreplace")}
+            self._keep.write(msgspec.json.encode(kept) + b"\n")
 
 
 class _Unreadable(Exception):
@@ -127,9 +138,11 @@ def _reading() -> Iterator[None]:
         raise _Unreadable(getattr(error, "strerror", None) or f"damaged: {error}") from error
 
 
-def _check_file(name: str, detector: Detector, shown: _Shown, watched: bool) -> str:
+def _check_file(name: str, detector: Detector, shown: _Shown, watched: bool, rejects: _Rejects) -> str:
     """Evaluate one file; gives what went wrong, after saying so. What was read before that counts."""
     splitter = LineSplitter()
+    counts, before = detector.counts, msgspec.structs.astuple(detector.counts)
+    rejects.first_reason = ""
     message = ""
     try:
         with ExitStack() as stack:
@@ -149,6 +162,9 @@ def _check_file(name: str, detector: Detector, shown: _Shown, watched: bool) -> 
         click.echo(message, err=True)
     shown.add(detector.feed(splitter.flush()))
     shown.add(detector.end_log())
+    if rejects.first_reason and (counts.audit, counts.server) == before[:2]:
+        told = f"vaultwatch: {name}: none of its {counts.rejected - before[2]:,} lines can be read; the first: "
+        click.echo(one_line(told + rejects.first_reason), err=True)
     return message
 
 

@@ -288,6 +288,21 @@ class TestReports:
         assert stats["alerts"] == len(check("--format", "json", AUDIT, SERVER, broken).alerts)
         assert 0 < stats["seconds"] < 60
 
+    def test_a_file_of_which_nothing_can_be_read_is_named_with_the_first_reason(
+        self, check: Check, tmp_path: Path
+    ) -> None:
+        (tmp_path / "notes.txt").write_text("# Notes\nnothing of Vault\n")
+        found = check("--source", "audit", tmp_path / "notes.txt", AUDIT)
+        said = (
+            f"vaultwatch: {tmp_path}/notes.txt: none of its 2 lines can be read; the first: no JSON object in the line"
+        )
+        assert found.err.splitlines()[0] == said
+        assert "notes.txt" not in check("--source", "audit", AUDIT, tmp_path / "notes.txt").err.splitlines()[-1]
+
+    def test_a_file_of_which_some_can_be_read_is_counted_only(self, check: Check, tmp_path: Path) -> None:
+        (tmp_path / "cut.jsonl").write_bytes(AUDIT.read_bytes() + b'{"time":')
+        assert len(check(tmp_path / "cut.jsonl").err.splitlines()) == 1
+
     def test_rejected_lines_are_kept_with_their_reasons(self, check: Check, tmp_path: Path) -> None:
         broken = tmp_path / "broken"
         broken.write_bytes(b'{"type":\n@c/n/file plain \xff\0\n{"a":1}\n')
