@@ -4,6 +4,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 .PHONY: help setup test demo bench synth requirements
 
 help:
+	@echo "make setup  .venv and the Debian packages; the others do it by themselves"
 	@echo "make test   every test and check"
 	@echo "make demo   a recorded Vault session through the real syslog-ng and a local AWS to alerts (MODE=watch: one machine)"
 	@echo "make bench  what is measured, and against whom"
