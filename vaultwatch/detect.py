@@ -6,7 +6,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import tzinfo
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -87,25 +87,30 @@ class Detector:
         self._server_keys = ServerEventKeys()
         self._last_was_server = source == "server"
 
-    def feed(self, lines: Iterable[bytes], now: float | None = None) -> list[Alert]:
+    def feed(self, lines: Iterable[bytes], now: float | None = None, origin: Origin | None = None) -> list[Alert]:
         """Read lines (with or without their line ends) and give the alerts that are complete.
 
         Args:
             now: seconds on the caller's clock; only differences count.
+            origin: where all of these lines came from; their tags, if they had any, are off already.
         """
         now = time.monotonic() if now is None else now
         out: list[Alert] = []
+        split = split_tag if origin is None else partial(_of, origin)
         if self.source == "server":
             for line in lines:
-                self._read_server_line(*split_tag(line.rstrip(b"\r\n")), now, out)
+                self._read_server_line(*split(line.rstrip(b"\r\n")), now, out)
             return out
-        for passed, line, rules in self._index.sift(list(lines), self._waiting):
+        lines = list(lines)
+        # A stream has tags or it has none: a lone line with one is read the slow way.
+        tagged = origin is None and bool(lines) and lines[0].startswith(b"@")
+        for passed, line, rules in self._index.sift(lines, self._waiting, tagged=tagged):
             if passed:
                 self._count_audit(passed)
             if rules is not None:
-                self._evaluate(line, rules, now, out)
+                self._evaluate(*split(line.rstrip(b"\r\n")), rules, now, out)
             elif line:
-                self._read_slowly(line, now, out)
+                self._read_slowly(*split(line.rstrip(b"\r\n")), now, out)
         return out
 
     def _count_audit(self, entries: int) -> None:
@@ -181,9 +186,8 @@ class Detector:
     def _reads_server_log(self) -> bool:
         return "_server" in self.__dict__
 
-    def _read_slowly(self, line: bytes, now: float, out: list[Alert]) -> None:
+    def _read_slowly(self, origin: Origin, text: bytes, now: float, out: list[Alert]) -> None:
         """What the gate could not read: server-log lines, odd entries, and what is to be rejected."""
-        origin, text = split_tag(line.rstrip(b"\r\n"))
         if self.source == "auto" and self._belongs_to_server_log(text, origin):
             self._last_was_server = True
             self._read_server_line(origin, text, now, out)
@@ -213,8 +217,7 @@ class Detector:
         self.counts.rejected += 1
         self._on_rejected(record)
 
-    def _evaluate(self, line: bytes, rules: tuple[Rule, ...], now: float, out: list[Alert]) -> None:
-        origin, text = split_tag(line.rstrip(b"\r\n"))
+    def _evaluate(self, origin: Origin, text: bytes, rules: tuple[Rule, ...], now: float, out: list[Alert]) -> None:
         record = read_audit_entry(text, origin)
         if isinstance(record, Rejected):  # the gate skips over what it does not decode: depth, above all
             self._reject(record)
@@ -265,6 +268,10 @@ class Detector:
             self.counts.rule_errors[rule.name] += 1
             self._on_rule_error(rule.name, error)
             return False
+
+
+def _of(origin: Origin, text: bytes) -> tuple[Origin, bytes]:
+    return origin, text
 
 
 def _looks_like_server_line(text: bytes) -> bool:

@@ -19,7 +19,7 @@ from vaultwatch.detect import Detector, Ruleset
 from vaultwatch.errors import ArchiveError, FrameError
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference
 from vaultwatch.lines import LineSplitter
-from vaultwatch.records import LONGEST_TAG, Rejected, split_tag
+from vaultwatch.records import LONGEST_TAG, Origin, Rejected, split_tag
 
 HELD_BYTES = 32 * 1024 * 1024
 """Lines of a batch that are unpacked at a time; each is there twice, in its block and by itself."""
@@ -139,21 +139,24 @@ class Evaluation:
             found.poison.append(Poison(packet, str(error), later=isinstance(error, TooLargeError)))
             return []
         found.oldest = min(frame.first, found.oldest or frame.first)
-        lines = records.split
-        found.received.update(_origins(lines))
         self._detector.begin_log(records.lines[:_HEAD_BYTES], frame.begun, frame.before)
-        alerts = self._feed(lines) + self._detector.end_log()
+        alerts: list[Alert] = []
+        for origin, lines in _by_origin(records.split):
+            if origin.lane:
+                found.received[f"{origin.cluster}/{origin.node}/{origin.lane}"] += len(lines)
+            alerts += self._feed(lines, origin)
+        alerts += self._detector.end_log()
         self._hand_over(f"dt={frame.first:%Y-%m-%d}/{frame.process}-{frame.sequence:012}")
         return alerts
 
-    def _feed(self, lines: list[bytes]) -> list[Alert]:
+    def _feed(self, lines: list[bytes], origin: Origin | None = None) -> list[Alert]:
         try:
-            return self._detector.feed(lines)
+            return self._detector.feed(lines, origin=origin)
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a line does to us, it costs that line alone
             if len(lines) > 1:
-                return [alert for line in lines for alert in self._feed([line])]
+                return [alert for line in lines for alert in self._feed([line], origin)]
             self._detector.counts.rejected += 1
             self._rejected.append(Rejected(lines[0], f"reading it failed: {type(error).__name__}"))
             return []
@@ -183,11 +186,17 @@ def _tagged(line: bytes, tag: bytes) -> bytes:
     return line if split_tag(line)[0].lane else tag + line
 
 
-def _origins(lines: Sequence[bytes]) -> dict[str, int]:
-    """How many lines came from each `cluster/node/lane`."""
-    tags = Counter(line[: line.find(b" ", 0, LONGEST_TAG) + 1] for line in lines if line.startswith(b"@"))
-    counted = ((split_tag(tag)[0], count) for tag, count in tags.items())
-    return {f"{at.cluster}/{at.node}/{at.lane}": count for at, count in counted if at.lane}
+def _by_origin(lines: Sequence[bytes]) -> Iterator[tuple[Origin, list[bytes]]]:
+    """The lines of each origin, in their order, without their tags."""
+    by_tag: dict[bytes, list[bytes]] = {}
+    for line in lines:
+        tag = line[: line.find(b" ", 0, LONGEST_TAG) + 1] if line.startswith(b"@") else b""
+        group = by_tag.get(tag)
+        if group is None:
+            tag = tag if split_tag(tag)[0].lane else b""
+            group = by_tag.setdefault(tag, [])
+        group.append(line[len(tag) :])
+    return ((split_tag(tag)[0], texts) for tag, texts in by_tag.items())
 
 
 def checked(lines: bytes, reference: Reference) -> bytes:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from vaultwatch import detect
 from vaultwatch.alerts import Alert, Level, Service
 from vaultwatch.detect import Detector, Source
-from vaultwatch.records import Rejected, split_tag
+from vaultwatch.records import Origin, Rejected, split_tag
 from vaultwatch.rules.conditions import Condition
 from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
 from vaultwatch.syslog_header import strip_syslog_header
@@ -206,6 +206,13 @@ class TestBothLogsInOneStream:
         detector.feed([b"@c/n/server plain text\n", b"@c/n/file plain text\n", b"@c/n/socket \n", b"@c/n/server \n"])
         detector.flush()
         assert (detector.counts.server, detector.counts.rejected) == (1, 1)
+
+    @pytest.mark.parametrize("lane", ["file", "server"])
+    def test_lines_of_a_known_origin_have_no_tag_to_take_off(self, lane: str) -> None:
+        detector = Detector([SEAL, SERVER])
+        forged = [b"@other/node/socket " + response(), b"@other/node/server " + HEAD % 1]
+        alerts = detector.feed(forged, origin=Origin("c", "n", lane)) + detector.flush()
+        assert {(alert.cluster, alert.node, alert.lane) for alert in alerts} == {("c", "n", lane)}
 
     def test_an_audit_entry_is_read_whatever_stands_before_it(self) -> None:
         for before in (b"prefix ", b"<13>Nov 21 07:29:41 host vault[812]: ", b"@c/n/file "):

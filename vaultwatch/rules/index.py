@@ -180,15 +180,17 @@ class AuditIndex:
         self._by_path: dict[str | None, frozenset[int]] = {}
         self._by_extra: dict[bytes, frozenset[int]] = {}
 
-    def sift(self, lines: Sequence[bytes], waiting: Container[str]) -> Iterator[tuple[int, bytes, Rules | None]]:
-        """Pass over the entries that no rule could match.
+    def sift(
+        self, lines: Sequence[bytes], waiting: Container[str], *, tagged: bool = False
+    ) -> Iterator[tuple[int, bytes, Rules | None]]:
+        """Pass over the entries that no rule could match; `tagged` if the lines begin with tags, as far as they do.
 
         Gives, for every other line: how many entries were passed over before it, the line, and the rules that remain
         (none for an entry whose `request.id` is in `waiting`; None for a line that the gate cannot read). A last item
         with an empty line carries the rest of the count.
         """
         decode, extra_values, join = self._decode, self._extra_values, _SEPARATOR.join
-        if lines and lines[0].startswith(b"@"):  # a stream has tags or it has none; a lone one is read the slow way
+        if tagged:
             decode = self._decode_tagged
         by_path, by_extra = self._by_path.get, self._by_extra.get
         passed = 0
@@ -202,15 +204,15 @@ class AuditIndex:
                 yield passed, line, None
                 passed = 0
                 continue
-            if path_rules is NONE and extra_rules is NONE and request.id not in waiting:
+            rules: Rules = ()
+            if path_rules is not NONE or extra_rules is not NONE:
+                found = self._look_up_path(request.path) if path_rules is None else path_rules
+                found = found | (self._look_up_extra(gate) if extra_rules is None else extra_rules)
+                rules = self._with_operation(found, request.operation)
+            if not rules and request.id not in waiting:
                 passed += 1
                 continue
-            found = self._look_up_path(request.path) if path_rules is None else path_rules
-            found = found | (self._look_up_extra(gate) if extra_rules is None else extra_rules)
-            if not found and request.id not in waiting:
-                passed += 1
-                continue
-            yield passed, line, self._with_operation(found, request.operation)
+            yield passed, line, rules
             passed = 0
         yield passed, b"", None
 

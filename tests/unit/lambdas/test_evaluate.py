@@ -156,10 +156,10 @@ class TestWhatCannotBeRead:
         evaluate = aws.function("evaluate")
         feed = Detector.feed
 
-        def breaks(detector: Detector, lines: Any, now: float | None = None) -> Any:
+        def breaks(detector: Detector, lines: Any, now: float | None = None, origin: Any = None) -> Any:
             if any(b"poison" in line for line in lines):
                 raise RecursionError
-            return feed(detector, lines, now)
+            return feed(detector, lines, now, origin)
 
         monkeypatch.setattr(Detector, "feed", breaks)
         frame = aws.frame(entry(1), AUDIT_TAG + b"poison", entry(2, principal="bob"))

@@ -325,3 +325,11 @@ class TestMemory:
         sieve = AuditIndex(rules_of([["text", "request.path", "eq", "sys/seal", False]]))
         lines = [json.dumps({"type": "request", "request": {"path": path}}).encode() for path in ("a", "sys/seal", "b")]
         assert [(passed, line) for passed, line, _ in sieve.sift(lines, ())] == [(1, lines[1]), (1, b"")]
+
+    def test_so_is_one_whose_operation_no_rule_of_its_path_asks_for(self) -> None:
+        seal = ["text", "request.path", "eq", "sys/seal", False]
+        sieve = AuditIndex(rules_of([["and", seal, ["text", "request.operation", "eq", "update", False]]]))
+        requests = [{"id": name, "operation": name, "path": "sys/seal"} for name in ("read", "update", "list")]
+        lines = [json.dumps({"type": "request", "request": each}).encode() for each in requests]
+        assert [(passed, line) for passed, line, _ in sieve.sift(lines, ())] == [(1, lines[1]), (1, b"")]
+        assert [line for _, line, _ in sieve.sift(lines, {"list"})] == [lines[1], lines[2], b""]
