@@ -1,5 +1,5 @@
-# Debian has syslog-ng and logrotate where an ordinary user's PATH does not look.
-export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+# Debian has syslog-ng and logrotate where an ordinary user's PATH does not look; .debian: see tools/setup.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/.debian/bin
 
 .PHONY: help setup test demo bench synth requirements
 
@@ -29,7 +29,7 @@ synth: setup node_modules
 	@npx --no-install cdk synth --quiet
 
 node_modules: package-lock.json .npmrc
-	@command -v npm >/dev/null || { echo "synth: Node.js 18 or later with npm is needed" >&2; exit 1; }
+	@command -v npm >/dev/null || { echo "synth: please install: apt-get install npm" >&2; exit 1; }
 	@npm ci --silent
 	@touch node_modules
 
