@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -29,8 +30,11 @@ def built() -> tuple[dict[str, Any], Path]:
         DemoError: something is missing that they are made with.
     """
     folder = _KEPT / _fingerprint()
-    if not folder.exists():
-        _build(folder)
+    _KEPT.mkdir(parents=True, exist_ok=True)
+    with _KEPT.with_suffix(".lock").open("w") as lock:  # two demos at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _build(folder)
     templates = {
         path.name.removesuffix(_SUFFIX): json.loads(path.read_bytes()) for path in folder.glob(f"templates/*{_SUFFIX}")
     }
@@ -57,7 +61,7 @@ def _source_files() -> Iterator[Path]:
 def _build(folder: Path) -> None:
     """Make them beside where they will be, so that they are there whole or not at all; older ones go."""
     if shutil.which("node") is None:
-        raise DemoError(f"the templates are made by the CDK, which needs Node.js 20 or later; {_HINT}")
+        raise DemoError(f"the templates are made by the CDK, which needs Node.js 18 or later; {_HINT}")
     print("building the templates and the functions' code: some ten seconds, once", flush=True)
     shutil.rmtree(_KEPT, ignore_errors=True)
     _KEPT.mkdir(parents=True, exist_ok=True)
@@ -73,7 +77,7 @@ def _build(folder: Path) -> None:
 
 def _make(folder: Path) -> None:
     os.environ["CDK_VALIDATION"] = "false"  # seven seconds, for what `make synth` and the tests say
-    os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
+    os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "18,20")
     import app
     from stacks.bundling import Target, build_bundle
 

@@ -132,7 +132,11 @@ def _download(target: Target, requirements: Path, folder: Path) -> None:
             lines = done.stderr.strip().splitlines()
             wrong = next((line for line in lines if line.startswith("ERROR")), "pip failed")
             raise BundleError(f"packages for Python {target.python} on {target.architecture}: {wrong}")
-        wheels.replace(folder)
+        try:
+            wheels.replace(folder)
+        except OSError:
+            if not folder.is_dir():  # else another run has them since
+                raise
 
 
 def _sources(root: Path) -> Iterator[Path]:
