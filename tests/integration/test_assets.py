@@ -50,15 +50,22 @@ def evaluated(server: LogServer) -> int:
     return int(server.figures("audit")["audit"])
 
 
+def complaints(configuration: Path) -> str:
+    """What syslog-ng says of it, without the times."""
+    command = [str(SYSLOG_NG), "--no-caps", f"--cfgfile={configuration}", "--syntax-only"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return re.sub(r"^\[\S+\] ", "", done.stdout + done.stderr, flags=re.MULTILINE)
+
+
 @pytest.mark.parametrize("handler", ["watch", "ship"])
 def test_syslog_ng_reads_the_shipped_files_as_a_drop_in_without_a_warning(handler: str, tmp_path: Path) -> None:
     for name in ("vaultwatch-settings.conf", "vaultwatch.conf", f"vaultwatch-{handler}.conf"):
         shutil.copy(ASSETS / name, tmp_path)
-    main = tmp_path / "main"
-    main.write_text(f'@version: 3.38\n@include "{tmp_path}/*.conf"\n')
+    main, nothing = tmp_path / "main", tmp_path / "nothing"
+    nothing.write_text("@version: 3.38\n")
+    main.write_text(f'{nothing.read_text()}@include "{tmp_path}/*.conf"\n')
+    assert complaints(main) == complaints(nothing)  # Ubuntu's 4.3 complains of itself
     command = [str(SYSLOG_NG), "--no-caps", f"--cfgfile={main}", f"--preprocess-into={tmp_path / 'read'}"]
-    done = subprocess.run([*command, "--syntax-only"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     subprocess.run(command, capture_output=True, check=True)
     read = (tmp_path / "read").read_text()
     assert "port(1515)" in read

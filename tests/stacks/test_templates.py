@@ -164,7 +164,8 @@ def test_without_network_or_account_it_comes_out_the_same_twice(sources: Path, t
     slow = {"@aws-cdk/core.slowSynthThreshold": 0}  # as on a busy machine, where CDK would report how long it took
 
     def synth(outdir: Path) -> subprocess.CompletedProcess[str]:
-        return _run_app(sources, outdir, slow, CDK_VALIDATION=outdir.name, HOME="", **NOWHERE)
+        own = shutil.copytree(sources, tmp_path / f"sources-{outdir.name}", symlinks=True)  # a bundle each
+        return _run_app(own, outdir, slow, CDK_VALIDATION=outdir.name, HOME="", **NOWHERE)
 
     runs = [tmp_path / "true", tmp_path / "false"]
     with ThreadPoolExecutor() as both:

@@ -158,7 +158,7 @@ class TestDepth:
         assert isinstance(found["response"]["data"]["n"], float)
 
     def test_unbalanced_nesting_is_broken(self) -> None:
-        assert "nested too deeply" in reason(written(ENTRY)[:-1] + b',"a":' + b"[" * 5_000)
+        assert reason(written(ENTRY)[:-1] + b',"a":' + b"[" * 5_000).startswith("broken JSON")  # 3.12 reads so deep
 
 
 class TestRejects:
@@ -206,7 +206,7 @@ class TestRejects:
         ids=["braces", "nested", "quotes", "invalid", "string", "nul"],
     )
     def test_a_line_of_64_mib_costs_its_length(self, line: bytes) -> None:
-        assert growth(lambda size: read_audit_entry(line[:size]), 2**15) < 3
+        assert growth(lambda size: read_audit_entry(line[:size]), 2**18) < 3
         assert isinstance(read_audit_entry(line), Rejected)
 
 
