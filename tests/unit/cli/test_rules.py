@@ -126,6 +126,14 @@ class TestTest:
         assert status == 1
         assert "odd: ignore.jsonl, line 1: the rule itself fails on it: TypeError: " in err
 
+    def test_fixtures_bring_their_own_placeholders(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (folder / "seal.yml").write_text(SIGMA.replace("request.path: sys/seal", "request.path|expand: '%paths%'"))
+        (folder / "placeholders.yml").write_text("paths: [elsewhere]\n")
+        assert said(capsys, "test", folder)[0] == 1
+        for name in ("seal", "odd"):  # a rule in Python uses none, and is not harmed by them
+            (folder / "fixtures" / name / "placeholders.yml").write_text("paths: [sys/seal]\n")
+        assert said(capsys, "test", folder) == (0, "2 rules tested, 0 failed\n", "")
+
     def test_a_rule_without_fixtures_fails(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         shutil.rmtree(folder / "fixtures" / "odd")
         status, out, err = said(capsys, "test", folder)

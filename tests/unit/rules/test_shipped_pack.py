@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
 
 from vaultwatch.cli.rule_fixtures import failures
 from vaultwatch.rules.compiling import compile_pack
@@ -10,6 +16,7 @@ from vaultwatch.rules.pack import shipped_rules
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "rules"
+PLACEHOLDERS: dict[str, list[Any]] = yaml.safe_load((RULES / "placeholders.yml").read_text())
 
 
 def test_the_pack_is_byte_for_byte_what_the_rules_compile_to() -> None:
@@ -28,3 +35,21 @@ def test_every_rule_is_a_file_of_its_own_name_with_fixtures_of_both_kinds() -> N
 
 def test_every_rule_raises_on_what_it_should_and_on_nothing_else() -> None:
     assert failures([RULES]) == (len(shipped_rules()), [])
+
+
+def test_fixtures_bring_the_values_of_every_placeholder_that_their_rule_uses() -> None:
+    for path in RULES.glob("audit_*.yml"):
+        used = set(re.findall(r"%(\w+)%", path.read_text()))
+        own = RULES / "fixtures" / path.stem / "placeholders.yml"
+        assert used == (set(yaml.safe_load(own.read_text())) if own.exists() else set()), path.stem
+
+
+@pytest.mark.parametrize("change", ["other values", "emptied"])
+@pytest.mark.parametrize("name", PLACEHOLDERS)
+def test_the_values_of_a_deployment_break_no_fixture(name: str, change: str, tmp_path: Path) -> None:
+    shipped = PLACEHOLDERS[name] or ["none"]
+    other = [(value + 3) % 7 if isinstance(value, int) else f"other-{value}" for value in shipped]
+    shutil.copytree(RULES, tmp_path / "rules")
+    changed = {**PLACEHOLDERS, name: [] if change == "emptied" else other}
+    (tmp_path / "rules" / "placeholders.yml").write_text(yaml.safe_dump(changed))
+    assert failures([tmp_path / "rules"]) == (len(shipped_rules()), [])
