@@ -13,6 +13,8 @@
 Their text is one line for a person: what, and where. It never holds a secret.
 """
 
+from collections.abc import Iterable
+
 
 class VaultwatchError(Exception):
     """The root: whatever `except VaultwatchError` catches, a user can read."""
@@ -48,3 +50,15 @@ class SinkBusy(DeliveryError):
 
 class SinkRefused(DeliveryError):
     """The sink will never take this message as it is."""
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """How an error about an unknown name ends: ``; did you mean `slack`?``; empty where nothing is near.
+
+    Of dotted names, one that ends in the word comes first: the shortest.
+    """
+    import difflib  # only who has made a mistake waits for it
+
+    known = sorted(names, key=lambda name: (len(name), name))
+    near = [name for name in known if name.endswith(f".{word}")] or difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean `{near[0]}`?" if near else ""

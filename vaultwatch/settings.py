@@ -6,7 +6,6 @@ The settings stand in `cdk.json` under the context key `vaultwatch`. `docs/setti
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 import zoneinfo
@@ -17,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from vaultwatch.alerts import Level
-from vaultwatch.errors import SettingError
+from vaultwatch.errors import SettingError, did_you_mean
 
 # CloudWatch Logs takes these and no others (API reference, PutRetentionPolicy).
 LogDays = Literal[
@@ -110,7 +109,8 @@ def read_settings(context: object) -> Settings:
         raise SettingError("vaultwatch: must be an object of settings")
     for key in given:
         if key not in Settings.__struct_fields__:
-            raise SettingError(f"vaultwatch.{key}: there is no such setting{_hint(str(key))}")
+            hint = did_you_mean(str(key), Settings.__struct_fields__)
+            raise SettingError(f"vaultwatch.{key}: there is no such setting{hint}")
     try:
         return msgspec.convert(given, Settings)
     except msgspec.ValidationError as error:
@@ -166,11 +166,6 @@ def _one_line(error: str) -> str:
     """msgspec's text ends in the path of the value, as `` - at `$.key` ``; ours begins with the key."""
     text, _, path = error.partition(" - at `$")
     return f"vaultwatch{path.rstrip('`')}: {text[0].lower()}{text[1:]}" if path.startswith(".") else text
-
-
-def _hint(key: str) -> str:
-    near = difflib.get_close_matches(key, Settings.__struct_fields__, n=1)
-    return f"; did you mean `{near[0]}`?" if near else ""
 
 
 def _allowed(kind: Any, meta: Meta) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from vaultwatch.alerts import Service
-from vaultwatch.errors import RuleError
+from vaultwatch.errors import RuleError, did_you_mean
 from vaultwatch.fields import AUDIT_DERIVED, SERVER_FIELDS
 from vaultwatch.rules.conditions import Condition
 
@@ -63,7 +63,8 @@ def check_fields(condition: Condition, service: Service) -> None:
         maps = {".".join([*parts[:n], "*"]) for n in range(1, len(parts))}
         is_map = f"{field}.*" in _KNOWN[service]
         if field not in _KNOWN[service] and not maps & _KNOWN[service] and not is_map:
-            raise RuleError(f"unknown field {field}: no {service} record has it")
+            hint = did_you_mean(field, (name.removesuffix(".*") for name in _KNOWN[service]))
+            raise RuleError(f"unknown field {field}: no {service} record has it{hint}")
 
 
 def _fields(condition: Condition) -> set[str]:

@@ -14,7 +14,7 @@ from sigma.rule import SigmaRule
 from sigma.rule.base import SigmaYAMLLoader
 
 from vaultwatch.alerts import Level
-from vaultwatch.errors import RuleError
+from vaultwatch.errors import RuleError, did_you_mean
 from vaultwatch.rules.compiling.checks import check_fields, check_negations
 from vaultwatch.rules.compiling.placeholders import Placeholders, fill
 from vaultwatch.rules.compiling.translate import translate
@@ -138,18 +138,17 @@ class _Parsed:
             raise RuleError(f"{where}: {_one_line(error)}") from error
 
     def _check_shape(self, found: dict[str, Any], path: Path) -> None:
-        unknown = sorted(str(key) for key in found if key not in _ALLOWED_KEYS)
-        if unknown:
-            raise RuleError(f"{self.where}: unknown key {unknown[0]}")
-        for key in ("title", "name", "level", "logsource", "detection"):
-            if not found.get(key):
-                raise RuleError(f"{self.where}: no {key}")
-        if found["name"] != path.stem:
-            raise RuleError(f"{self.where}: its name is {found['name']}, not the file's")
-        if str(found.get("status", "test")) not in _STATUSES:
-            raise RuleError(f"{self.where}: unsupported status {found['status']}")
-        if found["level"] not in list(Level):
-            raise RuleError(f"{self.where}: unknown level {found['level']}")
+        _refuse_unknown_keys(self.where, found, _ALLOWED_KEYS)
+        missing = [key for key in ("title", "name", "level", "logsource", "detection") if not found.get(key)]
+        if missing:
+            raise RuleError(f"{self.where}: no {', '.join(missing)}")
+        name, status, level = found["name"], found.get("status", "test"), found["level"]
+        if name != path.stem:
+            raise RuleError(f"{self.where}: name is {name}, but the file is {path.name}: they must be the same")
+        if str(status) not in _STATUSES:
+            raise RuleError(f"{self.where}: unsupported status {status}: not one of {', '.join(_STATUSES)}")
+        if level not in list(Level):
+            raise RuleError(f"{self.where}: unknown level {level}: not one of {', '.join(Level)}")
 
     @property
     def name(self) -> str:
@@ -222,6 +221,12 @@ def _refuse_other_regexes(where: str, value: Any) -> None:
             raise RuleError(f"{where}: regular expression '{pattern}' is not RE2's: {error}") from error
 
 
+def _refuse_unknown_keys(where: str, found: dict[str, Any], known: frozenset[str]) -> None:
+    unknown = sorted(str(key) for key in found if key not in known)
+    if unknown:
+        raise RuleError(f"{where}: unknown key {unknown[0]}{did_you_mean(unknown[0], known)}")
+
+
 def _refuse_duplicates(rules: Sequence[_Parsed]) -> None:
     seen: dict[str, str] = {}
     for rule in rules:
@@ -232,9 +237,7 @@ def _refuse_duplicates(rules: Sequence[_Parsed]) -> None:
 
 def _apply_filter(where: str, found: dict[str, Any], placeholders: Placeholders, rules: Sequence[_Parsed]) -> None:
     """Sigma's way to tune a rule without editing it: `rule and filter`."""
-    unknown = sorted(str(key) for key in found if key not in _FILTER_KEYS)
-    if unknown:
-        raise RuleError(f"{where}: unknown key {unknown[0]}")
+    _refuse_unknown_keys(where, found, _FILTER_KEYS)
     try:
         body = fill(found["filter"], placeholders, where)
         refuse_unsupported(where, {**body, "rules": None} if isinstance(body, dict) else body)
@@ -263,6 +266,7 @@ def _refuse_useless(where: str, sigma: SigmaFilter, reference: str, rules: Seque
     """A filter that filters nothing is a mistake that nobody would see."""
     named = [rule for rule in rules if reference in (rule.name, str(rule.sigma.id))]
     if not named:
-        raise RuleError(f"{where}: a filter for an unknown rule {reference}")
+        hint = did_you_mean(reference, (rule.name for rule in rules))
+        raise RuleError(f"{where}: a filter for an unknown rule {reference}{hint}")
     if not any(rule.sigma.logsource in sigma.logsource for rule in named):
         raise RuleError(f"{where}: the logsource of rule {reference} is another")
