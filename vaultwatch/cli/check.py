@@ -6,6 +6,7 @@ import gc
 import sys
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from vaultwatch.printable import one_line
 from vaultwatch.records import Rejected
 
 CHUNK_BYTES = 1048576
+_MOST_STAGED = 5  # rules named in one line
 _COLORS = {Level.CRITICAL: "red", Level.HIGH: "red", Level.MEDIUM: "yellow", Level.LOW: "cyan"}
 
 
@@ -91,6 +93,7 @@ def command(
             click.echo(
                 one_line(f"rule {name} raised on {detector.counts.rule_errors[name]} records: {error}"), err=True
             )
+        _tell_staged(shown.staged)
         _close(detector, shown.count, seconds, figures)
     return 2 if any(broken) else 1 if shown.count else 0
 
@@ -200,10 +203,11 @@ def _chunks(stream: Any) -> Iterator[tuple[bytes, int]]:
 
 
 class _Shown:
-    """Prints each alert once, as it comes."""
+    """Prints each alert once, as it comes; of a staged rule it only counts them, by the rule's name."""
 
     def __init__(self, level: Level, form: str) -> None:
         self.count = 0
+        self.staged: Counter[str] = Counter()
         self._rank = level.rank
         self._form = form
         self._seen: set[bytes] = set()
@@ -211,11 +215,14 @@ class _Shown:
     def add(self, alerts: list[Alert]) -> None:
         for alert in alerts:
             key = bytes.fromhex(alert.id)
-            if alert.staged or alert.level.rank < self._rank or key in self._seen:
+            if alert.level.rank < self._rank or key in self._seen:
                 continue
             self._seen.add(key)
-            self._show(alert)
-            self.count += 1
+            if alert.staged:
+                self.staged[alert.rule] += 1
+            else:
+                self._show(alert)
+                self.count += 1
 
     def _show(self, alert: Alert) -> None:
         if self._form == "json":
@@ -246,6 +253,17 @@ class _Progress:
     def clear(self) -> None:
         sys.stderr.write("\r\x1b[K")
         sys.stderr.flush()
+
+
+def _tell_staged(counts: Counter[str]) -> None:
+    """Why somebody who tries a rule out sees nothing of it."""
+    if not counts:
+        return
+    named = counts.most_common(_MOST_STAGED)
+    parts = [f"{one_line(name, 100)} ({count:,})" for name, count in named]
+    if others := len(counts) - len(named):
+        parts.append(f"{others} more ({counts.total() - sum(count for _, count in named):,})")
+    click.echo(f"alerts not shown, because their rules are experimental: {', '.join(parts)}", err=True)
 
 
 def _close(detector: Detector, alerts: int, seconds: float, figures: IO[bytes] | None) -> None:

@@ -120,6 +120,32 @@ class TestAlerts:
     def test_staged_rules_are_never_shown(self, check: Check, own: Path, seal: Path) -> None:
         assert "own_staged" not in check("--rules", own, "--level", "informational", seal).out
 
+    def test_what_staged_rules_keep_back_is_said_before_the_closing_line(
+        self, check: Check, own: Path, seal: Path, tmp_path: Path
+    ) -> None:
+        found = check("--rules", own, "--stats", tmp_path / "stats", seal, seal)
+        note, closing = found.err.splitlines()
+        assert note == "alerts not shown, because their rules are experimental: own_staged (1)"
+        assert closing.startswith("2 audit entries, 0 server messages, 0 rejected lines, 4 alerts, ")
+        assert json.loads((tmp_path / "stats").read_text())["alerts"] == 4
+
+    def test_nothing_is_said_of_a_staged_rule_below_the_level(self, check: Check, own: Path, seal: Path) -> None:
+        staged = own / "own_staged.yml"
+        staged.write_text(staged.read_text().replace("level: critical", "level: low"))
+        assert "not shown" in check("--rules", own, seal).err
+        assert "not shown" not in check("--rules", own, "--level", "medium", seal).err
+
+    def test_of_many_staged_rules_the_busiest_are_named(self, check: Check, own: Path, tmp_path: Path) -> None:
+        for name in "abcdefg":
+            detection = f"s: {{request.path|contains: {name}}}\ncondition: s"
+            (own / f"{name}.yml").write_text(sigma(detection, name=name, more="status: experimental\n"))
+        entries = [{"type": "request", "request": {"id": path, "path": path}} for path in ("abcdefg", "g")]
+        log = tmp_path / "log"
+        log.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+        named = "g (2), a (1), b (1), c (1), d (1), 2 more (2)"
+        note = f"alerts not shown, because their rules are experimental: {named}"
+        assert check("--rules", own, log).err.splitlines()[0] == note
+
     def test_several_directories_of_rules(self, check: Check, own: Path, seal: Path, tmp_path: Path) -> None:
         second = tmp_path / "second"
         second.mkdir()
