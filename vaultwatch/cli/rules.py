@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from textwrap import indent
 
 import click
 import msgspec
 
 from vaultwatch.cli.common import load_rules
 from vaultwatch.errors import RuleError, SettingError
+from vaultwatch.rules.pack import Rule
 
+_CHECKOUT_RULES = Path(__file__).parents[2] / "rules"
+_STAGED = "staged, on trial: evaluated and stored, never told"
 _DIRS = click.Path(path_type=Path)
 _rules_option = click.option(
     "--rules", "rule_dirs", type=_DIRS, multiple=True, metavar="DIR", help="Rules to use instead of the shipped ones."
@@ -32,7 +37,7 @@ def list_rules(rule_dirs: tuple[Path, ...], form: str) -> None:
             facts = msgspec.to_builtins(rule)
             click.echo(msgspec.json.encode({key: facts[key] for key in facts if key != "condition"}).decode())
         else:
-            staged = "  (staged: counted, not told)" if rule.staged else ""
+            staged = f"  ({_STAGED})" if rule.staged else ""
             click.echo(f"{rule.name:34} {rule.level:13} {rule.title}{staged}")
 
 
@@ -41,26 +46,54 @@ def list_rules(rule_dirs: tuple[Path, ...], form: str) -> None:
 @_rules_option
 def show_rule(rule: str, rule_dirs: tuple[Path, ...]) -> None:
     """Everything about one rule."""
-    found = next((one.compiled for one in load_rules(rule_dirs) if one.name == rule), None)
+    found = next((one for one in load_rules(rule_dirs) if one.name == rule), None)
     if found is None:
         raise SettingError(f"no rule is named {rule}; `vaultwatch rules list` names them all")
-    click.echo(f"{found.name}: {found.title}\n\n{found.description}\n")
-    click.echo(f"level      {found.level}{' (staged: counted, not told)' if found.staged else ''}")
-    click.echo(f"reads      the {found.service} log")
-    for name, values in (("tags", found.tags), ("false positives", found.falsepositives), ("see", found.references)):
-        if values:
-            click.echo(f"{name:10} " + "\n           ".join(values))
-    if found.runbook:
-        click.echo("\nWhat to do first:\n" + "\n".join(f"  {line}" for line in found.runbook.splitlines()))
-    click.echo("\nCondition:\n" + msgspec.json.format(msgspec.json.encode(found.condition), indent=0).decode())
+    click.echo("\n\n".join(part for part in _parts(found, rule_dirs or [_CHECKOUT_RULES]) if part))
+
+
+def _parts(rule: Rule, directories: Sequence[Path]) -> Iterator[str]:
+    from vaultwatch.cli.rule_text import as_yaml, readable
+
+    facts = rule.compiled
+    yield f"{facts.name}: {facts.title}"
+    yield facts.description
+    labelled = {
+        "file": [str(path) for path in _files(rule, directories)],
+        "level": [f"{facts.level}{f' ({_STAGED})' if facts.staged else ''}"],
+        "reads": [f"the {facts.service} log"],
+        "tags": facts.tags,
+        "false positives": facts.falsepositives,
+        "see": facts.references,
+    }
+    below = "\n" + " " * 17
+    yield "\n".join(f"{label:15}  {below.join(texts)}" for label, texts in labelled.items() if texts)
+    yield _below("What to do first:", facts.runbook)
+    yield _below("Condition:", "a function in Python" if rule.source else readable(facts.condition))
+    values = "".join(as_yaml({name: listed}, lists_in_line=True) for name, listed in facts.placeholders.items())
+    yield _below("Placeholders in force:", values)
+
+
+def _below(heading: str, text: str) -> str:
+    return f"{heading}\n{indent(text.strip(), '  ')}" if text.strip() else ""
+
+
+def _files(rule: Rule, directories: Sequence[Path]) -> Iterator[Path]:
+    """The file that a rule was read from, where it is there."""
+    for directory in directories:
+        if rule.source:
+            yield from (path for path in directory.glob("*.py") if path.read_bytes() == rule.source)
+        else:
+            yield from (path for ending in ("yml", "yaml") if (path := directory / f"{rule.name}.{ending}").exists())
 
 
 @command.command("test")
 @click.argument("directories", nargs=-1, type=_DIRS, metavar="[DIR]...")
 def test_rules(directories: tuple[Path, ...]) -> int:
-    """Hold every rule against its fixtures: DIR/fixtures/RULE/{match,ignore}.{jsonl,log}.
+    """Hold every rule against its fixtures.
 
-    Every record of `match` must raise the rule, none of `ignore` may. Exit status 1 when a rule fails.
+    They lie in DIR/fixtures/RULE: match.jsonl and ignore.jsonl for audit entries, .log for server logs. Every record of
+    `match` must raise the rule, none of `ignore` may. Exit status 1 when a rule fails.
     """
     from vaultwatch.cli.rule_fixtures import failures
 
@@ -76,7 +109,10 @@ def test_rules(directories: tuple[Path, ...]) -> int:
 @click.argument("directories", nargs=-1, type=_DIRS, metavar="[DIR]...")
 @click.option("-o", "--output", type=_DIRS, metavar="FILE", help="Where to write the pack; default stdout.")
 def compile_rules(directories: tuple[Path, ...], output: Path | None) -> None:
-    """Compile Sigma rules into the pack that check, watch and the functions read."""
+    """Compile Sigma rules into a pack.
+
+    check and watch read vaultwatch/rules/pack.json when they are not given --rules.
+    """
     from vaultwatch.rules.compiling import compile_pack
 
     found = list(directories) or [_default_directory()]
@@ -93,7 +129,7 @@ def compile_rules(directories: tuple[Path, ...], output: Path | None) -> None:
 
 def _default_directory() -> Path:
     """`rules` here, else that of the checkout this program runs from."""
-    for directory in (Path("rules"), Path(__file__).parents[2] / "rules"):
+    for directory in (Path("rules"), _CHECKOUT_RULES):
         if directory.is_dir():
             return directory
     raise SettingError("no folder rules here: name the folder")

@@ -19,13 +19,17 @@ SHIPPED_PACK = Path(__file__).with_name("pack.json")
 
 
 class CompiledRule(RuleFacts, frozen=True, kw_only=True, omit_defaults=True):
-    """One rule as data; `condition` is described in `vaultwatch.rules.conditions`."""
+    """One rule as data; `condition` is described in `vaultwatch.rules.conditions`.
+
+    `placeholders`: what the condition was filled with, for people to see; nothing is filled any more.
+    """
 
     condition: Condition
     description: str = ""
     tags: tuple[str, ...] = ()
     falsepositives: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
+    placeholders: dict[str, list[Any]] = msgspec.field(default_factory=dict)
 
 
 class CompiledPack(msgspec.Struct, frozen=True):

@@ -89,9 +89,59 @@ class TestShow:
         assert out.startswith(f"{name}: ")
         assert all(part in out for part in ("level ", "What to do first:", "false positives ", "Condition:"))
 
+    def test_what_is_in_force_is_shown_and_where_it_was_read(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        text = SIGMA.replace(
+            "{request.path: sys/seal}", "{request.path|expand|startswith: ['%paths%', b], type: request}"
+        )
+        (folder / "seal.yml").write_text(text.replace("test", "experimental"))
+        (folder / "placeholders.yml").write_text("paths: [sys/seal, 'x: y']\nunused: [1]\n")
+        assert said(capsys, "show", "seal", "--rules", folder) == (
+            0,
+            f"""\
+seal: Seal
+
+d
+
+file             {folder}/seal.yml
+level            high (staged, on trial: evaluated and stored, never told)
+reads            the audit log
+false positives  none
+
+Condition:
+  request.path|startswith:
+    - sys/seal
+    - 'x: y'
+    - b
+  type: request
+
+Placeholders in force:
+  paths: [sys/seal, 'x: y']
+""",
+            "",
+        )
+
+    def test_what_a_rule_does_not_say_leaves_no_gap(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert said(capsys, "show", "odd", "--rules", folder)[1] == (
+            f"odd: Odd\n\nfile             {folder}/odd.py\nlevel            low\nreads            the audit log\n\n"
+            "Condition:\n  a function in Python\n"
+        )
+
+    def test_a_shipped_rule_is_found_in_the_checkout(self, capsys: pytest.CaptureFixture[str]) -> None:
+        out = said(capsys, "show", "audit_privileged_policy_used")[1]
+        assert f"\nfile             {RULES / 'audit_privileged_policy_used.yml'}\n" in out
+        assert out.endswith("\nCondition:\n  never\n\nPlaceholders in force:\n  privileged_policies: []\n")
+
     def test_an_unknown_rule_is_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert said(capsys, "show", "nope") == (
             2, "", "vaultwatch: no rule is named nope; `vaultwatch rules list` names them all\n")  # fmt: skip
+
+
+def test_the_help_of_each_verb_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    out = said(capsys, "--help")[1]
+    assert out.count("\n  ") == 1 + 1 + 4
+    assert "..." not in out.partition("Commands:")[2]
 
 
 class TestTest:

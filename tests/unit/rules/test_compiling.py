@@ -350,6 +350,19 @@ class TestFilters:
         assert "more1.yml" in str(error.value)
 
 
+def test_a_rule_tells_the_placeholders_that_it_and_its_filters_were_filled_with(tmp_path: Path) -> None:
+    detection = (
+        "s: {request.path|expand: ['a%one%', 5, '%two%'], request.id: '%three%'}\nt: ['%three%']\ncondition: s or t"
+    )
+    (tmp_path / "rule.yml").write_text(sigma(detection))
+    text = FILTER.replace("RULES", "any").replace("display_name: robot", "display_name|expand: '%robots%'")
+    (tmp_path / "filter.yml").write_text(text)
+    values = {"one": ["x", 5], "two": [], "three": ["no"], "four": ["no"], "robots": ["r2", True]}
+    (tmp_path / "placeholders.yml").write_text(json.dumps(values))
+    (rule,) = decode_pack(compile_pack([tmp_path]))
+    assert rule.compiled.placeholders == {"one": ["x", 5], "robots": ["r2", True], "two": []}
+
+
 BOMB = "  a: &a [x,x,x,x,x,x,x,x]\n" + "".join(
     f"  {name}: &{name} [{','.join([f'*{before}'] * 8)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )

@@ -16,7 +16,7 @@ from sigma.rule.base import SigmaYAMLLoader
 from vaultwatch.alerts import Level
 from vaultwatch.errors import RuleError, did_you_mean
 from vaultwatch.rules.compiling.checks import check_fields, check_negations
-from vaultwatch.rules.compiling.placeholders import Placeholders, fill
+from vaultwatch.rules.compiling.placeholders import Placeholders, fill, used
 from vaultwatch.rules.compiling.translate import translate
 from vaultwatch.rules.conditions import Condition, compile_regex
 from vaultwatch.rules.pack import CompiledRule, encode_pack
@@ -131,6 +131,7 @@ class _Parsed:
         self._runbook = str(found.get("runbook") or "").strip()
         try:
             filled = {**found, "detection": fill(found["detection"], placeholders, where)}
+            self.placeholders = used(found["detection"], placeholders)
             refuse_unsupported(where, filled["detection"])
             filled.pop("runbook", None)
             self.sigma = SigmaRule.from_dict(filled)
@@ -178,6 +179,7 @@ class _Parsed:
             tags=tuple(str(tag) for tag in sigma.tags),
             falsepositives=tuple(sigma.falsepositives),
             references=tuple(sigma.references),
+            placeholders=self.placeholders,
         )
 
     def _condition(self) -> Condition:
@@ -250,6 +252,7 @@ def _apply_filter(where: str, found: dict[str, Any], placeholders: Placeholders,
             raise RuleError(f"{where}: no rule has its logsource")
         for rule in meant:
             sigma.apply_on_rule(rule.sigma)  # in place
+            rule.placeholders |= used(found["filter"], placeholders)
             rule.where = f"{rule.where} with {where}"
     except _FAULTS as error:
         raise RuleError(f"{where}: {_one_line(error)}") from error

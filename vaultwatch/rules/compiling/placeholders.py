@@ -39,6 +39,23 @@ def fill(definition: Any, placeholders: Placeholders, where: str) -> Any:
     return definition
 
 
+def used(definition: Any, placeholders: Placeholders) -> dict[str, list[Any]]:
+    """The placeholders that a detection uses, by name, with their values."""
+    found: dict[str, list[Any]] = {}
+    waiting = [definition]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            for key, value in item.items():
+                if isinstance(key, str) and "expand" in key.split("|")[1:]:
+                    texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+                    found |= {name: placeholders[name] for text in texts for name in _NAME.findall(text)}
+                waiting.append(value)
+        elif isinstance(item, list):
+            waiting += item
+    return dict(sorted(found.items()))
+
+
 def _fill_item(key: str, value: Any, placeholders: Placeholders, where: str) -> tuple[str, Any]:
     field, *modifiers = key.split("|")
     kept = [modifier for modifier in modifiers if modifier != "expand"]
