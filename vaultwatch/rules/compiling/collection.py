@@ -22,7 +22,7 @@ from vaultwatch.rules.conditions import Condition, compile_regex
 from vaultwatch.rules.pack import CompiledRule, encode_pack
 
 PLACEHOLDERS_FILE = "placeholders.yml"
-_ALLOWED_KEYS = frozenset(
+RULE_KEYS = frozenset(
     (
         *("title", "id", "name", "status", "description", "references", "author", "date", "modified", "tags"),
         *("logsource", "detection", "fields", "falsepositives", "level", "related", "license", "scope", "taxonomy"),
@@ -30,7 +30,7 @@ _ALLOWED_KEYS = frozenset(
     )
 )
 _STATUSES = {"stable": False, "test": False, "experimental": True}
-_FILTER_KEYS = (_ALLOWED_KEYS - {"detection", "level", "falsepositives", "runbook"}) | {"filter"}
+_FILTER_KEYS = (RULE_KEYS - {"detection", "level", "falsepositives", "runbook"}) | {"filter"}
 _MOST_NODES = 100_000  # of one document, its aliases followed: a few lines of YAML can stand for billions of values
 # pySigma checks most shapes itself; what it does not think of comes as one of Python's own errors.
 _FAULTS = (SigmaError, AttributeError, TypeError, ValueError, RecursionError)
@@ -139,7 +139,7 @@ class _Parsed:
             raise RuleError(f"{where}: {_one_line(error)}") from error
 
     def _check_shape(self, found: dict[str, Any], path: Path) -> None:
-        _refuse_unknown_keys(self.where, found, _ALLOWED_KEYS)
+        _refuse_unknown_keys(self.where, found, RULE_KEYS)
         missing = [key for key in ("title", "name", "level", "logsource", "detection") if not found.get(key)]
         if missing:
             raise RuleError(f"{self.where}: no {', '.join(missing)}")
