@@ -9,7 +9,7 @@ decoding everything gives 0.9). Anchors are necessary conditions, so the index c
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
@@ -181,7 +181,7 @@ class AuditIndex:
         self._by_extra: dict[bytes, frozenset[int]] = {}
 
     def sift(
-        self, lines: Sequence[bytes], waiting: Container[str], *, tagged: bool = False
+        self, lines: Sequence[bytes], waiting: Collection[str], *, tagged: bool = False
     ) -> Iterator[tuple[int, bytes, Rules | None]]:
         """Pass over the entries that no rule could match; `tagged` if the lines begin with tags, as far as they do.
 
@@ -208,8 +208,8 @@ class AuditIndex:
             if path_rules is not NONE or extra_rules is not NONE:
                 found = self._look_up_path(request.path) if path_rules is None else path_rules
                 found = found | (self._look_up_extra(gate) if extra_rules is None else extra_rules)
-                rules = self._with_operation(found, request.operation)
-            if not rules and request.id not in waiting:
+                rules = self._with_operation(found, request.operation) if found else ()
+            if not rules and not (waiting and request.id in waiting):
                 passed += 1
                 continue
             yield passed, line, rules
