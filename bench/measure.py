@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.processes import FUNCTION_ENVIRONMENT, BenchError, Usage, measure, python
+from bench.processes import FUNCTION_ENVIRONMENT, BenchError, Usage, measure, python, vaultwatch
 from bench.results import Result, ratios
 
 FOUND = 1  # exit status of `vaultwatch check` that showed alerts
@@ -63,7 +63,7 @@ def check(corpus: Corpus, output: Path) -> Usage:
     Raises:
         BenchError: it told of other alerts than the corpus holds.
     """
-    command = python("-m", "vaultwatch", "check", corpus.path, "--format", "json")
+    command = vaultwatch("check", corpus.path, "--format", "json")
     usage = measure(command, stdout=output, allowed=(0, FOUND))
     told = Counter(json.loads(line)["rule"] for line in output.read_text().splitlines())
     if told != corpus.expected:
@@ -130,7 +130,7 @@ def start(bench: Bench, measured: dict[str, Any]) -> list[Result]:
     ours, bare = [], []
     for _ in range(2 * bench.rounds + 1):  # short, so more often
         bare.append(measure(python("-c", "pass")))
-        ours.append(measure(python("-m", "vaultwatch", "check", empty, "--format", "json")))
+        ours.append(measure(vaultwatch("check", empty, "--format", "json")))
     measured["start"] = {"check": _usage(ours), "python": _usage(bare)}
     more = tuple(1000 * (a.cpu_seconds - b.cpu_seconds) for a, b in zip(ours, bare, strict=True))
     return [Result("check of an empty file, beyond a bare Python", more, "ms", "at_most", 120)]

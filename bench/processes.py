@@ -40,6 +40,11 @@ class Usage:
     peak_kib: int
 
 
+def vaultwatch(*arguments: str | Path) -> list[str]:
+    """The command as people call it, of this environment."""
+    return [str(Path(sys.executable).with_name("vaultwatch")), *map(str, arguments)]
+
+
 def python(*arguments: str | Path) -> list[str]:
     """The command for this Python, with these arguments."""
     return [sys.executable, *map(str, arguments)]

@@ -18,7 +18,7 @@ from threading import Thread
 from typing import Any
 
 from bench.frames import TAGS
-from bench.processes import FUNCTION_ENVIRONMENT, BenchError, measure, python
+from bench.processes import FUNCTION_ENVIRONMENT, BenchError, measure, vaultwatch
 from vaultwatch.frames import Records, count_lines, decode
 
 MEAN_BYTES = 1024
@@ -108,7 +108,7 @@ def ship(server: Kinesis, folder: Path, lines: Path, expected: int) -> float:
     Raises:
         BenchError: the stand-in did not get each of them.
     """
-    command = python("-m", "vaultwatch", "ship", "--source", "audit", "--stream", "bench", "--state", folder / "state")
+    command = vaultwatch("ship", "--source", "audit", "--stream", "bench", "--state", folder / "state")
     command += ["--log-file", str(folder / "ship.log")]
     environment = FUNCTION_ENVIRONMENT | {"AWS_ENDPOINT_URL": server.url}
     usage = measure(command, stdin=lines, piped=True, environment=environment)

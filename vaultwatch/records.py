@@ -7,7 +7,6 @@ Server-log lines are read in `vaultwatch.server_log`.
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from typing import Any
@@ -179,6 +178,8 @@ def _decode_pruned(text: bytes) -> dict[str, Any] | str:
 
 def _decode_leniently(text: bytes) -> dict[str, Any] | str:
     """What strict JSON refuses and a log may hold: invalid UTF-8, raw control characters, lone surrogates."""
+    import json  # 3 ms at the start of the command, for what a log nearly never holds
+
     try:
         found = json.loads(text.decode("utf-8", "replace"), strict=False, parse_int=_integer)
     except RecursionError:
