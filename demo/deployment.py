@@ -9,6 +9,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +69,9 @@ def _build(folder: Path) -> None:
     _KEPT.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=_KEPT))
     try:
-        _make(scratch)
+        # In a session of its own, since Ctrl-C would end the CDK's Node.js process, of which it complains at our end.
+        with ProcessPoolExecutor(1, get_context("spawn"), initializer=os.setsid) as apart:
+            apart.submit(_make, scratch).result()
         scratch.rename(folder)
     except VaultwatchError as error:
         raise DemoError(f"{error}; {_HINT}") from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -58,6 +60,16 @@ def test_what_slack_did_not_take_at_first_is_told_later(tmp_path: Path) -> None:
     assert (status, complaints) == (0, "")
     assert "New root token made" in shown
     assert shown.endswith(f"{SOUND}\n")
+
+
+@needs_node
+def test_what_makes_the_templates_is_gone_when_they_are_made(tmp_path: Path) -> None:
+    """Its Node.js process would be ended by the Ctrl-C that ends the demo, and say so in a traceback."""
+    code = "import sys, pathlib, demo.deployment as it; it._KEPT = pathlib.Path(sys.argv[1]); it.built()\n"
+    code += "print('jsii' in sys.modules)"
+    command = [sys.executable, "-c", code, str(tmp_path / "kept")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout.splitlines()[-1:], done.stderr) == (["False"], "")
 
 
 def test_without_nodejs_one_line_says_what_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
