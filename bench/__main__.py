@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import cost, measure, results
+from bench import measure, results
 from bench.processes import ROOT, BenchError
+from cost import page as cost
 
 FULL, QUICK = 300_000, 5_000
 

@@ -31,15 +31,15 @@ from bench.corpus import entries
 from bench.in_process import READ_BUFFER_BYTES, Method, Ready, evaluating, interleaved
 from bench.processes import FUNCTION_ENVIRONMENT
 from vaultwatch import frames
-from vaultwatch.detect import Detector, Ruleset
-from vaultwatch.evaluation import Evaluation, Packet
+from vaultwatch.batches import Evaluation, Packet
+from vaultwatch.detection.detector import Detector, Ruleset
+from vaultwatch.encoding import encode_alert
 from vaultwatch.frames import Frame, Records, Reference
 from vaultwatch.rules.pack import Rule, shipped_rules
 from vaultwatch.ship import Pace
 from vaultwatch.ship.framing import Framer
 from vaultwatch.ship.gathering import Batch, LineGatherer
 from vaultwatch.ship.outbox import Parcel
-from vaultwatch.store.encoding import encode_alert
 
 TAGS = (b"@production/vault-1.example.com/socket ", b"@production/vault-1.example.com/file ")
 LINES_A_SECOND = (20, 200, 2_000)

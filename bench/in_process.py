@@ -15,7 +15,7 @@ from pathlib import Path
 
 import orjson
 
-from vaultwatch.detect import Detector
+from vaultwatch.detection.detector import Detector
 from vaultwatch.rules.pack import Rule, decode_pack, shipped_rules
 
 READ_BUFFER_BYTES = 1 << 20

@@ -13,10 +13,10 @@ from functools import partial
 
 from bench.in_process import Method, Ready, interleaved
 from bench.processes import ROOT
-from vaultwatch.hclog import read_text
-from vaultwatch.records import NO_ORIGIN, ServerMessage
-from vaultwatch.server_log import ServerLogReader, looks_like_server_line
-from vaultwatch.syslog_header import strip_syslog_header
+from vaultwatch.reading.hclog import read_text
+from vaultwatch.reading.records import NO_ORIGIN, ServerMessage
+from vaultwatch.reading.server_log import ServerLogReader, looks_like_server_line
+from vaultwatch.reading.syslog_header import strip_syslog_header
 
 RECORDED = ROOT / "tests" / "data" / "recordings" / "vault-1.14.2"
 TIMES = 20

@@ -22,9 +22,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from demo.errors import DemoError
-from demo.recorded import USUAL, Recorded
-from demo.session import Session
+from testbed.errors import DemoError
+from testbed.recorded import USUAL, Recorded
+from testbed.session import Session
 from vaultwatch.printable import one_line
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import zstandard
 
-from vaultwatch import prefixes
-from vaultwatch.archive.reading import unpack
+from vaultwatch.archive.segments import unpack
+from vaultwatch.aws import keys as prefixes
 
 _TIME = re.compile(rb'"time": *"[^"]+"')
 

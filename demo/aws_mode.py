@@ -21,21 +21,21 @@ from typing import TYPE_CHECKING
 from demo.archive import Archive, as_if_now
 from demo.aws_verdict import AwsFindings, problems, read_metrics, table
 from demo.deployment import built
-from demo.errors import DemoError
-from demo.log_server import SERVICES, LogServer
-from demo.recorded import load
-from demo.session import Expected, Sent, Session, expect
 from demo.showing import conclude, introduce, say, show
-from demo.slack_stand_in import SlackStandIn
 from demo.stored import StoredTail, alerts_and_receipts, read_rows
 from demo.stream import StreamTail
 from demo.verdict import alerts_in_slack
-from vaultwatch.alerts import Level, Service
-from vaultwatch.delivery.messages import decode_message
-from vaultwatch.store import Message
+from testbed.errors import DemoError
+from testbed.log_server import SERVICES, LogServer
+from testbed.recorded import load
+from testbed.session import Expected, Sent, Session, expect
+from testbed.slack import SlackStandIn
+from vaultwatch.dispatch.notification import Notification
+from vaultwatch.notify.text import decode_message
+from vaultwatch.rules.facts import Level, Service
 
 if TYPE_CHECKING:
-    from local_aws import LocalAws
+    from testbed.aws import LocalAws
 
 MISSED = "openbao-2.6.2/root-token-created"
 NODE = "vault-1"
@@ -49,7 +49,7 @@ _ALL_WELL = "sent = evaluated = archived; every alert of `vaultwatch check` is s
 def run(session: Session, folder: Path, *, slack_errors: int = 0) -> int:
     """Run it; its exit status. Slack answers so many requests with errors first."""
     _forget_aws()
-    from local_aws import LocalAws, LocalAwsError
+    from testbed.aws import LocalAws, LocalAwsError
 
     templates, code = built()
     found: AwsFindings | None = None
@@ -183,7 +183,7 @@ class _Demo:
         )
 
 
-def _published(aws: LocalAws) -> Iterator[Message]:
+def _published(aws: LocalAws) -> Iterator[Notification]:
     """Every message of the topic that reached the alerts bucket."""
     s3, bucket = aws.client("s3"), aws.output(_ARCHIVE, "AlertsBucketName")
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="alerts/"):

@@ -10,13 +10,14 @@ from typing import Any
 import msgspec
 
 from demo.alert_tail import Seen
-from demo.log_server import SERVICES
-from demo.session import Expected, Sent
 from demo.stream import Shipped
 from demo.verdict import LOGS, time_line
-from vaultwatch.alerts import Alert, Level, Service
-from vaultwatch.delivery.groups import is_told
-from vaultwatch.store import TOLD, Message
+from testbed.log_server import SERVICES
+from testbed.session import Expected, Sent
+from vaultwatch.alerts import Alert
+from vaultwatch.dispatch.groups import is_told
+from vaultwatch.dispatch.notification import NOTIFIED, Notification
+from vaultwatch.rules.facts import Level, Service
 
 LANES: Mapping[Service, str] = {"audit": "socket", "server": "server"}
 
@@ -47,7 +48,7 @@ class AwsFindings:
     archived: Mapping[Service, Sequence[bytes]]
     stored: Mapping[str, Alert]
     seen: Mapping[str, Seen]
-    published: Sequence[Message]
+    published: Sequence[Notification]
     receipts: frozenset[str]
     in_slack: Sequence[str]
     slack_messages: int = 0
@@ -69,9 +70,9 @@ class AwsFindings:
         return sorted(at - moment for moment, at in moments if moment is not None)
 
     @property
-    def told(self) -> list[Message]:
+    def told(self) -> list[Notification]:
         """What people were to be told."""
-        return [one for one in self.published if one.tell in TOLD and one.level.rank >= Level.LOW.rank]
+        return [one for one in self.published if one.disposition in NOTIFIED and one.level.rank >= Level.LOW.rank]
 
 
 def read_metrics(log: str) -> Evaluated:
@@ -145,7 +146,7 @@ def _told_wrong(found: AwsFindings) -> Iterator[str]:
     yield from (f"published {times} times: alert {id_}" for id_, times in carried.items() if times > 1)
     told = found.told
     yield from (f"not told: message {one.id} of {one.rule}" for one in told if one.id not in found.receipts)
-    firsts = {alert.id: alert for one in told if one.tell == "first" for alert in one.alerts}
+    firsts = {alert.id: alert for one in told if one.disposition == "first" for alert in one.alerts}
     for id_ in firsts.keys() - set(found.in_slack):
         yield f"not told: alert {id_} of {firsts[id_].rule} did not reach Slack"
     yield from (f"Slack was told of alert {id_}, which is not stored" for id_ in {*found.in_slack} - {*found.stored})

@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from demo.errors import DemoError
+from testbed.errors import DemoError
 from vaultwatch.errors import VaultwatchError
 
 ROOT = Path(__file__).resolve().parents[1]

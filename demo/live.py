@@ -15,13 +15,13 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from demo.errors import DemoError
-from demo.log_server import LogServer, free_port, search_path
-from demo.processes import end, start
-from demo.recorded import connect, send
-from demo.session import Say, Sent, key_of_line
-from demo.vault import Vault
-from vaultwatch.alerts import Service
+from testbed.errors import DemoError
+from testbed.log_server import LogServer, free_port, search_path
+from testbed.processes import end, start
+from testbed.recorded import connect, send
+from testbed.session import Say, Sent, key_of_line
+from testbed.vault import Vault
+from vaultwatch.rules.facts import Service
 
 _PROGRAMS = ("vault", "bao")
 _PAUSE_SECONDS = 0.3

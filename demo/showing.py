@@ -6,11 +6,12 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 
-from demo.log_server import SERVICES, LogServer
-from demo.session import Session
-from demo.slack_stand_in import SlackStandIn
-from vaultwatch.alerts import Alert, Level
+from testbed.log_server import SERVICES, LogServer
+from testbed.session import Session
+from testbed.slack import SlackStandIn
+from vaultwatch.alerts import Alert
 from vaultwatch.printable import one_line
+from vaultwatch.rules.facts import Level
 
 _COLORS = {Level.CRITICAL: "1;31", Level.HIGH: "31", Level.MEDIUM: "33", Level.LOW: "36"}
 

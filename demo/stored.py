@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from demo.alert_tail import Seen
 from vaultwatch.alerts import Alert
-from vaultwatch.store.encoding import decode_alert
+from vaultwatch.encoding import decode_alert
 
 if TYPE_CHECKING:
-    from local_aws import LocalAws
-    from local_aws.calls import Request
+    from testbed.aws import LocalAws
+    from testbed.aws.calls import Request
 
 
 class StoredTail:

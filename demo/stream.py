@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from vaultwatch.alerts import Service
 from vaultwatch.frames import Heartbeat, Reference, count_lines, decode
+from vaultwatch.rules.facts import Service
 
 
 @dataclass

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from demo.alert_tail import Seen
-from demo.log_server import SERVICES
-from demo.session import Expected, Sent
-from demo.slack_stand_in import SlackStandIn
-from vaultwatch.alerts import Alert, Level, Service
+from testbed.log_server import SERVICES
+from testbed.session import Expected, Sent
+from testbed.slack import SlackStandIn
+from vaultwatch.alerts import Alert
+from vaultwatch.rules.facts import Level, Service
 
 _ALERT_FACT = re.compile(r"^alert +([0-9a-f]{32})$", re.MULTILINE)
 LOGS = {"audit": "audit", "server": "server log"}

@@ -9,11 +9,11 @@ from pathlib import Path
 from threading import Event
 
 from demo.alert_tail import AlertTail
-from demo.log_server import SERVICES, LogServer
-from demo.session import Expected, Sent, Session, expect
 from demo.showing import conclude, introduce, say, show
-from demo.slack_stand_in import SlackStandIn
 from demo.verdict import Findings, alerts_in_slack, problems, table, told_first
+from testbed.log_server import SERVICES, LogServer
+from testbed.session import Expected, Sent, Session, expect
+from testbed.slack import SlackStandIn
 
 LONGEST_SECONDS = 50.0
 _TICK_SECONDS = 0.01

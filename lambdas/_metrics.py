@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from aws_lambda_powertools.metrics import EphemeralMetrics
 
 from lambdas._news import News
-from vaultwatch.evaluation import Findings
+from vaultwatch.batches import Findings
 
 _MAX_ORIGINS = 200
 _NAME = re.compile(r"[\w.*-][\w.:*-]{0,254}", re.ASCII)  # CloudWatch drops others, and what begins with a colon

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vaultwatch.events import parse_time
+from vaultwatch.reading.identity import parse_time
 
 if TYPE_CHECKING:
     from vaultwatch.alerts import Alert

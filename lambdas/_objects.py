@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from vaultwatch import prefixes
+from vaultwatch.aws import keys as prefixes
+from vaultwatch.batches import Poison, TooLargeError, checked, rejected_lines
 from vaultwatch.errors import FrameError
-from vaultwatch.evaluation import Poison, TooLargeError, checked, rejected_lines
 from vaultwatch.frames import Reference
 from vaultwatch.printable import one_line
-from vaultwatch.records import Rejected
+from vaultwatch.reading.records import Rejected
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

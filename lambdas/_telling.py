@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
 
     from vaultwatch.alerts import Alert
-    from vaultwatch.delivery.topic import Publisher
-    from vaultwatch.store import Filing, Message
-    from vaultwatch.store.dynamodb import DynamoStore
+    from vaultwatch.dispatch.notification import Filing, Notification
+    from vaultwatch.notify.publisher import Publisher
+    from vaultwatch.store.dynamodb.adapter import DynamoStore
 
 SINK = "sns"
 _SPARE_SECONDS = 20.0
@@ -28,11 +28,11 @@ _SPARE_SECONDS = 20.0
 @cache
 def open_store(client: DynamoDBClient, table: str, memory_days: int) -> DynamoStore:
     """The store, with the topic as its one sink: who hears what is decided by the topic's subscriptions."""
-    from vaultwatch.alerts import Level
-    from vaultwatch.store import ALL_TELLS, Route
-    from vaultwatch.store.dynamodb import DynamoStore
+    from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, Route
+    from vaultwatch.rules.facts import Level
+    from vaultwatch.store.dynamodb.adapter import DynamoStore
 
-    routes = (Route(SINK, ALL_TELLS, Level.INFORMATIONAL),)
+    routes = (Route(SINK, ALL_DISPOSITIONS, Level.INFORMATIONAL),)
     return DynamoStore(client, table, routes, remembered_seconds=memory_days * 86400.0)
 
 
@@ -52,7 +52,7 @@ class Teller:
     @cached_property
     def publisher(self) -> Publisher:
         """What publishes in this invocation, while there is time."""
-        from vaultwatch.delivery.topic import Publisher
+        from vaultwatch.notify.publisher import Publisher
 
         mark = partial(_mark, self._store())
         return Publisher(self._client, self._topic_arn, mark, _time_left(self._context))
@@ -64,7 +64,7 @@ class Teller:
         """
         if not alerts:
             return
-        from vaultwatch.delivery.groups import file_alert
+        from vaultwatch.dispatch.groups import file_alert
 
         now, filings = time.time(), [*map(file or file_alert, alerts)]
         recorded, messages = self._store().file(filings, now)
@@ -73,9 +73,11 @@ class Teller:
                 self._news.add(filing.alert, now)
         self.publish(messages)
 
-    def publish(self, messages: Sequence[Message]) -> None:
+    def publish(self, messages: Sequence[Notification]) -> None:
         """Publish messages, the most urgent first."""
-        self.publisher.publish(sorted(messages, key=lambda message: (message.tell == "quiet", -message.level.rank)))
+        self.publisher.publish(
+            sorted(messages, key=lambda message: (message.disposition == "suppressed", -message.level.rank))
+        )
 
     def report(self) -> None:
         """What became of them, as metrics."""

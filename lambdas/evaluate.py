@@ -16,8 +16,8 @@ import msgspec
 from lambdas._environment import load_rules, make_client, read_environment, zone_of
 from lambdas._objects import Objects
 from lambdas._telling import Teller, open_store
-from vaultwatch.detect import Ruleset
-from vaultwatch.evaluation import Evaluation, Packet
+from vaultwatch.batches import Evaluation, Packet
+from vaultwatch.detection.detector import Ruleset
 
 MAX_CLAIM_BYTES = 16 * 1024 * 1024  # larger ones are parked, and sweep, which has more memory, reads them
 

@@ -17,11 +17,12 @@ from aws_lambda_powertools import Logger
 
 from lambdas import _metrics
 from lambdas._environment import make_client, read_environment
-from vaultwatch.delivery.messages import decode_message
-from vaultwatch.delivery.slack import SlackSink
+from vaultwatch.dispatch.notification import Notification
 from vaultwatch.errors import DeliveryError, SinkBusy, SinkRefused
-from vaultwatch.store import Message, StoreError
-from vaultwatch.store.receipts import Receipts
+from vaultwatch.notify.slack import SlackSink
+from vaultwatch.notify.text import decode_message
+from vaultwatch.store import StoreError
+from vaultwatch.store.dynamodb.sent import Receipts
 
 log = Logger()
 logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it logs what the secret holds
@@ -58,7 +59,7 @@ def slack() -> SlackSink:
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Tell what these queue messages hold; those that Slack did not take are answered as failures."""
+    """Disposition what these queue messages hold; those that Slack did not take are answered as failures."""
     waiting = [(record, _read(record)) for record in event["Records"]]
     known = _known(message.id for _, message in waiting if message)
     failed: list[dict[str, Any]] = []
@@ -82,7 +83,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in failed]}
 
 
-def _read(record: dict[str, Any]) -> Message | None:
+def _read(record: dict[str, Any]) -> Notification | None:
     """The message, as SNS delivers it raw or in its envelope."""
     body = record["body"].encode()
     try:
@@ -94,7 +95,7 @@ def _read(record: dict[str, Any]) -> Message | None:
         return None
 
 
-def _tell(message: Message, record: dict[str, Any], context: Any) -> bool:
+def _tell(message: Notification, record: dict[str, Any], context: Any) -> bool:
     """Whether Slack took it, or will never; raises `SlackAway`."""
     seconds = 1.0
     while True:
@@ -134,7 +135,7 @@ def _known(message_ids: Iterable[str]) -> set[str]:
         return set()
 
 
-def _remember(message: Message) -> None:
+def _remember(message: Notification) -> None:
     try:
         RECEIPTS.give(message.id, time.time())
     except StoreError as error:

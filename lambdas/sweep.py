@@ -20,12 +20,12 @@ from lambdas import _metrics
 from lambdas._environment import load_rules, make_client, read_environment, zone_of
 from lambdas._objects import Objects
 from lambdas._telling import Teller, open_store
-from vaultwatch import prefixes
 from vaultwatch.alerts import Alert
-from vaultwatch.archive.reading import is_first, tag_of, unpack
-from vaultwatch.delivery.groups import file_late
-from vaultwatch.detect import Ruleset
-from vaultwatch.evaluation import Evaluation, Packet
+from vaultwatch.archive.segments import is_first, tag_of, unpack
+from vaultwatch.aws import keys as prefixes
+from vaultwatch.batches import Evaluation, Packet
+from vaultwatch.detection.detector import Ruleset
+from vaultwatch.dispatch.groups import file_late
 
 MAX_CLAIM_BYTES = 128 * 1024 * 1024
 

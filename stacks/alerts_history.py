@@ -11,7 +11,7 @@ from constructs import Construct
 from stacks import permissions as may
 from stacks.archive import ArchiveStack
 from stacks.functions import make_log_group, make_role
-from vaultwatch import prefixes
+from vaultwatch.aws import keys as prefixes
 from vaultwatch.settings import Settings
 
 _Destination = firehose.CfnDeliveryStream

@@ -20,7 +20,7 @@ from stacks.alarms import Alarms
 from stacks.archive import ArchiveStack
 from stacks.functions import Shape, make_function, owner
 from stacks.queues import Queue
-from vaultwatch import prefixes
+from vaultwatch.aws import keys as prefixes
 from vaultwatch.settings import Settings
 
 INDEXES = {"due": ("due_kind", "due_at"), "unsent": ("unsent_sink", "unsent_order")}

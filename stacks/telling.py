@@ -15,7 +15,7 @@ from stacks import permissions as may
 from stacks.alarms import Alarms
 from stacks.functions import Shape, make_function
 from stacks.queues import Queue
-from vaultwatch.alerts import Level
+from vaultwatch.rules.facts import Level
 from vaultwatch.settings import Settings
 
 
@@ -75,6 +75,6 @@ def _told(minimum: Level) -> dict[str, sns.SubscriptionFilter]:
     """People hear firsts and summaries, from a level on."""
     levels = [level.value for level in Level if level.rank >= minimum.rank]
     return {
-        "tell": sns.SubscriptionFilter.string_filter(allowlist=["first", "summary"]),
+        "disposition": sns.SubscriptionFilter.string_filter(allowlist=["first", "summary"]),
         "level": sns.SubscriptionFilter.string_filter(allowlist=levels),
     }

@@ -4,48 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from vaultwatch.events import SALTED, Outcome, outcome
-from vaultwatch.fields import View
-from vaultwatch.records import AuditEntry, ServerMessage
+from vaultwatch.reading.identity import SALTED, Outcome, outcome
+from vaultwatch.reading.records import AuditEntry, ServerMessage
+from vaultwatch.reading.view import View
+from vaultwatch.rules.facts import Level, RuleFacts, Service
 
-Service = Literal["audit", "server"]
 MAX_RECORD_BYTES = 32 * 1024
 MAX_TEXT_CHARACTERS = 1024
 _MAX_DESCENT = 6
-
-
-class Level(StrEnum):
-    """How much an alert matters, in Sigma's words; `rank` orders them."""
-
-    INFORMATIONAL = "informational"
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
-
-    @property
-    def rank(self) -> int:
-        """0 for informational to 4 for critical."""
-        return _RANK[self]
-
-
-_RANK = {level: rank for rank, level in enumerate(Level)}
-
-
-class RuleFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an alert says of its rule. `staged`: evaluated, counted, kept, never told."""
-
-    name: str
-    title: str
-    level: Level
-    service: Service
-    staged: bool = False
-    runbook: str = ""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):

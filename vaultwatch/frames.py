@@ -21,7 +21,7 @@ import msgspec
 import zstandard
 
 from vaultwatch.errors import FrameError
-from vaultwatch.events import Seen
+from vaultwatch.reading.identity import Seen
 
 VERSION: Literal[1] = 1
 MAX_RECORD_BYTES = 1_000_000
@@ -86,7 +86,8 @@ class Frame(msgspec.Struct, frozen=True):
     """One frame; (`process`, `sequence`) is its identity: a second frame with the same one is a copy.
 
     `source` is the log source, `log_server` the host that sent it, `first` and `last` when its lines arrived there.
-    `before` is where nodes' logs go on here (`vaultwatch.events.Seen`), `begun` that of nodes which are not in it.
+    `before` is where nodes' logs go on here (`vaultwatch.reading.identity.Seen`), `begun` that of nodes which are not
+    in it.
     """
 
     source: Literal["audit", "server"]

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from vaultwatch.alerts import Level
 from vaultwatch.errors import SettingError, did_you_mean
+from vaultwatch.rules.facts import Level
 
 # CloudWatch Logs takes these and no others (API reference, PutRetentionPolicy).
 LogDays = Literal[

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.functions import ARCHIVE, Killed, World, entry, watching, world
-from vaultwatch.store import Message
+from vaultwatch.dispatch.notification import Notification
 
 ENTRIES = [entry(number, principal=f"p{number % 2}") for number in range(4)]
 
@@ -27,7 +27,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         yield made
 
 
-def settle(aws: World) -> list[Message]:
+def settle(aws: World) -> list[Notification]:
     """Everything that was ever published, once nothing is left to be."""
     for _ in range(4):
         aws.now += 3700
@@ -43,7 +43,9 @@ def check(aws: World, events: int) -> None:
     once = {message.id: message for message in settle(aws)}.values()
     published = Counter(alert.id for message in once for alert in message.alerts)
     assert published == Counter(list(known))
-    told = sum(message.merged_count + (len(message.alerts) if message.tell == "first" else 0) for message in once)
+    told = sum(
+        message.merged_count + (len(message.alerts) if message.disposition == "first" else 0) for message in once
+    )
     assert told == events
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.slack_stand_in import SlackStandIn
+from testbed.slack import SlackStandIn
 from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import Watching, alerts_in, entry, harmless, numbers, options, start, unread
 from vaultwatch.watch.options import WEBHOOK_VARIABLE, WatchOptions

@@ -16,10 +16,10 @@ from threading import Thread
 
 import pytest
 
-from demo.slack_stand_in import SlackStandIn
+from testbed.slack import SlackStandIn
 from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import FAST, entry, harmless, options, start, unread, unsent
-from vaultwatch.program import READ_BYTES
+from vaultwatch.handler.stdin import READ_BYTES
 from vaultwatch.watch.journal import Journal
 from vaultwatch.watch.options import WEBHOOK_VARIABLE, WatchOptions
 

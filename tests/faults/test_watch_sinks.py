@@ -15,7 +15,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from demo.slack_stand_in import Behaviour, SlackStandIn
+from testbed.slack import Behaviour, SlackStandIn
 from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import FAST, Watching, alerts_in, entry, harmless, numbers, options, start, unread, unsent
 from vaultwatch.watch.options import WEBHOOK_VARIABLE, Pace, WatchOptions
@@ -182,7 +182,7 @@ class TestSns:
             (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
         body = json.loads(message["Body"])
         assert "audit_policy_written" in body["Message"]
-        assert body["MessageAttributes"]["tell"]["Value"] == "first"
+        assert body["MessageAttributes"]["disposition"]["Value"] == "first"
 
 
 class TestLatency:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import zstandard
 
-from local_aws import Call
+from testbed.aws import Call
 from tests.support.deployment import Deployment, deploy, tagged
-from vaultwatch.detect import Detector
+from vaultwatch.detection.detector import Detector
 from vaultwatch.frames import Reference
 from vaultwatch.rules.pack import shipped_rules
 
@@ -60,7 +60,7 @@ def test_recordings_raise_the_alerts_that_check_finds(deployment: Deployment) ->
     assert set(stored) == expected
     assert len(stored) == len(set(stored))
     assert sorted(alert["id"] for message in published for alert in message["alerts"]) == sorted(stored)
-    firsts = sum(message["tell"] == "first" for message in published)
+    firsts = sum(message["disposition"] == "first" for message in published)
     assert 0 < firsts < deployment.slack.accepted == len(aws.mails)  # the rest are summaries
 
 

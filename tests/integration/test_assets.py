@@ -16,7 +16,7 @@ from threading import Event, Thread
 
 import pytest
 
-from demo.log_server import ASSETS, LogServer, search_path
+from testbed.log_server import ASSETS, LogServer, search_path
 from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import alerts_in, entry, harmless, numbers
 

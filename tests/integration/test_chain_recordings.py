@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from demo.log_server import VAULTWATCH
+from testbed.log_server import VAULTWATCH
 from tests.support.deployment import RECORDINGS, Deployment, deploy
 from tests.support.functions import Context, Topic, entry, event_key, kinesis, world
 from tests.support.waiting import HUNG_SECONDS
@@ -86,5 +86,5 @@ def test_ten_thousand_alerts_in_a_minute_under_as_many_names(monkeypatch: pytest
     published = [alert.id for message in topic.messages for alert in message.alerts]
     assert len(published) == 10_000
     assert set(published) == {alert_id("audit_policy_written", event_key(number)) for number in range(10_000)}
-    assert (first.tell, len(first.alerts)) == ("first", 1)
-    assert (summary.tell, summary.merged_firsts, summary.merged_followed) == ("summary", 9_999, 0)
+    assert (first.disposition, len(first.alerts)) == ("first", 1)
+    assert (summary.disposition, summary.merged_firsts, summary.merged_followed) == ("summary", 9_999, 0)

@@ -20,17 +20,17 @@ import msgspec
 import pytest
 
 from demo.alert_tail import AlertTail, Seen
-from demo.errors import DemoError
-from demo.log_server import USUAL_PORTS, LogServer, search_path
-from demo.session import Expected, Sent
 from demo.verdict import Findings, alerts_in_post, problems, table
+from testbed.errors import DemoError
+from testbed.log_server import USUAL_PORTS, LogServer, search_path
+from testbed.session import Expected, Sent
 from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import entry, harmless
 from vaultwatch.alerts import Alert
-from vaultwatch.delivery.slack import posts
-from vaultwatch.detect import Detector
+from vaultwatch.detection.detector import Detector
+from vaultwatch.dispatch.notification import Notification
+from vaultwatch.notify.slack import posts
 from vaultwatch.rules.pack import shipped_rules
-from vaultwatch.store import Message
 
 ROOT = Path(__file__).parents[2]
 needs_syslog_ng = pytest.mark.skipif(shutil.which("syslog-ng", path=search_path()) is None, reason="no syslog-ng")
@@ -258,8 +258,8 @@ def test_a_changed_line_counts_as_lost(found: Findings) -> None:
 
 
 def test_an_alert_is_recognised_in_the_message_that_slack_shows(alert: Alert) -> None:
-    message = Message(
-        id="1", tell="first", rule=alert.rule, title=alert.title, level=alert.level, service="audit", cluster="",
+    message = Notification(
+        id="1", disposition="first", rule=alert.rule, title=alert.title, level=alert.level, service="audit", cluster="",
         created_at=0.0, alerts=(alert,),
     )  # fmt: skip
     assert [alerts_in_post(post["blocks"]) for post in posts(message)] == [[alert.id]]

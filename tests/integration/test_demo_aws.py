@@ -19,16 +19,16 @@ from demo.alert_tail import Seen
 from demo.archive import as_if_now
 from demo.aws_verdict import AwsFindings, Evaluated, problems, read_metrics, table
 from demo.deployment import built
-from demo.errors import DemoError
-from demo.session import Expected, Sent
 from demo.stream import Shipped
+from testbed.errors import DemoError
+from testbed.session import Expected, Sent
 from tests.integration.test_demo import figures, needs_syslog_ng, run
 from tests.support.watching import entry, harmless
 from vaultwatch.alerts import Alert
-from vaultwatch.delivery.groups import file_alert
-from vaultwatch.detect import Detector
+from vaultwatch.detection.detector import Detector
+from vaultwatch.dispatch.groups import file_alert
+from vaultwatch.dispatch.notification import Notification
 from vaultwatch.rules.pack import shipped_rules
-from vaultwatch.store import Message
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="no Node.js")
 SOUND = "sent = evaluated = archived; every alert of `vaultwatch check` is stored once, and people know of it"
@@ -106,9 +106,9 @@ def raised(line: bytes) -> Alert:
     return found
 
 
-def told(number: int, alert: Alert) -> Message:
-    return Message(
-        id=str(number), tell="first", rule=alert.rule, title=alert.title, level=alert.level, service="audit",
+def told(number: int, alert: Alert) -> Notification:
+    return Notification(
+        id=str(number), disposition="first", rule=alert.rule, title=alert.title, level=alert.level, service="audit",
         cluster="", created_at=0.0, alerts=(alert,),
     )  # fmt: skip
 
@@ -168,7 +168,7 @@ FAULTS: Mapping[str, Callable[[AwsFindings], AwsFindings]] = {
     "not told: alert": lambda found: replace(found, in_slack=[]),
     "Slack was told of alert 00": lambda found: replace(found, in_slack=[*found.in_slack, "00"]),
     "2 alerts are for people, who were told of 1": lambda found: replace(
-        found, published=[found.published[0], msgspec.structs.replace(found.published[1], tell="quiet")]
+        found, published=[found.published[0], msgspec.structs.replace(found.published[1], disposition="suppressed")]
     ),
     "no late alert was told": lambda found: replace(found, published=found.published[:1]),
     "denied": lambda found: replace(found, troubles=["denied"]),

@@ -14,8 +14,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local_aws import LocalAws, LocalAwsError, NotDoneHereError
-from local_aws.functions import Function, FunctionSpec
+from testbed.aws import LocalAws, LocalAwsError, NotDoneHereError
+from testbed.aws.functions import Function, FunctionSpec
 
 CODE = '''
 import base64, json, os, sys, time
@@ -94,7 +94,7 @@ def template() -> dict[str, Any]:
     from_stream |= {"MaximumRetryAttempts": 1, "DestinationConfig": {"OnFailure": {"Destination": get("Bucket")}}}
     from_queue = {"FunctionName": get("Function"), "EventSourceArn": get("Queue"), "FunctionResponseTypes": partial}
     created = {"source": ["aws.s3"], "detail": {"object": {"key": [{"prefix": "in/"}]}}}
-    told = {"TopicArn": {"Ref": "Topic"}, "FilterPolicy": {"tell": ["first"]}}
+    told = {"TopicArn": {"Ref": "Topic"}, "FilterPolicy": {"disposition": ["first"]}}
     return {
         "Resources": {
             "Bucket": resource(
@@ -154,7 +154,7 @@ def aws(code: Path) -> Iterator[LocalAws]:
 @pytest.fixture(scope="module")
 def odd(code: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
     """A function by itself, with a second and 128 MiB."""
-    from local_aws.clock import Clock
+    from testbed.aws.clock import Clock
 
     scratch = tmp_path_factory.mktemp("scratch")
     spec = FunctionSpec("odd", "arn:odd", "toy.odd", "", 128, 1.0, {})
@@ -272,8 +272,8 @@ def test_sns_delivers_by_filter_and_policy_to_queue_mail_and_firehose_and_a_dead
     aws: LocalAws,
 ) -> None:
     bodies = json.dumps({"default": "for machines", "email": "for people"})
-    for tell in ("first", "quiet"):
-        attributes: Any = {"tell": {"DataType": "String", "StringValue": tell}}
+    for tell in ("first", "suppressed"):
+        attributes: Any = {"disposition": {"DataType": "String", "StringValue": tell}}
         topic = {"TopicArn": aws.physical_id("toy", "Topic"), "Subject": "s", "MessageAttributes": attributes}
         aws.client("sns").publish(Message=bodies, MessageStructure="json", **topic)
     assert waiting(aws, "Told") == ["for machines"]
@@ -285,7 +285,7 @@ def test_sns_delivers_by_filter_and_policy_to_queue_mail_and_firehose_and_a_dead
     aws.tick(2)
     [found] = s3.list_objects_v2(Bucket=bucket, Prefix="alerts/dt=20")["Contents"]
     lines = gzip.decompress(s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read()).splitlines()
-    assert [json.loads(line)["MessageAttributes"]["tell"]["Value"] for line in lines] == ["first", "quiet"]
+    assert [json.loads(line)["MessageAttributes"]["disposition"]["Value"] for line in lines] == ["first", "suppressed"]
 
 
 def test_a_new_object_reaches_the_queue_of_the_rule_that_wants_it(aws: LocalAws) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.cost_model import Assumptions
+from cost.model import Assumptions
 from tests.support.templates import Template, as_list, of_type, properties, text
 
 Synthesized = Callable[..., dict[str, Template]]
@@ -164,8 +164,8 @@ def test_people_hear_firsts_and_summaries_from_the_level_of_their_sink_on(synthe
     filters = {it["Properties"]["Protocol"]: it["Properties"].get("FilterPolicy") for it in found}
     everything = ["informational", "low", "medium", "high", "critical"]
     assert filters == {
-        "email": {"tell": ["first", "summary"], "level": ["high", "critical"]},
-        "sqs": {"tell": ["first", "summary"], "level": everything},
+        "email": {"disposition": ["first", "summary"], "level": ["high", "critical"]},
+        "sqs": {"disposition": ["first", "summary"], "level": everything},
         "firehose": None,
     }
 

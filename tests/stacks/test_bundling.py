@@ -40,7 +40,7 @@ def test_it_runs_on_nothing_but_itself_and_what_boto3_needs_too(running: Path, t
     (tmp_path / "jmespath").symlink_to(Path(found.origin).parent)
     code = f"import sys; sys.path[:0] = [{str(running)!r}, {str(tmp_path)!r}]\n"
     code += "import re2, msgspec, zstandard, aws_lambda_powertools\n"
-    code += "import vaultwatch.detect, vaultwatch.frames, vaultwatch.rules.pack as pack\n"
+    code += "import vaultwatch.detection.detector, vaultwatch.frames, vaultwatch.rules.pack as pack\n"
     code += "rules = pack.shipped_rules(); print(len(rules) > 0, zstandard.backend, pack.SHIPPED_PACK)"
     done = subprocess.run([sys.executable, "-B", "-S", "-I", "-c", code], capture_output=True, text=True, check=False)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from demo.slack_stand_in import SlackStandIn
-from local_aws import LocalAws
+from testbed.aws import LocalAws
+from testbed.slack import SlackStandIn
 from vaultwatch.frames import Frame, Records, Reference, encode
 
 ARCHIVE, ALERTING = "vaultwatch-archive", "vaultwatch-alerting"

@@ -27,12 +27,12 @@ from botocore.client import BaseClient
 
 from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table, session
 from vaultwatch.alerts import Alert
-from vaultwatch.delivery.messages import decode_message
-from vaultwatch.delivery.sink import Pace
-from vaultwatch.events import Seen
+from vaultwatch.dispatch.notification import NOTIFIED, Notification
+from vaultwatch.encoding import decode_alert
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference, encode
-from vaultwatch.store import TOLD, Message
-from vaultwatch.store.encoding import decode_alert
+from vaultwatch.notify.sink import Pace
+from vaultwatch.notify.text import decode_message
+from vaultwatch.reading.identity import Seen
 
 ARCHIVE, BUCKET = "archive-bucket", "alerts-bucket"
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC).timestamp()
@@ -141,7 +141,7 @@ class World:
         found = make_client("dynamodb").query(TableName=TABLE, IndexName="unsent", Select="COUNT", **query)
         return int(found["Count"])
 
-    def published(self) -> list[Message]:
+    def published(self) -> list[Notification]:
         """What the topic took since the last time, as its queue got it."""
         return [decode_message(body.encode()) for body in self.queued()]
 
@@ -159,7 +159,7 @@ class World:
 class Topic:
     """In place of the SNS client: moto's queues take minutes for that many messages."""
 
-    messages: list[Message] = field(default_factory=list)
+    messages: list[Notification] = field(default_factory=list)
 
     def behind(self, aws: World, name: str) -> Callable[[dict[str, Any], Any], Any]:
         """The handler of a function that publishes here."""
@@ -173,9 +173,9 @@ class Topic:
         self.messages += [decode_message(json.loads(entry["Message"])["sqs"].encode()) for entry in entries]
         return {"Successful": [{"Id": entry["Id"]} for entry in entries], "Failed": []}
 
-    def told(self) -> list[Message]:
+    def told(self) -> list[Notification]:
         """What people were told."""
-        return [message for message in self.messages if message.tell in TOLD]
+        return [message for message in self.messages if message.disposition in NOTIFIED]
 
 
 def start(name: str) -> ModuleType:

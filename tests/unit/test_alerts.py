@@ -11,21 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.work import growth
-from vaultwatch.alerts import (
-    MAX_RECORD_BYTES,
-    Alert,
-    Level,
-    RuleFacts,
-    alert_id,
-    bounded,
-    brief,
-    complete,
-    from_audit,
-    from_server,
-)
-from vaultwatch.events import audit_event_key
-from vaultwatch.fields import audit_view, server_view
-from vaultwatch.records import AuditEntry, Origin, ServerMessage
+from vaultwatch.alerts import MAX_RECORD_BYTES, Alert, alert_id, bounded, brief, complete, from_audit, from_server
+from vaultwatch.reading.identity import audit_event_key
+from vaultwatch.reading.records import AuditEntry, Origin, ServerMessage
+from vaultwatch.reading.view import audit_view, server_view
+from vaultwatch.rules.facts import Level, RuleFacts
 
 RULE = RuleFacts(name="audit_x", title="X done", level=Level.HIGH, service="audit", runbook="First.\n\n  Then.\n")
 ORIGIN = Origin("prod", "vault-a", "file")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from vaultwatch.alerts import Level
 from vaultwatch.errors import SettingError
+from vaultwatch.rules.facts import Level
 from vaultwatch.settings import Settings, read_settings, settings_table
 
 ROOT = Path(__file__).parents[2]

@@ -15,12 +15,13 @@ from typing import IO, Any
 import click
 import msgspec
 
-from vaultwatch.alerts import Alert, Level
+from vaultwatch.alerts import Alert
 from vaultwatch.cli.common import load_rules, zone_of
-from vaultwatch.detect import Detector, Source
-from vaultwatch.lines import LineSplitter
+from vaultwatch.detection.detector import Detector, Source
 from vaultwatch.printable import one_line
-from vaultwatch.records import Rejected
+from vaultwatch.reading.lines import LineSplitter
+from vaultwatch.reading.records import Rejected
+from vaultwatch.rules.facts import Level
 
 CHUNK_BYTES = 1048576
 _MOST_STAGED = 5  # rules named in one line
@@ -134,7 +135,7 @@ class _Unreadable(Exception):
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """Tell faults of reading from those of writing, which end the program."""
+    """Disposition faults of reading from those of writing, which end the program."""
     try:
         yield
     except (OSError, EOFError, zlib.error) as error:
@@ -185,7 +186,7 @@ def _open(stack: ExitStack, name: str) -> tuple[Any, int]:
     if magic == b"\x28\xb5\x2f\xfd":
         import io
 
-        from vaultwatch.cli.zstd_reader import ZstdReader
+        from vaultwatch.reading.zstd_reader import ZstdReader
 
         return stack.enter_context(io.BufferedReader(ZstdReader(raw), CHUNK_BYTES)), 0
     return raw, size

@@ -18,7 +18,7 @@ class HandlerCommand(click.Command):
     """A program() handler: a wrong call must not end at once when it is syslog-ng's, unless it only asks."""
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
-        from vaultwatch.program import is_pipe, stand_still
+        from vaultwatch.handler.stdin import is_pipe, stand_still
 
         given = tuple(args)
         try:

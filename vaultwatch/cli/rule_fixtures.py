@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from vaultwatch.cli.common import load_rules
-from vaultwatch.detect import Detector
+from vaultwatch.detection.detector import Detector
 from vaultwatch.errors import RuleError
-from vaultwatch.records import Rejected
+from vaultwatch.reading.records import Rejected
 from vaultwatch.rules.compiling import compile_directories
 from vaultwatch.rules.pack import Rule
 

@@ -19,7 +19,7 @@ _FILE = click.Path(path_type=Path)
     help="Holds the URL of a Slack webhook. Else VAULTWATCH_SLACK_WEBHOOK_URL, where set.",
 )  # fmt: skip
 @click.option("--sns-topic", default="", metavar="ARN", help="Publish to this SNS topic.")
-@click.option("--level", default="low", show_default=True, metavar="LEVEL", help="Tell alerts from this level on.")
+@click.option("--level", default="low", show_default=True, metavar="LEVEL", help="Notify of alerts from this level on.")
 @click.option(
     "--state", type=_FILE, metavar="DIR",
     help="What has been alerted and is still to be told. Default: /var/lib/vaultwatch where that is there, "

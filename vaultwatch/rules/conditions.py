@@ -24,8 +24,8 @@ from typing import Any
 
 import re2
 
-from vaultwatch.events import parse_time
-from vaultwatch.fields import View
+from vaultwatch.reading.identity import parse_time
+from vaultwatch.reading.view import View
 
 Condition = list[Any]
 Predicate = Callable[[View], bool]

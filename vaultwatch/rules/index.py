@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import re2
 
-from vaultwatch.records import split_tag
+from vaultwatch.reading.records import split_tag
 from vaultwatch.rules.conditions import Condition, glob_regex, text_of, values
 from vaultwatch.rules.pack import Rule
 

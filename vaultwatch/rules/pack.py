@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from vaultwatch.alerts import RuleFacts
 from vaultwatch.errors import RuleError
-from vaultwatch.fields import View
+from vaultwatch.reading.view import View
 from vaultwatch.rules.conditions import Condition, Predicate, predicate
+from vaultwatch.rules.facts import RuleFacts
 
 PACK_VERSION = 1
 SHIPPED_PACK = Path(__file__).with_name("pack.json")

@@ -6,8 +6,8 @@
     def audit_odd_pair(entry):
         return ...
 
-The function's name is the rule's; `entry` is what Sigma rules see (`vaultwatch.fields`). One that raises is counted by
-its name and disables nothing else.
+The function's name is the rule's; `entry` is what Sigma rules see (`vaultwatch.reading.view`). One that raises is
+counted by its name and disables nothing else.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from vaultwatch.alerts import Level, Service
 from vaultwatch.errors import RuleError
-from vaultwatch.fields import View
+from vaultwatch.reading.view import View
+from vaultwatch.rules.facts import Level, Service
 from vaultwatch.rules.pack import CompiledRule, Rule
 
 Condition = Callable[[View], bool]

@@ -8,8 +8,8 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vaultwatch.handler.stdin import Complaints
 from vaultwatch.printable import one_line
-from vaultwatch.program import Complaints
 from vaultwatch.ship.options import Pace
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 
 from vaultwatch.frames import Counter, count_lines
-from vaultwatch.records import Origin, split_tag
+from vaultwatch.reading.records import Origin, split_tag
 from vaultwatch.ship.reading import Block
 
 MAX_ORIGINS = 1000

@@ -6,7 +6,7 @@ from datetime import datetime
 from io import BytesIO
 from typing import NamedTuple, Protocol
 
-from vaultwatch.ship.messages import Line, boundaries, read_line
+from vaultwatch.ship.boundaries import Line, boundaries, read_line
 from vaultwatch.ship.options import Pace
 from vaultwatch.ship.reading import Block
 

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from vaultwatch.frames import MAX_LINES_BYTES
-from vaultwatch.program import (
+from vaultwatch.handler.stdin import (
     Complaints,
     begun,
     check_open,
@@ -33,6 +33,7 @@ from vaultwatch.program import (
     read_some,
 )
 from vaultwatch.ship.aws import Clients
+from vaultwatch.ship.checks import notes, problems
 from vaultwatch.ship.framing import Framer
 from vaultwatch.ship.gathering import Arrival, Batch, Gatherer, LineGatherer, MessageGatherer
 from vaultwatch.ship.options import Pace, ShipOptions
@@ -40,7 +41,6 @@ from vaultwatch.ship.outbox import Outbox
 from vaultwatch.ship.oversize import BucketStore, FolderStore
 from vaultwatch.ship.reading import Block, LineReader
 from vaultwatch.ship.sending import Sender, drained
-from vaultwatch.ship.settings import notes, problems
 from vaultwatch.ship.timeline import Timeline
 
 

@@ -11,9 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import cast
 
-from vaultwatch import prefixes
+from vaultwatch.aws import keys as prefixes
 from vaultwatch.frames import Reference, count_lines
-from vaultwatch.program import Complaints
+from vaultwatch.handler.stdin import Complaints
 from vaultwatch.ship.aws import Clients, Patience, trouble
 from vaultwatch.ship.options import Pace
 from vaultwatch.ship.reading import Block

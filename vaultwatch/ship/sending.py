@@ -6,8 +6,8 @@ from collections import Counter
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from vaultwatch.handler.stdin import logger
 from vaultwatch.printable import one_line
-from vaultwatch.program import logger
 from vaultwatch.ship.aws import Clients, Patience, Trouble, trouble
 from vaultwatch.ship.options import Pace
 from vaultwatch.ship.outbox import Outbox, Parcel

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from vaultwatch.events import Seen, ServerEventKeys
-from vaultwatch.records import ServerMessage, split_tag
-from vaultwatch.server_log import ServerLogReader
+from vaultwatch.reading.identity import Seen, ServerEventKeys
+from vaultwatch.reading.records import ServerMessage, split_tag
+from vaultwatch.reading.server_log import ServerLogReader
 
 MAX_NODES = 300
 """Of a frame's header, which has to stay readable; more nodes do not begin with a banner in one second."""

@@ -20,8 +20,8 @@ What a caller does:
 Every alert that is new is published at once, in exactly one message whose `alerts` holds it: `first` when people are
 told, `quiet` when it is only counted, `staged` when its rule is being tried out. What was counted is told later,
 exactly once, in the numbers of a message (`merged_firsts` + `merged_followed`): a `summary`, or a `first` of the same
-rule that happens to go out before it. `vaultwatch.store.ledger` decides all that, as pure functions on the rows that
-an adapter reads and writes, so that every adapter decides alike.
+rule that happens to go out before it. `vaultwatch.dispatch.decisions` decides all that, as pure functions on the
+rows that an adapter reads and writes, so that every adapter decides alike.
 
 For an adapter on a key-value store: an event's alerts (at most 25) need their alert, period and slot rows read by key
 and then written, with a delivery for each message and sink, in one conditional transaction: at most 100 items for one
@@ -33,16 +33,13 @@ are seconds since the epoch and are passed in.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
-from vaultwatch.alerts import Alert, Level, Service
+from vaultwatch.dispatch.notification import Filing, Notification, Recorded
 from vaultwatch.errors import VaultwatchError
 
-Tell = Literal["first", "summary", "quiet", "staged"]
-TOLD: frozenset[Tell] = frozenset({"first", "summary"})
-ALL_TELLS: frozenset[Tell] = frozenset({"first", "summary", "quiet", "staged"})
 REMEMBERED_SECONDS = 90 * 86400.0
 
 
@@ -50,89 +47,11 @@ class StoreError(VaultwatchError):
     """The store could not do it now and has changed nothing; the same call may be made again."""
 
 
-class Filing(msgspec.Struct, frozen=True):
-    """An alert with what the store needs to count it.
-
-    `told` is false where people never hear of it; with `summed` they hear of it in its rule's next summary only,
-    as of an old one found in the archive.
-    """
-
-    alert: Alert
-    group: str
-    quiet_seconds: float
-    told: bool
-    summed: bool = False
-
-
-class Recorded(msgspec.Struct, frozen=True):
-    """What became of one filing: `new` if its id was not known, `first` if it began a quiet period of its group.
-
-    `tell` says how it was published: a first whose rule has had its message for this minute is `quiet`, and counted.
-    `completed` if it brought the outcome that the stored alert lacked.
-    """
-
-    alert_id: str
-    new: bool
-    first: bool = False
-    tell: Tell = "quiet"
-    completed: bool = False
-
-
-class Merged(msgspec.Struct, frozen=True):
-    """One group in a message's counts: its first alert (without `record`), and how many alerts it stands for.
-
-    `firsts` is 1 if that alert itself was not told before, `followed` how many came after it in the quiet period.
-    """
-
-    alert: Alert
-    firsts: int
-    followed: int
-
-
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to be told or published, the same for every sink.
-
-    `alerts` are new, of one event, the highest level first. `merged` lists at most 20 of the groups behind
-    `merged_firsts` + `merged_followed`, which are exact. `rule`, `title`, `level`, `service`, `cluster` are those of
-    its most important alert.
-    """
-
-    id: str
-    tell: Tell
-    rule: str
-    title: str
-    level: Level
-    service: Service
-    cluster: str
-    created_at: float
-    alerts: tuple[Alert, ...] = ()
-    merged: tuple[Merged, ...] = ()
-    merged_firsts: int = 0
-    merged_followed: int = 0
-
-    @property
-    def merged_count(self) -> int:
-        """How many alerts this message counts beside those it carries."""
-        return self.merged_firsts + self.merged_followed
-
-
 class Unsent(msgspec.Struct, frozen=True):
     """A message that a sink has not taken yet, and how often it was put off for that sink."""
 
-    message: Message
+    message: Notification
     attempts: int
-
-
-class Route(msgspec.Struct, frozen=True):
-    """Which messages a sink gets. The list of routes is given to an adapter when it is opened."""
-
-    sink: str
-    tells: frozenset[Tell] = TOLD
-    minimum_level: Level = Level.LOW
-
-    def wants(self, tell: Tell, level: Level) -> bool:
-        """Whether a message is for this sink."""
-        return tell in self.tells and level.rank >= self.minimum_level.rank
 
 
 class Store(Protocol):

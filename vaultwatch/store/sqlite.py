@@ -19,9 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert
-from vaultwatch.store import REMEMBERED_SECONDS, Filing, Message, Recorded, Route, StoreError, Unsent
-from vaultwatch.store.encoding import decode_alert, encode_alert
-from vaultwatch.store.ledger import (
+from vaultwatch.dispatch.decisions import (
     Books,
     Draft,
     Period,
@@ -33,6 +31,9 @@ from vaultwatch.store.ledger import (
     split_events,
     urgency,
 )
+from vaultwatch.dispatch.notification import Filing, Notification, Recorded, Route
+from vaultwatch.encoding import decode_alert, encode_alert
+from vaultwatch.store import REMEMBERED_SECONDS, StoreError, Unsent
 
 SCHEMA_VERSION = 1
 MAX_ALERTS = 1_000_000
@@ -182,7 +183,7 @@ class SqliteStore:
 
     def _publish(self, db: sqlite3.Connection, drafts: Sequence[Draft]) -> None:
         for draft in drafts:
-            sinks = [route.sink for route in self._routes if route.wants(draft.tell, draft.head.level)]
+            sinks = [route.sink for route in self._routes if route.wants(draft.disposition, draft.head.level)]
             if not sinks:
                 continue
             seq = _insert(db, _with_own_id(db, draft))
@@ -334,7 +335,7 @@ def _alert(db: sqlite3.Connection, alert_id: str) -> Alert | None:
     return None if row is None else decode_alert(row[0])
 
 
-def _message(db: sqlite3.Connection, body: bytes) -> Message:
+def _message(db: sqlite3.Connection, body: bytes) -> Notification:
     return assemble(msgspec.json.decode(body, type=Draft), lambda alert_id: _alert(db, alert_id))
 
 

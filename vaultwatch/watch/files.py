@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from vaultwatch.delivery.alert_log import append_lines, open_lines, write_all
-from vaultwatch.detect import Counts
-from vaultwatch.records import Rejected
+from vaultwatch.detection.detector import Counts
+from vaultwatch.notify.alert_log import append_lines, open_lines, write_all
+from vaultwatch.reading.records import Rejected
 
 MAX_REJECTED_BYTES = 64 * 1024 * 1024
 _PIECE_BYTES = 1024 * 1024

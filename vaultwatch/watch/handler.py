@@ -18,12 +18,9 @@ from contextlib import closing, contextmanager
 from typing import TypeVar
 
 from vaultwatch.alerts import Alert
-from vaultwatch.delivery.groups import file_alert
-from vaultwatch.delivery.sender import Sender
-from vaultwatch.delivery.sink import route
-from vaultwatch.detect import Detector
-from vaultwatch.lines import LineSplitter
-from vaultwatch.program import (
+from vaultwatch.detection.detector import Detector
+from vaultwatch.dispatch.groups import file_alert
+from vaultwatch.handler.stdin import (
     Complaints,
     begun,
     check_open,
@@ -33,7 +30,10 @@ from vaultwatch.program import (
     logging_to,
     read_some,
 )
-from vaultwatch.records import Rejected
+from vaultwatch.notify.sender import Sender
+from vaultwatch.notify.sink import route
+from vaultwatch.reading.lines import LineSplitter
+from vaultwatch.reading.records import Rejected
 from vaultwatch.store import StoreError
 from vaultwatch.store.sqlite import SqliteStore
 from vaultwatch.watch.files import Figures, RejectedLines

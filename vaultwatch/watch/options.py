@@ -9,12 +9,12 @@ from datetime import tzinfo
 from functools import partial
 from pathlib import Path
 
-from vaultwatch.alerts import Level
-from vaultwatch.delivery.alert_log import AlertLog, open_lines
-from vaultwatch.delivery.sink import Sink
-from vaultwatch.delivery.slack import SlackSink
 from vaultwatch.errors import SettingError, VaultwatchError
-from vaultwatch.program import open_log
+from vaultwatch.handler.stdin import open_log
+from vaultwatch.notify.alert_log import AlertLog, open_lines
+from vaultwatch.notify.sink import Sink
+from vaultwatch.notify.slack import SlackSink
+from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import Rule
 
 WEBHOOK_VARIABLE = "VAULTWATCH_SLACK_WEBHOOK_URL"
@@ -34,7 +34,7 @@ class Pace:
     stats_seconds: float = 1.0
     slack_seconds: float = 1.0
     sink_pause_seconds: float = 1.0
-    """A sink that failed rests that long, then twice as long, and so on; see `vaultwatch.delivery.sender.Sender`."""
+    """A sink that failed rests that long, then twice as long, and so on; see `vaultwatch.notify.sender.Sender`."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class WatchOptions:
     def _sns(self, level: Level) -> Sink | None:
         if not self.sns_topic:
             return None
-        from vaultwatch.delivery.sns import connect
+        from vaultwatch.notify.sns import connect
 
         try:
             return connect(self.sns_topic, minimum_level=level)

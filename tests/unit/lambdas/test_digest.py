@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from tests.support.functions import Context, Topic, World, entry, kinesis, total, watching
-from vaultwatch.store import dynamodb
+from vaultwatch.store.dynamodb import adapter as dynamodb
 
 
 def sns_is_away(number: int, name: str, made: bool) -> None:
@@ -24,11 +24,17 @@ def left_unsent(aws: World, *frames: bytes) -> None:
 
 def test_a_summary_is_published_in_the_minute_in_which_it_is_due(aws: World) -> None:
     aws.evaluate(aws.frame(*(entry(number) for number in range(5))))
-    assert sorted(message.tell for message in aws.published()) == ["first", "quiet", "quiet", "quiet", "quiet"]
+    assert sorted(message.disposition for message in aws.published()) == [
+        "first",
+        "suppressed",
+        "suppressed",
+        "suppressed",
+        "suppressed",
+    ]
     aws.now += 3600
     aws.digest()
     (summary,) = aws.published()
-    assert (summary.tell, summary.merged_count) == ("summary", 4)
+    assert (summary.disposition, summary.merged_count) == ("summary", 4)
     aws.digest()
     assert aws.published() == []
 
@@ -40,7 +46,7 @@ def test_what_is_stored_and_not_sent_is_sent_when_it_is_a_minute_old(aws: World)
     assert aws.published() == []
     aws.now += 1
     assert aws.digest() == {"sent": 1}
-    assert [message.tell for message in aws.published()] == ["first"]
+    assert [message.disposition for message in aws.published()] == ["first"]
     aws.digest()
     assert (aws.published(), aws.unsent()) == ([], 0)
 
@@ -54,12 +60,12 @@ def test_what_people_are_told_goes_before_what_is_only_counted(aws: World) -> No
 
     def listening(**given: object) -> object:
         entries = given["PublishBatchRequestEntries"]
-        sent.extend(one["MessageAttributes"]["tell"]["StringValue"] for one in entries)  # type: ignore[attr-defined]
+        sent.extend(one["MessageAttributes"]["disposition"]["StringValue"] for one in entries)  # type: ignore[attr-defined]
         return publish(**given)
 
     digest.SNS.publish_batch = listening
     digest.handler({}, Context())
-    assert (sent[0], len(sent), set(sent[1:])) == ("first", 150, {"quiet"})
+    assert (sent[0], len(sent), set(sent[1:])) == ("first", 150, {"suppressed"})
 
 
 def test_a_message_that_the_topic_refuses_is_put_off_and_keeps_back_no_other(aws: World) -> None:
@@ -144,4 +150,4 @@ def test_what_followed_in_1_000_quiet_periods_is_one_message_when_they_end(aws: 
     aws.now += 3600
     digest({}, Context())
     (summary,) = topic.told()[2:]
-    assert (summary.tell, summary.merged_firsts, summary.merged_followed) == ("summary", 0, 350)
+    assert (summary.disposition, summary.merged_firsts, summary.merged_followed) == ("summary", 0, 350)

@@ -27,10 +27,10 @@ from tests.support.functions import (
     total,
     watching,
 )
-from vaultwatch.alerts import Level
-from vaultwatch.detect import Detector, Ruleset
-from vaultwatch.evaluation import Evaluation, Packet
+from vaultwatch.batches import Evaluation, Packet
+from vaultwatch.detection.detector import Detector, Ruleset
 from vaultwatch.frames import Counter, Heartbeat
+from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
 from vaultwatch.store import StoreError
 
@@ -43,7 +43,7 @@ def test_an_alert_is_stored_and_published_and_marked_as_sent(aws: World) -> None
     (alert,) = aws.alerts().values()
     assert (alert.rule, alert.cluster, alert.node, alert.lane) == ("audit_policy_written", "prod", "vault-1", "file")
     (message,) = aws.published()
-    assert (message.tell, message.alerts) == ("first", (alert,))
+    assert (message.disposition, message.alerts) == ("first", (alert,))
     assert aws.unsent() == 0
 
 
@@ -57,11 +57,11 @@ def test_what_is_published_has_a_text_for_people_and_attributes_for_filters(aws:
     [one] = publish.call_args.kwargs["PublishBatchRequestEntries"]
     attributes = {name: value["StringValue"] for name, value in one["MessageAttributes"].items()}
     assert attributes == {
-        "tell": "first", "level": "medium", "rule": "audit_policy_written", "service": "audit", "cluster": "prod"
+        "disposition": "first", "level": "medium", "rule": "audit_policy_written", "service": "audit", "cluster": "prod"
     }  # fmt: skip
     bodies = json.loads(one["Message"])
     assert "alice" in bodies["email"]
-    assert json.loads(bodies["sqs"])["tell"] == "first"
+    assert json.loads(bodies["sqs"])["disposition"] == "first"
 
 
 def test_a_batch_without_alerts_calls_nobody(aws: World) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from demo.slack_stand_in import SlackStandIn
+from testbed.slack import SlackStandIn
 from tests.support.dynamodb import make_client
 from tests.support.functions import Context, Killed, World, entry, queue_record, watching
-from vaultwatch.delivery.slack import SlackSink
+from vaultwatch.notify.slack import SlackSink
 
 
 @pytest.fixture

@@ -43,8 +43,8 @@ def test_a_function_with_its_clients_imports_nothing_heavy(name: str) -> None:
 
 
 def test_evaluate_leaves_to_later_what_its_start_does_not_need() -> None:
-    later = ["aws_lambda_powertools", "typing_extensions", "vaultwatch.delivery", "vaultwatch.settings"]
-    later += ["vaultwatch.server_log", "vaultwatch.store"]
+    later = ["aws_lambda_powertools", "typing_extensions", "vaultwatch.notify", "vaultwatch.settings"]
+    later += ["vaultwatch.reading.server_log", "vaultwatch.store"]
     done = start("evaluate", VARIABLES, f"import sys\nprint(*[name for name in {later!r} if name in sys.modules])")
     assert (done.stdout.strip(), done.stderr) == ("", "")
 

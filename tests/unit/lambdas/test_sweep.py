@@ -27,8 +27,8 @@ from tests.support.functions import (
     watching,
 )
 from vaultwatch.alerts import Alert
-from vaultwatch.archive.reading import is_first, tag_of, unpack
-from vaultwatch.detect import Ruleset
+from vaultwatch.archive.segments import is_first, tag_of, unpack
+from vaultwatch.detection.detector import Ruleset
 from vaultwatch.errors import ArchiveError
 from vaultwatch.frames import Frame, Records, encode
 from vaultwatch.rules.pack import Rule
@@ -72,7 +72,7 @@ def test_what_evaluate_found_is_not_told_again(settled: World) -> None:
 def test_what_evaluate_missed_is_told_marked_late(settled: World, capsys: pytest.CaptureFixture[str]) -> None:
     settled.sweep(ARCHIVE, settled.archive("1", lines(entry(1))))
     (message,) = settled.published()
-    assert (message.tell, message.alerts[0].late, message.alerts[0].node) == ("first", True, "vault-1")
+    assert (message.disposition, message.alerts[0].late, message.alerts[0].node) == ("first", True, "vault-1")
     assert total(capsys.readouterr().out, "LateAlerts") == 1
     settled.evaluate(settled.frame(entry(1)))
     assert settled.published() == []
@@ -81,12 +81,12 @@ def test_what_evaluate_missed_is_told_marked_late(settled: World, capsys: pytest
 def test_what_is_older_than_our_memory_is_stored_and_only_summed_up(settled: World) -> None:
     old = [entry(n, principal=f"p{n}", time=at(settled.now - 91 * 86400)) for n in range(7)]
     settled.sweep(ARCHIVE, settled.archive("1", lines(*old)))
-    assert {message.tell for message in settled.published()} == {"quiet"}
+    assert {message.disposition for message in settled.published()} == {"suppressed"}
     assert len(settled.alerts()) == 7
     settled.now += 60
     settled.digest()
     (summary,) = settled.published()
-    assert (summary.tell, summary.merged_count) == ("summary", 7)
+    assert (summary.disposition, summary.merged_count) == ("summary", 7)
 
 
 def test_so_is_what_happened_before_the_rule_was_in_force(aws: World) -> None:
@@ -94,7 +94,7 @@ def test_so_is_what_happened_before_the_rule_was_in_force(aws: World) -> None:
     before, since = entry(1, time=at(aws.now - 60)), entry(2, principal="bob", time=at(aws.now + 60))
     aws.now += 3600
     aws.sweep(ARCHIVE, aws.archive("1", lines(before, since)))
-    assert sorted(message.tell for message in aws.published()) == ["first", "quiet"]
+    assert sorted(message.disposition for message in aws.published()) == ["first", "suppressed"]
 
 
 def test_so_is_what_a_rule_finds_only_since_it_was_changed(settled: World) -> None:
@@ -104,10 +104,10 @@ def test_so_is_what_a_rule_finds_only_since_it_was_changed(settled: World) -> No
     rules = Ruleset(anything if known is rule else known for known in sweep.RULES.rules)
     settled.monkeypatch.setattr(sweep, "RULES", rules)
     sweep.handler(object_created(ARCHIVE, settled.archive("1", lines(entry(1, "kv/data/a")))), Context(900_000))
-    assert [message.tell for message in settled.published()] == ["quiet"]
+    assert [message.disposition for message in settled.published()] == ["suppressed"]
     since = entry(2, "kv/data/a", principal="bob", time=at(settled.now + 60))
     sweep.handler(object_created(ARCHIVE, settled.archive("2", lines(since))), Context(900_000))
-    assert [message.tell for message in settled.published()] == ["first"]
+    assert [message.disposition for message in settled.published()] == ["first"]
 
 
 def test_a_server_log_is_put_together_and_has_the_ids_of_the_stream(settled: World) -> None:

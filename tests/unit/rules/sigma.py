@@ -8,8 +8,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from vaultwatch.fields import audit_view
-from vaultwatch.records import AuditEntry
+from vaultwatch.reading.records import AuditEntry
+from vaultwatch.reading.view import audit_view
 from vaultwatch.rules.compiling import compile_directories
 from vaultwatch.rules.conditions import Condition, predicate
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.unit.rules.sigma import compiled, entry, holds, matches, sigma
-from vaultwatch.alerts import Level
 from vaultwatch.errors import RuleError
 from vaultwatch.rules.compiling import compile_directories, compile_pack
+from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import CompiledRule, decode_pack
 
 PATH = "selection:\n  request.path{}\ncondition: selection"

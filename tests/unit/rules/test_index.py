@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from bench import corpus
 from bench import rules as bench_rules
-from vaultwatch.alerts import Level
-from vaultwatch.detect import Detector, evaluate_plainly
+from vaultwatch.detection.detector import Detector, evaluate_plainly
 from vaultwatch.rules import index
 from vaultwatch.rules.conditions import Condition
+from vaultwatch.rules.facts import Level
 from vaultwatch.rules.index import AuditIndex, anchors_of, operations_of
 from vaultwatch.rules.pack import CompiledRule, Rule, decode_pack, shipped_rules
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from vaultwatch.alerts import Alert, Level
-from vaultwatch.detect import Detector, Source
-from vaultwatch.records import Rejected
+from vaultwatch.alerts import Alert
+from vaultwatch.detection.detector import Detector, Source
+from vaultwatch.reading.records import Rejected
 from vaultwatch.rules.compiling.collection import compile_directories
+from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import Rule
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from vaultwatch.alerts import Level
-from vaultwatch.detect import Detector
+from vaultwatch.detection.detector import Detector
 from vaultwatch.errors import RuleError
+from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import Rule
 from vaultwatch.rules.python_rules import load_python_rules
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.rules.sigma import compiled
-from vaultwatch import fields
 from vaultwatch.cli import main
 from vaultwatch.errors import RuleError
+from vaultwatch.reading import view as fields
 from vaultwatch.rules.compiling.collection import RULE_KEYS
 from vaultwatch.rules.pack import shipped_rules
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vaultwatch.frames import Counter
-from vaultwatch.records import Origin, split_tag
+from vaultwatch.reading.records import Origin, split_tag
 from vaultwatch.ship.counters import Counters
 
 starts = st.sampled_from(

@@ -12,8 +12,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaultwatch.detect import Detector, Ruleset
-from vaultwatch.evaluation import Evaluation, Packet
+from vaultwatch.batches import Evaluation, Packet
+from vaultwatch.detection.detector import Detector, Ruleset
 from vaultwatch.frames import MAX_RECORD_BYTES, Records, Reference, decode
 from vaultwatch.rules.pack import shipped_rules
 from vaultwatch.ship.framing import Framer

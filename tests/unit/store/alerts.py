@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from vaultwatch.alerts import Alert, Level, alert_id
-from vaultwatch.delivery.groups import file_alert
-from vaultwatch.store import Filing
+from vaultwatch.alerts import Alert, alert_id
+from vaultwatch.dispatch.groups import file_alert
+from vaultwatch.dispatch.notification import Filing
+from vaultwatch.rules.facts import Level
 
 
 def an_alert(event: str = "e1", **changes: Any) -> Alert:

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.dynamodb import TABLE, local_aws, make_client, make_table
-from vaultwatch.alerts import Level
-from vaultwatch.store import ALL_TELLS, Route, Store
-from vaultwatch.store.dynamodb import DynamoStore
+from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, Route
+from vaultwatch.rules.facts import Level
+from vaultwatch.store import Store
+from vaultwatch.store.dynamodb.adapter import DynamoStore
 from vaultwatch.store.sqlite import SqliteStore
 
-ROUTES = (Route("people"), Route("archive", ALL_TELLS, Level.INFORMATIONAL))
+ROUTES = (Route("people"), Route("archive", ALL_DISPOSITIONS, Level.INFORMATIONAL))
 
 Opener = Callable[..., Store]
 

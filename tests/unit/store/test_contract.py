@@ -8,16 +8,17 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.store.alerts import a_filing, an_alert
-from vaultwatch.alerts import Level
-from vaultwatch.store import REMEMBERED_SECONDS, Message, Recorded, Route, Store, StoreError
+from vaultwatch.dispatch.notification import Notification, Recorded, Route
+from vaultwatch.rules.facts import Level
+from vaultwatch.store import REMEMBERED_SECONDS, Store, StoreError
 
 T0 = 1_700_000_000.0
 HIGH_QUIET = 900.0
 
 
-def take(store: Store, sink: str = "people", now: float = T0 + 1e6) -> list[Message]:
+def take(store: Store, sink: str = "people", now: float = T0 + 1e6) -> list[Notification]:
     """All that a sink lacks, marked as sent."""
-    taken: list[Message] = []
+    taken: list[Notification] = []
     while page := store.unsent(sink, now):
         for unsent in page:
             store.mark_sent(unsent.message.id, sink)
@@ -25,14 +26,14 @@ def take(store: Store, sink: str = "people", now: float = T0 + 1e6) -> list[Mess
     return taken
 
 
-def counts(message: Message) -> tuple[str, int, int, int]:
-    return message.tell, len(message.alerts), message.merged_firsts, message.merged_followed
+def counts(message: Notification) -> tuple[str, int, int, int]:
+    return message.disposition, len(message.alerts), message.merged_firsts, message.merged_followed
 
 
 class TestFirstsAndQuietPeriods:
     def test_the_first_alert_of_a_group_is_told_at_once(self, store: Store) -> None:
         assert store.record([a_filing("e1")], T0) == [
-            Recorded(an_alert("e1").id, new=True, first=True, tell="first", completed=False)
+            Recorded(an_alert("e1").id, new=True, first=True, disposition="first", completed=False)
         ]
         (message,) = take(store)
         assert counts(message) == ("first", 1, 0, 0)
@@ -42,7 +43,13 @@ class TestFirstsAndQuietPeriods:
 
     def test_those_that_follow_are_told_in_one_summary_at_the_end_with_the_exact_number(self, store: Store) -> None:
         results = [store.record([a_filing(f"e{n}")], T0 + n)[0] for n in range(5)]
-        assert [result.tell for result in results] == ["first", "quiet", "quiet", "quiet", "quiet"]
+        assert [result.disposition for result in results] == [
+            "first",
+            "suppressed",
+            "suppressed",
+            "suppressed",
+            "suppressed",
+        ]
         assert [result.first for result in results] == [True, False, False, False, False]
         take(store)
         assert store.close_due(T0 + HIGH_QUIET - 1) == T0 + HIGH_QUIET
@@ -61,11 +68,11 @@ class TestFirstsAndQuietPeriods:
     def test_after_its_quiet_period_a_group_is_told_of_again(self, store: Store) -> None:
         store.record([a_filing("e1")], T0)
         store.close_due(T0 + HIGH_QUIET)
-        assert store.record([a_filing("e2")], T0 + HIGH_QUIET)[0].tell == "first"
+        assert store.record([a_filing("e2")], T0 + HIGH_QUIET)[0].disposition == "first"
 
     def test_a_period_that_has_ended_takes_nothing_more_even_if_nobody_closed_it(self, store: Store) -> None:
         store.record([a_filing("e1"), a_filing("e2")], T0)
-        assert store.record([a_filing("e3")], T0 + HIGH_QUIET)[0].tell == "first"
+        assert store.record([a_filing("e3")], T0 + HIGH_QUIET)[0].disposition == "first"
         first, again = take(store)
         assert counts(first) == ("first", 1, 0, 0)
         assert counts(again) == ("first", 1, 0, 1)
@@ -74,19 +81,19 @@ class TestFirstsAndQuietPeriods:
 
     def test_two_groups_are_quiet_on_their_own(self, store: Store) -> None:
         assert store.record([a_filing("e1")], T0)[0].first
-        assert store.record([a_filing("e2", principal="bob")], T0 + 61)[0].tell == "first"
+        assert store.record([a_filing("e2", principal="bob")], T0 + 61)[0].disposition == "first"
 
     @pytest.mark.parametrize("hours", [1, 24 * 365])
     def test_a_clock_set_back_keeps_no_group_and_no_rule_quiet(self, store: Store, hours: int) -> None:
         store.record([a_filing("e1")], T0)
-        assert store.record([a_filing("e2")], T0 - hours * 3600)[0].tell == "first"
+        assert store.record([a_filing("e2")], T0 - hours * 3600)[0].disposition == "first"
 
 
 class TestOneMessageAMinutePerRule:
     def test_further_firsts_are_merged_into_the_rules_next_message(self, store: Store) -> None:
         results = store.record([a_filing(f"e{n}", principal=f"p{n}") for n in range(4)], T0)
-        assert [(result.first, result.tell) for result in results] == [
-            (True, "first"), (True, "quiet"), (True, "quiet"), (True, "quiet")]  # fmt: skip
+        assert [(result.first, result.disposition) for result in results] == [
+            (True, "first"), (True, "suppressed"), (True, "suppressed"), (True, "suppressed")]  # fmt: skip
         take(store)
         assert store.close_due(T0 + 59) == T0 + 60
         assert take(store) == []
@@ -124,7 +131,7 @@ class TestOneMessageAMinutePerRule:
 
     def test_another_rule_is_not_held_up(self, store: Store) -> None:
         store.record([a_filing("e1")], T0)
-        assert store.record([a_filing("e2", rule="server_sealed")], T0 + 1)[0].tell == "first"
+        assert store.record([a_filing("e2", rule="server_sealed")], T0 + 1)[0].disposition == "first"
 
 
 class TestOneEvent:
@@ -140,7 +147,7 @@ class TestOneEvent:
         store.record([a_filing("e1", rule="low_rule", level=Level.LOW)], T0)
         take(store)
         filings = [a_filing("e2", rule="low_rule", level=Level.LOW, principal="bob"), a_filing("e2", rule="other")]
-        assert [result.tell for result in store.record(filings, T0 + 1)] == ["quiet", "first"]
+        assert [result.disposition for result in store.record(filings, T0 + 1)] == ["suppressed", "first"]
         (message,) = take(store)
         assert [alert.rule for alert in message.alerts] == ["other"]
 
@@ -154,21 +161,21 @@ class TestOneEvent:
 class TestWhatIsNotTold:
     def test_staged_and_informational_alerts_are_published_and_never_told(self, store: Store) -> None:
         staged, informational = a_filing("e1", staged=True), a_filing("e2", rule="w", level=Level.INFORMATIONAL)
-        assert [result.tell for result in store.record([staged, informational], T0)] == ["staged", "quiet"]
+        assert [result.disposition for result in store.record([staged, informational], T0)] == ["staged", "suppressed"]
         assert store.close_due(T0 + 1e5) is None
         assert take(store) == []
-        assert [(m.tell, m.alerts[0].rule) for m in take(store, "archive")] == [
-            ("staged", "audit_root_policy_used"), ("quiet", "w")]  # fmt: skip
+        assert [(m.disposition, m.alerts[0].rule) for m in take(store, "archive")] == [
+            ("staged", "audit_root_policy_used"), ("suppressed", "w")]  # fmt: skip
 
     def test_a_staged_alert_begins_no_quiet_period(self, store: Store) -> None:
         store.record([a_filing("e1", staged=True)], T0)
-        assert store.record([a_filing("e2")], T0)[0].tell == "first"
+        assert store.record([a_filing("e2")], T0)[0].disposition == "first"
 
 
 class TestWhatIsOnlySummedUp:
     def test_old_alerts_wait_for_the_rules_next_summary_with_an_exact_count(self, store: Store) -> None:
         filings = [replace(a_filing(f"e{n}", principal=f"p{n}"), summed=True) for n in range(30)]
-        assert {(result.new, result.tell) for result in store.record(filings, T0)} == {(True, "quiet")}
+        assert {(result.new, result.disposition) for result in store.record(filings, T0)} == {(True, "suppressed")}
         assert take(store) == []
         store.close_due(T0 + 60)
         (summary,) = take(store)
@@ -176,7 +183,7 @@ class TestWhatIsOnlySummedUp:
 
     def test_they_begin_no_quiet_period_and_hold_up_no_alert_of_now(self, store: Store) -> None:
         old, new = replace(a_filing("e1"), summed=True), a_filing("e2")
-        assert [result.tell for result in store.record([old, new], T0)] == ["quiet", "first"]
+        assert [result.disposition for result in store.record([old, new], T0)] == ["suppressed", "first"]
         assert [counts(message) for message in take(store)] == [("first", 1, 1, 0)]
 
 
@@ -296,7 +303,7 @@ class TestForgetting:
 def test_no_text_of_a_log_keeps_an_alert_from_being_stored_and_told(store: Store, text: str) -> None:
     fields = {"principal": text, "path": text, "cluster": text, "summary": text, "record": {text: [text]}}
     filings = [a_filing("e1", **fields), a_filing("e2", **fields), a_filing("e3", **fields, staged=True)]
-    assert store.record(filings, T0)[0].tell == "first"
+    assert store.record(filings, T0)[0].disposition == "first"
     store.close_due(T0 + 1e5)
     assert len(take(store, "archive")) == 4
 

@@ -12,13 +12,14 @@ from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make
 from tests.support.functions import watching
 from tests.unit.store.alerts import a_filing, an_alert
 from tests.unit.store.conftest import ROUTES
-from vaultwatch.alerts import Level
-from vaultwatch.store import ALL_TELLS, REMEMBERED_SECONDS, Route, StoreError
-from vaultwatch.store.dynamodb import DynamoStore
-from vaultwatch.store.receipts import Receipts
+from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, Route
+from vaultwatch.rules.facts import Level
+from vaultwatch.store import REMEMBERED_SECONDS, StoreError
+from vaultwatch.store.dynamodb.adapter import DynamoStore
+from vaultwatch.store.dynamodb.sent import Receipts
 
 T0 = 1_700_000_000.0
-TOPIC = (Route("sns", ALL_TELLS, Level.INFORMATIONAL),)
+TOPIC = (Route("sns", ALL_DISPOSITIONS, Level.INFORMATIONAL),)
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ class TestTransactions:
 
         with watching(judge):
             (result,) = store.record([a_filing("e1")], T0)
-        assert (result.new, result.tell) == (True, "quiet")
+        assert (result.new, result.disposition) == (True, "suppressed")
         assert store.settle(T0 + 900)[0].merged_count == 2
 
     def test_give_up_when_others_never_stop(self, store: DynamoStore) -> None:

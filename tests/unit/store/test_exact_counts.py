@@ -16,9 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.unit.store.alerts import a_filing
 from tests.unit.store.conftest import ROUTES
-from vaultwatch.alerts import Level
-from vaultwatch.delivery.groups import group_key
-from vaultwatch.store import Filing, Message, StoreError
+from vaultwatch.dispatch.groups import group_key
+from vaultwatch.dispatch.notification import Filing, Notification
+from vaultwatch.rules.facts import Level
+from vaultwatch.store import StoreError
 from vaultwatch.store.sqlite import SqliteStore
 
 LEVELS = {
@@ -108,7 +109,7 @@ class Deliveries(RuleBasedStateMachine):
             self.count(unsent.message)
             self.store.mark_sent(unsent.message.id, "archive")
 
-    def count(self, message: Message) -> None:
+    def count(self, message: Notification) -> None:
         assert message.id not in self.seen
         self.seen.add(message.id)
         assert message.created_at <= self.now
@@ -117,7 +118,7 @@ class Deliveries(RuleBasedStateMachine):
         assert listed == message.merged_count
         for merged in message.merged:
             self.told[group_key(merged.alert)] += merged.firsts + merged.followed
-        if message.tell in ("first", "summary"):
+        if message.disposition in ("first", "summary"):
             self.told.update(group_key(alert) for alert in message.alerts)
             for name in {alert.rule for alert in message.alerts} | {merged.alert.rule for merged in message.merged}:
                 self.made_at[name].append(message.created_at)

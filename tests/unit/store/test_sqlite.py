@@ -101,7 +101,7 @@ def test_a_full_disk_is_one_error_that_can_be_tried_again(store: SqliteStore) ->
     large = a_filing("e2", principal="bob", record={"data": "x" * 30_000})
     with pytest.raises(StoreError, match="full"):
         store.record([large], T0 + 61)
-    assert store.record([large], T0 + 61)[0].tell == "first"
+    assert store.record([large], T0 + 61)[0].disposition == "first"
 
 
 def test_a_folder_deleted_while_in_use_is_said_and_made_again_with_all_that_was_in_it(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_an_alert_forgotten_early_may_come_again_while_its_message_waits(
     monkeypatch.setattr("vaultwatch.store.sqlite.MAX_ALERTS", 1)
     store.record([a_filing("e1"), a_filing("e2", rule="other")], T0)
     assert store.purge(T0) == 1
-    assert store.record([a_filing("e1")], T0 + 1e5)[0].tell == "first"
+    assert store.record([a_filing("e1")], T0 + 1e5)[0].disposition == "first"
     assert len(store.unsent("people", T0 + 1e5)) == 3
 
 
@@ -232,7 +232,7 @@ def test_a_kill_at_any_moment_loses_nothing_and_counts_nothing_twice(path: Path)
         for unsent in page:
             message = unsent.message
             published += len(message.alerts)
-            told += message.merged_count + (len(message.alerts) if message.tell == "first" else 0)
+            told += message.merged_count + (len(message.alerts) if message.disposition == "first" else 0)
             store.mark_sent(message.id, "archive")
     with sqlite3.connect(path) as db:
         (stored,) = db.execute("SELECT count(*) FROM alert").fetchone()

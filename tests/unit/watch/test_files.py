@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaultwatch.detect import Counts
-from vaultwatch.records import Rejected
+from vaultwatch.detection.detector import Counts
+from vaultwatch.reading.records import Rejected
 from vaultwatch.watch.files import Figures, RejectedLines, _escaped
 
 

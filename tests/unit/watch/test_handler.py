@@ -12,9 +12,10 @@ import pytest
 
 from tests.support.waiting import eventually
 from tests.support.watching import FAST, Watching, alerts_in, entry, harmless, numbers, options, unread
-from vaultwatch.alerts import Alert, Level
-from vaultwatch.detect import Detector
+from vaultwatch.alerts import Alert
+from vaultwatch.detection.detector import Detector
 from vaultwatch.errors import SettingError
+from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
 from vaultwatch.watch.handler import run
 from vaultwatch.watch.journal import Journal

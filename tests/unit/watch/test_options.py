@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.support.watching import options
-from vaultwatch.alerts import Level
 from vaultwatch.cli.common import load_rules, zone_of
 from vaultwatch.errors import SettingError
+from vaultwatch.rules.facts import Level
 from vaultwatch.watch.options import WEBHOOK_VARIABLE, WatchOptions, notes, problems
 
 SECRET = "T0SECRET"

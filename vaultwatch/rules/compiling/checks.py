@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from vaultwatch.alerts import Service
 from vaultwatch.errors import RuleError, did_you_mean
-from vaultwatch.fields import AUDIT_DERIVED, SERVER_FIELDS
+from vaultwatch.reading.view import AUDIT_DERIVED, SERVER_FIELDS
 from vaultwatch.rules.conditions import Condition
+from vaultwatch.rules.facts import Service
 
 # The members of an audit entry that Vault and OpenBao have written since 2018; a map of free keys ends in ".*".
 _MOUNT = "mount_{type,accessor,point,class,running_version,running_sha256,running_plugin_version,is_external_plugin}"

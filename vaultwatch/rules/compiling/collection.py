@@ -13,12 +13,12 @@ from sigma.filters import SigmaFilter
 from sigma.rule import SigmaRule
 from sigma.rule.base import SigmaYAMLLoader
 
-from vaultwatch.alerts import Level
 from vaultwatch.errors import RuleError, did_you_mean
 from vaultwatch.rules.compiling.checks import check_fields, check_negations
 from vaultwatch.rules.compiling.placeholders import Placeholders, fill, used
 from vaultwatch.rules.compiling.translate import translate
 from vaultwatch.rules.conditions import Condition, compile_regex
+from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import CompiledRule, encode_pack
 
 PLACEHOLDERS_FILE = "placeholders.yml"

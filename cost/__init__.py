@@ -1,0 +1,1 @@
+"""What a deployment costs: the model, the prices, and the page made of them."""

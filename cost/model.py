@@ -1,0 +1,236 @@
+"""What Vaultwatch costs a month on AWS, from what was measured, what is assumed, and prices.
+
+The stacks `archive` and `alerting`, with default settings and both audit devices: each record comes twice on the stream
+(socket and file) and twice into the archive (by the log server, and by the node itself), and is evaluated four times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
+
+from cost import prices as usd
+from vaultwatch.settings import Settings
+
+HOURS = 730
+SECONDS = HOURS * 3600
+DAYS = HOURS / 24
+GIB = 1024**3
+PUT_UNIT_BYTES = 25 * 1024
+SHARD_BYTES_A_SECOND = 1024**2
+CORE_MIB = 1769
+"""Memory of a function at which it has one processor (AWS Lambda guide)."""
+MAX_SEGMENT_BYTES = 64 * 1024**2
+LANES = ARCHIVES = 2
+_AN_OBJECT = usd.PUT.usd + usd.GET.usd + usd.TO_INFREQUENT.usd + usd.TO_GLACIER.usd
+
+
+def _assume(value: float, meaning: str) -> Any:
+    return field(default=value, metadata={"meaning": meaning})
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What was not measured."""
+
+    alerts_per_million: float = _assume(10, "alerts a million records")
+    told: float = _assume(0.2, "of the alerts told at once, each by itself; the rest summed up")
+    mails: float = _assume(5, "addresses that get each told alert by e-mail")
+    nodes: float = _assume(3, "Vault nodes, of which one writes audit entries")
+    call_ms: float = _assume(20, "ms that a call of a function takes beside its measured CPU time")
+    arm_slowness: float = _assume(1, "times the measured CPU time on Lambda's arm64, with one core at 1,769 MiB")
+    call_log_bytes: float = _assume(400, "bytes that Lambda itself logs of a call (START, END, REPORT)")
+    shard_fill: float = _assume(0.7, "of a shard's 1 MiB a second used before there is another")
+    write_factor: float = _assume(2, "write units of DynamoDB a KiB: all writes are transactions")
+    index_factor: float = _assume(2, "writes of each row of an alert, with indexes and the removal of sent messages")
+    digest_ms: float = _assume(100, "ms of `digest`, each minute")
+    notify_ms: float = _assume(400, "ms of `notify` for each told alert")
+    other_metrics: float = _assume(25, "custom metrics beside those that `evaluate` writes for each node")
+    alarms: float = _assume(21, "alarms")
+    key_requests_an_hour: float = _assume(120, "requests to KMS an hour: ten users, each with a data key of 5 minutes")
+    pollers: float = _assume(5, "long polls, of 20 s each, that Lambda keeps open at each of two queues")
+    endpoint_zones: float = _assume(2, "zones with an interface endpoint for Kinesis")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Frames of one size, on average: lines, bytes, and CPU milliseconds to evaluate one."""
+
+    lines: float
+    bytes: float
+    cpu_ms: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the bench measured: sizes in bytes, and frames of ever more lines, the last ones full."""
+
+    record_bytes: float
+    alert_bytes: float
+    segment_ratio: float
+    log_bytes: float
+    metrics: int
+    record_cpu_ms: float
+    samples: tuple[Sample, ...]
+
+    def sample(self, rate: float) -> Sample:
+        """The frames that close after a second at this rate, or that are full before."""
+        return next((one for one in self.samples if one.lines >= LANES * rate), self.samples[-1])
+
+
+def read(frames: Mapping[str, Any]) -> Measured:
+    """From what `bench.frames` measured."""
+    sizes, logged = frames["sizes"], frames["logged"]
+    records = sizes["raw_bytes"] / sizes["record_bytes"]
+    return Measured(
+        record_bytes=sizes["record_bytes"],
+        alert_bytes=sizes["alert_bytes"],
+        segment_ratio=sizes["segment_ratio"],
+        log_bytes=logged["log_bytes"],
+        metrics=logged["metrics"],
+        record_cpu_ms=1000 * frames["seconds"]["evaluate lines"] / records,
+        samples=tuple(Sample(**sample) for sample in frames["per_frame"]),
+    )
+
+
+@dataclass(frozen=True)
+class Model:
+    """A month at a rate of records a second, in USD. What is fixed is the bill of a rate of 0."""
+
+    measured: Measured
+    assumed: Assumptions = Assumptions()
+    settings: Settings = field(default_factory=Settings)
+
+    def bill(self, rate: float) -> dict[str, float]:
+        """Everything but what the archive stores."""
+        return {
+            "Kinesis: shards, 7 days of retention": self._shards(rate),
+            "Kinesis: PUT payload units": self._put_units(rate),
+            "Kinesis: interface endpoint": self._endpoint(rate),
+            "Lambda: evaluate": self._evaluate(rate),
+            "Lambda: sweep": self._sweep(rate),
+            "Lambda: digest, notify": self._digest_and_notify(rate),
+            "DynamoDB": self._dynamodb(rate),
+            "SNS, e-mail": self._sns(rate),
+            "SQS, EventBridge": self._queues(rate),
+            "Firehose": self._alerts(rate) * self._firehose_bytes() / GIB * usd.FIREHOSE.usd,
+            "S3: requests, transitions": self._objects(rate) * _AN_OBJECT,
+            "CloudWatch: logs": self._logs(rate),
+            "CloudWatch: metrics, alarms": self._watch(),
+            "KMS, Secrets Manager": self._keys(),
+        }
+
+    def fixed(self) -> dict[str, float]:
+        """What is paid while no record comes."""
+        return self.bill(0)
+
+    def variable(self, rate: float) -> dict[str, float]:
+        """What records add to that."""
+        fixed = self.fixed()
+        return {name: cost - fixed[name] for name, cost in self.bill(rate).items()}
+
+    def stored(self, rate: float) -> dict[str, float]:
+        """A month of the archive once it has reached its age of expiry: GiB and USD, by storage class."""
+        gib_a_day = rate * 86_400 * self.measured.record_bytes * ARCHIVES / self.measured.segment_ratio / GIB
+        ages = (
+            ("S3 STANDARD", 0, self.settings.archive_infrequent_access_days, usd.STANDARD),
+            (
+                "S3 STANDARD_IA",
+                self.settings.archive_infrequent_access_days,
+                self.settings.archive_glacier_days,
+                usd.INFREQUENT,
+            ),
+            ("S3 GLACIER", self.settings.archive_glacier_days, 365, usd.GLACIER),
+        )
+        return {name: gib_a_day * (until - since) * price.usd for name, since, until, price in ages}
+
+    def _frames(self, rate: float) -> float:
+        """Frames a month, without heartbeats."""
+        return LANES * rate / self.measured.sample(rate).lines * SECONDS
+
+    def _heartbeats(self) -> float:
+        return SECONDS / 60
+
+    def _alerts(self, rate: float) -> float:
+        return rate * self.assumed.alerts_per_million / 1e6 * SECONDS
+
+    def _shards(self, rate: float) -> float:
+        bytes_a_second = self._frames(rate) / SECONDS * self.measured.sample(rate).bytes
+        shards = max(1, ceil(bytes_a_second / (self.assumed.shard_fill * SHARD_BYTES_A_SECOND)))
+        return shards * HOURS * (usd.SHARD_HOUR.usd + usd.RETENTION.usd)
+
+    def _put_units(self, rate: float) -> float:
+        units = ceil(self.measured.sample(rate).bytes / PUT_UNIT_BYTES)
+        return (self._frames(rate) * units + self._heartbeats()) * usd.PUT_UNIT.usd
+
+    def _endpoint(self, rate: float) -> float:
+        gib = self._frames(rate) * self.measured.sample(rate).bytes * 4 / 3 / GIB  # base64
+        return self.assumed.endpoint_zones * HOURS * usd.ENDPOINT.usd + gib * usd.ENDPOINT_DATA.usd
+
+    def _lambda(self, calls: float, cpu_ms: float, memory_mib: float) -> float:
+        """Calls, each with this CPU time, in a function that has its share of a core."""
+        core = min(1.0, memory_mib / CORE_MIB)
+        return self._calls(calls, self.assumed.call_ms + cpu_ms * self.assumed.arm_slowness / core, memory_mib)
+
+    @staticmethod
+    def _calls(calls: float, milliseconds: float, memory_mib: float) -> float:
+        gib_seconds = calls * milliseconds / 1000 * memory_mib / 1024
+        return calls * usd.REQUEST.usd + gib_seconds * usd.GB_SECOND.usd
+
+    def _evaluate(self, rate: float) -> float:
+        memory = self.settings.evaluate_memory_mib
+        heartbeats = self._lambda(self._heartbeats(), 0.0, memory)
+        return heartbeats + self._lambda(self._frames(rate), self.measured.sample(rate).cpu_ms, memory)
+
+    def _objects(self, rate: float) -> float:
+        """Segments a month: of the log server one an hour and log, of the node one in five minutes, or full ones."""
+        if not rate:
+            return 0.0
+        full = rate * SECONDS * self.measured.record_bytes / MAX_SEGMENT_BYTES
+        return max(HOURS, full) + max(HOURS * 12, full)
+
+    def _sweep(self, rate: float) -> float:
+        memory, records = self.settings.sweep_memory_mib, rate * SECONDS * ARCHIVES
+        objects = self._objects(rate)
+        return self._lambda(objects, records * self.measured.record_cpu_ms / objects if objects else 0.0, memory)
+
+    def _digest_and_notify(self, rate: float) -> float:
+        told = self._alerts(rate) * self.assumed.told
+        return self._calls(SECONDS / 60, self.assumed.digest_ms, 512) + self._calls(told, self.assumed.notify_ms, 256)
+
+    def _dynamodb(self, rate: float) -> float:
+        """Rows of an alert, its message, its group and its rule; each of the three later copies only reads them."""
+        alerts, kib = self._alerts(rate), ceil(self.measured.alert_bytes / 1024)
+        writes = alerts * (2 * kib + 2) * self.assumed.write_factor * self.assumed.index_factor
+        reads = alerts * (LANES + ARCHIVES) * (2 * ceil(kib / 4) + 2) * 2
+        polls = SECONDS / 60 * 3
+        gib = alerts / DAYS * self.settings.alert_memory_days * self.measured.alert_bytes * 2 / GIB
+        stored = gib * (usd.TABLE.usd + usd.RECOVERY.usd)
+        return writes * usd.WRITE.usd + (reads + polls) * usd.READ.usd + stored
+
+    def _sns(self, rate: float) -> float:
+        alerts = self._alerts(rate)
+        mails = alerts * self.assumed.told * self.assumed.mails
+        return alerts * (usd.PUBLISH.usd + usd.TO_FIREHOSE.usd) + mails * usd.MAIL.usd
+
+    def _queues(self, rate: float) -> float:
+        polls = 2 * self.assumed.pollers * SECONDS / 20
+        messages = self._objects(rate) + self._alerts(rate) * self.assumed.told
+        return (polls + 3 * messages) * usd.QUEUE.usd + self._objects(rate) * usd.EVENT.usd
+
+    def _firehose_bytes(self) -> float:
+        return 5120 * ceil(self.measured.alert_bytes / 5120)
+
+    def _logs(self, rate: float) -> float:
+        calls = self._frames(rate) + self._heartbeats() * 2 + self._objects(rate)
+        return calls * (self.measured.log_bytes + self.assumed.call_log_bytes) / GIB * usd.LOG.usd
+
+    def _watch(self) -> float:
+        metrics = self.measured.metrics * self.assumed.nodes + self.assumed.other_metrics
+        return metrics * usd.METRIC.usd + self.assumed.alarms * usd.ALARM.usd
+
+    def _keys(self) -> float:
+        requests = HOURS * self.assumed.key_requests_an_hour * usd.KEY_REQUEST.usd
+        return 2 * usd.KEY.usd + requests + usd.SECRET.usd + HOURS * 12 * usd.SECRET_REQUEST.usd

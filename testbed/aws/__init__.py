@@ -1,0 +1,237 @@
+"""AWS on loopback, wired as synthesized templates say: moto's resources, and functions run by the real runtime client.
+
+    with LocalAws(templates, bundle) as aws:
+        aws.client("kinesis").put_record(StreamName=aws.output("vaultwatch-alerting", "StreamName"), ...)
+        aws.run_until_idle()
+        aws.tick(60)
+
+The template decides what there is; `resources` says what is known, `gaps` what moto lacks. One at a time in a process,
+because moto keeps its state there.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import boto3
+from moto.moto_api._internal.models import moto_api_backend
+
+from testbed.aws.calls import Request
+from testbed.aws.clock import Clock, Worker
+from testbed.aws.endpoint import Call, Endpoint
+from testbed.aws.functions import Function, Outcome
+from testbed.aws.gaps import Deliveries, Mail, patches
+from testbed.aws.mappings import Delivery, KinesisShard, Queue, Schedule
+from testbed.aws.permissions import Need
+from testbed.aws.resources import Maker
+from testbed.aws.template import REGION, NotDoneHereError, Template, Templates
+
+__all__ = ["Call", "LocalAws", "LocalAwsError", "Mail", "NotDoneHereError", "Outcome"]
+
+_SESSION = boto3.Session()  # reads botocore's descriptions of services once for all
+
+
+class LocalAwsError(AssertionError):
+    """What was run did what would not have worked on AWS."""
+
+
+class LocalAws:
+    """The resources of `templates`, by stack; functions run from the folder `code`, the bundle for this interpreter.
+
+    While its `with` lasts, workers take what comes to the functions. Leaving it raises `LocalAwsError` if a call was
+    refused to a role that nobody took out of `refused`.
+    """
+
+    def __init__(self, templates: Mapping[str, Template], code: Path) -> None:
+        self.failures: list[Outcome] = []
+        self.invocations: Counter[str] = Counter()
+        self._code = code
+        self._maker = maker = Maker(self.client)
+        self._templates = Templates(templates, maker.make)
+        self.endpoint = Endpoint(maker.roles, maker.keys, self._on_write, self._kill)
+        self.deliveries = Deliveries(maker.roles, maker.lets_in, lambda arn, line: self._firehoses[arn].put(line))
+        self._firehoses: dict[str, Delivery] = {}
+        self._functions: list[Function] = []
+        self._workers: list[Worker] = []
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._lock = Lock()
+
+    def __enter__(self) -> LocalAws:
+        with ExitStack() as stack:
+            self._scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="local-aws-")))
+            self.clock = Clock(self._scratch / "moved")
+            stack.enter_context(self.endpoint)
+            for patched in (self.deliveries.in_place_of_motos(), *patches(self.now)):
+                stack.enter_context(patched)
+            moto_api_backend.reset()
+            stack.callback(moto_api_backend.reset)
+            self._templates.make_all()
+            stack.callback(self._stop)
+            self._start()
+            self._exit = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        self._exit.close()
+        if kind is None and self.refused:
+            raise LocalAwsError(f"{len(self.refused)} calls were refused, the first: {self.refused[0]}")
+
+    # What there is
+
+    def environment(self, access_key: str = "local") -> dict[str, str]:
+        """Variables by which boto3 in another process finds it."""
+        key = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": REGION}
+        return {"AWS_ENDPOINT_URL": self.endpoint.url, "AWS_EC2_METADATA_DISABLED": "true", **key}
+
+    def client(self, service: str, role: str = "local") -> Any:
+        """boto3's client of a service: in a role, by name, its calls are held against it; else it may do all."""
+        with self._lock:  # boto3 makes clients in one thread at a time only
+            if (service, role) not in self._clients:
+                secret = {"aws_access_key_id": role, "aws_secret_access_key": "local"}
+                where = {"region_name": REGION, "endpoint_url": self.endpoint.url}
+                self._clients[service, role] = _SESSION.client(service, **where, **secret)  # type: ignore[call-overload]
+            return self._clients[service, role]
+
+    def physical_id(self, stack: str, path: str) -> str:
+        """What `Ref` gives of a resource: by its logical id or its construct path within the stack."""
+        return self._templates.find(stack, path).ref
+
+    def output(self, stack: str, name: str) -> str:
+        """The value of a stack's output."""
+        return self._templates.output(stack, name)
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self.clock.now()
+
+    # What happens
+
+    def run_until_idle(self, timeout: float = 60.0) -> None:
+        """Return when nothing is left to do before time moves on; raises `TimeoutError`, or what a worker raised."""
+
+        def settled() -> bool:
+            return any(worker.error for worker in self._workers) or all(worker.idle for worker in self._workers)
+
+        with self.clock.changed:
+            done = self.clock.changed.wait_for(settled, timeout)
+        for worker in self._workers:
+            if worker.error:
+                raise LocalAwsError(f"{worker.name} stopped") from worker.error
+        if not done:
+            busy = [worker.name for worker in self._workers if not worker.idle]
+            raise TimeoutError(f"after {timeout} s still busy: {', '.join(busy)}")
+
+    def tick(self, seconds: float, timeout: float = 60.0) -> None:
+        """Let it be that much later, and whatever is due then be done. `time.time` of functions moves on too."""
+        self.clock.move(seconds)
+        self.run_until_idle(timeout)
+
+    @property
+    def refused(self) -> list[Call]:
+        """The calls that were made in a role which does not allow them."""
+        return [call for call in self.endpoint.calls if call.refused]
+
+    @property
+    def mails(self) -> list[Mail]:
+        """What addresses would have got from SNS."""
+        return self.deliveries.mails
+
+    def unneeded_permissions(self, reasons: Mapping[str, str]) -> list[str]:
+        """What roles allow and no call needed, and reasons for which there is no such permission.
+
+        `reasons` are by what they excuse, as this says it, with `*` for any text.
+        """
+        lines = [line for role in self._maker.roles.values() for line in role.unneeded()]
+        stale = [f"{reason}: all of it was needed" for reason in reasons if not fnmatch.filter(lines, reason)]
+        return [line for line in lines if not any(fnmatch.fnmatchcase(line, reason) for reason in reasons)] + stale
+
+    def log(self, name: str) -> str:
+        """What a function wrote, by the end of its handler ("evaluate.handler") or its physical name."""
+        [log] = {f.log for f in self._functions if name == f.spec.name or f.spec.handler.endswith(name)}
+        return log.read_text() if log.exists() else ""
+
+    def invoke(self, function: Function, event: Any) -> Outcome:
+        """Run a function; a failure is kept in `failures` too."""
+        self.clock.note()
+        outcome = function.invoke(event)
+        with self._lock:
+            self.invocations[outcome.function] += 1
+            if outcome.error:
+                self.failures.append(outcome)
+        return outcome
+
+    # How it is done
+
+    def _function(self, arn: str) -> Function:
+        """An execution environment for one poller."""
+        spec = self._maker.functions[arn]
+        log = self._scratch / f"{spec.name}.log"
+        made = Function(spec, self._code, log, self.clock, self.environment(spec.role))
+        self._functions.append(made)
+        return made
+
+    def _start(self) -> None:
+        workers = list[Worker]()
+        for arn, destination in self._maker.deliveries.items():
+            self._firehoses[arn] = Delivery(destination, self)
+            workers.append(Worker(arn, self.clock, self._firehoses[arn].step))
+        for mapping in self._maker.mappings:
+            name = f"{mapping['FunctionName']} from {mapping['EventSourceArn']}"
+            workers += [Worker(name, self.clock, poller.step) for poller in self._pollers(mapping)]
+        for arn, rule in self._maker.rules.items():
+            workers += [Worker(arn, self.clock, schedule.step) for schedule in self._follow(arn, rule)]
+        for worker in workers:
+            worker.start()
+        self._workers = workers
+
+    def _pollers(self, mapping: Mapping[str, Any]) -> Iterator[KinesisShard | Queue]:
+        source, function = mapping["EventSourceArn"], mapping["FunctionName"]
+        match source.split(":")[2]:
+            case "kinesis":
+                role = self._maker.functions[function].role
+                for shard in self.client("kinesis", role).list_shards(StreamARN=source)["Shards"]:
+                    yield KinesisShard(mapping, self._function(function), self, shard["ShardId"])
+            case "sqs":
+                for _ in range(mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 5)):  # AWS begins with five
+                    yield Queue(mapping, self._function(function), self)
+            case _:
+                raise NotDoneHereError(f"event source mapping of {function}: {source} is no source known here")
+
+    def _follow(self, arn: str, rule: Mapping[str, Any]) -> Iterator[Schedule]:
+        """Schedules; events go from S3 to queues within moto, which asks no policy."""
+        scheduled = "ScheduleExpression" in rule
+        action = "lambda:InvokeFunction" if scheduled else "sqs:SendMessage"
+        for target in rule["Targets"]:
+            if not self._maker.lets_in("events", Need(action, target["Arn"], {"aws:SourceArn": arn})):
+                raise NotDoneHereError(f"{arn}: its target does not let it in")
+            if scheduled:
+                retries = self._maker.retries.get(target["Arn"], 2)
+                yield Schedule(arn, rule, target, self._function(target["Arn"]), self, retries)
+        if not scheduled:
+            events, name = self.client("events"), arn.rpartition("/")[2]
+            events.put_rule(Name=name, EventPattern=json.dumps(rule["EventPattern"]))
+            events.put_targets(Rule=name, Targets=rule["Targets"])
+
+    def _stop(self) -> None:
+        self.clock.stop()
+        for worker in self._workers:
+            worker.join()
+        for function in self._functions:
+            function.close()
+
+    def _on_write(self, request: Request) -> None:
+        if request.service != "dynamodb" and request.operation.startswith(("Complete", "Publish", "Put", "Send")):
+            self.clock.note()
+
+    def _kill(self, environment: str) -> None:
+        for function in self._functions:
+            if function.id == environment:
+                function.kill()

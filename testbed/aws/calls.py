@@ -1,0 +1,117 @@
+"""What a request to AWS asks for: the operation, and what IAM wants allowed for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from moto.core import request as moto_request
+from moto.core.routing import get_service_router
+
+from testbed.aws.permissions import Need
+from testbed.aws.template import REGION, arn_of
+
+
+class UnknownCallError(Exception):
+    """Nobody has written down what this call needs."""
+
+
+class Request(moto_request.Request):
+    """One HTTP request to an AWS service."""
+
+    @cached_property
+    def credential(self) -> list[str]:
+        """Access key, date, region and service, as signed; empty where nothing is."""
+        return [*self.headers.get("authorization", "").partition("Credential=")[2].split("/"), "", "", ""]
+
+    @property
+    def service(self) -> str:
+        """As an ARN has it: "dynamodb"."""
+        return self.credential[3]
+
+    @cached_property
+    def operation(self) -> str:
+        """Its name in botocore's model of the service."""
+        if self.service == "s3":
+            return str(get_service_router("s3").match(self)[0].name)
+        return self.headers.get("x-amz-target", "").rpartition(".")[2] or self.form.get("Action", "?")
+
+    @cached_property
+    def arguments(self) -> Mapping[str, Any]:
+        """The arguments of protocols that send them as JSON or as a form; of S3, those in the path."""
+        if self.service == "s3":
+            return get_service_router("s3").match(self)[1]
+        found: Mapping[str, Any] = self.form.to_dict() or json.loads(self.get_data() or b"{}")
+        return found
+
+
+def needs(request: Request, keys: Mapping[str, str]) -> list[Need]:
+    """What IAM wants allowed for it; raises `UnknownCallError`.
+
+    `keys` are the ARNs of keys by the ARN of what they encrypt: AWS uses them in the caller's name (guides of each
+    service on KMS permissions).
+    """
+    service, found = request.service, list[Need]()
+    try:
+        for action, resource in _actions(request):
+            found.append(Need(f"{service}:{action}", resource))
+            if key := keys.get(resource.partition("/")[0] if service == "s3" else resource):
+                context = {"kms:ViaService": f"{service}.{REGION}.amazonaws.com"}
+                found += [Need(f"kms:{action}", key, context) for action in _KEY_ACTIONS.get(action, ())]
+    except KeyError as error:
+        raise UnknownCallError(f"{service}:{request.operation}") from error
+    return found
+
+
+def _actions(request: Request) -> list[tuple[str, str]]:
+    """Actions, and the resources that each is on; raises `KeyError` for what is not written down here."""
+    operation, arguments = request.operation, request.arguments
+    match request.service:
+        case "dynamodb" if "TransactItems" in arguments:  # the rights of what is in it (DynamoDB guide)
+            inside = [one for item in arguments["TransactItems"] for one in item.items()]
+            return [(f"{kind}Item", arn_of("dynamodb", f"table/{asked['TableName']}")) for kind, asked in inside]
+        case "dynamodb":
+            index = f"/index/{arguments['IndexName']}" if "IndexName" in arguments else ""
+            tables = arguments.get("RequestItems") or [arguments["TableName"]]
+            return [(operation, arn_of("dynamodb", f"table/{table}{index}")) for table in tables]
+        case "kinesis":
+            return [(operation, arguments["StreamARN"])]
+        case "secretsmanager":
+            return [(operation, arguments["SecretId"])]
+        case "sns":
+            return [(operation.removesuffix("Batch"), arguments["TopicArn"])]
+        case "sqs":
+            return [(operation.removesuffix("Batch"), arn_of("sqs", arguments["QueueUrl"].rpartition("/")[2]))]
+        case "s3" if "versionId" not in request.args:  # which would be actions of its own
+            headers = [action for header, action in _S3_HEADERS.items() if header in request.headers]
+            where = "arn:aws:s3:::" + "/".join(arguments.values())
+            return [(action, where) for action in (_S3_ACTIONS[operation], *headers)]
+    raise KeyError(request.service)
+
+
+_S3_ACTIONS = {
+    "AbortMultipartUpload": "AbortMultipartUpload",
+    "CompleteMultipartUpload": "PutObject",
+    "CreateMultipartUpload": "PutObject",
+    "DeleteObject": "DeleteObject",
+    "GetObject": "GetObject",
+    "HeadBucket": "ListBucket",
+    "HeadObject": "GetObject",
+    "ListObjectsV2": "ListBucket",
+    "PutObject": "PutObject",
+    "UploadPart": "PutObject",
+}
+_S3_HEADERS = {"x-amz-object-lock-mode": "PutObjectRetention", "x-amz-tagging": "PutObjectTagging"}
+_KEY_ACTIONS = {
+    "GetObject": ("Decrypt",),
+    "GetRecords": ("Decrypt",),
+    "GetSecretValue": ("Decrypt",),
+    "Publish": ("Decrypt", "GenerateDataKey"),
+    "PutObject": ("GenerateDataKey",),
+    "PutRecord": ("GenerateDataKey",),
+    "PutRecords": ("GenerateDataKey",),
+    "ReceiveMessage": ("Decrypt",),
+    "SendMessage": ("Decrypt", "GenerateDataKey"),
+}

@@ -1,0 +1,190 @@
+"""Functions run as Lambda runs them: a process with the real runtime client, its time and memory held to."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from werkzeug.wrappers import Request, Response
+
+from testbed.aws.clock import Clock
+from testbed.aws.server import Server
+from testbed.aws.template import REGION
+
+_INIT_SECONDS = 60.0  # Lambda gives 10; a busy machine is slow, not wrong
+_LOOK_SECONDS = 0.05  # how often memory is looked at
+_MAX_RESPONSE_BYTES = 6 * 1024 * 1024
+# What Lambda's runtime brings with it.
+_RUNTIME = [
+    *("awslambdaric", "simplejson", "snapshot-restore-py"),
+    *("boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3"),
+]
+
+
+@dataclass(frozen=True)
+class FunctionSpec:
+    """What the template says of a function; `role` is the name of who it is."""
+
+    name: str
+    arn: str
+    handler: str
+    role: str
+    memory_mib: int
+    timeout_seconds: float
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an invocation ended: with a `payload`, or with an `error` that says why not."""
+
+    function: str
+    request_id: str
+    payload: Any = None
+    error: str = ""
+
+
+class Function:
+    """An execution environment: a process, which is begun anew after it ended, and the Runtime API it alone talks to.
+
+    It takes one event at a time. `code` is the bundle's folder, `log` gets what it writes to stdout and stderr, and by
+    the variables `environment` it finds AWS.
+    """
+
+    def __init__(self, spec: FunctionSpec, code: Path, log: Path, clock: Clock, environment: Mapping[str, str]) -> None:
+        self.spec, self.log = spec, log
+        self.id = uuid.uuid4().hex
+        self._code, self.clock, self._environment = code, clock, environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def invoke(self, event: Any) -> Outcome:
+        """Run it on an event, JSON-serializable."""
+        request_id = str(uuid.uuid4())
+        process = self._process or self._start()
+        self._deadline = time.monotonic() + _INIT_SECONDS
+        self._events.put((request_id, json.dumps(event).encode()))
+        kind, said = self._wait(process)
+        if kind not in ("response", "error"):  # an error that the handler raised leaves its process to the next event
+            self.close()
+        if kind != "response":
+            return Outcome(self.spec.name, request_id, error=f"{kind}: {said.decode(errors='replace')}")
+        if len(said) > _MAX_RESPONSE_BYTES:
+            return Outcome(self.spec.name, request_id, error=f"response: {len(said)} bytes are too many")
+        return Outcome(self.spec.name, request_id, payload=json.loads(said or b"null"))
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._events: queue.Queue[tuple[str, bytes]] = queue.Queue()
+        self._said: queue.Queue[tuple[str, bytes]] = queue.Queue()
+        self._server = Server(Request.application(self._runtime_api))
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-S", "-P", str(Path(__file__).with_name("moved_time.py")), self.spec.handler],
+                cwd=self._code,
+                env=self._variables(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        return self._process
+
+    def _variables(self) -> dict[str, str]:
+        """As on Lambda: the bundle, and what the runtime brings with it, and nothing else that is installed here."""
+        return {
+            **self.spec.environment,
+            **self._environment,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.spec.memory_mib),
+            "AWS_LAMBDA_FUNCTION_NAME": self.spec.name,
+            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_LOG_GROUP_NAME": f"/local/{self.spec.name}",
+            "AWS_LAMBDA_LOG_STREAM_NAME": self.id,
+            "AWS_LAMBDA_RUNTIME_API": self._server.address,
+            "AWS_REGION": REGION,
+            "AWS_SESSION_TOKEN": self.id,
+            "LAMBDA_TASK_ROOT": str(self._code),
+            "LANG": "en_US.UTF-8",
+            "LOCAL_AWS_MOVED_BY": str(self.clock.file),
+            "PATH": os.environ.get("PATH", os.defpath),
+            "PYTHONPATH": os.pathsep.join((str(self._code), str(_runtime()))),
+            "PYTHONPYCACHEPREFIX": str(_runtime() / "compiled"),
+            "TZ": ":UTC",
+        }
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> tuple[str, bytes]:
+        """What the process says, or why it says nothing."""
+        while True:
+            ended = process.poll() is not None
+            said: tuple[str, bytes] | None
+            try:
+                said = self._said.get(timeout=0 if ended else _LOOK_SECONDS)
+            except queue.Empty:
+                said = ("exit", f"status {process.returncode}".encode()) if ended else None
+            if not ended and (peak := _peak_mib(process.pid)) > self.spec.memory_mib:
+                return "memory", f"{peak} MiB of {self.spec.memory_mib}".encode()
+            if said:
+                return said
+            if self.clock.stopped or time.monotonic() > self._deadline:
+                return "timeout", f"after {self.spec.timeout_seconds} s".encode()
+
+    def _runtime_api(self, request: Request) -> Response:
+        """Lambda's Runtime API, 2018-06-01; an event's time begins when the process takes it."""
+        if request.method == "POST":
+            kind = "init" if "/init/" in request.path else request.path.rpartition("/")[2]
+            self._said.put((kind, request.get_data()))
+            return Response("{}", 202)
+        request_id, event = self._events.get()
+        self._deadline = time.monotonic() + self.spec.timeout_seconds
+        headers = {
+            "Lambda-Runtime-Aws-Request-Id": request_id,
+            "Lambda-Runtime-Deadline-Ms": str(int((self.clock.now() + self.spec.timeout_seconds) * 1000)),
+            "Lambda-Runtime-Invoked-Function-Arn": self.spec.arn,
+        }
+        return Response(event, headers=headers, content_type="application/json")
+
+    def kill(self) -> None:
+        """End the process at once, whatever it is doing."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+    def close(self) -> None:
+        """End it and give everything back."""
+        if self._process:
+            self.kill()
+            self._events.put(("", b""))  # for the request that waits
+            self._server.close()
+            self._process = None
+
+
+def _peak_mib(pid: int) -> int:
+    """The most resident memory that a process ever had; 0 when it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    line = status.partition("VmHWM:")[2].split()
+    return int(line[0]) // 1024 if line else 0
+
+
+@cache
+def _runtime() -> Path:
+    """A folder for all functions of this process, with links to what Lambda's runtime brings: its client, and boto3."""
+    temporary = tempfile.TemporaryDirectory(prefix="local-aws-runtime-")
+    atexit.register(temporary.cleanup)
+    folder = Path(temporary.name)
+    for package in map(metadata.distribution, _RUNTIME):
+        for part in {path.parts[0] for path in package.files or ()} - {"..", "__pycache__"}:
+            (folder / part).symlink_to(str(package.locate_file(part)))
+    return folder

@@ -1,0 +1,245 @@
+"""Every resource of a template made: in moto by boto3, or noted for what the local AWS does itself.
+
+Nothing is skipped silently: a type or a property that is neither made nor listed here, with its reason, stops it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from testbed.aws.functions import FunctionSpec
+from testbed.aws.permissions import Need, Policy
+from testbed.aws.template import ACCOUNT, REGION, Made, NotDoneHereError, Resource, arn_of
+
+_ROLES_COUNT = "callers are held against their roles only; the tests of the templates read it"
+_LOGS = "a function's log is a file, `LocalAws.log`, and Firehose's is `Deliveries.failures`"
+NEEDS_NOTHING = {
+    "AWS::CloudWatch::Alarm": "nothing here measures what it judges; the tests of the templates read it",
+    "AWS::KMS::Key": "moto encrypts nothing; callers are held against their rights on it, by its ARN",
+    "AWS::Logs::LogGroup": _LOGS,
+    "AWS::Logs::LogStream": _LOGS,
+    "AWS::S3::BucketPolicy": _ROLES_COUNT,
+    "AWS::SNS::TopicPolicy": _ROLES_COUNT,
+}
+# Properties that make no difference here, by type ("" for every type), each with its reason.
+MATTERS_NOT = {
+    "": {"Tags": "for people and bills", "Description": "for people"},
+    "AWS::DynamoDB::Table": {
+        "DeletionProtectionEnabled": "nobody deletes a table here",
+        "PointInTimeRecoverySpecification": "nobody restores a table here",
+        "SSESpecification": "moto encrypts nothing; with this key AWS asks no caller for a right on it",
+    },
+    "AWS::IAM::Role": {
+        "AssumeRolePolicyDocument": "the local AWS gives each function its role; the tests of the templates read it",
+    },
+    "AWS::Kinesis::Stream": {"RetentionPeriodHours": "moto keeps records for ever"},
+    "AWS::KinesisFirehose::DeliveryStream": {
+        "DeliveryStreamEncryptionConfigurationInput": "what waits here is in memory",
+        "DeliveryStreamType": "only SNS puts into it",
+    },
+    "AWS::Lambda::EventInvokeConfig": {"MaximumEventAgeInSeconds": "no event waits here: no function is throttled"},
+    "AWS::Lambda::EventSourceMapping": {"MetricsConfig": "no metrics here; `LocalAws.invocations` counts"},
+    "AWS::Lambda::Function": {
+        "Architectures": "the bundle is that of the running machine",
+        "Code": "the same sources, bundled for the running interpreter",
+        "LoggingConfig": "a function's log is a file: `LocalAws.log`",
+        "Runtime": "the running interpreter",
+        "TracingConfig": "no X-Ray here",
+    },
+    "AWS::S3::Bucket": {
+        "LifecycleConfiguration": "moto deletes and moves nothing",
+        "LoggingConfiguration": "no access logs here",
+        "OwnershipControls": "all is one account's",
+        "PublicAccessBlockConfiguration": "nobody but this machine reaches it",
+    },
+}
+# What mappings must say, because nothing else is done here; the first of it may be left out.
+_PLAIN = {"MaximumBatchingWindowInSeconds": 0, "ParallelizationFactor": 1, "StartingPosition": "TRIM_HORIZON"}
+_MAPPING = {**_PLAIN, "FunctionResponseTypes": ["ReportBatchItemFailures"]}
+
+
+@dataclass
+class Maker:
+    """Makes resources, by boto3's `client` of a service, and notes what moto does not do with them.
+
+    Roles are by name, all other tables by ARN; `keys` are those that something is encrypted with.
+    """
+
+    client: Callable[[str], Any]
+    roles: dict[str, Policy] = field(default_factory=dict)
+    policies: dict[str, Policy] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    functions: dict[str, FunctionSpec] = field(default_factory=dict)
+    retries: dict[str, int] = field(default_factory=dict)  # of events that are no batches
+    mappings: list[dict[str, Any]] = field(default_factory=list)
+    rules: dict[str, dict[str, Any]] = field(default_factory=dict)
+    deliveries: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def make(self, resource: Resource) -> Made:
+        """Make one; raises `NotDoneHereError`."""
+        _, service, kind = resource.type.split("::")
+        if resource.type in NEEDS_NOTHING:
+            return Made(resource.name, {"Arn": arn_of(service.lower(), resource.name)})
+        if resource.type not in _KINDS:
+            raise NotDoneHereError(f"{resource}: its type is not known here")
+        how, begins = _KINDS[resource.type]
+        arn = begins + resource.name
+        try:
+            ref = how(self, resource, arn) or resource.name
+        except (BotoCoreError, ClientError, KeyError) as error:
+            text = " ".join(str(error).split())
+            raise NotDoneHereError(f"{resource}: cannot be made: {type(error).__name__}: {text}") from error
+        _only(resource, resource.properties, {*resource.asked, *MATTERS_NOT[""], *MATTERS_NOT.get(resource.type, ())})
+        return Made(ref, {"Arn": arn, f"{kind}Name": resource.name} if begins else {})
+
+    def lets_in(self, service: str, need: Need) -> bool:
+        """Whether the policy of the resource lets a service do this."""
+        return need.resource in self.policies and self.policies[need.resource].allows(need, f"{service}.amazonaws.com")
+
+    def _bucket(self, resource: Resource, arn: str) -> None:
+        s3, name = self.client("s3"), {"Bucket": resource.name}
+        where, locked = {"LocationConstraint": REGION}, resource.get("ObjectLockEnabled", False)
+        s3.create_bucket(**name, ObjectLockEnabledForBucket=locked, CreateBucketConfiguration=where)
+        if versioning := resource.some("VersioningConfiguration"):
+            s3.put_bucket_versioning(**name, **versioning)
+        if lock := resource.some("ObjectLockConfiguration"):
+            s3.put_object_lock_configuration(**name, **lock)
+        for rule in resource.get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration", ()):
+            if key := rule["ServerSideEncryptionByDefault"].get("KMSMasterKeyID"):
+                self.keys[arn] = key
+        if events := resource.get("NotificationConfiguration"):
+            if events != {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}:
+                raise NotDoneHereError(f"{resource}: notifies otherwise than through EventBridge")
+            s3.put_bucket_notification_configuration(**name, NotificationConfiguration={"EventBridgeConfiguration": {}})
+
+    def _stream(self, resource: Resource, arn: str) -> None:
+        shards = resource.some("ShardCount", "StreamModeDetails")
+        self.client("kinesis").create_stream(StreamName=resource.name, **shards)
+        if encryption := resource.get("StreamEncryption"):
+            self.keys[arn] = encryption["KeyId"]
+
+    def _table(self, resource: Resource, _: str) -> None:
+        dynamodb, name = self.client("dynamodb"), {"TableName": resource.name}
+        same = ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema")
+        dynamodb.create_table(**name, **resource.some(*same))
+        if expiry := resource.some("TimeToLiveSpecification"):
+            dynamodb.update_time_to_live(**name, **expiry)
+
+    def _topic(self, resource: Resource, arn: str) -> str:
+        if key := resource.get("KmsMasterKeyId"):
+            self.keys[arn] = key
+        return str(self.client("sns").create_topic(Name=resource.name)["TopicArn"])
+
+    def _subscription(self, resource: Resource, _: str) -> str:
+        where = resource.some("TopicArn", "Protocol", "Endpoint")
+        if where["Protocol"] not in ("email", "firehose", "sqs"):
+            raise NotDoneHereError(f"{resource}: nothing is delivered by {where['Protocol']} here")
+        attributes = resource.some("FilterPolicy", "FilterPolicyScope", "RawMessageDelivery", "SubscriptionRoleArn")
+        return str(self.client("sns").subscribe(**where, Attributes=_as_text(attributes))["SubscriptionArn"])
+
+    def _queue(self, resource: Resource, _: str) -> str:
+        attributes = resource.some(
+            "MessageRetentionPeriod", "RedrivePolicy", "SqsManagedSseEnabled", "VisibilityTimeout"
+        )
+        made = self.client("sqs").create_queue(QueueName=resource.name, Attributes=_as_text(attributes))
+        return str(made["QueueUrl"])
+
+    def _queue_policy(self, resource: Resource, _: str) -> None:
+        for url in resource["Queues"]:
+            self._let_in(arn_of("sqs", url.rpartition("/")[2]), resource, resource["PolicyDocument"])
+
+    def _permission(self, resource: Resource, _: str) -> None:
+        granted = {"Effect": "Allow", "Action": resource["Action"], "Resource": resource["FunctionName"]}
+        condition = {"ArnLike": {"aws:SourceArn": resource["SourceArn"]}}
+        document = {"Statement": {**granted, "Principal": {"Service": resource["Principal"]}, "Condition": condition}}
+        self._let_in(resource["FunctionName"], resource, document)
+
+    def _let_in(self, arn: str, resource: Resource, document: Mapping[str, Any]) -> None:
+        self.policies.setdefault(arn, Policy(str(resource))).add(document)
+
+    def _role(self, resource: Resource, _: str) -> None:
+        role = self.roles[resource.name] = Policy(resource.logical_id)
+        for policy in resource.get("Policies", ()):
+            role.add(policy["PolicyDocument"])
+
+    def _secret(self, resource: Resource, _: str) -> str:
+        made = str(self.client("secretsmanager").create_secret(Name=resource.name)["ARN"])
+        if key := resource.get("KmsKeyId"):
+            self.keys[made] = key
+        return made
+
+    def _function(self, resource: Resource, arn: str) -> None:
+        self.functions[arn] = FunctionSpec(
+            name=resource.name,
+            arn=arn,
+            handler=resource["Handler"],
+            role=resource["Role"].rpartition("/")[2],
+            memory_mib=resource.get("MemorySize", 128),
+            timeout_seconds=resource.get("Timeout", 3),
+            environment=resource.get("Environment", {}).get("Variables", {}),
+        )
+
+    def _event_invoke_config(self, resource: Resource, _: str) -> None:
+        if (qualifier := resource["Qualifier"]) != "$LATEST":
+            raise NotDoneHereError(f"{resource}: there is no version {qualifier} here")
+        function = arn_of("lambda", f"function:{resource['FunctionName']}")
+        self.retries[function] = resource.get("MaximumRetryAttempts", 2)
+
+    def _mapping(self, resource: Resource, _: str) -> None:
+        names = ("BisectBatchOnFunctionError", "MaximumRecordAgeInSeconds", "MaximumRetryAttempts", "DestinationConfig")
+        given = resource.some("FunctionName", "EventSourceArn", "BatchSize", "ScalingConfig", *names)
+        if _PLAIN | resource.some(*_MAPPING) != _MAPPING:
+            raise NotDoneHereError(f"{resource}: it must say {_MAPPING} here")
+        self.mappings.append(given)
+
+    def _rule(self, resource: Resource, arn: str) -> None:
+        rule = resource.some("EventPattern", "ScheduleExpression", "Targets")
+        for target in rule["Targets"]:
+            _only(resource, target, {"Arn", "Id", "DeadLetterConfig", "RetryPolicy"})
+        if resource.get("State", "ENABLED") == "ENABLED":
+            self.rules[arn] = rule
+
+    def _delivery(self, resource: Resource, arn: str) -> None:
+        destination = resource["ExtendedS3DestinationConfiguration"]
+        _only(resource, destination, _DELIVERY)
+        self.deliveries[arn] = {"Name": resource.name, **destination}
+
+
+# The last two make no difference here: the bucket encrypts by default, and `Deliveries.failures` is the log.
+_DELIVERY = {
+    *("BucketARN", "BufferingHints", "CompressionFormat", "ErrorOutputPrefix", "Prefix", "RoleARN"),
+    *("EncryptionConfiguration", "CloudWatchLoggingOptions"),
+}
+# How each type is made, and how the ARNs begin that others may ask for.
+_KINDS: dict[str, tuple[Callable[[Maker, Resource, str], str | None], str]] = {
+    "AWS::DynamoDB::Table": (Maker._table, arn_of("dynamodb", "table/")),
+    "AWS::Events::Rule": (Maker._rule, arn_of("events", "rule/")),
+    "AWS::IAM::Role": (Maker._role, f"arn:aws:iam::{ACCOUNT}:role/"),
+    "AWS::Kinesis::Stream": (Maker._stream, arn_of("kinesis", "stream/")),
+    "AWS::KinesisFirehose::DeliveryStream": (Maker._delivery, arn_of("firehose", "deliverystream/")),
+    "AWS::Lambda::EventInvokeConfig": (Maker._event_invoke_config, ""),
+    "AWS::Lambda::EventSourceMapping": (Maker._mapping, ""),
+    "AWS::Lambda::Function": (Maker._function, arn_of("lambda", "function:")),
+    "AWS::Lambda::Permission": (Maker._permission, ""),
+    "AWS::S3::Bucket": (Maker._bucket, "arn:aws:s3:::"),
+    "AWS::SNS::Subscription": (Maker._subscription, ""),
+    "AWS::SNS::Topic": (Maker._topic, arn_of("sns", "")),
+    "AWS::SQS::Queue": (Maker._queue, arn_of("sqs", "")),
+    "AWS::SQS::QueuePolicy": (Maker._queue_policy, ""),
+    "AWS::SecretsManager::Secret": (Maker._secret, ""),
+}
+
+
+def _only(resource: Resource, given: Iterable[str], known: Iterable[str]) -> None:
+    if strange := set(given) - set(known):
+        raise NotDoneHereError(f"{resource}: its property {min(strange)} is not known here")
+
+
+def _as_text(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """Attributes as SNS and SQS take them: what is not text already as JSON."""
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in attributes.items()}

@@ -1,0 +1,218 @@
+"""The log server: the real syslog-ng with the configuration of `assets/syslog-ng`, and its handlers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from testbed.errors import DemoError
+from testbed.processes import Children, children, end, start
+from vaultwatch.rules.facts import Service
+
+ASSETS = Path(__file__).parents[1] / "assets" / "syslog-ng"
+VAULTWATCH = Path(sys.executable).with_name("vaultwatch")
+SERVICES: tuple[Service, ...] = ("audit", "server")
+TAGS = {"audit": b"@demo/vault-1/socket ", "server": b"@demo/vault-1/server "}
+USUAL_PORTS = {"audit": 1515, "server": 1514}
+_FILES = {"audit": "audit", "server": "messages"}
+_START_SECONDS = 20.0
+_DRAIN_SECONDS = 15.0
+
+
+class LogServer:
+    """Runs while its `with` lasts, on `ports`, with everything it keeps below `folder`.
+
+    `options` is what the handlers are told beside what the configuration tells them; they have to log to `watch.log`
+    or `ship.log` in `folder`. `environment` is theirs, `more` goes to the end of the configuration, `search` is where
+    programs are.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        options: str,
+        *,
+        handler: Literal["watch", "ship"] = "watch",
+        environment: Mapping[str, str] | None = None,
+        more: str = "",
+        search: str = "",
+    ) -> None:
+        self.ports = _free_ports()
+        self.state = folder / "state"
+        self.logs = folder / "log"
+        self.control = folder / "control"
+        self._folder = folder
+        self._options = options
+        self._handler = handler
+        self._environment = environment or {}
+        self._more = more
+        self._search = search or search_path()
+        self._output = folder / "syslog-ng.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> LogServer:
+        program = shutil.which("syslog-ng", path=self._search)
+        if program is None:
+            raise DemoError("syslog-ng is not installed; please: apt-get install syslog-ng-core")
+        self.state.mkdir(mode=0o700)
+        self.logs.mkdir(mode=0o750)
+        try:
+            while not self._comes_up(self._start(program)):
+                self.ports = _free_ports()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> int:
+        """End syslog-ng, and let the handlers drain and end; how many of them had to be killed."""
+        if self._process is None:
+            return 0
+        process, self._process = self._process, None
+        handlers = Children(process.pid)
+        try:
+            end(process)
+        finally:
+            killed = handlers.end(_DRAIN_SECONDS)
+        return killed
+
+    def archive(self, service: Service) -> Path:
+        """The file that keeps the bare lines."""
+        return self.logs / _FILES[service]
+
+    def alert_log(self, service: Service) -> Path:
+        """Where the handler appends its alerts."""
+        return self.logs / f"{_FILES[service]}.alert"
+
+    def store(self, service: Service) -> Path:
+        """The handler's database."""
+        return self.state / f"{service}.sqlite"
+
+    def handlers(self) -> list[int]:
+        """The process ids of the handlers that run."""
+        return children(self._process.pid) if self._process else []
+
+    def figures(self, service: Service) -> dict[str, Any]:
+        """What the handler has read so far."""
+        return dict(json.loads((self.state / f"{service}.stats").read_bytes()))
+
+    def _comes_up(self, process: subprocess.Popen[bytes]) -> bool:
+        """Wait until it is ready; False when it ended because somebody took one of its ports a moment ago."""
+        self._process = process
+        try:
+            _wait_until(lambda: self._is_ready(process), "syslog-ng and its handlers do not start", self._said)
+        except DemoError as error:
+            if process.poll() is None or "Address already in use" not in str(error):
+                raise
+            return False
+        return True
+
+    def _start(self, program: str) -> subprocess.Popen[bytes]:
+        configuration = self._folder / "syslog-ng.conf"
+        configuration.write_text(self._configuration())
+        own = [
+            f"--persist-file={self._folder / 'persist'}",
+            f"--control={self.control}",
+            f"--pidfile={self._folder / 'pid'}",
+        ]
+        command = [program, "--foreground", "--no-caps", f"--cfgfile={configuration}", *own]
+        output = os.open(self._output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        try:
+            return start(command, output, {**self._environment, "PATH": self._search}, self._folder)
+        finally:
+            os.close(output)
+
+    def _configuration(self) -> str:
+        settings = {
+            "cluster": "demo",
+            "node": "vault-1",
+            "listen": "127.0.0.1",
+            "audit-port": self.ports["audit"],
+            "server-port": self.ports["server"],
+            "logs": self.logs,
+            "state": self.state,
+            "buffers": self.state,
+            "program": VAULTWATCH,
+            "options": self._options,
+        }
+        defines = "".join(f'@define vaultwatch-{name} "{_quotable(value)}"\n' for name, value in settings.items())
+        files = (ASSETS / name for name in ("vaultwatch.conf", f"vaultwatch-{self._handler}.conf"))
+        includes = "".join(f'@include "{_quotable(file)}"\n' for file in files)
+        return f"@version: 3.38\n{defines}{includes}{self._more}"
+
+    def _is_ready(self, process: subprocess.Popen[bytes]) -> bool:
+        if process.poll() is not None:
+            raise DemoError(f"syslog-ng ended at its start: {self._said()}")
+        return all(map(self._reads, SERVICES)) and all(map(_accepts, self.ports.values()))
+
+    def _reads(self, service: Service) -> bool:
+        if self._handler == "ship":
+            log = self._folder / "ship.log"
+            return log.exists() and f"sends {service} lines" in log.read_text()
+        figures = self.state / f"{service}.stats"
+        return figures.exists() and figures.stat().st_size > 0
+
+    def _said(self) -> str:
+        said = [self._output, self._folder / f"{self._handler}.log"]
+        lines = [line for file in said if file.exists() for line in file.read_text(errors="replace").splitlines()]
+        return " / ".join(lines[-3:]) or "it said nothing"
+
+
+def search_path() -> str:
+    """PATH, and where Debian has syslog-ng and an ordinary user's PATH does not look."""
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def _free_ports() -> dict[Service, int]:
+    return {service: free_port(USUAL_PORTS[service]) for service in SERVICES}
+
+
+def free_port(usual: int = 0) -> int:
+    """The usual port if nobody has it, else another."""
+    for port in (usual, 0):
+        try:
+            with socket.create_server(("127.0.0.1", port)) as server:
+                return int(server.getsockname()[1])
+        except OSError:
+            continue
+    raise DemoError("no free TCP port on loopback")
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _quotable(value: object) -> str:
+    text = str(value)
+    if set(text) & set('"\\`$\n'):
+        raise DemoError(f"syslog-ng's configuration cannot hold the path {text!r}")
+    return text
+
+
+def _wait_until(holds: Callable[[], bool], failure: str, said: Callable[[], str]) -> None:
+    for _ in _ticks(_START_SECONDS, 0.02):
+        if holds():
+            return
+    raise DemoError(f"{failure}: {said()}")
+
+
+def _ticks(seconds: float, every: float) -> Iterator[None]:
+    end_at = time.monotonic() + seconds
+    while time.monotonic() < end_at:
+        yield
+        time.sleep(every)

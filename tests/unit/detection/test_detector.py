@@ -1,0 +1,352 @@
+"""Lines in, alerts out: responses complete requests, two logs in one stream, and nothing is lost or stops it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vaultwatch.alerts import Alert
+from vaultwatch.detection import detector as detect
+from vaultwatch.detection.detector import Detector, Source
+from vaultwatch.reading.records import Origin, Rejected, split_tag
+from vaultwatch.reading.syslog_header import strip_syslog_header
+from vaultwatch.rules.conditions import Condition
+from vaultwatch.rules.facts import Level, Service
+from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
+
+
+def rule(condition: Condition, name: str = "seal", service: Service = "audit", **facts: Any) -> Rule:
+    return Rule(CompiledRule(name=name, title=name, level=Level.HIGH, service=service, condition=condition, **facts))
+
+
+SEAL = rule(["text", "request.path", "eq", "sys/seal", False])
+SERVER = rule(["exists", "raw", True], "server", "server")
+FAILED = rule(["text", "outcome", "eq", "failed", False], "failed")
+
+
+def request(event: str = "e1", path: str = "sys/seal", kind: str = "request", **members: Any) -> bytes:
+    entry = {"time": "2026-11-21T07:29:41.1Z", "type": kind, "request": {"id": event, "path": path}, **members}
+    return json.dumps(entry).encode() + b"\n"
+
+
+def response(event: str = "e1", path: str = "sys/seal", **members: Any) -> bytes:
+    return request(event, path, "response", **members)
+
+
+def told(alerts: Iterable[Alert]) -> list[tuple[str, str, str]]:
+    return [(alert.rule, alert.event_key, alert.outcome) for alert in alerts]
+
+
+def run(lines: Iterable[bytes], rules: Sequence[Rule] = (SEAL, SERVER), source: Source = "auto") -> list[Alert]:
+    detector = Detector(rules, source=source)
+    return detector.feed(lines) + detector.flush()
+
+
+class TestOutcome:
+    def test_a_request_waits_for_its_response(self) -> None:
+        detector = Detector([SEAL])
+        assert detector.feed([request()]) == []
+        assert told(detector.feed([request("e2"), response("e1")])) == [("seal", "e1", "succeeded")]
+        assert told(detector.flush()) == [("seal", "e2", "unknown")]
+        assert detector.flush() == []
+
+    def test_the_response_is_known_by_its_id_though_no_rule_matches_it(self) -> None:
+        alerts = run([request(), response(path="other", error="denied")])
+        assert told(alerts) == [("seal", "e1", "failed")]
+        assert alerts[0].record["request"]["path"] == "other"
+        assert alerts[0].path == "sys/seal"
+
+    def test_a_request_that_failed_is_told_at_once(self) -> None:
+        detector = Detector([SEAL])
+        assert told(detector.feed([request(error="permission denied")])) == [("seal", "e1", "failed")]
+        assert not detector.is_waiting
+
+    def test_a_failed_copy_of_a_waiting_request_completes_it(self) -> None:
+        detector = Detector([SEAL])
+        assert detector.feed([request()]) == []
+        assert told(detector.feed([request(error="denied")])) == [("seal", "e1", "failed")]
+        assert detector.flush() == []
+
+    def test_a_response_without_its_request_is_told_at_once(self) -> None:
+        assert told(Detector([SEAL]).feed([response()])) == [("seal", "e1", "succeeded")]
+
+    def test_rules_that_match_only_the_response_come_with_those_of_the_request(self) -> None:
+        alerts = run([request(), response(error="denied")], [SEAL, FAILED])
+        assert sorted(told(alerts)) == [("failed", "e1", "failed"), ("seal", "e1", "failed")]
+
+    def test_another_device_brings_the_same_ids_and_never_another_outcome(self) -> None:
+        one_device = [request(), response()]
+        alerts = run([*one_device, *one_device])
+        assert len({alert.id for alert in alerts}) == 1
+        assert {alert.outcome for alert in alerts} == {"succeeded"}
+
+    def test_two_devices_interleaved_are_one_alert(self) -> None:
+        detector = Detector([SEAL])
+        assert told(detector.feed([request(), request(), response()])) == [("seal", "e1", "succeeded")]
+        assert told(detector.feed([response()])) == [("seal", "e1", "succeeded")]
+        assert detector.flush() == []
+
+    def test_the_response_may_come_in_the_next_file(self) -> None:
+        detector = Detector([SEAL])
+        assert detector.feed([request()]) + detector.end_log() == []
+        detector.begin_log(b"")
+        assert told(detector.feed([response()])) == [("seal", "e1", "succeeded")]
+
+    def test_a_response_by_the_slow_way_completes_too(self) -> None:
+        odd = response().replace(b'"response"', b'"kmip-response"')
+        assert told(run([request(), b"prefix " + response()])) == [("seal", "e1", "succeeded")]
+        assert told(run([request(), odd])) == [("seal", "e1", "succeeded")]
+
+    def test_without_an_id_every_entry_is_an_event_of_its_own(self) -> None:
+        lines = [line.replace(b'"id": "e1", ', b"") for line in (request(), response())]
+        assert sorted(outcome for _, _, outcome in told(run(lines))) == ["succeeded", "unknown"]
+
+    def test_who_keeps_alerts_is_told_of_those_that_wait_once(self) -> None:
+        waiting: list[Alert] = []
+        detector = Detector([SEAL], on_waiting=waiting.extend)
+        detector.feed([request(), request(), response("e2")])
+        assert told(waiting) == told(detector.waiting()) == [("seal", "e1", "unknown")]
+
+
+class TestTime:
+    def test_due_gives_what_has_waited_long_enough(self) -> None:
+        assert Detector([SEAL]).next_due is None
+        detector = Detector([SEAL], wait_seconds=5)
+        assert detector.feed([request("e1")], now=10) == []
+        assert detector.feed([request("e2")], now=12) == []
+        assert detector.next_due == 15
+        assert detector.due(now=14.9) == []
+        assert told(detector.due(now=15)) == [("seal", "e1", "unknown")]
+        assert detector.next_due == 17
+        assert told(detector.due(now=100)) == [("seal", "e2", "unknown")]
+        assert detector.next_due is None
+
+    def test_a_copy_does_not_prolong_the_waiting(self) -> None:
+        detector = Detector([SEAL], wait_seconds=5)
+        detector.feed([request()], now=10)
+        detector.feed([request()], now=14)
+        assert detector.next_due == 15
+
+    def test_a_server_message_waits_for_its_further_lines(self) -> None:
+        detector = Detector([SEAL, SERVER])
+        assert detector.feed([HEAD % 1], now=10) == []
+        moment = detector.next_due
+        assert moment is not None
+        assert moment > 10
+        assert len(detector.due(now=moment)) == 1
+        assert detector.next_due is None
+
+    def test_the_nearer_of_both_is_next(self) -> None:
+        def next_due(*lines: bytes) -> float:
+            detector = Detector([SEAL, SERVER])
+            detector.feed(lines, now=10)
+            assert detector.next_due is not None
+            return detector.next_due
+
+        nearer, later = sorted([next_due(request()), next_due(HEAD % 1)])
+        assert nearer < later
+        assert next_due(request(), HEAD % 1) == next_due(HEAD % 1, request()) == nearer
+
+    def test_the_waiting_are_bounded_and_the_oldest_given_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(detect, "MAX_WAITING", 3)
+        detector = Detector([SEAL])
+        alerts = detector.feed([request(f"e{n}") for n in range(5)])
+        assert [alert.event_key for alert in alerts] == ["e0", "e1"]
+        assert [alert.event_key for alert in detector.flush()] == ["e2", "e3", "e4"]
+
+
+SOURCES: tuple[Source, ...] = ("auto", "audit", "server")
+HEAD = b"2026-11-21T07:29:4%d.933Z [ERROR] core: failed: backend=siem/\n"
+VALUE = [b"  error=\n", b'  | {"errors": [1]}\n', b"  | more\n", b"  \n"]
+SHUTDOWN = b"==> Vault shutdown triggered\n"
+
+
+class TestBothLogsInOneStream:
+    def test_line_by_line(self) -> None:
+        lines = [HEAD % 1, request("e1"), HEAD % 2, request("e2", path="x"), SHUTDOWN, response("e1")]
+        detector = Detector([SEAL, SERVER])
+        alerts = detector.feed(lines) + detector.flush()
+        assert [alert.service for alert in alerts].count("server") == 3
+        assert told(alert for alert in alerts if alert.service == "audit") == [("seal", "e1", "succeeded")]
+        assert (detector.counts.audit, detector.counts.server, detector.counts.rejected) == (3, 3, 0)
+
+    def test_a_message_of_many_lines_is_one_also_with_entries_between(self) -> None:
+        between = [
+            line for pair in zip([HEAD % 1, *VALUE], [request(f"e{n}", path="x") for n in range(5)]) for line in pair
+        ]
+        for lines in ([HEAD % 1, *VALUE], between):
+            detector = Detector([SERVER])
+            (alert,) = detector.feed(lines) + detector.flush()
+            assert alert.record["raw"].count("\n") == 3 + lines.count(b"  \n")
+            assert detector.counts.rejected == 0
+
+    @pytest.mark.parametrize("tag", [b"", b"@c/n/server ", b"<14>Nov 21 07:29:41 host vault[812]: "])
+    def test_banners_at_the_start_belong_to_the_log_that_follows(self, tag: bytes) -> None:
+        lines = [tag + b"==> Vault server configuration:\n", tag + b"\n", tag + b"  Cgo: disabled\n", tag + HEAD % 1]
+        for first in (lines, lines[2:]):
+            detector = Detector([SERVER])
+            detector.begin_log(b"".join(first))
+            assert len(detector.feed(first) + detector.flush()) == len([one for one in first if one != tag + b"\n"])
+            assert detector.counts.rejected == 0
+
+    def test_plain_text_in_an_audit_log_is_rejected(self) -> None:
+        for lines in ([request(), b"plain text\n"], [b"plain text\n", request()]):
+            detector = Detector([SERVER])
+            detector.begin_log(b"".join(lines))
+            detector.feed(lines)
+            assert (detector.counts.audit, detector.counts.server, detector.counts.rejected) == (1, 0, 1)
+
+    def test_the_tag_decides(self) -> None:
+        detector = Detector([SERVER])
+        detector.feed([b"@c/n/server plain text\n", b"@c/n/file plain text\n", b"@c/n/socket \n", b"@c/n/server \n"])
+        detector.flush()
+        assert (detector.counts.server, detector.counts.rejected) == (1, 1)
+
+    @pytest.mark.parametrize("lane", ["file", "server"])
+    def test_lines_of_a_known_origin_have_no_tag_to_take_off(self, lane: str) -> None:
+        detector = Detector([SEAL, SERVER])
+        forged = [b"@other/node/socket " + response(), b"@other/node/server " + HEAD % 1]
+        alerts = detector.feed(forged, origin=Origin("c", "n", lane)) + detector.flush()
+        assert {(alert.cluster, alert.node, alert.lane) for alert in alerts} == {("c", "n", lane)}
+
+    def test_an_audit_entry_is_read_whatever_stands_before_it(self) -> None:
+        for before in (b"prefix ", b"<13>Nov 21 07:29:41 host vault[812]: ", b"@c/n/file "):
+            alerts = run([HEAD % 1, before + request(), before + response()])
+            assert ("seal", "e1", "succeeded") in told(alerts)
+
+    def test_each_file_begins_anew(self) -> None:
+        detector = Detector([SERVER])
+        detector.begin_log(HEAD % 1)
+        detector.feed([HEAD % 1])
+        assert len(detector.end_log()) == 1
+        detector.begin_log(request())
+        detector.feed([b"plain text\n"])
+        assert detector.counts.rejected == 1
+
+    @pytest.mark.parametrize(("source", "expected"), [("audit", (1, 0, 2)), ("server", (0, 1, 2)), ("auto", (1, 1, 1))])
+    def test_who_says_what_the_lines_are_is_believed(self, source: Source, expected: tuple[int, int, int]) -> None:
+        rejected: list[Rejected] = []
+        detector = Detector([SEAL, SERVER], source=source, on_rejected=rejected.append)
+        detector.feed([request(), b'{"a":1}\n', HEAD % 1])
+        detector.flush()
+        assert (detector.counts.audit, detector.counts.server, len(rejected)) == expected
+
+
+def raises(view: dict[str, Any]) -> bool:
+    raise ValueError(view["request"]["id"])
+
+
+class TestRulesThatRaise:
+    def test_are_counted_by_name_and_disable_nothing(self) -> None:
+        errors: list[tuple[str, str]] = []
+        broken = Rule(rule(["exists", "local", True], "broken").compiled, matches=raises)
+        detector = Detector([broken, SEAL], on_rule_error=lambda name, error: errors.append((name, str(error))))
+        alerts = detector.feed([request(), response(), request("e2", path="x")])
+        assert told(alerts) == [("seal", "e1", "succeeded")]
+        assert detector.counts.rule_errors == {"broken": 3}
+        assert errors == [("broken", "e1"), ("broken", "e1"), ("broken", "e2")]
+        assert detector.counts.audit == 3
+
+
+BYTES = st.binary(max_size=60).map(lambda line: line.replace(b"\n", b""))
+AUDIT_LIKE = st.dictionaries(
+    st.sampled_from(["time", "type", "auth", "request", "response", "error"]),
+    st.recursive(
+        st.none() | st.integers() | st.text() | st.sampled_from(["request", "response", "hmac-sha256:a"]),
+        lambda below: (
+            st.lists(below, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["id", "path", "data", "error", "accessor", "policies", "namespace", "entity_id"]),
+                below,
+            )
+        ),
+        max_leaves=8,
+    ),
+).map(lambda entry: json.dumps({"type": "request", "request": {}, **entry}).encode())
+SERVER_LIKE = st.sampled_from([HEAD % 1, *VALUE, SHUTDOWN, b'{"@level":"info","@message":"x","@timestamp":5}'])
+LINES = st.lists(
+    st.builds(
+        bytes.__add__,
+        st.sampled_from([b"", b"", b"@c/n/file ", b"@c/n/server ", b"<13>Nov 21 07:29:41 host vault[1]: "]),
+        BYTES | AUDIT_LIKE | AUDIT_LIKE.map(lambda line: line[:-3]) | SERVER_LIKE,
+    ),
+    max_size=8,
+)
+
+
+def says_something(line: bytes) -> bool:
+    """Whether there is more to a line than its tag and its header."""
+    return bool(strip_syslog_header(split_tag(line)[1])[1].strip())
+
+
+class TestNothingIsLost:
+    @given(LINES, st.sampled_from(SOURCES), st.booleans())
+    def test_no_bytes_raise_and_every_line_is_accounted_for(
+        self, lines: list[bytes], source: Source, whole_pack: bool
+    ) -> None:
+        rejected: list[Rejected] = []
+        rules = shipped_rules() if whole_pack else [SEAL, SERVER, rule(["exists", "time", True], "all")]
+        detector = Detector(rules, source=source, zone=UTC, on_rejected=rejected.append)
+        lines = [line.rstrip(b"\n") + b"\n" for line in lines]
+        detector.begin_log(b"".join(lines))
+        alerts = detector.feed(lines) + detector.flush()
+        assert not detector.counts.rule_errors
+        assert detector.counts.rejected == len(rejected)
+        of_messages = sum(one.record["raw"].count("\n") + 1 for one in alerts if one.rule == SERVER.name)
+        assert whole_pack or detector.counts.audit + len(rejected) + of_messages >= sum(map(says_something, lines))
+        assert detector.counts.audit + detector.counts.server + len(rejected) <= len(lines)
+
+    @given(st.lists(BYTES | AUDIT_LIKE, max_size=8))
+    def test_of_an_audit_log_every_line_that_is_not_blank_is_one_record(self, lines: list[bytes]) -> None:
+        detector = Detector([SEAL], source="audit")
+        detector.feed(lines)
+        assert detector.counts.audit + detector.counts.rejected == sum(1 for line in lines if line.strip())
+
+    def test_blank_lines_are_no_records(self) -> None:
+        for source in SOURCES:
+            detector = Detector([SEAL, SERVER], source=source)
+            detector.feed([b"\n", b"\r\n", b"", b"  \n", b"@c/n/file \n", b"@c/n/server \n"])
+            detector.flush()
+            assert (detector.counts.audit, detector.counts.server, detector.counts.rejected) == (0, 0, 0)
+
+    @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+    def test_rejected_lines_are_kept_whole(self, end: bytes) -> None:
+        rejected: list[Rejected] = []
+        Detector([SEAL], on_rejected=rejected.append).feed([b"@c/n/file broken \xff\0 line" + end])
+        assert [(one.raw, one.origin.node) for one in rejected] == [(b"broken \xff\0 line", "n")]
+
+    def test_deep_nesting_does_not_hide_a_call(self) -> None:
+        deep = request()[:-2] + b',"response":{"data":' + b'{"a":' * 9_999 + b"1" + b"}" * 9_999 + b"}}\n"
+        assert told(run([deep])) == [("seal", "e1", "unknown")]
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            request(time="0001-01-01T00:00:00Z"),
+            request(time="9999-12-31T23:59:59-14:00"),
+            request(auth={"accessor": ["a"], "policies": {"a": "b"}}),
+            request(error=[1]),
+            request(response={"data": {"error": {"a": 1}}}),
+        ],
+    )
+    def test_odd_members_stop_nothing(self, line: bytes) -> None:
+        detector = Detector([*shipped_rules(), SEAL], zone=UTC)
+        assert "seal" in {alert.rule for alert in detector.feed([line]) + detector.flush()}
+        assert not detector.counts.rule_errors
+
+
+def test_local_time_is_computed_for_rules_that_ask() -> None:
+    asks = rule(["number", "local.hour", "eq", 7], "hour")
+    detector = Detector([asks], zone=UTC)
+    assert told(detector.feed([response()])) == [("hour", "e1", "succeeded")]
+
+
+def test_staged_alerts_are_given_and_say_so() -> None:
+    (alert,) = run([response()], [rule(["exists", "time", True], staged=True)])
+    assert alert.staged

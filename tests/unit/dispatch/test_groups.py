@@ -1,0 +1,44 @@
+"""Which alerts are one group, and for how long it is quiet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.store.alerts import an_alert
+from vaultwatch.dispatch.groups import file_alert, group_key
+from vaultwatch.rules.facts import Level
+
+
+@pytest.mark.parametrize("changes", [{"rule": "other"}, {"principal": "bob"}, {"namespace": "team/"}, {"path": "x"}])
+def test_rule_principal_namespace_and_path_tell_groups_apart(changes: dict[str, Any]) -> None:
+    assert group_key(an_alert()) != group_key(an_alert(**changes))
+
+
+@pytest.mark.parametrize("changes", [{"remote_address": "x"}, {"node": "x"}, {"lane": "socket"}, {"outcome": "failed"}])
+def test_nothing_else_does(changes: dict[str, Any]) -> None:
+    assert group_key(an_alert("e1")) == group_key(an_alert("e2", **changes))
+
+
+@pytest.mark.parametrize(
+    ("level", "apart"), [("low", False), ("medium", False), ("high", True), ("critical", True)]
+)  # fmt: skip
+def test_the_path_counts_for_high_and_critical_only(level: str, apart: bool) -> None:
+    one, other = (group_key(an_alert(level=Level(level), path=path)) for path in ("a", "b"))
+    assert (one != other) == apart
+
+
+def test_fields_do_not_run_into_each_other() -> None:
+    assert group_key(an_alert(principal="a", namespace="bc")) != group_key(an_alert(principal="ab", namespace="c"))
+    assert group_key(an_alert(principal='a","', namespace="")) != group_key(an_alert(principal="a", namespace='","'))
+
+
+@pytest.mark.parametrize(("level", "minutes"), [("critical", 5), ("high", 15), ("medium", 60), ("low", 60)])
+def test_quiet_periods(level: str, minutes: int) -> None:
+    assert file_alert(an_alert(level=Level(level))).quiet_seconds == 60 * minutes
+
+
+def test_people_hear_of_all_but_staged_and_informational_alerts() -> None:
+    assert [file_alert(an_alert(level=level)).told for level in Level] == [False, True, True, True, True]
+    assert not file_alert(an_alert(staged=True)).told

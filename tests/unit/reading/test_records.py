@@ -1,0 +1,242 @@
+"""One line of a log, as a record: every shape read, what cannot be read kept whole with a true reason."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.work import growth
+from vaultwatch.reading.records import (
+    MAX_DEPTH,
+    NO_ORIGIN,
+    AuditEntry,
+    Origin,
+    Rejected,
+    read_audit_entry,
+    split_tag,
+)
+
+ENTRY: dict[str, Any] = {
+    "time": "2026-11-21T07:29:41.065830008Z",
+    "type": "request",
+    "auth": {"token_type": "default"},
+    "request": {"id": "r1", "operation": "update", "path": "sys/seal"},
+}
+OF_2018 = (
+    b'{"time":"2018-08-15T11:04:09Z","type":"response","auth":{"client_token":"hmac-sha256:a","accessor":"","policies":'
+    b'null,"metadata":null,"entity_id":""},"request":{"id":"r1","operation":"read","path":"secret/a","data":null,'
+    b'"policy_override":false,"wrap_ttl":0,"headers":null},"response":{"data":null},"error":""}'
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda below: st.lists(below, max_size=4) | st.dictionaries(st.text(), below, max_size=4),
+    max_leaves=20,
+)
+
+
+def written(entry: dict[str, Any]) -> bytes:
+    return json.dumps(entry).encode()
+
+
+def read(line: bytes) -> dict[str, Any]:
+    record = read_audit_entry(line)
+    assert isinstance(record, AuditEntry), record
+    return record.fields
+
+
+def reason(line: bytes) -> str:
+    record = read_audit_entry(line)
+    assert isinstance(record, Rejected)
+    assert record.raw == line
+    return record.reason
+
+
+def without(name: str) -> dict[str, Any]:
+    return {key: value for key, value in ENTRY.items() if key != name}
+
+
+class TestShapes:
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            ENTRY,
+            without("auth"),
+            without("time"),
+            {**ENTRY, "auth": None},
+            {**ENTRY, "type": "response"},
+            {**ENTRY, "type": "response", "response": None},
+            {**ENTRY, "type": "response", "response": {}},
+            {**ENTRY, "type": "kmip-request"},
+            {**ENTRY, "type": "kmip-response"},
+            {**ENTRY, "request": {}},
+            dict(reversed(ENTRY.items())),
+            dict(sorted(ENTRY.items())),
+            {**ENTRY, "auth": {"policy_results": {"granting_policies": [{"type": ""}, {"name": "a", "type": "acl"}]}}},
+        ],
+    )
+    def test_whatever_vault_leaves_out_or_turns_round_is_read_as_it_is(self, entry: dict[str, Any]) -> None:
+        assert read(written(entry)) == entry
+
+    def test_an_entry_of_2018_keeps_its_nulls(self) -> None:
+        assert read(OF_2018) == json.loads(OF_2018)
+
+    @pytest.mark.parametrize(
+        "before",
+        [
+            b"vault-prod: ",
+            b"@cee: ",
+            b"Nov 21 07:29:41 host vault[812]: ",
+            b"<13>Nov 21 07:29:41 host vault[812]: ",
+            b'<14>1 2026-11-21T07:29:41Z host vault 812 - [origin ip="10.0.0.1"] ',
+            b"<audit> ",
+            b"{prefix} ",
+            b"\xef\xbb\xbf",
+            b"\xff\xfe ",
+            b"\0\0",
+            b"  \t",
+        ],
+    )
+    def test_text_before_the_object_is_skipped(self, before: bytes) -> None:
+        assert read(before + written(ENTRY)) == ENTRY
+
+    @pytest.mark.parametrize("after", [b"\n", b"\r\n", b"\0\0", b"  "])
+    def test_line_ends_and_padding_are_skipped(self, after: bytes) -> None:
+        assert read(written(ENTRY) + after) == ENTRY
+
+    def test_invalid_utf_8_and_raw_control_characters_are_survived(self) -> None:
+        line = written(ENTRY).replace(b"sys/seal", b"sys/\xff\x01seal")
+        assert read(line)["request"]["path"] == "sys/\ufffd\x01seal"
+
+    def test_a_lone_surrogate_is_replaced_so_that_the_entry_can_be_written_again(self) -> None:
+        found = read(written({**ENTRY, "error": "a\ud800b", "auth": {"\udfff": ["\ud800"]}}))
+        assert found["error"] == "a\ufffdb"
+        assert found["auth"] == {"\ufffd": ["\ufffd"]}
+        msgspec.json.encode(found)
+
+    @pytest.mark.parametrize("number", [b"1" * 40, b"1e999", b"-1e999", b"NaN", b"Infinity", b"1e-999"])
+    def test_odd_numbers_are_read_and_can_be_written_again(self, number: bytes) -> None:
+        line = written(ENTRY)[:-1] + b',"response":{"data":{"n":' + number + b"}}}"
+        found = read(line)
+        assert found["request"] == ENTRY["request"]
+        msgspec.json.encode(found)
+
+
+class TestDepth:
+    """Go reads JSON 10,000 deep: nobody may hide a call by nesting its data."""
+
+    @pytest.mark.parametrize("depth", [MAX_DEPTH, 400, 990, 9_999, 100_000])
+    @pytest.mark.parametrize("opening", [b'{"a":', b"["])
+    @pytest.mark.parametrize("leaf", [b'"}]{[\\""', b'"\xff"'])
+    def test_deep_data_is_left_out_and_all_else_read(self, depth: int, opening: bytes, leaf: bytes) -> None:
+        closing = b"}" if opening.startswith(b"{") else b"]"
+        deep = opening * depth + leaf + closing * depth
+        found = read(written(ENTRY)[:-1] + b',"response":{"data":' + deep + b'},"error":"last"}')
+        assert found["request"] == ENTRY["request"]
+        assert found["error"] == "last"
+        assert "left out: nested too deeply" in json.dumps(found)
+        assert len(json.dumps(found)) < 2_000
+
+    def test_what_is_not_deep_stays_whole_however_much_it_is(self) -> None:
+        entry = {**ENTRY, "response": {"data": {"keys": [{"a": [1]}] * 500}}}
+        assert read(written(entry)) == entry
+
+    def test_the_limit_itself_is_read_whole(self) -> None:
+        inner: Any = "x"
+        for _ in range(MAX_DEPTH - 1):
+            inner = {"a": inner}
+        entry = {**ENTRY, "response": inner}
+        assert read(written(entry)) == entry
+
+    @pytest.mark.parametrize("number", [b"9" * 6_000, b"-" + b"9" * 300_000, b"1e999999", b"0." + b"1" * 6_000])
+    def test_a_number_of_any_length_hides_nothing(self, number: bytes) -> None:
+        line = written(ENTRY)[:-1] + b',"response":{"data":{"n":%s}}}' % number
+        found = read(line)
+        assert found["request"] == ENTRY["request"]
+        assert isinstance(found["response"]["data"]["n"], float)
+
+    def test_unbalanced_nesting_is_broken(self) -> None:
+        assert reason(written(ENTRY)[:-1] + b',"a":' + b"[" * 5_000).startswith("broken JSON")  # 3.12 reads so deep
+
+
+class TestRejects:
+    @pytest.mark.parametrize(
+        ("line", "why"),
+        [
+            (written(ENTRY)[:-1], "broken JSON"),
+            (written(ENTRY)[:60], "broken JSON"),
+            (written(ENTRY)[20:], "broken JSON"),
+            (written(ENTRY) * 2, "broken JSON"),
+            (b'<json:object name="auth"><json:string name="a">{}</json:string></json:object>', "XML"),
+            (b"", "no JSON object"),
+            (b"\0" * 40, "no JSON object"),
+            (b"\x8a\x01\xfe\x00\x93", "no JSON object"),
+            (b"plain text", "no JSON object"),
+            (b"[1]", "no JSON object"),
+            (b"{}", "no request object"),
+            (b'{"type":"request","request":"sys/seal"}', "no request object"),
+            (b'{"type":"request","request":null}', "no request object"),
+            (b'{"request":{}}', "neither request nor response"),
+            (b'{"type":"audit","request":{}}', "neither request nor response"),
+            (b'{"type":1,"request":{}}', "neither request nor response"),
+            (b'{"type":null,"request":{}}', "neither request nor response"),
+            (b'{"@level":"info","@message":"core: x"}', "no request object"),
+        ],
+    )
+    def test_the_reason_is_true_and_the_line_kept_whole(self, line: bytes, why: str) -> None:
+        assert why in reason(line)
+
+    def test_a_reason_holds_nothing_of_the_content(self) -> None:
+        assert "s3cret" not in reason(b'{"type":"request","request":{"data":"s3cret" "s3cret"}}')
+
+    @given(st.binary() | st.binary().map(lambda tail: b'{"type":"request",' + tail))
+    def test_no_bytes_raise(self, line: bytes) -> None:
+        record = read_audit_entry(line)
+        assert isinstance(record, AuditEntry) or record.raw == line
+
+    @given(JSON, JSON, JSON)
+    def test_no_values_raise(self, kind: Any, request: Any, auth: Any) -> None:
+        read_audit_entry(written({"type": kind, "request": request, "auth": auth}))
+
+    @pytest.mark.parametrize(
+        "line",
+        [b"{" * 2**26, b'{"a":' * (2**26 // 5), b'"' * 2**26, b"\x80" * 2**26, b'{"a":"' + b"x" * 2**26, b"\0" * 2**26],
+        ids=["braces", "nested", "quotes", "invalid", "string", "nul"],
+    )
+    def test_a_line_of_64_mib_costs_its_length(self, line: bytes) -> None:
+        assert growth(lambda size: read_audit_entry(line[:size]), 2**18) < 3
+        assert isinstance(read_audit_entry(line), Rejected)
+
+
+class TestTag:
+    def test_is_taken_off(self) -> None:
+        assert split_tag(b"@prod/vault-a.eu/socket {}") == (Origin("prod", "vault-a.eu", "socket"), b"{}")
+
+    def test_is_one_object_however_often_it_comes(self) -> None:
+        assert split_tag(b"@c/n/file a")[0] is split_tag(b"@c/n/file b")[0]
+
+    @pytest.mark.parametrize(
+        "line",
+        [b"", b"@", b"{}", b"@c/n/other x", b"@c/n/file", b"@c//file x", b" @c/n/file x", b"@c/n\n/file x"],
+    )
+    def test_what_is_no_tag_stays(self, line: bytes) -> None:
+        assert split_tag(line) == (NO_ORIGIN, line)
+
+    def test_a_sender_cannot_fill_the_memory(self) -> None:
+        from vaultwatch.reading import records
+
+        for number in range(5_000):
+            split_tag(b"@c/n%d/file x" % number)
+        assert len(records._origins) <= 4096
+        assert split_tag(b"@c/n1/file x")[0] == Origin("c", "n1", "file")
+
+
+def test_a_rejected_line_is_kept_with_its_tag() -> None:
+    tagged = b"@prod/vault-1/file {broken"
+    origin, text = split_tag(tagged)
+    found = read_audit_entry(text, origin)
+    assert isinstance(found, Rejected)
+    assert found.line == tagged
+    assert Rejected(b"x", "because").line == b"x"

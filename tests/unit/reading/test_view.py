@@ -1,0 +1,116 @@
+"""What a rule sees of a record: fields as logged, and the derived ones, which no record can forge."""
+
+from datetime import UTC
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tests.support.work import growth
+from vaultwatch.reading.records import AuditEntry, Origin, ServerMessage
+from vaultwatch.reading.view import audit_view, mount_of, server_view
+
+ORIGIN = Origin("prod", "vault-a", "file")
+
+
+def view(zone: Any = None, origin: Origin = ORIGIN, **members: Any) -> dict[str, Any]:
+    fields = {"type": "request", "time": "2026-11-21T23:30:00.5Z", "request": {"path": "a"}, **members}
+    return audit_view(AuditEntry(fields, origin), zone)
+
+
+class TestMounts:
+    @pytest.mark.parametrize(
+        ("path", "point", "kind", "expected"),
+        [
+            ("team/kv/data/a", "team/kv/", "kv", ("kv", "data/a")),
+            ("secret/data/a", "team-a/secret/", "kv", ("kv", "data/a")),
+            ("secret/data/a", "org/team-a/secret/", "kv", ("kv", "data/a")),
+            ("secret/data/a", "secret/", "generic", ("kv", "data/a")),
+            ("sys/seal", "sys/", "ns_system", ("system", "seal")),
+            ("sys/seal", "sys/", "system", ("system", "seal")),
+            ("auth/corp/login/me", "auth/corp/", "ldap", ("ldap", "login/me")),
+            ("secret/data/a", "", "", ("kv", "data/a")),
+            ("kv/a", None, None, ("kv", "a")),
+            ("pki/issue/web", "", "", ("pki", "issue/web")),
+            ("sys/policies/acl/a", "", "", ("system", "policies/acl/a")),
+            ("auth/userpass/login/me", "", "", ("userpass", "login/me")),
+            ("auth/userpass", "", "", (None, None)),
+            ("team/kv/data/a", "", "", (None, None)),
+            ("secret", "", "", (None, None)),
+            ("", "", "", (None, None)),
+            ("secret/data/a", "secret/", "", ("kv", "data/a")),
+            ("secret/data/a", "", "kv", ("kv", "data/a")),
+            ("team/data/a", "", "kv", ("kv", "data/a")),
+            ("pki-eu/issue/web", "", "pki", ("pki", "issue/web")),
+            ("auth/corp/login/me", "", "ldap", ("ldap", "login/me")),
+            ("team", "", "kv", ("kv", None)),
+            ("other/a", "secret/", "kv", ("kv", None)),
+            ("other/a", "secret", "kv", ("kv", None)),
+            ("secret/", "secret/", "kv", ("kv", "")),
+        ],
+    )
+    def test_type_and_path_below(self, path: str, point: str, kind: str, expected: tuple[str, str]) -> None:
+        assert mount_of(path, point, kind) == expected
+
+    @pytest.mark.parametrize("path", ["x", "ab/" * 100])
+    def test_a_hostile_mount_point_costs_its_length(self, path: str) -> None:
+        assert growth(lambda parts: mount_of(path, "ab/" * parts + "/", "kv"), 2_000) < 3
+        assert mount_of(path, "ab/" * 350_000 + "/", "kv") == ("kv", None)
+
+
+class TestAudit:
+    def test_nothing_in_a_record_forges_a_derived_field(self) -> None:
+        forged: dict[str, Any] = {
+            "cluster": "x",
+            "node": "x",
+            "lane": "x",
+            "outcome": "x",
+            "mount_type": "x",
+            "mount_path": "x",
+        }
+        found = view(**forged, local={"hour": 99})
+        assert found.items() >= {"cluster": "prod", "node": "vault-a", "lane": "file", "outcome": "unknown"}.items()
+        assert (found["mount_type"], found["mount_path"], found["local"]) == (None, None, None)
+
+    @pytest.mark.parametrize("value", [None, 5, [], {}, True])
+    def test_members_of_another_type_are_as_if_absent(self, value: Any) -> None:
+        found = view(request={"path": value, "mount_point": value, "mount_type": value}, auth=value, time=value)
+        assert (found["mount_type"], found["mount_path"], found["local"]) == (None, None, None)
+
+    @pytest.mark.parametrize(
+        ("zone", "hour", "weekday"), [("UTC", 23, 6), ("Europe/Berlin", 0, 7), ("America/New_York", 18, 6)]
+    )
+    def test_local_time_is_that_of_the_zone(self, zone: str, hour: int, weekday: int) -> None:
+        assert view(ZoneInfo(zone))["local"] == {"hour": hour, "weekday": weekday}
+
+    def test_without_a_zone_there_is_none(self) -> None:
+        assert view()["local"] is None
+
+    @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+    def test_gos_zero_time_has_no_local_time(self, moment: str) -> None:
+        assert view(ZoneInfo("America/New_York"), time=moment)["local"] is None
+
+
+class TestServer:
+    def test_what_there_is(self) -> None:
+        line = b"2026-11-21T23:30:00Z [INFO]  core: sealed: a=b \xff"
+        message = ServerMessage("2026-11-21T23:30:00Z", "info", "core", "sealed", {"a": "b"}, line, ORIGIN, "", "host")
+        assert server_view(message, UTC) == {
+            "outcome": "unknown",
+            "time": "2026-11-21T23:30:00Z",
+            "level": "info",
+            "module": "core",
+            "message": "sealed",
+            "fields": {"a": "b"},
+            "raw": line.decode("utf-8", "replace"),
+            "cluster": "prod",
+            "node": "vault-a",
+            "lane": "file",
+            "local": {"hour": 23, "weekday": 6},
+        }
+
+    def test_a_banner_takes_what_its_header_says(self) -> None:
+        found = server_view(
+            ServerMessage("", "", "", "x", {}, b"x", header_time="2026-11-21T01:00:00Z", host="host"), UTC
+        )
+        assert (found["node"], found["time"], found["local"]["hour"]) == ("host", "2026-11-21T01:00:00Z", 1)

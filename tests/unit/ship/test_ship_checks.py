@@ -1,0 +1,162 @@
+"""What is wrong with the settings is found before anything is read."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.support.kinesis import Kinesis
+from tests.support.shipping import FAST
+from vaultwatch.ship import ShipOptions, run
+from vaultwatch.ship.aws import Clients
+from vaultwatch.ship.checks import problems
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kinesis]:
+    with Kinesis() as kinesis:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", kinesis.url)
+        yield kinesis
+
+
+@pytest.fixture
+def good(aws: Kinesis, tmp_path: Path) -> ShipOptions:
+    name = f"s-{uuid.uuid4()}"
+    with closing(boto3.client("kinesis")) as client:
+        client.create_stream(StreamName=name, ShardCount=1)
+    return ShipOptions("audit", name, state=tmp_path / "state", check_config=True, pace=FAST)
+
+
+def test_right_settings_end_with_0(good: ShipOptions, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(good) == 0
+    assert "--oversize-bucket is not set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("source", "metrics", "--source: 'metrics' is neither audit nor server"),
+        ("stream", "arn:aws:kinesis", "--stream: 'arn:aws:kinesis' is not the name of a Kinesis stream"),
+        ("stream", "missing", "--stream missing: DescribeStreamSummary: ResourceNotFoundException"),
+        ("oversize_bucket", "No_Bucket", "--oversize-bucket: 'No_Bucket' is not the name of an S3 bucket"),
+        ("oversize_bucket", "missing-bucket", "--oversize-bucket missing-bucket: HeadBucket: 404"),
+        ("state", Path("/proc/nowhere"), "--state: /proc/nowhere: No such file or directory"),
+        ("log_file", Path("/proc/nowhere/ship.log"), "--log-file: /proc/nowhere/ship.log: No such file or directory"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_ends_with_2(
+    good: ShipOptions, setting: str, value: Any, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(replace(good, **{setting: value})) == 2
+    assert f"vaultwatch ship: {said}" in capsys.readouterr().err
+
+
+def test_a_lock_file_that_is_a_link_is_refused(good: ShipOptions, capsys: pytest.CaptureFixture[str]) -> None:
+    good.state_directory.mkdir()
+    good.lock_file.symlink_to("/etc/passwd")
+    assert run(good) == 2
+    assert good.lock_file.name in capsys.readouterr().err
+
+
+def test_denied_credentials_are_named(good: ShipOptions, aws: Kinesis, capsys: pytest.CaptureFixture[str]) -> None:
+    aws.denied_keys.add("testing")
+    assert run(good) == 2
+    assert "DescribeStreamSummary: AccessDeniedException denied" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID"])
+def test_a_missing_region_or_credential_is_named(
+    good: ShipOptions, missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(missing)
+    assert run(good) == 2
+    assert {"AWS_DEFAULT_REGION": "NoRegion", "AWS_ACCESS_KEY_ID": "Credentials"}[missing] in capsys.readouterr().err
+
+
+def test_an_endpoint_that_is_away_is_said_and_does_not_keep_a_log_server_from_starting(
+    good: ShipOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert run(good) == 0
+    assert "EndpointConnectionError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "answer", [b"<html>please log in</html>", b"{}", b"null", b"[]", b'{"StreamDescriptionSummary":null}']
+)
+def test_an_endpoint_that_is_not_kinesis_is_said(
+    good: ShipOptions, aws: Kinesis, answer: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def reply(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(answer)))])
+        return [answer]
+
+    monkeypatch.setattr("tests.support.kinesis._moto", reply)
+    assert run(good) == 2
+    assert f"--stream {good.stream}: an answer that AWS does not give" in capsys.readouterr().err
+
+
+def test_a_log_that_is_a_named_pipe_is_not_waited_for(
+    good: ShipOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "ship.log")
+    assert run(replace(good, log_file=tmp_path / "ship.log")) == 2
+    assert "--log-file" in capsys.readouterr().err
+
+
+def test_the_state_lies_in_the_runtime_folder_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert ShipOptions("audit", "s").lock_file == tmp_path / "vaultwatch" / "ship-audit-s.lock"
+
+
+def test_without_any_runtime_folder_one_must_be_given(
+    good: ShipOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    assert run(replace(good, state=None)) == 2
+    assert "--state: /run/vaultwatch cannot be written to" in capsys.readouterr().err
+
+
+class Stub:
+    """Clients that answer what a test says."""
+
+    def __init__(self, status: str = "ACTIVE", bucket_code: str = "") -> None:
+        self._status, self._bucket_code = status, bucket_code
+
+    def kinesis(self) -> Stub:
+        return self
+
+    def s3(self) -> Stub:
+        return self
+
+    def describe_stream_summary(self, StreamName: str) -> dict[str, dict[str, str]]:  # noqa: ARG002, N803 (as boto3's)
+        return {"StreamDescriptionSummary": {"StreamStatus": self._status}}
+
+    def head_bucket(self, Bucket: str) -> None:  # noqa: ARG002, N803 (as boto3's)
+        if self._bucket_code:
+            raise ClientError({"Error": {"Code": self._bucket_code}}, "HeadBucket")
+
+
+@pytest.mark.parametrize(
+    ("status", "permanent"), [("ACTIVE", None), ("UPDATING", None), ("CREATING", False), ("DELETING", True)]
+)
+def test_a_stream_must_be_there(good: ShipOptions, status: str, permanent: bool | None) -> None:
+    found = problems(good, cast("Clients", Stub(status=status)))
+    assert [problem.permanent for problem in found] == ([] if permanent is None else [permanent])
+
+
+@pytest.mark.parametrize(("code", "count"), [("", 0), ("403", 0), ("404", 1), ("301", 1)])
+def test_who_may_only_write_to_the_bucket_need_not_look_at_it(good: ShipOptions, code: str, count: int) -> None:
+    options = replace(good, oversize_bucket="large-lines")
+    assert len(problems(options, cast("Clients", Stub(bucket_code=code)))) == count

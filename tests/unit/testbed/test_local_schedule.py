@@ -1,0 +1,42 @@
+"""Functions started by a schedule: what fails is tried again as often as the template says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from testbed.aws.functions import Outcome
+from testbed.aws.mappings import Schedule
+
+
+class Failing:
+    """Runs nothing; every invocation fails."""
+
+    seconds = 0.0
+
+    def __init__(self) -> None:
+        self.started: list[float] = []
+
+    def now(self) -> float:
+        return self.seconds
+
+    def invoke(self, _function: Any, _event: Any) -> Outcome:
+        self.started.append(self.seconds)
+        return Outcome("function", "1", error="always")
+
+
+@pytest.mark.parametrize(("asynchronous", "started"), [({}, [3600.0, 3660.0, 3780.0]), ({"retries": 0}, [3600.0])])
+def test_what_fails_is_tried_again_as_often_as_the_template_says(
+    asynchronous: dict[str, Any], started: list[float]
+) -> None:
+    runner: Any = Failing()
+    function: Any = None
+    rule = {"ScheduleExpression": "rate(1 hour)"}
+    schedule = Schedule("rule", rule, {"Arn": "function"}, function, runner, **asynchronous)
+
+    for second in range(0, 7200, 10):
+        runner.seconds = second
+        schedule.step()
+
+    assert runner.started == started

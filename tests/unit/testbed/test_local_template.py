@@ -1,0 +1,91 @@
+"""Templates resolved; what is not understood stops with one line that names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from testbed.aws.resources import _KINDS, MATTERS_NOT, NEEDS_NOTHING, Maker
+from testbed.aws.template import Made, NotDoneHereError, Resource, Templates
+
+OTHER = {
+    "Resources": {"Key961B73FD": {"Type": "T", "Properties": {}}},
+    "Outputs": {"O": {"Value": {"Fn::GetAtt": ["Key961B73FD", "Arn"]}, "Export": {"Name": "other:key"}}},
+}
+
+
+def resolve(value: Any) -> Any:
+    made: list[Resource] = []
+
+    def make(resource: Resource) -> Made:
+        made.append(resource)
+        return Made(f"ref of {resource.logical_id}", {"Arn": f"arn of {resource.logical_id}"})
+
+    main = {"Resources": {"A": {"Type": "T", "Properties": {"P": value}}, "B": {"Type": "T"}}}
+    Templates({"main": main, "other": OTHER}, make).made("main", "A")
+    return made[-1].properties.get("P")
+
+
+@pytest.mark.parametrize(
+    ("value", "resolved"),
+    [
+        ({"Ref": "B"}, "ref of B"),
+        ({"Fn::GetAtt": ["B", "Arn"]}, "arn of B"),
+        ({"Fn::Join": ["/", [{"Ref": "B"}, "*"]]}, "ref of B/*"),
+        ({"Fn::Sub": "${AWS::AccountId}-${B}"}, "123456789012-ref of B"),
+        ({"Fn::ImportValue": "other:key"}, "arn of Key961B73FD"),
+        ([{"Ref": "AWS::NoValue"}, {"a": [{"Ref": "B"}]}], [{"a": ["ref of B"]}]),
+    ],
+)
+def test_a_reference_becomes_what_it_refers_to(value: Any, resolved: Any) -> None:
+    assert resolve(value) == resolved
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"Fn::If": ["C", 1, 2]}, {"Ref": "Parameter"}, {"Fn::ImportValue": "nobody"}, {"Fn::GetAtt": ["B", "Secret"]}],
+)
+def test_a_function_that_is_not_known_stops(value: Any) -> None:
+    with pytest.raises(NotDoneHereError, match=r"^main"):
+        resolve(value)
+
+
+def test_a_key_of_a_resource_that_is_not_known_stops() -> None:
+    templates = Templates({"s": {"Resources": {"A": {"Type": "T", "Condition": "C"}}}}, lambda _: Made(""))
+    with pytest.raises(NotDoneHereError, match="T s/A: Condition"):
+        templates.make_all()
+
+
+def test_a_resource_is_found_by_its_construct_path() -> None:
+    templates = Templates({"other": OTHER}, lambda resource: Made(resource.logical_id))
+    assert templates.find("other", "Key").ref == "Key961B73FD"
+    with pytest.raises(KeyError, match="Lock"):
+        templates.find("other", "Lock")
+
+
+def test_an_unknown_type_and_an_unknown_property_stop_with_their_name() -> None:
+    maker = Maker(lambda service: pytest.fail("nothing is to be made"))
+    with pytest.raises(NotDoneHereError, match="AWS::EC2::VPC s/Net: its type"):
+        maker.make(Resource("s", "Net", "AWS::EC2::VPC", {}))
+    with pytest.raises(NotDoneHereError, match="AWS::IAM::Role s/R: its property ManagedPolicyArns"):
+        maker.make(Resource("s", "R", "AWS::IAM::Role", {"ManagedPolicyArns": ["x"], "Description": "d"}))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"ParallelizationFactor": 2}, {"StartingPosition": "LATEST"}, {"FunctionResponseTypes": []}],
+)
+def test_a_mapping_that_wants_what_is_not_done_here_stops(said: dict[str, Any]) -> None:
+    plain = {"FunctionName": "f", "EventSourceArn": "s", "FunctionResponseTypes": ["ReportBatchItemFailures"]}
+    maker = Maker(lambda service: pytest.fail("nothing is to be made"))
+    maker.make(Resource("s", "M", "AWS::Lambda::EventSourceMapping", plain))
+    with pytest.raises(NotDoneHereError, match="AWS::Lambda::EventSourceMapping s/M: it must say"):
+        maker.make(Resource("s", "M", "AWS::Lambda::EventSourceMapping", plain | said))
+
+
+def test_what_is_left_out_has_its_reason() -> None:
+    assert not set(NEEDS_NOTHING) & set(_KINDS)
+    assert set(MATTERS_NOT) - {""} <= set(_KINDS)
+    reasons = [reason for properties in MATTERS_NOT.values() for reason in properties.values()]
+    assert all([*reasons, *NEEDS_NOTHING.values()])

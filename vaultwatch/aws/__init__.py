@@ -1,0 +1,1 @@
+"""What Vaultwatch needs of AWS: clients, S3 keys, metrics."""

@@ -1,0 +1,225 @@
+"""Frames and segments -> alerts: what stands between a batch from AWS and the detector.
+
+What is wrong with content never stops a batch: a frame that cannot be read comes back as `Poison`, a line as
+`Rejected`. What the caller's `claim` raises beside `FrameError` is the infrastructure's, and passes through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, tzinfo
+
+import msgspec
+
+from vaultwatch import frames
+from vaultwatch.alerts import Alert
+from vaultwatch.detection.detector import Detector, Ruleset
+from vaultwatch.errors import ArchiveError, FrameError
+from vaultwatch.frames import Frame, Heartbeat, Records, Reference
+from vaultwatch.reading.lines import LineSplitter
+from vaultwatch.reading.records import LONGEST_TAG, Origin, Rejected, split_tag
+
+HELD_BYTES = 32 * 1024 * 1024
+"""Lines of a batch that are unpacked at a time; each is there twice, in its block and by itself."""
+MANY_ALERTS = 1000
+"""So many are given at once, and what the last frame adds: 64 MiB of lines may raise 100,000."""
+_HEAD_BYTES = 4096
+
+
+class Packet(msgspec.Struct, frozen=True):
+    """One record of a stream: its data, and a `name` that is its own."""
+
+    name: str
+    data: bytes
+
+
+class Poison(msgspec.Struct, frozen=True):
+    """A packet that cannot be read here, with the reason; `later` if a reader with more memory can."""
+
+    packet: Packet
+    reason: str
+    later: bool = False
+
+
+class TooLargeError(FrameError):
+    """It may be right, but not for this reader's memory."""
+
+
+class Findings(msgspec.Struct):
+    """What a batch came to, beside alerts. `received` counts lines by `cluster/node/lane`."""
+
+    poison: list[Poison] = []
+    heartbeats: dict[str, Heartbeat] = {}
+    received: Counter[str] = msgspec.field(default_factory=Counter)
+    frames: int = 0
+    records: int = 0
+    rejected: int = 0
+    rule_errors: Counter[str] = msgspec.field(default_factory=Counter)
+    oldest: datetime | None = None
+
+
+Claim = Callable[[Reference], bytes]
+"""The lines that a frame refers to. Raises `FrameError` for what is not ours, not there, or not what it should be."""
+Keep = Callable[[str, Sequence[Rejected]], None]
+"""Keeps what was rejected of one frame or segment, under its name."""
+
+
+class Evaluation:
+    """One batch, or one segment, held against the rules; use once. `findings` is whole when its alerts are."""
+
+    def __init__(self, rules: Ruleset, zone: tzinfo | None, *, claim: Claim, keep: Keep) -> None:
+        self.findings = Findings()
+        self._claim = claim
+        self._keep = keep
+        self._rejected: list[Rejected] = []
+        self._detector = Detector(rules, zone=zone, on_rejected=self._rejected.append)
+
+    def frames(self, packets: Iterable[Packet]) -> Iterator[list[Alert]]:
+        """Evaluate a batch of frames, in the order in which each process sent its own; gives alerts as they are found.
+
+        A request waits for its response to the end of the batch.
+        """
+        for held in self._unpack(packets):
+            found: list[Alert] = []
+            for packet, frame in sorted(held, key=lambda pair: (str(pair[1].process), pair[1].sequence)):
+                found += self._frame(packet, frame)
+                if len(found) >= MANY_ALERTS:
+                    yield found
+                    found = []
+            yield found
+        yield self._finish()
+
+    def segment(self, name: str, chunks: Iterable[bytes], tag: bytes, begun: str) -> Iterator[list[Alert]]:
+        """Evaluate a log as it comes, with `tag` before every line that has none; gives alerts as they are found.
+
+        An `ArchiveError` that `chunks` raises passes through when all before it is evaluated.
+        """
+        splitter = LineSplitter()
+        head = True
+        damage: list[ArchiveError] = []
+        for chunk in _until_damage(chunks, damage):
+            if head:
+                self._detector.begin_log(chunk[:_HEAD_BYTES], begun)
+                head = False
+            yield self._feed([_tagged(line, tag) for line in splitter.push(chunk)])
+            self._hand_over(name)
+        yield self._feed([_tagged(line, tag) for line in splitter.flush()])
+        yield self._finish()
+        self._hand_over(name)
+        if damage:
+            raise damage[0]
+
+    def _unpack(self, packets: Iterable[Packet]) -> Iterator[list[tuple[Packet, Frame]]]:
+        held: list[tuple[Packet, Frame]] = []
+        size = 0
+        for packet in packets:
+            try:
+                frame = frames.decode(packet.data)
+            except FrameError as error:
+                self.findings.poison.append(Poison(packet, str(error)))
+                continue
+            held.append((packet, frame))
+            size += len(frame.content.lines) if isinstance(frame.content, Records) else 0
+            if size > HELD_BYTES:
+                yield held
+                held, size = [], 0
+        yield held
+
+    def _frame(self, packet: Packet, frame: Frame) -> list[Alert]:
+        found, content = self.findings, frame.content
+        found.frames += 1
+        if isinstance(content, Heartbeat):
+            found.heartbeats[str(frame.process)] = content
+            return []
+        try:
+            records = content if isinstance(content, Records) else Records(self._claim(content))
+        except FrameError as error:
+            found.poison.append(Poison(packet, str(error), later=isinstance(error, TooLargeError)))
+            return []
+        found.oldest = min(frame.first, found.oldest or frame.first)
+        self._detector.begin_log(records.lines[:_HEAD_BYTES], frame.begun, frame.before)
+        alerts: list[Alert] = []
+        for origin, lines in _by_origin(records.split):
+            if origin.lane:
+                found.received[f"{origin.cluster}/{origin.node}/{origin.lane}"] += len(lines)
+            alerts += self._feed(lines, origin)
+        alerts += self._detector.end_log()
+        self._hand_over(f"dt={frame.first:%Y-%m-%d}/{frame.process}-{frame.sequence:012}")
+        return alerts
+
+    def _feed(self, lines: list[bytes], origin: Origin | None = None) -> list[Alert]:
+        try:
+            return self._detector.feed(lines, origin=origin)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a line does to us, it costs that line alone
+            if len(lines) > 1:
+                return [alert for line in lines for alert in self._feed([line], origin)]
+            self._detector.counts.rejected += 1
+            self._rejected.append(Rejected(lines[0], f"reading it failed: {type(error).__name__}"))
+            return []
+
+    def _hand_over(self, name: str) -> None:
+        if self._rejected:
+            self._keep(name, tuple(self._rejected))
+            self._rejected.clear()
+
+    def _finish(self) -> list[Alert]:
+        alerts = self._detector.flush()
+        counts = self._detector.counts
+        self.findings.records = counts.audit + counts.server
+        self.findings.rejected = counts.rejected
+        self.findings.rule_errors = counts.rule_errors
+        return alerts
+
+
+def _until_damage(chunks: Iterable[bytes], damage: list[ArchiveError]) -> Iterator[bytes]:
+    try:
+        yield from chunks
+    except ArchiveError as error:
+        damage.append(error)
+
+
+def _tagged(line: bytes, tag: bytes) -> bytes:
+    return line if split_tag(line)[0].lane else tag + line
+
+
+def _by_origin(lines: Sequence[bytes]) -> Iterator[tuple[Origin, list[bytes]]]:
+    """The lines of each origin, in their order, without their tags."""
+    by_tag: dict[bytes, list[bytes]] = {}
+    for line in lines:
+        tag = line[: line.find(b" ", 0, LONGEST_TAG) + 1] if line.startswith(b"@") else b""
+        group = by_tag.get(tag)
+        if group is None:
+            tag = tag if split_tag(tag)[0].lane else b""
+            group = by_tag.setdefault(tag, [])
+        group.append(line[len(tag) :])
+    return ((split_tag(tag)[0], texts) for tag, texts in by_tag.items())
+
+
+def checked(lines: bytes, reference: Reference) -> bytes:
+    """The lines that a reference means; raises `FrameError` if these are others."""
+    if len(lines) != reference.size or hashlib.sha256(lines).hexdigest() != reference.sha256:
+        raise FrameError(f"reference: {reference.key[:200]} holds other lines than it should")
+    return lines
+
+
+def rejected_lines(rejected: Sequence[Rejected], limit_bytes: int = 1024 * 1024) -> bytes:
+    """Rejected lines as JSON lines, each with its reason; text where it is text, else base64, cut at `limit_bytes`."""
+    encode = msgspec.json.encode
+    return b"".join(encode(_rejected(one, limit_bytes)) + b"\n" for one in rejected)
+
+
+def _rejected(rejected: Rejected, limit_bytes: int) -> dict[str, object]:
+    origin = rejected.origin
+    told: dict[str, object] = {"reason": rejected.reason, "cluster": origin.cluster, "node": origin.node}
+    told |= {"lane": origin.lane, "bytes": len(rejected.raw)}
+    raw = rejected.raw[:limit_bytes]
+    if len(raw) < len(rejected.raw):
+        told["sha256"] = hashlib.sha256(rejected.raw).hexdigest()
+    try:
+        return {**told, "line": raw.decode()}
+    except UnicodeDecodeError:
+        return {**told, "line_base64": raw}

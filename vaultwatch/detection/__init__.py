@@ -1,0 +1,1 @@
+"""Records and rules to verdicts. Knows nothing of files, streams or AWS."""

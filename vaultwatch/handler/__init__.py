@@ -1,0 +1,1 @@
+"""What every program() process needs: its input, its log, its lock."""

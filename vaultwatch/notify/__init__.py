@@ -1,0 +1,1 @@
+"""Notification texts, one module per sink, and the threads that send."""

@@ -1,0 +1,277 @@
+"""The threads that disposition: one for each sink, and one that closes quiet periods on time.
+
+What waits to be sent waits in the store, never here: memory stays the same however long a sink is away.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from vaultwatch.errors import DeliveryError, SinkBusy, SinkRefused
+from vaultwatch.notify.sink import Sink
+from vaultwatch.store import Store, StoreError, Unsent
+
+_LOOK_AGAIN_SECONDS = 30.0
+_MAX_PAUSE_SECONDS = 30.0
+_MAX_REFUSED_SECONDS = 3_600.0
+_PURGE_SECONDS = 3_600.0
+_PAGE = 10
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the messages of one sink since the start; `last_error` is empty while it takes them."""
+
+    sent: int = 0
+    failed: int = 0
+    refused: int = 0
+    last_error: str = ""
+
+
+class Sender:
+    """Sends what the store holds to every sink, each at its own pace, until stopped.
+
+    `clock` gives seconds since the epoch; `pause_seconds` is how long a sink or the store rests after its first
+    failure, a sink twice as long after each further one, up to 30. After `store.record`, call `notify`: it returns at
+    once.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sinks: Sequence[Sink],
+        clock: Callable[[], float] = time.time,
+        pause_seconds: float = 1.0,
+    ) -> None:
+        self._workers = [_Worker(store, sink, clock, pause_seconds) for sink in sinks]
+        self._closer = _Closer(store, clock, pause_seconds, self._wake_workers)
+
+    def start(self) -> None:
+        """Start the threads; what an earlier process left unsent is sent at once."""
+        for thread in (*self._workers, self._closer):
+            thread.start()
+
+    def notify(self) -> None:
+        """Something was recorded."""
+        self._wake_workers()
+        self._closer.wake.set()
+
+    def stop(self, drain_seconds: float = 0.0) -> bool:
+        """Send what can be sent within that time, then end; whether nothing is left that a sink lacks.
+
+        A sink that fails meanwhile is not waited for. What is left stays in the store.
+        """
+        deadline = time.monotonic() + drain_seconds
+        self._closer.end(deadline)
+        for worker in self._workers:
+            worker.drain()
+        for worker in self._workers:
+            worker.end(deadline)
+        return all(worker.drained for worker in self._workers)
+
+    def counts(self) -> dict[str, Counts]:
+        """What became of each sink's messages, by its name."""
+        return {worker.sink.name: worker.counts for worker in self._workers}
+
+    def _wake_workers(self) -> None:
+        for worker in self._workers:
+            worker.wake.set()
+
+
+class _Looping(threading.Thread):
+    """A thread that takes one step after the other until it is halted, whatever the store says."""
+
+    def __init__(self, name: str, store: Store, clock: Callable[[], float], pause_seconds: float) -> None:
+        super().__init__(name=name, daemon=True)
+        self.store = store
+        self.clock = clock
+        self.pause_seconds = pause_seconds
+        self.wake = threading.Event()
+        self.halted = threading.Event()
+        self._complaint = _Complaint(name)
+
+    def run(self) -> None:
+        while not self.halted.is_set():
+            try:
+                self.step()
+                self._complaint.over()
+            except StoreError as error:
+                self._trip(str(error))
+            except Exception as error:  # noqa: BLE001 - the thread's edge: it must go on, and nothing may quote a secret
+                self._trip(f"unexpected {type(error).__name__}")
+
+    def _trip(self, text: str) -> None:
+        self._complaint.say(text)
+        self.halted.wait(self.pause_seconds)
+
+    def step(self) -> None:
+        raise NotImplementedError
+
+    def halt(self) -> None:
+        self.halted.set()
+        self.wake.set()
+
+    def end(self, deadline: float) -> None:
+        """Wait for it until then, and for a moment after it was halted; a send that hangs is left behind."""
+        if self.is_alive():
+            self.join(max(0.0, deadline - time.monotonic()))
+            self.halt()
+            self.join(0.5)
+
+    def rest(self, seconds: float) -> None:
+        """Wait that long, or until woken."""
+        self.wake.wait(max(0.0, seconds))
+        self.wake.clear()
+
+
+class _Closer(_Looping):
+    def __init__(
+        self, store: Store, clock: Callable[[], float], pause_seconds: float, on_due: Callable[[], None]
+    ) -> None:
+        super().__init__("closing quiet periods", store, clock, pause_seconds)
+        self._on_due = on_due
+        self._purge_at = 0.0
+
+    def step(self) -> None:
+        self._purge()
+        due_at = self.store.close_due(self.clock())
+        self._on_due()
+        self.rest(min(_LOOK_AGAIN_SECONDS, due_at - self.clock()) if due_at is not None else _LOOK_AGAIN_SECONDS)
+
+    def end(self, deadline: float) -> None:
+        self.halt()
+        super().end(deadline)
+
+    def _purge(self) -> None:
+        if time.monotonic() < self._purge_at:
+            return
+        # A page at a time, with a turn for the others in between.
+        if not self.store.purge(self.clock()):
+            self._purge_at = time.monotonic() + _PURGE_SECONDS
+
+
+class _Worker(_Looping):
+    def __init__(self, store: Store, sink: Sink, clock: Callable[[], float], pause_seconds: float) -> None:
+        super().__init__(f"sending to {sink.name}", store, clock, pause_seconds)
+        self.sink = sink
+        self.counts = Counts()
+        self.drained = False
+        self._draining = threading.Event()
+        self._failures = 0
+        self._put_off_until: list[float] = []
+        self._trouble = _Complaint(self.name)
+
+    def drain(self) -> None:
+        self._draining.set()
+        self.wake.set()
+
+    def step(self) -> None:
+        now = self.clock()
+        page = self.store.unsent(self.sink.name, now, limit=_PAGE)
+        if not page:
+            self._idle(now)
+        for unsent in page:
+            if self.halted.is_set() or not self._deliver(unsent):
+                break
+
+    def _idle(self, now: float) -> None:
+        if self._draining.is_set():
+            self.drained = not self.store.unsent(self.sink.name, float("inf"), limit=1)
+            self.halt()
+            return
+        self._put_off_until = [until for until in self._put_off_until if until > now]
+        self.rest(min([now + _LOOK_AGAIN_SECONDS, *self._put_off_until]) - self.clock())
+
+    def _deliver(self, unsent: Unsent) -> bool:
+        """Whether the sink took it; if not, it was given a rest."""
+        try:
+            self.sink.send(unsent.message)
+        except SinkBusy as error:
+            self._failed(error)
+            self.halted.wait(error.retry_after_seconds)
+            return False
+        except SinkRefused as error:
+            self._refused(unsent, error)
+            return False
+        except DeliveryError as error:
+            self._unreachable(unsent, error)
+            return False
+        except Exception as error:  # noqa: BLE001 - the thread's edge: what a sink did not foresee must not end it
+            self._refused(unsent, SinkRefused(f"unexpected {type(error).__name__} in the sink"))
+            return False
+        self._sent(unsent)
+        return True
+
+    def _sent(self, unsent: Unsent) -> None:
+        self._failures = 0
+        self._trouble.over()
+        self.counts = replace(self.counts, sent=self.counts.sent + 1, last_error="")
+        self._in_store(lambda: self.store.mark_sent(unsent.message.id, self.sink.name))
+
+    def _failed(self, error: DeliveryError) -> None:
+        self._failures += 1
+        self.counts = replace(self.counts, failed=self.counts.failed + 1, last_error=str(error))
+        self._trouble.say(str(error))
+
+    def _refused(self, unsent: Unsent, error: SinkRefused) -> None:
+        self._failed(error)
+        self.counts = replace(self.counts, refused=self.counts.refused + 1)
+        self._put_off(unsent, min(60.0 * 2.0 ** min(unsent.attempts, 10), _MAX_REFUSED_SECONDS))
+        self._draining.wait(self._backoff())
+
+    def _unreachable(self, unsent: Unsent, error: DeliveryError) -> None:
+        self._failed(error)
+        pause = self._backoff()
+        # Twice the pause: whatever stands behind this message has its try first.
+        self._put_off(unsent, 2 * pause)
+        if self._draining.wait(pause):  # Whoever has to end has no time for a sink that is away.
+            self.halt()
+
+    def _put_off(self, unsent: Unsent, seconds: float) -> None:
+        now = self.clock()
+        until = now + seconds
+        # Stays short: an hour at most, at the pace of a sink that fails.
+        self._put_off_until = [until, *(other for other in self._put_off_until if other > now)]
+        self._in_store(lambda: self.store.put_off(unsent.message.id, self.sink.name, until))
+
+    def _backoff(self) -> float:
+        longest = min(_MAX_PAUSE_SECONDS, self.pause_seconds * 2.0 ** (min(self._failures, 10) - 1))
+        return random.uniform(0.5, 1.0) * longest  # noqa: S311 - jitter, no secret
+
+    def _in_store(self, change: Callable[[], None]) -> None:
+        """Make the change, however long it takes: a message that was sent and not marked would be sent again."""
+        while True:
+            try:
+                change()
+            except StoreError as error:
+                self._complaint.say(str(error))
+                if not self.halted.wait(self.pause_seconds):
+                    continue
+            return
+
+
+class _Complaint:
+    """Says what is wrong when it begins, once a minute while it lasts, and when it is over."""
+
+    def __init__(self, about: str) -> None:
+        self._about = about
+        self._said_at: float | None = None
+        self._count = 0
+
+    def say(self, text: str) -> None:
+        now = time.monotonic()
+        self._count += 1
+        if self._said_at is None or now - self._said_at >= 60.0:
+            self._said_at = now
+            _log.warning("%s: %s (%d times so far)", self._about, text, self._count)
+
+    def over(self) -> None:
+        if self._said_at is not None:
+            _log.warning("%s: works again after %d failures", self._about, self._count)
+            self._said_at, self._count = None, 0

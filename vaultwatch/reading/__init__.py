@@ -1,0 +1,1 @@
+"""Bytes to records: lines, layouts, tags, syslog headers; what identifies an event, and what a rule sees of it."""

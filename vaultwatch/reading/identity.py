@@ -1,0 +1,132 @@
+"""What happened: the event behind a record, and what became of it.
+
+Vault writes an event more than once: as a request and as a response entry, on every audit device, on every way to us.
+The event key is the same for all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from vaultwatch.reading.records import ServerMessage
+
+Outcome = Literal["succeeded", "failed", "unknown"]
+
+SALTED = "hmac-sha256:"
+_LONGEST_TIME = 64  # a JSON message can say that its time is a text of megabytes
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+def is_response(fields: dict[str, Any]) -> bool:
+    """Whether an entry tells of an answer; kmip and others write `<mount type>-response`."""
+    return bool(fields["type"].endswith("response"))
+
+
+def outcome(fields: dict[str, Any]) -> Outcome:
+    """What became of an audited request, from one of its entries.
+
+    Failed: a top-level `error`, or a response whose data is nothing but `error`, which is how Vault writes a login
+    under an unknown name. `policy_results.allowed` says nothing about it (measured on Vault 1.14 and OpenBao 2.6).
+    """
+    if fields.get("error"):
+        return "failed"
+    if not is_response(fields):
+        return "unknown"
+    response = fields.get("response")
+    data = response.get("data") if isinstance(response, dict) else None
+    if isinstance(data, dict) and [key for key, value in data.items() if value not in (None, "")] == ["error"]:
+        return "failed"
+    return "succeeded"
+
+
+def audit_event_key(fields: dict[str, Any]) -> str:
+    """`request.id`; without one, a hash of what every device writes alike (not salts, not fractions of a second)."""
+    request_id = fields["request"].get("id")
+    if isinstance(request_id, str) and request_id:
+        return request_id
+    bare = _without_salted(fields)
+    time = fields.get("time")
+    bare["time"] = time.partition(".")[0].rstrip("Z") if isinstance(time, str) else None
+    return hashlib.sha256(_encode(bare)).hexdigest()
+
+
+def _without_salted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_salted(item) for key, item in value.items() if not _is_salted(item)}
+    if isinstance(value, list):
+        return [_without_salted(item) for item in value if not _is_salted(item)]
+    return value
+
+
+def _is_salted(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(SALTED)
+
+
+Seen = tuple[str, int]
+"""The last time seen on a node, and how many messages without one since."""
+
+
+class ServerEventKeys:
+    """Event keys of server-log messages, in the order of one log.
+
+    A message without a time of its own (a banner) takes its syslog header's; without that, the last time seen on its
+    node, else `begun` (when the log began), and its ordinal since.
+    """
+
+    def __init__(self, max_nodes: int = 1000, begun: str = "", last: Mapping[str, Seen] | None = None) -> None:
+        self._last: dict[str, Seen] = dict(last or {})
+        self._begun = begun
+        self._max_nodes = max_nodes
+
+    def key(self, message: ServerMessage) -> str:
+        node = message.origin.node or message.host
+        first_line = message.raw.partition(b"\n")[0].strip()
+        parts = [self._time(message, node), message.level, message.module, node]
+        digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass"))
+        digest.update(b"\0" + _without_header(first_line))
+        return digest.hexdigest()
+
+    def last(self, node: str) -> Seen | None:
+        """What is known of a node so far; for whoever goes on with its log elsewhere."""
+        return self._last.get(node)
+
+    def time(self, message: ServerMessage) -> str:
+        """When it was, as logged: its own time, else its header's, else the last one seen on its node before it."""
+        last, _ = self._last.get(message.origin.node or message.host, (self._begun, 0))
+        return message.time or message.header_time or last
+
+    def _time(self, message: ServerMessage, node: str) -> str:
+        time = message.time or message.header_time
+        if time:
+            if len(self._last) >= self._max_nodes and node not in self._last:
+                self._last.clear()
+            self._last[node] = (time[:_LONGEST_TIME], 0)
+            return time
+        last, ordinal = self._last.get(node, (self._begun, 0))
+        self._last[node] = (last, ordinal + 1)
+        return f"{last}+{ordinal + 1}"
+
+
+def _without_header(first_line: bytes) -> bytes:
+    """The same line with and without the syslog header that a relay put before it."""
+    from vaultwatch.reading.hclog import read_head  # here, because a log of audit entries needs neither of the two
+    from vaultwatch.reading.syslog_header import strip_syslog_header
+
+    return first_line if read_head(first_line) else strip_syslog_header(first_line)[1].strip()
+
+
+def parse_time(text: Any) -> datetime | None:
+    """RFC 3339 with 0 to 9 decimals as a moment with its zone; None for anything else, and for the years 1 and 9999."""
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    # in the first and the last year another zone's time may be none (Go's zero time is in the year 1)
+    return moment if moment.tzinfo and 1 < moment.year < 9999 else None

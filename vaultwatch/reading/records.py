@@ -1,0 +1,207 @@
+"""One line of a log, as a record.
+
+A record is one audit entry or one server-log message; what cannot be read is `Rejected`, kept in full.
+Every line may begin with the tag `@<cluster>/<node>/<lane> ` that syslog-ng's templates write.
+Server-log lines are read in `vaultwatch.reading.server_log`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+import msgspec
+
+MAX_PREFIX_TRIES = 8
+# Any client can nest what it sends to Go's limit of 10,000: such an entry is read without its depths, not rejected.
+MAX_DEPTH = 100
+_MOST_PRUNED_BYTES = 32 * 1024 * 1024  # Vault's default limit of a request
+_TOO_DEEP = b'"[left out: nested too deeply]"'
+_STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]', re.DOTALL)
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a line came from, as its tag says; all empty where it has none."""
+
+    cluster: str = ""
+    node: str = ""
+    lane: str = ""
+
+
+NO_ORIGIN = Origin()
+
+
+class AuditEntry(msgspec.Struct, frozen=True):
+    """One audit entry: the JSON object as Vault logged it, null and "" still in place."""
+
+    fields: dict[str, Any]
+    origin: Origin = NO_ORIGIN
+
+
+class ServerMessage(msgspec.Struct, frozen=True):
+    """One server-log message, of one line or many.
+
+    `time` is the text that the message itself carries ("" where it has none), `level` one of trace, debug, info,
+    warn, error or "" (banners), `module` and `message` what hclog calls so, `fields` its key=value pairs
+    (text in the standard layout, JSON values in the JSON layout), `raw` all its lines.
+    """
+
+    time: str
+    level: str
+    module: str
+    message: str
+    fields: dict[str, Any]
+    raw: bytes
+    origin: Origin = NO_ORIGIN
+    header_time: str = ""
+    host: str = ""
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """A line that is not what it should be, whole, with the reason."""
+
+    raw: bytes
+    reason: str
+    origin: Origin = NO_ORIGIN
+
+    @property
+    def line(self) -> bytes:
+        """As it came, with its tag."""
+        at = self.origin
+        return f"@{at.cluster}/{at.node}/{at.lane} ".encode() + self.raw if at.lane else self.raw
+
+
+Record = AuditEntry | ServerMessage | Rejected
+
+_TAG = re.compile(rb"@([\w.-]{1,255})/([\w.:-]{1,255})/(socket|file|server) ")
+LONGEST_TAG = 520
+"""Bytes, the space behind it included."""
+_origins: dict[bytes, Origin] = {}
+_MAX_ORIGINS = 4096
+
+
+def split_tag(line: bytes) -> tuple[Origin, bytes]:
+    """Take the tag off a line; a line without one comes back as it is, with `NO_ORIGIN`."""
+    if not line.startswith(b"@"):
+        return NO_ORIGIN, line
+    end = line.find(b" ", 0, LONGEST_TAG) + 1
+    tag = line[:end]
+    origin = _origins.get(tag) or _read_tag(tag)
+    return (origin, line[end:]) if origin else (NO_ORIGIN, line)
+
+
+def _read_tag(tag: bytes) -> Origin | None:
+    found = _TAG.fullmatch(tag)
+    if found is None:
+        return None
+    if len(_origins) >= _MAX_ORIGINS:
+        _origins.clear()
+    origin = _origins[tag] = Origin(*(part.decode("ascii", "replace") for part in found.groups()))
+    return origin
+
+
+def read_audit_entry(line: bytes, origin: Origin = NO_ORIGIN) -> AuditEntry | Rejected:
+    """Read one audit entry, whatever stands before its first `{` (the device's `prefix`, a syslog header).
+
+    Args:
+        line: without its tag and its line end.
+    """
+    text = line.strip(b" \t\r\n\0")
+    if text.startswith(b"<json:"):
+        return Rejected(line, "XML: an audit device with format=jsonx", origin)
+    start, reason = text.find(b"{"), "no JSON object in the line"
+    for _ in range(MAX_PREFIX_TRIES):
+        if start < 0:
+            break
+        found = _decode_object(text[start:] if start else text)
+        if isinstance(found, dict):
+            fault = _why_not_an_entry(found)
+            return Rejected(line, fault, origin) if fault else AuditEntry(found, origin)
+        if not reason.startswith("broken JSON"):
+            reason = found
+        start = text.find(b"{", start + 1)
+        if b'"' in text[: max(start, 0)]:
+            break
+    return Rejected(line, reason, origin)
+
+
+def _why_not_an_entry(found: dict[str, Any]) -> str:
+    if not isinstance(found.get("request"), dict):
+        return "JSON, but no audit entry: it has no request object"
+    kind = found.get("type")
+    if not isinstance(kind, str) or not kind.endswith(("request", "response")):
+        return "JSON, but no audit entry: its type is neither request nor response"
+    return ""
+
+
+def _decode_object(text: bytes) -> dict[str, Any] | str:
+    try:
+        found = msgspec.json.decode(text)
+    except RecursionError:
+        return _decode_pruned(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _decode_leniently(text)
+    if text.count(b"{") + text.count(b"[") > MAX_DEPTH and _is_deep(found):
+        return _decode_pruned(text)
+    return found if isinstance(found, dict) else "JSON, but not an object"
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        below = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [item for items in below for item in items if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _decode_pruned(text: bytes) -> dict[str, Any] | str:
+    """The object without what stands more than `MAX_DEPTH` deep."""
+    reason = "broken JSON: nested too deeply"
+    if len(text) > _MOST_PRUNED_BYTES:
+        return reason
+    kept, start, depth = [], 0, 0
+    for found in _STRUCTURE.finditer(text):
+        mark = found.group()
+        if mark in (b"{", b"["):
+            depth += 1
+            if depth == MAX_DEPTH:
+                kept += [text[start : found.start()], _TOO_DEEP]
+        elif mark in (b"}", b"]"):
+            if depth == MAX_DEPTH:
+                start = found.end()
+            depth -= 1
+    return _decode_object(b"".join([*kept, text[start:]])) if depth == 0 else reason
+
+
+def _decode_leniently(text: bytes) -> dict[str, Any] | str:
+    """What strict JSON refuses and a log may hold: invalid UTF-8, raw control characters, lone surrogates."""
+    import json  # 3 ms at the start of the command, for what a log nearly never holds
+
+    try:
+        found = json.loads(text.decode("utf-8", "replace"), strict=False, parse_int=_integer)
+    except RecursionError:
+        return _decode_pruned(text)
+    except json.JSONDecodeError as error:
+        return f"broken JSON: {error.msg} at byte {error.pos} of {len(text)}"
+    if _is_deep(found):
+        return _decode_pruned(text)
+    return _encodable(found) if isinstance(found, dict) else "JSON, but not an object"
+
+
+def _integer(digits: str) -> int | float:
+    """Python refuses integers of thousands of digits, Go does not."""
+    return int(digits) if len(digits) <= sys.int_info.str_digits_check_threshold else float(digits)
+
+
+def _encodable(value: Any) -> Any:
+    """The same value without the lone surrogates that JSON encoders refuse."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    return value
