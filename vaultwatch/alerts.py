@@ -23,7 +23,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
     `time` is RFC 3339 as logged; `principal` the `entity_id`, else `display_name`, else `remote_address`, else the
     node; `actions` what the reader can do next, shell commands among them; `record` the parsed entry, at most 32 KiB
-    of JSON.
+    of JSON; `group_values` the values of the rule's `group_by` fields, `window_seconds` and `same_as` the rule's own.
     """
 
     id: str
@@ -45,6 +45,9 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     staged: bool = False
     late: bool = False
     actions: tuple[str, ...] = ()
+    group_values: tuple[str, ...] = ()
+    window_seconds: int | None = None
+    same_as: tuple[str, ...] = ()
     record: dict[str, Any]
 
 

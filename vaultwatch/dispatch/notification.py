@@ -58,7 +58,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
 
     `alerts` are new, of one event, the highest level first. `merged` lists at most 20 of the groups behind
     `merged_firsts` + `merged_followed`, which are exact. `rule`, `title`, `level`, `service`, `cluster` are those of
-    its most important alert.
+    its most important alert, `group` the key of that alert's group.
     """
 
     id: str
@@ -69,6 +69,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     service: Service
     cluster: str
     created_at: float
+    group: str = ""
     alerts: tuple[Alert, ...] = ()
     merged: tuple[Merged, ...] = ()
     merged_firsts: int = 0

@@ -29,7 +29,13 @@ _RANK = {level: rank for rank, level in enumerate(Level)}
 
 
 class RuleFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an alert says of its rule. `staged`: evaluated, counted, kept, never told."""
+    """What an alert takes from its rule.
+
+    `staged`: evaluated, counted and archived, no notification. `denied_title`, `denied_level`: title and level when
+    the request was denied or failed. `group_by`: fields whose values make an act a different act, beside principal and
+    namespace. `window_seconds`: the rule's own suppression window. `same_as`: names of rules that raise on the same
+    fact, whose alerts share one notification.
+    """
 
     name: str
     title: str
@@ -37,3 +43,8 @@ class RuleFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     service: Service
     staged: bool = False
     runbook: str = ""
+    denied_title: str = ""
+    denied_level: Level | None = None
+    group_by: tuple[str, ...] = ()
+    window_seconds: int | None = None
+    same_as: tuple[str, ...] = ()
