@@ -31,7 +31,7 @@ from bench.corpus import entries
 from bench.in_process import READ_BUFFER_BYTES, Method, Ready, evaluating, interleaved
 from bench.processes import FUNCTION_ENVIRONMENT
 from vaultwatch import frames
-from vaultwatch.batches import Evaluation, Packet
+from vaultwatch.batches import EncodedFrame, Evaluation
 from vaultwatch.detection.detector import Detector, Ruleset
 from vaultwatch.encoding import encode_alert
 from vaultwatch.frames import Frame, Records, Reference
@@ -142,7 +142,7 @@ def consuming(rules: Sequence[Rule], events: Sequence[bytes], expected: int) -> 
 def consume(rules: Ruleset, events: Sequence[bytes]) -> int:
     """Hold the frames of one call against the rules; how many records they were."""
     evaluation = Evaluation(rules, UTC, claim=_refuse, keep=lambda name, rejected: None)
-    for _ in evaluation.frames(Packet("", base64.b64decode(event)) for event in events):
+    for _ in evaluation.frames(EncodedFrame("", base64.b64decode(event)) for event in events):
         pass
     return evaluation.findings.records
 

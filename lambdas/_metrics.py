@@ -27,7 +27,7 @@ def count(values: Mapping[str, float], **dimensions: str) -> None:
 def report_findings(findings: Findings) -> None:
     """What a batch came to, but for its alerts."""
     totals = {"Frames": findings.frames, "Records": findings.records, "RejectedRecords": findings.rejected}
-    count({**totals, "ParkedFrames": len(findings.poison)})
+    count({**totals, "ParkedFrames": len(findings.unreadable)})
     for rule, errors in findings.rule_errors.items():
         count({"RuleErrors": errors}, rule=rule)
     received: Counter[tuple[str, str, str]] = Counter()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from vaultwatch.aws import keys as prefixes
-from vaultwatch.batches import Poison, TooLargeError, checked, rejected_lines
+from vaultwatch.batches import UnreadableFrame, checked, rejected_lines
 from vaultwatch.errors import FrameError
 from vaultwatch.frames import Reference
 from vaultwatch.printable import one_line
@@ -42,7 +42,7 @@ class Objects:
         if reference.bucket != self._bucket or not _OVERSIZE_KEY.fullmatch(reference.key):
             raise FrameError("reference: not to our own bucket and folder" if reference.bucket else _ON_LOG_SERVER)
         if reference.size > self._max_claim_bytes:
-            raise TooLargeError(f"reference: {reference.size} bytes are left to a function with more memory")
+            raise FrameError(f"reference: {reference.size} bytes are left to a function with more memory")
         try:
             body = self._client().get_object(Bucket=self._bucket, Key=reference.key)["Body"]
         except ClientError as error:
@@ -52,11 +52,11 @@ class Objects:
         with closing(body):
             return checked(body.read(reference.size + 1), reference)
 
-    def park(self, poison: Poison) -> None:
+    def park(self, unreadable: UnreadableFrame) -> None:
         """Keep a frame that cannot be read here, with its reason; that it is there calls sweep."""
-        reason = one_line(poison.reason).encode("ascii", "backslashreplace")[:_MAX_REASON_BYTES].decode()
-        key = f"{prefixes.PARKED}dt={datetime.now(UTC):%Y-%m-%d}/{poison.packet.name}.frame"
-        self._client().put_object(Bucket=self._bucket, Key=key, Body=poison.packet.data, Metadata={"reason": reason})
+        reason = one_line(unreadable.reason).encode("ascii", "backslashreplace")[:_MAX_REASON_BYTES].decode()
+        key = f"{prefixes.PARKED}dt={datetime.now(UTC):%Y-%m-%d}/{unreadable.frame.name}.frame"
+        self._client().put_object(Bucket=self._bucket, Key=key, Body=unreadable.frame.data, Metadata={"reason": reason})
 
     def keep_rejected(self, name: str, rejected: Sequence[Rejected]) -> None:
         """Keep the rejected lines of a frame; the same frame again writes the same object."""

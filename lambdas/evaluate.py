@@ -16,7 +16,7 @@ import msgspec
 from lambdas._environment import load_rules, make_client, read_environment, zone_of
 from lambdas._objects import Objects
 from lambdas._telling import Teller, open_store
-from vaultwatch.batches import Evaluation, Packet
+from vaultwatch.batches import EncodedFrame, Evaluation
 from vaultwatch.detection.detector import Ruleset
 
 MAX_CLAIM_BYTES = 16 * 1024 * 1024  # larger ones are parked, and sweep, which has more memory, reads them
@@ -44,10 +44,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Evaluate one batch of a Kinesis event source."""
     evaluation = Evaluation(RULES, ZONE, claim=OBJECTS.claim, keep=OBJECTS.keep_rejected)
     teller = Teller(STORE, SNS, ENVIRONMENT.topic_arn, context)
-    for alerts in evaluation.frames(map(_packet, event["Records"])):
+    for alerts in evaluation.frames(map(_encoded_frame, event["Records"])):
         teller.tell(alerts)
-    for poison in evaluation.findings.poison:
-        OBJECTS.park(poison)
+    for unreadable in evaluation.findings.unreadable:
+        OBJECTS.park(unreadable)
     teller.report()
     from lambdas import _metrics  # 30 ms at a cold start, which no alert has to wait for
 
@@ -55,9 +55,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return {"batchItemFailures": []}
 
 
-def _packet(record: dict[str, Any]) -> Packet:
+def _encoded_frame(record: dict[str, Any]) -> EncodedFrame:
     name, data = str(record["eventID"]).replace(":", "-"), record["kinesis"]["data"]
     try:
-        return Packet(name, base64.b64decode(data))
+        return EncodedFrame(name, base64.b64decode(data))
     except binascii.Error:
-        return Packet(name, str(data).encode())
+        return EncodedFrame(name, str(data).encode())

@@ -23,7 +23,7 @@ from lambdas._telling import Teller, open_store
 from vaultwatch.alerts import Alert
 from vaultwatch.archive.segments import is_first, tag_of, unpack
 from vaultwatch.aws import keys as prefixes
-from vaultwatch.batches import Evaluation, Packet
+from vaultwatch.batches import EncodedFrame, Evaluation
 from vaultwatch.detection.detector import Ruleset
 from vaultwatch.dispatch.groups import file_late
 
@@ -79,11 +79,11 @@ def _read(evaluation: Evaluation, bucket: str, key: str) -> Iterator[list[Alert]
             begun = "" if is_first(key) else answer["LastModified"].isoformat()
             yield from evaluation.segment(key, unpack(body.iter_chunks(1024 * 1024)), tag, begun)
         elif key.startswith((prefixes.PARKED, prefixes.DISCARDED)):
-            yield from evaluation.frames(_packets(key, body.read()))
+            yield from evaluation.frames(_encoded_frames(key, body.read()))
 
 
-def _packets(key: str, content: bytes) -> Iterable[Packet]:
+def _encoded_frames(key: str, content: bytes) -> Iterable[EncodedFrame]:
     if key.startswith(prefixes.PARKED):
-        return [Packet(key, content)]
+        return [EncodedFrame(key, content)]
     records = json.loads(json.loads(content)["payload"])["Records"]
-    return [Packet(record["eventID"], base64.b64decode(record["kinesis"]["data"])) for record in records]
+    return [EncodedFrame(record["eventID"], base64.b64decode(record["kinesis"]["data"])) for record in records]

@@ -1,6 +1,6 @@
 """Frames and segments -> alerts: what stands between a batch from AWS and the detector.
 
-What is wrong with content never stops a batch: a frame that cannot be read comes back as `Poison`, a line as
+What is wrong with content never stops a batch: a frame that cannot be read comes back as `UnreadableFrame`, a line as
 `Rejected`. What the caller's `claim` raises beside `FrameError` is the infrastructure's, and passes through.
 """
 
@@ -28,29 +28,24 @@ MANY_ALERTS = 1000
 _HEAD_BYTES = 4096
 
 
-class Packet(msgspec.Struct, frozen=True):
-    """One record of a stream: its data, and a `name` that is its own."""
+class EncodedFrame(msgspec.Struct, frozen=True):
+    """The data of one Kinesis record, under a name that no other record has."""
 
     name: str
     data: bytes
 
 
-class Poison(msgspec.Struct, frozen=True):
-    """A packet that cannot be read here, with the reason; `later` if a reader with more memory can."""
+class UnreadableFrame(msgspec.Struct, frozen=True):
+    """A frame that this reader cannot read, with the reason."""
 
-    packet: Packet
+    frame: EncodedFrame
     reason: str
-    later: bool = False
-
-
-class TooLargeError(FrameError):
-    """It may be right, but not for this reader's memory."""
 
 
 class Findings(msgspec.Struct):
     """What a batch came to, beside alerts. `received` counts lines by `cluster/node/lane`."""
 
-    poison: list[Poison] = []
+    unreadable: list[UnreadableFrame] = []
     heartbeats: dict[str, Heartbeat] = {}
     received: Counter[str] = msgspec.field(default_factory=Counter)
     frames: int = 0
@@ -76,15 +71,15 @@ class Evaluation:
         self._rejected: list[Rejected] = []
         self._detector = Detector(rules, zone=zone, on_rejected=self._rejected.append)
 
-    def frames(self, packets: Iterable[Packet]) -> Iterator[list[Alert]]:
+    def frames(self, encoded_frames: Iterable[EncodedFrame]) -> Iterator[list[Alert]]:
         """Evaluate a batch of frames, in the order in which each process sent its own; gives alerts as they are found.
 
         A request waits for its response to the end of the batch.
         """
-        for held in self._unpack(packets):
+        for held in self._unpack(encoded_frames):
             found: list[Alert] = []
-            for packet, frame in sorted(held, key=lambda pair: (str(pair[1].process), pair[1].sequence)):
-                found += self._frame(packet, frame)
+            for encoded, frame in sorted(held, key=lambda pair: (str(pair[1].process), pair[1].sequence)):
+                found += self._frame(encoded, frame)
                 if len(found) >= MANY_ALERTS:
                     yield found
                     found = []
@@ -111,23 +106,23 @@ class Evaluation:
         if damage:
             raise damage[0]
 
-    def _unpack(self, packets: Iterable[Packet]) -> Iterator[list[tuple[Packet, Frame]]]:
-        held: list[tuple[Packet, Frame]] = []
+    def _unpack(self, encoded_frames: Iterable[EncodedFrame]) -> Iterator[list[tuple[EncodedFrame, Frame]]]:
+        held: list[tuple[EncodedFrame, Frame]] = []
         size = 0
-        for packet in packets:
+        for encoded in encoded_frames:
             try:
-                frame = frames.decode(packet.data)
+                frame = frames.decode(encoded.data)
             except FrameError as error:
-                self.findings.poison.append(Poison(packet, str(error)))
+                self.findings.unreadable.append(UnreadableFrame(encoded, str(error)))
                 continue
-            held.append((packet, frame))
+            held.append((encoded, frame))
             size += len(frame.content.lines) if isinstance(frame.content, Records) else 0
             if size > HELD_BYTES:
                 yield held
                 held, size = [], 0
         yield held
 
-    def _frame(self, packet: Packet, frame: Frame) -> list[Alert]:
+    def _frame(self, encoded: EncodedFrame, frame: Frame) -> list[Alert]:
         found, content = self.findings, frame.content
         found.frames += 1
         if isinstance(content, Heartbeat):
@@ -136,7 +131,7 @@ class Evaluation:
         try:
             records = content if isinstance(content, Records) else Records(self._claim(content))
         except FrameError as error:
-            found.poison.append(Poison(packet, str(error), later=isinstance(error, TooLargeError)))
+            found.unreadable.append(UnreadableFrame(encoded, str(error)))
             return []
         found.oldest = min(frame.first, found.oldest or frame.first)
         self._detector.begin_log(records.lines[:_HEAD_BYTES], frame.begun, frame.before)

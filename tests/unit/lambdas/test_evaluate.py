@@ -27,7 +27,7 @@ from tests.support.functions import (
     total,
     watching,
 )
-from vaultwatch.batches import Evaluation, Packet
+from vaultwatch.batches import EncodedFrame, Evaluation
 from vaultwatch.detection.detector import Detector, Ruleset
 from vaultwatch.frames import Counter, Heartbeat
 from vaultwatch.rules.facts import Level
@@ -293,7 +293,7 @@ def test_counters_of_heartbeats_and_lines_received_are_metrics_of_the_same_names
 def test_a_batch_full_of_alerts_is_told_in_parts(aws: World) -> None:
     frames = [aws.frame(*(entry(frame * 600 + number, principal="p") for number in range(600))) for frame in range(5)]
     evaluation = Evaluation(Ruleset(shipped_rules()), None, claim=lambda _: b"", keep=lambda _name, _lines: None)
-    parts = evaluation.frames(Packet(str(number), frame) for number, frame in enumerate(frames))
+    parts = evaluation.frames(EncodedFrame(str(number), frame) for number, frame in enumerate(frames))
     assert [len(part) for part in parts] == [1200, 1200, 600, 0]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaultwatch.batches import Evaluation, Packet
+from vaultwatch.batches import EncodedFrame, Evaluation
 from vaultwatch.detection.detector import Detector, Ruleset
 from vaultwatch.frames import MAX_RECORD_BYTES, Records, Reference, decode
 from vaultwatch.rules.pack import shipped_rules
@@ -51,8 +51,8 @@ def framed(cuts: list[int], begun: str = "") -> list[bytes]:
 
 def ids(data: list[bytes]) -> list[str]:
     evaluation = Evaluation(Ruleset(RULES), None, claim=refused, keep=lambda _name, _rejected: None)
-    packets = [Packet(str(number), one) for number, one in enumerate(data)]
-    return sorted(alert.id for alerts in evaluation.frames(packets) for alert in alerts)
+    encoded = [EncodedFrame(str(number), one) for number, one in enumerate(data)]
+    return sorted(alert.id for alerts in evaluation.frames(encoded) for alert in alerts)
 
 
 def whole() -> list[str]:
