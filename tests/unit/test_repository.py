@@ -3,10 +3,12 @@
 import ast
 import os
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = ["requirements.txt", "requirements-dev.txt"]
@@ -56,6 +58,12 @@ def pins(name: str) -> set[str]:
     return {re.sub(r" --hash=\S+", "", line) for line in requirements(name)}
 
 
+def direct(name: str) -> set[str]:
+    """The names in a requirements*.in."""
+    lines = (ROOT / name).read_text().splitlines()
+    return {re.split(r"[\[=\s]", line)[0] for line in lines if line and not line.startswith(("#", "-c"))}
+
+
 def test_the_tree_is_found() -> None:
     files = set(committed_files())
     assert Path(__file__) in files
@@ -90,6 +98,15 @@ def test_every_direct_requirement_has_its_reason(name: str) -> None:
     lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith(("#", "-c"))]
     assert lines
     assert [line for line in lines if not re.search(r"\S\s+# \w", line)] == []
+
+
+def test_what_the_package_needs_is_what_is_tested() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    pinned = dict(pin.split(" ; ")[0].split("==") for pin in pins("requirements.txt"))
+    parsed = [Requirement(one) for one in needed]
+    assert [one.name for one in parsed if not one.specifier.contains(pinned.get(one.name, "0"))] == []
+    assert {one.name for one in parsed} <= direct("requirements.in")
 
 
 def test_the_readme_is_short() -> None:

@@ -1,0 +1,76 @@
+"""The wheel: what `pip install .` puts on a machine that has nothing of this repository."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+AUDIT_LOG = ROOT / "tests/data/recordings/vault-1.14.2/generate-root/audit.jsonl"
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The `vaultwatch` of a fresh environment that has the built wheel and, for speed, this one's dependencies."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"  # setuptools leaves build/lib behind, from which a later wheel takes deleted modules
+    shutil.copytree(ROOT / "vaultwatch", source / "vaultwatch", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    subprocess.run([*PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, source], check=True, cwd=folder)
+    environment = folder / "environment"
+    venv.create(environment, with_pip=False, symlinks=True)
+    (wheel,) = folder.glob("vaultwatch-*.whl")
+    install = ["--python", environment / "bin/python", "install", "--no-deps", "--no-index", wheel]
+    subprocess.run([*PIP, *install], check=True, cwd=folder)
+    (packages,) = (environment / "lib").glob("python*/site-packages")
+    # A path in a .pth file is searched last, and its own .pth files, the editable install among them, are not read.
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    yield environment / "bin/vaultwatch"
+
+
+def run(command: Path, *arguments: str | Path, folder: Path) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return subprocess.run(
+        [command, *arguments], capture_output=True, text=True, cwd=folder, env=environment, check=False
+    )
+
+
+def test_it_runs_the_code_of_the_wheel(command: Path, tmp_path: Path) -> None:
+    script = "import vaultwatch.rules.pack as pack; print(pack.SHIPPED_PACK)"
+    python = command.with_name("python")
+    done = subprocess.run([python, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert Path(done.stdout.strip()).is_relative_to(command.parents[1])
+
+
+def test_check_finds_in_another_folder_what_it_finds_here(command: Path, tmp_path: Path) -> None:
+    here = subprocess.run(
+        [sys.executable, "-m", "vaultwatch", "check", "--format", "json", AUDIT_LOG],
+        capture_output=True, text=True, cwd=ROOT, check=False,
+    )  # fmt: skip
+    there = run(command, "check", "--format", "json", AUDIT_LOG, folder=tmp_path)
+    assert (there.returncode, there.stderr) == (1, here.stderr)
+    assert [json.loads(line)["id"] for line in there.stdout.splitlines()]
+    assert there.stdout == here.stdout
+
+
+def test_the_shipped_rules_are_inside(command: Path, tmp_path: Path) -> None:
+    done = run(command, "rules", "list", folder=tmp_path)
+    assert done.returncode == 0
+    assert "audit_device_disabled" in done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_it_completes_in_the_shell(command: Path, tmp_path: Path, shell: str) -> None:
+    words = {"COMP_WORDS": "vaultwatch che", "COMP_CWORD": "1" if shell != "fish" else "che"}
+    environment = {"PATH": os.environ["PATH"], "_VAULTWATCH_COMPLETE": f"{shell}_complete", **words}
+    done = subprocess.run([command], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    assert "check" in done.stdout
