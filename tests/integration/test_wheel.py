@@ -7,7 +7,6 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 
 
 @pytest.fixture(scope="module")
-def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `vaultwatch` of a fresh environment that has the built wheel and, for speed, this one's dependencies."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"  # setuptools leaves build/lib behind, from which a later wheel takes deleted modules
@@ -34,7 +33,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (packages,) = (environment / "lib").glob("python*/site-packages")
     # A path in a .pth file is searched last, and its own .pth files, the editable install among them, are not read.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    yield environment / "bin/vaultwatch"
+    return environment / "bin/vaultwatch"
 
 
 def run(command: Path, *arguments: str | Path, folder: Path) -> "subprocess.CompletedProcess[str]":
