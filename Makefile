@@ -1,11 +1,11 @@
 # Debian has syslog-ng and logrotate where an ordinary user's PATH does not look; .debian: see tools/setup.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/.debian/bin
 
-.PHONY: help setup test demo bench synth requirements
+.PHONY: help setup test test-system-python demo bench synth requirements
 
 help:
 	@echo "make setup  .venv and the Debian packages; the others do it by themselves"
-	@echo "make test   every test and check"
+	@echo "make test   every test and check; make test-system-python: the unit tests under /usr/bin/python3"
 	@echo "make demo   a recorded Vault session through the real syslog-ng and a local AWS to alerts (MODE=watch: one machine)"
 	@echo "make bench  what is measured, and against whom"
 	@echo "make synth  the CloudFormation templates, into cdk.out"
@@ -15,6 +15,9 @@ setup:
 
 test: setup
 	@tools/check
+
+test-system-python: setup
+	@tools/check-system-python
 
 demo: setup
 	@.venv/bin/python -m demo

@@ -91,7 +91,7 @@ def test_a_byte_more_or_elsewhere_is_another_bundle(running: Path, tmp_path: Pat
 def test_what_no_function_calls_stays_out(running: Path) -> None:
     names = list(_contents(running))
 
-    assert "vaultwatch/detect.py" in names
+    assert "vaultwatch/detection/__init__.py" in names
     assert not [
         name for name in names if name.startswith(("vaultwatch/cli", "vaultwatch/rules/compiling", "sigma", "bin/"))
     ]
