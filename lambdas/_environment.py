@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import UTC, tzinfo
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,15 +56,3 @@ def load_rules() -> list[Rule]:
     from vaultwatch.rules.python_rules import load_python_rules
 
     return rules + load_python_rules([_RULES_FOLDER], taken={rule.name for rule in rules})
-
-
-def zone_of(name: str) -> tzinfo:
-    """A time zone by its IANA name; raises `SettingError`."""
-    if name == "UTC":
-        return UTC
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise SettingError(f"the environment variable TIMEZONE: there is no time zone {name[:100]}") from None

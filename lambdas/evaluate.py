@@ -13,11 +13,12 @@ from typing import Any
 
 import msgspec
 
-from lambdas._environment import load_rules, make_client, read_environment, zone_of
+from lambdas._environment import load_rules, make_client, read_environment
 from lambdas._objects import Objects
 from lambdas._telling import Teller, open_store
 from vaultwatch.batches import EncodedFrame, Evaluation
 from vaultwatch.detection.detector import Ruleset
+from vaultwatch.zones import find_zone
 
 MAX_CLAIM_BYTES = 16 * 1024 * 1024  # larger ones are parked, and sweep, which has more memory, reads them
 
@@ -34,7 +35,7 @@ class Environment(msgspec.Struct, frozen=True):
 
 ENVIRONMENT = read_environment(Environment)
 RULES = Ruleset(load_rules())
-ZONE = zone_of(ENVIRONMENT.timezone)
+ZONE = find_zone(ENVIRONMENT.timezone, "the environment variable TIMEZONE")
 SNS = make_client("sns")
 STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
 OBJECTS = Objects(cache(partial(make_client, "s3")), ENVIRONMENT.bucket_name, MAX_CLAIM_BYTES)

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from lambdas import _metrics
-from lambdas._environment import load_rules, make_client, read_environment, zone_of
+from lambdas._environment import load_rules, make_client, read_environment
 from lambdas._objects import Objects
 from lambdas._telling import Teller, open_store
 from vaultwatch.alerts import Alert
@@ -26,6 +26,7 @@ from vaultwatch.aws import keys as prefixes
 from vaultwatch.batches import EncodedFrame, Evaluation
 from vaultwatch.detection.detector import Ruleset
 from vaultwatch.dispatch.groups import file_late
+from vaultwatch.zones import find_zone
 
 MAX_CLAIM_BYTES = 128 * 1024 * 1024
 
@@ -43,7 +44,7 @@ class Environment(msgspec.Struct, frozen=True):
 
 ENVIRONMENT = read_environment(Environment)
 RULES = Ruleset(load_rules())
-ZONE = zone_of(ENVIRONMENT.timezone)
+ZONE = find_zone(ENVIRONMENT.timezone, "the environment variable TIMEZONE")
 SNS, S3 = make_client("sns"), make_client("s3")
 STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
 OBJECTS = Objects(cache(lambda: S3), ENVIRONMENT.bucket_name, MAX_CLAIM_BYTES)

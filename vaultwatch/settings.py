@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import sys
-import zoneinfo
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -17,6 +16,7 @@ from msgspec import Meta
 
 from vaultwatch.errors import SettingError, did_you_mean
 from vaultwatch.rules.facts import Level
+from vaultwatch.zones import check_portable_zone
 
 # CloudWatch Logs takes these and no others (API reference, PutRetentionPolicy).
 LogDays = Literal[
@@ -141,9 +141,10 @@ def settings_table() -> str:
 def _contradictions(settings: Settings) -> Iterator[str]:
     for key in ("alert_emails", "operations_emails"):
         yield from _wrong_addresses(key, getattr(settings, key))
-    # Debian lists `localtime`, which is the zone of whatever machine looks it up.
-    if settings.timezone not in zoneinfo.available_timezones() - {"localtime"}:
-        yield f"vaultwatch.timezone: there is no time zone `{settings.timezone}`"
+    try:
+        check_portable_zone(settings.timezone, "vaultwatch.timezone")
+    except SettingError as error:
+        yield str(error)
     if settings.archive_glacier_days < settings.archive_infrequent_access_days + 30:
         yield "vaultwatch.archive_glacier_days: must be at least 30 more than archive_infrequent_access_days"
     if settings.archive_expiry_days <= settings.archive_glacier_days:

@@ -16,12 +16,13 @@ import click
 import msgspec
 
 from vaultwatch.alerts import Alert
-from vaultwatch.cli.common import load_rules, zone_of
+from vaultwatch.cli.common import load_rules
 from vaultwatch.detection.detector import Detector, Source
 from vaultwatch.printable import one_line
 from vaultwatch.reading.lines import LineSplitter
 from vaultwatch.reading.records import Rejected
 from vaultwatch.rules.facts import Level
+from vaultwatch.zones import find_zone
 
 CHUNK_BYTES = 1048576
 _MOST_STAGED = 5  # rules named in one line
@@ -79,7 +80,7 @@ def command(
         detector = Detector(
             rules,
             source=source,
-            zone=zone_of(timezone),
+            zone=find_zone(timezone, "--timezone"),
             on_rejected=rejects.add,
             on_rule_error=lambda name, error: errors.update({name: f"{type(error).__name__}: {error}"}),
         )

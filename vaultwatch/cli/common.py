@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
 
 import click
 
-from vaultwatch.errors import RuleError, SettingError
+from vaultwatch.errors import RuleError
 from vaultwatch.printable import one_line
 from vaultwatch.rules.pack import Rule, shipped_rules
 
@@ -46,19 +45,3 @@ def load_rules(directories: Sequence[Path]) -> list[Rule]:
     if not rules:
         raise RuleError(f"no rule in {', '.join(map(str, directories))}")
     return rules
-
-
-def zone_of(name: str) -> tzinfo:
-    """A time zone by its IANA name.
-
-    Raises:
-        SettingError: there is none of that name.
-    """
-    if name == "UTC":
-        return UTC
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise SettingError(f"--timezone: no time zone {name}") from error

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from vaultwatch.cli.common import HandlerCommand, load_rules, zone_of
+from vaultwatch.cli.common import HandlerCommand, load_rules
+from vaultwatch.zones import find_zone
 
 _FILE = click.Path(path_type=Path)
 
@@ -58,7 +59,7 @@ def command(
     options = WatchOptions(
         source=source,
         load_rules=lambda: load_rules(rule_dirs),
-        load_zone=lambda: zone_of(timezone),
+        load_zone=lambda: find_zone(timezone, "--timezone"),
         state=state,
         alert_log=alert_log,
         slack_webhook_file=slack_webhook_file,

@@ -6,22 +6,22 @@ What waits to be sent waits in the store, never here: memory stays the same howe
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from vaultwatch.backoff import Backoff
 from vaultwatch.errors import DeliveryError, SinkBusy, SinkRefused
 from vaultwatch.notify.sink import Sink
+from vaultwatch.problem_log import ProblemLog
 from vaultwatch.store import Store, StoreError, Unsent
 
 _LOOK_AGAIN_SECONDS = 30.0
 _MAX_PAUSE_SECONDS = 30.0
-_MAX_REFUSED_SECONDS = 3_600.0
+_REFUSED = Backoff(first_seconds=60.0, longest_seconds=3_600.0)
 _PURGE_SECONDS = 3_600.0
 _PAGE = 10
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -94,21 +94,24 @@ class _Looping(threading.Thread):
         self.pause_seconds = pause_seconds
         self.wake = threading.Event()
         self.halted = threading.Event()
-        self._complaint = _Complaint(name)
+        self._problems = ProblemLog()
 
     def run(self) -> None:
         while not self.halted.is_set():
             try:
                 self.step()
-                self._complaint.over()
+                self._problems.resolve(f"{self.name}: works again")
             except StoreError as error:
                 self._trip(str(error))
             except Exception as error:  # noqa: BLE001 - the thread's edge: it must go on, and nothing may quote a secret
                 self._trip(f"unexpected {type(error).__name__}")
 
     def _trip(self, text: str) -> None:
-        self._complaint.say(text)
+        self._report(text)
         self.halted.wait(self.pause_seconds)
+
+    def _report(self, text: str) -> None:
+        self._problems.report("store", logging.WARNING, f"{self.name}: {text}")
 
     def step(self) -> None:
         raise NotImplementedError
@@ -165,7 +168,8 @@ class _Worker(_Looping):
         self._draining = threading.Event()
         self._failures = 0
         self._put_off_until: list[float] = []
-        self._trouble = _Complaint(self.name)
+        self._sink_problems = ProblemLog()
+        self._backoff = Backoff(pause_seconds, _MAX_PAUSE_SECONDS)
 
     def drain(self) -> None:
         self._draining.set()
@@ -210,24 +214,24 @@ class _Worker(_Looping):
 
     def _sent(self, unsent: Unsent) -> None:
         self._failures = 0
-        self._trouble.over()
+        self._sink_problems.resolve(f"{self.name}: works again")
         self.counts = replace(self.counts, sent=self.counts.sent + 1, last_error="")
         self._in_store(lambda: self.store.mark_sent(unsent.message.id, self.sink.name))
 
     def _failed(self, error: DeliveryError) -> None:
         self._failures += 1
         self.counts = replace(self.counts, failed=self.counts.failed + 1, last_error=str(error))
-        self._trouble.say(str(error))
+        self._sink_problems.report("sink", logging.WARNING, f"{self.name}: {error}")
 
     def _refused(self, unsent: Unsent, error: SinkRefused) -> None:
         self._failed(error)
         self.counts = replace(self.counts, refused=self.counts.refused + 1)
-        self._put_off(unsent, min(60.0 * 2.0 ** min(unsent.attempts, 10), _MAX_REFUSED_SECONDS))
-        self._draining.wait(self._backoff())
+        self._put_off(unsent, _REFUSED.seconds(unsent.attempts + 1))
+        self._draining.wait(self._backoff.equal_jitter(self._failures))
 
     def _unreachable(self, unsent: Unsent, error: DeliveryError) -> None:
         self._failed(error)
-        pause = self._backoff()
+        pause = self._backoff.equal_jitter(self._failures)
         # Twice the pause: whatever stands behind this message has its try first.
         self._put_off(unsent, 2 * pause)
         if self._draining.wait(pause):  # Whoever has to end has no time for a sink that is away.
@@ -240,38 +244,13 @@ class _Worker(_Looping):
         self._put_off_until = [until, *(other for other in self._put_off_until if other > now)]
         self._in_store(lambda: self.store.put_off(unsent.message.id, self.sink.name, until))
 
-    def _backoff(self) -> float:
-        longest = min(_MAX_PAUSE_SECONDS, self.pause_seconds * 2.0 ** (min(self._failures, 10) - 1))
-        return random.uniform(0.5, 1.0) * longest  # noqa: S311 - jitter, no secret
-
     def _in_store(self, change: Callable[[], None]) -> None:
         """Make the change, however long it takes: a message that was sent and not marked would be sent again."""
         while True:
             try:
                 change()
             except StoreError as error:
-                self._complaint.say(str(error))
+                self._report(str(error))
                 if not self.halted.wait(self.pause_seconds):
                     continue
             return
-
-
-class _Complaint:
-    """Says what is wrong when it begins, once a minute while it lasts, and when it is over."""
-
-    def __init__(self, about: str) -> None:
-        self._about = about
-        self._said_at: float | None = None
-        self._count = 0
-
-    def say(self, text: str) -> None:
-        now = time.monotonic()
-        self._count += 1
-        if self._said_at is None or now - self._said_at >= 60.0:
-            self._said_at = now
-            _log.warning("%s: %s (%d times so far)", self._about, text, self._count)
-
-    def over(self) -> None:
-        if self._said_at is not None:
-            _log.warning("%s: works again after %d failures", self._about, self._count)
-            self._said_at, self._count = None, 0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 import logging
-import secrets
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vaultwatch.backoff import Backoff
 from vaultwatch.handler.stdin import Complaints
 from vaultwatch.printable import one_line
 from vaultwatch.ship.options import Pace
@@ -116,9 +116,9 @@ class Patience:
     """Waits between the repeats of a call, longer with each failure and by chance (full jitter), and says why."""
 
     def __init__(self, pace: Pace, clients: Clients) -> None:
-        self._pace = pace
         self._clients = clients
         self._complaints = Complaints(pace.complaint_seconds)
+        self._backoff = Backoff(pace.backoff_seconds, pace.longest_backoff_seconds)
         self._failures = 0
         self._call_failed = False
 
@@ -155,7 +155,4 @@ class Patience:
 
     def delay(self) -> float:
         """Seconds until the next try; 0 when the last one succeeded."""
-        if not self._failures:
-            return 0.0
-        longest = min(self._pace.longest_backoff_seconds, self._pace.backoff_seconds * 2 ** min(self._failures - 1, 30))
-        return secrets.SystemRandom().uniform(0.0, longest)
+        return self._backoff.full_jitter(self._failures)

@@ -349,10 +349,10 @@ class TestWhatAUserCanDoWrong:
     @pytest.mark.parametrize(
         ("arguments", "why"),
         [
-            (["--timezone", "Nowhere/City"], "--timezone: no time zone Nowhere/City"),
-            (["--timezone", ""], "--timezone: no time zone"),
-            (["--timezone", "../../etc/passwd"], "--timezone: no time zone"),
-            (["--timezone", "a\0b"], "--timezone: no time zone"),
+            (["--timezone", "Nowhere/City"], "--timezone: there is no time zone `Nowhere/City`"),
+            (["--timezone", ""], "--timezone: there is no time zone"),
+            (["--timezone", "../../etc/passwd"], "--timezone: there is no time zone"),
+            (["--timezone", "a\0b"], "--timezone: there is no time zone"),
             (["--level", "urgent"], "urgent"),
             (["--source", "journal"], "journal"),
             (["--format", "xml"], "xml"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lambdas._environment import read_environment, zone_of
+from lambdas._environment import read_environment
 from vaultwatch.errors import SettingError
 
 VARIABLES = {
@@ -77,10 +77,3 @@ def test_a_wrong_value_is_named_and_not_quoted(value: str) -> None:
     with pytest.raises(SettingError, match="ALERT_MEMORY_DAYS") as told:
         read_environment(Some, {"TABLE_NAME": "t", "ALERT_MEMORY_DAYS": value})
     assert not value or value not in str(told.value)
-
-
-def test_time_zones_are_found_by_name() -> None:
-    assert str(zone_of("Europe/Berlin")) == "Europe/Berlin"
-    assert str(zone_of("UTC")) == "UTC"
-    with pytest.raises(SettingError, match="TIMEZONE"):
-        zone_of("Nowhere/Here")

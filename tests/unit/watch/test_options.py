@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from tests.support.watching import options
-from vaultwatch.cli.common import load_rules, zone_of
+from vaultwatch.cli.common import load_rules
 from vaultwatch.errors import SettingError
 from vaultwatch.rules.facts import Level
 from vaultwatch.watch.options import WEBHOOK_VARIABLE, WatchOptions, notes, problems
+from vaultwatch.zones import find_zone
 
 SECRET = "T0SECRET"
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:alerts"
@@ -48,7 +49,7 @@ def test_right_settings_have_no_problem(good: WatchOptions, tmp_path: Path) -> N
         ({"level": "loud"}, "--level: 'loud' is none of informational, low, medium, high, critical"),
         ({"load_rules": lambda: load_rules([Path("/proc/nowhere")])}, "--rules: /proc/nowhere: no such directory"),
         ({"load_rules": list}, "--rules: there is no rule"),
-        ({"load_zone": lambda: zone_of("Mars/Base")}, "--timezone: no time zone Mars/Base"),
+        ({"load_zone": lambda: find_zone("Mars/Base", "--timezone")}, "--timezone: there is no time zone `Mars/Base`"),
         ({"sns_topic": "alerts"}, "--sns-topic: not the ARN of a standard SNS topic: alerts"),
         ({"state": Path("/proc/nowhere")}, "--state: /proc/nowhere: No such file or directory"),
         ({"alert_log": Path("/proc/nowhere/x")}, "--alert-log: /proc/nowhere/x: No such file or directory"),
@@ -72,8 +73,8 @@ def test_a_wrong_setting_is_one_line_with_its_name(good: WatchOptions, change: d
 def test_every_wrong_setting_is_said_at_once(good: WatchOptions) -> None:
     nowhere = Path("/proc/nowhere/x")
     wrong = replace(
-        good, load_rules=list, load_zone=lambda: zone_of("Mars"), state=nowhere, alert_log=nowhere, level="loud",
-        slack_webhook_file=nowhere, sns_topic="x", rejected=nowhere, stats=nowhere, log_file=nowhere,
+        good, load_rules=list, load_zone=lambda: find_zone("Mars", "--timezone"), state=nowhere, alert_log=nowhere,
+        level="loud", slack_webhook_file=nowhere, sns_topic="x", rejected=nowhere, stats=nowhere, log_file=nowhere,
     )  # fmt: skip
     assert {problem.split(":")[0] for problem in problems(wrong)} == {
         "--rules", "--timezone", "--state", "--alert-log", "--level", "--slack-webhook-file", "--sns-topic",
