@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from vaultwatch.reading.identity import SALTED, Outcome, outcome
+from vaultwatch.reading.identity import Outcome, outcome
 from vaultwatch.reading.records import AuditEntry, ServerMessage
 from vaultwatch.reading.view import View
+from vaultwatch.redaction import SALTED
 from vaultwatch.rules.facts import Level, RuleFacts, Service
 
 MAX_RECORD_BYTES = 32 * 1024

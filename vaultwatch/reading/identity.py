@@ -14,10 +14,10 @@ from typing import Any, Literal
 import msgspec
 
 from vaultwatch.reading.records import ServerMessage
+from vaultwatch.redaction import SALTED
 
 Outcome = Literal["succeeded", "failed", "unknown"]
 
-SALTED = "hmac-sha256:"
 _LONGEST_TIME = 64  # a JSON message can say that its time is a text of megabytes
 _encode = msgspec.json.Encoder(order="sorted").encode
 

@@ -1,0 +1,168 @@
+"""No token and no credential that a log holds in clear is passed on; everything else is passed on unchanged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.work import growth
+from vaultwatch.redaction import holds_secret, marker, may_hold_secret, redacted, redacted_text
+
+DATA = Path(__file__).parents[1] / "data" / "secrets"
+IN_CLEAR = ("headers-raw.jsonl", "log-raw.jsonl")
+BASE62 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+TOKENS = st.one_of(
+    st.builds(str.__add__, st.sampled_from(["hvs.", "hvb.", "hvr."]), st.text(BASE62 + "_-", min_size=8, max_size=200)),
+    st.builds(str.__add__, st.sampled_from(["s.", "b.", "r."]), st.text(BASE62, min_size=24, max_size=40)),
+)
+
+
+def with_escapes(token: str) -> str:
+    return "".join(f"\\u{ord(char):04x}" for char in token)
+
+
+def with_url_escapes(token: str) -> str:
+    return "".join(f"%{ord(char):02X}" for char in token)
+
+
+WRITTEN = TOKENS.flatmap(
+    lambda token: st.sampled_from(
+        [
+            token,
+            f"auth/token/lookup/{token}",
+            f"({token})",
+            json.dumps({"raw": json.dumps({"token": token})}),
+            with_escapes(token),
+            with_escapes(token).replace("\\", "\\\\\\"),
+            with_url_escapes(token),
+            quote(token, safe="") + "/x",
+        ]
+    ).map(lambda text: (token, text))
+)
+
+
+def planted(secret: str) -> Any:
+    """Values with the secret as a text or a key at any depth."""
+    leaf = st.one_of(st.just(secret), st.none(), st.text(max_size=9), st.integers())
+    keys = st.one_of(st.text(max_size=5), st.just(secret))
+    deeper = st.recursive(leaf, lambda below: st.lists(below) | st.dictionaries(keys, below), max_leaves=15)
+    return st.fixed_dictionaries({"here": st.just(secret), "there": deeper})
+
+
+@given(WRITTEN.flatmap(lambda pair: st.tuples(st.just(pair[0]), planted(pair[1]))))
+def test_no_token_survives_however_nested_or_escaped(case: tuple[str, Any]) -> None:
+    token, value = case
+    left = json.dumps(redacted(value))
+    for written in (token, with_escapes(token), with_url_escapes(token), token[4:]):
+        assert written not in left
+        assert json.dumps(written)[1:-1] not in left
+    assert holds_secret(value)
+    assert not holds_secret(redacted(value))
+
+
+@given(TOKENS)
+def test_the_marker_compares_with_a_token_that_one_has(token: str) -> None:
+    assert redacted_text(f"x {token}") == f"x {marker(token)}"
+    assert marker("hvs.CAESIRAWTOKENEXAMPLE") == "[redacted sha256:47e424ffe914]"
+
+
+@pytest.mark.parametrize("name", IN_CLEAR)
+def test_entries_of_a_device_that_hashes_nothing(name: str) -> None:
+    for line in (DATA / name).read_bytes().splitlines():
+        entry = json.loads(line)
+        assert may_hold_secret(line)
+        assert holds_secret(entry)
+        left = json.dumps(redacted(entry))
+        assert "CAESIRAWTOKENEXAMPLE" not in left
+        assert "abc" not in redacted(entry["request"].get("headers", {})).get("authorization", [""])[0].split()
+        assert redacted(entry)["request"]["path"] == entry["request"]["path"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("s.abcdefghijklmnopqrstuvwx.3sWfFh", marker("s.abcdefghijklmnopqrstuvwx.3sWfFh")),
+        ("Bearer eyJhbGciOi.J9", f"Bearer {marker('eyJhbGciOi.J9')}"),
+        ("BASIC dXNlcjpwYXNz", f"BASIC {marker('dXNlcjpwYXNz')}"),
+        ("Authorization: Bearer abc", f"Authorization: Bearer {marker('abc')}"),
+        ('{"authorization":["Basic xyz"]}', '{"authorization":["Basic ' + marker("xyz") + '"]}'),
+        ("X-Vault-Token: 5f4dcc3b-1", f"X-Vault-Token: {marker('5f4dcc3b-1')}"),
+    ],
+)
+def test_a_secret_within_a_text(text: str, shown: str) -> None:
+    assert redacted_text(text) == shown
+    assert redacted_text(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "basic authentication failed",
+        "Basic Authentication",
+        "the bearer certificate",
+        "authorization: permission denied",
+        "authorization: hmac-sha256:" + "ab" * 32,
+        "secrets.example-of-a-rather-long-name",
+        "s.short",
+        "2026-11-21T07:29:41.123456789Z",
+        "v1.14.2+builtin.vault",
+        "sys/policies/acl/ops",
+        "100%",
+        "C:\\u00",
+        "hmac-sha256:" + "ab" * 32,
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert redacted_text(text) == text
+
+
+@pytest.mark.parametrize(
+    ("entry", "found"),
+    [
+        ({"auth": {"client_token": "5f4dcc3b-aaaa-4444"}}, True),
+        ({"request": {"client_token": "hmac-sha256:" + "ab" * 32}}, False),
+        ({"request": {"client_token": ""}}, False),
+        ({"response": {"wrap_info": {"token": "5f4dcc3b-aaaa-4444"}}}, True),
+        ({"response": {"data": {"token": "5f4dcc3b-aaaa-4444"}}}, False),
+        ({"request": {"headers": {"Authorization": ["abc"]}}}, True),
+        ({"request": {"headers": {"x-vault-token": ["hmac-sha256:" + "ab" * 32]}}}, False),
+        ({"request": {"data": {"authorization": True, "client_token": 5}}}, False),
+    ],
+)
+def test_members_that_only_ever_hold_a_secret(entry: dict[str, Any], found: bool) -> None:
+    assert holds_secret(entry) is found
+
+
+@given(TOKENS, st.sampled_from(["path", "error", "client_token", "data"]))
+def test_the_quick_look_finds_every_token(token: str, member: str) -> None:
+    line = json.dumps({"type": "request", "request": {member: token}}, separators=(",", ":")).encode()
+    assert may_hold_secret(b'{"a":1}\n' + line)
+
+
+@pytest.mark.parametrize("product", ["vault-1.14.2", "openbao-2.6.2"])
+def test_the_quick_look_passes_over_ordinary_logs(product: str) -> None:
+    log = Path(__file__).parents[1] / "data" / "recordings" / product / "ordinary-day" / "audit.jsonl"
+    lines = log.read_bytes().splitlines()
+    assert sum(map(may_hold_secret, lines)) <= len(lines) / 50
+    assert not any(holds_secret(json.loads(line)) for line in lines)
+
+
+def test_a_value_nested_without_end_is_cut() -> None:
+    value: Any = "hvs.CAESIRAWTOKENEXAMPLE"
+    for _ in range(5_000):
+        value = [value]
+    left = redacted(value)
+    for _ in range(120):
+        (left,) = left
+    assert left == "[left out: nested too deeply]"
+
+
+@pytest.mark.parametrize("piece", ["hvs.", "hvs.abcdefgh ", "\\", "%", "s.a", "authorization: ", "basic ", "\\u00"])
+def test_the_work_grows_with_the_text(piece: str) -> None:
+    assert growth(lambda size: redacted_text(piece * size), 20_000) < 3
