@@ -156,12 +156,19 @@ def assemble(draft: Draft, find: Callable[[str], Alert | None]) -> Notification:
         created_at=draft.created_at,
         alerts=tuple(alert for alert in map(find, draft.alert_ids) if alert is not None),
         merged=tuple(
-            Merged(replace(alert, record={}), listed.firsts, listed.followed)
+            Merged(
+                group="",
+                count=listed.firsts + listed.followed,
+                first_time=alert.time,
+                last_time=alert.time,
+                outcomes={alert.outcome: listed.firsts + listed.followed},
+                announced=not listed.firsts,
+                alerts=(replace(alert, record={}, actions=()),),
+            )
             for alert, listed in merged
             if alert is not None
         ),
-        merged_firsts=draft.merged_firsts,
-        merged_followed=draft.merged_followed,
+        merged_count=draft.merged_firsts + draft.merged_followed,
     )
 
 
@@ -184,7 +191,7 @@ def _count(filing: Filing, books: Books, now: float) -> Recorded:
         return Recorded(alert.id, new=True)
     if period is not None:
         close_period(period, books)
-    books.periods[filing.group] = Period(filing.group, alert.rule, alert.id, now, now + filing.quiet_seconds)
+    books.periods[filing.group] = Period(filing.group, alert.rule, alert.id, now, now + filing.window_seconds)
     return Recorded(alert.id, new=True, first=True, disposition=_first_or_held(alert, books, now))
 
 

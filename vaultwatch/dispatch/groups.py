@@ -14,7 +14,7 @@ from vaultwatch.encoding import encodable
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.rules.facts import Level
 
-QUIET_SECONDS: Mapping[Level, float] = {
+WINDOW_SECONDS: Mapping[Level, float] = {
     Level.CRITICAL: 300.0,
     Level.HIGH: 900.0,
     Level.MEDIUM: 3600.0,
@@ -23,9 +23,9 @@ QUIET_SECONDS: Mapping[Level, float] = {
 }
 
 
-def file_alert(alert: Alert, quiet_seconds: Mapping[Level, float] = QUIET_SECONDS) -> Filing:
+def file_alert(alert: Alert, window_seconds: Mapping[Level, float] = WINDOW_SECONDS) -> Filing:
     """What the store needs to know of an alert to count it."""
-    return Filing(alert, group_key(alert), quiet_seconds[alert.level], is_told(alert))
+    return Filing(alert, group_key(alert), window_seconds[alert.level], is_told(alert))
 
 
 def file_late(alert: Alert, now: float, live_since: Mapping[str, float], remembered_seconds: float) -> Filing:

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from vaultwatch.alerts import Alert
+from vaultwatch.reading.identity import Outcome
 from vaultwatch.rules.facts import Level, Service
 
 Disposition = Literal["first", "summary", "suppressed", "staged"]
@@ -23,7 +24,7 @@ class Filing(msgspec.Struct, frozen=True):
 
     alert: Alert
     group: str
-    quiet_seconds: float
+    window_seconds: float
     told: bool
     summed: bool = False
 
@@ -42,23 +43,41 @@ class Recorded(msgspec.Struct, frozen=True):
     completed: bool = False
 
 
-class Merged(msgspec.Struct, frozen=True):
-    """One group in a message's counts: its first alert (without `record`), and how many alerts it stands for.
+class Merged(msgspec.Struct, frozen=True, kw_only=True):
+    """One alert group among those that a notification counts.
 
-    `firsts` is 1 if that alert itself was not told before, `followed` how many came after it in the quiet period.
+    `count` of its alerts are in no other notification: they are dated `first_time` to `last_time` (as logged), and
+    `outcomes` says how many of them ended how. `alerts`, without `record` and `actions`, are at most 4 of them: the
+    worst first, the latest last, between them those that showed a new path, address or outcome. `announced` is false
+    if no notification has shown this group before.
     """
 
-    alert: Alert
-    firsts: int
-    followed: int
+    group: str
+    count: int
+    first_time: str
+    last_time: str
+    outcomes: dict[Outcome, int]
+    announced: bool
+    alerts: tuple[Alert, ...]
+
+    @property
+    def worst(self) -> Alert:
+        """The alert that matters most: one that succeeded before one that was denied, then by level."""
+        return self.alerts[0]
+
+    @property
+    def latest(self) -> Alert:
+        """The most recent alert."""
+        return self.alerts[-1]
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to be told or published, the same for every sink.
+    """One thing to notify of or to publish, the same for every sink.
 
-    `alerts` are new, of one event, the highest level first. `merged` lists at most 20 of the groups behind
-    `merged_firsts` + `merged_followed`, which are exact. `rule`, `title`, `level`, `service`, `cluster` are those of
-    its most important alert, `group` the key of that alert's group.
+    `alerts` are new, of one event, the highest level first. `merged_count` is the exact number of alerts it counts
+    beside those; `merged` lists at most 20 of their groups, the worst first. `rule`, `title`, `level`, `service`,
+    `cluster` are those of its most important alert, `group` the key of that alert's group; a summary of several groups
+    has no `group`.
     """
 
     id: str
@@ -72,13 +91,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     group: str = ""
     alerts: tuple[Alert, ...] = ()
     merged: tuple[Merged, ...] = ()
-    merged_firsts: int = 0
-    merged_followed: int = 0
-
-    @property
-    def merged_count(self) -> int:
-        """How many alerts this message counts beside those it carries."""
-        return self.merged_firsts + self.merged_followed
+    merged_count: int = 0
 
 
 class Route(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert
-from vaultwatch.dispatch.groups import QUIET_SECONDS
+from vaultwatch.dispatch.groups import WINDOW_SECONDS
 from vaultwatch.dispatch.notification import NOTIFIED, Merged, Notification
 from vaultwatch.printable import spelled_out
 from vaultwatch.rules.facts import Level
@@ -97,22 +97,19 @@ def summary_line(alert: Alert) -> str:
 
 def counted_line(message: Notification) -> str:
     """What the counts are, in our own words."""
-    return (
-        f"{alerts(message.merged_count)} counted and not told before: "
-        f"{message.merged_firsts:,} first of their group, {message.merged_followed:,} that followed one already told."
-    )
+    return f"{alerts(message.merged_count)} counted, not part of an earlier notification."
 
 
 def merged_lines(message: Notification) -> list[str]:
     """The groups behind the counts, one a line, and how much of the count stands in none of these lines."""
     lines = [_merged_line(merged) for merged in message.merged]
-    left = message.merged_count - sum(merged.firsts + merged.followed for merged in message.merged)
+    left = message.merged_count - sum(merged.count for merged in message.merged)
     return [*lines, f"{left:>7,} x in groups not listed here"] if left else lines
 
 
 def quiet_note(message: Notification) -> str:
     """How long the reader will not hear of more of the same, in our own words."""
-    minutes = QUIET_SECONDS[message.level] / 60
+    minutes = WINDOW_SECONDS[message.level] / 60
     return f"More of the same is counted for {minutes:.0f} minutes and then told in one summary."
 
 
@@ -161,7 +158,7 @@ def _encode(message: Notification) -> bytes:
 
 
 def _merged_line(merged: Merged) -> str:
-    return f"{merged.firsts + merged.followed:>7,} x {_short(merged.alert)}"
+    return f"{merged.count:>7,} x {_short(merged.latest)}"
 
 
 def _short(alert: Alert) -> str:

@@ -36,7 +36,7 @@ def test_fields_do_not_run_into_each_other() -> None:
 
 @pytest.mark.parametrize(("level", "minutes"), [("critical", 5), ("high", 15), ("medium", 60), ("low", 60)])
 def test_quiet_periods(level: str, minutes: int) -> None:
-    assert file_alert(an_alert(level=Level(level))).quiet_seconds == 60 * minutes
+    assert file_alert(an_alert(level=Level(level))).window_seconds == 60 * minutes
 
 
 def test_people_hear_of_all_but_staged_and_informational_alerts() -> None:

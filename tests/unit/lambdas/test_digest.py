@@ -134,7 +134,7 @@ def test_a_flood_of_quiet_periods_that_end_keeps_back_no_summary_of_another_rule
         context.left_ms = 55_000
         aws.now += 60
         digest.handler({}, context)
-    assert sum(message.merged_followed for message in (*told, *aws.published())) == 30
+    assert sum(message.merged_count for message in (*told, *aws.published())) == 31
 
 
 def test_what_followed_in_1_000_quiet_periods_is_one_message_when_they_end(aws: World) -> None:
@@ -150,4 +150,4 @@ def test_what_followed_in_1_000_quiet_periods_is_one_message_when_they_end(aws: 
     aws.now += 3600
     digest({}, Context())
     (summary,) = topic.told()[2:]
-    assert (summary.disposition, summary.merged_firsts, summary.merged_followed) == ("summary", 0, 350)
+    assert (summary.disposition, summary.merged_count) == ("summary", 350)

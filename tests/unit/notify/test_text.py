@@ -65,7 +65,7 @@ class TestEmail:
 
     def test_says_how_many_were_counted_and_in_which_groups(self) -> None:
         text = email_text(a_summary(3, left_out=1000))
-        assert "1,009 alerts counted and not told before: 3 first of their group, 1,006 that followed" in text
+        assert "1,009 alerts counted, not part of an earlier notification." in text
         assert "      3 x p1: path secret/data/app" in text
         assert "1,000 x in groups not listed here" in text
 

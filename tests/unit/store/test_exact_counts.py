@@ -114,13 +114,13 @@ class Deliveries(RuleBasedStateMachine):
         self.seen.add(message.id)
         assert message.created_at <= self.now
         self.published.update(alert.id for alert in message.alerts)
-        listed = sum(merged.firsts + merged.followed for merged in message.merged)
+        listed = sum(merged.count for merged in message.merged)
         assert listed == message.merged_count
         for merged in message.merged:
-            self.told[group_key(merged.alert)] += merged.firsts + merged.followed
+            self.told[group_key(merged.latest)] += merged.count
         if message.disposition in ("first", "summary"):
             self.told.update(group_key(alert) for alert in message.alerts)
-            for name in {alert.rule for alert in message.alerts} | {merged.alert.rule for merged in message.merged}:
+            for name in {alert.rule for alert in message.alerts} | {merged.latest.rule for merged in message.merged}:
                 self.made_at[name].append(message.created_at)
 
     @invariant()
