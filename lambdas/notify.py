@@ -18,8 +18,8 @@ from aws_lambda_powertools import Logger
 from lambdas import _metrics
 from lambdas._environment import make_client, read_environment
 from vaultwatch.dispatch.notification import Notification
-from vaultwatch.errors import DeliveryError, SinkBusy, SinkRefused
-from vaultwatch.notify.slack import SlackSink
+from vaultwatch.errors import DeliveryError, SettingError, SinkBusy, SinkMisconfigured, SinkRefused
+from vaultwatch.notify.slack.webhook import SlackWebhook
 from vaultwatch.notify.text import decode_message
 from vaultwatch.store import StoreError
 from vaultwatch.store.dynamodb.sent import Receipts
@@ -53,9 +53,9 @@ RECEIPTS = Receipts(make_client("dynamodb"), ENVIRONMENT.table_name, "slack")
 
 
 @cache
-def slack() -> SlackSink:
+def slack() -> SlackWebhook:
     """Slack, at the URL that the secret holds when the first message comes."""
-    return SlackSink(SECRETS.get_secret_value(SecretId=ENVIRONMENT.slack_secret_arn)["SecretString"])
+    return SlackWebhook(SECRETS.get_secret_value(SecretId=ENVIRONMENT.slack_secret_arn)["SecretString"])
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -111,8 +111,11 @@ def _tell(message: Notification, record: dict[str, Any], context: Any) -> bool:
             continue
         except SinkRefused as refused:
             log.error(str(refused), extra={"alert": message.id})
-            slack.cache_clear()  # the URL may have been replaced
             return False
+        except (SinkMisconfigured, SettingError) as error:
+            log.error(str(error))
+            slack.cache_clear()  # the next call reads the secret again, which somebody may have repaired
+            raise SlackAway(_pause(_FIRST_PAUSE_SECONDS, record)) from None
         except DeliveryError as error:
             log.warning(str(error))
             raise SlackAway(_pause(_FIRST_PAUSE_SECONDS, record)) from None

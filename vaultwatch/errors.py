@@ -6,9 +6,10 @@
     ├── FrameError        one Kinesis record cannot be decoded
     ├── StoreError        the store could not do it now (`vaultwatch.store`)
     ├── ArchiveError      an archived segment cannot be read
-    └── DeliveryError     a sink did not take a message
+    └── DeliveryError     a sink did not accept a notification; it is sent again
         ├── SinkBusy      it asked us to wait (HTTP 429); `retry_after_seconds` says how long
-        └── SinkRefused   it will never take this message as it is
+        ├── SinkMisconfigured  it accepts nothing until its credentials, channel or address are repaired
+        └── SinkRefused   it will never accept this notification as it is
 
 Their text is one line for a person: what, and where. It never holds a secret.
 """
@@ -37,7 +38,7 @@ class ArchiveError(VaultwatchError):
 
 
 class DeliveryError(VaultwatchError):
-    """A sink did not take a message; it is sent again later."""
+    """A sink did not accept a notification; it is sent again later."""
 
 
 class SinkBusy(DeliveryError):
@@ -48,8 +49,12 @@ class SinkBusy(DeliveryError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class SinkMisconfigured(DeliveryError):
+    """The sink accepts nothing until a person has repaired its credentials, channel or address."""
+
+
 class SinkRefused(DeliveryError):
-    """The sink will never take this message as it is."""
+    """The sink will never accept this notification as it is."""
 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:

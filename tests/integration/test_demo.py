@@ -29,7 +29,7 @@ from tests.support.watching import entry, harmless
 from vaultwatch.alerts import Alert
 from vaultwatch.detection.detector import Detector
 from vaultwatch.dispatch.notification import Notification
-from vaultwatch.notify.slack import posts
+from vaultwatch.notify.slack.layout import posts
 from vaultwatch.rules.pack import shipped_rules
 
 ROOT = Path(__file__).parents[2]

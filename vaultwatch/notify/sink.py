@@ -46,7 +46,10 @@ def route(sink: Sink) -> Route:
 
 
 class Pace:
-    """At most one go in `interval_seconds`, counted from the end of the one before."""
+    """Keeps calls apart: the next one begins `interval_seconds` after the one before has ended.
+
+    Used as a context manager around one call.
+    """
 
     def __init__(
         self,
@@ -59,12 +62,18 @@ class Pace:
         self._sleep = sleep
         self._next = float("-inf")
 
+    def __enter__(self) -> None:
+        self.wait()
+
+    def __exit__(self, *_: object) -> None:
+        self.done()
+
     def wait(self) -> None:
-        """Wait for the next turn."""
+        """Wait until the next call may begin."""
         ahead = self._next - self._clock()
         if ahead > 0:
             self._sleep(ahead)
 
     def done(self) -> None:
-        """This turn is over; the next one is an interval away."""
+        """Note that the call has ended."""
         self._next = self._clock() + self._interval_seconds

@@ -13,7 +13,7 @@ from vaultwatch.errors import SettingError, VaultwatchError
 from vaultwatch.handler.stdin import open_log
 from vaultwatch.notify.alert_log import AlertLog, open_lines
 from vaultwatch.notify.sink import Sink
-from vaultwatch.notify.slack import SlackSink
+from vaultwatch.notify.slack.webhook import SlackWebhook
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import Rule
 
@@ -123,7 +123,7 @@ class WatchOptions:
         if not webhook:
             return None
         try:
-            return SlackSink(webhook, minimum_level=level, interval_seconds=self.pace.slack_seconds)
+            return SlackWebhook(webhook, minimum_level=level, interval_seconds=self.pace.slack_seconds)
         except SettingError as error:
             raise SettingError(f"{self._webhook_origin}: {error}") from error
 

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from testbed.slack import SlackStandIn
 from tests.support.dynamodb import make_client
 from tests.support.functions import Context, Killed, World, entry, queue_record, watching
-from vaultwatch.notify.slack import SlackSink
+from vaultwatch.notify.slack.webhook import SlackWebhook
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ class Notify:
 
     def start(self) -> None:
         self.module = self.aws.function("notify")
-        self.aws.monkeypatch.setattr(self.module, "SlackSink", partial(SlackSink, interval_seconds=0))
+        self.aws.monkeypatch.setattr(self.module, "SlackWebhook", partial(SlackWebhook, interval_seconds=0))
         self.module.SQS.change_message_visibility = self.hide
 
     def hide(self, *, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int) -> None:  # noqa: N803
@@ -137,7 +137,7 @@ def test_when_slack_fails_the_rest_comes_back_later_and_later(
 
 
 def test_what_slack_refuses_keeps_back_no_other_message(notify: Notify, slack: SlackStandIn, bodies: list[str]) -> None:
-    slack.behave("404", times=1)
+    slack.behave("invalid_blocks", times=1)
     assert notify(*bodies) == ["message-0"]
     assert slack.accepted == 2
 
@@ -155,8 +155,10 @@ def test_a_webhook_that_is_replaced_is_read_anew(
     notify: Notify, slack: SlackStandIn, bodies: list[str], aws: World
 ) -> None:
     secrets = make_client("secretsmanager")
-    secrets.put_secret_value(SecretId=aws.secret, SecretString=slack.webhook_url + "old")
-    assert notify(bodies[0]) == ["message-0"]
+    for wrong in (slack.webhook_url + "old", "no URL"):
+        secrets.put_secret_value(SecretId=aws.secret, SecretString=wrong)
+        assert notify(*bodies[:2]) == ["message-0", "message-1"]
+        assert {seconds for _, seconds in notify.hidden} == {31}
     secrets.put_secret_value(SecretId=aws.secret, SecretString=slack.webhook_url)
     assert notify(bodies[0]) == []
 

@@ -18,7 +18,7 @@ from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, NOTIFIED, Notific
 from vaultwatch.errors import DeliveryError, SinkBusy, SinkRefused
 from vaultwatch.notify.sender import Sender
 from vaultwatch.notify.sink import Sink, route
-from vaultwatch.notify.slack import SlackSink
+from vaultwatch.notify.slack.webhook import SlackWebhook
 from vaultwatch.rules.facts import Level
 from vaultwatch.store import StoreError, Unsent
 from vaultwatch.store.sqlite import SqliteStore
@@ -308,7 +308,7 @@ class TestStopping:
 def test_slack_away_and_back(start: Starter) -> None:
     with SlackStandIn(interval_seconds=0) as slack:
         slack.behave("500", times=2)
-        sink = SlackSink(slack.webhook_url, interval_seconds=0)
+        sink = SlackWebhook(slack.webhook_url, interval_seconds=0)
         store, sender = start(sink)
         store.record([a_filing("e1"), a_filing("e2", rule="other")], time.time())
         sender.notify()

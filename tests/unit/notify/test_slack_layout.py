@@ -1,0 +1,106 @@
+"""Slack gets every notification whole, within its limits, with nothing of a log where markup is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from slack_sdk.models.blocks import Block
+
+from testbed.slack import fault
+from tests.unit.notify.samples import a_message, a_summary
+from tests.unit.store.alerts import an_alert
+from vaultwatch.notify.slack.layout import posts
+from vaultwatch.rules.facts import Level
+
+LOGGED = ("principal", "path", "namespace", "summary", "remote_address", "cluster", "node", "time")
+
+
+def texts_by_type(value: Any) -> Iterator[tuple[str, str]]:
+    """Every text in the blocks with the type of what holds it."""
+    if isinstance(value, dict):
+        if isinstance(value.get("text"), str):
+            yield value["type"], value["text"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from texts_by_type(item)
+
+
+def shown(payloads: list[dict[str, Any]]) -> str:
+    return "\n".join(text for payload in payloads for _, text in texts_by_type(payload["blocks"]))
+
+
+class TestPosts:
+    def test_show_all_that_a_reader_needs(self) -> None:
+        (post,) = posts(a_message())
+        text = shown([post])
+        for part in (an_alert().summary, an_alert().id, "alice", "secret/data/app", "root", "192.0.2.7", "prod/vault-1",
+                     "2024-05-06T07:08:09.123456Z", "succeeded", "vault token revoke -accessor abc", "\U0001f7e0 HIGH",
+                     "Root policy used", "counted for 15 minutes"):  # fmt: skip
+            assert part in text
+        assert post["text"] == "\U0001f7e0 HIGH: Root policy used"
+
+    def test_the_title_of_the_first_alert_stands_in_the_headline_only(self) -> None:
+        (post,) = posts(a_message(an_alert(summary="S"), an_alert(rule="other", title="Another title", summary="S")))
+        text = shown([post])
+        assert text.count("Root policy used") == 1
+        assert text.count("Another title") == 1
+
+    def test_a_summary_shows_its_counts_and_groups(self) -> None:
+        text = shown(posts(a_summary(3, left_out=1000)))
+        assert "1,009 alerts counted" in text
+        assert "3 x p2" in text
+        assert "1,000 x in groups not listed here" in text
+
+    def test_text_of_a_log_is_never_markup_and_never_in_the_fallback(self) -> None:
+        evil = an_alert(**dict.fromkeys(LOGGED, "<!channel> <https://evil|x> *EVIL* :smile:"), actions=("EVIL",))
+        for post in posts(a_message(evil, merged=a_summary().merged)):
+            assert "EVIL" not in post["text"]
+            found = list(texts_by_type(post["blocks"]))
+            assert {kind for kind, text in found if "EVIL" in text} == {"plain_text", "text"}
+            assert {kind for kind, _ in found} <= {"plain_text", "text"}
+            elements = [element for block in post["blocks"] for element in block.get("elements", [])]
+            assert {e["type"] for e in elements} <= {"rich_text_preformatted", "plain_text"}
+
+    def test_what_is_too_long_for_one_post_goes_into_the_next(self) -> None:
+        alerts = [an_alert(rule=f"rule_{n}", actions=tuple(f"{n}-{m} {'x' * 2000}" for m in range(9)))
+                  for n in range(6)]  # fmt: skip
+        payloads = posts(a_message(*alerts))
+        assert len(payloads) > 1
+        assert [payload["text"][-len(" (1 of 2)") :] for payload in payloads[:2]] == [
+            f"({n} of {len(payloads)})".rjust(9) for n in (1, 2)
+        ]
+        text = shown(payloads)
+        assert all(action in text for alert in alerts for action in alert.actions)
+        assert all(alert.id in text for alert in alerts)
+
+    @settings(max_examples=60)
+    @given(st.data())
+    def test_are_valid_for_slack_whatever_a_log_holds(self, data: st.DataObject) -> None:
+        anything = st.text(max_size=40) | st.sampled_from(
+            ["\x1b" * 5000, "\u202e" * 4000, "😀" * 4000, "\\" * 9000, ""]
+        )
+        texts = st.fixed_dictionaries(dict.fromkeys(LOGGED, anything))
+        alerts = [
+            an_alert(rule=f"r{n}", actions=tuple(data.draw(st.lists(anything, max_size=5))), **data.draw(texts))
+            for n in range(data.draw(st.integers(1, 6)))
+        ]
+        for payload in posts(a_message(*alerts, merged=a_summary(20).merged)):
+            sent = json.loads(json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace"))
+            assert fault(sent) == ""
+            for block in payload["blocks"]:
+                parsed = Block.parse(block)
+                assert parsed is not None
+                parsed.validate_json()
+            assert all(
+                char.isprintable() or char == "\n" for _, text in texts_by_type(payload["blocks"]) for char in text
+            )
+
+    @pytest.mark.parametrize("level", list(Level))
+    def test_of_every_level(self, level: Level) -> None:
+        assert level.upper() in posts(a_message(an_alert(level=level)))[0]["text"]

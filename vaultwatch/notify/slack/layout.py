@@ -1,0 +1,127 @@
+"""How a notification looks in Slack: a headline, one sentence, facts, what to do next; short lines, for a phone.
+
+Limits (docs.slack.dev, Block Kit and rate limits): 50 blocks a message, 3,000 characters a section, 150 a header;
+beyond these, undocumented, about 12,000 characters over all blocks (slackapi/bolt-js#2509, #2867: 11,341 were
+refused). What does not fit into one post goes into the next.
+
+Text from a log goes into `plain_text` and preformatted elements only: in mrkdwn, escaping `&<>` does not keep Slack
+from making links and channel names of it. The fallback text, which is mrkdwn, holds the headline alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from vaultwatch.alerts import Alert
+from vaultwatch.dispatch.notification import Notification
+from vaultwatch.notify import text
+from vaultwatch.rules.facts import Level
+
+Block = dict[str, Any]
+Post = dict[str, Any]
+
+_POST_BLOCKS = 45
+_POST_CHARACTERS = 9_000
+_TEXT_LIMIT = 2_900
+_HEADER_LIMIT = 150
+
+
+def posts(notification: Notification) -> list[Post]:
+    """Return the notification as payloads of one or more posts, each within Slack's limits."""
+    bodies = portions(notification)
+    return [post(notification, body, number, len(bodies)) for number, body in enumerate(bodies, 1)]
+
+
+def portions(notification: Notification) -> list[list[Block]]:
+    """Return the notification's blocks, without a header, in as many portions as posts are needed."""
+    return list(_portions(_body(notification)))
+
+
+def post(notification: Notification, body: Sequence[Block], number: int = 1, of: int = 1) -> Post:
+    """Return the payload of one post: the notification's headline above `body`."""
+    headline = text.headline(notification) + (f" ({number} of {of})" if of > 1 else "")
+    return under_headline(notification.level, headline, body)
+
+
+def under_headline(level: Level, headline: str, body: Sequence[Block]) -> Post:
+    """Return the payload of a post; `headline` is our own words and becomes the fallback text as well."""
+    signed = f"{text.LEVEL_SIGNS[level]} {headline}"
+    return {
+        "text": _escaped(signed),
+        "blocks": [{"type": "header", "text": _plain(signed[:_HEADER_LIMIT])}, *body],
+        "unfurl_links": False,
+        "unfurl_media": False,
+    }
+
+
+def note(words: str) -> Block:
+    """Return a line of small print."""
+    return {"type": "context", "elements": [_plain(words)]}
+
+
+def _body(notification: Notification) -> Iterator[Block]:
+    for number, alert in enumerate(notification.alerts):
+        if number:
+            yield {"type": "divider"}
+            yield _section(f"{text.LEVEL_SIGNS[alert.level]} {alert.level}: {text.visible(alert.title, 200)}")
+        yield from _alert(alert)
+    if notification.merged_count:
+        yield _section(text.counted_line(notification))
+        yield from _preformatted(text.merged_lines(notification))
+    if notification.disposition == "first":
+        yield note(text.quiet_note(notification))
+    else:
+        yield note("The whole entries are in the alert log.")
+
+
+def _alert(alert: Alert) -> Iterator[Block]:
+    yield _section(text.summary_line(alert))
+    yield from _preformatted(text.fact_lines(alert).split("\n"))
+    actions = text.action_lines(alert)
+    if actions:
+        yield _section("What to do next:")
+        yield from _preformatted(actions)
+
+
+def _section(words: str) -> Block:
+    return {"type": "section", "text": _plain(words)}
+
+
+def _plain(words: str) -> Block:
+    return {"type": "plain_text", "text": words, "emoji": False}
+
+
+def _preformatted(lines: Iterable[str]) -> Iterator[Block]:
+    """The lines in as many preformatted blocks as they need."""
+    held: list[str] = []
+    for line in lines:
+        if held and sum(map(len, held)) + len(held) + len(line) > _TEXT_LIMIT:
+            yield _pre("\n".join(held))
+            held = []
+        held.append(line)
+    if held:
+        yield _pre("\n".join(held))
+
+
+def _pre(words: str) -> Block:
+    element = {"type": "rich_text_preformatted", "elements": [{"type": "text", "text": words}]}
+    return {"type": "rich_text", "elements": [element]}
+
+
+def _portions(blocks: Iterable[Block]) -> Iterator[list[Block]]:
+    portion: list[Block] = []
+    size = 0
+    for block in blocks:
+        length = len(json.dumps(block, ensure_ascii=False))
+        if portion and (len(portion) >= _POST_BLOCKS or size + length > _POST_CHARACTERS):
+            yield portion
+            portion, size = [], 0
+        portion.append(block)
+        size += length
+    yield portion
+
+
+def _escaped(words: str) -> str:
+    return words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,53 @@
+"""Slack through an incoming webhook: every notification is a message of its own."""
+
+from __future__ import annotations
+
+from vaultwatch.dispatch.notification import NOTIFIED, Notification
+from vaultwatch.notify.sink import Pace
+from vaultwatch.notify.slack.answers import check_webhook
+from vaultwatch.notify.slack.http import JsonClient, checked_url
+from vaultwatch.notify.slack.layout import posts
+from vaultwatch.rules.facts import Level
+
+
+class SlackWebhook:
+    """A `vaultwatch.notify.sink.Sink` that posts to one webhook, or to an endpoint compatible with it."""
+
+    dispositions = NOTIFIED
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str = "slack",
+        minimum_level: Level = Level.LOW,
+        interval_seconds: float = 1.0,
+        timeout_seconds: float = 10.0,
+    ) -> None:
+        """Prepare the sink; it connects when it first sends.
+
+        Args:
+            url: The webhook's URL. It is a secret, and leaves this object in requests only.
+            name: The name under which the store remembers what this sink has accepted.
+            minimum_level: The lowest level it sends.
+            interval_seconds: The least time between two posts; Slack allows one a second.
+            timeout_seconds: How long Slack may take to answer.
+
+        Raises:
+            SettingError: The URL, or the proxy, cannot be used.
+        """
+        self.name = name
+        self.minimum_level = minimum_level
+        self._url = checked_url(url, "the Slack webhook URL")
+        self._client = JsonClient(self._url, timeout_seconds)
+        self._pace = Pace(interval_seconds)
+
+    def send(self, notification: Notification) -> None:
+        """Post the notification, in as many posts as it needs; see `Sink.send`."""
+        for post in posts(notification):
+            with self._pace:
+                check_webhook(self._client.post(self._url, post))
+
+    def close(self) -> None:
+        """Release what the sink holds."""
+        self._client.close()
