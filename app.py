@@ -19,8 +19,19 @@ from vaultwatch.settings import read_settings
 
 
 def build(context: Mapping[str, Any] | None = None, *, outdir: str = "cdk.out") -> App:
-    """The app with every stack, ready to be synthesized into `outdir`; `context` comes on top of that of cdk.json."""
-    # The CDK's command line passes cdk.json's context on itself; this is for whoever starts the app without it.
+    """Compose the app with every stack.
+
+    Args:
+        context: Values that override the context of cdk.json.
+        outdir: The folder into which `synth` will write.
+
+    Returns:
+        The app, ready to be synthesized.
+
+    Raises:
+        VaultwatchError: If a setting is wrong, a rule does not compile, or the code cannot be bundled.
+    """
+    # The CDK's command line passes the context of cdk.json itself; whoever starts the app without it needs this.
     known = json.loads((ROOT / "cdk.json").read_text())["context"]
     app = App(
         analytics_reporting=False, performance_reporting=False, context={**known, **(context or {})}, outdir=outdir

@@ -162,7 +162,7 @@ class _Demo:
         self, sent: Sent, expected: Expected, archived: Mapping[Service, list[bytes]], missed: Expected
     ) -> AwsFindings:
         aws = self._aws
-        rows = read_rows(aws.client("dynamodb"), aws.physical_id(_ALERTING, "Table"))
+        rows = read_rows(aws.client("dynamodb"), aws.physical_id(_ALERTING, "Alerts/Table"))
         stored, receipts = alerts_and_receipts(rows)
         return AwsFindings(
             sent=sent,

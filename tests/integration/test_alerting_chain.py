@@ -18,10 +18,10 @@ from vaultwatch.rules.pack import shipped_rules
 
 # Permissions that no call here needs, each with its reason.
 NOT_SEEN_HERE = {
-    "*: WriteLogs: *": "the Lambda runtime, and Firehose, write their logs in the role's name",
+    "*: WriteLogs: *": "the Lambda runtime, and Firehose, write their logs with the role",
     "*: Trace: *": "Lambda's X-Ray daemon sends the segments",
-    "SweepRole*: SeeThatItIsGone: *": "S3 denies access to what is not there to who may not list its bucket",
-    "EvaluateRole*: ReadStream: kinesis:DescribeStream on *": "the Lambda guide asks for it beside the summary",
+    "SweepFunctionRole*: SeeMissingObjects: *": "S3 denies access to missing objects otherwise",
+    "EvaluationFunctionRole*: ReadStream: kinesis:DescribeStream on *": "the Lambda guide asks for it",
     "HistoryRole*: WriteAlerts: s3:AbortMultipartUpload on *": "Firehose, when a large object fails",
     "HistoryRole*: WriteAlerts: s3:GetObject on *": "Firehose, as its guide asks",
     "HistoryRole*: FindBucket: *": "Firehose, as its guide asks",
@@ -102,7 +102,7 @@ def test_what_goes_wrong_is_kept_and_tried_again_and_no_role_allows_more_than_th
 
     # Frames that evaluate could not store for a day are given up, and swept.
     def no_table(call: Call) -> str:
-        return "ServiceUnavailable" if "Evaluate" in call.role and call.service == "dynamodb" else ""
+        return "ServiceUnavailable" if "Evaluation" in call.role and call.service == "dynamodb" else ""
 
     aws.endpoint.fault = no_table
     deployment.ship(audit[11])
@@ -114,7 +114,7 @@ def test_what_goes_wrong_is_kept_and_tried_again_and_no_role_allows_more_than_th
     assert set(deployment.alert_ids()) == known | late | given_up
 
     # While SNS is away alerts stay in the store, and one that it will not have waits longer; Slack being away delays.
-    refusals = {"EvaluateRole": "ServiceUnavailable", "DigestRole": "InvalidParameter"}
+    refusals = {"EvaluationFunctionRole": "ServiceUnavailable", "DigestFunctionRole": "InvalidParameter"}
     aws.endpoint.fault = lambda call: refusals.get(call.role[:-8], "") if call.operation == "PublishBatch" else ""
     deployment.ship(audit[14])
     aws.run_until_idle()

@@ -1,4 +1,4 @@
-"""Every stack of a deployment, synthesized once for all tests, without the functions' code: that has its own."""
+"""Every stack of a deployment, synthesized once for all tests, without the functions' code, which has its own."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Template = dict[str, Any]
 
 def _node_major() -> str:
     if shutil.which("node") is None:
-        pytest.exit("tests/stacks: Node.js is needed, on which aws-cdk-lib runs", returncode=1)
+        pytest.exit("tests/stacks: Node.js is required; aws-cdk-lib runs on it", returncode=1)
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
     return version.lstrip("v").partition(".")[0]
 
 
-# CDK's own validation of templates takes seven seconds; one test has it on.
+# The CDK's own validation of templates takes seven seconds; one test turns it on.
 os.environ["CDK_VALIDATION"] = "false"
 os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = _node_major()
 
 
 def synthesize(outdir: Path, settings: Mapping[str, Any] | None = None) -> dict[str, Template]:
-    """The templates of a deployment with these settings, by the name of their stack without the deployment's."""
+    """Return the templates of a deployment with these settings, by the name of the stack without the deployment."""
     import app
 
     context = {"aws:cdk:bundling-stacks": [], "vaultwatch": dict(settings or {})}
@@ -45,7 +45,7 @@ def outdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def templates(outdir: Path) -> dict[str, Template]:
-    """With the defaults, and one address for each kind of e-mail."""
+    """The templates with default settings, and one address for each kind of e-mail."""
     return synthesize(outdir, {"alert_emails": ["a@example.org"], "operations_emails": ["o@example.org"]})
 
 
@@ -61,7 +61,7 @@ def alerting(templates: dict[str, Template]) -> Template:
 
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This repository's sources as they are now, beside the wheels that are there already."""
+    """A copy of this repository's sources, with the wheels that are already downloaded."""
     root = tmp_path_factory.mktemp("sources")
     for folder in ("lambdas", "rules", "stacks", "vaultwatch"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))

@@ -1,7 +1,8 @@
-"""Stack `alerting`: how frames get to the functions and alerts to people."""
+"""Stack `alerting`: how frames reach the functions, and alerts reach people."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -23,11 +24,11 @@ def test_the_stream_is_provisioned_encrypted_and_kept_for_a_week(alerting: Templ
     assert text(stream["StreamEncryption"]["KeyId"]) == "<Key.Arn>"
 
 
-def test_a_frame_is_tried_for_a_day_and_never_stops_those_beside_it(alerting: Template) -> None:
-    mapping = properties(alerting, "Lambda::EventSourceMapping", "Evaluate")
+def test_a_frame_is_retried_for_a_day_and_never_blocks_the_others(alerting: Template) -> None:
+    mapping = properties(alerting, "Lambda::EventSourceMapping", "Evaluation")
 
     assert text(mapping.pop("EventSourceArn")) == "<Stream.Arn>"
-    assert text(mapping.pop("FunctionName")) == "<EvaluateFunction.Arn>"
+    assert text(mapping.pop("FunctionName")) == "<EvaluationFunction.Arn>"
     assert text(mapping.pop("DestinationConfig")["OnFailure"]["Destination"]) == "<archive:Alerts.Arn>"
     del mapping["Tags"]
     assert mapping == {
@@ -53,54 +54,57 @@ def test_the_functions_run_as_the_settings_say(synthesized: Synthesized) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "memory", "timeout", "tracing"),
+    ("construct", "name", "memory", "timeout", "tracing"),
     [
-        ("Evaluate", 1024, 300, None),
-        ("Digest", 512, 55, {"Mode": "Active"}),
-        ("Sweep", 1769, 900, {"Mode": "Active"}),
-        ("Notify", 256, 60, {"Mode": "Active"}),
+        ("Evaluation", "evaluate", 1024, 300, None),
+        ("Digest", "digest", 512, 55, {"Mode": "Active"}),
+        ("Sweep", "sweep", 1769, 900, {"Mode": "Active"}),
+        ("Slack", "notify", 256, 60, {"Mode": "Active"}),
     ],
 )
 def test_each_function_has_what_it_needs_and_no_tracing_on_the_hot_path(
-    alerting: Template, name: str, memory: int, timeout: int, tracing: dict[str, str] | None
+    alerting: Template, construct: str, name: str, memory: int, timeout: int, tracing: dict[str, str] | None
 ) -> None:
-    function = properties(alerting, "Lambda::Function", name)
+    function = properties(alerting, "Lambda::Function", construct)
 
-    assert function["Handler"] == f"lambdas.{name.lower()}.handler"
+    assert function["Handler"] == f"lambdas.{name}.handler"
     assert (function["Runtime"], function["Architectures"]) == ("python3.14", ["arm64"])
     assert (function["MemorySize"], function["Timeout"]) == (memory, timeout)
     assert function.get("TracingConfig") == tracing
-    assert text(function["LoggingConfig"]["LogGroup"]) == f"<{name}Logs>"
+    assert text(function["LoggingConfig"]["LogGroup"]) == f"<{construct}FunctionLogs>"
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("construct", "name", "expected"),
     [
-        ("Evaluate", {"ALERT_MEMORY_DAYS", "BUCKET_NAME", "TABLE_NAME", "TIMEZONE", "TOPIC_ARN"}),
-        ("Digest", {"ALERT_MEMORY_DAYS", "TABLE_NAME", "TOPIC_ARN"}),
+        ("Evaluation", "evaluate", {"ALERT_MEMORY_DAYS", "BUCKET_NAME", "TABLE_NAME", "TIMEZONE", "TOPIC_ARN"}),
+        ("Digest", "digest", {"ALERT_MEMORY_DAYS", "TABLE_NAME", "TOPIC_ARN"}),
         (
             "Sweep",
+            "sweep",
             {"ALERT_MEMORY_DAYS", "ARCHIVE_BUCKET_NAME", "BUCKET_NAME", "TABLE_NAME", "TIMEZONE", "TOPIC_ARN"},
         ),
-        ("Notify", {"SLACK_SECRET_ARN", "TABLE_NAME"}),
+        ("Slack", "notify", {"SLACK_SECRET_ARN", "TABLE_NAME"}),
     ],
 )
-def test_each_function_is_told_what_it_needs_and_nothing_else(alerting: Template, name: str, told: set[str]) -> None:
-    variables = properties(alerting, "Lambda::Function", name)["Environment"]["Variables"]
+def test_each_function_gets_the_variables_it_needs_and_no_others(
+    alerting: Template, construct: str, name: str, expected: set[str]
+) -> None:
+    variables = properties(alerting, "Lambda::Function", construct)["Environment"]["Variables"]
 
-    assert variables.pop("POWERTOOLS_SERVICE_NAME") == name.lower()
+    assert variables.pop("POWERTOOLS_SERVICE_NAME") == name
     assert variables.pop("POWERTOOLS_METRICS_NAMESPACE") == "Vaultwatch"
-    assert set(variables) == told
+    assert set(variables) == expected
 
 
-def test_every_log_goes_after_the_days_of_the_settings(synthesized: Synthesized) -> None:
+def test_every_log_group_keeps_entries_as_long_as_the_settings_say(synthesized: Synthesized) -> None:
     groups = of_type(synthesized(log_retention_days=14)["alerting"], "Logs::LogGroup")
 
     assert len(groups) == 5
     assert {group["Properties"]["RetentionInDays"] for group in groups.values()} == {14}
 
 
-def test_digest_runs_each_minute_one_at_a_time_and_is_not_tried_again(alerting: Template) -> None:
+def test_digest_runs_every_minute_one_at_a_time_and_is_not_retried(alerting: Template) -> None:
     rule = properties(alerting, "Events::Rule", "DigestSchedule")
     [target] = rule["Targets"]
 
@@ -110,8 +114,8 @@ def test_digest_runs_each_minute_one_at_a_time_and_is_not_tried_again(alerting: 
     assert properties(alerting, "Lambda::Function", "Digest")["Timeout"] < 60
 
 
-def test_a_digest_that_fails_or_is_not_let_start_leaves_its_work_to_the_next(alerting: Template) -> None:
-    """EventBridge's retries end when Lambda has taken the event; from there on Lambda has its own, and six hours."""
+def test_a_digest_that_fails_or_is_throttled_leaves_its_work_to_the_next_run(alerting: Template) -> None:
+    """EventBridge's retries end once Lambda has accepted the event; Lambda then retries on its own, for six hours."""
     asynchronous = properties(alerting, "Lambda::EventInvokeConfig")
 
     assert text(asynchronous["FunctionName"]) == "<DigestFunction>"
@@ -119,8 +123,8 @@ def test_a_digest_that_fails_or_is_not_let_start_leaves_its_work_to_the_next(ale
     assert (asynchronous["MaximumRetryAttempts"], asynchronous["MaximumEventAgeInSeconds"]) == (0, 60)
 
 
-def test_new_segments_and_parked_frames_go_to_sweep(alerting: Template) -> None:
-    rule = properties(alerting, "Events::Rule", "NewObjects")
+def test_sweep_gets_new_segments_and_parked_frames(alerting: Template) -> None:
+    rule = properties(alerting, "Events::Rule", "SweepNewObjects")
     pattern, [target] = rule["EventPattern"], rule["Targets"]
 
     assert (pattern["source"], pattern["detail-type"]) == (["aws.s3"], ["Object Created"])
@@ -130,8 +134,8 @@ def test_new_segments_and_parked_frames_go_to_sweep(alerting: Template) -> None:
     assert text(target["DeadLetterConfig"]["Arn"]) == "<SweepQueueDeadLetters.Arn>"
 
 
-@pytest.mark.parametrize(("queue", "function"), [("SweepQueue", "Sweep"), ("SlackQueue", "Notify")])
-def test_a_queue_outlasts_a_day_of_its_functions_failing(alerting: Template, queue: str, function: str) -> None:
+@pytest.mark.parametrize(("queue", "function"), [("SweepQueue", "Sweep"), ("SlackQueue", "Slack")])
+def test_a_queue_outlasts_a_day_in_which_its_function_fails(alerting: Template, queue: str, function: str) -> None:
     waiting = properties(alerting, "SQS::Queue", f"{queue}Waiting")
     timeout = properties(alerting, "Lambda::Function", function)["Timeout"]
     receives = waiting["RedrivePolicy"]["maxReceiveCount"]
@@ -143,9 +147,9 @@ def test_a_queue_outlasts_a_day_of_its_functions_failing(alerting: Template, que
 
 
 @pytest.mark.parametrize(
-    ("queue", "function", "batch", "most"), [("SweepQueue", "Sweep", 1, 2), ("SlackQueue", "Notify", 10, 2)]
+    ("queue", "function", "batch", "most"), [("SweepQueue", "Sweep", 1, 2), ("SlackQueue", "Slack", 10, 2)]
 )
-def test_a_queue_feeds_a_bounded_number_of_functions(
+def test_a_queue_starts_a_limited_number_of_instances(
     alerting: Template, queue: str, function: str, batch: int, most: int
 ) -> None:
     mapping = properties(alerting, "Lambda::EventSourceMapping", queue)
@@ -157,7 +161,7 @@ def test_a_queue_feeds_a_bounded_number_of_functions(
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
-def test_people_hear_firsts_and_summaries_from_the_level_of_their_sink_on(synthesized: Synthesized) -> None:
+def test_people_get_first_alerts_and_summaries_from_the_level_of_their_sink_upwards(synthesized: Synthesized) -> None:
     settings = {"alert_emails": ["a@example.org"], "alert_email_level": "high", "slack_level": "informational"}
     found = of_type(synthesized(**settings)["alerting"], "SNS::Subscription").values()
 
@@ -170,7 +174,7 @@ def test_people_hear_firsts_and_summaries_from_the_level_of_their_sink_on(synthe
     }
 
 
-def test_slack_gets_the_machines_body_and_no_more(alerting: Template) -> None:
+def test_slack_gets_the_json_body_alone(alerting: Template) -> None:
     [slack] = [
         it["Properties"]
         for it in of_type(alerting, "SNS::Subscription").values()
@@ -178,11 +182,11 @@ def test_slack_gets_the_machines_body_and_no_more(alerting: Template) -> None:
     ]
 
     assert slack["RawMessageDelivery"] is True
-    assert text(slack["TopicArn"]) == "<Alerts>"
+    assert text(slack["TopicArn"]) == "<AlertsTopic>"
     assert text(slack["Endpoint"]) == "<SlackQueueWaiting.Arn>"
 
 
-def test_without_slack_nothing_of_it_is_made(synthesized: Synthesized) -> None:
+def test_without_slack_none_of_its_resources_exist(synthesized: Synthesized) -> None:
     names = " ".join(synthesized(slack=False)["alerting"]["Resources"])
 
     assert "Slack" not in names
@@ -192,7 +196,7 @@ def test_without_slack_nothing_of_it_is_made(synthesized: Synthesized) -> None:
 def test_the_webhook_is_not_in_the_template(alerting: Template) -> None:
     secret = properties(alerting, "SecretsManager::Secret")
 
-    assert set(secret) == {"Description", "KmsKeyId", "Tags"}  # neither a value nor a made-up one
+    assert set(secret) == {"Description", "KmsKeyId", "Tags"}  # neither a value nor a generated one
 
 
 def test_addresses_of_the_settings_are_subscribed(alerting: Template) -> None:
@@ -202,10 +206,10 @@ def test_addresses_of_the_settings_are_subscribed(alerting: Template) -> None:
         if it["Properties"]["Protocol"] == "email"
     }
 
-    assert mails == {"<Alerts>": "a@example.org", "<Operations>": "o@example.org"}
+    assert mails == {"<AlertsTopic>": "a@example.org", "<Operations>": "o@example.org"}
 
 
-def test_the_table_forgets_by_itself_and_can_be_set_back(alerting: Template) -> None:
+def test_the_table_expires_its_rows_and_can_be_restored(alerting: Template) -> None:
     [table] = of_type(alerting, "DynamoDB::Table").values()
     found = table["Properties"]
 
@@ -230,7 +234,7 @@ def test_every_alert_is_written_to_the_alerts_folder(alerting: Template) -> None
     assert destination["ErrorOutputPrefix"].startswith("alerts/")
 
 
-def test_every_topic_and_queue_refuses_whoever_comes_without_tls(alerting: Template) -> None:
+def test_every_topic_and_queue_refuses_requests_without_tls(alerting: Template) -> None:
     policies = of_type(alerting, "SNS::TopicPolicy") | of_type(alerting, "SQS::QueuePolicy")
 
     assert len(policies) == 2 + 4
@@ -247,11 +251,12 @@ def test_only_alarms_of_this_account_may_publish_to_operations(alerting: Templat
     assert allowed["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
 
-def test_every_alarm_says_what_is_wrong_and_calls_operations(alerting: Template) -> None:
+def test_every_alarm_has_a_name_says_what_to_do_and_notifies_operations(alerting: Template) -> None:
     alarms = {name: alarm["Properties"] for name, alarm in of_type(alerting, "CloudWatch::Alarm").items()}
 
     for name, alarm in alarms.items():
-        assert len(alarm["AlarmDescription"]) > 40, name
+        assert re.fullmatch(r"vaultwatch-[a-z-]+", alarm["AlarmName"]), name
+        assert len(re.findall(r"[a-z_]\. ?", alarm["AlarmDescription"])) >= 2, name
         assert [text(to) for to in alarm["AlarmActions"] + alarm["OKActions"]] == ["<Operations>"] * 2, name
 
 
@@ -259,20 +264,20 @@ def test_the_cost_page_counts_as_many_alarms_as_there_are(alerting: Template) ->
     assert len(of_type(alerting, "CloudWatch::Alarm")) == Assumptions().alarms
 
 
-def test_what_must_be_heard_is_missed_and_what_is_not_there_is_no_error(alerting: Template) -> None:
+def test_missing_data_is_an_alarm_only_where_a_schedule_must_run(alerting: Template) -> None:
     missing = {
         name: alarm["Properties"]["TreatMissingData"] for name, alarm in of_type(alerting, "CloudWatch::Alarm").items()
     }
 
     heard = {name for name, treated in missing.items() if treated == "breaching"}
     assert len(heard) == 1
-    assert heard.pop().startswith("AlarmsDigestSilent")
+    assert heard.pop().startswith("AlarmsDigestStopped")
     assert set(missing.values()) == {"breaching", "notBreaching"}
 
 
-@pytest.mark.parametrize("function", ["Evaluate", "Digest", "Sweep", "Notify"])
+@pytest.mark.parametrize("function", ["Evaluation", "Digest", "Sweep", "Slack"])
 @pytest.mark.parametrize("metric", ["Errors", "Throttles"])
-def test_each_function_that_fails_or_cannot_start_raises_an_alarm(
+def test_each_function_that_fails_or_is_throttled_raises_an_alarm(
     alerting: Template, function: str, metric: str
 ) -> None:
     assert f"<{function}Function>" in _watched(alerting, "AWS/Lambda", metric)
@@ -281,22 +286,22 @@ def test_each_function_that_fails_or_cannot_start_raises_an_alarm(
 @pytest.mark.parametrize(
     ("namespace", "metric", "what"),
     [
-        ("AWS/Lambda", "IteratorAge", "<EvaluateFunction>"),
-        ("AWS/Lambda", "DestinationDeliveryFailures", "<EvaluateFunction>"),
-        ("AWS/Lambda", "OnFailureDestinationDeliveredEventCount", "<EvaluateMapping>"),
+        ("AWS/Lambda", "IteratorAge", "<EvaluationFunction>"),
+        ("AWS/Lambda", "DestinationDeliveryFailures", "<EvaluationFunction>"),
+        ("AWS/Lambda", "OnFailureDestinationDeliveredEventCount", "<EvaluationMapping>"),
         ("AWS/Lambda", "Invocations", "<DigestFunction>"),
         ("AWS/Kinesis", "WriteProvisionedThroughputExceeded", "<Stream>"),
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "<SlackQueueDeadLetters.QueueName>"),
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "<SweepQueueDeadLetters.QueueName>"),
         ("AWS/SQS", "ApproximateAgeOfOldestMessage", "<SlackQueueWaiting.QueueName>"),
         ("AWS/SQS", "ApproximateAgeOfOldestMessage", "<SweepQueueWaiting.QueueName>"),
-        ("AWS/Events", "FailedInvocations", "<NewObjects>"),
-        ("AWS/SNS", "NumberOfNotificationsFailed", "<Alerts.TopicName>"),
+        ("AWS/Events", "FailedInvocations", "<SweepNewObjects>"),
+        ("AWS/SNS", "NumberOfNotificationsFailed", "<AlertsTopic.TopicName>"),
         ("AWS/Firehose", "DeliveryToS3.DataFreshness", "<HistoryDelivery>"),
         ("AWS/Firehose", "ThrottledRecords", "<HistoryDelivery>"),
     ],
 )
-def test_each_place_where_frames_or_alerts_can_stay_has_an_alarm(
+def test_each_place_where_frames_or_alerts_can_get_stuck_has_an_alarm(
     alerting: Template, namespace: str, metric: str, what: str
 ) -> None:
     assert what in _watched(alerting, namespace, metric)

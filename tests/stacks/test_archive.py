@@ -1,4 +1,4 @@
-"""Stack `archive`: what is written there stays, is encrypted, ages, and says that it came."""
+"""Stack `archive`: its objects cannot be deleted early, are encrypted, expire, and are announced to EventBridge."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_it_cannot_be_deleted_by_accident(templates: dict[str, Template], outdir
     assert stacks["vaultwatch-archive"]["properties"]["terminationProtection"] is True
 
 
-def test_whatever_becomes_of_the_stack_its_buckets_and_its_key_stay(archive: Template) -> None:
+def test_its_buckets_and_its_key_outlive_the_stack(archive: Template) -> None:
     stateful = of_type(archive, "S3::Bucket") | of_type(archive, "KMS::Key")
 
     assert len(stateful) == 4
@@ -29,18 +29,20 @@ def test_whatever_becomes_of_the_stack_its_buckets_and_its_key_stay(archive: Tem
     }
 
 
-def test_nobody_deletes_a_line_before_its_retention_ends(archive: Template) -> None:
+def test_nobody_can_delete_a_line_before_its_retention_ends(archive: Template) -> None:
     bucket = properties(archive, "S3::Bucket", "Archive")
 
     assert bucket["ObjectLockEnabled"] is True
     assert bucket["ObjectLockConfiguration"]["Rule"] == {"DefaultRetention": {"Days": 365, "Mode": "GOVERNANCE"}}
 
 
-def test_a_bucket_that_aws_writes_into_is_not_locked(archive: Template) -> None:
+def test_a_bucket_to_which_aws_services_write_has_no_object_lock(archive: Template) -> None:
     assert all("ObjectLockConfiguration" not in properties(archive, "S3::Bucket", name) for name in BUCKETS[:2])
 
 
-def test_lines_age_as_the_settings_say(synthesized: Callable[..., dict[str, Template]]) -> None:
+def test_lines_change_storage_class_and_expire_as_the_settings_say(
+    synthesized: Callable[..., dict[str, Template]],
+) -> None:
     days = {"archive_infrequent_access_days": 40, "archive_glacier_days": 100, "archive_expiry_days": 700}
     archive = synthesized(**days, archive_retention_days=600)["archive"]
 
@@ -54,14 +56,14 @@ def test_lines_age_as_the_settings_say(synthesized: Callable[..., dict[str, Temp
     assert lock["Rule"]["DefaultRetention"]["Days"] == 600
 
 
-def test_alerts_are_kept_as_long_as_the_archive_and_copies_as_long_as_the_memory(archive: Template) -> None:
+def test_alerts_are_kept_as_long_as_the_archive_and_copies_as_long_as_alerts_are_remembered(archive: Template) -> None:
     kept = {rule["Prefix"]: rule["ExpirationInDays"] for rule in _rules(archive, "Alerts") if "Prefix" in rule}
 
     assert kept == {"alerts/": 400, "aws/lambda/": 90, "oversize/": 90, "parked/": 90, "rejected/": 90}
 
 
 @pytest.mark.parametrize("name", BUCKETS)
-def test_every_bucket_is_versioned_private_and_tidied(archive: Template, name: str) -> None:
+def test_every_bucket_is_versioned_and_private_and_removes_aborted_uploads(archive: Template, name: str) -> None:
     bucket = properties(archive, "S3::Bucket", name)
 
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
@@ -71,16 +73,16 @@ def test_every_bucket_is_versioned_private_and_tidied(archive: Template, name: s
 
 
 @pytest.mark.parametrize("name", BUCKETS)
-def test_what_expires_leaves_no_marker_and_no_old_version_behind(archive: Template, name: str) -> None:
+def test_what_expires_leaves_neither_a_delete_marker_nor_an_old_version(archive: Template, name: str) -> None:
     rules = _rules(archive, name)
 
-    assert [rule["Id"] for rule in rules if rule.get("ExpiredObjectDeleteMarker")] == ["Tidy"]
-    assert all("ExpirationInDays" not in rule for rule in rules if rule["Id"] == "Tidy")  # S3 takes only one of them
+    assert [rule["Id"] for rule in rules if rule.get("ExpiredObjectDeleteMarker")] == ["CleanUp"]
+    assert all("ExpirationInDays" not in rule for rule in rules if rule["Id"] == "CleanUp")  # S3 takes only one of them
     assert [rule for rule in rules if "NoncurrentVersionExpiration" in rule and "Prefix" not in rule]
 
 
 @pytest.mark.parametrize("name", BUCKETS)
-def test_every_bucket_refuses_whoever_comes_without_tls(archive: Template, name: str) -> None:
+def test_every_bucket_refuses_requests_without_tls(archive: Template, name: str) -> None:
     policy = properties(archive, "S3::BucketPolicy", name)["PolicyDocument"]["Statement"]
 
     denied = [statement for statement in policy if statement["Effect"] == "Deny"]
@@ -99,7 +101,7 @@ def test_lines_and_alerts_are_encrypted_with_a_key_that_rotates(archive: Templat
 
 
 @pytest.mark.parametrize("name", BUCKETS[1:])
-def test_who_reads_them_is_logged_and_what_comes_is_told_to_eventbridge(archive: Template, name: str) -> None:
+def test_access_is_logged_and_new_objects_are_announced_to_eventbridge(archive: Template, name: str) -> None:
     bucket = properties(archive, "S3::Bucket", name)
 
     assert text(bucket["LoggingConfiguration"]["DestinationBucketName"]) == "<AccessLogs>"

@@ -1,4 +1,4 @@
-"""The functions' code: complete, the same wherever it is built, and never with a rule that does not compile."""
+"""The bundle of the functions: complete, reproducible, and never built with a rule that does not compile."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def deployed(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def own(sources: Path, tmp_path: Path) -> Path:
-    """Sources that a test may spoil."""
+    """Sources that a test may change."""
     return shutil.copytree(sources, tmp_path / "own", symlinks=True)
 
 
-def test_it_runs_on_nothing_but_itself_and_what_boto3_needs_too(running: Path, tmp_path: Path) -> None:
+def test_it_needs_nothing_but_itself_and_what_the_runtime_brings_with_boto3(running: Path, tmp_path: Path) -> None:
     found = find_spec("jmespath")
     assert found
     assert found.origin
@@ -58,7 +58,7 @@ def test_what_is_not_machine_code_is_the_same_on_every_platform(running: Path, d
     }
 
 
-def test_what_is_deployed_is_for_the_platform_it_is_deployed_to(deployed: Path) -> None:
+def test_the_deployed_bundle_is_for_the_platform_of_the_functions(deployed: Path) -> None:
     libraries = list(deployed.rglob("*.so"))
 
     assert libraries
@@ -66,7 +66,7 @@ def test_what_is_deployed_is_for_the_platform_it_is_deployed_to(deployed: Path) 
     assert all(path.read_bytes()[18:20] == b"\xb7\x00" for path in libraries)  # ELF's e_machine: AArch64
 
 
-def test_two_bundles_of_the_same_sources_are_the_same_to_the_second(
+def test_two_bundles_of_the_same_sources_are_equal_in_content_time_and_mode(
     running: Path, sources: Path, tmp_path: Path
 ) -> None:
     again = build_bundle(Target.running(), tmp_path / "again", root=sources)
@@ -76,7 +76,7 @@ def test_two_bundles_of_the_same_sources_are_the_same_to_the_second(
     assert len({seconds for seconds, _ in _times_and_modes(again).values()}) == 1
 
 
-def test_a_byte_more_or_elsewhere_is_another_bundle(running: Path, tmp_path: Path) -> None:
+def test_the_digest_changes_with_a_byte_and_with_a_name(running: Path, tmp_path: Path) -> None:
     again = shutil.copytree(running, tmp_path / "again")
     found = {digest(again)}
     (again / "vaultwatch/errors.py").write_bytes(b"a" + (again / "vaultwatch/errors.py").read_bytes()[1:])
@@ -88,7 +88,7 @@ def test_a_byte_more_or_elsewhere_is_another_bundle(running: Path, tmp_path: Pat
     assert len(found) == 3
 
 
-def test_what_no_function_calls_stays_out(running: Path) -> None:
+def test_it_leaves_out_what_no_function_imports(running: Path) -> None:
     names = list(_contents(running))
 
     assert "vaultwatch/detection/__init__.py" in names
@@ -99,7 +99,7 @@ def test_what_no_function_calls_stays_out(running: Path) -> None:
     assert not {"vaultwatch/__main__.py", "boto3/__init__.py", "jmespath/__init__.py"} & set(names)
 
 
-def test_the_rules_are_compiled_when_it_is_built(own: Path, tmp_path: Path) -> None:
+def test_building_it_compiles_the_rules(own: Path, tmp_path: Path) -> None:
     shutil.copy(ROOT / "rules/server_sealed.yml", own / "rules/my_sealed.yml")
     (own / "rules/my_sealed.yml").write_text(
         (own / "rules/my_sealed.yml").read_text().replace("server_sealed", "my_sealed")
@@ -114,7 +114,9 @@ def test_the_rules_are_compiled_when_it_is_built(own: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "text"), [("broken.yml", "title: [\n"), ("broken.py", "from vaultwatch import nothing_of_this_name\n")]
 )
-def test_a_broken_rule_stops_it_with_one_line_that_names_it(own: Path, tmp_path: Path, name: str, text: str) -> None:
+def test_a_broken_rule_stops_the_build_with_one_line_that_names_it(
+    own: Path, tmp_path: Path, name: str, text: str
+) -> None:
     (own / "rules" / name).write_text(text)
 
     with pytest.raises(RuleError, match=name.replace(".", r"\.")) as caught:
@@ -123,7 +125,7 @@ def test_a_broken_rule_stops_it_with_one_line_that_names_it(own: Path, tmp_path:
     assert "\n" not in str(caught.value)
 
 
-def test_a_rule_without_fixtures_stops_it(own: Path, tmp_path: Path) -> None:
+def test_a_rule_without_fixtures_stops_the_build(own: Path, tmp_path: Path) -> None:
     shutil.rmtree(own / "rules/fixtures/server_sealed")
 
     with pytest.raises(RuleError, match=r"^server_sealed: no fixtures"):
@@ -142,7 +144,7 @@ def test_a_package_that_is_not_the_pinned_one_is_refused(own: Path, tmp_path: Pa
         fetch_wheels(target, requirements, mine.parent)
 
 
-def test_a_package_that_cannot_be_had_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_package_that_cannot_be_downloaded_is_reported_in_one_line(tmp_path: Path) -> None:
     digest = hashlib.sha256(b"").hexdigest()
     requirements = tmp_path / "requirements.txt"
     requirements.write_text(f"{tmp_path.as_uri()}/none-1.0-py3-none-any.whl --hash=sha256:{digest}\n")

@@ -1,59 +1,59 @@
-"""Who may do what, line by line: a permission more or less is a change of this file."""
+"""Who may do what, statement by statement: adding or removing a permission changes this file."""
 
 from __future__ import annotations
 
 import pytest
 
-from stacks.permissions import NEEDED_BY_AWS
+from stacks.constructs.permissions import NEEDED_BY_AWS
 from tests.support.templates import Template, as_list, of_type, statements, text
 
 STORE_AND_PUBLISH = {
-    "KeepAlerts": "dynamodb:BatchGetItem BatchWriteItem PutItem on <Table.Arn>",
-    "Publish": "sns:Publish on <Alerts>",
+    "StoreAlerts": "dynamodb:BatchGetItem BatchWriteItem PutItem on <AlertsTable.Arn>",
+    "Publish": "sns:Publish on <AlertsTopic>",
     "EncryptMessages": "kms:Decrypt GenerateDataKey on <Key.Arn> via sns",
 }
 TRACE = {"Trace": "xray:PutTelemetryRecords PutTraceSegments on *"}
 RECEIVE = "sqs:DeleteMessage GetQueueAttributes ReceiveMessage on"
-MAY = {
-    "Evaluate": {
-        "WriteLogs": "logs:CreateLogStream PutLogEvents on <EvaluateLogs.Arn>",
+ALLOWED = {
+    "EvaluationFunction": {
+        "WriteLogs": "logs:CreateLogStream PutLogEvents on <EvaluationFunctionLogs.Arn>",
         "ReadStream": "kinesis:DescribeStream DescribeStreamSummary GetRecords GetShardIterator ListShards "
         "on <Stream.Arn>",
         "DecryptFrames": "kms:Decrypt on <Key.Arn> via kinesis",
         "ReadOversize": "s3:GetObject on <archive:Alerts.Arn>/oversize/*",
-        "Park": "s3:PutObject on <archive:Alerts.Arn>/parked/*",
-        "KeepRejected": "s3:PutObject on <archive:Alerts.Arn>/rejected/*",
-        "KeepDiscarded": "s3:PutObject on <archive:Alerts.Arn>/aws/lambda/*",
+        "WriteParked": "s3:PutObject on <archive:Alerts.Arn>/parked/*",
+        "WriteRejected": "s3:PutObject on <archive:Alerts.Arn>/rejected/*",
+        "WriteDiscarded": "s3:PutObject on <archive:Alerts.Arn>/aws/lambda/*",
         "FindBucket": "s3:ListBucket on <archive:Alerts.Arn>",
         "DecryptObjects": "kms:Decrypt on <archive:Key.Arn> via s3",
         "EncryptObjects": "kms:GenerateDataKey on <archive:Key.Arn> via s3",
         **STORE_AND_PUBLISH,
     },
-    "Digest": {
-        "WriteLogs": "logs:CreateLogStream PutLogEvents on <DigestLogs.Arn>",
+    "DigestFunction": {
+        "WriteLogs": "logs:CreateLogStream PutLogEvents on <DigestFunctionLogs.Arn>",
         **TRACE,
-        "TendAlerts": "dynamodb:DeleteItem UpdateItem on <Table.Arn>",
-        "FindAlerts": "dynamodb:Query on <Table.Arn>/index/due <Table.Arn>/index/unsent",
+        "UpdateAlerts": "dynamodb:DeleteItem UpdateItem on <AlertsTable.Arn>",
+        "FindAlerts": "dynamodb:Query on <AlertsTable.Arn>/index/due <AlertsTable.Arn>/index/unsent",
         **STORE_AND_PUBLISH,
     },
-    "Sweep": {
-        "WriteLogs": "logs:CreateLogStream PutLogEvents on <SweepLogs.Arn>",
+    "SweepFunction": {
+        "WriteLogs": "logs:CreateLogStream PutLogEvents on <SweepFunctionLogs.Arn>",
         **TRACE,
         "ReceiveMessages": f"{RECEIVE} <SweepQueueWaiting.Arn>",
         "ReadSegments": "s3:GetObject on <archive:Archive.Arn>/archive/*",
         "ReadParked": "s3:GetObject on <archive:Alerts.Arn>/aws/lambda/* <archive:Alerts.Arn>/oversize/* "
         "<archive:Alerts.Arn>/parked/*",
-        "SeeThatItIsGone": "s3:ListBucket on <archive:Alerts.Arn>",
+        "SeeMissingObjects": "s3:ListBucket on <archive:Alerts.Arn>",
         "DecryptObjects": "kms:Decrypt on <archive:Key.Arn> via s3",
         **STORE_AND_PUBLISH,
     },
-    "Notify": {
-        "WriteLogs": "logs:CreateLogStream PutLogEvents on <NotifyLogs.Arn>",
+    "SlackFunction": {
+        "WriteLogs": "logs:CreateLogStream PutLogEvents on <SlackFunctionLogs.Arn>",
         **TRACE,
         "ReceiveMessages": f"{RECEIVE} <SlackQueueWaiting.Arn>",
-        "HonourRetryAfter": "sqs:ChangeMessageVisibility on <SlackQueueWaiting.Arn>",
-        "KeepReceipts": "dynamodb:BatchGetItem PutItem on <Table.Arn>",
-        "ReadWebhook": "secretsmanager:GetSecretValue on <SlackWebhook>",
+        "DelayMessages": "sqs:ChangeMessageVisibility on <SlackQueueWaiting.Arn>",
+        "RecordDeliveries": "dynamodb:BatchGetItem PutItem on <AlertsTable.Arn>",
+        "ReadSecret": "secretsmanager:GetSecretValue on <SlackSecret>",
         "DecryptSecret": "kms:Decrypt on <Key.Arn> via secretsmanager",
     },
     "History": {
@@ -65,19 +65,19 @@ MAY = {
     },
     "HistoryFeed": {"Put": "firehose:PutRecord PutRecordBatch on <HistoryDelivery.Arn>"},
 }
-TAKEN_ON_BY = {"History": "firehose.amazonaws.com", "HistoryFeed": "sns.amazonaws.com"}
+ASSUMED_BY = {"History": "firehose.amazonaws.com", "HistoryFeed": "sns.amazonaws.com"}
 
 
-@pytest.mark.parametrize("name", MAY)
-def test_a_role_allows_this_and_nothing_else(alerting: Template, name: str) -> None:
+@pytest.mark.parametrize("name", ALLOWED)
+def test_a_role_allows_exactly_these_statements(alerting: Template, name: str) -> None:
     roles = {found.rpartition("Role")[0]: role for found, role in of_type(alerting, "IAM::Role").items()}
 
-    assert {statement["Sid"]: _line(statement) for statement in statements(roles[name])} == MAY[name]
+    assert {statement["Sid"]: _line(statement) for statement in statements(roles[name])} == ALLOWED[name]
     assert roles[name]["Properties"]["AssumeRolePolicyDocument"]["Statement"] == [
         {
             "Action": "sts:AssumeRole",
             "Effect": "Allow",
-            "Principal": {"Service": TAKEN_ON_BY.get(name, "lambda.amazonaws.com")},
+            "Principal": {"Service": ASSUMED_BY.get(name, "lambda.amazonaws.com")},
         }
     ]
 
@@ -85,7 +85,7 @@ def test_a_role_allows_this_and_nothing_else(alerting: Template, name: str) -> N
 def test_there_are_no_other_roles_and_no_other_policies(alerting: Template) -> None:
     roles = of_type(alerting, "IAM::Role")
 
-    assert {name.rpartition("Role")[0] for name in roles} == set(MAY)
+    assert {name.rpartition("Role")[0] for name in roles} == set(ALLOWED)
     assert not of_type(alerting, "IAM::Policy")
     assert not of_type(alerting, "IAM::ManagedPolicy")
     assert all("ManagedPolicyArns" not in role["Properties"] for role in roles.values())
@@ -99,7 +99,7 @@ def test_only_eventbridge_may_start_a_function_and_only_for_its_rule(alerting: T
     assert text(permission["Properties"]["SourceArn"]) == "<DigestSchedule.Arn>"
 
 
-def test_only_their_sources_may_send_to_the_queues(alerting: Template) -> None:
+def test_only_its_own_sources_may_send_to_a_queue(alerting: Template) -> None:
     senders = {}
     for name, policy in of_type(alerting, "SQS::QueuePolicy").items():
         for it in policy["Properties"]["PolicyDocument"]["Statement"]:
@@ -108,13 +108,13 @@ def test_only_their_sources_may_send_to_the_queues(alerting: Template) -> None:
                 senders[name.partition("Policy")[0]] = (it["Principal"]["Service"], text(condition["aws:SourceArn"]))
 
     assert senders == {
-        "SlackQueueWaiting": ("sns.amazonaws.com", "<Alerts>"),
-        "SweepQueueWaiting": ("events.amazonaws.com", "<NewObjects.Arn>"),
-        "SweepQueueDeadLetters": ("events.amazonaws.com", "<NewObjects.Arn>"),
+        "SlackQueueWaiting": ("sns.amazonaws.com", "<AlertsTopic>"),
+        "SweepQueueWaiting": ("events.amazonaws.com", "<SweepNewObjects.Arn>"),
+        "SweepQueueDeadLetters": ("events.amazonaws.com", "<SweepNewObjects.Arn>"),
     }
 
 
-def test_what_no_call_of_ours_needs_is_there_for_a_reason(alerting: Template) -> None:
+def test_every_permission_that_only_aws_needs_exists_and_has_a_reason(alerting: Template) -> None:
     used = {statement["Sid"] for role in of_type(alerting, "IAM::Role").values() for statement in statements(role)}
 
     assert set(NEEDED_BY_AWS) <= used

@@ -67,7 +67,7 @@ class Deployment:
     def rows(self) -> Iterator[Mapping[str, Any]]:
         """The rows of the table."""
         pages = self.aws.client("dynamodb").get_paginator("scan")
-        for page in pages.paginate(TableName=self.aws.physical_id(ALERTING, "Table")):
+        for page in pages.paginate(TableName=self.aws.physical_id(ALERTING, "Alerts/Table")):
             yield from page["Items"]
 
     def alert_ids(self) -> list[str]:

@@ -1,0 +1,44 @@
+"""The alerts: the table that stores them, the topic on which they are published, and what that takes."""
+
+from __future__ import annotations
+
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from stacks.constructs import permissions
+from stacks.constructs.alerts_table import AlertsTable
+from vaultwatch.settings import Settings
+
+
+class Alerts(Construct):
+    """Where alerts are stored and published.
+
+    Args:
+        scope: The construct that holds both.
+        construct_id: The id within `scope`.
+        settings: How long alerts are remembered.
+        key: The key that encrypts what is published.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, key: kms.Key) -> None:
+        super().__init__(scope, construct_id)
+        self._settings = settings
+        self._key = key
+        self.table = AlertsTable(self, "Table")
+        self.topic = sns.Topic(self, "Topic", master_key=key, enforce_ssl=True)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of a function that stores and publishes alerts."""
+        return {
+            "ALERT_MEMORY_DAYS": str(self._settings.alert_memory_days),
+            "TABLE_NAME": self.table.table_name,
+            "TOPIC_ARN": self.topic.topic_arn,
+        }
+
+    @property
+    def statements(self) -> list[iam.PolicyStatement]:
+        """The permissions of a function that stores and publishes alerts."""
+        return [permissions.store_alerts(self.table), *permissions.publish(self.topic, self._key)]

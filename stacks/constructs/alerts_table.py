@@ -1,0 +1,45 @@
+"""The table that stores alerts, alert groups and deliveries."""
+
+from __future__ import annotations
+
+from aws_cdk import RemovalPolicy
+from aws_cdk import aws_dynamodb as dynamodb
+from constructs import Construct
+
+INDEXES = {"due": ("due_kind", "due_at"), "unsent": ("unsent_sink", "unsent_order")}
+
+
+class AlertsTable(dynamodb.Table):
+    """The DynamoDB table behind `vaultwatch.store.dynamodb`. It outlives its stack.
+
+    Args:
+        scope: The construct that holds the table.
+        construct_id: The id within `scope`.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            partition_key=_text("pk"),
+            sort_key=_text("sk"),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            # With a key of our own, every function would need permissions on that key for all of DynamoDB.
+            encryption=dynamodb.TableEncryption.AWS_MANAGED,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            time_to_live_attribute="expires_at",
+            deletion_protection=True,
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        for name, (partition, sort) in INDEXES.items():
+            self.add_global_secondary_index(
+                index_name=name,
+                partition_key=_text(partition),
+                sort_key=dynamodb.Attribute(name=sort, type=dynamodb.AttributeType.NUMBER),
+            )
+
+
+def _text(name: str) -> dynamodb.Attribute:
+    return dynamodb.Attribute(name=name, type=dynamodb.AttributeType.STRING)

@@ -1,0 +1,165 @@
+"""A Lambda function of ours: its role and its log group are its own, its handler is `lambdas.<name>.handler`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from aws_cdk import AssetHashType, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from stacks.bundling import ROOT, Target, build_bundle, digest
+from stacks.constructs import permissions
+from stacks.constructs.alarms import Alarms
+from vaultwatch.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionDefaults:
+    """What all functions of a stack have in common.
+
+    Args:
+        settings: The settings of the deployment: Python version, architecture, log retention.
+        code: The bundle that every function runs.
+        alarms: Where the alarms of each function are added.
+    """
+
+    settings: Settings
+    code: lambda_.Code
+    alarms: Alarms
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionSize:
+    """What one function gets.
+
+    Args:
+        memory_mib: Its memory in MiB; Lambda gives CPU in proportion.
+        timeout_seconds: After how many seconds Lambda ends it.
+    """
+
+    memory_mib: int
+    timeout_seconds: int
+
+
+class Function(Construct):
+    """One function with its role, its log group and its alarms.
+
+    Args:
+        scope: The construct that holds the function.
+        construct_id: The id within `scope`.
+        defaults: What all functions have in common.
+        name: The module in `lambdas`.
+        description: What the function does, for people in the console.
+        size: Its memory and its time limit.
+        environment: Its environment variables, besides those of Powertools.
+        statements: What it may do, besides writing its log and its traces.
+        effect: What its failures mean, as one sentence for the alarms.
+        traced: Whether X-Ray traces it; off where every batch of the stream passes.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        defaults: FunctionDefaults,
+        name: str,
+        description: str,
+        size: FunctionSize,
+        environment: Mapping[str, str],
+        statements: Sequence[iam.PolicyStatement],
+        effect: str,
+        traced: bool = True,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        settings = defaults.settings
+        group = log_group(self, "Logs", settings)
+        tracing = [permissions.trace()] if traced else []
+        role = service_role(self, "lambda", name, [permissions.write_logs(group), *tracing, *statements])
+        if traced:
+            reason = "X-Ray has no resource-level permissions; the two actions send segments and read nothing."
+            permissions.acknowledge(role, "IAM5[Resource::*]", reason)
+        self.resource = lambda_.Function(
+            self,
+            "Resource",
+            description=description,
+            runtime=lambda_.Runtime(f"python{settings.lambda_python}", lambda_.RuntimeFamily.PYTHON),
+            architecture=lambda_.Architecture.custom(settings.lambda_architecture),
+            code=defaults.code,
+            handler=f"lambdas.{name}.handler",
+            memory_size=size.memory_mib,
+            timeout=Duration.seconds(size.timeout_seconds),
+            # The CDK adds statements of its own to a role that it may change.
+            role=role.without_policy_updates(),
+            log_group=group,
+            tracing=lambda_.Tracing.ACTIVE if traced else lambda_.Tracing.DISABLED,
+            environment={"POWERTOOLS_METRICS_NAMESPACE": "Vaultwatch", "POWERTOOLS_SERVICE_NAME": name, **environment},
+        )
+        defaults.alarms.watch_function(name, self.resource, effect=effect)
+
+
+def function_code(stack: Stack, settings: Settings) -> lambda_.Code:
+    """Build the bundle that every function of a stack runs.
+
+    The CDK's own way of building assets (a callback, with Docker behind it) would bury the one line that says what is
+    wrong with a rule in two stack traces.
+
+    Args:
+        stack: The stack; where the CDK needs no code (`cdk list`), none is built.
+        settings: Which Python and which architecture it is for.
+
+    Returns:
+        The code, with the digest of its contents as the asset's hash.
+
+    Raises:
+        RuleError: If a rule does not compile.
+        BundleError: If a package cannot be downloaded or is not the pinned one.
+    """
+    if not stack.bundling_required:
+        return lambda_.Code.from_asset(str(ROOT / "lambdas"))
+    target = Target(settings.lambda_python, settings.lambda_architecture)
+    bundle = build_bundle(target, ROOT / ".bundle" / f"lambdas-{target.name}")
+    return lambda_.Code.from_asset(str(bundle), asset_hash=digest(bundle), asset_hash_type=AssetHashType.CUSTOM)
+
+
+def service_role(scope: Construct, service: str, name: str, statements: Sequence[iam.PolicyStatement]) -> iam.Role:
+    """Make a role that one AWS service assumes.
+
+    Args:
+        scope: The construct that holds the role.
+        service: The service, as in "lambda.amazonaws.com".
+        name: Who uses the role, for its description.
+        statements: Everything the role allows.
+
+    Returns:
+        The role, with its permissions in one inline policy.
+    """
+    return iam.Role(
+        scope,
+        "Role",
+        assumed_by=iam.ServicePrincipal(f"{service}.amazonaws.com"),
+        description=f"What {name} may do",
+        inline_policies={"Allowed": iam.PolicyDocument(statements=list(statements))},
+    )
+
+
+def log_group(scope: Construct, construct_id: str, settings: Settings) -> logs.LogGroup:
+    """Make a log group that keeps entries as long as the settings say.
+
+    Args:
+        scope: The construct that holds the group.
+        construct_id: The id within `scope`.
+        settings: How many days to keep entries.
+
+    Returns:
+        The log group.
+    """
+    group = logs.LogGroup(scope, construct_id, removal_policy=RemovalPolicy.DESTROY)
+    resource = cast(logs.CfnLogGroup, group.node.default_child)
+    resource.retention_in_days = settings.log_retention_days
+    return group

@@ -1,0 +1,159 @@
+"""Who may do what: the statements of all roles, written by hand.
+
+`NEEDED_BY_AWS` names the statements that no call of our code ever needs, because AWS acts in the role's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aws_cdk import Acknowledgment, Aws, Stack, Validations
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kinesis as kinesis
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+from constructs import IConstruct
+
+NEEDED_BY_AWS = {
+    "WriteLogs": "the Lambda runtime, and Firehose, write their logs with the role",
+    "Trace": "Lambda's X-Ray daemon sends the segments",
+    "ReadStream": "the event source mapping polls with the role",
+    "ReceiveMessages": "the event source mapping polls with the role",
+    "WriteDiscarded": "the event source mapping writes the frames that it discards",
+    "FindBucket": "the event source mapping checks that the bucket exists",
+    "SeeMissingObjects": "S3 reports a missing object only to a role that may list its bucket, and denies others",
+    "DecryptFrames": "Kinesis decrypts with the role",
+    "EncryptMessages": "SNS encrypts with the role",
+    "EncryptObjects": "S3 encrypts with the role",
+    "DecryptObjects": "S3 decrypts with the role",
+    "DecryptSecret": "Secrets Manager decrypts with the role",
+}
+_READS = "Object keys are not known in advance; below this prefix the role may only read, neither write nor delete."
+_WRITES = "Object keys are not known in advance; below this prefix the role may only write, and versions keep the rest."
+
+
+def allow(sid: str, actions: Sequence[str], resources: Sequence[str], *, via: str | None = None) -> iam.PolicyStatement:
+    """Allow actions on resources.
+
+    Args:
+        sid: The name of the statement.
+        actions: The actions, as in "s3:GetObject".
+        resources: The ARNs.
+        via: The one service ("s3") through which a KMS key may be used.
+
+    Returns:
+        The statement.
+    """
+    conditions = {"StringEquals": {"kms:ViaService": f"{via}.{Aws.REGION}.amazonaws.com"}} if via else None
+    return iam.PolicyStatement(sid=sid, actions=list(actions), resources=list(resources), conditions=conditions)
+
+
+def write_logs(group: logs.ILogGroup) -> iam.PolicyStatement:
+    """Allow a function to write to its own log group."""
+    return allow("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"], [group.log_group_arn])
+
+
+def trace() -> iam.PolicyStatement:
+    """Allow a function to send traces; X-Ray has no resource-level permissions for it."""
+    return allow("Trace", ["xray:PutTelemetryRecords", "xray:PutTraceSegments"], ["*"])
+
+
+def read_stream(stream: kinesis.Stream, key: kms.IKey) -> list[iam.PolicyStatement]:
+    """Allow an event source mapping to poll a stream without enhanced fan-out."""
+    read = ("DescribeStream", "DescribeStreamSummary", "GetRecords", "GetShardIterator", "ListShards")
+    return [
+        allow("ReadStream", [f"kinesis:{action}" for action in read], [stream.stream_arn]),
+        allow("DecryptFrames", ["kms:Decrypt"], [key.key_arn], via="kinesis"),
+    ]
+
+
+def receive_messages(queue: sqs.IQueue) -> iam.PolicyStatement:
+    """Allow an event source mapping to poll a queue."""
+    actions = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
+    return allow("ReceiveMessages", actions, [queue.queue_arn])
+
+
+def store_alerts(table: dynamodb.ITable) -> iam.PolicyStatement:
+    """Allow a function to store alerts and to mark them sent; a transaction needs the permissions of its writes."""
+    actions = ("BatchGetItem", "BatchWriteItem", "PutItem")
+    return allow("StoreAlerts", [f"dynamodb:{action}" for action in actions], [table.table_arn])
+
+
+def update_alerts(table: dynamodb.ITable, indexes: Sequence[str]) -> list[iam.PolicyStatement]:
+    """Allow a function to close suppression windows and to postpone retries; it finds both through indexes."""
+    changes = ["dynamodb:DeleteItem", "dynamodb:UpdateItem"]
+    found = [f"{table.table_arn}/index/{index}" for index in indexes]
+    return [allow("UpdateAlerts", changes, [table.table_arn]), allow("FindAlerts", ["dynamodb:Query"], found)]
+
+
+def record_deliveries(table: dynamodb.ITable) -> iam.PolicyStatement:
+    """Allow a function to record which notifications its sink has accepted."""
+    return allow("RecordDeliveries", ["dynamodb:BatchGetItem", "dynamodb:PutItem"], [table.table_arn])
+
+
+def publish(topic: sns.ITopic, key: kms.IKey) -> list[iam.PolicyStatement]:
+    """Allow a function to publish to one encrypted topic."""
+    return [
+        allow("Publish", ["sns:Publish"], [topic.topic_arn]),
+        allow("EncryptMessages", ["kms:Decrypt", "kms:GenerateDataKey"], [key.key_arn], via="sns"),
+    ]
+
+
+def read_objects(sid: str, bucket: s3.IBucket, *prefixes: str) -> iam.PolicyStatement:
+    """Allow to read the objects of a bucket below these prefixes, and nothing else in it."""
+    return allow(sid, ["s3:GetObject"], [bucket.arn_for_objects(f"{prefix}*") for prefix in prefixes])
+
+
+def write_objects(sid: str, bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement:
+    """Allow to write objects below this prefix."""
+    return allow(sid, ["s3:PutObject"], [bucket.arn_for_objects(f"{prefix}*")])
+
+
+def encrypt_objects(key: kms.IKey) -> iam.PolicyStatement:
+    """Allow to write to a bucket that this key encrypts."""
+    return allow("EncryptObjects", ["kms:GenerateDataKey"], [key.key_arn], via="s3")
+
+
+def decrypt_objects(key: kms.IKey) -> iam.PolicyStatement:
+    """Allow to read from a bucket that this key encrypts."""
+    return allow("DecryptObjects", ["kms:Decrypt"], [key.key_arn], via="s3")
+
+
+def acknowledge(construct: IConstruct, rule: str, reason: str) -> None:
+    """Acknowledge one finding of cdk-nag on one construct.
+
+    Args:
+        construct: The construct and everything in it.
+        rule: The rule, without its prefix: "KDS3".
+        reason: The control that compensates for it.
+    """
+    Validations.of(construct).acknowledge(Acknowledgment(id=f"AwsSolutions::AwsSolutions-{rule}", reason=reason))
+
+
+def acknowledge_prefixes(construct: IConstruct, bucket: s3.IBucket, prefixes: Sequence[str], reason: str) -> None:
+    """Acknowledge permissions on a bucket of another stack, prefix by prefix.
+
+    Args:
+        construct: The construct and everything in it.
+        bucket: The bucket.
+        prefixes: The prefixes below which the construct has permissions.
+        reason: The control that compensates for it.
+    """
+    imported = Stack.of(bucket).export_value(bucket.bucket_arn)
+    name = Stack.of(construct).resolve(imported)["Fn::ImportValue"]
+    for prefix in prefixes:
+        acknowledge(construct, f"IAM5[Resource::{name}/{prefix}*]", reason)
+
+
+def acknowledge_reads(construct: IConstruct, bucket: s3.IBucket, prefixes: Sequence[str]) -> None:
+    """Acknowledge that a construct may read below these prefixes of a bucket of another stack."""
+    acknowledge_prefixes(construct, bucket, prefixes, _READS)
+
+
+def acknowledge_writes(construct: IConstruct, bucket: s3.IBucket, prefixes: Sequence[str]) -> None:
+    """Acknowledge that a construct may write below these prefixes of a bucket of another stack."""
+    acknowledge_prefixes(construct, bucket, prefixes, _WRITES)

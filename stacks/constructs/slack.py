@@ -1,0 +1,77 @@
+"""Notifications in Slack: a queue on the alerts topic, and the function `notify`, which empties it."""
+
+from __future__ import annotations
+
+from aws_cdk import RemovalPolicy
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from constructs import Construct
+
+from stacks.constructs import permissions
+from stacks.constructs.alerts import Alerts
+from stacks.constructs.filters import for_people
+from stacks.constructs.function import Function, FunctionDefaults, FunctionSize
+from stacks.constructs.queue import Queue
+
+_SIZE = FunctionSize(memory_mib=256, timeout_seconds=60)
+
+
+class SlackNotifications(Construct):
+    """The function `notify`, its queue, and the secret that holds Slack's webhook URL.
+
+    Args:
+        scope: The construct that holds the notifications.
+        construct_id: The id within `scope`.
+        defaults: What all functions have in common.
+        alerts: Where alerts are stored and published.
+        key: The key that encrypts the secret.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, defaults: FunctionDefaults, alerts: Alerts, key: kms.Key
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.secret = self._secret(key)
+        # 400 receives of 6 minutes: 40 hours.
+        queue = Queue(self, "Queue", consumer="notify", size=_SIZE, max_receives=400, alarms=defaults.alarms)
+        function = Function(
+            self,
+            "Function",
+            defaults=defaults,
+            name="notify",
+            description="Sends notifications to Slack",
+            size=_SIZE,
+            environment={"SLACK_SECRET_ARN": self.secret.ref, "TABLE_NAME": alerts.table.table_name},
+            statements=[
+                permissions.receive_messages(queue.waiting),
+                permissions.allow("DelayMessages", ["sqs:ChangeMessageVisibility"], [queue.waiting.queue_arn]),
+                permissions.record_deliveries(alerts.table),
+                permissions.allow("ReadSecret", ["secretsmanager:GetSecretValue"], [self.secret.ref]),
+                permissions.allow("DecryptSecret", ["kms:Decrypt"], [key.key_arn], via="secretsmanager"),
+            ],
+            effect="SQS redelivers the notifications; they reach Slack late. E-mail is not affected.",
+        )
+        # Slack takes one message a second from a webhook; Lambda offers no concurrency below 2.
+        queue.feed(function.resource, batch_size=10, max_concurrency=2)
+        alerts.topic.add_subscription(
+            subscriptions.SqsSubscription(
+                queue.waiting, raw_message_delivery=True, filter_policy=for_people(defaults.settings.slack_level)
+            )
+        )
+
+    def _secret(self, key: kms.Key) -> secretsmanager.CfnSecret:
+        """A secret without a value, which a person puts there: no template ever holds it."""
+        secret = secretsmanager.CfnSecret(
+            self,
+            "Secret",
+            description="The URL of Slack's incoming webhook; put it here after the deployment",
+            kms_key_id=key.key_arn,
+        )
+        secret.apply_removal_policy(RemovalPolicy.DESTROY)
+        reason = (
+            "Slack offers no API to rotate a webhook. Only the function notify may read it, and an alarm fires when it "
+            "stops working."
+        )
+        permissions.acknowledge(secret, "SMG4", reason)
+        return secret
