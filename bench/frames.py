@@ -31,8 +31,10 @@ from bench.corpus import entries
 from bench.in_process import READ_BUFFER_BYTES, Method, Ready, evaluating, interleaved
 from bench.processes import FUNCTION_ENVIRONMENT
 from vaultwatch import frames
+from vaultwatch.alerts import alert_of
 from vaultwatch.batches import EncodedFrame, Evaluation
-from vaultwatch.detection.detector import Detector, Ruleset
+from vaultwatch.detection.detector import Detector
+from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.encoding import encode_alert
 from vaultwatch.frames import Frame, Records, Reference
 from vaultwatch.rules.pack import Rule, shipped_rules
@@ -202,7 +204,7 @@ def sizes(corpus: Path, packed: Sequence[bytes], zipped: Sequence[bytes]) -> dic
         "frames": len(packed),
         "record_bytes": raw / count,
         "segment_ratio": len(segment) / len(zstandard.ZstdCompressor(level=3).compress(segment)),
-        "alert_bytes": mean(len(encode_alert(alert)) for alert in Detector(shipped_rules()).feed(split(packed))),
+        "alert_bytes": mean(len(encode_alert(alert_of(one))) for one in Detector(shipped_rules()).feed(split(packed))),
     }
 
 

@@ -17,7 +17,7 @@ from lambdas._environment import load_rules, make_client, read_environment
 from lambdas._objects import Objects
 from lambdas._telling import Teller, open_store
 from vaultwatch.batches import EncodedFrame, Evaluation
-from vaultwatch.detection.detector import Ruleset
+from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.zones import find_zone
 
 MAX_CLAIM_BYTES = 16 * 1024 * 1024  # larger ones are parked, and sweep, which has more memory, reads them

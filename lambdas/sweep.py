@@ -24,7 +24,7 @@ from vaultwatch.alerts import Alert
 from vaultwatch.archive.segments import is_first, tag_of, unpack
 from vaultwatch.aws import keys as prefixes
 from vaultwatch.batches import EncodedFrame, Evaluation
-from vaultwatch.detection.detector import Ruleset
+from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.dispatch.groups import file_late
 from vaultwatch.zones import find_zone
 

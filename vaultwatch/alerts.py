@@ -8,15 +8,11 @@ from typing import Any
 
 import msgspec
 
-from vaultwatch.reading.identity import Outcome, outcome
-from vaultwatch.reading.records import AuditEntry, ServerMessage
-from vaultwatch.reading.view import View
+from vaultwatch.detection.verdict import Verdict
+from vaultwatch.reading.bounds import brief
+from vaultwatch.reading.identity import Outcome
 from vaultwatch.redaction import SALTED
 from vaultwatch.rules.facts import Level, RuleFacts, Service
-
-MAX_RECORD_BYTES = 32 * 1024
-MAX_TEXT_CHARACTERS = 1024
-_MAX_DESCENT = 6
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,76 +53,72 @@ def alert_id(rule: str, event_key: str) -> str:
     return hashlib.sha256(f"{rule}\0{event_key}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def from_audit(rule: RuleFacts, entry: AuditEntry, view: View, event_key: str) -> Alert:
-    """The alert that a rule raises on an audit entry."""
-    auth, request = _object(entry.fields.get("auth")), entry.fields["request"]
+def alert_of(verdict: Verdict) -> Alert:
+    """The alert that a verdict raises."""
+    return _of_audit(verdict) if verdict.rule.service == "audit" else _of_server(verdict)
+
+
+def _of_audit(verdict: Verdict) -> Alert:
+    rule, origin, fields = verdict.rule, verdict.origin, verdict.record
+    auth, request = _object(fields.get("auth")), _object(fields.get("request"))
     address = brief(request.get("remote_address"))
     namespace = brief(_object(request.get("namespace")).get("path"))
-    known = (auth.get("entity_id"), auth.get("display_name"), address, entry.origin.node)
+    known = (auth.get("entity_id"), auth.get("display_name"), address, origin.node)
+    revocations = _revocations(fields, namespace) + _revocations(verdict.response or {}, namespace)
     return Alert(
-        id=alert_id(rule.name, event_key),
+        id=alert_id(rule.name, verdict.event_key),
         rule=rule.name,
         title=rule.title,
         level=rule.level,
         service="audit",
-        time=brief(entry.fields.get("time")),
-        event_key=brief(event_key),
-        outcome=view["outcome"],
-        summary=_audit_summary(rule, entry.fields, view["outcome"]),
+        time=verdict.time,
+        event_key=brief(verdict.event_key),
+        outcome=verdict.outcome,
+        summary=_audit_summary(rule, fields, verdict.outcome),
         principal=brief(next((text for text in known if text), "")),
         path=brief(request.get("path")),
         namespace=namespace,
         remote_address=address,
-        cluster=entry.origin.cluster,
-        node=entry.origin.node,
-        lane=entry.origin.lane,
+        cluster=origin.cluster,
+        node=origin.node,
+        lane=origin.lane,
         staged=rule.staged,
-        actions=(*_lines(rule.runbook), *_revocations(entry.fields, namespace)),
-        record=bounded(entry.fields),
+        actions=(*_lines(rule.runbook), *dict.fromkeys(revocations)),
+        group_values=verdict.group_values,
+        window_seconds=rule.window_seconds,
+        same_as=rule.same_as,
+        record=fields if verdict.response is None else verdict.response,
     )
 
 
-def complete(alert: Alert, response: AuditEntry) -> Alert:
-    """An alert raised by a request, with what its response tells."""
-    fields = response.fields
-    found = outcome(fields)
-    head = alert.summary.rpartition(": ")[0]
-    revocations = [action for action in _revocations(fields, alert.namespace) if action not in alert.actions]
-    return msgspec.structs.replace(
-        alert,
-        outcome=found,
-        summary=f"{head}: {_OUTCOME_WORDS[found]}",
-        actions=(*alert.actions, *revocations),
-        record=bounded(fields),
-    )
-
-
-def from_server(rule: RuleFacts, message: ServerMessage, view: View, event_key: str, time: str) -> Alert:
-    """The alert that a rule raises on a server-log message; `time` is its own, or the last one known before it."""
-    node = view["node"]
-    where = f"{message.module}: " if message.module else ""
-    pairs = " ".join(f"{key}={text}" for key, value in message.fields.items() if (text := brief(value, 200)))
-    record = {"level": message.level, "module": message.module, "message": message.message, "fields": message.fields}
+def _of_server(verdict: Verdict) -> Alert:
+    rule, origin, record = verdict.rule, verdict.origin, verdict.record
+    fields = _object(record["fields"])
+    where = f"{record['module']}: " if record["module"] else ""
+    pairs = " ".join(f"{key}={text}" for key, value in fields.items() if (text := brief(value, 200)))
     return Alert(
-        id=alert_id(rule.name, event_key),
+        id=alert_id(rule.name, verdict.event_key),
         rule=rule.name,
         title=rule.title,
         level=rule.level,
         service="server",
-        time=brief(time),
-        event_key=event_key,
-        outcome="unknown",
-        summary=brief(f"{rule.title}: {where}{message.message} {pairs}".rstrip()),
-        principal=brief(node),
-        path=brief(message.fields.get("path")),
-        namespace=brief(message.fields.get("namespace")),
+        time=verdict.time,
+        event_key=verdict.event_key,
+        outcome=verdict.outcome,
+        summary=brief(f"{rule.title}: {where}{record['message']} {pairs}".rstrip()),
+        principal=brief(origin.node),
+        path=brief(fields.get("path")),
+        namespace=brief(fields.get("namespace")),
         remote_address="",
-        cluster=message.origin.cluster,
-        node=brief(node),
-        lane=message.origin.lane,
+        cluster=origin.cluster,
+        node=brief(origin.node),
+        lane=origin.lane,
         staged=rule.staged,
         actions=_lines(rule.runbook),
-        record=bounded({"time": message.time, **record, "raw": view["raw"]}),
+        group_values=verdict.group_values,
+        window_seconds=rule.window_seconds,
+        same_as=rule.same_as,
+        record=record,
     )
 
 
@@ -134,7 +126,7 @@ _OUTCOME_WORDS = {"succeeded": "it succeeded", "failed": "it was refused or fail
 
 
 def _audit_summary(rule: RuleFacts, fields: dict[str, Any], found: Outcome) -> str:
-    auth, request = _object(fields.get("auth")), fields["request"]
+    auth, request = _object(fields.get("auth")), _object(fields.get("request"))
     who = brief(auth.get("display_name") or auth.get("entity_id"), 200) or "somebody without a token"
     address = brief(request.get("remote_address"), 64)
     namespace = brief(_object(request.get("namespace")).get("path"), 200)
@@ -164,39 +156,3 @@ def _revocations(fields: dict[str, Any], namespace: str) -> list[str]:
         for accessor in dict.fromkeys(found for found in (made, used) if isinstance(found, str))
         if not accessor.startswith(SALTED) and _SAFE_IN_A_SHELL.fullmatch(accessor)
     ]
-
-
-def brief(value: Any, limit: int = MAX_TEXT_CHARACTERS) -> str:
-    """A text of at most `limit` characters; what is no text reads as its JSON, nothing as ""."""
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def bounded(record: dict[str, Any], limit: int = MAX_RECORD_BYTES) -> dict[str, Any]:
-    """The record with its largest values replaced by a marker, until its JSON has at most `limit` bytes."""
-    whole = msgspec.json.encode(record)
-    if len(whole) <= limit:
-        return record
-    digest = hashlib.sha256(whole).hexdigest()
-    shrunk = _shrink(record, len(whole), limit, digest, _MAX_DESCENT)
-    return shrunk if isinstance(shrunk, dict) else {"left_out": shrunk}
-
-
-def _shrink(value: Any, size: int, limit: int, digest: str, descent: int) -> Any:
-    marker = f"[{size} bytes left out; SHA-256 of the whole record: {digest}]"
-    if not isinstance(value, dict | list) or descent == 0 or 2 * len(value) > limit:  # an item takes two bytes or more
-        return marker
-    items = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
-    sizes = {key: len(msgspec.json.encode(item)) for key, item in items}
-    kept = dict(items)
-    for key, of_item in sorted(sizes.items(), key=lambda pair: -pair[1]):
-        if size <= limit:
-            break
-        room = max(limit - (size - of_item), 0)
-        kept[key] = _shrink(kept[key], of_item, room, digest, descent - 1)
-        size += len(msgspec.json.encode(kept[key])) - of_item
-    if size > limit:
-        return marker
-    return kept if isinstance(value, dict) else list(kept.values())

@@ -14,8 +14,9 @@ from datetime import datetime, tzinfo
 import msgspec
 
 from vaultwatch import frames
-from vaultwatch.alerts import Alert
-from vaultwatch.detection.detector import Detector, Ruleset
+from vaultwatch.alerts import Alert, alert_of
+from vaultwatch.detection.detector import Detector
+from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.errors import ArchiveError, FrameError
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference
 from vaultwatch.reading.lines import LineSplitter
@@ -140,13 +141,13 @@ class Evaluation:
             if origin.lane:
                 found.received[f"{origin.cluster}/{origin.node}/{origin.lane}"] += len(lines)
             alerts += self._feed(lines, origin)
-        alerts += self._detector.end_log()
+        alerts += map(alert_of, self._detector.end_log())
         self._hand_over(f"dt={frame.first:%Y-%m-%d}/{frame.process}-{frame.sequence:012}")
         return alerts
 
     def _feed(self, lines: list[bytes], origin: Origin | None = None) -> list[Alert]:
         try:
-            return self._detector.feed(lines, origin=origin)
+            return [alert_of(verdict) for verdict in self._detector.feed(lines, origin=origin)]
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a line does to us, it costs that line alone
@@ -162,7 +163,7 @@ class Evaluation:
             self._rejected.clear()
 
     def _finish(self) -> list[Alert]:
-        alerts = self._detector.flush()
+        alerts = [alert_of(verdict) for verdict in self._detector.flush()]
         counts = self._detector.counts
         self.findings.records = counts.audit + counts.server
         self.findings.rejected = counts.rejected

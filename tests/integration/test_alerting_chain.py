@@ -12,6 +12,7 @@ import zstandard
 
 from testbed.aws import Call
 from tests.support.deployment import Deployment, deploy, tagged
+from vaultwatch.alerts import alert_of
 from vaultwatch.detection.detector import Detector
 from vaultwatch.frames import Reference
 from vaultwatch.rules.pack import shipped_rules
@@ -38,8 +39,8 @@ def deployment(deployed_templates: dict[str, Any], bundle: Path) -> Iterator[Dep
 def detected(*logs: list[bytes]) -> set[str]:
     """The ids of the alerts that these logs raise, without any AWS."""
     detector = Detector(shipped_rules())
-    found = [alert for lines in logs for alert in detector.feed(lines)]
-    return {alert.id for alert in [*found, *detector.flush()]}
+    found = [verdict for lines in logs for verdict in detector.feed(lines)]
+    return {alert_of(verdict).id for verdict in [*found, *detector.flush()]}
 
 
 def test_recordings_raise_the_alerts_that_check_finds(deployment: Deployment) -> None:

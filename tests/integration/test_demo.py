@@ -26,7 +26,7 @@ from testbed.log_server import USUAL_PORTS, LogServer, search_path
 from testbed.session import Expected, Sent
 from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import entry, harmless
-from vaultwatch.alerts import Alert
+from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.detection.detector import Detector
 from vaultwatch.dispatch.notification import Notification
 from vaultwatch.notify.slack.layout import posts
@@ -198,7 +198,7 @@ LINES = [harmless(1)[:-1], entry(2)[:-1], harmless(3)[:-1]]
 @pytest.fixture(scope="module")
 def alert() -> Alert:
     (found,) = Detector(shipped_rules(), source="audit").feed(LINES)
-    return found
+    return alert_of(found)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from testbed.errors import DemoError
 from testbed.session import Expected, Sent
 from tests.integration.test_demo import figures, needs_syslog_ng, run
 from tests.support.watching import entry, harmless
-from vaultwatch.alerts import Alert
+from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.detection.detector import Detector
 from vaultwatch.dispatch.groups import file_alert
 from vaultwatch.dispatch.notification import Notification
@@ -103,7 +103,7 @@ NONE = {"audit": 0, "server": 0, "rejected": 0}
 
 def raised(line: bytes) -> Alert:
     (found,) = Detector(shipped_rules(), source="audit").feed([line])
-    return found
+    return alert_of(found)
 
 
 def told(number: int, alert: Alert) -> Notification:

@@ -1,17 +1,14 @@
 """What people are told: complete, of bounded size, and the same id however an event arrives."""
 
 import hashlib
-import json
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from tests.support.work import growth
-from vaultwatch.alerts import MAX_RECORD_BYTES, Alert, alert_id, bounded, brief, complete, from_audit, from_server
+from vaultwatch.alerts import Alert, alert_id, alert_of
+from vaultwatch.detection.verdict import completed, on_entry, on_message
+from vaultwatch.reading.bounds import MAX_RECORD_BYTES
 from vaultwatch.reading.identity import audit_event_key
 from vaultwatch.reading.records import AuditEntry, Origin, ServerMessage
 from vaultwatch.reading.view import audit_view, server_view
@@ -23,13 +20,6 @@ AUTH = {"display_name": "ldap-me", "entity_id": "e1", "accessor": "acc1", "polic
 REQUEST = {
     "id": "r1", "operation": "update", "path": "sys/seal", "remote_address": "10.1.1.1", "namespace": {"path": "team/"},
 }  # fmt: skip
-LEAVES = (
-    st.none() | st.integers() | st.floats() | st.builds(str.__mul__, st.text(max_size=5), st.sampled_from([1, 900]))
-)
-RECORDS = st.dictionaries(
-    st.text(max_size=5),
-    st.recursive(LEAVES, lambda below: st.lists(below) | st.dictionaries(st.text(max_size=5), below), max_leaves=20),
-)
 
 
 def entry(kind: str = "request", **members: Any) -> AuditEntry:
@@ -37,8 +27,9 @@ def entry(kind: str = "request", **members: Any) -> AuditEntry:
     return AuditEntry({key: value for key, value in whole.items() if value != "absent"}, ORIGIN)
 
 
-def alert(record: AuditEntry, rule: RuleFacts = RULE) -> Alert:
-    return from_audit(rule, record, audit_view(record), audit_event_key(record.fields))
+def alert(record: AuditEntry, rule: RuleFacts = RULE, response: AuditEntry | None = None) -> Alert:
+    verdict = on_entry(rule, record, audit_view(record), audit_event_key(record.fields))
+    return alert_of(verdict if response is None else completed(verdict, response, audit_view(response)))
 
 
 def size(value: Any) -> int:
@@ -96,9 +87,10 @@ class TestAudit:
     @pytest.mark.parametrize("odd", [None, 5, True, [], {}, {"a": "b"}, ["x"]])
     def test_members_of_any_type_are_survived(self, odd: Any) -> None:
         request = {**dict.fromkeys((*REQUEST, "mount_point", "mount_type"), odd)}
-        found = alert(entry(auth=dict.fromkeys(AUTH, odd), request=request, time=odd))
-        msgspec.json.encode(found)
-        assert complete(found, entry("response", request=request, response={"auth": odd})).outcome == "succeeded"
+        asked = entry(auth=dict.fromkeys(AUTH, odd), request=request, time=odd)
+        msgspec.json.encode(alert(asked))
+        response = entry("response", request=request, response={"auth": odd})
+        assert alert(asked, response=response).outcome == "succeeded"
 
     def test_staging_is_passed_on(self) -> None:
         staged = RuleFacts(name="s", title="S", level=Level.LOW, service="audit", staged=True)
@@ -136,7 +128,7 @@ class TestCompletion:
     )
     def test_the_response_tells_the_outcome(self, members: dict[str, Any], outcome: str, words: str) -> None:
         response = entry("response", response={"auth": {"accessor": "acc2"}}, **members)
-        found = complete(alert(entry()), response)
+        found = alert(entry(), response=response)
         assert found.outcome == outcome
         assert found.summary == alert(entry()).summary.replace("no answer was seen", words)
         assert found.record == response.fields
@@ -145,7 +137,7 @@ class TestCompletion:
 
     def test_a_path_with_a_colon_is_not_cut(self) -> None:
         request = {**REQUEST, "path": "kv/a: b: c"}
-        found = complete(alert(entry(request=request)), entry("response", request=request))
+        found = alert(entry(request=request), response=entry("response", request=request))
         assert found.summary.endswith("asked for update kv/a: b: c: it succeeded")
 
 
@@ -154,7 +146,7 @@ class TestServer:
         rule = RuleFacts(name="server_x", title="X", level=Level.LOW, service="server", runbook="Look.")
         fields = {"path": "file/", "type": ["a"], "empty": "", "huge": "y" * 2_000}
         message = ServerMessage("2026-11-21T07:29:41Z", "info", "core", "disabled", fields, b"raw line", ORIGIN)
-        found = from_server(rule, message, server_view(message), "key", message.time)
+        found = alert_of(on_message(rule, message, server_view(message), "key", message.time))
         assert found.summary.startswith('X: core: disabled path=file/ type=["a"] huge=yyy')
         assert len(found.summary) <= 1024
         assert (found.id, found.event_key) == (alert_id("server_x", "key"), "key")
@@ -167,91 +159,6 @@ class TestServer:
 
     def test_a_banner(self) -> None:
         message = ServerMessage("", "", "", "==> stop", {}, b"==> stop", header_time="Nov 21 07:29:41", host="h")
-        found = from_server(RULE, message, server_view(message), "key", "Nov 21 07:29:41")
+        rule = RuleFacts(name="server_x", title="X done", level=Level.LOW, service="server")
+        found = alert_of(on_message(rule, message, server_view(message), "key", "Nov 21 07:29:41"))
         assert (found.summary, found.time, found.principal) == ("X done: ==> stop", "Nov 21 07:29:41", "h")
-
-
-class TestBrief:
-    @pytest.mark.parametrize(
-        ("value", "expected"),
-        [
-            (None, ""),
-            ("a", "a"),
-            (5, "5"),
-            (True, "true"),
-            ({"a": [1]}, '{"a":[1]}'),
-            ("abcdef", "abc…"),
-            ("abcd", "abcd"),
-        ],
-    )
-    def test_is_text_of_at_most_the_limit(self, value: Any, expected: str) -> None:
-        assert brief(value, 4 if value in ("abcdef", "abcd") else 100) == expected
-
-
-def nested(depth: int, leaf: Any) -> Any:
-    for _ in range(depth):
-        leaf = {"a": leaf}
-    return leaf
-
-
-class TestBounded:
-    @pytest.mark.parametrize(("more", "untouched"), [(0, True), (1, False)])
-    def test_a_record_of_the_limit_itself_is_untouched(self, more: int, untouched: bool) -> None:
-        record = {"a": "x" * (MAX_RECORD_BYTES - len('{"a":""}') + more)}
-        assert (bounded(record) is record) is untouched
-
-    @settings(max_examples=50)
-    @given(RECORDS, st.integers(300, 3_000))
-    def test_the_result_is_never_larger_than_the_limit(self, record: dict[str, Any], limit: int) -> None:
-        found = bounded(record, limit)
-        assert size(found) <= limit
-        assert size(record) > limit or found is record
-        if size(record) > limit:
-            assert hashlib.sha256(msgspec.json.encode(record)).hexdigest() in json.dumps(found)
-            assert found == bounded(record, limit)
-
-    @pytest.mark.parametrize(
-        "shape",
-        [
-            lambda kib: "x" * kib * 2**10,
-            lambda kib: "\0" * kib * 2**10,
-            lambda kib: "é" * kib * 2**9,
-            lambda kib: {"k" * kib * 2**10: 1},
-            lambda kib: {f"key{number}": "v" for number in range(kib * 100)},
-            lambda kib: ["v"] * kib * 200,
-            lambda kib: [{"a": 1}] * kib * 100,
-            lambda kib: [["x" * 10] * 100] * kib,
-            lambda kib: {f"key{number}": "v" * 300 for number in range(kib * 3)},
-            lambda kib: nested(90, "x" * kib * 2**10),
-            lambda kib: nested(90, ["x" * 200] * kib * 5),
-        ],
-    )
-    def test_a_mebibyte_of_any_shape_is_left_out_at_its_length_and_the_rest_stays(
-        self, shape: Callable[[int], Any]
-    ) -> None:
-        record, half = ({**entry().fields, "response": {"data": shape(kib), "mount_type": "kv"}} for kib in (1024, 512))
-        found = bounded(record)
-        assert growth(lambda kib: bounded(record if kib == 1024 else half), 512) < 3
-        assert size(found) <= MAX_RECORD_BYTES
-        assert {key: found[key] for key in found if key != "response"} == entry().fields
-        assert found["response"]["mount_type"] == "kv"
-        assert hashlib.sha256(msgspec.json.encode(record)).hexdigest() in json.dumps(found["response"])
-        assert "bytes left out" in json.dumps(found["response"])
-
-    def test_the_largest_goes_first_and_the_order_stays(self) -> None:
-        record = {"a": "x" * 20_000, "b": "y" * 30_000, "c": 1}
-        found = bounded(record)
-        assert list(found) == ["a", "b", "c"]
-        assert found["a"] == record["a"]
-        assert found["b"].startswith("[30002 bytes left out; SHA-256 of the whole record: ")
-
-    def test_of_two_that_do_not_fit_together_only_one_is_cut_and_only_its_largest(self) -> None:
-        record = {"a": {"large": "x" * 25_000, "small": 1}, "b": {"large": "y" * 20_000, "small": 2}}
-        found = bounded(record)
-        assert found["b"] == record["b"]
-        assert found["a"]["small"] == 1
-        assert "bytes left out" in found["a"]["large"]
-
-    def test_many_names_of_a_whole_record(self) -> None:
-        found = bounded({f"key{number}": "v" * 100 for number in range(10_000)})
-        assert list(found) == ["left_out"]

@@ -15,9 +15,10 @@ from typing import IO, Any
 import click
 import msgspec
 
-from vaultwatch.alerts import Alert
+from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.cli.common import load_rules
 from vaultwatch.detection.detector import Detector, Source
+from vaultwatch.detection.verdict import Verdict
 from vaultwatch.printable import one_line
 from vaultwatch.reading.lines import LineSplitter
 from vaultwatch.reading.records import Rejected
@@ -214,8 +215,8 @@ class _Shown:
         self._form = form
         self._seen: set[bytes] = set()
 
-    def add(self, alerts: list[Alert]) -> None:
-        for alert in alerts:
+    def add(self, verdicts: list[Verdict]) -> None:
+        for alert in map(alert_of, verdicts):
             key = bytes.fromhex(alert.id)
             if alert.level.rank < self._rank or key in self._seen:
                 continue

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from vaultwatch.detection.detector import Counts
+from vaultwatch.detection.evaluator import Counts
 from vaultwatch.notify.alert_log import append_lines, open_lines, write_all
 from vaultwatch.reading.records import Rejected
 

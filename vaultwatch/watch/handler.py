@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TypeVar
 
-from vaultwatch.alerts import Alert
+from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.detection.detector import Detector
+from vaultwatch.detection.verdict import Verdict
 from vaultwatch.dispatch.groups import file_alert
 from vaultwatch.handler.stdin import (
     Complaints,
@@ -186,7 +187,7 @@ class _Loop:
     def _evaluate(self, lines: list[bytes]) -> list[Alert]:
         """The alerts of these lines. One that nobody foresaw is rejected, and takes no other with it."""
         try:
-            return self._detector.feed(lines)
+            return [alert_of(verdict) for verdict in self._detector.feed(lines)]
         except Exception as error:  # noqa: BLE001  the process's edge: it must go on, whatever a line does to it
             if len(lines) == 1:
                 self._detector.counts.rejected += 1
@@ -195,9 +196,9 @@ class _Loop:
         self._recover()  # what was joined to its response a moment ago is in the journal only
         return [alert for line in lines for alert in self._evaluate([line])]
 
-    def _safely(self, work: Callable[[], list[Alert]]) -> list[Alert]:
+    def _safely(self, work: Callable[[], list[Verdict]]) -> list[Alert]:
         try:
-            return work()
+            return [alert_of(verdict) for verdict in work()]
         except Exception as error:  # noqa: BLE001  as above
             self._complaints.complain("due", logging.ERROR, f"a message raised {type(error).__name__} and is lost")
             return []
@@ -236,8 +237,9 @@ class _Loop:
                 self._standstill.settle("the state is kept again")
                 return result
 
-    def _on_waiting(self, alerts: Sequence[Alert]) -> None:
-        self._to_journal(lambda: self._journal.add(alerts, self._detector.waiting))
+    def _on_waiting(self, verdicts: Sequence[Verdict]) -> None:
+        alerts = [alert_of(verdict) for verdict in verdicts]
+        self._to_journal(lambda: self._journal.add(alerts, lambda: [*map(alert_of, self._detector.waiting())]))
 
     def _to_journal(self, change: Callable[[], None]) -> None:
         try:

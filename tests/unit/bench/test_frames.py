@@ -16,7 +16,7 @@ from bench.frames import TAGS, consume, consuming, cut, each, in_gzip, per_frame
 from bench.in_process import evaluating
 from bench.processes import BenchError, measure, python
 from vaultwatch import frames
-from vaultwatch.detection.detector import Ruleset
+from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.errors import FrameError
 from vaultwatch.frames import Records, decode
 from vaultwatch.rules.pack import shipped_rules

@@ -27,8 +27,10 @@ from tests.support.functions import (
     total,
     watching,
 )
+from vaultwatch.alerts import alert_of
 from vaultwatch.batches import EncodedFrame, Evaluation
-from vaultwatch.detection.detector import Detector, Ruleset
+from vaultwatch.detection.detector import Detector
+from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.frames import Counter, Heartbeat
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
@@ -334,7 +336,7 @@ def test_a_recording_in_frames_gives_the_alerts_of_its_tagged_lines_by_id(
     for path in files:
         detector = Detector(shipped_rules())
         lines = [lanes[path.name] + line for line in path.read_bytes().splitlines()]
-        expected |= {alert.id for alert in detector.feed(lines) + detector.flush()}
+        expected |= {alert_of(verdict).id for verdict in detector.feed(lines) + detector.flush()}
         if path.name == "server.log":
             aws.evaluate(aws.frame(*lines, source="server"))
         else:

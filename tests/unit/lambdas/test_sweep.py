@@ -28,7 +28,7 @@ from tests.support.functions import (
 )
 from vaultwatch.alerts import Alert
 from vaultwatch.archive.segments import is_first, tag_of, unpack
-from vaultwatch.detection.detector import Ruleset
+from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.errors import ArchiveError
 from vaultwatch.frames import Frame, Records, encode
 from vaultwatch.rules.pack import Rule

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from bench import corpus
 from bench import rules as bench_rules
-from vaultwatch.detection.detector import Detector, evaluate_plainly
+from tests.support.evaluation import evaluate_plainly
+from vaultwatch.detection.detector import Detector
 from vaultwatch.rules import index
 from vaultwatch.rules.conditions import Condition
 from vaultwatch.rules.facts import Level
@@ -130,8 +131,8 @@ def told(rules: Sequence[Rule], lines: Iterable[bytes], detector: Detector | Non
     """By event key: the rules that fired, through index and predicates."""
     detector = detector or Detector(rules, zone=UTC)
     found: dict[str, set[str]] = {}
-    for alert in detector.feed(lines) + detector.flush():
-        found.setdefault(alert.event_key, set()).add(alert.rule)
+    for verdict in detector.feed(lines) + detector.flush():
+        found.setdefault(verdict.event_key, set()).add(verdict.rule.name)
     assert detector.counts.rejected == 0
     return found
 

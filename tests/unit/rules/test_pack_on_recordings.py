@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from vaultwatch.alerts import Alert
+from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.detection.detector import Detector, Source
 from vaultwatch.reading.records import Rejected
 from vaultwatch.rules.compiling.collection import compile_directories
@@ -65,7 +65,7 @@ def alerts_on(rules: Iterable[Rule], lines: Iterable[bytes], source: Source) -> 
     """The alerts that a person would be told, each once; a line that is not read fails the test."""
     rejected: list[Rejected] = []
     detector = Detector(rules, source=source, zone=UTC, on_rejected=rejected.append)
-    raised = detector.feed(lines) + detector.flush()
+    raised = map(alert_of, detector.feed(lines) + detector.flush())
     assert not rejected
     assert not detector.counts.rule_errors
     return [alert for alert in {alert.id: alert for alert in raised}.values() if not alert.staged]

@@ -33,7 +33,7 @@ def test_a_function_is_a_rule_of_its_name(tmp_path: Path) -> None:
     assert (rule.name, rule.service, facts.title, facts.level) == ("audit_one", "audit", "T", Level.HIGH)
     assert (facts.staged, facts.runbook, facts.tags) == (True, "do", ("attack.t1",))
     detector = Detector([rule])
-    assert [alert.rule for alert in detector.feed([LINE]) + detector.flush()] == ["audit_one"]
+    assert [verdict.rule.name for verdict in detector.feed([LINE]) + detector.flush()] == ["audit_one"]
 
 
 def test_one_file_may_hold_several_and_another_none(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_any_value_counts_as_true_or_false(tmp_path: Path) -> None:
         tmp_path, a=RULE.replace('== "sys/seal"', "and []"), b=RULE.replace("_one", "_two").replace("==", "or")
     )
     detector = Detector(rules)
-    assert [alert.rule for alert in detector.feed([LINE]) + detector.flush()] == ["audit_two"]
+    assert [verdict.rule.name for verdict in detector.feed([LINE]) + detector.flush()] == ["audit_two"]
 
 
 def test_it_sees_local_time_though_no_other_rule_asks_for_it(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vaultwatch.alerts import alert_of
 from vaultwatch.batches import EncodedFrame, Evaluation
-from vaultwatch.detection.detector import Detector, Ruleset
+from vaultwatch.detection.detector import Detector
+from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.frames import MAX_RECORD_BYTES, Records, Reference, decode
 from vaultwatch.rules.pack import shipped_rules
 from vaultwatch.ship.framing import Framer
@@ -57,7 +59,7 @@ def ids(data: list[bytes]) -> list[str]:
 
 def whole() -> list[str]:
     detector = Detector(RULES, source="server")
-    return sorted(alert.id for alert in [*detector.feed(LINES), *detector.flush()])
+    return sorted(alert_of(verdict).id for verdict in [*detector.feed(LINES), *detector.flush()])
 
 
 def starts_of_messages() -> list[int]:

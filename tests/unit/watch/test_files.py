@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaultwatch.detection.detector import Counts
+from vaultwatch.detection.evaluator import Counts
 from vaultwatch.reading.records import Rejected
 from vaultwatch.watch.files import Figures, RejectedLines, _escaped
 

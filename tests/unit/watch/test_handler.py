@@ -12,8 +12,9 @@ import pytest
 
 from tests.support.waiting import eventually
 from tests.support.watching import FAST, Watching, alerts_in, entry, harmless, numbers, options, unread
-from vaultwatch.alerts import Alert
+from vaultwatch.alerts import alert_of
 from vaultwatch.detection.detector import Detector
+from vaultwatch.detection.verdict import Verdict
 from vaultwatch.errors import SettingError
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
@@ -55,7 +56,7 @@ def test_check_gives_the_same_ids_for_the_same_lines(good: WatchOptions, log: Pa
     with Watching(replace(good, source=source)) as watching:
         watching.write(log.read_bytes())
     detector = Detector(shipped_rules(), source="server" if source == "server" else "audit")
-    found = [*detector.feed(log.read_bytes().splitlines(keepends=True)), *detector.flush()]
+    found = [*map(alert_of, detector.feed(log.read_bytes().splitlines(keepends=True)) + detector.flush())]
     told = {alert.id for alert in found if not alert.staged and alert.level is not Level.INFORMATIONAL}
     assert good.alert_log is not None
     assert {alert["id"] for alert in alerts_in(good.alert_log)} == told
@@ -216,7 +217,7 @@ def test_a_line_that_nobody_foresaw_takes_no_alert_with_it_that_was_just_complet
     """The response took the alert out of the wait, and then the evaluation broke off."""
     feed = Detector.feed
 
-    def fragile(self: Detector, lines: list[bytes], now: float | None = None) -> list[Alert]:
+    def fragile(self: Detector, lines: list[bytes], now: float | None = None) -> list[Verdict]:
         out = []
         for line in lines:
             if b"poison" in line:

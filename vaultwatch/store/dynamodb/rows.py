@@ -8,10 +8,10 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from vaultwatch.alerts import bounded, brief
 from vaultwatch.dispatch.decisions import Draft, Period, RuleSlot, urgency
 from vaultwatch.dispatch.notification import Filing, Route
 from vaultwatch.encoding import encode_alert
+from vaultwatch.reading.bounds import bounded, brief
 from vaultwatch.store import StoreError
 from vaultwatch.store.dynamodb.table import Item, Key, Row, key_of
 

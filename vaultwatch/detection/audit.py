@@ -1,0 +1,52 @@
+"""Audit entries to verdicts: a match on a request waits for its response, which says how the request ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from vaultwatch.detection.evaluator import Evaluator
+from vaultwatch.detection.verdict import Verdict, completed, on_entry
+from vaultwatch.detection.waiting import Waiting
+from vaultwatch.reading.identity import audit_event_key, is_response
+from vaultwatch.reading.records import AuditEntry
+from vaultwatch.reading.view import View, audit_view
+from vaultwatch.rules.index import Rules
+
+
+class AuditDetector:
+    """Evaluates audit entries; `waiting` holds the verdicts on requests without a response."""
+
+    def __init__(
+        self, evaluator: Evaluator, wait_seconds: float, on_waiting: Callable[[Sequence[Verdict]], None]
+    ) -> None:
+        self.waiting = Waiting(wait_seconds)
+        self._evaluator = evaluator
+        self._on_waiting = on_waiting
+
+    def evaluate(self, entry: AuditEntry, rules: Rules, now: float) -> list[Verdict]:
+        """Try these rules on one entry, and return the verdicts that are complete.
+
+        Args:
+            entry: The entry.
+            rules: The rules that could match it.
+            now: Seconds on the caller's clock.
+        """
+        view = audit_view(entry, self._evaluator.zone)
+        key = audit_event_key(entry.fields)
+        matching = self._evaluator.matching(rules, view)
+        verdicts = [on_entry(rule.compiled, entry, view, key) for rule in matching]
+        if is_response(entry.fields) or view["outcome"] == "failed":
+            return self._answer(key, entry, view, verdicts)
+        return self._wait(key, verdicts, now) if verdicts else []
+
+    def _answer(self, key: str, entry: AuditEntry, view: View, verdicts: list[Verdict]) -> list[Verdict]:
+        waited = self.waiting.of(key)
+        known = {verdict.rule.name for verdict in waited}
+        out = [completed(verdict, entry, view) for verdict in waited]
+        self.waiting.remove(key)
+        return out + [verdict for verdict in verdicts if verdict.rule.name not in known]
+
+    def _wait(self, key: str, verdicts: list[Verdict], now: float) -> list[Verdict]:
+        if new := self.waiting.add(key, verdicts, now):
+            self._on_waiting(new)
+        return self.waiting.excess()

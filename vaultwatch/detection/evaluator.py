@@ -1,0 +1,86 @@
+"""Rules tried on one record at a time, and what is counted meanwhile."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import tzinfo
+
+import msgspec
+
+from vaultwatch.detection.verdict import Verdict
+from vaultwatch.reading.records import Origin, Rejected
+from vaultwatch.reading.view import View
+from vaultwatch.rules.index import AuditIndex
+from vaultwatch.rules.pack import Rule, uses_field
+
+
+class Counts(msgspec.Struct):
+    """Records read since the start, and `rule_errors` by the name of the rule that raised.
+
+    A record counts once: as an audit entry, as a server-log message, or as rejected.
+    """
+
+    audit: int = 0
+    server: int = 0
+    rejected: int = 0
+    rule_errors: Counter[str] = msgspec.field(default_factory=Counter)
+
+
+class Ruleset:
+    """A pack's rules with their index; made once per process, because the index remembers paths between batches."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.rules = tuple(rules)
+        self.index = AuditIndex(self.rules)
+        self.server = tuple(rule for rule in self.rules if rule.service == "server")
+        self.asks_local_time = any(uses_field(rule.compiled.condition, "local") for rule in self.rules)
+
+
+class Evaluator:
+    """Tries rules on a record, and counts. Neither a rule nor a record that raises costs more than itself.
+
+    Attributes:
+        counts: What has been read so far.
+        zone: The zone of `local.hour` and `local.weekday`; None if no rule asks for them.
+    """
+
+    def __init__(
+        self,
+        zone: tzinfo | None,
+        on_rejected: Callable[[Rejected], None],
+        on_rule_error: Callable[[str, Exception], None],
+        fatal: tuple[type[Exception], ...],
+    ) -> None:
+        self.counts = Counts()
+        self.zone = zone
+        self._on_rejected = on_rejected
+        self._on_rule_error = on_rule_error
+        self._fatal = fatal
+
+    def matching(self, rules: Iterable[Rule], view: View) -> list[Rule]:
+        """Return the rules that match; one that raises is counted by its name and does not match."""
+        return [rule for rule in rules if self._matches(rule, view)]
+
+    def reject(self, rejected: Rejected) -> None:
+        """Count a rejected line and hand it on."""
+        self.counts.rejected += 1
+        self._on_rejected(rejected)
+
+    def isolate(self, raw: bytes, origin: Origin, work: Callable[[], list[Verdict]]) -> list[Verdict]:
+        """Return what the work on one record returns; if it raises, the record is rejected, with its bytes as `raw`."""
+        try:
+            return work()
+        except self._fatal:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever a log does to us, it costs that record alone
+            self.reject(Rejected(raw, f"raised {type(error).__name__}", origin))
+            return []
+
+    def _matches(self, rule: Rule, view: View) -> bool:
+        try:
+            return rule.matches(view)
+        except Exception as error:  # noqa: BLE001  a rule is somebody's code: counted by name, all others go on
+            self.counts.rule_errors[rule.name] += 1
+            self._on_rule_error(rule.name, error)
+            return False

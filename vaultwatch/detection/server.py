@@ -1,0 +1,63 @@
+"""Server-log lines to verdicts; a message may be several lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from vaultwatch.detection.evaluator import Evaluator
+from vaultwatch.detection.verdict import Verdict, on_message
+from vaultwatch.reading.identity import ServerEventKeys
+from vaultwatch.reading.records import Origin, Rejected, ServerMessage
+from vaultwatch.reading.server_log import ServerLogReader
+from vaultwatch.reading.view import server_view
+from vaultwatch.rules.pack import Rule
+
+MESSAGE_WAIT_SECONDS = 1.0  # a message is written at once; only its last line does not say that it is the last
+
+
+class ServerDetector:
+    """Evaluates the messages of server logs; `keys` identifies them within the log that is being read."""
+
+    def __init__(self, rules: Sequence[Rule], evaluator: Evaluator, keys: ServerEventKeys) -> None:
+        self.keys = keys
+        self._rules = rules
+        self._evaluator = evaluator
+        self._reader = ServerLogReader(max_wait_seconds=MESSAGE_WAIT_SECONDS)
+
+    @property
+    def next_due(self) -> float | None:
+        """When a message has waited long enough for further lines; None while none waits."""
+        return self._reader.next_due
+
+    def read(self, text: bytes, origin: Origin, now: float) -> list[Verdict]:
+        """Read one line, without tag and line end, and return the verdicts on the messages that it completes."""
+        return self._evaluate(self._reader.feed(text, origin, now))
+
+    def continues(self, text: bytes, origin: Origin) -> bool:
+        """Whether the line belongs to a message that waits for further lines."""
+        return self._reader.continues(text, origin)
+
+    def due(self, now: float) -> list[Verdict]:
+        """Return the verdicts on messages that have waited long enough."""
+        return self._evaluate(self._reader.due(now))
+
+    def flush(self) -> list[Verdict]:
+        """Return the verdicts on all messages that wait: the log has ended."""
+        return self._evaluate(self._reader.flush())
+
+    def _evaluate(self, records: Iterable[ServerMessage | Rejected]) -> list[Verdict]:
+        return [verdict for record in records for verdict in self._verdicts(record)]
+
+    def _verdicts(self, record: ServerMessage | Rejected) -> list[Verdict]:
+        if isinstance(record, Rejected):
+            self._evaluator.reject(record)
+            return []
+        return self._evaluator.isolate(record.raw, record.origin, lambda: self._on_message(record))
+
+    def _on_message(self, message: ServerMessage) -> list[Verdict]:
+        view = server_view(message, self._evaluator.zone)
+        key, time = self.keys.key(message), self.keys.time(message)
+        matching = self._evaluator.matching(self._rules, view)
+        found = [on_message(rule.compiled, message, view, key, time) for rule in matching]
+        self._evaluator.counts.server += 1
+        return found

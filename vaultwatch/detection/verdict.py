@@ -1,0 +1,108 @@
+"""A verdict: a rule's condition holds for a record.
+
+Alerts are made from verdicts (`vaultwatch.alerts.alert_of`). A verdict is small whatever the size of its record, so
+many of them can wait for the responses to their requests.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from vaultwatch.reading.bounds import bounded, brief
+from vaultwatch.reading.identity import Outcome
+from vaultwatch.reading.records import AuditEntry, Origin, ServerMessage
+from vaultwatch.reading.view import View
+from vaultwatch.redaction import SALTED
+from vaultwatch.rules.conditions import text_of, values
+from vaultwatch.rules.facts import RuleFacts
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule, one event.
+
+    Attributes:
+        rule: The rule that matches.
+        event_key: Identifies the event (`vaultwatch.reading.identity`).
+        origin: Where the record came from; without a tag, a server-log message's node is its syslog header's host.
+        outcome: How the request ended; `unknown` while no response has been read.
+        group_values: A text for each of the rule's `group_by` fields, "" where the field is absent.
+        time: As logged: RFC 3339, or a syslog header's time.
+        record: The audit entry, or the parts of the server-log message, that matched; at most 32 KiB of JSON.
+        response: The response entry that completed a verdict on a request; at most 32 KiB of JSON.
+    """
+
+    rule: RuleFacts
+    event_key: str
+    origin: Origin
+    outcome: Outcome
+    group_values: tuple[str, ...] = ()
+    time: str
+    record: dict[str, Any]
+    response: dict[str, Any] | None = None
+
+
+def on_entry(rule: RuleFacts, entry: AuditEntry, view: View, event_key: str) -> Verdict:
+    """Return the verdict of a rule that matches an audit entry."""
+    return Verdict(
+        rule=rule,
+        event_key=event_key,
+        origin=entry.origin,
+        outcome=view["outcome"],
+        group_values=group_values(rule, view),
+        time=brief(entry.fields.get("time")),
+        record=bounded(entry.fields),
+    )
+
+
+def on_message(rule: RuleFacts, message: ServerMessage, view: View, event_key: str, time: str) -> Verdict:
+    """Return the verdict of a rule that matches a server-log message.
+
+    Args:
+        rule: The rule.
+        message: The message.
+        view: What the rule saw of it.
+        event_key: Identifies the event.
+        time: The message's own time, else the last one known before it.
+    """
+    parts = {"time": message.time, "level": message.level, "module": message.module, "message": message.message}
+    return Verdict(
+        rule=rule,
+        event_key=event_key,
+        origin=Origin(message.origin.cluster, view["node"], message.origin.lane),
+        outcome="unknown",
+        group_values=group_values(rule, view),
+        time=brief(time),
+        record=bounded({**parts, "fields": message.fields, "raw": view["raw"]}),
+    )
+
+
+def completed(verdict: Verdict, response: AuditEntry, view: View) -> Verdict:
+    """Return the verdict on a request, completed with its response.
+
+    Args:
+        verdict: The verdict on the request.
+        response: The response entry.
+        view: What rules see of the response.
+    """
+    found = zip(group_values(verdict.rule, view), verdict.group_values, strict=True)
+    return msgspec.structs.replace(
+        verdict,
+        outcome=view["outcome"],
+        group_values=tuple(new or old for new, old in found),
+        response=bounded(response.fields),
+    )
+
+
+def group_values(rule: RuleFacts, view: View) -> tuple[str, ...]:
+    """Return a text for each of the rule's `group_by` fields, "" where it is absent or logged only as a salted hash.
+
+    Each audit device has its own salt, so a hash would make two events of the copies of one.
+    """
+    return tuple(_group_value(view, field) for field in rule.group_by)
+
+
+def _group_value(view: View, field: str) -> str:
+    texts = (text_of(value) for value in values(view, field))
+    return brief(", ".join(text for text in texts if text is not None and not text.startswith(SALTED)))

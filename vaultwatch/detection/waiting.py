@@ -1,0 +1,70 @@
+"""Verdicts on requests that wait for their responses."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from vaultwatch.detection.verdict import Verdict
+
+MAX_WAITING = 10_000
+
+
+class Waiting:
+    """Verdicts by event key, in the order of their deadlines; bounded, since clients decide how many requests wait.
+
+    `events` maps the keys that wait to deadline and verdicts; it is for looking up only.
+    """
+
+    def __init__(self, wait_seconds: float, max_events: int = MAX_WAITING) -> None:
+        self.events: OrderedDict[str, tuple[float, list[Verdict]]] = OrderedDict()
+        self._wait_seconds = wait_seconds
+        self._max_events = max_events
+
+    @property
+    def next_due(self) -> float | None:
+        """When the first of them has waited long enough; None while none waits."""
+        return next((deadline for deadline, _ in self.events.values()), None)
+
+    def verdicts(self) -> list[Verdict]:
+        """Return all that wait."""
+        return [verdict for _, verdicts in self.events.values() for verdict in verdicts]
+
+    def add(self, key: str, verdicts: Sequence[Verdict], now: float) -> list[Verdict]:
+        """Let verdicts on one event wait, and return those whose rules did not have one waiting for it.
+
+        A copy of the request, from another audit device, does not prolong the wait.
+        """
+        waiting = self.events.setdefault(key, (now + self._wait_seconds, []))[1]
+        known = {verdict.rule.name for verdict in waiting}
+        new = [verdict for verdict in verdicts if verdict.rule.name not in known]
+        waiting += new
+        return new
+
+    def of(self, key: str) -> list[Verdict]:
+        """Return what waits for the response of one event."""
+        return self.events[key][1] if key in self.events else []
+
+    def remove(self, key: str) -> None:
+        """End the wait of one event, if it waits."""
+        self.events.pop(key, None)
+
+    def excess(self) -> list[Verdict]:
+        """Remove and return the oldest verdicts above the bound."""
+        out: list[Verdict] = []
+        while len(self.events) > self._max_events:
+            out += self.events.popitem(last=False)[1][1]
+        return out
+
+    def due(self, now: float) -> list[Verdict]:
+        """Remove and return those that have waited long enough."""
+        out: list[Verdict] = []
+        while (deadline := self.next_due) is not None and deadline <= now:
+            out += self.events.popitem(last=False)[1][1]
+        return out
+
+    def flush(self) -> list[Verdict]:
+        """Remove and return all that wait."""
+        out = self.verdicts()
+        self.events.clear()
+        return out

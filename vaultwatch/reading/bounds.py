@@ -1,0 +1,79 @@
+"""How much of a record is kept: its largest values give way to a marker, and the texts people need are only cut.
+
+An entry can be 99 MiB, a notification cannot, and nobody may make an alert undeliverable by making its record large.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+MAX_RECORD_BYTES = 32 * 1024
+MAX_TEXT_CHARACTERS = 1024
+_MAX_DESCENT = 6
+_NAMED = (
+    *(("time",), ("error",), ("auth", "display_name"), ("auth", "entity_id")),
+    *(("request", "operation"), ("request", "path"), ("request", "remote_address"), ("request", "namespace", "path")),
+    *(("message",), ("fields", "path"), ("fields", "namespace"), ("fields", "error")),
+)
+"""Texts that an alert names: of these the beginning is kept, whatever their size and that of the others."""
+
+
+def brief(value: Any, limit: int = MAX_TEXT_CHARACTERS) -> str:
+    """Return a value as text of at most `limit` characters; anything but text as its JSON, None as ""."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def bounded(record: dict[str, Any], limit: int = MAX_RECORD_BYTES) -> dict[str, Any]:
+    """Return the record with its largest values replaced by a marker, until its JSON has at most `limit` bytes.
+
+    A record within the limit is returned itself.
+    """
+    whole = msgspec.json.encode(record)
+    if len(whole) <= limit:
+        return record
+    digest = hashlib.sha256(whole).hexdigest()
+    for names in _NAMED:
+        record = _cut(record, names, digest)
+    size = len(msgspec.json.encode(record))
+    shrunk = _shrink(record, size, limit, digest, _MAX_DESCENT) if size > limit else record
+    return shrunk if isinstance(shrunk, dict) else {"left_out": shrunk}
+
+
+def _cut(value: Any, names: tuple[str, ...], digest: str) -> Any:
+    """Return a copy in which the text below these names keeps only its beginning, if it is long."""
+    if names:
+        name, *below = names
+        if not isinstance(value, dict) or name not in value:
+            return value
+        return {**value, name: _cut(value[name], tuple(below), digest)}
+    if not isinstance(value, str) or len(value) <= 2 * MAX_TEXT_CHARACTERS:
+        return value
+    return f"{value[:MAX_TEXT_CHARACTERS]}… {_marker(len(msgspec.json.encode(value)), digest)}"
+
+
+def _marker(size: int, digest: str) -> str:
+    return f"[{size} bytes left out; SHA-256 of the whole record: {digest}]"
+
+
+def _shrink(value: Any, size: int, limit: int, digest: str, descent: int) -> Any:
+    marker = _marker(size, digest)
+    if not isinstance(value, dict | list) or descent == 0 or 2 * len(value) > limit:  # an item takes two bytes or more
+        return marker
+    items = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
+    sizes = {key: len(msgspec.json.encode(item)) for key, item in items}
+    kept = dict(items)
+    for key, of_item in sorted(sizes.items(), key=lambda pair: -pair[1]):
+        if size <= limit:
+            break
+        room = max(limit - (size - of_item), 0)
+        kept[key] = _shrink(kept[key], of_item, room, digest, descent - 1)
+        size += len(msgspec.json.encode(kept[key])) - of_item
+    if size > limit:
+        return marker
+    return kept if isinstance(value, dict) else list(kept.values())
