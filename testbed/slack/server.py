@@ -15,6 +15,7 @@ from testbed.slack.page import render
 from testbed.slack.workspace import CHANNEL, ApiError, Behaviour, Post, Workspace
 
 _MAX_BODY_BYTES = 1 << 20
+_CALLS_KEPT = 500
 _WEBHOOK_STATUS = {"rate_limited": 429, "no_service": 404, "invalid_token": 403, "channel_is_archived": 410}
 _RATE_LIMITED = {"ratelimited", "rate_limited"}
 
@@ -31,15 +32,18 @@ class SlackStandIn:
     """Serves from the moment it is entered until it is left.
 
     `interval_seconds` is the least time between two messages; 0 switches Slack's rate limits off. `messages` are the
-    newest 500, `accepted` and `turned_away` count all requests that were and were not accepted.
+    newest 500, `calls` the newest 500 calls of the Web API with their arguments, accepted or not. `accepted` counts
+    messages, `updated` their updates, `turned_away` what was not accepted.
     """
 
     def __init__(self, *, port: int = 0, interval_seconds: float = 1.0) -> None:
         self.turned_away = 0
+        self.calls: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_CALLS_KEPT)
         self.channel = CHANNEL
         self.token = f"xoxb-standin-{secrets.token_urlsafe(18)}"
         self._workspace = Workspace(interval_seconds)
         self._behaviour: Behaviour = "ok"
+        self._after = 0
         self._times = 0
         self._method = ""
         self._changed = threading.Condition()
@@ -87,16 +91,18 @@ class SlackStandIn:
         self._thread.join()
         self._server.server_close()
 
-    def behave(self, behaviour: Behaviour, times: int | None = None, *, method: str = "") -> None:
+    def behave(self, behaviour: Behaviour, times: int | None = None, *, after: int = 0, method: str = "") -> None:
         """Answer requests in that way until the next call of this.
 
         Args:
             behaviour: See `Behaviour`; a request that hangs is released by the next call.
             times: How many requests to answer so; all of them by default.
+            after: How many requests to answer well before.
             method: Only calls of this method of the Web API, for example `chat.update`.
         """
         with self._changed:
             self._behaviour = behaviour
+            self._after = after
             self._times = sys.maxsize if times is None else times
             self._method = method
             self._changed.notify_all()
@@ -139,6 +145,9 @@ class SlackStandIn:
     def _failure_on_demand(self, path: str) -> Reply | None:
         if self._behaviour == "ok" or self._times <= 0 or not path.endswith(self._method):
             return None
+        if self._after > 0:
+            self._after -= 1
+            return None
         self._times -= 1
         known = {
             "500": Reply(500, "rollup_error", {}),
@@ -167,6 +176,7 @@ class SlackStandIn:
             raise ApiError("invalid_auth")
         if not isinstance(arguments, dict):
             raise ApiError("json_not_object")
+        self.calls.append((method, arguments))
         methods = {"chat.postMessage": self._workspace.post_message, "chat.update": self._workspace.update}
         if method not in methods:
             raise ApiError("unknown_method")

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import urllib3
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
 
 from testbed.slack import SlackStandIn
 
@@ -85,3 +87,90 @@ def test_the_page_shows_messages_newest_first_and_nothing_of_them_as_markup(slac
     assert "<script" not in page
     assert slack.webhook_url.rsplit("/", 1)[1] not in page
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+
+
+class TestWebApi:
+    """Through Slack's own client, so that the stand-in speaks as Slack does."""
+
+    def test_a_message_is_posted_answered_in_its_thread_and_updated(self, slack: SlackStandIn) -> None:
+        client = web_client(slack)
+        root = client.chat_postMessage(channel="#vault-alerts", text="one", blocks=[section("first")])
+        assert root["channel"] == slack.channel
+        client.chat_postMessage(channel=slack.channel, text="two", thread_ts=root["ts"], reply_broadcast=True)
+        client.chat_update(channel=slack.channel, ts=root["ts"], text="one, updated")
+        first, second = slack.messages
+        assert (first.text, first.blocks, second.thread_ts) == ("one, updated", [section("first")], first.ts)
+        assert first.edited_at > 0
+        assert second.in_channel
+        assert (slack.accepted, slack.updated) == (2, 1)
+
+    @pytest.mark.parametrize(
+        ("arguments", "error"),
+        [
+            ({"channel": "C0OTHER", "text": "x"}, "channel_not_found"),
+            ({"channel": "C0FOREIGN", "text": "x"}, "not_in_channel"),
+            ({"channel": "C0STANDIN", "text": "x" * 40_001}, "msg_too_long"),
+            ({"channel": "C0STANDIN", "text": "x", "blocks": [section("x")] * 51}, "invalid_blocks"),
+            ({"channel": "C0STANDIN", "text": "x", "thread_ts": "1.000001"}, "thread_not_found"),
+        ],
+    )
+    def test_what_it_refuses_to_post(self, slack: SlackStandIn, arguments: dict[str, Any], error: str) -> None:
+        with pytest.raises(SlackApiError) as caught:
+            web_client(slack).chat_postMessage(**arguments)
+        assert caught.value.response["error"] == error
+        assert slack.accepted == 0
+
+    def test_what_it_refuses_to_update(self, slack: SlackStandIn) -> None:
+        post(slack.webhook_url, {"text": "by the webhook"})
+        root = web_client(slack).chat_postMessage(channel=slack.channel, text="mine")
+        wrong = {
+            "message_not_found": {"channel": slack.channel, "ts": "1.000001", "text": "x"},
+            "cant_update_message": {"channel": slack.channel, "ts": slack.messages[0].ts, "text": "x"},
+            "channel_not_found": {"channel": "#vault-alerts", "ts": root["ts"], "text": "x"},
+            "msg_too_long": {"channel": slack.channel, "ts": root["ts"], "text": "x" * 40_001},
+        }
+        for error, arguments in wrong.items():
+            with pytest.raises(SlackApiError) as caught:
+                web_client(slack).chat_update(**arguments)
+            assert caught.value.response["error"] == error
+        assert slack.updated == 0
+
+    @pytest.mark.parametrize(("token", "error"), [("xoxb-wrong", "invalid_auth"), ("", "not_authed")])
+    def test_only_its_token_opens_it(self, slack: SlackStandIn, token: str, error: str) -> None:
+        with pytest.raises(SlackApiError) as caught:
+            WebClient(token, base_url=slack.api_url).chat_postMessage(channel=slack.channel, text="x")
+        assert caught.value.response["error"] == error
+
+    def test_one_message_a_second_and_fifty_updates_a_minute(self) -> None:
+        with SlackStandIn(interval_seconds=60) as slack:
+            client = web_client(slack)
+            root = client.chat_postMessage(channel=slack.channel, text="1")
+            with pytest.raises(SlackApiError) as caught:
+                client.chat_postMessage(channel=slack.channel, text="2")
+            assert (caught.value.response.status_code, caught.value.response["error"]) == (429, "ratelimited")
+            assert caught.value.response.headers["Retry-After"] == "1"
+            for number in range(50):
+                client.chat_update(channel=slack.channel, ts=root["ts"], text=str(number))
+            with pytest.raises(SlackApiError, match="ratelimited"):
+                client.chat_update(channel=slack.channel, ts=root["ts"], text="50")
+
+    def test_a_person_may_delete_a_message(self, slack: SlackStandIn) -> None:
+        root = web_client(slack).chat_postMessage(channel=slack.channel, text="x")
+        slack.delete(root["ts"])
+        with pytest.raises(SlackApiError, match="message_not_found"):
+            web_client(slack).chat_update(channel=slack.channel, ts=root["ts"], text="y")
+
+    def test_the_page_shows_a_thread_below_its_message_and_what_was_updated(self, slack: SlackStandIn) -> None:
+        client = web_client(slack)
+        root = client.chat_postMessage(channel=slack.channel, text="the root")
+        client.chat_postMessage(channel=slack.channel, text="another")
+        client.chat_postMessage(channel=slack.channel, text="a reply", thread_ts=root["ts"], reply_broadcast=True)
+        client.chat_update(channel=slack.channel, ts=root["ts"], text="the root, updated")
+        page = slack.page()
+        assert page.index("another") < page.index("the root, updated") < page.index("a reply")
+        assert "(edited " in page
+        assert "also sent to the channel" in page
+
+
+def web_client(slack: SlackStandIn) -> WebClient:
+    return WebClient(slack.token, base_url=slack.api_url)

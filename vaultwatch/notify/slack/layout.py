@@ -22,6 +22,7 @@ from vaultwatch.rules.facts import Level
 Block = dict[str, Any]
 Post = dict[str, Any]
 
+NO_PREVIEWS = {"unfurl_links": False, "unfurl_media": False}
 _POST_BLOCKS = 45
 _POST_CHARACTERS = 9_000
 _TEXT_LIMIT = 2_900
@@ -42,18 +43,21 @@ def portions(notification: Notification) -> list[list[Block]]:
 def post(notification: Notification, body: Sequence[Block], number: int = 1, of: int = 1) -> Post:
     """Return the payload of one post: the notification's headline above `body`."""
     headline = text.headline(notification) + (f" ({number} of {of})" if of > 1 else "")
-    return under_headline(notification.level, headline, body)
+    return under_headline(notification.level, headline, body) | NO_PREVIEWS
 
 
 def under_headline(level: Level, headline: str, body: Sequence[Block]) -> Post:
-    """Return the payload of a post; `headline` is our own words and becomes the fallback text as well."""
+    """Return fallback text and blocks; `headline` is our own words and becomes the fallback text as well."""
     signed = f"{text.LEVEL_SIGNS[level]} {headline}"
     return {
         "text": _escaped(signed),
         "blocks": [{"type": "header", "text": _plain(signed[:_HEADER_LIMIT])}, *body],
-        "unfurl_links": False,
-        "unfurl_media": False,
     }
+
+
+def section(words: str) -> Block:
+    """Return a paragraph."""
+    return {"type": "section", "text": _plain(words)}
 
 
 def note(words: str) -> Block:
@@ -65,10 +69,10 @@ def _body(notification: Notification) -> Iterator[Block]:
     for number, alert in enumerate(notification.alerts):
         if number:
             yield {"type": "divider"}
-            yield _section(f"{text.LEVEL_SIGNS[alert.level]} {alert.level}: {text.visible(alert.title, 200)}")
+            yield section(f"{text.LEVEL_SIGNS[alert.level]} {alert.level}: {text.visible(alert.title, 200)}")
         yield from _alert(alert)
     if notification.merged_count:
-        yield _section(text.counted_line(notification))
+        yield section(text.counted_line(notification))
         yield from _preformatted(text.merged_lines(notification))
     if notification.disposition == "first":
         yield note(text.quiet_note(notification))
@@ -77,16 +81,12 @@ def _body(notification: Notification) -> Iterator[Block]:
 
 
 def _alert(alert: Alert) -> Iterator[Block]:
-    yield _section(text.summary_line(alert))
+    yield section(text.summary_line(alert))
     yield from _preformatted(text.fact_lines(alert).split("\n"))
     actions = text.action_lines(alert)
     if actions:
-        yield _section("What to do next:")
+        yield section("What to do next:")
         yield from _preformatted(actions)
-
-
-def _section(words: str) -> Block:
-    return {"type": "section", "text": _plain(words)}
 
 
 def _plain(words: str) -> Block:

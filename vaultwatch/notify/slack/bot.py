@@ -1,0 +1,163 @@
+"""Slack through a bot token: an alert group is one message that is updated in place, its repeats are in the thread.
+
+A group's message is kept up to date while its suppression windows follow one another: until two hours pass without a
+notification, and for at most a day. Then the next notification begins a new message, where people see it.
+
+Slack notifies nobody of an update, and of a reply only those who follow the thread. So a repeat that is sent at once
+(disposition `first`) and is high or critical is shown in the channel as well.
+
+What Slack has accepted is remembered post by post: a retry repeats at most the one post during which a process died.
+Where the memory fails, the notification is posted as a new message: twice rather than not at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from vaultwatch.dispatch.notification import NOTIFIED, Notification
+from vaultwatch.errors import SettingError, SinkRefused
+from vaultwatch.notify.sink import Pace
+from vaultwatch.notify.slack import layout
+from vaultwatch.notify.slack.answers import check_api
+from vaultwatch.notify.slack.conversation import begin, has_post, is_live, shown, with_post
+from vaultwatch.notify.slack.http import JsonClient, checked_url
+from vaultwatch.rules.facts import Level
+from vaultwatch.store import StoreError
+from vaultwatch.store.threads import Thread, Threads
+
+API_URL = "https://slack.com/api/"
+_ATTEMPTS = 5
+_log = logging.getLogger(__name__)
+
+
+class SlackBot:
+    """A `vaultwatch.notify.sink.Sink` that posts and updates messages in one channel."""
+
+    dispositions = NOTIFIED
+
+    def __init__(
+        self,
+        token: str,
+        channel: str,
+        threads: Threads,
+        *,
+        name: str = "slack",
+        minimum_level: Level = Level.LOW,
+        interval_seconds: float = 1.0,
+        timeout_seconds: float = 10.0,
+        api_url: str = API_URL,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Prepare the sink; it connects when it first sends.
+
+        Args:
+            token: A bot token with the scope `chat:write`. It is a secret, and leaves this object in requests only.
+            channel: The id of the channel, or the name of a public one, as `#vault-alerts`.
+            threads: Where the message of each alert group is remembered.
+            name: The name under which the store remembers what this sink has accepted.
+            minimum_level: The lowest level it sends.
+            interval_seconds: The least time between two calls; Slack allows one message a second in a channel.
+            timeout_seconds: How long Slack may take to answer.
+            api_url: The base of the Web API; GovSlack has another one.
+            clock: Returns seconds since the epoch.
+
+        Raises:
+            SettingError: The token, the channel, the URL or the proxy cannot be used.
+        """
+        self.name = name
+        self.minimum_level = minimum_level
+        self._headers = {"Authorization": f"Bearer {_checked_token(token)}"}
+        self._channel = _checked_channel(channel)
+        self._threads = threads
+        self._api_url = checked_url(api_url, "the URL of the Slack API").rstrip("/")
+        self._client = JsonClient(self._api_url, timeout_seconds)
+        self._pace = Pace(interval_seconds)
+        self._clock = clock
+
+    def send(self, notification: Notification) -> None:
+        """Post the notification as its group's message, or into that message's thread; see `Sink.send`."""
+        known = self._recall(notification.group)
+        if known is not None and is_live(known, self._clock()):
+            try:
+                self._continue(known, notification)
+            except SinkRefused as error:
+                _log.info("%s: its message was deleted or locked, a new one begins", error)
+            else:
+                return
+        self._begin(notification, known)
+
+    def close(self) -> None:
+        """Release what the sink holds."""
+        self._client.close()
+
+    def _begin(self, notification: Notification, known: Thread | None) -> None:
+        now = self._clock()
+        thread = with_post(begin(notification, now), notification, 0, now)
+        answer = self._call("chat.postMessage", {"channel": self._channel, **shown(thread), **layout.NO_PREVIEWS})
+        named = replace(thread, channel=str(answer.get("channel")), ts=str(answer.get("ts")))
+        self._reply(self._remember(known, named, notification, 0), notification)
+
+    def _continue(self, thread: Thread, notification: Notification) -> None:
+        if not has_post(thread, notification, 0):
+            grown = with_post(thread, notification, 0, self._clock())
+            self._call("chat.update", {"channel": thread.channel, "ts": thread.ts, **shown(grown)})
+        self._reply(thread, notification)
+
+    def _reply(self, thread: Thread, notification: Notification) -> None:
+        """Post in the thread what Slack has not accepted yet."""
+        for number, post in enumerate(layout.posts(notification)):
+            if has_post(thread, notification, number):
+                continue
+            where = {"channel": thread.channel, "thread_ts": thread.ts}
+            self._call("chat.postMessage", {**where, **_broadcast(notification, number), **post})
+            grown = with_post(thread, notification, number, self._clock())
+            thread = self._remember(thread, grown, notification, number)
+
+    def _recall(self, group: str) -> Thread | None:
+        try:
+            return self._threads.get(group) if group else None
+        except StoreError as error:
+            _log.warning("%s: the notification begins a new message", error)
+            return None
+
+    def _remember(self, known: Thread | None, thread: Thread, notification: Notification, number: int) -> Thread:
+        """Remember `thread` in place of `known`; if another process was faster, add the post to what it wrote."""
+        if not notification.group:
+            return thread
+        try:
+            for _ in range(_ATTEMPTS):
+                if self._threads.put(notification.group, thread, known):
+                    return thread
+                known = self._threads.get(notification.group)
+                thread = thread if known is None else with_post(known, notification, number, self._clock())
+        except StoreError as error:
+            _log.warning("%s: what was posted is not remembered", error)
+        return thread
+
+    def _call(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        with self._pace:
+            return check_api(self._client.post(f"{self._api_url}/{method}", arguments, self._headers))
+
+
+def _broadcast(notification: Notification, number: int) -> dict[str, bool]:
+    at_once = notification.disposition == "first" and notification.level.rank >= Level.HIGH.rank
+    return {"reply_broadcast": True} if at_once and number == 0 else {}
+
+
+def _checked_token(token: str) -> str:
+    token = token.strip()
+    if re.fullmatch(r"(xoxe\.)?xoxb-[A-Za-z0-9_-]{1,512}", token):
+        return token
+    raise SettingError("the Slack token is not a bot token, which begins with xoxb-")
+
+
+def _checked_channel(channel: str) -> str:
+    if re.fullmatch(r"#?[^\s#@<>&]{1,80}", channel):
+        return channel
+    raise SettingError("the Slack channel is neither a channel id nor a channel name")
