@@ -1,22 +1,49 @@
-"""A compiled condition, written so that a person can read it: what is in force, with placeholders and filters.
+"""A compiled condition as text for people: what is in force, with placeholders and filters applied.
 
-A map means that all of it holds, a list of values that one of them does, as in Sigma. What Sigma needs several
-selections for is told as `all of`, `any of` and `not`.
+As in Sigma, all items of a map must hold, and one of the values of a list. What Sigma needs several selections for is
+written as `all of`, `any of` and `not`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from vaultwatch.rules.conditions import Condition
+from vaultwatch.rules.conditions import (
+    And,
+    Boolean,
+    Cidr,
+    Condition,
+    Exists,
+    FieldReference,
+    FieldTest,
+    Keyword,
+    KeywordHow,
+    Never,
+    Not,
+    Number,
+    Operator,
+    Or,
+    Regex,
+    Text,
+    TextHow,
+    TimePart,
+)
 
-_HOW = {"eq": "", "glob": "", "prefix": "|startswith", "suffix": "|endswith", "contains": "|contains", "re": "|re"}
+_MODIFIERS: dict[TextHow | KeywordHow, str] = {
+    "eq": "",
+    "glob": "",
+    "prefix": "|startswith",
+    "suffix": "|endswith",
+    "contains": "|contains",
+    "re": "|re",
+}
 
 
 def readable(condition: Condition) -> str:
     """The condition as YAML of several lines."""
-    told = _told(condition)
-    return told if isinstance(told, str) else as_yaml(told)
+    written = _written(condition)
+    return written if isinstance(written, str) else as_yaml(written)
 
 
 def as_yaml(value: Any, *, lists_in_line: bool = False) -> str:
@@ -24,7 +51,7 @@ def as_yaml(value: Any, *, lists_in_line: bool = False) -> str:
     import yaml
 
     class Indented(yaml.SafeDumper):
-        """Lists stand further in than their keys."""
+        """Indents lists below their keys."""
 
         def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002  PyYAML's
             super().increase_indent(flow, False)
@@ -33,25 +60,28 @@ def as_yaml(value: Any, *, lists_in_line: bool = False) -> str:
     return yaml.dump(value, Dumper=Indented, sort_keys=False, width=110, default_flow_style=style)
 
 
-def _told(condition: Condition) -> Any:
-    kind, *rest = condition
-    if kind == "never":
-        return "never"
-    if kind == "not":
-        return {"not": _told(rest[0])}
-    if kind == "and":
-        return _all_of(rest)
-    if kind == "or":
-        return _any_of(rest)
-    key, value = _leaf(condition)
-    return {key: value}
+def _written(condition: Condition) -> Any:
+    match condition:
+        case Never():
+            return "never"
+        case Not(part):
+            return {"not": _written(part)}
+        case And(parts):
+            return _all_of(parts)
+        case Or(parts):
+            return _any_of(parts)
+        case Keyword(how, value, cased):
+            return {_text_key("(any field)", how, cased): _text_value(how, value)}
+        case _:
+            key, value = _item(condition)
+            return {key: value}
 
 
-def _all_of(parts: list[Condition]) -> Any:
-    """One map as far as keys allow it."""
+def _all_of(parts: Sequence[Condition]) -> Any:
+    """One map as far as its keys allow."""
     maps: list[Any] = []
-    for told in map(_told, parts):
-        inner = told.get("all of", [told]) if isinstance(told, dict) else [told]
+    for written in map(_written, parts):
+        inner = written.get("all of", [written]) if isinstance(written, dict) else [written]
         for one in inner:
             if maps and _is_plain(one) and _is_plain(maps[-1]) and not one.keys() & maps[-1].keys():
                 maps[-1] = {**maps[-1], **one}
@@ -60,11 +90,11 @@ def _all_of(parts: list[Condition]) -> Any:
     return maps[0] if len(maps) == 1 else {"all of": maps}
 
 
-def _any_of(parts: list[Condition]) -> Any:
-    """One key with several values as far as the parts have the same."""
+def _any_of(parts: Sequence[Condition]) -> Any:
+    """One key with several values as far as the parts have the same key."""
     maps: list[Any] = []
-    for told in map(_told, parts):
-        inner = told.get("any of", [told]) if isinstance(told, dict) else [told]
+    for written in map(_written, parts):
+        inner = written.get("any of", [written]) if isinstance(written, dict) else [written]
         for one in inner:
             if maps and _is_single(one) and _is_single(maps[-1]) and one.keys() == maps[-1].keys():
                 ((key, value),) = one.items()
@@ -74,37 +104,49 @@ def _any_of(parts: list[Condition]) -> Any:
     return maps[0] if len(maps) == 1 else {"any of": maps}
 
 
-def _is_plain(told: Any) -> bool:
-    return isinstance(told, dict) and not told.keys() & {"all of", "any of", "not"}
+def _is_plain(written: Any) -> bool:
+    return isinstance(written, dict) and not written.keys() & {"all of", "any of", "not"}
 
 
-def _is_single(told: Any) -> bool:
-    return _is_plain(told) and len(told) == 1
+def _is_single(written: Any) -> bool:
+    return _is_plain(written) and len(written) == 1
 
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _leaf(condition: Condition) -> tuple[str, Any]:
-    kind, *rest = condition
-    if kind in ("text", "keyword"):
-        field, how, value, cased = rest if kind == "text" else ("(any field)", *rest)
-        plain = how in ("glob", "re")
-        return f"{field}{_HOW[how]}{'|cased' if cased and how != 're' else ''}", value if plain else _escaped(value)
-    if kind == "number":
-        field, op, value = rest
-        return field if op == "eq" else f"{field}|{op}", value
-    if kind == "part":
-        field, unit, op, value = rest
-        return f"{field}|{unit}" if op == "eq" else f"{field}|{unit}|{op}", value
-    if kind == "field":
-        field, other, how = rest
-        return f"{field}|fieldref{_HOW[how]}", other
-    field, value = rest  # re, cidr, exists, bool
-    return field if kind == "bool" else f"{field}|{kind}", value
+def _item(test: FieldTest) -> tuple[str, Any]:
+    """One key and value of a Sigma selection."""
+    match test:
+        case Text(field, how, value, cased):
+            return _text_key(field, how, cased), _text_value(how, value)
+        case Number(field, op, number):
+            return f"{field}{_operator(op)}", number
+        case TimePart(field, unit, op, number):
+            return f"{field}|{unit}{_operator(op)}", number
+        case FieldReference(field, other, how):
+            return f"{field}|fieldref{_MODIFIERS[how]}", other
+        case Regex(field, pattern):
+            return f"{field}|re", pattern
+        case Cidr(field, network):
+            return f"{field}|cidr", network
+        case Exists(field, wanted):
+            return f"{field}|exists", wanted
+        case Boolean(field, wanted):
+            return field, wanted
 
 
-def _escaped(text: str) -> str:
-    """A text that stands for itself, as Sigma writes it."""
-    return text.replace("\\", "\\\\").replace("*", "\\*").replace("?", "\\?")
+def _operator(op: Operator) -> str:
+    return "" if op == "eq" else f"|{op}"
+
+
+def _text_key(field: str, how: TextHow | KeywordHow, cased: bool) -> str:
+    return f"{field}{_MODIFIERS[how]}{'|cased' if cased and how != 're' else ''}"
+
+
+def _text_value(how: TextHow | KeywordHow, value: str) -> str:
+    """A value as Sigma writes it: `*` and `?` that mean themselves are escaped."""
+    if how in ("glob", "re"):
+        return value
+    return value.replace("\\", "\\\\").replace("*", "\\*").replace("?", "\\?")

@@ -13,7 +13,7 @@ from vaultwatch.detection.evaluator import Counts, Evaluator, Ruleset
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.reading.identity import Seen, ServerEventKeys
 from vaultwatch.reading.records import Origin, Rejected, read_audit_entry, split_tag
-from vaultwatch.rules.index import Rules
+from vaultwatch.rules.index import Candidate, Passed, Rules, Sifted, Unreadable
 from vaultwatch.rules.pack import Rule
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 Source = Literal["auto", "audit", "server"]
 WAIT_FOR_RESPONSE_SECONDS = 5.0
-_Sifted = tuple[int, bytes, Rules | None]
 
 
 class Detector:
@@ -85,11 +84,12 @@ class Detector:
         if self.source == "server":
             return [verdict for line in lines for verdict in self._take(line, None, now, origin)]
         out: list[Verdict] = []
-        for passed, line, rules in self._sift(list(lines), origin):
-            if passed:
-                self._count_audit(passed)
-            if line:
-                out += self._take(line, rules, now, origin)
+        for sifted in self._sift(list(lines), origin):
+            if isinstance(sifted, Passed):
+                self._count_audit(sifted.entries)
+            else:
+                rules = sifted.rules if isinstance(sifted, Candidate) else None
+                out += self._take(sifted.line, rules, now, origin)
         return out
 
     def begin_log(self, head: bytes = b"", begun: str = "", last: Mapping[str, Seen] | None = None) -> None:
@@ -154,7 +154,7 @@ class Detector:
         self.counts.audit += entries
         self._last_was_server = False
 
-    def _sift(self, lines: Sequence[bytes], origin: Origin | None) -> Iterator[_Sifted]:
+    def _sift(self, lines: Sequence[bytes], origin: Origin | None) -> Iterator[Sifted]:
         """`AuditIndex.sift`; from a line on which it raises, every line is read the slow way."""
         # A stream has tags or it has none: a single line with a tag is read the slow way.
         tagged = origin is None and bool(lines) and lines[0].startswith(b"@")
@@ -162,11 +162,11 @@ class Detector:
         try:
             for sifted in self._index.sift(lines, self._audit.waiting.events, tagged=tagged):
                 yield sifted
-                taken += sifted[0] + 1
+                taken += sifted.entries if isinstance(sifted, Passed) else 1
         except self._fatal:
             raise
         except Exception:  # noqa: BLE001  the line that raised raises again where it costs itself alone
-            yield from ((0, line, None) for line in lines[taken:])
+            yield from (Unreadable(line) for line in lines[taken:])
 
     def _take(self, line: bytes, rules: Rules | None, now: float, origin: Origin | None) -> list[Verdict]:
         """Read one line; `rules` are those that could match, None if the index cannot read it as an audit entry."""

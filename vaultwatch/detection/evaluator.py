@@ -11,8 +11,9 @@ import msgspec
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.reading.records import Origin, Rejected
 from vaultwatch.reading.view import View
+from vaultwatch.rules.conditions import uses_field
 from vaultwatch.rules.index import AuditIndex
-from vaultwatch.rules.pack import Rule, uses_field
+from vaultwatch.rules.pack import Rule
 
 
 class Counts(msgspec.Struct):

@@ -15,8 +15,8 @@ from vaultwatch.reading.identity import Outcome
 from vaultwatch.reading.records import AuditEntry, Origin, ServerMessage
 from vaultwatch.reading.view import View
 from vaultwatch.redaction import SALTED
-from vaultwatch.rules.conditions import text_of, values
 from vaultwatch.rules.facts import RuleFacts
+from vaultwatch.rules.predicates import text_of, values
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

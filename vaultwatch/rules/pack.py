@@ -11,10 +11,11 @@ import msgspec
 
 from vaultwatch.errors import RuleError
 from vaultwatch.reading.view import View
-from vaultwatch.rules.conditions import Condition, Predicate, predicate
+from vaultwatch.rules.conditions import Condition
 from vaultwatch.rules.facts import RuleFacts
+from vaultwatch.rules.predicates import Predicate, predicate
 
-PACK_VERSION = 1
+PACK_VERSION = 2
 SHIPPED_PACK = Path(__file__).with_name("pack.json")
 
 
@@ -90,13 +91,3 @@ def shipped_rules() -> list[Rule]:
     except OSError as error:
         raise RuleError(f"{SHIPPED_PACK.name}: {error.strerror}; run `vaultwatch rules compile`") from error
     return decode_pack(data, SHIPPED_PACK.name)
-
-
-def uses_field(condition: Any, prefix: str) -> bool:
-    """Whether a condition asks for a field at or below `prefix`."""
-    if not isinstance(condition, list):
-        return False
-    fields = [part for part in condition[1:] if isinstance(part, str)]
-    return any(part == prefix or part.startswith(prefix + ".") for part in fields) or any(
-        uses_field(part, prefix) for part in condition
-    )

@@ -19,6 +19,7 @@ from typing import Any
 
 from vaultwatch.errors import RuleError
 from vaultwatch.reading.view import View
+from vaultwatch.rules.conditions import Exists
 from vaultwatch.rules.facts import Level, Service
 from vaultwatch.rules.pack import CompiledRule, Rule
 
@@ -50,7 +51,7 @@ def rule(
                 level=Level(level),
                 service=service,
                 staged=status == "experimental",
-                condition=["exists", "local", True],  # may look at anything: the index leaves it, `local` is computed
+                condition=Exists("local", True),  # may look at anything: the index leaves it, `local` is computed
                 **facts,
             )
         except TypeError as error:

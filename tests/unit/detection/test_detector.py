@@ -16,7 +16,7 @@ from vaultwatch.detection.verdict import Verdict
 from vaultwatch.detection.waiting import MAX_WAITING
 from vaultwatch.reading.records import Origin, Rejected, split_tag
 from vaultwatch.reading.syslog_header import strip_syslog_header
-from vaultwatch.rules.conditions import Condition
+from vaultwatch.rules.conditions import Condition, Exists, Number, Text
 from vaultwatch.rules.facts import Level, Service
 from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
 
@@ -25,9 +25,9 @@ def rule(condition: Condition, name: str = "seal", service: Service = "audit", *
     return Rule(CompiledRule(name=name, title=name, level=Level.HIGH, service=service, condition=condition, **facts))
 
 
-SEAL = rule(["text", "request.path", "eq", "sys/seal", False])
-SERVER = rule(["exists", "raw", True], "server", "server")
-FAILED = rule(["text", "outcome", "eq", "failed", False], "failed")
+SEAL = rule(Text("request.path", "eq", "sys/seal", False))
+SERVER = rule(Exists("raw", True), "server", "server")
+FAILED = rule(Text("outcome", "eq", "failed", False), "failed")
 
 
 def request(event: str = "e1", path: str = "sys/seal", kind: str = "request", **members: Any) -> bytes:
@@ -244,7 +244,7 @@ def raises(view: dict[str, Any]) -> bool:
 class TestRulesThatRaise:
     def test_are_counted_by_name_and_disable_nothing(self) -> None:
         errors: list[tuple[str, str]] = []
-        broken = Rule(rule(["exists", "local", True], "broken").compiled, matches=raises)
+        broken = Rule(rule(Exists("local", True), "broken").compiled, matches=raises)
         detector = Detector([broken, SEAL], on_rule_error=lambda name, error: errors.append((name, str(error))))
         alerts = detector.feed([request(), response(), request("e2", path="x")])
         assert told(alerts) == [("seal", "e1", "succeeded")]
@@ -290,7 +290,7 @@ class TestNothingIsLost:
         self, lines: list[bytes], source: Source, whole_pack: bool
     ) -> None:
         rejected: list[Rejected] = []
-        rules = shipped_rules() if whole_pack else [SEAL, SERVER, rule(["exists", "time", True], "all")]
+        rules = shipped_rules() if whole_pack else [SEAL, SERVER, rule(Exists("time", True), "all")]
         detector = Detector(rules, source=source, zone=UTC, on_rejected=rejected.append)
         lines = [line.rstrip(b"\n") + b"\n" for line in lines]
         detector.begin_log(b"".join(lines))
@@ -341,11 +341,11 @@ class TestNothingIsLost:
 
 
 def test_local_time_is_computed_for_rules_that_ask() -> None:
-    asks = rule(["number", "local.hour", "eq", 7], "hour")
+    asks = rule(Number("local.hour", "eq", 7), "hour")
     detector = Detector([asks], zone=UTC)
     assert told(detector.feed([response()])) == [("hour", "e1", "succeeded")]
 
 
 def test_staged_alerts_are_given_and_say_so() -> None:
-    (alert,) = run([response()], [rule(["exists", "time", True], staged=True)])
+    (alert,) = run([response()], [rule(Exists("time", True), staged=True)])
     assert alert.rule.staged

@@ -32,6 +32,7 @@ from vaultwatch.batches import EncodedFrame, Evaluation
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.frames import Counter, Heartbeat
+from vaultwatch.rules.conditions import Exists
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
 from vaultwatch.store import StoreError
@@ -177,7 +178,7 @@ class TestWhatCannotBeRead:
             raise ZeroDivisionError
 
         evaluate = aws.function("evaluate")
-        facts = {"title": "Odd", "level": Level.LOW, "service": "audit", "condition": ["exists", "time", True]}
+        facts = {"title": "Odd", "level": Level.LOW, "service": "audit", "condition": Exists("time", True)}
         odd = Rule(CompiledRule(name="audit_odd", **facts), matches=raises)  # type: ignore[arg-type]
         monkeypatch.setattr(evaluate, "RULES", Ruleset([*evaluate.RULES.rules, odd]))
         evaluate.handler(kinesis(aws.frame(entry(1))), Context())

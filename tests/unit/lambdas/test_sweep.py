@@ -31,6 +31,7 @@ from vaultwatch.archive.segments import is_first, tag_of, unpack
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.errors import ArchiveError
 from vaultwatch.frames import Frame, Records, encode
+from vaultwatch.rules.conditions import Exists
 from vaultwatch.rules.pack import Rule
 
 
@@ -100,7 +101,7 @@ def test_so_is_what_happened_before_the_rule_was_in_force(aws: World) -> None:
 def test_so_is_what_a_rule_finds_only_since_it_was_changed(settled: World) -> None:
     sweep = settled.function("sweep")
     (rule,) = (rule for rule in sweep.RULES.rules if rule.name == "audit_policy_written")
-    anything = Rule(replace(rule.compiled, condition=["exists", "time", True]))
+    anything = Rule(replace(rule.compiled, condition=Exists("time", True)))
     rules = Ruleset(anything if known is rule else known for known in sweep.RULES.rules)
     settled.monkeypatch.setattr(sweep, "RULES", rules)
     sweep.handler(object_created(ARCHIVE, settled.archive("1", lines(entry(1, "kv/data/a")))), Context(900_000))

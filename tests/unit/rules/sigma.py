@@ -1,4 +1,4 @@
-"""Sigma rules of a few lines, compiled and held against entries."""
+"""Sigma rules of a few lines, compiled and evaluated on entries."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from vaultwatch.reading.records import AuditEntry
 from vaultwatch.reading.view import audit_view
 from vaultwatch.rules.compiling import compile_directories
-from vaultwatch.rules.conditions import Condition, predicate
+from vaultwatch.rules.conditions import Condition
+from vaultwatch.rules.predicates import predicate
 
 HEAD = "title: Title\nname: {name}\nlogsource: {{product: vault, service: {service}}}\nlevel: low\n"
 
@@ -22,7 +25,7 @@ def sigma(detection: str, name: str = "rule", service: str = "audit", more: str 
 
 
 def compiled(*files: str, placeholders: dict[str, list[Any]] | None = None, service: str = "audit") -> Condition:
-    """The condition of the first of these files; one that is no whole rule is taken for its detection."""
+    """The condition of the first of these files; one that is not a whole rule stands for its detection."""
     with tempfile.TemporaryDirectory() as folder:
         for number, text in enumerate(files):
             whole = text if "logsource" in text else sigma(text, service=service)
@@ -40,7 +43,8 @@ def entry(**members: Any) -> dict[str, Any]:
 
 def holds(condition: Condition, fields: dict[str, Any]) -> bool:
     """Through JSON, as a pack travels."""
-    return predicate(json.loads(json.dumps(condition)))(audit_view(AuditEntry(fields)))
+    travelled = msgspec.json.decode(msgspec.json.encode(condition), type=Condition)
+    return predicate(travelled)(audit_view(AuditEntry(fields)))
 
 
 def matches(detection: str, fields: dict[str, Any], **placeholders: list[Any]) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from tests.unit.rules.sigma import compiled, entry, holds, matches, sigma
 from vaultwatch.errors import RuleError
 from vaultwatch.rules.compiling import compile_directories, compile_pack
+from vaultwatch.rules.conditions import Text
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import CompiledRule, decode_pack
 
@@ -280,7 +281,7 @@ class TestPlaceholders:
             (tmp_path / name / "placeholders.yml").write_text(json.dumps({"x": values}))
         (tmp_path / "one" / "rule.yml").write_text(sigma(PATH.format("|expand: '%x%'")))
         (rule,) = compile_directories([tmp_path / "one", tmp_path / "two"])
-        assert rule.condition[3] == "b"
+        assert rule.condition == Text("request.path", "eq", "b")
 
 
 FILTER = """
@@ -542,7 +543,7 @@ class TestFacts:
         assert compile_directories([tmp_path]) == [
             CompiledRule(
                 name="rule", title="Title", level=Level.LOW, service="audit", staged=True, description="Two lines.",
-                condition=["text", "request.path", "eq", "a", False], runbook="Do a.\nDo b.", tags=("attack.t1098",),
+                condition=Text("request.path", "eq", "a", False), runbook="Do a.\nDo b.", tags=("attack.t1098",),
                 falsepositives=("None",), references=("https://example.org",),
             )
         ]  # fmt: skip
@@ -556,11 +557,11 @@ class TestFacts:
         assert [rule.compiled for rule in decode_pack(pack)] == compile_directories([tmp_path])
         assert [rule.name for rule in decode_pack(pack)] == ["one", "two"]
 
-    @pytest.mark.parametrize("pack", [b"", b"{", b"[]", b'{"version":1}', b'{"version":1,"rules":[{}]}', b"\xff"])
+    @pytest.mark.parametrize("pack", [b"", b"{", b"[]", b'{"version":2}', b'{"version":2,"rules":[{}]}', b"\xff"])
     def test_what_is_no_pack_is_refused(self, pack: bytes) -> None:
         with pytest.raises(RuleError, match="not a compiled rule pack"):
             decode_pack(pack)
 
     def test_a_pack_of_another_version_is_refused(self) -> None:
-        with pytest.raises(RuleError, match="version 2"):
-            decode_pack(b'{"version":2,"rules":[]}')
+        with pytest.raises(RuleError, match="version 3"):
+            decode_pack(b'{"version":3,"rules":[]}')

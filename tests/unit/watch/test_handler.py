@@ -16,6 +16,7 @@ from vaultwatch.alerts import alert_of
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.errors import SettingError
+from vaultwatch.rules.conditions import Exists
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
 from vaultwatch.watch.handler import run
@@ -180,7 +181,7 @@ def raising(name: str, error: BaseException) -> Rule:
     def matches(_: object) -> bool:
         raise error
 
-    facts = CompiledRule(name=name, title=name, level=Level.LOW, service="audit", condition=["exists", "time", True])
+    facts = CompiledRule(name=name, title=name, level=Level.LOW, service="audit", condition=Exists("time", True))
     return Rule(facts, matches=matches)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from vaultwatch.errors import RuleError, did_you_mean
 from vaultwatch.reading.view import AUDIT_DERIVED, SERVER_FIELDS
-from vaultwatch.rules.conditions import Condition
+from vaultwatch.rules.conditions import And, Condition, Exists, FieldTest, Keyword, Never, Not, Or, Text, fields_of
 from vaultwatch.rules.facts import Service
 
 # The members of an audit entry that Vault and OpenBao have written since 2018; a map of free keys ends in ".*".
@@ -58,7 +58,7 @@ def check_fields(condition: Condition, service: Service) -> None:
     Raises:
         RuleError: names the field.
     """
-    for field in sorted(_fields(condition)):
+    for field in sorted(fields_of(condition)):
         parts = field.split(".")
         maps = {".".join([*parts[:n], "*"]) for n in range(1, len(parts))}
         is_map = f"{field}.*" in _KNOWN[service]
@@ -67,17 +67,8 @@ def check_fields(condition: Condition, service: Service) -> None:
             raise RuleError(f"unknown field {field}: no {service} record has it{hint}")
 
 
-def _fields(condition: Condition) -> set[str]:
-    kind, *rest = condition
-    if kind in ("and", "or", "not"):
-        return set().union(*(_fields(part) for part in rest))
-    if kind in ("never", "keyword"):
-        return set()
-    return {rest[0], rest[1]} if kind == "field" else {rest[0]}
-
-
 def check_negations(condition: Condition) -> None:
-    """Refuse a negated `error`, `outcome` or `response.*` without `type: response`: a request has no failure yet.
+    """Refuse a negated `error`, `outcome` or `response.*` without `type: response`: a request entry has no failure yet.
 
     Raises:
         RuleError: names the field.
@@ -85,24 +76,37 @@ def check_negations(condition: Condition) -> None:
     _check_negations(condition, negated=False, on_responses=False)
 
 
-def _check_negations(condition: Condition, negated: bool, on_responses: bool) -> None:
-    kind, *rest = condition
-    if kind == "and" and not negated:
-        on_responses = on_responses or any(_selects_responses(part) for part in rest)
-    if kind in ("and", "or", "not"):
-        for part in rest:
-            _check_negations(part, negated != (kind == "not"), on_responses)
-        return
-    if kind in ("never", "keyword") or on_responses or not _ONLY_ON_RESPONSES.fullmatch(rest[0]):
-        return
-    if negated != (kind == "exists" and rest[1] is False):
-        raise RuleError(f"negates {rest[0]} without selecting type: response; a request entry has no outcome yet")
+def _check_negations(condition: Condition, *, negated: bool, on_responses: bool) -> None:
+    match condition:
+        case And(parts):
+            selects = not negated and any(_selects_responses(part) for part in parts)
+            for part in parts:
+                _check_negations(part, negated=negated, on_responses=on_responses or selects)
+        case Or(parts):
+            for part in parts:
+                _check_negations(part, negated=negated, on_responses=on_responses)
+        case Not(part):
+            _check_negations(part, negated=not negated, on_responses=on_responses)
+        case Never() | Keyword():
+            pass
+        case _:
+            if not on_responses and _ONLY_ON_RESPONSES.fullmatch(condition.field):
+                _refuse_negation(condition, negated=negated)
+
+
+def _refuse_negation(test: FieldTest, *, negated: bool) -> None:
+    asks_for_absence = isinstance(test, Exists) and not test.wanted
+    if negated != asks_for_absence:
+        raise RuleError(f"negates {test.field} without selecting type: response; a request entry has no outcome yet")
 
 
 def _selects_responses(condition: Condition) -> bool:
-    kind, *rest = condition
-    if kind == "text":
-        return rest[0] == "type" and rest[1] in ("eq", "suffix") and rest[2].endswith("response")
-    if kind == "and":
-        return any(_selects_responses(part) for part in rest)
-    return kind == "or" and all(_selects_responses(part) for part in rest)
+    match condition:
+        case Text("type", "eq" | "suffix", value):
+            return value.endswith("response")
+        case And(parts):
+            return any(_selects_responses(part) for part in parts)
+        case Or(parts):
+            return all(_selects_responses(part) for part in parts)
+        case _:
+            return False

@@ -17,9 +17,10 @@ from vaultwatch.errors import RuleError, did_you_mean
 from vaultwatch.rules.compiling.checks import check_fields, check_negations
 from vaultwatch.rules.compiling.placeholders import Placeholders, fill, used
 from vaultwatch.rules.compiling.translate import translate
-from vaultwatch.rules.conditions import Condition, compile_regex
+from vaultwatch.rules.conditions import Condition, Or
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import CompiledRule, encode_pack
+from vaultwatch.rules.predicates import compile_regex
 
 PLACEHOLDERS_FILE = "placeholders.yml"
 RULE_KEYS = frozenset(
@@ -185,10 +186,10 @@ class _Parsed:
     def _condition(self) -> Condition:
         try:
             parsed = [condition.parsed for condition in self.sigma.detection.parsed_condition]
-            parts = [translate(node) for node in parsed]
+            parts = tuple(translate(node) for node in parsed)
         except (*_FAULTS, RuleError) as error:
             raise RuleError(f"{self.where}: {_one_line(error)}") from error
-        return parts[0] if len(parts) == 1 else ["or", *parts]
+        return parts[0] if len(parts) == 1 else Or(parts)
 
 
 def refuse_unsupported(where: str, definition: Any) -> None:

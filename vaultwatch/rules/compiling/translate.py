@@ -1,8 +1,7 @@
-"""pySigma's condition tree as plain data (the shapes are in `vaultwatch.rules.conditions`)."""
+"""pySigma's condition tree to our conditions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import re2
@@ -14,6 +13,7 @@ from sigma.conditions import (
     ConditionValueExpression,
 )
 from sigma.types import (
+    CompareOperators,
     SigmaBool,
     SigmaCasedString,
     SigmaCIDRExpression,
@@ -27,92 +27,155 @@ from sigma.types import (
     SigmaString,
     SigmaTimestampPart,
     SpecialChars,
+    TimestampPart,
 )
 
 from vaultwatch.errors import RuleError
 from vaultwatch.rules.compiling.placeholders import NEVER
-from vaultwatch.rules.conditions import Condition, compile_regex
+from vaultwatch.rules.conditions import (
+    And,
+    Boolean,
+    Cidr,
+    Condition,
+    Exists,
+    FieldHow,
+    FieldReference,
+    Keyword,
+    Never,
+    Not,
+    Number,
+    Operator,
+    Or,
+    Regex,
+    Text,
+    TextHow,
+    TimePart,
+    TimeUnit,
+)
+from vaultwatch.rules.predicates import compile_regex
 
-_PART_RANGES = {
-    "minute": (0, 59),
-    "hour": (0, 23),
-    "day": (1, 31),
-    "week": (1, 53),
-    "month": (1, 12),
-    "year": (1, 9999),
+_WILDCARDS = {SpecialChars.WILDCARD_MULTI: "*", SpecialChars.WILDCARD_SINGLE: "?"}
+_PLAIN_SHAPES: dict[str, TextHow] = {"": "eq", "t": "eq", "t*": "prefix", "*t": "suffix", "*t*": "contains"}
+_REFERENCES: dict[tuple[bool, bool], FieldHow] = {
+    (False, False): "eq",
+    (True, False): "prefix",
+    (False, True): "suffix",
+    (True, True): "contains",
+}
+_OPERATORS: dict[CompareOperators, Operator] = {
+    CompareOperators.LT: "lt",
+    CompareOperators.LTE: "lte",
+    CompareOperators.GT: "gt",
+    CompareOperators.GTE: "gte",
+}
+_TIME_PARTS: dict[TimestampPart, tuple[TimeUnit, int, int]] = {
+    TimestampPart.MINUTE: ("minute", 0, 59),
+    TimestampPart.HOUR: ("hour", 0, 23),
+    TimestampPart.DAY: ("day", 1, 31),
+    TimestampPart.WEEK: ("week", 1, 53),
+    TimestampPart.MONTH: ("month", 1, 12),
+    TimestampPart.YEAR: ("year", 1, 9999),
 }
 
 
 def translate(node: Any) -> Condition:
-    """Turn a postprocessed condition tree into data.
+    """Translate a postprocessed condition tree.
 
     Raises:
         RuleError: a construct that is not supported, by name.
     """
-    if isinstance(node, ConditionAND | ConditionOR):
-        kind = "and" if isinstance(node, ConditionAND) else "or"
-        parts = [translate(argument) for argument in node.args]
-        return parts[0] if len(parts) == 1 else [kind, *parts]
-    if isinstance(node, ConditionNOT):
-        return ["not", translate(node.args[0])]
-    if isinstance(node, ConditionFieldEqualsValueExpression):
-        return ["never"] if node.field.startswith(NEVER) else _field_condition(node.field, node.value)
-    if isinstance(node, ConditionValueExpression):
-        return _keyword_condition(node.value)
+    match node:
+        case ConditionAND() | ConditionOR():
+            parts = tuple(translate(argument) for argument in node.args)
+            return parts[0] if len(parts) == 1 else And(parts) if isinstance(node, ConditionAND) else Or(parts)
+        case ConditionNOT():
+            return Not(translate(node.args[0]))
+        case ConditionFieldEqualsValueExpression():
+            return Never() if node.field.startswith(NEVER) else _test(node.field, node.value)
+        case ConditionValueExpression():
+            return _keyword(node.value)
     raise RuleError(f"unsupported construct {type(node).__name__}")
 
 
-def _field_condition(field: str, value: Any) -> Condition:
-    for kind, build in _VALUES.items():
-        if isinstance(value, kind):
-            return build(field, value)
+def _test(field: str, value: Any) -> Condition:
+    match value:
+        case SigmaString():
+            return _text(field, value)
+        case SigmaTimestampPart():  # a SigmaNumber too
+            return _time_part(field, value, "eq")
+        case SigmaNumber():
+            return Number(field, "eq", value.number)
+        case SigmaBool():
+            return Boolean(field, value.boolean)
+        case SigmaNull():
+            return Exists(field, False)
+        case _:
+            return _modified(field, value)
+
+
+def _modified(field: str, value: Any) -> Condition:
+    """What a modifier made of a value."""
+    match value:
+        case SigmaExists():
+            return Exists(field, value.exists)
+        case SigmaRegularExpression():
+            return Regex(field, _pattern(value))
+        case SigmaCIDRExpression():
+            return Cidr(field, str(value.cidr))
+        case SigmaCompareExpression():
+            return _comparison(field, value)
+        case SigmaFieldReference():
+            return FieldReference(field, value.field, _REFERENCES[value.starts_with, value.ends_with])
+        case SigmaExpansion():
+            return Or(tuple(_test(field, item) for item in value.values))
     raise RuleError(f"unsupported value {type(value).__name__} in {field}")
 
 
 def _text(field: str, value: SigmaString) -> Condition:
     how, text = _shape(value)
     if how == "eq" and text == "":
-        return ["exists", field, False]
+        return Exists(field, False)
     cased = isinstance(value, SigmaCasedString)
-    return ["text", field, how, text if cased else text.lower(), cased]
+    return Text(field, how, text if cased else text.lower(), cased)
 
 
-def _shape(value: SigmaString) -> tuple[str, str]:
-    star = SpecialChars.WILDCARD_MULTI
+def _shape(value: SigmaString) -> tuple[TextHow, str]:
+    """How a value is matched: a lone wildcard at an end needs no glob."""
     parts = list(value.s)
     if any(not isinstance(part, str | SpecialChars) for part in parts):
         raise RuleError(f"unsupported placeholder in '{value}': it lacks the expand modifier")
-    texts = [part for part in parts if isinstance(part, str)]
-    shape = ["*" if part is star else "?" if isinstance(part, SpecialChars) else "t" for part in parts]
-    plain = {"": "eq", "t": "eq", "t*": "prefix", "*t": "suffix", "*t*": "contains"}.get("".join(shape))
-    return (plain, "".join(texts)) if plain else ("glob", "".join(_glob_part(part) for part in parts))
+    shape = "".join(_WILDCARDS[part] if isinstance(part, SpecialChars) else "t" for part in parts)
+    if shape in _PLAIN_SHAPES:
+        return _PLAIN_SHAPES[shape], "".join(part for part in parts if isinstance(part, str))
+    return "glob", "".join(_glob_part(part) for part in parts)
 
 
 def _glob_part(part: Any) -> str:
     if isinstance(part, SpecialChars):
-        return "*" if part is SpecialChars.WILDCARD_MULTI else "?"
+        return _WILDCARDS[part]
     return "".join(f"\\{char}" if char in "\\*?" else char for char in part)
 
 
-def _keyword_condition(value: Any) -> Condition:
-    if isinstance(value, SigmaRegularExpression):
-        return ["keyword", "re", _pattern(value), True]
-    if isinstance(value, SigmaExpansion):
-        return ["or", *(_keyword_condition(item) for item in value.values)]
-    if isinstance(value, SigmaNumber | SigmaBool):
-        return ["keyword", "contains", str(value).lower(), False]
-    if not isinstance(value, SigmaString):
-        raise RuleError(f"unsupported value {type(value).__name__} without a field")
+def _keyword(value: Any) -> Condition:
+    match value:
+        case SigmaRegularExpression():
+            return Keyword("re", _pattern(value), cased=True)
+        case SigmaExpansion():
+            return Or(tuple(_keyword(item) for item in value.values))
+        case SigmaNumber() | SigmaBool():
+            return Keyword("contains", str(value).lower())
+        case SigmaString():
+            return _text_keyword(value)
+    raise RuleError(f"unsupported value {type(value).__name__} without a field")
+
+
+def _text_keyword(value: SigmaString) -> Keyword:
     cased = isinstance(value, SigmaCasedString)
     how, text = _shape(value)
-    how, text = ("contains", text) if how != "glob" else (how, f"*{text}*")
     if not text:
         raise RuleError("an empty keyword")
-    return ["keyword", how, text if cased else text.lower(), cased]
-
-
-def _regex(field: str, value: SigmaRegularExpression) -> Condition:
-    return ["re", field, _pattern(value)]
+    text = text if cased else text.lower()
+    return Keyword("glob", f"*{text}*", cased) if how == "glob" else Keyword("contains", text, cased)
 
 
 def _pattern(value: SigmaRegularExpression) -> str:
@@ -126,36 +189,14 @@ def _pattern(value: SigmaRegularExpression) -> str:
 
 
 def _comparison(field: str, value: SigmaCompareExpression) -> Condition:
-    op = value.op.name.lower()
+    op = _OPERATORS[value.op]
     if isinstance(value.number, SigmaTimestampPart):
         return _time_part(field, value.number, op)
-    return ["number", field, op, value.number.number]
+    return Number(field, op, value.number.number)
 
 
-def _time_part(field: str, value: SigmaTimestampPart, op: str = "eq") -> Condition:
-    unit = value.timestamp_part.name.lower()
-    low, high = _PART_RANGES[unit]
+def _time_part(field: str, value: SigmaTimestampPart, op: Operator) -> TimePart:
+    unit, low, high = _TIME_PARTS[value.timestamp_part]
     if not low <= value.number <= high:
         raise RuleError(f"{field}|{unit}: {value.number} is outside {low} to {high}")
-    return ["part", field, unit, op, value.number]
-
-
-def _reference(field: str, value: SigmaFieldReference) -> Condition:
-    how = {(False, False): "eq", (True, False): "prefix", (False, True): "suffix", (True, True): "contains"}
-    return ["field", field, value.field, how[value.starts_with, value.ends_with]]
-
-
-# Subclasses before the types they derive from.
-_VALUES: dict[type, Callable[[str, Any], Condition]] = {
-    SigmaString: _text,
-    SigmaTimestampPart: _time_part,
-    SigmaNumber: lambda field, value: ["number", field, "eq", value.number],
-    SigmaBool: lambda field, value: ["bool", field, value.boolean],
-    SigmaNull: lambda field, _: ["exists", field, False],
-    SigmaExists: lambda field, value: ["exists", field, value.exists],
-    SigmaRegularExpression: _regex,
-    SigmaCIDRExpression: lambda field, value: ["cidr", field, str(value.cidr)],
-    SigmaCompareExpression: _comparison,
-    SigmaFieldReference: _reference,
-    SigmaExpansion: lambda field, value: ["or", *(_field_condition(field, item) for item in value.values)],
-}
+    return TimePart(field, unit, op, int(value.number))

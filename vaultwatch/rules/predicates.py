@@ -1,0 +1,264 @@
+"""Conditions as functions of a record's view, built once per rule."""
+
+from __future__ import annotations
+
+import ipaddress
+import operator
+import re
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+import re2
+
+from vaultwatch.reading.identity import parse_time
+from vaultwatch.reading.view import View
+from vaultwatch.rules.conditions import (
+    And,
+    Boolean,
+    Cidr,
+    Condition,
+    Exists,
+    FieldReference,
+    FieldTest,
+    Keyword,
+    KeywordHow,
+    Never,
+    Not,
+    Number,
+    Operator,
+    Or,
+    Regex,
+    Text,
+    TextHow,
+    TimePart,
+    TimeUnit,
+)
+
+Predicate: TypeAlias = Callable[[View], bool]
+TextTest: TypeAlias = Callable[[str], bool]
+
+_COMPARE: dict[Operator, Callable[[Any, Any], bool]] = {
+    "eq": operator.eq,
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gt": operator.gt,
+    "gte": operator.ge,
+}
+_TIME_PARTS: dict[TimeUnit, Callable[[datetime], int]] = {
+    "minute": lambda moment: moment.minute,
+    "hour": lambda moment: moment.hour,
+    "day": lambda moment: moment.day,
+    "week": lambda moment: moment.isocalendar().week,
+    "month": lambda moment: moment.month,
+    "year": lambda moment: moment.year,
+}
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+
+
+def predicate(condition: Condition) -> Predicate:
+    """Turn a condition into a function that says whether it holds for a record's view."""
+    match condition:
+        case And(parts):
+            return _all_of([predicate(part) for part in parts])
+        case Or(parts):
+            return _any_of([predicate(part) for part in parts])
+        case Not(part):
+            return _none_of(predicate(part))
+        case Never():
+            return lambda view: False
+        case Keyword(how, value, cased):
+            return _any_text_of_the_record(text_test(how, value, cased))
+        case _:
+            return _field_test(condition)
+
+
+def _field_test(test: FieldTest) -> Predicate:
+    match test:
+        case Text(field, how, value, cased):
+            return _any_text(field, text_test(how, value, cased))
+        case Regex(field, pattern):
+            return _any_text(field, _exact_case_test("re", pattern))
+        case Boolean(field, wanted):
+            return _any_text(field, text_test("eq", "true" if wanted else "false", cased=False))
+        case Cidr(field, network):
+            return _any_text(field, _address_test(network))
+        case Exists(field, wanted):
+            return lambda view: bool(values(view, field)) is wanted
+        case Number(field, op, value):
+            return _any_value(field, _number_test(op, value))
+        case TimePart(field, unit, op, value):
+            return _any_value(field, _time_test(unit, op, value))
+        case FieldReference(field, other, how):
+            return _reference(field, other, how)
+
+
+def values(view: View, field: str) -> list[Any]:
+    """List what a record has at a dotted path: scalars and objects, lists flattened, null and "" left out."""
+    found: list[Any] = [view]
+    for part in field.split("."):
+        found = [item[part] for item in found if isinstance(item, dict) and part in item]
+        if any(type(item) is list for item in found):
+            found = [leaf for item in found for leaf in _flat(item)]
+    return [item for item in found if item is not None and item != ""]
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if not isinstance(value, list):
+        yield value
+        return
+    for item in value:
+        yield from _flat(item)
+
+
+def text_of(value: Any) -> str | None:
+    """A scalar as text to compare, with booleans as JSON writes them; None for an object."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else None
+
+
+def text_test(how: TextHow | KeywordHow, value: str, cased: bool) -> TextTest:
+    """Build a test of one text; unless `cased`, `value` is in lower case already."""
+    test = _exact_case_test(how, value)
+    return test if cased else lambda text: test(text.lower())
+
+
+def _exact_case_test(how: TextHow | KeywordHow, value: str) -> TextTest:
+    if how == "eq":
+        return lambda text: text == value
+    if how == "prefix":
+        return lambda text: text.startswith(value)
+    if how == "suffix":
+        return lambda text: text.endswith(value)
+    if how == "contains":
+        return lambda text: value in text
+    if how == "re":
+        search = compile_regex(value).search
+        return lambda text: search(text) is not None
+    matches = compile_regex(glob_regex(value)).fullmatch
+    return lambda text: matches(text) is not None
+
+
+def glob_regex(value: str) -> str:
+    r"""Translate a Sigma value with `*` and `?` to RE2; `\*`, `\?` and `\\` mean the characters themselves."""
+    out, at = ["(?s)"], 0
+    while at < len(value):
+        char = value[at]
+        if char == "\\" and value[at + 1 : at + 2] in ("*", "?", "\\"):
+            at += 1
+            char = value[at]
+            out.append(re2.escape(char))
+        else:
+            out.append({"*": ".*", "?": "."}.get(char) or re2.escape(char))
+        at += 1
+    return "".join(out)
+
+
+def compile_regex(pattern: str) -> Any:
+    """Compile a pattern for RE2 without its own error output on stderr.
+
+    Raises:
+        re2.error: the pattern is not RE2's.
+    """
+    options = re2.Options()
+    options.log_errors = False
+    return re2.compile(pattern, options)
+
+
+def _all_of(parts: list[Predicate]) -> Predicate:
+    return lambda view: all(part(view) for part in parts)
+
+
+def _any_of(parts: list[Predicate]) -> Predicate:
+    return lambda view: any(part(view) for part in parts)
+
+
+def _none_of(part: Predicate) -> Predicate:
+    return lambda view: not part(view)
+
+
+def _any_value(field: str, test: Callable[[Any], bool]) -> Predicate:
+    return lambda view: any(test(value) for value in values(view, field))
+
+
+def _any_text(field: str, test: TextTest) -> Predicate:
+    return lambda view: any(test(text) for text in _texts(view, field))
+
+
+def _texts(view: View, field: str) -> Iterator[str]:
+    return (text for value in values(view, field) if (text := text_of(value)) is not None)
+
+
+def _any_text_of_the_record(test: TextTest) -> Predicate:
+    return lambda view: any(test(text) for text in _all_texts(view))
+
+
+def _all_texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from _all_texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _all_texts(item)
+    elif (text := text_of(value)) is not None:
+        yield text
+
+
+def _address_test(network: str) -> TextTest:
+    parsed = ipaddress.ip_network(network, strict=False)
+
+    def within(text: str) -> bool:
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            return False
+        return address in parsed
+
+    return within
+
+
+def _number_test(op: Operator, number: int | float) -> Callable[[Any], bool]:
+    """Numbers compare by value; a text equals a number only if it is written the same way (`05` is not 5)."""
+    compare, written = _COMPARE[op], str(number)
+
+    def test(value: Any) -> bool:
+        if op == "eq" and isinstance(value, str):
+            return value == written
+        found = _number_of(value)
+        return found is not None and compare(found, number)
+
+    return test
+
+
+def _number_of(value: Any) -> int | float | None:
+    """The number that a value is or that a text writes in decimal; integers keep all of their digits."""
+    if isinstance(value, str):
+        found = _DECIMAL.fullmatch(value)
+        if found is None:
+            return None
+        is_integer = found.lastindex is None and len(value) <= sys.int_info.str_digits_check_threshold
+        return int(value) if is_integer else float(value)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _time_test(unit: TimeUnit, op: Operator, number: int) -> Callable[[Any], bool]:
+    part, compare = _TIME_PARTS[unit], _COMPARE[op]
+
+    def test(value: Any) -> bool:
+        moment = parse_time(value)
+        return moment is not None and compare(part(moment.astimezone(UTC)), number)
+
+    return test
+
+
+def _reference(field: str, other: str, how: TextHow) -> Predicate:
+    def matches(view: View) -> bool:
+        texts = [text.lower() for text in _texts(view, field)]
+        tests = [_exact_case_test(how, text.lower()) for text in _texts(view, other)]
+        return any(test(text) for test in tests for text in texts)
+
+    return matches
