@@ -41,7 +41,7 @@ from vaultwatch.rules.pack import Rule, shipped_rules
 from vaultwatch.ship import Pace
 from vaultwatch.ship.framing import Framer
 from vaultwatch.ship.gathering import Batch, LineGatherer
-from vaultwatch.ship.outbox import Parcel
+from vaultwatch.ship.outbox import StreamRecord
 
 TAGS = (b"@production/vault-1.example.com/socket ", b"@production/vault-1.example.com/file ")
 LINES_A_SECOND = (20, 200, 2_000)
@@ -59,7 +59,7 @@ _PROCESS = UUID(int=1)
 
 def cut(corpus: Path) -> list[bytes]:
     """Full frames, as of lines that come faster than frames leave; each line tagged, the two lanes in turn."""
-    made: list[Parcel] = []
+    made: list[StreamRecord] = []
     framer = Framer(("audit", "log-1", _PROCESS), _Nowhere(), LineGatherer(Pace()).middle, made.append)
     held = bytearray()
     with corpus.open("rb", buffering=READ_BUFFER_BYTES) as file:
@@ -70,7 +70,7 @@ def cut(corpus: Path) -> list[bytes]:
                 held.clear()
     if held:
         framer.send(_batch(held))
-    return [parcel.data for parcel in made]
+    return [record.data for record in made]
 
 
 class _Nowhere:

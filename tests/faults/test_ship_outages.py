@@ -131,7 +131,7 @@ def test_a_refused_connection_is_tried_until_somebody_listens_again(aws: Kinesis
             aws.__exit__()
             shipping.write(b"meanwhile\n")
             heard.wait()
-        with Heard("Kinesis takes frames again") as heard:
+        with Heard("Kinesis accepts frames again") as heard:
             aws.__enter__()
             heard.wait()
         shipping.write(b"after\n")
@@ -141,7 +141,7 @@ def test_a_refused_connection_is_tried_until_somebody_listens_again(aws: Kinesis
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ExpiredTokenException", "ResourceNotFoundException"])
 def test_what_somebody_must_repair_is_said_and_tried_until_it_is(aws: Kinesis, options: ShipOptions, code: str) -> None:
     aws.fault = lambda call: Answered(code) if call else None
-    with Shipping(options) as shipping, Heard(code) as heard, Heard("Kinesis takes frames again") as well:
+    with Shipping(options) as shipping, Heard(code) as heard, Heard("Kinesis accepts frames again") as well:
         shipping.write(b"one\n")
         heard.wait()
         shipping.write(b"two\n")
@@ -160,7 +160,7 @@ def test_credentials_repaired_on_disk_are_found(
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with Shipping(options) as shipping:
         aws.wait_for(lambda: aws.taken)
-        with Heard("AccessDenied") as heard, Heard("Kinesis takes frames again") as well:
+        with Heard("AccessDenied") as heard, Heard("Kinesis accepts frames again") as well:
             aws.denied_keys.add("OLDKEY")
             shipping.write(b"one\n")
             heard.wait()
@@ -174,7 +174,7 @@ def test_credentials_repaired_on_disk_are_found(
 
 def test_wrong_settings_are_waited_for_without_reading(aws: Kinesis, options: ShipOptions) -> None:
     name = f"later-{uuid.uuid4()}"
-    with Shipping(replace(options, stream=name)) as shipping, Heard("reads nothing until this is repaired") as heard:
+    with Shipping(replace(options, stream=name)) as shipping, Heard("reading is paused until this is fixed") as heard:
         shipping.write(b"one\n")
         heard.wait()
         assert shipping.unread() == len(b"one\n")
@@ -191,7 +191,7 @@ def test_wrong_settings_and_an_end_without_a_line_are_an_orderly_end(options: Sh
 
 def test_wrong_settings_and_an_end_with_lines_still_wait(aws: Kinesis, options: ShipOptions) -> None:
     name = f"later-{uuid.uuid4()}"
-    with Shipping(replace(options, stream=name)) as shipping, Heard("reads nothing until this is repaired") as heard:
+    with Shipping(replace(options, stream=name)) as shipping, Heard("reading is paused until this is fixed") as heard:
         heard.wait()
         shipping.write(b"one\n")
         shipping.end()
@@ -261,7 +261,7 @@ def test_a_successor_reads_nothing_while_its_predecessor_drains(aws: Kinesis, op
             predecessor.write(b"old\n")
             predecessor.end()
             heard.wait()
-        with Heard("reads nothing until the predecessor") as heard, Shipping(options) as successor:
+        with Heard("reading is paused while another process holds") as heard, Shipping(options) as successor:
             successor.write(b"new\n")
             heard.wait()
             assert successor.unread() == len(b"new\n")

@@ -19,7 +19,7 @@ from tests.support.kinesis import MAX_RECORDS, Answered, Kinesis, Refused, Silen
 from tests.support.shipping import FAST, Shipping
 from vaultwatch.frames import Heartbeat
 from vaultwatch.ship import ShipOptions
-from vaultwatch.ship.outbox import Outbox, Parcel
+from vaultwatch.ship.outbox import Outbox, StreamRecord
 from vaultwatch.ship.sending import Sender
 
 
@@ -169,12 +169,12 @@ class Rounds(Sender):
 
     def __init__(self, options: ShipOptions, rounds: int) -> None:
         self._box = Outbox()
-        self._box.put(Parcel("key", b"data"))
+        self._box.put(StreamRecord("key", b"data"))
         self._box.close()
         self._rounds = rounds
         super().__init__(options.stream, self._box, options.pace)
 
-    def _send(self, parcels: list[Parcel]) -> list[Parcel]:
+    def _send(self, records: list[StreamRecord]) -> list[StreamRecord]:
         self._rounds -= 1
-        refused = super()._send(parcels)
+        refused = super()._send(records)
         return refused if self._rounds else []

@@ -83,7 +83,7 @@ def test_what_only_waits_for_its_turn_is_sent_before_the_end(slack: SlackStandIn
     with Watching(watched) as watching:
         watching.write(b"".join(entry(number, path) for number, path in enumerate(paths)))
     assert slack.accepted == 3
-    assert "ends: all is told" in Path(str(watched.log_file)).read_text()
+    assert "exits: all notifications are sent" in Path(str(watched.log_file)).read_text()
 
 
 def test_a_flood_is_one_message_with_an_exact_count_to_come(slack: SlackStandIn, watched: WatchOptions) -> None:

@@ -152,7 +152,7 @@ def test_when_syslog_ng_stops_the_handler_reads_to_the_end_and_leaves_no_orphan(
         server.stop()
         eventually(lambda: not is_running(handler))
     assert server.told() == {1}
-    assert "ends: all is told" in (tmp_path / "log").read_text()
+    assert "exits: all notifications are sent" in (tmp_path / "log").read_text()
 
 
 def test_what_was_not_told_when_it_stopped_is_told_when_it_starts_again(tmp_path: Path) -> None:

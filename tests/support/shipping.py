@@ -20,11 +20,12 @@ FAST = Pace(
     message_seconds=0.1,
     heartbeat_seconds=3600,
     settings_retry_seconds=0.02,
+    lock_retry_seconds=0.02,
     backoff_seconds=0.01,
     longest_backoff_seconds=0.05,
     connect_timeout_seconds=1.0,
     read_timeout_seconds=0.5,
-    complaint_seconds=0.05,
+    report_seconds=0.05,
 )
 
 

@@ -1,4 +1,4 @@
-"""What several verbs need."""
+"""What several commands share."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from vaultwatch.rules.pack import Rule, shipped_rules
 
 
 class HandlerCommand(click.Command):
-    """A program() handler: a wrong call must not end at once when it is syslog-ng's, unless it only asks."""
+    """The command of a program() handler: a usage error must not end it at once when syslog-ng has started it."""
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
-        from vaultwatch.handler.stdin import is_pipe, stand_still
+        from vaultwatch.handler.run import refuse
+        from vaultwatch.handler.stdin import is_pipe
 
         given = tuple(args)
         try:
@@ -25,15 +26,15 @@ class HandlerCommand(click.Command):
         except click.UsageError as error:
             if "--check-config" in given or not is_pipe(0):
                 raise
-            stand_still(f"vaultwatch-{info_name}", one_line(error.format_message()))
+            refuse(str(info_name), one_line(error.format_message()))
             raise click.exceptions.Exit(2) from error
 
 
 def load_rules(directories: Sequence[Path]) -> list[Rule]:
-    """The shipped pack, or the rules below `directories` in its place.
+    """Return the shipped rules, or those in `directories` instead.
 
     Raises:
-        RuleError: a rule does not compile, or there is none.
+        RuleError: A rule does not compile, or there is none.
     """
     if not directories:
         return shipped_rules()

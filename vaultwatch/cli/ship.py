@@ -1,4 +1,4 @@
-"""`vaultwatch ship`: a stream on stdin, batched to Kinesis."""
+"""`vaultwatch ship`: sends the lines on stdin to Kinesis."""
 
 from __future__ import annotations
 
@@ -12,34 +12,29 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command("ship", cls=HandlerCommand)
-@click.option("--source", required=True, metavar="audit|server", help="What the lines are.")
-@click.option("--stream", required=True, metavar="NAME", help="The Kinesis stream.")
-@click.option("--oversize-bucket", default="", metavar="NAME", help="Takes lines that are too large for the stream.")
+@click.option("--source", required=True, metavar="audit|server", help="The log that the lines come from.")
+@click.option("--stream", required=True, metavar="NAME", help="Name of the Kinesis stream.")
+@click.option(
+    "--oversize-bucket", default="", metavar="NAME", help="S3 bucket for lines that are too large for the stream."
+)
 @click.option(
     "--state", type=_FILE, metavar="DIR",
-    help="Holds the lock, and large lines where there is no bucket. Default: /run/vaultwatch, "
-    "else $XDG_RUNTIME_DIR/vaultwatch.",
+    help="Directory for the lock, and for large lines if there is no bucket. Default: /run/vaultwatch, "
+    "or $XDG_RUNTIME_DIR/vaultwatch if that is not writable.",
 )  # fmt: skip
-@click.option("--log-file", type=_FILE, metavar="FILE", help="Log here instead of to syslog.")
-@click.option("--check-config", is_flag=True, help="Say what is wrong with the settings, and end.")
+@click.option("--log-file", type=_FILE, metavar="FILE", help="Write the log of this process here instead of to syslog.")
+@click.option("--check-config", is_flag=True, help="Check the settings, print what is wrong, and exit.")
 def command(
     source: str, stream: str, oversize_bucket: str, state: Path | None, log_file: Path | None, check_config: bool
 ) -> int:
-    """Batch a stream on stdin to Kinesis for ever: the program() handler of a log server.
+    """Send the lines on stdin to Kinesis, batched into frames: for syslog-ng's program() destination.
 
-    It reads to the end of its input, also after SIGTERM. A wrong setting is logged and tried again every 10 seconds,
-    without reading; --check-config finds it before. Credentials, region and endpoint are found as boto3 finds them.
+    It reads to the end of its input, even after SIGTERM. While a setting cannot be used it logs why, reads nothing, and
+    checks again every 10 seconds; --check-config finds the problem beforehand. Credentials, region and endpoint are
+    found as by every AWS SDK.
     """
-    from vaultwatch.ship.handler import run
+    from vaultwatch.ship import handler
     from vaultwatch.ship.options import ShipOptions
 
-    return run(
-        ShipOptions(
-            source=source,
-            stream=stream,
-            oversize_bucket=oversize_bucket,
-            state=state,
-            log_file=log_file,
-            check_config=check_config,
-        )
-    )
+    options = ShipOptions(source=source, stream=stream, oversize_bucket=oversize_bucket, state=state, log_file=log_file)
+    return handler.check_config(options) if check_config else handler.run(options)

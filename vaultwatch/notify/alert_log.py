@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from vaultwatch.alerts import Alert
+from vaultwatch.appending import append_lines, open_lines
 from vaultwatch.dispatch.notification import Disposition, Notification
 from vaultwatch.errors import DeliveryError
 from vaultwatch.rules.facts import Level
@@ -50,37 +51,6 @@ class AlertLog:
             return _is_at(descriptor, self._path)
         finally:
             os.close(descriptor)
-
-
-def open_lines(path: Path, mode: int = 0o640) -> int:
-    """A file of lines, to append to; the caller closes it. A named pipe or a device is not waited for.
-
-    Raises:
-        OSError: it cannot be opened.
-    """
-    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
-
-
-def append_lines(descriptor: int, lines: bytes) -> None:
-    """Write whole lines; a last line that was torn is ended first, so that it spoils none of them.
-
-    Raises:
-        OSError: they could not be written, or not all.
-    """
-    size = os.fstat(descriptor).st_size
-    torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-    write_all(descriptor, b"\n" + lines if torn else lines)
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write, however many calls it takes.
-
-    Raises:
-        OSError: it could not be written, or not all of it.
-    """
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -65,6 +65,15 @@ def _without_salted(value: Any) -> Any:
 
 def _is_salted(value: Any) -> bool:
     return isinstance(value, str) and value.startswith(SALTED)
+
+
+def log_start(*, from_beginning: bool) -> str:
+    """Return what stands for the time of a message without one, before the first message that has one.
+
+    It is "" for a reader that reads a log from its beginning. A process that continues a log does not know the last
+    time that its predecessor saw, so it uses the present time: two messages must not get the same key.
+    """
+    return "" if from_beginning else datetime.now(UTC).isoformat()
 
 
 Seen = tuple[str, int]

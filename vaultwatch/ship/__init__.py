@@ -1,21 +1,25 @@
-"""`vaultwatch ship`: the program() handler that batches a log server's lines into frames and sends them to Kinesis.
+"""`vaultwatch ship`: the program() handler that sends a log server's lines to Kinesis, batched into frames.
 
-options    what the user may set, and how long things take
-reading    bytes from a pipe -> whole lines
-messages   where a run of server-log lines may be divided
-gathering  lines -> batches, closed by time or size
-counters   lines and bytes per cluster, node and lane
-framing    batches -> encoded frames, claim checks and heartbeats, in one sequence
-oversize   lines too large for a record -> S3, or a file
-outbox     what is encoded and not yet accepted: bounded
-sending    the outbox -> PutRecords, without end
-aws        clients, and what their errors mean
-settings   what is wrong with the settings, before anything is read
-log        syslog or a file; never the same complaint in a flood
-handler    all of it, from the first byte to the end of the input
+In the order in which a line passes:
+
+handler     what `ship` adds to the life of a handler (`vaultwatch.handler.run`)
+options     its options, and how long it waits for what
+checks      settings that cannot be used, found before the input is read
+pipeline    the loop: bytes in, frames and heartbeats out
+reading     chunks of bytes -> whole lines
+gathering   lines -> batches, closed by time or size
+boundaries  where a batch of server-log lines may be cut without cutting a message
+framing     batches -> encoded frames, references and heartbeats, in one sequence
+counters    lines and bytes by cluster, node and lane, for heartbeats
+timeline    the last time seen on each node, for messages without a time
+oversize    lines too large for a Kinesis record -> S3, or a file
+outbox      encoded frames that Kinesis has not accepted yet; bounded
+sending     the outbox -> PutRecords, until everything is accepted
+retries     when AWS calls are retried, and what is logged about it
+aws         clients, and what their errors mean
 """
 
-from vaultwatch.ship.handler import run
+from vaultwatch.ship.handler import check_config, run
 from vaultwatch.ship.options import Pace, ShipOptions
 
-__all__ = ["Pace", "ShipOptions", "run"]
+__all__ = ["Pace", "ShipOptions", "check_config", "run"]

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-import logging
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vaultwatch.backoff import Backoff
-from vaultwatch.handler.stdin import Complaints
 from vaultwatch.printable import one_line
 from vaultwatch.ship.options import Pace
 
@@ -110,49 +105,3 @@ def trouble(error: Exception) -> Trouble:
 
 def _first_line(text: str) -> str:
     return one_line(text.strip().partition("\n")[0], 300)
-
-
-class Patience:
-    """Waits between the repeats of a call, longer with each failure and by chance (full jitter), and says why."""
-
-    def __init__(self, pace: Pace, clients: Clients) -> None:
-        self._clients = clients
-        self._complaints = Complaints(pace.complaint_seconds)
-        self._backoff = Backoff(pace.backoff_seconds, pace.longest_backoff_seconds)
-        self._failures = 0
-        self._call_failed = False
-
-    def failed(self, trouble: Trouble, consequence: str) -> None:
-        """Note that a call failed, all of it; what may be wrong with our credentials is read again."""
-        self._failures += 1
-        self._call_failed = True
-        level = logging.ERROR if trouble.permanent else logging.WARNING
-        self._complaints.complain(trouble.name, level, f"{trouble.text}: {consequence}")
-        if trouble.permanent:
-            self._clients.renew()
-
-    def failed_in_part(self, trouble: Trouble, consequence: str) -> None:
-        """Note that a part of a call was accepted: worth trying again soon."""
-        self._failures = 0
-        self.failed(trouble, consequence)
-        self._call_failed = False
-
-    def succeeded(self, text: str) -> None:
-        """Note that all is well."""
-        self._failures = 0
-        self._complaints.settle(text)
-
-    def wait(self) -> None:
-        """Wait before the next try.
-
-        A failed call of boto3's is a reference cycle (exception, traceback, request) that keeps its body of up to 7 MB,
-        and while nothing is read nothing else makes the collector run: 839 MB in half an hour's outage.
-        """
-        if self._call_failed:
-            self._call_failed = False
-            gc.collect()
-        time.sleep(self.delay())
-
-    def delay(self) -> float:
-        """Seconds until the next try; 0 when the last one succeeded."""
-        return self._backoff.full_jitter(self._failures)

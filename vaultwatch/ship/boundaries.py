@@ -1,8 +1,8 @@
-"""Where a run of server-log lines may be divided without dividing a message.
+"""Where a batch of server-log lines may be cut without cutting a message.
 
-One message can be several lines, and lines of several writers come interleaved. A line that looks like the beginning of
-a message begins one; any other is taken to go on with its writer's last. That may hold a line back for a moment too
-long, and never divides a message; what belongs together in truth is the reader's to decide.
+One message can have several lines, and lines of several writers arrive interleaved. A line that looks like the start of
+a message starts one; any other line continues the last message of its writer. That may hold a line back for a moment
+too long, and never cuts a message; which lines really belong together is for the reader to decide.
 """
 
 from __future__ import annotations
@@ -20,45 +20,45 @@ Writer = tuple[str, str, str, str, str]
 
 
 class Line(NamedTuple):
-    """One line with its newline, when it came (monotonic seconds), who wrote it, and whether it begins a message."""
+    """One line with its newline, when it arrived (monotonic seconds), its writer, and whether it starts a message."""
 
     text: bytes
     at: float
     writer: Writer
-    opens: bool
+    starts: bool
 
 
 def read_line(line: bytes, at: float) -> Line:
-    """Tell who wrote a line, by its tag and syslog header, and whether it begins a message."""
+    """Find out who wrote a line, by its tag and syslog header, and whether it starts a message."""
     origin, text = split_tag(line)
     text = without_colours(text)
     header: Header = NO_HEADER
-    opens = read_head(text) is not None
-    if not opens:
+    starts = read_head(text) is not None
+    if not starts:
         header, text = strip_syslog_header(text.rstrip(b"\r\n"))
-        opens = text.startswith((b"{", b"==> ")) or read_head(text) is not None
-    return Line(line, at, (origin.cluster, origin.node, header.host, header.program, header.pid), opens)
+        starts = text.startswith((b"{", b"==> ")) or read_head(text) is not None
+    return Line(line, at, (origin.cluster, origin.node, header.host, header.program, header.pid), starts)
 
 
-def boundaries(lines: Sequence[Line], settled_before: float, begun_before: float) -> list[int]:
-    """Tell before which lines (and after the last: `len(lines)`) a cut divides no message.
+def boundaries(lines: Sequence[Line], settled_before: float, started_before: float) -> list[int]:
+    """Return the indices of the lines before which a cut divides no message, and `len(lines)` if one may follow all.
 
-    A writer's last message may still go on unless its last line came before `settled_before` or its first before
-    `begun_before`. 0 is not among them.
+    A writer's last message may still go on, unless its last line arrived before `settled_before` or its first line
+    before `started_before`. Index 0 is never returned.
     """
     ends, current = _ends(lines)
     for first in current.values():
-        if lines[ends[first]].at > settled_before and lines[first].at > begun_before:
+        if lines[ends[first]].at > settled_before and lines[first].at > started_before:
             ends[first] = len(lines)
     return [index + 1 for index, end in enumerate(accumulate(ends, max)) if end <= index]
 
 
 def _ends(lines: Sequence[Line]) -> tuple[list[int], dict[Writer, int]]:
-    """Index of each message's last line by that of its first, and the first line of each writer's last message."""
+    """Return each message's last line by its first line, and the first line of each writer's last message (indices)."""
     ends = list(range(len(lines)))
     current: dict[Writer, int] = {}
     for index, line in enumerate(lines):
-        first = index if line.opens else current.get(line.writer, index)
+        first = index if line.starts else current.get(line.writer, index)
         current[line.writer] = first
         ends[first] = index
     return ends, current

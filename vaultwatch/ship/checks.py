@@ -1,79 +1,64 @@
-"""What is wrong with the settings, found before a single byte is read."""
+"""Settings of `ship` that cannot be used, found before the input is read."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from vaultwatch.errors import SettingError
-from vaultwatch.handler.stdin import open_log
+from vaultwatch.handler.checks import Problem, log_file_problems, source_problems, state_problems
 from vaultwatch.ship.aws import Clients, trouble
 from vaultwatch.ship.options import ShipOptions
 
-SOURCES = ("audit", "server")
 _STREAM = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
-class Problem(NamedTuple):
-    """One line that names the setting; `permanent` when somebody must change something."""
-
-    text: str
-    permanent: bool
-
-
 def problems(options: ShipOptions, clients: Clients) -> list[Problem]:
-    """Find what is wrong, AWS's side only when ours is right; nothing is written but the state folder and the log."""
-    ours = [Problem(text, permanent=True) for text in list(_names(options)) or _files(options)]
-    return ours or [*_stream(options, clients), *_bucket(options, clients)]
+    """Return what is wrong; AWS is asked only if everything here is right.
+
+    Nothing is written, except that the state directory, the lock file and the log file are created.
+    """
+    local = list(_names(options)) or list(_files(options))
+    return local or [*_stream(options, clients), *_bucket(options, clients)]
 
 
 def notes(options: ShipOptions) -> list[str]:
-    """Tell what works and should be known."""
+    """Return what works and should be known."""
     if options.oversize_bucket:
         return []
     return [
-        "--oversize-bucket is not set: lines that take more than 1 MB packed are kept in files on this host, "
-        "up to 256 MiB in all; then reading stops"
+        "--oversize-bucket is not set: lines above 1 MB (compressed) are kept in files on this host, "
+        "up to 256 MiB in all; then it stops reading"
     ]
 
 
-def _names(options: ShipOptions) -> Iterator[str]:
-    if options.source not in SOURCES:
-        yield f"--source: {options.source!r} is neither audit nor server"
+def _names(options: ShipOptions) -> Iterator[Problem]:
+    yield from source_problems(options.source)
     if not _STREAM.fullmatch(options.stream):
-        yield f"--stream: {options.stream!r} is not the name of a Kinesis stream"
+        yield Problem(f"--stream: {options.stream!r} is not the name of a Kinesis stream")
     if options.oversize_bucket and not _BUCKET.fullmatch(options.oversize_bucket):
-        yield f"--oversize-bucket: {options.oversize_bucket!r} is not the name of an S3 bucket"
+        yield Problem(f"--oversize-bucket: {options.oversize_bucket!r} is not the name of an S3 bucket")
 
 
-def _files(options: ShipOptions) -> Iterator[str]:
+def _files(options: ShipOptions) -> Iterator[Problem]:
     try:
-        options.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(options.open_lock())
+        yield from state_problems(options.state_directory, options.lock_file)
     except SettingError as error:
-        yield str(error)
-    except OSError as error:
-        yield f"--state: {error.filename}: {error.strerror}"
-    if options.log_file is not None:
-        try:
-            os.close(open_log(options.log_file))
-        except OSError as error:
-            yield f"--log-file: {error.filename}: {error.strerror}"
+        yield Problem(str(error))
+    yield from log_file_problems(options.log_file)
 
 
 def _stream(options: ShipOptions, clients: Clients) -> Iterator[Problem]:
     try:
         answer = clients.kinesis().describe_stream_summary(StreamName=options.stream)
         status = answer["StreamDescriptionSummary"]["StreamStatus"]
-    except Exception as error:  # noqa: BLE001 (whatever boto3 says of our settings is the user's to know)
+    except Exception as error:  # noqa: BLE001 (whatever boto3 says about our settings, the user has to read it)
         why = trouble(error)
         yield Problem(f"--stream {options.stream}: {why.text}", why.permanent)
         return
     if status not in ("ACTIVE", "UPDATING"):
-        yield Problem(f"--stream {options.stream}: it is {status}", permanent=status == "DELETING")
+        yield Problem(f"--stream {options.stream}: its status is {status}", permanent=status == "DELETING")
 
 
 def _bucket(options: ShipOptions, clients: Clients) -> Iterator[Problem]:
@@ -83,5 +68,5 @@ def _bucket(options: ShipOptions, clients: Clients) -> Iterator[Problem]:
         clients.s3().head_bucket(Bucket=options.oversize_bucket)
     except Exception as error:  # noqa: BLE001 (as above)
         why = trouble(error)
-        if why.name != "403":  # it is there; who may only write to it cannot look at it
+        if why.name != "403":  # the bucket exists; a role that may only write to it may not look at it
             yield Problem(f"--oversize-bucket {options.oversize_bucket}: {why.text}", why.permanent)

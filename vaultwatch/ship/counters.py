@@ -1,4 +1,4 @@
-"""Lines and bytes per cluster, node and lane, since the process began."""
+"""Lines and bytes by cluster, node and lane, since the process started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OTHERS = Origin("*", "*", "*")
 
 
 class Counters:
-    """A bounded table: origins beyond the bound share one row, so that its sums stay exact."""
+    """A bounded table: origins above the bound share one row, so that the sums stay exact."""
 
     def __init__(self, max_origins: int = MAX_ORIGINS) -> None:
         self._max_origins = max_origins
@@ -22,8 +22,8 @@ class Counters:
         self._row_by_tag: dict[bytes, list[int]] = {}
 
     def add(self, lines: Block) -> None:
-        """Count lines that go into a frame."""
-        if isinstance(lines, bytearray):  # one huge line: not copied to be counted
+        """Count the lines of a frame."""
+        if isinstance(lines, bytearray):  # one huge line, which is not copied only to be counted
             self._count(bytes(lines[:MAX_TAG_BYTES]), count_lines(lines), len(lines))
             return
         rows = self._row_by_tag
@@ -49,5 +49,5 @@ class Counters:
         return row
 
     def rows(self) -> tuple[Counter, ...]:
-        """Give the table as a heartbeat carries it."""
+        """Return the table as a heartbeat carries it."""
         return tuple(Counter(o.cluster, o.node, o.lane, *row) for o, row in self._rows.items())

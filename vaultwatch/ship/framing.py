@@ -1,4 +1,4 @@
-"""Batches into encoded frames, in one sequence."""
+"""Batches -> encoded frames, in one sequence."""
 
 from __future__ import annotations
 
@@ -20,30 +20,36 @@ from vaultwatch.frames import (
 )
 from vaultwatch.ship.counters import Counters
 from vaultwatch.ship.gathering import Batch
-from vaultwatch.ship.outbox import Parcel
+from vaultwatch.ship.outbox import StreamRecord
 from vaultwatch.ship.reading import Block
 from vaultwatch.ship.timeline import Timeline
 
 _ROOM = 0.9
-"""How full a frame is aimed at: the next lines may pack a little worse than the last."""
+"""How full a frame is meant to be: the next lines may compress a little worse than the last ones."""
+
+Identity = tuple[Literal["audit", "server"], str, UUID]
+"""Log source, host name of the log server, and process: the same in all frames of a handler."""
 
 
 class OversizeStore(Protocol):
-    """Keeps lines that no record can hold."""
+    """Stores lines that no record can hold."""
 
     def keep(self, lines: Block, at: datetime) -> Reference:
-        """Keep them, however long it takes, and say where."""
+        """Store the lines, however long it takes, and return where they are."""
 
 
 class Framer:
-    """Encodes batches and heartbeats and hands them on; every frame's counters come before it in the sequence."""
+    """Encodes batches and heartbeats and passes them on.
+
+    A heartbeat counts all lines in frames with a lower sequence number.
+    """
 
     def __init__(
         self,
-        identity: tuple[Literal["audit", "server"], str, UUID],
+        identity: Identity,
         oversize: OversizeStore,
         middle: Callable[[bytes], int],
-        put: Callable[[Parcel], None],
+        put: Callable[[StreamRecord], None],
         max_record_bytes: int = MAX_RECORD_BYTES,
         timeline: Timeline | None = None,
     ) -> None:
@@ -56,25 +62,25 @@ class Framer:
         self._counters = Counters()
         self._sequence = 0
         self.target_bytes = max_record_bytes
-        """How many bytes of lines fill a frame, by how well the last ones packed."""
+        """How many bytes of lines fill a frame, by how well the last lines compressed."""
 
     def send(self, batch: Batch) -> None:
-        """Send lines in as few frames as they need, divided between lines (or messages) only."""
+        """Send a batch in as few frames as it needs, divided only between lines (or messages)."""
         lines = batch.lines
         if isinstance(lines, bytearray) or len(lines) > MAX_LINES_BYTES:
             self._divide(batch)
             return
         data = self._encode(Records(lines), batch.first, batch.last, lines)
-        self._aim(len(lines), len(data))
+        self._adjust_target(len(lines), len(data))
         if len(data) > self._max_record_bytes:
             self._divide(batch)
             return
         self._count(lines)
-        self._hand_on(data)
+        self._put_next(data)
 
     def heartbeat(self, now: datetime, *, final: bool = False) -> None:
-        """Send what all frames before this one held."""
-        self._hand_on(self._encode(Heartbeat(self._counters.rows(), final), now, now))
+        """Send a heartbeat with the counters of all frames before it."""
+        self._put_next(self._encode(Heartbeat(self._counters.rows(), final), now, now))
 
     def _divide(self, batch: Batch) -> None:
         cut = 0 if isinstance(batch.lines, bytearray) else self._middle(batch.lines)
@@ -85,16 +91,16 @@ class Framer:
         reference = self._oversize.keep(batch.lines, batch.first)
         data = self._encode(reference, batch.first, batch.last, batch.lines)
         self._count(batch.lines)
-        self._hand_on(data)
+        self._put_next(data)
 
     def _count(self, lines: Block) -> None:
         self._counters.add(lines)
         if self._timeline is not None:
             self._timeline.advance(bytes(lines))
 
-    def _aim(self, raw: int, packed: int) -> None:
-        if raw * 4 >= self._max_record_bytes:  # a small frame packs worse than a full one will
-            ideal = int(_ROOM * self._max_record_bytes * raw / packed)
+    def _adjust_target(self, raw_bytes: int, encoded_bytes: int) -> None:
+        if raw_bytes * 4 >= self._max_record_bytes:  # a small frame compresses worse than a full one will
+            ideal = int(_ROOM * self._max_record_bytes * raw_bytes / encoded_bytes)
             self.target_bytes = min(ideal, MAX_LINES_BYTES // 2)
 
     def _encode(
@@ -105,8 +111,8 @@ class Framer:
             frame = replace(frame, begun=self._timeline.begun, before=self._timeline.before(bytes(lines)))
         return encode(frame)
 
-    def _hand_on(self, data: bytes) -> None:
-        """Hand on a frame; Kinesis spreads partition keys over its shards by their MD5, so any distinct ones do."""
-        parcel = Parcel(f"{self._process}-{self._sequence}", data)
+    def _put_next(self, data: bytes) -> None:
+        """Pass a frame on; Kinesis distributes records by the MD5 of their partition keys, so any distinct keys do."""
+        record = StreamRecord(f"{self._process}-{self._sequence}", data)
         self._sequence += 1
-        self._put(parcel)
+        self._put(record)

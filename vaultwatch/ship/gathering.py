@@ -1,4 +1,4 @@
-"""Lines on their way into a frame."""
+"""Lines -> batches, closed by time or size."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from vaultwatch.ship.reading import Block
 
 
 class Arrival(NamedTuple):
-    """When something came, on the monotonic clock and in UTC."""
+    """When lines arrived, on the monotonic clock and in UTC."""
 
     monotonic: float
     utc: datetime
 
 
 class Batch(NamedTuple):
-    """Whole lines that leave together, and when the first and the last of them came."""
+    """Whole lines for one frame, and when the first and the last of them arrived."""
 
     lines: Block
     first: datetime
@@ -27,30 +27,30 @@ class Batch(NamedTuple):
 
 
 class Gatherer(Protocol):
-    """Gathers lines until they are due."""
+    """Gathers lines until a batch is due."""
 
     size: int
-    """Bytes gathered."""
+    """Bytes of the gathered lines."""
     due: float | None
-    """When to take a batch (monotonic seconds); None while there is nothing to take."""
+    """When the next batch is due, in monotonic seconds; None while there are no lines."""
 
     def add(self, block: Block, now: Arrival) -> None:
-        """Gather whole lines."""
+        """Add whole lines."""
 
     def take(self, now: Arrival, *, everything: bool = False) -> Batch | None:
-        """Take what may leave; `everything` also what might still go on."""
+        """Take the lines that may go into a frame, or None; `everything` includes messages that may still go on."""
 
     def middle(self, lines: bytes) -> int:
-        """Where to divide lines that are too many for one record, or 0 if they must not be divided."""
+        """Return where to divide lines that are too many for one record; 0 if they cannot be divided."""
 
 
 class LineGatherer:
-    """For audit entries: each line is a record."""
+    """Gathers audit entries: each line is a record."""
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._blocks: list[Block] = []
-        self._first = self._last = Arrival(0.0, datetime.min)  # noqa: DTZ901 (replaced by the first block's)
+        self._first = self._last = Arrival(0.0, datetime.min)  # noqa: DTZ901 (replaced when the first block arrives)
         self.size = 0
         self.due: float | None = None
 
@@ -61,7 +61,7 @@ class LineGatherer:
         self._last = now
         self.size += len(block)
 
-    def take(self, now: Arrival, *, everything: bool = False) -> Batch | None:  # noqa: ARG002 (nothing goes on)
+    def take(self, now: Arrival, *, everything: bool = False) -> Batch | None:  # noqa: ARG002 (a line is never continued)
         blocks, self._blocks, self.size, self.due = self._blocks, [], 0, None
         return Batch(b"".join(blocks), self._first.utc, self._last.utc) if blocks else None
 
@@ -72,7 +72,7 @@ class LineGatherer:
 
 
 class MessageGatherer:
-    """For the server log: a message of several lines leaves in one piece."""
+    """Gathers server-log messages: one of several lines stays in one piece."""
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
@@ -107,9 +107,9 @@ class MessageGatherer:
         return max(self._lines[0].at + self._pace.close_after_seconds, now + self._pace.settle_seconds)
 
     def middle(self, lines: bytes) -> int:
-        held = [read_line(text, 0.0) for text in BytesIO(lines).readlines()]
+        read = [read_line(text, 0.0) for text in BytesIO(lines).readlines()]
         ends = [0]
-        for line in held:
+        for line in read:
             ends.append(ends[-1] + len(line.text))
-        cuts = [ends[index] for index in boundaries(held, 0.0, 0.0)[:-1]]
+        cuts = [ends[index] for index in boundaries(read, 0.0, 0.0)[:-1]]
         return min(cuts, key=lambda cut: abs(cut - len(lines) // 2), default=0)

@@ -1,4 +1,4 @@
-"""Frames that are encoded and not yet accepted: the only memory that an outage may fill."""
+"""Encoded frames that Kinesis has not accepted yet: the only memory that an outage can fill."""
 
 from __future__ import annotations
 
@@ -10,57 +10,63 @@ from typing import NamedTuple
 MAX_IN_FLIGHT_BYTES = 8 * 1024 * 1024
 
 
-class Parcel(NamedTuple):
-    """One Kinesis record."""
+class StreamRecord(NamedTuple):
+    """One Kinesis record: an encoded frame and its partition key."""
 
     partition_key: str
     data: bytes
 
     @property
     def size(self) -> int:
-        """What Kinesis counts: data and partition key, in bytes."""
+        """Bytes that Kinesis counts: data and partition key."""
         return len(self.data) + len(self.partition_key)
 
 
 class Outbox:
-    """A queue bounded in bytes; what was taken counts until it is released."""
+    """A queue that is bounded in bytes; a record that was taken counts until it is released."""
 
     def __init__(self, max_bytes: int = MAX_IN_FLIGHT_BYTES) -> None:
         self._changed = Condition()
-        self._queue: deque[Parcel] = deque()
+        self._queue: deque[StreamRecord] = deque()
         self._max_bytes = max_bytes
         self._in_flight_bytes = 0
         self._closed = False
 
-    def put(self, parcel: Parcel) -> None:
-        """Add a parcel, waiting without end until there is room; a parcel too large for all fits when all is gone."""
+    def put(self, record: StreamRecord) -> None:
+        """Add a record, after waiting without a limit for room; one above the bound waits for an empty outbox."""
         with self._changed:
             self._changed.wait_for(
-                lambda: not self._in_flight_bytes or self._in_flight_bytes + parcel.size <= self._max_bytes
+                lambda: not self._in_flight_bytes or self._in_flight_bytes + record.size <= self._max_bytes
             )
-            self._queue.append(parcel)
-            self._in_flight_bytes += parcel.size
+            self._queue.append(record)
+            self._in_flight_bytes += record.size
             self._changed.notify_all()
 
-    def take(self, max_parcels: int, max_bytes: int, *, wait: bool) -> list[Parcel]:
-        """Take what fits into one call, oldest first; `wait` for at least one. Nothing is left when it gives none."""
+    def take(self, max_records: int, max_bytes: int, *, wait: bool) -> list[StreamRecord]:
+        """Take the oldest records, as many as fit into one call.
+
+        Args:
+            max_records: At most this many.
+            max_bytes: At most this many bytes in all.
+            wait: Wait for a record. The result is then empty only if the outbox is closed and empty.
+        """
         with self._changed:
             if wait:
                 self._changed.wait_for(lambda: self._queue or self._closed)
-            taken: list[Parcel] = []
-            while self._queue and len(taken) < max_parcels and self._queue[0].size <= max_bytes:
+            taken: list[StreamRecord] = []
+            while self._queue and len(taken) < max_records and self._queue[0].size <= max_bytes:
                 taken.append(self._queue.popleft())
                 max_bytes -= taken[-1].size
             return taken
 
-    def release(self, accepted: Iterable[Parcel]) -> None:
-        """Make room: these were accepted."""
+    def release(self, accepted: Iterable[StreamRecord]) -> None:
+        """Make room: Kinesis accepted these."""
         with self._changed:
-            self._in_flight_bytes -= sum(parcel.size for parcel in accepted)
+            self._in_flight_bytes -= sum(record.size for record in accepted)
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Nothing more will be put; `take` gives what is left and then nothing."""
+        """Mark the end: nothing more is put, and `take` returns what is left and then nothing."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

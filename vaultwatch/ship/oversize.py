@@ -1,4 +1,4 @@
-"""Lines too large for a record: kept whole elsewhere, and referred to."""
+"""Lines too large for a Kinesis record: stored elsewhere, whole, and referred to by a frame."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from typing import cast
 
 from vaultwatch.aws import keys as prefixes
 from vaultwatch.frames import Reference, count_lines
-from vaultwatch.handler.stdin import Complaints
-from vaultwatch.ship.aws import Clients, Patience, trouble
+from vaultwatch.problem_log import ProblemLog
+from vaultwatch.ship.aws import Clients, trouble
 from vaultwatch.ship.options import Pace
 from vaultwatch.ship.reading import Block
+from vaultwatch.ship.retries import Retries
 
 MAX_SPILL_BYTES = 256 * 1024 * 1024
-"""What the folder of lines without a bucket may hold: /run lies in memory."""
+"""Limit of the directory that is used without a bucket: /run is in memory."""
 
 
 class BucketStore:
-    """Keeps them in S3, under a name made of their day and SHA-256, so that a repeat changes nothing."""
+    """Stores lines in S3, under a key made of their day and SHA-256, so that a retry changes nothing."""
 
     def __init__(self, bucket: str, pace: Pace) -> None:
         self._bucket = bucket
         self._clients = Clients(pace)
-        self._patience = Patience(pace, self._clients)
+        self._retries = Retries(pace, self._clients)
 
     def keep(self, lines: Block, at: datetime) -> Reference:
-        """Keep lines, trying without end: nothing is read meanwhile, so nothing behind them is lost or early."""
+        """Store the lines, after any number of retries; the input is not read meanwhile, so that the order stays."""
         digest = hashlib.sha256(lines)
         key = f"{prefixes.OVERSIZE}dt={at:%Y-%m-%d}/{digest.hexdigest()}"
         while not self._put(key, lines, digest.digest()):
-            self._patience.wait()
+            self._retries.wait()
         return Reference(self._bucket, key, len(lines), count_lines(lines), digest.hexdigest())
 
     def _put(self, key: str, lines: Block, sha256: bytes) -> bool:
@@ -43,10 +44,11 @@ class BucketStore:
         body = cast("bytes", lines)  # boto3 takes a bytearray, which spares a copy of up to 100 MiB
         try:
             self._clients.s3().put_object(Bucket=self._bucket, Key=key, Body=body, ChecksumSHA256=checksum)
-        except Exception as error:  # noqa: BLE001 (whatever it is, the line must not be lost: it is tried again)
-            self._patience.failed(trouble(error), f"{len(lines)} bytes too large for a record wait; nothing is read")
+        except Exception as error:  # noqa: BLE001 (no line may be lost, whatever it is: it is tried again)
+            text = f"{len(lines)} bytes too large for a record wait to be stored; reading is paused"
+            self._retries.failed(trouble(error), text)
             return False
-        self._patience.succeeded("S3 takes lines too large for a record again")
+        self._retries.succeeded("S3 accepts lines too large for a record again")
         return True
 
     def close(self) -> None:
@@ -55,41 +57,41 @@ class BucketStore:
 
 
 class FolderStore:
-    """Keeps them in files when there is no bucket; a full folder stops the reading until somebody empties it."""
+    """Stores lines in files where there is no bucket; at its limit, reading stops until somebody makes room."""
 
     def __init__(self, folder: Path, pace: Pace, max_bytes: int = MAX_SPILL_BYTES) -> None:
         self._folder = folder
         self._pace = pace
         self._max_bytes = max_bytes
-        self._complaints = Complaints(pace.complaint_seconds)
+        self._reported = ProblemLog(pace.report_seconds)
 
     def keep(self, lines: Block, at: datetime) -> Reference:  # noqa: ARG002 (a file's name needs no day)
-        """Keep lines, trying without end."""
+        """Store the lines, after any number of retries."""
         sha256 = hashlib.sha256(lines).hexdigest()
         while reason := self._write(sha256, lines):
-            self._complaints.complain("full", logging.ERROR, f"{reason}: nothing is read until it can be written")
+            self._reported.report("full", logging.ERROR, f"{reason}: reading is paused until this is fixed")
             time.sleep(self._pace.settings_retry_seconds)
-        text = f"{len(lines)} bytes too large for a record lie in {self._folder / sha256}: set --oversize-bucket"
-        self._complaints.complain("bucket", logging.ERROR, text)
+        text = f"{len(lines)} bytes too large for a record are in {self._folder / sha256}: set --oversize-bucket"
+        self._reported.report("bucket", logging.ERROR, text)
         return Reference("", sha256, len(lines), count_lines(lines), sha256)
 
     def _write(self, name: str, lines: Block) -> str:
-        """Write a file, whole or not at all; give the reason when it cannot be."""
-        target, begun = self._folder / name, self._folder / f"{name}.part"
+        """Write a file, completely or not at all; return the reason if that is impossible, else ""."""
+        target, part = self._folder / name, self._folder / f"{name}.part"
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             if target.exists():
                 return ""
             if sum(file.stat().st_size for file in self._folder.iterdir()) + len(lines) > self._max_bytes:
-                return f"{self._folder} would hold more than {self._max_bytes} bytes"
-            with os.fdopen(os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+                return f"{self._folder} would exceed {self._max_bytes} bytes"
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
                 file.write(lines)
                 file.flush()
                 os.fsync(file.fileno())
-            begun.replace(target)
+            part.replace(target)
         except OSError as error:
             return f"{self._folder}: {error.strerror}"
         return ""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file stays open."""

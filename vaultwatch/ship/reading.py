@@ -1,4 +1,4 @@
-"""Bytes from a pipe, as whole lines."""
+"""Chunks of bytes -> whole lines."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from collections.abc import Iterator
 Block = bytes | bytearray
 
 MAX_LINE_BYTES = 100 * 1024 * 1024
-"""syslog-ng hands on messages of up to 96 MiB (log-msg-size); a longer line goes on in pieces of this size."""
+"""syslog-ng passes on messages of up to 96 MiB (log-msg-size); a longer line is split into pieces of this size."""
 
 
 class LineReader:
-    """Gathers chunks into blocks of whole lines; a line's beginning is kept once, however long it grows."""
+    """Splits chunks into blocks of whole lines; the start of a line is kept once, however long the line grows."""
 
     def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
-        self._begun = bytearray()
+        self._started = bytearray()
         self._max_line_bytes = max_line_bytes
 
     def feed(self, chunk: bytes) -> Iterator[Block]:
-        """Give the lines that the chunk completes: one begun earlier by itself, then all others in one block."""
+        """Yield the lines that the chunk completes: one that started earlier alone, then the others in one block."""
         whole = chunk.rfind(b"\n") + 1
-        begins = 0
-        if self._begun:
-            begins = chunk.find(b"\n") + 1
-            self._begun += chunk[:begins] if whole else chunk
-            if whole or len(self._begun) >= self._max_line_bytes:
+        start = 0
+        if self._started:
+            start = chunk.find(b"\n") + 1
+            self._started += chunk[:start] if whole else chunk
+            if whole or len(self._started) >= self._max_line_bytes:
                 yield from self.rest()
         elif not whole:
-            self._begun += chunk
-        if begins < whole:
-            yield chunk[begins:whole] if begins or whole < len(chunk) else chunk
+            self._started += chunk
+        if start < whole:
+            yield chunk[start:whole] if start or whole < len(chunk) else chunk
         if whole:
-            self._begun += chunk[whole:]
+            self._started += chunk[whole:]
 
     def rest(self) -> Iterator[Block]:
-        """Give what was begun and has no newline: at the end of the input, the last line."""
-        begun, self._begun = self._begun, bytearray()
-        if begun:
-            yield begun
+        """Yield a line that has no newline yet: at the end of the input, the last one."""
+        started, self._started = self._started, bytearray()
+        if started:
+            yield started

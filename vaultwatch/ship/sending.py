@@ -1,4 +1,4 @@
-"""The outbox, to Kinesis: what is refused is sent again, and only that, without end."""
+"""From the outbox to Kinesis: rejected records are sent again, and only those, without a limit."""
 
 from __future__ import annotations
 
@@ -6,78 +6,78 @@ from collections import Counter
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from vaultwatch.handler.stdin import logger
 from vaultwatch.printable import one_line
-from vaultwatch.ship.aws import Clients, Patience, Trouble, trouble
+from vaultwatch.ship.aws import Clients, Trouble, trouble
 from vaultwatch.ship.options import Pace
-from vaultwatch.ship.outbox import Outbox, Parcel
+from vaultwatch.ship.outbox import Outbox, StreamRecord
+from vaultwatch.ship.retries import Retries
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis.type_defs import PutRecordsResultEntryTypeDef
 
-MAX_PARCELS_A_CALL = 500
-MAX_BYTES_A_CALL = 5 * 1024 * 1024
+MAX_RECORDS_PER_CALL = 500
+MAX_BYTES_PER_CALL = 5 * 1024 * 1024
 
 
 class Sender(Thread):
-    """Sends until the outbox is closed and empty. Nothing that goes wrong ends it."""
+    """Sends until the outbox is closed and empty; no failure ends it."""
 
     def __init__(self, stream: str, outbox: Outbox, pace: Pace) -> None:
         super().__init__(name="sender", daemon=True)
         self._stream = stream
         self._outbox = outbox
         self._clients = Clients(pace)
-        self._patience = Patience(pace, self._clients)
+        self._retries = Retries(pace, self._clients)
 
     def run(self) -> None:
-        """Send, and send again what was refused, topped up with what came meanwhile."""
-        refused: list[Parcel] = []
-        while parcels := refused + self._next(refused):
-            refused = self._send(parcels)
-            self._patience.wait()
+        """Send the outbox; each call holds the records that the last one left, and as many new ones as fit."""
+        rejected: list[StreamRecord] = []
+        while records := rejected + self._next(rejected):
+            rejected = self._send(records)
+            self._retries.wait()
         self._clients.renew()
 
-    def _next(self, refused: list[Parcel]) -> list[Parcel]:
-        room = MAX_BYTES_A_CALL - sum(parcel.size for parcel in refused)
-        return self._outbox.take(MAX_PARCELS_A_CALL - len(refused), room, wait=not refused)
+    def finish(self) -> None:
+        """Close the outbox and wait, without a limit, until Kinesis accepted everything in it."""
+        self._outbox.close()
+        self.join()
 
-    def _send(self, parcels: list[Parcel]) -> list[Parcel]:
-        """Make one call and release what it took; a call that may have been taken counts as refused."""
+    def _next(self, rejected: list[StreamRecord]) -> list[StreamRecord]:
+        room = MAX_BYTES_PER_CALL - sum(record.size for record in rejected)
+        return self._outbox.take(MAX_RECORDS_PER_CALL - len(rejected), room, wait=not rejected)
+
+    def _send(self, records: list[StreamRecord]) -> list[StreamRecord]:
+        """Make one call and return what has to be sent again; after a call without an answer that is all of it."""
         try:
-            answered = list(zip(parcels, self._put(parcels), strict=True))
+            answered = list(zip(records, self._put(records), strict=True))
         except Exception as error:  # noqa: BLE001 (the thread's outermost edge: the frames are kept, and sent again)
-            self._patience.failed(trouble(error), f"{len(parcels)} frames wait and are sent again")
-            return parcels
-        self._outbox.release(parcel for parcel, refusal in answered if not refusal)
-        self._note(Counter(refusal for _, refusal in answered if refusal), len(parcels))
-        return [parcel for parcel, refusal in answered if refusal]
+            self._retries.failed(trouble(error), f"{len(records)} frames wait to be sent again")
+            return records
+        self._outbox.release(record for record, reason in answered if not reason)
+        self._note(Counter(reason for _, reason in answered if reason), len(records))
+        return [record for record, reason in answered if reason]
 
-    def _put(self, parcels: list[Parcel]) -> list[str]:
-        """Make the call; for each parcel why it was refused, "" where it was taken."""
-        records = [{"Data": parcel.data, "PartitionKey": parcel.partition_key} for parcel in parcels]
-        answer = self._clients.kinesis().put_records(StreamName=self._stream, Records=records)  # type: ignore[arg-type]
-        return [_refusal(result) for result in answer["Records"]]
+    def _put(self, records: list[StreamRecord]) -> list[str]:
+        """Make the call and return, for each record, why it was rejected; "" if it was accepted."""
+        entries = [{"Data": record.data, "PartitionKey": record.partition_key} for record in records]
+        answer = self._clients.kinesis().put_records(StreamName=self._stream, Records=entries)  # type: ignore[arg-type]
+        return [_rejection(result) for result in answer["Records"]]
 
-    def _note(self, refusals: Counter[str], sent: int) -> None:
-        if not refusals:
-            self._patience.succeeded("Kinesis takes frames again")
+    def _note(self, reasons: Counter[str], sent: int) -> None:
+        if not reasons:
+            self._retries.succeeded("Kinesis accepts frames again")
             return
-        name, _ = refusals.most_common(1)[0]
-        reason = Trouble(name, f"PutRecords: {name}", permanent=False)
-        refused = refusals.total()
-        note = self._patience.failed_in_part if refused < sent else self._patience.failed
-        note(reason, f"{refused} of {sent} frames refused; they are sent again")
+        name, _ = reasons.most_common(1)[0]
+        rejected = reasons.total()
+        note = self._retries.failed_in_part if rejected < sent else self._retries.failed
+        note(
+            Trouble(name, f"PutRecords: {name}", permanent=False),
+            f"{rejected} of {sent} frames rejected; they are sent again",
+        )
 
 
-def _refusal(result: PutRecordsResultEntryTypeDef) -> str:
-    """Why a parcel was not taken: only a sequence number says that it was."""
+def _rejection(result: PutRecordsResultEntryTypeDef) -> str:
+    """Return why a record was rejected; only a sequence number proves that it was accepted."""
     if code := result.get("ErrorCode"):
         return one_line(str(code), 80)
     return "" if result.get("SequenceNumber") else "no sequence number"
-
-
-def drained(sender: Sender, outbox: Outbox) -> None:
-    """Close the outbox and wait, without end, until everything in it was accepted."""
-    outbox.close()
-    logger.info("end of input: sends what is left")
-    sender.join()

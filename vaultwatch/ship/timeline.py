@@ -1,7 +1,7 @@
-"""Where each node's server log stands when a frame begins.
+"""The last time seen on each node when a frame starts.
 
-A message without a time of its own (a banner) is known by the last time seen on its node and its ordinal since. A frame
-is evaluated by itself, so it carries that along.
+A message without a time of its own (a banner) is identified by the last time seen on its node and its ordinal since. A
+frame is evaluated by itself, so it has to carry both.
 """
 
 from __future__ import annotations
@@ -13,26 +13,29 @@ from vaultwatch.reading.records import ServerMessage, split_tag
 from vaultwatch.reading.server_log import ServerLogReader
 
 MAX_NODES = 300
-"""Of a frame's header, which has to stay readable; more nodes do not begin with a banner in one second."""
+"""A frame's header has to stay readable, and more nodes do not start with a banner in the same second."""
 
 
 class Timeline:
-    """Follows the messages of a server log; `begun` stands for the time before a node's first (`Frame.begun`)."""
+    """Follows the messages of a server log.
+
+    `begun` stands for the last time seen on a node before its first message; see `Frame.begun`.
+    """
 
     def __init__(self, begun: str) -> None:
         self.begun = begun
         self._keys = ServerEventKeys(begun=begun)
 
     def before(self, lines: bytes) -> dict[str, Seen]:
-        """What is known of the nodes whose first message in these lines has no time."""
+        """Return what is known about each node whose first message in these lines has no time."""
         first: dict[str, ServerMessage] = {}
         for message in _messages(lines):
             first.setdefault(_node(message), message)
-        asked = [node for node, message in first.items() if not (message.time or message.header_time)]
-        return {node: seen for node in asked[:MAX_NODES] if (seen := self._keys.last(node)) is not None}
+        untimed = [node for node, message in first.items() if not (message.time or message.header_time)]
+        return {node: seen for node in untimed[:MAX_NODES] if (seen := self._keys.last(node)) is not None}
 
     def advance(self, lines: bytes) -> None:
-        """These lines have gone into a frame."""
+        """Note that these lines went into a frame."""
         for message in _messages(lines):
             self._keys.key(message)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from vaultwatch.appending import append_lines, open_lines, write_all
 from vaultwatch.detection.evaluator import Counts
-from vaultwatch.notify.alert_log import append_lines, open_lines, write_all
 from vaultwatch.reading.records import Rejected
 
 MAX_REJECTED_BYTES = 64 * 1024 * 1024

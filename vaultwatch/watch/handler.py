@@ -1,38 +1,29 @@
-"""The handler: reads, evaluates, keeps; sending is done by threads that read the store.
+"""`vaultwatch watch` as a program() handler: reads, evaluates and stores; threads that read the store notify.
 
-syslog-ng starts a handler that ends again at once, and each start swallows a pipe full of lines. So nothing is read
-before everything needed is there, and once something is read only the end of the input ends it. When the store cannot
-take an alert (a full disk), reading stops and the backlog stays in syslog-ng's disk buffer.
+When the store cannot take an alert (a full disk), reading stops and the backlog stays in syslog-ng's disk buffer.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import select
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import TypeVar
 
 from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.dispatch.groups import file_alert
-from vaultwatch.handler.stdin import (
-    Complaints,
-    begun,
-    check_open,
-    ended_empty,
-    ignore_signals,
-    logger,
-    logging_to,
-    read_some,
-)
+from vaultwatch.handler import run as handler
+from vaultwatch.handler.checks import Problem
+from vaultwatch.handler.log import logger
+from vaultwatch.handler.stdin import consume
 from vaultwatch.notify.sender import Sender
 from vaultwatch.notify.sink import route
+from vaultwatch.problem_log import ProblemLog
+from vaultwatch.reading.identity import log_start
 from vaultwatch.reading.lines import LineSplitter
 from vaultwatch.reading.records import Rejected
 from vaultwatch.store import StoreError
@@ -41,105 +32,80 @@ from vaultwatch.watch.files import Figures, RejectedLines
 from vaultwatch.watch.journal import Journal
 from vaultwatch.watch.options import WatchOptions, notes, problems
 
-COMPLAINT_SECONDS = 60.0
-
 _T = TypeVar("_T")
 
 
-def check_config(options: WatchOptions) -> int:
-    """Say what is wrong with the settings on stderr; 0 when they are right, 2 when not."""
-    found = problems(options)
-    for text in [*found, *notes(options)]:
-        sys.stderr.write(f"vaultwatch watch: {text}\n")
-    return 2 if found else 0
-
-
 def run(options: WatchOptions, stdin: int = 0) -> int:
-    """Evaluate lines from a file descriptor to its end; see `WatchOptions`. Always 0.
+    """Evaluate the lines of a file descriptor, to its end.
+
+    Returns:
+        Always 0.
 
     Raises:
-        SettingError: the descriptor is closed.
+        SettingError: The descriptor is closed.
     """
-    check_open(stdin)
-    ignore_signals()
-    with logging_to("vaultwatch-watch", options.log_file):
-        if not _settings_are_right(options, stdin):
-            return 0
-        with _lock(options, stdin) as held:
-            if held is not None:
-                _watch(options, stdin, begun(held))
-    return 0
+    return handler.run(WatchHandler(options), stdin)
 
 
-def _settings_are_right(options: WatchOptions, stdin: int) -> bool:
-    """Wait until they are, reading nothing; False when the input ended meanwhile and nothing was in it."""
-    complaints = Complaints(COMPLAINT_SECONDS)
-    while found := problems(options):
-        for text in found:
-            complaints.complain(text, logging.ERROR, f"{text}: reads nothing until this is repaired")
-        if ended_empty(stdin, options.pace.settings_retry_seconds):
-            logger.info("ends: the input ended with nothing in it")
-            return False
-    complaints.settle("the settings are right")
-    for text in notes(options):
-        logger.warning("%s", text)
-    return True
+def check_config(options: WatchOptions) -> int:
+    """Write what is wrong with the settings to stderr; return 2 if there is anything, else 0."""
+    return handler.check(WatchHandler(options))
 
 
-@contextmanager
-def _lock(options: WatchOptions, stdin: int) -> Iterator[int | None]:
-    """Hold the state's lock, waiting for a predecessor that still drains; None when the input ended meanwhile."""
-    descriptor = options.open_lock()
-    try:
-        yield descriptor if _take(descriptor, options, stdin) else None
-    finally:
-        os.close(descriptor)
+class WatchHandler:
+    """What `watch` adds to the life of a handler; see `vaultwatch.handler.run.Handler`."""
 
+    name = "watch"
 
-def _take(lock: int, options: WatchOptions, stdin: int) -> bool:
-    told = False
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not told:
-                logger.info("reads nothing while another process holds %s", options.lock_file)
-            told = True
-        else:
-            return True
-        if ended_empty(stdin, options.pace.lock_retry_seconds):
-            logger.info("ends: the input ended with nothing in it")
-            return False
-
-
-def _watch(options: WatchOptions, stdin: int, begun_at: str) -> None:
-    sinks = options.sinks()
-    with closing(SqliteStore(options.store_file, [route(sink) for sink in sinks])) as store:
-        sender = Sender(store, sinks, pause_seconds=options.pace.sink_pause_seconds)
-        sender.start()
-        logger.info("watches %s lines", options.source)
-        try:
-            _Loop(options, stdin, store, sender, begun_at).run()
-        finally:
-            drained = sender.stop(options.pace.drain_seconds)
-            for sink in sinks:
-                if (close := getattr(sink, "close", None)) is not None:
-                    close()
-    logger.info("ends: %s", "all is told" if drained else "what is not told yet is told after the next start")
-
-
-class _Loop:
-    """Reads whatever is there, evaluates it, and keeps what it finds before it reads on."""
-
-    def __init__(
-        self, options: WatchOptions, stdin: int, store: SqliteStore, sender: Sender, begun_at: str = ""
-    ) -> None:
+    def __init__(self, options: WatchOptions) -> None:
         self._options = options
-        self._stdin = stdin
+        self.pace = options.pace
+
+    @property
+    def log_file(self) -> Path | None:
+        return self._options.log_file
+
+    @property
+    def lock_file(self) -> Path:
+        return self._options.lock_file
+
+    def problems(self) -> list[Problem]:
+        return problems(self._options)
+
+    def notes(self) -> list[str]:
+        return notes(self._options)
+
+    def process(self, stdin: int, *, first: bool) -> None:
+        options = self._options
+        sinks = options.sinks()
+        with closing(SqliteStore(options.store_file, [route(sink) for sink in sinks])) as store:
+            sender = Sender(store, sinks, pause_seconds=self.pace.sink_pause_seconds)
+            sender.start()
+            logger.info("evaluates %s lines", options.source)
+            try:
+                evaluation = _Evaluation(options, store, sender, log_start(from_beginning=first))
+                evaluation.recover()
+                consume(stdin, evaluation)
+            finally:
+                all_sent = sender.stop(self.pace.drain_seconds)
+                for sink in sinks:
+                    if (close := getattr(sink, "close", None)) is not None:
+                        close()
+        logger.info("exits: %s", "all notifications are sent" if all_sent else _SENT_LATER)
+
+
+_SENT_LATER = "the notifications that are not sent yet are sent after the next start"
+
+
+class _Evaluation:
+    """Evaluates the input, and stores what it finds before it reads on; see `vaultwatch.handler.stdin.Consumer`."""
+
+    def __init__(self, options: WatchOptions, store: SqliteStore, sender: Sender, log_start: str) -> None:
+        self._options = options
         self._store = store
         self._sender = sender
-        self._complaints = Complaints(COMPLAINT_SECONDS)
-        self._standstill = Complaints(COMPLAINT_SECONDS)
+        self._reported = ProblemLog(options.pace.report_seconds)
+        self._store_reported = ProblemLog(options.pace.report_seconds)
         self._journal = Journal(options.journal_file)
         self._splitter = LineSplitter()
         self._alerts = 0
@@ -154,35 +120,30 @@ class _Loop:
             on_waiting=self._on_waiting,
             wait_seconds=options.pace.wait_for_response_seconds,
         )
-        self._detector.begin_log(begun=begun_at)
+        self._detector.begin_log(begun=log_start)
 
-    def run(self) -> None:
-        """Read to the end of the input, and keep what still waits."""
-        self._recover()
-        poll = select.poll()
-        poll.register(self._stdin, select.POLLIN)
-        ended = False
-        while not ended:
-            self._keep(self._safely(self._detector.due))
-            self._write_figures()
-            if poll.poll(self._milliseconds()):
-                ended = self._read()
-        self._keep(self._evaluate(self._splitter.flush()))
-        self._keep(self._safely(self._detector.flush))
-        self._write_figures(final=True)
+    def do_due(self) -> None:
+        """Store the alerts that have waited long enough, and write the figures if it is time to."""
+        self._keep(self._safely(self._detector.due))
+        self._write_figures()
 
-    def _milliseconds(self) -> float:
+    @property
+    def seconds_to_next(self) -> float:
+        """Seconds until an alert or the figures are due."""
         waits = [self._figures.seconds_to_next]
         if self._detector.next_due is not None:
             waits.append(self._detector.next_due - time.monotonic())
-        return max(0.0, min(waits) * 1000)
+        return min(waits)
 
-    def _read(self) -> bool:
-        """Read and evaluate what is there; True at the end of the input."""
-        chunk = read_some(self._stdin)
-        if chunk:
-            self._keep(self._evaluate(self._splitter.push(chunk)))
-        return chunk == b""
+    def feed(self, chunk: bytes) -> None:
+        """Evaluate the lines that the chunk completes."""
+        self._keep(self._evaluate(self._splitter.push(chunk)))
+
+    def finish(self) -> None:
+        """Evaluate a last line without a newline, and store whatever still waits."""
+        self._keep(self._evaluate(self._splitter.flush()))
+        self._keep(self._safely(self._detector.flush))
+        self._write_figures(final=True)
 
     def _evaluate(self, lines: list[bytes]) -> list[Alert]:
         """The alerts of these lines. One that nobody foresaw is rejected, and takes no other with it."""
@@ -193,17 +154,17 @@ class _Loop:
                 self._detector.counts.rejected += 1
                 self._on_rejected(Rejected(lines[0], f"raised {type(error).__name__}"))
                 return []
-        self._recover()  # what was joined to its response a moment ago is in the journal only
+        self.recover()  # what was joined to its response a moment ago is in the journal only
         return [alert for line in lines for alert in self._evaluate([line])]
 
     def _safely(self, work: Callable[[], list[Verdict]]) -> list[Alert]:
         try:
             return [alert_of(verdict) for verdict in work()]
         except Exception as error:  # noqa: BLE001  as above
-            self._complaints.complain("due", logging.ERROR, f"a message raised {type(error).__name__} and is lost")
+            self._reported.report("due", logging.ERROR, f"a message raised {type(error).__name__} and is lost")
             return []
 
-    def _recover(self) -> None:
+    def recover(self) -> None:
         """What waited for its response when an earlier process was killed is kept now, without it.
 
         Nothing is read before both the journal and the store answer.
@@ -231,10 +192,12 @@ class _Loop:
             try:
                 result = action()
             except (StoreError, OSError) as error:
-                self._standstill.complain("state", logging.ERROR, f"--state: {error}: reads nothing until it is kept")
+                self._store_reported.report(
+                    "state", logging.ERROR, f"--state: {error}: reading is paused until this is fixed"
+                )
                 time.sleep(self._options.pace.store_retry_seconds)
             else:
-                self._standstill.settle("the state is kept again")
+                self._store_reported.resolve("--state: can be written again")
                 return result
 
     def _on_waiting(self, verdicts: Sequence[Verdict]) -> None:
@@ -245,22 +208,20 @@ class _Loop:
         try:
             change()
         except OSError as error:
-            self._complaints.complain("journal", logging.ERROR, f"{self._options.journal_file}: {error.strerror}")
+            self._reported.report("journal", logging.ERROR, f"{self._options.journal_file}: {error.strerror}")
 
     def _on_rejected(self, line: Rejected) -> None:
-        self._complaints.complain(
-            "rejected", logging.WARNING, f"rejects a line of {len(line.raw)} bytes: {line.reason}"
-        )
+        self._reported.report("rejected", logging.WARNING, f"rejects a line of {len(line.raw)} bytes: {line.reason}")
         try:
             self._kept_rejects.add(line)
         except OSError as error:
-            self._complaints.complain("--rejected", logging.ERROR, f"--rejected: {error.strerror}")
+            self._reported.report("--rejected", logging.ERROR, f"--rejected: {error.strerror}")
 
     def _on_rule_error(self, name: str, error: Exception) -> None:
-        self._complaints.complain(f"rule {name}", logging.ERROR, f"rule {name} raised {type(error).__name__}")
+        self._reported.report(f"rule {name}", logging.ERROR, f"rule {name} raised {type(error).__name__}")
 
     def _write_figures(self, final: bool = False) -> None:
         try:
             self._figures.write(self._detector.counts, self._alerts, final)
         except OSError as error:
-            self._complaints.complain("--stats", logging.ERROR, f"--stats: {error.strerror}")
+            self._reported.report("--stats", logging.ERROR, f"--stats: {error.strerror}")

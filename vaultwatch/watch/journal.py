@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from vaultwatch.alerts import Alert
-from vaultwatch.notify.alert_log import append_lines, open_lines
+from vaultwatch.appending import append_lines, open_lines
 
 MAX_BYTES = 64 * 1024 * 1024
 

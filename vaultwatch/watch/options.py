@@ -9,9 +9,11 @@ from datetime import tzinfo
 from functools import partial
 from pathlib import Path
 
+from vaultwatch.appending import open_lines
 from vaultwatch.errors import SettingError, VaultwatchError
-from vaultwatch.handler.stdin import open_log
-from vaultwatch.notify.alert_log import AlertLog, open_lines
+from vaultwatch.handler.checks import Problem, log_file_problems, open_problems, source_problems, state_problems
+from vaultwatch.handler.run import HandlerPace
+from vaultwatch.notify.alert_log import AlertLog
 from vaultwatch.notify.sink import Sink
 from vaultwatch.notify.slack.webhook import SlackWebhook
 from vaultwatch.rules.facts import Level
@@ -22,12 +24,10 @@ _MAX_WEBHOOK_BYTES = 4096
 
 
 @dataclass(frozen=True)
-class Pace:
+class Pace(HandlerPace):
     """How long things take, in seconds; tests shorten them."""
 
-    settings_retry_seconds: float = 10.0
     store_retry_seconds: float = 1.0
-    lock_retry_seconds: float = 0.2
     wait_for_response_seconds: float = 5.0
     drain_seconds: float = 5.0
     """At the end, sinks get this long to take what they lack; the rest is sent after the next start."""
@@ -93,14 +93,6 @@ class WatchOptions:
         except ValueError as error:
             raise SettingError(f"--level: {self.level!r} is none of {', '.join(Level)}") from error
 
-    def open_lock(self) -> int:
-        """Open the lock file; the caller closes it.
-
-        Raises:
-            OSError: it cannot be made there.
-        """
-        return os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-
     def sinks(self) -> list[Sink]:
         """Every place that alerts go to.
 
@@ -151,7 +143,7 @@ class WatchOptions:
         if self.slack_webhook_file is None:
             return self.environment.get(WEBHOOK_VARIABLE, "").strip()
         if self.slack_webhook_file.is_fifo():  # it would be waited for, and it is read more than once
-            raise SettingError(f"{self._webhook_origin}: is no ordinary file")
+            raise SettingError(f"{self._webhook_origin}: is not a regular file")
         try:
             with self.slack_webhook_file.open("rb") as file:
                 text = file.read(_MAX_WEBHOOK_BYTES).decode("ascii").strip()
@@ -164,35 +156,30 @@ class WatchOptions:
         return text
 
 
-def problems(options: WatchOptions) -> list[str]:
-    """What is wrong with the settings, a line each that names the option; empty when all is right."""
-    if options.source not in ("audit", "server"):
-        return [f"--source: {options.source!r} is neither audit nor server"]
-    return [*_values(options), *_files(options)]
+def problems(options: WatchOptions) -> list[Problem]:
+    """Return everything that is wrong with the settings."""
+    return list(source_problems(options.source)) or [*_values(options), *_files(options)]
 
 
-def _values(options: WatchOptions) -> Iterator[str]:
+def _values(options: WatchOptions) -> Iterator[Problem]:
     sinks = [partial(make, Level.LOW) for make in options.makers]
     checks: list[Callable[[], object]] = [options.load_zone, lambda: options.minimum_level, *sinks]
     try:
         if not options.load_rules():
-            yield "--rules: there is no rule"
+            yield Problem("--rules: there is no rule")
     except VaultwatchError as error:
-        yield f"--rules: {error}"
+        yield Problem(f"--rules: {error}")
     for check in checks:
         try:
             check()
         except VaultwatchError as error:
-            yield str(error)
+            yield Problem(str(error))
 
 
-def _files(options: WatchOptions) -> Iterator[str]:
-    try:
-        options.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(options.open_lock())
-    except OSError as error:
-        yield f"--state: {options.state_directory}: {error.strerror}"
-    else:
+def _files(options: WatchOptions) -> Iterator[Problem]:
+    wrong = list(state_problems(options.state_directory, options.lock_file))
+    yield from wrong
+    if not wrong:
         for path in (options.store_file, options.journal_file):
             if path.exists():
                 yield from _lines_file("--state", path)
@@ -200,27 +187,19 @@ def _files(options: WatchOptions) -> Iterator[str]:
         path = getattr(options, option)
         if path is not None:
             yield from _lines_file(f"--{option.replace('_', '-')}", path)
-    if options.log_file is not None:
-        yield from _trouble("--log-file", options.log_file, open_log)
+    yield from log_file_problems(options.log_file)
 
 
-def _lines_file(option: str, path: Path) -> Iterator[str]:
+def _lines_file(option: str, path: Path) -> Iterator[Problem]:
     if path.exists() and not path.is_file():
-        yield f"{option}: {path}: is no ordinary file"
+        yield Problem(f"{option}: {path}: is not a regular file")
         return
-    yield from _trouble(option, path, open_lines)
-
-
-def _trouble(option: str, path: Path, opened: Callable[[Path], int]) -> Iterator[str]:
-    try:
-        os.close(opened(path))
-    except OSError as error:
-        yield f"{option}: {path}: {error.strerror}"
+    yield from open_problems(option, path, open_lines)
 
 
 def notes(options: WatchOptions) -> list[str]:
-    """What works and should be known."""
-    people = options.slack_webhook_file or options.environment.get(WEBHOOK_VARIABLE) or options.sns_topic
-    if people or options.alert_log:
+    """Return what works and should be known."""
+    sinks = options.slack_webhook_file or options.environment.get(WEBHOOK_VARIABLE) or options.sns_topic
+    if sinks or options.alert_log:
         return []
-    return ["neither --alert-log nor Slack nor SNS is set: alerts are kept in the state folder and told to nobody"]
+    return ["neither --alert-log nor Slack nor SNS is set: alerts are stored, and nobody is notified"]

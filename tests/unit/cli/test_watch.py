@@ -129,7 +129,7 @@ def test_sigterm_and_sighup_end_nothing_before_the_end_of_the_input(tmp_path: Pa
         process.send_signal(signal.SIGTERM)
         assert finish(process) == (0, b"")
     assert sorted(numbers(alerts_in(tmp_path / "alerts"))) == [1, 2, 3]
-    assert "ends: all is told" in (tmp_path / "log").read_text()
+    assert "exits: all notifications are sent" in (tmp_path / "log").read_text()
 
 
 def test_sigint_ends_it_at_once_and_what_waits_is_told_by_the_next(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_closed_standard_input_is_one_line(tmp_path: Path) -> None:
     command = f"exec {sys.executable} -m vaultwatch watch --source audit --state {tmp_path} --log-file {tmp_path}/l <&-"
     ended = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, timeout=HUNG_SECONDS, check=False)
     assert (ended.returncode, ended.stdout) == (2, b"")
-    assert ended.stderr == b"vaultwatch: the standard input is not open: Bad file descriptor\n"
+    assert ended.stderr == b"vaultwatch: standard input is not open: Bad file descriptor\n"
 
 
 @pytest.mark.parametrize("given", ["file", "environment"])
@@ -168,7 +168,7 @@ def test_the_webhook_is_nowhere_to_be_seen(tmp_path: Path, given: str) -> None:
         assert b"SECRET" not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
         status, said = finish(process)
     assert (status, said) == (0, b"")
-    assert "what is not told yet is told after the next start" in (tmp_path / "log").read_text()
+    assert "the notifications that are not sent yet are sent after the next start" in (tmp_path / "log").read_text()
     (tmp_path / "webhook").unlink()
     for file in tmp_path.rglob("*"):
         assert file.is_dir() or b"SECRET" not in file.read_bytes(), file

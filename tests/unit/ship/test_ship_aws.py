@@ -1,8 +1,6 @@
-"""What a failure means, how long to wait after it, and that nothing secret is said about it."""
+"""What a failure means, and that nothing secret is said about it."""
 
 from __future__ import annotations
-
-import logging
 
 import pytest
 from botocore.exceptions import (
@@ -13,11 +11,8 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from vaultwatch.ship.aws import Clients, Patience, Trouble, trouble
+from vaultwatch.ship.aws import Clients, trouble
 from vaultwatch.ship.options import Pace
-
-BUSY = Trouble("Busy", "PutRecords: Busy", permanent=False)
-DENIED = Trouble("Denied", "PutRecords: Denied", permanent=True)
 
 
 def client_error(code: str, message: str = "why", status: int = 400) -> ClientError:
@@ -70,57 +65,10 @@ def test_nothing_secret_is_said(error: Exception) -> None:
     assert "SECRET" not in trouble(error).text
 
 
-@pytest.fixture
-def patience() -> Patience:
-    pace = Pace(backoff_seconds=0.1, longest_backoff_seconds=20.0, complaint_seconds=60.0)
-    return Patience(pace, Clients(pace))
-
-
-def test_nothing_is_waited_for_while_all_is_well(patience: Patience) -> None:
-    assert patience.delay() == 0.0
-
-
-def test_the_wait_doubles_up_to_the_longest_and_is_random_below_that(patience: Patience) -> None:
-    for longest in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 20.0, 20.0):
-        patience.failed(BUSY, "waits")
-        delays = [patience.delay() for _ in range(200)]
-        assert 0.7 * longest < max(delays) <= longest
-        assert min(delays) < 0.3 * longest
-    for _ in range(10_000):
-        patience.failed(BUSY, "waits")
-    assert patience.delay() <= 20.0
-
-
-def test_progress_makes_it_try_again_soon(patience: Patience) -> None:
-    for _ in range(10):
-        patience.failed(BUSY, "waits")
-    patience.failed_in_part(BUSY, "waits")
-    assert patience.delay() <= 0.1
-    patience.succeeded("well again")
-    assert patience.delay() == 0.0
-
-
-def test_a_complaint_is_not_repeated_in_a_flood(patience: Patience, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    for _ in range(1000):
-        patience.failed(BUSY, "3 frames wait")
-    patience.failed(DENIED, "3 frames wait")
-    patience.succeeded("Kinesis takes frames again")
-    patience.succeeded("Kinesis takes frames again")
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", "PutRecords: Busy: 3 frames wait"),
-        ("ERROR", "PutRecords: Denied: 3 frames wait"),
-        ("INFO", "Kinesis takes frames again"),
-    ]
-
-
-def test_clients_are_made_once_and_made_anew_after_a_permanent_failure() -> None:
+def test_clients_are_made_once_and_again_when_they_are_renewed() -> None:
     clients = Clients(Pace())
     first = clients.kinesis()
     assert clients.kinesis() is first
-    patience = Patience(Pace(), clients)
-    patience.failed(BUSY, "waits")
-    assert clients.kinesis() is first
-    patience.failed(DENIED, "waits")
+    clients.renew()
     assert clients.kinesis() is not first
     clients.renew()

@@ -26,17 +26,17 @@ def lines(*texts: bytes, tag: bytes = b"", at: float = 0.0) -> list[Line]:
 )
 @pytest.mark.parametrize("text", [HEAD, b'{"@level":"info"}\n', b"==> Vault reload triggered\n"])
 def test_these_begin_a_message(tag: bytes, header: bytes, text: bytes) -> None:
-    assert read_line(tag + header + text, 0.0).opens
+    assert read_line(tag + header + text, 0.0).starts
 
 
 def test_terminal_colours_hide_no_beginning() -> None:
-    assert read_line(b"\x1b[33m==> Vault reload triggered\x1b[0m\n", 0.0).opens
+    assert read_line(b"\x1b[33m==> Vault reload triggered\x1b[0m\n", 0.0).starts
 
 
 @pytest.mark.parametrize("header", [b"", b"Nov 21 07:29:43 vault-1 vault[812]: "])
 @pytest.mark.parametrize("text", [*MORE, b"\n", b"goroutine 1 [running]:\n", b"\xff\x00\n"])
 def test_these_may_go_on(header: bytes, text: bytes) -> None:
-    assert not read_line(header + text, 0.0).opens
+    assert not read_line(header + text, 0.0).starts
 
 
 def test_a_cut_is_possible_between_messages_only() -> None:

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from tests.support.kinesis import Kinesis
 from tests.support.shipping import FAST
-from vaultwatch.ship import ShipOptions, run
+from vaultwatch.ship import ShipOptions, check_config
 from vaultwatch.ship.aws import Clients
 from vaultwatch.ship.checks import problems
 
@@ -33,11 +33,11 @@ def good(aws: Kinesis, tmp_path: Path) -> ShipOptions:
     name = f"s-{uuid.uuid4()}"
     with closing(boto3.client("kinesis")) as client:
         client.create_stream(StreamName=name, ShardCount=1)
-    return ShipOptions("audit", name, state=tmp_path / "state", check_config=True, pace=FAST)
+    return ShipOptions("audit", name, state=tmp_path / "state", pace=FAST)
 
 
 def test_right_settings_end_with_0(good: ShipOptions, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(good) == 0
+    assert check_config(good) == 0
     assert "--oversize-bucket is not set" in capsys.readouterr().err
 
 
@@ -56,20 +56,20 @@ def test_right_settings_end_with_0(good: ShipOptions, capsys: pytest.CaptureFixt
 def test_a_wrong_setting_is_named_and_ends_with_2(
     good: ShipOptions, setting: str, value: Any, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(replace(good, **{setting: value})) == 2
+    assert check_config(replace(good, **{setting: value})) == 2
     assert f"vaultwatch ship: {said}" in capsys.readouterr().err
 
 
 def test_a_lock_file_that_is_a_link_is_refused(good: ShipOptions, capsys: pytest.CaptureFixture[str]) -> None:
     good.state_directory.mkdir()
     good.lock_file.symlink_to("/etc/passwd")
-    assert run(good) == 2
+    assert check_config(good) == 2
     assert good.lock_file.name in capsys.readouterr().err
 
 
 def test_denied_credentials_are_named(good: ShipOptions, aws: Kinesis, capsys: pytest.CaptureFixture[str]) -> None:
     aws.denied_keys.add("testing")
-    assert run(good) == 2
+    assert check_config(good) == 2
     assert "DescribeStreamSummary: AccessDeniedException denied" in capsys.readouterr().err
 
 
@@ -78,7 +78,7 @@ def test_a_missing_region_or_credential_is_named(
     good: ShipOptions, missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv(missing)
-    assert run(good) == 2
+    assert check_config(good) == 2
     assert {"AWS_DEFAULT_REGION": "NoRegion", "AWS_ACCESS_KEY_ID": "Credentials"}[missing] in capsys.readouterr().err
 
 
@@ -86,7 +86,7 @@ def test_an_endpoint_that_is_away_is_said_and_does_not_keep_a_log_server_from_st
     good: ShipOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    assert run(good) == 0
+    assert check_config(good) == 0
     assert "EndpointConnectionError" in capsys.readouterr().err
 
 
@@ -101,7 +101,7 @@ def test_an_endpoint_that_is_not_kinesis_is_said(
         return [answer]
 
     monkeypatch.setattr("tests.support.kinesis._moto", reply)
-    assert run(good) == 2
+    assert check_config(good) == 2
     assert f"--stream {good.stream}: an answer that AWS does not give" in capsys.readouterr().err
 
 
@@ -109,7 +109,7 @@ def test_a_log_that_is_a_named_pipe_is_not_waited_for(
     good: ShipOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     os.mkfifo(tmp_path / "ship.log")
-    assert run(replace(good, log_file=tmp_path / "ship.log")) == 2
+    assert check_config(replace(good, log_file=tmp_path / "ship.log")) == 2
     assert "--log-file" in capsys.readouterr().err
 
 
@@ -124,8 +124,8 @@ def test_without_any_runtime_folder_one_must_be_given(
 ) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    assert run(replace(good, state=None)) == 2
-    assert "--state: /run/vaultwatch cannot be written to" in capsys.readouterr().err
+    assert check_config(replace(good, state=None)) == 2
+    assert "--state: /run/vaultwatch is not writable" in capsys.readouterr().err
 
 
 class Stub:

@@ -14,7 +14,7 @@ from vaultwatch.frames import MAX_LINES_BYTES, Counter, Frame, Heartbeat, Record
 from vaultwatch.ship.framing import Framer
 from vaultwatch.ship.gathering import Batch, LineGatherer
 from vaultwatch.ship.options import Pace
-from vaultwatch.ship.outbox import Parcel
+from vaultwatch.ship.outbox import StreamRecord
 from vaultwatch.ship.reading import Block
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -37,16 +37,16 @@ class Outgoing:
     """A framer with a shelf, and what came out of it."""
 
     def __init__(self, max_record_bytes: int = 2000) -> None:
-        self.parcels: list[Parcel] = []
+        self.records: list[StreamRecord] = []
         self.shelf = Shelf()
         middle = LineGatherer(Pace()).middle
-        self.framer = Framer(("audit", "logs-1", PROCESS), self.shelf, middle, self.parcels.append, max_record_bytes)
+        self.framer = Framer(("audit", "logs-1", PROCESS), self.shelf, middle, self.records.append, max_record_bytes)
 
     def send(self, lines: Block) -> None:
         self.framer.send(Batch(lines, NOON, NOON))
 
     def frames(self) -> list[Frame]:
-        return [decode(parcel.data) for parcel in self.parcels]
+        return [decode(record.data) for record in self.records]
 
     def bytes(self) -> bytes:
         contents = [frame.content for frame in self.frames()]
@@ -75,7 +75,7 @@ def test_partition_keys_differ() -> None:
     out = Outgoing()
     for _ in range(3):
         out.send(b"same\n")
-    assert len({parcel.partition_key for parcel in out.parcels}) == 3
+    assert len({record.partition_key for record in out.records}) == 3
 
 
 @given(st.lists(st.integers(0, 5000), min_size=1, max_size=20))
@@ -83,8 +83,8 @@ def test_no_frame_is_too_large_and_no_line_divided(sizes: list[int]) -> None:
     out = Outgoing(max_record_bytes=2000)
     lines = [noise(size, seed) + b"\n" for seed, size in enumerate(sizes)]
     out.send(b"".join(lines))
-    assert all(len(parcel.data) <= 2000 for parcel in out.parcels)
-    assert [frame.sequence for frame in out.frames()] == list(range(len(out.parcels)))
+    assert all(len(record.data) <= 2000 for record in out.records)
+    assert [frame.sequence for frame in out.frames()] == list(range(len(out.records)))
     assert out.bytes() == b"".join(lines)
     for frame in out.frames():
         if isinstance(frame.content, Records):

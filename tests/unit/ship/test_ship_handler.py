@@ -186,5 +186,5 @@ def test_a_pipe_that_somebody_made_nonblocking_has_not_ended(
 def test_a_closed_input_is_said_and_no_file_of_ours_is_read_in_its_place(options: ShipOptions) -> None:
     descriptor = os.open("/dev/null", os.O_RDONLY)
     os.close(descriptor)
-    with pytest.raises(SettingError, match="the standard input is not open"):
+    with pytest.raises(SettingError, match="standard input is not open"):
         run(options, descriptor)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from threading import Event, Thread
 
 from tests.support.waiting import HUNG_SECONDS
-from vaultwatch.ship.outbox import Outbox, Parcel
+from vaultwatch.ship.outbox import Outbox, StreamRecord
 
-SMALL, LARGE = Parcel("", b"x" * 10), Parcel("", b"x" * 100)
+SMALL, LARGE = StreamRecord("", b"x" * 10), StreamRecord("", b"x" * 100)
 
 
-def put_in_thread(outbox: Outbox, parcel: Parcel) -> Event:
+def put_in_thread(outbox: Outbox, record: StreamRecord) -> Event:
     done = Event()
 
     def put() -> None:
-        outbox.put(parcel)
+        outbox.put(record)
         done.set()
 
     Thread(target=put, daemon=True).start()
@@ -23,11 +23,11 @@ def put_in_thread(outbox: Outbox, parcel: Parcel) -> Event:
 
 def test_a_call_takes_the_oldest_that_fit() -> None:
     outbox = Outbox()
-    parcels = [Parcel(str(number), b"x" * 9) for number in range(5)]
-    for parcel in parcels:
-        outbox.put(parcel)
-    assert outbox.take(2, 1000, wait=True) == parcels[:2]
-    assert outbox.take(500, 29, wait=True) == parcels[2:4]
+    records = [StreamRecord(str(number), b"x" * 9) for number in range(5)]
+    for record in records:
+        outbox.put(record)
+    assert outbox.take(2, 1000, wait=True) == records[:2]
+    assert outbox.take(500, 29, wait=True) == records[2:4]
     assert outbox.take(500, 9, wait=True) == []
 
 
@@ -69,4 +69,4 @@ def test_a_closed_outbox_gives_what_is_left_and_then_nothing() -> None:
 
 
 def test_kinesis_counts_the_partition_key_too() -> None:
-    assert Parcel("key", b"data").size == 7
+    assert StreamRecord("key", b"data").size == 7

@@ -83,7 +83,7 @@ def test_without_a_bucket_a_file_has_it(tmp_path: Path, caplog: pytest.LogCaptur
 
 def test_a_full_folder_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / "older").write_bytes(b"x" * 50_000)
-    with Heard("nothing is read until it can be written") as heard:
+    with Heard("reading is paused until this is fixed") as heard:
         kept = in_thread(FolderStore(tmp_path, FAST, max_bytes=120_000))
         heard.wait()
         assert not kept.done()

@@ -21,7 +21,7 @@ from vaultwatch.rules.pack import shipped_rules
 from vaultwatch.ship.framing import Framer
 from vaultwatch.ship.gathering import Batch, MessageGatherer
 from vaultwatch.ship.options import Pace
-from vaultwatch.ship.outbox import Parcel
+from vaultwatch.ship.outbox import StreamRecord
 from vaultwatch.ship.oversize import FolderStore
 from vaultwatch.ship.timeline import Timeline
 
@@ -41,14 +41,14 @@ def refused(_: Reference) -> bytes:
 
 
 def framed(cuts: list[int], begun: str = "") -> list[bytes]:
-    parcels: list[Parcel] = []
+    records: list[StreamRecord] = []
     middle = MessageGatherer(Pace()).middle
     oversize = FolderStore(Path("/nonexistent"), Pace())  # nothing here is large
-    framer = Framer(("server", "log-1", uuid.uuid4()), oversize, middle, parcels.append, timeline=Timeline(begun))
+    framer = Framer(("server", "log-1", uuid.uuid4()), oversize, middle, records.append, timeline=Timeline(begun))
     edges = [0, *sorted(set(cuts)), len(LINES)]
     for start, end in pairwise(edges):
         framer.send(Batch(b"".join(LINES[start:end]), NOW, NOW))
-    return [parcel.data for parcel in parcels]
+    return [record.data for record in records]
 
 
 def ids(data: list[bytes]) -> list[str]:
@@ -96,17 +96,17 @@ def message(time: str, host: str = "") -> bytes:
 
 def send_each(batches: list[bytes]) -> list[bytes]:
     """Every batch as a frame; none of these may be too large for one."""
-    parcels: list[Parcel] = []
+    records: list[StreamRecord] = []
     framer = Framer(
         ("server", "log-1", uuid.uuid4()),
         FolderStore(Path("/nonexistent"), Pace()),
         MessageGatherer(Pace()).middle,
-        parcels.append,
+        records.append,
         timeline=Timeline(""),
     )
     for lines in batches:
         framer.send(Batch(lines, NOW, NOW))
-    return [parcel.data for parcel in parcels]
+    return [record.data for record in records]
 
 
 def test_a_time_that_is_none_and_is_long_makes_no_frame_that_cannot_be_read() -> None:

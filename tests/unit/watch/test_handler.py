@@ -258,7 +258,7 @@ def test_a_pipe_that_somebody_made_nonblocking_has_not_ended(
 
     with Watching(good) as watching:
         os.set_blocking(watching.reading, False)
-        monkeypatch.setattr("vaultwatch.watch.handler.os.read", spurious)
+        monkeypatch.setattr("vaultwatch.handler.stdin.os.read", spurious)
         watching.write(entry(1))
         watching.wait_for_alerts(1)
     assert raised
@@ -270,13 +270,13 @@ def test_an_input_that_breaks_is_the_end_of_it(good: WatchOptions, tmp_path: Pat
         assert run(good, descriptor) == 0
     finally:
         os.close(descriptor)
-    assert "the input cannot be read any more: Is a directory" in Path(str(good.log_file)).read_text()
+    assert "cannot read the input any more: Is a directory" in Path(str(good.log_file)).read_text()
 
 
 def test_a_closed_input_is_said_and_no_file_of_ours_is_read_in_its_place(good: WatchOptions) -> None:
     descriptor = os.open("/dev/null", os.O_RDONLY)
     os.close(descriptor)
-    with pytest.raises(SettingError, match="the standard input is not open"):
+    with pytest.raises(SettingError, match="standard input is not open"):
         run(good, descriptor)
 
 
@@ -290,13 +290,13 @@ class TestWaiting:
             (tmp_path / "later").mkdir()
             watching.wait_for_alerts(1)
         log = Path(str(good.log_file)).read_text()
-        assert log.count("No such file or directory: reads nothing until this is repaired") == 1
-        assert "the settings are right" in log
+        assert log.count("No such file or directory: reading is paused until this is fixed") == 1
+        assert "the settings are valid after" in log
 
     def test_an_input_that_ends_meanwhile_with_nothing_in_it_ends_it(self, good: WatchOptions) -> None:
         with Watching(replace(good, level="loud")) as watching:
             watching.wait_for_log("--level")
-        assert "ends: the input ended with nothing in it" in Path(str(good.log_file)).read_text()
+        assert "exits: the input ended before anything was read, and was empty" in Path(str(good.log_file)).read_text()
 
     def test_an_input_that_ends_meanwhile_with_lines_in_it_is_waited_for(
         self, good: WatchOptions, tmp_path: Path
@@ -316,7 +316,7 @@ class TestWaiting:
             first.wait_for_alerts(1)
             with Watching(good) as second:
                 second.write(entry(2))
-                second.wait_for_log("reads nothing while another process holds")
+                second.wait_for_log("reading is paused while another process holds")
                 assert unread(second.reading) == len(entry(2))
                 first.end()
                 second.wait_for_alerts(2)
@@ -325,7 +325,7 @@ class TestWaiting:
 
     def test_who_waits_for_a_state_ends_with_an_input_that_ended_empty(self, good: WatchOptions) -> None:
         with Watching(good), Watching(good) as second:
-            second.wait_for_log("reads nothing while another process holds")
+            second.wait_for_log("reading is paused while another process holds")
             second.end()
             second.wait()
 
@@ -346,8 +346,8 @@ class TestWaiting:
         broken.mkdir()
         with Watching(good) as watching:
             watching.write(entry(1))
-            watching.wait_for_log("reads nothing until it is kept")
+            watching.wait_for_log("reading is paused until this is fixed")
             assert unread(watching.reading) == len(entry(1))
             broken.rmdir()
             watching.wait_for_alerts(1)
-        assert "the state is kept again" in Path(str(good.log_file)).read_text()
+        assert "--state: can be written again" in Path(str(good.log_file)).read_text()

@@ -13,7 +13,8 @@ from tests.support.watching import options
 from vaultwatch.cli.common import load_rules
 from vaultwatch.errors import SettingError
 from vaultwatch.rules.facts import Level
-from vaultwatch.watch.options import WEBHOOK_VARIABLE, WatchOptions, notes, problems
+from vaultwatch.watch.options import WEBHOOK_VARIABLE, WatchOptions, notes
+from vaultwatch.watch.options import problems as problems_of
 from vaultwatch.zones import find_zone
 
 SECRET = "T0SECRET"
@@ -23,6 +24,13 @@ TOPIC = "arn:aws:sns:eu-central-1:123456789012:alerts"
 @pytest.fixture
 def good(tmp_path: Path) -> WatchOptions:
     return options(tmp_path)
+
+
+def problems(options: WatchOptions) -> list[str]:
+    """What is wrong, as text; in `watch` somebody has to change something about each of them."""
+    found = problems_of(options)
+    assert all(problem.permanent for problem in found)
+    return [problem.text for problem in found]
 
 
 def with_webhook(good: WatchOptions, tmp_path: Path, text: bytes) -> WatchOptions:
@@ -53,10 +61,10 @@ def test_right_settings_have_no_problem(good: WatchOptions, tmp_path: Path) -> N
         ({"sns_topic": "alerts"}, "--sns-topic: not the ARN of a standard SNS topic: alerts"),
         ({"state": Path("/proc/nowhere")}, "--state: /proc/nowhere: No such file or directory"),
         ({"alert_log": Path("/proc/nowhere/x")}, "--alert-log: /proc/nowhere/x: No such file or directory"),
-        ({"alert_log": Path("/dev/null")}, "--alert-log: /dev/null: is no ordinary file"),
-        ({"alert_log": Path("/")}, "--alert-log: /: is no ordinary file"),
-        ({"rejected": Path("/dev/full")}, "--rejected: /dev/full: is no ordinary file"),
-        ({"stats": Path("/dev/null")}, "--stats: /dev/null: is no ordinary file"),
+        ({"alert_log": Path("/dev/null")}, "--alert-log: /dev/null: is not a regular file"),
+        ({"alert_log": Path("/")}, "--alert-log: /: is not a regular file"),
+        ({"rejected": Path("/dev/full")}, "--rejected: /dev/full: is not a regular file"),
+        ({"stats": Path("/dev/null")}, "--stats: /dev/null: is not a regular file"),
         ({"log_file": Path("/")}, "--log-file: /: Is a directory"),
         ({"slack_webhook_file": Path("/proc/nowhere")}, "--slack-webhook-file: /proc/nowhere: No such file"),
         ({"slack_webhook_file": Path("/")}, "--slack-webhook-file: /: Is a directory"),
@@ -115,7 +123,7 @@ def test_a_named_pipe_is_refused_rather_than_waited_for(good: WatchOptions, tmp_
 def test_a_state_that_cannot_be_used_is_said_before_anything_is_read(good: WatchOptions, name: str) -> None:
     path: Path = getattr(good, name)
     path.mkdir(parents=True)
-    assert problems(good) == [f"--state: {path}: is no ordinary file"]
+    assert problems(good) == [f"--state: {path}: is not a regular file"]
 
 
 def test_a_lock_that_is_a_link_is_refused(good: WatchOptions) -> None:
@@ -136,7 +144,7 @@ def test_what_it_writes_is_not_for_everybody(good: WatchOptions, tmp_path: Path)
 def test_without_anybody_to_tell_a_note_says_so(good: WatchOptions) -> None:
     assert notes(good) == []
     (note,) = notes(replace(good, alert_log=None))
-    assert "told to nobody" in note
+    assert "nobody is notified" in note
     assert notes(replace(good, alert_log=None, environment={WEBHOOK_VARIABLE: "https://x"})) == []
 
 

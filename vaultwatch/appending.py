@@ -1,0 +1,39 @@
+"""Append-only files of lines that survive kills and full disks: a torn last line never spoils the next one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def open_lines(path: Path, mode: int = 0o640) -> int:
+    """Open a file of lines for appending; the caller closes it.
+
+    Opening never blocks: neither a named pipe without a reader nor a device is waited for.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
+
+
+def append_lines(descriptor: int, lines: bytes) -> None:
+    """Append whole lines, after ending a last line that was torn.
+
+    Raises:
+        OSError: The lines could not be written, or only some of them.
+    """
+    size = os.fstat(descriptor).st_size
+    torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+    write_all(descriptor, b"\n" + lines if torn else lines)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of the data, in as many calls as it takes.
+
+    Raises:
+        OSError: The data could not be written, or only a part of it.
+    """
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

@@ -1,0 +1,52 @@
+"""Settings that cannot be used, found before the input is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from vaultwatch.handler.lock import open_lock
+from vaultwatch.handler.log import open_log
+
+
+class Problem(NamedTuple):
+    """Why a setting cannot be used.
+
+    Attributes:
+        text: One line that begins with the option.
+        permanent: Whether somebody has to change something; a network that is not up yet goes away by itself.
+    """
+
+    text: str
+    permanent: bool = True
+
+
+def source_problems(source: str) -> Iterator[Problem]:
+    """Check `--source`."""
+    if source not in ("audit", "server"):
+        yield Problem(f"--source: {source!r} is neither audit nor server")
+
+
+def state_problems(directory: Path, lock_file: Path) -> Iterator[Problem]:
+    """Check `--state`, after creating the directory if it does not exist."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(open_lock(lock_file))
+    except OSError as error:
+        yield Problem(f"--state: {error.filename}: {error.strerror}")
+
+
+def log_file_problems(log_file: Path | None) -> Iterator[Problem]:
+    """Check `--log-file`."""
+    if log_file is not None:
+        yield from open_problems("--log-file", log_file, open_log)
+
+
+def open_problems(option: str, path: Path, opener: Callable[[Path], int]) -> Iterator[Problem]:
+    """Check that a file can be opened."""
+    try:
+        os.close(opener(path))
+    except OSError as error:
+        yield Problem(f"{option}: {path}: {error.strerror}")

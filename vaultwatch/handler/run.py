@@ -1,0 +1,130 @@
+"""The life of a program() handler.
+
+syslog-ng restarts a handler that exits, at once, and each start swallows a pipe full of lines. So a handler reads
+nothing before it has everything it needs, and once it has read something only the end of its input ends it.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from vaultwatch.handler.checks import Problem
+from vaultwatch.handler.lock import hold_lock, is_first_holder
+from vaultwatch.handler.log import SYSLOG_SOCKET, logger, logging_to, send_to_syslog
+from vaultwatch.handler.stdin import EmptyInput, check_open, pause, wait_for_end
+from vaultwatch.problem_log import ProblemLog
+
+
+@dataclass(frozen=True)
+class HandlerPace:
+    """How long a handler waits, in seconds; tests shorten it."""
+
+    settings_retry_seconds: float = 10.0
+    lock_retry_seconds: float = 0.2
+    report_seconds: float = 60.0
+    """The same problem is logged once in this time."""
+
+
+class Handler(Protocol):
+    """What a verb adds to `run`."""
+
+    @property
+    def name(self) -> str:
+        """The verb."""
+
+    @property
+    def pace(self) -> HandlerPace:
+        """How long it waits."""
+
+    @property
+    def log_file(self) -> Path | None:
+        """Where it logs, instead of to syslog."""
+
+    @property
+    def lock_file(self) -> Path:
+        """What one process at a time holds; asked for only when there are no problems."""
+
+    def problems(self) -> list[Problem]:
+        """Return what is wrong with the settings."""
+
+    def notes(self) -> list[str]:
+        """Return what works and should be known."""
+
+    def process(self, stdin: int, *, first: bool) -> None:
+        """Read the input to its end; `first` if no process held the lock before this one."""
+
+
+def check(handler: Handler) -> int:
+    """Write what is wrong with the settings to stderr.
+
+    Returns:
+        2 if somebody has to change something, else 0: a network that is not up yet must not keep a log server from
+        starting.
+    """
+    found = handler.problems()
+    for text in [*(problem.text for problem in found), *handler.notes()]:
+        sys.stderr.write(f"vaultwatch {handler.name}: {text}\n")
+    return 2 if any(problem.permanent for problem in found) else 0
+
+
+def run(handler: Handler, stdin: int = 0) -> int:
+    """Wait for settings that can be used and for the lock, then process the input to its end.
+
+    Returns:
+        Always 0.
+
+    Raises:
+        SettingError: The input is closed.
+    """
+    check_open(stdin)
+    _ignore_signals()
+    with logging_to(_log_name(handler.name), handler.log_file):
+        try:
+            _wait_for_settings(handler, stdin)
+            with hold_lock(handler.lock_file, stdin, handler.pace.lock_retry_seconds) as lock:
+                handler.process(stdin, first=is_first_holder(lock))
+        except EmptyInput:
+            logger.info("exits: the input ended before anything was read, and was empty")
+    return 0
+
+
+def refuse(name: str, text: str, stdin: int = 0, syslog: Path = SYSLOG_SOCKET) -> None:
+    """Report a wrong command line, to stderr and to syslog, and wait for the end of the input without reading it.
+
+    Nothing can repair a command line while the process lives, and syslog-ng would restart a handler that exits for
+    ever.
+    """
+    sys.stderr.write(f"vaultwatch: {text}\n")
+    sys.stderr.flush()
+    with suppress(OSError):  # no syslog daemon listens; stderr has the message already
+        send_to_syslog(_log_name(name), logging.ERROR, f"{text} Reading is paused until this is fixed", syslog)
+    wait_for_end(stdin)
+
+
+def _log_name(verb: str) -> str:
+    return f"vaultwatch-{verb}"
+
+
+def _ignore_signals() -> None:
+    """SIGTERM comes with the end of the input, and that is what counts: until then the pipe still holds lines."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _wait_for_settings(handler: Handler, stdin: int) -> None:
+    reported = ProblemLog(handler.pace.report_seconds)
+    while found := handler.problems():
+        for problem in found:
+            reported.report(problem.text, logging.ERROR, f"{problem.text}: reading is paused until this is fixed")
+        pause(stdin, handler.pace.settings_retry_seconds)
+    reported.resolve("the settings are valid")
+    for note in handler.notes():
+        logger.warning("%s", note)
