@@ -136,7 +136,7 @@ def test_a_live_server_is_driven_and_told_of(tmp_path: Path) -> None:
     rows = figures(shown)
     assert rows["lines sent"] == rows["lines in the archive file"]
     assert rows["lost"] == (0, 0)
-    for told in ("Server initialised", "Policy deleted: userpass-alice", "Audit device disabled", "Seal requested"):
+    for told in ("Server initialized", "Policy deleted: userpass-alice", "Audit device disabled", "Seal requested"):
         assert told in shown
 
 

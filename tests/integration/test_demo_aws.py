@@ -58,7 +58,7 @@ def test_the_recorded_session_comes_out_whole_and_what_the_network_lost_comes_la
 def test_what_slack_did_not_take_at_first_is_told_later(tmp_path: Path) -> None:
     status, shown, complaints = run(tmp_path, "--scenario=vault-1.14.2/generate-root", "--slack-errors=2", MODE="aws")
     assert (status, complaints) == (0, "")
-    assert "New root token made" in shown
+    assert "Root token generated" in shown
     assert shown.endswith(f"{SOUND}\n")
 
 

@@ -28,10 +28,14 @@ def is_response(fields: dict[str, Any]) -> bool:
 
 
 def outcome(fields: dict[str, Any]) -> Outcome:
-    """What became of an audited request, from one of its entries.
+    """Return how an audited request ended, as far as one of its entries says so.
 
-    Failed: a top-level `error`, or a response whose data is nothing but `error`, which is how Vault writes a login
-    under an unknown name. `policy_results.allowed` says nothing about it (measured on Vault 1.14 and OpenBao 2.6).
+    Failed is a request with a top-level `error`, or with a response whose data is nothing but `error` or `errors`:
+    Vault writes a login under an unknown name, a wrong key share and a call to an endpoint that is switched off in no
+    other way. `policy_results.allowed` does not say it (measured on Vault 1.14 and OpenBao 2.6).
+
+    Args:
+        fields: One audit entry, a request or a response.
     """
     if fields.get("error"):
         return "failed"
@@ -39,9 +43,8 @@ def outcome(fields: dict[str, Any]) -> Outcome:
         return "unknown"
     response = fields.get("response")
     data = response.get("data") if isinstance(response, dict) else None
-    if isinstance(data, dict) and [key for key, value in data.items() if value not in (None, "")] == ["error"]:
-        return "failed"
-    return "succeeded"
+    filled = [key for key, value in data.items() if value not in (None, "", [])] if isinstance(data, dict) else []
+    return "failed" if filled in (["error"], ["errors"]) else "succeeded"
 
 
 def audit_event_key(fields: dict[str, Any]) -> str:

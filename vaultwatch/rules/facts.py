@@ -1,4 +1,4 @@
-"""What everything after a rule needs to know of it: its name, level, log source."""
+"""What detection, dispatch and notifications need to know about a rule."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Service = Literal["audit", "server"]
 
 
 class Level(StrEnum):
-    """How much an alert matters, in Sigma's words; `rank` orders them."""
+    """How much an alert matters, by Sigma's names; `rank` orders them."""
 
     INFORMATIONAL = "informational"
     LOW = "low"
@@ -21,7 +21,7 @@ class Level(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for informational to 4 for critical."""
+        """From 0 for informational to 4 for critical."""
         return _RANK[self]
 
 
@@ -31,10 +31,11 @@ _RANK = {level: rank for rank, level in enumerate(Level)}
 class RuleFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an alert takes from its rule.
 
-    `staged`: evaluated, counted and archived, no notification. `denied_title`, `denied_level`: title and level when
-    the request was denied or failed. `group_by`: fields whose values make an act a different act, beside principal and
-    namespace. `window_seconds`: the rule's own suppression window. `same_as`: names of rules that raise on the same
-    fact, whose alerts share one notification.
+    `staged` rules are evaluated, counted and archived, and notify nobody. `denied_title` and `denied_level` are for a
+    request that was denied or failed, `unanswered_title` for one without a response in the log: each empty where the
+    rule's own holds as well. `group_by` names fields whose values make an act a different act, in place of the path;
+    `window_seconds` is the rule's own suppression window; `same_as` names rules that match on the same fact and share
+    its notification.
     """
 
     name: str
@@ -45,6 +46,7 @@ class RuleFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     runbook: str = ""
     denied_title: str = ""
     denied_level: Level | None = None
+    unanswered_title: str = ""
     group_by: tuple[str, ...] = ()
     window_seconds: int | None = None
     same_as: tuple[str, ...] = ()

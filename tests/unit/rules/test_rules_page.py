@@ -110,11 +110,13 @@ def test_placeholders_of_a_later_folder_win(here: Path, capsys: pytest.CaptureFi
 
 def test_derived_fields_are_those_of_the_code() -> None:
     assert rows(fields.__doc__ or "")
-    assert rows(between("Derived ones:", "A request has")) == rows(fields.__doc__ or "")
+    assert rows(between("Derived fields:", "A request has")) == rows(fields.__doc__ or "")
 
 
 def test_it_names_every_key_that_is_taken() -> None:
-    named = {key for row in rows(between("| key | what |", "In a selection")) for key in quoted(row.split("|")[1])}
+    named = {
+        key for row in rows(between("| key | what |", "A map in a selection")) for key in quoted(row.split("|")[1])
+    }
     assert {"title", "status", "runbook", "taxonomy"} < named
     assert named == RULE_KEYS
 

@@ -59,12 +59,21 @@ def check_fields(condition: Condition, service: Service) -> None:
         RuleError: names the field.
     """
     for field in sorted(fields_of(condition)):
-        parts = field.split(".")
-        maps = {".".join([*parts[:n], "*"]) for n in range(1, len(parts))}
-        is_map = f"{field}.*" in _KNOWN[service]
-        if field not in _KNOWN[service] and not maps & _KNOWN[service] and not is_map:
-            hint = did_you_mean(field, (name.removesuffix(".*") for name in _KNOWN[service]))
-            raise RuleError(f"unknown field {field}: no {service} record has it{hint}")
+        check_field(field, service)
+
+
+def check_field(field: str, service: Service) -> None:
+    """Refuse a field that no record has.
+
+    Raises:
+        RuleError: Names the field.
+    """
+    parts = field.split(".")
+    maps = {".".join([*parts[:n], "*"]) for n in range(1, len(parts))}
+    is_map = f"{field}.*" in _KNOWN[service]
+    if field not in _KNOWN[service] and not maps & _KNOWN[service] and not is_map:
+        hint = did_you_mean(field, (name.removesuffix(".*") for name in _KNOWN[service]))
+        raise RuleError(f"unknown field {field}: no {service} record has it{hint}")
 
 
 def check_negations(condition: Condition) -> None:

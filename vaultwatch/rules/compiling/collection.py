@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import re2
 import yaml
 from sigma.exceptions import SigmaError
@@ -14,6 +15,7 @@ from sigma.rule import SigmaRule
 from sigma.rule.base import SigmaYAMLLoader
 
 from vaultwatch.errors import RuleError, did_you_mean
+from vaultwatch.rules.compiling import notifying
 from vaultwatch.rules.compiling.checks import check_fields, check_negations
 from vaultwatch.rules.compiling.placeholders import Placeholders, fill, used
 from vaultwatch.rules.compiling.translate import translate
@@ -27,11 +29,11 @@ RULE_KEYS = frozenset(
     (
         *("title", "id", "name", "status", "description", "references", "author", "date", "modified", "tags"),
         *("logsource", "detection", "fields", "falsepositives", "level", "related", "license", "scope", "taxonomy"),
-        "runbook",  # ours: what to do first
+        *notifying.KEYS,
     )
 )
 _STATUSES = {"stable": False, "test": False, "experimental": True}
-_FILTER_KEYS = (RULE_KEYS - {"detection", "level", "falsepositives", "runbook"}) | {"filter"}
+_FILTER_KEYS = (RULE_KEYS - {"detection", "level", "falsepositives", *notifying.KEYS}) | {"filter"}
 _MOST_NODES = 100_000  # of one document, its aliases followed: a few lines of YAML can stand for billions of values
 # pySigma checks most shapes itself; what it does not think of comes as one of Python's own errors.
 _FAULTS = (SigmaError, AttributeError, TypeError, ValueError, RecursionError)
@@ -67,7 +69,9 @@ def compile_directories(directories: Sequence[Path]) -> list[CompiledRule]:
     for where, _, found in documents:
         if "filter" in found:
             _apply_filter(where, found, placeholders, rules)
-    return [rule.compile() for rule in rules]
+    compiled = [rule.compile() for rule in rules]
+    notifying.check_same_as(compiled, {rule.name for rule in compiled})
+    return compiled
 
 
 def _where(path: Path, directory: Path) -> str:
@@ -129,13 +133,12 @@ class _Parsed:
     def __init__(self, where: str, path: Path, found: dict[str, Any], placeholders: Placeholders) -> None:
         self.where = where
         self._check_shape(found, path)
-        self._runbook = str(found.get("runbook") or "").strip()
+        self._notifying = notifying.read_notifying(found, where)
         try:
             filled = {**found, "detection": fill(found["detection"], placeholders, where)}
             self.placeholders = used(found["detection"], placeholders)
             refuse_unsupported(where, filled["detection"])
-            filled.pop("runbook", None)
-            self.sigma = SigmaRule.from_dict(filled)
+            self.sigma = SigmaRule.from_dict({key: filled[key] for key in filled if key not in notifying.KEYS})
         except _FAULTS as error:
             raise RuleError(f"{where}: {_one_line(error)}") from error
 
@@ -164,6 +167,7 @@ class _Parsed:
         condition = self._condition()
         try:
             check_fields(condition, service)  # type: ignore[arg-type]  # narrowed just above
+            notifying.check_group_fields(self._notifying, service)  # type: ignore[arg-type]
             if service == "audit":
                 check_negations(condition)
         except RuleError as error:
@@ -176,7 +180,7 @@ class _Parsed:
             condition=condition,
             staged=_STATUSES[str(sigma.status or "test").lower()],
             description=" ".join((sigma.description or "").split()),
-            runbook=self._runbook,
+            **msgspec.structs.asdict(self._notifying),
             tags=tuple(str(tag) for tag in sigma.tags),
             falsepositives=tuple(sigma.falsepositives),
             references=tuple(sigma.references),
