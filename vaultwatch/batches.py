@@ -70,7 +70,8 @@ class Evaluation:
         self._claim = claim
         self._keep = keep
         self._rejected: list[Rejected] = []
-        self._detector = Detector(rules, zone=zone, on_rejected=self._rejected.append)
+        # A batch too large for this function's memory is evaluated again by one with more.
+        self._detector = Detector(rules, zone=zone, on_rejected=self._rejected.append, fatal=(MemoryError,))
 
     def frames(self, encoded_frames: Iterable[EncodedFrame]) -> Iterator[list[Alert]]:
         """Evaluate a batch of frames, in the order in which each process sent its own; gives alerts as they are found.
@@ -146,16 +147,7 @@ class Evaluation:
         return alerts
 
     def _feed(self, lines: list[bytes], origin: Origin | None = None) -> list[Alert]:
-        try:
-            return [alert_of(verdict) for verdict in self._detector.feed(lines, origin=origin)]
-        except MemoryError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever a line does to us, it costs that line alone
-            if len(lines) > 1:
-                return [alert for line in lines for alert in self._feed([line], origin)]
-            self._detector.counts.rejected += 1
-            self._rejected.append(Rejected(lines[0], f"reading it failed: {type(error).__name__}"))
-            return []
+        return [alert_of(verdict) for verdict in self._detector.feed(lines, origin=origin)]
 
     def _hand_over(self, name: str) -> None:
         if self._rejected:

@@ -9,7 +9,7 @@ from datetime import tzinfo
 import msgspec
 
 from vaultwatch.detection.verdict import Verdict
-from vaultwatch.reading.records import Origin, Rejected
+from vaultwatch.reading.records import Origin, Rejected, unforeseen
 from vaultwatch.reading.view import View
 from vaultwatch.rules.conditions import uses_field
 from vaultwatch.rules.index import AuditIndex
@@ -75,7 +75,7 @@ class Evaluator:
         except self._fatal:
             raise
         except Exception as error:  # noqa: BLE001  whatever a log does to us, it costs that record alone
-            self.reject(Rejected(raw, f"raised {type(error).__name__}", origin))
+            self.reject(unforeseen(error, raw, origin))
             return []
 
     def _matches(self, rule: Rule, view: View) -> bool:

@@ -72,7 +72,10 @@ class Rejected(msgspec.Struct, frozen=True):
         return f"@{at.cluster}/{at.node}/{at.lane} ".encode() + self.raw if at.lane else self.raw
 
 
-Record = AuditEntry | ServerMessage | Rejected
+def unforeseen(error: Exception, raw: bytes, origin: Origin) -> Rejected:
+    """Return what is left of a record whose reading or evaluation raised what nobody foresaw."""
+    return Rejected(raw, f"raised {type(error).__name__}", origin)
+
 
 _TAG = re.compile(rb"@([\w.-]{1,255})/([\w.:-]{1,255})/(socket|file|server) ")
 LONGEST_TAG = 520

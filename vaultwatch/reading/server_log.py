@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 
 from vaultwatch.reading.hclog import Head, read_head, read_json, read_text, unescape, without_colours
-from vaultwatch.reading.records import Origin, Rejected, ServerMessage
+from vaultwatch.reading.records import Origin, Rejected, ServerMessage, unforeseen
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
 
 _Key = tuple[str, str, str, str, str]
@@ -106,7 +106,14 @@ def _odd_quotes(text: bytes) -> bool:
     return (text.count(b'"') - text.count(b'\\"')) % 2 == 1
 
 
-def _finish(opened: _Open) -> ServerMessage:
+def _finish(opened: _Open) -> ServerMessage | Rejected:
+    try:
+        return _message(opened)
+    except Exception as error:  # noqa: BLE001  it costs this message, not the line that ended it
+        return unforeseen(error, b"\n".join(opened.lines), opened.origin)
+
+
+def _message(opened: _Open) -> ServerMessage:
     text, values = _join(opened.texts)
     module, message, fields = read_text(text, quotes=opened.head.time[4] != "/")
     return ServerMessage(

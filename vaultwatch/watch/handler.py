@@ -124,7 +124,7 @@ class _Evaluation:
 
     def do_due(self) -> None:
         """Store the alerts that have waited long enough, and write the figures if it is time to."""
-        self._keep(self._safely(self._detector.due))
+        self._keep(self._detector.due())
         self._write_figures()
 
     @property
@@ -137,32 +137,13 @@ class _Evaluation:
 
     def feed(self, chunk: bytes) -> None:
         """Evaluate the lines that the chunk completes."""
-        self._keep(self._evaluate(self._splitter.push(chunk)))
+        self._keep(self._detector.feed(self._splitter.push(chunk)))
 
     def finish(self) -> None:
         """Evaluate a last line without a newline, and store whatever still waits."""
-        self._keep(self._evaluate(self._splitter.flush()))
-        self._keep(self._safely(self._detector.flush))
+        self._keep(self._detector.feed(self._splitter.flush()))
+        self._keep(self._detector.flush())
         self._write_figures(final=True)
-
-    def _evaluate(self, lines: list[bytes]) -> list[Alert]:
-        """The alerts of these lines. One that nobody foresaw is rejected, and takes no other with it."""
-        try:
-            return [alert_of(verdict) for verdict in self._detector.feed(lines)]
-        except Exception as error:  # noqa: BLE001  the process's edge: it must go on, whatever a line does to it
-            if len(lines) == 1:
-                self._detector.counts.rejected += 1
-                self._on_rejected(Rejected(lines[0], f"raised {type(error).__name__}"))
-                return []
-        self.recover()  # what was joined to its response a moment ago is in the journal only
-        return [alert for line in lines for alert in self._evaluate([line])]
-
-    def _safely(self, work: Callable[[], list[Verdict]]) -> list[Alert]:
-        try:
-            return [alert_of(verdict) for verdict in work()]
-        except Exception as error:  # noqa: BLE001  as above
-            self._reported.report("due", logging.ERROR, f"a message raised {type(error).__name__} and is lost")
-            return []
 
     def recover(self) -> None:
         """What waited for its response when an earlier process was killed is kept now, without it.
@@ -174,10 +155,10 @@ class _Evaluation:
             logger.error("%s: %d alerts torn by a kill cannot be read", self._options.journal_file, torn)
         self._record(left)
 
-    def _keep(self, alerts: Sequence[Alert]) -> None:
-        """Store the alerts, however long it takes; then nothing of them is in this process only."""
-        if alerts:
-            self._record(alerts)
+    def _keep(self, verdicts: Sequence[Verdict]) -> None:
+        """Store the alerts of these verdicts, however long it takes; then nothing of them is in this process only."""
+        if verdicts:
+            self._record([alert_of(verdict) for verdict in verdicts])
         if not self._detector.is_waiting:
             self._to_journal(self._journal.clear)
 

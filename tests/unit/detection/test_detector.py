@@ -11,36 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.detection.records import FAILED, HEAD, SEAL, SERVER, SHUTDOWN, VALUE, found, request, response, rule
 from vaultwatch.detection.detector import Detector, Source
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.detection.waiting import MAX_WAITING
 from vaultwatch.reading.records import Origin, Rejected, split_tag
 from vaultwatch.reading.syslog_header import strip_syslog_header
-from vaultwatch.rules.conditions import Condition, Exists, Number, Text
-from vaultwatch.rules.facts import Level, Service
-from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
-
-
-def rule(condition: Condition, name: str = "seal", service: Service = "audit", **facts: Any) -> Rule:
-    return Rule(CompiledRule(name=name, title=name, level=Level.HIGH, service=service, condition=condition, **facts))
-
-
-SEAL = rule(Text("request.path", "eq", "sys/seal", False))
-SERVER = rule(Exists("raw", True), "server", "server")
-FAILED = rule(Text("outcome", "eq", "failed", False), "failed")
-
-
-def request(event: str = "e1", path: str = "sys/seal", kind: str = "request", **members: Any) -> bytes:
-    entry = {"time": "2026-11-21T07:29:41.1Z", "type": kind, "request": {"id": event, "path": path}, **members}
-    return json.dumps(entry).encode() + b"\n"
-
-
-def response(event: str = "e1", path: str = "sys/seal", **members: Any) -> bytes:
-    return request(event, path, "response", **members)
-
-
-def told(verdicts: Iterable[Verdict]) -> list[tuple[str, str, str]]:
-    return [(verdict.rule.name, verdict.event_key, verdict.outcome) for verdict in verdicts]
+from vaultwatch.rules.conditions import Exists, Number
+from vaultwatch.rules.pack import Rule, shipped_rules
 
 
 def run(lines: Iterable[bytes], rules: Sequence[Rule] = (SEAL, SERVER), source: Source = "auto") -> list[Verdict]:
@@ -52,33 +30,33 @@ class TestOutcome:
     def test_a_request_waits_for_its_response(self) -> None:
         detector = Detector([SEAL])
         assert detector.feed([request()]) == []
-        assert told(detector.feed([request("e2"), response("e1")])) == [("seal", "e1", "succeeded")]
-        assert told(detector.flush()) == [("seal", "e2", "unknown")]
+        assert found(detector.feed([request("e2"), response("e1")])) == [("seal", "e1", "succeeded")]
+        assert found(detector.flush()) == [("seal", "e2", "unknown")]
         assert detector.flush() == []
 
     def test_the_response_is_known_by_its_id_though_no_rule_matches_it(self) -> None:
         alerts = run([request(), response(path="other", error="denied")])
-        assert told(alerts) == [("seal", "e1", "failed")]
+        assert found(alerts) == [("seal", "e1", "failed")]
         assert alerts[0].record["request"]["path"] == "sys/seal"
         assert alerts[0].response == json.loads(response(path="other", error="denied"))
 
     def test_a_request_that_failed_is_told_at_once(self) -> None:
         detector = Detector([SEAL])
-        assert told(detector.feed([request(error="permission denied")])) == [("seal", "e1", "failed")]
+        assert found(detector.feed([request(error="permission denied")])) == [("seal", "e1", "failed")]
         assert not detector.is_waiting
 
     def test_a_failed_copy_of_a_waiting_request_completes_it(self) -> None:
         detector = Detector([SEAL])
         assert detector.feed([request()]) == []
-        assert told(detector.feed([request(error="denied")])) == [("seal", "e1", "failed")]
+        assert found(detector.feed([request(error="denied")])) == [("seal", "e1", "failed")]
         assert detector.flush() == []
 
     def test_a_response_without_its_request_is_told_at_once(self) -> None:
-        assert told(Detector([SEAL]).feed([response()])) == [("seal", "e1", "succeeded")]
+        assert found(Detector([SEAL]).feed([response()])) == [("seal", "e1", "succeeded")]
 
     def test_rules_that_match_only_the_response_come_with_those_of_the_request(self) -> None:
         alerts = run([request(), response(error="denied")], [SEAL, FAILED])
-        assert sorted(told(alerts)) == [("failed", "e1", "failed"), ("seal", "e1", "failed")]
+        assert sorted(found(alerts)) == [("failed", "e1", "failed"), ("seal", "e1", "failed")]
 
     def test_another_device_brings_the_same_ids_and_never_another_outcome(self) -> None:
         one_device = [request(), response()]
@@ -88,30 +66,30 @@ class TestOutcome:
 
     def test_two_devices_interleaved_are_one_alert(self) -> None:
         detector = Detector([SEAL])
-        assert told(detector.feed([request(), request(), response()])) == [("seal", "e1", "succeeded")]
-        assert told(detector.feed([response()])) == [("seal", "e1", "succeeded")]
+        assert found(detector.feed([request(), request(), response()])) == [("seal", "e1", "succeeded")]
+        assert found(detector.feed([response()])) == [("seal", "e1", "succeeded")]
         assert detector.flush() == []
 
     def test_the_response_may_come_in_the_next_file(self) -> None:
         detector = Detector([SEAL])
         assert detector.feed([request()]) + detector.end_log() == []
         detector.begin_log(b"")
-        assert told(detector.feed([response()])) == [("seal", "e1", "succeeded")]
+        assert found(detector.feed([response()])) == [("seal", "e1", "succeeded")]
 
     def test_a_response_by_the_slow_way_completes_too(self) -> None:
         odd = response().replace(b'"response"', b'"kmip-response"')
-        assert told(run([request(), b"prefix " + response()])) == [("seal", "e1", "succeeded")]
-        assert told(run([request(), odd])) == [("seal", "e1", "succeeded")]
+        assert found(run([request(), b"prefix " + response()])) == [("seal", "e1", "succeeded")]
+        assert found(run([request(), odd])) == [("seal", "e1", "succeeded")]
 
     def test_without_an_id_every_entry_is_an_event_of_its_own(self) -> None:
         lines = [line.replace(b'"id": "e1", ', b"") for line in (request(), response())]
-        assert sorted(outcome for _, _, outcome in told(run(lines))) == ["succeeded", "unknown"]
+        assert sorted(outcome for _, _, outcome in found(run(lines))) == ["succeeded", "unknown"]
 
     def test_who_keeps_alerts_is_told_of_those_that_wait_once(self) -> None:
         waiting: list[Verdict] = []
         detector = Detector([SEAL], on_waiting=waiting.extend)
         detector.feed([request(), request(), response("e2")])
-        assert told(waiting) == told(detector.waiting()) == [("seal", "e1", "unknown")]
+        assert found(waiting) == found(detector.waiting()) == [("seal", "e1", "unknown")]
 
 
 class TestTime:
@@ -122,9 +100,9 @@ class TestTime:
         assert detector.feed([request("e2")], now=12) == []
         assert detector.next_due == 15
         assert detector.due(now=14.9) == []
-        assert told(detector.due(now=15)) == [("seal", "e1", "unknown")]
+        assert found(detector.due(now=15)) == [("seal", "e1", "unknown")]
         assert detector.next_due == 17
-        assert told(detector.due(now=100)) == [("seal", "e2", "unknown")]
+        assert found(detector.due(now=100)) == [("seal", "e2", "unknown")]
         assert detector.next_due is None
 
     def test_a_copy_does_not_prolong_the_waiting(self) -> None:
@@ -161,9 +139,6 @@ class TestTime:
 
 
 SOURCES: tuple[Source, ...] = ("auto", "audit", "server")
-HEAD = b"2026-11-21T07:29:4%d.933Z [ERROR] core: failed: backend=siem/\n"
-VALUE = [b"  error=\n", b'  | {"errors": [1]}\n', b"  | more\n", b"  \n"]
-SHUTDOWN = b"==> Vault shutdown triggered\n"
 
 
 class TestBothLogsInOneStream:
@@ -172,7 +147,7 @@ class TestBothLogsInOneStream:
         detector = Detector([SEAL, SERVER])
         alerts = detector.feed(lines) + detector.flush()
         assert [alert.rule.service for alert in alerts].count("server") == 3
-        assert told(alert for alert in alerts if alert.rule.service == "audit") == [("seal", "e1", "succeeded")]
+        assert found(alert for alert in alerts if alert.rule.service == "audit") == [("seal", "e1", "succeeded")]
         assert (detector.counts.audit, detector.counts.server, detector.counts.rejected) == (3, 3, 0)
 
     def test_a_message_of_many_lines_is_one_also_with_entries_between(self) -> None:
@@ -217,7 +192,7 @@ class TestBothLogsInOneStream:
     def test_an_audit_entry_is_read_whatever_stands_before_it(self) -> None:
         for before in (b"prefix ", b"<13>Nov 21 07:29:41 host vault[812]: ", b"@c/n/file "):
             alerts = run([HEAD % 1, before + request(), before + response()])
-            assert ("seal", "e1", "succeeded") in told(alerts)
+            assert ("seal", "e1", "succeeded") in found(alerts)
 
     def test_each_file_begins_anew(self) -> None:
         detector = Detector([SERVER])
@@ -247,7 +222,7 @@ class TestRulesThatRaise:
         broken = Rule(rule(Exists("local", True), "broken").compiled, matches=raises)
         detector = Detector([broken, SEAL], on_rule_error=lambda name, error: errors.append((name, str(error))))
         alerts = detector.feed([request(), response(), request("e2", path="x")])
-        assert told(alerts) == [("seal", "e1", "succeeded")]
+        assert found(alerts) == [("seal", "e1", "succeeded")]
         assert detector.counts.rule_errors == {"broken": 3}
         assert errors == [("broken", "e1"), ("broken", "e1"), ("broken", "e2")]
         assert detector.counts.audit == 3
@@ -322,7 +297,7 @@ class TestNothingIsLost:
 
     def test_deep_nesting_does_not_hide_a_call(self) -> None:
         deep = request()[:-2] + b',"response":{"data":' + b'{"a":' * 9_999 + b"1" + b"}" * 9_999 + b"}}\n"
-        assert told(run([deep])) == [("seal", "e1", "unknown")]
+        assert found(run([deep])) == [("seal", "e1", "unknown")]
 
     @pytest.mark.parametrize(
         "line",
@@ -343,7 +318,7 @@ class TestNothingIsLost:
 def test_local_time_is_computed_for_rules_that_ask() -> None:
     asks = rule(Number("local.hour", "eq", 7), "hour")
     detector = Detector([asks], zone=UTC)
-    assert told(detector.feed([response()])) == [("hour", "e1", "succeeded")]
+    assert found(detector.feed([response()])) == [("hour", "e1", "succeeded")]
 
 
 def test_staged_alerts_are_given_and_say_so() -> None:

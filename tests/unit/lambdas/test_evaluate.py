@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from lambdas import _metrics
 from tests.support.dynamodb import make_client
+from tests.support.faults import raise_on
 from tests.support.functions import (
     AUDIT_TAG,
     BUCKET,
@@ -29,6 +30,7 @@ from tests.support.functions import (
 )
 from vaultwatch.alerts import alert_of
 from vaultwatch.batches import EncodedFrame, Evaluation
+from vaultwatch.detection import detector
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.frames import Counter, Heartbeat
@@ -157,15 +159,8 @@ class TestWhatCannotBeRead:
         self, aws: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         evaluate = aws.function("evaluate")
-        feed = Detector.feed
-
-        def breaks(detector: Detector, lines: Any, now: float | None = None, origin: Any = None) -> Any:
-            if any(b"poison" in line for line in lines):
-                raise RecursionError
-            return feed(detector, lines, now, origin)
-
-        monkeypatch.setattr(Detector, "feed", breaks)
-        frame = aws.frame(entry(1), AUDIT_TAG + b"poison", entry(2, principal="bob"))
+        raise_on(monkeypatch, detector, "read_audit_entry", "injected", RecursionError)
+        frame = aws.frame(entry(1), AUDIT_TAG + b"injected", entry(2, principal="bob"))
         assert evaluate.handler(kinesis(frame), Context()) == ALL_DONE
         assert len(aws.alerts()) == 2
         [kept] = aws.objects("rejected/").values()
@@ -335,9 +330,9 @@ def test_a_recording_in_frames_gives_the_alerts_of_its_tagged_lines_by_id(
     files = [RECORDINGS / recording / name for name in lanes if (RECORDINGS / recording / name).exists()]
     expected: set[str] = set()
     for path in files:
-        detector = Detector(shipped_rules())
+        reference = Detector(shipped_rules())
         lines = [lanes[path.name] + line for line in path.read_bytes().splitlines()]
-        expected |= {alert_of(verdict).id for verdict in detector.feed(lines) + detector.flush()}
+        expected |= {alert_of(verdict).id for verdict in reference.feed(lines) + reference.flush()}
         if path.name == "server.log":
             aws.evaluate(aws.frame(*lines, source="server"))
         else:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.faults import raise_on
 from tests.support.waiting import eventually
 from tests.support.watching import FAST, Watching, alerts_in, entry, harmless, numbers, options, unread
 from vaultwatch.alerts import alert_of
+from vaultwatch.detection import detector
 from vaultwatch.detection.detector import Detector
-from vaultwatch.detection.verdict import Verdict
 from vaultwatch.errors import SettingError
+from vaultwatch.reading import server_log
 from vaultwatch.rules.conditions import Exists
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
@@ -56,8 +58,8 @@ def test_check_gives_the_same_ids_for_the_same_lines(good: WatchOptions, log: Pa
     source = "server" if log.name.startswith("server") else "audit"
     with Watching(replace(good, source=source)) as watching:
         watching.write(log.read_bytes())
-    detector = Detector(shipped_rules(), source="server" if source == "server" else "audit")
-    found = [*map(alert_of, detector.feed(log.read_bytes().splitlines(keepends=True)) + detector.flush())]
+    reference = Detector(shipped_rules(), source="server" if source == "server" else "audit")
+    found = [*map(alert_of, reference.feed(log.read_bytes().splitlines(keepends=True)) + reference.flush())]
     told = {alert.id for alert in found if not alert.staged and alert.level is not Level.INFORMATIONAL}
     assert good.alert_log is not None
     assert {alert["id"] for alert in alerts_in(good.alert_log)} == told
@@ -192,54 +194,31 @@ def test_a_rule_that_raises_is_named_and_counted_and_disables_no_other(good: Wat
     assert Path(str(good.log_file)).read_text().count("rule odd raised KeyError") == 1
 
 
-def test_a_line_that_nobody_foresaw_is_rejected_alone(
+def test_a_line_on_which_reading_raises_is_rejected_alone(
     good: WatchOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    feed = Detector.feed
-
-    def fragile(self: Detector, lines: list[bytes], now: float | None = None) -> object:
-        for line in lines:
-            if b"poison" in line:
-                raise ZeroDivisionError
-        return feed(self, lines, now)
-
-    monkeypatch.setattr(Detector, "feed", fragile)
-    kept = replace(good, rejected=tmp_path / "rejected")
-    assert alerts_of(kept, entry(1) + b"poison\n" + entry(2)) == [1, 2]
+    raise_on(monkeypatch, detector, "read_audit_entry", "injected")
+    kept = replace(good, rejected=tmp_path / "rejected", stats=tmp_path / "stats")
+    assert alerts_of(kept, entry(1) + b"injected\n" + entry(2)) == [1, 2]
     assert json.loads((tmp_path / "rejected").read_bytes()) == {
         "reason": "raised ZeroDivisionError",
-        "line": "poison\n",
+        "line": "injected",
     }
+    figures = json.loads((tmp_path / "stats").read_bytes())
+    assert (figures["audit"], figures["rejected"]) == (2, 1)
 
 
-def test_a_line_that_nobody_foresaw_takes_no_alert_with_it_that_was_just_completed(
+def test_a_response_on_which_reading_raises_does_not_take_its_request_along(
     good: WatchOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The response took the alert out of the wait, and then the evaluation broke off."""
-    feed = Detector.feed
-
-    def fragile(self: Detector, lines: list[bytes], now: float | None = None) -> list[Verdict]:
-        out = []
-        for line in lines:
-            if b"poison" in line:
-                raise ZeroDivisionError
-            out += feed(self, [line], now)
-        return out
-
-    monkeypatch.setattr(Detector, "feed", fragile)
-    with Watching(replace(good, pace=replace(FAST, wait_for_response_seconds=3600))) as watching:
-        watching.write(entry(1, kind="request"))
-        watching.wait_until_read()
-        watching.write(entry(1, "kv/data/app") + b"poison\n")
-        watching.wait_for_alerts(1)
+    raise_on(monkeypatch, detector, "read_audit_entry", '"response"')
+    assert alerts_of(good, entry(1, kind="request") + entry(1)) == [1]
 
 
-def test_a_message_that_nobody_foresaw_does_not_end_it(good: WatchOptions, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: Detector, now: float | None = None) -> object:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(Detector, "due", fail)
-    assert alerts_of(good, entry(1)) == [1]
+def test_a_message_on_which_reading_raises_does_not_end_it(good: WatchOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    raise_on(monkeypatch, server_log, "read_text", "sealed")
+    with Watching(replace(good, source="server")) as watching:
+        watching.write(SEALED + NEXT)
     assert "ZeroDivisionError" in Path(str(good.log_file)).read_text()
 
 
