@@ -16,7 +16,8 @@ import pytest
 from testbed.slack import SlackStandIn
 from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import Watching, alerts_in, entry, harmless, numbers, options, start, unread
-from vaultwatch.watch.options import WEBHOOK_VARIABLE, WatchOptions
+from vaultwatch.watch.options import WatchOptions
+from vaultwatch.watch.slack_options import WEBHOOK_VARIABLE
 
 ROOM = 8 * 2**20
 

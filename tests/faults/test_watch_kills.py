@@ -21,7 +21,8 @@ from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import FAST, entry, harmless, options, start, unread, unsent
 from vaultwatch.handler.stdin import READ_BYTES
 from vaultwatch.watch.journal import Journal
-from vaultwatch.watch.options import WEBHOOK_VARIABLE, WatchOptions
+from vaultwatch.watch.options import WatchOptions
+from vaultwatch.watch.slack_options import WEBHOOK_VARIABLE
 
 KILLS = 16
 PORTION = 400

@@ -18,7 +18,8 @@ from moto.server import ThreadedMotoServer
 from testbed.slack import Behaviour, SlackStandIn
 from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import FAST, Watching, alerts_in, entry, harmless, numbers, options, start, unread, unsent
-from vaultwatch.watch.options import WEBHOOK_VARIABLE, Pace, WatchOptions
+from vaultwatch.watch.options import Pace, WatchOptions
+from vaultwatch.watch.slack_options import WEBHOOK_VARIABLE
 
 NOT_WAITING = replace(FAST, drain_seconds=0.0)
 MANY = b"".join(map(harmless, range(10_000, 15_000)))

@@ -19,6 +19,11 @@ _FILE = click.Path(path_type=Path)
     "--slack-webhook-file", type=_FILE, metavar="FILE",
     help="Holds the URL of a Slack webhook. Else VAULTWATCH_SLACK_WEBHOOK_URL, where set.",
 )  # fmt: skip
+@click.option(
+    "--slack-token-file", type=_FILE, metavar="FILE",
+    help="Holds a Slack bot token: each alert group is one message, updated in place.",
+)  # fmt: skip
+@click.option("--slack-channel", default="", metavar="CHANNEL", help="The channel's id or name, with a bot token.")
 @click.option("--sns-topic", default="", metavar="ARN", help="Publish to this SNS topic.")
 @click.option("--level", default="low", show_default=True, metavar="LEVEL", help="Notify of alerts from this level on.")
 @click.option(
@@ -38,6 +43,8 @@ def command(
     source: str,
     alert_log: Path | None,
     slack_webhook_file: Path | None,
+    slack_token_file: Path | None,
+    slack_channel: str,
     sns_topic: str,
     level: str,
     state: Path | None,
@@ -63,6 +70,8 @@ def command(
         state=state,
         alert_log=alert_log,
         slack_webhook_file=slack_webhook_file,
+        slack_token_file=slack_token_file,
+        slack_channel=slack_channel,
         sns_topic=sns_topic,
         level=level,
         rejected=rejected,

@@ -15,12 +15,9 @@ from vaultwatch.handler.checks import Problem, log_file_problems, open_problems,
 from vaultwatch.handler.run import HandlerPace
 from vaultwatch.notify.alert_log import AlertLog
 from vaultwatch.notify.sink import Sink
-from vaultwatch.notify.slack.webhook import SlackWebhook
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import Rule
-
-WEBHOOK_VARIABLE = "VAULTWATCH_SLACK_WEBHOOK_URL"
-_MAX_WEBHOOK_BYTES = 4096
+from vaultwatch.watch.slack_options import SlackOptions
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,8 @@ class WatchOptions:
     state: Path | None = None
     alert_log: Path | None = None
     slack_webhook_file: Path | None = None
+    slack_token_file: Path | None = None
+    slack_channel: str = ""
     sns_topic: str = ""
     level: str = "low"
     rejected: Path | None = None
@@ -70,6 +69,16 @@ class WatchOptions:
     def store_file(self) -> Path:
         """What has been alerted and what is still to be told."""
         return self.state_directory / f"{self.source}.sqlite"
+
+    @property
+    def threads_file(self) -> Path:
+        """The Slack messages that are kept up to date."""
+        return self.state_directory / f"{self.source}.threads"
+
+    @property
+    def slack(self) -> SlackOptions:
+        """The Slack options."""
+        return SlackOptions(self.slack_webhook_file, self.slack_token_file, self.slack_channel, self.environment)
 
     @property
     def journal_file(self) -> Path:
@@ -111,13 +120,7 @@ class WatchOptions:
         return AlertLog(self.alert_log, level) if self.alert_log else None
 
     def _slack(self, level: Level) -> Sink | None:
-        webhook = self._webhook()
-        if not webhook:
-            return None
-        try:
-            return SlackWebhook(webhook, minimum_level=level, interval_seconds=self.pace.slack_seconds)
-        except SettingError as error:
-            raise SettingError(f"{self._webhook_origin}: {error}") from error
+        return self.slack.sink(self.threads_file, level, self.pace.slack_seconds)
 
     def _sns(self, level: Level) -> Sink | None:
         if not self.sns_topic:
@@ -128,32 +131,6 @@ class WatchOptions:
             return connect(self.sns_topic, minimum_level=level)
         except SettingError as error:
             raise SettingError(f"--sns-topic: {error}") from error
-
-    @property
-    def _webhook_origin(self) -> str:
-        return f"--slack-webhook-file: {self.slack_webhook_file}" if self.slack_webhook_file else WEBHOOK_VARIABLE
-
-    def _webhook(self) -> str:
-        text = self._webhook_text()
-        if len(text.split()) > 1:
-            raise SettingError(f"{self._webhook_origin}: holds more than one URL")
-        return text
-
-    def _webhook_text(self) -> str:
-        if self.slack_webhook_file is None:
-            return self.environment.get(WEBHOOK_VARIABLE, "").strip()
-        if self.slack_webhook_file.is_fifo():  # it would be waited for, and it is read more than once
-            raise SettingError(f"{self._webhook_origin}: is not a regular file")
-        try:
-            with self.slack_webhook_file.open("rb") as file:
-                text = file.read(_MAX_WEBHOOK_BYTES).decode("ascii").strip()
-        except OSError as error:
-            raise SettingError(f"{self._webhook_origin}: {error.strerror}") from error
-        except UnicodeDecodeError:
-            text = ""
-        if not text:
-            raise SettingError(f"{self._webhook_origin}: holds no URL")
-        return text
 
 
 def problems(options: WatchOptions) -> list[Problem]:
@@ -180,7 +157,7 @@ def _files(options: WatchOptions) -> Iterator[Problem]:
     wrong = list(state_problems(options.state_directory, options.lock_file))
     yield from wrong
     if not wrong:
-        for path in (options.store_file, options.journal_file):
+        for path in (options.store_file, options.threads_file, options.journal_file):
             if path.exists():
                 yield from _lines_file("--state", path)
     for option in ("alert_log", "rejected", "stats"):
@@ -199,7 +176,6 @@ def _lines_file(option: str, path: Path) -> Iterator[Problem]:
 
 def notes(options: WatchOptions) -> list[str]:
     """Return what works and should be known."""
-    sinks = options.slack_webhook_file or options.environment.get(WEBHOOK_VARIABLE) or options.sns_topic
-    if sinks or options.alert_log:
+    if options.slack.is_given or options.sns_topic or options.alert_log:
         return []
     return ["neither --alert-log nor Slack nor SNS is set: alerts are stored, and nobody is notified"]

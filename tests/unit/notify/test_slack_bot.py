@@ -361,5 +361,5 @@ class TestTheTokenIsASecret:
 
     @pytest.mark.parametrize("channel", ["", "#", "two words", "<!channel>", "x" * 82])
     def test_a_channel_that_cannot_be_one_is_refused(self, world: World, channel: str) -> None:
-        with pytest.raises(SettingError, match="Slack channel"):
+        with pytest.raises(SettingError, match="name of a Slack channel"):
             world.bot(channel=channel)

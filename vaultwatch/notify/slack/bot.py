@@ -72,8 +72,8 @@ class SlackBot:
         """
         self.name = name
         self.minimum_level = minimum_level
-        self._headers = {"Authorization": f"Bearer {_checked_token(token)}"}
-        self._channel = _checked_channel(channel)
+        self._headers = {"Authorization": f"Bearer {checked_token(token)}"}
+        self._channel = checked_channel(channel)
         self._threads = threads
         self._api_url = checked_url(api_url, "the URL of the Slack API").rstrip("/")
         self._client = JsonClient(self._api_url, timeout_seconds)
@@ -150,14 +150,24 @@ def _broadcast(notification: Notification, number: int) -> dict[str, bool]:
     return {"reply_broadcast": True} if at_once and number == 0 else {}
 
 
-def _checked_token(token: str) -> str:
+def checked_token(token: str) -> str:
+    """Return a bot token without the space around it.
+
+    Raises:
+        SettingError: It is none; the error does not show it.
+    """
     token = token.strip()
     if re.fullmatch(r"(xoxe\.)?xoxb-[A-Za-z0-9_-]{1,512}", token):
         return token
-    raise SettingError("the Slack token is not a bot token, which begins with xoxb-")
+    raise SettingError("is not a Slack bot token, which begins with xoxb-")
 
 
-def _checked_channel(channel: str) -> str:
+def checked_channel(channel: str) -> str:
+    """Return the id or the name of a channel.
+
+    Raises:
+        SettingError: It cannot be one.
+    """
     if re.fullmatch(r"#?[^\s#@<>&]{1,80}", channel):
         return channel
-    raise SettingError("the Slack channel is neither a channel id nor a channel name")
+    raise SettingError("is neither the id nor the name of a Slack channel")

@@ -1,0 +1,111 @@
+"""The Slack options of `vaultwatch watch`: a webhook, or a bot token and a channel. Secrets are read from files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from vaultwatch.errors import SettingError
+from vaultwatch.notify.slack.bot import API_URL, SlackBot, checked_channel, checked_token
+from vaultwatch.notify.slack.webhook import SlackWebhook
+from vaultwatch.rules.facts import Level
+from vaultwatch.store.sqlite_threads import SqliteThreads
+
+WEBHOOK_VARIABLE = "VAULTWATCH_SLACK_WEBHOOK_URL"
+API_URL_VARIABLE = "VAULTWATCH_SLACK_API_URL"
+"""The base of the Web API where it is not Slack's own, as for GovSlack."""
+_MAX_SECRET_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class SlackOptions:
+    """`--slack-webhook-file`, else its variable; or `--slack-token-file` with `--slack-channel`."""
+
+    webhook_file: Path | None
+    token_file: Path | None
+    channel: str
+    environment: Mapping[str, str]
+
+    @property
+    def is_given(self) -> bool:
+        """Whether any of them is set."""
+        given = (self.webhook_file, self.token_file, self.channel, self.environment.get(WEBHOOK_VARIABLE))
+        return any(given)
+
+    def sink(self, threads: Path, minimum_level: Level, interval_seconds: float) -> SlackWebhook | SlackBot | None:
+        """Return the sink, or None where Slack is not wanted.
+
+        Args:
+            threads: Where a bot remembers its messages.
+            minimum_level: The lowest level it sends.
+            interval_seconds: The least time between two calls.
+
+        Raises:
+            SettingError: A setting cannot be used; the error names it.
+        """
+        if self.token_file is None and not self.channel:
+            return self._webhook(minimum_level, interval_seconds)
+        if self.token_file is None:
+            raise SettingError("--slack-channel: needs --slack-token-file as well")
+        if not self.channel:
+            raise SettingError("--slack-token-file: needs --slack-channel as well")
+        if self.webhook_file is not None:
+            raise SettingError("--slack-token-file: cannot be used together with --slack-webhook-file")
+        return self._bot(self.token_file, threads, minimum_level, interval_seconds)
+
+    def _bot(self, token_file: Path, threads: Path, minimum_level: Level, interval_seconds: float) -> SlackBot:
+        origin = f"--slack-token-file: {token_file}"
+        with _naming(origin):
+            token = checked_token(_secret_in(token_file, "token"))
+        with _naming("--slack-channel"):
+            channel = checked_channel(self.channel)
+        return SlackBot(
+            token,
+            channel,
+            SqliteThreads(threads),
+            minimum_level=minimum_level,
+            interval_seconds=interval_seconds,
+            api_url=self.environment.get(API_URL_VARIABLE) or API_URL,
+        )
+
+    def _webhook(self, minimum_level: Level, interval_seconds: float) -> SlackWebhook | None:
+        with _naming(f"--slack-webhook-file: {self.webhook_file}" if self.webhook_file else WEBHOOK_VARIABLE):
+            if self.webhook_file is None:
+                url = _one_word(self.environment.get(WEBHOOK_VARIABLE, ""), "URL")
+            else:
+                url = _secret_in(self.webhook_file, "URL")
+            if not url:
+                return None
+            return SlackWebhook(url, minimum_level=minimum_level, interval_seconds=interval_seconds)
+
+
+@contextmanager
+def _naming(origin: str) -> Iterator[None]:
+    """Put the origin of a setting before what is said of it."""
+    try:
+        yield
+    except SettingError as error:
+        raise SettingError(f"{origin}: {error}") from error
+
+
+def _secret_in(path: Path, what: str) -> str:
+    if path.is_fifo():  # reading it would wait for a writer, and it is read more than once
+        raise SettingError("is not a regular file")
+    try:
+        with path.open("rb") as file:
+            secret = file.read(_MAX_SECRET_BYTES).decode("ascii")
+    except OSError as error:
+        raise SettingError(str(error.strerror)) from error
+    except UnicodeDecodeError:
+        secret = ""
+    if not secret.strip():
+        raise SettingError(f"holds no {what}")
+    return _one_word(secret, what)
+
+
+def _one_word(secret: str, what: str) -> str:
+    if len(secret.split()) > 1:
+        raise SettingError(f"holds more than one {what}")
+    return secret.strip()
