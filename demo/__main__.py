@@ -1,12 +1,12 @@
-"""`make demo`: a session of Vault through the real syslog-ng to alerts and to Slack, in one of two ways.
+"""`make demo`: a session of Vault through the real syslog-ng to alerts and to Slack, in one of two modes.
 
     python -m demo [--mode aws|watch] [--live] [--scenario PRODUCT/SCENARIO]... [--keep]
     make demo [MODE=watch] [LIVE=1] [KEEP=1]
 
 aws      `vaultwatch ship`, Kinesis, the functions, SNS and the archive, on a local AWS made from the templates
-watch    `vaultwatch watch` on the log server itself: one machine, no AWS
+watch    `vaultwatch watch` on the log server itself: a single host, no AWS
 
-Exit status: 0 everything that went in came out, 1 something went wrong and it says what.
+Exit status: 0 if everything that was sent was evaluated and notified, 1 if not; it then prints what is wrong.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from testbed.errors import DemoError
-from testbed.recorded import USUAL, Recorded
+from testbed.errors import TestbedError
+from testbed.recorded import DEFAULT_SCENARIOS, Recorded
 from testbed.session import Session
 from vaultwatch.printable import one_line
 
@@ -31,13 +31,20 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo; its exit status."""
+    """Run the demo.
+
+    Args:
+        arguments: The arguments of the command line, by default those of the process.
+
+    Returns:
+        The exit status.
+    """
     options = _parse(arguments)
     for number in _SIGNALS:
         signal.signal(number, _interrupt)
     try:
         session = _session(options)
-        with _folder(options.keep) as folder:
+        with _folder(keep=options.keep) as folder:
             if options.mode == "watch":
                 from demo import watch_mode
 
@@ -45,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from demo import aws_mode
 
             return aws_mode.run(session, folder, slack_errors=options.slack_errors)
-    except DemoError as error:
+    except TestbedError as error:
         print(f"demo: {one_line(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -54,39 +61,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    for number in _SIGNALS:  # tidying up is not to be interrupted by an impatient second one
+    for number in _SIGNALS:  # a second signal must not interrupt the cleaning up
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="demo", description="A session of Vault through syslog-ng to alerts.")
+    parser = argparse.ArgumentParser(
+        prog="demo", description="Plays a session of Vault through syslog-ng and shows the alerts it raises."
+    )
     live, keep = _is_set("LIVE"), _is_set("KEEP")
     parser.add_argument(
-        "--mode", choices=("aws", "watch"), default=os.environ.get("MODE") or "aws", help="which way (MODE=watch)"
+        "--mode",
+        choices=("aws", "watch"),
+        default=os.environ.get("MODE") or "aws",
+        help="aws: on a local AWS; watch: on a single host without AWS (MODE=watch)",
     )
-    parser.add_argument("--live", action="store_true", default=live, help="drive a vault or bao found on PATH (LIVE=1)")
     parser.add_argument(
-        "--scenario", action="append", metavar="PRODUCT/SCENARIO", help="play this instead; may be given several times"
+        "--live", action="store_true", default=live, help="run and drive the vault or bao found on PATH (LIVE=1)"
     )
     parser.add_argument(
-        "--keep", action="store_true", default=keep, help="leave the folder behind, with slack.html in it (KEEP=1)"
+        "--scenario", action="append", metavar="PRODUCT/SCENARIO", help="play this recording instead; repeatable"
+    )
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        default=keep,
+        help="keep the folder of the run, with the Slack page and the e-mails in it (KEEP=1)",
     )
     parser.add_argument(
         "--slack-errors",
         type=int,
         default=0,
         metavar="COUNT",
-        help="aws: Slack answers so many requests with 500 first",
+        help="mode aws: Slack answers the first COUNT requests with status 500",
     )
     options = parser.parse_args(arguments)
-    if options.mode not in ("aws", "watch"):  # argparse does not look at defaults
-        parser.error(f"MODE={one_line(options.mode)}: aws or watch")
+    if options.mode not in ("aws", "watch"):  # argparse does not check defaults
+        parser.error(f"MODE={one_line(options.mode)} is neither aws nor watch")
     return options
 
 
 def _is_set(name: str) -> bool:
-    """Whether make was told so: `make demo LIVE=1`."""
+    """Whether make was given a variable: `make demo LIVE=1`."""
     return os.environ.get(name, "0") not in ("", "0")
 
 
@@ -95,19 +112,24 @@ def _session(options: argparse.Namespace) -> Session:
         from demo.live import Live
 
         return Live()
-    return Recorded(options.scenario or USUAL)
+    return Recorded(options.scenario or DEFAULT_SCENARIOS)
 
 
 @contextmanager
-def _folder(keep: bool) -> Iterator[Path]:
+def _folder(*, keep: bool) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="vaultwatch-demo-"))
     try:
         yield folder
     finally:
         if keep:
-            print(f"kept: {folder}")
+            print(f"kept in {folder}: {', '.join(_pages(folder)) or 'the files of the run'}")
         else:
             shutil.rmtree(folder)
+
+
+def _pages(folder: Path) -> list[str]:
+    """What a person may want to read there."""
+    return [name for name in ("slack.html", "emails.txt") if (folder / name).exists()]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Reads alert logs as they grow, and notes when each alert stood there."""
+"""Follows alert logs as they grow, and notes when each alert appeared."""
 
 from __future__ import annotations
 
@@ -14,14 +14,23 @@ from vaultwatch.alerts import Alert
 
 @dataclass(frozen=True)
 class Seen:
-    """An alert in the alert log, and when it was first seen there, in seconds since the epoch."""
+    """An alert, and when it was first seen.
+
+    Attributes:
+        alert: The alert.
+        at: When, in seconds since the epoch.
+    """
 
     alert: Alert
     at: float
 
 
 class AlertTail:
-    """The alerts of several files, in the order in which they appear; each once."""
+    """The alerts of several files, each once, in the order in which they appear.
+
+    Args:
+        paths: The files, which need not exist yet.
+    """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.seen: dict[str, Seen] = {}
@@ -29,7 +38,7 @@ class AlertTail:
         self._positions = dict.fromkeys(paths, 0)
 
     def poll(self) -> list[Alert]:
-        """The alerts that are new since the last call."""
+        """Return the alerts that are new since the last call."""
         new: list[Alert] = []
         for path in self._positions:
             for alert in self._read(path):

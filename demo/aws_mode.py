@@ -1,17 +1,16 @@
-"""The way through AWS: syslog-ng, `vaultwatch ship`, and what the templates wire, on a local AWS.
+"""Mode aws: syslog-ng, `vaultwatch ship`, and what the templates deploy, on a local AWS.
 
-When all was sent, the archive files go to S3 and are swept, with lines that only they have: what those raise is late.
-Then an hour passes by the local AWS's clock, so that quiet periods end and summaries are told.
+When everything has been sent, the log files are uploaded to the archive and swept, along with lines that only the
+archive has: the alerts of those are marked late. Then the clock of the local AWS moves on by more than an hour, so that
+suppression windows end and summaries are sent.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,95 +18,102 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from demo.archive import Archive, as_if_now
-from demo.aws_verdict import AwsFindings, problems, read_metrics, table
-from demo.deployment import built
-from demo.showing import conclude, introduce, say, show
-from demo.stored import StoredTail, alerts_and_receipts, read_rows
+from demo.aws_report import AwsFindings, problems, read_metrics, table
+from demo.figures import alerts_in_slack
+from demo.stored import StoredTail, alerts_and_deliveries
 from demo.stream import StreamTail
-from demo.verdict import alerts_in_slack
-from testbed.errors import DemoError
+from demo.terminal import conclude, introduce, say, show
+from testbed.build import build
+from testbed.errors import TestbedError
 from testbed.log_server import SERVICES, LogServer
 from testbed.recorded import load
 from testbed.session import Expected, Sent, Session, expect
 from testbed.slack import SlackStandIn
-from vaultwatch.dispatch.notification import Notification
-from vaultwatch.notify.text import decode_message
 from vaultwatch.rules.facts import Level, Service
 
 if TYPE_CHECKING:
-    from testbed.aws import LocalAws
+    from testbed.aws import LocalAws, Mail
+    from testbed.deployment import Deployment
 
 MISSED = "openbao-2.6.2/root-token-created"
 NODE = "vault-1"
 LONGEST_SECONDS = 50.0
-_ARCHIVE, _ALERTING = "vaultwatch-archive", "vaultwatch-alerting"
 _TICK_SECONDS = 0.01
-_LATER = (61, 3600, 61, 301)  # the next minute, the ends of quiet periods, what had to wait, Firehose
-_ALL_WELL = "sent = evaluated = archived; every alert of `vaultwatch check` is stored once, and people know of it"
+_LATER_SECONDS = (61, 3600, 61, 301)  # the next minute, suppression windows, what the rate limit held back, Firehose
+_SUCCESS = "OK: every line was evaluated and archived, every alert of `vaultwatch check` is stored once, people know"
+_NO_ACCOUNT = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
 
 def run(session: Session, folder: Path, *, slack_errors: int = 0) -> int:
-    """Run it; its exit status. Slack answers so many requests with errors first."""
+    """Run the demo in this mode.
+
+    Args:
+        session: What to send.
+        folder: Where to keep all files.
+        slack_errors: How many requests Slack answers with an error first.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        TestbedError: If the local AWS cannot go on.
+    """
     _forget_aws()
     from testbed.aws import LocalAws, LocalAwsError
+    from testbed.deployment import Deployment
 
-    templates, code = built()
+    templates, code = build()
     found: AwsFindings | None = None
     try:
         with SlackStandIn() as slack, LocalAws(templates, code) as aws:
             slack.behave("500", slack_errors)
-            found = _Demo(session, folder, slack, aws).run()
+            found = _Demo(session, folder, Deployment(aws, slack)).run()
             (folder / "slack.html").write_text(slack.page())
+            (folder / "emails.txt").write_text(_mailbox(aws.mails))
     except (LocalAwsError, TimeoutError) as error:
         if found is None:  # else the findings say it
-            raise DemoError(f"the local AWS: {error}") from error
-    return conclude(table(found), problems(found), _ALL_WELL)
+            raise TestbedError(f"the local AWS: {error}") from error
+    return conclude(table(found), problems(found), _SUCCESS)
 
 
 def _forget_aws() -> None:
-    """Whatever account and proxy this machine knows, nothing here is for them."""
+    """Keep boto3 away from any account and any proxy that this machine knows."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update(_NO_ACCOUNT, NO_PROXY="127.0.0.1", no_proxy="127.0.0.1")
 
 
-_NO_ACCOUNT = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-
-
 class _Demo:
     """One run."""
 
-    def __init__(self, session: Session, folder: Path, slack: SlackStandIn, aws: LocalAws) -> None:
-        self._session, self._folder, self._slack, self._aws = session, folder, slack, aws
-        self._stored = StoredTail(aws)
-        self._stream_name = aws.output(_ALERTING, "StreamName")
-        self._stream = StreamTail(aws.client("kinesis"), self._stream_name)
-        self._archive = Archive(aws.client("s3"), aws.output(_ARCHIVE, "ArchiveBucketName"))
-        self._troubles: list[str] = []
+    def __init__(self, session: Session, folder: Path, deployment: Deployment) -> None:
+        self._session, self._folder, self._deployment = session, folder, deployment
+        self._aws, self._slack = deployment.aws, deployment.slack
+        self._stored = StoredTail(self._aws)
+        self._stream = StreamTail(self._aws.client("kinesis"), deployment.stream_name)
+        self._archive = Archive(self._aws.client("s3"), deployment.bucket("Archive"))
+        self._problems: list[str] = []
 
     def run(self) -> AwsFindings:
-        """Play, archive, let time pass, and look at everything."""
-        secret = self._aws.output(_ALERTING, "SlackSecretArn")
-        self._aws.client("secretsmanager").put_secret_value(SecretId=secret, SecretString=self._slack.webhook_url)
-        self._pass(61)  # `digest` notes since when the rules are in force
+        """Play the session, archive it, let time pass, and look at everything."""
+        self._pass(61)  # `digest` stores since when the rules are in force
         with self._log_server() as server:
             introduce(self._session, server, self._slack)
-            print("an alert comes a second or two after its lines: it may stand below what is played next", flush=True)
+            print("An alert takes a second or two: it may appear below the next scenario", flush=True)
             sent, expected = self._play(server)
             if killed := server.stop():
-                self._troubles.append(f"{killed} handlers did not end and were killed")
-        self._settle()  # what is being told is not a minute old: `digest` would tell it too
-        for _ in range(2):  # a rule tells one thing a minute: what waits, then what the archive brings
+                self._problems.append(f"{killed} handlers did not end and were killed")
+        self._settle()  # or `digest` would take what is being sent for unsent
+        for _ in range(2):  # the rate limit: what is held back, then what the archive brings
             self._pass(61)
         self._stream.poll()
         archived, missed = self._sweep(server)
-        for seconds in _LATER:
+        for seconds in _LATER_SECONDS:
             self._pass(seconds)
         return self._findings(sent, expected, archived, missed)
 
     def _log_server(self) -> LogServer:
-        bucket = self._aws.output(_ARCHIVE, "AlertsBucketName")
-        options = ["--stream", self._stream_name, "--oversize-bucket", bucket]
+        options = ["--stream", self._deployment.stream_name, "--oversize-bucket", self._deployment.bucket("Alerts")]
         options += ["--log-file", str(self._folder / "ship.log")]
         environment = {**self._aws.environment(), **_NO_ACCOUNT}
         return LogServer(self._folder, shlex.join(options), handler="ship", environment=environment)
@@ -126,7 +132,7 @@ class _Demo:
                 stop.set()
             sent = playing.result()
         if time.monotonic() >= deadline:
-            self._troubles.append(f"not everything was on the stream after {LONGEST_SECONDS:.0f} s")
+            self._problems.append(f"some lines were not on the stream after {LONGEST_SECONDS:.0f} s")
         return sent, expect(sent, self._folder, Level.INFORMATIONAL)
 
     def _is_shipped(self, sent: Sent) -> bool:
@@ -135,14 +141,13 @@ class _Demo:
         return all(shipped[service].lines >= len(sent.lines[service]) for service in SERVICES)
 
     def _sweep(self, server: LogServer) -> tuple[dict[Service, list[bytes]], Expected]:
-        """Put the archive files into S3, and a segment of what only Vault's own file had; it is swept at once."""
+        """Upload the log files, and a segment of what only Vault's own file has; both are swept at once."""
         now = datetime.fromtimestamp(self._aws.now(), UTC)
-        say(f"the archive files go to S3 and are swept, and with them lines that the network lost: {MISSED}")
+        say(f"The log files are archived and swept, along with lines that never reached the log server: {MISSED}")
         keys = {
             service: self._archive.upload(service, NODE, _lines(server.archive(service)), now) for service in SERVICES
         }
-        scene = load(MISSED)
-        lines = as_if_now([line for service, line in scene.lines if service == "audit"], now)
+        lines = as_if_now([line for service, line in load(MISSED).lines if service == "audit"], now)
         self._archive.upload("audit-file", NODE, lines, now)
         self._settle()
         folder = self._folder / "missed"
@@ -162,8 +167,7 @@ class _Demo:
         self, sent: Sent, expected: Expected, archived: Mapping[Service, list[bytes]], missed: Expected
     ) -> AwsFindings:
         aws = self._aws
-        rows = read_rows(aws.client("dynamodb"), aws.physical_id(_ALERTING, "Alerts/Table"))
-        stored, receipts = alerts_and_receipts(rows)
+        stored, delivered = alerts_and_deliveries(self._deployment.rows())
         return AwsFindings(
             sent=sent,
             expected=expected,
@@ -173,31 +177,26 @@ class _Demo:
             archived=archived,
             stored=stored,
             seen=self._stored.seen,
-            published=list(_published(aws)),
-            receipts=frozenset(receipts),
+            published=self._deployment.published(),
+            delivered=frozenset(delivered),
             in_slack=alerts_in_slack(self._slack),
-            slack_messages=self._slack.accepted,
-            mails=len(aws.mails),
+            notifications=self._slack.accepted,
+            emails=len(aws.mails),
             invocations=aws.invocations.total(),
-            troubles=[*self._troubles, *_troubles(aws)],
+            problems=[*self._problems, *_failures(aws)],
         )
 
 
-def _published(aws: LocalAws) -> Iterator[Notification]:
-    """Every message of the topic that reached the alerts bucket."""
-    s3, bucket = aws.client("s3"), aws.output(_ARCHIVE, "AlertsBucketName")
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="alerts/"):
-        for item in page.get("Contents", ()):
-            body = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
-            lines = gzip.decompress(body).splitlines()
-            yield from (decode_message(json.loads(line)["Message"].encode()) for line in lines)
-
-
-def _troubles(aws: LocalAws) -> Iterator[str]:
-    """What should never happen on the local AWS."""
+def _failures(aws: LocalAws) -> Iterator[str]:
+    """What must never happen on the local AWS."""
     yield from (f"{outcome.function} failed: {outcome.error}" for outcome in aws.failures)
     yield from (f"not delivered: {failure}" for failure in aws.deliveries.failures)
     yield from (f"denied: {call.role} {call.operation} {call.refused}" for call in aws.refused)
+
+
+def _mailbox(mails: Sequence[Mail]) -> str:
+    """The e-mails as a person would read them, one after the other."""
+    return f"\n{'=' * 72}\n\n".join(f"To: {mail.address}\nSubject: {mail.subject}\n\n{mail.text}\n" for mail in mails)
 
 
 def _lines(path: Path) -> list[bytes]:

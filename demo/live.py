@@ -1,4 +1,4 @@
-"""A Vault or OpenBao of our own, driven through what ought to be told."""
+"""A live session: runs the vault or bao found on PATH, and triggers the events that should raise alerts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from testbed.errors import DemoError
+from testbed.errors import TestbedError
 from testbed.log_server import LogServer, free_port, search_path
 from testbed.processes import end, start
 from testbed.recorded import connect, send
@@ -28,17 +28,21 @@ _PAUSE_SECONDS = 0.3
 
 
 class Live:
-    """Starts the program it finds, in memory and on loopback, and ends it again."""
+    """A session on a server of its own, in memory and on loopback, which ends with it.
+
+    Raises:
+        TestbedError: If neither vault nor bao is on PATH.
+    """
 
     def __init__(self) -> None:
         self._program = _find()
         version = subprocess.run([self._program, "version"], capture_output=True, check=False, timeout=30)
         name = version.stdout.decode("utf-8", "replace").strip()
         self._is_openbao = name.startswith("OpenBao")
-        self.title = f"a live {name or self._program}"
+        self.title = f"A live {name or self._program}"
 
     def play(self, server: LogServer, stop: Event, say: Say) -> Sent:
-        """See `Session.play`."""
+        """Drive the server; see `Session.play`."""
         folder = server.logs.parent / "vault"
         folder.mkdir()
         relay = _Relay(server.ports["server"])
@@ -55,19 +59,19 @@ def _find() -> str:
     for name in _PROGRAMS:
         if path := shutil.which(name):
             return path
-    raise DemoError("LIVE=1 needs vault or bao on PATH, and neither is there")
+    raise TestbedError("LIVE=1 needs vault or bao on PATH, and neither was found")
 
 
 def _acts(vault: Vault, folder: Path, port: int) -> Iterator[tuple[str, Any]]:
-    yield "initialised and unsealed; a root token exists", vault.initialise
-    yield "audit devices enabled: a file, and a socket to syslog-ng", lambda: vault.enable_devices(folder, port)
-    yield "the root token writes a policy, and lets alice in", vault.let_alice_in
-    yield "alice at work: nothing to tell", vault.work
-    yield "a root token generation started, and cancelled", vault.begin_root_generation
-    yield "a policy written, and deleted", vault.change_policies
-    yield "an audit device enabled, and disabled", lambda: vault.disable_a_device(folder)
-    yield "sealed, and unsealed again", vault.seal_and_return
-    yield "shut down", lambda: None
+    yield "Initialise and unseal the server, which creates a root token", vault.initialise
+    yield "Enable two audit devices: a file, and a socket to syslog-ng", lambda: vault.enable_devices(folder, port)
+    yield "Use the root token: write a policy, enable userpass, create alice", vault.create_alice
+    yield "alice writes and reads secrets, which raises no alert", vault.use_secrets
+    yield "Start the generation of a root token, and cancel it", vault.start_root_generation
+    yield "alice writes a policy, and deletes it", vault.change_policies
+    yield "alice enables an audit device, and disables it", lambda: vault.disable_a_device(folder)
+    yield "alice seals the server; it is unsealed again", vault.seal_and_unseal
+    yield "Shut the server down", lambda: None
 
 
 @contextmanager
@@ -104,28 +108,28 @@ def _configuration(port: int, is_openbao: bool) -> dict[str, Any]:
 
 
 class _Relay:
-    """Passes the server log on, line by line, as a collector of logs does."""
+    """Forwards the server log to syslog-ng line by line, as a log collector does."""
 
     def __init__(self, port: int) -> None:
         self.lines: list[bytes] = []
         self.at: dict[str, float] = {}
         self._connection = connect(port)
-        self._trouble: DemoError | None = None
+        self._error: TestbedError | None = None
 
     def begin(self, descriptor: int) -> None:
-        """Read from this descriptor, which it closes, until its end."""
+        """Start reading from a file descriptor, until its end; closes it."""
         self._thread = threading.Thread(target=self._run, args=(descriptor,), daemon=True)
         self._thread.start()
 
     def finish(self) -> None:
-        """Wait for the end; raises what kept it from passing a line on."""
+        """Wait for the end of the log; raises the error that stopped forwarding, if any."""
         self._thread.join(10)
-        if self._trouble:
-            raise self._trouble
+        if self._error:
+            raise self._error
 
     def last_line(self) -> str:
-        """What the server said last."""
-        return self.lines[-1].decode("utf-8", "replace") if self.lines else "nothing"
+        """Return the last line that the server logged."""
+        return self.lines[-1].decode("utf-8", "replace") if self.lines else "it logged nothing"
 
     def close(self) -> None:
         """Close the connection."""
@@ -135,33 +139,33 @@ class _Relay:
         with open(descriptor, "rb") as log:
             for line in log:
                 text = line.rstrip(b"\n")
-                if text and self._trouble is None:  # syslog-ng drops empty lines
-                    self._pass_on(text)
+                if text and self._error is None:  # syslog-ng drops empty lines
+                    self._forward(text)
 
-    def _pass_on(self, line: bytes) -> None:
+    def _forward(self, line: bytes) -> None:
         self.at.setdefault(key_of_line("server", line), time.time())
         self.lines.append(line)
         try:
             send(self._connection, line)
-        except DemoError as error:
-            self._trouble = error
+        except TestbedError as error:
+            self._error = error
 
 
 def _sent(audit_file: Path, relay: _Relay, server: LogServer) -> Sent:
-    """What the file device wrote from the moment on when the socket device was there too."""
+    """The entries of the file device since the socket device was enabled too."""
     lines = audit_file.read_bytes().splitlines() if audit_file.exists() else []
     enabling = (number for number, line in enumerate(lines) if _entry(line) == ("response", "sys/audit/socket"))
     shared = lines[next(enabling, len(lines)) :]
-    # A new device gets an entry of its own as a test.
+    # Vault tests a new device with an entry that only this device gets.
     tests = [line for line in server.archive("audit").read_bytes().splitlines() if _entry(line)[1] == "sys/audit/test"]
     audit = [*tests, *shared]
     moments = {key_of_line("audit", line): _time(line) for line in audit}
     by_service: Mapping[Service, Sequence[bytes]] = {"audit": audit, "server": relay.lines}
-    return Sent(by_service, moments | relay.at, _known_by)
+    return Sent(by_service, moments | relay.at, _identify)
 
 
-def _known_by(line: bytes) -> Hashable:
-    """The two devices salt alike entries differently."""
+def _identify(line: bytes) -> Hashable:
+    """By request: each of the two devices hashes the same values with its own salt."""
     return key_of_line("audit", line).strip() or line
 
 
@@ -171,5 +175,5 @@ def _entry(line: bytes) -> tuple[str, str]:
 
 
 def _time(line: bytes) -> float:
-    """When Vault made the entry, by the clock that we share with it."""
+    """When Vault wrote the entry, by the clock of this machine."""
     return datetime.fromisoformat(json.loads(line)["time"]).timestamp()

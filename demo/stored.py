@@ -1,10 +1,10 @@
-"""Alerts as they are stored in the table of the local AWS, and what else is in it."""
+"""What is stored in the table of the local AWS: alerts as they come, and deliveries at the end."""
 
 from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +18,24 @@ if TYPE_CHECKING:
 
 
 class StoredTail:
-    """Hears of every transaction that succeeded, and notes when an alert was stored for the first time."""
+    """Watches every successful transaction, and notes when each alert was stored first.
+
+    Args:
+        aws: The local AWS.
+    """
 
     def __init__(self, aws: LocalAws) -> None:
         self._new: SimpleQueue[Seen] = SimpleQueue()
         self.seen: dict[str, Seen] = {}
         self._before = aws.endpoint.on_write
-        aws.endpoint.on_write = self._hear
+        aws.endpoint.on_write = self._on_write
 
     def poll(self) -> list[Alert]:
-        """The alerts that are new since the last call."""
+        """Return the alerts that are new since the last call."""
         new = [seen for seen in self._drain() if self.seen.setdefault(seen.alert.id, seen) is seen]
         return [seen.alert for seen in new]
 
-    def _hear(self, request: Request) -> None:
+    def _on_write(self, request: Request) -> None:
         self._before(request)
         if request.operation == "TransactWriteItems":
             now = time.time()
@@ -48,20 +52,21 @@ class StoredTail:
                 return
 
 
-def read_rows(dynamodb: Any, table: str) -> Iterator[Mapping[str, Any]]:
-    """Every row of the table."""
-    for page in dynamodb.get_paginator("scan").paginate(TableName=table):
-        yield from page["Items"]
+def alerts_and_deliveries(table_rows: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Alert], set[str]]:
+    """Find alerts and deliveries among the rows of the table.
 
+    Args:
+        table_rows: The rows.
 
-def alerts_and_receipts(table_rows: Iterator[Mapping[str, Any]]) -> tuple[dict[str, Alert], set[str]]:
-    """The alerts among the rows, by id; and the ids of the messages that Slack has had."""
+    Returns:
+        The alerts by id, and the ids of the notifications that Slack has accepted.
+    """
     alerts: dict[str, Alert] = {}
-    receipts: set[str] = set()
+    delivered: set[str] = set()
     for row in table_rows:
         kind, name = row["sk"]["S"], row["pk"]["S"].partition("#")[2]
         if kind == "alert":
             alerts[name] = decode_alert(row["body"]["B"])
         elif kind == "receipt#slack":
-            receipts.add(name)
-    return alerts, receipts
+            delivered.add(name)
+    return alerts, delivered

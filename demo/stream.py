@@ -1,4 +1,4 @@
-"""Reads the frames on the stream as they come, and adds them up."""
+"""Reads the frames on the stream as they arrive, and counts their lines and bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vaultwatch.rules.facts import Service
 
 @dataclass
 class Shipped:
-    """What came of one of the two logs; `raw_bytes` are the lines, `bytes` what the stream was given for them."""
+    """What one of the two logs put on the stream; `raw_bytes` before compression, `bytes` after it."""
 
     frames: int = 0
     heartbeats: int = 0
@@ -21,7 +21,12 @@ class Shipped:
 
 
 class StreamTail:
-    """Every frame since the beginning of a stream of one shard; `kinesis` is boto3's client."""
+    """All frames of a stream of one shard, from its beginning.
+
+    Args:
+        kinesis: boto3's client.
+        stream: The name of the stream.
+    """
 
     def __init__(self, kinesis: Any, stream: str) -> None:
         self.shipped: dict[Service, Shipped] = {"audit": Shipped(), "server": Shipped()}
@@ -31,7 +36,7 @@ class StreamTail:
         self._iterator: str = kinesis.get_shard_iterator(StreamName=stream, **place)["ShardIterator"]
 
     def poll(self) -> None:
-        """Add up what has come since the last call."""
+        """Count what has arrived since the last call."""
         answer = self._kinesis.get_records(ShardIterator=self._iterator)
         self._iterator = answer["NextShardIterator"]
         for record in answer["Records"]:

@@ -1,4 +1,4 @@
-"""The one-machine way: syslog-ng and `vaultwatch watch`."""
+"""Mode watch: syslog-ng and `vaultwatch watch`, on a single host without AWS."""
 
 from __future__ import annotations
 
@@ -9,19 +9,31 @@ from pathlib import Path
 from threading import Event
 
 from demo.alert_tail import AlertTail
-from demo.showing import conclude, introduce, say, show
-from demo.verdict import Findings, alerts_in_slack, problems, table, told_first
+from demo.figures import alerts_in_slack
+from demo.terminal import conclude, introduce, say, show
+from demo.watch_report import Findings, first_of_each_rule, problems, table
 from testbed.log_server import SERVICES, LogServer
 from testbed.session import Expected, Sent, Session, expect
 from testbed.slack import SlackStandIn
 
 LONGEST_SECONDS = 50.0
 _TICK_SECONDS = 0.01
-_ALL_WELL = "every line is in the archive file, every record was evaluated, every alert was told"
+_SUCCESS = "OK: every line was archived and evaluated, and every alert of `vaultwatch check` is in an alert log"
 
 
 def run(session: Session, folder: Path) -> int:
-    """Run it; its exit status."""
+    """Run the demo in this mode.
+
+    Args:
+        session: What to send.
+        folder: Where to keep all files.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        TestbedError: If the log server cannot go on.
+    """
     with SlackStandIn() as slack:
         webhook = folder / "slack-webhook"
         webhook.touch(mode=0o600)
@@ -31,11 +43,11 @@ def run(session: Session, folder: Path) -> int:
             introduce(session, server, slack)
             found = _watch(session, server, slack, folder)
         (folder / "slack.html").write_text(slack.page())
-    return conclude(table(found), problems(found), _ALL_WELL)
+    return conclude(table(found), problems(found), _SUCCESS)
 
 
 def _watch(session: Session, server: LogServer, slack: SlackStandIn, folder: Path) -> Findings:
-    """Play the session and show alerts meanwhile, until all that must come has come; then end the log server."""
+    """Play the session and show alerts meanwhile, until all alerts have appeared; then end the log server."""
     deadline = time.monotonic() + LONGEST_SECONDS
     tail = AlertTail([server.alert_log(service) for service in SERVICES])
     stop = Event()
@@ -48,19 +60,19 @@ def _watch(session: Session, server: LogServer, slack: SlackStandIn, folder: Pat
         finally:
             stop.set()
         sent, expected = playing.result()
-    late = [] if time.monotonic() < deadline else [f"not everything had come after {LONGEST_SECONDS:.0f} s"]
+    late = [] if time.monotonic() < deadline else [f"some alerts had not appeared after {LONGEST_SECONDS:.0f} s"]
     killed = server.stop()
     show(tail.poll())
     return Findings(
         sent=sent,
         expected=expected,
         archived={service: _lines(server.archive(service)) for service in SERVICES},
-        figures={service: server.figures(service) for service in SERVICES},
+        stats={service: server.stats(service) for service in SERVICES},
         seen=tail.seen,
         in_slack=alerts_in_slack(slack),
-        slack_messages=slack.accepted,
+        notifications=slack.accepted,
         killed=killed,
-        troubles=[*late, *([f"{tail.repeated} alerts stand twice in an alert log"] if tail.repeated else [])],
+        problems=[*late, *([f"{tail.repeated} alerts are twice in an alert log"] if tail.repeated else [])],
     )
 
 
@@ -70,13 +82,13 @@ def _play(session: Session, server: LogServer, folder: Path, stop: Event) -> tup
 
 
 def _is_complete(playing: Future[tuple[Sent, Expected]], tail: AlertTail, slack: SlackStandIn) -> bool:
-    """Whether every alert stands in its log, and Slack has the first of each rule."""
+    """Whether every alert is in its log, and Slack shows the first of each rule."""
     if not playing.done():
         return False
     _, expected = playing.result()
     if not expected.alerts.keys() <= tail.seen.keys():
         return False
-    return told_first(seen.alert for seen in tail.seen.values()) <= set(alerts_in_slack(slack))
+    return first_of_each_rule(seen.alert for seen in tail.seen.values()) <= set(alerts_in_slack(slack))
 
 
 def _lines(path: Path) -> list[bytes]:

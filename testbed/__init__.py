@@ -1,1 +1,1 @@
-"""What tests, demo and fault suite stand on: the template run here, log servers, stand-ins."""
+"""What the tests, the demo and the fault suite run on: a local AWS, log servers, a Vault driver, a stand-in Slack."""

@@ -1,7 +1,9 @@
-"""What can go wrong before there is anything to show."""
+"""What prevents the test bed from starting or from going on."""
 
 from __future__ import annotations
 
 
-class DemoError(Exception):
-    """The demo cannot go on; its text, one line, says why and what to do."""
+class TestbedError(Exception):
+    """The test bed cannot go on; its text, one line, says why and what to do."""
+
+    __test__ = False  # or pytest takes it for a class of tests, by its name

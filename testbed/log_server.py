@@ -1,4 +1,4 @@
-"""The log server: the real syslog-ng with the configuration of `assets/syslog-ng`, and its handlers."""
+"""The log server: the real syslog-ng with the configuration in `assets/syslog-ng`, and its handlers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from testbed.errors import DemoError
+from testbed.errors import TestbedError
 from testbed.processes import Children, children, end, start
 from vaultwatch.rules.facts import Service
 
@@ -21,18 +21,22 @@ ASSETS = Path(__file__).parents[1] / "assets" / "syslog-ng"
 VAULTWATCH = Path(sys.executable).with_name("vaultwatch")
 SERVICES: tuple[Service, ...] = ("audit", "server")
 TAGS = {"audit": b"@demo/vault-1/socket ", "server": b"@demo/vault-1/server "}
-USUAL_PORTS = {"audit": 1515, "server": 1514}
+DEFAULT_PORTS = {"audit": 1515, "server": 1514}
 _FILES = {"audit": "audit", "server": "messages"}
 _START_SECONDS = 20.0
 _DRAIN_SECONDS = 15.0
 
 
 class LogServer:
-    """Runs while its `with` lasts, on `ports`, with everything it keeps below `folder`.
+    """A log server that runs inside a `with` statement, on `ports`.
 
-    `options` is what the handlers are told beside what the configuration tells them; they have to log to `watch.log`
-    or `ship.log` in `folder`. `environment` is theirs, `more` goes to the end of the configuration, `search` is where
-    programs are.
+    Args:
+        folder: Where it keeps everything.
+        options: Further options of the handlers, which must log to `watch.log` or `ship.log` in `folder`.
+        handler: The command that syslog-ng runs for each log.
+        environment: The environment variables of syslog-ng and its handlers, besides PATH.
+        more: Text to append to the configuration.
+        search: Where to look for programs, as in PATH.
     """
 
     def __init__(
@@ -61,11 +65,11 @@ class LogServer:
     def __enter__(self) -> LogServer:
         program = shutil.which("syslog-ng", path=self._search)
         if program is None:
-            raise DemoError("syslog-ng is not installed; please: apt-get install syslog-ng-core")
+            raise TestbedError("syslog-ng is not installed; please run: apt-get install syslog-ng-core")
         self.state.mkdir(mode=0o700)
         self.logs.mkdir(mode=0o750)
         try:
-            while not self._comes_up(self._start(program)):
+            while not self._starts(self._start(program)):
                 self.ports = _free_ports()
         except BaseException:
             self.stop()
@@ -76,7 +80,7 @@ class LogServer:
         self.stop()
 
     def stop(self) -> int:
-        """End syslog-ng, and let the handlers drain and end; how many of them had to be killed."""
+        """End syslog-ng and let its handlers drain; return how many of them had to be killed."""
         if self._process is None:
             return 0
         process, self._process = self._process, None
@@ -88,31 +92,31 @@ class LogServer:
         return killed
 
     def archive(self, service: Service) -> Path:
-        """The file that keeps the bare lines."""
+        """Return the file that holds the bare lines of a log."""
         return self.logs / _FILES[service]
 
     def alert_log(self, service: Service) -> Path:
-        """Where the handler appends its alerts."""
+        """Return the file to which a handler appends its alerts."""
         return self.logs / f"{_FILES[service]}.alert"
 
     def store(self, service: Service) -> Path:
-        """The handler's database."""
+        """Return the database of a handler."""
         return self.state / f"{service}.sqlite"
 
     def handlers(self) -> list[int]:
-        """The process ids of the handlers that run."""
+        """Return the process ids of the running handlers."""
         return children(self._process.pid) if self._process else []
 
-    def figures(self, service: Service) -> dict[str, Any]:
-        """What the handler has read so far."""
+    def stats(self, service: Service) -> dict[str, Any]:
+        """Return what a handler has counted so far."""
         return dict(json.loads((self.state / f"{service}.stats").read_bytes()))
 
-    def _comes_up(self, process: subprocess.Popen[bytes]) -> bool:
-        """Wait until it is ready; False when it ended because somebody took one of its ports a moment ago."""
+    def _starts(self, process: subprocess.Popen[bytes]) -> bool:
+        """Wait until it is ready; return False if it ended because another process took one of its ports."""
         self._process = process
         try:
-            _wait_until(lambda: self._is_ready(process), "syslog-ng and its handlers do not start", self._said)
-        except DemoError as error:
+            _wait_until(lambda: self._is_ready(process), "syslog-ng and its handlers did not start in time", self._said)
+        except TestbedError as error:
             if process.poll() is None or "Address already in use" not in str(error):
                 raise
             return False
@@ -153,7 +157,7 @@ class LogServer:
 
     def _is_ready(self, process: subprocess.Popen[bytes]) -> bool:
         if process.poll() is not None:
-            raise DemoError(f"syslog-ng ended at its start: {self._said()}")
+            raise TestbedError(f"syslog-ng ended while it was starting: {self._said()}")
         return all(map(self._reads, SERVICES)) and all(map(_accepts, self.ports.values()))
 
     def _reads(self, service: Service) -> bool:
@@ -166,27 +170,37 @@ class LogServer:
     def _said(self) -> str:
         said = [self._output, self._folder / f"{self._handler}.log"]
         lines = [line for file in said if file.exists() for line in file.read_text(errors="replace").splitlines()]
-        return " / ".join(lines[-3:]) or "it said nothing"
+        return " / ".join(lines[-3:]) or "it logged nothing"
 
 
 def search_path() -> str:
-    """PATH, and where Debian has syslog-ng and an ordinary user's PATH does not look."""
+    """Return PATH, extended by where Debian installs syslog-ng, which is not in an ordinary user's PATH."""
     return f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def _free_ports() -> dict[Service, int]:
-    return {service: free_port(USUAL_PORTS[service]) for service in SERVICES}
+    return {service: free_port(DEFAULT_PORTS[service]) for service in SERVICES}
 
 
-def free_port(usual: int = 0) -> int:
-    """The usual port if nobody has it, else another."""
-    for port in (usual, 0):
+def free_port(preferred: int = 0) -> int:
+    """Return a free port on loopback.
+
+    Args:
+        preferred: The port to return if it is free.
+
+    Returns:
+        The port.
+
+    Raises:
+        TestbedError: If there is none.
+    """
+    for port in (preferred, 0):
         try:
             with socket.create_server(("127.0.0.1", port)) as server:
                 return int(server.getsockname()[1])
         except OSError:
             continue
-    raise DemoError("no free TCP port on loopback")
+    raise TestbedError("there is no free TCP port on loopback")
 
 
 def _accepts(port: int) -> bool:
@@ -200,7 +214,7 @@ def _accepts(port: int) -> bool:
 def _quotable(value: object) -> str:
     text = str(value)
     if set(text) & set('"\\`$\n'):
-        raise DemoError(f"syslog-ng's configuration cannot hold the path {text!r}")
+        raise TestbedError(f"syslog-ng's configuration cannot hold the path {text!r}")
     return text
 
 
@@ -208,7 +222,7 @@ def _wait_until(holds: Callable[[], bool], failure: str, said: Callable[[], str]
     for _ in _ticks(_START_SECONDS, 0.02):
         if holds():
             return
-    raise DemoError(f"{failure}: {said()}")
+    raise TestbedError(f"{failure}: {said()}")
 
 
 def _ticks(seconds: float, every: float) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Processes that never outlive the demo, however it ends."""
+"""Child processes that never outlive their parent, however it ends."""
 
 from __future__ import annotations
 
@@ -12,9 +12,18 @@ from pathlib import Path
 
 
 def start(command: Sequence[str], output: int, environment: Mapping[str, str], folder: Path) -> subprocess.Popen[bytes]:
-    """Start a program, its output going to `output`; it gets SIGTERM when this thread ends, even by SIGKILL.
+    """Start a program that gets SIGTERM when this thread ends, even by SIGKILL.
 
-    In a session of its own: Ctrl-C is for the demo, which ends it in order.
+    It runs in a session of its own: Ctrl-C reaches the parent only, which ends its children in order.
+
+    Args:
+        command: The program and its arguments.
+        output: The file descriptor for its standard output and standard error.
+        environment: Its environment variables.
+        folder: Its working directory.
+
+    Returns:
+        The process.
     """
     return subprocess.Popen(
         ["setpriv", "--pdeathsig", "TERM", "--", *command],
@@ -28,7 +37,7 @@ def start(command: Sequence[str], output: int, environment: Mapping[str, str], f
 
 
 def end(process: subprocess.Popen[bytes], seconds: float = 10.0) -> None:
-    """SIGTERM; SIGKILL if it is still there after that time."""
+    """Send SIGTERM, and SIGKILL if the process still runs after `seconds`."""
     process.terminate()
     try:
         process.wait(seconds)
@@ -38,13 +47,13 @@ def end(process: subprocess.Popen[bytes], seconds: float = 10.0) -> None:
 
 
 class Children:
-    """The children that a process has now, held so that their ids cannot come to mean another process."""
+    """The present children of a process, by handles that cannot come to mean other processes."""
 
     def __init__(self, parent: int) -> None:
         self._handles = [handle for child in children(parent) if (handle := _open(child)) is not None]
 
     def end(self, seconds: float) -> int:
-        """Wait for them to end by themselves; how many did not, and were killed."""
+        """Wait until they have ended, kill those that have not after `seconds`, and return how many were killed."""
         deadline = time.monotonic() + seconds
         killed = 0
         for handle in self._handles:
@@ -57,7 +66,7 @@ class Children:
 
 
 def children(parent: int) -> list[int]:
-    """The ids of a process's children, of whichever of its threads."""
+    """Return the ids of the children of a process, of all its threads."""
     try:
         return [int(child) for file in Path(f"/proc/{parent}/task").glob("*/children") for child in _words(file)]
     except FileNotFoundError:

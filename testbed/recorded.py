@@ -1,4 +1,4 @@
-"""A recorded session, sent as Vault does: one connection to each port, whole lines."""
+"""Recorded sessions of real servers, sent as Vault sends them: one connection to each port, whole lines."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-from testbed.errors import DemoError
+from testbed.errors import TestbedError
 from testbed.log_server import SERVICES, LogServer
 from testbed.session import Say, Sent, key_of_line
 from vaultwatch.rules.facts import Service
 
 RECORDINGS = Path(__file__).parents[1] / "tests" / "data" / "recordings"
-USUAL = (
+DEFAULT_SCENARIOS = (
     "vault-1.14.2/ordinary-day",
     "vault-1.14.2/root-token-used",
     "vault-1.14.2/generate-root",
@@ -27,76 +27,110 @@ USUAL = (
     "openbao-2.6.2/namespaces",
     "openbao-2.6.2/seal-and-return",
 )
-_SCENE_SECONDS = 1.0
+_SCENARIO_SECONDS = 1.0
 _SEND_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Scene:
-    """One scenario of a recording."""
+class Scenario:
+    """One scenario of a recording: its title, and its lines in the order in which they are sent."""
 
     title: str
     lines: tuple[tuple[Service, bytes], ...]
 
 
 class Recorded:
-    """Plays scenarios, named `<product>/<scenario>`, a second for each."""
+    """A session that plays recorded scenarios, one second each.
 
-    title = "a recorded session of Vault 1.14.2 and OpenBao 2.6.2"
+    Args:
+        names: The scenarios, as `<product>/<scenario>`.
+
+    Raises:
+        TestbedError: If there is no scenario of such a name.
+    """
+
+    title = "A recorded session of Vault 1.14.2 and OpenBao 2.6.2"
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._scenes = [load(name) for name in names]
+        self._scenarios = [load(name) for name in names]
 
     def play(self, server: LogServer, stop: Event, say: Say) -> Sent:
-        """See `Session.play`."""
+        """Play all scenarios; see `Session.play`."""
         lines: dict[Service, list[bytes]] = {"audit": [], "server": []}
         at: dict[str, float] = {}
         with closing(connect(server.ports["audit"])) as audit, closing(connect(server.ports["server"])) as messages:
             connections: dict[Service, socket.socket] = {"audit": audit, "server": messages}
-            for scene in self._scenes:
+            for scenario in self._scenarios:
                 if stop.is_set():
                     break
-                say(f"{scene.title} ({len(scene.lines):,} lines)")
-                for service, line in _paced(scene, stop):
+                say(f"{scenario.title} ({len(scenario.lines):,} lines)")
+                for service, line in _paced(scenario, stop):
                     at.setdefault(key_of_line(service, line), time.time())
                     send(connections[service], line)
                     lines[service].append(line)
         return Sent(lines, at)
 
 
-def _paced(scene: Scene, stop: Event) -> Iterator[tuple[Service, bytes]]:
+def _paced(scenario: Scenario, stop: Event) -> Iterator[tuple[Service, bytes]]:
     start = time.monotonic()
-    for number, item in enumerate(scene.lines):
-        ahead = start + _SCENE_SECONDS * number / len(scene.lines) - time.monotonic()
+    for number, item in enumerate(scenario.lines):
+        ahead = start + _SCENARIO_SECONDS * number / len(scenario.lines) - time.monotonic()
         if (ahead > 0.002 and stop.wait(ahead)) or stop.is_set():
             return
         yield item
 
 
 def connect(port: int) -> socket.socket:
-    """A connection to syslog-ng; raises `DemoError`."""
+    """Connect to syslog-ng.
+
+    Args:
+        port: Its port on loopback.
+
+    Returns:
+        The connection.
+
+    Raises:
+        TestbedError: If nothing accepts the connection.
+    """
     try:
         return socket.create_connection(("127.0.0.1", port), timeout=_SEND_SECONDS)
     except OSError as error:
-        raise DemoError(f"syslog-ng does not answer on port {port}: {error}") from error
+        raise TestbedError(f"syslog-ng does not accept connections on port {port}: {error}") from error
 
 
 def send(connection: socket.socket, line: bytes) -> None:
-    """One whole line; raises `DemoError`."""
+    """Send one whole line.
+
+    Args:
+        connection: A connection to syslog-ng.
+        line: The line without its line feed.
+
+    Raises:
+        TestbedError: If syslog-ng does not read it.
+    """
     try:
         connection.sendall(line + b"\n")
     except OSError as error:
-        raise DemoError(f"syslog-ng does not take what is sent: {error}") from error
+        raise TestbedError(f"syslog-ng does not read what is sent to it: {error}") from error
 
 
-def load(name: str) -> Scene:
-    """One scenario; raises `DemoError` if there is none of that name."""
+def load(name: str) -> Scenario:
+    """Load one scenario, with the lines of both logs interleaved, each log in its own order.
+
+    Args:
+        name: The scenario, as `<product>/<scenario>`.
+
+    Returns:
+        The scenario.
+
+    Raises:
+        TestbedError: If there is none of that name.
+    """
     product, _, scenario = name.partition("/")
     folder = RECORDINGS / product / scenario
     if not scenario or not folder.is_dir():
-        raise DemoError(f"there is no recording {name!r} in tests/data/recordings")
+        raise TestbedError(f"there is no recording {name!r} in tests/data/recordings")
     by_service = {service: _lines(folder, service) for service in SERVICES}
-    # Both logs side by side, each in its own order.
     places = [
         (number / len(lines), service, line)
         for service, lines in by_service.items()
@@ -104,16 +138,25 @@ def load(name: str) -> Scene:
     ]
     places.sort(key=lambda place: place[0])
     about = next((entry["about"] for entry in _index(product) if entry["scenario"] == scenario), "")
-    return Scene(f"{name}: {about}", tuple((service, line) for _, service, line in places))
+    return Scenario(f"{name}: {about}", tuple((service, line) for _, service, line in places))
+
+
+def tagged(product: str, source: Service) -> list[list[bytes]]:
+    """Return all lines of a product's recording, tagged as syslog-ng tags them, by scenario."""
+    lane, name = {"audit": ("file", "audit.jsonl"), "server": ("server", "server.log")}[source]
+    files = [RECORDINGS / product / entry["scenario"] / name for entry in _index(product)]
+    tag = f"@prod/{product}/{lane} ".encode()
+    return [[tag + line + b"\n" for line in _nonempty(file)] for file in files if file.exists()]
 
 
 def _lines(folder: Path, service: Service) -> list[bytes]:
     names = ("audit-socket.jsonl", "audit.jsonl") if service == "audit" else ("server.log",)
-    for name in names:
-        if (folder / name).exists():
-            # syslog-ng drops empty lines.
-            return [line for line in (folder / name).read_bytes().split(b"\n") if line]
-    return []
+    return next((_nonempty(folder / name) for name in names if (folder / name).exists()), [])
+
+
+def _nonempty(file: Path) -> list[bytes]:
+    """The lines of a file but for empty ones, which syslog-ng drops."""
+    return [line for line in file.read_bytes().split(b"\n") if line]
 
 
 def _index(product: str) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""What every session that is played tells of itself: what went in and when, and what must come out."""
+"""What every session reports: which lines were sent and when, and which alerts they must raise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from testbed.errors import DemoError
+from testbed.errors import TestbedError
 from testbed.log_server import SERVICES, TAGS, VAULTWATCH, LogServer
 from vaultwatch.alerts import Alert
 from vaultwatch.rules.facts import Level, Service
@@ -20,43 +20,54 @@ from vaultwatch.rules.facts import Level, Service
 Say = Callable[[str], None]
 
 
-def same(line: bytes) -> Hashable:
-    """A line is kept when the very same bytes are in the archive file."""
+def by_bytes(line: bytes) -> Hashable:
+    """Identify a line by its bytes."""
     return line
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What went in: every line, and when, in seconds since the epoch, by what `key_of_...` calls the line.
+    """What was sent.
 
-    `known_by` says by what a line is found again in the archive file.
+    Attributes:
+        lines: Every line, by log.
+        at: When each line was sent, in seconds since the epoch, by `key_of_line`.
+        identify: What identifies a line in the archive file.
     """
 
     lines: Mapping[Service, Sequence[bytes]]
     at: Mapping[str, float]
-    known_by: Callable[[bytes], Hashable] = same
+    identify: Callable[[bytes], Hashable] = by_bytes
 
     def moment(self, alert: Alert) -> float | None:
-        """When the line that the alert shows went in; the first one of a message of many lines."""
+        """Return when the line that the alert shows was sent; of a message of several lines, the first."""
         return self.at.get(_key_of_alert(alert))
 
 
 class Session(Protocol):
-    """Something that speaks to the log server."""
+    """Something that sends lines to the log server, as Vault does."""
 
     title: str
 
     def play(self, server: LogServer, stop: Event, say: Say) -> Sent:
-        """Speak to the end, or until `stop` is set; `say` gets a line about each part.
+        """Send everything, or until `stop` is set.
+
+        Args:
+            server: The log server.
+            stop: Set to end early.
+            say: Called with one line about each part.
+
+        Returns:
+            What was sent.
 
         Raises:
-            DemoError: it could not go on.
+            TestbedError: If it cannot go on.
         """
         ...
 
 
 def key_of_line(service: Service, line: bytes) -> str:
-    """An audit entry is known by its request and its type, a server-log message by its first line."""
+    """Identify an audit entry by its request id and type, a server-log message by its first line."""
     if service == "server":
         return line.decode("utf-8", "replace").strip()
     try:
@@ -83,17 +94,30 @@ class _Entry(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Expected:
-    """What `vaultwatch check` finds on the lines that were sent."""
+    """What `vaultwatch check` finds in the lines that were sent.
+
+    Attributes:
+        alerts: The alerts, by id.
+        counts: How many records it read and rejected, by log.
+    """
 
     alerts: Mapping[str, Alert]
     counts: Mapping[Service, Mapping[str, int]]
 
 
 def expect(sent: Sent, folder: Path, level: Level = Level.LOW) -> Expected:
-    """Hold what was sent against the rules without any stream; alerts from `level` on.
+    """Check what was sent with the command line, which uses no stream.
+
+    Args:
+        sent: The lines.
+        folder: Where to put the files that it checks.
+        level: The lowest level of alerts.
+
+    Returns:
+        The alerts, and the numbers of records.
 
     Raises:
-        DemoError: `vaultwatch check` could not run.
+        TestbedError: If `vaultwatch check` cannot run.
     """
     alerts: dict[str, Alert] = {}
     counts: dict[Service, dict[str, int]] = {}
@@ -109,6 +133,6 @@ def _check(service: Service, lines: Sequence[bytes], folder: Path, level: Level)
     options = [f"--source={service}", f"--level={level}", "--format=json", f"--stats={figures}"]
     done = subprocess.run([str(VAULTWATCH), "check", *options, str(file)], capture_output=True, check=False, timeout=60)
     if done.returncode not in (0, 1):
-        raise DemoError(f"vaultwatch check: {done.stderr.decode('utf-8', 'replace').strip()}")
+        raise TestbedError(f"vaultwatch check: {done.stderr.decode('utf-8', 'replace').strip()}")
     found = [msgspec.json.decode(line, type=Alert) for line in done.stdout.splitlines()]
     return found, json.loads(figures.read_bytes())

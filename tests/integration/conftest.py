@@ -1,4 +1,4 @@
-"""The deployment's templates and the functions' bundle for this interpreter: those of the demo, made once for both."""
+"""The templates of a deployment and the bundle of the functions for this interpreter, built once for all tests."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 
 @pytest.fixture(scope="session")
 def built() -> tuple[dict[str, Any], Path]:
-    from demo.deployment import built
+    from testbed.build import build
 
-    return built()
+    return build()
 
 
 @pytest.fixture(scope="session")
 def deployed_templates(built: tuple[dict[str, Any], Path]) -> dict[str, Any]:
-    """With one address for each kind of e-mail."""
+    """The templates, with one address for each kind of e-mail."""
     return built[0]
 
 

@@ -1,4 +1,4 @@
-"""Frames in, alerts out, through everything that the templates wire."""
+"""Frames in, notifications out, through everything that the templates deploy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 import zstandard
 
 from testbed.aws import Call
-from tests.support.deployment import Deployment, deploy, tagged
+from testbed.deployment import Deployment, deploy
+from testbed.recorded import tagged
 from vaultwatch.alerts import alert_of
 from vaultwatch.detection.detector import Detector
 from vaultwatch.frames import Reference
@@ -37,7 +38,7 @@ def deployment(deployed_templates: dict[str, Any], bundle: Path) -> Iterator[Dep
 
 
 def detected(*logs: list[bytes]) -> set[str]:
-    """The ids of the alerts that these logs raise, without any AWS."""
+    """Return the ids of the alerts that these logs raise, without any AWS."""
     detector = Detector(shipped_rules())
     found = [verdict for lines in logs for verdict in detector.feed(lines)]
     return {alert_of(verdict).id for verdict in [*found, *detector.flush()]}
@@ -47,40 +48,40 @@ def test_recordings_raise_the_alerts_that_check_finds(deployment: Deployment) ->
     aws, expected = deployment.aws, set[str]()
     for product in ("vault-1.14.2", "openbao-2.6.2"):
         audit = tagged(product, "audit")
-        # In one frame: a message without a time takes the last one before it, and a frame knows none from before.
+        # In one frame: a message without a time takes that of the message before it in its frame.
         server = [line for lines in tagged(product, "server") for line in lines]
         deployment.ship(*audit)
         deployment.ship(server, source="server")
         expected |= detected(*audit) | detected(server)
     aws.run_until_idle()
-    aws.tick(301)  # Firehose's interval, and the end of critical alerts' quiet periods
+    aws.tick(301)  # Firehose's interval, and the suppression window of critical alerts
 
     stored, published = deployment.alert_ids(), deployment.published()
     assert not aws.failures
     assert not aws.deliveries.failures
     assert set(stored) == expected
     assert len(stored) == len(set(stored))
-    assert sorted(alert["id"] for message in published for alert in message["alerts"]) == sorted(stored)
-    firsts = sum(message["disposition"] == "first" for message in published)
+    assert sorted(alert.id for one in published for alert in one.alerts) == sorted(stored)
+    firsts = sum(one.disposition == "first" for one in published)
     assert 0 < firsts < deployment.slack.accepted == len(aws.mails)  # the rest are summaries
 
 
-def test_what_goes_wrong_is_kept_and_tried_again_and_no_role_allows_more_than_that_needs(
+def test_failures_are_kept_and_retried_and_no_role_allows_more_than_that_needs(
     deployment: Deployment,
 ) -> None:
     aws, audit = deployment.aws, tagged("vault-1.14.2", "audit")
     lines = audit[1]
 
-    # A poison frame among good ones is parked; the others are evaluated. A line that is no audit entry is kept.
-    poison = deployment.frame(lines)[:-1] + b"?"
-    deployment.put(*(deployment.frame([line]) for line in lines[:98]), poison, deployment.frame(lines[98:]))
+    # An unreadable frame among good ones is parked, the others are evaluated. A line that is no audit entry is kept.
+    unreadable = deployment.frame(lines)[:-1] + b"?"
+    deployment.put(*(deployment.frame([line]) for line in lines[:98]), unreadable, deployment.frame(lines[98:]))
     deployment.ship([b'@prod/n/file {"type": 7}\n'])
     aws.run_until_idle()
     assert set(deployment.alert_ids()) == detected(lines)
-    assert list(deployment.objects("parked/").values()) == [poison]
+    assert list(deployment.objects("parked/").values()) == [unreadable]
     assert [b"type" in body for body in deployment.objects("rejected/").values()] == [True]
 
-    # Lines too large for a record lie in S3; evaluate leaves those too large for its memory to sweep.
+    # Lines too large for a record are in S3; evaluate leaves to sweep those that are too large for its memory.
     deployment.ship(put_oversize(deployment, b"".join(audit[6])))
     large = [*audit[8], *audit[3] * 180]  # 18 MB
     deployment.ship(put_oversize(deployment, b"".join(large)))
@@ -89,7 +90,7 @@ def test_what_goes_wrong_is_kept_and_tried_again_and_no_role_allows_more_than_th
     known = detected(lines, audit[6]) | swept
     assert set(deployment.alert_ids()) == known
 
-    # An archived segment with the same lines tells nothing twice; what the fast way missed goes out marked late.
+    # An archived segment with the same lines notifies of nothing again; what the stream missed is marked late.
     messages = deployment.slack.accepted
     archive(deployment, lines, number=1)
     aws.run_until_idle()
@@ -101,7 +102,7 @@ def test_what_goes_wrong_is_kept_and_tried_again_and_no_role_allows_more_than_th
     assert late
     assert set(deployment.alert_ids()) == known | late
 
-    # Frames that evaluate could not store for a day are given up, and swept.
+    # Frames that evaluate could not store for a day are discarded, and swept.
     def no_table(call: Call) -> str:
         return "ServiceUnavailable" if "Evaluation" in call.role and call.service == "dynamodb" else ""
 
@@ -110,11 +111,11 @@ def test_what_goes_wrong_is_kept_and_tried_again_and_no_role_allows_more_than_th
     aws.run_until_idle()
     assert aws.failures
     aws.tick(86_401)
-    given_up = detected(audit[11]) - known - late
-    assert given_up
-    assert set(deployment.alert_ids()) == known | late | given_up
+    discarded = detected(audit[11]) - known - late
+    assert discarded
+    assert set(deployment.alert_ids()) == known | late | discarded
 
-    # While SNS is away alerts stay in the store, and one that it will not have waits longer; Slack being away delays.
+    # Alerts stay in the store while SNS is unavailable, longer if it refuses one; an unavailable Slack only delays.
     refusals = {"EvaluationFunctionRole": "ServiceUnavailable", "DigestFunctionRole": "InvalidParameter"}
     aws.endpoint.fault = lambda call: refusals.get(call.role[:-8], "") if call.operation == "PublishBatch" else ""
     deployment.ship(audit[14])
@@ -125,16 +126,16 @@ def test_what_goes_wrong_is_kept_and_tried_again_and_no_role_allows_more_than_th
     for seconds in (121, 3600, 361):
         aws.tick(seconds)
 
-    alerts = [alert for message in deployment.published() for alert in message["alerts"]]
-    assert sorted(alert["id"] for alert in alerts) == sorted(deployment.alert_ids())
-    assert {alert["id"] for alert in alerts if alert.get("late")} == swept | late | given_up
+    alerts = [alert for one in deployment.published() for alert in one.alerts]
+    assert sorted(alert.id for alert in alerts) == sorted(deployment.alert_ids())
+    assert {alert.id for alert in alerts if alert.late} == swept | late | discarded
     assert not aws.deliveries.failures
     assert deployment.slack.accepted == len(aws.mails)
     assert aws.unneeded_permissions(NOT_SEEN_HERE) == []
 
 
 def put_oversize(deployment: Deployment, lines: bytes) -> Reference:
-    """Put lines where `vaultwatch ship` puts those that are too large, and refer to them."""
+    """Put lines where `vaultwatch ship` puts oversize ones, and return a reference to them."""
     digest, bucket = sha256(lines).hexdigest(), deployment.bucket("Alerts")
     key = f"oversize/dt=2026-11-21/{digest}"
     deployment.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=lines)

@@ -47,7 +47,7 @@ def connected(server: LogServer) -> Iterator[socket.socket]:
 
 
 def evaluated(server: LogServer) -> int:
-    return int(server.figures("audit")["audit"])
+    return int(server.stats("audit")["audit"])
 
 
 def complaints(configuration: Path) -> str:
@@ -93,7 +93,7 @@ def test_the_archive_file_holds_what_was_sent_byte_for_byte(server: LogServer) -
         vault.sendall(b"\n".join(lines) + b"\n")
     eventually(lambda: evaluated(server) == 1)
     assert server.archive("audit").read_bytes().splitlines() == lines
-    assert server.figures("audit")["rejected"] == len(lines) - 1
+    assert server.stats("audit")["rejected"] == len(lines) - 1
 
 
 def test_the_server_log_of_a_unit_comes_from_the_source_that_reads_the_journal(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from testbed.deployment import Deployment, deploy
 from testbed.log_server import VAULTWATCH
-from tests.support.deployment import RECORDINGS, Deployment, deploy
+from testbed.recorded import RECORDINGS
 from tests.support.functions import Context, Topic, entry, event_key, kinesis, world
 from tests.support.waiting import HUNG_SECONDS
 from vaultwatch.alerts import alert_id

@@ -1,4 +1,4 @@
-"""`make demo MODE=watch`: it tells the truth about what it did, and leaves nothing behind however it ends."""
+"""`make demo MODE=watch`: it reports what is wrong, and leaves nothing behind however it ends."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ import msgspec
 import pytest
 
 from demo.alert_tail import AlertTail, Seen
-from demo.verdict import Findings, alerts_in_post, problems, table
-from testbed.errors import DemoError
-from testbed.log_server import USUAL_PORTS, LogServer, search_path
+from demo.figures import alerts_in_post
+from demo.watch_report import Findings, problems, table
+from testbed.errors import TestbedError
+from testbed.log_server import DEFAULT_PORTS, LogServer, search_path
 from testbed.session import Expected, Sent
 from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import entry, harmless
@@ -33,13 +34,14 @@ from vaultwatch.notify.slack.layout import posts
 from vaultwatch.rules.pack import shipped_rules
 
 ROOT = Path(__file__).parents[2]
+MOST_NOTIFICATIONS = 29  # for the recorded session
 needs_syslog_ng = pytest.mark.skipif(shutil.which("syslog-ng", path=search_path()) is None, reason="no syslog-ng")
 needs_a_vault = pytest.mark.skipif(not (shutil.which("vault") or shutil.which("bao")), reason="no vault and no bao")
 
 
 @contextmanager
 def started(folder: Path, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """The demo as a process of its own, with everything that it makes below `folder`."""
+    """Start the demo as a process, with everything it creates below `folder`."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "AWS_", "VAULT"))}
     with subprocess.Popen(
         [sys.executable, "-m", "demo", *arguments],
@@ -56,34 +58,41 @@ def started(folder: Path, *arguments: str, **environment: str) -> Iterator[subpr
 
 
 def run(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
-    """Its exit status, what it showed and what it complained of; it must leave nothing behind."""
+    """Return its exit status, its output and its errors; it must leave nothing behind."""
     with started(folder, *arguments, **environment) as process:
-        shown, complaints = process.communicate(timeout=HUNG_SECONDS)
+        shown, errors = process.communicate(timeout=HUNG_SECONDS)
     assert commands(folder) == []
     assert list(folder.iterdir()) == []
-    return process.returncode, shown, complaints
+    return process.returncode, shown, errors
 
 
 def commands(folder: Path) -> list[tuple[int, str]]:
-    """Id and command line of the processes that have to do with the folder."""
+    """Return the id and the command line of the processes that use the folder."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):  # it has just ended
+        with suppress(OSError):  # the process has just ended
             line = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
             found.append((int(path.parent.name), line))
     return [(pid, line) for pid, line in found if str(folder) in line]
 
 
 def handler_of(folder: Path, service: str) -> int:
-    """The process id of the handler that evaluates one of the two logs."""
+    """Return the process id of the handler of one of the two logs."""
     (found,) = [pid for pid, line in commands(folder) if f" watch --source {service} " in line]
     return found
 
 
 def figures(shown: str) -> dict[str, tuple[int, int]]:
-    """The rows of the table: audit, server log."""
+    """Return the rows of the table: audit, server log."""
     rows = re.findall(r"^([a-z][a-z, ]+?)  +([\d,]+) +([\d,]+)$", shown, re.MULTILINE)
     return {name: (int(audit.replace(",", "")), int(server.replace(",", ""))) for name, audit, server in rows}
+
+
+def notifications(shown: str) -> int:
+    """Return how many notifications Slack got, by the demo's closing lines."""
+    found = re.search(r"^notifications in Slack: (\d+), showing \d+ alerts", shown, re.MULTILINE)
+    assert found is not None
+    return int(found[1])
 
 
 def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
@@ -92,35 +101,35 @@ def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
 
 
 @needs_syslog_ng
-def test_the_recorded_session_comes_out_whole(tmp_path: Path) -> None:
-    status, shown, complaints = run(tmp_path)
-    assert (status, complaints) == (0, "")
+def test_every_line_of_the_recorded_session_is_archived_and_evaluated(tmp_path: Path) -> None:
+    status, shown, errors = run(tmp_path)
+    assert (status, errors) == (0, "")
     rows = figures(shown)
     assert rows["lines sent"] == rows["lines in the archive file"] == (863, 250)
     assert rows["records evaluated"] == rows["records in them"]
     assert rows["lost"] == rows["lines rejected"] == (0, 0)
     assert rows["alerts, critical"] == (5, 1)
     assert "Root token generation started: somebody without a token from 127.0.0.1" in shown
-    assert re.search(r"told in Slack: (\d+) alerts in \1 messages; \d+ more of the same are counted", shown)
-    assert re.search(r"from a line to its alert: median [\d,]+ ms, 99th percentile [\d,]+ ms", shown)
+    assert 0 < notifications(shown) <= MOST_NOTIFICATIONS
+    assert re.search(r"^alert latency: median [\d,]+ ms, 99th percentile [\d,]+ ms", shown, re.MULTILINE)
 
 
 @needs_syslog_ng
-def test_when_the_usual_ports_are_taken_it_uses_others(tmp_path: Path) -> None:
+def test_it_uses_other_ports_if_the_default_ports_are_taken(tmp_path: Path) -> None:
     with ExitStack() as stack:
-        for port in USUAL_PORTS.values():
-            with suppress(OSError):  # somebody else has it, which is as good
+        for port in DEFAULT_PORTS.values():
+            with suppress(OSError):  # another process has it, which is as good
                 stack.enter_context(socket.create_server(("127.0.0.1", port)))
-        status, shown, complaints = run(tmp_path, "--scenario=vault-1.14.2/root-token-used")
-    assert (status, complaints) == (0, "")
-    ports = re.search(r"on ports (\d+) \(audit\) and (\d+) \(server\)", shown)
+        status, shown, errors = run(tmp_path, "--scenario=vault-1.14.2/root-token-used")
+    assert (status, errors) == (0, "")
+    ports = re.search(r"on TCP ports (\d+) \(audit\) and (\d+) \(server\)", shown)
     assert ports is not None
-    assert not {int(port) for port in ports.groups()} & set(USUAL_PORTS.values())
+    assert not {int(port) for port in ports.groups()} & set(DEFAULT_PORTS.values())
 
 
 @needs_syslog_ng
-def test_a_port_that_is_taken_between_the_look_and_the_start_is_given_up_for_another(tmp_path: Path) -> None:
-    """As by a second demo that starts at the same moment."""
+def test_it_changes_to_another_port_if_one_is_taken_while_it_starts(tmp_path: Path) -> None:
+    """As a second demo does that starts at the same moment."""
     server = LogServer(tmp_path, f"--log-file {tmp_path}/watch.log")
     taken = server.ports["audit"]
     with socket.create_server(("127.0.0.1", taken)), server:
@@ -130,32 +139,32 @@ def test_a_port_that_is_taken_between_the_look_and_the_start_is_given_up_for_ano
 
 @needs_syslog_ng
 @needs_a_vault
-def test_a_live_server_is_driven_and_told_of(tmp_path: Path) -> None:
-    status, shown, complaints = run(tmp_path, LIVE="1")
-    assert (status, complaints) == (0, "")
+def test_a_live_server_raises_the_alerts_of_what_is_done_to_it(tmp_path: Path) -> None:
+    status, shown, errors = run(tmp_path, LIVE="1")
+    assert (status, errors) == (0, "")
     rows = figures(shown)
     assert rows["lines sent"] == rows["lines in the archive file"]
     assert rows["lost"] == (0, 0)
-    for told in ("Server initialized", "Policy deleted: userpass-alice", "Audit device disabled", "Seal requested"):
-        assert told in shown
+    for title in ("Server initialized", "Policy deleted: userpass-alice", "Audit device disabled", "Seal requested"):
+        assert title in shown
 
 
 @needs_syslog_ng
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_takes_everything_with_it(number: signal.Signals, tmp_path: Path) -> None:
+def test_an_interrupted_demo_ends_everything_it_started(number: signal.Signals, tmp_path: Path) -> None:
     with started(tmp_path) as process:
         wait_for_line(process, "ordinary-day")
         assert len(commands(tmp_path)) >= 3
         process.send_signal(number)
-        _, complaints = process.communicate(timeout=HUNG_SECONDS)
+        _, errors = process.communicate(timeout=HUNG_SECONDS)
     assert process.returncode == 130
-    assert complaints == "\ndemo: interrupted; everything it started has ended\n"
+    assert errors == "\ndemo: interrupted; everything it started has ended\n"
     assert commands(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 
 @needs_syslog_ng
-def test_a_demo_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
+def test_a_killed_demo_leaves_no_process(tmp_path: Path) -> None:
     with started(tmp_path) as process:
         wait_for_line(process, "ordinary-day")
         process.kill()
@@ -164,7 +173,7 @@ def test_a_demo_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
 
 
 @needs_syslog_ng
-def test_a_handler_that_dies_is_told_of(tmp_path: Path) -> None:
+def test_a_handler_that_dies_is_reported(tmp_path: Path) -> None:
     with started(tmp_path, "--scenario=vault-1.14.2/ordinary-day", "--scenario=vault-1.14.2/crash") as process:
         wait_for_line(process, "ordinary-day")
         (figures_file,) = tmp_path.glob("*/state/audit.stats")
@@ -172,21 +181,22 @@ def test_a_handler_that_dies_is_told_of(tmp_path: Path) -> None:
         os.kill(handler_of(tmp_path, "audit"), signal.SIGKILL)
         shown, _ = process.communicate(timeout=HUNG_SECONDS)
     assert process.returncode == 1
-    assert re.search(r"what went wrong:\n  audit: \d+ lines or records lost\n", shown)
+    assert re.search(r"problems:\n  audit: \d+ lines or records lost\n", shown)
 
 
 @needs_syslog_ng
-def test_kept_files_hold_the_slack_page(tmp_path: Path) -> None:
+def test_the_kept_folder_has_the_slack_page(tmp_path: Path) -> None:
     with started(tmp_path, "--scenario=vault-1.14.2/root-token-used", KEEP="1") as process:
-        process.communicate(timeout=HUNG_SECONDS)
+        shown, _ = process.communicate(timeout=HUNG_SECONDS)
     (folder,) = tmp_path.iterdir()
+    assert shown.endswith(f"kept in {folder}: slack.html\n")
     assert "Token with the root policy used" in (folder / "slack.html").read_text()
 
 
-def test_what_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(DemoError, match=r"^syslog-ng is not installed; please: apt-get install syslog-ng-core$"):
+def test_what_is_missing_is_reported_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(TestbedError, match=r"^syslog-ng is not installed; please run: apt-get install syslog-ng-core$"):
         LogServer(tmp_path, "", search=str(tmp_path)).__enter__()
-    nothing = "demo: LIVE=1 needs vault or bao on PATH, and neither is there\n"
+    nothing = "demo: LIVE=1 needs vault or bao on PATH, and neither was found\n"
     assert run(tmp_path, LIVE="1", PATH=str(tmp_path)) == (1, "", nothing)
     nothing = "demo: there is no recording 'x/y' in tests/data/recordings\n"
     assert run(tmp_path, "--scenario=x/y") == (1, "", nothing)
@@ -203,7 +213,7 @@ def alert() -> Alert:
 
 @pytest.fixture
 def found(alert: Alert) -> Findings:
-    """All is well: three lines, one alert."""
+    """A run in which all is well: three lines, one alert."""
     counts = {"audit": 3, "server": 0, "rejected": 0}
     none = {"audit": 0, "server": 0, "rejected": 0}
     key = f"{alert.event_key} response"
@@ -211,20 +221,20 @@ def found(alert: Alert) -> Findings:
         sent=Sent({"audit": LINES, "server": []}, {key: 100.0}),
         expected=Expected({alert.id: alert}, {"audit": counts, "server": none}),
         archived={"audit": LINES, "server": []},
-        figures={"audit": {**counts, "ended": True}, "server": {**none, "ended": True}},
+        stats={"audit": {**counts, "ended": True}, "server": {**none, "ended": True}},
         seen={alert.id: Seen(alert, 100.25)},
         in_slack=[alert.id],
-        slack_messages=1,
+        notifications=1,
     )
 
 
-def test_when_all_is_well_there_is_no_problem(found: Findings) -> None:
+def test_nothing_is_reported_when_all_is_well(found: Findings) -> None:
     assert list(problems(found)) == []
-    assert "from a line to its alert: median 250 ms, 99th percentile 250 ms" in list(table(found))
+    assert "alert latency: median 250 ms, 99th percentile 250 ms" in list(table(found))
 
 
-def with_figures(found: Findings, **changes: Any) -> Findings:
-    return replace(found, figures={**found.figures, "audit": {**found.figures["audit"], **changes}})
+def with_stats(found: Findings, **changes: Any) -> Findings:
+    return replace(found, stats={**found.stats, "audit": {**found.stats["audit"], **changes}})
 
 
 def with_archive(found: Findings, lines: list[bytes]) -> Findings:
@@ -234,22 +244,22 @@ def with_archive(found: Findings, lines: list[bytes]) -> Findings:
 FAULTS: Mapping[str, Callable[[Findings], Findings]] = {
     "audit: 1 lines or records lost": lambda found: with_archive(found, LINES[1:]),
     "audit: 3 lines sent, 4 archived": lambda found: with_archive(found, [*LINES, LINES[0]]),
-    "audit: 2 audit records evaluated, `vaultwatch check` reads 3": lambda found: with_figures(found, audit=2),
-    "audit: 1 rejected records evaluated, `vaultwatch check` reads 0": lambda found: with_figures(found, rejected=1),
-    "audit: the handler did not come to its end": lambda found: with_figures(found, ended=False),
-    "audit: rules raised: mine": lambda found: with_figures(found, rule_errors={"mine": 1}),
+    "audit: 2 audit records evaluated, `vaultwatch check` reads 3": lambda found: with_stats(found, audit=2),
+    "audit: 1 rejected records evaluated, `vaultwatch check` reads 0": lambda found: with_stats(found, rejected=1),
+    "audit: the handler did not drain its input": lambda found: with_stats(found, ended=False),
+    "audit: these rules raised exceptions: mine": lambda found: with_stats(found, rule_errors={"mine": 1}),
     "missing: alert": lambda found: replace(found, seen={}, in_slack=[]),
     "unexpected: alert": lambda found: replace(found, expected=replace(found.expected, alerts={})),
-    "not told: alert": lambda found: replace(found, in_slack=[]),
-    "Slack was told of alert 00": lambda found: replace(found, in_slack=[*found.in_slack, "00"]),
-    "1 alerts belong to no line that was sent": lambda found: replace(found, sent=replace(found.sent, at={})),
+    "not notified: alert": lambda found: replace(found, in_slack=[]),
+    "Slack shows alert 00": lambda found: replace(found, in_slack=[*found.in_slack, "00"]),
+    "1 alerts match no line that was sent": lambda found: replace(found, sent=replace(found.sent, at={})),
     "2 handlers did not end": lambda found: replace(found, killed=2),
-    "late": lambda found: replace(found, troubles=["late"]),
+    "late": lambda found: replace(found, problems=["late"]),
 }
 
 
 @pytest.mark.parametrize("text", FAULTS)
-def test_every_fault_is_named(text: str, found: Findings) -> None:
+def test_every_problem_is_reported(text: str, found: Findings) -> None:
     assert any(problem.startswith(text) for problem in problems(FAULTS[text](found)))
 
 
@@ -257,7 +267,7 @@ def test_a_changed_line_counts_as_lost(found: Findings) -> None:
     assert with_archive(found, [LINES[0] + b" ", *LINES[1:]]).lost("audit") == 1
 
 
-def test_an_alert_is_recognised_in_the_message_that_slack_shows(alert: Alert) -> None:
+def test_an_alert_is_found_in_the_message_that_slack_shows(alert: Alert) -> None:
     message = Notification(
         id="1", disposition="first", rule=alert.rule, title=alert.title, level=alert.level, service="audit", cluster="",
         created_at=0.0, alerts=(alert,),
@@ -265,7 +275,7 @@ def test_an_alert_is_recognised_in_the_message_that_slack_shows(alert: Alert) ->
     assert [alerts_in_post(post["blocks"]) for post in posts(message)] == [[alert.id]]
 
 
-def test_the_tail_reads_whole_lines_only_and_each_alert_once(alert: Alert, tmp_path: Path) -> None:
+def test_the_tail_reads_whole_lines_only_and_returns_each_alert_once(alert: Alert, tmp_path: Path) -> None:
     path = tmp_path / "audit.alert"
     tail = AlertTail([path])
     assert tail.poll() == []

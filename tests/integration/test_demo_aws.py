@@ -1,4 +1,4 @@
-"""`make demo`: the way through AWS, run as a newcomer does, and with a Slack that is away; its verdict can fail."""
+"""`make demo`: run on the local AWS as a newcomer does, and with Slack unavailable; it reports what is wrong."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ import pytest
 
 from demo.alert_tail import Seen
 from demo.archive import as_if_now
-from demo.aws_verdict import AwsFindings, Evaluated, problems, read_metrics, table
-from demo.deployment import built
+from demo.aws_report import AwsFindings, Evaluated, problems, read_metrics, table
 from demo.stream import Shipped
-from testbed.errors import DemoError
+from testbed.build import build
+from testbed.errors import TestbedError
 from testbed.session import Expected, Sent
-from tests.integration.test_demo import figures, needs_syslog_ng, run
+from tests.integration.test_demo import MOST_NOTIFICATIONS, figures, needs_syslog_ng, notifications, run, started
+from tests.support.waiting import HUNG_SECONDS
 from tests.support.watching import entry, harmless
 from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.detection.detector import Detector
@@ -31,55 +32,63 @@ from vaultwatch.dispatch.notification import Notification
 from vaultwatch.rules.pack import shipped_rules
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="no Node.js")
-SOUND = "sent = evaluated = archived; every alert of `vaultwatch check` is stored once, and people know of it"
+SUCCESS = "OK: every line was evaluated and archived, every alert of `vaultwatch check` is stored once, people know"
 
 
 @needs_syslog_ng
 @needs_node
-def test_the_recorded_session_comes_out_whole_and_what_the_network_lost_comes_late(tmp_path: Path) -> None:
-    status, shown, complaints = run(tmp_path, MODE="aws", AWS_PROFILE="not-there", HTTP_PROXY="http://127.0.0.1:9")
-    assert (status, complaints) == (0, "")
-    assert shown.endswith(f"{SOUND}\n")
+def test_every_line_of_the_session_is_evaluated_and_what_only_the_archive_has_is_delayed(tmp_path: Path) -> None:
+    status, shown, errors = run(tmp_path, MODE="aws", AWS_PROFILE="not-there", HTTP_PROXY="http://127.0.0.1:9")
+    assert (status, errors) == (0, "")
+    assert shown.endswith(f"{SUCCESS}\n")
     rows = figures(shown)
     assert rows["lines sent"] == rows["lines evaluated"] == (863, 250)
     archived = re.search(r"^lines archived in S3 +863 +250$", shown, re.MULTILINE)
     assert archived is not None
     assert rows["lost"] == (0, 0)
     assert rows["alerts, critical"] == (5, 1)
-    assert rows["alerts found the fast way"] == (27, 14)
-    assert rows["alerts found late"] == (2, 0)
-    assert all(raw > 5 * packed for raw, packed in zip(rows["raw bytes"], rows["bytes on the stream"]))
-    assert "late: Token with the root policy used: root from 127.0.0.1" in shown
-    assert re.search(r"from a line to its stored alert: median [\d,]+ ms, 99th percentile [\d,]+ ms", shown)
+    assert rows["alerts found in real time"] == (27, 14)
+    assert rows["alerts found in the archive"] == (2, 0)
+    assert all(raw > 5 * packed for raw, packed in zip(rows["bytes before compression"], rows["bytes on the stream"]))
+    assert "delayed: Token with the root policy used: root from 127.0.0.1" in shown
+    assert re.search(r"^alert latency: median [\d,]+ ms, 99th percentile [\d,]+ ms", shown, re.MULTILINE)
+    assert 0 < notifications(shown) <= MOST_NOTIFICATIONS
 
 
 @needs_syslog_ng
 @needs_node
-def test_what_slack_did_not_take_at_first_is_told_later(tmp_path: Path) -> None:
-    status, shown, complaints = run(tmp_path, "--scenario=vault-1.14.2/generate-root", "--slack-errors=2", MODE="aws")
-    assert (status, complaints) == (0, "")
-    assert "Root token generated" in shown
-    assert shown.endswith(f"{SOUND}\n")
+def test_what_slack_refuses_at_first_is_sent_again_and_the_kept_folder_shows_what_people_got(tmp_path: Path) -> None:
+    arguments = ("--scenario=vault-1.14.2/generate-root", "--slack-errors=2")
+    with started(tmp_path, *arguments, MODE="aws", KEEP="1") as process:
+        shown, errors = process.communicate(timeout=HUNG_SECONDS)
+    assert (process.returncode, errors) == (0, "")
+    (folder,) = tmp_path.iterdir()
+    assert shown.endswith(f"{SUCCESS}\nkept in {folder}: slack.html, emails.txt\n")
+    for kept in ("slack.html", "emails.txt"):
+        assert "Root token generated" in (folder / kept).read_text()
+    assert "To: security@example.org\nSubject: " in (folder / "emails.txt").read_text()
 
 
 @needs_node
-def test_what_makes_the_templates_is_gone_when_they_are_made(tmp_path: Path) -> None:
-    """Its Node.js process would be ended by the Ctrl-C that ends the demo, and say so in a traceback."""
-    code = "import sys, pathlib, demo.deployment as it; it._KEPT = pathlib.Path(sys.argv[1]); it.built()\n"
+def test_node_has_ended_once_the_templates_are_built(tmp_path: Path) -> None:
+    """The Ctrl-C that ends the demo would end the CDK's Node.js process too, which then prints a traceback."""
+    code = "import sys, pathlib, testbed.build as it; it._KEPT = pathlib.Path(sys.argv[1]); it.build()\n"
     code += "print('jsii' in sys.modules)"
     command = [sys.executable, "-c", code, str(tmp_path / "kept")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout.splitlines()[-1:], done.stderr) == (["False"], "")
 
 
-def test_without_nodejs_one_line_says_what_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("demo.deployment._KEPT", tmp_path)
+def test_without_nodejs_one_line_names_the_mode_that_needs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("testbed.build._KEPT", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(DemoError, match=r"^the templates .* Node\.js .*; `make demo MODE=watch` needs neither"):
-        built()
+    with pytest.raises(TestbedError, match=r"^the CDK .* Node\.js .*; `make demo MODE=watch` needs neither"):
+        build()
 
 
-def test_entries_moved_to_now_keep_their_order_and_all_else() -> None:
+def test_entries_moved_to_now_keep_their_order_and_everything_else() -> None:
     moved = as_if_now([harmless(1)[:-1], entry(2)[:-1]], datetime(2030, 1, 1, tzinfo=UTC))
     fields = [msgspec.json.decode(line) for line in moved]
     assert max(one["time"] for one in fields) == "2029-12-31T23:59:59.000000Z"
@@ -87,7 +96,7 @@ def test_entries_moved_to_now_keep_their_order_and_all_else() -> None:
     assert {**fields[1], "time": before["time"]} == before
 
 
-def test_what_evaluate_says_of_itself_is_added_up() -> None:
+def test_the_metrics_of_evaluate_are_added_up() -> None:
     log = "\n".join([
         "START",
         '{"_aws":{},"service":"evaluate","Records":[3.0],"RejectedRecords":[1.0]}',
@@ -106,7 +115,7 @@ def raised(line: bytes) -> Alert:
     return alert_of(found)
 
 
-def told(number: int, alert: Alert) -> Notification:
+def notification(number: int, alert: Alert) -> Notification:
     return Notification(
         id=str(number), disposition="first", rule=alert.rule, title=alert.title, level=alert.level, service="audit",
         cluster="", created_at=0.0, alerts=(alert,),
@@ -115,7 +124,7 @@ def told(number: int, alert: Alert) -> Notification:
 
 @pytest.fixture(scope="module")
 def found() -> AwsFindings:
-    """All is well: three lines, one alert in time and one late."""
+    """A run in which all is well: three lines, one alert in real time and one delayed."""
     alert, late = raised(LINES[1]), msgspec.structs.replace(raised(entry(9)[:-1]), late=True)
     assert file_alert(alert).told
     return AwsFindings(
@@ -127,18 +136,18 @@ def found() -> AwsFindings:
         archived={"audit": LINES, "server": []},
         stored={alert.id: alert, late.id: late},
         seen={alert.id: Seen(alert, 100.5), late.id: Seen(late, 170.0)},
-        published=[told(1, alert), told(2, late)],
-        receipts=frozenset({"1", "2"}),
+        published=[notification(1, alert), notification(2, late)],
+        delivered=frozenset({"1", "2"}),
         in_slack=[alert.id, late.id],
-        slack_messages=2,
+        notifications=2,
     )
 
 
-def test_when_all_is_well_there_is_no_problem(found: AwsFindings) -> None:
+def test_nothing_is_reported_when_all_is_well(found: AwsFindings) -> None:
     assert list(problems(found)) == []
     shown = list(table(found))
-    assert "from a line to its stored alert: median 500 ms, 99th percentile 500 ms" in shown
-    assert "3 records evaluated; 9.0 times smaller on the stream than raw; functions ran 0 times" in shown
+    assert "alert latency: median 500 ms, 99th percentile 500 ms" in shown
+    assert "3 records evaluated; compressed 9.0 times for the stream; 0 function invocations" in shown
 
 
 def not_late(found: AwsFindings) -> AwsFindings:
@@ -160,33 +169,33 @@ FAULTS: Mapping[str, Callable[[AwsFindings], AwsFindings]] = {
     ),
     "missing: alert": lambda found: replace(found, stored={}),
     "unexpected: alert": lambda found: replace(found, expected=replace(found.expected, alerts={})),
-    "2 alerts are in the table, and no transaction": lambda found: replace(found, seen={}),
-    "1 alerts belong to no line": lambda found: replace(found, sent=replace(found.sent, at={})),
+    "2 alerts are in the table without a transaction": lambda found: replace(found, seen={}),
+    "1 alerts match no line": lambda found: replace(found, sent=replace(found.sent, at={})),
     "not published: alert": lambda found: replace(found, published=found.published[1:]),
     "published 2 times: alert": lambda found: replace(found, published=[*found.published, found.published[0]]),
-    "not told: message 2": lambda found: replace(found, receipts=frozenset({"1"})),
-    "not told: alert": lambda found: replace(found, in_slack=[]),
-    "Slack was told of alert 00": lambda found: replace(found, in_slack=[*found.in_slack, "00"]),
-    "2 alerts are for people, who were told of 1": lambda found: replace(
+    "not notified: notification 2": lambda found: replace(found, delivered=frozenset({"1"})),
+    "not notified: alert": lambda found: replace(found, in_slack=[]),
+    "Slack shows alert 00": lambda found: replace(found, in_slack=[*found.in_slack, "00"]),
+    "2 alerts are for people, and notifications show or count 1": lambda found: replace(
         found, published=[found.published[0], msgspec.structs.replace(found.published[1], disposition="suppressed")]
     ),
-    "no late alert was told": lambda found: replace(found, published=found.published[:1]),
-    "denied": lambda found: replace(found, troubles=["denied"]),
+    "not notified: no delayed alert": lambda found: replace(found, published=found.published[:1]),
+    "denied": lambda found: replace(found, problems=["denied"]),
 }
 
 
 @pytest.mark.parametrize("text", FAULTS)
-def test_every_fault_is_named(text: str, found: AwsFindings) -> None:
+def test_every_problem_is_reported(text: str, found: AwsFindings) -> None:
     assert any(problem.startswith(text) for problem in problems(FAULTS[text](found)))
 
 
-def test_an_alert_of_the_archive_that_is_not_marked_late_is_named(found: AwsFindings) -> None:
-    assert any(problem.endswith("is marked as found in time") for problem in problems(not_late(found)))
+def test_an_alert_of_the_archive_that_is_not_marked_late_is_reported(found: AwsFindings) -> None:
+    assert any(problem.endswith("is marked as found in real time") for problem in problems(not_late(found)))
 
 
 @needs_syslog_ng
 @needs_node
-def test_what_slack_never_takes_is_named(tmp_path: Path) -> None:
+def test_what_slack_never_accepts_is_reported(tmp_path: Path) -> None:
     status, shown, _ = run(tmp_path, "--scenario=vault-1.14.2/root-token-used", "--slack-errors=1000", MODE="aws")
     assert status == 1
-    assert re.search(r"what went wrong:\n  not told: message \w+ of audit_root_policy_used\n", shown)
+    assert re.search(r"problems:\n  not notified: notification \w+ of audit_root_policy_used did not reach", shown)

@@ -1,4 +1,4 @@
-"""What the local AWS is made from: the synthesized templates and the functions' bundle, built once and kept."""
+"""What the local AWS is made from: the synthesized templates and the bundle of the functions, built once and kept."""
 
 from __future__ import annotations
 
@@ -14,26 +14,29 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from testbed.errors import DemoError
+from testbed.errors import TestbedError
 from vaultwatch.errors import VaultwatchError
 
 ROOT = Path(__file__).resolve().parents[1]
-MAIL = "security@example.org"
-_KEPT = ROOT / ".bundle" / "demo"
+EMAIL = "security@example.org"
+_KEPT = ROOT / ".bundle" / "testbed"
 _SOURCES = ("app.py", "cdk.json", "lambdas", "requirements-dev.txt", "rules", "stacks", "vaultwatch")
 _SUFFIX = ".template.json"
-_HINT = "`make demo MODE=watch` needs neither Node.js nor a package from the network"
+_HINT = "`make demo MODE=watch` needs neither Node.js nor packages from the network"
 
 
-def built() -> tuple[dict[str, Any], Path]:
-    """The templates by stack, and the folder of the bundle for this interpreter.
+def build() -> tuple[dict[str, Any], Path]:
+    """Build the templates and the bundle, unless they are there already for the present sources.
+
+    Returns:
+        The templates by the name of their stack, and the folder of the bundle for this interpreter.
 
     Raises:
-        DemoError: something is missing that they are made with.
+        TestbedError: If something is missing that building them requires.
     """
     folder = _KEPT / _fingerprint()
     _KEPT.mkdir(parents=True, exist_ok=True)
-    with _KEPT.with_suffix(".lock").open("w") as lock:  # two demos at once
+    with _KEPT.with_suffix(".lock").open("w") as lock:  # two processes at once
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             _build(folder)
@@ -44,7 +47,7 @@ def built() -> tuple[dict[str, Any], Path]:
 
 
 def _fingerprint() -> str:
-    """SHA-256 over everything that they are made from, and this file."""
+    """SHA-256 over all their sources and this file."""
     from stacks.bundling import Target
 
     found = hashlib.sha256(Target.running().name.encode())
@@ -61,31 +64,31 @@ def _source_files() -> Iterator[Path]:
 
 
 def _build(folder: Path) -> None:
-    """Make them beside where they will be, so that they are there whole or not at all; older ones go."""
+    """Build in a scratch folder and rename it, so that the result is complete or absent; delete older ones."""
     if shutil.which("node") is None:
-        raise DemoError(f"the templates are made by the CDK, which needs Node.js 18 or later; {_HINT}")
-    print("building the templates and the functions' code: some ten seconds, once", flush=True)
+        raise TestbedError(f"the CDK synthesizes the templates, and it needs Node.js 18 or later; {_HINT}")
+    print("building the CloudFormation templates and the bundle of the functions: ten seconds, once", flush=True)
     shutil.rmtree(_KEPT, ignore_errors=True)
     _KEPT.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=_KEPT))
     try:
-        # In a session of its own, since Ctrl-C would end the CDK's Node.js process, of which it complains at our end.
+        # In a session of its own: Ctrl-C would end the CDK's Node.js process, which then prints a traceback.
         with ProcessPoolExecutor(1, get_context("spawn"), initializer=os.setsid) as apart:
-            apart.submit(_make, scratch).result()
+            apart.submit(_synthesize_and_bundle, scratch).result()
         scratch.rename(folder)
     except VaultwatchError as error:
-        raise DemoError(f"{error}; {_HINT}") from error
+        raise TestbedError(f"{error}; {_HINT}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _make(folder: Path) -> None:
-    os.environ["CDK_VALIDATION"] = "false"  # seven seconds, for what `make synth` and the tests say
+def _synthesize_and_bundle(folder: Path) -> None:
+    os.environ["CDK_VALIDATION"] = "false"  # seven seconds; `make synth` and the tests validate
     os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "18,20")
     import app
     from stacks.bundling import Target, build_bundle
 
-    settings: Mapping[str, Any] = {"alert_emails": [MAIL], "operations_emails": [MAIL]}
+    settings: Mapping[str, Any] = {"alert_emails": [EMAIL], "operations_emails": [EMAIL]}
     context = {"aws:cdk:bundling-stacks": [], "vaultwatch": settings}
     app.build(context, outdir=str(folder / "templates")).synth()
     build_bundle(Target.running(), folder / "code")

@@ -1,4 +1,4 @@
-"""What a person at the terminal sees."""
+"""What the demo prints."""
 
 from __future__ import annotations
 
@@ -17,34 +17,43 @@ _COLORS = {Level.CRITICAL: "1;31", Level.HIGH: "31", Level.MEDIUM: "33", Level.L
 
 
 def introduce(session: Session, server: LogServer, slack: SlackStandIn) -> None:
-    """What goes in where, and where to look."""
+    """Print what is sent where, and where to watch the notifications."""
     ports = " and ".join(f"{server.ports[service]} ({service})" for service in SERVICES)
-    print(f"{session.title}, by TCP to syslog-ng on ports {ports}")
-    print(f"a stand-in for Slack shows what people are told, while this runs: {slack.page_url}", flush=True)
+    print(f"{session.title}, sent to syslog-ng on TCP ports {ports}")
+    print(f"Slack notifications appear, while the demo runs, on {slack.page_url}", flush=True)
 
 
 def say(text: str) -> None:
-    """What happens next."""
+    """Print what happens next."""
     print(f"\n{one_line(text)}", flush=True)
 
 
 def show(alerts: Sequence[Alert]) -> None:
-    """A line for each alert."""
+    """Print one line for each alert."""
     width = max(60, shutil.get_terminal_size((160, 24)).columns)
     for alert in alerts:
         level = f"{alert.level:13}"
         if sys.stdout.isatty():
             level = f"\x1b[{_COLORS.get(alert.level, '0')}m{level}\x1b[0m"
-        late = "late: " if alert.late else ""
-        print(f"  {level} {late}{one_line(alert.summary, width - 17 - len(late))}", flush=True)
+        delayed = "delayed: " if alert.late else ""
+        print(f"  {level} {delayed}{one_line(alert.summary, width - 17 - len(delayed))}", flush=True)
 
 
-def conclude(table: Iterable[str], problems: Iterable[str], all_well: str) -> int:
-    """The figures, and what went wrong; the exit status."""
-    wrong = list(problems)
+def conclude(table: Iterable[str], problems: Iterable[str], success: str) -> int:
+    """Print the figures and the problems.
+
+    Args:
+        table: The lines of the table.
+        problems: What is wrong, one line each.
+        success: The last line if nothing is wrong.
+
+    Returns:
+        The exit status.
+    """
+    found = list(problems)
     print("\n" + "\n".join(table))
-    if wrong:
-        print("\nwhat went wrong:\n" + "\n".join(f"  {one_line(text)}" for text in wrong), flush=True)
+    if found:
+        print("\nproblems:\n" + "\n".join(f"  {one_line(text)}" for text in found), flush=True)
         return 1
-    print(all_well, flush=True)
+    print(success, flush=True)
     return 0

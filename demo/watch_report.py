@@ -1,0 +1,138 @@
+"""What a run in mode watch found: its table, and what is wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from demo.alert_tail import Seen
+from demo.figures import LOGS, latencies, latency_line, lost_lines, rows
+from testbed.log_server import SERVICES
+from testbed.session import Expected, Sent
+from vaultwatch.alerts import Alert
+from vaultwatch.rules.facts import Level, Service
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything there is to judge.
+
+    Attributes:
+        sent: What was sent.
+        expected: What `vaultwatch check` finds in it.
+        archived: The lines of the archive files.
+        stats: What the handlers counted.
+        seen: The alerts of the alert logs, by id.
+        in_slack: The ids of the alerts that Slack shows.
+        notifications: How many notifications Slack accepted.
+        killed: How many handlers had to be killed.
+        problems: What was noticed during the run.
+    """
+
+    sent: Sent
+    expected: Expected
+    archived: Mapping[Service, Sequence[bytes]]
+    stats: Mapping[Service, Mapping[str, Any]]
+    seen: Mapping[str, Seen]
+    in_slack: Sequence[str]
+    notifications: int = 0
+    killed: int = 0
+    problems: Sequence[str] = field(default_factory=tuple)
+
+    def lost(self, service: Service) -> int:
+        """Count the lines missing from the archive file, and the records not evaluated."""
+        records = self.expected.counts[service][service] - int(self.stats[service][service])
+        return lost_lines(self.sent, service, self.archived[service]) + max(0, records)
+
+    @property
+    def latencies(self) -> list[float]:
+        """The seconds from a line to its alert, in ascending order."""
+        return latencies(self.sent, self.seen.values())
+
+
+def first_of_each_rule(alerts: Iterable[Alert]) -> set[str]:
+    """Return the ids of the first alert of each rule, of which people are notified whatever follows."""
+    first: dict[str, str] = {}
+    for alert in alerts:
+        first.setdefault(alert.rule, alert.id)
+    return set(first.values())
+
+
+def problems(found: Findings) -> Iterator[str]:
+    """Yield what is wrong, one line each; nothing if all is well."""
+    yield from found.problems
+    if found.killed:
+        yield f"{found.killed} handlers did not end and were killed"
+    for service in SERVICES:
+        yield from _problems_of(service, found)
+    yield from _alert_problems(found)
+    yield from _notification_problems(found)
+
+
+def _problems_of(service: Service, found: Findings) -> Iterator[str]:
+    name, stats = LOGS[service], found.stats[service]
+    if lost := found.lost(service):
+        yield f"{name}: {lost:,} lines or records lost"
+    if len(found.archived[service]) != len(found.sent.lines[service]):
+        yield f"{name}: {len(found.sent.lines[service]):,} lines sent, {len(found.archived[service]):,} archived"
+    for what in (service, "rejected"):
+        evaluated, expected = stats[what], found.expected.counts[service][what]
+        if evaluated != expected:
+            yield f"{name}: {evaluated:,} {what} records evaluated, `vaultwatch check` reads {expected:,}"
+    if not stats.get("ended"):
+        yield f"{name}: the handler did not drain its input"
+    if errors := stats.get("rule_errors"):
+        yield f"{name}: these rules raised exceptions: {', '.join(sorted(errors))}"
+
+
+def _alert_problems(found: Findings) -> Iterator[str]:
+    expected = found.expected.alerts
+    for id_ in expected.keys() - found.seen.keys():
+        yield f"missing: alert {id_} of {expected[id_].rule}, which `vaultwatch check` finds"
+    for id_ in found.seen.keys() - expected.keys():
+        yield f"unexpected: alert {id_} of {found.seen[id_].alert.rule}, which `vaultwatch check` does not find"
+    if unmatched := len(found.seen) - len(found.latencies):
+        yield f"{unmatched} alerts match no line that was sent"
+
+
+def _notification_problems(found: Findings) -> Iterator[str]:
+    missed = first_of_each_rule(seen.alert for seen in found.seen.values()) - set(found.in_slack)
+    yield from (
+        f"not notified: alert {id_} of {found.seen[id_].alert.rule} did not reach Slack" for id_ in sorted(missed)
+    )
+    unknown = set(found.in_slack) - set(found.seen)
+    yield from (f"Slack shows alert {id_}, which is in no alert log" for id_ in sorted(unknown))
+
+
+def table(found: Findings) -> Iterator[str]:
+    """Yield the figures, one line each."""
+    sent, stats = found.sent.lines, found.stats
+    yield from rows(
+        {
+            "lines sent": [len(sent[service]) for service in SERVICES],
+            "lines in the archive file": [len(found.archived[service]) for service in SERVICES],
+            "records in them": [found.expected.counts[service][service] for service in SERVICES],
+            "records evaluated": [stats[service][service] for service in SERVICES],
+            "lines rejected": [stats[service]["rejected"] for service in SERVICES],
+            "lost": [found.lost(service) for service in SERVICES],
+            **_alerts_by_level(found),
+        }
+    )
+    yield ""
+    yield _slack_line(found)
+    yield latency_line(found.latencies)
+
+
+def _alerts_by_level(found: Findings) -> dict[str, list[int]]:
+    counts = Counter((seen.alert.level, seen.alert.service) for seen in found.seen.values())
+    by_level = {level: [counts[level, service] for service in SERVICES] for level in reversed(Level)}
+    return {f"alerts, {level}": numbers for level, numbers in by_level.items() if any(numbers)}
+
+
+def _slack_line(found: Findings) -> str:
+    shown = len(set(found.in_slack) & set(found.seen))
+    repeats = len(found.seen) - shown
+    later = f"; {repeats} repeats are counted until their suppression windows end" if repeats else ""
+    return f"notifications in Slack: {found.notifications}, showing {shown} alerts{later}"
