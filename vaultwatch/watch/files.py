@@ -1,4 +1,4 @@
-"""What the handler writes for people to look at, beside alerts: figures, and lines that could not be read."""
+"""Files for people to look at, beside the alert log: figures and rejected lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PIECE_BYTES = 1024 * 1024
 
 
 class Figures:
-    """`--stats FILE`: what has been read and found so far, rewritten as a whole."""
+    """`--stats FILE`: what has been read and found since the start, in one JSON object."""
 
     def __init__(self, path: Path | None, every_seconds: float) -> None:
         self._path = path
@@ -29,14 +29,14 @@ class Figures:
 
     @property
     def seconds_to_next(self) -> float:
-        """When `write` next has something to do."""
+        """Seconds until `write` has something to do again."""
         return max(0.0, self._next - time.monotonic()) if self._path else 3600.0
 
-    def write(self, counts: Counts, alerts: int, final: bool) -> None:
-        """Write the figures if it is time to, and they have changed.
+    def write(self, counts: Counts, alerts: int, *, final: bool) -> None:
+        """Replace the file if it is time to and the figures have changed, or if they are `final`.
 
         Raises:
-            OSError: the file could not be written; what it held before is still there.
+            OSError: The file could not be replaced, and is as it was.
         """
         if self._path is None or (not final and time.monotonic() < self._next):
             return
@@ -51,17 +51,17 @@ class Figures:
 
 
 class RejectedLines:
-    """`--rejected FILE`: rejected lines with their reasons; at 64 MiB the file is moved to FILE.1 and begun anew."""
+    """`--rejected FILE`: rejected lines with their reasons; at 64 MiB the file becomes FILE.1, and a new one starts."""
 
     def __init__(self, path: Path | None, max_bytes: int = MAX_REJECTED_BYTES) -> None:
         self._path = path
         self._max_bytes = max_bytes
 
     def add(self, line: Rejected) -> None:
-        """Keep the line, whole.
+        """Append the complete line.
 
         Raises:
-            OSError: it could not be written, or not all of it.
+            OSError: It could not be written, or only a part of it.
         """
         if self._path is None:
             return

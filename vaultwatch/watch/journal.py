@@ -1,4 +1,4 @@
-"""Alerts that wait for the response to their request, on disk: a kill meanwhile must not lose them."""
+"""Alerts that wait for the response to their request, on disk: a kill must not lose them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ MAX_BYTES = 64 * 1024 * 1024
 
 
 class Journal:
-    """A file of alerts, one a line, emptied whenever nothing waits. Survives the process, not the machine's power."""
+    """A file of alerts, one per line, which is emptied whenever no alert waits.
+
+    It survives the process. It is not synchronised to disk, so it may not survive a power failure.
+    """
 
     def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
         self._path = path
         self._max_bytes = max_bytes
-        self._large_at = max_bytes
-        self._empty = False
+        self._rewrite_above_bytes = max_bytes
+        self._is_empty = False
 
     def read(self) -> tuple[list[Alert], int]:
-        """The alerts that an earlier process left, and how many lines of its file cannot be read (torn by a kill).
+        """Return the alerts that an earlier process left, and the number of lines that a kill has torn.
 
         Raises:
-            OSError: the file cannot be read.
+            OSError: The file cannot be read.
         """
         try:
             lines = self._path.read_bytes().splitlines()
@@ -43,32 +46,32 @@ class Journal:
         return found, torn
 
     def add(self, alerts: Sequence[Alert], all_waiting: Callable[[], Sequence[Alert]]) -> None:
-        """Keep these until `clear`; a file that has grown large is written anew with all that waits.
+        """Keep alerts until `clear`; a file that has grown large is replaced by one with all that wait.
 
         Raises:
-            OSError: they could not be written; they wait in memory only.
+            OSError: They could not be written, and wait in memory only.
         """
-        self._empty = False
-        if _append(self._path, alerts) > self._large_at:
+        self._is_empty = False
+        if _append(self._path, alerts) > self._rewrite_above_bytes:
             new = self._path.with_name(f"{self._path.name}.new")
             new.unlink(missing_ok=True)
-            self._large_at = max(self._max_bytes, 2 * _append(new, all_waiting()))
+            self._rewrite_above_bytes = max(self._max_bytes, 2 * _append(new, all_waiting()))
             new.replace(self._path)
 
     def clear(self) -> None:
-        """Nothing waits any more.
+        """Empty the file: no alert waits any more.
 
         Raises:
-            OSError: the file could not be emptied; its alerts would be recorded once more, which changes nothing.
+            OSError: It could not be emptied. Its alerts are recorded again after a restart, which changes nothing.
         """
-        if not self._empty and self._path.exists():
+        if not self._is_empty and self._path.exists():
             os.truncate(self._path, 0)
-        self._empty = True
-        self._large_at = self._max_bytes
+        self._is_empty = True
+        self._rewrite_above_bytes = self._max_bytes
 
 
 def _append(path: Path, alerts: Sequence[Alert]) -> int:
-    """Append the alerts, a line each; the file's size then, in bytes."""
+    """Append alerts, one per line, and return the size of the file in bytes."""
     descriptor = open_lines(path, 0o600)
     try:
         append_lines(descriptor, b"".join(msgspec.json.encode(alert) + b"\n" for alert in alerts))

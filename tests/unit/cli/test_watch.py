@@ -168,7 +168,7 @@ def test_the_webhook_is_nowhere_to_be_seen(tmp_path: Path, given: str) -> None:
         assert b"SECRET" not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
         status, said = finish(process)
     assert (status, said) == (0, b"")
-    assert "the notifications that are not sent yet are sent after the next start" in (tmp_path / "log").read_text()
+    assert "what is not sent yet is sent after the next start" in (tmp_path / "log").read_text()
     (tmp_path / "webhook").unlink()
     for file in tmp_path.rglob("*"):
         assert file.is_dir() or b"SECRET" not in file.read_bytes(), file

@@ -131,7 +131,7 @@ def test_what_waits_is_on_disk_and_kept_after_a_kill(good: WatchOptions) -> None
     good.journal_file.write_bytes(left + b'{"torn')
     assert alerts_of(good, b"") == [1]
     assert Journal(good.journal_file).read() == ([], 0)
-    assert "1 alerts torn by a kill" in Path(str(good.log_file)).read_text()
+    assert "1 alerts were torn by a kill" in Path(str(good.log_file)).read_text()
 
 
 def bad_lines() -> Iterator[bytes]:
@@ -329,4 +329,4 @@ class TestWaiting:
             assert unread(watching.reading) == len(entry(1))
             broken.rmdir()
             watching.wait_for_alerts(1)
-        assert "--state: can be written again" in Path(str(good.log_file)).read_text()
+        assert "--state: can be used again after" in Path(str(good.log_file)).read_text()

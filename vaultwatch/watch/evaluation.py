@@ -1,0 +1,91 @@
+"""The input of `watch`, from lines to stored alerts."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from vaultwatch.alerts import Alert, alert_of
+from vaultwatch.detection.detector import Detector
+from vaultwatch.detection.verdict import Verdict
+from vaultwatch.problem_log import ProblemLog
+from vaultwatch.reading.lines import LineSplitter
+from vaultwatch.reading.records import Rejected
+from vaultwatch.watch.files import Figures, RejectedLines
+from vaultwatch.watch.options import WatchOptions
+from vaultwatch.watch.recording import Recorder
+
+
+class Evaluation:
+    """Evaluates the input, and stores what it finds before it reads on; see `vaultwatch.handler.stdin.Consumer`."""
+
+    def __init__(self, options: WatchOptions, recorder: Recorder, log_start: str) -> None:
+        self._recorder = recorder
+        self._reported = ProblemLog(options.pace.report_seconds)
+        self._splitter = LineSplitter()
+        self._figures = Figures(options.stats, options.pace.stats_seconds)
+        self._rejected_lines = RejectedLines(options.rejected)
+        self._detector = Detector(
+            options.load_rules(),
+            source="server" if options.source == "server" else "audit",
+            zone=options.load_zone(),
+            on_rejected=self._on_rejected,
+            on_rule_error=self._on_rule_error,
+            on_waiting=self._on_waiting,
+            wait_seconds=options.pace.wait_for_response_seconds,
+        )
+        self._detector.begin_log(begun=log_start)
+
+    def do_due(self) -> None:
+        """Store the alerts that have waited long enough, and write the figures if it is time to."""
+        self._record(self._detector.due())
+        self._write_figures()
+
+    @property
+    def seconds_to_next(self) -> float:
+        """Seconds until an alert or the figures are due."""
+        waits = [self._figures.seconds_to_next]
+        if self._detector.next_due is not None:
+            waits.append(self._detector.next_due - time.monotonic())
+        return min(waits)
+
+    def feed(self, chunk: bytes) -> None:
+        """Evaluate the lines that the chunk completes."""
+        self._record(self._detector.feed(self._splitter.push(chunk)))
+
+    def finish(self) -> None:
+        """Evaluate a last line without a newline, and store whatever still waits."""
+        self._record(self._detector.feed(self._splitter.flush()))
+        self._record(self._detector.flush())
+        self._write_figures(final=True)
+
+    def _record(self, verdicts: Sequence[Verdict]) -> None:
+        if verdicts:
+            self._recorder.record(_alerts(verdicts))
+        if not self._detector.is_waiting:
+            self._recorder.clear_waiting()
+
+    def _on_waiting(self, verdicts: Sequence[Verdict]) -> None:
+        self._recorder.add_waiting(_alerts(verdicts), lambda: _alerts(self._detector.waiting()))
+
+    def _on_rejected(self, line: Rejected) -> None:
+        text = f"rejected a line of {len(line.raw)} bytes: {line.reason}"
+        self._reported.report("rejected", logging.WARNING, text)
+        try:
+            self._rejected_lines.add(line)
+        except OSError as error:
+            self._reported.report("--rejected", logging.ERROR, f"--rejected: {error.strerror}")
+
+    def _on_rule_error(self, name: str, error: Exception) -> None:
+        self._reported.report(f"rule {name}", logging.ERROR, f"rule {name} raised {type(error).__name__}")
+
+    def _write_figures(self, *, final: bool = False) -> None:
+        try:
+            self._figures.write(self._detector.counts, self._recorder.new_alerts, final=final)
+        except OSError as error:
+            self._reported.report("--stats", logging.ERROR, f"--stats: {error.strerror}")
+
+
+def _alerts(verdicts: Sequence[Verdict]) -> list[Alert]:
+    return [alert_of(verdict) for verdict in verdicts]

@@ -1,0 +1,87 @@
+"""Alerts into the store, and those that wait for a response into the journal, so that a kill loses none."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from vaultwatch.alerts import Alert
+from vaultwatch.dispatch.groups import file_alert
+from vaultwatch.handler.log import logger
+from vaultwatch.problem_log import ProblemLog
+from vaultwatch.store import Store, StoreError
+from vaultwatch.watch.journal import Journal
+from vaultwatch.watch.options import WatchOptions
+
+_T = TypeVar("_T")
+
+
+class Recorder:
+    """Stores alerts, however long it takes.
+
+    While the store cannot take an alert (a full disk), it does not return, so reading stops and the backlog stays in
+    syslog-ng's disk buffer. `new_alerts` counts the alerts that the store did not have before.
+    """
+
+    def __init__(self, options: WatchOptions, store: Store, on_recorded: Callable[[], None]) -> None:
+        """Make a recorder.
+
+        Args:
+            options: Where the journal is, and how long to wait between attempts.
+            store: Where alerts go.
+            on_recorded: Called after alerts were stored.
+        """
+        self._store = store
+        self._on_recorded = on_recorded
+        self._retry_seconds = options.pace.store_retry_seconds
+        self._journal = Journal(options.journal_file)
+        self._journal_file = options.journal_file
+        self._journal_reported = ProblemLog(options.pace.report_seconds)
+        self._reported = ProblemLog(options.pace.report_seconds)
+        self.new_alerts = 0
+
+    def recover(self) -> None:
+        """Store the alerts that waited for a response when an earlier process was killed, without their responses.
+
+        It returns when both the journal and the store have worked once, so nothing is read before.
+        """
+        left, torn = self._retry(self._journal.read)
+        if torn:
+            logger.error("%s: %d alerts were torn by a kill and cannot be read", self._journal_file, torn)
+        self.record(left)
+
+    def record(self, alerts: Sequence[Alert]) -> None:
+        """Store alerts."""
+        filings = [file_alert(alert) for alert in alerts]
+        recorded = self._retry(lambda: self._store.record(filings, time.time()))
+        self.new_alerts += sum(one.new for one in recorded)
+        self._on_recorded()
+
+    def add_waiting(self, alerts: Sequence[Alert], all_waiting: Callable[[], Sequence[Alert]]) -> None:
+        """Keep alerts that begin to wait for a response; `all_waiting` returns them and all that waited before."""
+        self._change_journal(lambda: self._journal.add(alerts, all_waiting))
+
+    def clear_waiting(self) -> None:
+        """Note that no alert waits any more."""
+        self._change_journal(self._journal.clear)
+
+    def _retry(self, action: Callable[[], _T]) -> _T:
+        while True:
+            try:
+                result = action()
+            except (StoreError, OSError) as error:
+                text = f"--state: {error}: reading is paused until this is fixed"
+                self._reported.report("state", logging.ERROR, text)
+                time.sleep(self._retry_seconds)
+            else:
+                self._reported.resolve("--state: can be used again")
+                return result
+
+    def _change_journal(self, change: Callable[[], None]) -> None:
+        """A journal that cannot be written is no reason to stop reading: its alerts are still in memory."""
+        try:
+            change()
+        except OSError as error:
+            self._journal_reported.report("journal", logging.ERROR, f"{self._journal_file}: {error.strerror}")
