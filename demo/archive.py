@@ -33,8 +33,7 @@ class Archive:
     def upload(self, source: str, node: str, lines: Sequence[bytes], now: datetime) -> str:
         """Upload lines as the next segment of a source ("audit", "audit-file", "server"), and return its key."""
         number = self._numbers[source] = self._numbers.get(source, 0) + 1
-        folder = f"{keys.ARCHIVE}source={source}/node={node}/dt={now:%Y-%m-%d}/hour={now:%H}"
-        key = f"{folder}/{number:08}-{now:%Y%m%dT%H%M%S}.zst"
+        key = keys.segment(source, node, number, now)
         body = zstandard.compress(b"".join(line + b"\n" for line in lines))
         self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*", ChecksumAlgorithm="SHA256")
         return key

@@ -108,9 +108,9 @@ def read_metrics(log: str) -> Evaluated:
             row: dict[str, Any] = msgspec.json.decode(line)
             if "lane" in row and "ReceivedLines" in row:
                 lines[row["lane"]] += int(sum(row["ReceivedLines"]))
-            for name in ("Records", "RejectedRecords"):
+            for name in ("Records", "RejectedLines"):
                 totals[name] += int(sum(row.get(name, ())))
-    return Evaluated(lines, totals["Records"], totals["RejectedRecords"])
+    return Evaluated(lines, totals["Records"], totals["RejectedLines"])
 
 
 def problems(found: AwsFindings) -> Iterator[str]:

@@ -67,6 +67,6 @@ def alerts_and_deliveries(table_rows: Iterable[Mapping[str, Any]]) -> tuple[dict
         kind, name = row["sk"]["S"], row["pk"]["S"].partition("#")[2]
         if kind == "alert":
             alerts[name] = decode_alert(row["body"]["B"])
-        elif kind == "receipt#slack":
+        elif kind == "sent#slack":
             delivered.add(name)
     return alerts, delivered

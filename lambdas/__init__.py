@@ -1,15 +1,15 @@
-"""The functions: each decodes its event, calls the package, answers. What comes before all else at a start is here."""
+"""The functions: each decodes its event, calls the package and answers. What must precede every import is here."""
 
 import gc
 import sys
 
-# Clients are 60,000 objects that stay, and records make no cycles: not to look for garbage among them at every 700th
-# new object is a tenth of a cold start.
+# The clients are 60,000 objects that live as long as the process, and records make no cycles: collecting garbage after
+# every 700 new objects takes a tenth of a cold start.
 gc.set_threshold(100_000)
 
 if "typing_extensions" not in sys.modules:
-    # msgspec asks it for what `typing` itself has since Python 3.11, and its 4,000 lines, compiled anew, are an eighth
-    # of a cold start: to msgspec it is not there.
+    # msgspec imports it for names that `typing` has since Python 3.11, and compiling its 4,000 lines takes an eighth of
+    # a cold start: while msgspec is imported, the module does not exist.
     sys.modules["typing_extensions"] = None  # type: ignore[assignment]
     import msgspec  # noqa: F401
 

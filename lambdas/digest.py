@@ -1,4 +1,4 @@
-"""Each minute: ends quiet periods and tells what they counted; sends again what is stored and not sent."""
+"""Publishes, each minute, the summaries that are due and the notifications that were not published before."""
 
 from __future__ import annotations
 
@@ -8,14 +8,9 @@ from typing import Any
 
 import msgspec
 
-from lambdas import _metrics
-from lambdas._environment import load_rules, make_client, read_environment
-from lambdas._telling import SINK, Teller, open_store
-
-UNSENT_AFTER_SECONDS = 60.0  # younger ones are evaluate's, which may be sending them at this moment
-_SPARE_SECONDS = 30.0  # for what else there is to do when quiet periods end; Lambda gives 55 in all
-_PAGE = 100
-_LONGEST_PAUSE_SECONDS = 3600.0
+from lambdas._environment import load_rules, read_environment, seconds_left
+from vaultwatch.aws.clients import make_client
+from vaultwatch.aws.publishing import AlertPublisher, open_store
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -33,24 +28,11 @@ STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENV
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
-    """Do what is due; what this minute cannot do, the next does."""
+    """Do what is due; what this minute has no time for, the next one does."""
     now = time.time()
-    teller = Teller(STORE, SNS, ENVIRONMENT.topic_arn, context)
+    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, seconds_left(context))
     STORE().live_since(RULES, now)
-    teller.publish(STORE().settle(now, lambda: context.get_remaining_time_in_millis() > _SPARE_SECONDS * 1000))
-    _send_what_was_left(teller, now)
-    teller.report()
-    return {"sent": teller.publisher.sent}
-
-
-def _send_what_was_left(teller: Teller, now: float) -> None:
-    publisher, left = teller.publisher, 0
-    while publisher.goes_on and (page := STORE().unsent(SINK, now, limit=_PAGE, age_seconds=UNSENT_AFTER_SECONDS)):
-        left += len(page)
-        already = len(publisher.refused)
-        publisher.publish([unsent.message for unsent in page])
-        attempts = {unsent.message.id: unsent.attempts for unsent in page}
-        for message in publisher.refused[already:]:
-            pause = min(60.0 * 2.0 ** min(attempts[message.id], 10), _LONGEST_PAUSE_SECONDS)
-            STORE().put_off(message.id, SINK, now + pause)
-    _metrics.count({"UnsentMessages": left})
+    publisher.publish_due(now)
+    publisher.publish_unsent(now)
+    publisher.write_metrics()
+    return {"sent": publisher.published_count}

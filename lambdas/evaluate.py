@@ -1,7 +1,7 @@
-"""Frames of the stream, as they come, held against the rules.
+"""Evaluates the frames of the stream as they arrive.
 
-What is wrong with content is parked, or kept as rejected, and never raised; what is wrong with the infrastructure is
-raised, and the event source tries the batch again. Whatever was done before that is known by its id the second time.
+Bad content is parked or stored as rejected, and never raised. Failures of the infrastructure are raised, and the event
+source mapping retries the batch; what was done before is recognised by its id the second time.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from typing import Any
 
 import msgspec
 
-from lambdas._environment import load_rules, make_client, read_environment
-from lambdas._objects import Objects
-from lambdas._telling import Teller, open_store
+from lambdas._environment import load_rules, read_environment, seconds_left
+from vaultwatch.aws import metrics
+from vaultwatch.aws.alerts_bucket import AlertsBucket
+from vaultwatch.aws.clients import make_client
+from vaultwatch.aws.publishing import AlertPublisher, open_store
 from vaultwatch.batches import EncodedFrame, Evaluation
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.zones import find_zone
 
-MAX_CLAIM_BYTES = 16 * 1024 * 1024  # larger ones are parked, and sweep, which has more memory, reads them
+MAX_LINES_BYTES = 16 * 1024 * 1024  # frames that refer to more are parked, and sweep, which has more memory, reads them
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -38,21 +40,19 @@ RULES = Ruleset(load_rules())
 ZONE = find_zone(ENVIRONMENT.timezone, "the environment variable TIMEZONE")
 SNS = make_client("sns")
 STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
-OBJECTS = Objects(cache(partial(make_client, "s3")), ENVIRONMENT.bucket_name, MAX_CLAIM_BYTES)
+BUCKET = AlertsBucket(cache(partial(make_client, "s3")), ENVIRONMENT.bucket_name, MAX_LINES_BYTES)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Evaluate one batch of a Kinesis event source."""
-    evaluation = Evaluation(RULES, ZONE, claim=OBJECTS.claim, keep=OBJECTS.keep_rejected)
-    teller = Teller(STORE, SNS, ENVIRONMENT.topic_arn, context)
+    evaluation = Evaluation(RULES, ZONE, claim=BUCKET.fetch_lines, keep=BUCKET.keep_rejected)
+    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, seconds_left(context))
     for alerts in evaluation.frames(map(_encoded_frame, event["Records"])):
-        teller.tell(alerts)
+        publisher.add(alerts)
     for unreadable in evaluation.findings.unreadable:
-        OBJECTS.park(unreadable)
-    teller.report()
-    from lambdas import _metrics  # 30 ms at a cold start, which no alert has to wait for
-
-    _metrics.report_findings(evaluation.findings)
+        BUCKET.park(unreadable)
+    publisher.write_metrics()
+    metrics.write_findings(evaluation.findings)
     return {"batchItemFailures": []}
 
 

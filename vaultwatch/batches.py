@@ -44,11 +44,11 @@ class UnreadableFrame(msgspec.Struct, frozen=True):
 
 
 class Findings(msgspec.Struct):
-    """What a batch came to, beside alerts. `received` counts lines by `cluster/node/lane`."""
+    """What a batch came to, beside alerts. `received` counts lines by where they came from."""
 
     unreadable: list[UnreadableFrame] = []
     heartbeats: dict[str, Heartbeat] = {}
-    received: Counter[str] = msgspec.field(default_factory=Counter)
+    received: Counter[Origin] = msgspec.field(default_factory=Counter)
     frames: int = 0
     records: int = 0
     rejected: int = 0
@@ -58,8 +58,8 @@ class Findings(msgspec.Struct):
 
 Claim = Callable[[Reference], bytes]
 """The lines that a frame refers to. Raises `FrameError` for what is not ours, not there, or not what it should be."""
-Keep = Callable[[str, Sequence[Rejected]], None]
-"""Keeps what was rejected of one frame or segment, under its name."""
+Keep = Callable[[Frame, Sequence[Rejected]], None]
+"""Keeps the rejected lines of one frame."""
 
 
 class Evaluation:
@@ -88,8 +88,10 @@ class Evaluation:
             yield found
         yield self._finish()
 
-    def segment(self, name: str, chunks: Iterable[bytes], tag: bytes, begun: str) -> Iterator[list[Alert]]:
+    def segment(self, chunks: Iterable[bytes], tag: bytes, begun: str) -> Iterator[list[Alert]]:
         """Evaluate a log as it comes, with `tag` before every line that has none; gives alerts as they are found.
+
+        Its rejected lines are counted, and not kept again: the archive has them.
 
         An `ArchiveError` that `chunks` raises passes through when all before it is evaluated.
         """
@@ -101,10 +103,9 @@ class Evaluation:
                 self._detector.begin_log(chunk[:_HEAD_BYTES], begun)
                 head = False
             yield self._feed([_tagged(line, tag) for line in splitter.push(chunk)])
-            self._hand_over(name)
+            self._rejected.clear()
         yield self._feed([_tagged(line, tag) for line in splitter.flush()])
         yield self._finish()
-        self._hand_over(name)
         if damage:
             raise damage[0]
 
@@ -140,19 +141,16 @@ class Evaluation:
         alerts: list[Alert] = []
         for origin, lines in _by_origin(records.split):
             if origin.lane:
-                found.received[f"{origin.cluster}/{origin.node}/{origin.lane}"] += len(lines)
+                found.received[origin] += len(lines)
             alerts += self._feed(lines, origin)
         alerts += map(alert_of, self._detector.end_log())
-        self._hand_over(f"dt={frame.first:%Y-%m-%d}/{frame.process}-{frame.sequence:012}")
+        if self._rejected:
+            self._keep(frame, tuple(self._rejected))
+            self._rejected.clear()
         return alerts
 
     def _feed(self, lines: list[bytes], origin: Origin | None = None) -> list[Alert]:
         return [alert_of(verdict) for verdict in self._detector.feed(lines, origin=origin)]
-
-    def _hand_over(self, name: str) -> None:
-        if self._rejected:
-            self._keep(name, tuple(self._rejected))
-            self._rejected.clear()
 
     def _finish(self) -> list[Alert]:
         alerts = [alert_of(verdict) for verdict in self._detector.flush()]

@@ -86,8 +86,8 @@ class AlertsHistory(Construct):
         return _Delivery.ExtendedS3DestinationConfigurationProperty(
             bucket_arn=bucket.bucket_arn,
             role_arn=role.role_arn,
-            prefix=keys.ALERTS + "dt=!{timestamp:yyyy-MM-dd}/",
-            error_output_prefix=keys.ALERTS + "failed=!{firehose:error-output-type}/",
+            prefix=keys.DELIVERED_ALERTS,
+            error_output_prefix=keys.FAILED_ALERTS,
             buffering_hints=_Delivery.BufferingHintsProperty(interval_in_seconds=300, size_in_m_bs=5),
             compression_format="GZIP",
             encryption_configuration=_Delivery.EncryptionConfigurationProperty(

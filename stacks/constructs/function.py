@@ -15,6 +15,7 @@ from constructs import Construct
 from stacks.bundling import ROOT, Target, build_bundle, digest
 from stacks.constructs import permissions
 from stacks.constructs.alarms import Alarms
+from vaultwatch.aws.metrics import NAMESPACE
 from vaultwatch.settings import Settings
 
 
@@ -98,7 +99,7 @@ class Function(Construct):
             role=role.without_policy_updates(),
             log_group=group,
             tracing=lambda_.Tracing.ACTIVE if traced else lambda_.Tracing.DISABLED,
-            environment={"POWERTOOLS_METRICS_NAMESPACE": "Vaultwatch", "POWERTOOLS_SERVICE_NAME": name, **environment},
+            environment={"POWERTOOLS_METRICS_NAMESPACE": NAMESPACE, "POWERTOOLS_SERVICE_NAME": name, **environment},
         )
         defaults.alarms.watch_function(name, self.resource, effect=effect)
 

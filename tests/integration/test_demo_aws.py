@@ -99,9 +99,9 @@ def test_entries_moved_to_now_keep_their_order_and_everything_else() -> None:
 def test_the_metrics_of_evaluate_are_added_up() -> None:
     log = "\n".join([
         "START",
-        '{"_aws":{},"service":"evaluate","Records":[3.0],"RejectedRecords":[1.0]}',
+        '{"_aws":{},"service":"evaluate","Records":[3.0],"RejectedLines":[1.0]}',
         '{"_aws":{},"lane":"socket","ReceivedLines":[4.0]}',
-        '{"_aws":{},"Records":[2.0],"RejectedRecords":[0.0]}',
+        '{"_aws":{},"Records":[2.0],"RejectedLines":[0.0]}',
     ])  # fmt: skip
     assert read_metrics(log) == Evaluated(Counter({"socket": 4}), records=5, rejected=1)
 

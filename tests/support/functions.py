@@ -27,6 +27,7 @@ from botocore.client import BaseClient
 
 from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table, session
 from vaultwatch.alerts import Alert
+from vaultwatch.aws import clients
 from vaultwatch.dispatch.notification import NOTIFIED, Notification
 from vaultwatch.encoding import decode_alert
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference, encode
@@ -182,6 +183,7 @@ def start(name: str) -> ModuleType:
     """Import a function anew."""
     for module in [module for module in sys.modules if module.startswith("lambdas.")]:
         del sys.modules[module]
+    clients._session.cache_clear()
     with mock.patch.object(botocore.session, "get_session", session):
         return importlib.import_module(f"lambdas.{name}")
 

@@ -1,49 +1,38 @@
-"""One archived segment, read again: what its key says of its lines, and the lines, however large it unpacks.
+"""One archived segment, read again: the tag of its lines, and the lines, however large it unpacks.
 
-A server-log message without a time (a banner) is known by the last time seen before it on its node, which is not in a
-segment that begins with it. In the first segment there was none, as on the stream (`is_first`); in a later one the
-banner has another alert id than on the stream, the same however often it is swept, and is told twice. To close this,
-who writes segments has to put what `ServerEventKeys.last(node)` says at the end of the segment before into the
-object's metadata: `before`, a JSON array of time and ordinal, as in a frame's header. sweep can then give it to
-`Detector.begin_log` as `last`.
+A server-log message without a time (a banner) is identified by the last time logged before it on its node, which may be
+in the segment before. The first segment has no such time, and neither had the stream (`Segment.is_first`). In a later
+segment that begins with a banner, the banner has another alert id than on the stream, the same at each sweep, and is
+notified twice. To close this, whoever writes segments has to add `before` to the object's metadata: what
+`ServerEventKeys.last(node)` returns at the end of the previous segment, as a JSON array of time and ordinal, as in a
+frame's header. `sweep` can then pass it to `Detector.begin_log` as `last`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
 import zstandard
 
+from vaultwatch.aws.keys import Segment
 from vaultwatch.errors import ArchiveError
 
-_KEY = re.compile(r"archive/source=(audit|audit-file|server)/node=([\w.:-]{1,255})/")
-_FIRST = re.compile(r".*/0*1-[^/]*\.zst", re.DOTALL)
 _LANES = {"audit": "socket", "audit-file": "file", "server": "server"}
-_NAME = re.compile(r"[\w.-]{1,255}", re.ASCII)
-_BITE_BYTES = 1024  # becomes 32 MiB at most: zstd makes at most 128 KiB of 4 bytes
+_BITE_BYTES = 1024  # unpack to 32 MiB at most: zstd makes at most 128 KiB of 4 bytes
 _CHUNK_BYTES = 1024 * 1024
 _MAX_WINDOW_BYTES = 1 << 27
 
 
-def tag_of(key: str, cluster: str = "") -> bytes:
-    """The tag that lines of a segment would have had on the stream; else `ArchiveError`."""
-    found = _KEY.match(key)
-    if found is None:
-        raise ArchiveError(f"not the key of a segment: {key[:200]!r}")
-    known = cluster if _NAME.fullmatch(cluster) else "unknown"
-    return f"@{known}/{found[2]}/{_LANES[found[1]]} ".encode()
-
-
-def is_first(key: str) -> bool:
-    """Whether a segment is the first of its source and node (`<sequence>-<first time>.zst`): a log begins with it."""
-    return _FIRST.fullmatch(key) is not None
+def tag_of(segment: Segment) -> bytes:
+    """Return the tag that the segment's lines had on the stream; the cluster's name is not in the archive."""
+    return f"@unknown/{segment.node}/{_LANES[segment.source]} ".encode()
 
 
 def unpack(compressed: Iterable[bytes]) -> Iterator[bytes]:
-    """What a zstd file holds, in chunks of 1 to 33 MiB.
+    """Unpack a zstd file, in chunks of 1 to 33 MiB.
 
-    Raises `ArchiveError`, after all that could be read, for a file that is damaged or ends too early.
+    Raises:
+        ArchiveError: The file is damaged or ends too early; raised after everything that could be read.
     """
     held, size = list[bytes](), 0
     stream = _Stream()
@@ -65,7 +54,7 @@ def unpack(compressed: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class _Stream:
-    """Zstd frames one after the other; `whole` between two of them."""
+    """Unpacks consecutive zstd frames; `whole` is true between two of them."""
 
     def __init__(self) -> None:
         self._frames = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)

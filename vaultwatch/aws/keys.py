@@ -1,11 +1,79 @@
-"""Folders of the two buckets: what the stacks allow, and what the functions and `ship` use."""
+"""Every S3 key: what the stacks grant access to, what the functions and handlers write, and how a key is read again."""
 
 from __future__ import annotations
 
+import re
+from datetime import date, datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from vaultwatch.errors import ArchiveError
+
+# The archive bucket.
 ARCHIVE = "archive/"
+
+# The alerts bucket.
 ALERTS = "alerts/"
 OVERSIZE = "oversize/"
 PARKED = "parked/"
 REJECTED = "rejected/"
-# The on-failure destination of a Kinesis event source writes below this one and can be told nothing else.
 DISCARDED = "aws/lambda/"
+"""Where an event source mapping writes the batches it gives up; AWS offers no other prefix."""
+
+DELIVERED_ALERTS = ALERTS + "dt=!{timestamp:yyyy-MM-dd}/"
+"""A Firehose expression, as is `FAILED_ALERTS`."""
+FAILED_ALERTS = ALERTS + "failed=!{firehose:error-output-type}/"
+
+# S3 rejects other keys with an error that looks temporary, and the frame would be retried for a day.
+_OVERSIZE_KEY = re.compile(rf"{OVERSIZE}[\w=/-]{{1,300}}", re.ASCII)
+_SEGMENT_KEY = re.compile(rf"{ARCHIVE}source=(?P<source>audit|audit-file|server)/node=(?P<node>[\w.:-]{{1,255}})/")
+_FIRST_SEGMENT = re.compile(r".*/0*1-[^/]*\.zst", re.DOTALL)
+
+
+class Segment(NamedTuple):
+    """What the key of an archived segment says: `archive/source=<source>/node=<node>/.../<sequence>-<time>.zst`.
+
+    The first segment of a source and node begins a log.
+    """
+
+    source: str
+    node: str
+    is_first: bool
+
+
+def parse_segment(key: str) -> Segment:
+    """Read the key of an archived segment.
+
+    Raises:
+        ArchiveError: It is not one.
+    """
+    found = _SEGMENT_KEY.match(key)
+    if found is None:
+        raise ArchiveError(f"not the key of a segment: {key[:200]!r}")
+    return Segment(found["source"], found["node"], _FIRST_SEGMENT.fullmatch(key) is not None)
+
+
+def segment(source: str, node: str, sequence: int, first: datetime) -> str:
+    """Return the key for an archived segment; `first` is the time of its first line."""
+    folder = f"{ARCHIVE}source={source}/node={node}/dt={first:%Y-%m-%d}/hour={first:%H}"
+    return f"{folder}/{sequence:08}-{first:%Y%m%dT%H%M%S}.zst"
+
+
+def oversize(day: date, sha256: str) -> str:
+    """Return the key for lines that are too large for a Kinesis record."""
+    return f"{OVERSIZE}dt={day:%Y-%m-%d}/{sha256}"
+
+
+def is_oversize(key: str) -> bool:
+    """Return whether a frame may refer to this key."""
+    return _OVERSIZE_KEY.fullmatch(key) is not None
+
+
+def parked(day: date, name: str) -> str:
+    """Return the key for a frame that cannot be read; `name` is unique to its Kinesis record."""
+    return f"{PARKED}dt={day:%Y-%m-%d}/{name}.frame"
+
+
+def rejected(day: date, process: UUID, sequence: int) -> str:
+    """Return the key for the rejected lines of a frame; the same frame always has the same one."""
+    return f"{REJECTED}dt={day:%Y-%m-%d}/{process}-{sequence:012}.jsonl"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from vaultwatch.aws.clients import Clients, classify
 from vaultwatch.errors import SettingError
 from vaultwatch.handler.checks import Problem, log_file_problems, source_problems, state_problems
-from vaultwatch.ship.aws import Clients, trouble
 from vaultwatch.ship.options import ShipOptions
 
 _STREAM = re.compile(r"[A-Za-z0-9_.-]{1,128}")
@@ -54,7 +54,7 @@ def _stream(options: ShipOptions, clients: Clients) -> Iterator[Problem]:
         answer = clients.kinesis().describe_stream_summary(StreamName=options.stream)
         status = answer["StreamDescriptionSummary"]["StreamStatus"]
     except Exception as error:  # noqa: BLE001 (whatever boto3 says about our settings, the user has to read it)
-        why = trouble(error)
+        why = classify(error)
         yield Problem(f"--stream {options.stream}: {why.text}", why.permanent)
         return
     if status not in ("ACTIVE", "UPDATING"):
@@ -67,6 +67,6 @@ def _bucket(options: ShipOptions, clients: Clients) -> Iterator[Problem]:
     try:
         clients.s3().head_bucket(Bucket=options.oversize_bucket)
     except Exception as error:  # noqa: BLE001 (as above)
-        why = trouble(error)
+        why = classify(error)
         if why.name != "403":  # the bucket exists; a role that may only write to it may not look at it
             yield Problem(f"--oversize-bucket {options.oversize_bucket}: {why.text}", why.permanent)

@@ -16,7 +16,6 @@ from vaultwatch.handler.checks import Problem
 from vaultwatch.handler.log import logger
 from vaultwatch.handler.stdin import consume
 from vaultwatch.reading.identity import log_start
-from vaultwatch.ship.aws import Clients
 from vaultwatch.ship.checks import notes, problems
 from vaultwatch.ship.framing import Framer, Identity
 from vaultwatch.ship.gathering import Gatherer, LineGatherer, MessageGatherer
@@ -24,6 +23,7 @@ from vaultwatch.ship.options import ShipOptions
 from vaultwatch.ship.outbox import Outbox
 from vaultwatch.ship.oversize import BucketStore, FolderStore
 from vaultwatch.ship.pipeline import Pipeline
+from vaultwatch.ship.retries import make_clients
 from vaultwatch.ship.sending import Sender
 from vaultwatch.ship.timeline import Timeline
 
@@ -63,7 +63,7 @@ class ShipHandler:
         return self._options.lock_file
 
     def problems(self) -> list[Problem]:
-        clients = Clients(self.pace)  # new ones for each check: credentials may have been repaired on disk
+        clients = make_clients(self.pace)  # new ones for each check: credentials may have been repaired on disk
         try:
             return problems(self._options, clients)
         finally:

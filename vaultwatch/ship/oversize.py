@@ -11,13 +11,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import cast
 
-from vaultwatch.aws import keys as prefixes
+from vaultwatch.aws import keys
+from vaultwatch.aws.clients import classify
 from vaultwatch.frames import Reference, count_lines
 from vaultwatch.problem_log import ProblemLog
-from vaultwatch.ship.aws import Clients, trouble
 from vaultwatch.ship.options import Pace
 from vaultwatch.ship.reading import Block
-from vaultwatch.ship.retries import Retries
+from vaultwatch.ship.retries import Retries, make_clients
 
 MAX_SPILL_BYTES = 256 * 1024 * 1024
 """Limit of the directory that is used without a bucket: /run is in memory."""
@@ -28,13 +28,13 @@ class BucketStore:
 
     def __init__(self, bucket: str, pace: Pace) -> None:
         self._bucket = bucket
-        self._clients = Clients(pace)
+        self._clients = make_clients(pace)
         self._retries = Retries(pace, self._clients)
 
     def keep(self, lines: Block, at: datetime) -> Reference:
         """Store the lines, after any number of retries; the input is not read meanwhile, so that the order stays."""
         digest = hashlib.sha256(lines)
-        key = f"{prefixes.OVERSIZE}dt={at:%Y-%m-%d}/{digest.hexdigest()}"
+        key = keys.oversize(at, digest.hexdigest())
         while not self._put(key, lines, digest.digest()):
             self._retries.wait()
         return Reference(self._bucket, key, len(lines), count_lines(lines), digest.hexdigest())
@@ -46,7 +46,7 @@ class BucketStore:
             self._clients.s3().put_object(Bucket=self._bucket, Key=key, Body=body, ChecksumSHA256=checksum)
         except Exception as error:  # noqa: BLE001 (no line may be lost, whatever it is: it is tried again)
             text = f"{len(lines)} bytes too large for a record wait to be stored; reading is paused"
-            self._retries.failed(trouble(error), text)
+            self._retries.failed(classify(error), text)
             return False
         self._retries.succeeded("S3 accepts lines too large for a record again")
         return True

@@ -6,10 +6,15 @@ import gc
 import logging
 import time
 
+from vaultwatch.aws.clients import Clients, Failure
 from vaultwatch.backoff import Backoff
 from vaultwatch.problem_log import ProblemLog
-from vaultwatch.ship.aws import Clients, Trouble
 from vaultwatch.ship.options import Pace
+
+
+def make_clients(pace: Pace) -> Clients:
+    """Return clients with the handler's timeouts."""
+    return Clients(connect_timeout_seconds=pace.connect_timeout_seconds, read_timeout_seconds=pace.read_timeout_seconds)
 
 
 class Retries:
@@ -22,19 +27,19 @@ class Retries:
         self._failures = 0
         self._call_failed = False
 
-    def failed(self, trouble: Trouble, consequence: str) -> None:
+    def failed(self, failure: Failure, consequence: str) -> None:
         """Note that a call failed; after a permanent failure credentials and settings of boto3 are read again."""
         self._failures += 1
         self._call_failed = True
-        level = logging.ERROR if trouble.permanent else logging.WARNING
-        self._reported.report(trouble.name, level, f"{trouble.text}: {consequence}")
-        if trouble.permanent:
+        level = logging.ERROR if failure.permanent else logging.WARNING
+        self._reported.report(failure.name, level, f"{failure.text}: {consequence}")
+        if failure.permanent:
             self._clients.renew()
 
-    def failed_in_part(self, trouble: Trouble, consequence: str) -> None:
+    def failed_in_part(self, failure: Failure, consequence: str) -> None:
         """Note that only a part of a call failed: the next attempt may follow soon."""
         self._failures = 0
-        self.failed(trouble, consequence)
+        self.failed(failure, consequence)
         self._call_failed = False
 
     def succeeded(self, text: str) -> None:

@@ -6,11 +6,11 @@ from collections import Counter
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from vaultwatch.aws.clients import Failure, classify
 from vaultwatch.printable import one_line
-from vaultwatch.ship.aws import Clients, Trouble, trouble
 from vaultwatch.ship.options import Pace
 from vaultwatch.ship.outbox import Outbox, StreamRecord
-from vaultwatch.ship.retries import Retries
+from vaultwatch.ship.retries import Retries, make_clients
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis.type_defs import PutRecordsResultEntryTypeDef
@@ -26,7 +26,7 @@ class Sender(Thread):
         super().__init__(name="sender", daemon=True)
         self._stream = stream
         self._outbox = outbox
-        self._clients = Clients(pace)
+        self._clients = make_clients(pace)
         self._retries = Retries(pace, self._clients)
 
     def run(self) -> None:
@@ -51,7 +51,7 @@ class Sender(Thread):
         try:
             answered = list(zip(records, self._put(records), strict=True))
         except Exception as error:  # noqa: BLE001 (the thread's outermost edge: the frames are kept, and sent again)
-            self._retries.failed(trouble(error), f"{len(records)} frames wait to be sent again")
+            self._retries.failed(classify(error), f"{len(records)} frames wait to be sent again")
             return records
         self._outbox.release(record for record, reason in answered if not reason)
         self._note(Counter(reason for _, reason in answered if reason), len(records))
@@ -71,7 +71,7 @@ class Sender(Thread):
         rejected = reasons.total()
         note = self._retries.failed_in_part if rejected < sent else self._retries.failed
         note(
-            Trouble(name, f"PutRecords: {name}", permanent=False),
+            Failure(name, f"PutRecords: {name}", permanent=False),
             f"{rejected} of {sent} frames rejected; they are sent again",
         )
 

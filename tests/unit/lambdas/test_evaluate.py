@@ -11,7 +11,6 @@ from unittest import mock
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from lambdas import _metrics
 from tests.support.dynamodb import make_client
 from tests.support.faults import raise_on
 from tests.support.functions import (
@@ -23,7 +22,6 @@ from tests.support.functions import (
     World,
     entry,
     kinesis,
-    metrics,
     sealed,
     total,
     watching,
@@ -153,7 +151,7 @@ class TestWhatCannotBeRead:
         assert "JSON" in first["reason"]
         assert second["line_base64"]
         assert len(aws.alerts()) == 1
-        assert total(capsys.readouterr().out, "RejectedRecords") == 2
+        assert total(capsys.readouterr().out, "RejectedLines") == 2
 
     def test_a_line_that_breaks_the_reader_costs_that_line_alone(
         self, aws: World, monkeypatch: pytest.MonkeyPatch
@@ -217,7 +215,7 @@ class TestLinesTooLargeForAFrame:
             (BUCKET, "oversize/\0", None, None, "not to our own bucket and folder"),
             (BUCKET, "oversize/" + "a" * 1100, None, None, "not to our own bucket and folder"),
             ("", "abc", None, None, "on the log server"),
-            (BUCKET, "oversize/gone", None, None, "is not there"),
+            (BUCKET, "oversize/gone", None, None, "does not exist"),
             (BUCKET, KEY, 1, None, "other lines"),
             (BUCKET, KEY, None, "0" * 64, "other lines"),
             (BUCKET, KEY, 17 * 1024 * 1024, None, "left to a function with more memory"),
@@ -293,32 +291,6 @@ def test_a_batch_full_of_alerts_is_told_in_parts(aws: World) -> None:
     evaluation = Evaluation(Ruleset(shipped_rules()), None, claim=lambda _: b"", keep=lambda _name, _lines: None)
     parts = evaluation.frames(EncodedFrame(str(number), frame) for number, frame in enumerate(frames))
     assert [len(part) for part in parts] == [1200, 1200, 600, 0]
-
-
-class TestNamesInMetrics:
-    """CloudWatch charges for every new combination of them, and drops a metric whose names it does not like."""
-
-    @pytest.mark.parametrize("name", ["a/b", " ", "new\nline", "\0", ":colon", "caf\xe9", "x" * 300])
-    def test_of_a_heartbeat_are_a_star_if_no_host_has_such(
-        self, aws: World, capsys: pytest.CaptureFixture[str], name: str
-    ) -> None:
-        counters = (Counter(name, "vault-1", "file", 7, 70), Counter("prod", name, "file", 7, 70))
-        assert aws.evaluate(aws.heartbeat(Heartbeat(counters)), aws.frame(entry(1))) == ALL_DONE
-        printed = capsys.readouterr().out
-        assert total(printed, "ShippedLines", cluster="*", node="*", lane="*") == 14
-        assert total(printed, "ShippedLines") == 14
-
-    def test_are_bounded_however_many_come_and_what_is_beyond_shares_a_star(
-        self, aws: World, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        aws.monkeypatch.setattr(_metrics, "_origins", set())
-        for batch in range(5):
-            tags = [b"@prod/node-%d/file " % (batch * 100 + number) for number in range(100)]
-            aws.evaluate(aws.frame(*(tag + entry(1).removeprefix(AUDIT_TAG) for tag in tags)))
-        printed = capsys.readouterr().out
-        assert total(printed, "ReceivedLines") == 500
-        assert len({one["node"] for one in metrics(printed)["ReceivedLines"]}) == 201
-        assert total(printed, "ReceivedLines", cluster="*", node="*", lane="*") == 300
 
 
 @pytest.mark.parametrize("recording", ["openbao-2.6.2/policy-changes", "vault-1.14.2/generate-root"])

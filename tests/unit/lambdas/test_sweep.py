@@ -27,7 +27,6 @@ from tests.support.functions import (
     watching,
 )
 from vaultwatch.alerts import Alert
-from vaultwatch.archive.segments import is_first, tag_of, unpack
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.errors import ArchiveError
 from vaultwatch.frames import Frame, Records, encode
@@ -203,50 +202,6 @@ class TestParked:
         make_client("s3").put_object(Bucket=BUCKET, Key=key, Body=json.dumps(given_up).encode())
         settled.sweep(BUCKET, key)
         assert len(settled.alerts()) == 1
-
-
-class TestUnpacking:
-    def test_frames_one_after_the_other(self) -> None:
-        packed = zstandard.compress(b"a" * 3_000_000) + zstandard.compress(b"b")
-        assert b"".join(unpack([packed[:7], packed[7:]])) == b"a" * 3_000_000 + b"b"
-
-    def test_what_unpacks_without_end_comes_in_bounded_chunks(self) -> None:
-        packed = zstandard.compress(bytes(200 * 1024 * 1024))
-        sizes = [len(chunk) for chunk in unpack([packed])]
-        assert (sum(sizes), max(sizes) <= 33 * 1024 * 1024) == (200 * 1024 * 1024, True)
-
-    @pytest.mark.parametrize("damage", [b"junk that is no frame", zstandard.compress(b"x" * 1000)[:-3]])
-    def test_damage_is_told_after_what_can_be_read(self, damage: bytes) -> None:
-        out: list[bytes] = []
-        with pytest.raises(ArchiveError):
-            out.extend(unpack([zstandard.compress(b"good"), damage]))
-        assert b"".join(out).startswith(b"good")
-
-    @pytest.mark.parametrize(
-        ("key", "tag"),
-        [
-            ("archive/source=audit-file/node=v-1/dt=2026-11-21/hour=07/1.zst", b"@unknown/v-1/file "),
-            ("archive/source=audit/node=v-1/dt=2026-11-21/hour=07/1.zst", b"@unknown/v-1/socket "),
-            ("archive/source=server/node=v-1/dt=2026-11-21/hour=07/1.zst", b"@unknown/v-1/server "),
-        ],
-    )
-    def test_the_key_says_where_lines_came_from(self, key: str, tag: bytes) -> None:
-        assert tag_of(key) == tag
-        with pytest.raises(ArchiveError):
-            tag_of("archive/elsewhere")
-
-
-@pytest.mark.parametrize(
-    ("name", "first"),
-    [
-        ("00000001-20261121T072938.zst", True),
-        ("1-2026.zst", True),
-        ("00000011-20261121T072938.zst", False),
-        ("00000002-1.zst", False),
-    ],
-)
-def test_a_log_begins_with_its_first_segment(name: str, first: bool) -> None:
-    assert is_first(f"archive/source=server/node=1-a/dt=2026-11-21/hour=07/{name}") is first
 
 
 def test_a_banner_that_begins_a_log_is_the_same_event_in_the_archive_as_on_the_stream(aws: World) -> None:

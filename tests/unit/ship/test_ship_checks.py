@@ -16,8 +16,8 @@ from botocore.exceptions import ClientError
 
 from tests.support.kinesis import Kinesis
 from tests.support.shipping import FAST
+from vaultwatch.aws.clients import Clients
 from vaultwatch.ship import ShipOptions, check_config
-from vaultwatch.ship.aws import Clients
 from vaultwatch.ship.checks import problems
 
 
@@ -102,7 +102,7 @@ def test_an_endpoint_that_is_not_kinesis_is_said(
 
     monkeypatch.setattr("tests.support.kinesis._moto", reply)
     assert check_config(good) == 2
-    assert f"--stream {good.stream}: an answer that AWS does not give" in capsys.readouterr().err
+    assert f"--stream {good.stream}: not a response of AWS" in capsys.readouterr().err
 
 
 def test_a_log_that_is_a_named_pipe_is_not_waited_for(

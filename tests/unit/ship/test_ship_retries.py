@@ -6,18 +6,18 @@ import logging
 
 import pytest
 
-from vaultwatch.ship.aws import Clients, Trouble
+from vaultwatch.aws.clients import Failure
 from vaultwatch.ship.options import Pace
-from vaultwatch.ship.retries import Retries
+from vaultwatch.ship.retries import Retries, make_clients
 
-BUSY = Trouble("Busy", "PutRecords: Busy", permanent=False)
-DENIED = Trouble("Denied", "PutRecords: Denied", permanent=True)
+BUSY = Failure("Busy", "PutRecords: Busy", permanent=False)
+DENIED = Failure("Denied", "PutRecords: Denied", permanent=True)
 
 
 @pytest.fixture
 def retries() -> Retries:
     pace = Pace(backoff_seconds=0.1, longest_backoff_seconds=20.0, report_seconds=60.0)
-    return Retries(pace, Clients(pace))
+    return Retries(pace, make_clients(pace))
 
 
 def test_there_is_no_delay_without_a_failure(retries: Retries) -> None:
@@ -59,7 +59,7 @@ def test_a_failure_is_not_logged_at_every_attempt(retries: Retries, caplog: pyte
 
 
 def test_only_a_permanent_failure_renews_the_clients() -> None:
-    clients = Clients(Pace())
+    clients = make_clients(Pace())
     first = clients.kinesis()
     retries = Retries(Pace(), clients)
     retries.failed(BUSY, "waits")

@@ -16,7 +16,7 @@ from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, Route
 from vaultwatch.rules.facts import Level
 from vaultwatch.store import REMEMBERED_SECONDS, StoreError
 from vaultwatch.store.dynamodb.adapter import DynamoStore
-from vaultwatch.store.dynamodb.sent import Receipts
+from vaultwatch.store.dynamodb.sent import SentNotifications
 
 T0 = 1_700_000_000.0
 TOPIC = (Route("sns", ALL_DISPOSITIONS, Level.INFORMATIONAL),)
@@ -248,9 +248,9 @@ class TestRules:
         assert calls.names.count("DynamoDB.TransactWriteItems") == 2
 
 
-def test_receipts_are_kept_by_sink(client: Any, store: DynamoStore) -> None:
-    slack, pager = (Receipts(client, TABLE, sink) for sink in ("slack", "pager"))
-    slack.give("m1", T0)
+def test_what_was_sent_is_known_by_sink(client: Any, store: DynamoStore) -> None:
+    slack, pager = (SentNotifications(client, TABLE, sink) for sink in ("slack", "pager"))
+    slack.add("m1", T0)
     assert slack.known(["m1", "m2"]) == {"m1"}
     assert pager.known(["m1"]) == set()
 

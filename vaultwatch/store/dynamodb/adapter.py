@@ -6,7 +6,7 @@
     rule#<rule>      slot            when a rule may send, and what waits for it   due: `slot`, while something waits
     rule#<rule>      live#<digest>   since when the rule is in force as it is; gone by TTL
     message#<id>     sink#<sink>     a message that this sink lacks; gone by TTL   unsent: the sink, by urgency and age
-    message#<id>     receipt#<sink>  a message that this sink has had (`Receipts`)
+    message#<id>     sent#<sink>     a message that this sink has had (`SentNotifications`)
 
 Counts in windows would be rows `group#<group>` / `window#<start>`. Rows are read consistently, decided on, and written
 in one transaction that fails if any of them has changed meanwhile; then all is read and decided again. As many events

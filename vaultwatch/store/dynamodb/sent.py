@@ -1,4 +1,4 @@
-"""What a sink behind a queue has had: rows beside the Store's, in the same table."""
+"""Which notifications a sink behind a queue has accepted: rows beside those of the Store, in the same table."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-class Receipts:
-    """By message id, for one sink, for as long as a message could come again. Raises `StoreError`."""
+class SentNotifications:
+    """The ids of one sink's notifications, kept for as long as one could come again; methods raise `StoreError`."""
 
     def __init__(self, client: DynamoDBClient, table: str, sink: str) -> None:
         self._table = Table(client, table)
-        self._kind = f"receipt#{sink}"
+        self._kind = f"sent#{sink}"
 
-    def known(self, message_ids: Iterable[str]) -> set[str]:
-        """Which of these the sink has had."""
-        rows = self._table.read((f"message#{message_id}", self._kind) for message_id in message_ids)
+    def known(self, notification_ids: Iterable[str]) -> set[str]:
+        """Return which of these the sink has accepted."""
+        rows = self._table.read((f"message#{id_}", self._kind) for id_ in notification_ids)
         return {pk.removeprefix("message#") for pk, _ in rows}
 
-    def give(self, message_id: str, now: float) -> None:
-        """The sink has had it."""
+    def add(self, notification_id: str, now: float) -> None:
+        """Store that the sink has accepted it."""
         marks = {"expires_at": int(now + REMEMBERED_SECONDS)}
-        self._table.put(Row((f"message#{message_id}", self._kind), b"{}", None, marks))
+        self._table.put(Row((f"message#{notification_id}", self._kind), b"{}", None, marks))

@@ -1,4 +1,4 @@
-"""What a failure means, and that nothing secret is said about it."""
+"""Errors of AWS: which of them pass by themselves, and that their text holds no secret."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from vaultwatch.ship.aws import Clients, trouble
-from vaultwatch.ship.options import Pace
+from vaultwatch.aws.clients import Clients, classify
 
 
 def client_error(code: str, message: str = "why", status: int = 400) -> ClientError:
-    answer = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return ClientError(answer, "PutRecords")  # type: ignore[arg-type]
+    response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "PutRecords")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -30,8 +29,8 @@ def client_error(code: str, message: str = "why", status: int = 400) -> ClientEr
         ReadTimeoutError(endpoint_url="https://kinesis.eu-central-1.amazonaws.com"),
     ],
 )
-def test_these_pass_by_themselves(error: Exception) -> None:
-    assert not trouble(error).permanent
+def test_these_failures_are_temporary(error: Exception) -> None:
+    assert not classify(error).permanent
 
 
 @pytest.mark.parametrize(
@@ -45,12 +44,12 @@ def test_these_pass_by_themselves(error: Exception) -> None:
         ValueError("Invalid endpoint"),
     ],
 )
-def test_for_these_somebody_must_do_something(error: Exception) -> None:
-    assert trouble(error).permanent
+def test_these_failures_last_until_somebody_repairs_something(error: Exception) -> None:
+    assert classify(error).permanent
 
 
 def test_a_failure_is_one_line_that_names_the_call_and_the_code() -> None:
-    assert trouble(client_error("AccessDenied", "no\x1b[31m\nmore")).text == r"PutRecords: AccessDenied no\u001b[31m"
+    assert classify(client_error("AccessDenied", "no\x1b[31m\nmore")).text == r"PutRecords: AccessDenied no\u001b[31m"
 
 
 @pytest.mark.parametrize(
@@ -61,12 +60,18 @@ def test_a_failure_is_one_line_that_names_the_call_and_the_code() -> None:
         RuntimeError("SECRET"),
     ],
 )
-def test_nothing_secret_is_said(error: Exception) -> None:
-    assert "SECRET" not in trouble(error).text
+def test_the_text_holds_nothing_secret(error: Exception) -> None:
+    assert "SECRET" not in classify(error).text
+
+
+def test_a_response_that_aws_does_not_give_asks_whether_the_endpoint_is_right() -> None:
+    failure = classify(KeyError("Records"))
+    assert failure.permanent
+    assert "endpoint" in failure.text
 
 
 def test_clients_are_made_once_and_again_when_they_are_renewed() -> None:
-    clients = Clients(Pace())
+    clients = Clients(connect_timeout_seconds=5.0, read_timeout_seconds=30.0)
     first = clients.kinesis()
     assert clients.kinesis() is first
     clients.renew()

@@ -1,0 +1,41 @@
+"""Archived segments: unpacked in bounded chunks, as far as they are whole, with the tag of the stream."""
+
+from __future__ import annotations
+
+import pytest
+import zstandard
+
+from vaultwatch.archive.segments import tag_of, unpack
+from vaultwatch.aws.keys import Segment
+from vaultwatch.errors import ArchiveError
+
+
+def test_zstd_frames_one_after_the_other() -> None:
+    packed = zstandard.compress(b"a" * 3_000_000) + zstandard.compress(b"b")
+    assert b"".join(unpack([packed[:7], packed[7:]])) == b"a" * 3_000_000 + b"b"
+
+
+def test_what_unpacks_to_many_times_its_size_comes_in_bounded_chunks() -> None:
+    packed = zstandard.compress(bytes(200 * 1024 * 1024))
+    sizes = [len(chunk) for chunk in unpack([packed])]
+    assert (sum(sizes), max(sizes) <= 33 * 1024 * 1024) == (200 * 1024 * 1024, True)
+
+
+@pytest.mark.parametrize("damage", [b"junk that is no frame", zstandard.compress(b"x" * 1000)[:-3]])
+def test_damage_is_reported_after_what_can_be_read(damage: bytes) -> None:
+    out: list[bytes] = []
+    with pytest.raises(ArchiveError):
+        out.extend(unpack([zstandard.compress(b"good"), damage]))
+    assert b"".join(out).startswith(b"good")
+
+
+@pytest.mark.parametrize(
+    ("source", "tag"),
+    [
+        ("audit-file", b"@unknown/v-1/file "),
+        ("audit", b"@unknown/v-1/socket "),
+        ("server", b"@unknown/v-1/server "),
+    ],
+)
+def test_a_source_is_a_lane_of_the_stream(source: str, tag: bytes) -> None:
+    assert tag_of(Segment(source, "v-1", is_first=True)) == tag

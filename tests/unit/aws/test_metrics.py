@@ -1,0 +1,72 @@
+"""Metrics: what is declared is what the functions write, and forged names cannot create metrics without end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from uuid import UUID
+
+import pytest
+
+from tests.support.functions import total
+from vaultwatch.aws import metrics
+from vaultwatch.aws.metrics import Metric, Origins, write_findings
+from vaultwatch.batches import Findings
+from vaultwatch.frames import Counter as LaneCounter
+from vaultwatch.frames import Heartbeat
+from vaultwatch.reading.records import Origin
+
+DECLARED = [value for value in vars(metrics).values() if isinstance(value, Metric)]
+OTHERS = {"cluster": "*", "node": "*", "lane": "*"}
+
+
+@pytest.fixture(autouse=True)
+def _powertools(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", metrics.NAMESPACE)
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "tested")
+
+
+def received(*origins: Origin) -> Findings:
+    return Findings(received=Counter(origins))
+
+
+def test_every_metric_has_a_name_of_its_own() -> None:
+    assert len({metric.name for metric in DECLARED}) == len(DECLARED)
+
+
+def test_counters_of_one_lane_from_two_handlers_are_added_up(capsys: pytest.CaptureFixture[str]) -> None:
+    heartbeats = {str(UUID(int=n)): Heartbeat((LaneCounter("prod", "v1", "file", 7, 70),)) for n in range(2)}
+    write_findings(Findings(heartbeats=heartbeats), Origins())
+    printed = capsys.readouterr().out
+    assert total(printed, "ShippedLines", cluster="prod", node="v1", lane="file") == 14
+    assert total(printed, "ShippedBytes", cluster="prod", node="v1", lane="file") == 140
+
+
+@pytest.mark.parametrize("name", ["a/b", " ", "new\nline", "\0", ":colon", "caf\xe9", "x" * 300])
+def test_a_name_that_cloudwatch_drops_is_counted_under_a_star(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    counters = (LaneCounter(name, "vault-1", "file", 7, 70), LaneCounter("prod", name, "file", 7, 70))
+    write_findings(Findings(heartbeats={"p": Heartbeat(counters)}), Origins())
+    printed = capsys.readouterr().out
+    assert total(printed, "ShippedLines", **OTHERS) == 14
+    assert total(printed, "ShippedLines") == 14
+
+
+def test_a_line_without_a_tag_s_names_is_counted_under_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
+    write_findings(received(Origin("", "", "file")), Origins())
+    assert total(capsys.readouterr().out, "ReceivedLines", cluster="-", node="-", lane="file") == 1
+
+
+def test_origins_beyond_the_limit_share_a_star(capsys: pytest.CaptureFixture[str]) -> None:
+    origins = Origins(limit=20)
+    for batch in range(5):
+        write_findings(received(*(Origin("prod", f"node-{batch * 10 + n}", "file") for n in range(10))), origins)
+    printed = capsys.readouterr().out
+    assert total(printed, "ReceivedLines") == 50
+    assert total(printed, "ReceivedLines", **OTHERS) == 30
+    assert total(printed, "ReceivedLines", cluster="prod", node="node-19", lane="file") == 1
+
+
+def test_a_known_origin_keeps_its_name_when_the_limit_is_reached(capsys: pytest.CaptureFixture[str]) -> None:
+    origins = Origins(limit=1)
+    for node in ("known", "new", "known"):
+        write_findings(received(Origin("prod", node, "file")), origins)
+    assert total(capsys.readouterr().out, "ReceivedLines", cluster="prod", node="known", lane="file") == 2

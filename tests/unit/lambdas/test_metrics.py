@@ -1,0 +1,92 @@
+"""The metrics in the functions' logs are exactly those that are declared, with their units and dimensions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.support.dynamodb import make_client
+from tests.support.functions import AUDIT_TAG, BUCKET, Context, World, entry, kinesis, object_created, queue_record
+from vaultwatch.aws import metrics
+from vaultwatch.aws.metrics import Metric
+from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.frames import Counter, Heartbeat
+from vaultwatch.rules.conditions import Exists
+from vaultwatch.rules.facts import Level
+from vaultwatch.rules.pack import CompiledRule, Rule
+
+DECLARED = [value for value in vars(metrics).values() if isinstance(value, Metric)]
+Written = set[tuple[str, str, frozenset[str]]]
+Invocation = Callable[[], Any]
+
+
+def declared(function: str) -> Written:
+    """Name, unit and dimensions of a function's metrics."""
+    return {
+        (metric.name, metric.unit, frozenset({"service", *metric.dimensions}))
+        for metric in DECLARED
+        if function in metric.functions
+    }
+
+
+def written(printed: str) -> Written:
+    """The same, of the lines of a log."""
+    found: Written = set()
+    for directives in (json.loads(line)["_aws"]["CloudWatchMetrics"] for line in printed.splitlines()):
+        for directive in directives:
+            assert directive["Namespace"] == metrics.NAMESPACE
+            (dimensions,) = directive["Dimensions"]
+            found |= {(metric["Name"], metric["Unit"], frozenset(dimensions)) for metric in directive["Metrics"]}
+    return found
+
+
+def with_a_broken_rule(rules: Ruleset) -> Ruleset:
+    """These rules, and one that raises for every entry."""
+
+    def raises(view: Any) -> bool:
+        raise ZeroDivisionError
+
+    facts: Any = {"title": "Odd", "level": Level.LOW, "service": "audit", "condition": Exists("time", True)}
+    return Ruleset([*rules.rules, Rule(CompiledRule(name="audit_odd", **facts), matches=raises)])
+
+
+def a_bit_of_everything(aws: World) -> list[bytes]:
+    """Frames with alerts, rejected lines and counters, and one that cannot be read."""
+    heartbeat = aws.heartbeat(Heartbeat((Counter("prod", "vault-1", "file", 7, 70),)))
+    return [b"no frame", heartbeat, aws.frame(entry(1), AUDIT_TAG + b'{"broken')]
+
+
+def evaluate(aws: World) -> Invocation:
+    module = aws.function("evaluate")
+    aws.monkeypatch.setattr(module, "RULES", with_a_broken_rule(module.RULES))
+    return partial(module.handler, kinesis(*a_bit_of_everything(aws)), Context())
+
+
+def sweep(aws: World) -> Invocation:
+    module, key = aws.function("sweep"), "aws/lambda/mapping/shard/2026/11/21/x"
+    aws.monkeypatch.setattr(module, "RULES", with_a_broken_rule(module.RULES))
+    batch = json.dumps({"payload": json.dumps(kinesis(*a_bit_of_everything(aws)))})
+    make_client("s3").put_object(Bucket=BUCKET, Key=key, Body=batch.encode())
+    return partial(module.handler, object_created(BUCKET, key), Context(900_000))
+
+
+def digest(aws: World) -> Invocation:
+    return partial(aws.function("digest").handler, {}, Context(55_000))
+
+
+def notify(aws: World) -> Invocation:
+    return partial(aws.function("notify").handler, {"Records": [queue_record("no notification")]}, Context())
+
+
+@pytest.mark.parametrize("invocation", [evaluate, sweep, digest, notify])
+def test_a_function_writes_exactly_what_is_declared_for_it(
+    aws: World, capsys: pytest.CaptureFixture[str], invocation: Callable[[World], Invocation]
+) -> None:
+    invoke = invocation(aws)
+    capsys.readouterr()
+    invoke()
+    assert written(capsys.readouterr().out) == declared(invocation.__name__)

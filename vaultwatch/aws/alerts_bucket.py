@@ -1,0 +1,70 @@
+"""The alerts bucket: lines too large for a Kinesis record, frames that cannot be read, rejected lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from vaultwatch.aws import keys
+from vaultwatch.batches import UnreadableFrame, checked, rejected_lines
+from vaultwatch.errors import FrameError
+from vaultwatch.frames import Frame, Reference
+from vaultwatch.printable import one_line
+from vaultwatch.reading.records import Rejected
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_MAX_REASON_BYTES = 1024  # S3 user guide: 2 KB for all metadata of an object
+_ON_LOG_SERVER = "reference: the lines are on the log server, because its handler had no --oversize-bucket"
+
+
+class AlertsBucket:
+    """The bucket as `evaluate` and `sweep` use it; what S3 cannot do now is raised as botocore's own errors.
+
+    Args:
+        client: Returns the S3 client; called when the bucket is first needed.
+        name: The name of the bucket.
+        max_lines_bytes: The largest object that `fetch_lines` reads into memory.
+    """
+
+    def __init__(self, client: Callable[[], S3Client], name: str, max_lines_bytes: int) -> None:
+        self._client = client
+        self._name = name
+        self._max_lines_bytes = max_lines_bytes
+
+    def fetch_lines(self, reference: Reference) -> bytes:
+        """Return the lines that a frame refers to.
+
+        Raises:
+            FrameError: The reference is forged, leads nowhere, or is too large for this function.
+        """
+        if not reference.bucket:
+            raise FrameError(_ON_LOG_SERVER)
+        if reference.bucket != self._name or not keys.is_oversize(reference.key):
+            raise FrameError("reference: not to our own bucket and folder")
+        if reference.size > self._max_lines_bytes:
+            raise FrameError(f"reference: {reference.size} bytes are left to a function with more memory")
+        try:
+            body = self._client().get_object(Bucket=self._name, Key=reference.key)["Body"]
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") == "NoSuchKey":
+                raise FrameError(f"reference: {reference.key[:200]} does not exist") from None
+            raise
+        with closing(body):
+            return checked(body.read(reference.size + 1), reference)
+
+    def park(self, unreadable: UnreadableFrame) -> None:
+        """Store a frame that cannot be read here, with the reason; S3's event for the object starts `sweep`."""
+        reason = one_line(unreadable.reason).encode("ascii", "backslashreplace")[:_MAX_REASON_BYTES].decode()
+        key, data = keys.parked(datetime.now(UTC), unreadable.frame.name), unreadable.frame.data
+        self._client().put_object(Bucket=self._name, Key=key, Body=data, Metadata={"reason": reason})
+
+    def keep_rejected(self, frame: Frame, rejected: Sequence[Rejected]) -> None:
+        """Store the rejected lines of a frame; the same frame again writes the same object."""
+        key = keys.rejected(frame.first, frame.process, frame.sequence)
+        self._client().put_object(Bucket=self._name, Key=key, Body=rejected_lines(rejected))

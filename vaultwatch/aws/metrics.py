@@ -1,0 +1,161 @@
+"""The metrics of the functions, in CloudWatch's embedded metric format.
+
+Each is declared here once, and the alarms are built from the declarations: no alarm watches a metric that nobody
+writes. CloudWatch knows a metric by its name and all of its dimensions, and charges for each combination of their
+values; the values are names of ours or of hosts.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import msgspec
+from msgspec.structs import asdict, astuple
+
+from vaultwatch.reading.identity import parse_time
+from vaultwatch.reading.records import Origin
+
+if TYPE_CHECKING:
+    from vaultwatch.alerts import Alert
+    from vaultwatch.batches import Findings
+
+NAMESPACE = "Vaultwatch"
+_MAX_ORIGINS = 200
+_MAX_AGES = 99  # Powertools writes a metric by itself at its hundredth value
+# CloudWatch drops other values of dimensions, and those that begin with a colon.
+_DIMENSION_VALUE = re.compile(r"[\w.*-][\w.:*-]{0,254}", re.ASCII)
+
+
+class Metric(NamedTuple):
+    """One metric: the functions that write it, and its dimensions besides `service`, which is the function's name."""
+
+    name: str
+    unit: Literal["Bytes", "Count", "Seconds"]
+    functions: tuple[str, ...]
+    dimensions: tuple[str, ...] = ()
+
+
+_EVALUATING = ("evaluate", "sweep")
+_PUBLISHING = ("evaluate", "sweep", "digest")
+_ORIGIN = ("cluster", "node", "lane")
+
+FRAMES = Metric("Frames", "Count", _EVALUATING)
+RECORDS = Metric("Records", "Count", _EVALUATING)
+REJECTED_LINES = Metric("RejectedLines", "Count", _EVALUATING)
+PARKED_FRAMES = Metric("ParkedFrames", "Count", _EVALUATING)
+RULE_ERRORS = Metric("RuleErrors", "Count", _EVALUATING, ("rule",))
+FRAME_AGE = Metric("FrameAge", "Seconds", _EVALUATING)
+RECEIVED_LINES = Metric("ReceivedLines", "Count", _EVALUATING, _ORIGIN)
+# What a handler sent since its start: compare the rate with that of `ReceivedLines`.
+SHIPPED_LINES = Metric("ShippedLines", "Count", _EVALUATING, _ORIGIN)
+SHIPPED_BYTES = Metric("ShippedBytes", "Bytes", _EVALUATING, _ORIGIN)
+
+ALERTS = Metric("Alerts", "Count", _EVALUATING, ("level",))
+LATE_ALERTS = Metric("LateAlerts", "Count", ("sweep",))
+ALERT_LATENCY = Metric("AlertLatency", "Seconds", ("evaluate",))
+
+PUBLISHED_NOTIFICATIONS = Metric("PublishedNotifications", "Count", _PUBLISHING)
+REFUSED_NOTIFICATIONS = Metric("RefusedNotifications", "Count", _PUBLISHING)
+PUBLISH_FAILURES = Metric("PublishFailures", "Count", _PUBLISHING)
+UNSENT_NOTIFICATIONS = Metric("UnsentNotifications", "Count", ("digest",))
+
+SENT_NOTIFICATIONS = Metric("SentNotifications", "Count", ("notify",), ("sink",))
+FAILED_NOTIFICATIONS = Metric("FailedNotifications", "Count", ("notify",), ("sink",))
+
+
+class NewAlerts(msgspec.Struct):
+    """The new alerts of one invocation, counted as they come: a segment may raise a million.
+
+    `ages` are the seconds from a record's own time to its alert, for the first alerts that were not late.
+    """
+
+    by_level: Counter[str] = msgspec.field(default_factory=Counter)
+    late: int = 0
+    ages: list[float] = []
+
+    def add(self, alert: Alert, now: float) -> None:
+        """Count one alert."""
+        self.by_level[alert.level.value] += 1
+        self.late += alert.late
+        if not alert.late and len(self.ages) < _MAX_AGES and (moment := parse_time(alert.time)):
+            self.ages.append(max(0.0, now - moment.timestamp()))
+
+
+class Origins:
+    """Where the lines came from that this process has reported: at most `limit` clusters, nodes and lanes.
+
+    All others are reported as `*`: a forged tag or heartbeat must not create metrics without end.
+    """
+
+    def __init__(self, limit: int = _MAX_ORIGINS) -> None:
+        self._limit = limit
+        self._known: set[Origin] = set()
+
+    def reported(self, origin: Origin) -> Origin:
+        """Return the names under which lines from there are counted."""
+        named = Origin(origin.cluster or "-", origin.node or "-", origin.lane or "-")
+        if named not in self._known:
+            if len(self._known) >= self._limit or not all(map(_DIMENSION_VALUE.fullmatch, astuple(named))):
+                return _OTHERS
+            self._known.add(named)
+        return named
+
+
+_OTHERS = Origin("*", "*", "*")
+_ORIGINS = Origins()
+
+
+def write(values: Mapping[Metric, float | Sequence[float]], **dimensions: str) -> None:
+    """Write metrics that share their dimensions, as one line of the function's log."""
+    from aws_lambda_powertools.metrics import EphemeralMetrics  # 30 ms of a cold start, which no alert waits for
+
+    line = EphemeralMetrics()
+    for metric, value in values.items():
+        for number in value if isinstance(value, Sequence) else [value]:
+            line.add_metric(name=metric.name, unit=metric.unit, value=number)
+    for name, text in dimensions.items():
+        line.add_dimension(name=name, value=text)
+    line.flush_metrics()
+
+
+def write_findings(findings: Findings, origins: Origins = _ORIGINS) -> None:
+    """Write what a batch contained, except for its alerts."""
+    lines = {FRAMES: findings.frames, RECORDS: findings.records, REJECTED_LINES: findings.rejected}
+    write({**lines, PARKED_FRAMES: len(findings.unreadable)})
+    for rule, errors in findings.rule_errors.items():
+        write({RULE_ERRORS: errors}, rule=rule)
+    if findings.oldest is not None:
+        write({FRAME_AGE: max(0.0, time.time() - findings.oldest.timestamp())})
+    _write_received(findings, origins)
+    _write_shipped(findings, origins)
+
+
+def _write_received(findings: Findings, origins: Origins) -> None:
+    received: Counter[Origin] = Counter()
+    for origin, lines in findings.received.items():
+        received[origins.reported(origin)] += lines
+    for origin, lines in received.items():
+        write({RECEIVED_LINES: lines}, **asdict(origin))
+
+
+def _write_shipped(findings: Findings, origins: Origins) -> None:
+    shipped: dict[Origin, Counter[Metric]] = {}
+    for row in (row for heartbeat in findings.heartbeats.values() for row in heartbeat.counters):
+        origin = origins.reported(Origin(row.cluster, row.node, row.lane))
+        shipped.setdefault(origin, Counter()).update({SHIPPED_LINES: row.lines, SHIPPED_BYTES: row.bytes})
+    for origin, sums in shipped.items():
+        write(sums, **asdict(origin))
+
+
+def write_new_alerts(alerts: NewAlerts) -> None:
+    """Write how many alerts were new, how many of them late, and how old their records were."""
+    for level, number in alerts.by_level.items():
+        write({ALERTS: number}, level=level)
+    if alerts.late:
+        write({LATE_ALERTS: alerts.late})
+    if alerts.ages:
+        write({ALERT_LATENCY: alerts.ages})

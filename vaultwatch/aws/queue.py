@@ -1,0 +1,186 @@
+"""Notifications from an SQS queue into one sink, each of them once as far as that can be known.
+
+What the sink does not accept stays in the queue. If the sink asks us to wait, we wait here while there is time;
+otherwise the messages stay invisible for that long.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from vaultwatch.backoff import Backoff
+from vaultwatch.dispatch.notification import Notification
+from vaultwatch.errors import DeliveryError, SettingError, SinkBusy, SinkMisconfigured, SinkRefused
+from vaultwatch.notify.text import decode_message
+from vaultwatch.store import StoreError
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+    from vaultwatch.notify.sink import Sink
+    from vaultwatch.store.dynamodb.sent import SentNotifications
+
+_SPARE_SECONDS = 15.0
+_FIRST_PAUSE_SECONDS = 30.0  # after a failure
+_LONGEST_PAUSE_SECONDS = 360.0  # the queue's visibility timeout; with it, a message's receives outlast a day
+_MAX_INVISIBLE_SECONDS = 43_200  # SQS API reference, ChangeMessageVisibility
+_log = logging.getLogger(__name__)
+
+
+class QueueMessage(msgspec.Struct, frozen=True):
+    """One SQS message, as an event source mapping delivers it; `receives` is how often it has been received."""
+
+    id: str
+    receipt_handle: str
+    queue_arn: str
+    receives: int
+    body: str
+
+    def notification(self) -> Notification | None:
+        """Decode the body, which SNS writes bare or in its envelope; None if it holds no notification."""
+        body = self.body.encode()
+        try:
+            envelope = msgspec.json.decode(body)
+            inner = envelope.get("Message") if isinstance(envelope, dict) else None
+            return decode_message(inner.encode() if isinstance(inner, str) else body)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return None
+
+
+class Delivery(msgspec.Struct):
+    """What became of a batch: how many notifications the sink accepted, and the messages that go back to the queue."""
+
+    sent: int = 0
+    failed: list[QueueMessage] = []
+
+
+class _Unavailable(Exception):
+    """The sink accepts nothing for that many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
+class NotificationQueue:
+    """Delivers batches of messages to a sink.
+
+    Args:
+        client: botocore's client for SQS.
+        open_sink: Opens the sink; called for the first notification, and again when the sink's settings were wrong,
+            because somebody may have repaired them.
+        sent: What the sink has accepted before.
+        sleep: Waits for that many seconds.
+    """
+
+    def __init__(
+        self,
+        client: SQSClient,
+        open_sink: Callable[[], Sink],
+        sent: SentNotifications,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._open_sink = open_sink
+        self._sink: Sink | None = None
+        self._sent = sent
+        self._sleep = sleep
+
+    def deliver(self, messages: Sequence[QueueMessage], seconds_left: Callable[[], float]) -> Delivery:
+        """Send the notifications of a batch, in order, until the sink is unavailable or time is up."""
+        delivery = Delivery()
+        notifications = [message.notification() for message in messages]
+        known = self._known(notification.id for notification in notifications if notification)
+        for place, (message, notification) in enumerate(zip(messages, notifications, strict=True)):
+            if notification and notification.id in known:
+                continue
+            try:
+                accepted = self._accepts(message, notification, seconds_left)
+            except _Unavailable as unavailable:
+                self._hide(messages[place:], unavailable.seconds)
+                delivery.failed += messages[place:]
+                break
+            if notification and accepted:
+                delivery.sent += 1
+                known.add(notification.id)
+            else:
+                delivery.failed.append(message)
+        return delivery
+
+    def _accepts(
+        self, message: QueueMessage, notification: Notification | None, seconds_left: Callable[[], float]
+    ) -> bool:
+        if notification is None:
+            _log.error("message %s holds no notification; it goes to the dead-letter queue", message.id)
+            return False
+        if not self._send(message, notification, seconds_left):
+            return False
+        self._remember(notification)
+        return True
+
+    def _send(self, message: QueueMessage, notification: Notification, seconds_left: Callable[[], float]) -> bool:
+        """Return whether the sink accepts it, or refuses it for good; raises `_Unavailable`."""
+        pause = 1.0
+        while seconds_left() >= _SPARE_SECONDS:
+            try:
+                self._opened_sink().send(notification)
+            except SinkBusy as busy:
+                pause = _pause(busy.retry_after_seconds, message.receives)
+                if busy.retry_after_seconds > seconds_left() - _SPARE_SECONDS:
+                    break
+                self._sleep(busy.retry_after_seconds)
+            except SinkRefused as refused:
+                _log.error("notification %s: %s", notification.id, refused)
+                return False
+            except (SinkMisconfigured, SettingError) as error:
+                _log.error("%s", error)
+                self._sink = None
+                raise _Unavailable(_pause(_FIRST_PAUSE_SECONDS, message.receives)) from None
+            except DeliveryError as error:
+                _log.warning("notification %s: %s", notification.id, error)
+                raise _Unavailable(_pause(_FIRST_PAUSE_SECONDS, message.receives)) from None
+            else:
+                return True
+        raise _Unavailable(pause)
+
+    def _opened_sink(self) -> Sink:
+        if self._sink is None:
+            self._sink = self._open_sink()
+        return self._sink
+
+    def _known(self, notification_ids: Iterable[str]) -> set[str]:
+        """Return which of them were sent before; without the table none, since twice is better than never."""
+        try:
+            return self._sent.known(notification_ids)
+        except StoreError as error:
+            _log.warning("cannot read which notifications were sent before: %s", error)
+            return set()
+
+    def _remember(self, notification: Notification) -> None:
+        try:
+            self._sent.add(notification.id, time.time())
+        except StoreError as error:
+            _log.warning("notification %s: cannot store that it was sent: %s", notification.id, error)
+
+    def _hide(self, messages: Iterable[QueueMessage], seconds: float) -> None:
+        """Make messages invisible for so long; if that fails, the queue's own visibility timeout applies."""
+        for message in messages:
+            account, name = message.queue_arn.split(":")[4:6]
+            try:
+                self._client.change_message_visibility(
+                    QueueUrl=f"{self._client.meta.endpoint_url}/{account}/{name}",
+                    ReceiptHandle=message.receipt_handle,
+                    VisibilityTimeout=min(int(seconds) + 1, _MAX_INVISIBLE_SECONDS),
+                )
+            except Exception as error:  # noqa: BLE001 - only the time of the next attempt is lost
+                _log.warning("message %s: cannot change its visibility: %s", message.id, type(error).__name__)
+
+
+def _pause(seconds: float, receives: int) -> float:
+    """Return how long to leave a message alone: these seconds, twice as long after each further receive."""
+    return max(seconds, Backoff(seconds, _LONGEST_PAUSE_SECONDS).seconds(receives))
