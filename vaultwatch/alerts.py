@@ -1,26 +1,37 @@
-"""What people are told: one alert per rule and event."""
+"""Alerts: what is stored, published and shown about one rule and one event."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from typing import Any
 
 import msgspec
 
 from vaultwatch.detection.verdict import Verdict
-from vaultwatch.reading.bounds import brief
+from vaultwatch.reading.bounds import bounded, brief
 from vaultwatch.reading.identity import Outcome
-from vaultwatch.redaction import SALTED
+from vaultwatch.redaction import redacted
+from vaultwatch.revocation import revocations
 from vaultwatch.rules.facts import Level, RuleFacts, Service
+from vaultwatch.sentences import caller_with_id, error_words, is_denial, message_sentence, sentence
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One rule, one event. All texts but `rule`, `title`, `level` and `actions` may be what a client of Vault chose.
 
-    `time` is RFC 3339 as logged; `principal` the `entity_id`, else `display_name`, else `remote_address`, else the
-    node; `actions` what the reader can do next, shell commands among them; `record` the parsed entry, at most 32 KiB
-    of JSON; `group_values` the values of the rule's `group_by` fields, `window_seconds` and `same_as` the rule's own.
+    No text in an alert holds a secret in clear (`vaultwatch.redaction`).
+
+    Attributes:
+        title: What happened, true for this outcome, as are `level` and `summary`, the alert's one sentence.
+        time: RFC 3339 as logged.
+        principal: The `entity_id`, else `display_name`, else `remote_address`, else the node.
+        who: The caller's name, with their entity's id if they have both; "" for a server-log message.
+        error: The error's own words, on one line.
+        actions: What the reader can do next, shell commands among them.
+        group_values: The values of the rule's `group_by` fields.
+        window_seconds: The rule's own suppression window.
+        same_as: Names of rules that match on the same fact.
+        record: The parsed entry, at most 32 KiB of JSON.
     """
 
     id: str
@@ -33,9 +44,11 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     summary: str
     principal: str
+    who: str = ""
     path: str
     namespace: str
     remote_address: str
+    error: str = ""
     cluster: str
     node: str
     lane: str
@@ -49,90 +62,102 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def alert_id(rule: str, event_key: str) -> str:
-    """First 32 hex digits of SHA-256 over rule name, NUL, event key: the same however the event arrives."""
+    """Return the first 32 hex digits of SHA-256 over rule name, NUL, event key: the same however the event arrives."""
     return hashlib.sha256(f"{rule}\0{event_key}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def alert_of(verdict: Verdict) -> Alert:
-    """The alert that a verdict raises."""
+    """Return the alert that a verdict raises."""
     return _of_audit(verdict) if verdict.rule.service == "audit" else _of_server(verdict)
 
 
+def title_and_level(rule: RuleFacts, outcome: Outcome, error: str) -> tuple[str, Level]:
+    """Return the title and the level that are right for how a request ended.
+
+    Only a denial can raise the level: a policy that is not written because of a typo is no attempt to gain rights.
+
+    Args:
+        rule: The rule that matches.
+        outcome: How the request ended.
+        error: The error's own words.
+    """
+    if outcome == "unknown":
+        return rule.unanswered_title or rule.title, rule.level
+    if outcome == "succeeded":
+        return rule.title, rule.level
+    level = rule.denied_level or rule.level
+    if level.rank > rule.level.rank and not is_denial(error):
+        level = rule.level
+    return rule.denied_title or f"{rule.title} (denied)", level
+
+
 def _of_audit(verdict: Verdict) -> Alert:
-    rule, origin, fields = verdict.rule, verdict.origin, verdict.record
-    auth, request = _object(fields.get("auth")), _object(fields.get("request"))
-    address = brief(request.get("remote_address"))
-    namespace = brief(_object(request.get("namespace")).get("path"))
-    known = (auth.get("entity_id"), auth.get("display_name"), address, origin.node)
-    revocations = _revocations(fields, namespace) + _revocations(verdict.response or {}, namespace)
-    return Alert(
-        id=alert_id(rule.name, verdict.event_key),
-        rule=rule.name,
-        title=rule.title,
-        level=rule.level,
-        service="audit",
-        time=verdict.time,
-        event_key=brief(verdict.event_key),
-        outcome=verdict.outcome,
-        summary=_audit_summary(rule, fields, verdict.outcome),
-        principal=brief(next((text for text in known if text), "")),
+    rule, fields = verdict.rule, verdict.record
+    last = verdict.response or fields
+    request = _object(fields.get("request"))
+    error = error_words(last)
+    title, level = title_and_level(rule, verdict.outcome, error)
+    commands = dict.fromkeys([*revocations(fields), *revocations(last)])
+    return _alert(
+        verdict,
+        title=title,
+        level=level,
+        summary=sentence(fields, verdict.outcome, error),
+        principal=_principal(verdict),
+        who=caller_with_id(fields),
         path=brief(request.get("path")),
-        namespace=namespace,
-        remote_address=address,
-        cluster=origin.cluster,
-        node=origin.node,
-        lane=origin.lane,
-        staged=rule.staged,
-        actions=(*_lines(rule.runbook), *dict.fromkeys(revocations)),
-        group_values=verdict.group_values,
-        window_seconds=rule.window_seconds,
-        same_as=rule.same_as,
-        record=fields if verdict.response is None else verdict.response,
+        namespace=brief(_object(request.get("namespace")).get("path")),
+        remote_address=brief(request.get("remote_address")),
+        error=error,
+        actions=(*_lines(rule.runbook), *commands),
+        record=bounded(redacted(last)),
     )
 
 
 def _of_server(verdict: Verdict) -> Alert:
-    rule, origin, record = verdict.rule, verdict.origin, verdict.record
+    rule, record = verdict.rule, verdict.record
     fields = _object(record["fields"])
-    where = f"{record['module']}: " if record["module"] else ""
-    pairs = " ".join(f"{key}={text}" for key, value in fields.items() if (text := brief(value, 200)))
-    return Alert(
-        id=alert_id(rule.name, verdict.event_key),
-        rule=rule.name,
+    return _alert(
+        verdict,
         title=rule.title,
         level=rule.level,
-        service="server",
-        time=verdict.time,
-        event_key=verdict.event_key,
-        outcome=verdict.outcome,
-        summary=brief(f"{rule.title}: {where}{record['message']} {pairs}".rstrip()),
-        principal=brief(origin.node),
+        summary=message_sentence(verdict.origin.node, record["module"], record["message"], fields),
+        principal=brief(verdict.origin.node),
         path=brief(fields.get("path")),
         namespace=brief(fields.get("namespace")),
         remote_address="",
-        cluster=origin.cluster,
-        node=brief(origin.node),
-        lane=origin.lane,
-        staged=rule.staged,
+        error=brief(fields.get("error")),
         actions=_lines(rule.runbook),
-        group_values=verdict.group_values,
-        window_seconds=rule.window_seconds,
-        same_as=rule.same_as,
-        record=record,
+        record=bounded(redacted(record)),
     )
 
 
-_OUTCOME_WORDS = {"succeeded": "it succeeded", "failed": "it was refused or failed", "unknown": "no answer was seen"}
+def _alert(verdict: Verdict, **texts: Any) -> Alert:
+    """An alert with what it takes from its verdict whatever the log."""
+    rule, origin = verdict.rule, verdict.origin
+    return Alert(
+        id=alert_id(rule.name, verdict.event_key),
+        rule=rule.name,
+        service=rule.service,
+        time=verdict.time,
+        event_key=brief(verdict.event_key),
+        outcome=verdict.outcome,
+        cluster=brief(origin.cluster),
+        node=brief(origin.node),
+        lane=origin.lane,
+        staged=rule.staged,
+        group_values=verdict.group_values,
+        window_seconds=rule.window_seconds,
+        same_as=rule.same_as,
+        **texts,
+    )
 
 
-def _audit_summary(rule: RuleFacts, fields: dict[str, Any], found: Outcome) -> str:
-    auth, request = _object(fields.get("auth")), _object(fields.get("request"))
-    who = brief(auth.get("display_name") or auth.get("entity_id"), 200) or "somebody without a token"
-    address = brief(request.get("remote_address"), 64)
-    namespace = brief(_object(request.get("namespace")).get("path"), 200)
-    where = (f" from {address}" if address else "") + (f" in namespace {namespace}" if namespace else "")
-    what = f"{brief(request.get('operation'), 32)} {brief(request.get('path'), 400)}"
-    return f"{rule.title}: {who}{where} asked for {what}: {_OUTCOME_WORDS[found]}"
+def _principal(verdict: Verdict) -> str:
+    auth, request = _object(verdict.record.get("auth")), _object(verdict.record.get("request"))
+    address = brief(request.get("remote_address"))
+    known = (auth.get("entity_id"), auth.get("display_name"), address, verdict.origin.node)
+    return brief(next((text for text in known if text), ""))
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -141,18 +166,3 @@ def _object(value: Any) -> dict[str, Any]:
 
 def _lines(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.splitlines() if line.strip())
-
-
-_SAFE_IN_A_SHELL = re.compile(r"\w[\w.+/=-]{0,199}", re.ASCII)  # no dash first: `-self` is an option
-
-
-def _revocations(fields: dict[str, Any], namespace: str) -> list[str]:
-    """Commands that revoke the tokens concerned, where the device logs accessors in clear (`hmac_accessor=false`)."""
-    used = _object(fields.get("auth")).get("accessor")
-    made = _object(_object(fields.get("response")).get("auth")).get("accessor")
-    flag = f"-namespace={namespace} " if _SAFE_IN_A_SHELL.fullmatch(namespace) else ""
-    return [
-        f"vault token revoke {flag}-accessor {accessor}"
-        for accessor in dict.fromkeys(found for found in (made, used) if isinstance(found, str))
-        if not accessor.startswith(SALTED) and _SAFE_IN_A_SHELL.fullmatch(accessor)
-    ]

@@ -10,9 +10,12 @@ from typing import Any
 
 import msgspec
 
+from vaultwatch.redaction import redacted_text
+
 MAX_RECORD_BYTES = 32 * 1024
 MAX_TEXT_CHARACTERS = 1024
 _MAX_DESCENT = 6
+_LONGEST_TOKEN = 2_048  # characters, several times those of a batch token
 _NAMED = (
     *(("time",), ("error",), ("auth", "display_name"), ("auth", "entity_id")),
     *(("request", "operation"), ("request", "path"), ("request", "remote_address"), ("request", "namespace", "path")),
@@ -22,11 +25,19 @@ _NAMED = (
 
 
 def brief(value: Any, limit: int = MAX_TEXT_CHARACTERS) -> str:
-    """Return a value as text of at most `limit` characters; anything but text as its JSON, None as ""."""
+    """Return a value as text of at most `limit` characters, its secrets redacted.
+
+    Anything but text is given as its JSON, None as "".
+    """
     if value is None:
         return ""
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = _beginning(value if isinstance(value, str) else msgspec.json.encode(value).decode(), limit)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _beginning(text: str, limit: int) -> str:
+    """More than `limit` characters of a longer text, redacted first: a token that is cut is no longer known as one."""
+    return redacted_text(text[: limit + _LONGEST_TOKEN])
 
 
 def bounded(record: dict[str, Any], limit: int = MAX_RECORD_BYTES) -> dict[str, Any]:
@@ -54,7 +65,8 @@ def _cut(value: Any, names: tuple[str, ...], digest: str) -> Any:
         return {**value, name: _cut(value[name], tuple(below), digest)}
     if not isinstance(value, str) or len(value) <= 2 * MAX_TEXT_CHARACTERS:
         return value
-    return f"{value[:MAX_TEXT_CHARACTERS]}… {_marker(len(msgspec.json.encode(value)), digest)}"
+    kept = _beginning(value, MAX_TEXT_CHARACTERS)[:MAX_TEXT_CHARACTERS]
+    return f"{kept}… {_marker(len(msgspec.json.encode(value)), digest)}"
 
 
 def _marker(size: int, digest: str) -> str:

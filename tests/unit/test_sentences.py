@@ -1,0 +1,174 @@
+"""The sentence on an event reads who did what to which path, from where, with what outcome, and is never untrue."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vaultwatch.reading.identity import Outcome, outcome
+from vaultwatch.sentences import caller, caller_with_id, error_words, message_sentence, outcome_words, sentence
+
+RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
+ALICE = {"display_name": "userpass-alice", "entity_id": "04af", "metadata": {"username": "alice"}}
+
+
+def entry(operation: Any, path: Any, auth: Any = ALICE, **request: Any) -> dict[str, Any]:
+    return {"auth": auth, "request": {"operation": operation, "path": path, "remote_address": "127.0.0.1", **request}}
+
+
+class TestOrder:
+    def test_who_where_from_what_outcome(self) -> None:
+        found = entry("update", "sys/policies/acl/ops")
+        assert sentence(found, "succeeded", "") == "userpass-alice (127.0.0.1) updated policy ops: succeeded"
+
+    def test_what_was_denied_was_tried_only(self) -> None:
+        found = entry("update", "sys/policies/acl/ops")
+        expected = "userpass-alice (127.0.0.1) tried to update policy ops: denied: permission denied"
+        assert sentence(found, "failed", "permission denied") == expected
+
+    def test_what_has_no_response_was_asked_for(self) -> None:
+        found = entry("delete", "sys/audit/file")
+        expected = "userpass-alice (127.0.0.1) asked to disable audit device file: no response logged"
+        assert sentence(found, "unknown", "") == expected
+
+    def test_the_namespace_is_named(self) -> None:
+        found = entry("read", "secret/data/x", namespace={"id": "1", "path": "team/"}, remote_address=None)
+        assert sentence(found, "succeeded", "") == "userpass-alice read secret/data/x in namespace team/: succeeded"
+
+
+class TestCaller:
+    @pytest.mark.parametrize(
+        ("auth", "name", "with_id"),
+        [
+            (ALICE, "userpass-alice", "userpass-alice (entity 04af)"),
+            (
+                {"display_name": "approle", "entity_id": "1", "metadata": {"role_name": "ci"}},
+                "approle ci",
+                "approle ci (entity 1)",
+            ),
+            ({"display_name": "kubernetes-ci", "metadata": {"role_name": "ci"}}, "kubernetes-ci", "kubernetes-ci"),
+            ({"display_name": "root", "policies": ["root"]}, "root token", "root token"),
+            ({"display_name": "root", "entity_id": "9"}, "root", "root (entity 9)"),
+            ({"entity_id": "04af"}, "entity 04af", "entity 04af"),
+            ({"display_name": "token", "entity_id": "04af"}, "token", "token (entity 04af)"),
+            ({"display_name": "token", "accessor": "a1"}, "token with accessor a1", "token with accessor a1"),
+            ({"display_name": "token", "accessor": "hmac-sha256:00"}, "token without a name", "token without a name"),
+            ({"accessor": "a1", "token_type": "default"}, "token with accessor a1", "token with accessor a1"),
+            ({"display_name": "token"}, "token without a name", "token without a name"),
+            ({"token_type": "default"}, "unauthenticated client", "unauthenticated client"),
+            (None, "unauthenticated client", "unauthenticated client"),
+            ([5], "unauthenticated client", "unauthenticated client"),
+        ],
+    )
+    def test_names_come_before_ids(self, auth: Any, name: str, with_id: str) -> None:
+        assert caller({"auth": auth}) == name
+        assert caller_with_id({"auth": auth}) == with_id
+
+
+class TestDeed:
+    @pytest.mark.parametrize(
+        ("operation", "path", "past"),
+        [
+            ("update", "sys/policy/old", "updated policy old"),
+            ("delete", "sys/policies/egp/e", "deleted policy e"),
+            ("update", "sys/audit/file", "enabled audit device file"),
+            ("update", "sys/auth/ldap", "enabled auth method ldap"),
+            ("update", "sys/auth/ldap/tune", "tuned the mount ldap"),
+            ("delete", "sys/mounts/secret", "disabled secrets engine secret"),
+            ("update", "sys/generate-root/attempt", "started generating a root token"),
+            ("delete", "sys/generate-root-token/attempt", "cancelled the generation of a root token"),
+            ("update", "sys/generate-root-token/update", "submitted a key share for a root token"),
+            ("update", "sys/rotate/root/init", "started a rekey"),
+            ("update", "sys/step-down", "made the active node step down"),
+            ("read", "sys/storage/raft/snapshot", "took a snapshot of the storage"),
+            ("update", "auth/userpass/login/bob", "logged in at auth/userpass/login/bob"),
+            ("update", "auth/token/create", "created a token"),
+            ("read", "secret/data/app", "read secret/data/app"),
+            ("list", "secret/metadata/", "listed secret/metadata/"),
+            ("update", "secret/data/app", "updated secret/data/app"),
+            ("update", "sys/raw/x", "called update on sys/raw/x"),
+            ("alias-lookahead", "auth/x", "called alias-lookahead on auth/x"),
+            ("read", None, "read no path"),
+            (None, "a", "called an operation without a name on a"),
+            ("update", "sys/policies/acl/{0}", "updated policy {0}"),
+        ],
+    )
+    def test_common_requests_are_named_and_others_quoted(self, operation: Any, path: Any, past: str) -> None:
+        assert sentence(entry(operation, path), "succeeded", "") == f"userpass-alice (127.0.0.1) {past}: succeeded"
+
+    def test_an_engine_is_known_by_its_type_wherever_it_is_mounted(self) -> None:
+        issued = entry("update", "ca-eu/issue/web", mount_type="pki", mount_point="ca-eu/")
+        assert "issued a certificate with role web" in sentence(issued, "succeeded", "")
+        secret = entry("update", "ca-eu/issue/web", mount_type="kv", mount_point="ca-eu/")
+        assert "updated ca-eu/issue/web" in sentence(secret, "succeeded", "")
+
+
+class TestOutcome:
+    @pytest.mark.parametrize(
+        ("found", "error", "words"),
+        [
+            ("succeeded", "", "succeeded"),
+            ("unknown", "", "no response logged"),
+            ("failed", "permission denied", "denied: permission denied"),
+            ("failed", "invalid credentials", "failed: invalid credentials"),
+            ("failed", "", "denied or failed"),
+        ],
+    )
+    def test_in_words(self, found: Outcome, error: str, words: str) -> None:
+        assert outcome_words(found, error) == words
+
+    @pytest.mark.parametrize(
+        ("members", "words"),
+        [
+            ({"error": "1 error occurred:\n\t* permission denied\n\n"}, "permission denied"),
+            ({"error": "2 errors occurred:\n\t* a\n\t* b: c\n\n"}, "a; b: c"),
+            ({"error": "invalid credentials"}, "invalid credentials"),
+            ({"error": "", "response": {"data": {"error": "bad share"}}}, "bad share"),
+            ({"response": {"data": {"errors": ["bad share", "hmac-sha256:00"]}}}, "bad share"),
+            ({"response": {"data": {"error": "hmac-sha256:00"}}}, ""),
+            ({"error": None}, ""),
+            ({"error": {"a": 1}, "response": [5]}, ""),
+            ({"error": "a\x1b[2J\u202eb"}, "a\\u001b[2J\\u202eb"),
+        ],
+    )
+    def test_the_errors_own_words(self, members: dict[str, Any], words: str) -> None:
+        assert error_words(members) == words
+
+    @pytest.mark.parametrize("error", ["x" * 10**6, "9 errors occurred:" + "\n\t* x" * 10**5])
+    def test_of_a_long_error_the_beginning(self, error: str) -> None:
+        assert len(error_words({"error": error})) <= 200
+
+
+class TestServerLog:
+    def test_names_the_node_the_module_and_the_fields(self) -> None:
+        found = message_sentence("vault-1", "core", "root generation finished", {"nonce": "1b2c", "empty": ""})
+        assert found == "vault-1 logged: core: root generation finished nonce=1b2c"
+
+    def test_without_node_and_module(self) -> None:
+        assert message_sentence("", "", "==> stop", {}) == "the server logged: ==> stop"
+
+
+@given(st.text(), st.text(), st.text(), st.text())
+def test_a_sentence_is_one_printable_bounded_line(operation: str, path: str, name: str, error: str) -> None:
+    found = entry(operation, path, {"display_name": name, "entity_id": name}, namespace={"path": name})
+    for said in (
+        sentence(found, "failed", error_words({"error": error})),
+        message_sentence(name, path, error, {"a": path}),
+    ):
+        assert said.isprintable()
+        assert len(said) < 1_500
+
+
+@pytest.mark.parametrize("product", ["vault-1.14.2", "openbao-2.6.2"])
+def test_every_recorded_entry_has_a_sentence(product: str) -> None:
+    for log in (RECORDINGS / product).glob("*/audit.jsonl"):
+        for line in log.read_text().splitlines():
+            found = json.loads(line)
+            said = sentence(found, outcome(found), error_words(found))
+            assert said.isprintable()
+            assert outcome_words(outcome(found), error_words(found)) in said

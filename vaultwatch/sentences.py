@@ -1,0 +1,222 @@
+"""One sentence on one event: who did what to which path, from where, with what outcome.
+
+`userpass-alice (127.0.0.1) updated policy ops: succeeded`. Everything that comes from a log is bounded, made visible
+and free of secrets, and a request that was denied is never written as if it had been carried out.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from vaultwatch.printable import one_line
+from vaultwatch.reading.bounds import brief
+from vaultwatch.reading.identity import Outcome
+from vaultwatch.reading.view import mount_of
+from vaultwatch.redaction import SALTED
+
+_NAME_LIMIT, _PATH_LIMIT, _ERROR_LIMIT = 200, 400, 200
+_FIELD_LIMIT, _FIELDS_LIMIT = 200, 600
+
+
+class _Act(NamedTuple):
+    """What a request means: `{}` in `what` stands for the pattern's group. `mount_type` is "" for whole paths."""
+
+    operations: str
+    path: re.Pattern[str]
+    present: str
+    past: str
+    what: str
+    mount_type: str = ""
+
+
+def _act(operations: str, path: str, verbs: str, what: str, mount_type: str = "") -> _Act:
+    present, _, past = verbs.partition("/")
+    return _Act(operations, re.compile(path, re.DOTALL), present, past, what, mount_type)
+
+
+_ACTS = (
+    _act("create update patch", r"sys/polic(?:y|ies/(?:acl|rgp|egp))/(.+)", "update/updated", "policy {}"),
+    _act("delete", r"sys/polic(?:y|ies/(?:acl|rgp|egp))/(.+)", "delete/deleted", "policy {}"),
+    _act("update", r"sys/audit/(.+)", "enable/enabled", "audit device {}"),
+    _act("delete", r"sys/audit/(.+)", "disable/disabled", "audit device {}"),
+    _act("update", r"sys/(?:auth|mounts)/(.+)/tune", "tune/tuned", "the mount {}"),
+    _act("update", r"sys/auth/(.+)", "enable/enabled", "auth method {}"),
+    _act("delete", r"sys/auth/(.+)", "disable/disabled", "auth method {}"),
+    _act("update", r"sys/mounts/(.+)", "enable/enabled", "secrets engine {}"),
+    _act("delete", r"sys/mounts/(.+)", "disable/disabled", "secrets engine {}"),
+    _act("update patch", r"sys/namespaces/([^/]+/?)", "write/wrote", "namespace {}"),
+    _act("delete", r"sys/namespaces/([^/]+/?)", "delete/deleted", "namespace {}"),
+    _act("update", r"sys/generate-root(?:-token)?/attempt", "start generating/started generating", "a root token"),
+    _act("delete", r"sys/generate-root(?:-token)?/attempt", "cancel/cancelled", "the generation of a root token"),
+    _act("update", r"sys/generate-root(?:-token)?/update", "submit/submitted", "a key share for a root token"),
+    _act("update", r"sys/(?:rekey|rekey-recovery-key|rotate/root|rotate/recovery)/init", "start/started", "a rekey"),
+    _act("delete", r"sys/(?:rekey|rekey-recovery-key|rotate/root|rotate/recovery)/init", "cancel/cancelled", "a rekey"),
+    _act("update", r"sys/seal", "seal/sealed", "the server"),
+    _act("update", r"sys/step-down", "make/made", "the active node step down"),
+    _act("read", r"sys/storage/raft/snapshot", "take/took", "a snapshot of the storage"),
+    _act("update create", r"sys/storage/raft/snapshot(?:-force)?", "restore/restored", "a snapshot of the storage"),
+    _act("update", r"sys/storage/raft/remove-peer", "remove/removed", "a node from the raft cluster"),
+    _act("update", r"sys/plugins/catalog/(.+)", "register/registered", "plugin {}"),
+    _act("delete", r"sys/plugins/catalog/(.+)", "deregister/deregistered", "plugin {}"),
+    _act("update", r"sys/(?:leases/)?revoke-(?:prefix|force)/(.+)", "revoke/revoked", "all leases below {}"),
+    _act("update", r"sys/wrapping/unwrap", "unwrap/unwrapped", "a wrapped response"),
+    _act("update create", r"(auth/.+/login(?:/.*)?)", "log in/logged in", "at {}"),
+    _act("update", r"auth/token/create(?:-orphan|/.+)?", "create/created", "a token"),
+    _act("update", r"auth/token/revoke(?:-self|-orphan|-accessor)?", "revoke/revoked", "a token"),
+    _act("update", r"(?:issuer/[^/]+/)?issue/(.+)", "issue/issued", "a certificate with role {}", "pki"),
+    _act("update", r"(?:issuer/[^/]+/)?sign/(.+)", "sign/signed", "a certificate with role {}", "pki"),
+    _act("read", r"export/[^/]+/([^/]+).*", "export/exported", "transit key {}", "transit"),
+)
+_PLAIN = {
+    "read": ("read", "read"),
+    "list": ("list", "listed"),
+    "scan": ("scan", "scanned"),
+    "delete": ("delete", "deleted"),
+    "patch": ("patch", "patched"),
+}
+_OF_SECRETS = {"create": ("create", "created"), "update": ("update", "updated")}
+
+
+def sentence(entry: dict[str, Any], outcome: Outcome, error: str) -> str:
+    """Return the sentence on an audited request.
+
+    Args:
+        entry: The audit entry, request or response.
+        outcome: How the request ended.
+        error: The error's own words, from `error_words`; "" where there are none.
+    """
+    request = _object(entry.get("request"))
+    address = _shown(request.get("remote_address"), 64)
+    namespace = _shown(_object(request.get("namespace")).get("path"), _NAME_LIMIT)
+    who = caller(entry) + (f" ({address})" if address else "")
+    where = f" in namespace {namespace}" if namespace else ""
+    return f"{who} {_deed(request, outcome)}{where}: {outcome_words(outcome, error)}"
+
+
+def message_sentence(node: str, module: str, message: str, fields: dict[str, Any]) -> str:
+    """Return the sentence on a server-log message: `vault-1 logged: core: root generation finished nonce=1b2c`.
+
+    Args:
+        node: The node that logged it, "" where that is not known.
+        module: The module in the message, "" where it names none.
+        message: The message itself, without its fields.
+        fields: The message's fields.
+    """
+    pairs = " ".join(f"{key}={text}" for key, value in fields.items() if (text := brief(value, _FIELD_LIMIT)))
+    head = f"{module}: " if module else ""
+    logged = _shown(f"{head}{message}", _PATH_LIMIT) + (f" {_shown(pairs, _FIELDS_LIMIT)}" if pairs else "")
+    return f"{_shown(node, _NAME_LIMIT) or 'the server'} logged: {logged}"
+
+
+def caller(entry: dict[str, Any]) -> str:
+    """Return who made a request, by the best name that its entry has."""
+    auth = _object(entry.get("auth"))
+    name = _shown(auth.get("display_name"), _NAME_LIMIT)
+    role = _shown(_object(auth.get("metadata")).get("role_name"), _NAME_LIMIT)
+    if name and role and role not in name:
+        return f"{name} {role}"
+    if name == "root" and not auth.get("entity_id"):
+        return "root token"
+    if name and (name != "token" or auth.get("entity_id")):
+        return name
+    return _unnamed(auth)
+
+
+def caller_with_id(entry: dict[str, Any]) -> str:
+    """Return who made a request with what identifies them for certain: `userpass-alice (entity 04af…)`."""
+    auth = _object(entry.get("auth"))
+    name, entity = caller(entry), _shown(auth.get("entity_id"), _NAME_LIMIT)
+    if not entity or entity in name:
+        return name
+    return f"{name} (entity {entity})"
+
+
+def _unnamed(auth: dict[str, Any]) -> str:
+    """Child tokens without an entity are all called "token": the accessor tells them apart, where it is not hashed."""
+    entity, accessor = _shown(auth.get("entity_id"), _NAME_LIMIT), _shown(auth.get("accessor"), _NAME_LIMIT)
+    if entity:
+        return f"entity {entity}"
+    if accessor:
+        return "token without a name" if accessor.startswith(SALTED) else f"token with accessor {accessor}"
+    return "token without a name" if auth.get("display_name") or auth.get("policies") else "unauthenticated client"
+
+
+def outcome_words(outcome: Outcome, error: str) -> str:
+    """Return how a request ended, in words.
+
+    Args:
+        outcome: How it ended.
+        error: The error's own words; "" where the log has none in clear.
+    """
+    if outcome == "succeeded":
+        return "succeeded"
+    if outcome == "unknown":
+        return "no response logged"
+    if not error:
+        return "denied or failed"
+    return f"denied: {error}" if is_denial(error) else f"failed: {error}"
+
+
+def is_denial(error: str) -> bool:
+    """Whether an error's own words say that the caller had no permission."""
+    return "permission denied" in error
+
+
+def error_words(entry: dict[str, Any]) -> str:
+    """Return the error's own words on one line, bounded; "" where there is none or only a hash of it.
+
+    Args:
+        entry: An audit entry, request or response.
+    """
+    data = _object(_object(entry.get("response")).get("data"))
+    for found in (entry.get("error"), data.get("error"), data.get("errors")):
+        texts = [text for text in (found if isinstance(found, list) else [found]) if isinstance(text, str)]
+        words = "; ".join(_without_frame(text) for text in texts if text and not text.startswith(SALTED))
+        if words:
+            return _shown(words, _ERROR_LIMIT)
+    return ""
+
+
+def _without_frame(error: str) -> str:
+    """Without the list that Go's multierror makes of errors: `1 error occurred:\\n\\t* permission denied`."""
+    head, _, listed = error.partition(" occurred:")
+    if re.fullmatch(r"\d{1,9} errors?", head):
+        error = "; ".join(part for part in listed.split("* ") if part.strip())
+    return " ".join(brief(error, 4 * _ERROR_LIMIT).split()).replace(" ; ", "; ")
+
+
+def _deed(request: dict[str, Any], outcome: Outcome) -> str:
+    present, past, what = _meaning(request)
+    if outcome == "succeeded":
+        return f"{past} {what}"
+    return f"{'tried' if outcome == 'failed' else 'asked'} to {present} {what}"
+
+
+def _meaning(request: dict[str, Any]) -> tuple[str, str, str]:
+    """The verb in its two forms, and what it was done to."""
+    operation, path = brief(request.get("operation"), 32), brief(request.get("path"))
+    kind, below = mount_of(path, *(_text(request.get(key)) for key in ("mount_point", "mount_type")))
+    for act in _ACTS:
+        tried = path if not act.mount_type else below if act.mount_type == kind else None
+        found = act.path.fullmatch(tried) if tried and operation in act.operations.split() else None
+        if found:
+            return act.present, act.past, act.what.format(*(_shown(part, _PATH_LIMIT) for part in found.groups()))
+    shown = _shown(path, _PATH_LIMIT) or "no path"
+    known = _PLAIN | (_OF_SECRETS if kind in ("kv", "cubbyhole") else {})
+    if operation in known:
+        return (*known[operation], shown)
+    operation = _shown(operation, 32) or "an operation without a name"
+    return f"call {operation} on", f"called {operation} on", shown
+
+
+def _shown(value: Any, limit: int) -> str:
+    return one_line(brief(value), limit)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
