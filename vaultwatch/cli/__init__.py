@@ -1,4 +1,4 @@
-"""The `vaultwatch` command: one module a verb, imported only when it is called."""
+"""The `vaultwatch` command: one module per verb, imported only when it is called."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import click
 from vaultwatch.errors import VaultwatchError
 
 _VERBS = {
-    "check": "Hold existing logs against the rules.",
-    "watch": "Evaluate a stream on stdin for ever and tell people (syslog-ng program() handler).",
-    "ship": "Batch a stream on stdin to Kinesis for ever (syslog-ng program() handler).",
+    "check": "Check existing logs against the rules.",
+    "watch": "Evaluate a stream on stdin and notify people (syslog-ng program() handler).",
+    "ship": "Send a stream on stdin to Kinesis (syslog-ng program() handler).",
     "rules": "List, show, test and compile the detection rules.",
 }
 
@@ -42,13 +42,13 @@ def vaultwatch() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; exit 2 and one line on stderr when it cannot run."""
-    # None where whoever started us closed them
-    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115  open to the end
+    """Run the command; return its exit status, 2 with one line on stderr if it cannot run."""
+    # None if the parent process closed them
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115  stays open
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal may know fewer letters than a log
+            stream.reconfigure(errors="backslashreplace")  # a terminal may support fewer characters than a log contains
     try:
         result = vaultwatch.main(args=arguments, prog_name="vaultwatch", standalone_mode=False)
         sys.stdout.flush()
@@ -61,17 +61,17 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(str(error))
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:  # whoever read our output has gone: nothing is left to say
+    except BrokenPipeError:  # the reader of our output is gone
         _drop_output()
         return 141
-    except OSError as error:  # what is read has been caught by whoever read it
+    except OSError as error:  # errors of reading are handled where files are read
         _drop_output()
         return _fail(f"cannot write{f' {error.filename}' if error.filename else ''}: {error.strerror}")
     return result if isinstance(result, int) else 0
 
 
 def _drop_output() -> None:
-    """What Python still holds back for stdout goes nowhere, instead of failing again at the end."""
+    """Discard what Python still buffers for stdout, which would fail again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,4 +1,4 @@
-"""`vaultwatch watch`: a stream on stdin, evaluated for ever."""
+"""`vaultwatch watch`: evaluates the lines on stdin and notifies people."""
 
 from __future__ import annotations
 
@@ -13,32 +13,37 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command("watch", cls=HandlerCommand)
-@click.option("--source", required=True, metavar="audit|server", help="What the lines are.")
-@click.option("--alert-log", type=_FILE, metavar="FILE", help="Append alerts here, one JSON object a line.")
+@click.option("--source", required=True, metavar="audit|server", help="The log that the lines come from.")
+@click.option("--alert-log", type=_FILE, metavar="FILE", help="Append alerts to this file, one JSON object per line.")
 @click.option(
     "--slack-webhook-file", type=_FILE, metavar="FILE",
-    help="Holds the URL of a Slack webhook. Else VAULTWATCH_SLACK_WEBHOOK_URL, where set.",
+    help="File with the URL of a Slack webhook. Default: the variable VAULTWATCH_SLACK_WEBHOOK_URL.",
 )  # fmt: skip
 @click.option(
     "--slack-token-file", type=_FILE, metavar="FILE",
-    help="Holds a Slack bot token: each alert group is one message, updated in place.",
+    help="File with a Slack bot token: each alert group is one message, updated in place.",
 )  # fmt: skip
-@click.option("--slack-channel", default="", metavar="CHANNEL", help="The channel's id or name, with a bot token.")
-@click.option("--sns-topic", default="", metavar="ARN", help="Publish to this SNS topic.")
-@click.option("--level", default="low", show_default=True, metavar="LEVEL", help="Notify of alerts from this level on.")
+@click.option("--slack-channel", default="", metavar="CHANNEL", help="Slack channel of the bot, by id or name.")
+@click.option("--sns-topic", default="", metavar="ARN", help="Publish alerts to this SNS topic.")
+@click.option("--level", default="low", show_default=True, metavar="LEVEL", help="Lowest level to notify about.")
 @click.option(
     "--state", type=_FILE, metavar="DIR",
-    help="What has been alerted and is still to be told. Default: /var/lib/vaultwatch where that is there, "
-    "else ~/.local/state/vaultwatch.",
+    help="Directory for alerts, and for notifications that are not sent yet. Default: /var/lib/vaultwatch, "
+    "or ~/.local/state/vaultwatch if that is not writable.",
 )  # fmt: skip
 @click.option(
-    "--rules", "rule_dirs", type=_FILE, multiple=True, metavar="DIR", help="Rules to use instead of the shipped ones."
+    "--rules",
+    "rule_dirs",
+    type=_FILE,
+    multiple=True,
+    metavar="DIR",
+    help="Use these rules instead of the shipped ones.",
 )
-@click.option("--timezone", default="UTC", show_default=True, help="Zone of local.hour and local.weekday.")
-@click.option("--rejected", type=_FILE, metavar="FILE", help="Keep rejected lines here (JSON).")
-@click.option("--stats", type=_FILE, metavar="FILE", help="Rewrite what was read and found here each second (JSON).")
-@click.option("--log-file", type=_FILE, metavar="FILE", help="Log here instead of to syslog.")
-@click.option("--check-config", is_flag=True, help="Say what is wrong with the settings, and end.")
+@click.option("--timezone", default="UTC", show_default=True, help="Time zone of local.hour and local.weekday.")
+@click.option("--rejected", type=_FILE, metavar="FILE", help="Append rejected lines to this file (JSON).")
+@click.option("--stats", type=_FILE, metavar="FILE", help="Write counters to this file every second (JSON).")
+@click.option("--log-file", type=_FILE, metavar="FILE", help="Write the log of this process here instead of to syslog.")
+@click.option("--check-config", is_flag=True, help="Check the settings, print what is wrong, and exit.")
 def command(
     source: str,
     alert_log: Path | None,
@@ -55,10 +60,11 @@ def command(
     log_file: Path | None,
     check_config: bool,
 ) -> int:
-    """Evaluate a stream on stdin for ever and tell people: the program() handler of a log server without AWS.
+    """Evaluate the lines on stdin and notify people, without AWS: for syslog-ng's program() destination.
 
-    It reads to the end of its input, also after SIGTERM. A wrong setting is logged and tried again every 10 seconds,
-    without reading; --check-config finds it before. What is not told yet is told after the next start.
+    It reads to the end of its input, even after SIGTERM. While a setting cannot be used it logs why, reads nothing, and
+    checks again every 10 seconds; --check-config finds the problem beforehand. Notifications that are not sent yet are
+    sent after the next start.
     """
     from vaultwatch.watch import handler
     from vaultwatch.watch.options import WatchOptions

@@ -13,8 +13,9 @@ from vaultwatch.notify.sender import Sender
 from vaultwatch.notify.sink import route
 from vaultwatch.reading.identity import log_start
 from vaultwatch.store.sqlite import SqliteStore
+from vaultwatch.watch.checks import notes, problems
 from vaultwatch.watch.evaluation import Evaluation
-from vaultwatch.watch.options import WatchOptions, notes, problems
+from vaultwatch.watch.options import WatchOptions
 from vaultwatch.watch.recording import Recorder
 
 

@@ -1,17 +1,14 @@
-"""What `vaultwatch watch` may be told, checked before a single byte is read."""
+"""The options of `watch`, the files and sinks that follow from them, and how long it waits for what."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from functools import partial
 from pathlib import Path
 
-from vaultwatch.appending import open_lines
-from vaultwatch.errors import SettingError, VaultwatchError
-from vaultwatch.handler.checks import Problem, log_file_problems, open_problems, source_problems, state_problems
+from vaultwatch.errors import SettingError
 from vaultwatch.handler.run import HandlerPace
 from vaultwatch.notify.alert_log import AlertLog
 from vaultwatch.notify.sink import Sink
@@ -27,16 +24,16 @@ class Pace(HandlerPace):
     store_retry_seconds: float = 1.0
     wait_for_response_seconds: float = 5.0
     drain_seconds: float = 5.0
-    """At the end, sinks get this long to take what they lack; the rest is sent after the next start."""
+    """At the end of the input, sinks get this long for what is not sent yet; the rest is sent after the next start."""
     stats_seconds: float = 1.0
     slack_seconds: float = 1.0
     sink_pause_seconds: float = 1.0
-    """A sink that failed rests that long, then twice as long, and so on; see `vaultwatch.notify.sender.Sender`."""
+    """The delay after the first failure of a sink, doubled after each further one; see `vaultwatch.notify.sender`."""
 
 
 @dataclass(frozen=True)
 class WatchOptions:
-    """Options of `vaultwatch watch`, as given: a handler that exits over one of them loses lines, so it waits."""
+    """Options of `vaultwatch watch`, as given; `vaultwatch.watch.checks` checks them."""
 
     source: str
     load_rules: Callable[[], list[Rule]]
@@ -56,7 +53,7 @@ class WatchOptions:
 
     @property
     def state_directory(self) -> Path:
-        """`--state`; else /var/lib/vaultwatch where it is there, else the user's own."""
+        """`--state`, or /var/lib/vaultwatch if it is writable, or a directory of the user."""
         if self.state is not None:
             return self.state
         system = Path("/var/lib/vaultwatch")
@@ -67,12 +64,12 @@ class WatchOptions:
 
     @property
     def store_file(self) -> Path:
-        """What has been alerted and what is still to be told."""
+        """The alerts, and the notifications that are not sent yet."""
         return self.state_directory / f"{self.source}.sqlite"
 
     @property
     def threads_file(self) -> Path:
-        """The Slack messages that are kept up to date."""
+        """The Slack messages that a bot keeps up to date."""
         return self.state_directory / f"{self.source}.threads"
 
     @property
@@ -92,28 +89,28 @@ class WatchOptions:
 
     @property
     def minimum_level(self) -> Level:
-        """The lowest level that is told.
+        """The lowest level of which people are notified.
 
         Raises:
-            SettingError: there is no such level.
+            SettingError: There is no such level.
         """
         try:
-            return Level(self.level)
+            return Level(self.level.lower())
         except ValueError as error:
             raise SettingError(f"--level: {self.level!r} is none of {', '.join(Level)}") from error
 
     def sinks(self) -> list[Sink]:
-        """Every place that alerts go to.
+        """Return the sinks that are configured.
 
         Raises:
-            SettingError: names the option.
+            SettingError: An option of a sink cannot be used; the error begins with the option.
         """
         level = self.minimum_level
         return [sink for make in self.makers if (sink := make(level)) is not None]
 
     @property
     def makers(self) -> tuple[Callable[[Level], Sink | None], ...]:
-        """What makes each sink, or nothing where it is not wanted; raises `SettingError`."""
+        """Functions that return a sink, or None if it is not configured; they raise `SettingError`."""
         return self._alert_log, self._slack, self._sns
 
     def _alert_log(self, level: Level) -> Sink | None:
@@ -131,51 +128,3 @@ class WatchOptions:
             return connect(self.sns_topic, minimum_level=level)
         except SettingError as error:
             raise SettingError(f"--sns-topic: {error}") from error
-
-
-def problems(options: WatchOptions) -> list[Problem]:
-    """Return everything that is wrong with the settings."""
-    return list(source_problems(options.source)) or [*_values(options), *_files(options)]
-
-
-def _values(options: WatchOptions) -> Iterator[Problem]:
-    sinks = [partial(make, Level.LOW) for make in options.makers]
-    checks: list[Callable[[], object]] = [options.load_zone, lambda: options.minimum_level, *sinks]
-    try:
-        if not options.load_rules():
-            yield Problem("--rules: there is no rule")
-    except VaultwatchError as error:
-        yield Problem(f"--rules: {error}")
-    for check in checks:
-        try:
-            check()
-        except VaultwatchError as error:
-            yield Problem(str(error))
-
-
-def _files(options: WatchOptions) -> Iterator[Problem]:
-    wrong = list(state_problems(options.state_directory, options.lock_file))
-    yield from wrong
-    if not wrong:
-        for path in (options.store_file, options.threads_file, options.journal_file):
-            if path.exists():
-                yield from _lines_file("--state", path)
-    for option in ("alert_log", "rejected", "stats"):
-        path = getattr(options, option)
-        if path is not None:
-            yield from _lines_file(f"--{option.replace('_', '-')}", path)
-    yield from log_file_problems(options.log_file)
-
-
-def _lines_file(option: str, path: Path) -> Iterator[Problem]:
-    if path.exists() and not path.is_file():
-        yield Problem(f"{option}: {path}: is not a regular file")
-        return
-    yield from open_problems(option, path, open_lines)
-
-
-def notes(options: WatchOptions) -> list[str]:
-    """Return what works and should be known."""
-    if options.slack.is_given or options.sns_topic or options.alert_log:
-        return []
-    return ["neither --alert-log nor Slack nor SNS is set: alerts are stored, and nobody is notified"]

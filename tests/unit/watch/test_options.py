@@ -13,8 +13,9 @@ from tests.support.watching import options
 from vaultwatch.cli.common import load_rules
 from vaultwatch.errors import SettingError
 from vaultwatch.rules.facts import Level
-from vaultwatch.watch.options import WatchOptions, notes
-from vaultwatch.watch.options import problems as problems_of
+from vaultwatch.watch.checks import notes
+from vaultwatch.watch.checks import problems as problems_of
+from vaultwatch.watch.options import WatchOptions
 from vaultwatch.watch.slack_options import WEBHOOK_VARIABLE
 from vaultwatch.zones import find_zone
 

@@ -1,0 +1,61 @@
+"""Settings of `watch` that cannot be used, found before the input is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from vaultwatch.appending import open_lines
+from vaultwatch.errors import VaultwatchError
+from vaultwatch.handler.checks import Problem, log_file_problems, open_problems, source_problems, state_problems
+from vaultwatch.rules.facts import Level
+from vaultwatch.watch.options import WatchOptions
+
+
+def problems(options: WatchOptions) -> list[Problem]:
+    """Return everything that is wrong with the settings."""
+    return list(source_problems(options.source)) or [*_values(options), *_files(options)]
+
+
+def _values(options: WatchOptions) -> Iterator[Problem]:
+    sinks = [partial(make, Level.LOW) for make in options.makers]
+    checks: list[Callable[[], object]] = [options.load_zone, lambda: options.minimum_level, *sinks]
+    try:
+        if not options.load_rules():
+            yield Problem("--rules: there is no rule")
+    except VaultwatchError as error:
+        yield Problem(f"--rules: {error}")
+    for check in checks:
+        try:
+            check()
+        except VaultwatchError as error:
+            yield Problem(str(error))
+
+
+def _files(options: WatchOptions) -> Iterator[Problem]:
+    wrong = list(state_problems(options.state_directory, options.lock_file))
+    yield from wrong
+    if not wrong:
+        for path in (options.store_file, options.threads_file, options.journal_file):
+            if path.exists():
+                yield from _lines_file("--state", path)
+    for option in ("alert_log", "rejected", "stats"):
+        path = getattr(options, option)
+        if path is not None:
+            yield from _lines_file(f"--{option.replace('_', '-')}", path)
+    yield from log_file_problems(options.log_file)
+
+
+def _lines_file(option: str, path: Path) -> Iterator[Problem]:
+    if path.exists() and not path.is_file():
+        yield Problem(f"{option}: {path}: is not a regular file")
+        return
+    yield from open_problems(option, path, open_lines)
+
+
+def notes(options: WatchOptions) -> list[str]:
+    """Return what works and should be known."""
+    if options.slack.is_given or options.sns_topic or options.alert_log:
+        return []
+    return ["neither --alert-log nor Slack nor SNS is set: alerts are stored, and nobody is notified"]
