@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import secrets
+import ssl
 import sys
 import threading
 from collections import deque
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from testbed.slack.page import render
@@ -31,12 +33,13 @@ class Reply(NamedTuple):
 class SlackStandIn:
     """Serves from the moment it is entered until it is left.
 
-    `interval_seconds` is the least time between two messages; 0 switches Slack's rate limits off. `messages` are the
+    `interval_seconds` is the least time between two messages; 0 switches Slack's rate limits off. With a `certificate`
+    (a PEM file with its key) for `localhost` it speaks HTTPS. `messages` are the
     newest 500, `calls` the newest 500 calls of the Web API with their arguments, accepted or not. `accepted` counts
     messages, `updated` their updates, `turned_away` what was not accepted.
     """
 
-    def __init__(self, *, port: int = 0, interval_seconds: float = 1.0) -> None:
+    def __init__(self, *, port: int = 0, interval_seconds: float = 1.0, certificate: Path | None = None) -> None:
         self.turned_away = 0
         self.calls: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_CALLS_KEPT)
         self.channel = CHANNEL
@@ -49,22 +52,26 @@ class SlackStandIn:
         self._changed = threading.Condition()
         self._webhook_path = f"/services/T0STANDIN/B0STANDIN/{secrets.token_urlsafe(18)}"
         self._server = _Server(("127.0.0.1", port), self)
+        self._origin = f"http://127.0.0.1:{self._server.server_port}"
+        if certificate is not None:
+            self._origin = f"https://localhost:{self._server.server_port}"
+            self._server.encrypt(certificate)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
     def page_url(self) -> str:
         """Where a browser sees the messages."""
-        return f"http://127.0.0.1:{self._server.server_port}/"
+        return f"{self._origin}/"
 
     @property
     def webhook_url(self) -> str:
         """Where messages are posted without a token; a secret, as Slack's are."""
-        return self.page_url.rstrip("/") + self._webhook_path
+        return self._origin + self._webhook_path
 
     @property
     def api_url(self) -> str:
         """The base of the Web API, which wants `token`."""
-        return f"{self.page_url}api/"
+        return f"{self._origin}/api/"
 
     @property
     def messages(self) -> deque[Post]:
@@ -209,6 +216,12 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], slack: SlackStandIn) -> None:
         self.slack = slack
         super().__init__(address, _Handler)
+
+    def encrypt(self, certificate: Path) -> None:
+        """Speak TLS; the handshake is left to the thread of each connection."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -121,13 +121,13 @@ def _pool(url: str, **options: Any) -> tuple[str, urllib3.PoolManager]:
 
 
 def _through(proxy: str, options: Mapping[str, Any]) -> tuple[str, urllib3.PoolManager]:
-    problem = ""
+    problem = "it names no host"
     try:
         url = urllib3.util.parse_url(proxy if "://" in proxy else f"http://{proxy}")
-        headers = urllib3.make_headers(proxy_basic_auth=unquote(url.auth)) if url.auth else {}
-        manager = urllib3.ProxyManager(url._replace(auth=None).url, proxy_headers=headers, **options)
+        if url.host:
+            headers = urllib3.make_headers(proxy_basic_auth=unquote(url.auth)) if url.auth else {}
+            manager = urllib3.ProxyManager(url._replace(auth=None).url, proxy_headers=headers, **options)
+            return f" through the proxy {url.netloc}", manager
     except (urllib3.exceptions.HTTPError, ValueError) as error:
         problem = type(error).__name__
-    if problem:
-        raise SettingError(f"HTTPS_PROXY is not the URL of an HTTP proxy ({problem})")
-    return f" through the proxy {url.netloc}", manager
+    raise SettingError(f"HTTPS_PROXY is not the URL of an HTTP proxy ({problem})")
