@@ -1,7 +1,7 @@
-"""Rules held against their fixtures.
+"""Evaluates rules on their fixtures.
 
-A rule's fixtures lie in DIR/fixtures/RULE: `match` and `ignore`, .jsonl for audit entries and .log for server logs, raw
-lines as logged. A placeholders.yml beside them fills the rule's placeholders for this test; local time is
+The folder DIR/fixtures/RULE holds the files `match` and `ignore`: .jsonl with audit entries, .log with server-log
+lines, both as logged. A placeholders.yml in it gives the values of the rule's placeholders for the test; local time is
 UTC.
 """
 
@@ -17,11 +17,12 @@ from vaultwatch.detection.detector import Detector
 from vaultwatch.errors import RuleError
 from vaultwatch.reading.records import Rejected
 from vaultwatch.rules.compiling import compile_directories
+from vaultwatch.rules.files import FIXTURES
 from vaultwatch.rules.pack import Rule
 
 
 def failures(directories: Sequence[Path]) -> tuple[int, list[str]]:
-    """How many rules were tested, and what is wrong, a line each that begins with the rule's name.
+    """Test all rules; return how many there are, and the faults, each a line that begins with the rule's name.
 
     Raises:
         RuleError: the rules do not compile, or there are none.
@@ -32,13 +33,13 @@ def failures(directories: Sequence[Path]) -> tuple[int, list[str]]:
 
 
 def _test(rule: Rule, directories: Sequence[Path]) -> Iterator[str]:
-    folder = next((path for path in (base / "fixtures" / rule.name for base in directories) if path.is_dir()), None)
+    folder = next((path for path in (base / FIXTURES / rule.name for base in directories) if path.is_dir()), None)
     if folder is None:
-        yield f"{rule.name}: no fixtures: {directories[0]}/fixtures/{rule.name} is not there"
+        yield f"{rule.name}: no fixtures: no folder fixtures/{rule.name} in {' or '.join(map(str, directories))}"
         return
     if (folder / "placeholders.yml").exists():
         compiled = compile_directories([*directories, folder])
-        rule = next((Rule(one) for one in compiled if one.name == rule.name), rule)  # one in Python is not compiled
+        rule = next((Rule(one) for one in compiled if one.name == rule.name), rule)  # a rule in Python is not compiled
     for kind, wanted in (("match", True), ("ignore", False)):
         yield from _test_kind(rule, folder, kind, wanted)
 
@@ -51,19 +52,19 @@ def _test_kind(rule: Rule, folder: Path, kind: str, wanted: bool) -> Iterator[st
             lines = path.read_bytes().splitlines(keepends=True)
         except OSError as error:
             raise RuleError(f"{path}: {error.strerror}") from error
-        for number, raised, records, trouble in _records(rule, lines):
+        for number, matched, records, trouble in _records(rule, lines):
             read += records
             where = f"{rule.name}: {path.name}, line {number}"
             if trouble:
                 yield f"{where}: {trouble}"
-            elif raised != (records if wanted else 0):
-                yield f"{where}: {'does not raise' if wanted else 'raises'} it"
+            elif matched != (records if wanted else 0):
+                yield f"{where}: the rule {'does not match' if wanted else 'matches'}"
     if not read:
         yield f"{rule.name}: no fixture {kind}.jsonl or {kind}.log with a record in it"
 
 
 def _records(rule: Rule, lines: Sequence[bytes]) -> Iterator[tuple[int, int, int, str]]:
-    """For each record: the number of its last line, the alerts it raised, 1, and what went wrong with it."""
+    """For each record: the number of its last line, how often the rule matched, 1, and what went wrong."""
     for number, block in _blocks(rule, lines):
         trouble: list[str] = []
         detector = Detector(
@@ -73,10 +74,10 @@ def _records(rule: Rule, lines: Sequence[bytes]) -> Iterator[tuple[int, int, int
             on_rejected=partial(_note_rejected, trouble),
             on_rule_error=partial(_note_error, trouble),
         )
-        alerts = [*detector.feed(block), *detector.flush()]
+        verdicts = [*detector.feed(block), *detector.flush()]
         records = detector.counts.audit + detector.counts.server
         if records or trouble:
-            yield number, len(alerts), records, trouble[0] if trouble else ""
+            yield number, len(verdicts), records, trouble[0] if trouble else ""
 
 
 def _note_rejected(trouble: list[str], line: Rejected) -> None:
@@ -84,7 +85,7 @@ def _note_rejected(trouble: list[str], line: Rejected) -> None:
 
 
 def _note_error(trouble: list[str], _name: str, error: Exception) -> None:
-    trouble.append(f"the rule itself fails on it: {type(error).__name__}: {error}")
+    trouble.append(f"the rule raised {type(error).__name__}: {error}")
 
 
 def _blocks(rule: Rule, lines: Sequence[bytes]) -> Iterator[tuple[int, list[bytes]]]:

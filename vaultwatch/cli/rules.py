@@ -1,4 +1,4 @@
-"""`vaultwatch rules`: look at the detection rules, test them, compile them."""
+"""`vaultwatch rules`: list, show, test and compile the detection rules."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ import msgspec
 
 from vaultwatch.cli.common import load_rules
 from vaultwatch.errors import RuleError, SettingError
+from vaultwatch.rules.files import rule_files
 from vaultwatch.rules.pack import Rule
 
 _CHECKOUT_RULES = Path(__file__).parents[2] / "rules"
-_STAGED = "staged, on trial: evaluated and stored, never told"
+_STAGED = "staged: evaluated and stored, notifies nobody"
 _DIRS = click.Path(path_type=Path)
 _rules_option = click.option(
-    "--rules", "rule_dirs", type=_DIRS, multiple=True, metavar="DIR", help="Rules to use instead of the shipped ones."
+    "--rules",
+    "rule_dirs",
+    type=_DIRS,
+    multiple=True,
+    metavar="DIR",
+    help="Use the rules in DIR and its subfolders instead of the shipped ones; may be given again.",
 )
 
 
@@ -31,7 +37,7 @@ def command() -> None:
 @_rules_option
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def list_rules(rule_dirs: tuple[Path, ...], form: str) -> None:
-    """Every rule, a line each."""
+    """List the rules, one a line."""
     for rule in sorted((rule.compiled for rule in load_rules(rule_dirs)), key=lambda rule: rule.name):
         if form == "json":
             facts = msgspec.to_builtins(rule)
@@ -45,10 +51,13 @@ def list_rules(rule_dirs: tuple[Path, ...], form: str) -> None:
 @click.argument("rule")
 @_rules_option
 def show_rule(rule: str, rule_dirs: tuple[Path, ...]) -> None:
-    """Everything about one rule."""
+    """Show one rule with its condition.
+
+    Placeholders are filled in and filters applied: this is what the rule evaluates.
+    """
     found = next((one for one in load_rules(rule_dirs) if one.name == rule), None)
     if found is None:
-        raise SettingError(f"no rule is named {rule}; `vaultwatch rules list` names them all")
+        raise SettingError(f"no rule named {rule}; `vaultwatch rules list` lists all of them")
     click.echo("\n\n".join(part for part in _parts(found, rule_dirs or [_CHECKOUT_RULES]) if part))
 
 
@@ -79,21 +88,24 @@ def _below(heading: str, text: str) -> str:
 
 
 def _files(rule: Rule, directories: Sequence[Path]) -> Iterator[Path]:
-    """The file that a rule was read from, where it is there."""
+    """The file that defines a rule, if it is there."""
     for directory in directories:
+        if not directory.is_dir():
+            continue
         if rule.source:
-            yield from (path for path in directory.glob("*.py") if path.read_bytes() == rule.source)
+            yield from (path for path in rule_files(directory, {".py"}) if path.read_bytes() == rule.source)
         else:
-            yield from (path for ending in ("yml", "yaml") if (path := directory / f"{rule.name}.{ending}").exists())
+            yield from (path for path in rule_files(directory, {".yml", ".yaml"}) if path.stem == rule.name)
 
 
 @command.command("test")
 @click.argument("directories", nargs=-1, type=_DIRS, metavar="[DIR]...")
 def test_rules(directories: tuple[Path, ...]) -> int:
-    """Hold every rule against its fixtures.
+    """Test every rule on its fixtures.
 
-    They lie in DIR/fixtures/RULE: match.jsonl and ignore.jsonl for audit entries, .log for server logs. Every record of
-    `match` must raise the rule, none of `ignore` may. Exit status 1 when a rule fails.
+    DIR/fixtures/RULE holds match.jsonl and ignore.jsonl with audit entries, or match.log and ignore.log with server-log
+    lines. The rule must match every record of `match` and none of `ignore`. Without DIR: the folder `rules`. Exits with
+    status 1 if a rule fails.
     """
     from vaultwatch.cli.rule_fixtures import failures
 
@@ -107,11 +119,13 @@ def test_rules(directories: tuple[Path, ...]) -> int:
 
 @command.command("compile")
 @click.argument("directories", nargs=-1, type=_DIRS, metavar="[DIR]...")
-@click.option("-o", "--output", type=_DIRS, metavar="FILE", help="Where to write the pack; default stdout.")
+@click.option(
+    "-o", "--output", type=_DIRS, metavar="FILE", help="The file to write; without it, the pack goes to stdout."
+)
 def compile_rules(directories: tuple[Path, ...], output: Path | None) -> None:
-    """Compile Sigma rules into a pack.
+    """Compile Sigma rules to a pack.
 
-    check and watch read vaultwatch/rules/pack.json when they are not given --rules.
+    Without --rules, check and watch use the pack vaultwatch/rules/pack.json. Without DIR: the folder `rules`.
     """
     from vaultwatch.rules.compiling import compile_pack
 
@@ -128,8 +142,8 @@ def compile_rules(directories: tuple[Path, ...], output: Path | None) -> None:
 
 
 def _default_directory() -> Path:
-    """`rules` here, else that of the checkout this program runs from."""
+    """The folder `rules` here, else that of the checkout this program runs from."""
     for directory in (Path("rules"), _CHECKOUT_RULES):
         if directory.is_dir():
             return directory
-    raise SettingError("no folder rules here: name the folder")
+    raise SettingError("no folder named rules here: give the folder of your rules")

@@ -1,4 +1,4 @@
-"""Detection rules: compiled from Sigma into plain data, plain data into predicates and an index.
+"""Detection rules: Sigma compiled to typed conditions, conditions to predicates and an index.
 
-`compiling` is the one module that knows pySigma, and nothing that runs on records imports it.
+Only `compiling` uses pySigma, and nothing that runs on records imports it.
 """

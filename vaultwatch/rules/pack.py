@@ -1,4 +1,4 @@
-"""The rules in force: a compiled pack, read from JSON and made ready to run."""
+"""The rules in use: a compiled pack, as JSON and ready to run."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SHIPPED_PACK = Path(__file__).with_name("pack.json")
 
 
 class CompiledRule(RuleFacts, frozen=True, kw_only=True, omit_defaults=True):
-    """One rule as data; `condition` is described in `vaultwatch.rules.conditions`.
+    """One rule as data.
 
-    `placeholders`: what the condition was filled with, for people to see; nothing is filled any more.
+    `placeholders` are the values that its condition was filled with, for people to see.
     """
 
     condition: Condition
@@ -41,7 +41,7 @@ class CompiledPack(msgspec.Struct, frozen=True):
 
 
 class Rule:
-    """One rule ready to run: what it is, and `matches(view)`, which for a rule in Python comes of the file `source`."""
+    """One rule ready to run: its facts, and `matches(view)`; a rule in Python has the text of its file in `source`."""
 
     __slots__ = ("compiled", "matches", "name", "service", "source")
 
@@ -54,37 +54,43 @@ class Rule:
 
     @property
     def digest(self) -> str:
-        """32 hex digits over what the rule detects: with another digest it is another rule, whatever its name."""
+        """32 hex digits over what the rule detects: another digest means another rule, even under the same name."""
         condition = msgspec.json.encode([self.service, self.compiled.condition])
         return hashlib.sha256(condition + self.source).hexdigest()[:32]
 
 
 def encode_pack(rules: Sequence[CompiledRule]) -> bytes:
-    """Canonical JSON: the same rules give the same bytes, one rule a line."""
+    """Encode rules as canonical JSON, one rule a line: the same rules give the same bytes."""
     lines = [msgspec.json.encode(rule) for rule in sorted(rules, key=lambda rule: rule.name)]
     return b'{"version":%d,"rules":[\n%s\n]}\n' % (PACK_VERSION, b",\n".join(lines))
 
 
 def decode_pack(data: bytes, source: str = "the rule pack") -> list[Rule]:
-    """Make a compiled pack ready to run.
+    """Read a compiled pack and make its rules ready to run.
+
+    Args:
+        data: What `encode_pack` returned.
+        source: The name of the pack in an error.
 
     Raises:
-        RuleError: it is no pack, or of another version.
+        RuleError: not a pack, or one of another version.
     """
     try:
         pack = msgspec.json.decode(data, type=CompiledPack)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RuleError(f"{source}: not a compiled rule pack: {error}") from error
     if pack.version != PACK_VERSION:
-        raise RuleError(f"{source}: version {pack.version}, this program reads {PACK_VERSION}")
+        raise RuleError(
+            f"{source}: version {pack.version}, but this program reads version {PACK_VERSION}: compile it again"
+        )
     return [Rule(compiled) for compiled in pack.rules]
 
 
 def shipped_rules() -> list[Rule]:
-    """The pack that comes with Vaultwatch.
+    """Load the pack that comes with Vaultwatch.
 
     Raises:
-        RuleError: the installation is broken.
+        RuleError: the pack is missing or cannot be read.
     """
     try:
         data = SHIPPED_PACK.read_bytes()

@@ -222,11 +222,12 @@ def _address_test(network: str) -> TextTest:
 
 
 def _number_test(op: Operator, number: int | float) -> Callable[[Any], bool]:
-    """Numbers compare by value; a text equals a number only if it is written the same way (`05` is not 5)."""
+    """Numbers compare by value; a text equals an integer only if written the same way: `05` and `5.0` are not 5."""
     compare, written = _COMPARE[op], str(number)
+    is_exact = op == "eq" and isinstance(number, int)
 
     def test(value: Any) -> bool:
-        if op == "eq" and isinstance(value, str):
+        if is_exact and isinstance(value, str):
             return value == written
         found = _number_of(value)
         return found is not None and compare(found, number)

@@ -1,4 +1,4 @@
-"""Rules whose condition is a Python function, for what Sigma cannot say.
+"""Rules whose condition is a Python function, for what Sigma cannot express.
 
     from vaultwatch.rules.python_rules import rule
 
@@ -6,43 +6,52 @@
     def audit_odd_pair(entry):
         return ...
 
-The function's name is the rule's; `entry` is what Sigma rules see (`vaultwatch.reading.view`). One that raises is
-counted by its name and disables nothing else.
+The function's name is the rule's name; `entry` is what Sigma rules see (`vaultwatch.reading.view`). An exception in a
+rule is counted under its name and affects no other rule.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Collection, Sequence
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeAlias
 
 from vaultwatch.errors import RuleError
 from vaultwatch.reading.view import View
 from vaultwatch.rules.conditions import Exists
 from vaultwatch.rules.facts import Level, Service
+from vaultwatch.rules.files import rule_files
 from vaultwatch.rules.pack import CompiledRule, Rule
 
-Condition = Callable[[View], bool]
+Function: TypeAlias = Callable[[View], bool]
+
+# A function may look at any field: the index leaves it alone, and `local` makes the detector compute the local time.
+_ANYTHING = Exists("local", True)
+_STATUSES = ("stable", "test", "experimental")
 _collecting: list[Rule] = []
 
 
 def rule(
     *, title: str, level: str, service: Service, status: str = "test", **facts: Any
-) -> Callable[[Condition], Condition]:
-    """Make a function a rule. `facts`: description, runbook, tags, falsepositives, references.
+) -> Callable[[Function], Function]:
+    """Make a function a rule.
+
+    Args:
+        title: What an alert says first.
+        level: One of Sigma's five levels.
+        service: Which log the rule reads.
+        status: "experimental" makes it a staged rule.
+        facts: description, runbook, tags, falsepositives, references.
 
     Raises:
-        RuleError: an unknown level, service or fact.
+        RuleError: an unknown level, service, status or fact.
     """
 
-    def register(function: Condition) -> Condition:
+    def register(function: Function) -> Function:
         name = function.__name__
-        if (
-            level not in list(Level)
-            or service not in ("audit", "server")
-            or status not in ("stable", "test", "experimental")
-        ):
+        if level not in list(Level) or service not in ("audit", "server") or status not in _STATUSES:
             raise RuleError(f"{name}: unknown level, service or status")
         try:
             compiled = CompiledRule(
@@ -51,7 +60,7 @@ def rule(
                 level=Level(level),
                 service=service,
                 staged=status == "experimental",
-                condition=Exists("local", True),  # may look at anything: the index leaves it, `local` is computed
+                condition=_ANYTHING,
                 **facts,
             )
         except TypeError as error:
@@ -63,14 +72,18 @@ def rule(
 
 
 def load_python_rules(directories: Sequence[Path], taken: Collection[str] = ()) -> list[Rule]:
-    """Import every *.py of these directories and give the rules that it made.
+    """Import every *.py below these directories and return the rules that they define.
+
+    Args:
+        directories: Folders; their subfolders are read too.
+        taken: Names that other rules have.
 
     Raises:
         RuleError: a file cannot be imported, or a name is taken.
     """
     found: list[Rule] = []
     names = set(taken)
-    for path in [path for directory in directories for path in sorted(directory.glob("*.py"))]:
+    for path in [path for directory in directories for path in rule_files(directory, {".py"})]:
         for made in _import_rules(path):
             if made.name in names:
                 raise RuleError(f"{path.name}: a second rule named {made.name}")
@@ -81,14 +94,14 @@ def load_python_rules(directories: Sequence[Path], taken: Collection[str] = ()) 
 
 def _import_rules(path: Path) -> list[Rule]:
     _collecting.clear()
-    spec = importlib.util.spec_from_file_location(f"vaultwatch_rules_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise RuleError(f"{path.name}: cannot be imported")
+    name = f"vaultwatch_rules_{path.stem}"
+    module = ModuleType(name)
+    module.__file__ = str(path)
     try:
         source = path.read_bytes()
-        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        SourceFileLoader(name, str(path)).exec_module(module)
     except RuleError as error:
         raise RuleError(f"{path.name}: {error}") from error
-    except (Exception, SystemExit) as error:  # whatever somebody's module raises is told in one line
+    except (Exception, SystemExit) as error:  # a module may raise anything: reported in one line
         raise RuleError(f"{path.name}: {type(error).__name__}: {error}") from error
     return [Rule(made.compiled, made.matches, source) for made in _collecting]

@@ -1,4 +1,4 @@
-"""`vaultwatch rules`: what people see of the rules, and that a broken one is found before it runs."""
+"""`vaultwatch rules`: what it prints about the rules, and that it finds a broken one before it runs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def said(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
     """Exit status, stdout and stderr of `vaultwatch rules` with these arguments."""
     status = main(["rules", *map(str, arguments)])
     captured = capsys.readouterr()
@@ -62,34 +62,32 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[in
 
 class TestList:
     def test_the_table_has_a_line_for_each_shipped_rule(self, capsys: pytest.CaptureFixture[str]) -> None:
-        status, out, err = said(capsys, "list")
+        status, out, err = run(capsys, "list")
         assert (status, err) == (0, "")
         assert [text.split()[0] for text in out.splitlines()] == sorted(rule.name for rule in shipped_rules())
         assert "audit_access_outside_hours" in "".join(text for text in out.splitlines() if "staged" in text)
 
     def test_json_has_the_facts_of_each_and_not_its_condition(self, capsys: pytest.CaptureFixture[str]) -> None:
-        status, out, _ = said(capsys, "list", "--format", "json")
+        status, out, _ = run(capsys, "list", "--format", "json")
         facts = [json.loads(text) for text in out.splitlines()]
         assert status == 0
         assert len(facts) == len(shipped_rules())
         assert all({"name", "title", "level", "service", "description"} <= fact.keys() for fact in facts)
         assert not any("condition" in fact for fact in facts)
 
-    def test_other_folders_stand_in_place_of_the_shipped_ones(
-        self, folder: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert said(capsys, "list", "--rules", folder)[1].split() == ["odd", "low", "Odd", "seal", "high", "Seal"]
+    def test_other_folders_replace_the_shipped_rules(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run(capsys, "list", "--rules", folder)[1].split() == ["odd", "low", "Odd", "seal", "high", "Seal"]
 
 
 class TestShow:
     @pytest.mark.parametrize("name", [rule.name for rule in shipped_rules()])
-    def test_every_shipped_rule_can_be_looked_at(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-        status, out, _ = said(capsys, "show", name)
+    def test_every_shipped_rule_can_be_shown(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+        status, out, _ = run(capsys, "show", name)
         assert status == 0
         assert out.startswith(f"{name}: ")
         assert all(part in out for part in ("level ", "What to do first:", "false positives ", "Condition:"))
 
-    def test_what_is_in_force_is_shown_and_where_it_was_read(
+    def test_the_condition_in_use_is_shown_with_the_file_it_was_read_from(
         self, folder: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         text = SIGMA.replace(
@@ -97,7 +95,7 @@ class TestShow:
         )
         (folder / "seal.yml").write_text(text.replace("test", "experimental"))
         (folder / "placeholders.yml").write_text("paths: [sys/seal, 'x: y']\nunused: [1]\n")
-        assert said(capsys, "show", "seal", "--rules", folder) == (
+        assert run(capsys, "show", "seal", "--rules", folder) == (
             0,
             f"""\
 seal: Seal
@@ -105,7 +103,7 @@ seal: Seal
 d
 
 file             {folder}/seal.yml
-level            high (staged, on trial: evaluated and stored, never told)
+level            high (staged: evaluated and stored, notifies nobody)
 reads            the audit log
 false positives  none
 
@@ -122,37 +120,37 @@ Placeholders in force:
             "",
         )
 
-    def test_what_a_rule_does_not_say_leaves_no_gap(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert said(capsys, "show", "odd", "--rules", folder)[1] == (
+    def test_what_a_rule_does_not_have_leaves_no_gap(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run(capsys, "show", "odd", "--rules", folder)[1] == (
             f"odd: Odd\n\nfile             {folder}/odd.py\nlevel            low\nreads            the audit log\n\n"
             "Condition:\n  a function in Python\n"
         )
 
     def test_a_shipped_rule_is_found_in_the_checkout(self, capsys: pytest.CaptureFixture[str]) -> None:
-        out = said(capsys, "show", "audit_privileged_policy_used")[1]
+        out = run(capsys, "show", "audit_privileged_policy_used")[1]
         assert f"\nfile             {RULES / 'audit_privileged_policy_used.yml'}\n" in out
         assert out.endswith("\nCondition:\n  never\n\nPlaceholders in force:\n  privileged_policies: []\n")
 
     def test_an_unknown_rule_is_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert said(capsys, "show", "nope") == (
-            2, "", "vaultwatch: no rule is named nope; `vaultwatch rules list` names them all\n")  # fmt: skip
+        assert run(capsys, "show", "nope") == (
+            2, "", "vaultwatch: no rule named nope; `vaultwatch rules list` lists all of them\n")  # fmt: skip
 
 
 def test_the_help_of_each_verb_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    out = said(capsys, "--help")[1]
+    out = run(capsys, "--help")[1]
     assert out.count("\n  ") == 1 + 1 + 4
     assert "..." not in out.partition("Commands:")[2]
 
 
 class TestTest:
     def test_rules_that_pass(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert said(capsys, "test", folder) == (0, "2 rules tested, 0 failed\n", "")
+        assert run(capsys, "test", folder) == (0, "2 rules tested, 0 failed\n", "")
 
     @pytest.mark.parametrize("name", ["seal", "odd"])
     @pytest.mark.parametrize(
         ("kind", "text", "fault"),
         [
-            ("match", line("kv/x"), "match.jsonl, line 1: does not raise it"),
+            ("match", line("kv/x"), "match.jsonl, line 1: the rule does not match"),
             ("ignore", line("kv/x") * 2 + line("sys/seal") + line("odd"), "ignore.jsonl, line "),
             ("match", "nonsense\n", "match.jsonl, line 1: cannot be read: "),
             ("match", "", "no fixture match.jsonl or match.log with a record in it"),
@@ -163,30 +161,30 @@ class TestTest:
         self, folder: Path, name: str, kind: str, text: str, fault: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (folder / "fixtures" / name / f"{kind}.jsonl").write_text(text)
-        status, out, err = said(capsys, "test", folder)
+        status, out, err = run(capsys, "test", folder)
         assert status == 1
         assert any(text.startswith(f"{name}: ") and fault in text for text in err.splitlines())
         assert out == "2 rules tested, 1 failed\n"
 
-    def test_a_rule_that_itself_fails_on_a_fixture_says_so(
+    def test_a_rule_that_raises_on_a_fixture_is_reported(
         self, folder: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (folder / "odd.py").write_text(PYTHON.replace('["path"]', '["path"]["x"]'))
-        status, _, err = said(capsys, "test", folder)
+        status, _, err = run(capsys, "test", folder)
         assert status == 1
-        assert "odd: ignore.jsonl, line 1: the rule itself fails on it: TypeError: " in err
+        assert "odd: ignore.jsonl, line 1: the rule raised TypeError: " in err
 
     def test_fixtures_bring_their_own_placeholders(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (folder / "seal.yml").write_text(SIGMA.replace("request.path: sys/seal", "request.path|expand: '%paths%'"))
         (folder / "placeholders.yml").write_text("paths: [elsewhere]\n")
-        assert said(capsys, "test", folder)[0] == 1
+        assert run(capsys, "test", folder)[0] == 1
         for name in ("seal", "odd"):  # a rule in Python uses none, and is not harmed by them
             (folder / "fixtures" / name / "placeholders.yml").write_text("paths: [sys/seal]\n")
-        assert said(capsys, "test", folder) == (0, "2 rules tested, 0 failed\n", "")
+        assert run(capsys, "test", folder) == (0, "2 rules tested, 0 failed\n", "")
 
     def test_a_rule_without_fixtures_fails(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         shutil.rmtree(folder / "fixtures" / "odd")
-        status, out, err = said(capsys, "test", folder)
+        status, out, err = run(capsys, "test", folder)
         assert (status, out) == (1, "2 rules tested, 1 failed\n")
         assert err.startswith("odd: no fixtures: ")
 
@@ -194,32 +192,32 @@ class TestTest:
         match = folder / "fixtures" / "seal" / "match.jsonl"
         match.unlink()
         match.mkdir()
-        assert said(capsys, "test", folder) == (2, "", f"vaultwatch: {match}: Is a directory\n")
+        assert run(capsys, "test", folder) == (2, "", f"vaultwatch: {match}: Is a directory\n")
 
     def test_without_a_folder_it_takes_the_one_here(
         self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folder.rename(folder.with_name("rules"))
         monkeypatch.chdir(folder.parent)
-        assert said(capsys, "test")[1] == "2 rules tested, 0 failed\n"
+        assert run(capsys, "test")[1] == "2 rules tested, 0 failed\n"
 
     def test_else_that_of_the_checkout(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
-        assert said(capsys, "compile")[1].encode() == (RULES.parent / "vaultwatch/rules/pack.json").read_bytes()
+        assert run(capsys, "compile")[1].encode() == (RULES.parent / "vaultwatch/rules/pack.json").read_bytes()
 
     @pytest.mark.parametrize("verb", ["test", "compile"])
-    def test_a_folder_without_a_rule_is_said(
+    def test_a_folder_without_rules_is_reported(
         self, verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        assert said(capsys, verb, tmp_path) == (2, "", f"vaultwatch: no rule in {tmp_path}\n")
+        assert run(capsys, verb, tmp_path) == (2, "", f"vaultwatch: no rule in {tmp_path}\n")
 
 
 class TestBroken:
     @pytest.mark.parametrize("verb", [("list", "--rules"), ("show", "seal", "--rules"), ("test",), ("compile",)])
     @pytest.mark.parametrize(
-        ("name", "text", "said_of_it"),
+        ("name", "text", "reported"),
         [
             ("x.yml", "a: [", "x.yml: not YAML"),
             ("x.yml", "\0", "x.yml: not YAML"),
@@ -232,39 +230,39 @@ class TestBroken:
         ],
     )
     def test_a_broken_rule_is_one_line_that_names_the_file(
-        self, folder: Path, verb: tuple[str, ...], name: str, text: str, said_of_it: str,
+        self, folder: Path, verb: tuple[str, ...], name: str, text: str, reported: str,
         capsys: pytest.CaptureFixture[str],
     ) -> None:  # fmt: skip
         (folder / name).write_text(text)
-        status, out, err = said(capsys, *verb, folder)
+        status, out, err = run(capsys, *verb, folder)
         assert (status, out, err.count("\n")) == (2, "", 1)
-        assert said_of_it in err
+        assert reported in err
 
     @pytest.mark.parametrize("text", ["def (", "raise KeyError('x')", "import nowhere_to_be_found"])
     def test_a_broken_python_rule_is_one_line_too(
         self, folder: Path, text: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (folder / "odd.py").write_text(text)
-        status, out, err = said(capsys, "test", folder)
+        status, out, err = run(capsys, "test", folder)
         assert (status, out, err.count("\n")) == (2, "", 1)
         assert err.startswith("vaultwatch: odd.py: ")
 
     @pytest.mark.parametrize("arguments", [["list", "--rules", "/proc/nowhere"], ["test", "/proc/nowhere"]])
-    def test_a_folder_that_is_not_there_is_said(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-        assert said(capsys, *arguments) == (2, "", "vaultwatch: /proc/nowhere: no such directory of rules\n")
+    def test_a_missing_folder_is_reported(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        assert run(capsys, *arguments) == (2, "", "vaultwatch: /proc/nowhere: no such directory of rules\n")
 
 
 class TestCompile:
-    def test_the_pack_goes_where_it_is_told_to(
+    def test_the_pack_goes_to_the_file_that_is_named(
         self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        assert said(capsys, "compile", folder, "-o", tmp_path / "pack.json") == (0, "", "")
-        assert (tmp_path / "pack.json").read_text() == said(capsys, "compile", folder)[1]
+        assert run(capsys, "compile", folder, "-o", tmp_path / "pack.json") == (0, "", "")
+        assert (tmp_path / "pack.json").read_text() == run(capsys, "compile", folder)[1]
 
     @pytest.mark.parametrize("place", ["/proc/nowhere/x", "/", "/dev/full"])
-    def test_a_place_that_takes_nothing_is_said(
+    def test_a_file_that_cannot_be_written_is_reported(
         self, folder: Path, place: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        status, out, err = said(capsys, "compile", folder, "-o", place)
+        status, out, err = run(capsys, "compile", folder, "-o", place)
         assert (status, out, err.count("\n")) == (2, "", 1)
         assert err.startswith(f"vaultwatch: --output: {place}: ")

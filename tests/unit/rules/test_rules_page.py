@@ -12,7 +12,7 @@ from tests.unit.rules.sigma import compiled
 from vaultwatch.cli import main
 from vaultwatch.errors import RuleError
 from vaultwatch.reading import view as fields
-from vaultwatch.rules.compiling.collection import RULE_KEYS
+from vaultwatch.rules.compiling.parsed_rule import RULE_KEYS
 from vaultwatch.rules.pack import shipped_rules
 
 ROOT = Path(__file__).parents[3]

@@ -1,4 +1,4 @@
-"""From Sigma to plain data: the one room that imports pySigma, and that nothing which runs on records imports.
+"""Compiles Sigma rules: the only package that imports pySigma, and that nothing which runs on records imports.
 
 compile_directories([Path("rules")])  -> rules as data, filters applied, placeholders filled
 compile_pack([Path("rules")])         -> the same as canonical JSON

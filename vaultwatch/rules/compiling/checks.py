@@ -1,4 +1,4 @@
-"""What a compiled condition must not do, beyond what Sigma's grammar says."""
+"""Checks on a translated condition, beyond Sigma's grammar."""
 
 from __future__ import annotations
 

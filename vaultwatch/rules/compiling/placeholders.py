@@ -1,7 +1,7 @@
-"""`|expand`: what differs per deployment, filled into a detection before pySigma sees it.
+"""`|expand`: values that differ per deployment, filled into a detection before pySigma reads it.
 
 pySigma's own expansion refuses numbers and networks, turns an empty list into "is null", and lets `*` in a value act
-as a wildcard. Here a value stands for itself, and an empty placeholder makes its condition never true.
+as a wildcard. Here every character of a value means itself, and an empty placeholder makes its condition never true.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _NAME = re.compile(r"%([A-Za-z_][\w-]*)%")
 
 
 def fill(definition: Any, placeholders: Placeholders, where: str) -> Any:
-    """A detection with its placeholders filled.
+    """Fill the placeholders of a detection.
 
     Raises:
-        RuleError: a placeholder that no placeholders.yml names.
+        RuleError: no placeholders.yml defines the placeholder.
     """
     if isinstance(definition, dict):
         filled: dict[Any, Any] = {}
@@ -40,7 +40,7 @@ def fill(definition: Any, placeholders: Placeholders, where: str) -> Any:
 
 
 def used(definition: Any, placeholders: Placeholders) -> dict[str, list[Any]]:
-    """The placeholders that a detection uses, by name, with their values."""
+    """Return the placeholders that a detection uses, by name, with their values."""
     found: dict[str, list[Any]] = {}
     waiting = [definition]
     while waiting:
@@ -74,7 +74,7 @@ def _fill_value(item: Any, modifiers: list[str], placeholders: Placeholders, whe
         return [item]
     for name in names:
         if name not in placeholders:
-            raise RuleError(f"{where}: unknown placeholder %{name}%: no placeholders.yml names it")
+            raise RuleError(f"{where}: unknown placeholder %{name}%: no placeholders.yml defines it")
     if item == f"%{next(iter(names))}%" and "re" not in modifiers:
         return [_literal(value) for value in placeholders[next(iter(names))]]
     texts = [item]

@@ -1,0 +1,93 @@
+"""The YAML files below a folder of rules: rules, filters and placeholders as they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vaultwatch.errors import RuleError
+from vaultwatch.rules.compiling.yaml_core import load_documents
+from vaultwatch.rules.files import rule_files
+
+PLACEHOLDERS = "placeholders"
+_PLACEHOLDERS_FILE = f"{PLACEHOLDERS}.yml"
+_SUFFIXES = frozenset({".yml", ".yaml"})
+_MOST_NODES = 100_000  # of one document, its aliases followed: a few lines of YAML can stand for billions of values
+
+
+class Document(NamedTuple):
+    """One YAML document that is a mapping, with the file it is in; `where` names the file in errors."""
+
+    where: str
+    path: Path
+    found: dict[str, Any]
+
+
+def read_documents(directory: Path) -> Iterator[Document]:
+    """Read the rules and filters of a folder and its subfolders.
+
+    Raises:
+        RuleError: the folder or a file cannot be read, or a file holds something else.
+    """
+    if not directory.is_dir():
+        raise RuleError(f"{directory}: no such directory of rules")
+    try:
+        paths = list(rule_files(directory, _SUFFIXES))
+    except OSError as error:
+        raise RuleError(f"{error.filename}: {error.strerror}") from error
+    for path in paths:
+        where = str(path.relative_to(directory.parent) if directory.parent in path.parents else path)
+        if path.stem.lower() == PLACEHOLDERS:
+            _refuse_misplaced(path, directory, where)
+        else:
+            yield from _mappings(path, where)
+
+
+def read_placeholders(directory: Path) -> dict[str, list[Any]]:
+    """Read a folder's placeholders.yml; a folder without one has no placeholders.
+
+    Raises:
+        RuleError: the file cannot be read, or is not a mapping of names to lists.
+    """
+    path = directory / _PLACEHOLDERS_FILE
+    if not path.exists():
+        return {}
+    documents = load_documents(path, path.name) or [None]
+    if len(documents) > 1:
+        raise RuleError(f"{path.name}: more than one document")
+    found = documents[0] or {}
+    if not isinstance(found, dict):
+        raise RuleError(f"{path.name}: not a mapping of names to lists")
+    for name, listed in found.items():
+        plain = isinstance(listed, list) and all(isinstance(item, str | int | float) for item in listed)
+        if not isinstance(name, str) or not plain:
+            raise RuleError(f"{path.name}: {name}: not a list of texts or numbers")
+    return found
+
+
+def _mappings(path: Path, where: str) -> Iterator[Document]:
+    documents = [found for found in load_documents(path, where) if found is not None]
+    if not documents:
+        raise RuleError(f"{where}: empty")
+    for found in documents:
+        if not isinstance(found, dict):
+            raise RuleError(f"{where}: not a mapping")
+        _refuse_bombs(found, where)
+        if "correlation" in found:
+            raise RuleError(f"{where}: unsupported construct: correlation")
+        yield Document(where, path, found)
+
+
+def _refuse_misplaced(path: Path, directory: Path, where: str) -> None:
+    if path != directory / _PLACEHOLDERS_FILE:
+        raise RuleError(f"{where}: placeholders are read from {directory / _PLACEHOLDERS_FILE} only")
+
+
+def _refuse_bombs(found: Any, where: str) -> None:
+    waiting, seen = [found], 0
+    while waiting:
+        item, seen = waiting.pop(), seen + 1
+        if seen > _MOST_NODES:
+            raise RuleError(f"{where}: more than {_MOST_NODES:,} values, or one that contains itself")
+        waiting += item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()

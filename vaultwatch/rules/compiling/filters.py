@@ -1,0 +1,98 @@
+"""Sigma filters: `rule and filter`, the way to tune a rule without editing it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from sigma.conditions import ConditionItem, ConditionNOT
+from sigma.filters import SigmaFilter
+
+from vaultwatch.errors import RuleError, did_you_mean
+from vaultwatch.rules.compiling import notifying
+from vaultwatch.rules.compiling.documents import Document
+from vaultwatch.rules.compiling.numbers import exact_numbers
+from vaultwatch.rules.compiling.parsed_rule import RULE_KEYS, ParsedRule
+from vaultwatch.rules.compiling.placeholders import Placeholders, fill, used
+from vaultwatch.rules.compiling.unsupported import SIGMA_FAULTS, refuse_unknown_keys, refuse_unsupported
+from vaultwatch.rules.compiling.yaml_core import one_line
+
+_FILTER_KEYS = (RULE_KEYS - {"detection", "level", "falsepositives", *notifying.KEYS}) | {"filter"}
+_SELECTION = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+
+def apply_filter(document: Document, placeholders: Placeholders, rules: Sequence[ParsedRule]) -> None:
+    """Narrow the rules that a filter names.
+
+    Raises:
+        RuleError: names the file and what is wrong; a filter that narrows nothing, or silences all else, is wrong too.
+    """
+    where, _, found = document
+    refuse_unknown_keys(where, found, _FILTER_KEYS)
+    try:
+        sigma = _read(where, found, placeholders)
+        for rule in _rules_of(where, sigma, rules):
+            sigma.apply_on_rule(rule.sigma)  # in place
+            rule.placeholders |= used(found["filter"], placeholders)
+            rule.where = f"{rule.where} with {where}"
+    except SIGMA_FAULTS as error:
+        raise RuleError(f"{where}: {one_line(error)}") from error
+
+
+def _read(where: str, found: dict[str, Any], placeholders: Placeholders) -> SigmaFilter:
+    body = fill(found["filter"], placeholders, where)
+    if isinstance(body, dict):
+        refuse_unsupported(where, {**body, "rules": None})
+        _refuse_unusable_names(where, body)
+        body = exact_numbers(body)
+    sigma = SigmaFilter.from_dict({**found, "filter": body})
+    if not any(_negates(condition.parsed) for condition in sigma.filter.parsed_condition):
+        raise RuleError(
+            f"{where}: the condition has no `not`: it would silence every record that it does not select; "
+            "write `condition: not SELECTION` to except those that it selects"
+        )
+    return sigma
+
+
+def _refuse_unusable_names(where: str, body: dict[str, Any]) -> None:
+    """pySigma renames the selections of a filter, and fails at names that begin with anything but a letter."""
+    for name in body:
+        if not _SELECTION.fullmatch(str(name)):
+            raise RuleError(f"{where}: selection {name}: in a filter, names of selections begin with a letter")
+
+
+def _negates(node: Any) -> bool:
+    if isinstance(node, ConditionNOT):
+        return True
+    return isinstance(node, ConditionItem) and any(_negates(argument) for argument in node.args)
+
+
+def _rules_of(where: str, sigma: SigmaFilter, rules: Sequence[ParsedRule]) -> list[ParsedRule]:
+    named = sigma.filter.rules
+    references = None if isinstance(named, str) else [str(one.reference) for one in named]
+    for reference in references or []:
+        _refuse_useless(where, sigma, reference, rules)
+    meant = [
+        rule
+        for rule in rules
+        if rule.sigma.logsource in sigma.logsource
+        and (references is None or any(_is_named(rule, reference) for reference in references))
+    ]
+    if not meant:
+        raise RuleError(f"{where}: no rule has its logsource")
+    return meant
+
+
+def _refuse_useless(where: str, sigma: SigmaFilter, reference: str, rules: Sequence[ParsedRule]) -> None:
+    """A filter that filters nothing is a mistake that nobody would see."""
+    named = [rule for rule in rules if _is_named(rule, reference)]
+    if not named:
+        hint = did_you_mean(reference, (rule.name for rule in rules))
+        raise RuleError(f"{where}: a filter for an unknown rule {reference}{hint}")
+    if not any(rule.sigma.logsource in sigma.logsource for rule in named):
+        raise RuleError(f"{where}: rule {reference} has another logsource")
+
+
+def _is_named(rule: ParsedRule, reference: str) -> bool:
+    return reference in (rule.name, str(rule.sigma.id))

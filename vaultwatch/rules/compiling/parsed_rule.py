@@ -1,0 +1,126 @@
+"""One Sigma rule: checked in its shape, read by pySigma, translated to a compiled rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sigma.rule import SigmaRule
+
+from vaultwatch.errors import RuleError
+from vaultwatch.rules.compiling import notifying
+from vaultwatch.rules.compiling.checks import check_fields, check_negations
+from vaultwatch.rules.compiling.documents import Document
+from vaultwatch.rules.compiling.numbers import exact_numbers
+from vaultwatch.rules.compiling.placeholders import Placeholders, fill, used
+from vaultwatch.rules.compiling.translate import translate
+from vaultwatch.rules.compiling.unsupported import SIGMA_FAULTS, refuse_unknown_keys, refuse_unsupported
+from vaultwatch.rules.compiling.yaml_core import one_line
+from vaultwatch.rules.conditions import Condition, Or
+from vaultwatch.rules.facts import Level
+from vaultwatch.rules.pack import CompiledRule
+
+RULE_KEYS = frozenset(
+    (
+        *("title", "id", "name", "status", "description", "references", "author", "date", "modified", "tags"),
+        *("logsource", "detection", "fields", "falsepositives", "level", "related", "license", "scope", "taxonomy"),
+        *notifying.KEYS,
+    )
+)
+_STATUSES = {"stable": False, "test": False, "experimental": True}
+
+
+class ParsedRule:
+    """A rule as pySigma reads it, to which filters are applied before it is compiled.
+
+    `where` names its file, and those of its filters, in errors.
+    """
+
+    def __init__(self, document: Document, placeholders: Placeholders) -> None:
+        """Read one document.
+
+        Raises:
+            RuleError: it is not a rule, or uses what is not supported.
+        """
+        where, path, found = document
+        self.where = where
+        self._check_shape(found, path)
+        self._notifying = notifying.read_notifying(found, where)
+        try:
+            filled = {**found, "detection": fill(found["detection"], placeholders, where)}
+            self.placeholders = used(found["detection"], placeholders)
+            refuse_unsupported(where, filled["detection"])
+            filled["detection"] = exact_numbers(filled["detection"])
+            self.sigma = SigmaRule.from_dict({key: filled[key] for key in filled if key not in notifying.KEYS})
+        except SIGMA_FAULTS as error:
+            raise RuleError(f"{where}: {one_line(error)}") from error
+
+    def _check_shape(self, found: dict[str, Any], path: Path) -> None:
+        refuse_unknown_keys(self.where, found, RULE_KEYS)
+        missing = [key for key in ("title", "name", "level", "logsource", "detection") if not found.get(key)]
+        if missing:
+            raise RuleError(f"{self.where}: no {', '.join(missing)}")
+        name, status, level = found["name"], found.get("status", "test"), found["level"]
+        if name != path.stem:
+            raise RuleError(f"{self.where}: name is {name}, but the file is {path.name}: they must be the same")
+        if str(status) not in _STATUSES:
+            raise RuleError(f"{self.where}: unsupported status {status}: not one of {', '.join(_STATUSES)}")
+        if level not in list(Level):
+            raise RuleError(f"{self.where}: unknown level {level}: not one of {', '.join(Level)}")
+
+    @property
+    def name(self) -> str:
+        """The rule's name."""
+        return str(self.sigma.name)
+
+    def compile(self) -> CompiledRule:
+        """Translate and check the rule.
+
+        Raises:
+            RuleError: names the file and what is wrong.
+        """
+        sigma = self.sigma
+        service = sigma.logsource.service
+        if sigma.logsource.product != "vault" or service not in ("audit", "server") or sigma.logsource.category:
+            raise RuleError(f"{self.where}: logsource is not {{product: vault, service: audit|server}}")
+        condition = self._condition()
+        try:
+            check_fields(condition, service)  # type: ignore[arg-type]  # narrowed just above
+            notifying.check_group_fields(self._notifying, service)  # type: ignore[arg-type]
+            if service == "audit":
+                check_negations(condition)
+        except RuleError as error:
+            raise RuleError(f"{self.where}: {error}") from error
+        return CompiledRule(
+            name=self.name,
+            title=sigma.title,
+            level=Level(str(sigma.level).lower()),
+            service=service,  # type: ignore[arg-type]
+            condition=condition,
+            staged=_STATUSES[str(sigma.status or "test").lower()],
+            description=" ".join((sigma.description or "").split()),
+            **msgspec.structs.asdict(self._notifying),
+            tags=tuple(str(tag) for tag in sigma.tags),
+            falsepositives=tuple(sigma.falsepositives),
+            references=tuple(sigma.references),
+            placeholders=self.placeholders,
+        )
+
+    def _condition(self) -> Condition:
+        try:
+            parsed = [condition.parsed for condition in self.sigma.detection.parsed_condition]
+            parts = tuple(translate(node) for node in parsed)
+        except (*SIGMA_FAULTS, RuleError) as error:
+            raise RuleError(f"{self.where}: {one_line(error)}{self._hint()}") from error
+        return parts[0] if len(parts) == 1 else Or(parts)
+
+    def _hint(self) -> str:
+        """Sigma's `them` means the selections whose names do not begin with an underscore."""
+        detection = self.sigma.detection
+        is_hidden = all(name.startswith("_") for name in detection.detections)
+        return (
+            "; the names of all selections begin with _, which `them` leaves out"
+            if is_hidden and any("of them" in condition for condition in detection.condition)
+            else ""
+        )

@@ -1,0 +1,69 @@
+"""Constructs of Sigma that are refused, by name, before pySigma reads a detection."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import re2
+from sigma.exceptions import SigmaError
+
+from vaultwatch.errors import RuleError, did_you_mean
+from vaultwatch.rules.predicates import compile_regex
+
+# pySigma checks most shapes itself; what it does not expect raises one of Python's own errors.
+SIGMA_FAULTS = (SigmaError, AttributeError, TypeError, ValueError, RecursionError)
+_TIME_PARTS = frozenset({"minute", "hour", "day", "week", "month", "year"})
+_REFUSED_MODIFIERS = frozenset({"base64", "base64offset", "wide", "utf16", "utf16le", "utf16be", "windash"})
+
+
+def refuse_unknown_keys(where: str, found: dict[str, Any], known: Collection[str]) -> None:
+    """Refuse a rule or filter with a key that neither Sigma nor Vaultwatch knows.
+
+    Raises:
+        RuleError: names the key.
+    """
+    unknown = sorted(str(key) for key in found if key not in known)
+    if unknown:
+        raise RuleError(f"{where}: unknown key {unknown[0]}{did_you_mean(unknown[0], known)}")
+
+
+def refuse_unsupported(where: str, definition: Any) -> None:
+    """Refuse what means nothing on a Vault record, and what pySigma reads as something else.
+
+    Raises:
+        RuleError: names the construct.
+    """
+    if isinstance(definition, dict):
+        for key, value in definition.items():
+            modifiers = str(key).split("|")[1:]
+            for modifier in _REFUSED_MODIFIERS.intersection(modifiers):
+                raise RuleError(f"{where}: unsupported modifier {modifier}")
+            if key == "timeframe":
+                raise RuleError(f"{where}: unsupported construct: timeframe")
+            if _TIME_PARTS.intersection(modifiers):
+                _refuse_fractions(where, key, value)
+            if "re" in modifiers:
+                _refuse_other_regexes(where, value)
+            refuse_unsupported(where, value)
+    elif isinstance(definition, list):
+        if not definition:
+            raise RuleError(f"{where}: an empty list")  # pySigma takes it for null
+        for item in definition:
+            refuse_unsupported(where, item)
+
+
+def _refuse_fractions(where: str, key: str, value: Any) -> None:
+    """pySigma cuts them off."""
+    for number in value if isinstance(value, list) else [value]:
+        if isinstance(number, float):
+            raise RuleError(f"{where}: {key}: {number} is not a whole number")
+
+
+def _refuse_other_regexes(where: str, value: Any) -> None:
+    """Before pySigma compiles them, which makes RE2 write to stderr."""
+    for pattern in value if isinstance(value, list) else [value]:
+        try:
+            compile_regex(str(pattern))
+        except re2.error as error:
+            raise RuleError(f"{where}: regular expression '{pattern}' is not RE2's: {error}") from error
