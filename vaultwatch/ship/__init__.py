@@ -16,7 +16,6 @@ oversize    lines too large for a Kinesis record -> S3, or a file
 outbox      encoded frames that Kinesis has not accepted yet; bounded
 sending     the outbox -> PutRecords, until everything is accepted
 retries     when AWS calls are retried, and what is logged about it
-aws         clients, and what their errors mean
 """
 
 from vaultwatch.ship.handler import check_config, run
