@@ -1,4 +1,4 @@
-"""Kinesis is away, or will not have us: reading stops in time, nothing ends, nothing is lost."""
+"""Kinesis is unavailable or denies access: reading stops in time, the handler keeps running, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.kinesis import Answered, Kinesis, Silent
 from tests.support.shipping import FAST, Shipping, start
-from tests.support.waiting import HUNG_SECONDS, Heard
+from tests.support.waiting import HUNG_SECONDS, Logged
 from vaultwatch.frames import Heartbeat, Records, Reference
 from vaultwatch.ship import ShipOptions
 
@@ -48,7 +48,7 @@ def make_bucket() -> None:
 
 
 def noise_line(size: int, seed: int) -> bytes:
-    """A line that does not pack: as many bytes on the stream as in the log."""
+    """Return a line that cannot be compressed: as many bytes on the stream as in the log."""
     return b"@prod/vault-1/file " + random.Random(seed).randbytes(size).replace(b"\n", b".") + b"\n"
 
 
@@ -71,7 +71,7 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 
 def fill(process: subprocess.Popen[bytes], lines: Iterator[bytes]) -> tuple[list[bytes], bytes]:
-    """Write lines until the pipe has taken none for a second; give them, and what is left of the last."""
+    """Write lines until the pipe has accepted none for a second; return them, and the rest of the last one."""
     assert process.stdin is not None
     descriptor, rest = process.stdin.fileno(), b""
     written: list[bytes] = []
@@ -90,8 +90,10 @@ def peak_mebibytes(process: subprocess.Popen[bytes]) -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def test_while_kinesis_is_away_reading_stops_and_memory_stays_bounded(aws: Kinesis, options: ShipOptions) -> None:
-    """The backlog stays in the pipe, and so in syslog-ng's disk buffer, until Kinesis is back."""
+def test_while_kinesis_is_unavailable_reading_stops_and_memory_stays_bounded(
+    aws: Kinesis, options: ShipOptions
+) -> None:
+    """The backlog stays in the pipe, and therefore in syslog-ng's disk buffer, until Kinesis is back."""
     aws.fault = lambda call: Answered("ServiceUnavailable", 503)
     lines = (noise_line(50_000, seed) for seed in range(10**6))
     with running(options) as process:
@@ -123,34 +125,36 @@ def test_a_line_of_64_mebibytes_passes_within_256_mebibytes_of_memory(aws: Kines
         assert s3.get_object(Bucket=BUCKET, Key=contents[1].key)["Body"].read() == large
 
 
-def test_a_refused_connection_is_tried_until_somebody_listens_again(aws: Kinesis, options: ShipOptions) -> None:
+def test_a_refused_connection_is_retried_until_the_server_listens_again(aws: Kinesis, options: ShipOptions) -> None:
     with Shipping(options) as shipping:
         shipping.write(b"before\n")
         aws.wait_for(lambda: aws.lines() == b"before\n")
-        with Heard("EndpointConnectionError") as heard:
+        with Logged("EndpointConnectionError") as logged:
             aws.__exit__()
             shipping.write(b"meanwhile\n")
-            heard.wait()
-        with Heard("Kinesis accepts frames again") as heard:
+            logged.wait()
+        with Logged("Kinesis accepts frames again") as logged:
             aws.__enter__()
-            heard.wait()
+            logged.wait()
         shipping.write(b"after\n")
     assert aws.lines() == b"before\nmeanwhile\nafter\n"
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ExpiredTokenException", "ResourceNotFoundException"])
-def test_what_somebody_must_repair_is_said_and_tried_until_it_is(aws: Kinesis, options: ShipOptions, code: str) -> None:
+def test_a_permanent_failure_is_logged_and_retried_until_it_is_repaired(
+    aws: Kinesis, options: ShipOptions, code: str
+) -> None:
     aws.fault = lambda call: Answered(code) if call else None
-    with Shipping(options) as shipping, Heard(code) as heard, Heard("Kinesis accepts frames again") as well:
+    with Shipping(options) as shipping, Logged(code) as logged, Logged("Kinesis accepts frames again") as recovered:
         shipping.write(b"one\n")
-        heard.wait()
+        logged.wait()
         shipping.write(b"two\n")
         aws.fault = lambda call: None
-        well.wait()
+        recovered.wait()
     assert aws.lines() == b"one\ntwo\n"
 
 
-def test_credentials_repaired_on_disk_are_found(
+def test_credentials_repaired_on_disk_are_used(
     aws: Kinesis, options: ShipOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     credentials = tmp_path / "credentials"
@@ -160,39 +164,39 @@ def test_credentials_repaired_on_disk_are_found(
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with Shipping(options) as shipping:
         aws.wait_for(lambda: aws.taken)
-        with Heard("AccessDenied") as heard, Heard("Kinesis accepts frames again") as well:
+        with Logged("AccessDenied") as logged, Logged("Kinesis accepts frames again") as recovered:
             aws.denied_keys.add("OLDKEY")
             shipping.write(b"one\n")
-            heard.wait()
+            logged.wait()
             credentials.write_text("[default]\naws_access_key_id = NEWKEY\naws_secret_access_key = new-secret\n")
-            well.wait()
+            recovered.wait()
     assert aws.lines() == b"one\n"
     log = Path(str(options.log_file)).read_text()
     assert "secret" not in log
     assert "OLDKEY" not in log
 
 
-def test_wrong_settings_are_waited_for_without_reading(aws: Kinesis, options: ShipOptions) -> None:
+def test_invalid_settings_are_waited_for_without_reading(aws: Kinesis, options: ShipOptions) -> None:
     name = f"later-{uuid.uuid4()}"
-    with Shipping(replace(options, stream=name)) as shipping, Heard("reading is paused until this is fixed") as heard:
+    with Shipping(replace(options, stream=name)) as shipping, Logged("reading is paused until this is fixed") as logged:
         shipping.write(b"one\n")
-        heard.wait()
+        logged.wait()
         assert shipping.unread() == len(b"one\n")
         with closing(boto3.client("kinesis")) as client:
             client.create_stream(StreamName=name, ShardCount=1)
         aws.wait_for(lambda: aws.lines() == b"one\n")
 
 
-def test_wrong_settings_and_an_end_without_a_line_are_an_orderly_end(options: ShipOptions) -> None:
-    with Shipping(replace(options, source="nonsense")) as shipping, Heard("nonsense") as heard:
-        heard.wait()
+def test_with_invalid_settings_an_input_that_ends_empty_is_a_normal_exit(options: ShipOptions) -> None:
+    with Shipping(replace(options, source="nonsense")) as shipping, Logged("nonsense") as logged:
+        logged.wait()
     assert shipping.status == 0
 
 
-def test_wrong_settings_and_an_end_with_lines_still_wait(aws: Kinesis, options: ShipOptions) -> None:
+def test_with_invalid_settings_an_input_that_ends_with_lines_is_kept(aws: Kinesis, options: ShipOptions) -> None:
     name = f"later-{uuid.uuid4()}"
-    with Shipping(replace(options, stream=name)) as shipping, Heard("reading is paused until this is fixed") as heard:
-        heard.wait()
+    with Shipping(replace(options, stream=name)) as shipping, Logged("reading is paused until this is fixed") as logged:
+        logged.wait()
         shipping.write(b"one\n")
         shipping.end()
         with closing(boto3.client("kinesis")) as client:
@@ -200,19 +204,19 @@ def test_wrong_settings_and_an_end_with_lines_still_wait(aws: Kinesis, options: 
     assert aws.lines() == b"one\n"
 
 
-def test_the_end_of_the_input_during_an_outage_waits_for_its_end(aws: Kinesis, options: ShipOptions) -> None:
+def test_at_the_end_of_the_input_the_handler_waits_for_the_end_of_an_outage(aws: Kinesis, options: ShipOptions) -> None:
     aws.fault = lambda call: Answered("ServiceUnavailable", 503)
     with Shipping(options) as shipping:
-        with Heard("end of input") as heard:
+        with Logged("end of input") as logged:
             shipping.write(b"one\nlast without newline")
             shipping.end()
-            heard.wait()
+            logged.wait()
         aws.fault = lambda call: None
     assert aws.lines() == b"one\nlast without newline"
 
 
 def test_sigterm_during_an_outage_loses_nothing(aws: Kinesis, options: ShipOptions) -> None:
-    """As when syslog-ng is stopped: SIGTERM, and the end of the input."""
+    """As when syslog-ng is stopped: SIGTERM and the end of the input."""
     aws.fault = lambda call: Answered("ServiceUnavailable", 503)
     with running(options) as process:
         assert process.stdin is not None
@@ -231,8 +235,8 @@ def test_sigterm_during_an_outage_loses_nothing(aws: Kinesis, options: ShipOptio
     assert content.final
 
 
-def test_what_a_kill_loses_is_what_kinesis_had_not_accepted(aws: Kinesis, options: ShipOptions) -> None:
-    """Lines already accepted are safe; the pipe, the open batch and the outbox go with the process, and only those."""
+def test_a_kill_loses_only_what_kinesis_had_not_accepted(aws: Kinesis, options: ShipOptions) -> None:
+    """Accepted lines are safe; the pipe, the open batch and the outbox are lost with the process, and nothing else."""
     with running(options) as process:
         assert process.stdin is not None
         process.stdin.write(b"accepted\n")
@@ -250,20 +254,20 @@ def test_what_a_kill_loses_is_what_kinesis_had_not_accepted(aws: Kinesis, option
         finish(process)
     assert aws.lines() == b"accepted\nby the next\n"
     finals = [frame.content.final for frame in aws.frames() if isinstance(frame.content, Heartbeat)]
-    assert finals == [False, False, True], "a process that was killed never said goodbye: its loss shows"
+    assert finals == [False, False, True], "a killed process sends no final heartbeat, which shows the loss"
 
 
 def test_a_successor_reads_nothing_while_its_predecessor_drains(aws: Kinesis, options: ShipOptions) -> None:
-    """As when syslog-ng reloads: the old one has the end of its input, the new one is there at once."""
+    """As when syslog-ng reloads: the input of the old handler ends, and the new one starts at once."""
     aws.fault = lambda call: Answered("ServiceUnavailable", 503)
     with Shipping(options) as predecessor:
-        with Heard("end of input") as heard:
+        with Logged("end of input") as logged:
             predecessor.write(b"old\n")
             predecessor.end()
-            heard.wait()
-        with Heard("reading is paused while another process holds") as heard, Shipping(options) as successor:
+            logged.wait()
+        with Logged("reading is paused while another process holds") as logged, Shipping(options) as successor:
             successor.write(b"new\n")
-            heard.wait()
+            logged.wait()
             assert successor.unread() == len(b"new\n")
             aws.fault = lambda call: None
             predecessor.wait()

@@ -1,4 +1,4 @@
-"""Full disks and folders that go: reading stops only where it must, nothing ends, and once repaired nothing is lost."""
+"""Full disks and missing directories: reading stops only where it must, and after the repair nothing is lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def watched(tmp_path: Path) -> WatchOptions:
 
 
 class Handler:
-    """A process whose files may grow up to a limit, as on a disk that is full, and whose limit can be lifted."""
+    """A process whose files cannot grow above a limit, as on a full disk; the limit can be lifted."""
 
     def __init__(self, options: WatchOptions) -> None:
         self.reading, self.writing = os.pipe()
@@ -62,8 +62,8 @@ def running(options: WatchOptions) -> Iterator[Handler]:
                 os.close(descriptor)
 
 
-def told(options: WatchOptions) -> list[int]:
-    """The numbers of the entries whose alerts are in the alert log, each once; lines that were torn are passed over."""
+def logged(options: WatchOptions) -> list[int]:
+    """Return the numbers of the entries with alerts in the alert log, each once; torn lines are skipped."""
     assert options.alert_log is not None
     alerts = []
     for line in options.alert_log.read_bytes().splitlines() if options.alert_log.exists() else ():
@@ -75,11 +75,11 @@ def told(options: WatchOptions) -> list[int]:
 
 
 @pytest.mark.parametrize("size", [0, 100, 5000, 20_000])
-def test_with_every_disk_full_it_stands_still_and_then_goes_on(watched: WatchOptions, size: int) -> None:
-    """Store, journal, alert log, rejected lines, figures and its own log: nothing more fits anywhere."""
+def test_with_every_disk_full_it_stops_reading_and_then_continues(watched: WatchOptions, size: int) -> None:
+    """Store, journal, alert log, rejected lines, figures and its own log: no room in any of them."""
     with running(watched) as handler:
         handler.write(entry(1))
-        eventually(lambda: told(watched) == [1])
+        eventually(lambda: logged(watched) == [1])
         handler.files_of_at_most(size)
         handler.write(b"nonsense\n" + entry(2, kind="request") + entry(3))
         eventually(lambda: not unread(handler.reading))
@@ -87,10 +87,10 @@ def test_with_every_disk_full_it_stands_still_and_then_goes_on(watched: WatchOpt
         assert unread(handler.reading) == len(b"nonsense\n" + entry(4)) or size > 100
         assert handler.process.poll() is None
         handler.files_of_at_most(resource.RLIM_INFINITY)
-        eventually(lambda: told(watched) == [1, 2, 3, 4])
+        eventually(lambda: logged(watched) == [1, 2, 3, 4])
         handler.write(entry(5) + b"last\n")
         handler.end()
-    assert told(watched) == [1, 2, 3, 4, 5]
+    assert logged(watched) == [1, 2, 3, 4, 5]
     assert watched.stats is not None
     figures = json.loads(watched.stats.read_bytes())
     assert (figures["audit"], figures["rejected"], figures["alerts"], figures["ended"]) == (5, 3, 5, True)
@@ -98,8 +98,8 @@ def test_with_every_disk_full_it_stands_still_and_then_goes_on(watched: WatchOpt
 
 
 @pytest.mark.parametrize("name", ["alert_log", "rejected", "log_file"])
-def test_one_full_file_holds_up_nothing_else(watched: WatchOptions, name: str) -> None:
-    """The file is as large as its disk already; all others have room."""
+def test_one_full_file_does_not_affect_the_others(watched: WatchOptions, name: str) -> None:
+    """The file is at its limit; all others have room."""
     path: Path = getattr(watched, name)
     with path.open("wb") as file:
         file.truncate(ROOM)
@@ -110,16 +110,18 @@ def test_one_full_file_holds_up_nothing_else(watched: WatchOptions, name: str) -
             handler.write(b"nonsense\n" + entry(1) + b"".join(map(harmless, range(1000, 3000))))
             slack.wait_for(1)
             eventually(lambda: not unread(handler.reading))
-            assert (told(watched) == []) is (name == "alert_log")
+            assert (logged(watched) == []) is (name == "alert_log")
             handler.files_of_at_most(resource.RLIM_INFINITY)
             handler.write(entry(2) + b"nonsense\n")
-            eventually(lambda: told(watched) == [1, 2])
+            eventually(lambda: logged(watched) == [1, 2])
             handler.end()
     assert watched.stats is not None
     assert json.loads(watched.stats.read_bytes())["rejected"] == 2
 
 
-def test_an_alert_log_whose_folder_goes_and_comes_back_has_every_alert(watched: WatchOptions, tmp_path: Path) -> None:
+def test_an_alert_log_whose_directory_disappears_for_a_while_has_every_alert(
+    watched: WatchOptions, tmp_path: Path
+) -> None:
     folder = tmp_path / "alerts"
     folder.mkdir()
     moved = replace(watched, alert_log=folder / "audit.alert")
@@ -131,13 +133,11 @@ def test_an_alert_log_whose_folder_goes_and_comes_back_has_every_alert(watched: 
         watching.wait_for_log("No such file or directory")
         watching.write(entry(3))
         watching.wait_until_read()
-        folder.mkdir()  # the first is told again if the folder went while it was written
+        folder.mkdir()  # the first is written again if the directory disappeared meanwhile
         eventually(lambda: {2, 3} <= set(numbers(alerts_in(folder / "audit.alert"))))
 
 
-def test_what_an_alert_log_lacked_at_the_end_it_gets_after_the_next_start(
-    watched: WatchOptions, tmp_path: Path
-) -> None:
+def test_an_alert_log_receives_what_is_missing_after_the_next_start(watched: WatchOptions, tmp_path: Path) -> None:
     folder = tmp_path / "alerts"
     folder.mkdir()
     moved = replace(watched, alert_log=folder / "audit.alert")

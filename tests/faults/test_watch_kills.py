@@ -1,4 +1,4 @@
-"""kill -9 at any moment: what was found before is told, once counted, and the alert log stays readable."""
+"""kill -9 at any moment: every alert found before is sent and counted once, and the alert log stays readable."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from vaultwatch.watch.slack_options import WEBHOOK_VARIABLE
 KILLS = 16
 PORTION = 400
 LINES = KILLS * PORTION
-WORTHY = 7  # every so many lines are worth an alert, in turn a request alone and a response
+WORTHY = 7  # one in so many lines raises an alert, alternately a request alone and a response
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def stream() -> list[bytes]:
 
 
 def stored(options: WatchOptions) -> set[str]:
-    """The ids of the alerts in the store, read as anybody may while nobody runs."""
+    """Return the ids of the alerts in the store."""
     if not options.store_file.exists():
         return set()
     with closing(sqlite3.connect(options.store_file)) as db:
@@ -62,7 +62,7 @@ def stored(options: WatchOptions) -> set[str]:
 
 
 def logged(options: WatchOptions) -> tuple[Counter[str], int]:
-    """How often each alert is in the alert log, and how many lines are torn."""
+    """Return how often each alert is in the alert log, and how many lines are torn."""
     assert options.alert_log is not None
     found: Counter[str] = Counter()
     torn = 0
@@ -80,8 +80,8 @@ def slack() -> Iterator[SlackStandIn]:
         yield slack
 
 
-def test_killed_again_and_again_it_tells_all_it_had_found(slack: SlackStandIn, tmp_path: Path) -> None:
-    """Each successor reads on where the one before was killed; what that one had read and not evaluated is lost."""
+def test_killed_again_and_again_it_sends_everything_it_had_found(slack: SlackStandIn, tmp_path: Path) -> None:
+    """Each process continues where the last was killed; what that one had read and not evaluated is lost."""
     pace = replace(FAST, wait_for_response_seconds=0.2)
     watched = options(tmp_path, environment={WEBHOOK_VARIABLE: slack.webhook_url}, pace=pace)
     dice = random.Random(20261121)
@@ -98,11 +98,11 @@ def test_killed_again_and_again_it_tells_all_it_had_found(slack: SlackStandIn, t
                 process.kill()
                 process.wait()
                 known |= _found(watched)
-                with running(watched, reading):  # takes what the pipe has no room for
+                with running(watched, reading):  # reads what the pipe has no room for
                     writer.join(HUNG_SECONDS)
         os.close(writing)
         writing = -1
-        for _ in range(10):  # on a busy machine one has not the time to tell all: the next one does
+        for _ in range(10):  # on a busy machine one has no time to send everything: the next one does
             with running(watched, reading) as process:
                 assert process.wait(HUNG_SECONDS) == 0
             if not unsent(watched, "alert-log") + unsent(watched, "slack"):
@@ -111,12 +111,12 @@ def test_killed_again_and_again_it_tells_all_it_had_found(slack: SlackStandIn, t
         for descriptor in (reading, writing):
             if descriptor >= 0:
                 os.close(descriptor)
-    told, torn = logged(watched)
+    counts, torn = logged(watched)
     in_store = stored(watched)
     assert known <= in_store
-    assert told.keys() == in_store
+    assert counts.keys() == in_store
     assert torn <= 2 * KILLS
-    assert sum(told.values()) - len(told) <= 2 * KILLS, "at most one is told twice for each kill"
+    assert sum(counts.values()) - len(counts) <= 2 * KILLS, "at most one alert is sent twice for each kill"
     assert unsent(watched, "alert-log") == unsent(watched, "slack") == 0
     lost = len(lines) // WORTHY + 1 - len(in_store)
     assert 0 <= lost <= 2 * KILLS * (READ_BYTES // len(lines[0]) // WORTHY + 2), (
@@ -146,7 +146,7 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 def test_counts_are_exact_whatever_is_killed(slack: SlackStandIn, tmp_path: Path) -> None:
-    """One group: its first is told at once, all that follow are in one exact number when its quiet period ends."""
+    """One group: the first alert is sent at once, all others are in the exact number of the summary."""
     watched = options(tmp_path, environment={WEBHOOK_VARIABLE: slack.webhook_url})
     for begin in range(0, 40, 10):
         reading, writing = os.pipe()
@@ -154,7 +154,7 @@ def test_counts_are_exact_whatever_is_killed(slack: SlackStandIn, tmp_path: Path
             os.write(writing, b"".join(entry(number) for number in range(begin, begin + 10)))
             eventually(lambda: len(stored(watched)) == begin + 10)  # noqa: B023
             process.kill()
-        os.write(writing, entry(begin))  # and each time an old one again
+        os.write(writing, entry(begin))  # and an old one again each time
         os.close(writing)
         with running(watched, reading) as process:
             assert process.wait(HUNG_SECONDS) == 0

@@ -1,4 +1,4 @@
-"""Slack and SNS away, slow or refusing: reading goes on, only they wait, and a restart sends what they lack."""
+"""Slack and SNS unavailable, slow or refusing: reading continues, and a restart sends what they have not received."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def watched(slack: SlackStandIn, tmp_path: Path) -> WatchOptions:
 
 
 @pytest.mark.parametrize("behaviour", ["500", "429", "404", "hang", "refuse"])
-def test_a_slack_that_does_not_take_it_delays_only_itself(
+def test_a_slack_that_does_not_accept_messages_delays_only_itself(
     slack: SlackStandIn, watched: WatchOptions, behaviour: Behaviour
 ) -> None:
     slack.behave(behaviour)
@@ -57,7 +57,7 @@ def test_a_slack_that_does_not_take_it_delays_only_itself(
     assert numbers(alerts_in(watched.alert_log)) == [1, 2]
 
 
-def test_a_slack_that_comes_back_gets_everything_in_the_same_run(slack: SlackStandIn, watched: WatchOptions) -> None:
+def test_a_slack_that_recovers_receives_everything_in_the_same_run(slack: SlackStandIn, watched: WatchOptions) -> None:
     slack.behave("500")
     with Watching(watched) as watching:
         watching.write(entry(1))
@@ -66,20 +66,20 @@ def test_a_slack_that_comes_back_gets_everything_in_the_same_run(slack: SlackSta
         slack.wait_for(1)
 
 
-def test_nobody_listening_at_all_is_the_same(tmp_path: Path) -> None:
+def test_a_closed_port_is_the_same(tmp_path: Path) -> None:
     with SlackStandIn() as gone:
         url = gone.webhook_url
-    away = options(tmp_path, environment={WEBHOOK_VARIABLE: url})
-    with Watching(away) as watching:
+    unreachable = options(tmp_path, environment={WEBHOOK_VARIABLE: url})
+    with Watching(unreachable) as watching:
         watching.write(entry(1) + MANY)
         watching.wait_for_log("Slack could not be reached")
         watching.wait_until_read()
-    assert unsent(away, "slack") == 1
-    assert "SECRET" not in Path(str(away.log_file)).read_text()
-    assert url.rpartition("/")[2] not in Path(str(away.log_file)).read_text()
+    assert unsent(unreachable, "slack") == 1
+    assert "SECRET" not in Path(str(unreachable.log_file)).read_text()
+    assert url.rpartition("/")[2] not in Path(str(unreachable.log_file)).read_text()
 
 
-def test_what_only_waits_for_its_turn_is_sent_before_the_end(slack: SlackStandIn, watched: WatchOptions) -> None:
+def test_queued_notifications_are_sent_before_the_exit(slack: SlackStandIn, watched: WatchOptions) -> None:
     paths = ["sys/seal", "sys/step-down", "sys/policies/acl/x"]
     with Watching(watched) as watching:
         watching.write(b"".join(entry(number, path) for number, path in enumerate(paths)))
@@ -87,7 +87,7 @@ def test_what_only_waits_for_its_turn_is_sent_before_the_end(slack: SlackStandIn
     assert "exits: all notifications are sent" in Path(str(watched.log_file)).read_text()
 
 
-def test_a_flood_is_one_message_with_an_exact_count_to_come(slack: SlackStandIn, watched: WatchOptions) -> None:
+def test_a_flood_is_one_message_and_one_exact_count(slack: SlackStandIn, watched: WatchOptions) -> None:
     """10,000 principals in one burst: at most one message a minute for the rule; the rest is counted, to the last."""
     flood = b"".join(entry(number, principal=f"p{number}") for number in range(10_000))
     only_slack = replace(watched, alert_log=None, stats=watched.state_directory.parent / "stats")
@@ -114,7 +114,7 @@ def test_a_flood_is_one_message_with_an_exact_count_to_come(slack: SlackStandIn,
 
 
 def counted(options: WatchOptions) -> int:
-    """How many alerts the next summary of the rule will count."""
+    """Return how many alerts the next summary of the rule will count."""
     with closing(sqlite3.connect(options.store_file)) as db:
         ((slot,),) = db.execute("SELECT body FROM slot").fetchall()
     facts = json.loads(slot)
@@ -122,12 +122,12 @@ def counted(options: WatchOptions) -> int:
 
 
 def resident_mebibytes(pid: int) -> float:
-    """What the process holds in memory now."""
+    """Return the resident memory of the process."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
-def test_two_hundred_thousand_lines_and_one_of_64_mebibytes_leave_memory_where_it_was(tmp_path: Path) -> None:
+def test_memory_stays_constant_over_two_hundred_thousand_lines_and_one_of_64_mebibytes(tmp_path: Path) -> None:
     watched = options(tmp_path, rejected=tmp_path / "rejected", stats=tmp_path / "stats")
     block = b"".join(map(harmless, range(2000)))
     process = start(watched)
@@ -167,7 +167,7 @@ class TestSns:
         server.stop()
 
     @pytest.mark.usefixtures("server")
-    def test_what_it_could_not_take_it_gets_after_a_restart(self, tmp_path: Path) -> None:
+    def test_notifications_that_it_could_not_receive_are_sent_after_a_restart(self, tmp_path: Path) -> None:
         with closing(boto3.client("sns")) as sns, closing(boto3.client("sqs")) as sqs:
             queue = sqs.create_queue(QueueName="q")["QueueUrl"]
             arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -187,7 +187,7 @@ class TestSns:
 
 
 class TestLatency:
-    def test_a_response_is_in_the_alert_log_without_waiting_for_anything(self, watched: WatchOptions) -> None:
+    def test_the_alert_on_a_response_is_in_the_alert_log_without_delay(self, watched: WatchOptions) -> None:
         never = dict.fromkeys(asdict(FAST), 3600.0) | {"drain_seconds": FAST.drain_seconds}
         with Watching(replace(watched, pace=Pace(**never))) as watching:
             watching.write(harmless(0))
@@ -195,7 +195,7 @@ class TestLatency:
             watching.write(entry(1))
             watching.wait_for_alerts(1)
 
-    def test_an_end_with_a_slack_that_hangs_takes_no_longer_than_the_drain(
+    def test_with_a_slack_that_hangs_the_exit_takes_no_longer_than_the_drain(
         self, slack: SlackStandIn, watched: WatchOptions
     ) -> None:
         slack.behave("hang")
@@ -204,4 +204,6 @@ class TestLatency:
             slack.wait_for_turned_away(1)
             watching.end()
             watching.wait()
-            assert "sending to slack" in {thread.name for thread in threading.enumerate()}, "it waited for Slack"
+            assert "sending to slack" in {thread.name for thread in threading.enumerate()}, (
+                "the handler waited for Slack"
+            )

@@ -1,4 +1,4 @@
-"""A Kinesis (and S3) on loopback that fails on demand: moto's application behind a small proxy."""
+"""Kinesis (and S3) on loopback that fails on demand: moto behind a small proxy."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ MAX_RECORDS, MAX_RECORD_BYTES, MAX_CALL_BYTES = 500, 1024 * 1024, 5 * 1024 * 102
 
 
 @dataclass(frozen=True)
-class Refused:
-    """The call is answered, and this share of its entries (0 to 1) is refused, by chance."""
+class Rejected:
+    """The call succeeds, but a random share of its entries (0 to 1) is rejected."""
 
     share: float
     code: str = "ProvisionedThroughputExceededException"
@@ -39,12 +39,12 @@ class Answered:
 
 @dataclass(frozen=True)
 class Silent:
-    """The caller never hears back, whether its records were taken or not."""
+    """The caller never gets an answer, whether its records were accepted or not."""
 
     taken: bool
 
 
-Fault = Refused | Answered | Silent | None
+Fault = Rejected | Answered | Silent | None
 
 
 _moto = DomainDispatcherApplication(create_backend_app)
@@ -52,7 +52,7 @@ _moto = DomainDispatcherApplication(create_backend_app)
 
 class _Quiet(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @dataclass
@@ -113,17 +113,17 @@ class Kinesis:
         if isinstance(fault, Silent) and not fault.taken:
             self._released.wait()
             return self._answer(start_response, 500, {})
-        share = fault.share if isinstance(fault, Refused) else 0.0
-        refused = {n for n in range(len(records)) if self._chance.random() < share}
-        answers = self._forward(environ, body, [n for n in range(len(records)) if n not in refused])
+        share = fault.share if isinstance(fault, Rejected) else 0.0
+        rejected = {n for n in range(len(records)) if self._chance.random() < share}
+        answers = self._forward(environ, body, [n for n in range(len(records)) if n not in rejected])
         if isinstance(fault, Silent):
             self._released.wait()
-        error = {"ErrorCode": fault.code, "ErrorMessage": "as the test says"} if isinstance(fault, Refused) else {}
-        results = [error if n in refused else answers.pop(0) for n in range(len(records))]
-        return self._answer(start_response, 200, {"FailedRecordCount": len(refused), "Records": results})
+        error = {"ErrorCode": fault.code, "ErrorMessage": "as the test says"} if isinstance(fault, Rejected) else {}
+        results = [error if n in rejected else answers.pop(0) for n in range(len(records))]
+        return self._answer(start_response, 200, {"FailedRecordCount": len(rejected), "Records": results})
 
     def _forward(self, environ: dict[str, Any], body: Any, numbers: list[int]) -> list[Any]:
-        """Put these of the records into moto's stream."""
+        """Put the records with these numbers into moto's stream."""
         if not numbers:
             return []
         sent = json.dumps(body | {"Records": [body["Records"][n] for n in numbers]}).encode()
@@ -154,7 +154,7 @@ class Kinesis:
         return [text]
 
     def frames(self) -> list[Frame]:
-        """All frames taken, each once, by process in the order in which it first came, then by sequence number."""
+        """Return all accepted frames, each once, by process (in order of appearance) and sequence number."""
         with self.changed:
             decoded = [decode(data) for _, data in self.taken]
         order: dict[UUID, int] = {}
@@ -164,5 +164,5 @@ class Kinesis:
         return [unique[key] for key in sorted(unique)]
 
     def lines(self) -> bytes:
-        """The lines of all frames taken, each once, in the order of their sequence numbers."""
+        """Return the lines of all accepted frames, each once, in the order of their sequence numbers."""
         return b"".join(frame.content.lines for frame in self.frames() if isinstance(frame.content, Records))

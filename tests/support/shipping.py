@@ -1,4 +1,4 @@
-"""`vaultwatch ship` in a thread or in a process of its own, with a pipe to write lines into."""
+"""`vaultwatch ship` in a thread or in a process of its own, with a pipe as its input."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FAST = Pace(
 
 @dataclass
 class Shipping:
-    """A handler in a thread: `write` lines, then `end` the input; it must then end with status 0."""
+    """A handler in a thread: `write` lines, then `end` the input; it then has to exit with 0."""
 
     options: ShipOptions
     status: int | None = None
@@ -47,12 +47,12 @@ class Shipping:
         self.status = run(self.options, self._reading)
 
     def write(self, data: bytes) -> None:
-        """Write all of it, which waits while the handler does not read."""
+        """Write all of the data; this blocks while the handler does not read."""
         while data:
             data = data[os.write(self._writing, data) :]
 
     def unread(self) -> int:
-        """Bytes written that the handler has not read."""
+        """Return how many bytes the handler has not read yet."""
         return int.from_bytes(fcntl.ioctl(self._reading, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     def wait_until_read(self) -> None:
@@ -65,7 +65,7 @@ class Shipping:
 
     def wait(self) -> None:
         self._thread.join(HUNG_SECONDS)
-        assert not self._thread.is_alive(), "it does not end"
+        assert not self._thread.is_alive(), "the handler does not exit"
         assert self.status == 0
 
     def __exit__(self, *exception: object) -> None:
@@ -76,9 +76,9 @@ class Shipping:
 
 
 def start(options: ShipOptions) -> subprocess.Popen[bytes]:
-    """Start a handler as a process, as syslog-ng does: a pipe as its input, its output going nowhere."""
+    """Start a handler as a process, as syslog-ng does: its input is a pipe, its output is discarded."""
     program = (
-        "import ctypes, sys\nctypes.CDLL(None).prctl(1, 9)\n"  # dies with its parent: by itself it never would
+        "import ctypes, sys\nctypes.CDLL(None).prctl(1, 9)\n"  # dies with its parent
         "from pathlib import Path\nfrom vaultwatch.ship import Pace, ShipOptions, run\n"
         f"sys.exit(run(ShipOptions({options.source!r}, {options.stream!r}, {options.oversize_bucket!r}, "
         f"Path({str(options.state)!r}), Path({str(options.log_file)!r}), pace=Pace(**{asdict(options.pace)!r}))))"

@@ -1,4 +1,4 @@
-"""Waiting for what happens elsewhere: however long it takes, and not for ever."""
+"""Waiting for events in other threads and processes, on machines of any speed."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Callable
 from threading import Event
 
 HUNG_SECONDS = 300.0
-"""What has not come about by then never will. Nothing is judged by how long it takes; see also pyproject.toml."""
+"""After this long, a test hangs. No test fails because something was slow; see also pyproject.toml."""
 
 
 def eventually(holds: Callable[[], object]) -> None:
-    """Give way until it holds; for what tells nobody when it happens (a file, a pipe, another process)."""
+    """Poll until the condition holds; for what cannot notify us (a file, a pipe, another process)."""
     end = time.monotonic() + HUNG_SECONDS
     while not holds():
-        assert time.monotonic() < end, "it does not come about"
+        assert time.monotonic() < end, "the condition never held"
         time.sleep(0.005)
 
 
-class Heard(logging.Handler):
-    """Notices, while its `with` lasts, when a text is logged."""
+class Logged(logging.Handler):
+    """Waits for a log message that contains a text, inside a `with` block."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Heard(logging.Handler):
         if self._text in record.getMessage():
             self._event.set()
 
-    def __enter__(self) -> Heard:
+    def __enter__(self) -> Logged:
         logging.getLogger("vaultwatch").addHandler(self)
         return self
 
@@ -39,4 +39,4 @@ class Heard(logging.Handler):
         logging.getLogger("vaultwatch").removeHandler(self)
 
     def wait(self) -> None:
-        assert self._event.wait(HUNG_SECONDS), f"nobody said {self._text!r}"
+        assert self._event.wait(HUNG_SECONDS), f"{self._text!r} was never logged"

@@ -1,4 +1,4 @@
-"""`vaultwatch watch` in a thread or in a process of its own, with a pipe to write lines into, and lines to write."""
+"""`vaultwatch watch` in a thread or in a process of its own, with a pipe as its input, and lines for it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FAST = Pace(
 def entry(
     number: int, path: str = "sys/policies/acl/ops", *, kind: str = "response", principal: str = "alice"
 ) -> bytes:
-    """An audit entry, an event of its own for each number; by default one that raises audit_policy_written."""
+    """Return an audit entry, each number another event; by default one that raises audit_policy_written."""
     request = {"id": f"00000000-0000-4000-8000-{number:012d}", "operation": "update", "path": path}
     auth = {"display_name": principal, "entity_id": principal, "policies": ["default"]}
     fields: dict[str, Any] = {"time": "2026-11-21T07:00:00.000000001Z", "type": kind, "auth": auth, "request": request}
@@ -48,27 +48,27 @@ def entry(
 
 
 def harmless(number: int) -> bytes:
-    """An audit entry that raises nothing."""
+    """Return an audit entry that raises no alert."""
     return entry(number, "kv/data/app")
 
 
 def request_id(alert: Mapping[str, Any]) -> str:
-    """Which event an alert is about."""
+    """Return the event of an alert."""
     return str(alert["event_key"])
 
 
 def numbers(alerts: list[dict[str, Any]]) -> list[int]:
-    """The numbers of the entries that these alerts are about."""
+    """Return the numbers of the entries that raised these alerts."""
     return [int(request_id(alert)[-12:]) for alert in alerts]
 
 
 def alerts_in(path: Path) -> list[dict[str, Any]]:
-    """The alert log; every line must be one alert."""
+    """Read an alert log, each line of which has to be an alert."""
     return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
 
 
 def options(folder: Path, **changes: Any) -> WatchOptions:
-    """Options that work, with everything kept in `folder`."""
+    """Return valid options, with all files in `folder`."""
     defaults: dict[str, Any] = {
         "source": "audit",
         "load_rules": shipped_rules,
@@ -83,19 +83,19 @@ def options(folder: Path, **changes: Any) -> WatchOptions:
 
 
 def unread(descriptor: int) -> int:
-    """Bytes in a pipe."""
+    """Return the number of bytes in a pipe."""
     return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def unsent(options: WatchOptions, sink: str) -> int:
-    """How many messages a sink lacks; for a store that no handler has open."""
+    """Return how many notifications a sink has not received; no handler may have the store open."""
     with closing(SqliteStore(options.store_file)) as store:
         return len(store.unsent(sink, float("inf"), limit=100_000))
 
 
 @dataclass
 class Watching:
-    """A handler in a thread: `write` lines, then `end` the input; it must then end with status 0."""
+    """A handler in a thread: `write` lines, then `end` the input; it then has to exit with 0."""
 
     options: WatchOptions
     status: int | None = None
@@ -111,7 +111,7 @@ class Watching:
         self.status = run(self.options, self.reading)
 
     def write(self, data: bytes) -> None:
-        """Write all of it, which waits while the handler does not read."""
+        """Write all of the data; this blocks while the handler does not read."""
         while data:
             data = data[os.write(self._writing, data) :]
 
@@ -119,7 +119,7 @@ class Watching:
         eventually(lambda: not unread(self.reading))
 
     def wait_for_alerts(self, count: int) -> None:
-        """Until the alert log has so many."""
+        """Wait until the alert log has this many alerts."""
         assert self.options.alert_log is not None
         path = self.options.alert_log
         eventually(lambda: path.exists() and path.read_bytes().count(b"\n") >= count)
@@ -136,7 +136,7 @@ class Watching:
 
     def wait(self) -> None:
         self._thread.join(HUNG_SECONDS)
-        assert not self._thread.is_alive(), "it does not end"
+        assert not self._thread.is_alive(), "the handler does not exit"
         assert self.status == 0
 
     def __exit__(self, *exception: object) -> None:
@@ -159,7 +159,7 @@ sys.exit(run(WatchOptions(load_rules=shipped_rules, load_zone=lambda: UTC, pace=
 
 
 def start(options: WatchOptions, stdin: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
-    """Start a handler as a process with the pace of `options`, as syslog-ng does: a pipe as its input."""
+    """Start a handler as a process with the pace of `options`, as syslog-ng does."""
     given = {name: value for name, value in vars(options).items() if name not in ("load_rules", "load_zone", "pace")}
     code = repr((given, asdict(options.pace))).replace("PosixPath(", "Path(")
     return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""How much work a call makes, without a clock: the same on every machine, however busy."""
+"""The work that a call does, measured without a clock: the same on every machine, however busy."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 
 def bytes_made(function: Callable[[], object]) -> int:
-    """The bytes that are allocated between one call and the next while `function` runs, summed up.
+    """Return the sum of the bytes that are allocated between one call and the next while `function` runs.
 
-    Each copy counts, however soon it is given back, and so does each call, since nothing is called for no bytes at
-    all. What the C code of a call only looks at does not: for regexes that give back what they took see `bench`.
+    Each copy counts, however soon it is freed, and so does each call, because every call allocates something. What C
+    code only reads does not count: for regular expressions that backtrack see `bench`.
     """
     made = held = 0
 
@@ -35,6 +35,6 @@ def bytes_made(function: Callable[[], object]) -> int:
 
 
 def growth(work: Callable[[int], object], size: int) -> float:
-    """What `work` makes of twice the size, in that of the size: 2 where it is linear, 4 where it is quadratic."""
-    work(1)  # what is made once only
+    """Return the work for twice the size divided by that for the size: 2 if it is linear, 4 if it is quadratic."""
+    work(1)  # what is allocated only once
     return bytes_made(lambda: work(2 * size)) / bytes_made(lambda: work(size))

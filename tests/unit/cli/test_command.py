@@ -1,4 +1,4 @@
-"""The `vaultwatch` command itself, whatever its verb."""
+"""The `vaultwatch` command itself."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from vaultwatch.cli import main
 
 
-def test_its_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"vaultwatch {version('vaultwatch')}\n"
 
 
-def test_without_a_verb_it_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_verb_it_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     said = capsys.readouterr().err
     assert [line.split()[0] for line in said.partition("Commands:\n")[2].splitlines() if line[2] != " "] == [
@@ -23,7 +23,9 @@ def test_without_a_verb_it_lists_them(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize("wrong", [["chek"], ["--verbose"]])
-def test_what_it_does_not_know_is_one_line(capsys: pytest.CaptureFixture[str], wrong: list[str]) -> None:
+def test_an_unknown_verb_or_option_is_an_error_of_one_line(
+    capsys: pytest.CaptureFixture[str], wrong: list[str]
+) -> None:
     assert main(wrong) == 2
     said = capsys.readouterr().err
     assert wrong[0] in said

@@ -1,4 +1,4 @@
-"""`vaultwatch watch` as a command: its options, its signals, its exit status, and what it never shows."""
+"""`vaultwatch watch` as a command: options, signals, exit status, and what it never shows."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class TestUsage:
             (["--source", "audit", "file"], "Got unexpected extra argument (file)"),
         ],
     )
-    def test_a_wrong_call_is_one_line(
+    def test_a_usage_error_is_one_line(
         self, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert main(["watch", *arguments]) == 2
         assert capsys.readouterr() == ("", f"vaultwatch: {said}\n")
 
     @pytest.mark.parametrize("verb", ["watch", "ship"])
-    def test_under_syslog_ng_it_waits_for_the_end_of_its_input_and_reads_nothing(self, verb: str) -> None:
-        """Whoever ends at once is started again at once, and each start swallows a pipe full of lines."""
+    def test_a_usage_error_under_syslog_ng_waits_for_the_end_of_the_input_and_reads_nothing(self, verb: str) -> None:
+        """syslog-ng restarts a handler that exits, at once, and each start swallows a pipe full of lines."""
         command = [sys.executable, "-m", "vaultwatch", verb, "--source", "audit", "--stream", "s", "--nope"]
         reading, writing = os.pipe()
         with subprocess.Popen(command, stdin=reading, stderr=subprocess.PIPE, bufsize=0, cwd=ROOT) as process:
@@ -53,7 +53,7 @@ class TestUsage:
         assert os.read(reading, 100) == b"line\n"
         os.close(reading)
 
-    def test_check_config_says_it_at_once(self) -> None:
+    def test_check_config_reports_a_usage_error_at_once(self) -> None:
         command = [sys.executable, "-m", "vaultwatch", "watch", "--check-config", "--nope"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
             assert process.wait(20) == 2
@@ -62,12 +62,12 @@ class TestUsage:
 
 
 class TestCheckConfig:
-    def test_right_settings_end_with_0(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_valid_settings_exit_with_0(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         state, log = str(tmp_path / "state"), str(tmp_path / "audit.alert")
         assert main(["watch", "--source", "audit", "--state", state, "--alert-log", log, "--check-config"]) == 0
         assert capsys.readouterr() == ("", "")
 
-    def test_each_wrong_setting_is_a_line_with_its_name(
+    def test_each_invalid_setting_is_a_line_with_its_name(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "webhook").write_text(SECRET.replace("https", "http"))
@@ -87,7 +87,7 @@ class TestCheckConfig:
 
 @contextmanager
 def watching(folder: Path, *arguments: str, **changes: object) -> Iterator[subprocess.Popen[bytes]]:
-    """The command itself, with everything it keeps in `folder`."""
+    """Run the command, with all its files in `folder`."""
     command = [sys.executable, "-m", "vaultwatch", "watch", "--source", "audit", "--state", str(folder / "state")]
     command += ["--alert-log", str(folder / "alerts"), "--log-file", str(folder / "log"), *arguments]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
@@ -106,7 +106,7 @@ def watching(folder: Path, *arguments: str, **changes: object) -> Iterator[subpr
 
 
 def finish(process: subprocess.Popen[bytes]) -> tuple[int, bytes]:
-    """End its input; its exit status and all it said on stdout and stderr."""
+    """End its input; return its exit status and its output."""
     out, err = process.communicate(timeout=HUNG_SECONDS)
     return process.returncode, out + err
 
@@ -117,8 +117,8 @@ def write(process: subprocess.Popen[bytes], data: bytes) -> None:
         data = data[process.stdin.write(data) :]
 
 
-def test_sigterm_and_sighup_end_nothing_before_the_end_of_the_input(tmp_path: Path) -> None:
-    """syslog-ng sends SIGTERM, closes the pipe and does not wait: what is in the pipe is still to be read."""
+def test_sigterm_and_sighup_do_not_end_it_before_the_end_of_the_input(tmp_path: Path) -> None:
+    """syslog-ng sends SIGTERM, closes the pipe and does not wait: the pipe still has to be read."""
     with watching(tmp_path) as process:
         write(process, entry(1))
         eventually((tmp_path / "alerts").exists)
@@ -132,7 +132,7 @@ def test_sigterm_and_sighup_end_nothing_before_the_end_of_the_input(tmp_path: Pa
     assert "exits: all notifications are sent" in (tmp_path / "log").read_text()
 
 
-def test_sigint_ends_it_at_once_and_what_waits_is_told_by_the_next(tmp_path: Path) -> None:
+def test_sigint_ends_it_at_once_and_the_next_process_sends_what_waits(tmp_path: Path) -> None:
     with watching(tmp_path) as process:
         write(process, entry(1, kind="request"))
         waiting = tmp_path / "state" / "audit.waiting"
@@ -146,7 +146,7 @@ def test_sigint_ends_it_at_once_and_what_waits_is_told_by_the_next(tmp_path: Pat
     assert numbers(alerts_in(tmp_path / "alerts")) == [1]
 
 
-def test_a_closed_standard_input_is_one_line(tmp_path: Path) -> None:
+def test_a_closed_standard_input_is_an_error_of_one_line(tmp_path: Path) -> None:
     command = f"exec {sys.executable} -m vaultwatch watch --source audit --state {tmp_path} --log-file {tmp_path}/l <&-"
     ended = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, timeout=HUNG_SECONDS, check=False)
     assert (ended.returncode, ended.stdout) == (2, b"")
@@ -154,8 +154,8 @@ def test_a_closed_standard_input_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", ["file", "environment"])
-def test_the_webhook_is_nowhere_to_be_seen(tmp_path: Path, given: str) -> None:
-    """It is taken, it fails (nobody listens there), and nothing shows it: output, log, state, arguments."""
+def test_the_webhook_is_never_shown(tmp_path: Path, given: str) -> None:
+    """It is used, it fails (nobody listens there), and it is not in the output, the log, the state or the arguments."""
     url = "http://127.0.0.1:9/services/T0SECRET"
     (tmp_path / "webhook").write_text(url)
     arguments = ["--slack-webhook-file", str(tmp_path / "webhook")] if given == "file" else []
@@ -174,7 +174,7 @@ def test_the_webhook_is_nowhere_to_be_seen(tmp_path: Path, given: str) -> None:
         assert file.is_dir() or b"SECRET" not in file.read_bytes(), file
 
 
-def test_its_figures_are_those_of_check(tmp_path: Path) -> None:
+def test_its_figures_equal_those_of_check(tmp_path: Path) -> None:
     data = b"".join(map(harmless, range(50))) + entry(50) + b"nonsense\n"
     with watching(tmp_path, "--stats", str(tmp_path / "stats")) as process:
         write(process, data)

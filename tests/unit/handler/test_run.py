@@ -12,7 +12,7 @@ from threading import Thread
 import pytest
 
 from tests.support.syslogs import dead_syslog
-from tests.support.waiting import HUNG_SECONDS, Heard
+from tests.support.waiting import HUNG_SECONDS, Logged
 from vaultwatch.errors import SettingError
 from vaultwatch.handler.checks import Problem
 from vaultwatch.handler.lock import hold_lock
@@ -79,11 +79,11 @@ def test_wrong_settings_are_logged_and_waited_for(
     example: Example, lines: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    example.found = [[WRONG, Problem("--z: is away", permanent=False)], [WRONG], []]
+    example.found = [[WRONG, Problem("--z: is unavailable", permanent=False)], [WRONG], []]
     assert run(example, lines) == 0
     assert caplog.messages == [
         "--x: is wrong: reading is paused until this is fixed",
-        "--z: is away: reading is paused until this is fixed",
+        "--z: is unavailable: reading is paused until this is fixed",
         "the settings are valid after 3 failures",
         "--y is not set",
     ]
@@ -107,10 +107,10 @@ def test_an_input_that_ends_empty_ends_the_wait_for_the_lock(example: Example, e
 
 
 def test_a_lock_that_another_process_holds_is_waited_for_while_there_are_lines(example: Example, lines: int) -> None:
-    with hold_lock(example.lock_file, lines, 0.0), Heard("reading is paused while another process holds") as heard:
+    with hold_lock(example.lock_file, lines, 0.0), Logged("reading is paused while another process holds") as logged:
         second = Thread(target=run, args=(example, lines))
         second.start()
-        heard.wait()
+        logged.wait()
         assert example.read == []
     second.join(HUNG_SECONDS)
     assert example.read == [b"line\n"]
@@ -130,7 +130,7 @@ def test_a_closed_input_is_an_error_before_any_file_is_opened(example: Example, 
 
 @pytest.mark.parametrize(
     ("found", "status"),
-    [([], 0), ([WRONG], 2), ([Problem("--z: is away", permanent=False)], 0)],
+    [([], 0), ([WRONG], 2), ([Problem("--z: is unavailable", permanent=False)], 0)],
     ids=["right", "permanent", "passing"],
 )
 def test_a_check_fails_only_if_somebody_has_to_change_something(

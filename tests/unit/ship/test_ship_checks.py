@@ -1,4 +1,4 @@
-"""What is wrong with the settings is found before anything is read."""
+"""Settings that cannot be used are found before anything is read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def good(aws: Kinesis, tmp_path: Path) -> ShipOptions:
     return ShipOptions("audit", name, state=tmp_path / "state", pace=FAST)
 
 
-def test_right_settings_end_with_0(good: ShipOptions, capsys: pytest.CaptureFixture[str]) -> None:
+def test_valid_settings_exit_with_0(good: ShipOptions, capsys: pytest.CaptureFixture[str]) -> None:
     assert check_config(good) == 0
     assert "--oversize-bucket is not set" in capsys.readouterr().err
 
@@ -53,7 +53,7 @@ def test_right_settings_end_with_0(good: ShipOptions, capsys: pytest.CaptureFixt
         ("log_file", Path("/proc/nowhere/ship.log"), "--log-file: /proc/nowhere/ship.log: No such file or directory"),
     ],
 )
-def test_a_wrong_setting_is_named_and_ends_with_2(
+def test_an_invalid_setting_is_named_and_exits_with_2(
     good: ShipOptions, setting: str, value: Any, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert check_config(replace(good, **{setting: value})) == 2
@@ -82,7 +82,7 @@ def test_a_missing_region_or_credential_is_named(
     assert {"AWS_DEFAULT_REGION": "NoRegion", "AWS_ACCESS_KEY_ID": "Credentials"}[missing] in capsys.readouterr().err
 
 
-def test_an_endpoint_that_is_away_is_said_and_does_not_keep_a_log_server_from_starting(
+def test_an_unreachable_endpoint_is_reported_and_does_not_keep_a_log_server_from_starting(
     good: ShipOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
@@ -93,7 +93,7 @@ def test_an_endpoint_that_is_away_is_said_and_does_not_keep_a_log_server_from_st
 @pytest.mark.parametrize(
     "answer", [b"<html>please log in</html>", b"{}", b"null", b"[]", b'{"StreamDescriptionSummary":null}']
 )
-def test_an_endpoint_that_is_not_kinesis_is_said(
+def test_an_endpoint_that_is_not_kinesis_is_reported(
     good: ShipOptions, aws: Kinesis, answer: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def reply(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -105,7 +105,7 @@ def test_an_endpoint_that_is_not_kinesis_is_said(
     assert f"--stream {good.stream}: not a response of AWS" in capsys.readouterr().err
 
 
-def test_a_log_that_is_a_named_pipe_is_not_waited_for(
+def test_a_log_file_that_is_a_named_pipe_is_not_waited_for(
     good: ShipOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     os.mkfifo(tmp_path / "ship.log")
@@ -113,13 +113,13 @@ def test_a_log_that_is_a_named_pipe_is_not_waited_for(
     assert "--log-file" in capsys.readouterr().err
 
 
-def test_the_state_lies_in_the_runtime_folder_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_state_is_in_the_runtime_directory_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert ShipOptions("audit", "s").lock_file == tmp_path / "vaultwatch" / "ship-audit-s.lock"
 
 
-def test_without_any_runtime_folder_one_must_be_given(
+def test_without_a_runtime_directory_one_must_be_specified(
     good: ShipOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)
@@ -129,7 +129,7 @@ def test_without_any_runtime_folder_one_must_be_given(
 
 
 class Stub:
-    """Clients that answer what a test says."""
+    """Clients with the answers of a test."""
 
     def __init__(self, status: str = "ACTIVE", bucket_code: str = "") -> None:
         self._status, self._bucket_code = status, bucket_code
@@ -151,12 +151,12 @@ class Stub:
 @pytest.mark.parametrize(
     ("status", "permanent"), [("ACTIVE", None), ("UPDATING", None), ("CREATING", False), ("DELETING", True)]
 )
-def test_a_stream_must_be_there(good: ShipOptions, status: str, permanent: bool | None) -> None:
+def test_a_stream_must_exist(good: ShipOptions, status: str, permanent: bool | None) -> None:
     found = problems(good, cast("Clients", Stub(status=status)))
     assert [problem.permanent for problem in found] == ([] if permanent is None else [permanent])
 
 
 @pytest.mark.parametrize(("code", "count"), [("", 0), ("403", 0), ("404", 1), ("301", 1)])
-def test_who_may_only_write_to_the_bucket_need_not_look_at_it(good: ShipOptions, code: str, count: int) -> None:
+def test_a_role_that_may_only_write_to_the_bucket_is_enough(good: ShipOptions, code: str, count: int) -> None:
     options = replace(good, oversize_bucket="large-lines")
     assert len(problems(options, cast("Clients", Stub(bucket_code=code)))) == count

@@ -26,7 +26,7 @@ lines = st.lists(st.tuples(starts, st.sampled_from([b"", b"{}", b"a b", b"x" * 2
 
 
 @given(st.lists(lines, max_size=4))
-def test_the_table_is_exact(frames: list[list[bytes]]) -> None:
+def test_the_counters_are_exact(frames: list[list[bytes]]) -> None:
     counters = Counters()
     expected: dict[Origin, tuple[int, int]] = {}
     for frame in frames:
@@ -44,7 +44,7 @@ def test_an_unfinished_line_counts_as_one() -> None:
     assert counters.rows() == (Counter("c", "n", "file", 2, 23),)
 
 
-def test_a_huge_line_counts_without_being_copied() -> None:
+def test_a_huge_line_is_counted_without_a_copy() -> None:
     counters = Counters()
     counters.add(bytearray(b"@c/n/file " + b"x" * 1000 + b"\n"))
     assert counters.rows() == (Counter("c", "n", "file", 1, 1011),)

@@ -1,4 +1,4 @@
-"""Batches become frames: none too large, nothing divided that belongs together, counted exactly."""
+"""Batches become frames: none is too large, no line or message is divided, and everything is counted exactly."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROCESS = UUID("0b6f0f2e-7f43-4a3c-9a4e-6c1f2d3e4a5b")
 
 
 class Shelf:
-    """An oversize store that remembers."""
+    """An oversize store in memory."""
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
@@ -34,7 +34,7 @@ class Shelf:
 
 
 class Outgoing:
-    """A framer with a shelf, and what came out of it."""
+    """A framer with an oversize store, and the frames that it made."""
 
     def __init__(self, max_record_bytes: int = 2000) -> None:
         self.records: list[StreamRecord] = []
@@ -61,7 +61,7 @@ def noise(size: int, seed: int = 1) -> bytes:
     return random.Random(seed).randbytes(size).replace(b"\n", b".")
 
 
-def test_a_frame_says_where_it_comes_from() -> None:
+def test_a_frame_names_its_origin() -> None:
     out = Outgoing()
     out.send(b"one\n")
     out.send(b"two\n")
@@ -91,7 +91,7 @@ def test_no_frame_is_too_large_and_no_line_divided(sizes: list[int]) -> None:
             assert frame.content.lines.endswith(b"\n")
 
 
-def test_a_line_too_large_for_a_record_is_kept_elsewhere_and_referred_to() -> None:
+def test_a_line_too_large_for_a_record_is_stored_elsewhere_and_referred_to() -> None:
     out = Outgoing()
     large = noise(3000) + b"\n"
     out.send(b"before\n" + large + b"after\n")
@@ -103,7 +103,7 @@ def test_a_line_too_large_for_a_record_is_kept_elsewhere_and_referred_to() -> No
     ]
 
 
-def test_a_line_that_packs_well_is_still_too_large_when_nobody_should_unpack_it() -> None:
+def test_a_line_that_compresses_well_is_too_large_if_readers_would_not_decompress_it() -> None:
     out = Outgoing()
     out.send(bytearray(b"a" * MAX_LINES_BYTES + b"\n"))
     (frame,) = out.frames()
@@ -124,7 +124,7 @@ def test_a_heartbeat_counts_exactly_the_frames_before_it() -> None:
     ]
 
 
-def test_frames_are_filled_by_how_well_the_last_ones_packed() -> None:
+def test_frames_are_filled_according_to_how_well_the_last_ones_compressed() -> None:
     out = Outgoing(max_record_bytes=10_000)
     for seed in range(5):
         out.send(noise(500, seed).hex().encode() * 10 + b"\n")

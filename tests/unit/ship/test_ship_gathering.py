@@ -1,4 +1,4 @@
-"""What is gathered leaves on time, whole, and in order."""
+"""Gathered lines become batches on time, undivided, and in order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def at(seconds: float) -> Arrival:
 
 
 @pytest.mark.parametrize("kind", [LineGatherer, MessageGatherer])
-def test_nothing_is_due_while_nothing_came(kind: type[LineGatherer | MessageGatherer]) -> None:
+def test_nothing_is_due_without_lines(kind: type[LineGatherer | MessageGatherer]) -> None:
     assert kind(PACE).due is None
 
 
@@ -35,7 +35,7 @@ def test_lines_are_due_one_second_after_the_first(kind: type[LineGatherer | Mess
     assert gatherer.take(at(9.0)) is None
 
 
-def test_a_message_that_goes_on_stays_behind() -> None:
+def test_a_message_that_may_continue_is_held_back() -> None:
     gatherer = MessageGatherer(PACE)
     gatherer.add(HEAD * 2, at(0.0))
     gatherer.add(MORE, at(0.95))
@@ -47,14 +47,14 @@ def test_a_message_that_goes_on_stays_behind() -> None:
     assert gatherer.take(at(1.4)) == Batch(HEAD + MORE * 2, NOON, NOON + timedelta(seconds=1.1))
 
 
-def test_a_message_without_end_is_divided_after_a_while() -> None:
+def test_an_endless_message_is_divided_after_a_while() -> None:
     gatherer = MessageGatherer(PACE)
     gatherer.add(HEAD, at(0.0))
     gatherer.add(MORE, at(1.99))
     assert gatherer.take(at(2.0)) == Batch(HEAD + MORE, NOON, NOON + timedelta(seconds=1.99))
 
 
-def test_everything_leaves_when_it_must() -> None:
+def test_everything_is_taken_at_the_end() -> None:
     gatherer = MessageGatherer(PACE)
     gatherer.add(HEAD, at(0.0))
     assert gatherer.take(at(0.0)) is None

@@ -1,4 +1,4 @@
-"""The handler as a whole: what goes into the pipe comes out of the stream."""
+"""The handler as a whole: the lines of the pipe arrive on the stream."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.kinesis import Kinesis
 from tests.support.shipping import FAST, Shipping
-from tests.support.waiting import Heard
+from tests.support.waiting import Logged
 from vaultwatch.errors import SettingError
 from vaultwatch.frames import Counter, Heartbeat, Records, Reference
 from vaultwatch.ship import ShipOptions, run
@@ -59,7 +59,7 @@ def options(aws: Kinesis, tmp_path: Path) -> ShipOptions:
 
 
 @pytest.mark.parametrize("source", ["audit", "server"])
-def test_whatever_the_lines_hold_passes_byte_for_byte(aws: Kinesis, options: ShipOptions, source: str) -> None:
+def test_lines_arrive_byte_for_byte_whatever_they_contain(aws: Kinesis, options: ShipOptions, source: str) -> None:
     with Shipping(replace(options, source=source)) as shipping:
         for start in range(0, len(ODD), 50_001):
             shipping.write(ODD[start : start + 50_001])
@@ -92,20 +92,20 @@ def test_frames_are_in_one_sequence_from_one_process_with_heartbeats_at_both_end
     )
 
 
-def test_a_lone_line_leaves_on_time(aws: Kinesis, options: ShipOptions) -> None:
+def test_a_single_line_is_sent_on_time(aws: Kinesis, options: ShipOptions) -> None:
     with Shipping(options) as shipping:
         shipping.write(b"lone\n")
         aws.wait_for(lambda: aws.lines() == b"lone\n")
 
 
-def test_heartbeats_come_even_when_no_line_does(aws: Kinesis, options: ShipOptions) -> None:
+def test_heartbeats_are_sent_without_lines_too(aws: Kinesis, options: ShipOptions) -> None:
     with Shipping(replace(options, pace=replace(FAST, heartbeat_seconds=0.02))):
         aws.wait_for(lambda: len(aws.frames()) >= 4)
     assert {type(frame.content) for frame in aws.frames()} == {Heartbeat}
 
 
-def test_a_server_message_that_comes_in_pieces_leaves_in_one(aws: Kinesis, options: ShipOptions) -> None:
-    """How many messages a frame holds depends on the moment; where it begins and ends does not."""
+def test_a_server_message_that_arrives_in_pieces_is_sent_in_one_piece(aws: Kinesis, options: ShipOptions) -> None:
+    """How many messages a frame contains depends on timing; where it starts and ends does not."""
     slow_to_settle = replace(FAST, close_after_seconds=0.0, settle_seconds=30.0, message_seconds=30.0)
     sent = (HEAD + MORE) * 3
     with Shipping(replace(options, source="server", pace=slow_to_settle)) as shipping:
@@ -130,7 +130,7 @@ def test_many_lines_make_frames_of_nearly_a_megabyte(aws: Kinesis, options: Ship
     assert sizes[2] > 500_000, f"of {len(lines)} lines of {len(line)} bytes"
 
 
-def test_a_line_too_large_keeps_its_place_without_a_bucket_too(aws: Kinesis, options: ShipOptions) -> None:
+def test_a_line_too_large_keeps_its_place_even_without_a_bucket(aws: Kinesis, options: ShipOptions) -> None:
     large = os.urandom(1_100_000).replace(b"\n", b".") + b"\n"
     with Shipping(options) as shipping:
         shipping.write(b"before\n" + large + b"after\n")
@@ -140,7 +140,7 @@ def test_a_line_too_large_keeps_its_place_without_a_bucket_too(aws: Kinesis, opt
     assert (options.state_directory / "oversize" / reference.key).read_bytes() == large
 
 
-def test_what_cannot_be_framed_now_is_kept_and_tried_again(
+def test_a_batch_that_cannot_be_framed_is_kept_and_retried(
     aws: Kinesis, options: ShipOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send, failures = Framer.send, iter([MemoryError(), MemoryError()])
@@ -151,23 +151,23 @@ def test_what_cannot_be_framed_now_is_kept_and_tried_again(
         send(self, batch)
 
     monkeypatch.setattr(Framer, "send", out_of_memory_twice)
-    with Shipping(options) as shipping, Heard("wait to be framed") as heard:
+    with Shipping(options) as shipping, Logged("wait to be framed") as logged:
         shipping.write(b"kept\n")
-        heard.wait()
+        logged.wait()
     assert aws.lines() == b"kept\n"
 
 
-def test_an_input_that_breaks_ends_like_one_that_ends(aws: Kinesis, options: ShipOptions, tmp_path: Path) -> None:
-    """A folder can be opened and polled, and not be read."""
+def test_an_input_that_fails_ends_like_one_that_ends(aws: Kinesis, options: ShipOptions, tmp_path: Path) -> None:
+    """A directory can be opened and polled, but not read."""
     with Shipping(options, _pipe=(os.open(tmp_path, os.O_RDONLY), os.open(os.devnull, os.O_WRONLY))) as shipping:
         shipping.wait()
     assert [type(frame.content) for frame in aws.frames()] == [Heartbeat, Heartbeat]
 
 
-def test_a_pipe_that_somebody_made_nonblocking_has_not_ended(
+def test_a_pipe_that_was_made_non_blocking_has_not_ended(
     aws: Kinesis, options: ShipOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its other holders can do that at any time; poll may also wake for nothing."""
+    """Its other holders can do that at any time; poll may also wake up without a reason."""
     read, failures = os.read, iter([BlockingIOError(), BlockingIOError()])
     reading, writing = os.pipe()
 
@@ -183,7 +183,7 @@ def test_a_pipe_that_somebody_made_nonblocking_has_not_ended(
     assert aws.lines() == b"one\n"
 
 
-def test_a_closed_input_is_said_and_no_file_of_ours_is_read_in_its_place(options: ShipOptions) -> None:
+def test_a_closed_input_is_an_error_and_no_other_file_is_read_in_its_place(options: ShipOptions) -> None:
     descriptor = os.open("/dev/null", os.O_RDONLY)
     os.close(descriptor)
     with pytest.raises(SettingError, match="standard input is not open"):

@@ -1,4 +1,4 @@
-"""The outbox is bounded, keeps its order, and wakes who waits."""
+"""The outbox is bounded, keeps its order, and wakes up waiting threads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def put_in_thread(outbox: Outbox, record: StreamRecord) -> Event:
     return done
 
 
-def test_a_call_takes_the_oldest_that_fit() -> None:
+def test_the_oldest_records_that_fit_into_a_call_are_taken() -> None:
     outbox = Outbox()
     records = [StreamRecord(str(number), b"x" * 9) for number in range(5)]
     for record in records:
@@ -31,7 +31,7 @@ def test_a_call_takes_the_oldest_that_fit() -> None:
     assert outbox.take(500, 9, wait=True) == []
 
 
-def test_a_full_outbox_makes_the_reader_wait_until_something_was_accepted() -> None:
+def test_a_full_outbox_blocks_until_a_record_was_accepted() -> None:
     outbox = Outbox(max_bytes=25)
     outbox.put(SMALL)
     outbox.put(SMALL)
@@ -42,7 +42,7 @@ def test_a_full_outbox_makes_the_reader_wait_until_something_was_accepted() -> N
     assert waiting.wait(HUNG_SECONDS)
 
 
-def test_only_what_was_accepted_makes_room() -> None:
+def test_only_accepted_records_make_room() -> None:
     outbox = Outbox(max_bytes=25)
     outbox.put(SMALL)
     outbox.put(SMALL)
@@ -51,7 +51,7 @@ def test_only_what_was_accepted_makes_room() -> None:
     assert not put_in_thread(outbox, SMALL).wait(0.05)
 
 
-def test_what_is_larger_than_all_room_goes_alone() -> None:
+def test_a_record_above_the_bound_is_sent_alone() -> None:
     outbox = Outbox(max_bytes=25)
     outbox.put(LARGE)
     waiting = put_in_thread(outbox, SMALL)
@@ -60,7 +60,7 @@ def test_what_is_larger_than_all_room_goes_alone() -> None:
     assert waiting.wait(HUNG_SECONDS)
 
 
-def test_a_closed_outbox_gives_what_is_left_and_then_nothing() -> None:
+def test_a_closed_outbox_returns_what_is_left_and_then_nothing() -> None:
     outbox = Outbox()
     outbox.put(SMALL)
     outbox.close()

@@ -1,4 +1,4 @@
-"""Lines too large for a record are kept whole, in S3 or in a file."""
+"""Lines too large for a record are stored whole, in S3 or in a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.kinesis import Kinesis
 from tests.support.shipping import FAST
-from tests.support.waiting import Heard
+from tests.support.waiting import Logged
 from vaultwatch.frames import Reference
 from vaultwatch.ship.framing import OversizeStore
 from vaultwatch.ship.oversize import BucketStore, FolderStore
@@ -34,7 +34,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kinesis]:
 
 
 def in_thread(store: OversizeStore) -> Future[Reference]:
-    """Keep the large line in a thread, which waits while it cannot."""
+    """Store the large line in a thread, which blocks until it can."""
     kept: Future[Reference] = Future()
     Thread(target=lambda: kept.set_result(store.keep(LARGE, NOON)), daemon=True).start()
     return kept
@@ -50,7 +50,7 @@ def content(bucket: str, key: str) -> bytes:
         return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
 
-def test_a_bucket_gets_the_line_under_its_day_and_sha256(aws: Kinesis) -> None:
+def test_the_line_is_in_the_bucket_under_its_day_and_sha256(aws: Kinesis) -> None:
     make_bucket("whole-lines")
     with closing(BucketStore("whole-lines", FAST)) as store:
         reference = store.keep(LARGE, NOON)
@@ -61,15 +61,15 @@ def test_a_bucket_gets_the_line_under_its_day_and_sha256(aws: Kinesis) -> None:
 
 
 def test_a_missing_bucket_is_waited_for(aws: Kinesis) -> None:
-    with closing(BucketStore("late-bucket", FAST)) as store, Heard("NoSuchBucket") as heard:
+    with closing(BucketStore("late-bucket", FAST)) as store, Logged("NoSuchBucket") as logged:
         kept = in_thread(store)
-        heard.wait()
+        logged.wait()
         assert not kept.done()
         make_bucket("late-bucket")
         assert kept.result(10).bucket == "late-bucket"
 
 
-def test_without_a_bucket_a_file_has_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_bucket_the_line_is_in_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = FolderStore(tmp_path / "oversize", FAST)
     reference = store.keep(LARGE, NOON)
     assert reference == Reference("", SHA256, len(LARGE), LARGE.count(b"\n"), SHA256)
@@ -81,21 +81,21 @@ def test_without_a_bucket_a_file_has_it(tmp_path: Path, caplog: pytest.LogCaptur
     assert list((tmp_path / "oversize").iterdir()) == [kept]
 
 
-def test_a_full_folder_is_waited_for(tmp_path: Path) -> None:
+def test_a_full_directory_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / "older").write_bytes(b"x" * 50_000)
-    with Heard("reading is paused until this is fixed") as heard:
+    with Logged("reading is paused until this is fixed") as logged:
         kept = in_thread(FolderStore(tmp_path, FAST, max_bytes=120_000))
-        heard.wait()
+        logged.wait()
         assert not kept.done()
         (tmp_path / "older").unlink()
         assert kept.result(10).key == SHA256
 
 
-def test_a_folder_that_cannot_be_written_is_waited_for(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / "oversize").write_text("a file where the folder should be")
-    with Heard("File exists") as heard:
+    with Logged("File exists") as logged:
         kept = in_thread(FolderStore(tmp_path / "oversize", FAST))
-        heard.wait()
+        logged.wait()
         (tmp_path / "oversize").unlink()
         assert kept.result(10).key == SHA256
 
@@ -106,7 +106,7 @@ def test_the_same_lines_again_need_no_room(tmp_path: Path) -> None:
     assert in_thread(store).result(10) == first
 
 
-def test_a_file_is_on_the_disk_before_anything_refers_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_synchronised_before_anything_refers_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr("os.fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
     FolderStore(tmp_path, FAST).keep(LARGE, NOON)

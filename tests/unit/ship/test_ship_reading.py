@@ -1,4 +1,4 @@
-"""Chunks of any size come out as whole lines, byte for byte."""
+"""Chunks of any size become whole lines, byte for byte."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def test_every_block_ends_with_a_line_and_only_the_rest_does_not(given_chunks: l
 
 
 @given(chunks)
-def test_a_line_of_several_chunks_comes_by_itself(given_chunks: list[bytes]) -> None:
+def test_a_line_of_several_chunks_is_a_block_of_its_own(given_chunks: list[bytes]) -> None:
     blocks, _ = read(given_chunks)
     assert all(block.count(b"\n") == 1 for block in blocks if isinstance(block, bytearray))
 
 
-def test_a_line_is_there_as_soon_as_its_newline_is() -> None:
+def test_a_line_is_returned_as_soon_as_its_newline_arrives() -> None:
     assert read([b"one\ntw"])[0] == [b"one\n"]
 
 
-def test_a_line_without_end_comes_in_pieces() -> None:
+def test_an_endless_line_is_split() -> None:
     blocks, rest = read([b"x" * 600, b"x" * 600, b"x" * 10, b"\nnext\n"])
     assert [len(block) for block in blocks] == [1200, 11, 5]
     assert rest == []

@@ -1,4 +1,4 @@
-"""However a server log is divided into frames, each message has the event key that it has in the whole."""
+"""However a server log is divided into frames, each message has the same event key as in the whole log."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ def starts_of_messages() -> list[int]:
 
 @settings(max_examples=40)
 @given(st.lists(st.sampled_from(starts_of_messages())))
-def test_the_alerts_of_the_frames_are_those_of_the_whole(cuts: list[int]) -> None:
+def test_the_frames_raise_the_same_alerts_as_the_whole_log(cuts: list[int]) -> None:
     assert ids(framed(cuts)) == whole()
 
 
-def test_a_frame_that_begins_with_a_banner_says_what_was_before_it() -> None:
+def test_a_frame_that_starts_with_a_banner_carries_the_last_time_before_it() -> None:
     banner = next(n for n, line in enumerate(LINES) if b"OpenBao shutdown triggered" in line)
     _, second = framed([banner])
     time, since = decode(second).before["vault-1"]
@@ -80,11 +80,11 @@ def test_a_frame_that_begins_with_a_banner_says_what_was_before_it() -> None:
     assert since >= 0
 
 
-def test_a_second_process_does_not_take_its_first_banner_for_the_one_before() -> None:
+def test_a_second_process_does_not_confuse_its_first_banner_with_an_earlier_one() -> None:
     assert set(ids(framed([], begun="2026-11-22T00:00:00Z"))) != set(whole())
 
 
-def test_what_needs_nothing_says_nothing() -> None:
+def test_a_frame_without_banners_carries_no_times() -> None:
     first = decode(framed([])[0])
     assert (first.begun, first.before) == ("", {})
 
@@ -95,7 +95,7 @@ def message(time: str, host: str = "") -> bytes:
 
 
 def send_each(batches: list[bytes]) -> list[bytes]:
-    """Every batch as a frame; none of these may be too large for one."""
+    """Send every batch as a frame; none may be too large for one."""
     records: list[StreamRecord] = []
     framer = Framer(
         ("server", "log-1", uuid.uuid4()),
@@ -109,15 +109,15 @@ def send_each(batches: list[bytes]) -> list[bytes]:
     return [record.data for record in records]
 
 
-def test_a_time_that_is_none_and_is_long_makes_no_frame_that_cannot_be_read() -> None:
-    """Whoever writes to the server log chooses it."""
+def test_a_long_text_in_place_of_a_time_does_not_make_a_frame_unreadable() -> None:
+    """The author of a server-log message chooses it."""
     time = random.Random(1).randbytes(600_000).hex()
     frames = send_each([message(time), TAG + b"==> a banner\n"])
     assert [len(data) < MAX_RECORD_BYTES for data in frames] == [True, True]
     assert decode(frames[1]).before["vault-1"][0] == time[:64]
 
 
-def test_many_nodes_make_no_frame_that_cannot_be_read() -> None:
+def test_many_nodes_do_not_make_a_frame_unreadable() -> None:
     hosts = [f"{number:04}" + "\x01" * 251 for number in range(1000)]
     banners = b"".join(f"<14>1 - {host} vault 1 - - ==> a banner\n".encode() for host in hosts)
     frames = send_each([message("2026-11-21T07:00:00Z", host) for host in hosts] + [banners])

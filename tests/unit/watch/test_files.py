@@ -1,4 +1,4 @@
-"""Figures and rejected lines: what they hold, and how much at most."""
+"""Figures and rejected lines: their content and their limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vaultwatch.reading.records import Rejected
 from vaultwatch.watch.files import Figures, RejectedLines, _escaped
 
 
-def test_the_figures_are_what_was_read_and_found(tmp_path: Path) -> None:
+def test_the_figures_say_what_was_read_and_found(tmp_path: Path) -> None:
     path = tmp_path / "stats.json"
     counts = Counts(audit=3, server=0, rejected=1)
     counts.rule_errors["odd"] += 2
@@ -25,7 +25,7 @@ def test_the_figures_are_what_was_read_and_found(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_figures_are_written_once_in_their_time_and_at_the_end(tmp_path: Path) -> None:
+def test_figures_are_written_once_per_interval_and_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "stats.json"
     figures = Figures(path, 3600.0)
     figures.write(Counts(), 0, final=False)
@@ -44,7 +44,7 @@ def test_without_a_file_there_is_nothing_to_do(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_rejected_line_is_kept_whole_with_its_reason(tmp_path: Path) -> None:
+def test_a_rejected_line_is_kept_complete_with_its_reason(tmp_path: Path) -> None:
     path = tmp_path / "rejected"
     kept = RejectedLines(path)
     kept.add(Rejected(b'{"a":\x00\xff"\n', 'no "JSON"'))
@@ -62,14 +62,14 @@ def test_a_line_reads_the_same_in_pieces_of_any_size(raw: bytes) -> None:
     assert json.loads(b'"' + pieces + b'"') == raw.decode("utf-8", "backslashreplace")
 
 
-def test_a_torn_line_spoils_no_other(tmp_path: Path) -> None:
+def test_a_torn_line_does_not_spoil_the_next(tmp_path: Path) -> None:
     path = tmp_path / "rejected"
     path.write_bytes(b'{"reason":"a","li')
     RejectedLines(path).add(Rejected(b"x", "why"))
     assert json.loads(path.read_bytes().splitlines()[1]) == {"reason": "why", "line": "x"}
 
 
-def test_rejected_lines_take_bounded_room_and_the_newest_are_there(tmp_path: Path) -> None:
+def test_rejected_lines_are_bounded_and_the_newest_are_kept(tmp_path: Path) -> None:
     kept = RejectedLines(tmp_path / "rejected", max_bytes=1000)
     for number in range(200):
         kept.add(Rejected(b"%d" % number + b"x" * 100, "why"))
@@ -79,7 +79,7 @@ def test_rejected_lines_take_bounded_room_and_the_newest_are_there(tmp_path: Pat
     assert lines[-1].startswith("199x")
 
 
-def test_a_huge_line_takes_no_multiple_of_its_size_in_memory(tmp_path: Path) -> None:
+def test_a_huge_line_needs_no_multiple_of_its_size_in_memory(tmp_path: Path) -> None:
     huge = Rejected(b"\0" * (16 * 2**20), "why")
     tracemalloc.start()
     try:

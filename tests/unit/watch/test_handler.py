@@ -36,14 +36,14 @@ def good(tmp_path: Path) -> WatchOptions:
 
 
 def alerts_of(good: WatchOptions, data: bytes) -> list[int]:
-    """The numbers of the entries that are in the alert log once these bytes were given to a handler."""
+    """Run a handler on these bytes; return the numbers of the entries in the alert log."""
     with Watching(good) as watching:
         watching.write(data)
     assert good.alert_log is not None
     return numbers(alerts_in(good.alert_log))
 
 
-def test_an_entry_worth_an_alert_is_in_the_log_while_the_stream_goes_on(good: WatchOptions) -> None:
+def test_an_alert_is_in_the_log_while_the_stream_goes_on(good: WatchOptions) -> None:
     with Watching(good) as watching:
         watching.write(harmless(1) + entry(2) + harmless(3))
         watching.wait_for_alerts(1)
@@ -60,9 +60,9 @@ def test_check_gives_the_same_ids_for_the_same_lines(good: WatchOptions, log: Pa
         watching.write(log.read_bytes())
     reference = Detector(shipped_rules(), source="server" if source == "server" else "audit")
     found = [*map(alert_of, reference.feed(log.read_bytes().splitlines(keepends=True)) + reference.flush())]
-    told = {alert.id for alert in found if not alert.staged and alert.level is not Level.INFORMATIONAL}
+    notified = {alert.id for alert in found if not alert.staged and alert.level is not Level.INFORMATIONAL}
     assert good.alert_log is not None
-    assert {alert["id"] for alert in alerts_in(good.alert_log)} == told
+    assert {alert["id"] for alert in alerts_in(good.alert_log)} == notified
 
 
 def test_a_line_that_arrives_in_pieces_is_one_line(good: WatchOptions) -> None:
@@ -74,16 +74,16 @@ def test_a_line_that_arrives_in_pieces_is_one_line(good: WatchOptions) -> None:
     assert numbers(alerts_in(good.alert_log)) == [1]
 
 
-def test_a_last_line_without_a_line_end_counts(good: WatchOptions) -> None:
+def test_a_last_line_without_a_newline_counts(good: WatchOptions) -> None:
     assert alerts_of(good, harmless(1) + entry(2).rstrip(b"\n")) == [2]
 
 
-def test_an_event_seen_twice_is_one_alert_also_after_a_restart(good: WatchOptions) -> None:
+def test_an_event_seen_twice_is_one_alert_even_after_a_restart(good: WatchOptions) -> None:
     assert alerts_of(good, entry(1) + entry(1)) == [1]
     assert alerts_of(good, entry(1) + entry(2)) == [1, 2]
 
 
-def test_a_request_waits_for_its_response_and_says_what_came_of_it(good: WatchOptions) -> None:
+def test_the_alert_on_a_request_waits_for_the_response_and_has_its_outcome(good: WatchOptions) -> None:
     with Watching(replace(good, pace=replace(FAST, wait_for_response_seconds=3600))) as watching:
         watching.write(entry(1, kind="request"))
         watching.wait_until_read()
@@ -93,7 +93,7 @@ def test_a_request_waits_for_its_response_and_says_what_came_of_it(good: WatchOp
     assert [alert["outcome"] for alert in alerts_in(good.alert_log)] == ["succeeded"]
 
 
-def test_a_request_without_a_response_is_told_after_its_wait(good: WatchOptions) -> None:
+def test_the_alert_on_a_request_without_a_response_is_sent_after_its_wait(good: WatchOptions) -> None:
     with Watching(good) as watching:
         watching.write(entry(1, "sys/seal", kind="request"))
         watching.wait_for_alerts(1)
@@ -107,19 +107,19 @@ def test_the_end_of_the_input_ends_the_wait(good: WatchOptions) -> None:
     assert alerts_of(replace(good, pace=replace(FAST, wait_for_response_seconds=3600)), entry(1, kind="request")) == [1]
 
 
-def test_a_server_message_is_told_when_the_next_one_begins(good: WatchOptions) -> None:
+def test_the_alert_on_a_server_message_is_sent_when_the_next_message_starts(good: WatchOptions) -> None:
     with Watching(replace(good, source="server")) as watching:
         watching.write(SEALED + NEXT)
         watching.wait_for_alerts(1)
 
 
-def test_a_server_message_that_is_the_last_for_long_is_told_by_itself(good: WatchOptions) -> None:
+def test_the_alert_on_a_server_message_is_sent_without_a_next_message(good: WatchOptions) -> None:
     with Watching(replace(good, source="server")) as watching:
         watching.write(SEALED)
         watching.wait_for_alerts(1)
 
 
-def test_what_waits_is_on_disk_and_kept_after_a_kill(good: WatchOptions) -> None:
+def test_waiting_alerts_are_on_disk_and_sent_after_a_kill(good: WatchOptions) -> None:
     patient = replace(good, pace=replace(FAST, wait_for_response_seconds=3600))
     with Watching(patient) as watching:
         watching.write(entry(1, kind="request"))
@@ -150,7 +150,9 @@ def bad_lines() -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("source", ["audit", "server"])
-def test_no_line_ends_it_and_each_that_cannot_be_read_is_kept(good: WatchOptions, tmp_path: Path, source: str) -> None:
+def test_no_line_ends_the_handler_and_each_rejected_line_is_kept(
+    good: WatchOptions, tmp_path: Path, source: str
+) -> None:
     kept, stats = tmp_path / "rejected", tmp_path / "stats"
     worthy = entry(1) if source == "audit" else SEALED
     with Watching(replace(good, source=source, rejected=kept, stats=stats)) as watching:
@@ -167,7 +169,7 @@ def test_no_line_ends_it_and_each_that_cannot_be_read_is_kept(good: WatchOptions
         assert "x" * 1_000_000 in [line["line"].rstrip("\n") for line in rejected]
 
 
-def test_the_figures_count_everything_and_say_when_it_ended(good: WatchOptions, tmp_path: Path) -> None:
+def test_the_figures_count_everything_and_record_the_end(good: WatchOptions, tmp_path: Path) -> None:
     stats = tmp_path / "stats"
     counted = replace(good, stats=stats)
     with Watching(counted) as watching:
@@ -187,7 +189,7 @@ def raising(name: str, error: BaseException) -> Rule:
     return Rule(facts, matches=matches)
 
 
-def test_a_rule_that_raises_is_named_and_counted_and_disables_no_other(good: WatchOptions, tmp_path: Path) -> None:
+def test_a_rule_that_raises_is_named_and_counted_and_affects_no_other(good: WatchOptions, tmp_path: Path) -> None:
     odd = replace(good, load_rules=lambda: [raising("odd", KeyError("x")), *shipped_rules()], stats=tmp_path / "stats")
     assert alerts_of(odd, entry(1) + entry(2)) == [1, 2]
     assert json.loads((tmp_path / "stats").read_bytes())["rule_errors"] == {"odd": 2}
@@ -215,17 +217,17 @@ def test_a_response_on_which_reading_raises_does_not_take_its_request_along(
     assert alerts_of(good, entry(1, kind="request") + entry(1)) == [1]
 
 
-def test_a_message_on_which_reading_raises_does_not_end_it(good: WatchOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_on_which_reading_raises_does_not_end_the_handler(
+    good: WatchOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     raise_on(monkeypatch, server_log, "read_text", "sealed")
     with Watching(replace(good, source="server")) as watching:
         watching.write(SEALED + NEXT)
     assert "ZeroDivisionError" in Path(str(good.log_file)).read_text()
 
 
-def test_a_pipe_that_somebody_made_nonblocking_has_not_ended(
-    good: WatchOptions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its other holders (a shell, a node process) can do that at any time; poll may also wake for nothing."""
+def test_a_pipe_that_was_made_non_blocking_has_not_ended(good: WatchOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its other holders (a shell, say) can do that at any time; poll may also wake up without a reason."""
     read = os.read
     raised: list[bool] = []
 
@@ -243,7 +245,7 @@ def test_a_pipe_that_somebody_made_nonblocking_has_not_ended(
     assert raised
 
 
-def test_an_input_that_breaks_is_the_end_of_it(good: WatchOptions, tmp_path: Path) -> None:
+def test_an_input_that_fails_ends_the_handler(good: WatchOptions, tmp_path: Path) -> None:
     descriptor = os.open(tmp_path, os.O_RDONLY)
     try:
         assert run(good, descriptor) == 0
@@ -252,7 +254,7 @@ def test_an_input_that_breaks_is_the_end_of_it(good: WatchOptions, tmp_path: Pat
     assert "cannot read the input any more: Is a directory" in Path(str(good.log_file)).read_text()
 
 
-def test_a_closed_input_is_said_and_no_file_of_ours_is_read_in_its_place(good: WatchOptions) -> None:
+def test_a_closed_input_is_an_error_and_no_other_file_is_read_in_its_place(good: WatchOptions) -> None:
     descriptor = os.open("/dev/null", os.O_RDONLY)
     os.close(descriptor)
     with pytest.raises(SettingError, match="standard input is not open"):
@@ -260,7 +262,7 @@ def test_a_closed_input_is_said_and_no_file_of_ours_is_read_in_its_place(good: W
 
 
 class TestWaiting:
-    def test_wrong_settings_are_waited_for_without_reading(self, good: WatchOptions, tmp_path: Path) -> None:
+    def test_invalid_settings_are_waited_for_without_reading(self, good: WatchOptions, tmp_path: Path) -> None:
         wrong = replace(good, alert_log=tmp_path / "later" / "audit.alert")
         with Watching(wrong) as watching:
             watching.write(entry(1))
@@ -272,14 +274,12 @@ class TestWaiting:
         assert log.count("No such file or directory: reading is paused until this is fixed") == 1
         assert "the settings are valid after" in log
 
-    def test_an_input_that_ends_meanwhile_with_nothing_in_it_ends_it(self, good: WatchOptions) -> None:
+    def test_an_input_that_ends_empty_ends_the_handler(self, good: WatchOptions) -> None:
         with Watching(replace(good, level="loud")) as watching:
             watching.wait_for_log("--level")
         assert "exits: the input ended before anything was read, and was empty" in Path(str(good.log_file)).read_text()
 
-    def test_an_input_that_ends_meanwhile_with_lines_in_it_is_waited_for(
-        self, good: WatchOptions, tmp_path: Path
-    ) -> None:
+    def test_an_input_that_ends_with_lines_in_it_is_kept(self, good: WatchOptions, tmp_path: Path) -> None:
         wrong = replace(good, alert_log=tmp_path / "later" / "audit.alert")
         with Watching(wrong) as watching:
             watching.write(entry(1))
@@ -289,7 +289,7 @@ class TestWaiting:
             watching.wait()
         assert numbers(alerts_in(tmp_path / "later" / "audit.alert")) == [1]
 
-    def test_a_state_that_another_holds_is_waited_for_without_reading(self, good: WatchOptions) -> None:
+    def test_a_state_that_another_process_holds_is_waited_for_without_reading(self, good: WatchOptions) -> None:
         with Watching(good) as first:
             first.write(entry(1))
             first.wait_for_alerts(1)
@@ -302,13 +302,13 @@ class TestWaiting:
         assert good.alert_log is not None
         assert numbers(alerts_in(good.alert_log)) == [1, 2]
 
-    def test_who_waits_for_a_state_ends_with_an_input_that_ended_empty(self, good: WatchOptions) -> None:
+    def test_a_handler_that_waits_for_the_state_exits_when_its_input_ends_empty(self, good: WatchOptions) -> None:
         with Watching(good), Watching(good) as second:
             second.wait_for_log("reading is paused while another process holds")
             second.end()
             second.wait()
 
-    def test_audit_and_server_share_a_state(self, good: WatchOptions) -> None:
+    def test_audit_and_server_share_a_state_directory(self, good: WatchOptions) -> None:
         with Watching(good) as audit, Watching(replace(good, source="server")) as server:
             server.write(SEALED + NEXT)
             server.wait_for_alerts(1)

@@ -21,14 +21,14 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "audit.waiting"
 
 
-def test_what_was_added_is_there_after_a_kill(path: Path) -> None:
+def test_added_alerts_are_there_after_a_kill(path: Path) -> None:
     journal = Journal(path)
     journal.add([an_alert("e1")], nothing)
     journal.add([an_alert("e2"), an_alert("e3")], nothing)
     assert Journal(path).read() == ([an_alert("e1"), an_alert("e2"), an_alert("e3")], 0)
 
 
-def test_nothing_is_there_at_first_and_after_clear(path: Path) -> None:
+def test_the_journal_is_empty_at_first_and_after_clear(path: Path) -> None:
     assert Journal(path).read() == ([], 0)
     journal = Journal(path)
     journal.clear()
@@ -37,12 +37,12 @@ def test_nothing_is_there_at_first_and_after_clear(path: Path) -> None:
     assert Journal(path).read() == ([], 0)
 
 
-def test_it_is_for_its_owner_only(path: Path) -> None:
+def test_only_its_owner_can_read_it(path: Path) -> None:
     Journal(path).add([an_alert()], nothing)
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_line_torn_anywhere_is_counted_and_spoils_no_other(path: Path) -> None:
+def test_a_line_torn_anywhere_is_counted_and_does_not_spoil_others(path: Path) -> None:
     Journal(path).add([an_alert("e1"), an_alert("e2")], nothing)
     whole = path.read_bytes()
     for end in range(len(whole) - 200, len(whole) - 1, 7):
@@ -51,7 +51,7 @@ def test_a_line_torn_anywhere_is_counted_and_spoils_no_other(path: Path) -> None
         assert Journal(path).read() == ([an_alert("e1"), an_alert("e3")], 1)
 
 
-def test_a_large_file_is_written_anew_with_what_still_waits_and_not_at_every_turn(path: Path) -> None:
+def test_a_large_file_is_replaced_by_what_still_waits_and_not_every_time(path: Path) -> None:
     journal = Journal(path, max_bytes=4000)
     sizes = []
     for number in range(40):

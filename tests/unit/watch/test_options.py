@@ -1,4 +1,4 @@
-"""What is wrong with the settings is found before a byte is read, and said with the option's name."""
+"""Settings that cannot be used are found before anything is read, and the error names the option."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def good(tmp_path: Path) -> WatchOptions:
 
 
 def problems(options: WatchOptions) -> list[str]:
-    """What is wrong, as text; in `watch` somebody has to change something about each of them."""
+    """Return the texts of all problems, each of which is permanent in `watch`."""
     found = problems_of(options)
     assert all(problem.permanent for problem in found)
     return [problem.text for problem in found]
@@ -40,7 +40,7 @@ def with_webhook(good: WatchOptions, tmp_path: Path, text: bytes) -> WatchOption
     return replace(good, slack_webhook_file=tmp_path / "webhook")
 
 
-def test_right_settings_have_no_problem(good: WatchOptions, tmp_path: Path) -> None:
+def test_valid_settings_have_no_problem(good: WatchOptions, tmp_path: Path) -> None:
     everything = replace(
         with_webhook(good, tmp_path, b"https://hooks.slack.com/services/T0/B0/x\n"),
         sns_topic=TOPIC,
@@ -73,14 +73,16 @@ def test_right_settings_have_no_problem(good: WatchOptions, tmp_path: Path) -> N
         ({"environment": {WEBHOOK_VARIABLE: SECRET}}, f"{WEBHOOK_VARIABLE}: the Slack webhook URL"),
     ],
 )
-def test_a_wrong_setting_is_one_line_with_its_name(good: WatchOptions, change: dict[str, Any], said: str) -> None:
+def test_an_invalid_setting_is_one_line_that_starts_with_its_name(
+    good: WatchOptions, change: dict[str, Any], said: str
+) -> None:
     (problem,) = problems(replace(good, **change))
     assert problem.startswith(said)
     assert "\n" not in problem
     assert SECRET not in problem
 
 
-def test_every_wrong_setting_is_said_at_once(good: WatchOptions) -> None:
+def test_all_invalid_settings_are_reported_together(good: WatchOptions) -> None:
     nowhere = Path("/proc/nowhere/x")
     wrong = replace(
         good, load_rules=list, load_zone=lambda: find_zone("Mars", "--timezone"), state=nowhere, alert_log=nowhere,
@@ -100,7 +102,7 @@ def test_every_wrong_setting_is_said_at_once(good: WatchOptions) -> None:
         b"https://hooks.slack.com/T0SECRET\nhttps://hooks.slack.com/T0SECRET", b"https://hooks.slack.com/ T0SECRET",
     ],
 )  # fmt: skip
-def test_a_wrong_webhook_is_said_and_not_shown(good: WatchOptions, tmp_path: Path, text: bytes) -> None:
+def test_an_invalid_webhook_is_reported_and_not_shown(good: WatchOptions, tmp_path: Path, text: bytes) -> None:
     wrong = with_webhook(good, tmp_path, text)
     (problem,) = problems(wrong)
     assert problem.startswith(f"--slack-webhook-file: {tmp_path}/webhook: ")
@@ -122,7 +124,7 @@ def test_a_named_pipe_is_refused_rather_than_waited_for(good: WatchOptions, tmp_
 
 
 @pytest.mark.parametrize("name", ["store_file", "journal_file"])
-def test_a_state_that_cannot_be_used_is_said_before_anything_is_read(good: WatchOptions, name: str) -> None:
+def test_a_state_that_cannot_be_used_is_reported_before_anything_is_read(good: WatchOptions, name: str) -> None:
     path: Path = getattr(good, name)
     path.mkdir(parents=True)
     assert problems(good) == [f"--state: {path}: is not a regular file"]
@@ -135,7 +137,7 @@ def test_a_lock_that_is_a_link_is_refused(good: WatchOptions) -> None:
     assert problem.startswith("--state: ")
 
 
-def test_what_it_writes_is_not_for_everybody(good: WatchOptions, tmp_path: Path) -> None:
+def test_files_are_not_readable_by_everybody(good: WatchOptions, tmp_path: Path) -> None:
     problems(replace(good, rejected=tmp_path / "rejected"))
     for path in (good.alert_log, tmp_path / "rejected", good.log_file, good.lock_file):
         assert path is not None
@@ -143,14 +145,16 @@ def test_what_it_writes_is_not_for_everybody(good: WatchOptions, tmp_path: Path)
     assert good.state_directory.stat().st_mode & 0o777 == 0o700
 
 
-def test_without_anybody_to_tell_a_note_says_so(good: WatchOptions) -> None:
+def test_a_note_says_that_nobody_would_be_notified(good: WatchOptions) -> None:
     assert notes(good) == []
     (note,) = notes(replace(good, alert_log=None))
     assert "nobody is notified" in note
     assert notes(replace(good, alert_log=None, environment={WEBHOOK_VARIABLE: "https://x"})) == []
 
 
-def test_the_state_lies_with_the_system_else_with_the_user(good: WatchOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_state_is_in_the_system_s_directory_or_in_the_user_s(
+    good: WatchOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     default = replace(good, state=None, environment={"HOME": "/home/x"})
     monkeypatch.setattr("os.access", lambda path, mode: True)
     assert default.state_directory == Path("/var/lib/vaultwatch")
@@ -159,7 +163,7 @@ def test_the_state_lies_with_the_system_else_with_the_user(good: WatchOptions, m
     assert replace(default, environment={"XDG_STATE_HOME": "/s"}).state_directory == Path("/s/vaultwatch")
 
 
-def test_audit_and_server_share_a_folder_and_no_file(good: WatchOptions) -> None:
+def test_audit_and_server_share_a_directory_and_no_file(good: WatchOptions) -> None:
     other = replace(good, source="server")
     for name in ("store_file", "journal_file", "lock_file"):
         assert getattr(good, name).parent == getattr(other, name).parent

@@ -1,4 +1,4 @@
-"""Kinesis refuses, throttles, fails or says nothing: every line arrives, and only what failed is sent again."""
+"""Kinesis rejects, throttles, fails or does not answer: every line arrives, and only what failed is sent again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSPreparedRequest
 
-from tests.support.kinesis import MAX_RECORDS, Answered, Kinesis, Refused, Silent
+from tests.support.kinesis import MAX_RECORDS, Answered, Kinesis, Rejected, Silent
 from tests.support.shipping import FAST, Shipping
 from vaultwatch.frames import Heartbeat
 from vaultwatch.ship import ShipOptions
@@ -61,23 +61,19 @@ def assert_all_arrived(aws: Kinesis, lines: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
-def test_of_a_call_refused_in_part_only_that_part_is_sent_again(
-    aws: Kinesis, options: ShipOptions, share: float
-) -> None:
+def test_only_the_rejected_part_of_a_call_is_sent_again(aws: Kinesis, options: ShipOptions, share: float) -> None:
     lines = numbered(300)
     aws.fault = lambda call: Answered("ServiceUnavailable", 503)  # so that the calls after it carry many frames
     with Shipping(options) as shipping:
         send_one_a_frame(shipping, lines)
         aws.wait_for(lambda: aws.calls and len(aws.calls[-1]) >= len(lines))
         partial_until = len(aws.calls) + 30
-        aws.fault = lambda call: Refused(share) if call < partial_until else None
+        aws.fault = lambda call: Rejected(share) if call < partial_until else None
     assert_all_arrived(aws, lines)
-    assert len(aws.taken) == len(aws.frames()), "none that was taken came twice"
+    assert len(aws.taken) == len(aws.frames()), "no accepted frame was sent twice"
 
 
-def test_after_an_outage_with_more_frames_than_a_call_may_have_the_limits_hold(
-    aws: Kinesis, options: ShipOptions
-) -> None:
+def test_the_limits_of_a_call_hold_after_an_outage_with_more_frames(aws: Kinesis, options: ShipOptions) -> None:
     lines = numbered(700)
     aws.fault = lambda call: Answered("ServiceUnavailable", 503)
     with Shipping(options) as shipping:
@@ -88,16 +84,16 @@ def test_after_an_outage_with_more_frames_than_a_call_may_have_the_limits_hold(
     assert max(len(call) for call in aws.calls) == MAX_RECORDS
 
 
-def test_a_throttled_stream_gets_everything_in_the_end(aws: Kinesis, options: ShipOptions) -> None:
+def test_a_throttled_stream_receives_everything_in_the_end(aws: Kinesis, options: ShipOptions) -> None:
     lines = numbered(100)
-    aws.fault = lambda call: Refused(1.0) if call < 10 else None
+    aws.fault = lambda call: Rejected(1.0) if call < 10 else None
     with Shipping(options) as shipping:
         send_one_a_frame(shipping, lines)
     assert_all_arrived(aws, lines)
 
 
 @pytest.mark.parametrize("code", ["InternalFailure", "ThrottlingException", "SomethingNobodyKnows"])
-def test_a_call_that_fails_is_made_again(aws: Kinesis, options: ShipOptions, code: str) -> None:
+def test_a_failed_call_is_retried(aws: Kinesis, options: ShipOptions, code: str) -> None:
     lines = numbered(50)
     aws.fault = lambda call: Answered(code, 500) if call < 5 else None
     with Shipping(options) as shipping:
@@ -106,7 +102,7 @@ def test_a_call_that_fails_is_made_again(aws: Kinesis, options: ShipOptions, cod
 
 
 @pytest.mark.parametrize("taken", [True, False])
-def test_a_call_without_an_answer_is_made_again_and_its_frames_known_as_copies(
+def test_a_call_without_an_answer_is_retried_and_its_frames_can_be_recognised_as_copies(
     aws: Kinesis, options: ShipOptions, taken: bool
 ) -> None:
     lines = numbered(50)
@@ -125,10 +121,10 @@ RESULTS: list[Any] = [None, "taken", {}, {"ErrorCode": 5}, {"SequenceNumber": No
 
 
 @pytest.mark.parametrize("answer", [*ANSWERS, *({"each": result} for result in RESULTS)])
-def test_an_answer_that_kinesis_does_not_give_is_not_believed(
+def test_an_answer_that_is_not_from_kinesis_does_not_count_as_accepted(
     aws: Kinesis, options: ShipOptions, monkeypatch: pytest.MonkeyPatch, answer: Any
 ) -> None:
-    """As of a proxy in between: what it does not clearly say was taken is sent again, and nothing ends."""
+    """As from a proxy: what was not clearly accepted is sent again, and the handler keeps running."""
     whole, wrong = aws._answer, iter(range(2))
 
     def reply(start_response: Any, status: int, body: Any) -> list[bytes]:
@@ -148,10 +144,10 @@ def alive_requests() -> int:
     return sum(type(thing) is AWSPreparedRequest for thing in gc.get_objects())
 
 
-def test_failed_calls_keep_no_memory_however_long_an_outage_lasts(
+def test_failed_calls_do_not_use_up_memory_however_long_an_outage_lasts(
     options: ShipOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each failed call leaves a cycle that holds its body; without collecting, the 20 here would."""
+    """Each failed call leaves a reference cycle that keeps its body; without a collection all 20 would remain."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     gc.collect()
     before = alive_requests()
@@ -165,7 +161,7 @@ def test_failed_calls_keep_no_memory_however_long_an_outage_lasts(
 
 
 class Rounds(Sender):
-    """A sender whose outbox closes after so many failed calls."""
+    """A sender whose outbox is closed after a number of failed calls."""
 
     def __init__(self, options: ShipOptions, rounds: int) -> None:
         self._box = Outbox()
@@ -176,5 +172,5 @@ class Rounds(Sender):
 
     def _send(self, records: list[StreamRecord]) -> list[StreamRecord]:
         self._rounds -= 1
-        refused = super()._send(records)
-        return refused if self._rounds else []
+        rejected = super()._send(records)
+        return rejected if self._rounds else []
