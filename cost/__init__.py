@@ -1,1 +1,1 @@
-"""What a deployment costs: the model, the prices, and the page made of them."""
+"""What a deployment costs on AWS: the model, the prices, and the page. `python -m cost` writes docs/cost.md."""

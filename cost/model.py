@@ -1,7 +1,7 @@
-"""What Vaultwatch costs a month on AWS, from what was measured, what is assumed, and prices.
+"""What Vaultwatch costs per month on AWS, calculated from measurements, assumptions and prices.
 
-The stacks `archive` and `alerting`, with default settings and both audit devices: each record comes twice on the stream
-(socket and file) and twice into the archive (by the log server, and by the node itself), and is evaluated four times.
+It covers the stacks `archive` and `alerting` with default settings and both audit devices: each record is on the stream
+twice (socket and file), in the archive twice (from the log server and from the node), and evaluated four times.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GIB = 1024**3
 PUT_UNIT_BYTES = 25 * 1024
 SHARD_BYTES_A_SECOND = 1024**2
 CORE_MIB = 1769
-"""Memory of a function at which it has one processor (AWS Lambda guide)."""
+"""The memory at which a function has one core (AWS Lambda guide)."""
 MAX_SEGMENT_BYTES = 64 * 1024**2
 LANES = ARCHIVES = 2
 _AN_OBJECT = usd.PUT.usd + usd.GET.usd + usd.TO_INFREQUENT.usd + usd.TO_GLACIER.usd
@@ -33,30 +33,34 @@ def _assume(value: float, meaning: str) -> Any:
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What was not measured."""
+    """What was not measured; each with its meaning, for the page."""
 
-    alerts_per_million: float = _assume(10, "alerts a million records")
-    told: float = _assume(0.2, "of the alerts told at once, each by itself; the rest summed up")
-    mails: float = _assume(5, "addresses that get each told alert by e-mail")
+    alerts_per_million: float = _assume(10, "alerts per million records")
+    notified: float = _assume(0.2, "of the alerts notified at once, one each; the others appear in summaries")
+    emails: float = _assume(5, "addresses that get each notification by e-mail")
     nodes: float = _assume(3, "Vault nodes, of which one writes audit entries")
-    call_ms: float = _assume(20, "ms that a call of a function takes beside its measured CPU time")
-    arm_slowness: float = _assume(1, "times the measured CPU time on Lambda's arm64, with one core at 1,769 MiB")
-    call_log_bytes: float = _assume(400, "bytes that Lambda itself logs of a call (START, END, REPORT)")
-    shard_fill: float = _assume(0.7, "of a shard's 1 MiB a second used before there is another")
-    write_factor: float = _assume(2, "write units of DynamoDB a KiB: all writes are transactions")
-    index_factor: float = _assume(2, "writes of each row of an alert, with indexes and the removal of sent messages")
-    digest_ms: float = _assume(100, "ms of `digest`, each minute")
-    notify_ms: float = _assume(400, "ms of `notify` for each told alert")
-    other_metrics: float = _assume(25, "custom metrics beside those that `evaluate` writes for each node")
+    call_ms: float = _assume(20, "ms that an invocation takes besides its measured CPU time")
+    arm_slowness: float = _assume(1, "times the measured CPU time on Lambda's arm64 (one core at 1,769 MiB)")
+    call_log_bytes: float = _assume(400, "bytes that Lambda itself logs per invocation (START, END, REPORT)")
+    shard_fill: float = _assume(0.7, "of a shard's 1 MiB per second in use before another is added")
+    write_factor: float = _assume(2, "DynamoDB write units per KiB, since all writes are transactions")
+    index_factor: float = _assume(
+        2, "writes per row of an alert, including indexes and the removal of sent notifications"
+    )
+    digest_ms: float = _assume(100, "ms that `digest` takes every minute")
+    notify_ms: float = _assume(400, "ms that `notify` takes per notification")
+    other_metrics: float = _assume(25, "custom metrics besides those that `evaluate` writes for each node")
     alarms: float = _assume(21, "alarms")
-    key_requests_an_hour: float = _assume(120, "requests to KMS an hour: ten users, each with a data key of 5 minutes")
-    pollers: float = _assume(5, "long polls, of 20 s each, that Lambda keeps open at each of two queues")
-    endpoint_zones: float = _assume(2, "zones with an interface endpoint for Kinesis")
+    key_requests_an_hour: float = _assume(
+        120, "KMS requests per hour: ten users, each with data keys reused for 5 minutes"
+    )
+    pollers: float = _assume(5, "long polls of 20 s that Lambda keeps open at each of two queues")
+    endpoint_zones: float = _assume(2, "availability zones with an interface endpoint for Kinesis")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Frames of one size, on average: lines, bytes, and CPU milliseconds to evaluate one."""
+    """The average frame of one size: its lines, its bytes, and the CPU milliseconds to evaluate it."""
 
     lines: float
     bytes: float
@@ -65,7 +69,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the bench measured: sizes in bytes, and frames of ever more lines, the last ones full."""
+    """What the bench measured: sizes in bytes, and samples of frames with more and more lines, the last one full."""
 
     record_bytes: float
     alert_bytes: float
@@ -76,12 +80,12 @@ class Measured:
     samples: tuple[Sample, ...]
 
     def sample(self, rate: float) -> Sample:
-        """The frames that close after a second at this rate, or that are full before."""
+        """Return the frames that `ship` closes at this rate: after a second, or when full."""
         return next((one for one in self.samples if one.lines >= LANES * rate), self.samples[-1])
 
 
 def read(frames: Mapping[str, Any]) -> Measured:
-    """From what `bench.frames` measured."""
+    """Read what `bench.frames` measured."""
     sizes, logged = frames["sizes"], frames["logged"]
     records = sizes["raw_bytes"] / sizes["record_bytes"]
     return Measured(
@@ -97,14 +101,14 @@ def read(frames: Mapping[str, Any]) -> Measured:
 
 @dataclass(frozen=True)
 class Model:
-    """A month at a rate of records a second, in USD. What is fixed is the bill of a rate of 0."""
+    """The cost of a month in USD at a rate in records per second. The fixed cost is that of rate 0."""
 
     measured: Measured
     assumed: Assumptions = Assumptions()
     settings: Settings = field(default_factory=Settings)
 
     def bill(self, rate: float) -> dict[str, float]:
-        """Everything but what the archive stores."""
+        """Return everything but the storage of the archive, by service."""
         return {
             "Kinesis: shards, 7 days of retention": self._shards(rate),
             "Kinesis: PUT payload units": self._put_units(rate),
@@ -123,16 +127,16 @@ class Model:
         }
 
     def fixed(self) -> dict[str, float]:
-        """What is paid while no record comes."""
+        """Return what is paid without any record."""
         return self.bill(0)
 
     def variable(self, rate: float) -> dict[str, float]:
-        """What records add to that."""
+        """Return what the records add to the fixed cost."""
         fixed = self.fixed()
         return {name: cost - fixed[name] for name, cost in self.bill(rate).items()}
 
     def stored(self, rate: float) -> dict[str, float]:
-        """A month of the archive once it has reached its age of expiry: GiB and USD, by storage class."""
+        """Return the cost of the archive's storage in the month at the end of its first year, by storage class."""
         gib_a_day = rate * 86_400 * self.measured.record_bytes * ARCHIVES / self.measured.segment_ratio / GIB
         ages = (
             ("S3 STANDARD", 0, self.settings.archive_infrequent_access_days, usd.STANDARD),
@@ -147,7 +151,7 @@ class Model:
         return {name: gib_a_day * (until - since) * price.usd for name, since, until, price in ages}
 
     def _frames(self, rate: float) -> float:
-        """Frames a month, without heartbeats."""
+        """Frames per month, without heartbeats."""
         return LANES * rate / self.measured.sample(rate).lines * SECONDS
 
     def _heartbeats(self) -> float:
@@ -170,7 +174,7 @@ class Model:
         return self.assumed.endpoint_zones * HOURS * usd.ENDPOINT.usd + gib * usd.ENDPOINT_DATA.usd
 
     def _lambda(self, calls: float, cpu_ms: float, memory_mib: float) -> float:
-        """Calls, each with this CPU time, in a function that has its share of a core."""
+        """Invocations with this CPU time each, of a function that has a share of a core."""
         core = min(1.0, memory_mib / CORE_MIB)
         return self._calls(calls, self.assumed.call_ms + cpu_ms * self.assumed.arm_slowness / core, memory_mib)
 
@@ -185,7 +189,7 @@ class Model:
         return heartbeats + self._lambda(self._frames(rate), self.measured.sample(rate).cpu_ms, memory)
 
     def _objects(self, rate: float) -> float:
-        """Segments a month: of the log server one an hour and log, of the node one in five minutes, or full ones."""
+        """Segments per month: from the log server one per hour, from the node one every five minutes, or full ones."""
         if not rate:
             return 0.0
         full = rate * SECONDS * self.measured.record_bytes / MAX_SEGMENT_BYTES
@@ -197,11 +201,13 @@ class Model:
         return self._lambda(objects, records * self.measured.record_cpu_ms / objects if objects else 0.0, memory)
 
     def _digest_and_notify(self, rate: float) -> float:
-        told = self._alerts(rate) * self.assumed.told
-        return self._calls(SECONDS / 60, self.assumed.digest_ms, 512) + self._calls(told, self.assumed.notify_ms, 256)
+        notified = self._alerts(rate) * self.assumed.notified
+        return self._calls(SECONDS / 60, self.assumed.digest_ms, 512) + self._calls(
+            notified, self.assumed.notify_ms, 256
+        )
 
     def _dynamodb(self, rate: float) -> float:
-        """Rows of an alert, its message, its group and its rule; each of the three later copies only reads them."""
+        """The rows of an alert, its notification, its group and its rule; the three later copies only read them."""
         alerts, kib = self._alerts(rate), ceil(self.measured.alert_bytes / 1024)
         writes = alerts * (2 * kib + 2) * self.assumed.write_factor * self.assumed.index_factor
         reads = alerts * (LANES + ARCHIVES) * (2 * ceil(kib / 4) + 2) * 2
@@ -212,12 +218,12 @@ class Model:
 
     def _sns(self, rate: float) -> float:
         alerts = self._alerts(rate)
-        mails = alerts * self.assumed.told * self.assumed.mails
-        return alerts * (usd.PUBLISH.usd + usd.TO_FIREHOSE.usd) + mails * usd.MAIL.usd
+        emails = alerts * self.assumed.notified * self.assumed.emails
+        return alerts * (usd.PUBLISH.usd + usd.TO_FIREHOSE.usd) + emails * usd.MAIL.usd
 
     def _queues(self, rate: float) -> float:
         polls = 2 * self.assumed.pollers * SECONDS / 20
-        messages = self._objects(rate) + self._alerts(rate) * self.assumed.told
+        messages = self._objects(rate) + self._alerts(rate) * self.assumed.notified
         return (polls + 3 * messages) * usd.QUEUE.usd + self._objects(rate) * usd.EVENT.usd
 
     def _firehose_bytes(self) -> float:

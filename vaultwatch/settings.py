@@ -1,7 +1,7 @@
-"""What a deployment may change: one typed object, one home for every default.
+"""The settings of a deployment: one typed object, which holds every default.
 
-The settings stand in `cdk.json` under the context key `vaultwatch`. `docs/settings.md` is made from this module:
-`python -m vaultwatch.settings > docs/settings.md`.
+A deployment sets them in `cdk.json` under the context key `vaultwatch`. `docs/settings.md` is generated from this
+module: `python -m vaultwatch.settings > docs/settings.md`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from vaultwatch.errors import SettingError, did_you_mean
 from vaultwatch.rules.facts import Level
 from vaultwatch.zones import check_portable_zone
 
-# CloudWatch Logs takes these and no others (API reference, PutRetentionPolicy).
+# CloudWatch Logs accepts only these (API reference, PutRetentionPolicy).
 LogDays = Literal[
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
 ]
-# As the HTML standard has it (`<input type=email>`), with a dot in the domain.
+# The pattern of the HTML standard (`<input type=email>`), with a dot in the domain.
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _ADDRESS = re.compile(rf"[a-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(\.{_LABEL})+", re.ASCII | re.IGNORECASE)
-_MAX_DAYS = 36_500  # a hundred years, the longest that Object Lock takes
+_MAX_DAYS = 36_500  # a hundred years, the longest that Object Lock accepts
 
 
 def _key(unit: str, meaning: str, **bounds: Any) -> Meta:
@@ -39,70 +39,103 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str,
         _key(
             "name",
-            "begins the names of the stacks and tags what they make; a-z, 0-9 and -, at most 30",
+            "Prefix of the stack and alarm names, and tag of all resources; a-z, 0-9 and -, at most 30 characters.",
             pattern=r"^[a-z][a-z0-9-]{0,29}\Z",
         ),
     ] = "vaultwatch"
     alert_emails: Annotated[
-        tuple[str, ...], _key("addresses", "get alerts by e-mail; each has to confirm once", max_length=50)
+        tuple[str, ...],
+        _key(
+            "addresses",
+            "Addresses notified of alerts by e-mail. Each must confirm its subscription once.",
+            max_length=50,
+        ),
     ] = ()
-    alert_email_level: Annotated[Level, _key("level", "the least important alerts that e-mail tells")] = Level.LOW
-    slack: Annotated[bool, _key("true or false", "tell alerts in Slack; the webhook is put into its secret later")] = (
-        True
-    )
-    slack_level: Annotated[Level, _key("level", "the least important alerts that Slack tells")] = Level.LOW
+    alert_email_level: Annotated[Level, _key("level", "Lowest level of the alerts sent by e-mail.")] = Level.LOW
+    slack: Annotated[
+        bool,
+        _key(
+            "true or false",
+            "Whether alerts are sent to Slack. Put the webhook URL into its secret after the deployment.",
+        ),
+    ] = True
+    slack_level: Annotated[Level, _key("level", "Lowest level of the alerts sent to Slack.")] = Level.LOW
     operations_emails: Annotated[
         tuple[str, ...],
-        _key("addresses", "hear when Vaultwatch itself is in trouble; each has to confirm once", max_length=50),
+        _key(
+            "addresses",
+            "Addresses notified when Vaultwatch itself fails. Each must confirm its subscription once.",
+            max_length=50,
+        ),
     ] = ()
-    timezone: Annotated[str, _key("IANA name", "in which rules see `local.hour` and `local.weekday`")] = "UTC"
+    timezone: Annotated[
+        str,
+        _key("IANA name", "Time zone of `local.hour` and `local.weekday` in rules, and of the times in notifications."),
+    ] = "UTC"
     alert_memory_days: Annotated[
-        int, _key("days", "for which an alert is remembered, so that it is not told twice", ge=8, le=3650)
+        int, _key("days", "How long an alert is remembered, so that it raises no second notification.", ge=8, le=3650)
     ] = 90
     stream_shards: Annotated[
-        int, _key("shards", "of the stream; each takes 1 MiB of frames a second, about 7 MiB of log", ge=1, le=500)
+        int,
+        _key(
+            "shards", "Shards of the stream. Each accepts 1 MiB of frames per second, about 7 MiB of log.", ge=1, le=500
+        ),
     ] = 1
     stream_retention_days: Annotated[
-        int, _key("days", "for which frames can be read again; evaluation gives up after one", ge=2, le=365)
+        int,
+        _key(
+            "days", "How long the stream keeps frames. Lambda discards a frame that failed for one day.", ge=2, le=365
+        ),
     ] = 7
     archive_infrequent_access_days: Annotated[
         int,
-        _key("days", "after which segments move to STANDARD_IA, which S3 allows from the 30th on", ge=30, le=_MAX_DAYS),
+        _key("days", "Age at which segments move to STANDARD_IA. S3 requires at least 30.", ge=30, le=_MAX_DAYS),
     ] = 30
     archive_glacier_days: Annotated[
-        int, _key("days", "after which they move to GLACIER, at least 30 after STANDARD_IA", ge=60, le=_MAX_DAYS)
+        int,
+        _key("days", "Age at which segments move to GLACIER, at least 30 days after STANDARD_IA.", ge=60, le=_MAX_DAYS),
     ] = 90
     archive_retention_days: Annotated[
-        int, _key("days", "for which Object Lock (governance) keeps anybody from deleting them", ge=1, le=_MAX_DAYS)
+        int,
+        _key("days", "How long Object Lock (governance mode) prevents the deletion of a segment.", ge=1, le=_MAX_DAYS),
     ] = 365
     archive_expiry_days: Annotated[
-        int, _key("days", "after which they are deleted: not before their retention ends", ge=61, le=_MAX_DAYS)
+        int, _key("days", "Age at which segments are deleted, not less than their retention.", ge=61, le=_MAX_DAYS)
     ] = 400
-    log_retention_days: Annotated[LogDays, _key("days", "for which the functions' own logs are kept")] = 30
+    log_retention_days: Annotated[LogDays, _key("days", "How long the logs of the functions are kept.")] = 30
     evaluate_memory_mib: Annotated[
-        int, _key("MiB", "of memory for `evaluate`; CPU grows with it, 1,769 is one core", ge=256, le=10240)
+        int, _key("MiB", "Memory of `evaluate`. Lambda gives CPU in proportion: one core at 1,769.", ge=256, le=10240)
     ] = 1024
     sweep_memory_mib: Annotated[
-        int, _key("MiB", "of memory for `sweep`, which reads whole segments", ge=256, le=10240)
+        int, _key("MiB", "Memory of `sweep`, which reads whole segments.", ge=256, le=10240)
     ] = 1769
-    sweep_concurrency: Annotated[int, _key("functions", "that sweep the archive at a time", ge=2, le=1000)] = 2
+    sweep_concurrency: Annotated[
+        int, _key("instances", "How many instances of `sweep` run at once, at most.", ge=2, le=1000)
+    ] = 2
     lambda_python: Annotated[
-        Literal["3.11", "3.12", "3.13", "3.14"], _key("version", "of Python that the functions run on")
+        Literal["3.11", "3.12", "3.13", "3.14"], _key("version", "Python version of the functions.")
     ] = "3.14"
     lambda_architecture: Annotated[
-        Literal["arm64", "x86_64"], _key("architecture", "of the processors that the functions run on")
+        Literal["arm64", "x86_64"], _key("architecture", "Processor architecture of the functions.")
     ] = "arm64"
 
     def __post_init__(self) -> None:
-        # msgspec makes a ValidationError of it, and leaves the text as it is.
+        # msgspec turns it into a ValidationError with the same text.
         if wrong := next(_contradictions(self), None):
             raise ValueError(wrong)
 
 
 def read_settings(context: object) -> Settings:
-    """The settings in `cdk.json`'s context key `vaultwatch`; the defaults where it has none.
+    """Read the settings, with the default of each that is not set.
 
-    Raises `SettingError`, with the key's name, for a wrong value and for a key that is none.
+    Args:
+        context: The value of the context key `vaultwatch` in `cdk.json`; None if it has no such key.
+
+    Returns:
+        The settings.
+
+    Raises:
+        SettingError: If a key is unknown, or its value is wrong; the text begins with the key.
     """
     given = {} if context is None else context
     if not isinstance(given, dict):
@@ -118,12 +151,12 @@ def read_settings(context: object) -> Settings:
 
 
 def settings_table() -> str:
-    """`docs/settings.md`: each key with its default, unit and meaning."""
+    """Return the text of `docs/settings.md`: each key with its default, unit and meaning."""
     rows = [
         "# Settings",
         "",
-        "They stand in `cdk.json` under the context key `vaultwatch`; a key that is not there has its default.",
-        "A wrong value or an unknown key stops `cdk synth`. This page is made from `vaultwatch/settings.py`.",
+        "Settings live in `cdk.json` under the context key `vaultwatch`; a key that is not set has its default.",
+        "A wrong value or an unknown key stops `cdk synth`. This page is generated from `vaultwatch/settings.py`.",
         "",
         "| key | default | unit | meaning |",
         "|---|---|---|---|",
@@ -157,14 +190,14 @@ def _wrong_addresses(key: str, addresses: tuple[str, ...]) -> Iterator[str]:
     seen = set()
     for place, address in enumerate(addresses):
         if not _ADDRESS.fullmatch(address) or len(address) > 254:
-            yield f"vaultwatch.{key}[{place}]: `{address}` is no e-mail address"
+            yield f"vaultwatch.{key}[{place}]: `{address}` is not an e-mail address"
         if address.lower() in seen:
-            yield f"vaultwatch.{key}[{place}]: `{address}` is there twice"
+            yield f"vaultwatch.{key}[{place}]: `{address}` is listed twice"
         seen.add(address.lower())
 
 
 def _one_line(error: str) -> str:
-    """msgspec's text ends in the path of the value, as `` - at `$.key` ``; ours begins with the key."""
+    """Move the path of the value from the end of msgspec's text (`` - at `$.key` ``) to its beginning."""
     text, _, path = error.partition(" - at `$")
     return f"vaultwatch{path.rstrip('`')}: {text[0].lower()}{text[1:]}" if path.startswith(".") else text
 

@@ -1,4 +1,4 @@
-"""Settings: what cdk.json may say, and what it hears when it says something else."""
+"""Settings: what cdk.json may contain, and the errors about everything else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("nothing", [None, {}])
-def test_what_is_not_set_has_its_default(nothing: object) -> None:
+def test_a_setting_that_is_not_set_has_its_default(nothing: object) -> None:
     settings = read_settings(nothing)
 
     assert settings == Settings()
@@ -23,7 +23,7 @@ def test_what_is_not_set_has_its_default(nothing: object) -> None:
     assert (settings.lambda_python, settings.lambda_architecture) == ("3.14", "arm64")
 
 
-def test_what_is_set_counts() -> None:
+def test_a_setting_that_is_set_replaces_its_default() -> None:
     settings = read_settings({"alert_emails": ["ops@example.org"], "slack_level": "high", "stream_shards": 4})
 
     assert settings.alert_emails == ("ops@example.org",)
@@ -65,11 +65,11 @@ def test_a_wrong_or_unknown_key_is_named_in_one_line(given: Any, said: str) -> N
     ],
 )
 @pytest.mark.parametrize("key", ["alert_emails", "operations_emails"])
-def test_an_address_that_is_none_is_refused(key: str, address: str) -> None:
+def test_an_invalid_address_is_refused(key: str, address: str) -> None:
     with pytest.raises(SettingError) as caught:
         read_settings({key: ["ops@example.org", address]})
 
-    assert str(caught.value) == f"vaultwatch.{key}[1]: `{address}` is no e-mail address"
+    assert str(caught.value) == f"vaultwatch.{key}[1]: `{address}` is not an e-mail address"
 
 
 @pytest.mark.parametrize("address", ["o'hara+vault@mail.example.org", "a/b=c@x--y.example", "1@2.org"])
@@ -77,15 +77,15 @@ def test_an_address_may_be_unusual(address: str) -> None:
     assert read_settings({"alert_emails": [address]}).alert_emails == (address,)
 
 
-def test_an_address_is_there_once() -> None:
+def test_an_address_may_be_listed_once_only() -> None:
     with pytest.raises(SettingError) as caught:
         read_settings({"alert_emails": ["ops@example.org", "a@example.org", "Ops@Example.org"]})
 
-    assert str(caught.value) == "vaultwatch.alert_emails[2]: `Ops@Example.org` is there twice"
+    assert str(caught.value) == "vaultwatch.alert_emails[2]: `Ops@Example.org` is listed twice"
 
 
 @pytest.mark.parametrize("name", ["", "Vault", "9lives", "a_b", "x" * 31, "a\n"])
-def test_a_deployment_is_named_as_stacks_can_be(name: str) -> None:
+def test_the_name_of_a_deployment_must_be_valid_in_stack_names(name: str) -> None:
     with pytest.raises(SettingError, match=r"^vaultwatch\.deployment: "):
         read_settings({"deployment": name})
 
@@ -100,7 +100,7 @@ def test_a_deployment_is_named_as_stacks_can_be(name: str) -> None:
         ({"archive_infrequent_access_days": 61}, "archive_glacier_days"),
     ],
 )
-def test_the_archive_never_expires_before_its_retention_nor_ages_faster_than_s3_allows(
+def test_segments_neither_expire_before_their_retention_nor_move_faster_than_s3_allows(
     days: dict[str, int], key: str
 ) -> None:
     with pytest.raises(SettingError, match=rf"^vaultwatch\.{key}: "):
@@ -111,7 +111,7 @@ DAY_COUNTS = [name for name in Settings.__struct_fields__ if name.startswith("ar
 
 
 @pytest.mark.parametrize("key", DAY_COUNTS)
-def test_a_number_of_days_is_one_that_s3_takes(key: str) -> None:
+def test_a_number_of_days_is_one_that_s3_accepts(key: str) -> None:
     century = dict.fromkeys(DAY_COUNTS, 36500) | {key: 36_501}
 
     with pytest.raises(SettingError) as caught:
@@ -120,7 +120,7 @@ def test_a_number_of_days_is_one_that_s3_takes(key: str) -> None:
     assert str(caught.value) == f"vaultwatch.{key}: expected `int` <= 36500"
 
 
-def test_an_archive_may_expire_on_the_day_its_retention_ends() -> None:
+def test_segments_may_expire_on_the_day_their_retention_ends() -> None:
     assert read_settings({"archive_expiry_days": 365}).archive_expiry_days == 365
 
 
@@ -141,7 +141,7 @@ def test_every_setting_has_a_unit_and_a_meaning_in_the_table() -> None:
         ("timezone", "IANA name"),
     ],
 )
-def test_the_table_says_what_a_setting_may_be(key: str, said: str) -> None:
+def test_the_table_shows_the_values_that_a_setting_accepts(key: str, said: str) -> None:
     [row] = [line for line in settings_table().splitlines() if line.startswith(f"| `{key}`")]
 
     assert row.split(" | ")[2] == said

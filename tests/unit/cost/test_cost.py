@@ -1,4 +1,4 @@
-"""The cost model: its page is what its figures give, and its figures follow from rate, measurement and price."""
+"""The cost model: its figures follow from rate, measurement and price, and its page shows those figures."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def document() -> dict[str, Any]:
     return found
 
 
-def test_the_page_is_what_the_results_give(document: dict[str, Any]) -> None:
+def test_the_page_is_up_to_date(document: dict[str, Any]) -> None:
     assert (ROOT / "docs/cost.md").read_text() == page(document)
 
 
-def test_what_is_judged_is_on_the_page(document: dict[str, Any]) -> None:
+def test_the_figure_with_a_goal_is_on_the_page(document: dict[str, Any]) -> None:
     [judged] = results(document["measured"]["frames"])
     assert (judged.goal, judged.met) == (GOAL_USD, True)
-    assert f"with {judged.median:.2f}." in page(document)
+    assert f": {judged.median:.2f}, reached." in page(document)
 
 
 def test_the_page_adds_up(document: dict[str, Any]) -> None:
@@ -54,12 +54,12 @@ def test_the_page_adds_up(document: dict[str, Any]) -> None:
         rows[cells[0]] = cells[1:]
     for column in range(len(RATES)):
         fixed, variable, stored, total = (
-            float(rows[name][column].replace(",", "")) for name in ("fixed", "variable", "a year of archive", "all")
+            float(rows[name][column].replace(",", "")) for name in ("fixed", "variable", "archive", "total")
         )
         assert fixed + variable + stored == pytest.approx(total, abs=0.02)
 
 
-def test_fixed_is_the_bill_of_no_records_and_variable_the_rest() -> None:
+def test_the_fixed_cost_is_the_bill_without_records_and_the_variable_cost_the_rest() -> None:
     for rate in RATES:
         bill = MODEL.bill(rate)
         assert {name: MODEL.fixed()[name] + cost for name, cost in MODEL.variable(rate).items()} == pytest.approx(bill)
@@ -68,18 +68,18 @@ def test_fixed_is_the_bill_of_no_records_and_variable_the_rest() -> None:
 def test_a_month_of_a_shard_and_its_put_units_at_1000_records_a_second() -> None:
     bill = MODEL.bill(1_000)
     assert bill["Kinesis: shards, 7 days of retention"] == pytest.approx(730 * (0.015 + 0.02))
-    # One frame of 440,000 bytes a second: 18 units of 25 KB; and a heartbeat a minute.
+    # One frame of 440,000 bytes per second is 18 units of 25 KB; and one heartbeat per minute.
     assert bill["Kinesis: PUT payload units"] == pytest.approx((2_628_000 * 18 + 43_800) * 0.014 / 1e6)
 
 
-def test_evaluate_is_billed_for_its_share_of_a_core() -> None:
+def test_evaluate_takes_longer_the_smaller_its_share_of_a_core_is() -> None:
     heartbeats = MODEL.fixed()["Lambda: evaluate"]
     seconds = 2_628_000 * (0.020 + 0.020 * 1769 / 1024)
     assert MODEL.variable(1_000)["Lambda: evaluate"] == pytest.approx(seconds * 0.0000133334 + 2_628_000 * 0.2 / 1e6)
     assert heartbeats == pytest.approx(43_800 * (0.020 * 0.0000133334 + 0.2 / 1e6))
 
 
-def test_a_second_of_records_chooses_its_frame_and_more_of_them_fill_several() -> None:
+def test_the_rate_decides_the_size_of_frames_and_the_number_of_shards() -> None:
     assert [MEASURED.sample(rate).lines for rate in RATES] == [20.0, 200.0, 2_000.0, 4_500.0]
     shards = MODEL.bill(10_000)["Kinesis: shards, 7 days of retention"] / (730 * 0.035)
     assert shards == pytest.approx(6)  # 20,000 lines in frames of 4,500 of 920,000 bytes, at 70 % of a MiB/s
@@ -96,22 +96,22 @@ def test_the_archive_holds_each_record_twice_for_a_year() -> None:
     )
 
 
-def test_what_matters_most_comes_first_and_is_what_doubling_does(document: dict[str, Any]) -> None:
-    text = page(document).partition("## What matters most")[2].partition("\n## ")[0]
+def test_the_most_important_figures_come_first(document: dict[str, Any]) -> None:
+    text = page(document).partition("## Sensitivity")[2].partition("\n## ")[0]
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")][1:]
     changes = [abs(float(change)) for _, change in rows]
     assert changes == sorted(changes, reverse=True)
     assert changes[0] > 1
 
 
-def test_more_alerts_cost_more_where_alerts_go() -> None:
+def test_more_alerts_cost_more_at_the_services_that_handle_alerts() -> None:
     more = replace(MODEL, assumed=replace(MODEL.assumed, alerts_per_million=20))
     before, after = MODEL.variable(GOAL_RATE), more.variable(GOAL_RATE)
     changed = {name for name in before if after[name] > before[name]}
     assert changed == {"DynamoDB", "SNS, e-mail", "SQS, EventBridge", "Firehose", "Lambda: digest, notify"}
 
 
-def test_every_price_says_where_and_when_it_was_read() -> None:
+def test_every_price_has_a_source_and_a_date() -> None:
     assert len(prices.PRICES) > 25
     for price in prices.PRICES:
         text, day = prices.SOURCES[price.source]
