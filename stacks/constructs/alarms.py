@@ -13,6 +13,8 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from vaultwatch.aws import keys, metrics
+
 _MINUTE = Duration.minutes(1)
 _FIVE_MINUTES = Duration.minutes(5)
 _LATE_SECONDS = 1800
@@ -86,8 +88,8 @@ class Alarms(Construct):
                 {"EventSourceMappingUUID": mapping.ref},
             ),
             "The function evaluate failed on some frames until Lambda discarded them. They are in the alerts bucket "
-            "below aws/lambda/, and the function sweep evaluates them from there. Look for the error in evaluate's log "
-            "group.",
+            f"below {keys.DISCARDED}, and the function sweep evaluates them from there. Look for the error in the log "
+            "group of the function evaluate.",
         )
         self._add(
             "frames-lost",
@@ -95,6 +97,20 @@ class Alarms(Construct):
             "Lambda discarded frames and could not write them to the alerts bucket, so nothing evaluates them from the "
             "stream. The archive holds the same lines, and the function sweep evaluates them from there. Check the "
             "permissions of the role of the function evaluate on the alerts bucket.",
+        )
+
+    def watch_parked_frames(self, function: str) -> None:
+        """Alarm when a function finds frames that it cannot read.
+
+        Args:
+            function: The name of the function.
+        """
+        self._add(
+            f"{function}-parked-frames",
+            _own_metric(metrics.PARKED_FRAMES, function),
+            f"The function {function} could not read some frames and parked them in the alerts bucket below "
+            f"{keys.PARKED}; the function sweep evaluates what it can of them. They were damaged on their way, or somebody "
+            "else writes to the stream. Check who may put records on it.",
         )
 
     def watch_schedule(self, function: lambda_.Function) -> None:
@@ -210,6 +226,13 @@ class Alarms(Construct):
         )
         alarm.add_alarm_action(self._action)
         alarm.add_ok_action(self._action)
+
+
+def _own_metric(metric: metrics.Metric, function: str) -> cloudwatch.Metric:
+    """A metric that one of our functions writes."""
+    if function not in metric.functions or metric.dimensions:
+        raise ValueError(f"{function} does not write {metric.name} without further dimensions")
+    return _metric(metrics.NAMESPACE, metric.name, {"service": function})
 
 
 def _metric(namespace: str, name: str, dimensions: dict[str, str], *, statistic: str = "Sum") -> cloudwatch.Metric:

@@ -18,7 +18,7 @@ class Alerts(Construct):
     Args:
         scope: The construct that holds both.
         construct_id: The id within `scope`.
-        settings: How long alerts are remembered.
+        settings: How long alerts are remembered, and the time zone of notifications.
         key: The key that encrypts what is published.
     """
 
@@ -35,6 +35,7 @@ class Alerts(Construct):
         return {
             "ALERT_MEMORY_DAYS": str(self._settings.alert_memory_days),
             "TABLE_NAME": self.table.table_name,
+            "TIMEZONE": self._settings.timezone,
             "TOPIC_ARN": self.topic.topic_arn,
         }
 

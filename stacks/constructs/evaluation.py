@@ -54,11 +54,7 @@ class Evaluation(Construct):
             name="evaluate",
             description="Evaluates the frames of the stream and publishes alerts",
             size=FunctionSize(memory_mib=defaults.settings.evaluate_memory_mib, timeout_seconds=300),
-            environment={
-                **alerts.environment,
-                "BUCKET_NAME": bucket.bucket_name,
-                "TIMEZONE": defaults.settings.timezone,
-            },
+            environment={**alerts.environment, "BUCKET_NAME": bucket.bucket_name},
             statements=[
                 *permissions.read_stream(stream, stream_key),
                 *_bucket_statements(bucket, bucket_key),
@@ -70,6 +66,7 @@ class Evaluation(Construct):
         permissions.acknowledge_reads(function, bucket, [keys.OVERSIZE])
         permissions.acknowledge_writes(function, bucket, _WRITTEN)
         mapping = self._mapping(function.resource, stream, bucket)
+        defaults.alarms.watch_parked_frames("evaluate")
         defaults.alarms.watch_stream(stream=stream, function=function.resource, mapping=mapping)
 
     def _mapping(

@@ -42,7 +42,11 @@ class SlackNotifications(Construct):
             name="notify",
             description="Sends notifications to Slack",
             size=_SIZE,
-            environment={"SLACK_SECRET_ARN": self.secret.ref, "TABLE_NAME": alerts.table.table_name},
+            environment={
+                "SLACK_SECRET_ARN": self.secret.ref,
+                "TABLE_NAME": alerts.table.table_name,
+                "TIMEZONE": defaults.settings.timezone,
+            },
             statements=[
                 permissions.receive_messages(queue.waiting),
                 permissions.allow("DelayMessages", ["sqs:ChangeMessageVisibility"], [queue.waiting.queue_arn]),

@@ -59,7 +59,6 @@ class Sweep(Construct):
                 **alerts.environment,
                 "ARCHIVE_BUCKET_NAME": archive.bucket_name,
                 "BUCKET_NAME": parked.bucket_name,
-                "TIMEZONE": settings.timezone,
             },
             statements=[
                 permissions.receive_messages(queue.waiting),

@@ -24,7 +24,9 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "vaultwatch", source / "vaultwatch", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    subprocess.run([*PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, source], check=True, cwd=folder)
+    subprocess.run(
+        [*PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", str(folder), str(source)], check=True, cwd=folder
+    )
     environment = folder / "environment"
     venv.create(environment, with_pip=False, symlinks=True)
     (wheel,) = folder.glob("vaultwatch-*.whl")

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from aws_cdk import Stack
+from aws_cdk import aws_sns as sns
 
 from cost.model import Assumptions
+from stacks.constructs.alarms import Alarms
 from tests.support.templates import Template, as_list, of_type, properties, text
+from vaultwatch.aws import metrics
 
 Synthesized = Callable[..., dict[str, Template]]
 DAY_SECONDS = 86_400
@@ -78,13 +82,13 @@ def test_each_function_has_what_it_needs_and_no_tracing_on_the_hot_path(
     ("construct", "name", "expected"),
     [
         ("Evaluation", "evaluate", {"ALERT_MEMORY_DAYS", "BUCKET_NAME", "TABLE_NAME", "TIMEZONE", "TOPIC_ARN"}),
-        ("Digest", "digest", {"ALERT_MEMORY_DAYS", "TABLE_NAME", "TOPIC_ARN"}),
+        ("Digest", "digest", {"ALERT_MEMORY_DAYS", "TABLE_NAME", "TIMEZONE", "TOPIC_ARN"}),
         (
             "Sweep",
             "sweep",
             {"ALERT_MEMORY_DAYS", "ARCHIVE_BUCKET_NAME", "BUCKET_NAME", "TABLE_NAME", "TIMEZONE", "TOPIC_ARN"},
         ),
-        ("Slack", "notify", {"SLACK_SECRET_ARN", "TABLE_NAME"}),
+        ("Slack", "notify", {"SLACK_SECRET_ARN", "TABLE_NAME", "TIMEZONE"}),
     ],
 )
 def test_each_function_gets_the_variables_it_needs_and_no_others(
@@ -256,7 +260,7 @@ def test_every_alarm_has_a_name_says_what_to_do_and_notifies_operations(alerting
 
     for name, alarm in alarms.items():
         assert re.fullmatch(r"vaultwatch-[a-z-]+", alarm["AlarmName"]), name
-        assert len(re.findall(r"[a-z_]\. ?", alarm["AlarmDescription"])) >= 2, name
+        assert len(re.findall(r"[a-z_/]\. ?", alarm["AlarmDescription"])) >= 2, name
         assert [text(to) for to in alarm["AlarmActions"] + alarm["OKActions"]] == ["<Operations>"] * 2, name
 
 
@@ -286,6 +290,7 @@ def test_each_function_that_fails_or_is_throttled_raises_an_alarm(
 @pytest.mark.parametrize(
     ("namespace", "metric", "what"),
     [
+        ("Vaultwatch", "ParkedFrames", "evaluate"),
         ("AWS/Lambda", "IteratorAge", "<EvaluationFunction>"),
         ("AWS/Lambda", "DestinationDeliveryFailures", "<EvaluationFunction>"),
         ("AWS/Lambda", "OnFailureDestinationDeliveredEventCount", "<EvaluationMapping>"),
@@ -305,6 +310,27 @@ def test_each_place_where_frames_or_alerts_can_get_stuck_has_an_alarm(
     alerting: Template, namespace: str, metric: str, what: str
 ) -> None:
     assert what in _watched(alerting, namespace, metric)
+
+
+def test_no_alarm_watches_a_metric_of_ours_that_its_function_does_not_write(alerting: Template) -> None:
+    declared = {metric.name: metric for metric in vars(metrics).values() if isinstance(metric, metrics.Metric)}
+    alarms = [alarm["Properties"] for alarm in of_type(alerting, "CloudWatch::Alarm").values()]
+    ours = [alarm for alarm in alarms if not alarm["Namespace"].startswith("AWS/")]
+
+    assert ours
+    for alarm in ours:
+        dimensions = {one["Name"]: one["Value"] for one in alarm["Dimensions"]}
+        assert alarm["Namespace"] == metrics.NAMESPACE
+        assert set(dimensions) == {"service", *declared[alarm["MetricName"]].dimensions}
+        assert dimensions["service"] in declared[alarm["MetricName"]].functions
+
+
+def test_an_alarm_cannot_be_made_on_a_metric_that_its_function_does_not_write() -> None:
+    stack = Stack()
+    alarms = Alarms(stack, "Alarms", deployment="d", topic=sns.Topic(stack, "Topic"))
+
+    with pytest.raises(ValueError, match=r"^notify does not write ParkedFrames"):
+        alarms.watch_parked_frames("notify")
 
 
 def _watched(alerting: Template, namespace: str, metric: str) -> list[str]:
