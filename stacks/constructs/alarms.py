@@ -109,8 +109,8 @@ class Alarms(Construct):
             f"{function}-parked-frames",
             _own_metric(metrics.PARKED_FRAMES, function),
             f"The function {function} could not read some frames and parked them in the alerts bucket below "
-            f"{keys.PARKED}; the function sweep evaluates what it can of them. They were damaged on their way, or somebody "
-            "else writes to the stream. Check who may put records on it.",
+            f"{keys.PARKED}; the function sweep evaluates what it can of them. They were damaged on their way, or "
+            "somebody else writes to the stream. Check who may put records on it.",
         )
 
     def watch_schedule(self, function: lambda_.Function) -> None:

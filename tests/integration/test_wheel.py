@@ -30,7 +30,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = folder / "environment"
     venv.create(environment, with_pip=False, symlinks=True)
     (wheel,) = folder.glob("vaultwatch-*.whl")
-    install = ["--python", environment / "bin/python", "install", "--no-deps", "--no-index", wheel]
+    install = ["--python", str(environment / "bin/python"), "install", "--no-deps", "--no-index", str(wheel)]
     subprocess.run([*PIP, *install], check=True, cwd=folder)
     (packages,) = (environment / "lib").glob("python*/site-packages")
     # A path in a .pth file is searched last, and its own .pth files, the editable install among them, are not read.
