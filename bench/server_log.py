@@ -30,7 +30,7 @@ TEXTS = [
     for start in (b"", b"core: x: ", b'core: x: a="', b"x: a=[")
     for body in (
         b": ", b": a=", b'a=" ', b' a="x', b': a="x ', b" a=[", b": a=[ ", b' a=["x", ', b'\\"', b": a b c d=",
-        b'k="y" "', b"a.", b'["a"b,', b'"',
+        b'k="y" "', b"a.", b'["a"b,', b'"', b"a", b"a,", b'\\"a,b',
     )
 ]  # fmt: skip
 HEADERS = [

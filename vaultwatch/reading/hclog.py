@@ -1,6 +1,6 @@
-"""The text of one server-log message, taken apart.
+"""The text of one server-log message, split into its parts.
 
-Layouts, oldest first; all of one form, `<time> [LEVEL] <module>: <message>: key=value key="value"`:
+Layouts, oldest first, all of the form `<time> [LEVEL] <module>: <message>: key=value key="value"`:
 
     2015/10/30 18:03:15 [ERR] core: ...                       Go's log package; without [LEVEL] too, to this day
     2017/07/15 19:18:28.663808 [INFO ] core: ...              Vault 0.6 to 0.10; values are never quoted
@@ -9,8 +9,12 @@ Layouts, oldest first; all of one form, `<time> [LEVEL] <module>: <message>: key
     2026-10-02T06:28:49.851+0200 [INFO]  core: ...            hclog, today
     {"@level":"info","@message":"...","@module":"core",...}   hclog, JSON
 
-Quoting differs by hclog version (intlogger.go): until 2021-09 a value with blanks stood in quotes and nothing in it
-was escaped, until 2022 Go's quoting, today quotes and control characters are escaped and backslashes are not.
+Quoting differs by hclog version (intlogger.go). Until 2021-09 a value with blanks was put in quotes and nothing inside
+was escaped; until 2022 Go's quoting was used; today quotes and control characters are escaped, backslashes are not.
+
+No pattern needs possessive quantifiers, which CPython before 3.11.5 compiles wrongly (python/cpython#106052): what
+follows a repetition never begins with a character that the repetition takes. Values in quotes and lists are searched
+mark by mark, because a repeated group costs 120 bytes of memory per round.
 """
 
 from __future__ import annotations
@@ -29,24 +33,24 @@ _LEVELS = {
 }  # fmt: skip
 _SLASH_TIME = rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{1,9})?"
 _HEAD = re.compile(
-    rb"[ \t]{0,32}+(?:"  # a log pasted into an issue or a page
+    rb"[ \t]{0,32}(?:"  # a log pasted into an issue or a page
     rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)|" + _SLASH_TIME + rb")"
     rb" \[ {0,2}([A-Z?]{3,7}) {0,2}\](?: {1,2}|$)"
     rb"|(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,9})?) ([A-Z]) \|(?: \[ ?([A-Z]{3,5}) ?\])?(?: |$)"
     rb"|(" + _SLASH_TIME + rb")(?: |$))"
 )
 _ANSI = re.compile(rb"\x1b\[[0-9;]{0,32}[A-Za-z]")
-_MODULE = re.compile(r"([a-z][\w./()-]{0,254}+): ")
-_WORD = r"[\w@./()-]++"
-_KEYS = rf"{_WORD}(?: {_WORD}){{0,3}}+="  # `upgrade time=` is one key
+_MODULE = re.compile(r"([a-z][\w./()-]{0,254}): ")
+_WORD = r"[\w@./()-]+"
+_KEYS = rf"{_WORD}(?: {_WORD}){{0,3}}="  # `upgrade time=` is one key
 _PAIRS = re.compile(rf": (?={_KEYS})")
-_KEY = re.compile(rf" ({_WORD}(?: {_WORD}){{0,3}}+)=")
+_KEY = re.compile(rf" ({_WORD}(?: {_WORD}){{0,3}})=")
 _STARTS_WITH_PAIR = re.compile(rf"{_WORD}=")
 _ONE_WORD_KEY = re.compile(rf" ({_WORD})=")
-_PLAIN = re.compile(rf'(?:"([^"\\]*+)"|([^\s"\[]*+))(?= {_KEYS}|\Z)')
-_QUOTED = re.compile(rf'"((?:[^"\\]++|\\.|"(?! {_KEYS}|\Z))*+)"(?= |\Z)', re.DOTALL)
-_LIST = re.compile(r'\[((?:"(?:[^"\\]++|\\.)*+"|[^\]"])*+)\](?= |\Z)', re.DOTALL)
-_ITEM = re.compile(r'(?:"((?:[^"\\]++|\\.)*+)"|([^,]*+))(?:, |\Z)', re.DOTALL)
+_PLAIN = re.compile(rf'(?:"([^"\\]*)"|([^\s"\[]*))(?= {_KEYS}|\Z)')
+_NEXT_PAIR = re.compile(rf" {_KEYS}|\Z")
+_QUOTE_OR_ESCAPE = re.compile(r'\\.|"', re.DOTALL)
+_QUOTE_OR_BRACKET = re.compile(r'["\]]')
 _BLANK = re.compile(r"\s")
 _ESCAPE = re.compile(r'\\(["\\abfnrtv]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})')
 _ESCAPES = {'"': '"', "\\": "\\", "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
@@ -55,7 +59,7 @@ _MOST_TEXT = 1 << 20  # characters; longer text is not searched for pairs: hosti
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The beginning of a message: its time as logged, its level ("" where it has none), where its text begins."""
+    """The beginning of a message: its time as logged, its level ("" if it has none), and where its text begins."""
 
     time: str
     level: str
@@ -63,7 +67,7 @@ class Head(msgspec.Struct, frozen=True):
 
 
 def read_head(line: bytes) -> Head | None:
-    """Return the head of a line in any layout but JSON; None when it does not begin with a time of Vault's."""
+    """Return the head of a line in any layout but JSON; None if it does not begin with a time as Vault writes it."""
     if not (found := _HEAD.match(line)):
         return None
     time, level, pipe_time, letter, inner, bare_time = found.groups()
@@ -72,12 +76,12 @@ def read_head(line: bytes) -> Head | None:
 
 
 def without_colours(line: bytes) -> bytes:
-    """Take away terminal colours: the banners of 2018 have them, hclog can."""
+    """Return the line without terminal colours: the banners of 2018 have them, and hclog can write them."""
     return _ANSI.sub(b"", line) if b"\x1b" in line else line
 
 
 def unescape(value: str) -> str:
-    """Undo hclog's escapes; what is no escape stays as it is."""
+    """Undo hclog's escapes; a backslash that begins no escape stays."""
     return _ESCAPE.sub(_unescaped, value) if "\\" in value else value
 
 
@@ -90,10 +94,13 @@ def _unescaped(found: re.Match[str]) -> str:
 
 
 def read_text(text: str, *, quotes: bool = True) -> tuple[str, str, Fields]:
-    """Split what stands behind the head into module ("" for the root logger), message and fields.
+    """Split the text after the head into module ("" for the root logger), message and fields.
 
-    Values are text, lists (`[a, b]`) lists of text. Text that only looks like pairs stays in the message.
-    Without `quotes` a key is one word, because a value may be several.
+    Values are text; lists (`[a, b]`) are lists of text. Text that only resembles pairs stays in the message.
+
+    Args:
+        text: The text.
+        quotes: Whether values with blanks are quoted. If they are not, a key is one word, since a value may be several.
     """
     module, rest = _split_module(text)
     if "=" not in rest or len(rest) > _MOST_TEXT:
@@ -129,26 +136,53 @@ def _split_pairs(text: str, key: re.Pattern[str]) -> tuple[str, Fields]:
 
 
 def _read_pairs(text: str, key: re.Pattern[str]) -> Fields | None:
-    """Read ` key=value key="v 2"` to the end of the text; None when something in it is not a pair."""
+    """Read ` key=value key="v 2"` to the end of the text; None if part of it is not a pair."""
     fields: Fields = {}
     at, endless = 0, ""
     while found := key.match(text, at):
         name, at = found[1], found.end()
+        opener = text[at : at + 1]
         if plain := _PLAIN.match(text, at):
             fields[name], at = plain[1] or plain[2] or "", plain.end()
-            continue
-        first = text[at : at + 1]
-        value = _QUOTED.match(text, at) if first == '"' and first not in endless else None
-        value = _LIST.match(text, at) if first == "[" and first not in endless else value
-        if value:
-            fields[name] = unescape(value[1]) if first == '"' else _items(value[1])
-            at = value.end()
-            continue
-        if first in ('"', "["):
-            endless += first  # no end found once: do not search the rest again for each one to come
-        end = _end_of_word(text, at)
-        fields[name], at = text[at:end], end
+        elif opener in _END_OF and opener not in endless and (end := _END_OF[opener](text, at + 1)) >= 0:
+            inner = text[at + 1 : end]
+            fields[name], at = unescape(inner) if opener == '"' else _items(inner), end + 1
+        else:
+            endless += opener if opener in _END_OF else ""  # it has no end: the rest is not searched again for each
+            end = _end_of_word(text, at)
+            fields[name], at = text[at:end], end
     return fields if not text[at:].strip() else None
+
+
+def _end_of_value(text: str, at: int) -> int:
+    """Return where a quoted value ends; -1 if it does not.
+
+    Until 2021 quotes inside were not escaped: the closing one is followed by the next key or by the end of the text.
+    """
+    for mark in _QUOTE_OR_ESCAPE.finditer(text, at):
+        if mark[0] == '"' and _NEXT_PAIR.match(text, mark.end()):
+            return mark.start()
+    return -1
+
+
+def _end_of_list(text: str, at: int) -> int:
+    """Return where a list ends; -1 if it does not, or if it is only the beginning of a value."""
+    while mark := _QUOTE_OR_BRACKET.search(text, at):
+        if mark[0] == "]":
+            return mark.start() if text[mark.end() : mark.end() + 1] in ("", " ") else -1
+        closing = _end_of_quotes(text, mark.end())
+        if closing < 0:
+            return -1
+        at = closing + 1
+    return -1
+
+
+def _end_of_quotes(text: str, at: int) -> int:
+    marks = _QUOTE_OR_ESCAPE.finditer(text, at)
+    return next((mark.start() for mark in marks if mark[0] == '"'), -1)
+
+
+_END_OF = {'"': _end_of_value, "[": _end_of_list}
 
 
 def _end_of_word(text: str, at: int) -> int:
@@ -157,22 +191,37 @@ def _end_of_word(text: str, at: int) -> int:
 
 
 def _items(text: str) -> list[str]:
-    if not text:
-        return []
-    return [unescape(item[1]) if item[1] is not None else item[2] for item in _ITEM.finditer(text) if item[0]]
+    items: list[str] = []
+    at = 0
+    while at < len(text):
+        closing = _end_of_quotes(text, at + 1) if text[at] == '"' else -1
+        if closing >= 0 and text[closing + 1 : closing + 3] in ("", ", "):
+            items.append(unescape(text[at + 1 : closing]))
+            at = closing + 3
+        else:
+            end = text.find(", ", at)
+            end = end if end >= 0 else len(text)
+            items.append(text[at:end])
+            at = end + 2
+    return items
 
 
 def _read_unquoted(text: str) -> Fields:
-    """Read pairs whose values have blanks and no quotes (before 2018): a value ends where the next key begins."""
-    keys = list(_ONE_WORD_KEY.finditer(text))
-    ends = [key.start() for key in keys[1:]] + [len(text)]
-    return {key[1]: text[key.end() : end].strip() for key, end in zip(keys, ends, strict=True)}
+    """Read pairs whose values have blanks but no quotes (before 2018): a value ends where the next key begins."""
+    fields: Fields = {}
+    name, start = "", 0
+    for key in _ONE_WORD_KEY.finditer(text):
+        if name:
+            fields[name] = text[start : key.start()].strip()
+        name, start = key[1], key.end()
+    return {**fields, name: text[start:].strip()} if name else {}
 
 
 def read_json(line: bytes) -> tuple[str, str, str, str, Fields]:
-    """Read a message in the JSON layout: time, level, module, message, fields.
+    """Return time, level, module, message and fields of a message in the JSON layout.
 
-    Raises ValueError, with a reason fit for a person and nothing of the content, when it is not such a message.
+    Raises:
+        ValueError: The line is no such message. Its text is the reason, without any of the content.
     """
     entry = _decode(line)
     if not isinstance(entry, dict) or not ("@message" in entry or "@level" in entry):

@@ -29,7 +29,8 @@ _MOSTLY_INVALID = 0.3  # random bytes come to about half, Latin-1 prose to a ten
 _OPENS_VALUE = re.compile(rb"  ([^\s=|]{1,256}(?: [^\s=|]{1,256}){0,3})=\s*\Z")
 _IN_VALUE = re.compile(rb"  \||\s*\Z|   ?[^\s=|]{1,256}(?: [^\s=|]{1,256}){0,3}=")
 _STACK_LINE = re.compile(rb"goroutine \d+ \[|\t|\s*\Z|created by |[^\s(]{1,512}\(.*\)\s*\Z|panic\(|\.\.\.")
-_GAP = rb"(?: |\x1b\[[0-9;]{0,32}m)*+"  # blanks and terminal colours
+_COLOUR = rb"\x1b\[[0-9;]{0,32}m"
+_GAP = rb" *(?:" + _COLOUR + rb" *){0,16}(?! |" + _COLOUR + rb")"  # all of the blanks and terminal colours
 _SECRET = re.compile(
     rb"((?:(?:Unseal|Recovery) Key(?: \d+)?(?: \(\w{1,16}\))?|Root Token(?: ID)?)" + _GAP + rb":" + _GAP + rb"|"
     rb"(?:VAULT|BAO)_\w{0,32}TOKEN\w{0,32}=)"
@@ -38,7 +39,7 @@ _SECRET = re.compile(
 _SERVER_KEY = re.compile(rb'\s*\{\s*"@(?:level|message|module|timestamp|caller)"\s*:')
 _SERVER_KEY_LATER = re.compile(rb'"@(?:level|message)"\s*:')
 _NEAR_START = 512
-_JSON = re.compile(rb'\s*+\{\s*+["}]')
+_JSON = re.compile(rb'\s*\{\s*["}]')
 
 
 def mask_secrets(line: bytes) -> bytes:

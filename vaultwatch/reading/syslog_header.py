@@ -13,7 +13,8 @@ Known forms, each with or without a leading `<priority>`:
     vault-1  | text                                           docker compose
     [pod/vault-0/vault] text                                  kubectl logs --prefix, with and without --timestamps
 
-Every quantifier that could give back what it took is possessive or bounded, so hostile text costs linear time.
+What follows a repetition never begins with a character that it takes, or the repetition is bounded: hostile text costs
+linear time. Groups are repeated a bounded number of times, because each round costs 120 bytes of memory.
 """
 
 from __future__ import annotations
@@ -45,18 +46,19 @@ _TIME = (
     rb"|\d{10}\.\d{6})"
 )
 _HOST = rb"(?P<host>[\w.:%-]{1,255})(?<!:)"
-_PROGRAM = rb"(?P<program>[^\s\[\]:{}\"=|<>]{1,128}+)"
+_PROGRAM = rb"(?P<program>[^\s\[\]:{}\"=|<>]{1,128})"
 _PID = rb"\[(?P<pid>[\w.-]{1,20})\]"
 _VAULT = rb"(?P<program>vault|openbao|bao)"
 _END = rb"(?: |$)"
-_ELEMENT = rb"\[(?:[^\]\"]++|\"(?:[^\"\\]++|\\.)*+\")*+\]"
+_VALUE = rb"\"[^\"\\]*(?:\\.[^\"\\]*){0,64}\""
+_ELEMENT = rb"\[[^\]\"]*(?:" + _VALUE + rb"[^\]\"]*){0,64}\]"
 
 _FORMS = [
     re.compile(pattern, re.DOTALL)
     for pattern in (
         rb"(?P<time>" + _ISO_TIME + rb") std(?:out|err) [FP]" + _END,
         _PRIORITY + rb"1 (?:-|(?P<time>" + _ISO_TIME + rb")) (?P<host>\S{1,255}) (?P<program>\S{1,48})"
-        rb" (?P<pid>\S{1,128}) \S{1,32} (?:-|(?:" + _ELEMENT + rb")++)(?: (?:\xef\xbb\xbf)?|$)",
+        rb" (?P<pid>\S{1,128}) \S{1,32} (?:-|(?:" + _ELEMENT + rb"){1,16})(?: (?:\xef\xbb\xbf)?|$)",
         _PRIORITY + _TIME + rb" " + _HOST + rb" " + _PROGRAM + rb"(?:" + _PID + rb")?:" + _END,
         _PRIORITY + _TIME + rb" " + _PROGRAM + _PID + rb":" + _END,
         _PRIORITY + _TIME + rb" " + _VAULT + rb":" + _END,
