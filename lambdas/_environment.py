@@ -17,16 +17,18 @@ _RULES_FOLDER = Path(__file__).resolve().parent.parent / "rules"
 
 
 def read_environment(settings: type[_T], environment: Mapping[str, str] = os.environ) -> _T:
-    """Read the settings of a function, each field from the variable of its name in capitals.
+    """Read the settings of a function, each field from the variable of its name in capitals, else its default.
 
     Raises:
         SettingError: A variable is missing or cannot be converted; the error names it.
     """
-    names = {field.name: field.name.upper() for field in msgspec.structs.fields(settings)}
-    for name in names.values():
-        if not environment.get(name):
+    values = {}
+    for field in msgspec.structs.fields(settings):
+        name = field.name.upper()
+        if environment.get(name):
+            values[field.name] = environment[name]
+        elif field.required:
             raise SettingError(f"the environment variable {name} is not set")
-    values = {field: environment[name] for field, name in names.items()}
     try:
         return msgspec.convert(values, settings, strict=False)
     except msgspec.ValidationError as error:

@@ -11,8 +11,10 @@ from lambdas._environment import read_environment, seconds_left
 from vaultwatch.aws import metrics
 from vaultwatch.aws.clients import make_client
 from vaultwatch.aws.queue import NotificationQueue, QueueMessage
+from vaultwatch.notify.slack.bot import SlackBot
 from vaultwatch.notify.slack.webhook import SlackWebhook
 from vaultwatch.store.dynamodb.sent import SentNotifications
+from vaultwatch.store.dynamodb.threads import DynamoThreads
 
 logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it logs the secret
 
@@ -22,16 +24,19 @@ class Environment(msgspec.Struct, frozen=True):
 
     slack_secret_arn: str
     table_name: str
+    slack_channel: str = ""
 
 
-def open_slack() -> SlackWebhook:
-    """Connect to Slack, with the secret as it is now."""
-    return SlackWebhook(SECRETS.get_secret_value(SecretId=ENVIRONMENT.slack_secret_arn)["SecretString"])
+def open_slack() -> SlackBot | SlackWebhook:
+    """Connect to Slack with the secret as it is now: a bot token if a channel is set, else the URL of a webhook."""
+    secret = SECRETS.get_secret_value(SecretId=ENVIRONMENT.slack_secret_arn)["SecretString"]
+    return SlackBot(secret, ENVIRONMENT.slack_channel, THREADS) if ENVIRONMENT.slack_channel else SlackWebhook(secret)
 
 
 ENVIRONMENT = read_environment(Environment)
-SECRETS, SQS = make_client("secretsmanager"), make_client("sqs")
-SENT = SentNotifications(make_client("dynamodb"), ENVIRONMENT.table_name, "slack")
+SECRETS, SQS, DYNAMODB = make_client("secretsmanager"), make_client("sqs"), make_client("dynamodb")
+SENT = SentNotifications(DYNAMODB, ENVIRONMENT.table_name, "slack")
+THREADS = DynamoThreads(DYNAMODB, ENVIRONMENT.table_name, "slack")
 QUEUE = NotificationQueue(SQS, open_slack, SENT)
 
 

@@ -80,7 +80,7 @@ class AlertingStack(Stack):
         )
         if settings.slack:
             slack = SlackNotifications(self, "Slack", defaults=defaults, alerts=self._alerts, key=self._key)
-            self._output("SlackSecretArn", slack.secret.ref, "Put the URL of Slack's webhook into this secret")
+            self._output("SlackSecretArn", slack.secret.ref, "Put Slack's webhook URL or bot token into this secret")
         AlertsHistory(
             self,
             "History",

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from vaultwatch.errors import SettingError, did_you_mean
+from vaultwatch.notify.slack.bot import checked_channel
 from vaultwatch.rules.facts import Level
 from vaultwatch.zones import check_portable_zone
 
@@ -56,9 +57,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         bool,
         _key(
             "true or false",
-            "Whether alerts are sent to Slack. Put the webhook URL into its secret after the deployment.",
+            "Whether alerts are sent to Slack. Put its webhook URL or bot token into the secret after the deployment.",
         ),
     ] = True
+    slack_channel: Annotated[
+        str,
+        _key("channel", "Id of a Slack channel. With it, the secret holds a bot token instead of a webhook URL."),
+    ] = ""
     slack_level: Annotated[Level, _key("level", "Lowest level of the alerts sent to Slack.")] = Level.LOW
     operations_emails: Annotated[
         tuple[str, ...],
@@ -178,12 +183,21 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         check_portable_zone(settings.timezone, "vaultwatch.timezone")
     except SettingError as error:
         yield str(error)
+    if settings.slack_channel:
+        yield from _wrong_channel(settings.slack_channel)
     if settings.archive_glacier_days < settings.archive_infrequent_access_days + 30:
         yield "vaultwatch.archive_glacier_days: must be at least 30 more than archive_infrequent_access_days"
     if settings.archive_expiry_days <= settings.archive_glacier_days:
         yield "vaultwatch.archive_expiry_days: must be more than archive_glacier_days"
     if settings.archive_expiry_days < settings.archive_retention_days:
         yield "vaultwatch.archive_expiry_days: must not be less than archive_retention_days"
+
+
+def _wrong_channel(channel: str) -> Iterator[str]:
+    try:
+        checked_channel(channel)
+    except SettingError as error:
+        yield f"vaultwatch.slack_channel: `{channel}` {error}"
 
 
 def _wrong_addresses(key: str, addresses: tuple[str, ...]) -> Iterator[str]:

@@ -18,7 +18,7 @@ _SIZE = FunctionSize(memory_mib=256, timeout_seconds=60)
 
 
 class SlackNotifications(Construct):
-    """The function `notify`, its queue, and the secret that holds Slack's webhook URL.
+    """The function `notify`, its queue, and the secret that holds Slack's webhook URL or bot token.
 
     Args:
         scope: The construct that holds the notifications.
@@ -46,6 +46,7 @@ class SlackNotifications(Construct):
                 "SLACK_SECRET_ARN": self.secret.ref,
                 "TABLE_NAME": alerts.table.table_name,
                 "TIMEZONE": defaults.settings.timezone,
+                **({"SLACK_CHANNEL": channel} if (channel := defaults.settings.slack_channel) else {}),
             },
             statements=[
                 permissions.receive_messages(queue.waiting),
@@ -56,7 +57,7 @@ class SlackNotifications(Construct):
             ],
             effect="SQS redelivers the notifications; they reach Slack late. E-mail is not affected.",
         )
-        # Slack takes one message a second from a webhook; Lambda offers no concurrency below 2.
+        # Slack accepts one message a second; Lambda offers no concurrency below 2.
         queue.feed(function.resource, batch_size=10, max_concurrency=2)
         alerts.topic.add_subscription(
             subscriptions.SqsSubscription(
@@ -69,13 +70,13 @@ class SlackNotifications(Construct):
         secret = secretsmanager.CfnSecret(
             self,
             "Secret",
-            description="The URL of Slack's incoming webhook; put it here after the deployment",
+            description="Slack's webhook URL, or with slack_channel its bot token; put it here after the deployment",
             kms_key_id=key.key_arn,
         )
         secret.apply_removal_policy(RemovalPolicy.DESTROY)
         reason = (
-            "Slack offers no API to rotate a webhook. Only the function notify may read it, and an alarm fires when it "
-            "stops working."
+            "Slack offers no API to rotate a webhook or a bot token. Only the function notify may read the secret, and "
+            "an alarm fires when it stops working."
         )
         permissions.acknowledge(secret, "SMG4", reason)
         return secret

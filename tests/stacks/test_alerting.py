@@ -190,6 +190,16 @@ def test_slack_gets_the_json_body_alone(alerting: Template) -> None:
     assert text(slack["Endpoint"]) == "<SlackQueueWaiting.Arn>"
 
 
+def test_the_function_knows_the_channel_only_where_the_secret_is_to_hold_a_bot_token(
+    alerting: Template, synthesized: Synthesized
+) -> None:
+    with_token = synthesized(slack_channel="C0123456789")["alerting"]
+
+    assert "SLACK_CHANNEL" not in properties(alerting, "Lambda::Function", "Slack")["Environment"]["Variables"]
+    variables = properties(with_token, "Lambda::Function", "Slack")["Environment"]["Variables"]
+    assert variables["SLACK_CHANNEL"] == "C0123456789"
+
+
 def test_without_slack_none_of_its_resources_exist(synthesized: Synthesized) -> None:
     names = " ".join(synthesized(slack=False)["alerting"]["Resources"])
 

@@ -39,6 +39,10 @@ def test_a_setting_that_is_set_replaces_its_default() -> None:
         ({"stream_shards": 0}, "vaultwatch.stream_shards: expected `int` >= 1"),
         ({"stream_shards": "2"}, "vaultwatch.stream_shards: expected `int`, got `str`"),
         ({"slack": "yes"}, "vaultwatch.slack: expected `bool`, got `str`"),
+        (
+            {"slack_channel": "two words"},
+            "vaultwatch.slack_channel: `two words` is neither the id nor the name of a Slack channel",
+        ),
         ({"slack_level": "loud"}, "vaultwatch.slack_level: invalid enum value 'loud'"),
         ({"log_retention_days": 8}, "vaultwatch.log_retention_days: invalid enum value 8"),
         ({"alert_emails": "ops@example.org"}, "vaultwatch.alert_emails: expected `array`, got `str`"),

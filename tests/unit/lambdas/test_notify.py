@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from functools import partial
@@ -11,6 +12,7 @@ import pytest
 from testbed.slack import SlackStandIn
 from tests.support.dynamodb import make_client
 from tests.support.functions import Context, Killed, World, entry, queue_record, watching
+from vaultwatch.notify.slack.bot import SlackBot
 from vaultwatch.notify.slack.webhook import SlackWebhook
 
 
@@ -26,13 +28,16 @@ class Notify:
     def __init__(self, aws: World, slack: SlackStandIn) -> None:
         make_client("secretsmanager").put_secret_value(SecretId=aws.secret, SecretString=slack.webhook_url)
         self.aws = aws
+        self.slack = slack
         self.hidden: list[tuple[str, int]] = []
         self.start()
 
     def start(self) -> None:
         """Start the function as in a new process."""
         self.module = self.aws.function("notify")
+        bot = partial(SlackBot, interval_seconds=0, api_url=self.slack.api_url)
         self.aws.monkeypatch.setattr(self.module, "SlackWebhook", partial(SlackWebhook, interval_seconds=0))
+        self.aws.monkeypatch.setattr(self.module, "SlackBot", bot)
         self.module.SQS.change_message_visibility = self.hide
 
     def hide(self, *, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int) -> None:  # noqa: N803
@@ -129,3 +134,37 @@ def test_a_kill_after_slack_accepted_and_before_that_is_stored_sends_twice_and_l
     notify.start()
     assert notify(*bodies) == []
     assert slack.accepted == 4
+
+
+class TestWithABotToken:
+    @pytest.fixture
+    def notify(self, aws: World, slack: SlackStandIn) -> Notify:
+        aws.monkeypatch.setenv("SLACK_CHANNEL", slack.channel)
+        notify = Notify(aws, slack)
+        make_client("secretsmanager").put_secret_value(SecretId=aws.secret, SecretString=slack.token)
+        return notify
+
+    def test_a_group_is_one_message_whichever_process_goes_on_with_it(
+        self, notify: Notify, slack: SlackStandIn, bodies: list[str]
+    ) -> None:
+        first, second, other = (json.loads(body) for body in bodies)
+        first["group"] = second["group"] = "a" * 32
+        other["group"] = "b" * 32
+        assert notify(json.dumps(first), json.dumps(other)) == []
+        notify.start()
+        assert notify(json.dumps(second)) == []
+        assert [post.thread_ts for post in slack.messages] == ["", "", slack.messages[0].ts]
+        assert slack.updated == 1
+
+    def test_a_token_that_is_revoked_loses_nothing_and_is_read_anew(
+        self, notify: Notify, slack: SlackStandIn, bodies: list[str], aws: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        secrets = make_client("secretsmanager")
+        for wrong in ("xoxb-revoked-SECRET", slack.webhook_url):
+            secrets.put_secret_value(SecretId=aws.secret, SecretString=wrong)
+            assert notify(bodies[0]) == ["message-0"]
+        assert "Slack answered 200 invalid_auth" in caplog.text
+        assert "SECRET" not in caplog.text
+        secrets.put_secret_value(SecretId=aws.secret, SecretString=slack.token)
+        assert notify(bodies[0]) == []
+        assert slack.accepted == 1
