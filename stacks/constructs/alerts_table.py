@@ -6,7 +6,7 @@ from aws_cdk import RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
-INDEXES = {"due": ("due_kind", "due_at"), "unsent": ("unsent_sink", "unsent_order")}
+from vaultwatch.store.dynamodb import schema
 
 
 class AlertsTable(dynamodb.Table):
@@ -21,23 +21,23 @@ class AlertsTable(dynamodb.Table):
         super().__init__(
             scope,
             construct_id,
-            partition_key=_text("pk"),
-            sort_key=_text("sk"),
+            partition_key=_text(schema.PARTITION_KEY),
+            sort_key=_text(schema.SORT_KEY),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             # With a key of our own, every function would need permissions on that key for all of DynamoDB.
             encryption=dynamodb.TableEncryption.AWS_MANAGED,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
-            time_to_live_attribute="expires_at",
+            time_to_live_attribute=schema.EXPIRES_AT,
             deletion_protection=True,
             removal_policy=RemovalPolicy.RETAIN,
         )
-        for name, (partition, sort) in INDEXES.items():
+        for index in schema.INDEXES:
             self.add_global_secondary_index(
-                index_name=name,
-                partition_key=_text(partition),
-                sort_key=dynamodb.Attribute(name=sort, type=dynamodb.AttributeType.NUMBER),
+                index_name=index.name,
+                partition_key=_text(index.partition_key),
+                sort_key=dynamodb.Attribute(name=index.sort_key, type=dynamodb.AttributeType.NUMBER),
             )
 
 

@@ -9,8 +9,8 @@ from constructs import Construct
 
 from stacks.constructs import permissions
 from stacks.constructs.alerts import Alerts
-from stacks.constructs.alerts_table import INDEXES
 from stacks.constructs.function import Function, FunctionDefaults, FunctionSize
+from vaultwatch.store.dynamodb.schema import INDEXES
 
 _MINUTE = Duration.minutes(1)
 
@@ -37,7 +37,10 @@ class Digest(Construct):
             description="Every minute: closes suppression windows and sends unsent notifications",
             size=FunctionSize(memory_mib=512, timeout_seconds=55),  # below its schedule's minute: one runs at a time
             environment=alerts.environment,
-            statements=[*permissions.update_alerts(alerts.table, list(INDEXES)), *alerts.statements],
+            statements=[
+                *permissions.update_alerts(alerts.table, [index.name for index in INDEXES]),
+                *alerts.statements,
+            ],
             effect="Summaries and the retries of failed notifications wait for its next run, a minute later.",
         ).resource
         rule = events.Rule(

@@ -1,7 +1,7 @@
 """What moto does not do, or does otherwise than AWS (moto 5.2), done here.
 
-- Its time is the real one; S3 says of each new object that it was tagged, too; a transaction of DynamoDB copies its
-  tables once for each item in it, where the items are enough: `patches`.
+- Its time is the real one; S3 says of each new object that it was tagged, too: `patches`, which includes the faster
+  transactions of `testbed.aws.transactions`.
 - S3 takes an upload whose checksum is wrong, and into a locked bucket one that has none: `upload_fault`.
 - SNS delivers nothing to Firehose and e-mail, cannot deliver to a dead subscriber without failing `publish`, and asks
   no queue's policy: `Deliveries`.
@@ -12,7 +12,6 @@ delete nothing), policies of buckets, topics and keys, alarms, resharding, acces
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -23,8 +22,6 @@ from typing import Any
 from unittest.mock import patch
 
 from botocore.httpchecksum import _CHECKSUM_CLS  # type: ignore[attr-defined]
-from moto.dynamodb.models import DynamoDBBackend
-from moto.dynamodb.models.table import Table
 from moto.s3 import notifications
 from moto.s3.models import FakeBucket, s3_backends
 from moto.sns.models import Subscription
@@ -32,9 +29,10 @@ from moto.sns.models import Subscription
 from testbed.aws.calls import Request
 from testbed.aws.permissions import Need, Policy
 from testbed.aws.template import ACCOUNT
+from testbed.aws.transactions import fast_transactions
 
 _CHECKSUM = "x-amz-checksum-"
-_SAY, _TRANSACT = notifications._send_event_bridge_message, DynamoDBBackend.transact_write_items
+_SAY = notifications._send_event_bridge_message
 
 
 def patches(now: Callable[[], float]) -> Iterator[AbstractContextManager[Any]]:
@@ -42,31 +40,12 @@ def patches(now: Callable[[], float]) -> Iterator[AbstractContextManager[Any]]:
     for module in ("core.utils", "kinesis.models", "s3.models"):
         yield patch(f"moto.{module}.utcnow", lambda: datetime.fromtimestamp(now(), UTC).replace(tzinfo=None))
     yield patch("moto.s3.notifications._send_event_bridge_message", _say_created)
-    yield patch.object(DynamoDBBackend, "transact_write_items", _transact)
+    yield fast_transactions()
 
 
 def _say_created(account_id: str, bucket: FakeBucket, event_name: str, key: Any) -> None:
     if event_name.startswith("s3:ObjectCreated:"):
         _SAY(account_id, bucket, event_name, key)
-
-
-def _transact(backend: DynamoDBBackend, items: list[dict[str, Any]]) -> None:
-    touched = [(asked["TableName"], _key(backend, asked)) for item in items for asked in item.values()]
-    before = [copy.deepcopy(backend.get_item(*place)) for place in touched]
-    with patch.object(Table, "__deepcopy__", lambda table, memo: table, create=True):
-        try:
-            _TRANSACT(backend, items)
-        except BaseException:
-            for (table, key), item in zip(touched, before, strict=True):
-                backend.delete_item(table, key)
-                if item:
-                    backend.put_item(table, item.to_json()["Attributes"])
-            raise
-
-
-def _key(backend: DynamoDBBackend, asked: Mapping[str, Any]) -> dict[str, Any]:
-    table, given = backend.get_table(asked["TableName"]), asked.get("Key") or asked["Item"]
-    return {name: given[name] for name in (table.hash_key_attr, table.range_key_attr) if name}
 
 
 def upload_fault(request: Request) -> str:
