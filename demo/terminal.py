@@ -36,7 +36,8 @@ def show(alerts: Sequence[Alert]) -> None:
         if sys.stdout.isatty():
             level = f"\x1b[{_COLORS.get(alert.level, '0')}m{level}\x1b[0m"
         delayed = "delayed: " if alert.late else ""
-        print(f"  {level} {delayed}{one_line(alert.summary, width - 17 - len(delayed))}", flush=True)
+        shown = one_line(f"{alert.title}: {alert.summary}", width - 17 - len(delayed))
+        print(f"  {level} {delayed}{shown}", flush=True)
 
 
 def conclude(table: Iterable[str], problems: Iterable[str], success: str) -> int:

@@ -11,6 +11,7 @@ import msgspec
 from lambdas._environment import load_rules, read_environment, seconds_left
 from vaultwatch.aws.clients import make_client
 from vaultwatch.aws.publishing import AlertPublisher, open_store
+from vaultwatch.zones import find_zone
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -18,19 +19,21 @@ class Environment(msgspec.Struct, frozen=True):
 
     alert_memory_days: int
     table_name: str
+    timezone: str
     topic_arn: str
 
 
 ENVIRONMENT = read_environment(Environment)
 RULES = {rule.name: rule.digest for rule in load_rules()}
 SNS = make_client("sns")
+ZONE = find_zone(ENVIRONMENT.timezone, "the environment variable TIMEZONE")
 STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """Do what is due; what this minute has no time for, the next one does."""
     now = time.time()
-    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, seconds_left(context))
+    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, seconds_left(context), ZONE)
     STORE().live_since(RULES, now)
     publisher.publish_due(now)
     publisher.publish_unsent(now)

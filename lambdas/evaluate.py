@@ -46,7 +46,7 @@ BUCKET = AlertsBucket(cache(partial(make_client, "s3")), ENVIRONMENT.bucket_name
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Evaluate one batch of a Kinesis event source."""
     evaluation = Evaluation(RULES, ZONE, claim=BUCKET.fetch_lines, keep=BUCKET.keep_rejected)
-    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, seconds_left(context))
+    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, seconds_left(context), ZONE)
     for alerts in evaluation.frames(map(_encoded_frame, event["Records"])):
         publisher.add(alerts)
     for unreadable in evaluation.findings.unreadable:

@@ -15,6 +15,7 @@ from vaultwatch.notify.slack.bot import SlackBot
 from vaultwatch.notify.slack.webhook import SlackWebhook
 from vaultwatch.store.dynamodb.sent import SentNotifications
 from vaultwatch.store.dynamodb.threads import DynamoThreads
+from vaultwatch.zones import find_zone
 
 logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it logs the secret
 
@@ -24,16 +25,20 @@ class Environment(msgspec.Struct, frozen=True):
 
     slack_secret_arn: str
     table_name: str
+    timezone: str
     slack_channel: str = ""
 
 
 def open_slack() -> SlackBot | SlackWebhook:
     """Connect to Slack with the secret as it is now: a bot token if a channel is set, else the URL of a webhook."""
     secret = SECRETS.get_secret_value(SecretId=ENVIRONMENT.slack_secret_arn)["SecretString"]
-    return SlackBot(secret, ENVIRONMENT.slack_channel, THREADS) if ENVIRONMENT.slack_channel else SlackWebhook(secret)
+    if ENVIRONMENT.slack_channel:
+        return SlackBot(secret, ENVIRONMENT.slack_channel, THREADS, zone=ZONE)
+    return SlackWebhook(secret, zone=ZONE)
 
 
 ENVIRONMENT = read_environment(Environment)
+ZONE = find_zone(ENVIRONMENT.timezone, "the environment variable TIMEZONE")
 SECRETS, SQS, DYNAMODB = make_client("secretsmanager"), make_client("sqs"), make_client("dynamodb")
 SENT = SentNotifications(DYNAMODB, ENVIRONMENT.table_name, "slack")
 THREADS = DynamoThreads(DYNAMODB, ENVIRONMENT.table_name, "slack")

@@ -17,7 +17,7 @@ from testbed.slack import SlackStandIn
 from vaultwatch.aws import keys
 from vaultwatch.dispatch.notification import Notification
 from vaultwatch.frames import Frame, Records, Reference, encode
-from vaultwatch.notify.text import decode_message
+from vaultwatch.notify.machine import decode_notification
 from vaultwatch.rules.facts import Service
 
 ARCHIVE, ALERTING = "vaultwatch-archive", "vaultwatch-alerting"
@@ -88,7 +88,7 @@ class Deployment:
     def published(self) -> list[Notification]:
         """Return every notification of the topic that reached the alerts bucket."""
         lines = [line for body in self.objects(keys.ALERTS).values() for line in gzip.decompress(body).splitlines()]
-        return [decode_message(json.loads(line)["Message"].encode()) for line in lines]
+        return [decode_notification(json.loads(line)["Message"].encode()) for line in lines]
 
 
 @contextmanager

@@ -31,8 +31,8 @@ from vaultwatch.aws import clients
 from vaultwatch.dispatch.notification import NOTIFIED, Notification
 from vaultwatch.encoding import decode_alert
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference, encode
+from vaultwatch.notify.machine import decode_notification
 from vaultwatch.notify.sink import Pace
-from vaultwatch.notify.text import decode_message
 from vaultwatch.reading.identity import Seen
 
 ARCHIVE, BUCKET = "archive-bucket", "alerts-bucket"
@@ -144,7 +144,7 @@ class World:
 
     def published(self) -> list[Notification]:
         """What the topic took since the last time, as its queue got it."""
-        return [decode_message(body.encode()) for body in self.queued()]
+        return [decode_notification(body.encode()) for body in self.queued()]
 
     def queued(self) -> list[str]:
         """The bodies of the topic's queue since the last time."""
@@ -171,7 +171,7 @@ class Topic:
     def publish_batch(self, **asked: Any) -> dict[str, Any]:
         """Take all of it."""
         entries = asked["PublishBatchRequestEntries"]
-        self.messages += [decode_message(json.loads(entry["Message"])["sqs"].encode()) for entry in entries]
+        self.messages += [decode_notification(json.loads(entry["Message"])["sqs"].encode()) for entry in entries]
         return {"Successful": [{"Id": entry["Id"]} for entry in entries], "Failed": []}
 
     def told(self) -> list[Notification]:

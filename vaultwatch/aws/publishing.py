@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, tzinfo
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
@@ -53,15 +54,22 @@ class AlertPublisher:
         client: botocore's client for SNS.
         topic_arn: The alerts topic.
         seconds_left: Returns how long the function may still run.
+        zone: The time zone for people.
     """
 
     def __init__(
-        self, store: Callable[[], DynamoStore], client: SNSClient, topic_arn: str, seconds_left: Callable[[], float]
+        self,
+        store: Callable[[], DynamoStore],
+        client: SNSClient,
+        topic_arn: str,
+        seconds_left: Callable[[], float],
+        zone: tzinfo = UTC,
     ) -> None:
         self._store = store
         self._client = client
         self._topic_arn = topic_arn
         self._seconds_left = seconds_left
+        self._zone = zone
         self._new_alerts = metrics.NewAlerts()
 
     @cached_property
@@ -71,7 +79,13 @@ class AlertPublisher:
         def mark(notification_ids: Sequence[str]) -> None:
             self._store().mark_all_sent(notification_ids, SINK)
 
-        return Publisher(self._client, self._topic_arn, mark, lambda: self._seconds_left() > _PUBLISHING_SPARE_SECONDS)
+        return Publisher(
+            self._client,
+            self._topic_arn,
+            mark,
+            lambda: self._seconds_left() > _PUBLISHING_SPARE_SECONDS,
+            zone=self._zone,
+        )
 
     @property
     def published_count(self) -> int:

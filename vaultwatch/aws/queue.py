@@ -16,7 +16,7 @@ import msgspec
 from vaultwatch.backoff import Backoff
 from vaultwatch.dispatch.notification import Notification
 from vaultwatch.errors import DeliveryError, SettingError, SinkBusy, SinkMisconfigured, SinkRefused
-from vaultwatch.notify.text import decode_message
+from vaultwatch.notify.machine import decode_notification
 from vaultwatch.store import StoreError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class QueueMessage(msgspec.Struct, frozen=True):
         try:
             envelope = msgspec.json.decode(body)
             inner = envelope.get("Message") if isinstance(envelope, dict) else None
-            return decode_message(inner.encode() if isinstance(inner, str) else body)
+            return decode_notification(inner.encode() if isinstance(inner, str) else body)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return None
 

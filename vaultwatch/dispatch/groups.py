@@ -44,6 +44,11 @@ def is_told(alert: Alert) -> bool:
     return not alert.staged and alert.level is not Level.INFORMATIONAL
 
 
+def window_seconds(alert: Alert) -> float:
+    """How long the alert's group is suppressed once it was notified: the rule's own time, else that of its level."""
+    return WINDOW_SECONDS[alert.level] if alert.window_seconds is None else float(alert.window_seconds)
+
+
 def group_key(alert: Alert) -> str:
     """32 hex digits over rule, principal and namespace, and for levels high and critical the path."""
     path = alert.path if alert.level.rank >= Level.HIGH.rank else ""

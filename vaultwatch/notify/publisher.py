@@ -1,8 +1,9 @@
-"""The alerts topic, ten messages to a call: for functions that publish what they stored."""
+"""Publishing to the alerts topic, ten messages per call: for functions that publish what they have stored."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -15,13 +16,13 @@ from vaultwatch.notify.sns import publication
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
 
-# Of a call: SNS API reference, PublishBatch. The size counts attributes, which are under 1 KB here.
+# Limits of a call (SNS API reference, PublishBatch). The size includes attributes, which are under 1 KB here.
 MAX_ENTRIES = 10
 MAX_CALL_BYTES = 256_000
 # Above ten mails a second to one address AWS suspends it (SNS guide, e-mail subscriptions), and evaluate, digest and
-# sweep may tell at the same time; one call a second holds so many that people are told.
-MAX_TOLD = 3
-TOLD_PACE = Pace(1.0)
+# sweep can publish at the same time. So one call a second carries at most this many notifications for people.
+MAX_NOTIFIED = 3
+NOTIFIED_PACE = Pace(1.0)
 _ATTRIBUTES_BYTES = 1_500
 REFUSALS = {
     "InvalidParameter",
@@ -38,46 +39,64 @@ Mark = Callable[[Sequence[str]], None]
 
 
 class Publisher:
-    """Publishes what a store holds for `sink`, and marks it, until SNS fails once or time is up.
+    """Publishes notifications from the store, and marks them as sent, until SNS fails once or time is up.
 
-    What it leaves stays in the store, and is sent by who comes later. `refused` are messages that SNS will not have as
-    they are. `pace` is that of calls by which people are told, the same for all publishers of a process.
+    What it does not publish stays in the store for the next call of a function.
+
+    Attributes:
+        sent: How many notifications SNS has accepted.
+        refused: Notifications that SNS does not accept as they are.
+        failure: Why it stopped, if SNS failed.
     """
 
     def __init__(
-        self, client: SNSClient, topic_arn: str, mark: Mark, may_go_on: Callable[[], bool], pace: Pace = TOLD_PACE
+        self,
+        client: SNSClient,
+        topic_arn: str,
+        mark: Mark,
+        may_go_on: Callable[[], bool],
+        pace: Pace = NOTIFIED_PACE,
+        zone: tzinfo = UTC,
     ) -> None:
+        """Prepare the publisher.
+
+        Args:
+            client: botocore's client for SNS.
+            topic_arn: The alerts topic.
+            mark: Marks notifications as sent, by their ids.
+            may_go_on: Returns whether there is time for another call.
+            pace: The pace of calls that notify people, shared by all publishers of a process.
+            zone: The time zone for people.
+        """
         self._client = client
         self._topic_arn = topic_arn
         self._mark = mark
         self._may_go_on = may_go_on
         self._pace = pace
+        self._zone = zone
         self.sent = 0
         self.refused: list[Notification] = []
         self.failure: DeliveryError | None = None
 
     @property
     def goes_on(self) -> bool:
-        """Whether it would try another message."""
+        """Return whether it would try another notification."""
         return self.failure is None and self._may_go_on()
 
-    def publish(self, messages: Sequence[Notification]) -> None:
-        """Publish messages in their order; what `mark` raises passes through."""
-        for portion in _portions(messages):
+    def publish(self, notifications: Sequence[Notification]) -> None:
+        """Publish notifications in order; what `mark` raises passes through."""
+        for portion in self._portions(notifications):
             if not self.goes_on:
                 return
             if taken := self._publish_in_turn(portion):
-                self._mark([message.id for message in taken])
+                self._mark([notification.id for notification in taken])
                 self.sent += len(taken)
 
     def _publish_in_turn(self, portion: Sequence[Entry]) -> list[Notification]:
-        if not any(_tells(message) for message, _ in portion):
+        if not any(_is_notified(notification) for notification, _ in portion):
             return self._publish(portion)
-        self._pace.wait()
-        try:
+        with self._pace:
             return self._publish(portion)
-        finally:
-            self._pace.done()
 
     def _publish(self, portion: Sequence[Entry]) -> list[Notification]:
         entries: Any = [{"Id": str(number), **entry} for number, (_, entry) in enumerate(portion)]
@@ -92,36 +111,35 @@ class Publisher:
             if failed.get("SenderFault"):
                 self.refused.append(portion[int(failed["Id"])][0])
             else:
-                self.failure = DeliveryError(f"SNS answered {failed.get('Code', 'an error')} for one message")
+                self.failure = DeliveryError(f"SNS answered {failed.get('Code', 'an error')} for one notification")
         return [portion[int(taken["Id"])][0] for taken in answer.get("Successful", [])]
 
     def _after_error(self, portion: Sequence[Entry], code: str) -> list[Notification]:
-        """One message that SNS will not have must not keep back the nine beside it."""
+        """Publish each alone: one that SNS refuses must not hold back the nine beside it."""
         if code not in REFUSALS:
             self.failure = DeliveryError(f"SNS answered {code}")
             return []
         if len(portion) == 1:
             self.refused.append(portion[0][0])
             return []
-        return [message for entry in portion for message in self._publish([entry])]
+        return [notification for entry in portion for notification in self._publish([entry])]
 
-
-def _tells(message: Notification) -> bool:
-    return message.disposition in NOTIFIED
-
-
-def _portions(messages: Sequence[Notification]) -> Iterator[list[Entry]]:
-    portion: list[Entry] = []
-    size = told = 0
-    for message in messages:
-        entry = publication(message)
-        length = len(entry["Message"].encode()) + _ATTRIBUTES_BYTES
-        full = len(portion) == MAX_ENTRIES or size + length > MAX_CALL_BYTES or told + _tells(message) > MAX_TOLD
-        if portion and full:
+    def _portions(self, notifications: Sequence[Notification]) -> Iterator[list[Entry]]:
+        portion: list[Entry] = []
+        size = notified = 0
+        for notification in notifications:
+            entry = publication(notification, self._zone)
+            length = len(entry["Message"].encode()) + _ATTRIBUTES_BYTES
+            is_too_large = len(portion) == MAX_ENTRIES or size + length > MAX_CALL_BYTES
+            if portion and (is_too_large or notified + _is_notified(notification) > MAX_NOTIFIED):
+                yield portion
+                portion, size, notified = [], 0, 0
+            portion.append((notification, entry))
+            size += length
+            notified += _is_notified(notification)
+        if portion:
             yield portion
-            portion, size, told = [], 0, 0
-        portion.append((message, entry))
-        size += length
-        told += _tells(message)
-    if portion:
-        yield portion
+
+
+def _is_notified(notification: Notification) -> bool:
+    return notification.disposition in NOTIFIED

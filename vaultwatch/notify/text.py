@@ -1,21 +1,21 @@
-"""What is told, as text for people and as JSON for machines.
+"""Notifications as text for people.
 
-`headline` holds nothing that came from a log; everything else here does, made visible and bounded.
+`headline` holds nothing that came from a log; everything else here does, made visible and bounded. People see times in
+the deployment's time zone, to the second; the JSON (`vaultwatch.notify.machine`) has them as logged.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-
-import msgspec
-from msgspec.structs import replace
+from datetime import UTC, tzinfo
 
 from vaultwatch.alerts import Alert
-from vaultwatch.dispatch.groups import WINDOW_SECONDS
-from vaultwatch.dispatch.notification import NOTIFIED, Merged, Notification
+from vaultwatch.dispatch.groups import window_seconds
+from vaultwatch.dispatch.notification import Merged, Notification
 from vaultwatch.printable import spelled_out
+from vaultwatch.reading.identity import Outcome, parse_time
 from vaultwatch.rules.facts import Level
+from vaultwatch.sentences import outcome_words
 
 FACT_LIMIT = 300
 SUMMARY_LIMIT = 1_500
@@ -28,13 +28,11 @@ LEVEL_SIGNS = {
     Level.LOW: "\N{LARGE BLUE CIRCLE}",
     Level.INFORMATIONAL: "\N{MEDIUM WHITE CIRCLE}",
 }
-
-
-_LOG_TEXTS = ("time", "event_key", "summary", "principal", "path", "namespace", "remote_address", "cluster", "node")
+_EMAILED_ALERTS = 5
 
 
 def visible(text: str, limit: int) -> str:
-    """At most `limit` characters of `text`, spelled out (`vaultwatch.printable`); a cut is marked."""
+    """Return at most `limit` characters of a text, spelled out (`vaultwatch.printable`); a cut is marked."""
     shown = spelled_out(text[:limit])
     if len(shown) <= limit and len(text) <= limit:
         return shown
@@ -42,32 +40,45 @@ def visible(text: str, limit: int) -> str:
     return shown[: max(0, limit - len(mark))] + mark
 
 
-def headline(message: Notification) -> str:
-    """Level, title and counts, in our own words only: safe wherever markup is read."""
-    title = visible(message.title, 90)
-    if not message.alerts:
-        return f"{message.level.upper()}: {title}: {alerts(message.merged_count)}, counted"
-    more = f" and {alerts(len(message.alerts) - 1)} more of this event" if len(message.alerts) > 1 else ""
-    counted = f", {alerts(message.merged_count)} counted before" if message.merged_count else ""
-    return f"{message.level.upper()}: {title}{more}{counted}"
+def headline(notification: Notification, zone: tzinfo = UTC) -> str:
+    """Return level, title and counts, in our own words only: safe wherever markup is read.
+
+    Args:
+        notification: The notification.
+        zone: The time zone for people.
+    """
+    head = f"{notification.level.upper()}: {visible(notification.title, 90)}"
+    if not notification.alerts:
+        return f"{head}: {notification.merged_count:,} more{_since(notification, zone)}"
+    others = len(notification.alerts) - 1
+    more = f" and {alerts(others)} more on the same event" if others else ""
+    counted = f", {notification.merged_count:,} more before" if notification.merged_count else ""
+    return f"{head}{more}{counted}"
 
 
 def alerts(count: int) -> str:
-    """`1 alert`, `2 alerts`."""
+    """Return `1 alert`, `2 alerts`."""
     return f"{count:,} alert" if count == 1 else f"{count:,} alerts"
 
 
-def facts(alert: Alert) -> Iterator[tuple[str, str]]:
-    """What a reader needs to see of an alert, by name; what is empty is left out."""
-    where = "/".join(part for part in (alert.cluster, alert.node) if part)
+def local_time(logged: str, zone: tzinfo) -> str:
+    """Return a time as people read it, `2026-11-21 08:29:41 CET`; one that is not RFC 3339 as it was logged."""
+    moment = parse_time(logged)
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}" if moment else visible(logged, FACT_LIMIT)
+
+
+def facts(alert: Alert, zone: tzinfo = UTC) -> Iterator[tuple[str, str]]:
+    """Yield what a reader needs to know about an alert, by name; what is empty is left out."""
+    is_audit = alert.service == "audit"
     named = {
-        "principal": alert.principal,
+        "who": alert.who or (alert.principal if is_audit else ""),
         "path": alert.path,
         "namespace": alert.namespace,
         "from": alert.remote_address,
-        "node": where,
-        "time": alert.time,
-        "outcome": alert.outcome,
+        "node": "/".join(part for part in (alert.cluster, alert.node) if part),
+        "time": local_time(alert.time, zone),
+        "outcome": outcome_words(alert.outcome, alert.error) if is_audit else "",
+        "error": "" if is_audit else alert.error,
         "rule": alert.rule,
         "alert": alert.id,
     }
@@ -76,13 +87,13 @@ def facts(alert: Alert) -> Iterator[tuple[str, str]]:
             yield name, visible(value, FACT_LIMIT)
 
 
-def fact_lines(alert: Alert) -> str:
-    """The facts, one a line, in two columns."""
-    return "\n".join(f"{name:<10} {value}" for name, value in facts(alert))
+def fact_lines(alert: Alert, zone: tzinfo = UTC) -> str:
+    """Return the facts, one per line, in two columns."""
+    return "\n".join(f"{name:<10} {value}" for name, value in facts(alert, zone))
 
 
 def action_lines(alert: Alert) -> list[str]:
-    """What to do next, one a line, each whole up to 2,500 characters."""
+    """Return what to do next, one step per line, each whole up to 2,500 characters."""
     actions = [action for action in alert.actions if action]
     lines = [visible(action, ACTION_LIMIT) for action in actions[:ACTIONS_SHOWN]]
     left = len(actions) - len(lines)
@@ -90,118 +101,89 @@ def action_lines(alert: Alert) -> list[str]:
 
 
 def summary_line(alert: Alert) -> str:
-    """The alert's one sentence."""
-    note = " (found late, in the archive)" if alert.late else ""
+    """Return the alert's one sentence."""
+    note = " (delayed: found in the archive)" if alert.late else ""
     return visible(alert.summary or alert.title, SUMMARY_LIMIT) + note
 
 
-def counted_line(message: Notification) -> str:
-    """What the counts are, in our own words."""
-    return f"{alerts(message.merged_count)} counted, not part of an earlier notification."
+def counted_line(notification: Notification) -> str:
+    """Return what the counts are, in our own words."""
+    count = notification.merged_count
+    return f"{alerts(count)} {'was' if count == 1 else 'were'} counted that no earlier notification shows, worst first:"
 
 
-def merged_lines(message: Notification) -> list[str]:
-    """The groups behind the counts, one a line, and how much of the count stands in none of these lines."""
-    lines = [_merged_line(merged) for merged in message.merged]
-    left = message.merged_count - sum(merged.count for merged in message.merged)
-    return [*lines, f"{left:>7,} x in groups not listed here"] if left else lines
+def merged_lines(notification: Notification, zone: tzinfo = UTC) -> list[str]:
+    """Return the groups behind the counts, the worst first, and how much of the count is in none of them.
+
+    Each group has a line with its count, title and caller, then its time and outcomes, and a sentence each for
+    its worst and its latest alert.
+    """
+    lines = [line for merged in notification.merged for line in _merged_lines(merged, zone)]
+    left = notification.merged_count - sum(merged.count for merged in notification.merged)
+    return [*lines, f"{left:>7,} x in groups not listed here"] if left > 0 else lines
 
 
-def quiet_note(message: Notification) -> str:
-    """How long the reader will not hear of more of the same, in our own words."""
-    minutes = WINDOW_SECONDS[message.level] / 60
-    return f"More of the same is counted for {minutes:.0f} minutes and then told in one summary."
+def window_note(notification: Notification) -> str:
+    """Return how long repeats of the notification's alerts are suppressed, in our own words."""
+    seconds = min(map(window_seconds, notification.alerts), default=0.0)
+    if not seconds:
+        return "The complete entries are in the alert log."
+    count, unit = (seconds / 60, "minute") if seconds >= 60 else (seconds, "second")
+    return f"Repeats in the next {f'{count:.0f} {unit}s' if count != 1 else unit} arrive in one summary."
 
 
-def email_text(message: Notification) -> str:
-    """The message as plain text, at most about 25,000 characters."""
-    parts = [headline(message)]
-    for alert in message.alerts[:5]:
-        parts += _email_alert(alert)
-    if len(message.alerts) > 5:
-        parts += [f"{alerts(len(message.alerts) - 5)} more of this event:", *map(_short, message.alerts[5:])]
-    if message.merged_count:
-        parts += [counted_line(message), "\n".join(merged_lines(message))]
-    if message.disposition == "first":
-        parts.append(quiet_note(message))
+def email_text(notification: Notification, zone: tzinfo = UTC) -> str:
+    """Return the notification as plain text, at most about 25,000 characters."""
+    parts = [headline(notification, zone)]
+    for alert in notification.alerts[:_EMAILED_ALERTS]:
+        parts += _email_alert(alert, zone)
+    rest = notification.alerts[_EMAILED_ALERTS:]
+    if rest:
+        parts.append("\n".join([f"{alerts(len(rest))} more on the same event:", *(_short(alert) for alert in rest)]))
+    if notification.merged_count:
+        parts += [counted_line(notification), "\n".join(merged_lines(notification, zone))]
+    if notification.disposition == "first":
+        parts.append(window_note(notification))
     return "\n\n".join(parts) + "\n"
 
 
-def machine_json(message: Notification, limit_bytes: int) -> bytes:
-    """The message as JSON for `decode_message`, records shrunk first, then lists, until it has at most that size.
-
-    What a record was replaced by says so, with the SHA-256 of the record's JSON.
-    """
-    for smaller in (_whole, _without_records, _without_lists, _bare):
-        encoded = _encode(smaller(message))
-        if len(encoded) <= limit_bytes:
-            return encoded
-    return encoded
+def _since(notification: Notification, zone: tzinfo) -> str:
+    """Since when the counted alerts happened: a time of ours, whatever the log has there."""
+    moments = [moment for merged in notification.merged if (moment := parse_time(merged.first_time))]
+    return f" since {min(moments).astimezone(zone):%H:%M}" if moments else ""
 
 
-def decode_message(body: bytes) -> Notification:
-    """The message that `machine_json` wrote; raises `msgspec.DecodeError`."""
-    return msgspec.json.decode(body, type=Notification)
+def _merged_lines(merged: Merged, zone: tzinfo) -> Iterator[str]:
+    worst, latest = merged.worst, merged.latest
+    by = f" by {visible(worst.who or worst.principal, 120)}" if worst.who or worst.principal else ""
+    yield f"{merged.count:>7,} x {visible(worst.title, 90)}{by}"
+    yield f"{'':>10}{_period(merged, zone)}{_outcomes(merged)}"
+    yield f"{'':>10}{visible(worst.summary, FACT_LIMIT)}"
+    if latest.id != worst.id:
+        yield f"{'':>10}latest: {visible(latest.summary, FACT_LIMIT)}"
+    yield f"{'':>10}rule {worst.rule}, alert {latest.id}"
 
 
-def is_for_people(message: Notification) -> bool:
-    """Whether people are told, or only an archive."""
-    return message.disposition in NOTIFIED
+def _period(merged: Merged, zone: tzinfo) -> str:
+    first, last = local_time(merged.first_time, zone), local_time(merged.last_time, zone)
+    return first if first == last else f"{first} to {last}"
 
 
-def _encode(message: Notification) -> bytes:
-    """JSON in which no character stands that SQS refuses (API reference, SendMessage); JSON escapes but two of them."""
-    encoded = msgspec.json.encode(message)
-    for character in ("\ufffe", "\uffff"):
-        encoded = encoded.replace(character.encode(), character.encode("ascii", "backslashreplace"))
-    return encoded
-
-
-def _merged_line(merged: Merged) -> str:
-    return f"{merged.count:>7,} x {_short(merged.latest)}"
+def _outcomes(merged: Merged) -> str:
+    """How many ended how, for audited requests: a server-log message has no outcome."""
+    if merged.worst.service == "server":
+        return ""
+    order: tuple[Outcome, ...] = ("succeeded", "unknown", "failed")
+    counted = [(outcome, merged.outcomes.get(outcome, 0)) for outcome in order]
+    return ": " + ", ".join(f"{count:,} {outcome_words(outcome, '')}" for outcome, count in counted if count)
 
 
 def _short(alert: Alert) -> str:
-    named = (("path", alert.path), ("namespace", alert.namespace), ("since", alert.time), ("alert", alert.id))
-    rest = ", ".join(f"{name} {visible(value, 80)}" for name, value in named if value)
-    return f"{visible(alert.principal or alert.title, 80)}: {rest}"
+    return f"  {alert.level}: {visible(alert.title, 90)}: {summary_line(alert)[:FACT_LIMIT]} (rule {alert.rule})"
 
 
-def _email_alert(alert: Alert) -> Iterator[str]:
+def _email_alert(alert: Alert, zone: tzinfo) -> Iterator[str]:
     yield summary_line(alert)
-    yield "\n".join(f"  {line}" for line in fact_lines(alert).split("\n"))
+    yield "\n".join(f"  {line}" for line in fact_lines(alert, zone).split("\n"))
     if alert.actions:
         yield "What to do next:\n" + "\n".join(f"  {line}" for line in action_lines(alert))
-
-
-def _whole(message: Notification) -> Notification:
-    return message
-
-
-def _without_records(message: Notification) -> Notification:
-    return replace(message, alerts=tuple(map(_without_record, message.alerts)))
-
-
-def _without_record(alert: Alert) -> Alert:
-    whole = msgspec.json.encode(alert.record)
-    marker = {"omitted": "too large for one message", "bytes": len(whole), "sha256": hashlib.sha256(whole).hexdigest()}
-    return replace(alert, record={"vaultwatch": marker})
-
-
-def _without_lists(message: Notification) -> Notification:
-    return replace(message, merged=(), alerts=tuple(_shortened(alert, FACT_LIMIT) for alert in message.alerts))
-
-
-def _bare(message: Notification) -> Notification:
-    return replace(message, merged=(), alerts=tuple(_named(alert) for alert in message.alerts))
-
-
-def _named(alert: Alert) -> Alert:
-    """What is known by its id only: 25 such alerts, each quoted twice, are what every sink has room for."""
-    kept = {"time": visible(alert.time, 40), "event_key": visible(alert.event_key, 70)}
-    return replace(_without_record(alert), actions=(), **(dict.fromkeys(_LOG_TEXTS, "") | kept))
-
-
-def _shortened(alert: Alert, limit: int) -> Alert:
-    texts = {name: visible(getattr(alert, name), limit) for name in _LOG_TEXTS}
-    return replace(_without_record(alert), actions=tuple(action_lines(alert)), **texts)

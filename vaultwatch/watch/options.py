@@ -117,7 +117,7 @@ class WatchOptions:
         return AlertLog(self.alert_log, level) if self.alert_log else None
 
     def _slack(self, level: Level) -> Sink | None:
-        return self.slack.sink(self.threads_file, level, self.pace.slack_seconds)
+        return self.slack.sink(self.threads_file, level, self.pace.slack_seconds, self.load_zone())
 
     def _sns(self, level: Level) -> Sink | None:
         if not self.sns_topic:
@@ -125,6 +125,6 @@ class WatchOptions:
         from vaultwatch.notify.sns import connect
 
         try:
-            return connect(self.sns_topic, minimum_level=level)
+            return connect(self.sns_topic, minimum_level=level, zone=self.load_zone())
         except SettingError as error:
             raise SettingError(f"--sns-topic: {error}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import tzinfo
 from pathlib import Path
 
 from vaultwatch.errors import SettingError
@@ -34,28 +35,33 @@ class SlackOptions:
         given = (self.webhook_file, self.token_file, self.channel, self.environment.get(WEBHOOK_VARIABLE))
         return any(given)
 
-    def sink(self, threads: Path, minimum_level: Level, interval_seconds: float) -> SlackWebhook | SlackBot | None:
+    def sink(
+        self, threads: Path, minimum_level: Level, interval_seconds: float, zone: tzinfo
+    ) -> SlackWebhook | SlackBot | None:
         """Return the sink, or None where Slack is not wanted.
 
         Args:
             threads: Where a bot remembers its messages.
             minimum_level: The lowest level it sends.
             interval_seconds: The least time between two calls.
+            zone: The time zone for people.
 
         Raises:
             SettingError: A setting cannot be used; the error names it.
         """
         if self.token_file is None and not self.channel:
-            return self._webhook(minimum_level, interval_seconds)
+            return self._webhook(minimum_level, interval_seconds, zone)
         if self.token_file is None:
             raise SettingError("--slack-channel: needs --slack-token-file as well")
         if not self.channel:
             raise SettingError("--slack-token-file: needs --slack-channel as well")
         if self.webhook_file is not None:
             raise SettingError("--slack-token-file: cannot be used together with --slack-webhook-file")
-        return self._bot(self.token_file, threads, minimum_level, interval_seconds)
+        return self._bot(self.token_file, threads, minimum_level, interval_seconds, zone)
 
-    def _bot(self, token_file: Path, threads: Path, minimum_level: Level, interval_seconds: float) -> SlackBot:
+    def _bot(
+        self, token_file: Path, threads: Path, minimum_level: Level, interval_seconds: float, zone: tzinfo
+    ) -> SlackBot:
         origin = f"--slack-token-file: {token_file}"
         with _naming(origin):
             token = checked_token(_secret_in(token_file, "token"))
@@ -68,9 +74,10 @@ class SlackOptions:
             minimum_level=minimum_level,
             interval_seconds=interval_seconds,
             api_url=self.environment.get(API_URL_VARIABLE) or API_URL,
+            zone=zone,
         )
 
-    def _webhook(self, minimum_level: Level, interval_seconds: float) -> SlackWebhook | None:
+    def _webhook(self, minimum_level: Level, interval_seconds: float, zone: tzinfo) -> SlackWebhook | None:
         with _naming(f"--slack-webhook-file: {self.webhook_file}" if self.webhook_file else WEBHOOK_VARIABLE):
             if self.webhook_file is None:
                 url = _one_word(self.environment.get(WEBHOOK_VARIABLE, ""), "URL")
@@ -78,7 +85,7 @@ class SlackOptions:
                 url = _secret_in(self.webhook_file, "URL")
             if not url:
                 return None
-            return SlackWebhook(url, minimum_level=minimum_level, interval_seconds=interval_seconds)
+            return SlackWebhook(url, minimum_level=minimum_level, interval_seconds=interval_seconds, zone=zone)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Messages for the tests of delivery."""
+"""Notifications for the tests of notify."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from tests.unit.store.alerts import an_alert
 from vaultwatch.alerts import Alert
 from vaultwatch.dispatch.groups import group_key
 from vaultwatch.dispatch.notification import Merged, Notification
+
+LOGGED = ("time", "summary", "principal", "who", "path", "namespace", "remote_address", "error", "cluster", "node")
+"""The texts of an alert that come from a log."""
 
 
 def a_message(*alerts: Alert, merged: tuple[Merged, ...] = (), **changes: Any) -> Notification:

@@ -1,4 +1,4 @@
-"""What functions publish goes out ten to a call, and what people are told of it slowly enough for their mail."""
+"""Functions publish ten messages per call, and those for people slowly enough for their mail."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vaultwatch.notify.sink import Pace
 
 
 class Client:
-    """Takes everything, and knows when; a wait moves its clock on."""
+    """Accepts everything and records when; a wait advances its clock."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -31,17 +31,17 @@ class Client:
         self.now += seconds
 
 
-def messages(disposition: str, count: int) -> list[Notification]:
+def notifications(disposition: str, count: int) -> list[Notification]:
     return [replace(a_message(an_alert(f"{disposition}{number}")), disposition=disposition) for number in range(count)]
 
 
-def test_nobody_gets_more_than_three_mails_a_second_and_what_is_only_counted_waits_for_nothing() -> None:
+def test_nobody_gets_more_than_three_mails_a_second_and_suppressed_alerts_do_not_wait() -> None:
     client = Client()
     pace = Pace(1.0, clock=lambda: client.now, sleep=client.wait)
     for _ in range(2):  # two invocations of one process
         publisher = Publisher(client, "arn", lambda _: None, lambda: True, pace)  # type: ignore[arg-type]
-        publisher.publish([*messages("first", 4), *messages("summary", 3), *messages("suppressed", 40)])
+        publisher.publish([*notifications("first", 4), *notifications("summary", 3), *notifications("suppressed", 40)])
         assert publisher.sent == 47
-    told = [at for at, tell in client.taken if tell != "suppressed"]
-    assert told == [0, 0, 0, 1, 1, 1, 2, 3, 3, 3, 4, 4, 4, 5]
+    notified = [at for at, disposition in client.taken if disposition != "suppressed"]
+    assert notified == [0, 0, 0, 1, 1, 1, 2, 3, 3, 3, 4, 4, 4, 5]
     assert client.calls == 2 * 7

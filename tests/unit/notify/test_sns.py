@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import boto3
 import pytest
@@ -16,11 +17,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from tests.unit.notify.samples import a_message, a_summary
+from tests.unit.notify.samples import LOGGED, a_message, a_summary
 from tests.unit.store.alerts import an_alert
 from vaultwatch.errors import DeliveryError, SettingError, SinkBusy, SinkRefused
+from vaultwatch.notify.machine import decode_notification
 from vaultwatch.notify.sns import MACHINE_PROTOCOLS, SnsSink, attributes, connect, publication, subject
-from vaultwatch.notify.text import decode_message, email_text
+from vaultwatch.notify.text import email_text
 
 ARN = "arn:aws:sns:eu-central-1:123456789012:alerts"
 
@@ -47,7 +49,12 @@ class TestPublication:
     def test_has_text_for_people_and_json_for_machines(self) -> None:
         bodies = json.loads(publication(a_message())["Message"])
         assert bodies["default"] == bodies["email"] == email_text(a_message())
-        assert {decode_message(bodies[name].encode()) == a_message() for name in MACHINE_PROTOCOLS} == {True}
+        assert {decode_notification(bodies[name].encode()) == a_message() for name in MACHINE_PROTOCOLS} == {True}
+
+    def test_people_read_times_in_their_zone_and_machines_as_logged(self) -> None:
+        bodies = json.loads(publication(a_message(), ZoneInfo("Europe/Berlin"))["Message"])
+        assert "2024-05-06 09:08:09 CEST" in bodies["email"]
+        assert an_alert().time in bodies["sqs"]
 
     def test_has_the_attributes_that_filter_policies_select_by(self) -> None:
         assert attributes(a_message()) == {
@@ -65,14 +72,13 @@ class TestPublication:
         assert line.isprintable()
 
     def test_the_largest_possible_message_fits(self) -> None:
-        texts = ("principal", "path", "namespace", "summary", "remote_address", "cluster", "node", "time")
         for char in ('"', "\U0001f600", "\uffff"):
             huge = [an_alert(rule=f"r{n}", record={"d": char * 8000}, actions=(char * 5000,) * 50,
-                             **dict.fromkeys(texts, char * 5000)) for n in range(25)]  # fmt: skip
+                             **dict.fromkeys(LOGGED, char * 5000)) for n in range(25)]  # fmt: skip
             arguments = publication(a_message(*huge, merged=a_summary(20).merged))
             assert len(arguments["Message"].encode()) + len(str(arguments["MessageAttributes"])) < 256 * 1024
             body = json.loads(arguments["Message"])["sqs"]
-            assert len(decode_message(body.encode()).alerts) == 25
+            assert len(decode_notification(body.encode()).alerts) == 25
 
     @given(st.text(st.characters(exclude_categories=["Cs"])))
     @example("\ufffe\uffff\0\x85")
@@ -81,7 +87,7 @@ class TestPublication:
         bodies = json.loads(publication(message)["Message"])
         for told in [*bodies.values(), *attributes(message).values()]:
             assert SQS_TAKES.fullmatch(told)
-        assert decode_message(bodies["sqs"].encode()) == message
+        assert decode_notification(bodies["sqs"].encode()) == message
 
 
 class TestSink:
@@ -104,8 +110,8 @@ class TestSink:
 
     def test_a_queue_gets_the_message_as_it_is_in_the_store(self, received: Any) -> None:
         envelope = received(a_message(merged=a_summary().merged))
-        assert decode_message(envelope["Message"].encode()) == a_message(merged=a_summary().merged)
-        assert envelope["Subject"] == "HIGH: Root policy used, 9 alerts counted before"
+        assert decode_notification(envelope["Message"].encode()) == a_message(merged=a_summary().merged)
+        assert envelope["Subject"] == "HIGH: Root policy used, 9 more before"
         assert envelope["MessageAttributes"]["disposition"]["Value"] == "first"
 
     @pytest.mark.parametrize(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from tests.unit.notify.samples import a_message, a_summary
+from tests.unit.notify.samples import LOGGED, a_group, a_message, a_summary
 from tests.unit.store.alerts import an_alert
-from vaultwatch.notify.text import decode_message, email_text, headline, machine_json, visible
+from vaultwatch.notify.machine import decode_notification, machine_json
+from vaultwatch.notify.text import email_text, facts, headline, local_time, visible
+from vaultwatch.rules.facts import Level
 
 
 @pytest.mark.parametrize(
@@ -39,64 +44,130 @@ def test_visible_text_prints_on_one_line_and_is_bounded(text: str, limit: int) -
     assert len(shown) <= limit
 
 
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
 class TestHeadline:
     def test_of_one_alert(self) -> None:
         assert headline(a_message()) == "HIGH: Root policy used"
 
     def test_of_an_event_with_several(self) -> None:
         assert headline(a_message(an_alert(), an_alert(rule="b"), an_alert(rule="c"))) == (
-            "HIGH: Root policy used and 2 alerts more of this event")  # fmt: skip
+            "HIGH: Root policy used and 2 alerts more on the same event")  # fmt: skip
 
-    def test_of_a_summary(self) -> None:
-        assert headline(a_summary(3)) == "HIGH: Root policy used: 9 alerts, counted"
+    def test_of_a_summary_says_how_many_and_since_when_in_the_readers_time(self) -> None:
+        assert headline(a_summary(3)) == "HIGH: Root policy used: 9 more since 06:08"
+        assert headline(a_summary(3), BERLIN) == "HIGH: Root policy used: 9 more since 08:08"
+
+    def test_of_a_notification_that_counts_others(self) -> None:
+        assert headline(a_message(merged=a_summary().merged)) == "HIGH: Root policy used, 9 more before"
 
     def test_holds_nothing_of_a_log(self) -> None:
-        logged = ("principal", "path", "namespace", "summary", "remote_address", "cluster", "node", "time")
-        assert "EVIL" not in headline(a_message(an_alert(**dict.fromkeys(logged, "EVIL"))))
+        evil = dict.fromkeys(LOGGED, "EVIL")
+        assert "EVIL" not in headline(a_message(an_alert(**evil), merged=(a_group(**evil),)))
+        counted = replace(a_group(**evil), first_time="EVIL", last_time="EVIL")
+        assert headline(a_message(alerts=(), merged=(counted,))) == "HIGH: Root policy used: 3 more"
+
+
+class TestFacts:
+    def test_names_come_before_ids_and_times_are_the_readers(self) -> None:
+        shown = dict(facts(an_alert(who="userpass-alice (entity 04af)", principal="04af"), BERLIN))
+        assert list(shown)[:2] == ["who", "path"]
+        assert shown["who"] == "userpass-alice (entity 04af)"
+        assert shown["time"] == "2024-05-06 09:08:09 CEST"
+
+    @pytest.mark.parametrize("time", ["May  6 07:08:09", "", "x\n"])
+    def test_a_time_that_names_no_moment_stays_as_it_is(self, time: str) -> None:
+        assert local_time(time, BERLIN) == visible(time, 300)
+
+    def test_the_errors_own_words_are_part_of_the_outcome(self) -> None:
+        shown = dict(facts(an_alert(outcome="failed", error="permission denied")))
+        assert shown["outcome"] == "denied: permission denied"
+
+    def test_a_server_log_message_has_an_error_and_no_outcome(self) -> None:
+        shown = dict(facts(an_alert(service="server", outcome="unknown", error="disk full", principal="vault-1")))
+        assert shown["error"] == "disk full"
+        assert not shown.keys() & {"outcome", "who"}
 
 
 class TestEmail:
     def test_says_what_happened_and_what_to_do(self) -> None:
         text = email_text(a_message())
         for part in (an_alert().summary, an_alert().id, "alice", "secret/data/app", "root", "192.0.2.7", "prod/vault-1",
-                     "2024-05-06T07:08:09.123456Z", "succeeded", "vault token revoke -accessor abc",
-                     "counted for 15 minutes"):  # fmt: skip
+                     "2024-05-06 07:08:09 UTC", "succeeded", "vault token revoke -accessor abc",
+                     "Repeats in the next 15 minutes arrive in one summary."):  # fmt: skip
             assert part in text
 
-    def test_says_how_many_were_counted_and_in_which_groups(self) -> None:
-        text = email_text(a_summary(3, left_out=1000))
-        assert "1,009 alerts counted, not part of an earlier notification." in text
-        assert "      3 x p1: path secret/data/app" in text
-        assert "1,000 x in groups not listed here" in text
+    def test_a_summary_says_how_often_who_what_when_and_how_it_ended(self) -> None:
+        denied = an_alert("e2", outcome="failed", title="Root policy used (denied)", summary="alice tried it: denied")
+        group = a_group(who="alice (entity 04af)")
+        group = replace(group, outcomes={"failed": 1, "succeeded": 2}, alerts=(*group.alerts, denied))
+        text = email_text(a_message(alerts=(), merged=(group,), merged_count=1_003, disposition="summary"), BERLIN)
+        assert text.splitlines()[2:] == [
+            "1,003 alerts were counted that no earlier notification shows, worst first:",
+            "",
+            "      3 x Root policy used by alice (entity 04af)",
+            "          2024-05-06 08:08:09 CEST to 2024-05-06 09:08:09 CEST: 2 succeeded, 1 denied or failed",
+            "          alice read secret/data/app with the root policy",
+            "          latest: alice tried it: denied",
+            f"          rule audit_root_policy_used, alert {denied.id}",
+            "  1,000 x in groups not listed here",
+        ]
+
+    def test_other_alerts_on_the_same_event_are_named(self) -> None:
+        rest = [an_alert(rule=f"r{number}", title=f"T{number}") for number in range(7)]
+        text = email_text(a_message(*rest))
+        assert "2 alerts more on the same event:\n  high: T5: alice read" in text
+        assert "(rule r6)" in text
+
+    @pytest.mark.parametrize(
+        ("changes", "window"),
+        [
+            ({}, "15 minutes"),
+            ({"level": Level.CRITICAL}, "5 minutes"),
+            ({"window_seconds": 7_200}, "120 minutes"),
+            ({"window_seconds": 60}, "minute"),
+            ({"window_seconds": 45}, "45 seconds"),
+        ],
+    )
+    def test_the_window_is_that_of_the_group(self, changes: dict[str, Any], window: str) -> None:
+        assert f"Repeats in the next {window} arrive in one summary." in email_text(a_message(an_alert(**changes)))
 
     def test_nothing_of_a_log_can_begin_a_line_or_move_the_cursor(self) -> None:
-        fields = ("principal", "path", "namespace", "summary", "remote_address", "cluster", "node", "time")
-        evil = an_alert(**dict.fromkeys(fields, "x\nSubject: EVIL\x1b[2J\u202e"), actions=("a\nEVIL",))
-        text = email_text(a_message(evil))
+        texts = dict.fromkeys(LOGGED, "x\nSubject: EVIL\x1b[2J\u202e")
+        evil = an_alert(**texts, actions=("a\nEVIL",))
+        text = email_text(a_message(evil, merged=(a_group(**texts),)))
         assert not [line for line in text.splitlines() if line.startswith(("Subject", "EVIL"))]
         assert all(char.isprintable() or char == "\n" for char in text)
 
     def test_is_bounded(self) -> None:
-        huge = an_alert(path="p" * 10**6, summary="s" * 10**6, actions=("a" * 10**6,) * 1000)
+        huge = an_alert(path="p" * 10**6, summary="s" * 10**6, error="e" * 10**6, actions=("a" * 10**6,) * 1000)
         assert len(email_text(a_message(*[huge] * 25))) < 300_000
 
 
 class TestMachineJson:
     def test_round_trip(self) -> None:
         for message in (a_message(), a_summary(), a_message(merged=a_summary().merged)):
-            assert decode_message(machine_json(message, 10**6)) == message
+            assert decode_notification(machine_json(message, 10**6)) == message
 
     def test_records_shrink_first_and_say_so(self) -> None:
         record = {"data": "x" * 30_000}
         message = a_message(an_alert(record=record), an_alert(rule="b"))
-        small = decode_message(machine_json(message, 10_000))
+        small = decode_notification(machine_json(message, 10_000))
         marker = small.alerts[0].record["vaultwatch"]
         assert marker["sha256"] == hashlib.sha256(msgspec.json.encode(record)).hexdigest()
         assert [alert.path for alert in small.alerts] == [alert.path for alert in message.alerts]
+
+    def test_counts_are_shortened_before_they_are_left_out(self) -> None:
+        huge = a_summary(20)
+        groups = tuple(replace(one, alerts=(replace(one.worst, path="p" * 1_000),) * 4) for one in huge.merged)
+        small = decode_notification(machine_json(replace(huge, merged=groups), 40_000))
+        assert [len(one.alerts) for one in small.merged] == [1] * 20
+        assert small.merged_count == huge.merged_count
 
     def test_the_largest_possible_message_still_fits_and_names_every_alert(self) -> None:
         huge = [an_alert(rule=f"r{n}", path="\U0001f600" * 10**4, summary="\0" * 10**4, cluster="c" * 9999,
                          actions=("a" * 9999,) * 99, record={"d": "x" * 32_000}) for n in range(25)]  # fmt: skip
         body = machine_json(a_message(*huge), 48_000)
         assert len(body) <= 48_000
-        assert [alert.id for alert in decode_message(body).alerts] == [alert.id for alert in huge]
+        assert [alert.id for alert in decode_notification(body).alerts] == [alert.id for alert in huge]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, tzinfo
+
 from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert
@@ -17,7 +19,7 @@ _POSTS_REMEMBERED = 50
 _LATEST_LIMIT = 600
 
 
-def begin(notification: Notification, now: float) -> Thread:
+def begin(notification: Notification, now: float, zone: tzinfo = UTC) -> Thread:
     """Return the thread that the notification begins, before Slack has accepted and named its message."""
     return Thread(
         channel="",
@@ -25,8 +27,8 @@ def begin(notification: Notification, now: float) -> Thread:
         begun_at=now,
         expires_at=now,
         level=notification.level,
-        headline=text.headline(notification),
-        body=layout.portions(notification)[0],
+        headline=text.headline(notification, zone),
+        body=layout.portions(notification, zone)[0],
     )
 
 
@@ -40,11 +42,11 @@ def has_post(thread: Thread, notification: Notification, number: int) -> bool:
     return _key(notification, number) in thread.posted
 
 
-def with_post(thread: Thread, notification: Notification, number: int, now: float) -> Thread:
+def with_post(thread: Thread, notification: Notification, number: int, now: float, zone: tzinfo = UTC) -> Thread:
     """Return the thread with that post in it; its first post counts the notification's alerts."""
     keys = (*thread.posted, _key(notification, number))[-_POSTS_REMEMBERED:]
     noted = replace(thread, posted=keys, expires_at=min(now + QUIET_SECONDS, thread.begun_at + LONGEST_SECONDS))
-    return noted if number else _counted(noted, notification)
+    return noted if number else _counted(noted, notification, zone)
 
 
 def shown(thread: Thread) -> layout.Post:
@@ -56,15 +58,15 @@ def shown(thread: Thread) -> layout.Post:
     return layout.under_headline(thread.level, thread.headline, [*so_far, *thread.body])
 
 
-def _counted(thread: Thread, notification: Notification) -> Thread:
+def _counted(thread: Thread, notification: Notification, zone: tzinfo) -> Thread:
     worse = notification.level.rank > thread.level.rank
     return replace(
         thread,
         level=notification.level if worse else thread.level,
-        headline=text.headline(notification) if worse else thread.headline,
+        headline=text.headline(notification, zone) if worse else thread.headline,
         alerts=thread.alerts + bool(notification.alerts) + sum(merged.count for merged in _own(notification)),
         notifications=thread.notifications + 1,
-        latest=_about(_latest(notification)),
+        latest=_about(_latest(notification), zone),
     )
 
 
@@ -78,8 +80,12 @@ def _latest(notification: Notification) -> Alert | None:
     return next(iter([*notification.alerts, *counted]), None)
 
 
-def _about(alert: Alert | None) -> str:
-    return "" if alert is None else text.visible(f"{alert.time} {alert.summary or alert.title}", _LATEST_LIMIT)
+def _about(alert: Alert | None, zone: tzinfo) -> str:
+    return (
+        ""
+        if alert is None
+        else text.visible(f"{text.local_time(alert.time, zone)} {alert.summary or alert.title}", _LATEST_LIMIT)
+    )
 
 
 def _key(notification: Notification, number: int) -> str:

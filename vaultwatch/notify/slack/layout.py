@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, tzinfo
 from typing import Any
 
 from vaultwatch.alerts import Alert
@@ -29,21 +30,21 @@ _TEXT_LIMIT = 2_900
 _HEADER_LIMIT = 150
 
 
-def posts(notification: Notification) -> list[Post]:
-    """Return the notification as payloads of one or more posts, each within Slack's limits."""
-    bodies = portions(notification)
-    return [post(notification, body, number, len(bodies)) for number, body in enumerate(bodies, 1)]
+def posts(notification: Notification, zone: tzinfo = UTC) -> list[Post]:
+    """Return the notification as payloads of one or more posts, each within Slack's limits.
+
+    Args:
+        notification: The notification.
+        zone: The time zone for people.
+    """
+    bodies = portions(notification, zone)
+    headline = text.headline(notification, zone)
+    return [_post(notification.level, headline, body, number, len(bodies)) for number, body in enumerate(bodies, 1)]
 
 
-def portions(notification: Notification) -> list[list[Block]]:
+def portions(notification: Notification, zone: tzinfo = UTC) -> list[list[Block]]:
     """Return the notification's blocks, without a header, in as many portions as posts are needed."""
-    return list(_portions(_body(notification)))
-
-
-def post(notification: Notification, body: Sequence[Block], number: int = 1, of: int = 1) -> Post:
-    """Return the payload of one post: the notification's headline above `body`."""
-    headline = text.headline(notification) + (f" ({number} of {of})" if of > 1 else "")
-    return under_headline(notification.level, headline, body) | NO_PREVIEWS
+    return list(_portions(_body(notification, zone)))
 
 
 def under_headline(level: Level, headline: str, body: Sequence[Block]) -> Post:
@@ -65,24 +66,29 @@ def note(words: str) -> Block:
     return {"type": "context", "elements": [_plain(words)]}
 
 
-def _body(notification: Notification) -> Iterator[Block]:
+def _post(level: Level, headline: str, body: Sequence[Block], number: int, of: int) -> Post:
+    numbered = headline + (f" ({number} of {of})" if of > 1 else "")
+    return under_headline(level, numbered, body) | NO_PREVIEWS
+
+
+def _body(notification: Notification, zone: tzinfo) -> Iterator[Block]:
     for number, alert in enumerate(notification.alerts):
         if number:
             yield {"type": "divider"}
             yield section(f"{text.LEVEL_SIGNS[alert.level]} {alert.level}: {text.visible(alert.title, 200)}")
-        yield from _alert(alert)
+        yield from _alert(alert, zone)
     if notification.merged_count:
         yield section(text.counted_line(notification))
-        yield from _preformatted(text.merged_lines(notification))
+        yield from _preformatted(text.merged_lines(notification, zone))
     if notification.disposition == "first":
-        yield note(text.quiet_note(notification))
+        yield note(text.window_note(notification))
     else:
-        yield note("The whole entries are in the alert log.")
+        yield note("The complete entries are in the alert log.")
 
 
-def _alert(alert: Alert) -> Iterator[Block]:
+def _alert(alert: Alert, zone: tzinfo) -> Iterator[Block]:
     yield section(text.summary_line(alert))
-    yield from _preformatted(text.fact_lines(alert).split("\n"))
+    yield from _preformatted(text.fact_lines(alert, zone).split("\n"))
     actions = text.action_lines(alert)
     if actions:
         yield section("What to do next:")

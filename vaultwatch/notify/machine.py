@@ -1,0 +1,86 @@
+"""Notifications as JSON for machines, within the limits of whatever carries them."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+from msgspec.structs import replace
+
+from vaultwatch.alerts import Alert
+from vaultwatch.dispatch.notification import Notification
+from vaultwatch.notify.text import FACT_LIMIT, action_lines, visible
+
+_LOG_TEXTS = (
+    *("time", "event_key", "summary", "principal", "who", "path", "namespace", "remote_address", "error"),
+    *("cluster", "node"),
+)
+
+
+def machine_json(notification: Notification, limit_bytes: int) -> bytes:
+    """Return the notification as JSON for `decode_notification`, at most that large.
+
+    What does not fit is left out: records first, then texts in the counts, then the counts' groups. What replaces a
+    record says so, with the SHA-256 of the record's JSON.
+    """
+    for smaller in (_whole, _without_records, _with_short_groups, _without_groups, _bare):
+        encoded = _encode(smaller(notification))
+        if len(encoded) <= limit_bytes:
+            return encoded
+    return encoded
+
+
+def decode_notification(body: bytes) -> Notification:
+    """Return the notification that `machine_json` wrote.
+
+    Raises:
+        msgspec.DecodeError: It is not one.
+    """
+    return msgspec.json.decode(body, type=Notification)
+
+
+def _encode(notification: Notification) -> bytes:
+    """JSON without the characters that SQS refuses (API reference, SendMessage); JSON escapes all but two of them."""
+    encoded = msgspec.json.encode(notification)
+    for character in ("\ufffe", "\uffff"):
+        encoded = encoded.replace(character.encode(), character.encode("ascii", "backslashreplace"))
+    return encoded
+
+
+def _whole(notification: Notification) -> Notification:
+    return notification
+
+
+def _without_records(notification: Notification) -> Notification:
+    return replace(notification, alerts=tuple(map(_without_record, notification.alerts)))
+
+
+def _without_record(alert: Alert) -> Alert:
+    whole = msgspec.json.encode(alert.record)
+    marker = {"omitted": "too large for one message", "bytes": len(whole), "sha256": hashlib.sha256(whole).hexdigest()}
+    return replace(alert, record={"vaultwatch": marker})
+
+
+def _with_short_groups(notification: Notification) -> Notification:
+    """Each group with its worst alert only."""
+    short = tuple(replace(one, alerts=(_shortened(one.worst, FACT_LIMIT),)) for one in notification.merged)
+    return replace(_without_records(notification), merged=short)
+
+
+def _without_groups(notification: Notification) -> Notification:
+    return replace(notification, merged=(), alerts=tuple(_shortened(one, FACT_LIMIT) for one in notification.alerts))
+
+
+def _bare(notification: Notification) -> Notification:
+    return replace(notification, merged=(), alerts=tuple(map(_named, notification.alerts)))
+
+
+def _named(alert: Alert) -> Alert:
+    """An alert of which only its id is known: there is room for 25 of these in every sink, each quoted twice."""
+    kept = {"time": visible(alert.time, 40), "event_key": visible(alert.event_key, 70)}
+    return replace(_without_record(alert), actions=(), group_values=(), **(dict.fromkeys(_LOG_TEXTS, "") | kept))
+
+
+def _shortened(alert: Alert, limit: int) -> Alert:
+    texts = {name: visible(getattr(alert, name), limit) for name in _LOG_TEXTS}
+    return replace(_without_record(alert), actions=tuple(action_lines(alert)), group_values=(), **texts)
