@@ -63,7 +63,7 @@ class TestHeadline:
         assert headline(a_message(merged=a_summary().merged)) == "HIGH: Root policy used, 9 more before"
 
     def test_holds_nothing_of_a_log(self) -> None:
-        evil = dict.fromkeys(LOGGED, "EVIL")
+        evil: dict[str, Any] = dict.fromkeys(LOGGED, "EVIL")
         assert "EVIL" not in headline(a_message(an_alert(**evil), merged=(a_group(**evil),)))
         counted = replace(a_group(**evil), first_time="EVIL", last_time="EVIL")
         assert headline(a_message(alerts=(), merged=(counted,))) == "HIGH: Root policy used: 3 more"
@@ -134,7 +134,7 @@ class TestEmail:
         assert f"Repeats in the next {window} arrive in one summary." in email_text(a_message(an_alert(**changes)))
 
     def test_nothing_of_a_log_can_begin_a_line_or_move_the_cursor(self) -> None:
-        texts = dict.fromkeys(LOGGED, "x\nSubject: EVIL\x1b[2J\u202e")
+        texts: dict[str, Any] = dict.fromkeys(LOGGED, "x\nSubject: EVIL\x1b[2J\u202e")
         evil = an_alert(**texts, actions=("a\nEVIL",))
         text = email_text(a_message(evil, merged=(a_group(**texts),)))
         assert not [line for line in text.splitlines() if line.startswith(("Subject", "EVIL"))]
