@@ -21,11 +21,13 @@ from vaultwatch.errors import ArchiveError, FrameError
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference
 from vaultwatch.reading.lines import LineSplitter
 from vaultwatch.reading.records import LONGEST_TAG, Origin, Rejected, split_tag
+from vaultwatch.reading.rejected import encode_rejected
 
 HELD_BYTES = 32 * 1024 * 1024
 """Lines of a batch that are unpacked at a time; each is there twice, in its block and by itself."""
 MANY_ALERTS = 1000
 """So many are given at once, and what the last frame adds: 64 MiB of lines may raise 100,000."""
+MAX_REJECTED_BYTES = 1024 * 1024
 _HEAD_BYTES = 4096
 
 
@@ -192,20 +194,6 @@ def checked(lines: bytes, reference: Reference) -> bytes:
     return lines
 
 
-def rejected_lines(rejected: Sequence[Rejected], limit_bytes: int = 1024 * 1024) -> bytes:
-    """Rejected lines as JSON lines, each with its reason; text where it is text, else base64, cut at `limit_bytes`."""
-    encode = msgspec.json.encode
-    return b"".join(encode(_rejected(one, limit_bytes)) + b"\n" for one in rejected)
-
-
-def _rejected(rejected: Rejected, limit_bytes: int) -> dict[str, object]:
-    origin = rejected.origin
-    told: dict[str, object] = {"reason": rejected.reason, "cluster": origin.cluster, "node": origin.node}
-    told |= {"lane": origin.lane, "bytes": len(rejected.raw)}
-    raw = rejected.raw[:limit_bytes]
-    if len(raw) < len(rejected.raw):
-        told["sha256"] = hashlib.sha256(rejected.raw).hexdigest()
-    try:
-        return {**told, "line": raw.decode()}
-    except UnicodeDecodeError:
-        return {**told, "line_base64": raw}
+def rejected_lines(rejected: Sequence[Rejected]) -> bytes:
+    """Return rejected lines as JSON lines; a line keeps its first MiB, the whole of it is in the archive."""
+    return b"".join(piece for one in rejected for piece in encode_rejected(one, MAX_REJECTED_BYTES))

@@ -22,6 +22,7 @@ from vaultwatch.detection.verdict import Verdict
 from vaultwatch.printable import one_line
 from vaultwatch.reading.lines import LineSplitter
 from vaultwatch.reading.records import Rejected
+from vaultwatch.reading.rejected import encode_rejected
 from vaultwatch.rules.facts import Level
 from vaultwatch.zones import find_zone
 
@@ -127,8 +128,7 @@ class _Rejects:
     def add(self, line: Rejected) -> None:
         self.first_reason = self.first_reason or line.reason
         if self._keep:
-            kept = {"reason": line.reason, "line": line.line.decode("utf-8", "backslashreplace")}
-            self._keep.write(msgspec.json.encode(kept) + b"\n")
+            self._keep.writelines(encode_rejected(line))
 
 
 class _Unreadable(Exception):

@@ -96,7 +96,7 @@ class ServerEventKeys:
         self._max_nodes = max_nodes
 
     def key(self, message: ServerMessage) -> str:
-        node = message.origin.node or message.host
+        node = message.node
         first_line = message.raw.partition(b"\n")[0].strip()
         parts = [self._time(message, node), message.level, message.module, node]
         digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass"))
@@ -109,7 +109,7 @@ class ServerEventKeys:
 
     def time(self, message: ServerMessage) -> str:
         """When it was, as logged: its own time, else its header's, else the last one seen on its node before it."""
-        last, _ = self._last.get(message.origin.node or message.host, (self._begun, 0))
+        last, _ = self._last.get(message.node, (self._begun, 0))
         return message.time or message.header_time or last
 
     def _time(self, message: ServerMessage, node: str) -> str:

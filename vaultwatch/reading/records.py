@@ -57,6 +57,11 @@ class ServerMessage(msgspec.Struct, frozen=True):
     header_time: str = ""
     host: str = ""
 
+    @property
+    def node(self) -> str:
+        """The node that wrote it: that of its tag, else the host of its syslog header."""
+        return self.origin.node or self.host
+
 
 class Rejected(msgspec.Struct, frozen=True):
     """A line that is not what it should be, whole, with the reason."""
@@ -64,12 +69,6 @@ class Rejected(msgspec.Struct, frozen=True):
     raw: bytes
     reason: str
     origin: Origin = NO_ORIGIN
-
-    @property
-    def line(self) -> bytes:
-        """As it came, with its tag."""
-        at = self.origin
-        return f"@{at.cluster}/{at.node}/{at.lane} ".encode() + self.raw if at.lane else self.raw
 
 
 def unforeseen(error: Exception, raw: bytes, origin: Origin) -> Rejected:
@@ -189,10 +188,23 @@ def _decode_leniently(text: bytes) -> dict[str, Any] | str:
     except RecursionError:
         return _decode_pruned(text)
     except json.JSONDecodeError as error:
-        return f"broken JSON: {error.msg} at byte {error.pos} of {len(text)}"
+        what = error.msg.rstrip(": ").removesuffix(" at")
+        return f"broken JSON: {what} at byte {_byte_of_error(text)} of {len(text)}"
     if _is_deep(found):
         return _decode_pruned(text)
     return _encodable(found) if isinstance(found, dict) else "JSON, but not an object"
+
+
+def _byte_of_error(text: bytes) -> int:
+    """Return at which byte JSON breaks: with a character for each byte that is not UTF-8, unlike in what is shown."""
+    import json
+
+    exact = text.decode("utf-8", "surrogateescape")
+    try:
+        json.loads(exact, strict=False, parse_int=_integer)
+    except json.JSONDecodeError as error:
+        return len(exact[: error.pos].encode("utf-8", "surrogateescape"))
+    return len(text)
 
 
 def _integer(digits: str) -> int | float:

@@ -76,7 +76,7 @@ def server_view(message: ServerMessage, zone: tzinfo | None = None) -> View:
         "fields": message.fields,
         "raw": message.raw.decode("utf-8", "replace"),
         **_origin(message.origin),
-        "node": message.origin.node or message.host,
+        "node": message.node,
         "local": _local(message.time or message.header_time, zone),
     }
 

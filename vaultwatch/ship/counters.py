@@ -5,11 +5,10 @@ from __future__ import annotations
 from io import BytesIO
 
 from vaultwatch.frames import Counter, count_lines
-from vaultwatch.reading.records import Origin, split_tag
+from vaultwatch.reading.records import LONGEST_TAG, Origin, split_tag
 from vaultwatch.ship.reading import Block
 
 MAX_ORIGINS = 1000
-MAX_TAG_BYTES = 520
 OTHERS = Origin("*", "*", "*")
 
 
@@ -24,11 +23,11 @@ class Counters:
     def add(self, lines: Block) -> None:
         """Count the lines of a frame."""
         if isinstance(lines, bytearray):  # one huge line, which is not copied only to be counted
-            self._count(bytes(lines[:MAX_TAG_BYTES]), count_lines(lines), len(lines))
+            self._count(bytes(lines[:LONGEST_TAG]), count_lines(lines), len(lines))
             return
         rows = self._row_by_tag
         for line in BytesIO(lines).readlines():
-            row = rows.get(line[: line.find(b" ", 0, MAX_TAG_BYTES) + 1])
+            row = rows.get(line[: line.find(b" ", 0, LONGEST_TAG) + 1])
             if row is None:
                 self._count(line, 1, len(line))
             else:

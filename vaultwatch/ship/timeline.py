@@ -30,7 +30,7 @@ class Timeline:
         """Return what is known about each node whose first message in these lines has no time."""
         first: dict[str, ServerMessage] = {}
         for message in _messages(lines):
-            first.setdefault(_node(message), message)
+            first.setdefault(message.node, message)
         untimed = [node for node, message in first.items() if not (message.time or message.header_time)]
         return {node: seen for node in untimed[:MAX_NODES] if (seen := self._keys.last(node)) is not None}
 
@@ -38,10 +38,6 @@ class Timeline:
         """Note that these lines went into a frame."""
         for message in _messages(lines):
             self._keys.key(message)
-
-
-def _node(message: ServerMessage) -> str:
-    return message.origin.node or message.host
 
 
 def _messages(lines: bytes) -> Iterator[ServerMessage]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,9 +11,9 @@ import msgspec
 from vaultwatch.appending import append_lines, open_lines, write_all
 from vaultwatch.detection.evaluator import Counts
 from vaultwatch.reading.records import Rejected
+from vaultwatch.reading.rejected import encode_rejected
 
 MAX_REJECTED_BYTES = 64 * 1024 * 1024
-_PIECE_BYTES = 1024 * 1024
 
 
 class Figures:
@@ -69,7 +67,7 @@ class RejectedLines:
         try:
             full = os.fstat(descriptor).st_size >= self._max_bytes
             if not full:
-                _write(descriptor, line)
+                _append(descriptor, line)
         finally:
             os.close(descriptor)
         if full:
@@ -77,16 +75,8 @@ class RejectedLines:
             self.add(line)
 
 
-def _write(descriptor: int, line: Rejected) -> None:
-    append_lines(descriptor, b'{"reason":' + msgspec.json.encode(line.reason) + b',"line":"')
-    for piece in _escaped(line.line):
+def _append(descriptor: int, line: Rejected) -> None:
+    pieces = encode_rejected(line)
+    append_lines(descriptor, next(pieces))
+    for piece in pieces:
         write_all(descriptor, piece)
-    write_all(descriptor, b'"}\n')
-
-
-def _escaped(raw: bytes) -> Iterator[bytes]:
-    """The inside of the JSON string of a line, a piece at a time: of 64 MiB of noise the whole takes a gigabyte."""
-    decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
-    for start in range(0, len(raw), _PIECE_BYTES):
-        yield msgspec.json.encode(decoder.decode(raw[start : start + _PIECE_BYTES]))[1:-1]
-    yield msgspec.json.encode(decoder.decode(b"", final=True))[1:-1]

@@ -233,10 +233,22 @@ class TestTag:
         assert split_tag(b"@c/n1/file x")[0] == Origin("c", "n1", "file")
 
 
-def test_a_rejected_line_is_kept_with_its_tag() -> None:
-    tagged = b"@prod/vault-1/file {broken"
-    origin, text = split_tag(tagged)
+def test_a_rejected_line_is_kept_with_its_origin() -> None:
+    origin, text = split_tag(b"@prod/vault-1/file {broken")
     found = read_audit_entry(text, origin)
     assert isinstance(found, Rejected)
-    assert found.line == tagged
-    assert Rejected(b"x", "because").line == b"x"
+    assert (found.raw, found.origin) == (b"{broken", Origin("prod", "vault-1", "file"))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b'{"a" 1}', "broken JSON: Expecting ':' delimiter at byte 5 of 7"),
+        ('{"é" 1}'.encode(), "broken JSON: Expecting ':' delimiter at byte 6 of 8"),
+        (b'{"\xff\xe2\x82" 1}', "broken JSON: Expecting ':' delimiter at byte 7 of 9"),
+        (b'{"a": "b', "broken JSON: Unterminated string starting at byte 6 of 8"),
+        (b'{"a": "\\q"}', "broken JSON: Invalid \\escape at byte 7 of 11"),
+    ],
+)
+def test_broken_json_is_found_at_a_byte(line: bytes, expected: str) -> None:
+    assert reason(line) == expected
