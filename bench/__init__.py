@@ -1,1 +1,1 @@
-"""What is measured, and against whom: `python -m bench`."""
+"""Benchmarks of Vaultwatch, each against a reference: `python -m bench`."""

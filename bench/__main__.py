@@ -1,4 +1,4 @@
-"""Measure everything, print the ratios, keep them in bench/results.json; exit status 1 if a goal is missed."""
+"""Runs all benchmarks, prints the ratios, and writes bench/results.json; exit status 1 if a goal is missed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ FULL, QUICK = 300_000, 5_000
 
 
 def run(bench: measure.Bench, count: int, output: Path) -> list[results.Result]:
-    """Measure on a corpus of `count` entries and write the results to `output`.
+    """Measure on a corpus of `count` entries, and write the results to `output`.
 
     Raises:
-        BenchError: what was measured did not do its work.
+        BenchError: If what is measured gives a wrong result.
     """
     bench.folder.mkdir(parents=True, exist_ok=True)
     corpus = bench.corpus(count)
@@ -41,12 +41,14 @@ def run(bench: measure.Bench, count: int, output: Path) -> list[results.Result]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command."""
+    """Run the command; return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="once, on a small corpus: judges nothing")
-    parser.add_argument("--folder", type=Path, default=ROOT / ".bench", help="for the corpus and what else is made")
+    parser.add_argument("--quick", action="store_true", help="measure once, on a small corpus, and judge nothing")
     parser.add_argument(
-        "--output", type=Path, help="for the results (default: bench/results.json; in FOLDER with --quick)"
+        "--folder", type=Path, default=ROOT / ".bench", help="where to put the corpus and other generated files"
+    )
+    parser.add_argument(
+        "--output", type=Path, help="where to write the results (default: bench/results.json; in FOLDER with --quick)"
     )
     given = parser.parse_args(arguments)
     default = given.folder / "results.json" if given.quick else ROOT / "bench" / "results.json"

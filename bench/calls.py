@@ -1,4 +1,4 @@
-"""Calls of Vault as clients make them all day: `ordinary` draws one, in about the shares of the recorded day."""
+"""Ordinary calls of Vault's clients: `ordinary` draws one, in about the proportions of a recorded day."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ class Call:
 
 
 def ordinary(rng: Random, world: World) -> Call:
-    """Draw a call of the kind that raises nothing."""
+    """Draw a call that raises no alert."""
     make = rng.choices(_KINDS, cum_weights=_CUMULATIVE)[0]
     return make(rng, world, _skewed(rng, world.principals))
 
 
 def _skewed(rng: Random, choices: Sequence[T]) -> T:
-    """Draw one with a long tail: the first tenth is drawn two times in five."""
+    """Draw one from a distribution with a long tail: the first tenth is drawn two times in five."""
     return choices[int(len(choices) * rng.random() ** 2.5)]
 
 
@@ -275,7 +275,7 @@ def _mounts(rng: Random, world: World, who: Principal) -> Call:
 
 
 def _administration(rng: Random, world: World, who: Principal) -> Call:
-    """Reads beside what the rules watch: a status of root generation, a policy, the audit devices."""
+    """Reads next to what the rules watch: the status of root generation, a policy, the audit devices."""
     status = Call(operation="read", path="sys/generate-root/attempt", answer={"complete": False, "started": False})
     reads = (
         status,

@@ -1,7 +1,7 @@
-"""A corpus of audit entries: `python -m bench.corpus -n 300000 --seed 1 --layout mixed -o FILE`.
+"""Generates a corpus of audit entries: `python -m bench.corpus -n 300000 --seed 1 --layout mixed -o FILE`.
 
-Same arguments, same bytes, under any hash seed. Sizes and shapes are those of the recordings of real servers;
-only the standard library is used.
+The same arguments give the same bytes under any hash seed. Sizes and shapes are those of the recordings of real
+servers; it uses the standard library only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STYLES: tuple[Style, ...] = get_args(Style)
 
 START_SECONDS = 1_795_168_800  # 2026-11-20T10:00:00Z, a Friday
 CALLS_PER_SECOND = 1_000
-# No alert-worthy call this near the end: its response would be cut off, and what it is worth with it.
+# No call that must raise an alert this near the end, which would cut off its response.
 QUIET_END = 100
 
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -36,10 +36,10 @@ _compact_sorted = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), so
 
 
 def entries(count: int, seed: int, layout: str = "mixed", alert_rate: float = 0.001) -> Iterator[tuple[str, bytes]]:
-    """Make `count` entries in the order of their times: the rule that should see it ("" for none), and the line.
+    """Yield `count` entries in the order of their times: the rule that must match ("" for none), and the line.
 
-    Both entries of a call worth an alert name the rule; a share of `alert_rate` of the calls is. `layout` is one
-    of `LAYOUTS` (key orders of Vault to 1.16 and OpenBao, of 1.17 to 1.20, of today) or "mixed", a third each.
+    Both entries of a call that must raise an alert name the rule; `alert_rate` is their share. `layout` is one of
+    `LAYOUTS` (key orders of Vault to 1.16 and OpenBao, of 1.17 to 1.20, of today) or "mixed", a third each.
     """
     rng = Random(seed)
     world = build(rng, _rfc3339(START_SECONDS * 10**9, 0))
@@ -63,7 +63,7 @@ def entries(count: int, seed: int, layout: str = "mixed", alert_rate: float = 0.
 
 
 def write(out: BinaryIO, count: int, seed: int, layout: str = "mixed", alert_rate: float = 0.001) -> dict[str, int]:
-    """Write a corpus to `out`; how many calls each rule should see."""
+    """Write a corpus to `out`; return how many calls each rule must match."""
     seen: dict[str, set[str]] = {}
     for rule, line in entries(count, seed, layout, alert_rate):
         out.write(line)
@@ -73,13 +73,13 @@ def write(out: BinaryIO, count: int, seed: int, layout: str = "mixed", alert_rat
 
 
 def reserialise(line: bytes, style: Style) -> bytes:
-    """The same entry in the bytes of another JSON encoder, as a relay may write it."""
+    """Return the same entry as another JSON encoder writes it, as a relay may."""
     entry = json.loads(line)
     if style == "spaced":
         return json.dumps(entry).encode() + b"\n"
     if style == "sorted-ascii":
         return json.dumps(entry, sort_keys=True, separators=(",", ":")).encode() + b"\n"
-    # A slash stands in JSON within strings only.
+    # JSON has slashes in strings only.
     return _compact(entry).replace("/", "\\/").encode() + b"\n"
 
 
@@ -90,9 +90,9 @@ def _layout(rng: Random, layout: str) -> Layout:
 
 
 def _lines(rng: Random, call: Call, at_ns: int, layout: Layout) -> Iterator[tuple[int, bytes]]:
-    """The entries of one call, each with its time."""
+    """Return the entries of one call, each with its time."""
     if rng.random() < 0.2:
-        at_ns += -at_ns % 1000  # some hosts' clocks tick in microseconds
+        at_ns += -at_ns % 1000  # the clocks of some hosts have microseconds
     newer = layout != "classic"
     request = _request(rng, call, newer)
     yield at_ns, _encode(_request_entry(call, request, newer, at_ns), layout)
@@ -198,14 +198,14 @@ def _rfc3339(at_ns: int, digits: int) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command: write a corpus to a file or to stdout."""
+    """Run the command: write a corpus to a file or to stdout."""
     parser = argparse.ArgumentParser(prog="python -m bench.corpus", description="Write a corpus of audit entries.")
     parser.add_argument("-n", "--count", type=int, default=300_000, help="entries")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--layout", choices=(*LAYOUTS, "mixed"), default="mixed", help="key order")
-    parser.add_argument("--alert-rate", type=float, default=0.001, help="share of calls worth an alert")
+    parser.add_argument("--alert-rate", type=float, default=0.001, help="share of calls that must raise an alert")
     parser.add_argument("-o", "--output", type=Path, help="file to write (default: stdout)")
-    parser.add_argument("--expected", type=Path, help="write here, as JSON, how many calls each rule should see")
+    parser.add_argument("--expected", type=Path, help="where to write, as JSON, how many calls each rule must match")
     given = parser.parse_args(arguments)
     with given.output.open("wb") if given.output else nullcontext(sys.stdout.buffer) as out:
         expected = write(out, given.count, given.seed, given.layout, given.alert_rate)

@@ -1,8 +1,8 @@
-"""What frames save and cost, in a process of its own: `python -m bench.frames CORPUS` prints figures as JSON.
+"""Measures the size of frames and the CPU time to encode, decode and evaluate them: `python -m bench.frames CORPUS`.
 
-Lines are tagged as syslog-ng tags them and cut into frames as `ship` cuts them. Against them stand the same frames
-with gzip, at its level 6, in place of zstd and of the seal (gzip has a CRC-32 of its own): the same header, the same
-checks. The consumer is that of `evaluate`: from the base64 text of Kinesis events to verdicts.
+It runs in a process of its own and prints JSON. Lines are tagged as by syslog-ng and cut into frames as by `ship`. The
+reference is the same frames with gzip at level 6 instead of zstd and the seal (gzip has a CRC-32): the same header, the
+same checks. The consumer is that of `evaluate`: from the base64 text of Kinesis events to verdicts.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ from vaultwatch.ship.outbox import StreamRecord
 
 TAGS = (b"@production/vault-1.example.com/socket ", b"@production/vault-1.example.com/file ")
 LINES_A_SECOND = (20, 200, 2_000)
-"""What 10, 100 and 1,000 records a second are on two lanes; with 10,000, frames are full before their second ends."""
+"""Lines per frame at 10, 100 and 1,000 records per second on two lanes; at 10,000, frames are full before a second."""
 PART = 40_000
-"""Lines that are cut into frames of each of these sizes."""
+"""How many lines are cut into frames of each size."""
 PAYLOAD_BYTES = 6_000_000
-"""Lambda takes no more in one call, as text."""
+"""The most that Lambda passes to one invocation, as text."""
 SEAL_BYTES = 12  # docs/frames.md
 SEGMENT_BYTES = 64 * 1024 * 1024
 T = TypeVar("T")
@@ -58,7 +58,7 @@ _PROCESS = UUID(int=1)
 
 
 def cut(corpus: Path) -> list[bytes]:
-    """Full frames, as of lines that come faster than frames leave; each line tagged, the two lanes in turn."""
+    """Return full frames, as when lines arrive faster than frames are closed; the lanes take turns."""
     made: list[StreamRecord] = []
     framer = Framer(("audit", "log-1", _PROCESS), _Nowhere(), LineGatherer(Pace()).middle, made.append)
     held = bytearray()
@@ -74,7 +74,7 @@ def cut(corpus: Path) -> list[bytes]:
 
 
 class _Nowhere:
-    """Takes the lines that no record can hold, of which a corpus has none."""
+    """A store for oversize lines, of which a corpus has none."""
 
     def keep(self, lines: bytes | bytearray, at: datetime) -> Reference:  # noqa: ARG002 (the protocol's name)
         raise SystemExit(f"{len(lines)} bytes do not fit into a frame")
@@ -95,17 +95,17 @@ def _lines(frame: Frame) -> bytes:
 
 
 def zip_frame(data: bytes) -> bytes:
-    """The same frame in gzip."""
+    """Return the same frame with gzip."""
     return gzip.compress(_content(data), 6, mtime=0)
 
 
 def _content(data: bytes) -> bytes:
-    """Header and lines."""
+    """Return the header and the lines."""
     return zstandard.ZstdDecompressor().decompress(data[SEAL_BYTES:])
 
 
 def in_gzip(ready: Ready) -> Ready:
-    """The same work on frames in gzip."""
+    """Do the same with frames in gzip."""
 
     def run(lines: Sequence[bytes]) -> None:
         with patch.multiple(frames, _unseal=lambda data: data, _unpack=lambda data, _: zlib.decompress(data, 31)):
@@ -115,7 +115,7 @@ def in_gzip(ready: Ready) -> Ready:
 
 
 def each(function: Callable[[T], object], items: Sequence[T]) -> Ready:
-    """This function, over these items instead of the lines that the others get."""
+    """Return a function that runs over these items instead of the lines that the others get."""
 
     def run(_: Sequence[bytes]) -> None:
         for item in items:
@@ -125,7 +125,7 @@ def each(function: Callable[[T], object], items: Sequence[T]) -> Ready:
 
 
 def consuming(rules: Sequence[Rule], events: Sequence[bytes], expected: int) -> Ready:
-    """`evaluate` without its event's JSON, its metrics and AWS: each call gets as many frames as Lambda hands it."""
+    """Run `evaluate` without parsing its event, metrics and AWS; each call gets as many frames as from Lambda."""
     calls = list(_calls(events))
 
     def ready() -> Method:
@@ -142,7 +142,7 @@ def consuming(rules: Sequence[Rule], events: Sequence[bytes], expected: int) -> 
 
 
 def consume(rules: Ruleset, events: Sequence[bytes]) -> int:
-    """Hold the frames of one call against the rules; how many records they were."""
+    """Evaluate the frames of one call; return how many records they hold."""
     evaluation = Evaluation(rules, UTC, claim=_refuse, keep=lambda name, rejected: None)
     for _ in evaluation.frames(EncodedFrame("", base64.b64decode(event)) for event in events):
         pass
@@ -164,12 +164,12 @@ def _calls(events: Sequence[bytes]) -> Iterator[list[bytes]]:
 
 
 def split(packed: Sequence[bytes]) -> list[bytes]:
-    """The lines of frames, one by one."""
+    """Yield the lines of frames."""
     return [line for data in packed for line in BytesIO(_lines(frames.decode(data)))]
 
 
 def seconds(packed: Sequence[bytes], zipped: Sequence[bytes], rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of each way to write, to read and to evaluate, of the whole corpus, once a round."""
+    """Return the CPU seconds of each way to encode, decode and evaluate the whole corpus, once per round."""
     content = [_content(data) for data in packed]
     unpacked = [frames.decode(data) for data in packed]
     writing: dict[str, Ready] = {
@@ -191,7 +191,7 @@ def seconds(packed: Sequence[bytes], zipped: Sequence[bytes], rounds: int) -> di
 
 
 def sizes(corpus: Path, packed: Sequence[bytes], zipped: Sequence[bytes]) -> dict[str, float]:
-    """Bytes: of the corpus, its tagged lines, their frames, the same in gzip; and of a record and an alert."""
+    """Return the bytes of the corpus, its tagged lines, their frames with zstd and gzip, a record and an alert."""
     blocks = [_lines(frames.decode(data)) for data in packed]
     raw, count = corpus.stat().st_size, sum(map(frames.count_lines, blocks))
     with corpus.open("rb") as file:
@@ -209,7 +209,7 @@ def sizes(corpus: Path, packed: Sequence[bytes], zipped: Sequence[bytes]) -> dic
 
 
 def per_frame(packed: Sequence[bytes], rounds: int) -> list[dict[str, float]]:
-    """Frames of each number of lines, the full ones last: mean bytes, and CPU milliseconds to evaluate one a call."""
+    """Return the mean bytes of frames of each number of lines, full ones last, and the CPU ms to evaluate one."""
     lines, rules, found = split(packed)[:PART], Ruleset(shipped_rules()), []
     cuts = [
         [b"".join(lines[at : at + size]) for at in range(0, len(lines) - size + 1, size)] for size in LINES_A_SECOND
@@ -223,12 +223,12 @@ def per_frame(packed: Sequence[bytes], rounds: int) -> list[dict[str, float]]:
 
 
 def _full(packed: Sequence[bytes]) -> list[bytes]:
-    """Some frames that are neither the first, before which nobody knows how lines pack, nor the last."""
+    """Return some frames but the first, before which the compression ratio is unknown, and the last."""
     return list(packed[1:-1][:20] or packed)
 
 
 def logged() -> dict[str, int]:
-    """What `evaluate` itself writes in one call without an alert: bytes of log, and how many metrics are in them."""
+    """Return how many bytes `evaluate` logs in one call without an alert, and how many metrics those contain."""
     os.environ.update(FUNCTION_ENVIRONMENT)
     from lambdas import evaluate
 
@@ -242,7 +242,7 @@ def logged() -> dict[str, int]:
 
 
 def main() -> int:
-    """The command; its output is one JSON object."""
+    """Run the command, whose output is one JSON object."""
     parser = argparse.ArgumentParser(prog="python -m bench.frames")
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,7 +1,7 @@
-"""What needs all lines in memory, in a process of its own: prints CPU seconds as JSON.
+"""Measures what needs all lines in memory, in a process of its own, and prints CPU seconds as JSON.
 
 `compare` times orjson.loads and the evaluator over the same lines; `packs` the evaluator under each of several packs;
-`whole` reads a file and holds it against one pack, as a process to be measured from outside.
+`whole` evaluates a file with one pack, as a process that is measured from outside.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Ready = Callable[[], Method]
 
 
 def parse_only() -> Method:
-    """The yardstick: every line parsed, nothing looked at."""
+    """The reference: every line is parsed and nothing else."""
 
     def run(lines: Sequence[bytes]) -> None:
         loads = orjson.loads
@@ -35,7 +35,7 @@ def parse_only() -> Method:
 
 
 def evaluating(rules: Sequence[Rule]) -> Method:
-    """The evaluator, with nothing remembered from an earlier round."""
+    """The evaluator, new in every round."""
     detector = Detector(rules, source="audit")
 
     def run(lines: Sequence[bytes]) -> None:
@@ -50,7 +50,7 @@ def evaluating(rules: Sequence[Rule]) -> Method:
 def interleaved(
     methods: dict[str, Callable[[], Method]], lines: Sequence[bytes], rounds: int
 ) -> dict[str, list[float]]:
-    """CPU seconds of each method in each round, without making it ready; every round begins with another one."""
+    """Return the CPU seconds of each method in each round, without its preparation; the methods take turns to begin."""
     names = list(methods)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
@@ -64,7 +64,7 @@ def interleaved(
 
 
 def whole(corpus: Path, rules: Sequence[Rule]) -> dict[str, int]:
-    """Read the file as a program would; how many alerts."""
+    """Evaluate a file as a program does; return how many alerts it raises."""
     detector = Detector(rules, source="audit")
     with corpus.open("rb", buffering=READ_BUFFER_BYTES) as file:
         alerts = detector.feed(file)
@@ -72,7 +72,7 @@ def whole(corpus: Path, rules: Sequence[Rule]) -> dict[str, int]:
 
 
 def main() -> int:
-    """The command; its output is one JSON object."""
+    """Run the command, whose output is one JSON object."""
     parser = argparse.ArgumentParser(prog="python -m bench.in_process")
     parser.add_argument("what", choices=("compare", "packs", "whole"))
     parser.add_argument("corpus", type=Path)

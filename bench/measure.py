@@ -1,4 +1,4 @@
-"""The measurements, each a function from a corpus to results; this process itself stays small (see `processes`)."""
+"""The benchmarks, each a function from a corpus to results. This process itself stays small (see `processes`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FEW_RULES, MANY_RULES = 40, 1_000
 
 @dataclass(frozen=True)
 class Corpus:
-    """A generated corpus on disk; `expected` says how many calls each shipped rule should see."""
+    """A generated corpus on disk; `expected` is how many calls each shipped rule must match."""
 
     path: Path
     count: int
@@ -28,14 +28,14 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where files go, and how often everything is measured."""
+    """Where generated files are, and how often everything is measured."""
 
     folder: Path
     rounds: int
     seed: int = 1
 
     def corpus(self, count: int) -> Corpus:
-        """A corpus of `count` entries, made once for these arguments and this generator."""
+        """Return a corpus of `count` entries, generated once for these arguments and this generator."""
         path = self.folder / f"corpus-{_generator()}-{count}-{self.seed}-mixed.jsonl"
         expected = path.with_suffix(".expected.json")
         if not expected.exists():
@@ -44,14 +44,14 @@ class Bench:
         return Corpus(path, count, json.loads(expected.read_text()))
 
     def pack(self, total: int) -> Path:
-        """A compiled pack of `total` rules."""
+        """Return a compiled pack of `total` rules."""
         path = self.folder / f"rules-{total}.json"
         measure(python("-m", "bench.rules", str(total), self.folder / f"rules-{total}", path))
         return path
 
 
 def _generator() -> str:
-    """Names the generator by its sources: another generator, another corpus."""
+    """A name for the generator, by its sources: a changed generator makes another corpus."""
     sources = sorted(Path(__file__).parent.glob("*.py"))
     kept = [path.read_bytes() for path in sources if path.stem in ("calls", "corpus", "world", "worthy")]
     return hashlib.sha256(b"\0".join(kept)).hexdigest()[:12]
@@ -61,20 +61,20 @@ def check(corpus: Corpus, output: Path) -> Usage:
     """Run `vaultwatch check` over a corpus.
 
     Raises:
-        BenchError: it told of other alerts than the corpus holds.
+        BenchError: If its alerts are not those of the corpus.
     """
     command = vaultwatch("check", corpus.path, "--format", "json")
     usage = measure(command, stdout=output, allowed=(0, FOUND))
-    told = Counter(json.loads(line)["rule"] for line in output.read_text().splitlines())
-    if told != corpus.expected:
-        raise BenchError(f"vaultwatch check: alerts {dict(told)}, expected {corpus.expected}")
+    found = Counter(json.loads(line)["rule"] for line in output.read_text().splitlines())
+    if found != corpus.expected:
+        raise BenchError(f"vaultwatch check: alerts {dict(found)}, expected {corpus.expected}")
     return usage
 
 
 def processes(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[Result]:
-    """The evaluator and the stand-in as whole processes on the same file."""
+    """Compare `vaultwatch check` and the stand-in as whole processes on the same file."""
     ours, theirs = [], []
-    for _ in range(bench.rounds):  # twice each, in both orders: one run alone varies by a tenth
+    for _ in range(bench.rounds):  # twice each, in both orders: a single run varies by a tenth
         ours.append(check(corpus, bench.folder / "alerts.jsonl"))
         theirs += [measure(python("-m", "bench.stand_in"), stdin=corpus.path) for _ in range(2)]
         ours.append(check(corpus, bench.folder / "alerts.jsonl"))
@@ -89,7 +89,7 @@ def _in_pairs(used: list[Usage]) -> list[float]:
 
 
 def parsing(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[Result]:
-    """The evaluator and `orjson.loads` over lines in memory."""
+    """Compare the evaluator and `orjson.loads` over lines in memory."""
     seconds = _in_process(bench, "compare", corpus)
     measured["in_process_cpu_seconds"] = {name: median(values) for name, values in seconds.items()}
     faster = ratios(seconds["orjson"], seconds["evaluator"])
@@ -97,7 +97,7 @@ def parsing(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[Resu
 
 
 def many_rules(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[Result]:
-    """A thousand rules against forty, over lines in memory and as whole processes."""
+    """Compare a thousand rules with forty, over lines in memory and as whole processes."""
     few, many = bench.pack(FEW_RULES), bench.pack(MANY_RULES)
     seconds = _in_process(bench, "packs", corpus, few, many)
     usage: dict[Path, list[Usage]] = {few: [], many: []}
@@ -115,7 +115,7 @@ def many_rules(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[R
 
 
 def memory(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[Result]:
-    """Peak memory on a corpus, against one of a tenth of its length."""
+    """Compare the peak memory on a corpus with that on one of a tenth of its length."""
     short, output = bench.corpus(corpus.count // 10), bench.folder / "alerts.jsonl"
     peaks = [[check(each, output).peak_kib for _ in range(bench.rounds)] for each in (short, corpus)]
     measured["peak_kib"] = {str(each.count): median(peak) for each, peak in zip((short, corpus), peaks, strict=True)}
@@ -124,11 +124,11 @@ def memory(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[Resul
 
 
 def start(bench: Bench, measured: dict[str, Any]) -> list[Result]:
-    """`check` of an empty file, against a Python that does nothing."""
+    """Compare `check` of an empty file with a Python that does nothing."""
     empty = bench.folder / "empty.jsonl"
     empty.write_bytes(b"")
     ours, bare = [], []
-    for _ in range(2 * bench.rounds + 1):  # short, so more often
+    for _ in range(2 * bench.rounds + 1):  # short runs, so more of them
         bare.append(measure(python("-c", "pass")))
         ours.append(measure(vaultwatch("check", empty, "--format", "json")))
     measured["start"] = {"check": _usage(ours), "python": _usage(bare)}
@@ -137,7 +137,7 @@ def start(bench: Bench, measured: dict[str, Any]) -> list[Result]:
 
 
 def frames(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[Result]:
-    """Frames against raw lines and against gzip, and the consumer from frames to verdicts."""
+    """Compare frames with raw lines and with gzip, in size and in CPU time."""
     found = _program(bench, "bench.frames", corpus.path)
     sizes, seconds = found["sizes"], found["seconds"]
     measured["frames"] = found | {"seconds": {name: median(values) for name, values in seconds.items()}}
@@ -155,11 +155,11 @@ def frames(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[Resul
 
 
 def shipping(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[Result]:
-    """Lines that `ship` reads from a pipe in a second of CPU after its start, and `cat` as the floor."""
+    """Measure how many lines `ship` reads from a pipe per CPU second after its start, and how many `cat` does."""
     found = _program(bench, "bench.shipping", corpus.path, bench.folder)
     lines, seconds = found["lines"], found["seconds"]
     measured["ship"] = found | {"seconds": {name: median(values) for name, values in seconds.items()}}
-    # A small corpus is sent in less than a start varies by.
+    # Sending a small corpus takes less time than the start varies by.
     spent = {name: [max(a - b, 0.001) for a, b in zip(seconds[name], seconds["empty"], strict=True)] for name in lines}
     return [
         Result("ship, at 1 KiB", _thousands(lines["1 KiB"], spent["1 KiB"]), "thousand/s", "at_least", 100),
@@ -173,7 +173,7 @@ def _thousands(lines: int, seconds: list[float]) -> tuple[float, ...]:
 
 
 def server_log(bench: Bench, measured: dict[str, Any]) -> list[Result]:
-    """The server log against `json.loads`; hostile text against hostile text of half its length."""
+    """Compare reading the server log with `json.loads`, and hostile text with hostile text of half its length."""
     seconds: dict[str, list[float]] = _program(bench, "bench.server_log")
     measured["server_log_cpu_seconds"] = {name: median(values) for name, values in seconds.items()}
 
@@ -188,9 +188,9 @@ def server_log(bench: Bench, measured: dict[str, Any]) -> list[Result]:
 
 
 def cold_start(bench: Bench, measured: dict[str, Any]) -> list[Result]:
-    """Importing `evaluate` and making its clients, against a bare client of boto3, start and end of Python taken off.
+    """Compare importing `evaluate` with its clients with a single client of boto3, without the start and end of Python.
 
-    Once as Lambda finds them, boto3 compiled and the bundle not; once with all modules compiled.
+    Once as on Lambda, with boto3 compiled and the bundle not; once with all modules compiled.
     """
     bundle = bench.folder / "bundle"
     measure(python("-c", _BUNDLE, bundle))

@@ -1,4 +1,4 @@
-"""Whole processes measured from outside: CPU time and peak memory, start-up included."""
+"""Measures whole processes from outside: CPU time and peak memory, including their start."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ FUNCTION_ENVIRONMENT = {
 
 
 class BenchError(Exception):
-    """Something that is measured did not do its work: there is nothing to compare."""
+    """What is measured gives a wrong result, so there is nothing to compare."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What one process used. `peak_kib` is never less than this process's own peak: keep that small."""
+    """What one process used. `peak_kib` is never below the peak of this process, which must stay small."""
 
     cpu_seconds: float
     peak_kib: int
 
 
 def vaultwatch(*arguments: str | Path) -> list[str]:
-    """The command as people call it, of this environment."""
+    """Return the command line of `vaultwatch` in this environment."""
     return [str(Path(sys.executable).with_name("vaultwatch")), *map(str, arguments)]
 
 
 def python(*arguments: str | Path) -> list[str]:
-    """The command for this Python, with these arguments."""
+    """Return a command line of this Python."""
     return [sys.executable, *map(str, arguments)]
 
 
@@ -60,10 +60,10 @@ def measure(
     environment: Mapping[str, str] | None = None,
     folder: Path = ROOT,
 ) -> Usage:
-    """Run a command to its end, with `stdin` as its input or, `piped`, what `cat` writes of it into a pipe.
+    """Run a command to its end, with the file `stdin` as its input, through a pipe from `cat` if `piped`.
 
     Raises:
-        BenchError: its exit status is none of `allowed`.
+        BenchError: If its exit status is not in `allowed`.
     """
     with ExitStack() as files:
         given: IO[bytes] | int = files.enter_context(stdin.open("rb")) if stdin else subprocess.DEVNULL
@@ -83,7 +83,7 @@ def measure(
 
 
 def _pipe(files: ExitStack, source: IO[bytes] | int) -> IO[bytes]:
-    """What `cat` writes, until the context ends."""
+    """The output of `cat`, until the context ends."""
     writer = files.enter_context(subprocess.Popen(["cat"], stdin=source, stdout=subprocess.PIPE))
     if writer.stdout is None:
         raise BenchError("cat: it has no output")

@@ -1,4 +1,4 @@
-"""What was measured against what was to be reached: ratios, their table, and `results.json`."""
+"""The results: ratios with their goals, their table, and `results.json`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ LIBRARIES = ("msgspec", "orjson", "google-re2", "zstandard")
 
 @dataclass(frozen=True)
 class Result:
-    """One figure, once a round. `goal` is the least (`at_least`) or the most (`at_most`) that its median may be.
+    """One figure, measured once per round. `goal` is the minimum (`at_least`) or maximum (`at_most`) of its median.
 
-    Without a goal it is told and not judged.
+    Without a goal it is shown and not judged.
     """
 
     name: str
@@ -29,24 +29,24 @@ class Result:
 
     @property
     def median(self) -> float:
-        """The figure that counts."""
+        """The median, which is what the goal applies to."""
         return median(self.values)
 
     @property
     def met(self) -> bool:
-        """Whether the goal is reached."""
+        """Whether the goal is reached; true without a goal."""
         if self.goal is None:
             return True
         return self.median >= self.goal if self.direction == "at_least" else self.median <= self.goal
 
 
 def ratios(above: list[float], below: list[float]) -> tuple[float, ...]:
-    """One ratio a round: what ran in the same round is compared."""
+    """Return one ratio per round, of what ran in the same round."""
     return tuple(a / b for a, b in zip(above, below, strict=True))
 
 
 def table(results: list[Result]) -> str:
-    """For people: a line a figure."""
+    """Return the table for people, one line per figure."""
     width = max(len(result.name) for result in results)
     lines = [f"{'':{width}}    median   (min .. max)          goal"]
     for result in results:
@@ -59,7 +59,7 @@ def table(results: list[Result]) -> str:
 
 
 def write(path: Path, corpus: dict[str, Any], results: list[Result], measured: dict[str, Any]) -> None:
-    """Keep the figures, what they were measured on, and the medians they come from; no names of host or folder."""
+    """Write the figures, the machine, and the medians they come from; no names of hosts or folders."""
     machine = {
         "python": platform.python_version(),
         "processor": platform.machine(),

@@ -1,7 +1,7 @@
-"""Sigma rules by the number, to learn what a rule costs: `python -m bench.rules 1000 DIR PACK`.
+"""Generates any number of Sigma rules, to measure the cost of a rule: `python -m bench.rules 1000 DIR PACK`.
 
 Four kinds in turn: the start of a path, its end, a text within it, a path below a mount of one type. Most differ from
-the corpus's paths only in their last part, so that the index has to look closely; the first four match.
+the corpus's paths only in their last part, so that the index cannot exclude them early; the first four match.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ title: Bench rule {number}
 id: {id}
 name: bench_rule_{number:05d}
 status: test
-description: One of many rules that the bench counts the cost of.
+description: One of many generated rules, to measure their cost.
 references:
   - https://developer.hashicorp.com/vault/docs/audit
 author: Vaultwatch
@@ -67,14 +67,14 @@ _MATCHING = (
 
 
 def rule(number: int) -> str:
-    """The text of one rule; the same number gives the same rule."""
+    """Return the text of one rule; the same number gives the same rule."""
     fields = _MATCHING[number] if number < len(_MATCHING) else _KINDS[number % len(_KINDS)](number, _part(number))
     detection = "\n".join(f"    {field}: '{value}'" for field, value in fields.items())
     return TEMPLATE.format(number=number, id=uuid.uuid5(uuid.NAMESPACE_URL, f"bench {number}"), detection=detection)
 
 
 def _part(number: int) -> str:
-    """Begins like a secret's path and ends like none: numbers of real ones end before the x."""
+    """The beginning of a secret's path with an end that no secret has: an x after the number."""
     team, stage = TEAMS[number % len(TEAMS)], STAGES[number // 4 % len(STAGES)]
     return f"{team}/{stage}/{SECRET_NAMES[number // 16 % len(SECRET_NAMES)]}-{number}x"
 
@@ -87,7 +87,7 @@ def write(count: int, folder: Path) -> None:
 
 
 def pack(total: int, folder: Path) -> bytes:
-    """The shipped rules and as many of these, written into `folder`, as make `total`, compiled."""
+    """Compile a pack of `total` rules: the shipped ones, and generated ones written into `folder`."""
     from vaultwatch.rules.compiling import compile_directories, compile_pack
 
     write(total - len(compile_directories([SHIPPED])), folder)
@@ -95,10 +95,10 @@ def pack(total: int, folder: Path) -> bytes:
 
 
 def main() -> int:
-    """The command."""
+    """Run the command; return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.rules", description="Compile a pack of many rules.")
     parser.add_argument("total", type=int)
-    parser.add_argument("folder", type=Path, help="where the rules' sources go")
+    parser.add_argument("folder", type=Path, help="where to write the sources of the rules")
     parser.add_argument("output", type=Path, help="the compiled pack")
     given = parser.parse_args()
     given.output.write_bytes(pack(given.total, given.folder))

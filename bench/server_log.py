@@ -1,7 +1,7 @@
-"""Reading the server log, in a process of its own: `python -m bench.server_log` prints CPU seconds as JSON.
+"""Measures reading the server log, in a process of its own: `python -m bench.server_log` prints CPU seconds as JSON.
 
-Ordinary messages, those of a recorded Vault, are read against `json.loads` of the same messages in the JSON layout.
-Hostile ones are read against hostile ones of half their length: what takes four times as long for them is quadratic.
+The reference for ordinary messages, those of a recorded Vault, is `json.loads` of the same messages in the JSON layout.
+The reference for hostile ones is hostile ones of half their length: four times as long would be quadratic.
 """
 
 from __future__ import annotations
@@ -48,25 +48,25 @@ LINES = [
 
 
 def of_length(part: tuple[bytes, bytes], size: int) -> bytes:
-    """A start and as many bodies as `size` bytes hold."""
+    """Return a start and as many bodies as fit into `size` bytes."""
     start, body = part
     return start + body * (size // len(body))
 
 
 def read_hostile_text(text: bytes) -> None:
-    """As the text of a message, in both ways of quoting."""
+    """Return it as the text of a message, in both ways of quoting."""
     read_text(text.decode())
     read_text(text.decode(), quotes=False)
 
 
 def read_hostile_line(line: bytes) -> None:
-    """As a line by itself, in an open quote and in a stack trace."""
+    """Return it as a line by itself, in an open quote and in a stack trace."""
     looks_like_server_line(line)
     read_lines([HEAD + b' panic occurred: a="', line, HEAD + b" panic", line, line + b"}"])
 
 
 def read_lines(lines: Sequence[bytes]) -> None:
-    """As one server's log."""
+    """Return it as the log of one server."""
     reader = ServerLogReader()
     for line in lines:
         reader.feed(line, NO_ORIGIN, 0.0)
@@ -81,7 +81,7 @@ HOSTILE: dict[str, tuple[Reader, list[tuple[bytes, bytes]]]] = {
 
 
 def ordinary() -> tuple[list[bytes], list[bytes]]:
-    """Lines of one message each, and the same messages in the JSON layout."""
+    """Return lines of one message each, and the same messages in the JSON layout."""
     logs = [path.read_bytes() for path in sorted(RECORDED.glob("*/server.log"))]
     lines = [line for log in logs for line in log.split(b"\n") if line.startswith(b"2026-")]
     reader, as_json = ServerLogReader(), []
@@ -97,7 +97,7 @@ def ordinary() -> tuple[list[bytes], list[bytes]]:
 
 
 def reading(read: Reader, texts: Sequence[bytes]) -> Method:
-    """Reads all of these, whatever lines are handed over."""
+    """Return a function that reads all of these, whatever lines it gets."""
 
     def run(_: Sequence[bytes]) -> None:
         for text in texts:
@@ -107,7 +107,7 @@ def reading(read: Reader, texts: Sequence[bytes]) -> Method:
 
 
 def methods() -> dict[str, Ready]:
-    """What is measured."""
+    """Return what is measured, by name."""
     lines, as_json = ordinary()
     read_line = partial(ServerLogReader().feed, origin=NO_ORIGIN, now=0.0)
     runs = {"ordinary": reading(read_line, lines), "json.loads": reading(json.loads, as_json)}
@@ -118,7 +118,7 @@ def methods() -> dict[str, Ready]:
 
 
 def main() -> int:
-    """The command; its output is one JSON object."""
+    """Run the command, whose output is one JSON object."""
     parser = argparse.ArgumentParser(prog="python -m bench.server_log")
     parser.add_argument("--rounds", type=int, default=5)
     print(json.dumps(interleaved(methods(), (), parser.parse_args().rounds)))

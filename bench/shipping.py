@@ -1,7 +1,7 @@
-"""`vaultwatch ship` from a pipe: `python -m bench.shipping CORPUS FOLDER` prints CPU seconds as JSON.
+"""Measures `vaultwatch ship` on a pipe: `python -m bench.shipping CORPUS FOLDER` prints CPU seconds as JSON.
 
-A stand-in of Kinesis on loopback takes all at once. In turn run `cat`, which only reads the pipe, and `ship` on an
-empty input, on lines of the corpus's own mean size, and on lines of 1 KiB on average.
+A stand-in for Kinesis on loopback accepts everything at once. `cat`, which only reads the pipe, takes turns with `ship`
+on an empty input, on lines of the corpus's mean size, and on lines of 1 KiB on average.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MEAN_BYTES = 1024
 
 
 class Kinesis(ThreadingHTTPServer):
-    """Answers DescribeStreamSummary and PutRecords; `taken` holds the data of all records."""
+    """A stand-in for Kinesis that answers DescribeStreamSummary and PutRecords; `taken` is the data of all records."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -33,11 +33,11 @@ class Kinesis(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Its URL."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def lines(self) -> int:
-        """How many lines came since this was last asked."""
+        """Return how many lines have arrived since the last call."""
         frames = [decode(base64.b64decode(data)) for data in self.taken]
         self.taken.clear()
         return sum(count_lines(frame.content.lines) for frame in frames if isinstance(frame.content, Records))
@@ -61,12 +61,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def kinesis() -> Iterator[Kinesis]:
-    """The stand-in, for as long as the context lasts."""
+    """Run the stand-in inside a `with` statement."""
     with Kinesis() as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
@@ -78,9 +78,9 @@ def kinesis() -> Iterator[Kinesis]:
 
 
 def write_lines(corpus: Path, to: Path, mean_bytes: float | None) -> int:
-    """Write as many tagged lines as the corpus has: all, or the shorter ones that have this mean, over and over.
+    """Write as many tagged lines as the corpus has: all of them, or the shorter ones with this mean, repeatedly.
 
-    The copies of a line are further apart than any window of zstd's level 1, but for a small corpus.
+    The copies of a line are further apart than the window of zstd's level 1, except in a small corpus.
     """
     with corpus.open("rb") as file:
         lines = [tag + line for tag, line in zip(cycle(TAGS), file, strict=False)]
@@ -92,7 +92,7 @@ def write_lines(corpus: Path, to: Path, mean_bytes: float | None) -> int:
 
 
 def _longest(lines: list[bytes], mean_bytes: float) -> int:
-    """The size up to which lines are taken, so that their mean comes nearest to this from below."""
+    """Return the maximum size of the lines whose mean is nearest to this from below."""
     total, longest = 0, 0
     for count, size in enumerate(sorted(map(len, lines)), 1):
         total += size
@@ -103,10 +103,10 @@ def _longest(lines: list[bytes], mean_bytes: float) -> int:
 
 
 def ship(server: Kinesis, folder: Path, lines: Path, expected: int) -> float:
-    """CPU seconds of `ship` for these lines from a pipe.
+    """Return the CPU seconds of `ship` for these lines from a pipe.
 
     Raises:
-        BenchError: the stand-in did not get each of them.
+        BenchError: If the stand-in did not get every line.
     """
     command = vaultwatch("ship", "--source", "audit", "--stream", "bench", "--state", folder / "state")
     command += ["--log-file", str(folder / "ship.log")]
@@ -118,7 +118,7 @@ def ship(server: Kinesis, folder: Path, lines: Path, expected: int) -> float:
 
 
 def rounds_of(corpus: Path, folder: Path, rounds: int) -> dict[str, Any]:
-    """CPU seconds of each, once a round, and the lines they had."""
+    """Return the CPU seconds of each, once per round, and the numbers of their lines."""
     inputs = {"empty": folder / "empty.jsonl", "corpus": folder / "ship.jsonl", "1 KiB": folder / "ship-1kib.jsonl"}
     inputs["empty"].write_bytes(b"")
     counts = {"empty": 0, "corpus": write_lines(corpus, inputs["corpus"], None)}
@@ -134,7 +134,7 @@ def rounds_of(corpus: Path, folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def main() -> int:
-    """The command; its output is one JSON object."""
+    """Run the command, whose output is one JSON object."""
     parser = argparse.ArgumentParser(prog="python -m bench.shipping")
     parser.add_argument("corpus", type=Path)
     parser.add_argument("folder", type=Path)

@@ -1,8 +1,8 @@
-"""A stand-in of the original approach (2022): one line, one `json.loads`, seven checks, one after another.
+"""A stand-in for the original approach (2022): for each line one `json.loads` and seven checks, one after the other.
 
-Written anew from a description of what that program() handler looked for. It reads stdin by `readline`, swallows the
-KeyError of an entry that lacks a field, and sends nothing; with neither an HTTP client to import nor a line to strip it
-does a little less than the original. At the end it says on stderr how many entries met a check.
+Written from a description of that program() handler. It reads stdin by `readline`, ignores the KeyError of an entry
+that lacks a field, and sends nothing; without importing an HTTP client and without stripping lines it does a little less
+than the original. At the end it prints to stderr how many entries met a check.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def check(entry: dict[str, Any]) -> list[str]:
-    """What the seven checks say of one entry; KeyError where it lacks a field that they read."""
+    """Return whether an entry meets one of the seven checks; raises KeyError if it lacks a field that they read."""
     reasons = []
     request = entry["request"]
     policies = entry["auth"]["policies"]
@@ -37,7 +37,7 @@ def check(entry: dict[str, Any]) -> list[str]:
 
 
 def main() -> int:
-    """Read stdin to its end."""
+    """Read stdin to its end; return the exit status."""
     alerts = skipped = 0
     while line := sys.stdin.readline():
         try:

@@ -1,4 +1,4 @@
-"""The made-up cluster that the corpus tells of: its mounts, namespaces, clients and secrets.
+"""The invented cluster of the corpus: its mounts, namespaces, clients and secrets.
 
 Names are invented; sizes, counts and shapes follow the recordings of real servers.
 """
@@ -18,13 +18,13 @@ Json = dict[str, Any]
 TEAMS = ("payments", "ledger", "search", "mobile", "platform", "billing", "risk", "logistics", "catalog", "identity")
 STAGES = ("dev", "test", "staging", "live")
 SECRET_NAMES = ("database", "api-key", "smtp", "tls", "s3", "kafka", "oauth-client", "webhook", "license", "ssh-key")
-# What people are really called: escapes of Go's encoder (& < >) and letters beyond ASCII.
+# Names as people have them: characters that Go's encoder escapes (& < >), and letters beyond ASCII.
 PEOPLE = ("alice", "bob", "zoë", "o'neil", "jürgen", "r&d-bot", "mei", "<ops>", "søren", "ana")
 
 
 @dataclass(frozen=True)
 class Mount:
-    """A secrets engine or auth method where it is mounted; `point` ends with a slash."""
+    """A mounted secrets engine or auth method; `point` ends with a slash."""
 
     point: str
     type: str
@@ -45,7 +45,7 @@ class Namespace:
     path: str = ""
 
     def logged(self) -> Json:
-        """As it stands in `request.namespace`."""
+        """Its value in `request.namespace`."""
         return {"id": self.id, "path": self.path} if self.path else {"id": self.id}
 
 
@@ -69,20 +69,20 @@ OIDC = Mount("auth/oidc/", "oidc", auth=True)
 
 
 def uuid(rng: Random) -> str:
-    """A random UUID's text, from the generator's own numbers."""
+    """Return the text of a random UUID, from the generator's random numbers."""
     digits = f"{rng.getrandbits(128):032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 @lru_cache(maxsize=50_000)
 def hashed(value: str) -> str:
-    """What the audit device writes instead of a string: the same text for the same value."""
+    """Return what an audit device writes instead of a string: the same text for the same value."""
     return "hmac-sha256:" + hashlib.sha256(b"salt of the device\0" + value.encode()).hexdigest()
 
 
 @dataclass
 class Principal:
-    """A client of Vault; `auth` is what its entries carry, renewed by each login, one form for each age of Vault."""
+    """A client of Vault; `auth` is that of its entries, renewed by each login, in one form per version of Vault."""
 
     name: str
     display_name: str
@@ -107,11 +107,11 @@ class Principal:
         self.newer_auth = self._auth(blanks + granting, issue_time)
 
     def token(self, what: str) -> str:
-        """The hashed value of its present token's `what`."""
+        """Return the hashed value of a field of its current token."""
         return hashed(f"{what} {self.logins} of {self.name}")
 
     def issued(self) -> Json:
-        """Its token as a login's answer shows it."""
+        """Return its token as in the answer to a login."""
         newest = {k: v for k, v in self.auth.items() if k not in ("policy_results", "token_issue_time")}
         return newest | {"entity_created": True} if self.logins == 1 else newest
 
@@ -140,7 +140,7 @@ class Secret:
 
 @dataclass(frozen=True)
 class World:
-    """Everything there is to call and everybody who calls."""
+    """Everything that can be called, and all clients."""
 
     principals: list[Principal]
     secrets: list[Secret]
@@ -149,7 +149,7 @@ class World:
 
 
 def build(rng: Random, start: str) -> World:
-    """Make the cluster; every principal logged in at `start` (RFC 3339)."""
+    """Create the cluster, in which every principal logged in at `start` (RFC 3339)."""
     principals = [_principal(rng, number) for number in range(PRINCIPALS)]
     admin = _person(rng, "alice", ["admin", "default"], USERPASS)
     root = Principal("root", "root", ["root"], {}, TOKEN, ROOT, "10.0.0.9", 0, "")

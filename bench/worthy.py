@@ -1,4 +1,4 @@
-"""The few calls that are worth an alert: for each shipped rule, one that it is there to see."""
+"""The few calls that must raise an alert: one for each shipped rule."""
 
 from __future__ import annotations
 
