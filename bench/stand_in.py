@@ -1,8 +1,8 @@
 """A stand-in for the original approach (2022): for each line one `json.loads` and seven checks, one after the other.
 
 Written from a description of that program() handler. It reads stdin by `readline`, ignores the KeyError of an entry
-that lacks a field, and sends nothing; without importing an HTTP client and without stripping lines it does a little less
-than the original. At the end it prints to stderr how many entries met a check.
+that lacks a field, and sends nothing; without importing an HTTP client and without stripping lines it does a little
+less than the original. At the end it prints to stderr how many entries met a check.
 """
 
 from __future__ import annotations
