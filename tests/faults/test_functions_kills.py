@@ -1,6 +1,6 @@
-"""Functions killed before and after every single AWS call, and their events delivered again, in any order and number.
+"""Functions are killed before and after each of their AWS calls, and their events are delivered again.
 
-What must hold in the end: each alert is in the store once, every sink had it at least once, and no count is inflated.
+In the end each alert is in the store once, every sink has accepted it at least once, and no count is inflated.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 
 def settle(aws: World) -> list[Notification]:
-    """Everything that was ever published, once nothing is left to be."""
+    """Run digest until nothing is left to publish, and return everything that was published."""
     for _ in range(4):
         aws.now += 3700
         aws.digest()
@@ -37,16 +37,16 @@ def settle(aws: World) -> list[Notification]:
 
 
 def check(aws: World, events: int) -> None:
-    """Hold the books against what was published, repeats apart."""
+    """Compare the store with what was published, without repeats."""
     known = aws.alerts()
     assert len(known) == events
     once = {message.id: message for message in settle(aws)}.values()
     published = Counter(alert.id for message in once for alert in message.alerts)
     assert published == Counter(list(known))
-    told = sum(
+    counted = sum(
         message.merged_count + (len(message.alerts) if message.disposition == "first" else 0) for message in once
     )
-    assert told == events
+    assert counted == events
 
 
 def calls_of(run: Callable[[World], Any]) -> int:
@@ -56,8 +56,12 @@ def calls_of(run: Callable[[World], Any]) -> int:
 
 
 def evaluate(aws: World) -> None:
-    frames = [aws.frame(*ENTRIES[:2], sequence=0, at=0), b"poison", aws.frame(*ENTRIES[2:], b"junk", sequence=1, at=0)]
-    aws.evaluate(*frames)
+    frames = [
+        aws.frame(*ENTRIES[:2], sequence=0, at=0),
+        b"no frame",
+        aws.frame(*ENTRIES[2:], b"junk", sequence=1, at=0),
+    ]
+    aws.evaluate(good, b"no frame", partly_rejected)
 
 
 def digest(aws: World) -> None:
@@ -82,7 +86,7 @@ def dies(at: int, after: bool, error: BaseException) -> Callable[[int, str, bool
 
 @pytest.mark.parametrize("run", [evaluate, digest, sweep])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_kill_at_any_call_and_the_event_again(run: Callable[[World], None], after: bool) -> None:
+def test_a_kill_at_any_call_loses_and_repeats_nothing(run: Callable[[World], None], after: bool) -> None:
     for at in range(calls_of(run)):
         with pytest.MonkeyPatch.context() as patch, world(patch) as aws:
             with watching(dies(at, after, Killed())), pytest.raises(Killed):
@@ -92,7 +96,7 @@ def test_a_kill_at_any_call_and_the_event_again(run: Callable[[World], None], af
 
 
 @pytest.mark.parametrize("error", [ConnectTimeoutError(endpoint_url="x"), ReadTimeoutError(endpoint_url="x")])
-def test_a_call_that_does_not_answer_whether_it_was_done_or_not(error: Exception) -> None:
+def test_a_call_that_times_out_whether_it_was_made_or_not(error: Exception) -> None:
     for at in range(calls_of(evaluate)):
         with pytest.MonkeyPatch.context() as patch, world(patch) as aws:
             with watching(dies(at, isinstance(error, ReadTimeoutError), error)):
@@ -120,12 +124,12 @@ def test_frames_in_any_order_and_more_than_once(order: list[int], again: list[in
         check(aws, len(ENTRIES))
 
 
-def test_the_topic_away_for_fifteen_minutes_loses_nothing(aws: World) -> None:
-    def away(number: int, name: str, made: bool) -> None:
+def test_a_topic_unavailable_for_fifteen_minutes_loses_nothing(aws: World) -> None:
+    def unavailable(number: int, name: str, made: bool) -> None:
         if name.startswith("SNS"):
             raise ConnectTimeoutError(endpoint_url="https://sns")
 
-    with watching(away):
+    with watching(unavailable):
         for minute in range(15):
             aws.evaluate(aws.frame(entry(minute, principal=f"p{minute}"), entry(100 + minute, principal=f"p{minute}")))
             aws.now += 60
@@ -134,7 +138,7 @@ def test_the_topic_away_for_fifteen_minutes_loses_nothing(aws: World) -> None:
     check(aws, 30)
 
 
-def test_two_functions_at_the_same_rows_count_exactly(aws: World) -> None:
+def test_two_functions_that_write_the_same_rows_count_exactly(aws: World) -> None:
     """Whenever evaluate has read and not yet written, sweep records alerts of the same rule and group."""
     swept = iter(range(100, 103))
     busy = False

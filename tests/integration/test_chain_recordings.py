@@ -79,11 +79,11 @@ def test_ten_thousand_alerts_in_a_minute_under_as_many_names(monkeypatch: pytest
             for _ in range(2 if second % 10 == 0 else 1):  # some come again
                 evaluate(kinesis(frame), Context())
             aws.now += 1
-        (first,) = topic.told()
+        (first,) = topic.for_people()
         aws.now += 10
         digest({}, Context(55_000))
         assert aws.unsent() == 0
-    (_, summary) = topic.told()
+    (_, summary) = topic.for_people()
     published = [alert.id for message in topic.messages for alert in message.alerts]
     assert len(published) == 10_000
     assert set(published) == {alert_id("audit_policy_written", event_key(number)) for number in range(10_000)}

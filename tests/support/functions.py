@@ -1,4 +1,4 @@
-"""The functions in this process, against a moto with what the stack `alerting` makes, and a clock that tests move."""
+"""The functions in this process, with moto, the resources of the stack `alerting`, and a clock that tests move."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Context:
 
 @dataclass
 class World:
-    """What functions run in."""
+    """The local AWS in which functions run."""
 
     monkeypatch: pytest.MonkeyPatch
     now: float = NOW
@@ -67,7 +67,7 @@ class World:
     _sequence: Iterator[int] = field(default_factory=itertools.count)
 
     def function(self, name: str) -> ModuleType:
-        """Start a function anew, as after a kill; for tests that change it."""
+        """Start a function as in a new process; for tests that change it."""
         return start(name)
 
     def evaluate(self, *frames: bytes) -> Any:
@@ -90,16 +90,16 @@ class World:
         at: float | None = None,
         before: dict[str, Seen] | None = None,
     ) -> bytes:
-        """A frame of these lines, the next of its process."""
+        """Encode these lines as the next frame of their handler."""
         content = Records(b"".join(line.rstrip(b"\n") + b"\n" for line in lines))
         return self._encode(content, source, sequence, at, before)
 
     def reference(self, bucket: str, key: str, size: int, sha256: str) -> bytes:
-        """A frame that refers to lines elsewhere."""
+        """Encode a frame that refers to lines in S3."""
         return self._encode(Reference(bucket, key, size, 1, sha256))
 
     def heartbeat(self, heartbeat: Heartbeat) -> bytes:
-        """A frame with counters."""
+        """Encode a frame with counters."""
         return self._encode(heartbeat)
 
     def _encode(
@@ -117,24 +117,24 @@ class World:
         )
 
     def archive(self, name: str, content: bytes, source: str = "audit-file") -> str:
-        """Put a segment into the archive; its key."""
+        """Upload a segment to the archive, and return its key."""
         key = f"archive/source={source}/node=vault-1/dt=2026-11-21/hour=07/{name}.zst"
         make_client("s3").put_object(Bucket=ARCHIVE, Key=key, Body=zstandard.compress(content))
         return key
 
     def objects(self, prefix: str) -> dict[str, Any]:
-        """The objects of the alerts bucket below a prefix: body, and metadata."""
+        """Return the objects of the alerts bucket below a prefix, by key."""
         s3 = make_client("s3")
         keys = [found["Key"] for found in s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])]
         return {key: s3.get_object(Bucket=BUCKET, Key=key) for key in keys}
 
     def alerts(self) -> dict[str, Alert]:
-        """Every alert in the store, by id."""
+        """Return every alert in the store, by id."""
         found = [decode_alert(row["body"]["B"]) for row in all_rows() if row["sk"]["S"] == "alert"]
         return {alert.id: alert for alert in found}
 
     def unsent(self) -> int:
-        """How many messages the topic still lacks."""
+        """Return how many notifications are stored and not published."""
         query: Any = {
             "KeyConditionExpression": "unsent_sink = :sns",
             "ExpressionAttributeValues": {":sns": {"S": "sns"}},
@@ -143,11 +143,11 @@ class World:
         return int(found["Count"])
 
     def published(self) -> list[Notification]:
-        """What the topic took since the last time, as its queue got it."""
+        """Return what was published since the last call, as the queue received it."""
         return [decode_notification(body.encode()) for body in self.queued()]
 
     def queued(self) -> list[str]:
-        """The bodies of the topic's queue since the last time."""
+        """Return the bodies of the messages in the queue since the last call."""
         sqs, bodies = make_client("sqs"), list[str]()
         while found := sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages"):
             bodies += [one["Body"] for one in found]
@@ -158,24 +158,24 @@ class World:
 
 @dataclass
 class Topic:
-    """In place of the SNS client: moto's queues take minutes for that many messages."""
+    """A stand-in for the SNS client: moto's queues take minutes for that many messages."""
 
     messages: list[Notification] = field(default_factory=list)
 
     def behind(self, aws: World, name: str) -> Callable[[dict[str, Any], Any], Any]:
-        """The handler of a function that publishes here."""
+        """Return the handler of a function that publishes here."""
         function = aws.function(name)
         aws.monkeypatch.setattr(function, "SNS", self)
         return cast("Callable[[dict[str, Any], Any], Any]", function.handler)
 
     def publish_batch(self, **asked: Any) -> dict[str, Any]:
-        """Take all of it."""
+        """Accept all entries."""
         entries = asked["PublishBatchRequestEntries"]
         self.messages += [decode_notification(json.loads(entry["Message"])["sqs"].encode()) for entry in entries]
         return {"Successful": [{"Id": entry["Id"]} for entry in entries], "Failed": []}
 
-    def told(self) -> list[Notification]:
-        """What people were told."""
+    def for_people(self) -> list[Notification]:
+        """Return the notifications for people."""
         return [message for message in self.messages if message.disposition in NOTIFIED]
 
 
@@ -190,13 +190,13 @@ def start(name: str) -> ModuleType:
 
 @cache
 def started(name: str) -> ModuleType:
-    """A function that runs since the first world, whose names are the same in all; it remembers nothing of them."""
+    """Start a function once for all tests: the names in their worlds are the same."""
     return start(name)
 
 
 @contextmanager
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """A fresh one."""
+    """Make a new world."""
     with local_aws():
         made = World(monkeypatch)
         make_table(make_client("dynamodb"))
@@ -234,13 +234,13 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 @dataclass
 class Calls:
-    """The AWS calls of our functions since `watching` began, as `Service.Operation`."""
+    """The AWS calls since `watching` began, as `Service.Operation`."""
 
     names: list[str] = field(default_factory=list)
 
 
 Judge = Callable[[int, str, bool], None]
-"""Is asked about the n-th call before it is made (False) and after (True), and may raise."""
+"""Called before the n-th call is made (False) and after it (True); may raise."""
 
 
 @contextmanager
@@ -261,7 +261,7 @@ def watching(judge: Judge = lambda number, name, made: None) -> Iterator[Calls]:
 
 
 def sealed(header: dict[str, Any], lines: bytes = b"") -> bytes:
-    """A frame with any header, also one that no sender of ours would write."""
+    """Encode a frame with any header, also one that no handler of ours would write."""
     content = zstandard.ZstdCompressor(write_checksum=True).compress(json.dumps(header).encode() + b"\n" + lines)
     return struct.pack("<III", 0x184D2A5B, 4, zlib.crc32(content)) + content
 
@@ -301,7 +301,7 @@ def queue_record(body: str, number: int = 0, receives: int = 1) -> dict[str, Any
 def entry(
     number: int, path: str = "sys/policies/acl/ops", *, kind: str = "response", principal: str = "alice", **more: Any
 ) -> bytes:
-    """An audit entry, an event of its own for each number; by default one that raises audit_policy_written."""
+    """Make an audit entry, with an event of its own for each number; by default it raises audit_policy_written."""
     request = {"id": event_key(number), "operation": "update", "path": path}
     auth = {"display_name": principal, "entity_id": principal, "policies": ["default"]}
     fields: dict[str, Any] = {"time": "2026-11-21T07:59:58.000000001Z", "type": kind, "auth": auth, "request": request}
@@ -311,21 +311,21 @@ def entry(
 
 
 def event_key(number: int) -> str:
-    """Of an entry."""
+    """Return the event key of an entry."""
     return f"00000000-0000-4000-8000-{number:012d}"
 
 
 def metrics(printed: str) -> dict[str, list[dict[str, Any]]]:
-    """What was reported in CloudWatch's embedded metric format, by the metric's name."""
+    """Read the lines in CloudWatch's embedded metric format, by the name of their metrics."""
     found: dict[str, list[dict[str, Any]]] = {}
     for line in printed.splitlines():
-        told = json.loads(line)
-        for metric in told["_aws"]["CloudWatchMetrics"][0]["Metrics"]:
-            found.setdefault(metric["Name"], []).append(told)
+        row = json.loads(line)
+        for metric in row["_aws"]["CloudWatchMetrics"][0]["Metrics"]:
+            found.setdefault(metric["Name"], []).append(row)
     return found
 
 
 def total(printed: str, name: str, **dimensions: str) -> float:
-    """The sum of a metric over what has these dimensions."""
-    told = [one for one in metrics(printed).get(name, []) if dimensions.items() <= one.items()]
-    return sum(sum(one[name]) for one in told)
+    """Return the sum of a metric over all lines with these dimensions."""
+    rows = [row for row in metrics(printed).get(name, []) if dimensions.items() <= row.items()]
+    return sum(sum(row[name]) for row in rows)

@@ -1,4 +1,4 @@
-"""digest: each minute the summaries that are due, and what is stored and not sent."""
+"""digest: publishes each minute the summaries that are due, and what is stored and not yet published."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.support.functions import Context, Topic, World, entry, kinesis, total
 from vaultwatch.store.dynamodb import adapter as dynamodb
 
 
-def sns_is_away(number: int, name: str, made: bool) -> None:
+def sns_is_unavailable(number: int, name: str, made: bool) -> None:
     if name.startswith("SNS"):
         raise EndpointConnectionError(endpoint_url="https://sns")
 
 
-def left_unsent(aws: World, *frames: bytes) -> None:
+def stored_unpublished(aws: World, *frames: bytes) -> None:
     """Alerts that evaluate stored and could not publish."""
-    with watching(sns_is_away):
+    with watching(sns_is_unavailable):
         aws.evaluate(*frames)
 
 
@@ -39,8 +39,8 @@ def test_a_summary_is_published_in_the_minute_in_which_it_is_due(aws: World) -> 
     assert aws.published() == []
 
 
-def test_what_is_stored_and_not_sent_is_sent_when_it_is_a_minute_old(aws: World) -> None:
-    left_unsent(aws, aws.frame(entry(1)))
+def test_what_is_stored_and_not_published_is_published_after_a_minute(aws: World) -> None:
+    stored_unpublished(aws, aws.frame(entry(1)))
     aws.now += 59
     aws.digest()
     assert aws.published() == []
@@ -51,8 +51,8 @@ def test_what_is_stored_and_not_sent_is_sent_when_it_is_a_minute_old(aws: World)
     assert (aws.published(), aws.unsent()) == ([], 0)
 
 
-def test_what_people_are_told_goes_before_what_is_only_counted(aws: World) -> None:
-    left_unsent(aws, aws.frame(*(entry(number) for number in range(150))))
+def test_notifications_for_people_are_published_before_suppressed_ones(aws: World) -> None:
+    stored_unpublished(aws, aws.frame(*(entry(number) for number in range(150))))
     aws.now += 60
     digest = aws.function("digest")
     sent: list[str] = []
@@ -68,8 +68,8 @@ def test_what_people_are_told_goes_before_what_is_only_counted(aws: World) -> No
     assert (sent[0], len(sent), set(sent[1:])) == ("first", 150, {"suppressed"})
 
 
-def test_a_message_that_the_topic_refuses_is_put_off_and_keeps_back_no_other(aws: World) -> None:
-    left_unsent(aws, aws.frame(entry(1), entry(2, "auth/token/create-orphan"), entry(3, principal="bob")))
+def test_a_notification_that_sns_refuses_is_put_off_and_delays_no_other(aws: World) -> None:
+    stored_unpublished(aws, aws.frame(entry(1), entry(2, "auth/token/create-orphan"), entry(3, principal="bob")))
     digest = aws.function("digest")
     publish = digest.SNS.publish_batch
 
@@ -81,9 +81,9 @@ def test_a_message_that_the_topic_refuses_is_put_off_and_keeps_back_no_other(aws
     digest.SNS.publish_batch = picky
     aws.now += 60
     digest.handler({}, Context())
-    told = aws.published()
-    assert told
-    assert all("alice" not in str(message) for message in told)
+    published = aws.published()
+    assert published
+    assert all("alice" not in str(message) for message in published)
     assert aws.unsent() == 1
     digest.SNS.publish_batch = publish
     digest.handler({}, Context())
@@ -93,18 +93,18 @@ def test_a_message_that_the_topic_refuses_is_put_off_and_keeps_back_no_other(aws
     assert (len(aws.published()), aws.unsent()) == (1, 0)
 
 
-def test_a_topic_that_is_away_is_asked_once_a_minute(aws: World, capsys: pytest.CaptureFixture[str]) -> None:
-    left_unsent(aws, aws.frame(*(entry(number) for number in range(25))))
+def test_an_unavailable_topic_is_called_once_a_minute(aws: World, capsys: pytest.CaptureFixture[str]) -> None:
+    stored_unpublished(aws, aws.frame(*(entry(number) for number in range(25))))
     aws.now += 60
-    with watching(sns_is_away) as calls:
+    with watching(sns_is_unavailable) as calls:
         aws.digest()
     assert calls.names.count("SNS.PublishBatch") == 1
     assert aws.unsent() == 25
     assert total(capsys.readouterr().out, "PublishFailures") == 2
 
 
-def test_when_time_runs_out_the_next_minute_goes_on(aws: World) -> None:
-    left_unsent(aws, aws.frame(entry(1)))
+def test_when_time_runs_out_the_next_run_continues(aws: World) -> None:
+    stored_unpublished(aws, aws.frame(entry(1)))
     aws.now += 60
     aws.function("digest").handler({}, Context(10_000))
     assert aws.unsent() == 1
@@ -128,13 +128,13 @@ def test_a_flood_of_quiet_periods_that_end_keeps_back_no_summary_of_another_rule
     aws.monkeypatch.setattr(dynamodb, "_close_periods", slow)
     digest = aws.function("digest")
     digest.handler({}, context)
-    told = aws.published()
-    assert "audit_seal_requested" in {message.rule for message in told}
+    published = aws.published()
+    assert "audit_seal_requested" in {message.rule for message in published}
     for _ in range(2):
         context.left_ms = 55_000
         aws.now += 60
         digest.handler({}, context)
-    assert sum(message.merged_count for message in (*told, *aws.published())) == 31
+    assert sum(message.merged_count for message in (*published, *aws.published())) == 31
 
 
 def test_what_followed_in_1_000_quiet_periods_is_one_message_when_they_end(aws: World) -> None:
@@ -146,8 +146,8 @@ def test_what_followed_in_1_000_quiet_periods_is_one_message_when_they_end(aws: 
     for _ in range(2):
         aws.now += 60
         digest({}, Context())
-    assert [message.merged_count for message in topic.told()] == [0, 999]
+    assert [message.merged_count for message in topic.for_people()] == [0, 999]
     aws.now += 3600
     digest({}, Context())
-    (summary,) = topic.told()[2:]
+    (summary,) = topic.for_people()[2:]
     assert (summary.disposition, summary.merged_count) == ("summary", 350)

@@ -1,4 +1,4 @@
-"""evaluate: a batch of frames in, alerts in the store and on the topic; nothing in a frame stops the others."""
+"""evaluate: from a batch of frames to alerts in the store and on the topic; no frame stops the others."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_what_is_published_has_a_text_for_people_and_attributes_for_filters(aws:
     assert json.loads(bodies["sqs"])["disposition"] == "first"
 
 
-def test_a_batch_without_alerts_calls_nobody(aws: World) -> None:
+def test_a_batch_without_alerts_makes_no_call(aws: World) -> None:
     evaluate = aws.function("evaluate")
     with watching() as calls:
         evaluate.handler(kinesis(aws.frame(entry(1, "kv/data/app"))), Context())
@@ -90,7 +90,7 @@ def test_a_request_waits_for_its_response_to_the_end_of_the_batch_whatever_the_o
     assert [alert.outcome for alert in aws.alerts().values()] == ["failed"]
 
 
-def test_a_response_in_a_later_batch_completes_the_alert_and_is_not_told_again(aws: World) -> None:
+def test_a_response_in_a_later_batch_completes_the_alert_without_a_second_notification(aws: World) -> None:
     aws.evaluate(aws.frame(entry(1, kind="request")))
     assert [alert.outcome for alert in aws.alerts().values()] == ["unknown"]
     aws.evaluate(aws.frame(entry(1, kind="response", error="permission denied")))
@@ -98,7 +98,7 @@ def test_a_response_in_a_later_batch_completes_the_alert_and_is_not_told_again(a
     assert len(aws.published()) == 1
 
 
-def test_a_message_of_many_lines_is_put_together(aws: World) -> None:
+def test_the_lines_of_a_server_log_message_are_joined(aws: World) -> None:
     lines = [
         b"2026-11-21T07:59:58.000Z [ERROR] core: failed to unseal:",
         b"  error=",
@@ -124,7 +124,7 @@ def test_banners_without_a_time_are_events_of_their_own_in_every_frame_and_the_s
 
 class TestWhatCannotBeRead:
     @pytest.mark.parametrize("place", [0, 50, 99])
-    def test_a_poison_frame_is_parked_with_its_reason_and_the_other_99_are_evaluated(
+    def test_an_unreadable_frame_is_parked_with_its_reason_and_the_other_99_are_evaluated(
         self, aws: World, place: int
     ) -> None:
         batch = [aws.frame(entry(number, principal=f"p{number}")) for number in range(100)]
@@ -250,7 +250,7 @@ class TestWhatIsWrongWithTheInfrastructure:
 
         lines = aws.reference(BUCKET, "oversize/x", 1, "0" * 64)
         with watching(judge), pytest.raises(ClientError):
-            aws.evaluate(lines if operation == "GetObject" else b"poison")
+            aws.evaluate(lines if operation == "GetObject" else b"no frame")
 
     def test_a_topic_that_does_not_answer_is_not_since_the_store_has_the_alert(
         self, aws: World, capsys: pytest.CaptureFixture[str]
@@ -286,7 +286,7 @@ def test_counters_of_heartbeats_and_lines_received_are_metrics_of_the_same_names
     assert total(printed, "AlertLatency") == pytest.approx(4, abs=0.1)
 
 
-def test_a_batch_full_of_alerts_is_told_in_parts(aws: World) -> None:
+def test_a_batch_full_of_alerts_is_evaluated_in_parts(aws: World) -> None:
     frames = [aws.frame(*(entry(frame * 600 + number, principal="p") for number in range(600))) for frame in range(5)]
     evaluation = Evaluation(Ruleset(shipped_rules()), None, claim=lambda _: b"", keep=lambda _name, _lines: None)
     parts = evaluation.frames(EncodedFrame(str(number), frame) for number, frame in enumerate(frames))

@@ -1,4 +1,4 @@
-"""How a function starts: light, and not at all without what it needs."""
+"""How a function starts: with few imports, and not at all without its settings."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def start(name: str, environment: dict[str, str], then: str = "") -> subprocess.
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_with_its_clients_imports_nothing_heavy(name: str) -> None:
+def test_a_function_imports_nothing_heavy(name: str) -> None:
     done = start(name, VARIABLES, f"import sys\nprint(*[heavy for heavy in {HEAVY!r} if heavy in sys.modules])")
     assert (done.stdout.strip(), done.stderr) == ("", "")
 
 
-def test_evaluate_leaves_to_later_what_its_start_does_not_need() -> None:
+def test_evaluate_imports_later_what_its_start_does_not_need() -> None:
     later = ["aws_lambda_powertools", "typing_extensions", "vaultwatch.notify", "vaultwatch.settings"]
     later += ["vaultwatch.reading.server_log", "vaultwatch.store"]
     done = start("evaluate", VARIABLES, f"import sys\nprint(*[name for name in {later!r} if name in sys.modules])")
@@ -50,7 +50,7 @@ def test_evaluate_leaves_to_later_what_its_start_does_not_need() -> None:
 
 
 @pytest.mark.parametrize("before", ["", "import typing_extensions\n"])
-def test_what_msgspec_does_without_is_there_for_all_others(before: str) -> None:
+def test_typing_extensions_is_hidden_from_msgspec_only(before: str) -> None:
     program = f"{before}import lambdas, typing_extensions, msgspec\nprint(typing_extensions.NotRequired.__name__)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("NotRequired\n", "")
@@ -73,7 +73,7 @@ def test_settings_are_typed() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "ninety", "9.5"])
-def test_a_wrong_value_is_named_and_not_quoted(value: str) -> None:
-    with pytest.raises(SettingError, match="ALERT_MEMORY_DAYS") as told:
+def test_a_variable_with_a_wrong_value_is_named_and_its_value_not_quoted(value: str) -> None:
+    with pytest.raises(SettingError, match="ALERT_MEMORY_DAYS") as raised:
         read_environment(Some, {"TABLE_NAME": "t", "ALERT_MEMORY_DAYS": value})
-    assert not value or value not in str(told.value)
+    assert not value or value not in str(raised.value)

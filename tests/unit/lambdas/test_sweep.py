@@ -1,4 +1,4 @@
-"""sweep: archived segments and parked frames, evaluated again; what is new goes out marked late."""
+"""sweep: archived segments and parked frames are evaluated again; a new alert is marked late."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def alerts_in_memory() -> int:
 
 @pytest.fixture
 def settled(aws: World) -> World:
-    """Rules that have been in force for 200 days, each of which had its digests."""
+    """Make rules be in force for 200 days, in which digest ran."""
     aws.now -= 200 * 86400
     for _ in range(4):
         aws.digest()
@@ -61,7 +61,7 @@ def settled(aws: World) -> World:
     return aws
 
 
-def test_what_evaluate_found_is_not_told_again(settled: World) -> None:
+def test_an_alert_of_evaluate_is_not_notified_again(settled: World) -> None:
     settled.evaluate(settled.frame(entry(1)))
     settled.published()
     settled.sweep(ARCHIVE, settled.archive("1", lines(entry(1), entry(1, kind="request"))))
@@ -69,7 +69,9 @@ def test_what_evaluate_found_is_not_told_again(settled: World) -> None:
     assert [alert.late for alert in settled.alerts().values()] == [False]
 
 
-def test_what_evaluate_missed_is_told_marked_late(settled: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_alert_that_evaluate_missed_is_notified_and_marked_late(
+    settled: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     settled.sweep(ARCHIVE, settled.archive("1", lines(entry(1))))
     (message,) = settled.published()
     assert (message.disposition, message.alerts[0].late, message.alerts[0].node) == ("first", True, "vault-1")
@@ -78,7 +80,7 @@ def test_what_evaluate_missed_is_told_marked_late(settled: World, capsys: pytest
     assert settled.published() == []
 
 
-def test_what_is_older_than_our_memory_is_stored_and_only_summed_up(settled: World) -> None:
+def test_an_alert_older_than_the_memory_is_stored_and_only_summarised(settled: World) -> None:
     old = [entry(n, principal=f"p{n}", time=at(settled.now - 91 * 86400)) for n in range(7)]
     settled.sweep(ARCHIVE, settled.archive("1", lines(*old)))
     assert {message.disposition for message in settled.published()} == {"suppressed"}
@@ -89,7 +91,7 @@ def test_what_is_older_than_our_memory_is_stored_and_only_summed_up(settled: Wor
     assert (summary.disposition, summary.merged_count) == ("summary", 7)
 
 
-def test_so_is_what_happened_before_the_rule_was_in_force(aws: World) -> None:
+def test_so_is_an_alert_from_before_its_rule_was_in_force(aws: World) -> None:
     aws.digest()
     before, since = entry(1, time=at(aws.now - 60)), entry(2, principal="bob", time=at(aws.now + 60))
     aws.now += 3600
@@ -97,7 +99,7 @@ def test_so_is_what_happened_before_the_rule_was_in_force(aws: World) -> None:
     assert sorted(message.disposition for message in aws.published()) == ["first", "suppressed"]
 
 
-def test_so_is_what_a_rule_finds_only_since_it_was_changed(settled: World) -> None:
+def test_so_is_an_alert_from_before_its_rule_was_changed(settled: World) -> None:
     sweep = settled.function("sweep")
     (rule,) = (rule for rule in sweep.RULES.rules if rule.name == "audit_policy_written")
     anything = Rule(replace(rule.compiled, condition=Exists("time", True)))
@@ -110,7 +112,7 @@ def test_so_is_what_a_rule_finds_only_since_it_was_changed(settled: World) -> No
     assert [message.disposition for message in settled.published()] == ["first"]
 
 
-def test_a_server_log_is_put_together_and_has_the_ids_of_the_stream(settled: World) -> None:
+def test_messages_of_a_server_log_have_the_ids_of_the_stream(settled: World) -> None:
     log = b"2026-11-21T07:59:58.000Z [ERROR] core: failed to unseal:\n  error=\n  | first cause\n"
     log += b"==> Vault shutdown triggered\n"
     tagged = [b"@prod/vault-1/server " + line for line in log.splitlines()]
@@ -127,7 +129,7 @@ def test_a_segment_larger_than_a_chunk_is_read_as_a_stream(settled: World) -> No
     assert len(settled.alerts()) == 1
 
 
-def test_a_segment_that_is_cut_off_is_evaluated_as_far_as_it_goes_and_comes_again(settled: World) -> None:
+def test_a_truncated_segment_is_evaluated_as_far_as_it_goes_and_retried(settled: World) -> None:
     key = settled.archive("1", b"")
     packed = zstandard.compress(lines(entry(1))) + zstandard.compress(lines(entry(2)))
     make_client("s3").put_object(Bucket=ARCHIVE, Key=key, Body=packed[:-4])
@@ -138,7 +140,7 @@ def test_a_segment_that_is_cut_off_is_evaluated_as_far_as_it_goes_and_comes_agai
     assert len(settled.alerts()) == 2
 
 
-def test_a_request_in_a_segment_that_is_cut_off_does_not_wait_for_its_response_in_vain(settled: World) -> None:
+def test_a_request_in_a_truncated_segment_raises_its_alert_without_a_response(settled: World) -> None:
     key = settled.archive("1", b"")
     packed = zstandard.compress(lines(entry(1, kind="request"))) + zstandard.compress(lines(entry(2)))
     make_client("s3").put_object(Bucket=ARCHIVE, Key=key, Body=packed[:-4])
@@ -147,7 +149,7 @@ def test_a_request_in_a_segment_that_is_cut_off_does_not_wait_for_its_response_i
     assert [alert.outcome for alert in settled.alerts().values()] == ["unknown"]
 
 
-def test_a_line_that_begins_like_a_tag_and_has_none_gets_that_of_its_segment(settled: World) -> None:
+def test_a_line_that_only_looks_tagged_gets_the_tag_of_its_segment(settled: World) -> None:
     settled.sweep(ARCHIVE, settled.archive("1", b"@cee: " + lines(entry(1))))  # a device's `prefix`
     assert [(alert.node, alert.lane) for alert in settled.alerts().values()] == [("vault-1", "file")]
 
@@ -185,14 +187,14 @@ class TestParked:
         settled.sweep(BUCKET, key)
         assert len(settled.alerts()) == 1
 
-    def test_what_still_cannot_be_read_stays_there_and_fails_nothing(
+    def test_a_frame_that_still_cannot_be_read_stays_parked_and_fails_nothing(
         self, settled: World, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        make_client("s3").put_object(Bucket=BUCKET, Key="parked/x", Body=b"poison")
+        make_client("s3").put_object(Bucket=BUCKET, Key="parked/x", Body=b"no frame")
         assert settled.sweep(BUCKET, "parked/x") == {"batchItemFailures": []}
         assert total(capsys.readouterr().out, "ParkedFrames") == 1
 
-    def test_a_batch_that_lambda_gave_up_is_evaluated(self, settled: World) -> None:
+    def test_a_discarded_batch_is_evaluated(self, settled: World) -> None:
         given_up = {
             "requestContext": {},
             "KinesisBatchInfo": {},
