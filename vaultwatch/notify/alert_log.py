@@ -1,4 +1,4 @@
-"""The alert log: a file that people tail, one alert a line, whole on disk before it counts as told."""
+"""The alert log: a file with one alert per line, each on disk before it counts as accepted."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from vaultwatch.rules.facts import Level
 
 
 class AlertLog:
-    """Appends every alert that is new, told at once or only counted; see `vaultwatch.notify.sink.Sink`.
+    """A `vaultwatch.notify.sink.Sink` that appends every new alert to a file, notified or suppressed.
 
-    The file may be moved away at any moment (logrotate): a line that went into a file which is no longer at `path` is
+    logrotate may move the file at any moment: a line that was written to a file which is no longer at `path` is
     written again. Only logrotate's `copytruncate` has a moment, between its copy and its truncation, that no writer
-    can see. A line that was torn (a kill, a full disk) is ended, so that it spoils no other.
+    can detect. A line that was torn by a kill or a full disk is ended, so that it damages no other.
+
+    Args:
+        path: The file; it is created where it does not exist, its directory is not.
+        minimum_level: The lowest level it contains.
     """
 
     name = "alert-log"
@@ -29,9 +33,9 @@ class AlertLog:
         self.minimum_level = minimum_level
         self._path = path
 
-    def send(self, message: Notification) -> None:
-        """Append the message's alerts; see `Sink.send`."""
-        wanted = [alert for alert in message.alerts if self._wants(alert)]
+    def send(self, notification: Notification) -> None:
+        """Append the notification's alerts; see `Sink.send`."""
+        wanted = [alert for alert in notification.alerts if self._wants(alert)]
         lines = b"".join(msgspec.json.encode(alert) + b"\n" for alert in wanted)
         try:
             while lines and not self._append(lines):
@@ -43,7 +47,7 @@ class AlertLog:
         return not alert.staged and alert.level.rank >= self.minimum_level.rank
 
     def _append(self, lines: bytes) -> bool:
-        """Write and synchronise; whether the file is still the one at the path."""
+        """Write and synchronise; return whether the file is still the one at the path."""
         descriptor = open_lines(self._path)
         try:
             append_lines(descriptor, lines)
@@ -54,9 +58,9 @@ class AlertLog:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    mine = os.fstat(descriptor)
+    ours = os.fstat(descriptor)
     try:
-        there = path.stat()
+        found = path.stat()
     except FileNotFoundError:
         return False
-    return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino) and mine.st_size > 0
+    return (ours.st_dev, ours.st_ino) == (found.st_dev, found.st_ino) and ours.st_size > 0

@@ -1,6 +1,6 @@
-"""The threads that disposition: one for each sink, and one that closes quiet periods on time.
+"""The threads that send notifications: one for each sink, and one that closes suppression windows on time.
 
-What waits to be sent waits in the store, never here: memory stays the same however long a sink is away.
+Unsent notifications stay in the store, never here: memory stays the same however long a sink is unavailable.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 from vaultwatch.backoff import Backoff
 from vaultwatch.errors import DeliveryError, SinkBusy, SinkRefused
@@ -24,22 +23,17 @@ _PURGE_SECONDS = 3_600.0
 _PAGE = 10
 
 
-@dataclass(frozen=True)
-class Counts:
-    """What became of the messages of one sink since the start; `last_error` is empty while it takes them."""
-
-    sent: int = 0
-    failed: int = 0
-    refused: int = 0
-    last_error: str = ""
-
-
 class Sender:
     """Sends what the store holds to every sink, each at its own pace, until stopped.
 
-    `clock` gives seconds since the epoch; `pause_seconds` is how long a sink or the store rests after its first
-    failure, a sink twice as long after each further one, up to 30. After `store.record`, call `notify`: it returns at
-    once.
+    After `store.record`, call `notify`, which returns at once.
+
+    Args:
+        store: Where notifications wait.
+        sinks: Where they go; each has a thread of its own, so that an unavailable one delays only itself.
+        clock: Returns seconds since the epoch.
+        pause_seconds: How long to wait after the first failure of the store or of a sink; for a sink it doubles with
+            each further failure, up to 30 seconds.
     """
 
     def __init__(
@@ -53,19 +47,23 @@ class Sender:
         self._closer = _Closer(store, clock, pause_seconds, self._wake_workers)
 
     def start(self) -> None:
-        """Start the threads; what an earlier process left unsent is sent at once."""
+        """Start the threads; what an earlier process left unsent is sent immediately."""
         for thread in (*self._workers, self._closer):
             thread.start()
 
     def notify(self) -> None:
-        """Something was recorded."""
+        """Wake the threads: something was recorded."""
         self._wake_workers()
         self._closer.wake.set()
 
     def stop(self, drain_seconds: float = 0.0) -> bool:
-        """Send what can be sent within that time, then end; whether nothing is left that a sink lacks.
+        """Send what can be sent within that time, then end. What is left stays in the store.
 
-        A sink that fails meanwhile is not waited for. What is left stays in the store.
+        Args:
+            drain_seconds: How long to go on; a sink that fails meanwhile is not waited for.
+
+        Returns:
+            Whether no sink lacks anything.
         """
         deadline = time.monotonic() + drain_seconds
         self._closer.end(deadline)
@@ -75,17 +73,13 @@ class Sender:
             worker.end(deadline)
         return all(worker.drained for worker in self._workers)
 
-    def counts(self) -> dict[str, Counts]:
-        """What became of each sink's messages, by its name."""
-        return {worker.sink.name: worker.counts for worker in self._workers}
-
     def _wake_workers(self) -> None:
         for worker in self._workers:
             worker.wake.set()
 
 
 class _Looping(threading.Thread):
-    """A thread that takes one step after the other until it is halted, whatever the store says."""
+    """A thread that repeats `step` until it is halted, whatever the store raises."""
 
     def __init__(self, name: str, store: Store, clock: Callable[[], float], pause_seconds: float) -> None:
         super().__init__(name=name, daemon=True)
@@ -103,7 +97,7 @@ class _Looping(threading.Thread):
                 self._problems.resolve(f"{self.name}: works again")
             except StoreError as error:
                 self._trip(str(error))
-            except Exception as error:  # noqa: BLE001 - the thread's edge: it must go on, and nothing may quote a secret
+            except Exception as error:  # noqa: BLE001 - the thread's edge: it must go on, and an error may quote a secret
                 self._trip(f"unexpected {type(error).__name__}")
 
     def _trip(self, text: str) -> None:
@@ -121,14 +115,14 @@ class _Looping(threading.Thread):
         self.wake.set()
 
     def end(self, deadline: float) -> None:
-        """Wait for it until then, and for a moment after it was halted; a send that hangs is left behind."""
+        """Wait for the thread until then, and for a moment after halting it; a send that hangs is abandoned."""
         if self.is_alive():
             self.join(max(0.0, deadline - time.monotonic()))
             self.halt()
             self.join(0.5)
 
     def rest(self, seconds: float) -> None:
-        """Wait that long, or until woken."""
+        """Wait for so long, or until woken."""
         self.wake.wait(max(0.0, seconds))
         self.wake.clear()
 
@@ -137,7 +131,7 @@ class _Closer(_Looping):
     def __init__(
         self, store: Store, clock: Callable[[], float], pause_seconds: float, on_due: Callable[[], None]
     ) -> None:
-        super().__init__("closing quiet periods", store, clock, pause_seconds)
+        super().__init__("closing suppression windows", store, clock, pause_seconds)
         self._on_due = on_due
         self._purge_at = 0.0
 
@@ -154,7 +148,7 @@ class _Closer(_Looping):
     def _purge(self) -> None:
         if time.monotonic() < self._purge_at:
             return
-        # A page at a time, with a turn for the others in between.
+        # One page at a time: the other threads need the store in between.
         if not self.store.purge(self.clock()):
             self._purge_at = time.monotonic() + _PURGE_SECONDS
 
@@ -163,7 +157,6 @@ class _Worker(_Looping):
     def __init__(self, store: Store, sink: Sink, clock: Callable[[], float], pause_seconds: float) -> None:
         super().__init__(f"sending to {sink.name}", store, clock, pause_seconds)
         self.sink = sink
-        self.counts = Counts()
         self.drained = False
         self._draining = threading.Event()
         self._failures = 0
@@ -193,7 +186,7 @@ class _Worker(_Looping):
         self.rest(min([now + _LOOK_AGAIN_SECONDS, *self._put_off_until]) - self.clock())
 
     def _deliver(self, unsent: Unsent) -> bool:
-        """Whether the sink took it; if not, it was given a rest."""
+        """Send one notification and return whether the sink accepted it; if not, this has waited as it should."""
         try:
             self.sink.send(unsent.message)
         except SinkBusy as error:
@@ -206,7 +199,7 @@ class _Worker(_Looping):
         except DeliveryError as error:
             self._unreachable(unsent, error)
             return False
-        except Exception as error:  # noqa: BLE001 - the thread's edge: what a sink did not foresee must not end it
+        except Exception as error:  # noqa: BLE001 - the thread's edge: a bug in a sink must not end it
             self._refused(unsent, SinkRefused(f"unexpected {type(error).__name__} in the sink"))
             return False
         self._sent(unsent)
@@ -215,37 +208,34 @@ class _Worker(_Looping):
     def _sent(self, unsent: Unsent) -> None:
         self._failures = 0
         self._sink_problems.resolve(f"{self.name}: works again")
-        self.counts = replace(self.counts, sent=self.counts.sent + 1, last_error="")
         self._in_store(lambda: self.store.mark_sent(unsent.message.id, self.sink.name))
 
     def _failed(self, error: DeliveryError) -> None:
         self._failures += 1
-        self.counts = replace(self.counts, failed=self.counts.failed + 1, last_error=str(error))
         self._sink_problems.report("sink", logging.WARNING, f"{self.name}: {error}")
 
     def _refused(self, unsent: Unsent, error: SinkRefused) -> None:
         self._failed(error)
-        self.counts = replace(self.counts, refused=self.counts.refused + 1)
         self._put_off(unsent, _REFUSED.seconds(unsent.attempts + 1))
         self._draining.wait(self._backoff.equal_jitter(self._failures))
 
     def _unreachable(self, unsent: Unsent, error: DeliveryError) -> None:
         self._failed(error)
         pause = self._backoff.equal_jitter(self._failures)
-        # Twice the pause: whatever stands behind this message has its try first.
+        # Twice the pause, so that the notifications behind this one are tried first.
         self._put_off(unsent, 2 * pause)
-        if self._draining.wait(pause):  # Whoever has to end has no time for a sink that is away.
+        if self._draining.wait(pause):  # draining does not wait for an unavailable sink
             self.halt()
 
     def _put_off(self, unsent: Unsent, seconds: float) -> None:
         now = self.clock()
         until = now + seconds
-        # Stays short: an hour at most, at the pace of a sink that fails.
+        # Stays short: an hour of failures at most.
         self._put_off_until = [until, *(other for other in self._put_off_until if other > now)]
         self._in_store(lambda: self.store.put_off(unsent.message.id, self.sink.name, until))
 
     def _in_store(self, change: Callable[[], None]) -> None:
-        """Make the change, however long it takes: a message that was sent and not marked would be sent again."""
+        """Make the change, however long it takes: what was sent and is not marked would be sent again."""
         while True:
             try:
                 change()

@@ -1,4 +1,21 @@
-"""What every sink is to the sender, and how a sink keeps its pace."""
+"""What every sink is, and how a sink keeps its pace.
+
+**The specification of a sink**; `tests/unit/notify/test_sink_contract.py` runs it over all of them, and a new one
+joins its list there.
+
+1. A sink has a `name` that stays the same from start to start: by it the store knows what the sink has accepted.
+2. It says which `dispositions` and which `minimum_level` it wants, and is sent nothing else. Its constructor takes the
+   level as `minimum_level`; default is `low`.
+3. `send` returns only once the receiver has accepted the whole notification. It is called by one thread at a time, may
+   be called again with a notification that was accepted before, and keeps to the receiver's rate limit itself.
+4. `send` raises `DeliveryError` and nothing else when the receiver has not accepted:
+   `SinkBusy` if it asked us to wait, with the seconds; `SinkRefused` if it will never accept this notification as it
+   is; `SinkMisconfigured` if it accepts nothing until a person repairs a setting; plain `DeliveryError` if it cannot be
+   reached or has failed. Only `SinkRefused` is about the notification, so only with it do others go ahead.
+5. No error, log line or `repr` holds a secret of the sink: raise outside the `except` block that found the cause.
+6. Whatever a notification holds comes from a log: it is bounded, made visible, and never interpreted as markup.
+7. `SettingError` is raised by the constructor, before anything is sent, if a setting cannot be used.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +28,16 @@ from vaultwatch.rules.facts import Level
 
 
 class Sink(Protocol):
-    """One place that messages go to; `send` is called by one thread of its own.
-
-    `name` stays the same from start to start: it is how the store knows what this sink has had.
-    """
+    """One place that notifications go to; see the specification above."""
 
     @property
     def name(self) -> str:
-        """A short name, as `slack`."""
+        """A short name, for example `slack`."""
         ...
 
     @property
     def dispositions(self) -> frozenset[Disposition]:
-        """Which kinds of message it wants: `NOTIFIED` for people, `ALL_DISPOSITIONS` for an archive."""
+        """The dispositions it wants: `NOTIFIED` for people, `ALL_DISPOSITIONS` for an archive."""
         ...
 
     @property
@@ -31,17 +45,20 @@ class Sink(Protocol):
         """The lowest level it wants."""
         ...
 
-    def send(self, message: Notification) -> None:
-        """Return once the receiver said yes.
+    def send(self, notification: Notification) -> None:
+        """Send one notification and return once the receiver has accepted it.
 
-        Raises `SinkBusy` when it asks us to wait, `SinkRefused` when it will not take this message as it is, and any
-        other `DeliveryError` when it could not be reached or failed.
+        Raises:
+            SinkBusy: The receiver asks us to wait.
+            SinkRefused: It will never accept this notification as it is.
+            SinkMisconfigured: It accepts nothing until a person has repaired a setting.
+            DeliveryError: It could not be reached, or it failed.
         """
         ...
 
 
 def route(sink: Sink) -> Route:
-    """What a store has to know of the sink."""
+    """Return what a store has to know about the sink."""
     return Route(sink.name, sink.dispositions, sink.minimum_level)
 
 

