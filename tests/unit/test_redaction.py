@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.work import growth
+from vaultwatch.alerts import alert_of
+from vaultwatch.detection.detector import Detector
 from vaultwatch.redaction import holds_secret, marker, may_hold_secret, redacted, redacted_text
+from vaultwatch.rules.facts import Level
+from vaultwatch.rules.pack import shipped_rules
 
 DATA = Path(__file__).parents[1] / "data" / "secrets"
 IN_CLEAR = ("headers-raw.jsonl", "log-raw.jsonl")
@@ -143,6 +148,17 @@ def test_members_that_only_ever_hold_a_secret(entry: dict[str, Any], found: bool
 def test_the_quick_look_finds_every_token(token: str, member: str) -> None:
     line = json.dumps({"type": "request", "request": {member: token}}, separators=(",", ":")).encode()
     assert may_hold_secret(b'{"a":1}\n' + line)
+
+
+@pytest.mark.parametrize("name", IN_CLEAR)
+def test_a_secret_in_clear_raises_an_alert_that_does_not_repeat_it(name: str) -> None:
+    detector = Detector(shipped_rules(), source="audit")
+    ordinary = b'{"type":"request","request":{"id":"r","path":"a"}}'
+    verdicts = detector.feed([ordinary, *(DATA / name).read_bytes().splitlines(), ordinary]) + detector.flush()
+    (found,) = [alert_of(one) for one in verdicts if one.rule.name == "audit_secret_in_clear"]
+    assert found.level is Level.HIGH
+    assert "[redacted sha256:" in json.dumps(found.record)
+    assert b"CAESIRAW" not in msgspec.json.encode(found)
 
 
 @pytest.mark.parametrize("product", ["vault-1.14.2", "openbao-2.6.2"])

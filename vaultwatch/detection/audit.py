@@ -31,7 +31,8 @@ class AuditDetector:
             rules: The rules that could match it.
             now: Seconds on the caller's clock.
         """
-        view = audit_view(entry, self._evaluator.zone)
+        asks_secrets = any(rule.asks_secrets for rule in rules)
+        view = audit_view(entry, self._evaluator.zone, with_secrets=asks_secrets)
         key = audit_event_key(entry.fields)
         matching = self._evaluator.matching(rules, view)
         verdicts = [on_entry(rule.compiled, entry, view, key) for rule in matching]

@@ -51,6 +51,6 @@ def window_seconds(alert: Alert) -> float:
 
 def group_key(alert: Alert) -> str:
     """32 hex digits over rule, principal and namespace, and for levels high and critical the path."""
-    path = alert.path if alert.level.rank >= Level.HIGH.rank else ""
+    path = alert.path if alert.level.rank >= Level.HIGH.rank and not alert.group_values else ""
     parts = [encodable(part) for part in (alert.rule, alert.principal, alert.namespace, path)]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]

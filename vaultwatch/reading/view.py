@@ -6,8 +6,8 @@
 | `cluster`, `node`, `lane` | both | where the line came from, by its tag; `node` else by the syslog header's host |
 | `mount_type` | audit | `request.mount_type` without `ns_`, `generic` as `kv`; else the default of that path |
 | `mount_path` | audit | `request.path` below `request.mount_point`; else below its first part, if the type is known |
-| `local.hour` | both | 0 to 23, in the `timezone` setting |
-| `local.weekday` | both | 1 (Monday) to 7 (Sunday), in the `timezone` setting |
+| `secret_in_clear` | audit | `true` if a token or credential is logged in clear (`vaultwatch.redaction`); else absent |
+| `local.hour`, `local.weekday` | both | 0 to 23; 1 (Monday) to 7 (Sunday); in the `timezone` setting |
 | `level`, `module`, `message`, `fields.*`, `raw` | server | parts of a server-log message; `raw` is all of it |
 """
 
@@ -18,10 +18,13 @@ from typing import Any
 
 from vaultwatch.reading.identity import outcome, parse_time
 from vaultwatch.reading.records import AuditEntry, Origin, ServerMessage
+from vaultwatch.redaction import holds_secret
 
 View = dict[str, Any]
 
-AUDIT_DERIVED = frozenset({"outcome", "cluster", "node", "lane", "mount_type", "mount_path", "local"})
+AUDIT_DERIVED = frozenset(
+    {"outcome", "cluster", "node", "lane", "mount_type", "mount_path", "secret_in_clear", "local"}
+)
 SERVER_FIELDS = frozenset(
     {"outcome", "cluster", "node", "lane", "local", "time", "level", "module", "message", "fields", "raw"}
 )
@@ -56,12 +59,14 @@ def mount_of(path: str, mount_point: str | None, mount_type: str | None) -> tupl
     return "kv" if kind == "generic" else kind, below
 
 
-def audit_view(entry: AuditEntry, zone: tzinfo | None = None) -> View:
+def audit_view(entry: AuditEntry, zone: tzinfo | None = None, *, with_secrets: bool = True) -> View:
     """An audit entry with its derived fields; `local` only where a zone is given."""
     fields = entry.fields
     request = fields["request"]
     mount_type, mount_path = mount_of(*(_text(request.get(key)) for key in ("path", "mount_point", "mount_type")))
-    derived = {"outcome": outcome(fields), "mount_type": mount_type, "mount_path": mount_path}
+    derived: View = {"outcome": outcome(fields), "mount_type": mount_type, "mount_path": mount_path}
+    if with_secrets:
+        derived["secret_in_clear"] = holds_secret(fields) or None  # absent, so that no keyword finds "false"
     return {**fields, **derived, **_origin(entry.origin), "local": _local(fields.get("time"), zone)}
 
 

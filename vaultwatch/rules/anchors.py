@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import re2
 
 from vaultwatch.reading.view import AUDIT_DERIVED
-from vaultwatch.rules.conditions import And, Condition, Never, Or, Text, TextHow
+from vaultwatch.rules.conditions import And, Boolean, Condition, Never, Or, Text, TextHow
 from vaultwatch.rules.predicates import glob_regex
 
 MATCHER_MEMORY_BYTES = 256 * 1024 * 1024
@@ -56,6 +56,19 @@ def anchors_of(condition: Condition) -> list[Anchor] | None:
             return min(choices, key=_cost, default=None)
         case _:
             return None
+
+
+def needs_secret(condition: Condition) -> bool:
+    """Whether the condition holds only for an entry with a secret in clear."""
+    match condition:
+        case Boolean("secret_in_clear", wanted):
+            return wanted
+        case And(parts):
+            return any(needs_secret(part) for part in parts)
+        case Or(parts):
+            return all(needs_secret(part) for part in parts)
+        case _:
+            return False
 
 
 def operations_of(condition: Condition) -> frozenset[str] | None:

@@ -14,7 +14,8 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from vaultwatch.reading.records import split_tag
-from vaultwatch.rules.anchors import RuleNumbers, anchors_of, matchers, operations_of
+from vaultwatch.redaction import may_hold_secret
+from vaultwatch.rules.anchors import RuleNumbers, anchors_of, matchers, needs_secret, operations_of
 from vaultwatch.rules.pack import Rule
 from vaultwatch.rules.predicates import text_of, values
 
@@ -24,6 +25,7 @@ Key = TypeVar("Key", bound=str | bytes | None)
 MAX_REMEMBERED = 30_000
 MAX_REMEMBERED_LENGTH = 512
 _SEPARATOR = b"\n"  # no line contains it, so joined values can be taken apart again
+_NONE: RuleNumbers = frozenset()
 _ALWAYS = ("type", "request.id", "request.operation", "request.path")
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError)  # the last: `auth: null`
 
@@ -62,7 +64,8 @@ class AuditIndex:
         conditions = [rule.compiled.condition for rule in self.rules]
         anchors = [anchors_of(condition) for condition in conditions]
         self._operations = [operations_of(condition) for condition in conditions]
-        self._always = frozenset(number for number, known in enumerate(anchors) if known is None)
+        self._of_secrets = frozenset(n for n, condition in enumerate(conditions) if needs_secret(condition))
+        self._always = frozenset(n for n, known in enumerate(anchors) if known is None) - self._of_secrets
         self._matchers = matchers(anchors)
         self._asked = tuple(field for field in self._matchers if field != "request.path")
         extra = sorted({_gate_field(field) for field in self._asked}) or ["request.namespace"]
@@ -83,6 +86,8 @@ class AuditIndex:
         decode = self._decode_tagged if tagged else self._decode
         extra_values, join = self._extra_values, _SEPARATOR.join
         by_path, by_extra = self._by_path.__getitem__, self._by_extra.__getitem__
+        # One look at the whole batch, since few hold a secret.
+        suspicious = bool(self._of_secrets) and may_hold_secret(b"\n".join(lines))
         passed = 0
         for line in lines:
             found: Candidate | Unreadable
@@ -95,8 +100,9 @@ class AuditIndex:
                 found = Unreadable(line)
             else:
                 rules: Rules = ()
-                if path_rules or extra_rules:
-                    rules = self._with_operation(path_rules | extra_rules, request.operation)
+                secret_rules = self._secret_rules(line) if suspicious else _NONE
+                if path_rules or extra_rules or secret_rules:
+                    rules = self._with_operation(path_rules | extra_rules | secret_rules, request.operation)
                 if not rules and not (waiting and request.id in waiting):
                     passed += 1
                     continue
@@ -121,10 +127,13 @@ class AuditIndex:
         try:
             gate = self._decode(entry)
             extra = _SEPARATOR.join(self._extra_values(gate))
-            numbers = self._by_path[gate.request.path] | self._by_extra[extra]
+            numbers = self._by_path[gate.request.path] | self._by_extra[extra] | self._secret_rules(entry)
             return self._with_operation(numbers, gate.request.operation)
         except _UNREADABLE:
             return self.rules
+
+    def _secret_rules(self, line: bytes) -> RuleNumbers:
+        return self._of_secrets if self._of_secrets and may_hold_secret(line) else _NONE
 
     def _decode_tagged(self, line: bytes) -> Any:
         return self._decode(split_tag(line)[1])

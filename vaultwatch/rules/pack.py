@@ -11,7 +11,7 @@ import msgspec
 
 from vaultwatch.errors import RuleError
 from vaultwatch.reading.view import View
-from vaultwatch.rules.conditions import Condition
+from vaultwatch.rules.conditions import Condition, uses_field
 from vaultwatch.rules.facts import RuleFacts
 from vaultwatch.rules.predicates import Predicate, predicate
 
@@ -43,13 +43,14 @@ class CompiledPack(msgspec.Struct, frozen=True):
 class Rule:
     """One rule ready to run: its facts, and `matches(view)`; a rule in Python has the text of its file in `source`."""
 
-    __slots__ = ("compiled", "matches", "name", "service", "source")
+    __slots__ = ("asks_secrets", "compiled", "matches", "name", "service", "source")
 
     def __init__(self, compiled: CompiledRule, matches: Predicate | None = None, source: bytes = b"") -> None:
         self.compiled = compiled
         self.name = compiled.name
         self.service = compiled.service
         self.source = source
+        self.asks_secrets = bool(source) or uses_field(compiled.condition, "secret_in_clear")
         self.matches: Callable[[View], bool] = matches or predicate(compiled.condition)
 
     @property
