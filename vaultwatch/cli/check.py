@@ -1,4 +1,4 @@
-"""`vaultwatch check`: existing logs held against the rules."""
+"""`vaultwatch check`: evaluates existing logs against the rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import IO, Any
 import click
 import msgspec
 
-from vaultwatch.alerts import Alert, alert_of
+from vaultwatch.alerts import Alert, alert_id, alert_of
 from vaultwatch.cli.common import load_rules
 from vaultwatch.detection.detector import Detector, Source
 from vaultwatch.detection.verdict import Verdict
@@ -64,7 +64,7 @@ def command(
     stats: Path | None,
     progress: bool | None,
 ) -> int:
-    """Hold existing logs against the rules: plain, gzip or zstd files, "-" (or nothing) for stdin.
+    """Check existing logs against the rules: plain, gzip or zstd files, "-" (or nothing) for stdin.
 
     One alert per rule and event, however many entries or files carry it.
 
@@ -137,7 +137,7 @@ class _Unreadable(Exception):
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """Disposition faults of reading from those of writing, which end the program."""
+    """Separate faults of reading from those of writing, which end the program."""
     try:
         yield
     except (OSError, EOFError, zlib.error) as error:
@@ -216,9 +216,12 @@ class _Shown:
         self._seen: set[bytes] = set()
 
     def add(self, verdicts: list[Verdict]) -> None:
-        for alert in map(alert_of, verdicts):
-            key = bytes.fromhex(alert.id)
-            if alert.level.rank < self._rank or key in self._seen:
+        for verdict in verdicts:
+            key = bytes.fromhex(alert_id(verdict.rule.name, verdict.event_key))
+            if key in self._seen:  # another device's copy: no alert is made only to be dropped
+                continue
+            alert = alert_of(verdict)
+            if alert.level.rank < self._rank:
                 continue
             self._seen.add(key)
             if alert.staged:

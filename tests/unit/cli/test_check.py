@@ -383,8 +383,8 @@ class TestWhatAUserCanDoWrong:
         assert found.err.count("\n") == 1
 
     def test_a_folder_without_a_rule(self, check: Check, tmp_path: Path) -> None:
-        for name in ("placeholders.yml", "nothing.py", "sub/rule.yml"):
-            folder = tmp_path / name.partition(".")[0].partition("/")[0]
+        for name in ("placeholders.yml", "nothing.py", "._rule.yml"):
+            folder = tmp_path / name.strip("._")
             (folder / name).parent.mkdir(parents=True)
             (folder / name).write_text("")
             found = check("--rules", folder, AUDIT)

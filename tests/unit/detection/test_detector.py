@@ -8,13 +8,14 @@ from datetime import UTC
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.detection.records import FAILED, HEAD, SEAL, SERVER, SHUTDOWN, VALUE, found, request, response, rule
 from vaultwatch.detection.detector import Detector, Source
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.detection.waiting import MAX_WAITING
+from vaultwatch.reading.hclog import without_colours
 from vaultwatch.reading.records import Origin, Rejected, split_tag
 from vaultwatch.reading.syslog_header import strip_syslog_header
 from vaultwatch.rules.conditions import Exists, Number
@@ -255,11 +256,13 @@ LINES = st.lists(
 
 
 def says_something(line: bytes) -> bool:
-    """Whether there is more to a line than its tag and its header."""
-    return bool(strip_syslog_header(split_tag(line)[1])[1].strip())
+    """Whether there is more to a line than its tag, its header and terminal escapes, which show nothing."""
+    text = without_colours(split_tag(line)[1])
+    return bool(without_colours(strip_syslog_header(text)[1]).strip())
 
 
 class TestNothingIsLost:
+    @example([b"\x1b[A"], "server", False)
     @given(LINES, st.sampled_from(SOURCES), st.booleans())
     def test_no_bytes_raise_and_every_line_is_accounted_for(
         self, lines: list[bytes], source: Source, whole_pack: bool
