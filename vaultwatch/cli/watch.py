@@ -39,7 +39,10 @@ _FILE = click.Path(path_type=Path)
     metavar="DIR",
     help="Use these rules instead of the shipped ones.",
 )
-@click.option("--timezone", default="UTC", show_default=True, help="Time zone of local.hour and local.weekday.")
+@click.option(
+    "--timezone", default="UTC", show_default=True, metavar="ZONE",
+    help="Time zone of notifications, and of local.hour and local.weekday in rules.",
+)  # fmt: skip
 @click.option("--rejected", type=_FILE, metavar="FILE", help="Append rejected lines to this file (JSON).")
 @click.option("--stats", type=_FILE, metavar="FILE", help="Write counters to this file every second (JSON).")
 @click.option("--log-file", type=_FILE, metavar="FILE", help="Write the log of this process here instead of to syslog.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def problems(options: WatchOptions) -> list[Problem]:
 
 
 def _values(options: WatchOptions) -> Iterator[Problem]:
-    sinks = [partial(make, Level.LOW) for make in options.makers]
+    sinks = [partial(make, Level.LOW, UTC) for make in options.makers]
     checks: list[Callable[[], object]] = [options.load_zone, lambda: options.minimum_level, *sinks]
     try:
         if not options.load_rules():

@@ -105,26 +105,26 @@ class WatchOptions:
         Raises:
             SettingError: An option of a sink cannot be used; the error begins with the option.
         """
-        level = self.minimum_level
-        return [sink for make in self.makers if (sink := make(level)) is not None]
+        level, zone = self.minimum_level, self.load_zone()
+        return [sink for make in self.makers if (sink := make(level, zone)) is not None]
 
     @property
-    def makers(self) -> tuple[Callable[[Level], Sink | None], ...]:
+    def makers(self) -> tuple[Callable[[Level, tzinfo], Sink | None], ...]:
         """Functions that return a sink, or None if it is not configured; they raise `SettingError`."""
         return self._alert_log, self._slack, self._sns
 
-    def _alert_log(self, level: Level) -> Sink | None:
+    def _alert_log(self, level: Level, _: tzinfo) -> Sink | None:
         return AlertLog(self.alert_log, level) if self.alert_log else None
 
-    def _slack(self, level: Level) -> Sink | None:
-        return self.slack.sink(self.threads_file, level, self.pace.slack_seconds, self.load_zone())
+    def _slack(self, level: Level, zone: tzinfo) -> Sink | None:
+        return self.slack.sink(self.threads_file, level, self.pace.slack_seconds, zone)
 
-    def _sns(self, level: Level) -> Sink | None:
+    def _sns(self, level: Level, zone: tzinfo) -> Sink | None:
         if not self.sns_topic:
             return None
         from vaultwatch.notify.sns import connect
 
         try:
-            return connect(self.sns_topic, minimum_level=level, zone=self.load_zone())
+            return connect(self.sns_topic, minimum_level=level, zone=zone)
         except SettingError as error:
             raise SettingError(f"--sns-topic: {error}") from error

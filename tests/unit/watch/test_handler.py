@@ -165,8 +165,8 @@ def test_no_line_ends_the_handler_and_each_rejected_line_is_kept(
     assert len(rejected) == figures["rejected"]
     assert all(line["reason"] for line in rejected)
     if source == "audit":
-        assert any(line["line"].startswith("<json:object>") for line in rejected)
-        assert "x" * 1_000_000 in [line["line"].rstrip("\n") for line in rejected]
+        assert any(line.get("line", "").startswith("<json:object>") for line in rejected)
+        assert "x" * 1_000_000 in [line.get("line", "").rstrip("\n") for line in rejected]
 
 
 def test_the_figures_count_everything_and_record_the_end(good: WatchOptions, tmp_path: Path) -> None:
@@ -202,10 +202,8 @@ def test_a_line_on_which_reading_raises_is_rejected_alone(
     raise_on(monkeypatch, detector, "read_audit_entry", "injected")
     kept = replace(good, rejected=tmp_path / "rejected", stats=tmp_path / "stats")
     assert alerts_of(kept, entry(1) + b"injected\n" + entry(2)) == [1, 2]
-    assert json.loads((tmp_path / "rejected").read_bytes()) == {
-        "reason": "raised ZeroDivisionError",
-        "line": "injected",
-    }
+    rejected = json.loads((tmp_path / "rejected").read_bytes())
+    assert (rejected["reason"], rejected["line"]) == ("raised ZeroDivisionError", "injected")
     figures = json.loads((tmp_path / "stats").read_bytes())
     assert (figures["audit"], figures["rejected"]) == (2, 1)
 

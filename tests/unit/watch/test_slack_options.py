@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def sink(**given: Any) -> SlackWebhook | SlackBot | None:
     nothing: dict[str, Any] = {"webhook_file": None, "token_file": None, "channel": "", "environment": {}}
     found = SlackOptions(**(nothing | given))
     assert found.is_given == bool(given)
-    return found.sink(Path("/nowhere/threads"), Level.HIGH, 0.0)
+    return found.sink(Path("/nowhere/threads"), Level.HIGH, 0.0, UTC)
 
 
 def test_without_any_of_them_there_is_no_sink() -> None:
