@@ -179,8 +179,8 @@ def _notification_problems(found: AwsFindings) -> Iterator[str]:
         yield f"not notified: alert {id_} of {firsts[id_].rule} did not reach Slack"
     yield from (f"Slack shows alert {id_}, which is not stored" for id_ in {*found.in_slack} - {*found.stored})
     notified, eligible = len(firsts) + found.merged_count, sum(map(is_told, found.stored.values()))
-    if notified != eligible:
-        yield f"{eligible} alerts are for people, and notifications show or count {notified}"
+    if notified > eligible:  # fewer are right: a lone repeat makes no notification
+        yield f"notifications show or count {notified} alerts, and {eligible} are for people"
     if found.missed.alerts and not any(alert.late for alert in firsts.values()):
         yield "not notified: no delayed alert reached Slack"
 

@@ -176,8 +176,8 @@ FAULTS: Mapping[str, Callable[[AwsFindings], AwsFindings]] = {
     "not notified: notification 2": lambda found: replace(found, delivered=frozenset({"1"})),
     "not notified: alert": lambda found: replace(found, in_slack=[]),
     "Slack shows alert 00": lambda found: replace(found, in_slack=[*found.in_slack, "00"]),
-    "2 alerts are for people, and notifications show or count 1": lambda found: replace(
-        found, published=[found.published[0], msgspec.structs.replace(found.published[1], disposition="suppressed")]
+    "notifications show or count 7 alerts, and 2 are for people": lambda found: replace(
+        found, published=[found.published[0], msgspec.structs.replace(found.published[1], merged_count=5)]
     ),
     "not notified: no delayed alert": lambda found: replace(found, published=found.published[:1]),
     "denied": lambda found: replace(found, problems=["denied"]),
