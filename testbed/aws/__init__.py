@@ -1,12 +1,12 @@
-"""AWS on loopback, wired as synthesized templates say: moto's resources, and functions run by the real runtime client.
+"""A local AWS made from synthesized templates: resources of moto, and functions run by the real runtime client.
 
     with LocalAws(templates, bundle) as aws:
         aws.client("kinesis").put_record(StreamName=aws.output("vaultwatch-alerting", "StreamName"), ...)
         aws.run_until_idle()
         aws.tick(60)
 
-The template decides what there is; `resources` says what is known, `gaps` what moto lacks. One at a time in a process,
-because moto keeps its state there.
+The templates decide what exists; `resources` lists the supported types, `gaps` what moto lacks. Only one can run in a
+process, because moto keeps its state there.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _SESSION = boto3.Session()  # reads botocore's descriptions of services once for
 
 
 class LocalAwsError(AssertionError):
-    """What was run did what would not have worked on AWS."""
+    """What ran did something that would have failed on AWS."""
 
 
 class LocalAws:
     """The resources of `templates`, by stack; functions run from the folder `code`, the bundle for this interpreter.
 
-    While its `with` lasts, workers take what comes to the functions. Leaving it raises `LocalAwsError` if a call was
-    refused to a role that nobody took out of `refused`.
+    Inside its `with` statement, workers pass events to the functions. Leaving it raises `LocalAwsError` if a call was
+    denied to a role.
     """
 
     def __init__(self, templates: Mapping[str, Template], code: Path) -> None:
@@ -87,12 +87,12 @@ class LocalAws:
     # What there is
 
     def environment(self, access_key: str = "local") -> dict[str, str]:
-        """Variables by which boto3 in another process finds it."""
+        """Return the variables by which boto3 in another process finds it."""
         key = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": REGION}
         return {"AWS_ENDPOINT_URL": self.endpoint.url, "AWS_EC2_METADATA_DISABLED": "true", **key}
 
     def client(self, service: str, role: str = "local") -> Any:
-        """boto3's client of a service: in a role, by name, its calls are held against it; else it may do all."""
+        """Return boto3's client of a service, restricted to the permissions of a role if one is named."""
         with self._lock:  # boto3 makes clients in one thread at a time only
             if (service, role) not in self._clients:
                 secret = {"aws_access_key_id": role, "aws_secret_access_key": "local"}
@@ -101,11 +101,11 @@ class LocalAws:
             return self._clients[service, role]
 
     def physical_id(self, stack: str, path: str) -> str:
-        """What `Ref` gives of a resource: by its logical id or its construct path within the stack."""
+        """Return what `Ref` gives for a resource, by its logical id or its construct path within the stack."""
         return self._templates.find(stack, path).ref
 
     def output(self, stack: str, name: str) -> str:
-        """The value of a stack's output."""
+        """Return the value of a stack's output."""
         return self._templates.output(stack, name)
 
     def now(self) -> float:
@@ -115,7 +115,7 @@ class LocalAws:
     # What happens
 
     def run_until_idle(self, timeout: float = 60.0) -> None:
-        """Return when nothing is left to do before time moves on; raises `TimeoutError`, or what a worker raised."""
+        """Return boto3's client of a service, with the permissions of a role if one is named."""
 
         def settled() -> bool:
             return any(worker.error for worker in self._workers) or all(worker.idle for worker in self._workers)
@@ -130,22 +130,22 @@ class LocalAws:
             raise TimeoutError(f"after {timeout} s still busy: {', '.join(busy)}")
 
     def tick(self, seconds: float, timeout: float = 60.0) -> None:
-        """Let it be that much later, and whatever is due then be done. `time.time` of functions moves on too."""
+        """Move the time on, also that of the functions, and wait until everything that is due is done."""
         self.clock.move(seconds)
         self.run_until_idle(timeout)
 
     @property
     def refused(self) -> list[Call]:
-        """The calls that were made in a role which does not allow them."""
+        """The calls that were denied."""
         return [call for call in self.endpoint.calls if call.refused]
 
     @property
     def mails(self) -> list[Mail]:
-        """What addresses would have got from SNS."""
+        """The e-mails that SNS would have sent."""
         return self.deliveries.mails
 
     def unneeded_permissions(self, reasons: Mapping[str, str]) -> list[str]:
-        """What roles allow and no call needed, and reasons for which there is no such permission.
+        """Return the permissions that no call needed, and the reasons that excuse no such permission.
 
         `reasons` are by what they excuse, as this says it, with `*` for any text.
         """
@@ -154,12 +154,12 @@ class LocalAws:
         return [line for line in lines if not any(fnmatch.fnmatchcase(line, reason) for reason in reasons)] + stale
 
     def log(self, name: str) -> str:
-        """What a function wrote, by the end of its handler ("evaluate.handler") or its physical name."""
+        """Return what a function logged, by the end of its handler ("evaluate.handler") or its physical name."""
         [log] = {f.log for f in self._functions if name == f.spec.name or f.spec.handler.endswith(name)}
         return log.read_text() if log.exists() else ""
 
     def invoke(self, function: Function, event: Any) -> Outcome:
-        """Run a function; a failure is kept in `failures` too."""
+        """Run a function; a failure is added to `failures` too."""
         self.clock.note()
         outcome = function.invoke(event)
         with self._lock:

@@ -1,4 +1,4 @@
-"""Functions run as Lambda runs them: a process with the real runtime client, its time and memory held to."""
+"""Runs functions as Lambda does: in a process with the real runtime client, within its time and memory limits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _RUNTIME = [
 
 @dataclass(frozen=True)
 class FunctionSpec:
-    """What the template says of a function; `role` is the name of who it is."""
+    """A function as the template defines it; `role` is the name of its role."""
 
     name: str
     arn: str
@@ -49,7 +49,7 @@ class FunctionSpec:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an invocation ended: with a `payload`, or with an `error` that says why not."""
+    """How an invocation ended: with a `payload`, or with an `error`."""
 
     function: str
     request_id: str

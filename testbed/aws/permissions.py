@@ -1,4 +1,4 @@
-"""Calls held against policies, as IAM does for one account: what is allowed and not denied."""
+"""Checks calls against policies, as IAM does within one account: what is allowed and not denied."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECURE = {"aws:SecureTransport": "true"}
 
 @dataclass(frozen=True)
 class Need:
-    """One thing that a call needs to be allowed; `context` is what conditions may ask for."""
+    """One permission that a call needs; `context` holds the values for conditions."""
 
     action: str
     resource: str
@@ -51,7 +51,7 @@ class Grant:
 
 @dataclass
 class Policy:
-    """What a role may do, or services with a resource."""
+    """What a role, or services with a resource, may do."""
 
     owner: str
     grants: list[Grant] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Policy:
         return allowed
 
     def unneeded(self) -> list[str]:
-        """What it allows and no call needed."""
+        """Return what it allows and no call needed."""
         idle = [grant for grant in self.grants if grant.allows and not grant.needed]
         return [f"{self.owner}: {grant.sid}: {grant.action} on {grant.resource}" for grant in idle]
 

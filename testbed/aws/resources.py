@@ -1,6 +1,6 @@
-"""Every resource of a template made: in moto by boto3, or noted for what the local AWS does itself.
+"""Creates every resource of a template: in moto through boto3, or as a note for what the local AWS does itself.
 
-Nothing is skipped silently: a type or a property that is neither made nor listed here, with its reason, stops it.
+Nothing is skipped silently: a type or property that is neither created nor listed here with a reason is an error.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from testbed.aws.functions import FunctionSpec
 from testbed.aws.permissions import Need, Policy
 from testbed.aws.template import ACCOUNT, REGION, Made, NotDoneHereError, Resource, arn_of
 
-_ROLES_COUNT = "callers are held against their roles only; the tests of the templates read it"
+_ROLES_COUNT = "only the roles of callers are checked; the tests of the templates check it"
 _LOGS = "a function's log is a file, `LocalAws.log`, and Firehose's is `Deliveries.failures`"
 NEEDS_NOTHING = {
-    "AWS::CloudWatch::Alarm": "nothing here measures what it judges; the tests of the templates read it",
-    "AWS::KMS::Key": "moto encrypts nothing; callers are held against their rights on it, by its ARN",
+    "AWS::CloudWatch::Alarm": "there are no metrics here; the tests of the templates check it",
+    "AWS::KMS::Key": "moto encrypts nothing; the permissions of callers on it are checked, by its ARN",
     "AWS::Logs::LogGroup": _LOGS,
     "AWS::Logs::LogStream": _LOGS,
     "AWS::S3::BucketPolicy": _ROLES_COUNT,
@@ -35,7 +35,7 @@ MATTERS_NOT = {
         "SSESpecification": "moto encrypts nothing; with this key AWS asks no caller for a right on it",
     },
     "AWS::IAM::Role": {
-        "AssumeRolePolicyDocument": "the local AWS gives each function its role; the tests of the templates read it",
+        "AssumeRolePolicyDocument": "the local AWS assigns the roles; the tests of the templates check it",
     },
     "AWS::Kinesis::Stream": {"RetentionPeriodHours": "moto keeps records for ever"},
     "AWS::KinesisFirehose::DeliveryStream": {
@@ -49,11 +49,11 @@ MATTERS_NOT = {
         "Code": "the same sources, bundled for the running interpreter",
         "LoggingConfig": "a function's log is a file: `LocalAws.log`",
         "Runtime": "the running interpreter",
-        "TracingConfig": "no X-Ray here",
+        "TracingConfig": "there is no X-Ray here",
     },
     "AWS::S3::Bucket": {
         "LifecycleConfiguration": "moto deletes and moves nothing",
-        "LoggingConfiguration": "no access logs here",
+        "LoggingConfiguration": "there are no access logs here",
         "OwnershipControls": "all is one account's",
         "PublicAccessBlockConfiguration": "nobody but this machine reaches it",
     },
