@@ -115,7 +115,7 @@ class LocalAws:
     # What happens
 
     def run_until_idle(self, timeout: float = 60.0) -> None:
-        """Return boto3's client of a service, with the permissions of a role if one is named."""
+        """Wait until nothing is left to do; raises `TimeoutError`, or `LocalAwsError` if a worker failed."""
 
         def settled() -> bool:
             return any(worker.error for worker in self._workers) or all(worker.idle for worker in self._workers)
