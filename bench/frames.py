@@ -35,13 +35,13 @@ from vaultwatch.alerts import alert_of
 from vaultwatch.batches import EncodedFrame, Evaluation
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
-from vaultwatch.encoding import encode_alert
 from vaultwatch.frames import Frame, Records, Reference
 from vaultwatch.rules.pack import Rule, shipped_rules
 from vaultwatch.ship import Pace
 from vaultwatch.ship.framing import Framer
 from vaultwatch.ship.gathering import Batch, LineGatherer
 from vaultwatch.ship.outbox import StreamRecord
+from vaultwatch.store.encoding import encode_alert
 
 TAGS = (b"@production/vault-1.example.com/socket ", b"@production/vault-1.example.com/file ")
 LINES_A_SECOND = (20, 200, 2_000)

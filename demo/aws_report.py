@@ -15,7 +15,7 @@ from demo.stream import Shipped
 from testbed.log_server import SERVICES
 from testbed.session import Expected, Sent
 from vaultwatch.alerts import Alert
-from vaultwatch.dispatch.groups import is_told
+from vaultwatch.dispatch.groups import is_notified
 from vaultwatch.dispatch.notification import NOTIFIED, Notification
 from vaultwatch.rules.facts import Level, Service
 
@@ -178,7 +178,7 @@ def _notification_problems(found: AwsFindings) -> Iterator[str]:
     for id_ in firsts.keys() - set(found.in_slack):
         yield f"not notified: alert {id_} of {firsts[id_].rule} did not reach Slack"
     yield from (f"Slack shows alert {id_}, which is not stored" for id_ in {*found.in_slack} - {*found.stored})
-    notified, eligible = len(firsts) + found.merged_count, sum(map(is_told, found.stored.values()))
+    notified, eligible = len(firsts) + found.merged_count, sum(map(is_notified, found.stored.values()))
     if notified > eligible:  # fewer are right: a lone repeat makes no notification
         yield f"notifications show or count {notified} alerts, and {eligible} are for people"
     if found.missed.alerts and not any(alert.late for alert in firsts.values()):

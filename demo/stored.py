@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from demo.alert_tail import Seen
 from vaultwatch.alerts import Alert
-from vaultwatch.encoding import decode_alert
+from vaultwatch.store.dynamodb.schema import sent_key
+from vaultwatch.store.encoding import decode_alert
 
 if TYPE_CHECKING:
     from testbed.aws import LocalAws
     from testbed.aws.calls import Request
+
+
+_SENT_TO_SLACK = sent_key("", "slack")[1]
 
 
 class StoredTail:
@@ -67,6 +71,6 @@ def alerts_and_deliveries(table_rows: Iterable[Mapping[str, Any]]) -> tuple[dict
         kind, name = row["sk"]["S"], row["pk"]["S"].partition("#")[2]
         if kind == "alert":
             alerts[name] = decode_alert(row["body"]["B"])
-        elif kind == "sent#slack":
+        elif kind == _SENT_TO_SLACK:
             delivered.add(name)
     return alerts, delivered

@@ -27,6 +27,11 @@ def one_line(text: str, limit: int | None = None) -> str:
     return safe if limit is None or (len(safe) <= limit and len(text) <= limit) else safe[: max(limit - 1, 0)] + "…"
 
 
+def encodable(text: str) -> str:
+    """The text with every lone surrogate, which UTF-8 cannot hold, as `?`."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _code(char: str) -> str:
     code = ord(char)
     return _NAMED.get(char) or (f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")

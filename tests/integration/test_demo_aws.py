@@ -126,7 +126,7 @@ def notification(number: int, alert: Alert) -> Notification:
 def found() -> AwsFindings:
     """A run in which all is well: three lines, one alert in real time and one delayed."""
     alert, late = raised(LINES[1]), msgspec.structs.replace(raised(entry(9)[:-1]), late=True)
-    assert file_alert(alert).told
+    assert file_alert(alert).notify
     return AwsFindings(
         sent=Sent({"audit": LINES, "server": []}, {f"{alert.event_key} response": 100.0}),
         expected=Expected({alert.id: alert}, {"audit": {**NONE, "audit": 3}, "server": NONE}),

@@ -29,11 +29,11 @@ from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make
 from vaultwatch.alerts import Alert
 from vaultwatch.aws import clients
 from vaultwatch.dispatch.notification import NOTIFIED, Notification
-from vaultwatch.encoding import decode_alert
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference, encode
 from vaultwatch.notify.machine import decode_notification
 from vaultwatch.notify.sink import Pace
 from vaultwatch.reading.identity import Seen
+from vaultwatch.store.encoding import decode_alert
 
 ARCHIVE, BUCKET = "archive-bucket", "alerts-bucket"
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC).timestamp()

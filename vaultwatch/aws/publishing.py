@@ -36,7 +36,8 @@ _REFUSED = Backoff(first_seconds=60.0, longest_seconds=3600.0)
 @cache
 def open_store(client: DynamoDBClient, table: str, memory_days: int) -> DynamoStore:
     """Open the store with the topic as its one sink: the topic's subscriptions decide who gets which notification."""
-    from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, Route
+    from vaultwatch.dispatch.notification import ALL_DISPOSITIONS
+    from vaultwatch.dispatch.routes import Route
     from vaultwatch.rules.facts import Level
     from vaultwatch.store.dynamodb.adapter import DynamoStore
 
@@ -77,7 +78,7 @@ class AlertPublisher:
         from vaultwatch.notify.publisher import Publisher
 
         def mark(notification_ids: Sequence[str]) -> None:
-            self._store().mark_all_sent(notification_ids, SINK)
+            self._store().mark_sent(notification_ids, SINK)
 
         return Publisher(
             self._client,
@@ -123,8 +124,8 @@ class AlertPublisher:
                 break
             found += len(page)
             already_refused = len(publisher.refused)
-            publisher.publish([unsent.message for unsent in page])
-            attempts = {unsent.message.id: unsent.attempts for unsent in page}
+            publisher.publish([unsent.notification for unsent in page])
+            attempts = {unsent.notification.id: unsent.attempts for unsent in page}
             for refused in publisher.refused[already_refused:]:
                 until = now + _REFUSED.seconds(attempts[refused.id] + 1)
                 self._store().put_off(refused.id, SINK, until)

@@ -16,29 +16,27 @@ ALL_DISPOSITIONS: frozenset[Disposition] = frozenset({"first", "summary", "suppr
 
 
 class Filing(msgspec.Struct, frozen=True):
-    """An alert with what the store needs to count it.
+    """An alert with what is needed to decide about it.
 
-    `told` is false where people never hear of it; with `summed` they hear of it in its rule's next summary only,
-    as of an old one found in the archive.
+    `notify` is false if people are never notified of it. With `deferred` they see it in its rule's next summary only:
+    an old alert found in the archive.
     """
 
     alert: Alert
     group: str
     window_seconds: float
-    told: bool
-    summed: bool = False
+    notify: bool
+    deferred: bool = False
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """What became of one filing: `new` if its id was not known, `first` if it began a quiet period of its group.
+    """What became of one filing: `new` if its id was not known, and with which disposition it was published.
 
-    `tell` says how it was published: a first whose rule has had its message for this minute is `quiet`, and counted.
     `completed` if it brought the outcome that the stored alert lacked.
     """
 
     alert_id: str
     new: bool
-    first: bool = False
     disposition: Disposition = "suppressed"
     completed: bool = False
 
@@ -92,15 +90,3 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     alerts: tuple[Alert, ...] = ()
     merged: tuple[Merged, ...] = ()
     merged_count: int = 0
-
-
-class Route(msgspec.Struct, frozen=True):
-    """Which messages a sink gets. The list of routes is given to an adapter when it is opened."""
-
-    sink: str
-    dispositions: frozenset[Disposition] = NOTIFIED
-    minimum_level: Level = Level.LOW
-
-    def wants(self, disposition: Disposition, level: Level) -> bool:
-        """Whether a message is for this sink."""
-        return disposition in self.dispositions and level.rank >= self.minimum_level.rank

@@ -137,7 +137,9 @@ class _Closer(_Looping):
 
     def step(self) -> None:
         self._purge()
-        due_at = self.store.close_due(self.clock())
+        now = self.clock()
+        self.store.settle(now)
+        due_at = self.store.next_due(now)
         self._on_due()
         self.rest(min(_LOOK_AGAIN_SECONDS, due_at - self.clock()) if due_at is not None else _LOOK_AGAIN_SECONDS)
 
@@ -188,7 +190,7 @@ class _Worker(_Looping):
     def _deliver(self, unsent: Unsent) -> bool:
         """Send one notification and return whether the sink accepted it; if not, this has waited as it should."""
         try:
-            self.sink.send(unsent.message)
+            self.sink.send(unsent.notification)
         except SinkBusy as error:
             self._failed(error)
             self.halted.wait(error.retry_after_seconds)
@@ -208,7 +210,7 @@ class _Worker(_Looping):
     def _sent(self, unsent: Unsent) -> None:
         self._failures = 0
         self._sink_problems.resolve(f"{self.name}: works again")
-        self._in_store(lambda: self.store.mark_sent(unsent.message.id, self.sink.name))
+        self._in_store(lambda: self.store.mark_sent([unsent.notification.id], self.sink.name))
 
     def _failed(self, error: DeliveryError) -> None:
         self._failures += 1
@@ -232,7 +234,7 @@ class _Worker(_Looping):
         until = now + seconds
         # Stays short: an hour of failures at most.
         self._put_off_until = [until, *(other for other in self._put_off_until if other > now)]
-        self._in_store(lambda: self.store.put_off(unsent.message.id, self.sink.name, until))
+        self._in_store(lambda: self.store.put_off(unsent.notification.id, self.sink.name, until))
 
     def _in_store(self, change: Callable[[], None]) -> None:
         """Make the change, however long it takes: what was sent and is not marked would be sent again."""

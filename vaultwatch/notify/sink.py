@@ -23,7 +23,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from vaultwatch.dispatch.notification import Disposition, Notification, Route
+from vaultwatch.dispatch.notification import Disposition, Notification
+from vaultwatch.dispatch.routes import Route
 from vaultwatch.rules.facts import Level
 
 

@@ -55,7 +55,7 @@ class Recorder:
     def record(self, alerts: Sequence[Alert]) -> None:
         """Store alerts."""
         filings = [file_alert(alert) for alert in alerts]
-        recorded = self._retry(lambda: self._store.record(filings, time.time()))
+        recorded = self._retry(lambda: self._store.file(filings, time.time()).recorded)
         self.new_alerts += sum(one.new for one in recorded)
         self._on_recorded()
 

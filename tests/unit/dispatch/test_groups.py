@@ -1,4 +1,4 @@
-"""Which alerts are one group, and for how long it is quiet."""
+"""Which alerts are one group, and its suppression window."""
 
 from __future__ import annotations
 
@@ -11,12 +11,26 @@ from vaultwatch.dispatch.groups import file_alert, group_key
 from vaultwatch.rules.facts import Level
 
 
-@pytest.mark.parametrize("changes", [{"rule": "other"}, {"principal": "bob"}, {"namespace": "team/"}, {"path": "x"}])
-def test_rule_principal_namespace_and_path_tell_groups_apart(changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rule": "other"},
+        {"principal": "bob"},
+        {"namespace": "team/"},
+        {"path": "x"},
+        {"outcome": "failed"},
+        {"group_values": ("default",)},
+    ],
+)
+def test_rule_principal_namespace_path_denial_and_the_rules_own_fields_make_another_group(
+    changes: dict[str, Any],
+) -> None:
     assert group_key(an_alert()) != group_key(an_alert(**changes))
 
 
-@pytest.mark.parametrize("changes", [{"remote_address": "x"}, {"node": "x"}, {"lane": "socket"}, {"outcome": "failed"}])
+@pytest.mark.parametrize(
+    "changes", [{"remote_address": "x"}, {"node": "x"}, {"lane": "socket"}, {"outcome": "unknown"}, {"late": True}]
+)
 def test_nothing_else_does(changes: dict[str, Any]) -> None:
     assert group_key(an_alert("e1")) == group_key(an_alert("e2", **changes))
 
@@ -32,13 +46,18 @@ def test_the_path_counts_for_high_and_critical_only(level: str, apart: bool) -> 
 def test_fields_do_not_run_into_each_other() -> None:
     assert group_key(an_alert(principal="a", namespace="bc")) != group_key(an_alert(principal="ab", namespace="c"))
     assert group_key(an_alert(principal='a","', namespace="")) != group_key(an_alert(principal="a", namespace='","'))
+    assert group_key(an_alert(group_values=("a", "b"))) != group_key(an_alert(group_values=("ab",)))
 
 
 @pytest.mark.parametrize(("level", "minutes"), [("critical", 5), ("high", 15), ("medium", 60), ("low", 60)])
-def test_quiet_periods(level: str, minutes: int) -> None:
+def test_a_window_is_as_long_as_its_level_says(level: str, minutes: int) -> None:
     assert file_alert(an_alert(level=Level(level))).window_seconds == 60 * minutes
 
 
-def test_people_hear_of_all_but_staged_and_informational_alerts() -> None:
-    assert [file_alert(an_alert(level=level)).told for level in Level] == [False, True, True, True, True]
-    assert not file_alert(an_alert(staged=True)).told
+def test_or_as_its_rule_says() -> None:
+    assert file_alert(an_alert(window_seconds=7)).window_seconds == 7
+
+
+def test_people_are_notified_of_all_but_staged_and_informational_alerts() -> None:
+    assert [file_alert(an_alert(level=level)).notify for level in Level] == [False, True, True, True, True]
+    assert not file_alert(an_alert(staged=True)).notify

@@ -122,10 +122,10 @@ def test_a_flood_of_quiet_periods_that_end_keeps_back_no_summary_of_another_rule
 
     def slow(*given: Any) -> None:
         context.left_ms -= 13_000
-        close_periods(*given)
+        close_windows(*given)
 
-    close_periods = dynamodb._close_periods
-    aws.monkeypatch.setattr(dynamodb, "_close_periods", slow)
+    close_windows = dynamodb._close_windows
+    aws.monkeypatch.setattr(dynamodb, "_close_windows", slow)
     digest = aws.function("digest")
     digest.handler({}, context)
     published = aws.published()

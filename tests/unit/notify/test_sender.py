@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from testbed.slack import SlackStandIn
 from tests.support.waiting import HUNG_SECONDS
-from tests.unit.store.alerts import a_filing, an_alert
-from vaultwatch.dispatch.groups import file_alert
+from tests.unit.store.alerts import a_filing, record
 from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, NOTIFIED, Notification
 from vaultwatch.errors import DeliveryError, SinkBusy, SinkRefused
 from vaultwatch.notify.sender import Sender
@@ -92,7 +92,7 @@ def raising(error: DeliveryError, rule: str = "", times: int = 10**9) -> Callabl
 def test_what_is_recorded_is_sent_to_every_sink_that_wants_it(start: Starter) -> None:
     people, archive = ListSink("people"), ListSink("archive")
     store, sender = start(people, archive)
-    store.record([a_filing("e1"), a_filing("e2", staged=True), a_filing("e3")], time.time())
+    record(store, [a_filing("e1"), a_filing("e2", staged=True), a_filing("e3")], time.time())
     sender.notify()
     assert [message.disposition for message in people.wait_for(sent=1)] == ["first"]
     assert sorted(message.disposition for message in archive.wait_for(sent=3)) == ["first", "staged", "suppressed"]
@@ -102,9 +102,9 @@ def test_a_summary_is_sent_when_its_suppression_window_ends(start: Starter) -> N
     people = ListSink("people")
     store, sender = start(people)
     now = time.time()
-    filings = [file_alert(an_alert(f"e{n}"), {Level.HIGH: 0.1}) for n in range(3)]
-    store.record(filings, now - 60.0)
-    store.record([file_alert(an_alert("e9", rule="other"), {Level.HIGH: 0.2})], now)
+    filings = [replace(a_filing(f"e{n}", remote_address=f"192.0.2.{n}"), window_seconds=0.1) for n in range(3)]
+    record(store, filings, now - 60.0)
+    record(store, [replace(a_filing("e9", rule="other"), window_seconds=0.2)], now)
     sender.notify()
     people.wait_for(sent=3)
     assert sorted((message.disposition, message.rule, message.merged_count) for message in people.sent) == [
@@ -119,7 +119,7 @@ def test_a_window_is_closed_on_time_without_further_alerts(start: Starter) -> No
     store, sender = start(people)
     begun = time.time()
     # Its first was told a minute ago, so its rule may send again when the period ends.
-    store.record([file_alert(an_alert(f"e{n}"), {Level.HIGH: 60.4}) for n in range(2)], begun - 60.0)
+    record(store, [replace(a_filing(f"e{n}", remote_address=f"192.0.2.{n}"), window_seconds=60.4) for n in range(2)], begun - 60.0)
     sender.notify()
     people.wait_for(sent=2)
     assert time.time() - begun >= 0.4
@@ -128,7 +128,7 @@ def test_a_window_is_closed_on_time_without_further_alerts(start: Starter) -> No
 def test_what_was_left_is_sent_at_once_after_a_restart(start: Starter) -> None:
     dead = ListSink("people", raising(DeliveryError("away")))
     store, sender = start(dead)
-    store.record([a_filing("e1"), a_filing("e2", rule="other")], time.time())
+    record(store, [a_filing("e1"), a_filing("e2", rule="other")], time.time())
     sender.notify()
     dead.wait_for(tried=1)
     alive = ListSink("people")
@@ -143,7 +143,7 @@ class TestFailingSinks:
         people = ListSink("people")
         store, sender = start(hanging, people)
         for n in range(3):
-            store.record([a_filing(f"e{n}", rule=f"r{n}")], time.time())
+            record(store, [a_filing(f"e{n}", rule=f"r{n}")], time.time())
             sender.notify()
         people.wait_for(sent=3)
         assert hanging.sent == []
@@ -154,13 +154,13 @@ class TestFailingSinks:
         people = ListSink("people", raising(SinkRefused("never"), rule="refused"))
         store, sender = start(people)
         refused = a_filing("e0", rule="refused", level=Level.CRITICAL)
-        store.record([refused, *[a_filing(f"e{n}", rule=f"r{n}") for n in range(1, 4)]], time.time())
+        record(store, [refused, *[a_filing(f"e{n}", rule=f"r{n}") for n in range(1, 4)]], time.time())
         sender.notify()
         people.wait_for(sent=3)
         assert not sender.stop(5)
         assert people.tried.count("refused") == 1
         (kept,) = store.unsent("people", time.time() + 61)
-        assert kept.message.rule == "refused"
+        assert kept.notification.rule == "refused"
 
     def test_nor_does_one_that_hits_a_bug_in_the_sink(self, start: Starter) -> None:
         def broken(message: Notification) -> None:
@@ -169,7 +169,7 @@ class TestFailingSinks:
 
         people = ListSink("people", broken)
         store, sender = start(people)
-        store.record([a_filing("e0", rule="refused", level=Level.CRITICAL), a_filing("e1", rule="r1")], time.time())
+        record(store, [a_filing("e0", rule="refused", level=Level.CRITICAL), a_filing("e1", rule="r1")], time.time())
         sender.notify()
         people.wait_for(sent=1)
         assert not sender.stop(5)
@@ -178,14 +178,14 @@ class TestFailingSinks:
     def test_nor_does_one_that_always_fails(self, start: Starter) -> None:
         people = ListSink("people", raising(DeliveryError("500"), rule="refused"))
         store, sender = start(people)
-        store.record([a_filing("e0", rule="refused", level=Level.CRITICAL), a_filing("e1", rule="r1")], time.time())
+        record(store, [a_filing("e0", rule="refused", level=Level.CRITICAL), a_filing("e1", rule="r1")], time.time())
         sender.notify()
         assert [message.rule for message in people.wait_for(sent=1)] == ["r1"]
 
     def test_what_failed_is_sent_again(self, start: Starter) -> None:
         people = ListSink("people", raising(DeliveryError("500"), times=1))
         store, sender = start(people)
-        store.record([a_filing("e1")], time.time())
+        record(store, [a_filing("e1")], time.time())
         sender.notify()
         assert len(people.wait_for(sent=1)) == 1
         assert len(people.tried) == 2
@@ -194,7 +194,7 @@ class TestFailingSinks:
         people = ListSink("people", raising(SinkBusy("429", 0.5), times=1))
         store, sender = start(people)
         begun = time.monotonic()
-        store.record([a_filing("e1")], time.time())
+        record(store, [a_filing("e1")], time.time())
         sender.notify()
         people.wait_for(sent=1)
         assert time.monotonic() - begun >= 0.5
@@ -205,7 +205,7 @@ class TestFailingSinks:
         caplog.set_level(logging.INFO)
         people = ListSink("people", raising(DeliveryError("away"), times=2))
         store, sender = start(people)
-        store.record([a_filing(f"e{n}", rule=f"r{n}") for n in range(2)], time.time())
+        record(store, [a_filing(f"e{n}", rule=f"r{n}") for n in range(2)], time.time())
         sender.notify()
         people.wait_for(sent=2)
         sender.stop(drain_seconds=5)
@@ -233,7 +233,7 @@ class TestFailingStores:
         monkeypatch.setattr(SqliteStore, "mark_sent", failing_once)
         people = ListSink("people")
         store, sender = start(people)
-        store.record([a_filing("e1")], time.time())
+        record(store, [a_filing("e1")], time.time())
         sender.notify()
         assert marked.wait(HUNG_SECONDS)
         assert len(people.tried) == 1
@@ -252,7 +252,7 @@ class TestFailingStores:
         monkeypatch.setattr(SqliteStore, "unsent", failing_once)
         people = ListSink("people")
         store, sender = start(people)
-        store.record([a_filing("e1")], time.time())
+        record(store, [a_filing("e1")], time.time())
         sender.notify()
         people.wait_for(sent=1)
         assert "unexpected ZeroDivisionError" in caplog.text
@@ -262,11 +262,11 @@ class TestFailingStores:
         people = ListSink("people")
         store, sender = start(people)
         (tmp_path / "alerts.sqlite").write_bytes(b"broken" * 10_000)
-        with store._lock:
-            store._disconnect()
+        with store._database._lock:
+            store._database._disconnect()
         for _ in range(3):
             try:
-                store.record([a_filing("e1")], time.time())
+                record(store, [a_filing("e1")], time.time())
                 break
             except StoreError:
                 continue
@@ -278,14 +278,14 @@ class TestStopping:
     def test_drains_what_can_be_sent(self, start: Starter) -> None:
         people = ListSink("people")
         store, sender = start(people)
-        store.record([a_filing(f"e{n}", rule=f"r{n}") for n in range(25)], time.time())
+        record(store, [a_filing(f"e{n}", rule=f"r{n}") for n in range(25)], time.time())
         assert sender.stop(drain_seconds=10)
         assert len(people.sent) == 25
 
     def test_does_not_wait_for_a_sink_that_fails(self, start: Starter) -> None:
         people, dead = ListSink("people"), ListSink("dead", raising(DeliveryError("away")))
         store, sender = start(people, dead)
-        store.record([a_filing(f"e{n}", rule=f"r{n}") for n in range(5)], time.time())
+        record(store, [a_filing(f"e{n}", rule=f"r{n}") for n in range(5)], time.time())
         assert not sender.stop(drain_seconds=3600)
         assert len(people.sent) == 5
         assert len(store.unsent("dead", time.time() + 100)) == 5
@@ -294,7 +294,7 @@ class TestStopping:
         released = threading.Event()
         hanging = ListSink("hanging", lambda _: (released.wait(), None)[1])
         store, sender = start(hanging)
-        store.record([a_filing("e1")], time.time())
+        record(store, [a_filing("e1")], time.time())
         sender.notify()
         hanging.wait_for(tried=1)
         assert not sender.stop(drain_seconds=0.1)
@@ -311,7 +311,7 @@ def test_a_slack_that_recovers_gets_everything(start: Starter) -> None:
         slack.behave("500", times=2)
         sink = SlackWebhook(slack.webhook_url, interval_seconds=0)
         store, sender = start(sink)
-        store.record([a_filing("e1"), a_filing("e2", rule="other")], time.time())
+        record(store, [a_filing("e1"), a_filing("e2", rule="other")], time.time())
         sender.notify()
         assert len(slack.wait_for(2)) == 2
         assert slack.turned_away == 2

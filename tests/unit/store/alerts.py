@@ -1,13 +1,15 @@
-"""Alerts for the tests of the store and of delivery."""
+"""Alerts for the tests of dispatch, of the store and of delivery; short ways to file and to settle."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from vaultwatch.alerts import Alert, alert_id
 from vaultwatch.dispatch.groups import file_alert
-from vaultwatch.dispatch.notification import Filing
+from vaultwatch.dispatch.notification import Filing, Recorded
 from vaultwatch.rules.facts import Level
+from vaultwatch.store import Store
 
 
 def an_alert(event: str = "e1", **changes: Any) -> Alert:
@@ -35,5 +37,16 @@ def an_alert(event: str = "e1", **changes: Any) -> Alert:
 
 
 def a_filing(event: str = "e1", **changes: Any) -> Filing:
-    """Its filing, as delivery makes it."""
+    """Its filing."""
     return file_alert(an_alert(event, **changes))
+
+
+def record(store: Store, filings: Sequence[Filing], now: float) -> list[Recorded]:
+    """File these; what became of each."""
+    return store.file(filings, now).recorded
+
+
+def settle(store: Store, now: float) -> float | None:
+    """Close and make what is due; when there is more to do."""
+    store.settle(now)
+    return store.next_due(now)

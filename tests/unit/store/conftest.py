@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.dynamodb import TABLE, local_aws, make_client, make_table
-from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, Route
+from vaultwatch.dispatch.notification import ALL_DISPOSITIONS
+from vaultwatch.dispatch.routes import Route
 from vaultwatch.rules.facts import Level
 from vaultwatch.store import Store
 from vaultwatch.store.dynamodb.adapter import DynamoStore

@@ -7,312 +7,397 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.store.alerts import a_filing, an_alert
-from vaultwatch.dispatch.notification import Notification, Recorded, Route
+from tests.unit.store.alerts import a_filing, an_alert, record, settle
+from vaultwatch.dispatch.notification import Notification, Recorded
+from vaultwatch.dispatch.routes import Route
 from vaultwatch.rules.facts import Level
 from vaultwatch.store import REMEMBERED_SECONDS, Store, StoreError
 
 T0 = 1_700_000_000.0
-HIGH_QUIET = 900.0
+HIGH_WINDOW = 900.0
+SAME_FACT = {
+    "audit": {"rule": "audit_end", "same_as": ("server_end",)},
+    "server": {"rule": "server_end", "same_as": ("audit_end",), "service": "server", "principal": "vault-1"},
+}
 
 
 def take(store: Store, sink: str = "people", now: float = T0 + 1e6) -> list[Notification]:
     """All that a sink lacks, marked as sent."""
     taken: list[Notification] = []
     while page := store.unsent(sink, now):
-        for unsent in page:
-            store.mark_sent(unsent.message.id, sink)
-            taken.append(unsent.message)
+        taken += [unsent.notification for unsent in page]
+        store.mark_sent([unsent.notification.id for unsent in page], sink)
     return taken
 
 
-def counts(message: Notification) -> tuple[str, int, int]:
-    return message.disposition, len(message.alerts), message.merged_count
+def counts(notification: Notification) -> tuple[str, int, int]:
+    return notification.disposition, len(notification.alerts), notification.merged_count
 
 
-class TestFirstsAndQuietPeriods:
-    def test_the_first_alert_of_a_group_is_told_at_once(self, store: Store) -> None:
-        assert store.record([a_filing("e1")], T0) == [
-            Recorded(an_alert("e1").id, new=True, first=True, disposition="first", completed=False)
+class TestSuppressionWindows:
+    def test_the_first_alert_of_a_group_is_notified_at_once(self, store: Store) -> None:
+        assert record(store, [a_filing("e1")], T0) == [
+            Recorded(an_alert("e1").id, new=True, disposition="first", completed=False)
         ]
-        (message,) = take(store)
-        assert counts(message) == ("first", 1, 0)
-        assert message.alerts == (an_alert("e1"),)
-        assert (message.rule, message.title, message.level, message.cluster, message.created_at) == (
-            "audit_root_policy_used", "Root policy used", Level.HIGH, "prod", T0)  # fmt: skip
+        (notification,) = take(store)
+        assert counts(notification) == ("first", 1, 0)
+        assert notification.alerts == (an_alert("e1"),)
+        assert notification.group == a_filing("e1").group
+        assert (notification.rule, notification.title, notification.level, notification.cluster) == (
+            "audit_root_policy_used", "Root policy used", Level.HIGH, "prod")  # fmt: skip
+        assert notification.created_at == T0
 
-    def test_those_that_follow_are_told_in_one_summary_at_the_end_with_the_exact_number(self, store: Store) -> None:
-        results = [store.record([a_filing(f"e{n}")], T0 + n)[0] for n in range(5)]
-        assert [result.disposition for result in results] == [
-            "first",
-            "suppressed",
-            "suppressed",
-            "suppressed",
-            "suppressed",
-        ]
-        assert [result.first for result in results] == [True, False, False, False, False]
+    def test_five_repeats_are_one_summary_at_the_end_with_the_exact_number(self, store: Store) -> None:
+        results = [record(store, [a_filing(f"e{n}")], T0 + n)[0] for n in range(6)]
+        assert [result.disposition for result in results] == ["first", *["suppressed"] * 5]
         take(store)
-        assert store.close_due(T0 + HIGH_QUIET - 1) == T0 + HIGH_QUIET
+        assert settle(store, T0 + HIGH_WINDOW - 1) == T0 + HIGH_WINDOW
         assert take(store) == []
-        store.close_due(T0 + HIGH_QUIET)
+        settle(store, T0 + HIGH_WINDOW)
         (summary,) = take(store)
-        assert counts(summary) == ("summary", 0, 4)
-        assert [(m.latest.id, m.count) for m in summary.merged] == [(an_alert("e0").id, 4)]
+        assert counts(summary) == ("summary", 0, 5)
+        assert summary.group == a_filing("e0").group
+        (merged,) = summary.merged
+        assert (merged.latest.id, merged.count, merged.announced) == (an_alert("e5").id, 5, True)
+
+    def test_a_lone_repeat_is_no_notification_and_goes_with_the_next_of_its_rule(self, store: Store) -> None:
+        record(store, [a_filing("e0"), a_filing("e1")], T0)
+        assert settle(store, T0 + HIGH_WINDOW) is None
+        assert [counts(one) for one in take(store)] == [("first", 1, 0)]
+        record(store, [a_filing("e2", principal="bob")], T0 + 1e5)
+        assert [counts(one) for one in take(store)] == [("first", 1, 1)]
 
     def test_there_is_no_summary_when_nothing_followed(self, store: Store) -> None:
-        store.record([a_filing("e1")], T0)
+        record(store, [a_filing("e1")], T0)
         take(store)
-        assert store.close_due(T0 + HIGH_QUIET) is None
+        assert settle(store, T0 + HIGH_WINDOW) is None
         assert take(store) == []
 
-    def test_after_its_quiet_period_a_group_is_told_of_again(self, store: Store) -> None:
-        store.record([a_filing("e1")], T0)
-        store.close_due(T0 + HIGH_QUIET)
-        assert store.record([a_filing("e2")], T0 + HIGH_QUIET)[0].disposition == "first"
+    def test_after_its_window_a_group_is_notified_again(self, store: Store) -> None:
+        record(store, [a_filing("e1")], T0)
+        settle(store, T0 + HIGH_WINDOW)
+        assert record(store, [a_filing("e2")], T0 + HIGH_WINDOW)[0].disposition == "first"
 
-    def test_a_period_that_has_ended_takes_nothing_more_even_if_nobody_closed_it(self, store: Store) -> None:
-        store.record([a_filing("e1"), a_filing("e2")], T0)
-        assert store.record([a_filing("e3")], T0 + HIGH_QUIET)[0].disposition == "first"
-        first, again = take(store)
-        assert counts(first) == ("first", 1, 0)
-        assert counts(again) == ("first", 1, 1)
-        store.close_due(T0 + 2 * HIGH_QUIET)
+    def test_a_window_that_has_ended_counts_no_more_even_if_nobody_closed_it(self, store: Store) -> None:
+        record(store, [a_filing("e1"), a_filing("e2")], T0)
+        assert record(store, [a_filing("e3")], T0 + HIGH_WINDOW)[0].disposition == "first"
+        assert [counts(one) for one in take(store)] == [("first", 1, 0), ("first", 1, 1)]
+        settle(store, T0 + 2 * HIGH_WINDOW)
         assert take(store) == []
 
-    def test_two_groups_are_quiet_on_their_own(self, store: Store) -> None:
-        assert store.record([a_filing("e1")], T0)[0].first
-        assert store.record([a_filing("e2", principal="bob")], T0 + 61)[0].disposition == "first"
+    def test_two_groups_have_windows_of_their_own(self, store: Store) -> None:
+        filings = [a_filing("e1"), a_filing("e2", principal="bob")]
+        assert [result.disposition for result in record(store, filings, T0)] == ["first", "first"]
+
+    def test_a_denied_act_does_not_hide_one_that_succeeded(self, store: Store) -> None:
+        assert record(store, [a_filing("e1", outcome="failed")], T0)[0].disposition == "first"
+        assert record(store, [a_filing("e2", outcome="succeeded")], T0 + 60)[0].disposition == "first"
 
     @pytest.mark.parametrize("hours", [1, 24 * 365])
-    def test_a_clock_set_back_keeps_no_group_and_no_rule_quiet(self, store: Store, hours: int) -> None:
-        store.record([a_filing("e1")], T0)
-        assert store.record([a_filing("e2")], T0 - hours * 3600)[0].disposition == "first"
+    def test_a_clock_set_back_suppresses_no_group_and_no_rule(self, store: Store, hours: int) -> None:
+        record(store, [a_filing(f"e{n}", principal=f"p{n}") for n in range(30)], T0)
+        assert record(store, [a_filing("e99", principal="p1")], T0 - hours * 3600)[0].disposition == "first"
 
 
-class TestOneMessageAMinutePerRule:
-    def test_further_firsts_are_merged_into_the_rules_next_message(self, store: Store) -> None:
-        results = store.record([a_filing(f"e{n}", principal=f"p{n}") for n in range(4)], T0)
-        assert [(result.first, result.disposition) for result in results] == [
-            (True, "first"), (True, "suppressed"), (True, "suppressed"), (True, "suppressed")]  # fmt: skip
+class TestLimits:
+    def test_a_rule_notifies_of_a_principal_once_a_minute(self, store: Store) -> None:
+        results = record(store, [a_filing(f"e{n}", path=f"p{n}") for n in range(4)], T0)
+        assert [result.disposition for result in results] == ["first", "suppressed", "suppressed", "suppressed"]
         take(store)
-        assert store.close_due(T0 + 59) == T0 + 60
+        assert settle(store, T0 + 59) == T0 + 60
         assert take(store) == []
-        store.close_due(T0 + 60)
+        settle(store, T0 + 60)
         (summary,) = take(store)
         assert counts(summary) == ("summary", 0, 3)
-        assert [merged.latest.principal for merged in summary.merged] == ["p1", "p2", "p3"]
+        assert {merged.latest.path for merged in summary.merged} == {"p1", "p2", "p3"}
+        assert not any(merged.announced for merged in summary.merged)
+        assert summary.group == ""
 
     def test_a_first_that_comes_before_the_summary_takes_the_count_along(self, store: Store) -> None:
-        store.record([a_filing("e1"), a_filing("e2", principal="bob")], T0)
+        record(store, [a_filing("e1"), a_filing("e2", path="x")], T0)
         take(store)
-        store.record([a_filing("e3", principal="carol")], T0 + 60)
-        (message,) = take(store)
-        assert counts(message) == ("first", 1, 1)
-        store.close_due(T0 + 120)
+        record(store, [a_filing("e3", principal="carol")], T0 + 30)
+        assert [counts(one) for one in take(store)] == [("first", 1, 1)]
+        settle(store, T0 + 120)
         assert take(store) == []
 
-    def test_a_flood_under_many_names_is_one_message_a_minute_with_an_exact_count(self, store: Store) -> None:
+    def test_a_flood_under_many_names_is_fifteen_notifications_and_one_exact_count(self, store: Store) -> None:
         for batch in range(0, 1000, 200):
-            store.record([a_filing(f"e{n}", principal=f"p{n}") for n in range(batch, batch + 200)], T0 + batch / 100)
-        store.close_due(T0 + 60)
-        first, summary = take(store)
-        assert counts(first) == ("first", 1, 0)
-        assert counts(summary) == ("summary", 0, 999)
+            record(store, [a_filing(f"e{n}", principal=f"p{n}") for n in range(batch, batch + 200)], T0 + batch / 100)
+        settle(store, T0 + 60)
+        *firsts, summary = take(store)
+        assert {counts(one) for one in firsts} == {("first", 1, 0)}
+        assert len(firsts) == 15
+        assert counts(summary) == ("summary", 0, 985)
         assert len(summary.merged) == 20
 
-    def test_many_periods_that_end_together_are_one_summary(self, store: Store) -> None:
-        store.record([a_filing(f"a{n}", principal=f"p{n}") for n in range(600)], T0)
-        store.record([a_filing(f"b{n}", principal=f"p{n}") for n in range(600)], T0 + 1)
-        store.close_due(T0 + 60)
+    def test_a_critical_act_that_was_done_is_never_held_back(self, store: Store) -> None:
+        record(store, [a_filing(f"e{n}", principal=f"p{n}", rule="other") for n in range(50)], T0)
+        critical = {"level": Level.CRITICAL, "rule": "critical"}
+        filings = [a_filing(f"c{n}", path=f"p{n}", **critical) for n in range(40)]
+        assert {result.disposition for result in record(store, filings, T0)} == {"first"}
+
+    def test_many_windows_that_end_together_are_one_summary(self, store: Store) -> None:
+        record(store, [a_filing(f"a{n}", principal=f"p{n}") for n in range(150)], T0)
+        record(store, [a_filing(f"b{n}", principal=f"p{n}", remote_address="other") for n in range(150)], T0 + 1)
+        settle(store, T0 + 60)
         take(store)
-        store.close_due(T0 + HIGH_QUIET)
+        settle(store, T0 + HIGH_WINDOW)
         (summary,) = take(store)
-        assert counts(summary) == ("summary", 0, 600)
+        assert counts(summary) == ("summary", 0, 150)
 
     def test_another_rule_is_not_held_up(self, store: Store) -> None:
-        store.record([a_filing("e1")], T0)
-        assert store.record([a_filing("e2", rule="server_sealed")], T0 + 1)[0].disposition == "first"
+        record(store, [a_filing("e1")], T0)
+        assert record(store, [a_filing("e2", rule="server_sealed")], T0 + 1)[0].disposition == "first"
+
+    def test_a_summary_for_which_there_is_no_room_waits_for_it(self, store: Store) -> None:
+        for second in range(20):
+            record(store, [a_filing(f"e{second}-{n}", rule=f"r{second}", path=f"p{n}") for n in range(2)], T0 + second)
+        take(store)
+        now, made = T0 + 60, list[float]()
+        while (due := settle(store, now)) is not None:
+            made += [one.created_at for one in take(store) if one.disposition == "summary"]
+            assert due > now
+            now = due
+        made += [one.created_at for one in take(store) if one.disposition == "summary"]
+        assert all(later - earlier >= 60 for earlier, later in zip(made, made[20:]))
+        assert made
 
 
 class TestOneEvent:
-    def test_alerts_of_one_event_are_one_message_the_highest_level_first(self, store: Store) -> None:
+    def test_alerts_of_one_event_are_one_notification_the_highest_level_first(self, store: Store) -> None:
         levels = {"low_rule": Level.LOW, "critical_rule": Level.CRITICAL, "medium_rule": Level.MEDIUM}
-        results = store.record([a_filing("e1", rule=rule, level=level) for rule, level in levels.items()], T0)
+        results = record(store, [a_filing("e1", rule=rule, level=level) for rule, level in levels.items()], T0)
         assert [result.alert_id for result in results] == [an_alert("e1", rule=rule).id for rule in levels]
-        (message,) = take(store)
-        assert [alert.rule for alert in message.alerts] == ["critical_rule", "medium_rule", "low_rule"]
-        assert (message.rule, message.level) == ("critical_rule", Level.CRITICAL)
+        (notification,) = take(store)
+        assert [alert.rule for alert in notification.alerts] == ["critical_rule", "medium_rule", "low_rule"]
+        assert (notification.rule, notification.level) == ("critical_rule", Level.CRITICAL)
 
-    def test_a_rule_that_was_just_told_of_does_not_ride_along(self, store: Store) -> None:
-        store.record([a_filing("e1", rule="low_rule", level=Level.LOW)], T0)
+    def test_a_rule_that_has_just_notified_of_the_principal_does_not_ride_along(self, store: Store) -> None:
+        low = {"rule": "low_rule", "level": Level.LOW}
+        record(store, [a_filing("e1", **low)], T0)
         take(store)
-        filings = [a_filing("e2", rule="low_rule", level=Level.LOW, principal="bob"), a_filing("e2", rule="other")]
-        assert [result.disposition for result in store.record(filings, T0 + 1)] == ["suppressed", "first"]
-        (message,) = take(store)
-        assert [alert.rule for alert in message.alerts] == ["other"]
+        filings = [a_filing("e2", namespace="x", **low), a_filing("e2", rule="other")]
+        assert [result.disposition for result in record(store, filings, T0 + 1)] == ["suppressed", "first"]
+        (notification,) = take(store)
+        assert [alert.rule for alert in notification.alerts] == ["other"]
 
-    def test_more_alerts_than_one_message_carries_are_told_in_several(self, store: Store) -> None:
-        store.record([a_filing("e1", rule=f"rule_{n}") for n in range(60)], T0)
-        told = take(store)
-        assert sum(len(message.alerts) for message in told) == 60
-        assert max(len(message.alerts) for message in told) <= 25
+    def test_more_alerts_than_one_notification_carries_go_into_several(self, store: Store) -> None:
+        record(store, [a_filing("e1", rule=f"rule_{n}") for n in range(60)], T0)
+        sent = take(store)
+        assert sum(len(one.alerts) for one in sent) == 60
+        assert max(len(one.alerts) for one in sent) <= 16
 
 
-class TestWhatIsNotTold:
-    def test_staged_and_informational_alerts_are_published_and_never_told(self, store: Store) -> None:
+class TestRulesOnTheSameFact:
+    def test_share_one_notification(self, store: Store) -> None:
+        assert record(store, [a_filing("a", **SAME_FACT["audit"])], T0)[0].disposition == "first"
+        assert record(store, [a_filing("s", **SAME_FACT["server"])], T0 + 5)[0].disposition == "suppressed"
+        settle(store, T0 + 1e5)
+        assert [counts(one) for one in take(store)] == [("first", 1, 0)]
+
+    def test_of_a_second_fact_are_notified_again(self, store: Store) -> None:
+        record(store, [a_filing("a", **SAME_FACT["audit"]), a_filing("s", **SAME_FACT["server"])], T0)
+        again = a_filing("a2", **SAME_FACT["audit"], principal="bob")
+        assert record(store, [again], T0 + 5)[0].disposition == "first"
+
+
+class TestWhatPeopleAreNotNotifiedOf:
+    def test_staged_and_informational_alerts_are_published_only(self, store: Store) -> None:
         staged, informational = a_filing("e1", staged=True), a_filing("e2", rule="w", level=Level.INFORMATIONAL)
-        assert [result.disposition for result in store.record([staged, informational], T0)] == ["staged", "suppressed"]
-        assert store.close_due(T0 + 1e5) is None
+        dispositions = [result.disposition for result in record(store, [staged, informational], T0)]
+        assert dispositions == ["staged", "suppressed"]
+        assert settle(store, T0 + 1e5) is None
         assert take(store) == []
-        assert [(m.disposition, m.alerts[0].rule) for m in take(store, "archive")] == [
+        assert [(one.disposition, one.alerts[0].rule) for one in take(store, "archive")] == [
             ("staged", "audit_root_policy_used"), ("suppressed", "w")]  # fmt: skip
 
-    def test_a_staged_alert_begins_no_quiet_period(self, store: Store) -> None:
-        store.record([a_filing("e1", staged=True)], T0)
-        assert store.record([a_filing("e2")], T0)[0].disposition == "first"
+    def test_a_staged_alert_opens_no_window(self, store: Store) -> None:
+        record(store, [a_filing("e1", staged=True)], T0)
+        assert record(store, [a_filing("e2")], T0)[0].disposition == "first"
 
 
-class TestWhatIsOnlySummedUp:
-    def test_old_alerts_wait_for_the_rules_next_summary_with_an_exact_count(self, store: Store) -> None:
-        filings = [replace(a_filing(f"e{n}", principal=f"p{n}"), summed=True) for n in range(30)]
-        assert {(result.new, result.disposition) for result in store.record(filings, T0)} == {(True, "suppressed")}
+class TestOldAlerts:
+    def test_wait_for_the_rules_next_summary_with_an_exact_count(self, store: Store) -> None:
+        filings = [replace(a_filing(f"e{n}", principal=f"p{n}"), deferred=True) for n in range(30)]
+        assert {(result.new, result.disposition) for result in record(store, filings, T0)} == {(True, "suppressed")}
         assert take(store) == []
-        store.close_due(T0 + 60)
+        settle(store, T0 + 60)
         (summary,) = take(store)
         assert counts(summary) == ("summary", 0, 30)
 
-    def test_they_begin_no_quiet_period_and_hold_up_no_alert_of_now(self, store: Store) -> None:
-        old, new = replace(a_filing("e1"), summed=True), a_filing("e2")
-        assert [result.disposition for result in store.record([old, new], T0)] == ["suppressed", "first"]
-        assert [counts(message) for message in take(store)] == [("first", 1, 1)]
+    def test_open_no_window_and_hold_up_no_alert_of_now(self, store: Store) -> None:
+        old, new = replace(a_filing("e1"), deferred=True), a_filing("e2")
+        assert [result.disposition for result in record(store, [old, new], T0)] == ["suppressed", "first"]
+        assert [counts(one) for one in take(store)] == [("first", 1, 1)]
 
 
 class TestEveryAlertIsPublishedOnce:
-    def test_whether_it_is_told_or_only_counted(self, store: Store) -> None:
+    def test_whether_people_are_notified_or_it_is_only_counted(self, store: Store) -> None:
         filings = [a_filing(f"e{n}", principal=f"p{n % 3}", staged=n == 5) for n in range(9)]
-        store.record(filings, T0)
-        store.close_due(T0 + 1e5)
-        published = [alert.id for message in take(store, "archive") for alert in message.alerts]
+        record(store, filings, T0)
+        settle(store, T0 + 1e5)
+        published = [alert.id for one in take(store, "archive") for alert in one.alerts]
         assert sorted(published) == sorted(filing.alert.id for filing in filings)
+
+    def test_and_given_to_a_caller_that_sends_at_once(self, store: Store) -> None:
+        made = store.file([a_filing("e1"), a_filing("e2"), a_filing("e3", staged=True)], T0).notifications
+        assert sorted(one.disposition for one in made) == ["first", "staged", "suppressed"]
+        assert {one.id for one in made} == {one.id for one in take(store, "archive")}
+
+    def test_so_are_summaries(self, store: Store) -> None:
+        record(store, [a_filing(f"e{n}") for n in range(6)], T0)
+        take(store)
+        made = store.settle(T0 + HIGH_WINDOW)
+        assert [counts(one) for one in made] == [("summary", 0, 5)]
+        assert made == take(store)
 
 
 class TestRedelivery:
     def test_a_known_alert_changes_nothing(self, store: Store) -> None:
-        batch = [a_filing("e1"), a_filing("e2")]
-        store.record(batch, T0)
-        assert [result.new for result in store.record(batch, T0 + 1)] == [False, False]
-        store.close_due(T0 + 1e5)
-        assert [counts(message) for message in take(store)] == [("first", 1, 0), ("summary", 0, 1)]
+        batch = [a_filing(f"e{n}") for n in range(6)]
+        record(store, batch, T0)
+        assert not any(result.new for result in record(store, batch, T0 + 1))
+        settle(store, T0 + 1e5)
+        assert [counts(one) for one in take(store)] == [("first", 1, 0), ("summary", 0, 5)]
 
     def test_also_within_one_batch(self, store: Store) -> None:
         filing = a_filing("e1")
-        assert [result.new for result in store.record([filing, filing, a_filing("e1")], T0)] == [True, False, False]
+        assert [result.new for result in record(store, [filing, filing, a_filing("e1")], T0)] == [True, False, False]
+        assert len(take(store)) == 1
+
+    def test_of_a_critical_act_is_not_notified_again(self, store: Store) -> None:
+        for second in range(3):
+            record(store, [a_filing("e1", level=Level.CRITICAL)], T0 + second)
         assert len(take(store)) == 1
 
     def test_a_response_that_arrives_later_completes_the_outcome_once(self, store: Store) -> None:
-        store.record([a_filing("e1", outcome="unknown")], T0)
-        failed = a_filing("e1", outcome="failed", summary="alice was refused")
-        assert store.record([failed], T0 + 1) == [Recorded(an_alert("e1").id, new=False, completed=True)]
-        assert not store.record([a_filing("e1", outcome="succeeded")], T0 + 2)[0].completed
-        assert not store.record([a_filing("e1", outcome="unknown")], T0 + 3)[0].completed
-        (message,) = take(store)
-        assert (message.alerts[0].outcome, message.alerts[0].summary) == ("failed", "alice was refused")
+        record(store, [a_filing("e1", outcome="unknown")], T0)
+        failed = a_filing("e1", outcome="failed", summary="alice was denied")
+        assert record(store, [failed], T0 + 1) == [Recorded(an_alert("e1").id, new=False, completed=True)]
+        assert not record(store, [a_filing("e1", outcome="succeeded")], T0 + 2)[0].completed
+        assert not record(store, [a_filing("e1", outcome="unknown")], T0 + 3)[0].completed
+        (notification,) = take(store)
+        assert (notification.alerts[0].outcome, notification.alerts[0].summary) == ("failed", "alice was denied")
 
-    def test_and_is_not_told_again(self, store: Store) -> None:
-        store.record([a_filing("e1", outcome="unknown")], T0)
+    def test_which_notifies_nobody_again(self, store: Store) -> None:
+        record(store, [a_filing("e1", outcome="unknown")], T0)
         take(store)
-        store.record([a_filing("e1", outcome="failed")], T0 + 1)
-        store.close_due(T0 + 1e5)
+        record(store, [a_filing("e1", outcome="failed")], T0 + 1)
+        settle(store, T0 + 1e5)
         assert take(store) == []
 
 
 class TestSending:
-    def test_what_one_sink_has_taken_another_still_lacks(self, store: Store) -> None:
-        store.record([a_filing("e1")], T0)
+    def test_what_one_sink_has_accepted_another_still_lacks(self, store: Store) -> None:
+        record(store, [a_filing("e1")], T0)
         assert len(take(store, "people")) == 1
         assert take(store, "people") == []
         assert len(take(store, "archive")) == 1
 
     def test_marking_twice_or_something_unknown_changes_nothing(self, store: Store) -> None:
-        store.record([a_filing("e1")], T0)
-        for message_id in ("unknown", an_alert("e1").id, an_alert("e1").id):
-            store.mark_sent(message_id, "people")
+        record(store, [a_filing("e1")], T0)
+        store.mark_sent(["unknown", an_alert("e1").id], "people")
+        store.mark_sent([an_alert("e1").id], "people")
         assert take(store, "people") == []
         assert len(take(store, "archive")) == 1
 
     def test_a_sink_gets_what_its_minimum_level_lets_through(self, open_store: Callable[..., Store]) -> None:
         store = open_store([Route("pager", minimum_level=Level.CRITICAL)])
-        store.record([a_filing("e1"), a_filing("e2", rule="worse", level=Level.CRITICAL)], T0)
-        assert [message.rule for message in take(store, "pager")] == ["worse"]
+        record(store, [a_filing("e1"), a_filing("e2", rule="worse", level=Level.CRITICAL)], T0)
+        assert [one.rule for one in take(store, "pager")] == ["worse"]
 
-    def test_what_is_told_goes_first_and_the_highest_level_before_the_others(self, store: Store) -> None:
-        store.record([a_filing("e0", rule="s", level=Level.CRITICAL, staged=True)], T0)
+    def test_notifications_go_before_what_is_only_published_and_the_highest_level_first(self, store: Store) -> None:
+        record(store, [a_filing("e0", rule="s", level=Level.CRITICAL, staged=True)], T0)
         for level in (Level.LOW, Level.CRITICAL, Level.HIGH):
-            store.record([a_filing(f"e-{level}", rule=level.value, level=level)], T0)
-        assert [message.rule for message in take(store, "archive")] == ["critical", "high", "low", "s"]
+            record(store, [a_filing(f"e-{level}", rule=level.value, level=level)], T0)
+        assert [one.rule for one in take(store, "archive")] == ["critical", "high", "low", "s"]
 
-    def test_pages_are_as_small_as_asked(self, store: Store) -> None:
-        store.record([a_filing(f"e{n}", rule=f"r{n}") for n in range(7)], T0)
+    def test_pages_are_as_small_as_requested(self, store: Store) -> None:
+        record(store, [a_filing(f"e{n}", rule=f"r{n}") for n in range(7)], T0)
         assert len(store.unsent("people", T0, limit=3)) == 3
 
-    def test_a_message_that_is_put_off_leaves_the_others_their_turn(self, store: Store) -> None:
-        store.record([a_filing("e1"), a_filing("e2", rule="other")], T0)
-        poison = store.unsent("people", T0)[0]
-        store.put_off(poison.message.id, "people", T0 + 60)
-        assert [unsent.message.rule for unsent in store.unsent("people", T0 + 59)] == ["other"]
+    def test_one_that_is_put_off_leaves_the_others_their_turn(self, store: Store) -> None:
+        record(store, [a_filing("e1"), a_filing("e2", rule="other")], T0)
+        refused = store.unsent("people", T0)[0]
+        store.put_off(refused.notification.id, "people", T0 + 60)
+        assert [unsent.notification.rule for unsent in store.unsent("people", T0 + 59)] == ["other"]
         assert [unsent.attempts for unsent in store.unsent("people", T0 + 60)] == [1, 0]
         assert len(store.unsent("archive", T0)) == 2
 
-    def test_a_second_sender_asks_only_for_what_the_first_has_left_lying(self, store: Store) -> None:
-        store.record([a_filing("e1")], T0)
+    def test_a_second_sender_gets_only_what_the_first_has_left_for_a_while(self, store: Store) -> None:
+        record(store, [a_filing("e1")], T0)
         assert store.unsent("people", T0 + 59, age_seconds=60) == []
         assert len(store.unsent("people", T0 + 60, age_seconds=60)) == 1
 
 
+class TestLiveRules:
+    DAY = 86400.0
+
+    def test_are_live_since_they_were_first_seen_as_they_are(self, store: Store) -> None:
+        assert store.live_since({"a": "1", "b": "1"}, T0) == {"a": T0, "b": T0}
+        assert store.live_since({"b": "1", "c": "1"}, T0 + 5) == {"b": T0, "c": T0 + 5}
+        assert store.live_since({"a": "2", "b": "1"}, T0 + 9) == {"a": T0 + 9, "b": T0}
+
+    def test_that_are_changed_back_are_live_as_long_as_before(self, store: Store) -> None:
+        store.live_since({"a": "1"}, T0)
+        store.live_since({"a": "2"}, T0 + 5)
+        assert store.live_since({"a": "1"}, T0 + 9) == {"a": T0}
+
+    def test_are_remembered_while_they_are_seen_and_one_memory_longer(self, store: Store) -> None:
+        store.live_since({"a": "1", "b": "1"}, T0)
+        for day in range(20, int(REMEMBERED_SECONDS / self.DAY) * 3, 20):
+            assert store.live_since({"a": "1"}, T0 + day * self.DAY) == {"a": T0}
+        last = T0 + day * self.DAY
+        assert store.live_since({"b": "1"}, last) == {"b": last}
+        assert store.live_since({"a": "1"}, last + REMEMBERED_SECONDS - self.DAY - 1) == {"a": T0}
+
+
 class TestRestart:
-    def test_all_is_there_again(self, open_store: Callable[..., Store]) -> None:
+    def test_everything_is_there_again(self, open_store: Callable[..., Store]) -> None:
         store = open_store()
-        store.record([a_filing("e1"), a_filing("e2"), a_filing("e3", principal="bob")], T0)
+        record(store, [a_filing("e1"), a_filing("e2"), a_filing("e3", path="x")], T0)
         store.close()
         store = open_store()
-        assert not store.record([a_filing("e2")], T0 + 1)[0].new
-        assert [counts(message) for message in take(store)] == [("first", 1, 0)]
-        assert store.close_due(T0 + 1) == T0 + 60
+        assert not record(store, [a_filing("e2")], T0 + 1)[0].new
+        assert [counts(one) for one in take(store)] == [("first", 1, 0)]
+        assert settle(store, T0 + 1) == T0 + 60
         store.close()
         store = open_store()
-        store.close_due(T0 + 1e5)
-        assert [counts(message) for message in take(store)] == [("summary", 0, 2)]
+        settle(store, T0 + 1e5)
+        assert [counts(one) for one in take(store)] == [("summary", 0, 2)]
 
     def test_a_closed_store_says_so(self, store: Store) -> None:
         store.close()
         with pytest.raises(StoreError, match="closed"):
-            store.record([a_filing()], T0)
+            store.file([a_filing()], T0)
 
 
 class TestForgetting:
     def test_alerts_are_remembered_for_90_days(self, store: Store) -> None:
-        store.record([a_filing("old")], T0)
-        store.record([a_filing("new")], T0 + 10)
+        record(store, [a_filing("old")], T0)
+        record(store, [a_filing("new")], T0 + 10)
         assert store.purge(T0 + REMEMBERED_SECONDS) == 0
         store.purge(T0 + REMEMBERED_SECONDS + 1)
-        results = store.record([a_filing("new"), a_filing("old")], T0 + REMEMBERED_SECONDS + 2)
+        results = record(store, [a_filing("new"), a_filing("old")], T0 + REMEMBERED_SECONDS + 2)
         assert [result.new for result in results] == [False, True]
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\0b", "\x1b[2J", "x" * 100_000, ""])
-def test_no_text_of_a_log_keeps_an_alert_from_being_stored_and_told(store: Store, text: str) -> None:
-    fields = {"principal": text, "path": text, "cluster": text, "summary": text, "record": {text: [text]}}
+def test_no_text_of_a_log_keeps_an_alert_from_being_stored_and_notified(store: Store, text: str) -> None:
+    fields = {"principal": text, "path": text, "cluster": text, "summary": text, "time": text, "record": {text: [text]}}
     filings = [a_filing("e1", **fields), a_filing("e2", **fields), a_filing("e3", **fields, staged=True)]
-    assert store.record(filings, T0)[0].disposition == "first"
-    store.close_due(T0 + 1e5)
-    assert len(take(store, "archive")) == 4
+    filings += [a_filing("e4", **fields, outcome="failed"), a_filing("e5", **fields, same_as=("other",))]
+    assert record(store, filings, T0)[0].disposition == "first"
+    settle(store, T0 + 1e5)
+    assert len(take(store, "archive")) == 6
 
 
 def test_a_record_nested_without_end_keeps_no_alert_back(store: Store) -> None:
     nested: dict[str, object] = {}
     for _ in range(100_000):
         nested = {"a": nested}
-    store.record([replace(a_filing("e1"), alert=replace(an_alert("e1"), record=nested))], T0)
+    record(store, [replace(a_filing("e1"), alert=replace(an_alert("e1"), record=nested))], T0)
     assert "too deeply" in str(take(store)[0].alerts[0].record)
     while nested:  # Taken apart, since Python frees it by recursion.
         nested = nested.pop("a")  # type: ignore[assignment]

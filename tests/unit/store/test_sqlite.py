@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.store.alerts import a_filing
+from tests.unit.store.alerts import a_filing, record, settle
 from tests.unit.store.conftest import ROUTES
 from vaultwatch.store import REMEMBERED_SECONDS, StoreError
 from vaultwatch.store.sqlite import SqliteStore
@@ -36,17 +36,20 @@ def store(path: Path) -> Iterator[SqliteStore]:
 
 def test_its_files_are_its_owners_alone(store: SqliteStore, path: Path) -> None:
     path.touch(mode=0o644)
-    store.record([a_filing()], T0)
+    record(store, [a_filing()], T0)
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     assert modes == dict.fromkeys(("alerts.sqlite", "alerts.sqlite-wal", "alerts.sqlite-shm"), 0o600)
 
 
 def test_a_message_that_all_sinks_have_leaves_nothing_behind(store: SqliteStore, path: Path) -> None:
-    store.record([a_filing()], T0)
+    record(store, [a_filing()], T0)
     for route in ROUTES:
-        store.mark_sent(a_filing().alert.id, route.sink)
+        store.mark_sent([a_filing().alert.id], route.sink)
     with sqlite3.connect(path) as db:
-        assert db.execute("SELECT (SELECT count(*) FROM message), (SELECT count(*) FROM delivery)").fetchone() == (0, 0)
+        assert db.execute("SELECT (SELECT count(*) FROM notification), (SELECT count(*) FROM delivery)").fetchone() == (
+            0,
+            0,
+        )
     db.close()
 
 
@@ -54,8 +57,8 @@ def test_a_store_of_a_newer_version_is_left_alone(store: SqliteStore, path: Path
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(StoreError, match="newer version"):
-        store.record([a_filing()], T0)
+    with pytest.raises(StoreError, match="another version"):
+        record(store, [a_filing()], T0)
     assert list(path.parent.glob("*corrupt*")) == []
 
 
@@ -65,55 +68,55 @@ def test_a_store_of_a_newer_version_is_left_alone(store: SqliteStore, path: Path
 def test_a_file_that_is_no_database_is_set_aside_once(store: SqliteStore, path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(StoreError, match=r"set aside as .*corrupt-1"):
-        store.record([a_filing()], T0)
+        record(store, [a_filing()], T0)
     assert path.with_name("alerts.sqlite.corrupt-1").read_bytes() == content
-    assert store.record([a_filing()], T0)[0].new
+    assert record(store, [a_filing()], T0)[0].new
 
 
 def test_a_database_that_breaks_while_in_use_is_set_aside(store: SqliteStore, path: Path) -> None:
-    store.record([a_filing(f"e{n}") for n in range(300)], T0)
+    record(store, [a_filing(f"e{n}") for n in range(300)], T0)
     store.close()
     content = bytearray(path.read_bytes())
     content[4096:] = os.urandom(len(content) - 4096)
     path.write_bytes(content)
     again = SqliteStore(path, ROUTES)
     with pytest.raises(StoreError, match="corrupt-1"):
-        again.record([a_filing("new")], T0)
-    assert again.record([a_filing("new")], T0)[0].new
+        record(again, [a_filing("new")], T0)
+    assert record(again, [a_filing("new")], T0)[0].new
     again.close()
 
 
 def test_a_row_that_no_longer_decodes_stops_nothing_for_ever(store: SqliteStore, path: Path) -> None:
-    store.record([a_filing()], T0)
+    record(store, [a_filing()], T0)
     with sqlite3.connect(path) as db:
-        db.execute("UPDATE slot SET body = 'x'")
+        db.execute("UPDATE held SET body = 'x'")
     db.close()
     with pytest.raises(StoreError):
-        store.record([a_filing("e2", principal="bob")], T0)
-    assert store.record([a_filing("e2", principal="bob")], T0)[0].new
+        record(store, [a_filing("e2", principal="bob")], T0)
+    assert record(store, [a_filing("e2", principal="bob")], T0)[0].new
 
 
 def test_a_full_disk_is_one_error_that_can_be_tried_again(store: SqliteStore) -> None:
-    store.record([a_filing("e1")], T0)
-    with store._reading() as db:
+    record(store, [a_filing("e1")], T0)
+    with store._database.reading() as db:
         (pages,) = db.execute("PRAGMA page_count").fetchone()
         db.execute(f"PRAGMA max_page_count = {pages}")
     large = a_filing("e2", principal="bob", record={"data": "x" * 30_000})
     with pytest.raises(StoreError, match="full"):
-        store.record([large], T0 + 61)
-    assert store.record([large], T0 + 61)[0].disposition == "first"
+        record(store, [large], T0 + 61)
+    assert record(store, [large], T0 + 61)[0].disposition == "first"
 
 
 def test_a_folder_deleted_while_in_use_is_said_and_made_again_with_all_that_was_in_it(tmp_path: Path) -> None:
     """Without looking, everything would go on into files without a name, and be gone with the process."""
     path = tmp_path / "state" / "alerts.sqlite"
     store = SqliteStore(path, ROUTES)
-    store.record([a_filing("e1")], T0)
+    record(store, [a_filing("e1")], T0)
     shutil.rmtree(path.parent)
     with pytest.raises(StoreError, match="was deleted while it was in use"):
-        store.record([a_filing("e2", rule="other")], T0)
-    assert store.record([a_filing("e2", rule="other")], T0)[0].new
-    assert not store.record([a_filing("e1")], T0)[0].new
+        record(store, [a_filing("e2", rule="other")], T0)
+    assert record(store, [a_filing("e2", rule="other")], T0)[0].new
+    assert not record(store, [a_filing("e1")], T0)[0].new
     store.close()
     again = SqliteStore(path, ROUTES)
     assert len(again.unsent("people", T0)) == 2
@@ -124,7 +127,7 @@ def test_a_folder_deleted_while_in_use_is_said_and_made_again_with_all_that_was_
 def test_a_deleted_folder_that_cannot_be_made_again_is_tried_until_it_can(tmp_path: Path) -> None:
     path = tmp_path / "state" / "alerts.sqlite"
     store = SqliteStore(path, ROUTES)
-    store.record([a_filing("e1")], T0)
+    record(store, [a_filing("e1")], T0)
     shutil.rmtree(path.parent)
     path.parent.write_text("in the way")
     for _ in range(2):
@@ -138,15 +141,15 @@ def test_a_deleted_folder_that_cannot_be_made_again_is_tried_until_it_can(tmp_pa
 
 
 def test_a_file_put_in_its_place_is_said_and_used(store: SqliteStore, path: Path) -> None:
-    store.record([a_filing("e1")], T0)
+    record(store, [a_filing("e1")], T0)
     for file in path.parent.iterdir():
         file.rename(path.parent / f"old-{file.name}")
     other = SqliteStore(path, ROUTES)
-    other.record([a_filing("e2")], T0)
+    record(other, [a_filing("e2")], T0)
     other.close()
-    with pytest.raises(StoreError, match="another file stands in its place"):
+    with pytest.raises(StoreError, match="another file is in its place"):
         store.unsent("people", T0)
-    assert not store.record([a_filing("e2")], T0)[0].new
+    assert not record(store, [a_filing("e2")], T0)[0].new
 
 
 def test_a_broken_database_that_cannot_be_set_aside_is_one_error_too(
@@ -158,16 +161,16 @@ def test_a_broken_database_that_cannot_be_set_aside_is_one_error_too(
     path.write_bytes(b"not a database, but longer than a header" * 100)
     monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(StoreError, match="cannot be set aside: Operation not permitted"):
-        store.record([a_filing()], T0)
+        record(store, [a_filing()], T0)
 
 
 def test_a_directory_that_cannot_be_written_is_one_error_that_can_be_tried_again(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where a directory should be")
     store = SqliteStore(tmp_path / "state" / "alerts.sqlite")
     with pytest.raises(StoreError, match="state"):
-        store.close_due(T0)
+        settle(store, T0)
     (tmp_path / "state").unlink()
-    assert store.close_due(T0) is None
+    assert settle(store, T0) is None
     store.close()
 
 
@@ -175,20 +178,20 @@ def test_an_alert_forgotten_early_may_come_again_while_its_message_waits(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vaultwatch.store.sqlite.MAX_ALERTS", 1)
-    store.record([a_filing("e1"), a_filing("e2", rule="other")], T0)
+    record(store, [a_filing("e1"), a_filing("e2", rule="other")], T0)
     assert store.purge(T0) == 1
-    assert store.record([a_filing("e1")], T0 + 1e5)[0].disposition == "first"
+    assert record(store, [a_filing("e1")], T0 + 1e5)[0].disposition == "first"
     assert len(store.unsent("people", T0 + 1e5)) == 3
 
 
 def test_a_purge_does_a_page_at_a_time(store: SqliteStore) -> None:
-    store.record([a_filing(f"e{n}") for n in range(1100)], T0)
+    record(store, [a_filing(f"e{n}") for n in range(1100)], T0)
     later = T0 + REMEMBERED_SECONDS + 1
     assert [store.purge(later) for _ in range(4)] == [500, 500, 100, 0]
 
 
 def test_a_restart_tries_at_once_what_was_put_off(store: SqliteStore, path: Path) -> None:
-    store.record([a_filing()], T0)
+    record(store, [a_filing()], T0)
     store.put_off(a_filing().alert.id, "people", T0 + 3600)
     assert store.unsent("people", T0) == []
     store.close()
@@ -200,14 +203,14 @@ def test_a_restart_tries_at_once_what_was_put_off(store: SqliteStore, path: Path
 KILLED = """
 import sys
 from pathlib import Path
-from tests.unit.store.alerts import a_filing
+from tests.unit.store.alerts import a_filing, record, settle
 from tests.unit.store.conftest import ROUTES
 from vaultwatch.store.sqlite import SqliteStore
 
 store = SqliteStore(Path(sys.argv[1]), ROUTES)
 for n in range(int(sys.argv[2]), 10**9):
-    store.record([a_filing(f"e{n}", principal=f"p{n % 7}"), a_filing(f"e{n}", rule=f"r{n % 3}")], n / 4)
-    store.close_due(n / 4)
+    record(store, [a_filing(f"e{n}", principal=f"p{n % 7}"), a_filing(f"e{n}", rule=f"r{n % 3}")], n / 4)
+    settle(store, n / 4)
     print(n, flush=True)
 """
 
@@ -226,14 +229,14 @@ def test_a_kill_at_any_moment_loses_nothing_and_counts_nothing_twice(path: Path)
         # The last one that was acknowledged is delivered again, and so is whatever the kill cut off.
         begun = acknowledged
     store = SqliteStore(path, ROUTES)
-    store.close_due(1e9)
+    settle(store, 1e9)
     told = published = 0
     while page := store.unsent("archive", 1e9):
         for unsent in page:
-            message = unsent.message
+            message = unsent.notification
             published += len(message.alerts)
             told += message.merged_count + (len(message.alerts) if message.disposition == "first" else 0)
-            store.mark_sent(message.id, "archive")
+            store.mark_sent([message.id], "archive")
     with sqlite3.connect(path) as db:
         (stored,) = db.execute("SELECT count(*) FROM alert").fetchone()
     db.close()

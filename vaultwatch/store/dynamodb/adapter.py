@@ -1,18 +1,9 @@
-"""The Store on AWS: one DynamoDB table.
+"""The Store on AWS: one DynamoDB table (`schema`).
 
-    pk               sk              what it is                                    found through
-    alert#<id>       alert           an alert; gone by TTL
-    group#<group>    period          a group's quiet period                        due: `period`, by its end
-    rule#<rule>      slot            when a rule may send, and what waits for it   due: `slot`, while something waits
-    rule#<rule>      live#<digest>   since when the rule is in force as it is; gone by TTL
-    message#<id>     sink#<sink>     a message that this sink lacks; gone by TTL   unsent: the sink, by urgency and age
-    message#<id>     sent#<sink>     a message that this sink has had (`SentNotifications`)
-
-Counts in windows would be rows `group#<group>` / `window#<start>`. Rows are read consistently, decided on, and written
-in one transaction that fails if any of them has changed meanwhile; then all is read and decided again. As many events
-as fit share a transaction (33 in a flood of one rule), so that a flood does not wait for one round trip an alert.
-An index needs at most 1,000 writes a second of one partition: some 500 alerts a second, above which DynamoDB throttles
-and `record` waits, then raises.
+Rows are read consistently, decided on, and written in one transaction that fails if any of them has changed meanwhile;
+then all is read and decided again. As many events as fit share a transaction (32 in a flood of one rule), so that a
+flood does not wait for one round trip an alert. An index takes at most 1,000 writes a second to one partition: some
+500 alerts a second, above which DynamoDB throttles and `file` waits, then raises.
 """
 
 from __future__ import annotations
@@ -23,65 +14,45 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
-from msgspec.structs import replace
-
 from vaultwatch.alerts import Alert
-from vaultwatch.dispatch.decisions import (
-    ALERTS_PER_MESSAGE,
-    Books,
-    Draft,
-    Period,
-    RuleSlot,
-    assemble,
-    close_period,
-    empty_slot,
-    file_event,
-    split_events,
-)
-from vaultwatch.dispatch.notification import Filing, Notification, Recorded, Route
-from vaultwatch.encoding import encode_alert
-from vaultwatch.store import REMEMBERED_SECONDS, StoreError, Unsent
+from vaultwatch.dispatch.decisions import close_window, flush
+from vaultwatch.dispatch.drafts import Draft, alert_ids, assemble
+from vaultwatch.dispatch.groups import Window
+from vaultwatch.dispatch.held import Held
+from vaultwatch.dispatch.notification import Filing, Notification, Recorded
+from vaultwatch.dispatch.routes import Route
+from vaultwatch.store import REMEMBERED_SECONDS, Filed, StoreError, Unsent, always
+from vaultwatch.store.dynamodb.filing import Work, share_out, wanted
+from vaultwatch.store.dynamodb.live import live_since
 from vaultwatch.store.dynamodb.rows import (
-    alert_key,
-    body_of,
-    deliveries,
-    delivery_key,
+    SHARED_KEYS,
+    changed_rows,
+    delivery_rows,
     fitting,
-    live_key,
-    needed,
-    period_key,
-    period_row,
+    load_state,
     read_body,
-    slot_key,
-    slot_row,
 )
-from vaultwatch.store.dynamodb.table import (
-    MAX_ACTIONS,
-    MAX_TRANSACTION_BYTES,
-    Conflict,
-    Gone,
-    Item,
-    Key,
-    Row,
-    Table,
-    key_of,
-    number,
-)
+from vaultwatch.store.dynamodb.schema import Key, alert_key, delivery_key, held_key
+from vaultwatch.store.dynamodb.table import Conflict, Gone, Item, Table, key_of, number
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _ATTEMPTS = 12
 _LAST_MOMENT = 9e12
-_LIVE_WRITTEN_SECONDS = 86400.0
+_DUE = "due_kind = :kind AND due_at <= :now"
 _T = TypeVar("_T")
 
 
 class DynamoStore:
-    """`Store` in a table with keys `pk`, `sk`, TTL on `expires_at`, and the indexes `due` and `unsent`.
+    """`Store` in a table as `schema` describes it; any number of processes use it at a time.
 
-    Any number of processes use it at a time. `client` is botocore's for DynamoDB.
+    Args:
+        client: botocore's, for DynamoDB.
+        table: The table's name.
+        routes: Which notifications each sink wants.
+        remembered_seconds: For how long alerts are remembered.
+        sleep: Waits so many seconds.
     """
 
     def __init__(
@@ -98,45 +69,35 @@ class DynamoStore:
         self._remembered_seconds = remembered_seconds
         self._sleep = sleep
 
-    def record(self, filings: Sequence[Filing], now: float) -> list[Recorded]:
-        """See `Store.record`; whole events are transactions."""
-        return self.file(filings, now)[0]
-
-    def file(self, filings: Sequence[Filing], now: float) -> tuple[list[Recorded], list[Notification]]:
-        """`record`, and the messages it made for any sink: for who sends them at once, since `unsent` lags a little."""
+    def file(self, filings: Sequence[Filing], now: float) -> Filed:
+        """See `Store.file`; whole events are transactions."""
         table = self._table
         results: dict[int, Recorded] = {}
         drafts: list[Draft] = []
         filings = [fitting(filing) for filing in filings]
-        for events in self._share_out(filings):
-            work = _Filing(self._routes, self._remembered_seconds, [[filings[at] for at in event] for event in events])
+        for events in share_out(filings, len(self._routes)):
+            work = Work([[filings[at] for at in event] for event in events], self._routes, self._remembered_seconds)
             recorded, made = self._insisting(partial(work.do, table, now))
             results.update(zip((at for event in events for at in event), recorded, strict=True))
             drafts += made
-        return [results[at] for at in range(len(filings))], self._assemble(drafts)
+        return Filed([results[at] for at in range(len(filings))], self._assemble(drafts))
 
-    def close_due(self, now: float) -> float | None:
-        """See `Store.close_due`."""
-        self.settle(now)
-        moments = [self._next_due(kind, now) for kind in ("period", "slot")]
-        return min((moment for moment in moments if moment is not None), default=None)
-
-    def settle(self, now: float, may_go_on: Callable[[], bool] = lambda: True) -> list[Notification]:
-        """Close what is due, and give the messages made: for who sends them at once.
-
-        Periods are closed while `may_go_on`: after a flood there may be more than one call has time for, and no rule's
-        summary must wait for them.
-        """
+    def settle(self, now: float, may_go_on: Callable[[], bool] = always) -> list[Notification]:
+        """See `Store.settle`; the summaries of the highest levels are made first."""
         table, made = self._table, list[Draft]()
-        for page in table.find("due", "due_kind = :kind AND due_at <= :now", {":kind": "period", ":now": now}):
+        for page in table.find("due", _DUE, {":kind": "window", ":now": now}):
             if not may_go_on():
                 break
-            keys = [key_of(item) for item in page]
-            self._insisting(partial(_close_periods, table, keys, now))
-        for page in table.find("due", "due_kind = :kind AND due_at <= :now", {":kind": "slot", ":now": now}):
-            for item in page:
-                made += self._insisting(partial(self._empty_slot, key_of(item), now))
+            self._insisting(partial(_close_windows, table, list(map(key_of, page)), now))
+        due = [item for page in table.find("due", _DUE, {":kind": "held", ":now": now}) for item in page]
+        for item in sorted(due, key=lambda item: -read_body(item, Held).head.level.rank):
+            made += self._insisting(partial(self._flush, key_of(item), now))
         return self._assemble(made)
+
+    def next_due(self, now: float) -> float | None:
+        """See `Store.next_due`."""
+        moments = [self._next_due(kind, now) for kind in ("window", "held")]
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def unsent(self, sink: str, now: float, *, limit: int = 10, age_seconds: float = 0.0) -> list[Unsent]:
         """See `Store.unsent`."""
@@ -149,22 +110,22 @@ class DynamoStore:
             found += [rows[key] for key in map(key_of, page) if key in rows and number(rows[key], "not_before") <= now]
             if len(found) >= limit:
                 break
-        messages = self._assemble([read_body(item, Draft) for item in found[:limit]])
+        notifications = self._assemble([read_body(item, Draft) for item in found[:limit]])
         attempts = [int(number(item, "attempts")) for item in found]
-        return [Unsent(message, tried) for message, tried in zip(messages, attempts)]
+        return [Unsent(notification, tried) for notification, tried in zip(notifications, attempts)]
 
-    def mark_sent(self, message_id: str, sink: str) -> None:
+    def mark_sent(self, notification_ids: Iterable[str], sink: str) -> None:
         """See `Store.mark_sent`."""
-        self.mark_all_sent([message_id], sink)
+        self._table.delete(delivery_key(notification_id, sink) for notification_id in notification_ids)
 
-    def mark_all_sent(self, message_ids: Iterable[str], sink: str) -> None:
-        """The sink said yes to all of these."""
-        self._table.delete(delivery_key(message_id, sink) for message_id in message_ids)
-
-    def put_off(self, message_id: str, sink: str, until: float) -> None:
+    def put_off(self, notification_id: str, sink: str, until: float) -> None:
         """See `Store.put_off`."""
         expression = "SET attempts = attempts + :one, not_before = :until"
-        self._table.change(delivery_key(message_id, sink), expression, {":one": 1, ":until": until})
+        self._table.change(delivery_key(notification_id, sink), expression, {":one": 1, ":until": until})
+
+    def live_since(self, digests: Mapping[str, str], now: float) -> dict[str, float]:
+        """See `Store.live_since`."""
+        return self._insisting(partial(live_since, self._table, digests, now, now + self._remembered_seconds))
 
     def purge(self, now: float) -> int:  # noqa: ARG002
         """See `Store.purge`; here DynamoDB does it, and until it has, what is too old counts as gone."""
@@ -175,13 +136,6 @@ class DynamoStore:
         """See `Store.close`."""
         self._open_table = None
 
-    def live_since(self, digests: Mapping[str, str], now: float) -> dict[str, float]:
-        """Since when each of these rules is in force; one that is not known with its digest is so from now on.
-
-        It is known while it is asked for at least once in the time for which alerts are remembered.
-        """
-        return self._insisting(partial(_live_since, self._table, digests, now, now + self._remembered_seconds))
-
     @property
     def _table(self) -> Table:
         if self._open_table is None:
@@ -189,148 +143,43 @@ class DynamoStore:
         return self._open_table
 
     def _insisting(self, work: Callable[[], _T]) -> _T:
-        """Read, decide and write again until nobody was faster; about ten seconds at most."""
+        """Read, decide and write again until no other writer was faster; about ten seconds at most."""
         for attempt in range(_ATTEMPTS):
             try:
                 return work()
             except Conflict:
                 self._sleep(random.uniform(0.0, min(2.0, 0.02 * 2.0**attempt)))  # noqa: S311 - jitter, no secret
-        raise StoreError("DynamoDB: others change the same rows all the time, or it throttles")
+        raise StoreError("DynamoDB: concurrent writers keep changing the same rows, or it throttles")
 
-    def _share_out(self, filings: Sequence[Filing]) -> list[list[list[int]]]:
-        """The positions of filings by event, as many events together as a transaction takes."""
-        shares: list[list[list[int]]] = []
-        taken = _Load(len(self._routes))
-        for event in split_events(filings, min(ALERTS_PER_MESSAGE, MAX_ACTIONS // (3 + len(self._routes)))):
-            load = taken.with_event([filings[at] for at in event])
-            if shares and load.fits():
-                shares[-1].append(event)
-                taken = load
-            else:
-                shares.append([event])
-                taken = _Load(len(self._routes)).with_event([filings[at] for at in event])
-        return shares
-
-    def _empty_slot(self, key: Key, now: float) -> list[Draft]:
-        item = self._table.read([key]).get(key)
-        if item is None:
+    def _flush(self, key: Key, now: float) -> list[Draft]:
+        rows = self._table.read([key, *SHARED_KEYS])
+        if key not in rows:
             return []
-        books = Books()
-        empty_slot(read_body(item, RuleSlot), books, now)
-        changed = [slot_row(slot, body_of(item)) for slot in books.slots.values()]
-        told = deliveries(books.drafts, self._routes, now + self._remembered_seconds)
-        self._table.write([*changed, *told])
-        return books.drafts if told else []
+        state, expires_at = load_state(rows), now + self._remembered_seconds
+        flush(read_body(rows[key], Held), state, now)
+        deliveries = delivery_rows(state.drafts, self._routes, expires_at)
+        self._table.write([*changed_rows(state, rows, expires_at), *deliveries])
+        return wanted(state.drafts, self._routes)
 
     def _next_due(self, kind: str, now: float) -> float | None:
         query = self._table.find("due", "due_kind = :kind AND due_at > :now", {":kind": kind, ":now": now}, page=1)
         return next((number(page[0], "due_at") for page in query), None)
 
     def _assemble(self, drafts: Sequence[Draft]) -> list[Notification]:
-        ids = {id_ for draft in drafts for id_ in (*draft.alert_ids, *(listed.alert_id for listed in draft.merged))}
-        rows = self._table.read(map(alert_key, ids))
+        rows = self._table.read(map(alert_key, {id_ for draft in drafts for id_ in alert_ids(draft)}))
         alerts = {key: read_body(item, Alert) for key, item in rows.items()}
         return [assemble(draft, lambda alert_id: alerts.get(alert_key(alert_id))) for draft in drafts]
 
 
-class _Load:
-    """How much a transaction would hold at most."""
-
-    def __init__(self, sinks: int, keys: frozenset[Key] = frozenset(), deliveries: int = 0, size: int = 0) -> None:
-        self._sinks, self._keys, self._deliveries, self._size = sinks, keys, deliveries, size
-
-    def with_event(self, event: Sequence[Filing]) -> _Load:
-        size = sum(len(encode_alert(filing.alert)) + 8_192 for filing in event)
-        keys = self._keys.union(needed(event))
-        return _Load(self._sinks, keys, self._deliveries + len(event) * self._sinks, self._size + size)
-
-    def fits(self) -> bool:
-        return len(self._keys) + self._deliveries <= MAX_ACTIONS and self._size <= MAX_TRANSACTION_BYTES
-
-
-class _Filing:
-    """Whole events on their way into the table; `do` may be called again, and begins anew."""
-
-    def __init__(self, routes: Sequence[Route], remembered_seconds: float, events: list[list[Filing]]) -> None:
-        self._routes = routes
-        self._remembered_seconds = remembered_seconds
-        self._events = events
-
-    def do(self, table: Table, now: float) -> tuple[list[Recorded], list[Draft]]:
-        """Read the rows of these events, decide, write; raises `Conflict`, having changed nothing."""
-        rows = table.read(key for event in self._events for key in needed(event))
-        periods = [read_body(item, Period) for key, item in rows.items() if key[1] == "period"]
-        slots = [read_body(item, RuleSlot) for key, item in rows.items() if key[1] == "slot"]
-        books = Books({period.group: period for period in periods}, {slot.head.rule: slot for slot in slots})
-        known = {
-            key: read_body(item, Alert)
-            for key, item in rows.items()
-            if key[1] == "alert" and number(item, "expires_at") > now
-        }
-        alerts = dict(known)
-        results = [result for event in self._events for result in _file(event, alerts, books, now)]
-        expires_at = now + self._remembered_seconds
-        expiries = {key: number(rows[key], "expires_at") for key in known}  # completing prolongs no memory
-        written = [
-            Row(key, encode_alert(alert), body_of(rows.get(key)), {"expires_at": int(expiries.get(key, expires_at))})
-            for key, alert in alerts.items()
-            if known.get(key) is not alert
-        ]
-        due = [period_row(period, body_of(rows.get(period_key(period.group)))) for period in books.periods.values()]
-        due += [slot_row(slot, body_of(rows.get(slot_key(slot.head.rule)))) for slot in books.slots.values()]
-        told = deliveries(books.drafts, self._routes, expires_at)
-        table.write([*written, *(row for row in due if row.body != row.seen), *told])
-        wanted = {row.key for row in told}
-        sinks = [route.sink for route in self._routes]
-        return results, [d for d in books.drafts if any(delivery_key(d.id, sink) in wanted for sink in sinks)]
-
-
-def _file(event: Sequence[Filing], alerts: dict[Key, Alert], books: Books, now: float) -> list[Recorded]:
-    """Count what is new of an event, complete what is known; `alerts` and `books` change."""
-    known: dict[int, Recorded] = {}
-    fresh: list[Filing] = []
-    for index, filing in enumerate(event):
-        key = alert_key(filing.alert.id)
-        stored = alerts.get(key)
-        if stored is None:
-            alerts[key] = filing.alert
-            fresh.append(filing)
-        elif stored.outcome == "unknown" and filing.alert.outcome != "unknown":
-            alerts[key] = replace(filing.alert, late=stored.late)
-            known[index] = Recorded(filing.alert.id, new=False, completed=True)
-        else:
-            known[index] = Recorded(filing.alert.id, new=False)
-    filed = iter(file_event(fresh, books, now))
-    return [known[index] if index in known else next(filed) for index in range(len(event))]
-
-
-def _live_since(table: Table, digests: Mapping[str, str], now: float, expires_at: float) -> dict[str, float]:
-    rows = table.read(live_key(*rule) for rule in digests.items())
-    since: dict[str, float] = {}
-    changed: list[Row] = []
-    for name, digest in digests.items():
-        key = live_key(name, digest)
-        row = rows.get(key)
-        known_until = number(row, "expires_at") if row else 0.0
-        since[name] = read_body(row, float) if row and known_until > now else now
-        if known_until <= expires_at - _LIVE_WRITTEN_SECONDS:
-            body = msgspec.json.encode(since[name])
-            changed.append(Row(key, body, body_of(row), {"expires_at": int(expires_at)}))
-    for at in range(0, len(changed), MAX_ACTIONS):
-        table.write(changed[at : at + MAX_ACTIONS])
-    return since
-
-
-def _close_periods(table: Table, keys: Sequence[Key], now: float) -> None:
+def _close_windows(table: Table, keys: Sequence[Key], now: float) -> None:
+    """Close those of these windows that have ended, a transaction for each rule."""
     rows = table.read(keys)
-    periods = [read_body(item, Period) for item in rows.values()]
-    for rule in dict.fromkeys(period.rule for period in periods):
-        item = table.read([slot_key(rule)])[slot_key(rule)]
-        before = read_body(item, RuleSlot)
-        books = Books(slots={rule: before})
-        ended = [period for period in periods if period.rule == rule and period.closes_at <= now]
-        for period in ended:
-            close_period(period, books)
-        gone = [Gone(key, rows[key]["body"]["B"]) for key in (period_key(period.group) for period in ended)]
-        changed = [slot_row(slot, body_of(item)) for slot in books.slots.values() if slot != before]
-        table.write([*gone, *changed])
+    ended = {key: window for key, item in rows.items() if (window := read_body(item, Window)).closes_at <= now}
+    for rule in dict.fromkeys(window.head.rule for window in ended.values()):
+        held = table.read([held_key(rule)])
+        state = load_state(held)
+        of_rule = {key: window for key, window in ended.items() if window.head.rule == rule}
+        for window in of_rule.values():
+            close_window(window, state, now)
+        gone = [Gone(key, rows[key]["body"]["B"]) for key in of_rule]
+        table.write([*gone, *changed_rows(state, held, now)])

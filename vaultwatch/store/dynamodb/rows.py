@@ -1,26 +1,44 @@
-"""The rows of `vaultwatch.store.dynamodb.adapter`: their keys, what they hold, and what finds them."""
+"""What dispatch decides by, as rows of the table and back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from vaultwatch.dispatch.decisions import Draft, Period, RuleSlot, urgency
-from vaultwatch.dispatch.notification import Filing, Route
-from vaultwatch.encoding import encode_alert
+from vaultwatch.dispatch.decisions import State
+from vaultwatch.dispatch.drafts import Draft, priority
+from vaultwatch.dispatch.groups import Window
+from vaultwatch.dispatch.held import Held
+from vaultwatch.dispatch.limits import Limit
+from vaultwatch.dispatch.notification import Filing
+from vaultwatch.dispatch.routes import Route
+from vaultwatch.dispatch.same_fact import Sightings, family_of
 from vaultwatch.reading.bounds import bounded, brief
 from vaultwatch.store import StoreError
-from vaultwatch.store.dynamodb.table import Item, Key, Row, key_of
+from vaultwatch.store.dynamodb.schema import (
+    EXPIRES_AT,
+    Key,
+    alert_key,
+    delivery_key,
+    held_key,
+    limit_key,
+    sightings_key,
+    window_key,
+)
+from vaultwatch.store.dynamodb.table import Item, Row, key_of
+from vaultwatch.store.encoding import encode_alert
 
-MAX_ALERT_BYTES = 120_000  # 25 of them fit a transaction
+MAX_ALERT_BYTES = 120_000
+SHARED_KEYS = (limit_key("ordinary"), limit_key("urgent"))
+"""Of the rows that all alerts have in common. They are written only by who notifies: a flood just reads them."""
 _T = TypeVar("_T")
 
 
 def read_body(item: Item, type_: type[_T]) -> _T:
-    """What a row is; raises `StoreError` for what we did not write."""
+    """The content of a row; raises `StoreError` for what we did not write."""
     try:
         return msgspec.json.decode(item["body"]["B"], type=type_)
     except (msgspec.DecodeError, KeyError) as error:
@@ -28,21 +46,56 @@ def read_body(item: Item, type_: type[_T]) -> _T:
 
 
 def body_of(item: Item | None) -> bytes | None:
-    """What a row was when it was read."""
+    """The body of a row as it was read."""
     return None if item is None else bytes(item["body"]["B"])
 
 
 def needed(event: Sequence[Filing]) -> Iterator[Key]:
-    """The keys of all rows that filing an event needs to know."""
+    """The keys of the rows that filing an event reads, without those that all events share."""
     for filing in event:
         yield alert_key(filing.alert.id)
-        if filing.told:
-            yield period_key(filing.group)
-            yield slot_key(filing.alert.rule)
+        if filing.notify:
+            yield window_key(filing.group)
+            yield held_key(filing.alert.rule)
+            if filing.alert.same_as:
+                yield sightings_key(family_of(filing.alert))
 
 
-def deliveries(drafts: Sequence[Draft], routes: Sequence[Route], expires_at: float) -> list[Row]:
-    """A row for each sink that wants a message, in place of whatever is left of a message with this id."""
+def load_state(rows: Mapping[Key, Item]) -> State:
+    """What dispatch decides by, from the rows that were read."""
+    state = State()
+    for (_, kind), item in rows.items():
+        if kind == "window":
+            window = read_body(item, Window)
+            state.windows[window.group] = window
+        elif kind == "held":
+            held = read_body(item, Held)
+            state.held[held.head.rule] = held
+        elif kind == "sightings":
+            sightings = read_body(item, Sightings)
+            state.sightings[sightings.family] = sightings
+    state.ordinary, state.urgent = (read_body(rows[key], Limit) if key in rows else Limit() for key in SHARED_KEYS)
+    return state
+
+
+def changed_rows(state: State, rows: Mapping[Key, Item], expires_at: float) -> list[Row]:
+    """The rows of a state that are not what was read."""
+    made = [
+        *map(_window_row, state.windows.values()),
+        *map(_held_row, state.held.values()),
+        *(_sightings_row(sightings, expires_at) for sightings in state.sightings.values()),
+        *(
+            Row(key, msgspec.json.encode(limit), None)
+            for key, limit in zip(SHARED_KEYS, (state.ordinary, state.urgent), strict=True)
+            if limit.moments
+        ),
+    ]
+    seen = (replace(row, seen=body_of(rows.get(row.key))) for row in made)
+    return [row for row in seen if row.body != row.seen]
+
+
+def delivery_rows(drafts: Sequence[Draft], routes: Sequence[Route], expires_at: float) -> list[Row]:
+    """A row for each sink that wants a notification, in place of whatever is left of one with this id."""
     return [
         Row(
             delivery_key(draft.id, route.sink),
@@ -50,11 +103,11 @@ def deliveries(drafts: Sequence[Draft], routes: Sequence[Route], expires_at: flo
             None,
             {
                 "unsent_sink": route.sink,
-                "unsent_order": (urgency(draft) + 4) * 10**13 + int(draft.created_at * 1000),
+                "unsent_order": (priority(draft) + 4) * 10**13 + int(draft.created_at * 1000),
                 "created_at": draft.created_at,
                 "not_before": 0,
                 "attempts": 0,
-                "expires_at": int(expires_at),
+                EXPIRES_AT: int(expires_at),
             },
             guarded=False,
         )
@@ -62,20 +115,6 @@ def deliveries(drafts: Sequence[Draft], routes: Sequence[Route], expires_at: flo
         for route in routes
         if route.wants(draft.disposition, draft.head.level)
     ]
-
-
-def period_row(period: Period, seen: bytes | None) -> Row:
-    """A quiet period, found when it ends."""
-    return Row(
-        period_key(period.group), msgspec.json.encode(period), seen, {"due_kind": "period", "due_at": period.closes_at}
-    )
-
-
-def slot_row(slot: RuleSlot, seen: bytes | None) -> Row:
-    """A rule's slot, found while something waits in it. It never expires: there is one for a rule."""
-    waits = slot.firsts or slot.followed
-    marks: dict[str, str | float | int] = {"due_kind": "slot", "due_at": slot.next_at} if waits else {}
-    return Row(slot_key(slot.head.rule), msgspec.json.encode(slot), seen, marks)
 
 
 def fitting(filing: Filing) -> Filing:
@@ -89,26 +128,19 @@ def fitting(filing: Filing) -> Filing:
     return replace(filing, alert=replace(alert, **texts, actions=actions, record=bounded(readable)))
 
 
-def alert_key(alert_id: str) -> Key:
-    """Of an alert."""
-    return f"alert#{alert_id}", "alert"
+def _window_row(window: Window) -> Row:
+    marks: dict[str, str | float | int] = {"due_kind": "window", "due_at": window.closes_at}
+    return Row(window_key(window.group), msgspec.json.encode(window), None, marks)
 
 
-def period_key(group: str) -> Key:
-    """Of a group's quiet period."""
-    return f"group#{group}", "period"
+def _held_row(held: Held) -> Row:
+    """It never expires: there is one for a rule."""
+    marks: dict[str, str | float | int] = {}
+    if held.due_at is not None:
+        marks = {"due_kind": "held", "due_at": held.due_at}
+    return Row(held_key(held.head.rule), msgspec.json.encode(held), None, marks)
 
 
-def slot_key(rule: str) -> Key:
-    """Of a rule's slot."""
-    return f"rule#{rule}", "slot"
-
-
-def live_key(rule: str, digest: str) -> Key:
-    """Of the moment a rule that detects this came into force."""
-    return f"rule#{rule}", f"live#{digest}"
-
-
-def delivery_key(message_id: str, sink: str) -> Key:
-    """Of a message that a sink lacks."""
-    return f"message#{message_id}", f"sink#{sink}"
+def _sightings_row(sightings: Sightings, expires_at: float) -> Row:
+    key = sightings_key(sightings.family)
+    return Row(key, msgspec.json.encode(sightings), None, {EXPIRES_AT: int(expires_at)})

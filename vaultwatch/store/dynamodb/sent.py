@@ -1,4 +1,4 @@
-"""Which notifications a sink behind a queue has accepted: rows beside those of the Store, in the same table."""
+"""Which notifications a sink behind a queue has accepted: rows beside the Store's, in the same table."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from vaultwatch.store import REMEMBERED_SECONDS
+from vaultwatch.store.dynamodb.schema import EXPIRES_AT, sent_key
 from vaultwatch.store.dynamodb.table import Row, Table
 
 if TYPE_CHECKING:
@@ -13,18 +14,18 @@ if TYPE_CHECKING:
 
 
 class SentNotifications:
-    """The ids of one sink's notifications, kept for as long as one could come again; methods raise `StoreError`."""
+    """By id, for one sink, for as long as a notification could come again. Raises `StoreError`."""
 
     def __init__(self, client: DynamoDBClient, table: str, sink: str) -> None:
         self._table = Table(client, table)
-        self._kind = f"sent#{sink}"
+        self._sink = sink
 
     def known(self, notification_ids: Iterable[str]) -> set[str]:
-        """Return which of these the sink has accepted."""
-        rows = self._table.read((f"message#{id_}", self._kind) for id_ in notification_ids)
-        return {pk.removeprefix("message#") for pk, _ in rows}
+        """Which of these the sink has accepted."""
+        keys = {sent_key(notification_id, self._sink): notification_id for notification_id in notification_ids}
+        return {keys[key] for key in self._table.read(keys)}
 
     def add(self, notification_id: str, now: float) -> None:
-        """Store that the sink has accepted it."""
-        marks = {"expires_at": int(now + REMEMBERED_SECONDS)}
-        self._table.put(Row((f"message#{notification_id}", self._kind), b"{}", None, marks))
+        """The sink has accepted it."""
+        marks = {EXPIRES_AT: int(now + REMEMBERED_SECONDS)}
+        self._table.put(Row(sent_key(notification_id, self._sink), b"{}", None, marks))

@@ -1,7 +1,7 @@
-"""One DynamoDB table: rows by key, conditional transactions, and what an index finds. Speaks botocore.
+"""One DynamoDB table through botocore: rows by key, conditional transactions, and queries of an index.
 
-Every row has the keys `pk` and `sk` and what it is as JSON in `body`. A change says which body it replaces: if the row
-has another one by then, nothing of its transaction happens.
+Every row has the keys `pk` and `sk` and its content as JSON in `body`. A change says which body it replaces: if the
+row has another one by then, nothing of its transaction happens.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from vaultwatch.store import StoreError
+from vaultwatch.store.dynamodb.schema import PARTITION_KEY, SORT_KEY, Key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-Key = tuple[str, str]
 Item = dict[str, Any]
 
 MAX_ACTIONS = 100
@@ -39,13 +39,13 @@ _PASSING = {
 
 
 class Conflict(Exception):
-    """Somebody else was faster, or there is no room at the moment; nothing was changed."""
+    """A concurrent writer was faster, or DynamoDB throttles; nothing was changed."""
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A row to be written in place of `seen` (None: of nothing), or of anything if not `guarded`.
+    """A row to write in place of `seen` (None: of nothing), or of anything if not `guarded`.
 
-    `marks` are numbers and texts for indexes and TTL.
+    `marks` are the numbers and texts of indexes and expiry.
     """
 
     key: Key
@@ -56,7 +56,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Gone(msgspec.Struct, frozen=True):
-    """A row to be deleted if it still is what was seen."""
+    """A row to delete if it still is what was seen."""
 
     key: Key
     seen: bytes
@@ -71,36 +71,36 @@ class Table:
         self._sleep = sleep
 
     def read(self, keys: Iterable[Key]) -> dict[Key, Item]:
-        """The rows of these keys that are there, as last written by anybody."""
+        """The rows with these keys, as last written by any process; read consistently."""
         found: dict[Key, Item] = {}
         for some in _portions(list(dict.fromkeys(keys)), _MAX_READ):
-            asked: Mapping[str, Any] = {self._name: {"Keys": [_key(key) for key in some], "ConsistentRead": True}}
-            for answer in self._answers(self._client.batch_get_item, asked, "UnprocessedKeys"):
+            request: Mapping[str, Any] = {self._name: {"Keys": [_key(key) for key in some], "ConsistentRead": True}}
+            for answer in self._answers(self._client.batch_get_item, request, "UnprocessedKeys"):
                 for item in answer["Responses"].get(self._name, []):
                     found[key_of(item)] = item
         return found
 
     def write(self, actions: Sequence[Row | Gone]) -> None:
-        """Do all of it or nothing; raises `Conflict` when a row is not what was seen."""
+        """Write all of it or nothing; raises `Conflict` when a row is not what was seen."""
         if not actions:
             return
         with _asking():
             self._client.transact_write_items(TransactItems=[self._action(action) for action in actions])
 
     def put(self, row: Row) -> None:
-        """Write one row, whatever stands there."""
+        """Write one row in place of any other."""
         with _asking():
             self._client.put_item(TableName=self._name, Item=_item(row))
 
     def change(self, key: Key, expression: str, values: Mapping[str, float]) -> None:
-        """Change numbers of a row, if it is there."""
+        """Change numbers of a row, if it exists."""
         try:
             with _asking():
                 self._client.update_item(
                     TableName=self._name,
                     Key=_key(key),
                     UpdateExpression=expression,
-                    ConditionExpression="attribute_exists(pk)",
+                    ConditionExpression=f"attribute_exists({PARTITION_KEY})",
                     ExpressionAttributeValues=_values(values),
                 )
         except Conflict:
@@ -109,14 +109,14 @@ class Table:
     def delete(self, keys: Iterable[Key]) -> None:
         """Delete these rows; one that is not there is no error."""
         for some in _portions(list(dict.fromkeys(keys)), _MAX_DELETED):
-            asked: Mapping[str, Any] = {self._name: [{"DeleteRequest": {"Key": _key(key)}} for key in some]}
-            for _ in self._answers(self._client.batch_write_item, asked, "UnprocessedItems"):
+            request: Mapping[str, Any] = {self._name: [{"DeleteRequest": {"Key": _key(key)}} for key in some]}
+            for _ in self._answers(self._client.batch_write_item, request, "UnprocessedItems"):
                 pass
 
     def find(
         self, index: str, condition: str, values: Mapping[str, Any], *, filtered: str = "", page: int = _PAGE
     ) -> Iterator[list[Item]]:
-        """Pages of what an index shows, in its order. It lags: what counts is what `read` says of these keys."""
+        """Pages of what an index shows, in its order. It lags: only what `read` says of these keys is certain."""
         query: dict[str, Any] = {
             "TableName": self._name,
             "IndexName": index,
@@ -138,7 +138,10 @@ class Table:
     def _action(self, action: Row | Gone) -> Any:
         if isinstance(action, Row) and not action.guarded:
             return {"Put": {"TableName": self._name, "Item": _item(action)}}
-        condition: dict[str, Any] = {"TableName": self._name, "ConditionExpression": "attribute_not_exists(pk)"}
+        condition: dict[str, Any] = {
+            "TableName": self._name,
+            "ConditionExpression": f"attribute_not_exists({PARTITION_KEY})",
+        }
         if action.seen is not None:
             condition["ConditionExpression"] = "body = :seen"
             condition["ExpressionAttributeValues"] = {":seen": {"B": action.seen}}
@@ -146,17 +149,17 @@ class Table:
             return {"Delete": {"Key": _key(action.key), **condition}}
         return {"Put": {"Item": _item(action), **condition}}
 
-    def _answers(self, call: Callable[..., Any], asked: Mapping[str, Any], left: str) -> Iterator[Any]:
-        """The answers of a batch call; what one leaves undone is asked for again, a little later each time.
+    def _answers(self, call: Callable[..., Any], request: Mapping[str, Any], left: str) -> Iterator[Any]:
+        """The answers of a batch call; what one leaves undone is requested again, a little later each time.
 
-        DynamoDB leaves what is more than 16 MB, and what it has no capacity for: then asking at once makes it worse.
+        DynamoDB leaves what exceeds 16 MB, and what it has no capacity for: then an immediate retry makes it worse.
         """
         for pause_seconds in _PAUSES_SECONDS:
             with _asking():
-                answer = call(RequestItems=asked)
+                answer = call(RequestItems=request)
             yield answer
-            asked = answer.get(left, {})
-            if not asked:
+            request = answer.get(left, {})
+            if not request:
                 return
             self._sleep(pause_seconds)
         raise StoreError(f"DynamoDB left items undone {len(_PAUSES_SECONDS)} times")
@@ -164,7 +167,7 @@ class Table:
 
 def key_of(item: Item) -> Key:
     """The key of a row."""
-    return item["pk"]["S"], item["sk"]["S"]
+    return item[PARTITION_KEY]["S"], item[SORT_KEY]["S"]
 
 
 def number(item: Item, name: str) -> float:
@@ -174,7 +177,7 @@ def number(item: Item, name: str) -> float:
 
 @contextmanager
 def _asking() -> Iterator[None]:
-    """Turn what botocore raises into our errors, whose text quotes nothing of the request."""
+    """Raise botocore's errors as ours, whose text quotes nothing of the request."""
     failure: Exception
     try:
         yield
@@ -193,12 +196,12 @@ def _failure(response: Any) -> Exception:
         return Conflict(code)
     if code == "TransactionCanceledException" and reasons and _PASSING.issuperset(reasons):
         return Conflict(code)
-    told = ", ".join(sorted(set(reasons) - {"None"}))
-    return StoreError(f"DynamoDB answered {code}" + (f" ({told})" if told else ""))
+    named = ", ".join(sorted(set(reasons) - {"None"}))
+    return StoreError(f"DynamoDB answered {code}" + (f" ({named})" if named else ""))
 
 
 def _key(key: Key) -> Item:
-    return {"pk": {"S": key[0]}, "sk": {"S": key[1]}}
+    return {PARTITION_KEY: {"S": key[0]}, SORT_KEY: {"S": key[1]}}
 
 
 def _item(row: Row) -> Item:

@@ -1,4 +1,4 @@
-"""An alert as bytes and back, whatever a log put into its texts."""
+"""An alert as bytes and back, whatever a log has put into its texts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from vaultwatch.alerts import Alert
+from vaultwatch.printable import encodable
 
 _decoder = msgspec.json.Decoder(Alert)
 _UNREADABLE = {"vaultwatch": "this record is nested too deeply to be kept"}
@@ -25,11 +26,6 @@ def encode_alert(alert: Alert) -> bytes:
 def decode_alert(body: bytes) -> Alert:
     """The alert that `encode_alert` wrote; raises `msgspec.DecodeError`."""
     return _decoder.decode(body)
-
-
-def encodable(text: str) -> str:
-    """The text with every lone surrogate as `?`."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _clean(value: Any) -> Any:

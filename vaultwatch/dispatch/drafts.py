@@ -1,0 +1,100 @@
+"""A notification as it is stored: alerts by id, so that an outcome completed before it is sent is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from msgspec.structs import replace
+
+from vaultwatch.alerts import Alert
+from vaultwatch.dispatch.notification import NOTIFIED, Disposition, Merged, Notification
+from vaultwatch.dispatch.tallies import Tally
+from vaultwatch.printable import encodable
+from vaultwatch.rules.facts import Level, Service
+
+Find = Callable[[str], Alert | None]
+"""Gives an alert by its id, or None if it is no longer known."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What a notification says of itself, taken from its most important alert."""
+
+    rule: str
+    title: str
+    level: Level
+    service: Service
+    cluster: str
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """A notification with its alerts and its counted groups by their ids."""
+
+    id: str
+    disposition: Disposition
+    head: Head
+    created_at: float
+    group: str = ""
+    alert_ids: tuple[str, ...] = ()
+    merged: tuple[Tally, ...] = ()
+    merged_count: int = 0
+
+
+def head_of(alert: Alert) -> Head:
+    """The head of a notification of this alert."""
+    return Head(alert.rule, alert.title, alert.level, alert.service, encodable(alert.cluster))
+
+
+def priority(draft: Draft) -> int:
+    """Orders what waits to be sent, -4 to 10: what people are notified of comes first, then the highest level."""
+    return (0 if draft.disposition in NOTIFIED else 10) - draft.head.level.rank
+
+
+def alert_ids(draft: Draft) -> set[str]:
+    """The ids of all alerts that `assemble` asks for."""
+    return {*draft.alert_ids, *(id_ for tally in draft.merged for id_ in _shown(tally))}
+
+
+def assemble(draft: Draft, find: Find) -> Notification:
+    """The notification, its alerts as `find` knows them now; one that is no longer known is left out."""
+    alerts = tuple(alert for alert in map(find, draft.alert_ids) if alert is not None)
+    merged = tuple(one for tally in draft.merged if (one := _merged(tally, find)) is not None)
+    lead = alerts[0] if alerts else merged[0].worst if merged else None
+    head = draft.head if lead is None else head_of(lead)
+    return Notification(
+        id=draft.id,
+        disposition=draft.disposition,
+        rule=head.rule,
+        title=head.title,
+        level=head.level,
+        service=head.service,
+        cluster=head.cluster,
+        created_at=draft.created_at,
+        group=draft.group,
+        alerts=alerts,
+        merged=merged,
+        merged_count=draft.merged_count,
+    )
+
+
+def _merged(tally: Tally, find: Find) -> Merged | None:
+    alerts = tuple(replace(alert, record={}, actions=()) for alert in map(find, _shown(tally)) if alert is not None)
+    if not alerts:
+        return None
+    return Merged(
+        group=tally.group,
+        count=tally.count,
+        first_time=tally.first_time,
+        last_time=tally.last_time,
+        outcomes={alerts[0].outcome: 1} if tally.count == 1 else tally.outcomes,
+        announced=tally.announced,
+        alerts=alerts,
+    )
+
+
+def _shown(tally: Tally) -> tuple[str, ...]:
+    """The ids of the worst alert, of those that were new in something, and of the latest one."""
+    novel = tuple(id_ for id_ in tally.novel if id_ not in (tally.worst, tally.latest))
+    if tally.worst == tally.latest and not novel:
+        return (tally.latest,)
+    return (tally.worst, *novel, tally.latest)

@@ -1,0 +1,84 @@
+"""Rules that raise on the same fact share one notification.
+
+The end of a root generation is in the audit log and in the server log, and each has a rule for it. Such rules name each
+other in `same_as`. The first of their alerts is notified; one of another rule that is dated within a minute of it, on
+the same node, is published as `suppressed` and counted in its own group. Each notified alert stands for at most one
+alert of each other rule, so that a second fact is never hidden; and never for one of a higher level or with another
+outcome class.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from vaultwatch.alerts import Alert
+from vaultwatch.dispatch.groups import was_denied
+from vaultwatch.printable import encodable
+from vaultwatch.reading.identity import parse_time
+from vaultwatch.rules.facts import Level
+
+SAME_FACT_SECONDS = 60.0
+_MAX_SIGHTINGS = 16
+
+
+class Sighting(msgspec.Struct, frozen=True, array_like=True):
+    """An alert that was notified, or held back for its rule's next notification, and which rules it stood for."""
+
+    rule: str
+    node: str
+    at: float
+    level: Level
+    denied: bool
+    stood_for: tuple[str, ...] = ()
+
+
+class Sightings(msgspec.Struct, frozen=True):
+    """The latest of them, for one family of rules in one cluster."""
+
+    family: str
+    seen: tuple[Sighting, ...] = ()
+
+
+def family_of(alert: Alert) -> str:
+    """Which sightings an alert belongs to: 32 hex digits over its rule, its `same_as` and the cluster."""
+    names = sorted({alert.rule, *alert.same_as})
+    return hashlib.sha256(msgspec.json.encode([encodable(alert.cluster), *names])).hexdigest()[:32]
+
+
+def stand_for(sightings: Sightings, alert: Alert, now: float) -> Sightings | None:
+    """The sightings after one of them stood for this alert; None if none does."""
+    for index, sighting in enumerate(sightings.seen):
+        if _is_same(sighting, alert, now):
+            used = replace(sighting, stood_for=(*sighting.stood_for, alert.rule))
+            return replace(sightings, seen=(*sightings.seen[:index], used, *sightings.seen[index + 1 :]))
+    return None
+
+
+def sight(sightings: Sightings, alert: Alert, now: float) -> Sightings:
+    """The sightings with this alert, which people are notified of."""
+    seen: Sequence[Sighting] = (*sightings.seen, _sighting(alert, now))
+    return replace(sightings, seen=tuple(seen[-_MAX_SIGHTINGS:]))
+
+
+def _sighting(alert: Alert, now: float) -> Sighting:
+    return Sighting(alert.rule, encodable(alert.node), _at(alert, now), alert.level, was_denied(alert))
+
+
+def _is_same(sighting: Sighting, alert: Alert, now: float) -> bool:
+    return (
+        sighting.rule in alert.same_as
+        and alert.rule not in sighting.stood_for
+        and sighting.level.rank >= alert.level.rank
+        and sighting.denied == was_denied(alert)
+        and (not sighting.node or not alert.node or sighting.node == encodable(alert.node))
+        and abs(sighting.at - _at(alert, now)) <= SAME_FACT_SECONDS
+    )
+
+
+def _at(alert: Alert, now: float) -> float:
+    moment = parse_time(alert.time)
+    return now if moment is None else moment.timestamp()

@@ -1,0 +1,127 @@
+"""How the alerts of a group are counted: exactly, in a few hundred bytes, whatever their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from vaultwatch.alerts import Alert
+from vaultwatch.printable import encodable
+from vaultwatch.reading.bounds import brief
+from vaultwatch.reading.identity import Outcome, parse_time
+from vaultwatch.rules.facts import Level
+
+MAX_LISTED = 20
+NEWS_COUNT = 5
+_MAX_NOVEL = 2
+_MAX_TIME_CHARACTERS = 40
+_BY_WEIGHT: tuple[Outcome, ...] = ("succeeded", "unknown", "failed")
+
+
+class Tally(msgspec.Struct, frozen=True, array_like=True):
+    """Some alerts of one group; `latest`, `worst` and `novel` are ids of alerts among them."""
+
+    group: str
+    level: Level
+    count: int
+    first_time: str
+    last_time: str
+    outcomes: dict[Outcome, int]
+    latest: str
+    worst: str
+    novel: tuple[str, ...] = ()
+    announced: bool = True
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome that weighs most among its alerts."""
+        return next(outcome for outcome in _BY_WEIGHT if outcome in self.outcomes)
+
+
+def tally_of(alert: Alert, group: str, *, announced: bool = True, novel: bool = False) -> Tally:
+    """A tally of one alert."""
+    time = encodable(brief(alert.time, _MAX_TIME_CHARACTERS))
+    return Tally(
+        group=group,
+        level=alert.level,
+        count=1,
+        first_time=time,
+        last_time=time,
+        outcomes={alert.outcome: 1},
+        latest=alert.id,
+        worst=alert.id,
+        novel=(alert.id,) if novel else (),
+        announced=announced,
+    )
+
+
+def count_alert(tally: Tally | None, alert: Alert, group: str, *, announced: bool, novel: bool) -> Tally:
+    """The tally with one more alert."""
+    one = tally_of(alert, group, announced=announced, novel=novel)
+    return one if tally is None else add(tally, one)
+
+
+def add(one: Tally, other: Tally) -> Tally:
+    """Two tallies of one group as one; where both are as bad or as late, `other` is the one shown."""
+    earliest = min(one, other, key=lambda tally: _moment(tally.first_time, float("inf")))
+    latest = max(other, one, key=lambda tally: _moment(tally.last_time, float("-inf")))
+    worst = min(other, one, key=_weight)
+    return Tally(
+        group=one.group,
+        level=max(one.level, other.level, key=lambda level: level.rank),
+        count=one.count + other.count,
+        first_time=earliest.first_time,
+        last_time=latest.last_time,
+        outcomes={
+            outcome: count
+            for outcome in _BY_WEIGHT
+            if (count := one.outcomes.get(outcome, 0) + other.outcomes.get(outcome, 0))
+        },
+        latest=latest.latest,
+        worst=worst.worst,
+        novel=(*one.novel, *other.novel)[:_MAX_NOVEL],
+        announced=one.announced and other.announced,
+    )
+
+
+def is_news(tally: Tally) -> bool:
+    """Whether a summary of it says something new.
+
+    So it does if no notification has shown the group yet, if a path, an address or an outcome is new, or if there are
+    at least five repeats.
+    """
+    return not tally.announced or bool(tally.novel) or tally.count >= NEWS_COUNT
+
+
+def holds_urgent(tally: Tally) -> bool:
+    """Whether it holds a critical alert that was not denied."""
+    return tally.level is Level.CRITICAL and tally.outcome != "failed"
+
+
+def listed(tallies: Iterable[Tally], tally: Tally) -> tuple[tuple[Tally, ...], Tally]:
+    """A bounded list with one more tally, the worst first, and what that tally has become in it."""
+    others = {one.group: one for one in tallies}
+    known = others.pop(tally.group, None)
+    whole = tally if known is None else add(known, tally)
+    return ordered([*others.values(), whole]), whole
+
+
+def ordered(tallies: Iterable[Tally]) -> tuple[Tally, ...]:
+    """The twenty that matter most: by outcome, level and novelty, then the most frequent; never the first to come."""
+    return tuple(sorted(tallies, key=_rank)[:MAX_LISTED])
+
+
+def _rank(tally: Tally) -> tuple[int, int, int, int]:
+    novelty = 2 if not tally.announced else 1 if tally.novel else 0
+    return (*_weight(tally), -novelty, -tally.count)
+
+
+def _weight(tally: Tally) -> tuple[int, int]:
+    """Less is worse: what succeeded comes before what was denied, then the highest level."""
+    return _BY_WEIGHT.index(tally.outcome), -tally.level.rank
+
+
+def _moment(time: str, otherwise: float) -> float:
+    moment = parse_time(time)
+    return otherwise if moment is None else moment.timestamp()

@@ -1,0 +1,157 @@
+"""An SQLite file of one process that survives its disk, its folder and its own damage.
+
+Written ahead and synchronised in full at every commit, so that what a call returned survives a kill at any
+instruction and a power cut. Readable by its owner only: alerts name people and the paths of secrets.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from vaultwatch.store import StoreError
+
+SCHEMA_VERSION = 2
+_CORRUPT = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+
+_File = tuple[int, int]
+"""Device and inode."""
+
+
+class Database:
+    """The file `path`, which is made, with its directory and `schema`, by the first call that needs it.
+
+    `on_open` is executed whenever it is opened.
+
+    Any number of threads use it, one at a time. One that cannot be read any more is renamed to
+    `<path>.corrupt-<n>` and a new one is begun: the call that found it raises `StoreError`, the next one works. One
+    that is deleted while it is in use is made again from what this process still holds.
+    """
+
+    def __init__(self, path: Path, schema: str, on_open: str) -> None:
+        self._path = path
+        self._schema = schema
+        self._on_open = on_open
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
+        self._file: _File | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of the block or nothing; raises `StoreError`."""
+        with self.reading() as db:
+            db.execute("BEGIN IMMEDIATE")
+            yield db
+            db.execute("COMMIT")
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for this thread alone; raises `StoreError`."""
+        with self._lock:
+            try:
+                yield self._connected()
+            except (sqlite3.Error, OSError, msgspec.DecodeError) as error:
+                raise StoreError(self._recover(error)) from error
+            except BaseException:
+                self._disconnect()
+                raise
+
+    def close(self) -> None:
+        """Close the file; any later use raises `StoreError`."""
+        with self._lock:
+            self._closed = True
+            self._disconnect()
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._closed:
+            raise StoreError(f"{self._path}: the store is closed")
+        if self._connection is None:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = _make_private(self._path)
+            self._connection = sqlite3.connect(self._path, timeout=5.0, isolation_level=None, check_same_thread=False)
+            self._prepare(self._connection)
+        elif (file := self._file_here()) != self._file:
+            if file is None:
+                self._make_again(self._connection)
+            self._disconnect()
+            what = "another file is in its place and is used" if file else "it is made again with all that was in it"
+            raise StoreError(f"{self._path}: was deleted while it was in use; {what}")
+        return self._connection
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA journal_size_limit = 67108864")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version not in (0, SCHEMA_VERSION):
+            found = f"schema {version}, this one knows {SCHEMA_VERSION}"
+            raise StoreError(f"{self._path}: written by another version ({found})")
+        if version == 0:
+            db.executescript(f"BEGIN IMMEDIATE; {self._schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        db.execute(self._on_open)
+
+    def _file_here(self) -> _File | None:
+        """Which file is at the path now, if any; if that cannot be seen, ours is assumed."""
+        try:
+            found = self._path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:
+            return self._file
+        return found.st_dev, found.st_ino
+
+    def _make_again(self, connection: sqlite3.Connection) -> None:
+        """Write a deleted database again: it lives on in this connection only."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = self._path.with_name(f"{self._path.name}.new")
+        new.unlink(missing_ok=True)
+        _make_private(new)
+        connection.execute("VACUUM INTO ?", (str(new),))
+        new.replace(self._path)
+
+    def _recover(self, error: Exception) -> str:
+        """Drop the connection, and with it the transaction; returns what happened."""
+        text = f"{self._path}: {error}"
+        broken = isinstance(error, msgspec.DecodeError) or getattr(error, "sqlite_errorname", "").startswith(_CORRUPT)
+        if not broken and self._connection is not None and self._file_here() is None:
+            self._connection.rollback()  # but not dropped: nothing else has what is in it
+            return text
+        self._disconnect()
+        if not broken:
+            return text
+        try:
+            return f"{text}; set aside as {self._set_aside()}, a new one is begun"
+        except OSError as refusal:
+            return f"{text}; it cannot be set aside: {refusal.strerror}"
+
+    def _set_aside(self) -> Path:
+        names = [self._path.with_name(f"{self._path.name}.corrupt-{number}") for number in range(1, 10)]
+        aside = next((name for name in names if not name.exists()), names[-1])
+        for suffix in ("-wal", "-shm", ""):
+            old = self._path.with_name(self._path.name + suffix)
+            if old.exists():
+                old.replace(aside.with_name(aside.name + suffix))
+        return aside
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _make_private(path: Path) -> _File:
+    """Make the file its owner's alone, as SQLite then makes its `-wal` and `-shm` files; returns which file it is."""
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+        found = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    return found.st_dev, found.st_ino

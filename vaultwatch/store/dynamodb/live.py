@@ -1,0 +1,31 @@
+"""Since when rules are live: a row for each rule and digest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from vaultwatch.store.dynamodb.rows import body_of, read_body
+from vaultwatch.store.dynamodb.schema import EXPIRES_AT, live_key
+from vaultwatch.store.dynamodb.table import MAX_ACTIONS, Row, Table, number
+
+_WRITTEN_SECONDS = 86400.0
+
+
+def live_since(table: Table, digests: Mapping[str, str], now: float, expires_at: float) -> dict[str, float]:
+    """See `Store.live_since`; a row that is asked for all the time is written once a day."""
+    rows = table.read(live_key(*rule) for rule in digests.items())
+    since: dict[str, float] = {}
+    changed: list[Row] = []
+    for name, digest in digests.items():
+        key = live_key(name, digest)
+        row = rows.get(key)
+        known_until = number(row, EXPIRES_AT) if row else 0.0
+        since[name] = read_body(row, float) if row and known_until > now else now
+        if known_until <= expires_at - _WRITTEN_SECONDS:
+            body = msgspec.json.encode(since[name])
+            changed.append(Row(key, body, body_of(row), {EXPIRES_AT: int(expires_at)}))
+    for at in range(0, len(changed), MAX_ACTIONS):
+        table.write(changed[at : at + MAX_ACTIONS])
+    return since
