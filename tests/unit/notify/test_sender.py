@@ -282,9 +282,9 @@ class TestStopping:
     def test_drains_what_can_be_sent(self, start: Starter) -> None:
         people = ListSink("people")
         store, sender = start(people)
-        record(store, [a_filing(f"e{n}", rule=f"r{n}") for n in range(25)], time.time())
+        record(store, [a_filing(f"e{n}", rule=f"r{n}") for n in range(15)], time.time())
         assert sender.stop(drain_seconds=10)
-        assert len(people.sent) == 25
+        assert len(people.sent) == 15
 
     def test_does_not_wait_for_a_sink_that_fails(self, start: Starter) -> None:
         people, dead = ListSink("people"), ListSink("dead", raising(DeliveryError("away")))
