@@ -1,0 +1,61 @@
+"""One language: words that have a better one in the field do not appear where people read."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+READ_BY_PEOPLE = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "Makefile", "app.py", "cdk.json")
+FOLDERS = (
+    "assets",
+    "bench",
+    "cost",
+    "demo",
+    "docs",
+    "lambdas",
+    "rules",
+    "stacks",
+    "testbed",
+    "tests",
+    "tools",
+    "vaultwatch",
+)
+RECORDED = ("rules/fixtures/", "tests/data/", "bench/results.json", "requirements")
+
+# What we say instead is in CONTRIBUTING.md, "Words".
+REPLACED = {
+    "notify, notification": r"tells?|told|telling|tellers?",
+    "suppression window": r"quiet periods?",
+    "check, evaluate": r"(hold|holds|held|holding)( \w+){0,4} against",
+    "unauthenticated client": r"somebody without a token",
+    "no response logged": r"no answer was seen",
+    "succeeded": r"it succeeded",
+    "unavailable": r"(is|are|was|goes|stays) away",
+    "the store, the decision, the sent notification, the metrics": r"ledgers?|receipts?|the books|news",
+    "unreadable frame, encoded frame": r"poison|parcels?",
+    "props": r"surroundings",
+    "without end, until it is stopped": r"for ever",
+    "replace, represent": r"stands? in for",
+}
+_WORDS = re.compile("|".join(rf"(?P<w{n}>\b(?:{words})\b)" for n, words in enumerate(REPLACED.values())), re.IGNORECASE)
+
+
+def texts() -> list[Path]:
+    found = [ROOT / name for name in READ_BY_PEOPLE]
+    for folder in FOLDERS:
+        found += [path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    skipped = tuple(str(ROOT / name) for name in RECORDED)
+    return [path for path in found if path.exists() and not str(path).startswith(skipped) and path != Path(__file__)]
+
+
+@pytest.mark.parametrize("path", texts(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_it_uses_the_words_of_the_field(path: Path) -> None:
+    lines = path.read_text("utf-8", "replace").splitlines()
+    instead = list(REPLACED)
+    found = [
+        f"{number}: {match[0]!r}: say {instead[int(str(match.lastgroup)[1:])]}"
+        for number, line in enumerate(lines, 1)
+        for match in _WORDS.finditer(line)
+    ]
+    assert found == []
