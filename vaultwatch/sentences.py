@@ -133,7 +133,7 @@ def caller_with_id(entry: dict[str, Any]) -> str:
 
 
 def _unnamed(auth: dict[str, Any]) -> str:
-    """Child tokens without an entity are all called "token": the accessor tells them apart, where it is not hashed."""
+    """Child tokens without an entity are all called "token"; an accessor that is not hashed distinguishes them."""
     entity, accessor = _shown(auth.get("entity_id"), _NAME_LIMIT), _shown(auth.get("accessor"), _NAME_LIMIT)
     if entity:
         return f"entity {entity}"

@@ -13,7 +13,7 @@ _LOOK_AGAIN_SECONDS = 1.0
 class Clock:
     """Seconds since the epoch, and how far they were moved on; and how much has happened after which there may be work.
 
-    `file` tells other processes how far the time was moved on.
+    `file` has, for other processes, how far the time was moved.
     """
 
     def __init__(self, file: Path) -> None:

@@ -72,7 +72,7 @@ class Endpoint:
         if fault == "kill after":
             self.kill(call.environment)
         if answer.status_code == 404 and request.service == "s3":
-            # S3 tells those only who may list it that an object is not there.
+            # S3 says only to who may list it that an object does not exist.
             listing = Need("s3:ListBucket", f"arn:aws:s3:::{request.arguments['Bucket']}")
             if not any(grant.allows and grant.meets(listing) for grant in role.grants):
                 return _denial(request, listing)

@@ -37,7 +37,7 @@ MATTERS_NOT = {
     "AWS::IAM::Role": {
         "AssumeRolePolicyDocument": "the local AWS assigns the roles; the tests of the templates check it",
     },
-    "AWS::Kinesis::Stream": {"RetentionPeriodHours": "moto keeps records for ever"},
+    "AWS::Kinesis::Stream": {"RetentionPeriodHours": "moto keeps records without end"},
     "AWS::KinesisFirehose::DeliveryStream": {
         "DeliveryStreamEncryptionConfigurationInput": "what waits here is in memory",
         "DeliveryStreamType": "only SNS puts into it",

@@ -94,7 +94,7 @@ def template() -> dict[str, Any]:
     from_stream |= {"MaximumRetryAttempts": 1, "DestinationConfig": {"OnFailure": {"Destination": get("Bucket")}}}
     from_queue = {"FunctionName": get("Function"), "EventSourceArn": get("Queue"), "FunctionResponseTypes": partial}
     created = {"source": ["aws.s3"], "detail": {"object": {"key": [{"prefix": "in/"}]}}}
-    told = {"TopicArn": {"Ref": "Topic"}, "FilterPolicy": {"disposition": ["first"]}}
+    people = {"TopicArn": {"Ref": "Topic"}, "FilterPolicy": {"disposition": ["first"]}}
     return {
         "Resources": {
             "Bucket": resource(
@@ -112,14 +112,14 @@ def template() -> dict[str, Any]:
             "Events": resource("SQS::Queue"),
             "EventsPolicy": policy("events", "Events", get("NewObjects")),
             "NewObjects": resource("Events::Rule", EventPattern=created, Targets=[{"Id": "1", "Arn": get("Events")}]),
-            "Told": resource("SQS::Queue"),
-            "ToldPolicy": policy("sns", "Told", {"Ref": "Topic"}),
+            "People": resource("SQS::Queue"),
+            "PeoplePolicy": policy("sns", "People", {"Ref": "Topic"}),
             "Topic": resource("SNS::Topic"),
             "ToQueue": resource(
-                "SNS::Subscription", Protocol="sqs", Endpoint=get("Told"), RawMessageDelivery=True, **told
+                "SNS::Subscription", Protocol="sqs", Endpoint=get("People"), RawMessageDelivery=True, **people
             ),
-            "ToNobody": resource("SNS::Subscription", Protocol="sqs", Endpoint=get("Dead"), **told),
-            "ToMail": resource("SNS::Subscription", Protocol="email", Endpoint="a@example.org", **told),
+            "ToNobody": resource("SNS::Subscription", Protocol="sqs", Endpoint=get("Dead"), **people),
+            "ToMail": resource("SNS::Subscription", Protocol="email", Endpoint="a@example.org", **people),
             "ToFirehose": resource(
                 "SNS::Subscription",
                 Protocol="firehose",
@@ -272,11 +272,11 @@ def test_sns_delivers_by_filter_and_policy_to_queue_mail_and_firehose_and_a_dead
     aws: LocalAws,
 ) -> None:
     bodies = json.dumps({"default": "for machines", "email": "for people"})
-    for tell in ("first", "suppressed"):
-        attributes: Any = {"disposition": {"DataType": "String", "StringValue": tell}}
+    for disposition in ("first", "suppressed"):
+        attributes: Any = {"disposition": {"DataType": "String", "StringValue": disposition}}
         topic = {"TopicArn": aws.physical_id("toy", "Topic"), "Subject": "s", "MessageAttributes": attributes}
         aws.client("sns").publish(Message=bodies, MessageStructure="json", **topic)
-    assert waiting(aws, "Told") == ["for machines"]
+    assert waiting(aws, "People") == ["for machines"]
     assert [(mail.address, mail.text) for mail in aws.mails] == [("a@example.org", "for people")]
     assert ["Dead" in failure and "policy" in failure for failure in aws.deliveries.failures] == [True]
     aws.tick(299)

@@ -72,7 +72,7 @@ class LogServer:
         with socket.create_connection(("127.0.0.1", self.port), timeout=HUNG_SECONDS) as connection:
             connection.sendall(data)
 
-    def told(self) -> set[int]:
+    def notified(self) -> set[int]:
         """The numbers of the entries in the alert log."""
         return set(numbers(alerts_in(self.folder / "alerts")))
 
@@ -115,7 +115,7 @@ def log_server(folder: Path) -> Iterator[LogServer]:
 def test_alerts_come_out_with_the_tag_of_where_they_came_from(tmp_path: Path) -> None:
     with log_server(tmp_path) as server:
         server.send(b"".join(map(harmless, range(100, 600))) + entry(1) + bytes(range(11, 256)) + b"\n" + entry(2))
-        eventually(lambda: server.told() == {1, 2})
+        eventually(lambda: server.notified() == {1, 2})
         (alert, _) = alerts_in(tmp_path / "alerts")
         assert (alert["cluster"], alert["node"], alert["lane"]) == ("prod", "vault-1", "socket")
         eventually((tmp_path / "rejected").read_bytes)
@@ -125,21 +125,21 @@ def test_a_killed_handler_is_started_again_and_nothing_it_had_found_is_lost(tmp_
     with log_server(tmp_path) as server:
         for number in range(3):
             server.send(entry(number) + entry(100 + number, kind="request"))
-            eventually(lambda: number in server.told())  # noqa: B023
+            eventually(lambda: number in server.notified())  # noqa: B023
             os.kill(server.handler(), signal.SIGKILL)
             eventually(lambda: server.starts() == number + 2)  # noqa: B023
         server.send(entry(9))
-        eventually(lambda: server.told() == {0, 1, 2, 9, 100, 101, 102})
+        eventually(lambda: server.notified() == {0, 1, 2, 9, 100, 101, 102})
 
 
 def test_a_reload_keeps_the_handler(tmp_path: Path) -> None:
     with log_server(tmp_path) as server:
         before = server.handler()
         server.send(entry(1))
-        eventually(lambda: server.told() == {1})
+        eventually(lambda: server.notified() == {1})
         server.control("reload")
         server.send(entry(2))
-        eventually(lambda: server.told() == {1, 2})
+        eventually(lambda: server.notified() == {1, 2})
         assert (server.handler(), server.starts()) == (before, 1)
 
 
@@ -151,14 +151,14 @@ def test_when_syslog_ng_stops_the_handler_reads_to_the_end_and_leaves_no_orphan(
         eventually(lambda: waiting.exists() and waiting.stat().st_size)
         server.stop()
         eventually(lambda: not is_running(handler))
-    assert server.told() == {1}
+    assert server.notified() == {1}
     assert "exits: all notifications are sent" in (tmp_path / "log").read_text()
 
 
 def test_what_was_not_told_when_it_stopped_is_told_when_it_starts_again(tmp_path: Path) -> None:
     with log_server(tmp_path) as server:
         server.send(entry(1))
-        eventually(lambda: server.told() == {1})  # it may not know yet, and then it tells it again
+        eventually(lambda: server.notified() == {1})  # it may not know yet, and then it notifies again
         (tmp_path / "alerts").unlink()
         (tmp_path / "alerts").mkdir()
         server.send(entry(2))
@@ -166,4 +166,4 @@ def test_what_was_not_told_when_it_stopped_is_told_when_it_starts_again(tmp_path
     (tmp_path / "alerts").rmdir()
     (tmp_path / "log").unlink()
     with log_server(tmp_path) as server:
-        eventually(lambda: 2 in server.told())
+        eventually(lambda: 2 in server.notified())

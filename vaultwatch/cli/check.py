@@ -169,8 +169,8 @@ def _check_file(name: str, detector: Detector, shown: _Shown, watched: bool, rej
     shown.add(detector.feed(splitter.flush()))
     shown.add(detector.end_log())
     if rejects.first_reason and (counts.audit, counts.server) == before[:2]:
-        told = f"vaultwatch: {name}: none of its {counts.rejected - before[2]:,} lines can be read; the first: "
-        click.echo(one_line(told + rejects.first_reason), err=True)
+        problem = f"vaultwatch: {name}: none of its {counts.rejected - before[2]:,} lines can be read; the first: "
+        click.echo(one_line(problem + rejects.first_reason), err=True)
     return message
 
 

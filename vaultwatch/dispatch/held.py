@@ -18,7 +18,7 @@ class Held(msgspec.Struct, frozen=True):
 
     `notified` are digests of the principals of the last minute's notifications, each with its moment: no more than the
     limits let through. `tallies` lists the worst groups of those that wait, `count` is the exact number of their
-    alerts. `due_at` is when a summary of them may go out, None while none of them is news.
+    alerts. `due_at` is when a summary of them may go out, None while none of them says something new.
     """
 
     head: Head
@@ -36,7 +36,7 @@ def may_notify(held: Held, principal: str, now: float) -> bool:
 
 
 def hold(held: Held, tally: Tally, head: Head, now: float, *, urgent: bool = False) -> Held:
-    """Count these alerts in the rule's next notification; what is news, or urgent, is due a minute after the last."""
+    """Count these alerts in the rule's next notification; what is new, or urgent, is due a minute after the last."""
     tallies, whole = listed(held.tallies, tally)
     due_at = held.due_at
     if due_at is None and (urgent or is_news(whole)):

@@ -16,7 +16,7 @@ class Problem(NamedTuple):
 
     Attributes:
         text: One line that begins with the option.
-        permanent: Whether somebody has to change something; a network that is not up yet goes away by itself.
+        permanent: Whether somebody has to change something; a network that is not up yet needs nobody.
     """
 
     text: str

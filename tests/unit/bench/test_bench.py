@@ -38,9 +38,9 @@ def test_the_table_marks_what_is_missed_and_shows_the_spread() -> None:
 
 
 def test_a_figure_without_a_goal_is_told_and_not_judged() -> None:
-    told = Result("told", (0.5,), "times")
-    assert told.met
-    assert table([told]).splitlines()[1].endswith("(0.50 .. 0.50)        times")
+    shown = Result("shown", (0.5,), "times")
+    assert shown.met
+    assert table([shown]).splitlines()[1].endswith("(0.50 .. 0.50)        times")
 
 
 def test_results_name_no_host(tmp_path: Path) -> None:

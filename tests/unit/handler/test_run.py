@@ -24,7 +24,7 @@ WRONG = Problem("--x: is wrong")
 
 @dataclass
 class Example:
-    """A handler whose settings are what `found` says at each check, the last for ever."""
+    """A handler whose settings are what `found` says at each check, the last at every later one."""
 
     lock_file: Path
     found: list[list[Problem]] = field(default_factory=lambda: [[]])

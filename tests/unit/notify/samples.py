@@ -15,8 +15,8 @@ LOGGED = ("time", "summary", "principal", "who", "path", "namespace", "remote_ad
 
 def a_message(*alerts: Alert, merged: tuple[Merged, ...] = (), **changes: Any) -> Notification:
     """A `first` of these alerts, or of one about `e1`."""
-    told = alerts or (an_alert(),)
-    head = told[0]
+    carried = alerts or (an_alert(),)
+    head = carried[0]
     fields: dict[str, Any] = {
         "id": head.id,
         "disposition": "first",
@@ -26,7 +26,7 @@ def a_message(*alerts: Alert, merged: tuple[Merged, ...] = (), **changes: Any) -
         "service": head.service,
         "cluster": head.cluster,
         "created_at": 1_700_000_000.0,
-        "alerts": told,
+        "alerts": carried,
         "merged": merged,
         "merged_count": sum(one.count for one in merged),
     }

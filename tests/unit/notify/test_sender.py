@@ -118,7 +118,7 @@ def test_a_window_is_closed_on_time_without_further_alerts(start: Starter) -> No
     people = ListSink("people")
     store, sender = start(people)
     begun = time.time()
-    # Its first was told a minute ago, so its rule may send again when the period ends.
+    # Its first was sent a minute ago, so its rule may send again when the window ends.
     record(
         store,
         [replace(a_filing(f"e{n}", remote_address=f"192.0.2.{n}"), window_seconds=60.4) for n in range(2)],

@@ -85,8 +85,8 @@ class TestPublication:
     def test_whatever_a_log_holds_a_queue_takes_it_and_gives_it_back(self, text: str) -> None:
         message = a_message(an_alert(path=text, principal=text, cluster=text, record={text: text}))
         bodies = json.loads(publication(message)["Message"])
-        for told in [*bodies.values(), *attributes(message).values()]:
-            assert SQS_TAKES.fullmatch(told)
+        for text in [*bodies.values(), *attributes(message).values()]:
+            assert SQS_TAKES.fullmatch(text)
         assert decode_notification(bodies["sqs"].encode()) == message
 
 

@@ -109,7 +109,7 @@ class TestRecordings:
         }
 
     def test_two_nodes_interleaved(self) -> None:
-        """Line by line, told apart by the tag; what each node says is what it says alone."""
+        """Line by line, distinguished by the tag; what each node says is what it says alone."""
         reader, nodes = ServerLogReader(), [Origin("c", "n1", "server"), Origin("c", "n2", "server")]
         records: Completed = []
         for line in VAULT:

@@ -1,4 +1,4 @@
-"""The shipped rules on recordings of real servers: every labelled event told once, ordinary work not at all."""
+"""The shipped rules on recordings of real servers: every labelled event raised once, ordinary work not at all."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ RECORDINGS = ROOT / "tests" / "data" / "recordings"
 PRODUCTS = ("vault-1.14.2", "openbao-2.6.2")
 ORDINARY = ("ordinary-day", "ordinary-restart", "sighup", "crash")
 
-# Which rule tells what a label calls so; other concepts are no matter of this pack.
-TOLD_BY = {
+# Which rule raises on what a label calls so; other concepts are no matter of this pack.
+RAISED_BY = {
     "root-generation-started": "audit_root_generation_started",
     "root-generation-progress": "audit_root_generation_progress",
     "root-generation-complete": "audit_root_generation_completed",
@@ -62,7 +62,7 @@ def rules() -> list[Rule]:
 
 
 def alerts_on(rules: Iterable[Rule], lines: Iterable[bytes], source: Source) -> list[Alert]:
-    """The alerts that a person would be told, each once; a line that is not read fails the test."""
+    """The alerts that a person is notified of, each once; a line that is not read fails the test."""
     rejected: list[Rejected] = []
     detector = Detector(rules, source=source, zone=UTC, on_rejected=rejected.append)
     raised = map(alert_of, detector.feed(lines) + detector.flush())
@@ -94,7 +94,7 @@ def labels(product: str) -> Iterator[dict[str, Any]]:
             yield from map(json.loads, (folder / "labels.jsonl").read_text().splitlines())
 
 
-def told(alerts: Iterable[Alert]) -> Counter[tuple[str, str]]:
+def events(alerts: Iterable[Alert]) -> Counter[tuple[str, str]]:
     return Counter((alert.rule, alert.event_key) for alert in alerts)
 
 
@@ -102,30 +102,30 @@ def told(alerts: Iterable[Alert]) -> Counter[tuple[str, str]]:
 class TestAuditLog:
     def test_every_labelled_event_is_told_once_and_no_other(self, product: str, rules: list[Rule]) -> None:
         expected = {
-            (TOLD_BY[label["concept"]], label["request_id"])
+            (RAISED_BY[label["concept"]], label["request_id"])
             for label in labels(product)
-            if label["concept"] in TOLD_BY and label["request_id"] and label["entries"]
+            if label["concept"] in RAISED_BY and label["request_id"] and label["entries"]
         }
         alerts = alerts_on(rules, audit_lines(product), "audit")
         assert len(expected) >= 15
-        assert told(one for one in alerts if one.rule in TOLD_BY.values()) == Counter(expected)
+        assert events(one for one in alerts if one.rule in RAISED_BY.values()) == Counter(expected)
 
     def test_every_event_of_a_root_token_is_told_once(self, product: str, rules: list[Rule]) -> None:
         entries = [json.loads(line) for line in audit_lines(product)]
         expected = {one["request"]["id"] for one in entries if "root" in one["auth"].get("policies", [])}
         alerts = alerts_on(rules, audit_lines(product), "audit")
-        used = told(one for one in alerts if one.rule == "audit_root_policy_used")
+        used = events(one for one in alerts if one.rule == "audit_root_policy_used")
         assert used == Counter(("audit_root_policy_used", key) for key in expected)
         assert {one["request_id"] for one in labels(product) if one["concept"] == "root-policy-used"} <= expected
 
     def test_nothing_but_the_labelled_and_the_root_token_is_told(self, product: str, rules: list[Rule]) -> None:
         alerts = alerts_on(rules, audit_lines(product), "audit")
-        assert {alert.rule for alert in alerts} <= {*TOLD_BY.values(), "audit_root_policy_used"}
+        assert {alert.rule for alert in alerts} <= {*RAISED_BY.values(), "audit_root_policy_used"}
 
     def test_the_alert_knows_what_became_of_it(self, product: str, rules: list[Rule]) -> None:
         outcomes = {(one.rule, one.event_key): one.outcome for one in alerts_on(rules, audit_lines(product), "audit")}
         for label in labels(product):
-            key = (TOLD_BY.get(label["concept"], ""), label["request_id"])
+            key = (RAISED_BY.get(label["concept"], ""), label["request_id"])
             if key in outcomes:
                 answered = any(entry.startswith("response") for entry in label["entries"])
                 refused = "succeeded" if label["status"] < 400 else "failed"
@@ -208,8 +208,8 @@ class TestOtherShapes:
 
     @pytest.mark.parametrize("product", PRODUCTS)
     def test_other_mount_names_change_nothing(self, product: str, own_rules: list[Rule]) -> None:
-        default = told(alerts_on(own_rules, audit_lines(product), "audit"))
-        renamed = told(alerts_on(own_rules, rewritten(audit_lines(product), rename_mounts), "audit"))
+        default = events(alerts_on(own_rules, audit_lines(product), "audit"))
+        renamed = events(alerts_on(own_rules, rewritten(audit_lines(product), rename_mounts), "audit"))
         assert renamed == default
         fired = Counter(rule for rule, _ in default)
         assert fired["audit_emergency_path_used"] >= 10
@@ -219,8 +219,8 @@ class TestOtherShapes:
     def test_other_mount_names_change_nothing_where_only_the_type_is_logged(
         self, product: str, own_rules: list[Rule]
     ) -> None:
-        default = told(alerts_on(own_rules, audit_lines(product), "audit"))
-        older = told(alerts_on(own_rules, rewritten(audit_lines(product), forget_mount_points), "audit"))
+        default = events(alerts_on(own_rules, audit_lines(product), "audit"))
+        older = events(alerts_on(own_rules, rewritten(audit_lines(product), forget_mount_points), "audit"))
         assert older == default
 
     def test_a_mount_within_a_namespace_counts(self, own_rules: list[Rule]) -> None:
@@ -231,14 +231,14 @@ class TestOtherShapes:
     def test_entries_that_name_no_mount_give_the_same(self, rules: list[Rule]) -> None:
         lines = list(audit_lines("vault-1.14.2"))
         older = rewritten(lines, forget_mounts)
-        assert told(alerts_on(rules, older, "audit")) == told(alerts_on(rules, lines, "audit"))
+        assert events(alerts_on(rules, older, "audit")) == events(alerts_on(rules, lines, "audit"))
 
     @pytest.mark.parametrize("product", PRODUCTS)
     def test_entries_without_auth_give_the_same(self, product: str, rules: list[Rule]) -> None:
         lines = list(audit_lines(product))
         without = rewritten(lines, lose_auth)
         assert any(b'"auth"' not in line for line in without)
-        assert told(alerts_on(rules, without, "audit")) == told(alerts_on(rules, lines, "audit"))
+        assert events(alerts_on(rules, without, "audit")) == events(alerts_on(rules, lines, "audit"))
 
 
 @pytest.mark.parametrize("product", PRODUCTS)

@@ -1,4 +1,4 @@
-"""The pack that ships is what rules/ says, and every rule in it holds against its fixtures."""
+"""The pack that ships is what rules/ says, and every rule in it passes its fixtures."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ class Deliveries(RuleBasedStateMachine):
         assert counted == Counter(filing.group for filing in self.known.values() if filing.notify)
 
     def carried(self) -> list[Tally]:
-        """What waits for the next notification of its rule: nothing that is news."""
+        """What waits for the next notification of its rule: nothing new."""
         with self.store._database.reading() as db:
             rows = db.execute("SELECT body FROM held").fetchall()
         held = [msgspec.json.decode(body, type=Held) for (body,) in rows]

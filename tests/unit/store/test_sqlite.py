@@ -230,16 +230,16 @@ def test_a_kill_at_any_moment_loses_nothing_and_counts_nothing_twice(path: Path)
         begun = acknowledged
     store = SqliteStore(path, ROUTES)
     settle(store, 1e9)
-    told = published = 0
+    notified = published = 0
     while page := store.unsent("archive", 1e9):
         for unsent in page:
             message = unsent.notification
             published += len(message.alerts)
-            told += message.merged_count + (len(message.alerts) if message.disposition == "first" else 0)
+            notified += message.merged_count + (len(message.alerts) if message.disposition == "first" else 0)
             store.mark_sent([message.id], "archive")
     with sqlite3.connect(path) as db:
         (stored,) = db.execute("SELECT count(*) FROM alert").fetchone()
     db.close()
     store.close()
     assert stored in (2 * (acknowledged + 1), 2 * (acknowledged + 2))
-    assert told == published == stored
+    assert notified == published == stored

@@ -1,4 +1,4 @@
-"""Calls held against policies: what a request needs, and what a statement allows."""
+"""Calls checked against policies: what a request needs, and what a statement allows."""
 
 from __future__ import annotations
 
