@@ -65,7 +65,7 @@ Keep = Callable[[Frame, Sequence[Rejected]], None]
 
 
 class Evaluation:
-    """One batch, or one segment, held against the rules; use once. `findings` is whole when its alerts are."""
+    """One batch, or one segment, evaluated against the rules; use once. `findings` is whole when its alerts are."""
 
     def __init__(self, rules: Ruleset, zone: tzinfo | None, *, claim: Claim, keep: Keep) -> None:
         self.findings = Findings()

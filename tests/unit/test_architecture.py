@@ -29,7 +29,11 @@ def test_every_path_on_the_page_exists() -> None:
     named = set(re.findall(r"`((?:[\w.]+/)*[\w.]+(?:/|\.py))`", PAGE))
     assert named
     places = [ROOT, ROOT / "vaultwatch"]
-    assert [name for name in sorted(named) if not any((place / name).exists() for place in places)] == []
+    assert [
+        name
+        for name in sorted(named - {"rules/fixtures/NAME/"})
+        if not any((place / name).exists() for place in places)
+    ] == []
 
 
 def test_every_room_of_the_package_is_named() -> None:

@@ -23,7 +23,7 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def is_response(fields: dict[str, Any]) -> bool:
-    """Whether an entry tells of an answer; kmip and others write `<mount type>-response`."""
+    """Whether an entry is a response; kmip and others write `<mount type>-response`."""
     return bool(fields["type"].endswith("response"))
 
 

@@ -50,7 +50,7 @@ def mask_secrets(line: bytes) -> bytes:
 
 
 def looks_like_server_line(line: bytes) -> bool:
-    """Tell whether a line opens a server-log message, behind whatever syslog header; continuation lines do not."""
+    """Return whether a line opens a server-log message, behind whatever syslog header; continuation lines do not."""
     text = without_colours(line)
     if read_head(text):
         return True
@@ -79,7 +79,7 @@ class _Open:
         self._quote_open = self._quotes and _odd_quotes(text)
 
     def takes(self, text: bytes) -> bool:
-        """Tell whether a line that opens nothing belongs to this message."""
+        """Return whether a line that opens nothing belongs to this message."""
         if self._quote_open or _OPENS_VALUE.match(text):
             return True
         if self._value_open:
@@ -177,7 +177,7 @@ def _why_not_text(text: bytes) -> str:
 class ServerLogReader:
     """Puts the lines of any number of servers together to records.
 
-    Lines are told apart by cluster and node of their origin and by host, program and process id of their header.
+    Lines are distinguished by cluster and node of their origin and by host, program and process id of their header.
     A message is complete when its process's next one begins, when it has waited `max_wait_seconds` since its first
     line (`due`), when the next line would make it longer than `max_lines` or `max_bytes`, or when more than
     `max_open` messages wait (the oldest first). A single longer line is still one record. `now` is any clock that
@@ -222,7 +222,7 @@ class ServerLogReader:
         return [*self._close(key), _single(line, text, header, origin)]
 
     def continues(self, line: bytes, origin: Origin) -> bool:
-        """Tell whether `feed` would add this line to a message that waits."""
+        """Return whether `feed` would add this line to a message that waits."""
         header, text, head = _split(line)
         return head is None and self._waiting(_key(header, origin), line, text) is not None
 

@@ -43,7 +43,7 @@ _DEFAULT_MOUNTS = {
 
 
 def mount_of(path: str, mount_point: str | None, mount_type: str | None) -> tuple[str | None, str | None]:
-    """The type of the mount that a request went to, and its path below it; None where neither record nor default tells.
+    """The type of the mount that a request went to, and its path below it; None if neither is known.
 
     Vault before 1.14 logs no mount point: then the mount is the first part of the path. Before 1.5 it logs no type
     either: then the default name counts.
