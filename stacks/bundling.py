@@ -55,7 +55,7 @@ class Target:
 
     @property
     def wheel_platforms(self) -> tuple[str, ...]:
-        """pip's names of what Amazon Linux 2023 (glibc 2.34) can load; pip does not derive the one from the other."""
+        """Pip's names of what Amazon Linux 2023 (glibc 2.34) can load; pip does not derive the one from the other."""
         machine = {"arm64": "aarch64"}.get(self.architecture, self.architecture)
         return f"manylinux2014_{machine}", f"manylinux_2_28_{machine}"
 

@@ -158,17 +158,12 @@ def _header(frame: Frame, lines: bytes) -> _Header:
 def decode(data: bytes, max_bytes: int = MAX_LINES_BYTES) -> Frame:
     """Decode the data of one Kinesis record, whole or not at all.
 
-    Parameters
-    ----------
-    data : bytes
-        The record's data, after base64.
-    max_bytes : int
-        The most that its lines may take; nothing larger is unpacked.
+    Args:
+        data: the record's data, after base64.
+        max_bytes: the most that its lines may take; nothing larger is unpacked.
 
-    Raises
-    ------
-    FrameError
-        For anything that `encode` did not write exactly so.
+    Raises:
+        FrameError: for anything that `encode` did not write exactly so.
     """
     content = _unpack(_unseal(data), max_bytes + MAX_HEADER_BYTES)
     head, newline, lines = content.partition(b"\n")

@@ -179,7 +179,7 @@ def error_words(entry: dict[str, Any]) -> str:
 
 
 def _without_frame(error: str) -> str:
-    """Without the list that Go's multierror makes of errors: `1 error occurred:\\n\\t* permission denied`."""
+    r"""Without the list that Go's multierror makes of errors: `1 error occurred:\n\t* permission denied`."""
     head, _, listed = error.partition(" occurred:")
     if re.fullmatch(r"\d{1,9} errors?", head):
         error = "; ".join(part for part in listed.split("* ") if part.strip())

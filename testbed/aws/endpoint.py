@@ -1,4 +1,4 @@
-"""The endpoint that all calls go to: in front of moto it knows who calls, records it, and holds it against a role."""
+"""The endpoint that all calls go to: in front of moto it knows who calls, records it, and checks it against a role."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Call:
 class Endpoint:
     """AWS on loopback while its `with` lasts.
 
-    `roles` are the callers held against what they may do, by access key; anybody else may do all. `keys` are the ARNs
+    `roles` are the callers checked against their policies, by access key; anybody else may do all. `keys` are the ARNs
     of the keys that resources are encrypted with. `on_write` hears of every call that succeeded. `fault` says of each
     call in a role nothing, "kill after" it is done (`kill` ends the function's process that made it), or the error code
     to answer instead of doing it.

@@ -17,6 +17,7 @@ class HandlerCommand(click.Command):
     """The command of a program() handler: a usage error must not end it at once when syslog-ng has started it."""
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        """See `click.Command`."""
         from vaultwatch.handler.run import refuse
         from vaultwatch.handler.stdin import is_pipe
 

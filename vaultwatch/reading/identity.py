@@ -96,6 +96,7 @@ class ServerEventKeys:
         self._max_nodes = max_nodes
 
     def key(self, message: ServerMessage) -> str:
+        """The message's event key: 64 hex digits."""
         node = message.node
         first_line = message.raw.partition(b"\n")[0].strip()
         parts = [self._time(message, node), message.level, message.module, node]

@@ -1,4 +1,4 @@
-"""Bytes as they arrive, cut into lines: on `\\n` only, since U+2028 and U+0085 may stand inside a JSON line."""
+r"""Bytes as they arrive, split into lines: at `\n` only, since a JSON line may contain U+2028 and U+0085."""
 
 from __future__ import annotations
 

@@ -108,6 +108,7 @@ def read_audit_entry(line: bytes, origin: Origin = NO_ORIGIN) -> AuditEntry | Re
 
     Args:
         line: without its tag and its line end.
+        origin: where the line came from.
     """
     text = line.strip(b" \t\r\n\0")
     if text.startswith(b"<json:"):

@@ -27,9 +27,11 @@ class ZstdReader(RawIOBase):
         self._plain = memoryview(b"")
 
     def readable(self) -> bool:
+        """See `io.RawIOBase`."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """See `io.RawIOBase`."""
         while not self._plain:
             compressed = self._compressed or self._file.read(_INPUT_BYTES)
             if not compressed and self._frame:

@@ -55,6 +55,7 @@ class LineGatherer:
         self.due: float | None = None
 
     def add(self, block: Block, now: Arrival) -> None:
+        """See `Gatherer.add`."""
         if not self._blocks:
             self._first, self.due = now, now.monotonic + self._pace.close_after_seconds
         self._blocks.append(block)
@@ -62,10 +63,12 @@ class LineGatherer:
         self.size += len(block)
 
     def take(self, now: Arrival, *, everything: bool = False) -> Batch | None:  # noqa: ARG002 (a line is never continued)
+        """See `Gatherer.take`."""
         blocks, self._blocks, self.size, self.due = self._blocks, [], 0, None
         return Batch(b"".join(blocks), self._first.utc, self._last.utc) if blocks else None
 
     def middle(self, lines: bytes) -> int:
+        """See `Gatherer.middle`."""
         half = len(lines) // 2
         cut = lines.rfind(b"\n", 0, half) + 1 or lines.find(b"\n", half) + 1
         return cut if cut < len(lines) else 0
@@ -82,6 +85,7 @@ class MessageGatherer:
         self.due: float | None = None
 
     def add(self, block: Block, now: Arrival) -> None:
+        """See `Gatherer.add`."""
         lines = [read_line(text, now.monotonic) for text in BytesIO(block).readlines()]
         if not self._lines:
             self.due = now.monotonic + self._pace.close_after_seconds
@@ -90,6 +94,7 @@ class MessageGatherer:
         self.size += len(block)
 
     def take(self, now: Arrival, *, everything: bool = False) -> Batch | None:
+        """See `Gatherer.take`."""
         count = len(self._lines) if everything else self._settled(now.monotonic)
         taken, self._lines = self._lines[:count], self._lines[count:]
         arrived, self._arrivals = self._arrivals[:count], self._arrivals[count:]
@@ -107,6 +112,7 @@ class MessageGatherer:
         return max(self._lines[0].at + self._pace.close_after_seconds, now + self._pace.settle_seconds)
 
     def middle(self, lines: bytes) -> int:
+        """See `Gatherer.middle`."""
         read = [read_line(text, 0.0) for text in BytesIO(lines).readlines()]
         ends = [0]
         for line in read:

@@ -56,13 +56,16 @@ class ShipHandler:
 
     @property
     def log_file(self) -> Path | None:
+        """See `Handler.log_file`."""
         return self._options.log_file
 
     @property
     def lock_file(self) -> Path:
+        """See `Handler.lock_file`."""
         return self._options.lock_file
 
     def problems(self) -> list[Problem]:
+        """See `Handler.problems`."""
         clients = make_clients(self.pace)  # new ones for each check: credentials may have been repaired on disk
         try:
             return problems(self._options, clients)
@@ -70,9 +73,11 @@ class ShipHandler:
             clients.renew()
 
     def notes(self) -> list[str]:
+        """See `Handler.notes`."""
         return notes(self._options)
 
     def process(self, stdin: int, *, first: bool) -> None:
+        """See `Handler.process`."""
         options = self._options
         outbox = Outbox()
         sender = Sender(options.stream, outbox, self.pace)

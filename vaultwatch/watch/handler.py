@@ -47,19 +47,24 @@ class WatchHandler:
 
     @property
     def log_file(self) -> Path | None:
+        """See `Handler.log_file`."""
         return self._options.log_file
 
     @property
     def lock_file(self) -> Path:
+        """See `Handler.lock_file`."""
         return self._options.lock_file
 
     def problems(self) -> list[Problem]:
+        """See `Handler.problems`."""
         return problems(self._options)
 
     def notes(self) -> list[str]:
+        """See `Handler.notes`."""
         return notes(self._options)
 
     def process(self, stdin: int, *, first: bool) -> None:
+        """See `Handler.process`."""
         options = self._options
         sinks = options.sinks()
         with closing(SqliteStore(options.store_file, [route(sink) for sink in sinks])) as store:

@@ -56,7 +56,7 @@ def _read(where: str, found: dict[str, Any], placeholders: Placeholders) -> Sigm
 
 
 def _refuse_unusable_names(where: str, body: dict[str, Any]) -> None:
-    """pySigma renames the selections of a filter, and fails at names that begin with anything but a letter."""
+    """PySigma renames the selections of a filter, and fails at names that begin with anything but a letter."""
     for name in body:
         if not _SELECTION.fullmatch(str(name)):
             raise RuleError(f"{where}: selection {name}: in a filter, names of selections begin with a letter")

@@ -54,7 +54,7 @@ def refuse_unsupported(where: str, definition: Any) -> None:
 
 
 def _refuse_fractions(where: str, key: str, value: Any) -> None:
-    """pySigma cuts them off."""
+    """PySigma cuts them off."""
     for number in value if isinstance(value, list) else [value]:
         if isinstance(number, float):
             raise RuleError(f"{where}: {key}: {number} is not a whole number")
