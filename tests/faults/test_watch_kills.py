@@ -14,11 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
+import msgspec
 import pytest
 
 from testbed.slack import SlackStandIn
 from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import FAST, entry, harmless, options, start, unread, unsent
+from vaultwatch.dispatch.groups import Window
 from vaultwatch.handler.stdin import READ_BYTES
 from vaultwatch.watch.journal import Journal
 from vaultwatch.watch.options import WatchOptions
@@ -161,6 +163,8 @@ def test_counts_are_exact_whatever_is_killed(slack: SlackStandIn, tmp_path: Path
         os.close(reading)
     assert len(logged(watched)[0]) == 40
     with closing(sqlite3.connect(watched.store_file)) as db:
-        ((period,),) = db.execute("SELECT body FROM period").fetchall()
-    assert json.loads(period)["followed"] == 39
+        ((window,),) = db.execute("SELECT body FROM window").fetchall()
+    tally = msgspec.json.decode(window, type=Window).tally
+    assert tally is not None
+    assert tally.count == 39
     assert len({json.dumps(post.payload) for post in slack.messages}) == 1

@@ -114,11 +114,11 @@ def test_a_flood_is_one_message_and_one_exact_count(slack: SlackStandIn, watched
 
 
 def counted(options: WatchOptions) -> int:
-    """Return how many alerts the next summary of the rule will count."""
+    """Return how many alerts wait to be counted in a notification."""
     with closing(sqlite3.connect(options.store_file)) as db:
-        ((slot,),) = db.execute("SELECT body FROM slot").fetchall()
-    facts = json.loads(slot)
-    return int(facts.get("firsts", 0)) + int(facts.get("followed", 0))
+        bodies = db.execute("SELECT body FROM held").fetchall() + db.execute("SELECT body FROM window").fetchall()
+    rows = [json.loads(body) for (body,) in bodies]
+    return sum(row["count"] if "count" in row else (row["tally"] or [0, 0, 0])[2] for row in rows)
 
 
 def resident_mebibytes(pid: int) -> float:

@@ -30,7 +30,8 @@ class Sighting(msgspec.Struct, frozen=True, array_like=True):
 
     rule: str
     node: str
-    at: float
+    at: float | None
+    filed_at: float
     level: Level
     denied: bool
     stood_for: tuple[str, ...] = ()
@@ -65,7 +66,7 @@ def sight(sightings: Sightings, alert: Alert, now: float) -> Sightings:
 
 
 def _sighting(alert: Alert, now: float) -> Sighting:
-    return Sighting(alert.rule, encodable(alert.node), _at(alert, now), alert.level, was_denied(alert))
+    return Sighting(alert.rule, encodable(alert.node), _at(alert), now, alert.level, was_denied(alert))
 
 
 def _is_same(sighting: Sighting, alert: Alert, now: float) -> bool:
@@ -75,10 +76,16 @@ def _is_same(sighting: Sighting, alert: Alert, now: float) -> bool:
         and sighting.level.rank >= alert.level.rank
         and sighting.denied == was_denied(alert)
         and (not sighting.node or not alert.node or sighting.node == encodable(alert.node))
-        and abs(sighting.at - _at(alert, now)) <= SAME_FACT_SECONDS
+        and _seconds_apart(sighting, alert, now) <= SAME_FACT_SECONDS
     )
 
 
-def _at(alert: Alert, now: float) -> float:
+def _seconds_apart(sighting: Sighting, alert: Alert, now: float) -> float:
+    """By their own times; by when they were filed if one of them has none."""
+    at = _at(alert)
+    return abs(sighting.filed_at - now if at is None or sighting.at is None else sighting.at - at)
+
+
+def _at(alert: Alert) -> float | None:
     moment = parse_time(alert.time)
-    return now if moment is None else moment.timestamp()
+    return None if moment is None else moment.timestamp()

@@ -1,0 +1,82 @@
+"""Dispatch on its own: rows in memory, real recordings in, notifications out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from testbed.recorded import load
+from vaultwatch.alerts import Alert, alert_of
+from vaultwatch.detection.detector import Detector
+from vaultwatch.dispatch.decisions import State, close_window, file_event, flush, split_events
+from vaultwatch.dispatch.drafts import assemble
+from vaultwatch.dispatch.groups import file_alert
+from vaultwatch.dispatch.notification import NOTIFIED, Notification
+from vaultwatch.reading.identity import parse_time
+from vaultwatch.rules.pack import shipped_rules
+
+
+class Desk:
+    """What a store does with the decisions of dispatch, without storing anything."""
+
+    def __init__(self) -> None:
+        self.alerts: dict[str, Alert] = {}
+        self.state = State()
+
+    def file(self, alerts: Iterable[Alert], now: float) -> list[str]:
+        """Decide about alerts; the disposition of each that is new."""
+        new = [alert for alert in alerts if self.alerts.setdefault(alert.id, alert) is alert]
+        filings = [file_alert(alert) for alert in new]
+        results: dict[int, str] = {}
+        for positions in split_events(filings):
+            recorded = file_event([filings[at] for at in positions], self.state, now)
+            results.update(zip(positions, (one.disposition for one in recorded), strict=True))
+        return [results[at] for at in range(len(filings))]
+
+    def settle(self, now: float) -> None:
+        """Close the windows that have ended, and flush what is due."""
+        for window in [window for window in self.state.windows.values() if window.closes_at <= now]:
+            close_window(window, self.state, now)
+            del self.state.windows[window.group]
+        for held in list(self.state.held.values()):
+            flush(held, self.state, now)
+
+    def run_out(self, now: float) -> None:
+        """Settle whenever something is due, until nothing is."""
+        while moments := [window.closes_at for window in self.state.windows.values()] + [
+            held.due_at for held in self.state.held.values() if held.due_at is not None
+        ]:
+            now = max(now, min(moments))
+            self.settle(now)
+
+    def notifications(self) -> list[Notification]:
+        """What people were notified of so far, in order."""
+        return [assemble(draft, self.alerts.get) for draft in self.state.drafts if draft.disposition in NOTIFIED]
+
+
+def replay(desk: Desk, recordings: Iterable[str], *, seconds_each: float | None = None) -> None:
+    """File the alerts of recordings, in their own time, or so many seconds for each as `make demo` plays them."""
+    start = 1_800_000_000.0
+    now = start
+    for name in recordings:
+        found = list(alerts_of(name))
+        for place, alert in enumerate(found):
+            moment = parse_time(alert.time)
+            if seconds_each is not None:
+                now = start + seconds_each * place / len(found)
+            elif moment is not None:
+                now = moment.timestamp()
+            desk.settle(now)
+            desk.file([alert], now)
+        start += seconds_each or 0.0
+
+
+def alerts_of(name: str) -> Iterator[Alert]:
+    """The alerts of both logs of a recording, in the order of their times."""
+    audit, server = Detector(shipped_rules(), source="audit"), Detector(shipped_rules(), source="server")
+    lines = load(name).lines
+    found = [
+        alert_of(verdict)
+        for detector, service in ((audit, "audit"), (server, "server"))
+        for verdict in [*detector.feed([line for one, line in lines if one == service]), *detector.flush()]
+    ]
+    return iter(sorted(found, key=lambda alert: alert.time))

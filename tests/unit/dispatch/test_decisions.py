@@ -1,0 +1,202 @@
+"""Who is notified of what and when, decided without a store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from testbed.recorded import DEFAULT_SCENARIOS
+from tests.unit.dispatch.desk import Desk, alerts_of, replay
+from tests.unit.store.alerts import an_alert
+from vaultwatch.alerts import Alert
+from vaultwatch.dispatch.groups import group_key, is_notified
+from vaultwatch.dispatch.tallies import NEWS_COUNT
+from vaultwatch.rules.facts import Level
+
+T0 = 1_700_000_000.0
+CRITICAL = {"level": Level.CRITICAL}
+SERVER = {"level": Level.CRITICAL, "service": "server", "outcome": "unknown", "remote_address": ""}
+AUDIT = {"rule": "audit_end", "same_as": ("server_end",), "path": "sys/x"}
+SERVER_END = {"rule": "server_end", "same_as": ("audit_end",), "service": "server", "outcome": "unknown"}
+PRODUCTS = ("vault-1.14.2", "openbao-2.6.2")
+
+
+def at(second: float) -> str:
+    return f"2024-05-06T07:{int(second) // 60:02}:{second % 60:09.6f}Z"
+
+
+class TestADeniedActDoesNotHideARealOne:
+    @pytest.mark.parametrize("product", PRODUCTS)
+    @pytest.mark.parametrize(
+        ("recording", "rule"),
+        [("audit-device-changes", "audit_device_disabled"), ("policy-changes", "audit_policy_written")],
+    )
+    def test_on_a_real_server(self, product: str, recording: str, rule: str) -> None:
+        denied = next(a for a in alerts_of(f"{product}/{recording}") if a.rule == rule and a.outcome == "failed")
+        done = replace(denied, id="0" * 32, event_key="done", outcome="succeeded", level=Level.CRITICAL)
+        desk = Desk()
+        assert desk.file([denied], T0) == ["first"]
+        assert desk.file([done], T0 + 6) == ["first"]
+
+    @pytest.mark.parametrize("product", PRODUCTS)
+    def test_every_removal_of_an_audit_device_is_notified(self, product: str) -> None:
+        desk = Desk()
+        replay(desk, [f"{product}/audit-device-changes"])
+        carried = {alert.id for one in desk.notifications() for alert in one.alerts}
+        assert carried == {alert.id for alert in desk.alerts.values() if is_notified(alert)}
+
+    def test_nor_does_a_harmless_policy_hide_the_default_one(self) -> None:
+        written: dict[str, Any] = {"rule": "policy_written", "level": Level.MEDIUM}
+        desk = Desk()
+        desk.file([an_alert("e1", group_values=("harmless",), **written)], T0)
+        desk.file([an_alert("e2", group_values=("default",), **written)], T0 + 10)
+        desk.settle(T0 + 60)
+        shown = [merged.latest.group_values for one in desk.notifications() for merged in one.merged]
+        assert shown == [("default",)]
+
+
+class TestUrgentAlerts:
+    def test_an_act_is_notified_again_up_to_five_times_in_a_window(self) -> None:
+        desk = Desk()
+        filed = [desk.file([an_alert(f"e{n}", **CRITICAL)], T0 + n)[0] for n in range(8)]
+        assert filed == [*["first"] * 5, *["suppressed"] * 3]
+
+    def test_what_follows_is_in_a_notification_within_a_minute(self) -> None:
+        desk = Desk()
+        for n in range(6):
+            desk.file([an_alert(f"e{n}", **CRITICAL)], T0 + n)
+        desk.settle(T0 + 5 + 60)
+        assert [one.merged_count for one in desk.notifications() if one.disposition == "summary"] == [1]
+
+    def test_a_script_that_repeats_one_act_10_000_times_is_few_notifications_and_an_exact_count(self) -> None:
+        desk = Desk()
+        for n in range(10_000):
+            desk.settle(T0 + n / 100)
+            desk.file([an_alert(f"e{n}", **CRITICAL)], T0 + n / 100)
+        desk.run_out(T0 + 100)
+        sent = desk.notifications()
+        assert sum(len(one.alerts) + one.merged_count for one in sent) == 10_000
+        assert len(sent) <= 5 * 2 + 3
+
+    def test_10_000_server_log_lines_are_one_notification_and_one_count(self) -> None:
+        desk = Desk()
+        for n in range(10_000):
+            desk.file([an_alert(f"e{n}", **SERVER)], T0 + n / 100)
+        desk.run_out(T0 + 100)
+        assert [(one.disposition, one.merged_count) for one in desk.notifications()] == [
+            ("first", 0), ("summary", 9_999)]  # fmt: skip
+
+    def test_beyond_sixty_a_minute_they_are_merged_within_the_minute(self) -> None:
+        desk = Desk()
+        for n in range(100):
+            desk.file([an_alert(f"e{n}", path=f"p{n}", **CRITICAL)], T0)
+        desk.settle(T0 + 60)
+        *firsts, summary = desk.notifications()
+        assert (len(firsts), summary.merged_count, len(summary.merged)) == (60, 40, 20)
+
+    def test_a_denied_critical_act_is_limited_like_any_other(self) -> None:
+        desk = Desk()
+        desk.file([an_alert("e1", outcome="failed", **CRITICAL)], T0)
+        assert desk.file([an_alert("e2", outcome="failed", path="x", **CRITICAL)], T0) == ["suppressed"]
+
+
+class TestSummaries:
+    @pytest.mark.parametrize("changes", [{"remote_address": "203.0.113.9"}, {"outcome": "unknown"}])
+    def test_are_sent_for_one_repeat_that_shows_something_new(self, changes: dict[str, Any]) -> None:
+        desk = Desk()
+        desk.file([an_alert("e1")], T0)
+        desk.file([an_alert("e2", **changes)], T0 + 1)
+        desk.run_out(T0)
+        assert [one.merged_count for one in desk.notifications()] == [0, 1]
+
+    @pytest.mark.parametrize(("repeats", "summaries"), [(NEWS_COUNT - 1, 0), (NEWS_COUNT, 1)])
+    def test_are_sent_for_five_repeats_and_not_for_four(self, repeats: int, summaries: int) -> None:
+        desk = Desk()
+        for n in range(1 + repeats):
+            desk.file([an_alert(f"e{n}")], T0)
+        desk.run_out(T0)
+        assert len(desk.notifications()) == 1 + summaries
+
+    def test_show_the_worst_the_latest_and_both_times(self) -> None:
+        desk = Desk()
+        outcomes = ["succeeded", "unknown", "succeeded", "unknown"]
+        for n, outcome in enumerate(outcomes):
+            desk.file([an_alert(f"e{n}", time=at(n), outcome=outcome)], T0 + n)
+        desk.run_out(T0)
+        (merged,) = desk.notifications()[-1].merged
+        assert (merged.first_time, merged.last_time, merged.count) == (at(1), at(3), 3)
+        assert (merged.worst.event_key, merged.latest.event_key) == ("e2", "e3")
+        assert merged.outcomes == {"succeeded": 1, "unknown": 2}
+
+    def test_list_what_succeeded_before_what_was_denied_whatever_came_first(self) -> None:
+        desk = Desk()
+        desk.file([an_alert("e0")], T0)
+        for n in range(30):
+            desk.file([an_alert(f"d{n}", path=f"p{n}", outcome="failed")], T0)
+        desk.file([an_alert("done", path="x")], T0)
+        desk.settle(T0 + 60)
+        summary = desk.notifications()[-1]
+        assert summary.merged[0].latest.event_key == "done"
+        assert (summary.merged_count, len(summary.merged)) == (31, 20)
+
+    def test_of_one_group_carry_its_key(self) -> None:
+        desk = Desk()
+        for n in range(6):
+            desk.file([an_alert(f"e{n}")], T0)
+        desk.run_out(T0)
+        assert {one.group for one in desk.notifications()} == {group_key(an_alert())}
+
+
+class TestRulesOnTheSameFact:
+    def pair(self, event: str, second: float, **server: Any) -> tuple[Alert, Alert]:
+        audit = an_alert(f"a{event}", **{**AUDIT, "time": at(second)})
+        return audit, an_alert(f"s{event}", **{**SERVER_END, "time": at(second + 1), **server})
+
+    def test_share_one_notification_whichever_comes_first(self) -> None:
+        for order in (1, -1):
+            assert Desk().file(self.pair("1", 0)[::order], T0) == ["first", "suppressed"]
+
+    @pytest.mark.parametrize(
+        "server",
+        [{"node": "vault-2"}, {"cluster": "other"}, {"time": at(90)}, {"level": Level.CRITICAL}],
+    )
+    def test_not_on_another_node_nor_later_nor_when_the_second_is_worse(self, server: dict[str, Any]) -> None:
+        assert Desk().file(self.pair("1", 0, **server), T0) == ["first", "first"]
+
+    def test_also_if_the_node_of_one_is_unknown(self) -> None:
+        assert Desk().file(self.pair("1", 0, node=""), T0) == ["first", "suppressed"]
+
+    def test_one_notification_stands_for_one_fact_only(self) -> None:
+        desk = Desk()
+        desk.file(self.pair("1", 0), T0)
+        again = replace(self.pair("2", 5)[0], principal="bob")
+        assert desk.file([again], T0 + 5) == ["first"]
+
+    @pytest.mark.parametrize("product", PRODUCTS)
+    def test_one_root_generation_is_one_critical_notification(self, product: str) -> None:
+        desk = Desk()
+        replay(desk, [f"{product}/generate-root"])
+        assert sum(one.level is Level.CRITICAL for one in desk.notifications()) == 1
+
+
+def test_the_session_of_the_demo_makes_no_notification_without_something_new() -> None:
+    desk = Desk()
+    replay(desk, DEFAULT_SCENARIOS, seconds_each=1.0)
+    desk.run_out(T0)
+    sent = desk.notifications()
+    assert len(sent) == 21
+    seen: set[tuple[str, ...]] = set()
+    for one in sent:
+        merged = [(group, alert) for group in one.merged for alert in group.alerts]
+        shown = {traits for _, alert in merged for traits in traits_of(alert)}
+        carried = {traits for alert in one.alerts for traits in traits_of(alert)}
+        assert one.alerts or shown - seen or any(group.count >= NEWS_COUNT for group in one.merged)
+        seen |= shown | carried
+
+
+def traits_of(alert: Alert) -> set[tuple[str, ...]]:
+    """What a reader has seen of a group once an alert was shown."""
+    group = group_key(alert)
+    return {(group, "path", alert.path), (group, "from", alert.remote_address), (group, "outcome", alert.outcome)}
