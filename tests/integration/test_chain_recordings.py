@@ -79,13 +79,13 @@ def test_ten_thousand_alerts_in_a_minute_under_as_many_names(monkeypatch: pytest
             for _ in range(2 if second % 10 == 0 else 1):  # some come again
                 evaluate(kinesis(frame), Context())
             aws.now += 1
-        (first,) = topic.for_people()
+        firsts = topic.for_people()
         aws.now += 10
         digest({}, Context(55_000))
         assert aws.unsent() == 0
-    (_, summary) = topic.for_people()
+    summary = topic.for_people()[-1]
     published = [alert.id for message in topic.messages for alert in message.alerts]
     assert len(published) == 10_000
     assert set(published) == {alert_id("audit_policy_written", event_key(number)) for number in range(10_000)}
-    assert (first.disposition, len(first.alerts)) == ("first", 1)
-    assert (summary.disposition, summary.merged_count) == ("summary", 9_999)
+    assert [(one.disposition, len(one.alerts)) for one in firsts] == [("first", 1)] * 15
+    assert (summary.disposition, summary.merged_count) == ("summary", 9_985)
