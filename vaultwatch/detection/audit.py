@@ -17,24 +17,32 @@ class AuditDetector:
     """Evaluates audit entries; `waiting` holds the verdicts on requests without a response."""
 
     def __init__(
-        self, evaluator: Evaluator, wait_seconds: float, on_waiting: Callable[[Sequence[Verdict]], None]
+        self,
+        evaluator: Evaluator,
+        wait_seconds: float,
+        on_waiting: Callable[[Sequence[Verdict]], None],
+        of_secrets: Rules = (),
     ) -> None:
         self.waiting = Waiting(wait_seconds)
         self._evaluator = evaluator
         self._on_waiting = on_waiting
+        self._of_secrets = of_secrets
 
     def evaluate(self, entry: AuditEntry, rules: Rules, now: float) -> list[Verdict]:
         """Try these rules on one entry, and return the verdicts that are complete.
 
         Args:
             entry: The entry.
-            rules: The rules that could match it.
+            rules: The rules that could match it. If one does, the rules on secrets in clear are tried as well.
             now: Seconds on the caller's clock.
         """
         asks_secrets = any(rule.asks_secrets for rule in rules)
         view = audit_view(entry, self._evaluator.zone, with_secrets=asks_secrets)
         key = audit_event_key(entry.fields)
         matching = self._evaluator.matching(rules, view)
+        if not asks_secrets and self._of_secrets and (matching or self.waiting.of(key)):
+            view = audit_view(entry, self._evaluator.zone)
+            matching += self._evaluator.matching(self._of_secrets, view)
         verdicts = [on_entry(rule.compiled, entry, view, key) for rule in matching]
         if is_response(entry.fields) or view["outcome"] == "failed":
             return self._answer(key, entry, view, verdicts)

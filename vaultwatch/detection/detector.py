@@ -63,7 +63,7 @@ class Detector:
         self._server_rules = ruleset.server
         self._evaluator = Evaluator(zone if ruleset.asks_local_time else None, on_rejected, on_rule_error, fatal)
         self._fatal = fatal
-        self._audit = AuditDetector(self._evaluator, wait_seconds, on_waiting)
+        self._audit = AuditDetector(self._evaluator, wait_seconds, on_waiting, ruleset.index.of_secrets)
         self._keys = ServerEventKeys()
         self._last_was_server = source == "server"
 
