@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from demo.figures import LOGS, latencies, latency_line, lost_lines, rows
 from testbed.log_server import SERVICES
 from testbed.session import Expected, Sent
 from vaultwatch.alerts import Alert
+from vaultwatch.dispatch.groups import is_urgent
 from vaultwatch.rules.facts import Level, Service
 
 
@@ -52,12 +53,25 @@ class Findings:
         return latencies(self.sent, self.seen.values())
 
 
-def first_of_each_rule(alerts: Iterable[Alert]) -> set[str]:
-    """Return the ids of the first alert of each rule, of which people are notified whatever follows."""
-    first: dict[str, str] = {}
+def not_notified(alerts: Sequence[Alert], shown: Collection[str]) -> list[Alert]:
+    """Find the alerts that people were to be notified of at once, and were not.
+
+    Those are the first of each rule, and every critical act in the audit log that was not denied. An alert of another
+    rule on the same fact may stand for one of them.
+
+    Args:
+        alerts: All alerts, in order.
+        shown: The ids of the alerts that Slack shows.
+
+    Returns:
+        The alerts that are missing there.
+    """
+    first: dict[str, Alert] = {}
     for alert in alerts:
-        first.setdefault(alert.rule, alert.id)
-    return set(first.values())
+        urgent = is_urgent(alert) and alert.service == "audit"
+        first.setdefault(alert.id if urgent else f"first of {alert.rule}", alert)
+    rules_shown = {alert.rule for alert in alerts if alert.id in shown}
+    return [alert for alert in first.values() if alert.id not in shown and rules_shown.isdisjoint(alert.same_as)]
 
 
 def problems(found: Findings) -> Iterator[str]:
@@ -98,10 +112,8 @@ def _alert_problems(found: Findings) -> Iterator[str]:
 
 
 def _notification_problems(found: Findings) -> Iterator[str]:
-    missed = first_of_each_rule(seen.alert for seen in found.seen.values()) - set(found.in_slack)
-    yield from (
-        f"not notified: alert {id_} of {found.seen[id_].alert.rule} did not reach Slack" for id_ in sorted(missed)
-    )
+    missed = not_notified([seen.alert for seen in found.seen.values()], found.in_slack)
+    yield from (f"not notified: alert {alert.id} of {alert.rule} did not reach Slack" for alert in missed)
     unknown = set(found.in_slack) - set(found.seen)
     yield from (f"Slack shows alert {id_}, which is in no alert log" for id_ in sorted(unknown))
 

@@ -21,7 +21,7 @@ import pytest
 
 from demo.alert_tail import AlertTail, Seen
 from demo.figures import alerts_in_post
-from demo.watch_report import Findings, problems, table
+from demo.watch_report import Findings, not_notified, problems, table
 from testbed.errors import TestbedError
 from testbed.log_server import DEFAULT_PORTS, LogServer, search_path
 from testbed.session import Expected, Sent
@@ -31,6 +31,7 @@ from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.detection.detector import Detector
 from vaultwatch.dispatch.notification import Notification
 from vaultwatch.notify.slack.layout import posts
+from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import shipped_rules
 
 ROOT = Path(__file__).parents[2]
@@ -261,6 +262,20 @@ FAULTS: Mapping[str, Callable[[Findings], Findings]] = {
 @pytest.mark.parametrize("text", FAULTS)
 def test_every_problem_is_reported(text: str, found: Findings) -> None:
     assert any(problem.startswith(text) for problem in problems(FAULTS[text](found)))
+
+
+def test_every_critical_act_that_was_not_denied_must_be_shown_by_its_id(alert: Alert) -> None:
+    first = msgspec.structs.replace(alert, id="1", level=Level.CRITICAL, outcome="succeeded")
+    repeat = msgspec.structs.replace(first, id="2")
+    denied = msgspec.structs.replace(first, id="3", outcome="failed")
+    assert not_notified([first, repeat, denied], ["1", "3"]) == [repeat]
+    assert not_notified([first, repeat, denied], ["1", "2", "3"]) == []
+
+
+def test_an_alert_of_another_rule_on_the_same_fact_stands_for_the_first_of_a_rule(alert: Alert) -> None:
+    other = msgspec.structs.replace(alert, id="2", rule="other", same_as=(alert.rule,))
+    assert not_notified([alert, other], [alert.id]) == []
+    assert not_notified([alert, msgspec.structs.replace(other, same_as=())], [alert.id]) != []
 
 
 def test_a_changed_line_counts_as_lost(found: Findings) -> None:
