@@ -15,7 +15,7 @@ from demo.stream import Shipped
 from testbed.log_server import SERVICES
 from testbed.session import Expected, Sent
 from vaultwatch.alerts import Alert
-from vaultwatch.dispatch.groups import is_notified
+from vaultwatch.dispatch.groups import is_notified, is_urgent
 from vaultwatch.dispatch.notification import NOTIFIED, Notification
 from vaultwatch.rules.facts import Level, Service
 
@@ -175,13 +175,16 @@ def _notification_problems(found: AwsFindings) -> Iterator[str]:
         if one.id not in found.delivered:
             yield f"not notified: notification {one.id} of {one.rule} did not reach Slack"
     firsts = {alert.id: alert for one in found.for_people if one.disposition == "first" for alert in one.alerts}
-    for id_ in firsts.keys() - set(found.in_slack):
-        yield f"not notified: alert {id_} of {firsts[id_].rule} did not reach Slack"
+    urgent = {id_: one for id_, one in found.stored.items() if is_urgent(one) and one.service == "audit"}
+    for id_, alert in (firsts | urgent).items():
+        if id_ not in found.in_slack:
+            yield f"not notified: alert {id_} of {alert.rule} did not reach Slack"
     yield from (f"Slack shows alert {id_}, which is not stored" for id_ in {*found.in_slack} - {*found.stored})
     notified, eligible = len(firsts) + found.merged_count, sum(map(is_notified, found.stored.values()))
     if notified > eligible:  # fewer are right: a lone repeat makes no notification
         yield f"notifications show or count {notified} alerts, and {eligible} are for people"
-    if found.missed.alerts and not any(alert.late for alert in firsts.values()):
+    counted = [alert for one in found.for_people for merged in one.merged for alert in merged.alerts]
+    if found.missed.alerts and not any(alert.late for alert in (*firsts.values(), *counted)):
         yield "not notified: no delayed alert reached Slack"
 
 

@@ -22,15 +22,17 @@ from demo.stream import Shipped
 from testbed.build import build
 from testbed.errors import TestbedError
 from testbed.session import Expected, Sent
-from tests.integration.test_demo import MOST_NOTIFICATIONS, figures, needs_syslog_ng, notifications, run, started
+from tests.integration.test_demo import figures, needs_syslog_ng, notifications, run, started
 from tests.support.waiting import HUNG_SECONDS
 from tests.support.watching import entry, harmless
 from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.detection.detector import Detector
 from vaultwatch.dispatch.groups import file_alert
-from vaultwatch.dispatch.notification import Notification
+from vaultwatch.dispatch.notification import Merged, Notification
+from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import shipped_rules
 
+MOST_NOTIFICATIONS = 21  # of the session: 18, and 3 summaries of what they do not show
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="no Node.js")
 SUCCESS = "OK: every line was evaluated and archived, every alert of `vaultwatch check` is stored once, people know"
 
@@ -187,6 +189,27 @@ FAULTS: Mapping[str, Callable[[AwsFindings], AwsFindings]] = {
 @pytest.mark.parametrize("text", FAULTS)
 def test_every_problem_is_reported(text: str, found: AwsFindings) -> None:
     assert any(problem.startswith(text) for problem in problems(FAULTS[text](found)))
+
+
+def test_a_critical_act_that_slack_does_not_show_is_reported(found: AwsFindings) -> None:
+    act = msgspec.structs.replace(raised(entry(2)[:-1]), id="ac7", level=Level.CRITICAL, outcome="succeeded")
+    missed = replace(found, stored={**found.stored, act.id: act})
+    assert f"not notified: alert ac7 of {act.rule} did not reach Slack" in list(problems(missed))
+
+
+def test_a_delayed_alert_may_be_in_a_summary(found: AwsFindings) -> None:
+    late = found.published[1].alerts[0]
+    group = Merged(
+        group="g", count=1, first_time=late.time, last_time=late.time, outcomes={late.outcome: 1}, announced=False,
+        alerts=(late,),
+    )  # fmt: skip
+    summary = msgspec.structs.replace(
+        found.published[1], id="3", disposition="summary", alerts=(), merged=(group,), merged_count=1
+    )
+    suppressed = msgspec.structs.replace(found.published[1], disposition="suppressed")
+    published = [found.published[0], suppressed, summary]
+    summarized = replace(found, published=published, delivered=frozenset({"1", "3"}))
+    assert list(problems(summarized)) == []
 
 
 def test_an_alert_of_the_archive_that_is_not_marked_late_is_reported(found: AwsFindings) -> None:

@@ -100,10 +100,10 @@ def action_lines(alert: Alert) -> list[str]:
     return [*lines, f"({left} more)"] if left > 0 else lines
 
 
-def summary_line(alert: Alert) -> str:
-    """Return the alert's one sentence."""
+def summary_line(alert: Alert, limit: int = SUMMARY_LIMIT) -> str:
+    """Return the alert's one sentence, at most `limit` characters of it, and whether it is delayed."""
     note = " (delayed: found in the archive)" if alert.late else ""
-    return visible(alert.summary or alert.title, SUMMARY_LIMIT) + note
+    return visible(alert.summary or alert.title, limit) + note
 
 
 def counted_line(notification: Notification) -> str:
@@ -158,9 +158,9 @@ def _merged_lines(merged: Merged, zone: tzinfo) -> Iterator[str]:
     by = f" by {visible(worst.who or worst.principal, 120)}" if worst.who or worst.principal else ""
     yield f"{merged.count:>7,} x {visible(worst.title, 90)}{by}"
     yield f"{'':>10}{_period(merged, zone)}{_outcomes(merged)}"
-    yield f"{'':>10}{visible(worst.summary, FACT_LIMIT)}"
+    yield f"{'':>10}{summary_line(worst, FACT_LIMIT)}"
     if latest.id != worst.id:
-        yield f"{'':>10}latest: {visible(latest.summary, FACT_LIMIT)}"
+        yield f"{'':>10}latest: {summary_line(latest, FACT_LIMIT)}"
     yield f"{'':>10}rule {worst.rule}, alert {latest.id}"
 
 

@@ -114,6 +114,10 @@ class TestEmail:
             "  1,000 x in groups not listed here",
         ]
 
+    def test_a_summary_says_which_alerts_are_delayed(self) -> None:
+        text = email_text(a_message(alerts=(), merged=(a_group(count=1, late=True),), disposition="summary"))
+        assert "with the root policy (delayed: found in the archive)" in text
+
     def test_other_alerts_on_the_same_event_are_named(self) -> None:
         rest = [an_alert(rule=f"r{number}", title=f"T{number}") for number in range(7)]
         text = email_text(a_message(*rest))
