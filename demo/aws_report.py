@@ -175,7 +175,12 @@ def _notification_problems(found: AwsFindings) -> Iterator[str]:
         if one.id not in found.delivered:
             yield f"not notified: notification {one.id} of {one.rule} did not reach Slack"
     firsts = {alert.id: alert for one in found.for_people if one.disposition == "first" for alert in one.alerts}
-    urgent = {id_: one for id_, one in found.stored.items() if is_urgent(one) and one.service == "audit"}
+    shown = {one.rule for id_, one in found.stored.items() if id_ in found.in_slack}
+    urgent = {
+        id_: one
+        for id_, one in found.stored.items()
+        if is_urgent(one) and one.service == "audit" and shown.isdisjoint(one.same_as)
+    }
     for id_, alert in (firsts | urgent).items():
         if id_ not in found.in_slack:
             yield f"not notified: alert {id_} of {alert.rule} did not reach Slack"
