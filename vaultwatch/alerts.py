@@ -67,8 +67,13 @@ def alert_id(rule: str, event_key: str) -> str:
 
 
 def alert_of(verdict: Verdict) -> Alert:
-    """Return the alert that a verdict raises."""
-    return _of_audit(verdict) if verdict.rule.service == "audit" else _of_server(verdict)
+    """Return the alert that a verdict raises; if its record cannot be described, a bare one that says so."""
+    try:
+        return _of_audit(verdict) if verdict.rule.service == "audit" else _of_server(verdict)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  no record may keep its alert from being raised: the alert says why
+        return _bare(verdict, type(error).__name__)
 
 
 def title_and_level(rule: RuleFacts, outcome: Outcome, error: str) -> tuple[str, Level]:
@@ -129,6 +134,22 @@ def _of_server(verdict: Verdict) -> Alert:
         error=brief(fields.get("error")),
         actions=_lines(rule.runbook),
         record=bounded(redacted(record)),
+    )
+
+
+def _bare(verdict: Verdict, error: str) -> Alert:
+    title, level = title_and_level(verdict.rule, verdict.outcome, "")
+    return _alert(
+        verdict,
+        title=title,
+        level=level,
+        summary=f"a record matched {verdict.rule.name}, but describing it failed ({error}): see the log",
+        principal=brief(verdict.origin.node),
+        path="",
+        namespace="",
+        remote_address="",
+        actions=_lines(verdict.rule.runbook),
+        record={"vaultwatch": f"describing this record failed: {error}"},
     )
 
 

@@ -229,3 +229,19 @@ class TestServer:
         rule = RuleFacts(name="server_x", title="X done", level=Level.LOW, service="server")
         found = alert_of(on_message(rule, message, server_view(message), "key", "Nov 21 07:29:41"))
         assert (found.summary, found.time, found.principal) == ("h logged: ==> stop", "Nov 21 07:29:41", "h")
+
+
+class TestRecordThatCannotBeDescribed:
+    """A fault in our own sentences must cost neither the alert nor what comes after it."""
+
+    @pytest.mark.parametrize("part", ["sentence", "redacted", "revocations", "bounded"])
+    def test_it_raises_a_bare_alert_with_the_same_id(self, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+        def broken(*_: Any) -> Any:
+            raise ZeroDivisionError("a text of a log")
+
+        whole = alert(entry())
+        monkeypatch.setattr(f"vaultwatch.alerts.{part}", broken)
+        bare = alert(entry())
+        assert (bare.id, bare.rule, bare.level, bare.title) == (whole.id, whole.rule, whole.level, whole.title)
+        assert "ZeroDivisionError" in bare.summary
+        assert "a text of a log" not in str(bare)
