@@ -52,7 +52,7 @@ def test_every_line_of_the_session_is_evaluated_and_what_only_the_archive_has_is
     assert rows["alerts found in real time"] == (27, 14)
     assert rows["alerts found in the archive"] == (2, 0)
     assert all(raw > 5 * packed for raw, packed in zip(rows["bytes before compression"], rows["bytes on the stream"]))
-    assert "delayed: Token with the root policy used: root from 127.0.0.1" in shown
+    assert "delayed: Token with the root policy used: root token (127.0.0.1)" in shown
     assert re.search(r"^alert latency: median [\d,]+ ms, 99th percentile [\d,]+ ms", shown, re.MULTILINE)
     assert 0 < notifications(shown) <= MOST_NOTIFICATIONS
 
