@@ -54,7 +54,7 @@ class LogServer:
     def starts(self) -> int:
         """How many handlers have begun to watch so far."""
         log = self.folder / "log"
-        return log.read_text().count("watches audit lines") if log.exists() else 0
+        return log.read_text().count("evaluates audit lines") if log.exists() else 0
 
     def handler(self) -> int:
         """The process id of the handler that runs."""
