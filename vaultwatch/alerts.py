@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -66,13 +67,19 @@ def alert_id(rule: str, event_key: str) -> str:
     return hashlib.sha256(f"{rule}\0{event_key}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def alert_of(verdict: Verdict) -> Alert:
-    """Return the alert that a verdict raises; if its record cannot be described, a bare one that says so."""
+def alert_of(verdict: Verdict, on_error: Callable[[str, Exception], None] = lambda _name, _error: None) -> Alert:
+    """Return the alert that a verdict raises; if its record cannot be described, a bare one that says so.
+
+    Args:
+        verdict: The match of a rule.
+        on_error: Called with the rule's name and the exception if the record cannot be described.
+    """
     try:
         return _of_audit(verdict) if verdict.rule.service == "audit" else _of_server(verdict)
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001  no record may keep its alert from being raised: the alert says why
+        on_error(verdict.rule.name, error)
         return _bare(verdict, type(error).__name__)
 
 
@@ -143,7 +150,7 @@ def _bare(verdict: Verdict, error: str) -> Alert:
         verdict,
         title=title,
         level=level,
-        summary=f"a record matched {verdict.rule.name}, but describing it failed ({error}): see the log",
+        summary=f"a record matched {verdict.rule.name}, but describing it failed ({error})",
         principal=brief(verdict.origin.node),
         path="",
         namespace="",

@@ -17,6 +17,7 @@ from vaultwatch import frames
 from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.detection.verdict import Verdict
 from vaultwatch.errors import ArchiveError, FrameError
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference
 from vaultwatch.reading.lines import LineSplitter
@@ -145,17 +146,20 @@ class Evaluation:
             if origin.lane:
                 found.received[origin] += len(lines)
             alerts += self._feed(lines, origin)
-        alerts += map(alert_of, self._detector.end_log())
+        alerts += self._alerts(self._detector.end_log())
         if self._rejected:
             self._keep(frame, tuple(self._rejected))
             self._rejected.clear()
         return alerts
 
     def _feed(self, lines: list[bytes], origin: Origin | None = None) -> list[Alert]:
-        return [alert_of(verdict) for verdict in self._detector.feed(lines, origin=origin)]
+        return self._alerts(self._detector.feed(lines, origin=origin))
+
+    def _alerts(self, verdicts: Iterable[Verdict]) -> list[Alert]:
+        return [alert_of(verdict, self._detector.count_rule_error) for verdict in verdicts]
 
     def _finish(self) -> list[Alert]:
-        alerts = [alert_of(verdict) for verdict in self._detector.flush()]
+        alerts = self._alerts(self._detector.flush())
         counts = self._detector.counts
         self.findings.records = counts.audit + counts.server
         self.findings.rejected = counts.rejected

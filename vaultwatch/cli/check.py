@@ -7,7 +7,7 @@ import sys
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -86,7 +86,7 @@ def command(
             on_rejected=rejects.add,
             on_rule_error=lambda name, error: errors.update({name: f"{type(error).__name__}: {error}"}),
         )
-        shown = _Shown(Level(level), form)
+        shown = _Shown(Level(level), form, detector.count_rule_error)
         watched = sys.stderr.isatty() if progress is None else progress
         if not files and sys.stdin.isatty():
             click.echo("reads from the terminal; Ctrl-D ends it", err=True)
@@ -208,11 +208,12 @@ def _chunks(stream: Any) -> Iterator[tuple[bytes, int]]:
 class _Shown:
     """Prints each alert once, as it comes; of a staged rule it only counts them, by the rule's name."""
 
-    def __init__(self, level: Level, form: str) -> None:
+    def __init__(self, level: Level, form: str, on_error: Callable[[str, Exception], None]) -> None:
         self.count = 0
         self.staged: Counter[str] = Counter()
         self._rank = level.rank
         self._form = form
+        self._on_error = on_error
         self._seen: set[bytes] = set()
 
     def add(self, verdicts: list[Verdict]) -> None:
@@ -220,7 +221,7 @@ class _Shown:
             key = bytes.fromhex(alert_id(verdict.rule.name, verdict.event_key))
             if key in self._seen:  # another device's copy: no alert is made only to be dropped
                 continue
-            alert = alert_of(verdict)
+            alert = alert_of(verdict, self._on_error)
             if alert.level.rank < self._rank:
                 continue
             self._seen.add(key)

@@ -52,7 +52,7 @@ class Detector:
             source: What the lines are; `auto` decides line by line.
             zone: The zone of `local.hour` and `local.weekday`.
             on_rejected: Called with every line that cannot be read.
-            on_rule_error: Called with the name of a rule that raised, and the exception.
+            on_rule_error: Called with the name of a rule and the exception that it, or describing its match, raised.
             on_waiting: Called with verdicts as they begin to wait for a response.
             wait_seconds: How long they wait, on the clock of `feed` and `due`.
             fatal: Exceptions that pass through `feed`; any other costs the record that raised it.
@@ -71,6 +71,10 @@ class Detector:
     def counts(self) -> Counts:
         """What has been read since the start."""
         return self._evaluator.counts
+
+    def count_rule_error(self, name: str, error: Exception) -> None:
+        """Count and report that a match of this rule cannot be described: the `on_error` of `alert_of`."""
+        self._evaluator.count_rule_error(name, error)
 
     def feed(self, lines: Iterable[bytes], now: float | None = None, origin: Origin | None = None) -> list[Verdict]:
         """Read lines and return the verdicts that are complete.

@@ -17,7 +17,9 @@ from vaultwatch.rules.pack import Rule
 
 
 class Counts(msgspec.Struct):
-    """Records read since the start, and `rule_errors` by the name of the rule that raised.
+    """Records read since the start, and `rule_errors` by the name of the rule.
+
+    A rule error is a rule that raises on a record, or a match that cannot be described in an alert.
 
     A record counts once: as an audit entry, as a server-log message, or as rejected.
     """
@@ -63,6 +65,11 @@ class Evaluator:
         """Return the rules that match; one that raises is counted by its name and does not match."""
         return [rule for rule in rules if self._matches(rule, view)]
 
+    def count_rule_error(self, name: str, error: Exception) -> None:
+        """Count an error of a rule by the rule's name, and report it."""
+        self.counts.rule_errors[name] += 1
+        self._on_rule_error(name, error)
+
     def reject(self, rejected: Rejected) -> None:
         """Count a rejected line and hand it on."""
         self.counts.rejected += 1
@@ -82,6 +89,5 @@ class Evaluator:
         try:
             return rule.matches(view)
         except Exception as error:  # noqa: BLE001  a rule is somebody's code: counted by name, all others go on
-            self.counts.rule_errors[rule.name] += 1
-            self._on_rule_error(rule.name, error)
+            self.count_rule_error(rule.name, error)
             return False

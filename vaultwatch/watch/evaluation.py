@@ -62,12 +62,12 @@ class Evaluation:
 
     def _record(self, verdicts: Sequence[Verdict]) -> None:
         if verdicts:
-            self._recorder.record(_alerts(verdicts))
+            self._recorder.record(self._alerts(verdicts))
         if not self._detector.is_waiting:
             self._recorder.clear_waiting()
 
     def _on_waiting(self, verdicts: Sequence[Verdict]) -> None:
-        self._recorder.add_waiting(_alerts(verdicts), lambda: _alerts(self._detector.waiting()))
+        self._recorder.add_waiting(self._alerts(verdicts), lambda: self._alerts(self._detector.waiting()))
 
     def _on_rejected(self, line: Rejected) -> None:
         text = f"rejected a line of {len(line.raw)} bytes: {line.reason}"
@@ -86,6 +86,5 @@ class Evaluation:
         except OSError as error:
             self._reported.report("--stats", logging.ERROR, f"--stats: {error.strerror}")
 
-
-def _alerts(verdicts: Sequence[Verdict]) -> list[Alert]:
-    return [alert_of(verdict) for verdict in verdicts]
+    def _alerts(self, verdicts: Sequence[Verdict]) -> list[Alert]:
+        return [alert_of(verdict, self._detector.count_rule_error) for verdict in verdicts]

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 import zstandard
 
+from tests.support.faults import raise_on
 from tests.unit.rules.sigma import sigma
+from vaultwatch import alerts
 from vaultwatch.cli import main
 
 DATA = Path(__file__).parents[2] / "data" / "recordings" / "vault-1.14.2"
@@ -169,6 +171,19 @@ class TestAlerts:
         assert found.status == 1
         assert len(found.alerts) == 4
         assert r"rule bad raised on 1 records: ValueError: a\u001b[31m\nb" in found.err
+
+    def test_a_match_that_cannot_be_described_is_shown_as_a_bare_alert_and_named(
+        self, check: Check, own: Path, seal: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = check("--rules", own, "--format", "json", seal)
+        raise_on(monkeypatch, alerts, "sentence", "")
+        bare = check("--rules", own, "--format", "json", seal)
+        assert [(alert["id"], alert["level"]) for alert in bare.alerts] == [
+            (alert["id"], alert["level"]) for alert in whole.alerts
+        ]
+        assert all(alert["record"].keys() == {"vaultwatch"} for alert in bare.alerts)
+        for rule in bare.rules:
+            assert f"rule {rule} raised on 1 records: ZeroDivisionError" in bare.err
 
     def test_the_table_shows_nothing_that_a_terminal_would_obey(self, check: Check, own: Path, tmp_path: Path) -> None:
         evil = "\x1b]0;x\x07\x1b[2J\u202e\r\n"

@@ -26,6 +26,7 @@ from tests.support.functions import (
     total,
     watching,
 )
+from vaultwatch import alerts
 from vaultwatch.alerts import alert_of
 from vaultwatch.batches import EncodedFrame, Evaluation
 from vaultwatch.detection import detector
@@ -177,6 +178,17 @@ class TestWhatCannotBeRead:
         evaluate.handler(kinesis(aws.frame(entry(1))), Context())
         assert len(aws.alerts()) == 1
         assert total(capsys.readouterr().out, "RuleErrors", rule="audit_odd") == 1
+
+    def test_a_match_that_cannot_be_described_raises_a_bare_alert_and_fails_no_frame(
+        self, aws: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        evaluate = aws.function("evaluate")
+        raise_on(monkeypatch, alerts, "sentence", "mallory")
+        frame = aws.frame(entry(1), entry(2, principal="mallory"), entry(3, principal="bob"))
+        assert evaluate.handler(kinesis(frame), Context()) == ALL_DONE
+        found = list(aws.alerts().values())
+        assert sorted("describing it failed" in alert.summary for alert in found) == [False, False, True]
+        assert total(capsys.readouterr().out, "RuleErrors", rule=found[0].rule) == 1
 
     def test_a_frame_whose_reason_quotes_it_is_parked_within_what_s3_takes_beside_an_object(self, aws: World) -> None:
         header = {"version": 1, "content": {"kind": "\N{GRINNING FACE}" * 400}}

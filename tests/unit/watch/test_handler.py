@@ -13,6 +13,7 @@ import pytest
 from tests.support.faults import raise_on
 from tests.support.waiting import eventually
 from tests.support.watching import FAST, Watching, alerts_in, entry, harmless, numbers, options, unread
+from vaultwatch import alerts
 from vaultwatch.alerts import alert_of
 from vaultwatch.detection import detector
 from vaultwatch.detection.detector import Detector
@@ -194,6 +195,20 @@ def test_a_rule_that_raises_is_named_and_counted_and_affects_no_other(good: Watc
     assert alerts_of(odd, entry(1) + entry(2)) == [1, 2]
     assert json.loads((tmp_path / "stats").read_bytes())["rule_errors"] == {"odd": 2}
     assert Path(str(good.log_file)).read_text().count("rule odd raised KeyError") == 1
+
+
+def test_a_match_that_cannot_be_described_raises_a_bare_alert_and_is_counted_and_logged(
+    good: WatchOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raise_on(monkeypatch, alerts, "sentence", "policy-2")
+    counted = replace(good, stats=tmp_path / "stats")
+    with Watching(counted) as watching:
+        watching.write(entry(1) + entry(2, "sys/policies/acl/policy-2") + entry(3))
+    assert good.alert_log is not None
+    found = alerts_in(good.alert_log)
+    assert [set(alert["record"]) == {"vaultwatch"} for alert in found] == [False, True, False]
+    assert json.loads((tmp_path / "stats").read_bytes())["rule_errors"] == {found[1]["rule"]: 1}
+    assert f"rule {found[1]['rule']} raised ZeroDivisionError" in Path(str(good.log_file)).read_text()
 
 
 def test_a_line_on_which_reading_raises_is_rejected_alone(
