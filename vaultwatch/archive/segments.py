@@ -16,11 +16,11 @@ import zstandard
 
 from vaultwatch.aws.keys import Segment
 from vaultwatch.errors import ArchiveError
+from vaultwatch.reading.zstd_reader import ZstdFrames
 
 _LANES = {"audit": "socket", "audit-file": "file", "server": "server"}
 _BITE_BYTES = 1024  # unpack to 32 MiB at most: zstd makes at most 128 KiB of 4 bytes
 _CHUNK_BYTES = 1024 * 1024
-_MAX_WINDOW_BYTES = 1 << 27
 
 
 def tag_of(segment: Segment) -> bytes:
@@ -35,13 +35,13 @@ def unpack(compressed: Iterable[bytes]) -> Iterator[bytes]:
         ArchiveError: The file is damaged or ends too early; raised after everything that could be read.
     """
     held, size = list[bytes](), 0
-    stream = _Stream()
+    frames = ZstdFrames()
     try:
         for chunk in compressed:
             for at in range(0, len(chunk), _BITE_BYTES):
-                piece = stream.unpack(chunk[at : at + _BITE_BYTES])
-                held.append(piece)
-                size += len(piece)
+                for piece in frames.unpack(chunk[at : at + _BITE_BYTES]):
+                    held.append(piece)
+                    size += len(piece)
                 if size >= _CHUNK_BYTES:
                     yield b"".join(held)
                     held, size = [], 0
@@ -49,24 +49,5 @@ def unpack(compressed: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(held)
         raise ArchiveError(f"damaged: {error}") from error
     yield b"".join(held)
-    if not stream.whole:
+    if not frames.whole:
         raise ArchiveError("cut off: its last zstd frame does not end")
-
-
-class _Stream:
-    """Unpacks consecutive zstd frames; `whole` is true between two of them."""
-
-    def __init__(self) -> None:
-        self._frames = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
-        self._frame = self._frames.decompressobj()
-        self.whole = True
-
-    def unpack(self, data: bytes) -> bytes:
-        out = list[bytes]()
-        while data:
-            out.append(self._frame.decompress(data))
-            self.whole = self._frame.eof
-            data = self._frame.unused_data if self.whole else b""
-            if self.whole:
-                self._frame = self._frames.decompressobj()
-        return b"".join(out)

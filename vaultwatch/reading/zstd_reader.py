@@ -1,14 +1,49 @@
-"""Reading zstd files that may have been cut off."""
+"""Reading zstd files that may have been cut off, frame after frame, without unpacking much at once.
+
+`backports.zstd` 1.8.0 (`compression.zstd` in Python 3.14) does not replace zstandard 0.25.0 here. It imports faster
+(12 ms instead of 28 ms) and is smaller (1.3 MB instead of 22 MB), but on x86-64 it needs 2.4 ms instead of 0.4 ms to
+unpack a frame of 1 MB, which `evaluate` does for every frame. Nor does its `get_frame_info` say whether a frame has a
+checksum, which `vaultwatch.frames` requires.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from io import RawIOBase
 from typing import Any
 
 import zstandard
 
-# One block of 128 KiB can be four bytes: what comes out of one read stays below 128 MiB.
+_MAX_WINDOW_BYTES = 1 << 27
+# One block of 128 KiB can be four bytes: what one read unpacks stays below 128 MiB.
 _INPUT_BYTES = 4096
+
+
+class ZstdFrames:
+    """Unpacks consecutive zstd frames.
+
+    Attributes:
+        whole: Whether the data so far ends between two frames.
+    """
+
+    def __init__(self) -> None:
+        self._decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
+        self._frame = self._decompressor.decompressobj()
+        self.whole = True
+
+    def unpack(self, compressed: bytes) -> Iterator[bytes]:
+        """Unpack the next bytes, frame by frame; at most 32 KiB come out of one byte.
+
+        Raises:
+            zstandard.ZstdError: The frame is damaged, or wants more than 128 MiB of memory.
+        """
+        while compressed:
+            plain = self._frame.decompress(compressed)
+            self.whole = self._frame.eof
+            compressed = self._frame.unused_data if self.whole else b""
+            if self.whole:
+                self._frame = self._decompressor.decompressobj()
+            yield plain
 
 
 class ZstdReader(RawIOBase):
@@ -17,13 +52,13 @@ class ZstdReader(RawIOBase):
     zstandard's own reader takes the end of a file that was cut off for the end of its data.
 
     Raises:
-        EOFError: the file ends within a frame, or is damaged from here on.
+        EOFError: The file ends within a frame, or is damaged from here on.
     """
 
     def __init__(self, file: Any) -> None:
         self._file = file
-        self._frame: Any = None
-        self._compressed = b""
+        self._frames = ZstdFrames()
+        self._pieces: Iterator[bytes] = iter(())
         self._plain = memoryview(b"")
 
     def readable(self) -> bool:
@@ -33,23 +68,25 @@ class ZstdReader(RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """See `io.RawIOBase`."""
         while not self._plain:
-            compressed = self._compressed or self._file.read(_INPUT_BYTES)
-            if not compressed and self._frame:
-                raise EOFError("the file ends within a zstd frame")
-            if not compressed:
+            piece = self._next_piece()
+            if piece is None:
                 return 0
-            try:
-                self._plain = memoryview(self._decompress(compressed))
-            except zstandard.ZstdError as error:
-                raise EOFError(str(error)) from error
+            self._plain = memoryview(piece)
         count = min(len(buffer), len(self._plain))
         buffer[:count] = self._plain[:count]
         self._plain = self._plain[count:]
         return count
 
-    def _decompress(self, compressed: bytes) -> bytes:
-        self._frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
-        plain: bytes = self._frame.decompress(compressed)
-        self._compressed = self._frame.unused_data if self._frame.eof else b""
-        self._frame = None if self._frame.eof else self._frame
-        return plain
+    def _next_piece(self) -> bytes | None:
+        """Return the next plain bytes, possibly none; None at the end of the file."""
+        try:
+            piece = next(self._pieces, None)
+        except zstandard.ZstdError as error:
+            raise EOFError(str(error)) from error
+        if piece is not None:
+            return piece
+        compressed = self._file.read(_INPUT_BYTES)
+        self._pieces = self._frames.unpack(compressed)
+        if not compressed and not self._frames.whole:
+            raise EOFError("the file ends within a zstd frame")
+        return b"" if compressed else None
