@@ -39,3 +39,12 @@ def test_damage_is_reported_after_what_can_be_read(damage: bytes) -> None:
 )
 def test_a_source_is_a_lane_of_the_stream(source: str, tag: bytes) -> None:
     assert tag_of(Segment(source, "v-1", is_first=True)) == tag
+
+
+def test_whole_frames_right_before_the_damage_are_not_lost() -> None:
+    whole = zstandard.compress(b"first\n") + zstandard.compress(b"second\n")
+    read = bytearray()
+    with pytest.raises(ArchiveError, match="damaged"):
+        for chunk in unpack([whole + b"no frame at all"]):
+            read += chunk
+    assert read == b"first\nsecond\n"
