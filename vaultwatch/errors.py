@@ -16,6 +16,9 @@ Their text is one line for a person: what, and where. It never holds a secret.
 
 from collections.abc import Iterable
 
+BOTO3_MISSING = "boto3 is not installed: install Vaultwatch with its extra `aws`"
+"""Why a setting that needs AWS cannot be used where only the base package is installed."""
+
 
 class VaultwatchError(Exception):
     """The root: whatever `except VaultwatchError` catches, a user can read."""

@@ -102,7 +102,7 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 class _RecordsMark(msgspec.Struct, frozen=True, tag_field="kind", tag="records"):
-    """Stands in the header for lines that follow it."""
+    """In a header: the lines follow it."""
 
 
 class _Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

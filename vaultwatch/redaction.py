@@ -44,7 +44,7 @@ _MARKER = re.compile(rf"\[redacted sha256:[0-9a-f]{{{_DIGEST_DIGITS}}}\]")
 
 
 def marker(secret: str) -> str:
-    """What stands in a secret's place: enough to compare it with a token that one has, and no more.
+    """Return what replaces a secret: enough to compare it with a token that one has, and no more.
 
     Args:
         secret: The text to replace.

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from vaultwatch.dispatch.notification import NOTIFIED, Disposition, Notification
-from vaultwatch.errors import DeliveryError, SettingError, SinkBusy, SinkRefused
+from vaultwatch.errors import BOTO3_MISSING, DeliveryError, SettingError, SinkBusy, SinkRefused
 from vaultwatch.notify import text
 from vaultwatch.notify.machine import machine_json
 from vaultwatch.notify.sink import Pace
@@ -97,15 +97,17 @@ def connect(topic_arn: str, **options: Any) -> SnsSink:
         options: As for `SnsSink`.
 
     Raises:
-        SettingError: This is not the ARN of a standard topic, or boto3 cannot make a client.
+        SettingError: This is not the ARN of a standard topic, or boto3 is not installed or cannot make a client.
     """
     found = re.fullmatch(r"arn:aws[a-z-]*:sns:([a-z0-9-]+):[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?", topic_arn)
     if found is None or found[2]:
         raise SettingError(f"not the ARN of a standard SNS topic: {text.visible(topic_arn, 200)}")
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
-
+    try:
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+    except ModuleNotFoundError as error:
+        raise SettingError(BOTO3_MISSING) from error
     config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2, "mode": "standard"})
     try:
         client: Any = boto3.client("sns", region_name=found[1], config=config)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 from vaultwatch.aws.clients import Clients, classify
-from vaultwatch.errors import SettingError
+from vaultwatch.errors import BOTO3_MISSING, SettingError
 from vaultwatch.handler.checks import Problem, log_file_problems, source_problems, state_problems
 from vaultwatch.ship.options import ShipOptions
 
@@ -34,6 +35,8 @@ def notes(options: ShipOptions) -> list[str]:
 
 
 def _names(options: ShipOptions) -> Iterator[Problem]:
+    if find_spec("boto3") is None:
+        yield Problem(BOTO3_MISSING)
     yield from source_problems(options.source)
     if not _STREAM.fullmatch(options.stream):
         yield Problem(f"--stream: {options.stream!r} is not the name of a Kinesis stream")

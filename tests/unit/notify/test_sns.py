@@ -138,6 +138,12 @@ class TestSink:
             connect(arn)
 
 
+def test_without_boto3_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(SettingError, match="extra `aws`"):
+        connect(ARN)
+
+
 def test_boto3_is_imported_only_when_sns_is_used() -> None:
     code = (
         "import sys, vaultwatch.notify.sns, vaultwatch.notify.slack, vaultwatch.notify.sender;"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +18,7 @@ from botocore.exceptions import ClientError
 from tests.support.kinesis import Kinesis
 from tests.support.shipping import FAST
 from vaultwatch.aws.clients import Clients
+from vaultwatch.errors import BOTO3_MISSING
 from vaultwatch.ship import ShipOptions, check_config
 from vaultwatch.ship.checks import problems
 
@@ -58,6 +60,14 @@ def test_an_invalid_setting_is_named_and_exits_with_2(
 ) -> None:
     assert check_config(replace(good, **{setting: value})) == 2
     assert f"vaultwatch ship: {said}" in capsys.readouterr().err
+
+
+def test_without_boto3_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    assert check_config(ShipOptions("audit", "s", state=tmp_path, pace=FAST)) == 2
+    assert capsys.readouterr().err.splitlines()[0] == f"vaultwatch ship: {BOTO3_MISSING}"
 
 
 def test_a_lock_file_that_is_a_link_is_refused(good: ShipOptions, capsys: pytest.CaptureFixture[str]) -> None:
