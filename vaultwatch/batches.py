@@ -1,7 +1,8 @@
-"""Frames and segments -> alerts: what stands between a batch from AWS and the detector.
+"""Evaluate frames and segments against the rules, and return their alerts.
 
-What is wrong with content never stops a batch: a frame that cannot be read comes back as `UnreadableFrame`, a line as
-`Rejected`. What the caller's `claim` raises beside `FrameError` is the infrastructure's, and passes through.
+Bad content never stops a batch: a frame that cannot be read becomes an `UnreadableFrame`, a line that cannot be parsed
+a `Rejected`. Any other error than `FrameError` that the caller's `claim` raises is a failure of the infrastructure, and
+passes through.
 """
 
 from __future__ import annotations
@@ -25,29 +26,36 @@ from vaultwatch.reading.records import LONGEST_TAG, Origin, Rejected, split_tag
 from vaultwatch.reading.rejected import encode_rejected
 
 HELD_BYTES = 32 * 1024 * 1024
-"""Lines of a batch that are unpacked at a time; each is there twice, in its block and by itself."""
+"""Frames are decoded until their lines exceed this, then evaluated: it bounds the memory that a batch takes.
+
+A line takes its bytes twice: once in the decoded frame, once on its own.
+"""
 MANY_ALERTS = 1000
-"""So many are given at once, and what the last frame adds: 64 MiB of lines may raise 100,000."""
+"""Alerts are yielded once this many have been raised, and at the end of a frame: 64 MiB of lines can raise 100,000."""
 MAX_REJECTED_BYTES = 1024 * 1024
 _HEAD_BYTES = 4096
 
 
 class EncodedFrame(msgspec.Struct, frozen=True):
-    """The data of one Kinesis record, under a name that no other record has."""
+    """The data of one Kinesis record. `name` is unique: shard and sequence number."""
 
     name: str
     data: bytes
 
 
 class UnreadableFrame(msgspec.Struct, frozen=True):
-    """A frame that this reader cannot read, with the reason."""
+    """A frame that cannot be decoded, or whose lines cannot be fetched, with the reason."""
 
     frame: EncodedFrame
     reason: str
 
 
 class Findings(msgspec.Struct):
-    """What a batch came to, beside alerts. `received` counts lines by where they came from."""
+    """What evaluating a batch found, apart from its alerts.
+
+    `received` counts the lines of each origin, `rule_errors` the errors of each rule, `oldest` is the arrival time of
+    the first line.
+    """
 
     unreadable: list[UnreadableFrame] = []
     heartbeats: dict[str, Heartbeat] = {}
@@ -60,26 +68,38 @@ class Findings(msgspec.Struct):
 
 
 Claim = Callable[[Reference], bytes]
-"""The lines that a frame refers to. Raises `FrameError` for what is not ours, not there, or not what it should be."""
+"""Fetches the lines that a reference points to.
+
+Raises `FrameError` if the object is missing, is outside the bucket and prefix of this deployment, or was changed.
+"""
 Keep = Callable[[Frame, Sequence[Rejected]], None]
-"""Keeps the rejected lines of one frame."""
+"""Stores the rejected lines of one frame."""
 
 
 class Evaluation:
-    """One batch, or one segment, evaluated against the rules; use once. `findings` is whole when its alerts are."""
+    """The evaluation of one batch or one segment against the rules.
+
+    Use it once. `findings` is complete when the last alert has been yielded.
+    """
 
     def __init__(self, rules: Ruleset, zone: tzinfo | None, *, claim: Claim, keep: Keep) -> None:
         self.findings = Findings()
         self._claim = claim
         self._keep = keep
         self._rejected: list[Rejected] = []
-        # A batch too large for this function's memory is evaluated again by one with more.
+        # A MemoryError ends the batch: a function with more memory evaluates it again.
         self._detector = Detector(rules, zone=zone, on_rejected=self._rejected.append, fatal=(MemoryError,))
 
     def frames(self, encoded_frames: Iterable[EncodedFrame]) -> Iterator[list[Alert]]:
-        """Evaluate a batch of frames, in the order in which each process sent its own; gives alerts as they are found.
+        """Evaluate a batch of frames, each process's frames in the order in which it sent them.
 
-        A request waits for its response to the end of the batch.
+        A match on a request waits for its response until the end of the batch.
+
+        Args:
+            encoded_frames: the frames; Kinesis may return them in any order, and more than once.
+
+        Yields:
+            Alerts, as soon as they are raised; a list may be empty.
         """
         for held in self._unpack(encoded_frames):
             found: list[Alert] = []
@@ -92,11 +112,20 @@ class Evaluation:
         yield self._finish()
 
     def segment(self, chunks: Iterable[bytes], tag: bytes, begun: str) -> Iterator[list[Alert]]:
-        """Evaluate a log as it comes, with `tag` before every line that has none; gives alerts as they are found.
+        """Evaluate one segment of the archive.
 
-        Its rejected lines are counted, and not kept again: the archive has them.
+        Its rejected lines are only counted: the archive has them already.
 
-        An `ArchiveError` that `chunks` raises passes through when all before it is evaluated.
+        Args:
+            chunks: the segment's bytes, decompressed.
+            tag: the tag to put before each line that has none.
+            begun: when the segment began, RFC 3339; see `Detector.begin_log`.
+
+        Yields:
+            Alerts, as soon as they are raised; a list may be empty.
+
+        Raises:
+            ArchiveError: if `chunks` raises it, after everything before the damage has been evaluated.
         """
         splitter = LineSplitter()
         head = True
@@ -179,7 +208,7 @@ def _tagged(line: bytes, tag: bytes) -> bytes:
 
 
 def _by_origin(lines: Sequence[bytes]) -> Iterator[tuple[Origin, list[bytes]]]:
-    """The lines of each origin, in their order, without their tags."""
+    """Group lines by origin, in their order and without their tags."""
     by_tag: dict[bytes, list[bytes]] = {}
     for line in lines:
         tag = line[: line.find(b" ", 0, LONGEST_TAG) + 1] if line.startswith(b"@") else b""
@@ -192,12 +221,16 @@ def _by_origin(lines: Sequence[bytes]) -> Iterator[tuple[Origin, list[bytes]]]:
 
 
 def checked(lines: bytes, reference: Reference) -> bytes:
-    """The lines that a reference means; raises `FrameError` if these are others."""
+    """Return `lines` if they are the ones that the reference points to.
+
+    Raises:
+        FrameError: if their size or their SHA-256 differs from the reference.
+    """
     if len(lines) != reference.size or hashlib.sha256(lines).hexdigest() != reference.sha256:
         raise FrameError(f"reference: {reference.key[:200]} holds other lines than it should")
     return lines
 
 
 def rejected_lines(rejected: Sequence[Rejected]) -> bytes:
-    """Return rejected lines as JSON lines; a line keeps its first MiB, the whole of it is in the archive."""
+    """Return rejected lines as JSON lines, each cut to its first MiB: the archive has the whole line."""
     return b"".join(piece for one in rejected for piece in encode_rejected(one, MAX_REJECTED_BYTES))

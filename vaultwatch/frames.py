@@ -1,10 +1,10 @@
-"""One Kinesis record: `encode` and `decode`.
+"""Encode and decode a frame: the data of one Kinesis record.
 
-    seal      12 bytes: a zstd skippable frame (which every zstd reader steps over) that holds the CRC-32 of the rest
+    seal      12 bytes: a zstd skippable frame (which every zstd reader skips) that holds the CRC-32 of the rest
     content   one zstd frame with its content checksum and size: a JSON header line, then the raw tagged lines
 
-The seal is there because zstd's checksum covers what comes out, not what goes in: some bits of a zstd frame can change
-without changing its content. docs/frames.md describes the format for readers in other languages.
+The seal is needed because zstd's checksum covers the decompressed bytes: some bits of a zstd frame can change without
+changing what it decompresses to. docs/frames.md describes the format for readers in other languages.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from vaultwatch.reading.identity import Seen
 
 VERSION: Literal[1] = 1
 MAX_RECORD_BYTES = 1_000_000
-"""A frame is kept below this; Kinesis takes 1 MiB (1,048,576) of data and partition key."""
+"""The most that `ship` puts into one frame; Kinesis accepts 1 MiB (1,048,576 bytes) of data and partition key."""
 MAX_LINES_BYTES = 16 * 1024 * 1024
-"""What the lines of one frame may take unpacked, however well they compress."""
+"""The most that the lines of one frame may take once decompressed."""
 MAX_HEADER_BYTES = 1024 * 1024
 
 _SEAL = struct.Struct("<III")
@@ -38,9 +38,10 @@ Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Counter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Lines, and their bytes, that one process has put into frames since it began, for one origin.
+    """How many lines and bytes of one origin a process has put into frames since it started.
 
-    An untagged line counts under empty names; origins beyond the bound of the table share the row `*`, `*`, `*`.
+    Lines without a tag are counted under empty names. The table of origins is bounded: those beyond its bound share the
+    row `*`, `*`, `*`.
     """
 
     cluster: str
@@ -51,28 +52,31 @@ class Counter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Records(msgspec.Struct, frozen=True, dict=True, tag_field="kind", tag="records"):
-    """Whole lines as they came, tags included; only a stream's very last line may lack its newline."""
+    """Whole lines as they arrived, tags included. Only the last line of a stream may lack its newline."""
 
     lines: bytes
 
     @cached_property
     def split(self) -> list[bytes]:
-        """The lines one by one, each with its newline; cut once, for the count and for whoever reads them."""
+        """The lines as a list, each with its newline. Split only once: for the count, and for the reader."""
         return BytesIO(self.lines).readlines()
 
 
 class Heartbeat(msgspec.Struct, frozen=True, tag_field="kind", tag="heartbeat"):
-    """What the process put into all frames before this one; `final` when it ended in order and sends no more."""
+    """What a process has put into all frames before this one.
+
+    `final` says that it has reached the end of its input and sends nothing more.
+    """
 
     counters: tuple[Counter, ...]
     final: bool = False
 
 
 class Reference(msgspec.Struct, frozen=True, tag_field="kind", tag="reference"):
-    """Claim check for lines too large for a record: where they lie, their bytes, lines and SHA-256 (hex).
+    """A claim check for lines too large for a record: the object that holds them, its bytes, lines and SHA-256 (hex).
 
-    An empty bucket means that none was set: the lines lie in a file named `key` on the log server. An object that does
-    not end in a newline goes on in the next reference of its process.
+    An empty bucket means that none was configured: the lines are in the file `key` on the log server. An object that
+    does not end in a newline is continued by the next reference of the same process.
     """
 
     bucket: str
@@ -83,11 +87,12 @@ class Reference(msgspec.Struct, frozen=True, tag_field="kind", tag="reference"):
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """One frame; (`process`, `sequence`) is its identity: a second frame with the same one is a copy.
+    """One frame. `process` and `sequence` identify it: a second frame with the same two is a copy.
 
-    `source` is the log source, `log_server` the host that sent it, `first` and `last` when its lines arrived there.
-    `before` is where nodes' logs go on here (`vaultwatch.reading.identity.Seen`), `begun` that of nodes which are not
-    in it.
+    `source` is the log source, `log_server` the host that sent the frame, `first` and `last` are the arrival times of
+    its first and last line. Records without a time of their own get their event keys from `before`, which says for each
+    node how far its log had been read when the frame began (`vaultwatch.reading.identity.Seen`), and from `begun` for
+    nodes that are not in it.
     """
 
     source: Literal["audit", "server"]
@@ -102,7 +107,7 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 class _RecordsMark(msgspec.Struct, frozen=True, tag_field="kind", tag="records"):
-    """In a header: the lines follow it."""
+    """The content of a header whose lines follow it."""
 
 
 class _Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -124,12 +129,15 @@ _header_decoder = msgspec.json.Decoder(_Header)
 
 
 def count_lines(lines: bytes | bytearray) -> int:
-    r"""How many lines these are: the newlines, and one more if the last line has none."""
+    """Return the number of lines; a last line without a newline counts."""
     return lines.count(b"\n") + (bool(lines) and not lines.endswith(b"\n"))
 
 
 def encode(frame: Frame) -> bytes:
-    """Encode a frame as the data of one Kinesis record; its size is the caller's to check (`MAX_RECORD_BYTES`)."""
+    """Encode a frame as the data of one Kinesis record.
+
+    The caller keeps it below `MAX_RECORD_BYTES`; this function does not check.
+    """
     lines = frame.content.lines if isinstance(frame.content, Records) else b""
     header = msgspec.json.encode(_header(frame, lines)) + b"\n"
     compressor = zstandard.ZstdCompressor(level=1, write_checksum=True, write_content_size=True)
@@ -156,14 +164,14 @@ def _header(frame: Frame, lines: bytes) -> _Header:
 
 
 def decode(data: bytes, max_bytes: int = MAX_LINES_BYTES) -> Frame:
-    """Decode the data of one Kinesis record, whole or not at all.
+    """Decode the data of one Kinesis record completely, or not at all.
 
     Args:
-        data: the record's data, after base64.
-        max_bytes: the most that its lines may take; nothing larger is unpacked.
+        data: the record's data, after base64 decoding.
+        max_bytes: the most that its lines may take; nothing larger is decompressed.
 
     Raises:
-        FrameError: for anything that `encode` did not write exactly so.
+        FrameError: if `encode` cannot have written this data.
     """
     content = _unpack(_unseal(data), max_bytes + MAX_HEADER_BYTES)
     head, newline, lines = content.partition(b"\n")
@@ -200,7 +208,7 @@ def _unseal(data: bytes) -> bytes:
 
 
 def _unpack(content: bytes, max_bytes: int) -> bytes:
-    """Unpack one zstd frame that says its size beforehand, so that nothing large is ever begun."""
+    """Decompress one zstd frame. It must state its size: a larger one is refused before any memory is taken."""
     try:
         parameters = zstandard.get_frame_parameters(content)
         if not parameters.has_checksum or parameters.dict_id:
