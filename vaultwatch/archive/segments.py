@@ -1,11 +1,11 @@
-"""One archived segment, read again: the tag of its lines, and the lines, however large it unpacks.
+"""Read an archived segment: the tag of its lines, and the lines, in chunks of bounded size.
 
-A server-log message without a time (a banner) is identified by the last time logged before it on its node, which may be
-in the segment before. The first segment has no such time, and neither had the stream (`Segment.is_first`). In a later
-segment that begins with a banner, the banner has another alert id than on the stream, the same at each sweep, and is
-notified twice. To close this, whoever writes segments has to add `before` to the object's metadata: what
-`ServerEventKeys.last(node)` returns at the end of the previous segment, as a JSON array of time and ordinal, as in a
-frame's header. `sweep` can then pass it to `Detector.begin_log` as `last`.
+The event key of a server-log message without a time (a banner) uses the last time that its node logged before it. That
+time may be in the previous segment. A node's first segment has no previous one, and gives the same keys as the stream
+(`Segment.is_first`). In a later segment that begins with a banner, that banner gets another alert id than on the
+stream (the same at every sweep), so that people are notified of it twice. To avoid this, the writer of segments would
+have to store `before` in the object's metadata: `ServerEventKeys.last(node)` at the end of the previous segment, as a
+JSON array of time and ordinal, as in a frame's header. `sweep` could then pass it to `Detector.begin_log` as `last`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,26 @@ from vaultwatch.errors import ArchiveError
 from vaultwatch.reading.zstd_reader import ZstdFrames
 
 _LANES = {"audit": "socket", "audit-file": "file", "server": "server"}
-_BITE_BYTES = 1024  # unpack to 32 MiB at most: zstd makes at most 128 KiB of 4 bytes
+_BITE_BYTES = 1024  # decompress to 32 MiB at most: 4 bytes of zstd can hold up to 128 KiB
 _CHUNK_BYTES = 1024 * 1024
 
 
 def tag_of(segment: Segment) -> bytes:
-    """Return the tag that the segment's lines had on the stream; the cluster's name is not in the archive."""
+    """Return the tag that the segment's lines had on the stream.
+
+    The cluster is `unknown`: the archive does not hold its name.
+    """
     return f"@unknown/{segment.node}/{_LANES[segment.source]} ".encode()
 
 
 def unpack(compressed: Iterable[bytes]) -> Iterator[bytes]:
-    """Unpack a zstd file, in chunks of 1 to 33 MiB.
+    """Decompress a zstd file in chunks of 1 to 33 MiB.
+
+    Args:
+        compressed: the file's bytes, in chunks of any size.
 
     Raises:
-        ArchiveError: The file is damaged or ends too early; raised after everything that could be read.
+        ArchiveError: The file is damaged or cut off; raised after everything that could be read.
     """
     held, size = list[bytes](), 0
     frames = ZstdFrames()
@@ -50,4 +56,4 @@ def unpack(compressed: Iterable[bytes]) -> Iterator[bytes]:
         raise ArchiveError(f"damaged: {error}") from error
     yield b"".join(held)
     if not frames.whole:
-        raise ArchiveError("cut off: its last zstd frame does not end")
+        raise ArchiveError("cut off: its last zstd frame is incomplete")

@@ -1,1 +1,1 @@
-"""Bytes to records: lines, layouts, tags, syslog headers; what identifies an event, and what a rule sees of it."""
+"""From bytes to records: lines, layouts, tags and syslog headers, event keys, and the fields that rules see."""

@@ -1,6 +1,7 @@
-"""How much of a record is kept: its largest values give way to a marker, and the texts people need are only cut.
+"""Bound the size of a record in an alert.
 
-An entry can be 99 MiB, a notification cannot, and nobody may make an alert undeliverable by making its record large.
+The largest values are replaced by a marker; texts that people need, such as path and error, are shortened instead. An
+entry can be 99 MiB, a notification cannot: without this bound, a large request would make its alert undeliverable.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ _NAMED = (
     *(("request", "operation"), ("request", "path"), ("request", "remote_address"), ("request", "namespace", "path")),
     *(("message",), ("fields", "path"), ("fields", "namespace"), ("fields", "error")),
 )
-"""Texts that an alert names: of these the beginning is kept, whatever their size and that of the others."""
+"""Fields whose beginning is always kept, because an alert shows them."""
 
 
 def brief(value: Any, limit: int = MAX_TEXT_CHARACTERS) -> str:
-    """Return a value as text of at most `limit` characters, its secrets redacted.
+    """Return a value as text of at most `limit` characters, with its secrets redacted.
 
-    Anything but text is given as its JSON, None as "".
+    Args:
+        value: text; anything else is converted to JSON, and None to "".
+        limit: characters.
     """
     if value is None:
         return ""
@@ -36,14 +39,14 @@ def brief(value: Any, limit: int = MAX_TEXT_CHARACTERS) -> str:
 
 
 def _beginning(text: str, limit: int) -> str:
-    """More than `limit` characters of a longer text, redacted first: a token that is cut is no longer known as one."""
+    """Return the beginning of a text, redacted. It is longer than `limit`: a token that is cut is not recognised."""
     return redacted_text(text[: limit + _LONGEST_TOKEN])
 
 
 def bounded(record: dict[str, Any], limit: int = MAX_RECORD_BYTES) -> dict[str, Any]:
-    """Return the record with its largest values replaced by a marker, until its JSON has at most `limit` bytes.
+    """Return the record with its largest values replaced by markers, so that its JSON has at most `limit` bytes.
 
-    A record within the limit is returned itself.
+    A record within the limit is returned unchanged.
     """
     whole = msgspec.json.encode(record)
     if len(whole) <= limit:
@@ -57,7 +60,7 @@ def bounded(record: dict[str, Any], limit: int = MAX_RECORD_BYTES) -> dict[str, 
 
 
 def _cut(value: Any, names: tuple[str, ...], digest: str) -> Any:
-    """Return a copy in which the text below these names keeps only its beginning, if it is long."""
+    """Return a copy in which the text at this path is shortened, if it is long."""
     if names:
         name, *below = names
         if not isinstance(value, dict) or name not in value:

@@ -1,20 +1,20 @@
-"""The text of one server-log message, split into its parts.
+"""Parse the text of one server-log message.
 
 Layouts, oldest first, all of the form `<time> [LEVEL] <module>: <message>: key=value key="value"`:
 
-    2015/10/30 18:03:15 [ERR] core: ...                       Go's log package; without [LEVEL] too, to this day
+    2015/10/30 18:03:15 [ERR] core: ...                       Go's log package, still in use; [LEVEL] may be missing
     2017/07/15 19:18:28.663808 [INFO ] core: ...              Vault 0.6 to 0.10; values are never quoted
     2018-08-15T11:04:09.918-0400 [INFO ] core: ...            hclog, 2018
-    2018-08-15 11:04:10.025470 I | http: ...                  capnslog, for what Go's log package says
+    2018-08-15 11:04:10.025470 I | http: ...                  capnslog, for messages of Go's log package
     2026-10-02T06:28:49.851+0200 [INFO]  core: ...            hclog, today
     {"@level":"info","@message":"...","@module":"core",...}   hclog, JSON
 
-Quoting differs by hclog version (intlogger.go). Until 2021-09 a value with blanks was put in quotes and nothing inside
-was escaped; until 2022 Go's quoting was used; today quotes and control characters are escaped, backslashes are not.
+Quoting differs by hclog version (intlogger.go). Until 2021-09 a value with blanks was quoted and nothing inside was
+escaped; until 2022 hclog used Go's quoting; today it escapes quotes and control characters, but not backslashes.
 
-No pattern needs possessive quantifiers, which CPython before 3.11.5 compiles wrongly (python/cpython#106052): what
-follows a repetition never begins with a character that the repetition takes. Values in quotes and lists are searched
-mark by mark, because a repeated group costs 120 bytes of memory per round.
+Every pattern takes linear time: a repetition is never followed by a character that it also matches. So no possessive
+quantifiers are needed, which CPython before 3.11.5 compiles wrongly (python/cpython#106052). Quoted values and lists
+are searched from one quote or bracket to the next, because a repeated group takes 120 bytes of memory per round.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LEVELS = {
 }  # fmt: skip
 _SLASH_TIME = rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{1,9})?"
 _HEAD = re.compile(
-    rb"[ \t]{0,32}(?:"  # a log pasted into an issue or a page
+    rb"[ \t]{0,32}(?:"  # logs pasted into an issue or a page are indented
     rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)|" + _SLASH_TIME + rb")"
     rb" \[ {0,2}([A-Z?]{3,7}) {0,2}\](?: {1,2}|$)"
     rb"|(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,9})?) ([A-Z]) \|(?: \[ ?([A-Z]{3,5}) ?\])?(?: |$)"
@@ -54,12 +54,12 @@ _QUOTE_OR_BRACKET = re.compile(r'["\]]')
 _BLANK = re.compile(r"\s")
 _ESCAPE = re.compile(r'\\(["\\abfnrtv]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})')
 _ESCAPES = {'"': '"', "\\": "\\", "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-_MOST_STARTS = 8  # places tried as the beginning of the pairs: keeps hostile text linear
-_MOST_TEXT = 1 << 20  # characters; longer text is not searched for pairs: hostile, it costs a second for each of these
+_MOST_STARTS = 8  # places tried as the beginning of the pairs: hostile text takes linear time
+_MOST_TEXT = 1 << 20  # characters; longer text is not searched for pairs: hostile text of this size takes a second
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The beginning of a message: its time as logged, its level ("" if it has none), and where its text begins."""
+    """The head of a message: its time as logged, its level ("" if it has none), and where the text after it begins."""
 
     time: str
     level: str
@@ -67,7 +67,7 @@ class Head(msgspec.Struct, frozen=True):
 
 
 def read_head(line: bytes) -> Head | None:
-    """Return the head of a line in any layout but JSON; None if it does not begin with a time as Vault writes it."""
+    """Return the head of a line in any layout but JSON; None if the line does not begin with one of Vault's times."""
     if not (found := _HEAD.match(line)):
         return None
     time, level, pipe_time, letter, inner, bare_time = found.groups()
@@ -76,12 +76,12 @@ def read_head(line: bytes) -> Head | None:
 
 
 def without_colours(line: bytes) -> bytes:
-    """Return the line without terminal colours: the banners of 2018 have them, and hclog can write them."""
+    """Remove terminal colours from a line: banners of 2018 have them, and hclog can write them."""
     return _ANSI.sub(b"", line) if b"\x1b" in line else line
 
 
 def unescape(value: str) -> str:
-    """Undo hclog's escapes; a backslash that begins no escape stays."""
+    """Undo hclog's escapes; any other backslash is kept."""
     return _ESCAPE.sub(_unescaped, value) if "\\" in value else value
 
 
@@ -96,11 +96,11 @@ def _unescaped(found: re.Match[str]) -> str:
 def read_text(text: str, *, quotes: bool = True) -> tuple[str, str, Fields]:
     """Split the text after the head into module ("" for the root logger), message and fields.
 
-    Values are text; lists (`[a, b]`) are lists of text. Text that only resembles pairs stays in the message.
+    Values are texts; a list (`[a, b]`) becomes a list of texts. Text that only resembles pairs stays in the message.
 
     Args:
         text: The text.
-        quotes: Whether values with blanks are quoted. If they are not, a key is one word, since a value may be several.
+        quotes: Whether values with blanks are quoted. If not, a key is a single word, because a value may be several.
     """
     module, rest = _split_module(text)
     if "=" not in rest or len(rest) > _MOST_TEXT:
@@ -148,16 +148,16 @@ def _read_pairs(text: str, key: re.Pattern[str]) -> Fields | None:
             inner = text[at + 1 : end]
             fields[name], at = unescape(inner) if opener == '"' else _items(inner), end + 1
         else:
-            endless += opener if opener in _END_OF else ""  # it has no end: the rest is not searched again for each
+            endless += opener if opener in _END_OF else ""  # no closing mark follows: do not search for it again
             end = _end_of_word(text, at)
             fields[name], at = text[at:end], end
     return fields if not text[at:].strip() else None
 
 
 def _end_of_value(text: str, at: int) -> int:
-    """Return where a quoted value ends; -1 if it does not.
+    """Return the position of a value's closing quote; -1 if it has none.
 
-    Until 2021 quotes inside were not escaped: the closing one is followed by the next key or by the end of the text.
+    Until 2021 hclog did not escape quotes inside a value: the closing one is that before the next key or the end.
     """
     for mark in _QUOTE_OR_ESCAPE.finditer(text, at):
         if mark[0] == '"' and _NEXT_PAIR.match(text, mark.end()):
@@ -166,7 +166,7 @@ def _end_of_value(text: str, at: int) -> int:
 
 
 def _end_of_list(text: str, at: int) -> int:
-    """Return where a list ends; -1 if it does not, or if it is only the beginning of a value."""
+    """Return the position of a list's closing bracket; -1 if it has none, or if the value goes on after it."""
     while mark := _QUOTE_OR_BRACKET.search(text, at):
         if mark[0] == "]":
             return mark.start() if text[mark.end() : mark.end() + 1] in ("", " ") else -1
@@ -207,7 +207,7 @@ def _items(text: str) -> list[str]:
 
 
 def _read_unquoted(text: str) -> Fields:
-    """Read pairs whose values have blanks but no quotes (before 2018): a value ends where the next key begins."""
+    """Read pairs whose values have blanks without quotes (before 2018): a value ends where the next key begins."""
     fields: Fields = {}
     name, start = "", 0
     for key in _ONE_WORD_KEY.finditer(text):
@@ -221,13 +221,13 @@ def read_json(line: bytes) -> tuple[str, str, str, str, Fields]:
     """Return time, level, module, message and fields of a message in the JSON layout.
 
     Raises:
-        ValueError: The line is no such message. Its text is the reason, without any of the content.
+        ValueError: The line is no such message. The text of the error gives the reason, and none of the content.
     """
     entry = _decode(line)
     if not isinstance(entry, dict) or not ("@message" in entry or "@level" in entry):
         raise ValueError("JSON without @message and @level: not a server-log message")
     time, level, module, message = (_as_text(entry.pop(key, "")) for key in _JSON_KEYS)
-    if not module:  # Go's http server says `http: TLS handshake error ...` through the root logger
+    if not module:  # Go's http server writes `http: TLS handshake error ...` to the root logger
         module, message = _split_module(message)
     return time, _LEVELS.get(level.lower(), ""), module, _message(message), entry
 

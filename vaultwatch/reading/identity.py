@@ -1,7 +1,7 @@
-"""What happened: the event behind a record, and what became of it.
+"""Event keys and outcomes.
 
-Vault writes an event more than once: as a request and as a response entry, on every audit device, on every way to us.
-The event key is the same for all of them.
+Vault logs one event several times: as a request entry and a response entry, on every audit device, and each of these
+reaches us by two ways (stream and archive). All of these records have the same event key.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def is_response(fields: dict[str, Any]) -> bool:
-    """Whether an entry is a response; kmip and others write `<mount type>-response`."""
+    """Return whether an entry is a response; kmip and others write `<mount type>-response`."""
     return bool(fields["type"].endswith("response"))
 
 
 def outcome(fields: dict[str, Any]) -> Outcome:
-    """Return how an audited request ended, as far as one of its entries says so.
+    """Return how a request ended, as far as one audit entry shows it.
 
-    Failed is a request with a top-level `error`, or with a response whose data is nothing but `error` or `errors`:
-    Vault writes a login under an unknown name, a wrong key share and a call to an endpoint that is switched off in no
-    other way. `policy_results.allowed` does not say it (measured on Vault 1.14 and OpenBao 2.6).
+    A request has failed if its entry has a top-level `error`, or a response whose data holds only `error` or `errors`:
+    a login under an unknown name, a wrong key share and a call to a disabled endpoint show in no other way.
+    `policy_results.allowed` does not show it (measured on Vault 1.14 and OpenBao 2.6).
 
     Args:
         fields: One audit entry, a request or a response.
@@ -48,7 +48,10 @@ def outcome(fields: dict[str, Any]) -> Outcome:
 
 
 def audit_event_key(fields: dict[str, Any]) -> str:
-    """`request.id`; without one, a hash of what every device writes alike (not salts, not fractions of a second)."""
+    """Return the event key of an audit entry: its `request.id`, which all entries of an event share.
+
+    An entry without one gets a SHA-256 of what every device logs alike: no salted values, no fractions of a second.
+    """
     request_id = fields["request"].get("id")
     if isinstance(request_id, str) and request_id:
         return request_id
@@ -71,23 +74,23 @@ def _is_salted(value: Any) -> bool:
 
 
 def log_start(*, from_beginning: bool) -> str:
-    """Return what stands for the time of a message without one, before the first message that has one.
+    """Return the time to use for messages without one, until a message with a time has been read.
 
     It is "" for a reader that reads a log from its beginning. A process that continues a log does not know the last
-    time that its predecessor saw, so it uses the present time: two messages must not get the same key.
+    time that its predecessor read, so it uses the present time: two messages must not get the same key.
     """
     return "" if from_beginning else datetime.now(UTC).isoformat()
 
 
 Seen = tuple[str, int]
-"""The last time seen on a node, and how many messages without one since."""
+"""The last time that a node logged, and the number of its messages without a time since then."""
 
 
 class ServerEventKeys:
-    """Event keys of server-log messages, in the order of one log.
+    """Makes the event keys of the server-log messages of one log, in their order.
 
-    A message without a time of its own (a banner) takes its syslog header's; without that, the last time seen on its
-    node, else `begun` (when the log began), and its ordinal since.
+    The key of a message without a time of its own (a banner) uses the time in its syslog header; without one, the last
+    time that its node logged (else `begun`, when the log began) and the message's ordinal since then.
     """
 
     def __init__(self, max_nodes: int = 1000, begun: str = "", last: Mapping[str, Seen] | None = None) -> None:
@@ -96,7 +99,7 @@ class ServerEventKeys:
         self._max_nodes = max_nodes
 
     def key(self, message: ServerMessage) -> str:
-        """The message's event key: 64 hex digits."""
+        """Return the message's event key: 64 hex digits."""
         node = message.node
         first_line = message.raw.partition(b"\n")[0].strip()
         parts = [self._time(message, node), message.level, message.module, node]
@@ -105,11 +108,11 @@ class ServerEventKeys:
         return digest.hexdigest()
 
     def last(self, node: str) -> Seen | None:
-        """What is known of a node so far; for whoever goes on with its log elsewhere."""
+        """Return what another process needs to continue this node's log with the same keys."""
         return self._last.get(node)
 
     def time(self, message: ServerMessage) -> str:
-        """When it was, as logged: its own time, else its header's, else the last one seen on its node before it."""
+        """Return a message's time as logged: its own, else its header's, else the last one that its node logged."""
         last, _ = self._last.get(message.node, (self._begun, 0))
         return message.time or message.header_time or last
 
@@ -126,20 +129,20 @@ class ServerEventKeys:
 
 
 def _without_header(first_line: bytes) -> bytes:
-    """The same line with and without the syslog header that a relay put before it."""
-    from vaultwatch.reading.hclog import read_head  # here, because a log of audit entries needs neither of the two
+    """Remove the syslog header that a relay may have put in front of a line."""
+    from vaultwatch.reading.hclog import read_head  # imported here: audit logs need neither of the two
     from vaultwatch.reading.syslog_header import strip_syslog_header
 
     return first_line if read_head(first_line) else strip_syslog_header(first_line)[1].strip()
 
 
 def parse_time(text: Any) -> datetime | None:
-    """RFC 3339 with 0 to 9 decimals as a moment with its zone; None for anything else, and for the years 1 and 9999."""
+    """Parse an RFC 3339 time with 0 to 9 decimals; None for anything else, and for the years 1 and 9999."""
     if not isinstance(text, str):
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    # in the first and the last year another zone's time may be none (Go's zero time is in the year 1)
+    # a time in the first or last year may not exist in another zone (Go's zero time is in the year 1)
     return moment if moment.tzinfo and 1 < moment.year < 9999 else None

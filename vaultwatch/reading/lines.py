@@ -1,4 +1,4 @@
-r"""Bytes as they arrive, split into lines: at `\n` only, since a JSON line may contain U+2028 and U+0085."""
+r"""Split bytes into lines as they arrive: at `\n` only, because a JSON line may contain U+2028 and U+0085."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ MAX_LINE_BYTES = 128 * 1024 * 1024
 
 
 class LineSplitter:
-    """Keeps the line that is still arriving, in pieces, so that a long one costs no more than its length.
+    """Splits chunks into lines and keeps the incomplete last line for the next chunk.
 
-    A line above `max_line_bytes` comes out in pieces of about that size: memory stays bounded, nothing is lost.
+    It is kept in pieces, so that a long line takes time linear in its length. A line longer than `max_line_bytes` is
+    returned in pieces of about that size: memory is bounded, and no byte is lost.
     """
 
     def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
@@ -20,7 +21,7 @@ class LineSplitter:
         self._held = 0
 
     def push(self, chunk: bytes) -> list[bytes]:
-        """The lines that this chunk completes, each with its line end."""
+        """Return the lines that this chunk completes, each with its newline."""
         lines = BytesIO(chunk).readlines()
         rest = b"" if chunk.endswith(b"\n") or not lines else lines.pop()
         if lines and self._pieces:
@@ -29,7 +30,7 @@ class LineSplitter:
         return lines + self._hold(rest) if rest else lines
 
     def flush(self) -> list[bytes]:
-        """The last line, which had no line end."""
+        """Return the last line if it had no newline, else nothing."""
         rest = b"".join(self._pieces)
         self._pieces, self._held = [], 0
         return [rest] if rest else []

@@ -1,8 +1,8 @@
-"""One line of a log, as a record.
+"""The types of records, the tag in front of a line, and the reader of audit entries.
 
-A record is one audit entry or one server-log message; what cannot be read is `Rejected`, kept in full.
-Every line may begin with the tag `@<cluster>/<node>/<lane> ` that syslog-ng's templates write.
-Server-log lines are read in `vaultwatch.reading.server_log`.
+A record is one audit entry or one server-log message; a line that cannot be parsed becomes `Rejected`, which keeps all
+of it. Any line may begin with the tag `@<cluster>/<node>/<lane> ` that syslog-ng's templates write. The reader of
+server-log messages is `vaultwatch.reading.server_log`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 MAX_PREFIX_TRIES = 8
-# Any client can nest what it sends to Go's limit of 10,000: such an entry is read without its depths, not rejected.
+# Any client can send JSON nested up to Go's limit of 10,000: such an entry is read without its deepest values.
 MAX_DEPTH = 100
 _MOST_PRUNED_BYTES = 32 * 1024 * 1024  # Vault's default limit of a request
 _TOO_DEEP = b'"[left out: nested too deeply]"'
@@ -22,7 +22,7 @@ _STRUCTURE = re.compile(rb'"[^"]*"|[{}\[\]]')
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where a line came from, as its tag says; all empty where it has none."""
+    """Where a line came from, according to its tag. Without a tag, all three are empty."""
 
     cluster: str = ""
     node: str = ""
@@ -33,7 +33,7 @@ NO_ORIGIN = Origin()
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
-    """One audit entry: the JSON object as Vault logged it, null and "" still in place."""
+    """One audit entry: the JSON object as Vault logged it, with its null and "" values."""
 
     fields: dict[str, Any]
     origin: Origin = NO_ORIGIN
@@ -42,9 +42,16 @@ class AuditEntry(msgspec.Struct, frozen=True):
 class ServerMessage(msgspec.Struct, frozen=True):
     """One server-log message, of one line or many.
 
-    `time` is the text that the message itself carries ("" where it has none), `level` one of trace, debug, info,
-    warn, error or "" (banners), `module` and `message` what hclog calls so, `fields` its key=value pairs
-    (text in the standard layout, JSON values in the JSON layout), `raw` all its lines.
+    Attributes:
+        time: As the message has it; "" if it has none.
+        level: trace, debug, info, warn, error, or "" (banners).
+        module: hclog's module, "" for the root logger.
+        message: hclog's message.
+        fields: Its key=value pairs: texts in the standard layout, JSON values in the JSON layout.
+        raw: All its lines.
+        origin: Where it came from.
+        header_time: The time in its syslog header; "" if it has none.
+        host: The host in its syslog header; "" if it has none.
     """
 
     time: str
@@ -59,12 +66,12 @@ class ServerMessage(msgspec.Struct, frozen=True):
 
     @property
     def node(self) -> str:
-        """The node that wrote it: that of its tag, else the host of its syslog header."""
+        """The node that wrote it: from its tag, otherwise the host in its syslog header."""
         return self.origin.node or self.host
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """A line that is not what it should be, whole, with the reason."""
+    """A complete line that cannot be parsed, with the reason."""
 
     raw: bytes
     reason: str
@@ -72,19 +79,19 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 def unforeseen(error: Exception, raw: bytes, origin: Origin) -> Rejected:
-    """Return what is left of a record whose reading or evaluation raised what nobody foresaw."""
+    """Return a record as rejected because reading or evaluating it raised an unexpected exception."""
     return Rejected(raw, f"raised {type(error).__name__}", origin)
 
 
 _TAG = re.compile(rb"@([\w.-]{1,255})/([\w.:-]{1,255})/(socket|file|server) ")
 LONGEST_TAG = 520
-"""Bytes, the space behind it included."""
+"""Bytes of the longest tag, with the space after it."""
 _origins: dict[bytes, Origin] = {}
 _MAX_ORIGINS = 4096
 
 
 def split_tag(line: bytes) -> tuple[Origin, bytes]:
-    """Take the tag off a line; a line without one comes back as it is, with `NO_ORIGIN`."""
+    """Split a line into the origin that its tag names and the rest; without a tag, into `NO_ORIGIN` and the line."""
     if not line.startswith(b"@"):
         return NO_ORIGIN, line
     end = line.find(b" ", 0, LONGEST_TAG) + 1
@@ -104,11 +111,11 @@ def _read_tag(tag: bytes) -> Origin | None:
 
 
 def read_audit_entry(line: bytes, origin: Origin = NO_ORIGIN) -> AuditEntry | Rejected:
-    """Read one audit entry, whatever stands before its first `{` (the device's `prefix`, a syslog header).
+    """Read one audit entry. Text before its first `{`, such as a syslog header or the device's `prefix`, is skipped.
 
     Args:
-        line: without its tag and its line end.
-        origin: where the line came from.
+        line: The line, without its tag and its newline.
+        origin: Where the line came from.
     """
     text = line.strip(b" \t\r\n\0")
     if text.startswith(b"<json:"):
@@ -181,8 +188,8 @@ def _decode_pruned(text: bytes) -> dict[str, Any] | str:
 
 
 def _decode_leniently(text: bytes) -> dict[str, Any] | str:
-    """What strict JSON refuses and a log may hold: invalid UTF-8, raw control characters, lone surrogates."""
-    import json  # 3 ms at the start of the command, for what a log nearly never holds
+    """Decode JSON with what a log may contain and JSON forbids: invalid UTF-8, control characters, lone surrogates."""
+    import json  # takes 3 ms to import, and logs nearly never need it
 
     try:
         found = json.loads(text.decode("utf-8", "replace"), strict=False, parse_int=_integer)
@@ -197,7 +204,10 @@ def _decode_leniently(text: bytes) -> dict[str, Any] | str:
 
 
 def _byte_of_error(text: bytes) -> int:
-    """Return at which byte JSON breaks: with a character for each byte that is not UTF-8, unlike in what is shown."""
+    """Return the byte at which JSON breaks.
+
+    The text is decoded once more: only with `surrogateescape` does it encode to its own bytes again.
+    """
     import json
 
     exact = text.decode("utf-8", "surrogateescape")
@@ -209,12 +219,12 @@ def _byte_of_error(text: bytes) -> int:
 
 
 def _integer(digits: str) -> int | float:
-    """Python refuses integers of thousands of digits, Go does not."""
+    """Parse an integer; a huge one becomes a float, because Python refuses integers of thousands of digits."""
     return int(digits) if len(digits) <= sys.int_info.str_digits_check_threshold else float(digits)
 
 
 def _encodable(value: Any) -> Any:
-    """The same value without the lone surrogates that JSON encoders refuse."""
+    """Return the value without lone surrogates, which JSON encoders refuse."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):

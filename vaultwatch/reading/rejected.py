@@ -1,4 +1,4 @@
-"""Rejected lines as JSON lines: the one format in which they are kept, on log servers, in S3 and by `check`.
+"""Encode rejected lines as JSON lines: the only format in which log servers, S3 and `check` keep them.
 
     {"reason":"no JSON object in the line","cluster":"prod","node":"vault-1","lane":"file","bytes":5,"line":"plain"}
 
@@ -21,7 +21,7 @@ _PIECE_BYTES = 3 * 256 * 1024  # a multiple of three, so that each piece is base
 
 
 def encode_rejected(rejected: Rejected, limit_bytes: int | None = None) -> Iterator[bytes]:
-    """Yield one JSON line in pieces: encoded in one piece, 64 MiB of noise would take a gigabyte.
+    """Yield one JSON line in pieces: in one piece, 64 MiB of random bytes would take a gigabyte to encode.
 
     Args:
         rejected: The rejected line.

@@ -1,7 +1,8 @@
-"""Lines of the server (operational) log -> records.
+"""Read records from the lines of the server (operational) log.
 
-One message can be many lines, and journald and syslog make each line a record of its own. A line that begins with a
-time, `{` or `==> ` opens a message. Another line continues the open message of its process if it is
+One message can have many lines, and journald and syslog make each line a record of its own: this module joins them
+again. A line that begins with a time, `{` or `==> ` opens a message. Any other line continues the open message of its
+process if it is
 
     `  KEY=` alone                                 opens a value of many lines (hclog since 2021-02)
     `  | text`, a blank line, `  KEY=VALUE`        while such a value is open
@@ -9,8 +10,8 @@ time, `{` or `==> ` opens a message. Another line continues the open message of 
     a blank line, `* text`                         after `... occurred:` (Vault before 0.10: no quotes at all)
     a line of a Go stack trace                     after `panic`
 
-and is a record of its own otherwise. JSON lines and banners are never continued. The first three rules put the 47
-messages of many lines in the recordings together, with nodes interleaved; the last two are for older servers.
+and is a record of its own otherwise. JSON lines and banners are never continued. The first three rules join all 47
+messages of many lines in the recordings, with nodes interleaved; the last two are for older servers.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _Key = tuple[str, str, str, str, str]
 _Completed = list[ServerMessage | Rejected]
 
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\x1b\n")
-_MOSTLY_INVALID = 0.3  # random bytes come to about half, Latin-1 prose to a tenth
+_MOSTLY_INVALID = 0.3  # about half of random bytes is invalid, and a tenth of Latin-1 prose
 _OPENS_VALUE = re.compile(rb"  ([^\s=|]{1,256}(?: [^\s=|]{1,256}){0,3})=\s*\Z")
 _IN_VALUE = re.compile(rb"  \||\s*\Z|   ?[^\s=|]{1,256}(?: [^\s=|]{1,256}){0,3}=")
 _STACK_LINE = re.compile(rb"goroutine \d+ \[|\t|\s*\Z|created by |[^\s(]{1,512}\(.*\)\s*\Z|panic\(|\.\.\.")
@@ -43,14 +44,14 @@ _JSON = re.compile(rb'\s*\{\s*["}]')
 
 
 def mask_secrets(line: bytes) -> bytes:
-    """Replace what `vault server -dev` and `operator init` print as root token and unseal keys by `[redacted]`."""
+    """Replace the root token and unseal keys that `vault server -dev` and `operator init` print by `[redacted]`."""
     if b"oot Token" in line or b" Key" in line or b"TOKEN" in line:
         return _SECRET.sub(rb"\1\2[redacted]", line)
     return line
 
 
 def looks_like_server_line(line: bytes) -> bool:
-    """Return whether a line opens a server-log message, behind whatever syslog header; continuation lines do not."""
+    """Return whether a line, with or without a syslog header, opens a server-log message."""
     text = without_colours(line)
     if read_head(text):
         return True
@@ -67,7 +68,7 @@ def looks_like_server_line(line: bytes) -> bool:
 
 
 class _Open:
-    """One message that may go on: its lines as they came, and what they said behind their headers."""
+    """A message that further lines may continue: its lines as they arrived, and their texts without headers."""
 
     def __init__(self, line: bytes, text: bytes, head: Head, header: Header, origin: Origin, deadline: float) -> None:
         self.head, self.header, self.origin, self.deadline = head, header, origin, deadline
@@ -79,7 +80,7 @@ class _Open:
         self._quote_open = self._quotes and _odd_quotes(text)
 
     def takes(self, text: bytes) -> bool:
-        """Return whether a line that opens nothing belongs to this message."""
+        """Return whether a line that opens no message continues this one."""
         if self._quote_open or _OPENS_VALUE.match(text):
             return True
         if self._value_open:
@@ -110,7 +111,7 @@ def _odd_quotes(text: bytes) -> bool:
 def _finish(opened: _Open) -> ServerMessage | Rejected:
     try:
         return _message(opened)
-    except Exception as error:  # noqa: BLE001  it costs this message, not the line that ended it
+    except Exception as error:  # noqa: BLE001  only this message is rejected, not the line that ended it
         return unforeseen(error, b"\n".join(opened.lines), opened.origin)
 
 
@@ -131,7 +132,7 @@ def _message(opened: _Open) -> ServerMessage:
 
 
 def _join(parts: list[bytes]) -> tuple[str, dict[str, str]]:
-    """Split the lines of one message into its own text and its values of many lines."""
+    """Split the lines of one message into its text and its values of several lines."""
     text = [str(parts[0], "utf-8", "replace")]
     if len(parts) == 1:
         return text[0], {}
@@ -151,7 +152,7 @@ def _join(parts: list[bytes]) -> tuple[str, dict[str, str]]:
 
 
 def _single(line: bytes, text: bytes, header: Header, origin: Origin) -> ServerMessage | Rejected:
-    """Read a line that is a record by itself: JSON, a banner, or a continuation of nothing."""
+    """Read a line that is a record by itself: JSON, a banner, or a line that continues no message."""
     time = level = module = ""
     fields: dict[str, object] = {}
     if _JSON.match(text):
@@ -165,7 +166,7 @@ def _single(line: bytes, text: bytes, header: Header, origin: Origin) -> ServerM
 
 
 def _why_not_text(text: bytes) -> str:
-    """Say why a line is no line of a log; "" when it is one."""
+    """Return why a line is not text; "" if it is."""
     if len(text.translate(None, _CONTROLS)) != len(text):
         return "NUL or control characters"
     if text.isascii():
@@ -175,13 +176,12 @@ def _why_not_text(text: bytes) -> str:
 
 
 class ServerLogReader:
-    """Puts the lines of any number of servers together to records.
+    """Joins the lines of any number of servers into records.
 
-    Lines are distinguished by cluster and node of their origin and by host, program and process id of their header.
-    A message is complete when its process's next one begins, when it has waited `max_wait_seconds` since its first
-    line (`due`), when the next line would make it longer than `max_lines` or `max_bytes`, or when more than
-    `max_open` messages wait (the oldest first). A single longer line is still one record. `now` is any clock that
-    does not go back, in seconds.
+    Processes are distinguished by cluster and node of a line's origin and by host, program and process id in its
+    header. A message is complete when its process begins the next one, `max_wait_seconds` after its first line
+    (`due`), when another line would exceed `max_lines` or `max_bytes`, or when more than `max_open` messages are open
+    (the oldest is closed first). A single longer line is still one record. `now` is in seconds of any monotonic clock.
     """
 
     def __init__(
@@ -200,11 +200,11 @@ class ServerLogReader:
 
     @property
     def next_due(self) -> float | None:
-        """When `due` has something to return, on the clock of `now`; None when no message waits."""
+        """When `due` next has something to return, on the clock of `now`; None if no message is open."""
         return next((opened.deadline for opened in self._open.values()), None)
 
     def feed(self, line: bytes, origin: Origin, now: float) -> _Completed:
-        """Take one line, without its newline and tag; return the records that it completes, in order."""
+        """Add one line, without its newline and tag, and return the records that it completes, in order."""
         line = mask_secrets(line)
         header, text, head = _split(line)
         if reason := _why_not_text(text):
@@ -222,7 +222,7 @@ class ServerLogReader:
         return [*self._close(key), _single(line, text, header, origin)]
 
     def continues(self, line: bytes, origin: Origin) -> bool:
-        """Return whether `feed` would add this line to a message that waits."""
+        """Return whether `feed` would add this line to an open message."""
         header, text, head = _split(line)
         return head is None and self._waiting(_key(header, origin), line, text) is not None
 
@@ -234,7 +234,7 @@ class ServerLogReader:
         return done
 
     def flush(self) -> _Completed:
-        """Close every message: the input has ended."""
+        """Close every open message at the end of the input."""
         done: _Completed = [_finish(opened) for opened in self._open.values()]
         self._open.clear()
         return done
@@ -244,7 +244,7 @@ class ServerLogReader:
         return [_finish(opened)] if opened else []
 
     def _waiting(self, key: _Key, line: bytes, text: bytes) -> _Open | None:
-        """Return the open message that a line without a head belongs to."""
+        """Return the open message that a line without a head continues."""
         opened = self._open.get(key)
         if not opened or text.startswith((b"{", b"==> ")):
             return None

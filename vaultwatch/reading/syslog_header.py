@@ -1,4 +1,4 @@
-"""What syslog, journald and container runtimes write in front of a line.
+"""Recognise what syslog, journald and container runtimes write in front of a line.
 
 Known forms, each with or without a leading `<priority>`:
 
@@ -13,8 +13,8 @@ Known forms, each with or without a leading `<priority>`:
     vault-1  | text                                           docker compose
     [pod/vault-0/vault] text                                  kubectl logs --prefix, with and without --timestamps
 
-What follows a repetition never begins with a character that it takes, or the repetition is bounded: hostile text costs
-linear time. Groups are repeated a bounded number of times, because each round costs 120 bytes of memory.
+Hostile text takes linear time: a repetition is bounded, or is never followed by a character that it also matches.
+Groups are repeated a bounded number of times, because each round takes 120 bytes of memory.
 """
 
 from __future__ import annotations
@@ -76,14 +76,14 @@ _MAYBE_HEADER = re.compile(rb"[\w<\[]")
 
 
 def _header(groups: dict[str, bytes]) -> Header:
-    """Make a header of the groups found; RFC 5424 writes `-` for what is not known."""
+    """Make a header of the groups found; RFC 5424 writes `-` for an unknown value."""
     return Header(**{name: str(value, "utf-8", "replace") for name, value in groups.items() if value != b"-"})
 
 
 def strip_syslog_header(line: bytes) -> tuple[Header, bytes]:
-    """Split a line into its header (`NO_HEADER` where it has none) and the message behind it.
+    """Split a line into its header (`NO_HEADER` if it has none) and the message after it.
 
-    Exactly one space after the header is taken away: the indentation of a continuation line is part of the message.
+    Exactly one space after the header is removed: the indentation of a continuation line belongs to the message.
     """
     if not _MAYBE_HEADER.match(line):
         return NO_HEADER, line

@@ -1,12 +1,12 @@
-"""What a rule can see of a record: its fields as logged, and the derived ones below.
+"""The view of a record that rules are evaluated on: its fields as logged, and these derived ones.
 
-| field | on | what it is |
+| field | log | value |
 |---|---|---|
-| `outcome` | both | `failed`, `succeeded`, or `unknown` (no response seen; always so for server messages) |
-| `cluster`, `node`, `lane` | both | where the line came from, by its tag; `node` else by the syslog header's host |
-| `mount_type` | audit | `request.mount_type` without `ns_`, `generic` as `kv`; else the default of that path |
-| `mount_path` | audit | `request.path` below `request.mount_point`; else below its first part, if the type is known |
-| `secret_in_clear` | audit | `true` if a token or credential is logged in clear (`vaultwatch.redaction`); else absent |
+| `outcome` | both | `failed`, `succeeded`, or `unknown` (no response logged; always `unknown` in the server log) |
+| `cluster`, `node`, `lane` | both | from the line's tag; without a tag, `node` is the host in the syslog header |
+| `mount_type` | audit | `request.mount_type` without `ns_`, `generic` as `kv`; if not logged, that of a default mount |
+| `mount_path` | audit | `request.path` below `request.mount_point`; if not logged, below the path's first part |
+| `secret_in_clear` | audit | `true` if a token or credential is logged in clear (`vaultwatch.redaction`), else absent |
 | `local.hour`, `local.weekday` | both | 0 to 23; 1 (Monday) to 7 (Sunday); in the `timezone` setting |
 | `level`, `module`, `message`, `fields.*`, `raw` | server | parts of a server-log message; `raw` is all of it |
 """
@@ -29,7 +29,7 @@ SERVER_FIELDS = frozenset(
     {"outcome", "cluster", "node", "lane", "local", "time", "level", "module", "message", "fields", "raw"}
 )
 
-_MOST_NAMESPACES = 100  # one within the other; keeps hostile mount points linear
+_MOST_NAMESPACES = 100  # nested; bounds the time for a hostile mount point
 _DEFAULT_MOUNTS = {
     "secret/": "kv",
     "kv/": "kv",
@@ -43,10 +43,10 @@ _DEFAULT_MOUNTS = {
 
 
 def mount_of(path: str, mount_point: str | None, mount_type: str | None) -> tuple[str | None, str | None]:
-    """The type of the mount that a request went to, and its path below it; None if neither is known.
+    """Return the type of a request's mount, and the path below the mount; None for what is not known.
 
     Vault before 1.14 logs no mount point: then the mount is the first part of the path. Before 1.5 it logs no type
-    either: then the default name counts.
+    either: then the type is known only for mounts under their default name.
     """
     first_part = path[: path.find("/", 5 if path.startswith("auth/") else 0) + 1]
     kind = mount_type.removeprefix("ns_") if mount_type else _DEFAULT_MOUNTS.get(first_part)
@@ -60,7 +60,7 @@ def mount_of(path: str, mount_point: str | None, mount_type: str | None) -> tupl
 
 
 def audit_view(entry: AuditEntry, zone: tzinfo | None = None, *, with_secrets: bool = True) -> View:
-    """An audit entry with its derived fields; `local` only where a zone is given."""
+    """Return an audit entry with its derived fields; `local` only if a zone is given."""
     fields = entry.fields
     request = fields["request"]
     mount_type, mount_path = mount_of(*(_text(request.get(key)) for key in ("path", "mount_point", "mount_type")))
@@ -71,7 +71,7 @@ def audit_view(entry: AuditEntry, zone: tzinfo | None = None, *, with_secrets: b
 
 
 def server_view(message: ServerMessage, zone: tzinfo | None = None) -> View:
-    """A server-log message as rules see it."""
+    """Return the view of a server-log message."""
     return {
         "outcome": "unknown",
         "time": message.time or message.header_time,

@@ -1,9 +1,9 @@
-"""Reading zstd files that may have been cut off, frame after frame, without unpacking much at once.
+"""Read zstd files of several frames that may be cut off, decompressing little at a time.
 
 `backports.zstd` 1.8.0 (`compression.zstd` in Python 3.14) does not replace zstandard 0.25.0 here. It imports faster
 (12 ms instead of 28 ms) and is smaller (1.3 MB instead of 22 MB), but on x86-64 it needs 2.4 ms instead of 0.4 ms to
-unpack a frame of 1 MB, which `evaluate` does for every frame. Nor does its `get_frame_info` say whether a frame has a
-checksum, which `vaultwatch.frames` requires.
+decompress a frame of 1 MB, which `evaluate` does for every frame. Nor does its `get_frame_info` say whether a frame has
+a checksum, which `vaultwatch.frames` requires.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any
 import zstandard
 
 _MAX_WINDOW_BYTES = 1 << 27
-# One block of 128 KiB can be four bytes: what one read unpacks stays below 128 MiB.
+# Four bytes can hold a block of 128 KiB: one read decompresses to less than 128 MiB.
 _INPUT_BYTES = 4096
 
 
 class ZstdFrames:
-    """Unpacks consecutive zstd frames.
+    """Decompresses consecutive zstd frames.
 
     Attributes:
-        whole: Whether the data so far ends between two frames.
+        whole: Whether the data so far ends with a complete frame.
     """
 
     def __init__(self) -> None:
@@ -32,10 +32,10 @@ class ZstdFrames:
         self.whole = True
 
     def unpack(self, compressed: bytes) -> Iterator[bytes]:
-        """Unpack the next bytes, frame by frame; at most 32 KiB come out of one byte.
+        """Decompress the next bytes, frame by frame; one byte gives at most 32 KiB.
 
         Raises:
-            zstandard.ZstdError: The frame is damaged, or wants more than 128 MiB of memory.
+            zstandard.ZstdError: The frame is damaged, or needs more than 128 MiB of memory.
         """
         while compressed:
             plain = self._frame.decompress(compressed)
@@ -47,12 +47,12 @@ class ZstdFrames:
 
 
 class ZstdReader(RawIOBase):
-    """The plain bytes of a zstd file of one or more frames.
+    """The decompressed bytes of a zstd file of one or more frames.
 
-    zstandard's own reader takes the end of a file that was cut off for the end of its data.
+    zstandard's own reader does not notice that a file was cut off.
 
     Raises:
-        EOFError: The file ends within a frame, or is damaged from here on.
+        EOFError: The file ends within a frame, or is damaged from here on; raised by `read`.
     """
 
     def __init__(self, file: Any) -> None:
@@ -78,7 +78,7 @@ class ZstdReader(RawIOBase):
         return count
 
     def _next_piece(self) -> bytes | None:
-        """Return the next plain bytes, possibly none; None at the end of the file."""
+        """Return the next decompressed bytes, possibly none; None at the end of the file."""
         try:
             piece = next(self._pieces, None)
         except zstandard.ZstdError as error:
