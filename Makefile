@@ -1,11 +1,11 @@
 # Debian installs syslog-ng and logrotate outside an ordinary user's PATH; for .debian see tools/setup.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/.debian/bin
 
-.PHONY: help setup test test-system-python demo bench synth requirements
+.PHONY: help setup test check test-units test-integration test-system-python demo bench synth requirements
 
 help:
 	@echo "make setup  create .venv and install the Debian packages; the other targets do this first"
-	@echo "make test   run all checks and tests; make test-system-python: the unit tests under /usr/bin/python3"
+	@echo "make test   run all checks and tests: make check (style, types, rooms), test-units, test-integration, and test-system-python (the unit tests under /usr/bin/python3)"
 	@echo "make demo   play a recorded Vault session through syslog-ng and a local AWS to Slack (MODE=watch: no AWS, LIVE=1: a real server, KEEP=1: keep the results)"
 	@echo "make bench  run the benchmarks, and compare them with their goals"
 	@echo "make synth  write the CloudFormation templates to cdk.out"
@@ -13,8 +13,20 @@ help:
 setup:
 	@tools/setup
 
-test: setup
+# Two at a time: each uses one processor. The lines of their output mix.
+test: check
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-integration test-units test-system-python
+
+check: setup
 	@tools/check
+
+test-integration: setup
+	@echo "check: integration tests and fault tests (one dot per test)"
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest tests/faults tests/integration
+
+test-units: setup
+	@echo "check: unit tests (one dot per test)"
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest --cov tests/stacks tests/unit
 
 test-system-python: setup
 	@tools/check-system-python
