@@ -1,5 +1,5 @@
-"""What every program() handler needs.
+"""The parts that every program() handler shares.
 
-`run` is its life, from the check of its settings to the end of its input. `stdin` reads the input, `log` writes the
-handler's own log, `lock` keeps a second process out, `checks` finds settings that cannot be used.
+`run` takes a handler from the check of its settings to the end of its input. `stdin` reads the input, `log` writes the
+handler's own log, `lock` excludes a second process, and `checks` finds unusable settings.
 """

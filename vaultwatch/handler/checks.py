@@ -1,4 +1,4 @@
-"""Settings that cannot be used, found before the input is read."""
+"""Check settings before the input is read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Problem(NamedTuple):
 
     Attributes:
         text: One line that begins with the option.
-        permanent: Whether somebody has to change something; a network that is not up yet needs nobody.
+        permanent: Whether somebody has to change a setting; a network that is not up yet comes up without anybody.
     """
 
     text: str

@@ -23,7 +23,7 @@ def open_lock(path: Path) -> int:
 
 @contextmanager
 def hold_lock(path: Path, stdin: int, retry_seconds: float) -> Iterator[int]:
-    """Hold the lock while the context lasts, after waiting for a predecessor that still drains.
+    """Hold the lock while the context lasts, after waiting for a predecessor that is still draining its input.
 
     Raises:
         EmptyInput: The input ended meanwhile and was empty.
@@ -52,7 +52,7 @@ def _take(descriptor: int) -> bool:
 def is_first_holder(lock: int) -> bool:
     """Return whether no process held this lock before, and mark it as held.
 
-    Where the mark cannot be written (a full disk) the answer is no: the next process would not know of this one.
+    If the mark cannot be written (a full disk), the result is False: otherwise the next process would be first as well.
     """
     if os.fstat(lock).st_size:
         return False

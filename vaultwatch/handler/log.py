@@ -1,4 +1,4 @@
-"""The handler's own log. syslog-ng discards what a program() writes, so it goes to a file or to syslog."""
+"""Write the handler's own log, to a file or to syslog: syslog-ng discards what a program() writes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger("vaultwatch")
 
 @contextmanager
 def logging_to(name: str, log_file: Path | None, syslog: Path = SYSLOG_SOCKET) -> Iterator[None]:
-    """Log under this name while the context lasts: to the file, or to syslog, or to stderr, whichever works first."""
+    """Log under this name while the context lasts: to the file, else to syslog, else to stderr."""
     handler = _Log(name, log_file, syslog)
     logger.addHandler(handler)
     level = logger.level
@@ -33,7 +33,7 @@ def logging_to(name: str, log_file: Path | None, syslog: Path = SYSLOG_SOCKET) -
 
 
 class _Log(logging.Handler):
-    """Opens its destination anew for each of its few messages: each can vanish, fill up or hang at any time.
+    """Opens its destination anew for each message, because any of them can vanish, fill up or hang at any time.
 
     A message that no destination accepts is dropped: a handler must neither exit nor wait because of its own log.
     """

@@ -1,7 +1,7 @@
-"""The life of a program() handler.
+"""Run a program() handler.
 
-syslog-ng restarts a handler that exits, at once, and each start swallows a pipe full of lines. So a handler reads
-nothing before it has everything it needs, and once it has read something only the end of its input ends it.
+syslog-ng restarts a handler that exits at once, and each restart loses a pipe full of lines. So a handler reads nothing
+until it has everything that it needs; once it has read something, only the end of its input ends it.
 """
 
 from __future__ import annotations
@@ -24,41 +24,46 @@ from vaultwatch.problem_log import ProblemLog
 
 @dataclass(frozen=True)
 class HandlerPace:
-    """How long a handler waits, in seconds; tests shorten it."""
+    """The intervals of a handler, in seconds; tests shorten them."""
 
     settings_retry_seconds: float = 10.0
     lock_retry_seconds: float = 0.2
     report_seconds: float = 60.0
-    """The same problem is logged once in this time."""
+    """The same problem is logged at most once in this time."""
 
 
 class Handler(Protocol):
-    """What a verb adds to `run`."""
+    """What a command such as `ship` or `watch` implements; `run` calls it."""
 
     @property
     def name(self) -> str:
-        """The verb."""
+        """The command's name."""
 
     @property
     def pace(self) -> HandlerPace:
-        """How long it waits."""
+        """The handler's intervals."""
 
     @property
     def log_file(self) -> Path | None:
-        """Where it logs, instead of to syslog."""
+        """The file to log to; None for syslog."""
 
     @property
     def lock_file(self) -> Path:
-        """What one process at a time holds; asked for only when there are no problems."""
+        """The lock file that one process at a time holds; used only if there are no problems."""
 
     def problems(self) -> list[Problem]:
         """Return what is wrong with the settings."""
 
     def notes(self) -> list[str]:
-        """Return what works and should be known."""
+        """Return what the operator should know about settings that can be used."""
 
     def process(self, stdin: int, *, first: bool) -> None:
-        """Read the input to its end; `first` if no process held the lock before this one."""
+        """Read the input to its end.
+
+        Args:
+            stdin: The file descriptor of the input.
+            first: Whether no process held the lock before this one.
+        """
 
 
 def check(handler: Handler) -> int:
@@ -98,12 +103,12 @@ def run(handler: Handler, stdin: int = 0) -> int:
 def refuse(name: str, text: str, stdin: int = 0, syslog: Path = SYSLOG_SOCKET) -> None:
     """Report a wrong command line, to stderr and to syslog, and wait for the end of the input without reading it.
 
-    Nothing can repair a command line while the process lives, and syslog-ng would restart a handler that exits for
-    ever.
+    A command line cannot be repaired while the process runs, and syslog-ng would restart a handler that exits again
+    and again.
     """
     sys.stderr.write(f"vaultwatch: {text}\n")
     sys.stderr.flush()
-    with suppress(OSError):  # no syslog daemon listens; stderr has the message already
+    with suppress(OSError):  # no syslog daemon listens; the text is on stderr already
         send_to_syslog(_log_name(name), logging.ERROR, f"{text} Reading is paused until this is fixed", syslog)
     wait_for_end(stdin)
 
@@ -113,7 +118,7 @@ def _log_name(verb: str) -> str:
 
 
 def _ignore_signals() -> None:
-    """SIGTERM comes with the end of the input, and that is what counts: until then the pipe still holds lines."""
+    """Ignore SIGTERM: syslog-ng sends it before the end of the input, while the pipe still holds lines."""
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)

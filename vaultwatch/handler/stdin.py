@@ -1,4 +1,4 @@
-"""The handler's input: reading it to its end, and waiting without reading it."""
+"""Read the handler's input to its end, or wait without reading it."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ class EmptyInput(Exception):
 
 
 class Consumer(Protocol):
-    """What a handler does with its input; see `consume`."""
+    """Processes the input of a handler; `consume` calls it."""
 
     def do_due(self) -> None:
-        """Do whatever is due by now."""
+        """Do everything that is due by now."""
 
     @property
     def seconds_to_next(self) -> float:
-        """Seconds until something is due again."""
+        """Return the seconds until something is due again."""
 
     def feed(self, chunk: bytes) -> None:
         """Process the next bytes of the input."""
 
     def finish(self) -> None:
-        """Process what is left: the input has ended."""
+        """Process the rest, after the end of the input."""
 
 
 def consume(stdin: int, consumer: Consumer) -> None:
-    """Feed the input to the consumer, to its end, and give the consumer its turn whenever something is due."""
+    """Feed the input to the consumer until it ends, and call `do_due` whenever something is due."""
     poll = select.poll()
     poll.register(stdin, select.POLLIN)
     chunk: bytes | None = None
@@ -52,7 +52,7 @@ def read_available(stdin: int) -> bytes | None:
     """Read up to 64 KiB; b"" at the end of the input, None if there is nothing to read after all."""
     try:
         return os.read(stdin, READ_BYTES)
-    except BlockingIOError:  # another holder of the pipe made it non-blocking: not the end of the input
+    except BlockingIOError:  # another process that has the pipe open made it non-blocking: this is not the end of the input
         return None
     except OSError as error:
         logger.error("cannot read the input any more: %s", error.strerror)
@@ -60,7 +60,7 @@ def read_available(stdin: int) -> bytes | None:
 
 
 def check_open(stdin: int) -> None:
-    """Check that the input is open, before any file is opened, which would get the number of a closed one.
+    """Check that the input is open. Call this before opening any file, which would get the number of a closed input.
 
     Raises:
         SettingError: It is closed.
@@ -72,7 +72,7 @@ def check_open(stdin: int) -> None:
 
 
 def is_pipe(descriptor: int) -> bool:
-    """Return whether it is an open pipe, which is what syslog-ng gives a handler as its input."""
+    """Return whether the descriptor is an open pipe, as the input that syslog-ng gives to a handler."""
     try:
         return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
     except OSError:

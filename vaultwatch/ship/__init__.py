@@ -1,21 +1,21 @@
 """`vaultwatch ship`: the program() handler that sends a log server's lines to Kinesis, batched into frames.
 
-In the order in which a line passes:
+Its modules, in the order in which a line passes them:
 
-handler     what `ship` adds to the life of a handler (`vaultwatch.handler.run`)
-options     its options, and how long it waits for what
-checks      settings that cannot be used, found before the input is read
-pipeline    the loop: bytes in, frames and heartbeats out
-reading     chunks of bytes -> whole lines
-gathering   lines -> batches, closed by time or size
-boundaries  where a batch of server-log lines may be cut without cutting a message
-framing     batches -> encoded frames, references and heartbeats, in one sequence
-counters    lines and bytes by cluster, node and lane, for heartbeats
-timeline    the last time seen on each node, for messages without a time
-oversize    lines too large for a Kinesis record -> S3, or a file
-outbox      encoded frames that Kinesis has not accepted yet; bounded
-sending     the outbox -> PutRecords, until everything is accepted
-retries     when AWS calls are retried, and what is logged about it
+handler     implements `vaultwatch.handler.run.Handler`
+options     the command's options, and its intervals and time limits
+checks      finds unusable settings before the input is read
+pipeline    turns the bytes of the input into frames and heartbeats
+reading     splits chunks of bytes into whole lines
+gathering   gathers lines into batches, by time and size
+boundaries  finds where a batch of server-log lines may be divided without dividing a message
+framing     encodes batches as frames, references and heartbeats, in one sequence
+counters    counts lines and bytes by cluster, node and lane, for heartbeats
+timeline    remembers the last time that each node logged, for messages without a time
+oversize    stores lines too large for a Kinesis record in S3, or in a file
+outbox      holds encoded frames, bounded, until Kinesis has accepted them
+sending     sends the outbox with PutRecords until everything is accepted
+retries     decides when an AWS call is retried, and logs failures
 """
 
 from vaultwatch.ship.handler import check_config, run

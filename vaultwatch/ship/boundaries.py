@@ -1,8 +1,8 @@
-"""Where a batch of server-log lines may be cut without cutting a message.
+"""Find where a batch of server-log lines may be divided without dividing a message.
 
 One message can have several lines, and lines of several writers arrive interleaved. A line that looks like the start of
-a message starts one; any other line continues the last message of its writer. That may hold a line back for a moment
-too long, and never cuts a message; which lines really belong together is for the reader to decide.
+a message starts one; any other line is taken to continue the last message of its writer. This can delay a line a little
+longer than needed, but never divides a message. The reader decides which lines really belong together.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Line(NamedTuple):
 
 
 def read_line(line: bytes, at: float) -> Line:
-    """Find out who wrote a line, by its tag and syslog header, and whether it starts a message."""
+    """Determine a line's writer from its tag and syslog header, and whether it starts a message."""
     origin, text = split_tag(line)
     text = without_colours(text)
     header: Header = NO_HEADER
@@ -41,10 +41,10 @@ def read_line(line: bytes, at: float) -> Line:
 
 
 def boundaries(lines: Sequence[Line], settled_before: float, started_before: float) -> list[int]:
-    """Return the indices of the lines before which a cut divides no message, and `len(lines)` if one may follow all.
+    """Return the indices at which these lines may be divided without dividing a message.
 
-    A writer's last message may still go on, unless its last line arrived before `settled_before` or its first line
-    before `started_before`. Index 0 is never returned.
+    A writer's last message is incomplete until its last line is older than `settled_before`, or its first line older
+    than `started_before`. `len(lines)` is among the indices if every message is complete; 0 never is.
     """
     ends, current = _ends(lines)
     for first in current.values():

@@ -1,4 +1,4 @@
-"""Settings of `ship` that cannot be used, found before the input is read."""
+"""Check the settings of `ship` before it reads its input."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 def problems(options: ShipOptions, clients: Clients) -> list[Problem]:
-    """Return what is wrong; AWS is asked only if everything here is right.
+    """Return what is wrong with the settings.
 
-    Nothing is written, except that the state directory, the lock file and the log file are created.
+    The stream and the bucket are looked up only if everything on this host is right. Nothing is written, except that
+    the state directory, the lock file and the log file are created.
     """
     local = list(_names(options)) or list(_files(options))
     return local or [*_stream(options, clients), *_bucket(options, clients)]
 
 
 def notes(options: ShipOptions) -> list[str]:
-    """Return what works and should be known."""
+    """Return what the operator should know about settings that can be used."""
     if options.oversize_bucket:
         return []
     return [
@@ -56,7 +57,7 @@ def _stream(options: ShipOptions, clients: Clients) -> Iterator[Problem]:
     try:
         answer = clients.kinesis().describe_stream_summary(StreamName=options.stream)
         status = answer["StreamDescriptionSummary"]["StreamStatus"]
-    except Exception as error:  # noqa: BLE001 (whatever boto3 says about our settings, the user has to read it)
+    except Exception as error:  # noqa: BLE001 (the user has to see any error that boto3 raises for these settings)
         why = classify(error)
         yield Problem(f"--stream {options.stream}: {why.text}", why.permanent)
         return
@@ -71,5 +72,5 @@ def _bucket(options: ShipOptions, clients: Clients) -> Iterator[Problem]:
         clients.s3().head_bucket(Bucket=options.oversize_bucket)
     except Exception as error:  # noqa: BLE001 (as above)
         why = classify(error)
-        if why.name != "403":  # the bucket exists; a role that may only write to it may not look at it
+        if why.name != "403":  # the bucket exists; a role that may only write to it gets 403 here
             yield Problem(f"--oversize-bucket {options.oversize_bucket}: {why.text}", why.permanent)

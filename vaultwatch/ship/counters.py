@@ -1,4 +1,4 @@
-"""Lines and bytes by cluster, node and lane, since the process started."""
+"""Count lines and bytes by cluster, node and lane since the process started."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OTHERS = Origin("*", "*", "*")
 
 
 class Counters:
-    """A bounded table: origins above the bound share one row, so that the sums stay exact."""
+    """A bounded table: origins beyond its bound share one row, so that the sums stay exact."""
 
     def __init__(self, max_origins: int = MAX_ORIGINS) -> None:
         self._max_origins = max_origins
@@ -48,5 +48,5 @@ class Counters:
         return row
 
     def rows(self) -> tuple[Counter, ...]:
-        """Return the table as a heartbeat carries it."""
+        """Return the table's rows for a heartbeat."""
         return tuple(Counter(o.cluster, o.node, o.lane, *row) for o, row in self._rows.items())

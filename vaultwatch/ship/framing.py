@@ -1,4 +1,4 @@
-"""Batches -> encoded frames, in one sequence."""
+"""Encode batches as frames with consecutive sequence numbers."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from vaultwatch.ship.reading import Block
 from vaultwatch.ship.timeline import Timeline
 
 _ROOM = 0.9
-"""How full a frame is meant to be: the next lines may compress a little worse than the last ones."""
+"""How full a frame is planned to be: the next lines may compress a little worse than the last ones."""
 
 Identity = tuple[Literal["audit", "server"], str, UUID]
 """Log source, host name of the log server, and process: the same in all frames of a handler."""
 
 
 class OversizeStore(Protocol):
-    """Stores lines that no record can hold."""
+    """Stores lines that are too large for a Kinesis record."""
 
     def keep(self, lines: Block, at: datetime) -> Reference:
-        """Store the lines, however long it takes, and return where they are."""
+        """Store the lines, with retries without a limit, and return a reference to them."""
 
 
 class Framer:
-    """Encodes batches and heartbeats and passes them on.
+    """Encodes batches and heartbeats and puts them into the outbox.
 
-    A heartbeat counts all lines in frames with a lower sequence number.
+    A heartbeat counts the lines of all frames with lower sequence numbers.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class Framer:
         self._counters = Counters()
         self._sequence = 0
         self.target_bytes = max_record_bytes
-        """How many bytes of lines fill a frame, by how well the last lines compressed."""
+        """How many bytes of lines fill a frame, estimated from how well the last lines compressed."""
 
     def send(self, batch: Batch) -> None:
-        """Send a batch in as few frames as it needs, divided only between lines (or messages)."""
+        """Send a batch in as few frames as possible, divided only between lines (or messages)."""
         lines = batch.lines
         if isinstance(lines, bytearray) or len(lines) > MAX_LINES_BYTES:
             self._divide(batch)

@@ -1,4 +1,4 @@
-"""Lines -> batches, closed by time or size."""
+"""Gather lines into batches, which are closed by time or size."""
 
 from __future__ import annotations
 
@@ -38,10 +38,15 @@ class Gatherer(Protocol):
         """Add whole lines."""
 
     def take(self, now: Arrival, *, everything: bool = False) -> Batch | None:
-        """Take the lines that may go into a frame, or None; `everything` includes messages that may still go on."""
+        """Take the lines that are ready for a frame; None if there are none.
+
+        Args:
+            now: The present time.
+            everything: Whether to take incomplete messages too.
+        """
 
     def middle(self, lines: bytes) -> int:
-        """Return where to divide lines that are too many for one record; 0 if they cannot be divided."""
+        """Return at which byte to divide lines that exceed one Kinesis record; 0 if they cannot be divided."""
 
 
 class LineGatherer:
@@ -62,7 +67,7 @@ class LineGatherer:
         self._last = now
         self.size += len(block)
 
-    def take(self, now: Arrival, *, everything: bool = False) -> Batch | None:  # noqa: ARG002 (a line is never continued)
+    def take(self, now: Arrival, *, everything: bool = False) -> Batch | None:  # noqa: ARG002 (a line is always complete)
         """See `Gatherer.take`."""
         blocks, self._blocks, self.size, self.due = self._blocks, [], 0, None
         return Batch(b"".join(blocks), self._first.utc, self._last.utc) if blocks else None
@@ -75,7 +80,7 @@ class LineGatherer:
 
 
 class MessageGatherer:
-    """Gathers server-log messages: one of several lines stays in one piece."""
+    """Gathers server-log messages: the lines of one message are never divided."""
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace

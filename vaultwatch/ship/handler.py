@@ -1,6 +1,6 @@
 """`vaultwatch ship` as a program() handler.
 
-Lines that it has read and Kinesis has not accepted are lost with a `kill -9`: at most the pipe (64 KiB), the batch
+A `kill -9` loses the lines that Kinesis has not accepted yet: at most the contents of the pipe (64 KiB), the batch
 being gathered (1 s, 8 MiB) and the outbox (8 MiB of frames).
 """
 
@@ -29,10 +29,10 @@ from vaultwatch.ship.timeline import Timeline
 
 
 def run(options: ShipOptions, stdin: int = 0) -> int:
-    """Send the lines of a file descriptor to Kinesis, to its end.
+    """Send the lines of a file descriptor to Kinesis until it ends.
 
     Returns:
-        Always 0, after Kinesis accepted every frame.
+        Always 0, once Kinesis has accepted every frame.
 
     Raises:
         SettingError: The descriptor is closed.
@@ -41,12 +41,12 @@ def run(options: ShipOptions, stdin: int = 0) -> int:
 
 
 def check_config(options: ShipOptions) -> int:
-    """Write what is wrong with the settings to stderr; return 2 if somebody has to change something, else 0."""
+    """Check the settings, as `--check-config` does; see `vaultwatch.handler.run.check`."""
     return handler.check(ShipHandler(options))
 
 
 class ShipHandler:
-    """What `ship` adds to the life of a handler; see `vaultwatch.handler.run.Handler`."""
+    """Implements `vaultwatch.handler.run.Handler` for `ship`."""
 
     name = "ship"
 

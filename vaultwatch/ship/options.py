@@ -1,4 +1,4 @@
-"""The options of `ship`, and how long it waits for what."""
+"""The options of `ship`, and its intervals and time limits."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from vaultwatch.handler.run import HandlerPace
 
 @dataclass(frozen=True)
 class Pace(HandlerPace):
-    """How long things take, in seconds; tests shorten them."""
+    """The intervals and time limits of `ship`, in seconds; tests shorten them."""
 
     close_after_seconds: float = 1.0
     """A frame is closed this long after its first line arrived."""
     settle_seconds: float = 0.2
     """A server-log message is complete when no line of it arrived for this long."""
     message_seconds: float = 2.0
-    """A server-log message that is still not complete after this long may be divided."""
+    """A server-log message that is still incomplete after this long may be divided."""
     heartbeat_seconds: float = 60.0
     backoff_seconds: float = 0.1
     """The first retry waits at most this long; each further one at most twice as long as the one before."""
@@ -30,7 +30,7 @@ class Pace(HandlerPace):
 
 @dataclass(frozen=True)
 class ShipOptions:
-    """Options of `vaultwatch ship`, as given; `vaultwatch.ship.checks` checks them."""
+    """The options of `vaultwatch ship` as given on the command line; `vaultwatch.ship.checks` checks them."""
 
     source: str
     stream: str
@@ -41,7 +41,7 @@ class ShipOptions:
 
     @property
     def state_directory(self) -> Path:
-        """`--state`, or a runtime directory: for the lock, and for oversize lines where there is no bucket.
+        """The directory of `--state`, or a runtime directory: for the lock, and for oversize lines without a bucket.
 
         Raises:
             SettingError: There is no runtime directory that this user may write to.
@@ -58,5 +58,5 @@ class ShipOptions:
 
     @property
     def lock_file(self) -> Path:
-        """Held by the one process that reads this source for this stream."""
+        """The lock file of the one process that sends this source to this stream."""
         return self.state_directory / f"ship-{self.source}-{self.stream}.lock"

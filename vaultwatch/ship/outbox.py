@@ -1,4 +1,4 @@
-"""Encoded frames that Kinesis has not accepted yet: the only memory that an outage can fill."""
+"""Hold encoded frames until Kinesis has accepted them: the only memory that grows during an outage."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class StreamRecord(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes that Kinesis counts: data and partition key."""
+        """The bytes that Kinesis counts: data and partition key."""
         return len(self.data) + len(self.partition_key)
 
 
 class Outbox:
-    """A queue that is bounded in bytes; a record that was taken counts until it is released."""
+    """A queue that is bounded in bytes; a record counts until it is released, even after it was taken."""
 
     def __init__(self, max_bytes: int = MAX_IN_FLIGHT_BYTES) -> None:
         self._changed = Condition()
@@ -33,7 +33,7 @@ class Outbox:
         self._closed = False
 
     def put(self, record: StreamRecord) -> None:
-        """Add a record, after waiting without a limit for room; one above the bound waits for an empty outbox."""
+        """Add a record as soon as there is room; one larger than the bound waits until the outbox is empty."""
         with self._changed:
             self._changed.wait_for(
                 lambda: not self._in_flight_bytes or self._in_flight_bytes + record.size <= self._max_bytes
@@ -60,13 +60,13 @@ class Outbox:
             return taken
 
     def release(self, accepted: Iterable[StreamRecord]) -> None:
-        """Make room: Kinesis accepted these."""
+        """Free the room of records that Kinesis has accepted."""
         with self._changed:
             self._in_flight_bytes -= sum(record.size for record in accepted)
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Mark the end: nothing more is put, and `take` returns what is left and then nothing."""
+        """Mark the end: no record will be added, and `take` returns those that are left and then none."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Lines too large for a Kinesis record: stored elsewhere, whole, and referred to by a frame."""
+"""Store lines that are too large for a Kinesis record elsewhere; a frame refers to them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from vaultwatch.ship.reading import Block
 from vaultwatch.ship.retries import Retries, make_clients
 
 MAX_SPILL_BYTES = 256 * 1024 * 1024
-"""Limit of the directory that is used without a bucket: /run is in memory."""
+"""The most that the directory may hold that replaces a bucket: /run is in memory."""
 
 
 class BucketStore:
-    """Stores lines in S3, under a key made of their day and SHA-256, so that a retry changes nothing."""
+    """Stores lines in S3. The key consists of their day and SHA-256, so that a retry writes the same object."""
 
     def __init__(self, bucket: str, pace: Pace) -> None:
         self._bucket = bucket
@@ -32,7 +32,7 @@ class BucketStore:
         self._retries = Retries(pace, self._clients)
 
     def keep(self, lines: Block, at: datetime) -> Reference:
-        """Store the lines, after any number of retries; the input is not read meanwhile, so that the order stays."""
+        """Store the lines, with retries without a limit; the input is not read meanwhile, which keeps the order."""
         digest = hashlib.sha256(lines)
         key = keys.oversize(at, digest.hexdigest())
         while not self._put(key, lines, digest.digest()):
@@ -44,7 +44,7 @@ class BucketStore:
         body = cast("bytes", lines)  # boto3 takes a bytearray, which spares a copy of up to 100 MiB
         try:
             self._clients.s3().put_object(Bucket=self._bucket, Key=key, Body=body, ChecksumSHA256=checksum)
-        except Exception as error:  # noqa: BLE001 (no line may be lost, whatever it is: it is tried again)
+        except Exception as error:  # noqa: BLE001 (no line may be lost: any failure is retried)
             text = f"{len(lines)} bytes too large for a record wait to be stored; reading is paused"
             self._retries.failed(classify(error), text)
             return False
@@ -57,7 +57,7 @@ class BucketStore:
 
 
 class FolderStore:
-    """Stores lines in files where there is no bucket; at its limit, reading stops until somebody makes room."""
+    """Stores lines in files if there is no bucket; when the directory is full, reading stops until there is room."""
 
     def __init__(self, folder: Path, pace: Pace, max_bytes: int = MAX_SPILL_BYTES) -> None:
         self._folder = folder
@@ -66,7 +66,7 @@ class FolderStore:
         self._reported = ProblemLog(pace.report_seconds)
 
     def keep(self, lines: Block, at: datetime) -> Reference:  # noqa: ARG002 (a file's name needs no day)
-        """Store the lines, after any number of retries."""
+        """Store the lines, with retries without a limit."""
         sha256 = hashlib.sha256(lines).hexdigest()
         while reason := self._write(sha256, lines):
             self._reported.report("full", logging.ERROR, f"{reason}: reading is paused until this is fixed")
@@ -76,7 +76,7 @@ class FolderStore:
         return Reference("", sha256, len(lines), count_lines(lines), sha256)
 
     def _write(self, name: str, lines: Block) -> str:
-        """Write a file, completely or not at all; return the reason if that is impossible, else ""."""
+        """Write a complete file; return "", or the reason why it could not be written."""
         target, part = self._folder / name, self._folder / f"{name}.part"
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)

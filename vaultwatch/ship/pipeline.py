@@ -1,4 +1,4 @@
-"""From the bytes of the input to frames and heartbeats."""
+"""Turn the bytes of the input into frames and heartbeats."""
 
 from __future__ import annotations
 
@@ -68,17 +68,17 @@ class Pipeline:
 
     def _frame_gathered(self, *, everything: bool = False) -> None:
         batch = self._gatherer.take(_now(), everything=everything)
-        # What is left are messages that may go on: no use looking at them again before much more has arrived.
+        # Only incomplete messages are left: looking at them again makes no sense before much more has arrived.
         self._full_at_bytes = self._gatherer.size + self._framer.target_bytes
         if batch is not None:
             self._frame(batch)
 
     def _frame(self, batch: Batch) -> None:
-        """Frame a batch; keep it and try again after any failure (out of memory, say)."""
+        """Frame a batch; after any failure, such as one of memory, keep it and try again."""
         while True:
             try:
                 self._framer.send(batch)
-            except Exception as error:  # noqa: BLE001 (no line may be lost, whatever it is)
+            except Exception as error:  # noqa: BLE001 (no line may be lost: any failure is retried)
                 text = "%s: %d bytes of lines wait to be framed; reading is paused"
                 logger.error(text, error, len(batch.lines), exc_info=True)
                 time.sleep(self._pace.settings_retry_seconds)

@@ -1,4 +1,4 @@
-"""Chunks of bytes -> whole lines."""
+"""Split chunks of bytes into whole lines."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ MAX_LINE_BYTES = 100 * 1024 * 1024
 
 
 class LineReader:
-    """Splits chunks into blocks of whole lines; the start of a line is kept once, however long the line grows."""
+    """Splits chunks into blocks of whole lines; the beginning of a line is copied once, however long it grows."""
 
     def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
         self._started = bytearray()
         self._max_line_bytes = max_line_bytes
 
     def feed(self, chunk: bytes) -> Iterator[Block]:
-        """Yield the lines that the chunk completes: one that started earlier alone, then the others in one block."""
+        """Yield the lines that the chunk completes: first one that began in an earlier chunk, then all others."""
         whole = chunk.rfind(b"\n") + 1
         start = 0
         if self._started:
@@ -34,7 +34,7 @@ class LineReader:
             self._started += chunk[whole:]
 
     def rest(self) -> Iterator[Block]:
-        """Yield a line that has no newline yet: at the end of the input, the last one."""
+        """Yield the last line of the input if it has no newline."""
         started, self._started = self._started, bytearray()
         if started:
             yield started

@@ -1,4 +1,4 @@
-"""Retries of AWS calls: when, and what the log says about them."""
+"""Decide when AWS calls are retried, and log why they failed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Retries:
         self._call_failed = False
 
     def failed(self, failure: Failure, consequence: str) -> None:
-        """Note that a call failed; after a permanent failure credentials and settings of boto3 are read again."""
+        """Note that a call failed; after a permanent failure, boto3 reads its credentials and settings again."""
         self._failures += 1
         self._call_failed = True
         level = logging.ERROR if failure.permanent else logging.WARNING
@@ -37,7 +37,7 @@ class Retries:
             self._clients.renew()
 
     def failed_in_part(self, failure: Failure, consequence: str) -> None:
-        """Note that only a part of a call failed: the next attempt may follow soon."""
+        """Note that only a part of a call failed, so that the next attempt may follow soon."""
         self._failures = 0
         self.failed(failure, consequence)
         self._call_failed = False
@@ -50,8 +50,8 @@ class Retries:
     def wait(self) -> None:
         """Wait before the next attempt.
 
-        A failed boto3 call is a reference cycle (exception, traceback, request) that keeps its body of up to 7 MB,
-        and nothing else triggers the collector while the input is not read: 839 MB in an outage of half an hour.
+        A failed boto3 call leaves a reference cycle (exception, traceback, request) that keeps its body of up to 7 MB.
+        Nothing else triggers the collector while the input is not read: 839 MB in an outage of half an hour.
         """
         if self._call_failed:
             self._call_failed = False

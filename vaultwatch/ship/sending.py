@@ -1,4 +1,4 @@
-"""From the outbox to Kinesis: rejected records are sent again, and only those, without a limit."""
+"""Send the outbox to Kinesis; records that Kinesis rejects, and only those, are retried without a limit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_BYTES_PER_CALL = 5 * 1024 * 1024
 
 
 class Sender(Thread):
-    """Sends until the outbox is closed and empty; no failure ends it."""
+    """The thread that sends until the outbox is closed and empty; no failure ends it."""
 
     def __init__(self, stream: str, outbox: Outbox, pace: Pace) -> None:
         super().__init__(name="sender", daemon=True)
@@ -30,7 +30,7 @@ class Sender(Thread):
         self._retries = Retries(pace, self._clients)
 
     def run(self) -> None:
-        """Send the outbox; each call holds the records that the last one left, and as many new ones as fit."""
+        """Send the outbox: each call repeats the records that the last one left, with as many new ones as fit."""
         rejected: list[StreamRecord] = []
         while records := rejected + self._next(rejected):
             rejected = self._send(records)
@@ -38,7 +38,7 @@ class Sender(Thread):
         self._clients.renew()
 
     def finish(self) -> None:
-        """Close the outbox and wait, without a limit, until Kinesis accepted everything in it."""
+        """Close the outbox and wait, without a limit, until Kinesis has accepted everything in it."""
         self._outbox.close()
         self.join()
 
@@ -47,10 +47,10 @@ class Sender(Thread):
         return self._outbox.take(MAX_RECORDS_PER_CALL - len(rejected), room, wait=not rejected)
 
     def _send(self, records: list[StreamRecord]) -> list[StreamRecord]:
-        """Make one call and return what has to be sent again; after a call without an answer that is all of it."""
+        """Make one call and return the records to send again: all of them if the call failed."""
         try:
             answered = list(zip(records, self._put(records), strict=True))
-        except Exception as error:  # noqa: BLE001 (the thread's outermost edge: the frames are kept, and sent again)
+        except Exception as error:  # noqa: BLE001 (the thread's outermost edge: the frames are kept and sent again)
             self._retries.failed(classify(error), f"{len(records)} frames wait to be sent again")
             return records
         self._outbox.release(record for record, reason in answered if not reason)

@@ -1,7 +1,7 @@
-"""The last time seen on each node when a frame starts.
+"""Remember the last time that each node logged before a frame begins.
 
-A message without a time of its own (a banner) is identified by the last time seen on its node and its ordinal since. A
-frame is evaluated by itself, so it has to carry both.
+The event key of a message without a time of its own (a banner) consists of the last time that its node logged and the
+message's ordinal since then. Each frame is evaluated by itself, so its header has to contain both.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from vaultwatch.reading.records import ServerMessage, split_tag
 from vaultwatch.reading.server_log import ServerLogReader
 
 MAX_NODES = 300
-"""A frame's header has to stay readable, and more nodes do not start with a banner in the same second."""
+"""Bounds a frame's header; more nodes than this do not begin with a banner in the same second."""
 
 
 class Timeline:
     """Follows the messages of a server log.
 
-    `begun` stands for the last time seen on a node before its first message; see `Frame.begun`.
+    `begun` is used as the last time of a node that has not logged one yet; see `Frame.begun`.
     """
 
     def __init__(self, begun: str) -> None:
@@ -27,7 +27,7 @@ class Timeline:
         self._keys = ServerEventKeys(begun=begun)
 
     def before(self, lines: bytes) -> dict[str, Seen]:
-        """Return what is known about each node whose first message in these lines has no time."""
+        """Return the last time and ordinal of each node whose first message in these lines has no time."""
         first: dict[str, ServerMessage] = {}
         for message in _messages(lines):
             first.setdefault(message.node, message)
@@ -35,7 +35,7 @@ class Timeline:
         return {node: seen for node in untimed[:MAX_NODES] if (seen := self._keys.last(node)) is not None}
 
     def advance(self, lines: bytes) -> None:
-        """Note that these lines went into a frame."""
+        """Note the times in lines that were put into a frame."""
         for message in _messages(lines):
             self._keys.key(message)
 
