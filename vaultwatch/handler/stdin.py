@@ -52,7 +52,7 @@ def read_available(stdin: int) -> bytes | None:
     """Read up to 64 KiB; b"" at the end of the input, None if there is nothing to read after all."""
     try:
         return os.read(stdin, READ_BYTES)
-    except BlockingIOError:  # another process that has the pipe open made it non-blocking: this is not the end of the input
+    except BlockingIOError:  # another process made the pipe non-blocking: this is not its end
         return None
     except OSError as error:
         logger.error("cannot read the input any more: %s", error.strerror)
