@@ -1,4 +1,4 @@
-"""The `vaultwatch` command: one module per verb, imported only when it is called."""
+"""The `vaultwatch` command: one module per subcommand, imported only when it is called."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import click
 
-from vaultwatch.errors import VaultwatchError
+from vaultwatch.errors import VaultwatchError, did_you_mean
 
-_VERBS = {
+_SUBCOMMANDS = {
     "check": "Check existing logs against the rules.",
     "watch": "Evaluate a stream on stdin and notify people (syslog-ng program() handler).",
     "ship": "Send a stream on stdin to Kinesis (syslog-ng program() handler).",
@@ -20,30 +20,36 @@ _VERBS = {
 }
 
 
-class _Verbs(click.Group):
+class _Subcommands(click.Group):
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(_VERBS)
+        return list(_SUBCOMMANDS)
 
-    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _VERBS:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _SUBCOMMANDS:
+            if not ctx.resilient_parsing:  # as in shell completion
+                ctx.fail(f"no such command `{cmd_name}`{did_you_mean(cmd_name, _SUBCOMMANDS)}")
             return None
         found: click.Command = import_module(f"vaultwatch.cli.{cmd_name}").command
         return found
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(_VERBS.items()))
+            formatter.write_dl(list(_SUBCOMMANDS.items()))
 
 
-@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(cls=_Subcommands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="vaultwatch", message="%(prog)s %(version)s")
 def vaultwatch() -> None:
     """Day-1 logging and alerting for HashiCorp Vault and OpenBao."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; return its exit status, 2 with one line on stderr if it cannot run."""
-    # None if the parent process closed them
+    """Run the command.
+
+    Returns:
+        Its exit status: 2 if it cannot run, with one line on stderr that says why.
+    """
+    # either is None if the parent process closed it
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115  stays open
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):

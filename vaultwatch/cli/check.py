@@ -1,4 +1,4 @@
-"""`vaultwatch check`: evaluates existing logs against the rules."""
+"""`vaultwatch check`: evaluate existing logs against the rules."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from vaultwatch.rules.facts import Level
 from vaultwatch.zones import find_zone
 
 CHUNK_BYTES = 1048576
-_MOST_STAGED = 5  # rules named in one line
+_MOST_STAGED = 5  # names of rules in one line
 _COLORS = {Level.CRITICAL: "red", Level.HIGH: "red", Level.MEDIUM: "yellow", Level.LOW: "cyan"}
 
 
@@ -35,24 +35,24 @@ _COLORS = {Level.CRITICAL: "red", Level.HIGH: "red", Level.MEDIUM: "yellow", Lev
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @click.option(
     "--source", type=click.Choice(["auto", "audit", "server"]), default="auto", show_default=True,
-    help="What the lines are; auto decides line by line.",
+    help="The log that the lines come from; auto decides line by line.",
 )  # fmt: skip
 @click.option(
     "--rules", "rule_dirs", type=click.Path(path_type=Path), multiple=True, metavar="DIR",
-    help="Rules to use instead of the shipped ones; may be given several times.",
+    help="Folder of rules to use instead of the shipped ones; may be given several times.",
 )  # fmt: skip
 @click.option(
     "--level",
-    type=click.Choice([str(level) for level in Level]),
+    type=click.Choice([str(level) for level in Level], case_sensitive=False),
     default="low",
     show_default=True,
-    help="Show alerts from this level on.",
+    help="Lowest level of the alerts to show.",
 )
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--timezone", default="UTC", show_default=True, help="Zone of local.hour and local.weekday.")
-@click.option("--rejected", type=click.Path(path_type=Path, dir_okay=False), help="Keep rejected lines here (JSON).")
-@click.option("--stats", type=click.Path(path_type=Path, dir_okay=False), help="Write the closing figures here (JSON).")
-@click.option("--progress/--no-progress", default=None, help="Progress on stderr; by default when it is a terminal.")
+@click.option("--timezone", default="UTC", show_default=True, help="Time zone of local.hour and local.weekday.")
+@click.option("--rejected", type=click.Path(path_type=Path, dir_okay=False), help="Write rejected lines here (JSON).")
+@click.option("--stats", type=click.Path(path_type=Path, dir_okay=False), help="Write the closing counts here (JSON).")
+@click.option("--progress/--no-progress", default=None, help="Show progress on stderr. Default: if it is a terminal.")
 def command(
     files: tuple[str, ...],
     source: Source,
@@ -66,13 +66,13 @@ def command(
 ) -> int:
     """Check existing logs against the rules: plain, gzip or zstd files, "-" (or nothing) for stdin.
 
-    One alert per rule and event, however many entries or files carry it.
+    A rule raises one alert per event, however many entries or files contain the event.
 
-    Exit status: 0 no alert shown, 1 alerts shown, 2 it could not run.
+    Exit status: 0 if no alert is shown, 1 if alerts are shown, 2 if a file cannot be read or an option is wrong.
     """
     started = time.monotonic()
     rules = load_rules(rule_dirs)
-    gc.freeze()  # what is loaded by now stays; records make no cycles, so look for some less often (5 % of the CPU)
+    gc.freeze()  # rules are never garbage, and records make no cycles: rarer collections save 5 % of the CPU
     gc.set_threshold(100_000)
     with ExitStack() as stack:
         keep = _open_for_writing(stack, "--rejected", rejected, files) if rejected else None
@@ -97,7 +97,7 @@ def command(
             click.echo(
                 one_line(f"rule {name} raised on {detector.counts.rule_errors[name]} records: {error}"), err=True
             )
-        _tell_staged(shown.staged)
+        _report_staged(shown.staged)
         _close(detector, shown.count, seconds, figures)
     return 2 if any(broken) else 1 if shown.count else 0
 
@@ -114,12 +114,12 @@ def _open_for_writing(stack: ExitStack, option: str, path: Path, inputs: Sequenc
 def _is_same(path: Path, name: str) -> bool:
     try:
         return path.samefile(name)
-    except (OSError, ValueError):  # what cannot be read is said when its turn comes
+    except (OSError, ValueError):  # reported when this file is read
         return False
 
 
 class _Rejects:
-    """Keeps rejected lines, and remembers why the first of a file was one."""
+    """Writes rejected lines to a file, and remembers the reason of the first one."""
 
     def __init__(self, keep: IO[bytes] | None) -> None:
         self.first_reason = ""
@@ -132,12 +132,12 @@ class _Rejects:
 
 
 class _Unreadable(Exception):
-    """Why a file cannot be read, or not to its end."""
+    """A file cannot be read, or not to its end."""
 
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """Separate faults of reading from those of writing, which end the program."""
+    """Raise errors of reading as `_Unreadable`: unlike errors of writing, they do not end the program."""
     try:
         yield
     except (OSError, EOFError, zlib.error) as error:
@@ -145,7 +145,7 @@ def _reading() -> Iterator[None]:
 
 
 def _check_file(name: str, detector: Detector, shown: _Shown, watched: bool, rejects: _Rejects) -> str:
-    """Evaluate one file; gives what went wrong, after saying so. What was read before that counts."""
+    """Evaluate one file as far as it can be read; print what went wrong and return it, "" if nothing did."""
     splitter = LineSplitter()
     counts, before = detector.counts, msgspec.structs.astuple(detector.counts)
     rejects.first_reason = ""
@@ -175,7 +175,7 @@ def _check_file(name: str, detector: Detector, shown: _Shown, watched: bool, rej
 
 
 def _open(stack: ExitStack, name: str) -> tuple[Any, int]:
-    """The stream of a file's plain bytes, and the file's size (0 where it is not known)."""
+    """Open a file and return its decompressed bytes and its size, 0 if that is not known."""
     path: int | str = 0 if name == "-" else name
     raw: Any = open(path, "rb", buffering=CHUNK_BYTES, closefd=name != "-")  # noqa: SIM115  the stack closes it
     stack.enter_context(raw)
@@ -206,7 +206,7 @@ def _chunks(stream: Any) -> Iterator[tuple[bytes, int]]:
 
 
 class _Shown:
-    """Prints each alert once, as it comes; of a staged rule it only counts them, by the rule's name."""
+    """Prints each alert once, as soon as it is raised; alerts of staged rules are only counted, by rule."""
 
     def __init__(self, level: Level, form: str, on_error: Callable[[str, Exception], None]) -> None:
         self.count = 0
@@ -219,7 +219,7 @@ class _Shown:
     def add(self, verdicts: list[Verdict]) -> None:
         for verdict in verdicts:
             key = bytes.fromhex(alert_id(verdict.rule.name, verdict.event_key))
-            if key in self._seen:  # another device's copy: no alert is made only to be dropped
+            if key in self._seen:  # logged by another audit device too: making the alert again would be wasted
                 continue
             alert = alert_of(verdict, self._on_error)
             if alert.level.rank < self._rank:
@@ -242,7 +242,7 @@ class _Shown:
 
 
 class _Progress:
-    """How far a file has been read, on one line of stderr."""
+    """Shows how much of a file has been read, on one line of stderr."""
 
     def __init__(self, name: str, size: int) -> None:
         self._name, self._size, self._next = one_line(name, 60), size, 0.0
@@ -262,8 +262,8 @@ class _Progress:
         sys.stderr.flush()
 
 
-def _tell_staged(counts: Counter[str]) -> None:
-    """Why somebody who tries a rule out sees nothing of it."""
+def _report_staged(counts: Counter[str]) -> None:
+    """Print which staged rules matched, so that people who try a rule out see why it shows no alerts."""
     if not counts:
         return
     named = counts.most_common(_MOST_STAGED)

@@ -1,4 +1,4 @@
-"""What several commands share."""
+"""The base class of handlers' commands, and the loading of rules."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Evaluates rules on their fixtures.
+"""Test rules on their fixtures.
 
-The folder DIR/fixtures/RULE holds the files `match` and `ignore`: .jsonl with audit entries, .log with server-log
-lines, both as logged. A placeholders.yml in it gives the values of the rule's placeholders for the test; local time is
+The folder DIR/fixtures/RULE contains the files `match` and `ignore`: .jsonl with audit entries, .log with server-log
+lines, both as logged. A placeholders.yml in it sets the values of the rule's placeholders for the test. Local time is
 UTC.
 """
 
@@ -22,10 +22,13 @@ from vaultwatch.rules.pack import Rule
 
 
 def failures(directories: Sequence[Path]) -> tuple[int, list[str]]:
-    """Test all rules; return how many there are, and the faults, each a line that begins with the rule's name.
+    """Test all rules below these directories.
+
+    Returns:
+        The number of rules, and the faults: one line each, which begins with the rule's name.
 
     Raises:
-        RuleError: the rules do not compile, or there are none.
+        RuleError: The rules do not compile, or there are none.
     """
     rules = load_rules(directories)
     found = [fault for rule in rules for fault in _test(rule, directories)]
@@ -64,7 +67,7 @@ def _test_kind(rule: Rule, folder: Path, kind: str, wanted: bool) -> Iterator[st
 
 
 def _records(rule: Rule, lines: Sequence[bytes]) -> Iterator[tuple[int, int, int, str]]:
-    """For each record: the number of its last line, how often the rule matched, 1, and what went wrong."""
+    """Yield for each record the number of its last line, how often the rule matched, 1, and what went wrong."""
     for number, block in _blocks(rule, lines):
         trouble: list[str] = []
         detector = Detector(
@@ -89,7 +92,7 @@ def _note_error(trouble: list[str], _name: str, error: Exception) -> None:
 
 
 def _blocks(rule: Rule, lines: Sequence[bytes]) -> Iterator[tuple[int, list[bytes]]]:
-    """Lines that belong together: an audit entry is one line, a server-log message may be many."""
+    """Yield the lines of each record: an audit entry has one line, a server-log message may have many."""
     block: list[bytes] = []
     for number, line in enumerate(lines, 1):
         goes_on = rule.service == "server" and line[:2] == b"  "

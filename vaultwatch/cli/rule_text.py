@@ -1,7 +1,7 @@
-"""A compiled condition as text for people: what is in force, with placeholders and filters applied.
+"""Write a compiled condition as text for people, with its placeholders and filters applied.
 
-As in Sigma, all items of a map must hold, and one of the values of a list. What Sigma needs several selections for is
-written as `all of`, `any of` and `not`.
+As in Sigma, all items of a map must hold, and one of the values of a list. Where Sigma needs several selections, the
+text has `all of`, `any of` and `not`.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _MODIFIERS: dict[TextHow | KeywordHow, str] = {
 
 
 def readable(condition: Condition) -> str:
-    """The condition as YAML of several lines."""
+    """Return the condition as YAML, in several lines."""
     written = _written(condition)
     return written if isinstance(written, str) else as_yaml(written)
 
 
 def as_yaml(value: Any, *, lists_in_line: bool = False) -> str:
-    """YAML for people, in ASCII, its keys in the order given."""
+    """Return a value as YAML for people: in ASCII, with its keys in the order given."""
     import yaml
 
     class Indented(yaml.SafeDumper):
@@ -78,7 +78,7 @@ def _written(condition: Condition) -> Any:
 
 
 def _all_of(parts: Sequence[Condition]) -> Any:
-    """One map as far as its keys allow."""
+    """Merge parts into one map, unless they share a key."""
     maps: list[Any] = []
     for written in map(_written, parts):
         inner = written.get("all of", [written]) if isinstance(written, dict) else [written]
@@ -91,7 +91,7 @@ def _all_of(parts: Sequence[Condition]) -> Any:
 
 
 def _any_of(parts: Sequence[Condition]) -> Any:
-    """One key with several values as far as the parts have the same key."""
+    """Merge parts that have the same key into one key with several values."""
     maps: list[Any] = []
     for written in map(_written, parts):
         inner = written.get("any of", [written]) if isinstance(written, dict) else [written]
@@ -117,7 +117,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _item(test: FieldTest) -> tuple[str, Any]:
-    """One key and value of a Sigma selection."""
+    """Return a test as one key and value of a Sigma selection."""
     match test:
         case Text(field, how, value, cased):
             return _text_key(field, how, cased), _text_value(how, value)
@@ -146,7 +146,7 @@ def _text_key(field: str, how: TextHow | KeywordHow, cased: bool) -> str:
 
 
 def _text_value(how: TextHow | KeywordHow, value: str) -> str:
-    """A value as Sigma writes it: `*` and `?` that mean themselves are escaped."""
+    """Return a value as Sigma writes it: a literal `*` or `?` is escaped."""
     if how in ("glob", "re"):
         return value
     return value.replace("\\", "\\\\").replace("*", "\\*").replace("?", "\\?")

@@ -37,7 +37,7 @@ def command() -> None:
 @_rules_option
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def list_rules(rule_dirs: tuple[Path, ...], form: str) -> None:
-    """List the rules, one a line."""
+    """List the rules, one per line."""
     for rule in sorted((rule.compiled for rule in load_rules(rule_dirs)), key=lambda rule: rule.name):
         if form == "json":
             facts = msgspec.to_builtins(rule)
@@ -53,7 +53,7 @@ def list_rules(rule_dirs: tuple[Path, ...], form: str) -> None:
 def show_rule(rule: str, rule_dirs: tuple[Path, ...]) -> None:
     """Show one rule with its condition.
 
-    Placeholders are filled in and filters applied: this is what the rule evaluates.
+    The condition is shown as it is evaluated: with placeholders filled in and filters applied.
     """
     found = next((one for one in load_rules(rule_dirs) if one.name == rule), None)
     if found is None:
@@ -88,7 +88,7 @@ def _below(heading: str, text: str) -> str:
 
 
 def _files(rule: Rule, directories: Sequence[Path]) -> Iterator[Path]:
-    """The file that defines a rule, if it is there."""
+    """Yield the file that defines a rule, if it exists."""
     for directory in directories:
         if not directory.is_dir():
             continue
@@ -142,7 +142,7 @@ def compile_rules(directories: tuple[Path, ...], output: Path | None) -> None:
 
 
 def _default_directory() -> Path:
-    """The folder `rules` here, else that of the checkout this program runs from."""
+    """Return the folder `rules` here, otherwise that of the checkout that this program runs from."""
     for directory in (Path("rules"), _CHECKOUT_RULES):
         if directory.is_dir():
             return directory

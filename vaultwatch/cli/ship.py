@@ -1,4 +1,4 @@
-"""`vaultwatch ship`: sends the lines on stdin to Kinesis."""
+"""`vaultwatch ship`: send the lines on stdin to Kinesis."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def command(
 ) -> int:
     """Send the lines on stdin to Kinesis, batched into frames: for syslog-ng's program() destination.
 
-    It reads to the end of its input, even after SIGTERM. While a setting cannot be used it logs why, reads nothing, and
-    checks again every 10 seconds; --check-config finds the problem beforehand. Credentials, region and endpoint are
-    found as by every AWS SDK.
+    It reads its input to the end, even after SIGTERM. While a setting cannot be used, it logs why, reads nothing, and
+    checks again every 10 seconds; --check-config finds such a problem before the start. Credentials, region and
+    endpoint are those of any AWS SDK.
     """
     from vaultwatch.ship import handler
     from vaultwatch.ship.options import ShipOptions

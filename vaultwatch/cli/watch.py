@@ -1,4 +1,4 @@
-"""`vaultwatch watch`: evaluates the lines on stdin and notifies people."""
+"""`vaultwatch watch`: evaluate the lines on stdin and notify people."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _FILE = click.Path(path_type=Path)
     type=_FILE,
     multiple=True,
     metavar="DIR",
-    help="Use these rules instead of the shipped ones.",
+    help="Folder of rules to use instead of the shipped ones; may be given several times.",
 )
 @click.option(
     "--timezone", default="UTC", show_default=True, metavar="ZONE",
@@ -65,9 +65,9 @@ def command(
 ) -> int:
     """Evaluate the lines on stdin and notify people, without AWS: for syslog-ng's program() destination.
 
-    It reads to the end of its input, even after SIGTERM. While a setting cannot be used it logs why, reads nothing, and
-    checks again every 10 seconds; --check-config finds the problem beforehand. Notifications that are not sent yet are
-    sent after the next start.
+    It reads its input to the end, even after SIGTERM. While a setting cannot be used, it logs why, reads nothing, and
+    checks again every 10 seconds; --check-config finds such a problem before the start. Notifications that are not sent
+    yet are sent after the next start.
     """
     from vaultwatch.watch import handler
     from vaultwatch.watch.options import WatchOptions

@@ -90,7 +90,7 @@ class TestAlerts:
         assert len({alert["id"] for alert in once.alerts}) == len(once.alerts) == 7
         assert once.status == 1
 
-    def test_both_logs_are_told_apart(self, check: Check) -> None:
+    def test_both_logs_are_recognised(self, check: Check) -> None:
         found = check("--format", "json", AUDIT, SERVER)
         assert {alert["service"] for alert in found.alerts} == {"audit", "server"}
         assert "0 rejected" in found.err
@@ -113,6 +113,9 @@ class TestAlerts:
             f"own_{name}" for name in names[1:]
         )
 
+    def test_levels_may_be_in_capitals(self, check: Check, own: Path, seal: Path) -> None:
+        assert check("--rules", own, "--level", "HIGH", "--format", "json", seal).rules == ["own_critical", "own_high"]
+
     def test_nothing_to_show_is_status_0(self, check: Check, own: Path, seal: Path) -> None:
         for name in ("low", "medium", "high", "critical"):
             (own / f"own_{name}.yml").unlink()
@@ -123,7 +126,7 @@ class TestAlerts:
     def test_staged_rules_are_never_shown(self, check: Check, own: Path, seal: Path) -> None:
         assert "own_staged" not in check("--rules", own, "--level", "informational", seal).out
 
-    def test_what_staged_rules_keep_back_is_said_before_the_closing_line(
+    def test_staged_rules_that_matched_are_named_before_the_closing_line(
         self, check: Check, own: Path, seal: Path, tmp_path: Path
     ) -> None:
         found = check("--rules", own, "--stats", tmp_path / "stats", seal, seal)
@@ -132,13 +135,13 @@ class TestAlerts:
         assert closing.startswith("2 audit entries, 0 server messages, 0 rejected lines, 4 alerts, ")
         assert json.loads((tmp_path / "stats").read_text())["alerts"] == 4
 
-    def test_nothing_is_said_of_a_staged_rule_below_the_level(self, check: Check, own: Path, seal: Path) -> None:
+    def test_a_staged_rule_below_the_level_is_not_named(self, check: Check, own: Path, seal: Path) -> None:
         staged = own / "own_staged.yml"
         staged.write_text(staged.read_text().replace("level: critical", "level: low"))
         assert "not shown" in check("--rules", own, seal).err
         assert "not shown" not in check("--rules", own, "--level", "medium", seal).err
 
-    def test_of_many_staged_rules_the_busiest_are_named(self, check: Check, own: Path, tmp_path: Path) -> None:
+    def test_of_many_staged_rules_the_most_frequent_are_named(self, check: Check, own: Path, tmp_path: Path) -> None:
         for name in "abcdefg":
             detection = f"s: {{request.path|contains: {name}}}\ncondition: s"
             (own / f"{name}.yml").write_text(sigma(detection, name=name, more="status: experimental\n"))
