@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from demo.alert_tail import Seen
 from vaultwatch.alerts import Alert
-from vaultwatch.store.dynamodb.schema import sent_key
+from vaultwatch.store.dynamodb.schema import ALERT_ROWS, sent_rows
 from vaultwatch.store.encoding import decode_alert
 
 if TYPE_CHECKING:
     from testbed.aws import LocalAws
     from testbed.aws.calls import Request
 
-
-_SENT_TO_SLACK = sent_key("", "slack")[1]
+_SENT_TO_SLACK = sent_rows("slack")
 
 
 class StoredTail:
@@ -68,9 +67,9 @@ def alerts_and_deliveries(table_rows: Iterable[Mapping[str, Any]]) -> tuple[dict
     alerts: dict[str, Alert] = {}
     delivered: set[str] = set()
     for row in table_rows:
-        kind, name = row["sk"]["S"], row["pk"]["S"].partition("#")[2]
-        if kind == "alert":
-            alerts[name] = decode_alert(row["body"]["B"])
-        elif kind == _SENT_TO_SLACK:
-            delivered.add(name)
+        key = row["pk"]["S"]
+        if key.startswith(ALERT_ROWS):
+            alerts[key.removeprefix(ALERT_ROWS)] = decode_alert(row["body"]["B"])
+        elif key.startswith(_SENT_TO_SLACK):
+            delivered.add(key.removeprefix(_SENT_TO_SLACK))
     return alerts, delivered

@@ -225,9 +225,9 @@ class TestLiveRules:
     def test_expire_one_memory_after_they_were_last_seen(self, store: DynamoStore) -> None:
         store.live_since({"a": "1", "b": "1"}, T0)
         store.live_since({"a": "1"}, T0 + 20 * self.DAY)
-        assert {row["pk"]["S"]: int(row["expires_at"]["N"]) for row in rows("live#1")} == {
-            "rule#a": T0 + 20 * self.DAY + REMEMBERED_SECONDS,
-            "rule#b": T0 + REMEMBERED_SECONDS,
+        assert {row["pk"]["S"]: int(row["expires_at"]["N"]) for row in rows("live")} == {
+            "live#a#1": T0 + 20 * self.DAY + REMEMBERED_SECONDS,
+            "live#b#1": T0 + REMEMBERED_SECONDS,
         }
 
     def test_that_are_seen_all_the_time_are_written_once_a_day(self, store: DynamoStore) -> None:

@@ -116,7 +116,7 @@ class TestDynamoDb:
     def test_dynamodb_deletes_a_row_after_it_has_expired(self) -> None:
         threads = DynamoThreads(make_client("dynamodb"), TABLE, "slack")
         threads.put("g1", a_thread(), None)
-        key = {"pk": {"S": "group#g1"}, "sk": {"S": "thread#slack"}}
+        key = {"pk": {"S": "thread#slack#g1"}, "sk": {"S": "thread"}}
         row = make_client("dynamodb").get_item(TableName=TABLE, Key=key)["Item"]
         assert row["expires_at"] == {"N": str(int(NOW + 3_600.5))}
 

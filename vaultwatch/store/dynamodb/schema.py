@@ -1,17 +1,19 @@
 """The schema of the alerts table: keys, indexes and the attribute by which rows expire.
 
-    pk                   sk               what it is                                      found through
-    alert#<id>           alert            an alert; expires
-    group#<group>        window           a group's suppression window                    due: `window`, by its end
-    rule#<rule>          held             what a rule holds for its next notification     due: `held`, once it is due
-    rule#<rule>          live#<digest>    since when the rule is live; expires
-    limit#<name>         limit            the notifications of the last minute
-    family#<family>      sightings        alerts that stand for others; expires
-    group#<group>        thread#<sink>    the chat message of a group (`threads`); expires
-    notification#<id>    sink#<sink>      a notification that this sink lacks; expires    unsent: the sink, by priority
-    notification#<id>    sent#<sink>      one that this sink has accepted; expires
+    pk                     sk            what it is                                        found through
+    alert#<id>             alert         an alert; expires
+    group#<group>          window        a group's suppression window                      due: `window`, by its end
+    rule#<rule>            held          what a rule holds for its next notification       due: `held`, once it is due
+    live#<rule>#<digest>   live          since when the rule is live; expires
+    limit#<name>           limit         the notifications of the last minute
+    family#<family>        sightings     alerts that stand for others; expires
+    notification#<id>      sink#<sink>   a notification that this sink lacks; expires      unsent: the sink, by priority
+    sent#<sink>#<id>       sent          one that this sink has accepted; expires
+    thread#<sink>#<group>  thread        the chat message of a group (`threads`); expires
 
-The template, the tests and the adapter take all names from here.
+Partition keys begin with what their rows are, because IAM limits a function to rows by the beginning of the partition
+key alone (`stacks/constructs/permissions.py`): rows that different functions write have different beginnings. The
+template, the roles, the tests and the adapter take all names from here.
 """
 
 from __future__ import annotations
@@ -19,6 +21,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 Key = tuple[str, str]
+
+ALERT_ROWS = "alert#"
+WINDOW_ROWS = "group#"
+RULE_ROWS = "rule#"
+LIVE_ROWS = "live#"
+LIMIT_ROWS = "limit#"
+SIGHTINGS_ROWS = "family#"
+NOTIFICATION_ROWS = "notification#"
 
 PARTITION_KEY = "pk"
 SORT_KEY = "sk"
@@ -41,39 +51,54 @@ INDEXES = (DUE, UNSENT)
 
 def alert_key(alert_id: str) -> Key:
     """Of an alert."""
-    return f"alert#{alert_id}", "alert"
+    return f"{ALERT_ROWS}{alert_id}", "alert"
 
 
 def window_key(group: str) -> Key:
     """Of a group's suppression window."""
-    return f"group#{group}", "window"
+    return f"{WINDOW_ROWS}{group}", "window"
 
 
 def held_key(rule: str) -> Key:
     """Of what a rule holds for its next notification."""
-    return f"rule#{rule}", "held"
+    return f"{RULE_ROWS}{rule}", "held"
 
 
 def live_key(rule: str, digest: str) -> Key:
     """Of the moment since which the rule is live as the digest says."""
-    return f"rule#{rule}", f"live#{digest}"
+    return f"{LIVE_ROWS}{rule}#{digest}", "live"
 
 
 def limit_key(name: str) -> Key:
     """Of a rate limit for all rules together."""
-    return f"limit#{name}", "limit"
+    return f"{LIMIT_ROWS}{name}", "limit"
 
 
 def sightings_key(family: str) -> Key:
     """Of the alerts of a family of rules that raise on the same fact."""
-    return f"family#{family}", "sightings"
+    return f"{SIGHTINGS_ROWS}{family}", "sightings"
 
 
 def delivery_key(notification_id: str, sink: str) -> Key:
     """Of a notification that a sink lacks."""
-    return f"notification#{notification_id}", f"sink#{sink}"
+    return f"{NOTIFICATION_ROWS}{notification_id}", f"sink#{sink}"
+
+
+def sent_rows(sink: str) -> str:
+    """How the partition keys of the notifications that a sink has accepted begin."""
+    return f"sent#{sink}#"
 
 
 def sent_key(notification_id: str, sink: str) -> Key:
     """Of a notification that a sink has accepted."""
-    return f"notification#{notification_id}", f"sent#{sink}"
+    return f"{sent_rows(sink)}{notification_id}", "sent"
+
+
+def thread_rows(sink: str) -> str:
+    """How the partition keys of a sink's chat messages begin."""
+    return f"thread#{sink}#"
+
+
+def thread_key(group: str, sink: str) -> Key:
+    """Of the chat message of a group."""
+    return f"{thread_rows(sink)}{group}", "thread"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vaultwatch.store.dynamodb.rows import body_of, read_body
+from vaultwatch.store.dynamodb.schema import EXPIRES_AT, thread_key
 from vaultwatch.store.dynamodb.table import Conflict, Row, Table
 from vaultwatch.store.threads import Thread
 
@@ -19,25 +20,23 @@ class DynamoThreads:
 
     def __init__(self, client: DynamoDBClient, table: str, sink: str) -> None:
         self._table = Table(client, table)
-        self._kind = f"thread#{sink}"
+        self._sink = sink
 
     def get(self, group: str) -> Thread | None:
         """See `Threads.get`."""
-        found = self._table.read([self._key(group)]).get(self._key(group))
+        key = thread_key(group, self._sink)
+        found = self._table.read([key]).get(key)
         return None if found is None else read_body(found, Thread)
 
     def put(self, group: str, thread: Thread, replacing: Thread | None) -> bool:
         """See `Threads.put`; what is there is compared decoded, so that a version with other fields may replace it."""
-        key = self._key(group)
+        key = thread_key(group, self._sink)
         found = self._table.read([key]).get(key)
         if (None if found is None else read_body(found, Thread)) != replacing:
             return False
-        row = Row(key, msgspec.json.encode(thread), body_of(found), {"expires_at": int(thread.expires_at)})
+        row = Row(key, msgspec.json.encode(thread), body_of(found), {EXPIRES_AT: int(thread.expires_at)})
         try:
             self._table.write([row])
         except Conflict:
             return False
         return True
-
-    def _key(self, group: str) -> tuple[str, str]:
-        return f"group#{group}", self._kind
