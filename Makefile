@@ -4,7 +4,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/.debian/bin
 .PHONY: help setup test check test-units test-integration test-system-python demo bench synth requirements
 
 help:
-	@echo "make setup  create .venv and install the Debian packages; the other targets do this first"
+	@echo "make setup  create .venv and install the Debian packages; the other targets run this first"
 	@echo "make test   run all checks and tests: make check (style, types, rooms), test-units, test-integration, and test-system-python (the unit tests under /usr/bin/python3)"
 	@echo "make demo   play a recorded Vault session through syslog-ng and a local AWS to Slack (MODE=watch: no AWS, LIVE=1: a real server, KEEP=1: keep the results)"
 	@echo "make bench  run the benchmarks, and compare them with their goals"
@@ -13,7 +13,7 @@ help:
 setup:
 	@tools/setup
 
-# Two at a time: each uses one processor. The lines of their output mix.
+# Runs two at a time, because each uses one processor; their output is interleaved line by line.
 test: check
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-integration test-units test-system-python
 

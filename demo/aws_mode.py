@@ -40,7 +40,7 @@ NODE = "vault-1"
 LONGEST_SECONDS = 50.0
 _TICK_SECONDS = 0.01
 _LATER_SECONDS = (61, 3600, 61, 301)  # the next minute, suppression windows, what the rate limit held back, Firehose
-_SUCCESS = "OK: every line was evaluated and archived, every alert of `vaultwatch check` is stored once, people know"
+_SUCCESS = "OK: every line was evaluated and archived, every alert of `vaultwatch check` is stored and notified"
 _NO_ACCOUNT = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
 

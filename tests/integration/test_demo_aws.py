@@ -34,7 +34,7 @@ from vaultwatch.rules.pack import shipped_rules
 
 MOST_NOTIFICATIONS = 21  # of the session: 18, and 3 summaries of what they do not show
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="no Node.js")
-SUCCESS = "OK: every line was evaluated and archived, every alert of `vaultwatch check` is stored once, people know"
+SUCCESS = "OK: every line was evaluated and archived, every alert of `vaultwatch check` is stored and notified"
 
 
 @needs_syslog_ng

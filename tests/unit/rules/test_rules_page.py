@@ -115,7 +115,7 @@ def test_derived_fields_are_those_of_the_code() -> None:
 
 def test_it_names_every_key_that_is_taken() -> None:
     named = {
-        key for row in rows(between("| key | what |", "A map in a selection")) for key in quoted(row.split("|")[1])
+        key for row in rows(between("| key | meaning |", "A map in a selection")) for key in quoted(row.split("|")[1])
     }
     assert {"title", "status", "runbook", "taxonomy"} < named
     assert named == RULE_KEYS
