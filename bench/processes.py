@@ -20,6 +20,7 @@ FUNCTION_ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_SECRET_ACCESS_KEY": "none",
     "BUCKET_NAME": "none",
+    "DEPLOYMENT": "vaultwatch",
     "POWERTOOLS_METRICS_NAMESPACE": "Vaultwatch",
     "POWERTOOLS_SERVICE_NAME": "evaluate",
     "TABLE_NAME": "none",

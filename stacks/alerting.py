@@ -17,6 +17,7 @@ from stacks.constructs.encryption_key import EncryptionKey
 from stacks.constructs.evaluation import Evaluation
 from stacks.constructs.frame_stream import FrameStream
 from stacks.constructs.function import FunctionDefaults, function_code
+from stacks.constructs.loss_alarms import watch_losses
 from stacks.constructs.operations_topic import OperationsTopic
 from stacks.constructs.slack import SlackNotifications
 from stacks.constructs.sweep import Sweep
@@ -45,6 +46,7 @@ class AlertingStack(Stack):
         operations = OperationsTopic(self, "Operations", key=self._key, emails=settings.operations_emails)
         alarms = Alarms(self, "Alarms", deployment=settings.deployment, topic=operations)
         alarms.watch_topic(self._alerts.topic)
+        watch_losses(alarms, sinks=frozenset({"slack"} if settings.slack else ()))
         defaults = FunctionDefaults(settings=settings, code=code, alarms=alarms)
         self._add_functions(defaults, archive)
         self._add_subscribers(defaults, archive)

@@ -53,12 +53,13 @@ class UnreadableFrame(msgspec.Struct, frozen=True):
 class Findings(msgspec.Struct):
     """What evaluating a batch found, apart from its alerts.
 
-    `received` counts the lines of each origin, `rule_errors` the errors of each rule, `oldest` is the arrival time of
-    the first line.
+    `beats` counts the heartbeat frames of each log source, `received` the lines of each origin, `rule_errors` the
+    errors of each rule, `oldest` is the arrival time of the first line.
     """
 
     unreadable: list[UnreadableFrame] = []
     heartbeats: dict[str, Heartbeat] = {}
+    beats: Counter[str] = msgspec.field(default_factory=Counter)
     received: Counter[Origin] = msgspec.field(default_factory=Counter)
     frames: int = 0
     records: int = 0
@@ -162,6 +163,7 @@ class Evaluation:
         found.frames += 1
         if isinstance(content, Heartbeat):
             found.heartbeats[str(frame.process)] = content
+            found.beats[frame.source] += 1
             return []
         try:
             records = content if isinstance(content, Records) else Records(self._claim(content))

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_events as events
-from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kinesisfirehose as firehose
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from vaultwatch.aws import keys, metrics
+from vaultwatch.aws import metrics
 
-_MINUTE = Duration.minutes(1)
-_FIVE_MINUTES = Duration.minutes(5)
+MINUTE = Duration.minutes(1)
+FIVE_MINUTES = Duration.minutes(5)
 _LATE_SECONDS = 1800
 
 
@@ -43,74 +44,38 @@ class Alarms(Construct):
             function: The function.
             effect: What its failures mean, as one sentence.
         """
-        self._add(
+        self.add(
             f"{name}-errors",
-            function.metric_errors(period=_FIVE_MINUTES),
+            function.metric_errors(period=FIVE_MINUTES),
             f"The function {name} failed. {effect} Look for the error in its log group.",
         )
-        self._add(
+        self.add(
             f"{name}-throttled",
-            function.metric_throttles(period=_FIVE_MINUTES),
+            function.metric_throttles(period=FIVE_MINUTES),
             f"Lambda throttled the function {name}: the account has no concurrent executions left. {effect} "
             "Request a higher Lambda quota, or find the function that uses up the present one.",
         )
 
-    def watch_stream(
-        self, *, stream: kinesis.Stream, function: lambda_.Function, mapping: lambda_.CfnEventSourceMapping
-    ) -> None:
-        """Alarm when frames wait on the stream, are refused by it, or are given up.
+    def watch_mapping(self, name: str, mapping: lambda_.CfnEventSourceMapping) -> None:
+        """Alarm when an event source mapping no longer polls its source.
 
         Args:
-            stream: The stream of frames.
-            function: The function that evaluates them.
-            mapping: The event source mapping between the two.
+            name: The name of the function that the mapping starts.
+            mapping: The mapping, with its metric `EventCount` enabled.
         """
-        self._add(
-            "frames-delayed",
-            function.metric("IteratorAge", statistic="Maximum", period=_MINUTE),
-            "Log lines wait more than a minute on the stream before they are evaluated, so alerts are late. Check the "
-            "errors and the duration of the function evaluate first; if it is healthy, raise stream_shards.",
-            threshold=60_000,
-            periods=5,
-            datapoints=3,
-        )
-        self._add(
-            "stream-full",
-            stream.metric_write_provisioned_throughput_exceeded(statistic="Sum", period=_FIVE_MINUTES),
-            "The stream throttles the log server, which buffers the lines on its disk and retries. Alerts are late "
-            "and nothing is lost yet. Raise stream_shards.",
-        )
-        self._add(
-            "frames-discarded",
-            _metric(
+        # A poll that finds nothing counts as zero events: samples are missing only where nothing polls.
+        self.add(
+            f"{name}-mapping-stopped",
+            metric_of(
                 "AWS/Lambda",
-                "OnFailureDestinationDeliveredEventCount",
+                "PolledEventCount",
                 {"EventSourceMappingUUID": mapping.ref},
+                statistic=cloudwatch.Stats.SAMPLE_COUNT,
             ),
-            "The function evaluate failed on some frames until Lambda discarded them. They are in the alerts bucket "
-            f"below {keys.DISCARDED}, and the function sweep evaluates them from there. Look for the error in the log "
-            "group of the function evaluate.",
-        )
-        self._add(
-            "frames-lost",
-            function.metric("DestinationDeliveryFailures", statistic="Sum", period=_FIVE_MINUTES),
-            "Lambda discarded frames and could not write them to the alerts bucket, so nothing evaluates them from the "
-            "stream. The archive holds the same lines, and the function sweep evaluates them from there. Check the "
-            "permissions of the role of the function evaluate on the alerts bucket.",
-        )
-
-    def watch_parked_frames(self, function: str) -> None:
-        """Alarm when a function finds frames that it cannot read.
-
-        Args:
-            function: The name of the function.
-        """
-        self._add(
-            f"{function}-parked-frames",
-            _own_metric(metrics.PARKED_FRAMES, function),
-            f"The function {function} could not read some frames and parked them in the alerts bucket below "
-            f"{keys.PARKED}; the function sweep evaluates what it can of them. They were damaged on their way, or "
-            "somebody else writes to the stream. Check who may put records on it.",
+            f"The event source mapping of the function {name} has not polled for five minutes: it is disabled or "
+            "deleted, or its role may no longer read the source. What waits there is not lost yet. Enable the "
+            "mapping, and look in CloudTrail for who changed it.",
+            silence_is_failure=True,
         )
 
     def watch_schedule(self, function: lambda_.Function) -> None:
@@ -119,9 +84,9 @@ class Alarms(Construct):
         Args:
             function: The function that the schedule starts.
         """
-        self._add(
+        self.add(
             "digest-stopped",
-            function.metric_invocations(period=_FIVE_MINUTES),
+            function.metric_invocations(period=FIVE_MINUTES),
             "The function digest has not run for five minutes, so summaries are not sent and failed notifications are "
             "not retried. Check that its EventBridge rule is enabled and may invoke the function.",
             silence_is_failure=True,
@@ -136,16 +101,16 @@ class Alarms(Construct):
             dead_letters: Its dead-letter queue.
         """
         # SQS keeps counting from when a message was first sent, also in the dead-letter queue.
-        self._add(
+        self.add(
             f"{name}-dead-letters",
-            dead_letters.metric_approximate_number_of_messages_visible(statistic="Maximum", period=_MINUTE),
+            dead_letters.metric_approximate_number_of_messages_visible(statistic="Maximum", period=MINUTE),
             f"The function {name} failed on some messages until SQS moved them to its dead-letter queue, which keeps "
             "them until 14 days after they were first sent. Fix the error in the function's log group, then redrive "
             "the queue.",
         )
-        self._add(
+        self.add(
             f"{name}-delayed",
-            waiting.metric_approximate_age_of_oldest_message(statistic="Maximum", period=_FIVE_MINUTES),
+            waiting.metric_approximate_age_of_oldest_message(statistic="Maximum", period=FIVE_MINUTES),
             f"Messages for the function {name} have been waiting for more than half an hour. Look for errors in its "
             "log group.",
             threshold=_LATE_SECONDS,
@@ -157,9 +122,9 @@ class Alarms(Construct):
         Args:
             rule: The EventBridge rule that forwards them.
         """
-        self._add(
+        self.add(
             "sweep-events-lost",
-            _metric("AWS/Events", "FailedInvocations", {"RuleName": rule.rule_name}),
+            metric_of("AWS/Events", "FailedInvocations", {"RuleName": rule.rule_name}),
             "EventBridge cannot send the events of new S3 objects to the queue of the function sweep, so archived "
             "segments are not evaluated a second time. Check the policy of the queue.",
         )
@@ -170,9 +135,9 @@ class Alarms(Construct):
         Args:
             topic: The topic to which alerts are published.
         """
-        self._add(
+        self.add(
             "alerts-undelivered",
-            topic.metric_number_of_notifications_failed(statistic="Sum", period=_FIVE_MINUTES),
+            topic.metric_number_of_notifications_failed(statistic="Sum", period=FIVE_MINUTES),
             "SNS failed to deliver alerts to a subscriber: somebody may not have been notified. Check the "
             "subscriptions of the alerts topic; the table holds every alert.",
         )
@@ -185,21 +150,40 @@ class Alarms(Construct):
         """
         dimensions = {"DeliveryStreamName": delivery.ref}
         effect = "People are still notified; the history in the alerts bucket is incomplete."
-        self._add(
+        self.add(
             "history-delayed",
-            _metric("AWS/Firehose", "DeliveryToS3.DataFreshness", dimensions, statistic="Maximum"),
+            metric_of("AWS/Firehose", "DeliveryToS3.DataFreshness", dimensions, statistic="Maximum"),
             f"Firehose has not written alerts to the alerts bucket for more than half an hour. {effect} "
             "Look for the error in its log group.",
             threshold=_LATE_SECONDS,
         )
-        self._add(
+        self.add(
             "history-throttled",
-            _metric("AWS/Firehose", "ThrottledRecords", dimensions),
+            metric_of("AWS/Firehose", "ThrottledRecords", dimensions),
             f"Firehose throttles the alerts that SNS sends to it. {effect} SNS retries for days; request a "
             "higher Firehose quota if it lasts.",
         )
 
-    def _add(
+    def own_metric(
+        self, metric: metrics.Metric, function: str, *, period: Duration = FIVE_MINUTES, **dimensions: str
+    ) -> cloudwatch.Metric:
+        """Return a metric that one of our functions writes in this deployment.
+
+        Args:
+            metric: The metric.
+            function: The name of the function.
+            period: What one data point sums up.
+            dimensions: The value of each of the metric's own dimensions.
+
+        Raises:
+            ValueError: If the function does not write this metric with these dimensions.
+        """
+        if function not in metric.functions or set(metric.dimensions) != set(dimensions):
+            raise ValueError(f"{function} does not write {metric.name} with the dimensions {sorted(dimensions)}")
+        common = metrics.dimensions_of(function, self._deployment)
+        return metric_of(metrics.NAMESPACE, metric.name, {**common, **dimensions}, period=period)
+
+    def add(
         self,
         name: str,
         metric: cloudwatch.IMetric,
@@ -210,13 +194,23 @@ class Alarms(Construct):
         datapoints: int = 1,
         silence_is_failure: bool = False,
     ) -> None:
-        """Alarm above a threshold; with `silence_is_failure`, when nothing was counted at all."""
+        """Add one alarm.
+
+        Args:
+            name: Its name, without the deployment's.
+            metric: What it watches.
+            description: What happened, what that means and what to do, for the person whom it notifies.
+            threshold: Above this it fires.
+            periods: Over how many periods of the metric it looks.
+            datapoints: In how many of them the metric has to be above the threshold.
+            silence_is_failure: Fire when nothing was counted at all, instead of above the threshold.
+        """
         operator, missing = cloudwatch.ComparisonOperator, cloudwatch.TreatMissingData
         alarm = cloudwatch.Alarm(
             self,
             name.title().replace("-", ""),
             alarm_name=f"{self._deployment}-{name}",
-            alarm_description=description,
+            alarm_description=f"{description} More in docs/alarms.md.",
             metric=metric,
             threshold=1 if silence_is_failure else threshold,
             comparison_operator=operator.LESS_THAN_THRESHOLD if silence_is_failure else operator.GREATER_THAN_THRESHOLD,
@@ -228,19 +222,19 @@ class Alarms(Construct):
         alarm.add_ok_action(self._action)
 
 
-def _own_metric(metric: metrics.Metric, function: str) -> cloudwatch.Metric:
-    """A metric that one of our functions writes."""
-    if function not in metric.functions or metric.dimensions:
-        raise ValueError(f"{function} does not write {metric.name} without further dimensions")
-    return _metric(metrics.NAMESPACE, metric.name, {"service": function})
-
-
-def _metric(namespace: str, name: str, dimensions: dict[str, str], *, statistic: str = "Sum") -> cloudwatch.Metric:
-    """A metric of an AWS service that has no method in the CDK."""
+def metric_of(
+    namespace: str,
+    name: str,
+    dimensions: Mapping[str, str],
+    *,
+    statistic: str = cloudwatch.Stats.SUM,
+    period: Duration = FIVE_MINUTES,
+) -> cloudwatch.Metric:
+    """Return a metric for which the CDK has no method of its own."""
     return cloudwatch.Metric(
         namespace=namespace,
         metric_name=name,
-        dimensions_map=dimensions,
+        dimensions_map=dict(dimensions),
         statistic=statistic,
-        period=_FIVE_MINUTES,
+        period=period,
     )

@@ -12,6 +12,7 @@ from stacks.constructs import permissions
 from stacks.constructs.alerts import Alerts
 from stacks.constructs.frame_stream import FrameStream
 from stacks.constructs.function import Function, FunctionDefaults, FunctionSize
+from stacks.constructs.stream_alarms import watch_stream
 from vaultwatch.aws import keys
 
 RECORD_AGE_SECONDS = 86_400
@@ -66,8 +67,7 @@ class Evaluation(Construct):
         permissions.acknowledge_reads(function, bucket, [keys.OVERSIZE])
         permissions.acknowledge_writes(function, bucket, _WRITTEN)
         mapping = self._mapping(function.resource, stream, bucket)
-        defaults.alarms.watch_parked_frames("evaluate")
-        defaults.alarms.watch_stream(stream=stream, function=function.resource, mapping=mapping)
+        watch_stream(defaults.alarms, stream=stream, function=function.resource, mapping=mapping)
 
     def _mapping(
         self, function: lambda_.Function, stream: FrameStream, bucket: s3.Bucket

@@ -15,7 +15,7 @@ from constructs import Construct
 from stacks.bundling import ROOT, Target, build_bundle, digest
 from stacks.constructs import permissions
 from stacks.constructs.alarms import Alarms
-from vaultwatch.aws.metrics import NAMESPACE
+from vaultwatch.aws import metrics
 from vaultwatch.settings import Settings
 
 
@@ -57,7 +57,7 @@ class Function(Construct):
         name: The module in `lambdas`.
         description: What the function does, for people in the console.
         size: Its memory and its time limit.
-        environment: Its environment variables, besides those of Powertools.
+        environment: Its environment variables, besides those of its metrics.
         statements: What it may do, besides writing its log and its traces.
         effect: What its failures mean, as one sentence for the alarms.
         traced: Whether X-Ray traces it; off where every batch of the stream passes.
@@ -99,7 +99,7 @@ class Function(Construct):
             role=role.without_policy_updates(),
             log_group=group,
             tracing=lambda_.Tracing.ACTIVE if traced else lambda_.Tracing.DISABLED,
-            environment={"POWERTOOLS_METRICS_NAMESPACE": NAMESPACE, "POWERTOOLS_SERVICE_NAME": name, **environment},
+            environment={**metrics.variables(name, settings.deployment), **environment},
         )
         defaults.alarms.watch_function(name, self.resource, effect=effect)
 

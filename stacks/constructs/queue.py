@@ -42,10 +42,12 @@ class Queue(Construct):
             visibility_timeout=Duration.seconds(6 * size.timeout_seconds),  # the Lambda guide's factor
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=max_receives),
         )
+        self._consumer = consumer
+        self._alarms = alarms
         alarms.watch_queue(consumer, waiting=self.waiting, dead_letters=self.dead_letters)
 
     def feed(self, function: lambda_.Function, *, batch_size: int, max_concurrency: int) -> None:
-        """Let Lambda poll the queue for the function.
+        """Let Lambda poll the queue for the function, and alarm when it stops.
 
         Concurrency is limited here and not by reserving it: a new account has ten concurrent executions, all of which
         must stay unreserved.
@@ -55,15 +57,18 @@ class Queue(Construct):
             batch_size: How many messages it gets at once, at most.
             max_concurrency: How many instances of it run at once, at most.
         """
-        lambda_.CfnEventSourceMapping(
+        mapping = lambda_.CfnEventSourceMapping
+        resource = mapping(
             self,
             "Mapping",
             function_name=function.function_arn,
             event_source_arn=self.waiting.queue_arn,
             batch_size=batch_size,
             function_response_types=["ReportBatchItemFailures"],
-            scaling_config=lambda_.CfnEventSourceMapping.ScalingConfigProperty(maximum_concurrency=max_concurrency),
+            scaling_config=mapping.ScalingConfigProperty(maximum_concurrency=max_concurrency),
+            metrics_config=mapping.MetricsConfigProperty(metrics=["EventCount"]),
         )
+        self._alarms.watch_mapping(self._consumer, resource)
 
     def _queue(self, construct_id: str, **kwargs: Any) -> sqs.Queue:
         return sqs.Queue(

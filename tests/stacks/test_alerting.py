@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-from aws_cdk import Stack
-from aws_cdk import aws_sns as sns
 
-from cost.model import Assumptions
-from stacks.constructs.alarms import Alarms
-from tests.support.templates import Template, as_list, of_type, properties, text
-from vaultwatch.aws import metrics
+from tests.support.templates import Template, of_type, properties, text
 
 Synthesized = Callable[..., dict[str, Template]]
 DAY_SECONDS = 86_400
@@ -98,6 +91,7 @@ def test_each_function_gets_the_variables_it_needs_and_no_others(
 
     assert variables.pop("POWERTOOLS_SERVICE_NAME") == name
     assert variables.pop("POWERTOOLS_METRICS_NAMESPACE") == "Vaultwatch"
+    assert variables.pop("DEPLOYMENT") == "vaultwatch"
     assert set(variables) == expected
 
 
@@ -263,92 +257,3 @@ def test_only_alarms_of_this_account_may_publish_to_operations(alerting: Templat
 
     assert allowed["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
     assert allowed["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
-
-
-def test_every_alarm_has_a_name_says_what_to_do_and_notifies_operations(alerting: Template) -> None:
-    alarms = {name: alarm["Properties"] for name, alarm in of_type(alerting, "CloudWatch::Alarm").items()}
-
-    for name, alarm in alarms.items():
-        assert re.fullmatch(r"vaultwatch-[a-z-]+", alarm["AlarmName"]), name
-        assert len(re.findall(r"[a-z_/]\. ?", alarm["AlarmDescription"])) >= 2, name
-        assert [text(to) for to in alarm["AlarmActions"] + alarm["OKActions"]] == ["<Operations>"] * 2, name
-
-
-def test_the_cost_page_counts_as_many_alarms_as_there_are(alerting: Template) -> None:
-    assert len(of_type(alerting, "CloudWatch::Alarm")) == Assumptions().alarms
-
-
-def test_missing_data_is_an_alarm_only_where_a_schedule_must_run(alerting: Template) -> None:
-    missing = {
-        name: alarm["Properties"]["TreatMissingData"] for name, alarm in of_type(alerting, "CloudWatch::Alarm").items()
-    }
-
-    heard = {name for name, treated in missing.items() if treated == "breaching"}
-    assert len(heard) == 1
-    assert heard.pop().startswith("AlarmsDigestStopped")
-    assert set(missing.values()) == {"breaching", "notBreaching"}
-
-
-@pytest.mark.parametrize("function", ["Evaluation", "Digest", "Sweep", "Slack"])
-@pytest.mark.parametrize("metric", ["Errors", "Throttles"])
-def test_each_function_that_fails_or_is_throttled_raises_an_alarm(
-    alerting: Template, function: str, metric: str
-) -> None:
-    assert f"<{function}Function>" in _watched(alerting, "AWS/Lambda", metric)
-
-
-@pytest.mark.parametrize(
-    ("namespace", "metric", "what"),
-    [
-        ("Vaultwatch", "ParkedFrames", "evaluate"),
-        ("AWS/Lambda", "IteratorAge", "<EvaluationFunction>"),
-        ("AWS/Lambda", "DestinationDeliveryFailures", "<EvaluationFunction>"),
-        ("AWS/Lambda", "OnFailureDestinationDeliveredEventCount", "<EvaluationMapping>"),
-        ("AWS/Lambda", "Invocations", "<DigestFunction>"),
-        ("AWS/Kinesis", "WriteProvisionedThroughputExceeded", "<Stream>"),
-        ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "<SlackQueueDeadLetters.QueueName>"),
-        ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "<SweepQueueDeadLetters.QueueName>"),
-        ("AWS/SQS", "ApproximateAgeOfOldestMessage", "<SlackQueueWaiting.QueueName>"),
-        ("AWS/SQS", "ApproximateAgeOfOldestMessage", "<SweepQueueWaiting.QueueName>"),
-        ("AWS/Events", "FailedInvocations", "<SweepNewObjects>"),
-        ("AWS/SNS", "NumberOfNotificationsFailed", "<AlertsTopic.TopicName>"),
-        ("AWS/Firehose", "DeliveryToS3.DataFreshness", "<HistoryDelivery>"),
-        ("AWS/Firehose", "ThrottledRecords", "<HistoryDelivery>"),
-    ],
-)
-def test_each_place_where_frames_or_alerts_can_get_stuck_has_an_alarm(
-    alerting: Template, namespace: str, metric: str, what: str
-) -> None:
-    assert what in _watched(alerting, namespace, metric)
-
-
-def test_no_alarm_watches_a_metric_of_ours_that_its_function_does_not_write(alerting: Template) -> None:
-    declared = {metric.name: metric for metric in vars(metrics).values() if isinstance(metric, metrics.Metric)}
-    alarms = [alarm["Properties"] for alarm in of_type(alerting, "CloudWatch::Alarm").values()]
-    ours = [alarm for alarm in alarms if not alarm["Namespace"].startswith("AWS/")]
-
-    assert ours
-    for alarm in ours:
-        dimensions = {one["Name"]: one["Value"] for one in alarm["Dimensions"]}
-        assert alarm["Namespace"] == metrics.NAMESPACE
-        assert set(dimensions) == {"service", *declared[alarm["MetricName"]].dimensions}
-        assert dimensions["service"] in declared[alarm["MetricName"]].functions
-
-
-def test_an_alarm_cannot_be_made_on_a_metric_that_its_function_does_not_write() -> None:
-    stack = Stack()
-    alarms = Alarms(stack, "Alarms", deployment="d", topic=sns.Topic(stack, "Topic"))
-
-    with pytest.raises(ValueError, match=r"^notify does not write ParkedFrames"):
-        alarms.watch_parked_frames("notify")
-
-
-def _watched(alerting: Template, namespace: str, metric: str) -> list[str]:
-    """What the alarms on a metric look at."""
-    alarms: list[dict[str, Any]] = [alarm["Properties"] for alarm in of_type(alerting, "CloudWatch::Alarm").values()]
-    return [
-        text(dimension["Value"])
-        for alarm in alarms
-        if (alarm["Namespace"], alarm["MetricName"]) == (namespace, metric)
-        for dimension in as_list(alarm["Dimensions"])
-    ]

@@ -28,6 +28,7 @@ from botocore.client import BaseClient
 from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table, session
 from vaultwatch.alerts import Alert
 from vaultwatch.aws import clients
+from vaultwatch.aws.metrics import variables as metrics_variables
 from vaultwatch.dispatch.notification import NOTIFIED, Notification
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference, encode
 from vaultwatch.notify.machine import decode_notification
@@ -218,8 +219,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             "ALERT_MEMORY_DAYS": "90",
             "ARCHIVE_BUCKET_NAME": ARCHIVE,
             "BUCKET_NAME": BUCKET,
-            "POWERTOOLS_METRICS_NAMESPACE": "Vaultwatch",
-            "POWERTOOLS_SERVICE_NAME": "tested",
+            **metrics_variables("tested", "vaultwatch"),
             "SLACK_SECRET_ARN": made.secret,
             "TABLE_NAME": TABLE,
             "TIMEZONE": "UTC",

@@ -7,6 +7,7 @@ values; the values are names of ours or of hosts.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections import Counter
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from vaultwatch.batches import Findings
 
 NAMESPACE = "Vaultwatch"
+_DEPLOYMENT = "DEPLOYMENT"
 _MAX_ORIGINS = 200
 _MAX_AGES = 99  # Powertools writes a metric by itself at its hundredth value
 # CloudWatch drops other values of dimensions, and those that begin with a colon.
@@ -31,12 +33,26 @@ _DIMENSION_VALUE = re.compile(r"[\w.*-][\w.:*-]{0,254}", re.ASCII)
 
 
 class Metric(NamedTuple):
-    """One metric: the functions that write it, and its dimensions besides `service`, which is the function's name."""
+    """One metric: the functions that write it, and its dimensions besides those of `dimensions_of`."""
 
     name: str
     unit: Literal["Bytes", "Count", "Seconds"]
     functions: tuple[str, ...]
     dimensions: tuple[str, ...] = ()
+
+
+def dimensions_of(function: str, deployment: str) -> dict[str, str]:
+    """Return the dimensions of every metric of a function: two deployments in one account do not mix."""
+    return {"service": function, "deployment": deployment}
+
+
+def variables(function: str, deployment: str) -> dict[str, str]:
+    """Return the environment variables with which a function writes its metrics."""
+    return {
+        "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE,
+        "POWERTOOLS_SERVICE_NAME": function,
+        _DEPLOYMENT: deployment,
+    }
 
 
 _EVALUATING = ("evaluate", "sweep")
@@ -47,7 +63,11 @@ FRAMES = Metric("Frames", "Count", _EVALUATING)
 RECORDS = Metric("Records", "Count", _EVALUATING)
 REJECTED_LINES = Metric("RejectedLines", "Count", _EVALUATING)
 PARKED_FRAMES = Metric("ParkedFrames", "Count", _EVALUATING)
-RULE_ERRORS = Metric("RuleErrors", "Count", _EVALUATING, ("rule",))
+RULE_ERRORS = Metric("RuleErrors", "Count", _EVALUATING)
+# The same by rule: an alarm reads one set of dimensions, and there are as many rules as a deployment likes.
+RULE_ERRORS_BY_RULE = Metric("RuleErrorsByRule", "Count", _EVALUATING, ("rule",))
+# Each handler sends one a minute: without a line to ship, its silence shows.
+HEARTBEATS = Metric("Heartbeats", "Count", _EVALUATING, ("source",))
 FRAME_AGE = Metric("FrameAge", "Seconds", _EVALUATING)
 RECEIVED_LINES = Metric("ReceivedLines", "Count", _EVALUATING, _ORIGIN)
 # What a handler sent since its start: compare the rate with that of `ReceivedLines`.
@@ -114,6 +134,7 @@ def write(values: Mapping[Metric, float | Sequence[float]], **dimensions: str) -
     from aws_lambda_powertools.metrics import EphemeralMetrics  # 30 ms of a cold start, which no alert waits for
 
     line = EphemeralMetrics()
+    line.add_dimension(name="deployment", value=os.environ[_DEPLOYMENT])
     for metric, value in values.items():
         for number in value if isinstance(value, Sequence) else [value]:
             line.add_metric(name=metric.name, unit=metric.unit, value=number)
@@ -125,9 +146,12 @@ def write(values: Mapping[Metric, float | Sequence[float]], **dimensions: str) -
 def write_findings(findings: Findings, origins: Origins = _ORIGINS) -> None:
     """Write what a batch contained, except for its alerts."""
     lines = {FRAMES: findings.frames, RECORDS: findings.records, REJECTED_LINES: findings.rejected}
-    write({**lines, PARKED_FRAMES: len(findings.unreadable)})
+    lost = {PARKED_FRAMES: len(findings.unreadable), RULE_ERRORS: findings.rule_errors.total()}
+    write({**lines, **lost})
     for rule, errors in findings.rule_errors.items():
-        write({RULE_ERRORS: errors}, rule=rule)
+        write({RULE_ERRORS_BY_RULE: errors}, rule=rule)
+    for source, beats in findings.beats.items():
+        write({HEARTBEATS: beats}, source=source)
     if findings.oldest is not None:
         write({FRAME_AGE: max(0.0, time.time() - findings.oldest.timestamp())})
     _write_received(findings, origins)

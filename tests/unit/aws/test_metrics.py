@@ -21,8 +21,8 @@ OTHERS = {"cluster": "*", "node": "*", "lane": "*"}
 
 @pytest.fixture(autouse=True)
 def _powertools(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", metrics.NAMESPACE)
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "tested")
+    for name, value in metrics.variables("tested", "blue").items():
+        monkeypatch.setenv(name, value)
 
 
 def received(*origins: Origin) -> Findings:
@@ -31,6 +31,24 @@ def received(*origins: Origin) -> Findings:
 
 def test_every_metric_has_a_name_of_its_own() -> None:
     assert len({metric.name for metric in DECLARED}) == len(DECLARED)
+
+
+def test_a_metric_names_the_function_and_the_deployment_so_that_two_in_one_account_do_not_mix(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_findings(Findings(frames=1), Origins())
+    monkeypatch.setenv("DEPLOYMENT", "green")
+    write_findings(Findings(frames=2), Origins())
+    printed = capsys.readouterr().out
+    assert total(printed, "Frames", **metrics.dimensions_of("tested", "blue")) == 1
+    assert total(printed, "Frames", **metrics.dimensions_of("tested", "green")) == 2
+
+
+def test_errors_are_counted_for_each_rule_and_for_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    write_findings(Findings(rule_errors=Counter(one=2, other=3)), Origins())
+    printed = capsys.readouterr().out
+    assert total(printed, "RuleErrors") == 5
+    assert total(printed, "RuleErrorsByRule", rule="other") == 3
 
 
 def test_counters_of_one_lane_from_two_handlers_are_added_up(capsys: pytest.CaptureFixture[str]) -> None:

@@ -177,7 +177,7 @@ class TestWhatCannotBeRead:
         monkeypatch.setattr(evaluate, "RULES", Ruleset([*evaluate.RULES.rules, odd]))
         evaluate.handler(kinesis(aws.frame(entry(1))), Context())
         assert len(aws.alerts()) == 1
-        assert total(capsys.readouterr().out, "RuleErrors", rule="audit_odd") == 1
+        assert total(capsys.readouterr().out, "RuleErrorsByRule", rule="audit_odd") == 1
 
     def test_a_match_that_cannot_be_described_raises_a_bare_alert_and_fails_no_frame(
         self, aws: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -188,7 +188,7 @@ class TestWhatCannotBeRead:
         assert evaluate.handler(kinesis(frame), Context()) == ALL_DONE
         found = list(aws.alerts().values())
         assert sorted("describing it failed" in alert.summary for alert in found) == [False, False, True]
-        assert total(capsys.readouterr().out, "RuleErrors", rule=found[0].rule) == 1
+        assert total(capsys.readouterr().out, "RuleErrorsByRule", rule=found[0].rule) == 1
 
     def test_a_frame_whose_reason_quotes_it_is_parked_within_what_s3_takes_beside_an_object(self, aws: World) -> None:
         header = {"version": 1, "content": {"kind": "\N{GRINNING FACE}" * 400}}
@@ -292,6 +292,7 @@ def test_counters_of_heartbeats_and_lines_received_are_metrics_of_the_same_names
     lane = {"cluster": "prod", "node": "vault-1", "lane": "file"}
     assert (total(printed, "ShippedLines", **lane), total(printed, "ShippedBytes", **lane)) == (70, 7000)
     assert total(printed, "ReceivedLines", **lane) == 2
+    assert total(printed, "Heartbeats", source="audit") == 1
     assert total(printed, "Frames") == 2
     assert total(printed, "Records") == 3
     assert total(printed, "Alerts", level="medium") == 2

@@ -27,7 +27,7 @@ Invocation = Callable[[], Any]
 def declared(function: str) -> Written:
     """Name, unit and dimensions of a function's metrics."""
     return {
-        (metric.name, metric.unit, frozenset({"service", *metric.dimensions}))
+        (metric.name, metric.unit, frozenset({"service", "deployment", *metric.dimensions}))
         for metric in DECLARED
         if function in metric.functions
     }

@@ -1,0 +1,118 @@
+"""The alarms on what our functions count: lines, frames, rules and notifications that did not go the whole way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from aws_cdk import Duration
+
+from stacks.constructs.alarms import FIVE_MINUTES, MINUTE, Alarms
+from vaultwatch.aws import keys, metrics
+from vaultwatch.aws.metrics import Metric
+
+
+class Loss(NamedTuple):
+    """A metric that says that something was lost or is late; every function that writes it gets an alarm.
+
+    `text` says what happened in the function `{function}`, what that means and what to do. Once within `period` is
+    enough, unless `datapoints` of `periods` are asked for.
+    """
+
+    name: str
+    metric: Metric
+    text: str
+    period: Duration = FIVE_MINUTES
+    periods: int = 1
+    datapoints: int = 1
+    sink: str = ""
+
+
+LOSSES = (
+    Loss(
+        "rejected-lines",
+        metrics.REJECTED_LINES,
+        "The function {function} could not parse some lines, and no rule has seen them. The archive has them all; "
+        f"those of the stream are in the alerts bucket below {keys.REJECTED}, each with the reason. Read the reasons: "
+        "a line was cut off, the format is one that Vaultwatch does not know, or somebody else writes to the log.",
+    ),
+    Loss(
+        "parked-frames",
+        metrics.PARKED_FRAMES,
+        "The function {function} could not evaluate some frames. They are in the alerts bucket below "
+        f"{keys.PARKED} with the reason; what evaluate parks, the function sweep evaluates from there as far as it "
+        "can. They were damaged on their way or too large, or somebody else writes to the stream. Read the reasons, "
+        "and check who may put records on the stream.",
+    ),
+    Loss(
+        "rule-errors",
+        metrics.RULE_ERRORS,
+        "Rules failed in the function {function}, and may have missed what they are to find; all other rules evaluated "
+        "the same records. The metric RuleErrorsByRule names the rules. Correct or remove them, and deploy again.",
+    ),
+    Loss(
+        "late-alerts",
+        metrics.LATE_ALERTS,
+        "The function {function} found alerts in the archive that the stream had not raised. People were notified of "
+        "them, late. Check the other alarms and the log of `vaultwatch ship` at the time of these alerts.",
+    ),
+    Loss(
+        "publish-failures",
+        metrics.PUBLISH_FAILURES,
+        "SNS did not accept notifications of the function {function}. They are stored, and the function digest "
+        "publishes them every minute until SNS accepts them. Check the alerts topic, its key, and the role of the "
+        "function.",
+    ),
+    Loss(
+        "refused-notifications",
+        metrics.REFUSED_NOTIFICATIONS,
+        "SNS refuses notifications of the function {function} as they are, and nobody has been notified of them. They "
+        "are stored and tried again up to once an hour. The table holds their alerts; read them there, and report the "
+        "defect.",
+    ),
+    Loss(
+        "unsent-notifications",
+        metrics.UNSENT_NOTIFICATIONS,
+        "For five minutes the function {function} has found notifications that were stored and not published. People "
+        "are notified late. Look at the alarms for publish failures; without any, more alerts come than can be "
+        "published.",
+        period=MINUTE,
+        periods=5,
+        datapoints=5,
+    ),
+    # While Slack is unavailable, each message is tried every six minutes.
+    Loss(
+        "failed-notifications",
+        metrics.FAILED_NOTIFICATIONS,
+        "For ten minutes Slack has not accepted notifications of the function {function}. They stay in its queue, "
+        "which retries for more than a day. E-mail is not affected. Check the secret with Slack's webhook URL or bot "
+        "token, and the function's log group.",
+        periods=3,
+        datapoints=2,
+        sink="slack",
+    ),
+)
+
+
+def watch_losses(alarms: Alarms, *, sinks: frozenset[str]) -> None:
+    """Alarm on each of `LOSSES`.
+
+    Args:
+        alarms: Where the alarms are added.
+        sinks: The sinks that have a function; alarms of other sinks are left out.
+    """
+    for loss, function in _each(sinks):
+        own = {"sink": loss.sink} if loss.sink else {}
+        alarms.add(
+            f"{function}-{loss.name}",
+            alarms.own_metric(loss.metric, function, period=loss.period, **own),
+            loss.text.format(function=function),
+            periods=loss.periods,
+            datapoints=loss.datapoints,
+        )
+
+
+def _each(sinks: frozenset[str]) -> Iterator[tuple[Loss, str]]:
+    for loss in LOSSES:
+        if not loss.sink or loss.sink in sinks:
+            yield from ((loss, function) for function in loss.metric.functions)
