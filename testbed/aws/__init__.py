@@ -1,12 +1,12 @@
-"""A local AWS made from synthesized templates: resources of moto, and functions run by the real runtime client.
+"""A local AWS, created from synthesized templates: moto's resources, and functions in the real runtime client.
 
     with LocalAws(templates, bundle) as aws:
         aws.client("kinesis").put_record(StreamName=aws.output("vaultwatch-alerting", "StreamName"), ...)
         aws.run_until_idle()
         aws.tick(60)
 
-The templates decide what exists; `resources` lists the supported types, `gaps` what moto lacks. Only one can run in a
-process, because moto keeps its state there.
+The templates decide what exists; `resources` lists the supported types, `gaps` what moto lacks. Only one local AWS can
+run in a process, because moto's state is global.
 """
 
 from __future__ import annotations
@@ -32,22 +32,25 @@ from testbed.aws.gaps import Deliveries, Mail, patches
 from testbed.aws.mappings import Delivery, KinesisShard, Queue, Schedule
 from testbed.aws.permissions import Need
 from testbed.aws.resources import Maker
-from testbed.aws.template import REGION, NotDoneHereError, Template, Templates
+from testbed.aws.template import REGION, Template, Templates, UnsupportedTemplateError
 
-__all__ = ["Call", "LocalAws", "LocalAwsError", "Mail", "NotDoneHereError", "Outcome"]
+__all__ = ["Call", "LocalAws", "LocalAwsError", "Mail", "Outcome", "UnsupportedTemplateError"]
 
-_SESSION = boto3.Session()  # reads botocore's descriptions of services once for all
+_SESSION = boto3.Session()  # reads botocore's descriptions of the services only once
 
 
 class LocalAwsError(AssertionError):
-    """What ran did something that would have failed on AWS."""
+    """Something ran that would have failed on AWS."""
 
 
 class LocalAws:
-    """The resources of `templates`, by stack; functions run from the folder `code`, the bundle for this interpreter.
+    """A local AWS that runs while its context is open: worker threads pass events to the functions.
 
-    Inside its `with` statement, workers pass events to the functions. Leaving it raises `LocalAwsError` if a call was
-    denied to a role.
+    Leaving the context raises `LocalAwsError` if a call was denied to a role.
+
+    Args:
+        templates: The templates by the name of their stack.
+        code: The folder of the functions' bundle for this interpreter.
     """
 
     def __init__(self, templates: Mapping[str, Template], code: Path) -> None:
@@ -57,7 +60,7 @@ class LocalAws:
         self._maker = maker = Maker(self.client)
         self._templates = Templates(templates, maker.make)
         self.endpoint = Endpoint(maker.roles, maker.keys, self._on_write, self._kill)
-        self.deliveries = Deliveries(maker.roles, maker.lets_in, lambda arn, line: self._firehoses[arn].put(line))
+        self.deliveries = Deliveries(maker.roles, maker.admits, lambda arn, line: self._firehoses[arn].put(line))
         self._firehoses: dict[str, Delivery] = {}
         self._functions: list[Function] = []
         self._workers: list[Worker] = []
@@ -69,7 +72,7 @@ class LocalAws:
             self._scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="local-aws-")))
             self.clock = Clock(self._scratch / "moved")
             stack.enter_context(self.endpoint)
-            for patched in (self.deliveries.in_place_of_motos(), *patches(self.now)):
+            for patched in (self.deliveries.patched(), *patches(self.now)):
                 stack.enter_context(patched)
             moto_api_backend.reset()
             stack.callback(moto_api_backend.reset)
@@ -84,16 +87,16 @@ class LocalAws:
         if kind is None and self.refused:
             raise LocalAwsError(f"{len(self.refused)} calls were refused, the first: {self.refused[0]}")
 
-    # What there is
+    # Resources
 
     def environment(self, access_key: str = "local") -> dict[str, str]:
-        """Return the variables by which boto3 in another process finds it."""
+        """Return the variables with which boto3 in another process uses this AWS."""
         key = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": REGION}
         return {"AWS_ENDPOINT_URL": self.endpoint.url, "AWS_EC2_METADATA_DISABLED": "true", **key}
 
     def client(self, service: str, role: str = "local") -> Any:
         """Return boto3's client of a service, restricted to the permissions of a role if one is named."""
-        with self._lock:  # boto3 makes clients in one thread at a time only
+        with self._lock:  # boto3's sessions are not thread-safe
             if (service, role) not in self._clients:
                 secret = {"aws_access_key_id": role, "aws_secret_access_key": "local"}
                 where = {"region_name": REGION, "endpoint_url": self.endpoint.url}
@@ -109,13 +112,13 @@ class LocalAws:
         return self._templates.output(stack, name)
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Return the seconds since the epoch."""
         return self.clock.now()
 
-    # What happens
+    # Running it
 
     def run_until_idle(self, timeout: float = 60.0) -> None:
-        """Wait until nothing is left to do; raises `TimeoutError`, or `LocalAwsError` if a worker failed."""
+        """Wait until no work is left; raises `TimeoutError`, or `LocalAwsError` if a worker failed."""
 
         def settled() -> bool:
             return any(worker.error for worker in self._workers) or all(worker.idle for worker in self._workers)
@@ -130,7 +133,7 @@ class LocalAws:
             raise TimeoutError(f"after {timeout} s still busy: {', '.join(busy)}")
 
     def tick(self, seconds: float, timeout: float = 60.0) -> None:
-        """Move the time on, also that of the functions, and wait until everything that is due is done."""
+        """Move the clock forward, for the functions too, and wait until everything that is due is done."""
         self.clock.move(seconds)
         self.run_until_idle(timeout)
 
@@ -145,21 +148,22 @@ class LocalAws:
         return self.deliveries.mails
 
     def unneeded_permissions(self, reasons: Mapping[str, str]) -> list[str]:
-        """Return the permissions that no call needed, and the reasons that excuse no such permission.
+        """Return the permissions that no call needed, and the reasons that do not apply to any of them.
 
-        `reasons` are by what they excuse, as this says it, with `*` for any text.
+        Args:
+            reasons: Why a permission may stay unused, by the permission as this method returns it, with wildcards.
         """
         lines = [line for role in self._maker.roles.values() for line in role.unneeded()]
-        stale = [f"{reason}: all of it was needed" for reason in reasons if not fnmatch.filter(lines, reason)]
+        stale = [f"{reason}: all of these were needed" for reason in reasons if not fnmatch.filter(lines, reason)]
         return [line for line in lines if not any(fnmatch.fnmatchcase(line, reason) for reason in reasons)] + stale
 
     def log(self, name: str) -> str:
-        """Return what a function logged, by the end of its handler ("evaluate.handler") or its physical name."""
+        """Return a function's log, by the end of its handler ("evaluate.handler") or its physical name."""
         [log] = {f.log for f in self._functions if name == f.spec.name or f.spec.handler.endswith(name)}
         return log.read_text() if log.exists() else ""
 
     def invoke(self, function: Function, event: Any) -> Outcome:
-        """Run a function; a failure is added to `failures` too."""
+        """Run a function; a failure is also added to `failures`."""
         self.clock.note()
         outcome = function.invoke(event)
         with self._lock:
@@ -168,10 +172,10 @@ class LocalAws:
                 self.failures.append(outcome)
         return outcome
 
-    # How it is done
+    # Internals
 
     def _function(self, arn: str) -> Function:
-        """An execution environment for one poller."""
+        """Create an execution environment for one poller."""
         spec = self._maker.functions[arn]
         log = self._scratch / f"{spec.name}.log"
         made = Function(spec, self._code, log, self.clock, self.environment(spec.role))
@@ -200,18 +204,18 @@ class LocalAws:
                 for shard in self.client("kinesis", role).list_shards(StreamARN=source)["Shards"]:
                     yield KinesisShard(mapping, self._function(function), self, shard["ShardId"])
             case "sqs":
-                for _ in range(mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 5)):  # AWS begins with five
+                for _ in range(mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 5)):  # AWS starts with five
                     yield Queue(mapping, self._function(function), self)
             case _:
-                raise NotDoneHereError(f"event source mapping of {function}: {source} is no source known here")
+                raise UnsupportedTemplateError(f"event source mapping of {function}: {source} is not supported")
 
     def _follow(self, arn: str, rule: Mapping[str, Any]) -> Iterator[Schedule]:
-        """Schedules; events go from S3 to queues within moto, which asks no policy."""
+        """Yield the schedules of a rule. moto itself sends S3's events to queues, and checks no policy."""
         scheduled = "ScheduleExpression" in rule
         action = "lambda:InvokeFunction" if scheduled else "sqs:SendMessage"
         for target in rule["Targets"]:
-            if not self._maker.lets_in("events", Need(action, target["Arn"], {"aws:SourceArn": arn})):
-                raise NotDoneHereError(f"{arn}: its target does not let it in")
+            if not self._maker.admits("events", Need(action, target["Arn"], {"aws:SourceArn": arn})):
+                raise UnsupportedTemplateError(f"{arn}: the policy of its target does not allow it")
             if scheduled:
                 retries = self._maker.retries.get(target["Arn"], 2)
                 yield Schedule(arn, rule, target, self._function(target["Arn"]), self, retries)

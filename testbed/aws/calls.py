@@ -1,4 +1,4 @@
-"""What a request to AWS asks for: the operation, and what IAM wants allowed for it."""
+"""Requests to AWS: which operation they call, and which permissions they need."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from testbed.aws.template import REGION, arn_of
 
 
 class UnknownCallError(Exception):
-    """Nobody has written down what this call needs."""
+    """The permissions of this call are not listed in this module."""
 
 
 class Request(moto_request.Request):
@@ -23,24 +23,24 @@ class Request(moto_request.Request):
 
     @cached_property
     def credential(self) -> list[str]:
-        """Access key, date, region and service, as signed; empty where nothing is."""
+        """Access key, date, region and service from the signature; empty texts if the request is not signed."""
         return [*self.headers.get("authorization", "").partition("Credential=")[2].split("/"), "", "", ""]
 
     @property
     def service(self) -> str:
-        """As an ARN has it: "dynamodb"."""
+        """The service, as in an ARN: "dynamodb"."""
         return self.credential[3]
 
     @cached_property
     def operation(self) -> str:
-        """Its name in botocore's model of the service."""
+        """The operation's name in botocore's model of the service."""
         if self.service == "s3":
             return str(get_service_router("s3").match(self)[0].name)
         return self.headers.get("x-amz-target", "").rpartition(".")[2] or self.form.get("Action", "?")
 
     @cached_property
     def arguments(self) -> Mapping[str, Any]:
-        """The arguments of protocols that send them as JSON or as a form; of S3, those in the path."""
+        """The arguments: from the JSON or the form in the body, or with S3 from the path."""
         if self.service == "s3":
             return get_service_router("s3").match(self)[1]
         found: Mapping[str, Any] = self.form.to_dict() or json.loads(self.get_data() or b"{}")
@@ -48,10 +48,15 @@ class Request(moto_request.Request):
 
 
 def needs(request: Request, keys: Mapping[str, str]) -> list[Need]:
-    """What IAM wants allowed for it; raises `UnknownCallError`.
+    """Return the permissions that a request needs.
 
-    `keys` are the ARNs of keys by the ARN of what they encrypt: AWS uses them in the caller's name (guides of each
-    service on KMS permissions).
+    Args:
+        request: The request.
+        keys: The ARNs of KMS keys by the ARN of the resource that they encrypt: AWS uses a key with the permissions of
+            the caller (each service's guide, on KMS permissions).
+
+    Raises:
+        UnknownCallError: This call is not listed here.
     """
     service, found = request.service, list[Need]()
     try:
@@ -66,10 +71,10 @@ def needs(request: Request, keys: Mapping[str, str]) -> list[Need]:
 
 
 def _actions(request: Request) -> list[tuple[str, str]]:
-    """Actions, and the resources that each is on; raises `KeyError` for what is not written down here."""
+    """Return each action with its resource; raises `KeyError` for a call that is not listed here."""
     operation, arguments = request.operation, request.arguments
     match request.service:
-        case "dynamodb" if "TransactItems" in arguments:  # the rights of what is in it (DynamoDB guide)
+        case "dynamodb" if "TransactItems" in arguments:  # needs the permissions of its items (DynamoDB guide)
             inside = [one for item in arguments["TransactItems"] for one in item.items()]
             return [(f"{kind}Item", arn_of("dynamodb", f"table/{asked['TableName']}")) for kind, asked in inside]
         case "dynamodb":
@@ -84,7 +89,7 @@ def _actions(request: Request) -> list[tuple[str, str]]:
             return [(operation.removesuffix("Batch"), arguments["TopicArn"])]
         case "sqs":
             return [(operation.removesuffix("Batch"), arn_of("sqs", arguments["QueueUrl"].rpartition("/")[2]))]
-        case "s3" if "versionId" not in request.args:  # which would be actions of its own
+        case "s3" if "versionId" not in request.args:  # a version needs other actions
             headers = [action for header, action in _S3_HEADERS.items() if header in request.headers]
             where = "arn:aws:s3:::" + "/".join(arguments.values())
             return [(action, where) for action in (_S3_ACTIONS[operation], *headers)]

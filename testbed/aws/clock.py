@@ -1,4 +1,4 @@
-"""Time that a test may move on, and who looks for work when time or anything else has changed."""
+"""A clock that tests can move forward, and the threads that look for work when anything has changed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ _LOOK_AGAIN_SECONDS = 1.0
 
 
 class Clock:
-    """Seconds since the epoch, and how far they were moved on; and how much has happened after which there may be work.
+    """The time of the local AWS: that of the machine, plus the seconds by which tests moved it forward.
 
-    `file` has, for other processes, how far the time was moved.
+    It also counts changes after which there may be work, and wakes the workers.
+
+    Attributes:
+        file: Contains the seconds by which the clock was moved, for other processes.
+        changed: Notified after each change.
+        changes: How many changes there were.
+        stopped: Whether the workers should end.
     """
 
     def __init__(self, file: Path) -> None:
@@ -25,11 +31,11 @@ class Clock:
         self.move(0.0)
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Return the seconds since the epoch."""
         return time.time() + self._moved
 
     def move(self, seconds: float) -> None:
-        """Let it be that much later."""
+        """Move the clock forward."""
         self._moved += seconds
         new = self.file.with_suffix(".new")
         new.write_text(str(self._moved))
@@ -37,19 +43,19 @@ class Clock:
         self.note()
 
     def note(self) -> None:
-        """There may be work."""
+        """Note a change after which there may be work."""
         with self.changed:
             self.changes += 1
             self.changed.notify_all()
 
     def stop(self) -> None:
-        """Let every worker end after what it does now."""
+        """Let every worker end after its present step."""
         self.stopped = True
         self.note()
 
 
 class Worker(Thread):
-    """Calls `step` until that says that it found nothing to do; then again after each change, and each second."""
+    """Calls `step` until it returns False (no work), then again after each change and each second."""
 
     def __init__(self, name: str, clock: Clock, step: Callable[[], bool]) -> None:
         super().__init__(name=name)
@@ -59,11 +65,11 @@ class Worker(Thread):
 
     @property
     def idle(self) -> bool:
-        """Whether it found nothing to do since the last change."""
+        """Whether it has found no work since the last change."""
         return self._rested_at == self._clock.changes
 
     def run(self) -> None:
-        """Until the clock stops."""
+        """Work until the clock stops."""
         try:
             while not self._clock.stopped:
                 before = self._clock.changes

@@ -1,4 +1,4 @@
-"""The endpoint that all calls go to: in front of moto it knows who calls, records it, and checks it against a role."""
+"""The endpoint of all calls: it records who calls, checks the caller's permissions, and passes the call to moto."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from testbed.aws.server import Server
 
 @dataclass(frozen=True)
 class Call:
-    """A call made in a role: `refused` is the first thing that IAM wants allowed for it and is not."""
+    """A call made with a role; `refused` is the first permission that the role lacks, if any."""
 
     role: str
     environment: str
@@ -31,12 +31,16 @@ class Call:
 
 @dataclass
 class Endpoint:
-    """AWS on loopback while its `with` lasts.
+    """AWS on loopback while the context is open.
 
-    `roles` are the callers checked against their policies, by access key; anybody else may do all. `keys` are the ARNs
-    of the keys that resources are encrypted with. `on_write` hears of every call that succeeded. `fault` says of each
-    call in a role nothing, "kill after" it is done (`kill` ends the function's process that made it), or the error code
-    to answer instead of doing it.
+    Attributes:
+        roles: The policies of callers by access key; a caller without one may do everything.
+        keys: The ARNs of KMS keys by the ARN of the resource that they encrypt.
+        on_write: Called after each successful call that writes.
+        kill: Ends the process of the function that made a call.
+        fault: Decides what happens to a call made with a role: "" for nothing, "kill after" to kill its process once
+            the call is done, or the error code to answer with instead.
+        calls: The calls made with a role.
     """
 
     roles: dict[str, Policy]
@@ -48,7 +52,7 @@ class Endpoint:
 
     def __enter__(self) -> Endpoint:
         self._moto = DomainDispatcherApplication(create_backend_app)
-        self._one_at_a_time = RLock()  # moto's backends say of themselves that they are not made for threads
+        self._one_at_a_time = RLock()  # moto's backends are not thread-safe, as their code says
         self._server = Server(Request.application(self._serve))  # type: ignore[arg-type]  # of a subclass
         self.url = f"http://{self._server.address}"
         return self
@@ -57,7 +61,7 @@ class Endpoint:
         self._server.close()
 
     def _serve(self, request: Request) -> Response:
-        request.get_data()  # kept, before a form is read from it
+        request.get_data()  # caches the body, before a form is read from it
         role = self.roles.get(request.credential[0])
         if role is None:
             return self._forward(request)
@@ -67,12 +71,12 @@ class Endpoint:
         if call.refused:
             return _denial(request, call.refused)
         if fault not in ("", "kill after"):
-            return _refusal(request, fault, "as the test says", 503 if fault == "ServiceUnavailable" else 400)
+            return _refusal(request, fault, "injected by the test", 503 if fault == "ServiceUnavailable" else 400)
         answer = self._forward(request)
         if fault == "kill after":
             self.kill(call.environment)
         if answer.status_code == 404 and request.service == "s3":
-            # S3 says only to who may list it that an object does not exist.
+            # S3 reveals that an object does not exist only to callers that may list the bucket.
             listing = Need("s3:ListBucket", f"arn:aws:s3:::{request.arguments['Bucket']}")
             if not any(grant.allows and grant.meets(listing) for grant in role.grants):
                 return _denial(request, listing)
@@ -83,14 +87,16 @@ class Endpoint:
         try:
             found = needs(request, self.keys)
         except UnknownCallError as error:
-            found = [Need(f"{error} (nobody has written down what it needs)", "*")]
-        refused = [need for need in found if not role.allows(need)]  # asks for all, so that all count as needed
+            found = [Need(f"{error} (not listed in testbed/aws/calls.py)", "*")]
+        refused = [need for need in found if not role.allows(need)]  # checks all of them, so that each counts as needed
         return Call(role.owner, environment, request.service, request.operation, next(iter(refused), None))
 
     def _forward(self, request: Request) -> Response:
         body = request.get_data()
         if wrong := gaps.upload_fault(request):
-            return _refusal(request, wrong, "of the upload's checksums", 501 if wrong == "NotImplemented" else 400)
+            return _refusal(
+                request, wrong, "the upload does not match its checksums", 501 if wrong == "NotImplemented" else 400
+            )
         environ = request.environ | {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
         environ.pop("HTTP_TRANSFER_ENCODING", None)
         with self._one_at_a_time:
@@ -107,7 +113,7 @@ def _denial(request: Request, need: Need) -> Response:
 
 
 def _refusal(request: Request, code: str, message: str, status: int) -> Response:
-    """An error in the protocol of the request."""
+    """Return an error in the protocol of the request."""
     if "x-amz-target" in request.headers:
         return Response(json.dumps({"__type": code, "message": message}), status, content_type="application/json")
     error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"

@@ -1,4 +1,4 @@
-"""Runs functions as Lambda does: in a process with the real runtime client, within its time and memory limits."""
+"""Runs functions as Lambda does: in a process with the real runtime client, within their time and memory limits."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from testbed.aws.server import Server
 from testbed.aws.template import REGION
 
 _INIT_SECONDS = 60.0  # Lambda gives 10; a busy machine is slow, not wrong
-_LOOK_SECONDS = 0.05  # how often memory is looked at
+_LOOK_SECONDS = 0.05  # how often the memory is measured
 _MAX_RESPONSE_BYTES = 6 * 1024 * 1024
-# What Lambda's runtime brings with it.
+# The packages that Lambda's runtime contains.
 _RUNTIME = [
     *("awslambdaric", "simplejson", "snapshot-restore-py"),
     *("boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3"),
@@ -36,7 +36,7 @@ _RUNTIME = [
 
 @dataclass(frozen=True)
 class FunctionSpec:
-    """A function as the template defines it; `role` is the name of its role."""
+    """A function as defined in a template; `role` is the name of its role."""
 
     name: str
     arn: str
@@ -58,10 +58,16 @@ class Outcome:
 
 
 class Function:
-    """An execution environment: a process, which is begun anew after it ended, and the Runtime API it alone talks to.
+    """An execution environment: a process, started again after it has ended, with a Runtime API of its own.
 
-    It takes one event at a time. `code` is the bundle's folder, `log` gets what it writes to stdout and stderr, and by
-    the variables `environment` it finds AWS.
+    It processes one event at a time.
+
+    Args:
+        spec: The function.
+        code: The folder of the bundle.
+        log: The file for its standard output and standard error.
+        clock: The time of the local AWS.
+        environment: The variables by which its AWS clients find the local AWS.
     """
 
     def __init__(self, spec: FunctionSpec, code: Path, log: Path, clock: Clock, environment: Mapping[str, str]) -> None:
@@ -71,13 +77,13 @@ class Function:
         self._process: subprocess.Popen[bytes] | None = None
 
     def invoke(self, event: Any) -> Outcome:
-        """Run it on an event, JSON-serializable."""
+        """Run the function on an event that can be encoded as JSON."""
         request_id = str(uuid.uuid4())
         process = self._process or self._start()
         self._deadline = time.monotonic() + _INIT_SECONDS
         self._events.put((request_id, json.dumps(event).encode()))
         kind, said = self._wait(process)
-        if kind not in ("response", "error"):  # an error that the handler raised leaves its process to the next event
+        if kind not in ("response", "error"):  # after an error in the handler, Lambda keeps the process
             self.close()
         if kind != "response":
             return Outcome(self.spec.name, request_id, error=f"{kind}: {said.decode(errors='replace')}")
@@ -101,7 +107,7 @@ class Function:
         return self._process
 
     def _variables(self) -> dict[str, str]:
-        """As on Lambda: the bundle, and what the runtime brings with it, and nothing else that is installed here."""
+        """Return the variables of the process. As on Lambda, it imports only from the bundle and the runtime."""
         return {
             **self.spec.environment,
             **self._environment,
@@ -123,7 +129,7 @@ class Function:
         }
 
     def _wait(self, process: subprocess.Popen[bytes]) -> tuple[str, bytes]:
-        """What the process says, or why it says nothing."""
+        """Return the kind of the process's answer and the answer, or why there is none."""
         while True:
             ended = process.poll() is not None
             said: tuple[str, bytes] | None
@@ -139,7 +145,7 @@ class Function:
                 return "timeout", f"after {self.spec.timeout_seconds} s".encode()
 
     def _runtime_api(self, request: Request) -> Response:
-        """Lambda's Runtime API, 2018-06-01; an event's time begins when the process takes it."""
+        """Serve Lambda's Runtime API, 2018-06-01; the time limit starts when the process takes the event."""
         if request.method == "POST":
             kind = "init" if "/init/" in request.path else request.path.rpartition("/")[2]
             self._said.put((kind, request.get_data()))
@@ -160,16 +166,16 @@ class Function:
             self._process.wait()
 
     def close(self) -> None:
-        """End it and give everything back."""
+        """End the process and close its Runtime API."""
         if self._process:
             self.kill()
-            self._events.put(("", b""))  # for the request that waits
+            self._events.put(("", b""))  # ends the request that waits for an event
             self._server.close()
             self._process = None
 
 
 def _peak_mib(pid: int) -> int:
-    """The most resident memory that a process ever had; 0 when it is gone."""
+    """Return the highest resident memory that a process has had, 0 if it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -180,7 +186,7 @@ def _peak_mib(pid: int) -> int:
 
 @cache
 def _runtime() -> Path:
-    """A folder for all functions of this process, with links to what Lambda's runtime brings: its client, and boto3."""
+    """Return a folder with links to the packages of Lambda's runtime, which all functions of this process share."""
     temporary = tempfile.TemporaryDirectory(prefix="local-aws-runtime-")
     atexit.register(temporary.cleanup)
     folder = Path(temporary.name)

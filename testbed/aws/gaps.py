@@ -1,13 +1,14 @@
-"""What moto does not do, or does otherwise than AWS (moto 5.2), done here.
+"""Fills the gaps between moto 5.2 and AWS.
 
-- Its time is the real one; S3 says of each new object that it was tagged, too: `patches`, which includes the faster
-  transactions of `testbed.aws.transactions`.
-- S3 takes an upload whose checksum is wrong, and into a locked bucket one that has none: `upload_fault`.
-- SNS delivers nothing to Firehose and e-mail, cannot deliver to a dead subscriber without failing `publish`, and asks
-  no queue's policy: `Deliveries`.
+- moto uses the machine's time, and its S3 sends an event about tags for each new object: `patches`, which includes the
+  faster transactions of `testbed.aws.transactions`.
+- moto's S3 accepts an upload with a wrong checksum, and one without a checksum into a locked bucket: `upload_fault`.
+- moto's SNS does not deliver to Firehose and e-mail, fails `publish` if a subscriber cannot be reached, and ignores
+  the policies of queues: `Deliveries`.
 
-Not done: throttling and partial failures (a fault of `Endpoint`, or tests/support/kinesis.py), TTL and lifecycle (they
-delete nothing), policies of buckets, topics and keys, alarms, resharding, access logs, X-Ray, Firehose's conversions.
+These gaps remain: throttling and partial failures (use a fault of `Endpoint`, or tests/support/kinesis.py), TTL and
+lifecycle rules (nothing is deleted), policies of buckets, topics and keys, alarms, resharding, access logs, X-Ray, and
+Firehose's conversions.
 """
 
 from __future__ import annotations
@@ -36,22 +37,23 @@ _SAY = notifications._send_event_bridge_message
 
 
 def patches(now: Callable[[], float]) -> Iterator[AbstractContextManager[Any]]:
-    """Those of moto, whose time is to be `now`: visibility of messages, arrival of records, dates of objects."""
+    """Yield the patches of moto. `now` becomes its time for visibility of messages, arrivals and dates of objects."""
     for module in ("core.utils", "kinesis.models", "s3.models"):
         yield patch(f"moto.{module}.utcnow", lambda: datetime.fromtimestamp(now(), UTC).replace(tzinfo=None))
-    yield patch("moto.s3.notifications._send_event_bridge_message", _say_created)
+    yield patch("moto.s3.notifications._send_event_bridge_message", _send_created)
     yield fast_transactions()
 
 
-def _say_created(account_id: str, bucket: FakeBucket, event_name: str, key: Any) -> None:
+def _send_created(account_id: str, bucket: FakeBucket, event_name: str, key: Any) -> None:
     if event_name.startswith("s3:ObjectCreated:"):
         _SAY(account_id, bucket, event_name, key)
 
 
 def upload_fault(request: Request) -> str:
-    """S3's error code if an upload's bytes are not those that its checksums are of; else nothing.
+    """Return S3's error code if an upload does not match its checksums, or has none in a bucket with Object Lock.
 
-    A bucket with Object Lock wants one in any case.
+    Returns:
+        The error code; "" if there is no fault.
     """
     if request.service != "s3" or request.operation not in ("PutObject", "UploadPart"):
         return ""
@@ -72,7 +74,7 @@ def upload_fault(request: Request) -> str:
 
 @dataclass(frozen=True)
 class Mail:
-    """What an address would have got from a topic."""
+    """An e-mail that a topic would have sent to an address."""
 
     address: str
     subject: str
@@ -81,38 +83,43 @@ class Mail:
 
 @dataclass
 class Deliveries:
-    """What SNS delivers, as `roles` by name allow, and the queue's policy, which `lets_in(service, need)` asks.
+    """Delivers what is published to SNS topics. A failed delivery does not make `publish` fail.
 
-    `to_firehose(ARN, line)` takes a line. What could not be delivered is in `failures`; `publish` does not fail for it.
+    Attributes:
+        roles: Policies by the name of the role; SNS uses a role to write to Firehose.
+        admits: Returns whether the policy of a resource lets a service meet a need; for queues.
+        to_firehose: Puts a line on the delivery stream with this ARN.
+        mails: The e-mails sent.
+        failures: The deliveries that failed.
     """
 
     roles: Mapping[str, Policy]
-    lets_in: Callable[[str, Need], bool]
+    admits: Callable[[str, Need], bool]
     to_firehose: Callable[[str, bytes], None]
     mails: list[Mail] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     @contextmanager
-    def in_place_of_motos(self) -> Iterator[None]:
-        """Deliver so while the `with` lasts."""
-        motos = Subscription.publish
+    def patched(self) -> Iterator[None]:
+        """Replace moto's deliveries while the context is open."""
+        original = Subscription.publish
 
         def publish(subscription: Subscription, message: str, message_id: str, **about: Any) -> None:
             matcher = subscription._filter_policy_matcher
             try:
                 if matcher is None or matcher.matches(about["message_attributes"], message):
-                    self._deliver(motos, subscription, message, message_id, about)
-            except Exception as error:  # noqa: BLE001  any failure is the subscriber's alone, and kept here
+                    self._deliver(original, subscription, message, message_id, about)
+            except Exception as error:  # noqa: BLE001  a failure concerns only its subscriber, and is kept
                 self.failures.append(f"SNS to {subscription.endpoint}: {type(error).__name__}: {error}")
 
         with patch.object(Subscription, "publish", publish):
             yield
 
-    def _deliver(self, motos: Any, to: Subscription, message: str, message_id: str, about: dict[str, Any]) -> None:
+    def _deliver(self, original: Any, to: Subscription, message: str, message_id: str, about: dict[str, Any]) -> None:
         if to.protocol == "sqs":
-            if not self.lets_in("sns", Need("sqs:SendMessage", to.endpoint, {"aws:SourceArn": to.topic_arn})):
+            if not self.admits("sns", Need("sqs:SendMessage", to.endpoint, {"aws:SourceArn": to.topic_arn})):
                 raise PermissionError("the queue's policy does not allow it")
-            motos(to, message, message_id, **about)
+            original(to, message, message_id, **about)
             return
         if about.get("message_structure") == "json":
             message = to._parse_message_structure(message, to.protocol)
@@ -120,7 +127,7 @@ class Deliveries:
             self.mails.append(Mail(to.endpoint, about.get("subject") or "", message))
             return
         role = self.roles[to.attributes["SubscriptionRoleArn"].rpartition("/")[2]]
-        for action in ("firehose:PutRecord", "firehose:PutRecordBatch"):  # SNS uses either
+        for action in ("firehose:PutRecord", "firehose:PutRecordBatch"):  # SNS uses both
             if not role.allows(Need(action, to.endpoint)):
                 raise PermissionError(f"{role.owner} does not allow {action}")
         line = to.get_post_data(message, message_id, about.get("subject"), about["message_attributes"])

@@ -1,8 +1,8 @@
-"""What starts functions, event source mappings on Kinesis and SQS and rules on schedules; and what Firehose writes.
+"""The event source mappings on Kinesis and SQS, the schedules, and the Firehose of the local AWS.
 
-Facts: Lambda guide, "Processing records from Kinesis", "Using Lambda with SQS", "Retain discarded batch records",
-"Asynchronous invocation". Each is one poller of AWS's, and acts in the function's role; its `step` does one thing, if
-there is one to be done, and says whether there was.
+Sources: Lambda guide, "Processing records from Kinesis", "Using Lambda with SQS", "Retain discarded batch records",
+"Asynchronous invocation". Each class is one of AWS's pollers and uses the function's role. Its `step` does one piece of
+work and returns whether there was any.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from testbed.aws.functions import Function, Outcome
-from testbed.aws.template import ACCOUNT, REGION, NotDoneHereError
+from testbed.aws.template import ACCOUNT, REGION, UnsupportedTemplateError
 
 if TYPE_CHECKING:
     from testbed.aws import LocalAws
@@ -34,7 +34,7 @@ def _iso(seconds: float) -> str:
 
 
 def _failed_items(outcome: Outcome, ids: list[str]) -> set[str]:
-    """The items that a function says have failed; all have if it failed itself, or answers what is no good."""
+    """Return the items that a function reports as failed: all of them if it failed, or if its report is invalid."""
     try:
         items = {item["itemIdentifier"] for item in (outcome.payload or {}).get("batchItemFailures") or ()}
     except (AttributeError, KeyError, TypeError):
@@ -44,7 +44,7 @@ def _failed_items(outcome: Outcome, ids: list[str]) -> set[str]:
 
 @dataclass
 class KinesisShard:
-    """Polls one shard for one mapping: in order, each batch until it succeeds, is split, or given up."""
+    """Polls one shard for one mapping, in order: each batch until it succeeds, is split, or is discarded."""
 
     mapping: Mapping[str, Any]
     function: Function
@@ -52,7 +52,7 @@ class KinesisShard:
     shard: str
     _iterator: str = ""
     _waiting: list[dict[str, Any]] = field(default_factory=list)
-    _size: int = 0  # of the batch to be tried next; smaller than its records when they are being split
+    _size: int = 0  # of the next batch; smaller than `_waiting` while a batch is being split
     _tries: int = 0
     _until: float = 0.0
 
@@ -109,13 +109,13 @@ class KinesisShard:
         if first == len(records):
             return
         if first or (len(records) > 1 and self.mapping.get("BisectBatchOnFunctionError")):
-            # Lambda splits at the record that is said to have failed, else in half; that uses up no retry.
+            # Lambda splits at the record that is reported as failed, else in half; this does not count as a retry.
             self._size = len(records) - first if first else len(records) // 2
         elif 0 <= self.mapping.get("MaximumRetryAttempts", -1) <= self._tries:
             self._tries += 1
             self._give_up(len(records), "RetryAttemptsExhausted", outcome)
         else:
-            # A record alone waits longer each time; one that has just been split off is tried at once.
+            # A single record waits longer each time; one that has just been split off is tried at once.
             self._size, self._tries = len(records), self._tries + 1
             self._until = self.aws.now() + min(2.0 ** (self._tries - 1), _LONGEST_BACKOFF_SECONDS)
 
@@ -124,7 +124,7 @@ class KinesisShard:
             self._waiting, self._size, self._tries, self._until = self._waiting[count:], 0, 0, 0.0
 
     def _give_up(self, count: int, condition: str, outcome: Outcome | None) -> None:
-        """Write the records, and why, to the on-failure destination, which must be a bucket here."""
+        """Write the records, with the reason, to the on-failure destination, which must be a bucket."""
         if destination := self.mapping.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"):
             s3, bucket = self.aws.client("s3", self.function.spec.role), destination.removeprefix("arn:aws:s3:::")
             when, name = datetime.fromtimestamp(self.aws.now(), UTC), uuid.uuid5(uuid.NAMESPACE_URL, destination)
@@ -135,7 +135,7 @@ class KinesisShard:
         self._done(count)
 
     def _report(self, records: list[Any], condition: str, outcome: Outcome | None) -> dict[str, Any]:
-        """As in the Lambda guide's example; `payload` is the event, as a string, in a bucket only."""
+        """Return a report as in the Lambda guide's example, with the event as a string in `payload`."""
         first, last = records[0]["kinesis"], records[-1]["kinesis"]
         response = {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"}
         return {
@@ -176,7 +176,7 @@ class Queue:
         self._sqs.get_queue_attributes(**self._url, AttributeNames=["All"])
 
     def step(self) -> bool:
-        """Take one batch to the function; what fails comes back after the queue's visibility timeout."""
+        """Pass one batch to the function; messages that fail reappear after the queue's visibility timeout."""
         names = {"MessageSystemAttributeNames": ["All"], "MessageAttributeNames": ["All"]}
         size = {"MaxNumberOfMessages": self.mapping.get("BatchSize", 10)}
         messages = self._sqs.receive_message(**self._url, **size, **names).get("Messages", ())
@@ -208,9 +208,9 @@ class Queue:
 
 @dataclass
 class Schedule:
-    """Starts a function at each period of a rule; what fails is tried again as its asynchronous invocation says.
+    """Starts a function once per period of a rule, and retries a failure like any asynchronous invocation.
 
-    Of periods that time jumped over it starts those that are not older than an event may be.
+    After a jump of the clock it also starts the periods that were skipped, unless they are too old for an event.
     """
 
     arn: str
@@ -218,19 +218,19 @@ class Schedule:
     target: Mapping[str, Any]
     function: Function
     aws: LocalAws
-    retries: int = 2  # a minute after, then two
+    retries: int = 2  # after one minute, then after two
     _waiting: list[tuple[float, int, float]] = field(default_factory=list)  # when, tries so far, for which time
 
     def __post_init__(self) -> None:
         expression = self.rule["ScheduleExpression"]
         found = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression)
         if found is None:
-            raise NotDoneHereError(f"{self.arn}: {expression} is not understood here")
+            raise UnsupportedTemplateError(f"{self.arn}: {expression} is not supported")
         self._period = int(found[1]) * {"minute": 60, "hour": 3600, "day": 86_400}[found[2]]
         self._next = self.aws.now() + self._period
 
     def step(self) -> bool:
-        """Start the function if it is time."""
+        """Start the function if a period has begun or a retry is due."""
         now = self.aws.now()
         oldest = now - self.target.get("RetryPolicy", {}).get("MaximumEventAgeInSeconds", 86_400)
         while self._next <= now:
@@ -260,7 +260,7 @@ class Schedule:
 
 @dataclass
 class Delivery:
-    """A Firehose into S3: gathers lines until one of its buffering hints is reached."""
+    """A Firehose that writes to S3 when one of its buffering hints is reached."""
 
     destination: Mapping[str, Any]
     aws: LocalAws
@@ -271,17 +271,17 @@ class Delivery:
     def __post_init__(self) -> None:
         prefix = self.destination.get("Prefix", "")
         if self.destination.get("CompressionFormat") != "GZIP" or "!{" in prefix.replace(_DAY, ""):
-            raise NotDoneHereError(f"{self.destination['Name']}: only GZIP, by {_DAY}, is done here")
+            raise UnsupportedTemplateError(f"{self.destination['Name']}: only GZIP by {_DAY} is supported")
 
     def put(self, line: bytes) -> None:
-        """Take a line."""
+        """Buffer a line."""
         with self._lock:
             if not self._lines:
                 self._until = self.aws.now() + self.destination["BufferingHints"]["IntervalInSeconds"]
             self._lines.append(line)
 
     def step(self) -> bool:
-        """Write an object if it is time."""
+        """Write an object if a buffering hint is reached."""
         now = self.aws.now()
         with self._lock:
             full = sum(map(len, self._lines)) >= self.destination["BufferingHints"]["SizeInMBs"] << 20

@@ -1,4 +1,4 @@
-"""Started in a function's process: the real runtime client, with a `time.time` that tests may have moved on."""
+"""The program of a function's process: the real runtime client, with the local AWS's clock as `time.time`."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Checks calls against policies, as IAM does within one account: what is allowed and not denied."""
+"""Checks calls against policies, as IAM does within one account: allowed is what one allows and none denies."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from testbed.aws.template import NotDoneHereError
+from testbed.aws.template import UnsupportedTemplateError
 
-# What every call has on AWS, where ours would be made over TLS.
+# In the context of every call on AWS, where calls are made over TLS.
 _SECURE = {"aws:SecureTransport": "true"}
 
 
@@ -39,7 +39,7 @@ class Grant:
     needed: bool = False
 
     def meets(self, need: Need, service: str = "") -> bool:
-        """Whether it is about this."""
+        """Return whether this statement applies to a need."""
         context = {**_SECURE, **need.context}
         return (
             not {service, "*"}.isdisjoint(self.principals)
@@ -51,18 +51,18 @@ class Grant:
 
 @dataclass
 class Policy:
-    """What a role, or services with a resource, may do."""
+    """The permissions of a role, or of services on one resource."""
 
     owner: str
     grants: list[Grant] = field(default_factory=list)
 
     def add(self, document: Mapping[str, Any]) -> None:
-        """Take a resolved document; raises `NotDoneHereError` for what is not understood."""
+        """Add a resolved policy document; raises `UnsupportedTemplateError` for anything that is not supported."""
         for statement in _as_list(document["Statement"]):
             self.grants += _read(self.owner, statement)
 
     def allows(self, need: Need, service: str = "") -> bool:
-        """Whether the role may, or the service ("sns.amazonaws.com"); this counts as needed then."""
+        """Return whether the role, or the service ("sns.amazonaws.com"), may do this; notes that it was needed."""
         found = [grant for grant in self.grants if grant.meets(need, service)]
         allowed = bool(found) and all(grant.allows for grant in found)
         for grant in found:
@@ -70,7 +70,7 @@ class Policy:
         return allowed
 
     def unneeded(self) -> list[str]:
-        """Return what it allows and no call needed."""
+        """Return the permissions that no call needed."""
         idle = [grant for grant in self.grants if grant.allows and not grant.needed]
         return [f"{self.owner}: {grant.sid}: {grant.action} on {grant.resource}" for grant in idle]
 
@@ -83,7 +83,7 @@ def _read(owner: str, statement: Mapping[str, Any]) -> Iterator[Grant]:
     ]
     known = {"Sid", "Effect", "Action", "Resource", "Principal", "Condition"}
     if strange := (set(statement) - known) | ({operator for operator, _, _ in conditions} - set(_OPERATORS)):
-        raise NotDoneHereError(f"{owner}: {min(strange)} in a policy is not understood")
+        raise UnsupportedTemplateError(f"{owner}: {min(strange)} in a policy is not supported")
     who, allows = statement.get("Principal", "*"), statement["Effect"] == "Allow"
     principals = [name for names in who.values() for name in _as_list(names)] if isinstance(who, dict) else [who]
     for action in _as_list(statement["Action"]):
@@ -101,7 +101,7 @@ def _like(text: str, pattern: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _wildcards(pattern: str) -> re.Pattern[str]:
-    """IAM's: `*` any text, `?` one character."""
+    """Compile IAM's wildcards: `*` is any text, `?` one character."""
     return re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)
 
 

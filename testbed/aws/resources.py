@@ -1,6 +1,6 @@
-"""Creates every resource of a template: in moto through boto3, or as a note for what the local AWS does itself.
+"""Creates every resource of a template: in moto through boto3, or as a definition that the local AWS itself uses.
 
-Nothing is skipped silently: a type or property that is neither created nor listed here with a reason is an error.
+Nothing is skipped silently: a type or property that is neither used nor listed here with a reason is an error.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from testbed.aws.functions import FunctionSpec
 from testbed.aws.permissions import Need, Policy
-from testbed.aws.template import ACCOUNT, REGION, Made, NotDoneHereError, Resource, arn_of
+from testbed.aws.template import ACCOUNT, REGION, Made, Resource, UnsupportedTemplateError, arn_of
 
-_ROLES_COUNT = "only the roles of callers are checked; the tests of the templates check it"
+_ROLES_ONLY = "only the roles of callers are checked; the tests of the templates check it"
 _LOGS = "a function's log is a file, `LocalAws.log`, and Firehose's is `Deliveries.failures`"
-NEEDS_NOTHING = {
+NOT_CREATED = {
     "AWS::CloudWatch::Alarm": "there are no metrics here; the tests of the templates check it",
     "AWS::KMS::Key": "moto encrypts nothing; the permissions of callers on it are checked, by its ARN",
     "AWS::Logs::LogGroup": _LOGS,
     "AWS::Logs::LogStream": _LOGS,
-    "AWS::S3::BucketPolicy": _ROLES_COUNT,
-    "AWS::SNS::TopicPolicy": _ROLES_COUNT,
+    "AWS::S3::BucketPolicy": _ROLES_ONLY,
+    "AWS::SNS::TopicPolicy": _ROLES_ONLY,
 }
-# Properties that make no difference here, by type ("" for every type), each with its reason.
-MATTERS_NOT = {
+# Properties that have no effect here, by type ("" for every type), each with its reason.
+WITHOUT_EFFECT = {
     "": {"Tags": "for people and bills", "Description": "for people"},
     "AWS::DynamoDB::Table": {
         "DeletionProtectionEnabled": "nobody deletes a table here",
         "PointInTimeRecoverySpecification": "nobody restores a table here",
-        "SSESpecification": "moto encrypts nothing; with this key AWS asks no caller for a right on it",
+        "SSESpecification": "moto encrypts nothing; with this key AWS requires no permission of the caller",
     },
     "AWS::IAM::Role": {
         "AssumeRolePolicyDocument": "the local AWS assigns the roles; the tests of the templates check it",
     },
-    "AWS::Kinesis::Stream": {"RetentionPeriodHours": "moto keeps records without end"},
+    "AWS::Kinesis::Stream": {"RetentionPeriodHours": "moto never deletes records"},
     "AWS::KinesisFirehose::DeliveryStream": {
         "DeliveryStreamEncryptionConfigurationInput": "what waits here is in memory",
         "DeliveryStreamType": "only SNS puts into it",
@@ -54,20 +54,20 @@ MATTERS_NOT = {
     "AWS::S3::Bucket": {
         "LifecycleConfiguration": "moto deletes and moves nothing",
         "LoggingConfiguration": "there are no access logs here",
-        "OwnershipControls": "all is one account's",
+        "OwnershipControls": "there is only one account",
         "PublicAccessBlockConfiguration": "nobody but this machine reaches it",
     },
 }
-# What mappings must say, because nothing else is done here; the first of it may be left out.
+# The only values of these properties that are supported; the defaults may be left out.
 _PLAIN = {"MaximumBatchingWindowInSeconds": 0, "ParallelizationFactor": 1, "StartingPosition": "TRIM_HORIZON"}
 _MAPPING = {**_PLAIN, "FunctionResponseTypes": ["ReportBatchItemFailures"]}
 
 
 @dataclass
 class Maker:
-    """Makes resources, by boto3's `client` of a service, and notes what moto does not do with them.
+    """Creates resources with boto3, and collects the definitions of those that the local AWS runs itself.
 
-    Roles are by name, all other tables by ARN; `keys` are those that something is encrypted with.
+    Roles are by name, all other resources by ARN; `keys` are the KMS keys by the ARN of the resource that they encrypt.
     """
 
     client: Callable[[str], Any]
@@ -75,30 +75,34 @@ class Maker:
     policies: dict[str, Policy] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     functions: dict[str, FunctionSpec] = field(default_factory=dict)
-    retries: dict[str, int] = field(default_factory=dict)  # of events that are no batches
+    retries: dict[str, int] = field(default_factory=dict)  # of asynchronous invocations
     mappings: list[dict[str, Any]] = field(default_factory=list)
     rules: dict[str, dict[str, Any]] = field(default_factory=dict)
     deliveries: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def make(self, resource: Resource) -> Made:
-        """Make one; raises `NotDoneHereError`."""
+        """Create one resource; raises `UnsupportedTemplateError`."""
         _, service, kind = resource.type.split("::")
-        if resource.type in NEEDS_NOTHING:
+        if resource.type in NOT_CREATED:
             return Made(resource.name, {"Arn": arn_of(service.lower(), resource.name)})
         if resource.type not in _KINDS:
-            raise NotDoneHereError(f"{resource}: its type is not known here")
+            raise UnsupportedTemplateError(f"{resource}: its type is not supported")
         how, begins = _KINDS[resource.type]
         arn = begins + resource.name
         try:
             ref = how(self, resource, arn) or resource.name
         except (BotoCoreError, ClientError, KeyError) as error:
             text = " ".join(str(error).split())
-            raise NotDoneHereError(f"{resource}: cannot be made: {type(error).__name__}: {text}") from error
-        _only(resource, resource.properties, {*resource.asked, *MATTERS_NOT[""], *MATTERS_NOT.get(resource.type, ())})
+            raise UnsupportedTemplateError(f"{resource}: cannot be created: {type(error).__name__}: {text}") from error
+        _only(
+            resource,
+            resource.properties,
+            {*resource.asked, *WITHOUT_EFFECT[""], *WITHOUT_EFFECT.get(resource.type, ())},
+        )
         return Made(ref, {"Arn": arn, f"{kind}Name": resource.name} if begins else {})
 
-    def lets_in(self, service: str, need: Need) -> bool:
-        """Whether the policy of the resource lets a service do this."""
+    def admits(self, service: str, need: Need) -> bool:
+        """Return whether the policy of the needed resource allows this to a service."""
         return need.resource in self.policies and self.policies[need.resource].allows(need, f"{service}.amazonaws.com")
 
     def _bucket(self, resource: Resource, arn: str) -> None:
@@ -114,7 +118,7 @@ class Maker:
                 self.keys[arn] = key
         if events := resource.get("NotificationConfiguration"):
             if events != {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}:
-                raise NotDoneHereError(f"{resource}: notifies otherwise than through EventBridge")
+                raise UnsupportedTemplateError(f"{resource}: only notifications through EventBridge are supported")
             s3.put_bucket_notification_configuration(**name, NotificationConfiguration={"EventBridgeConfiguration": {}})
 
     def _stream(self, resource: Resource, arn: str) -> None:
@@ -138,7 +142,7 @@ class Maker:
     def _subscription(self, resource: Resource, _: str) -> str:
         where = resource.some("TopicArn", "Protocol", "Endpoint")
         if where["Protocol"] not in ("email", "firehose", "sqs"):
-            raise NotDoneHereError(f"{resource}: nothing is delivered by {where['Protocol']} here")
+            raise UnsupportedTemplateError(f"{resource}: the protocol {where['Protocol']} is not supported")
         attributes = resource.some("FilterPolicy", "FilterPolicyScope", "RawMessageDelivery", "SubscriptionRoleArn")
         return str(self.client("sns").subscribe(**where, Attributes=_as_text(attributes))["SubscriptionArn"])
 
@@ -151,15 +155,15 @@ class Maker:
 
     def _queue_policy(self, resource: Resource, _: str) -> None:
         for url in resource["Queues"]:
-            self._let_in(arn_of("sqs", url.rpartition("/")[2]), resource, resource["PolicyDocument"])
+            self._admit(arn_of("sqs", url.rpartition("/")[2]), resource, resource["PolicyDocument"])
 
     def _permission(self, resource: Resource, _: str) -> None:
         granted = {"Effect": "Allow", "Action": resource["Action"], "Resource": resource["FunctionName"]}
         condition = {"ArnLike": {"aws:SourceArn": resource["SourceArn"]}}
         document = {"Statement": {**granted, "Principal": {"Service": resource["Principal"]}, "Condition": condition}}
-        self._let_in(resource["FunctionName"], resource, document)
+        self._admit(resource["FunctionName"], resource, document)
 
-    def _let_in(self, arn: str, resource: Resource, document: Mapping[str, Any]) -> None:
+    def _admit(self, arn: str, resource: Resource, document: Mapping[str, Any]) -> None:
         self.policies.setdefault(arn, Policy(str(resource))).add(document)
 
     def _role(self, resource: Resource, _: str) -> None:
@@ -186,7 +190,7 @@ class Maker:
 
     def _event_invoke_config(self, resource: Resource, _: str) -> None:
         if (qualifier := resource["Qualifier"]) != "$LATEST":
-            raise NotDoneHereError(f"{resource}: there is no version {qualifier} here")
+            raise UnsupportedTemplateError(f"{resource}: the version {qualifier} is not supported")
         function = arn_of("lambda", f"function:{resource['FunctionName']}")
         self.retries[function] = resource.get("MaximumRetryAttempts", 2)
 
@@ -194,7 +198,7 @@ class Maker:
         names = ("BisectBatchOnFunctionError", "MaximumRecordAgeInSeconds", "MaximumRetryAttempts", "DestinationConfig")
         given = resource.some("FunctionName", "EventSourceArn", "BatchSize", "ScalingConfig", *names)
         if _PLAIN | resource.some(*_MAPPING) != _MAPPING:
-            raise NotDoneHereError(f"{resource}: it must say {_MAPPING} here")
+            raise UnsupportedTemplateError(f"{resource}: only {_MAPPING} is supported")
         self.mappings.append(given)
 
     def _rule(self, resource: Resource, arn: str) -> None:
@@ -210,12 +214,12 @@ class Maker:
         self.deliveries[arn] = {"Name": resource.name, **destination}
 
 
-# The last two make no difference here: the bucket encrypts by default, and `Deliveries.failures` is the log.
+# The last two have no effect here: the bucket encrypts by default, and `Deliveries.failures` is the log.
 _DELIVERY = {
     *("BucketARN", "BufferingHints", "CompressionFormat", "ErrorOutputPrefix", "Prefix", "RoleARN"),
     *("EncryptionConfiguration", "CloudWatchLoggingOptions"),
 }
-# How each type is made, and how the ARNs begin that others may ask for.
+# How each type is created, and the prefix of its ARN if others refer to it.
 _KINDS: dict[str, tuple[Callable[[Maker, Resource, str], str | None], str]] = {
     "AWS::DynamoDB::Table": (Maker._table, arn_of("dynamodb", "table/")),
     "AWS::Events::Rule": (Maker._rule, arn_of("events", "rule/")),
@@ -237,9 +241,9 @@ _KINDS: dict[str, tuple[Callable[[Maker, Resource, str], str | None], str]] = {
 
 def _only(resource: Resource, given: Iterable[str], known: Iterable[str]) -> None:
     if strange := set(given) - set(known):
-        raise NotDoneHereError(f"{resource}: its property {min(strange)} is not known here")
+        raise UnsupportedTemplateError(f"{resource}: its property {min(strange)} is not supported")
 
 
 def _as_text(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """Attributes as SNS and SQS take them: what is not text already as JSON."""
+    """Return attributes as SNS and SQS accept them: any value but a text as JSON."""
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in attributes.items()}

@@ -12,16 +12,16 @@ from werkzeug.serving import make_server
 
 class _Handler(MotoRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Small answers in two packets wait 40 ms for each other.
+    # Otherwise the second packet of a small response is delayed by 40 ms.
     disable_nagle_algorithm = True
     wbufsize = -1
 
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Server:
-    """A WSGI application that is served from now until it is closed; `address` is its host and port."""
+    """Serves a WSGI application until it is closed; `address` is its host and port."""
 
     def __init__(self, application: Callable[..., Any]) -> None:
         self._server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Handler)
@@ -30,7 +30,7 @@ class Server:
         self._thread.start()
 
     def close(self) -> None:
-        """Take no more requests."""
+        """Stop serving."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

@@ -1,4 +1,4 @@
-"""Synthesized templates read: references followed, functions of CloudFormation worked out, names found again."""
+"""Reads synthesized templates: resolves references and CloudFormation's functions, and finds resources by name."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _PSEUDO = {
     "AWS::Region": REGION,
     "AWS::URLSuffix": "amazonaws.com",
 }
-# Neither changes what a resource is; all other keys of a resource would.
+# The only keys of a resource that are accepted: any other would change how it is created.
 _PLAIN_KEYS = {"Type", "Properties", "DependsOn", "Metadata", "DeletionPolicy", "UpdateReplacePolicy"}
 
 
-class NotDoneHereError(VaultwatchError):
-    """The template says something that the local AWS does not know how to do."""
+class UnsupportedTemplateError(VaultwatchError):
+    """A template contains something that the local AWS does not support."""
 
 
 def arn_of(service: str, name: str) -> str:
-    """The ARN of what is in the account."""
+    """Return the ARN of a resource in the account."""
     return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{name}"
 
 
 @dataclass(frozen=True)
 class Made:
-    """What stands for a resource: what `Ref` gives, and what `Fn::GetAtt` gives by attribute."""
+    """A resource that was created: the value of `Ref`, and those of `Fn::GetAtt` by attribute."""
 
     ref: str
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Resource:
-    """One resource of a stack, its properties resolved; it remembers which of them were asked for."""
+    """One resource of a stack, with its properties resolved. `asked` collects the properties that were read."""
 
     stack: str
     logical_id: str
@@ -52,7 +52,7 @@ class Resource:
 
     @property
     def name(self) -> str:
-        """A physical name, as CloudFormation's without its random end."""
+        """The physical name: CloudFormation's, without the random suffix."""
         name = f"{self.stack}-{self.logical_id}"
         return name.lower() if self.type == "AWS::S3::Bucket" else name
 
@@ -61,11 +61,11 @@ class Resource:
         return self.properties[name]
 
     def get(self, name: str, default: Any = None) -> Any:
-        """A property that may be missing."""
+        """Return a property that may be missing."""
         return self[name] if name in self.properties else default
 
     def some(self, *names: str) -> dict[str, Any]:
-        """Those properties of these names that are there."""
+        """Return the properties with these names, except for missing ones."""
         return {name: self[name] for name in names if name in self.properties}
 
     def __str__(self) -> str:
@@ -73,7 +73,12 @@ class Resource:
 
 
 class Templates:
-    """The templates of a deployment, by stack; `make` is asked once for each resource, what it refers to first."""
+    """The templates of a deployment, by stack.
+
+    Args:
+        templates: The templates by the name of their stack.
+        make: Creates a resource; called once for each, after the resources that it refers to.
+    """
 
     def __init__(self, templates: Mapping[str, Template], make: Callable[[Resource], Made]) -> None:
         self._templates = templates
@@ -87,24 +92,24 @@ class Templates:
         }
 
     def make_all(self) -> None:
-        """Make every resource; raises `NotDoneHereError`."""
+        """Make every resource; raises `UnsupportedTemplateError`."""
         for stack, template in self._templates.items():
             for logical_id in template["Resources"]:
                 self.made(stack, logical_id)
 
     def made(self, stack: str, logical_id: str) -> Made:
-        """A resource, made now if it is not yet."""
+        """Return a resource, and create it if that has not happened yet."""
         key = stack, logical_id
         if key not in self._made:
             found = self._templates[stack]["Resources"][logical_id]
             if unknown := set(found) - _PLAIN_KEYS:
-                raise NotDoneHereError(f"{found['Type']} {stack}/{logical_id}: {min(unknown)} is not understood")
+                raise UnsupportedTemplateError(f"{found['Type']} {stack}/{logical_id}: {min(unknown)} is not supported")
             properties = self.resolve(stack, found.get("Properties", {}))
             self._made[key] = self._make(Resource(stack, logical_id, found["Type"], properties))
         return self._made[key]
 
     def find(self, stack: str, path: str) -> Made:
-        """A resource by logical id, or by construct path ("SweepQueue/Waiting") within its stack."""
+        """Return a resource by its logical id, or by its construct path ("SweepQueue/Waiting") within the stack."""
         pattern = re.compile(re.escape(path.replace("/", "")) + r"((Resource)?[0-9A-F]{8})?")
         found = [name for name in self._templates[stack]["Resources"] if pattern.fullmatch(name)]
         if len(found) != 1:
@@ -112,21 +117,21 @@ class Templates:
         return self.made(stack, found[0])
 
     def output(self, stack: str, name: str) -> str:
-        """The value of an output of a stack."""
+        """Return the value of an output of a stack."""
         return str(self.resolve(stack, self._templates[stack]["Outputs"][name]["Value"]))
 
     def resolve(self, stack: str, value: Any) -> Any:
-        """`value` with every reference and function worked out."""
+        """Return `value` with every reference and function resolved."""
         if isinstance(value, list):
             return [item for item in (self.resolve(stack, item) for item in value) if item is not _NO_VALUE]
         if not isinstance(value, dict):
             return value
         if len(value) == 1 and ((name := next(iter(value))) == "Ref" or name.startswith("Fn::")):
-            return self._work_out(stack, name, value[name])
+            return self._evaluated(stack, name, value[name])
         items = ((key, self.resolve(stack, item)) for key, item in value.items())
         return {key: item for key, item in items if item is not _NO_VALUE}
 
-    def _work_out(self, stack: str, function: str, argument: Any) -> Any:
+    def _evaluated(self, stack: str, function: str, argument: Any) -> Any:
         match function, argument:
             case "Ref", str() if argument in _PSEUDO:
                 return _PSEUDO[argument]
@@ -139,7 +144,7 @@ class Templates:
             case "Fn::Join", [str(separator), parts]:
                 return separator.join(self.resolve(stack, parts))
             case "Fn::Sub", str():
-                return re.sub(r"\$\{([^.}]+)\}", lambda found: self._work_out(stack, "Ref", found[1]), argument)
+                return re.sub(r"\$\{([^.}]+)\}", lambda found: self._evaluated(stack, "Ref", found[1]), argument)
             case "Fn::ImportValue", str() if argument in self._exports:
                 return self.resolve(*self._exports[argument])
-        raise NotDoneHereError(f"{stack}: {function} of {argument} is not understood")
+        raise UnsupportedTemplateError(f"{stack}: {function} of {argument} is not supported")

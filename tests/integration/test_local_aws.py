@@ -14,7 +14,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from testbed.aws import LocalAws, LocalAwsError, NotDoneHereError
+from testbed.aws import LocalAws, LocalAwsError, UnsupportedTemplateError
 from testbed.aws.functions import Function, FunctionSpec
 
 CODE = '''
@@ -265,7 +265,7 @@ def test_a_permission_that_no_call_needed_is_named_and_so_is_a_reason_that_excus
     unneeded = aws.unneeded_permissions(reasons)
     assert any(line.startswith("Role: sqs:DeleteMessage: sqs:DeleteMessage on") for line in unneeded)
     assert not any("GetRecords" in line or line.startswith("Feed") for line in unneeded)
-    assert unneeded[-1] == "X: all of it was needed"
+    assert unneeded[-1] == "X: all of these were needed"
 
 
 def test_sns_delivers_by_filter_and_policy_to_queue_mail_and_firehose_and_a_dead_subscriber_harms_nobody(
@@ -299,7 +299,7 @@ def test_a_new_object_reaches_the_queue_of_the_rule_that_wants_it(aws: LocalAws)
 def test_a_rule_whose_target_does_not_let_it_in_stops(code: Path) -> None:
     wrong = template()
     del wrong["Resources"]["EventsPolicy"]
-    with pytest.raises(NotDoneHereError, match="NewObjects: its target does not let it in"):
+    with pytest.raises(UnsupportedTemplateError, match="NewObjects: the policy of its target does not allow it"):
         LocalAws({"toy": wrong}, code).__enter__()
 
 

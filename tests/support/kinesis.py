@@ -109,7 +109,7 @@ class Kinesis:
 
     def _put(self, environ: dict[str, Any], start_response: Any, body: Any, records: Any, fault: Fault) -> list[bytes]:
         if isinstance(fault, Answered):
-            return self._answer(start_response, fault.status, {"__type": fault.code, "message": "as the test says"})
+            return self._answer(start_response, fault.status, {"__type": fault.code, "message": "injected by the test"})
         if isinstance(fault, Silent) and not fault.taken:
             self._released.wait()
             return self._answer(start_response, 500, {})
@@ -118,7 +118,7 @@ class Kinesis:
         answers = self._forward(environ, body, [n for n in range(len(records)) if n not in rejected])
         if isinstance(fault, Silent):
             self._released.wait()
-        error = {"ErrorCode": fault.code, "ErrorMessage": "as the test says"} if isinstance(fault, Rejected) else {}
+        error = {"ErrorCode": fault.code, "ErrorMessage": "injected by the test"} if isinstance(fault, Rejected) else {}
         results = [error if n in rejected else answers.pop(0) for n in range(len(records))]
         return self._answer(start_response, 200, {"FailedRecordCount": len(rejected), "Records": results})
 

@@ -9,7 +9,7 @@ import pytest
 
 from testbed.aws.calls import Request, UnknownCallError, needs
 from testbed.aws.permissions import Need, Policy
-from testbed.aws.template import NotDoneHereError
+from testbed.aws.template import UnsupportedTemplateError
 
 STREAM, TABLE = (f"arn:aws:{what}" for what in ("kinesis:x:1:stream/s", "dynamodb:eu-central-1:123456789012:table/t"))
 NO_KEYS: dict[str, str] = {}
@@ -70,7 +70,7 @@ def test_a_condition_must_hold_and_its_key_be_there() -> None:
 
 @pytest.mark.parametrize("more", [{"NotResource": "*"}, {"Condition": {"DateLessThan": {"aws:CurrentTime": "x"}}}])
 def test_a_statement_that_is_not_understood_stops(more: dict[str, Any]) -> None:
-    with pytest.raises(NotDoneHereError, match=r"R: .* is not understood"):
+    with pytest.raises(UnsupportedTemplateError, match=r"R: .* is not supported"):
         role({"Action": "*", "Resource": "*", **more})
 
 

@@ -1,4 +1,4 @@
-"""Templates resolved; what is not understood stops with one line that names it."""
+"""Templates resolved; anything unsupported stops with one line that names it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from testbed.aws.resources import _KINDS, MATTERS_NOT, NEEDS_NOTHING, Maker
-from testbed.aws.template import Made, NotDoneHereError, Resource, Templates
+from testbed.aws.resources import _KINDS, NOT_CREATED, WITHOUT_EFFECT, Maker
+from testbed.aws.template import Made, Resource, Templates, UnsupportedTemplateError
 
 OTHER = {
     "Resources": {"Key961B73FD": {"Type": "T", "Properties": {}}},
@@ -47,13 +47,13 @@ def test_a_reference_becomes_what_it_refers_to(value: Any, resolved: Any) -> Non
     [{"Fn::If": ["C", 1, 2]}, {"Ref": "Parameter"}, {"Fn::ImportValue": "nobody"}, {"Fn::GetAtt": ["B", "Secret"]}],
 )
 def test_a_function_that_is_not_known_stops(value: Any) -> None:
-    with pytest.raises(NotDoneHereError, match=r"^main"):
+    with pytest.raises(UnsupportedTemplateError, match=r"^main"):
         resolve(value)
 
 
 def test_a_key_of_a_resource_that_is_not_known_stops() -> None:
     templates = Templates({"s": {"Resources": {"A": {"Type": "T", "Condition": "C"}}}}, lambda _: Made(""))
-    with pytest.raises(NotDoneHereError, match="T s/A: Condition"):
+    with pytest.raises(UnsupportedTemplateError, match="T s/A: Condition"):
         templates.make_all()
 
 
@@ -66,9 +66,9 @@ def test_a_resource_is_found_by_its_construct_path() -> None:
 
 def test_an_unknown_type_and_an_unknown_property_stop_with_their_name() -> None:
     maker = Maker(lambda service: pytest.fail("nothing is to be made"))
-    with pytest.raises(NotDoneHereError, match="AWS::EC2::VPC s/Net: its type"):
+    with pytest.raises(UnsupportedTemplateError, match="AWS::EC2::VPC s/Net: its type"):
         maker.make(Resource("s", "Net", "AWS::EC2::VPC", {}))
-    with pytest.raises(NotDoneHereError, match="AWS::IAM::Role s/R: its property ManagedPolicyArns"):
+    with pytest.raises(UnsupportedTemplateError, match="AWS::IAM::Role s/R: its property ManagedPolicyArns"):
         maker.make(Resource("s", "R", "AWS::IAM::Role", {"ManagedPolicyArns": ["x"], "Description": "d"}))
 
 
@@ -80,12 +80,12 @@ def test_a_mapping_that_wants_what_is_not_done_here_stops(said: dict[str, Any]) 
     plain = {"FunctionName": "f", "EventSourceArn": "s", "FunctionResponseTypes": ["ReportBatchItemFailures"]}
     maker = Maker(lambda service: pytest.fail("nothing is to be made"))
     maker.make(Resource("s", "M", "AWS::Lambda::EventSourceMapping", plain))
-    with pytest.raises(NotDoneHereError, match="AWS::Lambda::EventSourceMapping s/M: it must say"):
+    with pytest.raises(UnsupportedTemplateError, match="AWS::Lambda::EventSourceMapping s/M: only"):
         maker.make(Resource("s", "M", "AWS::Lambda::EventSourceMapping", plain | said))
 
 
 def test_what_is_left_out_has_its_reason() -> None:
-    assert not set(NEEDS_NOTHING) & set(_KINDS)
-    assert set(MATTERS_NOT) - {""} <= set(_KINDS)
-    reasons = [reason for properties in MATTERS_NOT.values() for reason in properties.values()]
-    assert all([*reasons, *NEEDS_NOTHING.values()])
+    assert not set(NOT_CREATED) & set(_KINDS)
+    assert set(WITHOUT_EFFECT) - {""} <= set(_KINDS)
+    reasons = [reason for properties in WITHOUT_EFFECT.values() for reason in properties.values()]
+    assert all([*reasons, *NOT_CREATED.values()])
