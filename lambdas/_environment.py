@@ -1,4 +1,4 @@
-"""What every function needs: its settings from the environment, its clients, its rules, and the time it has left."""
+"""What all functions share: settings from the environment, the rules, and the remaining time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RULES_FOLDER = Path(__file__).resolve().parent.parent / "rules"
 
 
 def read_environment(settings: type[_T], environment: Mapping[str, str] = os.environ) -> _T:
-    """Read the settings of a function, each field from the variable of its name in capitals, else its default.
+    """Read the settings of a function: each field from the variable of the same name in capitals, else its default.
 
     Raises:
         SettingError: A variable is missing or cannot be converted; the error names it.
@@ -51,5 +51,5 @@ def load_rules() -> list[Rule]:
 
 
 def seconds_left(context: Any) -> Callable[[], float]:
-    """Return a function that says how long this invocation may still run."""
+    """Return a function that returns how many seconds this invocation may still run."""
     return lambda: float(context.get_remaining_time_in_millis()) / 1000

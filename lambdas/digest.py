@@ -31,7 +31,7 @@ STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENV
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
-    """Do what is due; what this minute has no time for, the next one does."""
+    """Publish what is due, as far as time allows; the next run, a minute later, publishes the rest."""
     now = time.time()
     publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, seconds_left(context), ZONE)
     STORE().live_since(RULES, now)

@@ -1,7 +1,8 @@
 """Evaluates the frames of the stream as they arrive.
 
-Bad content is parked or stored as rejected, and never raised. Failures of the infrastructure are raised, and the event
-source mapping retries the batch; what was done before is recognised by its id the second time.
+Bad content never raises: a frame that cannot be read is parked, a line that cannot be parsed is stored as rejected.
+Failures of the infrastructure raise, and the event source mapping retries the batch; alerts that are already stored are
+recognised by their ids.
 """
 
 from __future__ import annotations

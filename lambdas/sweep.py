@@ -1,8 +1,8 @@
-"""Evaluates archived segments, and frames that `evaluate` parked or the event source mapping gave up, again.
+"""Evaluates a second time: archived segments, and frames that `evaluate` parked or the event source mapping discarded.
 
-An alert that `evaluate` raised is recognised by its id. A new one is marked late; one that is older than its rule or
-than the alerts that are remembered only appears in a summary. A segment that fails is evaluated again from its
-beginning: its message stays in the queue.
+An alert that `evaluate` has raised is recognised by its id. A new one is marked late; if it is older than its rule, or
+than the alerts that are remembered, it appears only in a summary. If a segment fails, its message stays in the queue
+and the segment is evaluated again from its beginning.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ BUCKET = AlertsBucket(lambda: S3, ENVIRONMENT.bucket_name, MAX_LINES_BYTES)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Evaluate the objects that S3's events in these queue messages name."""
+    """Evaluate the objects that the S3 events in these queue messages name."""
     for record in event["Records"]:
         detail = json.loads(record["body"])["detail"]
         _sweep(detail["bucket"]["name"], detail["object"]["key"], context)
@@ -72,7 +72,7 @@ def _sweep(bucket: str, key: str, context: Any) -> None:
 
 
 def _evaluate(evaluation: Evaluation, bucket: str, key: str) -> Iterator[list[Alert]]:
-    """Yield the alerts of an object: a segment, a parked frame, or a batch that the event source mapping gave up."""
+    """Yield the alerts of an object: a segment, a parked frame, or a batch that the event source mapping discarded."""
     archived = bucket == ENVIRONMENT.archive_bucket_name and key.startswith(keys.ARCHIVE)
     segment = keys.parse_segment(key) if archived else None
     answer = S3.get_object(Bucket=bucket, Key=key)

@@ -1,4 +1,4 @@
-"""Stack `alerting`: the stream of frames, the functions that evaluate it, and the way of an alert to people."""
+"""Stack `alerting`: the stream of frames, the functions that evaluate it, and the notification of people."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vaultwatch.settings import Settings
 
 
 class AlertingStack(Stack):
-    """Frames in, notifications out. Everything it keeps could be rebuilt from the archive, except the alerts.
+    """Evaluates frames and notifies people. Except for the alerts, all its data could be rebuilt from the archive.
 
     Args:
         scope: The app.

@@ -1,4 +1,4 @@
-"""Stack `archive`: what must outlive everything else, which is every log line under Object Lock, and every alert."""
+"""Stack `archive`: the data that outlives all other stacks: log lines under Object Lock, and alerts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from vaultwatch.settings import Settings
 class ArchiveStack(Stack):
     """The archive bucket, the alerts bucket, the bucket of their access logs, and the key of the first two.
 
-    The alerts bucket has no Object Lock: AWS services write to it (Firehose, Lambda's on-failure destination), and a
-    locked bucket refuses every upload without a checksum, which no documentation promises of them.
+    The alerts bucket has no Object Lock: Firehose and Lambda's on-failure destination write to it, and a locked bucket
+    refuses an upload without a checksum. No documentation says that these two services send one.
 
     Args:
         scope: The app.
@@ -60,14 +60,14 @@ def _archive_rules(settings: Settings) -> list[s3.LifecycleRule]:
             after(s3.StorageClass.GLACIER, settings.archive_glacier_days),
         ],
         expiration=Duration.days(settings.archive_expiry_days),
-        # Expiry only hides a version; this deletes it, and never before its lock ends.
+        # Expiry only hides a version; this deletes it, but never before its lock ends.
         noncurrent_version_expiration=Duration.days(1),
     )
     return [age, clean_up()]
 
 
 def _alerts_rules(settings: Settings) -> list[s3.LifecycleRule]:
-    """Keep alerts as long as the archive, and copies of what the archive has as long as alerts are remembered."""
+    """Keep alerts as long as the archive, and copies of archived lines as long as alerts are remembered."""
     kept = {"Alerts": (keys.ALERTS, settings.archive_expiry_days)}
     copies = {"Oversize": keys.OVERSIZE, "Parked": keys.PARKED, "Discarded": keys.DISCARDED, "Rejected": keys.REJECTED}
     for name, prefix in copies.items():

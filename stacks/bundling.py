@@ -1,7 +1,7 @@
-"""The functions' code as one folder: ours, the compiled rules, and pinned packages, for any Python and processor.
+"""Builds the code of the functions as one folder: Vaultwatch, the compiled rules and the pinned packages.
 
 Wheels are downloaded once, checked against the hashes in `lambdas/requirements.txt`, and kept in `.bundle/wheels`;
-from then on a bundle needs no network. The same sources give the same bytes, whoever builds them and when.
+later builds need no network. The same sources give the same bytes on any machine and at any time.
 """
 
 from __future__ import annotations
@@ -24,46 +24,61 @@ from vaultwatch.errors import RuleError, VaultwatchError
 from vaultwatch.rules.compiling import compile_pack
 
 ROOT = Path(__file__).resolve().parent.parent
-# What no function calls: the command line, its start, and what reads Sigma (pySigma is not in the bundle).
+# Not used by any function: the command line, and the compiler of Sigma rules (pySigma is not in the bundle).
 NOT_BUNDLED = ("vaultwatch/cli", "vaultwatch/__main__.py", "vaultwatch/rules/compiling")
-# Ten MB of a wheel that CPython never loads, and what only an installer reads, which names the platform.
+# 10 MB that CPython never loads, and files that only an installer reads, which name the platform.
 _NOT_UNPACKED = re.compile(r"zstandard/_cffi|[^/]+\.data/|.*\.dist-info/(RECORD|WHEEL)$|.*/$")
-_MTIME = 315532800  # 1980-01-01, the first that a zip file can hold
+_MTIME = 315532800  # 1980-01-01, the earliest time in a zip file
 
 
 class BundleError(VaultwatchError):
-    """The functions' code cannot be put together."""
+    """The bundle cannot be built."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a bundle runs: Python "3.14"; architecture in Lambda's words, arm64 or x86_64."""
+    """What a bundle is built for.
+
+    Attributes:
+        python: The version of Python: "3.14".
+        architecture: The processor, by Lambda's name: arm64 or x86_64.
+    """
 
     python: str
     architecture: str
 
     @classmethod
     def running(cls) -> Target:
-        """This interpreter, for running the functions here."""
+        """Return the target of this interpreter, to run the functions on this machine."""
         machine = platform.machine()
         return cls(f"{sys.version_info.major}.{sys.version_info.minor}", {"aarch64": "arm64"}.get(machine, machine))
 
     @property
     def name(self) -> str:
-        """For folders: without a dot, in which CDK sees a file's ending."""
+        """The name of the folder. It has no dot: the CDK would take it for a file with a suffix."""
         return f"python{self.python.replace('.', '')}-{self.architecture}"
 
     @property
     def wheel_platforms(self) -> tuple[str, ...]:
-        """Pip's names of what Amazon Linux 2023 (glibc 2.34) can load; pip does not derive the one from the other."""
+        """The platforms of wheels that Amazon Linux 2023 (glibc 2.34) can load: pip does not derive older ones."""
         machine = {"arm64": "aarch64"}.get(self.architecture, self.architecture)
         return f"manylinux2014_{machine}", f"manylinux_2_28_{machine}"
 
 
 def build_bundle(target: Target, into: Path, *, root: Path = ROOT) -> Path:
-    """Put the bundle for `target` into the folder `into`, which is made anew.
+    """Build the bundle for a target.
 
-    Raises `RuleError` for a rule that does not compile, `BundleError` for a package that cannot be had.
+    Args:
+        target: The Python and the processor that run it.
+        into: The folder of the bundle; if it exists, it is replaced.
+        root: The folder of the sources.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RuleError: A rule does not compile.
+        BundleError: A package cannot be downloaded, or is not the pinned one.
     """
     pack = compile_rules(root)
     wheels = fetch_wheels(target, root / "lambdas/requirements.txt", root / ".bundle/wheels")
@@ -78,10 +93,10 @@ def build_bundle(target: Target, into: Path, *, root: Path = ROOT) -> Path:
 
 
 def digest(bundle: Path) -> str:
-    """SHA-256 over the names and contents of a bundle.
+    """Return the SHA-256 over the names and contents of a bundle.
 
-    CDK's own fingerprint of a folder is kept on disk by inode, time and size: of a folder made anew, whose files have
-    used inodes and all the same time, it now and then remembers another file's.
+    The CDK caches its own fingerprints on disk by inode, time and size. The files of a new folder reuse inodes and all
+    have the same time, so that it sometimes returns the fingerprint of another file.
     """
     found = hashlib.sha256()
     for path in sorted(path for path in bundle.rglob("*") if path.is_file()):
@@ -91,9 +106,10 @@ def digest(bundle: Path) -> str:
 
 
 def compile_rules(root: Path = ROOT) -> bytes:
-    """The compiled pack of the rules in this repository.
+    """Test the rules of this repository, and return them as a compiled pack.
 
-    Raises `RuleError` for a rule that does not compile, has no fixtures, or fails them.
+    Raises:
+        RuleError: A rule does not compile, has no fixtures, or fails them.
     """
     _, faults = failures([root / "rules"])
     if faults:
@@ -103,7 +119,16 @@ def compile_rules(root: Path = ROOT) -> bytes:
 
 
 def fetch_wheels(target: Target, requirements: Path, cache: Path) -> list[Path]:
-    """The wheels that `requirements` pins, by name; downloaded if `cache` does not hold them, checked in any case."""
+    """Return the wheels that a file of requirements pins, sorted by name.
+
+    Args:
+        target: The Python and the processor that run them.
+        requirements: The file, with hashes.
+        cache: The folder that keeps wheels; they are downloaded only if they are not in it.
+
+    Raises:
+        BundleError: A package cannot be downloaded, or is not the pinned one.
+    """
     text = requirements.read_bytes()
     folder = cache / f"{target.name}-{hashlib.sha256(text).hexdigest()[:16]}"
     if not folder.is_dir():
@@ -135,12 +160,12 @@ def _download(target: Target, requirements: Path, folder: Path) -> None:
         try:
             wheels.replace(folder)
         except OSError:
-            if not folder.is_dir():  # else another run has them since
+            if not folder.is_dir():  # otherwise another run has downloaded them meanwhile
                 raise
 
 
 def _sources(root: Path) -> Iterator[Path]:
-    """Our modules, and the rules that are Python."""
+    """Yield Vaultwatch's own modules and the rules in Python."""
     for folder in ("lambdas", "vaultwatch", "rules"):
         for path in sorted((root / folder).rglob("*.py")):
             name = path.relative_to(root).as_posix()

@@ -1,4 +1,4 @@
-"""The alerts: the table that stores them, the topic on which they are published, and what that takes."""
+"""The alerts: the table that stores them, the topic on which they are published, and the permissions for both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The history: every alert, whether or not anybody was notified, below `alerts/` in S3."""
+"""The history of all alerts, whether or not anybody was notified, below `alerts/` in S3."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _Delivery = firehose.CfnDeliveryStream
 class AlertsHistory(Construct):
     """A Firehose that buffers for five minutes or 5 MiB and writes gzip, one SNS message per line.
 
-    Delivery is not raw: only so does SNS promise a line break after each message (SNS guide, "message format in S3"),
-    and only the whole message carries the attribute `disposition`.
+    Raw message delivery is off: only then does SNS write a line break after each message (SNS guide, "message format in
+    S3"), and the attribute `disposition` with it.
 
     Args:
         scope: The construct that holds the history.
@@ -67,7 +67,7 @@ class AlertsHistory(Construct):
         alarms.watch_delivery(delivery)
 
     def _subscribe(self, topic: sns.Topic, delivery: firehose.CfnDeliveryStream) -> None:
-        """Let the topic send everything here."""
+        """Let the topic send every message to the delivery stream."""
         put = permissions.allow("Put", ["firehose:PutRecord", "firehose:PutRecordBatch"], [delivery.attr_arn])
         role = service_role(Construct(self, "Feed"), "sns", "the alerts topic", [put])
         sns.CfnSubscription(
@@ -100,7 +100,7 @@ class AlertsHistory(Construct):
 
 
 def _statements(bucket: s3.Bucket, key: kms.IKey, group: logs.LogGroup) -> Sequence[iam.PolicyStatement]:
-    """As in the Firehose guide ("Grant Firehose access to an Amazon S3 destination"), below one prefix."""
+    """Return the permissions from the Firehose guide ("Grant Firehose access to an Amazon S3 destination")."""
     objects = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
     listing = ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"]
     return [

@@ -49,7 +49,7 @@ class Digest(Construct):
             description="Starts the function digest every minute",
             schedule=events.Schedule.rate(_MINUTE),
         )
-        # The next minute does what this one could not: neither EventBridge nor Lambda retries.
+        # The run of the next minute does the same: neither EventBridge nor Lambda needs to retry.
         function.configure_async_invoke(retry_attempts=0, max_event_age=_MINUTE)
         rule.add_target(targets.LambdaFunction(function, retry_attempts=0, max_event_age=_MINUTE))
         defaults.alarms.watch_schedule(function)

@@ -22,7 +22,7 @@ _WRITTEN = (keys.PARKED, keys.REJECTED, keys.DISCARDED)
 class Evaluation(Construct):
     """The function `evaluate` and its event source mapping.
 
-    X-Ray does not trace it: that would be a trace for every batch of every log line.
+    X-Ray does not trace it: there would be a trace for every batch of log lines.
 
     Args:
         scope: The construct that holds the evaluation.

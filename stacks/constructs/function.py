@@ -1,4 +1,4 @@
-"""A Lambda function of ours: its role and its log group are its own, its handler is `lambdas.<name>.handler`."""
+"""A Lambda function with a role and a log group of its own; its handler is `lambdas.<name>.handler`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FunctionDefaults:
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionSize:
-    """What one function gets.
+    """The size of one function.
 
     Args:
         memory_mib: Its memory in MiB; Lambda gives CPU in proportion.
@@ -95,7 +95,7 @@ class Function(Construct):
             handler=f"lambdas.{name}.handler",
             memory_size=size.memory_mib,
             timeout=Duration.seconds(size.timeout_seconds),
-            # The CDK adds statements of its own to a role that it may change.
+            # Without this, the CDK would add its own statements to the role.
             role=role.without_policy_updates(),
             log_group=group,
             tracing=lambda_.Tracing.ACTIVE if traced else lambda_.Tracing.DISABLED,
@@ -107,11 +107,11 @@ class Function(Construct):
 def function_code(stack: Stack, settings: Settings) -> lambda_.Code:
     """Build the bundle that every function of a stack runs.
 
-    The CDK's own way of building assets (a callback, with Docker behind it) would bury the one line that says what is
-    wrong with a rule in two stack traces.
+    It is built here and not by the CDK, whose asset bundling (a callback, then Docker) would hide the one line that
+    says what is wrong with a rule between two stack traces.
 
     Args:
-        stack: The stack; where the CDK needs no code (`cdk list`), none is built.
+        stack: The stack; if the CDK needs no code (`cdk list`), none is built.
         settings: Which Python and which architecture it is for.
 
     Returns:

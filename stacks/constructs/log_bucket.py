@@ -50,7 +50,7 @@ class LogBucket(s3.Bucket):
             lifecycle_rules=list(lifecycle_rules),
             object_lock_default_retention=s3.ObjectLockRetention.governance(retention) if retention else None,
         )
-        # CloudFormation's own property: the construct's `event_bridge_enabled` would add a function of the CDK's.
+        # CloudFormation's own property: the construct's `event_bridge_enabled` would add a function of the CDK.
         resource = cast(s3.CfnBucket, self.node.default_child)
         resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
             event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
@@ -86,7 +86,7 @@ class AccessLogsBucket(s3.Bucket):
 
 
 def clean_up() -> s3.LifecycleRule:
-    """Remove what an aborted upload, and the last version of an expired object, leave behind."""
+    """Remove the remains of aborted uploads and of expired objects."""
     return s3.LifecycleRule(
         id="CleanUp", abort_incomplete_multipart_upload_after=Duration.days(7), expired_object_delete_marker=True
     )

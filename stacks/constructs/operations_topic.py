@@ -27,14 +27,14 @@ class OperationsTopic(sns.Topic):
         key.add_to_resource_policy(
             _allow_alarms("AlarmsEncrypt", actions=["kms:Decrypt", "kms:GenerateDataKey*"], resource="*")
         )
-        # A topic with a policy of its own loses the default one, which lets the alarms of its account publish.
+        # This policy replaces the default one, which would let the account's alarms publish.
         self.add_to_resource_policy(_allow_alarms("AlarmsPublish", actions=["sns:Publish"], resource=self.topic_arn))
         for address in emails:
             self.add_subscription(subscriptions.EmailSubscription(address))
 
 
 def _allow_alarms(sid: str, *, actions: Sequence[str], resource: str) -> iam.PolicyStatement:
-    """A statement for the CloudWatch alarms of this account and no other."""
+    """Return a statement for the CloudWatch alarms of this account only."""
     return iam.PolicyStatement(
         sid=sid,
         principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],

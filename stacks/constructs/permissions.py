@@ -1,6 +1,6 @@
-"""Who may do what: the statements of all roles, written by hand.
+"""The permissions of all roles, statement by statement.
 
-`NEEDED_BY_AWS` names the statements that no call of our code ever needs, because AWS acts in the role's name.
+`NEEDED_BY_AWS` names the statements that our code never uses itself, because an AWS service uses them with the role.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class SlackNotifications(Construct):
         )
 
     def _secret(self, key: kms.Key) -> secretsmanager.CfnSecret:
-        """A secret without a value, which a person puts there: no template ever holds it."""
+        """Make a secret without a value, which a person sets: a template must never contain it."""
         secret = secretsmanager.CfnSecret(
             self,
             "Secret",

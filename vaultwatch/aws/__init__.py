@@ -1,1 +1,1 @@
-"""What Vaultwatch needs of AWS: clients, S3 keys, metrics."""
+"""Access to AWS: clients, S3 keys, metrics, and the publishing and delivery of notifications."""

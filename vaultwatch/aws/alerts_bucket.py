@@ -24,7 +24,7 @@ _ON_LOG_SERVER = "reference: the lines are on the log server, because its handle
 
 
 class AlertsBucket:
-    """The bucket as `evaluate` and `sweep` use it; what S3 cannot do now is raised as botocore's own errors.
+    """The bucket as `evaluate` and `sweep` use it. Failures of S3 are raised as botocore's own errors.
 
     Args:
         client: Returns the S3 client; called when the bucket is first needed.
@@ -38,7 +38,7 @@ class AlertsBucket:
         self._max_lines_bytes = max_lines_bytes
 
     def fetch_lines(self, reference: Reference) -> bytes:
-        """Return the lines that a frame refers to.
+        """Return the lines that a reference points to.
 
         Raises:
             FrameError: The reference is forged, leads nowhere, or is too large for this function.
@@ -59,12 +59,12 @@ class AlertsBucket:
             return checked(body.read(reference.size + 1), reference)
 
     def park(self, unreadable: UnreadableFrame) -> None:
-        """Store a frame that cannot be read here, with the reason; S3's event for the object starts `sweep`."""
+        """Store a frame that cannot be read, with the reason; S3's event for the object starts `sweep`."""
         reason = one_line(unreadable.reason).encode("ascii", "backslashreplace")[:_MAX_REASON_BYTES].decode()
         key, data = keys.parked(datetime.now(UTC), unreadable.frame.name), unreadable.frame.data
         self._client().put_object(Bucket=self._name, Key=key, Body=data, Metadata={"reason": reason})
 
     def keep_rejected(self, frame: Frame, rejected: Sequence[Rejected]) -> None:
-        """Store the rejected lines of a frame; the same frame again writes the same object."""
+        """Store the rejected lines of a frame; if the frame is evaluated again, the same object is written again."""
         key = keys.rejected(frame.first, frame.process, frame.sequence)
         self._client().put_object(Bucket=self._name, Key=key, Body=rejected_lines(rejected))

@@ -1,6 +1,6 @@
-"""Clients of AWS, and what their errors mean.
+"""Make clients of AWS, and classify their errors.
 
-botocore takes 0.2 s to import and boto3 half as long again: they are imported when the first client is made.
+botocore takes 0.2 s to import, and boto3 another 0.1 s: they are imported when the first client is made.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _BAD_RESPONSE_ERRORS = (AttributeError, LookupError, TypeError)
 
 
 class Failure(NamedTuple):
-    """Why a call failed: a short name, one line of text, and whether it lasts until somebody repairs something."""
+    """Why a call failed: a short name, one line of text, and whether it fails until somebody repairs something."""
 
     name: str
     text: str
@@ -45,9 +45,9 @@ class Failure(NamedTuple):
 
 
 class Clients:
-    """Kinesis and S3 with the credentials, region and endpoint that boto3 finds; made when first used.
+    """Clients for Kinesis and S3, with the credentials, region and endpoint that boto3 finds; made when first used.
 
-    A call is made once and not retried: its caller knows which part of it to repeat.
+    They do not retry: the caller knows which part of a call to repeat.
     """
 
     def __init__(self, *, connect_timeout_seconds: float, read_timeout_seconds: float) -> None:
@@ -79,7 +79,7 @@ class Clients:
         return self._clients[service]
 
     def renew(self) -> None:
-        """Close and forget all clients, so that credentials repaired on disk are read: a session reads them once."""
+        """Close all clients, so that new ones read credentials again: a session reads them only once."""
         for client in self._clients.values():
             client.close()
         self._clients.clear()
@@ -93,9 +93,9 @@ def _session() -> Session:
 
 
 def make_client(service: str) -> Any:
-    """Return a client for a function, which gives up early: what it could not do, the next event repeats.
+    """Return a client for a function. It gives up early, because the next event repeats what failed.
 
-    It is botocore's: boto3 would load S3's transfer manager too, which takes a third more of every cold start.
+    It is botocore's: boto3 would also load S3's transfer manager, and make every cold start a third longer.
     """
     from botocore.config import Config
 
@@ -104,7 +104,7 @@ def make_client(service: str) -> Any:
 
 
 def classify(error: Exception) -> Failure:
-    """Return why a call failed, without anything secret."""
+    """Return why a call failed, without any secret."""
     from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
     name = type(error).__name__
@@ -121,8 +121,8 @@ def classify(error: Exception) -> Failure:
 def _classify_response(error: ClientError) -> Failure:
     """Read an error response.
 
-    A signature error quotes the canonical request with its session token. So only the first line of AWS's own text is
-    used, and nothing of it when the error is about a signature.
+    A signature error quotes the canonical request with its session token. So only the first line of AWS's text is used,
+    and none of it if the error is about a signature.
     """
     response = error.response.get("Error", {})
     code = one_line(str(response.get("Code", "unknown")), 80)

@@ -18,10 +18,10 @@ OVERSIZE = "oversize/"
 PARKED = "parked/"
 REJECTED = "rejected/"
 DISCARDED = "aws/lambda/"
-"""Where an event source mapping writes the batches it gives up; AWS offers no other prefix."""
+"""Where an event source mapping writes the batches that it discards; AWS offers no other prefix."""
 
 DELIVERED_ALERTS = ALERTS + "dt=!{timestamp:yyyy-MM-dd}/"
-"""A Firehose expression, as is `FAILED_ALERTS`."""
+"""A prefix with a Firehose expression, like `FAILED_ALERTS`."""
 FAILED_ALERTS = ALERTS + "failed=!{firehose:error-output-type}/"
 
 # S3 rejects other keys with an error that looks temporary, and the frame would be retried for a day.
@@ -31,9 +31,9 @@ _FIRST_SEGMENT = re.compile(r".*/0*1-[^/]*\.zst", re.DOTALL)
 
 
 class Segment(NamedTuple):
-    """What the key of an archived segment says: `archive/source=<source>/node=<node>/.../<sequence>-<time>.zst`.
+    """The parts of a segment's key: `archive/source=<source>/node=<node>/.../<sequence>-<time>.zst`.
 
-    The first segment of a source and node begins a log.
+    The first segment of a source and node is the beginning of a log.
     """
 
     source: str
@@ -42,10 +42,10 @@ class Segment(NamedTuple):
 
 
 def parse_segment(key: str) -> Segment:
-    """Read the key of an archived segment.
+    """Parse the key of an archived segment.
 
     Raises:
-        ArchiveError: It is not one.
+        ArchiveError: It is not the key of a segment.
     """
     found = _SEGMENT_KEY.match(key)
     if found is None:
@@ -75,5 +75,5 @@ def parked(day: date, name: str) -> str:
 
 
 def rejected(day: date, process: UUID, sequence: int) -> str:
-    """Return the key for the rejected lines of a frame; the same frame always has the same one."""
+    """Return the key for the rejected lines of a frame; it is always the same for the same frame."""
     return f"{REJECTED}dt={day:%Y-%m-%d}/{process}-{sequence:012}.jsonl"

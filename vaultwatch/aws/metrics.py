@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 NAMESPACE = "Vaultwatch"
 _DEPLOYMENT = "DEPLOYMENT"
 _MAX_ORIGINS = 200
-_MAX_AGES = 99  # Powertools writes a metric by itself at its hundredth value
-# CloudWatch drops other values of dimensions, and those that begin with a colon.
+_MAX_AGES = 99  # at the hundredth value, Powertools writes the metric by itself
+# CloudWatch drops dimensions with other values, and with values that begin with a colon.
 _DIMENSION_VALUE = re.compile(r"[\w.*-][\w.:*-]{0,254}", re.ASCII)
 
 
@@ -116,7 +116,7 @@ class Origins:
         self._known: set[Origin] = set()
 
     def reported(self, origin: Origin) -> Origin:
-        """Return the names under which lines from there are counted."""
+        """Return the names under which the lines of an origin are counted."""
         named = Origin(origin.cluster or "-", origin.node or "-", origin.lane or "-")
         if named not in self._known:
             if len(self._known) >= self._limit or not all(map(_DIMENSION_VALUE.fullmatch, astuple(named))):

@@ -1,6 +1,6 @@
-"""Alerts into the store, and their notifications from the store to the topic, for `evaluate`, `sweep` and `digest`.
+"""Store alerts and publish their notifications to the topic, for `evaluate`, `sweep` and `digest`.
 
-The store and SNS are imported when they are first used: they are a fifth of a cold start, and most batches raise no
+The store and SNS are imported when they are first used: they take a fifth of a cold start, and most batches raise no
 alert.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SINK = "sns"
 UNSENT_AFTER_SECONDS = 60.0
-"""Younger notifications are left to the function that stored them: it may be publishing them at this moment."""
+"""Newer notifications are left to the function that stored them, which may be publishing them at this moment."""
 _PUBLISHING_SPARE_SECONDS = 20.0
 _CLOSING_SPARE_SECONDS = 30.0  # to publish the summaries once the suppression windows are closed
 _PAGE = 100
@@ -35,7 +35,7 @@ _REFUSED = Backoff(first_seconds=60.0, longest_seconds=3600.0)
 
 @cache
 def open_store(client: DynamoDBClient, table: str, memory_days: int) -> DynamoStore:
-    """Open the store with the topic as its one sink: the topic's subscriptions decide who gets which notification."""
+    """Open the store with the topic as its only sink: the topic's subscriptions decide who gets which notification."""
     from vaultwatch.dispatch.notification import ALL_DISPOSITIONS
     from vaultwatch.dispatch.routes import Route
     from vaultwatch.rules.facts import Level
@@ -112,11 +112,11 @@ class AlertPublisher:
         self._publish(notifications)
 
     def publish_due(self, now: float) -> None:
-        """Close the suppression windows that have ended, as far as time allows, and publish the summaries."""
+        """Close suppression windows that have ended, as far as time allows, and publish the summaries."""
         self._publish(self._store().settle(now, lambda: self._seconds_left() > _CLOSING_SPARE_SECONDS))
 
     def publish_unsent(self, now: float) -> None:
-        """Publish what an earlier invocation stored and could not publish; put off what SNS refuses."""
+        """Publish what an earlier invocation stored but could not publish; postpone what SNS refuses."""
         publisher, found = self._publisher, 0
         while publisher.goes_on:
             page = self._store().unsent(SINK, now, limit=_PAGE, age_seconds=UNSENT_AFTER_SECONDS)
@@ -144,7 +144,7 @@ class AlertPublisher:
         )
 
     def _publish(self, notifications: Sequence[Notification]) -> None:
-        """Publish those for people first, the highest level first."""
+        """Publish notifications: first those for people, the highest level first."""
         self._publisher.publish(
             sorted(notifications, key=lambda one: (one.disposition == "suppressed", -one.level.rank))
         )

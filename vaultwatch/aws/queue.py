@@ -1,7 +1,7 @@
-"""Notifications from an SQS queue into one sink, each of them once as far as that can be known.
+"""Deliver notifications from an SQS queue to one sink, and skip those that are known to have been sent.
 
-What the sink does not accept stays in the queue. If the sink asks us to wait, we wait here while there is time;
-otherwise the messages stay invisible for that long.
+A notification that the sink does not accept stays in the queue. If the sink asks us to wait, `deliver` waits while
+there is time; otherwise the messages stay invisible for that long.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 _SPARE_SECONDS = 15.0
 _FIRST_PAUSE_SECONDS = 30.0  # after a failure
-_LONGEST_PAUSE_SECONDS = 360.0  # the queue's visibility timeout; with it, a message's receives outlast a day
+_LONGEST_PAUSE_SECONDS = (
+    360.0  # the queue's visibility timeout, with which the receives of a message last for more than a day
+)
 _MAX_INVISIBLE_SECONDS = 43_200  # SQS API reference, ChangeMessageVisibility
 _log = logging.getLogger(__name__)
 
@@ -53,14 +55,14 @@ class QueueMessage(msgspec.Struct, frozen=True):
 
 
 class Delivery(msgspec.Struct):
-    """What became of a batch: how many notifications the sink accepted, and the messages that go back to the queue."""
+    """The result of a batch: how many notifications the sink accepted, and the messages that return to the queue."""
 
     sent: int = 0
     failed: list[QueueMessage] = []
 
 
 class _Unavailable(Exception):
-    """The sink accepts nothing for that many seconds."""
+    """The sink accepts nothing for a number of seconds."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -74,8 +76,8 @@ class NotificationQueue:
         client: botocore's client for SQS.
         open_sink: Opens the sink; called for the first notification, and again when the sink's settings were wrong,
             because somebody may have repaired them.
-        sent: What the sink has accepted before.
-        sleep: Waits for that many seconds.
+        sent: The notifications that the sink has accepted before.
+        sleep: Waits for a number of seconds.
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class NotificationQueue:
         self._sleep = sleep
 
     def deliver(self, messages: Sequence[QueueMessage], seconds_left: Callable[[], float]) -> Delivery:
-        """Send the notifications of a batch, in order, until the sink is unavailable or time is up."""
+        """Send the notifications of a batch, in order, until the sink is unavailable or the time is up."""
         delivery = Delivery()
         notifications = [message.notification() for message in messages]
         known = self._known(notification.id for notification in notifications if notification)
@@ -154,7 +156,7 @@ class NotificationQueue:
         return self._sink
 
     def _known(self, notification_ids: Iterable[str]) -> set[str]:
-        """Return which of them were sent before; without the table none, since twice is better than never."""
+        """Return which of these were sent before; none if the table cannot be read: twice is better than never."""
         try:
             return self._sent.known(notification_ids)
         except StoreError as error:
@@ -168,7 +170,7 @@ class NotificationQueue:
             _log.warning("notification %s: cannot store that it was sent: %s", notification.id, error)
 
     def _hide(self, messages: Iterable[QueueMessage], seconds: float) -> None:
-        """Make messages invisible for so long; if that fails, the queue's own visibility timeout applies."""
+        """Keep messages invisible for some seconds; if that fails, the queue's visibility timeout applies."""
         for message in messages:
             account, name = message.queue_arn.split(":")[4:6]
             try:
@@ -182,5 +184,5 @@ class NotificationQueue:
 
 
 def _pause(seconds: float, receives: int) -> float:
-    """Return how long to leave a message alone: these seconds, twice as long after each further receive."""
+    """Return for how many seconds to postpone a message: twice as long after each further receive."""
     return max(seconds, Backoff(seconds, _LONGEST_PAUSE_SECONDS).seconds(receives))
