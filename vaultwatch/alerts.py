@@ -1,4 +1,4 @@
-"""Alerts: what is stored, published and shown about one rule and one event."""
+"""Alerts: one rule matched one event, with everything that is stored, published and shown about it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from vaultwatch.sentences import caller_with_id, error_words, is_denial, message
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule, one event. All texts but `rule`, `title`, `level` and `actions` may be what a client of Vault chose.
+    """One rule and one event. A client of Vault may control all texts but `rule`, `title`, `level` and `actions`.
 
-    No text in an alert holds a secret in clear (`vaultwatch.redaction`).
+    No text in an alert contains a secret in clear (`vaultwatch.redaction`).
 
     Attributes:
-        title: What happened, true for this outcome, as are `level` and `summary`, the alert's one sentence.
-        time: RFC 3339 as logged.
+        title: What happened. Like `level` and `summary`, the alert's sentence, it fits the outcome.
+        time: RFC 3339, as logged.
         principal: The `entity_id`, else `display_name`, else `remote_address`, else the node.
-        who: The caller's name, with their entity's id if they have both; "" for a server-log message.
+        who: The caller's name, with the entity's id if there are both; "" for a server-log message.
         error: The error's own words, on one line.
-        actions: What the reader can do next, shell commands among them.
+        actions: What the reader can do next, including shell commands.
         group_values: The values of the rule's `group_by` fields.
         window_seconds: The rule's own suppression window.
         same_as: Names of rules that match on the same fact.
@@ -68,7 +68,7 @@ def alert_id(rule: str, event_key: str) -> str:
 
 
 def alert_of(verdict: Verdict, on_error: Callable[[str, Exception], None] = lambda _name, _error: None) -> Alert:
-    """Return the alert that a verdict raises; if its record cannot be described, a bare one that says so.
+    """Return the alert of a verdict. If its record cannot be described, the alert says only that.
 
     Args:
         verdict: The match of a rule.
@@ -78,13 +78,13 @@ def alert_of(verdict: Verdict, on_error: Callable[[str, Exception], None] = lamb
         return _of_audit(verdict) if verdict.rule.service == "audit" else _of_server(verdict)
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001  no record may keep its alert from being raised: the alert says why
+    except Exception as error:  # noqa: BLE001  no record may prevent its alert: the alert says what failed
         on_error(verdict.rule.name, error)
         return _bare(verdict, type(error).__name__)
 
 
 def title_and_level(rule: RuleFacts, outcome: Outcome, error: str) -> tuple[str, Level]:
-    """Return the title and the level that are right for how a request ended.
+    """Return the title and the level of an alert for the outcome of its request.
 
     Only a denial can raise the level: a policy that is not written because of a typo is no attempt to gain rights.
 
@@ -161,7 +161,7 @@ def _bare(verdict: Verdict, error: str) -> Alert:
 
 
 def _alert(verdict: Verdict, **texts: Any) -> Alert:
-    """An alert with what it takes from its verdict whatever the log."""
+    """Return an alert with the fields that are the same for both logs."""
     rule, origin = verdict.rule, verdict.origin
     return Alert(
         id=alert_id(rule.name, verdict.event_key),

@@ -1,4 +1,4 @@
-"""Append-only files of lines that survive kills and full disks: a torn last line never spoils the next one."""
+"""Append lines to files so that an incomplete last line, after a kill or on a full disk, never damages the next one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 def open_lines(path: Path, mode: int = 0o640) -> int:
     """Open a file of lines for appending; the caller closes it.
 
-    Opening never blocks: neither a named pipe without a reader nor a device is waited for.
+    Opening never blocks, not even for a named pipe without a reader or for a device.
 
     Raises:
         OSError: The file cannot be opened.
@@ -18,7 +18,7 @@ def open_lines(path: Path, mode: int = 0o640) -> int:
 
 
 def append_lines(descriptor: int, lines: bytes) -> None:
-    """Append whole lines, after ending a last line that was torn.
+    """Append whole lines, after ending an incomplete last line.
 
     Raises:
         OSError: The lines could not be written, or only some of them.
@@ -29,7 +29,7 @@ def append_lines(descriptor: int, lines: bytes) -> None:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of the data, in as many calls as it takes.
+    """Write all of the data, in as many calls as needed.
 
     Raises:
         OSError: The data could not be written, or only a part of it.

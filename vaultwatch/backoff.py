@@ -1,4 +1,4 @@
-"""How long to wait before a retry: exponential backoff, with and without jitter.
+"""Delays before retries: exponential backoff, with and without jitter.
 
 The terms are those of the AWS Architecture Blog ("Exponential Backoff And Jitter").
 """
@@ -13,9 +13,9 @@ _MAX_DOUBLINGS = 30  # 2.0 ** 1024 is an OverflowError
 
 @dataclass(frozen=True)
 class Backoff:
-    """Waits `first_seconds` after the first failure, twice as long after each further one, at most `longest_seconds`.
+    """Delays of `first_seconds` after the first failure, doubled after each further one up to `longest_seconds`.
 
-    `failures` is how many attempts in a row have failed; without a failure there is nothing to wait for.
+    `failures` is how many attempts in a row have failed; without a failure the delay is 0.
     """
 
     first_seconds: float

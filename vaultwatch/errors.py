@@ -4,24 +4,24 @@
     ├── SettingError      a setting, an option or a file that the user named cannot be used
     ├── RuleError         a rule, a filter or a placeholder cannot be compiled, or has no fixtures
     ├── FrameError        one Kinesis record cannot be decoded
-    ├── StoreError        the store could not do it now (`vaultwatch.store`)
+    ├── StoreError        the store failed and has changed nothing (`vaultwatch.store`)
     ├── ArchiveError      an archived segment cannot be read
     └── DeliveryError     a sink did not accept a notification; it is sent again
         ├── SinkBusy      it asked us to wait (HTTP 429); `retry_after_seconds` says how long
         ├── SinkMisconfigured  it accepts nothing until its credentials, channel or address are repaired
         └── SinkRefused   it will never accept this notification as it is
 
-Their text is one line for a person: what, and where. It never holds a secret.
+The text of an error is one line for a person: what is wrong, and where. It never contains a secret.
 """
 
 from collections.abc import Iterable
 
 BOTO3_MISSING = "boto3 is not installed: install Vaultwatch with its extra `aws`"
-"""Why a setting that needs AWS cannot be used where only the base package is installed."""
+"""The error of a setting that needs AWS, if only the base package is installed."""
 
 
 class VaultwatchError(Exception):
-    """The root: whatever `except VaultwatchError` catches, a user can read."""
+    """The base class of all errors whose text is meant for a user."""
 
 
 class SettingError(VaultwatchError):
@@ -61,11 +61,11 @@ class SinkRefused(DeliveryError):
 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:
-    """How an error about an unknown name ends: ``; did you mean `slack`?``; empty where nothing is near.
+    """Return the end of an error about an unknown name: ``; did you mean `slack`?``, or "" if no name is similar.
 
-    Of dotted names, one that ends in the word comes first: the shortest.
+    A dotted name that ends in the word is preferred; of several, the shortest.
     """
-    import difflib  # only who has made a mistake waits for it
+    import difflib  # imported here: most runs never need it
 
     known = sorted(names, key=lambda name: (len(name), name))
     near = [name for name in known if name.endswith(f".{word}")] or difflib.get_close_matches(word, known, n=1)

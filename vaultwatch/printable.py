@@ -1,19 +1,19 @@
-"""Text from a log, made safe to show: nothing in it moves a cursor, hides, or turns the reading direction round."""
+"""Make text from a log safe to show: nothing in it moves a cursor, is invisible, or reverses the reading direction."""
 
 from __future__ import annotations
 
 import re
 
-# Letters and marks that show nothing, though Unicode counts them as printable.
+# Letters and marks that are invisible, although Unicode calls them printable.
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def spelled_out(text: str) -> str:
-    """The text with every character that does not print written as its code.
+    r"""Return the text with each unprintable character replaced by its code, such as `\x1b`.
 
-    That covers line ends, terminal escapes, bidi overrides, zero-width characters and lone surrogates: `isprintable`
-    is false for Unicode's categories "other" and "separator", except for the space.
+    Unprintable are line ends, terminal escapes, bidi overrides, zero-width characters and lone surrogates:
+    `isprintable` is false for Unicode's categories "other" and "separator", except for the space.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -22,13 +22,13 @@ def spelled_out(text: str) -> str:
 
 
 def one_line(text: str, limit: int | None = None) -> str:
-    """The text spelled out, cut to `limit` characters."""
+    """Return the text spelled out, cut to `limit` characters."""
     safe = spelled_out(text if limit is None else text[:limit])
     return safe if limit is None or (len(safe) <= limit and len(text) <= limit) else safe[: max(limit - 1, 0)] + "…"
 
 
 def encodable(text: str) -> str:
-    """The text with every lone surrogate, which UTF-8 cannot hold, as `?`."""
+    """Return the text with each lone surrogate, which UTF-8 cannot encode, replaced by `?`."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

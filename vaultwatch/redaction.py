@@ -1,11 +1,11 @@
-"""Secrets that a log holds in clear are replaced before anything that was read leaves this process.
+"""Replace secrets that a log contains in clear, before anything leaves this process.
 
-A secret is whatever looks like a Vault or OpenBao token (`hvs.`, `hvb.`, `hvr.`; the older `s.`, `b.`, `r.` with 24
-or more characters), a bearer or basic credential, and any unhashed text in a member that only ever holds a secret: a
-client token, a wrapping token, an authorization header. Characters written as JSON or URL escapes count as
-themselves, so quoting a token inside another document does not hide it.
+A secret is anything that looks like a Vault or OpenBao token (`hvs.`, `hvb.`, `hvr.`; the older `s.`, `b.`, `r.` with
+24 or more characters), a bearer or basic credential, and any unhashed text in a member that only ever contains a
+secret: a client token, a wrapping token, an authorization header. JSON and URL escapes are recognised, so that a token
+quoted inside another document is found too.
 
-Every search is linear: prefixes have a fixed length, and nothing in a pattern can match the same text in two ways.
+Every search takes linear time: prefixes have a fixed length, and no pattern matches the same text in two ways.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import re
 from typing import Any
 
 SALTED = "hmac-sha256:"
-"""What an audit device puts before the values that it hashed."""
+"""The prefix of values that an audit device has hashed."""
 
 _DIGEST_DIGITS = 12
 _MAX_DEPTH = 120  # records are at most 100 deep (`vaultwatch.reading.records`), an alert adds a few levels
@@ -25,14 +25,14 @@ _TOKEN_OF_A_WRAPPING = ("wrap_info", "token")
 
 
 def _char(plain: str, code: str) -> str:
-    """A character of `plain`, or its JSON escape (in up to three documents inside each other), or its URL escape."""
+    """Return a pattern for a character of `plain`, its JSON escape (nested up to three times), or its URL escape."""
     return rf"(?:{plain}|\\{{1,7}}u00{code}|%{code})"
 
 
 _H, _V, _DOT = _char("h", "68"), _char("v", "76"), _char(r"\.", "2[eE]")
 _KIND = _char("[sbr]", "(?:73|62|72)")
 _REST = _char("[A-Za-z0-9_-]", "(?:2[dD]|3[0-9]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF])")
-_NAMESPACE = rf"(?:{_DOT}{_REST}{{4,8}})?"  # OpenBao's tokens of a namespace end in its id
+_NAMESPACE = rf"(?:{_DOT}{_REST}{{4,8}})?"  # OpenBao's tokens end in the id of their namespace
 _TOKEN = re.compile(rf"(?<![A-Za-z0-9])(?:{_H}{_V}{_KIND}{_DOT}{_REST}{{8,}}|{_KIND}{_DOT}{_REST}{{24,}}){_NAMESPACE}")
 _CREDENTIAL = re.compile(r"\b(?P<scheme>(?:bearer|basic)[ +]{1,4})(?P<secret>[A-Za-z0-9._~+/=-]{8,})", re.IGNORECASE)
 _HEADER = re.compile(
@@ -44,7 +44,7 @@ _MARKER = re.compile(rf"\[redacted sha256:[0-9a-f]{{{_DIGEST_DIGITS}}}\]")
 
 
 def marker(secret: str) -> str:
-    """Return what replaces a secret: enough to compare it with a token that one has, and no more.
+    """Return what replaces a secret: just enough to compare it with a known token.
 
     Args:
         secret: The text to replace.
@@ -54,7 +54,7 @@ def marker(secret: str) -> str:
 
 
 def redacted_text(text: str) -> str:
-    """The text with every secret in it replaced by its marker.
+    """Return the text with each secret replaced by its marker.
 
     Args:
         text: Any text from a log, of any length.
@@ -68,7 +68,7 @@ def redacted_text(text: str) -> str:
 
 
 def redacted(value: Any) -> Any:
-    """A JSON value with every secret in its texts and keys replaced by its marker.
+    """Return a JSON value with each secret in its texts and keys replaced by its marker.
 
     Args:
         value: What a JSON decoder returned, however nested.
@@ -77,7 +77,7 @@ def redacted(value: Any) -> Any:
 
 
 def holds_secret(value: Any) -> bool:
-    """Whether `redacted` would replace anything in this JSON value."""
+    """Return whether `redacted` would replace anything in this JSON value."""
     return bool(redacted(value) != value)
 
 
@@ -105,7 +105,7 @@ def _whole(text: str) -> str:
 
 
 def _credential(found: re.Match[str]) -> str:
-    """The match with its secret replaced, unless that is a plain word, as in "basic authentication"."""
+    """Replace the secret in a match, unless it is a plain word, as in "basic authentication"."""
     secret, is_certain = found["secret"], bool(found.groupdict().get("named"))
     is_word = secret.isalpha() and (secret[1:].islower() or secret.isupper())
     if secret.startswith((SALTED, "[redacted")) or (is_word and not is_certain):

@@ -1,8 +1,8 @@
-"""The commands that revoke the tokens of an audited request.
+"""Make the commands that revoke the tokens of an audited request.
 
 They need the accessor in clear (`hmac_accessor=false` on the device), the command-line program of the product that
 wrote the entry, and the namespace of the token itself: an accessor is looked up only there, wherever the token was
-used (measured on OpenBao 2.6: `cannot lookup token in different namespace`, and the token lives on).
+used (measured on OpenBao 2.6: `cannot lookup token in different namespace`, and the token remains valid).
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 
 from vaultwatch.redaction import SALTED, redacted_text
 
-_SAFE_IN_A_SHELL = re.compile(r"\w[\w.+/=-]{0,199}", re.ASCII)  # no dash first: `-self` is an option
+_SAFE_IN_A_SHELL = re.compile(r"\w[\w.+/=-]{0,199}", re.ASCII)  # not with a dash first: `-self` is an option
 _PROGRAMS = {".bao": "bao", ".vault": "vault"}
 _UNKNOWN_PROGRAM_NOTE = "  # on OpenBao: bao instead of vault"
 
 
 def revocations(entry: dict[str, Any]) -> list[str]:
-    """Return a command for each token concerned: the one that the request created, and the one that made it.
+    """Return a command for each token of a request: the one that it created, and the one that made it.
 
-    A token in a namespace whose path the entry does not hold has no command, only a note that says so.
+    If the entry does not contain the path of a token's namespace, there is a note instead of the command.
 
     Args:
         entry: The audit entry, request or response.
@@ -51,10 +51,10 @@ def _command(accessor: str, entry: dict[str, Any]) -> str:
 
 
 def _program(entry: dict[str, Any]) -> str:
-    """The product's program, "" where the entry does not show the product.
+    """Return the product's program, "" if the entry does not show which product wrote it.
 
-    Both log the version of a mount's plugin, which ends in their names. Only Vault before 1.12 logs a mount's type but
-    no version. Requests to `sys/seal` and `sys/step-down` and refused wrapping tokens have neither.
+    Both products log the version of a mount's plugin, which ends in the product's name. Only Vault before 1.12 logs a
+    mount's type without a version. Requests to `sys/seal` and `sys/step-down` and refused wrapping tokens have neither.
     """
     request = _object(entry.get("request"))
     for part in (request, _object(entry.get("response"))):
@@ -67,7 +67,7 @@ def _program(entry: dict[str, Any]) -> str:
 
 
 def _namespaces(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Ids and paths of the namespaces that an entry names: where the token was used, and where its policies are."""
+    """Yield id and path of the namespaces in an entry: where the token was used, and where its policies are."""
     results = _object(_object(entry.get("auth")).get("policy_results")).get("granting_policies")
     for policy in results if isinstance(results, list) else ():
         yield _pair(_object(policy).get("namespace_id"), _object(policy).get("namespace_path"))

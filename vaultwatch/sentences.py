@@ -1,7 +1,7 @@
-"""One sentence on one event: who did what to which path, from where, with what outcome.
+"""Write the sentence of an alert: who did what to which path, from where, with what outcome.
 
-`userpass-alice (127.0.0.1) updated policy ops: succeeded`. Everything that comes from a log is bounded, made visible
-and free of secrets, and a request that was denied is never written as if it had been carried out.
+`userpass-alice (127.0.0.1) updated policy ops: succeeded`. Text from a log is shortened, made printable and free of
+secrets, and a request that was denied is never described as if it had been carried out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FIELD_LIMIT, _FIELDS_LIMIT = 200, 600
 
 
 class _Act(NamedTuple):
-    """What a request means: `{}` in `what` stands for the pattern's group. `mount_type` is "" for whole paths."""
+    """The meaning of requests to a path: `{}` in `what` is the pattern's group. `mount_type` is "" for whole paths."""
 
     operations: str
     path: re.Pattern[str]
@@ -79,12 +79,12 @@ _OF_SECRETS = {"create": ("create", "created"), "update": ("update", "updated")}
 
 
 def sentence(entry: dict[str, Any], outcome: Outcome, error: str) -> str:
-    """Return the sentence on an audited request.
+    """Return the sentence about an audited request.
 
     Args:
         entry: The audit entry, request or response.
         outcome: How the request ended.
-        error: The error's own words, from `error_words`; "" where there are none.
+        error: The error's own words, from `error_words`; "" if there are none.
     """
     request = _object(entry.get("request"))
     address = _shown(request.get("remote_address"), 64)
@@ -95,11 +95,11 @@ def sentence(entry: dict[str, Any], outcome: Outcome, error: str) -> str:
 
 
 def message_sentence(node: str, module: str, message: str, fields: dict[str, Any]) -> str:
-    """Return the sentence on a server-log message: `vault-1 logged: core: root generation finished nonce=1b2c`.
+    """Return the sentence about a server-log message: `vault-1 logged: core: root generation finished nonce=1b2c`.
 
     Args:
-        node: The node that logged it, "" where that is not known.
-        module: The module in the message, "" where it names none.
+        node: The node that logged it, "" if that is not known.
+        module: The module in the message, "" if it names none.
         message: The message itself, without its fields.
         fields: The message's fields.
     """
@@ -110,7 +110,7 @@ def message_sentence(node: str, module: str, message: str, fields: dict[str, Any
 
 
 def caller(entry: dict[str, Any]) -> str:
-    """Return who made a request, by the best name that its entry has."""
+    """Return who made a request, by the most readable name in its entry."""
     auth = _object(entry.get("auth"))
     name = _shown(auth.get("display_name"), _NAME_LIMIT)
     role = _shown(_object(auth.get("metadata")).get("role_name"), _NAME_LIMIT)
@@ -124,7 +124,7 @@ def caller(entry: dict[str, Any]) -> str:
 
 
 def caller_with_id(entry: dict[str, Any]) -> str:
-    """Return who made a request with what identifies them for certain: `userpass-alice (entity 04af…)`."""
+    """Return who made a request, with the entity's id, which is unique: `userpass-alice (entity 04af…)`."""
     auth = _object(entry.get("auth"))
     name, entity = caller(entry), _shown(auth.get("entity_id"), _NAME_LIMIT)
     if not entity or entity in name:
@@ -133,7 +133,7 @@ def caller_with_id(entry: dict[str, Any]) -> str:
 
 
 def _unnamed(auth: dict[str, Any]) -> str:
-    """Child tokens without an entity are all called "token"; an accessor that is not hashed distinguishes them."""
+    """Return a name for a token without an entity: all of them are called "token", but an accessor may be in clear."""
     entity, accessor = _shown(auth.get("entity_id"), _NAME_LIMIT), _shown(auth.get("accessor"), _NAME_LIMIT)
     if entity:
         return f"entity {entity}"
@@ -147,7 +147,7 @@ def outcome_words(outcome: Outcome, error: str) -> str:
 
     Args:
         outcome: How it ended.
-        error: The error's own words; "" where the log has none in clear.
+        error: The error's own words; "" if the log has none in clear.
     """
     if outcome == "succeeded":
         return "succeeded"
@@ -159,12 +159,12 @@ def outcome_words(outcome: Outcome, error: str) -> str:
 
 
 def is_denial(error: str) -> bool:
-    """Whether an error's own words say that the caller had no permission."""
+    """Return whether an error's own words say that the caller had no permission."""
     return "permission denied" in error
 
 
 def error_words(entry: dict[str, Any]) -> str:
-    """Return the error's own words on one line, bounded; "" where there is none or only a hash of it.
+    """Return the error's own words, shortened to one line; "" if there is none, or only its hash.
 
     Args:
         entry: An audit entry, request or response.
@@ -179,7 +179,7 @@ def error_words(entry: dict[str, Any]) -> str:
 
 
 def _without_frame(error: str) -> str:
-    r"""Without the list that Go's multierror makes of errors: `1 error occurred:\n\t* permission denied`."""
+    r"""Remove what Go's multierror puts around errors: `1 error occurred:\n\t* permission denied`."""
     head, _, listed = error.partition(" occurred:")
     if re.fullmatch(r"\d{1,9} errors?", head):
         error = "; ".join(part for part in listed.split("* ") if part.strip())
@@ -194,7 +194,7 @@ def _deed(request: dict[str, Any], outcome: Outcome) -> str:
 
 
 def _meaning(request: dict[str, Any]) -> tuple[str, str, str]:
-    """The verb in its two forms, and what it was done to."""
+    """Return the verb, in present and past tense, and its object."""
     operation, path = brief(request.get("operation"), 32), brief(request.get("path"))
     kind, below = mount_of(path, *(_text(request.get(key)) for key in ("mount_point", "mount_type")))
     for act in _ACTS:

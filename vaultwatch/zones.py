@@ -13,7 +13,7 @@ def find_zone(name: str, setting: str) -> tzinfo:
 
     Args:
         name: An IANA name such as `Europe/Berlin`.
-        setting: What the user knows the value by (`--timezone`, `vaultwatch.timezone`); the error begins with it.
+        setting: The user's name for the value (`--timezone`, `vaultwatch.timezone`), with which the error begins.
 
     Raises:
         SettingError: This machine has no such time zone.
@@ -29,12 +29,12 @@ def find_zone(name: str, setting: str) -> tzinfo:
 
 
 def check_portable_zone(name: str, setting: str) -> None:
-    """Check that this is a time zone on every machine, not only on this one.
+    """Check that every machine knows this time zone, and not only this one.
 
-    Debian, for example, lists `localtime`, which is the zone of whatever machine looks it up.
+    Debian, for example, lists `localtime`, which is the zone of the machine that looks it up.
 
     Raises:
-        SettingError: It is not.
+        SettingError: The zone is unknown, or known only here.
     """
     from zoneinfo import available_timezones
 
