@@ -8,7 +8,7 @@ help:
 	@echo "make test   run all checks and tests: make check (style, types, rooms), test-units, test-integration, and test-system-python (the unit tests under /usr/bin/python3)"
 	@echo "make demo   play a recorded Vault session through syslog-ng and a local AWS to Slack (MODE=watch: no AWS, LIVE=1: a real server, KEEP=1: keep the results)"
 	@echo "make bench  run the benchmarks, and compare them with their goals"
-	@echo "make synth  write the CloudFormation templates to cdk.out"
+	@echo "make synth  write the CloudFormation templates to cdk.out (STRICT=1: warnings are errors)"
 
 setup:
 	@tools/setup
@@ -41,7 +41,7 @@ bench: setup
 synth: export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION = $(firstword $(subst ., ,$(patsubst v%,%,$(shell node --version 2>/dev/null))))
 synth: setup node_modules
 	@rm -rf cdk.out # an old validation report there would fail the run
-	@npx --no-install cdk synth --quiet
+	@npx --no-install cdk synth --quiet $(if $(STRICT),--strict)
 
 node_modules: package-lock.json .npmrc
 	@command -v npm >/dev/null || { echo "synth: please install: apt-get install npm" >&2; exit 1; }

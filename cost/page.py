@@ -38,9 +38,9 @@ def _introduction() -> Iterator[str]:
     yield ""
     yield (
         "All figures are USD per month (730 hours) in us-east-1 for the stacks `archive` and `alerting` with default "
-        "settings, without tax and free tiers. `python -m cost` generates this page from `bench/results.json`: sizes "
-        "and CPU times are measured on a generated corpus (`bench/README.md`); everything else is an assumption, "
-        "listed below."
+        "settings and Slack, without tax and free tiers. `python -m cost` generates this page from "
+        "`bench/results.json`: sizes and CPU times are measured on a generated corpus (`bench/README.md`); everything "
+        "else is an assumption, listed below."
     )
     yield ""
     yield (

@@ -19,6 +19,7 @@ from stacks.constructs.frame_stream import FrameStream
 from stacks.constructs.function import FunctionDefaults, function_code
 from stacks.constructs.loss_alarms import watch_losses
 from stacks.constructs.operations_topic import OperationsTopic
+from stacks.constructs.recipients import warn_if_nobody_is_notified
 from stacks.constructs.slack import SlackNotifications
 from stacks.constructs.sweep import Sweep
 from vaultwatch.settings import Settings
@@ -39,6 +40,7 @@ class AlertingStack(Stack):
         self, scope: Construct, construct_id: str, *, settings: Settings, archive: ArchiveStack, **kwargs: Any
     ) -> None:
         super().__init__(scope, construct_id, **kwargs)
+        warn_if_nobody_is_notified(self, settings)
         code = function_code(self, settings)
         self._key = EncryptionKey(self, "Key", description="Encrypts Vault's log lines and alerts in transit")
         self._stream = FrameStream(self, "Stream", settings=settings, key=self._key)

@@ -88,7 +88,7 @@ def _synthesize_and_bundle(folder: Path) -> None:
     import app
     from stacks.bundling import Target, build_bundle
 
-    settings: Mapping[str, Any] = {"alert_emails": [EMAIL], "operations_emails": [EMAIL]}
+    settings: Mapping[str, Any] = {"alert_emails": [EMAIL], "operations_emails": [EMAIL], "slack": True}
     context = {"aws:cdk:bundling-stacks": [], "vaultwatch": settings}
     app.build(context, outdir=str(folder / "templates")).synth()
     build_bundle(Target.running(), folder / "code")

@@ -59,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "true or false",
             "Whether alerts are sent to Slack. Put its webhook URL or bot token into the secret after the deployment.",
         ),
-    ] = True
+    ] = False
     slack_channel: Annotated[
         str,
         _key("channel", "Id of a Slack channel. With it, the secret holds a bot token instead of a webhook URL."),
@@ -185,6 +185,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield str(error)
     if settings.slack_channel:
         yield from _wrong_channel(settings.slack_channel)
+        if not settings.slack:
+            yield "vaultwatch.slack_channel: has no effect unless slack is true"
     if settings.archive_glacier_days < settings.archive_infrequent_access_days + 30:
         yield "vaultwatch.archive_glacier_days: must be at least 30 more than archive_infrequent_access_days"
     if settings.archive_expiry_days <= settings.archive_glacier_days:

@@ -14,6 +14,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 Template = dict[str, Any]
+NOTIFIED = {"alert_emails": ["a@example.org"], "operations_emails": ["o@example.org"], "slack": True}
+"""Settings with which nothing is left to warn of."""
 
 
 def _node_major() -> str:
@@ -45,8 +47,8 @@ def outdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def templates(outdir: Path) -> dict[str, Template]:
-    """The templates with default settings, and one address for each kind of e-mail."""
-    return synthesize(outdir, {"alert_emails": ["a@example.org"], "operations_emails": ["o@example.org"]})
+    """The templates with default settings, Slack, and one address for each kind of e-mail."""
+    return synthesize(outdir, NOTIFIED)
 
 
 @pytest.fixture(scope="session")
@@ -76,4 +78,5 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def synthesized(tmp_path: Path) -> Callable[..., dict[str, Template]]:
-    return lambda **settings: synthesize(tmp_path, settings)
+    """The templates with other settings, where somebody is notified unless they say otherwise."""
+    return lambda **settings: synthesize(tmp_path, {**NOTIFIED, **settings})

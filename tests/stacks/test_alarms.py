@@ -187,7 +187,7 @@ def test_heartbeats_are_watched_for_each_log(alarms: dict[str, Any]) -> None:
 
 
 def test_without_slack_there_is_no_alarm_about_it(synthesized: Synthesized) -> None:
-    found = by_name(synthesized(slack=False, alert_emails=["a@example.org"])["alerting"])
+    found = by_name(synthesized(slack=False)["alerting"])
 
     assert [name for name in found if "notify" in name or "Slack" in found[name]["AlarmDescription"]] == []
 

@@ -21,6 +21,7 @@ from cdk_nag import AwsSolutionsChecks
 
 import app
 from stacks.bundling import ROOT, Target, fetch_wheels
+from tests.stacks.conftest import NOTIFIED
 from tests.support.templates import Template, as_list, of_type, statements, text
 from vaultwatch.printable import one_line
 
@@ -120,7 +121,7 @@ def test_cfn_lint_finds_nothing(templates: dict[str, Template], outdir: Path) ->
 
 
 def test_cdk_nag_finds_nothing_but_what_is_acknowledged_and_no_acknowledgement_is_stale(tmp_path: Path) -> None:
-    checked = app.build(NO_BUNDLE, outdir=str(tmp_path))
+    checked = app.build({**NO_BUNDLE, "vaultwatch": NOTIFIED}, outdir=str(tmp_path))
     # One finding on purpose: it shows that the rules ran, and without any there is no report.
     sqs.Queue(Stack(checked, "wrong"), "Open")
     Validations.of(checked).add_plugins(AwsSolutionsChecks(checked))
@@ -163,11 +164,12 @@ def test_an_acknowledgement_about_a_prefix_says_what_the_role_may_do_below_it(al
 def test_two_syntheses_without_network_or_account_give_the_same_bytes(sources: Path, tmp_path: Path) -> None:
     """With the functions' code, whose packages are downloaded before, and with the CDK's own validation on in one."""
     fetch_wheels(Target("3.14", "arm64"), sources / "lambdas/requirements.txt", sources / ".bundle/wheels")
-    slow = {"@aws-cdk/core.slowSynthThreshold": 0}  # as on a busy machine, where the CDK reports how long it took
+    # As on a busy machine, where the CDK reports how long it took.
+    context = {"vaultwatch": NOTIFIED, "@aws-cdk/core.slowSynthThreshold": 0}
 
     def synth(outdir: Path) -> subprocess.CompletedProcess[str]:
         own = shutil.copytree(sources, tmp_path / f"sources-{outdir.name}", symlinks=True)  # a bundle each
-        return _run_app(own, outdir, slow, CDK_VALIDATION=outdir.name, HOME="", **NOWHERE)
+        return _run_app(own, outdir, context, CDK_VALIDATION=outdir.name, HOME="", **NOWHERE)
 
     runs = [tmp_path / "true", tmp_path / "false"]
     with ThreadPoolExecutor() as both:

@@ -43,6 +43,7 @@ def test_a_setting_that_is_set_replaces_its_default() -> None:
             {"slack_channel": "two words"},
             "vaultwatch.slack_channel: `two words` is neither the id nor the name of a Slack channel",
         ),
+        ({"slack_channel": "C0123456789"}, "vaultwatch.slack_channel: has no effect unless slack is true"),
         ({"slack_level": "loud"}, "vaultwatch.slack_level: invalid enum value 'loud'"),
         ({"log_retention_days": 8}, "vaultwatch.log_retention_days: invalid enum value 8"),
         ({"alert_emails": "ops@example.org"}, "vaultwatch.alert_emails: expected `array`, got `str`"),
