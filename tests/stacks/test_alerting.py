@@ -160,7 +160,7 @@ def test_a_queue_starts_a_limited_number_of_instances(
 
 
 def test_people_get_first_alerts_and_summaries_from_the_level_of_their_sink_upwards(synthesized: Synthesized) -> None:
-    settings = {"alert_emails": ["a@example.org"], "alert_email_level": "high", "slack_level": "informational"}
+    settings = {"operations_emails": [], "alert_email_level": "high", "slack_level": "informational"}
     found = of_type(synthesized(**settings)["alerting"], "SNS::Subscription").values()
 
     filters = {it["Properties"]["Protocol"]: it["Properties"].get("FilterPolicy") for it in found}
