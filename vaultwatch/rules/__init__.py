@@ -1,4 +1,4 @@
-"""Detection rules: Sigma compiled to typed conditions, conditions to predicates and an index.
+"""Detection rules: Sigma rules are compiled to typed conditions, and conditions to predicates and an index.
 
-Only `compiling` uses pySigma, and nothing that runs on records imports it.
+Only `compiling` uses pySigma, and no code that evaluates records imports it.
 """

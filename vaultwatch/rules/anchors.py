@@ -1,6 +1,6 @@
-"""Anchors: texts of which a record must contain at least one for a rule's condition to hold.
+"""Anchors: texts of which a record must contain at least one to match a rule.
 
-They are necessary conditions, not sufficient ones: an index built on them can only name too many rules. All anchors on
+They are necessary, not sufficient: an index built on them may name too many rules, but never too few. All anchors on
 one field are looked up at once.
 """
 
@@ -22,14 +22,14 @@ RuleNumbers = frozenset[int]
 
 
 class Anchor(NamedTuple):
-    """`value`, in lower case, must occur in `field`: as all of it, at its start, at its end, anywhere, or as a glob."""
+    """`value`, in lower case, must occur in `field`: as a whole, at its start, at its end, anywhere, or as a glob."""
 
     field: str
     how: TextHow
     value: str
 
 
-# How much an anchor narrows the search, best first: by its field, then by the way it is matched.
+# How selective an anchor is, best first: by its field, then by how it is matched.
 _FIELD_WORTH = ("request.path", "request.namespace.path", "auth.policies")
 _WEAK = frozenset({"request.mount_type", "request.mount_point", "auth.token_type"})
 _HOW_WORTH: tuple[TextHow, ...] = ("eq", "prefix", "suffix", "contains", "glob")
@@ -39,7 +39,7 @@ _NEVER_ANCHORS = AUDIT_DERIVED | {
 
 
 def anchors_of(condition: Condition) -> list[Anchor] | None:
-    """List texts of which one must occur for the condition to hold; None if the condition implies none."""
+    """Return texts of which one must occur for the condition to hold; None if the condition implies none."""
     match condition:
         case Never():
             return []
@@ -59,7 +59,7 @@ def anchors_of(condition: Condition) -> list[Anchor] | None:
 
 
 def needs_secret(condition: Condition) -> bool:
-    """Whether the condition holds only for an entry with a secret in clear."""
+    """Return whether the condition holds only for an entry with a secret in clear."""
     match condition:
         case Boolean("secret_in_clear", wanted):
             return wanted
@@ -72,7 +72,7 @@ def needs_secret(condition: Condition) -> bool:
 
 
 def operations_of(condition: Condition) -> frozenset[str] | None:
-    """The operations, in lower case, of which the condition needs one; None if it holds for any."""
+    """Return the operations, in lower case, of which the condition needs one; None if it holds for any."""
     match condition:
         case Text("request.operation", "eq", value):
             return frozenset({value.lower()})
@@ -86,7 +86,7 @@ def operations_of(condition: Condition) -> frozenset[str] | None:
 
 
 def _within_a_path(how: TextHow, value: str) -> tuple[TextHow, str]:
-    """What a test of the end of a path implies for the whole: `mount_path` is the end of `request.path`."""
+    """Turn a test of `mount_path`, which is the end of `request.path`, into one that `request.path` must pass."""
     implied: dict[TextHow, tuple[TextHow, str]] = {
         "eq": ("suffix", value),
         "prefix": ("contains", value),
@@ -128,7 +128,7 @@ class FieldMatcher:
         self._match = _automaton(patterns).Match if patterns else lambda _: None
 
     def rules(self, text: str) -> RuleNumbers:
-        """The rules of which an anchor occurs in this value of the field."""
+        """Return the numbers of the rules with an anchor that occurs in this value of the field."""
         text = text.lower()
         found = self._whole.get(text, frozenset())
         matched = self._match(text)

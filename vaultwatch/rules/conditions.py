@@ -1,6 +1,6 @@
-"""A compiled condition: plain data that travels as JSON, one type for each kind of test.
+"""Compiled conditions: plain data that is stored as JSON, with one type for each kind of test.
 
-In JSON a condition is an array that begins with its kind and goes on with the fields of its type, in order:
+In JSON a condition is an array of its kind and the fields of its type, in order:
 `["text", "request.path", "eq", "sys/seal", false]`, `["and", [...]]`, `["never"]`. `vaultwatch.rules.predicates` turns
 conditions into functions. A field is a dotted path; a list on the path matches if any of its elements does.
 """
@@ -38,7 +38,7 @@ class Not(msgspec.Struct, frozen=True, array_like=True, tag="not"):
 
 
 class Never(msgspec.Struct, frozen=True, array_like=True, tag="never"):
-    """Never holds: what an empty placeholder leaves."""
+    """Never holds, as a test of an empty placeholder."""
 
 
 class Text(msgspec.Struct, frozen=True, array_like=True, tag="text"):
@@ -51,7 +51,7 @@ class Text(msgspec.Struct, frozen=True, array_like=True, tag="text"):
 
 
 class Keyword(msgspec.Struct, frozen=True, array_like=True, tag="keyword"):
-    """Any text of the record contains `value` (or matches it as a glob or a regex)."""
+    """Any text of the record contains `value`, or matches it as a glob or a regex."""
 
     how: KeywordHow
     value: str
@@ -73,7 +73,7 @@ class Cidr(msgspec.Struct, frozen=True, array_like=True, tag="cidr"):
 
 
 class Exists(msgspec.Struct, frozen=True, array_like=True, tag="exists"):
-    """Whether `field` is present; null and "" count as absent."""
+    """`field` is present, or with `wanted` false absent; null and "" count as absent."""
 
     field: str
     wanted: bool
@@ -116,7 +116,7 @@ Condition: TypeAlias = And | Or | Not | Never | Keyword | FieldTest
 
 
 def leaves(condition: Condition) -> Iterator[Never | Keyword | FieldTest]:
-    """The single tests of a condition, from left to right."""
+    """Yield the single tests of a condition, from left to right."""
     match condition:
         case And(parts) | Or(parts):
             for part in parts:
@@ -128,12 +128,12 @@ def leaves(condition: Condition) -> Iterator[Never | Keyword | FieldTest]:
 
 
 def fields_of(condition: Condition) -> frozenset[str]:
-    """The fields that a condition names."""
+    """Return the fields that a condition names."""
     tests = [leaf for leaf in leaves(condition) if not isinstance(leaf, Never | Keyword)]
     others = {test.other for test in tests if isinstance(test, FieldReference)}
     return frozenset({test.field for test in tests} | others)
 
 
 def uses_field(condition: Condition, name: str) -> bool:
-    """Whether a condition names the field `name` or one below it."""
+    """Return whether a condition names the field `name` or one below it."""
     return any(field == name or field.startswith(f"{name}.") for field in fields_of(condition))

@@ -1,4 +1,4 @@
-"""What detection, dispatch and notifications need to know about a rule."""
+"""The facts about a rule that alerts, dispatch and notifications use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Level(StrEnum):
 
     @property
     def rank(self) -> int:
-        """From 0 for informational to 4 for critical."""
+        """0 for informational to 4 for critical."""
         return _RANK[self]
 
 
@@ -29,13 +29,16 @@ _RANK = {level: rank for rank, level in enumerate(Level)}
 
 
 class RuleFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an alert takes from its rule.
+    """The facts about a rule, which its alerts repeat.
 
-    `staged` rules are evaluated, counted and archived, and notify nobody. `denied_title` and `denied_level` are for a
-    request that was denied or failed, `unanswered_title` for one without a response in the log: each empty where the
-    rule's own holds as well. `group_by` names fields whose values make an act a different act, in place of the path;
-    `window_seconds` is the rule's own suppression window; `same_as` names rules that match on the same fact and share
-    its notification.
+    Attributes:
+        staged: Alerts are counted and archived, but nobody is notified.
+        denied_title: The title for a request that was denied or failed, if it differs.
+        denied_level: The level for such a request, if it differs.
+        unanswered_title: The title for a request without a response in the log, if it differs.
+        group_by: The fields that replace the path in the alert group.
+        window_seconds: The rule's own suppression window.
+        same_as: Rules that match on the same fact, and share one notification with this one.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The files below a folder of rules, in one order for every reader."""
+"""Find the files below a folder of rules, always in the same order."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ FIXTURES = "fixtures"
 def rule_files(directory: Path, suffixes: Collection[str]) -> Iterator[Path]:
     """Find files by their suffix in a folder and its subfolders, sorted by name, files before subfolders.
 
-    Names that begin with a dot are passed over (editors and macOS leave `._` files beside the real ones), and so are
-    folders named `fixtures`.
+    Names that begin with a dot are skipped (editors and macOS leave `._` files), and folders named `fixtures` too.
 
     Args:
         directory: The folder.

@@ -1,8 +1,8 @@
-"""Which rules an audit entry could match, without trying them.
+"""Find the rules that an audit entry could match, without evaluating them.
 
 The index looks up the anchors (`vaultwatch.rules.anchors`) of all rules in an entry's fields; a rule without anchors
-always remains. The gate is a decoder of just those fields, which is what makes reading fast (measured: 2.0 times
-`orjson.loads` with 42 rules, where decoding everything gives 0.9).
+could match any entry. Only these fields are decoded, by the *gate*, which makes reading fast (measured with 42 rules:
+2.0 times the speed of `orjson.loads`; decoding everything, 0.9 times).
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ Key = TypeVar("Key", bound=str | bytes | None)
 
 MAX_REMEMBERED = 30_000
 MAX_REMEMBERED_LENGTH = 512
-_SEPARATOR = b"\n"  # no line contains it, so joined values can be taken apart again
+_SEPARATOR = b"\n"  # no line contains it, so joined values can be split again
 _NONE: RuleNumbers = frozenset()
 _ALWAYS = ("type", "request.id", "request.operation", "request.path", "auth.client_token")
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError)  # the last: `auth: null`
 
 
 class Passed(msgspec.Struct, frozen=True, gc=False):
-    """A number of entries that no rule can match, and for whose `request.id` nobody waits."""
+    """A number of entries that no rule can match, and whose `request.id` is not among those waited for."""
 
     entries: int
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """An entry with the rules it could match; none if only somebody waits for its `request.id`."""
+    """An entry with the rules that it could match; none if it was only selected by its `request.id`."""
 
     line: bytes
     rules: Rules
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """A line that the gate cannot read: an unusual entry, a server-log line, or one to reject."""
+    """A line that the gate cannot decode: an unusual entry, a server-log line, or one to reject."""
 
     line: bytes
 
@@ -55,15 +55,16 @@ Sifted = Passed | Candidate | Unreadable
 class AuditIndex:
     """The index over a pack's audit rules, and the decoder of the fields that it needs.
 
-    What it finds for a path, for headers, and for the other fields, is remembered: they repeat in any real log.
+    The rules found for a path, for headers and for the other fields are cached: these repeat in any real log.
 
-    A rule that needs a secret in clear remains where the gate sees one: in the path, in the headers, or a client token
-    that is not hashed, as a device with `log_raw` writes them all. To search every line costs more than to decode it
-    (measured: 2 us of 4), so of a secret elsewhere only an entry that another rule matches is searched (`of_secrets`).
+    A rule about secrets in clear is a candidate if the gate sees a secret: in the path, in the headers, or a client
+    token that is not hashed, as a device with `log_raw` logs all of them. Searching every line would take longer than
+    decoding it (measured: 2 us, of 4), so a secret elsewhere is found only in entries that another rule matches
+    (`of_secrets`).
     """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        """Index the audit rules among these."""
+        """Index the audit rules among `rules`."""
         self.rules = tuple(rule for rule in rules if rule.service == "audit")
         conditions = [rule.compiled.condition for rule in self.rules]
         anchors = [anchors_of(condition) for condition in conditions]
@@ -84,12 +85,12 @@ class AuditIndex:
         self._by_extra: _Remembered[bytes] = _Remembered(self._look_up_extra)
 
     def sift(self, lines: Sequence[bytes], waiting: Collection[str], *, tagged: bool = False) -> Iterator[Sifted]:
-        """Sort lines, in their order, into entries to pass over, candidates and unreadable lines.
+        """Sort lines, in their order, into entries to skip, candidates and unreadable lines.
 
         Args:
-            lines: with or without their line ends.
-            waiting: values of `request.id` whose entries are candidates whatever they hold.
-            tagged: whether lines may begin with a tag.
+            lines: Lines, with or without their newlines.
+            waiting: Values of `request.id` whose entries are always candidates.
+            tagged: Whether lines may begin with a tag.
         """
         decode = self._decode_tagged if tagged else self._decode
         extra_values, join = self._extra_values, _SEPARATOR.join
@@ -123,7 +124,7 @@ class AuditIndex:
             yield Passed(passed)
 
     def reads(self, line: bytes) -> bool:
-        """Whether a line is an audit entry that the gate can read."""
+        """Return whether a line is an audit entry that the gate can decode."""
         try:
             self._decode_tagged(line)
         except _UNREADABLE:
@@ -131,7 +132,7 @@ class AuditIndex:
         return True
 
     def candidates(self, entry: bytes) -> Rules:
-        """The rules that one entry could match; all of them if the gate cannot read it."""
+        """Return the rules that one entry could match; all of them if the gate cannot decode it."""
         try:
             gate = self._decode(entry)
             extra = _SEPARATOR.join(self._extra_values(gate))
@@ -182,7 +183,7 @@ class AuditIndex:
 
 
 class _Remembered(dict[Key, RuleNumbers]):
-    """Rule numbers by a key that clients choose: looked up once, and bounded in number and length."""
+    """A cache of rule numbers by a key that clients choose, bounded in number and length of the keys."""
 
     def __init__(self, look_up: Callable[[Key], RuleNumbers]) -> None:
         super().__init__()
@@ -208,7 +209,7 @@ def _gate_field(field: str) -> str:
 
 
 def _gate_struct(fields: Iterable[str]) -> type[msgspec.Struct]:
-    """A Struct type that decodes these dotted fields and skips the others; absent and null read as empty."""
+    """Make a Struct type that decodes these dotted fields and skips all others; absent and null become empty."""
     tree: dict[str, Any] = {}
     for field in fields:
         *above, leaf = field.split(".")
@@ -226,7 +227,7 @@ def _struct(name: str, tree: dict[str, Any]) -> type[msgspec.Struct]:
             inner = _struct(f"{name}_{part}", below)
             wanted = (inner,) if part == "request" else (inner | None, msgspec.field(default_factory=inner))
             members.append((part, *wanted))
-        elif below == "type":  # `kmip-request` and the like go the slow way
+        elif below == "type":  # `kmip-request` and the like are read in full
             members.append((part, Literal["request", "response"]))
         elif below in _ALWAYS:
             members.append((part, str | None, None))

@@ -1,4 +1,4 @@
-"""The rules in use: a compiled pack, as JSON and ready to run."""
+"""Compiled rules, as JSON and ready to run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHIPPED_PACK = Path(__file__).with_name("pack.json")
 class CompiledRule(RuleFacts, frozen=True, kw_only=True, omit_defaults=True):
     """One rule as data.
 
-    `placeholders` are the values that its condition was filled with, for people to see.
+    `placeholders` are the values that were filled into its condition, to show them to people.
     """
 
     condition: Condition
@@ -34,14 +34,14 @@ class CompiledRule(RuleFacts, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CompiledPack(msgspec.Struct, frozen=True):
-    """What `vaultwatch rules compile` writes."""
+    """A pack of rules, as `vaultwatch rules compile` writes it."""
 
     version: int
     rules: tuple[CompiledRule, ...]
 
 
 class Rule:
-    """One rule ready to run: its facts, and `matches(view)`; a rule in Python has the text of its file in `source`."""
+    """One rule, ready to run: its facts, and `matches(view)`. `source` is the file of a rule in Python."""
 
     __slots__ = ("asks_secrets", "compiled", "matches", "name", "service", "source")
 
@@ -55,26 +55,26 @@ class Rule:
 
     @property
     def digest(self) -> str:
-        """32 hex digits over what the rule detects: another digest means another rule, even under the same name."""
+        """32 hex digits over what the rule detects. If the digest changes, it is a new rule under the same name."""
         condition = msgspec.json.encode([self.service, self.compiled.condition])
         return hashlib.sha256(condition + self.source).hexdigest()[:32]
 
 
 def encode_pack(rules: Sequence[CompiledRule]) -> bytes:
-    """Encode rules as canonical JSON, one rule a line: the same rules give the same bytes."""
+    """Encode rules as canonical JSON, one rule per line: the same rules give the same bytes."""
     lines = [msgspec.json.encode(rule) for rule in sorted(rules, key=lambda rule: rule.name)]
     return b'{"version":%d,"rules":[\n%s\n]}\n' % (PACK_VERSION, b",\n".join(lines))
 
 
 def decode_pack(data: bytes, source: str = "the rule pack") -> list[Rule]:
-    """Read a compiled pack and make its rules ready to run.
+    """Decode a compiled pack, and make its rules ready to run.
 
     Args:
-        data: What `encode_pack` returned.
+        data: The pack, from `encode_pack`.
         source: The name of the pack in an error.
 
     Raises:
-        RuleError: not a pack, or one of another version.
+        RuleError: This is not a pack, or one of another version.
     """
     try:
         pack = msgspec.json.decode(data, type=CompiledPack)
@@ -91,7 +91,7 @@ def shipped_rules() -> list[Rule]:
     """Load the pack that comes with Vaultwatch.
 
     Raises:
-        RuleError: the pack is missing or cannot be read.
+        RuleError: The pack is missing or cannot be read.
     """
     try:
         data = SHIPPED_PACK.read_bytes()

@@ -1,4 +1,4 @@
-"""Conditions as functions of a record's view, built once per rule."""
+"""Turn conditions into functions of a record's view, once per rule."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 def predicate(condition: Condition) -> Predicate:
-    """Turn a condition into a function that says whether it holds for a record's view."""
+    """Return a function that returns whether a condition holds for a record's view."""
     match condition:
         case And(parts):
             return _all_of([predicate(part) for part in parts])
@@ -95,7 +95,7 @@ def _field_test(test: FieldTest) -> Predicate:
 
 
 def values(view: View, field: str) -> list[Any]:
-    """List what a record has at a dotted path: scalars and objects, lists flattened, null and "" left out."""
+    """Return the values of a record at a dotted path: scalars and objects, without null and "", lists flattened."""
     found: list[Any] = [view]
     for part in field.split("."):
         found = [item[part] for item in found if isinstance(item, dict) and part in item]
@@ -113,7 +113,7 @@ def _flat(value: Any) -> Iterator[Any]:
 
 
 def text_of(value: Any) -> str | None:
-    """A scalar as text to compare, with booleans as JSON writes them; None for an object."""
+    """Return a scalar as text to compare, with booleans as JSON writes them; None for an object."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -122,7 +122,7 @@ def text_of(value: Any) -> str | None:
 
 
 def text_test(how: TextHow | KeywordHow, value: str, cased: bool) -> TextTest:
-    """Build a test of one text; unless `cased`, `value` is in lower case already."""
+    """Return a test of one text; unless `cased`, `value` is in lower case."""
     test = _exact_case_test(how, value)
     return test if cased else lambda text: test(text.lower())
 
@@ -144,7 +144,7 @@ def _exact_case_test(how: TextHow | KeywordHow, value: str) -> TextTest:
 
 
 def glob_regex(value: str) -> str:
-    r"""Translate a Sigma value with `*` and `?` to RE2; `\*`, `\?` and `\\` mean the characters themselves."""
+    r"""Translate a Sigma value with `*` and `?` to RE2; `\*`, `\?` and `\\` are the characters themselves."""
     out, at = ["(?s)"], 0
     while at < len(value):
         char = value[at]
@@ -159,10 +159,10 @@ def glob_regex(value: str) -> str:
 
 
 def compile_regex(pattern: str) -> Any:
-    """Compile a pattern for RE2 without its own error output on stderr.
+    """Compile a pattern with RE2, without RE2's own error output on stderr.
 
     Raises:
-        re2.error: the pattern is not RE2's.
+        re2.error: RE2 does not accept the pattern.
     """
     options = re2.Options()
     options.log_errors = False
@@ -222,7 +222,7 @@ def _address_test(network: str) -> TextTest:
 
 
 def _number_test(op: Operator, number: int | float) -> Callable[[Any], bool]:
-    """Numbers compare by value; a text equals an integer only if written the same way: `05` and `5.0` are not 5."""
+    """Compare numbers by value; a text equals an integer only if it is written the same way: `05` is not 5."""
     compare, written = _COMPARE[op], str(number)
     is_exact = op == "eq" and isinstance(number, int)
 
@@ -236,7 +236,7 @@ def _number_test(op: Operator, number: int | float) -> Callable[[Any], bool]:
 
 
 def _number_of(value: Any) -> int | float | None:
-    """The number that a value is or that a text writes in decimal; integers keep all of their digits."""
+    """Return a number, or the one that a text contains in decimal, else None; integers keep all of their digits."""
     if isinstance(value, str):
         found = _DECIMAL.fullmatch(value)
         if found is None:

@@ -6,8 +6,8 @@
     def audit_odd_pair(entry):
         return ...
 
-The function's name is the rule's name; `entry` is what Sigma rules see (`vaultwatch.reading.view`). An exception in a
-rule is counted under its name and affects no other rule.
+The function's name is the rule's name; `entry` is the view that Sigma rules get (`vaultwatch.reading.view`). An
+exception in a rule is counted under the rule's name and affects no other rule.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from vaultwatch.rules.pack import CompiledRule, Rule
 
 Function: TypeAlias = Callable[[View], bool]
 
-# A function may look at any field: the index leaves it alone, and `local` makes the detector compute the local time.
+# A function may read any field: it has no anchors, and naming `local` makes the detector compute the local time.
 _ANYTHING = Exists("local", True)
 _STATUSES = ("stable", "test", "experimental")
 _collecting: list[Rule] = []
@@ -39,14 +39,14 @@ def rule(
     """Make a function a rule.
 
     Args:
-        title: What an alert says first.
+        title: The title of the rule's alerts.
         level: One of Sigma's five levels.
-        service: Which log the rule reads.
+        service: The log that the rule is for.
         status: "experimental" makes it a staged rule.
         facts: description, runbook, tags, falsepositives, references.
 
     Raises:
-        RuleError: an unknown level, service, status or fact.
+        RuleError: A level, service, status or fact is unknown.
     """
 
     def register(function: Function) -> Function:
@@ -79,7 +79,7 @@ def load_python_rules(directories: Sequence[Path], taken: Collection[str] = ()) 
         taken: Names that other rules have.
 
     Raises:
-        RuleError: a file cannot be imported, or a name is taken.
+        RuleError: A file cannot be imported, or a name is taken.
     """
     found: list[Rule] = []
     names = set(taken)

@@ -1,7 +1,7 @@
-"""Compiles Sigma rules: the only package that imports pySigma, and that nothing which runs on records imports.
+"""Compile Sigma rules. Only this package imports pySigma, and no code that evaluates records imports it.
 
-compile_directories([Path("rules")])  -> rules as data, filters applied, placeholders filled
-compile_pack([Path("rules")])         -> the same as canonical JSON
+compile_directories([Path("rules")])    rules as data, with filters applied and placeholders filled in
+compile_pack([Path("rules")])           the same as canonical JSON
 """
 
 from vaultwatch.rules.compiling.collection import compile_directories, compile_pack

@@ -10,7 +10,7 @@ from vaultwatch.reading.view import AUDIT_DERIVED, SERVER_FIELDS
 from vaultwatch.rules.conditions import And, Condition, Exists, FieldTest, Keyword, Never, Not, Or, Text, fields_of
 from vaultwatch.rules.facts import Service
 
-# The members of an audit entry that Vault and OpenBao have written since 2018; a map of free keys ends in ".*".
+# The members of audit entries that Vault and OpenBao have logged since 2018; a map with any keys ends in ".*".
 _MOUNT = "mount_{type,accessor,point,class,running_version,running_sha256,running_plugin_version,is_external_plugin}"
 _AUTH = (
     "accessor client_token display_name policies token_policies identity_policies external_namespace_policies.* "
@@ -56,7 +56,7 @@ def check_fields(condition: Condition, service: Service) -> None:
     """Refuse a condition on a field that no record has.
 
     Raises:
-        RuleError: names the field.
+        RuleError: Names the field.
     """
     for field in sorted(fields_of(condition)):
         check_field(field, service)
@@ -77,10 +77,10 @@ def check_field(field: str, service: Service) -> None:
 
 
 def check_negations(condition: Condition) -> None:
-    """Refuse a negated `error`, `outcome` or `response.*` without `type: response`: a request entry has no failure yet.
+    """Refuse a negated `error`, `outcome` or `response.*` without `type: response`: a request entry has no outcome yet.
 
     Raises:
-        RuleError: names the field.
+        RuleError: Names the field.
     """
     _check_negations(condition, negated=False, on_responses=False)
 

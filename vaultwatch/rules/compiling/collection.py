@@ -1,4 +1,4 @@
-"""Folders of rules, filters and placeholders, compiled together."""
+"""Compile folders of rules, filters and placeholders together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def compile_pack(directories: Sequence[Path]) -> bytes:
     """Compile the Sigma rules below these directories to canonical JSON.
 
     Raises:
-        RuleError: names the file and what is wrong.
+        RuleError: Names the file, and says what is wrong.
     """
     return encode_pack(compile_directories(directories))
 
@@ -27,7 +27,7 @@ def compile_directories(directories: Sequence[Path]) -> list[CompiledRule]:
     """Compile the Sigma rules below these directories; a later placeholders.yml overrides an earlier one's names.
 
     Raises:
-        RuleError: names the file and what is wrong.
+        RuleError: Names the file, and says what is wrong.
     """
     placeholders: dict[str, list[Any]] = {}
     for directory in directories:

@@ -1,4 +1,4 @@
-"""The YAML files below a folder of rules: rules, filters and placeholders as they are written."""
+"""Read the YAML files below a folder of rules: rules, filters and placeholders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vaultwatch.rules.files import rule_files
 PLACEHOLDERS = "placeholders"
 _PLACEHOLDERS_FILE = f"{PLACEHOLDERS}.yml"
 _SUFFIXES = frozenset({".yml", ".yaml"})
-_MOST_NODES = 100_000  # of one document, its aliases followed: a few lines of YAML can stand for billions of values
+_MOST_NODES = 100_000  # of a document, with its aliases followed: a few lines of YAML can expand to billions of values
 
 
 class Document(NamedTuple):
@@ -28,7 +28,7 @@ def read_documents(directory: Path) -> Iterator[Document]:
     """Read the rules and filters of a folder and its subfolders.
 
     Raises:
-        RuleError: the folder or a file cannot be read, or a file holds something else.
+        RuleError: The folder or a file cannot be read, or a file contains something else.
     """
     if not directory.is_dir():
         raise RuleError(f"{directory}: no such directory of rules")
@@ -48,7 +48,7 @@ def read_placeholders(directory: Path) -> dict[str, list[Any]]:
     """Read a folder's placeholders.yml; a folder without one has no placeholders.
 
     Raises:
-        RuleError: the file cannot be read, or is not a mapping of names to lists.
+        RuleError: The file cannot be read, or is not a mapping of names to lists.
     """
     path = directory / _PLACEHOLDERS_FILE
     if not path.exists():

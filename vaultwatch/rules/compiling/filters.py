@@ -23,10 +23,10 @@ _SELECTION = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 def apply_filter(document: Document, placeholders: Placeholders, rules: Sequence[ParsedRule]) -> None:
-    """Narrow the rules that a filter names.
+    """Apply a filter to the rules that it names.
 
     Raises:
-        RuleError: names the file and what is wrong; a filter that narrows nothing, or silences all else, is wrong too.
+        RuleError: Names the file, and says what is wrong. A filter without effect, or without `not`, is wrong too.
     """
     where, _, found = document
     refuse_unknown_keys(where, found, _FILTER_KEYS)
@@ -56,7 +56,7 @@ def _read(where: str, found: dict[str, Any], placeholders: Placeholders) -> Sigm
 
 
 def _refuse_unusable_names(where: str, body: dict[str, Any]) -> None:
-    """PySigma renames the selections of a filter, and fails at names that begin with anything but a letter."""
+    """Refuse names that do not begin with a letter: pySigma renames selections of a filter, and fails at these."""
     for name in body:
         if not _SELECTION.fullmatch(str(name)):
             raise RuleError(f"{where}: selection {name}: in a filter, names of selections begin with a letter")
@@ -85,7 +85,7 @@ def _rules_of(where: str, sigma: SigmaFilter, rules: Sequence[ParsedRule]) -> li
 
 
 def _refuse_useless(where: str, sigma: SigmaFilter, reference: str, rules: Sequence[ParsedRule]) -> None:
-    """A filter that filters nothing is a mistake that nobody would see."""
+    """Refuse a filter without effect: nobody would notice the mistake."""
     named = [rule for rule in rules if _is_named(rule, reference)]
     if not named:
         hint = did_you_mean(reference, (rule.name for rule in rules))

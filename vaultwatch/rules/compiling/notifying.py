@@ -1,4 +1,4 @@
-"""The keys of a rule that say how people are notified: ours, not Sigma's."""
+"""The keys of a rule that control notifications; they are not part of Sigma."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 class Notifying(msgspec.Struct, frozen=True, kw_only=True):
-    """What these keys hold, under the names of `RuleFacts`."""
+    """The values of these keys, under the names of `RuleFacts`."""
 
     runbook: str = ""
     denied_title: str = ""
@@ -34,11 +34,11 @@ def read_notifying(found: dict[str, Any], where: str) -> Notifying:
     """Read these keys from a rule.
 
     Args:
-        found: The rule as YAML gives it.
+        found: The rule, as parsed from YAML.
         where: The rule's file, for the error.
 
     Raises:
-        RuleError: A value is not what its key takes.
+        RuleError: A value is not valid for its key.
     """
     try:
         return _read(found)
@@ -80,7 +80,7 @@ def check_same_as(rules: Sequence[CompiledRule], known: Collection[str]) -> None
         known: The names of all rules.
 
     Raises:
-        RuleError: Names the rule and what it names.
+        RuleError: Names the rule, and the unknown name.
     """
     for rule in rules:
         for name in rule.same_as:

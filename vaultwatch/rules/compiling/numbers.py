@@ -1,7 +1,7 @@
-"""Numbers that pySigma reads without rounding them.
+"""Pass numbers through pySigma without rounding.
 
-pySigma passes every number through a float, which changes integers above 2^53, and makes 5 of 5.0. It looks up the type
-of a value in `type_map`: numbers of our own types become numbers of ours there.
+pySigma converts every number to a float, which changes integers above 2^53, and then 5.0 to 5. It looks up the type of
+a value in `type_map`: this module registers types of its own there, which keep their value.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One Sigma rule: checked in its shape, read by pySigma, translated to a compiled rule."""
+"""Check one Sigma rule, parse it with pySigma, and translate it to a compiled rule."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _STATUSES = {"stable": False, "test": False, "experimental": True}
 
 
 class ParsedRule:
-    """A rule as pySigma reads it, to which filters are applied before it is compiled.
+    """A rule as parsed by pySigma, to which filters are applied before it is compiled.
 
     `where` names its file, and those of its filters, in errors.
     """
 
     def __init__(self, document: Document, placeholders: Placeholders) -> None:
-        """Read one document.
+        """Parse one document.
 
         Raises:
-            RuleError: it is not a rule, or uses what is not supported.
+            RuleError: It is not a rule, or uses something that is not supported.
         """
         where, path, found = document
         self.where = where
@@ -78,7 +78,7 @@ class ParsedRule:
         """Translate and check the rule.
 
         Raises:
-            RuleError: names the file and what is wrong.
+            RuleError: Names the file, and says what is wrong.
         """
         sigma = self.sigma
         service = sigma.logsource.service
@@ -116,7 +116,7 @@ class ParsedRule:
         return parts[0] if len(parts) == 1 else Or(parts)
 
     def _hint(self) -> str:
-        """Sigma's `them` means the selections whose names do not begin with an underscore."""
+        """Return a hint if only `_` names are the problem: Sigma's `them` leaves out selections that begin with `_`."""
         detection = self.sigma.detection
         is_hidden = all(name.startswith("_") for name in detection.detections)
         return (

@@ -1,7 +1,7 @@
-"""`|expand`: values that differ per deployment, filled into a detection before pySigma reads it.
+"""`|expand`: fill in values that differ per deployment, before pySigma parses a detection.
 
-pySigma's own expansion refuses numbers and networks, turns an empty list into "is null", and lets `*` in a value act
-as a wildcard. Here every character of a value means itself, and an empty placeholder makes its condition never true.
+pySigma's own expansion refuses numbers and networks, turns an empty list into "is null", and treats `*` in a value as
+a wildcard. Here every character of a value is literal, and a condition on an empty placeholder is never true.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def fill(definition: Any, placeholders: Placeholders, where: str) -> Any:
     """Fill the placeholders of a detection.
 
     Raises:
-        RuleError: no placeholders.yml defines the placeholder.
+        RuleError: No placeholders.yml defines a placeholder.
     """
     if isinstance(definition, dict):
         filled: dict[Any, Any] = {}

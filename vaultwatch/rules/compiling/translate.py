@@ -1,4 +1,4 @@
-"""pySigma's condition tree to our conditions."""
+"""Translate pySigma's condition tree to conditions (`vaultwatch.rules.conditions`)."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def translate(node: Any) -> Condition:
     """Translate a postprocessed condition tree.
 
     Raises:
-        RuleError: a construct that is not supported, by name.
+        RuleError: Names a construct that is not supported.
     """
     match node:
         case ConditionAND() | ConditionOR():
@@ -114,7 +114,7 @@ def _test(field: str, value: Any) -> Condition:
 
 
 def _modified(field: str, value: Any) -> Condition:
-    """What a modifier made of a value."""
+    """Translate a value that a modifier has changed."""
     match value:
         case SigmaExists():
             return Exists(field, value.exists)
@@ -140,7 +140,7 @@ def _text(field: str, value: SigmaString) -> Condition:
 
 
 def _shape(value: SigmaString) -> tuple[TextHow, str]:
-    """How a value is matched: a lone wildcard at an end needs no glob."""
+    """Return how a value is matched: a single wildcard at an end needs no glob."""
     parts = list(value.s)
     if any(not isinstance(part, str | SpecialChars) for part in parts):
         raise RuleError(f"unsupported placeholder in '{value}': it lacks the expand modifier")

@@ -1,4 +1,4 @@
-"""Constructs of Sigma that are refused, by name, before pySigma reads a detection."""
+"""Refuse unsupported constructs of Sigma, by name, before pySigma parses a detection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def refuse_unknown_keys(where: str, found: dict[str, Any], known: Collection[str
     """Refuse a rule or filter with a key that neither Sigma nor Vaultwatch knows.
 
     Raises:
-        RuleError: names the key.
+        RuleError: Names the key.
     """
     unknown = sorted(str(key) for key in found if key not in known)
     if unknown:
@@ -29,10 +29,10 @@ def refuse_unknown_keys(where: str, found: dict[str, Any], known: Collection[str
 
 
 def refuse_unsupported(where: str, definition: Any) -> None:
-    """Refuse what means nothing on a Vault record, and what pySigma reads as something else.
+    """Refuse constructs that make no sense for a Vault record, or that pySigma misreads.
 
     Raises:
-        RuleError: names the construct.
+        RuleError: Names the construct.
     """
     if isinstance(definition, dict):
         for key, value in definition.items():
@@ -54,14 +54,14 @@ def refuse_unsupported(where: str, definition: Any) -> None:
 
 
 def _refuse_fractions(where: str, key: str, value: Any) -> None:
-    """PySigma cuts them off."""
+    """Refuse fractions, which pySigma cuts off."""
     for number in value if isinstance(value, list) else [value]:
         if isinstance(number, float):
             raise RuleError(f"{where}: {key}: {number} is not a whole number")
 
 
 def _refuse_other_regexes(where: str, value: Any) -> None:
-    """Before pySigma compiles them, which makes RE2 write to stderr."""
+    """Refuse regexes that RE2 does not accept; pySigma would make RE2 write to stderr."""
     for pattern in value if isinstance(value, list) else [value]:
         try:
             compile_regex(str(pattern))

@@ -1,4 +1,4 @@
-"""YAML read as its version 1.2 defines plain values, so that a rule means what it shows.
+"""Read YAML with the plain values of its version 1.2, so that a rule means what it seems to say.
 
 YAML 1.1, which PyYAML reads, turns `no` into false, `0777` into 511, `12:30:45` into 45045 and `2026-11-21` into a
 date. Here a plain value is null (`null`, `~`, or nothing), a boolean (`true`, `false`), a decimal number (without
@@ -29,7 +29,7 @@ class CoreLoader(SigmaYAMLLoader):
         """Read a mapping whose keys are single values.
 
         Raises:
-            YAMLError: a merge key, a key that is a list or a mapping, or one that occurs twice.
+            YAMLError: There is a merge key, a key that is a list or a mapping, or a key that occurs twice.
         """
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -39,10 +39,10 @@ class CoreLoader(SigmaYAMLLoader):
         return super().construct_mapping(node, deep)
 
     def construct_integer(self, node: yaml.ScalarNode) -> int:
-        """Read a decimal integer of any reasonable length.
+        """Read a decimal integer of at most 640 digits.
 
         Raises:
-            YAMLError: not one.
+            YAMLError: It is something else.
         """
         text = str(node.value)
         if not _INTEGER.fullmatch(text) or len(text) > _LONGEST_INTEGER:
@@ -53,7 +53,7 @@ class CoreLoader(SigmaYAMLLoader):
         """Read a decimal number.
 
         Raises:
-            YAMLError: not one, or too large.
+            YAMLError: It is something else, or too large.
         """
         text = str(node.value)
         number = float(text) if _FLOAT.fullmatch(text) else float("inf")
@@ -82,7 +82,7 @@ def load_documents(path: Path, where: str) -> list[Any]:
         where: Its name in an error.
 
     Raises:
-        RuleError: the file cannot be read, or is not YAML.
+        RuleError: The file cannot be read, or is not YAML.
     """
     try:
         return list(yaml.load_all(path.read_text("utf-8"), CoreLoader))
@@ -93,5 +93,5 @@ def load_documents(path: Path, where: str) -> list[Any]:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's text in one line of at most 300 characters."""
+    """Return an error's text in one line of at most 300 characters."""
     return " ".join(str(error).split())[:300]
