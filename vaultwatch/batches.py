@@ -97,7 +97,7 @@ class Evaluation:
         A match on a request waits for its response until the end of the batch.
 
         Args:
-            encoded_frames: the frames; Kinesis may return them in any order, and more than once.
+            encoded_frames: The frames; Kinesis may return them in any order, and more than once.
 
         Yields:
             Alerts, as soon as they are raised; a list may be empty.
@@ -118,15 +118,15 @@ class Evaluation:
         Its rejected lines are only counted: the archive has them already.
 
         Args:
-            chunks: the segment's bytes, decompressed.
-            tag: the tag to put before each line that has none.
-            begun: when the segment began, RFC 3339; see `Detector.begin_log`.
+            chunks: The segment's bytes, decompressed.
+            tag: The tag to put before each line that has none.
+            begun: When the segment began, RFC 3339; see `Detector.begin_log`.
 
         Yields:
             Alerts, as soon as they are raised; a list may be empty.
 
         Raises:
-            ArchiveError: if `chunks` raises it, after everything before the damage has been evaluated.
+            ArchiveError: If `chunks` raises it, after everything before the damage has been evaluated.
         """
         splitter = LineSplitter()
         head = True
@@ -226,7 +226,7 @@ def checked(lines: bytes, reference: Reference) -> bytes:
     """Return `lines` if they are the ones that the reference points to.
 
     Raises:
-        FrameError: if their size or their SHA-256 differs from the reference.
+        FrameError: If their size or their SHA-256 differs from the reference.
     """
     if len(lines) != reference.size or hashlib.sha256(lines).hexdigest() != reference.sha256:
         raise FrameError(f"reference: {reference.key[:200]} holds other lines than it should")

@@ -167,11 +167,11 @@ def decode(data: bytes, max_bytes: int = MAX_LINES_BYTES) -> Frame:
     """Decode the data of one Kinesis record completely, or not at all.
 
     Args:
-        data: the record's data, after base64 decoding.
-        max_bytes: the most that its lines may take; nothing larger is decompressed.
+        data: The record's data, after base64 decoding.
+        max_bytes: The most that its lines may take; nothing larger is decompressed.
 
     Raises:
-        FrameError: if `encode` cannot have written this data.
+        FrameError: If `encode` cannot have written this data.
     """
     content = _unpack(_unseal(data), max_bytes + MAX_HEADER_BYTES)
     head, newline, lines = content.partition(b"\n")

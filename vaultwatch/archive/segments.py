@@ -35,7 +35,7 @@ def unpack(compressed: Iterable[bytes]) -> Iterator[bytes]:
     """Decompress a zstd file in chunks of 1 to 33 MiB.
 
     Args:
-        compressed: the file's bytes, in chunks of any size.
+        compressed: The file's bytes, in chunks of any size.
 
     Raises:
         ArchiveError: The file is damaged or cut off; raised after everything that could be read.

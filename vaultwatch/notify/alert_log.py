@@ -1,4 +1,4 @@
-"""The alert log: a file with one alert per line, each on disk before it counts as accepted."""
+"""The alert log: a file with one alert per line, which is on disk before it counts as accepted."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from vaultwatch.rules.facts import Level
 class AlertLog:
     """A `vaultwatch.notify.sink.Sink` that appends every new alert to a file, notified or suppressed.
 
-    logrotate may move the file at any moment: a line that was written to a file which is no longer at `path` is
-    written again. Only logrotate's `copytruncate` has a moment, between its copy and its truncation, that no writer
-    can detect. A line that was torn by a kill or a full disk is ended, so that it damages no other.
+    logrotate may rename the file at any moment: a line written to a file that is no longer at `path` is written again.
+    Do not use logrotate's `copytruncate`: no writer can detect what is lost between its copy and its truncation. An
+    incomplete line, after a kill or on a full disk, is ended, so that it damages no other.
 
     Args:
-        path: The file; it is created where it does not exist, its directory is not.
-        minimum_level: The lowest level it contains.
+        path: The file. It is created if it does not exist; its directory is not.
+        minimum_level: The lowest level of the alerts that it contains.
     """
 
     name = "alert-log"
@@ -47,7 +47,7 @@ class AlertLog:
         return not alert.staged and alert.level.rank >= self.minimum_level.rank
 
     def _append(self, lines: bytes) -> bool:
-        """Write and synchronise; return whether the file is still the one at the path."""
+        """Write lines to disk, and return whether the file is still the one at the path."""
         descriptor = open_lines(self._path)
         try:
             append_lines(descriptor, lines)

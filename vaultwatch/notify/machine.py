@@ -1,4 +1,4 @@
-"""Notifications as JSON for machines, within the limits of whatever carries them."""
+"""Notifications as JSON for machines, within the size limit of SNS or SQS."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ _LOG_TEXTS = (
 
 
 def machine_json(notification: Notification, limit_bytes: int) -> bytes:
-    """Return the notification as JSON for `decode_notification`, at most that large.
+    """Return the notification as JSON for `decode_notification`.
 
-    What does not fit is left out: records first, then texts in the counts, then the counts' groups. What replaces a
-    record says so, with the SHA-256 of the record's JSON.
+    If it does not fit, parts are left out: first records, then texts about the counted groups, then these groups. A
+    marker replaces a record, with the SHA-256 of the record's JSON.
+
+    Args:
+        notification: The notification.
+        limit_bytes: The most bytes to return.
     """
     for smaller in (_whole, _without_records, _with_short_groups, _without_groups, _bare):
         encoded = _encode(smaller(notification))
@@ -31,16 +35,16 @@ def machine_json(notification: Notification, limit_bytes: int) -> bytes:
 
 
 def decode_notification(body: bytes) -> Notification:
-    """Return the notification that `machine_json` wrote.
+    """Decode a notification from `machine_json`.
 
     Raises:
-        msgspec.DecodeError: It is not one.
+        msgspec.DecodeError: The body is not one.
     """
     return msgspec.json.decode(body, type=Notification)
 
 
 def _encode(notification: Notification) -> bytes:
-    """JSON without the characters that SQS refuses (API reference, SendMessage); JSON escapes all but two of them."""
+    """Encode as JSON without characters that SQS refuses (API reference, SendMessage); JSON escapes all but two."""
     encoded = msgspec.json.encode(notification)
     for character in ("\ufffe", "\uffff"):
         encoded = encoded.replace(character.encode(), character.encode("ascii", "backslashreplace"))
@@ -62,7 +66,7 @@ def _without_record(alert: Alert) -> Alert:
 
 
 def _with_short_groups(notification: Notification) -> Notification:
-    """Each group with its worst alert only."""
+    """Keep only the worst alert of each counted group."""
     short = tuple(replace(one, alerts=(_shortened(one.worst, FACT_LIMIT),)) for one in notification.merged)
     return replace(_without_records(notification), merged=short)
 
@@ -76,7 +80,7 @@ def _bare(notification: Notification) -> Notification:
 
 
 def _named(alert: Alert) -> Alert:
-    """An alert of which only its id is known: there is room for 25 of these in every sink, each quoted twice."""
+    """Reduce an alert to its id and short texts: 25 of these fit into every sink, even if each is escaped twice."""
     kept = {"time": visible(alert.time, 40), "event_key": visible(alert.event_key, 70)}
     return replace(_without_record(alert), actions=(), group_values=(), **(dict.fromkeys(_LOG_TEXTS, "") | kept))
 

@@ -1,4 +1,4 @@
-"""Publishing to the alerts topic, ten messages per call: for functions that publish what they have stored."""
+"""Publish stored notifications to the alerts topic, ten per call; for the functions."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # Limits of a call (SNS API reference, PublishBatch). The size includes attributes, which are under 1 KB here.
 MAX_ENTRIES = 10
 MAX_CALL_BYTES = 256_000
-# Above ten mails a second to one address AWS suspends it (SNS guide, e-mail subscriptions), and evaluate, digest and
-# sweep can publish at the same time. So one call a second carries at most this many notifications for people.
+# AWS suspends an address that gets more than ten mails a second (SNS guide, e-mail subscriptions), and evaluate, digest
+# and sweep can publish at the same time. So one call a second publishes at most this many notifications for people.
 MAX_NOTIFIED = 3
 NOTIFIED_PACE = Pace(1.0)
 _ATTRIBUTES_BYTES = 1_500
@@ -39,14 +39,14 @@ Mark = Callable[[Sequence[str]], None]
 
 
 class Publisher:
-    """Publishes notifications from the store, and marks them as sent, until SNS fails once or time is up.
+    """Publishes notifications from the store, and marks them as sent, until SNS fails once or the time is up.
 
-    What it does not publish stays in the store for the next call of a function.
+    A notification that is not published stays in the store for the next invocation of a function.
 
     Attributes:
         sent: How many notifications SNS has accepted.
-        refused: Notifications that SNS does not accept as they are.
-        failure: Why it stopped, if SNS failed.
+        refused: Notifications that SNS will never accept as they are.
+        failure: Why publishing stopped, if SNS failed.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class Publisher:
 
     @property
     def goes_on(self) -> bool:
-        """Return whether it would try another notification."""
+        """Whether it would publish another notification."""
         return self.failure is None and self._may_go_on()
 
     def publish(self, notifications: Sequence[Notification]) -> None:
-        """Publish notifications in order; what `mark` raises passes through."""
+        """Publish notifications in order. Exceptions of `mark` pass through."""
         for portion in self._portions(notifications):
             if not self.goes_on:
                 return
@@ -115,7 +115,7 @@ class Publisher:
         return [portion[int(taken["Id"])][0] for taken in answer.get("Successful", [])]
 
     def _after_error(self, portion: Sequence[Entry], code: str) -> list[Notification]:
-        """Publish each alone: one that SNS refuses must not hold back the nine beside it."""
+        """Publish each notification by itself: one that SNS refuses must not block the nine others of its call."""
         if code not in REFUSALS:
             self.failure = DeliveryError(f"SNS answered {code}")
             return []

@@ -1,6 +1,6 @@
 """The threads that send notifications: one for each sink, and one that closes suppression windows on time.
 
-Unsent notifications stay in the store, never here: memory stays the same however long a sink is unavailable.
+Unsent notifications stay in the store: memory does not grow, however long a sink is unavailable.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _PAGE = 10
 
 
 class Sender:
-    """Sends what the store holds to every sink, each at its own pace, until stopped.
+    """Sends the unsent notifications of a store to its sinks, each at its own pace, until stopped.
 
-    After `store.record`, call `notify`, which returns at once.
+    Call `notify`, which returns at once, whenever alerts have been stored.
 
     Args:
-        store: Where notifications wait.
-        sinks: Where they go; each has a thread of its own, so that an unavailable one delays only itself.
+        store: The store of the notifications.
+        sinks: The sinks. Each has a thread of its own, so that an unavailable one delays only its own notifications.
         clock: Returns seconds since the epoch.
         pause_seconds: How long to wait after the first failure of the store or of a sink; for a sink it doubles with
             each further failure, up to 30 seconds.
@@ -47,23 +47,23 @@ class Sender:
         self._closer = _Closer(store, clock, pause_seconds, self._wake_workers)
 
     def start(self) -> None:
-        """Start the threads; what an earlier process left unsent is sent immediately."""
+        """Start the threads. Notifications that an earlier process did not send are sent immediately."""
         for thread in (*self._workers, self._closer):
             thread.start()
 
     def notify(self) -> None:
-        """Wake the threads: something was recorded."""
+        """Wake the threads, after alerts have been stored."""
         self._wake_workers()
         self._closer.wake.set()
 
     def stop(self, drain_seconds: float = 0.0) -> bool:
-        """Send what can be sent within that time, then end. What is left stays in the store.
+        """Send notifications for a limited time, then end the threads. Unsent ones stay in the store.
 
         Args:
-            drain_seconds: How long to go on; a sink that fails meanwhile is not waited for.
+            drain_seconds: How long to continue sending; a sink that fails meanwhile is not waited for.
 
         Returns:
-            Whether no sink lacks anything.
+            Whether every notification has been sent to every sink.
         """
         deadline = time.monotonic() + drain_seconds
         self._closer.end(deadline)
@@ -97,7 +97,7 @@ class _Looping(threading.Thread):
                 self._problems.resolve(f"{self.name}: works again")
             except StoreError as error:
                 self._trip(str(error))
-            except Exception as error:  # noqa: BLE001 - the thread's edge: it must go on, and an error may quote a secret
+            except Exception as error:  # noqa: BLE001 - the thread's edge: it must continue, and the text of an error may contain a secret
                 self._trip(f"unexpected {type(error).__name__}")
 
     def _trip(self, text: str) -> None:
@@ -115,14 +115,14 @@ class _Looping(threading.Thread):
         self.wake.set()
 
     def end(self, deadline: float) -> None:
-        """Wait for the thread until then, and for a moment after halting it; a send that hangs is abandoned."""
+        """Wait for the thread until the deadline, then halt it; a send that hangs is abandoned after a moment."""
         if self.is_alive():
             self.join(max(0.0, deadline - time.monotonic()))
             self.halt()
             self.join(0.5)
 
     def rest(self, seconds: float) -> None:
-        """Wait for so long, or until woken."""
+        """Wait for some seconds, or until woken."""
         self.wake.wait(max(0.0, seconds))
         self.wake.clear()
 
@@ -188,7 +188,7 @@ class _Worker(_Looping):
         self.rest(min([now + _LOOK_AGAIN_SECONDS, *self._put_off_until]) - self.clock())
 
     def _deliver(self, unsent: Unsent) -> bool:
-        """Send one notification and return whether the sink accepted it; if not, this has waited as it should."""
+        """Send one notification and return whether the sink accepted it; after a failure, wait before returning."""
         try:
             self.sink.send(unsent.notification)
         except SinkBusy as error:
@@ -237,7 +237,7 @@ class _Worker(_Looping):
         self._in_store(lambda: self.store.put_off(unsent.notification.id, self.sink.name, until))
 
     def _in_store(self, change: Callable[[], None]) -> None:
-        """Make the change, however long it takes: what was sent and is not marked would be sent again."""
+        """Make a change, with retries without a limit: a sent notification that is not marked would be sent again."""
         while True:
             try:
                 change()

@@ -1,19 +1,18 @@
-"""What every sink is, and how a sink keeps its pace.
+"""The Sink contract, and a limit on the rate of calls.
 
-**The specification of a sink**; `tests/unit/notify/test_sink_contract.py` runs it over all of them, and a new one
-joins its list there.
+**The specification of a sink.** `tests/unit/notify/test_sink_contract.py` tests it on every sink: add a new one there.
 
-1. A sink has a `name` that stays the same from start to start: by it the store knows what the sink has accepted.
-2. It says which `dispositions` and which `minimum_level` it wants, and is sent nothing else. Its constructor takes the
-   level as `minimum_level`; default is `low`.
+1. A sink has a `name` that never changes: under it, the store remembers what the sink has accepted.
+2. A sink names the `dispositions` and the `minimum_level` that it wants, and is sent nothing else. Its constructor
+   takes `minimum_level`, which is `low` by default.
 3. `send` returns only once the receiver has accepted the whole notification. It is called by one thread at a time, may
    be called again with a notification that was accepted before, and keeps to the receiver's rate limit itself.
 4. `send` raises `DeliveryError` and nothing else when the receiver has not accepted:
    `SinkBusy` if it asked us to wait, with the seconds; `SinkRefused` if it will never accept this notification as it
    is; `SinkMisconfigured` if it accepts nothing until a person repairs a setting; plain `DeliveryError` if it cannot be
    reached or has failed. Only `SinkRefused` is about the notification, so only with it do others go ahead.
-5. No error, log line or `repr` holds a secret of the sink: raise outside the `except` block that found the cause.
-6. Whatever a notification holds comes from a log: it is bounded, made visible, and never interpreted as markup.
+5. No error, log line or `repr` contains a secret of the sink: raise outside the `except` block that caught the cause.
+6. All text in a notification may come from a log: shorten it, make it printable, and never let it act as markup.
 7. `SettingError` is raised by the constructor, before anything is sent, if a setting cannot be used.
 """
 
@@ -29,7 +28,7 @@ from vaultwatch.rules.facts import Level
 
 
 class Sink(Protocol):
-    """One place that notifications go to; see the specification above."""
+    """One receiver of notifications; see the specification at the top of this module."""
 
     @property
     def name(self) -> str:
@@ -38,12 +37,12 @@ class Sink(Protocol):
 
     @property
     def dispositions(self) -> frozenset[Disposition]:
-        """The dispositions it wants: `NOTIFIED` for people, `ALL_DISPOSITIONS` for an archive."""
+        """The dispositions that it wants: `NOTIFIED` for people, `ALL_DISPOSITIONS` for an archive."""
         ...
 
     @property
     def minimum_level(self) -> Level:
-        """The lowest level it wants."""
+        """The lowest level that it wants."""
         ...
 
     def send(self, notification: Notification) -> None:
@@ -59,14 +58,14 @@ class Sink(Protocol):
 
 
 def route(sink: Sink) -> Route:
-    """Return what a store has to know about the sink."""
+    """Return what a store has to know about a sink."""
     return Route(sink.name, sink.dispositions, sink.minimum_level)
 
 
 class Pace:
-    """Keeps calls apart: the next one begins `interval_seconds` after the one before has ended.
+    """Limits the rate of calls: each begins at least `interval_seconds` after the end of the previous one.
 
-    Used as a context manager around one call.
+    Use it as a context manager around a call.
     """
 
     def __init__(

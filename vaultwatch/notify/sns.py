@@ -1,7 +1,7 @@
 """Amazon SNS: each notification is one message, with readable text for e-mail and JSON for machines.
 
 Limits (SNS API reference, Publish): 256 KiB over all bodies and attributes; a subject of under 100 printable ASCII
-characters. Above ten mails a second to one address AWS suspends the subscription; hence the pace.
+characters. AWS suspends a subscription that gets more than ten mails a second, so the rate is limited.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from vaultwatch.rules.facts import Level
 
 MACHINE_PROTOCOLS = ("sqs", "lambda", "https", "firehose")
 _BODY_LIMIT_BYTES = 250_000
-# Of text and of JSON, each quoted once more in the body: the first pair that fits is used.
+# Limits of text and of JSON, which are escaped once more in the body: the first pair that fits is used.
 _LIMITS_BYTES = ((30_000, 48_000), (15_000, 24_000), (8_000, 12_000))
 _REFUSED = {"InvalidParameter", "InvalidParameterValue", "ParameterValueInvalid", "ValidationException"}
 _BUSY_WAIT_SECONDS = 5.0
 
 
 class SnsClient(Protocol):
-    """The part of `boto3.client("sns")` that is used."""
+    """The method of `boto3.client("sns")` that is used."""
 
     def publish(self, **kwargs: Any) -> Any:
         """Publish one message; raises botocore's errors."""
@@ -38,7 +38,7 @@ class SnsClient(Protocol):
 class SnsSink:
     """A `vaultwatch.notify.sink.Sink` that publishes to one topic.
 
-    With `dispositions=ALL_DISPOSITIONS` it publishes suppressed alerts, too: for a topic whose e-mail subscriptions
+    With `dispositions=ALL_DISPOSITIONS` it also publishes suppressed alerts, for a topic whose e-mail subscriptions
     filter on the attribute `disposition`.
     """
 
@@ -59,8 +59,8 @@ class SnsSink:
             client: boto3's client for SNS.
             topic_arn: The topic.
             name: The name under which the store remembers what this sink has accepted.
-            dispositions: What it publishes.
-            minimum_level: The lowest level it publishes.
+            dispositions: The dispositions that it publishes.
+            minimum_level: The lowest level that it publishes.
             interval_seconds: The least time between two messages.
             zone: The time zone for people.
         """
@@ -74,7 +74,7 @@ class SnsSink:
 
     def send(self, notification: Notification) -> None:
         """Publish the notification; see `Sink.send`."""
-        # Imported here because whoever made the client has loaded it already.
+        # imported here: whoever made the client has already loaded botocore
         from botocore.exceptions import BotoCoreError, ClientError
 
         failure: DeliveryError | None = None
@@ -85,7 +85,7 @@ class SnsSink:
                 failure = _failure(str(error.response.get("Error", {}).get("Code", "")))
             except (BotoCoreError, OSError) as error:
                 failure = DeliveryError(f"SNS could not be reached: {type(error).__name__}")
-        if failure is not None:  # raised out here: the original may quote the request
+        if failure is not None:  # raised outside: the original exception may quote the request
             raise failure
 
 
@@ -138,7 +138,7 @@ def subject(notification: Notification, zone: tzinfo = UTC) -> str:
 
 
 def attributes(notification: Notification) -> dict[str, str]:
-    """Return what filter policies select by; an unknown cluster is `unknown`, because SNS accepts no empty value."""
+    """Return the attributes for filter policies; without a cluster it is `unknown`: SNS accepts no empty value."""
     return {
         "disposition": notification.disposition,
         "level": notification.level.value,

@@ -1,7 +1,7 @@
 """Notifications as text for people.
 
-`headline` holds nothing that came from a log; everything else here does, made visible and bounded. People see times in
-the deployment's time zone, to the second; the JSON (`vaultwatch.notify.machine`) has them as logged.
+Only `headline` is free of text from a log; in all other texts it is made printable and shortened. Times are in the
+deployment's time zone, to the second; the JSON (`vaultwatch.notify.machine`) has them as logged.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _EMAILED_ALERTS = 5
 
 
 def visible(text: str, limit: int) -> str:
-    """Return at most `limit` characters of a text, spelled out (`vaultwatch.printable`); a cut is marked."""
+    """Return at most `limit` characters of a text, made printable (`vaultwatch.printable`); a cut is marked."""
     shown = spelled_out(text[:limit])
     if len(shown) <= limit and len(text) <= limit:
         return shown
@@ -41,7 +41,7 @@ def visible(text: str, limit: int) -> str:
 
 
 def headline(notification: Notification, zone: tzinfo = UTC) -> str:
-    """Return level, title and counts, in our own words only: safe wherever markup is read.
+    """Return level, title and counts. Nothing in it comes from a log, so it is safe wherever markup is interpreted.
 
     Args:
         notification: The notification.
@@ -62,13 +62,13 @@ def alerts(count: int) -> str:
 
 
 def local_time(logged: str, zone: tzinfo) -> str:
-    """Return a time as people read it, `2026-11-21 08:29:41 CET`; one that is not RFC 3339 as it was logged."""
+    """Return a time for people, `2026-11-21 08:29:41 CET`; if it is not RFC 3339, as it was logged."""
     moment = parse_time(logged)
     return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}" if moment else visible(logged, FACT_LIMIT)
 
 
 def facts(alert: Alert, zone: tzinfo = UTC) -> Iterator[tuple[str, str]]:
-    """Yield what a reader needs to know about an alert, by name; what is empty is left out."""
+    """Yield the facts about an alert that a reader needs, name and value, without empty ones."""
     is_audit = alert.service == "audit"
     named = {
         "who": alert.who or (alert.principal if is_audit else ""),
@@ -93,7 +93,7 @@ def fact_lines(alert: Alert, zone: tzinfo = UTC) -> str:
 
 
 def action_lines(alert: Alert) -> list[str]:
-    """Return what to do next, one step per line, each whole up to 2,500 characters."""
+    """Return what to do next, one step per line, each cut at 2,500 characters."""
     actions = [action for action in alert.actions if action]
     lines = [visible(action, ACTION_LIMIT) for action in actions[:ACTIONS_SHOWN]]
     left = len(actions) - len(lines)
@@ -101,19 +101,19 @@ def action_lines(alert: Alert) -> list[str]:
 
 
 def summary_line(alert: Alert, limit: int = SUMMARY_LIMIT) -> str:
-    """Return the alert's one sentence, at most `limit` characters of it, and whether it is delayed."""
+    """Return the alert's sentence, cut at `limit` characters, with a note if the alert is delayed."""
     note = " (delayed: found in the archive)" if alert.late else ""
     return visible(alert.summary or alert.title, limit) + note
 
 
 def counted_line(notification: Notification) -> str:
-    """Return what the counts are, in our own words."""
+    """Return a sentence that introduces the counted groups."""
     count = notification.merged_count
     return f"{alerts(count)} {'was' if count == 1 else 'were'} counted that no earlier notification shows, worst first:"
 
 
 def merged_lines(notification: Notification, zone: tzinfo = UTC) -> list[str]:
-    """Return the groups behind the counts, the worst first, and how much of the count is in none of them.
+    """Return the counted groups, the worst first, and the number of alerts in groups that are not listed.
 
     Each group has a line with its count, title and caller, then its time and outcomes, and a sentence each for
     its worst and its latest alert.
@@ -124,7 +124,7 @@ def merged_lines(notification: Notification, zone: tzinfo = UTC) -> list[str]:
 
 
 def window_note(notification: Notification) -> str:
-    """Return how long repeats of the notification's alerts are suppressed, in our own words."""
+    """Return a sentence on how long repeats of the notification's alerts are suppressed."""
     seconds = min(map(window_seconds, notification.alerts), default=0.0)
     if not seconds:
         return "The complete entries are in the alert log."
@@ -148,7 +148,7 @@ def email_text(notification: Notification, zone: tzinfo = UTC) -> str:
 
 
 def _since(notification: Notification, zone: tzinfo) -> str:
-    """Since when the counted alerts happened: a time of ours, whatever the log has there."""
+    """Return the time of the first counted alert, formatted here and not copied from the log."""
     moments = [moment for merged in notification.merged if (moment := parse_time(merged.first_time))]
     return f" since {min(moments).astimezone(zone):%H:%M}" if moments else ""
 
@@ -170,7 +170,7 @@ def _period(merged: Merged, zone: tzinfo) -> str:
 
 
 def _outcomes(merged: Merged) -> str:
-    """How many ended how, for audited requests: a server-log message has no outcome."""
+    """Return how many requests had which outcome; "" for server-log messages, which have none."""
     if merged.worst.service == "server":
         return ""
     order: tuple[Outcome, ...] = ("succeeded", "unknown", "failed")

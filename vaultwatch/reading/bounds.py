@@ -29,8 +29,8 @@ def brief(value: Any, limit: int = MAX_TEXT_CHARACTERS) -> str:
     """Return a value as text of at most `limit` characters, with its secrets redacted.
 
     Args:
-        value: text; anything else is converted to JSON, and None to "".
-        limit: characters.
+        value: Text; anything else is converted to JSON, and None to "".
+        limit: Characters.
     """
     if value is None:
         return ""

@@ -44,9 +44,9 @@ class ServerMessage(msgspec.Struct, frozen=True):
 
     Attributes:
         time: As the message has it; "" if it has none.
-        level: trace, debug, info, warn, error, or "" (banners).
-        module: hclog's module, "" for the root logger.
-        message: hclog's message.
+        level: One of trace, debug, info, warn, error, or "" (banners).
+        module: The module that hclog logs; "" for the root logger.
+        message: The message that hclog logs.
         fields: Its key=value pairs: texts in the standard layout, JSON values in the JSON layout.
         raw: All its lines.
         origin: Where it came from.

@@ -18,7 +18,7 @@ def rule_files(directory: Path, suffixes: Collection[str]) -> Iterator[Path]:
         suffixes: With their dot, in lower case; a file's suffix may be in any case.
 
     Raises:
-        OSError: a folder cannot be read.
+        OSError: A folder cannot be read.
     """
     yield from _files_below(directory, suffixes, frozenset())
 

@@ -43,7 +43,7 @@ def rule(
         level: One of Sigma's five levels.
         service: The log that the rule is for.
         status: "experimental" makes it a staged rule.
-        facts: description, runbook, tags, falsepositives, references.
+        facts: Any of description, runbook, tags, falsepositives, references.
 
     Raises:
         RuleError: A level, service, status or fact is unknown.

@@ -1,1 +1,1 @@
-"""Slack: `webhook` and `bot` are the sinks, `layout` arranges what both send, `http` and `answers` speak to Slack."""
+"""Slack: `webhook` and `bot` are the sinks, `layout` makes the messages of both, `http` and `answers` call Slack."""

@@ -1,7 +1,7 @@
-"""What Slack's answers mean for a notification: accepted, retry later, repair the settings, or never as it is.
+"""Classify Slack's answers: accepted, retry later, repair the settings, or never accepted.
 
 Sources: docs.slack.dev, the error tables of `chat.postMessage` and `chat.update`, "Handling errors" of incoming
-webhooks, and "Rate limits". What none of them lists is retried: a duplicate is better than a loss.
+webhooks, and "Rate limits". Errors that none of these lists are retried: a duplicate is better than a loss.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ _REMEDIES = {
 
 
 def check_webhook(answer: Answer) -> None:
-    """Return if a webhook accepted the payload: any 2xx status, unless its body says `"ok": false`.
+    """Check that a webhook accepted the payload: with any 2xx status, unless its body says `"ok": false`.
 
-    Slack answers `ok`; endpoints that are compatible with it answer `{"ok":true}`, 204 or nothing at all.
+    Slack answers `ok`; compatible endpoints answer `{"ok":true}`, 204, or with an empty body.
 
     Raises:
-        DeliveryError: It did not; the subclass says what to do.
+        DeliveryError: The payload was not accepted; the subclass says what to do.
     """
     if 200 <= answer.status < 300 and _json(answer.body).get("ok") is not False:
         return
@@ -62,10 +62,10 @@ def check_webhook(answer: Answer) -> None:
 
 
 def check_api(answer: Answer) -> dict[str, Any]:
-    """Return the JSON of an accepted call to the Web API, which answers 200 to refused calls too.
+    """Check that the Web API, which answers 200 to refused calls too, accepted a call, and return its JSON.
 
     Raises:
-        DeliveryError: It was not accepted; the subclass says what to do.
+        DeliveryError: The call was not accepted; the subclass says what to do.
     """
     found = _json(answer.body)
     if 200 <= answer.status < 300 and found.get("ok") is True:
@@ -97,7 +97,7 @@ def _failure(answer: Answer) -> DeliveryError:
 
 
 def _error_word(body: bytes) -> str:
-    """Return the error in an answer's JSON, or its one word of text; "" if it holds neither."""
+    """Return the error in an answer's JSON, or the single word of its text; "" if it has neither."""
     word = str(_json(body).get("error", "")) or body.decode("ascii", "replace").strip()
     return word if re.fullmatch("[a-z_]{1,64}", word) else ""
 

@@ -1,13 +1,13 @@
-"""Slack through a bot token: an alert group is one message that is updated in place, its repeats are in the thread.
+"""Slack through a bot token: an alert group is one message that is updated in place, with its repeats in the thread.
 
-A group's message is kept up to date while its suppression windows follow one another: until two hours pass without a
-notification, and for at most a day. Then the next notification begins a new message, where people see it.
+A group's message is updated until two hours have passed without a notification, and for at most a day. After that, the
+next notification is a new message, where people see it.
 
-Slack notifies nobody of an update, and of a reply only those who follow the thread. So a repeat that is sent at once
-(disposition `first`) and is high or critical is shown in the channel as well.
+Slack notifies nobody of an update, and only the followers of a thread of a reply. So high and critical repeats that are
+sent at once (disposition `first`) also appear in the channel.
 
-What Slack has accepted is remembered post by post: a retry repeats at most the one post during which a process died.
-Where the memory fails, the notification is posted as a new message: twice rather than not at all.
+The posts that Slack has accepted are stored one by one: a retry repeats at most the post during which the process was
+killed. If they cannot be read or stored, the notification becomes a new message: a duplicate is better than a loss.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ class SlackBot:
         """Prepare the sink; it connects when it first sends.
 
         Args:
-            token: A bot token with the scope `chat:write`. It is a secret, and leaves this object in requests only.
+            token: A bot token with the scope `chat:write`: a secret, which is only ever put into requests.
             channel: The id of the channel, or the name of a public one, as `#vault-alerts`.
-            threads: Where the message of each alert group is remembered.
+            threads: Stores the message of each alert group.
             name: The name under which the store remembers what this sink has accepted.
-            minimum_level: The lowest level it sends.
+            minimum_level: The lowest level that it sends.
             interval_seconds: The least time between two calls; Slack allows one message a second in a channel.
             timeout_seconds: How long Slack may take to answer.
-            api_url: The base of the Web API; GovSlack has another one.
+            api_url: The base URL of the Web API; GovSlack has another one.
             zone: The time zone for people.
             clock: Returns seconds since the epoch.
 
@@ -85,19 +85,19 @@ class SlackBot:
         self._zone = zone
 
     def send(self, notification: Notification) -> None:
-        """Post the notification as its group's message, or into that message's thread; see `Sink.send`."""
+        """Post the notification as its group's message, or in that message's thread; see `Sink.send`."""
         known = self._recall(notification.group)
         if known is not None and is_live(known, self._clock()):
             try:
                 self._continue(known, notification)
             except SinkRefused as error:
-                _log.info("%s: its message was deleted or locked, a new one begins", error)
+                _log.info("%s: the group's message was deleted or locked; posting a new one", error)
             else:
                 return
         self._begin(notification, known)
 
     def close(self) -> None:
-        """Release what the sink holds."""
+        """Close the connections."""
         self._client.close()
 
     def _begin(self, notification: Notification, known: Thread | None) -> None:
@@ -114,7 +114,7 @@ class SlackBot:
         self._reply(thread, notification)
 
     def _reply(self, thread: Thread, notification: Notification) -> None:
-        """Post in the thread what Slack has not accepted yet."""
+        """Post in the thread the posts that Slack has not accepted yet."""
         for number, post in enumerate(layout.posts(notification, self._zone)):
             if has_post(thread, notification, number):
                 continue
@@ -127,11 +127,11 @@ class SlackBot:
         try:
             return self._threads.get(group) if group else None
         except StoreError as error:
-            _log.warning("%s: the notification begins a new message", error)
+            _log.warning("%s: the notification is posted as a new message", error)
             return None
 
     def _remember(self, known: Thread | None, thread: Thread, notification: Notification, number: int) -> Thread:
-        """Remember `thread` in place of `known`; if another process was faster, add the post to what it wrote."""
+        """Store `thread` in place of `known`; if another process was faster, add the post to its thread."""
         if not notification.group:
             return thread
         try:
@@ -141,7 +141,7 @@ class SlackBot:
                 known = self._threads.get(notification.group)
                 thread = thread if known is None else with_post(known, notification, number, self._clock(), self._zone)
         except StoreError as error:
-            _log.warning("%s: what was posted is not remembered", error)
+            _log.warning("%s: cannot store what was posted", error)
         return thread
 
     def _call(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,10 +155,10 @@ def _broadcast(notification: Notification, number: int) -> dict[str, bool]:
 
 
 def checked_token(token: str) -> str:
-    """Return a bot token without the space around it.
+    """Return a bot token without surrounding whitespace.
 
     Raises:
-        SettingError: It is none; the error does not show it.
+        SettingError: This is not a bot token; the error does not contain it.
     """
     token = token.strip()
     if re.fullmatch(r"(xoxe\.)?xoxb-[A-Za-z0-9_-]{1,512}", token):
@@ -167,10 +167,10 @@ def checked_token(token: str) -> str:
 
 
 def checked_channel(channel: str) -> str:
-    """Return the id or the name of a channel.
+    """Return the id or the name of a channel without surrounding whitespace.
 
     Raises:
-        SettingError: It cannot be one.
+        SettingError: This cannot be the id or the name of a channel.
     """
     if re.fullmatch(r"#?[^\s#@<>&]{1,80}", channel):
         return channel

@@ -1,4 +1,4 @@
-"""How a group's message and its thread grow with each notification; pure functions on `Thread`."""
+"""Update a group's message and its thread with each notification; pure functions on `Thread`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from vaultwatch.notify.slack import layout
 from vaultwatch.store.threads import Thread
 
 QUIET_SECONDS = 2 * 3_600.0
-"""Without a notification for so long, the next one begins a new message: twice the longest suppression window."""
+"""After this time without a notification, the next one is a new message: twice the longest suppression window."""
 LONGEST_SECONDS = 24 * 3_600.0
 _POSTS_REMEMBERED = 50
 _LATEST_LIMIT = 600
 
 
 def begin(notification: Notification, now: float, zone: tzinfo = UTC) -> Thread:
-    """Return the thread that the notification begins, before Slack has accepted and named its message."""
+    """Return a new thread for a notification, before Slack has accepted its message and given it a name."""
     return Thread(
         channel="",
         ts="",
@@ -33,24 +33,24 @@ def begin(notification: Notification, now: float, zone: tzinfo = UTC) -> Thread:
 
 
 def is_live(thread: Thread, now: float) -> bool:
-    """Return whether the group's next notification belongs in this thread; a clock that was set back ends it."""
+    """Return whether the group's next notification belongs to this thread; no longer if the clock was set back."""
     return thread.begun_at <= now < thread.expires_at
 
 
 def has_post(thread: Thread, notification: Notification, number: int) -> bool:
-    """Return whether Slack has accepted the notification's post of that number, from 0."""
+    """Return whether Slack has accepted post `number` of a notification, counted from 0."""
     return _key(notification, number) in thread.posted
 
 
 def with_post(thread: Thread, notification: Notification, number: int, now: float, zone: tzinfo = UTC) -> Thread:
-    """Return the thread with that post in it; its first post counts the notification's alerts."""
+    """Return the thread with a post added; the first post of a notification counts its alerts."""
     keys = (*thread.posted, _key(notification, number))[-_POSTS_REMEMBERED:]
     noted = replace(thread, posted=keys, expires_at=min(now + QUIET_SECONDS, thread.begun_at + LONGEST_SECONDS))
     return noted if number else _counted(noted, notification, zone)
 
 
 def shown(thread: Thread) -> layout.Post:
-    """Return the group's message: its first notification, under what has become of the group since."""
+    """Return the group's message: its first notification, below a summary of what followed."""
     so_far = []
     if thread.notifications > 1:
         counts = f"{text.alerts(thread.alerts)} in {thread.notifications:,} notifications, each in the thread. Latest:"
@@ -71,7 +71,7 @@ def _counted(thread: Thread, notification: Notification, zone: tzinfo) -> Thread
 
 
 def _own(notification: Notification) -> list[Merged]:
-    """Return what the notification counts of its own group; it may count others, which the rate limit held back."""
+    """Return the counts of the notification's own group; it may also count groups that the rate limit held back."""
     return [merged for merged in notification.merged if merged.group == notification.group]
 
 

@@ -1,7 +1,7 @@
-"""JSON over HTTPS to Slack, through the proxy that the environment names. No error holds a URL, a token or a password.
+"""Post JSON to Slack over HTTPS, through the environment's proxy. No error contains a URL, a token or a password.
 
-An exception of urllib3 may quote the request. So each error is raised outside the `except` block that found it: what
-it says is all that a traceback can show.
+An exception of urllib3 may quote the request. So errors are raised outside the `except` block: otherwise a traceback
+would show the original exception too.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class Answer:
 
 
 class JsonClient:
-    """Posts JSON to one host. It follows no redirect and retries nothing: the caller decides what is sent again."""
+    """Posts JSON to one host, without following redirects and without retries: those are the caller's decision."""
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
-        """Prepare for the host of `url`.
+        """Prepare connections to the host of `url`.
 
         Args:
-            url: As `checked_url` returned it.
+            url: A URL from `checked_url`.
             timeout_seconds: How long a read may take.
 
         Raises:
@@ -47,7 +47,7 @@ class JsonClient:
         """
         timeout = urllib3.Timeout(connect=min(_CONNECT_SECONDS, timeout_seconds), read=timeout_seconds)
         self._proxy, self._pool = _pool(url, retries=False, num_pools=1, maxsize=1, timeout=timeout)
-        # At DEBUG it logs the path of every request, and that of a webhook is its secret.
+        # At DEBUG urllib3 logs the path of each request, and the path of a webhook is a secret.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
 
     def post(self, url: str, payload: Mapping[str, Any], headers: Mapping[str, str] = {}) -> Answer:
@@ -65,7 +65,7 @@ class JsonClient:
         raise DeliveryError(f"Slack could not be reached{self._proxy}: {problem}")
 
     def close(self) -> None:
-        """Release what the client holds."""
+        """Close the connections."""
         self._pool.clear()
 
     def _exchange(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -81,11 +81,11 @@ def checked_url(text: str, what: str) -> str:
     """Return a URL in its normal form.
 
     Args:
-        text: The URL, which may hold a secret.
-        what: What the error calls it, for example "the Slack webhook URL".
+        text: The URL, which may contain a secret.
+        what: The name of the setting in an error, for example "the Slack webhook URL".
 
     Raises:
-        SettingError: It is neither an https URL nor an http URL of this machine.
+        SettingError: This is neither an https URL nor an http URL of this machine.
     """
     problem = ""
     try:
@@ -110,11 +110,11 @@ def _is_loopback(host: str) -> bool:
 
 
 def _pool(url: str, **options: Any) -> tuple[str, urllib3.PoolManager]:
-    """Return how errors name the proxy ("" without one), and the connections to the host of `url`."""
+    """Return the name of the proxy for errors ("" without a proxy), and the connections to the host of `url`."""
     target = urllib3.util.parse_url(url)
     host = (target.host or "").strip("[]")
     proxy = urllib.request.getproxies().get("https", "")
-    # Plain http goes to this machine only, where a proxy has no business.
+    # Plain http is only for this machine, which needs no proxy.
     if target.scheme == "http" or not proxy or urllib.request.proxy_bypass(host):
         return "", urllib3.PoolManager(**options)
     return _through(proxy, options)

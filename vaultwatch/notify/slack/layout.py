@@ -1,11 +1,11 @@
-"""How a notification looks in Slack: a headline, one sentence, facts, what to do next; short lines, for a phone.
+"""The layout of a notification in Slack: headline, sentence, facts, what to do next; short lines, for a phone.
 
 Limits (docs.slack.dev, Block Kit and rate limits): 50 blocks a message, 3,000 characters a section, 150 a header;
 beyond these, undocumented, about 12,000 characters over all blocks (slackapi/bolt-js#2509, #2867: 11,341 were
-refused). What does not fit into one post goes into the next.
+refused). A notification that does not fit into one post is divided among several.
 
-Text from a log goes into `plain_text` and preformatted elements only: in mrkdwn, escaping `&<>` does not keep Slack
-from making links and channel names of it. The fallback text, which is mrkdwn, holds the headline alone.
+Text from a log is only ever put into `plain_text` and preformatted elements: in mrkdwn, Slack would turn parts of it
+into links and channel names even if `&<>` are escaped. The fallback text, which is mrkdwn, is only the headline.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def posts(notification: Notification, zone: tzinfo = UTC) -> list[Post]:
 
 
 def portions(notification: Notification, zone: tzinfo = UTC) -> list[list[Block]]:
-    """Return the notification's blocks, without a header, in as many portions as posts are needed."""
+    """Return the notification's blocks, without a header, divided into as many posts as needed."""
     return list(_portions(_body(notification, zone)))
 
 
 def under_headline(level: Level, headline: str, body: Sequence[Block]) -> Post:
-    """Return fallback text and blocks; `headline` is our own words and becomes the fallback text as well."""
+    """Return fallback text and blocks. `headline` is also the fallback text, so it must not come from a log."""
     signed = f"{text.LEVEL_SIGNS[level]} {headline}"
     return {
         "text": _escaped(signed),
@@ -100,7 +100,7 @@ def _plain(words: str) -> Block:
 
 
 def _preformatted(lines: Iterable[str]) -> Iterator[Block]:
-    """The lines in as many preformatted blocks as they need."""
+    """Yield the lines in as many preformatted blocks as needed."""
     held: list[str] = []
     for line in lines:
         if held and sum(map(len, held)) + len(held) + len(line) > _TEXT_LIMIT:

@@ -30,9 +30,9 @@ class SlackWebhook:
         """Prepare the sink; it connects when it first sends.
 
         Args:
-            url: The webhook's URL. It is a secret, and leaves this object in requests only.
+            url: The webhook's URL: a secret, which is only ever put into requests.
             name: The name under which the store remembers what this sink has accepted.
-            minimum_level: The lowest level it sends.
+            minimum_level: The lowest level that it sends.
             interval_seconds: The least time between two posts; Slack allows one a second.
             timeout_seconds: How long Slack may take to answer.
             zone: The time zone for people.
@@ -48,11 +48,11 @@ class SlackWebhook:
         self._zone = zone
 
     def send(self, notification: Notification) -> None:
-        """Post the notification, in as many posts as it needs; see `Sink.send`."""
+        """Post the notification, in as many posts as needed; see `Sink.send`."""
         for post in posts(notification, self._zone):
             with self._pace:
                 check_webhook(self._client.post(self._url, post))
 
     def close(self) -> None:
-        """Release what the sink holds."""
+        """Close the connections."""
         self._client.close()

@@ -43,7 +43,7 @@ class Work(msgspec.Struct, frozen=True):
             A result for each filing, and the drafts that any sink wants.
 
         Raises:
-            Conflict: a row has changed meanwhile; nothing was written.
+            Conflict: A row has changed meanwhile; nothing was written.
         """
         rows = table.read([*SHARED_KEYS, *(key for event in self.events for key in needed(event))])
         known, state = _known(rows, now), load_state(rows)
