@@ -1,4 +1,4 @@
-"""Settings of `watch` that cannot be used, found before the input is read."""
+"""Check the settings of `watch` before it reads its input."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _lines_file(option: str, path: Path) -> Iterator[Problem]:
 
 
 def notes(options: WatchOptions) -> list[str]:
-    """Return what works and should be known."""
+    """Return what the operator should know about settings that can be used."""
     if options.slack.is_given or options.sns_topic or options.alert_log:
         return []
     return ["neither --alert-log nor Slack nor SNS is set: alerts are stored, and nobody is notified"]

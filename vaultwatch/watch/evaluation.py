@@ -1,4 +1,4 @@
-"""The input of `watch`, from lines to stored alerts."""
+"""Evaluate the input of `watch` and store the alerts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vaultwatch.watch.recording import Recorder
 
 
 class Evaluation:
-    """Evaluates the input, and stores what it finds before it reads on; see `vaultwatch.handler.stdin.Consumer`."""
+    """Evaluates the input, and stores alerts before it reads on; implements `vaultwatch.handler.stdin.Consumer`."""
 
     def __init__(self, options: WatchOptions, recorder: Recorder, log_start: str) -> None:
         self._recorder = recorder
@@ -38,13 +38,13 @@ class Evaluation:
         self._detector.begin_log(begun=log_start)
 
     def do_due(self) -> None:
-        """Store the alerts that have waited long enough, and write the figures if it is time to."""
+        """Store the alerts that have waited long enough, and write the figures if they are due."""
         self._record(self._detector.due())
         self._write_figures()
 
     @property
     def seconds_to_next(self) -> float:
-        """Seconds until an alert or the figures are due."""
+        """Return the seconds until an alert or the figures are due."""
         waits = [self._figures.seconds_to_next]
         if self._detector.next_due is not None:
             waits.append(self._detector.next_due - time.monotonic())
@@ -55,7 +55,7 @@ class Evaluation:
         self._record(self._detector.feed(self._splitter.push(chunk)))
 
     def finish(self) -> None:
-        """Evaluate a last line without a newline, and store whatever still waits."""
+        """Evaluate a last line without a newline, and store all alerts that still wait."""
         self._record(self._detector.feed(self._splitter.flush()))
         self._record(self._detector.flush())
         self._write_figures(final=True)

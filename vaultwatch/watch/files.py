@@ -1,4 +1,4 @@
-"""Files for people to look at, beside the alert log: figures and rejected lines."""
+"""Write figures and rejected lines to files, for people and monitoring."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_REJECTED_BYTES = 64 * 1024 * 1024
 
 
 class Figures:
-    """`--stats FILE`: what has been read and found since the start, in one JSON object."""
+    """`--stats FILE`: counters since the start, in one JSON object."""
 
     def __init__(self, path: Path | None, every_seconds: float) -> None:
         self._path = path
@@ -27,14 +27,14 @@ class Figures:
 
     @property
     def seconds_to_next(self) -> float:
-        """Seconds until `write` has something to do again."""
+        """Return the seconds until the figures are due again."""
         return max(0.0, self._next - time.monotonic()) if self._path else 3600.0
 
     def write(self, counts: Counts, alerts: int, *, final: bool) -> None:
-        """Replace the file if it is time to and the figures have changed, or if they are `final`.
+        """Replace the file if it is due and the figures have changed, or if they are `final`.
 
         Raises:
-            OSError: The file could not be replaced, and is as it was.
+            OSError: The file could not be replaced, and is unchanged.
         """
         if self._path is None or (not final and time.monotonic() < self._next):
             return
@@ -49,7 +49,7 @@ class Figures:
 
 
 class RejectedLines:
-    """`--rejected FILE`: rejected lines with their reasons; at 64 MiB the file becomes FILE.1, and a new one starts."""
+    """`--rejected FILE`: rejected lines with their reasons. At 64 MiB the file is renamed to FILE.1."""
 
     def __init__(self, path: Path | None, max_bytes: int = MAX_REJECTED_BYTES) -> None:
         self._path = path
@@ -59,7 +59,7 @@ class RejectedLines:
         """Append the complete line.
 
         Raises:
-            OSError: It could not be written, or only a part of it.
+            OSError: The line could not be written, or only a part of it.
         """
         if self._path is None:
             return

@@ -1,4 +1,4 @@
-"""`vaultwatch watch` as a program() handler: it evaluates and stores; threads that read the store notify."""
+"""`vaultwatch watch` as a program() handler: it evaluates lines and stores alerts; other threads send notifications."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vaultwatch.watch.recording import Recorder
 
 
 def run(options: WatchOptions, stdin: int = 0) -> int:
-    """Evaluate the lines of a file descriptor, to its end.
+    """Evaluate the lines of a file descriptor until it ends.
 
     Returns:
         Always 0.
@@ -32,12 +32,12 @@ def run(options: WatchOptions, stdin: int = 0) -> int:
 
 
 def check_config(options: WatchOptions) -> int:
-    """Write what is wrong with the settings to stderr; return 2 if there is anything, else 0."""
+    """Check the settings, as `--check-config` does; see `vaultwatch.handler.run.check`."""
     return handler.check(WatchHandler(options))
 
 
 class WatchHandler:
-    """What `watch` adds to the life of a handler; see `vaultwatch.handler.run.Handler`."""
+    """Implements `vaultwatch.handler.run.Handler` for `watch`."""
 
     name = "watch"
 

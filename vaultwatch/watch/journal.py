@@ -1,4 +1,4 @@
-"""Alerts that wait for the response to their request, on disk: a kill must not lose them."""
+"""Keep alerts that wait for the response to their request on disk, so that a kill does not lose them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Journal:
         self._is_empty = False
 
     def read(self) -> tuple[list[Alert], int]:
-        """Return the alerts that an earlier process left, and the number of lines that a kill has torn.
+        """Return the alerts that an earlier process left, and the number of lines that its kill left incomplete.
 
         Raises:
             OSError: The file cannot be read.
@@ -46,7 +46,7 @@ class Journal:
         return found, torn
 
     def add(self, alerts: Sequence[Alert], all_waiting: Callable[[], Sequence[Alert]]) -> None:
-        """Keep alerts until `clear`; a file that has grown large is replaced by one with all that wait.
+        """Keep alerts until `clear`; a file that has grown large is replaced by one with all waiting alerts.
 
         Raises:
             OSError: They could not be written, and wait in memory only.
@@ -59,10 +59,10 @@ class Journal:
             new.replace(self._path)
 
     def clear(self) -> None:
-        """Empty the file: no alert waits any more.
+        """Empty the file when no alert waits any more.
 
         Raises:
-            OSError: It could not be emptied. Its alerts are recorded again after a restart, which changes nothing.
+            OSError: It could not be emptied. Its alerts are stored again after a restart, which has no effect.
         """
         if not self._is_empty and self._path.exists():
             os.truncate(self._path, 0)

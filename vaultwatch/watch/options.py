@@ -1,4 +1,4 @@
-"""The options of `watch`, the files and sinks that follow from them, and how long it waits for what."""
+"""The options of `watch`, the files and sinks that they define, and its intervals and time limits."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from vaultwatch.watch.slack_options import SlackOptions
 
 @dataclass(frozen=True)
 class Pace(HandlerPace):
-    """How long things take, in seconds; tests shorten them."""
+    """The intervals and time limits of `watch`, in seconds; tests shorten them."""
 
     store_retry_seconds: float = 1.0
     wait_for_response_seconds: float = 5.0
     drain_seconds: float = 5.0
-    """At the end of the input, sinks get this long for what is not sent yet; the rest is sent after the next start."""
+    """How long sending continues after the end of the input; the rest is sent after the next start."""
     stats_seconds: float = 1.0
     slack_seconds: float = 1.0
     sink_pause_seconds: float = 1.0
@@ -33,7 +33,7 @@ class Pace(HandlerPace):
 
 @dataclass(frozen=True)
 class WatchOptions:
-    """Options of `vaultwatch watch`, as given; `vaultwatch.watch.checks` checks them."""
+    """The options of `vaultwatch watch` as given on the command line; `vaultwatch.watch.checks` checks them."""
 
     source: str
     load_rules: Callable[[], list[Rule]]
@@ -53,7 +53,7 @@ class WatchOptions:
 
     @property
     def state_directory(self) -> Path:
-        """`--state`, or /var/lib/vaultwatch if it is writable, or a directory of the user."""
+        """The directory of `--state`, else /var/lib/vaultwatch if it is writable, else a directory of the user."""
         if self.state is not None:
             return self.state
         system = Path("/var/lib/vaultwatch")
@@ -64,12 +64,12 @@ class WatchOptions:
 
     @property
     def store_file(self) -> Path:
-        """The alerts, and the notifications that are not sent yet."""
+        """The database of alerts, and of notifications that are not sent yet."""
         return self.state_directory / f"{self.source}.sqlite"
 
     @property
     def threads_file(self) -> Path:
-        """The Slack messages that a bot keeps up to date."""
+        """The database of the Slack messages that a bot updates."""
         return self.state_directory / f"{self.source}.threads"
 
     @property
@@ -79,17 +79,17 @@ class WatchOptions:
 
     @property
     def journal_file(self) -> Path:
-        """Alerts that wait for the response to their request."""
+        """The file of alerts that wait for the response to their request."""
         return self.state_directory / f"{self.source}.waiting"
 
     @property
     def lock_file(self) -> Path:
-        """Held by the one process that reads this source with this state."""
+        """The lock file of the one process that reads this source with this state directory."""
         return self.state_directory / f"{self.source}.lock"
 
     @property
     def minimum_level(self) -> Level:
-        """The lowest level of which people are notified.
+        """The lowest level about which people are notified.
 
         Raises:
             SettingError: There is no such level.
@@ -110,7 +110,7 @@ class WatchOptions:
 
     @property
     def makers(self) -> tuple[Callable[[Level, tzinfo], Sink | None], ...]:
-        """Functions that return a sink, or None if it is not configured; they raise `SettingError`."""
+        """Functions that return a sink, or None if it is not configured; each may raise `SettingError`."""
         return self._alert_log, self._slack, self._sns
 
     def _alert_log(self, level: Level, _: tzinfo) -> Sink | None:

@@ -1,4 +1,4 @@
-"""Alerts into the store, and those that wait for a response into the journal, so that a kill loses none."""
+"""Store alerts, and write those that wait for a response to the journal, so that a kill loses none."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _T = TypeVar("_T")
 
 
 class Recorder:
-    """Stores alerts, however long it takes.
+    """Stores alerts, with retries without a limit.
 
-    While the store cannot take an alert (a full disk), it does not return, so reading stops and the backlog stays in
-    syslog-ng's disk buffer. `new_alerts` counts the alerts that the store did not have before.
+    While the store fails (a full disk), its methods do not return: reading stops, and the backlog stays in syslog-ng's
+    disk buffer. `new_alerts` counts the alerts that were not in the store before.
     """
 
     def __init__(self, options: WatchOptions, store: Store, on_recorded: Callable[[], None]) -> None:
         """Make a recorder.
 
         Args:
-            options: Where the journal is, and how long to wait between attempts.
-            store: Where alerts go.
+            options: The options of the command.
+            store: The store of the alerts.
             on_recorded: Called after alerts were stored.
         """
         self._store = store
@@ -45,11 +45,11 @@ class Recorder:
     def recover(self) -> None:
         """Store the alerts that waited for a response when an earlier process was killed, without their responses.
 
-        It returns when both the journal and the store have worked once, so nothing is read before.
+        It returns once both the journal and the store have worked, and the input is read only after that.
         """
         left, torn = self._retry(self._journal.read)
         if torn:
-            logger.error("%s: %d alerts were torn by a kill and cannot be read", self._journal_file, torn)
+            logger.error("%s: a kill left %d alerts incomplete: they cannot be read", self._journal_file, torn)
         self.record(left)
 
     def record(self, alerts: Sequence[Alert]) -> None:
@@ -60,7 +60,12 @@ class Recorder:
         self._on_recorded()
 
     def add_waiting(self, alerts: Sequence[Alert], all_waiting: Callable[[], Sequence[Alert]]) -> None:
-        """Keep alerts that begin to wait for a response; `all_waiting` returns them and all that waited before."""
+        """Keep alerts that begin to wait for a response.
+
+        Args:
+            alerts: The alerts.
+            all_waiting: Returns them and all alerts that were already waiting.
+        """
         self._change_journal(lambda: self._journal.add(alerts, all_waiting))
 
     def clear_waiting(self) -> None:
@@ -80,7 +85,7 @@ class Recorder:
                 return result
 
     def _change_journal(self, change: Callable[[], None]) -> None:
-        """A journal that cannot be written is no reason to stop reading: its alerts are still in memory."""
+        """Change the journal; if it cannot be written, go on, because its alerts are still in memory."""
         try:
             change()
         except OSError as error:

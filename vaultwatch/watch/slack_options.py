@@ -16,13 +16,13 @@ from vaultwatch.store.sqlite_threads import SqliteThreads
 
 WEBHOOK_VARIABLE = "VAULTWATCH_SLACK_WEBHOOK_URL"
 API_URL_VARIABLE = "VAULTWATCH_SLACK_API_URL"
-"""The base of the Web API where it is not Slack's own, as for GovSlack."""
+"""The variable with the base URL of the Web API, if it differs, as for GovSlack."""
 _MAX_SECRET_BYTES = 4096
 
 
 @dataclass(frozen=True)
 class SlackOptions:
-    """`--slack-webhook-file`, else its variable; or `--slack-token-file` with `--slack-channel`."""
+    """`--slack-webhook-file` or its variable, or `--slack-token-file` with `--slack-channel`."""
 
     webhook_file: Path | None
     token_file: Path | None
@@ -31,18 +31,18 @@ class SlackOptions:
 
     @property
     def is_given(self) -> bool:
-        """Whether any of them is set."""
+        """Whether any Slack option is set."""
         given = (self.webhook_file, self.token_file, self.channel, self.environment.get(WEBHOOK_VARIABLE))
         return any(given)
 
     def sink(
         self, threads: Path, minimum_level: Level, interval_seconds: float, zone: tzinfo
     ) -> SlackWebhook | SlackBot | None:
-        """Return the sink, or None where Slack is not wanted.
+        """Return the sink, or None if no Slack option is set.
 
         Args:
-            threads: Where a bot remembers its messages.
-            minimum_level: The lowest level it sends.
+            threads: The file in which a bot stores its messages.
+            minimum_level: The lowest level that it sends.
             interval_seconds: The least time between two calls.
             zone: The time zone for people.
 
@@ -90,7 +90,7 @@ class SlackOptions:
 
 @contextmanager
 def _naming(origin: str) -> Iterator[None]:
-    """Put the origin of a setting before what is said of it."""
+    """Put the origin of a setting before the text of an error."""
     try:
         yield
     except SettingError as error:
@@ -98,7 +98,7 @@ def _naming(origin: str) -> Iterator[None]:
 
 
 def _secret_in(path: Path, what: str) -> str:
-    if path.is_fifo():  # reading it would wait for a writer, and it is read more than once
+    if path.is_fifo():  # reading a named pipe would wait for a writer, and the file is read more than once
         raise SettingError("is not a regular file")
     try:
         with path.open("rb") as file:
@@ -108,11 +108,11 @@ def _secret_in(path: Path, what: str) -> str:
     except UnicodeDecodeError:
         secret = ""
     if not secret.strip():
-        raise SettingError(f"holds no {what}")
+        raise SettingError(f"contains no {what}")
     return _one_word(secret, what)
 
 
 def _one_word(secret: str, what: str) -> str:
     if len(secret.split()) > 1:
-        raise SettingError(f"holds more than one {what}")
+        raise SettingError(f"contains more than one {what}")
     return secret.strip()

@@ -132,7 +132,7 @@ def test_waiting_alerts_are_on_disk_and_sent_after_a_kill(good: WatchOptions) ->
     good.journal_file.write_bytes(left + b'{"torn')
     assert alerts_of(good, b"") == [1]
     assert Journal(good.journal_file).read() == ([], 0)
-    assert "1 alerts were torn by a kill" in Path(str(good.log_file)).read_text()
+    assert "a kill left 1 alerts incomplete" in Path(str(good.log_file)).read_text()
 
 
 def bad_lines() -> Iterator[bytes]:

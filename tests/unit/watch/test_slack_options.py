@@ -66,8 +66,8 @@ def test_a_token_file_goes_before_the_webhook_s_variable(token_file: Path) -> No
         ),
         ({"token_file": "token", "channel": "<!channel>"}, "--slack-channel: is neither the id nor the name"),
         ({"token_file": "nothing", "channel": "C1"}, "--slack-token-file: {folder}/nothing: No such file or directory"),
-        ({"token_file": "empty", "channel": "C1"}, "--slack-token-file: {folder}/empty: holds no token"),
-        ({"token_file": "two", "channel": "C1"}, "--slack-token-file: {folder}/two: holds more than one token"),
+        ({"token_file": "empty", "channel": "C1"}, "--slack-token-file: {folder}/empty: contains no token"),
+        ({"token_file": "two", "channel": "C1"}, "--slack-token-file: {folder}/two: contains more than one token"),
         ({"token_file": "user", "channel": "C1"}, "--slack-token-file: {folder}/user: is not a Slack bot token"),
         (
             {"token_file": "token", "channel": "C1", "environment": {API_URL_VARIABLE: "http://slack.example/SECRET"}},
