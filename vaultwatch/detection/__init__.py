@@ -1,1 +1,1 @@
-"""Records and rules to verdicts. Knows nothing of files, streams or AWS."""
+"""Evaluate records against rules, and return verdicts. This room knows nothing of files, streams or AWS."""

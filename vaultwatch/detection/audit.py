@@ -1,4 +1,4 @@
-"""Audit entries to verdicts: a match on a request waits for its response, which says how the request ended."""
+"""Evaluate audit entries. A match on a request waits for its response, which shows how the request ended."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class AuditDetector:
         self._of_secrets = of_secrets
 
     def evaluate(self, entry: AuditEntry, rules: Rules, now: float) -> list[Verdict]:
-        """Try these rules on one entry, and return the verdicts that are complete.
+        """Evaluate one entry against rules, and return the verdicts that are complete.
 
         Args:
             entry: The entry.

@@ -1,4 +1,4 @@
-"""Lines in, verdicts out: each line goes to the audit half or to the server half."""
+"""Evaluate lines and return verdicts: each line goes to the audit detector or to the server detector."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Detector:
     waited long enough, `flush` the rest. A rule may match one event several times (another audit device, another lane);
     the event key is the same each time.
 
-    Every line counts once, as part of a record or as rejected, also if reading it raises what nobody foresaw.
+    Every line counts once, as part of a record or as rejected, even if reading it raises an unexpected exception.
     """
 
     def __init__(
@@ -49,13 +49,14 @@ class Detector:
 
         Args:
             rules: The rules; a `Ruleset` to share the index between detectors.
-            source: What the lines are; `auto` decides line by line.
-            zone: The zone of `local.hour` and `local.weekday`.
-            on_rejected: Called with every line that cannot be read.
-            on_rule_error: Called with the name of a rule and the exception that it, or describing its match, raised.
-            on_waiting: Called with verdicts as they begin to wait for a response.
+            source: The log that the lines come from; `auto` decides line by line.
+            zone: The time zone of `local.hour` and `local.weekday`.
+            on_rejected: Called with every rejected line.
+            on_rule_error: Called with the name of a rule and the exception that the rule, or describing its match,
+                raised.
+            on_waiting: Called with verdicts that begin to wait for a response.
             wait_seconds: How long they wait, on the clock of `feed` and `due`.
-            fatal: Exceptions that pass through `feed`; any other costs the record that raised it.
+            fatal: Exceptions that pass through `feed`; after any other, only the record that raised it is rejected.
         """
         ruleset = rules if isinstance(rules, Ruleset) else Ruleset(rules)
         self.source: Source = source
@@ -69,7 +70,7 @@ class Detector:
 
     @property
     def counts(self) -> Counts:
-        """What has been read since the start."""
+        """The numbers of records read since the start."""
         return self._evaluator.counts
 
     def count_rule_error(self, name: str, error: Exception) -> None:
@@ -100,9 +101,9 @@ class Detector:
         """Begin another log.
 
         Args:
-            head: Its first bytes: which of the two logs it is decides what a line of plain text is.
-            begun: RFC 3339; the time of messages without one, before the first that has one.
-            last: What is known of nodes whose log continues here.
+            head: Its first bytes, which show whether it is an audit log or a server log.
+            begun: RFC 3339; used as the time of messages without one, until a message with a time has been read.
+            last: The last times of nodes whose log continues here; see `ServerEventKeys.last`.
         """
         self._last_was_server = self.source == "server"
         for line in head.split(b"\n") if self.source == "auto" else ():
@@ -116,17 +117,17 @@ class Detector:
             self._server.keys = self._keys
 
     def end_log(self) -> list[Verdict]:
-        """End a log, and with it its last message; requests go on waiting, for a response in the next log."""
+        """End a log, and with it its last message. Requests continue to wait: the response may be in the next log."""
         return self._server.flush() if self._has_server else []
 
     def due(self, now: float | None = None) -> list[Verdict]:
-        """Return what has waited long enough: requests for their responses, messages for further lines."""
+        """Return the verdicts on requests and messages that have waited long enough."""
         now = time.monotonic() if now is None else now
         return (self._server.due(now) if self._has_server else []) + self._audit.waiting.due(now)
 
     @property
     def next_due(self) -> float | None:
-        """When `due` next has something to return, on the caller's clock; None while nothing waits."""
+        """When `due` next has something to return, on the caller's clock; None if nothing waits."""
         moments = (self._audit.waiting.next_due, self._server.next_due if self._has_server else None)
         return min((moment for moment in moments if moment is not None), default=None)
 
@@ -140,12 +141,12 @@ class Detector:
         return self._audit.waiting.verdicts()
 
     def flush(self) -> list[Verdict]:
-        """Return everything that still waits: the input has ended."""
+        """Return all verdicts that still wait, at the end of the input."""
         return self.end_log() + self._audit.waiting.flush()
 
     @cached_property
     def _server(self) -> ServerDetector:
-        """Made, and its modules imported (20 ms of regular expressions), only where there is a server log."""
+        """The detector for the server log, made on first use: importing its modules takes 20 ms."""
         from vaultwatch.detection.server import ServerDetector
 
         return ServerDetector(self._server_rules, self._evaluator, self._keys)
@@ -159,8 +160,8 @@ class Detector:
         self._last_was_server = False
 
     def _sift(self, lines: Sequence[bytes], origin: Origin | None) -> Iterator[Sifted]:
-        """`AuditIndex.sift`; from a line on which it raises, every line is read the slow way."""
-        # A stream has tags or it has none: a single line with a tag is read the slow way.
+        """Call `AuditIndex.sift`; if a line makes it raise, read that line and all after it without the index."""
+        # Either all lines of a stream have tags or none: a single one with a tag is read without the index.
         tagged = origin is None and bool(lines) and lines[0].startswith(b"@")
         taken = 0
         try:
@@ -169,7 +170,7 @@ class Detector:
                 taken += sifted.entries if isinstance(sifted, Passed) else 1
         except self._fatal:
             raise
-        except Exception:  # noqa: BLE001  the line that raised raises again where it costs itself alone
+        except Exception:  # noqa: BLE001  the line raises again where only that line is rejected
             yield from (Unreadable(line) for line in lines[taken:])
 
     def _take(self, line: bytes, rules: Rules | None, now: float, origin: Origin | None) -> list[Verdict]:
@@ -188,7 +189,7 @@ class Detector:
 
     def _read_entry(self, text: bytes, origin: Origin, rules: Rules | None, now: float) -> list[Verdict]:
         entry = read_audit_entry(text, origin)
-        if isinstance(entry, Rejected):  # the index skips what it does not decode: depth, above all
+        if isinstance(entry, Rejected):  # the index ignores what it does not decode, such as nesting
             self._evaluator.reject(entry)
             return []
         if rules is None:
@@ -198,7 +199,7 @@ class Detector:
         return found
 
     def _belongs_to_server_log(self, text: bytes, origin: Origin) -> bool:
-        """One stream may hold both logs: a line of plain text belongs to the log that the line before it belongs to."""
+        """Return whether a line is from the server log; a line of plain text is from the log of the line before it."""
         if origin.lane:
             return origin.lane == "server"
         if _looks_like_server_line(text) or (self._has_server and self._server.continues(text, origin)):

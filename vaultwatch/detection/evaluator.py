@@ -1,4 +1,4 @@
-"""Rules tried on one record at a time, and what is counted meanwhile."""
+"""Evaluate rules on one record at a time, and count records and errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vaultwatch.rules.pack import Rule
 
 
 class Counts(msgspec.Struct):
-    """Records read since the start, and `rule_errors` by the name of the rule.
+    """The numbers of records read since the start, and of errors by the name of the rule.
 
     A rule error is a rule that raises on a record, or a match that cannot be described in an alert.
 
@@ -31,7 +31,7 @@ class Counts(msgspec.Struct):
 
 
 class Ruleset:
-    """A pack's rules with their index; made once per process, because the index remembers paths between batches."""
+    """A pack's rules with their index; made once per process, because the index caches paths between batches."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = tuple(rules)
@@ -41,11 +41,11 @@ class Ruleset:
 
 
 class Evaluator:
-    """Tries rules on a record, and counts. Neither a rule nor a record that raises costs more than itself.
+    """Evaluates rules on a record, and counts. An exception in a rule or a record affects no other.
 
     Attributes:
-        counts: What has been read so far.
-        zone: The zone of `local.hour` and `local.weekday`; None if no rule asks for them.
+        counts: The numbers of records and errors so far.
+        zone: The time zone of `local.hour` and `local.weekday`; None if no rule uses them.
     """
 
     def __init__(
@@ -62,32 +62,38 @@ class Evaluator:
         self._fatal = fatal
 
     def matching(self, rules: Iterable[Rule], view: View) -> list[Rule]:
-        """Return the rules that match; one that raises is counted by its name and does not match."""
+        """Return the rules that match. A rule that raises does not match, and is counted under its name."""
         return [rule for rule in rules if self._matches(rule, view)]
 
     def count_rule_error(self, name: str, error: Exception) -> None:
-        """Count an error of a rule by the rule's name, and report it."""
+        """Count an error under the rule's name, and report it."""
         self.counts.rule_errors[name] += 1
         self._on_rule_error(name, error)
 
     def reject(self, rejected: Rejected) -> None:
-        """Count a rejected line and hand it on."""
+        """Count a rejected line, and pass it to `on_rejected`."""
         self.counts.rejected += 1
         self._on_rejected(rejected)
 
     def isolate(self, raw: bytes, origin: Origin, work: Callable[[], list[Verdict]]) -> list[Verdict]:
-        """Return what the work on one record returns; if it raises, the record is rejected, with its bytes as `raw`."""
+        """Return the result of the work on one record; if the work raises, reject the record.
+
+        Args:
+            raw: The record's bytes.
+            origin: Where the record came from.
+            work: Evaluates the record.
+        """
         try:
             return work()
         except self._fatal:
             raise
-        except Exception as error:  # noqa: BLE001  whatever a log does to us, it costs that record alone
+        except Exception as error:  # noqa: BLE001  whatever a log contains, only that record is rejected
             self.reject(unforeseen(error, raw, origin))
             return []
 
     def _matches(self, rule: Rule, view: View) -> bool:
         try:
             return rule.matches(view)
-        except Exception as error:  # noqa: BLE001  a rule is somebody's code: counted by name, all others go on
+        except Exception as error:  # noqa: BLE001  a rule may be anybody's code: its error is counted, and other rules continue
             self.count_rule_error(rule.name, error)
             return False

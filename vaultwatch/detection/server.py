@@ -1,4 +1,4 @@
-"""Server-log lines to verdicts; a message may be several lines."""
+"""Evaluate server-log messages, which may have several lines."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from vaultwatch.reading.server_log import ServerLogReader
 from vaultwatch.reading.view import server_view
 from vaultwatch.rules.pack import Rule
 
-MESSAGE_WAIT_SECONDS = 1.0  # a message is written at once; only its last line does not say that it is the last
+MESSAGE_WAIT_SECONDS = 1.0  # Vault writes a message at once, but nothing marks its last line
 
 
 class ServerDetector:
-    """Evaluates the messages of server logs; `keys` identifies them within the log that is being read."""
+    """Evaluates the messages of server logs; `keys` makes their event keys, in the log that is being read."""
 
     def __init__(self, rules: Sequence[Rule], evaluator: Evaluator, keys: ServerEventKeys) -> None:
         self.keys = keys
@@ -26,15 +26,15 @@ class ServerDetector:
 
     @property
     def next_due(self) -> float | None:
-        """When a message has waited long enough for further lines; None while none waits."""
+        """When the first waiting message has waited long enough for further lines; None if none waits."""
         return self._reader.next_due
 
     def read(self, text: bytes, origin: Origin, now: float) -> list[Verdict]:
-        """Read one line, without tag and line end, and return the verdicts on the messages that it completes."""
+        """Read one line, without tag and newline, and return the verdicts on the messages that it completes."""
         return self._evaluate(self._reader.feed(text, origin, now))
 
     def continues(self, text: bytes, origin: Origin) -> bool:
-        """Whether the line belongs to a message that waits for further lines."""
+        """Return whether the line belongs to a message that waits for further lines."""
         return self._reader.continues(text, origin)
 
     def due(self, now: float) -> list[Verdict]:
@@ -42,7 +42,7 @@ class ServerDetector:
         return self._evaluate(self._reader.due(now))
 
     def flush(self) -> list[Verdict]:
-        """Return the verdicts on all messages that wait: the log has ended."""
+        """Return the verdicts on all messages that wait, at the end of the log."""
         return self._evaluate(self._reader.flush())
 
     def _evaluate(self, records: Iterable[ServerMessage | Rejected]) -> list[Verdict]:

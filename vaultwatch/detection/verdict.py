@@ -1,7 +1,7 @@
-"""A verdict: a rule's condition holds for a record.
+"""Verdicts: a rule's condition holds for a record.
 
-Alerts are made from verdicts (`vaultwatch.alerts.alert_of`). A verdict is small whatever the size of its record, so
-many of them can wait for the responses to their requests.
+Alerts are made from verdicts (`vaultwatch.alerts.alert_of`). The size of a verdict is bounded, whatever the size of its
+record, so that many of them can wait for the responses to their requests.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from vaultwatch.rules.predicates import text_of, values
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule, one event.
+    """The match of one rule on one event.
 
     Attributes:
         rule: The rule that matches.
         event_key: Identifies the event (`vaultwatch.reading.identity`).
         origin: Where the record came from; without a tag, a server-log message's node is its syslog header's host.
         outcome: How the request ended; `unknown` while no response has been read.
-        group_values: A text for each of the rule's `group_by` fields, "" where the field is absent.
-        time: As logged: RFC 3339, or a syslog header's time.
+        group_values: A text for each of the rule's `group_by` fields, "" if the field is absent.
+        time: As logged: RFC 3339, or the time in a syslog header.
         record: The audit entry, or the parts of the server-log message, that matched; at most 32 KiB of JSON.
         response: The response entry that completed a verdict on a request; at most 32 KiB of JSON.
     """
@@ -62,9 +62,9 @@ def on_message(rule: RuleFacts, message: ServerMessage, view: View, event_key: s
     Args:
         rule: The rule.
         message: The message.
-        view: What the rule saw of it.
+        view: The view that the rule was evaluated on.
         event_key: Identifies the event.
-        time: The message's own time, else the last one known before it.
+        time: The message's own time, else the last one logged before it.
     """
     parts = {"time": message.time, "level": message.level, "module": message.module, "message": message.message}
     return Verdict(
@@ -84,7 +84,7 @@ def completed(verdict: Verdict, response: AuditEntry, view: View) -> Verdict:
     Args:
         verdict: The verdict on the request.
         response: The response entry.
-        view: What rules see of the response.
+        view: The view of the response.
     """
     found = zip(group_values(verdict.rule, view), verdict.group_values, strict=True)
     return msgspec.structs.replace(
@@ -96,9 +96,9 @@ def completed(verdict: Verdict, response: AuditEntry, view: View) -> Verdict:
 
 
 def group_values(rule: RuleFacts, view: View) -> tuple[str, ...]:
-    """Return a text for each of the rule's `group_by` fields, "" where it is absent or logged only as a salted hash.
+    """Return a text for each of the rule's `group_by` fields, "" if it is absent or only logged as a salted hash.
 
-    Each audit device has its own salt, so a hash would make two events of the copies of one.
+    Each audit device has a salt of its own, so a hash would put copies of one event into different groups.
     """
     return tuple(_group_value(view, field) for field in rule.group_by)
 

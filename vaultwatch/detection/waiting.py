@@ -11,9 +11,9 @@ MAX_WAITING = 10_000
 
 
 class Waiting:
-    """Verdicts by event key, in the order of their deadlines; bounded, since clients decide how many requests wait.
+    """Verdicts by event key, in the order of their deadlines; bounded, because clients control how many requests wait.
 
-    `events` maps the keys that wait to deadline and verdicts; it is for looking up only.
+    `events` maps each waiting key to its deadline and verdicts; use it only for look-ups.
     """
 
     def __init__(self, wait_seconds: float, max_events: int = MAX_WAITING) -> None:
@@ -23,15 +23,15 @@ class Waiting:
 
     @property
     def next_due(self) -> float | None:
-        """When the first of them has waited long enough; None while none waits."""
+        """When the first of them has waited long enough; None if none waits."""
         return next((deadline for deadline, _ in self.events.values()), None)
 
     def verdicts(self) -> list[Verdict]:
-        """Return all that wait."""
+        """Return all verdicts that wait."""
         return [verdict for _, verdicts in self.events.values() for verdict in verdicts]
 
     def add(self, key: str, verdicts: Sequence[Verdict], now: float) -> list[Verdict]:
-        """Let verdicts on one event wait, and return those whose rules did not have one waiting for it.
+        """Add verdicts on one event, and return those whose rules had none waiting for it.
 
         A copy of the request, from another audit device, does not prolong the wait.
         """
@@ -42,29 +42,29 @@ class Waiting:
         return new
 
     def of(self, key: str) -> list[Verdict]:
-        """Return what waits for the response of one event."""
+        """Return the verdicts that wait for the response of one event."""
         return self.events[key][1] if key in self.events else []
 
     def remove(self, key: str) -> None:
-        """End the wait of one event, if it waits."""
+        """Remove the verdicts on one event, if there are any."""
         self.events.pop(key, None)
 
     def excess(self) -> list[Verdict]:
-        """Remove and return the oldest verdicts above the bound."""
+        """Remove and return the oldest verdicts beyond the bound."""
         out: list[Verdict] = []
         while len(self.events) > self._max_events:
             out += self.events.popitem(last=False)[1][1]
         return out
 
     def due(self, now: float) -> list[Verdict]:
-        """Remove and return those that have waited long enough."""
+        """Remove and return the verdicts that have waited long enough."""
         out: list[Verdict] = []
         while (deadline := self.next_due) is not None and deadline <= now:
             out += self.events.popitem(last=False)[1][1]
         return out
 
     def flush(self) -> list[Verdict]:
-        """Remove and return all that wait."""
+        """Remove and return all verdicts."""
         out = self.verdicts()
         self.events.clear()
         return out
