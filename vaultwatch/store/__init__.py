@@ -1,25 +1,25 @@
-"""What has been alerted and what is still to be sent: the Store contract.
+"""The Store contract: a store keeps alerts, the state of dispatch, and unsent notifications.
 
 A store persists what `vaultwatch.dispatch` decided, and decides nothing. Every change is one transaction. It keeps
 
-- *alerts*, by id, for 90 days. An id that is known changes nothing, except that a response which arrives later
-  completes an outcome that was `unknown`, once;
-- the rows that dispatch decides by: *windows* by group, what each rule *holds* for its next notification, the *limits*,
-  and which alerts stood for others of the *same fact*;
-- *notifications*, and for each sink that wants one a *delivery*, which exists until that sink accepted it;
+- *alerts*, by id, for 90 days. Storing a known id changes nothing, except that a response which arrives later completes
+  an outcome that was `unknown`, once;
+- the state of dispatch: *windows* by group, the alerts that each rule *holds* for its next notification, rate *limits*,
+  and *sightings* of alerts on the same fact;
+- *notifications*, with a *delivery* for each sink that wants them, until the sink has accepted it;
 - since when each rule is *live*.
 
-What a caller does:
+How to use it:
 
-    store.file(filings, now)                   as often as it likes, with the same alerts too; retry on StoreError
-    store.settle(now)                          at `next_due`, or at any other moment
-    for u in store.unsent(sink, now):          one page, the most urgent first; ask again until it is empty
+    store.file(filings, now)                   any number of times with the same alerts; retry on StoreError
+    store.settle(now)                          at `next_due`, or at any other time
+    for u in store.unsent(sink, now):          one page, the most urgent first; repeat until it is empty
         sink.send(u.notification)
-        store.mark_sent([u.notification.id], sink)      or put_off(id, sink, until) when the sink failed
-    store.purge(now)                           once an hour or so
+        store.mark_sent([u.notification.id], sink)      or put_off(id, sink, until) if the sink failed
+    store.purge(now)                           about once an hour
 
-`file` and `settle` return the notifications that they made, for a caller that sends them at once. Times are seconds
-since the epoch and are passed in.
+`file` and `settle` return the notifications that they made, for callers that send them at once. Times are in seconds
+since the epoch, and are passed in.
 """
 
 from __future__ import annotations
@@ -36,33 +36,33 @@ REMEMBERED_SECONDS = 90 * 86400.0
 
 
 class StoreError(VaultwatchError):
-    """The store cannot do it now and has changed nothing; the same call may be made again."""
+    """The store failed and has changed nothing; the call may be repeated."""
 
 
 class Filed(NamedTuple):
-    """What `Store.file` did: one result for each filing, in order, and the notifications that any sink wants."""
+    """The result of `Store.file`: one `Recorded` for each filing, in order, and the notifications that a sink wants."""
 
     recorded: list[Recorded]
     notifications: list[Notification]
 
 
 class Unsent(msgspec.Struct, frozen=True):
-    """A notification that a sink has not accepted yet, and how often it was put off for that sink."""
+    """A notification that a sink has not accepted yet, and how often it was postponed for that sink."""
 
     notification: Notification
     attempts: int
 
 
 def always() -> bool:
-    """For `settle`: there is no hurry."""
+    """The default for `settle`: there is always time."""
     return True
 
 
 class Store(Protocol):
-    """The contract. Every method raises `StoreError`, and nothing else, when it cannot do its work now."""
+    """The contract. If a method fails, it raises `StoreError` and nothing else."""
 
     def file(self, filings: Sequence[Filing], now: float) -> Filed:
-        """Store what is new, and whom to notify of it.
+        """Store new alerts, and the notifications that dispatch decides to make.
 
         Alerts with the same `event_key` in one call share a notification.
         """
@@ -73,8 +73,8 @@ class Store(Protocol):
 
         Args:
             now: The present time.
-            may_go_on: Asked before each page of windows. When it says no the others are left to the next call: after a
-                flood there may be more than one call has time for, and no summary must wait for them.
+            may_go_on: Called before each page of windows. If it returns False, the other windows are left to the next
+                call: after a flood there may be too many for one call, and no summary must wait for them.
 
         Returns:
             The summaries that any sink wants.
@@ -82,36 +82,40 @@ class Store(Protocol):
         ...
 
     def next_due(self, now: float) -> float | None:
-        """When `settle` has something to do, after it was called with this `now`; None if nothing waits."""
+        """Return when `settle` next has something to do, after it was called with this `now`; None if nothing waits."""
         ...
 
     def unsent(self, sink: str, now: float, *, limit: int = 10, age_seconds: float = 0.0) -> list[Unsent]:
-        """A page of the notifications that `sink` lacks and that are not put off, the most urgent first.
+        """Return a page of notifications that `sink` has not accepted and that are not postponed, most urgent first.
 
-        With `age_seconds`, only those older than that: for a sender that is not the only one.
+        Args:
+            sink: The name of the sink.
+            now: The present time.
+            limit: The most notifications to return.
+            age_seconds: Return only notifications older than this; for a sender that is not the only one.
         """
         ...
 
     def mark_sent(self, notification_ids: Iterable[str], sink: str) -> None:
-        """The sink has accepted these. An id that is unknown, or was marked before, changes nothing."""
+        """Note that a sink has accepted notifications. Unknown ids, and those already marked, change nothing."""
         ...
 
     def put_off(self, notification_id: str, sink: str, until: float) -> None:
-        """The sink failed: keep the notification, count the attempt, and leave it out of `unsent` until then."""
+        """Note that a sink failed: count the attempt, and leave the notification out of `unsent` until a time."""
         ...
 
     def live_since(self, digests: Mapping[str, str], now: float) -> dict[str, float]:
-        """Since when each of these rules is live, by name.
+        """Return since when each of these rules is live, by name.
 
-        One that is not known with its digest is live from now on. It stays known while it is asked for at least once
-        in the time for which alerts are remembered.
+        A rule that is unknown, or has another digest, is live from now on. It is forgotten if nobody asks for it during
+        the time for which alerts are remembered.
         """
         ...
 
     def purge(self, now: float) -> int:
-        """Forget some of what is older than 90 days; how many alerts went. Call again while it is not 0."""
+        """Delete some of the alerts older than 90 days, and return how many; repeat until it returns 0."""
         ...
 
     def close(self) -> None:
-        """Release everything; any later call raises `StoreError`."""
+        """Close the store; any later call raises `StoreError`."""
         ...

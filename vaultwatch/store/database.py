@@ -1,7 +1,7 @@
-"""An SQLite file of one process that survives its disk, its folder and its own damage.
+"""An SQLite file of one process that copes with a full disk, a deleted file and a damaged one.
 
-Written ahead and synchronised in full at every commit, so that what a call returned survives a kill at any
-instruction and a power cut. Readable by its owner only: alerts name people and the paths of secrets.
+It uses write-ahead logging and a full sync at each commit: a completed call survives a kill at any instruction and a
+power failure. Only its owner can read it, because alerts name people and the paths of secrets.
 """
 
 from __future__ import annotations
@@ -25,13 +25,11 @@ _File = tuple[int, int]
 
 
 class Database:
-    """The file `path`, which is made, with its directory and `schema`, by the first call that needs it.
+    """The file `path`. The first call creates it, with its directory and `schema`; `on_open` is run at each opening.
 
-    `on_open` is executed whenever it is opened.
-
-    Any number of threads use it, one at a time. One that cannot be read any more is renamed to
-    `<path>.corrupt-<n>` and a new one is begun: the call that found it raises `StoreError`, the next one works. One
-    that is deleted while it is in use is made again from what this process still holds.
+    Any number of threads use it, one at a time. A damaged file is renamed to `<path>.corrupt-<n>` and replaced by a new
+    one: the call that finds the damage raises `StoreError`, the next one works. A file that is deleted while it is in
+    use is written again from the data that this process still has.
     """
 
     def __init__(self, path: Path, schema: str, on_open: str) -> None:
@@ -45,7 +43,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of the block or nothing; raises `StoreError`."""
+        """Run a block as one transaction; raises `StoreError`."""
         with self.reading() as db:
             db.execute("BEGIN IMMEDIATE")
             yield db
@@ -53,7 +51,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """The connection, for this thread alone; raises `StoreError`."""
+        """Yield the connection to one thread at a time; raises `StoreError`."""
         with self._lock:
             try:
                 yield self._connected()
@@ -81,7 +79,7 @@ class Database:
             if file is None:
                 self._make_again(self._connection)
             self._disconnect()
-            what = "another file is in its place and is used" if file else "it is made again with all that was in it"
+            what = "another file has replaced it and is used" if file else "it is written again with all its data"
             raise StoreError(f"{self._path}: was deleted while it was in use; {what}")
         return self._connection
 
@@ -98,7 +96,7 @@ class Database:
         db.execute(self._on_open)
 
     def _file_here(self) -> _File | None:
-        """Which file is at the path now, if any; if that cannot be seen, ours is assumed."""
+        """Return which file is at the path now, None if there is none; if this is not known, assume the open one."""
         try:
             found = self._path.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -108,7 +106,7 @@ class Database:
         return found.st_dev, found.st_ino
 
     def _make_again(self, connection: sqlite3.Connection) -> None:
-        """Write a deleted database again: it lives on in this connection only."""
+        """Write a deleted database again from this connection, which still has its data."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self._path.with_name(f"{self._path.name}.new")
         new.unlink(missing_ok=True)
@@ -117,21 +115,21 @@ class Database:
         new.replace(self._path)
 
     def _recover(self, error: Exception) -> str:
-        """Drop the connection, and with it the transaction; returns what happened."""
+        """Drop the connection, and with it the transaction, and return what happened."""
         text = f"{self._path}: {error}"
         broken = isinstance(error, msgspec.DecodeError) or getattr(error, "sqlite_errorname", "").startswith(_CORRUPT)
         if not broken and self._connection is not None and self._file_here() is None:
-            self._connection.rollback()  # but not dropped: nothing else has what is in it
+            self._connection.rollback()  # but is not dropped: only this connection has its data
             return text
         self._disconnect()
         if not broken:
             return text
         try:
-            return f"{text}; set aside as {self._set_aside()}, a new one is begun"
+            return f"{text}; renamed to {self._rename_damaged()} and replaced by a new one"
         except OSError as refusal:
-            return f"{text}; it cannot be set aside: {refusal.strerror}"
+            return f"{text}; it cannot be renamed: {refusal.strerror}"
 
-    def _set_aside(self) -> Path:
+    def _rename_damaged(self) -> Path:
         names = [self._path.with_name(f"{self._path.name}.corrupt-{number}") for number in range(1, 10)]
         aside = next((name for name in names if not name.exists()), names[-1])
         for suffix in ("-wal", "-shm", ""):
@@ -147,7 +145,7 @@ class Database:
 
 
 def _make_private(path: Path) -> _File:
-    """Make the file its owner's alone, as SQLite then makes its `-wal` and `-shm` files; returns which file it is."""
+    """Create a file for its owner only (SQLite gives its other files the same mode), and return which file it is."""
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         os.fchmod(descriptor, 0o600)

@@ -1,4 +1,4 @@
-"""An alert as bytes and back, whatever a log has put into its texts."""
+"""Encode an alert as bytes and decode it, whatever a log has put into its texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNREADABLE = {"vaultwatch": "this record is nested too deeply to be kept"}
 
 
 def encode_alert(alert: Alert) -> bytes:
-    """The alert as JSON. A lone surrogate, which JSON text can escape but UTF-8 cannot hold, becomes `?`."""
+    """Encode an alert as JSON. A lone surrogate, which JSON can escape but UTF-8 cannot encode, becomes `?`."""
     try:
         return msgspec.json.encode(alert)
     except UnicodeEncodeError:
@@ -24,7 +24,7 @@ def encode_alert(alert: Alert) -> bytes:
 
 
 def decode_alert(body: bytes) -> Alert:
-    """The alert that `encode_alert` wrote; raises `msgspec.DecodeError`."""
+    """Decode an alert from `encode_alert`; raises `msgspec.DecodeError`."""
     return _decoder.decode(body)
 
 

@@ -50,10 +50,10 @@ _T = TypeVar("_T", bound=msgspec.Struct)
 
 
 class SqliteStore:
-    """`Store` in the file `path`; see `Database` for what it survives.
+    """A `Store` in the file `path`; see `Database` for damaged and deleted files.
 
-    One process and any number of its threads use it; a second process is kept out by whoever opens the store. After a
-    damaged file was set aside, people may be notified again of what they have seen.
+    One process and any number of its threads use it; the caller excludes a second process. After a damaged file was
+    replaced, people may be notified again of alerts that they have seen.
     """
 
     def __init__(self, path: Path, routes: Sequence[Route] = ()) -> None:
@@ -72,7 +72,7 @@ class SqliteStore:
         return Filed([results[position] for position in range(len(filings))], made)
 
     def settle(self, now: float, may_go_on: Callable[[], bool] = always) -> list[Notification]:
-        """See `Store.settle`; windows are closed 500 to a transaction, and no summary is made before the last."""
+        """See `Store.settle`; a transaction closes 500 windows, and summaries are made after the last of them."""
         while may_go_on() and self._is_due("window", now):
             with self._database.transaction() as db:
                 _close_page(db, now)
@@ -102,7 +102,7 @@ class SqliteStore:
             return [Unsent(_assembled(db, msgspec.json.decode(body, type=Draft)), attempts) for body, attempts in rows]
 
     def mark_sent(self, notification_ids: Iterable[str], sink: str) -> None:
-        """See `Store.mark_sent`; a notification that every sink has accepted is forgotten."""
+        """See `Store.mark_sent`; a notification that every sink has accepted is deleted."""
         ids = list(notification_ids)
         with self._database.transaction() as db:
             db.executemany(
@@ -116,7 +116,7 @@ class SqliteStore:
             )
 
     def put_off(self, notification_id: str, sink: str, until: float) -> None:
-        """See `Store.put_off`; opened anew, it tries everything at once."""
+        """See `Store.put_off`; after the store was opened again, nothing is postponed."""
         with self._database.transaction() as db:
             db.execute(
                 "UPDATE delivery SET attempts = attempts + 1, not_before = ?"
@@ -137,7 +137,7 @@ class SqliteStore:
             return {rule: float(db.execute(find, (rule, digest)).fetchone()[0]) for rule, digest in digests.items()}
 
     def purge(self, now: float) -> int:
-        """See `Store.purge`; beyond a million alerts the oldest go before their time."""
+        """See `Store.purge`; beyond a million alerts, the oldest are deleted early."""
         before = now - REMEMBERED_SECONDS
         with self._database.transaction() as db:
             gone = db.execute("DELETE FROM alert WHERE seq IN (SELECT seq FROM alert WHERE stored_at < ? LIMIT ?)",
@@ -160,7 +160,7 @@ class SqliteStore:
         return moment is not None and moment <= now
 
     def _publish(self, db: sqlite3.Connection, drafts: Iterable[Draft]) -> list[Notification]:
-        """Store the drafts that any sink wants, with a delivery for each; returns them as notifications."""
+        """Store the drafts that a sink wants, with their deliveries, and return them as notifications."""
         made: list[Notification] = []
         for one in drafts:
             sinks = [route.sink for route in self._routes if route.wants(one.disposition, one.head.level)]
@@ -196,7 +196,7 @@ def _close_page(db: sqlite3.Connection, now: float) -> None:
 
 
 def _flush_due(db: sqlite3.Connection, now: float) -> list[Draft]:
-    """The drafts of the summaries that are due, made for the highest levels first."""
+    """Return drafts of the summaries that are due, the highest levels first."""
     rows = db.execute("SELECT body FROM held WHERE due_at <= ?", (now,)).fetchall()
     state = _with_limits(db, State())
     for held in sorted(_decoded(rows, Held), key=lambda held: -held.head.level.rank):
@@ -206,7 +206,7 @@ def _flush_due(db: sqlite3.Connection, now: float) -> list[Draft]:
 
 
 def _with_own_id(db: sqlite3.Connection, draft: Draft) -> Draft:
-    """An alert forgotten early, when there were too many, may come again while its first notification still waits."""
+    """Give a draft an unused id: an alert that was deleted early may return while its notification still waits."""
     if db.execute("SELECT 1 FROM notification WHERE id = ?", (draft.id,)).fetchone() is None:
         return draft
     return replace(draft, id=f"{draft.id}-{uuid.uuid4().hex}")

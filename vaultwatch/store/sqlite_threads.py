@@ -1,7 +1,7 @@
 """The `Threads` contract on one machine: a small SQLite database of its own.
 
-It is apart from the alerts because nothing is lost with it: without it, a group's next notification begins a new
-message. So a database that cannot be read is deleted.
+It is separate from the alerts because it is dispensable: without it, a group's next notification is a new message. So a
+database that cannot be read is deleted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _UNREADABLE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 
 class SqliteThreads:
-    """`Threads` in the file `path`, readable by its owner only. Beyond 10,000 groups, the first to expire go."""
+    """`Threads` in the file `path`, for its owner only. Beyond 10,000 groups, the first to expire are deleted."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time, max_threads: int = MAX_THREADS) -> None:
         """Use `path`, which the first call creates; its directory has to exist."""
@@ -71,7 +71,7 @@ class SqliteThreads:
             return ""
         for suffix in ("", "-journal"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-        return "; it is deleted, and every alert group begins a new message"
+        return "; it is deleted, and the next notification of each alert group is a new message"
 
 
 def _read(db: sqlite3.Connection, group: str) -> Thread | None:

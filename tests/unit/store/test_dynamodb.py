@@ -196,7 +196,7 @@ def test_what_is_left_over_again_and_again_is_an_error(client: Any) -> None:
         patch.setattr(
             client, "batch_get_item", lambda **given: {"Responses": {}, "UnprocessedKeys": given["RequestItems"]}
         )
-        with pytest.raises(StoreError, match="left items undone 10 times"):
+        with pytest.raises(StoreError, match="left items unprocessed 10 times"):
             record(store, [a_filing()], T0)
     assert len(pauses) == 10
     assert record(store, [a_filing()], T0)[0].new

@@ -67,7 +67,7 @@ def test_a_store_of_a_newer_version_is_left_alone(store: SqliteStore, path: Path
 )
 def test_a_file_that_is_no_database_is_set_aside_once(store: SqliteStore, path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with pytest.raises(StoreError, match=r"set aside as .*corrupt-1"):
+    with pytest.raises(StoreError, match=r"renamed to .*corrupt-1"):
         record(store, [a_filing()], T0)
     assert path.with_name("alerts.sqlite.corrupt-1").read_bytes() == content
     assert record(store, [a_filing()], T0)[0].new
@@ -140,19 +140,19 @@ def test_a_deleted_folder_that_cannot_be_made_again_is_tried_until_it_can(tmp_pa
     store.close()
 
 
-def test_a_file_put_in_its_place_is_said_and_used(store: SqliteStore, path: Path) -> None:
+def test_a_file_that_replaces_it_is_reported_and_used(store: SqliteStore, path: Path) -> None:
     record(store, [a_filing("e1")], T0)
     for file in path.parent.iterdir():
         file.rename(path.parent / f"old-{file.name}")
     other = SqliteStore(path, ROUTES)
     record(other, [a_filing("e2")], T0)
     other.close()
-    with pytest.raises(StoreError, match="another file is in its place"):
+    with pytest.raises(StoreError, match="another file has replaced it"):
         store.unsent("people", T0)
     assert not record(store, [a_filing("e2")], T0)[0].new
 
 
-def test_a_broken_database_that_cannot_be_set_aside_is_one_error_too(
+def test_a_damaged_database_that_cannot_be_renamed_is_one_error_too(
     store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: Path, target: Path) -> Path:
@@ -160,7 +160,7 @@ def test_a_broken_database_that_cannot_be_set_aside_is_one_error_too(
 
     path.write_bytes(b"not a database, but longer than a header" * 100)
     monkeypatch.setattr(Path, "replace", refuse)
-    with pytest.raises(StoreError, match="cannot be set aside: Operation not permitted"):
+    with pytest.raises(StoreError, match="cannot be renamed: Operation not permitted"):
         record(store, [a_filing()], T0)
 
 

@@ -45,14 +45,14 @@ _T = TypeVar("_T")
 
 
 class DynamoStore:
-    """`Store` in a table as `schema` describes it; any number of processes use it at a time.
+    """A `Store` in a table with the schema of `schema`; any number of processes use it at a time.
 
     Args:
-        client: botocore's, for DynamoDB.
+        client: botocore's client for DynamoDB.
         table: The table's name.
-        routes: Which notifications each sink wants.
-        remembered_seconds: For how long alerts are remembered.
-        sleep: Waits so many seconds.
+        routes: The notifications that each sink wants.
+        remembered_seconds: How long alerts are remembered.
+        sleep: Waits for a number of seconds.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class DynamoStore:
         self._sleep = sleep
 
     def file(self, filings: Sequence[Filing], now: float) -> Filed:
-        """See `Store.file`; whole events are transactions."""
+        """See `Store.file`; the alerts of one event are always stored in the same transaction."""
         table = self._table
         results: dict[int, Recorded] = {}
         drafts: list[Draft] = []
@@ -128,7 +128,7 @@ class DynamoStore:
         return self._insisting(partial(live_since, self._table, digests, now, now + self._remembered_seconds))
 
     def purge(self, now: float) -> int:  # noqa: ARG002
-        """See `Store.purge`; here DynamoDB does it, and until it has, what is too old counts as gone."""
+        """See `Store.purge`; DynamoDB itself deletes expired rows, which are ignored until then."""
         self._table  # noqa: B018 - raises if closed
         return 0
 
@@ -143,7 +143,7 @@ class DynamoStore:
         return self._open_table
 
     def _insisting(self, work: Callable[[], _T]) -> _T:
-        """Read, decide and write again until no other writer was faster; about ten seconds at most."""
+        """Read, decide and write, and repeat while other writers are faster, for about ten seconds at most."""
         for attempt in range(_ATTEMPTS):
             try:
                 return work()
@@ -172,7 +172,7 @@ class DynamoStore:
 
 
 def _close_windows(table: Table, keys: Sequence[Key], now: float) -> None:
-    """Close those of these windows that have ended, a transaction for each rule."""
+    """Close those of these windows that have ended, in one transaction per rule."""
     rows = table.read(keys)
     ended = {key: window for key, item in rows.items() if (window := read_body(item, Window)).closes_at <= now}
     for rule in dict.fromkeys(window.head.rule for window in ended.values()):

@@ -1,4 +1,4 @@
-"""Whole events on their way into the table, as many in a transaction as it takes."""
+"""File whole events in transactions, as many events in each as fit."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _OTHER_BYTES = 20_000  # what the rows beside an alert take at most: its window,
 
 
 class Work(msgspec.Struct, frozen=True):
-    """Events that one transaction files; `do` may be called again, and begins anew."""
+    """Events that one transaction files. If `do` is called again, it starts again from the beginning."""
 
     events: list[list[Filing]]
     routes: tuple[Route, ...]
     remembered_seconds: float
 
     def do(self, table: Table, now: float) -> tuple[list[Recorded], list[Draft]]:
-        """Read the rows of these events, decide, write.
+        """Read the rows of these events, let dispatch decide, and write what has changed.
 
         Returns:
-            A result for each filing, and the drafts that any sink wants.
+            A result for each filing, and the drafts that a sink wants.
 
         Raises:
             Conflict: A row has changed meanwhile; nothing was written.
@@ -50,7 +50,7 @@ class Work(msgspec.Struct, frozen=True):
         alerts = dict(known)
         results = [result for event in self.events for result in _file(event, alerts, state, now)]
         expires_at = now + self.remembered_seconds
-        expiries = {key: number(rows[key], EXPIRES_AT) for key in known}  # completing prolongs no memory
+        expiries = {key: number(rows[key], EXPIRES_AT) for key in known}  # kept when an alert is completed
         written = [
             Row(key, encode_alert(alert), body_of(rows.get(key)), {EXPIRES_AT: int(expiries.get(key, expires_at))})
             for key, alert in alerts.items()
@@ -62,7 +62,7 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class Load(msgspec.Struct, frozen=True):
-    """How much a transaction would hold at most."""
+    """The largest possible size of a transaction."""
 
     sinks: int
     keys: frozenset[Key] = frozenset(SHARED_KEYS)
@@ -79,12 +79,12 @@ class Load(msgspec.Struct, frozen=True):
         )
 
     def fits(self) -> bool:
-        """Whether one transaction takes it."""
+        """Whether it fits into one transaction."""
         return len(self.keys) + self.deliveries <= MAX_ACTIONS and self.size_bytes <= MAX_TRANSACTION_BYTES
 
 
 def share_out(filings: Sequence[Filing], sinks: int) -> list[list[list[int]]]:
-    """The positions of filings by event, as many events together as a transaction takes."""
+    """Divide filings among transactions: for each one its events, and for each event the positions of its filings."""
     shares: list[list[list[int]]] = []
     load = Load(sinks)
     most = (MAX_ACTIONS - len(SHARED_KEYS)) // (_ROWS_OF_AN_ALERT + sinks)
@@ -100,7 +100,7 @@ def share_out(filings: Sequence[Filing], sinks: int) -> list[list[list[int]]]:
 
 
 def wanted(drafts: Sequence[Draft], routes: Sequence[Route]) -> list[Draft]:
-    """The drafts that any sink wants."""
+    """Return the drafts that a sink wants."""
     return [draft for draft in drafts if any(route.wants(draft.disposition, draft.head.level) for route in routes)]
 
 
@@ -113,7 +113,7 @@ def _known(rows: Mapping[Key, Item], now: float) -> dict[Key, Alert]:
 
 
 def _file(event: Sequence[Filing], alerts: dict[Key, Alert], state: State, now: float) -> list[Recorded]:
-    """Decide about what is new of an event, complete what is known; `alerts` and `state` change."""
+    """Decide about the new alerts of an event and complete known ones; changes `alerts` and `state`."""
     known: dict[int, Recorded] = {}
     fresh: list[Filing] = []
     for index, filing in enumerate(event):

@@ -14,7 +14,7 @@ _WRITTEN_SECONDS = 86400.0
 
 
 def live_since(table: Table, digests: Mapping[str, str], now: float, expires_at: float) -> dict[str, float]:
-    """See `Store.live_since`; a row that is asked for all the time is written once a day."""
+    """See `Store.live_since`; a row is written at most once a day, however often it is read."""
     rows = table.read(live_key(*rule) for rule in digests.items())
     since: dict[str, float] = {}
     changed: list[Row] = []

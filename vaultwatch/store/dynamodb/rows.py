@@ -1,4 +1,4 @@
-"""What dispatch decides by, as rows of the table and back."""
+"""Convert the state of dispatch to rows of the table, and back."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from vaultwatch.store.encoding import encode_alert
 
 MAX_ALERT_BYTES = 120_000
 SHARED_KEYS = (limit_key("ordinary"), limit_key("urgent"))
-"""Of the rows that all alerts have in common. They are written only by who notifies: a flood just reads them."""
+"""The keys of rows that all alerts share. Only a notification writes them: a flood of suppressed alerts reads them."""
 _T = TypeVar("_T")
 
 
 def read_body(item: Item, type_: type[_T]) -> _T:
-    """The content of a row; raises `StoreError` for what we did not write."""
+    """Decode the content of a row; raises `StoreError` if Vaultwatch did not write it."""
     try:
         return msgspec.json.decode(item["body"]["B"], type=type_)
     except (msgspec.DecodeError, KeyError) as error:
@@ -46,12 +46,12 @@ def read_body(item: Item, type_: type[_T]) -> _T:
 
 
 def body_of(item: Item | None) -> bytes | None:
-    """The body of a row as it was read."""
+    """Return the body of a row as it was read."""
     return None if item is None else bytes(item["body"]["B"])
 
 
 def needed(event: Sequence[Filing]) -> Iterator[Key]:
-    """The keys of the rows that filing an event reads, without those that all events share."""
+    """Yield the keys of the rows that filing an event reads, without those that all events share."""
     for filing in event:
         yield alert_key(filing.alert.id)
         if filing.notify:
@@ -62,7 +62,7 @@ def needed(event: Sequence[Filing]) -> Iterator[Key]:
 
 
 def load_state(rows: Mapping[Key, Item]) -> State:
-    """What dispatch decides by, from the rows that were read."""
+    """Return the state of dispatch from the rows that were read."""
     state = State()
     for (_, kind), item in rows.items():
         if kind == "window":
@@ -79,7 +79,7 @@ def load_state(rows: Mapping[Key, Item]) -> State:
 
 
 def changed_rows(state: State, rows: Mapping[Key, Item], expires_at: float) -> list[Row]:
-    """The rows of a state that are not what was read."""
+    """Return the rows of a state that differ from what was read."""
     made = [
         *map(_window_row, state.windows.values()),
         *map(_held_row, state.held.values()),
@@ -95,7 +95,7 @@ def changed_rows(state: State, rows: Mapping[Key, Item], expires_at: float) -> l
 
 
 def delivery_rows(drafts: Sequence[Draft], routes: Sequence[Route], expires_at: float) -> list[Row]:
-    """A row for each sink that wants a notification, in place of whatever is left of one with this id."""
+    """Return a row for each sink that wants a notification; it replaces the rest of an earlier one with this id."""
     return [
         Row(
             delivery_key(draft.id, route.sink),
@@ -118,7 +118,7 @@ def delivery_rows(drafts: Sequence[Draft], routes: Sequence[Route], expires_at: 
 
 
 def fitting(filing: Filing) -> Filing:
-    """The filing, its alert cut to what a row can hold; the detector's alerts are within it anyway."""
+    """Return the filing with its alert cut to the size of a row; alerts of the detector are never that large."""
     alert = filing.alert
     if len(encode_alert(alert)) <= MAX_ALERT_BYTES:
         return filing
@@ -134,7 +134,7 @@ def _window_row(window: Window) -> Row:
 
 
 def _held_row(held: Held) -> Row:
-    """It never expires: there is one for a rule."""
+    """Return the row of what a rule holds. It never expires: there is one for each rule."""
     marks: dict[str, str | float | int] = {}
     if held.due_at is not None:
         marks = {"due_kind": "held", "due_at": held.due_at}

@@ -37,7 +37,7 @@ EXPIRES_AT = "expires_at"
 
 
 class Index(NamedTuple):
-    """A sparse global secondary index: it holds the rows that have its two keys, a text and a number."""
+    """A sparse global secondary index: it contains the rows that have its two keys, a text and a number."""
 
     name: str
     partition_key: str
@@ -50,55 +50,55 @@ INDEXES = (DUE, UNSENT)
 
 
 def alert_key(alert_id: str) -> Key:
-    """Of an alert."""
+    """Return the key of an alert."""
     return f"{ALERT_ROWS}{alert_id}", "alert"
 
 
 def window_key(group: str) -> Key:
-    """Of a group's suppression window."""
+    """Return the key of a group's suppression window."""
     return f"{WINDOW_ROWS}{group}", "window"
 
 
 def held_key(rule: str) -> Key:
-    """Of what a rule holds for its next notification."""
+    """Return the key of what a rule holds for its next notification."""
     return f"{RULE_ROWS}{rule}", "held"
 
 
 def live_key(rule: str, digest: str) -> Key:
-    """Of the moment since which the rule is live as the digest says."""
+    """Return the key of the time since which a rule is live with this digest."""
     return f"{LIVE_ROWS}{rule}#{digest}", "live"
 
 
 def limit_key(name: str) -> Key:
-    """Of a rate limit for all rules together."""
+    """Return the key of a rate limit over all rules."""
     return f"{LIMIT_ROWS}{name}", "limit"
 
 
 def sightings_key(family: str) -> Key:
-    """Of the alerts of a family of rules that raise on the same fact."""
+    """Return the key of the sightings of a family of rules that match on the same fact."""
     return f"{SIGHTINGS_ROWS}{family}", "sightings"
 
 
 def delivery_key(notification_id: str, sink: str) -> Key:
-    """Of a notification that a sink lacks."""
+    """Return the key of a notification that a sink has not accepted yet."""
     return f"{NOTIFICATION_ROWS}{notification_id}", f"sink#{sink}"
 
 
 def sent_rows(sink: str) -> str:
-    """How the partition keys of the notifications that a sink has accepted begin."""
+    """Return the prefix of the partition keys of notifications that a sink has accepted."""
     return f"sent#{sink}#"
 
 
 def sent_key(notification_id: str, sink: str) -> Key:
-    """Of a notification that a sink has accepted."""
+    """Return the key of a notification that a sink has accepted."""
     return f"{sent_rows(sink)}{notification_id}", "sent"
 
 
 def thread_rows(sink: str) -> str:
-    """How the partition keys of a sink's chat messages begin."""
+    """Return the prefix of the partition keys of a sink's chat messages."""
     return f"thread#{sink}#"
 
 
 def thread_key(group: str, sink: str) -> Key:
-    """Of the chat message of a group."""
+    """Return the key of the chat message of a group."""
     return f"{thread_rows(sink)}{group}", "thread"

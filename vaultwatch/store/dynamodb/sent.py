@@ -1,4 +1,4 @@
-"""Which notifications a sink behind a queue has accepted: rows beside the Store's, in the same table."""
+"""The notifications that a sink behind a queue has accepted: rows of their own in the table of the Store."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 class SentNotifications:
-    """By id, for one sink, for as long as a notification could come again. Raises `StoreError`."""
+    """The ids that one sink has accepted, kept for as long as a notification could return. Raises `StoreError`."""
 
     def __init__(self, client: DynamoDBClient, table: str, sink: str) -> None:
         self._table = Table(client, table)
         self._sink = sink
 
     def known(self, notification_ids: Iterable[str]) -> set[str]:
-        """Which of these the sink has accepted."""
+        """Return which of these the sink has accepted."""
         keys = {sent_key(notification_id, self._sink): notification_id for notification_id in notification_ids}
         return {keys[key] for key in self._table.read(keys)}
 
     def add(self, notification_id: str, now: float) -> None:
-        """The sink has accepted it."""
+        """Note that the sink has accepted a notification."""
         marks = {EXPIRES_AT: int(now + REMEMBERED_SECONDS)}
         self._table.put(Row(sent_key(notification_id, self._sink), b"{}", None, marks))

@@ -1,7 +1,7 @@
 """One DynamoDB table through botocore: rows by key, conditional transactions, and queries of an index.
 
-Every row has the keys `pk` and `sk` and its content as JSON in `body`. A change says which body it replaces: if the
-row has another one by then, nothing of its transaction happens.
+Every row has the keys `pk` and `sk` and its content as JSON in `body`. A change names the body that it replaces: if the
+row has another one by then, nothing of its transaction is written.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _PASSING = {
 
 
 class Conflict(Exception):
-    """A concurrent writer was faster, or DynamoDB throttles; nothing was changed."""
+    """A concurrent writer was faster, or DynamoDB throttled the call; nothing was changed."""
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A row to write in place of `seen` (None: of nothing), or of anything if not `guarded`.
+    """A row to write. If `guarded`, the present row must have the body `seen` (None: there must be no row).
 
     `marks` are the numbers and texts of indexes and expiry.
     """
@@ -56,14 +56,14 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Gone(msgspec.Struct, frozen=True):
-    """A row to delete if it still is what was seen."""
+    """A row to delete, if it still has the body that was read."""
 
     key: Key
     seen: bytes
 
 
 class Table:
-    """The table `name` through `client`; every method raises `StoreError` when DynamoDB could not do it now."""
+    """The table `name`, accessed with `client`. If DynamoDB fails, every method raises `StoreError`."""
 
     def __init__(self, client: DynamoDBClient, name: str, sleep: Callable[[float], object] = time.sleep) -> None:
         self._client = client
@@ -71,7 +71,7 @@ class Table:
         self._sleep = sleep
 
     def read(self, keys: Iterable[Key]) -> dict[Key, Item]:
-        """The rows with these keys, as last written by any process; read consistently."""
+        """Return the rows with these keys, with consistent reads."""
         found: dict[Key, Item] = {}
         for some in _portions(list(dict.fromkeys(keys)), _MAX_READ):
             request: Mapping[str, Any] = {self._name: {"Keys": [_key(key) for key in some], "ConsistentRead": True}}
@@ -81,14 +81,14 @@ class Table:
         return found
 
     def write(self, actions: Sequence[Row | Gone]) -> None:
-        """Write all of it or nothing; raises `Conflict` when a row is not what was seen."""
+        """Write everything or nothing; raises `Conflict` if a row differs from what was read."""
         if not actions:
             return
         with _asking():
             self._client.transact_write_items(TransactItems=[self._action(action) for action in actions])
 
     def put(self, row: Row) -> None:
-        """Write one row in place of any other."""
+        """Write one row, whatever it replaces."""
         with _asking():
             self._client.put_item(TableName=self._name, Item=_item(row))
 
@@ -107,7 +107,7 @@ class Table:
             return
 
     def delete(self, keys: Iterable[Key]) -> None:
-        """Delete these rows; one that is not there is no error."""
+        """Delete these rows; a missing one is no error."""
         for some in _portions(list(dict.fromkeys(keys)), _MAX_DELETED):
             request: Mapping[str, Any] = {self._name: [{"DeleteRequest": {"Key": _key(key)}} for key in some]}
             for _ in self._answers(self._client.batch_write_item, request, "UnprocessedItems"):
@@ -116,7 +116,7 @@ class Table:
     def find(
         self, index: str, condition: str, values: Mapping[str, Any], *, filtered: str = "", page: int = _PAGE
     ) -> Iterator[list[Item]]:
-        """Pages of what an index shows, in its order. It lags: only what `read` says of these keys is certain."""
+        """Yield pages of an index, in its order. An index lags: `read` the keys for the present rows."""
         query: dict[str, Any] = {
             "TableName": self._name,
             "IndexName": index,
@@ -150,9 +150,9 @@ class Table:
         return {"Put": {"Item": _item(action), **condition}}
 
     def _answers(self, call: Callable[..., Any], request: Mapping[str, Any], left: str) -> Iterator[Any]:
-        """The answers of a batch call; what one leaves undone is requested again, a little later each time.
+        """Yield the answers of a batch call, and repeat it for unprocessed items, after longer and longer pauses.
 
-        DynamoDB leaves what exceeds 16 MB, and what it has no capacity for: then an immediate retry makes it worse.
+        DynamoDB leaves items unprocessed beyond 16 MB or beyond its capacity: then an immediate retry makes it worse.
         """
         for pause_seconds in _PAUSES_SECONDS:
             with _asking():
@@ -162,22 +162,22 @@ class Table:
             if not request:
                 return
             self._sleep(pause_seconds)
-        raise StoreError(f"DynamoDB left items undone {len(_PAUSES_SECONDS)} times")
+        raise StoreError(f"DynamoDB left items unprocessed {len(_PAUSES_SECONDS)} times")
 
 
 def key_of(item: Item) -> Key:
-    """The key of a row."""
+    """Return the key of a row."""
     return item[PARTITION_KEY]["S"], item[SORT_KEY]["S"]
 
 
 def number(item: Item, name: str) -> float:
-    """A number of a row; 0 where it has none."""
+    """Return a number of a row; 0 if it has none."""
     return float(item[name]["N"]) if name in item else 0.0
 
 
 @contextmanager
 def _asking() -> Iterator[None]:
-    """Raise botocore's errors as ours, whose text quotes nothing of the request."""
+    """Raise botocore's errors as our own, whose text quotes nothing of the request."""
     failure: Exception
     try:
         yield

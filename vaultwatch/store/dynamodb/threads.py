@@ -1,4 +1,4 @@
-"""The `Threads` contract on AWS: rows beside the Store's, which DynamoDB deletes some time after they have expired."""
+"""The `Threads` contract on AWS: rows of their own in the table of the Store, which DynamoDB deletes once expired."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DynamoThreads:
         return None if found is None else read_body(found, Thread)
 
     def put(self, group: str, thread: Thread, replacing: Thread | None) -> bool:
-        """See `Threads.put`; what is there is compared decoded, so that a version with other fields may replace it."""
+        """See `Threads.put`; rows are compared decoded, so that a version with other fields can replace them."""
         key = thread_key(group, self._sink)
         found = self._table.read([key]).get(key)
         if (None if found is None else read_body(found, Thread)) != replacing:
