@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import msgspec
 from lambdas._environment import load_rules, read_environment, seconds_left
 from vaultwatch.aws.clients import make_client
 from vaultwatch.aws.publishing import AlertPublisher, open_store
+from vaultwatch.store import StoreError
 from vaultwatch.zones import find_zone
 
 
@@ -34,8 +36,22 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """Publish what is due, as far as time allows; the next run, a minute later, publishes the rest."""
     now = time.time()
     publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, seconds_left(context), ZONE)
-    STORE().live_since(RULES, now)
-    publisher.publish_due(now)
-    publisher.publish_unsent(now)
+    steps: list[Callable[[float], object]] = [
+        publisher.publish_due,
+        publisher.publish_unsent,
+        partial(STORE().live_since, RULES),
+    ]
+    failures = [failure for step in steps if (failure := _failure(step, now))]
     publisher.write_metrics()
+    if failures:
+        raise failures[0]
     return {"sent": publisher.published_count}
+
+
+def _failure(step: Callable[[float], object], now: float) -> StoreError | None:
+    """Take one step, and return why the store could not do it: that must not keep back the notifications of another."""
+    try:
+        step(now)
+    except StoreError as error:
+        return error
+    return None

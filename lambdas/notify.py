@@ -6,11 +6,13 @@ import logging
 from typing import Any
 
 import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
 
 from lambdas._environment import read_environment, seconds_left
 from vaultwatch.aws import metrics
-from vaultwatch.aws.clients import make_client
+from vaultwatch.aws.clients import classify, make_client
 from vaultwatch.aws.queue import NotificationQueue, QueueMessage
+from vaultwatch.errors import DeliveryError
 from vaultwatch.notify.slack.bot import SlackBot
 from vaultwatch.notify.slack.webhook import SlackWebhook
 from vaultwatch.store.dynamodb.sent import SentNotifications
@@ -30,8 +32,15 @@ class Environment(msgspec.Struct, frozen=True):
 
 
 def open_slack() -> SlackBot | SlackWebhook:
-    """Connect to Slack with the secret as it is now: a bot token if a channel is set, else the URL of a webhook."""
-    secret = SECRETS.get_secret_value(SecretId=ENVIRONMENT.slack_secret_arn)["SecretString"]
+    """Connect to Slack with the secret as it is now: a bot token if a channel is set, else the URL of a webhook.
+
+    Raises:
+        DeliveryError: The secret cannot be read now.
+    """
+    try:
+        secret = SECRETS.get_secret_value(SecretId=ENVIRONMENT.slack_secret_arn)["SecretString"]
+    except (BotoCoreError, ClientError) as error:
+        raise DeliveryError(f"the secret of Slack: {classify(error).text}") from None
     if ENVIRONMENT.slack_channel:
         return SlackBot(secret, ENVIRONMENT.slack_channel, THREADS, zone=ZONE)
     return SlackWebhook(secret, zone=ZONE)

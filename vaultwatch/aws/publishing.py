@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vaultwatch.alerts import Alert
     from vaultwatch.dispatch.notification import Filing, Notification
     from vaultwatch.notify.publisher import Publisher
+    from vaultwatch.store import Unsent
     from vaultwatch.store.dynamodb.adapter import DynamoStore
 
 SINK = "sns"
@@ -117,19 +118,22 @@ class AlertPublisher:
 
     def publish_unsent(self, now: float) -> None:
         """Publish what an earlier invocation stored but could not publish; postpone what SNS refuses."""
-        publisher, found = self._publisher, 0
-        while publisher.goes_on:
-            page = self._store().unsent(SINK, now, limit=_PAGE, age_seconds=UNSENT_AFTER_SECONDS)
-            if not page:
-                break
-            found += len(page)
-            already_refused = len(publisher.refused)
-            publisher.publish([unsent.notification for unsent in page])
-            attempts = {unsent.notification.id: unsent.attempts for unsent in page}
-            for refused in publisher.refused[already_refused:]:
-                until = now + _REFUSED.seconds(attempts[refused.id] + 1)
-                self._store().put_off(refused.id, SINK, until)
-        metrics.write({metrics.UNSENT_NOTIFICATIONS: found})
+        found = 0
+        try:
+            while page := self._store().unsent(SINK, now, limit=_PAGE, age_seconds=UNSENT_AFTER_SECONDS):
+                found += len(page)
+                self._publish_page(page, now)
+                if not self._publisher.goes_on:
+                    break
+        finally:
+            metrics.write({metrics.UNSENT_NOTIFICATIONS: found})
+
+    def _publish_page(self, page: Sequence[Unsent], now: float) -> None:
+        attempts = {unsent.notification.id: unsent.attempts for unsent in page}
+        already_refused = len(self._publisher.refused)
+        self._publisher.publish([unsent.notification for unsent in page])
+        for refused in self._publisher.refused[already_refused:]:
+            self._store().put_off(refused.id, SINK, now + _REFUSED.seconds(attempts[refused.id] + 1))
 
     def write_metrics(self) -> None:
         """Write how many alerts were new, and what became of their notifications."""

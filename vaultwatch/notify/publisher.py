@@ -12,6 +12,7 @@ from vaultwatch.dispatch.notification import NOTIFIED, Notification
 from vaultwatch.errors import DeliveryError
 from vaultwatch.notify.sink import Pace
 from vaultwatch.notify.sns import publication
+from vaultwatch.store import StoreError
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -84,13 +85,24 @@ class Publisher:
         return self.failure is None and self._may_go_on()
 
     def publish(self, notifications: Sequence[Notification]) -> None:
-        """Publish notifications in order. Exceptions of `mark` pass through."""
+        """Publish notifications in order.
+
+        Raises:
+            StoreError: Some could not be marked as sent. All of them are published before: a notification that is
+                published twice must not keep back another.
+        """
+        unmarked: StoreError | None = None
         for portion in self._portions(notifications):
             if not self.goes_on:
-                return
-            if taken := self._publish_in_turn(portion):
+                break
+            taken = self._publish_in_turn(portion)
+            self.sent += len(taken)
+            try:
                 self._mark([notification.id for notification in taken])
-                self.sent += len(taken)
+            except StoreError as error:
+                unmarked = error
+        if unmarked:
+            raise unmarked
 
     def _publish_in_turn(self, portion: Sequence[Entry]) -> list[Notification]:
         if not any(_is_notified(notification) for notification, _ in portion):
