@@ -16,7 +16,7 @@ from testbed.aws import LocalAws
 from testbed.slack import SlackStandIn
 from vaultwatch.aws import keys
 from vaultwatch.dispatch.notification import Notification
-from vaultwatch.frames import Frame, Records, Reference, encode
+from vaultwatch.frames import Frame, Heartbeat, Records, Reference, encode
 from vaultwatch.notify.machine import decode_notification
 from vaultwatch.rules.facts import Service
 
@@ -48,15 +48,15 @@ class Deployment:
         """The stream of frames."""
         return self.aws.output(ALERTING, "StreamName")
 
-    def ship(self, *contents: Sequence[bytes] | Reference, source: Service = "audit") -> None:
+    def ship(self, *contents: Sequence[bytes] | Reference | Heartbeat, source: Service = "audit") -> None:
         """Put one frame for each of the contents on the stream, as `vaultwatch ship` does."""
         self.put(*(self.frame(content, source) for content in contents))
 
-    def frame(self, content: Sequence[bytes] | Reference, source: Service = "audit") -> bytes:
+    def frame(self, content: Sequence[bytes] | Reference | Heartbeat, source: Service = "audit") -> bytes:
         """Return the next frame of the log server, encoded."""
         now = datetime.now(UTC)
         self.sequence += 1
-        inside = content if isinstance(content, Reference) else Records(b"".join(content))
+        inside = content if isinstance(content, (Reference, Heartbeat)) else Records(b"".join(content))
         return encode(Frame(source, "log-1", self.process, self.sequence, now, now, inside))
 
     def put(self, *data: bytes) -> None:

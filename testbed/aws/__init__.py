@@ -24,6 +24,7 @@ from typing import Any
 import boto3
 from moto.moto_api._internal.models import moto_api_backend
 
+from testbed.aws.alarms import fired_alarms
 from testbed.aws.calls import Request
 from testbed.aws.clock import Clock, Worker
 from testbed.aws.endpoint import Call, Endpoint
@@ -57,6 +58,7 @@ class LocalAws:
         self.failures: list[Outcome] = []
         self.invocations: Counter[str] = Counter()
         self._code = code
+        self._documents = templates
         self._maker = maker = Maker(self.client)
         self._templates = Templates(templates, maker.make)
         self.endpoint = Endpoint(maker.roles, maker.keys, self._on_write, self._kill)
@@ -76,6 +78,7 @@ class LocalAws:
                 stack.enter_context(patched)
             moto_api_backend.reset()
             stack.callback(moto_api_backend.reset)
+            self._began = self.now()
             self._templates.make_all()
             stack.callback(self._stop)
             self._start()
@@ -161,6 +164,12 @@ class LocalAws:
         """Return a function's log, by the end of its handler ("evaluate.handler") or its physical name."""
         [log] = {f.log for f in self._functions if name == f.spec.name or f.spec.handler.endswith(name)}
         return log.read_text() if log.exists() else ""
+
+    def fired_alarms(self) -> set[str]:
+        """Return the names of the alarms, on metrics of the functions, that were in alarm at any time until now."""
+        logs = {function.log for function in self._functions}
+        written = [log.read_text() for log in logs if log.exists()]
+        return fired_alarms(self._documents.values(), written, self._began, self.now())
 
     def invoke(self, function: Function, event: Any) -> Outcome:
         """Run a function; a failure is also added to `failures`."""

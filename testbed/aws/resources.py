@@ -19,7 +19,7 @@ from testbed.aws.template import ACCOUNT, REGION, Made, Resource, UnsupportedTem
 _ROLES_ONLY = "only the roles of callers are checked; the tests of the templates check it"
 _LOGS = "a function's log is a file, `LocalAws.log`, and Firehose's is `Deliveries.failures`"
 NOT_CREATED = {
-    "AWS::CloudWatch::Alarm": "there are no metrics here; the tests of the templates check it",
+    "AWS::CloudWatch::Alarm": "`LocalAws.fired_alarms` evaluates those on metrics of ours; AWS writes none here",
     "AWS::KMS::Key": "moto encrypts nothing; the permissions of callers on it are checked, by its ARN",
     "AWS::Logs::LogGroup": _LOGS,
     "AWS::Logs::LogStream": _LOGS,

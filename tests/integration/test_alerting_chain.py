@@ -15,9 +15,10 @@ from testbed.deployment import Deployment, deploy
 from testbed.recorded import tagged
 from vaultwatch.alerts import alert_of
 from vaultwatch.detection.detector import Detector
-from vaultwatch.frames import Reference
+from vaultwatch.frames import Heartbeat, Reference
 from vaultwatch.rules.pack import shipped_rules
 
+NO_HEARTBEATS = {"vaultwatch-audit-heartbeats-missing", "vaultwatch-server-heartbeats-missing"}
 # Permissions that no call here needs, each with its reason.
 NOT_SEEN_HERE = {
     "*: WriteLogs: *": "the Lambda runtime, and Firehose, write their logs with the role",
@@ -62,6 +63,7 @@ def test_recordings_raise_the_alerts_that_check_finds(deployment: Deployment) ->
     assert set(stored) == expected
     assert len(stored) == len(set(stored))
     assert sorted(alert.id for one in published for alert in one.alerts) == sorted(stored)
+    assert aws.fired_alarms() == NO_HEARTBEATS
     firsts = sum(one.disposition == "first" for one in published)
     assert 0 < firsts < deployment.slack.accepted == len(aws.mails)  # the rest are summaries
 
@@ -132,6 +134,29 @@ def test_failures_are_kept_and_retried_and_no_role_allows_more_than_that_needs(
     assert not aws.deliveries.failures
     assert deployment.slack.accepted == len(aws.mails)
     assert aws.unneeded_permissions(NOT_SEEN_HERE) == []
+    assert aws.fired_alarms() == NO_HEARTBEATS | {
+        "vaultwatch-evaluate-parked-frames",
+        "vaultwatch-evaluate-publish-failures",
+        "vaultwatch-evaluate-rejected-lines",
+        "vaultwatch-digest-refused-notifications",
+        "vaultwatch-sweep-late-alerts",
+        "vaultwatch-sweep-parked-frames",
+    }
+
+
+def test_health_fires_no_alarm_and_five_minutes_without_a_heartbeat_fire_one_for_each_log(
+    deployment: Deployment,
+) -> None:
+    aws = deployment.aws
+    for minute in range(7):
+        deployment.ship(Heartbeat(()))
+        deployment.ship(Heartbeat(()), source="server")
+        deployment.ship(tagged("vault-1.14.2", "audit")[minute])
+        aws.tick(60)
+    assert aws.fired_alarms() == set()
+    for _ in range(2):
+        aws.tick(300)
+    assert aws.fired_alarms() == NO_HEARTBEATS
 
 
 def put_oversize(deployment: Deployment, lines: bytes) -> Reference:
