@@ -105,7 +105,7 @@ def test_a_kill_at_any_call_loses_and_repeats_nothing(run: Callable[[World], Non
 
 
 @pytest.mark.parametrize("error", [ConnectTimeoutError(endpoint_url="x"), ReadTimeoutError(endpoint_url="x")])
-def test_a_call_that_times_out_whether_it_was_made_or_not(error: Exception) -> None:
+def test_a_call_that_times_out_loses_and_repeats_nothing(error: Exception) -> None:
     for at in range(calls_of(evaluate)):
         with pytest.MonkeyPatch.context() as patch, world(patch) as aws:
             with watching(dies(at, isinstance(error, ReadTimeoutError), error)):

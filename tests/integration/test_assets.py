@@ -110,7 +110,7 @@ def test_the_server_log_of_a_unit_comes_from_the_source_that_reads_the_journal(t
     assert [alert["rule"] for alert in alerts_in(server.alert_log("server"))] == ["server_sealed"]
 
 
-def test_a_handler_that_stands_still_holds_up_neither_vault_nor_the_archive_file(server: LogServer) -> None:
+def test_a_handler_that_hangs_delays_neither_vault_nor_the_archive_file(server: LogServer) -> None:
     lines = [harmless(number)[:-2] + b', "padding": "' + b"x" * 1200 + b'"}\n' for number in range(20_000)]
     handlers = server.handlers()
     for handler in handlers:

@@ -53,7 +53,7 @@ def many(tmp_path: Path) -> Path:
 class TestStdin:
     @pytest.mark.parametrize("encode", [bytes, gzip.compress, zstandard.compress])
     @pytest.mark.parametrize("name", [["-"], []])
-    def test_is_read_whatever_it_is_compressed_with(self, encode: object, name: list[str]) -> None:
+    def test_is_read_with_any_compression(self, encode: object, name: list[str]) -> None:
         assert callable(encode)
         found = run(*name, "--format", "json", input=encode(AUDIT.read_bytes()))
         assert (found.returncode, len(found.stdout.splitlines())) == (1, 7)
@@ -62,27 +62,27 @@ class TestStdin:
         found = run(input=b"")
         assert (found.returncode, found.stdout) == (0, b"")
 
-    def test_a_closed_one_is(self) -> None:
+    def test_a_closed_one_is_an_error(self) -> None:
         found = shell("CHECK - <&-")
         assert found.returncode == 2
         assert b"Traceback" not in found.stderr
 
 
 class TestOutput:
-    def test_whoever_reads_it_may_leave(self, many: Path) -> None:
+    def test_its_reader_may_close_it(self, many: Path) -> None:
         found = shell(f"CHECK --format json {many} {many} | head -1")
         assert (found.returncode, found.stderr) == (0, b"")
         assert json.loads(found.stdout)["event_key"] == "e0"
 
     @pytest.mark.parametrize("form", ["json", "table"])
-    def test_a_full_disk_is_said_and_not_blamed_on_the_input(self, form: str, many: Path) -> None:
+    def test_a_full_disk_is_reported_and_not_as_an_error_of_the_input(self, form: str, many: Path) -> None:
         found = shell(f"CHECK --format {form} {many} > /dev/full")
         assert found.returncode == 2
         assert found.stderr.splitlines()[-1] == b"vaultwatch: cannot write: No space left on device"
         assert many.name.encode() not in found.stderr
 
     @pytest.mark.parametrize("option", ["--stats", "--rejected"])
-    def test_neither_is_one_of_the_reports(self, option: str) -> None:
+    def test_a_full_disk_of_a_report_is_reported_too(self, option: str) -> None:
         found = run(option, "/dev/full", "-", input=b"broken\n")
         assert found.returncode == 2
         assert b"cannot write: No space left on device" in found.stderr
@@ -96,15 +96,15 @@ class TestOutput:
         assert b"Traceback" not in found.stderr
 
     @pytest.mark.parametrize("closed", [">&-", "2>&-"])
-    def test_nor_that_of_a_log_with_nothing_to_tell(self, closed: str) -> None:
+    def test_a_closed_one_does_not_change_the_status_without_alerts(self, closed: str) -> None:
         assert shell(f"CHECK {closed} </dev/null").returncode == 0
 
-    def test_other_verbs_say_so_too(self) -> None:
+    def test_other_commands_report_it_too(self) -> None:
         found = shell(f"{sys.executable} -m vaultwatch rules list > /dev/full")
         assert (found.returncode, found.stderr) == (2, b"vaultwatch: cannot write: No space left on device\n")
 
     @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-    def test_a_terminal_that_knows_few_letters(self, encoding: str) -> None:
+    def test_a_terminal_with_few_characters_gets_escapes(self, encoding: str) -> None:
         entry = {"type": "response", "auth": {"display_name": "é中…"}, "request": {"id": "e", "path": "sys/seal"}}
         entry["request"] |= {"operation": "update"}  # type: ignore[operator]
         found = run("-", input=json.dumps(entry).encode(), env={**os.environ, "PYTHONIOENCODING": encoding})
@@ -112,7 +112,7 @@ class TestOutput:
         assert b"Traceback" not in found.stderr
 
 
-def test_ctrl_c_ends_it_quietly() -> None:
+def test_ctrl_c_ends_it_without_a_traceback() -> None:
     with subprocess.Popen(
         CHECK, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
     ) as process:

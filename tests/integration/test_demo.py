@@ -174,7 +174,7 @@ def test_a_killed_demo_leaves_no_process(tmp_path: Path) -> None:
 
 
 @needs_syslog_ng
-def test_a_handler_that_dies_is_reported(tmp_path: Path) -> None:
+def test_a_handler_that_is_killed_is_reported(tmp_path: Path) -> None:
     with started(tmp_path, "--scenario=vault-1.14.2/ordinary-day", "--scenario=vault-1.14.2/crash") as process:
         wait_for_line(process, "ordinary-day")
         (figures_file,) = tmp_path.glob("*/state/audit.stats")
@@ -272,7 +272,7 @@ def test_every_critical_act_that_was_not_denied_must_be_shown_by_its_id(alert: A
     assert not_notified([first, repeat, denied], ["1", "2", "3"]) == []
 
 
-def test_an_alert_of_another_rule_on_the_same_fact_stands_for_the_first_of_a_rule(alert: Alert) -> None:
+def test_an_alert_of_another_rule_on_the_same_fact_counts_as_the_first_of_a_rule(alert: Alert) -> None:
     other = msgspec.structs.replace(alert, id="2", rule="other", same_as=(alert.rule,))
     assert not_notified([alert, other], [alert.id]) == []
     assert not_notified([alert, msgspec.structs.replace(other, same_as=())], [alert.id]) != []

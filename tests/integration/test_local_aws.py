@@ -192,7 +192,7 @@ def test_a_function_sees_its_bundle_and_lambdas_own_packages_only(odd: Function)
     assert odd.invoke("modules").payload == ["boto3"]
 
 
-def test_a_function_has_the_time_that_was_moved_on(odd: Function) -> None:
+def test_a_function_has_the_time_of_the_moved_clock(odd: Function) -> None:
     before = odd.invoke("time").payload
     odd.clock.move(3600)
     after = odd.invoke("time").payload
@@ -200,7 +200,7 @@ def test_a_function_has_the_time_that_was_moved_on(odd: Function) -> None:
     assert 0 < after["left"] <= 1000
 
 
-def test_a_batch_is_split_until_the_failing_record_is_alone_and_given_up(aws: LocalAws) -> None:
+def test_a_batch_is_split_until_the_failing_record_is_alone_and_is_discarded(aws: LocalAws) -> None:
     put(aws, "a", "b", "raise", "c")
     aws.run_until_idle()
     assert got(aws)[-1] == "raise"
@@ -224,7 +224,7 @@ def test_a_partial_response_moves_the_shard_to_the_first_record_that_failed(aws:
     assert aws.failures == []
 
 
-def test_a_message_that_failed_comes_back_after_its_visibility_timeout_and_ends_in_the_dead_letters(
+def test_a_message_that_failed_reappears_after_its_visibility_timeout_and_ends_in_the_dead_letters(
     aws: LocalAws,
 ) -> None:
     for body in ("fail", "fine"):
@@ -249,7 +249,7 @@ def test_a_call_that_the_role_does_not_allow_fails_in_the_function_and_the_test(
         aws.__exit__(None, None, None)
 
 
-def test_a_function_killed_after_its_call_is_given_the_records_again(aws: LocalAws) -> None:
+def test_a_function_killed_after_its_call_gets_the_records_again(aws: LocalAws) -> None:
     kills = iter(["kill after"])
     aws.endpoint.fault = lambda call: next(kills, "") if call.operation == "PutObject" else ""
     put(aws, json.dumps({"Bucket": aws.physical_id("toy", "Bucket"), "Key": "aws/x"}))
@@ -259,7 +259,7 @@ def test_a_function_killed_after_its_call_is_given_the_records_again(aws: LocalA
     assert len(got(aws)) == 2
 
 
-def test_a_permission_that_no_call_needed_is_named_and_so_is_a_reason_that_excuses_nothing(aws: LocalAws) -> None:
+def test_unneeded_permissions_and_reasons_without_effect_are_listed(aws: LocalAws) -> None:
     reasons = {"Feed: *": "nothing was published", "Role: s3:PutObject: *": "nothing was written", "X": "?"}
     aws.run_until_idle()
     unneeded = aws.unneeded_permissions(reasons)
@@ -268,7 +268,7 @@ def test_a_permission_that_no_call_needed_is_named_and_so_is_a_reason_that_excus
     assert unneeded[-1] == "X: all of these were needed"
 
 
-def test_sns_delivers_by_filter_and_policy_to_queue_mail_and_firehose_and_a_dead_subscriber_harms_nobody(
+def test_sns_delivers_by_filter_and_policy_and_a_failed_subscriber_affects_no_other(
     aws: LocalAws,
 ) -> None:
     bodies = json.dumps({"default": "for machines", "email": "for people"})
@@ -296,7 +296,7 @@ def test_a_new_object_reaches_the_queue_of_the_rule_that_wants_it(aws: LocalAws)
     assert (event["detail"]["object"]["key"], event["detail"]["object"]["size"]) == ("in/a b", 5)
 
 
-def test_a_rule_whose_target_does_not_let_it_in_stops(code: Path) -> None:
+def test_a_rule_that_its_target_does_not_allow_is_an_error(code: Path) -> None:
     wrong = template()
     del wrong["Resources"]["EventsPolicy"]
     with pytest.raises(UnsupportedTemplateError, match="NewObjects: the policy of its target does not allow it"):

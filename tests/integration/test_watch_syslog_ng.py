@@ -112,7 +112,7 @@ def log_server(folder: Path) -> Iterator[LogServer]:
             raise
 
 
-def test_alerts_come_out_with_the_tag_of_where_they_came_from(tmp_path: Path) -> None:
+def test_alerts_have_the_origin_of_their_tag(tmp_path: Path) -> None:
     with log_server(tmp_path) as server:
         server.send(b"".join(map(harmless, range(100, 600))) + entry(1) + bytes(range(11, 256)) + b"\n" + entry(2))
         eventually(lambda: server.notified() == {1, 2})
@@ -121,7 +121,7 @@ def test_alerts_come_out_with_the_tag_of_where_they_came_from(tmp_path: Path) ->
         eventually((tmp_path / "rejected").read_bytes)
 
 
-def test_a_killed_handler_is_started_again_and_nothing_it_had_found_is_lost(tmp_path: Path) -> None:
+def test_a_killed_handler_is_restarted_and_loses_no_alert_that_it_had_found(tmp_path: Path) -> None:
     with log_server(tmp_path) as server:
         for number in range(3):
             server.send(entry(number) + entry(100 + number, kind="request"))
@@ -155,7 +155,7 @@ def test_when_syslog_ng_stops_the_handler_reads_to_the_end_and_leaves_no_orphan(
     assert "exits: all notifications are sent" in (tmp_path / "log").read_text()
 
 
-def test_what_was_not_told_when_it_stopped_is_told_when_it_starts_again(tmp_path: Path) -> None:
+def test_notifications_that_were_unsent_when_it_stopped_are_sent_after_the_next_start(tmp_path: Path) -> None:
     with log_server(tmp_path) as server:
         server.send(entry(1))
         eventually(lambda: server.notified() == {1})  # it may not know yet, and then it notifies again

@@ -70,7 +70,7 @@ def test_the_shipped_rules_are_inside(command: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_it_completes_in_the_shell(command: Path, tmp_path: Path, shell: str) -> None:
+def test_the_shell_completes_its_commands(command: Path, tmp_path: Path, shell: str) -> None:
     words = {"COMP_WORDS": "vaultwatch che", "COMP_CWORD": "1" if shell != "fish" else "che"}
     environment = {"PATH": os.environ["PATH"], "_VAULTWATCH_COMPLETE": f"{shell}_complete", **words}
     done = subprocess.run([command], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)

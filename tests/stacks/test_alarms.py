@@ -95,7 +95,7 @@ def test_missing_data_is_an_alarm_where_something_must_always_come(alarms: dict[
     assert others == {"notBreaching"}
 
 
-def test_an_alarm_that_rings_before_a_log_server_sends_says_so(alarms: dict[str, Any]) -> None:
+def test_an_alarm_that_fires_before_a_log_server_sends_says_so(alarms: dict[str, Any]) -> None:
     for name in ("audit-heartbeats-missing", "server-heartbeats-missing", "evaluate-stopped"):
         assert (
             "As long as no log server sends to this deployment, this alarm is expected."

@@ -159,7 +159,7 @@ def test_a_queue_starts_a_limited_number_of_instances(
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
-def test_people_get_first_alerts_and_summaries_from_the_level_of_their_sink_upwards(synthesized: Synthesized) -> None:
+def test_people_get_first_alerts_and_summaries_from_the_level_of_their_sink_on(synthesized: Synthesized) -> None:
     settings = {"operations_emails": [], "alert_email_level": "high", "slack_level": "informational"}
     found = of_type(synthesized(**settings)["alerting"], "SNS::Subscription").values()
 
@@ -184,9 +184,7 @@ def test_slack_gets_the_json_body_alone(alerting: Template) -> None:
     assert text(slack["Endpoint"]) == "<SlackQueueWaiting.Arn>"
 
 
-def test_the_function_knows_the_channel_only_where_the_secret_is_to_hold_a_bot_token(
-    alerting: Template, synthesized: Synthesized
-) -> None:
+def test_the_function_gets_the_channel_only_with_a_bot_token(alerting: Template, synthesized: Synthesized) -> None:
     with_token = synthesized(slack_channel="C0123456789")["alerting"]
 
     assert "SLACK_CHANNEL" not in properties(alerting, "Lambda::Function", "Slack")["Environment"]["Variables"]

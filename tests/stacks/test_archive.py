@@ -73,7 +73,7 @@ def test_every_bucket_is_versioned_and_private_and_removes_aborted_uploads(archi
 
 
 @pytest.mark.parametrize("name", BUCKETS)
-def test_what_expires_leaves_neither_a_delete_marker_nor_an_old_version(archive: Template, name: str) -> None:
+def test_expiry_leaves_neither_a_delete_marker_nor_an_old_version(archive: Template, name: str) -> None:
     rules = _rules(archive, name)
 
     assert [rule["Id"] for rule in rules if rule.get("ExpiredObjectDeleteMarker")] == ["CleanUp"]

@@ -33,7 +33,7 @@ def own(sources: Path, tmp_path: Path) -> Path:
     return shutil.copytree(sources, tmp_path / "own", symlinks=True)
 
 
-def test_it_needs_nothing_but_itself_and_what_the_runtime_brings_with_boto3(running: Path, tmp_path: Path) -> None:
+def test_it_imports_only_from_itself_and_the_runtime(running: Path, tmp_path: Path) -> None:
     found = find_spec("jmespath")
     assert found
     assert found.origin
@@ -48,7 +48,7 @@ def test_it_needs_nothing_but_itself_and_what_the_runtime_brings_with_boto3(runn
     assert done.stdout.split() == ["True", "cext", str(running / "vaultwatch/rules/pack.json")]
 
 
-def test_what_is_not_machine_code_is_the_same_on_every_platform(running: Path, deployed: Path) -> None:
+def test_everything_but_machine_code_is_the_same_on_every_platform(running: Path, deployed: Path) -> None:
     here, there = _contents(running), _contents(deployed)
 
     machine_code = {name for name in here.keys() | there.keys() if name.endswith(".so")}

@@ -40,7 +40,7 @@ STATEFUL = {
 
 
 @pytest.mark.parametrize("stack", STATEFUL)
-def test_what_holds_data_keeps_its_logical_id(templates: dict[str, Template], stack: str) -> None:
+def test_resources_with_data_keep_their_logical_ids(templates: dict[str, Template], stack: str) -> None:
     """Another logical id is another resource: CloudFormation would make an empty one beside it."""
     holding = ("AWS::S3::Bucket", "AWS::KMS::Key", "AWS::DynamoDB::Table", "AWS::Kinesis::Stream")
     found = {name for name, it in templates[stack]["Resources"].items() if it["Type"] in holding}
@@ -48,7 +48,7 @@ def test_what_holds_data_keeps_its_logical_id(templates: dict[str, Template], st
     assert found == STATEFUL[stack]
 
 
-def test_what_holds_data_has_a_deletion_policy(templates: dict[str, Template]) -> None:
+def test_resources_with_data_have_a_deletion_policy(templates: dict[str, Template]) -> None:
     kept = {
         "KMS::Key": "Retain",
         "S3::Bucket": "Retain",

@@ -52,7 +52,7 @@ class TestId:
     def test_the_parts_do_not_run_into_each_other(self) -> None:
         assert alert_id("a", "bc") != alert_id("ab", "c")
 
-    def test_a_long_event_key_is_shown_cut_and_counts_whole(self) -> None:
+    def test_a_long_event_key_is_shortened_but_all_of_it_is_part_of_the_id(self) -> None:
         keys = ["x" * 5_000 + "1", "x" * 5_000 + "2"]
         one, other = (alert(entry(request={**REQUEST, "id": key})) for key in keys)
         assert one.id != other.id
@@ -83,22 +83,22 @@ class TestAudit:
             ([1], {"id": "r1"}, "vault-a"),
         ],
     )
-    def test_the_principal_is_the_first_that_is_known(self, auth: Any, request_: Any, expected: str) -> None:
+    def test_the_principal_is_the_first_known_name(self, auth: Any, request_: Any, expected: str) -> None:
         assert alert(entry(auth=auth, request=request_)).principal == expected
 
     @pytest.mark.parametrize("odd", [None, 5, True, [], {}, {"a": "b"}, ["x"]])
-    def test_members_of_any_type_are_survived(self, odd: Any) -> None:
+    def test_members_of_any_type_are_tolerated(self, odd: Any) -> None:
         request = {**dict.fromkeys((*REQUEST, "mount_point", "mount_type"), odd)}
         asked = entry(auth=dict.fromkeys(AUTH, odd), request=request, time=odd)
         msgspec.json.encode(alert(asked))
         response = entry("response", request=request, response={"auth": odd})
         assert alert(asked, response=response).outcome == "succeeded"
 
-    def test_staging_is_passed_on(self) -> None:
+    def test_an_alert_of_a_staged_rule_is_staged(self) -> None:
         staged = RuleFacts(name="s", title="S", level=Level.LOW, service="audit", staged=True)
         assert [alert(entry(), rule).staged for rule in (RULE, staged)] == [False, True]
 
-    def test_no_text_is_long_and_an_alert_stays_small_whatever_the_entry(self) -> None:
+    def test_texts_are_short_and_an_alert_is_small_whatever_the_entry(self) -> None:
         huge = "x" * 2**20
         request = {**REQUEST, "path": huge, "remote_address": huge, "operation": huge, "namespace": {"path": huge}}
         found = alert(entry(auth={"display_name": huge, "entity_id": huge}, request=request, time=huge, error=huge))
@@ -118,7 +118,7 @@ class TestCompletion:
             ),
         ],
     )
-    def test_the_response_tells_the_outcome(self, members: dict[str, Any], outcome: str, words: str) -> None:
+    def test_the_response_shows_the_outcome(self, members: dict[str, Any], outcome: str, words: str) -> None:
         response = entry("response", response={"auth": {"accessor": "acc2"}}, **members)
         found = alert(entry(), response=response)
         assert (found.outcome, found.summary) == (outcome, words)
@@ -187,13 +187,13 @@ class TestSecrets:
             {"response": {"data": {"errors": [f"bad token {TOKEN}"]}}},
         ],
     )
-    def test_none_is_anywhere_in_an_alert(self, members: dict[str, Any]) -> None:
+    def test_are_nowhere_in_an_alert(self, members: dict[str, Any]) -> None:
         rule = msgspec.structs.replace(RULE, group_by=("request.path", "auth.display_name"))
         found = alert(entry("response", **members), rule)
         assert b"CAESIRAW" not in msgspec.json.encode(found)
         assert found.id == alert_id("audit_x", members.get("request", REQUEST)["id"])
 
-    def test_none_of_a_server_log_message_is(self) -> None:
+    def test_of_a_server_log_message_are_nowhere_in_an_alert(self) -> None:
         fields = {"token": TOKEN, "path": TOKEN, "error": TOKEN}
         raw = b'{"@message":"x","t":"\\u0068vs.CAESIRAWTOKENEXAMPLE"}'
         message = ServerMessage("", "info", TOKEN, f"Root Token: {TOKEN}", fields, raw, ORIGIN)
@@ -203,7 +203,7 @@ class TestSecrets:
         assert found.summary.startswith("vault-a logged: [redacted sha256:47e424ffe914]: Root Token: [redacted")
 
     @given(st.recursive(st.just(f"x {TOKEN} y") | st.none(), lambda below: st.dictionaries(st.text(), below)))
-    def test_none_is_in_the_record_however_nested(self, data: Any) -> None:
+    def test_are_not_in_the_record_at_any_depth(self, data: Any) -> None:
         found = alert(entry(request={**REQUEST, "data": data}))
         assert b"CAESIRAW" not in msgspec.json.encode(found)
 
@@ -235,7 +235,9 @@ class TestRecordThatCannotBeDescribed:
     """A fault in our own sentences must cost neither the alert nor what comes after it."""
 
     @pytest.mark.parametrize("part", ["sentence", "redacted", "revocations", "bounded"])
-    def test_it_raises_a_bare_alert_with_the_same_id(self, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    def test_raises_an_alert_without_a_record_and_with_the_same_id(
+        self, monkeypatch: pytest.MonkeyPatch, part: str
+    ) -> None:
         def broken(*_: Any) -> Any:
             raise ZeroDivisionError("a text of a log")
 

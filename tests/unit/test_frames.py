@@ -51,7 +51,7 @@ frames = st.builds(Frame, st.sampled_from(["audit", "server"]), st.text(), st.uu
 
 
 @given(frames)
-def test_a_frame_comes_out_as_it_went_in(frame: Frame) -> None:
+def test_a_decoded_frame_equals_the_encoded_one(frame: Frame) -> None:
     assert decode(encode(frame)) == frame
 
 
@@ -83,7 +83,7 @@ def test_every_truncation_is_found() -> None:
 
 
 @pytest.mark.parametrize("tail", [b"\x00", b"\n", encode(a_frame())])
-def test_what_follows_a_frame_is_found(tail: bytes) -> None:
+def test_bytes_after_a_frame_are_found(tail: bytes) -> None:
     good = encode(a_frame())
     with pytest.raises(FrameError):
         decode(good + tail)
@@ -92,7 +92,7 @@ def test_what_follows_a_frame_is_found(tail: bytes) -> None:
 
 
 @given(st.binary(max_size=300))
-def test_noise_is_no_frame(noise: bytes) -> None:
+def test_random_bytes_are_no_frame(noise: bytes) -> None:
     for data in (noise, sealed(noise), packed(noise), packed(noise + b"\n" + LINES)):
         with pytest.raises(FrameError):
             decode(data)
@@ -116,7 +116,7 @@ def test_noise_is_no_frame(noise: bytes) -> None:
         ("content", {"kind": "reference", "bucket": "b", "key": "k", "size": 1, "count": 2, "sha256": "zz"}),
     ],
 )
-def test_a_header_that_does_not_fit_is_found(field: str, value: object) -> None:
+def test_a_header_that_contradicts_the_lines_is_found(field: str, value: object) -> None:
     head, _, lines = unpacked(encode(a_frame())).partition(b"\n")
     header = msgspec.json.decode(head)
     assert decode(packed(msgspec.json.encode(header) + b"\n" + lines)) == a_frame()
@@ -130,14 +130,14 @@ def test_a_later_version_may_add_fields_that_this_one_does_not_know() -> None:
     assert decode(packed(more + b"\n" + lines)) == a_frame()
 
 
-def test_a_bomb_is_not_unpacked() -> None:
+def test_a_decompression_bomb_is_refused() -> None:
     bomb = encode(a_frame(Records(b"a" * 100_000_000)))
     assert len(bomb) < 20_000
     with pytest.raises(FrameError, match="more than"):
         decode(bomb)
 
 
-def test_what_is_too_large_is_not_even_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frame_that_is_too_large_is_not_even_decompressed(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = encode(a_frame(Records(b"a" * 20_000_000)))
 
     def unpacks() -> None:
@@ -155,7 +155,7 @@ def test_the_bound_is_exact() -> None:
         decode(data, max_bytes=len(LINES) - 1)
 
 
-def test_a_zstd_frame_must_say_its_size_and_carry_its_checksum() -> None:
+def test_a_zstd_frame_must_have_its_size_and_its_checksum() -> None:
     text = unpacked(encode(a_frame()))
     sizeless = zstandard.ZstdCompressor(write_checksum=True).compressobj()
     unchecked = zstandard.ZstdCompressor(write_checksum=False)
@@ -179,5 +179,5 @@ def test_times_are_written_in_utc() -> None:
 @pytest.mark.parametrize(
     ("lines", "count"), [(b"", 0), (b"\n", 1), (b"a", 1), (b"a\n", 1), (b"a\n\n", 2), (b"a\nb", 2)]
 )
-def test_lines_are_counted_by_newlines_and_a_rest(lines: bytes, count: int) -> None:
+def test_lines_are_counted_with_and_without_a_last_newline(lines: bytes, count: int) -> None:
     assert count_lines(lines) == count

@@ -19,7 +19,7 @@ def test_every_control_format_separator_and_surrogate_character_is_spelled_out()
 
 
 @pytest.mark.parametrize("char", "\u034f\u115f\u1160\u17b4\u17b5\u3164\ufe00\ufe0f\uffa0\U000e0100")
-def test_a_letter_that_shows_nothing_is_spelled_out(char: str) -> None:
+def test_an_invisible_letter_is_spelled_out(char: str) -> None:
     assert spelled_out(f"a{char}b") not in (f"a{char}b", "ab")
 
 
@@ -49,5 +49,5 @@ def test_is_one_printable_line_of_at_most_the_limit(text: str, limit: int) -> No
     assert shown == spelled_out(text) or shown.endswith("…")
 
 
-def test_what_fits_is_not_cut() -> None:
+def test_a_text_that_fits_is_not_cut() -> None:
     assert [one_line("abcd", limit) for limit in (5, 4, 3)] == ["abcd", "abcd", "ab…"]

@@ -74,7 +74,7 @@ def test_no_token_survives_however_nested_or_escaped(case: tuple[str, Any]) -> N
 
 
 @given(TOKENS)
-def test_the_marker_compares_with_a_token_that_one_has(token: str) -> None:
+def test_the_marker_can_be_compared_with_a_known_token(token: str) -> None:
     assert redacted_text(f"x {token}") == f"x {marker(token)}"
     assert marker("hvs.CAESIRAWTOKENEXAMPLE") == "[redacted sha256:47e424ffe914]"
 
@@ -124,7 +124,7 @@ def test_a_secret_within_a_text(text: str, shown: str) -> None:
         "hmac-sha256:" + "ab" * 32,
     ],
 )
-def test_what_is_no_secret_stays(text: str) -> None:
+def test_a_text_that_is_no_secret_stays(text: str) -> None:
     assert redacted_text(text) == text
 
 
@@ -146,7 +146,7 @@ def test_members_that_only_ever_hold_a_secret(entry: dict[str, Any], found: bool
 
 
 @given(TOKENS, st.sampled_from(["path", "auth.client_token", "headers"]))
-def test_a_token_where_the_gate_looks_raises_whatever_else_the_entry_holds(token: str, where: str) -> None:
+def test_a_token_in_a_field_of_the_gate_raises_an_alert_on_any_entry(token: str, where: str) -> None:
     request: dict[str, Any] = {"id": "r", "path": f"a/{token}" if where == "path" else "a"}
     if where == "headers":
         request["headers"] = {"x-vault-token": [token]}
@@ -155,7 +155,7 @@ def test_a_token_where_the_gate_looks_raises_whatever_else_the_entry_holds(token
 
 
 @given(TOKENS)
-def test_a_token_elsewhere_raises_with_an_alert_on_the_same_entry(token: str) -> None:
+def test_a_token_elsewhere_raises_an_alert_if_the_entry_raises_another(token: str) -> None:
     def entry(path: str) -> str:
         request = {"id": "r", "path": path, "operation": "delete", "data": {"x": token}}
         return json.dumps({"type": "response", "request": request})
@@ -181,7 +181,7 @@ def test_a_secret_in_clear_raises_an_alert_that_does_not_repeat_it(name: str) ->
 
 
 @pytest.mark.parametrize("product", ["vault-1.14.2", "openbao-2.6.2"])
-def test_ordinary_logs_hold_no_secret(product: str) -> None:
+def test_ordinary_logs_contain_no_secret(product: str) -> None:
     log = Path(__file__).parents[1] / "data" / "recordings" / product / "ordinary-day" / "audit.jsonl"
     assert not any(holds_secret(json.loads(line)) for line in log.read_bytes().splitlines())
 
@@ -197,5 +197,5 @@ def test_a_value_nested_without_end_is_cut() -> None:
 
 
 @pytest.mark.parametrize("piece", ["hvs.", "hvs.abcdefgh ", "\\", "%", "s.a", "authorization: ", "basic ", "\\u00"])
-def test_the_work_grows_with_the_text(piece: str) -> None:
+def test_the_work_is_linear_in_the_text(piece: str) -> None:
     assert growth(lambda size: redacted_text(piece * size), 20_000) < 3

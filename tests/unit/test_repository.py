@@ -84,7 +84,7 @@ def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
     assert [line for line in requirements(name) if not REQUIREMENT.fullmatch(line)] == []
 
 
-def test_what_both_requirement_files_pin_they_pin_alike() -> None:
+def test_both_requirement_files_pin_the_same_versions() -> None:
     by_name: dict[str, set[str]] = {}
     for pin in pins("requirements.txt") | pins("requirements-dev.txt"):
         by_name.setdefault(pin.split("==")[0], set()).add(pin.split(" ; ")[0])

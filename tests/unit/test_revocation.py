@@ -83,7 +83,7 @@ def test_the_token_that_was_created_comes_first() -> None:
         "hvs.CAESIRAWTOKENEXAMPLE",
     ],
 )
-def test_never_with_what_a_shell_reads_as_more_or_with_a_token(accessor: Any) -> None:
+def test_there_is_none_for_an_accessor_that_a_shell_would_interpret_or_that_is_a_token(accessor: Any) -> None:
     assert revocations(entry(accessor, **VAULT)) == []
 
 

@@ -26,12 +26,12 @@ class TestOrder:
         found = entry("update", "sys/policies/acl/ops")
         assert sentence(found, "succeeded", "") == "userpass-alice (127.0.0.1) updated policy ops: succeeded"
 
-    def test_what_was_denied_was_tried_only(self) -> None:
+    def test_a_denied_act_was_only_tried(self) -> None:
         found = entry("update", "sys/policies/acl/ops")
         expected = "userpass-alice (127.0.0.1) tried to update policy ops: denied: permission denied"
         assert sentence(found, "failed", "permission denied") == expected
 
-    def test_what_has_no_response_was_asked_for(self) -> None:
+    def test_an_act_without_a_response_was_asked_for(self) -> None:
         found = entry("delete", "sys/audit/file")
         expected = "userpass-alice (127.0.0.1) asked to disable audit device file: no response logged"
         assert sentence(found, "unknown", "") == expected
@@ -140,7 +140,7 @@ class TestOutcome:
         assert error_words(members) == words
 
     @pytest.mark.parametrize("error", ["x" * 10**6, "9 errors occurred:" + "\n\t* x" * 10**5])
-    def test_of_a_long_error_the_beginning(self, error: str) -> None:
+    def test_a_long_error_is_shortened(self, error: str) -> None:
         assert len(error_words({"error": error})) <= 200
 
 

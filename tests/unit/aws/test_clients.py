@@ -44,7 +44,7 @@ def test_these_failures_are_temporary(error: Exception) -> None:
         ValueError("Invalid endpoint"),
     ],
 )
-def test_these_failures_last_until_somebody_repairs_something(error: Exception) -> None:
+def test_these_failures_are_permanent(error: Exception) -> None:
     assert classify(error).permanent
 
 
@@ -60,17 +60,17 @@ def test_a_failure_is_one_line_that_names_the_call_and_the_code() -> None:
         RuntimeError("SECRET"),
     ],
 )
-def test_the_text_holds_nothing_secret(error: Exception) -> None:
+def test_the_text_contains_no_secret(error: Exception) -> None:
     assert "SECRET" not in classify(error).text
 
 
-def test_a_response_that_aws_does_not_give_asks_whether_the_endpoint_is_right() -> None:
+def test_a_response_that_is_not_from_aws_asks_whether_the_endpoint_is_right() -> None:
     failure = classify(KeyError("Records"))
     assert failure.permanent
     assert "endpoint" in failure.text
 
 
-def test_clients_are_made_once_and_again_when_they_are_renewed() -> None:
+def test_clients_are_made_once_until_they_are_renewed() -> None:
     clients = Clients(connect_timeout_seconds=5.0, read_timeout_seconds=30.0)
     first = clients.kinesis()
     assert clients.kinesis() is first

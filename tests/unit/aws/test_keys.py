@@ -28,12 +28,12 @@ def test_the_key_of_a_segment_sorts_by_sequence_within_its_hour() -> None:
 @pytest.mark.parametrize(
     "key", ["archive/elsewhere", "archive/source=other/node=n/1-x.zst", "alerts/source=audit/node=n/"]
 )
-def test_another_key_is_not_that_of_a_segment(key: str) -> None:
+def test_any_other_key_is_refused(key: str) -> None:
     with pytest.raises(ArchiveError, match="not the key of a segment"):
         keys.parse_segment(key)
 
 
-def test_lines_too_large_for_a_record_are_found_by_day_and_digest() -> None:
+def test_the_key_of_oversize_lines_has_their_day_and_digest() -> None:
     key = keys.oversize(MORNING, "0" * 64)
     assert key == f"oversize/dt=2026-11-21/{'0' * 64}"
     assert keys.is_oversize(key)
@@ -44,7 +44,7 @@ def test_a_frame_may_refer_to_no_other_key(key: str) -> None:
     assert not keys.is_oversize(key)
 
 
-def test_parked_frames_and_rejected_lines_are_found_by_day() -> None:
+def test_the_keys_of_parked_frames_and_rejected_lines_have_their_day() -> None:
     process = UUID("00000000-0000-4000-8000-00000000000a")
     assert keys.parked(MORNING, "shard-1") == "parked/dt=2026-11-21/shard-1.frame"
     assert keys.rejected(MORNING, process, 7) == f"rejected/dt=2026-11-21/{process}-000000000007.jsonl"

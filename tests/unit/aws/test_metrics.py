@@ -51,7 +51,7 @@ def test_errors_are_counted_for_each_rule_and_for_all_of_them(capsys: pytest.Cap
     assert total(printed, "RuleErrorsByRule", rule="other") == 3
 
 
-def test_counters_of_one_lane_from_two_handlers_are_added_up(capsys: pytest.CaptureFixture[str]) -> None:
+def test_counters_of_one_lane_from_two_handlers_are_added(capsys: pytest.CaptureFixture[str]) -> None:
     heartbeats = {str(UUID(int=n)): Heartbeat((LaneCounter("prod", "v1", "file", 7, 70),)) for n in range(2)}
     write_findings(Findings(heartbeats=heartbeats), Origins())
     printed = capsys.readouterr().out
@@ -60,7 +60,9 @@ def test_counters_of_one_lane_from_two_handlers_are_added_up(capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("name", ["a/b", " ", "new\nline", "\0", ":colon", "caf\xe9", "x" * 300])
-def test_a_name_that_cloudwatch_drops_is_counted_under_a_star(capsys: pytest.CaptureFixture[str], name: str) -> None:
+def test_a_name_that_cloudwatch_would_drop_is_counted_under_a_star(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
     counters = (LaneCounter(name, "vault-1", "file", 7, 70), LaneCounter("prod", name, "file", 7, 70))
     write_findings(Findings(heartbeats={"p": Heartbeat(counters)}), Origins())
     printed = capsys.readouterr().out
@@ -68,7 +70,7 @@ def test_a_name_that_cloudwatch_drops_is_counted_under_a_star(capsys: pytest.Cap
     assert total(printed, "ShippedLines") == 14
 
 
-def test_a_line_without_a_tag_s_names_is_counted_under_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_without_a_tag_is_counted_under_dashes(capsys: pytest.CaptureFixture[str]) -> None:
     write_findings(received(Origin("", "", "file")), Origins())
     assert total(capsys.readouterr().out, "ReceivedLines", cluster="-", node="-", lane="file") == 1
 

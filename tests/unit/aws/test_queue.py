@@ -129,12 +129,14 @@ _DEEP = "[" * 100_000 + "]" * 100_000
 @pytest.mark.parametrize(
     "body", ["no json", "[1]", '{"Message": "x"}', _DEEP, json.dumps({"Message": '{"merged":' + _DEEP})]
 )
-def test_a_message_without_a_notification_goes_back_alone(world: World, body: str) -> None:
+def test_a_message_without_a_notification_returns_to_the_queue_alone(world: World, body: str) -> None:
     delivery = world.deliver(message(0, body=body), message(1))
     assert (ids(delivery), world.sink.accepted) == (["m0"], ["n1"])
 
 
-def test_without_its_table_it_sends_twice_rather_than_never(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_its_table_it_sends_twice_rather_than_not_at_all(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     world.sent.works = False
     for _ in range(2):
         assert world.deliver(message(0)) == Delivery(sent=1)
@@ -147,14 +149,14 @@ def test_it_waits_as_long_as_the_sink_asks(world: World) -> None:
     assert world.slept == [3.0, 4.0]
 
 
-def test_without_time_to_wait_the_queue_waits(world: World) -> None:
+def test_without_time_to_wait_the_messages_stay_hidden(world: World) -> None:
     world.seconds_left, world.sink.failures = 15.5, [SinkBusy("429", 1.0)]
     assert ids(world.deliver(message(0), message(1))) == ["m0", "m1"]
     assert (world.slept, world.sqs.hidden) == ([], {"h0": 2, "h1": 2})
 
 
 @pytest.mark.parametrize("seconds_left", [15.5, 17.5])  # no time to wait, or time to wait in vain
-def test_a_sink_that_is_busy_for_a_day_uses_up_no_message_s_receives(world: World, seconds_left: float) -> None:
+def test_a_sink_that_is_busy_for_a_day_moves_no_message_to_the_dead_letters(world: World, seconds_left: float) -> None:
     pauses = []
     for receives in range(1, 401):
         world.seconds_left, world.sink.failures = seconds_left, [SinkBusy("429", 1.0)] * 10
@@ -178,21 +180,23 @@ def test_no_message_stays_hidden_longer_than_sqs_allows(world: World) -> None:
     assert world.sqs.hidden == {"h0": 43_200}
 
 
-def test_messages_that_cannot_be_hidden_still_go_back(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_messages_that_cannot_be_hidden_still_return_to_the_queue(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     world.sink.failures, world.sqs.failure = [DeliveryError("500")], OSError("secret")
     assert ids(world.deliver(message(0), message(1))) == ["m0", "m1"]
     assert "visibility: OSError" in caplog.text
     assert "secret" not in caplog.text
 
 
-def test_a_refused_notification_goes_back_alone(world: World) -> None:
+def test_a_refused_notification_returns_to_the_queue_alone(world: World) -> None:
     world.sink.failures = [SinkRefused("400")]
     assert ids(world.deliver(message(0), message(1))) == ["m0"]
     assert world.sink.accepted == ["n1"]
 
 
 @pytest.mark.parametrize("error", [SinkMisconfigured("404"), SettingError("not a URL")])
-def test_wrong_settings_of_the_sink_keep_all_messages_in_the_queue_and_are_read_again(
+def test_a_misconfigured_sink_keeps_all_messages_in_the_queue_and_is_opened_again(
     world: World, error: Exception
 ) -> None:
     world.sink.failures = [error]

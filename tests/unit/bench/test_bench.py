@@ -37,37 +37,37 @@ def test_the_table_marks_what_is_missed_and_shows_the_spread() -> None:
     assert slow.endswith("<= 120 ms   MISSED")
 
 
-def test_a_figure_without_a_goal_is_told_and_not_judged() -> None:
+def test_a_figure_without_a_goal_is_shown_and_not_judged() -> None:
     shown = Result("shown", (0.5,), "times")
     assert shown.met
     assert table([shown]).splitlines()[1].endswith("(0.50 .. 0.50)        times")
 
 
-def test_results_name_no_host(tmp_path: Path) -> None:
+def test_results_contain_no_host_name(tmp_path: Path) -> None:
     write(tmp_path / "results.json", {"entries": 1}, [FAST], {})
     text = (tmp_path / "results.json").read_text()
     assert platform.node() not in text
     assert json.loads(text)["results"][0]["median"] == 4.0
 
 
-def test_cpu_time_and_memory_are_the_childs() -> None:
+def test_cpu_time_and_memory_are_those_of_the_child_process() -> None:
     burn = "from time import *; x = bytearray(80 << 20); end = 5 * process_time()\nwhile process_time() < end: pass"
     burned, idle = measure(python("-c", burn)), measure(python("-c", "pass"))
     assert burned.cpu_seconds > 2 * idle.cpu_seconds > 0
     assert burned.peak_kib > 80 * 1024
 
 
-def test_a_process_that_fails_stops_the_bench_with_its_last_word() -> None:
+def test_a_process_that_fails_stops_the_bench_with_its_last_line() -> None:
     with pytest.raises(BenchError, match=r"exit status 1: ValueError: no\Z"):
         measure(python("-c", "raise ValueError('no')"))
 
 
-def test_rules_are_the_same_each_time_and_each_another() -> None:
+def test_generated_rules_are_reproducible_and_all_different() -> None:
     assert [rule(number) for number in range(50)] == [rule(number) for number in range(50)]
     assert len({rule(number) for number in range(1_000)}) == 1_000
 
 
-def test_a_pack_holds_as_many_rules_as_asked_for(tmp_path: Path) -> None:
+def test_a_pack_has_the_requested_number_of_rules(tmp_path: Path) -> None:
     assert len(json.loads(pack(60, tmp_path))["rules"]) == 60
 
 

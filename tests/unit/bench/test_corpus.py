@@ -30,7 +30,7 @@ def keys_at_every_depth(line: bytes) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("hash_seed", ["0", "4711"])
-def test_same_arguments_give_the_same_bytes_under_any_hash_seed(hash_seed: str) -> None:
+def test_the_same_arguments_give_the_same_bytes_under_any_hash_seed(hash_seed: str) -> None:
     command = [sys.executable, "-m", "bench.corpus", "-n", "300", "--seed", "1"]
     environment = os.environ | {"PYTHONHASHSEED": hash_seed}
     made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
@@ -41,7 +41,7 @@ def test_another_seed_gives_another_corpus() -> None:
     assert [line for _, line in entries(300, seed=2)] != lines(300)
 
 
-def test_a_response_shares_its_requests_id_and_comes_after_it() -> None:
+def test_a_response_follows_its_request_and_has_its_id() -> None:
     kinds: defaultdict[str, list[str]] = defaultdict(list)
     for line in lines():
         entry = json.loads(line)
@@ -61,7 +61,7 @@ def test_a_third_of_the_bytes_is_hashed_values() -> None:
     assert 0.28 < share < 0.38
 
 
-def test_classic_keys_stand_in_the_order_of_older_versions() -> None:
+def test_classic_keys_are_in_the_order_of_older_versions() -> None:
     order = ["time", "type", "auth", "request", "response", "error"]
     keys = [list(json.loads(line)) for line in lines(layout="classic")]
     assert all(entry == [key for key in order if key in entry] for entry in keys)
@@ -76,7 +76,7 @@ def test_time_first_is_the_sorted_layout_with_the_time_before_it() -> None:
     assert all(entry[0] == "time" and entry[1:] == sorted(entry[1:]) for entry in keys)
 
 
-def test_mixed_holds_each_layout_in_about_a_third() -> None:
+def test_mixed_has_each_layout_in_about_a_third() -> None:
     kinds: Counter[str] = Counter()
     for line in lines(6_000):
         keys = list(json.loads(line))
@@ -84,7 +84,7 @@ def test_mixed_holds_each_layout_in_about_a_third() -> None:
     assert all(kinds[layout] > 1_700 for layout in LAYOUTS)
 
 
-def test_shapes_that_readers_stumble_over_are_there() -> None:
+def test_unusual_shapes_are_included() -> None:
     found = [json.loads(line) for line in lines(6_000)]
     assert any("auth" not in entry for entry in found)
     assert any(entry.get("auth") == {"token_type": "default"} for entry in found)
@@ -93,20 +93,20 @@ def test_shapes_that_readers_stumble_over_are_there() -> None:
     assert any(b'"granting_policies":[{"type":""},' in line for line in lines())
 
 
-def test_times_have_six_to_nine_decimals_and_some_clocks_tick_in_microseconds() -> None:
+def test_times_have_up_to_nine_decimals_and_some_only_microseconds() -> None:
     decimals = Counter(len(json.loads(line)["time"]) - 21 for line in lines())
     assert decimals[9] > 1_000
     assert decimals[6] > 100
 
 
-def test_every_rule_gets_calls_and_their_number_is_told() -> None:
+def test_every_rule_gets_calls_and_their_number_is_reported() -> None:
     expected = write(io.BytesIO(), 2_000, seed=1, alert_rate=0.2)
     assert set(expected) == set(WORTHY)
     named = {(rule, json.loads(line)["request"]["id"]) for rule, line in entries(2_000, seed=1, alert_rate=0.2) if rule}
     assert expected == Counter(rule for rule, _ in named)
 
 
-def test_no_rate_means_no_alert() -> None:
+def test_an_alert_rate_of_zero_makes_no_call_that_must_raise_an_alert() -> None:
     assert {rule for rule, _ in entries(1_000, seed=1, alert_rate=0)} == {""}
 
 

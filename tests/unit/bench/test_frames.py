@@ -42,13 +42,13 @@ def tagged(corpus: Path) -> list[bytes]:
         return [tag + line for tag, line in zip(cycle(TAGS), file, strict=False)]
 
 
-def test_frames_hold_each_line_once_with_its_lane(corpus: Path, packed: list[bytes]) -> None:
+def test_frames_contain_each_line_once_with_its_lane(corpus: Path, packed: list[bytes]) -> None:
     assert split(packed) == tagged(corpus)
     assert len(packed) > 1
     assert all(len(data) <= frames.MAX_RECORD_BYTES for data in packed)
 
 
-def test_the_frame_in_gzip_is_the_same_frame(packed: list[bytes]) -> None:
+def test_a_frame_in_gzip_has_the_same_content(packed: list[bytes]) -> None:
     content = zlib.decompress(zip_frame(packed[0]), 31)
     head, _, lines = content.partition(b"\n")
     frame = decode(packed[0])
@@ -57,7 +57,7 @@ def test_the_frame_in_gzip_is_the_same_frame(packed: list[bytes]) -> None:
     assert str(frame.process).encode() in head
 
 
-def test_gzip_stands_in_for_as_long_as_it_is_measured(packed: list[bytes]) -> None:
+def test_gzip_replaces_zstd_only_while_it_is_measured(packed: list[bytes]) -> None:
     read: list[object] = []
     zipped = zip_frame(packed[0])
     in_gzip(each(lambda data: read.append(decode(data)), [zipped]))()(())
@@ -73,19 +73,19 @@ def test_a_consumer_that_evaluates_fewer_lines_stops_the_bench(packed: list[byte
         consuming(shipped_rules(), events, COUNT + 1)()(())
 
 
-def test_frames_and_lines_in_memory_mean_the_same(packed: list[bytes]) -> None:
+def test_frames_and_lines_in_memory_give_the_same_records(packed: list[bytes]) -> None:
     evaluating(shipped_rules())(split(packed))  # stops when it evaluates fewer
     assert consume(Ruleset(shipped_rules()), [base64.b64encode(data) for data in packed]) == COUNT
 
 
-def test_frames_of_a_second_hold_its_lines(packed: list[bytes]) -> None:
+def test_a_frame_of_a_second_has_its_lines(packed: list[bytes]) -> None:
     few, some, many, full = per_frame(packed, rounds=1)
     assert (few["lines"], some["lines"], many["lines"]) == (20, 200, 2_000)
     assert few["bytes"] < some["bytes"] < many["bytes"]
     assert full["cpu_ms"] > few["cpu_ms"] > 0
 
 
-def test_a_call_without_an_alert_logs_its_metrics_and_calls_nobody(tmp_path: Path) -> None:
+def test_an_invocation_without_an_alert_logs_its_metrics_and_makes_no_call(tmp_path: Path) -> None:
     out = tmp_path / "logged.json"  # in a process of its own: a function reads its variables when it is imported
     measure(python("-c", "import json, bench.frames; print(json.dumps(bench.frames.logged()))"), stdout=out)
     found = json.loads(out.read_text())

@@ -35,11 +35,11 @@ def entry(
         (entry("pki/issue/web", "update", namespace="prod-us/"), "certificate issued"),
     ],
 )
-def test_each_of_the_seven_checks_finds_its_entry(found: Json, reason: str) -> None:
+def test_each_of_the_seven_checks_matches_its_entry(found: Json, reason: str) -> None:
     assert check(found) == [reason]
 
 
-def test_an_ordinary_entry_meets_no_check() -> None:
+def test_an_ordinary_entry_matches_no_check() -> None:
     assert check(entry()) == []
 
 

@@ -83,7 +83,7 @@ def seal(tmp_path: Path) -> Path:
 
 
 class TestAlerts:
-    def test_one_per_rule_and_event_however_many_files_carry_it(self, check: Check) -> None:
+    def test_one_per_rule_and_event_however_many_files_contain_it(self, check: Check) -> None:
         once = check("--format", "json", AUDIT)
         twice = check("--format", "json", AUDIT, AUDIT, DATA / "generate-root" / "audit.jsonl")
         assert once.alerts == twice.alerts
@@ -164,7 +164,7 @@ class TestAlerts:
         found = check("--rules", own, "--rules", second, "--level", "low", "--format", "json", seal)
         assert {"other", "mine", "own_low"} < set(found.rules)
 
-    def test_a_rule_that_raises_is_named_and_the_others_go_on(self, check: Check, own: Path, seal: Path) -> None:
+    def test_a_rule_that_raises_is_named_and_the_others_continue(self, check: Check, own: Path, seal: Path) -> None:
         (own / "bad.py").write_text(
             "from vaultwatch.rules.python_rules import rule\n"
             "@rule(title='Bad', level='low', service='audit')\n"
@@ -188,7 +188,7 @@ class TestAlerts:
         for rule in bare.rules:
             assert f"rule {rule} raised on 1 records: ZeroDivisionError" in bare.err
 
-    def test_the_table_shows_nothing_that_a_terminal_would_obey(self, check: Check, own: Path, tmp_path: Path) -> None:
+    def test_the_table_contains_no_terminal_sequence(self, check: Check, own: Path, tmp_path: Path) -> None:
         evil = "\x1b]0;x\x07\x1b[2J\u202e\r\n"
         entry = {
             "type": "request", "time": evil, "auth": {"display_name": evil},
@@ -256,7 +256,7 @@ class TestFiles:
         assert read >= 10_000 if damage.startswith("cut") else read > 1
 
     @pytest.mark.parametrize("begins", [gzip.compress(b"x" * 99)[:10], zstandard.compress(b"x" * 99)[:5]])
-    def test_what_only_begins_like_a_compressed_file_is_damaged(
+    def test_one_that_only_begins_like_a_compressed_file_is_damaged(
         self, check: Check, tmp_path: Path, begins: bytes
     ) -> None:
         (tmp_path / "file").write_bytes(begins + b"\xff" * 200)
@@ -264,7 +264,7 @@ class TestFiles:
         assert found.status == 2
         assert "damaged: " in found.err
 
-    def test_the_line_on_which_a_damaged_file_breaks_off_is_accounted_for(self, check: Check, tmp_path: Path) -> None:
+    def test_the_last_line_before_the_damage_is_accounted_for(self, check: Check, tmp_path: Path) -> None:
         path = tmp_path / "cut.zst"
         frame = zstandard.ZstdCompressor().compressobj()
         path.write_bytes(frame.compress(AUDIT.read_bytes()[:-50]) + frame.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
@@ -280,7 +280,7 @@ class TestFiles:
         assert (found.status, found.out) == (0, "")
         assert "0 audit entries, 0 server messages, 0 rejected lines, 0 alerts" in found.err
 
-    def test_what_cannot_be_opened_is_named_and_the_others_are_read(
+    def test_one_that_cannot_be_opened_is_named_and_the_others_are_read(
         self, check: Check, tmp_path: Path, seal: Path
     ) -> None:
         names = [tmp_path / "no\x1b[2Jwhere", tmp_path, "a\nb", ""]
@@ -293,11 +293,11 @@ class TestFiles:
         assert "Is a directory" in lines[1]
         assert "1 audit entries" in lines[-1]
 
-    def test_a_last_line_without_its_end_counts(self, check: Check, seal: Path) -> None:
+    def test_a_last_line_without_a_newline_counts(self, check: Check, seal: Path) -> None:
         seal.write_bytes(seal.read_bytes().rstrip(b"\n"))
         assert check(seal).status == 1
 
-    def test_what_a_log_begins_with_belongs_to_what_it_is(self, check: Check, tmp_path: Path) -> None:
+    def test_plain_text_at_the_beginning_belongs_to_the_log_that_follows(self, check: Check, tmp_path: Path) -> None:
         path = tmp_path / "server.log"
         path.write_text("  Cgo: disabled\n\n2026-11-21T07:29:41.933Z [INFO]  core: x\n")
         assert "0 audit entries, 2 server messages, 0 rejected" in check(path).err
@@ -314,7 +314,7 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("source", "expected"), [("audit", "1 audit entries, 0 server"), ("server", "0 audit entries, 1 server")]
     )
-    def test_the_source_may_be_said(self, check: Check, tmp_path: Path, source: str, expected: str) -> None:
+    def test_the_source_can_be_set(self, check: Check, tmp_path: Path, source: str, expected: str) -> None:
         path = tmp_path / "both"
         path.write_text('{"type":"request","request":{}}\n2026-11-21T07:29:41.933Z [INFO]  core: x\n')
         found = check("--source", source, path)
@@ -360,7 +360,7 @@ class TestReports:
         ]  # fmt: skip
         assert "3 rejected" in found.err
 
-    def test_progress_is_for_those_who_watch(self, check: Check) -> None:
+    def test_progress_is_shown_on_a_terminal_only(self, check: Check) -> None:
         assert "%" not in check(AUDIT).err
         assert "100 %" in check("--progress", AUDIT).err
 
@@ -384,7 +384,7 @@ class TestWhatAUserCanDoWrong:
             (["--stats", "/"], "--stats"),
         ],
     )
-    def test_is_said_in_one_line(self, check: Check, arguments: list[str], why: str) -> None:
+    def test_is_reported_in_one_line(self, check: Check, arguments: list[str], why: str) -> None:
         found = check(*arguments, AUDIT)
         assert (found.status, found.out) == (2, "")
         assert why in found.err

@@ -26,7 +26,7 @@ from vaultwatch.cli.rule_text import readable
         'request.path: "a: \\t\\u202e#"',
     ],
 )
-def test_a_simple_one_is_a_selection_that_sigma_takes_as_the_same(detection: str) -> None:
+def test_a_simple_one_is_a_selection_that_compiles_to_the_same_condition(detection: str) -> None:
     condition = compiled(f"s:\n{textwrap.indent(detection, '  ')}\ncondition: s")
     text = readable(condition)
     assert compiled(f"s:\n{textwrap.indent(text, '  ')}\ncondition: s") == condition
@@ -68,11 +68,11 @@ def test_a_simple_one_is_a_selection_that_sigma_takes_as_the_same(detection: str
         ("s: {request.path|expand: '%none%'}\ncondition: s", "never"),
     ],
 )  # fmt: skip
-def test_others_are_told_as_a_tree(detection: str, text: str) -> None:
+def test_others_are_shown_as_a_tree(detection: str, text: str) -> None:
     condition = compiled(textwrap.dedent(detection), placeholders={"none": []})
     assert readable(condition).strip() == textwrap.dedent(text).strip()
 
 
-def test_the_deepest_that_compiles_is_told_too() -> None:
+def test_the_deepest_that_compiles_is_shown_too() -> None:
     nested = "not (not (" * 12 + "s" + "))" * 12
     assert readable(compiled(f"s: {{request.path: a}}\ncondition: {nested}")).count("not:") == 24

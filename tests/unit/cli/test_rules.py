@@ -67,7 +67,7 @@ class TestList:
         assert [text.split()[0] for text in out.splitlines()] == sorted(rule.name for rule in shipped_rules())
         assert "audit_access_outside_hours" in "".join(text for text in out.splitlines() if "staged" in text)
 
-    def test_json_has_the_facts_of_each_and_not_its_condition(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_json_has_the_facts_of_each_rule_and_not_its_condition(self, capsys: pytest.CaptureFixture[str]) -> None:
         status, out, _ = run(capsys, "list", "--format", "json")
         facts = [json.loads(text) for text in out.splitlines()]
         assert status == 0
@@ -120,7 +120,7 @@ Placeholders in force:
             "",
         )
 
-    def test_what_a_rule_does_not_have_leaves_no_gap(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_what_a_rule_does_not_have_is_not_shown(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert run(capsys, "show", "odd", "--rules", folder)[1] == (
             f"odd: Odd\n\nfile             {folder}/odd.py\nlevel            low\nreads            the audit log\n\n"
             "Condition:\n  a function in Python\n"
@@ -136,7 +136,7 @@ Placeholders in force:
             2, "", "vaultwatch: no rule named nope; `vaultwatch rules list` lists all of them\n")  # fmt: skip
 
 
-def test_the_help_of_each_verb_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_of_each_command_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
     out = run(capsys, "--help")[1]
     assert out.count("\n  ") == 1 + 1 + 4
     assert "..." not in out.partition("Commands:")[2]
@@ -174,7 +174,7 @@ class TestTest:
         assert status == 1
         assert "odd: ignore.jsonl, line 1: the rule raised TypeError: " in err
 
-    def test_fixtures_bring_their_own_placeholders(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_fixtures_have_their_own_placeholders(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (folder / "seal.yml").write_text(SIGMA.replace("request.path: sys/seal", "request.path|expand: '%paths%'"))
         (folder / "placeholders.yml").write_text("paths: [elsewhere]\n")
         assert run(capsys, "test", folder)[0] == 1
@@ -194,14 +194,14 @@ class TestTest:
         match.mkdir()
         assert run(capsys, "test", folder) == (2, "", f"vaultwatch: {match}: Is a directory\n")
 
-    def test_without_a_folder_it_takes_the_one_here(
+    def test_without_a_folder_it_tests_the_one_here(
         self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folder.rename(folder.with_name("rules"))
         monkeypatch.chdir(folder.parent)
         assert run(capsys, "test")[1] == "2 rules tested, 0 failed\n"
 
-    def test_else_that_of_the_checkout(
+    def test_otherwise_it_tests_that_of_the_checkout(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)

@@ -132,7 +132,7 @@ def test_sigterm_and_sighup_do_not_end_it_before_the_end_of_the_input(tmp_path: 
     assert "exits: all notifications are sent" in (tmp_path / "log").read_text()
 
 
-def test_sigint_ends_it_at_once_and_the_next_process_sends_what_waits(tmp_path: Path) -> None:
+def test_sigint_ends_it_at_once_and_the_next_process_sends_what_is_unsent(tmp_path: Path) -> None:
     with watching(tmp_path) as process:
         write(process, entry(1, kind="request"))
         waiting = tmp_path / "state" / "audit.waiting"
@@ -174,7 +174,7 @@ def test_the_webhook_is_never_shown(tmp_path: Path, given: str) -> None:
         assert file.is_dir() or b"SECRET" not in file.read_bytes(), file
 
 
-def test_its_figures_equal_those_of_check(tmp_path: Path) -> None:
+def test_its_counters_equal_those_of_check(tmp_path: Path) -> None:
     data = b"".join(map(harmless, range(50))) + entry(50) + b"nonsense\n"
     with watching(tmp_path, "--stats", str(tmp_path / "stats")) as process:
         write(process, data)

@@ -72,7 +72,7 @@ def test_a_month_of_a_shard_and_its_put_units_at_1000_records_a_second() -> None
     assert bill["Kinesis: PUT payload units"] == pytest.approx((2_628_000 * 18 + 43_800) * 0.014 / 1e6)
 
 
-def test_evaluate_takes_longer_the_smaller_its_share_of_a_core_is() -> None:
+def test_evaluate_takes_longer_with_a_smaller_share_of_a_core() -> None:
     heartbeats = MODEL.fixed()["Lambda: evaluate"]
     seconds = 2_628_000 * (0.020 + 0.020 * 1769 / 1024)
     assert MODEL.variable(1_000)["Lambda: evaluate"] == pytest.approx(seconds * 0.0000133334 + 2_628_000 * 0.2 / 1e6)
@@ -85,7 +85,7 @@ def test_the_rate_decides_the_size_of_frames_and_the_number_of_shards() -> None:
     assert shards == pytest.approx(6)  # 20,000 lines in frames of 4,500 of 920,000 bytes, at 70 % of a MiB/s
 
 
-def test_the_archive_holds_each_record_twice_for_a_year() -> None:
+def test_the_archive_stores_each_record_twice_for_a_year() -> None:
     gib_a_day = 1_000 * 86_400 * 1600 * 2 / 8 / 1024**3
     assert MODEL.stored(1_000) == pytest.approx(
         {

@@ -35,13 +35,13 @@ class TestOutcome:
         assert found(detector.flush()) == [("seal", "e2", "unknown")]
         assert detector.flush() == []
 
-    def test_the_response_is_known_by_its_id_though_no_rule_matches_it(self) -> None:
+    def test_the_response_is_recognised_by_its_id_even_if_no_rule_matches_it(self) -> None:
         alerts = run([request(), response(path="other", error="denied")])
         assert found(alerts) == [("seal", "e1", "failed")]
         assert alerts[0].record["request"]["path"] == "sys/seal"
         assert alerts[0].response == json.loads(response(path="other", error="denied"))
 
-    def test_a_request_that_failed_is_told_at_once(self) -> None:
+    def test_a_request_that_failed_gives_its_verdict_at_once(self) -> None:
         detector = Detector([SEAL])
         assert found(detector.feed([request(error="permission denied")])) == [("seal", "e1", "failed")]
         assert not detector.is_waiting
@@ -52,20 +52,20 @@ class TestOutcome:
         assert found(detector.feed([request(error="denied")])) == [("seal", "e1", "failed")]
         assert detector.flush() == []
 
-    def test_a_response_without_its_request_is_told_at_once(self) -> None:
+    def test_a_response_without_its_request_gives_its_verdict_at_once(self) -> None:
         assert found(Detector([SEAL]).feed([response()])) == [("seal", "e1", "succeeded")]
 
-    def test_rules_that_match_only_the_response_come_with_those_of_the_request(self) -> None:
+    def test_rules_that_match_only_the_response_give_verdicts_with_those_of_the_request(self) -> None:
         alerts = run([request(), response(error="denied")], [SEAL, FAILED])
         assert sorted(found(alerts)) == [("failed", "e1", "failed"), ("seal", "e1", "failed")]
 
-    def test_another_device_brings_the_same_ids_and_never_another_outcome(self) -> None:
+    def test_another_device_gives_the_same_keys_and_never_another_outcome(self) -> None:
         one_device = [request(), response()]
         alerts = run([*one_device, *one_device])
         assert len({(alert.rule.name, alert.event_key) for alert in alerts}) == 1
         assert {alert.outcome for alert in alerts} == {"succeeded"}
 
-    def test_two_devices_interleaved_are_one_alert(self) -> None:
+    def test_interleaved_entries_of_two_devices_are_one_event(self) -> None:
         detector = Detector([SEAL])
         assert found(detector.feed([request(), request(), response()])) == [("seal", "e1", "succeeded")]
         assert found(detector.feed([response()])) == [("seal", "e1", "succeeded")]
@@ -77,7 +77,7 @@ class TestOutcome:
         detector.begin_log(b"")
         assert found(detector.feed([response()])) == [("seal", "e1", "succeeded")]
 
-    def test_a_response_by_the_slow_way_completes_too(self) -> None:
+    def test_a_response_that_the_gate_cannot_decode_completes_too(self) -> None:
         odd = response().replace(b'"response"', b'"kmip-response"')
         assert found(run([request(), b"prefix " + response()])) == [("seal", "e1", "succeeded")]
         assert found(run([request(), odd])) == [("seal", "e1", "succeeded")]
@@ -86,7 +86,7 @@ class TestOutcome:
         lines = [line.replace(b'"id": "e1", ', b"") for line in (request(), response())]
         assert sorted(outcome for _, _, outcome in found(run(lines))) == ["succeeded", "unknown"]
 
-    def test_who_keeps_alerts_is_told_of_those_that_wait_once(self) -> None:
+    def test_on_waiting_is_called_once_for_each_verdict(self) -> None:
         waiting: list[Verdict] = []
         detector = Detector([SEAL], on_waiting=waiting.extend)
         detector.feed([request(), request(), response("e2")])
@@ -94,7 +94,7 @@ class TestOutcome:
 
 
 class TestTime:
-    def test_due_gives_what_has_waited_long_enough(self) -> None:
+    def test_due_returns_verdicts_that_have_waited_long_enough(self) -> None:
         assert Detector([SEAL]).next_due is None
         detector = Detector([SEAL], wait_seconds=5)
         assert detector.feed([request("e1")], now=10) == []
@@ -121,7 +121,7 @@ class TestTime:
         assert len(detector.due(now=moment)) == 1
         assert detector.next_due is None
 
-    def test_the_nearer_of_both_is_next(self) -> None:
+    def test_next_due_is_the_earlier_of_both(self) -> None:
         def next_due(*lines: bytes) -> float:
             detector = Detector([SEAL, SERVER])
             detector.feed(lines, now=10)
@@ -132,7 +132,7 @@ class TestTime:
         assert nearer < later
         assert next_due(request(), HEAD % 1) == next_due(HEAD % 1, request()) == nearer
 
-    def test_the_waiting_are_bounded_and_the_oldest_given_out(self) -> None:
+    def test_the_number_of_waiting_verdicts_is_bounded_and_the_oldest_are_returned(self) -> None:
         detector = Detector([SEAL])
         alerts = detector.feed([request(f"e{n}") for n in range(MAX_WAITING + 2)])
         assert [alert.event_key for alert in alerts] == ["e0", "e1"]
@@ -151,7 +151,7 @@ class TestBothLogsInOneStream:
         assert found(alert for alert in alerts if alert.rule.service == "audit") == [("seal", "e1", "succeeded")]
         assert (detector.counts.audit, detector.counts.server, detector.counts.rejected) == (3, 3, 0)
 
-    def test_a_message_of_many_lines_is_one_also_with_entries_between(self) -> None:
+    def test_a_message_of_many_lines_is_one_record_even_with_entries_between_them(self) -> None:
         between = [
             line for pair in zip([HEAD % 1, *VALUE], [request(f"e{n}", path="x") for n in range(5)]) for line in pair
         ]
@@ -184,18 +184,18 @@ class TestBothLogsInOneStream:
         assert (detector.counts.server, detector.counts.rejected) == (1, 1)
 
     @pytest.mark.parametrize("lane", ["file", "server"])
-    def test_lines_of_a_known_origin_have_no_tag_to_take_off(self, lane: str) -> None:
+    def test_a_tag_in_a_line_of_known_origin_is_ignored(self, lane: str) -> None:
         detector = Detector([SEAL, SERVER])
         forged = [b"@other/node/socket " + response(), b"@other/node/server " + HEAD % 1]
         alerts = detector.feed(forged, origin=Origin("c", "n", lane)) + detector.flush()
         assert {alert.origin for alert in alerts} == {Origin("c", "n", lane)}
 
-    def test_an_audit_entry_is_read_whatever_stands_before_it(self) -> None:
+    def test_an_audit_entry_is_read_after_any_prefix(self) -> None:
         for before in (b"prefix ", b"<13>Nov 21 07:29:41 host vault[812]: ", b"@c/n/file "):
             alerts = run([HEAD % 1, before + request(), before + response()])
             assert ("seal", "e1", "succeeded") in found(alerts)
 
-    def test_each_file_begins_anew(self) -> None:
+    def test_each_file_starts_without_the_state_of_the_last(self) -> None:
         detector = Detector([SERVER])
         detector.begin_log(HEAD % 1)
         detector.feed([HEAD % 1])
@@ -205,7 +205,7 @@ class TestBothLogsInOneStream:
         assert detector.counts.rejected == 1
 
     @pytest.mark.parametrize(("source", "expected"), [("audit", (1, 0, 2)), ("server", (0, 1, 2)), ("auto", (1, 1, 1))])
-    def test_who_says_what_the_lines_are_is_believed(self, source: Source, expected: tuple[int, int, int]) -> None:
+    def test_an_explicit_source_overrides_the_detection(self, source: Source, expected: tuple[int, int, int]) -> None:
         rejected: list[Rejected] = []
         detector = Detector([SEAL, SERVER], source=source, on_rejected=rejected.append)
         detector.feed([request(), b'{"a":1}\n', HEAD % 1])
@@ -218,7 +218,7 @@ def raises(view: dict[str, Any]) -> bool:
 
 
 class TestRulesThatRaise:
-    def test_are_counted_by_name_and_disable_nothing(self) -> None:
+    def test_are_counted_by_name_and_do_not_affect_others(self) -> None:
         errors: list[tuple[str, str]] = []
         broken = Rule(rule(Exists("local", True), "broken").compiled, matches=raises)
         detector = Detector([broken, SEAL], on_rule_error=lambda name, error: errors.append((name, str(error))))
@@ -293,7 +293,7 @@ class TestNothingIsLost:
             assert (detector.counts.audit, detector.counts.server, detector.counts.rejected) == (0, 0, 0)
 
     @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
-    def test_rejected_lines_are_kept_whole(self, end: bytes) -> None:
+    def test_rejected_lines_are_complete(self, end: bytes) -> None:
         rejected: list[Rejected] = []
         Detector([SEAL], on_rejected=rejected.append).feed([b"@c/n/file broken \xff\0 line" + end])
         assert [(one.raw, one.origin.node) for one in rejected] == [(b"broken \xff\0 line", "n")]
@@ -312,7 +312,7 @@ class TestNothingIsLost:
             request(response={"data": {"error": {"a": 1}}}),
         ],
     )
-    def test_odd_members_stop_nothing(self, line: bytes) -> None:
+    def test_members_of_unexpected_types_are_tolerated(self, line: bytes) -> None:
         detector = Detector([*shipped_rules(), SEAL], zone=UTC)
         assert "seal" in {alert.rule.name for alert in detector.feed([line]) + detector.flush()}
         assert not detector.counts.rule_errors
@@ -324,6 +324,6 @@ def test_local_time_is_computed_for_rules_that_ask() -> None:
     assert found(detector.feed([response()])) == [("hour", "e1", "succeeded")]
 
 
-def test_staged_alerts_are_given_and_say_so() -> None:
+def test_alerts_of_staged_rules_are_marked_as_staged() -> None:
     (alert,) = run([response()], [rule(Exists("time", True), staged=True)])
     assert alert.rule.staged

@@ -50,7 +50,7 @@ class TestAnEntry:
         assert found(read.verdicts) == RAISED
 
     @pytest.mark.parametrize("position", range(len(ENTRIES)))
-    def test_that_raises_in_the_index_counts_once_wherever_it_is(self, position: int, monkeypatch: Patch) -> None:
+    def test_that_raises_in_the_index_counts_once_at_any_position(self, position: int, monkeypatch: Patch) -> None:
         """The index passes over many lines before it says so; none of them may be counted twice, or not at all."""
         ruleset = Ruleset([SEAL, SERVER])
         lines = [request(f"e{number}", "kv/a") for number in range(len(ENTRIES))]
@@ -74,7 +74,7 @@ class TestAnEntry:
         assert (read.counts.audit, read.counts.rejected) == (3, 1)
         assert found(read.verdicts) == [("seal", "e1", "succeeded"), ("seal", FAULT, "unknown")]
 
-    def test_too_large_for_this_process_is_the_callers_to_handle(self, monkeypatch: Patch) -> None:
+    def test_too_large_for_this_process_raises_a_memory_error(self, monkeypatch: Patch) -> None:
         raise_on(monkeypatch, detecting, "read_audit_entry", FAULT, MemoryError)
         with pytest.raises(MemoryError):
             Detector([SEAL], fatal=(MemoryError,)).feed(ENTRIES)

@@ -57,31 +57,31 @@ class TestGroupValues:
 
 
 class TestSize:
-    def test_what_waits_is_small_and_keeps_the_beginning_of_the_path(self) -> None:
+    def test_a_waiting_verdict_is_small_and_keeps_the_beginning_of_the_path(self) -> None:
         detector = Detector([rule(Exists("request.path", True))])
         detector.feed([request(path="x" * 2**20, auth={"metadata": {"a": "y" * 2**20}})])
         (waiting,) = detector.waiting()
         assert len(msgspec.json.encode(waiting.record)) <= MAX_RECORD_BYTES
         assert waiting.record["request"]["path"].startswith("x" * 1024)
 
-    def test_so_is_the_response(self) -> None:
+    def test_its_response_is_small(self) -> None:
         found = verdict(request(), response(response={"data": {"a": "y" * 2**20}}))
         assert found.outcome == "succeeded"
         assert found.record["type"] == "request"
         assert len(msgspec.json.encode(found.response)) <= MAX_RECORD_BYTES
 
-    def test_so_is_a_server_message(self) -> None:
+    def test_the_verdict_on_a_server_message_is_small(self) -> None:
         detector = Detector([rule(Exists("raw", True), service="server")], source="server")
         (found,) = detector.feed([(HEAD % 1).strip() + b"y" * 2**20]) + detector.flush()
         assert len(msgspec.json.encode(found.record)) <= MAX_RECORD_BYTES
 
 
 class TestOrigin:
-    def test_is_the_tags(self) -> None:
+    def test_is_that_of_the_tag(self) -> None:
         (found,) = Detector([SEAL]).feed([b"@c/n/file " + response()])
         assert found.origin == Origin("c", "n", "file")
 
-    def test_of_an_untagged_message_is_its_headers_host(self) -> None:
+    def test_of_an_untagged_message_is_the_host_in_its_header(self) -> None:
         detector = Detector([rule(Exists("raw", True), service="server")])
         (found,) = detector.feed([b"<14>Nov 21 07:29:41 vault-a vault[812]: " + HEAD % 1]) + detector.flush()
         assert found.origin == Origin("", "vault-a", "")

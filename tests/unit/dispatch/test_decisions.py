@@ -47,7 +47,7 @@ class TestADeniedActDoesNotHideARealOne:
         carried = {alert.id for one in desk.notifications() for alert in one.alerts}
         assert carried == {alert.id for alert in desk.alerts.values() if is_notified(alert)}
 
-    def test_nor_does_a_harmless_policy_hide_the_default_one(self) -> None:
+    def test_a_harmless_policy_does_not_hide_a_change_of_the_default_one(self) -> None:
         written: dict[str, Any] = {"rule": "policy_written", "level": Level.MEDIUM}
         desk = Desk()
         desk.file([an_alert("e1", group_values=("harmless",), **written)], T0)
@@ -63,14 +63,14 @@ class TestUrgentAlerts:
         filed = [desk.file([an_alert(f"e{n}", **CRITICAL)], T0 + n)[0] for n in range(8)]
         assert filed == [*["first"] * 5, *["suppressed"] * 3]
 
-    def test_what_follows_is_in_a_notification_within_a_minute(self) -> None:
+    def test_further_acts_are_in_a_notification_within_a_minute(self) -> None:
         desk = Desk()
         for n in range(6):
             desk.file([an_alert(f"e{n}", **CRITICAL)], T0 + n)
         desk.settle(T0 + 5 + 60)
         assert [one.merged_count for one in desk.notifications() if one.disposition == "summary"] == [1]
 
-    def test_a_script_that_repeats_one_act_10_000_times_is_few_notifications_and_an_exact_count(self) -> None:
+    def test_a_script_that_repeats_one_act_10_000_times_gives_few_notifications_and_an_exact_count(self) -> None:
         desk = Desk()
         for n in range(10_000):
             desk.settle(T0 + n / 100)
@@ -80,7 +80,7 @@ class TestUrgentAlerts:
         assert sum(len(one.alerts) + one.merged_count for one in sent) == 10_000
         assert len(sent) <= 5 * 2 + 3
 
-    def test_10_000_server_log_lines_are_one_notification_and_one_count(self) -> None:
+    def test_10_000_server_log_lines_give_one_notification_and_one_count(self) -> None:
         desk = Desk()
         for n in range(10_000):
             desk.file([an_alert(f"e{n}", **SERVER)], T0 + n / 100)
@@ -130,7 +130,7 @@ class TestSummaries:
         assert (merged.worst.event_key, merged.latest.event_key) == ("e2", "e3")
         assert merged.outcomes == {"succeeded": 1, "unknown": 2}
 
-    def test_list_what_succeeded_before_what_was_denied_whatever_came_first(self) -> None:
+    def test_list_acts_that_succeeded_before_denied_ones_in_any_order_of_arrival(self) -> None:
         desk = Desk()
         desk.file([an_alert("e0")], T0)
         for n in range(30):
@@ -162,13 +162,13 @@ class TestRulesOnTheSameFact:
         "server",
         [{"node": "vault-2"}, {"cluster": "other"}, {"time": at(90)}, {"level": Level.CRITICAL}],
     )
-    def test_not_on_another_node_nor_later_nor_when_the_second_is_worse(self, server: dict[str, Any]) -> None:
+    def test_share_none_on_another_node_or_later_or_if_the_second_is_worse(self, server: dict[str, Any]) -> None:
         assert Desk().file(self.pair("1", 0, **server), T0) == ["first", "first"]
 
-    def test_also_if_the_node_of_one_is_unknown(self) -> None:
+    def test_share_one_if_the_node_of_one_is_unknown(self) -> None:
         assert Desk().file(self.pair("1", 0, node=""), T0) == ["first", "suppressed"]
 
-    def test_one_notification_stands_for_one_fact_only(self) -> None:
+    def test_one_notification_covers_only_one_fact(self) -> None:
         desk = Desk()
         desk.file(self.pair("1", 0), T0)
         again = replace(self.pair("2", 5)[0], principal="bob")

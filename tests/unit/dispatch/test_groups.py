@@ -31,14 +31,14 @@ def test_rule_principal_namespace_path_denial_and_the_rules_own_fields_make_anot
 @pytest.mark.parametrize(
     "changes", [{"remote_address": "x"}, {"node": "x"}, {"lane": "socket"}, {"outcome": "unknown"}, {"late": True}]
 )
-def test_nothing_else_does(changes: dict[str, Any]) -> None:
+def test_no_other_field_makes_another_group(changes: dict[str, Any]) -> None:
     assert group_key(an_alert("e1")) == group_key(an_alert("e2", **changes))
 
 
 @pytest.mark.parametrize(
     ("level", "apart"), [("low", False), ("medium", False), ("high", True), ("critical", True)]
 )  # fmt: skip
-def test_the_path_counts_for_high_and_critical_only(level: str, apart: bool) -> None:
+def test_the_path_is_part_of_the_group_for_high_and_critical_only(level: str, apart: bool) -> None:
     one, other = (group_key(an_alert(level=Level(level), path=path)) for path in ("a", "b"))
     assert (one != other) == apart
 
@@ -50,11 +50,11 @@ def test_fields_do_not_run_into_each_other() -> None:
 
 
 @pytest.mark.parametrize(("level", "minutes"), [("critical", 5), ("high", 15), ("medium", 60), ("low", 60)])
-def test_a_window_is_as_long_as_its_level_says(level: str, minutes: int) -> None:
+def test_the_level_decides_how_long_a_window_is(level: str, minutes: int) -> None:
     assert file_alert(an_alert(level=Level(level))).window_seconds == 60 * minutes
 
 
-def test_or_as_its_rule_says() -> None:
+def test_a_rule_may_set_its_own_window() -> None:
     assert file_alert(an_alert(window_seconds=7)).window_seconds == 7
 
 

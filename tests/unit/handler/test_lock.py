@@ -20,9 +20,7 @@ def test_a_lock_is_free_again_after_its_holder(tmp_path: Path) -> None:
     os.close(reading)
 
 
-def test_who_waits_for_a_lock_gives_up_when_the_input_ended_empty(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_waiting_for_a_lock_ends_when_the_input_ends_empty(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     reading, writing = os.pipe()
     with hold_lock(tmp_path / "lock", reading, 0.0):
@@ -46,7 +44,7 @@ def test_only_the_first_holder_of_a_lock_is_the_first(tmp_path: Path) -> None:
         os.close(lock)
 
 
-def test_on_a_full_disk_nobody_is_the_first() -> None:
+def test_on_a_full_disk_no_holder_is_the_first() -> None:
     """What cannot be written down for the next process is not claimed by this one."""
     lock = os.open("/dev/full", os.O_RDWR)
     try:

@@ -31,11 +31,11 @@ def pipe() -> Iterator[Pipe]:
         made.close_writer()
 
 
-def test_a_pause_ends_after_its_time_while_the_writer_is_there(pipe: Pipe) -> None:
+def test_a_pause_ends_after_its_time_while_the_writer_holds_the_pipe(pipe: Pipe) -> None:
     pause(pipe.reading, 0)
 
 
-def test_a_pause_reads_nothing_and_goes_on_while_lines_are_left(pipe: Pipe) -> None:
+def test_a_pause_reads_nothing_and_continues_while_lines_are_left(pipe: Pipe) -> None:
     os.write(pipe.writing, b"x")
     pipe.close_writer()
     pause(pipe.reading, 0)
@@ -48,7 +48,7 @@ def test_an_input_that_ended_empty_ends_a_pause_at_once(pipe: Pipe) -> None:
         pause(pipe.reading, HUNG_SECONDS)
 
 
-def test_a_writer_that_leaves_ends_a_pause_that_has_begun(pipe: Pipe) -> None:
+def test_a_writer_that_closes_the_pipe_ends_a_pause(pipe: Pipe) -> None:
     raised: list[bool] = []
 
     def wait() -> None:
@@ -92,7 +92,7 @@ def test_the_consumer_gets_all_of_the_input_and_then_its_end(pipe: Pipe) -> None
     assert recorder.calls == ["due", b"one\ntwo", "due", "finish"]
 
 
-def test_the_consumer_has_its_turn_when_something_is_due_and_no_input_arrives(pipe: Pipe) -> None:
+def test_the_consumer_is_called_when_something_is_due_and_no_input_arrives(pipe: Pipe) -> None:
     recorder = Recorder(0.0, -1.0)
     end = Thread(target=pipe.close_writer)
 
@@ -127,6 +127,6 @@ def test_a_closed_input_is_a_setting_error(pipe: Pipe) -> None:
         check_open(1_000_000)
 
 
-def test_a_pipe_is_told_apart_from_a_file_and_from_nothing(pipe: Pipe) -> None:
+def test_a_pipe_is_distinguished_from_a_file_and_from_a_closed_descriptor(pipe: Pipe) -> None:
     with open(os.devnull) as file:  # noqa: PTH123 (a descriptor is what is wanted)
         assert [is_pipe(pipe.reading), is_pipe(file.fileno()), is_pipe(1_000_000)] == [True, False, False]

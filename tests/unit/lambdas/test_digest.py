@@ -62,7 +62,7 @@ def test_notifications_for_people_are_published_before_suppressed_ones(aws: Worl
     assert (sent[0], len(sent), set(sent[1:])) == ("first", 150, {"suppressed"})
 
 
-def test_a_notification_that_sns_refuses_is_put_off_and_delays_no_other(aws: World) -> None:
+def test_a_notification_that_sns_refuses_is_postponed_and_delays_no_other(aws: World) -> None:
     stored_unpublished(aws, aws.frame(entry(1), entry(2, "auth/token/create-orphan"), entry(3, principal="bob")))
     digest = aws.function("digest")
     publish = digest.SNS.publish_batch
@@ -104,7 +104,7 @@ def test_when_time_runs_out_the_next_run_continues(aws: World) -> None:
     assert aws.unsent() == 1
 
 
-def test_a_flood_of_windows_that_end_keeps_back_no_summary_of_another_rule(aws: World) -> None:
+def test_a_flood_of_windows_that_end_delays_no_summary_of_another_rule(aws: World) -> None:
     aws.evaluate(aws.frame(*(entry(number, principal=f"p{number % 300}") for number in range(330))))
     aws.now += 60
     aws.digest()
@@ -131,7 +131,7 @@ def test_a_flood_of_windows_that_end_keeps_back_no_summary_of_another_rule(aws: 
     assert sum(message.merged_count for message in published) == 1
 
 
-def test_1_000_names_are_fifteen_notifications_and_one_count_of_the_others(aws: World) -> None:
+def test_1_000_names_give_fifteen_notifications_and_one_count_of_the_others(aws: World) -> None:
     topic = Topic()
     evaluate, digest = (topic.behind(aws, name) for name in ("evaluate", "digest"))
     names = [f"p{number}" for number in range(1_000)]

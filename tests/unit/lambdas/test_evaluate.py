@@ -111,7 +111,7 @@ def test_the_lines_of_a_server_log_message_are_joined(aws: World) -> None:
     assert "second cause" in alert.summary
 
 
-def test_banners_without_a_time_are_events_of_their_own_in_every_frame_and_the_same_when_it_comes_again(
+def test_banners_without_a_time_are_different_events_in_every_frame_and_the_same_on_redelivery(
     aws: World,
 ) -> None:
     banner = SERVER_TAG + b"==> Vault shutdown triggered"
@@ -137,7 +137,7 @@ class TestWhatCannotBeRead:
         assert parked["Body"].read() == batch[place]
         assert "CRC-32 differs" in parked["Metadata"]["reason"]
 
-    def test_and_is_counted(self, aws: World, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_an_unreadable_frame_is_counted(self, aws: World, capsys: pytest.CaptureFixture[str]) -> None:
         aws.evaluate(b"no frame", aws.frame(entry(1)))
         assert total(capsys.readouterr().out, "ParkedFrames") == 1
 
@@ -154,7 +154,7 @@ class TestWhatCannotBeRead:
         assert len(aws.alerts()) == 1
         assert total(capsys.readouterr().out, "RejectedLines") == 2
 
-    def test_a_line_that_breaks_the_reader_costs_that_line_alone(
+    def test_only_the_line_that_makes_the_reader_raise_is_rejected(
         self, aws: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         evaluate = aws.function("evaluate")
@@ -165,7 +165,7 @@ class TestWhatCannotBeRead:
         [kept] = aws.objects("rejected/").values()
         assert b"RecursionError" in kept["Body"].read()
 
-    def test_a_rule_that_raises_is_counted_by_name_and_disables_nothing_else(
+    def test_a_rule_that_raises_is_counted_by_name_and_does_not_affect_others(
         self, aws: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         def raises(view: Any) -> bool:
@@ -190,7 +190,7 @@ class TestWhatCannotBeRead:
         assert sorted("describing it failed" in alert.summary for alert in found) == [False, False, True]
         assert total(capsys.readouterr().out, "RuleErrorsByRule", rule=found[0].rule) == 1
 
-    def test_a_frame_whose_reason_quotes_it_is_parked_within_what_s3_takes_beside_an_object(self, aws: World) -> None:
+    def test_a_frame_with_a_long_reason_is_parked_within_the_limits_of_s3_metadata(self, aws: World) -> None:
         header = {"version": 1, "content": {"kind": "\N{GRINNING FACE}" * 400}}
         assert aws.evaluate(sealed(header), aws.frame(entry(1))) == ALL_DONE
         assert len(aws.alerts()) == 1
@@ -233,7 +233,7 @@ class TestLinesTooLargeForAFrame:
             (BUCKET, KEY, 17 * 1024 * 1024, None, "left to a function with more memory"),
         ],
     )
-    def test_are_taken_from_our_own_folder_and_checked_or_parked(
+    def test_outside_our_folder_or_changed_are_parked(
         self, aws: World, bucket: str, key: str, size: int | None, digest: str | None, reason: str
     ) -> None:
         whole, sha256 = self.put(self.KEY, entry(1) + b"\n")
@@ -246,7 +246,7 @@ class TestLinesTooLargeForAFrame:
 
 
 class TestWhatIsWrongWithTheInfrastructure:
-    def test_the_store_is_raised_so_that_the_batch_comes_again(self, aws: World) -> None:
+    def test_a_failing_store_raises_so_that_the_batch_is_retried(self, aws: World) -> None:
         def judge(number: int, name: str, made: bool) -> None:
             if name.startswith("DynamoDB"):
                 raise EndpointConnectionError(endpoint_url="https://dynamodb")
@@ -255,7 +255,7 @@ class TestWhatIsWrongWithTheInfrastructure:
             aws.evaluate(aws.frame(entry(1)))
 
     @pytest.mark.parametrize("operation", ["PutObject", "GetObject"])
-    def test_so_is_a_bucket_that_does_not_answer(self, aws: World, operation: str) -> None:
+    def test_a_failing_bucket_raises_too(self, aws: World, operation: str) -> None:
         def judge(number: int, name: str, made: bool) -> None:
             if name == f"S3.{operation}":
                 raise ClientError({"Error": {"Code": "SlowDown"}}, operation)
@@ -264,7 +264,7 @@ class TestWhatIsWrongWithTheInfrastructure:
         with watching(judge), pytest.raises(ClientError):
             aws.evaluate(lines if operation == "GetObject" else b"no frame")
 
-    def test_a_topic_that_does_not_answer_is_not_since_the_store_has_the_alert(
+    def test_a_failing_topic_does_not_raise_because_the_store_has_the_alert(
         self, aws: World, capsys: pytest.CaptureFixture[str]
     ) -> None:
         def judge(number: int, name: str, made: bool) -> None:
@@ -277,7 +277,7 @@ class TestWhatIsWrongWithTheInfrastructure:
         assert calls.names.count("SNS.PublishBatch") == 1
         assert total(capsys.readouterr().out, "PublishFailures") == 1
 
-    def test_when_time_runs_out_what_is_not_published_is_left_to_digest(self, aws: World) -> None:
+    def test_when_time_runs_out_unpublished_notifications_are_left_to_digest(self, aws: World) -> None:
         frame = aws.frame(*(entry(n, principal=f"p{n}") for n in range(30)))
         aws.function("evaluate").handler(kinesis(frame), Context(19_000))
         assert (len(aws.alerts()), aws.unsent(), aws.published()) == (30, 30, [])

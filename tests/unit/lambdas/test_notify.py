@@ -70,7 +70,7 @@ def test_each_notification_is_one_post(notify: Notify, slack: SlackStandIn, bodi
     assert slack.accepted == 3
 
 
-def test_what_slack_does_not_accept_goes_back_hidden_by_how_often_it_was_received(
+def test_notifications_that_slack_does_not_accept_return_and_stay_hidden_longer_each_time(
     notify: Notify, slack: SlackStandIn, bodies: list[str]
 ) -> None:
     slack.behave("500")
@@ -122,7 +122,7 @@ def test_the_webhook_is_in_no_log(
     assert path not in output.out + output.err + caplog.text
 
 
-def test_a_kill_after_slack_accepted_and_before_that_is_stored_sends_twice_and_loses_nothing(
+def test_a_kill_between_acceptance_and_its_record_sends_twice_and_loses_nothing(
     notify: Notify, slack: SlackStandIn, bodies: list[str]
 ) -> None:
     def judge(number: int, name: str, made: bool) -> None:
@@ -144,7 +144,7 @@ class TestWithABotToken:
         make_client("secretsmanager").put_secret_value(SecretId=aws.secret, SecretString=slack.token)
         return notify
 
-    def test_a_group_is_one_message_whichever_process_goes_on_with_it(
+    def test_a_group_is_one_message_whichever_process_continues_it(
         self, notify: Notify, slack: SlackStandIn, bodies: list[str]
     ) -> None:
         first, second, other = (json.loads(body) for body in bodies)
@@ -156,7 +156,7 @@ class TestWithABotToken:
         assert [post.thread_ts for post in slack.messages] == ["", "", slack.messages[0].ts]
         assert slack.updated == 1
 
-    def test_a_token_that_is_revoked_loses_nothing_and_is_read_anew(
+    def test_a_revoked_token_loses_nothing_and_is_read_again(
         self, notify: Notify, slack: SlackStandIn, bodies: list[str], aws: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         secrets = make_client("secretsmanager")

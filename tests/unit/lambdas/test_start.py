@@ -73,7 +73,7 @@ def test_settings_are_typed() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "ninety", "9.5"])
-def test_a_variable_with_a_wrong_value_is_named_and_its_value_not_quoted(value: str) -> None:
+def test_a_variable_with_a_wrong_value_is_named_without_its_value(value: str) -> None:
     with pytest.raises(SettingError, match="ALERT_MEMORY_DAYS") as raised:
         read_environment(Some, {"TABLE_NAME": "t", "ALERT_MEMORY_DAYS": value})
     assert not value or value not in str(raised.value)

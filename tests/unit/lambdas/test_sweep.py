@@ -80,7 +80,7 @@ def test_an_alert_that_evaluate_missed_is_notified_and_marked_late(
     assert settled.published() == []
 
 
-def test_an_alert_older_than_the_memory_is_stored_and_only_summarised(settled: World) -> None:
+def test_an_alert_older_than_remembered_ones_is_only_in_a_summary(settled: World) -> None:
     old = [entry(n, principal=f"p{n}", time=at(settled.now - 91 * 86400)) for n in range(7)]
     settled.sweep(ARCHIVE, settled.archive("1", lines(*old)))
     assert {message.disposition for message in settled.published()} == {"suppressed"}
@@ -91,7 +91,7 @@ def test_an_alert_older_than_the_memory_is_stored_and_only_summarised(settled: W
     assert (summary.disposition, summary.merged_count) == ("summary", 7)
 
 
-def test_so_is_an_alert_from_before_its_rule_was_in_force(aws: World) -> None:
+def test_an_alert_from_before_its_rule_was_in_force_is_only_in_a_summary(aws: World) -> None:
     aws.digest()
     before, since = entry(1, time=at(aws.now - 60)), entry(2, principal="bob", time=at(aws.now + 60))
     aws.now += 3600
@@ -99,7 +99,7 @@ def test_so_is_an_alert_from_before_its_rule_was_in_force(aws: World) -> None:
     assert sorted(message.disposition for message in aws.published()) == ["first", "suppressed"]
 
 
-def test_so_is_an_alert_from_before_its_rule_was_changed(settled: World) -> None:
+def test_an_alert_from_before_its_rule_was_changed_is_only_in_a_summary(settled: World) -> None:
     sweep = settled.function("sweep")
     (rule,) = (rule for rule in sweep.RULES.rules if rule.name == "audit_policy_written")
     anything = Rule(replace(rule.compiled, condition=Exists("time", True)))
@@ -129,7 +129,7 @@ def test_a_segment_larger_than_a_chunk_is_read_as_a_stream(settled: World) -> No
     assert len(settled.alerts()) == 1
 
 
-def test_a_truncated_segment_is_evaluated_as_far_as_it_goes_and_retried(settled: World) -> None:
+def test_a_truncated_segment_is_evaluated_up_to_its_end_and_retried(settled: World) -> None:
     key = settled.archive("1", b"")
     packed = zstandard.compress(lines(entry(1))) + zstandard.compress(lines(entry(2)))
     make_client("s3").put_object(Bucket=ARCHIVE, Key=key, Body=packed[:-4])
@@ -177,7 +177,7 @@ class TestParked:
         settled.sweep(BUCKET, "parked/dt=2026-11-21/x.frame")
         assert [message.alerts[0].late for message in settled.published()] == [True]
 
-    def test_lines_that_were_too_large_for_evaluate_are_read_here(self, settled: World) -> None:
+    def test_lines_that_are_too_large_for_evaluate_are_evaluated_here(self, settled: World) -> None:
         content = lines(entry(1), entry(2, "kv/data/app", padding="x" * (17 * 1024 * 1024)))
         make_client("s3").put_object(Bucket=BUCKET, Key="oversize/x", Body=content)
         digest = hashlib.sha256(content).hexdigest()

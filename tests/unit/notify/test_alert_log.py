@@ -85,7 +85,7 @@ def test_staged_alerts_and_those_below_the_level_are_not_in_it(path: Path) -> No
 
 
 @pytest.mark.parametrize("create", [True, False])
-def test_a_file_moved_between_two_alerts_is_created_again(path: Path, create: bool) -> None:
+def test_a_file_renamed_between_two_alerts_is_created_again(path: Path, create: bool) -> None:
     log = AlertLog(path)
     log.send(a_message(an_alert("e1")))
     path.rename(path.with_name("old"))
@@ -96,7 +96,7 @@ def test_a_file_moved_between_two_alerts_is_created_again(path: Path, create: bo
 
 
 @pytest.mark.parametrize("create", [True, False])
-def test_an_alert_written_into_a_file_that_is_being_moved_away_is_written_again(
+def test_an_alert_written_to_a_file_while_it_is_renamed_is_written_again(
     path: Path, before_fsync: Callable[[Callable[[], None]], None], create: bool
 ) -> None:
     def move() -> None:
@@ -109,7 +109,7 @@ def test_an_alert_written_into_a_file_that_is_being_moved_away_is_written_again(
     assert keys(path) == ["e1"]
 
 
-def test_an_alert_written_into_a_file_that_was_compressed_and_removed_is_written_again(
+def test_an_alert_written_to_a_file_that_was_compressed_and_removed_is_written_again(
     path: Path, before_fsync: Callable[[Callable[[], None]], None]
 ) -> None:
     before_fsync(path.unlink)
@@ -149,7 +149,7 @@ def test_logrotate_loses_no_alert(path: Path, tmp_path: Path, how: str) -> None:
     assert sorted(keys(*path.parent.iterdir())) == [f"e{number}" for number in range(6)]
 
 
-def test_a_line_torn_by_a_kill_is_ended(path: Path) -> None:
+def test_an_incomplete_line_after_a_kill_is_ended(path: Path) -> None:
     path.write_bytes(b'{"event_key":"e1"}\n{"event_k')
     AlertLog(path).send(a_message(an_alert("e2")))
     whole, torn, added = path.read_bytes().splitlines()
@@ -168,7 +168,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_is_reported_and_the_line_it_tore_damages_no_other(path: Path) -> None:
+def test_a_full_disk_is_reported_and_an_incomplete_line_damages_no_other(path: Path) -> None:
     log = AlertLog(path)
     log.send(a_message(an_alert("e1")))
     with files_of_at_most(path.stat().st_size + 50), pytest.raises(DeliveryError, match="File too large"):

@@ -89,7 +89,7 @@ def raising(error: DeliveryError, rule: str = "", times: int = 10**9) -> Callabl
     return fault
 
 
-def test_what_is_recorded_is_sent_to_every_sink_that_wants_it(start: Starter) -> None:
+def test_every_notification_is_sent_to_every_sink_that_wants_it(start: Starter) -> None:
     people, archive = ListSink("people"), ListSink("archive")
     store, sender = start(people, archive)
     record(store, [a_filing("e1"), a_filing("e2", staged=True), a_filing("e3")], time.time())
@@ -129,7 +129,7 @@ def test_a_window_is_closed_on_time_without_further_alerts(start: Starter) -> No
     assert time.time() - begun >= 0.4
 
 
-def test_what_was_left_is_sent_at_once_after_a_restart(start: Starter) -> None:
+def test_unsent_notifications_are_sent_at_once_after_a_restart(start: Starter) -> None:
     dead = ListSink("people", raising(DeliveryError("away")))
     store, sender = start(dead)
     record(store, [a_filing("e1"), a_filing("e2", rule="other")], time.time())
@@ -141,7 +141,7 @@ def test_what_was_left_is_sent_at_once_after_a_restart(start: Starter) -> None:
 
 
 class TestFailingSinks:
-    def test_one_that_hangs_delays_only_itself(self, start: Starter) -> None:
+    def test_one_that_hangs_delays_only_its_own_notifications(self, start: Starter) -> None:
         released = threading.Event()
         hanging = ListSink("hanging", lambda _: (released.wait(), None)[1])
         people = ListSink("people")
@@ -166,7 +166,7 @@ class TestFailingSinks:
         (kept,) = store.unsent("people", time.time() + 61)
         assert kept.notification.rule == "refused"
 
-    def test_nor_does_one_that_hits_a_bug_in_the_sink(self, start: Starter) -> None:
+    def test_one_that_hits_a_bug_in_the_sink_does_not_block_those_behind_it(self, start: Starter) -> None:
         def broken(message: Notification) -> None:
             if message.rule == "refused":
                 raise ZeroDivisionError("SECRET")
@@ -179,14 +179,14 @@ class TestFailingSinks:
         assert not sender.stop(5)
         assert len(store.unsent("people", time.time() + 61)) == 1
 
-    def test_nor_does_one_that_always_fails(self, start: Starter) -> None:
+    def test_one_that_always_fails_does_not_block_those_behind_it(self, start: Starter) -> None:
         people = ListSink("people", raising(DeliveryError("500"), rule="refused"))
         store, sender = start(people)
         record(store, [a_filing("e0", rule="refused", level=Level.CRITICAL), a_filing("e1", rule="r1")], time.time())
         sender.notify()
         assert [message.rule for message in people.wait_for(sent=1)] == ["r1"]
 
-    def test_what_failed_is_sent_again(self, start: Starter) -> None:
+    def test_a_notification_that_failed_is_sent_again(self, start: Starter) -> None:
         people = ListSink("people", raising(DeliveryError("500"), times=1))
         store, sender = start(people)
         record(store, [a_filing("e1")], time.time())
@@ -194,7 +194,7 @@ class TestFailingSinks:
         assert len(people.wait_for(sent=1)) == 1
         assert len(people.tried) == 2
 
-    def test_a_sink_that_asks_us_to_wait_is_given_the_time(self, start: Starter) -> None:
+    def test_a_sink_that_asks_to_wait_gets_nothing_meanwhile(self, start: Starter) -> None:
         people = ListSink("people", raising(SinkBusy("429", 0.5), times=1))
         store, sender = start(people)
         begun = time.monotonic()
@@ -242,7 +242,7 @@ class TestFailingStores:
         assert marked.wait(HUNG_SECONDS)
         assert len(people.tried) == 1
 
-    def test_the_threads_go_on_whatever_it_raises(
+    def test_the_threads_continue_whatever_it_raises(
         self, start: Starter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         unsent = SqliteStore.unsent
@@ -262,7 +262,7 @@ class TestFailingStores:
         assert "unexpected ZeroDivisionError" in caplog.text
         assert "SECRET" not in caplog.text
 
-    def test_a_store_that_fails_for_a_moment_ends_nothing(self, start: Starter, tmp_path: Path) -> None:
+    def test_a_store_that_fails_for_a_moment_stops_no_thread(self, start: Starter, tmp_path: Path) -> None:
         people = ListSink("people")
         store, sender = start(people)
         (tmp_path / "alerts.sqlite").write_bytes(b"broken" * 10_000)
@@ -279,7 +279,7 @@ class TestFailingStores:
 
 
 class TestStopping:
-    def test_drains_what_can_be_sent(self, start: Starter) -> None:
+    def test_sends_what_it_can_within_the_time(self, start: Starter) -> None:
         people = ListSink("people")
         store, sender = start(people)
         record(store, [a_filing(f"e{n}", rule=f"r{n}") for n in range(15)], time.time())

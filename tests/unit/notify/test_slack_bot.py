@@ -125,7 +125,7 @@ class TestAGroup:
         for part in ("HIGH: Root policy used", "alice did e1", "secret/data/app", "vault token revoke -accessor abc"):
             assert part in shown(root)
 
-    def test_goes_on_in_its_thread_and_its_message_counts(self, world: World) -> None:
+    def test_continues_in_its_thread_and_its_message_counts(self, world: World) -> None:
         world.send(a_first(), a_repeat("s1", 5), a_first("e2"))
         root, summary, again = world.slack.messages
         assert [reply.thread_ts for reply in (summary, again)] == [root.ts, root.ts]
@@ -134,14 +134,14 @@ class TestAGroup:
         assert "2024-05-06 07:08:09 UTC alice did e2" in shown(root)
         assert "alice did e2" in shown(again)
 
-    def test_is_followed_by_a_process_that_starts_anew(self, world: World) -> None:
+    def test_is_continued_by_a_new_process(self, world: World) -> None:
         world.send(a_first())
         world.send(a_first("e2"))
         root, reply = world.slack.messages
         assert reply.thread_ts == root.ts
         assert "2 alerts in 2 notifications" in shown(root)
 
-    def test_is_apart_from_every_other_group(self, world: World) -> None:
+    def test_is_separate_from_every_other_group(self, world: World) -> None:
         other = a_message(an_alert("o1"), group="b" * 32)
         world.send(a_first(), other, a_first("e2"))
         assert [post.thread_ts for post in world.slack.messages] == ["", "", world.slack.messages[0].ts]
@@ -176,13 +176,13 @@ class TestANewMessage:
             world.now += HOUR
         assert [n for n, post in enumerate(world.slack.messages) if not post.thread_ts] == [0, 24]
 
-    def test_begins_where_the_clock_was_set_back(self, world: World) -> None:
+    def test_begins_if_the_clock_was_set_back(self, world: World) -> None:
         world.send(a_first())
         world.now -= HOUR
         world.send(a_first("e2"))
         assert [post.thread_ts for post in world.slack.messages] == ["", ""]
 
-    def test_begins_where_a_person_deleted_the_old_one(self, world: World) -> None:
+    def test_begins_if_a_person_deleted_the_old_one(self, world: World) -> None:
         world.send(a_first())
         world.slack.delete(world.slack.messages[0].ts)
         world.send(a_first("e2"), a_first("e3"))
@@ -195,7 +195,7 @@ class TestANewMessage:
         [("edit_window_closed", "chat.update"), ("cant_update_message", "chat.update"),
          ("restricted_action_thread_locked", "chat.postMessage"), ("thread_not_found", "chat.postMessage")],
     )  # fmt: skip
-    def test_begins_where_slack_lets_nobody_change_the_old_one(self, world: World, word: str, method: str) -> None:
+    def test_begins_if_slack_no_longer_allows_changing_the_old_one(self, world: World, word: str, method: str) -> None:
         world.send(a_first())
         world.slack.behave(word, times=1, method=method)
         world.send(a_first("e2"))
@@ -204,7 +204,7 @@ class TestANewMessage:
 
 class TestTheChannelSees:
     @pytest.mark.parametrize(("level", "seen"), [(Level.CRITICAL, True), (Level.HIGH, True), (Level.MEDIUM, False)])
-    def test_what_is_sent_at_once_from_level_high_on(self, world: World, level: Level, seen: bool) -> None:
+    def test_repeats_that_are_sent_at_once_from_level_high_on(self, world: World, level: Level, seen: bool) -> None:
         world.send(a_first(level=level), a_first("e2", level=level))
         assert world.slack.messages[1].in_channel is seen
 
@@ -243,7 +243,7 @@ class TestARetry:
         assert world.slack.accepted == 2
         assert "2 alerts in 2 notifications" in shown(world.slack.messages[0])
 
-    def test_after_a_crash_between_the_post_and_its_memory_repeats_that_post_only(self, world: World) -> None:
+    def test_after_a_crash_before_a_post_was_stored_repeats_only_that_post(self, world: World) -> None:
         world.send(a_first())
         memory = world.threads
         world.threads = Hooked(memory, on_put=raising(KeyboardInterrupt()))
@@ -267,7 +267,7 @@ class TestARetry:
         world.send(a_first("e4"))
         assert "4 alerts in 4 notifications" in shown(world.slack.messages[0])
 
-    def test_without_its_memory_it_posts_rather_twice_than_not(
+    def test_without_its_store_it_posts_twice_rather_than_not_at_all(
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         full = raising(StoreError("disk full"))
@@ -288,7 +288,7 @@ class TestAnswers:
         "word", ["invalid_auth", "token_revoked", "token_expired", "account_inactive", "missing_scope",
                  "channel_not_found", "not_in_channel", "is_archived", "ekm_access_denied"],
     )  # fmt: skip
-    def test_what_a_person_has_to_repair_is_kept_until_then(self, world: World, word: str) -> None:
+    def test_until_a_person_repairs_the_settings_nothing_is_lost(self, world: World, word: str) -> None:
         world.slack.behave(word)
         with pytest.raises(SinkMisconfigured, match=f"Slack answered 200 {word}"):
             world.send(a_first())
@@ -297,7 +297,7 @@ class TestAnswers:
         assert world.slack.accepted == 1
 
     @pytest.mark.parametrize("word", ["msg_too_long", "invalid_blocks", "no_text", "msg_blocks_too_long"])
-    def test_what_slack_will_never_accept_as_it_is(self, world: World, word: str) -> None:
+    def test_a_notification_that_slack_will_never_accept_is_refused(self, world: World, word: str) -> None:
         world.slack.behave(word)
         with pytest.raises(SinkRefused, match=word):
             world.send(a_first())
@@ -313,7 +313,7 @@ class TestAnswers:
         with pytest.raises(SinkMisconfigured, match="invite the app to the channel"):
             world.bot(channel=FOREIGN_CHANNEL).send(a_first())
 
-    def test_a_channel_may_be_named(self, world: World) -> None:
+    def test_a_channel_may_be_given_by_name(self, world: World) -> None:
         world.bot(channel=CHANNEL_NAME).send(a_first())
         world.bot(channel=CHANNEL_NAME).send(a_first("e2"))
         assert (world.slack.accepted, world.slack.updated) == (2, 1)

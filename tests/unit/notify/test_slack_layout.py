@@ -45,7 +45,7 @@ class TestPosts:
             assert part in text
         assert post["text"] == "\U0001f7e0 HIGH: Root policy used"
 
-    def test_the_title_of_the_first_alert_stands_in_the_headline_only(self) -> None:
+    def test_the_title_of_the_first_alert_is_in_the_headline_only(self) -> None:
         (post,) = posts(a_message(an_alert(summary="S"), an_alert(rule="other", title="Another title", summary="S")))
         text = shown([post])
         assert text.count("Root policy used") == 1
@@ -67,7 +67,7 @@ class TestPosts:
             elements = [element for block in post["blocks"] for element in block.get("elements", [])]
             assert {e["type"] for e in elements} <= {"rich_text_preformatted", "plain_text"}
 
-    def test_what_is_too_long_for_one_post_goes_into_the_next(self) -> None:
+    def test_a_notification_too_long_for_one_post_is_divided(self) -> None:
         alerts = [an_alert(rule=f"rule_{n}", actions=tuple(f"{n}-{m} {'x' * 2000}" for m in range(9)))
                   for n in range(6)]  # fmt: skip
         payloads = posts(a_message(*alerts))
@@ -81,7 +81,7 @@ class TestPosts:
 
     @settings(max_examples=60)
     @given(st.data())
-    def test_are_valid_for_slack_whatever_a_log_holds(self, data: st.DataObject) -> None:
+    def test_are_valid_for_slack_whatever_a_log_contains(self, data: st.DataObject) -> None:
         anything = st.text(max_size=40) | st.sampled_from(
             ["\x1b" * 5000, "\u202e" * 4000, "😀" * 4000, "\\" * 9000, ""]
         )

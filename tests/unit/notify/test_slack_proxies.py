@@ -77,7 +77,7 @@ def test_no_proxy_is_honoured(slack: SlackStandIn, monkeypatch: pytest.MonkeyPat
     assert slack.accepted == 1
 
 
-def test_plain_http_to_this_machine_goes_past_every_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_http_to_this_machine_uses_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
     with SlackStandIn(interval_seconds=0) as slack:
@@ -105,9 +105,7 @@ def test_a_proxy_that_refuses_is_named_without_its_credentials(
     assert slack.webhook_url.rpartition("/")[2] not in said
 
 
-def test_a_proxy_that_is_not_there_delays_the_notification(
-    slack: SlackStandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreachable_proxy_delays_the_notification(slack: SlackStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     with ConnectProxy() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.address}")
     with pytest.raises(DeliveryError, match="through the proxy"):
@@ -123,7 +121,7 @@ def test_a_proxy_that_cannot_be_used_is_a_wrong_setting(monkeypatch: pytest.Monk
     assert "SECRET" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_server_that_no_trusted_authority_vouches_for_is_not_spoken_to(
+def test_a_server_without_a_trusted_certificate_gets_nothing(
     slack: SlackStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")

@@ -37,7 +37,7 @@ def test_it_returns_once_slack_has_accepted(sink: SlackWebhook, slack: SlackStan
     assert [post.payload for post in slack.messages] == posts(a_message())
 
 
-def test_it_keeps_its_posts_apart() -> None:
+def test_it_limits_the_rate_of_its_posts() -> None:
     alerts = [an_alert(rule=f"rule_{n}", actions=("x" * 2000,) * 3) for n in range(2)]
     with SlackStandIn(interval_seconds=0.2) as slack:
         sink = SlackWebhook(slack.webhook_url, interval_seconds=0.2)
@@ -51,11 +51,11 @@ class TestAnswers:
     @pytest.mark.parametrize(
         ("status", "body"), [(200, "ok"), (200, "OK\n"), (200, '{"ok":true}'), (200, ""), (204, ""), (202, "queued")]
     )
-    def test_any_2xx_has_accepted(self, status: int, body: str) -> None:
+    def test_any_2xx_status_means_accepted(self, status: int, body: str) -> None:
         with answering(status, body) as url:
             SlackWebhook(url).send(a_message())
 
-    def test_except_one_that_says_it_has_not(self) -> None:
+    def test_a_2xx_status_with_ok_false_means_not_accepted(self) -> None:
         refusal = '{"ok":false,"error":"channel_not_found"}'
         with answering(200, refusal) as url, pytest.raises(SinkMisconfigured, match="200 channel_not_found"):
             SlackWebhook(url).send(a_message())
@@ -70,7 +70,7 @@ class TestAnswers:
         ("behaviour", "text"),
         [("500", "Slack answered 500 rollup_error"), ("hang", "Timeout"), ("refuse", "could not be reached")],
     )
-    def test_a_failure_that_may_pass_is_retried(
+    def test_a_temporary_failure_is_retried(
         self, sink: SlackWebhook, slack: SlackStandIn, behaviour: str, text: str
     ) -> None:
         slack.behave(behaviour)
@@ -81,7 +81,7 @@ class TestAnswers:
         sink.send(a_message())
 
     @pytest.mark.parametrize("word", ["invalid_payload", "no_text", "msg_too_long", "invalid_blocks", "never_seen"])
-    def test_a_payload_that_slack_refuses_is_not_retried_as_it_is(
+    def test_a_payload_that_slack_refuses_is_not_retried(
         self, sink: SlackWebhook, slack: SlackStandIn, word: str
     ) -> None:
         slack.behave(word)

@@ -82,7 +82,7 @@ class TestPublication:
 
     @given(st.text(st.characters(exclude_categories=["Cs"])))
     @example("\ufffe\uffff\0\x85")
-    def test_whatever_a_log_holds_a_queue_takes_it_and_gives_it_back(self, text: str) -> None:
+    def test_whatever_a_log_contains_passes_through_a_queue(self, text: str) -> None:
         message = a_message(an_alert(path=text, principal=text, cluster=text, record={text: text}))
         bodies = json.loads(publication(message)["Message"])
         for text in [*bodies.values(), *attributes(message).values()]:
@@ -124,7 +124,7 @@ class TestSink:
             (EndpointConnectionError(endpoint_url="https://SECRET"), DeliveryError),
         ],
     )
-    def test_an_error_says_what_to_do_and_no_more(self, error: Exception, kind: type[DeliveryError]) -> None:
+    def test_an_error_says_what_to_do_and_quotes_nothing(self, error: Exception, kind: type[DeliveryError]) -> None:
         sink = SnsSink(FailingClient(error), ARN, interval_seconds=0)
         with pytest.raises(DeliveryError) as caught:
             sink.send(a_message())

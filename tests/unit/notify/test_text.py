@@ -33,7 +33,7 @@ from vaultwatch.rules.facts import Level
         ("x" * 101, "x" * 82 + "… (101 characters)"),
     ],
 )
-def test_what_does_not_print_is_made_visible(text: str, shown: str) -> None:
+def test_unprintable_characters_are_made_visible(text: str, shown: str) -> None:
     assert visible(text, 100) == shown
 
 
@@ -59,10 +59,10 @@ class TestHeadline:
         assert headline(a_summary(3)) == "HIGH: Root policy used: 9 more since 06:08"
         assert headline(a_summary(3), BERLIN) == "HIGH: Root policy used: 9 more since 08:08"
 
-    def test_of_a_notification_that_counts_others(self) -> None:
+    def test_of_an_alert_with_counts_of_earlier_ones(self) -> None:
         assert headline(a_message(merged=a_summary().merged)) == "HIGH: Root policy used, 9 more before"
 
-    def test_holds_nothing_of_a_log(self) -> None:
+    def test_contains_no_text_from_a_log(self) -> None:
         evil: dict[str, Any] = dict.fromkeys(LOGGED, "EVIL")
         assert "EVIL" not in headline(a_message(an_alert(**evil), merged=(a_group(**evil),)))
         counted = replace(a_group(**evil), first_time="EVIL", last_time="EVIL")
@@ -77,7 +77,7 @@ class TestFacts:
         assert shown["time"] == "2024-05-06 09:08:09 CEST"
 
     @pytest.mark.parametrize("time", ["May  6 07:08:09", "", "x\n"])
-    def test_a_time_that_names_no_moment_stays_as_it_is(self, time: str) -> None:
+    def test_a_time_that_cannot_be_parsed_is_shown_as_logged(self, time: str) -> None:
         assert local_time(time, BERLIN) == visible(time, 300)
 
     def test_the_errors_own_words_are_part_of_the_outcome(self) -> None:
@@ -137,7 +137,7 @@ class TestEmail:
     def test_the_window_is_that_of_the_group(self, changes: dict[str, Any], window: str) -> None:
         assert f"Repeats in the next {window} arrive in one summary." in email_text(a_message(an_alert(**changes)))
 
-    def test_nothing_of_a_log_can_begin_a_line_or_move_the_cursor(self) -> None:
+    def test_text_from_a_log_can_neither_begin_a_line_nor_move_the_cursor(self) -> None:
         texts: dict[str, Any] = dict.fromkeys(LOGGED, "x\nSubject: EVIL\x1b[2J\u202e")
         evil = an_alert(**texts, actions=("a\nEVIL",))
         text = email_text(a_message(evil, merged=(a_group(**texts),)))

@@ -85,9 +85,7 @@ class TestBounded:
             lambda kib: nested(90, ["x" * 200] * kib * 5),
         ],
     )
-    def test_a_mebibyte_of_any_shape_is_left_out_at_its_length_and_the_rest_stays(
-        self, shape: Callable[[int], Any]
-    ) -> None:
+    def test_a_mebibyte_of_any_shape_is_left_out_and_the_rest_stays(self, shape: Callable[[int], Any]) -> None:
         record, half = ({**ENTRY, "response": {"data": shape(kib), "mount_type": "kv"}} for kib in (1024, 512))
         found = bounded(record)
         assert growth(lambda kib: bounded(record if kib == 1024 else half), 512) < 3
@@ -97,14 +95,14 @@ class TestBounded:
         assert hashlib.sha256(msgspec.json.encode(record)).hexdigest() in json.dumps(found["response"])
         assert "bytes left out" in json.dumps(found["response"])
 
-    def test_the_largest_goes_first_and_the_order_stays(self) -> None:
+    def test_the_largest_value_is_left_out_first_and_the_order_stays(self) -> None:
         record = {"a": "x" * 20_000, "b": "y" * 30_000, "c": 1}
         found = bounded(record)
         assert list(found) == ["a", "b", "c"]
         assert found["a"] == record["a"]
         assert found["b"].startswith("[30002 bytes left out; SHA-256 of the whole record: ")
 
-    def test_of_two_that_do_not_fit_together_only_one_is_cut_and_only_its_largest(self) -> None:
+    def test_of_two_large_values_only_the_largest_part_of_one_is_cut(self) -> None:
         record = {"a": {"large": "x" * 25_000, "small": 1}, "b": {"large": "y" * 20_000, "small": 2}}
         found = bounded(record)
         assert found["b"] == record["b"]

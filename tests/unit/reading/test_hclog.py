@@ -81,7 +81,7 @@ def test_module_is_one_lower_case_word_before_a_colon(module: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["proxy environment: http_proxy", "Error: x", "two words: x", "word", ": x", ""])
-def test_what_is_no_module_stays_in_the_message(text: str) -> None:
+def test_text_that_is_no_module_stays_in_the_message(text: str) -> None:
     assert read_text(text) == ("", text, {})
 
 
@@ -109,7 +109,7 @@ def test_level_in_brackets(level: str, expected: str) -> None:
         (b'{"@message":' * 100_000, "JSON nested too deep"),
     ],
 )
-def test_json_that_is_no_message_says_why(line: bytes, reason: str) -> None:
+def test_json_that_is_no_message_is_refused_with_a_reason(line: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=f"^{reason}$"):
         read_json(line)
 

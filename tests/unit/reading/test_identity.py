@@ -53,12 +53,12 @@ class TestOutcome:
     def test_table(self, fields: dict[str, Any], expected: str) -> None:
         assert outcome(fields) == expected
 
-    def test_a_response_is_known_by_the_end_of_its_type(self) -> None:
+    def test_a_response_is_recognised_by_the_end_of_its_type(self) -> None:
         assert [is_response({"type": kind}) for kind in ("request", "response", "kmip-response")] == [False, True, True]
 
 
 class TestAuditKeys:
-    def test_the_request_id_where_there_is_one(self) -> None:
+    def test_an_entry_with_a_request_id_has_it_as_its_key(self) -> None:
         assert audit_event_key(entry(request={"id": "r1"})) == "r1"
         assert audit_event_key(entry("request", request={"id": "r1", "path": "b"}, error="x")) == "r1"
 
@@ -74,7 +74,7 @@ class TestAuditKeys:
             assert audit_event_key(of_device(SALT_B, time)) == key
         assert audit_event_key(of_device(SALT_B, "2026-11-21T07:29:42.1Z")) != key
 
-    def test_without_an_id_key_order_is_no_difference(self) -> None:
+    def test_without_an_id_the_order_of_keys_does_not_matter(self) -> None:
         fields = entry(auth={"a": 1, "b": 2})
         assert audit_event_key(fields) == audit_event_key(dict(reversed(fields.items())))
 
@@ -85,7 +85,7 @@ class TestAuditKeys:
         assert audit_event_key(entry()) != audit_event_key({**entry(), **other})
 
     @pytest.mark.parametrize("time", [None, 5, "", "yesterday"])
-    def test_a_time_that_is_none_is_survived(self, time: Any) -> None:
+    def test_an_invalid_time_is_tolerated(self, time: Any) -> None:
         assert len(audit_event_key(entry(time=time))) == 64
 
 
@@ -112,7 +112,7 @@ HEADERS = [
 class TestServerKeys:
     @pytest.mark.parametrize("header", HEADERS)
     @pytest.mark.parametrize("line", [TEXT, AS_JSON])
-    def test_a_header_before_it_is_no_difference(self, header: bytes, line: bytes) -> None:
+    def test_a_syslog_header_does_not_matter(self, header: bytes, line: bytes) -> None:
         assert ServerEventKeys().key(message(header + line, NODE)) == ServerEventKeys().key(message(line, NODE))
 
     @pytest.mark.parametrize("header", [b"", *HEADERS])
@@ -129,14 +129,14 @@ class TestServerKeys:
             (TEXT, TEXT.replace(b"sealed", b"unsealed")),
         ],
     )
-    def test_time_level_module_and_text_count(self, one: bytes, other: bytes) -> None:
+    def test_time_level_module_and_text_are_part_of_the_key(self, one: bytes, other: bytes) -> None:
         assert ServerEventKeys().key(message(one)) != ServerEventKeys().key(message(other))
 
-    def test_the_node_counts(self) -> None:
+    def test_the_node_is_part_of_the_key(self) -> None:
         other = Origin("prod", "vault-b", "server")
         assert ServerEventKeys().key(message(TEXT, NODE)) != ServerEventKeys().key(message(TEXT, other))
 
-    def test_only_the_first_line_counts(self) -> None:
+    def test_of_several_lines_only_the_first_is_part_of_the_key(self) -> None:
         reader = ServerLogReader()
         head = TEXT + b": x/"
         for line in (head, b"  error=", b"  | more", b"  "):
@@ -146,7 +146,7 @@ class TestServerKeys:
         assert b"more" in whole.raw
         assert ServerEventKeys().key(whole) == ServerEventKeys().key(message(head, NODE))
 
-    def test_a_banner_counts_by_the_last_time_seen_and_its_ordinal_since(self) -> None:
+    def test_the_key_of_a_banner_has_the_last_time_logged_and_its_ordinal_since(self) -> None:
         banner = message(b"==> Vault shutdown triggered", NODE)
 
         def keys(*lines: bytes) -> list[str]:
@@ -161,7 +161,7 @@ class TestServerKeys:
         after_another_node.key(message(TEXT, Origin("prod", "vault-b", "server")))
         assert after_another_node.key(banner) == keys(banner.raw)[0]
 
-    def test_a_banner_takes_the_time_of_its_header(self) -> None:
+    def test_the_key_of_a_banner_has_the_time_of_its_header(self) -> None:
         line = b"Nov 21 07:29:41 host vault[812]: ==> Vault shutdown triggered"
         log = ServerEventKeys()
         assert log.key(message(line)) == log.key(message(line.replace(b"[812]", b"[813]")))
@@ -187,11 +187,11 @@ class TestTime:
         assert moment.microsecond == int("123456"[:digits].ljust(6, "0"))
 
     @pytest.mark.parametrize("text", [None, 5, "", "x", "2026-11-21T07:29:41", "2026-13-01T00:00:00Z", "\ud800", {}])
-    def test_anything_else_is_none(self, text: Any) -> None:
+    def test_anything_else_is_no_time(self, text: Any) -> None:
         assert parse_time(text) is None
 
     @pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
-    def test_a_moment_that_another_zone_cannot_name_is_none(self, text: str) -> None:
+    def test_a_time_that_does_not_exist_in_another_zone_is_no_time(self, text: str) -> None:
         assert parse_time(text) is None
 
     @given(st.text())

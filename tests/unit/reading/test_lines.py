@@ -16,13 +16,13 @@ def split(chunks: list[bytes], **limits: int) -> list[bytes]:
 @given(
     st.lists(st.binary(max_size=20) | st.just(b"\n") | st.just(b"a\r\nb\xe2\x80\xa8\x85\x0b\x0c\x1c\n"), max_size=20)
 )
-def test_however_the_bytes_arrive_the_lines_are_those_of_the_whole(chunks: list[bytes]) -> None:
+def test_the_lines_do_not_depend_on_how_the_bytes_arrive(chunks: list[bytes]) -> None:
     whole = b"".join(chunks)
     lines = whole.split(b"\n")
     assert split(chunks) == [line + b"\n" for line in lines[:-1]] + [line for line in lines[-1:] if line]
 
 
-def test_a_line_comes_out_as_soon_as_it_ends() -> None:
+def test_a_line_is_returned_as_soon_as_it_ends() -> None:
     splitter = LineSplitter()
     assert splitter.push(b"a") == []
     assert splitter.push(b"b\nc") == [b"ab\n"]
@@ -32,12 +32,12 @@ def test_a_line_comes_out_as_soon_as_it_ends() -> None:
 
 
 @given(st.lists(st.binary(max_size=30), max_size=20))
-def test_a_longer_line_than_the_limit_comes_in_pieces_and_nothing_is_lost(chunks: list[bytes]) -> None:
+def test_a_line_longer_than_the_limit_is_returned_in_pieces(chunks: list[bytes]) -> None:
     lines = split(chunks, max_line_bytes=10)
     assert b"".join(lines) == b"".join(chunks)
 
 
-def test_what_is_held_is_bounded() -> None:
+def test_the_kept_part_of_a_line_is_bounded() -> None:
     splitter = LineSplitter(max_line_bytes=100)
     pieces = [piece for _ in range(1_000) for piece in splitter.push(b"x" * 10)]
     assert max(len(piece) for piece in pieces) <= 110
@@ -45,7 +45,7 @@ def test_what_is_held_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("chunk", [2**10, 2**16])
-def test_a_long_line_costs_its_length(chunk: int) -> None:
+def test_a_long_line_takes_linear_time(chunk: int) -> None:
     def line_of(chunks: int) -> None:
         splitter, piece = LineSplitter(), b"x" * chunk
         assert [line for _ in range(chunks) for line in splitter.push(piece)] == []

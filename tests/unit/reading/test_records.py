@@ -77,7 +77,7 @@ class TestShapes:
             {**ENTRY, "auth": {"policy_results": {"granting_policies": [{"type": ""}, {"name": "a", "type": "acl"}]}}},
         ],
     )
-    def test_whatever_vault_leaves_out_or_turns_round_is_read_as_it_is(self, entry: dict[str, Any]) -> None:
+    def test_entries_are_read_whatever_vault_leaves_out_or_reorders(self, entry: dict[str, Any]) -> None:
         assert read(written(entry)) == entry
 
     def test_an_entry_of_2018_keeps_its_nulls(self) -> None:
@@ -103,10 +103,10 @@ class TestShapes:
         assert read(before + written(ENTRY)) == ENTRY
 
     @pytest.mark.parametrize("after", [b"\n", b"\r\n", b"\0\0", b"  "])
-    def test_line_ends_and_padding_are_skipped(self, after: bytes) -> None:
+    def test_newlines_and_padding_are_skipped(self, after: bytes) -> None:
         assert read(written(ENTRY) + after) == ENTRY
 
-    def test_invalid_utf_8_and_raw_control_characters_are_survived(self) -> None:
+    def test_invalid_utf_8_and_raw_control_characters_are_tolerated(self) -> None:
         line = written(ENTRY).replace(b"sys/seal", b"sys/\xff\x01seal")
         assert read(line)["request"]["path"] == "sys/\ufffd\x01seal"
 
@@ -130,7 +130,9 @@ class TestDepth:
     @pytest.mark.parametrize("depth", [MAX_DEPTH, 400, 990, 9_999, 100_000])
     @pytest.mark.parametrize("opening", [b'{"a":', b"["])
     @pytest.mark.parametrize("leaf", [b'"}]{[\\""', b'"\xff"'])
-    def test_deep_data_is_left_out_and_all_else_read(self, depth: int, opening: bytes, leaf: bytes) -> None:
+    def test_deeply_nested_data_is_left_out_and_everything_else_is_read(
+        self, depth: int, opening: bytes, leaf: bytes
+    ) -> None:
         closing = b"}" if opening.startswith(b"{") else b"]"
         deep = opening * depth + leaf + closing * depth
         found = read(written(ENTRY)[:-1] + b',"response":{"data":' + deep + b'},"error":"last"}')
@@ -139,11 +141,11 @@ class TestDepth:
         assert "left out: nested too deeply" in json.dumps(found)
         assert len(json.dumps(found)) < 2_000
 
-    def test_what_is_not_deep_stays_whole_however_much_it_is(self) -> None:
+    def test_data_that_is_not_deep_is_read_completely_whatever_its_size(self) -> None:
         entry = {**ENTRY, "response": {"data": {"keys": [{"a": [1]}] * 500}}}
         assert read(written(entry)) == entry
 
-    def test_the_limit_itself_is_read_whole(self) -> None:
+    def test_data_at_the_limit_is_read_completely(self) -> None:
         inner: Any = "x"
         for _ in range(MAX_DEPTH - 1):
             inner = {"a": inner}
@@ -185,10 +187,10 @@ class TestRejects:
             (b'{"@level":"info","@message":"core: x"}', "no request object"),
         ],
     )
-    def test_the_reason_is_true_and_the_line_kept_whole(self, line: bytes, why: str) -> None:
+    def test_the_reason_is_true_and_the_line_is_complete(self, line: bytes, why: str) -> None:
         assert why in reason(line)
 
-    def test_a_reason_holds_nothing_of_the_content(self) -> None:
+    def test_a_reason_contains_no_content(self) -> None:
         assert "s3cret" not in reason(b'{"type":"request","request":{"data":"s3cret" "s3cret"}}')
 
     @given(st.binary() | st.binary().map(lambda tail: b'{"type":"request",' + tail))
@@ -205,23 +207,23 @@ class TestRejects:
         [b"{" * 2**26, b'{"a":' * (2**26 // 5), b'"' * 2**26, b"\x80" * 2**26, b'{"a":"' + b"x" * 2**26, b"\0" * 2**26],
         ids=["braces", "nested", "quotes", "invalid", "string", "nul"],
     )
-    def test_a_line_of_64_mib_costs_its_length(self, line: bytes) -> None:
+    def test_a_line_of_64_mib_takes_linear_time(self, line: bytes) -> None:
         assert growth(lambda size: read_audit_entry(line[:size]), 2**18) < 3
         assert isinstance(read_audit_entry(line), Rejected)
 
 
 class TestTag:
-    def test_is_taken_off(self) -> None:
+    def test_is_removed_from_the_line(self) -> None:
         assert split_tag(b"@prod/vault-a.eu/socket {}") == (Origin("prod", "vault-a.eu", "socket"), b"{}")
 
-    def test_is_one_object_however_often_it_comes(self) -> None:
+    def test_is_parsed_once_however_often_it_occurs(self) -> None:
         assert split_tag(b"@c/n/file a")[0] is split_tag(b"@c/n/file b")[0]
 
     @pytest.mark.parametrize(
         "line",
         [b"", b"@", b"{}", b"@c/n/other x", b"@c/n/file", b"@c//file x", b" @c/n/file x", b"@c/n\n/file x"],
     )
-    def test_what_is_no_tag_stays(self, line: bytes) -> None:
+    def test_text_that_is_no_tag_stays(self, line: bytes) -> None:
         assert split_tag(line) == (NO_ORIGIN, line)
 
     def test_a_sender_cannot_fill_the_memory(self) -> None:

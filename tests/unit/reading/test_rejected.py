@@ -45,14 +45,14 @@ def test_every_byte_comes_back_in_pieces_of_any_size(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(("limit_bytes", "cut"), [(3, True), (4, False), (None, False)])
-def test_a_line_above_the_limit_is_cut_and_can_be_told_by_its_digest(limit_bytes: int | None, cut: bool) -> None:
+def test_a_line_above_the_limit_is_cut_and_has_a_digest_of_the_whole(limit_bytes: int | None, cut: bool) -> None:
     found = encoded(b"abcd", limit_bytes)
     assert (found["line"], found["bytes"]) == ("abc" if cut else "abcd", 4)
     assert found.get("sha256") == (hashlib.sha256(b"abcd").hexdigest() if cut else None)
 
 
 @pytest.mark.parametrize("byte", [b"\0", b"\xff", b"x"])
-def test_a_huge_line_needs_no_multiple_of_its_size_in_memory(byte: bytes) -> None:
+def test_a_huge_line_takes_no_multiple_of_its_size_in_memory(byte: bytes) -> None:
     huge = Rejected(byte * (16 * 2**20), "why")
     tracemalloc.start()
     try:

@@ -184,7 +184,7 @@ class TestContinuation:
         lines = [b"==> Vault server configuration:", b"", b"     Cgo: enabled", HEAD, b"   Storage: raft", b"==> x"]
         assert [record.raw for record in messages(read(lines))] == [line for line in lines if line]
 
-    def test_nothing_is_continued_but_a_message_with_a_time(self) -> None:
+    def test_only_a_message_with_a_time_is_continued(self) -> None:
         lines = [b'{"@level":"info","@message":"m"}', b"  error=", b"  | a", b"==> b", b"  error="]
         assert [record.raw for record in read(lines)] == lines
 
@@ -198,7 +198,7 @@ class TestContinuation:
         assert isinstance(bad, Rejected)
         assert whole.raw == b"\n".join([*lines[:2], *lines[3:]])
 
-    def test_backslash_before_the_closing_quote_does_not_swallow_what_follows(self) -> None:
+    def test_backslash_before_the_closing_quote_does_not_hide_what_follows(self) -> None:
         """Hclog does not escape backslashes since 2022."""
         lines = [HEAD + b' path="C:\\my dir\\"', b"Loose: text"]
         assert [record.raw for record in read(lines)] == lines
@@ -209,7 +209,7 @@ class TestContinuation:
         assert [record.raw for record in read(lines)] == [b"\n".join(lines[:3]), after]
 
     @pytest.mark.parametrize("after", [b'{"@level":"info","@message":"m"}', b"==> banner", HEAD])
-    def test_what_opens_a_message_ends_an_open_quote(self, after: bytes) -> None:
+    def test_the_start_of_a_message_ends_an_open_quote(self, after: bytes) -> None:
         lines = [HEAD + b' error="cut off', after]
         assert [record.raw for record in read(lines)] == lines
 
@@ -223,7 +223,7 @@ class TestContinuation:
         (record,) = reader.feed(HEAD + b" n=2", NO_ORIGIN, 0.0)
         assert record.raw == HEAD + b" n=1"
 
-    def test_reader_tells_which_lines_it_would_add(self) -> None:
+    def test_continues_returns_whether_the_reader_would_add_a_line(self) -> None:
         reader = ServerLogReader()
         assert not reader.continues(b"  error=", NO_ORIGIN)
         reader.feed(HEAD, NO_ORIGIN, 0.0)
@@ -286,7 +286,7 @@ class TestBadInput:
         ],
     )
     @pytest.mark.parametrize("header", [b"", SYSLOG % 1])
-    def test_rejected_whole_with_a_reason(self, header: bytes, line: bytes, reason: str) -> None:
+    def test_is_rejected_completely_with_a_reason(self, header: bytes, line: bytes, reason: str) -> None:
         origin = Origin("c", "n", "server")
         assert read([header + line], origin) == [Rejected(header + line, reason, origin)]
 
@@ -295,7 +295,7 @@ class TestBadInput:
         assert record.fields == {"path": "caf\ufffd x"}
         assert record.raw == HEAD + b' path="caf\xe9 x"'
 
-    def test_blank_lines_are_nothing(self) -> None:
+    def test_blank_lines_are_no_records_at_all(self) -> None:
         assert read([b"", b"  ", b"\t", b"\r", SYSLOG % 1, b"vault[1]:"]) == []
 
     def test_line_of_64_mebibytes(self) -> None:

@@ -83,13 +83,13 @@ def test_plain_line_has_no_header(line: bytes) -> None:
     assert strip_syslog_header(line) == (NO_HEADER, line)
 
 
-def test_words_of_the_message_are_no_host() -> None:
+def test_words_of_the_message_are_not_taken_for_a_host() -> None:
     header, message = strip_syslog_header(b"2026-11-21T07:29:41Z error: oops: x")
     assert (header.time, header.host, message) == ("2026-11-21T07:29:41Z", "", b"error: oops: x")
 
 
 @given(st.binary(max_size=200))
-def test_what_is_returned_is_the_end_of_the_line(line: bytes) -> None:
+def test_the_message_is_the_end_of_the_line(line: bytes) -> None:
     assert line.endswith(strip_syslog_header(line)[1])
 
 

@@ -53,7 +53,7 @@ class TestMounts:
         assert mount_of(path, point, kind) == expected
 
     @pytest.mark.parametrize("path", ["x", "ab/" * 100])
-    def test_a_hostile_mount_point_costs_its_length(self, path: str) -> None:
+    def test_a_hostile_mount_point_takes_linear_time(self, path: str) -> None:
         assert growth(lambda parts: mount_of(path, "ab/" * parts + "/", "kv"), 2_000) < 3
         assert mount_of(path, "ab/" * 350_000 + "/", "kv") == ("kv", None)
 
@@ -73,7 +73,7 @@ class TestAudit:
         assert (found["mount_type"], found["mount_path"], found["local"]) == (None, None, None)
 
     @pytest.mark.parametrize("value", [None, 5, [], {}, True])
-    def test_members_of_another_type_are_as_if_absent(self, value: Any) -> None:
+    def test_members_of_another_type_count_as_absent(self, value: Any) -> None:
         found = view(request={"path": value, "mount_point": value, "mount_type": value}, auth=value, time=value)
         assert (found["mount_type"], found["mount_path"], found["local"]) == (None, None, None)
 
@@ -92,7 +92,7 @@ class TestAudit:
 
 
 class TestServer:
-    def test_what_there_is(self) -> None:
+    def test_has_these_fields(self) -> None:
         line = b"2026-11-21T23:30:00Z [INFO]  core: sealed: a=b \xff"
         message = ServerMessage("2026-11-21T23:30:00Z", "info", "core", "sealed", {"a": "b"}, line, ORIGIN, "", "host")
         assert server_view(message, UTC) == {
@@ -109,7 +109,7 @@ class TestServer:
             "local": {"hour": 23, "weekday": 6},
         }
 
-    def test_a_banner_takes_what_its_header_says(self) -> None:
+    def test_a_banner_has_the_time_and_host_of_its_header(self) -> None:
         found = server_view(
             ServerMessage("", "", "", "x", {}, b"x", header_time="2026-11-21T01:00:00Z", host="host"), UTC
         )

@@ -29,7 +29,7 @@ def test_anchors_are_what_a_matching_record_must_contain(
     assert anchors_of(condition) == expected
 
 
-def test_of_several_the_narrowest_anchors_are_taken() -> None:
+def test_of_several_anchors_the_most_selective_are_chosen() -> None:
     path = Text("request.path", "contains", "a", False)
     kind = Text("request.mount_type", "eq", "kv", False)
     assert anchors_of(And((kind, path))) == [("request.path", "contains", "a")]
@@ -45,7 +45,5 @@ def test_of_several_the_narrowest_anchors_are_taken() -> None:
         (And((Exists("error", True), Text("request.operation", "eq", "read", False))), {"read"}),
     ],
 )
-def test_operations_are_those_of_which_a_matching_record_has_one(
-    condition: Condition, expected: set[str] | None
-) -> None:
+def test_a_matching_record_has_one_of_the_operations(condition: Condition, expected: set[str] | None) -> None:
     assert operations_of(condition) == expected

@@ -129,7 +129,7 @@ class TestModifiers:
     def test_a_list_matches_if_any_element_does(self, item: str, policies: Any, expected: bool) -> None:
         assert matches(f"s:\n  auth.policies{item}\ncondition: s", entry(auth={"policies": policies})) is expected
 
-    def test_lists_of_objects_on_the_way(self) -> None:
+    def test_lists_of_objects_on_the_path(self) -> None:
         detection = "s: {auth.policy_results.granting_policies.name: admin}\ncondition: s"
         blank = {"type": ""}
         granting = [blank, {"name": "default", "type": "acl"}, [{"name": "admin"}]]
@@ -244,14 +244,14 @@ class TestPlaceholders:
     @pytest.mark.parametrize(
         "how", ["|expand: '%x%'", "|expand|contains: '%x%'", "|expand: 'p-%x%-s'", "|expand|re: '%x%'"]
     )
-    def test_a_value_stands_for_itself(self, value: str, how: str) -> None:
+    def test_every_character_of_a_value_is_literal(self, value: str, how: str) -> None:
         assert matches(PATH.format(how), at(f"p-{value}-s" if "p-" in how else value), x=[value])
         for other in ("axb", "aab", "ab", "a", "b", "", "a\\xb"):
             assert other == value or not matches(
                 PATH.format(how), at(f"p-{other}-s" if "p-" in how else other), x=[value]
             )
 
-    def test_two_names_give_every_pair(self) -> None:
+    def test_two_placeholders_give_every_pair_of_values(self) -> None:
         for path in ("a-1", "a-2", "b-1", "b-2"):
             assert matches(PATH.format("|expand: '%x%-%y%'"), at(path), x=["a", "b"], y=[1, 2])
         assert matches(PATH.format("|expand: '%x%-%x%'"), at("a-a"), x=["a", "b"])
@@ -271,12 +271,12 @@ class TestPlaceholders:
         for fields in (at("a"), at(""), at(None), entry(error="x")):
             assert not matches(PATH.format(f"|expand{item}: '%x%'"), fields, x=[])
 
-    def test_an_empty_one_among_others_takes_nothing_from_them(self) -> None:
+    def test_an_empty_one_does_not_affect_other_values(self) -> None:
         assert matches(PATH.format("|expand: ['%x%', a]"), at("a"), x=[])
         assert not matches(PATH.format("|expand|contains|all: ['%x%', a]"), at("a"), x=[])
         assert not matches("s: {request.path: a, request.operation|expand: '%x%'}\ncondition: s", at("a"), x=[])
 
-    def test_an_exception_list_that_is_empty_excepts_nobody(self) -> None:
+    def test_an_empty_list_of_exceptions_excepts_nobody(self) -> None:
         detection = "s: {request.path: a}\nknown: {auth.display_name|expand: '%x%'}\ncondition: s and not known"
         assert matches(detection, entry(auth={"display_name": "me"}), x=[])
         assert not matches(detection, entry(auth={"display_name": "me"}), x=["me"])
@@ -308,7 +308,7 @@ class TestFilters:
         assert holds(condition, entry(auth={"display_name": "someone"}))
         assert not holds(condition, entry(auth={"display_name": "robot"}))
 
-    def test_rules_that_it_does_not_name_stay(self, tmp_path: Path) -> None:
+    def test_rules_that_it_does_not_name_are_unchanged(self, tmp_path: Path) -> None:
         for name in ("one", "two"):
             (tmp_path / f"{name}.yml").write_text(sigma(PATH.format(": a"), name=name))
         before = {rule.name: rule.condition for rule in compile_directories([tmp_path])}
@@ -317,7 +317,7 @@ class TestFilters:
         assert after["two"] == before["two"]
         assert after["one"] != before["one"]
 
-    def test_every_condition_of_a_rule_and_of_them_is_narrowed(self) -> None:
+    def test_every_condition_of_the_rules_is_narrowed(self) -> None:
         for condition in ("[s1, s2]", "1 of them", "any of them"):
             rule = sigma(f"s1: {{request.path: a}}\ns2: {{request.operation: read}}\ncondition: {condition}")
             condition_ = compiled(rule, FILTER.replace("RULES", "any"))
@@ -364,7 +364,7 @@ class TestFilters:
         assert "more1.yml" in str(error.value)
 
 
-def test_a_rule_tells_the_placeholders_that_it_and_its_filters_were_filled_with(tmp_path: Path) -> None:
+def test_a_rule_lists_the_placeholders_of_itself_and_its_filters(tmp_path: Path) -> None:
     detection = (
         "s: {request.path|expand: ['a%one%', 5, '%two%'], request.id: '%three%'}\nt: ['%three%']\ncondition: s or t"
     )
@@ -519,7 +519,7 @@ class TestRefusals:
             "s: {outcome: succeeded}\ncondition: s",
         ],
     )
-    def test_and_with_it_is_accepted(self, detection: str) -> None:
+    def test_a_negated_failure_with_the_response_is_accepted(self, detection: str) -> None:
         compiled(detection)
 
     @pytest.mark.parametrize(
@@ -558,7 +558,7 @@ class TestRefusals:
 
 
 class TestFacts:
-    def test_what_a_rule_says_of_itself_is_kept(self, tmp_path: Path) -> None:
+    def test_the_facts_of_a_rule_are_kept(self, tmp_path: Path) -> None:
         more = "status: experimental\ndescription: |\n  Two\n  lines.\nrunbook: |\n  Do a.\n  Do b.\n"
         more += "tags: [attack.t1098]\nfalsepositives: [None]\nreferences: ['https://example.org']\n"
         (tmp_path / "rule.yaml").write_text(sigma(PATH.format(": a"), more=more))
@@ -580,7 +580,7 @@ class TestFacts:
         assert [rule.name for rule in decode_pack(pack)] == ["one", "two"]
 
     @pytest.mark.parametrize("pack", [b"", b"{", b"[]", b'{"version":2}', b'{"version":2,"rules":[{}]}', b"\xff"])
-    def test_what_is_no_pack_is_refused(self, pack: bytes) -> None:
+    def test_anything_but_a_pack_is_refused(self, pack: bytes) -> None:
         with pytest.raises(RuleError, match="not a compiled rule pack"):
             decode_pack(pack)
 

@@ -39,14 +39,14 @@ def test_subfolders_are_read_sorted_and_after_the_files_beside_them(tmp_path: Pa
     assert names(tmp_path) == ["a", "b", "c", "d", "e", "g", "f"]
 
 
-def test_hidden_files_and_folders_and_fixtures_are_passed_over(tmp_path: Path) -> None:
+def test_hidden_files_and_folders_and_fixtures_are_skipped(tmp_path: Path) -> None:
     write(tmp_path, "a.yml", "kv/fixtures/b/c.yml", "fixtures/a/d.yml", ".git/e.yml", ".hidden.yml", ".venv/f.py")
     (tmp_path / "._a.yml").write_bytes(b"\0\5\x16\7 what macOS leaves beside a.yml")
     (tmp_path / "README.md").write_text("not a rule")
     assert names(tmp_path) == ["a"]
 
 
-def test_links_are_followed_and_circles_end(tmp_path: Path) -> None:
+def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
     write(tmp_path, "mine/a.yml", "elsewhere/b.yml")
     (tmp_path / "mine" / "linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "mine")

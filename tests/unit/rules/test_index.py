@@ -267,7 +267,7 @@ class TestShapes:
             line = json.dumps(one).encode()
             assert found_by_index(self.RULES, [line]).get("e0", set()) == expected == evaluate_plainly(self.RULES, line)
 
-    def test_tags_come_and_go_within_a_stream(self) -> None:
+    def test_lines_with_and_without_tags_may_be_mixed(self) -> None:
         entries = with_ids([{"type": "request", "request": {"path": "sys/seal"}}] * 4)
         plain = [json.dumps(entry).encode() for entry in entries]
         for tagged in ((0, 2), (1, 3), (0, 1, 2, 3), ()):
@@ -276,7 +276,7 @@ class TestShapes:
 
 
 class TestMemory:
-    def test_what_is_remembered_is_bounded_though_clients_choose_paths(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_cache_is_bounded_although_clients_choose_the_paths(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(index, "MAX_REMEMBERED", 100)
         rules = rules_of([Text("request.path", "suffix", "seal", False), Text("auth.display_name", "eq", "me", False)])
         audit_index = AuditIndex(rules)
@@ -286,7 +286,7 @@ class TestMemory:
         assert 0 < len(audit_index._by_path) <= 100
         assert 0 < len(audit_index._by_extra) <= 100
 
-    def test_long_texts_are_not_remembered(self) -> None:
+    def test_long_texts_are_not_cached(self) -> None:
         audit_index = AuditIndex(rules_of([Text("request.path", "suffix", "seal", False)]))
         for path in ("x" * 600 + "seal", "x" * 600):
             entry = {"type": "request", "request": {"path": path}}
@@ -298,7 +298,7 @@ class TestMemory:
         lines = [json.dumps({"type": "request", "request": {"path": path}}).encode() for path in ("a", "sys/seal", "b")]
         assert list(audit_index.sift(lines, ())) == [Passed(1), Candidate(lines[1], audit_index.rules), Passed(1)]
 
-    def test_so_is_one_whose_operation_no_rule_of_its_path_asks_for(self) -> None:
+    def test_an_entry_whose_operation_no_rule_of_its_path_needs_is_only_counted(self) -> None:
         seal = Text("request.path", "eq", "sys/seal", False)
         audit_index = AuditIndex(rules_of([And((seal, Text("request.operation", "eq", "update", False)))]))
         requests = [{"id": name, "operation": name, "path": "sys/seal"} for name in ("read", "update", "list")]
@@ -311,7 +311,7 @@ class TestMemory:
             waited_for,
         ]
 
-    def test_what_the_gate_cannot_read_keeps_its_place_among_the_others(self) -> None:
+    def test_lines_that_the_gate_cannot_decode_keep_their_position(self) -> None:
         audit_index = AuditIndex(rules_of([Text("request.path", "eq", "sys/seal")]))
         entry = json.dumps({"type": "request", "request": {"path": "a"}}).encode()
         lines = [entry, b"a line of the server log", entry, entry, b"{"]

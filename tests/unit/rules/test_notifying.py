@@ -38,7 +38,7 @@ def test_without_them_a_rule_has_one_title_and_the_usual_group_and_window(compil
     assert (rule.group_by, rule.window_seconds, rule.same_as) == ((), None, ())
 
 
-def test_each_is_what_the_rule_says(compiled: Any) -> None:
+def test_each_key_has_the_value_of_the_rule(compiled: Any) -> None:
     rule = compiled(
         denied={"title": "T denied", "level": "low"},
         unanswered={"title": "T requested"},
@@ -74,12 +74,12 @@ def test_a_window_is_seconds_or_a_timespan_of_sigma(compiled: Any, window: Any, 
         ({"same-as": [5]}, "same-as takes a list of names"),
     ],
 )
-def test_what_it_is_not_is_refused_by_name(compiled: Any, keys: dict[str, Any], message: str) -> None:
+def test_an_invalid_value_is_refused_by_name(compiled: Any, keys: dict[str, Any], message: str) -> None:
     with pytest.raises(RuleError, match=message):
         compiled(**keys)
 
 
-def test_a_filter_has_none_of_them(tmp_path: Path) -> None:
+def test_a_filter_accepts_none_of_them(tmp_path: Path) -> None:
     found = {
         "title": "F", "logsource": {"product": "vault", "service": "audit"}, "window": "1h",
         "filter": {"rules": "any", "selection": {"request.path": "a"}, "condition": "not selection"},

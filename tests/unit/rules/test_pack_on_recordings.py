@@ -100,7 +100,7 @@ def events(alerts: Iterable[Alert]) -> Counter[tuple[str, str]]:
 
 @pytest.mark.parametrize("product", PRODUCTS)
 class TestAuditLog:
-    def test_every_labelled_event_is_told_once_and_no_other(self, product: str, rules: list[Rule]) -> None:
+    def test_every_labelled_event_raises_one_alert_and_nothing_else_does(self, product: str, rules: list[Rule]) -> None:
         expected = {
             (RAISED_BY[label["concept"]], label["request_id"])
             for label in labels(product)
@@ -110,7 +110,7 @@ class TestAuditLog:
         assert len(expected) >= 15
         assert events(one for one in alerts if one.rule in RAISED_BY.values()) == Counter(expected)
 
-    def test_every_event_of_a_root_token_is_told_once(self, product: str, rules: list[Rule]) -> None:
+    def test_every_event_of_a_root_token_raises_one_alert(self, product: str, rules: list[Rule]) -> None:
         entries = [json.loads(line) for line in audit_lines(product)]
         expected = {one["request"]["id"] for one in entries if "root" in one["auth"].get("policies", [])}
         alerts = alerts_on(rules, audit_lines(product), "audit")
@@ -118,11 +118,11 @@ class TestAuditLog:
         assert used == Counter(("audit_root_policy_used", key) for key in expected)
         assert {one["request_id"] for one in labels(product) if one["concept"] == "root-policy-used"} <= expected
 
-    def test_nothing_but_the_labelled_and_the_root_token_is_told(self, product: str, rules: list[Rule]) -> None:
+    def test_only_labelled_events_and_the_root_token_raise_alerts(self, product: str, rules: list[Rule]) -> None:
         alerts = alerts_on(rules, audit_lines(product), "audit")
         assert {alert.rule for alert in alerts} <= {*RAISED_BY.values(), "audit_root_policy_used"}
 
-    def test_the_alert_knows_what_became_of_it(self, product: str, rules: list[Rule]) -> None:
+    def test_the_alert_has_the_outcome(self, product: str, rules: list[Rule]) -> None:
         outcomes = {(one.rule, one.event_key): one.outcome for one in alerts_on(rules, audit_lines(product), "audit")}
         for label in labels(product):
             key = (RAISED_BY.get(label["concept"], ""), label["request_id"])
@@ -131,7 +131,7 @@ class TestAuditLog:
                 refused = "succeeded" if label["status"] < 400 else "failed"
                 assert outcomes[key] == (refused if answered else "unknown"), label
 
-    def test_the_other_audit_device_tells_the_same(self, product: str, rules: list[Rule]) -> None:
+    def test_the_other_audit_device_raises_the_same_alerts(self, product: str, rules: list[Rule]) -> None:
         changes = RECORDINGS / product / "audit-device-changes"
         by_file, by_socket = (
             alerts_on(rules, (changes / name).read_bytes().splitlines(), "audit")
@@ -141,7 +141,7 @@ class TestAuditLog:
         assert by_file
 
     @pytest.mark.parametrize("scenario", ORDINARY)
-    def test_ordinary_work_is_not_told(self, product: str, scenario: str, rules: list[Rule]) -> None:
+    def test_ordinary_work_raises_no_alert(self, product: str, scenario: str, rules: list[Rule]) -> None:
         log = RECORDINGS / product / scenario / "audit.jsonl"
         assert alerts_on(rules, log.read_bytes().splitlines(), "audit") == []
 
@@ -228,13 +228,13 @@ class TestOtherShapes:
         namespaces = {(one.rule, one.namespace) for one in alerts if one.path.startswith("secret/data/emergency")}
         assert ("audit_emergency_path_used", "break-glass/") in namespaces
 
-    def test_entries_that_name_no_mount_give_the_same(self, rules: list[Rule]) -> None:
+    def test_entries_without_a_mount_raise_the_same_alerts(self, rules: list[Rule]) -> None:
         lines = list(audit_lines("vault-1.14.2"))
         older = rewritten(lines, forget_mounts)
         assert events(alerts_on(rules, older, "audit")) == events(alerts_on(rules, lines, "audit"))
 
     @pytest.mark.parametrize("product", PRODUCTS)
-    def test_entries_without_auth_give_the_same(self, product: str, rules: list[Rule]) -> None:
+    def test_entries_without_auth_raise_the_same_alerts(self, product: str, rules: list[Rule]) -> None:
         lines = list(audit_lines(product))
         without = rewritten(lines, lose_auth)
         assert any(b'"auth"' not in line for line in without)
@@ -243,13 +243,13 @@ class TestOtherShapes:
 
 @pytest.mark.parametrize("product", PRODUCTS)
 class TestServerLog:
-    def test_each_scenario_raises_what_happened_and_no_more(self, product: str, rules: list[Rule]) -> None:
+    def test_each_scenario_raises_the_expected_alerts_and_no_others(self, product: str, rules: list[Rule]) -> None:
         for folder in scenarios(product):
             alerts = alerts_on(rules, server_lines(folder), "server")
             raised = Counter(one.rule for one in alerts if one.level is not Level.INFORMATIONAL)
             assert raised == SERVER_ALERTS.get(folder.name, {}), folder.name
 
-    def test_behind_syslog_headers_too(self, product: str, rules: list[Rule]) -> None:
+    def test_lines_with_syslog_headers_raise_the_same_alerts(self, product: str, rules: list[Rule]) -> None:
         for folder in scenarios(product):
             lines = [b"Nov 21 07:29:31 vault-a vault[812]: " + line for line in server_lines(folder)]
             alerts = alerts_on(rules, lines, "server")
@@ -263,10 +263,10 @@ class TestServerLog:
         assert raised["server_error"] == sum(b"[ERROR]" in line or b'"@level":"error"' in line for line in lines)
 
     @pytest.mark.parametrize("scenario", ORDINARY)
-    def test_ordinary_work_raises_only_what_a_restart_does(
+    def test_ordinary_work_raises_only_the_alerts_of_a_restart(
         self, product: str, scenario: str, rules: list[Rule]
     ) -> None:
         alerts = alerts_on(rules, server_lines(RECORDINGS / product / scenario), "server")
-        told_one_by_one = [one for one in alerts if one.level is not Level.INFORMATIONAL]
-        assert {one.level for one in told_one_by_one} <= {Level.LOW}
-        assert {one.rule for one in told_one_by_one} <= {"server_sealed", "server_unsealed", "server_shutdown"}
+        notified = [one for one in alerts if one.level is not Level.INFORMATIONAL]
+        assert {one.level for one in notified} <= {Level.LOW}
+        assert {one.rule for one in notified} <= {"server_sealed", "server_unsealed", "server_shutdown"}

@@ -50,7 +50,7 @@ class TestValues:
             ({"a.b": 1}, "a.b", []),
         ],
     )
-    def test_lists_are_taken_apart_and_nothing_is_left_out_but_null_and_empty(
+    def test_lists_are_flattened_and_only_null_and_empty_values_are_left_out(
         self, view: dict[str, Any], field: str, expected: list[Any]
     ) -> None:
         assert values(view, field) == expected
@@ -65,7 +65,7 @@ class TestValues:
 
 class TestTexts:
     @given(ABC, ABC)
-    def test_plain_ways_are_those_of_python(self, text: str, value: str) -> None:
+    def test_simple_tests_give_the_results_of_python(self, text: str, value: str) -> None:
         assert text_test("eq", value, True)(text) == (text == value)
         assert text_test("prefix", value, True)(text) == text.startswith(value)
         assert text_test("suffix", value, True)(text) == text.endswith(value)
@@ -73,12 +73,12 @@ class TestTexts:
         assert text_test("contains", value.lower(), False)(text) == (value.lower() in text.lower())
 
     @given(st.lists(st.sampled_from(["a", "b", ".", "\\*", "\\?", "\\\\", "*", "?"]), max_size=6), ABC)
-    def test_globs_are_those_that_python_would_make(self, parts: list[str], text: str) -> None:
+    def test_globs_give_the_results_of_a_python_regex(self, parts: list[str], text: str) -> None:
         meaning = {"*": ".*", "?": "."}
         expected = "".join(meaning.get(part) or re.escape(part[-1]) for part in parts)
         assert text_test("glob", "".join(parts), True)(text) == bool(re.fullmatch(expected, text, re.DOTALL))
 
-    def test_a_lone_backslash_in_a_glob_is_itself(self) -> None:
+    def test_a_single_backslash_in_a_glob_is_literal(self) -> None:
         assert text_test("glob", "a\\b*", True)("a\\bc")
         assert glob_regex("\\") == "(?s)\\\\"
 

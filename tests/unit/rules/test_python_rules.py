@@ -27,7 +27,7 @@ def load(folder: Path, **files: str) -> list[Rule]:
     return load_python_rules([folder])
 
 
-def test_a_function_is_a_rule_of_its_name(tmp_path: Path) -> None:
+def test_a_function_is_a_rule_under_its_own_name(tmp_path: Path) -> None:
     (rule,) = load(tmp_path, one=RULE)
     facts = rule.compiled
     assert (rule.name, rule.service, facts.title, facts.level) == ("audit_one", "audit", "T", Level.HIGH)
@@ -36,7 +36,7 @@ def test_a_function_is_a_rule_of_its_name(tmp_path: Path) -> None:
     assert [verdict.rule.name for verdict in detector.feed([LINE]) + detector.flush()] == ["audit_one"]
 
 
-def test_one_file_may_hold_several_and_another_none(tmp_path: Path) -> None:
+def test_a_file_may_define_several_rules_or_none(tmp_path: Path) -> None:
     found = load(tmp_path, b=RULE.replace("audit_one", "b1") + RULE.replace("audit_one", "b2"), a="x = 1", c=RULE)
     assert [rule.name for rule in found] == ["b1", "b2", "audit_one"]
 
@@ -55,7 +55,7 @@ def test_any_value_counts_as_true_or_false(tmp_path: Path) -> None:
     assert [verdict.rule.name for verdict in detector.feed([LINE]) + detector.flush()] == ["audit_two"]
 
 
-def test_it_sees_local_time_though_no_other_rule_asks_for_it(tmp_path: Path) -> None:
+def test_it_gets_the_local_time_even_if_no_other_rule_uses_it(tmp_path: Path) -> None:
     asks = RULE.replace('["request"]["path"] == "sys/seal"', '["local"] == {"hour": 7, "weekday": 6}')
     detector = Detector(load(tmp_path, one=asks), zone=UTC)
     assert len(detector.feed([LINE]) + detector.flush()) == 1
@@ -89,7 +89,7 @@ def test_a_name_that_a_sigma_rule_has_is_refused(tmp_path: Path) -> None:
         load_python_rules([tmp_path], taken={"audit_one"})
 
 
-def test_what_a_broken_file_made_is_not_left_for_the_next(tmp_path: Path) -> None:
+def test_rules_of_a_broken_file_are_not_left_for_the_next_one(tmp_path: Path) -> None:
     with pytest.raises(RuleError):
         load(tmp_path, one=RULE + "\n1 / 0")
     (tmp_path / "one.py").write_text("")

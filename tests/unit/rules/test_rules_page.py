@@ -91,7 +91,7 @@ def test_the_filter_silences_one_client_of_the_shipped_rule(here: Path, capsys: 
     assert "not:\n" in run("vaultwatch rules show audit_policy_written --rules rules --rules mine", capsys)
 
 
-def test_the_rule_in_python_is_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_rule_in_python_works(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "mine" / "audit_many_policies.py").write_text(files()["mine/audit_many_policies.py"])
     fixtures = here / "mine" / "fixtures" / "audit_many_policies"
     fixtures.mkdir()
@@ -113,7 +113,7 @@ def test_derived_fields_are_those_of_the_code() -> None:
     assert rows(between("Derived fields:", "A request has")) == rows(fields.__doc__ or "")
 
 
-def test_it_names_every_key_that_is_taken() -> None:
+def test_it_lists_every_key() -> None:
     named = {
         key for row in rows(between("| key | meaning |", "A map in a selection")) for key in quoted(row.split("|")[1])
     }
@@ -122,7 +122,7 @@ def test_it_names_every_key_that_is_taken() -> None:
 
 
 @pytest.mark.parametrize("name", quoted(between("`request.path|startswith`: ", "**Placeholders")))
-def test_every_modifier_that_it_names_is_taken(name: str) -> None:
+def test_every_modifier_that_it_lists_compiles(name: str) -> None:
     values = {"all": "[a, b]", "exists": "true", "cidr": "10.0.0.0/8", "expand": "'%x%'", "fieldref": "request.id"}
     values |= dict.fromkeys(["contains", "startswith", "endswith", "cased", "neq", "re", "i", "m", "s"], "a")
     chain = {"i": "re|i", "m": "re|m", "s": "re|s", "all": "contains|all"}.get(name, name)
@@ -130,7 +130,7 @@ def test_every_modifier_that_it_names_is_taken(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", quoted(between("the modifiers\n", ", regexes")))
-def test_every_modifier_that_it_calls_refused_is(name: str) -> None:
+def test_every_modifier_that_it_lists_as_refused_is_refused(name: str) -> None:
     with pytest.raises(RuleError, match=f"unsupported modifier {name}"):
         compiled(f"s: {{request.path|{name}: a}}\ncondition: s")
 

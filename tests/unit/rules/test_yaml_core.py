@@ -44,13 +44,13 @@ def test_what_only_yaml_1_1_converts_stays_text(text: str) -> None:
         *(("1.5", 1.5), ("5.0", 5.0), (".5", 0.5), ("5.", 5.0), ("1e3", 1000.0), ("-1.5E-3", -0.0015)),
     ],
 )
-def test_null_booleans_and_decimal_numbers_are_what_they_look_like(text: str, value: Any) -> None:
+def test_null_booleans_and_decimal_numbers_keep_their_type(text: str, value: Any) -> None:
     found = read(f"a: {text}")["a"]
     assert (found, type(found)) == (value, type(value))
 
 
 @given(PLAIN)
-def test_any_plain_value_is_text_or_what_its_form_says(text: str) -> None:
+def test_any_plain_value_is_text_unless_it_is_null_a_boolean_or_a_number(text: str) -> None:
     try:
         found = read(f"a: {text}\n")["a"]
     except (yaml.YAMLError, TypeError):  # `: ` and the like are structure
@@ -74,7 +74,7 @@ def test_a_quoted_value_is_always_text(text: str) -> None:
 
 
 @given(st.integers(-(10**30), 10**30), st.integers(-3, 3))
-def test_integers_of_any_size_compare_exactly_on_their_way_from_rule_to_record(number: int, step: int) -> None:
+def test_integers_of_any_size_compare_exactly(number: int, step: int) -> None:
     detection = f"s: {{request.remote_port: {number}, request.wrap_ttl|gte: {number}}}\ncondition: s"
     for kind in (int, str):
         other = kind(number + step)
@@ -83,7 +83,7 @@ def test_integers_of_any_size_compare_exactly_on_their_way_from_rule_to_record(n
 
 
 @pytest.mark.parametrize("text", ["no", "0777", "12:30:45", "2026-11-21", "1_000"])
-def test_in_a_rule_such_a_value_matches_the_text_in_the_log(text: str) -> None:
+def test_in_a_rule_such_a_value_matches_the_same_text_in_the_log(text: str) -> None:
     for detection in (
         f"s: {{request.path: {text}}}\ncondition: s",
         f"s: {{request.path|contains: {text}}}\ncondition: s",

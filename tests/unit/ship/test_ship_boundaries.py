@@ -35,7 +35,7 @@ def test_terminal_colours_do_not_hide_the_start_of_a_message() -> None:
 
 @pytest.mark.parametrize("header", [b"", b"Nov 21 07:29:43 vault-1 vault[812]: "])
 @pytest.mark.parametrize("text", [*MORE, b"\n", b"goroutine 1 [running]:\n", b"\xff\x00\n"])
-def test_these_lines_may_continue_a_message(header: bytes, text: bytes) -> None:
+def test_these_lines_continue_a_message(header: bytes, text: bytes) -> None:
     assert not read_line(header + text, 0.0).starts
 
 

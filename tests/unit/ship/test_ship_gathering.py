@@ -47,7 +47,7 @@ def test_a_message_that_may_continue_is_held_back() -> None:
     assert gatherer.take(at(1.4)) == Batch(HEAD + MORE * 2, NOON, NOON + timedelta(seconds=1.1))
 
 
-def test_an_endless_message_is_divided_after_a_while() -> None:
+def test_an_endless_message_is_divided_after_a_limited_time() -> None:
     gatherer = MessageGatherer(PACE)
     gatherer.add(HEAD, at(0.0))
     gatherer.add(MORE, at(1.99))

@@ -130,7 +130,7 @@ def test_many_lines_make_frames_of_nearly_a_megabyte(aws: Kinesis, options: Ship
     assert sizes[2] > 500_000, f"of {len(lines)} lines of {len(line)} bytes"
 
 
-def test_a_line_too_large_keeps_its_place_even_without_a_bucket(aws: Kinesis, options: ShipOptions) -> None:
+def test_an_oversize_line_keeps_its_position_even_without_a_bucket(aws: Kinesis, options: ShipOptions) -> None:
     large = os.urandom(1_100_000).replace(b"\n", b".") + b"\n"
     with Shipping(options) as shipping:
         shipping.write(b"before\n" + large + b"after\n")

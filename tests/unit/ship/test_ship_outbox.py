@@ -42,7 +42,7 @@ def test_a_full_outbox_blocks_until_a_record_was_accepted() -> None:
     assert waiting.wait(HUNG_SECONDS)
 
 
-def test_only_accepted_records_make_room() -> None:
+def test_only_accepted_records_free_room() -> None:
     outbox = Outbox(max_bytes=25)
     outbox.put(SMALL)
     outbox.put(SMALL)

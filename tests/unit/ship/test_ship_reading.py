@@ -18,13 +18,13 @@ def read(given_chunks: list[bytes], max_line_bytes: int = 1000) -> tuple[list[Bl
 
 
 @given(chunks)
-def test_every_byte_comes_out_in_order(given_chunks: list[bytes]) -> None:
+def test_every_byte_is_returned_in_order(given_chunks: list[bytes]) -> None:
     blocks, rest = read(given_chunks)
     assert b"".join(blocks + rest) == b"".join(given_chunks)
 
 
 @given(chunks)
-def test_every_block_ends_with_a_line_and_only_the_rest_does_not(given_chunks: list[bytes]) -> None:
+def test_every_block_but_the_last_ends_with_a_newline(given_chunks: list[bytes]) -> None:
     blocks, rest = read(given_chunks)
     assert all(block.endswith(b"\n") for block in blocks)
     assert all(b"\n" not in block for block in rest)
@@ -46,7 +46,7 @@ def test_an_endless_line_is_split() -> None:
     assert rest == []
 
 
-def test_a_long_line_costs_its_length_not_its_square() -> None:
+def test_a_long_line_of_many_chunks_takes_linear_time() -> None:
     def line_of(chunks: int) -> None:
         blocks, _ = read([b"x" * 4096] * chunks + [b"\n"], max_line_bytes=2**30)
         assert len(blocks[0]) == chunks * 4096 + 1

@@ -72,7 +72,7 @@ def test_the_frames_raise_the_same_alerts_as_the_whole_log(cuts: list[int]) -> N
     assert ids(framed(cuts)) == whole()
 
 
-def test_a_frame_that_starts_with_a_banner_carries_the_last_time_before_it() -> None:
+def test_a_frame_that_starts_with_a_banner_has_the_last_time_before_it() -> None:
     banner = next(n for n, line in enumerate(LINES) if b"OpenBao shutdown triggered" in line)
     _, second = framed([banner])
     time, since = decode(second).before["vault-1"]
@@ -84,7 +84,7 @@ def test_a_second_process_does_not_confuse_its_first_banner_with_an_earlier_one(
     assert set(ids(framed([], begun="2026-11-22T00:00:00Z"))) != set(whole())
 
 
-def test_a_frame_without_banners_carries_no_times() -> None:
+def test_a_frame_without_banners_has_no_times() -> None:
     first = decode(framed([])[0])
     assert (first.begun, first.before) == ("", {})
 

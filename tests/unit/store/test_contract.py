@@ -60,7 +60,7 @@ class TestSuppressionWindows:
         (merged,) = summary.merged
         assert (merged.latest.id, merged.count, merged.announced) == (an_alert("e5").id, 5, True)
 
-    def test_a_lone_repeat_is_no_notification_and_goes_with_the_next_of_its_rule(self, store: Store) -> None:
+    def test_a_single_repeat_is_counted_in_the_next_notification_of_its_rule(self, store: Store) -> None:
         record(store, [a_filing("e0"), a_filing("e1")], T0)
         assert settle(store, T0 + HIGH_WINDOW) is None
         assert [counts(one) for one in take(store)] == [("first", 1, 0)]
@@ -94,7 +94,7 @@ class TestSuppressionWindows:
         assert record(store, [a_filing("e2", outcome="succeeded")], T0 + 60)[0].disposition == "first"
 
     @pytest.mark.parametrize("hours", [1, 24 * 365])
-    def test_a_clock_set_back_suppresses_no_group_and_no_rule(self, store: Store, hours: int) -> None:
+    def test_a_clock_that_was_set_back_suppresses_no_group_and_no_rule(self, store: Store, hours: int) -> None:
         record(store, [a_filing(f"e{n}", principal=f"p{n}") for n in range(30)], T0)
         assert record(store, [a_filing("e99", principal="p1")], T0 - hours * 3600)[0].disposition == "first"
 
@@ -113,7 +113,7 @@ class TestLimits:
         assert not any(merged.announced for merged in summary.merged)
         assert summary.group == ""
 
-    def test_a_first_that_comes_before_the_summary_takes_the_count_along(self, store: Store) -> None:
+    def test_a_first_before_the_summary_includes_the_count(self, store: Store) -> None:
         record(store, [a_filing("e1"), a_filing("e2", path="x")], T0)
         take(store)
         record(store, [a_filing("e3", principal="carol")], T0 + 30)
@@ -121,7 +121,7 @@ class TestLimits:
         settle(store, T0 + 120)
         assert take(store) == []
 
-    def test_a_flood_under_many_names_is_fifteen_notifications_and_one_exact_count(self, store: Store) -> None:
+    def test_a_flood_under_many_names_gives_fifteen_notifications_and_one_exact_count(self, store: Store) -> None:
         for batch in range(0, 1000, 200):
             record(store, [a_filing(f"e{n}", principal=f"p{n}") for n in range(batch, batch + 200)], T0 + batch / 100)
         settle(store, T0 + 60)
@@ -131,7 +131,7 @@ class TestLimits:
         assert counts(summary) == ("summary", 0, 985)
         assert len(summary.merged) == 20
 
-    def test_a_critical_act_that_was_done_is_never_held_back(self, store: Store) -> None:
+    def test_a_critical_act_that_succeeded_is_never_held_back(self, store: Store) -> None:
         record(store, [a_filing(f"e{n}", principal=f"p{n}", rule="other") for n in range(50)], T0)
         critical = {"level": Level.CRITICAL, "rule": "critical"}
         filings = [a_filing(f"c{n}", path=f"p{n}", **critical) for n in range(40)]
@@ -146,11 +146,11 @@ class TestLimits:
         (summary,) = take(store)
         assert counts(summary) == ("summary", 0, 150)
 
-    def test_another_rule_is_not_held_up(self, store: Store) -> None:
+    def test_another_rule_is_not_delayed(self, store: Store) -> None:
         record(store, [a_filing("e1")], T0)
         assert record(store, [a_filing("e2", rule="server_sealed")], T0 + 1)[0].disposition == "first"
 
-    def test_a_summary_for_which_there_is_no_room_waits_for_it(self, store: Store) -> None:
+    def test_a_summary_waits_until_the_limit_has_room(self, store: Store) -> None:
         for second in range(20):
             record(store, [a_filing(f"e{second}-{n}", rule=f"r{second}", path=f"p{n}") for n in range(2)], T0 + second)
         take(store)
@@ -173,7 +173,7 @@ class TestOneEvent:
         assert [alert.rule for alert in notification.alerts] == ["critical_rule", "medium_rule", "low_rule"]
         assert (notification.rule, notification.level) == ("critical_rule", Level.CRITICAL)
 
-    def test_a_rule_that_has_just_notified_of_the_principal_does_not_ride_along(self, store: Store) -> None:
+    def test_a_rule_that_has_just_notified_about_the_principal_is_not_included(self, store: Store) -> None:
         low = {"rule": "low_rule", "level": Level.LOW}
         record(store, [a_filing("e1", **low)], T0)
         take(store)
@@ -182,7 +182,7 @@ class TestOneEvent:
         (notification,) = take(store)
         assert [alert.rule for alert in notification.alerts] == ["other"]
 
-    def test_more_alerts_than_one_notification_carries_go_into_several(self, store: Store) -> None:
+    def test_alerts_that_exceed_one_notification_are_divided_among_several(self, store: Store) -> None:
         record(store, [a_filing("e1", rule=f"rule_{n}") for n in range(60)], T0)
         sent = take(store)
         assert sum(len(one.alerts) for one in sent) == 60
@@ -196,7 +196,7 @@ class TestRulesOnTheSameFact:
         settle(store, T0 + 1e5)
         assert [counts(one) for one in take(store)] == [("first", 1, 0)]
 
-    def test_of_a_second_fact_are_notified_again(self, store: Store) -> None:
+    def test_on_a_second_fact_are_notified_again(self, store: Store) -> None:
         record(store, [a_filing("a", **SAME_FACT["audit"]), a_filing("s", **SAME_FACT["server"])], T0)
         again = a_filing("a2", **SAME_FACT["audit"], principal="bob")
         assert record(store, [again], T0 + 5)[0].disposition == "first"
@@ -226,7 +226,7 @@ class TestOldAlerts:
         (summary,) = take(store)
         assert counts(summary) == ("summary", 0, 30)
 
-    def test_open_no_window_and_hold_up_no_alert_of_now(self, store: Store) -> None:
+    def test_open_no_window_and_delay_no_present_alert(self, store: Store) -> None:
         old, new = replace(a_filing("e1"), deferred=True), a_filing("e2")
         assert [result.disposition for result in record(store, [old, new], T0)] == ["suppressed", "first"]
         assert [counts(one) for one in take(store)] == [("first", 1, 1)]
@@ -240,12 +240,12 @@ class TestEveryAlertIsPublishedOnce:
         published = [alert.id for one in take(store, "archive") for alert in one.alerts]
         assert sorted(published) == sorted(filing.alert.id for filing in filings)
 
-    def test_and_given_to_a_caller_that_sends_at_once(self, store: Store) -> None:
+    def test_and_returned_to_a_caller_that_sends_at_once(self, store: Store) -> None:
         made = store.file([a_filing("e1"), a_filing("e2"), a_filing("e3", staged=True)], T0).notifications
         assert sorted(one.disposition for one in made) == ["first", "staged", "suppressed"]
         assert {one.id for one in made} == {one.id for one in take(store, "archive")}
 
-    def test_so_are_summaries(self, store: Store) -> None:
+    def test_summaries_are_returned_too(self, store: Store) -> None:
         record(store, [a_filing(f"e{n}") for n in range(6)], T0)
         take(store)
         made = store.settle(T0 + HIGH_WINDOW)
@@ -261,7 +261,7 @@ class TestRedelivery:
         settle(store, T0 + 1e5)
         assert [counts(one) for one in take(store)] == [("first", 1, 0), ("summary", 0, 5)]
 
-    def test_also_within_one_batch(self, store: Store) -> None:
+    def test_a_copy_in_the_same_batch_changes_nothing(self, store: Store) -> None:
         filing = a_filing("e1")
         assert [result.new for result in record(store, [filing, filing, a_filing("e1")], T0)] == [True, False, False]
         assert len(take(store)) == 1
@@ -280,7 +280,7 @@ class TestRedelivery:
         (notification,) = take(store)
         assert (notification.alerts[0].outcome, notification.alerts[0].summary) == ("failed", "alice was denied")
 
-    def test_which_notifies_nobody_again(self, store: Store) -> None:
+    def test_a_completed_outcome_notifies_nobody_again(self, store: Store) -> None:
         record(store, [a_filing("e1", outcome="unknown")], T0)
         take(store)
         record(store, [a_filing("e1", outcome="failed")], T0 + 1)
@@ -289,25 +289,25 @@ class TestRedelivery:
 
 
 class TestSending:
-    def test_what_one_sink_has_accepted_another_still_lacks(self, store: Store) -> None:
+    def test_a_notification_that_one_sink_has_accepted_is_still_unsent_for_another(self, store: Store) -> None:
         record(store, [a_filing("e1")], T0)
         assert len(take(store, "people")) == 1
         assert take(store, "people") == []
         assert len(take(store, "archive")) == 1
 
-    def test_marking_twice_or_something_unknown_changes_nothing(self, store: Store) -> None:
+    def test_marking_twice_or_marking_an_unknown_id_changes_nothing(self, store: Store) -> None:
         record(store, [a_filing("e1")], T0)
         store.mark_sent(["unknown", an_alert("e1").id], "people")
         store.mark_sent([an_alert("e1").id], "people")
         assert take(store, "people") == []
         assert len(take(store, "archive")) == 1
 
-    def test_a_sink_gets_what_its_minimum_level_lets_through(self, open_store: Callable[..., Store]) -> None:
+    def test_a_sink_gets_notifications_from_its_minimum_level_on(self, open_store: Callable[..., Store]) -> None:
         store = open_store([Route("pager", minimum_level=Level.CRITICAL)])
         record(store, [a_filing("e1"), a_filing("e2", rule="worse", level=Level.CRITICAL)], T0)
         assert [one.rule for one in take(store, "pager")] == ["worse"]
 
-    def test_notifications_go_before_what_is_only_published_and_the_highest_level_first(self, store: Store) -> None:
+    def test_notifications_for_people_come_first_and_the_highest_level_before_others(self, store: Store) -> None:
         record(store, [a_filing("e0", rule="s", level=Level.CRITICAL, staged=True)], T0)
         for level in (Level.LOW, Level.CRITICAL, Level.HIGH):
             record(store, [a_filing(f"e-{level}", rule=level.value, level=level)], T0)
@@ -317,7 +317,7 @@ class TestSending:
         record(store, [a_filing(f"e{n}", rule=f"r{n}") for n in range(7)], T0)
         assert len(store.unsent("people", T0, limit=3)) == 3
 
-    def test_one_that_is_put_off_leaves_the_others_their_turn(self, store: Store) -> None:
+    def test_one_that_is_postponed_does_not_block_the_others(self, store: Store) -> None:
         record(store, [a_filing("e1"), a_filing("e2", rule="other")], T0)
         refused = store.unsent("people", T0)[0]
         store.put_off(refused.notification.id, "people", T0 + 60)
@@ -325,7 +325,7 @@ class TestSending:
         assert [unsent.attempts for unsent in store.unsent("people", T0 + 60)] == [1, 0]
         assert len(store.unsent("archive", T0)) == 2
 
-    def test_a_second_sender_gets_only_what_the_first_has_left_for_a_while(self, store: Store) -> None:
+    def test_a_second_sender_gets_only_older_unsent_notifications(self, store: Store) -> None:
         record(store, [a_filing("e1")], T0)
         assert store.unsent("people", T0 + 59, age_seconds=60) == []
         assert len(store.unsent("people", T0 + 60, age_seconds=60)) == 1
@@ -334,7 +334,7 @@ class TestSending:
 class TestLiveRules:
     DAY = 86400.0
 
-    def test_are_live_since_they_were_first_seen_as_they_are(self, store: Store) -> None:
+    def test_are_live_since_they_were_first_seen_with_their_digest(self, store: Store) -> None:
         assert store.live_since({"a": "1", "b": "1"}, T0) == {"a": T0, "b": T0}
         assert store.live_since({"b": "1", "c": "1"}, T0 + 5) == {"b": T0, "c": T0 + 5}
         assert store.live_since({"a": "2", "b": "1"}, T0 + 9) == {"a": T0 + 9, "b": T0}
@@ -344,7 +344,7 @@ class TestLiveRules:
         store.live_since({"a": "2"}, T0 + 5)
         assert store.live_since({"a": "1"}, T0 + 9) == {"a": T0}
 
-    def test_are_remembered_while_they_are_seen_and_one_memory_longer(self, store: Store) -> None:
+    def test_are_remembered_for_as_long_as_alerts_after_they_were_last_seen(self, store: Store) -> None:
         store.live_since({"a": "1", "b": "1"}, T0)
         for day in range(20, int(REMEMBERED_SECONDS / self.DAY) * 3, 20):
             assert store.live_since({"a": "1"}, T0 + day * self.DAY) == {"a": T0}
@@ -354,7 +354,7 @@ class TestLiveRules:
 
 
 class TestRestart:
-    def test_everything_is_there_again(self, open_store: Callable[..., Store]) -> None:
+    def test_keeps_everything(self, open_store: Callable[..., Store]) -> None:
         store = open_store()
         record(store, [a_filing("e1"), a_filing("e2"), a_filing("e3", path="x")], T0)
         store.close()
@@ -367,7 +367,7 @@ class TestRestart:
         settle(store, T0 + 1e5)
         assert [counts(one) for one in take(store)] == [("summary", 0, 2)]
 
-    def test_a_closed_store_says_so(self, store: Store) -> None:
+    def test_a_closed_store_raises_an_error(self, store: Store) -> None:
         store.close()
         with pytest.raises(StoreError, match="closed"):
             store.file([a_filing()], T0)
@@ -384,7 +384,7 @@ class TestForgetting:
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\0b", "\x1b[2J", "x" * 100_000, ""])
-def test_no_text_of_a_log_keeps_an_alert_from_being_stored_and_notified(store: Store, text: str) -> None:
+def test_no_text_from_a_log_prevents_an_alert_from_being_stored_and_notified(store: Store, text: str) -> None:
     fields = {"principal": text, "path": text, "cluster": text, "summary": text, "time": text, "record": {text: [text]}}
     filings = [a_filing("e1", **fields), a_filing("e2", **fields), a_filing("e3", **fields, staged=True)]
     filings += [a_filing("e4", **fields, outcome="failed"), a_filing("e5", **fields, same_as=("other",))]
@@ -393,7 +393,7 @@ def test_no_text_of_a_log_keeps_an_alert_from_being_stored_and_notified(store: S
     assert len(take(store, "archive")) == 6
 
 
-def test_a_record_nested_without_end_keeps_no_alert_back(store: Store) -> None:
+def test_a_record_nested_without_end_prevents_no_alert(store: Store) -> None:
     nested: dict[str, object] = {}
     for _ in range(100_000):
         nested = {"a": nested}

@@ -41,12 +41,12 @@ def rows(kind: str) -> list[dict[str, Any]]:
 
 
 class TestTransactions:
-    def test_of_a_flood_hold_32_events_each(self, store: DynamoStore) -> None:
+    def test_of_a_flood_have_32_events_each(self, store: DynamoStore) -> None:
         with watching() as calls:
             record(store, [a_filing(f"e{n}", principal=f"p{n}") for n in range(96)], T0)
         assert calls.names.count("DynamoDB.TransactWriteItems") == 3
 
-    def test_of_large_alerts_hold_fewer(self, store: DynamoStore) -> None:
+    def test_of_large_alerts_have_fewer_events(self, store: DynamoStore) -> None:
         filings = [a_filing(f"e{n}", principal=f"p{n}", record={"data": f"{n}" + "x" * 110_000}) for n in range(60)]
         with watching() as calls:
             record(store, filings, T0)
@@ -58,7 +58,7 @@ class TestTransactions:
             record(store, [a_filing("e1", rule=f"r{n}", principal="alice") for n in range(16)], T0)
         assert calls.names.count("DynamoDB.TransactWriteItems") == 1
 
-    def test_that_meet_another_writer_decide_again(self, store: DynamoStore, client: Any) -> None:
+    def test_that_conflict_with_another_writer_decide_again(self, store: DynamoStore, client: Any) -> None:
         other = DynamoStore(client, TABLE, TOPIC)
         events = iter(["o1", "o2"])
         busy = False
@@ -77,7 +77,7 @@ class TestTransactions:
         assert (result.new, result.disposition) == (True, "suppressed")
         assert store.settle(T0 + 900)[0].merged_count == 2
 
-    def test_give_up_when_others_never_stop(self, store: DynamoStore) -> None:
+    def test_give_up_if_conflicts_never_end(self, store: DynamoStore) -> None:
         def judge(number: int, name: str, made: bool) -> None:
             if name == "DynamoDB.TransactWriteItems":
                 reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}]
@@ -88,7 +88,7 @@ class TestTransactions:
             record(store, [a_filing()], T0)
         assert calls.names.count("DynamoDB.TransactWriteItems") == 12
 
-    def test_are_not_tried_again_when_dynamodb_finds_them_wrong(self, store: DynamoStore) -> None:
+    def test_are_not_retried_if_dynamodb_calls_them_invalid(self, store: DynamoStore) -> None:
         def judge(number: int, name: str, made: bool) -> None:
             if name == "DynamoDB.TransactWriteItems":
                 reasons = [{"Code": "ValidationError"}]
@@ -101,12 +101,12 @@ class TestTransactions:
 
 
 class TestMemory:
-    def test_rows_say_when_they_may_go(self, client: Any) -> None:
+    def test_rows_have_a_time_to_live(self, client: Any) -> None:
         record(DynamoStore(client, TABLE, TOPIC, remembered_seconds=1000), [a_filing()], T0)
         assert {row["expires_at"]["N"] for row in rows("alert") + rows("sink#sns")} == {"1700001000"}
         assert all("expires_at" not in row for row in rows("held") + rows("window"))
 
-    def test_what_is_too_old_counts_as_gone_before_dynamodb_removes_it(self, store: DynamoStore) -> None:
+    def test_expired_rows_are_ignored_before_dynamodb_deletes_them(self, store: DynamoStore) -> None:
         record(store, [a_filing()], T0)
         later = T0 + REMEMBERED_SECONDS + 1
         assert [result.new for result in record(store, [a_filing()], later)] == [True]
@@ -164,7 +164,7 @@ def test_nothing_is_scanned(store: DynamoStore) -> None:
     assert "DynamoDB.Scan" not in calls.names
 
 
-def test_what_is_left_over_is_asked_for_again(client: Any) -> None:
+def test_unprocessed_items_are_requested_again(client: Any) -> None:
     read, delete = client.batch_get_item, client.batch_write_item
 
     def half(call: Any, left: str, given: dict[str, Any]) -> Any:
@@ -189,7 +189,7 @@ def test_what_is_left_over_is_asked_for_again(client: Any) -> None:
     assert pauses[:3] == [0.05, 0.1, 0.2]
 
 
-def test_what_is_left_over_again_and_again_is_an_error(client: Any) -> None:
+def test_items_that_stay_unprocessed_are_an_error(client: Any) -> None:
     pauses: list[float] = []
     store = DynamoStore(client, TABLE, TOPIC, sleep=pauses.append)
     with pytest.MonkeyPatch.context() as patch:
@@ -222,7 +222,7 @@ def test_an_error_quotes_nothing_of_the_request(store: DynamoStore) -> None:
 class TestLiveRules:
     DAY = 86400.0
 
-    def test_expire_one_memory_after_they_were_last_seen(self, store: DynamoStore) -> None:
+    def test_expire_after_the_time_for_which_alerts_are_remembered(self, store: DynamoStore) -> None:
         store.live_since({"a": "1", "b": "1"}, T0)
         store.live_since({"a": "1"}, T0 + 20 * self.DAY)
         assert {row["pk"]["S"]: int(row["expires_at"]["N"]) for row in rows("live")} == {
@@ -230,7 +230,7 @@ class TestLiveRules:
             "live#b#1": T0 + REMEMBERED_SECONDS,
         }
 
-    def test_that_are_seen_all_the_time_are_written_once_a_day(self, store: DynamoStore) -> None:
+    def test_that_are_read_all_the_time_are_written_once_a_day(self, store: DynamoStore) -> None:
         with watching() as calls:
             for hour in range(25):
                 store.live_since({"a": "1"}, T0 + hour * 3600)

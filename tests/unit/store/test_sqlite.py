@@ -34,14 +34,14 @@ def store(path: Path) -> Iterator[SqliteStore]:
     store.close()
 
 
-def test_its_files_are_its_owners_alone(store: SqliteStore, path: Path) -> None:
+def test_only_its_owner_can_read_its_files(store: SqliteStore, path: Path) -> None:
     path.touch(mode=0o644)
     record(store, [a_filing()], T0)
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     assert modes == dict.fromkeys(("alerts.sqlite", "alerts.sqlite-wal", "alerts.sqlite-shm"), 0o600)
 
 
-def test_a_message_that_all_sinks_have_leaves_nothing_behind(store: SqliteStore, path: Path) -> None:
+def test_a_notification_that_all_sinks_have_accepted_is_deleted(store: SqliteStore, path: Path) -> None:
     record(store, [a_filing()], T0)
     for route in ROUTES:
         store.mark_sent([a_filing().alert.id], route.sink)
@@ -53,7 +53,7 @@ def test_a_message_that_all_sinks_have_leaves_nothing_behind(store: SqliteStore,
     db.close()
 
 
-def test_a_store_of_a_newer_version_is_left_alone(store: SqliteStore, path: Path) -> None:
+def test_a_store_of_a_newer_version_is_not_changed(store: SqliteStore, path: Path) -> None:
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
@@ -65,7 +65,7 @@ def test_a_store_of_a_newer_version_is_left_alone(store: SqliteStore, path: Path
 @pytest.mark.parametrize(
     "content", [b"not a database, but longer than a header" * 100, b"SQLite format 3\0" + b"x" * 8192]
 )
-def test_a_file_that_is_no_database_is_set_aside_once(store: SqliteStore, path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_database_is_renamed_once(store: SqliteStore, path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(StoreError, match=r"renamed to .*corrupt-1"):
         record(store, [a_filing()], T0)
@@ -73,7 +73,7 @@ def test_a_file_that_is_no_database_is_set_aside_once(store: SqliteStore, path: 
     assert record(store, [a_filing()], T0)[0].new
 
 
-def test_a_database_that_breaks_while_in_use_is_set_aside(store: SqliteStore, path: Path) -> None:
+def test_a_database_that_is_damaged_while_in_use_is_renamed(store: SqliteStore, path: Path) -> None:
     record(store, [a_filing(f"e{n}") for n in range(300)], T0)
     store.close()
     content = bytearray(path.read_bytes())
@@ -86,7 +86,7 @@ def test_a_database_that_breaks_while_in_use_is_set_aside(store: SqliteStore, pa
     again.close()
 
 
-def test_a_row_that_no_longer_decodes_stops_nothing_for_ever(store: SqliteStore, path: Path) -> None:
+def test_a_row_that_no_longer_decodes_blocks_nothing(store: SqliteStore, path: Path) -> None:
     record(store, [a_filing()], T0)
     with sqlite3.connect(path) as db:
         db.execute("UPDATE held SET body = 'x'")
@@ -96,7 +96,7 @@ def test_a_row_that_no_longer_decodes_stops_nothing_for_ever(store: SqliteStore,
     assert record(store, [a_filing("e2", principal="bob")], T0)[0].new
 
 
-def test_a_full_disk_is_one_error_that_can_be_tried_again(store: SqliteStore) -> None:
+def test_a_full_disk_is_one_error_and_the_call_can_be_repeated(store: SqliteStore) -> None:
     record(store, [a_filing("e1")], T0)
     with store._database.reading() as db:
         (pages,) = db.execute("PRAGMA page_count").fetchone()
@@ -107,7 +107,7 @@ def test_a_full_disk_is_one_error_that_can_be_tried_again(store: SqliteStore) ->
     assert record(store, [large], T0 + 61)[0].disposition == "first"
 
 
-def test_a_folder_deleted_while_in_use_is_said_and_made_again_with_all_that_was_in_it(tmp_path: Path) -> None:
+def test_a_folder_deleted_while_in_use_is_reported_and_written_again_with_all_its_data(tmp_path: Path) -> None:
     """Without looking, everything would go on into files without a name, and be gone with the process."""
     path = tmp_path / "state" / "alerts.sqlite"
     store = SqliteStore(path, ROUTES)
@@ -124,7 +124,7 @@ def test_a_folder_deleted_while_in_use_is_said_and_made_again_with_all_that_was_
     again.close()
 
 
-def test_a_deleted_folder_that_cannot_be_made_again_is_tried_until_it_can(tmp_path: Path) -> None:
+def test_a_deleted_folder_that_cannot_be_written_again_is_retried(tmp_path: Path) -> None:
     path = tmp_path / "state" / "alerts.sqlite"
     store = SqliteStore(path, ROUTES)
     record(store, [a_filing("e1")], T0)
@@ -164,7 +164,7 @@ def test_a_damaged_database_that_cannot_be_renamed_is_one_error_too(
         record(store, [a_filing()], T0)
 
 
-def test_a_directory_that_cannot_be_written_is_one_error_that_can_be_tried_again(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_is_one_error_and_the_call_can_be_repeated(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where a directory should be")
     store = SqliteStore(tmp_path / "state" / "alerts.sqlite")
     with pytest.raises(StoreError, match="state"):
@@ -174,7 +174,7 @@ def test_a_directory_that_cannot_be_written_is_one_error_that_can_be_tried_again
     store.close()
 
 
-def test_an_alert_forgotten_early_may_come_again_while_its_message_waits(
+def test_an_alert_that_was_deleted_early_may_return_while_its_notification_waits(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vaultwatch.store.sqlite.MAX_ALERTS", 1)
@@ -190,7 +190,7 @@ def test_a_purge_does_a_page_at_a_time(store: SqliteStore) -> None:
     assert [store.purge(later) for _ in range(4)] == [500, 500, 100, 0]
 
 
-def test_a_restart_tries_at_once_what_was_put_off(store: SqliteStore, path: Path) -> None:
+def test_after_a_restart_nothing_is_postponed(store: SqliteStore, path: Path) -> None:
     record(store, [a_filing()], T0)
     store.put_off(a_filing().alert.id, "people", T0 + 3600)
     assert store.unsent("people", T0) == []

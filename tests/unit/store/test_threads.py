@@ -51,7 +51,7 @@ def open_threads(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ope
             yield lambda: SqliteThreads(tmp_path / "threads", clock=lambda: NOW)
 
 
-def test_what_was_put_is_there_for_the_next_process(open_threads: Opener) -> None:
+def test_a_stored_thread_is_there_for_the_next_process(open_threads: Opener) -> None:
     assert open_threads().get("g1") is None
     assert open_threads().put("g1", a_thread(), None)
     assert open_threads().get("g1") == a_thread()
@@ -89,7 +89,7 @@ class TestSqlite:
         assert (tmp_path / "threads").stat().st_mode & 0o777 == 0o600
 
     @pytest.mark.parametrize("content", [b"no database" * 1000, None])
-    def test_one_that_cannot_be_read_is_begun_anew(self, tmp_path: Path, content: bytes | None) -> None:
+    def test_one_that_cannot_be_read_is_replaced(self, tmp_path: Path, content: bytes | None) -> None:
         threads = SqliteThreads(tmp_path / "threads", clock=lambda: NOW)
         threads.put("g1", a_thread(), None)
         if content is None:
@@ -101,7 +101,7 @@ class TestSqlite:
             threads.get("g1")
         assert threads.put("g1", a_thread(), None)
 
-    def test_a_folder_that_is_not_there_is_named(self, tmp_path: Path) -> None:
+    def test_a_missing_folder_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="nowhere/threads"):
             SqliteThreads(tmp_path / "nowhere" / "threads").get("g1")
 
@@ -120,7 +120,7 @@ class TestDynamoDb:
         row = make_client("dynamodb").get_item(TableName=TABLE, Key=key)["Item"]
         assert row["expires_at"] == {"N": str(int(NOW + 3_600.5))}
 
-    def test_a_change_between_its_read_and_its_write_is_noticed(self) -> None:
+    def test_a_change_between_read_and_write_is_detected(self) -> None:
         threads = DynamoThreads(make_client("dynamodb"), TABLE, "slack")
         threads.put("g1", a_thread("1"), None)
         raced = [True]

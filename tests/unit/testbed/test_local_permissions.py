@@ -50,14 +50,14 @@ def test_an_action_on_a_resource_is_allowed_by_wildcards_as_in_iam() -> None:
     assert not role({"Action": "s3:*", "Resource": "arn:aws:s3:::a.b"}).allows(Need("s3:X", "arn:aws:s3:::aXb"))
 
 
-def test_a_denial_wins() -> None:
+def test_a_denial_overrides_an_allowance() -> None:
     both = role({"Action": "*", "Resource": "*"}, {"Effect": "Deny", "Action": "sns:*", "Resource": "*"})
     assert not both.allows(Need("sns:Publish", "t"))
     assert both.unneeded() == ["R: S: * on *"]  # what is denied needs nothing
     assert both.allows(Need("sqs:SendMessage", "q"))
 
 
-def test_a_condition_must_hold_and_its_key_be_there() -> None:
+def test_a_condition_must_hold_and_its_key_must_exist() -> None:
     condition = {"StringEquals": {"kms:ViaService": "s3.eu-central-1.amazonaws.com"}}
     through = role({"Action": "kms:Decrypt", "Resource": "k", "Condition": condition})
     _, need = needs(request("s3", "GET", "/b/x", {}), {"arn:aws:s3:::b": "k"})
@@ -69,18 +69,18 @@ def test_a_condition_must_hold_and_its_key_be_there() -> None:
 
 
 @pytest.mark.parametrize("more", [{"NotResource": "*"}, {"Condition": {"DateLessThan": {"aws:CurrentTime": "x"}}}])
-def test_a_statement_that_is_not_understood_stops(more: dict[str, Any]) -> None:
+def test_an_unsupported_statement_is_an_error(more: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedTemplateError, match=r"R: .* is not supported"):
         role({"Action": "*", "Resource": "*", **more})
 
 
-def test_what_no_call_needed_is_named() -> None:
+def test_a_permission_that_no_call_needed_is_listed() -> None:
     two = role({"Action": ["s3:GetObject", "s3:PutObject"], "Resource": "arn:aws:s3:::b/*"})
     two.allows(Need("s3:GetObject", "arn:aws:s3:::b/x"))
     assert two.unneeded() == ["R: S: s3:PutObject on arn:aws:s3:::b/*"]
 
 
-def test_a_service_may_what_the_resource_lets_it_do_for_this_source() -> None:
+def test_a_service_may_do_what_the_resource_allows_for_this_source() -> None:
     secure: dict[str, Any] = {"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": "q"}
     secure["Condition"] = {"Bool": {"aws:SecureTransport": "false"}}
     allows: dict[str, Any] = {
@@ -97,7 +97,7 @@ def test_a_service_may_what_the_resource_lets_it_do_for_this_source() -> None:
     assert not policy.allows(need, "events.amazonaws.com")
 
 
-def test_a_transaction_needs_what_is_in_it() -> None:
+def test_a_transaction_needs_the_permissions_of_its_items() -> None:
     items = [{kind: {"TableName": "t"}} for kind in ("Put", "Update", "Delete", "ConditionCheck")]
     found = call("dynamodb", "TransactWriteItems", {"TransactItems": items})
     actions = ["PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"]
@@ -121,7 +121,7 @@ def test_calls_need_the_actions_of_the_service_authorization_reference() -> None
     ]
 
 
-def test_a_call_that_nobody_has_written_down_is_refused() -> None:
+def test_a_call_that_is_not_listed_is_refused() -> None:
     for service, operation in (("ec2", "RunInstances"), ("sqs", "ListQueues"), ("kinesis", "ListStreams")):
         with pytest.raises(UnknownCallError):
             call(service, operation, {})

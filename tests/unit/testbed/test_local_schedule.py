@@ -27,9 +27,7 @@ class Failing:
 
 
 @pytest.mark.parametrize(("asynchronous", "started"), [({}, [3600.0, 3660.0, 3780.0]), ({"retries": 0}, [3600.0])])
-def test_what_fails_is_tried_again_as_often_as_the_template_says(
-    asynchronous: dict[str, Any], started: list[float]
-) -> None:
+def test_a_failure_is_retried_as_often_as_the_template_says(asynchronous: dict[str, Any], started: list[float]) -> None:
     runner: Any = Failing()
     function: Any = None
     rule = {"ScheduleExpression": "rate(1 hour)"}

@@ -38,7 +38,7 @@ def resolve(value: Any) -> Any:
         ([{"Ref": "AWS::NoValue"}, {"a": [{"Ref": "B"}]}], [{"a": ["ref of B"]}]),
     ],
 )
-def test_a_reference_becomes_what_it_refers_to(value: Any, resolved: Any) -> None:
+def test_a_reference_is_resolved(value: Any, resolved: Any) -> None:
     assert resolve(value) == resolved
 
 
@@ -46,12 +46,12 @@ def test_a_reference_becomes_what_it_refers_to(value: Any, resolved: Any) -> Non
     "value",
     [{"Fn::If": ["C", 1, 2]}, {"Ref": "Parameter"}, {"Fn::ImportValue": "nobody"}, {"Fn::GetAtt": ["B", "Secret"]}],
 )
-def test_a_function_that_is_not_known_stops(value: Any) -> None:
+def test_an_unsupported_function_is_an_error(value: Any) -> None:
     with pytest.raises(UnsupportedTemplateError, match=r"^main"):
         resolve(value)
 
 
-def test_a_key_of_a_resource_that_is_not_known_stops() -> None:
+def test_an_unsupported_key_of_a_resource_is_an_error() -> None:
     templates = Templates({"s": {"Resources": {"A": {"Type": "T", "Condition": "C"}}}}, lambda _: Made(""))
     with pytest.raises(UnsupportedTemplateError, match="T s/A: Condition"):
         templates.make_all()
@@ -64,7 +64,7 @@ def test_a_resource_is_found_by_its_construct_path() -> None:
         templates.find("other", "Lock")
 
 
-def test_an_unknown_type_and_an_unknown_property_stop_with_their_name() -> None:
+def test_an_unsupported_type_or_property_is_an_error_that_names_it() -> None:
     maker = Maker(lambda service: pytest.fail("nothing is to be made"))
     with pytest.raises(UnsupportedTemplateError, match="AWS::EC2::VPC s/Net: its type"):
         maker.make(Resource("s", "Net", "AWS::EC2::VPC", {}))
@@ -76,7 +76,7 @@ def test_an_unknown_type_and_an_unknown_property_stop_with_their_name() -> None:
     "said",
     [{"ParallelizationFactor": 2}, {"StartingPosition": "LATEST"}, {"FunctionResponseTypes": []}],
 )
-def test_a_mapping_that_wants_what_is_not_done_here_stops(said: dict[str, Any]) -> None:
+def test_an_unsupported_mapping_is_an_error(said: dict[str, Any]) -> None:
     plain = {"FunctionName": "f", "EventSourceArn": "s", "FunctionResponseTypes": ["ReportBatchItemFailures"]}
     maker = Maker(lambda service: pytest.fail("nothing is to be made"))
     maker.make(Resource("s", "M", "AWS::Lambda::EventSourceMapping", plain))
@@ -84,7 +84,7 @@ def test_a_mapping_that_wants_what_is_not_done_here_stops(said: dict[str, Any]) 
         maker.make(Resource("s", "M", "AWS::Lambda::EventSourceMapping", plain | said))
 
 
-def test_what_is_left_out_has_its_reason() -> None:
+def test_everything_that_is_left_out_has_a_reason() -> None:
     assert not set(NOT_CREATED) & set(_KINDS)
     assert set(WITHOUT_EFFECT) - {""} <= set(_KINDS)
     reasons = [reason for properties in WITHOUT_EFFECT.values() for reason in properties.values()]

@@ -47,19 +47,19 @@ def section(text: str, kind: str = "plain_text") -> dict[str, Any]:
         ({"text": "x" * 40_001}, "msg_too_long"),
     ],
 )  # fmt: skip
-def test_what_slack_does_not_take(slack: SlackStandIn, payload: Any, error: str) -> None:
+def test_payloads_that_slack_refuses_are_refused(slack: SlackStandIn, payload: Any, error: str) -> None:
     assert post(slack.webhook_url, payload) == (400, error)
     assert slack.accepted == 0
 
 
-def test_what_it_takes_can_be_waited_for(slack: SlackStandIn) -> None:
+def test_accepted_messages_can_be_waited_for(slack: SlackStandIn) -> None:
     assert post(slack.webhook_url, {"text": "x", "blocks": [section("x" * 3000)]}) == (200, "ok")
     assert [message.text for message in slack.wait_for(1, timeout=5)] == ["x"]
     with pytest.raises(TimeoutError):
         slack.wait_for(2, timeout=0)
 
 
-def test_another_path_is_no_webhook(slack: SlackStandIn) -> None:
+def test_any_other_path_is_no_webhook(slack: SlackStandIn) -> None:
     assert post(slack.page_url + "services/x", {"text": "x"}) == (404, "no_service")
 
 
@@ -72,12 +72,12 @@ def test_one_message_a_second() -> None:
         assert len(slack.messages) == 1
 
 
-def test_it_fails_as_often_as_told(slack: SlackStandIn) -> None:
+def test_it_fails_as_often_as_requested(slack: SlackStandIn) -> None:
     slack.behave("500", times=1)
     assert [post(slack.webhook_url, {"text": "x"})[0] for _ in range(2)] == [500, 200]
 
 
-def test_the_page_shows_messages_newest_first_and_nothing_of_them_as_markup(slack: SlackStandIn) -> None:
+def test_the_page_shows_messages_newest_first_and_without_their_markup(slack: SlackStandIn) -> None:
     for text in ("older", "<script>newer</script>"):
         post(slack.webhook_url, {"text": "x", "blocks": [section(text)]})
     response = urllib3.request("GET", slack.page_url)
@@ -114,13 +114,13 @@ class TestWebApi:
             ({"channel": "C0STANDIN", "text": "x", "thread_ts": "1.000001"}, "thread_not_found"),
         ],
     )
-    def test_what_it_refuses_to_post(self, slack: SlackStandIn, arguments: dict[str, Any], error: str) -> None:
+    def test_these_posts_are_refused(self, slack: SlackStandIn, arguments: dict[str, Any], error: str) -> None:
         with pytest.raises(SlackApiError) as caught:
             web_client(slack).chat_postMessage(**arguments)
         assert caught.value.response["error"] == error
         assert slack.accepted == 0
 
-    def test_what_it_refuses_to_update(self, slack: SlackStandIn) -> None:
+    def test_these_updates_are_refused(self, slack: SlackStandIn) -> None:
         post(slack.webhook_url, {"text": "by the webhook"})
         root = web_client(slack).chat_postMessage(channel=slack.channel, text="mine")
         wrong = {
@@ -136,7 +136,7 @@ class TestWebApi:
         assert slack.updated == 0
 
     @pytest.mark.parametrize(("token", "error"), [("xoxb-wrong", "invalid_auth"), ("", "not_authed")])
-    def test_only_its_token_opens_it(self, slack: SlackStandIn, token: str, error: str) -> None:
+    def test_only_its_token_is_accepted(self, slack: SlackStandIn, token: str, error: str) -> None:
         with pytest.raises(SlackApiError) as caught:
             WebClient(token, base_url=slack.api_url).chat_postMessage(channel=slack.channel, text="x")
         assert caught.value.response["error"] == error

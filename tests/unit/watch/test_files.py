@@ -50,7 +50,7 @@ def test_a_rejected_line_is_kept_complete_with_its_reason(tmp_path: Path) -> Non
     assert path.stat().st_mode & 0o007 == 0
 
 
-def test_a_torn_line_does_not_spoil_the_next(tmp_path: Path) -> None:
+def test_an_incomplete_line_does_not_damage_the_next_one(tmp_path: Path) -> None:
     path = tmp_path / "rejected"
     path.write_bytes(b'{"reason":"a","li')
     RejectedLines(path).add(Rejected(b"x", "why"))

@@ -211,7 +211,7 @@ def test_a_match_that_cannot_be_described_raises_a_bare_alert_and_is_counted_and
     assert f"rule {found[1]['rule']} raised ZeroDivisionError" in Path(str(good.log_file)).read_text()
 
 
-def test_a_line_on_which_reading_raises_is_rejected_alone(
+def test_only_the_line_on_which_reading_raises_is_rejected(
     good: WatchOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raise_on(monkeypatch, detector, "read_audit_entry", "injected")
@@ -223,7 +223,7 @@ def test_a_line_on_which_reading_raises_is_rejected_alone(
     assert (figures["audit"], figures["rejected"]) == (2, 1)
 
 
-def test_a_response_on_which_reading_raises_does_not_take_its_request_along(
+def test_a_response_on_which_reading_raises_does_not_reject_its_request(
     good: WatchOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raise_on(monkeypatch, detector, "read_audit_entry", '"response"')
@@ -292,7 +292,7 @@ class TestWaiting:
             watching.wait_for_log("--level")
         assert "exits: the input ended before anything was read, and was empty" in Path(str(good.log_file)).read_text()
 
-    def test_an_input_that_ends_with_lines_in_it_is_kept(self, good: WatchOptions, tmp_path: Path) -> None:
+    def test_an_input_that_ends_with_lines_in_it_is_not_discarded(self, good: WatchOptions, tmp_path: Path) -> None:
         wrong = replace(good, alert_log=tmp_path / "later" / "audit.alert")
         with Watching(wrong) as watching:
             watching.write(entry(1))

@@ -42,7 +42,7 @@ def test_only_its_owner_can_read_it(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_line_torn_anywhere_is_counted_and_does_not_spoil_others(path: Path) -> None:
+def test_a_line_cut_anywhere_is_counted_and_does_not_damage_others(path: Path) -> None:
     Journal(path).add([an_alert("e1"), an_alert("e2")], nothing)
     whole = path.read_bytes()
     for end in range(len(whole) - 200, len(whole) - 1, 7):
@@ -51,7 +51,7 @@ def test_a_line_torn_anywhere_is_counted_and_does_not_spoil_others(path: Path) -
         assert Journal(path).read() == ([an_alert("e1"), an_alert("e3")], 1)
 
 
-def test_a_large_file_is_replaced_by_what_still_waits_and_not_every_time(path: Path) -> None:
+def test_a_large_file_is_replaced_by_the_waiting_alerts_and_not_every_time(path: Path) -> None:
     journal = Journal(path, max_bytes=4000)
     sizes = []
     for number in range(40):

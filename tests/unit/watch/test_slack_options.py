@@ -51,7 +51,7 @@ def test_a_token_and_a_channel_make_a_bot(token_file: Path) -> None:
     assert (bot.name, bot.minimum_level) == ("slack", Level.HIGH)
 
 
-def test_a_token_file_goes_before_the_webhook_s_variable(token_file: Path) -> None:
+def test_a_token_file_takes_precedence_over_the_webhook_s_variable(token_file: Path) -> None:
     assert isinstance(sink(token_file=token_file, channel="C1", environment={WEBHOOK_VARIABLE: URL}), SlackBot)
 
 
