@@ -7,7 +7,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from stacks.constructs import permissions
+from stacks.constructs import permissions, row_permissions
 from stacks.constructs.alerts_table import AlertsTable
 from vaultwatch.settings import Settings
 
@@ -40,6 +40,11 @@ class Alerts(Construct):
         }
 
     @property
-    def statements(self) -> list[iam.PolicyStatement]:
+    def publishing(self) -> list[iam.PolicyStatement]:
+        """The permissions of a function that publishes alerts."""
+        return permissions.publish(self.topic, self._key)
+
+    @property
+    def storing(self) -> list[iam.PolicyStatement]:
         """The permissions of a function that stores and publishes alerts."""
-        return [permissions.store_alerts(self.table), *permissions.publish(self.topic, self._key)]
+        return [*row_permissions.store_alerts(self.table), *self.publishing]

@@ -7,10 +7,9 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from constructs import Construct
 
-from stacks.constructs import permissions
+from stacks.constructs import row_permissions
 from stacks.constructs.alerts import Alerts
 from stacks.constructs.function import Function, FunctionDefaults, FunctionSize
-from vaultwatch.store.dynamodb.schema import INDEXES
 
 _MINUTE = Duration.minutes(1)
 
@@ -38,8 +37,9 @@ class Digest(Construct):
             size=FunctionSize(memory_mib=512, timeout_seconds=55),  # below its schedule's minute: one runs at a time
             environment=alerts.environment,
             statements=[
-                *permissions.update_alerts(alerts.table, [index.name for index in INDEXES]),
-                *alerts.statements,
+                *row_permissions.close_windows(alerts.table),
+                row_permissions.remember_live_rules(alerts.table),
+                *alerts.publishing,
             ],
             effect="Summaries and the retries of failed notifications wait for its next run, a minute later.",
         ).resource

@@ -59,7 +59,7 @@ class Evaluation(Construct):
             statements=[
                 *permissions.read_stream(stream, stream_key),
                 *_bucket_statements(bucket, bucket_key),
-                *alerts.statements,
+                *alerts.storing,
             ],
             effect="Lambda retries the frames; until it succeeds, alerts are late.",
             traced=False,

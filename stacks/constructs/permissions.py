@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aws_cdk import Acknowledgment, Aws, Stack, Validations
-from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
@@ -75,24 +74,6 @@ def receive_messages(queue: sqs.IQueue) -> iam.PolicyStatement:
     """Allow an event source mapping to poll a queue."""
     actions = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
     return allow("ReceiveMessages", actions, [queue.queue_arn])
-
-
-def store_alerts(table: dynamodb.ITable) -> iam.PolicyStatement:
-    """Allow a function to store alerts and to mark them sent; a transaction needs the permissions of its writes."""
-    actions = ("BatchGetItem", "BatchWriteItem", "PutItem")
-    return allow("StoreAlerts", [f"dynamodb:{action}" for action in actions], [table.table_arn])
-
-
-def update_alerts(table: dynamodb.ITable, indexes: Sequence[str]) -> list[iam.PolicyStatement]:
-    """Allow a function to close suppression windows and to postpone retries; it finds both through indexes."""
-    changes = ["dynamodb:DeleteItem", "dynamodb:UpdateItem"]
-    found = [f"{table.table_arn}/index/{index}" for index in indexes]
-    return [allow("UpdateAlerts", changes, [table.table_arn]), allow("FindAlerts", ["dynamodb:Query"], found)]
-
-
-def record_deliveries(table: dynamodb.ITable) -> iam.PolicyStatement:
-    """Allow a function to record which notifications its sink has accepted."""
-    return allow("RecordDeliveries", ["dynamodb:BatchGetItem", "dynamodb:PutItem"], [table.table_arn])
 
 
 def publish(topic: sns.ITopic, key: kms.IKey) -> list[iam.PolicyStatement]:

@@ -8,7 +8,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from stacks.constructs import permissions
+from stacks.constructs import permissions, row_permissions
 from stacks.constructs.alerts import Alerts
 from stacks.constructs.filters import for_people
 from stacks.constructs.function import Function, FunctionDefaults, FunctionSize
@@ -51,7 +51,7 @@ class SlackNotifications(Construct):
             statements=[
                 permissions.receive_messages(queue.waiting),
                 permissions.allow("DelayMessages", ["sqs:ChangeMessageVisibility"], [queue.waiting.queue_arn]),
-                permissions.record_deliveries(alerts.table),
+                row_permissions.record_deliveries(alerts.table, "slack", threads=bool(defaults.settings.slack_channel)),
                 permissions.allow("ReadSecret", ["secretsmanager:GetSecretValue"], [self.secret.ref]),
                 permissions.allow("DecryptSecret", ["kms:Decrypt"], [key.key_arn], via="secretsmanager"),
             ],

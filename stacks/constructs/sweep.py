@@ -9,7 +9,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from stacks.constructs import permissions
+from stacks.constructs import permissions, row_permissions
 from stacks.constructs.alerts import Alerts
 from stacks.constructs.function import Function, FunctionDefaults, FunctionSize
 from stacks.constructs.queue import Queue
@@ -63,7 +63,8 @@ class Sweep(Construct):
             statements=[
                 permissions.receive_messages(queue.waiting),
                 *_bucket_statements(archive, parked, key),
-                *alerts.statements,
+                *alerts.storing,
+                row_permissions.remember_live_rules(alerts.table),
             ],
             effect="SQS redelivers the segments; alerts from the stream are not affected.",
         )

@@ -10,7 +10,8 @@ from typing import Any
 from moto.core import request as moto_request
 from moto.core.routing import get_service_router
 
-from testbed.aws.permissions import Need
+from testbed.aws.leading_keys import leading_keys
+from testbed.aws.permissions import Context, Need
 from testbed.aws.template import REGION, arn_of
 
 
@@ -60,8 +61,8 @@ def needs(request: Request, keys: Mapping[str, str]) -> list[Need]:
     """
     service, found = request.service, list[Need]()
     try:
-        for action, resource in _actions(request):
-            found.append(Need(f"{service}:{action}", resource))
+        for action, resource, about in _actions(request):
+            found.append(Need(f"{service}:{action}", resource, about))
             if key := keys.get(resource.partition("/")[0] if service == "s3" else resource):
                 context = {"kms:ViaService": f"{service}.{REGION}.amazonaws.com"}
                 found += [Need(f"kms:{action}", key, context) for action in _KEY_ACTIONS.get(action, ())]
@@ -70,31 +71,50 @@ def needs(request: Request, keys: Mapping[str, str]) -> list[Need]:
     return found
 
 
-def _actions(request: Request) -> list[tuple[str, str]]:
-    """Return each action with its resource; raises `KeyError` for a call that is not listed here."""
+def _actions(request: Request) -> list[tuple[str, str, Context]]:
+    """Return each action with its resource and the context of conditions; `KeyError` for a call not listed here."""
     operation, arguments = request.operation, request.arguments
     match request.service:
-        case "dynamodb" if "TransactItems" in arguments:  # needs the permissions of its items (DynamoDB guide)
-            inside = [one for item in arguments["TransactItems"] for one in item.items()]
-            return [(f"{kind}Item", arn_of("dynamodb", f"table/{asked['TableName']}")) for kind, asked in inside]
         case "dynamodb":
-            index = f"/index/{arguments['IndexName']}" if "IndexName" in arguments else ""
-            tables = arguments.get("RequestItems") or [arguments["TableName"]]
-            return [(operation, arn_of("dynamodb", f"table/{table}{index}")) for table in tables]
+            return _row_actions(operation, arguments)
         case "kinesis":
-            return [(operation, arguments["StreamARN"])]
+            return [(operation, arguments["StreamARN"], {})]
         case "secretsmanager":
-            return [(operation, arguments["SecretId"])]
+            return [(operation, arguments["SecretId"], {})]
         case "sns":
-            return [(operation.removesuffix("Batch"), arguments["TopicArn"])]
+            return [(operation.removesuffix("Batch"), arguments["TopicArn"], {})]
         case "sqs":
-            return [(operation.removesuffix("Batch"), arn_of("sqs", arguments["QueueUrl"].rpartition("/")[2]))]
+            return [(operation.removesuffix("Batch"), arn_of("sqs", arguments["QueueUrl"].rpartition("/")[2]), {})]
         case "s3" if "versionId" not in request.args:  # a version needs other actions
             headers = [action for header, action in _S3_HEADERS.items() if header in request.headers]
             where = "arn:aws:s3:::" + "/".join(arguments.values())
-            return [(action, where) for action in (_S3_ACTIONS[operation], *headers)]
+            return [(action, where, {}) for action in (_S3_ACTIONS[operation], *headers)]
     raise KeyError(request.service)
 
+
+def _row_actions(operation: str, arguments: Mapping[str, Any]) -> list[tuple[str, str, Context]]:
+    """Return those of DynamoDB: a transaction needs the permissions of its parts (DynamoDB guide), a batch its own."""
+    if "TransactItems" in arguments:
+        inside = [(_PARTS[kind], asked) for item in arguments["TransactItems"] for kind, asked in item.items()]
+        parts = [(action, asked["TableName"], asked) for action, asked in inside]
+    elif "RequestItems" in arguments:
+        parts = [(operation, table, asked) for table, asked in arguments["RequestItems"].items()]
+    else:
+        parts = [(operation, arguments["TableName"], arguments)]
+    index = f"/index/{arguments['IndexName']}" if "IndexName" in arguments else ""
+    return [
+        (action, arn_of("dynamodb", f"table/{table}{index}"), leading_keys(table, asked))
+        for action, table, asked in parts
+    ]
+
+
+_PARTS = {
+    "ConditionCheck": "ConditionCheckItem",
+    "Delete": "DeleteItem",
+    "Get": "GetItem",
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+}
 
 _S3_ACTIONS = {
     "AbortMultipartUpload": "AbortMultipartUpload",

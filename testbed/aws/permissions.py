@@ -10,8 +10,12 @@ from typing import Any
 
 from testbed.aws.template import UnsupportedTemplateError
 
+Context = Mapping[str, str | tuple[str, ...]]
+"""The values for conditions, by key; a tuple where IAM calls the key multivalued."""
+
 # In the context of every call on AWS, where calls are made over TLS.
 _SECURE = {"aws:SecureTransport": "true"}
+_FOR_ALL = "ForAllValues:"
 
 
 @dataclass(frozen=True)
@@ -20,14 +24,15 @@ class Need:
 
     action: str
     resource: str
-    context: Mapping[str, str] = field(default_factory=dict)
+    context: Context = field(default_factory=dict)
 
 
 @dataclass
 class Grant:
     """One action on one resource that a statement of a policy allows or denies, and whether a call needed it.
 
-    `principals` are names of services, or "*" for all, as in a role's own policies.
+    `principals` are names of services, or "*" for all, as in a role's own policies. `idle` are the values of its
+    `ForAllValues` conditions that no call needed.
     """
 
     sid: str
@@ -37,6 +42,7 @@ class Grant:
     resource: str
     conditions: list[tuple[str, str, list[str]]]
     needed: bool = False
+    idle: set[str] = field(default_factory=set)
 
     def meets(self, need: Need, service: str = "") -> bool:
         """Return whether this statement applies to a need."""
@@ -47,6 +53,19 @@ class Grant:
             and _like(need.resource, self.resource)
             and all(_holds(context.get(key), operator, values) for operator, key, values in self.conditions)
         )
+
+    def note(self, need: Need) -> None:
+        """Note that a call needed it."""
+        self.needed = True
+        given = {value for _, key, _ in self.conditions for value in _values(need.context.get(key))}
+        self.idle = {pattern for pattern in self.idle if not any(_like(value, pattern) for value in given)}
+
+    def unneeded(self) -> Iterator[str]:
+        """Yield what of it no call needed."""
+        if not self.needed:
+            yield f"{self.action} on {self.resource}"
+        else:
+            yield from (f"{self.action} on {self.resource} for {pattern}" for pattern in sorted(self.idle))
 
 
 @dataclass
@@ -65,14 +84,15 @@ class Policy:
         """Return whether the role, or the service ("sns.amazonaws.com"), may do this; notes that it was needed."""
         found = [grant for grant in self.grants if grant.meets(need, service)]
         allowed = bool(found) and all(grant.allows for grant in found)
-        for grant in found:
-            grant.needed |= allowed
+        if allowed:
+            for grant in found:
+                grant.note(need)
         return allowed
 
     def unneeded(self) -> list[str]:
         """Return the permissions that no call needed."""
-        idle = [grant for grant in self.grants if grant.allows and not grant.needed]
-        return [f"{self.owner}: {grant.sid}: {grant.action} on {grant.resource}" for grant in idle]
+        allowing = [grant for grant in self.grants if grant.allows]
+        return [f"{self.owner}: {grant.sid}: {idle}" for grant in allowing for idle in grant.unneeded()]
 
 
 def _read(owner: str, statement: Mapping[str, Any]) -> Iterator[Grant]:
@@ -82,17 +102,30 @@ def _read(owner: str, statement: Mapping[str, Any]) -> Iterator[Grant]:
         for key, values in keys.items()
     ]
     known = {"Sid", "Effect", "Action", "Resource", "Principal", "Condition"}
-    if strange := (set(statement) - known) | ({operator for operator, _, _ in conditions} - set(_OPERATORS)):
+    operators = {operator.removeprefix(_FOR_ALL) for operator, _, _ in conditions}
+    if strange := (set(statement) - known) | (operators - {*_OPERATORS, "Null"}):
         raise UnsupportedTemplateError(f"{owner}: {min(strange)} in a policy is not supported")
     who, allows = statement.get("Principal", "*"), statement["Effect"] == "Allow"
     principals = [name for names in who.values() for name in _as_list(names)] if isinstance(who, dict) else [who]
+    idle = {value for operator, _, values in conditions if operator.startswith(_FOR_ALL) for value in values}
     for action in _as_list(statement["Action"]):
         for resource in _as_list(statement["Resource"]):
-            yield Grant(statement.get("Sid", ""), allows, principals, action, resource, conditions)
+            yield Grant(statement.get("Sid", ""), allows, principals, action, resource, conditions, idle=set(idle))
 
 
-def _holds(given: str | None, operator: str, values: list[str]) -> bool:
-    return given is not None and any(_OPERATORS[operator](given, value) for value in values)
+def _holds(given: str | tuple[str, ...] | None, operator: str, values: list[str]) -> bool:
+    """Return whether a condition holds; of a missing key, `ForAllValues` says yes (IAM guide)."""
+    if operator == "Null":
+        return (given is None) is (values == ["true"])
+    compare = _OPERATORS[operator.removeprefix(_FOR_ALL)]
+    met = [any(compare(one, value) for value in values) for one in _values(given)]
+    return all(met) if operator.startswith(_FOR_ALL) else any(met)
+
+
+def _values(given: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, str) else given
 
 
 def _like(text: str, pattern: str) -> bool:

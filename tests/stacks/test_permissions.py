@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from stacks.constructs.permissions import NEEDED_BY_AWS
 from tests.support.templates import Template, as_list, of_type, statements, text
 
-STORE_AND_PUBLISH = {
-    "StoreAlerts": "dynamodb:BatchGetItem BatchWriteItem PutItem on <AlertsTable.Arn>",
+Synthesized = Callable[..., dict[str, Template]]
+PUBLISH = {
     "Publish": "sns:Publish on <AlertsTopic>",
     "EncryptMessages": "kms:Decrypt GenerateDataKey on <Key.Arn> via sns",
 }
+MARK_SENT = {"MarkSent": "dynamodb:BatchWriteItem on <AlertsTable.Arn> for notification#*"}
+STORE_AND_PUBLISH = {
+    "ReadAlerts": "dynamodb:BatchGetItem on <AlertsTable.Arn> for alert#* family#* group#* limit#* rule#*",
+    "StoreAlerts": "dynamodb:PutItem on <AlertsTable.Arn> for alert#* family#* group#* limit#* notification#* rule#*",
+    **MARK_SENT,
+    **PUBLISH,
+}
+LIVE_RULES = {"RememberLiveRules": "dynamodb:BatchGetItem PutItem on <AlertsTable.Arn> for live#*"}
 TRACE = {"Trace": "xray:PutTelemetryRecords PutTraceSegments on *"}
 RECEIVE = "sqs:DeleteMessage GetQueueAttributes ReceiveMessage on"
 ALLOWED = {
@@ -32,9 +42,14 @@ ALLOWED = {
     "DigestFunction": {
         "WriteLogs": "logs:CreateLogStream PutLogEvents on <DigestFunctionLogs.Arn>",
         **TRACE,
-        "UpdateAlerts": "dynamodb:DeleteItem UpdateItem on <AlertsTable.Arn>",
-        "FindAlerts": "dynamodb:Query on <AlertsTable.Arn>/index/due <AlertsTable.Arn>/index/unsent",
-        **STORE_AND_PUBLISH,
+        "ReadAlerts": "dynamodb:BatchGetItem on <AlertsTable.Arn> for alert#* group#* limit#* notification#* rule#*",
+        "Summarize": "dynamodb:PutItem on <AlertsTable.Arn> for limit#* notification#* rule#*",
+        "CloseWindows": "dynamodb:DeleteItem on <AlertsTable.Arn> for group#*",
+        "PostponeRetries": "dynamodb:UpdateItem on <AlertsTable.Arn> for notification#*",
+        "FindDue": "dynamodb:Query on <AlertsTable.Arn>/index/due <AlertsTable.Arn>/index/unsent",
+        **LIVE_RULES,
+        **MARK_SENT,
+        **PUBLISH,
     },
     "SweepFunction": {
         "WriteLogs": "logs:CreateLogStream PutLogEvents on <SweepFunctionLogs.Arn>",
@@ -45,6 +60,7 @@ ALLOWED = {
         "<archive:Alerts.Arn>/parked/*",
         "SeeMissingObjects": "s3:ListBucket on <archive:Alerts.Arn>",
         "DecryptObjects": "kms:Decrypt on <archive:Key.Arn> via s3",
+        **LIVE_RULES,
         **STORE_AND_PUBLISH,
     },
     "SlackFunction": {
@@ -52,7 +68,7 @@ ALLOWED = {
         **TRACE,
         "ReceiveMessages": f"{RECEIVE} <SlackQueueWaiting.Arn>",
         "DelayMessages": "sqs:ChangeMessageVisibility on <SlackQueueWaiting.Arn>",
-        "RecordDeliveries": "dynamodb:BatchGetItem PutItem on <AlertsTable.Arn>",
+        "RecordDeliveries": "dynamodb:BatchGetItem PutItem on <AlertsTable.Arn> for sent#slack#*",
         "ReadSecret": "secretsmanager:GetSecretValue on <SlackSecret>",
         "DecryptSecret": "kms:Decrypt on <Key.Arn> via secretsmanager",
     },
@@ -80,6 +96,23 @@ def test_a_role_allows_exactly_these_statements(alerting: Template, name: str) -
             "Principal": {"Service": ASSUMED_BY.get(name, "lambda.amazonaws.com")},
         }
     ]
+
+
+def test_notify_may_record_threads_only_where_the_secret_holds_a_bot_token(synthesized: Synthesized) -> None:
+    template = synthesized(slack_channel="C0123456789")["alerting"]
+
+    [role] = [role for name, role in of_type(template, "IAM::Role").items() if name.startswith("SlackFunction")]
+    [rows] = [_line(found) for found in statements(role) if found["Sid"] == "RecordDeliveries"]
+    assert rows.endswith(" for sent#slack#* thread#slack#*")
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_every_permission_on_rows_names_them_and_none_is_for_a_whole_table(alerting: Template, name: str) -> None:
+    [role] = [role for found, role in of_type(alerting, "IAM::Role").items() if found.rpartition("Role")[0] == name]
+    found = [it for it in statements(role) if as_list(it["Action"])[0].startswith("dynamodb:")]
+
+    unlimited = [it["Sid"] for it in found if "Condition" not in it]
+    assert unlimited == (["FindDue"] if name == "DigestFunction" else [])  # of indexes, which hold its rows only
 
 
 def test_there_are_no_other_roles_and_no_other_policies(alerting: Template) -> None:
@@ -121,7 +154,7 @@ def test_every_permission_that_only_aws_needs_exists_and_has_a_reason(alerting: 
 
 
 def _line(statement: dict[str, object]) -> str:
-    """`service:Action Action on resource resource via service`."""
+    """`service:Action Action on resource resource via service for rows`."""
     assert statement["Effect"] == "Allow"
     actions = [str(action).partition(":") for action in as_list(statement["Action"])]
     [service] = {service for service, _, _ in actions}
@@ -132,4 +165,9 @@ def _line(statement: dict[str, object]) -> str:
             return said
         case {"StringEquals": {"kms:ViaService": service_name}}:
             return f"{said} via {text(service_name).partition('.')[0]}"
+        case {
+            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": rows},
+            "Null": {"dynamodb:LeadingKeys": "false"},
+        }:
+            return f"{said} for {' '.join(as_list(rows))}"
     raise AssertionError(f"unknown condition in {statement}")

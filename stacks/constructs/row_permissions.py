@@ -1,0 +1,103 @@
+"""Which function may read, write and delete which rows of the alerts table.
+
+IAM limits a role to rows by the condition key `dynamodb:LeadingKeys`, which holds the partition keys that a call names
+(DynamoDB developer guide, "Using IAM policy conditions for fine-grained access control"):
+
+- It has one value for GetItem, PutItem, UpdateItem and DeleteItem, and as many as the call names for the batch calls.
+  `ForAllValues` demands that every one of them begins as the policy says.
+- A transaction has no action of its own: each of its parts is judged as PutItem, UpdateItem, DeleteItem or
+  ConditionCheckItem on its own key ("Using IAM with DynamoDB transactions").
+- A query of an index names the index's partition key, `window` or `sns`, and not the row's. The indexes hold only rows
+  of `digest`, which alone may query them, so a condition would exclude nothing.
+- Of a call that names no key, such as a scan, `ForAllValues` holds (IAM user guide, "Set operators for multivalued
+  context keys"). `Null` refuses such a call, should somebody add the action.
+
+IAM knows no permission to create a row and not to replace it. So a function may replace the alerts and windows that it
+makes itself; nobody may delete an alert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+
+from stacks.constructs.permissions import allow
+from vaultwatch.store.dynamodb import schema
+
+_DECIDED_BY = (schema.LIMIT_ROWS, schema.RULE_ROWS, schema.SIGHTINGS_ROWS, schema.WINDOW_ROWS)
+"""The rows of which `evaluate` and `sweep` decide who is notified."""
+
+
+def allow_rows(
+    sid: str, table: dynamodb.ITable, actions: Sequence[str], beginnings: Sequence[str]
+) -> iam.PolicyStatement:
+    """Allow actions on the rows whose partition keys begin so.
+
+    Args:
+        sid: The name of the statement.
+        table: The table.
+        actions: The actions without the service: "PutItem".
+        beginnings: How the partition keys begin: "alert#".
+
+    Returns:
+        The statement.
+    """
+    statement = allow(sid, [f"dynamodb:{action}" for action in actions], [table.table_arn])
+    patterns = [f"{beginning}*" for beginning in sorted(beginnings)]
+    statement.add_condition("ForAllValues:StringLike", {"dynamodb:LeadingKeys": patterns})
+    statement.add_condition("Null", {"dynamodb:LeadingKeys": "false"})
+    return statement
+
+
+def store_alerts(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
+    """Allow a function to store alerts, to decide who is notified, and to mark notifications as sent."""
+    rows = (schema.ALERT_ROWS, *_DECIDED_BY)
+    return [
+        allow_rows("ReadAlerts", table, ["BatchGetItem"], rows),
+        allow_rows("StoreAlerts", table, ["PutItem"], [*rows, schema.NOTIFICATION_ROWS]),
+        _mark_sent(table),
+    ]
+
+
+def remember_live_rules(table: dynamodb.ITable) -> iam.PolicyStatement:
+    """Allow a function to read and to record since when rules are live."""
+    return allow_rows("RememberLiveRules", table, ["BatchGetItem", "PutItem"], [schema.LIVE_ROWS])
+
+
+def close_windows(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
+    """Allow a function to close suppression windows, to send what is due or unsent, and to postpone retries.
+
+    It can neither open nor prolong a window: what it could do with one is to end it, so that people are notified.
+    """
+    read = (schema.ALERT_ROWS, schema.LIMIT_ROWS, schema.NOTIFICATION_ROWS, schema.RULE_ROWS, schema.WINDOW_ROWS)
+    written = (schema.LIMIT_ROWS, schema.NOTIFICATION_ROWS, schema.RULE_ROWS)
+    found = [f"{table.table_arn}/index/{index.name}" for index in schema.INDEXES]
+    return [
+        allow_rows("ReadAlerts", table, ["BatchGetItem"], read),
+        allow_rows("Summarize", table, ["PutItem"], written),
+        allow_rows("CloseWindows", table, ["DeleteItem"], [schema.WINDOW_ROWS]),
+        allow_rows("PostponeRetries", table, ["UpdateItem"], [schema.NOTIFICATION_ROWS]),
+        allow("FindDue", ["dynamodb:Query"], found),
+        _mark_sent(table),
+    ]
+
+
+def record_deliveries(table: dynamodb.ITable, sink: str, *, threads: bool) -> iam.PolicyStatement:
+    """Allow the function of a sink to read and to record what the sink has accepted, and no other row.
+
+    Args:
+        table: The table.
+        sink: The name of the sink.
+        threads: Whether the function also records the chat message of each group.
+
+    Returns:
+        The statement.
+    """
+    rows = [schema.sent_rows(sink), *([schema.thread_rows(sink)] if threads else [])]
+    return allow_rows("RecordDeliveries", table, ["BatchGetItem", "PutItem"], rows)
+
+
+def _mark_sent(table: dynamodb.ITable) -> iam.PolicyStatement:
+    return allow_rows("MarkSent", table, ["BatchWriteItem"], [schema.NOTIFICATION_ROWS])

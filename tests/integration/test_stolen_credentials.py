@@ -1,0 +1,154 @@
+"""What somebody can do who has stolen the credential of one function: nothing to the rows of another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from testbed.aws import LocalAws
+from testbed.deployment import ALERTING
+from vaultwatch.store.dynamodb import schema
+
+Row = dict[str, Any]
+FOR_EVER = {"due_kind": {"S": "window"}, "due_at": {"N": "9e12"}, "body": {"B": b"{}"}}
+ROWS = {
+    "alert": schema.alert_key("1"),
+    "window": schema.window_key("g"),
+    "held": schema.held_key("r"),
+    "live": schema.live_key("r", "1"),
+    "limit": schema.limit_key("urgent"),
+    "sightings": schema.sightings_key("f"),
+    "notification": schema.delivery_key("n", "sns"),
+    "sent": schema.sent_key("n", "slack"),
+    "sent to another sink": schema.sent_key("n", "pager"),
+    "thread": schema.thread_key("g", "slack"),
+}
+STORED = {"alert", "window", "held", "limit", "sightings", "notification"}
+PUT = {
+    "Evaluation": STORED,
+    "Sweep": STORED | {"live"},
+    "Digest": {"held", "limit", "live", "notification"},
+    "Slack": {"sent"},
+}
+READ = {
+    "Evaluation": STORED - {"notification"},
+    "Sweep": STORED - {"notification"} | {"live"},
+    "Digest": STORED - {"sightings"} | {"live"},
+    "Slack": {"sent"},
+}
+
+
+@pytest.fixture(scope="module")
+def aws(deployed_templates: dict[str, Any], bundle: Path) -> Iterator[LocalAws]:
+    aws = LocalAws(deployed_templates, bundle)
+    with aws:
+        yield aws
+        aws.endpoint.calls.clear()  # whose refusals are what these tests are about
+
+
+class Thief:
+    """Calls DynamoDB with the credential of one function."""
+
+    def __init__(self, aws: LocalAws, function: str) -> None:
+        self._client = aws.client("dynamodb", aws.physical_id(ALERTING, f"{function}/Function/Role"))
+        self.table = aws.physical_id(ALERTING, "Alerts/Table")
+
+    def may(self, operation: str, **arguments: Any) -> bool:
+        """Return whether a call is not refused; a condition that does not hold is no refusal."""
+        try:
+            getattr(self._client, operation)(**arguments)
+        except ClientError as error:
+            return error.response["Error"]["Code"] != "AccessDeniedException"
+        return True
+
+    def puts(self, *keys: schema.Key) -> bool:
+        """Return whether it may put these rows, alone and in a transaction; both give the same answer."""
+        items: list[Row] = [{**_key(key), **FOR_EVER} for key in keys]
+        parts: Any = [{"Put": {"TableName": self.table, "Item": item}} for item in items]
+        together = self.may("transact_write_items", TransactItems=parts)
+        alone = all(self.may("put_item", TableName=self.table, Item=item) for item in items)
+        assert together == alone
+        return together
+
+    def reads(self, *keys: schema.Key) -> bool:
+        """Return whether it may read these rows in one batch."""
+        return self.may("batch_get_item", RequestItems={self.table: {"Keys": [_key(key) for key in keys]}})
+
+    def deletes(self, *keys: schema.Key) -> set[str]:
+        """Return by which operations it may delete these rows."""
+        first = _key(keys[0])
+        part: Any = {"Delete": {"TableName": self.table, "Key": first}}
+        writes: Any = [{"DeleteRequest": {"Key": _key(key)}} for key in keys]
+        calls: Mapping[str, Any] = {
+            "delete_item": {"TableName": self.table, "Key": first},
+            "transact_write_items": {"TransactItems": [part]},
+            "batch_write_item": {"RequestItems": {self.table: writes}},
+        }
+        return {operation for operation, arguments in calls.items() if self.may(operation, **arguments)}
+
+
+def _key(key: schema.Key) -> Row:
+    return {schema.PARTITION_KEY: {"S": key[0]}, schema.SORT_KEY: {"S": key[1]}}
+
+
+def test_notify_cannot_open_a_window_without_end(aws: LocalAws) -> None:
+    thief = Thief(aws, "Slack")
+
+    assert not thief.puts(ROWS["window"])
+    assert not thief.puts(ROWS["sent"], ROWS["window"])
+
+
+@pytest.mark.parametrize("function", PUT)
+def test_a_function_may_write_and_read_the_rows_it_needs_and_no_others(aws: LocalAws, function: str) -> None:
+    thief = Thief(aws, function)
+
+    assert {name for name, key in ROWS.items() if thief.puts(key)} == PUT[function]
+    assert {name for name, key in ROWS.items() if thief.reads(key)} == READ[function]
+
+
+@pytest.mark.parametrize("function", PUT)
+def test_a_batch_with_one_row_of_another_function_is_refused_as_a_whole(aws: LocalAws, function: str) -> None:
+    thief, own = Thief(aws, function), ROWS[min(READ[function])]
+
+    assert thief.reads(own)
+    assert not thief.reads(own, ROWS["sent to another sink"])
+
+
+@pytest.mark.parametrize("function", PUT)
+def test_no_function_may_delete_an_alert_and_only_digest_a_window(aws: LocalAws, function: str) -> None:
+    thief = Thief(aws, function)
+
+    closing = {"delete_item", "transact_write_items"} if function == "Digest" else set[str]()
+    marking = set[str]() if function == "Slack" else {"batch_write_item"}
+    allowed = {name: thief.deletes(key) for name, key in ROWS.items()}
+    assert {name: found for name, found in allowed.items() if found} == {
+        name: found for name, found in {"window": closing, "notification": marking}.items() if found
+    }
+    assert thief.deletes(ROWS["notification"], ROWS["alert"]) == set()
+
+
+@pytest.mark.parametrize("function", PUT)
+def test_a_call_that_names_no_key_is_refused(aws: LocalAws, function: str) -> None:
+    thief = Thief(aws, function)
+    statement = f'SELECT * FROM "{thief.table}"'
+
+    assert not thief.may("scan", TableName=thief.table)
+    assert not thief.may("execute_statement", Statement=statement)
+
+
+@pytest.mark.parametrize("function", PUT)
+def test_only_digest_may_query_an_index_and_nobody_the_table(aws: LocalAws, function: str) -> None:
+    thief = Thief(aws, function)
+
+    def queries(name: str, value: str, **index: str) -> bool:
+        values = {":value": {"S": value}}
+        condition = {"KeyConditionExpression": f"{name} = :value", "ExpressionAttributeValues": values}
+        return thief.may("query", TableName=thief.table, **condition, **index)
+
+    assert queries("due_kind", "window", IndexName="due") is (function == "Digest")
+    assert queries("unsent_sink", "sns", IndexName="unsent") is (function == "Digest")
+    assert not queries("pk", ROWS["window"][0])
