@@ -31,7 +31,7 @@ def build(context: Mapping[str, Any] | None = None, *, outdir: str = "cdk.out") 
     Raises:
         VaultwatchError: If a setting is wrong, a rule does not compile, or the code cannot be bundled.
     """
-    # The CDK's command line passes the context of cdk.json itself; whoever starts the app without it needs this.
+    # The CDK's command line passes the context of cdk.json itself; without it, the app reads that file here.
     known = json.loads((ROOT / "cdk.json").read_text())["context"]
     app = App(
         analytics_reporting=False, performance_reporting=False, context={**known, **(context or {})}, outdir=outdir

@@ -1,1 +1,1 @@
-"""The demo: a session of Vault through the real syslog-ng to alerts and to Slack, on this machine alone."""
+"""The demo: a session of Vault passes through the real syslog-ng to alerts and to Slack, all on this machine."""

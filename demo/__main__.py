@@ -1,4 +1,4 @@
-"""`make demo`: a session of Vault through the real syslog-ng to alerts and to Slack, in one of two modes.
+"""`make demo`: a session of Vault passes through the real syslog-ng to alerts and to Slack, in one of two modes.
 
     python -m demo [--mode aws|watch] [--live] [--scenario PRODUCT/SCENARIO]... [--keep]
     make demo [MODE=watch] [LIVE=1] [KEEP=1]
@@ -128,7 +128,7 @@ def _folder(*, keep: bool) -> Iterator[Path]:
 
 
 def _pages(folder: Path) -> list[str]:
-    """What a person may want to read there."""
+    """Return the files that a person may want to read."""
     return [name for name in ("slack.html", "emails.txt") if (folder / name).exists()]
 
 

@@ -26,7 +26,7 @@ class Seen:
 
 
 class AlertTail:
-    """The alerts of several files, each once, in the order in which they appear.
+    """Yields the alerts of several files, each once, in the order in which they appear.
 
     Args:
         paths: The files, which need not exist yet.

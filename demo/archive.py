@@ -46,7 +46,7 @@ class Archive:
 
 
 def as_if_now(lines: Sequence[bytes], now: datetime) -> list[bytes]:
-    """Move audit entries to just before `now`: nobody is notified of alerts older than their rule.
+    """Change the times of audit entries to just before `now`: nobody is notified of alerts older than their rule.
 
     Args:
         lines: The entries.

@@ -1,8 +1,8 @@
 """Mode aws: syslog-ng, `vaultwatch ship`, and what the templates deploy, on a local AWS.
 
 When everything has been sent, the log files are uploaded to the archive and swept, along with lines that only the
-archive has: the alerts of those are marked late. Then the clock of the local AWS moves on by more than an hour, so that
-suppression windows end and summaries are sent.
+archive has: the alerts of those are marked late. Then the clock of the local AWS is moved forward by more than an hour,
+so that suppression windows end and summaries are sent.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def run(session: Session, folder: Path, *, slack_errors: int = 0) -> int:
         The exit status.
 
     Raises:
-        TestbedError: If the local AWS cannot go on.
+        TestbedError: If the local AWS fails.
     """
     _forget_aws()
     from testbed.aws import LocalAws, LocalAwsError
@@ -83,7 +83,7 @@ def run(session: Session, folder: Path, *, slack_errors: int = 0) -> int:
 
 
 def _forget_aws() -> None:
-    """Keep boto3 away from any account and any proxy that this machine knows."""
+    """Keep boto3 from using any account or proxy that is configured on this machine."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update(_NO_ACCOUNT, NO_PROXY="127.0.0.1", no_proxy="127.0.0.1")
@@ -147,7 +147,7 @@ class _Demo:
         return all(shipped[service].lines >= len(sent.lines[service]) for service in SERVICES)
 
     def _sweep(self, server: LogServer) -> tuple[dict[Service, list[bytes]], Expected]:
-        """Upload the log files, and a segment of what only Vault's own file has; both are swept at once."""
+        """Upload the log files, and a segment of lines that only Vault's own file has; both are swept at once."""
         now = datetime.fromtimestamp(self._aws.now(), UTC)
         say(f"The log files are archived and swept, along with lines that never reached the log server: {MISSED}")
         keys = {
@@ -194,7 +194,7 @@ class _Demo:
 
 
 def _failures(aws: LocalAws) -> Iterator[str]:
-    """What must never happen on the local AWS."""
+    """Yield everything that must never happen on the local AWS."""
     yield from (f"{outcome.function} failed: {outcome.error}" for outcome in aws.failures)
     yield from (f"not delivered: {failure}" for failure in aws.deliveries.failures)
     yield from (f"denied: {call.role} {call.operation} {call.refused}" for call in aws.refused)
@@ -202,7 +202,7 @@ def _failures(aws: LocalAws) -> Iterator[str]:
 
 
 def _mailbox(mails: Sequence[Mail]) -> str:
-    """The e-mails as a person would read them, one after the other."""
+    """Return the e-mails as a person would read them, one after the other."""
     return f"\n{'=' * 72}\n\n".join(f"To: {mail.address}\nSubject: {mail.subject}\n\n{mail.text}\n" for mail in mails)
 
 

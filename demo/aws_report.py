@@ -1,4 +1,4 @@
-"""What a run in mode aws found: its table, and what is wrong."""
+"""The report on a run in mode aws: its table and its problems."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LANES: Mapping[Service, str] = {"audit": "socket", "server": "server"}
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What `evaluate` counted: lines by lane, records, and rejected lines."""
+    """The counts of `evaluate`: lines by lane, records, and rejected lines."""
 
     lines: Counter[str]
     records: int
@@ -33,14 +33,14 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class AwsFindings:
-    """Everything there is to judge.
+    """The results of a run.
 
     Attributes:
-        sent: What was sent.
-        expected: What `vaultwatch check` finds in it.
-        missed: What `vaultwatch check` finds in the lines that only the archive has.
-        shipped: What was put on the stream.
-        evaluated: What the function evaluate counted.
+        sent: The lines that were sent.
+        expected: The alerts that `vaultwatch check` finds in them.
+        missed: The alerts that `vaultwatch check` finds in the lines that only the archive has.
+        shipped: The lines and bytes on the stream.
+        evaluated: The counts of the function evaluate.
         archived: The lines read again from S3.
         stored: The alerts of the table, by id.
         seen: When each alert was stored, by id.
@@ -50,7 +50,7 @@ class AwsFindings:
         notifications: How many notifications Slack accepted.
         emails: How many e-mails were sent.
         invocations: How often functions ran.
-        problems: What was noticed during the run.
+        problems: Problems noticed during the run.
     """
 
     sent: Sent
@@ -83,12 +83,12 @@ class AwsFindings:
 
     @property
     def for_people(self) -> list[Notification]:
-        """The notifications that people were to get."""
+        """The notifications that people should have got."""
         return [one for one in self.published if one.disposition in NOTIFIED and one.level.rank >= Level.LOW.rank]
 
     @property
     def merged_count(self) -> int:
-        """How many alerts people only saw counted."""
+        """How many alerts are only part of a count in a notification."""
         return sum(notification.merged_count for notification in self.for_people)
 
 
@@ -194,7 +194,7 @@ def _notification_problems(found: AwsFindings) -> Iterator[str]:
 
 
 def table(found: AwsFindings) -> Iterator[str]:
-    """Yield the figures, one line each."""
+    """Yield the lines of the table."""
     sent, shipped = found.sent.lines, found.shipped
     yield from rows(
         {

@@ -1,4 +1,4 @@
-"""Figures that both modes of the demo show."""
+"""The figures that both modes of the demo show."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WAITED_SECONDS = 4.5
 
 
 def alerts_in_post(blocks: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Find the ids of the alerts that a Slack message shows, in what a reader sees.
+    """Find the ids of the alerts in the visible text of a Slack message.
 
     Args:
         blocks: The blocks of the message.
@@ -48,7 +48,7 @@ def latencies(sent: Sent, seen: Iterable[Seen]) -> list[float]:
 
 
 def rows(figures: Mapping[str, Sequence[int]]) -> Iterator[str]:
-    """Yield the head of the table and one line per figure: its name, its value for either log."""
+    """Yield the head of the table and one line per figure: its name, and its value for each log."""
     yield f"{'':28}{'audit':>12}{'server log':>12}"
     for name, values in figures.items():
         yield f"{name:28}" + "".join(f"{value:>12,}" for value in values)
@@ -65,7 +65,7 @@ def latency_line(seconds: Sequence[float]) -> str:
 
 
 def _percentile(ordered: Sequence[float], percent: float) -> float:
-    """Nearest rank."""
+    """Return a percentile by the nearest-rank method."""
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 

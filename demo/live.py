@@ -1,4 +1,4 @@
-"""A live session: runs the vault or bao found on PATH, and triggers the events that should raise alerts."""
+"""A live session: runs the vault or bao on PATH, and triggers the events that should raise alerts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PAUSE_SECONDS = 0.3
 
 
 class Live:
-    """A session on a server of its own, in memory and on loopback, which ends with it.
+    """A session on a server of its own, in memory and on loopback, which ends with the session.
 
     Raises:
         TestbedError: If neither vault nor bao is on PATH.
@@ -152,7 +152,7 @@ class _Relay:
 
 
 def _sent(audit_file: Path, relay: _Relay, server: LogServer) -> Sent:
-    """The entries of the file device since the socket device was enabled too."""
+    """Return the entries of the file device from when both devices were enabled."""
     lines = audit_file.read_bytes().splitlines() if audit_file.exists() else []
     enabling = (number for number, line in enumerate(lines) if _entry(line) == ("response", "sys/audit/socket"))
     shared = lines[next(enabling, len(lines)) :]
@@ -165,7 +165,7 @@ def _sent(audit_file: Path, relay: _Relay, server: LogServer) -> Sent:
 
 
 def _identify(line: bytes) -> Hashable:
-    """By request: each of the two devices hashes the same values with its own salt."""
+    """Identify an entry by its request: each of the two devices hashes the same values with its own salt."""
     return key_of_line("audit", line).strip() or line
 
 
@@ -175,5 +175,5 @@ def _entry(line: bytes) -> tuple[str, str]:
 
 
 def _time(line: bytes) -> float:
-    """When Vault wrote the entry, by the clock of this machine."""
+    """Return when Vault wrote an entry, by the clock of this machine."""
     return datetime.fromisoformat(json.loads(line)["time"]).timestamp()

@@ -1,4 +1,4 @@
-"""What is stored in the table of the local AWS: alerts as they come, and deliveries at the end."""
+"""Read the table of the local AWS: alerts as soon as they are stored, and deliveries at the end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SENT_TO_SLACK = sent_rows("slack")
 
 
 class StoredTail:
-    """Watches every successful transaction, and notes when each alert was stored first.
+    """Watches every successful transaction, and notes when each alert was first stored.
 
     Args:
         aws: The local AWS.

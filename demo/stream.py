@@ -11,7 +11,7 @@ from vaultwatch.rules.facts import Service
 
 @dataclass
 class Shipped:
-    """What one of the two logs put on the stream; `raw_bytes` before compression, `bytes` after it."""
+    """The frames of one log on the stream: `raw_bytes` before compression, `bytes` after it."""
 
     frames: int = 0
     heartbeats: int = 0

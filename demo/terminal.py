@@ -1,4 +1,4 @@
-"""What the demo prints."""
+"""The output of the demo."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLORS = {Level.CRITICAL: "1;31", Level.HIGH: "31", Level.MEDIUM: "33", Level.L
 
 
 def introduce(session: Session, server: LogServer, slack: SlackStandIn) -> None:
-    """Print what is sent where, and where to watch the notifications."""
+    """Print what is sent, to which ports, and the address of the Slack page."""
     ports = " and ".join(f"{server.ports[service]} ({service})" for service in SERVICES)
     print(f"{session.title}, sent to syslog-ng on TCP ports {ports}")
     print(f"Slack notifications appear, while the demo runs, on {slack.page_url}", flush=True)
@@ -45,8 +45,8 @@ def conclude(table: Iterable[str], problems: Iterable[str], success: str) -> int
 
     Args:
         table: The lines of the table.
-        problems: What is wrong, one line each.
-        success: The last line if nothing is wrong.
+        problems: The problems, one line each.
+        success: The last line if there are no problems.
 
     Returns:
         The exit status.

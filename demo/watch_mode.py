@@ -32,7 +32,7 @@ def run(session: Session, folder: Path) -> int:
         The exit status.
 
     Raises:
-        TestbedError: If the log server cannot go on.
+        TestbedError: If the log server fails.
     """
     with SlackStandIn() as slack:
         webhook = folder / "slack-webhook"
@@ -82,7 +82,7 @@ def _play(session: Session, server: LogServer, folder: Path, stop: Event) -> tup
 
 
 def _is_complete(playing: Future[tuple[Sent, Expected]], tail: AlertTail, slack: SlackStandIn) -> bool:
-    """Whether every alert is in its log, and Slack shows those that people are notified of at once."""
+    """Return whether every alert is in its log, and Slack shows those that are notified at once."""
     if not playing.done():
         return False
     _, expected = playing.result()

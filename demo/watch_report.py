@@ -1,4 +1,4 @@
-"""What a run in mode watch found: its table, and what is wrong."""
+"""The report on a run in mode watch: its table and its problems."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from vaultwatch.rules.facts import Level, Service
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything there is to judge.
+    """The results of a run.
 
     Attributes:
-        sent: What was sent.
-        expected: What `vaultwatch check` finds in it.
+        sent: The lines that were sent.
+        expected: The alerts that `vaultwatch check` finds in them.
         archived: The lines of the archive files.
-        stats: What the handlers counted.
+        stats: The counters of the handlers.
         seen: The alerts of the alert logs, by id.
         in_slack: The ids of the alerts that Slack shows.
         notifications: How many notifications Slack accepted.
         killed: How many handlers had to be killed.
-        problems: What was noticed during the run.
+        problems: Problems noticed during the run.
     """
 
     sent: Sent
@@ -54,10 +54,10 @@ class Findings:
 
 
 def not_notified(alerts: Sequence[Alert], shown: Collection[str]) -> list[Alert]:
-    """Find the alerts that people were to be notified of at once, and were not.
+    """Find the alerts that should have been notified at once, and were not.
 
     Those are the first of each rule, and every critical act in the audit log that was not denied. An alert of another
-    rule on the same fact may stand for one of them.
+    rule on the same fact counts for one of them.
 
     Args:
         alerts: All alerts, in order.
@@ -119,7 +119,7 @@ def _notification_problems(found: Findings) -> Iterator[str]:
 
 
 def table(found: Findings) -> Iterator[str]:
-    """Yield the figures, one line each."""
+    """Yield the lines of the table."""
     sent, stats = found.sent.lines, found.stats
     yield from rows(
         {

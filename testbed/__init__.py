@@ -1,1 +1,1 @@
-"""What the tests, the demo and the fault suite run on: a local AWS, log servers, a Vault driver, a stand-in Slack."""
+"""The test bed of tests and demo: a local AWS, log servers, a Vault driver, and a stand-in for Slack."""

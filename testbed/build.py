@@ -1,4 +1,4 @@
-"""What the local AWS is made from: the synthesized templates and the bundle of the functions, built once and kept."""
+"""Builds the synthesized templates and the bundle of the functions for the local AWS, once for the same sources."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _HINT = "`make demo MODE=watch` needs neither Node.js nor packages from the netw
 
 
 def build() -> tuple[dict[str, Any], Path]:
-    """Build the templates and the bundle, unless they are there already for the present sources.
+    """Build the templates and the bundle, unless they exist for the present sources.
 
     Returns:
         The templates by the name of their stack, and the folder of the bundle for this interpreter.
 
     Raises:
-        TestbedError: If something is missing that building them requires.
+        TestbedError: If a program that the build needs is missing.
     """
     folder = _KEPT / _fingerprint()
     _KEPT.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def build() -> tuple[dict[str, Any], Path]:
 
 
 def _fingerprint() -> str:
-    """SHA-256 over all their sources and this file."""
+    """Return the SHA-256 over all their sources and this file."""
     from stacks.bundling import Target
 
     found = hashlib.sha256(Target.running().name.encode())

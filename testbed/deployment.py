@@ -1,4 +1,4 @@
-"""A deployment on the local AWS: how to put frames into it, and what came out."""
+"""A deployment on the local AWS: put frames on its stream, and read its alerts, objects and notifications."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ARCHIVE, ALERTING = "vaultwatch-archive", "vaultwatch-alerting"
 
 @dataclass
 class Deployment:
-    """A local AWS with both stacks, and the Slack whose URL is in its secret.
+    """A local AWS with both stacks, and a stand-in for Slack whose URL is in its secret.
 
     Attributes:
         aws: The local AWS.

@@ -1,9 +1,9 @@
-"""What prevents the test bed from starting or from going on."""
+"""The error of the test bed."""
 
 from __future__ import annotations
 
 
 class TestbedError(Exception):
-    """The test bed cannot go on; its text, one line, says why and what to do."""
+    """The test bed cannot start or continue; the text, one line, says why and what to do."""
 
-    __test__ = False  # or pytest takes it for a class of tests, by its name
+    __test__ = False  # otherwise pytest would collect it as a class of tests, because of its name

@@ -28,15 +28,15 @@ _DRAIN_SECONDS = 15.0
 
 
 class LogServer:
-    """A log server that runs inside a `with` statement, on `ports`.
+    """A log server that runs while its context is open, on `ports`.
 
     Args:
-        folder: Where it keeps everything.
+        folder: The folder for all its files.
         options: Further options of the handlers, which must log to `watch.log` or `ship.log` in `folder`.
         handler: The command that syslog-ng runs for each log.
         environment: The environment variables of syslog-ng and its handlers, besides PATH.
         more: Text to append to the configuration.
-        search: Where to look for programs, as in PATH.
+        search: The folders of programs, as in PATH.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class LogServer:
         return killed
 
     def archive(self, service: Service) -> Path:
-        """Return the file that holds the bare lines of a log."""
+        """Return the file with the bare lines of a log."""
         return self.logs / _FILES[service]
 
     def alert_log(self, service: Service) -> Path:
@@ -108,7 +108,7 @@ class LogServer:
         return children(self._process.pid) if self._process else []
 
     def stats(self, service: Service) -> dict[str, Any]:
-        """Return what a handler has counted so far."""
+        """Return the counters of a handler."""
         return dict(json.loads((self.state / f"{service}.stats").read_bytes()))
 
     def _starts(self, process: subprocess.Popen[bytes]) -> bool:
@@ -174,7 +174,7 @@ class LogServer:
 
 
 def search_path() -> str:
-    """Return PATH, extended by where Debian installs syslog-ng, which is not in an ordinary user's PATH."""
+    """Return PATH with the folders of Debian's syslog-ng, which are not in an ordinary user's PATH."""
     return f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
 
 

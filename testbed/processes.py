@@ -1,4 +1,4 @@
-"""Child processes that never outlive their parent, however it ends."""
+"""Child processes that never outlive their parent, even if it is killed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 def start(command: Sequence[str], output: int, environment: Mapping[str, str], folder: Path) -> subprocess.Popen[bytes]:
     """Start a program that gets SIGTERM when this thread ends, even by SIGKILL.
 
-    It runs in a session of its own: Ctrl-C reaches the parent only, which ends its children in order.
+    It runs in a session of its own: Ctrl-C reaches only the parent, which ends its children in order.
 
     Args:
         command: The program and its arguments.
@@ -47,7 +47,7 @@ def end(process: subprocess.Popen[bytes], seconds: float = 10.0) -> None:
 
 
 class Children:
-    """The present children of a process, by handles that cannot come to mean other processes."""
+    """The present children of a process, by handles (pidfds), because process ids are reused."""
 
     def __init__(self, parent: int) -> None:
         self._handles = [handle for child in children(parent) if (handle := _open(child)) is not None]
@@ -66,7 +66,7 @@ class Children:
 
 
 def children(parent: int) -> list[int]:
-    """Return the ids of the children of a process, of all its threads."""
+    """Return the process ids of the children of all threads of a process."""
     try:
         return [int(child) for file in Path(f"/proc/{parent}/task").glob("*/children") for child in _words(file)]
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""An HTTP proxy on loopback that opens tunnels (CONNECT) and nothing else, as those that companies put before HTTPS."""
+"""An HTTP proxy on loopback that only opens tunnels (CONNECT), like a company's proxy for HTTPS."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 
 
 class ConnectProxy:
-    """Serves from the moment it is entered until it is left.
+    """A proxy that runs while its context is open.
 
-    `tunnels` are the targets that it has opened a tunnel to, as `host:port`; `refused` counts requests that it refused
-    for want of `credentials` (`user:password`).
+    `tunnels` are the targets to which it has opened a tunnel, as `host:port`; `refused` counts requests without the
+    right `credentials` (`user:password`).
     """
 
     def __init__(self, credentials: str = "") -> None:
@@ -27,7 +27,7 @@ class ConnectProxy:
 
     @property
     def address(self) -> str:
-        """Where it listens, as `host:port`."""
+        """The address on which it listens, as `host:port`."""
         return f"127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> ConnectProxy:
@@ -40,7 +40,7 @@ class ConnectProxy:
         self._server.server_close()
 
     def admits(self, authorization: str) -> bool:
-        """Return whether a `Proxy-Authorization` header holds the credentials, where any are wanted."""
+        """Return whether a `Proxy-Authorization` header has the credentials, if any are required."""
         wanted = f"Basic {base64.b64encode(self.credentials.encode()).decode()}"
         return not self.credentials or secrets.compare_digest(authorization, wanted)
 
@@ -72,11 +72,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing: a test says what it expects."""
+        """Log nothing."""
 
 
 def _relay(one: socket.socket, other: socket.socket) -> None:
-    """Pass bytes both ways until either side has ended or nothing has come for ten seconds."""
+    """Forward bytes in both directions until either side ends or sends nothing for ten seconds."""
     partner = {one: other, other: one}
     while ready := select.select([one, other], [], [], 10.0)[0]:
         for source in ready:

@@ -155,7 +155,7 @@ def _lines(folder: Path, service: Service) -> list[bytes]:
 
 
 def _nonempty(file: Path) -> list[bytes]:
-    """The lines of a file but for empty ones, which syslog-ng drops."""
+    """Return the lines of a file without empty ones, which syslog-ng drops."""
     return [line for line in file.read_bytes().split(b"\n") if line]
 
 

@@ -1,4 +1,4 @@
-"""What every session reports: which lines were sent and when, and which alerts they must raise."""
+"""Sessions: which lines were sent and when, and which alerts they must raise."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def by_bytes(line: bytes) -> Hashable:
 
 @dataclass(frozen=True)
 class Sent:
-    """What was sent.
+    """The lines that a session sent.
 
     Attributes:
         lines: Every line, by log.
         at: When each line was sent, in seconds since the epoch, by `key_of_line`.
-        identify: What identifies a line in the archive file.
+        identify: Returns what identifies a line in the archive file.
     """
 
     lines: Mapping[Service, Sequence[bytes]]
@@ -40,7 +40,7 @@ class Sent:
     identify: Callable[[bytes], Hashable] = by_bytes
 
     def moment(self, alert: Alert) -> float | None:
-        """Return when the line that the alert shows was sent; of a message of several lines, the first."""
+        """Return when the line of an alert was sent; of a message of several lines, the first one."""
         return self.at.get(_key_of_alert(alert))
 
 
@@ -58,10 +58,10 @@ class Session(Protocol):
             say: Called with one line about each part.
 
         Returns:
-            What was sent.
+            The lines that were sent.
 
         Raises:
-            TestbedError: If it cannot go on.
+            TestbedError: If sending fails.
         """
         ...
 
@@ -94,7 +94,7 @@ class _Entry(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Expected:
-    """What `vaultwatch check` finds in the lines that were sent.
+    """The results of `vaultwatch check` on the lines that were sent.
 
     Attributes:
         alerts: The alerts, by id.
@@ -106,11 +106,11 @@ class Expected:
 
 
 def expect(sent: Sent, folder: Path, level: Level = Level.LOW) -> Expected:
-    """Check what was sent with the command line, which uses no stream.
+    """Run `vaultwatch check` on the lines that were sent.
 
     Args:
         sent: The lines.
-        folder: Where to put the files that it checks.
+        folder: The folder for the files to check.
         level: The lowest level of alerts.
 
     Returns:

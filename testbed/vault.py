@@ -19,7 +19,7 @@ _ADMINISTRATOR = 'path "*" { capabilities = ["create", "read", "update", "delete
 
 
 class Vault:
-    """A server on loopback that is not initialised yet, and its administrators.
+    """A client of a server on loopback that is not initialised yet, in the role of its administrators.
 
     Args:
         port: The port of the server.
@@ -38,7 +38,7 @@ class Vault:
 
         Args:
             is_alive: Whether its process still runs.
-            said: What it logged last, for the error.
+            said: Returns the last line that it logged, for the error.
 
         Raises:
             TestbedError: If it ends or never answers.
@@ -94,7 +94,7 @@ class Vault:
         self._call("DELETE", "sys/audit/third", None, self._alice)
 
     def seal_and_unseal(self) -> None:
-        """Seal the server by a request, which Vault never answers, and unseal it."""
+        """Seal the server with a request, which Vault never answers, and unseal it."""
         self._call("PUT", "sys/seal", {}, self._alice)
         self._wait(lambda: self._status("sys/health") == 503)
         self._unseal()

@@ -1,4 +1,4 @@
-"""A stand-in for Slack on loopback: keeps Slack's documented limits, and shows on a page what it was sent.
+"""A stand-in for Slack on loopback that enforces Slack's documented limits, and shows its messages on a page.
 
     with SlackStandIn() as slack:
         post to slack.webhook_url, or with slack.token to slack.api_url and slack.channel

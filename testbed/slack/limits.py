@@ -1,4 +1,4 @@
-"""What Slack accepts as a message: the limits of its Block Kit reference, of webhooks and of `chat.postMessage`."""
+"""The limits of Slack's messages, from the references of Block Kit, of webhooks and of `chat.postMessage`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_CHARACTERS_IN_BLOCKS = 12_000
 def fault(payload: Any) -> str:
     """Return the error with which Slack refuses a payload; "" if it accepts it.
 
-    Stricter than Slack in one thing: it wants a fallback text beside blocks, which Slack only recommends.
+    It is stricter than Slack in one point: it requires a fallback text beside blocks, which Slack only recommends.
     """
     if not isinstance(payload, dict):
         return "invalid_payload"

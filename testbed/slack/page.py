@@ -1,4 +1,4 @@
-"""The page on which a person sees what the stand-in was sent: newest first, each thread below its message."""
+"""The page with the messages of the stand-in: newest first, each thread below its message."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TAGS = {"header": "h2", "section": "p", "context": "small", "rich_text": "pre"}
 
 
 def render(posts: Sequence[Post], accepted: int) -> str:
-    """Return the page; nothing in a message becomes markup of it."""
+    """Return the page; no text in a message becomes markup."""
     threads: dict[str, list[Post]] = {}
     for post in posts:
         threads.setdefault(post.thread_ts, []).append(post)

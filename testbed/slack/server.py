@@ -31,12 +31,12 @@ class Reply(NamedTuple):
 
 
 class SlackStandIn:
-    """Serves from the moment it is entered until it is left.
+    """A stand-in for Slack that runs while its context is open.
 
-    `interval_seconds` is the least time between two messages; 0 switches Slack's rate limits off. With a `certificate`
-    (a PEM file with its key) for `localhost` it speaks HTTPS. `messages` are the
-    newest 500, `calls` the newest 500 calls of the Web API with their arguments, accepted or not. `accepted` counts
-    messages, `updated` their updates, `turned_away` what was not accepted.
+    `interval_seconds` is the least time between two messages; 0 disables Slack's rate limits. With a `certificate` (a
+    PEM file with its key) for `localhost`, it serves HTTPS. `messages` are the newest 500, `calls` the newest 500 calls
+    of the Web API with their arguments, accepted or not. `accepted` counts messages, `updated` their updates,
+    `turned_away` the requests that were not accepted.
     """
 
     def __init__(self, *, port: int = 0, interval_seconds: float = 1.0, certificate: Path | None = None) -> None:
@@ -60,22 +60,22 @@ class SlackStandIn:
 
     @property
     def page_url(self) -> str:
-        """Where a browser sees the messages."""
+        """The URL of the page with the messages."""
         return f"{self._origin}/"
 
     @property
     def webhook_url(self) -> str:
-        """Where messages are posted without a token; a secret, as Slack's are."""
+        """The URL of the webhook; a secret, like Slack's own."""
         return self._origin + self._webhook_path
 
     @property
     def api_url(self) -> str:
-        """The base of the Web API, which wants `token`."""
+        """The base URL of the Web API, which requires `token`."""
         return f"{self._origin}/api/"
 
     @property
     def messages(self) -> deque[Post]:
-        """The messages kept, oldest first, as they look after their last update."""
+        """The stored messages, oldest first, as of their last update."""
         return self._workspace.messages
 
     @property
@@ -99,12 +99,12 @@ class SlackStandIn:
         self._server.server_close()
 
     def behave(self, behaviour: Behaviour, times: int | None = None, *, after: int = 0, method: str = "") -> None:
-        """Answer requests in that way until the next call of this.
+        """Answer requests in a certain way until the next call of this method.
 
         Args:
             behaviour: See `Behaviour`; a request that hangs is released by the next call.
-            times: How many requests to answer so; all of them by default.
-            after: How many requests to answer well before.
+            times: How many requests to answer in this way; all of them by default.
+            after: How many requests to answer normally before.
             method: Only calls of this method of the Web API, for example `chat.update`.
         """
         with self._changed:
@@ -120,7 +120,7 @@ class SlackStandIn:
             self._workspace.delete(ts)
 
     def wait_for(self, count: int, timeout: float = 10.0) -> list[Post]:
-        """Return the messages kept, once `count` were accepted in all; raises `TimeoutError`."""
+        """Return the stored messages once `count` have been accepted in all; raises `TimeoutError`."""
         with self._changed:
             if not self._changed.wait_for(lambda: self.accepted >= count, timeout):
                 raise TimeoutError(f"{self.accepted} of {count} messages after {timeout} s")
@@ -200,7 +200,7 @@ def _parsed(body: bytes) -> Any:
 
 
 def _refusal(path: str, error: str) -> Reply:
-    """Return how Slack says no: the Web API with status 200 and JSON, a webhook with a status and one word."""
+    """Return Slack's answer to a refused request: JSON with status 200 from the Web API, a word from a webhook."""
     limited = error in _RATE_LIMITED
     headers = {"Retry-After": "1"} if limited else {}
     if path.startswith("/api/"):
@@ -218,7 +218,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def encrypt(self, certificate: Path) -> None:
-        """Speak TLS; the handshake is left to the thread of each connection."""
+        """Use TLS, with the handshake in the thread of each connection."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)

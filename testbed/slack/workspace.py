@@ -1,4 +1,4 @@
-"""One workspace with its channels and messages: what a webhook and the Web API do to them, and how they refuse.
+"""One workspace with its channels and messages, which a webhook and the Web API change.
 
 Errors and limits: docs.slack.dev, `chat.postMessage`, `chat.update`, "Rate limits", "Handling errors" of webhooks.
 """
@@ -28,7 +28,7 @@ _BOT, _WEBHOOK = "B0BOT", "B0WEBHOOK"
 
 @dataclass(frozen=True)
 class Post:
-    """One accepted message; times are seconds since the epoch, `edited_at` is 0 for one that was never updated."""
+    """One accepted message; times are seconds since the epoch, `edited_at` is 0 if it was never updated."""
 
     payload: dict[str, Any]
     received_at: float
@@ -59,9 +59,9 @@ class ApiError(Exception):
 
 @dataclass
 class Workspace:
-    """Keeps the newest 500 messages in `messages`, and counts all in `accepted`, updates in `updated`.
+    """Stores the newest 500 messages in `messages`, and counts all in `accepted` and updates in `updated`.
 
-    `interval_seconds` is the least time between two messages by one way; 0 switches rate limits off.
+    `interval_seconds` is the least time between two messages through the same interface; 0 disables rate limits.
     """
 
     interval_seconds: float
