@@ -1,4 +1,4 @@
-"""What every test stands on: no credentials of the machine, and no deadlines on a busy one."""
+"""Settings for all tests: no credentials of the machine, and no deadlines on a busy one."""
 
 import os
 import signal
@@ -19,5 +19,5 @@ os.environ.update(
     AWS_SHARED_CREDENTIALS_FILE=os.devnull,
 )
 
-# Whoever runs us in the background may have us ignore Ctrl-C, and what the tests start would inherit that.
+# A shell that runs the tests in the background makes them ignore Ctrl-C, which child processes would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""Frames in, notifications out, through everything that the templates deploy."""
+"""From frames to notifications, through everything that the templates deploy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vaultwatch.frames import Heartbeat, Reference
 from vaultwatch.rules.pack import shipped_rules
 
 NO_HEARTBEATS = {"vaultwatch-audit-heartbeats-missing", "vaultwatch-server-heartbeats-missing"}
-# Permissions that no call here needs, each with its reason.
+# Permissions that no call in these tests needs, each with its reason.
 NOT_SEEN_HERE = {
     "*: WriteLogs: *": "the Lambda runtime, and Firehose, write their logs with the role",
     "*: Trace: *": "Lambda's X-Ray daemon sends the segments",

@@ -1,4 +1,4 @@
-"""What is laid down on a host, read and run by the programs that it is for."""
+"""The configuration files for hosts, tested with the programs that read them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def server(tmp_path: Path) -> Iterator[LogServer]:
 
 @contextmanager
 def connected(server: LogServer) -> Iterator[socket.socket]:
-    """As Vault's socket device."""
+    """Connect like Vault's socket device."""
     with socket.create_connection(("127.0.0.1", server.ports["audit"]), timeout=HUNG_SECONDS) as connection:
         yield connection
 
@@ -51,7 +51,7 @@ def evaluated(server: LogServer) -> int:
 
 
 def complaints(configuration: Path) -> str:
-    """What syslog-ng says of it, without the times."""
+    """Return what syslog-ng complains about, without times."""
     command = [str(SYSLOG_NG), "--no-caps", f"--cfgfile={configuration}", "--syntax-only"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return re.sub(r"^\[\S+\] ", "", done.stdout + done.stderr, flags=re.MULTILINE)
@@ -128,7 +128,7 @@ def test_a_handler_that_hangs_delays_neither_vault_nor_the_archive_file(server: 
 
 
 def logrotate_configuration(server: LogServer) -> str:
-    """The shipped one, with this server's folder and control socket."""
+    """Return the shipped configuration with this server's folder and control socket."""
     text = (LOGROTATE_ASSETS / "vaultwatch").read_text()
     assert "/usr/sbin/syslog-ng-ctl reopen" in text
     reopen = f"{CONTROL} reopen --control={server.control}"
@@ -151,7 +151,7 @@ def unpacked(path: Path) -> bytes:
 
 
 def kept(server: LogServer, name: str) -> list[bytes]:
-    """The lines of all the files that a log has become, the oldest first."""
+    """Return the lines of a log and of its rotated files, the oldest first."""
     rotated = sorted((server.logs / "archive").glob(f"{name}-2*"))
     return b"".join(map(unpacked, [*rotated, server.logs / name])).splitlines(keepends=True)
 

@@ -1,4 +1,4 @@
-"""All that real servers wrote for us, on both lanes and cut anyhow, raises what `vaultwatch check` finds in it."""
+"""The recordings of real servers, on both lanes and in random frames, raise the alerts that `check` finds in them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LANES = {"file": "audit.jsonl", "socket": "audit-socket.jsonl"}
 
 
 def lane(product: str, name: str) -> list[bytes]:
-    """All lines that a product wrote to one of its two audit devices, tagged."""
+    """Return all lines that a product wrote to one of its two audit devices, tagged."""
     files = sorted((RECORDINGS / product).glob(f"*/{LANES[name]}"))
     tag = f"@prod/{product}/{name} ".encode()
     return [tag + line + b"\n" for file in files for line in file.read_bytes().split(b"\n") if line]
 
 
 def checked(lines: list[bytes], folder: Path) -> set[str]:
-    """The ids of the alerts that the command line finds."""
+    """Return the ids of the alerts that the command line finds."""
     file = folder / "lines"
     file.write_bytes(b"".join(lines))
     command = [str(VAULTWATCH), "check", "--level=informational", "--format=json", str(file)]
@@ -56,7 +56,7 @@ def test_two_lanes_in_random_and_reordered_frames_raise_each_alert_once(
 
 
 def cut(lines: list[bytes], sizes: random.Random) -> Iterator[list[bytes]]:
-    """Runs of 1 to 60 lines: requests come apart from their responses."""
+    """Divide lines into runs of 1 to 60, so that some requests are separated from their responses."""
     while lines:
         size = sizes.randint(1, 60)
         yield lines[:size]
@@ -64,7 +64,7 @@ def cut(lines: list[bytes], sizes: random.Random) -> Iterator[list[bytes]]:
 
 
 def ship(deployment: Deployment, frames: list[list[bytes]]) -> None:
-    """In several calls, as they come."""
+    """Put frames on the stream in several calls."""
     for at in range(0, len(frames), 20):
         deployment.ship(*frames[at : at + 20])
 

@@ -42,7 +42,7 @@ def shell(command: str, **environment: str) -> subprocess.CompletedProcess[bytes
 
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
-    """More alerts than a pipe holds."""
+    """More alerts than a pipe can hold."""
     path = tmp_path / "many.jsonl"
     entry = {"type": "response", "request": {"id": "", "path": "sys/seal", "operation": "update"}}
     lines = [json.dumps({**entry, "request": {**entry["request"], "id": f"e{n}"}}) for n in range(2_000)]  # type: ignore[dict-item]
@@ -127,7 +127,7 @@ def test_ctrl_c_ends_it_without_a_traceback() -> None:
         process.stdout.read()
         assert process.stderr
         assert b"Traceback" not in process.stderr.read()
-        assert process.wait(HUNG_SECONDS) in (130, 1)  # 1: it was through before the signal came
+        assert process.wait(HUNG_SECONDS) in (130, 1)  # 1: it had finished before the signal
 
 
 @pytest.mark.parametrize("lines", ["audit.jsonl", "server.log"])

@@ -1,4 +1,4 @@
-"""`make demo MODE=watch`: it reports what is wrong, and leaves nothing behind however it ends."""
+"""`make demo MODE=watch`: it reports every problem, and leaves nothing behind, however it ends."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_every_line_of_the_recorded_session_is_archived_and_evaluated(tmp_path: 
 def test_it_uses_other_ports_if_the_default_ports_are_taken(tmp_path: Path) -> None:
     with ExitStack() as stack:
         for port in DEFAULT_PORTS.values():
-            with suppress(OSError):  # another process has it, which is as good
+            with suppress(OSError):  # another process uses it, which has the same effect
                 stack.enter_context(socket.create_server(("127.0.0.1", port)))
         status, shown, errors = run(tmp_path, "--scenario=vault-1.14.2/root-token-used")
     assert (status, errors) == (0, "")
@@ -214,7 +214,7 @@ def alert() -> Alert:
 
 @pytest.fixture
 def found(alert: Alert) -> Findings:
-    """A run in which all is well: three lines, one alert."""
+    """A run without problems: three lines, one alert."""
     counts = {"audit": 3, "server": 0, "rejected": 0}
     none = {"audit": 0, "server": 0, "rejected": 0}
     key = f"{alert.event_key} response"

@@ -1,4 +1,4 @@
-"""`make demo`: run on the local AWS as a newcomer does, and with Slack unavailable; it reports what is wrong."""
+"""`make demo`: run on the local AWS, once with Slack unavailable at first; it reports every problem."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def notification(number: int, alert: Alert) -> Notification:
 
 @pytest.fixture(scope="module")
 def found() -> AwsFindings:
-    """A run in which all is well: three lines, one alert in real time and one delayed."""
+    """A run without problems: three lines, one alert in real time and one delayed."""
     alert, late = raised(LINES[1]), msgspec.structs.replace(raised(entry(9)[:-1]), late=True)
     assert file_alert(alert).notify
     return AwsFindings(

@@ -153,7 +153,7 @@ def aws(code: Path) -> Iterator[LocalAws]:
 
 @pytest.fixture(scope="module")
 def odd(code: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
-    """A function by itself, with a second and 128 MiB."""
+    """A single function, with a limit of one second and 128 MiB."""
     from testbed.aws.clock import Clock
 
     scratch = tmp_path_factory.mktemp("scratch")

@@ -1,4 +1,4 @@
-"""The real syslog-ng's program(): TCP in at one end, alerts out at the other, whatever dies in between."""
+"""`watch` under the real syslog-ng: lines arrive over TCP, and no alert is lost, whichever process is killed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ log {{ source(s); destination(d); flags(flow-control); }};
 
 
 class LogServer:
-    """syslog-ng with one handler, everything in one folder."""
+    """syslog-ng with one handler, and all files in one folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -52,12 +52,12 @@ class LogServer:
         eventually(lambda: self.starts() == 1)
 
     def starts(self) -> int:
-        """How many handlers have begun to watch so far."""
+        """Return how many handlers have started so far."""
         log = self.folder / "log"
         return log.read_text().count("evaluates audit lines") if log.exists() else 0
 
     def handler(self) -> int:
-        """The process id of the handler that runs."""
+        """Return the process id of the running handler."""
         pids: list[int] = []
 
         def found() -> bool:
@@ -73,7 +73,7 @@ class LogServer:
             connection.sendall(data)
 
     def notified(self) -> set[int]:
-        """The numbers of the entries in the alert log."""
+        """Return the numbers of the entries in the alert log."""
         return set(numbers(alerts_in(self.folder / "alerts")))
 
     def control(self, verb: str) -> None:
@@ -158,7 +158,7 @@ def test_when_syslog_ng_stops_the_handler_reads_to_the_end_and_leaves_no_orphan(
 def test_notifications_that_were_unsent_when_it_stopped_are_sent_after_the_next_start(tmp_path: Path) -> None:
     with log_server(tmp_path) as server:
         server.send(entry(1))
-        eventually(lambda: server.notified() == {1})  # it may not know yet, and then it notifies again
+        eventually(lambda: server.notified() == {1})  # a notification that was not marked as sent yet is sent again
         (tmp_path / "alerts").unlink()
         (tmp_path / "alerts").mkdir()
         server.send(entry(2))

@@ -1,4 +1,4 @@
-"""The wheel: what `pip install .` puts on a machine that has nothing of this repository."""
+"""The wheel: what `pip install .` installs on a machine without this repository."""
 
 import json
 import os

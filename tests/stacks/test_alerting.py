@@ -1,4 +1,4 @@
-"""Stack `alerting`: how frames reach the functions, and alerts reach people."""
+"""Stack `alerting`: how frames reach the functions, and how alerts reach people."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from vaultwatch.rules.pack import Rule
 
 
 def evaluate_plainly(rules: Iterable[Rule], line: bytes, zone: tzinfo | None = None) -> set[str] | None:
-    """Try every rule on the whole entry; return the names of those that match one line, None if it is no entry."""
+    """Return the names of the rules that match a line, by evaluating every rule; None if the line is no entry."""
     origin, text = split_tag(line.rstrip(b"\r\n"))
     record = read_audit_entry(text, origin)
     if not isinstance(record, AuditEntry):

@@ -1,4 +1,4 @@
-"""Exceptions that nobody foresaw, injected."""
+"""Injects unexpected exceptions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 def raise_on(
     monkeypatch: pytest.MonkeyPatch, where: object, name: str, sign: str, error: type[Exception] = ZeroDivisionError
 ) -> None:
-    """Let a function of a module or an object raise whenever the sign is anywhere in its arguments."""
+    """Make a function of a module or an object raise whenever the sign is anywhere in its arguments."""
     real = getattr(where, name)
 
     def fragile(*args: Any, **kwargs: Any) -> Any:

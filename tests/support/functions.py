@@ -43,12 +43,12 @@ AUDIT_TAG, SOCKET_TAG, SERVER_TAG = b"@prod/vault-1/file ", b"@prod/vault-1/sock
 
 
 class Killed(BaseException):
-    """The process is gone."""
+    """The process was killed."""
 
 
 @dataclass
 class Context:
-    """Lambda's context object, as far as it is used; time runs out on the tests' clock."""
+    """The part of Lambda's context object that is used; the remaining time is on the tests' clock."""
 
     left_ms: int = 300_000
 
@@ -181,7 +181,7 @@ class Topic:
 
 
 def start(name: str) -> ModuleType:
-    """Import a function anew."""
+    """Import a function again."""
     for module in [module for module in sys.modules if module.startswith("lambdas.")]:
         del sys.modules[module]
     clients._session.cache_clear()
@@ -191,13 +191,13 @@ def start(name: str) -> ModuleType:
 
 @cache
 def started(name: str) -> ModuleType:
-    """Start a function once for all tests: the names in their worlds are the same."""
+    """Start a function once for all tests, whose worlds use the same names."""
     return start(name)
 
 
 @contextmanager
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """Make a new world."""
+    """Return a new world."""
     with local_aws():
         made = World(monkeypatch)
         make_table(make_client("dynamodb"))
@@ -261,13 +261,13 @@ def watching(judge: Judge = lambda number, name, made: None) -> Iterator[Calls]:
 
 
 def sealed(header: dict[str, Any], lines: bytes = b"") -> bytes:
-    """Encode a frame with any header, also one that no handler of ours would write."""
+    """Encode a frame with any header, even one that `ship` would never write."""
     content = zstandard.ZstdCompressor(write_checksum=True).compress(json.dumps(header).encode() + b"\n" + lines)
     return struct.pack("<III", 0x184D2A5B, 4, zlib.crc32(content)) + content
 
 
 def kinesis(*frames: bytes, first: int = 0) -> dict[str, Any]:
-    """The event of a Kinesis event source."""
+    """Return the event of a Kinesis event source."""
     return {"Records": [_kinesis(number, data) for number, data in enumerate(frames, first)]}
 
 
@@ -281,14 +281,14 @@ def _kinesis(number: int, data: bytes) -> dict[str, Any]:
 
 
 def object_created(bucket: str, key: str) -> dict[str, Any]:
-    """The event of an SQS event source that holds EventBridge's event of a new object."""
+    """Return the event of an SQS event source with EventBridge's event of a new object."""
     detail = {"bucket": {"name": bucket}, "object": {"key": key, "size": 1}}
     body = {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
     return {"Records": [queue_record(json.dumps(body))]}
 
 
 def queue_record(body: str, number: int = 0, receives: int = 1) -> dict[str, Any]:
-    """One record of an SQS event source."""
+    """Return one record of an SQS event source."""
     return {
         "messageId": f"message-{number}",
         "receiptHandle": f"handle-{number}",

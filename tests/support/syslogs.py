@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def dead_syslog(path: Path) -> None:
-    """Leave a socket behind on which nobody listens, as a syslog daemon does that was stopped."""
+    """Make a socket on which nobody listens, as a stopped syslog daemon leaves it behind."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslog:
         syslog.bind(str(path))

@@ -1,4 +1,4 @@
-"""Reading a CloudFormation template in tests."""
+"""Read CloudFormation templates in tests."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def statements(role: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def as_list(value: Any) -> list[Any]:
-    """CloudFormation writes a list of one as its only element."""
+    """Return a list, where CloudFormation writes a list of one as its only element."""
     return value if isinstance(value, list) else [value]
 
 
 def text(value: Any) -> str:
-    """An intrinsic as one short line: what it refers to, without the hashes of logical ids."""
+    """Return an intrinsic as one short line: what it refers to, without the hashes of logical ids."""
     match value:
         case str():
             return value

@@ -1,4 +1,4 @@
-"""Alerts are complete, bounded, true for how the request ended, free of secrets, and have the same id on every way."""
+"""Alerts are complete, bounded, right for the outcome, free of secrets, and have the same id on every way."""
 
 import hashlib
 from typing import Any
@@ -129,7 +129,7 @@ class TestCompletion:
 
 
 class TestTitle:
-    """Title and level are true for how the request ended."""
+    """Title and level fit the outcome."""
 
     NAMED = RuleFacts(
         name="audit_x", title="Policy written", level=Level.MEDIUM, service="audit",
@@ -232,7 +232,7 @@ class TestServer:
 
 
 class TestRecordThatCannotBeDescribed:
-    """A fault in our own sentences must cost neither the alert nor what comes after it."""
+    """A fault in the sentences must lose neither the alert nor those after it."""
 
     @pytest.mark.parametrize("part", ["sentence", "redacted", "revocations", "bounded"])
     def test_raises_an_alert_without_a_record_and_with_the_same_id(

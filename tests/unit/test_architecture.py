@@ -1,4 +1,4 @@
-"""docs/architecture.md says what the code does: its rooms are those of the import contract, its paths exist."""
+"""docs/architecture.md fits the code: its rooms are those of the import contract, and its paths exist."""
 
 import re
 import tomllib
@@ -9,7 +9,7 @@ PAGE = (ROOT / "docs/architecture.md").read_text()
 
 
 def contract() -> list[set[str]]:
-    """The layers of the import contract, each with its rooms, the highest first."""
+    """Return the layers of the import contract, each with its rooms, the highest first."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (layers,) = (one["layers"] for one in contracts if one["type"] == "layers")
     return [set(re.findall(r"\w+", layer)) for layer in layers]

@@ -1,4 +1,4 @@
-"""A frame comes out as it went in, or not at all."""
+"""A frame is decoded exactly, or not at all."""
 
 from __future__ import annotations
 

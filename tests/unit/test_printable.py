@@ -1,4 +1,4 @@
-"""Text from a log on a terminal: it moves no cursor, hides nothing, turns nothing round."""
+"""Text from a log on a terminal: it cannot move the cursor, hide text or reverse the reading direction."""
 
 import sys
 import unicodedata

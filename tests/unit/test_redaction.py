@@ -1,4 +1,4 @@
-"""No token and no credential that a log holds in clear is passed on; everything else is passed on unchanged."""
+"""Tokens and credentials that a log contains in clear are replaced; everything else is unchanged."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ WRITTEN = TOKENS.flatmap(
 
 
 def planted(secret: str) -> Any:
-    """Values with the secret as a text or a key at any depth."""
+    """Return values with the secret as a text or a key at any depth."""
     leaf = st.one_of(st.just(secret), st.none(), st.text(max_size=9), st.integers())
     keys = st.one_of(st.text(max_size=5), st.just(secret))
     deeper = st.recursive(leaf, lambda below: st.lists(below) | st.dictionaries(keys, below), max_leaves=15)

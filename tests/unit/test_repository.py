@@ -1,4 +1,4 @@
-"""The repository itself: what it may not name, and what each of its files owes a reader."""
+"""The repository itself: what it must not name, and what each of its files must have."""
 
 import ast
 import os
@@ -39,7 +39,7 @@ def ignored_folders() -> set[str]:
 
 
 def committed_files() -> Iterator[Path]:
-    """The files of the tree that .gitignore leaves in; needs no git on the machine."""
+    """Return the files of the tree that .gitignore does not exclude, without using git."""
     ignored = ignored_folders()
     for folder, subfolders, names in os.walk(ROOT):
         subfolders[:] = [name for name in subfolders if name not in ignored and not name.endswith(".egg-info")]
@@ -47,7 +47,7 @@ def committed_files() -> Iterator[Path]:
 
 
 def requirements(name: str) -> list[str]:
-    """One string for each requirement, its hashes included."""
+    """Return one string for each requirement, with its hashes."""
     text = (ROOT / name).read_text().replace("\\\n", " ")
     lines = (re.sub(r"\s*#.*", "", line) for line in text.splitlines())
     return [" ".join(line.split()) for line in lines if line.strip()]
@@ -58,7 +58,7 @@ def pins(name: str) -> set[str]:
 
 
 def direct(name: str) -> set[str]:
-    """The names in a requirements*.in."""
+    """Return the names in a requirements*.in."""
     lines = (ROOT / name).read_text().splitlines()
     return {re.split(r"[\[=\s]", line)[0] for line in lines if line and not line.startswith(("#", "-c"))}
 

@@ -1,4 +1,4 @@
-"""A revoke command is one that works: the right program, the token's own namespace, and safe to paste; or none."""
+"""A revoke command works: it has the right program and the right namespace, and is safe to paste; or there is none."""
 
 from __future__ import annotations
 

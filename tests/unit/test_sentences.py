@@ -1,4 +1,4 @@
-"""The sentence on an event reads who did what to which path, from where, with what outcome, and is never untrue."""
+"""The sentence of an alert says who did what to which path, from where, with what outcome, and is never wrong."""
 
 from __future__ import annotations
 

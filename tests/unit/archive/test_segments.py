@@ -1,4 +1,4 @@
-"""Archived segments: unpacked in bounded chunks, as far as they are whole, with the tag of the stream."""
+"""Archived segments are decompressed in bounded chunks, up to any damage, and have the tag of the stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors of AWS: which of them pass by themselves, and that their text holds no secret."""
+"""Errors of AWS: which are temporary, and that their text contains no secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""S3 keys: what is written under which, and that a key is read as it was written."""
+"""S3 keys: the key of each kind of object, and that parsing a key gives its parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics: what is declared is what the functions write, and forged names cannot create metrics without end."""
+"""Metrics: functions write what is declared, and forged names cannot create metrics without end."""
 
 from __future__ import annotations
 

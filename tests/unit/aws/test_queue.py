@@ -1,4 +1,4 @@
-"""From a queue into a sink: each notification once as far as that can be known, and none lost."""
+"""Delivery from a queue to a sink: no notification is lost, and none that is known to be sent is repeated."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ScriptedSink:
 
 @dataclass
 class Sqs:
-    """Notes which messages were hidden, and for how long."""
+    """Records which messages were hidden, and for how long."""
 
     hidden: dict[str, int] = field(default_factory=dict)
     failure: Exception | None = None
@@ -53,7 +53,7 @@ class Sqs:
 
 @dataclass
 class Sent:
-    """The sink's rows."""
+    """The notifications that the sink has accepted."""
 
     ids: set[str] = field(default_factory=set)
     works: bool = True
@@ -73,7 +73,7 @@ class Sent:
 
 @dataclass
 class World:
-    """A queue with its stand-ins; time passes only while it sleeps."""
+    """A queue with stand-ins for its collaborators; time passes only while it sleeps."""
 
     sink: ScriptedSink = field(default_factory=ScriptedSink)
     sqs: Sqs = field(default_factory=Sqs)
@@ -103,7 +103,7 @@ def world() -> World:
 
 
 def message(number: int, receives: int = 1, body: str | None = None) -> QueueMessage:
-    """A message that holds the notification of this number."""
+    """Return a message with the notification of this number."""
     text = msgspec.json.encode(msgspec.structs.replace(a_message(), id=f"n{number}")).decode()
     return QueueMessage(f"m{number}", f"h{number}", ARN, receives, text if body is None else body)
 
@@ -155,7 +155,7 @@ def test_without_time_to_wait_the_messages_stay_hidden(world: World) -> None:
     assert (world.slept, world.sqs.hidden) == ([], {"h0": 2, "h1": 2})
 
 
-@pytest.mark.parametrize("seconds_left", [15.5, 17.5])  # no time to wait, or time to wait in vain
+@pytest.mark.parametrize("seconds_left", [15.5, 17.5])  # no time to wait, or too little
 def test_a_sink_that_is_busy_for_a_day_moves_no_message_to_the_dead_letters(world: World, seconds_left: float) -> None:
     pauses = []
     for receives in range(1, 401):

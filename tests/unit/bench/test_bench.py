@@ -1,4 +1,4 @@
-"""The runner: it measures what ran, refuses what did not, and judges by medians."""
+"""The runner: it measures processes, stops if one fails, and compares medians with goals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The corpus: always the same bytes, shaped like what Vault writes, and worth the alerts that it says."""
+"""The corpus: always the same bytes, shaped like Vault's entries, with the alerts that it reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured of frames and of `ship` is what they do: all lines, no other, and nothing measured twice."""
+"""The measurements of frames and of `ship` cover every line exactly once."""
 
 from __future__ import annotations
 

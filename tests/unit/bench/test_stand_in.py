@@ -1,4 +1,4 @@
-"""The stand-in sees what the original approach saw, and misses what it missed."""
+"""The stand-in detects what the original approach detected, and misses what it missed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`vaultwatch check` by what it prints, writes and exits with."""
+"""`vaultwatch check`: its output, its files and its exit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cost model: its figures follow from rate, measurement and price, and its page shows those figures."""
+"""The cost model: its figures follow from rate, measurements and prices, and its page shows them."""
 
 from __future__ import annotations
 

@@ -35,5 +35,5 @@ def response(event: str = "e1", path: str = "sys/seal", **members: Any) -> bytes
 
 
 def found(verdicts: Iterable[Verdict]) -> list[tuple[str, str, str]]:
-    """Rule, event key and outcome of each verdict."""
+    """Return rule, event key and outcome of each verdict."""
     return [(verdict.rule.name, verdict.event_key, verdict.outcome) for verdict in verdicts]

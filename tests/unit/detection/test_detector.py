@@ -1,4 +1,4 @@
-"""Lines in, alerts out: responses complete requests, two logs in one stream, and nothing is lost or stops it."""
+"""The detector: responses complete requests, one stream may have both logs, and no line is lost or stops it."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ LINES = st.lists(
 
 
 def says_something(line: bytes) -> bool:
-    """Whether there is more to a line than its tag, its header and terminal escapes, which show nothing."""
+    """Return whether a line has more than a tag, a header and terminal escapes."""
     text = without_colours(split_tag(line)[1])
     return bool(without_colours(strip_syslog_header(text)[1]).strip())
 

@@ -1,4 +1,4 @@
-"""An exception that nobody foresaw costs the record that raised it, once, and no other."""
+"""An unexpected exception rejects the record that raised it, once, and no other."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class TestAnEntry:
 
     @pytest.mark.parametrize("position", range(len(ENTRIES)))
     def test_that_raises_in_the_index_counts_once_at_any_position(self, position: int, monkeypatch: Patch) -> None:
-        """The index passes over many lines before it says so; none of them may be counted twice, or not at all."""
+        """The index skips many lines before it reports them; each must be counted exactly once."""
         ruleset = Ruleset([SEAL, SERVER])
         lines = [request(f"e{number}", "kv/a") for number in range(len(ENTRIES))]
         lines[position] = request(FAULT, "kv/a")

@@ -1,4 +1,4 @@
-"""Dispatch on its own: rows in memory, real recordings in, notifications out."""
+"""Dispatch without a store: rows in memory, alerts of real recordings, and the notifications."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from vaultwatch.rules.pack import shipped_rules
 
 
 class Desk:
-    """What a store does with the decisions of dispatch, without storing anything."""
+    """Applies the decisions of dispatch, like a store, but in memory."""
 
     def __init__(self) -> None:
         self.alerts: dict[str, Alert] = {}
         self.state = State()
 
     def file(self, alerts: Iterable[Alert], now: float) -> list[str]:
-        """Decide about alerts; the disposition of each that is new."""
+        """Decide about alerts, and return the disposition of each new one."""
         new = [alert for alert in alerts if self.alerts.setdefault(alert.id, alert) is alert]
         filings = [file_alert(alert) for alert in new]
         results: dict[int, str] = {}
@@ -49,12 +49,12 @@ class Desk:
             self.settle(now)
 
     def notifications(self) -> list[Notification]:
-        """What people were notified of so far, in order."""
+        """Return the notifications so far, in order."""
         return [assemble(draft, self.alerts.get) for draft in self.state.drafts if draft.disposition in NOTIFIED]
 
 
 def replay(desk: Desk, recordings: Iterable[str], *, seconds_each: float | None = None) -> None:
-    """File the alerts of recordings, in their own time, or so many seconds for each as `make demo` plays them."""
+    """File the alerts of recordings, at their own times, or each recording in some seconds, as `make demo` does."""
     start = 1_800_000_000.0
     now = start
     for name in recordings:

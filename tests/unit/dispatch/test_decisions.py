@@ -197,6 +197,6 @@ def test_the_session_of_the_demo_makes_no_notification_without_something_new() -
 
 
 def traits_of(alert: Alert) -> set[tuple[str, ...]]:
-    """What a reader has seen of a group once an alert was shown."""
+    """Return the traits of an alert that a reader has seen once it was shown."""
     group = group_key(alert)
     return {(group, "path", alert.path), (group, "from", alert.remote_address), (group, "outcome", alert.outcome)}

@@ -45,7 +45,7 @@ def test_only_the_first_holder_of_a_lock_is_the_first(tmp_path: Path) -> None:
 
 
 def test_on_a_full_disk_no_holder_is_the_first() -> None:
-    """What cannot be written down for the next process is not claimed by this one."""
+    """If the mark cannot be written, the next process would be first as well."""
     lock = os.open("/dev/full", os.O_RDWR)
     try:
         assert not is_first_holder(lock)

@@ -1,4 +1,4 @@
-"""The life of a handler: nothing is read before it has what it needs, then everything, to the end of its input."""
+"""A handler reads nothing until it has everything that it needs, and then its input to the end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WRONG = Problem("--x: is wrong")
 
 @dataclass
 class Example:
-    """A handler whose settings are what `found` says at each check, the last at every later one."""
+    """A handler whose checks return the items of `found` in turn, and then always the last one."""
 
     lock_file: Path
     found: list[list[Problem]] = field(default_factory=lambda: [[]])
@@ -53,7 +53,7 @@ def example(tmp_path: Path) -> Example:
 
 @pytest.fixture
 def lines() -> Iterator[int]:
-    """An input with one line, already at its end."""
+    """Return an input with one line that has already ended."""
     reading, writing = os.pipe()
     os.write(writing, b"line\n")
     os.close(writing)
@@ -63,7 +63,7 @@ def lines() -> Iterator[int]:
 
 @pytest.fixture
 def empty() -> Iterator[int]:
-    """An input that has ended with nothing in it."""
+    """Return an empty input that has already ended."""
     reading, writing = os.pipe()
     os.close(writing)
     yield reading

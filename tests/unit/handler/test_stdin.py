@@ -64,7 +64,7 @@ def test_a_writer_that_closes_the_pipe_ends_a_pause(pipe: Pipe) -> None:
 
 
 class Recorder:
-    """A consumer that writes down what it is given; `waits` are its answers to when something is due."""
+    """A consumer that records its calls; `waits` are its answers to when something is due."""
 
     def __init__(self, *waits: float) -> None:
         self.calls: list[object] = []

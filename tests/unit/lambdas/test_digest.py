@@ -1,4 +1,4 @@
-"""digest: publishes each minute the summaries that are due, and what is stored and not yet published."""
+"""digest: publishes the summaries that are due each minute, and notifications that were not published before."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def sns_is_unavailable(number: int, name: str, made: bool) -> None:
 
 
 def stored_unpublished(aws: World, *frames: bytes) -> None:
-    """Alerts that evaluate stored and could not publish."""
+    """Store alerts whose notifications evaluate could not publish."""
     with watching(sns_is_unavailable):
         aws.evaluate(*frames)
 

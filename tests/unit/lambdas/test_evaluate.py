@@ -1,4 +1,4 @@
-"""evaluate: from a batch of frames to alerts in the store and on the topic; no frame stops the others."""
+"""evaluate: stores and publishes the alerts of a batch of frames; no frame stops the others."""
 
 from __future__ import annotations
 

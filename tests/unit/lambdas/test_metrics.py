@@ -25,7 +25,7 @@ Invocation = Callable[[], Any]
 
 
 def declared(function: str) -> Written:
-    """Name, unit and dimensions of a function's metrics."""
+    """Return name, unit and dimensions of a function's metrics."""
     return {
         (metric.name, metric.unit, frozenset({"service", "deployment", *metric.dimensions}))
         for metric in DECLARED
@@ -34,7 +34,7 @@ def declared(function: str) -> Written:
 
 
 def written(printed: str) -> Written:
-    """The same, of the lines of a log."""
+    """Return the same from the lines of a log."""
     found: Written = set()
     for directives in (json.loads(line)["_aws"]["CloudWatchMetrics"] for line in printed.splitlines()):
         for directive in directives:
@@ -45,7 +45,7 @@ def written(printed: str) -> Written:
 
 
 def with_a_broken_rule(rules: Ruleset) -> Ruleset:
-    """These rules, and one that raises for every entry."""
+    """Return these rules, and one that raises for every entry."""
 
     def raises(view: Any) -> bool:
         raise ZeroDivisionError
@@ -55,7 +55,7 @@ def with_a_broken_rule(rules: Ruleset) -> Ruleset:
 
 
 def a_bit_of_everything(aws: World) -> list[bytes]:
-    """Frames with alerts, rejected lines and counters, and one that cannot be read."""
+    """Return frames with alerts, rejected lines and counters, and one that cannot be read."""
     heartbeat = aws.heartbeat(Heartbeat((Counter("prod", "vault-1", "file", 7, 70),)))
     return [b"no frame", heartbeat, aws.frame(entry(1), AUDIT_TAG + b'{"broken')]
 

@@ -1,4 +1,4 @@
-"""notify: batches of an SQS event source into Slack; what Slack did not accept is answered as failed."""
+"""notify: sends batches of an SQS event source to Slack, and reports what Slack did not accept as failed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Notify:
         self.hidden.append((ReceiptHandle, VisibilityTimeout))
 
     def __call__(self, *bodies: str, receives: int = 1) -> list[str]:
-        """Return which messages it answers as failed."""
+        """Return which messages it reports as failed."""
         records = [queue_record(body, number, receives) for number, body in enumerate(bodies)]
         answer = self.module.handler({"Records": records}, Context(60_000))
         return [failed["itemIdentifier"] for failed in answer["batchItemFailures"]]

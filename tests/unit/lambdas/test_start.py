@@ -1,4 +1,4 @@
-"""How a function starts: with few imports, and not at all without its settings."""
+"""A function starts with few imports, and fails at the start without its settings."""
 
 from __future__ import annotations
 

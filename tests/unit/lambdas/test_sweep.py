@@ -53,7 +53,7 @@ def alerts_in_memory() -> int:
 
 @pytest.fixture
 def settled(aws: World) -> World:
-    """Make rules be in force for 200 days, in which digest ran."""
+    """Make the rules 200 days old, with a digest in between."""
     aws.now -= 200 * 86400
     for _ in range(4):
         aws.digest()

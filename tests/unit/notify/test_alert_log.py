@@ -1,4 +1,4 @@
-"""The alert log holds every alert on a line of its own, wherever logrotate puts the file."""
+"""The alert log contains every alert on a line of its own, wherever logrotate puts the file."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def path(tmp_path: Path) -> Path:
 
 
 def keys(*files: Path) -> list[str]:
-    """The events of all lines; each must be one alert."""
+    """Return the event keys of all lines, each of which must be one alert."""
     contents = [gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes() for file in files]
     return [json.loads(line)["event_key"] for content in contents for line in content.splitlines()]
 
 
 @pytest.fixture
 def before_fsync(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
-    """Have something done once, at the worst moment: a line is written, and nobody has looked where to."""
+    """Do something once at the worst moment: a line is written, and its file is not checked yet."""
 
     def arrange(action: Callable[[], None]) -> None:
         actions = [action]
@@ -159,7 +159,7 @@ def test_an_incomplete_line_after_a_kill_is_ended(path: Path) -> None:
 
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """As a full disk does: what is beyond the limit is refused, what is below is written."""
+    """Limit the size of files, as on a full disk: writes beyond the limit fail."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:

@@ -1,4 +1,4 @@
-"""Functions publish ten messages per call, and those for people slowly enough for their mail."""
+"""Functions publish ten notifications per call, and those for people within the limit of e-mail."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from vaultwatch.store.sqlite import SqliteStore
 
 
 class ListSink:
-    """Keeps what it is sent; `fault` may raise for a message."""
+    """A sink that keeps its notifications; `fault` may raise for any of them."""
 
     minimum_level = Level.INFORMATIONAL
 
@@ -57,7 +57,7 @@ Starter = Callable[..., tuple[SqliteStore, Sender]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Starter]:
-    """Opens the store and starts a sender on it, as often as called; the one before is stopped."""
+    """Open the store and start a sender on it; each call stops the previous one."""
     running: list[tuple[SqliteStore, Sender]] = []
 
     def starter(*sinks: Sink) -> tuple[SqliteStore, Sender]:

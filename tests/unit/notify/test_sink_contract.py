@@ -31,7 +31,7 @@ MARKUP = "<!channel> <https://evil.example|click> *EVIL* \x1b[31m\u202e"
 
 @dataclass
 class Receiver:
-    """What a sink sends to: `fail` makes it answer in a way of `ways` until `recover`, `received` is what it has."""
+    """The receiver of a sink: `fail` makes it answer in one of `ways` until `recover`; `received` is what it has."""
 
     open_sink: Callable[..., Sink]
     ways: dict[str, Callable[[], object]]
@@ -44,7 +44,7 @@ class Receiver:
 
 @pytest.fixture(params=["alert-log", "slack-webhook", "slack-bot", "sns"])
 def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Receiver]:
-    """A sink that joins the specification joins `params`."""
+    """Every sink with its receiver; add a new sink to `params`."""
     if request.param == "alert-log":
         yield alert_log(tmp_path / "log")
     elif request.param == "sns":
@@ -103,7 +103,7 @@ def _mrkdwn(value: Any) -> Iterator[Any]:
 
 
 class Topic:
-    """As much of an SNS client as the sink uses; its errors quote a secret, as botocore's may."""
+    """The part of an SNS client that the sink uses; its errors quote a secret, as botocore's may."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
@@ -149,7 +149,7 @@ EXPECTED: dict[str, type[DeliveryError]] = {
 
 
 def failing(receiver: Receiver, way: str) -> DeliveryError:
-    """What the sink raises while its receiver answers in that way."""
+    """Return what the sink raises while its receiver answers in a certain way."""
     receiver.ways[way]()
     with pytest.raises(DeliveryError) as caught:
         receiver.open_sink().send(a_message())

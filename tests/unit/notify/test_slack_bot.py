@@ -33,7 +33,7 @@ Action = Callable[[], None]
 
 
 class World:
-    """A Slack, a clock, a memory on disk, and a bot that can be started anew."""
+    """A Slack, a clock, stored threads, and a bot that can be restarted."""
 
     def __init__(self, slack: SlackStandIn, folder: Path) -> None:
         self.slack = slack
@@ -66,7 +66,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 class Hooked:
-    """A memory of threads in which something happens before a call: once, unless it raises."""
+    """Stored threads with a hook that runs before a call: once, unless it raises."""
 
     def __init__(self, memory: Threads, on_get: Action | None = None, on_put: Action | None = None) -> None:
         self._memory = memory
@@ -104,7 +104,7 @@ def a_repeat(event: str = "s1", count: int = 5, **changes: Any) -> Notification:
 
 
 def shown(post: Post) -> str:
-    """What a reader sees of a message."""
+    """Return the text of a message that a reader sees."""
     return "\n".join(_texts(post.blocks))
 
 

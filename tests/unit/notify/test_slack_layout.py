@@ -1,4 +1,4 @@
-"""Slack gets every notification whole, within its limits, with nothing of a log where markup is read."""
+"""Slack gets every notification completely, within its limits, and no text from a log acts as markup."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOGGED = ("principal", "path", "namespace", "summary", "remote_address", "cluste
 
 
 def texts_by_type(value: Any) -> Iterator[tuple[str, str]]:
-    """Every text in the blocks with the type of what holds it."""
+    """Yield every text in the blocks, with the type of its element."""
     if isinstance(value, dict):
         if isinstance(value.get("text"), str):
             yield value["type"], value["text"]

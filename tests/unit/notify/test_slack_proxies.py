@@ -28,7 +28,7 @@ def no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def slack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlackStandIn]:
-    """A Slack that speaks HTTPS, with a certificate that this process trusts."""
+    """A Slack that serves HTTPS, with a certificate that this process trusts."""
     certificates = make_certificates(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
     with SlackStandIn(interval_seconds=0, certificate=certificates.server) as slack:

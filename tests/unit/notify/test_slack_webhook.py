@@ -131,7 +131,7 @@ class TestTheUrlIsASecret:
 
 
 class answering:  # noqa: N801 - reads as the context manager it is
-    """A server on loopback that answers one request with this."""
+    """Run a server on loopback that answers one request."""
 
     def __init__(self, status: int, body: str, location: str = "") -> None:
         headers = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", "Connection: close"]

@@ -27,7 +27,7 @@ from vaultwatch.notify.text import email_text
 ARN = "arn:aws:sns:eu-central-1:123456789012:alerts"
 
 
-# SQS API reference, SendMessage; SNS delivers to no queue what holds another character.
+# SQS API reference, SendMessage; SNS does not deliver messages with other characters to a queue.
 SQS_TAKES = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 
 
@@ -93,7 +93,7 @@ class TestPublication:
 class TestSink:
     @pytest.fixture
     def received(self) -> Iterator[Any]:
-        """Publishes a message and gives back what a queue behind the topic holds."""
+        """Publish a notification, and return the message in a queue behind the topic."""
         with mock_aws():
             sns, sqs = boto3.client("sns"), boto3.client("sqs")
             topic = sns.create_topic(Name="alerts")["TopicArn"]

@@ -1,4 +1,4 @@
-"""A record's size is bounded: the largest goes first, and what an alert names keeps its beginning."""
+"""A record's size is bounded: its largest values are left out first, and fields that an alert shows are shortened."""
 
 import hashlib
 import json

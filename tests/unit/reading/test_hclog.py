@@ -122,7 +122,7 @@ def test_json_values_keep_their_types_and_bad_utf8_is_replaced() -> None:
 
 @given(st.text(max_size=80))
 def test_standard_and_json_layout_of_one_message_read_the_same(message: str) -> None:
-    """As far as the standard layout shows it: on one line, and without what looks like pairs."""
+    """For messages of one line without text that looks like pairs."""
     message = " ".join(message.split()).replace("=", "-").rstrip(": ") or "m"
     standard = read_text(f"core: {message}")
     assert standard == read_json(json.dumps({"@message": message, "@module": "core"}).encode())[2:]

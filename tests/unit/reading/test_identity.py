@@ -1,4 +1,4 @@
-"""What happened, and what became of it: the same key for every writing of one event, and for no other."""
+"""Event keys and outcomes: all records of one event have the same key, and no other event has it."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Bytes as they arrive, cut at line feeds and nowhere else."""
+"""Bytes are split at newlines and nowhere else."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The regexes of the product: none that some supported Python compiles wrongly, none that hostile text makes expensive.
+"""The regexes of the product: every supported Python compiles them correctly, and hostile text takes linear time.
 
 CPython before 3.11.5 compiles possessive quantifiers and atomic groups wrongly; Debian 12's python3 is 3.11.2.
 """
@@ -25,7 +25,7 @@ DEEP = b'{"a":' * 5_000
 
 
 def compiled(value: Any) -> Iterator[re.Pattern[Any]]:
-    """The patterns in a value of a module."""
+    """Yield the patterns in a value of a module."""
     if isinstance(value, re.Pattern):
         yield value
     elif isinstance(value, list | tuple):
@@ -34,7 +34,7 @@ def compiled(value: Any) -> Iterator[re.Pattern[Any]]:
 
 
 def patterns() -> dict[str, re.Pattern[Any]]:
-    """Every pattern that a module of the product holds, by the module's name and its own."""
+    """Return every pattern of the product, by the names of its module and its variable."""
     modules = pkgutil.walk_packages(vaultwatch.__path__, "vaultwatch.")
     names = [module.name for module in modules if module.name != "vaultwatch.__main__"]
     return {
@@ -46,7 +46,7 @@ def patterns() -> dict[str, re.Pattern[Any]]:
 
 
 def operations(parsed: Iterable[Any]) -> Iterator[str]:
-    """The names of all operations of a parsed pattern."""
+    """Return the names of all operations of a parsed pattern."""
     for item in parsed:
         if isinstance(item, tuple | list | _parser.SubPattern):
             yield from operations(item)
@@ -91,7 +91,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_text_takes_no_more_memory_than_some_copies_of_it(name: str) -> None:
-    """A repeated group takes 120 bytes of memory for each round that it can give back."""
+    """A repeated group takes 120 bytes of memory for each round to which it can backtrack."""
     read, part = HOSTILE[name]
     text = server_log.of_length(part, 64 * KIB)
     read(text)
@@ -100,6 +100,6 @@ def test_hostile_text_takes_no_more_memory_than_some_copies_of_it(name: str) -> 
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE if name.startswith("entries")])
 def test_hostile_entries_do_not_hang(name: str) -> None:
-    """Quadratic, one of this length takes minutes."""
+    """In quadratic time, one of this length would take minutes."""
     read, part = HOSTILE[name]
     read(server_log.of_length(part, 1024 * KIB))

@@ -1,4 +1,4 @@
-"""One line of a log, as a record: every shape read, what cannot be read kept whole with a true reason."""
+"""Audit entries: every shape is read, and a line that cannot be read is kept completely, with the right reason."""
 
 import json
 from typing import Any
@@ -125,7 +125,7 @@ class TestShapes:
 
 
 class TestDepth:
-    """Go reads JSON 10,000 deep: nobody may hide a call by nesting its data."""
+    """Go reads JSON nested 10,000 deep: a client must not be able to hide a call by nesting its data."""
 
     @pytest.mark.parametrize("depth", [MAX_DEPTH, 400, 990, 9_999, 100_000])
     @pytest.mark.parametrize("opening", [b'{"a":', b"["])

@@ -1,4 +1,4 @@
-"""Rejected lines as JSON: complete or cut on request, lossless, and in little memory."""
+"""Rejected lines as JSON: complete or cut at a limit, lossless, and encoded in little memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Server-log lines -> records: every layout, messages of many lines put together, nothing lost."""
+"""Server-log records: every layout is read, messages of many lines are joined, and no line is lost."""
 
 import json
 import re
@@ -26,7 +26,7 @@ Completed = list[ServerMessage | Rejected]
 
 
 def recorded(product: str) -> list[bytes]:
-    """All lines of a recorded server, its scenarios in their order."""
+    """Return all lines of a recorded server, its scenarios in their order."""
     folder = DATA / "recordings" / product
     names = [scenario["scenario"] for scenario in json.loads((folder / "index.json").read_bytes())["scenarios"]]
     logs = [folder / name / "server.log" for name in names]
@@ -67,7 +67,7 @@ class TestRecordings:
         assert levels.total() - levels[""] == sum(line.startswith(b"{") for line in OPENBAO)
 
     def test_messages_of_many_lines_are_whole(self) -> None:
-        """47 of them; none of their lines is left loose, none is taken by another message."""
+        """There are 47 of them; none of their lines is a record of its own or part of another message."""
         records = messages(read(VAULT))
         many = [record for record in records if b"\n" in record.raw]
         assert len(many) == 47
@@ -85,7 +85,7 @@ class TestRecordings:
         assert set(failures(VAULT)) == set(failures(OPENBAO)) == {wanted}
 
     def test_both_layouts_give_the_same_level_module_and_message(self) -> None:
-        """For the wordings that Vault and OpenBao share; a dozen moved to another module or level in OpenBao."""
+        """For texts that Vault and OpenBao share; a dozen have another module or level in OpenBao."""
 
         def kinds(lines: list[bytes]) -> set[tuple[str, str, str]]:
             return {(record.level, record.module, record.message) for record in messages(read(lines))}
@@ -109,7 +109,7 @@ class TestRecordings:
         }
 
     def test_two_nodes_interleaved(self) -> None:
-        """Line by line, distinguished by the tag; what each node says is what it says alone."""
+        """Line by line, distinguished by the tag: each node's records are the same as without the other node."""
         reader, nodes = ServerLogReader(), [Origin("c", "n1", "server"), Origin("c", "n2", "server")]
         records: Completed = []
         for line in VAULT:
@@ -357,7 +357,7 @@ def process(line: bytes) -> Header:
 
 
 def said(raw: bytes) -> list[bytes]:
-    """Return the lines of a record, or of the input, that say something behind their header."""
+    """Return the lines of a record, or of the input, that are not empty after their header."""
     return [line for line in raw.split(b"\n") if strip_syslog_header(without_colours(line))[1].strip()]
 
 
@@ -370,7 +370,7 @@ def said(raw: bytes) -> list[bytes]:
 def test_every_line_is_in_exactly_one_record(
     pieces: list[tuple[Origin, bytes, bytes]], max_lines: int, max_bytes: int, max_open: int
 ) -> None:
-    """And the lines of one process that are not rejected keep their order."""
+    """Also, the lines of one process that are not rejected keep their order."""
     lines = [(origin, mask_secrets(header + piece)) for origin, header, piece in pieces]
     reader = ServerLogReader(max_lines=max_lines, max_bytes=max_bytes, max_open=max_open, max_wait_seconds=10)
     records: Completed = []

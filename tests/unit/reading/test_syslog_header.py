@@ -1,4 +1,4 @@
-"""What stands in front of a line: who wrote it, when, and where the message begins."""
+"""Headers in front of a line: who wrote it, when, and where the message begins."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What a rule sees of a record: fields as logged, and the derived ones, which no record can forge."""
+"""The view of a record: fields as logged, and derived ones, which no record can forge."""
 
 from datetime import UTC
 from typing import Any

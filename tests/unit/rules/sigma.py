@@ -25,7 +25,7 @@ def sigma(detection: str, name: str = "rule", service: str = "audit", more: str 
 
 
 def compiled(*files: str, placeholders: dict[str, list[Any]] | None = None, service: str = "audit") -> Condition:
-    """The condition of the first of these files; one that is not a whole rule stands for its detection."""
+    """Return the condition of the first of these files; a text that is not a complete rule is its detection."""
     with tempfile.TemporaryDirectory() as folder:
         for number, text in enumerate(files):
             whole = text if "logsource" in text else sigma(text, service=service)
@@ -42,7 +42,7 @@ def entry(**members: Any) -> dict[str, Any]:
 
 
 def holds(condition: Condition, fields: dict[str, Any]) -> bool:
-    """Through JSON, as a pack travels."""
+    """Return whether a condition holds for an entry, after encoding it as JSON, as in a pack."""
     travelled = msgspec.json.decode(msgspec.json.encode(condition), type=Condition)
     return predicate(travelled)(audit_view(AuditEntry(fields)))
 

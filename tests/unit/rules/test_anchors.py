@@ -1,4 +1,4 @@
-"""Anchors: what a condition implies of single fields, from which the index is built."""
+"""Anchors: texts that a condition requires in single fields, from which the index is built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From Sigma to data: what each construct means on an entry, and what is refused, by file and name."""
+"""Compiling Sigma: what each construct means for an entry, and what is refused, by file and name."""
 
 from __future__ import annotations
 

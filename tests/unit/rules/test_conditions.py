@@ -1,4 +1,4 @@
-"""Conditions as data: they travel as JSON, and name their fields."""
+"""Conditions as data: they can be encoded as JSON, and name their fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index finds what trying every rule on every entry finds: never less, in any serialisation, after any entry."""
+"""With the index, the same rules match as without it, in any serialisation and after any entry."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from vaultwatch.rules.facts import Level
 from vaultwatch.rules.index import AuditIndex, Candidate, Passed, Unreadable
 from vaultwatch.rules.pack import CompiledRule, Rule, decode_pack, shipped_rules
 
-# Letters whose lower case depends on what stands around them, or has another length, among ordinary ones.
+# Letters whose lower case depends on their neighbours, or has another length, among ordinary ones.
 WORDS = [
     "a",
     "B",
@@ -144,7 +144,7 @@ def rules_of(conditions: Iterable[Condition]) -> list[Rule]:
 def found_by_index(
     rules: Sequence[Rule], lines: Iterable[bytes], detector: Detector | None = None
 ) -> dict[str, set[str]]:
-    """By event key: the rules that fired, through index and predicates."""
+    """Return the rules that match by event key, through index and predicates."""
     detector = detector or Detector(rules, zone=UTC)
     found: dict[str, set[str]] = {}
     for verdict in detector.feed(lines) + detector.flush():
@@ -154,7 +154,7 @@ def found_by_index(
 
 
 def found_by_trying_all(rules: Sequence[Rule], lines: Iterable[bytes]) -> dict[str, set[str]]:
-    """The same by trying every rule on every entry."""
+    """Return the same by evaluating every rule on every entry."""
     found: dict[str, set[str]] = {}
     for line in lines:
         names = evaluate_plainly(rules, line, UTC)
@@ -243,7 +243,7 @@ class TestEqualsTryingEveryRule:
 
 
 class TestShapes:
-    """What the gate cannot decode is tried in full, by every rule that it could concern."""
+    """Entries that the gate cannot decode are evaluated in full, with every rule that could match."""
 
     RULES = rules_of([Text("request.path", "eq", "sys/seal", False), Text("auth.policies", "eq", "root", False)])
 

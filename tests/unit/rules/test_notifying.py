@@ -1,4 +1,4 @@
-"""The keys of a rule that say how people are notified: what they take, and what they refuse."""
+"""The keys of a rule that control notifications: the values that they accept and refuse."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SELECTION = {"selection": {"request.path": "a"}, "condition": "selection"}
 
 @pytest.fixture
 def compiled(tmp_path: Path) -> Any:
-    """Compiles a rule with these keys added."""
+    """Compile a rule with these keys added."""
 
     def compile_with(**keys: Any) -> CompiledRule:
         rule = {

@@ -1,4 +1,4 @@
-"""The shipped rules on recordings of real servers: every labelled event raised once, ordinary work not at all."""
+"""The shipped rules on recordings of real servers: each labelled event raises one alert, ordinary work raises none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RECORDINGS = ROOT / "tests" / "data" / "recordings"
 PRODUCTS = ("vault-1.14.2", "openbao-2.6.2")
 ORDINARY = ("ordinary-day", "ordinary-restart", "sighup", "crash")
 
-# Which rule raises on what a label calls so; other concepts are no matter of this pack.
+# The rule for each concept of a label; this pack has no rules for other concepts.
 RAISED_BY = {
     "root-generation-started": "audit_root_generation_started",
     "root-generation-progress": "audit_root_generation_progress",
@@ -41,7 +41,7 @@ RAISED_BY = {
     "denied:step-down": "audit_step_down_requested",
 }
 
-# What each scenario's server log must raise from low on: a name, and how often.
+# The alerts from level low on that each scenario's server log must raise: the rule, and how often.
 SERVER_ALERTS: dict[str, dict[str, int]] = {
     "setup-init": {"server_barrier_initialized": 1, "server_root_generation_finished": 1, "server_unsealed": 1},
     "setup-day1": {"server_auth_method_enabled": 2},
@@ -62,7 +62,7 @@ def rules() -> list[Rule]:
 
 
 def alerts_on(rules: Iterable[Rule], lines: Iterable[bytes], source: Source) -> list[Alert]:
-    """The alerts that a person is notified of, each once; a line that is not read fails the test."""
+    """Return the alerts that a person is notified of, each once; a rejected line fails the test."""
     rejected: list[Rejected] = []
     detector = Detector(rules, source=source, zone=UTC, on_rejected=rejected.append)
     raised = map(alert_of, detector.feed(lines) + detector.flush())
@@ -156,7 +156,7 @@ def rewritten(lines: Iterable[bytes], change: Any) -> list[bytes]:
 
 
 def rename_mounts(entry: dict[str, Any]) -> None:
-    """The same entry where every engine and auth method is mounted elsewhere."""
+    """Return the same entry from a server with other mount names."""
     request = entry["request"]
     point = request.get("mount_point", "")
     if request.get("mount_type") in (None, "system", "ns_system", "token", "identity", "cubbyhole"):
@@ -172,14 +172,14 @@ def rename_mounts(entry: dict[str, Any]) -> None:
 
 
 def forget_mounts(entry: dict[str, Any]) -> None:
-    """The same entry from a server that did not yet write about mounts."""
+    """Return the same entry from a server that does not log mounts yet."""
     for part in (entry["request"], entry.get("response", {})):
         for name in [name for name in part if name.startswith("mount_")]:
             del part[name]
 
 
 def forget_mount_points(entry: dict[str, Any]) -> None:
-    """The same entry from Vault 1.5 to 1.13, under other mount names: the type of the mount, and not where it is."""
+    """Return the same entry from Vault 1.5 to 1.13, with other mount names: it logs mount types but no mount points."""
     rename = {"secret/": "vals/", "pki/": "ca-eu/"}
     request = entry["request"]
     point = request.get("mount_point", "").removeprefix(request["namespace"].get("path", ""))
@@ -191,7 +191,7 @@ def forget_mount_points(entry: dict[str, Any]) -> None:
 
 
 def lose_auth(entry: dict[str, Any]) -> None:
-    """The same entry from a server that leaves out what is empty."""
+    """Return the same entry from a server that leaves out empty members."""
     if entry["auth"].keys() <= {"token_type", "policy_results"}:
         del entry["auth"]
 
@@ -199,7 +199,7 @@ def lose_auth(entry: dict[str, Any]) -> None:
 class TestOtherShapes:
     @pytest.fixture
     def own_rules(self, tmp_path: Path) -> list[Rule]:
-        """The pack with placeholders that name what the recordings use."""
+        """Return the pack with the placeholders of the recordings."""
         (tmp_path / "placeholders.yml").write_text(
             "emergency_paths: [app/s1, emergency]\nguarded_certificate_roles: [web]\n"
             "forbidden_path_namespaces: [team-a/]\nforbidden_paths: [emergency]\n"

@@ -1,4 +1,4 @@
-"""Conditions as data: what stands at a path, and what each test of it says."""
+"""Predicates: the values at a path, and the result of each test."""
 
 from __future__ import annotations
 

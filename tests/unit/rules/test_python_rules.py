@@ -1,4 +1,4 @@
-"""Rules in Python: loaded from files, refused in one line, and they see what Sigma rules see."""
+"""Rules in Python: they are loaded from files, refused in one line, and get the same view as Sigma rules."""
 
 from datetime import UTC
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""docs/rules.md: what it shows works as shown, and what it lists is what there is."""
+"""docs/rules.md: its examples work as shown, and its lists are complete."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def quoted(text: str) -> list[str]:
 
 
 def files() -> dict[str, str]:
-    """The files that the page shows: the name is the last in quotes before the block."""
+    """Return the files on the page by their names: the last quoted word before each block."""
     found = {}
     for match in BLOCKS.finditer(PAGE):
         named = re.search(r"`(mine/[^`]+)`[^`]*$", match["before"])
@@ -47,7 +47,7 @@ def files() -> dict[str, str]:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with `rules` and what the page's first part makes."""
+    """A folder with `rules` and the files from the first part of the page."""
     (tmp_path / "rules").symlink_to(ROOT / "rules")
     for name, text in files().items():
         if "audit_auth_method_enabled" in name:

@@ -1,4 +1,4 @@
-"""The pack that ships is what rules/ says, and every rule in it passes its fixtures."""
+"""The shipped pack is compiled from rules/, and every rule in it passes its fixtures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLACEHOLDERS: dict[str, list[Any]] = yaml.safe_load((RULES / "placeholders.yml")
 
 
 def test_the_pack_is_byte_for_byte_what_the_rules_compile_to() -> None:
-    """Else: vaultwatch rules compile -o vaultwatch/rules/pack.json"""
+    """If it fails, run: vaultwatch rules compile -o vaultwatch/rules/pack.json"""
     assert (ROOT / "vaultwatch" / "rules" / "pack.json").read_bytes() == compile_pack([RULES])
 
 

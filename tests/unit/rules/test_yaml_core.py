@@ -1,4 +1,4 @@
-"""YAML means what it shows: plain values are text unless they are null, a boolean or a decimal number."""
+"""YAML means what it seems to say: plain values are text unless they are null, a boolean or a decimal number."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def test_without_a_runtime_directory_one_must_be_specified(
 
 
 class Stub:
-    """Clients with the answers of a test."""
+    """Clients that give the answers of a test."""
 
     def __init__(self, status: str = "ACTIVE", bucket_code: str = "") -> None:
         self._status, self._bucket_code = status, bucket_code

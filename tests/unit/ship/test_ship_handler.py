@@ -167,7 +167,7 @@ def test_an_input_that_fails_ends_like_one_that_ends(aws: Kinesis, options: Ship
 def test_a_pipe_that_was_made_non_blocking_has_not_ended(
     aws: Kinesis, options: ShipOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its other holders can do that at any time; poll may also wake up without a reason."""
+    """Other processes that have it open can do that at any time; poll may also wake up without a reason."""
     read, failures = os.read, iter([BlockingIOError(), BlockingIOError()])
     reading, writing = os.pipe()
 

@@ -1,4 +1,4 @@
-"""Alerts for the tests of dispatch, of the store and of delivery; short ways to file and to settle."""
+"""Alerts for the tests of dispatch, store and notify, and short functions to file and to settle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vaultwatch.store import Store
 
 
 def an_alert(event: str = "e1", **changes: Any) -> Alert:
-    """A high alert about the event; `changes` are fields of `Alert`."""
+    """Return an alert of level high about an event; `changes` are fields of `Alert`."""
     fields: dict[str, Any] = {
         "rule": "audit_root_policy_used",
         "title": "Root policy used",
@@ -37,16 +37,16 @@ def an_alert(event: str = "e1", **changes: Any) -> Alert:
 
 
 def a_filing(event: str = "e1", **changes: Any) -> Filing:
-    """Its filing."""
+    """Return the filing of such an alert."""
     return file_alert(an_alert(event, **changes))
 
 
 def record(store: Store, filings: Sequence[Filing], now: float) -> list[Recorded]:
-    """File these; what became of each."""
+    """File these, and return the result of each."""
     return store.file(filings, now).recorded
 
 
 def settle(store: Store, now: float) -> float | None:
-    """Close and make what is due; when there is more to do."""
+    """Close windows and make summaries that are due, and return when there is more to do."""
     store.settle(now)
     return store.next_due(now)

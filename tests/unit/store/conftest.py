@@ -1,4 +1,4 @@
-"""Every adapter of the Store contract, opened anew as after a kill."""
+"""Every adapter of the Store contract, which can be opened again as after a kill."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Opener = Callable[..., Store]
 
 @pytest.fixture(params=["sqlite", "dynamodb"])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
-    """Opens the same store again and again; an adapter that joins the contract joins `params`."""
+    """Open the same store any number of times; add a new adapter to `params`."""
     opened: list[Store] = []
 
     def opener(routes: Sequence[Route] = ROUTES) -> Store:

@@ -1,4 +1,4 @@
-"""What every Store adapter promises."""
+"""The Store contract, tested on every adapter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SAME_FACT = {
 
 
 def take(store: Store, sink: str = "people", now: float = T0 + 1e6) -> list[Notification]:
-    """All that a sink lacks, marked as sent."""
+    """Return all unsent notifications of a sink, and mark them as sent."""
     taken: list[Notification] = []
     while page := store.unsent(sink, now):
         taken += [unsent.notification for unsent in page]

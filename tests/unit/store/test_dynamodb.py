@@ -1,4 +1,4 @@
-"""What the DynamoDB adapter promises beside the contract: many writers, an index that lags, limits of rows."""
+"""The DynamoDB adapter beyond the contract: many writers, an index that lags, limits of rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: every alert is published once, and counted once where people see it."""
+"""In any order of events, every alert is published once, and counted once where people see it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LEVELS = {
 @st.composite
 def filings(draw: st.DrawFn) -> Filing:
     name = draw(st.sampled_from(sorted(LEVELS)))
-    # An event belongs to one principal, whoever delivers it and however often.
+    # An event has one principal, however often it is delivered.
     event = draw(st.integers(0, 60))
     return a_filing(
         f"e{event}",
@@ -51,7 +51,7 @@ def filings(draw: st.DrawFn) -> Filing:
 
 
 class Deliveries(RuleBasedStateMachine):
-    """A store under batches, redelivery, closing, sending, failing and killing, against plain counting."""
+    """A store under batches, redelivery, closing, sending, failures and kills, compared with simple counting."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class Deliveries(RuleBasedStateMachine):
         self.failing(steps, self.close_due)
 
     def failing(self, steps: int, action: Callable[[], Any]) -> None:
-        """Do it on a database that gives up after some more of its instructions; then as killed and started anew."""
+        """Run it on a database that fails after some of its instructions, then restart as after a kill."""
         with self.store._database.reading() as db:
             db.set_progress_handler(lambda: 1, steps)
         with contextlib.suppress(StoreError):
@@ -128,7 +128,7 @@ class Deliveries(RuleBasedStateMachine):
             self.note_moment(notification)
 
     def note_moment(self, notification: Notification) -> None:
-        """Remember when people were notified, but for what is exempt from the limits."""
+        """Record when people were notified, except for notifications that are exempt from the limits."""
         carried = [self.known[alert.id] for alert in notification.alerts]
         listed = [self.known[alert.id] for merged in notification.merged for alert in merged.alerts]
         if any(is_urgent(filing.alert) for filing in carried or listed):
@@ -177,7 +177,7 @@ class Deliveries(RuleBasedStateMachine):
         assert counted == Counter(filing.group for filing in self.known.values() if filing.notify)
 
     def carried(self) -> list[Tally]:
-        """What waits for the next notification of its rule: nothing new."""
+        """Return the counts that wait for the next notification of their rule, none of which is new."""
         with self.store._database.reading() as db:
             rows = db.execute("SELECT body FROM held").fetchall()
         held = [msgspec.json.decode(body, type=Held) for (body,) in rows]

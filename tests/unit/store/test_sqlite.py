@@ -1,4 +1,4 @@
-"""What the SQLite adapter promises beside the contract: it survives its process, its disk and its file."""
+"""The SQLite adapter beyond the contract: kills, full disks, and damaged or deleted files."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_full_disk_is_one_error_and_the_call_can_be_repeated(store: SqliteStor
 
 
 def test_a_folder_deleted_while_in_use_is_reported_and_written_again_with_all_its_data(tmp_path: Path) -> None:
-    """Without looking, everything would go on into files without a name, and be gone with the process."""
+    """Otherwise, everything would be written to deleted files, and be lost with the process."""
     path = tmp_path / "state" / "alerts.sqlite"
     store = SqliteStore(path, ROUTES)
     record(store, [a_filing("e1")], T0)
@@ -226,7 +226,7 @@ def test_a_kill_at_any_moment_loses_nothing_and_counts_nothing_twice(path: Path)
                     process.send_signal(signal.SIGKILL)
                     break
             acknowledged = max([acknowledged, *map(int, process.stdout.read().split())])
-        # The last one that was acknowledged is delivered again, and so is whatever the kill cut off.
+        # The last one that was acknowledged is delivered again, and also the one that the kill interrupted.
         begun = acknowledged
     store = SqliteStore(path, ROUTES)
     settle(store, 1e9)

@@ -1,4 +1,4 @@
-"""The Threads contract: what a chat sink remembers of its messages, in both adapters."""
+"""The Threads contract, tested on both adapters."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def a_thread(ts: str = "1700000000.000001", **changes: Any) -> Thread:
 
 @pytest.fixture(params=["sqlite", "dynamodb"])
 def open_threads(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
-    """Opens the same memory again and again."""
+    """Open the same threads any number of times."""
     with local_aws() if request.param == "dynamodb" else nullcontext():
         if request.param == "dynamodb":
             make_table(make_client("dynamodb"))

@@ -1,4 +1,4 @@
-"""Calls checked against policies: what a request needs, and what a statement allows."""
+"""Calls are checked against policies: what a request needs, and what a statement allows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions started by a schedule: what fails is tried again as often as the template says."""
+"""Functions started by a schedule are retried as often as the template says."""
 
 from __future__ import annotations
 

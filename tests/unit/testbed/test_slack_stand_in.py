@@ -1,4 +1,4 @@
-"""The stand-in refuses what Slack refuses, so that what passes it passes Slack."""
+"""The stand-in refuses what Slack refuses, so that Slack accepts whatever the stand-in accepts."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_the_page_shows_messages_newest_first_and_without_their_markup(slack: Sl
 
 
 class TestWebApi:
-    """Through Slack's own client, so that the stand-in speaks as Slack does."""
+    """Tested with Slack's own client, so that the stand-in behaves like Slack."""
 
     def test_a_message_is_posted_answered_in_its_thread_and_updated(self, slack: SlackStandIn) -> None:
         client = web_client(slack)

@@ -1,4 +1,4 @@
-"""Lines in, alerts out: what `watch` does with a stream, from its first byte to its last."""
+"""`watch` evaluates a stream from its first byte to its last, and logs and stores its alerts."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def test_a_message_on_which_reading_raises_does_not_end_the_handler(
 
 
 def test_a_pipe_that_was_made_non_blocking_has_not_ended(good: WatchOptions, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its other holders (a shell, say) can do that at any time; poll may also wake up without a reason."""
+    """Other processes that have it open can do that at any time; poll may also wake up without a reason."""
     read = os.read
     raised: list[bool] = []
 
