@@ -21,6 +21,7 @@ from io import BytesIO, StringIO
 from itertools import cycle
 from pathlib import Path
 from statistics import mean, median
+from types import SimpleNamespace
 from typing import Any, TypeVar
 from unittest.mock import patch
 from uuid import UUID
@@ -143,7 +144,7 @@ def consuming(rules: Sequence[Rule], events: Sequence[bytes], expected: int) -> 
 
 def consume(rules: Ruleset, events: Sequence[bytes]) -> int:
     """Evaluate the frames of one call; return how many records they hold."""
-    evaluation = Evaluation(rules, UTC, claim=_refuse, keep=lambda name, rejected: None)
+    evaluation = Evaluation(rules, UTC, claim=_refuse)
     for _ in evaluation.frames(EncodedFrame("", base64.b64decode(event)) for event in events):
         pass
     return evaluation.findings.records
@@ -227,6 +228,9 @@ def _full(packed: Sequence[bytes]) -> list[bytes]:
     return list(packed[1:-1][:20] or packed)
 
 
+_CONTEXT = SimpleNamespace(memory_limit_in_mb="1024", get_remaining_time_in_millis=lambda: 120_000)
+
+
 def logged() -> dict[str, int]:
     """Return how many bytes `evaluate` logs in one call without an alert, and how many metrics those contain."""
     os.environ.update(FUNCTION_ENVIRONMENT)
@@ -235,7 +239,7 @@ def logged() -> dict[str, int]:
     lines = b"".join(tag + line for tag, (_, line) in zip(cycle(TAGS), entries(200, 1, alert_rate=0), strict=False))
     data = base64.b64encode(frames.encode(_frame(lines))).decode()
     with redirect_stdout(StringIO()) as written:
-        evaluate.handler({"Records": [{"eventID": "shard:1", "kinesis": {"data": data}}]}, None)
+        evaluate.handler({"Records": [{"eventID": "shard:1", "kinesis": {"data": data}}]}, _CONTEXT)
     sets = [json.loads(line)["_aws"]["CloudWatchMetrics"] for line in written.getvalue().splitlines()]
     names = sum(len(one["Metrics"]) for found in sets for one in found)
     return {"log_bytes": len(written.getvalue()), "metrics": names}

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from vaultwatch.errors import SettingError
+from vaultwatch.isolation import Limits, Patience
 from vaultwatch.rules.pack import Rule, shipped_rules
 
 _T = TypeVar("_T", bound=msgspec.Struct)
@@ -53,3 +54,14 @@ def load_rules() -> list[Rule]:
 def seconds_left(context: Any) -> Callable[[], float]:
     """Return a function that returns how many seconds this invocation may still run."""
     return lambda: float(context.get_remaining_time_in_millis()) / 1000
+
+
+def limits_of_children(context: Any) -> tuple[Limits, Patience]:
+    """Return what the child processes of this invocation may use of its memory and of its time.
+
+    The rest of the memory is this process's own: the event, the lines it fetches, the alerts it stores. An eighth of
+    the time without any progress is a hang; half of it is left to store and publish.
+    """
+    memory_bytes = int(context.memory_limit_in_mb) * 1024 * 1024 * 5 // 8
+    seconds = seconds_left(context)()
+    return Limits(memory_bytes, stalled_seconds=seconds / 8), Patience(seconds / 2)

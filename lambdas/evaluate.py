@@ -1,26 +1,29 @@
 """Evaluates the frames of the stream as they arrive.
 
-Bad content never raises: a frame that cannot be read is parked, a line that cannot be parsed is stored as rejected.
-Failures of the infrastructure raise, and the event source mapping retries the batch; alerts that are already stored are
-recognised by their ids.
+Bad content never raises, and never ends the function, which reads it in child processes: a frame that cannot be
+evaluated is parked, a line that cannot be parsed is stored as rejected. Failures of the infrastructure raise, and the
+event source mapping retries the batch; alerts that are already stored are recognised by their ids.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterable
+from contextlib import closing
 from functools import cache, partial
 from typing import Any
 
 import msgspec
 
-from lambdas._environment import load_rules, read_environment, seconds_left
+from lambdas._environment import limits_of_children, load_rules, read_environment, seconds_left
 from vaultwatch.aws import metrics
 from vaultwatch.aws.alerts_bucket import AlertsBucket
 from vaultwatch.aws.clients import make_client
 from vaultwatch.aws.publishing import AlertPublisher, open_store
-from vaultwatch.batches import EncodedFrame, Evaluation
+from vaultwatch.batches import EncodedFrame, Findings
 from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.isolated_batches import IsolatedEvaluation
 from vaultwatch.zones import find_zone
 
 MAX_LINES_BYTES = 16 * 1024 * 1024  # frames that refer to more are parked, and sweep, which has more memory, reads them
@@ -45,16 +48,30 @@ BUCKET = AlertsBucket(cache(partial(make_client, "s3")), ENVIRONMENT.bucket_name
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Evaluate one batch of a Kinesis event source."""
-    evaluation = Evaluation(RULES, ZONE, claim=BUCKET.fetch_lines, keep=BUCKET.keep_rejected)
-    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, seconds_left(context), ZONE)
-    for alerts in evaluation.frames(map(_encoded_frame, event["Records"])):
-        publisher.add(alerts)
-    for unreadable in evaluation.findings.unreadable:
+    """Evaluate one batch of a Kinesis event source.
+
+    Alerts come first: what is kept for later is stored once all of them are stored and published.
+    """
+    findings = _publish_alerts(map(_encoded_frame, event["Records"]), context)
+    for rejected in findings.rejected_lines:
+        BUCKET.keep_rejected(rejected)
+    for unreadable in findings.unreadable:
         BUCKET.park(unreadable)
-    publisher.write_metrics()
-    metrics.write_findings(evaluation.findings)
+    metrics.write_findings(findings)
     return {"batchItemFailures": []}
+
+
+def _publish_alerts(frames: Iterable[EncodedFrame], context: Any) -> Findings:
+    limits, patience = limits_of_children(context)
+    evaluation = IsolatedEvaluation(RULES, ZONE, claim=BUCKET.fetch_lines, limits=limits, patience=patience)
+    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, seconds_left(context), ZONE)
+    try:
+        with closing(evaluation.frames(frames)) as found:
+            for alerts in found:
+                publisher.add(alerts)
+    finally:
+        publisher.write_metrics()
+    return evaluation.findings
 
 
 def _encoded_frame(record: dict[str, Any]) -> EncodedFrame:

@@ -61,7 +61,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _sweep(bucket: str, key: str, context: Any) -> None:
     # The archive has the rejected lines already.
-    evaluation = Evaluation(RULES, ZONE, claim=BUCKET.fetch_lines, keep=lambda frame, rejected: None)
+    evaluation = Evaluation(RULES, ZONE, claim=BUCKET.fetch_lines)
     publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, seconds_left(context), ZONE)
     now, memory = time.time(), ENVIRONMENT.alert_memory_days * 86400.0
     live_since = cache(lambda: STORE().live_since({rule.name: rule.digest for rule in RULES.rules}, now))

@@ -11,6 +11,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, tzinfo
+from typing import NamedTuple
+from uuid import UUID
 
 import msgspec
 
@@ -21,6 +23,7 @@ from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.errors import ArchiveError, FrameError
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference
+from vaultwatch.isolation import NO_MARK
 from vaultwatch.reading.lines import LineSplitter
 from vaultwatch.reading.records import LONGEST_TAG, Origin, Rejected, split_tag
 from vaultwatch.reading.rejected import encode_rejected
@@ -33,6 +36,10 @@ A line takes its bytes twice: once in the decoded frame, once on its own.
 MANY_ALERTS = 1000
 """Alerts are yielded once this many have been raised, and at the end of a frame: 64 MiB of lines can raise 100,000."""
 MAX_REJECTED_BYTES = 1024 * 1024
+MAX_KEPT_BYTES = 32 * 1024 * 1024
+"""Rejected lines of a batch that are held in memory, as JSON lines."""
+NO_FRAME = NO_MARK
+_TOO_MUCH_REJECTED = f"its batch has more than {MAX_KEPT_BYTES} bytes of rejected lines"
 _HEAD_BYTES = 4096
 
 
@@ -50,14 +57,25 @@ class UnreadableFrame(msgspec.Struct, frozen=True):
     reason: str
 
 
+class RejectedLines(msgspec.Struct, frozen=True):
+    """The rejected lines of one frame, as JSON lines, with what identifies the frame."""
+
+    first: datetime
+    process: UUID
+    sequence: int
+    lines: bytes
+
+
 class Findings(msgspec.Struct):
     """What evaluating a batch found, apart from its alerts.
 
-    `beats` counts the heartbeat frames of each log source, `received` the lines of each origin, `rule_errors` the
-    errors of each rule, `oldest` is the arrival time of the first line.
+    `rejected_lines` are those of each frame, if they are kept. `beats` counts the heartbeat frames of each log source,
+    `received` the lines of each origin, `rule_errors` the errors of each rule, `oldest` is the arrival time of the
+    first line.
     """
 
     unreadable: list[UnreadableFrame] = []
+    rejected_lines: list[RejectedLines] = []
     heartbeats: dict[str, Heartbeat] = {}
     beats: Counter[str] = msgspec.field(default_factory=Counter)
     received: Counter[Origin] = msgspec.field(default_factory=Counter)
@@ -73,23 +91,39 @@ Claim = Callable[[Reference], bytes]
 
 Raises `FrameError` if the object is missing, is outside the bucket and prefix of this deployment, or was changed.
 """
-Keep = Callable[[Frame, Sequence[Rejected]], None]
-"""Stores the rejected lines of one frame."""
 
 
 class Evaluation:
     """The evaluation of one batch or one segment against the rules.
 
     Use it once. `findings` is complete when the last alert has been yielded.
+
+    Args:
+        rules: The rules.
+        zone: The zone of `local.hour` and `local.weekday`.
+        claim: Fetches the lines that a frame refers to.
+        keeps_rejected: Whether the rejected lines of frames are kept in `findings`.
+        on_frame: Called with the number of each frame in its batch before it is decoded, and again before it is
+            evaluated; with `NO_FRAME` once all of them are.
     """
 
-    def __init__(self, rules: Ruleset, zone: tzinfo | None, *, claim: Claim, keep: Keep) -> None:
+    def __init__(
+        self,
+        rules: Ruleset,
+        zone: tzinfo | None,
+        *,
+        claim: Claim,
+        keeps_rejected: bool = False,
+        on_frame: Callable[[int], None] = lambda number: None,
+    ) -> None:
         self.findings = Findings()
         self._claim = claim
-        self._keep = keep
+        self._keeps_rejected = keeps_rejected
+        self._kept_bytes = 0
+        self._on_frame = on_frame
         self._rejected: list[Rejected] = []
         # A MemoryError ends the batch: a function with more memory evaluates it again.
-        self._detector = Detector(rules, zone=zone, on_rejected=self._rejected.append, fatal=(MemoryError,))
+        self._detector = Detector(rules, zone=zone, on_rejected=self._reject, fatal=(MemoryError,))
 
     def frames(self, encoded_frames: Iterable[EncodedFrame]) -> Iterator[list[Alert]]:
         """Evaluate a batch of frames, each process's frames in the order in which it sent them.
@@ -104,12 +138,14 @@ class Evaluation:
         """
         for held in self._unpack(encoded_frames):
             found: list[Alert] = []
-            for encoded, frame in sorted(held, key=lambda pair: (str(pair[1].process), pair[1].sequence)):
-                found += self._frame(encoded, frame)
+            for one in sorted(held, key=lambda one: (str(one.frame.process), one.frame.sequence)):
+                self._on_frame(one.number)
+                found += self._frame(one.encoded, one.frame)
                 if len(found) >= MANY_ALERTS:
                     yield found
                     found = []
             yield found
+        self._on_frame(NO_FRAME)
         yield self._finish()
 
     def segment(self, chunks: Iterable[bytes], tag: bytes, begun: str) -> Iterator[list[Alert]]:
@@ -136,22 +172,22 @@ class Evaluation:
                 self._detector.begin_log(chunk[:_HEAD_BYTES], begun)
                 head = False
             yield self._feed([_tagged(line, tag) for line in splitter.push(chunk)])
-            self._rejected.clear()
         yield self._feed([_tagged(line, tag) for line in splitter.flush()])
         yield self._finish()
         if damage:
             raise damage[0]
 
-    def _unpack(self, encoded_frames: Iterable[EncodedFrame]) -> Iterator[list[tuple[EncodedFrame, Frame]]]:
-        held: list[tuple[EncodedFrame, Frame]] = []
+    def _unpack(self, encoded_frames: Iterable[EncodedFrame]) -> Iterator[list[_Decoded]]:
+        held: list[_Decoded] = []
         size = 0
-        for encoded in encoded_frames:
+        for number, encoded in enumerate(encoded_frames):
+            self._on_frame(number)
             try:
                 frame = frames.decode(encoded.data)
             except FrameError as error:
                 self.findings.unreadable.append(UnreadableFrame(encoded, str(error)))
                 continue
-            held.append((encoded, frame))
+            held.append(_Decoded(number, encoded, frame))
             size += len(frame.content.lines) if isinstance(frame.content, Records) else 0
             if size > HELD_BYTES:
                 yield held
@@ -179,9 +215,21 @@ class Evaluation:
             alerts += self._feed(lines, origin)
         alerts += self._alerts(self._detector.end_log())
         if self._rejected:
-            self._keep(frame, tuple(self._rejected))
-            self._rejected.clear()
+            self._keep_rejected(encoded, frame)
         return alerts
+
+    def _reject(self, rejected: Rejected) -> None:
+        if self._keeps_rejected:
+            self._rejected.append(rejected)
+
+    def _keep_rejected(self, encoded: EncodedFrame, frame: Frame) -> None:
+        lines = rejected_lines(self._rejected)
+        self._rejected.clear()
+        self._kept_bytes += len(lines)
+        if self._kept_bytes > MAX_KEPT_BYTES:
+            self.findings.unreadable.append(UnreadableFrame(encoded, _TOO_MUCH_REJECTED))
+        else:
+            self.findings.rejected_lines.append(RejectedLines(frame.first, frame.process, frame.sequence, lines))
 
     def _feed(self, lines: list[bytes], origin: Origin | None = None) -> list[Alert]:
         return self._alerts(self._detector.feed(lines, origin=origin))
@@ -196,6 +244,14 @@ class Evaluation:
         self.findings.rejected = counts.rejected
         self.findings.rule_errors = counts.rule_errors
         return alerts
+
+
+class _Decoded(NamedTuple):
+    """A frame with its number in its batch."""
+
+    number: int
+    encoded: EncodedFrame
+    frame: Frame
 
 
 def _until_damage(chunks: Iterable[bytes], damage: list[ArchiveError]) -> Iterator[bytes]:

@@ -6,6 +6,7 @@
     ├── FrameError        one Kinesis record cannot be decoded
     ├── StoreError        the store failed and has changed nothing (`vaultwatch.store`)
     ├── ArchiveError      an archived segment cannot be read
+    ├── ChildEnded        a child process did not finish its work (`vaultwatch.isolation`)
     └── DeliveryError     a sink did not accept a notification; it is sent again
         ├── SinkBusy      it asked us to wait (HTTP 429); `retry_after_seconds` says how long
         ├── SinkMisconfigured  it accepts nothing until its credentials, channel or address are repaired
@@ -38,6 +39,20 @@ class FrameError(VaultwatchError):
 
 class ArchiveError(VaultwatchError):
     """An archived segment cannot be read."""
+
+
+class ChildEnded(VaultwatchError):
+    """A child process did not finish its work.
+
+    Attributes:
+        reason: Why, for a person.
+        mark: The last mark that it set: how far its work was.
+    """
+
+    def __init__(self, reason: str, mark: int) -> None:
+        super().__init__(f"a child process did not finish its work: {reason}")
+        self.reason = reason
+        self.mark = mark
 
 
 class DeliveryError(VaultwatchError):

@@ -54,7 +54,8 @@ class Evaluation(Construct):
             defaults=defaults,
             name="evaluate",
             description="Evaluates the frames of the stream and publishes alerts",
-            size=FunctionSize(memory_mib=defaults.settings.evaluate_memory_mib, timeout_seconds=300),
+            # A frame that hangs costs an eighth of it, the evaluation of a whole batch half at most.
+            size=FunctionSize(memory_mib=defaults.settings.evaluate_memory_mib, timeout_seconds=120),
             environment={**alerts.environment, "BUCKET_NAME": bucket.bucket_name},
             statements=[
                 *permissions.read_stream(stream, stream_key),

@@ -6,12 +6,14 @@ import atexit
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -103,6 +105,7 @@ class Function:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # it ends with its children, as an execution environment does
             )
         return self._process
 
@@ -137,8 +140,8 @@ class Function:
                 said = self._said.get(timeout=0 if ended else _LOOK_SECONDS)
             except queue.Empty:
                 said = ("exit", f"status {process.returncode}".encode()) if ended else None
-            if not ended and (peak := _peak_mib(process.pid)) > self.spec.memory_mib:
-                return "memory", f"{peak} MiB of {self.spec.memory_mib}".encode()
+            if not ended and (used := _used_mib(process.pid)) > self.spec.memory_mib:
+                return "memory", f"{used} MiB of {self.spec.memory_mib}".encode()
             if said:
                 return said
             if self.clock.stopped or time.monotonic() > self._deadline:
@@ -162,7 +165,8 @@ class Function:
     def kill(self) -> None:
         """End the process at once, whatever it is doing."""
         if self._process:
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def close(self) -> None:
@@ -174,14 +178,31 @@ class Function:
             self._process = None
 
 
-def _peak_mib(pid: int) -> int:
-    """Return the highest resident memory that a process has had, 0 if it has ended."""
+def _used_mib(pid: int) -> int:
+    """Return the highest resident memory that a process has had, with what its children have beside that."""
+    return _kib(pid, "status", "VmHWM:") // 1024 + sum(_own_mib(child) for child in _children(pid))
+
+
+def _children(pid: int) -> Iterator[int]:
+    """Yield the other processes of the group that a function leads."""
+    for entry in Path("/proc").iterdir():
+        with suppress(ValueError, ProcessLookupError):
+            if int(entry.name) != pid and os.getpgid(int(entry.name)) == pid:
+                yield int(entry.name)
+
+
+def _own_mib(pid: int) -> int:
+    """Return the memory of a forked process that it does not share with its parent."""
+    return sum(_kib(pid, "smaps_rollup", name) for name in ("Private_Clean:", "Private_Dirty:")) // 1024
+
+
+def _kib(pid: int, file: str, name: str) -> int:
+    """Return a number of KiB from /proc, 0 if the process has ended."""
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        found = Path(f"/proc/{pid}/{file}").read_text().partition(name)[2].split()
     except OSError:
         return 0
-    line = status.partition("VmHWM:")[2].split()
-    return int(line[0]) // 1024 if line else 0
+    return int(found[0]) if found else 0
 
 
 @cache

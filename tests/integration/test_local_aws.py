@@ -40,6 +40,10 @@ def odd(event, context):
         time.sleep(60)
     if event == "memory":
         return len(b"x" * (200 << 20))
+    if event == "child" and os.fork() == 0:
+        held = b"x" * (200 << 20)
+    if event == "child":
+        time.sleep(60)
     if event == "exit":
         os._exit(3)
     if event == "modules":
@@ -179,7 +183,7 @@ def waiting(aws: LocalAws, queue: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("event", "error"),
-    [("sleep", "timeout: after 1.0 s"), ("memory", "memory: "), ("exit", "exit: status 3")],
+    [("sleep", "timeout: after 1.0 s"), ("memory", "memory: "), ("child", "memory: "), ("exit", "exit: status 3")],
 )
 def test_a_function_is_killed_when_it_takes_too_long_or_too_much_and_the_next_event_finds_a_new_one(
     odd: Function, event: str, error: str

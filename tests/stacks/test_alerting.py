@@ -53,7 +53,7 @@ def test_the_functions_run_as_the_settings_say(synthesized: Synthesized) -> None
 @pytest.mark.parametrize(
     ("construct", "name", "memory", "timeout", "tracing"),
     [
-        ("Evaluation", "evaluate", 1024, 300, None),
+        ("Evaluation", "evaluate", 1024, 120, None),
         ("Digest", "digest", 512, 55, {"Mode": "Active"}),
         ("Sweep", "sweep", 1769, 900, {"Mode": "Active"}),
         ("Slack", "notify", 256, 60, {"Mode": "Active"}),

@@ -50,7 +50,8 @@ class Killed(BaseException):
 class Context:
     """The part of Lambda's context object that is used; the remaining time is on the tests' clock."""
 
-    left_ms: int = 300_000
+    left_ms: int = 120_000
+    memory_limit_in_mb: str = "1024"
 
     def get_remaining_time_in_millis(self) -> int:
         return self.left_ms

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from vaultwatch.aws import keys
-from vaultwatch.batches import UnreadableFrame, checked, rejected_lines
+from vaultwatch.batches import RejectedLines, UnreadableFrame, checked
 from vaultwatch.errors import FrameError
-from vaultwatch.frames import Frame, Reference
+from vaultwatch.frames import Reference
 from vaultwatch.printable import one_line
-from vaultwatch.reading.records import Rejected
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -64,7 +63,7 @@ class AlertsBucket:
         key, data = keys.parked(datetime.now(UTC), unreadable.frame.name), unreadable.frame.data
         self._client().put_object(Bucket=self._name, Key=key, Body=data, Metadata={"reason": reason})
 
-    def keep_rejected(self, frame: Frame, rejected: Sequence[Rejected]) -> None:
+    def keep_rejected(self, rejected: RejectedLines) -> None:
         """Store the rejected lines of a frame; if the frame is evaluated again, the same object is written again."""
-        key = keys.rejected(frame.first, frame.process, frame.sequence)
-        self._client().put_object(Bucket=self._name, Key=key, Body=rejected_lines(rejected))
+        key = keys.rejected(rejected.first, rejected.process, rejected.sequence)
+        self._client().put_object(Bucket=self._name, Key=key, Body=rejected.lines)

@@ -94,6 +94,8 @@ class Evaluator:
     def _matches(self, rule: Rule, view: View) -> bool:
         try:
             return rule.matches(view)
+        except self._fatal:
+            raise
         except Exception as error:  # noqa: BLE001  a rule may be anybody's code: its error is counted, and other rules continue
             self.count_rule_error(rule.name, error)
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -33,6 +34,7 @@ from vaultwatch.detection import detector
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.frames import Counter, Heartbeat
+from vaultwatch.reading.records import read_audit_entry
 from vaultwatch.rules.conditions import Exists
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
@@ -197,6 +199,22 @@ class TestWhatCannotBeRead:
         [parked] = aws.objects("parked/").values()
         assert len(parked["Metadata"]["reason"]) <= 1024  # of 2 KB for all of an object's metadata
 
+    @pytest.mark.parametrize(
+        ("act", "reason"), [(os._exit, "exited with status 0"), (lambda status: b"x" * 10**10, "out of memory")]
+    )
+    def test_a_frame_that_ends_the_process_is_parked_and_the_others_are_evaluated(
+        self, aws: World, monkeypatch: pytest.MonkeyPatch, act: Any, reason: str
+    ) -> None:
+        ends = lambda line, *more: act(0) if b"hostile" in line else read_audit_entry(line, *more)  # noqa: E731
+        evaluate = aws.function("evaluate")
+        monkeypatch.setattr(detector, "read_audit_entry", ends)
+        frames = [aws.frame(entry(1)), aws.frame(AUDIT_TAG + b"hostile"), aws.frame(entry(2))]
+        assert evaluate.handler(kinesis(*frames), Context()) == ALL_DONE
+        assert len(aws.alerts()) == 2
+        [parked] = aws.objects("parked/").values()
+        assert parked["Body"].read() == frames[1]
+        assert reason in parked["Metadata"]["reason"]
+
     def test_broken_base64_is_parked_too(self, aws: World) -> None:
         event = kinesis(aws.frame(entry(1)), b"x")
         event["Records"][1]["kinesis"]["data"] = "abcde"
@@ -264,6 +282,24 @@ class TestWhatIsWrongWithTheInfrastructure:
         with watching(judge), pytest.raises(ClientError):
             aws.evaluate(lines if operation == "GetObject" else b"no frame")
 
+    @pytest.mark.parametrize("bad", ["no frame", "junk"])
+    def test_a_bucket_that_refuses_what_is_kept_for_later_keeps_no_alert_back(self, aws: World, bad: str) -> None:
+        def judge(number: int, name: str, made: bool) -> None:
+            if name == "S3.PutObject":
+                raise ClientError({"Error": {"Code": "KMS.DisabledException"}}, "PutObject")
+
+        frames = [
+            b"no frame" if bad == "no frame" else aws.frame(b"junk", sequence=0),
+            *(aws.frame(entry(number), sequence=number) for number in range(1, 4)),
+        ]
+        with watching(judge), pytest.raises(ClientError):
+            aws.evaluate(*frames)
+        assert (len(aws.alerts()), aws.unsent()) == (3, 0)
+        assert sorted(alert.id for message in aws.published() for alert in message.alerts) == sorted(aws.alerts())
+        assert aws.evaluate(*frames) == ALL_DONE
+        assert len(aws.objects("parked/" if bad == "no frame" else "rejected/")) == 1
+        assert aws.published() == []
+
     def test_a_failing_topic_does_not_raise_because_the_store_has_the_alert(
         self, aws: World, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -301,7 +337,7 @@ def test_counters_of_heartbeats_and_lines_received_are_metrics_of_the_same_names
 
 def test_a_batch_full_of_alerts_is_evaluated_in_parts(aws: World) -> None:
     frames = [aws.frame(*(entry(frame * 600 + number, principal="p") for number in range(600))) for frame in range(5)]
-    evaluation = Evaluation(Ruleset(shipped_rules()), None, claim=lambda _: b"", keep=lambda _name, _lines: None)
+    evaluation = Evaluation(Ruleset(shipped_rules()), None, claim=lambda _: b"")
     parts = evaluation.frames(EncodedFrame(str(number), frame) for number, frame in enumerate(frames))
     assert [len(part) for part in parts] == [1200, 1200, 600, 0]
 

@@ -52,7 +52,7 @@ def framed(cuts: list[int], begun: str = "") -> list[bytes]:
 
 
 def ids(data: list[bytes]) -> list[str]:
-    evaluation = Evaluation(Ruleset(RULES), None, claim=refused, keep=lambda _name, _rejected: None)
+    evaluation = Evaluation(Ruleset(RULES), None, claim=refused)
     encoded = [EncodedFrame(str(number), one) for number, one in enumerate(data)]
     return sorted(alert.id for alerts in evaluation.frames(encoded) for alert in alerts)
 

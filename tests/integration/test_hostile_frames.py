@@ -1,0 +1,77 @@
+"""A frame that breaks its evaluation delays a critical alert behind it by less than five minutes, whatever it does.
+
+Rules in Python act like content that nobody foresaw: they break the real functions, by the path of an entry.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbed.deployment import ALERTING, Deployment, deploy
+from tests.support.functions import entry
+
+RULES = """
+import os, signal
+from vaultwatch.rules.python_rules import rule
+
+def use_memory(): return [bytes(1 << 20) for _ in range(1 << 20)]
+def loop():
+    while True: pass
+def leave(): raise SystemExit
+def kill(): os.kill(os.getpid(), signal.SIGKILL)
+def end(): os._exit(0)
+
+@rule(title="Hostile", level="low", service="audit")
+def audit_hostile(entry):
+    act = globals().get(str(entry["request"]["path"]).removeprefix("hostile/"))
+    return bool(act and act())
+"""
+ACTS = ("leave", "use_memory", "loop", "kill", "end")
+LONGEST_DELAY_SECONDS = 300
+SECONDS = 40  # an eighth of it, and not 15 s, is a hang
+
+
+@pytest.fixture
+def deployment(deployed_templates: dict[str, Any], bundle: Path, tmp_path: Path) -> Iterator[Deployment]:
+    code = shutil.copytree(bundle, tmp_path / "code", symlinks=True)
+    (code / "rules").mkdir(exist_ok=True)
+    (code / "rules" / "hostile.py").write_text(RULES)
+    templates = json.loads(json.dumps(deployed_templates))
+    for one in templates[ALERTING]["Resources"].values():
+        if one["Type"] == "AWS::Lambda::Function":
+            one["Properties"]["Timeout"] = SECONDS
+    with deploy(templates, code) as deployment:
+        yield deployment
+
+
+def hostile(act: str) -> bytes:
+    return entry(ACTS.index(act) + 1000, f"hostile/{act}") + b"\n"
+
+
+def critical(number: int) -> bytes:
+    """The removal of an audit device."""
+    fields = json.loads(entry(number).partition(b" ")[2])
+    fields["request"] |= {"path": f"sys/audit/device-{number}", "operation": "delete"}
+    return b"@prod/vault-1/file " + json.dumps(fields).encode() + b"\n"
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_a_hostile_frame_is_parked_and_the_critical_alert_behind_it_notified_in_time(
+    deployment: Deployment, act: str
+) -> None:
+    aws, began = deployment.aws, deployment.aws.now()
+    frames = [deployment.frame([critical(number)]) for number in range(99)]
+    frames.insert(3, bad := deployment.frame([hostile(act)]))
+    deployment.put(*frames)
+    aws.run_until_idle(timeout=120)
+    assert len(deployment.alert_ids()) == 99
+    assert aws.now() - began < LONGEST_DELAY_SECONDS
+    assert deployment.slack.accepted > 0
+    assert list(deployment.objects("parked/").values()) == [bad]
+    assert [outcome for outcome in aws.failures if "Evaluation" in outcome.function] == []

@@ -1,0 +1,215 @@
+"""Frames evaluated in child processes: the same alerts and findings as in one process, and no frame can end it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.functions import entry
+from tests.support.processes import children
+from vaultwatch.alerts import Alert
+from vaultwatch.batches import MAX_KEPT_BYTES, EncodedFrame, Evaluation, Findings
+from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.errors import FrameError
+from vaultwatch.frames import Counter, Frame, Heartbeat, Records, Reference, encode
+from vaultwatch.isolated_batches import IsolatedEvaluation
+from vaultwatch.isolation import Limits, Patience
+from vaultwatch.rules.conditions import Exists
+from vaultwatch.rules.facts import Level
+from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
+
+MIB = 1024 * 1024
+LIMITS = Limits(memory_bytes=400 * MIB, stalled_seconds=0.5)
+PROCESS = UUID("00000000-0000-4000-8000-00000000000a")
+NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
+
+
+def loop() -> None:
+    while True:
+        pass
+
+
+def leave() -> None:
+    raise SystemExit
+
+
+ACTS: dict[str, Callable[[], Any]] = {
+    "memory": lambda: [bytes(MIB) for _ in range(10**6)],
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "end": lambda: os._exit(0),
+    "leave": leave,
+    "loop": loop,
+    "sleep": lambda: time.sleep(1000),
+}
+
+
+def hostile(view: Any) -> bool:
+    """A rule that does what the path of an entry says."""
+    if act := ACTS.get(str(view["request"]["path"]).removeprefix("hostile/")):
+        act()
+    return False
+
+
+_FACTS: Any = {"title": "Hostile", "level": Level.LOW, "service": "audit", "condition": Exists("time", True)}
+RULES = Ruleset([*shipped_rules(), Rule(CompiledRule(name="audit_hostile", **_FACTS), matches=hostile)])
+
+
+def frame(content: Any, sequence: int = 0) -> EncodedFrame:
+    encoded = encode(Frame("audit", "log-1", PROCESS, sequence, NOW, NOW, content))
+    return EncodedFrame(hashlib.sha256(encoded).hexdigest(), encoded)
+
+
+def lines(*some: bytes) -> Records:
+    return Records(b"".join(line + b"\n" for line in some))
+
+
+def good(number: int) -> EncodedFrame:
+    return frame(lines(entry(number)), number)
+
+
+def bad(act: str, number: int = 0) -> EncodedFrame:
+    return frame(lines(entry(900 + number), entry(number, f"hostile/{act}")), 900 + number)
+
+
+def refuse(reference: Reference) -> bytes:
+    raise FrameError("reference: nothing is there")
+
+
+@pytest.fixture(autouse=True)
+def no_child_is_left() -> Iterator[None]:
+    before = children()
+    yield
+    assert children() <= before
+
+
+class Isolated:
+    """What an isolated evaluation gave."""
+
+    def __init__(self, frames: list[EncodedFrame], patience: Patience | None = None, **more: Any) -> None:
+        evaluation = IsolatedEvaluation(
+            RULES, UTC, claim=more.get("claim", refuse), limits=LIMITS, patience=patience or Patience(60)
+        )
+        self.alerts = [alert for part in evaluation.frames(frames) for alert in part]
+        self.findings = evaluation.findings
+
+    @property
+    def set_aside(self) -> list[EncodedFrame]:
+        return [one.frame for one in self.findings.unreadable]
+
+
+def in_this_process(frames: list[EncodedFrame], claim: Any = refuse) -> tuple[list[Alert], Findings]:
+    evaluation = Evaluation(RULES, UTC, claim=claim, keeps_rejected=True)
+    return [alert for part in evaluation.frames(frames) for alert in part], evaluation.findings
+
+
+def keys(alerts: list[Alert]) -> set[str]:
+    return {alert.event_key[-4:] for alert in alerts}
+
+
+FRAMES = st.lists(
+    st.one_of(
+        st.integers(0, 99).map(good),
+        st.binary(max_size=40).map(lambda data: EncodedFrame(data.hex(), data)),
+        st.binary(max_size=40).map(lambda line: frame(lines(b"@prod/vault-1/server " + line.replace(b"\n", b"")))),
+        st.just(frame(Heartbeat((Counter("prod", "vault-1", "file", 7, 700),)))),
+        st.just(frame(Reference("bucket", "oversize/x", 1, 1, "0" * 64))),
+    ),
+    unique_by=lambda one: one.name,
+    max_size=6,
+)
+
+
+class TestWithoutHostileFrames:
+    @given(FRAMES)
+    @settings(max_examples=25, deadline=None)
+    def test_alerts_and_findings_are_those_of_one_process(self, frames: list[EncodedFrame]) -> None:
+        alerts, findings = in_this_process(frames)
+        isolated = Isolated(frames)
+        assert msgspec.json.encode(isolated.alerts) == msgspec.json.encode(alerts)
+        assert msgspec.structs.asdict(isolated.findings) == msgspec.structs.asdict(findings)
+
+    def test_alerts_with_whatever_json_can_hold_arrive_as_the_store_would_return_them(self) -> None:
+        odd = entry(1, data={"large": 10**40, "text": "\N{GRINNING FACE}\0"}) + b""
+        lone = entry(2).replace(b'"alice"', b'"\\ud800"')
+        assert len(Isolated([frame(lines(odd, lone))]).alerts) == 2
+
+    def test_lines_in_s3_are_fetched_by_the_parent(self) -> None:
+        body, asked = entry(1) + b"\n", list[int]()
+
+        def claim(reference: Reference) -> bytes:
+            asked.append(os.getpid())
+            return body
+
+        isolated = Isolated([frame(Reference("bucket", "oversize/x", len(body), 1, "0" * 64))], claim=claim)
+        assert len(isolated.alerts) == 1
+        assert asked == [os.getpid()]
+
+    def test_a_failure_of_the_infrastructure_passes_through_and_sets_nothing_aside(self) -> None:
+        def claim(reference: Reference) -> bytes:
+            raise ConnectionResetError("S3")
+
+        with pytest.raises(ConnectionResetError):
+            Isolated([good(1), frame(Reference("bucket", "oversize/x", 1, 1, "0" * 64))], claim=claim)
+
+    def test_a_frame_with_more_rejected_lines_than_are_kept_is_set_aside(self) -> None:
+        noise = [frame(lines(*[b"x" * 900_000] * 15), number) for number in range(3)]
+        isolated = Isolated([good(1), *noise])
+        assert isolated.set_aside == noise[2:]
+        assert len(isolated.alerts) == 1
+        assert sum(len(one.lines) for one in isolated.findings.rejected_lines) <= MAX_KEPT_BYTES
+
+
+class TestAHostileFrame:
+    @pytest.mark.parametrize("act", ACTS)
+    @pytest.mark.parametrize("place", [0, 3, 6])
+    def test_is_set_aside_alone_with_the_reason_and_all_others_raise_their_alerts(self, act: str, place: int) -> None:
+        frames = [good(number) for number in range(6)]
+        frames.insert(place, bad(act, place))
+        isolated = Isolated(frames)
+        assert keys(isolated.alerts) >= {f"{number:04}" for number in range(6)}
+        assert isolated.set_aside == [frames[place]]
+        assert isolated.findings.unreadable[0].reason.startswith("evaluating it: it ")
+
+    def test_leaves_the_findings_of_the_others_whole(self) -> None:
+        others = [good(1), good(2), frame(Heartbeat(())), frame(lines(b"noise"), 7), EncodedFrame("x", b"no frame")]
+        isolated = Isolated([*others[:2], bad("kill"), *others[2:]])
+        found = msgspec.structs.replace(isolated.findings, unreadable=isolated.findings.unreadable[:1])
+        assert msgspec.structs.asdict(found) == msgspec.structs.asdict(in_this_process(others)[1])
+
+    def test_may_come_with_others(self) -> None:
+        frames = [bad("kill", 1), good(1), bad("memory", 2), bad("loop", 3), good(2), bad("end", 4)]
+        isolated = Isolated(frames)
+        assert keys(isolated.alerts) >= {"0001", "0002"}
+        assert isolated.set_aside == [frames[0], frames[2], frames[3], frames[5]]
+
+    def test_sets_all_others_aside_too_when_no_time_is_left_for_them(self) -> None:
+        frames = [good(1), *(bad("loop", number) for number in range(10)), good(2)]
+        began = time.monotonic()
+        isolated = Isolated(frames, Patience(1.2))
+        assert time.monotonic() - began < 4
+        assert len(isolated.set_aside) == len(frames)  # those that are left were not evaluated to their end
+        assert keys(isolated.alerts) <= {"0001", "0002"}
+
+    def test_does_not_take_an_answer_with_it_that_was_waiting_for_its_request(self) -> None:
+        request = frame(lines(entry(1, kind="request")), 1)
+        answer = frame(lines(entry(1, "kv/data/app", kind="response", error="permission denied")), 8)
+        isolated = Isolated([request, bad("kill", 5), answer])
+        assert [alert.outcome for alert in isolated.alerts] == ["failed"]
+
+
+def test_no_child_is_left_when_nobody_wants_more() -> None:
+    evaluation = IsolatedEvaluation(RULES, UTC, claim=refuse, limits=LIMITS, patience=Patience(60))
+    with closing(evaluation.frames([good(1), frame(Reference("b", "oversize/x", 1, 1, "0" * 64))])) as found:
+        next(found)
