@@ -26,8 +26,10 @@ def leading_keys(table: str, asked: Any) -> dict[str, tuple[str, ...]]:
         asked: The arguments of a call on one table, the part of a batch for it, or one part of a transaction.
 
     Returns:
-        The key `dynamodb:LeadingKeys` with the values that the call names, or nothing if it names none.
+        The key `dynamodb:LeadingKeys` with the values that the call names; nothing without any, or without the table.
     """
+    if table not in dynamodb_backends[ACCOUNT][REGION].tables:
+        return {}
     name = _partition_key(table, asked.get("IndexName") if isinstance(asked, dict) else None)
     found = tuple(sorted({text for item in _items(asked, name) for text in item[name].values()}))
     return {LEADING_KEYS: found} if found else {}
