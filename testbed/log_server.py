@@ -99,10 +99,6 @@ class LogServer:
         """Return the file to which a handler appends its alerts."""
         return self.logs / f"{_FILES[service]}.alert"
 
-    def store(self, service: Service) -> Path:
-        """Return the database of a handler."""
-        return self.state / f"{service}.sqlite"
-
     def handlers(self) -> list[int]:
         """Return the process ids of the running handlers."""
         return children(self._process.pid) if self._process else []

@@ -89,7 +89,7 @@ def unread(descriptor: int) -> int:
 
 def unsent(options: WatchOptions, sink: str) -> int:
     """Return how many notifications a sink has not received; no handler may have the store open."""
-    with closing(SqliteStore(options.store_file)) as store:
+    with closing(SqliteStore(options.store_file, owner=options.source)) as store:
         return len(store.unsent(sink, float("inf"), limit=100_000))
 
 

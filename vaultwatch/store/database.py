@@ -1,4 +1,4 @@
-"""An SQLite file of one process that copes with a full disk, a deleted file and a damaged one.
+"""An SQLite file of one process or several that copes with a full disk, a deleted file and a damaged one.
 
 It uses write-ahead logging and a full sync at each commit: a completed call survives a kill at any instruction and a
 power failure. Only its owner can read it, because alerts name people and the paths of secrets.
@@ -6,18 +6,20 @@ power failure. Only its owner can read it, because alerts name people and the pa
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 from vaultwatch.store import StoreError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+_BUSY_SECONDS = 30.0  # a flood in one process must not make another one report an error
 _CORRUPT = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 _File = tuple[int, int]
@@ -29,10 +31,11 @@ class Database:
 
     Any number of threads use it, one at a time. A damaged file is renamed to `<path>.corrupt-<n>` and replaced by a new
     one: the call that finds the damage raises `StoreError`, the next one works. A file that is deleted while it is in
-    use is written again from the data that this process still has.
+    use is written again from the data that a process still has; the first process to notice does it, and the others
+    continue with its file.
     """
 
-    def __init__(self, path: Path, schema: str, on_open: str) -> None:
+    def __init__(self, path: Path, schema: str, on_open: Callable[[sqlite3.Connection], None]) -> None:
         self._path = path
         self._schema = schema
         self._on_open = on_open
@@ -48,6 +51,7 @@ class Database:
             db.execute("BEGIN IMMEDIATE")
             yield db
             db.execute("COMMIT")
+            self._check_file()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -73,7 +77,9 @@ class Database:
         if self._connection is None:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = _make_private(self._path)
-            self._connection = sqlite3.connect(self._path, timeout=5.0, isolation_level=None, check_same_thread=False)
+            self._connection = sqlite3.connect(
+                self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
             self._prepare(self._connection)
         elif (file := self._file_here()) != self._file:
             if file is None:
@@ -87,13 +93,25 @@ class Database:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA journal_size_limit = 67108864")
+        db.execute("BEGIN IMMEDIATE")  # or another process would make the tables at the same time
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version not in (0, SCHEMA_VERSION):
             found = f"schema {version}, this one knows {SCHEMA_VERSION}"
             raise StoreError(f"{self._path}: written by another version ({found})")
         if version == 0:
-            db.executescript(f"BEGIN IMMEDIATE; {self._schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        db.execute(self._on_open)
+            for statement in self._schema.split(";"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._on_open(db)
+        db.execute("COMMIT")
+
+    def _check_file(self) -> None:
+        """Refuse a commit into a file that is no longer at the path: another process may have copied it before."""
+        file = self._file_here()
+        if file is None:
+            raise FileNotFoundError(errno.ENOENT, "was deleted at this moment")
+        if file != self._file:
+            raise StoreError(f"{self._path}: was replaced at this moment; the other file is used")
 
     def _file_here(self) -> _File | None:
         """Return which file is at the path now, None if there is none; if this is not known, assume the open one."""
@@ -108,11 +126,13 @@ class Database:
     def _make_again(self, connection: sqlite3.Connection) -> None:
         """Write a deleted database again from this connection, which still has its data."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        new = self._path.with_name(f"{self._path.name}.new")
+        new = self._path.with_name(f"{self._path.name}.new-{os.getpid()}")
         new.unlink(missing_ok=True)
         _make_private(new)
         connection.execute("VACUUM INTO ?", (str(new),))
-        new.replace(self._path)
+        with suppress(FileExistsError):  # another process was faster
+            os.link(new, self._path)
+        new.unlink()
 
     def _recover(self, error: Exception) -> str:
         """Drop the connection, and with it the transaction, and return what happened."""
@@ -121,8 +141,9 @@ class Database:
         if not broken and self._connection is not None and self._file_here() is None:
             self._connection.rollback()  # but is not dropped: only this connection has its data
             return text
+        is_ours = self._file_here() == self._file  # another process may have set it aside already
         self._disconnect()
-        if not broken:
+        if not broken or not is_ours:
             return text
         try:
             return f"{text}; renamed to {self._rename_damaged()} and replaced by a new one"

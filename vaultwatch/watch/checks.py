@@ -57,6 +57,15 @@ def _lines_file(option: str, path: Path) -> Iterator[Problem]:
 
 def notes(options: WatchOptions) -> list[str]:
     """Return what the operator should know about settings that can be used."""
-    if options.slack.is_given or options.sns_topic or options.alert_log:
-        return []
-    return ["neither --alert-log nor Slack nor SNS is set: alerts are stored, and nobody is notified"]
+    return [*_sink_notes(options), *_old_store_notes(options)]
+
+
+def _sink_notes(options: WatchOptions) -> Iterator[str]:
+    if not (options.slack.is_given or options.sns_topic or options.alert_log):
+        yield "neither --alert-log nor Slack nor SNS is set: alerts are stored, and nobody is notified"
+
+
+def _old_store_notes(options: WatchOptions) -> Iterator[str]:
+    old = options.old_store_file
+    if old.exists():
+        yield f"{old}: was written by an earlier version and is not used; what it had not sent yet stays there"

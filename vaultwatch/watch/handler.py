@@ -67,7 +67,7 @@ class WatchHandler:
         """See `Handler.process`."""
         options = self._options
         sinks = options.sinks()
-        with closing(SqliteStore(options.store_file, [route(sink) for sink in sinks])) as store:
+        with closing(SqliteStore(options.store_file, [route(sink) for sink in sinks], options.source)) as store:
             sender = Sender(store, sinks, pause_seconds=self.pace.sink_pause_seconds)
             sender.start()
             logger.info("evaluates %s lines", options.source)

@@ -64,7 +64,12 @@ class WatchOptions:
 
     @property
     def store_file(self) -> Path:
-        """The database of alerts, and of notifications that are not sent yet."""
+        """The database of alerts, and of notifications that are not sent yet, for all sources together."""
+        return self.state_directory / "alerts.sqlite"
+
+    @property
+    def old_store_file(self) -> Path:
+        """The database of this source alone that earlier versions had."""
         return self.state_directory / f"{self.source}.sqlite"
 
     @property

@@ -163,8 +163,18 @@ def test_the_state_is_in_the_system_s_directory_or_in_the_user_s(
     assert replace(default, environment={"XDG_STATE_HOME": "/s"}).state_directory == Path("/s/vaultwatch")
 
 
-def test_audit_and_server_share_a_directory_and_no_file(good: WatchOptions) -> None:
+def test_audit_and_server_share_a_directory_and_the_store_and_no_other_file(good: WatchOptions) -> None:
     other = replace(good, source="server")
-    for name in ("store_file", "journal_file", "lock_file"):
-        assert getattr(good, name).parent == getattr(other, name).parent
+    assert good.store_file == other.store_file
+    for name in ("journal_file", "threads_file", "lock_file"):
+        assert getattr(good, name).parent == getattr(other, name).parent == good.store_file.parent
         assert getattr(good, name) != getattr(other, name)
+
+
+def test_a_note_says_that_the_store_of_an_earlier_version_is_not_used(good: WatchOptions) -> None:
+    good.state_directory.mkdir()
+    old = good.state_directory / "audit.sqlite"
+    old.touch()
+    assert notes(good) == [
+        f"{old}: was written by an earlier version and is not used; what it had not sent yet stays there"
+    ]
