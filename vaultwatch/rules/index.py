@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from vaultwatch.reading.records import split_tag
-from vaultwatch.redaction import SALTED, holds_secret
+from vaultwatch.redaction import SALTED, holds_secret, redacted_text
 from vaultwatch.rules.anchors import RuleNumbers, anchors_of, matchers, needs_secret, operations_of
 from vaultwatch.rules.pack import Rule
 from vaultwatch.rules.predicates import text_of, values
@@ -26,6 +26,7 @@ MAX_REMEMBERED = 30_000
 MAX_REMEMBERED_LENGTH = 512
 _SEPARATOR = b"\n"  # no line contains it, so joined values can be split again
 _NONE: RuleNumbers = frozenset()
+_EMPTY = msgspec.Raw()  # one for all entries: a factory would be called for every absent field
 _ALWAYS = ("type", "request.id", "request.operation", "request.path", "auth.client_token")
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError)  # the last: `auth: null`
 
@@ -101,11 +102,11 @@ class AuditIndex:
             found: Candidate | Unreadable
             try:
                 gate = decode(line)
-                request = gate.request
+                request, token = gate.request, gate.auth.client_token
                 path_rules = by_path(request.path)
                 extra_rules = by_extra(join(extra_values(gate)))
-                token = gate.auth.client_token
-                secret_rules = shows_secret(gate) if request.headers or (token and token[:12] != SALTED) else _NONE
+                shows = request.headers or (token and not token.startswith(SALTED))
+                secret_rules = shows_secret(gate) if shows else _NONE
             except _UNREADABLE:
                 found = Unreadable(line)
             else:
@@ -157,7 +158,7 @@ class AuditIndex:
     def _look_up_path(self, path: str | None) -> RuleNumbers:
         matcher = self._matchers.get("request.path")
         found = self._always | matcher.rules(path) if path and matcher else self._always
-        return found | self._of_secrets if path and self._of_secrets and holds_secret(path) else found
+        return found | self._of_secrets if path and self._of_secrets and redacted_text(path) != path else found
 
     def _look_up_headers(self, raw: bytes) -> RuleNumbers:
         try:
@@ -232,5 +233,5 @@ def _struct(name: str, tree: dict[str, Any]) -> type[msgspec.Struct]:
         elif below in _ALWAYS:
             members.append((part, str | None, None))
         else:
-            members.append((part, msgspec.Raw, msgspec.field(default_factory=msgspec.Raw)))
+            members.append((part, msgspec.Raw, _EMPTY))
     return msgspec.defstruct(name, members, gc=False)
