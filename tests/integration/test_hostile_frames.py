@@ -1,6 +1,6 @@
 """A frame that breaks its evaluation delays a critical alert behind it by less than five minutes, whatever it does.
 
-Rules in Python act like content that nobody foresaw: they break the real functions, by the path of an entry.
+Rules in Python simulate unexpected content: for certain paths, they break the real functions.
 """
 
 from __future__ import annotations

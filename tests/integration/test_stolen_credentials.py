@@ -14,7 +14,7 @@ from testbed.deployment import ALERTING
 from vaultwatch.store.dynamodb import schema
 
 Row = dict[str, Any]
-FOR_EVER = {"due_kind": {"S": "window"}, "due_at": {"N": "9e12"}, "body": {"B": b"{}"}}
+NEVER_DUE = {"due_kind": {"S": "window"}, "due_at": {"N": "9e12"}, "body": {"B": b"{}"}}
 ROWS = {
     "alert": schema.alert_key("1"),
     "window": schema.window_key("g"),
@@ -67,7 +67,7 @@ class Thief:
 
     def puts(self, *keys: schema.Key) -> bool:
         """Return whether it may put these rows, alone and in a transaction; both give the same answer."""
-        items: list[Row] = [{**_key(key), **FOR_EVER} for key in keys]
+        items: list[Row] = [{**_key(key), **NEVER_DUE} for key in keys]
         parts: Any = [{"Put": {"TableName": self.table, "Item": item}} for item in items]
         together = self.may("transact_write_items", TransactItems=parts)
         alone = all(self.may("put_item", TableName=self.table, Item=item) for item in items)

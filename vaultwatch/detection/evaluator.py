@@ -9,7 +9,7 @@ from datetime import tzinfo
 import msgspec
 
 from vaultwatch.detection.verdict import Verdict
-from vaultwatch.reading.records import Origin, Rejected, unforeseen
+from vaultwatch.reading.records import Origin, Rejected, rejected_by_error
 from vaultwatch.reading.view import View
 from vaultwatch.rules.conditions import uses_field
 from vaultwatch.rules.index import AuditIndex
@@ -88,7 +88,7 @@ class Evaluator:
         except self._fatal:
             raise
         except Exception as error:  # noqa: BLE001  whatever a log contains, only that record is rejected
-            self.reject(unforeseen(error, raw, origin))
+            self.reject(rejected_by_error(error, raw, origin))
             return []
 
     def _matches(self, rule: Rule, view: View) -> bool:

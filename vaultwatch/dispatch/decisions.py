@@ -1,7 +1,7 @@
-"""What becomes of new alerts, of windows that end, and of what was held back: pure functions on rows.
+"""Decide about new alerts, windows that end, and held alerts: pure functions on rows.
 
-A store reads the rows that are concerned into a `State`, calls one function, and writes back what has changed together
-with the drafts, in one transaction.
+A store reads the rows concerned into a `State`, calls one function, and writes the changed rows and the drafts in one
+transaction.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from vaultwatch.dispatch.limits import (
     Limit,
 )
 from vaultwatch.dispatch.notification import Disposition, Filing, Recorded
-from vaultwatch.dispatch.same_fact import Sightings, family_of, sight, stand_for
-from vaultwatch.dispatch.tallies import holds_urgent, ordered, tally_of
+from vaultwatch.dispatch.same_fact import Sightings, cover, family_of, sight
+from vaultwatch.dispatch.tallies import counts_urgent, ordered, tally_of
 
 ALERTS_PER_NOTIFICATION = 16
 
 
 @dataclass
 class State:
-    """The rows that one decision works on: read by the store, changed here, written back by the store."""
+    """The rows of one decision: the store reads them, dispatch changes them, and the store writes them."""
 
     windows: dict[str, Window] = field(default_factory=dict)
     held: dict[str, Held] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class State:
 
 
 def split_events(filings: Iterable[Filing], size: int = ALERTS_PER_NOTIFICATION) -> list[list[int]]:
-    """The positions of one call's filings by event, in order of arrival, in portions that one notification carries."""
+    """Return the positions of filings by event, in order of arrival, in portions that fit into one notification."""
     events: dict[str, list[int]] = {}
     for position, filing in enumerate(filings):
         events.setdefault(filing.alert.event_key, []).append(position)
@@ -53,7 +53,7 @@ def split_events(filings: Iterable[Filing], size: int = ALERTS_PER_NOTIFICATION)
 
 
 def file_event(event: Sequence[Filing], state: State, now: float) -> list[Recorded]:
-    """Decide about the new alerts of one event, and draft the notifications that publish each of them once."""
+    """Decide about the new alerts of one event, and draft notifications that publish each of them once."""
     dispositions: dict[str, Disposition] = {}
     notified: list[Filing] = []
     for filing in sorted(event, key=_importance):
@@ -69,17 +69,17 @@ def file_event(event: Sequence[Filing], state: State, now: float) -> list[Record
 
 
 def close_window(window: Window, state: State, now: float) -> None:
-    """End a suppression window: what followed waits for its rule's next notification."""
+    """End a suppression window: its repeats wait for their rule's next notification."""
     if window.tally is not None:
         held = state.held.get(window.head.rule) or Held(window.head)
         state.held[window.head.rule] = holding.hold(held, window.tally, window.head, now, urgent=window.urgent)
 
 
 def flush(held: Held, state: State, now: float) -> None:
-    """Draft the summary of what a rule holds back, if it is due; put it off while there is no room for it."""
+    """Draft the summary of the alerts that a rule holds, if it is due; postpone it while the limit has no room."""
     if held.due_at is None or held.due_at > now:
         return
-    if not any(map(holds_urgent, held.tallies)):
+    if not any(map(counts_urgent, held.tallies)):
         if not state.ordinary.has_room(now, NOTIFICATIONS_A_MINUTE):
             due_at = state.ordinary.frees_at(now, NOTIFICATIONS_A_MINUTE)
             state.held[held.head.rule] = replace(held, due_at=due_at)
@@ -90,7 +90,7 @@ def flush(held: Held, state: State, now: float) -> None:
 
 
 def _is_notified_now(filing: Filing, state: State, now: float, *, has_company: bool) -> bool:
-    """Whether this alert is notified at once; if not, and people are to know of it, it is counted."""
+    """Return whether an alert is notified at once; if not, count it, unless people are never notified of it."""
     if not filing.notify:
         return False
     if filing.deferred:
@@ -112,7 +112,7 @@ def _is_notified_now(filing: Filing, state: State, now: float, *, has_company: b
 
 
 def _is_repeat_notified(filing: Filing, window: Window, state: State, now: float, *, has_company: bool) -> bool:
-    """Whether an alert is notified though its window is open: only an urgent act is (see `limits`)."""
+    """Return whether an alert is notified although its window is open, as urgent acts are (see `limits`)."""
     alert = filing.alert
     is_act = is_urgent(alert) and alert.service == "audit"
     if is_act and window.notified < URGENT_REPEATS and _has_room(filing, state, now, has_company=has_company):
@@ -131,7 +131,7 @@ def _has_been_notified_by_another_rule(filing: Filing, state: State, now: float)
     if not alert.same_as:
         return False
     family = family_of(alert)
-    used = stand_for(state.sightings.get(family) or Sightings(family), alert, now)
+    used = cover(state.sightings.get(family) or Sightings(family), alert, now)
     if used is None:
         return False
     state.sightings[family] = used
@@ -146,7 +146,7 @@ def _sight(alert: Alert, state: State, now: float) -> None:
 
 
 def _has_room(filing: Filing, state: State, now: float, *, has_company: bool) -> bool:
-    """Whether the limits let this alert be notified at once; beside another of its event it takes no more room."""
+    """Return whether the limits allow notifying at once; another alert of the same event needs no further room."""
     alert = filing.alert
     if is_urgent(alert):
         return has_company or state.urgent.has_room(now, URGENT_A_MINUTE)
@@ -157,7 +157,7 @@ def _has_room(filing: Filing, state: State, now: float, *, has_company: bool) ->
 
 
 def _hold(filing: Filing, state: State, now: float) -> None:
-    """Leave a group that nobody has been notified of to its rule's next notification."""
+    """Add an alert of a group without a notification to its rule's next notification."""
     alert, head = filing.alert, head_of(filing.alert)
     held = state.held.get(alert.rule) or Held(head)
     tally = tally_of(alert, filing.group, announced=False)
@@ -165,7 +165,7 @@ def _hold(filing: Filing, state: State, now: float) -> None:
 
 
 def _notification(notified: Sequence[Filing], state: State, now: float) -> Draft:
-    """One notification of an event, which takes along what its rules hold back."""
+    """Draft one notification of an event, which includes the alerts that its rules hold."""
     lead = notified[0]
     if is_urgent(lead.alert):
         state.urgent = state.urgent.taken(now)
@@ -190,7 +190,7 @@ def _notification(notified: Sequence[Filing], state: State, now: float) -> Draft
 
 
 def _publication(filing: Filing, disposition: Disposition, now: float) -> Draft:
-    """What publishes an alert that people are not notified of."""
+    """Draft the publication of an alert about which people are not notified."""
     alert = filing.alert
     return Draft(
         id=alert.id,
@@ -216,11 +216,11 @@ def _summary(held: Held, now: float) -> Draft:
 
 
 def _summary_id(held: Held, now: float) -> str:
-    # Distinct from every alert id and from every other summary of the rule, which is a minute away.
+    # Different from every alert id, and from other summaries of the rule, which are at least a minute apart.
     text = f"summary\0{held.head.rule}\0{now!r}\0{held.tallies[0].latest}\0{held.count}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _importance(filing: Filing) -> tuple[int, bool]:
-    """Less is more important: the highest level first, and what was done before what was denied."""
+    """Return a sort key, the most important first: the highest level, then acts that were not denied."""
     return -filing.alert.level.rank, was_denied(filing.alert)

@@ -1,4 +1,4 @@
-"""A notification as it is stored: alerts by id, so that an outcome completed before it is sent is shown."""
+"""Notifications as they are stored: with ids of alerts, so that outcomes completed before sending are shown."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from vaultwatch.printable import encodable
 from vaultwatch.rules.facts import Level, Service
 
 Find = Callable[[str], Alert | None]
-"""Gives an alert by its id, or None if it is no longer known."""
+"""Returns an alert by its id, None if it is no longer stored."""
 
 
 class Head(msgspec.Struct, frozen=True):
-    """What a notification says of itself, taken from its most important alert."""
+    """The properties of a notification that come from its most important alert."""
 
     rule: str
     title: str
@@ -41,22 +41,22 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def head_of(alert: Alert) -> Head:
-    """The head of a notification of this alert."""
+    """Return the head of a notification of this alert."""
     return Head(alert.rule, alert.title, alert.level, alert.service, encodable(alert.cluster))
 
 
 def priority(draft: Draft) -> int:
-    """Orders what waits to be sent, -4 to 10: what people are notified of comes first, then the highest level."""
+    """Return a sort key for sending, -4 to 10: notifications for people first, then the highest level."""
     return (0 if draft.disposition in NOTIFIED else 10) - draft.head.level.rank
 
 
 def alert_ids(draft: Draft) -> set[str]:
-    """The ids of all alerts that `assemble` asks for."""
+    """Return the ids of all alerts that `assemble` needs."""
     return {*draft.alert_ids, *(id_ for tally in draft.merged for id_ in _shown(tally))}
 
 
 def assemble(draft: Draft, find: Find) -> Notification:
-    """The notification, its alerts as `find` knows them now; one that is no longer known is left out."""
+    """Return the notification with its alerts as they are stored now; one that is no longer stored is left out."""
     alerts = tuple(alert for alert in map(find, draft.alert_ids) if alert is not None)
     merged = tuple(one for tally in draft.merged if (one := _merged(tally, find)) is not None)
     lead = alerts[0] if alerts else merged[0].worst if merged else None
@@ -93,7 +93,7 @@ def _merged(tally: Tally, find: Find) -> Merged | None:
 
 
 def _shown(tally: Tally) -> tuple[str, ...]:
-    """The ids of the worst alert, of those that were new in something, and of the latest one."""
+    """Return the ids of the alerts to show: the worst, those with a new trait, and the latest."""
     novel = tuple(id_ for id_ in tally.novel if id_ not in (tally.worst, tally.latest))
     if tally.worst == tally.latest and not novel:
         return (tally.latest,)

@@ -1,6 +1,6 @@
-"""Which group an alert belongs to, and the suppression window that its first alert opens.
+"""Alert groups and their suppression windows.
 
-Within the window, further alerts of the group are counted. At its end they are summed up.
+The first alert of a group opens a window. Further alerts of the group are counted until its end, and then summarised.
 """
 
 from __future__ import annotations
@@ -33,8 +33,15 @@ MAX_TRAITS = 12
 class Window(msgspec.Struct, frozen=True):
     """The suppression window of a group.
 
-    `notified` says how many of its alerts were notified one by one, `traits` (short digests) which path, address and
-    outcome a reader has seen, `tally` what followed. `urgent` if what followed must be notified whatever it is.
+    Attributes:
+        group: The key of the group.
+        head: The head of the group's next notification.
+        opened_at: When the window was opened.
+        closes_at: When it ends.
+        traits: Short digests of the paths, addresses and outcomes that a reader has seen.
+        notified: How many of its alerts were notified one by one.
+        tally: The repeats that were only counted.
+        urgent: Whether people must be notified of the repeats, even if they show nothing new.
     """
 
     group: str
@@ -47,19 +54,19 @@ class Window(msgspec.Struct, frozen=True):
     urgent: bool = False
 
     def is_open(self, now: float) -> bool:
-        """Whether it still suppresses; not before it was opened, as after a clock was set back."""
+        """Return whether the window suppresses alerts now; not before `opened_at`, in case the clock was set back."""
         return self.opened_at - CLOCK_STEP_SECONDS <= now < self.closes_at
 
 
 def file_alert(alert: Alert) -> Filing:
-    """The alert with its group and its suppression window."""
+    """Return the filing of an alert: with its group and the length of its suppression window."""
     return Filing(alert, group_key(alert), window_seconds(alert), is_notified(alert))
 
 
 def file_late(alert: Alert, now: float, live_since: Mapping[str, float], remembered_seconds: float) -> Filing:
-    """The filing of an alert found in the archive: marked late, and deferred to a summary if it is old.
+    """Return the filing of an alert from the archive: marked late, and deferred to a summary if it is old.
 
-    Old is what is older than the memory of alerts, or than its rule.
+    An alert is old if it is from before its rule was live, or from before the time for which alerts are remembered.
     """
     filing = file_alert(replace(alert, late=True))
     moment = parse_time(alert.time)
@@ -68,20 +75,20 @@ def file_late(alert: Alert, now: float, live_since: Mapping[str, float], remembe
 
 
 def is_notified(alert: Alert) -> bool:
-    """Whether people are notified of alerts like this one; staged and informational ones are only stored."""
+    """Return whether people are notified of such an alert; staged and informational ones are only stored."""
     return not alert.staged and alert.level is not Level.INFORMATIONAL
 
 
 def window_seconds(alert: Alert) -> float:
-    """How long the alert's group is suppressed once it was notified: the rule's own time, else that of its level."""
+    """Return how long an alert's group is suppressed after a notification: as its rule says, else as its level."""
     return WINDOW_SECONDS[alert.level] if alert.window_seconds is None else float(alert.window_seconds)
 
 
 def group_key(alert: Alert) -> str:
-    """32 hex digits over what makes an act the same act.
+    """Return the key of an alert's group: 32 hex digits.
 
-    That is rule, principal, namespace, the values of the rule's `group_by`, whether it was denied (an unknown outcome
-    counts as done), and for levels high and critical the path, unless the rule names its own fields.
+    A group shares rule, principal, namespace, the values of the rule's `group_by`, and whether it was denied (an
+    unknown outcome counts as not denied); for levels high and critical also the path, unless the rule has a `group_by`.
     """
     path = alert.path if alert.level.rank >= Level.HIGH.rank and not alert.group_values else ""
     parts = [alert.rule, alert.principal, alert.namespace, path, *alert.group_values]
@@ -89,23 +96,23 @@ def group_key(alert: Alert) -> str:
 
 
 def was_denied(alert: Alert) -> bool:
-    """Whether the act was denied or failed; without a response it counts as done."""
+    """Return whether the act was denied or failed; without a response it counts as not denied."""
     return alert.outcome == "failed"
 
 
 def is_urgent(alert: Alert) -> bool:
-    """Whether it is critical and was not denied: `limits` says what that means."""
+    """Return whether an alert is critical and was not denied; see `limits` for the consequences."""
     return alert.level is Level.CRITICAL and not was_denied(alert)
 
 
 def open_window(filing: Filing, now: float) -> Window:
-    """The window that a notification of this alert opens."""
+    """Return the window that a notification of this alert opens."""
     alert = filing.alert
     return Window(filing.group, head_of(alert), now, now + filing.window_seconds, traits_of(alert))
 
 
 def count_repeat(window: Window, alert: Alert) -> Window:
-    """The window with one more alert that followed."""
+    """Return the window with one more repeat."""
     new = [trait for trait in traits_of(alert) if trait not in window.traits]
     novel = bool(new) and len(window.traits) < MAX_TRAITS
     tally = count_alert(window.tally, alert, window.group, announced=True, novel=novel)
@@ -113,7 +120,7 @@ def count_repeat(window: Window, alert: Alert) -> Window:
 
 
 def traits_of(alert: Alert) -> tuple[str, ...]:
-    """Short digests of what a reader would call different about two alerts of a group."""
+    """Return short digests of the properties by which a reader distinguishes alerts of one group."""
     texts = {"path": alert.path, "address": alert.remote_address, "outcome": alert.outcome}
     return tuple(_digest([name, encodable(text)])[:8] for name, text in texts.items())
 

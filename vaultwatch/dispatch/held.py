@@ -1,4 +1,4 @@
-"""What a rule holds back for its next notification, and when that may go out."""
+"""The alerts that a rule holds for its next notification, and when that may be sent."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from msgspec.structs import replace
 
 from vaultwatch.dispatch.drafts import Head
 from vaultwatch.dispatch.limits import MINUTE_SECONDS, is_recent
-from vaultwatch.dispatch.tallies import Tally, is_news, listed
+from vaultwatch.dispatch.tallies import Tally, listed, says_something_new
 from vaultwatch.printable import encodable
 
 
 class Held(msgspec.Struct, frozen=True):
-    """One row for a rule, bounded whatever happens.
+    """One row for a rule, bounded in size.
 
-    `notified` are digests of the principals of the last minute's notifications, each with its moment: no more than the
-    limits let through. `tallies` lists the worst groups of those that wait, `count` is the exact number of their
-    alerts. `due_at` is when a summary of them may go out, None while none of them says something new.
+    `notified` are digests of the principals of the last minute's notifications, each with its time; the limits bound
+    their number. `tallies` are the worst of the groups that wait, `count` is the exact number of alerts that wait.
+    `due_at` is when a summary of them may be sent; None while it would say nothing new.
     """
 
     head: Head
@@ -30,28 +30,28 @@ class Held(msgspec.Struct, frozen=True):
 
 
 def may_notify(held: Held, principal: str, now: float) -> bool:
-    """Whether the rule has notified of nothing that this principal did within the last minute."""
+    """Return whether the rule has sent no notification about this principal within the last minute."""
     name = _name(principal)
     return not any(one == name and is_recent(at, now) for one, at in held.notified)
 
 
 def hold(held: Held, tally: Tally, head: Head, now: float, *, urgent: bool = False) -> Held:
-    """Count these alerts in the rule's next notification; what is new, or urgent, is due a minute after the last."""
+    """Count alerts in the rule's next notification; if they are new or urgent, it is due a minute after the last."""
     tallies, whole = listed(held.tallies, tally)
     due_at = held.due_at
-    if due_at is None and (urgent or is_news(whole)):
+    if due_at is None and (urgent or says_something_new(whole)):
         due_at = held.last_at + MINUTE_SECONDS if is_recent(held.last_at, now) else now
     top = head if not held.count or head.level.rank >= held.head.level.rank else held.head
     return replace(held, head=top, tallies=tallies, count=held.count + tally.count, due_at=due_at)
 
 
 def emptied(held: Held, now: float) -> Held:
-    """The row once all that it held is in a notification."""
+    """Return the row after a notification that includes all held alerts."""
     return Held(held.head, now, tuple(pair for pair in held.notified if is_recent(pair[1], now)))
 
 
 def notified(held: Held, principal: str, now: float) -> Held:
-    """The row once people were notified of something that this principal did."""
+    """Return the row after a notification about this principal."""
     return replace(held, notified=(*held.notified, (_name(principal), now)))
 
 

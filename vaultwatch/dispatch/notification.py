@@ -1,4 +1,4 @@
-"""What dispatch decides about: filings go in, notifications come out."""
+"""The input and the output of dispatch: filings and notifications."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ ALL_DISPOSITIONS: frozenset[Disposition] = frozenset({"first", "summary", "suppr
 
 
 class Filing(msgspec.Struct, frozen=True):
-    """An alert with what is needed to decide about it.
+    """An alert with what dispatch needs to decide about it.
 
-    `notify` is false if people are never notified of it. With `deferred` they see it in its rule's next summary only:
-    an old alert found in the archive.
+    `notify` is false if people are never notified of it. A `deferred` alert, which is an old one from the archive, only
+    appears in its rule's next summary.
     """
 
     alert: Alert
@@ -30,9 +30,9 @@ class Filing(msgspec.Struct, frozen=True):
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """What became of one filing: `new` if its id was not known, and with which disposition it was published.
+    """The result for one filing: `new` if its id was unknown, and the disposition with which it was published.
 
-    `completed` if it brought the outcome that the stored alert lacked.
+    `completed` if it added the outcome to an alert that was stored without one.
     """
 
     alert_id: str
@@ -42,12 +42,16 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 class Merged(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert group among those that a notification counts.
+    """One alert group that a notification counts.
 
-    `count` of its alerts are in no other notification: they are dated `first_time` to `last_time` (as logged), and
-    `outcomes` says how many of them ended how. `alerts`, without `record` and `actions`, are at most 4 of them: the
-    worst first, the latest last, between them those that showed a new path, address or outcome. `announced` is false
-    if no notification has shown this group before.
+    Attributes:
+        count: How many of its alerts are in no other notification.
+        first_time: The time of the first of them, as logged.
+        last_time: The time of the last of them, as logged.
+        outcomes: How many of them had which outcome.
+        alerts: At most 4 of them, without `record` and `actions`: the worst first, the latest last, and between them
+            those with a new path, address or outcome.
+        announced: Whether an earlier notification has shown this group.
     """
 
     group: str
@@ -60,7 +64,7 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def worst(self) -> Alert:
-        """The alert that matters most: one that succeeded before one that was denied, then by level."""
+        """The most important alert: one that succeeded before one that was denied, then by level."""
         return self.alerts[0]
 
     @property
@@ -70,12 +74,12 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to notify of or to publish, the same for every sink.
+    """A notification, or the publication of an alert that notifies nobody; the same for every sink.
 
-    `alerts` are new, of one event, the highest level first. `merged_count` is the exact number of alerts it counts
-    beside those; `merged` lists at most 20 of their groups, the worst first. `rule`, `title`, `level`, `service`,
-    `cluster` are those of its most important alert, `group` the key of that alert's group; a summary of several groups
-    has no `group`.
+    `alerts` are new alerts of one event, the highest level first. `merged_count` is the exact number of further alerts
+    that it counts; `merged` lists at most 20 of their groups, the worst first. `rule`, `title`, `level`, `service` and
+    `cluster` are those of its most important alert, and `group` is the key of that alert's group; a summary of several
+    groups has no `group`.
     """
 
     id: str

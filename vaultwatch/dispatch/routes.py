@@ -1,4 +1,4 @@
-"""Which notifications a sink gets."""
+"""Decide which notifications a sink gets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from vaultwatch.rules.facts import Level
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One sink, and what it wants. A store is opened with the list of its routes."""
+    """A sink, and the notifications that it wants. A store is opened with a list of routes."""
 
     sink: str
     dispositions: frozenset[Disposition] = NOTIFIED
     minimum_level: Level = Level.LOW
 
     def wants(self, disposition: Disposition, level: Level) -> bool:
-        """Whether a notification of this kind and level is for the sink."""
+        """Return whether the sink gets a notification with this disposition and level."""
         return disposition in self.dispositions and level.rank >= self.minimum_level.rank

@@ -1,10 +1,10 @@
-"""Rules that raise on the same fact share one notification.
+"""Let rules that match on the same fact share one notification.
 
-The end of a root generation is in the audit log and in the server log, and each has a rule for it. Such rules name each
-other in `same_as`. The first of their alerts is notified; one of another rule that is dated within a minute of it, on
-the same node, is published as `suppressed` and counted in its own group. Each notified alert stands for at most one
-alert of each other rule, so that a second fact is never hidden; and never for one of a higher level or with another
-outcome class.
+The end of a root generation is in the audit log and in the server log, and there is a rule for each. Such rules name
+each other in `same_as`. The first of their alerts is notified; an alert of another rule within a minute, on the same
+node, is published as `suppressed` and counted in its own group. A notified alert covers at most one alert of each other
+rule, so that a second fact is never hidden, and never covers an alert of a higher level or one that differs in whether
+it was denied.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAX_SIGHTINGS = 16
 
 
 class Sighting(msgspec.Struct, frozen=True, array_like=True):
-    """An alert that was notified, or held back for its rule's next notification, and which rules it stood for."""
+    """An alert that was notified, or held for its rule's next notification, and the rules of alerts that it covered."""
 
     rule: str
     node: str
@@ -34,33 +34,33 @@ class Sighting(msgspec.Struct, frozen=True, array_like=True):
     filed_at: float
     level: Level
     denied: bool
-    stood_for: tuple[str, ...] = ()
+    covered: tuple[str, ...] = ()
 
 
 class Sightings(msgspec.Struct, frozen=True):
-    """The latest of them, for one family of rules in one cluster."""
+    """The latest sightings of one family of rules in one cluster."""
 
     family: str
     seen: tuple[Sighting, ...] = ()
 
 
 def family_of(alert: Alert) -> str:
-    """Which sightings an alert belongs to: 32 hex digits over its rule, its `same_as` and the cluster."""
+    """Return the key of an alert's family: 32 hex digits over its rule, its `same_as` and the cluster."""
     names = sorted({alert.rule, *alert.same_as})
     return hashlib.sha256(msgspec.json.encode([encodable(alert.cluster), *names])).hexdigest()[:32]
 
 
-def stand_for(sightings: Sightings, alert: Alert, now: float) -> Sightings | None:
-    """The sightings after one of them stood for this alert; None if none does."""
+def cover(sightings: Sightings, alert: Alert, now: float) -> Sightings | None:
+    """Return the sightings after one of them has covered this alert; None if none does."""
     for index, sighting in enumerate(sightings.seen):
         if _is_same(sighting, alert, now):
-            used = replace(sighting, stood_for=(*sighting.stood_for, alert.rule))
+            used = replace(sighting, covered=(*sighting.covered, alert.rule))
             return replace(sightings, seen=(*sightings.seen[:index], used, *sightings.seen[index + 1 :]))
     return None
 
 
 def sight(sightings: Sightings, alert: Alert, now: float) -> Sightings:
-    """The sightings with this alert, which people are notified of."""
+    """Return the sightings with this alert, which is notified."""
     seen: Sequence[Sighting] = (*sightings.seen, _sighting(alert, now))
     return replace(sightings, seen=tuple(seen[-_MAX_SIGHTINGS:]))
 
@@ -72,7 +72,7 @@ def _sighting(alert: Alert, now: float) -> Sighting:
 def _is_same(sighting: Sighting, alert: Alert, now: float) -> bool:
     return (
         sighting.rule in alert.same_as
-        and alert.rule not in sighting.stood_for
+        and alert.rule not in sighting.covered
         and sighting.level.rank >= alert.level.rank
         and sighting.denied == was_denied(alert)
         and (not sighting.node or not alert.node or sighting.node == encodable(alert.node))
@@ -81,7 +81,7 @@ def _is_same(sighting: Sighting, alert: Alert, now: float) -> bool:
 
 
 def _seconds_apart(sighting: Sighting, alert: Alert, now: float) -> float:
-    """By their own times; by when they were filed if one of them has none."""
+    """Return the difference of their own times, or of the times of filing if one has no time of its own."""
     at = _at(alert)
     return abs(sighting.filed_at - now if at is None or sighting.at is None else sighting.at - at)
 

@@ -1,4 +1,4 @@
-"""How the alerts of a group are counted: exactly, in a few hundred bytes, whatever their number."""
+"""Count the alerts of a group exactly, in a few hundred bytes, whatever their number."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from vaultwatch.reading.identity import Outcome, parse_time
 from vaultwatch.rules.facts import Level
 
 MAX_LISTED = 20
-NEWS_COUNT = 5
+REPEATS_WORTH_A_SUMMARY = 5
 _MAX_NOVEL = 2
 _MAX_TIME_CHARACTERS = 40
 _BY_WEIGHT: tuple[Outcome, ...] = ("succeeded", "unknown", "failed")
 
 
 class Tally(msgspec.Struct, frozen=True, array_like=True):
-    """Some alerts of one group; `latest`, `worst` and `novel` are ids of alerts among them."""
+    """The count of some alerts of one group; `latest`, `worst` and `novel` are ids of alerts among them."""
 
     group: str
     level: Level
@@ -35,12 +35,12 @@ class Tally(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def outcome(self) -> Outcome:
-        """The outcome that weighs most among its alerts."""
+        """The most important outcome among its alerts."""
         return next(outcome for outcome in _BY_WEIGHT if outcome in self.outcomes)
 
 
 def tally_of(alert: Alert, group: str, *, announced: bool = True, novel: bool = False) -> Tally:
-    """A tally of one alert."""
+    """Return the tally of one alert."""
     time = encodable(brief(alert.time, _MAX_TIME_CHARACTERS))
     return Tally(
         group=group,
@@ -57,13 +57,13 @@ def tally_of(alert: Alert, group: str, *, announced: bool = True, novel: bool = 
 
 
 def count_alert(tally: Tally | None, alert: Alert, group: str, *, announced: bool, novel: bool) -> Tally:
-    """The tally with one more alert."""
+    """Return the tally with one more alert."""
     one = tally_of(alert, group, announced=announced, novel=novel)
     return one if tally is None else add(tally, one)
 
 
 def add(one: Tally, other: Tally) -> Tally:
-    """Two tallies of one group as one; where both are as bad or as late, `other` is the one shown."""
+    """Return the sum of two tallies of one group; if their alerts are equally bad or late, that of `other` is shown."""
     earliest = min(one, other, key=lambda tally: _moment(tally.first_time, float("inf")))
     latest = max(other, one, key=lambda tally: _moment(tally.last_time, float("-inf")))
     worst = min(other, one, key=_weight)
@@ -85,22 +85,22 @@ def add(one: Tally, other: Tally) -> Tally:
     )
 
 
-def is_news(tally: Tally) -> bool:
-    """Whether a summary of it says something new.
+def says_something_new(tally: Tally) -> bool:
+    """Return whether a summary of these alerts says something new.
 
-    So it does if no notification has shown the group yet, if a path, an address or an outcome is new, or if there are
-    at least five repeats.
+    It does if no notification has shown the group yet, if a path, an address or an outcome is new, or if there are at
+    least five repeats.
     """
-    return not tally.announced or bool(tally.novel) or tally.count >= NEWS_COUNT
+    return not tally.announced or bool(tally.novel) or tally.count >= REPEATS_WORTH_A_SUMMARY
 
 
-def holds_urgent(tally: Tally) -> bool:
-    """Whether it holds a critical alert that was not denied."""
+def counts_urgent(tally: Tally) -> bool:
+    """Return whether it counts a critical alert that was not denied."""
     return tally.level is Level.CRITICAL and tally.outcome != "failed"
 
 
 def listed(tallies: Iterable[Tally], tally: Tally) -> tuple[tuple[Tally, ...], Tally]:
-    """A bounded list with one more tally, the worst first, and what that tally has become in it."""
+    """Return a bounded list with one more tally, the worst first, and that tally as it is in the list."""
     others = {one.group: one for one in tallies}
     known = others.pop(tally.group, None)
     whole = tally if known is None else add(known, tally)
@@ -108,7 +108,7 @@ def listed(tallies: Iterable[Tally], tally: Tally) -> tuple[tuple[Tally, ...], T
 
 
 def ordered(tallies: Iterable[Tally]) -> tuple[Tally, ...]:
-    """The twenty that matter most: by outcome, level and novelty, then the most frequent; never the first to come."""
+    """Return the twenty most important tallies: by outcome, level and novelty, then the most frequent."""
     return tuple(sorted(tallies, key=_rank)[:MAX_LISTED])
 
 
@@ -118,7 +118,7 @@ def _rank(tally: Tally) -> tuple[int, int, int, int]:
 
 
 def _weight(tally: Tally) -> tuple[int, int]:
-    """Less is worse: what succeeded comes before what was denied, then the highest level."""
+    """Return a sort key, the worst first: alerts that succeeded before denied ones, then the highest level."""
     return _BY_WEIGHT.index(tally.outcome), -tally.level.rank
 
 

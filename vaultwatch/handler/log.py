@@ -33,7 +33,7 @@ def logging_to(name: str, log_file: Path | None, syslog: Path = SYSLOG_SOCKET) -
 
 
 class _Log(logging.Handler):
-    """Opens its destination anew for each message, because any of them can vanish, fill up or hang at any time.
+    """Opens its destination for each message again, because any of them can vanish, fill up or hang at any time.
 
     A message that no destination accepts is dropped: a handler must neither exit nor wait because of its own log.
     """

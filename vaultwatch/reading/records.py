@@ -78,7 +78,7 @@ class Rejected(msgspec.Struct, frozen=True):
     origin: Origin = NO_ORIGIN
 
 
-def unforeseen(error: Exception, raw: bytes, origin: Origin) -> Rejected:
+def rejected_by_error(error: Exception, raw: bytes, origin: Origin) -> Rejected:
     """Return a record as rejected because reading or evaluating it raised an unexpected exception."""
     return Rejected(raw, f"raised {type(error).__name__}", origin)
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 
 from vaultwatch.reading.hclog import Head, read_head, read_json, read_text, unescape, without_colours
-from vaultwatch.reading.records import Origin, Rejected, ServerMessage, unforeseen
+from vaultwatch.reading.records import Origin, Rejected, ServerMessage, rejected_by_error
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
 
 _Key = tuple[str, str, str, str, str]
@@ -112,7 +112,7 @@ def _finish(opened: _Open) -> ServerMessage | Rejected:
     try:
         return _message(opened)
     except Exception as error:  # noqa: BLE001  only this message is rejected, not the line that ended it
-        return unforeseen(error, b"\n".join(opened.lines), opened.origin)
+        return rejected_by_error(error, b"\n".join(opened.lines), opened.origin)
 
 
 def _message(opened: _Open) -> ServerMessage:

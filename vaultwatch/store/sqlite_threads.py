@@ -63,9 +63,9 @@ class SqliteThreads:
                 )
                 yield db
         except (sqlite3.Error, OSError, msgspec.DecodeError) as error:
-            raise StoreError(f"{self._path}: {error}{self._begin_anew(error)}") from error
+            raise StoreError(f"{self._path}: {error}{self._replace(error)}") from error
 
-    def _begin_anew(self, error: Exception) -> str:
+    def _replace(self, error: Exception) -> str:
         name = getattr(error, "sqlite_errorname", "")
         if not (isinstance(error, msgspec.DecodeError) or name.startswith(_UNREADABLE)):
             return ""

@@ -12,7 +12,7 @@ from tests.unit.dispatch.desk import Desk, alerts_of, replay
 from tests.unit.store.alerts import an_alert
 from vaultwatch.alerts import Alert
 from vaultwatch.dispatch.groups import group_key, is_notified
-from vaultwatch.dispatch.tallies import NEWS_COUNT
+from vaultwatch.dispatch.tallies import REPEATS_WORTH_A_SUMMARY
 from vaultwatch.rules.facts import Level
 
 T0 = 1_700_000_000.0
@@ -111,7 +111,7 @@ class TestSummaries:
         desk.run_out(T0)
         assert [one.merged_count for one in desk.notifications()] == [0, 1]
 
-    @pytest.mark.parametrize(("repeats", "summaries"), [(NEWS_COUNT - 1, 0), (NEWS_COUNT, 1)])
+    @pytest.mark.parametrize(("repeats", "summaries"), [(REPEATS_WORTH_A_SUMMARY - 1, 0), (REPEATS_WORTH_A_SUMMARY, 1)])
     def test_are_sent_for_five_repeats_and_not_for_four(self, repeats: int, summaries: int) -> None:
         desk = Desk()
         for n in range(1 + repeats):
@@ -192,7 +192,7 @@ def test_the_session_of_the_demo_makes_no_notification_without_something_new() -
         merged = [(group, alert) for group in one.merged for alert in group.alerts]
         shown = {traits for _, alert in merged for traits in traits_of(alert)}
         carried = {traits for alert in one.alerts for traits in traits_of(alert)}
-        assert one.alerts or shown - seen or any(group.count >= NEWS_COUNT for group in one.merged)
+        assert one.alerts or shown - seen or any(group.count >= REPEATS_WORTH_A_SUMMARY for group in one.merged)
         seen |= shown | carried
 
 

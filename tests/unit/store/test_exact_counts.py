@@ -20,7 +20,7 @@ from tests.unit.store.conftest import ROUTES
 from vaultwatch.dispatch.groups import is_urgent
 from vaultwatch.dispatch.held import Held
 from vaultwatch.dispatch.notification import Filing, Notification
-from vaultwatch.dispatch.tallies import Tally, is_news
+from vaultwatch.dispatch.tallies import Tally, says_something_new
 from vaultwatch.rules.facts import Level
 from vaultwatch.store import StoreError
 from vaultwatch.store.sqlite import SqliteStore
@@ -181,7 +181,7 @@ class Deliveries(RuleBasedStateMachine):
         with self.store._database.reading() as db:
             rows = db.execute("SELECT body FROM held").fetchall()
         held = [msgspec.json.decode(body, type=Held) for (body,) in rows]
-        assert not any(is_news(tally) for one in held for tally in one.tallies)
+        assert not any(says_something_new(tally) for one in held for tally in one.tallies)
         return [tally for one in held for tally in one.tallies]
 
 
