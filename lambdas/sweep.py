@@ -1,16 +1,16 @@
 """Evaluates a second time: archived segments, and frames that `evaluate` parked or the event source mapping discarded.
 
-An alert that `evaluate` has raised is recognised by its id. A new one is marked late; if it is older than its rule, or
-than the alerts that are remembered, it appears only in a summary. If a segment fails, its message stays in the queue
-and the segment is evaluated again from its beginning.
+Such frames are read from the stream again, never from the alerts bucket: a function that can write there could forge
+lines. An alert that `evaluate` has raised is recognised by its id. A new one is marked late; if it is older than its
+rule, or than the alerts that are remembered, it appears only in a summary. If a segment fails, its message stays in the
+queue and the segment is evaluated again from its beginning.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from functools import cache, partial
 from typing import Any
@@ -24,7 +24,8 @@ from vaultwatch.aws import keys, metrics
 from vaultwatch.aws.alerts_bucket import AlertsBucket
 from vaultwatch.aws.clients import make_client
 from vaultwatch.aws.publishing import AlertPublisher, open_store
-from vaultwatch.batches import EncodedFrame, Evaluation
+from vaultwatch.aws.stream import MAX_REPORT_BYTES, StreamReader, discarded_batch, parked_batch
+from vaultwatch.batches import Evaluation
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.dispatch.groups import file_late
 from vaultwatch.zones import find_zone
@@ -38,6 +39,7 @@ class Environment(msgspec.Struct, frozen=True):
     alert_memory_days: int
     archive_bucket_name: str
     bucket_name: str
+    stream_arn: str
     table_name: str
     timezone: str
     topic_arn: str
@@ -48,6 +50,7 @@ RULES = Ruleset(load_rules())
 ZONE = find_zone(ENVIRONMENT.timezone, "the environment variable TIMEZONE")
 SNS, S3 = make_client("sns"), make_client("s3")
 STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
+STREAM = StreamReader(cache(partial(make_client, "kinesis")), ENVIRONMENT.stream_arn)
 BUCKET = AlertsBucket(lambda: S3, ENVIRONMENT.bucket_name, MAX_LINES_BYTES)
 
 
@@ -72,21 +75,23 @@ def _sweep(bucket: str, key: str, context: Any) -> None:
 
 
 def _evaluate(evaluation: Evaluation, bucket: str, key: str) -> Iterator[list[Alert]]:
-    """Yield the alerts of an object: a segment, a parked frame, or a batch that the event source mapping discarded."""
-    archived = bucket == ENVIRONMENT.archive_bucket_name and key.startswith(keys.ARCHIVE)
-    segment = keys.parse_segment(key) if archived else None
-    answer = S3.get_object(Bucket=bucket, Key=key)
-    body = answer["Body"]
-    with closing(body):
-        if segment:
-            begun = "" if segment.is_first else answer["LastModified"].isoformat()
-            yield from evaluation.segment(unpack(body.iter_chunks(1024 * 1024)), tag_of(segment), begun)
-        elif key.startswith((keys.PARKED, keys.DISCARDED)):
-            yield from evaluation.frames(_encoded_frames(key, body.read()))
+    """Yield the alerts of an archived segment, or of frames that the stream still has."""
+    if bucket == ENVIRONMENT.archive_bucket_name:
+        yield from _evaluate_segment(evaluation, key)
+    else:
+        batch = parked_batch(key) if key.startswith(keys.PARKED) else discarded_batch(_report(key))
+        yield from evaluation.frames(STREAM.frames(batch))
 
 
-def _encoded_frames(key: str, content: bytes) -> Iterable[EncodedFrame]:
-    if key.startswith(keys.PARKED):
-        return [EncodedFrame(key, content)]
-    records = json.loads(json.loads(content)["payload"])["Records"]
-    return [EncodedFrame(record["eventID"], base64.b64decode(record["kinesis"]["data"])) for record in records]
+def _evaluate_segment(evaluation: Evaluation, key: str) -> Iterator[list[Alert]]:
+    segment = keys.parse_segment(key)
+    answer = S3.get_object(Bucket=ENVIRONMENT.archive_bucket_name, Key=key)
+    begun = "" if segment.is_first else answer["LastModified"].isoformat()
+    with closing(answer["Body"]) as body:
+        yield from evaluation.segment(unpack(body.iter_chunks(1024 * 1024)), tag_of(segment), begun)
+
+
+def _report(key: str) -> bytes:
+    with closing(S3.get_object(Bucket=ENVIRONMENT.bucket_name, Key=key)["Body"]) as body:
+        report: bytes = body.read(MAX_REPORT_BYTES)
+        return report

@@ -75,6 +75,8 @@ class AlertingStack(Stack):
             archive=archive.archive,
             parked=archive.alerts,
             key=archive.key,
+            stream=self._stream,
+            stream_key=self._key,
         )
 
     def _add_subscribers(self, defaults: FunctionDefaults, archive: ArchiveStack) -> None:

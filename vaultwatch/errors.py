@@ -3,7 +3,7 @@
     VaultwatchError
     ├── SettingError      a setting, an option or a file that the user named cannot be used
     ├── RuleError         a rule, a filter or a placeholder cannot be compiled, or has no fixtures
-    ├── FrameError        one Kinesis record cannot be decoded
+    ├── FrameError        one Kinesis record cannot be read or decoded
     ├── StoreError        the store failed and has changed nothing (`vaultwatch.store`)
     ├── ArchiveError      an archived segment cannot be read
     ├── ChildEnded        a child process did not finish its work (`vaultwatch.isolation`)
@@ -34,7 +34,7 @@ class RuleError(VaultwatchError):
 
 
 class FrameError(VaultwatchError):
-    """One Kinesis record cannot be decoded."""
+    """One Kinesis record cannot be read or decoded."""
 
 
 class ArchiveError(VaultwatchError):

@@ -70,6 +70,15 @@ def read_stream(stream: kinesis.Stream, key: kms.IKey) -> list[iam.PolicyStateme
     ]
 
 
+def read_again(stream: kinesis.Stream, key: kms.IKey) -> list[iam.PolicyStatement]:
+    """Allow a function to read single records of a stream again."""
+    read = ["kinesis:GetRecords", "kinesis:GetShardIterator"]
+    return [
+        allow("ReadFramesAgain", read, [stream.stream_arn]),
+        allow("DecryptFrames", ["kms:Decrypt"], [key.key_arn], via="kinesis"),
+    ]
+
+
 def receive_messages(queue: sqs.IQueue) -> iam.PolicyStatement:
     """Allow an event source mapping to poll a queue."""
     actions = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
@@ -15,7 +16,7 @@ from stacks.constructs.function import Function, FunctionDefaults, FunctionSize
 from stacks.constructs.queue import Queue
 from vaultwatch.aws import keys
 
-_READ = (keys.PARKED, keys.DISCARDED, keys.OVERSIZE)
+_READ = (keys.DISCARDED, keys.OVERSIZE)
 _SWEPT = (keys.ARCHIVE, keys.PARKED, keys.DISCARDED)
 
 
@@ -28,8 +29,10 @@ class Sweep(Construct):
         defaults: What all functions have in common.
         alerts: Where alerts are stored and published.
         archive: The bucket of archived segments.
-        parked: The bucket of parked and discarded frames.
+        parked: The bucket of parked and discarded frames, which name what to read from the stream again.
         key: The key that encrypts both buckets.
+        stream: The stream of frames.
+        stream_key: The key that encrypts the frames.
     """
 
     def __init__(
@@ -42,6 +45,8 @@ class Sweep(Construct):
         archive: s3.Bucket,
         parked: s3.Bucket,
         key: kms.IKey,
+        stream: kinesis.Stream,
+        stream_key: kms.IKey,
     ) -> None:
         super().__init__(scope, construct_id)
         settings = defaults.settings
@@ -59,9 +64,11 @@ class Sweep(Construct):
                 **alerts.environment,
                 "ARCHIVE_BUCKET_NAME": archive.bucket_name,
                 "BUCKET_NAME": parked.bucket_name,
+                "STREAM_ARN": stream.stream_arn,
             },
             statements=[
                 permissions.receive_messages(queue.waiting),
+                *permissions.read_again(stream, stream_key),
                 *_bucket_statements(archive, parked, key),
                 *alerts.storing,
                 row_permissions.remember_live_rules(alerts.table),
@@ -94,7 +101,7 @@ class Sweep(Construct):
 def _bucket_statements(archive: s3.Bucket, parked: s3.Bucket, key: kms.IKey) -> list[iam.PolicyStatement]:
     return [
         permissions.read_objects("ReadSegments", archive, keys.ARCHIVE),
-        permissions.read_objects("ReadParked", parked, *_READ),
+        permissions.read_objects("ReadDiscarded", parked, *_READ),
         permissions.allow("SeeMissingObjects", ["s3:ListBucket"], [parked.bucket_arn]),
         permissions.decrypt_objects(key),
     ]

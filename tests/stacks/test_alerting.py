@@ -79,7 +79,10 @@ def test_each_function_has_what_it_needs_and_no_tracing_on_the_hot_path(
         (
             "Sweep",
             "sweep",
-            {"ALERT_MEMORY_DAYS", "ARCHIVE_BUCKET_NAME", "BUCKET_NAME", "TABLE_NAME", "TIMEZONE", "TOPIC_ARN"},
+            {
+                *("ALERT_MEMORY_DAYS", "ARCHIVE_BUCKET_NAME", "BUCKET_NAME", "STREAM_ARN", "TABLE_NAME", "TIMEZONE"),
+                "TOPIC_ARN",
+            },
         ),
         ("Slack", "notify", {"SLACK_SECRET_ARN", "TABLE_NAME", "TIMEZONE"}),
     ],

@@ -56,8 +56,9 @@ ALLOWED = {
         **TRACE,
         "ReceiveMessages": f"{RECEIVE} <SweepQueueWaiting.Arn>",
         "ReadSegments": "s3:GetObject on <archive:Archive.Arn>/archive/*",
-        "ReadParked": "s3:GetObject on <archive:Alerts.Arn>/aws/lambda/* <archive:Alerts.Arn>/oversize/* "
-        "<archive:Alerts.Arn>/parked/*",
+        "ReadDiscarded": "s3:GetObject on <archive:Alerts.Arn>/aws/lambda/* <archive:Alerts.Arn>/oversize/*",
+        "ReadFramesAgain": "kinesis:GetRecords GetShardIterator on <Stream.Arn>",
+        "DecryptFrames": "kms:Decrypt on <Key.Arn> via kinesis",
         "SeeMissingObjects": "s3:ListBucket on <archive:Alerts.Arn>",
         "DecryptObjects": "kms:Decrypt on <archive:Key.Arn> via s3",
         **LIVE_RULES,

@@ -10,7 +10,7 @@ import struct
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ from botocore.client import BaseClient
 
 from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table, session
 from vaultwatch.alerts import Alert
-from vaultwatch.aws import clients
+from vaultwatch.aws import clients, keys
 from vaultwatch.aws.metrics import variables as metrics_variables
 from vaultwatch.dispatch.notification import NOTIFIED, Notification
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference, encode
@@ -36,7 +36,8 @@ from vaultwatch.notify.sink import Pace
 from vaultwatch.reading.identity import Seen
 from vaultwatch.store.encoding import decode_alert
 
-ARCHIVE, BUCKET = "archive-bucket", "alerts-bucket"
+ARCHIVE, BUCKET, STREAM = "archive-bucket", "alerts-bucket", "frames"
+SHARD = "shardId-000000000000"
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC).timestamp()
 PROCESS = UUID("00000000-0000-4000-8000-00000000000a")
 AUDIT_TAG, SOCKET_TAG, SERVER_TAG = b"@prod/vault-1/file ", b"@prod/vault-1/socket ", b"@prod/vault-1/server "
@@ -75,6 +76,36 @@ class World:
     def evaluate(self, *frames: bytes) -> Any:
         """Run evaluate on a batch."""
         return started("evaluate").handler(kinesis(*frames), Context())
+
+    def evaluate_stored(self, *frames: bytes) -> Any:
+        """Run evaluate on a batch that the stream has."""
+        return started("evaluate").handler(kinesis(*frames, numbers=self.put(*frames)), Context())
+
+    def put(self, *frames: bytes) -> list[str]:
+        """Put frames on the stream, and return their sequence numbers."""
+        records: Any = [{"Data": frame, "PartitionKey": "log-1"} for frame in frames]
+        put = make_client("kinesis").put_records(StreamName=STREAM, Records=records)
+        return [record["SequenceNumber"] for record in put["Records"]]
+
+    def park(self, frame: bytes, body: bytes = b"") -> str:
+        """Put a frame on the stream and an object that says that it was parked, and return the object's key."""
+        [number] = self.put(frame)
+        key = keys.parked(datetime.fromtimestamp(self.now, UTC), f"{SHARD}-{number}")
+        make_client("s3").put_object(Bucket=BUCKET, Key=key, Body=body or frame)
+        return key
+
+    def discard(self, *frames: bytes, reported: dict[str, Any] | None = None) -> str:
+        """Put frames on the stream and Lambda's report that it discarded them, and return the report's key.
+
+        Args:
+            frames: The frames.
+            reported: The event in the report, by default the frames themselves.
+        """
+        numbers, key = self.put(*frames), f"aws/lambda/mapping/{SHARD}/2026/11/21/x"
+        info = {"shardId": SHARD, "startSequenceNumber": numbers[0], "endSequenceNumber": numbers[-1]}
+        report = {"KinesisBatchInfo": info, "payload": json.dumps(reported or kinesis(*frames))}
+        make_client("s3").put_object(Bucket=BUCKET, Key=key, Body=json.dumps(report).encode())
+        return key
 
     def digest(self) -> Any:
         """Run digest."""
@@ -127,8 +158,8 @@ class World:
     def objects(self, prefix: str) -> dict[str, Any]:
         """Return the objects of the alerts bucket below a prefix, by key."""
         s3 = make_client("s3")
-        keys = [found["Key"] for found in s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])]
-        return {key: s3.get_object(Bucket=BUCKET, Key=key) for key in keys}
+        names = [found["Key"] for found in s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])]
+        return {key: s3.get_object(Bucket=BUCKET, Key=key) for key in names}
 
     def alerts(self) -> dict[str, Alert]:
         """Return every alert in the store, by id."""
@@ -205,6 +236,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         place: Any = {"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}
         for bucket in (ARCHIVE, BUCKET):
             make_client("s3").create_bucket(Bucket=bucket, **place)
+        make_client("kinesis").create_stream(StreamName=STREAM, ShardCount=1)
         made.topic = make_client("sns").create_topic(Name="alerts")["TopicArn"]
         made.queue = make_client("sqs").create_queue(QueueName="slack")["QueueUrl"]
         arn = make_client("sqs").get_queue_attributes(QueueUrl=made.queue, AttributeNames=["QueueArn"])
@@ -222,6 +254,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             "BUCKET_NAME": BUCKET,
             **metrics_variables("tested", "vaultwatch"),
             "SLACK_SECRET_ARN": made.secret,
+            "STREAM_ARN": f"arn:aws:kinesis:eu-west-1:123456789012:stream/{STREAM}",
             "TABLE_NAME": TABLE,
             "TIMEZONE": "UTC",
             "TOPIC_ARN": made.topic,
@@ -267,17 +300,17 @@ def sealed(header: dict[str, Any], lines: bytes = b"") -> bytes:
     return struct.pack("<III", 0x184D2A5B, 4, zlib.crc32(content)) + content
 
 
-def kinesis(*frames: bytes, first: int = 0) -> dict[str, Any]:
-    """Return the event of a Kinesis event source."""
-    return {"Records": [_kinesis(number, data) for number, data in enumerate(frames, first)]}
+def kinesis(*frames: bytes, numbers: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the event of a Kinesis event source; its sequence numbers are made up unless they are given."""
+    made = [f"4959033827149025660855969253836157109592157598913658{number:04}" for number in range(len(frames))]
+    return {"Records": [_kinesis(number, data) for number, data in zip(numbers or made, frames, strict=True)]}
 
 
-def _kinesis(number: int, data: bytes) -> dict[str, Any]:
-    sequence = f"4959033827149025660855969253836157109592157598913658{number:04}"
+def _kinesis(sequence: str, data: bytes) -> dict[str, Any]:
     return {
         "kinesis": {"sequenceNumber": sequence, "data": base64.b64encode(data).decode()},
         "eventSource": "aws:kinesis",
-        "eventID": f"shardId-000000000000:{sequence}",
+        "eventID": f"{SHARD}:{sequence}",
     }
 
 

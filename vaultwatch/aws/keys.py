@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from vaultwatch.errors import ArchiveError
+from vaultwatch.errors import ArchiveError, FrameError
 
 # The archive bucket.
 ARCHIVE = "archive/"
@@ -27,6 +27,9 @@ FAILED_ALERTS = ALERTS + "failed=!{firehose:error-output-type}/"
 # S3 rejects other keys with an error that looks temporary, and the frame would be retried for a day.
 _OVERSIZE_KEY = re.compile(rf"{OVERSIZE}[\w=/-]{{1,300}}", re.ASCII)
 _SEGMENT_KEY = re.compile(rf"{ARCHIVE}source=(?P<source>audit|audit-file|server)/node=(?P<node>[\w.:-]{{1,255}})/")
+_PARKED_KEY = re.compile(
+    rf"{PARKED}dt=[\d-]{{10}}/(?P<shard>shardId-\d{{12}})-(?P<number>\d{{1,129}})\.frame", re.ASCII
+)
 _FIRST_SEGMENT = re.compile(r".*/0*1-[^/]*\.zst", re.DOTALL)
 
 
@@ -70,8 +73,20 @@ def is_oversize(key: str) -> bool:
 
 
 def parked(day: date, name: str) -> str:
-    """Return the key for a frame that cannot be read; `name` is unique to its Kinesis record."""
+    """Return the key for a frame that cannot be read; `name` is shard and sequence number of its Kinesis record."""
     return f"{PARKED}dt={day:%Y-%m-%d}/{name}.frame"
+
+
+def parse_parked(key: str) -> tuple[str, str]:
+    """Return shard and sequence number of a parked frame.
+
+    Raises:
+        FrameError: It is not the key of one.
+    """
+    found = _PARKED_KEY.fullmatch(key)
+    if found is None:
+        raise FrameError(f"not the key of a parked frame: {key[:200]!r}")
+    return found["shard"], found["number"]
 
 
 def rejected(day: date, process: UUID, sequence: int) -> str:

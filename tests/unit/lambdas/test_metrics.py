@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.support.dynamodb import make_client
 from tests.support.functions import AUDIT_TAG, BUCKET, Context, World, entry, kinesis, object_created, queue_record
 from vaultwatch.aws import metrics
 from vaultwatch.aws.metrics import Metric
@@ -67,10 +66,8 @@ def evaluate(aws: World) -> Invocation:
 
 
 def sweep(aws: World) -> Invocation:
-    module, key = aws.function("sweep"), "aws/lambda/mapping/shard/2026/11/21/x"
+    module, key = aws.function("sweep"), aws.discard(*a_bit_of_everything(aws))
     aws.monkeypatch.setattr(module, "RULES", with_a_broken_rule(module.RULES))
-    batch = json.dumps({"payload": json.dumps(kinesis(*a_bit_of_everything(aws)))})
-    make_client("s3").put_object(Bucket=BUCKET, Key=key, Body=batch.encode())
     return partial(module.handler, object_created(BUCKET, key), Context(900_000))
 
 

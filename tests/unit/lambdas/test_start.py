@@ -19,6 +19,7 @@ VARIABLES = {
     "AWS_DEFAULT_REGION": "eu-west-1",
     "BUCKET_NAME": "alerts",
     "SLACK_SECRET_ARN": "arn",
+    "STREAM_ARN": "arn",
     "TABLE_NAME": "table",
     "TIMEZONE": "UTC",
     "TOPIC_ARN": "arn",

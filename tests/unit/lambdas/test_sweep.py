@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import json
 from datetime import UTC, datetime
 from random import Random
 
 import pytest
 import zstandard
+from botocore.exceptions import ClientError
 from msgspec.structs import replace
 
 from tests.support.dynamodb import make_client
@@ -18,9 +18,11 @@ from tests.support.functions import (
     AUDIT_TAG,
     BUCKET,
     PROCESS,
+    SHARD,
     Context,
     World,
     entry,
+    event_key,
     kinesis,
     object_created,
     total,
@@ -28,7 +30,7 @@ from tests.support.functions import (
 )
 from vaultwatch.alerts import Alert
 from vaultwatch.detection.evaluator import Ruleset
-from vaultwatch.errors import ArchiveError
+from vaultwatch.errors import ArchiveError, FrameError
 from vaultwatch.frames import Frame, Records, encode
 from vaultwatch.rules.conditions import Exists
 from vaultwatch.rules.pack import Rule
@@ -173,15 +175,33 @@ def test_a_segment_full_of_alerts_is_not_held_in_memory(settled: World) -> None:
 
 class TestParked:
     def test_frames_are_evaluated_again(self, settled: World) -> None:
-        make_client("s3").put_object(Bucket=BUCKET, Key="parked/dt=2026-11-21/x.frame", Body=settled.frame(entry(1)))
-        settled.sweep(BUCKET, "parked/dt=2026-11-21/x.frame")
+        settled.sweep(BUCKET, settled.park(settled.frame(entry(1))))
         assert [message.alerts[0].late for message in settled.published()] == [True]
+
+    def test_frames_are_evaluated_as_the_stream_has_them_whatever_the_bucket_says(self, settled: World) -> None:
+        settled.sweep(BUCKET, settled.park(settled.frame(entry(1)), body=settled.frame(entry(2))))
+        assert {alert.event_key for alert in settled.alerts().values()} == {event_key(1)}
+
+    def test_a_frame_that_nobody_put_on_the_stream_is_not_evaluated(self, settled: World) -> None:
+        key = f"parked/dt=2026-11-21/{SHARD}-49590338271490256608559692538361571095921575989136588898.frame"
+        make_client("s3").put_object(Bucket=BUCKET, Key=key, Body=settled.frame(entry(1)))
+        settled.put(settled.frame(entry(2)))
+        with pytest.raises((FrameError, ClientError)):
+            settled.sweep(BUCKET, key)
+        assert settled.alerts() == {}
+
+    def test_an_object_that_names_no_record_is_not_evaluated(self, settled: World) -> None:
+        make_client("s3").put_object(Bucket=BUCKET, Key="parked/x", Body=settled.frame(entry(1)))
+        with pytest.raises(FrameError, match="not the key of a parked frame: 'parked/x'"):
+            settled.sweep(BUCKET, "parked/x")
+        assert settled.alerts() == {}
 
     def test_lines_that_are_too_large_for_evaluate_are_evaluated_here(self, settled: World) -> None:
         content = lines(entry(1), entry(2, "kv/data/app", padding="x" * (17 * 1024 * 1024)))
         make_client("s3").put_object(Bucket=BUCKET, Key="oversize/x", Body=content)
         digest = hashlib.sha256(content).hexdigest()
-        settled.evaluate(settled.reference(BUCKET, "oversize/x", len(content), digest))
+        frame = settled.reference(BUCKET, "oversize/x", len(content), digest)
+        settled.evaluate_stored(frame)
         [key] = settled.objects("parked/")
         assert settled.alerts() == {}
         settled.sweep(BUCKET, key)
@@ -190,20 +210,26 @@ class TestParked:
     def test_a_frame_that_still_cannot_be_read_stays_parked_and_fails_nothing(
         self, settled: World, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        make_client("s3").put_object(Bucket=BUCKET, Key="parked/x", Body=b"no frame")
-        assert settled.sweep(BUCKET, "parked/x") == {"batchItemFailures": []}
+        assert settled.sweep(BUCKET, settled.park(b"no frame")) == {"batchItemFailures": []}
         assert total(capsys.readouterr().out, "ParkedFrames") == 1
 
-    def test_a_discarded_batch_is_evaluated(self, settled: World) -> None:
-        given_up = {
-            "requestContext": {},
-            "KinesisBatchInfo": {},
-            "payload": json.dumps(kinesis(settled.frame(entry(1)))),
-        }
-        key = "aws/lambda/mapping/shardId-000000000000/2026/11/21/x"
-        make_client("s3").put_object(Bucket=BUCKET, Key=key, Body=json.dumps(given_up).encode())
+
+class TestDiscarded:
+    def test_frames_are_evaluated_again(self, settled: World) -> None:
+        settled.put(settled.frame(entry(1)))
+        key = settled.discard(settled.frame(entry(2)), settled.frame(entry(3)))
+        settled.put(settled.frame(entry(4)))
         settled.sweep(BUCKET, key)
-        assert len(settled.alerts()) == 1
+        assert {alert.event_key for alert in settled.alerts().values()} == {event_key(2), event_key(3)}
+
+    def test_frames_are_evaluated_as_the_stream_has_them_whatever_the_report_says(self, settled: World) -> None:
+        settled.sweep(BUCKET, settled.discard(settled.frame(entry(1)), reported=kinesis(settled.frame(entry(2)))))
+        assert {alert.event_key for alert in settled.alerts().values()} == {event_key(1)}
+
+    def test_an_object_that_is_no_report_is_not_evaluated(self, settled: World) -> None:
+        make_client("s3").put_object(Bucket=BUCKET, Key="aws/lambda/x", Body=b"{}")
+        with pytest.raises(FrameError, match="not a report on a discarded batch"):
+            settled.sweep(BUCKET, "aws/lambda/x")
 
 
 def test_a_banner_that_begins_a_log_is_the_same_event_in_the_archive_as_on_the_stream(aws: World) -> None:
