@@ -1,8 +1,8 @@
-"""Runs work on hostile content in a forked child process, which may end in any way.
+"""Run work on hostile content in a forked child process, which may end in any way.
 
-A line may exhaust the memory, loop without end, or crash an extension module: nothing inside a process can prevent all
-of that. The child has a memory limit of its own and must show progress; when it ends early, its parent learns why and
-at which mark, and is otherwise unharmed. The parent alone speaks to AWS: connections cannot be shared with a child.
+A line may exhaust the memory, loop without end, or crash an extension module, and no process can prevent all of that
+for itself. So the child has a memory limit of its own and must show progress. If it ends early, its parent learns why
+and at which mark, and is not affected otherwise. Only the parent calls AWS: connections cannot be shared with a child.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LOOKS = 8  # how often a parent looks for progress within the time after which 
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What one child may use.
+    """The limits of one child.
 
     Attributes:
         memory_bytes: Address space beyond what its parent has.
@@ -49,7 +49,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Patience:
-    """The time that a parent may wait for children, one after the other; the time between their messages is its own."""
+    """The time that a parent may wait for its children in all; time that it works between messages does not count."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds_left = seconds
@@ -61,7 +61,7 @@ class Patience:
 
 
 class Channel:
-    """The child's side: what it says to its parent."""
+    """The child's side of the connection to its parent."""
 
     def __init__(self, connection: socket.socket, mark: _Mark) -> None:
         self._connection = connection
@@ -77,15 +77,15 @@ class Channel:
         return bytes(_receive(self._connection)[1])
 
     def mark(self, number: int) -> None:
-        """Remember how far the work is: progress, and the mark that the parent reads should the child end now."""
+        """Set a mark. It shows progress, and the parent reads it if the child ends early."""
         self._mark.number = number
 
     def finish(self) -> None:
-        """Say that the work is done."""
+        """Report that the work is done."""
         _send(self._connection, _FINISHED, b"")
 
     def fail(self, reason: str) -> None:
-        """Say why the work ends here, if the parent can still be reached."""
+        """Report why the work ends early, if the parent can still be reached."""
         with suppress(OSError, MemoryError):
             _send(self._connection, _FAILED, reason.encode(errors="replace"))
 
@@ -96,13 +96,13 @@ def run(
     patience: Patience,
     answer: Answer = lambda question: b"",
 ) -> Generator[Content, None, None]:
-    """Do work in a child process and yield its messages as they arrive; when this ends, so has the child.
+    """Do work in a child process and yield its messages as they arrive. The child never outlives this generator.
 
     Args:
-        work: Called in the child. What it changes there is lost.
-        limits: What the child may use.
-        patience: How long all the children that share it may take.
-        answer: Answers the child's questions, in this process; what it raises passes through.
+        work: Called in the child; changes that it makes to objects are lost.
+        limits: The limits of the child.
+        patience: How long all children that share it may take.
+        answer: Answers the child's questions, in this process; its exceptions pass through.
 
     Raises:
         ChildEnded: The child did not finish its work.
@@ -140,11 +140,11 @@ def _reason(status: int) -> str:
 
 
 class _Gone(Exception):
-    """The child has closed its side without a last word."""
+    """The child has closed its side of the connection without a report."""
 
 
 class _Mark:
-    """A number in memory that both processes share: it can still be read when the child is gone."""
+    """A number in shared memory, which can still be read after the child has ended."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _NUMBER.size)
@@ -227,21 +227,21 @@ class _Parent:
 
 
 def _work(work: Callable[[Channel], None], channel: Channel, limits: Limits) -> NoReturn:
-    """Work in the child, which ends here whatever happens: nothing of its parent's may run twice."""
+    """Work in the child and end it, whatever happens: it must not continue with the code of its parent."""
     try:
         _limit(limits.memory_bytes)
         work(channel)
         channel.finish()
     except MemoryError:
         channel.fail("it ran out of memory")
-    except BaseException as error:  # noqa: BLE001  the outermost edge of a process; its parent learns of it
+    except BaseException as error:  # noqa: BLE001  the outermost edge of a process; reported to its parent
         channel.fail(f"it raised {type(error).__name__} in {_place(error)}")
     finally:
         os._exit(0)
 
 
 def _place(error: BaseException) -> str:
-    """Return where it was raised; its text may hold what no log should."""
+    """Return where an exception was raised; its text may contain a secret."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{Path(last.filename).name}, line {last.lineno}"
 

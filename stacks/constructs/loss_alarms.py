@@ -1,4 +1,4 @@
-"""The alarms on what our functions count: lines, frames, rules and notifications that did not go the whole way."""
+"""The alarms on the metrics of the functions: lost or delayed lines, frames, alerts and notifications."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from vaultwatch.aws.metrics import Metric
 
 
 class Loss(NamedTuple):
-    """A metric that says that something was lost or is late; every function that writes it gets an alarm.
+    """A metric of something that was lost or is late; every function that writes it gets an alarm.
 
-    `text` says what happened in the function `{function}`, what that means and what to do. Once within `period` is
-    enough, unless `datapoints` of `periods` are asked for.
+    `text` says what happened in the function `{function}`, what that means and what to do. The alarm fires at the first
+    count within `period`, unless `datapoints` of `periods` are required.
     """
 
     name: str

@@ -1,10 +1,10 @@
 """Which function may read, write and delete which rows of the alerts table.
 
-IAM limits a role to rows by the condition key `dynamodb:LeadingKeys`, which holds the partition keys that a call names
-(DynamoDB developer guide, "Using IAM policy conditions for fine-grained access control"):
+IAM limits a role to rows by the condition key `dynamodb:LeadingKeys`, which contains the partition keys that a call
+names (DynamoDB developer guide, "Using IAM policy conditions for fine-grained access control"):
 
 - It has one value for GetItem, PutItem, UpdateItem and DeleteItem, and as many as the call names for the batch calls.
-  `ForAllValues` demands that every one of them begins as the policy says.
+  `ForAllValues` requires every one of them to begin as the policy says.
 - A transaction has no action of its own: each of its parts is judged as PutItem, UpdateItem, DeleteItem or
   ConditionCheckItem on its own key ("Using IAM with DynamoDB transactions").
 - A query of an index names the index's partition key, `window` or `sns`, and not the row's. The indexes hold only rows
@@ -12,7 +12,7 @@ IAM limits a role to rows by the condition key `dynamodb:LeadingKeys`, which hol
 - Of a call that names no key, such as a scan, `ForAllValues` holds (IAM user guide, "Set operators for multivalued
   context keys"). `Null` refuses such a call, should somebody add the action.
 
-IAM knows no permission to create a row and not to replace it. So a function may replace the alerts and windows that it
+IAM has no permission to create a row without replacing one. So a function may replace the alerts and windows that it
 makes itself; nobody may delete an alert.
 """
 
@@ -33,7 +33,7 @@ _DECIDED_BY = (schema.LIMIT_ROWS, schema.RULE_ROWS, schema.SIGHTINGS_ROWS, schem
 def allow_rows(
     sid: str, table: dynamodb.ITable, actions: Sequence[str], beginnings: Sequence[str]
 ) -> iam.PolicyStatement:
-    """Allow actions on the rows whose partition keys begin so.
+    """Allow actions on the rows whose partition keys have certain beginnings.
 
     Args:
         sid: The name of the statement.
@@ -69,7 +69,7 @@ def remember_live_rules(table: dynamodb.ITable) -> iam.PolicyStatement:
 def close_windows(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
     """Allow a function to close suppression windows, to send what is due or unsent, and to postpone retries.
 
-    It can neither open nor prolong a window: what it could do with one is to end it, so that people are notified.
+    It can neither open nor prolong a window. It could only end one, which makes people be notified.
     """
     read = (schema.ALERT_ROWS, schema.LIMIT_ROWS, schema.NOTIFICATION_ROWS, schema.RULE_ROWS, schema.WINDOW_ROWS)
     written = (schema.LIMIT_ROWS, schema.NOTIFICATION_ROWS, schema.RULE_ROWS)

@@ -1,4 +1,4 @@
-"""The alarms on the way from the log server to the function `evaluate`: silence, delay, frames that are given up."""
+"""The alarms on the path from the log server to the function `evaluate`: silence, delays, and discarded frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vaultwatch.rules.facts import Service
 def watch_stream(
     alarms: Alarms, *, stream: kinesis.Stream, function: lambda_.Function, mapping: lambda_.CfnEventSourceMapping
 ) -> None:
-    """Alarm when no frames come, when they wait on the stream or are refused by it, and when they are given up.
+    """Alarm when no frames arrive, when they wait on the stream or are throttled, and when they are discarded.
 
     Args:
         alarms: Where the alarms are added.
@@ -30,7 +30,7 @@ def watch_stream(
 
 
 def _watch_silence(alarms: Alarms, function: lambda_.Function) -> None:
-    """Alarm when nothing arrives, also before the first log server sends: until then nobody is alerted of anything."""
+    """Alarm when nothing arrives, even before the first log server sends: until then, nobody is alerted of anything."""
     expected = "As long as no log server sends to this deployment, this alarm is expected."
     for source in get_args(Service):
         alarms.add(
