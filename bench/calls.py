@@ -66,7 +66,7 @@ def _skewed(rng: Random, choices: Sequence[T]) -> T:
 def call(
     who: Principal, operation: str, mount: Mount, below: str, data: Json | None = None, answer: Json | None = None
 ) -> Call:
-    """One call to Vault, and its response."""
+    """Return one call to Vault, with its response."""
     return Call(
         operation=operation,
         path=mount.point + below,
@@ -226,7 +226,7 @@ def _certificate(rng: Random, world: World, who: Principal) -> Call:
 
 
 def issue(rng: Random, who: Principal, mount: Mount, below: str) -> Call:
-    """A certificate issued by a PKI mount."""
+    """Return the issuing of a certificate by a PKI mount."""
     answer = {
         "ca_chain": [hashed("ca"), hashed("root ca")],
         "certificate": hashed(f"certificate {rng.getrandbits(40)}"),

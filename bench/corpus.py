@@ -158,7 +158,7 @@ def _request(rng: Random, call: Call, newer: bool) -> Json:
 
 
 def _response(call: Call, newer: bool) -> Json | None:
-    """`response`; none for an empty answer since Vault 1.17, an object without data before."""
+    """Return `response`: for an empty answer, None since Vault 1.17, and an object without data before."""
     if newer and not call.answer and not call.login:
         return None
     response: Json = {"auth": call.login.issued()} if call.login else {}
@@ -190,7 +190,7 @@ def _encode(entry: Json, layout: Layout) -> bytes:
 
 
 def _rfc3339(at_ns: int, digits: int) -> str:
-    """UTC with up to `digits` decimals, trailing zeros cut as Go does."""
+    """Return a time in UTC with up to `digits` decimals, without trailing zeros, as Go writes it."""
     seconds, fraction = divmod(at_ns, 10**9)
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     decimals = f"{fraction:09d}"[:digits].rstrip("0")

@@ -24,7 +24,7 @@ Ready = Callable[[], Method]
 
 
 def parse_only() -> Method:
-    """The reference: every line is parsed and nothing else."""
+    """Return the reference method, which only parses every line."""
 
     def run(lines: Sequence[bytes]) -> None:
         loads = orjson.loads
@@ -35,7 +35,7 @@ def parse_only() -> Method:
 
 
 def evaluating(rules: Sequence[Rule]) -> Method:
-    """The evaluator, new in every round."""
+    """Return a method that evaluates every line with a new evaluator."""
     detector = Detector(rules, source="audit")
 
     def run(lines: Sequence[bytes]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).parent.parent
-# What `evaluate` and boto3 want to know; nothing is called.
+# Variables that `evaluate` and boto3 require; nothing is called.
 FUNCTION_ENVIRONMENT = {
     "ALERT_MEMORY_DAYS": "90",
     "AWS_ACCESS_KEY_ID": "none",
@@ -30,12 +30,12 @@ FUNCTION_ENVIRONMENT = {
 
 
 class BenchError(Exception):
-    """What is measured gives a wrong result, so there is nothing to compare."""
+    """A measured program gave a wrong result, so its time means nothing."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What one process used. `peak_kib` is never below the peak of this process, which must stay small."""
+    """The use of one process. `peak_kib` is never below the peak of this process, which must stay small."""
 
     cpu_seconds: float
     peak_kib: int
@@ -84,7 +84,7 @@ def measure(
 
 
 def _pipe(files: ExitStack, source: IO[bytes] | int) -> IO[bytes]:
-    """The output of `cat`, until the context ends."""
+    """Return the output of `cat`, which runs until the context ends."""
     writer = files.enter_context(subprocess.Popen(["cat"], stdin=source, stdout=subprocess.PIPE))
     if writer.stdout is None:
         raise BenchError("cat: it has no output")

@@ -74,7 +74,7 @@ def rule(number: int) -> str:
 
 
 def _part(number: int) -> str:
-    """The beginning of a secret's path with an end that no secret has: an x after the number."""
+    """Return the beginning of a secret's path with an end that no secret has: an x after the number."""
     team, stage = TEAMS[number % len(TEAMS)], STAGES[number // 4 % len(STAGES)]
     return f"{team}/{stage}/{SECRET_NAMES[number // 16 % len(SECRET_NAMES)]}-{number}x"
 

@@ -18,7 +18,7 @@ Json = dict[str, Any]
 TEAMS = ("payments", "ledger", "search", "mobile", "platform", "billing", "risk", "logistics", "catalog", "identity")
 STAGES = ("dev", "test", "staging", "live")
 SECRET_NAMES = ("database", "api-key", "smtp", "tls", "s3", "kafka", "oauth-client", "webhook", "license", "ssh-key")
-# Names as people have them: characters that Go's encoder escapes (& < >), and letters beyond ASCII.
+# Names of people: with characters that Go's encoder escapes (& < >), and letters beyond ASCII.
 PEOPLE = ("alice", "bob", "zoë", "o'neil", "jürgen", "r&d-bot", "mei", "<ops>", "søren", "ana")
 
 

@@ -45,7 +45,12 @@ _EXPECTED_ALARMS = {
     "vaultwatch-server-heartbeats-missing",
     "vaultwatch-sweep-late-alerts",
 }
-_LATER_SECONDS = (61, 3600, 61, 301)  # the next minute, suppression windows, what the rate limit held back, Firehose
+_LATER_SECONDS = (
+    61,
+    3600,
+    61,
+    301,
+)  # the next minute, suppression windows, alerts that the rate limit held back, Firehose
 _SUCCESS = "OK: every line was evaluated and archived, every alert of `vaultwatch check` is stored and notified"
 _NO_ACCOUNT = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
@@ -77,7 +82,7 @@ def run(session: Session, folder: Path, *, slack_errors: int = 0) -> int:
             (folder / "slack.html").write_text(slack.page())
             (folder / "emails.txt").write_text(_mailbox(aws.mails))
     except (LocalAwsError, TimeoutError) as error:
-        if found is None:  # else the findings say it
+        if found is None:  # otherwise the findings report it
             raise TestbedError(f"the local AWS: {error}") from error
     return conclude(table(found), problems(found), _SUCCESS)
 
@@ -109,8 +114,8 @@ class _Demo:
             sent, expected = self._play(server)
             if killed := server.stop():
                 self._problems.append(f"{killed} handlers did not end and were killed")
-        self._settle()  # or `digest` would take what is being sent for unsent
-        for _ in range(2):  # the rate limit: what is held back, then what the archive brings
+        self._settle()  # otherwise `digest` would send notifications a second time that are being sent
+        for _ in range(2):  # the rate limit: first for alerts that it held back, then for alerts from the archive
             self._pass(61)
         self._stream.poll()
         archived, missed = self._sweep(server)

@@ -186,7 +186,7 @@ def _notification_problems(found: AwsFindings) -> Iterator[str]:
             yield f"not notified: alert {id_} of {alert.rule} did not reach Slack"
     yield from (f"Slack shows alert {id_}, which is not stored" for id_ in {*found.in_slack} - {*found.stored})
     notified, eligible = len(firsts) + found.merged_count, sum(map(is_notified, found.stored.values()))
-    if notified > eligible:  # fewer are right: a lone repeat makes no notification
+    if notified > eligible:  # fewer are right: a single repeat makes no notification
         yield f"notifications show or count {notified} alerts, and {eligible} are for people"
     counted = [alert for one in found.for_people for merged in one.merged for alert in merged.alerts]
     if found.missed.alerts and not any(alert.late for alert in (*firsts.values(), *counted)):

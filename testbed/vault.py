@@ -71,7 +71,7 @@ class Vault:
     def use_secrets(self) -> None:
         """Write and read secrets, as on an ordinary day."""
         self._call("POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}}, self._alice)
-        self._wait(lambda: self._status("secret/config", self._alice) == 200)  # Vault upgrades a new mount first
+        self._wait(lambda: self._status("secret/config", self._alice) == 200)  # Vault first upgrades a new mount
         for number in range(20):
             path = f"secret/data/app/{number}"
             self._call("POST", path, {"data": {"password": secrets.token_urlsafe()}}, self._alice)

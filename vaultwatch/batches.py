@@ -148,7 +148,7 @@ class Evaluation:
         self._on_frame(NO_FRAME)
         yield self._finish()
 
-    def segment(self, chunks: Iterable[bytes], tag: bytes, begun: str) -> Iterator[list[Alert]]:
+    def segment(self, chunks: Iterable[bytes], tag: bytes, log_start: str) -> Iterator[list[Alert]]:
         """Evaluate one segment of the archive.
 
         Its rejected lines are only counted: the archive has them already.
@@ -156,7 +156,7 @@ class Evaluation:
         Args:
             chunks: The segment's bytes, decompressed.
             tag: The tag to put before each line that has none.
-            begun: When the segment began, RFC 3339; see `Detector.begin_log`.
+            log_start: When the segment began, RFC 3339; see `Detector.begin_log`.
 
         Yields:
             Alerts, as soon as they are raised; a list may be empty.
@@ -169,7 +169,7 @@ class Evaluation:
         damage: list[ArchiveError] = []
         for chunk in _until_damage(chunks, damage):
             if head:
-                self._detector.begin_log(chunk[:_HEAD_BYTES], begun)
+                self._detector.begin_log(chunk[:_HEAD_BYTES], log_start)
                 head = False
             yield self._feed([_tagged(line, tag) for line in splitter.push(chunk)])
         yield self._feed([_tagged(line, tag) for line in splitter.flush()])
@@ -207,7 +207,7 @@ class Evaluation:
             found.unreadable.append(UnreadableFrame(encoded, str(error)))
             return []
         found.oldest = min(frame.first, found.oldest or frame.first)
-        self._detector.begin_log(records.lines[:_HEAD_BYTES], frame.begun, frame.before)
+        self._detector.begin_log(records.lines[:_HEAD_BYTES], frame.log_start, frame.before)
         alerts: list[Alert] = []
         for origin, lines in _by_origin(records.split):
             if origin.lane:

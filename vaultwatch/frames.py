@@ -91,8 +91,8 @@ class Frame(msgspec.Struct, frozen=True):
 
     `source` is the log source, `log_server` the host that sent the frame, `first` and `last` are the arrival times of
     its first and last line. Records without a time of their own get their event keys from `before`, which says for each
-    node how far its log had been read when the frame began (`vaultwatch.reading.identity.Seen`), and from `begun` for
-    nodes that are not in it.
+    node how far its log had been read when the frame began (`vaultwatch.reading.identity.Seen`), and for nodes that are
+    not in it from `log_start`.
     """
 
     source: Literal["audit", "server"]
@@ -102,7 +102,7 @@ class Frame(msgspec.Struct, frozen=True):
     first: Instant
     last: Instant
     content: Records | Heartbeat | Reference
-    begun: str = ""
+    log_start: str = ""
     before: dict[str, Seen] = {}
 
 
@@ -121,7 +121,7 @@ class _Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     first: Instant
     last: Instant
     content: _RecordsMark | Heartbeat | Reference
-    begun: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    log_start: Annotated[str, msgspec.Meta(max_length=64)] = ""
     before: dict[str, Seen] = {}
 
 
@@ -158,7 +158,7 @@ def _header(frame: Frame, lines: bytes) -> _Header:
         first=frame.first.astimezone(UTC),
         last=frame.last.astimezone(UTC),
         content=_RecordsMark() if isinstance(frame.content, Records) else frame.content,
-        begun=frame.begun,
+        log_start=frame.log_start,
         before=frame.before,
     )
 
@@ -190,7 +190,7 @@ def decode(data: bytes, max_bytes: int = MAX_LINES_BYTES) -> Frame:
         first=header.first,
         last=header.last,
         content=records if isinstance(header.content, _RecordsMark) else header.content,
-        begun=header.begun,
+        log_start=header.log_start,
         before=header.before,
     )
 

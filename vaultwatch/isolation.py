@@ -33,7 +33,7 @@ Answer = Callable[[Content], bytes]
 
 _HEAD, _NUMBER = struct.Struct("<cQ"), struct.Struct("<q")
 _MESSAGE, _QUESTION, _FINISHED, _FAILED = b"m", b"q", b"f", b"e"
-_LOOKS = 8  # how often a parent looks for progress within the time after which a child counts as stalled
+_LOOKS = 8  # how often a parent checks for progress, within the time after which a child is stalled
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -129,7 +129,7 @@ def run(
 
 def _end(pid: int) -> int:
     """End a child, if it has not ended by itself, and return its wait status."""
-    os.kill(pid, signal.SIGKILL)  # until somebody waits for it, no other process gets its id
+    os.kill(pid, signal.SIGKILL)  # its id is not reused until it has been waited for
     return os.waitpid(pid, 0)[1]
 
 

@@ -63,7 +63,7 @@ class Alarms(Construct):
             name: The name of the function that the mapping starts.
             mapping: The mapping, with its metric `EventCount` enabled.
         """
-        # A poll that finds nothing counts as zero events: samples are missing only where nothing polls.
+        # A poll that finds nothing counts as zero events: data points are missing only if nothing polls.
         self.add(
             f"{name}-mapping-stopped",
             metric_of(

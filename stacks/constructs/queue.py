@@ -39,7 +39,7 @@ class Queue(Construct):
         self.dead_letters = self._queue("DeadLetters")
         self.waiting = self._queue(
             "Waiting",
-            visibility_timeout=Duration.seconds(6 * size.timeout_seconds),  # the Lambda guide's factor
+            visibility_timeout=Duration.seconds(6 * size.timeout_seconds),  # the factor in the Lambda guide
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=max_receives),
         )
         self._consumer = consumer

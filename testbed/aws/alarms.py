@@ -1,6 +1,6 @@
-"""Evaluates the alarms of the templates on what the functions wrote in CloudWatch's embedded metric format.
+"""Evaluates the alarms of the templates on the metrics in the functions' logs (CloudWatch's embedded metric format).
 
-Only metrics of our own exist here; an alarm on a metric of an AWS service never fires.
+Metrics of AWS services do not exist here: an alarm on one of them never fires.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def fired_alarms(templates: Iterable[Template], logs: Iterable[str], since: floa
         until: When they ended.
 
     Raises:
-        UnsupportedTemplateError: An alarm compares or sums up in a way that is not supported here.
+        UnsupportedTemplateError: An alarm has an operator or a statistic that is not supported.
     """
     written: dict[_MetricKey, list[_Value]] = defaultdict(list)
     for key, value in (found for log in logs for found in _values(log)):

@@ -105,7 +105,7 @@ class Function:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # it ends with its children, as an execution environment does
+                start_new_session=True,  # its children end with it, as in an execution environment
             )
         return self._process
 

@@ -44,7 +44,7 @@ def _partition_key(table: str, index: str | None) -> str:
 
 
 def _items(asked: Any, name: str) -> Iterator[Mapping[str, Any]]:
-    """Yield what holds the partition key: keys of items, items, and the value of a query's condition."""
+    """Yield the objects with partition keys: keys of items, items, and the value in a query's condition."""
     match asked:
         case [*writes]:  # BatchWriteItem
             for write in writes:

@@ -219,7 +219,9 @@ class Schedule:
     function: Function
     aws: LocalAws
     retries: int = 2  # after one minute, then after two
-    _waiting: list[tuple[float, int, float]] = field(default_factory=list)  # when, tries so far, for which time
+    _waiting: list[tuple[float, int, float]] = field(
+        default_factory=list
+    )  # when to try, tries so far, the time of the period
 
     def __post_init__(self) -> None:
         expression = self.rule["ScheduleExpression"]

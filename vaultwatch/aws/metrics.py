@@ -64,9 +64,9 @@ RECORDS = Metric("Records", "Count", _EVALUATING)
 REJECTED_LINES = Metric("RejectedLines", "Count", _EVALUATING)
 PARKED_FRAMES = Metric("ParkedFrames", "Count", _EVALUATING)
 RULE_ERRORS = Metric("RuleErrors", "Count", _EVALUATING)
-# The same by rule: an alarm reads one set of dimensions, and there are as many rules as a deployment likes.
+# The same by rule: an alarm reads one set of dimensions, and a deployment has any number of rules.
 RULE_ERRORS_BY_RULE = Metric("RuleErrorsByRule", "Count", _EVALUATING, ("rule",))
-# Each handler sends one a minute: without a line to ship, its silence shows.
+# Each handler sends one a minute, even without lines, so that a silent handler is noticed.
 HEARTBEATS = Metric("Heartbeats", "Count", _EVALUATING, ("source",))
 FRAME_AGE = Metric("FrameAge", "Seconds", _EVALUATING)
 RECEIVED_LINES = Metric("ReceivedLines", "Count", _EVALUATING, _ORIGIN)
@@ -131,7 +131,9 @@ _ORIGINS = Origins()
 
 def write(values: Mapping[Metric, float | Sequence[float]], **dimensions: str) -> None:
     """Write metrics that share their dimensions, as one line of the function's log."""
-    from aws_lambda_powertools.metrics import EphemeralMetrics  # 30 ms of a cold start, which no alert waits for
+    from aws_lambda_powertools.metrics import (
+        EphemeralMetrics,
+    )  # imported here: it takes 30 ms, which must not delay the alerts of a cold start
 
     line = EphemeralMetrics()
     line.add_dimension(name="deployment", value=os.environ[_DEPLOYMENT])

@@ -97,12 +97,12 @@ class Detector:
                 out += self._take(sifted.line, rules, now, origin)
         return out
 
-    def begin_log(self, head: bytes = b"", begun: str = "", last: Mapping[str, Seen] | None = None) -> None:
+    def begin_log(self, head: bytes = b"", log_start: str = "", last: Mapping[str, Seen] | None = None) -> None:
         """Begin another log.
 
         Args:
             head: Its first bytes, which show whether it is an audit log or a server log.
-            begun: RFC 3339; used as the time of messages without one, until a message with a time has been read.
+            log_start: RFC 3339; used as the time of messages without one, until a message with a time has been read.
             last: The last times of nodes whose log continues here; see `ServerEventKeys.last`.
         """
         self._last_was_server = self.source == "server"
@@ -112,7 +112,7 @@ class Detector:
             if _looks_like_server_line(split_tag(line)[1]):
                 self._last_was_server = True
                 break
-        self._keys = ServerEventKeys(begun=begun, last=last)
+        self._keys = ServerEventKeys(log_start=log_start, last=last)
         if self._has_server:
             self._server.keys = self._keys
 

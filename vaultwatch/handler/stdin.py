@@ -86,7 +86,7 @@ def pause(stdin: int, seconds: float) -> None:
         EmptyInput: Its writer closed the pipe meanwhile and left nothing in it, so there is nothing to wait for.
     """
     poll = select.poll()
-    poll.register(stdin, 0)  # poll reports hang-ups always
+    poll.register(stdin, 0)  # poll always reports hang-ups
     if not poll.poll(seconds * 1000):
         return
     poll.register(stdin, select.POLLIN)
@@ -98,5 +98,5 @@ def pause(stdin: int, seconds: float) -> None:
 def wait_for_end(stdin: int) -> None:
     """Wait without reading, and without a limit, until the writer of the pipe closes it."""
     poll = select.poll()
-    poll.register(stdin, 0)  # poll reports hang-ups always
+    poll.register(stdin, 0)  # poll always reports hang-ups
     poll.poll()

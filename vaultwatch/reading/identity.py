@@ -18,7 +18,7 @@ from vaultwatch.redaction import SALTED
 
 Outcome = Literal["succeeded", "failed", "unknown"]
 
-_LONGEST_TIME = 64  # a JSON message can say that its time is a text of megabytes
+_LONGEST_TIME = 64  # a JSON message can have a time of megabytes
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -90,12 +90,12 @@ class ServerEventKeys:
     """Makes the event keys of the server-log messages of one log, in their order.
 
     The key of a message without a time of its own (a banner) uses the time in its syslog header; without one, the last
-    time that its node logged (else `begun`, when the log began) and the message's ordinal since then.
+    time that its node logged (else `log_start`, when the log began) and the message's ordinal since then.
     """
 
-    def __init__(self, max_nodes: int = 1000, begun: str = "", last: Mapping[str, Seen] | None = None) -> None:
+    def __init__(self, max_nodes: int = 1000, log_start: str = "", last: Mapping[str, Seen] | None = None) -> None:
         self._last: dict[str, Seen] = dict(last or {})
-        self._begun = begun
+        self._log_start = log_start
         self._max_nodes = max_nodes
 
     def key(self, message: ServerMessage) -> str:
@@ -113,7 +113,7 @@ class ServerEventKeys:
 
     def time(self, message: ServerMessage) -> str:
         """Return a message's time as logged: its own, else its header's, else the last one that its node logged."""
-        last, _ = self._last.get(message.node, (self._begun, 0))
+        last, _ = self._last.get(message.node, (self._log_start, 0))
         return message.time or message.header_time or last
 
     def _time(self, message: ServerMessage, node: str) -> str:
@@ -123,7 +123,7 @@ class ServerEventKeys:
                 self._last.clear()
             self._last[node] = (time[:_LONGEST_TIME], 0)
             return time
-        last, ordinal = self._last.get(node, (self._begun, 0))
+        last, ordinal = self._last.get(node, (self._log_start, 0))
         self._last[node] = (last, ordinal + 1)
         return f"{last}+{ordinal + 1}"
 

@@ -98,7 +98,7 @@ def _within_a_path(how: TextHow, value: str) -> tuple[TextHow, str]:
 def _is_anchorable(test: Text) -> bool:
     if test.field in _NEVER_ANCHORS or test.field.startswith("local."):
         return False
-    # The lower case of a part is not always a part of the whole's lower case, nor that of one character always one.
+    # The lower case of a part is not always part of the lower case of the whole, and may have another length.
     return not test.cased or (test.value.isascii() and not (test.how == "glob" and "?" in test.value))
 
 

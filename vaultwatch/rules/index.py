@@ -26,9 +26,9 @@ MAX_REMEMBERED = 30_000
 MAX_REMEMBERED_LENGTH = 512
 _SEPARATOR = b"\n"  # no line contains it, so joined values can be split again
 _NONE: RuleNumbers = frozenset()
-_EMPTY = msgspec.Raw()  # one for all entries: a factory would be called for every absent field
+_EMPTY = msgspec.Raw()  # shared by all entries: a factory would be called for every absent field
 _ALWAYS = ("type", "request.id", "request.operation", "request.path", "auth.client_token")
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError)  # the last: `auth: null`
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError)  # the last is `auth: null`
 
 
 class Passed(msgspec.Struct, frozen=True, gc=False):

@@ -22,7 +22,7 @@ class Counters:
 
     def add(self, lines: Block) -> None:
         """Count the lines of a frame."""
-        if isinstance(lines, bytearray):  # one huge line, which is not copied only to be counted
+        if isinstance(lines, bytearray):  # one huge line, which is counted without a copy
             self._count(bytes(lines[:LONGEST_TAG]), count_lines(lines), len(lines))
             return
         rows = self._row_by_tag

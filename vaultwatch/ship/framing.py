@@ -108,7 +108,7 @@ class Framer:
     ) -> bytes:
         frame = Frame(self._source, self._log_server, self._process, self._sequence, first, last, content)
         if self._timeline is not None and lines:
-            frame = replace(frame, begun=self._timeline.begun, before=self._timeline.before(bytes(lines)))
+            frame = replace(frame, log_start=self._timeline.log_start, before=self._timeline.before(bytes(lines)))
         return encode(frame)
 
     def _put_next(self, data: bytes) -> None:

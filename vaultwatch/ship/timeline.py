@@ -19,12 +19,12 @@ MAX_NODES = 300
 class Timeline:
     """Follows the messages of a server log.
 
-    `begun` is used as the last time of a node that has not logged one yet; see `Frame.begun`.
+    `log_start` is used as the last time of a node that has not logged one yet; see `Frame.log_start`.
     """
 
-    def __init__(self, begun: str) -> None:
-        self.begun = begun
-        self._keys = ServerEventKeys(begun=begun)
+    def __init__(self, log_start: str) -> None:
+        self.log_start = log_start
+        self._keys = ServerEventKeys(log_start=log_start)
 
     def before(self, lines: bytes) -> dict[str, Seen]:
         """Return the last time and ordinal of each node whose first message in these lines has no time."""

@@ -93,7 +93,7 @@ class Database:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA journal_size_limit = 67108864")
-        db.execute("BEGIN IMMEDIATE")  # or another process would make the tables at the same time
+        db.execute("BEGIN IMMEDIATE")  # otherwise another process could create the tables at the same time
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version not in (0, SCHEMA_VERSION):
             found = f"schema {version}, this one knows {SCHEMA_VERSION}"
@@ -141,7 +141,7 @@ class Database:
         if not broken and self._connection is not None and self._file_here() is None:
             self._connection.rollback()  # but is not dropped: only this connection has its data
             return text
-        is_ours = self._file_here() == self._file  # another process may have set it aside already
+        is_ours = self._file_here() == self._file  # another process may have renamed it already
         self._disconnect()
         if not broken or not is_ours:
             return text

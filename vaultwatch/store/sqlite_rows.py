@@ -1,4 +1,4 @@
-"""The rows that dispatch decides by, in SQLite.
+"""The state of dispatch, as rows in SQLite.
 
 Limits and sightings are shared by all handlers; windows and what rules hold belong to one `owner`.
 """

@@ -35,7 +35,7 @@ class Evaluation:
             on_waiting=self._on_waiting,
             wait_seconds=options.pace.wait_for_response_seconds,
         )
-        self._detector.begin_log(begun=log_start)
+        self._detector.begin_log(log_start=log_start)
 
     def do_due(self) -> None:
         """Store the alerts that have waited long enough, and write the figures if they are due."""

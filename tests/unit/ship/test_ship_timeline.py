@@ -40,11 +40,11 @@ def refused(_: Reference) -> bytes:
     raise AssertionError("nothing here is large")
 
 
-def framed(cuts: list[int], begun: str = "") -> list[bytes]:
+def framed(cuts: list[int], log_start: str = "") -> list[bytes]:
     records: list[StreamRecord] = []
     middle = MessageGatherer(Pace()).middle
     oversize = FolderStore(Path("/nonexistent"), Pace())  # nothing here is large
-    framer = Framer(("server", "log-1", uuid.uuid4()), oversize, middle, records.append, timeline=Timeline(begun))
+    framer = Framer(("server", "log-1", uuid.uuid4()), oversize, middle, records.append, timeline=Timeline(log_start))
     edges = [0, *sorted(set(cuts)), len(LINES)]
     for start, end in pairwise(edges):
         framer.send(Batch(b"".join(LINES[start:end]), NOW, NOW))
@@ -81,12 +81,12 @@ def test_a_frame_that_starts_with_a_banner_has_the_last_time_before_it() -> None
 
 
 def test_a_second_process_does_not_confuse_its_first_banner_with_an_earlier_one() -> None:
-    assert set(ids(framed([], begun="2026-11-22T00:00:00Z"))) != set(whole())
+    assert set(ids(framed([], log_start="2026-11-22T00:00:00Z"))) != set(whole())
 
 
 def test_a_frame_without_banners_has_no_times() -> None:
     first = decode(framed([])[0])
-    assert (first.begun, first.before) == ("", {})
+    assert (first.log_start, first.before) == ("", {})
 
 
 def message(time: str, host: str = "") -> bytes:

@@ -26,7 +26,7 @@ from vaultwatch.store.dynamodb.table import MAX_ACTIONS, MAX_TRANSACTION_BYTES, 
 from vaultwatch.store.encoding import encode_alert
 
 _ROWS_OF_AN_ALERT = 4
-_OTHER_BYTES = 20_000  # what the rows beside an alert take at most: its window, what its rule holds, a notification
+_OTHER_BYTES = 20_000  # the most that the rows besides an alert take: its window, what its rule holds, a notification
 
 
 class Work(msgspec.Struct, frozen=True):
