@@ -51,7 +51,7 @@ class Bench:
 
 
 def _generator() -> str:
-    """A name for the generator, by its sources: a changed generator makes another corpus."""
+    """Return a name for the generator, from its sources: a changed generator makes another corpus."""
     sources = sorted(Path(__file__).parent.glob("*.py"))
     kept = [path.read_bytes() for path in sources if path.stem in ("calls", "corpus", "world", "worthy")]
     return hashlib.sha256(b"\0".join(kept)).hexdigest()[:12]

@@ -207,7 +207,7 @@ class Model:
         )
 
     def _dynamodb(self, rate: float) -> float:
-        """The rows of an alert, its notification, its group and its rule; the three later copies only read them."""
+        """Rows of an alert, its notification, its group and its rule; the three later copies only read them."""
         alerts, kib = self._alerts(rate), ceil(self.measured.alert_bytes / 1024)
         writes = alerts * (2 * kib + 2) * self.assumed.write_factor * self.assumed.index_factor
         reads = alerts * (LANES + ARCHIVES) * (2 * ceil(kib / 4) + 2) * 2

@@ -103,7 +103,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _is_set(name: str) -> bool:
-    """Whether make was given a variable: `make demo LIVE=1`."""
+    """Return whether a variable of make is set: `make demo LIVE=1`."""
     return os.environ.get(name, "0") not in ("", "0")
 
 

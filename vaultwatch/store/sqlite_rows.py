@@ -31,14 +31,14 @@ _T = TypeVar("_T", bound=msgspec.Struct)
 
 
 class Rows:
-    """The rows of one owner and the shared ones, within a transaction or a reading."""
+    """The rows of one owner and the shared rows, within a transaction or while reading."""
 
     def __init__(self, db: sqlite3.Connection, owner: str) -> None:
         self._db = db
         self._owner = owner
 
     def state_for(self, filings: Sequence[Filing]) -> State:
-        """The state that decides about these filings."""
+        """Return the state of dispatch for these filings."""
         alerts = [filing.alert for filing in filings]
         return self._with_limits(
             State(
@@ -49,7 +49,7 @@ class Rows:
         )
 
     def ended_windows(self, now: float, limit: int) -> tuple[list[Window], State]:
-        """So many windows that have ended, and the state that closes them."""
+        """Return at most `limit` windows that have ended, and the state with which dispatch closes them."""
         find = "SELECT body FROM window WHERE owner = ? AND due_at <= ? LIMIT ?"
         windows = list(_decoded(self._db.execute(find, (self._owner, now, limit)), Window))
         return windows, State(held=self._owned("held", {window.head.rule for window in windows}, Held))
@@ -60,12 +60,12 @@ class Rows:
         self._db.executemany(delete, [(self._owner, window.group) for window in windows])
 
     def due_held(self, now: float) -> tuple[list[Held], State]:
-        """What rules hold and is due, and the state that flushes it."""
+        """Return the held alerts that are due, and the state with which dispatch flushes them."""
         find = "SELECT body FROM held WHERE owner = ? AND due_at <= ?"
         return list(_decoded(self._db.execute(find, (self._owner, now)), Held)), self._with_limits(State())
 
     def next_due(self, *tables: str) -> float | None:
-        """When a row of these tables is due first."""
+        """Return when the first row of these tables is due."""
         find = "SELECT min(due_at) FROM {} WHERE owner = ?"
         moments = [self._db.execute(find.format(table), (self._owner,)).fetchone()[0] for table in tables]
         return min((float(moment) for moment in moments if moment is not None), default=None)

@@ -70,7 +70,7 @@ class Load(msgspec.Struct, frozen=True):
     size_bytes: int = 0
 
     def with_event(self, event: Sequence[Filing]) -> Load:
-        """The load with one more event."""
+        """Return the load with one more event."""
         return Load(
             self.sinks,
             self.keys.union(needed(event)),
@@ -79,7 +79,7 @@ class Load(msgspec.Struct, frozen=True):
         )
 
     def fits(self) -> bool:
-        """Whether it fits into one transaction."""
+        """Return whether it fits into one transaction."""
         return len(self.keys) + self.deliveries <= MAX_ACTIONS and self.size_bytes <= MAX_TRANSACTION_BYTES
 
 
