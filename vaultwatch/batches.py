@@ -25,7 +25,7 @@ from vaultwatch.errors import ArchiveError, FrameError
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference
 from vaultwatch.isolation import NO_MARK
 from vaultwatch.reading.lines import LineSplitter
-from vaultwatch.reading.records import LONGEST_TAG, Origin, Rejected, split_tag
+from vaultwatch.reading.records import Origin, Rejected, split_tag
 from vaultwatch.reading.rejected import encode_rejected
 
 HELD_BYTES = 32 * 1024 * 1024
@@ -265,17 +265,20 @@ def _tagged(line: bytes, tag: bytes) -> bytes:
     return line if split_tag(line)[0].lane else tag + line
 
 
-def _by_origin(lines: Sequence[bytes]) -> Iterator[tuple[Origin, list[bytes]]]:
+def _by_origin(lines: Sequence[bytes]) -> Iterable[tuple[Origin, list[bytes]]]:
     """Group lines by origin, in their order and without their tags."""
+    by_origin: dict[Origin, list[bytes]] = {}
     by_tag: dict[bytes, list[bytes]] = {}
     for line in lines:
-        tag = line[: line.find(b" ", 0, LONGEST_TAG) + 1] if line.startswith(b"@") else b""
+        tag, _, text = line.partition(b" ")
         group = by_tag.get(tag)
         if group is None:
-            tag = tag if split_tag(tag)[0].lane else b""
-            group = by_tag.setdefault(tag, [])
-        group.append(line[len(tag) :])
-    return ((split_tag(tag)[0], texts) for tag, texts in by_tag.items())
+            origin, text = split_tag(line)
+            group = by_origin.setdefault(origin, [])
+            if origin.lane:
+                by_tag[tag] = group
+        group.append(text)
+    return by_origin.items()
 
 
 def checked(lines: bytes, reference: Reference) -> bytes:
