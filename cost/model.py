@@ -50,7 +50,7 @@ class Assumptions:
     digest_ms: float = _assume(100, "ms that `digest` takes every minute")
     notify_ms: float = _assume(400, "ms that `notify` takes per notification")
     other_metrics: float = _assume(37, "custom metrics besides those that `evaluate` writes for each node")
-    alarms: float = _assume(42, "alarms")
+    alarms: float = _assume(43, "alarms")
     key_requests_an_hour: float = _assume(
         120, "KMS requests per hour: ten users, each with data keys reused for 5 minutes"
     )
@@ -239,4 +239,4 @@ class Model:
 
     def _keys(self) -> float:
         requests = HOURS * self.assumed.key_requests_an_hour * usd.KEY_REQUEST.usd
-        return 2 * usd.KEY.usd + requests + usd.SECRET.usd + HOURS * 12 * usd.SECRET_REQUEST.usd
+        return 3 * usd.KEY.usd + requests + usd.SECRET.usd + HOURS * 12 * usd.SECRET_REQUEST.usd

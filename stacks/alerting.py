@@ -39,15 +39,17 @@ class AlertingStack(Stack):
     def __init__(
         self, scope: Construct, construct_id: str, *, settings: Settings, archive: ArchiveStack, **kwargs: Any
     ) -> None:
-        super().__init__(scope, construct_id, **kwargs)
+        super().__init__(scope, construct_id, termination_protection=True, **kwargs)
         warn_if_nobody_is_notified(self, settings)
         code = function_code(self, settings)
         self._key = EncryptionKey(self, "Key", description="Encrypts Vault's log lines and alerts in transit")
         self._stream = FrameStream(self, "Stream", settings=settings, key=self._key)
         self._alerts = Alerts(self, "Alerts", settings=settings, key=self._key)
-        operations = OperationsTopic(self, "Operations", key=self._key, emails=settings.operations_emails)
+        # A key of its own: the alarms must still be sent if the other key is disabled.
+        operations_key = EncryptionKey(self, "OperationsKey", description="Encrypts the alarms about Vaultwatch itself")
+        operations = OperationsTopic(self, "Operations", key=operations_key, emails=settings.operations_emails)
         alarms = Alarms(self, "Alarms", deployment=settings.deployment, topic=operations)
-        alarms.watch_topic(self._alerts.topic)
+        alarms.watch_topic(self._alerts.topic, undelivered=self._alerts.undelivered)
         watch_losses(alarms, sinks=frozenset({"slack"} if settings.slack else ()))
         defaults = FunctionDefaults(settings=settings, code=code, alarms=alarms)
         self._add_functions(defaults, archive)
@@ -91,7 +93,7 @@ class AlertingStack(Stack):
             self,
             "History",
             settings=settings,
-            topic=topic,
+            alerts=self._alerts,
             bucket=archive.alerts,
             key=archive.key,
             alarms=defaults.alarms,

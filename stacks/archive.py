@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aws_cdk import CfnOutput, Duration, Stack
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
@@ -37,8 +38,9 @@ class ArchiveStack(Stack):
             key=self.key,
             access_logs=access_logs,
             lifecycle_rules=_archive_rules(settings),
-            retention=Duration.days(settings.archive_retention_days),
+            lock=_lock(settings),
         )
+        self.archive.add_to_resource_policy(_keep_locks(self.archive))
         self.alerts = LogBucket(
             self, "Alerts", key=self.key, access_logs=access_logs, lifecycle_rules=_alerts_rules(settings)
         )
@@ -47,6 +49,22 @@ class ArchiveStack(Stack):
 
     def _output(self, name: str, bucket: s3.Bucket, description: str) -> None:
         CfnOutput(self, name, value=bucket.bucket_name, description=description)
+
+
+def _lock(settings: Settings) -> s3.ObjectLockRetention:
+    modes = {"GOVERNANCE": s3.ObjectLockRetention.governance, "COMPLIANCE": s3.ObjectLockRetention.compliance}
+    return modes[settings.object_lock_mode](Duration.days(settings.archive_retention_days))
+
+
+def _keep_locks(bucket: s3.Bucket) -> iam.PolicyStatement:
+    """Deny everybody to bypass a lock in governance mode; AmazonS3FullAccess, for example, allows it."""
+    return iam.PolicyStatement(
+        sid="KeepLocks",
+        effect=iam.Effect.DENY,
+        principals=[iam.AnyPrincipal()],
+        actions=["s3:BypassGovernanceRetention"],
+        resources=[bucket.arn_for_objects("*")],
+    )
 
 
 def _archive_rules(settings: Settings) -> list[s3.LifecycleRule]:

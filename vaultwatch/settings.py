@@ -102,8 +102,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 90
     archive_retention_days: Annotated[
         int,
-        _key("days", "How long Object Lock (governance mode) prevents the deletion of a segment.", ge=1, le=_MAX_DAYS),
+        _key("days", "How long Object Lock prevents the deletion of a new segment.", ge=1, le=_MAX_DAYS),
     ] = 365
+    object_lock_mode: Annotated[
+        Literal["GOVERNANCE", "COMPLIANCE"],
+        _key(
+            "mode",
+            "Mode of Object Lock on new segments. With GOVERNANCE the bucket policy denies everybody the permission to "
+            "bypass the lock; an administrator who may change the bucket policy can remove this denial and then delete "
+            "segments, and CloudTrail records the change. With COMPLIANCE nobody can delete a segment or shorten its "
+            "retention, not even the root user: a retention that was set too long ends only with its time or with the "
+            "account. In both modes, who may change the bucket's settings can end the protection of later segments, "
+            "and who disables the key makes all segments unreadable.",
+        ),
+    ] = "GOVERNANCE"
     archive_expiry_days: Annotated[
         int, _key("days", "Age at which segments are deleted, not less than their retention.", ge=61, le=_MAX_DAYS)
     ] = 400

@@ -129,12 +129,20 @@ class Alarms(Construct):
             "segments are not evaluated a second time. Check the policy of the queue.",
         )
 
-    def watch_topic(self, topic: sns.Topic) -> None:
+    def watch_topic(self, topic: sns.Topic, *, undelivered: sqs.Queue) -> None:
         """Alarm when the topic of the alerts cannot deliver to a subscriber.
 
         Args:
             topic: The topic to which alerts are published.
+            undelivered: The dead-letter queue of its subscriptions.
         """
+        self.add(
+            "alerts-dead-letters",
+            undelivered.metric_approximate_number_of_messages_visible(statistic="Maximum", period=MINUTE),
+            "SNS gave up delivering alerts to a queue or to Firehose, and moved them to the dead-letter "
+            "queue of the alerts topic, which keeps them for 14 days. Correct the policy of the subscriber, then read "
+            "the messages and handle their alerts.",
+        )
         self.add(
             "alerts-undelivered",
             topic.metric_number_of_notifications_failed(statistic="Sum", period=FIVE_MINUTES),

@@ -9,11 +9,12 @@ from constructs import Construct
 
 from stacks.constructs import permissions, row_permissions
 from stacks.constructs.alerts_table import AlertsTable
+from stacks.constructs.queue import encrypted_queue
 from vaultwatch.settings import Settings
 
 
 class Alerts(Construct):
-    """Where alerts are stored and published.
+    """Where alerts are stored and published, and the queue of what SNS cannot deliver to a queue or to Firehose.
 
     Args:
         scope: The construct that holds both.
@@ -28,6 +29,18 @@ class Alerts(Construct):
         self._key = key
         self.table = AlertsTable(self, "Table")
         self.topic = sns.Topic(self, "Topic", master_key=key, enforce_ssl=True)
+        self.undelivered = encrypted_queue(self, "Undelivered")
+        self.undelivered.add_to_resource_policy(self._send_undelivered())
+        reason = "It is the dead-letter queue of the topic's subscriptions, and an alarm fires on its first message."
+        permissions.acknowledge(self.undelivered, "SQS3", reason)
+
+    def _send_undelivered(self) -> iam.PolicyStatement:
+        return iam.PolicyStatement(
+            principals=[iam.ServicePrincipal("sns.amazonaws.com")],
+            actions=["sqs:SendMessage"],
+            resources=[self.undelivered.queue_arn],
+            conditions={"ArnEquals": {"aws:SourceArn": self.topic.topic_arn}},
+        )
 
     @property
     def environment(self) -> dict[str, str]:

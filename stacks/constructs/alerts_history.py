@@ -15,6 +15,7 @@ from constructs import Construct
 
 from stacks.constructs import permissions
 from stacks.constructs.alarms import Alarms
+from stacks.constructs.alerts import Alerts
 from stacks.constructs.function import log_group, service_role
 from vaultwatch.aws import keys
 from vaultwatch.settings import Settings
@@ -32,7 +33,7 @@ class AlertsHistory(Construct):
         scope: The construct that holds the history.
         construct_id: The id within `scope`.
         settings: How long Firehose's own log is kept.
-        topic: The topic to which alerts are published.
+        alerts: The topic to which alerts are published, and the queue of undelivered ones.
         bucket: The bucket to write to.
         key: The key that encrypts the bucket.
         alarms: Where the alarms of the delivery are added.
@@ -44,7 +45,7 @@ class AlertsHistory(Construct):
         construct_id: str,
         *,
         settings: Settings,
-        topic: sns.Topic,
+        alerts: Alerts,
         bucket: s3.Bucket,
         key: kms.IKey,
         alarms: Alarms,
@@ -63,20 +64,21 @@ class AlertsHistory(Construct):
             ),
             extended_s3_destination_configuration=self._destination(bucket, key, role, group),
         )
-        self._subscribe(topic, delivery)
+        self._subscribe(alerts, delivery)
         alarms.watch_delivery(delivery)
 
-    def _subscribe(self, topic: sns.Topic, delivery: firehose.CfnDeliveryStream) -> None:
+    def _subscribe(self, alerts: Alerts, delivery: firehose.CfnDeliveryStream) -> None:
         """Let the topic send every message to the delivery stream."""
         put = permissions.allow("Put", ["firehose:PutRecord", "firehose:PutRecordBatch"], [delivery.attr_arn])
         role = service_role(Construct(self, "Feed"), "sns", "the alerts topic", [put])
         sns.CfnSubscription(
             self,
             "Subscription",
-            topic_arn=topic.topic_arn,
+            topic_arn=alerts.topic.topic_arn,
             protocol="firehose",
             endpoint=delivery.attr_arn,
             subscription_role_arn=role.role_arn,
+            redrive_policy={"deadLetterTargetArn": alerts.undelivered.queue_arn},
         )
 
     def _destination(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from aws_cdk import AssetHashType, Duration, RemovalPolicy, Stack
+from aws_cdk import AssetHashType, Aws, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -143,10 +143,19 @@ def service_role(scope: Construct, service: str, name: str, statements: Sequence
     return iam.Role(
         scope,
         "Role",
-        assumed_by=iam.ServicePrincipal(f"{service}.amazonaws.com"),
+        assumed_by=iam.ServicePrincipal(f"{service}.amazonaws.com", conditions=_of_this_account(service)),
         description=f"What {name} may do",
         inline_policies={"Allowed": iam.PolicyDocument(statements=list(statements))},
     )
+
+
+def _of_this_account(service: str) -> dict[str, dict[str, str]]:
+    """Return the condition that a service acts for this account.
+
+    No documentation says that SNS sends this key when it assumes the role of a subscription. With a key that it does
+    not send, deliveries would fail; the only right of that role is to put records on one delivery stream.
+    """
+    return {} if service == "sns" else {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
 
 
 def log_group(scope: Construct, construct_id: str, settings: Settings) -> logs.LogGroup:

@@ -20,7 +20,7 @@ class LogBucket(s3.Bucket):
         key: The key that encrypts the objects.
         access_logs: The bucket of the access logs.
         lifecycle_rules: How long objects are kept, and where.
-        retention: For how long Object Lock protects each object; without it the bucket has no Object Lock.
+        lock: How Object Lock protects each object, and for how long; without it the bucket has no Object Lock.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class LogBucket(s3.Bucket):
         key: kms.IKey,
         access_logs: s3.IBucket,
         lifecycle_rules: Sequence[s3.LifecycleRule],
-        retention: Duration | None = None,
+        lock: s3.ObjectLockRetention | None = None,
     ) -> None:
         super().__init__(
             scope,
@@ -48,7 +48,7 @@ class LogBucket(s3.Bucket):
             server_access_logs_prefix=f"{construct_id.lower()}/",
             removal_policy=RemovalPolicy.RETAIN,
             lifecycle_rules=list(lifecycle_rules),
-            object_lock_default_retention=s3.ObjectLockRetention.governance(retention) if retention else None,
+            object_lock_default_retention=lock,
         )
         # CloudFormation's own property: the construct's `event_bridge_enabled` would add a function of the CDK.
         resource = cast(s3.CfnBucket, self.node.default_child)

@@ -36,8 +36,9 @@ class Queue(Construct):
         alarms: Alarms,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.dead_letters = self._queue("DeadLetters")
-        self.waiting = self._queue(
+        self.dead_letters = encrypted_queue(self, "DeadLetters")
+        self.waiting = encrypted_queue(
+            self,
             "Waiting",
             visibility_timeout=Duration.seconds(6 * size.timeout_seconds),  # the factor in the Lambda guide
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=max_receives),
@@ -70,13 +71,24 @@ class Queue(Construct):
         )
         self._alarms.watch_mapping(self._consumer, resource)
 
-    def _queue(self, construct_id: str, **kwargs: Any) -> sqs.Queue:
-        return sqs.Queue(
-            self,
-            construct_id,
-            retention_period=Duration.days(14),
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            removal_policy=RemovalPolicy.DESTROY,
-            **kwargs,
-        )
+
+def encrypted_queue(scope: Construct, construct_id: str, **kwargs: Any) -> sqs.Queue:
+    """Make a queue that keeps messages for 14 days, the longest that SQS offers.
+
+    Args:
+        scope: The construct that holds the queue.
+        construct_id: The id within `scope`.
+        kwargs: Further arguments of `sqs.Queue`.
+
+    Returns:
+        The queue.
+    """
+    return sqs.Queue(
+        scope,
+        construct_id,
+        retention_period=Duration.days(14),
+        encryption=sqs.QueueEncryption.SQS_MANAGED,
+        enforce_ssl=True,
+        removal_policy=RemovalPolicy.DESTROY,
+        **kwargs,
+    )

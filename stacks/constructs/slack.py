@@ -61,7 +61,10 @@ class SlackNotifications(Construct):
         queue.feed(function.resource, batch_size=10, max_concurrency=2)
         alerts.topic.add_subscription(
             subscriptions.SqsSubscription(
-                queue.waiting, raw_message_delivery=True, filter_policy=for_people(defaults.settings.slack_level)
+                queue.waiting,
+                raw_message_delivery=True,
+                filter_policy=for_people(defaults.settings.slack_level),
+                dead_letter_queue=alerts.undelivered,
             )
         )
 

@@ -26,10 +26,11 @@ from botocore.httpchecksum import _CHECKSUM_CLS  # type: ignore[attr-defined]
 from moto.s3 import notifications
 from moto.s3.models import FakeBucket, s3_backends
 from moto.sns.models import Subscription
+from moto.sqs.models import sqs_backends
 
 from testbed.aws.calls import Request
 from testbed.aws.permissions import Need, Policy
-from testbed.aws.template import ACCOUNT
+from testbed.aws.template import ACCOUNT, REGION
 from testbed.aws.transactions import fast_transactions
 
 _CHECKSUM = "x-amz-checksum-"
@@ -111,9 +112,23 @@ class Deliveries:
                     self._deliver(original, subscription, message, message_id, about)
             except Exception as error:  # noqa: BLE001  a failure concerns only its subscriber, and is kept
                 self.failures.append(f"SNS to {subscription.endpoint}: {type(error).__name__}: {error}")
+                self._redrive(subscription, message, message_id, about)
 
         with patch.object(Subscription, "publish", publish):
             yield
+
+    def _redrive(self, failed: Subscription, message: str, message_id: str, about: dict[str, Any]) -> None:
+        """Send what could not be delivered to the dead-letter queue of the subscription, if it has one."""
+        if "RedrivePolicy" not in failed.attributes:
+            return
+        queue = json.loads(failed.attributes["RedrivePolicy"])["deadLetterTargetArn"]
+        if not self.admits("sns", Need("sqs:SendMessage", queue, {"aws:SourceArn": failed.topic_arn})):
+            self.failures.append(f"SNS to {queue}: the queue's policy does not allow it")
+            return
+        if about.get("message_structure") == "json":
+            message = failed._parse_message_structure(message, failed.protocol)
+        body = failed.get_post_data(message, message_id, about.get("subject"), about["message_attributes"])
+        sqs_backends[ACCOUNT][REGION].send_message(queue.rpartition(":")[2], json.dumps(body))
 
     def _deliver(self, original: Any, to: Subscription, message: str, message_id: str, about: dict[str, Any]) -> None:
         if to.protocol == "sqs":

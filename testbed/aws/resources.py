@@ -143,7 +143,9 @@ class Maker:
         where = resource.some("TopicArn", "Protocol", "Endpoint")
         if where["Protocol"] not in ("email", "firehose", "sqs"):
             raise UnsupportedTemplateError(f"{resource}: the protocol {where['Protocol']} is not supported")
-        attributes = resource.some("FilterPolicy", "FilterPolicyScope", "RawMessageDelivery", "SubscriptionRoleArn")
+        attributes = resource.some(
+            "FilterPolicy", "FilterPolicyScope", "RawMessageDelivery", "RedrivePolicy", "SubscriptionRoleArn"
+        )
         return str(self.client("sns").subscribe(**where, Attributes=_as_text(attributes))["SubscriptionArn"])
 
     def _queue(self, resource: Resource, _: str) -> str:

@@ -98,6 +98,7 @@ def template() -> dict[str, Any]:
     from_stream |= {"MaximumRetryAttempts": 1, "DestinationConfig": {"OnFailure": {"Destination": get("Bucket")}}}
     from_queue = {"FunctionName": get("Function"), "EventSourceArn": get("Queue"), "FunctionResponseTypes": partial}
     created = {"source": ["aws.s3"], "detail": {"object": {"key": [{"prefix": "in/"}]}}}
+    redrive = {"RedrivePolicy": {"deadLetterTargetArn": get("Undelivered")}}
     people = {"TopicArn": {"Ref": "Topic"}, "FilterPolicy": {"disposition": ["first"]}}
     return {
         "Resources": {
@@ -122,7 +123,9 @@ def template() -> dict[str, Any]:
             "ToQueue": resource(
                 "SNS::Subscription", Protocol="sqs", Endpoint=get("People"), RawMessageDelivery=True, **people
             ),
-            "ToNobody": resource("SNS::Subscription", Protocol="sqs", Endpoint=get("Dead"), **people),
+            "ToNobody": resource("SNS::Subscription", Protocol="sqs", Endpoint=get("Dead"), **people, **redrive),
+            "Undelivered": resource("SQS::Queue"),
+            "UndeliveredPolicy": policy("sns", "Undelivered", {"Ref": "Topic"}),
             "ToMail": resource("SNS::Subscription", Protocol="email", Endpoint="a@example.org", **people),
             "ToFirehose": resource(
                 "SNS::Subscription",
@@ -281,6 +284,7 @@ def test_sns_delivers_by_filter_and_policy_and_a_failed_subscriber_affects_no_ot
         topic = {"TopicArn": aws.physical_id("toy", "Topic"), "Subject": "s", "MessageAttributes": attributes}
         aws.client("sns").publish(Message=bodies, MessageStructure="json", **topic)
     assert waiting(aws, "People") == ["for machines"]
+    assert [json.loads(body)["Message"] for body in waiting(aws, "Undelivered")] == ["for machines"]
     assert [(mail.address, mail.text) for mail in aws.mails] == [("a@example.org", "for people")]
     assert ["Dead" in failure and "policy" in failure for failure in aws.deliveries.failures] == [True]
     aws.tick(299)

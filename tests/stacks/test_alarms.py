@@ -136,6 +136,7 @@ def test_each_function_that_fails_or_is_throttled_raises_an_alarm(
         ("AWS/SQS", "ApproximateAgeOfOldestMessage", "<SweepQueueWaiting.QueueName>"),
         ("AWS/Events", "FailedInvocations", "<SweepNewObjects>"),
         ("AWS/SNS", "NumberOfNotificationsFailed", "<AlertsTopic.TopicName>"),
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "<AlertsUndelivered.QueueName>"),
         ("AWS/Firehose", "DeliveryToS3.DataFreshness", "<HistoryDelivery>"),
         ("AWS/Firehose", "ThrottledRecords", "<HistoryDelivery>"),
     ],

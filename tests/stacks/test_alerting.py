@@ -246,10 +246,33 @@ def test_every_alert_is_written_to_the_alerts_folder(alerting: Template) -> None
 def test_every_topic_and_queue_refuses_requests_without_tls(alerting: Template) -> None:
     policies = of_type(alerting, "SNS::TopicPolicy") | of_type(alerting, "SQS::QueuePolicy")
 
-    assert len(policies) == 2 + 4
+    assert len(policies) == 2 + 5
     for policy in policies.values():
         denied = [it for it in policy["Properties"]["PolicyDocument"]["Statement"] if it["Effect"] == "Deny"]
         assert [it["Condition"] for it in denied] == [{"Bool": {"aws:SecureTransport": "false"}}]
+
+
+def test_what_cannot_be_delivered_to_slack_or_to_the_history_is_kept_and_raises_an_alarm(alerting: Template) -> None:
+    redriven = {
+        it["Properties"]["Protocol"]: text(it["Properties"]["RedrivePolicy"]["deadLetterTargetArn"])
+        for it in of_type(alerting, "SNS::Subscription").values()
+        if it["Properties"]["Protocol"] != "email"
+    }
+
+    assert redriven == {"sqs": "<AlertsUndelivered.Arn>", "firehose": "<AlertsUndelivered.Arn>"}
+    assert properties(alerting, "SQS::Queue", "AlertsUndelivered")["MessageRetentionPeriod"] == 14 * DAY_SECONDS
+
+
+def test_a_disabled_data_key_does_not_silence_the_alarms(alerting: Template) -> None:
+    keys = {
+        text({"Ref": name}): it["Properties"]["KmsMasterKeyId"] for name, it in of_type(alerting, "SNS::Topic").items()
+    }
+    policy = properties(alerting, "KMS::Key", "OperationsKey")["KeyPolicy"]["Statement"]
+    [alarms] = [it for it in policy if it["Principal"] == {"Service": "cloudwatch.amazonaws.com"}]
+
+    assert keys == {"<AlertsTopic>": "<Key.Arn>", "<Operations>": "<OperationsKey.Arn>"}
+    assert alarms["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert "cloudwatch" not in str(properties(alerting, "KMS::Key", "Key9")["KeyPolicy"])
 
 
 def test_only_alarms_of_this_account_may_publish_to_operations(alerting: Template) -> None:

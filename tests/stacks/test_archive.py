@@ -14,10 +14,11 @@ from tests.support.templates import Template, of_type, properties, text
 BUCKETS = ["AccessLogs", "Alerts", "Archive"]
 
 
-def test_it_cannot_be_deleted_by_accident(templates: dict[str, Template], outdir: Path) -> None:
+@pytest.mark.parametrize("stack", ["vaultwatch-archive", "vaultwatch-alerting"])
+def test_a_stack_cannot_be_deleted_by_accident(templates: dict[str, Template], outdir: Path, stack: str) -> None:
     stacks = json.loads((outdir / "manifest.json").read_text())["artifacts"]
 
-    assert stacks["vaultwatch-archive"]["properties"]["terminationProtection"] is True
+    assert stacks[stack]["properties"]["terminationProtection"] is True
 
 
 def test_its_buckets_and_its_key_outlive_the_stack(archive: Template) -> None:
@@ -34,6 +35,24 @@ def test_nobody_can_delete_a_line_before_its_retention_ends(archive: Template) -
 
     assert bucket["ObjectLockEnabled"] is True
     assert bucket["ObjectLockConfiguration"]["Rule"] == {"DefaultRetention": {"Days": 365, "Mode": "GOVERNANCE"}}
+
+
+def test_nobody_may_bypass_the_lock(archive: Template) -> None:
+    policy = properties(archive, "S3::BucketPolicy", "Archive")["PolicyDocument"]["Statement"]
+
+    [denied] = [statement for statement in policy if statement.get("Sid") == "KeepLocks"]
+    assert (denied["Effect"], denied["Principal"]) == ("Deny", {"AWS": "*"})
+    assert denied["Action"] == "s3:BypassGovernanceRetention"
+    assert text(denied["Resource"]) == "<Archive.Arn>/*"
+    assert "Condition" not in denied
+
+
+def test_in_compliance_mode_not_even_an_administrator_can_shorten_a_lock(
+    synthesized: Callable[..., dict[str, Template]],
+) -> None:
+    bucket = properties(synthesized(object_lock_mode="COMPLIANCE")["archive"], "S3::Bucket", "Archive")
+
+    assert bucket["ObjectLockConfiguration"]["Rule"] == {"DefaultRetention": {"Days": 365, "Mode": "COMPLIANCE"}}
 
 
 def test_a_bucket_to_which_aws_services_write_has_no_object_lock(archive: Template) -> None:
@@ -85,7 +104,7 @@ def test_expiry_leaves_neither_a_delete_marker_nor_an_old_version(archive: Templ
 def test_every_bucket_refuses_requests_without_tls(archive: Template, name: str) -> None:
     policy = properties(archive, "S3::BucketPolicy", name)["PolicyDocument"]["Statement"]
 
-    denied = [statement for statement in policy if statement["Effect"] == "Deny"]
+    denied = [statement for statement in policy if statement["Effect"] == "Deny" and "Condition" in statement]
     assert {"Bool": {"aws:SecureTransport": "false"}} in [statement["Condition"] for statement in denied]
     assert all((statement["Action"], statement["Principal"]) == ("s3:*", {"AWS": "*"}) for statement in denied)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 
 import pytest
@@ -90,13 +91,14 @@ def test_a_role_allows_exactly_these_statements(alerting: Template, name: str) -
     roles = {found.rpartition("Role")[0]: role for found, role in of_type(alerting, "IAM::Role").items()}
 
     assert {statement["Sid"]: _line(statement) for statement in statements(roles[name])} == ALLOWED[name]
-    assert roles[name]["Properties"]["AssumeRolePolicyDocument"]["Statement"] == [
-        {
-            "Action": "sts:AssumeRole",
-            "Effect": "Allow",
-            "Principal": {"Service": ASSUMED_BY.get(name, "lambda.amazonaws.com")},
-        }
-    ]
+    [trust] = roles[name]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    of_this_account = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert trust == {
+        "Action": "sts:AssumeRole",
+        "Effect": "Allow",
+        "Principal": {"Service": ASSUMED_BY.get(name, "lambda.amazonaws.com")},
+        **({} if name == "HistoryFeed" else {"Condition": of_this_account}),
+    }
 
 
 def test_notify_may_record_threads_only_where_the_secret_holds_a_bot_token(synthesized: Synthesized) -> None:
@@ -134,17 +136,19 @@ def test_only_eventbridge_may_start_a_function_and_only_for_its_rule(alerting: T
 
 
 def test_only_its_own_sources_may_send_to_a_queue(alerting: Template) -> None:
-    senders = {}
+    senders: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for name, policy in of_type(alerting, "SQS::QueuePolicy").items():
         for it in policy["Properties"]["PolicyDocument"]["Statement"]:
             if it["Effect"] == "Allow":
                 [condition] = it["Condition"].values()
-                senders[name.partition("Policy")[0]] = (it["Principal"]["Service"], text(condition["aws:SourceArn"]))
+                sender = (it["Principal"]["Service"], text(condition["aws:SourceArn"]))
+                senders[name.partition("Policy")[0]].add(sender)
 
     assert senders == {
-        "SlackQueueWaiting": ("sns.amazonaws.com", "<AlertsTopic>"),
-        "SweepQueueWaiting": ("events.amazonaws.com", "<SweepNewObjects.Arn>"),
-        "SweepQueueDeadLetters": ("events.amazonaws.com", "<SweepNewObjects.Arn>"),
+        "AlertsUndelivered": {("sns.amazonaws.com", "<AlertsTopic>")},
+        "SlackQueueWaiting": {("sns.amazonaws.com", "<AlertsTopic>")},
+        "SweepQueueWaiting": {("events.amazonaws.com", "<SweepNewObjects.Arn>")},
+        "SweepQueueDeadLetters": {("events.amazonaws.com", "<SweepNewObjects.Arn>")},
     }
 
 

@@ -35,7 +35,7 @@ STATEFUL = {
         "ArchiveDA4CB258",
         "Key961B73FD",
     },
-    "alerting": {"Key961B73FD", "Stream790BDEE4", "AlertsTable3C20DA98"},
+    "alerting": {"Key961B73FD", "OperationsKey2329F47A", "Stream790BDEE4", "AlertsTable3C20DA98"},
 }
 
 
