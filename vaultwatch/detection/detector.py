@@ -106,7 +106,7 @@ class Detector:
             last: The last times of nodes whose log continues here; see `ServerEventKeys.last`.
         """
         self._last_was_server = self.source == "server"
-        for line in head.split(b"\n") if self.source == "auto" else ():
+        for line in filter(None, head.split(b"\n")) if self.source == "auto" else ():
             if self._index.reads(line):
                 break
             if _looks_like_server_line(split_tag(line)[1]):
