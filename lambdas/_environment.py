@@ -34,7 +34,7 @@ def read_environment(settings: type[_T], environment: Mapping[str, str] = os.env
         return msgspec.convert(values, settings, strict=False)
     except msgspec.ValidationError as error:
         wrong = str(error).rpartition("$.")[2].rstrip("`").upper()
-        raise SettingError(f"the environment variable {wrong} has no usable value") from None
+        raise SettingError(f"the environment variable {wrong} has an invalid value") from None
 
 
 def load_rules() -> list[Rule]:

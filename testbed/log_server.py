@@ -159,7 +159,7 @@ class LogServer:
     def _reads(self, service: Service) -> bool:
         if self._handler == "ship":
             log = self._folder / "ship.log"
-            return log.exists() and f"sends {service} lines" in log.read_text()
+            return log.exists() and f"sending {service} lines" in log.read_text()
         figures = self.state / f"{service}.stats"
         return figures.exists() and figures.stat().st_size > 0
 

@@ -288,7 +288,7 @@ def checked(lines: bytes, reference: Reference) -> bytes:
         FrameError: If their size or their SHA-256 differs from the reference.
     """
     if len(lines) != reference.size or hashlib.sha256(lines).hexdigest() != reference.sha256:
-        raise FrameError(f"reference: {reference.key[:200]} holds other lines than it should")
+        raise FrameError(f"reference: {reference.key[:200]} contains other lines than the reference describes")
     return lines
 
 

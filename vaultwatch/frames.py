@@ -179,7 +179,7 @@ def decode(data: bytes, max_bytes: int = MAX_LINES_BYTES) -> Frame:
         raise FrameError("frame: no header line")
     header = _parse(head)
     if len(lines) > max_bytes:
-        raise FrameError(f"frame: unpacks to more than {max_bytes} bytes")
+        raise FrameError(f"frame: decompresses to more than {max_bytes} bytes")
     records = Records(lines)
     _check(header, records)
     return Frame(
@@ -197,10 +197,10 @@ def decode(data: bytes, max_bytes: int = MAX_LINES_BYTES) -> Frame:
 
 def _unseal(data: bytes) -> bytes:
     if len(data) < _SEAL.size:
-        raise FrameError(f"frame: {len(data)} bytes are too few")
+        raise FrameError(f"frame: {len(data)} bytes are too short for a frame")
     magic, length, crc = _SEAL.unpack_from(data)
     if (magic, length) != (_SKIPPABLE_FRAME, _CRC_BYTES):
-        raise FrameError("frame: does not begin as one")
+        raise FrameError("frame: does not begin with the seal of a frame")
     content = data[_SEAL.size :]
     if zlib.crc32(content) != crc:
         raise FrameError("frame: damaged or cut off (CRC-32 differs)")
@@ -212,9 +212,9 @@ def _unpack(content: bytes, max_bytes: int) -> bytes:
     try:
         parameters = zstandard.get_frame_parameters(content)
         if not parameters.has_checksum or parameters.dict_id:
-            raise FrameError("frame: its zstd frame has no checksum, or wants a dictionary")
+            raise FrameError("frame: its zstd frame has no checksum, or requires a dictionary")
         if parameters.content_size > max_bytes:  # an unknown size is the largest number there is
-            raise FrameError(f"frame: unpacks to more than {max_bytes} bytes")
+            raise FrameError(f"frame: decompresses to more than {max_bytes} bytes")
         return zstandard.ZstdDecompressor().decompress(content, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise FrameError(f"frame: {error}") from error
@@ -231,7 +231,7 @@ def _check(header: _Header, records: Records) -> None:
     if len(records.lines) != header.size:
         raise FrameError(f"frame: {len(records.lines)} bytes of lines where its header says {header.size}")
     if records.lines and not isinstance(header.content, _RecordsMark):
-        raise FrameError("frame: lines where its kind has none")
+        raise FrameError("frame: has lines, although its kind has none")
     count = header.content.count if isinstance(header.content, Reference) else len(records.split)
     if count != header.count:
         raise FrameError(f"frame: {count} lines where its header says {header.count}")

@@ -84,7 +84,7 @@ def test_queued_notifications_are_sent_before_the_exit(slack: SlackStandIn, watc
     with Watching(watched) as watching:
         watching.write(b"".join(entry(number, path) for number, path in enumerate(paths)))
     assert slack.accepted == 3
-    assert "exits: all notifications are sent" in Path(str(watched.log_file)).read_text()
+    assert "exiting: all notifications are sent" in Path(str(watched.log_file)).read_text()
 
 
 def test_a_flood_is_fifteen_notifications_and_one_exact_count(slack: SlackStandIn, watched: WatchOptions) -> None:

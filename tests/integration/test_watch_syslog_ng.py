@@ -54,7 +54,7 @@ class LogServer:
     def starts(self) -> int:
         """Return how many handlers have started so far."""
         log = self.folder / "log"
-        return log.read_text().count("evaluates audit lines") if log.exists() else 0
+        return log.read_text().count("evaluating audit lines") if log.exists() else 0
 
     def handler(self) -> int:
         """Return the process id of the running handler."""
@@ -152,7 +152,7 @@ def test_when_syslog_ng_stops_the_handler_reads_to_the_end_and_leaves_no_orphan(
         server.stop()
         eventually(lambda: not is_running(handler))
     assert server.notified() == {1}
-    assert "exits: all notifications are sent" in (tmp_path / "log").read_text()
+    assert "exiting: all notifications are sent" in (tmp_path / "log").read_text()
 
 
 def test_notifications_that_were_unsent_when_it_stopped_are_sent_after_the_next_start(tmp_path: Path) -> None:

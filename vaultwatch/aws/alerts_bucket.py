@@ -45,7 +45,7 @@ class AlertsBucket:
         if not reference.bucket:
             raise FrameError(_ON_LOG_SERVER)
         if reference.bucket != self._name or not keys.is_oversize(reference.key):
-            raise FrameError("reference: not to our own bucket and folder")
+            raise FrameError("reference: points outside the bucket and folder of this deployment")
         if reference.size > self._max_lines_bytes:
             raise FrameError(f"reference: {reference.size} bytes are left to a function with more memory")
         try:

@@ -44,7 +44,7 @@ class QueueMessage(msgspec.Struct, frozen=True):
     body: str
 
     def notification(self) -> Notification | None:
-        """Decode the body, which SNS writes bare or in its envelope; None if it holds no notification."""
+        """Decode the body, which SNS writes bare or in its envelope; None if it contains no notification."""
         body = self.body.encode()
         try:
             envelope = msgspec.json.decode(body)
@@ -118,7 +118,7 @@ class NotificationQueue:
         self, message: QueueMessage, notification: Notification | None, seconds_left: Callable[[], float]
     ) -> bool:
         if notification is None:
-            _log.error("message %s holds no notification; it goes to the dead-letter queue", message.id)
+            _log.error("message %s contains no notification; it goes to the dead-letter queue", message.id)
             return False
         if not self._send(message, notification, seconds_left):
             return False

@@ -89,7 +89,7 @@ def command(
         shown = _Shown(Level(level), form, detector.count_rule_error)
         watched = sys.stderr.isatty() if progress is None else progress
         if not files and sys.stdin.isatty():
-            click.echo("reads from the terminal; Ctrl-D ends it", err=True)
+            click.echo("reading from the terminal; press Ctrl-D to end", err=True)
         broken = [_check_file(name, detector, shown, watched, rejects) for name in files or ("-",)]
         shown.add(detector.flush())
         seconds = time.monotonic() - started

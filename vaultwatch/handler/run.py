@@ -96,7 +96,7 @@ def run(handler: Handler, stdin: int = 0) -> int:
             with hold_lock(handler.lock_file, stdin, handler.pace.lock_retry_seconds) as lock:
                 handler.process(stdin, first=is_first_holder(lock))
         except EmptyInput:
-            logger.info("exits: the input ended before anything was read, and was empty")
+            logger.info("exiting: the input ended empty, before anything was read")
     return 0
 
 

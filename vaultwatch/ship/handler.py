@@ -86,13 +86,13 @@ class ShipHandler:
             timeline = Timeline(log_start(from_beginning=first)) if options.source == "server" else None
             framer = Framer(_identity(options), store, gatherer.middle, outbox.put, timeline=timeline)
             sender.start()
-            logger.info("sends %s lines to stream %s", options.source, options.stream)
+            logger.info("sending %s lines to stream %s", options.source, options.stream)
             try:
                 consume(stdin, Pipeline(gatherer, framer, self.pace))
             finally:
-                logger.info("end of input: sends the remaining frames")
+                logger.info("end of input: sending the remaining frames")
                 sender.finish()
-        logger.info("exits: Kinesis accepted every frame")
+        logger.info("exiting: Kinesis has accepted every frame")
 
     def _oversize_store(self) -> BucketStore | FolderStore:
         if self._options.oversize_bucket:

@@ -70,7 +70,7 @@ class WatchHandler:
         with closing(SqliteStore(options.store_file, [route(sink) for sink in sinks], options.source)) as store:
             sender = Sender(store, sinks, pause_seconds=self.pace.sink_pause_seconds)
             sender.start()
-            logger.info("evaluates %s lines", options.source)
+            logger.info("evaluating %s lines", options.source)
             try:
                 recorder = Recorder(options, store, sender.notify)
                 recorder.recover()
@@ -80,5 +80,5 @@ class WatchHandler:
                 for sink in sinks:
                     if (close := getattr(sink, "close", None)) is not None:
                         close()
-        unsent = "what is not sent yet is sent after the next start"
-        logger.info("exits: %s", "all notifications are sent" if all_sent else unsent)
+        unsent = "unsent notifications are sent after the next start"
+        logger.info("exiting: %s", "all notifications are sent" if all_sent else unsent)

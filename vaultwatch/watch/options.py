@@ -102,7 +102,7 @@ class WatchOptions:
         try:
             return Level(self.level.lower())
         except ValueError as error:
-            raise SettingError(f"--level: {self.level!r} is none of {', '.join(Level)}") from error
+            raise SettingError(f"--level: {self.level!r} is not one of {', '.join(Level)}") from error
 
     def sinks(self) -> list[Sink]:
         """Return the sinks that are configured.

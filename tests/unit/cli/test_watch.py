@@ -129,7 +129,7 @@ def test_sigterm_and_sighup_do_not_end_it_before_the_end_of_the_input(tmp_path: 
         process.send_signal(signal.SIGTERM)
         assert finish(process) == (0, b"")
     assert sorted(numbers(alerts_in(tmp_path / "alerts"))) == [1, 2, 3]
-    assert "exits: all notifications are sent" in (tmp_path / "log").read_text()
+    assert "exiting: all notifications are sent" in (tmp_path / "log").read_text()
 
 
 def test_sigint_ends_it_at_once_and_the_next_process_sends_what_is_unsent(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_the_webhook_is_never_shown(tmp_path: Path, given: str) -> None:
         assert b"SECRET" not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
         status, said = finish(process)
     assert (status, said) == (0, b"")
-    assert "what is not sent yet is sent after the next start" in (tmp_path / "log").read_text()
+    assert "unsent notifications are sent after the next start" in (tmp_path / "log").read_text()
     (tmp_path / "webhook").unlink()
     for file in tmp_path.rglob("*"):
         assert file.is_dir() or b"SECRET" not in file.read_bytes(), file

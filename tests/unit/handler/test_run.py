@@ -97,7 +97,7 @@ def test_an_input_that_ends_empty_ends_the_wait_for_settings(
     example.found = [[WRONG]]
     assert run(example, empty) == 0
     assert example.firsts == []
-    assert caplog.messages[-1] == "exits: the input ended before anything was read, and was empty"
+    assert caplog.messages[-1] == "exiting: the input ended empty, before anything was read"
 
 
 def test_an_input_that_ends_empty_ends_the_wait_for_the_lock(example: Example, empty: int) -> None:

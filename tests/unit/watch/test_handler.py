@@ -290,7 +290,7 @@ class TestWaiting:
     def test_an_input_that_ends_empty_ends_the_handler(self, good: WatchOptions) -> None:
         with Watching(replace(good, level="loud")) as watching:
             watching.wait_for_log("--level")
-        assert "exits: the input ended before anything was read, and was empty" in Path(str(good.log_file)).read_text()
+        assert "exiting: the input ended empty, before anything was read" in Path(str(good.log_file)).read_text()
 
     def test_an_input_that_ends_with_lines_in_it_is_not_discarded(self, good: WatchOptions, tmp_path: Path) -> None:
         wrong = replace(good, alert_log=tmp_path / "later" / "audit.alert")

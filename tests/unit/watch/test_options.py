@@ -56,7 +56,7 @@ def test_valid_settings_have_no_problem(good: WatchOptions, tmp_path: Path) -> N
     ("change", "said"),
     [
         ({"source": "metrics"}, "--source: 'metrics' is neither audit nor server"),
-        ({"level": "loud"}, "--level: 'loud' is none of informational, low, medium, high, critical"),
+        ({"level": "loud"}, "--level: 'loud' is not one of informational, low, medium, high, critical"),
         ({"load_rules": lambda: load_rules([Path("/proc/nowhere")])}, "--rules: /proc/nowhere: no such directory"),
         ({"load_rules": list}, "--rules: there is no rule"),
         ({"load_zone": lambda: find_zone("Mars/Base", "--timezone")}, "--timezone: there is no time zone `Mars/Base`"),
