@@ -111,9 +111,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "Mode of Object Lock on new segments. With GOVERNANCE the bucket policy denies everybody the permission to "
             "bypass the lock; an administrator who may change the bucket policy can remove this denial and then delete "
             "segments, and CloudTrail records the change. With COMPLIANCE nobody can delete a segment or shorten its "
-            "retention, not even the root user: a retention that was set too long ends only with its time or with the "
-            "account. In both modes, who may change the bucket's settings can end the protection of later segments, "
-            "and who disables the key makes all segments unreadable.",
+            "retention, not even the root user: a retention that was set too long ends only when its time is over or "
+            "the account is closed. In both modes, anybody who may change the bucket's settings can end the protection "
+            "of later segments, and anybody who may disable the key can make all segments unreadable.",
         ),
     ] = "GOVERNANCE"
     archive_expiry_days: Annotated[

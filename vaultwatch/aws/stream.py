@@ -1,7 +1,7 @@
-"""The stream of frames, for a function that evaluates some of its records again.
+"""Read records from the stream of frames again, for a function that evaluates parked or discarded frames.
 
-Whoever may park a frame may write any bytes into the alerts bucket. So a parked frame is evaluated as it is in the
-stream, to which no function can write: the object only says which record it is.
+A function that may park frames may write any bytes to the alerts bucket. So a parked frame is read from the stream, to
+which no function can write: the object only names the record.
 """
 
 from __future__ import annotations
