@@ -239,7 +239,10 @@ def logged() -> dict[str, int]:
     lines = b"".join(tag + line for tag, (_, line) in zip(cycle(TAGS), entries(200, 1, alert_rate=0), strict=False))
     data = base64.b64encode(frames.encode(_frame(lines))).decode()
     with redirect_stdout(StringIO()) as written:
-        evaluate.handler({"Records": [{"eventID": "shard:1", "kinesis": {"data": data}}]}, _CONTEXT)
+        evaluate.handler(
+            {"Records": [{"eventID": "shard:1", "kinesis": {"data": data, "approximateArrivalTimestamp": 0.0}}]},
+            _CONTEXT,
+        )
     sets = [json.loads(line)["_aws"]["CloudWatchMetrics"] for line in written.getvalue().splitlines()]
     names = sum(len(one["Metrics"]) for found in sets for one in found)
     return {"log_bytes": len(written.getvalue()), "metrics": names}

@@ -1,14 +1,15 @@
 """Evaluates the frames of the stream as they arrive.
 
 Bad content never raises, and never ends the function, which reads it in child processes: a frame that cannot be
-evaluated is parked, a line that cannot be parsed is stored as rejected. Failures of the infrastructure raise, and the
-event source mapping retries the batch; alerts that are already stored are recognised by their ids.
+evaluated is parked, a line that cannot be parsed is stored as rejected. Failures of the store raise, and the event
+source mapping retries the batch; alerts that are already stored are recognised by their ids.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import time
 from collections.abc import Iterable
 from contextlib import closing
 from functools import cache, partial
@@ -19,6 +20,7 @@ import msgspec
 from lambdas._environment import limits_of_children, load_rules, read_environment, seconds_left
 from vaultwatch.aws import metrics
 from vaultwatch.aws.alerts_bucket import AlertsBucket
+from vaultwatch.aws.alerts_first import PromptFetch, keep
 from vaultwatch.aws.clients import make_client
 from vaultwatch.aws.publishing import AlertPublisher, open_store
 from vaultwatch.batches import EncodedFrame, Findings
@@ -53,17 +55,16 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     Alerts come first: what is kept for later is stored once all of them are stored and published.
     """
     findings = _publish_alerts(map(_encoded_frame, event["Records"]), context)
-    for rejected in findings.rejected_lines:
-        BUCKET.keep_rejected(rejected)
-    for unreadable in findings.unreadable:
-        BUCKET.park(unreadable)
+    age_seconds = time.time() - min(record["kinesis"]["approximateArrivalTimestamp"] for record in event["Records"])
+    unkept = keep(BUCKET, findings, age_seconds=age_seconds, seconds_left=seconds_left(context))
     metrics.write_findings(findings)
+    metrics.write({metrics.UNKEPT_OBJECTS: unkept})
     return {"batchItemFailures": []}
 
 
 def _publish_alerts(frames: Iterable[EncodedFrame], context: Any) -> Findings:
     limits, patience = limits_of_children(context)
-    evaluation = IsolatedEvaluation(RULES, ZONE, claim=BUCKET.fetch_lines, limits=limits, patience=patience)
+    evaluation = IsolatedEvaluation(RULES, ZONE, claim=PromptFetch(BUCKET), limits=limits, patience=patience)
     publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, seconds_left(context), ZONE)
     try:
         with closing(evaluation.frames(frames)) as found:

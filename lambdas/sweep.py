@@ -22,12 +22,14 @@ from vaultwatch.alerts import Alert
 from vaultwatch.archive.segments import tag_of, unpack
 from vaultwatch.aws import keys, metrics
 from vaultwatch.aws.alerts_bucket import AlertsBucket
+from vaultwatch.aws.alerts_first import PromptFetch
 from vaultwatch.aws.clients import make_client
 from vaultwatch.aws.publishing import AlertPublisher, open_store
 from vaultwatch.aws.stream import MAX_REPORT_BYTES, StreamReader, discarded_batch, parked_batch
 from vaultwatch.batches import Evaluation
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.dispatch.groups import file_late
+from vaultwatch.errors import BucketError
 from vaultwatch.zones import find_zone
 
 MAX_LINES_BYTES = 128 * 1024 * 1024
@@ -64,13 +66,16 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _sweep(bucket: str, key: str, context: Any) -> None:
     # The archive has the rejected lines already.
-    evaluation = Evaluation(RULES, ZONE, claim=BUCKET.fetch_lines)
+    fetch = PromptFetch(BUCKET)
+    evaluation = Evaluation(RULES, ZONE, claim=fetch)
     publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, seconds_left(context), ZONE)
     now, memory = time.time(), ENVIRONMENT.alert_memory_days * 86400.0
     live_since = cache(lambda: STORE().live_since({rule.name: rule.digest for rule in RULES.rules}, now))
     for alerts in _evaluate(evaluation, bucket, key):
         publisher.add(alerts, lambda alert: file_late(alert, now, live_since(), memory))
     publisher.write_metrics()
+    if fetch.failure:
+        raise BucketError(fetch.failure)
     metrics.write_findings(evaluation.findings)
 
 

@@ -6,6 +6,7 @@
     ├── FrameError        one Kinesis record cannot be read or decoded
     ├── StoreError        the store failed and has changed nothing (`vaultwatch.store`)
     ├── ArchiveError      an archived segment cannot be read
+    ├── BucketError       S3 failed to read or to store something, and will be asked again
     ├── ChildEnded        a child process did not finish its work (`vaultwatch.isolation`)
     └── DeliveryError     a sink did not accept a notification; it is sent again
         ├── SinkBusy      it asked us to wait (HTTP 429); `retry_after_seconds` says how long
@@ -39,6 +40,10 @@ class FrameError(VaultwatchError):
 
 class ArchiveError(VaultwatchError):
     """An archived segment cannot be read."""
+
+
+class BucketError(VaultwatchError):
+    """S3 failed to read or to store something, and will be asked again."""
 
 
 class ChildEnded(VaultwatchError):

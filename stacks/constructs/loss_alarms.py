@@ -45,6 +45,13 @@ LOSSES = (
         "and check who may put records on the stream.",
     ),
     Loss(
+        "unkept-objects",
+        metrics.UNKEPT_OBJECTS,
+        "The function {function} could not store rejected lines or unreadable frames in the alerts bucket, and gave "
+        "them up after some retries, so that the alerts behind them do not wait. Its log names them; the stream still "
+        "has the frames, and the archive has the lines. Check the bucket, its key, and the role of the function.",
+    ),
+    Loss(
         "rule-errors",
         metrics.RULE_ERRORS,
         "Rules failed in the function {function}, and may have missed what they are to find; all other rules evaluated "

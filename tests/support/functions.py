@@ -300,15 +300,19 @@ def sealed(header: dict[str, Any], lines: bytes = b"") -> bytes:
     return struct.pack("<III", 0x184D2A5B, 4, zlib.crc32(content)) + content
 
 
-def kinesis(*frames: bytes, numbers: Sequence[str] = ()) -> dict[str, Any]:
+def kinesis(*frames: bytes, numbers: Sequence[str] = (), arrived: float = NOW) -> dict[str, Any]:
     """Return the event of a Kinesis event source; its sequence numbers are made up unless they are given."""
     made = [f"4959033827149025660855969253836157109592157598913658{number:04}" for number in range(len(frames))]
-    return {"Records": [_kinesis(number, data) for number, data in zip(numbers or made, frames, strict=True)]}
+    return {"Records": [_kinesis(number, data, arrived) for number, data in zip(numbers or made, frames, strict=True)]}
 
 
-def _kinesis(sequence: str, data: bytes) -> dict[str, Any]:
+def _kinesis(sequence: str, data: bytes, arrived: float) -> dict[str, Any]:
     return {
-        "kinesis": {"sequenceNumber": sequence, "data": base64.b64encode(data).decode()},
+        "kinesis": {
+            "sequenceNumber": sequence,
+            "data": base64.b64encode(data).decode(),
+            "approximateArrivalTimestamp": arrived,
+        },
         "eventSource": "aws:kinesis",
         "eventID": f"{SHARD}:{sequence}",
     }

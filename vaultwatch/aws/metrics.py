@@ -68,6 +68,8 @@ RULE_ERRORS = Metric("RuleErrors", "Count", _EVALUATING)
 RULE_ERRORS_BY_RULE = Metric("RuleErrorsByRule", "Count", _EVALUATING, ("rule",))
 # Each handler sends one a minute, even without lines, so that a silent handler is noticed.
 HEARTBEATS = Metric("Heartbeats", "Count", _EVALUATING, ("source",))
+# Rejected lines and unreadable frames that the alerts bucket did not take.
+UNKEPT_OBJECTS = Metric("UnkeptObjects", "Count", ("evaluate",))
 FRAME_AGE = Metric("FrameAge", "Seconds", _EVALUATING)
 RECEIVED_LINES = Metric("ReceivedLines", "Count", _EVALUATING, _ORIGIN)
 # What a handler sent since its start: compare the rate with that of `ReceivedLines`.

@@ -29,10 +29,12 @@ from tests.support.functions import (
 )
 from vaultwatch import alerts
 from vaultwatch.alerts import alert_of
+from vaultwatch.aws.alerts_first import KEEPING_SECONDS
 from vaultwatch.batches import EncodedFrame, Evaluation
 from vaultwatch.detection import detector
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.errors import BucketError
 from vaultwatch.frames import Counter, Heartbeat
 from vaultwatch.reading.records import read_audit_entry
 from vaultwatch.rules.conditions import Exists
@@ -272,15 +274,53 @@ class TestWhatIsWrongWithTheInfrastructure:
         with watching(judge), pytest.raises(StoreError):
             aws.evaluate(aws.frame(entry(1)))
 
-    @pytest.mark.parametrize("operation", ["PutObject", "GetObject"])
-    def test_a_failing_bucket_raises_too(self, aws: World, operation: str) -> None:
+    def test_a_bucket_that_does_not_answer_is_asked_for_lines_once_and_their_frames_are_left_to_sweep(
+        self, aws: World
+    ) -> None:
         def judge(number: int, name: str, made: bool) -> None:
-            if name == f"S3.{operation}":
-                raise ClientError({"Error": {"Code": "SlowDown"}}, operation)
+            if name == "S3.GetObject":
+                raise EndpointConnectionError(endpoint_url="https://s3")
 
-        lines = aws.reference(BUCKET, "oversize/x", 1, "0" * 64)
-        with watching(judge), pytest.raises(ClientError):
-            aws.evaluate(lines if operation == "GetObject" else b"no frame")
+        frames = [aws.reference(BUCKET, f"oversize/{number}", 1, "0" * 64) for number in range(5)]
+        with watching(judge) as calls:
+            assert aws.evaluate(*frames, aws.frame(entry(1))) == ALL_DONE
+        assert calls.names.count("S3.GetObject") == 1
+        assert len(aws.objects("parked/")) == 5
+        assert len(aws.alerts()) == 1
+
+    def test_one_object_that_cannot_be_kept_does_not_stop_the_next(self, aws: World) -> None:
+        failed = list[int]()
+
+        def judge(number: int, name: str, made: bool) -> None:
+            if name == "S3.PutObject" and not made and not failed:
+                failed.append(number)
+                raise ClientError({"Error": {"Code": "SlowDown"}}, "PutObject")
+
+        with watching(judge), pytest.raises(BucketError, match=r"^frame shardId-000000000000-.* not stored: PutObject"):
+            aws.evaluate(b"no frame", b"another", aws.frame(b"junk"))
+        assert (len(aws.objects("parked/")), len(aws.objects("rejected/"))) == (1, 1)
+
+    def test_what_cannot_be_kept_is_given_up_by_name_when_the_alerts_behind_it_have_waited_long_enough(
+        self, aws: World, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def judge(number: int, name: str, made: bool) -> None:
+            if name == "S3.PutObject":
+                raise ClientError({"Error": {"Code": "AccessDenied"}}, "PutObject")
+
+        aws.now += KEEPING_SECONDS - 1
+        with watching(judge), pytest.raises(BucketError):
+            aws.evaluate(b"no frame")
+        aws.now += 1
+        with watching(judge):
+            assert aws.evaluate(b"no frame") == ALL_DONE
+        assert total(capsys.readouterr().out, "UnkeptObjects") == 1
+        assert caplog.messages[-1].startswith("frame shardId-000000000000-4959033827")
+
+    def test_nothing_is_kept_in_the_last_seconds_of_an_invocation(self, aws: World) -> None:
+        evaluate = aws.function("evaluate")
+        with watching() as calls, pytest.raises(BucketError, match="no time left"):
+            evaluate.handler(kinesis(b"no frame"), Context(39_000))
+        assert "S3.PutObject" not in calls.names
 
     @pytest.mark.parametrize("bad", ["no frame", "junk"])
     def test_a_bucket_that_refuses_what_is_kept_for_later_keeps_no_alert_back(self, aws: World, bad: str) -> None:
@@ -292,7 +332,7 @@ class TestWhatIsWrongWithTheInfrastructure:
             b"no frame" if bad == "no frame" else aws.frame(b"junk", sequence=0),
             *(aws.frame(entry(number), sequence=number) for number in range(1, 4)),
         ]
-        with watching(judge), pytest.raises(ClientError):
+        with watching(judge), pytest.raises(BucketError):
             aws.evaluate(*frames)
         assert (len(aws.alerts()), aws.unsent()) == (3, 0)
         assert sorted(alert.id for message in aws.published() for alert in message.alerts) == sorted(aws.alerts())

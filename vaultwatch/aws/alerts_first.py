@@ -1,0 +1,93 @@
+"""Alerts first: S3 may fail, but it never holds up the alerts of other frames.
+
+Lines that cannot be fetched now are left to a later evaluation, and what is only kept for later is stored when all
+alerts are on their way, for as long as alerts behind it can wait.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from vaultwatch.aws.alerts_bucket import AlertsBucket
+from vaultwatch.aws.clients import classify
+from vaultwatch.batches import Findings
+from vaultwatch.errors import BucketError, FrameError
+from vaultwatch.frames import Reference
+
+KEEPING_SECONDS = 90.0
+"""How old a frame may be for its batch to be retried because something could not be kept.
+
+The shard waits meanwhile: with an invocation that hangs before this age and one after it, for less than five minutes.
+"""
+_SPARE_SECONDS = 40.0  # a call that is not answered takes 31 s with its retries
+_log = logging.getLogger(__name__)
+
+
+class PromptFetch:
+    """Fetches the lines of frames during one invocation; after one failure of S3 it fetches no more.
+
+    Attributes:
+        failure: Why S3 failed, if it did.
+    """
+
+    def __init__(self, bucket: AlertsBucket) -> None:
+        self._bucket = bucket
+        self.failure = ""
+
+    def __call__(self, reference: Reference) -> bytes:
+        """Return the lines that a reference points to.
+
+        Raises:
+            FrameError: They cannot be fetched, now or ever.
+        """
+        if not self.failure:
+            try:
+                return self._bucket.fetch_lines(reference)
+            except (BotoCoreError, ClientError) as error:
+                self.failure = classify(error).text
+        raise FrameError(f"reference: {self.failure}")
+
+
+def keep(bucket: AlertsBucket, findings: Findings, *, age_seconds: float, seconds_left: Callable[[], float]) -> int:
+    """Store the unreadable frames and the rejected lines of a batch, each whether or not another could be stored.
+
+    Args:
+        bucket: Where they are stored.
+        findings: What the evaluation of the batch found.
+        age_seconds: How long ago the oldest frame of the batch arrived.
+        seconds_left: Returns how long the function may still run.
+
+    Returns:
+        How many could not be stored and are given up: the log names them, and the stream still has the frames.
+
+    Raises:
+        BucketError: Some could not be stored, and the batch is young enough to be retried.
+    """
+    failures = [failure for store in _stores(bucket, findings) if (failure := _failure(store, seconds_left))]
+    for failure in failures:
+        _log.error("%s", failure)
+    if failures and age_seconds < KEEPING_SECONDS:
+        raise BucketError(failures[0])
+    return len(failures)
+
+
+def _stores(bucket: AlertsBucket, findings: Findings) -> Iterator[tuple[str, Callable[[], None]]]:
+    for unreadable in findings.unreadable:
+        yield f"frame {unreadable.frame.name}", partial(bucket.park, unreadable)
+    for rejected in findings.rejected_lines:
+        yield f"rejected lines of {rejected.process}-{rejected.sequence}", partial(bucket.keep_rejected, rejected)
+
+
+def _failure(store: tuple[str, Callable[[], None]], seconds_left: Callable[[], float]) -> str:
+    what, put = store
+    if seconds_left() < _SPARE_SECONDS:
+        return f"{what} not stored: no time left"
+    try:
+        put()
+    except (BotoCoreError, ClientError) as error:
+        return f"{what} not stored: {classify(error).text}"
+    return ""
