@@ -40,8 +40,8 @@ LOSSES = (
         "parked-frames",
         metrics.PARKED_FRAMES,
         "The function {function} could not evaluate some frames. They are in the alerts bucket below "
-        f"{keys.PARKED} with the reason; what evaluate parks, the function sweep evaluates from there as far as it "
-        "can. They were damaged on their way or too large, or somebody else writes to the stream. Read the reasons, "
+        f"{keys.PARKED} with the reason; those of evaluate the function sweep reads again from the stream, and evaluates as far "
+        "as it can. They were damaged on their way or too large, or somebody else writes to the stream. Read the reasons, "
         "and check who may put records on the stream.",
     ),
     Loss(

@@ -74,8 +74,8 @@ def _watch_discards(alarms: Alarms, function: lambda_.Function, mapping: lambda_
         "frames-discarded",
         metric_of("AWS/Lambda", "OnFailureDestinationDeliveredEventCount", {"EventSourceMappingUUID": mapping.ref}),
         "The function evaluate failed on some frames until Lambda discarded them. They are in the alerts bucket "
-        f"below {keys.DISCARDED}, and the function sweep evaluates them from there. Look for the error in the log "
-        "group of the function evaluate.",
+        f"below {keys.DISCARDED}, and the function sweep reads them again from the stream. Look for the error in the "
+        "log group of the function evaluate.",
     )
     alarms.add(
         "frames-lost",
