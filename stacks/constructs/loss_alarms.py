@@ -40,9 +40,9 @@ LOSSES = (
         "parked-frames",
         metrics.PARKED_FRAMES,
         "The function {function} could not evaluate some frames. They are in the alerts bucket below "
-        f"{keys.PARKED} with the reason; those of evaluate the function sweep reads again from the stream, and evaluates as far "
-        "as it can. They were damaged on their way or too large, or somebody else writes to the stream. Read the reasons, "
-        "and check who may put records on the stream.",
+        f"{keys.PARKED} with the reason; those of evaluate the function sweep reads again from the stream, and "
+        "evaluates as far as it can. They were damaged on their way or too large, or somebody else writes to the "
+        "stream. Read the reasons, and check who may put records on the stream.",
     ),
     Loss(
         "unkept-objects",
