@@ -15,12 +15,18 @@ import zstandard
 from testbed.aws import Call
 from testbed.deployment import Deployment, deploy
 from testbed.recorded import tagged
+from tests.unit.lambdas.test_failing_calls import ROWS
 from vaultwatch.alerts import alert_of
 from vaultwatch.detection.detector import Detector
 from vaultwatch.frames import Heartbeat, Reference
 from vaultwatch.rules.pack import shipped_rules
 
 NO_HEARTBEATS = {"vaultwatch-audit-heartbeats-missing", "vaultwatch-server-heartbeats-missing"}
+# What event source mappings call with the role of their function.
+BY_AWS = {
+    *("kinesis.describestreamsummary", "kinesis.listshards", "sqs.receivemessage", "sqs.deletemessage"),
+    *("sqs.deletemessagebatch", "sqs.getqueueattributes", "s3.headbucket"),
+}
 # Permissions that no call in these tests needs, each with its reason.
 NOT_SEEN_HERE = {
     "*: WriteLogs: *": "the Lambda runtime, and Firehose, write their logs with the role",
@@ -143,6 +149,8 @@ def test_failures_are_kept_and_retried_and_no_role_allows_more_than_that_needs(
     assert not aws.deliveries.failures
     assert deployment.slack.accepted == len(aws.mails)
     assert aws.unneeded_permissions(NOT_SEEN_HERE) == []
+    calls = {f"{call.service}.{call.operation}".lower() for call in aws.endpoint.calls if "FunctionRole" in call.role}
+    assert calls - BY_AWS <= {row.call.replace(" ", "").lower() for row in ROWS}, "what happens while a call fails?"
     assert aws.fired_alarms() == NO_HEARTBEATS | {
         "vaultwatch-evaluate-parked-frames",
         "vaultwatch-evaluate-publish-failures",
