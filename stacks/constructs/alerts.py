@@ -14,10 +14,10 @@ from vaultwatch.settings import Settings
 
 
 class Alerts(Construct):
-    """Where alerts are stored and published, and the queue of what SNS cannot deliver to a queue or to Firehose.
+    """The table and the topic of alerts, and the dead-letter queue of the topic's queue and Firehose subscriptions.
 
     Args:
-        scope: The construct that holds both.
+        scope: The construct that holds them.
         construct_id: The id within `scope`.
         settings: How long alerts are remembered, and the time zone of notifications.
         key: The key that encrypts what is published.

@@ -1,4 +1,4 @@
-"""Warnings of the CDK where a deployment would notify nobody; `cdk synth --strict` makes them errors."""
+"""Warnings of the CDK if a deployment would notify nobody; `cdk synth --strict` makes them errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vaultwatch.settings import Settings
 
 
 def warn_if_nobody_is_notified(scope: IConstruct, settings: Settings) -> None:
-    """Warn where nobody would learn of an alert, or of a failure of Vaultwatch itself.
+    """Warn if nobody would be notified of alerts, or of failures of Vaultwatch itself.
 
     Args:
         scope: The construct that the warnings name.

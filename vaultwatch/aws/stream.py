@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
 
 MAX_REPORT_BYTES = 32 * 1024 * 1024
-"""Of what Lambda writes about a discarded batch: its event, at most 6 MiB, as text in a JSON text."""
+"""The largest report of Lambda on a discarded batch: it contains the event, at most 6 MiB, as text in a JSON text."""
 _MAX_RECORDS = 100  # the batch size of the event source mapping
 _MAX_EMPTY_ANSWERS = 100
 
@@ -46,7 +46,7 @@ def parked_batch(key: str) -> Batch:
     """Return the record that the key of a parked frame names.
 
     Raises:
-        FrameError: It names none.
+        FrameError: The key names no record.
     """
     shard, number = parse_parked(key)
     return Batch(shard, number, number)
@@ -56,7 +56,7 @@ def discarded_batch(report: bytes) -> Batch:
     """Return the records that Lambda's report on a discarded batch names; the copies in it are not read.
 
     Raises:
-        FrameError: It is not such a report.
+        FrameError: This is not such a report.
     """
     try:
         info = msgspec.json.decode(report, type=_Report).batch
@@ -66,7 +66,7 @@ def discarded_batch(report: bytes) -> Batch:
 
 
 class StreamReader:
-    """Reads records of one stream again.
+    """Reads records of one stream.
 
     Args:
         client: Returns botocore's client for Kinesis; called when a record is first read.
@@ -81,7 +81,7 @@ class StreamReader:
         """Yield the frames of a batch, at most as many as a batch of the event source mapping has.
 
         Raises:
-            FrameError: The stream does not have the first record, or no longer.
+            FrameError: The stream does not have the first record, or no longer has it.
         """
         count = 0
         for record in self._records(batch):
