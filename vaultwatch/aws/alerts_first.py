@@ -1,7 +1,7 @@
-"""Alerts first: S3 may fail, but it never holds up the alerts of other frames.
+"""Alerts first: a failure of S3 never delays the alerts of other frames.
 
-Lines that cannot be fetched now are left to a later evaluation, and what is only kept for later is stored when all
-alerts are on their way, for as long as alerts behind it can wait.
+Lines that cannot be fetched now are left to a later evaluation. Unreadable frames and rejected lines are stored once
+all alerts are published, and retried only for as long as the alerts behind them can wait.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from vaultwatch.errors import BucketError, FrameError
 from vaultwatch.frames import Reference
 
 KEEPING_SECONDS = 90.0
-"""How old a frame may be for its batch to be retried because something could not be kept.
+"""The age of a frame up to which its batch is retried if something could not be stored.
 
-The shard waits meanwhile: with an invocation that hangs before this age and one after it, for less than five minutes.
+The shard waits meanwhile: for less than five minutes, even if an invocation hangs before this age and one after it.
 """
 _SPARE_SECONDS = 40.0  # a call that is not answered takes 31 s with its retries
 _log = logging.getLogger(__name__)
@@ -53,16 +53,16 @@ class PromptFetch:
 
 
 def keep(bucket: AlertsBucket, findings: Findings, *, age_seconds: float, seconds_left: Callable[[], float]) -> int:
-    """Store the unreadable frames and the rejected lines of a batch, each whether or not another could be stored.
+    """Store the unreadable frames and the rejected lines of a batch; a failure for one does not prevent the others.
 
     Args:
-        bucket: Where they are stored.
-        findings: What the evaluation of the batch found.
+        bucket: The alerts bucket.
+        findings: The findings of the batch.
         age_seconds: How long ago the oldest frame of the batch arrived.
         seconds_left: Returns how long the function may still run.
 
     Returns:
-        How many could not be stored and are given up: the log names them, and the stream still has the frames.
+        How many could not be stored and are not retried: the log names them, and the stream still has the frames.
 
     Raises:
         BucketError: Some could not be stored, and the batch is young enough to be retried.
