@@ -21,6 +21,7 @@ FUNCTION_ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "none",
     "BUCKET_NAME": "none",
     "DEPLOYMENT": "vaultwatch",
+    "HISTORY_STREAM_NAME": "none",
     "POWERTOOLS_METRICS_NAMESPACE": "Vaultwatch",
     "POWERTOOLS_SERVICE_NAME": "evaluate",
     "TABLE_NAME": "none",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import msgspec
 
 from lambdas._environment import load_rules, read_environment, seconds_left
 from vaultwatch.aws.clients import make_client
-from vaultwatch.aws.publishing import AlertPublisher, open_store
+from vaultwatch.aws.publishing import HISTORY, TOPIC, AlertPublisher, History, open_store
 from vaultwatch.store import StoreError
 from vaultwatch.zones import find_zone
 
@@ -20,6 +20,7 @@ class Environment(msgspec.Struct, frozen=True):
     """Variables of this function."""
 
     alert_memory_days: int
+    history_stream_name: str
     table_name: str
     timezone: str
     topic_arn: str
@@ -29,16 +30,18 @@ ENVIRONMENT = read_environment(Environment)
 RULES = {rule.name: rule.digest for rule in load_rules()}
 SNS = make_client("sns")
 ZONE = find_zone(ENVIRONMENT.timezone, "the environment variable TIMEZONE")
+HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """Publish what is due, as far as time allows; the next run, a minute later, publishes the rest."""
     now = time.time()
-    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, seconds_left(context), ZONE)
+    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, HISTORY_STREAM, seconds_left(context), ZONE)
     steps: list[Callable[[float], object]] = [
         publisher.publish_due,
-        publisher.publish_unsent,
+        partial(publisher.publish_unsent, TOPIC),
+        partial(publisher.publish_unsent, HISTORY),
         partial(STORE().live_since, RULES),
     ]
     failures = [failure for step in steps if (failure := _failure(step, now))]

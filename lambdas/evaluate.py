@@ -22,7 +22,7 @@ from vaultwatch.aws import metrics
 from vaultwatch.aws.alerts_bucket import AlertsBucket
 from vaultwatch.aws.alerts_first import PromptFetch, keep
 from vaultwatch.aws.clients import make_client
-from vaultwatch.aws.publishing import AlertPublisher, open_store
+from vaultwatch.aws.publishing import AlertPublisher, History, open_store
 from vaultwatch.batches import EncodedFrame, Findings
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.isolated_batches import IsolatedEvaluation
@@ -36,6 +36,7 @@ class Environment(msgspec.Struct, frozen=True):
 
     alert_memory_days: int
     bucket_name: str
+    history_stream_name: str
     table_name: str
     timezone: str
     topic_arn: str
@@ -45,6 +46,7 @@ ENVIRONMENT = read_environment(Environment)
 RULES = Ruleset(load_rules())
 ZONE = find_zone(ENVIRONMENT.timezone, "the environment variable TIMEZONE")
 SNS = make_client("sns")
+HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
 BUCKET = AlertsBucket(cache(partial(make_client, "s3")), ENVIRONMENT.bucket_name, MAX_LINES_BYTES)
 
@@ -65,7 +67,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def _publish_alerts(frames: Iterable[EncodedFrame], context: Any) -> Findings:
     limits, patience = limits_of_children(context)
     evaluation = IsolatedEvaluation(RULES, ZONE, claim=PromptFetch(BUCKET), limits=limits, patience=patience)
-    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, seconds_left(context), ZONE)
+    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, HISTORY_STREAM, seconds_left(context), ZONE)
     try:
         with closing(evaluation.frames(frames)) as found:
             for alerts in found:

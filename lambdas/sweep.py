@@ -24,7 +24,7 @@ from vaultwatch.aws import keys, metrics
 from vaultwatch.aws.alerts_bucket import AlertsBucket
 from vaultwatch.aws.alerts_first import PromptFetch
 from vaultwatch.aws.clients import make_client
-from vaultwatch.aws.publishing import AlertPublisher, open_store
+from vaultwatch.aws.publishing import AlertPublisher, History, open_store
 from vaultwatch.aws.stream import MAX_REPORT_BYTES, StreamReader, discarded_batch, parked_batch
 from vaultwatch.batches import Evaluation
 from vaultwatch.detection.evaluator import Ruleset
@@ -41,6 +41,7 @@ class Environment(msgspec.Struct, frozen=True):
     alert_memory_days: int
     archive_bucket_name: str
     bucket_name: str
+    history_stream_name: str
     stream_arn: str
     table_name: str
     timezone: str
@@ -51,6 +52,7 @@ ENVIRONMENT = read_environment(Environment)
 RULES = Ruleset(load_rules())
 ZONE = find_zone(ENVIRONMENT.timezone, "the environment variable TIMEZONE")
 SNS, S3 = make_client("sns"), make_client("s3")
+HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
 STREAM = StreamReader(cache(partial(make_client, "kinesis")), ENVIRONMENT.stream_arn)
 BUCKET = AlertsBucket(lambda: S3, ENVIRONMENT.bucket_name, MAX_LINES_BYTES)
@@ -68,7 +70,7 @@ def _sweep(bucket: str, key: str, context: Any) -> None:
     # The archive has the rejected lines already.
     fetch = PromptFetch(BUCKET)
     evaluation = Evaluation(RULES, ZONE, claim=fetch)
-    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, seconds_left(context), ZONE)
+    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, HISTORY_STREAM, seconds_left(context), ZONE)
     now, memory = time.time(), ENVIRONMENT.alert_memory_days * 86400.0
     live_since = cache(lambda: STORE().live_since({rule.name: rule.digest for rule in RULES.rules}, now))
     for alerts in _evaluate(evaluation, bucket, key):

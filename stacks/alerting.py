@@ -44,16 +44,19 @@ class AlertingStack(Stack):
         code = function_code(self, settings)
         self._key = EncryptionKey(self, "Key", description="Encrypts Vault's log lines and alerts in transit")
         self._stream = FrameStream(self, "Stream", settings=settings, key=self._key)
-        self._alerts = Alerts(self, "Alerts", settings=settings, key=self._key)
         # A key of its own: the alarms must still be sent if the other key is disabled.
         operations_key = EncryptionKey(self, "OperationsKey", description="Encrypts the alarms about Vaultwatch itself")
         operations = OperationsTopic(self, "Operations", key=operations_key, emails=settings.operations_emails)
         alarms = Alarms(self, "Alarms", deployment=settings.deployment, topic=operations)
+        history = AlertsHistory(
+            self, "History", settings=settings, bucket=archive.alerts, key=archive.key, alarms=alarms
+        )
+        self._alerts = Alerts(self, "Alerts", settings=settings, key=self._key, history=history)
         alarms.watch_topic(self._alerts.topic, undelivered=self._alerts.undelivered)
         watch_losses(alarms, sinks=frozenset({"slack"} if settings.slack else ()))
         defaults = FunctionDefaults(settings=settings, code=code, alarms=alarms)
         self._add_functions(defaults, archive)
-        self._add_subscribers(defaults, archive)
+        self._add_subscribers(defaults)
         self._output("StreamName", self._stream.stream_name, "The stream for `vaultwatch ship --stream`")
         self._output("AlertsTopicArn", self._alerts.topic.topic_arn, "The topic to which every alert is published")
 
@@ -81,7 +84,7 @@ class AlertingStack(Stack):
             stream_key=self._key,
         )
 
-    def _add_subscribers(self, defaults: FunctionDefaults, archive: ArchiveStack) -> None:
+    def _add_subscribers(self, defaults: FunctionDefaults) -> None:
         settings, topic = defaults.settings, self._alerts.topic
         EmailNotifications(
             self, "Email", topic=topic, addresses=settings.alert_emails, level=settings.alert_email_level
@@ -89,15 +92,6 @@ class AlertingStack(Stack):
         if settings.slack:
             slack = SlackNotifications(self, "Slack", defaults=defaults, alerts=self._alerts, key=self._key)
             self._output("SlackSecretArn", slack.secret.ref, "Put Slack's webhook URL or bot token into this secret")
-        AlertsHistory(
-            self,
-            "History",
-            settings=settings,
-            alerts=self._alerts,
-            bucket=archive.alerts,
-            key=archive.key,
-            alarms=defaults.alarms,
-        )
 
     def _output(self, name: str, value: str, description: str) -> None:
         CfnOutput(self, name, value=value, description=description)

@@ -168,8 +168,8 @@ class Alarms(Construct):
         self.add(
             "history-throttled",
             metric_of("AWS/Firehose", "ThrottledRecords", dimensions),
-            f"Firehose throttles the alerts that SNS sends to it. {effect} SNS retries for days; request a "
-            "higher Firehose quota if it lasts.",
+            f"Firehose throttles the alerts that are sent to it. {effect} SNS retries for days, digest every minute; "
+            "request a higher Firehose quota if it lasts.",
         )
 
     def own_metric(

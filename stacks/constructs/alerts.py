@@ -1,4 +1,4 @@
-"""The alerts: the table that stores them, the topic on which they are published, and the permissions for both."""
+"""The alerts: the table that stores them, the topic on which they are published, and the permissions for all of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from stacks.constructs import permissions, row_permissions
+from stacks.constructs.alerts_history import AlertsHistory
 from stacks.constructs.alerts_table import AlertsTable
 from stacks.constructs.queue import encrypted_queue
 from vaultwatch.settings import Settings
@@ -21,18 +22,23 @@ class Alerts(Construct):
         construct_id: The id within `scope`.
         settings: How long alerts are remembered, and the time zone of notifications.
         key: The key that encrypts what is published.
+        history: The history, which gets every alert.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, key: kms.Key) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, settings: Settings, key: kms.Key, history: AlertsHistory
+    ) -> None:
         super().__init__(scope, construct_id)
         self._settings = settings
         self._key = key
+        self._history = history
         self.table = AlertsTable(self, "Table")
         self.topic = sns.Topic(self, "Topic", master_key=key, enforce_ssl=True)
         self.undelivered = encrypted_queue(self, "Undelivered")
         self.undelivered.add_to_resource_policy(self._send_undelivered())
         reason = "It is the dead-letter queue of the topic's subscriptions, and an alarm fires on its first message."
         permissions.acknowledge(self.undelivered, "SQS3", reason)
+        history.subscribe(self.topic, undelivered=self.undelivered)
 
     def _send_undelivered(self) -> iam.PolicyStatement:
         return iam.PolicyStatement(
@@ -47,6 +53,7 @@ class Alerts(Construct):
         """The variables of a function that stores and publishes alerts."""
         return {
             "ALERT_MEMORY_DAYS": str(self._settings.alert_memory_days),
+            "HISTORY_STREAM_NAME": self._history.stream_name,
             "TABLE_NAME": self.table.table_name,
             "TIMEZONE": self._settings.timezone,
             "TOPIC_ARN": self.topic.topic_arn,
@@ -55,7 +62,7 @@ class Alerts(Construct):
     @property
     def publishing(self) -> list[iam.PolicyStatement]:
         """The permissions of a function that publishes alerts."""
-        return permissions.publish(self.topic, self._key)
+        return [*permissions.publish(self.topic, self._key), self._history.statement]
 
     @property
     def storing(self) -> list[iam.PolicyStatement]:

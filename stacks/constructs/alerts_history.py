@@ -11,11 +11,11 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from stacks.constructs import permissions
 from stacks.constructs.alarms import Alarms
-from stacks.constructs.alerts import Alerts
 from stacks.constructs.function import log_group, service_role
 from vaultwatch.aws import keys
 from vaultwatch.settings import Settings
@@ -26,14 +26,14 @@ _Delivery = firehose.CfnDeliveryStream
 class AlertsHistory(Construct):
     """A Firehose that buffers for five minutes or 5 MiB and writes gzip, one SNS message per line.
 
-    Raw message delivery is off: only then does SNS write a line break after each message (SNS guide, "message format in
-    S3"), and the attribute `disposition` with it.
+    The functions put the alerts that notify nobody into it themselves, in lines of the same format. Raw message
+    delivery is off: only then does SNS write a line break after each message (SNS guide, "message format in S3"), and
+    the attribute `disposition` with it.
 
     Args:
         scope: The construct that holds the history.
         construct_id: The id within `scope`.
         settings: How long Firehose's own log is kept.
-        alerts: The topic to which alerts are published, and the queue of undelivered ones.
         bucket: The bucket to write to.
         key: The key that encrypts the bucket.
         alarms: Where the alarms of the delivery are added.
@@ -45,7 +45,6 @@ class AlertsHistory(Construct):
         construct_id: str,
         *,
         settings: Settings,
-        alerts: Alerts,
         bucket: s3.Bucket,
         key: kms.IKey,
         alarms: Alarms,
@@ -55,7 +54,7 @@ class AlertsHistory(Construct):
         role = service_role(self, "firehose", "the delivery of alerts to S3", _statements(bucket, key, group))
         reason = "Firehose names its objects itself; it may read and write below this prefix only, and delete nothing."
         permissions.acknowledge_prefixes(role, bucket, [keys.ALERTS], reason)
-        delivery = _Delivery(
+        self._delivery = _Delivery(
             self,
             "Delivery",
             delivery_stream_type="DirectPut",
@@ -64,21 +63,31 @@ class AlertsHistory(Construct):
             ),
             extended_s3_destination_configuration=self._destination(bucket, key, role, group),
         )
-        self._subscribe(alerts, delivery)
-        alarms.watch_delivery(delivery)
+        alarms.watch_delivery(self._delivery)
 
-    def _subscribe(self, alerts: Alerts, delivery: firehose.CfnDeliveryStream) -> None:
-        """Let the topic send every message to the delivery stream."""
-        put = permissions.allow("Put", ["firehose:PutRecord", "firehose:PutRecordBatch"], [delivery.attr_arn])
+    @property
+    def stream_name(self) -> str:
+        """The name of the delivery stream."""
+        return self._delivery.ref
+
+    @property
+    def statement(self) -> iam.PolicyStatement:
+        """The permission of a function that puts alerts into the delivery stream."""
+        return permissions.allow("KeepHistory", ["firehose:PutRecordBatch"], [self._delivery.attr_arn])
+
+    def subscribe(self, topic: sns.Topic, *, undelivered: sqs.IQueue) -> None:
+        """Let a topic send every message to the delivery stream, and to this queue what it cannot deliver."""
+        arn = self._delivery.attr_arn
+        put = permissions.allow("Put", ["firehose:PutRecord", "firehose:PutRecordBatch"], [arn])
         role = service_role(Construct(self, "Feed"), "sns", "the alerts topic", [put])
         sns.CfnSubscription(
             self,
             "Subscription",
-            topic_arn=alerts.topic.topic_arn,
+            topic_arn=topic.topic_arn,
             protocol="firehose",
-            endpoint=delivery.attr_arn,
+            endpoint=arn,
             subscription_role_arn=role.role_arn,
-            redrive_policy={"deadLetterTargetArn": alerts.undelivered.queue_arn},
+            redrive_policy={"deadLetterTargetArn": undelivered.queue_arn},
         )
 
     def _destination(

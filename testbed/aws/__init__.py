@@ -28,6 +28,7 @@ from testbed.aws.alarms import fired_alarms
 from testbed.aws.calls import Request
 from testbed.aws.clock import Clock, Worker
 from testbed.aws.endpoint import Call, Endpoint
+from testbed.aws.firehose import direct_puts
 from testbed.aws.functions import Function, Outcome
 from testbed.aws.gaps import Deliveries, Mail, patches
 from testbed.aws.mappings import Delivery, KinesisShard, Queue, Schedule
@@ -62,7 +63,7 @@ class LocalAws:
         self._maker = maker = Maker(self.client)
         self._templates = Templates(templates, maker.make)
         self.endpoint = Endpoint(maker.roles, maker.keys, self._on_write, self._kill)
-        self.deliveries = Deliveries(maker.roles, maker.admits, lambda arn, line: self._firehoses[arn].put(line))
+        self.deliveries = Deliveries(maker.roles, maker.admits, self._put)
         self._firehoses: dict[str, Delivery] = {}
         self._functions: list[Function] = []
         self._workers: list[Worker] = []
@@ -74,7 +75,7 @@ class LocalAws:
             self._scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="local-aws-")))
             self.clock = Clock(self._scratch / "moved")
             stack.enter_context(self.endpoint)
-            for patched in (self.deliveries.patched(), *patches(self.now)):
+            for patched in (self.deliveries.patched(), direct_puts(self._put), *patches(self.now)):
                 stack.enter_context(patched)
             moto_api_backend.reset()
             stack.callback(moto_api_backend.reset)
@@ -190,6 +191,9 @@ class LocalAws:
         made = Function(spec, self._code, log, self.clock, self.environment(spec.role))
         self._functions.append(made)
         return made
+
+    def _put(self, delivery_stream_arn: str, line: bytes) -> None:
+        self._firehoses[delivery_stream_arn].put(line)
 
     def _start(self) -> None:
         workers = list[Worker]()

@@ -77,6 +77,8 @@ def _actions(request: Request) -> list[tuple[str, str, Context]]:
     match request.service:
         case "dynamodb":
             return _row_actions(operation, arguments)
+        case "firehose":
+            return [(operation, arn_of("firehose", f"deliverystream/{arguments['DeliveryStreamName']}"), {})]
         case "kinesis":
             return [(operation, arguments["StreamARN"], {})]
         case "secretsmanager":

@@ -40,7 +40,7 @@ WITHOUT_EFFECT = {
     "AWS::Kinesis::Stream": {"RetentionPeriodHours": "moto never deletes records"},
     "AWS::KinesisFirehose::DeliveryStream": {
         "DeliveryStreamEncryptionConfigurationInput": "what waits here is in memory",
-        "DeliveryStreamType": "only SNS puts into it",
+        "DeliveryStreamType": "only DirectPut: SNS and the functions put into it",
     },
     "AWS::Lambda::EventInvokeConfig": {"MaximumEventAgeInSeconds": "no event waits here: no function is throttled"},
     "AWS::Lambda::EventSourceMapping": {"MetricsConfig": "no metrics here; `LocalAws.invocations` counts"},

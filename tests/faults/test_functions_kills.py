@@ -135,8 +135,8 @@ def test_frames_in_any_order_and_more_than_once(order: list[int], again: list[in
 
 def test_a_topic_unavailable_for_fifteen_minutes_loses_nothing(aws: World) -> None:
     def unavailable(number: int, name: str, made: bool) -> None:
-        if name.startswith("SNS"):
-            raise ConnectTimeoutError(endpoint_url="https://sns")
+        if name.startswith(("SNS", "Firehose")):
+            raise ConnectTimeoutError(endpoint_url="https://aws")
 
     with watching(unavailable):
         for minute in range(15):

@@ -132,10 +132,13 @@ def test_failures_are_kept_and_retried_and_no_role_allows_more_than_that_needs(
     assert discarded
     assert set(deployment.alert_ids()) == known | late | discarded
 
-    # Alerts stay in the store while SNS is unavailable, longer if it refuses one; an unavailable Slack only delays.
+    # Alerts stay in the store while SNS and Firehose are unavailable, longer if SNS refuses one; an unavailable Slack
+    # only delays.
     refusals = {"EvaluationFunctionRole": "ServiceUnavailable", "DigestFunctionRole": "InvalidParameter"}
-    aws.endpoint.fault = lambda call: refusals.get(call.role[:-8], "") if call.operation == "PublishBatch" else ""
-    deployment.ship(audit[14])
+    publishing = ("PublishBatch", "PutRecordBatch")
+    aws.endpoint.fault = lambda call: refusals.get(call.role[:-8], "") if call.operation in publishing else ""
+    again = [line.replace(b'"request":{"id":"', b'"request":{"id":"again-') for line in audit[14]]
+    deployment.ship(audit[14], again)  # the second time they are suppressed
     aws.run_until_idle()
     aws.tick(61)
     aws.endpoint.fault = lambda call: ""
@@ -155,6 +158,7 @@ def test_failures_are_kept_and_retried_and_no_role_allows_more_than_that_needs(
         "vaultwatch-evaluate-parked-frames",
         "vaultwatch-evaluate-publish-failures",
         "vaultwatch-evaluate-rejected-lines",
+        "vaultwatch-digest-publish-failures",
         "vaultwatch-digest-refused-notifications",
         "vaultwatch-sweep-late-alerts",
         "vaultwatch-sweep-parked-frames",

@@ -71,19 +71,15 @@ def test_each_function_has_what_it_needs_and_no_tracing_on_the_hot_path(
     assert text(function["LoggingConfig"]["LogGroup"]) == f"<{construct}FunctionLogs>"
 
 
+STORING = {"ALERT_MEMORY_DAYS", "HISTORY_STREAM_NAME", "TABLE_NAME", "TIMEZONE", "TOPIC_ARN"}
+
+
 @pytest.mark.parametrize(
     ("construct", "name", "expected"),
     [
-        ("Evaluation", "evaluate", {"ALERT_MEMORY_DAYS", "BUCKET_NAME", "TABLE_NAME", "TIMEZONE", "TOPIC_ARN"}),
-        ("Digest", "digest", {"ALERT_MEMORY_DAYS", "TABLE_NAME", "TIMEZONE", "TOPIC_ARN"}),
-        (
-            "Sweep",
-            "sweep",
-            {
-                *("ALERT_MEMORY_DAYS", "ARCHIVE_BUCKET_NAME", "BUCKET_NAME", "STREAM_ARN", "TABLE_NAME", "TIMEZONE"),
-                "TOPIC_ARN",
-            },
-        ),
+        ("Evaluation", "evaluate", {"BUCKET_NAME", *STORING}),
+        ("Digest", "digest", STORING),
+        ("Sweep", "sweep", {"ARCHIVE_BUCKET_NAME", "BUCKET_NAME", "STREAM_ARN", *STORING}),
         ("Slack", "notify", {"SLACK_SECRET_ARN", "TABLE_NAME", "TIMEZONE"}),
     ],
 )
@@ -265,7 +261,8 @@ def test_what_cannot_be_delivered_to_slack_or_to_the_history_is_kept_and_raises_
 
 def test_a_disabled_data_key_does_not_silence_the_alarms(alerting: Template) -> None:
     keys = {
-        text({"Ref": name}): it["Properties"]["KmsMasterKeyId"] for name, it in of_type(alerting, "SNS::Topic").items()
+        text({"Ref": name}): text(it["Properties"]["KmsMasterKeyId"])
+        for name, it in of_type(alerting, "SNS::Topic").items()
     }
     policy = properties(alerting, "KMS::Key", "OperationsKey")["KeyPolicy"]["Statement"]
     [alarms] = [it for it in policy if it["Principal"] == {"Service": "cloudwatch.amazonaws.com"}]

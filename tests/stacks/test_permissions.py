@@ -13,6 +13,7 @@ from tests.support.templates import Template, as_list, of_type, statements, text
 Synthesized = Callable[..., dict[str, Template]]
 PUBLISH = {
     "Publish": "sns:Publish on <AlertsTopic>",
+    "KeepHistory": "firehose:PutRecordBatch on <HistoryDelivery.Arn>",
     "EncryptMessages": "kms:Decrypt GenerateDataKey on <Key.Arn> via sns",
 }
 MARK_SENT = {"MarkSent": "dynamodb:BatchWriteItem on <AlertsTable.Arn> for notification#*"}

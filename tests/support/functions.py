@@ -25,6 +25,7 @@ import pytest
 import zstandard
 from botocore.client import BaseClient
 
+from testbed.aws.firehose import direct_puts
 from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table, session
 from vaultwatch.alerts import Alert
 from vaultwatch.aws import clients, keys
@@ -67,6 +68,7 @@ class World:
     topic: str = ""
     queue: str = ""
     secret: str = ""
+    history: list[bytes] = field(default_factory=list)
     _sequence: Iterator[int] = field(default_factory=itertools.count)
 
     def function(self, name: str) -> ModuleType:
@@ -168,16 +170,16 @@ class World:
 
     def unsent(self) -> int:
         """Return how many notifications are stored and not published."""
-        query: Any = {
-            "KeyConditionExpression": "unsent_sink = :sns",
-            "ExpressionAttributeValues": {":sns": {"S": "sns"}},
-        }
-        found = make_client("dynamodb").query(TableName=TABLE, IndexName="unsent", Select="COUNT", **query)
-        return int(found["Count"])
+        return sum(row["sk"]["S"].startswith("sink#") for row in all_rows())
 
     def published(self) -> list[Notification]:
-        """Return what was published since the last call, as the queue received it."""
-        return [decode_notification(body.encode()) for body in self.queued()]
+        """Return what was published since the last call, as the queue and the history received it."""
+        return [decode_notification(body.encode()) for body in self.queued()] + self.kept()
+
+    def kept(self) -> list[Notification]:
+        """Return what was put into the history directly since the last call."""
+        lines, self.history[:] = [*self.history], []
+        return [decode_notification(json.loads(line)["Message"].encode()) for line in lines]
 
     def queued(self) -> list[str]:
         """Return the bodies of the messages in the queue since the last call."""
@@ -230,8 +232,8 @@ def started(name: str) -> ModuleType:
 @contextmanager
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Return a new world."""
-    with local_aws():
-        made = World(monkeypatch)
+    made = World(monkeypatch)
+    with local_aws(), direct_puts(lambda arn, line: made.history.append(line)):
         make_table(make_client("dynamodb"))
         place: Any = {"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}
         for bucket in (ARCHIVE, BUCKET):
@@ -252,6 +254,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             "ALERT_MEMORY_DAYS": "90",
             "ARCHIVE_BUCKET_NAME": ARCHIVE,
             "BUCKET_NAME": BUCKET,
+            "HISTORY_STREAM_NAME": "history",
             **metrics_variables("tested", "vaultwatch"),
             "SLACK_SECRET_ARN": made.secret,
             "STREAM_ARN": f"arn:aws:kinesis:eu-west-1:123456789012:stream/{STREAM}",

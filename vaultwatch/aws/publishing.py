@@ -1,6 +1,7 @@
-"""Store alerts and publish their notifications to the topic, for `evaluate`, `sweep` and `digest`.
+"""Store alerts and publish their notifications, for `evaluate`, `sweep` and `digest`.
 
-The store and SNS are imported when they are first used: they take a fifth of a cold start, and most batches raise no
+What people are notified of goes to the alerts topic, every other alert to the Firehose of the history. The store and
+the publishers are imported when they are first used: they take a fifth of a cold start, and most batches raise no
 alert.
 """
 
@@ -9,8 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, tzinfo
-from functools import cache, cached_property
-from typing import TYPE_CHECKING
+from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from vaultwatch.aws import metrics
 from vaultwatch.backoff import Backoff
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
 
     from vaultwatch.alerts import Alert
     from vaultwatch.dispatch.notification import Filing, Notification
+    from vaultwatch.notify.history import FirehoseClient, HistoryPublisher
     from vaultwatch.notify.publisher import Publisher
     from vaultwatch.store import Unsent
     from vaultwatch.store.dynamodb.adapter import DynamoStore
 
-SINK = "sns"
+TOPIC = "sns"
+HISTORY = "history"
 UNSENT_AFTER_SECONDS = 60.0
 """Newer notifications are left to the function that stored them, which may be publishing them at this moment."""
 _PUBLISHING_SPARE_SECONDS = 20.0
@@ -36,25 +39,37 @@ _REFUSED = Backoff(first_seconds=60.0, longest_seconds=3600.0)
 
 @cache
 def open_store(client: DynamoDBClient, table: str, memory_days: int) -> DynamoStore:
-    """Open the store with the topic as its only sink: the topic's subscriptions decide who gets which notification."""
-    from vaultwatch.dispatch.notification import ALL_DISPOSITIONS
+    """Open the store with two sinks: the topic, whose subscriptions decide who gets which notification, and history."""
+    from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, NOTIFIED
     from vaultwatch.dispatch.routes import Route
     from vaultwatch.rules.facts import Level
     from vaultwatch.store.dynamodb.adapter import DynamoStore
 
-    routes = (Route(SINK, ALL_DISPOSITIONS, Level.INFORMATIONAL),)
+    routes = (
+        Route(TOPIC, NOTIFIED, Level.INFORMATIONAL),
+        Route(HISTORY, ALL_DISPOSITIONS - NOTIFIED, Level.INFORMATIONAL),
+    )
     return DynamoStore(client, table, routes, remembered_seconds=memory_days * 86400.0)
+
+
+class History(NamedTuple):
+    """The delivery stream that writes the history to S3; `client` returns botocore's client for Firehose."""
+
+    client: Callable[[], FirehoseClient]
+    stream_name: str
 
 
 class AlertPublisher:
     """Stores alerts and publishes their notifications, during one invocation of a function.
 
-    Errors of the store pass through. What SNS does not accept stays in the store, and `digest` publishes it later.
+    Errors of the store pass through. What a service does not accept stays in the store, and `digest` publishes it
+    later.
 
     Args:
         store: Returns the store; called when there is something to store or to publish.
         client: botocore's client for SNS.
         topic_arn: The alerts topic.
+        history: Gets the alerts that notify nobody.
         seconds_left: Returns how long the function may still run.
         zone: The time zone for people.
     """
@@ -64,35 +79,39 @@ class AlertPublisher:
         store: Callable[[], DynamoStore],
         client: SNSClient,
         topic_arn: str,
+        history: History,
         seconds_left: Callable[[], float],
         zone: tzinfo = UTC,
     ) -> None:
         self._store = store
         self._client = client
         self._topic_arn = topic_arn
+        self._history_stream = history
         self._seconds_left = seconds_left
         self._zone = zone
         self._new_alerts = metrics.NewAlerts()
 
     @cached_property
-    def _publisher(self) -> Publisher:
+    def _topic(self) -> Publisher:
         from vaultwatch.notify.publisher import Publisher
 
-        def mark(notification_ids: Sequence[str]) -> None:
-            self._store().mark_sent(notification_ids, SINK)
+        return Publisher(self._client, self._topic_arn, partial(self._mark, TOPIC), self._may_go_on, zone=self._zone)
 
-        return Publisher(
-            self._client,
-            self._topic_arn,
-            mark,
-            lambda: self._seconds_left() > _PUBLISHING_SPARE_SECONDS,
-            zone=self._zone,
-        )
+    @cached_property
+    def _history(self) -> HistoryPublisher:
+        from vaultwatch.notify.history import HistoryPublisher
+
+        return HistoryPublisher(*self._history_stream, partial(self._mark, HISTORY), self._may_go_on)
+
+    @property
+    def _used(self) -> list[Publisher | HistoryPublisher]:
+        """The publishers that had something to publish: no others were made."""
+        return [vars(self)[name] for name in ("_topic", "_history") if name in vars(self)]
 
     @property
     def published_count(self) -> int:
-        """How many notifications SNS has accepted."""
-        return self._publisher.sent
+        """How many notifications were accepted, by the topic or for the history."""
+        return sum(publisher.sent for publisher in self._used)
 
     def add(self, alerts: Sequence[Alert], file: Callable[[Alert], Filing] | None = None) -> None:
         """Store alerts, and publish the notifications of those that are new.
@@ -116,39 +135,59 @@ class AlertPublisher:
         """Close suppression windows that have ended, as far as time allows, and publish the summaries."""
         self._publish(self._store().settle(now, lambda: self._seconds_left() > _CLOSING_SPARE_SECONDS))
 
-    def publish_unsent(self, now: float) -> None:
-        """Publish what an earlier invocation stored but could not publish; postpone what SNS refuses."""
-        found = 0
+    def publish_unsent(self, sink: str, now: float) -> None:
+        """Publish what an earlier invocation stored but could not publish; postpone what the service refuses.
+
+        Args:
+            sink: `TOPIC` or `HISTORY`.
+            now: The present time.
+        """
+        found, publisher = 0, self._topic if sink == TOPIC else self._history
         try:
-            while page := self._store().unsent(SINK, now, limit=_PAGE, age_seconds=UNSENT_AFTER_SECONDS):
+            while page := self._store().unsent(sink, now, limit=_PAGE, age_seconds=UNSENT_AFTER_SECONDS):
                 found += len(page)
-                self._publish_page(page, now)
-                if not self._publisher.goes_on:
+                self._publish_page(page, publisher, sink, now)
+                if not publisher.goes_on:
                     break
         finally:
             metrics.write({metrics.UNSENT_NOTIFICATIONS: found})
 
-    def _publish_page(self, page: Sequence[Unsent], now: float) -> None:
+    def _publish_page(
+        self, page: Sequence[Unsent], publisher: Publisher | HistoryPublisher, sink: str, now: float
+    ) -> None:
         attempts = {unsent.notification.id: unsent.attempts for unsent in page}
-        already_refused = len(self._publisher.refused)
-        self._publisher.publish([unsent.notification for unsent in page])
-        for refused in self._publisher.refused[already_refused:]:
-            self._store().put_off(refused.id, SINK, now + _REFUSED.seconds(attempts[refused.id] + 1))
+        already_refused = len(publisher.refused)
+        publisher.publish([unsent.notification for unsent in page])
+        for refused in publisher.refused[already_refused:]:
+            self._store().put_off(refused.id, sink, now + _REFUSED.seconds(attempts[refused.id] + 1))
 
     def write_metrics(self) -> None:
         """Write how many alerts were new, and what became of their notifications."""
         metrics.write_new_alerts(self._new_alerts)
-        used: Publisher | None = vars(self).get("_publisher")  # not made where there was nothing to publish
+        used = self._used
         metrics.write(
             {
-                metrics.PUBLISHED_NOTIFICATIONS: used.sent if used else 0,
-                metrics.REFUSED_NOTIFICATIONS: len(used.refused) if used else 0,
-                metrics.PUBLISH_FAILURES: int(used is not None and used.failure is not None),
+                metrics.PUBLISHED_NOTIFICATIONS: self.published_count,
+                metrics.REFUSED_NOTIFICATIONS: sum(len(publisher.refused) for publisher in used),
+                metrics.PUBLISH_FAILURES: int(any(publisher.failure for publisher in used)),
             }
         )
 
     def _publish(self, notifications: Sequence[Notification]) -> None:
         """Publish notifications: first those for people, the highest level first."""
-        self._publisher.publish(
-            sorted(notifications, key=lambda one: (one.disposition == "suppressed", -one.level.rank))
-        )
+        from vaultwatch.dispatch.notification import NOTIFIED
+
+        people = [one for one in notifications if one.disposition in NOTIFIED]
+        others = [one for one in notifications if one.disposition not in NOTIFIED]
+        try:
+            if people:
+                self._topic.publish(sorted(people, key=lambda one: -one.level.rank))
+        finally:
+            if others:
+                self._history.publish(others)
+
+    def _mark(self, sink: str, notification_ids: Sequence[str]) -> None:
+        self._store().mark_sent(notification_ids, sink)
+
+    def _may_go_on(self) -> bool:
+        return self._seconds_left() > _PUBLISHING_SPARE_SECONDS

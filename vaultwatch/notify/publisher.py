@@ -10,9 +10,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from vaultwatch.dispatch.notification import NOTIFIED, Notification
 from vaultwatch.errors import DeliveryError
+from vaultwatch.notify.batch import BatchPublisher, Mark
 from vaultwatch.notify.sink import Pace
 from vaultwatch.notify.sns import publication
-from vaultwatch.store import StoreError
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -36,19 +36,10 @@ REFUSALS |= {"BatchRequestTooLong", "InvalidBatchEntryId"}
 
 
 Entry = tuple[Notification, dict[str, Any]]
-Mark = Callable[[Sequence[str]], None]
 
 
-class Publisher:
-    """Publishes notifications from the store, and marks them as sent, until SNS fails once or the time is up.
-
-    A notification that is not published stays in the store for the next invocation of a function.
-
-    Attributes:
-        sent: How many notifications SNS has accepted.
-        refused: Notifications that SNS will never accept as they are.
-        failure: Why publishing stopped, if SNS failed.
-    """
+class Publisher(BatchPublisher[list[Entry]]):
+    """Publishes notifications to one topic."""
 
     def __init__(
         self,
@@ -69,42 +60,13 @@ class Publisher:
             pace: The pace of calls that notify people, shared by all publishers of a process.
             zone: The time zone for people.
         """
+        super().__init__(mark, may_go_on)
         self._client = client
         self._topic_arn = topic_arn
-        self._mark = mark
-        self._may_go_on = may_go_on
         self._pace = pace
         self._zone = zone
-        self.sent = 0
-        self.refused: list[Notification] = []
-        self.failure: DeliveryError | None = None
 
-    @property
-    def goes_on(self) -> bool:
-        """Whether it would publish another notification."""
-        return self.failure is None and self._may_go_on()
-
-    def publish(self, notifications: Sequence[Notification]) -> None:
-        """Publish notifications in order.
-
-        Raises:
-            StoreError: Some could not be marked as sent. All of them are published before: a notification that is
-                published twice must not keep back another.
-        """
-        unmarked: StoreError | None = None
-        for portion in self._portions(notifications):
-            if not self.goes_on:
-                break
-            taken = self._publish_in_turn(portion)
-            self.sent += len(taken)
-            try:
-                self._mark([notification.id for notification in taken])
-            except StoreError as error:
-                unmarked = error
-        if unmarked:
-            raise unmarked
-
-    def _publish_in_turn(self, portion: Sequence[Entry]) -> list[Notification]:
+    def _send(self, portion: list[Entry]) -> list[Notification]:
         if not any(_is_notified(notification) for notification, _ in portion):
             return self._publish(portion)
         with self._pace:

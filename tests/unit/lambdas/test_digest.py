@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -11,14 +12,14 @@ from tests.support.functions import Context, Topic, World, entry, kinesis, total
 from vaultwatch.store.dynamodb import adapter as dynamodb
 
 
-def sns_is_unavailable(number: int, name: str, made: bool) -> None:
-    if name.startswith("SNS"):
-        raise EndpointConnectionError(endpoint_url="https://sns")
+def sns_and_firehose_are_unavailable(number: int, name: str, made: bool) -> None:
+    if name.startswith(("SNS", "Firehose")):
+        raise EndpointConnectionError(endpoint_url="https://aws")
 
 
 def stored_unpublished(aws: World, *frames: bytes) -> None:
     """Store alerts whose notifications evaluate could not publish."""
-    with watching(sns_is_unavailable):
+    with watching(sns_and_firehose_are_unavailable):
         aws.evaluate(*frames)
 
 
@@ -48,18 +49,26 @@ def test_what_is_stored_and_not_published_is_published_after_a_minute(aws: World
 def test_notifications_for_people_are_published_before_suppressed_ones(aws: World) -> None:
     stored_unpublished(aws, aws.frame(*(entry(number) for number in range(150))))
     aws.now += 60
-    digest = aws.function("digest")
-    sent: list[str] = []
-    publish = digest.SNS.publish_batch
+    with watching() as calls:
+        aws.digest()
+    published = [name for name in calls.names if name in ("SNS.PublishBatch", "Firehose.PutRecordBatch")]
+    assert (published[0], set(published[1:])) == ("SNS.PublishBatch", {"Firehose.PutRecordBatch"})
+    assert Counter(one.disposition for one in aws.published()) == {"first": 1, "suppressed": 149}
 
-    def listening(**given: object) -> object:
-        entries = given["PublishBatchRequestEntries"]
-        sent.extend(one["MessageAttributes"]["disposition"]["StringValue"] for one in entries)  # type: ignore[attr-defined]
-        return publish(**given)
 
-    digest.SNS.publish_batch = listening
-    digest.handler({}, Context())
-    assert (sent[0], len(sent), set(sent[1:])) == ("first", 150, {"suppressed"})
+def test_what_firehose_did_not_accept_is_put_again_and_keeps_back_nothing_for_people(aws: World) -> None:
+    def judge(number: int, name: str, made: bool) -> None:
+        if name.startswith("Firehose"):
+            raise EndpointConnectionError(endpoint_url="https://firehose")
+
+    with watching(judge):
+        aws.evaluate(aws.frame(*(entry(number) for number in range(8))))
+        assert [one.disposition for one in aws.published()] == ["first"]
+        aws.now += 60
+        aws.digest()
+    assert aws.published() == []
+    aws.digest()
+    assert ([one.disposition for one in aws.published()], aws.unsent()) == (["suppressed"] * 7, 0)
 
 
 def test_a_notification_that_sns_refuses_is_postponed_and_delays_no_other(aws: World) -> None:
@@ -90,7 +99,7 @@ def test_a_notification_that_sns_refuses_is_postponed_and_delays_no_other(aws: W
 def test_an_unavailable_topic_is_called_once_a_minute(aws: World, capsys: pytest.CaptureFixture[str]) -> None:
     stored_unpublished(aws, aws.frame(*(entry(number) for number in range(25))))
     aws.now += 60
-    with watching(sns_is_unavailable) as calls:
+    with watching(sns_and_firehose_are_unavailable) as calls:
         aws.digest()
     assert calls.names.count("SNS.PublishBatch") == 1
     assert aws.unsent() == 25

@@ -344,8 +344,8 @@ class TestWhatIsWrongWithTheInfrastructure:
         self, aws: World, capsys: pytest.CaptureFixture[str]
     ) -> None:
         def judge(number: int, name: str, made: bool) -> None:
-            if name.startswith("SNS"):
-                raise EndpointConnectionError(endpoint_url="https://sns")
+            if name.startswith(("SNS", "Firehose")):
+                raise EndpointConnectionError(endpoint_url="https://aws")
 
         with watching(judge) as calls:
             assert aws.evaluate(aws.frame(*(entry(n, principal=f"p{n}") for n in range(30)))) == ALL_DONE

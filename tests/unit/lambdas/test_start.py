@@ -19,6 +19,7 @@ VARIABLES = {
     "AWS_DEFAULT_REGION": "eu-west-1",
     "BUCKET_NAME": "alerts",
     "SLACK_SECRET_ARN": "arn",
+    "HISTORY_STREAM_NAME": "none",
     "STREAM_ARN": "arn",
     "TABLE_NAME": "table",
     "TIMEZONE": "UTC",
