@@ -75,6 +75,7 @@ class Row:
 
 DYNAMODB_READ, DYNAMODB_WRITE = "DynamoDB.BatchGetItem", "DynamoDB.TransactWriteItems"
 MARK_SENT, PUBLISH, QUERY = "DynamoDB.BatchWriteItem", "SNS.PublishBatch", "DynamoDB.Query"
+KEEP = "Firehose.PutRecordBatch"
 ROWS = [
     # alice is in a frame of her own, bob in lines that are in S3, carol beside a line that is rejected.
     Row("evaluate", "S3.GetObject", ("ParkedFrames",), stored="alice carol", notified="alice carol"),
@@ -86,6 +87,7 @@ ROWS = [
     Row("evaluate", DYNAMODB_READ, (ERRORS,), stored="alice bob carol", after=DYNAMODB_WRITE),
     Row("evaluate", DYNAMODB_WRITE, (ERRORS,)),
     Row("evaluate", PUBLISH, ("PublishFailures",), stored="alice bob carol"),
+    Row("evaluate", KEEP, ("PublishFailures",), stored="alice bob carol", notified="alice bob carol"),
     Row("evaluate", MARK_SENT, (ERRORS,), stored="alice bob carol", notified="alice bob carol"),
     # dave is in an archived segment.
     Row("sweep", "S3.GetObject", (ERRORS,)),
@@ -93,6 +95,7 @@ ROWS = [
     Row("sweep", DYNAMODB_READ, (ERRORS,), stored="dave", after=DYNAMODB_WRITE),
     Row("sweep", DYNAMODB_WRITE, (ERRORS,)),
     Row("sweep", PUBLISH, ("PublishFailures",), stored="dave"),
+    Row("sweep", KEEP, ("PublishFailures",), stored="dave", notified="dave"),
     Row("sweep", MARK_SENT, (ERRORS,), stored="dave", notified="dave"),
     # judy is in a batch that Lambda discarded, and bob in lines that are in S3.
     Row("sweep discarded", "S3.GetObject", (ERRORS,), stored="judy", notified="judy", after="S3.GetObject"),
@@ -105,6 +108,7 @@ ROWS = [
     Row("digest", DYNAMODB_READ, (ERRORS,), notified="erin", times=1),
     Row("digest", DYNAMODB_WRITE, (ERRORS,), notified="erin"),
     Row("digest", PUBLISH, ("PublishFailures", "UnsentNotifications")),
+    Row("digest", KEEP, ("PublishFailures", "UnsentNotifications"), notified="erin frank"),
     Row("digest", MARK_SENT, (ERRORS,), notified="erin frank"),
     Row("digest", "DynamoDB.UpdateItem", (ERRORS, "RefusedNotifications"), notified="erin frank"),
     # grace and heidi are in the queue.
@@ -151,7 +155,7 @@ def evaluate(aws: World) -> Scenario:
     frames = [
         aws.frame(entry(1, principal="alice")),
         bob_in_s3(aws),
-        aws.frame(entry(3, principal="carol"), AUDIT_TAG + b'{"broken'),
+        aws.frame(entry(3, principal="carol"), entry(4, principal="carol"), AUDIT_TAG + b'{"broken'),
         b"no frame",
     ]
 
@@ -173,7 +177,7 @@ def make_rules_live(aws: World) -> None:
 
 def sweep(aws: World) -> Scenario:
     make_rules_live(aws)
-    key = aws.archive("00000002-20261121T075958", entry(1, principal="dave") + b"\n")
+    key = aws.archive("00000002-20261121T075958", entry(1, principal="dave") + b"\n" + entry(2, principal="dave"))
     return Scenario(partial(aws.sweep, ARCHIVE, key), "dave", named_on_topic(aws))
 
 
@@ -192,8 +196,8 @@ def sweep_discarded(aws: World) -> Scenario:
 def digest(aws: World) -> Scenario:
     aws.evaluate(aws.frame(*(entry(number, principal="frank") for number in range(6))))
     aws.now += 3500
-    with watching(unavailable("SNS")):
-        aws.evaluate(aws.frame(entry(7, principal="erin"), entry(8, principal="mallory")))
+    with watching(unavailable("SNS", "Firehose")):
+        aws.evaluate(aws.frame(*(entry(7 + n, principal=name) for n, name in enumerate(("erin", "mallory", "erin")))))
     aws.now += 101
     aws.published()
     function = aws.function("digest")
@@ -245,9 +249,9 @@ def named_on_topic(aws: World) -> Callable[[], set[str]]:
     return lambda: names_in(*(one for one in aws.published() if one.disposition in NOTIFIED))
 
 
-def unavailable(service: str) -> Judge:
+def unavailable(*services: str) -> Judge:
     def judge(number: int, name: str, made: bool) -> None:
-        if name.startswith(service):
+        if name.startswith(services):
             raise FAULTS["timed out"](name)
 
     return judge
