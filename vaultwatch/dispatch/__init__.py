@@ -1,6 +1,7 @@
 """Decide who is notified of what, and when. Pure: it opens no file, reads no clock and calls no service.
 
     groups         assigns alerts to groups, and gives each group its suppression window
+    portions       divides the alerts of one call among decisions
     held           collects the alerts that a rule holds for its next notification
     tallies        counts the alerts of a group, and decides which of them a summary shows
     limits         limits how many notifications people get in a minute

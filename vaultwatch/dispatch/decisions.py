@@ -7,7 +7,7 @@ transaction.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -15,21 +15,19 @@ from msgspec.structs import replace
 from vaultwatch.alerts import Alert
 from vaultwatch.dispatch import held as holding
 from vaultwatch.dispatch.drafts import Draft, head_of
-from vaultwatch.dispatch.groups import Window, count_repeat, is_urgent, open_window, was_denied
+from vaultwatch.dispatch.groups import Window, count_repeat, importance, is_urgent, open_window, see
 from vaultwatch.dispatch.held import Held
 from vaultwatch.dispatch.limits import (
     FIRSTS_A_MINUTE,
-    MINUTE_SECONDS,
     NOTIFICATIONS_A_MINUTE,
     URGENT_A_MINUTE,
     URGENT_REPEATS,
+    URGENT_UNKNOWN_A_MINUTE,
     Limit,
 )
 from vaultwatch.dispatch.notification import Disposition, Filing, Recorded
 from vaultwatch.dispatch.same_fact import Sightings, cover, family_of, sight
 from vaultwatch.dispatch.tallies import counts_urgent, ordered, tally_of
-
-ALERTS_PER_NOTIFICATION = 16
 
 
 @dataclass
@@ -44,27 +42,16 @@ class State:
     drafts: list[Draft] = field(default_factory=list)
 
 
-def split_events(filings: Iterable[Filing], size: int = ALERTS_PER_NOTIFICATION) -> list[list[int]]:
-    """Return the positions of filings by event, in order of arrival, in portions that fit into one notification."""
-    events: dict[str, list[int]] = {}
-    for position, filing in enumerate(filings):
-        events.setdefault(filing.alert.event_key, []).append(position)
-    return [event[at : at + size] for event in events.values() for at in range(0, len(event), size)]
-
-
 def file_event(event: Sequence[Filing], state: State, now: float) -> list[Recorded]:
-    """Decide about the new alerts of one event, and draft notifications that publish each of them once."""
-    dispositions: dict[str, Disposition] = {}
-    notified: list[Filing] = []
-    for filing in sorted(event, key=_importance):
-        if _is_notified_now(filing, state, now, has_company=bool(notified)):
-            notified.append(filing)
-            dispositions[filing.alert.id] = "first"
-        else:
-            dispositions[filing.alert.id] = "staged" if filing.alert.staged else "suppressed"
-            state.drafts.append(_publication(filing, dispositions[filing.alert.id], now))
+    """Decide about the new alerts of one portion, and draft notifications that publish each of them once."""
+    notified = _choose(event, state, now)
+    dispositions: dict[str, Disposition] = {filing.alert.id: "first" for filing in notified}
     if notified:
         state.drafts.append(_notification(notified, state, now))
+    for filing in event:
+        if filing.alert.id not in dispositions:
+            dispositions[filing.alert.id] = "staged" if filing.alert.staged else "suppressed"
+            state.drafts.append(_publication(filing, dispositions[filing.alert.id], now))
     return [Recorded(filing.alert.id, new=True, disposition=dispositions[filing.alert.id]) for filing in event]
 
 
@@ -72,7 +59,7 @@ def close_window(window: Window, state: State, now: float) -> None:
     """End a suppression window: its repeats wait for their rule's next notification."""
     if window.tally is not None:
         held = state.held.get(window.head.rule) or Held(window.head)
-        state.held[window.head.rule] = holding.hold(held, window.tally, window.head, now, urgent=window.urgent)
+        state.held[window.head.rule] = holding.hold(held, window.tally, window.head, now)
 
 
 def flush(held: Held, state: State, now: float) -> None:
@@ -89,41 +76,55 @@ def flush(held: Held, state: State, now: float) -> None:
     state.drafts.append(_summary(held, now))
 
 
-def _is_notified_now(filing: Filing, state: State, now: float, *, has_company: bool) -> bool:
-    """Return whether an alert is notified at once; if not, count it, unless people are never notified of it."""
-    if not filing.notify:
-        return False
+def _choose(event: Sequence[Filing], state: State, now: float) -> list[Filing]:
+    """Return the alerts of which one notification is made now; count the others, unless people are never notified.
+
+    If the limits allow a notification of one of them, the others need no further room beside it.
+    """
+    ranked = sorted(event, key=lambda filing: importance(filing.alert))
+    wanted = [filing for filing in ranked if filing.notify and _is_wanted_now(filing, state, now)]
+    payer = next((filing for filing in wanted if _has_room(filing.alert, state, now)), None)
+    if payer is None:
+        for filing in wanted:
+            _hold(filing, state, now)
+        return []
+    _take_room(payer.alert, state, now)
+    for filing in wanted:
+        state.windows[filing.group], _ = see(state.windows[filing.group], filing.alert)
+    for group in {filing.group for filing in wanted}:
+        window = state.windows[group]
+        state.windows[group] = replace(window, notified=window.notified + 1)
+    return wanted
+
+
+def _is_wanted_now(filing: Filing, state: State, now: float) -> bool:
+    """Return whether an alert is notified at once if the limits allow it; if not, count it."""
     if filing.deferred:
         _hold(filing, state, now)
         return False
     window = state.windows.get(filing.group)
-    if window is not None and window.is_open(now):
-        return _is_repeat_notified(filing, window, state, now, has_company=has_company)
-    if window is not None:
+    if window is not None and window.suppresses(filing, now):
+        return _is_repeat_wanted(filing, window, state, now)
+    if window is not None and window.head.rule == filing.alert.rule:
         close_window(window, state, now)
     state.windows[filing.group] = open_window(filing, now)
     if _has_been_notified_by_another_rule(filing, state, now):
         return False
     _sight(filing.alert, state, now)
-    if _has_room(filing, state, now, has_company=has_company):
-        return True
-    _hold(filing, state, now)
-    return False
+    return True
 
 
-def _is_repeat_notified(filing: Filing, window: Window, state: State, now: float, *, has_company: bool) -> bool:
+def _is_repeat_wanted(filing: Filing, window: Window, state: State, now: float) -> bool:
     """Return whether an alert is notified although its window is open, as urgent acts are (see `limits`)."""
     alert = filing.alert
-    is_act = is_urgent(alert) and alert.service == "audit"
-    if is_act and window.notified < URGENT_REPEATS and _has_room(filing, state, now, has_company=has_company):
-        state.windows[filing.group] = replace(window, notified=window.notified + 1)
-        _sight(alert, state, now)
-        return True
-    counted = count_repeat(window, alert)
-    if is_act:
-        counted = replace(counted, urgent=True, closes_at=min(window.closes_at, now + MINUTE_SECONDS))
-    state.windows[filing.group] = counted
-    return False
+    if not is_urgent(alert) or alert.service != "audit":
+        state.windows[filing.group] = count_repeat(window, alert)
+        return False
+    if window.notified >= URGENT_REPEATS:
+        _hold(filing, state, now)
+        return False
+    _sight(alert, state, now)
+    return True
 
 
 def _has_been_notified_by_another_rule(filing: Filing, state: State, now: float) -> bool:
@@ -145,38 +146,45 @@ def _sight(alert: Alert, state: State, now: float) -> None:
         state.sightings[family] = sight(state.sightings.get(family) or Sightings(family), alert, now)
 
 
-def _has_room(filing: Filing, state: State, now: float, *, has_company: bool) -> bool:
-    """Return whether the limits allow notifying at once; another alert of the same event needs no further room."""
-    alert = filing.alert
-    if is_urgent(alert):
-        return has_company or state.urgent.has_room(now, URGENT_A_MINUTE)
+def _has_room(alert: Alert, state: State, now: float) -> bool:
+    """Return whether the limits allow a notification of this alert now."""
+    urgent = is_urgent(alert)
     held = state.held.get(alert.rule)
-    if held is not None and not holding.may_notify(held, alert.principal, now):
+    if held is not None and not holding.may_notify(held, alert.principal, now, urgent=urgent):
         return False
-    return has_company or state.ordinary.has_room(now, FIRSTS_A_MINUTE)
+    if not urgent:
+        return state.ordinary.has_room(now, FIRSTS_A_MINUTE)
+    is_lone_request = alert.service == "audit" and alert.outcome == "unknown"
+    return state.urgent.has_room(now, URGENT_UNKNOWN_A_MINUTE if is_lone_request else URGENT_A_MINUTE)
+
+
+def _take_room(alert: Alert, state: State, now: float) -> None:
+    if is_urgent(alert):
+        state.urgent = state.urgent.taken(now)
+    else:
+        state.ordinary = state.ordinary.taken(now)
 
 
 def _hold(filing: Filing, state: State, now: float) -> None:
-    """Add an alert of a group without a notification to its rule's next notification."""
-    alert, head = filing.alert, head_of(filing.alert)
+    """Add an alert to its rule's next notification."""
+    alert, head, group = filing.alert, head_of(filing.alert), filing.group
+    announced = novel = False
+    if not filing.deferred:
+        announced = state.windows[group].notified > 0
+        state.windows[group], novel = see(state.windows[group], alert)
+    tally = tally_of(alert, group, announced=announced, novel=novel)
     held = state.held.get(alert.rule) or Held(head)
-    tally = tally_of(alert, filing.group, announced=False)
     state.held[alert.rule] = holding.hold(held, tally, head, now, urgent=is_urgent(alert))
 
 
 def _notification(notified: Sequence[Filing], state: State, now: float) -> Draft:
-    """Draft one notification of an event, which includes the alerts that its rules hold."""
+    """Draft one notification of these alerts, which includes the alerts that their rules hold."""
     lead = notified[0]
-    if is_urgent(lead.alert):
-        state.urgent = state.urgent.taken(now)
-    else:
-        state.ordinary = state.ordinary.taken(now)
-    along = [state.held.get(filing.alert.rule) or Held(head_of(filing.alert)) for filing in notified]
-    for filing, held in zip(notified, along, strict=True):
-        left = holding.emptied(held, now)
-        if not is_urgent(filing.alert):
-            left = holding.notified(left, filing.alert.principal, now)
-        state.held[filing.alert.rule] = left
+    along = {filing.alert.rule: state.held.get(filing.alert.rule) or Held(head_of(filing.alert)) for filing in notified}
+    for rule, held in along.items():
+        state.held[rule] = holding.emptied(held, now)
+    for rule, principal, urgent in dict.fromkeys(map(_mark, notified)):
+        state.held[rule] = holding.notified(state.held[rule], principal, now, urgent=urgent)
     return Draft(
         id=lead.alert.id,
         disposition="first",
@@ -184,9 +192,13 @@ def _notification(notified: Sequence[Filing], state: State, now: float) -> Draft
         created_at=now,
         group=lead.group,
         alert_ids=tuple(filing.alert.id for filing in notified),
-        merged=ordered(tally for held in along for tally in held.tallies),
-        merged_count=sum(held.count for held in along),
+        merged=ordered(tally for held in along.values() for tally in held.tallies),
+        merged_count=sum(held.count for held in along.values()),
     )
+
+
+def _mark(filing: Filing) -> tuple[str, str, bool]:
+    return filing.alert.rule, filing.alert.principal, is_urgent(filing.alert)
 
 
 def _publication(filing: Filing, disposition: Disposition, now: float) -> Draft:
@@ -219,8 +231,3 @@ def _summary_id(held: Held, now: float) -> str:
     # Different from every alert id, and from other summaries of the rule, which are at least a minute apart.
     text = f"summary\0{held.head.rule}\0{now!r}\0{held.tallies[0].latest}\0{held.count}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def _importance(filing: Filing) -> tuple[int, bool]:
-    """Return a sort key, the most important first: the highest level, then acts that were not denied."""
-    return -filing.alert.level.rank, was_denied(filing.alert)

@@ -39,9 +39,8 @@ class Window(msgspec.Struct, frozen=True):
         opened_at: When the window was opened.
         closes_at: When it ends.
         traits: Short digests of the paths, addresses and outcomes that a reader has seen.
-        notified: How many of its alerts were notified one by one.
+        notified: How many notifications carried alerts of the group.
         tally: The repeats that were only counted.
-        urgent: Whether people must be notified of the repeats, even if they show nothing new.
     """
 
     group: str
@@ -49,13 +48,17 @@ class Window(msgspec.Struct, frozen=True):
     opened_at: float
     closes_at: float
     traits: tuple[str, ...]
-    notified: int = 1
+    notified: int = 0
     tally: Tally | None = None
-    urgent: bool = False
 
-    def is_open(self, now: float) -> bool:
-        """Return whether the window suppresses alerts now; not before `opened_at`, in case the clock was set back."""
-        return self.opened_at - CLOCK_STEP_SECONDS <= now < self.closes_at
+    def suppresses(self, filing: Filing, now: float) -> bool:
+        """Return whether the window suppresses a filing of its group now.
+
+        The row alone is not trusted: it suppresses for no longer than the rule says, whatever its end is, and not
+        before `opened_at`, in case the clock was set back.
+        """
+        ends_at = min(self.closes_at, self.opened_at + filing.window_seconds)
+        return self.head.rule == filing.alert.rule and self.opened_at - CLOCK_STEP_SECONDS <= now < ends_at
 
 
 def file_alert(alert: Alert) -> Filing:
@@ -105,6 +108,11 @@ def is_urgent(alert: Alert) -> bool:
     return alert.level is Level.CRITICAL and not was_denied(alert)
 
 
+def importance(alert: Alert) -> tuple[int, bool]:
+    """Return a sort key, the most important first: the highest level, then acts that were not denied."""
+    return -alert.level.rank, was_denied(alert)
+
+
 def open_window(filing: Filing, now: float) -> Window:
     """Return the window that a notification of this alert opens."""
     alert = filing.alert
@@ -113,16 +121,21 @@ def open_window(filing: Filing, now: float) -> Window:
 
 def count_repeat(window: Window, alert: Alert) -> Window:
     """Return the window with one more repeat."""
+    seen, novel = see(window, alert)
+    return replace(seen, tally=count_alert(window.tally, alert, window.group, announced=True, novel=novel))
+
+
+def see(window: Window, alert: Alert) -> tuple[Window, bool]:
+    """Return the window after a reader has seen this alert, and whether the alert shows something new."""
     new = [trait for trait in traits_of(alert) if trait not in window.traits]
     novel = bool(new) and len(window.traits) < MAX_TRAITS
-    tally = count_alert(window.tally, alert, window.group, announced=True, novel=novel)
-    return replace(window, tally=tally, traits=(*window.traits, *new)[:MAX_TRAITS])
+    return replace(window, traits=(*window.traits, *new)[:MAX_TRAITS]), novel
 
 
 def traits_of(alert: Alert) -> tuple[str, ...]:
     """Return short digests of the properties by which a reader distinguishes alerts of one group."""
     texts = {"path": alert.path, "address": alert.remote_address, "outcome": alert.outcome}
-    return tuple(_digest([name, encodable(text)])[:8] for name, text in texts.items())
+    return tuple(_digest([name, encodable(text)])[:16] for name, text in texts.items())
 
 
 def _digest(parts: list[str]) -> str:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import msgspec
 from msgspec.structs import replace
 
 from vaultwatch.dispatch.drafts import Head
-from vaultwatch.dispatch.limits import MINUTE_SECONDS, is_recent
-from vaultwatch.dispatch.tallies import Tally, listed, says_something_new
-from vaultwatch.printable import encodable
+from vaultwatch.dispatch.limits import MINUTE_SECONDS, URGENT_OF_A_PRINCIPAL, is_recent
+from vaultwatch.dispatch.tallies import Tally, listed, outcome_weight, principal_digest, says_something_new
 
 
 class Held(msgspec.Struct, frozen=True):
     """One row for a rule, bounded in size.
 
-    `notified` are digests of the principals of the last minute's notifications, each with its time; the limits bound
-    their number. `tallies` are the worst of the groups that wait, `count` is the exact number of alerts that wait.
-    `due_at` is when a summary of them may be sent; None while it would say nothing new.
+    `notified` are digests of the principals of the last minute's ordinary notifications, each with its time, `urgent`
+    those of its urgent ones; the limits bound their number. `tallies` are the worst of the groups that wait, `count` is
+    the exact number of alerts that wait, the first of them since `since`. `due_at` is when a summary of them may be
+    sent; None while it would say nothing new.
     """
 
     head: Head
@@ -27,33 +25,54 @@ class Held(msgspec.Struct, frozen=True):
     tallies: tuple[Tally, ...] = ()
     count: int = 0
     due_at: float | None = None
+    urgent: tuple[tuple[str, float], ...] = ()
+    since: float = 0.0
 
 
-def may_notify(held: Held, principal: str, now: float) -> bool:
-    """Return whether the rule has sent no notification about this principal within the last minute."""
-    name = _name(principal)
-    return not any(one == name and is_recent(at, now) for one, at in held.notified)
+def may_notify(held: Held, principal: str, now: float, *, urgent: bool) -> bool:
+    """Return whether the limits for the rule and this principal allow a notification now."""
+    marks, size = (held.urgent, URGENT_OF_A_PRINCIPAL) if urgent else (held.notified, 1)
+    name = principal_digest(principal)
+    return sum(one == name and is_recent(at, now) for one, at in marks) < size
 
 
 def hold(held: Held, tally: Tally, head: Head, now: float, *, urgent: bool = False) -> Held:
-    """Count alerts in the rule's next notification; if they are new or urgent, it is due a minute after the last."""
+    """Count alerts in the rule's next notification; if they are new or urgent, it is due a minute after the last.
+
+    Whatever the row says, it is due within a minute, in case the clock was set back.
+    """
     tallies, whole = listed(held.tallies, tally)
     due_at = held.due_at
     if due_at is None and (urgent or says_something_new(whole)):
         due_at = held.last_at + MINUTE_SECONDS if is_recent(held.last_at, now) else now
-    top = head if not held.count or head.level.rank >= held.head.level.rank else held.head
-    return replace(held, head=top, tallies=tallies, count=held.count + tally.count, due_at=due_at)
+    return replace(
+        held,
+        head=head if not held.count or head.level.rank >= held.head.level.rank else held.head,
+        tallies=tallies,
+        count=held.count + tally.count,
+        due_at=None if due_at is None else min(due_at, now + MINUTE_SECONDS),
+        since=held.since if held.count else now,
+    )
 
 
 def emptied(held: Held, now: float) -> Held:
     """Return the row after a notification that includes all held alerts."""
-    return Held(held.head, now, tuple(pair for pair in held.notified if is_recent(pair[1], now)))
+    return Held(held.head, now, _recent(held.notified, now), urgent=_recent(held.urgent, now))
 
 
-def notified(held: Held, principal: str, now: float) -> Held:
+def notified(held: Held, principal: str, now: float, *, urgent: bool) -> Held:
     """Return the row after a notification about this principal."""
-    return replace(held, notified=(*held.notified, (_name(principal), now)))
+    mark = (principal_digest(principal), now)
+    if urgent:
+        return replace(held, urgent=(*held.urgent, mark))
+    return replace(held, notified=(*held.notified, mark))
 
 
-def _name(principal: str) -> str:
-    return hashlib.sha256(encodable(principal).encode()).hexdigest()[:16]
+def by_urgency(held: Held) -> tuple[int, int, float]:
+    """Return a sort key, the most urgent first: by level and outcome, then the one that has waited longest."""
+    worst = min((outcome_weight(tally) for tally in held.tallies), default=0)
+    return -held.head.level.rank, worst, held.since
+
+
+def _recent(marks: tuple[tuple[str, float], ...], now: float) -> tuple[tuple[str, float], ...]:
+    return tuple(mark for mark in marks if is_recent(mark[1], now))

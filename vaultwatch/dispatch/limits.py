@@ -6,11 +6,15 @@
 - An urgent alert (critical, and not denied) is exempt from both limits. Its repeats are notified even while a window is
   open: an act in the audit log each time, up to five in a window; further ones in one notification a minute. A server
   log repeats messages about one state, so repeats of its messages are only counted until the window ends.
-- Urgent notifications have a limit of their own, sixty a minute: Slack accepts one a second. Alerts beyond it are in
-  the rule's next notification, within a minute, which is sooner than at the end of a queue.
+- Urgent notifications have limits of their own: sixty a minute, because Slack accepts no more than one a second; ten
+  for each rule and principal; thirty for audit entries without a response, because a client without a token may be able
+  to cause those. Urgent alerts beyond these limits are in the rule's next notification within a minute, which is sooner
+  than at the end of a queue.
+- Of one call, at most fifty alerts of a rule are decided one by one, the most important first. The others are counted
+  exactly in the rule's next notification.
 
-So any flood gives people a bounded number of notifications, and people are notified of an urgent act within a minute
-after it was found.
+So a flood of any kind causes a limited number of notifications, and people learn of each urgent act within a minute of
+its detection.
 """
 
 from __future__ import annotations
@@ -21,7 +25,10 @@ MINUTE_SECONDS = 60.0
 NOTIFICATIONS_A_MINUTE = 20
 FIRSTS_A_MINUTE = 15
 URGENT_A_MINUTE = 60
+URGENT_UNKNOWN_A_MINUTE = 30
+URGENT_OF_A_PRINCIPAL = 10
 URGENT_REPEATS = 5
+DECIDED_OF_A_RULE = 50
 CLOCK_STEP_SECONDS = 60.0
 """A time further in the future than this was stored before the clock was set back, and is ignored."""
 

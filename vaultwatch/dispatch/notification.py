@@ -76,10 +76,10 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True):
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
     """A notification, or the publication of an alert that notifies nobody; the same for every sink.
 
-    `alerts` are new alerts of one event, the highest level first. `merged_count` is the exact number of further alerts
-    that it counts; `merged` lists at most 20 of their groups, the worst first. `rule`, `title`, `level`, `service` and
-    `cluster` are those of its most important alert, and `group` is the key of that alert's group; a summary of several
-    groups has no `group`.
+    `alerts` are new alerts of one event, or of acts of one principal under one rule, the most important first.
+    `merged_count` is the exact number of further alerts that it counts; `merged` lists at most 20 of their groups, the
+    worst first. `rule`, `title`, `level`, `service` and `cluster` are those of its most important alert, and `group` is
+    the key of that alert's group; a summary of several groups has no `group`.
     """
 
     id: str

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Iterable
+from operator import itemgetter
 
 import msgspec
 
@@ -20,7 +23,10 @@ _BY_WEIGHT: tuple[Outcome, ...] = ("succeeded", "unknown", "failed")
 
 
 class Tally(msgspec.Struct, frozen=True, array_like=True):
-    """The count of some alerts of one group; `latest`, `worst` and `novel` are ids of alerts among them."""
+    """The count of some alerts of one group; `latest`, `worst` and `novel` are ids of alerts among them.
+
+    `principal` is a digest of the group's principal.
+    """
 
     group: str
     level: Level
@@ -32,6 +38,7 @@ class Tally(msgspec.Struct, frozen=True, array_like=True):
     worst: str
     novel: tuple[str, ...] = ()
     announced: bool = True
+    principal: str = ""
 
     @property
     def outcome(self) -> Outcome:
@@ -53,7 +60,13 @@ def tally_of(alert: Alert, group: str, *, announced: bool = True, novel: bool = 
         worst=alert.id,
         novel=(alert.id,) if novel else (),
         announced=announced,
+        principal=principal_digest(alert.principal),
     )
+
+
+def principal_digest(principal: str) -> str:
+    """Return 16 hex digits that identify a principal, whatever the characters and the length of its name."""
+    return hashlib.sha256(encodable(principal).encode()).hexdigest()[:16]
 
 
 def count_alert(tally: Tally | None, alert: Alert, group: str, *, announced: bool, novel: bool) -> Tally:
@@ -82,6 +95,7 @@ def add(one: Tally, other: Tally) -> Tally:
         worst=worst.worst,
         novel=(*one.novel, *other.novel)[:_MAX_NOVEL],
         announced=one.announced and other.announced,
+        principal=one.principal,
     )
 
 
@@ -108,8 +122,19 @@ def listed(tallies: Iterable[Tally], tally: Tally) -> tuple[tuple[Tally, ...], T
 
 
 def ordered(tallies: Iterable[Tally]) -> tuple[Tally, ...]:
-    """Return the twenty most important tallies: by outcome, level and novelty, then the most frequent."""
-    return tuple(sorted(tallies, key=_rank)[:MAX_LISTED])
+    """Return the twenty most important tallies: by outcome and level, principals in turn, then by novelty and count.
+
+    One tally of each principal comes before the second of any, so that nobody can displace another's act by a number
+    of acts of their own.
+    """
+    turns: Counter[tuple[object, ...]] = Counter()
+    ranked: list[tuple[tuple[int, ...], Tally]] = []
+    for tally in sorted(tallies, key=_rank):
+        weight = _weight(tally)
+        turn = turns[*weight, tally.principal]
+        turns[*weight, tally.principal] += 1
+        ranked.append(((*weight, turn, *_rank(tally)), tally))
+    return tuple(tally for _, tally in sorted(ranked, key=itemgetter(0))[:MAX_LISTED])
 
 
 def _rank(tally: Tally) -> tuple[int, int, int, int]:
@@ -117,9 +142,14 @@ def _rank(tally: Tally) -> tuple[int, int, int, int]:
     return (*_weight(tally), -novelty, -tally.count)
 
 
+def outcome_weight(tally: Tally) -> int:
+    """Return a sort key, the worst first: succeeded, no response logged, denied or failed."""
+    return _BY_WEIGHT.index(tally.outcome)
+
+
 def _weight(tally: Tally) -> tuple[int, int]:
     """Return a sort key, the worst first: alerts that succeeded before denied ones, then the highest level."""
-    return _BY_WEIGHT.index(tally.outcome), -tally.level.rank
+    return outcome_weight(tally), -tally.level.rank
 
 
 def _moment(time: str, otherwise: float) -> float:

@@ -7,7 +7,7 @@ deployment's time zone, to the second; the JSON (`vaultwatch.notify.machine`) ha
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 
 from vaultwatch.alerts import Alert
 from vaultwatch.dispatch.groups import window_seconds
@@ -51,9 +51,9 @@ def headline(notification: Notification, zone: tzinfo = UTC) -> str:
     if not notification.alerts:
         return f"{head}: {notification.merged_count:,} more{_since(notification, zone)}"
     others = len(notification.alerts) - 1
-    more = f" and {alerts(others)} more on the same event" if others else ""
+    more = f" and {_more(others, notification)}" if others else ""
     counted = f", {notification.merged_count:,} more before" if notification.merged_count else ""
-    return f"{head}{more}{counted}"
+    return f"{head}{more}{counted}{_hidden_success(notification)}"
 
 
 def alerts(count: int) -> str:
@@ -139,7 +139,7 @@ def email_text(notification: Notification, zone: tzinfo = UTC) -> str:
         parts += _email_alert(alert, zone)
     rest = notification.alerts[_EMAILED_ALERTS:]
     if rest:
-        parts.append("\n".join([f"{alerts(len(rest))} more on the same event:", *(_short(alert) for alert in rest)]))
+        parts.append("\n".join([f"{_more(len(rest), notification)}:", *(_short(alert) for alert in rest)]))
     if notification.merged_count:
         parts += [counted_line(notification), "\n".join(merged_lines(notification, zone))]
     if notification.disposition == "first":
@@ -147,10 +147,26 @@ def email_text(notification: Notification, zone: tzinfo = UTC) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _more(count: int, notification: Notification) -> str:
+    is_one_event = len({alert.event_key for alert in notification.alerts}) == 1
+    return f"{alerts(count)} more" + (" on the same event" if is_one_event else "")
+
+
+def _hidden_success(notification: Notification) -> str:
+    """Return a warning that something succeeded among the counted alerts, if the notification's own were all denied."""
+    succeeded = sum(merged.outcomes.get("succeeded", 0) for merged in notification.merged)
+    if not succeeded or any(alert.outcome != "failed" for alert in notification.alerts):
+        return ""
+    return f", {succeeded:,} of them succeeded"
+
+
 def _since(notification: Notification, zone: tzinfo) -> str:
     """Return the time of the first counted alert, formatted here and not copied from the log."""
     moments = [moment for merged in notification.merged if (moment := parse_time(merged.first_time))]
-    return f" since {min(moments).astimezone(zone):%H:%M}" if moments else ""
+    if not moments:
+        return ""
+    first, made = min(moments).astimezone(zone), datetime.fromtimestamp(notification.created_at, zone)
+    return f" since {first:%H:%M}" if first.date() == made.date() else f" since {first:%Y-%m-%d %H:%M}"
 
 
 def _merged_lines(merged: Merged, zone: tzinfo) -> Iterator[str]:

@@ -15,9 +15,11 @@ import msgspec
 from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert
-from vaultwatch.dispatch.decisions import close_window, file_event, flush, split_events
+from vaultwatch.dispatch.decisions import close_window, file_event, flush
 from vaultwatch.dispatch.drafts import Draft, assemble, priority
+from vaultwatch.dispatch.held import by_urgency
 from vaultwatch.dispatch.notification import Filing, Notification, Recorded
+from vaultwatch.dispatch.portions import capped, split_events
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.store import REMEMBERED_SECONDS, Filed, Unsent, always
 from vaultwatch.store import sqlite_rows as rows
@@ -65,6 +67,7 @@ class SqliteStore:
     def file(self, filings: Sequence[Filing], now: float) -> Filed:
         """See `Store.file`; the whole call is one transaction."""
         results: dict[int, Recorded] = {}
+        filings = capped(filings)
         with self._database.transaction() as db:
             made: list[Notification] = []
             for positions in split_events(filings):
@@ -198,9 +201,9 @@ def _close_page(of_owner: rows.Rows, now: float) -> None:
 
 
 def _flush_due(of_owner: rows.Rows, now: float) -> list[Draft]:
-    """Return drafts of the summaries that are due, the highest levels first."""
+    """Return drafts of the summaries that are due, the most urgent first."""
     due, state = of_owner.due_held(now)
-    for held in sorted(due, key=lambda held: -held.head.level.rank):
+    for held in sorted(due, key=by_urgency):
         flush(held, state, now)
     of_owner.write(state)
     return state.drafts

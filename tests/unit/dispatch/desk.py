@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 from testbed.recorded import load
 from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.detection.detector import Detector
-from vaultwatch.dispatch.decisions import State, close_window, file_event, flush, split_events
+from vaultwatch.dispatch.decisions import State, close_window, file_event, flush
 from vaultwatch.dispatch.drafts import assemble
 from vaultwatch.dispatch.groups import file_alert
+from vaultwatch.dispatch.held import by_urgency
 from vaultwatch.dispatch.notification import NOTIFIED, Notification
+from vaultwatch.dispatch.portions import capped, split_events
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.rules.pack import shipped_rules
 
@@ -25,7 +27,7 @@ class Desk:
     def file(self, alerts: Iterable[Alert], now: float) -> list[str]:
         """Decide about alerts, and return the disposition of each new one."""
         new = [alert for alert in alerts if self.alerts.setdefault(alert.id, alert) is alert]
-        filings = [file_alert(alert) for alert in new]
+        filings = capped([file_alert(alert) for alert in new])
         results: dict[int, str] = {}
         for positions in split_events(filings):
             recorded = file_event([filings[at] for at in positions], self.state, now)
@@ -37,7 +39,7 @@ class Desk:
         for window in [window for window in self.state.windows.values() if window.closes_at <= now]:
             close_window(window, self.state, now)
             del self.state.windows[window.group]
-        for held in list(self.state.held.values()):
+        for held in sorted(self.state.held.values(), key=by_urgency):
             flush(held, self.state, now)
 
     def run_out(self, now: float) -> None:

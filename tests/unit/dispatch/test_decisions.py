@@ -91,10 +91,18 @@ class TestUrgentAlerts:
     def test_beyond_sixty_a_minute_they_are_merged_within_the_minute(self) -> None:
         desk = Desk()
         for n in range(100):
-            desk.file([an_alert(f"e{n}", path=f"p{n}", **CRITICAL)], T0)
+            desk.file([an_alert(f"e{n}", principal=f"p{n}", **CRITICAL)], T0)
         desk.settle(T0 + 60)
         *firsts, summary = desk.notifications()
         assert (len(firsts), summary.merged_count, len(summary.merged)) == (60, 40, 20)
+
+    def test_beyond_ten_a_minute_of_one_principal_they_are_merged_within_the_minute(self) -> None:
+        desk = Desk()
+        for n in range(30):
+            desk.file([an_alert(f"e{n}", path=f"p{n}", **CRITICAL)], T0)
+        desk.settle(T0 + 60)
+        *firsts, summary = desk.notifications()
+        assert (len(firsts), summary.merged_count, len(summary.merged)) == (10, 20, 20)
 
     def test_a_denied_critical_act_is_limited_like_any_other(self) -> None:
         desk = Desk()
@@ -163,7 +171,11 @@ class TestRulesOnTheSameFact:
         [{"node": "vault-2"}, {"cluster": "other"}, {"time": at(90)}, {"level": Level.CRITICAL}],
     )
     def test_share_none_on_another_node_or_later_or_if_the_second_is_worse(self, server: dict[str, Any]) -> None:
-        assert Desk().file(self.pair("1", 0, **server), T0) == ["first", "first"]
+        desk = Desk()
+        assert [desk.file([alert], T0) for alert in self.pair("1", 0, **server)] == [["first"], ["first"]]
+
+    def test_in_one_call_the_worse_one_stands_for_the_other(self) -> None:
+        assert Desk().file(self.pair("1", 0, level=Level.CRITICAL), T0) == ["suppressed", "first"]
 
     def test_share_one_if_the_node_of_one_is_unknown(self) -> None:
         assert Desk().file(self.pair("1", 0, node=""), T0) == ["first", "suppressed"]

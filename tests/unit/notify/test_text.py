@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -55,9 +56,20 @@ class TestHeadline:
         assert headline(a_message(an_alert(), an_alert(rule="b"), an_alert(rule="c"))) == (
             "HIGH: Root policy used and 2 alerts more on the same event")  # fmt: skip
 
+    def test_of_several_acts(self) -> None:
+        assert headline(a_message(an_alert(), an_alert("e2"))) == "HIGH: Root policy used and 1 alert more"
+
+    def test_warns_when_something_succeeded_among_what_it_counts_and_its_own_alerts_were_denied(self) -> None:
+        denied, counted = an_alert(outcome="failed"), (a_group(count=2), a_group("e2", count=7, outcome="failed"))
+        assert headline(a_message(denied, merged=counted)) == (
+            "HIGH: Root policy used, 9 more before, 2 of them succeeded")  # fmt: skip
+
     def test_of_a_summary_says_how_many_and_since_when_in_the_readers_time(self) -> None:
-        assert headline(a_summary(3)) == "HIGH: Root policy used: 9 more since 06:08"
-        assert headline(a_summary(3), BERLIN) == "HIGH: Root policy used: 9 more since 08:08"
+        summary = replace(a_summary(3), created_at=datetime(2024, 5, 6, 21, 30, tzinfo=UTC).timestamp())
+        assert headline(summary) == "HIGH: Root policy used: 9 more since 06:08"
+        assert headline(replace(summary, created_at=summary.created_at + 3 * 3600)) == (
+            "HIGH: Root policy used: 9 more since 2024-05-06 06:08")  # fmt: skip
+        assert headline(summary, BERLIN) == "HIGH: Root policy used: 9 more since 08:08"
 
     def test_of_an_alert_with_counts_of_earlier_ones(self) -> None:
         assert headline(a_message(merged=a_summary().merged)) == "HIGH: Root policy used, 9 more before"

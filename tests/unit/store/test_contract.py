@@ -101,7 +101,7 @@ class TestSuppressionWindows:
 
 class TestLimits:
     def test_a_rule_notifies_of_a_principal_once_a_minute(self, store: Store) -> None:
-        results = record(store, [a_filing(f"e{n}", path=f"p{n}") for n in range(4)], T0)
+        results = [record(store, [a_filing(f"e{n}", path=f"p{n}")], T0)[0] for n in range(4)]
         assert [result.disposition for result in results] == ["first", "suppressed", "suppressed", "suppressed"]
         take(store)
         assert settle(store, T0 + 59) == T0 + 60
@@ -114,7 +114,8 @@ class TestLimits:
         assert summary.group == ""
 
     def test_a_first_before_the_summary_includes_the_count(self, store: Store) -> None:
-        record(store, [a_filing("e1"), a_filing("e2", path="x")], T0)
+        record(store, [a_filing("e1")], T0)
+        record(store, [a_filing("e2", path="x")], T0)
         take(store)
         record(store, [a_filing("e3", principal="carol")], T0 + 30)
         assert [counts(one) for one in take(store)] == [("first", 1, 1)]
@@ -138,8 +139,11 @@ class TestLimits:
         assert {result.disposition for result in record(store, filings, T0)} == {"first"}
 
     def test_many_windows_that_end_together_are_one_summary(self, store: Store) -> None:
-        record(store, [a_filing(f"a{n}", principal=f"p{n}") for n in range(150)], T0)
-        record(store, [a_filing(f"b{n}", principal=f"p{n}", remote_address="other") for n in range(150)], T0 + 1)
+        for at in range(0, 150, 50):
+            record(store, [a_filing(f"a{n}", principal=f"p{n}") for n in range(at, at + 50)], T0)
+        for at in range(0, 150, 50):
+            some = [a_filing(f"b{n}", principal=f"p{n}", remote_address="other") for n in range(at, at + 50)]
+            record(store, some, T0 + 1)
         settle(store, T0 + 60)
         take(store)
         settle(store, T0 + HIGH_WINDOW)
@@ -173,20 +177,52 @@ class TestOneEvent:
         assert [alert.rule for alert in notification.alerts] == ["critical_rule", "medium_rule", "low_rule"]
         assert (notification.rule, notification.level) == ("critical_rule", Level.CRITICAL)
 
-    def test_a_rule_that_has_just_notified_about_the_principal_is_not_included(self, store: Store) -> None:
+    def test_a_rule_that_has_just_notified_about_the_principal_is_included_beside_another(self, store: Store) -> None:
+        """Beside it, it costs people no notification; alone it would wait for a minute."""
         low = {"rule": "low_rule", "level": Level.LOW}
         record(store, [a_filing("e1", **low)], T0)
         take(store)
         filings = [a_filing("e2", namespace="x", **low), a_filing("e2", rule="other")]
-        assert [result.disposition for result in record(store, filings, T0 + 1)] == ["suppressed", "first"]
+        assert [result.disposition for result in record(store, filings, T0 + 1)] == ["first", "first"]
         (notification,) = take(store)
-        assert [alert.rule for alert in notification.alerts] == ["other"]
+        assert [alert.rule for alert in notification.alerts] == ["other", "low_rule"]
 
     def test_alerts_that_exceed_one_notification_are_divided_among_several(self, store: Store) -> None:
         record(store, [a_filing("e1", rule=f"rule_{n}") for n in range(60)], T0)
         sent = take(store)
         assert sum(len(one.alerts) for one in sent) == 60
         assert max(len(one.alerts) for one in sent) <= 16
+
+
+class TestActsOfOnePrincipal:
+    def test_that_come_together_are_one_notification_of_at_most_five(self, store: Store) -> None:
+        record(store, [a_filing(f"e{n}", path=f"p{n}") for n in range(9)], T0)
+        settle(store, T0 + 60)
+        assert [counts(one) for one in take(store)] == [("first", 5, 0), ("summary", 0, 4)]
+
+    def test_of_another_principal_or_rule_are_another_notification(self, store: Store) -> None:
+        others = [a_filing("e2", principal="bob"), a_filing("e3", rule="other")]
+        record(store, [a_filing("e1"), *others], T0)
+        assert [counts(one) for one in take(store)] == [("first", 1, 0)] * 3
+
+    def test_come_in_the_order_of_their_importance(self, store: Store) -> None:
+        denied = [a_filing(f"d{n}", path=f"p{n}", outcome="failed") for n in range(9)]
+        record(store, [*denied, a_filing("done")], T0)
+        assert take(store)[0].alerts[0].event_key == "done"
+
+
+class TestACallWithMoreThanFiftyAlertsOfARule:
+    def test_decides_about_the_worst_and_counts_the_others_exactly(self, store: Store) -> None:
+        decoys = [a_filing(f"d{n}", principal=f"p{n}", outcome="failed") for n in range(200)]
+        results = record(store, [*decoys, a_filing("done")], T0)
+        assert results[-1].disposition == "first"
+        settle(store, T0 + 60)
+        *firsts, summary = take(store)
+        assert (len(firsts), counts(summary)) == (15, ("summary", 0, 201 - 15))
+
+    def test_leaves_other_rules_alone(self, store: Store) -> None:
+        decoys = [a_filing(f"d{n}", principal="mallory", path=f"p{n}") for n in range(60)]
+        assert record(store, [*decoys, a_filing("e", rule="other", level=Level.LOW)], T0)[-1].disposition == "first"
 
 
 class TestRulesOnTheSameFact:
@@ -356,7 +392,8 @@ class TestLiveRules:
 class TestRestart:
     def test_keeps_everything(self, open_store: Callable[..., Store]) -> None:
         store = open_store()
-        record(store, [a_filing("e1"), a_filing("e2"), a_filing("e3", path="x")], T0)
+        record(store, [a_filing("e1"), a_filing("e2")], T0)
+        record(store, [a_filing("e3", path="x")], T0)
         store.close()
         store = open_store()
         assert not record(store, [a_filing("e2")], T0 + 1)[0].new
@@ -390,7 +427,9 @@ def test_no_text_from_a_log_prevents_an_alert_from_being_stored_and_notified(sto
     filings += [a_filing("e4", **fields, outcome="failed"), a_filing("e5", **fields, same_as=("other",))]
     assert record(store, filings, T0)[0].disposition == "first"
     settle(store, T0 + 1e5)
-    assert len(take(store, "archive")) == 6
+    assert sorted(alert.event_key for one in take(store, "archive") for alert in one.alerts) == [
+        f"e{n}" for n in range(1, 6)
+    ]
 
 
 def test_a_record_nested_without_end_prevents_no_alert(store: Store) -> None:

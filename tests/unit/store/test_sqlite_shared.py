@@ -70,7 +70,8 @@ def test_each_sends_and_sums_up_what_it_filed_itself(handler: Opener) -> None:
     """Each has its own sinks: the alert log of the audit log is not that of the server log."""
     audit, server = handler("audit"), handler("server")
     for store, rule in ((audit, "a"), (server, "s")):
-        record(store, [a_filing(f"{rule}{n}", rule=rule, path=f"x/{n}") for n in range(3)], T0)
+        for n in range(3):
+            record(store, [a_filing(f"{rule}{n}", rule=rule, path=f"x/{n}")], T0)
     assert (names(audit), names(server)) == (["a"], ["s"])
     settle(server, T0 + 61)
     assert (names(audit), names(server)) == (["a"], ["s", "s"])

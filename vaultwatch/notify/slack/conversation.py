@@ -7,6 +7,7 @@ from datetime import UTC, tzinfo
 from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert
+from vaultwatch.dispatch.groups import group_key
 from vaultwatch.dispatch.notification import Merged, Notification
 from vaultwatch.notify import text
 from vaultwatch.notify.slack import layout
@@ -64,7 +65,7 @@ def _counted(thread: Thread, notification: Notification, zone: tzinfo) -> Thread
         thread,
         level=notification.level if worse else thread.level,
         headline=text.headline(notification, zone) if worse else thread.headline,
-        alerts=thread.alerts + bool(notification.alerts) + sum(merged.count for merged in _own(notification)),
+        alerts=thread.alerts + _own_alerts(notification) + sum(merged.count for merged in _own(notification)),
         notifications=thread.notifications + 1,
         latest=_about(_latest(notification), zone),
     )
@@ -73,6 +74,12 @@ def _counted(thread: Thread, notification: Notification, zone: tzinfo) -> Thread
 def _own(notification: Notification) -> list[Merged]:
     """Return the counts of the notification's own group; it may also count groups that the rate limit held back."""
     return [merged for merged in notification.merged if merged.group == notification.group]
+
+
+def _own_alerts(notification: Notification) -> int:
+    """Return how many alerts of the notification's own group it carries."""
+    groups = [group_key(alert) for alert in notification.alerts]
+    return groups.count(groups[0]) if groups else 0
 
 
 def _latest(notification: Notification) -> Alert | None:

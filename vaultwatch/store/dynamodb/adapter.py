@@ -18,8 +18,9 @@ from vaultwatch.alerts import Alert
 from vaultwatch.dispatch.decisions import close_window, flush
 from vaultwatch.dispatch.drafts import Draft, alert_ids, assemble
 from vaultwatch.dispatch.groups import Window
-from vaultwatch.dispatch.held import Held
+from vaultwatch.dispatch.held import Held, by_urgency
 from vaultwatch.dispatch.notification import Filing, Notification, Recorded
+from vaultwatch.dispatch.portions import capped
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.store import REMEMBERED_SECONDS, Filed, StoreError, Unsent, always
 from vaultwatch.store.dynamodb.filing import Work, share_out, wanted
@@ -74,7 +75,7 @@ class DynamoStore:
         table = self._table
         results: dict[int, Recorded] = {}
         drafts: list[Draft] = []
-        filings = [fitting(filing) for filing in filings]
+        filings = [fitting(filing) for filing in capped(filings)]
         for events in share_out(filings, len(self._routes)):
             work = Work([[filings[at] for at in event] for event in events], self._routes, self._remembered_seconds)
             recorded, made = self._insisting(partial(work.do, table, now))
@@ -90,7 +91,7 @@ class DynamoStore:
                 break
             self._insisting(partial(_close_windows, table, list(map(key_of, page)), now))
         due = [item for page in table.find("due", _DUE, {":kind": "held", ":now": now}) for item in page]
-        for item in sorted(due, key=lambda item: -read_body(item, Held).head.level.rank):
+        for item in sorted(due, key=lambda item: by_urgency(read_body(item, Held))):
             made += self._insisting(partial(self._flush, key_of(item), now))
         return self._assemble(made)
 

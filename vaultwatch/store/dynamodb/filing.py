@@ -8,9 +8,10 @@ import msgspec
 from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert
-from vaultwatch.dispatch.decisions import ALERTS_PER_NOTIFICATION, State, file_event, split_events
+from vaultwatch.dispatch.decisions import State, file_event
 from vaultwatch.dispatch.drafts import Draft
 from vaultwatch.dispatch.notification import Filing, Recorded
+from vaultwatch.dispatch.portions import ALERTS_PER_NOTIFICATION, split_events
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.store.dynamodb.rows import (
     SHARED_KEYS,

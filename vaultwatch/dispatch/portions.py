@@ -1,0 +1,64 @@
+"""How the alerts of one call are divided among decisions: by event and act, the most important first, with a cap."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from vaultwatch.dispatch.groups import importance
+from vaultwatch.dispatch.limits import DECIDED_OF_A_RULE
+from vaultwatch.dispatch.notification import Filing
+
+ALERTS_PER_NOTIFICATION = 16
+ACTS_PER_NOTIFICATION = 5
+
+
+def capped(filings: Sequence[Filing]) -> list[Filing]:
+    """Return the filings, in their order, deferred where a rule has more than it may have in one call.
+
+    The most important keep their own decision; the others are counted in their rule's next notification.
+    """
+    seen: Counter[str] = Counter()
+    result = list(filings)
+    for place in _by_importance(filings):
+        rule = filings[place].alert.rule
+        seen[rule] += filings[place].notify
+        if seen[rule] > DECIDED_OF_A_RULE:
+            result[place] = replace(filings[place], deferred=True)
+    return result
+
+
+def split_events(filings: Sequence[Filing], size: int = ALERTS_PER_NOTIFICATION) -> list[list[int]]:
+    """Return the positions of one call's filings in portions that one notification may carry.
+
+    The alerts of an event stay together. So do up to five acts of one principal under one rule: somebody who removes
+    three audit devices at once is one notification. What is most important comes first.
+    """
+    portions: list[list[int]] = []
+    joined: dict[tuple[str, str], list[int]] = {}
+    for event in _events(filings):
+        lead = filings[event[0]]
+        act = (lead.alert.rule, lead.alert.principal)
+        open_portion = joined.get(act)
+        if open_portion is not None and lead.notify and len(open_portion) + len(event) <= ACTS_PER_NOTIFICATION:
+            open_portion += event
+            continue
+        cut = [event[at : at + size] for at in range(0, len(event), size)]
+        portions += cut
+        joined[act] = cut[-1]
+    return portions
+
+
+def _events(filings: Sequence[Filing]) -> list[list[int]]:
+    """Return the positions by event; the most important event, and in each its most important alert, comes first."""
+    events: dict[str, list[int]] = {}
+    for place in _by_importance(filings):
+        events.setdefault(filings[place].alert.event_key, []).append(place)
+    return list(events.values())
+
+
+def _by_importance(filings: Sequence[Filing]) -> list[int]:
+    """Return the positions, what people are notified of and the most important first; of two alike, the earlier one."""
+    return sorted(range(len(filings)), key=lambda place: (not filings[place].notify, *importance(filings[place].alert)))
