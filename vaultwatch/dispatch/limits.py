@@ -10,8 +10,8 @@
   for each rule and principal; thirty for audit entries without a response, because a client without a token may be able
   to cause those. Urgent alerts beyond these limits are in the rule's next notification within a minute, which is sooner
   than at the end of a queue.
-- Of one call, at most fifty alerts of a rule are decided one by one, the most important first. The others are counted
-  exactly in the rule's next notification.
+- Of one call, at most fifty groups of a rule are decided one by one, the most important first. The alerts of the others
+  are counted exactly in the rule's next notification.
 
 So a flood of any kind causes a limited number of notifications, and people learn of each urgent act within a minute of
 its detection.
@@ -28,7 +28,7 @@ URGENT_A_MINUTE = 60
 URGENT_UNKNOWN_A_MINUTE = 30
 URGENT_OF_A_PRINCIPAL = 10
 URGENT_REPEATS = 5
-DECIDED_OF_A_RULE = 50
+GROUPS_OF_A_RULE = 50
 CLOCK_STEP_SECONDS = 60.0
 """A time further in the future than this was stored before the clock was set back, and is ignored."""
 

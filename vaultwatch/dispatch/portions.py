@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from vaultwatch.dispatch.groups import importance
-from vaultwatch.dispatch.limits import DECIDED_OF_A_RULE
+from vaultwatch.dispatch.limits import GROUPS_OF_A_RULE
 from vaultwatch.dispatch.notification import Filing
 
 ALERTS_PER_NOTIFICATION = 16
@@ -16,17 +15,20 @@ ACTS_PER_NOTIFICATION = 5
 
 
 def capped(filings: Sequence[Filing]) -> list[Filing]:
-    """Return the filings, in their order, deferred where a rule has more than it may have in one call.
+    """Return the filings, in their order; those of too many groups of a rule in one call are deferred.
 
-    The most important keep their own decision; the others are counted in their rule's next notification.
+    The most important groups keep their own decision. The alerts of the others are counted in their rule's next
+    notification, and open no windows.
     """
-    seen: Counter[str] = Counter()
+    groups: dict[str, set[str]] = {}
     result = list(filings)
     for place in _by_importance(filings):
-        rule = filings[place].alert.rule
-        seen[rule] += filings[place].notify
-        if seen[rule] > DECIDED_OF_A_RULE:
-            result[place] = replace(filings[place], deferred=True)
+        filing = filings[place]
+        of_rule = groups.setdefault(filing.alert.rule, set())
+        if filing.group in of_rule or len(of_rule) < GROUPS_OF_A_RULE:
+            of_rule.add(filing.group)
+        else:
+            result[place] = replace(filing, deferred=True)
     return result
 
 

@@ -211,7 +211,7 @@ class TestActsOfOnePrincipal:
         assert take(store)[0].alerts[0].event_key == "done"
 
 
-class TestACallWithMoreThanFiftyAlertsOfARule:
+class TestACallWithMoreThanFiftyGroupsOfARule:
     def test_decides_about_the_worst_and_counts_the_others_exactly(self, store: Store) -> None:
         decoys = [a_filing(f"d{n}", principal=f"p{n}", outcome="failed") for n in range(200)]
         results = record(store, [*decoys, a_filing("done")], T0)
