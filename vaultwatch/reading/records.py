@@ -8,17 +8,14 @@ server-log messages is `vaultwatch.reading.server_log`.
 from __future__ import annotations
 
 import re
-import sys
 from typing import Any
 
 import msgspec
 
+from vaultwatch.reading.budget import Budget
+from vaultwatch.reading.decoding import decode_object
+
 MAX_PREFIX_TRIES = 8
-# Any client can send JSON nested up to Go's limit of 10,000: such an entry is read without its deepest values.
-MAX_DEPTH = 100
-_MOST_PRUNED_BYTES = 32 * 1024 * 1024  # Vault's default limit of a request
-_TOO_DEEP = b'"[left out: nested too deeply]"'
-_STRUCTURE = re.compile(rb'"[^"]*"|[{}\[\]]')
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -33,10 +30,17 @@ NO_ORIGIN = Origin()
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
-    """One audit entry: the JSON object as Vault logged it, with its null and "" values."""
+    """One audit entry.
+
+    Attributes:
+        fields: The JSON object as Vault logged it, with its null and "" values.
+        origin: Where the line came from.
+        partial: The limit of its budget that the line exceeds: then `fields` are only a part of it.
+    """
 
     fields: dict[str, Any]
     origin: Origin = NO_ORIGIN
+    partial: Budget = ""
 
 
 class ServerMessage(msgspec.Struct, frozen=True):
@@ -124,10 +128,10 @@ def read_audit_entry(line: bytes, origin: Origin = NO_ORIGIN) -> AuditEntry | Re
     for _ in range(MAX_PREFIX_TRIES):
         if start < 0:
             break
-        found = _decode_object(text[start:] if start else text)
-        if isinstance(found, dict):
-            fault = _why_not_an_entry(found)
-            return Rejected(line, fault, origin) if fault else AuditEntry(found, origin)
+        found = decode_object(text[start:] if start else text)
+        if not isinstance(found, str):
+            fault = _why_not_an_entry(found.fields)
+            return Rejected(line, fault, origin) if fault else AuditEntry(found.fields, origin, found.partial)
         if not reason.startswith("broken JSON"):
             reason = found
         start = text.find(b"{", start + 1)
@@ -143,92 +147,3 @@ def _why_not_an_entry(found: dict[str, Any]) -> str:
     if not isinstance(kind, str) or not kind.endswith(("request", "response")):
         return "JSON, but no audit entry: its type is neither request nor response"
     return ""
-
-
-def _decode_object(text: bytes) -> dict[str, Any] | str:
-    try:
-        found = msgspec.json.decode(text)
-    except RecursionError:
-        return _decode_pruned(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _decode_leniently(text)
-    if text.count(b"{") + text.count(b"[") > MAX_DEPTH and _is_deep(found):
-        return _decode_pruned(text)
-    return found if isinstance(found, dict) else "JSON, but not an object"
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        below = (item.values() if isinstance(item, dict) else item for item in level)
-        level = [item for items in below for item in items if isinstance(item, dict | list)]
-        if not level:
-            return False
-    return True
-
-
-def _decode_pruned(text: bytes) -> dict[str, Any] | str:
-    """Decode the object without what is nested deeper than `MAX_DEPTH`."""
-    reason = "broken JSON: nested too deeply"
-    if len(text) > _MOST_PRUNED_BYTES:
-        return reason
-    kept, start, depth = [], 0, 0
-    bare = text.replace(b"\\\\", b"__").replace(b'\\"', b"__")  # no escape hides a quote, and positions stay
-    for found in _STRUCTURE.finditer(bare):
-        mark = found.group()
-        if mark in (b"{", b"["):
-            depth += 1
-            if depth == MAX_DEPTH:
-                kept += [text[start : found.start()], _TOO_DEEP]
-        elif mark in (b"}", b"]"):
-            if depth == MAX_DEPTH:
-                start = found.end()
-            depth -= 1
-    return _decode_object(b"".join([*kept, text[start:]])) if depth == 0 else reason
-
-
-def _decode_leniently(text: bytes) -> dict[str, Any] | str:
-    """Decode JSON with what a log may contain and JSON forbids: invalid UTF-8, control characters, lone surrogates."""
-    import json  # takes 3 ms to import, and logs nearly never need it
-
-    try:
-        found = json.loads(text.decode("utf-8", "replace"), strict=False, parse_int=_integer)
-    except RecursionError:
-        return _decode_pruned(text)
-    except json.JSONDecodeError as error:
-        what = error.msg.rstrip(": ").removesuffix(" at")
-        return f"broken JSON: {what} at byte {_byte_of_error(text)} of {len(text)}"
-    if _is_deep(found):
-        return _decode_pruned(text)
-    return _encodable(found) if isinstance(found, dict) else "JSON, but not an object"
-
-
-def _byte_of_error(text: bytes) -> int:
-    """Return the byte at which JSON breaks.
-
-    The text is decoded once more: only with `surrogateescape` does it encode to its own bytes again.
-    """
-    import json
-
-    exact = text.decode("utf-8", "surrogateescape")
-    try:
-        json.loads(exact, strict=False, parse_int=_integer)
-    except json.JSONDecodeError as error:
-        return len(exact[: error.pos].encode("utf-8", "surrogateescape"))
-    return len(text)
-
-
-def _integer(digits: str) -> int | float:
-    """Parse an integer; a huge one becomes a float, because Python refuses integers of thousands of digits."""
-    return int(digits) if len(digits) <= sys.int_info.str_digits_check_threshold else float(digits)
-
-
-def _encodable(value: Any) -> Any:
-    """Return the value without lone surrogates, which JSON encoders refuse."""
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        return {_encodable(key): _encodable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_encodable(item) for item in value]
-    return value
