@@ -38,6 +38,9 @@ MANY_ALERTS = 1000
 MAX_REJECTED_BYTES = 1024 * 1024
 MAX_KEPT_BYTES = 32 * 1024 * 1024
 """Rejected lines of a batch that are held in memory, as JSON lines."""
+MAX_LINES = 50_000
+MIN_LINE_BYTES = 32
+"""A frame may have more than `MAX_LINES` if they have this size on average, as those of any real log do."""
 NO_FRAME = NO_MARK
 _TOO_MUCH_REJECTED = f"its batch has more than {MAX_KEPT_BYTES} bytes of rejected lines"
 _HEAD_BYTES = 4096
@@ -103,6 +106,8 @@ class Evaluation:
         zone: The zone of `local.hour` and `local.weekday`.
         claim: Fetches the lines that a frame refers to.
         keeps_rejected: Whether the rejected lines of frames are kept in `findings`.
+        limits_lines: Whether a frame with more lines than any real log has is returned as unreadable, for a function
+            with more time. Otherwise it is evaluated like any other.
         on_frame: Called with the number of each frame in its batch before it is decoded, and again before it is
             evaluated; with `NO_FRAME` once all of them are.
     """
@@ -114,11 +119,13 @@ class Evaluation:
         *,
         claim: Claim,
         keeps_rejected: bool = False,
+        limits_lines: bool = False,
         on_frame: Callable[[int], None] = lambda number: None,
     ) -> None:
         self.findings = Findings()
         self._claim = claim
         self._keeps_rejected = keeps_rejected
+        self._limits_lines = limits_lines
         self._kept_bytes = 0
         self._on_frame = on_frame
         self._rejected: list[Rejected] = []
@@ -203,6 +210,7 @@ class Evaluation:
             return []
         try:
             records = content if isinstance(content, Records) else Records(self._claim(content))
+            self._check_lines(records)
         except FrameError as error:
             found.unreadable.append(UnreadableFrame(encoded, str(error)))
             return []
@@ -217,6 +225,11 @@ class Evaluation:
         if self._rejected:
             self._keep_rejected(encoded, frame)
         return alerts
+
+    def _check_lines(self, records: Records) -> None:
+        count = len(records.split)
+        if self._limits_lines and count > max(MAX_LINES, len(records.lines) // MIN_LINE_BYTES):
+            raise FrameError(f"{count} lines in {len(records.lines)} bytes, more than any log has")
 
     def _reject(self, rejected: Rejected) -> None:
         if self._keeps_rejected:

@@ -126,7 +126,12 @@ class IsolatedEvaluation:
     def _work(self, frames: Sequence[EncodedFrame]) -> Callable[[Channel], None]:
         def work(channel: Channel) -> None:
             evaluation = Evaluation(
-                self._rules, self._zone, claim=_asking(channel), keeps_rejected=True, on_frame=channel.mark
+                self._rules,
+                self._zone,
+                claim=_asking(channel),
+                keeps_rejected=True,
+                limits_lines=True,
+                on_frame=channel.mark,
             )
             for alerts in evaluation.frames(frames):
                 _send_alerts(channel, alerts)

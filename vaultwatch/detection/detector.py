@@ -194,6 +194,8 @@ class Detector:
             return []
         if rules is None:
             rules = self._index.candidates(text[max(text.find(b"{"), 0) :])
+        if entry.partial:
+            rules = (*rules, *(rule for rule in self._index.of_partial if rule not in rules))
         found = self._audit.evaluate(entry, rules, now)
         self._count_audit(1)
         return found

@@ -15,6 +15,7 @@ Budget = Literal["", "bytes", "values", "depth"]
 MAX_BYTES = 2 * 1024 * 1024
 """An entry is larger if a device logs raw values or long lists (`elide_list_responses=false`)."""
 MAX_DEPTH = 100
+"""The index skips values nested up to about 1,000 deep: an entry that no rule could match is only seen beyond that."""
 MAX_VALUES = 10_000
 BYTES_PER_VALUE = 20
 """A line may have more than `MAX_VALUES` if they are this long: hashed values have 76 bytes, so long lists pass."""

@@ -24,6 +24,8 @@ from typing import Any
 
 import msgspec
 
+from vaultwatch.reading.budget import exceeded
+
 Fields = dict[str, Any]
 
 _LEVELS = {
@@ -218,12 +220,12 @@ def _read_unquoted(text: str) -> Fields:
 
 
 def read_json(line: bytes) -> tuple[str, str, str, str, Fields]:
-    """Return time, level, module, message and fields of a message in the JSON layout.
+    """Return time, level, module, message and fields of a message in the JSON layout; no fields over its budget.
 
     Raises:
         ValueError: The line is no such message. The text of the error gives the reason, and none of the content.
     """
-    entry = _decode(line)
+    entry = _decode_in_part(line) if exceeded(line) else _decode(line)
     if not isinstance(entry, dict) or not ("@message" in entry or "@level" in entry):
         raise ValueError("JSON without @message and @level: not a server-log message")
     time, level, module, message = (_as_text(entry.pop(key, "")) for key in _JSON_KEYS)
@@ -233,6 +235,29 @@ def read_json(line: bytes) -> tuple[str, str, str, str, Fields]:
 
 
 _JSON_KEYS = ("@timestamp", "@level", "@module", "@message")
+_MAX_TEXT_BYTES = 64 * 1024
+_HEAD_OF_JSON = msgspec.defstruct(
+    "HeadOfJson",
+    [(key[1:], msgspec.Raw | msgspec.UnsetType, msgspec.field(default=msgspec.UNSET, name=key)) for key in _JSON_KEYS],
+)
+
+
+def _decode_in_part(line: bytes) -> dict[str, object]:
+    """Decode the four members that hclog always writes, and cut what is too long to be one of its texts."""
+    try:
+        found = msgspec.json.decode(line, type=_HEAD_OF_JSON)
+        raw = ((key, getattr(found, key[1:])) for key in _JSON_KEYS)
+        return {key: _text_of(value) for key, value in raw if value is not msgspec.UNSET}
+    except RecursionError:
+        raise ValueError("JSON nested too deep") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise ValueError("invalid JSON over its budget") from None
+
+
+def _text_of(raw: msgspec.Raw) -> object:
+    if len(raw) <= _MAX_TEXT_BYTES:
+        return _as_text(msgspec.json.decode(raw))
+    return f"[{len(raw)} bytes left out]"
 
 
 def _decode(line: bytes) -> object:

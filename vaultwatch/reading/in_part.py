@@ -34,15 +34,17 @@ _MEMBERS = {
     "mount_running_version mount_running_sha256 mount_is_external_plugin client_token client_token_accessor "
     "client_certificate_serial_number namespace path data policy_override remote_address remote_port wrap_ttl headers "
     "request_uri",
-    "response": "auth secret data redirect warnings wrap_info headers mount_point mount_type mount_accessor mount_class "
-    "mount_running_version mount_running_sha256 mount_is_external_plugin",
+    "response": "auth secret data redirect warnings wrap_info headers mount_point mount_type mount_accessor "
+    "mount_class mount_running_version mount_running_sha256 mount_is_external_plugin",
 }
 _RawMembers = Iterator[tuple[str, msgspec.Raw]]
 _Level = tuple[dict[str, Any], _RawMembers, bool]
 
 
 def _struct(names: str) -> type[msgspec.Struct]:
-    return msgspec.defstruct("members", [(name, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for name in names.split()])
+    return msgspec.defstruct(
+        "members", [(name, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for name in names.split()]
+    )
 
 
 _STRUCTS = {path: _struct(names) for path, names in _MEMBERS.items()}
@@ -91,7 +93,8 @@ class _Parts:
                 if below is None:
                     target[name] = self._value(raw)
                 else:
-                    target[name] = inner = {}
+                    inner: dict[str, Any] = {}
+                    target[name] = inner
                     levels.append((inner, below, False))
 
     def _below(self, raw: msgspec.Raw, name: str) -> _RawMembers | None:

@@ -67,6 +67,7 @@ class ServerMessage(msgspec.Struct, frozen=True):
     origin: Origin = NO_ORIGIN
     header_time: str = ""
     host: str = ""
+    partial: Budget = ""
 
     @property
     def node(self) -> str:

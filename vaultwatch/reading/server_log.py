@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 
+from vaultwatch.reading.budget import MAX_BYTES, exceeded
 from vaultwatch.reading.hclog import Head, read_head, read_json, read_text, unescape, without_colours
 from vaultwatch.reading.records import Origin, Rejected, ServerMessage, rejected_by_error
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
@@ -116,8 +117,9 @@ def _finish(opened: _Open) -> ServerMessage | Rejected:
 
 
 def _message(opened: _Open) -> ServerMessage:
-    text, values = _join(opened.texts)
+    text, values = _join([part[:MAX_BYTES] for part in opened.texts])
     module, message, fields = read_text(text, quotes=opened.head.time[4] != "/")
+    size = sum(map(len, opened.texts))
     return ServerMessage(
         time=opened.head.time,
         level=opened.head.level,
@@ -128,6 +130,7 @@ def _message(opened: _Open) -> ServerMessage:
         origin=opened.origin,
         header_time=opened.header.time,
         host=opened.header.host,
+        partial="bytes" if size > MAX_BYTES else "",
     )
 
 
@@ -155,14 +158,16 @@ def _single(line: bytes, text: bytes, header: Header, origin: Origin) -> ServerM
     """Read a line that is a record by itself: JSON, a banner, or a line that continues no message."""
     time = level = module = ""
     fields: dict[str, object] = {}
+    partial = exceeded(text)
     if _JSON.match(text):
         try:
             time, level, module, message, fields = read_json(text)
         except ValueError as error:
             return Rejected(raw=line, reason=str(error), origin=origin)
     else:
-        message = text.decode("utf-8", "replace").strip()
-    return ServerMessage(time, level, module, message, fields, line, origin, header.time, header.host)
+        message = text[:MAX_BYTES].decode("utf-8", "replace").strip()
+        partial = "bytes" if len(text) > MAX_BYTES else ""
+    return ServerMessage(time, level, module, message, fields, line, origin, header.time, header.host, partial)
 
 
 def _why_not_text(text: bytes) -> str:
@@ -171,6 +176,7 @@ def _why_not_text(text: bytes) -> str:
         return "NUL or control characters"
     if text.isascii():
         return ""
+    text = text[:MAX_BYTES]
     decoded = text.decode("utf-8", "replace")
     return "not UTF-8 text" if decoded.count("\ufffd") > _MOSTLY_INVALID * len(decoded) else ""
 

@@ -7,6 +7,7 @@
 | `mount_type` | audit | `request.mount_type` without `ns_`, `generic` as `kv`; if not logged, that of a default mount |
 | `mount_path` | audit | `request.path` below `request.mount_point`; if not logged, below the path's first part |
 | `secret_in_clear` | audit | `true` if a token or credential is logged in clear (`vaultwatch.redaction`), else absent |
+| `partial` | both | `bytes`, `values` or `depth`: the limit that the record exceeds (`vaultwatch.reading.budget`) |
 | `local.hour`, `local.weekday` | both | 0 to 23; 1 (Monday) to 7 (Sunday); in the `timezone` setting |
 | `level`, `module`, `message`, `fields.*`, `raw` | server | parts of a server-log message; `raw` is all of it |
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 from datetime import tzinfo
 from typing import Any
 
+from vaultwatch.reading.budget import MAX_BYTES
 from vaultwatch.reading.identity import outcome, parse_time
 from vaultwatch.reading.records import AuditEntry, Origin, ServerMessage
 from vaultwatch.redaction import holds_secret
@@ -23,10 +25,10 @@ from vaultwatch.redaction import holds_secret
 View = dict[str, Any]
 
 AUDIT_DERIVED = frozenset(
-    {"outcome", "cluster", "node", "lane", "mount_type", "mount_path", "secret_in_clear", "local"}
+    {"outcome", "cluster", "node", "lane", "mount_type", "mount_path", "secret_in_clear", "partial", "local"}
 )
 SERVER_FIELDS = frozenset(
-    {"outcome", "cluster", "node", "lane", "local", "time", "level", "module", "message", "fields", "raw"}
+    {"outcome", "cluster", "node", "lane", "local", "time", "level", "module", "message", "fields", "raw", "partial"}
 )
 
 _MOST_NAMESPACES = 100  # nested; bounds the time for a hostile mount point
@@ -65,6 +67,8 @@ def audit_view(entry: AuditEntry, zone: tzinfo | None = None, *, with_secrets: b
     request = fields["request"]
     mount_type, mount_path = mount_of(*(_text(request.get(key)) for key in ("path", "mount_point", "mount_type")))
     derived: View = {"outcome": outcome(fields), "mount_type": mount_type, "mount_path": mount_path}
+    if entry.partial:
+        derived["partial"] = entry.partial
     if with_secrets:
         derived["secret_in_clear"] = holds_secret(fields) or None  # absent, so that no keyword finds "false"
     return {**fields, **derived, **_origin(entry.origin), "local": _local(fields.get("time"), zone)}
@@ -73,13 +77,14 @@ def audit_view(entry: AuditEntry, zone: tzinfo | None = None, *, with_secrets: b
 def server_view(message: ServerMessage, zone: tzinfo | None = None) -> View:
     """Return the view of a server-log message."""
     return {
+        **({"partial": message.partial} if message.partial else {}),
         "outcome": "unknown",
         "time": message.time or message.header_time,
         "level": message.level,
         "module": message.module,
         "message": message.message,
         "fields": message.fields,
-        "raw": message.raw.decode("utf-8", "replace"),
+        "raw": message.raw[:MAX_BYTES].decode("utf-8", "replace"),
         **_origin(message.origin),
         "node": message.node,
         "local": _local(message.time or message.header_time, zone),

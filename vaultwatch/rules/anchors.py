@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import re2
 
 from vaultwatch.reading.view import AUDIT_DERIVED
-from vaultwatch.rules.conditions import And, Boolean, Condition, Never, Or, Text, TextHow
+from vaultwatch.rules.conditions import And, Boolean, Condition, Exists, Never, Or, Text, TextHow
 from vaultwatch.rules.predicates import glob_regex
 
 MATCHER_MEMORY_BYTES = 256 * 1024 * 1024
@@ -58,15 +58,22 @@ def anchors_of(condition: Condition) -> list[Anchor] | None:
             return None
 
 
-def needs_secret(condition: Condition) -> bool:
-    """Return whether the condition holds only for an entry with a secret in clear."""
+def needs_field(condition: Condition, name: str) -> bool:
+    """Return whether the condition holds only for an entry that has this derived field.
+
+    Args:
+        condition: The condition of a rule.
+        name: `secret_in_clear` or `partial`, which few entries have.
+    """
     match condition:
-        case Boolean("secret_in_clear", wanted):
-            return wanted
+        case Boolean(field, wanted) | Exists(field, wanted):
+            return field == name and wanted
+        case Text(field):
+            return field == name
         case And(parts):
-            return any(needs_secret(part) for part in parts)
+            return any(needs_field(part, name) for part in parts)
         case Or(parts):
-            return all(needs_secret(part) for part in parts)
+            return all(needs_field(part, name) for part in parts)
         case _:
             return False
 

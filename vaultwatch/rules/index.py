@@ -13,9 +13,10 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from vaultwatch.reading.budget import SMALL_BYTES, exceeded
 from vaultwatch.reading.records import split_tag
 from vaultwatch.redaction import SALTED, holds_secret, redacted_text
-from vaultwatch.rules.anchors import RuleNumbers, anchors_of, matchers, needs_secret, operations_of
+from vaultwatch.rules.anchors import RuleNumbers, anchors_of, matchers, needs_field, operations_of
 from vaultwatch.rules.pack import Rule
 from vaultwatch.rules.predicates import text_of, values
 
@@ -24,11 +25,20 @@ Key = TypeVar("Key", bound=str | bytes | None)
 
 MAX_REMEMBERED = 30_000
 MAX_REMEMBERED_LENGTH = 512
+MAX_FIELD_BYTES = 64 * 1024
+"""Larger headers or other fields are left to the rules themselves."""
 _SEPARATOR = b"\n"  # no line contains it, so joined values can be split again
 _NONE: RuleNumbers = frozenset()
 _EMPTY = msgspec.Raw()  # shared by all entries: a factory would be called for every absent field
 _ALWAYS = ("type", "request.id", "request.operation", "request.path", "auth.client_token")
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError)  # the last is `auth: null`
+
+
+class _OverBudget(Exception):
+    """A line that only the reader decodes, in part."""
+
+
+# AttributeError: `auth: null`
+_UNREADABLE = (_OverBudget, msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError)
 
 
 class Passed(msgspec.Struct, frozen=True, gc=False):
@@ -45,7 +55,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """A line that the gate cannot decode: an unusual entry, a server-log line, or one to reject."""
+    """A line that the gate does not decode: an unusual entry, a server-log line, or one to reject."""
 
     line: bytes
 
@@ -62,6 +72,9 @@ class AuditIndex:
     token that is not hashed, as a device with `log_raw` logs all of them. Searching every line would take longer than
     decoding it (measured: 2 us, of 4), so a secret elsewhere is found only in entries that another rule matches
     (`of_secrets`).
+
+    A line that could exceed its budget is for the reader to judge, and no rule about partial entries (`of_partial`) is
+    a candidate for any other.
     """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
@@ -70,9 +83,12 @@ class AuditIndex:
         conditions = [rule.compiled.condition for rule in self.rules]
         anchors = [anchors_of(condition) for condition in conditions]
         self._operations = [operations_of(condition) for condition in conditions]
-        self._of_secrets = frozenset(n for n, condition in enumerate(conditions) if needs_secret(condition))
+        self._of_secrets = frozenset(n for n, one in enumerate(conditions) if needs_field(one, "secret_in_clear"))
         self.of_secrets: Rules = tuple(self.rules[n] for n in sorted(self._of_secrets))
-        self._always = frozenset(n for n, known in enumerate(anchors) if known is None) - self._of_secrets
+        of_partial = frozenset(n for n, one in enumerate(conditions) if needs_field(one, "partial"))
+        self.of_partial: Rules = tuple(self.rules[n] for n in sorted(of_partial))
+        unanchored = frozenset(n for n, known in enumerate(anchors) if known is None)
+        self._always = unanchored - self._of_secrets - of_partial
         self._matchers = matchers(anchors)
         self._asked = tuple(field for field in self._matchers if field != "request.path")
         extra = sorted({_gate_field(field) for field in self._asked}) or ["request.namespace"]
@@ -101,6 +117,8 @@ class AuditIndex:
         for line in lines:
             found: Candidate | Unreadable
             try:
+                if len(line) > SMALL_BYTES and exceeded(line):
+                    raise _OverBudget
                 gate = decode(line)
                 request, token = gate.request, gate.auth.client_token
                 path_rules = by_path(request.path)
@@ -162,12 +180,14 @@ class AuditIndex:
 
     def _look_up_headers(self, raw: bytes) -> RuleNumbers:
         try:
-            clear = holds_secret({"headers": msgspec.json.decode(raw)})
+            clear = len(raw) > MAX_FIELD_BYTES or holds_secret({"headers": msgspec.json.decode(raw)})
         except (msgspec.DecodeError, ValueError, RecursionError):  # the reader is more lenient than the gate
             clear = True
         return self._of_secrets if clear else _NONE
 
     def _look_up_extra(self, joined: bytes) -> RuleNumbers:
+        if len(joined) > MAX_FIELD_BYTES:
+            return frozenset(range(len(self.rules)))
         raw = joined.split(_SEPARATOR)
         try:
             asked = {

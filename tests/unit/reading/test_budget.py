@@ -1,0 +1,139 @@
+"""The budget of one line: what exceeds it is decoded in part, in bounded memory, and an alert says so."""
+
+import json
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vaultwatch.detection.detector import Detector
+from vaultwatch.reading.budget import MAX_BYTES, MAX_VALUES, exceeded
+from vaultwatch.reading.decoding import decode_object
+from vaultwatch.reading.records import AuditEntry, read_audit_entry
+from vaultwatch.rules.pack import shipped_rules
+
+SIZE = 4 * 1024 * 1024
+MEMORY_FACTOR = 6
+HEAD = (
+    b'{"time":"2026-11-28T00:00:00Z","type":"request","auth":{"display_name":"eve"},"request":{"id":"a",'
+    b'"operation":"delete","path":"sys/audit/file","data":'
+)
+TAIL = b',"remote_address":"192.0.2.7"},"error":"permission denied"}'
+ORDINARY = HEAD.replace(b'"id":"a"', b'"id":"b"') + b"{}" + TAIL
+
+
+def array(item: bytes, size: int) -> bytes:
+    return b"[" + b",".join([item] * (size // (len(item) + 1))) + b"]"
+
+
+def nested(depth: int) -> bytes:
+    return b"[" * depth + b"]" * depth
+
+
+SHAPES: dict[str, Callable[[int], bytes]] = {
+    "nested arrays": lambda size: array(nested(120), size),
+    "nested beyond what can be skipped": lambda size: array(nested(2000), size),
+    "nested once": lambda size: nested(size // 2),
+    "empty arrays": lambda size: array(b"[]", size),
+    "empty arrays beside a deep one": lambda size: b"[" + nested(2000) + b"," + array(b"[]", size) + b"]",
+    "empty objects": lambda size: array(b"{}", size),
+    "deep objects": lambda size: array(b'{"a":' * 2000 + b"0" + b"}" * 2000, size),
+    "digits": lambda size: array(b"1", size),
+    "fractions": lambda size: array(b"1.5", size),
+    "one number": lambda size: b"9" * size,
+    "one text": lambda size: b'"' + b"x" * size + b'"',
+    "wide characters": lambda size: b'"' + "\U0001f600".encode() * (size // 4) + b'"',
+    "escapes": lambda size: b'"' + b"\\n" * (size // 2) + b'"',
+    "many keys": lambda size: b"{" + b",".join(b'"%x":0' % n for n in range(size // 10)) + b"}",
+    "objects that are small enough": lambda size: (
+        b"{%s}" % b",".join(b'"%d":%s' % (n, array(b"[]", 60_000)) for n in range(size // 60_000))
+    ),
+}
+shape = pytest.mark.parametrize("data", [pytest.param(make, id=name) for name, make in SHAPES.items()])
+
+
+def read(data: bytes) -> AuditEntry:
+    entry = read_audit_entry(HEAD + data + TAIL)
+    assert isinstance(entry, AuditEntry)
+    return entry
+
+
+@shape
+def test_what_vault_always_writes_is_decoded_whatever_the_client_sent(data: Callable[[int], bytes]) -> None:
+    entry = read(data(SIZE))
+    assert entry.partial in ("bytes", "values")
+    fields = entry.fields
+    assert (fields["auth"], fields["error"]) == ({"display_name": "eve"}, "permission denied")
+    request = {key: value for key, value in fields["request"].items() if key != "data"}
+    expected = {"id": "a", "operation": "delete", "path": "sys/audit/file", "remote_address": "192.0.2.7"}
+    assert request == expected
+    assert "SHA-256 of the whole: " in fields["left_out"]
+
+
+@shape
+def test_the_memory_of_a_line_is_at_most_six_times_its_bytes(data: Callable[[int], bytes]) -> None:
+    line = HEAD + data(SIZE) + TAIL
+    tracemalloc.start()
+    try:
+        read_audit_entry(line)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < MEMORY_FACTOR * len(line)
+
+
+@shape
+def test_it_raises_the_alert_of_the_act_and_one_of_its_own_and_what_follows_is_evaluated(
+    data: Callable[[int], bytes],
+) -> None:
+    detector = Detector(shipped_rules())
+    verdicts = detector.feed([HEAD + data(SIZE) + TAIL + b"\n", ORDINARY + b"\n"])
+    raised = {(verdict.rule.name, verdict.event_key) for verdict in verdicts}
+    assert raised == {
+        ("audit_device_disabled", "a"),
+        ("audit_entry_over_budget", "a"),
+        ("audit_device_disabled", "b"),
+    }
+    assert detector.counts.audit == 2
+
+
+def test_a_small_line_that_no_rule_matches_is_never_over_budget() -> None:
+    assert not exceeded(b'{"a":[%s]}' % b",".join([b"[]"] * 6_000))
+
+
+def test_an_entry_with_a_long_list_of_hashes_is_decoded_in_full() -> None:
+    ids = ["hmac-sha256:" + "ab" * 32] * 20_000
+    entry = read(json.dumps({"ids": ids}).encode())
+    assert not entry.partial
+    assert entry.fields["request"]["data"] == {"ids": ids}
+
+
+def test_data_over_the_budget_never_hides_how_the_request_ended() -> None:
+    data = b'{"error":"%s"}' % (b"x" * MAX_BYTES)
+    response = HEAD.replace(b'"request","auth"', b'"response","auth"') + b'{"junk":%s}},"response":{"data":%s}}' % (
+        array(nested(3), SIZE),
+        data,
+    )
+    entry = read_audit_entry(response)
+    assert isinstance(entry, AuditEntry)
+    assert list(entry.fields["response"]["data"]) == ["error"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["time", "type", "auth", "request", "response", "error", "x"]), JSON), JSON)
+def test_any_object_over_the_budget_is_decoded_in_part_or_rejected(entry: dict[str, Any], more: Any) -> None:
+    padding = [more] + [[]] * (MAX_VALUES + 1)
+    found = decode_object(json.dumps({**entry, "padding": padding}).encode())
+    assert not isinstance(found, str)
+    assert found.partial == "values"
+    for name in ("time", "type", "error"):
+        assert found.fields.get(name) == entry.get(name)
