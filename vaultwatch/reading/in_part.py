@@ -22,6 +22,8 @@ _MAX_VALUE_BYTES = 64 * 1024
 _MAX_TEXT_BYTES = 1024 * 1024  # Go accepts at most 1 MiB of headers, with the path among them
 _MAX_DECODED_BYTES = 256 * 1024
 _MAX_TEXTS_BYTES = 2 * 1024 * 1024
+_BEGINNING_BYTES = 4096
+_LONGEST_ESCAPE = 12  # a surrogate pair
 _MAX_MEMBERS = 10_000
 _MEMBER = re.compile(rb'":')
 # What Vault and OpenBao write: these objects are decoded however many other members they have.
@@ -112,10 +114,12 @@ class _Parts:
         if size <= min(_MAX_VALUE_BYTES, self._bytes):
             self._bytes -= size
             return msgspec.json.decode(raw)
-        if bytes(memoryview(raw)[:1]) == b'"' and size <= min(_MAX_TEXT_BYTES, self._text_bytes):
+        if _first(raw) != b'"':
+            return f"[{size} bytes left out]"
+        if size <= min(_MAX_TEXT_BYTES, self._text_bytes):
             self._text_bytes -= size
             return msgspec.json.decode(raw)
-        return f"[{size} bytes left out]"
+        return f"{_beginning(raw)}… [{size} bytes, cut]"
 
 
 def _known(raw: msgspec.Raw | bytes | bytearray, name: str) -> _RawMembers:
@@ -125,7 +129,21 @@ def _known(raw: msgspec.Raw | bytes | bytearray, name: str) -> _RawMembers:
 
 
 def _is_object(raw: msgspec.Raw) -> bool:
-    return bytes(memoryview(raw)[:1]) == b"{"
+    return _first(raw) == b"{"
+
+
+def _first(raw: msgspec.Raw) -> bytes:
+    return bytes(memoryview(raw)[:1])
+
+
+def _beginning(raw: msgspec.Raw) -> str:
+    """Decode the beginning of a text, cut where neither a character nor an escape is split."""
+    for size in range(_BEGINNING_BYTES, _BEGINNING_BYTES - _LONGEST_ESCAPE, -1):
+        try:
+            return msgspec.json.decode(bytes(memoryview(raw)[:size]) + b'"', type=str)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+    return ""
 
 
 def _has_too_many_members(raw: msgspec.Raw) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vaultwatch.detection.detector import Detector
@@ -120,6 +120,16 @@ def test_data_over_the_budget_never_hides_how_the_request_ended() -> None:
     entry = read_audit_entry(response)
     assert isinstance(entry, AuditEntry)
     assert list(entry.fields["response"]["data"]) == ["error"]
+
+
+@settings(max_examples=10)
+@given(st.text(min_size=2000, max_size=2000), st.booleans())
+def test_of_a_text_that_is_too_long_the_beginning_is_kept(text: str, ascii_only: bool) -> None:
+    written = json.dumps(text * (MAX_BYTES // 2000 + 10), ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    kept, _, note = read(b'{"a":%s}' % written).fields["request"]["data"]["a"].rpartition("… ")
+    assert text.startswith(kept[:300])
+    assert len(kept) > 300
+    assert note == f"[{len(written)} bytes, cut]"
 
 
 JSON = st.recursive(
