@@ -91,7 +91,7 @@ class _Parts:
         while levels:
             target, members, is_entry = levels.popleft()
             for name, raw in members:
-                below = self._below(raw, name if is_entry else "")
+                below = self._below(raw, name if is_entry else None)
                 if below is None:
                     target[name] = self._value(raw)
                 else:
@@ -99,7 +99,7 @@ class _Parts:
                     target[name] = inner
                     levels.append((inner, below, False))
 
-    def _below(self, raw: msgspec.Raw, name: str) -> _RawMembers | None:
+    def _below(self, raw: msgspec.Raw, name: str | None) -> _RawMembers | None:
         """Return the members of an object that is decoded member by member; None for any other value."""
         if not _is_object(raw):
             return None
