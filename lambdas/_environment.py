@@ -56,12 +56,16 @@ def seconds_left(context: Any) -> Callable[[], float]:
     return lambda: float(context.get_remaining_time_in_millis()) / 1000
 
 
-def limits_of_children(context: Any) -> tuple[Limits, Patience]:
+def limits_of_children(context: Any, *, hang: float) -> tuple[Limits, Patience]:
     """Return what the child processes of this invocation may use of its memory and of its time.
 
-    The rest of the memory is this process's own: the event, the lines it fetches, the alerts it stores. An eighth of
-    the time without any progress is a hang; half of it is left to store and publish.
+    The rest of the memory is this process's own: the event, the lines it fetches, the alerts it stores. Half of the
+    time is left to store and publish.
+
+    Args:
+        context: Lambda's context object.
+        hang: The share of the time after which a child without any progress counts as hanging.
     """
     memory_bytes = int(context.memory_limit_in_mb) * 1024 * 1024 * 5 // 8
     seconds = seconds_left(context)()
-    return Limits(memory_bytes, stalled_seconds=seconds / 8), Patience(seconds / 2)
+    return Limits(memory_bytes, stalled_seconds=seconds * hang), Patience(seconds / 2)

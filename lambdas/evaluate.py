@@ -65,7 +65,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _publish_alerts(frames: Iterable[EncodedFrame], context: Any) -> Findings:
-    limits, patience = limits_of_children(context)
+    limits, patience = limits_of_children(context, hang=1 / 8)
     evaluation = IsolatedEvaluation(RULES, ZONE, claim=PromptFetch(BUCKET), limits=limits, patience=patience)
     publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, HISTORY_STREAM, seconds_left(context), ZONE)
     try:

@@ -2,22 +2,25 @@
 
 Such frames are read from the stream again, never from the alerts bucket: a function that can write there could forge
 lines. An alert that `evaluate` has raised is recognised by its id. A new one is marked late; if it is older than its
-rule, or than the alerts that are remembered, it appears only in a summary. If a segment fails, its message stays in the
-queue and the segment is evaluated again from its beginning.
+rule, or than the alerts that are remembered, it appears only in a summary. Bad content never raises, and never ends the
+function, which reads it in child processes: a record that ends its child is stored as rejected, and all others are
+evaluated. Failures of the infrastructure raise, and SQS delivers the message again.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from functools import cache, partial
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 import msgspec
 
-from lambdas._environment import load_rules, read_environment, seconds_left
+from lambdas._environment import limits_of_children, load_rules, read_environment, seconds_left
 from vaultwatch.alerts import Alert
 from vaultwatch.archive.segments import tag_of, unpack
 from vaultwatch.aws import keys, metrics
@@ -26,13 +29,17 @@ from vaultwatch.aws.alerts_first import PromptFetch
 from vaultwatch.aws.clients import make_client
 from vaultwatch.aws.publishing import AlertPublisher, History, open_store
 from vaultwatch.aws.stream import MAX_REPORT_BYTES, StreamReader, discarded_batch, parked_batch
-from vaultwatch.batches import Evaluation
+from vaultwatch.batches import EncodedFrame, UnreadableFrame
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.dispatch.groups import file_late
-from vaultwatch.errors import BucketError
+from vaultwatch.errors import ArchiveError, BucketError, FrameError
+from vaultwatch.isolated_batches import IsolatedSweep
+from vaultwatch.printable import one_line
 from vaultwatch.zones import find_zone
 
 MAX_LINES_BYTES = 128 * 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
+_log = logging.getLogger(__name__)
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -67,35 +74,58 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _sweep(bucket: str, key: str, context: Any) -> None:
-    # The archive has the rejected lines already.
+    """Evaluate one object; what is wrong with its content is counted and logged, and not tried again."""
+    limits, patience = limits_of_children(context, hang=1 / 30)
     fetch = PromptFetch(BUCKET)
-    evaluation = Evaluation(RULES, ZONE, claim=fetch)
+    sweep = IsolatedSweep(RULES, ZONE, claim=fetch, limits=limits, patience=patience)
+    try:
+        _publish_alerts(_evaluate(sweep, bucket, key), context)
+    except (ArchiveError, FrameError) as error:
+        sweep.findings.unreadable.append(UnreadableFrame(EncodedFrame(key, b""), str(error)))
+    if fetch.failure:
+        raise BucketError(fetch.failure)
+    for unreadable in sweep.findings.unreadable:
+        _log.error("%s is not evaluated to its end: %s", one_line(key), one_line(unreadable.reason))
+    if sweep.findings.excluded_lines:
+        BUCKET.keep_excluded(key, b"".join(sweep.findings.excluded_lines))
+    metrics.write_findings(sweep.findings)
+
+
+def _publish_alerts(found: Generator[list[Alert], None, None], context: Any) -> None:
     publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, HISTORY_STREAM, seconds_left(context), ZONE)
     now, memory = time.time(), ENVIRONMENT.alert_memory_days * 86400.0
     live_since = cache(lambda: STORE().live_since({rule.name: rule.digest for rule in RULES.rules}, now))
-    for alerts in _evaluate(evaluation, bucket, key):
-        publisher.add(alerts, lambda alert: file_late(alert, now, live_since(), memory))
-    publisher.write_metrics()
-    if fetch.failure:
-        raise BucketError(fetch.failure)
-    metrics.write_findings(evaluation.findings)
+    try:
+        with closing(found):
+            for alerts in found:
+                publisher.add(alerts, lambda alert: file_late(alert, now, live_since(), memory))
+    finally:
+        publisher.write_metrics()
 
 
-def _evaluate(evaluation: Evaluation, bucket: str, key: str) -> Iterator[list[Alert]]:
+def _evaluate(sweep: IsolatedSweep, bucket: str, key: str) -> Generator[list[Alert], None, None]:
     """Yield the alerts of an archived segment, or of frames that the stream still has."""
     if bucket == ENVIRONMENT.archive_bucket_name:
-        yield from _evaluate_segment(evaluation, key)
+        yield from _evaluate_segment(sweep, key)
     else:
         batch = parked_batch(key) if key.startswith(keys.PARKED) else discarded_batch(_report(key))
-        yield from evaluation.frames(STREAM.frames(batch))
+        yield from sweep.frames(STREAM.frames(batch))
 
 
-def _evaluate_segment(evaluation: Evaluation, key: str) -> Iterator[list[Alert]]:
+def _evaluate_segment(sweep: IsolatedSweep, key: str) -> Generator[list[Alert], None, None]:
     segment = keys.parse_segment(key)
     answer = S3.get_object(Bucket=ENVIRONMENT.archive_bucket_name, Key=key)
-    begun = "" if segment.is_first else answer["LastModified"].isoformat()
-    with closing(answer["Body"]) as body:
-        yield from evaluation.segment(unpack(body.iter_chunks(1024 * 1024)), tag_of(segment), begun)
+    log_start = "" if segment.is_first else answer["LastModified"].isoformat()
+    with closing(answer["Body"]) as body, TemporaryFile() as file:
+        for chunk in body.iter_chunks(_CHUNK_BYTES):
+            file.write(chunk)
+        file.flush()
+        yield from sweep.segment(key, partial(_unpacked, file), tag_of(segment), log_start)
+
+
+def _unpacked(file: IO[bytes]) -> Iterator[bytes]:
+    file.seek(0)
+    return unpack(iter(partial(file.read, _CHUNK_BYTES), b""))
 
 
 def _report(key: str) -> bytes:

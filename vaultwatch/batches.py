@@ -42,6 +42,8 @@ MAX_LINES = 50_000
 MIN_LINE_BYTES = 32
 """A frame may have more than `MAX_LINES` if they have this size on average, as those of any real log do."""
 NO_FRAME = NO_MARK
+EXCLUDED = "evaluating it: "
+"""How the reason for a frame or a record begins that ended its process."""
 _TOO_MUCH_REJECTED = f"its batch has more than {MAX_KEPT_BYTES} bytes of rejected lines"
 _HEAD_BYTES = 4096
 
@@ -72,13 +74,14 @@ class RejectedLines(msgspec.Struct, frozen=True):
 class Findings(msgspec.Struct):
     """What evaluating a batch found, apart from its alerts.
 
-    `rejected_lines` are those of each frame, if they are kept. `beats` counts the heartbeat frames of each log source,
-    `received` the lines of each origin, `rule_errors` the errors of each rule, `oldest` is the arrival time of the
-    first line.
+    `rejected_lines` are those of each frame, if they are kept, `excluded_lines` those rejected unread, as JSON lines.
+    `beats` counts the heartbeat frames of each log source, `received` the lines of each origin, `rule_errors` the
+    errors of each rule, `oldest` is the arrival time of the first line.
     """
 
     unreadable: list[UnreadableFrame] = []
     rejected_lines: list[RejectedLines] = []
+    excluded_lines: list[bytes] = []
     heartbeats: dict[str, Heartbeat] = {}
     beats: Counter[str] = msgspec.field(default_factory=Counter)
     received: Counter[Origin] = msgspec.field(default_factory=Counter)
@@ -110,6 +113,8 @@ class Evaluation:
             with more time. Otherwise it is evaluated like any other.
         on_frame: Called with the number of each frame in its batch before it is decoded, and again before it is
             evaluated; with `NO_FRAME` once all of them are.
+        before_record: Returns why the next record is rejected unread, beginning with `EXCLUDED`, or "". With it, each
+            record is evaluated by itself, down to its alerts.
     """
 
     def __init__(
@@ -121,6 +126,7 @@ class Evaluation:
         keeps_rejected: bool = False,
         limits_lines: bool = False,
         on_frame: Callable[[int], None] = lambda number: None,
+        before_record: Callable[[], str] | None = None,
     ) -> None:
         self.findings = Findings()
         self._claim = claim
@@ -128,9 +134,12 @@ class Evaluation:
         self._limits_lines = limits_lines
         self._kept_bytes = 0
         self._on_frame = on_frame
+        self._one_by_one = before_record is not None
         self._rejected: list[Rejected] = []
         # A MemoryError ends the batch: a function with more memory evaluates it again.
-        self._detector = Detector(rules, zone=zone, on_rejected=self._reject, fatal=(MemoryError,))
+        self._detector = Detector(
+            rules, zone=zone, on_rejected=self._reject, fatal=(MemoryError,), before_record=before_record
+        )
 
     def frames(self, encoded_frames: Iterable[EncodedFrame]) -> Iterator[list[Alert]]:
         """Evaluate a batch of frames, each process's frames in the order in which it sent them.
@@ -232,7 +241,9 @@ class Evaluation:
             raise FrameError(f"{count} lines in {len(records.lines)} bytes, more than any log has")
 
     def _reject(self, rejected: Rejected) -> None:
-        if self._keeps_rejected:
+        if rejected.reason.startswith(EXCLUDED):
+            self.findings.excluded_lines.append(rejected_lines([rejected]))
+        elif self._keeps_rejected:
             self._rejected.append(rejected)
 
     def _keep_rejected(self, encoded: EncodedFrame, frame: Frame) -> None:
@@ -245,6 +256,8 @@ class Evaluation:
             self.findings.rejected_lines.append(RejectedLines(frame.first, frame.process, frame.sequence, lines))
 
     def _feed(self, lines: list[bytes], origin: Origin | None = None) -> list[Alert]:
+        if self._one_by_one:
+            return [alert for line in lines for alert in self._alerts(self._detector.feed([line], origin=origin))]
         return self._alerts(self._detector.feed(lines, origin=origin))
 
     def _alerts(self, verdicts: Iterable[Verdict]) -> list[Alert]:

@@ -1,7 +1,7 @@
-"""Evaluate frames in child processes, so that no content can end the function that evaluates it.
+"""Evaluate frames and segments in child processes, so that no content can end the function that evaluates it.
 
-A frame that ends its child is set aside with the reason, and the others are evaluated again without it: an alert that
-has been yielded before is yielded again and is known by its id.
+A frame, or in a sweep a record, that ends its child is set aside with the reason, and the others are evaluated again
+without it: an alert that has been yielded before is yielded again and is known by its id.
 """
 
 from __future__ import annotations
@@ -10,17 +10,32 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime, tzinfo
+from functools import partial
+from itertools import count
 
 import msgspec
 
 from vaultwatch import isolation
 from vaultwatch.alerts import Alert
-from vaultwatch.batches import NO_FRAME, Claim, EncodedFrame, Evaluation, Findings, RejectedLines, UnreadableFrame
+from vaultwatch.batches import (
+    EXCLUDED,
+    NO_FRAME,
+    Claim,
+    EncodedFrame,
+    Evaluation,
+    Findings,
+    RejectedLines,
+    UnreadableFrame,
+)
 from vaultwatch.detection.evaluator import Ruleset
-from vaultwatch.errors import ChildEnded, FrameError
+from vaultwatch.errors import ArchiveError, ChildEnded, FrameError
 from vaultwatch.frames import Heartbeat, Reference
-from vaultwatch.isolation import Channel, Content, Limits, Patience
+from vaultwatch.isolation import NO_MARK, Channel, Content, Limits, Patience
 from vaultwatch.reading.records import Origin
+
+MAX_EXCLUDED = 20
+"""Records of one object that may end a child before the rest of it is given up."""
+Alerts = Iterator[list[Alert]]
 
 _MESSAGE_BYTES = 8 * 1024 * 1024
 _CLAIMED, _REFUSED = b"+", b"-"
@@ -40,6 +55,7 @@ class _Findings(msgspec.Struct, frozen=True, tag="findings"):
     """`Findings` without what is sent by itself; unreadable frames by their names."""
 
     unreadable: list[tuple[str, str]]
+    excluded_lines: list[bytes]
     heartbeats: dict[str, Heartbeat]
     beats: dict[str, int]
     received: list[tuple[Origin, int]]
@@ -54,18 +70,17 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Alerts | _Rejected | _Findings).decode
 
 
-class IsolatedEvaluation:
-    """The evaluation of one batch of frames, in as many child processes as it needs, one after the other.
+class _Isolated:
+    """What evaluations in child processes have in common.
 
-    Use it once. `findings` is complete when the last alert has been yielded: `unreadable` has the frames that ended
-    their child among others.
+    Use it once. `findings` is complete when the last alert has been yielded.
 
     Args:
         rules: The rules.
         zone: The zone of `local.hour` and `local.weekday`.
         claim: Fetches the lines that a frame refers to; called in this process.
         limits: What each child may use.
-        patience: How long all children together may take; frames for which no time is left are set aside.
+        patience: How long all children together may take.
     """
 
     def __init__(
@@ -77,6 +92,39 @@ class IsolatedEvaluation:
         self._claim = claim
         self._limits = limits
         self._patience = patience
+
+    def _in_child(
+        self, start: Callable[[Channel], tuple[Evaluation, Alerts]], frames: Iterable[EncodedFrame]
+    ) -> Generator[list[Alert], None, None]:
+        """Yield the alerts of an evaluation that is made and started in the child; set `findings` at its end."""
+        from vaultwatch.store.encoding import decode_alert
+
+        by_name = {frame.name: frame for frame in frames}
+        rejected = list[RejectedLines]()
+        work = partial(_work, start)
+        with closing(isolation.run(work, self._limits, self._patience, self._answer)) as messages:
+            for message in messages:
+                content = _decode(message)
+                if isinstance(content, _Alerts):
+                    yield [decode_alert(alert) for alert in content.alerts]
+                elif isinstance(content, _Rejected):
+                    rejected.append(content.lines)
+                else:
+                    self.findings = _findings(content, by_name, rejected)
+
+    def _answer(self, question: Content) -> bytes:
+        """Fetch lines for a child, which must use no connection of this process."""
+        try:
+            return _CLAIMED + self._claim(msgspec.msgpack.decode(question, type=Reference))
+        except FrameError as error:
+            return _REFUSED + str(error).encode(errors="replace")
+
+
+class IsolatedEvaluation(_Isolated):
+    """The evaluation of one batch of frames, in as many child processes as it needs, one after the other.
+
+    `findings.unreadable` has, among others, the frames that ended a child, and those for which no time was left.
+    """
 
     def frames(self, encoded_frames: Iterable[EncodedFrame]) -> Generator[list[Alert], None, None]:
         """Evaluate a batch of frames, like `Evaluation.frames`.
@@ -93,11 +141,11 @@ class IsolatedEvaluation:
         left, set_aside = list(encoded_frames), list[UnreadableFrame]()
         while left:
             try:
-                yield from self._in_child(left)
+                yield from self._in_child(partial(self._start, left), left)
                 break
             except ChildEnded as ended:
                 blamed = self._blamed(left, ended)
-                set_aside += [UnreadableFrame(frame, f"evaluating it: {ended.reason}") for frame in blamed]
+                set_aside += [UnreadableFrame(frame, EXCLUDED + ended.reason) for frame in blamed]
                 left = [frame for frame in left if frame not in blamed]
         self.findings.unreadable += set_aside
         _import_what_every_child_would()
@@ -108,43 +156,106 @@ class IsolatedEvaluation:
             return frames
         return [frames[ended.mark]]
 
-    def _in_child(self, frames: Sequence[EncodedFrame]) -> Iterator[list[Alert]]:
-        from vaultwatch.store.encoding import decode_alert
+    def _start(self, frames: list[EncodedFrame], channel: Channel) -> tuple[Evaluation, Alerts]:
+        evaluation = Evaluation(
+            self._rules,
+            self._zone,
+            claim=_asking(channel),
+            keeps_rejected=True,
+            limits_lines=True,
+            on_frame=channel.mark,
+        )
+        return evaluation, evaluation.frames(frames)
 
-        by_name = {frame.name: frame for frame in frames}
-        rejected = list[RejectedLines]()
-        with closing(isolation.run(self._work(frames), self._limits, self._patience, self._answer)) as messages:
-            for message in messages:
-                content = _decode(message)
-                if isinstance(content, _Alerts):
-                    yield [decode_alert(alert) for alert in content.alerts]
-                elif isinstance(content, _Rejected):
-                    rejected.append(content.lines)
-                else:
-                    self.findings = _findings(content, by_name, rejected)
 
-    def _work(self, frames: Sequence[EncodedFrame]) -> Callable[[Channel], None]:
-        def work(channel: Channel) -> None:
-            evaluation = Evaluation(
-                self._rules,
-                self._zone,
-                claim=_asking(channel),
-                keeps_rejected=True,
-                limits_lines=True,
-                on_frame=channel.mark,
-            )
-            for alerts in evaluation.frames(frames):
-                _send_alerts(channel, alerts)
-            _send_findings(channel, evaluation.findings)
+class IsolatedSweep(_Isolated):
+    """The evaluation of one object by `sweep`: in one child process if it can be, else without single records.
 
-        return work
+    A record that ends its child is excluded, and everything is evaluated again without it, so that identities stay what
+    they are. `findings.unreadable` has what remains unevaluated, with the reason: it has too many such records, or is
+    damaged.
+    """
 
-    def _answer(self, question: Content) -> bytes:
-        """Fetch lines for a child, which must use no connection of this process."""
-        try:
-            return _CLAIMED + self._claim(msgspec.msgpack.decode(question, type=Reference))
-        except FrameError as error:
-            return _REFUSED + str(error).encode(errors="replace")
+    def frames(self, encoded_frames: Iterable[EncodedFrame]) -> Generator[list[Alert], None, None]:
+        """Evaluate frames, like `Evaluation.frames`, but without keeping their rejected lines.
+
+        Args:
+            encoded_frames: The frames, each with a name of its own.
+
+        Yields:
+            Alerts, as soon as they are raised; some of them again after a record has ended its child.
+
+        Raises:
+            OSError: No process can be started.
+        """
+        frames = list(encoded_frames)
+        yield from self._sweep(lambda evaluation: evaluation.frames(frames), frames)
+
+    def segment(
+        self, name: str, chunks: Callable[[], Iterable[bytes]], tag: bytes, log_start: str
+    ) -> Generator[list[Alert], None, None]:
+        """Evaluate one segment of the archive, like `Evaluation.segment`.
+
+        Args:
+            name: What `findings.unreadable` calls it if it is damaged.
+            chunks: Returns the segment's bytes from their beginning, decompressed; called in a child.
+            tag: The tag to put before each line that has none.
+            log_start: When the segment began, RFC 3339; see `Detector.begin_log`.
+
+        Yields:
+            Alerts, as soon as they are raised; some of them again after a record has ended its child.
+
+        Raises:
+            OSError: No process can be started.
+        """
+        segment = EncodedFrame(name, b"")
+
+        def start(evaluation: Evaluation) -> Alerts:
+            try:
+                yield from evaluation.segment(chunks(), tag, log_start)
+            except ArchiveError as error:
+                evaluation.findings.unreadable.append(UnreadableFrame(segment, str(error)))
+
+        yield from self._sweep(start, [segment])
+
+    def _sweep(
+        self, start: Callable[[Evaluation], Alerts], frames: list[EncodedFrame]
+    ) -> Generator[list[Alert], None, None]:
+        excluded: dict[int, str] | None = None  # first all at once; what a child finds by itself is exact and slower
+        while True:
+            try:
+                yield from self._in_child(partial(self._start, start, excluded), frames)
+                break
+            except ChildEnded as ended:
+                if self._is_hopeless(excluded, ended):
+                    self.findings.unreadable = [UnreadableFrame(frame, EXCLUDED + ended.reason) for frame in frames]
+                    break
+                excluded = {} if excluded is None else excluded | {ended.mark: EXCLUDED + ended.reason}
+
+    def _is_hopeless(self, excluded: dict[int, str] | None, ended: ChildEnded) -> bool:
+        known = () if excluded is None else (NO_MARK, *excluded)
+        return self._patience.is_exhausted or ended.mark in known or len(known) > MAX_EXCLUDED
+
+    def _start(
+        self, start: Callable[[Evaluation], Alerts], excluded: dict[int, str] | None, channel: Channel
+    ) -> tuple[Evaluation, Alerts]:
+        before_record = None if excluded is None else partial(_before_record, channel, excluded, count())
+        claim = _asking(channel)
+        evaluation = Evaluation(self._rules, self._zone, claim=claim, before_record=before_record)
+        return evaluation, start(evaluation)
+
+
+def _before_record(channel: Channel, excluded: dict[int, str], numbers: Iterator[int]) -> str:
+    number = next(numbers)
+    channel.mark(number)
+    return excluded.get(number, "")
+
+
+def _work(start: Callable[[Channel], tuple[Evaluation, Alerts]], channel: Channel) -> None:
+    evaluation, found = start(channel)
+    for alerts in found:
+        _send_alerts(channel, alerts)
+    _send_findings(channel, evaluation.findings)
 
 
 def _asking(channel: Channel) -> Claim:
@@ -177,6 +288,7 @@ def _send_findings(channel: Channel, found: Findings) -> None:
         channel.send(_encode(_Rejected(lines)))
     rest = _Findings(
         unreadable=[(one.frame.name, one.reason) for one in found.unreadable],
+        excluded_lines=found.excluded_lines,
         heartbeats=found.heartbeats,
         beats=found.beats,
         received=list(found.received.items()),
@@ -193,6 +305,7 @@ def _findings(sent: _Findings, frames: dict[str, EncodedFrame], rejected: list[R
     return Findings(
         unreadable=[UnreadableFrame(frames[name], reason) for name, reason in sent.unreadable],
         rejected_lines=rejected,
+        excluded_lines=sent.excluded_lines,
         heartbeats=sent.heartbeats,
         beats=Counter(sent.beats),
         received=Counter(dict(sent.received)),

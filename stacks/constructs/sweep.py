@@ -77,6 +77,7 @@ class Sweep(Construct):
         )
         permissions.acknowledge_reads(function, archive, [keys.ARCHIVE])
         permissions.acknowledge_reads(function, parked, _READ)
+        permissions.acknowledge_writes(function, parked, [keys.EXCLUDED])
         queue.feed(function.resource, batch_size=1, max_concurrency=settings.sweep_concurrency)
         rule = self._new_objects([archive, parked])
         rule.add_target(targets.SqsQueue(queue.waiting, dead_letter_queue=queue.dead_letters))
@@ -103,5 +104,7 @@ def _bucket_statements(archive: s3.Bucket, parked: s3.Bucket, key: kms.IKey) -> 
         permissions.read_objects("ReadSegments", archive, keys.ARCHIVE),
         permissions.read_objects("ReadDiscarded", parked, *_READ),
         permissions.allow("SeeMissingObjects", ["s3:ListBucket"], [parked.bucket_arn]),
+        permissions.write_objects("WriteExcluded", parked, keys.EXCLUDED),
         permissions.decrypt_objects(key),
+        permissions.encrypt_objects(key),
     ]

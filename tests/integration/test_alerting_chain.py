@@ -32,6 +32,8 @@ NOT_SEEN_HERE = {
     "*: WriteLogs: *": "the Lambda runtime, and Firehose, write their logs with the role",
     "*: Trace: *": "Lambda's X-Ray daemon sends the segments",
     "SweepFunctionRole*: SeeMissingObjects: *": "S3 denies access to missing objects otherwise",
+    "SweepFunctionRole*: WriteExcluded: *": "only a record that ends a process needs it: test_hostile_frames.py",
+    "SweepFunctionRole*: EncryptObjects: *": "the same",
     "EvaluationFunctionRole*: ReadStream: kinesis:DescribeStream on *": "the Lambda guide asks for it",
     "HistoryRole*: WriteAlerts: s3:AbortMultipartUpload on *": "Firehose, when a large object fails",
     "HistoryRole*: WriteAlerts: s3:GetObject on *": "Firehose, as its guide asks",

@@ -65,13 +65,33 @@ def critical(number: int) -> bytes:
 def test_a_hostile_frame_is_parked_and_the_critical_alert_behind_it_notified_in_time(
     deployment: Deployment, act: str
 ) -> None:
-    aws, began = deployment.aws, deployment.aws.now()
+    aws, began, line = deployment.aws, deployment.aws.now(), hostile(act)
     frames = [deployment.frame([critical(number)]) for number in range(99)]
-    frames.insert(3, bad := deployment.frame([hostile(act)]))
+    frames.insert(3, bad := deployment.frame([critical(200), line, critical(201)]))
     deployment.put(*frames)
     aws.run_until_idle(timeout=120)
-    assert len(deployment.alert_ids()) == 99
+    assert len(deployment.alert_ids()) == 101  # sweep has found those beside the hostile line
     assert aws.now() - began < LONGEST_DELAY_SECONDS
     assert deployment.slack.accepted > 0
     assert list(deployment.objects("parked/").values()) == [bad]
-    assert [outcome for outcome in aws.failures if "Evaluation" in outcome.function] == []
+    [kept] = deployment.objects("rejected/").values()
+    assert json.loads(kept)["line"].encode() == line.partition(b" ")[2].strip()
+    assert not aws.failures
+
+
+def test_an_unavailable_store_parks_nothing_and_is_retried_until_it_is_back(deployment: Deployment) -> None:
+    aws = deployment.aws
+    aws.endpoint.fault = lambda call: (
+        "ServiceUnavailable" if call.service == "dynamodb" and "Evaluation" in call.role else ""
+    )
+    deployment.put(deployment.frame([critical(1), b"@prod/n/file noise\n"]), deployment.frame([critical(2)]))
+    aws.run_until_idle()
+    aws.tick(3600)
+    assert aws.failures
+    assert deployment.alert_ids() == []
+    assert deployment.objects("parked/") == {}
+    aws.endpoint.fault = lambda call: ""
+    aws.tick(120)
+    assert len(deployment.alert_ids()) == 2
+    assert deployment.objects("parked/") == {}
+    assert len(deployment.objects("rejected/")) == 1

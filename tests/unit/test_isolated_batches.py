@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import time
@@ -22,9 +23,9 @@ from tests.support.processes import children
 from vaultwatch.alerts import Alert
 from vaultwatch.batches import MAX_KEPT_BYTES, EncodedFrame, Evaluation, Findings
 from vaultwatch.detection.evaluator import Ruleset
-from vaultwatch.errors import FrameError
+from vaultwatch.errors import ArchiveError, FrameError
 from vaultwatch.frames import Counter, Frame, Heartbeat, Records, Reference, encode
-from vaultwatch.isolated_batches import IsolatedEvaluation
+from vaultwatch.isolated_batches import MAX_EXCLUDED, IsolatedEvaluation, IsolatedSweep
 from vaultwatch.isolation import Limits, Patience
 from vaultwatch.rules.conditions import Exists
 from vaultwatch.rules.facts import Level
@@ -62,8 +63,21 @@ def hostile(view: Any) -> bool:
     return False
 
 
-_FACTS: Any = {"title": "Hostile", "level": Level.LOW, "service": "audit", "condition": Exists("time", True)}
-RULES = Ruleset([*shipped_rules(), Rule(CompiledRule(name="audit_hostile", **_FACTS), matches=hostile)])
+def hostile_message(view: Any) -> bool:
+    """A rule that does what the last word of a message says."""
+    if act := ACTS.get(str(view["raw"]).rpartition("hostile: ")[2].strip()):
+        act()
+    return False
+
+
+_FACTS: Any = {"title": "Hostile", "level": Level.LOW, "condition": Exists("time", True)}
+RULES = Ruleset(
+    [
+        *shipped_rules(),
+        Rule(CompiledRule(name="audit_hostile", service="audit", **_FACTS), matches=hostile),
+        Rule(CompiledRule(name="server_hostile", service="server", **_FACTS), matches=hostile_message),
+    ]
+)
 
 
 def frame(content: Any, sequence: int = 0) -> EncodedFrame:
@@ -92,6 +106,23 @@ def no_child_is_left() -> Iterator[None]:
     before = children()
     yield
     assert children() <= before
+
+
+class Swept:
+    """What an isolated sweep of a segment gave."""
+
+    def __init__(self, *some: bytes, source: str = "file", damage: str = "", **more: Any) -> None:
+        def chunks() -> Iterator[bytes]:
+            yield from (line + b"\n" for line in some)
+            if damage:
+                raise ArchiveError(damage)
+
+        sweep = IsolatedSweep(RULES, UTC, claim=refuse, limits=LIMITS, patience=more.get("patience", Patience(60)))
+        found = sweep.segment("key", chunks, f"@unknown/vault-1/{source} ".encode(), "2026-11-21T07:00:00Z")
+        self.ids = {alert.id for part in found for alert in part}
+        self.findings = sweep.findings
+        self.excluded = [json.loads(line) for line in sweep.findings.excluded_lines]
+        self.given_up = [one.reason for one in sweep.findings.unreadable]
 
 
 class Isolated:
@@ -207,6 +238,83 @@ class TestAHostileFrame:
         answer = frame(lines(entry(1, "kv/data/app", kind="response", error="permission denied")), 8)
         isolated = Isolated([request, bad("kill", 5), answer])
         assert [alert.outcome for alert in isolated.alerts] == ["failed"]
+
+
+def bare(line: bytes) -> bytes:
+    return line.partition(b" ")[2]
+
+
+AUDIT = [bare(entry(number, kind=kind)) for number in range(6) for kind in ("request", "response")]
+SERVER = [
+    b"==> Vault server configuration:",
+    b"2026-11-21T07:59:58.000Z [ERROR] core: failed to unseal:",
+    b"  error=",
+    b"  | first cause",
+    b"2026-11-21T08:00:00.000Z [INFO]  core: vault is unsealed",
+    b"==> Vault shutdown triggered",
+    b"==> Vault shutdown triggered",
+]
+
+
+class TestARecordOfASegment:
+    @pytest.mark.parametrize("act", ACTS)
+    @pytest.mark.parametrize("place", [0, 5, len(AUDIT)])
+    def test_that_ends_its_child_is_excluded_alone_with_the_reason(self, act: str, place: int) -> None:
+        line = bare(entry(900, f"hostile/{act}"))
+        swept = Swept(*AUDIT[:place], line, *AUDIT[place:])
+        assert swept.ids == Swept(*AUDIT).ids
+        [row] = swept.excluded
+        assert row["line"].encode() == line
+        assert row["reason"].startswith("evaluating it: it ")
+        assert (swept.findings.records, swept.findings.rejected, swept.given_up) == (len(AUDIT), 1, [])
+
+    @pytest.mark.parametrize(
+        "message", [b"[INFO]  core: hostile: kill", b"[INFO]  core: odd:\n  a=\n  | hostile: loop"]
+    )
+    @pytest.mark.parametrize("place", [1, 4, 5, len(SERVER)])
+    def test_may_be_a_message_and_ends_neither_the_line_behind_it_nor_identities(
+        self, message: bytes, place: int
+    ) -> None:
+        lines = [*SERVER[:place], *(b"2026-11-21T07:59:59.000Z " + message).split(b"\n"), *SERVER[place:]]
+        harmless = [line.replace(b"hostile", b"harmless") for line in lines]
+        swept = Swept(*lines, source="server")
+        assert swept.ids
+        assert swept.ids == Swept(*harmless, source="server").ids
+        assert [row["line"].encode().endswith(message[-8:]) for row in swept.excluded] == [True]
+
+    def test_may_come_with_others(self) -> None:
+        some = [bare(entry(900 + number, "hostile/end")) for number in range(5)]
+        mixed = [line for pair in zip(AUDIT, [*some, *[b""] * 7], strict=True) for line in pair]
+        swept = Swept(*mixed)
+        assert swept.ids == Swept(*AUDIT).ids
+        assert [row["line"].encode() for row in swept.excluded] == some
+
+    def test_may_come_too_often(self) -> None:
+        some = [bare(entry(900 + number, "hostile/end")) for number in range(MAX_EXCLUDED + 1)]
+        swept = Swept(*AUDIT, *some)
+        assert swept.ids == Swept(*AUDIT).ids
+        assert swept.given_up == ["evaluating it: it exited with status 0"]
+
+    def test_may_take_all_the_time(self) -> None:
+        some = [bare(entry(900 + number, "hostile/loop")) for number in range(20)]
+        began = time.monotonic()
+        assert len(Swept(*AUDIT, *some, patience=Patience(2)).given_up) == 1
+        assert time.monotonic() - began < 5
+
+    def test_leaves_the_damage_behind_it_reported(self) -> None:
+        swept = Swept(*AUDIT, bare(entry(900, "hostile/end")), damage="cut off")
+        assert swept.given_up == ["cut off"]
+        assert len(swept.excluded) == 1
+
+
+class TestFramesSwept:
+    def test_lose_a_hostile_record_alone(self) -> None:
+        sweep = IsolatedSweep(RULES, UTC, claim=refuse, limits=LIMITS, patience=Patience(60))
+        frames = [good(1), frame(lines(entry(2), entry(3, "hostile/kill"), entry(4)), 5), EncodedFrame("x", b"none")]
+        found = [alert for part in sweep.frames(frames) for alert in part]
+        assert keys(found) == {"0001", "0002", "0004"}
+        assert [one.frame for one in sweep.findings.unreadable] == [frames[2]]
+        assert len(sweep.findings.excluded_lines) == 1
 
 
 def test_no_child_is_left_when_nobody_wants_more() -> None:

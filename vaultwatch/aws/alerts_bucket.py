@@ -67,3 +67,7 @@ class AlertsBucket:
         """Store the rejected lines of a frame; if the frame is evaluated again, the same object is written again."""
         key = keys.rejected(rejected.first, rejected.process, rejected.sequence)
         self._client().put_object(Bucket=self._name, Key=key, Body=rejected.lines)
+
+    def keep_excluded(self, key: str, lines: bytes) -> None:
+        """Store the records, as JSON lines, that `sweep` left out when it evaluated the object `key`."""
+        self._client().put_object(Bucket=self._name, Key=keys.excluded(key), Body=lines)

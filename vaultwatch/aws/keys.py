@@ -17,6 +17,7 @@ ALERTS = "alerts/"
 OVERSIZE = "oversize/"
 PARKED = "parked/"
 REJECTED = "rejected/"
+EXCLUDED = REJECTED + "swept/"
 DISCARDED = "aws/lambda/"
 """Where an event source mapping writes the batches that it discards; AWS offers no other prefix."""
 
@@ -92,3 +93,8 @@ def parse_parked(key: str) -> tuple[str, str]:
 def rejected(day: date, process: UUID, sequence: int) -> str:
     """Return the key for the rejected lines of a frame; it is always the same for the same frame."""
     return f"{REJECTED}dt={day:%Y-%m-%d}/{process}-{sequence:012}.jsonl"
+
+
+def excluded(key: str) -> str:
+    """Return the key for the records that could not be evaluated of the object `key`."""
+    return f"{EXCLUDED}{key[:900]}.jsonl"

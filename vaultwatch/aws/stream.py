@@ -60,7 +60,7 @@ def discarded_batch(report: bytes) -> Batch:
     """
     try:
         info = msgspec.json.decode(report, type=_Report).batch
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise FrameError(f"not a report on a discarded batch: {error}") from None
     return Batch(info.shard_id, info.start_sequence_number, info.end_sequence_number)
 
@@ -93,17 +93,24 @@ class StreamReader:
             if number == batch.last or count == _MAX_RECORDS:
                 return
         if not count:
-            raise FrameError(f"the stream has no record {batch.first[:200]} in {batch.shard[:100]}, or no longer")
+            raise FrameError(_no_record(batch))
 
     def _records(self, batch: Batch) -> Iterator[Any]:
         """Yield records from the first onward; an answer may be empty though others follow (Kinesis API reference)."""
         start = {"ShardIteratorType": "AT_SEQUENCE_NUMBER", "StartingSequenceNumber": batch.first}
         where: Any = {"StreamARN": self._arn, "ShardId": batch.shard, **start}
         kinesis = self._client()
-        iterator = kinesis.get_shard_iterator(**where)["ShardIterator"]
+        try:
+            iterator = kinesis.get_shard_iterator(**where)["ShardIterator"]
+        except (kinesis.exceptions.InvalidArgumentException, kinesis.exceptions.ResourceNotFoundException):
+            raise FrameError(_no_record(batch)) from None
         for _ in range(_MAX_EMPTY_ANSWERS):
             answer = kinesis.get_records(StreamARN=self._arn, ShardIterator=iterator, Limit=_MAX_RECORDS)
             yield from answer["Records"]
             iterator = answer.get("NextShardIterator", "")
             if not iterator or (not answer["Records"] and not answer["MillisBehindLatest"]):
                 return
+
+
+def _no_record(batch: Batch) -> str:
+    return f"the stream has no record {batch.first[:200]} in {batch.shard[:100]}, or no longer"

@@ -44,6 +44,7 @@ class Detector:
         on_waiting: Callable[[Sequence[Verdict]], None] = lambda _: None,
         wait_seconds: float = WAIT_FOR_RESPONSE_SECONDS,
         fatal: tuple[type[Exception], ...] = (),
+        before_record: Callable[[], str] | None = None,
     ) -> None:
         """Make a detector.
 
@@ -57,12 +58,16 @@ class Detector:
             on_waiting: Called with verdicts that begin to wait for a response.
             wait_seconds: How long they wait, on the clock of `feed` and `due`.
             fatal: Exceptions that pass through `feed`; after any other, only the record that raised it is rejected.
+            before_record: Called before anything of a record is read; the reason to reject it unread, or "". Lines are
+                then read without the index.
         """
         ruleset = rules if isinstance(rules, Ruleset) else Ruleset(rules)
         self.source: Source = source
         self._index = ruleset.index
         self._server_rules = ruleset.server
         self._evaluator = Evaluator(zone if ruleset.asks_local_time else None, on_rejected, on_rule_error, fatal)
+        self._evaluator.before_record = before_record
+        self._uses_index = before_record is None
         self._fatal = fatal
         self._audit = AuditDetector(self._evaluator, wait_seconds, on_waiting, ruleset.index.of_secrets)
         self._keys = ServerEventKeys()
@@ -161,6 +166,9 @@ class Detector:
 
     def _sift(self, lines: Sequence[bytes], origin: Origin | None) -> Iterator[Sifted]:
         """Call `AuditIndex.sift`; if a line makes it raise, read that line and all after it without the index."""
+        if not self._uses_index:
+            yield from map(Unreadable, lines)
+            return
         # Either all lines of a stream have tags or none: a single one with a tag is read without the index.
         tagged = origin is None and bool(lines) and lines[0].startswith(b"@")
         taken = 0

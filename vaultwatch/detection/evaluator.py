@@ -46,7 +46,10 @@ class Evaluator:
     Attributes:
         counts: The numbers of records and errors so far.
         zone: The time zone of `local.hour` and `local.weekday`; None if no rule uses them.
+        before_record: Returns why the next record is rejected unread, "" if it is not.
     """
+
+    before_record: Callable[[], str] | None = None
 
     def __init__(
         self,
@@ -75,14 +78,21 @@ class Evaluator:
         self.counts.rejected += 1
         self._on_rejected(rejected)
 
-    def isolate(self, raw: bytes, origin: Origin, work: Callable[[], list[Verdict]]) -> list[Verdict]:
-        """Return the result of the work on one record; if the work raises, reject the record.
+    def isolate(
+        self, raw: bytes, origin: Origin, work: Callable[[], list[Verdict]], instead: Callable[[], object] = list
+    ) -> list[Verdict]:
+        """Return the result of the work on one record; if the work raises, or is not to be done, reject the record.
 
         Args:
             raw: The record's bytes.
             origin: Where the record came from.
             work: Evaluates the record.
+            instead: Called if the record is rejected unread.
         """
+        if self.before_record and (reason := self.before_record()):
+            self.reject(Rejected(raw, reason, origin))
+            instead()
+            return []
         try:
             return work()
         except self._fatal:

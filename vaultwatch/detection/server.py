@@ -52,11 +52,13 @@ class ServerDetector:
         if isinstance(record, Rejected):
             self._evaluator.reject(record)
             return []
-        return self._evaluator.isolate(record.raw, record.origin, lambda: self._on_message(record))
+        return self._evaluator.isolate(
+            record.raw, record.origin, lambda: self._on_message(record), instead=lambda: self.keys.key(record)
+        )
 
     def _on_message(self, message: ServerMessage) -> list[Verdict]:
+        key, time = self.keys.key(message), self.keys.time(message)  # first: banners after it are identified by it
         view = server_view(message, self._evaluator.zone)
-        key, time = self.keys.key(message), self.keys.time(message)
         matching = self._evaluator.matching(self._rules, view)
         found = [on_message(rule.compiled, message, view, key, time) for rule in matching]
         self._evaluator.counts.server += 1

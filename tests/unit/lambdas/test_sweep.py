@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import json
+import os
 from datetime import UTC, datetime
 from random import Random
 
@@ -29,9 +31,10 @@ from tests.support.functions import (
     watching,
 )
 from vaultwatch.alerts import Alert
+from vaultwatch.detection import detector
 from vaultwatch.detection.evaluator import Ruleset
-from vaultwatch.errors import ArchiveError, FrameError
 from vaultwatch.frames import Frame, Records, encode
+from vaultwatch.reading import records
 from vaultwatch.rules.conditions import Exists
 from vaultwatch.rules.pack import Rule
 
@@ -131,12 +134,17 @@ def test_a_segment_larger_than_a_chunk_is_read_as_a_stream(settled: World) -> No
     assert len(settled.alerts()) == 1
 
 
-def test_a_truncated_segment_is_evaluated_up_to_its_end_and_retried(settled: World) -> None:
+def test_a_truncated_segment_is_evaluated_up_to_its_end_and_counted(
+    settled: World, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     key = settled.archive("1", b"")
     packed = zstandard.compress(lines(entry(1))) + zstandard.compress(lines(entry(2)))
     make_client("s3").put_object(Bucket=ARCHIVE, Key=key, Body=packed[:-4])
-    with pytest.raises(ArchiveError, match="last zstd frame is incomplete"):
-        settled.sweep(ARCHIVE, key)
+    capsys.readouterr()
+    settled.sweep(ARCHIVE, key)
+    assert len(settled.alerts()) == 1
+    assert total(capsys.readouterr().out, "ParkedFrames") == 1
+    assert f"{key} is not evaluated to its end: cut off: its last zstd frame is incomplete" in caplog.text
     make_client("s3").put_object(Bucket=ARCHIVE, Key=key, Body=packed)
     settled.sweep(ARCHIVE, key)
     assert len(settled.alerts()) == 2
@@ -146,9 +154,60 @@ def test_a_request_in_a_truncated_segment_raises_its_alert_without_a_response(se
     key = settled.archive("1", b"")
     packed = zstandard.compress(lines(entry(1, kind="request"))) + zstandard.compress(lines(entry(2)))
     make_client("s3").put_object(Bucket=ARCHIVE, Key=key, Body=packed[:-4])
-    with pytest.raises(ArchiveError, match="last zstd frame is incomplete"):
-        settled.sweep(ARCHIVE, key)
+    settled.sweep(ARCHIVE, key)
     assert [alert.outcome for alert in settled.alerts().values()] == ["unknown"]
+
+
+@pytest.mark.parametrize("name", ["archive/no-segment", "archive/source=audit/node=/x"])
+def test_an_object_of_the_archive_that_is_no_segment_is_counted_and_not_tried_again(
+    settled: World, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    make_client("s3").put_object(Bucket=ARCHIVE, Key=name, Body=b"x")
+    capsys.readouterr()
+    settled.sweep(ARCHIVE, name)
+    assert total(capsys.readouterr().out, "ParkedFrames") == 1
+
+
+class TestARecordThatEndsTheProcess:
+    @pytest.fixture
+    def hostile(self, monkeypatch: pytest.MonkeyPatch) -> bytes:
+        """Return a line whose reading ends the process."""
+        real = records.read_audit_entry
+        ends = lambda line, *more: os._exit(0) if b"hostile" in line else real(line, *more)  # noqa: E731
+        monkeypatch.setattr(detector, "read_audit_entry", ends)
+        return b"hostile"
+
+    def test_is_kept_and_counted_as_rejected_and_all_others_are_evaluated(
+        self, settled: World, capsys: pytest.CaptureFixture[str], hostile: bytes
+    ) -> None:
+        key = settled.archive("1", lines(entry(1), hostile, entry(2)))
+        capsys.readouterr()
+        settled.sweep(ARCHIVE, key)
+        assert len(settled.alerts()) == 2
+        [(name, kept)] = settled.objects("rejected/").items()
+        assert name == f"rejected/swept/{key}.jsonl"
+        row = json.loads(kept["Body"].read())
+        assert (row["line"], row["node"]) == ("hostile", "vault-1")
+        assert row["reason"] == "evaluating it: it exited with status 0"
+        printed = capsys.readouterr().out
+        assert (total(printed, "RejectedLines"), total(printed, "ParkedFrames")) == (1, 0)
+
+    def test_keeps_no_alert_back_if_it_cannot_be_kept(self, settled: World, hostile: bytes) -> None:
+        def judge(number: int, name: str, made: bool) -> None:
+            if name == "S3.PutObject":
+                raise ClientError({"Error": {"Code": "SlowDown"}}, "PutObject")
+
+        key = settled.archive("1", lines(hostile, entry(1)))
+        with watching(judge), pytest.raises(ClientError):
+            settled.sweep(ARCHIVE, key)
+        assert len(settled.published()) == 1
+
+    def test_of_a_frame_is_excluded_too(self, settled: World, hostile: bytes) -> None:
+        settled.evaluate_stored(settled.frame(entry(1), AUDIT_TAG + hostile, entry(2)))
+        [key] = settled.objects("parked/")
+        settled.sweep(BUCKET, key)
+        assert len(settled.alerts()) == 2
+        assert list(settled.objects("rejected/")) == [f"rejected/swept/{key}.jsonl"]
 
 
 def test_a_line_that_only_looks_tagged_gets_the_tag_of_its_segment(settled: World) -> None:
@@ -182,18 +241,22 @@ class TestParked:
         settled.sweep(BUCKET, settled.park(settled.frame(entry(1)), body=settled.frame(entry(2))))
         assert {alert.event_key for alert in settled.alerts().values()} == {event_key(1)}
 
-    def test_a_frame_that_nobody_put_on_the_stream_is_not_evaluated(self, settled: World) -> None:
+    def test_a_frame_that_nobody_put_on_the_stream_is_not_evaluated(
+        self, settled: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
         key = f"parked/dt=2026-11-21/{SHARD}-49590338271490256608559692538361571095921575989136588898.frame"
         make_client("s3").put_object(Bucket=BUCKET, Key=key, Body=settled.frame(entry(1)))
         settled.put(settled.frame(entry(2)))
-        with pytest.raises((FrameError, ClientError)):
-            settled.sweep(BUCKET, key)
+        settled.sweep(BUCKET, key)
+        assert "the stream has no record 4959033827149025660855969253836157109592157598913658" in caplog.text
         assert settled.alerts() == {}
 
-    def test_an_object_that_names_no_record_is_not_evaluated(self, settled: World) -> None:
+    def test_an_object_that_names_no_record_is_not_evaluated(
+        self, settled: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
         make_client("s3").put_object(Bucket=BUCKET, Key="parked/x", Body=settled.frame(entry(1)))
-        with pytest.raises(FrameError, match="not the key of a parked frame: 'parked/x'"):
-            settled.sweep(BUCKET, "parked/x")
+        settled.sweep(BUCKET, "parked/x")
+        assert "not the key of a parked frame: 'parked/x'" in caplog.text
         assert settled.alerts() == {}
 
     def test_lines_that_are_too_large_for_evaluate_are_evaluated_here(self, settled: World) -> None:
@@ -226,10 +289,15 @@ class TestDiscarded:
         settled.sweep(BUCKET, settled.discard(settled.frame(entry(1)), reported=kinesis(settled.frame(entry(2)))))
         assert {alert.event_key for alert in settled.alerts().values()} == {event_key(1)}
 
-    def test_an_object_that_is_no_report_is_not_evaluated(self, settled: World) -> None:
-        make_client("s3").put_object(Bucket=BUCKET, Key="aws/lambda/x", Body=b"{}")
-        with pytest.raises(FrameError, match="not a report on a discarded batch"):
-            settled.sweep(BUCKET, "aws/lambda/x")
+    @pytest.mark.parametrize("report", [b"", b"{}", b'{"payload": "{}"}', b"[" * 10**6, b'{"a":' + b"[" * 10**6])
+    def test_an_object_that_is_no_report_is_counted_and_not_tried_again(
+        self, settled: World, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, report: bytes
+    ) -> None:
+        make_client("s3").put_object(Bucket=BUCKET, Key="aws/lambda/x", Body=report)
+        capsys.readouterr()
+        settled.sweep(BUCKET, "aws/lambda/x")
+        assert total(capsys.readouterr().out, "ParkedFrames") == 1
+        assert "not a report on a discarded batch" in caplog.text
 
 
 def test_a_banner_that_begins_a_log_is_the_same_event_in_the_archive_as_on_the_stream(aws: World) -> None:
