@@ -12,6 +12,7 @@ from datetime import UTC, datetime, tzinfo
 from vaultwatch.alerts import Alert
 from vaultwatch.dispatch.groups import window_seconds
 from vaultwatch.dispatch.notification import Merged, Notification
+from vaultwatch.notify.defanging import defanged
 from vaultwatch.printable import spelled_out
 from vaultwatch.reading.identity import Outcome, parse_time
 from vaultwatch.rules.facts import Level
@@ -133,7 +134,7 @@ def window_note(notification: Notification) -> str:
 
 
 def email_text(notification: Notification, zone: tzinfo = UTC) -> str:
-    """Return the notification as plain text, at most about 25,000 characters."""
+    """Return the notification as plain text without links, at most about 25,000 characters."""
     parts = [headline(notification, zone)]
     for alert in notification.alerts[:_EMAILED_ALERTS]:
         parts += _email_alert(alert, zone)
@@ -144,7 +145,7 @@ def email_text(notification: Notification, zone: tzinfo = UTC) -> str:
         parts += [counted_line(notification), "\n".join(merged_lines(notification, zone))]
     if notification.disposition == "first":
         parts.append(window_note(notification))
-    return "\n\n".join(parts) + "\n"
+    return defanged("\n\n".join(parts)) + "\n"
 
 
 def _more(count: int, notification: Notification) -> str:

@@ -42,12 +42,16 @@ class Desk:
         for held in sorted(self.state.held.values(), key=by_urgency):
             flush(held, self.state, now)
 
+    def next_due(self) -> float | None:
+        """Return when `settle` has something to do."""
+        windows = [window.closes_at for window in self.state.windows.values()]
+        held = [held.due_at for held in self.state.held.values() if held.due_at is not None]
+        return min([*windows, *held], default=None)
+
     def run_out(self, now: float) -> None:
         """Settle whenever something is due, until nothing is."""
-        while moments := [window.closes_at for window in self.state.windows.values()] + [
-            held.due_at for held in self.state.held.values() if held.due_at is not None
-        ]:
-            now = max(now, min(moments))
+        while (moment := self.next_due()) is not None:
+            now = max(now, moment)
             self.settle(now)
 
     def notifications(self) -> list[Notification]:

@@ -1,0 +1,167 @@
+"""Nobody can hide an act behind others: whatever is filed, an urgent act is notified by name within a minute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from tests.unit.dispatch.desk import Desk
+from tests.unit.store.alerts import an_alert
+from vaultwatch.alerts import Alert
+from vaultwatch.dispatch.groups import Window, file_alert, open_window
+from vaultwatch.dispatch.limits import CLOCK_STEP_SECONDS, MINUTE_SECONDS
+from vaultwatch.dispatch.notification import Notification
+from vaultwatch.rules.facts import Level
+
+T0 = 1_700_000_000.0
+NAMES = ("p", "\x1b[2J\u202e", "n" * 32_768, "", "\ud800", 'a", "b')
+
+
+def names(notification: Notification) -> set[str]:
+    """Return the event keys of the alerts that a notification shows."""
+    listed = [alert for merged in notification.merged for alert in merged.alerts]
+    return {alert.event_key for alert in (*notification.alerts, *listed)}
+
+
+def shown_at(desk: Desk, event: str) -> float | None:
+    """Return when people were first shown this event's alert."""
+    return next((one.created_at for one in desk.notifications() if event in names(one)), None)
+
+
+@pytest.mark.parametrize("level", [Level.CRITICAL, Level.HIGH])
+@pytest.mark.parametrize("outcome", ["failed", "unknown"])
+def test_10_000_decoys_a_minute_under_10_000_names_hide_no_success(level: Level, outcome: str) -> None:
+    desk, before = Desk(), 0
+    for n in range(10_000):
+        now = T0 + n * 0.006
+        if n % 50 == 0:
+            desk.settle(now)
+        if n == 5_000:
+            before = len(desk.notifications())
+            desk.file([an_alert("act", principal="mallory", path="real", level=level)], now)
+        decoy = an_alert(f"d{n}", principal=f"name {n}", path=f"decoy/{n}", level=level, outcome=outcome)
+        desk.file([decoy], now)
+    desk.run_out(T0 + 60)
+    next_one = desk.notifications()[before]
+    assert "act" in names(next_one)
+    assert next_one.created_at <= T0 + 30 + MINUTE_SECONDS
+    assert sum(len(one.alerts) + one.merged_count for one in desk.notifications()) == 10_001
+
+
+def test_10_000_decoys_in_one_call_hide_no_success_and_are_counted_exactly() -> None:
+    desk = Desk()
+    decoys = [an_alert(f"d{n}", principal=f"name {n}", outcome="failed") for n in range(10_000)]
+    desk.file([*decoys[:5_000], an_alert("act", principal="mallory"), *decoys[5_000:]], T0)
+    first = desk.notifications()[0]
+    assert [alert.event_key for alert in first.alerts] == ["act"]
+    desk.run_out(T0)
+    assert sum(len(one.alerts) + one.merged_count for one in desk.notifications()) == 10_001
+
+
+def test_the_successes_of_one_principal_do_not_hide_that_of_another() -> None:
+    desk = Desk()
+    for n in range(200):
+        desk.file([an_alert(f"d{n}", principal="mallory", path=f"p{n}", level=Level.CRITICAL)], T0 + n / 10)
+    for n in range(60):
+        desk.file([an_alert(f"e{n}", principal=f"m{n}", rule="other", level=Level.CRITICAL)], T0 + 20)
+    desk.file([an_alert("act", principal="carol", level=Level.CRITICAL)], T0 + 21)
+    desk.run_out(T0 + 21)
+    seen_at = shown_at(desk, "act")
+    assert seen_at is not None
+    assert seen_at <= T0 + 21 + MINUTE_SECONDS
+
+
+def test_a_flood_without_responses_leaves_room_for_an_act_that_succeeded() -> None:
+    desk = Desk()
+    for n in range(200):
+        desk.file([an_alert(f"d{n}", principal=f"m{n}", level=Level.CRITICAL, outcome="unknown")], T0)
+    assert desk.file([an_alert("act", rule="other", level=Level.CRITICAL)], T0) == ["first"]
+    assert desk.file([an_alert("act 2", principal="carol", level=Level.CRITICAL)], T0) == ["first"]
+
+
+@st.composite
+def alerts(draw: st.DrawFn, event: str) -> Alert:
+    """Return an alert as a hostile client may cause it; it has succeeded in nothing."""
+    fields: dict[str, Any] = {
+        "rule": draw(st.sampled_from(["audit_a", "audit_b"])),
+        "principal": draw(st.sampled_from(NAMES)) + str(draw(st.integers(0, 99))),
+        "path": draw(st.sampled_from(["x", "\0", "y" * 40_000])),
+        "level": draw(st.sampled_from([Level.CRITICAL, Level.HIGH])),
+        "outcome": draw(st.sampled_from(["failed", "unknown"])),
+        "window_seconds": draw(st.sampled_from([None, 86_400])),
+    }
+    return an_alert(event, **fields)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_in_any_interleaving_a_critical_success_is_notified_by_name_within_a_minute(data: st.DataObject) -> None:
+    desk, now, acts = Desk(), T0, dict[str, float]()
+    for n in range(data.draw(st.integers(1, 25), "steps")):
+        now += data.draw(st.sampled_from([0.0, 0.5, 20.0, 59.0, 61.0, 400.0]), "seconds")
+        _settle_until(desk, now)
+        count = data.draw(st.sampled_from([1, 30, 70]), "decoys")
+        decoy = data.draw(alerts(f"d{n}"))
+        flood = [
+            replace(decoy, id=f"d{n}-{i}", event_key=f"d{n}-{i}", principal=f"{decoy.principal}{i}")
+            for i in range(count)
+        ]
+        if data.draw(st.booleans(), "an act"):
+            act = an_alert(f"act{n}", principal=f"user {n}", rule=decoy.rule, level=Level.CRITICAL)
+            flood.insert(data.draw(st.integers(0, count)), act)
+            acts[act.event_key] = now
+        for portion in [flood] if data.draw(st.booleans(), "one call") else [[one] for one in flood]:
+            desk.file(portion, now)
+    desk.run_out(now)
+    for event, happened_at in acts.items():
+        seen_at = shown_at(desk, event)
+        assert seen_at is not None
+        assert seen_at <= happened_at + MINUTE_SECONDS
+
+
+def _settle_until(desk: Desk, now: float) -> None:
+    """Settle at each moment at which something is due, as the closing thread of `watch` does."""
+    while (moment := desk.next_due()) is not None and moment <= now:
+        desk.settle(moment)
+
+
+class TestAWindowRowThatNobodyShouldTrust:
+    def filing(self) -> Any:
+        return file_alert(an_alert("e2", level=Level.CRITICAL, outcome="failed"))
+
+    def window(self, **changes: Any) -> Window:
+        return replace(open_window(self.filing(), T0), **changes)
+
+    def test_suppresses_for_the_time_of_its_rule_whatever_end_it_has(self) -> None:
+        forged = self.window(closes_at=9e12)
+        assert forged.suppresses(self.filing(), T0 + 299)
+        assert not forged.suppresses(self.filing(), T0 + 300)
+
+    def test_does_not_suppress_if_it_was_opened_in_the_future(self) -> None:
+        forged = self.window(opened_at=9e12, closes_at=9e12 + 300)
+        assert not forged.suppresses(self.filing(), T0)
+        assert not self.window(opened_at=T0 + CLOCK_STEP_SECONDS + 1, closes_at=9e12).suppresses(self.filing(), T0)
+
+    def test_does_not_suppress_if_it_is_of_another_rule(self) -> None:
+        head = replace(self.window().head, rule="other")
+        assert not self.window(head=head).suppresses(self.filing(), T0)
+
+    def test_is_replaced_by_the_next_alert_which_is_notified(self) -> None:
+        desk = Desk()
+        filing = self.filing()
+        desk.state.windows[filing.group] = self.window(closes_at=9e12)
+        assert desk.file([filing.alert], T0 + 300) == ["first"]
+        assert desk.state.windows[filing.group].closes_at == T0 + 600
+
+
+def test_a_row_written_while_the_clock_was_ahead_is_due_within_a_minute() -> None:
+    desk = Desk()
+    desk.file([an_alert("e1")], T0 + 1e7)
+    desk.file([an_alert("e2", path="x")], T0 + 1e7)
+    desk.file([an_alert("e3", path="y")], T0)
+    desk.file([an_alert("e4", path="z")], T0 + 1)
+    assert all(held.due_at is None or held.due_at <= T0 + 61 for held in desk.state.held.values())

@@ -1,0 +1,44 @@
+"""Addresses in a mail are no links."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.notify.samples import LOGGED, a_message
+from tests.unit.store.alerts import an_alert
+from vaultwatch.notify.defanging import defanged
+from vaultwatch.notify.machine import decode_notification, machine_json
+from vaultwatch.notify.text import email_text
+
+EVIL = "https://evil.example/reset?x=1"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (EVIL, "hxxps://evil[.]example/reset?x=1"),
+        ("HTTP://EVIL.example", "hxxp://EVIL[.]example"),
+        ("ftp://evil.example", "ftp[:]//evil[.]example"),
+        ("(www.evil.example)", "(www[.]evil.example)"),
+        ("https://user:pw@evil.example:8200/a.b", "hxxps://user:pw@evil[.]example:8200/a.b"),
+        ("secret/data/app 192.0.2.7 10:00", "secret/data/app 192.0.2.7 10:00"),
+    ],
+)
+def test_an_address_is_changed_and_other_text_is_not(text: str, shown: str) -> None:
+    assert defanged(text) == shown
+
+
+@given(st.text(alphabet="htps:/w.x \n"))
+def test_no_web_address_is_left(text: str) -> None:
+    assert not re.search(r"https?://|\bwww\.\S", defanged(text), re.IGNORECASE)
+
+
+@pytest.mark.parametrize("field", [*LOGGED, "title"])
+def test_a_mail_has_no_address_from_a_log_and_the_json_has_the_exact_one(field: str) -> None:
+    notification = a_message(an_alert(**{field: EVIL}))
+    assert "https://" not in email_text(notification)
+    assert getattr(decode_notification(machine_json(notification, 100_000)).alerts[0], field) == EVIL
