@@ -14,6 +14,8 @@ Budget = Literal["", "bytes", "values", "depth"]
 
 MAX_BYTES = 2 * 1024 * 1024
 """An entry is larger if a device logs raw values or long lists (`elide_list_responses=false`)."""
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""The most that is decoded of a server-log message: four bytes a character, if one is outside the BMP, and copied."""
 MAX_DEPTH = 100
 """The index skips values nested up to about 1,000 deep: an entry that no rule could match is only seen beyond that."""
 MAX_VALUES = 10_000

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 
-from vaultwatch.reading.budget import MAX_BYTES, exceeded
+from vaultwatch.reading.budget import MAX_MESSAGE_BYTES, exceeded
 from vaultwatch.reading.hclog import Head, read_head, read_json, read_text, unescape, without_colours
 from vaultwatch.reading.records import Origin, Rejected, ServerMessage, rejected_by_error
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
@@ -117,7 +117,7 @@ def _finish(opened: _Open) -> ServerMessage | Rejected:
 
 
 def _message(opened: _Open) -> ServerMessage:
-    text, values = _join([part[:MAX_BYTES] for part in opened.texts])
+    text, values = _join([part[:MAX_MESSAGE_BYTES] for part in opened.texts])
     module, message, fields = read_text(text, quotes=opened.head.time[4] != "/")
     size = sum(map(len, opened.texts))
     return ServerMessage(
@@ -130,7 +130,7 @@ def _message(opened: _Open) -> ServerMessage:
         origin=opened.origin,
         header_time=opened.header.time,
         host=opened.header.host,
-        partial="bytes" if size > MAX_BYTES else "",
+        partial="bytes" if size > MAX_MESSAGE_BYTES else "",
     )
 
 
@@ -165,8 +165,8 @@ def _single(line: bytes, text: bytes, header: Header, origin: Origin) -> ServerM
         except ValueError as error:
             return Rejected(raw=line, reason=str(error), origin=origin)
     else:
-        message = text[:MAX_BYTES].decode("utf-8", "replace").strip()
-        partial = "bytes" if len(text) > MAX_BYTES else ""
+        message = text[:MAX_MESSAGE_BYTES].decode("utf-8", "replace").strip()
+        partial = "bytes" if len(text) > MAX_MESSAGE_BYTES else ""
     return ServerMessage(time, level, module, message, fields, line, origin, header.time, header.host, partial)
 
 
@@ -176,7 +176,7 @@ def _why_not_text(text: bytes) -> str:
         return "NUL or control characters"
     if text.isascii():
         return ""
-    text = text[:MAX_BYTES]
+    text = text[:MAX_MESSAGE_BYTES]
     decoded = text.decode("utf-8", "replace")
     return "not UTF-8 text" if decoded.count("\ufffd") > _MOSTLY_INVALID * len(decoded) else ""
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from datetime import tzinfo
 from typing import Any
 
-from vaultwatch.reading.budget import MAX_BYTES
+from vaultwatch.reading.budget import MAX_MESSAGE_BYTES
 from vaultwatch.reading.identity import outcome, parse_time
 from vaultwatch.reading.records import AuditEntry, Origin, ServerMessage
 from vaultwatch.redaction import holds_secret
@@ -84,7 +84,7 @@ def server_view(message: ServerMessage, zone: tzinfo | None = None) -> View:
         "module": message.module,
         "message": message.message,
         "fields": message.fields,
-        "raw": message.raw[:MAX_BYTES].decode("utf-8", "replace"),
+        "raw": message.raw[:MAX_MESSAGE_BYTES].decode("utf-8", "replace"),
         **_origin(message.origin),
         "node": message.node,
         "local": _local(message.time or message.header_time, zone),

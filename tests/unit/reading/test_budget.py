@@ -100,6 +100,22 @@ def test_it_raises_the_alert_of_the_act_and_one_of_its_own_and_what_follows_is_e
     assert detector.counts.audit == 2
 
 
+@pytest.mark.parametrize("text", [b"x", b"k=v ", b'a="', b'{"a":"\xf0\x9f\x98\x80"a=""}', b"\xf0\x9f\x98\x80 a=b "])
+def test_a_server_message_takes_at_most_six_times_its_bytes_and_raises_an_alert_of_its_own(text: bytes) -> None:
+    line = b"2026-11-28T00:00:00.000Z [ERROR] core: failed: " + text * (2 * SIZE // len(text))
+    detector = Detector(shipped_rules())
+    tracemalloc.start()
+    try:
+        verdicts = detector.feed([line, ORDINARY]) + detector.flush()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert {verdict.rule.name for verdict in verdicts} == {
+        *("server_error", "server_message_over_budget", "audit_device_disabled"),
+    }
+    assert peak < MEMORY_FACTOR * len(line)
+
+
 def test_a_small_line_that_no_rule_matches_is_never_over_budget() -> None:
     assert not exceeded(b'{"a":[%s]}' % b",".join([b"[]"] * 6_000))
 
