@@ -33,7 +33,8 @@ def run(bench: measure.Bench, count: int, output: Path) -> list[results.Result]:
         measure.shipping,
     ):
         found += part(bench, corpus, measured)
-    found += measure.start(bench, measured) + measure.server_log(bench, measured) + measure.cold_start(bench, measured)
+    for part_without_corpus in (measure.start, measure.server_log, measure.hostile_lines, measure.cold_start):
+        found += part_without_corpus(bench, measured)
     found += cost.results(measured["frames"])
     described = {"entries": count, "bytes": corpus.path.stat().st_size, "seed": bench.seed, "layout": "mixed"}
     results.write(output, described | {"worth_an_alert": sum(corpus.expected.values())}, found, measured)

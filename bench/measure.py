@@ -187,6 +187,17 @@ def server_log(bench: Bench, measured: dict[str, Any]) -> list[Result]:
     return figures
 
 
+def hostile_lines(bench: Bench, measured: dict[str, Any]) -> list[Result]:
+    """Measure the lines that take most memory and time for their bytes, found by a search."""
+    found = _program(bench, "bench.hostile")
+    measured["hostile_lines"] = found
+    return [
+        Result("memory of the worst line found, against its bytes", (found["memory"],), "times", "at_most", 6),
+        Result("CPU time of the worst line found, per MiB", (found["milliseconds_per_mib"],), "ms", "at_most", 250),
+        Result("hostile entries, twice as long", tuple(found["growth"].values()), "times", "at_most", 3),
+    ]
+
+
 def cold_start(bench: Bench, measured: dict[str, Any]) -> list[Result]:
     """Compare importing `evaluate` with its clients with a single client of boto3, without the start and end of Python.
 

@@ -1,0 +1,124 @@
+"""Measures the worst lines, in a process of its own: `python -m bench.hostile` prints ratios as JSON.
+
+Each line is evaluated in a child of its own, followed by an ordinary entry that must raise its alert. Memory is what
+the child takes beyond what it had before, with the line itself, until the alerts are made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import vaultwatch.detection.server  # noqa: F401  not by each child
+from bench.shapes import HEAD, NAMED, TAIL, Shape, searched
+from vaultwatch.alerts import alert_of
+from vaultwatch.detection.detector import Detector
+from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.rules.pack import shipped_rules
+
+MIB = 1 << 20
+SIZE_BYTES, QUICK_SIZE_BYTES = 8 * MIB, 3 * MIB
+TRIES = 60
+FOLLOWING = HEAD.replace(b'"id":"a"', b'"id":"following"') + b"0" + TAIL + b"\n"
+
+
+class Use(NamedTuple):
+    """What one line took: CPU seconds, and memory, with its own, in bytes per byte of it."""
+
+    seconds: float
+    bytes_per_byte: float
+
+
+def evaluated(shape: Shape, size: int, rules: Ruleset) -> Use:
+    """Evaluate the line of a shape in a child process.
+
+    Args:
+        shape: The shape.
+        size: Bytes of its line.
+        rules: The rules, which the child shares with this process.
+
+    Raises:
+        SystemExit: The line ended the child, was not counted, or suppressed the alert on the entry after it.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(writing, json.dumps(_evaluate(shape, size, rules)).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answers:
+        answer = answers.read()
+    os.waitpid(pid, 0)
+    if not answer:
+        raise SystemExit(f"a line of {size} bytes was not evaluated: {shape}")
+    return Use(*json.loads(answer))
+
+
+def _evaluate(shape: Shape, size: int, rules: Ruleset) -> Use:
+    line = shape.line(size) + b"\n"
+    detector = Detector(rules)
+    before = _resident("VmRSS") - len(line)
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    began = time.process_time()
+    verdicts = detector.feed([line, FOLLOWING]) + detector.flush()
+    alerts = [alert_of(verdict, _fail) for verdict in verdicts]
+    seconds = time.process_time() - began
+    counts = detector.counts
+    if counts.audit + counts.server + counts.rejected < 2 or "following" not in {one.event_key for one in alerts}:
+        raise SystemExit(1)
+    return Use(seconds, (_resident("VmHWM") - before) / len(line))
+
+
+def _resident(name: str) -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition(f"{name}:")[2].split()[0]) * 1024
+
+
+def _fail(_: str, error: Exception) -> None:
+    raise error
+
+
+def growth(found: Mapping[Shape, Use], measure: Callable[[Shape], Use]) -> dict[str, float]:
+    """Return for each named shape how many times as long a line of twice the size takes."""
+    return {name: measure(shape).seconds / found[shape].seconds for name, shape in NAMED.items()}
+
+
+def main() -> int:
+    """Run the command, whose output is one JSON object."""
+    parser = argparse.ArgumentParser(prog="python -m bench.hostile")
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = min(parser.parse_args().rounds, 2)
+    size, tries = (SIZE_BYTES, TRIES) if rounds > 1 else (QUICK_SIZE_BYTES, 0)
+    rules = Ruleset(shipped_rules())
+
+    def use(shape: Shape, times: int = 1) -> Use:
+        return min(evaluated(shape, times * size, rules) for _ in range(rounds))
+
+    found = searched(use, tries)
+    largest = max(found, key=lambda shape: found[shape].bytes_per_byte)
+    slowest = max(found, key=lambda shape: found[shape].seconds)
+    report = {
+        "memory": found[largest].bytes_per_byte,
+        "milliseconds_per_mib": 1000 * found[slowest].seconds * MIB / size,
+        "growth": growth(found, partial(use, times=2)),
+        "largest": _described(largest),
+        "slowest": _described(slowest),
+    }
+    print(json.dumps(report))
+    return 0
+
+
+def _described(shape: Shape) -> str:
+    return repr(tuple(part[:40] for part in shape))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
