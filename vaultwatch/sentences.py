@@ -1,7 +1,8 @@
 """Write the sentence of an alert: who did what to which path, from where, with what outcome.
 
 `userpass-alice (127.0.0.1) updated policy ops: succeeded`. Text from a log is shortened, made printable and free of
-secrets, and a request that was denied is never described as if it had been carried out.
+secrets. Unless it is a plain name it is in quotation marks, so that no text can imitate the end of the sentence. A
+request that was denied is never described as if it had been carried out.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from vaultwatch.printable import one_line
+from vaultwatch.printable import one_line, quoted
 from vaultwatch.reading.bounds import brief
 from vaultwatch.reading.identity import Outcome
 from vaultwatch.reading.view import mount_of
@@ -17,6 +18,8 @@ from vaultwatch.redaction import SALTED
 
 _NAME_LIMIT, _PATH_LIMIT, _ERROR_LIMIT = 200, 400, 200
 _FIELD_LIMIT, _FIELDS_LIMIT = 200, 600
+_PLAIN_ADDRESS = re.compile(r"[0-9a-fA-F.:]+")
+_PLAIN_ERROR = re.compile(r"[A-Za-z0-9 _./,'-]+")
 
 
 class _Act(NamedTuple):
@@ -87,8 +90,8 @@ def sentence(entry: dict[str, Any], outcome: Outcome, error: str) -> str:
         error: The error's own words, from `error_words`; "" if there are none.
     """
     request = _object(entry.get("request"))
-    address = _shown(request.get("remote_address"), 64)
-    namespace = _shown(_object(request.get("namespace")).get("path"), _NAME_LIMIT)
+    address = _address(request.get("remote_address"))
+    namespace = _named(_object(request.get("namespace")).get("path"), _NAME_LIMIT)
     who = caller(entry) + (f" ({address})" if address else "")
     where = f" in namespace {namespace}" if namespace else ""
     return f"{who} {_deed(request, outcome)}{where}: {outcome_words(outcome, error)}"
@@ -106,14 +109,14 @@ def message_sentence(node: str, module: str, message: str, fields: dict[str, Any
     pairs = " ".join(f"{key}={text}" for key, value in fields.items() if (text := brief(value, _FIELD_LIMIT)))
     head = f"{module}: " if module else ""
     logged = _shown(f"{head}{message}", _PATH_LIMIT) + (f" {_shown(pairs, _FIELDS_LIMIT)}" if pairs else "")
-    return f"{_shown(node, _NAME_LIMIT) or 'the server'} logged: {logged}"
+    return f"{_named(node, _NAME_LIMIT) or 'the server'} logged: {logged}"
 
 
 def caller(entry: dict[str, Any]) -> str:
     """Return who made a request, by the most readable name in its entry."""
     auth = _object(entry.get("auth"))
-    name = _shown(auth.get("display_name"), _NAME_LIMIT)
-    role = _shown(_object(auth.get("metadata")).get("role_name"), _NAME_LIMIT)
+    name = _named(auth.get("display_name"), _NAME_LIMIT)
+    role = _named(_object(auth.get("metadata")).get("role_name"), _NAME_LIMIT)
     if name and role and role not in name:
         return f"{name} {role}"
     if name == "root" and not auth.get("entity_id"):
@@ -126,7 +129,7 @@ def caller(entry: dict[str, Any]) -> str:
 def caller_with_id(entry: dict[str, Any]) -> str:
     """Return who made a request, with the entity's id, which is unique: `userpass-alice (entity 04af…)`."""
     auth = _object(entry.get("auth"))
-    name, entity = caller(entry), _shown(auth.get("entity_id"), _NAME_LIMIT)
+    name, entity = caller(entry), _named(auth.get("entity_id"), _NAME_LIMIT)
     if not entity or entity in name:
         return name
     return f"{name} (entity {entity})"
@@ -134,11 +137,11 @@ def caller_with_id(entry: dict[str, Any]) -> str:
 
 def _unnamed(auth: dict[str, Any]) -> str:
     """Return a name for a token without an entity: all of them are called "token", but an accessor may be in clear."""
-    entity, accessor = _shown(auth.get("entity_id"), _NAME_LIMIT), _shown(auth.get("accessor"), _NAME_LIMIT)
+    entity, accessor = _named(auth.get("entity_id"), _NAME_LIMIT), _shown(auth.get("accessor"), _NAME_LIMIT)
     if entity:
         return f"entity {entity}"
     if accessor:
-        return "token without a name" if accessor.startswith(SALTED) else f"token with accessor {accessor}"
+        return "token without a name" if accessor.startswith(SALTED) else f"token with accessor {quoted(accessor)}"
     return "token without a name" if auth.get("display_name") or auth.get("policies") else "unauthenticated client"
 
 
@@ -155,7 +158,8 @@ def outcome_words(outcome: Outcome, error: str) -> str:
         return "no response logged"
     if not error:
         return "denied or failed"
-    return f"denied: {error}" if is_denial(error) else f"failed: {error}"
+    words = error if _PLAIN_ERROR.fullmatch(error) else quoted(error)
+    return f"denied: {words}" if is_denial(error) else f"failed: {words}"
 
 
 def is_denial(error: str) -> bool:
@@ -201,13 +205,24 @@ def _meaning(request: dict[str, Any]) -> tuple[str, str, str]:
         tried = path if not act.mount_type else below if act.mount_type == kind else None
         found = act.path.fullmatch(tried) if tried and operation in act.operations.split() else None
         if found:
-            return act.present, act.past, act.what.format(*(_shown(part, _PATH_LIMIT) for part in found.groups()))
-    shown = _shown(path, _PATH_LIMIT) or "no path"
+            return act.present, act.past, act.what.format(*(_named(part, _PATH_LIMIT) for part in found.groups()))
+    shown = _named(path, _PATH_LIMIT) or "no path"
     known = _PLAIN | (_OF_SECRETS if kind in ("kv", "cubbyhole") else {})
     if operation in known:
         return (*known[operation], shown)
-    operation = _shown(operation, 32) or "an operation without a name"
+    operation = _named(operation, 32) or "an operation without a name"
     return f"call {operation} on", f"called {operation} on", shown
+
+
+def _named(value: Any, limit: int) -> str:
+    """Return a name or a path as it stands in a sentence; "" if there is none."""
+    shown = _shown(value, limit)
+    return quoted(shown) if shown else ""
+
+
+def _address(value: Any) -> str:
+    shown = _shown(value, 64)
+    return shown if not shown or _PLAIN_ADDRESS.fullmatch(shown) else quoted(shown)
 
 
 def _shown(value: Any, limit: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,30 @@ class TestOrder:
     def test_the_namespace_is_named(self) -> None:
         found = entry("read", "secret/data/x", namespace={"id": "1", "path": "team/"}, remote_address=None)
         assert sentence(found, "succeeded", "") == "userpass-alice read secret/data/x in namespace team/: succeeded"
+
+
+class TestTextFromALogCannotImitateTheSentence:
+    @pytest.mark.parametrize(
+        ("path", "shown"),
+        [
+            ("sys/policies/acl/x: it was refused or failed", 'policy "x: it was refused or failed"'),
+            ('sys/policies/acl/x": denied', 'policy "x\\u0022: denied"'),
+            ("sys/policies/acl/x\u201d: denied", 'policy "x\\u201d: denied"'),
+            ("sys/policies/acl/", "sys/policies/acl/"),
+        ],
+    )
+    def test_a_path_that_is_no_plain_name_is_in_quotation_marks(self, path: str, shown: str) -> None:
+        assert shown in sentence(entry("update", path), "succeeded", "")
+
+    @given(st.text(), st.text(), st.text(min_size=1))
+    def test_outside_quotation_marks_only_plain_names_differ(self, path: str, name: str, error: str) -> None:
+        found = entry("read", f"secret/{path}", {"display_name": f"userpass-{name}"})
+        bare = re.sub('"[^"]*"', "Q", sentence(found, "failed", error))
+        names = r"(Q|[A-Za-z0-9_./@+*=~%$-]+)"
+        assert re.fullmatch(rf"{names} \(127\.0\.0\.1\) tried to read {names}: (denied|failed): (Q|[\w ./,'-]+)", bare)
+
+    def test_a_user_called_root_token_is_not_the_root_token(self) -> None:
+        assert caller({"auth": {"display_name": "root token"}}) == '"root token"'
 
 
 class TestCaller:
@@ -95,7 +120,7 @@ class TestDeed:
             ("alias-lookahead", "auth/x", "called alias-lookahead on auth/x"),
             ("read", None, "read no path"),
             (None, "a", "called an operation without a name on a"),
-            ("update", "sys/policies/acl/{0}", "updated policy {0}"),
+            ("update", "sys/policies/acl/{0}", 'updated policy "{0}"'),
         ],
     )
     def test_common_requests_are_named_and_others_quoted(self, operation: Any, path: Any, past: str) -> None:
