@@ -34,7 +34,7 @@ def audit_hostile(entry):
 """
 ACTS = ("leave", "use_memory", "loop", "kill", "end")
 LONGEST_DELAY_SECONDS = 300
-SECONDS = 40  # an eighth of it, and not 15 s, is a hang
+SECONDS = 64  # an eighth of it, and not 15 s, is a hang of evaluate; a thirtieth, and not 30 s, one of sweep
 
 
 @pytest.fixture
