@@ -95,7 +95,7 @@ def _unescaped(found: re.Match[str]) -> str:
     return chr(number) if number <= 0x10FFFF and not 0xD800 <= number <= 0xDFFF else "\ufffd"
 
 
-def read_text(text: str, *, quotes: bool = True) -> tuple[str, str, Fields]:
+def read_text(text: str, *, quotes: bool = True, pairs: bool = True) -> tuple[str, str, Fields]:
     """Split the text after the head into module ("" for the root logger), message and fields.
 
     Values are texts; a list (`[a, b]`) becomes a list of texts. Text that only resembles pairs stays in the message.
@@ -103,9 +103,10 @@ def read_text(text: str, *, quotes: bool = True) -> tuple[str, str, Fields]:
     Args:
         text: The text.
         quotes: Whether values with blanks are quoted. If not, a key is a single word, because a value may be several.
+        pairs: Whether to search for fields. A text that was cut is all message: its last value would be wrong.
     """
     module, rest = _split_module(text)
-    if "=" not in rest or len(rest) > _MOST_TEXT:
+    if not pairs or "=" not in rest or len(rest) > _MOST_TEXT:
         return module, _message(rest), {}
     key = _KEY if quotes else _ONE_WORD_KEY
     if module and _STARTS_WITH_PAIR.match(rest) and (fields := _read_pairs(" " + rest, key)) is not None:

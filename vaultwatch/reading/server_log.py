@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 
-from vaultwatch.reading.budget import MAX_MESSAGE_BYTES, exceeded
+from vaultwatch.reading.budget import MAX_MESSAGE_BYTES, Budget, exceeded
 from vaultwatch.reading.hclog import Head, read_head, read_json, read_text, unescape, without_colours
 from vaultwatch.reading.records import Origin, Rejected, ServerMessage, rejected_by_error
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
@@ -118,8 +118,8 @@ def _finish(opened: _Open) -> ServerMessage | Rejected:
 
 def _message(opened: _Open) -> ServerMessage:
     text, values = _join([part[:MAX_MESSAGE_BYTES] for part in opened.texts])
-    module, message, fields = read_text(text, quotes=opened.head.time[4] != "/")
-    size = sum(map(len, opened.texts))
+    partial: Budget = "bytes" if sum(map(len, opened.texts)) > MAX_MESSAGE_BYTES else ""
+    module, message, fields = read_text(text, quotes=opened.head.time[4] != "/", pairs=not partial)
     return ServerMessage(
         time=opened.head.time,
         level=opened.head.level,
@@ -130,7 +130,7 @@ def _message(opened: _Open) -> ServerMessage:
         origin=opened.origin,
         header_time=opened.header.time,
         host=opened.header.host,
-        partial="bytes" if size > MAX_MESSAGE_BYTES else "",
+        partial=partial,
     )
 
 

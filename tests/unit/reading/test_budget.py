@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vaultwatch.detection.detector import Detector
-from vaultwatch.reading.budget import MAX_BYTES, MAX_VALUES, exceeded
+from vaultwatch.reading.budget import MAX_BYTES, MAX_MESSAGE_BYTES, MAX_VALUES, exceeded
 from vaultwatch.reading.decoding import decode_object
-from vaultwatch.reading.records import AuditEntry, read_audit_entry
+from vaultwatch.reading.records import NO_ORIGIN, AuditEntry, ServerMessage, read_audit_entry
+from vaultwatch.reading.server_log import ServerLogReader
 from vaultwatch.rules.pack import shipped_rules
 
 SIZE = 4 * 1024 * 1024
@@ -114,6 +115,14 @@ def test_a_server_message_takes_at_most_six_times_its_bytes_and_raises_an_alert_
         *("server_error", "server_message_over_budget", "audit_device_disabled"),
     }
     assert peak < MEMORY_FACTOR * len(line)
+
+
+def test_a_server_message_that_was_cut_has_no_fields_because_the_last_would_be_wrong() -> None:
+    reader = ServerLogReader()
+    reader.feed(b"2026-11-28T00:00:00.000Z [ERROR] core: failed: k=" + b"v" * MAX_MESSAGE_BYTES, NO_ORIGIN, 0.0)
+    (found,) = reader.flush()
+    assert isinstance(found, ServerMessage)
+    assert (found.partial, found.module, found.fields) == ("bytes", "core", {})
 
 
 def test_a_small_line_that_no_rule_matches_is_never_over_budget() -> None:
