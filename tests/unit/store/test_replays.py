@@ -1,7 +1,7 @@
 """Lines of real servers through the detector and the store: exactly which notifications a person gets, and when.
 
-Those in `tests/data/replays` were recorded from OpenBao 2.6.2: a user tries to remove an audit device, gets the right to
-do so from an administrator three seconds later, and removes it three seconds after that; an administrator writes a
+Those in `tests/data/replays` were recorded from OpenBao 2.6.2. A user tries to remove an audit device, gets the right
+to do so from an administrator three seconds later, and removes it three seconds after that. An administrator writes a
 harmless policy, and six seconds later opens the policy `default` to everything.
 """
 
