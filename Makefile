@@ -15,7 +15,7 @@ setup:
 
 # Runs two at a time, because each uses one processor; their output is interleaved line by line.
 test: check
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-integration test-units test-system-python
+	@$(MAKE) --no-print-directory --jobs=2 test-integration test-units test-system-python
 
 check: setup
 	@tools/check
