@@ -26,7 +26,7 @@ test-integration: setup
 
 test-units: setup
 	@echo "check: unit tests (one dot per test)"
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest --cov tests/stacks tests/unit
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest tests/stacks tests/unit
 
 test-system-python: setup
 	@tools/check-system-python

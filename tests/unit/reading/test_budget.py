@@ -16,7 +16,7 @@ from vaultwatch.reading.records import NO_ORIGIN, AuditEntry, ServerMessage, rea
 from vaultwatch.reading.server_log import ServerLogReader
 from vaultwatch.rules.pack import shipped_rules
 
-SIZE = 4 * 1024 * 1024
+SIZE = 5 * 512 * 1024
 MEMORY_FACTOR = 6
 HEAD = (
     b'{"time":"2026-11-28T00:00:00Z","type":"request","auth":{"display_name":"eve"},"request":{"id":"a",'
