@@ -84,8 +84,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int,
         _key(
             "shards",
-            "Shards of the stream. Each accepts 1 MiB of frames per second, about 7 MiB of log. A deployed stream can at "
-            "most be doubled or halved at a time: to go from 1 to 8, deploy 2, 4 and 8.",
+            "Shards of the stream. Each accepts 1 MiB of frames per second, about 7 MiB of log. A deployed stream can "
+            "at most be doubled or halved at a time: to go from 1 to 8, deploy 2, 4 and 8.",
             ge=1,
             le=500,
         ),
