@@ -215,7 +215,7 @@ def _meaning(request: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _named(value: Any, limit: int) -> str:
-    """Return a name or a path as it stands in a sentence; "" if there is none."""
+    """Return a name or a path as a sentence shows it; "" if there is none."""
     shown = _shown(value, limit)
     return quoted(shown) if shown else ""
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from tests.support.functions import entry
 from tests.support.processes import children
 from vaultwatch.alerts import Alert
-from vaultwatch.batches import MAX_KEPT_BYTES, EncodedFrame, Evaluation, Findings
+from vaultwatch.batches import MAX_KEPT_BYTES, MAX_LINES, MIN_LINE_BYTES, EncodedFrame, Evaluation, Findings
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.errors import ArchiveError, FrameError
 from vaultwatch.frames import Counter, Frame, Heartbeat, Records, Reference, encode
@@ -193,6 +193,21 @@ class TestWithoutHostileFrames:
 
         with pytest.raises(ConnectionResetError):
             Isolated([good(1), frame(Reference("bucket", "oversize/x", 1, 1, "0" * 64))], claim=claim)
+
+    @pytest.mark.parametrize("line", [b"{}", b"x", b"", b'{"a":1}'])
+    def test_a_frame_with_more_lines_than_any_log_has_is_set_aside(self, line: bytes) -> None:
+        many = frame(Records((line + b"\n") * (MAX_LINES + 1)), 50)
+        isolated = Isolated([good(1), many, good(2)])
+        assert isolated.set_aside == [many]
+        assert "more than any log has" in isolated.findings.unreadable[0].reason
+        assert keys(isolated.alerts) == keys(in_this_process([good(1), good(2)])[0])
+
+    def test_a_frame_with_as_many_lines_of_ordinary_size_is_evaluated(self) -> None:
+        many = frame(Records((b"x" * (MIN_LINE_BYTES - 1) + b"\n") * (MAX_LINES + 1)), 50)
+        evaluation = Evaluation(RULES, UTC, claim=refuse, limits_lines=True)
+        assert not [alert for part in evaluation.frames([many]) for alert in part]
+        assert not evaluation.findings.unreadable
+        assert evaluation.findings.rejected == MAX_LINES + 1
 
     def test_a_frame_with_more_rejected_lines_than_are_kept_is_set_aside(self) -> None:
         noise = [frame(lines(*[b"x" * 900_000] * 15), number) for number in range(3)]
