@@ -284,7 +284,9 @@ class TestNothingIsLost:
     def test_of_an_audit_log_every_line_that_is_not_blank_is_one_record(self, lines: list[bytes]) -> None:
         detector = Detector([SEAL], source="audit")
         detector.feed(lines)
-        assert detector.counts.audit + detector.counts.rejected == sum(bool(split_tag(line)[1].strip()) for line in lines)
+        assert detector.counts.audit + detector.counts.rejected == sum(
+            bool(split_tag(line)[1].strip()) for line in lines
+        )
 
     def test_blank_lines_are_no_records(self) -> None:
         for source in SOURCES:
