@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -32,6 +32,7 @@ _PARKED_KEY = re.compile(
     rf"{PARKED}dt=[\d-]{{10}}/(?P<shard>shardId-\d{{12}})-(?P<number>\d{{1,129}})\.frame", re.ASCII
 )
 _FIRST_SEGMENT = re.compile(r".*/0*1-[^/]*\.zst", re.DOTALL)
+_SEGMENT_NAME = re.compile(r".*/\d+-(\d{8}T\d{6})\.zst", re.ASCII)
 
 
 class Segment(NamedTuple):
@@ -61,6 +62,20 @@ def segment(source: str, node: str, sequence: int, first: datetime) -> str:
     """Return the key for an archived segment; `first` is the time of its first line."""
     folder = f"{ARCHIVE}source={source}/node={node}/dt={first:%Y-%m-%d}/hour={first:%H}"
     return f"{folder}/{sequence:08}-{first:%Y%m%dT%H%M%S}.zst"
+
+
+def segments_of_day(folder: str, day: date) -> str:
+    """Return the prefix of the segments that begin on a day; `folder` is `archive/source=<source>/node=<node>/`."""
+    return f"{folder}dt={day:%Y-%m-%d}/"
+
+
+def segment_start(key: str) -> datetime | None:
+    """Return the time of a segment's first line, which its key contains; None if the key has another form."""
+    found = _SEGMENT_NAME.fullmatch(key)
+    try:
+        return datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) if found else None
+    except ValueError:
+        return None
 
 
 def oversize(day: date, sha256: str) -> str:

@@ -14,6 +14,7 @@ from vaultwatch.errors import VaultwatchError, did_you_mean
 
 _SUBCOMMANDS = {
     "check": "Check existing logs against the rules.",
+    "search": "Find a record again, in files or in the archive.",
     "watch": "Evaluate a stream on stdin and notify people (syslog-ng program() handler).",
     "ship": "Send a stream on stdin to Kinesis (syslog-ng program() handler).",
     "rules": "List, show, test and compile the detection rules.",

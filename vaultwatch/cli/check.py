@@ -5,18 +5,18 @@ from __future__ import annotations
 import gc
 import sys
 import time
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import click
 import msgspec
 
 from vaultwatch.alerts import Alert, alert_id, alert_of
 from vaultwatch.cli.common import load_rules
+from vaultwatch.cli.inputs import Unreadable, chunks, open_log, reading
 from vaultwatch.detection.detector import Detector, Source
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.printable import one_line
@@ -26,7 +26,6 @@ from vaultwatch.reading.rejected import encode_rejected
 from vaultwatch.rules.facts import Level
 from vaultwatch.zones import find_zone
 
-CHUNK_BYTES = 1048576
 _MOST_STAGED = 5  # names of rules in one line
 _COLORS = {Level.CRITICAL: "red", Level.HIGH: "red", Level.MEDIUM: "yellow", Level.LOW: "cyan"}
 
@@ -131,19 +130,6 @@ class _Rejects:
             self._keep.writelines(encode_rejected(line))
 
 
-class _Unreadable(Exception):
-    """A file cannot be read, or not to its end."""
-
-
-@contextmanager
-def _reading() -> Iterator[None]:
-    """Raise errors of reading as `_Unreadable`: unlike errors of writing, they do not end the program."""
-    try:
-        yield
-    except (OSError, EOFError, zlib.error) as error:
-        raise _Unreadable(getattr(error, "strerror", None) or f"damaged: {error}") from error
-
-
 def _check_file(name: str, detector: Detector, shown: _Shown, watched: bool, rejects: _Rejects) -> str:
     """Evaluate one file as far as it can be read; print what went wrong and return it, "" if nothing did."""
     splitter = LineSplitter()
@@ -152,18 +138,18 @@ def _check_file(name: str, detector: Detector, shown: _Shown, watched: bool, rej
     message = ""
     try:
         with ExitStack() as stack:
-            with _reading():
-                stream, size = _open(stack, name)
+            with reading():
+                stream, size = open_log(stack, name)
                 head = stream.peek(65536)[:65536]
             progress = _Progress(name, size) if watched else None
             detector.begin_log(head)
-            for chunk, position in _chunks(stream):
+            for chunk, position in chunks(stream):
                 shown.add(detector.feed(splitter.push(chunk)))
                 if progress:
                     progress.show(position)
             if progress:
                 progress.clear()
-    except _Unreadable as error:
+    except Unreadable as error:
         message = one_line(f"vaultwatch: {name}: {error}")
         click.echo(message, err=True)
     shown.add(detector.feed(splitter.flush()))
@@ -172,37 +158,6 @@ def _check_file(name: str, detector: Detector, shown: _Shown, watched: bool, rej
         problem = f"vaultwatch: {name}: none of its {counts.rejected - before[2]:,} lines can be read; the first: "
         click.echo(one_line(problem + rejects.first_reason), err=True)
     return message
-
-
-def _open(stack: ExitStack, name: str) -> tuple[Any, int]:
-    """Open a file and return its decompressed bytes and its size, 0 if that is not known."""
-    path: int | str = 0 if name == "-" else name
-    raw: Any = open(path, "rb", buffering=CHUNK_BYTES, closefd=name != "-")  # noqa: SIM115  the stack closes it
-    stack.enter_context(raw)
-    size = 0 if name == "-" else Path(name).stat().st_size
-    magic = raw.peek(4)[:4]
-    if magic[:2] == b"\x1f\x8b":
-        import gzip
-
-        return stack.enter_context(gzip.GzipFile(fileobj=raw)), 0
-    if magic == b"\x28\xb5\x2f\xfd":
-        import io
-
-        from vaultwatch.reading.zstd_reader import ZstdReader
-
-        return stack.enter_context(io.BufferedReader(ZstdReader(raw), CHUNK_BYTES)), 0
-    return raw, size
-
-
-def _chunks(stream: Any) -> Iterator[tuple[bytes, int]]:
-    position = 0
-    while True:
-        with _reading():
-            chunk = stream.read1(CHUNK_BYTES)
-        if not chunk:
-            return
-        position += len(chunk)
-        yield chunk, position
 
 
 class _Shown:

@@ -1,0 +1,53 @@
+"""Find the archived segments that can contain a given moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from vaultwatch.aws.keys import ARCHIVE, segment_start, segments_of_day
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_OUT_OF_ORDER = timedelta(minutes=1)  # lines of several nodes and lanes arrive this far out of order
+_DAY = timedelta(days=1)
+
+
+def segments_near(s3: S3Client, bucket: str, moment: datetime) -> list[str]:
+    """Return the keys of the segments whose lines can be of this moment, for every source and node.
+
+    A segment has the lines from its own start to the start of the next one. Segments that begin on the day of the
+    moment, the day before or the day after are considered: rotation makes a new one at least once an hour.
+
+    Args:
+        s3: The client.
+        bucket: The archive bucket.
+        moment: The time to look for.
+    """
+    sources = _folders(s3, bucket, ARCHIVE)
+    nodes = (node for source in sources for node in _folders(s3, bucket, source))
+    return [key for node in nodes for key in _of_node(s3, bucket, node, moment)]
+
+
+def _folders(s3: S3Client, bucket: str, prefix: str) -> Iterator[str]:
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/"):
+        yield from (found["Prefix"] for found in page.get("CommonPrefixes", ()))
+
+
+def _of_node(s3: S3Client, bucket: str, folder: str, moment: datetime) -> Iterator[str]:
+    days = [segments_of_day(folder, moment + days * _DAY) for days in (-1, 0, 1)]
+    starts = sorted(start for day in days for start in _starts(s3, bucket, day))
+    endless: Any = (None, "")
+    for (start, key), (next_start, _) in pairwise([*starts, endless]):
+        if start <= moment + _OUT_OF_ORDER and (next_start is None or next_start >= moment - _OUT_OF_ORDER):
+            yield key
+
+
+def _starts(s3: S3Client, bucket: str, prefix: str) -> Iterator[tuple[datetime, str]]:
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for found in page.get("Contents", ()):
+            if start := segment_start(found["Key"]):
+                yield start, found["Key"]

@@ -1,0 +1,162 @@
+"""`vaultwatch search`: find a record again, in files or in the archive on S3."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from vaultwatch.cli.inputs import Unreadable, chunks, open_log, reading
+from vaultwatch.errors import BOTO3_MISSING, ArchiveError, SettingError
+from vaultwatch.printable import one_line
+from vaultwatch.reading.identity import parse_time
+from vaultwatch.reading.lines import LineSplitter
+
+_S3 = "s3://"
+_CONTINUES = (b"  ", b"\t")
+
+
+class _Log(NamedTuple):
+    """A file or an archived segment, and how to read its bytes."""
+
+    name: str
+    read: Callable[[], Iterator[bytes]]
+
+
+@click.command("search")
+@click.argument("text")
+@click.argument("places", nargs=-1, metavar="[PLACE]...")
+@click.option(
+    "--time", "when", metavar="TIME",
+    help="The record's time (RFC 3339). Required for s3://, where only the segments around it are read.",
+)  # fmt: skip
+def command(text: str, places: tuple[str, ...], when: str | None) -> int:
+    """Print the lines that contain TEXT, such as the request id in a notification.
+
+    A PLACE is a file (plain, gzip or zstd), a folder with all files below it, s3://BUCKET for the archive of a
+    deployment, or "-" (or nothing) for stdin. Lines are printed as they were logged, each with the lines that continue
+    it; on a terminal, control characters are shown as codes.
+
+    Exit status: 0 if a line was found, 1 if none was, 2 if something cannot be read or an option is wrong.
+    """
+    if not text:
+        raise click.UsageError("TEXT: must not be empty")
+    wanted, show = text.encode("utf-8", "surrogateescape"), _show_on_terminal if sys.stdout.isatty() else _show
+    logs = [log for place in places or ("-",) for log in _logs_at(place, when)]
+    found = [_search(log, wanted, show) for log in logs]
+    lines = sum(count for count, _ in found)
+    sys.stdout.flush()
+    click.echo(f"{_count(lines, 'line')} found in {_count(len(logs), 'log')}", err=True)
+    return 2 if not all(whole for _, whole in found) else 0 if lines else 1
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number:,} {unit}{'' if number == 1 else 's'}"
+
+
+def _search(log: _Log, wanted: bytes, show: Callable[[bytes], None]) -> tuple[int, bool]:
+    """Show what a log contains; return the number of matching lines, and whether all of the log could be read."""
+    found = 0
+    try:
+        for line, matches in _matching(log.read(), wanted):
+            show(line)
+            found += matches
+    except (Unreadable, ArchiveError) as error:
+        click.echo(one_line(f"vaultwatch: {log.name}: {error}"), err=True)
+        return found, False
+    return found, True
+
+
+def _matching(pieces: Iterable[bytes], wanted: bytes) -> Iterator[tuple[bytes, bool]]:
+    """Yield the lines that contain the text, and those that continue them; and whether it is one of the first kind."""
+    within = False
+    for line in _lines(pieces):
+        matches = wanted in line
+        within = matches or (within and line.startswith(_CONTINUES))
+        if within:
+            yield line, matches
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    splitter = LineSplitter()
+    for piece in pieces:
+        yield from splitter.push(piece)
+    yield from splitter.flush()
+
+
+def _show(line: bytes) -> None:
+    sys.stdout.buffer.write(line if line.endswith(b"\n") else line + b"\n")
+
+
+def _show_on_terminal(line: bytes) -> None:
+    click.echo(one_line(line.decode("utf-8", "backslashreplace").rstrip("\r\n")))
+
+
+def _logs_at(place: str, when: str | None) -> list[_Log]:
+    if place.startswith(_S3):
+        return _segments(place, when)
+    if place != "-" and Path(place).is_dir():
+        return [_file(str(path)) for path in sorted(Path(place).rglob("*")) if path.is_file()]
+    return [_file(place)]
+
+
+def _file(name: str) -> _Log:
+    def read() -> Iterator[bytes]:
+        with ExitStack() as stack:
+            with reading():
+                stream, _ = open_log(stack, name)
+            yield from (chunk for chunk, _ in chunks(stream))
+
+    return _Log(name, read)
+
+
+def _segments(place: str, when: str | None) -> list[_Log]:
+    """Return the segments of an archive bucket that can contain the time.
+
+    Raises:
+        SettingError: There is no time, or the bucket cannot be listed.
+    """
+    moment = parse_time(when)
+    if moment is None:
+        given = f"`{when}` is not an RFC 3339 time" if when else "is required to search an archive on S3"
+        raise SettingError(f"--time: {given}")
+    bucket = place.removeprefix(_S3).strip("/")
+    if not bucket:
+        raise SettingError(f"{place}: names no bucket")
+    return _listed(bucket, moment)
+
+
+def _listed(bucket: str, moment: datetime) -> list[_Log]:
+    try:
+        from vaultwatch.archive.listing import segments_near
+        from vaultwatch.aws.clients import classify, make_client
+
+        s3 = make_client("s3")
+    except ImportError as error:
+        raise SettingError(f"{_S3}{bucket}: {BOTO3_MISSING}") from error
+    try:
+        keys = segments_near(s3, bucket, moment)
+    except Exception as error:
+        raise SettingError(f"{_S3}{bucket}: {classify(error).text}") from error
+    return [_segment(s3, bucket, key) for key in keys]
+
+
+def _segment(s3: Any, bucket: str, key: str) -> _Log:
+    def read() -> Iterator[bytes]:
+        from vaultwatch.archive.segments import unpack
+        from vaultwatch.aws.clients import classify
+
+        try:
+            body = s3.get_object(Bucket=bucket, Key=key)["Body"]
+            yield from unpack(body.iter_chunks(1 << 20))
+        except ArchiveError:
+            raise
+        except Exception as error:
+            raise Unreadable(classify(error).text) from error
+
+    return _Log(f"{_S3}{bucket}/{key}", read)
