@@ -1,11 +1,13 @@
 # Debian installs syslog-ng and logrotate outside an ordinary user's PATH; for .debian see tools/setup.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/.debian/bin
+# With it, each of the hundreds of processes that the tests start would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup test check test-units test-integration test-system-python demo bench synth requirements
+.PHONY: help setup test check test-units test-integration test-stacks demo bench synth requirements
 
 help:
 	@echo "make setup  create .venv and install the Debian packages; the other targets run this first"
-	@echo "make test   run all checks and tests: make check (style, types, rooms), test-units, test-integration, and test-system-python (the unit tests under /usr/bin/python3)"
+	@echo "make test   run all checks and tests: make check (style, types, rooms), test-integration, test-units (under /usr/bin/python3 if that can run them) and test-stacks"
 	@echo "make demo   play a recorded Vault session through syslog-ng and a local AWS to Slack (MODE=watch: no AWS, LIVE=1: a real server, KEEP=1: keep the results)"
 	@echo "make bench  run the benchmarks, and compare them with their goals"
 	@echo "make synth  write the CloudFormation templates to cdk.out (STRICT=1: warnings are errors)"
@@ -13,9 +15,9 @@ help:
 setup:
 	@tools/setup
 
-# Runs two at a time, because each uses one processor; their output is interleaved line by line.
-test: check
-	@$(MAKE) --no-print-directory --jobs=2 test-integration test-units test-system-python
+# Two at a time, because each uses one processor, and the longest first; their output is interleaved line by line.
+test: setup
+	@$(MAKE) --no-print-directory --jobs=2 check test-integration test-units test-stacks
 
 check: setup
 	@tools/check
@@ -25,11 +27,11 @@ test-integration: setup
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest tests/faults tests/integration
 
 test-units: setup
-	@echo "check: unit tests (one dot per test)"
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest tests/stacks tests/unit
+	@tools/test-units
 
-test-system-python: setup
-	@tools/check-system-python
+test-stacks: setup
+	@echo "check: tests of the templates (one dot per test)"
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest tests/stacks
 
 demo: setup
 	@.venv/bin/python -m demo
