@@ -7,6 +7,7 @@
     ├── StoreError        the store failed and has changed nothing (`vaultwatch.store`)
     ├── ArchiveError      an archived segment cannot be read
     ├── BucketError       S3 failed to read or to store something, and will be asked again
+    ├── BootstrapError    a fresh cluster cannot be set up further (`vaultwatch.hosts.bootstrap`)
     ├── ChildEnded        a child process did not finish its work (`vaultwatch.isolation`)
     └── DeliveryError     a sink did not accept a notification; it is sent again
         ├── SinkBusy      it asked us to wait (HTTP 429); `retry_after_seconds` says how long
@@ -44,6 +45,10 @@ class ArchiveError(VaultwatchError):
 
 class BucketError(VaultwatchError):
     """S3 failed to read or to store something, and will be asked again."""
+
+
+class BootstrapError(VaultwatchError):
+    """A fresh cluster cannot be set up further; running the bootstrap again goes on where it ended."""
 
 
 class ChildEnded(VaultwatchError):

@@ -1,0 +1,1 @@
+"""What runs on the hosts besides the handlers: configuration files, certificates, the bootstrap of a cluster."""

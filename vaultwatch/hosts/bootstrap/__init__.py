@@ -1,0 +1,11 @@
+"""Bootstrap of a fresh cluster: recovery keys, audit devices, a first administrator, and no root token.
+
+It may be run any number of times, and killed at any instruction: each run does what the earlier ones have left undone.
+"""
+
+from vaultwatch.hosts.bootstrap.api import VaultApi
+from vaultwatch.hosts.bootstrap.keys import Keys, LocalKeys, Secret, SecretKeys
+from vaultwatch.hosts.bootstrap.plan import AuditDevice, Plan, audit_devices
+from vaultwatch.hosts.bootstrap.steps import bootstrap
+
+__all__ = ["AuditDevice", "Keys", "LocalKeys", "Plan", "Secret", "SecretKeys", "VaultApi", "audit_devices", "bootstrap"]

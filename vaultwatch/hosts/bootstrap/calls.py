@@ -1,0 +1,31 @@
+"""What the steps need of the API, and what they do with an answer that says no."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from vaultwatch.errors import BootstrapError
+from vaultwatch.hosts.bootstrap.api import Answer
+
+
+class Api(Protocol):
+    """The calls of `VaultApi`; each raises BootstrapError if the node does not answer."""
+
+    def get(self, path: str, token: str = "") -> Answer:
+        """Read a path below `/v1/`."""
+        ...
+
+    def put(self, path: str, body: dict[str, Any], token: str = "") -> Answer:
+        """Write to a path below `/v1/`."""
+        ...
+
+
+def expect(answer: Answer, path: str) -> Answer:
+    """Return an answer that says yes.
+
+    Raises:
+        BootstrapError: It says no; the error has Vault's reason.
+    """
+    if not answer.ok:
+        raise BootstrapError(f"{path}: {answer.status}: {answer.errors}")
+    return answer
