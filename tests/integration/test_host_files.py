@@ -1,0 +1,194 @@
+"""The files of every host, checked by the programs that read them; one that is not installed is named."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from testbed.certificates import Authority
+from testbed.log_server import search_path
+from testbed.trees import debian_13, may_mount, with_files
+from tests.support.hosts import ASSETS, HOSTS, rendered
+from vaultwatch.hosts.files import host_files
+from vaultwatch.hosts.writing import write_files
+
+OURS = [name for name, values in HOSTS.items() if values["role"] != "external-node"]
+LOG_SERVERS = [name for name, values in HOSTS.items() if values["role"] == "log-server"]
+EXPOSURE_CEILING = 3.0
+
+
+def program(name: str) -> str:
+    """Return the path of a program; skip the test if it is not installed."""
+    found = shutil.which(name, path=search_path())
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def said(command: Sequence[str]) -> str:
+    """Run a checker that must succeed, and return all that it printed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def private_view() -> None:
+    if not may_mount():
+        pytest.skip("only root may mount a tree in place of /etc")
+
+
+@pytest.fixture
+def tree(tmp_path: Path, host: str) -> Path:
+    """The files of a host, with certificates beside them."""
+    write_files(HOSTS[host], ASSETS, tmp_path, own=False)
+    authority = Authority()
+    (tmp_path / "etc/vaultwatch").mkdir()
+    authority.install(tmp_path / "etc/vaultwatch/tls", authority.issue(HOSTS[host]["name"]))
+    return tmp_path
+
+
+def syslog_ng_complaints(command: Sequence[str], tree: Path, root: Path) -> str:
+    """Check syslog-ng.conf of a tree, seen at its place below `root`; return what syslog-ng printed, without times."""
+    places = {tree / f"etc/{name}": str(root / f"etc/{name}") for name in ("syslog-ng", "vaultwatch")}
+    for place in places.values():
+        Path(place).mkdir(exist_ok=True)
+    return re.sub(r"^\[\S+\] ", "", said(with_files(command, places)), flags=re.MULTILINE)
+
+
+@pytest.mark.usefixtures("private_view")
+@pytest.mark.parametrize("host", HOSTS)
+class TestSyslogNg:
+    def test_the_installed_one_reads_it_without_a_warning(self, host: str, tree: Path) -> None:
+        command = [program("syslog-ng"), "--no-caps", "--syntax-only"]
+        self.of_the_distribution(host, tree, Path("/"))
+        assert syslog_ng_complaints(command, tree, Path("/")) == ""
+
+    def test_that_of_debian_13_reads_it(self, host: str, tree: Path) -> None:
+        root = debian_13()
+        if root is None:
+            pytest.skip("there is no Debian 13 tree")
+        self.of_the_distribution(host, tree, root)
+        command = ["chroot", str(root), "syslog-ng", "--no-caps", "--syntax-only"]
+        complaints = syslog_ng_complaints(command, tree, root)
+        assert [line for line in complaints.splitlines() if "compatibility mode" not in line] == []
+
+    @staticmethod
+    def of_the_distribution(host: str, tree: Path, root: Path) -> None:
+        """An external node keeps the syslog-ng.conf of its distribution."""
+        if HOSTS[host]["role"] == "external-node":
+            for name in ("syslog-ng.conf", "scl.conf"):
+                shutil.copy(root / "etc/syslog-ng" / name, tree / "etc/syslog-ng")
+
+
+@pytest.mark.usefixtures("private_view")
+@pytest.mark.parametrize("host", OURS)
+def test_nftables_reads_the_firewall(host: str, tree: Path) -> None:
+    nft = program("nft")
+    users = tree / "passwd"
+    users.write_text(Path("/etc/passwd").read_text() + "vault:x:7777:7777::/nonexistent:/usr/sbin/nologin\n")
+    command = [nft, "--check", "--file", str(tree / "etc/nftables.conf")]
+    assert said(with_files(command, {users: "/etc/passwd"})) == ""
+
+
+def units(tree: Path) -> Path:
+    """Return the folder of the host's units, with syslog-ng's own beside them."""
+    folder = tree / "etc/systemd/system"
+    if not Path("/lib/systemd/system/syslog-ng.service").exists():
+        pytest.skip("syslog-ng's unit is not installed")
+    shutil.copy("/lib/systemd/system/syslog-ng.service", folder)
+    return folder
+
+
+@pytest.mark.parametrize("host", OURS)
+def test_systemd_reads_the_units(host: str, tree: Path) -> None:
+    folder = units(tree)
+    command = [program("systemd-analyze"), "verify", "--man=no", *map(str, folder.glob("*.*er"))]
+    done = subprocess.run([*command, *map(str, folder.glob("*.service"))], capture_output=True, text=True, check=False)
+    absent = re.compile(r"Command (\S+) is not executable: No such file|Unit (nftables|chrony).service")
+    problems = [line for line in done.stderr.splitlines() if str(folder) in line or "vaultwatch" in line]
+    assert [line for line in problems if not absent.search(line)] == []
+
+
+@pytest.mark.parametrize("host", OURS)
+def test_every_service_is_in_a_sandbox(host: str, tree: Path) -> None:
+    folder = units(tree)
+    for unit in sorted(folder.glob("*.service")):
+        exposure = said([program("systemd-analyze"), "security", "--offline=yes", "--no-pager", str(unit)])
+        (level,) = re.findall(r"Overall exposure level for \S+: ([\d.]+)", exposure)
+        assert float(level) <= EXPOSURE_CEILING, unit.name
+
+
+@pytest.mark.parametrize("host", LOG_SERVERS)
+def test_logrotate_reads_its_configuration(host: str, tree: Path) -> None:
+    complaints = said([program("logrotate"), "--debug", str(tree / "etc/logrotate.d/vaultwatch")])
+    assert [line for line in complaints.splitlines()[1:] if re.search("error:|warning|unknown", line)] == []
+
+
+@pytest.mark.parametrize("host", OURS)
+def test_chrony_reads_its_configuration(host: str, tree: Path) -> None:
+    read = said([program("chronyd"), "-p", "-f", str(tree / "etc/chrony/chrony.conf")])
+    assert "server 169.254.169.123" in read
+
+
+@pytest.mark.parametrize("host", OURS)
+def test_shellcheck_finds_nothing_in_the_scripts(host: str, tree: Path) -> None:
+    scripts = list((tree / "etc/profile.d").iterdir())
+    assert scripts
+    assert said([program("shellcheck"), *map(str, scripts)]) == ""
+
+
+@pytest.mark.parametrize("host", OURS)
+def test_the_kernel_knows_every_sysctl(host: str, tree: Path) -> None:
+    lines = (tree / "etc/sysctl.d/60-vaultwatch.conf").read_text().splitlines()
+    settings = [line.split(" = ") for line in lines if line and not line.startswith("#")]
+    assert len(settings) > 10
+    required = [name for name, _ in settings if not name.startswith("-")]
+    assert [name for name in required if not Path("/proc/sys", name.replace(".", "/")).exists()] == []
+
+
+@pytest.mark.parametrize("host", OURS)
+@pytest.mark.parametrize(("daemon", "section"), [("journald", "Journal"), ("coredump", "Coredump")])
+def test_journald_and_coredump_know_every_setting(daemon: str, section: str, host: str) -> None:
+    """Both ignore what they do not know: compared with the settings that their shipped configuration lists."""
+    shipped = Path(f"/etc/systemd/{daemon}.conf")
+    if not shipped.exists():
+        pytest.skip(f"{shipped} is not installed")
+    text = rendered(HOSTS[host])[f"/etc/systemd/{daemon}.conf.d/vaultwatch.conf"]
+    assert f"[{section}]\n" in text
+    known = set(re.findall(r"^#?(\w+)=", shipped.read_text(), re.MULTILINE))
+    assert set(re.findall(r"^(\w+)=", text, re.MULTILINE)) <= known
+
+
+ONLY_VAULT = {
+    "disable_mlock",
+    "deny_slash_in_templated_paths",
+    "max_json_depth",
+    "max_json_string_value_length",
+    "max_json_object_entry_count",
+    "max_json_array_element_count",
+}
+
+
+@pytest.mark.parametrize(
+    ("server", "host", "unknown"),
+    [("bao", "openbao", set()), ("bao", "vault", ONLY_VAULT), ("vault", "vault", set())],
+)
+def test_the_server_knows_every_key_of_its_configuration(server: str, unknown: set[str], tree: Path) -> None:
+    """`operator diagnose` warns of each key that it does not know; that it cannot reach the seal does not matter."""
+    command = [program(server), "operator", "diagnose", f"-config={tree}/etc/vault.d/vault.hcl", "-format=json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert '"name": "Parse Configuration"' in done.stdout, done.stdout + done.stderr
+    assert set(re.findall(r"[Uu]nknown or unsupported field (\w+)", done.stdout)) == unknown
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_no_file_is_left_unchecked(host: str) -> None:
+    """Every file of a host belongs to a program that a test of this module runs."""
+    checked = r"/etc/(syslog-ng|systemd|sysctl\.d|chrony|profile\.d|logrotate\.d|vault\.d|nftables\.conf)"
+    assert [file.path for file in host_files(HOSTS[host]) if not re.match(checked, file.path)] == []

@@ -1,0 +1,54 @@
+"""`vaultwatch host`: what the systemd units of a node and of the log server run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.group("host")
+def command() -> None:
+    """Set up and maintain a node or the log server of a deployment."""
+
+
+@command.command("render")
+@click.option(
+    "--values", type=_FILE, default=Path("/etc/vaultwatch/host.json"), metavar="FILE", show_default=True,
+    help="JSON object with the values of this host.",
+)  # fmt: skip
+@click.option(
+    "--assets", type=_FILE, default=Path("/opt/vaultwatch/assets"), metavar="DIR", show_default=True,
+    help="Folder with the assets.",
+)  # fmt: skip
+@click.option(
+    "--root", type=_FILE, default=Path("/"), metavar="DIR", show_default=True,
+    help="Root of the file system to write to; with another one than /, files keep the owner who writes them.",
+)  # fmt: skip
+def render(values: Path, assets: Path, root: Path) -> None:
+    """Write the configuration files of this host, and print those that changed."""
+    from vaultwatch.hosts.values import read_values
+    from vaultwatch.hosts.writing import write_files
+
+    for path in write_files(read_values(values), assets, root, own=root == Path("/")):
+        click.echo(path)
+
+
+@command.command("rotate")
+def rotate() -> None:
+    """Rotate the file of Vault's file audit device, if it is time and nothing would be lost."""
+    from vaultwatch.hosts.programs import audit_file_rotation
+
+    click.echo(audit_file_rotation().run())
+
+
+@command.command("remove-archived")
+@click.argument("folders", type=_FILE, nargs=-1, required=True, metavar="DIR...")
+def remove_archived(folders: tuple[Path, ...]) -> None:
+    """Remove rotated files that S3 has: those with an empty FILE.archived beside them."""
+    from vaultwatch.hosts.rotation import remove_archived as remove
+
+    for path in remove(folders):
+        click.echo(f"removed: {path}")
