@@ -54,4 +54,4 @@ node_modules: package-lock.json .npmrc
 requirements:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --strip-extras --no-header requirements.in -o requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --strip-extras --no-header requirements-dev.in -o requirements-dev.txt
-	cd lambdas && uv pip compile --quiet --no-emit-package jmespath --universal --python-version 3.11 --generate-hashes --no-emit-index-url --strip-extras --no-header requirements.in -o requirements.txt
+	cd lambdas && for name in requirements requirements-sign; do uv pip compile --quiet --no-emit-package jmespath --universal --python-version 3.11 --generate-hashes --no-emit-index-url --strip-extras --no-header $$name.in -o $$name.txt || exit; done

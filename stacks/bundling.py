@@ -1,5 +1,8 @@
 """Builds the code of the functions as one folder: Vaultwatch, the compiled rules and the pinned packages.
 
+All functions share one bundle, except for `sign`: the library for certificates doubles its 5 MB, and the others would
+download and unpack it at every cold start.
+
 Wheels are downloaded once, checked against the hashes in `lambdas/requirements.txt`, and kept in `.bundle/wheels`;
 later builds need no network. The same sources give the same bytes on any machine and at any time.
 """
@@ -24,6 +27,8 @@ from vaultwatch.errors import RuleError, VaultwatchError
 from vaultwatch.rules.compiling import compile_pack
 
 ROOT = Path(__file__).resolve().parent.parent
+SHARED = "requirements.txt"
+WITH_CERTIFICATES = "requirements-sign.txt"
 # Not used by any function: the command line, and the compiler of Sigma rules (pySigma is not in the bundle).
 NOT_BUNDLED = ("vaultwatch/cli", "vaultwatch/__main__.py", "vaultwatch/rules/compiling")
 # 10 MB that CPython never loads, and files that only an installer reads, which name the platform.
@@ -65,12 +70,13 @@ class Target:
         return f"manylinux2014_{machine}", f"manylinux_2_28_{machine}"
 
 
-def build_bundle(target: Target, into: Path, *, root: Path = ROOT) -> Path:
-    """Build the bundle for a target.
+def build_bundle(target: Target, into: Path, *, packages: str = SHARED, root: Path = ROOT) -> Path:
+    """Build a bundle for a target.
 
     Args:
         target: The Python and the processor that run it.
         into: The folder of the bundle; if it exists, it is replaced.
+        packages: The file in `lambdas` that pins its packages.
         root: The folder of the sources.
 
     Returns:
@@ -81,7 +87,7 @@ def build_bundle(target: Target, into: Path, *, root: Path = ROOT) -> Path:
         BundleError: A package cannot be downloaded, or is not the pinned one.
     """
     pack = compile_rules(root)
-    wheels = fetch_wheels(target, root / "lambdas/requirements.txt", root / ".bundle/wheels")
+    wheels = fetch_wheels(target, root / "lambdas" / packages, root / ".bundle/wheels")
     shutil.rmtree(into, ignore_errors=True)
     for wheel in wheels:
         _unpack(wheel, into)

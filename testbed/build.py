@@ -29,7 +29,8 @@ def build() -> tuple[dict[str, Any], Path]:
     """Build the templates and the bundle, unless they exist for the present sources.
 
     Returns:
-        The templates by the name of their stack, and the folder of the bundle for this interpreter.
+        The templates by the name of their stack, and the folder of the functions' bundle for this interpreter; that of
+        the function `sign` is beside it.
 
     Raises:
         TestbedError: If a program that the build needs is missing.
@@ -86,9 +87,10 @@ def _synthesize_and_bundle(folder: Path) -> None:
     os.environ["CDK_VALIDATION"] = "false"  # seven seconds; `make synth` and the tests validate
     os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "18,20")
     import app
-    from stacks.bundling import Target, build_bundle
+    from stacks.bundling import WITH_CERTIFICATES, Target, build_bundle
 
     settings: Mapping[str, Any] = {"alert_emails": [EMAIL], "operations_emails": [EMAIL], "slack": True}
     context = {"aws:cdk:bundling-stacks": [], "vaultwatch": settings}
     app.build(context, outdir=str(folder / "templates")).synth()
     build_bundle(Target.running(), folder / "code")
+    build_bundle(Target.running(), folder / "code-sign", packages=WITH_CERTIFICATES)

@@ -8,6 +8,8 @@
     ├── ArchiveError      an archived segment cannot be read
     ├── BucketError       S3 failed to read or to store something, and will be asked again
     ├── BootstrapError    a fresh cluster cannot be set up further (`vaultwatch.hosts.bootstrap`)
+    ├── CertificateError  a certificate cannot be used, or was not issued
+    │   └── RequestRefused  the authority refuses a request: it is malformed, or does not come from a host
     ├── ChildEnded        a child process did not finish its work (`vaultwatch.isolation`)
     └── DeliveryError     a sink did not accept a notification; it is sent again
         ├── SinkBusy      it asked us to wait (HTTP 429); `retry_after_seconds` says how long
@@ -49,6 +51,14 @@ class BucketError(VaultwatchError):
 
 class BootstrapError(VaultwatchError):
     """A fresh cluster cannot be set up further; running the bootstrap again goes on where it ended."""
+
+
+class CertificateError(VaultwatchError):
+    """A certificate cannot be used, or was not issued."""
+
+
+class RequestRefused(CertificateError):
+    """The authority refuses a request: it is malformed, or does not come from a host of this deployment."""
 
 
 class ChildEnded(VaultwatchError):

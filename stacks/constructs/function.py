@@ -12,7 +12,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from stacks.bundling import ROOT, Target, build_bundle, digest
+from stacks.bundling import ROOT, SHARED, Target, build_bundle, digest
 from stacks.constructs import permissions
 from stacks.constructs.alarms import Alarms
 from vaultwatch.aws import metrics
@@ -104,8 +104,8 @@ class Function(Construct):
         defaults.alarms.watch_function(name, self.resource, effect=effect)
 
 
-def function_code(stack: Stack, settings: Settings) -> lambda_.Code:
-    """Build the bundle that every function of a stack runs.
+def function_code(stack: Stack, settings: Settings, *, packages: str = SHARED) -> lambda_.Code:
+    """Build the bundle that functions of a stack run.
 
     It is built here and not by the CDK, whose asset bundling (a callback, then Docker) would hide the one line that
     says what is wrong with a rule between two stack traces.
@@ -113,6 +113,7 @@ def function_code(stack: Stack, settings: Settings) -> lambda_.Code:
     Args:
         stack: The stack; if the CDK needs no code (`cdk list`), none is built.
         settings: Which Python and which architecture it is for.
+        packages: The file in `lambdas` that pins its packages.
 
     Returns:
         The code, with the digest of its contents as the asset's hash.
@@ -124,7 +125,8 @@ def function_code(stack: Stack, settings: Settings) -> lambda_.Code:
     if not stack.bundling_required:
         return lambda_.Code.from_asset(str(ROOT / "lambdas"))
     target = Target(settings.lambda_python, settings.lambda_architecture)
-    bundle = build_bundle(target, ROOT / ".bundle" / f"lambdas-{target.name}")
+    kind = packages.removesuffix(".txt").replace("requirements", "lambdas")
+    bundle = build_bundle(target, ROOT / ".bundle" / f"{kind}-{target.name}", packages=packages)
     return lambda_.Code.from_asset(str(bundle), asset_hash=digest(bundle), asset_hash_type=AssetHashType.CUSTOM)
 
 

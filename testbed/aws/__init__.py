@@ -52,7 +52,8 @@ class LocalAws:
 
     Args:
         templates: The templates by the name of their stack.
-        code: The folder of the functions' bundle for this interpreter.
+        code: The folder of the functions' bundle for this interpreter. A function with a bundle of its own has it
+            beside that, in the folder `<code>-<function>`.
     """
 
     def __init__(self, templates: Mapping[str, Template], code: Path) -> None:
@@ -188,7 +189,9 @@ class LocalAws:
         """Create an execution environment for one poller."""
         spec = self._maker.functions[arn]
         log = self._scratch / f"{spec.name}.log"
-        made = Function(spec, self._code, log, self.clock, self.environment(spec.role))
+        own = self._code.with_name(f"{self._code.name}-{spec.handler.split('.')[-2]}")
+        code = own if own.is_dir() else self._code
+        made = Function(spec, code, log, self.clock, self.environment(spec.role))
         self._functions.append(made)
         return made
 

@@ -88,6 +88,11 @@ UNSENT_NOTIFICATIONS = Metric("UnsentNotifications", "Count", ("digest",))
 SENT_NOTIFICATIONS = Metric("SentNotifications", "Count", ("notify",), ("sink",))
 FAILED_NOTIFICATIONS = Metric("FailedNotifications", "Count", ("notify",), ("sink",))
 
+# Of the certificate that a host uses, and of the authority's own, in days.
+CERTIFICATE_DAYS_LEFT = Metric("CertificateDaysLeft", "Count", ("sign",), ("host",))
+AUTHORITY_DAYS_LEFT = Metric("AuthorityDaysLeft", "Count", ("sign",))
+REFUSED_REQUESTS = Metric("RefusedRequests", "Count", ("sign",))
+
 
 class NewAlerts(msgspec.Struct):
     """The new alerts of one invocation, counted as they come: a segment may raise a million.

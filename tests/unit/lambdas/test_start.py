@@ -14,6 +14,14 @@ from lambdas._environment import read_environment
 from vaultwatch.errors import SettingError
 
 VARIABLES = {
+    "ACCOUNT_ID": "123456789012",
+    "AUTHORITY_KEY": "arn",
+    "AUTHORITY_NAME": "Vaultwatch",
+    "AUTHORITY_PARAMETER": "/vaultwatch/authority",
+    "AWS_REGION": "eu-west-1",
+    "DOMAIN": "vaultwatch.internal",
+    "HOSTS": "{}",
+    "PARTITION": "aws",
     "ALERT_MEMORY_DAYS": "90",
     "ARCHIVE_BUCKET_NAME": "archive",
     "AWS_DEFAULT_REGION": "eu-west-1",
@@ -26,7 +34,7 @@ VARIABLES = {
     "TOPIC_ARN": "arn",
 }
 ROOT = Path(__file__).parents[3]
-FUNCTIONS = ("evaluate", "notify", "digest", "sweep")
+FUNCTIONS = ("evaluate", "notify", "digest", "sweep", "sign")
 HEAVY = ("pydantic", "requests", "aws_xray_sdk", "sigma", "asyncio", "yaml", "click", "boto3", "s3transfer", "aws_cdk")
 
 
@@ -44,6 +52,12 @@ def test_a_function_imports_nothing_heavy(name: str) -> None:
     assert (done.stdout.strip(), done.stderr) == ("", "")
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_only_sign_imports_the_library_for_certificates_which_the_other_bundle_does_not_have(name: str) -> None:
+    done = start(name, VARIABLES, "import sys\nprint('cryptography' in sys.modules)")
+    assert (done.stdout.strip(), done.stderr) == (str(name == "sign"), "")
+
+
 def test_evaluate_imports_later_what_its_start_does_not_need() -> None:
     later = ["aws_lambda_powertools", "typing_extensions", "vaultwatch.notify", "vaultwatch.settings"]
     later += ["vaultwatch.reading.server_log", "vaultwatch.store"]
@@ -58,7 +72,9 @@ def test_typing_extensions_is_hidden_from_msgspec_only(before: str) -> None:
     assert (done.stdout, done.stderr) == ("NotRequired\n", "")
 
 
-@pytest.mark.parametrize(("name", "missing"), [("evaluate", "TABLE_NAME"), ("notify", "SLACK_SECRET_ARN")])
+@pytest.mark.parametrize(
+    ("name", "missing"), [("evaluate", "TABLE_NAME"), ("notify", "SLACK_SECRET_ARN"), ("sign", "HOSTS")]
+)
 def test_a_missing_variable_fails_the_start_with_its_name(name: str, missing: str) -> None:
     done = start(name, {key: value for key, value in VARIABLES.items() if key != missing})
     assert done.returncode == 1
