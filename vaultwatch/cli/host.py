@@ -52,3 +52,25 @@ def remove_archived(folders: tuple[Path, ...]) -> None:
 
     for path in remove(folders):
         click.echo(f"removed: {path}")
+
+
+@command.command("bootstrap")
+@click.option(
+    "--values", type=_FILE, default=Path("/etc/vaultwatch/host.json"), metavar="FILE", show_default=True,
+    help="JSON object with the values of this node.",
+)  # fmt: skip
+@click.option(
+    "--assets", type=_FILE, default=Path("/opt/vaultwatch/assets"), metavar="DIR", show_default=True,
+    help="Folder with the assets.",
+)  # fmt: skip
+def bootstrap(values: Path, assets: Path) -> None:
+    """Set up a new cluster: recovery keys, audit devices, a first administrator, no root token.
+
+    It does nothing on a cluster that is set up, and goes on where an earlier run ended. Recovery keys go to Secrets
+    Manager, and are never printed.
+    """
+    from vaultwatch.aws.clients import make_client
+    from vaultwatch.hosts.cluster import bootstrap_cluster
+    from vaultwatch.hosts.values import read_values
+
+    bootstrap_cluster(read_values(values), assets, make_client("secretsmanager"), click.echo)

@@ -25,6 +25,8 @@ _NAME = r"[a-z0-9][a-z0-9-]{0,62}"
 _DNS = r"[a-z0-9][a-z0-9-]{0,62}(\.[a-z0-9][a-z0-9-]{0,62})*"
 _PATH = r"(/[A-Za-z0-9._-]+)+"
 _BYTES = r"[1-9][0-9]{0,14}"
+_SECRET_ARN = r"arn:[\w:/+=.@-]{1,500}"
+_PRINCIPAL = r"arn:[\w-]{1,20}:iam::\d{12}:(role|user)/[\w+=.@/-]{1,500}"
 _BUCKET = r"[a-z0-9][a-z0-9.-]{1,62}"
 
 
@@ -63,6 +65,13 @@ VALUES: Mapping[str, Value] = {
     "kms_seal_key": Value("The ARN of the key that unseals Vault.", r"arn:[\w:/-]{1,200}", ("node",)),
     "nodes": Value("The DNS names of all nodes, separated by commas.", rf"{_DNS}(,{_DNS}){{0,8}}", ("node",)),
     "api_name": Value("The DNS name of the load balancer in front of Vault.", _DNS, ("node",)),
+    "recovery_secret": Value("The secret for the recovery keys.", _SECRET_ARN, ("node",)),
+    "administrator_secret": Value("The secret for the administrator's password.", _SECRET_ARN, ("node",)),
+    "administrators": Value(
+        "The ARNs of the IAM principals who may log in as administrators, separated by commas.",
+        rf"({_PRINCIPAL}(,{_PRINCIPAL})*)?",
+        ("node",),
+    ),
     "handler": Value("What evaluates the logs on the log server.", "ship|watch", ("log-server",)),
     "stream": Value("The Kinesis stream of `ship`.", r"[\w.-]{1,128}", ("log-server",)),
     "oversize_bucket": Value("The bucket of `ship` for lines too large for the stream.", _BUCKET, ("log-server",)),

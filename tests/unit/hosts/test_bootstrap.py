@@ -46,6 +46,7 @@ class Memory:
 
     value: Any = None
     everything: list[Any] = field(default_factory=list)
+    completed: bool = False
 
     def read(self) -> Any:
         return self.value
@@ -56,6 +57,12 @@ class Memory:
 
     def remove(self) -> None:
         self.value = None
+
+    def is_completed(self) -> bool:
+        return self.completed
+
+    def complete(self) -> None:
+        self.completed = True
 
 
 @dataclass
@@ -101,6 +108,12 @@ class Cluster:
             def remove(self) -> None:
                 cluster._counted(memory.remove)
 
+            def is_completed(self) -> bool:
+                return cluster._counted(memory.is_completed)
+
+            def complete(self) -> None:
+                cluster._counted(memory.complete)
+
         return Watched()
 
     def _counted(self, call: Callable[[], T]) -> T:
@@ -125,6 +138,7 @@ def is_set_up(cluster: Cluster) -> bool:
         and not vault.tokens
         and (len(held.recovery_keys), held.root_token, held.completed) == (5, "", True)
         and cluster.local.value is None
+        and cluster.keys.completed
     )
 
 
@@ -135,7 +149,7 @@ class TestOnce:
         cluster.run(plan)
         assert is_set_up(cluster)
 
-    def test_a_second_run_changes_nothing(self, plan: Plan) -> None:
+    def test_a_second_run_reads_no_keys_and_changes_nothing(self, plan: Plan) -> None:
         cluster = of(plan)
         cluster.run(plan)
         before, held = msgspec.json.encode(cluster.vault.written), cluster.keys.value
@@ -282,6 +296,13 @@ class TestKept:
         assert raised.value.__cause__ is None
         with pytest.raises(BootstrapError, match="cannot store it in Secrets Manager: ResourceNotFound"):
             Secret(secret._client, "elsewhere", "it").write("hvs.secret")
+
+    def test_whether_it_is_completed_is_seen_without_reading_the_keys(self, secret: Secret) -> None:
+        keys = SecretKeys(secret)
+        assert not keys.is_completed()
+        keys.complete()
+        secret._client.put_secret_value = secret._client.get_secret_value = None
+        assert keys.is_completed()
 
     def test_only_the_owner_can_read_the_local_copy(self, tmp_path: Path) -> None:
         path = tmp_path / "run" / "keys"

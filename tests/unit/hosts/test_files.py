@@ -29,7 +29,7 @@ def test_no_path_is_written_twice(values: dict[str, str]) -> None:
 
 
 def test_every_asset_is_some_hosts_file() -> None:
-    used = {file.asset for values in HOSTS.values() for file in host_files(values)} | {"vault/join.hcl"}
+    used = {file.asset for values in HOSTS.values() for file in host_files(values)} | {"vault/join.hcl", "vault/administrator.hcl"}
     assert {str(path.relative_to(ASSETS)) for path in ASSETS.rglob("*") if path.is_file()} - ONE_MACHINE == used
 
 

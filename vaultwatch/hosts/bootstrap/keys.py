@@ -10,6 +10,8 @@ import msgspec
 
 from vaultwatch.errors import BootstrapError
 
+_COMPLETED = {"Key": "vaultwatch-bootstrap", "Value": "completed"}
+
 
 class Keys(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What initialising a cluster returned, and how far the bootstrap is.
@@ -45,6 +47,18 @@ class KeyStore(Protocol):
         Raises:
             BootstrapError: They may not be stored.
         """
+        ...
+
+
+class Kept(KeyStore, Protocol):
+    """A `KeyStore` that shows without reading the keys, which raises an alert, whether the bootstrap is completed."""
+
+    def is_completed(self) -> bool:
+        """Return whether the cluster is set up."""
+        ...
+
+    def complete(self) -> None:
+        """Mark the cluster as set up."""
         ...
 
 
@@ -87,6 +101,25 @@ class Secret:
         except (BotoCoreError, ClientError) as error:
             raise self._failure("store", error) from None
 
+    def is_marked(self) -> bool:
+        """Return whether `mark` was called, which does not read the value; see `read`."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            tags = self._client.describe_secret(SecretId=self._arn).get("Tags", [])
+        except (BotoCoreError, ClientError) as error:
+            raise self._failure("describe", error) from None
+        return _COMPLETED in tags
+
+    def mark(self) -> None:
+        """Mark the secret by a tag; see `read`."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            self._client.tag_resource(SecretId=self._arn, Tags=[_COMPLETED])
+        except (BotoCoreError, ClientError) as error:
+            raise self._failure("tag", error) from None
+
     def _failure(self, verb: str, error: Exception) -> BootstrapError:
         from vaultwatch.aws.clients import classify
 
@@ -94,7 +127,7 @@ class Secret:
 
 
 class SecretKeys:
-    """A `KeyStore` in a secret."""
+    """`Kept` in a secret."""
 
     def __init__(self, secret: Secret) -> None:
         self._secret = secret
@@ -110,6 +143,14 @@ class SecretKeys:
     def write(self, keys: Keys) -> None:
         """See `KeyStore`."""
         self._secret.write(msgspec.json.encode(keys).decode())
+
+    def is_completed(self) -> bool:
+        """See `Kept`."""
+        return self._secret.is_marked()
+
+    def complete(self) -> None:
+        """See `Kept`."""
+        self._secret.mark()
 
 
 class LocalKeys:

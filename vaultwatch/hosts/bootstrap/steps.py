@@ -12,7 +12,7 @@ from vaultwatch.errors import BootstrapError
 from vaultwatch.hosts.bootstrap.administrator import Password, create_administrator
 from vaultwatch.hosts.bootstrap.calls import Api, expect
 from vaultwatch.hosts.bootstrap.devices import enable_devices
-from vaultwatch.hosts.bootstrap.keys import Keys, KeyStore
+from vaultwatch.hosts.bootstrap.keys import Kept, Keys, KeyStore
 from vaultwatch.hosts.bootstrap.plan import Plan
 
 _KEYS_OF_ANOTHER = (
@@ -38,7 +38,7 @@ def bootstrap(
     api: Api,
     plan: Plan,
     *,
-    keys: KeyStore,
+    keys: Kept,
     local: Local,
     password: Password,
     report: Callable[[str], None],
@@ -58,11 +58,27 @@ def bootstrap(
     Raises:
         BootstrapError: It cannot go on. Nothing has to be undone before it is run again.
     """
-    _wait(lambda: _answers(api), wait_seconds, "the node does not answer")
-    held = _initialised(api, plan, keys, local, report)
-    if held.completed:
+    if keys.is_completed():
         report("the cluster is set up: nothing to do")
         return
+    _wait(lambda: _answers(api), wait_seconds, "the node does not answer")
+    held = _initialised(api, plan, keys, local, report)
+    if not held.completed:
+        _set_up(api, plan, held, keys=keys, password=password, report=report, wait_seconds=wait_seconds)
+    keys.complete()
+    report("the cluster is set up, and its root token is revoked")
+
+
+def _set_up(
+    api: Api,
+    plan: Plan,
+    held: Keys,
+    *,
+    keys: KeyStore,
+    password: Password,
+    report: Callable[[str], None],
+    wait_seconds: float,
+) -> None:
     _wait(lambda: _serves(api, held.root_token), wait_seconds, "the node is initialised, but serves no request")
     if not held.configured:
         _check_root_token(api, held.root_token)
@@ -71,7 +87,6 @@ def bootstrap(
         keys.write(replace(held, configured=True))
     _revoke_root_token(api, held.root_token)
     keys.write(replace(held, configured=True, completed=True, root_token=""))
-    report("the root token is revoked: the cluster is set up")
 
 
 def _initialised(api: Api, plan: Plan, keys: KeyStore, local: Local, report: Callable[[str], None]) -> Keys:

@@ -1,0 +1,62 @@
+"""Bootstrap the cluster of this node, from the values of its host.json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from vaultwatch.hosts.bootstrap import LocalKeys, Plan, Secret, SecretKeys, VaultApi, audit_devices, bootstrap
+
+AUTHORITY = Path("/etc/vaultwatch/tls/authority.pem")
+LOCAL_KEYS = Path("/run/vaultwatch-bootstrap/recovery-keys")
+_LOGS = "/var/log/vault"
+
+
+def bootstrap_cluster(
+    values: Mapping[str, str],
+    assets: Path,
+    client: Any,
+    report: Callable[[str], None],
+    *,
+    address: str = "",
+    authority: Path | None = AUTHORITY,
+    local: Path = LOCAL_KEYS,
+) -> None:
+    """Set up the cluster if this is its first node; the others join it.
+
+    Args:
+        values: The values of host.json of a node.
+        assets: The folder with the assets.
+        client: boto3's client of Secrets Manager.
+        report: Called with a line for each step that is done.
+        address: The API of this node; its own name by default.
+        authority: The certificate by which the node is known; None for plain HTTP on loopback.
+        local: Where the keys are kept until Secrets Manager has them.
+
+    Raises:
+        BootstrapError: It cannot go on. Nothing has to be undone before it is run again.
+    """
+    own, first = f"{values['name']}.{values['domain']}", values["nodes"].split(",")[0]
+    if own != first:
+        report(f"{first} sets up the cluster")
+        return
+    bootstrap(
+        VaultApi(address or f"https://{own}:8200", authority),
+        plan_of(values, assets),
+        keys=SecretKeys(Secret(client, values["recovery_secret"], "the recovery keys")),
+        local=LocalKeys(local),
+        password=Secret(client, values["administrator_secret"], "the administrator's password"),
+        report=report,
+    )
+
+
+def plan_of(values: Mapping[str, str], assets: Path) -> Plan:
+    """Return what a bootstrap sets up on a node with these values."""
+    return Plan(
+        product=cast(Any, values["product"]),
+        devices=audit_devices(_LOGS),
+        policy=(assets / "vault/administrator.hcl").read_text("utf-8"),
+        administrators=tuple(filter(None, values["administrators"].split(","))),
+        server_id=values["api_name"],
+    )
