@@ -13,6 +13,7 @@ from aws_cdk import App, Tags
 from stacks.alerting import AlertingStack
 from stacks.archive import ArchiveStack
 from stacks.bundling import ROOT
+from stacks.network import NetworkStack
 from vaultwatch.errors import VaultwatchError
 from vaultwatch.printable import one_line
 from vaultwatch.settings import read_settings
@@ -40,6 +41,8 @@ def build(context: Mapping[str, Any] | None = None, *, outdir: str = "cdk.out") 
     name = settings.deployment
     archive = ArchiveStack(app, f"{name}-archive", settings=settings)
     AlertingStack(app, f"{name}-alerting", settings=settings, archive=archive)
+    if settings.log_server == "instance":
+        NetworkStack(app, f"{name}-network", settings=settings)
     Tags.of(app).add("deployment", name)
     return app
 

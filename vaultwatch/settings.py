@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from vaultwatch.errors import SettingError, did_you_mean
+from vaultwatch.host_settings import HostSettings, host_contradictions, setting
 from vaultwatch.notify.slack.bot import checked_channel
 from vaultwatch.rules.facts import Level
 from vaultwatch.zones import check_portable_zone
@@ -29,16 +30,12 @@ _ADDRESS = re.compile(rf"[a-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(\.{_LAB
 _MAX_DAYS = 36_500  # a hundred years, the longest that Object Lock accepts
 
 
-def _key(unit: str, meaning: str, **bounds: Any) -> Meta:
-    return Meta(description=meaning, extra={"unit": unit}, **bounds)
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(HostSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting of a deployment, with its default."""
 
     deployment: Annotated[
         str,
-        _key(
+        setting(
             "name",
             "Prefix of the stack and alarm names, and tag of all resources; a-z, 0-9 and -, at most 30 characters.",
             pattern=r"^[a-z][a-z0-9-]{0,29}\Z",
@@ -46,28 +43,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = "vaultwatch"
     alert_emails: Annotated[
         tuple[str, ...],
-        _key(
+        setting(
             "addresses",
             "Addresses notified of alerts by e-mail. Each must confirm its subscription once.",
             max_length=50,
         ),
     ] = ()
-    alert_email_level: Annotated[Level, _key("level", "Lowest level of the alerts sent by e-mail.")] = Level.LOW
+    alert_email_level: Annotated[Level, setting("level", "Lowest level of the alerts sent by e-mail.")] = Level.LOW
     slack: Annotated[
         bool,
-        _key(
+        setting(
             "true or false",
             "Whether alerts are sent to Slack. Put its webhook URL or bot token into the secret after the deployment.",
         ),
     ] = False
     slack_channel: Annotated[
         str,
-        _key("channel", "Id of a Slack channel. With it, the secret holds a bot token instead of a webhook URL."),
+        setting("channel", "Id of a Slack channel. With it, the secret holds a bot token instead of a webhook URL."),
     ] = ""
-    slack_level: Annotated[Level, _key("level", "Lowest level of the alerts sent to Slack.")] = Level.LOW
+    slack_level: Annotated[Level, setting("level", "Lowest level of the alerts sent to Slack.")] = Level.LOW
     operations_emails: Annotated[
         tuple[str, ...],
-        _key(
+        setting(
             "addresses",
             "Addresses notified when Vaultwatch itself fails. Each must confirm its subscription once.",
             max_length=50,
@@ -75,14 +72,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ()
     timezone: Annotated[
         str,
-        _key("IANA name", "Time zone of `local.hour` and `local.weekday` in rules, and of the times in notifications."),
+        setting(
+            "IANA name", "Time zone of `local.hour` and `local.weekday` in rules, and of the times in notifications."
+        ),
     ] = "UTC"
     alert_memory_days: Annotated[
-        int, _key("days", "How long an alert is remembered, so that it raises no second notification.", ge=8, le=3650)
+        int,
+        setting("days", "How long an alert is remembered, so that it raises no second notification.", ge=8, le=3650),
     ] = 90
     stream_shards: Annotated[
         int,
-        _key(
+        setting(
             "shards",
             "Shards of the stream. Each accepts 1 MiB of frames per second, about 7 MiB of log. A deployed stream can "
             "at most be doubled or halved at a time: to go from 1 to 8, deploy 2, 4 and 8.",
@@ -92,25 +92,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 1
     stream_retention_days: Annotated[
         int,
-        _key(
+        setting(
             "days", "How long the stream keeps frames. Lambda discards a frame that failed for one day.", ge=2, le=365
         ),
     ] = 7
     archive_infrequent_access_days: Annotated[
         int,
-        _key("days", "Age at which segments move to STANDARD_IA. S3 requires at least 30.", ge=30, le=_MAX_DAYS),
+        setting("days", "Age at which segments move to STANDARD_IA. S3 requires at least 30.", ge=30, le=_MAX_DAYS),
     ] = 30
     archive_glacier_days: Annotated[
         int,
-        _key("days", "Age at which segments move to GLACIER, at least 30 days after STANDARD_IA.", ge=60, le=_MAX_DAYS),
+        setting(
+            "days", "Age at which segments move to GLACIER, at least 30 days after STANDARD_IA.", ge=60, le=_MAX_DAYS
+        ),
     ] = 90
     archive_retention_days: Annotated[
         int,
-        _key("days", "How long Object Lock prevents the deletion of a new segment.", ge=1, le=_MAX_DAYS),
+        setting("days", "How long Object Lock prevents the deletion of a new segment.", ge=1, le=_MAX_DAYS),
     ] = 365
     object_lock_mode: Annotated[
         Literal["GOVERNANCE", "COMPLIANCE"],
-        _key(
+        setting(
             "mode",
             "Mode of Object Lock on new segments. With GOVERNANCE the bucket policy denies everybody the permission to "
             "bypass the lock; an administrator who may change the bucket policy can remove this denial and then delete "
@@ -121,23 +123,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = "GOVERNANCE"
     archive_expiry_days: Annotated[
-        int, _key("days", "Age at which segments are deleted, not less than their retention.", ge=61, le=_MAX_DAYS)
+        int, setting("days", "Age at which segments are deleted, not less than their retention.", ge=61, le=_MAX_DAYS)
     ] = 400
-    log_retention_days: Annotated[LogDays, _key("days", "How long the logs of the functions are kept.")] = 30
+    log_retention_days: Annotated[LogDays, setting("days", "How long the logs of the functions are kept.")] = 30
     evaluate_memory_mib: Annotated[
-        int, _key("MiB", "Memory of `evaluate`. Lambda gives CPU in proportion: one core at 1,769.", ge=256, le=10240)
+        int,
+        setting("MiB", "Memory of `evaluate`. Lambda gives CPU in proportion: one core at 1,769.", ge=256, le=10240),
     ] = 1024
     sweep_memory_mib: Annotated[
-        int, _key("MiB", "Memory of `sweep`, which reads whole segments.", ge=256, le=10240)
+        int, setting("MiB", "Memory of `sweep`, which reads whole segments.", ge=256, le=10240)
     ] = 1769
     sweep_concurrency: Annotated[
-        int, _key("instances", "How many instances of `sweep` run at once, at most.", ge=2, le=1000)
+        int, setting("instances", "How many instances of `sweep` run at once, at most.", ge=2, le=1000)
     ] = 2
     lambda_python: Annotated[
-        Literal["3.11", "3.12", "3.13", "3.14"], _key("version", "Python version of the functions.")
+        Literal["3.11", "3.12", "3.13", "3.14"], setting("version", "Python version of the functions.")
     ] = "3.14"
     lambda_architecture: Annotated[
-        Literal["arm64", "x86_64"], _key("architecture", "Processor architecture of the functions.")
+        Literal["arm64", "x86_64"], setting("architecture", "Processor architecture of the functions.")
     ] = "arm64"
 
     def __post_init__(self) -> None:
@@ -173,23 +176,29 @@ def read_settings(context: object) -> Settings:
 
 def settings_table() -> str:
     """Return the text of `docs/settings.md`: each key with its default, unit and meaning."""
-    rows = [
+    hosts = HostSettings.__struct_fields__
+    others = [name for name in Settings.__struct_fields__ if name not in hosts]
+    lines = [
         "# Settings",
         "",
         "Settings live in `cdk.json` under the context key `vaultwatch`; a key that is not set has its default.",
-        "A wrong value or an unknown key stops `cdk synth`. This page is generated from `vaultwatch/settings.py`.",
-        "",
-        "| key | default | unit | meaning |",
-        "|---|---|---|---|",
+        "A wrong value or an unknown key stops `cdk synth`. This page is generated from `vaultwatch/settings.py` and",
+        "`vaultwatch/host_settings.py`.",
+        *_rows("Logs, alerts and notifications", others),
+        *_rows("Network and hosts", hosts),
     ]
-    hints = get_type_hints(Settings, include_extras=True)
-    for field in msgspec.structs.fields(Settings):
-        hint = hints[field.name]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(title: str, names: Iterable[str]) -> Iterator[str]:
+    yield from ("", f"## {title}", "", "| key | default | unit | meaning |", "|---|---|---|---|")
+    hints, defaults = get_type_hints(Settings, include_extras=True), Settings()
+    for name in names:
+        hint = hints[name]
         meta = next(part for part in hint.__metadata__ if isinstance(part, Meta))
         unit = (meta.extra or {})["unit"]
-        default = msgspec.json.encode(field.default).decode()
-        rows.append(f"| `{field.name}` | `{default}` | {unit}{_allowed(hint.__origin__, meta)} | {meta.description} |")
-    return "\n".join(rows) + "\n"
+        default = msgspec.json.encode(getattr(defaults, name)).decode()
+        yield f"| `{name}` | `{default}` | {unit}{_allowed(hint.__origin__, meta)} | {meta.description} |"
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
@@ -209,6 +218,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "vaultwatch.archive_expiry_days: must be more than archive_glacier_days"
     if settings.archive_expiry_days < settings.archive_retention_days:
         yield "vaultwatch.archive_expiry_days: must not be less than archive_retention_days"
+    yield from host_contradictions(settings)
 
 
 def _wrong_channel(channel: str) -> Iterator[str]:

@@ -56,6 +56,12 @@ def write_logs(group: logs.ILogGroup) -> iam.PolicyStatement:
     return allow("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"], [group.log_group_arn])
 
 
+def write_flow_logs(group: logs.ILogGroup) -> iam.PolicyStatement:
+    """Allow VPC flow logs to write to a log group."""
+    actions = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    return allow("WriteFlowLogs", actions, [group.log_group_arn])
+
+
 def trace() -> iam.PolicyStatement:
     """Allow a function to send traces; X-Ray has no resource-level permissions for it."""
     return allow("Trace", ["xray:PutTelemetryRecords", "xray:PutTraceSegments"], ["*"])
@@ -111,6 +117,18 @@ def encrypt_objects(key: kms.IKey) -> iam.PolicyStatement:
 def decrypt_objects(key: kms.IKey) -> iam.PolicyStatement:
     """Allow to read from a bucket that this key encrypts."""
     return allow("DecryptObjects", ["kms:Decrypt"], [key.key_arn], via="s3")
+
+
+def accept_sessions() -> iam.PolicyStatement:
+    """Allow an instance to register with Session Manager; none of these actions has resource-level permissions."""
+    channels = [f"ssmmessages:{made}{what}Channel" for made in ("Create", "Open") for what in ("Control", "Data")]
+    return allow("AcceptSessions", ["ssm:UpdateInstanceInformation", *channels], ["*"])
+
+
+def acknowledge_sessions(role: iam.Role) -> None:
+    """Acknowledge `accept_sessions`."""
+    reason = "Session Manager has no resource-level permissions for an instance; its identity limits it to its own."
+    acknowledge(role, "IAM5[Resource::*]", reason)
 
 
 def acknowledge(construct: IConstruct, rule: str, reason: str) -> None:

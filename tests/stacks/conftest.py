@@ -65,9 +65,9 @@ def alerting(templates: dict[str, Template]) -> Template:
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of this repository's sources, with the wheels that are already downloaded."""
     root = tmp_path_factory.mktemp("sources")
-    for folder in ("lambdas", "rules", "stacks", "vaultwatch"):
+    for folder in ("assets", "lambdas", "rules", "stacks", "vaultwatch"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("app.py", "cdk.json"):
+    for name in ("app.py", "cdk.json", "pyproject.toml"):
         shutil.copy(ROOT / name, root)
     wheels = ROOT / ".bundle/wheels"
     wheels.mkdir(parents=True, exist_ok=True)
