@@ -89,7 +89,13 @@ def _synthesize_and_bundle(folder: Path) -> None:
     import app
     from stacks.bundling import WITH_CERTIFICATES, Target, build_bundle
 
-    settings: Mapping[str, Any] = {"alert_emails": [EMAIL], "operations_emails": [EMAIL], "slack": True}
+    settings: Mapping[str, Any] = {
+        "alert_emails": [EMAIL],
+        "operations_emails": [EMAIL],
+        "slack": True,
+        "vault": "external",  # the local AWS runs no instances
+        "log_server": "external",
+    }
     context = {"aws:cdk:bundling-stacks": [], "vaultwatch": settings}
     app.build(context, outdir=str(folder / "templates")).synth()
     build_bundle(Target.running(), folder / "code")
