@@ -25,7 +25,7 @@ _NAME = r"[a-z0-9][a-z0-9-]{0,62}"
 _DNS = r"[a-z0-9][a-z0-9-]{0,62}(\.[a-z0-9][a-z0-9-]{0,62})*"
 _PATH = r"(/[A-Za-z0-9._-]+)+"
 _BYTES = r"[1-9][0-9]{0,14}"
-_SECRET_ARN = r"arn:[\w:/+=.@-]{1,500}"
+_SECRET_ARN = r"arn:[\w:/+=.@-]{1,500}"  # noqa: S105  the pattern of a name
 _PRINCIPAL = r"arn:[\w-]{1,20}:iam::\d{12}:(role|user)/[\w+=.@/-]{1,500}"
 _BUCKET = r"[a-z0-9][a-z0-9.-]{1,62}"
 
