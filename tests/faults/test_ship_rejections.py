@@ -63,7 +63,7 @@ def assert_all_arrived(aws: Kinesis, lines: list[bytes]) -> None:
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
 def test_only_the_rejected_part_of_a_call_is_sent_again(aws: Kinesis, options: ShipOptions, share: float) -> None:
     lines = numbered(300)
-    aws.fault = lambda call: Answered("ServiceUnavailable", 503)  # so that the calls after it carry many frames
+    aws.fault = lambda call: Silent(False)  # so that the calls after it carry many frames
     with Shipping(options) as shipping:
         send_one_a_frame(shipping, lines)
         aws.wait_for(lambda: aws.calls and len(aws.calls[-1]) >= len(lines))
@@ -75,7 +75,7 @@ def test_only_the_rejected_part_of_a_call_is_sent_again(aws: Kinesis, options: S
 
 def test_the_limits_of_a_call_hold_after_an_outage_with_more_frames(aws: Kinesis, options: ShipOptions) -> None:
     lines = numbered(700)
-    aws.fault = lambda call: Answered("ServiceUnavailable", 503)
+    aws.fault = lambda call: Silent(False)
     with Shipping(options) as shipping:
         send_one_a_frame(shipping, lines)
         aws.wait_for(lambda: aws.calls and len(aws.calls[-1]) >= MAX_RECORDS)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from heapq import heappop, heappush
 
 from testbed.recorded import load
 from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.detection.detector import Detector
 from vaultwatch.dispatch.decisions import State, close_window, file_event, flush
 from vaultwatch.dispatch.drafts import assemble
-from vaultwatch.dispatch.groups import file_alert
+from vaultwatch.dispatch.groups import Window, file_alert
 from vaultwatch.dispatch.held import by_urgency
 from vaultwatch.dispatch.notification import NOTIFIED, Notification
 from vaultwatch.dispatch.portions import capped, split_events
@@ -17,12 +18,35 @@ from vaultwatch.reading.identity import parse_time
 from vaultwatch.rules.pack import shipped_rules
 
 
+class Windows(dict[str, Window]):
+    """The windows by group; they know which ends first, as the index of a store does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ends: list[tuple[float, str]] = []
+
+    def __setitem__(self, group: str, window: Window) -> None:
+        heappush(self._ends, (window.closes_at, group))
+        super().__setitem__(group, window)
+
+    def first(self) -> Window | None:
+        """Return the window that ends first."""
+        while self._ends:
+            closes_at, group = self._ends[0]
+            window = self.get(group)
+            if window is not None and window.closes_at == closes_at:
+                return window
+            heappop(self._ends)
+        return None
+
+
 class Desk:
     """Applies the decisions of dispatch, like a store, but in memory."""
 
     def __init__(self) -> None:
         self.alerts: dict[str, Alert] = {}
-        self.state = State()
+        self.windows = Windows()
+        self.state = State(self.windows)
 
     def file(self, alerts: Iterable[Alert], now: float) -> list[str]:
         """Decide about alerts, and return the disposition of each new one."""
@@ -36,17 +60,17 @@ class Desk:
 
     def settle(self, now: float) -> None:
         """Close the windows that have ended, and flush what is due."""
-        for window in [window for window in self.state.windows.values() if window.closes_at <= now]:
+        while (window := self.windows.first()) is not None and window.closes_at <= now:
             close_window(window, self.state, now)
-            del self.state.windows[window.group]
+            del self.windows[window.group]
         for held in sorted(self.state.held.values(), key=by_urgency):
             flush(held, self.state, now)
 
     def next_due(self) -> float | None:
         """Return when `settle` has something to do."""
-        windows = [window.closes_at for window in self.state.windows.values()]
+        window = self.windows.first()
         held = [held.due_at for held in self.state.held.values() if held.due_at is not None]
-        return min([*windows, *held], default=None)
+        return min([*held, window.closes_at] if window else held, default=None)
 
     def run_out(self, now: float) -> None:
         """Settle whenever something is due, until nothing is."""
