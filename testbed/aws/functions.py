@@ -126,8 +126,8 @@ class Function:
             "LANG": "en_US.UTF-8",
             "LOCAL_AWS_MOVED_BY": str(self.clock.file),
             "PATH": os.environ.get("PATH", os.defpath),
+            "PYTHONDONTWRITEBYTECODE": "1",  # both folders are read-only there
             "PYTHONPATH": os.pathsep.join((str(self._code), str(_runtime()))),
-            "PYTHONPYCACHEPREFIX": str(_runtime() / "compiled"),
             "TZ": ":UTC",
         }
 
