@@ -1,4 +1,4 @@
-"""DynamoDB's transactions in moto, fast enough for tests and demo.
+"""DynamoDB's transactions in moto, fast enough for tests and demo, and with their limit on size.
 
 moto 5.2 copies every table for each item of a transaction, so that it can restore them. This patch copies only the
 items that the transaction names, and restores those.
@@ -12,10 +12,23 @@ from contextlib import AbstractContextManager
 from typing import Any
 from unittest.mock import patch
 
+from moto.dynamodb.exceptions import MockValidationException
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
 
 _MOTO = DynamoDBBackend.transact_write_items
+
+
+MAX_TRANSACTION_BYTES = 4 * 1024 * 1024  # DynamoDB developer guide, "Constraints in Amazon DynamoDB"
+
+
+def size(value: Any) -> int:
+    """Return the bytes of all names and values in a request: what is written, and what conditions compare."""
+    if isinstance(value, Mapping):
+        return sum(len(name) + size(one) for name, one in value.items())
+    if isinstance(value, list):
+        return sum(map(size, value))
+    return len(value if isinstance(value, bytes) else str(value).encode())
 
 
 def fast_transactions() -> AbstractContextManager[Any]:
@@ -24,6 +37,8 @@ def fast_transactions() -> AbstractContextManager[Any]:
 
 
 def _transact(backend: DynamoDBBackend, items: list[dict[str, Any]]) -> None:
+    if size(items) > MAX_TRANSACTION_BYTES:
+        raise MockValidationException("Transaction request is larger than 4 MiB")
     touched = [(action["TableName"], _key(backend, action)) for item in items for action in item.values()]
     before = [copy.deepcopy(backend.get_item(*place)) for place in touched]
     with patch.object(Table, "__deepcopy__", lambda table, memo: table, create=True):

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import botocore.session
+from botocore.client import BaseClient
 from botocore.config import Config
 from moto import mock_aws
 
@@ -41,6 +44,19 @@ def make_client(service: str) -> Any:
     """Return a client of the local AWS."""
     config = Config(retries={"total_max_attempts": 1, "mode": "standard"})
     return session().create_client(service, region_name=REGION, config=config)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let threads call the local AWS one after the other: moto's backends are not thread-safe."""
+    lock, original = Lock(), BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def call(client: Any, operation: str, arguments: Any) -> Any:
+        with lock:
+            return original(client, operation, arguments)
+
+    with mock.patch.object(BaseClient, "_make_api_call", call):
+        yield
 
 
 def make_table(client: DynamoDBClient) -> None:

@@ -169,8 +169,9 @@ class World:
         return {alert.id: alert for alert in found}
 
     def unsent(self) -> int:
-        """Return how many notifications are stored and not published."""
-        return sum(row["sk"]["S"].startswith("sink#") for row in all_rows())
+        """Return how many alerts and summaries are stored and not published."""
+        drafts = [json.loads(row["body"]["B"]) for row in all_rows() if row["sk"]["S"].startswith("sink#")]
+        return sum(max(1, len(draft.get("alert_ids", ()))) for draft in drafts)
 
     def published(self) -> list[Notification]:
         """Return what was published since the last call, as the queue and the history received it."""

@@ -47,7 +47,7 @@ def open_store(client: DynamoDBClient, table: str, memory_days: int) -> DynamoSt
 
     routes = (
         Route(TOPIC, NOTIFIED, Level.INFORMATIONAL),
-        Route(HISTORY, ALL_DISPOSITIONS - NOTIFIED, Level.INFORMATIONAL),
+        Route(HISTORY, ALL_DISPOSITIONS - NOTIFIED, Level.INFORMATIONAL, batched=True),
     )
     return DynamoStore(client, table, routes, remembered_seconds=memory_days * 86400.0)
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table
+from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table, one_at_a_time
 from tests.support.functions import watching
 from tests.unit.store.alerts import a_filing, an_alert, record, settle
 from tests.unit.store.conftest import ROUTES
-from vaultwatch.dispatch.notification import ALL_DISPOSITIONS
+from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, NOTIFIED, Filing, Recorded
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.rules.facts import Level
 from vaultwatch.store import REMEMBERED_SECONDS, StoreError
-from vaultwatch.store.dynamodb.adapter import DynamoStore
+from vaultwatch.store.dynamodb.adapter import PATIENCE_SECONDS, DynamoStore
 from vaultwatch.store.dynamodb.sent import SentNotifications
 
 T0 = 1_700_000_000.0
@@ -77,16 +80,18 @@ class TestTransactions:
         assert (result.new, result.disposition) == (True, "suppressed")
         assert store.settle(T0 + 900)[0].merged_count == 2
 
-    def test_give_up_if_conflicts_never_end(self, store: DynamoStore) -> None:
+    def test_give_up_if_conflicts_never_end(self, client: Any) -> None:
+        pauses: list[float] = []
+
         def judge(number: int, name: str, made: bool) -> None:
             if name == "DynamoDB.TransactWriteItems":
                 reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}]
                 said: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
                 raise ClientError(said, "TransactWriteItems")
 
-        with watching(judge) as calls, pytest.raises(StoreError, match="concurrent writers"):
-            record(store, [a_filing()], T0)
-        assert calls.names.count("DynamoDB.TransactWriteItems") == 12
+        with watching(judge), pytest.raises(StoreError, match="concurrent writers"):
+            record(DynamoStore(client, TABLE, TOPIC, sleep=pauses.append), [a_filing()], T0)
+        assert PATIENCE_SECONDS <= sum(pauses) < PATIENCE_SECONDS + 2
 
     def test_are_not_retried_if_dynamodb_calls_them_invalid(self, store: DynamoStore) -> None:
         def judge(number: int, name: str, made: bool) -> None:
@@ -98,6 +103,75 @@ class TestTransactions:
         with watching(judge) as calls, pytest.raises(StoreError, match="ValidationError"):
             record(store, [a_filing()], T0)
         assert calls.names.count("DynamoDB.TransactWriteItems") == 1
+
+
+def incompressible(seed: object, size: int) -> str:
+    return random.Random(str(seed)).randbytes(size // 2).hex()
+
+
+class TestAFlood:
+    """Alerts that come faster than people can be notified of them."""
+
+    AWS = (Route("sns", NOTIFIED, Level.INFORMATIONAL), Route("history", ALL_DISPOSITIONS - NOTIFIED, batched=True))
+
+    def test_takes_few_calls_whether_it_repeats_itself_or_not(self, client: Any) -> None:
+        for principals, rule in ((1, "r"), (1_000, "s")):
+            store = DynamoStore(client, TABLE, self.AWS)
+            filings = [a_filing(f"e{n}", rule=rule, principal=f"p{n % principals}") for n in range(1_000)]
+            with watching() as calls:
+                filed = store.file(filings, T0)
+            assert len(calls.names) <= 40, principals
+            alerts = [alert.id for one in filed.notifications for alert in one.alerts]
+            assert sorted(alerts) == sorted(filing.alert.id for filing in filings)
+
+    def test_a_notification_for_a_batched_sink_is_marked_sent_as_a_whole(self, client: Any) -> None:
+        store = DynamoStore(client, TABLE, self.AWS)
+        store.file([a_filing(f"e{n}") for n in range(120)], T0)
+        unsent = [one.notification for one in store.unsent("history", T0, limit=100)]
+        assert sum(len(one.alerts) for one in unsent) == 119
+        assert len(unsent) <= 5
+        store.mark_sent([one.id for one in unsent], "history")
+        assert store.unsent("history", T0) == []
+
+    def test_large_alerts_that_notify_nobody_are_stored_without_the_largest_values_of_their_records(
+        self, client: Any
+    ) -> None:
+        store = DynamoStore(client, TABLE, self.AWS)
+        store.file([a_filing(f"e{n}", record={"data": incompressible(n, 30_000)}) for n in range(9)], T0)
+        sizes = sorted(len(row["body"]["B"]) for row in rows("alert"))
+        assert sizes[-2] < 6_000
+        assert sizes[-1] > 15_000
+
+    @pytest.mark.parametrize("name", ["record", "error"])
+    def test_no_transaction_is_larger_than_dynamodb_allows(self, client: Any, name: str) -> None:
+        store = DynamoStore(client, TABLE, self.AWS)
+
+        def filings(outcome: str) -> list[Filing]:
+            texts = [incompressible(f"{outcome}{n}", 110_000) for n in range(60)]
+            fields: Any = [{name: {"data": text} if name == "record" else text} for text in texts]
+            return [a_filing(f"e{n}", outcome=outcome, principal=f"p{n}", **one) for n, one in enumerate(fields)]
+
+        record(store, filings("unknown"), T0)
+        results = record(store, filings("failed"), T0 + 1)
+        assert [result.completed for result in results] == [True] * 60
+
+    @pytest.mark.parametrize("writers", [2, 8, 40])
+    def test_from_many_writers_loses_and_doubles_no_count_and_is_no_store_error(
+        self, client: Any, writers: int
+    ) -> None:
+        def write(writer: int) -> list[Recorded]:
+            store = DynamoStore(client, TABLE, self.AWS)
+            return [
+                result
+                for batch in range(3)
+                for result in record(store, [a_filing(f"{writer}-{batch}-{n}") for n in range(4)], T0)
+            ]
+
+        with one_at_a_time(), ThreadPoolExecutor(writers) as pool:
+            results = [result for written in pool.map(write, range(writers)) for result in written]
+        assert Counter(result.disposition for result in results) == {"first": 1, "suppressed": writers * 12 - 1}
+        [summary] = DynamoStore(client, TABLE, self.AWS).settle(T0 + 3600)
+        assert summary.merged_count == writers * 12 - 1
 
 
 class TestMemory:

@@ -8,13 +8,13 @@ flood does not wait for one round trip an alert. An index takes at most 1,000 wr
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from vaultwatch.alerts import Alert
+from vaultwatch.backoff import Backoff
 from vaultwatch.dispatch.decisions import close_window, flush
 from vaultwatch.dispatch.drafts import Draft, alert_ids, assemble
 from vaultwatch.dispatch.groups import Window
@@ -23,7 +23,7 @@ from vaultwatch.dispatch.notification import Filing, Notification, Recorded
 from vaultwatch.dispatch.portions import capped
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.store import REMEMBERED_SECONDS, Filed, StoreError, Unsent, always
-from vaultwatch.store.dynamodb.filing import Work, share_out, wanted
+from vaultwatch.store.dynamodb.filing import Work, share_out
 from vaultwatch.store.dynamodb.live import live_since
 from vaultwatch.store.dynamodb.rows import (
     SHARED_KEYS,
@@ -31,6 +31,8 @@ from vaultwatch.store.dynamodb.rows import (
     delivery_rows,
     fitting,
     load_state,
+    prepared,
+    read_alert,
     read_body,
 )
 from vaultwatch.store.dynamodb.schema import Key, alert_key, delivery_key, held_key
@@ -39,7 +41,9 @@ from vaultwatch.store.dynamodb.table import Conflict, Gone, Item, Table, key_of,
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_ATTEMPTS = 12
+PATIENCE_SECONDS = 30.0
+"""How long a transaction waits, all in all, for the writers of the same rows."""
+_CONFLICT = Backoff(first_seconds=0.02, longest_seconds=2.0)
 _LAST_MOMENT = 9e12
 _DUE = "due_kind = :kind AND due_at <= :now"
 _T = TypeVar("_T")
@@ -75,13 +79,15 @@ class DynamoStore:
         table = self._table
         results: dict[int, Recorded] = {}
         drafts: list[Draft] = []
+        alerts: dict[Key, Alert] = {}
         filings = [fitting(filing) for filing in capped(filings)]
-        for events in share_out(filings, len(self._routes)):
+        for events in share_out(filings, self._routes):
             work = Work([[filings[at] for at in event] for event in events], self._routes, self._remembered_seconds)
-            recorded, made = self._insisting(partial(work.do, table, now))
-            results.update(zip((at for event in events for at in event), recorded, strict=True))
-            drafts += made
-        return Filed([results[at] for at in range(len(filings))], self._assemble(drafts))
+            done = self._insisting(partial(work.do, table, now))
+            results.update(zip((at for event in events for at in event), done.recorded, strict=True))
+            drafts += done.drafts
+            alerts |= done.alerts
+        return Filed([results[at] for at in range(len(filings))], self._assemble(drafts, alerts))
 
     def settle(self, now: float, may_go_on: Callable[[], bool] = always) -> list[Notification]:
         """See `Store.settle`; the summaries of the highest levels are made first."""
@@ -144,13 +150,19 @@ class DynamoStore:
         return self._open_table
 
     def _insisting(self, work: Callable[[], _T]) -> _T:
-        """Read, decide and write, and repeat while other writers are faster, for about ten seconds at most."""
-        for attempt in range(_ATTEMPTS):
+        """Read, decide and write, and repeat while other writers are faster, as long as patience lasts."""
+        failures, waited_seconds = 0, 0.0
+        while True:
             try:
                 return work()
-            except Conflict:
-                self._sleep(random.uniform(0.0, min(2.0, 0.02 * 2.0**attempt)))  # noqa: S311 - jitter, no secret
-        raise StoreError("DynamoDB: concurrent writers keep changing the same rows, or it throttles")
+            except Conflict as conflict:
+                if waited_seconds >= PATIENCE_SECONDS:
+                    text = "DynamoDB: concurrent writers keep changing the same rows, or it throttles"
+                    raise StoreError(text) from conflict
+            failures += 1
+            pause_seconds = _CONFLICT.full_jitter(failures)
+            self._sleep(pause_seconds)
+            waited_seconds += pause_seconds
 
     def _flush(self, key: Key, now: float) -> list[Draft]:
         rows = self._table.read([key, *SHARED_KEYS])
@@ -158,18 +170,21 @@ class DynamoStore:
             return []
         state, expires_at = load_state(rows), now + self._remembered_seconds
         flush(read_body(rows[key], Held), state, now)
-        deliveries = delivery_rows(state.drafts, self._routes, expires_at)
+        drafts = prepared(state.drafts, self._routes)
+        deliveries = delivery_rows(drafts, self._routes, expires_at)
         self._table.write([*changed_rows(state, rows, expires_at), *deliveries])
-        return wanted(state.drafts, self._routes)
+        return drafts
 
     def _next_due(self, kind: str, now: float) -> float | None:
         query = self._table.find("due", "due_kind = :kind AND due_at > :now", {":kind": kind, ":now": now}, page=1)
         return next((number(page[0], "due_at") for page in query), None)
 
-    def _assemble(self, drafts: Sequence[Draft]) -> list[Notification]:
-        rows = self._table.read(map(alert_key, {id_ for draft in drafts for id_ in alert_ids(draft)}))
-        alerts = {key: read_body(item, Alert) for key, item in rows.items()}
-        return [assemble(draft, lambda alert_id: alerts.get(alert_key(alert_id))) for draft in drafts]
+    def _assemble(self, drafts: Sequence[Draft], alerts: Mapping[Key, Alert] | None = None) -> list[Notification]:
+        """Return the notifications; reads the alerts that are not among these, which were just stored."""
+        known = dict(alerts or {})
+        keys = {alert_key(id_) for draft in drafts for id_ in alert_ids(draft)}
+        known |= {key: read_alert(item) for key, item in self._table.read(keys - known.keys()).items()}
+        return [assemble(draft, lambda alert_id: known.get(alert_key(alert_id))) for draft in drafts]
 
 
 def _close_windows(table: Table, keys: Sequence[Key], now: float) -> None:

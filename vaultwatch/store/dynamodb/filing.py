@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -10,24 +11,40 @@ from msgspec.structs import replace
 from vaultwatch.alerts import Alert
 from vaultwatch.dispatch.decisions import State, file_event
 from vaultwatch.dispatch.drafts import Draft
-from vaultwatch.dispatch.notification import Filing, Recorded
+from vaultwatch.dispatch.groups import is_urgent
+from vaultwatch.dispatch.limits import FIRSTS_A_MINUTE
+from vaultwatch.dispatch.notification import NOTIFIED, Filing, Recorded
 from vaultwatch.dispatch.portions import ALERTS_PER_NOTIFICATION, split_events
 from vaultwatch.dispatch.routes import Route
+from vaultwatch.reading.bounds import bounded
 from vaultwatch.store.dynamodb.rows import (
+    GATHERED,
     SHARED_KEYS,
     body_of,
     changed_rows,
     delivery_rows,
     load_state,
     needed,
-    read_body,
+    prepared,
+    read_alert,
 )
 from vaultwatch.store.dynamodb.schema import EXPIRES_AT, Key, alert_key
 from vaultwatch.store.dynamodb.table import MAX_ACTIONS, MAX_TRANSACTION_BYTES, Item, Row, Table, number
-from vaultwatch.store.encoding import encode_alert
+from vaultwatch.store.encoding import decode_alert, encode_alert, pack_alert
 
+SUPPRESSED_RECORD_BYTES = 4096
+"""The most of a record that is stored of an alert that notifies nobody; the archive has the whole entry."""
 _ROWS_OF_AN_ALERT = 4
-_OTHER_BYTES = 20_000  # the most that the rows besides an alert take: its window, what its rule holds, a notification
+_OTHER_BYTES = 40_000
+"""The most that the rows besides an alert take: its window, what its rule holds, a notification with twenty groups."""
+
+
+class Done(NamedTuple):
+    """What a transaction did: a result for each filing, the drafts that a sink wants, and the alerts as stored."""
+
+    recorded: list[Recorded]
+    drafts: list[Draft]
+    alerts: dict[Key, Alert]
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -37,11 +54,8 @@ class Work(msgspec.Struct, frozen=True):
     routes: tuple[Route, ...]
     remembered_seconds: float
 
-    def do(self, table: Table, now: float) -> tuple[list[Recorded], list[Draft]]:
+    def do(self, table: Table, now: float) -> Done:
         """Read the rows of these events, let dispatch decide, and write what has changed.
-
-        Returns:
-            A result for each filing, and the drafts that a sink wants.
 
         Raises:
             Conflict: A row has changed meanwhile; nothing was written.
@@ -53,42 +67,60 @@ class Work(msgspec.Struct, frozen=True):
         expires_at = now + self.remembered_seconds
         expiries = {key: number(rows[key], EXPIRES_AT) for key in known}  # kept when an alert is completed
         written = [
-            Row(key, encode_alert(alert), body_of(rows.get(key)), {EXPIRES_AT: int(expiries.get(key, expires_at))})
+            Row(key, pack_alert(alert), body_of(rows.get(key)), {EXPIRES_AT: int(expiries.get(key, expires_at))})
             for key, alert in alerts.items()
             if known.get(key) is not alert
         ]
-        deliveries = delivery_rows(state.drafts, self.routes, expires_at)
+        drafts = prepared(state.drafts, self.routes)
+        deliveries = delivery_rows(drafts, self.routes, expires_at)
         table.write([*written, *changed_rows(state, rows, expires_at), *deliveries])
-        return results, wanted(state.drafts, self.routes)
+        return Done(results, drafts, {row.key: decode_alert(row.body) for row in written})
 
 
 class Load(msgspec.Struct, frozen=True):
-    """The largest possible size of a transaction."""
+    """The largest possible size of a transaction.
 
-    sinks: int
+    Conditions compare versions, not bodies, so it is at most the size of what it writes.
+    """
+
+    routes: tuple[Route, ...]
     keys: frozenset[Key] = frozenset(SHARED_KEYS)
-    deliveries: int = 0
+    alerts: int = 0
+    ordinary: int = 0
+    urgent: int = 0
     size_bytes: int = 0
 
     def with_event(self, event: Sequence[Filing]) -> Load:
         """Return the load with one more event."""
+        urgent = any(is_urgent(filing.alert) for filing in event)
         return Load(
-            self.sinks,
+            self.routes,
             self.keys.union(needed(event)),
-            self.deliveries + len(event) * self.sinks,
+            self.alerts + len(event),
+            self.ordinary + (not urgent),
+            self.urgent + urgent,
             self.size_bytes + sum(len(encode_alert(filing.alert)) + _OTHER_BYTES for filing in event),
         )
 
     def fits(self) -> bool:
         """Return whether it fits into one transaction."""
-        return len(self.keys) + self.deliveries <= MAX_ACTIONS and self.size_bytes <= MAX_TRANSACTION_BYTES
+        return len(self.keys) + self._deliveries <= MAX_ACTIONS and self.size_bytes <= MAX_TRANSACTION_BYTES
+
+    @property
+    def _deliveries(self) -> int:
+        """An event has one notification for people at most, and the limits bound the ordinary ones."""
+        notified = min(self.ordinary, FIRSTS_A_MINUTE) + self.urgent
+        gathered = 2 * (1 + self.alerts // GATHERED)
+        alone = [route for route in self.routes if not route.batched]
+        every = sum(not route.dispositions <= NOTIFIED for route in alone)
+        return every * self.alerts + (len(alone) - every) * notified + (len(self.routes) - len(alone)) * gathered
 
 
-def share_out(filings: Sequence[Filing], sinks: int) -> list[list[list[int]]]:
+def share_out(filings: Sequence[Filing], routes: tuple[Route, ...]) -> list[list[list[int]]]:
     """Divide filings among transactions: for each one its events, and for each event the positions of its filings."""
     shares: list[list[list[int]]] = []
-    load = Load(sinks)
-    most = (MAX_ACTIONS - len(SHARED_KEYS)) // (_ROWS_OF_AN_ALERT + sinks)
+    load = Load(routes)
+    most = (MAX_ACTIONS - len(SHARED_KEYS)) // (_ROWS_OF_AN_ALERT + len(routes))
     for positions in split_events(filings, min(ALERTS_PER_NOTIFICATION, most)):
         event = [filings[at] for at in positions]
         if shares and (more := load.with_event(event)).fits():
@@ -96,21 +128,12 @@ def share_out(filings: Sequence[Filing], sinks: int) -> list[list[list[int]]]:
             load = more
         else:
             shares.append([positions])
-            load = Load(sinks).with_event(event)
+            load = Load(routes).with_event(event)
     return shares
 
 
-def wanted(drafts: Sequence[Draft], routes: Sequence[Route]) -> list[Draft]:
-    """Return the drafts that a sink wants."""
-    return [draft for draft in drafts if any(route.wants(draft.disposition, draft.head.level) for route in routes)]
-
-
 def _known(rows: Mapping[Key, Item], now: float) -> dict[Key, Alert]:
-    return {
-        key: read_body(item, Alert)
-        for key, item in rows.items()
-        if key[1] == "alert" and number(item, EXPIRES_AT) > now
-    }
+    return {key: read_alert(item) for key, item in rows.items() if key[1] == "alert" and number(item, EXPIRES_AT) > now}
 
 
 def _file(event: Sequence[Filing], alerts: dict[Key, Alert], state: State, now: float) -> list[Recorded]:
@@ -128,5 +151,16 @@ def _file(event: Sequence[Filing], alerts: dict[Key, Alert], state: State, now: 
             known[index] = Recorded(filing.alert.id, new=False, completed=True)
         else:
             known[index] = Recorded(filing.alert.id, new=False)
-    filed = iter(file_event(fresh, state, now))
+    results = file_event(fresh, state, now)
+    for filing, result in zip(fresh, results, strict=True):
+        if result.disposition not in NOTIFIED:
+            alerts[alert_key(filing.alert.id)] = _shortened(filing.alert)
+    filed = iter(results)
     return [known[index] if index in known else next(filed) for index in range(len(event))]
+
+
+def _shortened(alert: Alert) -> Alert:
+    body = encode_alert(alert)
+    if len(body) <= SUPPRESSED_RECORD_BYTES:
+        return alert
+    return replace(alert, record=bounded(decode_alert(body).record, SUPPRESSED_RECORD_BYTES))

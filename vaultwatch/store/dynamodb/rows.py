@@ -8,12 +8,13 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from vaultwatch.alerts import Alert
 from vaultwatch.dispatch.decisions import State
 from vaultwatch.dispatch.drafts import Draft, priority
 from vaultwatch.dispatch.groups import Window
 from vaultwatch.dispatch.held import Held
 from vaultwatch.dispatch.limits import Limit
-from vaultwatch.dispatch.notification import Filing
+from vaultwatch.dispatch.notification import Disposition, Filing
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.dispatch.same_fact import Sightings, family_of
 from vaultwatch.reading.bounds import bounded, brief
@@ -29,9 +30,11 @@ from vaultwatch.store.dynamodb.schema import (
     window_key,
 )
 from vaultwatch.store.dynamodb.table import Item, Row, key_of
-from vaultwatch.store.encoding import encode_alert
+from vaultwatch.store.encoding import decode_alert, encode_alert
 
 MAX_ALERT_BYTES = 120_000
+GATHERED = 50
+"""How many alerts at most a notification for a batched sink holds."""
 SHARED_KEYS = (limit_key("ordinary"), limit_key("urgent"))
 """The keys of rows that all alerts share. Only a notification writes them: a flood of suppressed alerts reads them."""
 _T = TypeVar("_T")
@@ -41,6 +44,14 @@ def read_body(item: Item, type_: type[_T]) -> _T:
     """Decode the content of a row; raises `StoreError` if Vaultwatch did not write it."""
     try:
         return msgspec.json.decode(item["body"]["B"], type=type_)
+    except (msgspec.DecodeError, KeyError) as error:
+        raise StoreError(f"DynamoDB: the row {key_of(item)} cannot be read: {error}") from error
+
+
+def read_alert(item: Item) -> Alert:
+    """Decode the alert of a row; raises `StoreError` if Vaultwatch did not write it."""
+    try:
+        return decode_alert(item["body"]["B"])
     except (msgspec.DecodeError, KeyError) as error:
         raise StoreError(f"DynamoDB: the row {key_of(item)} cannot be read: {error}") from error
 
@@ -55,8 +66,9 @@ def needed(event: Sequence[Filing]) -> Iterator[Key]:
     for filing in event:
         yield alert_key(filing.alert.id)
         if filing.notify:
-            yield window_key(filing.group)
             yield held_key(filing.alert.rule)
+        if filing.notify and not filing.deferred:
+            yield window_key(filing.group)
             if filing.alert.same_as:
                 yield sightings_key(family_of(filing.alert))
 
@@ -92,6 +104,26 @@ def changed_rows(state: State, rows: Mapping[Key, Item], expires_at: float) -> l
     ]
     seen = (replace(row, seen=body_of(rows.get(row.key))) for row in made)
     return [row for row in seen if row.body != row.seen]
+
+
+def prepared(drafts: Sequence[Draft], routes: Sequence[Route]) -> list[Draft]:
+    """Return the drafts that a sink wants; those that only batched sinks want are gathered in a few."""
+    alone, together = list[Draft](), dict[Disposition, list[Draft]]()
+    for draft in drafts:
+        wanting = [route for route in routes if route.wants(draft.disposition, draft.head.level)]
+        if wanting and all(route.batched for route in wanting) and not draft.merged_count:
+            together.setdefault(draft.disposition, []).append(draft)
+        elif wanting:
+            alone.append(draft)
+    for some in together.values():
+        alone += [_gathered(some[at : at + GATHERED]) for at in range(0, len(some), GATHERED)]
+    return alone
+
+
+def _gathered(drafts: Sequence[Draft]) -> Draft:
+    """Return one draft with the alerts of several."""
+    lead = min(drafts, key=priority)
+    return replace(lead, alert_ids=tuple(id_ for draft in drafts for id_ in draft.alert_ids))
 
 
 def delivery_rows(drafts: Sequence[Draft], routes: Sequence[Route], expires_at: float) -> list[Row]:

@@ -32,6 +32,8 @@ NOTIFICATION_ROWS = "notification#"
 
 PARTITION_KEY = "pk"
 SORT_KEY = "sk"
+VERSION = "version"
+"""The beginning of the SHA-256 of the row's content, by which a writer recognises what it has read."""
 EXPIRES_AT = "expires_at"
 """DynamoDB deletes a row after this time (TTL)."""
 

@@ -6,6 +6,7 @@ row has another one by then, nothing of its transaction is written.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
+from vaultwatch.backoff import Backoff
 from vaultwatch.store import StoreError
-from vaultwatch.store.dynamodb.schema import PARTITION_KEY, SORT_KEY, Key
+from vaultwatch.store.dynamodb.schema import PARTITION_KEY, SORT_KEY, VERSION, Key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,7 +29,8 @@ MAX_TRANSACTION_BYTES = 3_500_000  # of 4 MiB, which count names and conditions 
 _MAX_READ = 100
 _MAX_DELETED = 25
 _PAGE = 90
-_PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, *(1.0,) * 5)
+_BATCH_ATTEMPTS = 10
+_BATCH_BACKOFF = Backoff(first_seconds=0.05, longest_seconds=1.0)
 _PASSING = {
     "None",
     "ConditionalCheckFailed",
@@ -143,8 +146,8 @@ class Table:
             "ConditionExpression": f"attribute_not_exists({PARTITION_KEY})",
         }
         if action.seen is not None:
-            condition["ConditionExpression"] = "body = :seen"
-            condition["ExpressionAttributeValues"] = {":seen": {"B": action.seen}}
+            condition["ConditionExpression"] = f"{VERSION} = :seen"
+            condition["ExpressionAttributeValues"] = {":seen": {"B": _version(action.seen)}}
         if isinstance(action, Gone):
             return {"Delete": {"Key": _key(action.key), **condition}}
         return {"Put": {"Item": _item(action), **condition}}
@@ -154,15 +157,15 @@ class Table:
 
         DynamoDB leaves items unprocessed beyond 16 MB or beyond its capacity: then an immediate retry makes it worse.
         """
-        for pause_seconds in _PAUSES_SECONDS:
+        for attempt in range(1, _BATCH_ATTEMPTS + 1):
             with _asking():
                 answer = call(RequestItems=request)
             yield answer
             request = answer.get(left, {})
             if not request:
                 return
-            self._sleep(pause_seconds)
-        raise StoreError(f"DynamoDB left items unprocessed {len(_PAUSES_SECONDS)} times")
+            self._sleep(_BATCH_BACKOFF.seconds(attempt))
+        raise StoreError(f"DynamoDB left items unprocessed {_BATCH_ATTEMPTS} times")
 
 
 def key_of(item: Item) -> Key:
@@ -205,7 +208,12 @@ def _key(key: Key) -> Item:
 
 
 def _item(row: Row) -> Item:
-    return {**_key(row.key), "body": {"B": row.body}, **_values(row.marks)}
+    return {**_key(row.key), "body": {"B": row.body}, VERSION: {"B": _version(row.body)}, **_values(row.marks)}
+
+
+def _version(body: bytes) -> bytes:
+    """Return what a condition compares instead of the body, which would count in the size of the transaction."""
+    return hashlib.sha256(body).digest()[:16]
 
 
 def _values(values: Mapping[str, Any]) -> Item:
