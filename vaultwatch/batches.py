@@ -204,7 +204,7 @@ class Evaluation:
                 self.findings.unreadable.append(UnreadableFrame(encoded, str(error)))
                 continue
             held.append(_Decoded(number, encoded, frame))
-            size += len(frame.content.lines) if isinstance(frame.content, Records) else 0
+            size += frame.content.size if isinstance(frame.content, Records) else 0
             if size > HELD_BYTES:
                 yield held
                 held, size = [], 0
@@ -224,7 +224,7 @@ class Evaluation:
             found.unreadable.append(UnreadableFrame(encoded, str(error)))
             return []
         found.oldest = min(frame.first, found.oldest or frame.first)
-        self._detector.begin_log(records.lines[:_HEAD_BYTES], frame.log_start, frame.before)
+        self._detector.begin_log(records.head(_HEAD_BYTES), frame.log_start, frame.before)
         alerts: list[Alert] = []
         for origin, lines in _by_origin(records.split):
             if origin.lane:
@@ -237,8 +237,8 @@ class Evaluation:
 
     def _check_lines(self, records: Records) -> None:
         count = len(records.split)
-        if self._limits_lines and count > max(MAX_LINES, len(records.lines) // MIN_LINE_BYTES):
-            raise FrameError(f"{count} lines in {len(records.lines)} bytes, more than any log has")
+        if self._limits_lines and count > max(MAX_LINES, records.size // MIN_LINE_BYTES):
+            raise FrameError(f"{count} lines in {records.size} bytes, more than any log has")
 
     def _reject(self, rejected: Rejected) -> None:
         if rejected.reason.startswith(EXCLUDED):

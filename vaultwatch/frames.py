@@ -51,15 +51,41 @@ class Counter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: Natural
 
 
-class Records(msgspec.Struct, frozen=True, dict=True, tag_field="kind", tag="records"):
-    """Whole lines as they arrived, tags included. Only the last line of a stream may lack its newline."""
+class Records(msgspec.Struct, frozen=True, dict=True, eq=False, tag_field="kind", tag="records"):
+    """Whole lines as they arrived, tags included. Only the last line of a stream may lack its newline.
 
-    lines: bytes
+    They are the bytes of `data` from `start` on: behind the header of a decoded frame, of which no copy is made.
+    """
+
+    data: bytes
+    start: int = 0
+
+    @property
+    def size(self) -> int:
+        """The bytes that the lines take."""
+        return len(self.data) - self.start
+
+    @property
+    def lines(self) -> bytes:
+        """The lines as one text; a copy if a header precedes them."""
+        return self.data[self.start :]
+
+    def head(self, size: int) -> bytes:
+        """Return at most `size` bytes of the first lines."""
+        return self.data[self.start : self.start + size]
 
     @cached_property
     def split(self) -> list[bytes]:
         """The lines as a list, each with its newline. Split only once: for the count, and for the reader."""
-        return BytesIO(self.lines).readlines()
+        stream = BytesIO(self.data)
+        stream.seek(self.start)
+        return stream.readlines()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Records) and self.lines == other.lines
+
+    def __hash__(self) -> int:
+        return hash(self.lines)
 
 
 class Heartbeat(msgspec.Struct, frozen=True, tag_field="kind", tag="heartbeat"):
@@ -174,13 +200,12 @@ def decode(data: bytes, max_bytes: int = MAX_LINES_BYTES) -> Frame:
         FrameError: If `encode` cannot have written this data.
     """
     content = _unpack(_unseal(data), max_bytes + MAX_HEADER_BYTES)
-    head, newline, lines = content.partition(b"\n")
-    if not newline or len(head) > MAX_HEADER_BYTES:
+    newline = content.find(b"\n", 0, MAX_HEADER_BYTES + 1)
+    if newline < 0:
         raise FrameError("frame: no header line")
-    header = _parse(head)
-    if len(lines) > max_bytes:
+    header, records = _parse(content[:newline]), Records(content, newline + 1)
+    if records.size > max_bytes:
         raise FrameError(f"frame: decompresses to more than {max_bytes} bytes")
-    records = Records(lines)
     _check(header, records)
     return Frame(
         source=header.source,
@@ -195,19 +220,19 @@ def decode(data: bytes, max_bytes: int = MAX_LINES_BYTES) -> Frame:
     )
 
 
-def _unseal(data: bytes) -> bytes:
+def _unseal(data: bytes) -> memoryview:
     if len(data) < _SEAL.size:
         raise FrameError(f"frame: {len(data)} bytes are too short for a frame")
     magic, length, crc = _SEAL.unpack_from(data)
     if (magic, length) != (_SKIPPABLE_FRAME, _CRC_BYTES):
         raise FrameError("frame: does not begin with the seal of a frame")
-    content = data[_SEAL.size :]
+    content = memoryview(data)[_SEAL.size :]
     if zlib.crc32(content) != crc:
         raise FrameError("frame: damaged or cut off (CRC-32 differs)")
     return content
 
 
-def _unpack(content: bytes, max_bytes: int) -> bytes:
+def _unpack(content: memoryview, max_bytes: int) -> bytes:
     """Decompress one zstd frame. It must state its size: a larger one is refused before any memory is taken."""
     try:
         parameters = zstandard.get_frame_parameters(content)
@@ -228,9 +253,9 @@ def _parse(head: bytes) -> _Header:
 
 
 def _check(header: _Header, records: Records) -> None:
-    if len(records.lines) != header.size:
-        raise FrameError(f"frame: {len(records.lines)} bytes of lines where its header says {header.size}")
-    if records.lines and not isinstance(header.content, _RecordsMark):
+    if records.size != header.size:
+        raise FrameError(f"frame: {records.size} bytes of lines where its header says {header.size}")
+    if records.size and not isinstance(header.content, _RecordsMark):
         raise FrameError("frame: has lines, although its kind has none")
     count = header.content.count if isinstance(header.content, Reference) else len(records.split)
     if count != header.count:

@@ -59,6 +59,8 @@ def redacted_text(text: str) -> str:
     Args:
         text: Any text from a log, of any length.
     """
+    if text.startswith(SALTED) and text[len(SALTED) :].isalnum():  # as most texts of an entry
+        return text
     if "s." in text or "b." in text or "r." in text or "%" in text or "\\" in text:  # few texts do
         text = _TOKEN.sub(lambda found: marker(found.group()), text)
     lowered = text.lower()
@@ -77,8 +79,39 @@ def redacted(value: Any) -> Any:
 
 
 def holds_secret(value: Any) -> bool:
-    """Return whether `redacted` would replace anything in this JSON value."""
-    return bool(redacted(value) != value)
+    """Return whether `redacted` would replace anything in this JSON value.
+
+    All texts are searched as one, with newlines between them, which no secret contains: ten times as fast as one by
+    one.
+    """
+    texts: list[str] = []
+    if _gather(value, ("", ""), _MAX_DEPTH, texts):
+        return True
+    joined = "\n".join(texts)
+    return redacted_text(joined) != joined
+
+
+def _gather(value: Any, names: tuple[str, str], depth: int, texts: list[str]) -> bool:
+    """Add the texts and keys to search to `texts`; return whether there is more to replace than those could show."""
+    if isinstance(value, str):
+        if _is_secret_member(names):
+            return _whole(value) != value
+        texts.append(value)
+        return False
+    if not isinstance(value, dict | list | tuple):
+        return False
+    if depth == 0:
+        return True
+    if isinstance(value, dict):
+        texts.extend(value)
+        for key, item in value.items():  # noqa: SIM110  a generator would take half as long again
+            if _gather(item, (names[1], key.lower()), depth - 1, texts):
+                return True
+        return False
+    for item in value:  # noqa: SIM110  as above
+        if _gather(item, names, depth - 1, texts):
+            return True
+    return False
 
 
 def _redacted(value: Any, names: tuple[str, str], depth: int) -> Any:

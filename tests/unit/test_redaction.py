@@ -73,6 +73,35 @@ def test_no_token_survives_however_nested_or_escaped(case: tuple[str, Any]) -> N
     assert not holds_secret(redacted(value))
 
 
+PIECES = st.sampled_from(
+    [
+        *("hvs.", "hvs", ".", "s.", "abcdefgh", "A" * 24, "bearer", "Basic ", " ", "+", "=", ":", "authorization"),
+        *("\\u0068", "%68", "\n", "hmac-sha256:", "ab" * 32, marker("secret"), "x-vault-token", '"', "é"),
+    ]
+)
+NAMES = st.sampled_from(["client_token", "wrap_info", "token", "Authorization", "headers"]) | st.text(max_size=4)
+TEXTS = st.lists(PIECES, max_size=6).map("".join)
+JSON = st.recursive(
+    TEXTS | st.none() | st.booleans() | st.integers(),
+    lambda below: st.lists(below, max_size=4) | st.dictionaries(NAMES | TEXTS, below, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_a_value_holds_a_secret_if_something_of_it_would_be_replaced(value: Any) -> None:
+    assert holds_secret(value) is (redacted(value) != value)
+
+
+@pytest.mark.parametrize("deepest", [[], {}, "x", ["hvs.CAESIRAWTOKENEXAMPLE"]])
+def test_a_value_too_deep_to_search_counts_as_a_secret(deepest: Any) -> None:
+    for depth in (110, 119, 120, 121, 125):
+        nested = deepest
+        for _ in range(depth):
+            nested = [nested]
+        assert holds_secret(nested) is (redacted(nested) != nested)
+
+
 @given(TOKENS)
 def test_the_marker_can_be_compared_with_a_known_token(token: str) -> None:
     assert redacted_text(f"x {token}") == f"x {marker(token)}"
