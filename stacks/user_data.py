@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from stacks.bundling import ROOT
 
+
 class BundleLocation(NamedTuple):
     """Where a host finds the host bundle.
 
