@@ -16,7 +16,7 @@ import msgspec
 from cryptography import x509
 
 from lambdas._environment import read_environment
-from vaultwatch.authority.caller import Account, Sts, role_of
+from vaultwatch.authority.caller import Account, Sts, identify
 from vaultwatch.authority.certificates import certify_authority
 from vaultwatch.authority.kms_key import KmsKey
 from vaultwatch.authority.names import read_hosts
@@ -70,7 +70,7 @@ def _answer(event: dict[str, Any], now: datetime) -> Answer:
     except msgspec.ValidationError:
         raise RequestRefused("the request does not have the expected fields") from None
     authority = _authority()
-    host, certificate = authority.answer(request, partial(role_of, sts=STS, account=ACCOUNT, now=now), now)
+    host, certificate = authority.answer(request, partial(identify, sts=STS, account=ACCOUNT, now=now), now)
     metrics.write({metrics.CERTIFICATE_DAYS_LEFT: _days_left(certificate, now)}, host=host.name)
     return authority.answer_with(certificate)
 

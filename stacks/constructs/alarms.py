@@ -173,7 +173,13 @@ class Alarms(Construct):
         )
 
     def own_metric(
-        self, metric: metrics.Metric, function: str, *, period: Duration = FIVE_MINUTES, **dimensions: str
+        self,
+        metric: metrics.Metric,
+        function: str,
+        *,
+        period: Duration = FIVE_MINUTES,
+        statistic: str = cloudwatch.Stats.SUM,
+        **dimensions: str,
     ) -> cloudwatch.Metric:
         """Return a metric that one of our functions writes in this deployment.
 
@@ -181,6 +187,7 @@ class Alarms(Construct):
             metric: The metric.
             function: The name of the function.
             period: What one data point sums up.
+            statistic: How it does that.
             dimensions: The value of each of the metric's own dimensions.
 
         Raises:
@@ -189,7 +196,7 @@ class Alarms(Construct):
         if function not in metric.functions or set(metric.dimensions) != set(dimensions):
             raise ValueError(f"{function} does not write {metric.name} with the dimensions {sorted(dimensions)}")
         common = metrics.dimensions_of(function, self._deployment)
-        return metric_of(metrics.NAMESPACE, metric.name, {**common, **dimensions}, period=period)
+        return metric_of(metrics.NAMESPACE, metric.name, {**common, **dimensions}, statistic=statistic, period=period)
 
     def add(
         self,
@@ -208,10 +215,10 @@ class Alarms(Construct):
             name: Its name, without the deployment's.
             metric: What it watches.
             description: What happened, what that means and what to do, for the person whom it notifies.
-            threshold: Above this it fires.
+            threshold: Above this it fires; below this, if silence is a failure, and below 1 in any case.
             periods: Over how many periods of the metric it looks.
             datapoints: In how many of them the metric has to be above the threshold.
-            silence_is_failure: Fire when nothing was counted at all, instead of above the threshold.
+            silence_is_failure: Fire when nothing was counted at all, and below the threshold instead of above it.
         """
         operator, missing = cloudwatch.ComparisonOperator, cloudwatch.TreatMissingData
         alarm = cloudwatch.Alarm(
@@ -220,7 +227,7 @@ class Alarms(Construct):
             alarm_name=f"{self._deployment}-{name}",
             alarm_description=f"{description} More in docs/alarms.md.",
             metric=metric,
-            threshold=1 if silence_is_failure else threshold,
+            threshold=max(threshold, 1) if silence_is_failure else threshold,
             comparison_operator=operator.LESS_THAN_THRESHOLD if silence_is_failure else operator.GREATER_THAN_THRESHOLD,
             treat_missing_data=missing.BREACHING if silence_is_failure else missing.NOT_BREACHING,
             evaluation_periods=periods,

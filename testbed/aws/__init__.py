@@ -23,6 +23,7 @@ from typing import Any
 
 import boto3
 from moto.moto_api._internal.models import moto_api_backend
+from werkzeug.wrappers import Response
 
 from testbed.aws.alarms import fired_alarms
 from testbed.aws.calls import Request
@@ -34,6 +35,7 @@ from testbed.aws.gaps import Deliveries, Mail, patches
 from testbed.aws.mappings import Delivery, KinesisShard, Queue, Schedule
 from testbed.aws.permissions import Need
 from testbed.aws.resources import Maker
+from testbed.aws.sts import Session, Sts
 from testbed.aws.template import REGION, Template, Templates, UnsupportedTemplateError
 
 __all__ = ["Call", "LocalAws", "LocalAwsError", "Mail", "Outcome", "UnsupportedTemplateError"]
@@ -63,13 +65,18 @@ class LocalAws:
         self._documents = templates
         self._maker = maker = Maker(self.client)
         self._templates = Templates(templates, maker.make)
-        self.endpoint = Endpoint(maker.roles, maker.keys, self._on_write, self._kill)
+        self._lock = Lock()
+        self._invoked: dict[str, Function] = {}
+        self._invoking = Lock()
+        self.sts = Sts(self.now)
+        self.endpoint = Endpoint(
+            maker.roles, maker.keys, self._on_write, self._kill, maker.key_policies, self._invoke, self.sts
+        )
         self.deliveries = Deliveries(maker.roles, maker.admits, self._put)
         self._firehoses: dict[str, Delivery] = {}
         self._functions: list[Function] = []
         self._workers: list[Worker] = []
         self._clients: dict[tuple[str, str], Any] = {}
-        self._lock = Lock()
 
     def __enter__(self) -> LocalAws:
         with ExitStack() as stack:
@@ -98,6 +105,15 @@ class LocalAws:
         """Return the variables with which boto3 in another process uses this AWS."""
         key = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": REGION}
         return {"AWS_ENDPOINT_URL": self.endpoint.url, "AWS_EC2_METADATA_DISABLED": "true", **key}
+
+    def instance_environment(self, role: str, instance: str) -> dict[str, str]:
+        """Return the variables with which boto3 in another process uses this AWS as an instance with a role.
+
+        Args:
+            role: The name of the role.
+            instance: The id of the instance: "i-0123456789abcdef0".
+        """
+        return {**self.environment(), **self.sts.hand_out(Session(role, instance)).environment()}
 
     def client(self, service: str, role: str = "local") -> Any:
         """Return boto3's client of a service, restricted to the permissions of a role if one is named."""
@@ -158,7 +174,8 @@ class LocalAws:
         Args:
             reasons: Why a permission may stay unused, by the permission as this method returns it, with wildcards.
         """
-        lines = [line for role in self._maker.roles.values() for line in role.unneeded()]
+        policies = [*self._maker.roles.values(), *self._maker.key_policies.values()]
+        lines = [line for policy in policies for line in policy.unneeded()]
         stale = [f"{reason}: all of these were needed" for reason in reasons if not fnmatch.filter(lines, reason)]
         return [line for line in lines if not any(fnmatch.fnmatchcase(line, reason) for reason in reasons)] + stale
 
@@ -184,6 +201,16 @@ class LocalAws:
         return outcome
 
     # Internals
+
+    def _invoke(self, arn: str, body: bytes) -> Response:
+        """Run a function for a caller who waits for the answer; one at a time."""
+        with self._invoking:
+            if arn not in self._invoked:
+                self._invoked[arn] = self._function(arn)
+            outcome = self.invoke(self._invoked[arn], json.loads(body))
+        failed = {"X-Amz-Function-Error": "Unhandled"} if outcome.error else {}
+        said = {"errorMessage": outcome.error} if outcome.error else outcome.payload
+        return Response(json.dumps(said), headers=failed, content_type="application/json")
 
     def _function(self, arn: str) -> Function:
         """Create an execution environment for one poller."""

@@ -6,7 +6,8 @@ Metrics of AWS services do not exist here: an alarm on one of them never fires.
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -69,19 +70,28 @@ def _values(log: str) -> Iterator[tuple[_MetricKey, _Value]]:
 
 
 def _fires(alarm: Mapping[str, Any], values: Iterable[_Value], since: float, until: float) -> bool:
-    if alarm["Statistic"] != "Sum":
-        raise UnsupportedTemplateError(f"{alarm['AlarmName']}: the statistic {alarm['Statistic']} is not supported")
     period = alarm["Period"]
-    sums: Counter[int] = Counter()
+    by_period: dict[int, list[float]] = defaultdict(list)
     for one in values:
-        sums[int((one.seconds - since) // period)] += one.value  # type: ignore[assignment]
+        by_period[int((one.seconds - since) // period)].append(one.value)
+    figures = {number: _figure(alarm, found) for number, found in by_period.items()}
     match alarm["ComparisonOperator"], alarm["TreatMissingData"]:
         case "GreaterThanThreshold", "notBreaching":
-            breaching = [number for number, total in sums.items() if total > alarm["Threshold"]]
+            breaching = [number for number, figure in figures.items() if figure > alarm["Threshold"]]
         case "LessThanThreshold", "breaching":
             whole = range(int((until - since) // period))
-            breaching = [number for number in whole if sums[number] < alarm["Threshold"]]
+            breaching = [number for number in whole if figures.get(number, -math.inf) < alarm["Threshold"]]
         case other:
             raise UnsupportedTemplateError(f"{alarm['AlarmName']}: {other} is not supported")
     periods, needed = alarm["EvaluationPeriods"], alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"])
     return any(sum(first <= number < first + periods for number in breaching) >= needed for first in breaching)
+
+
+def _figure(alarm: Mapping[str, Any], values: list[float]) -> float:
+    match alarm["Statistic"]:
+        case "Sum":
+            return sum(values)
+        case "Minimum":
+            return min(values)
+        case other:
+            raise UnsupportedTemplateError(f"{alarm['AlarmName']}: the statistic {other} is not supported")

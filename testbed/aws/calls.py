@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,8 @@ from moto.core.routing import get_service_router
 from testbed.aws.leading_keys import leading_keys
 from testbed.aws.permissions import Context, Need
 from testbed.aws.template import REGION, arn_of
+
+_INVOCATION = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 
 
 class UnknownCallError(Exception):
@@ -37,6 +40,8 @@ class Request(moto_request.Request):
         """The operation's name in botocore's model of the service."""
         if self.service == "s3":
             return str(get_service_router("s3").match(self)[0].name)
+        if invoked_function(self):
+            return "Invoke"
         return self.headers.get("x-amz-target", "").rpartition(".")[2] or self.form.get("Action", "?")
 
     @cached_property
@@ -46,6 +51,14 @@ class Request(moto_request.Request):
             return get_service_router("s3").match(self)[1]
         found: Mapping[str, Any] = self.form.to_dict() or json.loads(self.get_data() or b"{}")
         return found
+
+
+def invoked_function(request: Request) -> str:
+    """Return the ARN of the function that a request invokes, "" if it is another request."""
+    found = _INVOCATION.fullmatch(request.path) if request.service == "lambda" else None
+    if found is None:
+        return ""
+    return found[1] if found[1].startswith("arn:") else arn_of("lambda", f"function:{found[1]}")
 
 
 def needs(request: Request, keys: Mapping[str, str]) -> list[Need]:
@@ -75,14 +88,18 @@ def _actions(request: Request) -> list[tuple[str, str, Context]]:
     """Return each action with its resource and the context of conditions; `KeyError` for a call not listed here."""
     operation, arguments = request.operation, request.arguments
     match request.service:
+        case service if service in _NAMED_BY:
+            return [(operation, arguments[_NAMED_BY[service]], {})]
         case "dynamodb":
             return _row_actions(operation, arguments)
         case "firehose":
             return [(operation, arn_of("firehose", f"deliverystream/{arguments['DeliveryStreamName']}"), {})]
-        case "kinesis":
-            return [(operation, arguments["StreamARN"], {})]
-        case "secretsmanager":
-            return [(operation, arguments["SecretId"], {})]
+        case "lambda":
+            return [("InvokeFunction", invoked_function(request), {})]
+        case "ssm":
+            replacing = {"ssm:Overwrite": str(arguments.get("Overwrite", False)).lower()}
+            context = replacing if operation == "PutParameter" else {}
+            return [(operation, arn_of("ssm", f"parameter{arguments['Name']}"), context)]
         case "sns":
             return [(operation.removesuffix("Batch"), arguments["TopicArn"], {})]
         case "sqs":
@@ -110,6 +127,8 @@ def _row_actions(operation: str, arguments: Mapping[str, Any]) -> list[tuple[str
     ]
 
 
+# The argument that is the ARN of the resource.
+_NAMED_BY = {"kinesis": "StreamARN", "kms": "KeyId", "secretsmanager": "SecretId"}
 _PARTS = {
     "ConditionCheck": "ConditionCheckItem",
     "Delete": "DeleteItem",

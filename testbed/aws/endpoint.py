@@ -13,9 +13,11 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.wrappers import Response
 
 from testbed.aws import gaps
-from testbed.aws.calls import Request, UnknownCallError, needs
+from testbed.aws.calls import Request, UnknownCallError, invoked_function, needs
 from testbed.aws.permissions import Need, Policy
 from testbed.aws.server import Server
+from testbed.aws.sts import Sts
+from testbed.aws.template import role_arn
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,13 @@ class Endpoint:
     """AWS on loopback while the context is open.
 
     Attributes:
-        roles: The policies of callers by access key; a caller without one may do everything.
+        roles: The policies of callers by the name of their role; a caller without one may do everything.
         keys: The ARNs of KMS keys by the ARN of the resource that they encrypt.
         on_write: Called after each successful call that writes.
         kill: Ends the process of the function that made a call.
+        key_policies: The policies of KMS keys for whose use no role needs a permission, by the ARN of the key.
+        invoke: Runs the function with this ARN, and returns Lambda's answer.
+        sts: Answers calls of STS, and knows the roles of the credentials that it handed out.
         fault: Decides what happens to a call made with a role: "" for nothing, "kill after" to kill its process once
             the call is done, or the error code to answer with instead.
         calls: The calls made with a role.
@@ -47,6 +52,9 @@ class Endpoint:
     keys: dict[str, str]
     on_write: Callable[[Request], None]
     kill: Callable[[str], None]
+    key_policies: dict[str, Policy]
+    invoke: Callable[[str, bytes], Response]
+    sts: Sts
     fault: Callable[[Call], str] = lambda call: ""
     calls: list[Call] = field(default_factory=list)
 
@@ -62,10 +70,13 @@ class Endpoint:
 
     def _serve(self, request: Request) -> Response:
         request.get_data()  # caches the body, before a form is read from it
-        role = self.roles.get(request.credential[0])
+        if request.service == "sts":
+            return self.sts.respond(request)
+        name = self.sts.owner(request.credential[0])
+        role = self.roles.get(name)
         if role is None:
             return self._forward(request)
-        call = self._judge(role, request)
+        call = self._judge(name, role, request)
         self.calls.append(call)
         fault = self.fault(call)
         if call.refused:
@@ -82,17 +93,27 @@ class Endpoint:
                 return _denial(request, listing)
         return answer
 
-    def _judge(self, role: Policy, request: Request) -> Call:
+    def _judge(self, name: str, role: Policy, request: Request) -> Call:
         environment = request.headers.get("x-amz-security-token", "")
         try:
             found = needs(request, self.keys)
         except UnknownCallError as error:
             found = [Need(f"{error} (not listed in testbed/aws/calls.py)", "*")]
-        refused = [need for need in found if not role.allows(need)]  # checks all of them, so that each counts as needed
+        # checks all of them, so that each counts as needed
+        refused = [need for need in found if not self._allows(name, role, need)]
         return Call(role.owner, environment, request.service, request.operation, next(iter(refused), None))
+
+    def _allows(self, name: str, role: Policy, need: Need) -> bool:
+        own = self.key_policies.get(need.resource)
+        if own is None:
+            return role.allows(need)
+        caller = role_arn(name)
+        return own.allows(Need(need.action, need.resource, {**need.context, "aws:PrincipalArn": caller}), caller)
 
     def _forward(self, request: Request) -> Response:
         body = request.get_data()
+        if function := invoked_function(request):
+            return self.invoke(function, body)
         if wrong := gaps.upload_fault(request):
             return _refusal(
                 request, wrong, "the upload does not match its checksums", 501 if wrong == "NotImplemented" else 400

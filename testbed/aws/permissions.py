@@ -141,6 +141,7 @@ def _wildcards(pattern: str) -> re.Pattern[str]:
 _OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
     "ArnEquals": _like,
     "ArnLike": _like,
+    "ArnNotEquals": lambda given, pattern: not _like(given, pattern),
     "Bool": str.__eq__,
     "StringEquals": str.__eq__,
     "StringLike": _like,

@@ -20,7 +20,7 @@ _ROLES_ONLY = "only the roles of callers are checked; the tests of the templates
 _LOGS = "a function's log is a file, `LocalAws.log`, and Firehose's is `Deliveries.failures`"
 NOT_CREATED = {
     "AWS::CloudWatch::Alarm": "`LocalAws.fired_alarms` evaluates those on metrics of ours; AWS writes none here",
-    "AWS::KMS::Key": "moto encrypts nothing; the permissions of callers on it are checked, by its ARN",
+    "AWS::KMS::Key": "moto encrypts nothing; permissions on it are checked, by its ARN. Keys that sign are created",
     "AWS::Logs::LogGroup": _LOGS,
     "AWS::Logs::LogStream": _LOGS,
     "AWS::S3::BucketPolicy": _ROLES_ONLY,
@@ -58,6 +58,7 @@ WITHOUT_EFFECT = {
         "PublicAccessBlockConfiguration": "nobody but this machine reaches it",
     },
 }
+_ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 # The only values of these properties that are supported; the defaults may be left out.
 _PLAIN = {"MaximumBatchingWindowInSeconds": 0, "ParallelizationFactor": 1, "StartingPosition": "TRIM_HORIZON"}
 _MAPPING = {**_PLAIN, "FunctionResponseTypes": ["ReportBatchItemFailures"]}
@@ -74,6 +75,7 @@ class Maker:
     roles: dict[str, Policy] = field(default_factory=dict)
     policies: dict[str, Policy] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    key_policies: dict[str, Policy] = field(default_factory=dict)
     functions: dict[str, FunctionSpec] = field(default_factory=dict)
     retries: dict[str, int] = field(default_factory=dict)  # of asynchronous invocations
     mappings: list[dict[str, Any]] = field(default_factory=list)
@@ -83,6 +85,8 @@ class Maker:
     def make(self, resource: Resource) -> Made:
         """Create one resource; raises `UnsupportedTemplateError`."""
         _, service, kind = resource.type.split("::")
+        if resource.type == "AWS::KMS::Key" and resource.get("KeyUsage") == "SIGN_VERIFY":
+            return self._signing_key(resource)
         if resource.type in NOT_CREATED:
             return Made(resource.name, {"Arn": arn_of(service.lower(), resource.name)})
         if resource.type not in _KINDS:
@@ -104,6 +108,14 @@ class Maker:
     def admits(self, service: str, need: Need) -> bool:
         """Return whether the policy of the needed resource allows this to a service."""
         return need.resource in self.policies and self.policies[need.resource].allows(need, f"{service}.amazonaws.com")
+
+    def _signing_key(self, resource: Resource) -> Made:
+        made = self.client("kms").create_key(**resource.some("KeySpec", "KeyUsage"))["KeyMetadata"]
+        policy = self.key_policies[made["Arn"]] = Policy(resource.logical_id)
+        statements = resource["KeyPolicy"]["Statement"]
+        policy.add({"Statement": [it for it in statements if it["Principal"] != {"AWS": _ROOT}]})
+        _only(resource, resource.properties, {*resource.asked, *WITHOUT_EFFECT[""], "PendingWindowInDays"})
+        return Made(made["KeyId"], {"Arn": made["Arn"]})
 
     def _bucket(self, resource: Resource, arn: str) -> None:
         s3, name = self.client("s3"), {"Bucket": resource.name}

@@ -32,6 +32,11 @@ def arn_of(service: str, name: str) -> str:
     return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{name}"
 
 
+def role_arn(name: str) -> str:
+    """Return the ARN of a role of the account."""
+    return f"arn:aws:iam::{ACCOUNT}:role/{name}"
+
+
 @dataclass(frozen=True)
 class Made:
     """A resource that was created: the value of `Ref`, and those of `Fn::GetAtt` by attribute."""
@@ -52,7 +57,9 @@ class Resource:
 
     @property
     def name(self) -> str:
-        """The physical name: CloudFormation's, without the random suffix."""
+        """The physical name: CloudFormation's, without the random suffix, or a role's own."""
+        if self.type == "AWS::IAM::Role" and "RoleName" in self.properties:
+            return str(self["RoleName"])
         name = f"{self.stack}-{self.logical_id}"
         return name.lower() if self.type == "AWS::S3::Bucket" else name
 

@@ -31,7 +31,8 @@ from vaultwatch.authority.signing import Authority
 DOMAIN = "vaultwatch.internal"
 VAULT_1 = Host("vault-1", (f"vault-1.{DOMAIN}", f"vault.{DOMAIN}"), ("server", "client"))
 LOG_SERVER = Host("log-server", (f"log.{DOMAIN}",), ("server",))
-HOSTS = {"vaultwatch-vault-1": VAULT_1, "vaultwatch-log-server": LOG_SERVER}
+ELSEWHERE = Host("vault-7", (f"vault-7.{DOMAIN}",), ("client",), instance=False)
+HOSTS = {"vaultwatch-vault-1": VAULT_1, "vaultwatch-log-server": LOG_SERVER, "anywhere": ELSEWHERE}
 INSTANCE = "i-0123456789abcdef0"
 Key = ec.EllipticCurvePrivateKey
 

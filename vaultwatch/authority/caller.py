@@ -26,12 +26,13 @@ _AUTHORIZATION = re.compile(
     rf"SignedHeaders={SIGNED_HEADERS}, Signature=[0-9a-f]{{64}}",
     re.ASCII,
 )
-# An instance's session has the id of the instance as its name. The path of a role is not part of the ARN, and the names
-# of an account's roles differ whatever their paths are.
-_INSTANCE = re.compile(
-    r"arn:(?P<partition>aws[a-z-]*):sts::(?P<account>\d{12}):assumed-role/(?P<role>[\w+=,.@-]{1,64})/i-[0-9a-f]{8,17}",
+# The path of a role is not part of the ARN, and the names of an account's roles differ whatever their paths are.
+_SESSION = re.compile(
+    r"arn:(?P<partition>aws[a-z-]*):sts::(?P<account>\d{12}):"
+    r"assumed-role/(?P<role>[\w+=,.@-]{1,64})/(?P<name>[\w+=,.@-]{2,64})",
     re.ASCII,
 )
+_INSTANCE = re.compile(r"i-[0-9a-f]{8,17}", re.ASCII)
 
 
 class Account(NamedTuple):
@@ -39,6 +40,13 @@ class Account(NamedTuple):
 
     partition: str
     account_id: str
+
+
+class Caller(NamedTuple):
+    """Who asks: the name of a role, and whether the session is that of an instance, whose name is the instance's id."""
+
+    role: str
+    is_instance: bool
 
 
 @dataclass(frozen=True)
@@ -73,8 +81,8 @@ class Sts:
         return answer.status_code, answer.content
 
 
-def role_of(identity: Identity, digest: str, *, sts: Sts, account: Account, now: datetime) -> str:
-    """Return the name of the role of the instance that has signed this identity for this digest.
+def identify(identity: Identity, digest: str, *, sts: Sts, account: Account, now: datetime) -> Caller:
+    """Return who has signed this identity for this digest.
 
     Args:
         identity: The proof.
@@ -84,7 +92,7 @@ def role_of(identity: Identity, digest: str, *, sts: Sts, account: Account, now:
         now: The present time.
 
     Raises:
-        RequestRefused: The proof is malformed, too old or wrong, or it is not that of an instance of the account.
+        RequestRefused: The proof is malformed, too old or wrong, or it is not that of a role of the account.
         CertificateError: STS failed.
     """
     _check_form(identity, sts.region, now)
@@ -93,10 +101,10 @@ def role_of(identity: Identity, digest: str, *, sts: Sts, account: Account, now:
         raise CertificateError(f"STS failed with status {status}")
     if status != 200:
         raise RequestRefused(f"STS does not accept the signature: {_reason(body)}")
-    found = _INSTANCE.fullmatch(_arn(body))
+    found = _SESSION.fullmatch(_arn(body))
     if found is None or (found["partition"], found["account"]) != account:
-        raise RequestRefused("the caller is not an instance of this account")
-    return found["role"]
+        raise RequestRefused("the caller is not a role of this account")
+    return Caller(found["role"], _INSTANCE.fullmatch(found["name"]) is not None)
 
 
 def _check_form(identity: Identity, region: str, now: datetime) -> None:

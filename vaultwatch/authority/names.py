@@ -16,18 +16,20 @@ _DOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.ASCII)
 _MAX_DOMAIN = 253
 
 
-class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What is certified for one role.
 
     Attributes:
         name: The common name: by it the log server tags the lines of a node.
         dns: The DNS names, all within the domain of the deployment.
         usage: Whether the certificate is for a TLS server, a client, or both.
+        instance: Whether only an EC2 instance that has the role is certified, and nobody who assumed it in another way.
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")]
     dns: Annotated[tuple[str, ...], Meta(min_length=1, max_length=10)]
     usage: Annotated[tuple[Usage, ...], Meta(min_length=1)]
+    instance: bool = True
 
 
 def read_hosts(text: str, domain: str) -> dict[str, Host]:

@@ -10,13 +10,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from vaultwatch.authority.caller import Caller
 from vaultwatch.authority.certificates import UNREADABLE, certify_host, check_issued, common_name, is_p256
 from vaultwatch.authority.names import Host
 from vaultwatch.authority.request import Answer, Identity, Request, digest_of
 from vaultwatch.errors import CertificateError, RequestRefused
 
-IdentityCheck = Callable[[Identity, str], str]
-"""Returns the name of the role that signed an identity for a digest, or raises `RequestRefused`."""
+IdentityCheck = Callable[[Identity, str], Caller]
+"""Returns who signed an identity for a digest, or raises `RequestRefused`."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,12 @@ class Authority:
     certificate: x509.Certificate
     hosts: dict[str, Host]
 
-    def answer(self, request: Request, role_of: IdentityCheck, now: datetime) -> tuple[Host, x509.Certificate]:
+    def answer(self, request: Request, identify: IdentityCheck, now: datetime) -> tuple[Host, x509.Certificate]:
         """Return the host that sent a request, and its certificate: a new one, or the one that it reports.
 
         Args:
             request: The request.
-            role_of: Checks who sent it.
+            identify: Checks who sent it.
             now: The present time.
 
         Raises:
@@ -40,12 +41,18 @@ class Authority:
             CertificateError: The authority cannot sign.
         """
         csr, key = read_csr(request.csr)
-        host = self.hosts.get(role_of(request.identity, digest_of(csr)))
-        if host is None:
-            raise RequestRefused("the caller's role is not that of a host of this deployment")
+        host = self._host(identify(request.identity, digest_of(csr)))
         if request.certificate:
             return host, self._reported(request.certificate, host, key)
         return host, certify_host(self.key, self.certificate, host, key, now)
+
+    def _host(self, caller: Caller) -> Host:
+        host = self.hosts.get(caller.role)
+        if host is None:
+            raise RequestRefused("the caller's role is not that of a host of this deployment")
+        if host.instance and not caller.is_instance:
+            raise RequestRefused("the caller has the role of a host, and is not its instance")
+        return host
 
     def _reported(self, pem: str, host: Host, key: ec.EllipticCurvePublicKey) -> x509.Certificate:
         try:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.authority import VAULT_1, new_authority, new_csr, new_key, now, pem, verified
+from vaultwatch.authority.caller import Caller
 from vaultwatch.authority.certificates import certify_host, common_name
 from vaultwatch.authority.names import Host
 from vaultwatch.authority.request import Identity, Request, digest_of
@@ -25,8 +26,10 @@ KEY = new_key()
 IDENTITY = Identity("", "20261128T000000Z", "token")
 
 
-def answered(csr: str, certificate: str = "", role: str = "vaultwatch-vault-1") -> x509.Certificate:
-    return AUTHORITY.answer(Request(csr, IDENTITY, certificate), lambda *_: role, now())[1]
+def answered(
+    csr: str, certificate: str = "", role: str = "vaultwatch-vault-1", *, is_instance: bool = True
+) -> x509.Certificate:
+    return AUTHORITY.answer(Request(csr, IDENTITY, certificate), lambda *_: Caller(role, is_instance), now())[1]
 
 
 def test_the_names_come_from_the_role_and_those_of_the_request_are_ignored(tmp_path: Path) -> None:
@@ -43,17 +46,23 @@ def test_the_names_come_from_the_role_and_those_of_the_request_are_ignored(tmp_p
 def test_the_proof_is_checked_for_the_very_request_that_is_certified() -> None:
     csr, asked = new_csr(KEY), list[str]()
 
-    def role_of(_: Identity, digest: str) -> str:
+    def identify(_: Identity, digest: str) -> Caller:
         asked.append(digest)
-        return "vaultwatch-vault-1"
+        return Caller("vaultwatch-vault-1", is_instance=True)
 
-    AUTHORITY.answer(Request(f"text before\n{pem(csr)}", IDENTITY), role_of, now())
+    AUTHORITY.answer(Request(f"text before\n{pem(csr)}", IDENTITY), identify, now())
     assert asked == [digest_of(csr)]
 
 
 def test_a_role_that_is_no_host_of_this_deployment_is_refused() -> None:
     with pytest.raises(RequestRefused, match="is not that of a host"):
         answered(pem(new_csr(KEY)), role="vaultwatch-vault-9")
+
+
+def test_who_assumed_the_role_of_an_instance_in_another_way_is_refused() -> None:
+    with pytest.raises(RequestRefused, match="is not its instance"):
+        answered(pem(new_csr(KEY)), is_instance=False)
+    assert common_name(answered(pem(new_csr(KEY)), role="anywhere", is_instance=False)) == "vault-7"
 
 
 @pytest.mark.parametrize("size", [2048, 3072])

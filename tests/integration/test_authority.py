@@ -1,0 +1,133 @@
+"""Certificates on the local AWS: the real function, KMS keys that sign, and an STS that checks signatures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from cryptography import x509
+
+from stacks.constructs.permissions import NEEDED_BY_AWS
+from testbed.aws import LocalAws
+from testbed.aws.template import REGION
+from tests.support.authority import HOSTS, INSTANCE, new_csr, new_key, pem, verified
+from tests.support.authority_stack import STACK, synthesize_authority
+from vaultwatch.authority.certificates import common_name
+from vaultwatch.authority.request import digest_of, prove
+
+HOUR = 3600.0
+
+
+@pytest.fixture(scope="module")
+def aws(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    template = synthesize_authority(tmp_path_factory.mktemp("authority"))
+    with LocalAws({STACK: template}, bundle) as aws:
+        yield aws
+        aws.endpoint.calls.clear()  # whose refusals are what these tests are about
+
+
+def session_of(aws: LocalAws, role: str, name: str = INSTANCE) -> boto3.Session:
+    found = aws.instance_environment(role, name)
+    return boto3.Session(
+        found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"], found["AWS_SESSION_TOKEN"], region_name=REGION
+    )
+
+
+def request_of(aws: LocalAws, session: boto3.Session, **changes: str) -> dict[str, Any]:
+    csr = new_csr(new_key())
+    credentials: Any = session.get_credentials()
+    proof = prove(credentials, url=aws.endpoint.url, region=REGION, digest=digest_of(csr))
+    identity = {"authorization": proof.authorization, "date": proof.date, "token": proof.token}
+    return {"csr": pem(csr), "identity": {**identity, **changes}}
+
+
+def ask(aws: LocalAws, session: boto3.Session, request: dict[str, Any]) -> dict[str, Any]:
+    client = session.client("lambda", endpoint_url=aws.endpoint.url)
+    function = aws.physical_id(STACK, "Authority/Function")
+    answer = client.invoke(FunctionName=function, Payload=json.dumps(request))
+    assert "FunctionError" not in answer
+    found: dict[str, Any] = json.loads(answer["Payload"].read())
+    return found
+
+
+@pytest.mark.parametrize("role", HOSTS)
+def test_each_host_gets_a_certificate_for_its_names(aws: LocalAws, tmp_path: Path, role: str) -> None:
+    session = session_of(aws, role)
+    answer = ask(aws, session, request_of(aws, session))
+
+    made, authority = (x509.load_pem_x509_certificate(answer[name].encode()) for name in ("certificate", "authority"))
+    assert common_name(made) == HOSTS[role].name
+    assert verified(tmp_path, made, authority, "-verify_hostname", HOSTS[role].dns[0]) == "OK"
+
+
+@pytest.mark.parametrize("changes", [{"token": "another"}, {"authorization": "x"}])
+def test_a_forged_request_fails_here_as_on_aws(aws: LocalAws, changes: dict[str, str]) -> None:
+    session = session_of(aws, "vaultwatch-vault-1")
+
+    assert ask(aws, session, request_of(aws, session, **changes)).keys() == {"error"}
+
+
+def test_a_role_that_is_no_host_may_not_even_ask(aws: LocalAws) -> None:
+    session = session_of(aws, f"{STACK}-AuthorityFunctionRole36D0C66C")
+
+    with pytest.raises(ClientError, match="lambda:InvokeFunction"):
+        ask(aws, session, request_of(aws, session))
+
+
+def test_a_host_can_neither_sign_itself_nor_replace_the_authority(aws: LocalAws) -> None:
+    session = session_of(aws, "vaultwatch-vault-1")
+    kms, ssm = (session.client(name, endpoint_url=aws.endpoint.url) for name in ("kms", "ssm"))
+    key = aws.physical_id(STACK, "Authority/Key")
+    arn = aws.client("kms").describe_key(KeyId=key)["KeyMetadata"]["Arn"]
+
+    with pytest.raises(ClientError, match="kms:Sign"):
+        kms.sign(KeyId=arn, Message=b"x", SigningAlgorithm="ECDSA_SHA_256")
+    with pytest.raises(ClientError, match="ssm:PutParameter"):
+        ssm.put_parameter(Name=f"/vaultwatch/vaultwatch/authority/{key}", Value="x", Type="String")
+
+
+def test_with_the_stolen_credential_of_sign_nobody_can_replace_the_authority(aws: LocalAws) -> None:
+    role = aws.physical_id(STACK, "Authority/Function/Role")
+    ssm = aws.client("ssm", role)
+    name = f"/vaultwatch/vaultwatch/authority/{aws.physical_id(STACK, 'Authority/Key')}"
+    aws.tick(HOUR)
+
+    with pytest.raises(ClientError, match="ssm:PutParameter"):
+        ssm.put_parameter(Name=name, Value="x", Type="String", Overwrite=True)
+    with pytest.raises(ClientError, match="ParameterAlreadyExists"):
+        ssm.put_parameter(Name=name, Value="x", Type="String", Overwrite=False)
+
+
+def test_the_function_needs_each_of_its_permissions(bundle: Path, tmp_path: Path) -> None:
+    with LocalAws({STACK: synthesize_authority(tmp_path)}, bundle) as aws:
+        for role in HOSTS:
+            session = session_of(aws, role)
+            assert "certificate" in ask(aws, session, request_of(aws, session))
+        reasons = {f"*: {sid}: *": why for sid, why in NEEDED_BY_AWS.items() if sid in ("WriteLogs", "Trace")}
+        assert aws.unneeded_permissions(reasons) == []
+        assert aws.failures == []
+
+
+def test_an_alarm_fires_when_a_certificate_is_not_reported_for_six_hours(bundle: Path, tmp_path: Path) -> None:
+    with LocalAws({STACK: synthesize_authority(tmp_path)}, bundle) as aws:
+        for _ in range(6):
+            session = session_of(aws, "vaultwatch-vault-1")
+            ask(aws, session, request_of(aws, session))
+            aws.tick(HOUR)
+        fired = aws.fired_alarms()
+        assert "vaultwatch-vault-1-certificate-ends" not in fired
+        assert "vaultwatch-authority-ends" not in fired
+        assert {"vaultwatch-log-server-certificate-ends", "vaultwatch-vault-7-certificate-ends"} <= fired
+
+
+def test_an_alarm_fires_when_the_key_of_the_authority_is_disabled(bundle: Path, tmp_path: Path) -> None:
+    with LocalAws({STACK: synthesize_authority(tmp_path)}, bundle) as aws:
+        aws.endpoint.fault = lambda call: "DisabledException" if call.operation == "Sign" else ""
+        aws.tick(6 * HOUR)
+        assert "vaultwatch-authority-ends" in aws.fired_alarms()
+        assert {outcome.error[:6] for outcome in aws.failures} == {"error:"}
