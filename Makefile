@@ -3,7 +3,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/.debian/bin
 # With it, each of the hundreds of processes that the tests start would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup test check test-units test-integration test-stacks demo bench synth requirements
+.PHONY: help setup test check style types test-units test-integration test-stacks demo bench synth requirements
 
 help:
 	@echo "make setup  create .venv and install the Debian packages; the other targets run this first"
@@ -15,12 +15,17 @@ help:
 setup:
 	@tools/setup
 
-# Two at a time, because each uses one processor, and the longest first; their output is interleaved line by line.
-test: setup
-	@$(MAKE) --no-print-directory --jobs=2 check test-integration test-units test-stacks
+# Two at a time, because each uses one processor; their output is interleaved line by line.
+test: style
+	@$(MAKE) --no-print-directory --jobs=2 types test-integration test-units test-stacks
 
-check: setup
-	@tools/check
+check: style types
+
+style: setup
+	@tools/check style
+
+types: setup
+	@tools/check types
 
 test-integration: setup
 	@echo "check: integration tests and fault tests (one dot per test)"
