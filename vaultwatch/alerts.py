@@ -114,7 +114,7 @@ def _of_audit(verdict: Verdict) -> Alert:
         verdict,
         title=title,
         level=level,
-        summary=sentence(fields, verdict.outcome, error),
+        summary=sentence(fields, verdict.outcome, error) + _undecided(verdict),
         principal=_principal(verdict),
         who=caller_with_id(fields),
         path=brief(request.get("path")),
@@ -129,11 +129,12 @@ def _of_audit(verdict: Verdict) -> Alert:
 def _of_server(verdict: Verdict) -> Alert:
     rule, record = verdict.rule, verdict.record
     fields = _object(record["fields"])
+    said = message_sentence(verdict.origin.node, record["module"], record["message"], fields)
     return _alert(
         verdict,
         title=rule.title,
         level=rule.level,
-        summary=message_sentence(verdict.origin.node, record["module"], record["message"], fields),
+        summary=said + _undecided(verdict),
         principal=brief(verdict.origin.node),
         path=brief(fields.get("path")),
         namespace=brief(fields.get("namespace")),
@@ -179,6 +180,12 @@ def _alert(verdict: Verdict, **texts: Any) -> Alert:
         same_as=rule.same_as,
         **texts,
     )
+
+
+def _undecided(verdict: Verdict) -> str:
+    """Return which rules could not be decided, if the alert's rule groups by them; their names are no text of a log."""
+    names = dict(zip(verdict.rule.group_by, verdict.group_values, strict=False)).get("undecided")
+    return f"; rules that could not be decided: {names}" if names else ""
 
 
 def _principal(verdict: Verdict) -> str:

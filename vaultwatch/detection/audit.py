@@ -9,8 +9,9 @@ from vaultwatch.detection.verdict import Verdict, completed, on_entry
 from vaultwatch.detection.waiting import Waiting
 from vaultwatch.reading.identity import audit_event_key, is_response
 from vaultwatch.reading.records import AuditEntry
-from vaultwatch.reading.view import View, audit_view
+from vaultwatch.reading.view import View, audit_view, partial_audit_view
 from vaultwatch.rules.index import Rules
+from vaultwatch.rules.pack import Rule
 
 
 class AuditDetector:
@@ -36,17 +37,26 @@ class AuditDetector:
             rules: The rules that could match it. If one does, the rules on secrets in clear are tried as well.
             now: Seconds on the caller's clock.
         """
-        asks_secrets = any(rule.asks_secrets for rule in rules)
-        view = audit_view(entry, self._evaluator.zone, with_secrets=asks_secrets)
         key = audit_event_key(entry.fields)
-        matching = self._evaluator.matching(rules, view)
-        if not asks_secrets and self._of_secrets and (matching or self.waiting.of(key)):
-            view = audit_view(entry, self._evaluator.zone)
-            matching += self._evaluator.matching(self._of_secrets, view)
+        view, matching = self._matching_partial(entry, rules) if entry.partial else self._matching(entry, rules, key)
         verdicts = [on_entry(rule.compiled, entry, view, key) for rule in matching]
         if is_response(entry.fields) or view["outcome"] == "failed":
             return self._answer(key, entry, view, verdicts)
         return self._wait(key, verdicts, now) if verdicts else []
+
+    def _matching(self, entry: AuditEntry, rules: Rules, key: str) -> tuple[View, list[Rule]]:
+        asks_secrets = any(rule.asks_secrets for rule in rules)
+        view = audit_view(entry, self._evaluator.zone, with_secrets=asks_secrets)
+        matching = self._evaluator.matching(rules, view)
+        if not asks_secrets and self._of_secrets and (matching or self.waiting.of(key)):
+            view = audit_view(entry, self._evaluator.zone)
+            matching += self._evaluator.matching(self._of_secrets, view)
+        return view, matching
+
+    def _matching_partial(self, entry: AuditEntry, rules: Rules) -> tuple[View, list[Rule]]:
+        view, partial_view = audit_view(entry, self._evaluator.zone), partial_audit_view(entry, self._evaluator.zone)
+        all_rules = dict.fromkeys((*rules, *self._of_secrets))
+        return view, self._evaluator.matching_partial(all_rules, view, partial_view)
 
     def _answer(self, key: str, entry: AuditEntry, view: View, verdicts: list[Verdict]) -> list[Verdict]:
         waited = self.waiting.of(key)

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import tzinfo
+from functools import partial
+from typing import Literal, TypeVar
 
 import msgspec
 
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.reading.records import Origin, Rejected, rejected_by_error
-from vaultwatch.reading.view import View
+from vaultwatch.reading.view import PartialView, View
 from vaultwatch.rules.conditions import uses_field
 from vaultwatch.rules.index import AuditIndex
 from vaultwatch.rules.pack import Rule
+from vaultwatch.rules.three_valued import decided
+
+Result = TypeVar("Result", bool, bool | None)
+MAX_UNDECIDED_NAMES = 20
 
 
 class Counts(msgspec.Struct):
@@ -21,13 +27,16 @@ class Counts(msgspec.Struct):
 
     A rule error is a rule that raises on a record, or a match that cannot be described in an alert.
 
-    A record counts once: as an audit entry, as a server-log message, or as rejected.
+    A record counts once: as an audit entry, as a server-log message, or as rejected. Those decoded in part count as
+    `partial` too, and `undecided` is how often each rule could not be decided on one.
     """
 
     audit: int = 0
     server: int = 0
     rejected: int = 0
     rule_errors: Counter[str] = msgspec.field(default_factory=Counter)
+    partial: int = 0
+    undecided: Counter[str] = msgspec.field(default_factory=Counter)
 
 
 class Ruleset:
@@ -66,7 +75,36 @@ class Evaluator:
 
     def matching(self, rules: Iterable[Rule], view: View) -> list[Rule]:
         """Return the rules that match. A rule that raises does not match, and is counted under its name."""
-        return [rule for rule in rules if self._matches(rule, view)]
+        return [rule for rule in rules if self._guarded(rule, rule.matches, view)]
+
+    def matching_partial(self, rules: Iterable[Rule], view: View, partial_view: PartialView) -> list[Rule]:
+        """Return the rules that match a partial record, and add those that it leaves undecided to its view.
+
+        A rule that asks for `partial` is evaluated after all others, and matches if it is undecided.
+
+        Args:
+            rules: The rules that could match the record.
+            view: The record's view; gets the field `undecided`.
+            partial_view: What is known of the record.
+        """
+        matching: list[Rule] = []
+        undecided: list[str] = []
+        last: list[Rule] = []
+        for rule in rules:
+            if rule.asks_partial:
+                last.append(rule)
+                continue
+            result = self._guarded(rule, partial(_decided, rule, partial_view), view)
+            if result:
+                matching.append(rule)
+            if result is None or (result and rule.source):
+                undecided.append(rule.name)
+        self.counts.partial += 1
+        self.counts.undecided.update(undecided)
+        for one in (view, partial_view.known, partial_view.begun):
+            one["undecided"] = _listed(undecided)
+        decide_last = (self._guarded(rule, partial(_decided, rule, partial_view), view) for rule in last)
+        return matching + [rule for rule, result in zip(last, decide_last, strict=True) if result is not False]
 
     def count_rule_error(self, name: str, error: Exception) -> None:
         """Count an error under the rule's name, and report it."""
@@ -101,11 +139,21 @@ class Evaluator:
             self.reject(rejected_by_error(error, raw, origin))
             return []
 
-    def _matches(self, rule: Rule, view: View) -> bool:
+    def _guarded(self, rule: Rule, test: Callable[[View], Result], view: View) -> Result | Literal[False]:
         try:
-            return rule.matches(view)
+            return test(view)
         except self._fatal:
             raise
         except Exception as error:  # noqa: BLE001  a rule may be anybody's code: its error is counted, and other rules continue
             self.count_rule_error(rule.name, error)
             return False
+
+
+def _decided(rule: Rule, partial_view: PartialView, view: View) -> bool | None:
+    """Decide a rule; one in Python is given what was decoded, and unless it matches that, it is undecided."""
+    return (rule.matches(view) or None) if rule.source else decided(rule.compiled.condition, partial_view)
+
+
+def _listed(names: list[str]) -> list[str]:
+    shown = sorted(names)[:MAX_UNDECIDED_NAMES]
+    return [*shown, f"{len(names) - len(shown)} more"] if len(names) > len(shown) else shown

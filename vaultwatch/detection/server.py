@@ -9,7 +9,7 @@ from vaultwatch.detection.verdict import Verdict, on_message
 from vaultwatch.reading.identity import ServerEventKeys
 from vaultwatch.reading.records import Origin, Rejected, ServerMessage
 from vaultwatch.reading.server_log import ServerLogReader
-from vaultwatch.reading.view import server_view
+from vaultwatch.reading.view import View, partial_server_view, server_view
 from vaultwatch.rules.pack import Rule
 
 MESSAGE_WAIT_SECONDS = 1.0  # Vault writes a message at once, but nothing marks its last line
@@ -59,7 +59,12 @@ class ServerDetector:
     def _on_message(self, message: ServerMessage) -> list[Verdict]:
         key, time = self.keys.key(message), self.keys.time(message)  # first: banners after it are identified by it
         view = server_view(message, self._evaluator.zone)
-        matching = self._evaluator.matching(self._rules, view)
+        matching = self._matching(message, view)
         found = [on_message(rule.compiled, message, view, key, time) for rule in matching]
         self._evaluator.counts.server += 1
         return found
+
+    def _matching(self, message: ServerMessage, view: View) -> list[Rule]:
+        if not message.partial:
+            return self._evaluator.matching(self._rules, view)
+        return self._evaluator.matching_partial(self._rules, view, partial_server_view(message, view))

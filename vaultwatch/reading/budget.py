@@ -7,7 +7,7 @@ record says so: the field `partial` names the limit that was exceeded, and a rul
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 Budget = Literal["", "bytes", "values", "depth"]
 """The limit that a record exceeds: "" if it exceeds none."""
@@ -37,3 +37,17 @@ def exceeded(line: bytes) -> Budget:
     if values > max(MAX_VALUES, len(line) // BYTES_PER_VALUE):
         return "values"
     return "bytes" if len(line) > MAX_BYTES else ""
+
+
+def is_deep(value: Any, limit: int) -> bool:
+    """Return whether a JSON value has more levels of objects and lists than `limit`, with its own.
+
+    Args:
+        value: What a JSON decoder returned.
+        limit: Levels.
+    """
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(limit):
+        below = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [item for items in below for item in items if isinstance(item, dict | list)]
+    return bool(level)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
 from typing import Any, NamedTuple
 
 import msgspec
 
-from vaultwatch.reading.budget import MAX_DEPTH, Budget, exceeded
+from vaultwatch.reading import lenient
+from vaultwatch.reading.budget import MAX_DEPTH, Budget, exceeded, is_deep
 from vaultwatch.reading.in_part import decode_in_part, note_of
+from vaultwatch.reading.left_out import NOTHING, LeftOut
 
 _NO_OBJECT = "JSON, but not an object"
 _NESTED = "broken JSON: nested too deeply"
@@ -19,17 +20,18 @@ _OPENING, _CLOSING = b"{[", b"}]"
 
 
 class Decoded(NamedTuple):
-    """A JSON object, and the limit of its budget that it exceeded."""
+    """A JSON object, the limit of its budget that it exceeded, and what was left out for that."""
 
     fields: dict[str, Any]
     partial: Budget = ""
+    left_out: LeftOut = NOTHING
 
 
 def decode_object(text: bytes) -> Decoded | str:
     """Decode one JSON object; return why that is impossible if it is.
 
-    An object over its budget is decoded in part; one that is nested too deeply, without its depths: Go reads JSON
-    nested 10,000 deep, and a client must not be able to hide a call in that way.
+    An object over its budget, or nested too deeply, is decoded in part: Go reads JSON nested 10,000 deep, and a client
+    must not be able to hide a call in that way.
 
     Args:
         text: The object, without anything before or after it.
@@ -38,18 +40,19 @@ def decode_object(text: bytes) -> Decoded | str:
     if budget:
         return _decode_over_budget(text, budget)
     try:
-        found, is_deep = _decode_in_full(text), False
+        found = lenient.decode(text)
+        deep = text.count(b"{") + text.count(b"[") > MAX_DEPTH and is_deep(found, MAX_DEPTH)
     except RecursionError:
-        found, is_deep = None, True
+        found, deep = None, True
     except ValueError as error:
         return _reason(text, error)
-    if is_deep or (text.count(b"{") + text.count(b"[") > MAX_DEPTH and _is_deep(found)):
+    if deep:
         del found  # at no time are there two decoded objects
-        return _decode_without_depths(text)
+        return _decode_over_budget(text, "depth")
     return Decoded(found) if isinstance(found, dict) else _NO_OBJECT
 
 
-def without_depths(text: bytes) -> bytearray | None:
+def without_depths(text: bytes | bytearray) -> bytearray | None:
     """Return JSON with everything below `MAX_DEPTH` replaced by a marker of the same size; None if it is not balanced.
 
     Args:
@@ -76,36 +79,37 @@ def _marker(size: int) -> bytes:
 
 
 def _decode_over_budget(text: bytes, budget: Budget) -> Decoded | str:
-    note = note_of(text, budget)
     try:
-        try:
-            return Decoded({**decode_in_part(text), **note}, budget)
-        except RecursionError:
-            shallow = without_depths(text)
-            return Decoded({**decode_in_part(shallow), **note}, budget) if shallow is not None else _NESTED
+        fields, left_out = _decode_strictly_or_mended(text)
+    except _UnbalancedError:
+        return _NESTED
     except (msgspec.DecodeError, UnicodeDecodeError):
         return f"broken JSON, or no object, over the budget of {budget}"
+    return Decoded({**fields, **note_of(text, budget)}, budget, left_out)
 
 
-def _decode_without_depths(text: bytes) -> Decoded | str:
-    shallow = without_depths(text)
-    if shallow is None:
-        return _NESTED
+class _UnbalancedError(Exception):
+    """JSON has brackets that are not closed."""
+
+
+def _decode_strictly_or_mended(text: bytes) -> tuple[dict[str, Any], LeftOut]:
     try:
-        found = _decode_in_full(shallow)
-    except ValueError as error:
-        return _reason(text, error)
-    return Decoded({**found, **note_of(text, "depth")}, "depth") if isinstance(found, dict) else _NO_OBJECT
-
-
-def _decode_in_full(text: bytes | bytearray) -> Any:
-    """Decode JSON, with what strict JSON refuses and a log may hold: invalid UTF-8, control characters, surrogates."""
-    try:
-        return msgspec.json.decode(text)
+        return _decode_shallow(text)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        import json  # imported here: it takes 3 ms, and nearly no log needs it
+        mended = lenient.mended(text)
+        if mended == text:
+            raise
+    return _decode_shallow(mended)
 
-        return _encodable(json.loads(text.decode("utf-8", "replace"), strict=False, parse_int=_integer))
+
+def _decode_shallow(text: bytes | bytearray) -> tuple[dict[str, Any], LeftOut]:
+    try:
+        return decode_in_part(text)
+    except RecursionError:
+        shallow = without_depths(text)
+    if shallow is None:
+        raise _UnbalancedError
+    return decode_in_part(shallow)
 
 
 def _reason(text: bytes, error: ValueError) -> str:
@@ -119,35 +123,9 @@ def _byte_of_error(text: bytes) -> int:
 
     exact = text.decode("utf-8", "surrogateescape")
     try:
-        json.loads(exact, strict=False, parse_int=_integer)
+        json.loads(exact, strict=False, parse_int=lenient.integer)
     except json.JSONDecodeError as error:
         return len(exact[: error.pos].encode("utf-8", "surrogateescape"))
     except RecursionError:
         return len(text)
     return len(text)
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        below = (item.values() if isinstance(item, dict) else item for item in level)
-        level = [item for items in below for item in items if isinstance(item, dict | list)]
-        if not level:
-            return False
-    return True
-
-
-def _integer(digits: str) -> int | float:
-    """Python refuses integers of thousands of digits, Go does not."""
-    return int(digits) if len(digits) <= sys.int_info.str_digits_check_threshold else float(digits)
-
-
-def _encodable(value: Any) -> Any:
-    """Return the value without the lone surrogates that JSON encoders refuse."""
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        return {_encodable(key): _encodable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_encodable(item) for item in value]
-    return value

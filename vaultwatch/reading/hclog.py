@@ -25,6 +25,7 @@ from typing import Any
 import msgspec
 
 from vaultwatch.reading.budget import exceeded
+from vaultwatch.reading.left_out import LEFT_OUT
 
 Fields = dict[str, Any]
 
@@ -258,7 +259,7 @@ def _decode_in_part(line: bytes) -> dict[str, object]:
 def _text_of(raw: msgspec.Raw) -> object:
     if len(raw) <= _MAX_TEXT_BYTES:
         return _as_text(msgspec.json.decode(raw))
-    return f"[{len(raw)} bytes left out]"
+    return f"[{len(raw)}{LEFT_OUT}"
 
 
 def _decode(line: bytes) -> object:

@@ -12,20 +12,23 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from vaultwatch.reading.budget import Budget
+from vaultwatch.reading import lenient
+from vaultwatch.reading.budget import MAX_DEPTH, Budget, is_deep
+from vaultwatch.reading.left_out import LEFT_OUT, NOTE, LeftOut, Path
 
 _MAX_VALUE_BYTES = 64 * 1024
 _MAX_TEXT_BYTES = 1024 * 1024  # Go accepts at most 1 MiB of headers, with the path among them
 _MAX_DECODED_BYTES = 256 * 1024
 _MAX_TEXTS_BYTES = 2 * 1024 * 1024
 _BEGINNING_BYTES = 4096
+_SCALAR_BYTES = 16  # cheaper than a marker
 _LONGEST_ESCAPE = 12  # a surrogate pair
 _MAX_MEMBERS = 10_000
-_MEMBER = re.compile(rb'":')
+_MEMBER = re.compile(rb'"[ \t\r\n]*:')
 # What Vault and OpenBao write: these objects are decoded however many other members they have.
 _MEMBERS = {
     "": "time type error auth request response forwarded_from",
@@ -40,7 +43,18 @@ _MEMBERS = {
     "mount_class mount_running_version mount_running_sha256 mount_is_external_plugin",
 }
 _RawMembers = Iterator[tuple[str, msgspec.Raw]]
-_Level = tuple[dict[str, Any], _RawMembers, bool]
+_MAX_DECODED_DEPTH = MAX_DEPTH - 2
+"""What reaches `MAX_DEPTH` may have lost its depths before it is decoded here."""
+_MAX_LEVELS = 6
+"""Each level is skipped again for every level that it is in, so a deep entry would take quadratic time."""
+
+
+class _Level(NamedTuple):
+    """An object that is decoded member by member, and the path to it."""
+
+    path: Path
+    target: dict[str, Any]
+    members: _RawMembers
 
 
 def _struct(names: str) -> type[msgspec.Struct]:
@@ -50,22 +64,24 @@ def _struct(names: str) -> type[msgspec.Struct]:
 
 
 _STRUCTS = {path: _struct(names) for path, names in _MEMBERS.items()}
+_NAMES = {path: frozenset(names.split()) for path, names in _MEMBERS.items()}
 
 
-def decode_in_part(text: bytes | bytearray) -> dict[str, Any]:
-    """Return a JSON object with its largest members left out.
+def decode_in_part(text: bytes | bytearray) -> tuple[dict[str, Any], LeftOut]:
+    """Return a JSON object with its largest members left out, and which these are.
 
     Args:
         text: The object.
 
     Raises:
         msgspec.DecodeError: It is not a JSON object.
-        UnicodeDecodeError: One of its members is not UTF-8.
+        UnicodeDecodeError: The name of one of its members is not UTF-8.
         RecursionError: It is nested too deeply to be skipped.
     """
     fields: dict[str, Any] = {}
-    _Parts().fill(fields, text)
-    return fields
+    parts = _Parts()
+    parts.fill(fields, text)
+    return fields, LeftOut(parts.beginnings, parts.decoded)
 
 
 def note_of(text: bytes, budget: Budget) -> dict[str, str]:
@@ -76,50 +92,79 @@ def note_of(text: bytes, budget: Budget) -> dict[str, str]:
         budget: The limit that it exceeds.
     """
     digest = hashlib.sha256(text).hexdigest()
-    return {"left_out": f"[parts of {len(text)} bytes, over the budget of {budget}; SHA-256 of the whole: {digest}]"}
+    return {NOTE: f"[parts of {len(text)} bytes, over the budget of {budget}; SHA-256 of the whole: {digest}]"}
 
 
 class _Parts:
-    """Decodes members as long as there is room."""
+    """Decodes members as long as there is room, and notes which it leaves out."""
 
     def __init__(self) -> None:
+        self.beginnings: dict[Path, str] = {}
+        self.decoded: dict[Path, frozenset[str]] = {(): _NAMES[""]}
         self._bytes = _MAX_DECODED_BYTES
         self._text_bytes = _MAX_TEXTS_BYTES
+        self._members = _MAX_MEMBERS
 
     def fill(self, fields: dict[str, Any], text: bytes | bytearray) -> None:
-        levels: deque[_Level] = deque([(fields, _known(text, ""), True)])
+        levels: deque[_Level] = deque([_Level((), fields, _known(text, ""))])
         while levels:
-            target, members, is_entry = levels.popleft()
+            above, target, members = levels.popleft()
             for name, raw in members:
-                below = self._below(raw, name if is_entry else None)
+                path = (*above, name)
+                below = self._below(raw, path)
                 if below is None:
-                    target[name] = self._value(raw)
+                    target[name] = self._value(raw, path)
                 else:
-                    inner: dict[str, Any] = {}
-                    target[name] = inner
-                    levels.append((inner, below, False))
+                    target[name] = inner = dict[str, Any]()
+                    levels.append(_Level(path, inner, below))
 
-    def _below(self, raw: msgspec.Raw, name: str | None) -> _RawMembers | None:
+    def _below(self, raw: msgspec.Raw, path: Path) -> _RawMembers | None:
         """Return the members of an object that is decoded member by member; None for any other value."""
         if not _is_object(raw):
             return None
-        if name in _STRUCTS:
-            return _known(raw, name)
-        if len(raw) <= _MAX_VALUE_BYTES or _has_too_many_members(raw):
+        if len(path) == 1 and path[0] in _STRUCTS:
+            self.decoded[path] = _NAMES[path[0]]
+            return _known(raw, path[0])
+        is_small = len(raw) <= _MAX_VALUE_BYTES
+        if len(path) > _MAX_LEVELS or (is_small and not _is_deep(raw, path)) or not self._has_room_for(raw):
             return None
-        return iter(msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).items())
+        try:
+            return iter(msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).items())
+        except UnicodeDecodeError:
+            return None
 
-    def _value(self, raw: msgspec.Raw) -> Any:
+    def _has_room_for(self, raw: msgspec.Raw) -> bool:
+        """Reserve room for the members of an object, if there is any; those of inner objects count too."""
+        count = sum(1 for _ in islice(_MEMBER.finditer(raw), self._members + 1))
+        if count > self._members:
+            return False
+        self._members -= count
+        return True
+
+    def _value(self, raw: msgspec.Raw, path: Path) -> Any:
         size = len(raw)
-        if size <= min(_MAX_VALUE_BYTES, self._bytes):
+        if size <= _MAX_VALUE_BYTES and (size <= self._bytes or size <= _SCALAR_BYTES) and not _is_deep(raw, path):
             self._bytes -= size
-            return msgspec.json.decode(raw)
+            return lenient.decode(raw)
         if _first(raw) != b'"':
-            return f"[{size} bytes left out]"
+            self.beginnings[path] = ""
+            return f"[{size}{LEFT_OUT}"
         if size <= min(_MAX_TEXT_BYTES, self._text_bytes):
             self._text_bytes -= size
-            return msgspec.json.decode(raw)
-        return f"{_beginning(raw)}… [{size} bytes, cut]"
+            return lenient.decode(raw)
+        self.beginnings[path] = beginning = _beginning(raw)
+        return f"{beginning}… [{size} bytes, cut]"
+
+
+def _is_deep(raw: msgspec.Raw, path: Path) -> bool:
+    """Return whether a small value is nested too deeply for where it is."""
+    content, limit = bytes(raw), _MAX_DECODED_DEPTH - len(path)
+    if content.count(b"{") + content.count(b"[") <= limit:
+        return False
+    try:
+        return is_deep(lenient.decode(content), limit)
+    except RecursionError:
+        return True
 
 
 def _known(raw: msgspec.Raw | bytes | bytearray, name: str) -> _RawMembers:
@@ -144,7 +189,3 @@ def _beginning(raw: msgspec.Raw) -> str:
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue
     return ""
-
-
-def _has_too_many_members(raw: msgspec.Raw) -> bool:
-    return sum(1 for _ in islice(_MEMBER.finditer(raw), _MAX_MEMBERS + 1)) > _MAX_MEMBERS

@@ -14,6 +14,7 @@ import msgspec
 
 from vaultwatch.reading.budget import Budget
 from vaultwatch.reading.decoding import decode_object
+from vaultwatch.reading.left_out import NOTHING, LeftOut
 
 MAX_PREFIX_TRIES = 8
 
@@ -36,11 +37,13 @@ class AuditEntry(msgspec.Struct, frozen=True):
         fields: The JSON object as Vault logged it, with its null and "" values.
         origin: Where the line came from.
         partial: The limit of its budget that the line exceeds: then `fields` are only a part of it.
+        left_out: What `fields` lack for that.
     """
 
     fields: dict[str, Any]
     origin: Origin = NO_ORIGIN
     partial: Budget = ""
+    left_out: LeftOut = NOTHING
 
 
 class ServerMessage(msgspec.Struct, frozen=True):
@@ -132,7 +135,7 @@ def read_audit_entry(line: bytes, origin: Origin = NO_ORIGIN) -> AuditEntry | Re
         found = decode_object(text[start:] if start else text)
         if not isinstance(found, str):
             fault = _why_not_an_entry(found.fields)
-            return Rejected(line, fault, origin) if fault else AuditEntry(found.fields, origin, found.partial)
+            return Rejected(line, fault, origin) if fault else AuditEntry(found.fields, origin, *found[1:])
         if not reason.startswith("broken JSON"):
             reason = found
         start = text.find(b"{", start + 1)

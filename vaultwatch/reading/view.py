@@ -7,7 +7,7 @@
 | `mount_type` | audit | `request.mount_type` without `ns_`, `generic` as `kv`; if not logged, that of a default mount |
 | `mount_path` | audit | `request.path` below `request.mount_point`; if not logged, below the path's first part |
 | `secret_in_clear` | audit | `true` if a token or credential is logged in clear (`vaultwatch.redaction`), else absent |
-| `partial` | both | `bytes`, `values` or `depth`: the limit that the record exceeds (`vaultwatch.reading.budget`) |
+| `partial`, `undecided` | both | the exceeded limit (`bytes`, `values`, `depth`); the rules that are undecided for it |
 | `local.hour`, `local.weekday` | both | 0 to 23; 1 (Monday) to 7 (Sunday); in the `timezone` setting |
 | `level`, `module`, `message`, `fields.*`, `raw` | server | parts of a server-log message; `raw` is all of it |
 """
@@ -17,20 +17,42 @@ from __future__ import annotations
 from datetime import tzinfo
 from typing import Any
 
+import msgspec
+
 from vaultwatch.reading.budget import MAX_MESSAGE_BYTES
 from vaultwatch.reading.identity import outcome, parse_time
+from vaultwatch.reading.left_out import LEFT_OUT, NOTE, LeftOut, Path
 from vaultwatch.reading.records import AuditEntry, Origin, ServerMessage
 from vaultwatch.redaction import holds_secret
 
 View = dict[str, Any]
 
 AUDIT_DERIVED = frozenset(
-    {"outcome", "cluster", "node", "lane", "mount_type", "mount_path", "secret_in_clear", "partial", "local"}
+    {
+        "outcome",
+        "cluster",
+        "node",
+        "lane",
+        "mount_type",
+        "mount_path",
+        "secret_in_clear",
+        "partial",
+        "undecided",
+        "local",
+    }
 )
 SERVER_FIELDS = frozenset(
-    {"outcome", "cluster", "node", "lane", "local", "time", "level", "module", "message", "fields", "raw", "partial"}
+    {"outcome", "cluster", "node", "lane", "local", "time", "level", "module", "message", "fields", "raw"}
+    | {"partial", "undecided"}
 )
 
+_MOUNT = (("request", "path"), ("request", "mount_point"), ("request", "mount_type"))
+_DERIVED_FROM = {
+    "outcome": (("type",), ("error",), ("response", "data")),
+    "mount_type": _MOUNT,
+    "mount_path": _MOUNT,
+    "local": (("time",),),
+}
 _MOST_NAMESPACES = 100  # nested; bounds the time for a hostile mount point
 _DEFAULT_MOUNTS = {
     "secret/": "kv",
@@ -89,6 +111,71 @@ def server_view(message: ServerMessage, zone: tzinfo | None = None) -> View:
         "node": message.node,
         "local": _local(message.time or message.header_time, zone),
     }
+
+
+class PartialView(msgspec.Struct, frozen=True):
+    """What is known of a partial record.
+
+    Attributes:
+        known: Its view without what was left out.
+        begun: The same, with the beginnings of texts that were cut.
+        left_out: What was left out.
+    """
+
+    known: View
+    begun: View
+    left_out: LeftOut
+
+    def lacks(self, field: str) -> bool:
+        """Return whether something that was left out may belong to this field."""
+        path = tuple(field.split("."))
+        if path[0] in AUDIT_DERIVED:
+            return _lacks_source(path[0], self.left_out)
+        return self.left_out.lacks(path)
+
+    def beginning(self, field: str) -> str:
+        """Return the beginning of a field's text that was cut; "" if there is none."""
+        return self.left_out.beginnings.get(tuple(field.split(".")), "")
+
+
+def partial_audit_view(entry: AuditEntry, zone: tzinfo | None = None) -> PartialView:
+    """Return what is known of a partial audit entry."""
+    logged = {name: value for name, value in entry.fields.items() if name != NOTE}
+    known, begun = (
+        audit_view(msgspec.structs.replace(entry, fields=entry.left_out.known(logged, beginnings=keeps)), zone)
+        for keeps in (False, True)
+    )
+    for name in _DERIVED_FROM:
+        if _lacks_source(name, entry.left_out):
+            known[name] = begun[name] = None
+    return PartialView(known, begun, entry.left_out)
+
+
+def partial_server_view(message: ServerMessage, view: View) -> PartialView:
+    """Return what is known of a partial server-log message.
+
+    Args:
+        message: The message.
+        view: Its view.
+    """
+    left_out: dict[Path, str] = {("fields",): ""}
+    for name in ("module", "message"):
+        if view[name].endswith(LEFT_OUT):
+            left_out[name,] = ""
+    if len(message.raw) > MAX_MESSAGE_BYTES:
+        left_out[("raw",)] = view["raw"]
+        left_out.setdefault(("message",), view["message"])
+    cut = {path[0]: beginning or None for path, beginning in left_out.items() if path != ("fields",)}
+    return PartialView({**view, **dict.fromkeys(cut)}, {**view, **cut}, LeftOut(left_out))
+
+
+def _lacks_source(name: str, left_out: LeftOut) -> bool:
+    """Return whether a derived field is not known, because fields that it is derived from were left out."""
+    if name == "secret_in_clear":
+        return True
+    if name == "outcome" and left_out.lacks_below(("response", "data")):
+        return True
+    return any(map(left_out.lacks, _DERIVED_FROM.get(name, ())))
 
 
 def _text(value: Any) -> str:

@@ -43,13 +43,14 @@ class CompiledPack(msgspec.Struct, frozen=True):
 class Rule:
     """One rule, ready to run: its facts, and `matches(view)`. `source` is the file of a rule in Python."""
 
-    __slots__ = ("asks_secrets", "compiled", "matches", "name", "service", "source")
+    __slots__ = ("asks_partial", "asks_secrets", "compiled", "matches", "name", "service", "source")
 
     def __init__(self, compiled: CompiledRule, matches: Predicate | None = None, source: bytes = b"") -> None:
         self.compiled = compiled
         self.name = compiled.name
         self.service = compiled.service
         self.source = source
+        self.asks_partial = uses_field(compiled.condition, "partial")
         self.asks_secrets = bool(source) or uses_field(compiled.condition, "secret_in_clear")
         self.matches: Callable[[View], bool] = matches or predicate(compiled.condition)
 
