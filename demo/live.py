@@ -16,10 +16,11 @@ from threading import Event
 from typing import Any
 
 from testbed.errors import TestbedError
-from testbed.log_server import LogServer, free_port, search_path
+from testbed.log_server import LogServer
 from testbed.processes import end, start
 from testbed.recorded import connect, send
 from testbed.session import Say, Sent, key_of_line
+from testbed.syslog_ng import free_port, search_path
 from testbed.vault import Vault
 from vaultwatch.rules.facts import Service
 

@@ -16,7 +16,8 @@ from threading import Event, Thread
 
 import pytest
 
-from testbed.log_server import ASSETS, LogServer, search_path
+from testbed.log_server import LogServer
+from testbed.syslog_ng import ASSETS, search_path
 from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import alerts_in, entry, harmless, numbers
 

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from testbed.log_server import free_port
 from testbed.processes import end, start
+from testbed.syslog_ng import free_port
 from tests.unit.hosts.test_bootstrap import Memory
 from vaultwatch.hosts.bootstrap import AuditDevice, Plan, VaultApi, audit_devices, bootstrap
 

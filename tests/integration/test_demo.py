@@ -23,8 +23,9 @@ from demo.alert_tail import AlertTail, Seen
 from demo.figures import alerts_in_post
 from demo.watch_report import Findings, not_notified, problems, table
 from testbed.errors import TestbedError
-from testbed.log_server import DEFAULT_PORTS, LogServer, search_path
+from testbed.log_server import DEFAULT_PORTS, LogServer
 from testbed.session import Expected, Sent
+from testbed.syslog_ng import search_path
 from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import entry, harmless
 from vaultwatch.alerts import Alert, alert_of

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from testbed.certificates import Authority
-from testbed.log_server import search_path
+from testbed.syslog_ng import search_path
 from testbed.trees import debian_13, may_mount, with_files
 from tests.support.hosts import ASSETS, HOSTS, rendered
 from vaultwatch.hosts.files import host_files
