@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable
 from contextlib import closing
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -27,6 +27,9 @@ from vaultwatch.batches import EncodedFrame, Findings
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.isolated_batches import IsolatedEvaluation
 from vaultwatch.zones import find_zone
+
+if TYPE_CHECKING:
+    from vaultwatch.store.apart import FailedAlert
 
 MAX_LINES_BYTES = 16 * 1024 * 1024  # frames that refer to more are parked, and sweep, which has more memory, reads them
 
@@ -56,15 +59,15 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     Alerts come first: what is kept for later is stored once all of them are stored and published.
     """
-    findings = _publish_alerts(map(_encoded_frame, event["Records"]), context)
+    findings, failed = _publish_alerts(map(_encoded_frame, event["Records"]), context)
     age_seconds = time.time() - min(record["kinesis"]["approximateArrivalTimestamp"] for record in event["Records"])
-    unkept = keep(BUCKET, findings, age_seconds=age_seconds, seconds_left=seconds_left(context))
+    unkept = keep(BUCKET, findings, failed, age_seconds=age_seconds, seconds_left=seconds_left(context))
     metrics.write_findings(findings)
     metrics.write({metrics.UNKEPT_OBJECTS: unkept})
     return {"batchItemFailures": []}
 
 
-def _publish_alerts(frames: Iterable[EncodedFrame], context: Any) -> Findings:
+def _publish_alerts(frames: Iterable[EncodedFrame], context: Any) -> tuple[Findings, list[FailedAlert]]:
     limits, patience = limits_of_children(context, hang=1 / 8)
     evaluation = IsolatedEvaluation(RULES, ZONE, claim=PromptFetch(BUCKET), limits=limits, patience=patience)
     publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, HISTORY_STREAM, seconds_left(context), ZONE)
@@ -74,7 +77,7 @@ def _publish_alerts(frames: Iterable[EncodedFrame], context: Any) -> Findings:
                 publisher.add(alerts)
     finally:
         publisher.write_metrics()
-    return evaluation.findings
+    return evaluation.findings, publisher.failed
 
 
 def _encoded_frame(record: dict[str, Any]) -> EncodedFrame:

@@ -101,6 +101,8 @@ def _publish_alerts(found: Generator[list[Alert], None, None], context: Any) -> 
                 publisher.add(alerts, lambda alert: file_late(alert, now, live_since(), memory))
     finally:
         publisher.write_metrics()
+    for failed in publisher.failed:
+        BUCKET.keep_failed(failed)
 
 
 def _evaluate(sweep: IsolatedSweep, bucket: str, key: str) -> Generator[list[Alert], None, None]:

@@ -83,6 +83,38 @@ def alert_of(verdict: Verdict, on_error: Callable[[str, Exception], None] = lamb
         return _bare(verdict, type(error).__name__)
 
 
+def without_texts(alert: Alert, error: str) -> Alert:
+    """Return the alert without anything that a log can control, because our own code raised an error on its texts.
+
+    Args:
+        alert: The alert.
+        error: The name of the exception.
+    """
+    note = f"the texts of this alert are left out: they raised {error}"
+    return Alert(
+        id=alert.id,
+        rule=alert.rule,
+        title=alert.title,
+        level=alert.level,
+        service=alert.service,
+        time="",
+        event_key=alert.id,
+        outcome=alert.outcome,
+        summary=f"a record matched {alert.rule}; {note}",
+        principal="",
+        path="",
+        namespace="",
+        remote_address="",
+        cluster="",
+        node="",
+        lane="",
+        staged=alert.staged,
+        late=alert.late,
+        window_seconds=alert.window_seconds,
+        record={"vaultwatch": note},
+    )
+
+
 def title_and_level(rule: RuleFacts, outcome: Outcome, error: str) -> tuple[str, Level]:
     """Return the title and the level of an alert for the outcome of its request.
 

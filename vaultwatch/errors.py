@@ -5,6 +5,7 @@
     ├── RuleError         a rule, a filter or a placeholder cannot be compiled, or has no fixtures
     ├── FrameError        one Kinesis record cannot be read or decoded
     ├── StoreError        the store failed and has changed nothing (`vaultwatch.store`)
+    │   └── StoreRefused  it would fail again: it refuses what it was given
     ├── ArchiveError      an archived segment cannot be read
     ├── BucketError       S3 failed to read or to store something, and will be asked again
     ├── BootstrapError    a fresh cluster cannot be set up further (`vaultwatch.hosts.bootstrap`)

@@ -58,6 +58,13 @@ LOSSES = (
         "the same records. The metric RuleErrorsByRule names the rules. Correct or remove them, and deploy again.",
     ),
     Loss(
+        "failed-alerts",
+        metrics.FAILED_ALERTS,
+        "The texts of some alerts raised an exception in the function {function}. People are notified of them without "
+        f"these texts; the alerts are in the table, or in the alerts bucket below {keys.FAILED}. Its log names each "
+        "alert and the exception: this is a defect, and perhaps an attack that uses it.",
+    ),
+    Loss(
         "late-alerts",
         metrics.LATE_ALERTS,
         "The function {function} found alerts in the archive that the stream had not raised. People were notified of "

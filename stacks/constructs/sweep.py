@@ -17,6 +17,7 @@ from stacks.constructs.queue import Queue
 from vaultwatch.aws import keys
 
 _READ = (keys.DISCARDED, keys.OVERSIZE)
+_WRITTEN = (keys.EXCLUDED, keys.FAILED)
 _SWEPT = (keys.ARCHIVE, keys.PARKED, keys.DISCARDED)
 
 
@@ -77,7 +78,7 @@ class Sweep(Construct):
         )
         permissions.acknowledge_reads(function, archive, [keys.ARCHIVE])
         permissions.acknowledge_reads(function, parked, _READ)
-        permissions.acknowledge_writes(function, parked, [keys.EXCLUDED])
+        permissions.acknowledge_writes(function, parked, _WRITTEN)
         queue.feed(function.resource, batch_size=1, max_concurrency=settings.sweep_concurrency)
         rule = self._new_objects([archive, parked])
         rule.add_target(targets.SqsQueue(queue.waiting, dead_letter_queue=queue.dead_letters))
@@ -105,6 +106,7 @@ def _bucket_statements(archive: s3.Bucket, parked: s3.Bucket, key: kms.IKey) -> 
         permissions.read_objects("ReadDiscarded", parked, *_READ),
         permissions.allow("SeeMissingObjects", ["s3:ListBucket"], [parked.bucket_arn]),
         permissions.write_objects("WriteExcluded", parked, keys.EXCLUDED),
+        permissions.write_objects("WriteFailed", parked, keys.FAILED),
         permissions.decrypt_objects(key),
         permissions.encrypt_objects(key),
     ]

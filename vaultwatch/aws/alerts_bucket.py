@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from botocore.exceptions import ClientError
 
 from vaultwatch.aws import keys
@@ -17,6 +18,8 @@ from vaultwatch.printable import one_line
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+    from vaultwatch.store.apart import FailedAlert
 
 _MAX_REASON_BYTES = 1024  # S3 user guide: 2 KB for all metadata of an object
 _ON_LOG_SERVER = "reference: the lines are on the log server, because its handler had no --oversize-bucket"
@@ -68,6 +71,22 @@ class AlertsBucket:
         key = keys.rejected(rejected.first, rejected.process, rejected.sequence)
         self._client().put_object(Bucket=self._name, Key=key, Body=rejected.lines)
 
+    def keep_failed(self, failed: FailedAlert) -> None:
+        """Store an alert that could not be stored in the table as it is, with the name of the exception."""
+        key = keys.failed_alert(failed.alert.id)
+        self._client().put_object(Bucket=self._name, Key=key, Body=_encoded(failed))
+
     def keep_excluded(self, key: str, lines: bytes) -> None:
         """Store the records, as JSON lines, that `sweep` left out when it evaluated the object `key`."""
         self._client().put_object(Bucket=self._name, Key=keys.excluded(key), Body=lines)
+
+
+def _encoded(failed: FailedAlert) -> bytes:
+    from vaultwatch.store.encoding import encode_alert  # imported here: most processes never need it
+
+    alert, whole = failed.alert, dict[str, Any]()
+    try:
+        whole = {"alert": msgspec.Raw(encode_alert(alert))}
+    except Exception as error:  # noqa: BLE001  this alert has raised before; then its id leads to the log line
+        whole = {"encoding": type(error).__name__}
+    return msgspec.json.encode({"id": alert.id, "rule": alert.rule, "reason": failed.error, **whole})

@@ -7,8 +7,9 @@ all alerts are published, and retried only for as long as the alerts behind them
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -17,6 +18,9 @@ from vaultwatch.aws.clients import classify
 from vaultwatch.batches import Findings
 from vaultwatch.errors import BucketError, FrameError
 from vaultwatch.frames import Reference
+
+if TYPE_CHECKING:
+    from vaultwatch.store.apart import FailedAlert
 
 KEEPING_SECONDS = 90.0
 """The age of a frame up to which its batch is retried if something could not be stored.
@@ -52,12 +56,20 @@ class PromptFetch:
         raise FrameError(f"reference: {self.failure}")
 
 
-def keep(bucket: AlertsBucket, findings: Findings, *, age_seconds: float, seconds_left: Callable[[], float]) -> int:
+def keep(
+    bucket: AlertsBucket,
+    findings: Findings,
+    failed: Iterable[FailedAlert],
+    *,
+    age_seconds: float,
+    seconds_left: Callable[[], float],
+) -> int:
     """Store the unreadable frames and the rejected lines of a batch; a failure for one does not prevent the others.
 
     Args:
         bucket: The alerts bucket.
         findings: The findings of the batch.
+        failed: Alerts that could not be stored in the table as they are.
         age_seconds: How long ago the oldest frame of the batch arrived.
         seconds_left: Returns how long the function may still run.
 
@@ -67,7 +79,7 @@ def keep(bucket: AlertsBucket, findings: Findings, *, age_seconds: float, second
     Raises:
         BucketError: Some could not be stored, and the batch is young enough to be retried.
     """
-    failures = [failure for store in _stores(bucket, findings) if (failure := _failure(store, seconds_left))]
+    failures = [failure for store in _stores(bucket, findings, failed) if (failure := _failure(store, seconds_left))]
     for failure in failures:
         _log.error("%s", failure)
     if failures and age_seconds < KEEPING_SECONDS:
@@ -75,7 +87,11 @@ def keep(bucket: AlertsBucket, findings: Findings, *, age_seconds: float, second
     return len(failures)
 
 
-def _stores(bucket: AlertsBucket, findings: Findings) -> Iterator[tuple[str, Callable[[], None]]]:
+def _stores(
+    bucket: AlertsBucket, findings: Findings, failed: Iterable[FailedAlert]
+) -> Iterator[tuple[str, Callable[[], None]]]:
+    for alert in failed:
+        yield f"alert {alert.alert.id}", partial(bucket.keep_failed, alert)
     for unreadable in findings.unreadable:
         yield f"frame {unreadable.frame.name}", partial(bucket.park, unreadable)
     for rejected in findings.rejected_lines:

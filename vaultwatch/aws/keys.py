@@ -18,6 +18,7 @@ OVERSIZE = "oversize/"
 PARKED = "parked/"
 REJECTED = "rejected/"
 EXCLUDED = REJECTED + "swept/"
+FAILED = REJECTED + "alerts/"
 DISCARDED = "aws/lambda/"
 """Where an event source mapping writes the batches that it discards; AWS offers no other prefix."""
 
@@ -108,6 +109,11 @@ def parse_parked(key: str) -> tuple[str, str]:
 def rejected(day: date, process: UUID, sequence: int) -> str:
     """Return the key for the rejected lines of a frame; it is always the same for the same frame."""
     return f"{REJECTED}dt={day:%Y-%m-%d}/{process}-{sequence:012}.jsonl"
+
+
+def failed_alert(alert_id: str) -> str:
+    """Return the key for an alert that could not be stored as it is."""
+    return f"{FAILED}{alert_id}.json"
 
 
 def excluded(key: str) -> str:

@@ -80,6 +80,8 @@ ALERTS = Metric("Alerts", "Count", _EVALUATING, ("level",))
 LATE_ALERTS = Metric("LateAlerts", "Count", ("sweep",))
 ALERT_LATENCY = Metric("AlertLatency", "Seconds", ("evaluate",))
 
+# Alerts whose texts raised an exception while they were stored or published: people get them without these texts.
+FAILED_ALERTS = Metric("FailedAlerts", "Count", _PUBLISHING)
 PUBLISHED_NOTIFICATIONS = Metric("PublishedNotifications", "Count", _PUBLISHING)
 REFUSED_NOTIFICATIONS = Metric("RefusedNotifications", "Count", _PUBLISHING)
 PUBLISH_FAILURES = Metric("PublishFailures", "Count", _PUBLISHING)

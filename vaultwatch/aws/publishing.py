@@ -7,6 +7,7 @@ alert.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, tzinfo
@@ -25,12 +26,16 @@ if TYPE_CHECKING:
     from vaultwatch.notify.history import FirehoseClient, HistoryPublisher
     from vaultwatch.notify.publisher import Publisher
     from vaultwatch.store import Unsent
+    from vaultwatch.store.apart import FailedAlert
     from vaultwatch.store.dynamodb.adapter import DynamoStore
 
 TOPIC = "sns"
 HISTORY = "history"
 UNSENT_AFTER_SECONDS = 60.0
 """Newer notifications are left to the function that stored them, which may be publishing them at this moment."""
+MAX_FAILED = 100
+"""Alerts that could not be stored as they are and that are held until they are kept elsewhere."""
+_log = logging.getLogger(__name__)
 _PUBLISHING_SPARE_SECONDS = 20.0
 _CLOSING_SPARE_SECONDS = 30.0  # to publish the summaries once the suppression windows are closed
 _PAGE = 100
@@ -63,7 +68,7 @@ class AlertPublisher:
     """Stores alerts and publishes their notifications, during one invocation of a function.
 
     Errors of the store pass through. What a service does not accept stays in the store, and `digest` publishes it
-    later.
+    later. An alert whose texts make our own code raise is stored and published without them.
 
     Args:
         store: Returns the store; called when there is something to store or to publish.
@@ -72,6 +77,9 @@ class AlertPublisher:
         history: Gets the alerts that notify nobody.
         seconds_left: Returns how long the function may still run.
         zone: The time zone for people.
+
+    Attributes:
+        failed: The first alerts that could not be stored as they are, to be kept elsewhere; the log names all of them.
     """
 
     def __init__(
@@ -90,6 +98,8 @@ class AlertPublisher:
         self._seconds_left = seconds_left
         self._zone = zone
         self._new_alerts = metrics.NewAlerts()
+        self._failed_count = 0
+        self.failed: list[FailedAlert] = []
 
     @cached_property
     def _topic(self) -> Publisher:
@@ -123,13 +133,21 @@ class AlertPublisher:
         if not alerts:
             return
         from vaultwatch.dispatch.groups import file_alert
+        from vaultwatch.store.apart import file_apart
 
-        now, filings = time.time(), [*map(file or file_alert, alerts)]
-        recorded, notifications = self._store().file(filings, now)
-        for filing, result in zip(filings, recorded, strict=True):
+        now = time.time()
+        filed = file_apart(self._store(), alerts, file or file_alert, now)
+        for filing, result in filed.recorded:
             if result.new:
                 self._new_alerts.add(filing.alert, now)
-        self._publish(notifications)
+        self._note_failed(filed.failed)
+        self._publish(filed.notifications)
+
+    def _note_failed(self, failed: Sequence[FailedAlert]) -> None:
+        for one in failed:
+            _log.error("alert %s of %s cannot be stored as it is: %s", one.alert.id, one.alert.rule, one.error)
+        self._failed_count += len(failed)
+        self.failed += failed[: max(0, MAX_FAILED - len(self.failed))]
 
     def publish_due(self, now: float) -> None:
         """Close suppression windows that have ended, as far as time allows, and publish the summaries."""
@@ -167,6 +185,7 @@ class AlertPublisher:
         used = self._used
         metrics.write(
             {
+                metrics.FAILED_ALERTS: self._failed_count + sum(publisher.bare_count for publisher in used),
                 metrics.PUBLISHED_NOTIFICATIONS: self.published_count,
                 metrics.REFUSED_NOTIFICATIONS: sum(len(publisher.refused) for publisher in used),
                 metrics.PUBLISH_FAILURES: int(any(publisher.failure for publisher in used)),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from vaultwatch.dispatch.notification import Notification
 from vaultwatch.errors import DeliveryError
+from vaultwatch.notify.apart import write_apart
 from vaultwatch.store import StoreError
 
 Mark = Callable[[Sequence[str]], None]
 Portion = TypeVar("Portion")
+Content = TypeVar("Content")
+_log = logging.getLogger(__name__)
 
 
 class BatchPublisher(ABC, Generic[Portion]):
@@ -25,7 +29,8 @@ class BatchPublisher(ABC, Generic[Portion]):
 
     Attributes:
         sent: How many notifications the service has accepted.
-        refused: Notifications that the service will never accept as they are.
+        refused: Notifications that the service will never accept as they are, or that cannot be written.
+        bare_count: How many alerts were published without their texts, because these raised an exception.
         failure: Why publishing stopped, if the service failed.
     """
 
@@ -33,6 +38,7 @@ class BatchPublisher(ABC, Generic[Portion]):
         self._mark = mark
         self._may_go_on = may_go_on
         self.sent = 0
+        self.bare_count = 0
         self.refused: list[Notification] = []
         self.failure: DeliveryError | None = None
 
@@ -60,6 +66,19 @@ class BatchPublisher(ABC, Generic[Portion]):
                 unmarked = error
         if unmarked:
             raise unmarked
+
+    def _written(self, notification: Notification, write: Callable[[Notification], Content]) -> Content | None:
+        """Return what `write` makes of a notification; None, and it is refused, if it cannot be written at all."""
+        try:
+            content, bare_count = write_apart(notification, write)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  one notification must not prevent the others; it stays in the store
+            _log.error("notification %s cannot be written: %s", notification.id, type(error).__name__)
+            self.refused.append(notification)
+            return None
+        self.bare_count += bare_count
+        return content
 
     @abstractmethod
     def _portions(self, notifications: Sequence[Notification]) -> Iterator[Portion]:

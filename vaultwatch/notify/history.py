@@ -78,8 +78,9 @@ class HistoryPublisher(BatchPublisher[list[Notification]]):
             yield portion
 
     def _send(self, portion: list[Notification]) -> list[Notification]:
-        lines = [(one.id, line) for one in portion for line in history_lines(one)]
+        lines = [(one.id, line) for one in portion for line in self._written(one, _all_lines) or ()]
         missing = {id_ for call in _calls(lines) for id_, _ in self._put(call)}
+        missing.update(one.id for one in self.refused)
         return [notification for notification in portion if notification.id not in missing]
 
     def _put(self, lines: list[_Line]) -> list[_Line]:
@@ -120,6 +121,10 @@ def history_lines(notification: Notification) -> Iterator[bytes]:
             "MessageAttributes": {name: {"Type": "String", "Value": value} for name, value in attributes(one).items()},
         }
         yield msgspec.json.encode(line) + b"\n"
+
+
+def _all_lines(notification: Notification) -> list[bytes]:
+    return list(history_lines(notification))
 
 
 def _calls(lines: Sequence[_Line]) -> Iterator[list[_Line]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, tzinfo
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -102,7 +103,9 @@ class Publisher(BatchPublisher[list[Entry]]):
         portion: list[Entry] = []
         size = notified = 0
         for notification in notifications:
-            entry = publication(notification, self._zone)
+            entry = self._written(notification, partial(publication, zone=self._zone))
+            if entry is None:
+                continue
             length = len(entry["Message"].encode()) + _ATTRIBUTES_BYTES
             is_too_large = len(portion) == MAX_ENTRIES or size + length > MAX_CALL_BYTES
             if portion and (is_too_large or notified + _is_notified(notification) > MAX_NOTIFIED):

@@ -39,6 +39,10 @@ class StoreError(VaultwatchError):
     """The store failed and has changed nothing; the call may be repeated."""
 
 
+class StoreRefused(StoreError):
+    """The store refuses what it was given, and would refuse it again."""
+
+
 class Filed(NamedTuple):
     """The result of `Store.file`: one `Recorded` for each filing, in order, and the notifications that a sink wants."""
 

@@ -16,7 +16,7 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from vaultwatch.backoff import Backoff
-from vaultwatch.store import StoreError
+from vaultwatch.store import StoreError, StoreRefused
 from vaultwatch.store.dynamodb.schema import PARTITION_KEY, SORT_KEY, VERSION, Key
 
 if TYPE_CHECKING:
@@ -200,7 +200,8 @@ def _failure(response: Any) -> Exception:
     if code == "TransactionCanceledException" and reasons and _PASSING.issuperset(reasons):
         return Conflict(code)
     named = ", ".join(sorted(set(reasons) - {"None"}))
-    return StoreError(f"DynamoDB answered {code}" + (f" ({named})" if named else ""))
+    kind = StoreRefused if code == "ValidationException" or "ValidationError" in reasons else StoreError
+    return kind(f"DynamoDB answered {code}" + (f" ({named})" if named else ""))
 
 
 def _key(key: Key) -> Item:

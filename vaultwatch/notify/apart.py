@@ -1,0 +1,67 @@
+"""Write a notification although an alert in it makes that raise: only that alert is without its texts then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
+
+from msgspec.structs import replace
+
+from vaultwatch.alerts import Alert, without_texts
+from vaultwatch.dispatch.notification import Merged, Notification
+
+T = TypeVar("T")
+
+
+class Written(NamedTuple, Generic[T]):
+    """What was written, and how many alerts or counted groups are in it without their texts."""
+
+    content: T
+    bare_count: int
+
+
+def write_apart(notification: Notification, write: Callable[[Notification], T]) -> Written[T]:
+    """Write a notification; if that raises, each alert on which it raises again is written without its texts.
+
+    Args:
+        notification: The notification.
+        write: Writes a notification, whose texts may come from a log.
+
+    Raises:
+        Exception: What `write` raises on a notification without any text from a log.
+    """
+    try:
+        return Written(write(notification), 0)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  whatever a log contains, it costs at most its own alert's texts
+        alerts = [_writable(notification, alert, write) for alert in notification.alerts]
+        merged = [_writable_group(notification, one, write) for one in notification.merged]
+        reduced = replace(notification, cluster="", alerts=tuple(alerts), merged=tuple(merged))
+        bare = [one for one in alerts if one not in notification.alerts]
+        bare_groups = [one for one in merged if one not in notification.merged]
+        return Written(write(reduced), len(bare) + len(bare_groups))
+
+
+def _writable(notification: Notification, alert: Alert, write: Callable[[Notification], object]) -> Alert:
+    error = _error(replace(notification, cluster="", alerts=(alert,), merged=()), write)
+    return without_texts(alert, error) if error else alert
+
+
+def _writable_group(notification: Notification, merged: Merged, write: Callable[[Notification], object]) -> Merged:
+    error = _error(replace(notification, cluster="", alerts=(), merged=(merged,)), write)
+    if not error:
+        return merged
+    return replace(
+        merged, first_time="", last_time="", alerts=tuple(without_texts(alert, error) for alert in merged.alerts)
+    )
+
+
+def _error(notification: Notification, write: Callable[[Notification], object]) -> str:
+    try:
+        write(notification)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  returned by its name; its text may quote a log
+        return type(error).__name__
+    return ""
