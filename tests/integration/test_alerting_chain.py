@@ -33,6 +33,7 @@ NOT_SEEN_HERE = {
     "*: Trace: *": "Lambda's X-Ray daemon sends the segments",
     "SweepFunctionRole*: SeeMissingObjects: *": "S3 denies access to missing objects otherwise",
     "SweepFunctionRole*: WriteExcluded: *": "only a record that ends a process needs it: test_hostile_frames.py",
+    "SweepFunctionRole*: WriteFailed: *": "only an alert that raises needs it: test_failing_alerts.py",
     "SweepFunctionRole*: EncryptObjects: *": "the same",
     "EvaluationFunctionRole*: ReadStream: kinesis:DescribeStream on *": "the Lambda guide asks for it",
     "HistoryRole*: WriteAlerts: s3:AbortMultipartUpload on *": "Firehose, when a large object fails",

@@ -63,6 +63,7 @@ ALLOWED = {
         "DecryptFrames": "kms:Decrypt on <Key.Arn> via kinesis",
         "SeeMissingObjects": "s3:ListBucket on <archive:Alerts.Arn>",
         "WriteExcluded": "s3:PutObject on <archive:Alerts.Arn>/rejected/swept/*",
+        "WriteFailed": "s3:PutObject on <archive:Alerts.Arn>/rejected/alerts/*",
         "DecryptObjects": "kms:Decrypt on <archive:Key.Arn> via s3",
         "EncryptObjects": "kms:GenerateDataKey on <archive:Key.Arn> via s3",
         **LIVE_RULES,
