@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -21,6 +21,7 @@ from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.detection.verdict import Verdict
+from vaultwatch.detection.waiting import MAX_WAITING
 from vaultwatch.errors import ArchiveError, FrameError
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference
 from vaultwatch.isolation import NO_MARK
@@ -35,6 +36,9 @@ A line takes its bytes twice: once in the decoded frame, once on its own.
 """
 MANY_ALERTS = 1000
 """Alerts are yielded once this many have been raised, and at the end of a frame: 64 MiB of lines can raise 100,000."""
+SLICE_LINES = 1000
+SLICE_BYTES = 1024 * 1024
+"""Lines that are evaluated between two signs of progress."""
 MAX_REJECTED_BYTES = 1024 * 1024
 MAX_KEPT_BYTES = 32 * 1024 * 1024
 """Rejected lines of a batch that are held in memory, as JSON lines."""
@@ -99,6 +103,18 @@ Raises `FrameError` if the object is missing, is outside the bucket and prefix o
 """
 
 
+class Progress(Protocol):
+    """Learns how far an evaluation is."""
+
+    def mark(self, number: int) -> None:
+        """Learn which frame or record is evaluated now; `NO_FRAME` if it is none of them."""
+        ...
+
+    def beat(self) -> None:
+        """Learn that some more lines were evaluated."""
+        ...
+
+
 class Evaluation:
     """The evaluation of one batch or one segment against the rules.
 
@@ -111,10 +127,9 @@ class Evaluation:
         keeps_rejected: Whether the rejected lines of frames are kept in `findings`.
         limits_lines: Whether a frame with more lines than any real log has is returned as unreadable, for a function
             with more time. Otherwise it is evaluated like any other.
-        on_frame: Called with the number of each frame in its batch before it is decoded, and again before it is
-            evaluated; with `NO_FRAME` once all of them are.
-        before_record: Returns why the next record is rejected unread, beginning with `EXCLUDED`, or "". With it, each
-            record is evaluated by itself, down to its alerts.
+        progress: Learns which frame is evaluated.
+        excluded: Why records are rejected unread, beginning with `EXCLUDED`, by their numbers. With it, each record is
+            evaluated by itself, its alerts are yielded at once, and `progress` learns which record is evaluated.
     """
 
     def __init__(
@@ -125,20 +140,27 @@ class Evaluation:
         claim: Claim,
         keeps_rejected: bool = False,
         limits_lines: bool = False,
-        on_frame: Callable[[int], None] = lambda number: None,
-        before_record: Callable[[], str] | None = None,
+        progress: Progress | None = None,
+        excluded: Mapping[int, str] | None = None,
     ) -> None:
         self.findings = Findings()
         self._claim = claim
         self._keeps_rejected = keeps_rejected
         self._limits_lines = limits_lines
         self._kept_bytes = 0
-        self._on_frame = on_frame
-        self._one_by_one = before_record is not None
+        self._progress = progress
+        self._excluded = excluded
+        self._number = NO_FRAME
+        self._waiting: dict[str, int] = {}
         self._rejected: list[Rejected] = []
         # A MemoryError ends the batch: a function with more memory evaluates it again.
         self._detector = Detector(
-            rules, zone=zone, on_rejected=self._reject, fatal=(MemoryError,), before_record=before_record
+            rules,
+            zone=zone,
+            on_rejected=self._reject,
+            on_waiting=self._note_waiting,
+            fatal=(MemoryError,),
+            before_record=None if excluded is None else self._before_record,
         )
 
     def frames(self, encoded_frames: Iterable[EncodedFrame]) -> Iterator[list[Alert]]:
@@ -155,13 +177,14 @@ class Evaluation:
         for held in self._unpack(encoded_frames):
             found: list[Alert] = []
             for one in sorted(held, key=lambda one: (str(one.frame.process), one.frame.sequence)):
-                self._on_frame(one.number)
-                found += self._frame(one.encoded, one.frame)
-                if len(found) >= MANY_ALERTS:
-                    yield found
-                    found = []
+                self._begin_frame(one.number)
+                for part in self._frame(one.encoded, one.frame):
+                    found += part
+                    if len(found) >= MANY_ALERTS or (found and self._excluded is not None):
+                        yield found
+                        found = []
             yield found
-        self._on_frame(NO_FRAME)
+        self._begin_frame(NO_FRAME)
         yield self._finish()
 
     def segment(self, chunks: Iterable[bytes], tag: bytes, log_start: str) -> Iterator[list[Alert]]:
@@ -187,8 +210,8 @@ class Evaluation:
             if head:
                 self._detector.begin_log(chunk[:_HEAD_BYTES], log_start)
                 head = False
-            yield self._feed([_tagged(line, tag) for line in splitter.push(chunk)])
-        yield self._feed([_tagged(line, tag) for line in splitter.flush()])
+            yield from self._feed([_tagged(line, tag) for line in splitter.push(chunk)])
+        yield from self._feed([_tagged(line, tag) for line in splitter.flush()])
         yield self._finish()
         if damage:
             raise damage[0]
@@ -197,7 +220,7 @@ class Evaluation:
         held: list[_Decoded] = []
         size = 0
         for number, encoded in enumerate(encoded_frames):
-            self._on_frame(number)
+            self._begin_frame(number)
             try:
                 frame = frames.decode(encoded.data)
             except FrameError as error:
@@ -210,30 +233,28 @@ class Evaluation:
                 held, size = [], 0
         yield held
 
-    def _frame(self, encoded: EncodedFrame, frame: Frame) -> list[Alert]:
+    def _frame(self, encoded: EncodedFrame, frame: Frame) -> Iterator[list[Alert]]:
         found, content = self.findings, frame.content
         found.frames += 1
         if isinstance(content, Heartbeat):
             found.heartbeats[str(frame.process)] = content
             found.beats[frame.source] += 1
-            return []
+            return
         try:
             records = content if isinstance(content, Records) else Records(self._claim(content))
             self._check_lines(records)
         except FrameError as error:
             found.unreadable.append(UnreadableFrame(encoded, str(error)))
-            return []
+            return
         found.oldest = min(frame.first, found.oldest or frame.first)
         self._detector.begin_log(records.head(_HEAD_BYTES), frame.log_start, frame.before)
-        alerts: list[Alert] = []
         for origin, lines in _by_origin(records.split):
             if origin.lane:
                 found.received[origin] += len(lines)
-            alerts += self._feed(lines, origin)
-        alerts += self._alerts(self._detector.end_log())
+            yield from self._feed(lines, origin)
+        yield self._alerts(self._detector.end_log())
         if self._rejected:
             self._keep_rejected(encoded, frame)
-        return alerts
 
     def _check_lines(self, records: Records) -> None:
         count = len(records.split)
@@ -255,13 +276,41 @@ class Evaluation:
         else:
             self.findings.rejected_lines.append(RejectedLines(frame.first, frame.process, frame.sequence, lines))
 
-    def _feed(self, lines: list[bytes], origin: Origin | None = None) -> list[Alert]:
-        if self._one_by_one:
-            return [alert for line in lines for alert in self._alerts(self._detector.feed([line], origin=origin))]
-        return self._alerts(self._detector.feed(lines, origin=origin))
+    def _feed(self, lines: list[bytes], origin: Origin | None = None) -> Iterator[list[Alert]]:
+        for some in _slices(lines, 1 if self._excluded is not None else SLICE_LINES):
+            if self._progress:
+                self._progress.beat()
+            yield self._alerts(self._detector.feed(some, origin=origin))
 
-    def _alerts(self, verdicts: Iterable[Verdict]) -> list[Alert]:
-        return [alert_of(verdict, self._detector.count_rule_error) for verdict in verdicts]
+    def _alerts(self, verdicts: Sequence[Verdict]) -> list[Alert]:
+        """Describe verdicts; meanwhile, the frame or record with the request is the one that is evaluated."""
+        alerts: list[Alert] = []
+        for verdict in verdicts:
+            self._mark(self._waiting.pop(verdict.event_key, self._number))
+            alerts.append(alert_of(verdict, self._detector.count_rule_error))
+        if verdicts:
+            self._mark(self._number)
+        return alerts
+
+    def _note_waiting(self, verdicts: Sequence[Verdict]) -> None:
+        self._waiting.update((verdict.event_key, self._number) for verdict in verdicts)
+        if len(self._waiting) > 2 * MAX_WAITING:
+            waiting = {verdict.event_key for verdict in self._detector.waiting()}
+            self._waiting = {key: number for key, number in self._waiting.items() if key in waiting}
+
+    def _begin_frame(self, number: int) -> None:
+        if self._excluded is None:
+            self._number = number
+            self._mark(number)
+
+    def _before_record(self) -> str:
+        self._number += 1
+        self._mark(self._number)
+        return (self._excluded or {}).get(self._number, "")
+
+    def _mark(self, number: int) -> None:
+        if self._progress:
+            self._progress.mark(number)
 
     def _finish(self) -> list[Alert]:
         alerts = self._alerts(self._detector.flush())
@@ -289,6 +338,20 @@ def _until_damage(chunks: Iterable[bytes], damage: list[ArchiveError]) -> Iterat
 
 def _tagged(line: bytes, tag: bytes) -> bytes:
     return line if split_tag(line)[0].lane else tag + line
+
+
+def _slices(lines: list[bytes], most: int) -> Iterator[list[bytes]]:
+    """Divide lines into slices of at most so many lines; one that exceeds `SLICE_BYTES` ends its slice."""
+    held: list[bytes] = []
+    size = 0
+    for line in lines:
+        held.append(line)
+        size += len(line)
+        if len(held) >= most or size > SLICE_BYTES:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
 
 
 def _by_origin(lines: Sequence[bytes]) -> Iterable[tuple[Origin, list[bytes]]]:

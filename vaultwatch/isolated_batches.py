@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime, tzinfo
 from functools import partial
-from itertools import count
 
 import msgspec
 
@@ -33,8 +32,8 @@ from vaultwatch.frames import Heartbeat, Reference
 from vaultwatch.isolation import NO_MARK, Channel, Content, Limits, Patience
 from vaultwatch.reading.records import Origin
 
-MAX_EXCLUDED = 20
-"""Records of one object that may end a child before the rest of it is given up."""
+MAX_EXCLUDED = 200
+"""Records of one object that may end a child before what is behind them is given up."""
 Alerts = Iterator[list[Alert]]
 
 _MESSAGE_BYTES = 8 * 1024 * 1024
@@ -94,7 +93,7 @@ class _Isolated:
         self._patience = patience
 
     def _in_child(
-        self, start: Callable[[Channel], tuple[Evaluation, Alerts]], frames: Iterable[EncodedFrame]
+        self, start: Callable[[Channel], tuple[Evaluation, Alerts]], frames: Iterable[EncodedFrame], limits: Limits
     ) -> Generator[list[Alert], None, None]:
         """Yield the alerts of an evaluation that is made and started in the child; set `findings` at its end."""
         from vaultwatch.store.encoding import decode_alert
@@ -102,7 +101,7 @@ class _Isolated:
         by_name = {frame.name: frame for frame in frames}
         rejected = list[RejectedLines]()
         work = partial(_work, start)
-        with closing(isolation.run(work, self._limits, self._patience, self._answer)) as messages:
+        with closing(isolation.run(work, limits, self._patience, self._answer)) as messages:
             for message in messages:
                 content = _decode(message)
                 if isinstance(content, _Alerts):
@@ -138,23 +137,20 @@ class IsolatedEvaluation(_Isolated):
         Raises:
             OSError: No process can be started.
         """
-        left, set_aside = list(encoded_frames), list[UnreadableFrame]()
+        left, set_aside, limits = list(encoded_frames), list[UnreadableFrame](), self._limits
         while left:
             try:
-                yield from self._in_child(partial(self._start, left), left)
+                yield from self._in_child(partial(self._start, left), left, limits)
                 break
             except ChildEnded as ended:
-                blamed = self._blamed(left, ended)
-                set_aside += [UnreadableFrame(frame, EXCLUDED + ended.reason) for frame in blamed]
-                left = [frame for frame in left if frame not in blamed]
+                limits = limits.shorter()
+                if ended.mark == NO_FRAME or self._patience.is_exhausted:
+                    # Stored first, so that they are also swept first: most of them are harmless.
+                    set_aside[:0] = [UnreadableFrame(frame, EXCLUDED + ended.reason) for frame in left]
+                    break
+                set_aside.append(UnreadableFrame(left.pop(ended.mark), EXCLUDED + ended.reason))
         self.findings.unreadable += set_aside
         _import_what_every_child_would()
-
-    def _blamed(self, frames: list[EncodedFrame], ended: ChildEnded) -> list[EncodedFrame]:
-        """Return the frame that ended a child; all, if it was none of them or there is no time for another child."""
-        if ended.mark == NO_FRAME or self._patience.is_exhausted:
-            return frames
-        return [frames[ended.mark]]
 
     def _start(self, frames: list[EncodedFrame], channel: Channel) -> tuple[Evaluation, Alerts]:
         evaluation = Evaluation(
@@ -163,7 +159,7 @@ class IsolatedEvaluation(_Isolated):
             claim=_asking(channel),
             keeps_rejected=True,
             limits_lines=True,
-            on_frame=channel.mark,
+            progress=channel,
         )
         return evaluation, evaluation.frames(frames)
 
@@ -222,14 +218,16 @@ class IsolatedSweep(_Isolated):
         self, start: Callable[[Evaluation], Alerts], frames: list[EncodedFrame]
     ) -> Generator[list[Alert], None, None]:
         excluded: dict[int, str] | None = None  # first all at once; what a child finds by itself is exact and slower
+        limits = self._limits.shortest()
         while True:
             try:
-                yield from self._in_child(partial(self._start, start, excluded), frames)
+                yield from self._in_child(partial(self._start, start, excluded), frames, limits)
                 break
             except ChildEnded as ended:
                 if self._is_hopeless(excluded, ended):
                     self.findings.unreadable = [UnreadableFrame(frame, EXCLUDED + ended.reason) for frame in frames]
                     break
+                limits = self._limits if excluded is None else limits.shorter()
                 excluded = {} if excluded is None else excluded | {ended.mark: EXCLUDED + ended.reason}
 
     def _is_hopeless(self, excluded: dict[int, str] | None, ended: ChildEnded) -> bool:
@@ -239,16 +237,9 @@ class IsolatedSweep(_Isolated):
     def _start(
         self, start: Callable[[Evaluation], Alerts], excluded: dict[int, str] | None, channel: Channel
     ) -> tuple[Evaluation, Alerts]:
-        before_record = None if excluded is None else partial(_before_record, channel, excluded, count())
         claim = _asking(channel)
-        evaluation = Evaluation(self._rules, self._zone, claim=claim, before_record=before_record)
+        evaluation = Evaluation(self._rules, self._zone, claim=claim, progress=channel, excluded=excluded)
         return evaluation, start(evaluation)
-
-
-def _before_record(channel: Channel, excluded: dict[int, str], numbers: Iterator[int]) -> str:
-    number = next(numbers)
-    channel.mark(number)
-    return excluded.get(number, "")
 
 
 def _work(start: Callable[[Channel], tuple[Evaluation, Alerts]], channel: Channel) -> None:

@@ -28,10 +28,11 @@ from vaultwatch.errors import ChildEnded
 MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 NO_MARK = -1
 """The mark of a child that has set none."""
+SHORTEST_STALL_SECONDS = 1.0
 Content = bytes | bytearray
 Answer = Callable[[Content], bytes]
 
-_HEAD, _NUMBER = struct.Struct("<cQ"), struct.Struct("<q")
+_HEAD, _NUMBERS = struct.Struct("<cQ"), struct.Struct("<qq")
 _MESSAGE, _QUESTION, _FINISHED, _FAILED = b"m", b"q", b"f", b"e"
 _LOOKS = 8  # how often a parent checks for progress, within the time after which a child is stalled
 
@@ -41,11 +42,19 @@ class Limits(msgspec.Struct, frozen=True):
 
     Attributes:
         memory_bytes: Address space beyond what its parent has.
-        stalled_seconds: The longest time without a message, a question or a new mark.
+        stalled_seconds: The longest time without a message, a question, a new mark or a beat.
     """
 
     memory_bytes: int
     stalled_seconds: float
+
+    def shorter(self) -> Limits:
+        """Return the limits of a child that stalls in half the time: many stalls one after the other take little."""
+        return Limits(self.memory_bytes, max(self.stalled_seconds / 2, self.shortest().stalled_seconds))
+
+    def shortest(self) -> Limits:
+        """Return the limits of a child that stalls in the shortest time: ordinary work shows progress far sooner."""
+        return Limits(self.memory_bytes, min(self.stalled_seconds, SHORTEST_STALL_SECONDS))
 
 
 class Patience:
@@ -77,8 +86,12 @@ class Channel:
         return bytes(_receive(self._connection)[1])
 
     def mark(self, number: int) -> None:
-        """Set a mark. It shows progress, and the parent reads it if the child ends early."""
-        self._mark.number = number
+        """Set a mark. It shows progress, even if it is the same; the parent reads it if the child ends early."""
+        self._mark.numbers = number, self._mark.numbers[1] + 1
+
+    def beat(self) -> None:
+        """Show progress, without a new mark."""
+        self.mark(self._mark.number)
 
     def finish(self) -> None:
         """Report that the work is done."""
@@ -144,19 +157,27 @@ class _Gone(Exception):
 
 
 class _Mark:
-    """A number in shared memory, which can still be read after the child has ended."""
+    """Two numbers in shared memory: the child's last mark, and how often it has shown progress.
+
+    The child writes them, and its parent can still read them after it has ended.
+    """
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, _NUMBER.size)
-        self.number = NO_MARK
+        self._memory = mmap.mmap(-1, _NUMBERS.size)
+        self.numbers = (NO_MARK, 0)
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        number, beats = _NUMBERS.unpack_from(self._memory)
+        return number, beats
+
+    @numbers.setter
+    def numbers(self, numbers: tuple[int, int]) -> None:
+        _NUMBERS.pack_into(self._memory, 0, *numbers)
 
     @property
     def number(self) -> int:
-        return int(_NUMBER.unpack_from(self._memory)[0])
-
-    @number.setter
-    def number(self, number: int) -> None:
-        _NUMBER.pack_into(self._memory, 0, number)
+        return self.numbers[0]
 
     def __enter__(self) -> _Mark:
         return self
@@ -212,11 +233,11 @@ class _Parent:
             self._patience.seconds_left -= time.monotonic() - began
 
     def _wait_until(self, deadline: float) -> None:
-        progress, mark = time.monotonic(), self._mark.number
+        progress, mark = time.monotonic(), self._mark.numbers
         while not self._poll.poll(1000 * self._stalled_seconds / _LOOKS):
             now = time.monotonic()
-            if mark != self._mark.number:
-                progress, mark = now, self._mark.number
+            if mark != self._mark.numbers:
+                progress, mark = now, self._mark.numbers
             if now - progress >= self._stalled_seconds:
                 raise self._ended(f"it made no progress for {self._stalled_seconds:g} s")
             if now >= deadline:

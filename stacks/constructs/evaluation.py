@@ -54,7 +54,7 @@ class Evaluation(Construct):
             defaults=defaults,
             name="evaluate",
             description="Evaluates the frames of the stream and publishes alerts",
-            # A frame that hangs takes an eighth of it, and the evaluation of a batch at most half.
+            # The first frame that hangs takes 5 s, further ones less, and the evaluation of a batch at most half of it.
             size=FunctionSize(memory_mib=defaults.settings.evaluate_memory_mib, timeout_seconds=120),
             environment={**alerts.environment, "BUCKET_NAME": bucket.bucket_name},
             statements=[

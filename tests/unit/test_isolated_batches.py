@@ -20,12 +20,22 @@ from hypothesis import strategies as st
 
 from tests.support.functions import entry
 from tests.support.processes import children
+from vaultwatch import batches, isolated_batches
 from vaultwatch.alerts import Alert
-from vaultwatch.batches import MAX_KEPT_BYTES, MAX_LINES, MIN_LINE_BYTES, EncodedFrame, Evaluation, Findings
+from vaultwatch.batches import (
+    MAX_KEPT_BYTES,
+    MAX_LINES,
+    MIN_LINE_BYTES,
+    SLICE_LINES,
+    EncodedFrame,
+    Evaluation,
+    Findings,
+)
+from vaultwatch.detection import waiting
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.errors import ArchiveError, FrameError
 from vaultwatch.frames import Counter, Frame, Heartbeat, Records, Reference, encode
-from vaultwatch.isolated_batches import MAX_EXCLUDED, IsolatedEvaluation, IsolatedSweep
+from vaultwatch.isolated_batches import IsolatedEvaluation, IsolatedSweep
 from vaultwatch.isolation import Limits, Patience
 from vaultwatch.rules.conditions import Exists
 from vaultwatch.rules.facts import Level
@@ -54,12 +64,15 @@ ACTS: dict[str, Callable[[], Any]] = {
     "loop": loop,
     "sleep": lambda: time.sleep(1000),
 }
+SLOW_SECONDS = 0.0003  # for 10,000 lines longer than the time after which a child is stalled
 
 
 def hostile(view: Any) -> bool:
     """A rule that does what the path of an entry says."""
     if act := ACTS.get(str(view["request"]["path"]).removeprefix("hostile/")):
         act()
+    if view["request"]["path"] == "slow":
+        time.sleep(SLOW_SECONDS)
     return False
 
 
@@ -130,7 +143,11 @@ class Isolated:
 
     def __init__(self, frames: list[EncodedFrame], patience: Patience | None = None, **more: Any) -> None:
         evaluation = IsolatedEvaluation(
-            RULES, UTC, claim=more.get("claim", refuse), limits=LIMITS, patience=patience or Patience(60)
+            RULES,
+            UTC,
+            claim=more.get("claim", refuse),
+            limits=more.get("limits", LIMITS),
+            patience=patience or Patience(60),
         )
         self.alerts = [alert for part in evaluation.frames(frames) for alert in part]
         self.findings = evaluation.findings
@@ -248,6 +265,24 @@ class TestAHostileFrame:
         assert len(isolated.set_aside) == len(frames)  # those that are left were not evaluated to their end
         assert keys(isolated.alerts) <= {"0001", "0002"}
 
+    def test_takes_the_less_time_the_more_of_them_there_are(self) -> None:
+        limits = Limits(400 * MIB, stalled_seconds=4.0)
+        frames = [*(bad("loop", number) for number in range(4)), good(1)]
+        began = time.monotonic()
+        isolated = Isolated(frames, limits=limits)
+        assert keys(isolated.alerts) >= {"0001"}
+        assert isolated.set_aside == frames[:4]
+        assert time.monotonic() - began < 4 + 2 + 1 + 1 + 4
+
+    def test_is_set_aside_behind_the_harmless_ones_for_which_no_time_was_left(self) -> None:
+        frames = [*(bad("loop", number) for number in range(10)), good(2)]
+        isolated = Isolated(frames, Patience(1.2))
+        assert isolated.set_aside[-1] == frames[0]
+
+    def test_is_no_frame_that_takes_long_but_shows_progress(self) -> None:
+        slow = frame(lines(*(entry(number, "slow") for number in range(10 * SLICE_LINES))))
+        assert Isolated([slow], limits=Limits(400 * MIB, stalled_seconds=2.0)).set_aside == []
+
     def test_does_not_take_an_answer_with_it_that_was_waiting_for_its_request(self) -> None:
         request = frame(lines(entry(1, kind="request")), 1)
         answer = frame(lines(entry(1, "kv/data/app", kind="response", error="permission denied")), 8)
@@ -269,6 +304,41 @@ SERVER = [
     b"==> Vault shutdown triggered",
     b"==> Vault shutdown triggered",
 ]
+
+
+@pytest.fixture
+def undescribable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Describing a match on a request whose number is 13 ends the process."""
+    describe = batches.alert_of
+
+    def alert_of(verdict: Any, on_error: Any) -> Alert:
+        if verdict.event_key.endswith("0013"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return describe(verdict, on_error)
+
+    monkeypatch.setattr(batches, "alert_of", alert_of)
+
+
+@pytest.mark.usefixtures("undescribable")
+class TestARequestWithoutAResponse:
+    def test_that_ends_the_last_step_is_set_aside_with_its_frame_alone(self) -> None:
+        frames = [frame(lines(entry(number, kind="request")), number) for number in (11, 12, 13, 14, 15)]
+        isolated = Isolated(frames)
+        assert isolated.set_aside == [frames[2]]
+        assert keys(isolated.alerts) == {"0011", "0012", "0014", "0015"}
+
+    def test_that_must_wait_no_longer_is_set_aside_with_its_own_frame(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(waiting, "MAX_WAITING", 2)
+        frames = [frame(lines(entry(number, kind="request")), number) for number in (13, 11, 12, 14, 15)]
+        isolated = Isolated(frames)
+        assert isolated.set_aside == [frames[0]]
+        assert keys(isolated.alerts) == {"0011", "0012", "0014", "0015"}
+
+    def test_is_excluded_alone_from_its_segment(self) -> None:
+        swept = Swept(*(bare(entry(number, kind="request")) for number in range(11, 20)))
+        assert len(swept.ids) == 8
+        assert [b"0013" in row["line"].encode() for row in swept.excluded] == [True]
+        assert swept.given_up == []
 
 
 class TestARecordOfASegment:
@@ -304,11 +374,18 @@ class TestARecordOfASegment:
         assert swept.ids == Swept(*AUDIT).ids
         assert [row["line"].encode() for row in swept.excluded] == some
 
-    def test_may_come_too_often(self) -> None:
-        some = [bare(entry(900 + number, "hostile/end")) for number in range(MAX_EXCLUDED + 1)]
+    def test_may_come_too_often(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(isolated_batches, "MAX_EXCLUDED", 5)
+        some = [bare(entry(900 + number, "hostile/end")) for number in range(6)]
         swept = Swept(*AUDIT, *some)
         assert swept.ids == Swept(*AUDIT).ids
         assert swept.given_up == ["evaluating it: it exited with status 0"]
+
+    def test_may_come_fifty_times(self) -> None:
+        some = [bare(entry(900 + number, "hostile/end")) for number in range(50)]
+        swept = Swept(*some, *AUDIT)
+        assert swept.ids == Swept(*AUDIT).ids
+        assert len(swept.excluded) == 50
 
     def test_may_take_all_the_time(self) -> None:
         some = [bare(entry(900 + number, "hostile/loop")) for number in range(20)]
