@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from tests.support.functions import entry
 from tests.support.processes import children
 from vaultwatch import batches, isolated_batches
-from vaultwatch.alerts import Alert
+from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.batches import (
     MAX_KEPT_BYTES,
     MAX_LINES,
@@ -309,14 +309,13 @@ SERVER = [
 @pytest.fixture
 def undescribable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Describing a match on a request whose number is 13 ends the process."""
-    describe = batches.alert_of
 
-    def alert_of(verdict: Any, on_error: Any) -> Alert:
+    def describes(verdict: Any, on_error: Any) -> Alert:
         if verdict.event_key.endswith("0013"):
             os.kill(os.getpid(), signal.SIGKILL)
-        return describe(verdict, on_error)
+        return alert_of(verdict, on_error)
 
-    monkeypatch.setattr(batches, "alert_of", alert_of)
+    monkeypatch.setattr(batches, "alert_of", describes)
 
 
 @pytest.mark.usefixtures("undescribable")
