@@ -14,6 +14,8 @@ from vaultwatch.isolation import Limits, Patience
 from vaultwatch.rules.pack import Rule, shipped_rules
 
 _T = TypeVar("_T", bound=msgspec.Struct)
+HANG_SECONDS = 5.0
+"""A child without any sign of progress for so long hangs; other work shows progress many times a second."""
 _RULES_FOLDER = Path(__file__).resolve().parent.parent / "rules"
 
 
@@ -56,7 +58,7 @@ def seconds_left(context: Any) -> Callable[[], float]:
     return lambda: float(context.get_remaining_time_in_millis()) / 1000
 
 
-def limits_of_children(context: Any, *, hang: float) -> tuple[Limits, Patience]:
+def limits_of_children(context: Any) -> tuple[Limits, Patience]:
     """Return what the child processes of this invocation may use of its memory and of its time.
 
     The rest of the memory is this process's own: the event, the lines it fetches, the alerts it stores. Half of the
@@ -64,8 +66,7 @@ def limits_of_children(context: Any, *, hang: float) -> tuple[Limits, Patience]:
 
     Args:
         context: Lambda's context object.
-        hang: The share of the time after which a child without any progress counts as hanging.
     """
     memory_bytes = int(context.memory_limit_in_mb) * 1024 * 1024 * 5 // 8
     seconds = seconds_left(context)()
-    return Limits(memory_bytes, stalled_seconds=seconds * hang), Patience(seconds / 2)
+    return Limits(memory_bytes, HANG_SECONDS), Patience(seconds / 2)

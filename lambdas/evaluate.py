@@ -68,7 +68,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _publish_alerts(frames: Iterable[EncodedFrame], context: Any) -> tuple[Findings, list[FailedAlert]]:
-    limits, patience = limits_of_children(context, hang=1 / 24)
+    limits, patience = limits_of_children(context)
     evaluation = IsolatedEvaluation(RULES, ZONE, claim=PromptFetch(BUCKET), limits=limits, patience=patience)
     publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, HISTORY_STREAM, seconds_left(context), ZONE)
     try:

@@ -75,7 +75,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _sweep(bucket: str, key: str, context: Any) -> None:
     """Evaluate one object; what is wrong with its content is counted and logged, and not tried again."""
-    limits, patience = limits_of_children(context, hang=1 / 90)
+    limits, patience = limits_of_children(context)
     fetch = PromptFetch(BUCKET)
     sweep = IsolatedSweep(RULES, ZONE, claim=fetch, limits=limits, patience=patience)
     try:

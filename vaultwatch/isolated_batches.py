@@ -227,7 +227,7 @@ class IsolatedSweep(_Isolated):
                 if self._is_hopeless(excluded, ended):
                     self.findings.unreadable = [UnreadableFrame(frame, EXCLUDED + ended.reason) for frame in frames]
                     break
-                limits = self._limits if excluded is None else limits.shorter()
+                limits = self._limits
                 excluded = {} if excluded is None else excluded | {ended.mark: EXCLUDED + ended.reason}
 
     def _is_hopeless(self, excluded: dict[int, str] | None, ended: ChildEnded) -> bool:

@@ -34,7 +34,7 @@ def audit_hostile(entry):
 """
 ACTS = ("leave", "use_memory", "loop", "kill", "end")
 LONGEST_DELAY_SECONDS = 300
-SECONDS = 64  # the first hang takes a 24th of it in evaluate, and not 5 s, and a 90th in sweep, and not 10 s
+SECONDS = 64  # the children of an invocation may take half of it
 
 
 @pytest.fixture

@@ -17,8 +17,7 @@ from vaultwatch.alerts import Alert
 from vaultwatch.backoff import Backoff
 from vaultwatch.dispatch.decisions import close_window, flush
 from vaultwatch.dispatch.drafts import Draft, alert_ids, assemble
-from vaultwatch.dispatch.groups import Window
-from vaultwatch.dispatch.held import Held, by_urgency
+from vaultwatch.dispatch.held import by_urgency
 from vaultwatch.dispatch.notification import Filing, Notification, Recorded
 from vaultwatch.dispatch.portions import capped
 from vaultwatch.dispatch.routes import Route
@@ -34,9 +33,11 @@ from vaultwatch.store.dynamodb.rows import (
     prepared,
     read_alert,
     read_body,
+    read_held,
+    read_window,
 )
 from vaultwatch.store.dynamodb.schema import Key, alert_key, delivery_key, held_key
-from vaultwatch.store.dynamodb.table import Conflict, Gone, Item, Table, key_of, number
+from vaultwatch.store.dynamodb.table import Conflict, Gone, Item, Table, body_of, key_of, number
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -97,7 +98,8 @@ class DynamoStore:
                 break
             self._insisting(partial(_close_windows, table, list(map(key_of, page)), now))
         due = [item for page in table.find("due", _DUE, {":kind": "held", ":now": now}) for item in page]
-        for item in sorted(due, key=lambda item: by_urgency(read_body(item, Held))):
+        readable = [(item, held) for item in due if (held := read_held(item))]
+        for item, _ in sorted(readable, key=lambda one: by_urgency(one[1])):
             made += self._insisting(partial(self._flush, key_of(item), now))
         return self._assemble(made)
 
@@ -110,15 +112,17 @@ class DynamoStore:
         """See `Store.unsent`."""
         table, now = self._table, min(now, _LAST_MOMENT)
         values = {":sink": sink, ":now": now, ":made": now - age_seconds if age_seconds else _LAST_MOMENT}
-        found: list[Item] = []
+        found: list[tuple[Draft, Item]] = []
         filtered = "not_before <= :now AND created_at <= :made"
         for page in table.find("unsent", "unsent_sink = :sink", values, filtered=filtered):
             rows = table.read(map(key_of, page))
-            found += [rows[key] for key in map(key_of, page) if key in rows and number(rows[key], "not_before") <= now]
+            present = [rows[key] for key in map(key_of, page) if key in rows]
+            due = [item for item in present if number(item, "not_before") <= now]
+            found += [(draft, item) for item in due if (draft := read_body(item, Draft))]
             if len(found) >= limit:
                 break
-        notifications = self._assemble([read_body(item, Draft) for item in found[:limit]])
-        attempts = [int(number(item, "attempts")) for item in found]
+        notifications = self._assemble([draft for draft, _ in found[:limit]])
+        attempts = [int(number(item, "attempts")) for _, item in found]
         return [Unsent(notification, tried) for notification, tried in zip(notifications, attempts)]
 
     def mark_sent(self, notification_ids: Iterable[str], sink: str) -> None:
@@ -166,10 +170,11 @@ class DynamoStore:
 
     def _flush(self, key: Key, now: float) -> list[Draft]:
         rows = self._table.read([key, *SHARED_KEYS])
-        if key not in rows:
+        held = read_held(rows[key]) if key in rows else None
+        if held is None:
             return []
         state, expires_at = load_state(rows), now + self._remembered_seconds
-        flush(read_body(rows[key], Held), state, now)
+        flush(held, state, now)
         drafts = prepared(state.drafts, self._routes)
         deliveries = delivery_rows(drafts, self._routes, expires_at)
         self._table.write([*changed_rows(state, rows, expires_at), *deliveries])
@@ -183,19 +188,22 @@ class DynamoStore:
         """Return the notifications; reads the alerts that are not among these, which were just stored."""
         known = dict(alerts or {})
         keys = {alert_key(id_) for draft in drafts for id_ in alert_ids(draft)}
-        known |= {key: read_alert(item) for key, item in self._table.read(keys - known.keys()).items()}
+        rows = self._table.read(keys - known.keys())
+        known |= {key: alert for key, item in rows.items() if (alert := read_alert(item))}
         return [assemble(draft, lambda alert_id: known.get(alert_key(alert_id))) for draft in drafts]
 
 
 def _close_windows(table: Table, keys: Sequence[Key], now: float) -> None:
-    """Close those of these windows that have ended, in one transaction per rule."""
+    """Close those of these windows that have ended, in one transaction per rule; delete those that cannot be read."""
     rows = table.read(keys)
-    ended = {key: window for key, item in rows.items() if (window := read_body(item, Window)).closes_at <= now}
+    windows = {key: read_window(item) for key, item in rows.items()}
+    table.write([Gone(key, None, guarded=False) for key, window in windows.items() if window is None])
+    ended = {key: window for key, window in windows.items() if window and window.closes_at <= now}
     for rule in dict.fromkeys(window.head.rule for window in ended.values()):
         held = table.read([held_key(rule)])
         state = load_state(held)
         of_rule = {key: window for key, window in ended.items() if window.head.rule == rule}
         for window in of_rule.values():
             close_window(window, state, now)
-        gone = [Gone(key, rows[key]["body"]["B"]) for key in of_rule]
+        gone = [Gone(key, body_of(rows[key])) for key in of_rule]
         table.write([*gone, *changed_rows(state, held, now)])

@@ -20,7 +20,6 @@ from vaultwatch.reading.bounds import bounded
 from vaultwatch.store.dynamodb.rows import (
     GATHERED,
     SHARED_KEYS,
-    body_of,
     changed_rows,
     delivery_rows,
     load_state,
@@ -29,7 +28,7 @@ from vaultwatch.store.dynamodb.rows import (
     read_alert,
 )
 from vaultwatch.store.dynamodb.schema import EXPIRES_AT, Key, alert_key
-from vaultwatch.store.dynamodb.table import MAX_ACTIONS, MAX_TRANSACTION_BYTES, Item, Row, Table, number
+from vaultwatch.store.dynamodb.table import MAX_ACTIONS, MAX_TRANSACTION_BYTES, Item, Table, number, replace_row
 from vaultwatch.store.encoding import decode_alert, encode_alert, pack_alert
 
 SUPPRESSED_RECORD_BYTES = 4096
@@ -67,7 +66,7 @@ class Work(msgspec.Struct, frozen=True):
         expires_at = now + self.remembered_seconds
         expiries = {key: number(rows[key], EXPIRES_AT) for key in known}  # kept when an alert is completed
         written = [
-            Row(key, pack_alert(alert), body_of(rows.get(key)), {EXPIRES_AT: int(expiries.get(key, expires_at))})
+            replace_row(rows.get(key), key, pack_alert(alert), {EXPIRES_AT: int(expiries.get(key, expires_at))})
             for key, alert in alerts.items()
             if known.get(key) is not alert
         ]
@@ -133,7 +132,8 @@ def share_out(filings: Sequence[Filing], routes: tuple[Route, ...]) -> list[list
 
 
 def _known(rows: Mapping[Key, Item], now: float) -> dict[Key, Alert]:
-    return {key: read_alert(item) for key, item in rows.items() if key[1] == "alert" and number(item, EXPIRES_AT) > now}
+    stored = {key: item for key, item in rows.items() if key[1] == "alert" and number(item, EXPIRES_AT) > now}
+    return {key: alert for key, item in stored.items() if (alert := read_alert(item))}
 
 
 def _file(event: Sequence[Filing], alerts: dict[Key, Alert], state: State, now: float) -> list[Recorded]:

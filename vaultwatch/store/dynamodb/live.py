@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from vaultwatch.store.dynamodb.rows import body_of, read_body
+from vaultwatch.store.dynamodb.rows import read_body
 from vaultwatch.store.dynamodb.schema import EXPIRES_AT, live_key
-from vaultwatch.store.dynamodb.table import MAX_ACTIONS, Row, Table, number
+from vaultwatch.store.dynamodb.table import MAX_ACTIONS, Row, Table, number, replace_row
 
 _WRITTEN_SECONDS = 86400.0
 
@@ -22,10 +22,11 @@ def live_since(table: Table, digests: Mapping[str, str], now: float, expires_at:
         key = live_key(name, digest)
         row = rows.get(key)
         known_until = number(row, EXPIRES_AT) if row else 0.0
-        since[name] = read_body(row, float) if row and known_until > now else now
+        stored = read_body(row, float) if row and known_until > now else None
+        since[name] = now if stored is None else stored
         if known_until <= expires_at - _WRITTEN_SECONDS:
             body = msgspec.json.encode(since[name])
-            changed.append(Row(key, body, body_of(row), {EXPIRES_AT: int(expires_at)}))
+            changed.append(replace_row(row, key, body, {EXPIRES_AT: int(expires_at)}))
     for at in range(0, len(changed), MAX_ACTIONS):
         table.write(changed[at : at + MAX_ACTIONS])
     return since

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -17,8 +19,8 @@ from vaultwatch.dispatch.limits import Limit
 from vaultwatch.dispatch.notification import Disposition, Filing
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.dispatch.same_fact import Sightings, family_of
+from vaultwatch.printable import one_line
 from vaultwatch.reading.bounds import bounded, brief
-from vaultwatch.store import StoreError
 from vaultwatch.store.dynamodb.schema import (
     EXPIRES_AT,
     Key,
@@ -29,7 +31,7 @@ from vaultwatch.store.dynamodb.schema import (
     sightings_key,
     window_key,
 )
-from vaultwatch.store.dynamodb.table import Item, Row, key_of
+from vaultwatch.store.dynamodb.table import Item, Row, body_of, key_of, replace_row
 from vaultwatch.store.encoding import decode_alert, encode_alert
 
 MAX_ALERT_BYTES = 120_000
@@ -38,27 +40,48 @@ GATHERED = 50
 SHARED_KEYS = (limit_key("ordinary"), limit_key("urgent"))
 """The keys of rows that all alerts share. Only a notification writes them: a flood of suppressed alerts reads them."""
 _T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 
 
-def read_body(item: Item, type_: type[_T]) -> _T:
-    """Decode the content of a row; raises `StoreError` if Vaultwatch did not write it."""
+def read_body(item: Item, type_: type[_T]) -> _T | None:
+    """Decode the content of a row; None if Vaultwatch did not write it.
+
+    Such a row is treated as a missing one: whoever can write to the table must not be able to hold back alerts.
+    """
+    return _readable(item, partial(msgspec.json.decode, type=type_))
+
+
+def read_alert(item: Item) -> Alert | None:
+    """Decode the alert of a row; None if Vaultwatch did not write it."""
+    alert = _readable(item, decode_alert)
+    return alert if alert and alert_key(alert.id) == key_of(item) else None
+
+
+def read_window(item: Item) -> Window | None:
+    """Decode the window of a row; None if Vaultwatch did not write it."""
+    window = read_body(item, Window)
+    return window if window and window_key(window.group) == key_of(item) else None
+
+
+def read_held(item: Item) -> Held | None:
+    """Decode what a rule holds; None if Vaultwatch did not write it."""
+    held = read_body(item, Held)
+    return held if held and held_key(held.head.rule) == key_of(item) else None
+
+
+def _read_sightings(item: Item) -> Sightings | None:
+    sightings = read_body(item, Sightings)
+    return sightings if sightings and sightings_key(sightings.family) == key_of(item) else None
+
+
+def _readable(item: Item, decode: Callable[[bytes], _T]) -> _T | None:
     try:
-        return msgspec.json.decode(item["body"]["B"], type=type_)
-    except (msgspec.DecodeError, KeyError) as error:
-        raise StoreError(f"DynamoDB: the row {key_of(item)} cannot be read: {error}") from error
-
-
-def read_alert(item: Item) -> Alert:
-    """Decode the alert of a row; raises `StoreError` if Vaultwatch did not write it."""
-    try:
-        return decode_alert(item["body"]["B"])
-    except (msgspec.DecodeError, KeyError) as error:
-        raise StoreError(f"DynamoDB: the row {key_of(item)} cannot be read: {error}") from error
-
-
-def body_of(item: Item | None) -> bytes | None:
-    """Return the body of a row as it was read."""
-    return None if item is None else bytes(item["body"]["B"])
+        if (body := body_of(item)) is not None:
+            return decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        pass
+    _log.error("the row %s cannot be read, and is ignored: who wrote it?", one_line(str(key_of(item)), 300))
+    return None
 
 
 def needed(event: Sequence[Filing]) -> Iterator[Key]:
@@ -77,16 +100,15 @@ def load_state(rows: Mapping[Key, Item]) -> State:
     """Return the state of dispatch from the rows that were read."""
     state = State()
     for (_, kind), item in rows.items():
-        if kind == "window":
-            window = read_body(item, Window)
+        if kind == "window" and (window := read_window(item)):
             state.windows[window.group] = window
-        elif kind == "held":
-            held = read_body(item, Held)
+        elif kind == "held" and (held := read_held(item)):
             state.held[held.head.rule] = held
-        elif kind == "sightings":
-            sightings = read_body(item, Sightings)
+        elif kind == "sightings" and (sightings := _read_sightings(item)):
             state.sightings[sightings.family] = sightings
-    state.ordinary, state.urgent = (read_body(rows[key], Limit) if key in rows else Limit() for key in SHARED_KEYS)
+    state.ordinary, state.urgent = (
+        read_body(rows[key], Limit) or Limit() if key in rows else Limit() for key in SHARED_KEYS
+    )
     return state
 
 
@@ -102,7 +124,7 @@ def changed_rows(state: State, rows: Mapping[Key, Item], expires_at: float) -> l
             if limit.moments
         ),
     ]
-    seen = (replace(row, seen=body_of(rows.get(row.key))) for row in made)
+    seen = (replace_row(rows.get(row.key), row.key, row.body, row.marks) for row in made)
     return [row for row in seen if row.body != row.seen]
 
 

@@ -59,10 +59,11 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Gone(msgspec.Struct, frozen=True):
-    """A row to delete, if it still has the body that was read."""
+    """A row to delete; if `guarded`, only if it still has the body that was read."""
 
     key: Key
-    seen: bytes
+    seen: bytes | None
+    guarded: bool = True
 
 
 class Table:
@@ -139,7 +140,9 @@ class Table:
             query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def _action(self, action: Row | Gone) -> Any:
-        if isinstance(action, Row) and not action.guarded:
+        if not action.guarded:
+            if isinstance(action, Gone):
+                return {"Delete": {"TableName": self._name, "Key": _key(action.key)}}
             return {"Put": {"TableName": self._name, "Item": _item(action)}}
         condition: dict[str, Any] = {
             "TableName": self._name,
@@ -175,7 +178,24 @@ def key_of(item: Item) -> Key:
 
 def number(item: Item, name: str) -> float:
     """Return a number of a row; 0 if it has none."""
-    return float(item[name]["N"]) if name in item else 0.0
+    return float(item.get(name, {}).get("N", 0.0))
+
+
+def body_of(item: Item | None) -> bytes | None:
+    """Return the body of a row as it was read; None if there is no row, or if Vaultwatch did not write it."""
+    body = (item or {}).get("body", {}).get("B")
+    if item is None or body is None or item.get(VERSION) != {"B": _version(body)}:
+        return None
+    return bytes(body)
+
+
+def replace_row(item: Item | None, key: Key, body: bytes, marks: Mapping[str, str | float | int]) -> Row:
+    """Return a row to write instead of the one that was read.
+
+    A row that Vaultwatch did not write is replaced whatever it is by then: its version says nothing.
+    """
+    seen = body_of(item)
+    return Row(key, body, seen, marks, guarded=item is None or seen is not None)
 
 
 @contextmanager

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vaultwatch.store.dynamodb.rows import body_of, read_body
+from vaultwatch.store.dynamodb.rows import read_body
 from vaultwatch.store.dynamodb.schema import EXPIRES_AT, thread_key
-from vaultwatch.store.dynamodb.table import Conflict, Row, Table
+from vaultwatch.store.dynamodb.table import Conflict, Table, replace_row
 from vaultwatch.store.threads import Thread
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class DynamoThreads:
         found = self._table.read([key]).get(key)
         if (None if found is None else read_body(found, Thread)) != replacing:
             return False
-        row = Row(key, msgspec.json.encode(thread), body_of(found), {EXPIRES_AT: int(thread.expires_at)})
+        row = replace_row(found, key, msgspec.json.encode(thread), {EXPIRES_AT: int(thread.expires_at)})
         try:
             self._table.write([row])
         except Conflict:

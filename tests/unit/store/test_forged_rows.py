@@ -1,0 +1,98 @@
+"""Rows that Vaultwatch did not write hold back no alert: they are treated as missing, and replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table
+from tests.unit.store.alerts import a_filing, record
+from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, NOTIFIED
+from vaultwatch.dispatch.routes import Route
+from vaultwatch.rules.facts import Level
+from vaultwatch.store.dynamodb.adapter import DynamoStore
+from vaultwatch.store.dynamodb.schema import VERSION
+
+T0 = 1_700_000_000.0
+TOPIC = (Route("sns", ALL_DISPOSITIONS, Level.INFORMATIONAL),)
+Row = dict[str, Any]
+
+
+def another_key(row: Row) -> Row:
+    """A body that belongs to another row, with the version of that body."""
+    kind = row["sk"]["S"]
+    other = next((one for one in ORIGINAL if one["sk"]["S"] == kind and one["pk"] != row["pk"]), row)
+    return {**row, "body": other["body"], VERSION: other.get(VERSION, row.get(VERSION))}
+
+
+ORIGINAL: list[Row] = []
+FORGERIES: dict[str, Callable[[Row], Row]] = {
+    "no body": lambda row: {name: value for name, value in row.items() if name != "body"},
+    "an empty body": lambda row: {**row, "body": {"B": b""}},
+    "a body of another type": lambda row: {**row, "body": {"S": "{}"}},
+    "garbage": lambda row: {**row, "body": {"B": b"\x00garbage"}},
+    "nesting": lambda row: {**row, "body": {"B": b"[" * 100_000}},
+    "another body": lambda row: {**row, "body": {"B": b"{}"}},
+    "a wrong version": lambda row: {**row, VERSION: {"B": b"0" * 16}},
+    "no version": lambda row: {name: value for name, value in row.items() if name != VERSION},
+    "the body of another row": another_key,
+}
+
+
+@pytest.fixture
+def client() -> Iterator[Any]:
+    with local_aws():
+        made = make_client("dynamodb")
+        make_table(made)
+        yield made
+
+
+@pytest.fixture
+def store(client: Any) -> DynamoStore:
+    return DynamoStore(client, TABLE, TOPIC, sleep=lambda seconds: None)
+
+
+def forge(client: Any, forgery: str) -> None:
+    """Change every row that there is."""
+    ORIGINAL[:] = all_rows()
+    for row in ORIGINAL:
+        client.put_item(TableName=TABLE, Item=FORGERIES[forgery](row))
+
+
+def some(at: float, store: DynamoStore, first: int) -> None:
+    record(store, [a_filing(f"e{first + n}", principal=f"p{n % 2}", same_as=("other",)) for n in range(4)], at)
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_whatever_the_rows_contain_new_alerts_are_stored_and_notified(
+    client: Any, store: DynamoStore, forgery: str
+) -> None:
+    some(T0, store, 0)
+    forge(client, forgery)
+    filed = store.file([a_filing(f"n{n}", principal=f"p{n % 2}", same_as=("other",)) for n in range(4)], T0 + 3600)
+    assert all(one.new for one in filed.recorded)
+    assert {alert.event_key for one in filed.notifications for alert in one.alerts} == {f"n{n}" for n in range(4)}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_whatever_the_rows_contain_what_is_due_and_unsent_is_returned(
+    client: Any, store: DynamoStore, forgery: str
+) -> None:
+    some(T0, store, 0)
+    forge(client, forgery)
+    some(T0 + 60, store, 10)
+    settled = store.settle(T0 + 8000)
+    unsent = store.unsent("sns", T0 + 8000, limit=100)
+    people = [one for one in [*settled, *(one.notification for one in unsent)] if one.disposition in NOTIFIED]
+    assert people
+    assert msgspec.json.encode(people)
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_whatever_the_rows_contain_rules_are_live_from_some_time(client: Any, store: DynamoStore, forgery: str) -> None:
+    store.live_since({"rule": "1"}, T0)
+    forge(client, forgery)
+    assert store.live_since({"rule": "1"}, T0 + 10)["rule"] in (T0, T0 + 10)
