@@ -7,6 +7,7 @@ import re
 # Letters and marks that are invisible, although Unicode calls them printable.
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 _PLAIN = re.compile(r"[A-Za-z0-9_./@+*=~%$-]+")
+_PLAIN_ADDRESS = re.compile(r"[0-9a-fA-F.:]+")
 _MARKS = re.compile(
     '["\u00ab\u00bb\u02ba\u02dd\u02ee\u05f4\u201c-\u201f\u2033\u2036\u2039\u203a\u275d\u275e\u301d-\u301f\uff02]'
 )
@@ -40,6 +41,11 @@ def quoted(text: str) -> str:
     if _PLAIN.fullmatch(text):
         return text
     return '"' + _MARKS.sub(lambda found: _code(found.group()), text) + '"'
+
+
+def quoted_address(text: str) -> str:
+    """Return a text of one line in quotation marks, unless it is an IP address or a plain name."""
+    return text if _PLAIN_ADDRESS.fullmatch(text) else quoted(text)
 
 
 def encodable(text: str) -> str:

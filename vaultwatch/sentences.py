@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from vaultwatch.printable import one_line, quoted
+from vaultwatch.printable import one_line, quoted, quoted_address
 from vaultwatch.reading.bounds import brief
 from vaultwatch.reading.identity import Outcome
 from vaultwatch.reading.view import mount_of
@@ -18,8 +18,10 @@ from vaultwatch.redaction import SALTED
 
 _NAME_LIMIT, _PATH_LIMIT, _ERROR_LIMIT = 200, 400, 200
 _FIELD_LIMIT, _FIELDS_LIMIT = 200, 600
-_PLAIN_ADDRESS = re.compile(r"[0-9a-fA-F.:]+")
-_PLAIN_ERROR = re.compile(r"[A-Za-z0-9 _./,'-]+")
+_PLAIN_ERRORS = frozenset(
+    ("permission denied", "invalid credentials", "invalid token", "missing client token", "unsupported operation")
+)
+"""Vault's own words, of which no client controls any."""
 
 
 class _Act(NamedTuple):
@@ -98,7 +100,7 @@ def sentence(entry: dict[str, Any], outcome: Outcome, error: str) -> str:
 
 
 def message_sentence(node: str, module: str, message: str, fields: dict[str, Any]) -> str:
-    """Return the sentence about a server-log message: `vault-1 logged: core: root generation finished nonce=1b2c`.
+    """Return the sentence about a server-log message: `vault-1 logged: "core: root generation finished nonce=1b2c"`.
 
     Args:
         node: The node that logged it, "" if that is not known.
@@ -109,7 +111,7 @@ def message_sentence(node: str, module: str, message: str, fields: dict[str, Any
     pairs = " ".join(f"{key}={text}" for key, value in fields.items() if (text := brief(value, _FIELD_LIMIT)))
     head = f"{module}: " if module else ""
     logged = _shown(f"{head}{message}", _PATH_LIMIT) + (f" {_shown(pairs, _FIELDS_LIMIT)}" if pairs else "")
-    return f"{_named(node, _NAME_LIMIT) or 'the server'} logged: {logged}"
+    return f"{_named(node, _NAME_LIMIT) or 'the server'} logged: {quoted(logged)}"
 
 
 def caller(entry: dict[str, Any]) -> str:
@@ -158,7 +160,7 @@ def outcome_words(outcome: Outcome, error: str) -> str:
         return "no response logged"
     if not error:
         return "denied or failed"
-    words = error if _PLAIN_ERROR.fullmatch(error) else quoted(error)
+    words = error if error in _PLAIN_ERRORS else quoted(error)
     return f"denied: {words}" if is_denial(error) else f"failed: {words}"
 
 
@@ -222,7 +224,7 @@ def _named(value: Any, limit: int) -> str:
 
 def _address(value: Any) -> str:
     shown = _shown(value, 64)
-    return shown if not shown or _PLAIN_ADDRESS.fullmatch(shown) else quoted(shown)
+    return quoted_address(shown) if shown else ""
 
 
 def _shown(value: Any, limit: int) -> str:

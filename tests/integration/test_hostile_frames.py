@@ -34,7 +34,7 @@ def audit_hostile(entry):
 """
 ACTS = ("leave", "use_memory", "loop", "kill", "end")
 LONGEST_DELAY_SECONDS = 300
-SECONDS = 64  # the children of an invocation may take half of it
+SECONDS = 120  # of sweep too, whose children may take half of it
 
 
 @pytest.fixture

@@ -200,7 +200,7 @@ class TestSecrets:
         rule = msgspec.structs.replace(RULE, service="server")
         found = alert_of(on_message(rule, message, server_view(message), "key", ""))
         assert b"CAESIRAW" not in msgspec.json.encode(found)
-        assert found.summary.startswith("vault-a logged: [redacted sha256:47e424ffe914]: Root Token: [redacted")
+        assert found.summary.startswith('vault-a logged: "[redacted sha256:47e424ffe914]: Root Token: [redacted')
 
     @given(st.recursive(st.just(f"x {TOKEN} y") | st.none(), lambda below: st.dictionaries(st.text(), below)))
     def test_are_not_in_the_record_at_any_depth(self, data: Any) -> None:
@@ -214,7 +214,7 @@ class TestServer:
         fields = {"path": "file/", "type": ["a"], "empty": "", "huge": "y" * 2_000}
         message = ServerMessage("2026-11-21T07:29:41Z", "info", "core", "disabled", fields, b"raw line", ORIGIN)
         found = alert_of(on_message(rule, message, server_view(message), "key", message.time))
-        assert found.summary.startswith('vault-a logged: core: disabled path=file/ type=["a"] huge=yyy')
+        assert found.summary.startswith('vault-a logged: "core: disabled path=file/ type=[\\u0022a\\u0022] huge=yyy')
         assert len(found.summary) <= 1024
         assert (found.id, found.event_key) == (alert_id("server_x", "key"), "key")
         assert (found.path, found.principal, found.node, found.outcome) == ("file/", "vault-a", "vault-a", "unknown")
@@ -228,7 +228,7 @@ class TestServer:
         message = ServerMessage("", "", "", "==> stop", {}, b"==> stop", header_time="Nov 21 07:29:41", host="h")
         rule = RuleFacts(name="server_x", title="X done", level=Level.LOW, service="server")
         found = alert_of(on_message(rule, message, server_view(message), "key", "Nov 21 07:29:41"))
-        assert (found.summary, found.time, found.principal) == ("h logged: ==> stop", "Nov 21 07:29:41", "h")
+        assert (found.summary, found.time, found.principal) == ('h logged: "==> stop"', "Nov 21 07:29:41", "h")
 
 
 class TestRecordThatCannotBeDescribed:

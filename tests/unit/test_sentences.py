@@ -173,10 +173,10 @@ class TestOutcome:
 class TestServerLog:
     def test_names_the_node_the_module_and_the_fields(self) -> None:
         found = message_sentence("vault-1", "core", "root generation finished", {"nonce": "1b2c", "empty": ""})
-        assert found == "vault-1 logged: core: root generation finished nonce=1b2c"
+        assert found == 'vault-1 logged: "core: root generation finished nonce=1b2c"'
 
     def test_without_node_and_module(self) -> None:
-        assert message_sentence("", "", "==> stop", {}) == "the server logged: ==> stop"
+        assert message_sentence("", "", "==> stop", {}) == 'the server logged: "==> stop"'
 
 
 @given(st.text(), st.text(), st.text(), st.text())

@@ -13,7 +13,7 @@ from vaultwatch.alerts import Alert
 from vaultwatch.dispatch.groups import window_seconds
 from vaultwatch.dispatch.notification import Merged, Notification
 from vaultwatch.notify.defanging import defanged
-from vaultwatch.printable import spelled_out
+from vaultwatch.printable import quoted_address, spelled_out
 from vaultwatch.reading.identity import Outcome, parse_time
 from vaultwatch.rules.facts import Level
 from vaultwatch.sentences import outcome_words
@@ -63,29 +63,36 @@ def alerts(count: int) -> str:
 
 
 def local_time(logged: str, zone: tzinfo) -> str:
-    """Return a time for people, `2026-11-21 08:29:41 CET`; if it is not RFC 3339, as it was logged."""
+    """Return a time for people, `2026-11-21 08:29:41 CET`; if it is not RFC 3339, as it was logged, quoted."""
     moment = parse_time(logged)
-    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}" if moment else visible(logged, FACT_LIMIT)
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}" if moment else _quoted(logged)
 
 
 def facts(alert: Alert, zone: tzinfo = UTC) -> Iterator[tuple[str, str]]:
-    """Yield the facts about an alert that a reader needs, name and value, without empty ones."""
+    """Yield the facts about an alert that a reader needs, name and value, without empty ones.
+
+    A text from a log is quoted unless it is a plain name, as in sentences: it can imitate no further fact.
+    """
     is_audit = alert.service == "audit"
     named = {
-        "who": alert.who or (alert.principal if is_audit else ""),
-        "path": alert.path,
-        "namespace": alert.namespace,
-        "from": alert.remote_address,
-        "node": "/".join(part for part in (alert.cluster, alert.node) if part),
+        "who": alert.who or (_quoted(alert.principal) if is_audit else ""),
+        "path": _quoted(alert.path),
+        "namespace": _quoted(alert.namespace),
+        "from": _quoted(alert.remote_address),
+        "node": _quoted("/".join(part for part in (alert.cluster, alert.node) if part)),
         "time": local_time(alert.time, zone),
         "outcome": outcome_words(alert.outcome, alert.error) if is_audit else "",
-        "error": "" if is_audit else alert.error,
+        "error": "" if is_audit else _quoted(alert.error),
         "rule": alert.rule,
         "alert": alert.id,
     }
     for name, value in named.items():
         if value:
             yield name, visible(value, FACT_LIMIT)
+
+
+def _quoted(text: str) -> str:
+    return quoted_address(visible(text, FACT_LIMIT)) if text else ""
 
 
 def fact_lines(alert: Alert, zone: tzinfo = UTC) -> str:
@@ -172,7 +179,8 @@ def _since(notification: Notification, zone: tzinfo) -> str:
 
 def _merged_lines(merged: Merged, zone: tzinfo) -> Iterator[str]:
     worst, latest = merged.worst, merged.latest
-    by = f" by {visible(worst.who or worst.principal, 120)}" if worst.who or worst.principal else ""
+    who = worst.who or _quoted(worst.principal)
+    by = f" by {visible(who, 120)}" if who else ""
     yield f"{merged.count:>7,} x {visible(worst.title, 90)}{by}"
     yield f"{'':>10}{_period(merged, zone)}{_outcomes(merged)}"
     yield f"{'':>10}{summary_line(worst, FACT_LIMIT)}"

@@ -18,6 +18,7 @@ from typing import Any
 from vaultwatch.alerts import Alert
 from vaultwatch.dispatch.notification import Notification
 from vaultwatch.notify import text
+from vaultwatch.notify.defanging import defanged
 from vaultwatch.rules.facts import Level
 
 Block = dict[str, Any]
@@ -27,6 +28,7 @@ NO_PREVIEWS = {"unfurl_links": False, "unfurl_media": False}
 _POST_BLOCKS = 45
 _POST_CHARACTERS = 9_000
 _TEXT_LIMIT = 2_900
+_MOST_CHARACTERS = 3_000
 _HEADER_LIMIT = 150
 
 
@@ -96,13 +98,13 @@ def _alert(alert: Alert, zone: tzinfo) -> Iterator[Block]:
 
 
 def _plain(words: str) -> Block:
-    return {"type": "plain_text", "text": words, "emoji": False}
+    return {"type": "plain_text", "text": defanged(words)[:_MOST_CHARACTERS], "emoji": False}
 
 
 def _preformatted(lines: Iterable[str]) -> Iterator[Block]:
     """Yield the lines in as many preformatted blocks as needed."""
     held: list[str] = []
-    for line in lines:
+    for line in (defanged(line)[:_TEXT_LIMIT] for line in lines):
         if held and sum(map(len, held)) + len(held) + len(line) > _TEXT_LIMIT:
             yield _pre("\n".join(held))
             held = []
