@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -185,6 +187,34 @@ def test_the_server_knows_every_key_of_its_configuration(server: str, unknown: s
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert '"name": "Parse Configuration"' in done.stdout, done.stdout + done.stderr
     assert set(re.findall(r"[Uu]nknown or unsupported field (\w+)", done.stdout)) == unknown
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that every user can read, which pytest's are not."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("owner", ["nobody", "root"])
+def test_a_server_whose_configuration_is_not_its_own_does_not_start(owner: str, folder: Path) -> None:
+    """The check that the unit switches on, with a configuration that starts within a moment and ends."""
+    server = program("bao")
+    if os.geteuid() != 0:
+        pytest.skip("only root may give files to another user")
+    file = folder / "vault.hcl"
+    file.write_text('storage "inmem" {}\nlistener "tcp" {\n  address = "127.0.0.1:0"\n  tls_disable = true\n}\n')
+    file.chmod(0o444)
+    shutil.chown(file, owner)
+    command = ["setpriv", "--reuid=nobody", "--clear-groups", server, "server", f"-config={file}"]
+    environment = {"PATH": search_path(), "BAO_ENABLE_FILE_PERMISSIONS_CHECK": "true"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+        assert run.stdout is not None
+        lines = iter(run.stdout.readline, "")
+        last = next((line for line in lines if re.search("server started|is not owned by", line)), "it ended")
+        run.terminate()
+    assert re.search("server started" if owner == "nobody" else "is not owned by my uid", last)
 
 
 @pytest.mark.parametrize("host", HOSTS)
