@@ -17,7 +17,7 @@ MAX_BYTES = 2 * 1024 * 1024
 MAX_MESSAGE_BYTES = 1024 * 1024
 """The most that is decoded of a server-log message: four bytes a character, if one is outside the BMP, and copied."""
 MAX_DEPTH = 100
-"""The index skips values nested up to about 1,000 deep: an entry that no rule could match is only seen beyond that."""
+"""Levels of objects and lists. Vault writes less than ten, and passes on those of a request."""
 MAX_VALUES = 10_000
 BYTES_PER_VALUE = 20
 """A line may have more than `MAX_VALUES` if they are this long: hashed values have 76 bytes, so long lists pass."""
@@ -37,6 +37,14 @@ def exceeded(line: bytes) -> Budget:
     if values > max(MAX_VALUES, len(line) // BYTES_PER_VALUE):
         return "values"
     return "bytes" if len(line) > MAX_BYTES else ""
+
+
+def could_be_deep(text: bytes) -> bool:
+    """Return whether the data of a request has enough closing brackets for an entry nested deeper than `MAX_DEPTH`.
+
+    Removing a byte takes a quarter of the time of counting it, on CPython 3.11.
+    """
+    return 2 * len(text) - len(text.replace(b"}", b"")) - len(text.replace(b"]", b"")) > MAX_DEPTH - 2
 
 
 def is_deep(value: Any, limit: int) -> bool:

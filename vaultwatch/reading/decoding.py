@@ -52,6 +52,17 @@ def decode_object(text: bytes) -> Decoded | str:
     return Decoded(found) if isinstance(found, dict) else _NO_OBJECT
 
 
+def in_budget_of(line: bytes, found: Decoded) -> Decoded:
+    """Return an object that was decoded in full, marked as partial if its line exceeds the budget nevertheless.
+
+    Args:
+        line: The line, with whatever is in front of the object.
+        found: The object.
+    """
+    budget = exceeded(line)
+    return Decoded({**found.fields, **note_of(line, budget)}, budget) if budget else found
+
+
 def without_depths(text: bytes | bytearray) -> bytearray | None:
     """Return JSON with everything below `MAX_DEPTH` replaced by a marker of the same size; None if it is not balanced.
 
@@ -114,18 +125,4 @@ def _decode_shallow(text: bytes | bytearray) -> tuple[dict[str, Any], LeftOut]:
 
 def _reason(text: bytes, error: ValueError) -> str:
     what = str(getattr(error, "msg", "not JSON")).rstrip(": ").removesuffix(" at")
-    return f"broken JSON: {what} at byte {_byte_of_error(text)} of {len(text)}"
-
-
-def _byte_of_error(text: bytes) -> int:
-    """Return the byte at which JSON breaks, each byte that is not UTF-8 counted as one."""
-    import json
-
-    exact = text.decode("utf-8", "surrogateescape")
-    try:
-        json.loads(exact, strict=False, parse_int=lenient.integer)
-    except json.JSONDecodeError as error:
-        return len(exact[: error.pos].encode("utf-8", "surrogateescape"))
-    except RecursionError:
-        return len(text)
-    return len(text)
+    return f"broken JSON: {what} at byte {lenient.byte_of_error(text, error)} of {len(text)}"

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from json import JSONDecoder
 
 _SPACES = bytes(max(code, 0x20) for code in range(256))
 _LONE_SURROGATE = re.compile(
@@ -27,9 +31,25 @@ def decode(text: bytes | bytearray | msgspec.Raw) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        import json  # imported here: it takes 3 ms, and nearly no log needs it
+        return _encodable(_decoder().decode(bytes(text).decode("utf-8", "replace")))
 
-        return _encodable(json.loads(bytes(text).decode("utf-8", "replace"), strict=False, parse_int=integer))
+
+def byte_of_error(text: bytes, error: ValueError) -> int:
+    """Return the byte at which JSON breaks, each byte that is not UTF-8 counted as one.
+
+    Args:
+        text: The JSON.
+        error: From `decode`.
+    """
+    at = getattr(error, "pos", len(text))
+    if text.isascii():
+        return int(at)
+    exact = text.decode("utf-8", "surrogateescape")
+    try:
+        _decoder().decode(exact)
+    except ValueError as exact_error:
+        return len(exact[: getattr(exact_error, "pos", len(exact))].encode("utf-8", "surrogateescape"))
+    return len(text)
 
 
 def mended(text: bytes) -> bytes | bytearray:
@@ -47,7 +67,14 @@ def mended(text: bytes) -> bytes | bytearray:
     return plain if kept is None else kept
 
 
-def integer(digits: str) -> int | float:
+@cache
+def _decoder() -> JSONDecoder:
+    from json import JSONDecoder  # imported here: it takes 3 ms, and nearly no log needs it
+
+    return JSONDecoder(strict=False, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | float:
     """Return an integer: Python refuses those of thousands of digits, Go does not."""
     return int(digits) if len(digits) <= sys.int_info.str_digits_check_threshold else float(digits)
 

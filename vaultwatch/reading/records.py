@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from vaultwatch.reading.budget import Budget
-from vaultwatch.reading.decoding import decode_object
+from vaultwatch.reading.decoding import decode_object, in_budget_of
 from vaultwatch.reading.left_out import NOTHING, LeftOut
 
-MAX_PREFIX_TRIES = 8
+_OBJECT = re.compile(rb'\{[ \t\r\n]*"')
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -128,20 +128,18 @@ def read_audit_entry(line: bytes, origin: Origin = NO_ORIGIN) -> AuditEntry | Re
     text = line.strip(b" \t\r\n\0")
     if text.startswith(b"<json:"):
         return Rejected(line, "XML: an audit device with format=jsonx", origin)
-    start, reason = text.find(b"{"), "no JSON object in the line"
-    for _ in range(MAX_PREFIX_TRIES):
-        if start < 0:
-            break
-        found = decode_object(text[start:] if start else text)
-        if not isinstance(found, str):
-            fault = _why_not_an_entry(found.fields)
-            return Rejected(line, fault, origin) if fault else AuditEntry(found.fields, origin, *found[1:])
-        if not reason.startswith("broken JSON"):
-            reason = found
-        start = text.find(b"{", start + 1)
-        if b'"' in text[: max(start, 0)]:
-            break
-    return Rejected(line, reason, origin)
+    first = _OBJECT.search(text)
+    start = first.start() if first else text.find(b"{")
+    if start < 0:
+        return Rejected(line, "no JSON object in the line", origin)
+    found = decode_object(text[start:] if start else text)
+    if isinstance(found, str):
+        return Rejected(line, found, origin)
+    if fault := _why_not_an_entry(found.fields):
+        return Rejected(line, fault, origin)
+    if start and not found.partial:
+        found = in_budget_of(text, found)
+    return AuditEntry(found.fields, origin, *found[1:])
 
 
 def _why_not_an_entry(found: dict[str, Any]) -> str:

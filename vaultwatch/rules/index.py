@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from vaultwatch.reading.budget import SMALL_BYTES, exceeded
+from vaultwatch.reading.budget import MAX_DEPTH, SMALL_BYTES, could_be_deep, exceeded
 from vaultwatch.reading.records import split_tag
 from vaultwatch.redaction import SALTED, holds_secret, redacted_text
 from vaultwatch.rules.anchors import RuleNumbers, anchors_of, matchers, needs_field, operations_of
@@ -31,6 +31,8 @@ _SEPARATOR = b"\n"  # no line contains it, so joined values can be split again
 _NONE: RuleNumbers = frozenset()
 _EMPTY = msgspec.Raw()  # shared by all entries: a factory would be called for every absent field
 _ALWAYS = ("type", "request.id", "request.operation", "request.path", "auth.client_token")
+_SHALLOW_BYTES = 2 * (MAX_DEPTH - 2)
+"""No data of a request this short is nested too deeply."""
 
 
 class _OverBudget(Exception):
@@ -93,7 +95,7 @@ class AuditIndex:
         self._asked = tuple(field for field in self._matchers if field != "request.path")
         extra = sorted({_gate_field(field) for field in self._asked}) or ["request.namespace"]
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(
-            _gate_struct((*_ALWAYS, "request.headers", *extra))
+            _gate_struct((*_ALWAYS, "request.data", "request.headers", *extra))
         ).decode
         self._extra = (*extra, *extra)[: max(2, len(extra))]  # for a single name attrgetter returns no tuple
         self._extra_values = attrgetter(*self._extra)
@@ -121,6 +123,8 @@ class AuditIndex:
                     raise _OverBudget
                 gate = decode(line)
                 request, token = gate.request, gate.auth.client_token
+                if len(request.data) > _SHALLOW_BYTES and could_be_deep(bytes(request.data)):
+                    raise _OverBudget
                 path_rules = by_path(request.path)
                 extra_rules = by_extra(join(extra_values(gate)))
                 shows = request.headers or (token and not token.startswith(SALTED))

@@ -1,0 +1,72 @@
+"""Lines as only an attacker sends them raise the alert of the act, and one that says what nobody sends."""
+
+import pytest
+
+from vaultwatch.detection.detector import Detector
+from vaultwatch.reading.budget import MAX_DEPTH
+from vaultwatch.rules.pack import shipped_rules
+
+HEAD = (
+    b'{"time":"2026-11-28T00:00:00Z","type":"request","auth":{"display_name":"eve"},"request":{"id":"a",'
+    b'"operation":"delete","path":"sys/audit/file","data":'
+)
+TAIL = b'},"error":"permission denied"}'
+ORDINARY_PATH = HEAD.replace(b"sys/audit/file", b"app/config")
+ARRAYS = b"[" + b",".join([b"[]"] * 30_000) + b"]"
+
+
+def alerts(*lines: bytes) -> set[str]:
+    detector = Detector(shipped_rules())
+    verdicts = detector.feed(lines) + detector.flush()
+    assert detector.counts.rejected == 0
+    return {verdict.rule.name for verdict in verdicts}
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH - 1, 300, 900, 5_000])
+@pytest.mark.parametrize("brackets", [(b"[", b"]"), (b'{"a":', b"}"), (b"[0,", b"]"), (b'{"b":0,"a":', b"}")])
+def test_nesting_that_no_rule_asks_for_raises_an_alert(depth: int, brackets: tuple[bytes, bytes]) -> None:
+    opening, closing = brackets
+    line = ORDINARY_PATH + opening * depth + b"0" + closing * depth + TAIL
+    assert alerts(line) == {"audit_entry_over_budget"}
+
+
+def test_many_brackets_side_by_side_are_no_nesting() -> None:
+    assert alerts(ORDINARY_PATH + b"[" + b",".join([b"[{}]"] * 500) + b"]" + TAIL) == set()
+
+
+@pytest.mark.parametrize("item", [b"\x00", b"\x01\t", b"\\ud800", b"\\udc00\\ud800", b"\\\\ud800\\udfff", b"\xff"])
+@pytest.mark.parametrize("name", [b"a", b""])
+def test_text_that_strict_json_refuses_hides_nothing_of_an_entry_over_its_budget(item: bytes, name: bytes) -> None:
+    data = b'{"%s":"%s","list":%s}' % (name or item, item * 5, ARRAYS)
+    assert alerts(HEAD + data + TAIL) == {"audit_device_disabled", "audit_entry_over_budget"}
+
+
+def test_text_that_strict_json_refuses_is_decoded_where_it_is_known() -> None:
+    line = HEAD.replace(b'"eve"', b'"e\x01\\ud800"') + ARRAYS + TAIL
+    (verdict, *_) = Detector(shipped_rules()).feed([line])
+    assert verdict.record["auth"] == {"display_name": "e \ufffd"}
+
+
+@pytest.mark.parametrize("count", [1, 8, 5_000])
+def test_braces_before_an_entry_hide_nothing(count: int) -> None:
+    assert alerts(b"{" * count + HEAD + b"0" + TAIL) == {"audit_device_disabled"}
+
+
+def test_so_many_braces_before_an_entry_that_the_line_is_over_its_budget_raise_an_alert() -> None:
+    assert alerts(b"{" * 30_000 + HEAD + b"0" + TAIL) == {"audit_device_disabled", "audit_entry_over_budget"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"a":1,"a":%s}' % ARRAYS,
+        b'{"%s":%s}' % (b"k" * 100_000, ARRAYS),
+        b'{"a":%s,"b":%s}' % (b"9" * 10_000, ARRAYS),
+        b"{%s}" % b",".join(b'"%d" : 0' % number for number in range(20_001)),
+        b'{"type":"response","request":{"path":"sys/seal"},"auth":null,"list":%s}' % ARRAYS,
+        b'"\\u0022},\\"request\\":{\\"path\\":\\"sys/seal\\"}","x":%s' % ARRAYS,
+    ],
+    ids=["duplicate names", "a long name", "a long number", "blanks before colons", "an entry in it", "quotes"],
+)
+def test_no_data_hides_what_the_entry_says(data: bytes) -> None:
+    assert alerts(HEAD + data + TAIL) == {"audit_device_disabled", "audit_entry_over_budget"}
