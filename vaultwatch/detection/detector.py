@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Source = Literal["auto", "audit", "server"]
 WAIT_FOR_RESPONSE_SECONDS = 5.0
+INDEX = "index"
+"""The name under which an error of the index over the rules is counted; names of rules contain an underscore."""
 
 
 class Detector:
@@ -165,7 +167,10 @@ class Detector:
         self._last_was_server = False
 
     def _sift(self, lines: Sequence[bytes], origin: Origin | None) -> Iterator[Sifted]:
-        """Call `AuditIndex.sift`; if a line makes it raise, read that line and all after it without the index."""
+        """Call `AuditIndex.sift`; if a line makes it raise, read that line and all after it without the index.
+
+        The exception is counted as a rule error: even if no line is rejected, the rest is read slowly.
+        """
         if not self._uses_index:
             yield from map(Unreadable, lines)
             return
@@ -178,7 +183,8 @@ class Detector:
                 taken += sifted.entries if isinstance(sifted, Passed) else 1
         except self._fatal:
             raise
-        except Exception:  # noqa: BLE001  the line raises again where only that line is rejected
+        except Exception as error:  # noqa: BLE001  if reading the line raises again, only that line is rejected
+            self._evaluator.count_rule_error(INDEX, error)
             yield from (Unreadable(line) for line in lines[taken:])
 
     def _take(self, line: bytes, rules: Rules | None, now: float, origin: Origin | None) -> list[Verdict]:

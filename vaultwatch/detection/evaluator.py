@@ -25,7 +25,8 @@ MAX_UNDECIDED_NAMES = 20
 class Counts(msgspec.Struct):
     """The numbers of records read since the start, and of errors by the name of the rule.
 
-    A rule error is a rule that raises on a record, or a match that cannot be described in an alert.
+    A rule error is a rule that raises on a record, or a match that cannot be described in an alert. An error of the
+    index over the rules is counted under the name `index`.
 
     A record counts once: as an audit entry, as a server-log message, or as rejected. Those decoded in part count as
     `partial` too, and `undecided` is how often each rule could not be decided on one.

@@ -8,7 +8,7 @@ from tests.support.faults import raise_on
 from tests.unit.detection.records import HEAD, SEAL, SERVER, VALUE, found, request, response
 from vaultwatch.detection import audit, server
 from vaultwatch.detection import detector as detecting
-from vaultwatch.detection.detector import Detector, Source
+from vaultwatch.detection.detector import INDEX, Detector, Source
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.reading import server_log
 from vaultwatch.reading.records import Rejected
@@ -32,6 +32,15 @@ class Reading:
 def test_without_a_fault_every_line_is_an_entry() -> None:
     read = Reading(ENTRIES)
     assert (read.counts.audit, read.counts.server, read.counts.rejected) == (6, 0, 0)
+    assert found(read.verdicts) == [*RAISED, ("seal", FAULT, "unknown")]
+
+
+def test_an_exception_in_the_index_is_counted_even_if_every_line_can_be_read(monkeypatch: Patch) -> None:
+    ruleset = Ruleset([SEAL, SERVER])
+    raise_on(monkeypatch, ruleset.index, "sift", FAULT)
+    read = Reading(ENTRIES, ruleset=ruleset)
+    assert (read.counts.audit, read.counts.rejected) == (6, 0)
+    assert read.counts.rule_errors == {INDEX: 1}
     assert found(read.verdicts) == [*RAISED, ("seal", FAULT, "unknown")]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -20,6 +21,14 @@ from vaultwatch.rules.facts import Level
 T0 = 1_700_000_000.0
 NAMES = ("p", "\x1b[2J\u202e", "n" * 32_768, "", "\ud800", 'a", "b')
 
+NOTIFYING = (Level.CRITICAL, Level.HIGH, Level.MEDIUM, Level.LOW)
+Weight = tuple[str, Level]
+
+
+def weight(outcome: str, level: Level) -> tuple[int, int]:
+    """Return a sort key, the worst first."""
+    return ("succeeded", "unknown", "failed").index(outcome), -level.rank
+
 
 def names(notification: Notification) -> set[str]:
     """Return the event keys of the alerts that a notification shows."""
@@ -30,6 +39,33 @@ def names(notification: Notification) -> set[str]:
 def shown_at(desk: Desk, event: str) -> float | None:
     """Return when people were first shown this event's alert."""
     return next((one.created_at for one in desk.notifications() if event in names(one)), None)
+
+
+WORSE = [
+    (act, decoy)
+    for act in itertools.product(("succeeded", "unknown"), NOTIFYING)
+    for decoy in itertools.product(("succeeded", "unknown", "failed"), NOTIFYING)
+    if weight(*act) < weight(*decoy)
+]
+
+
+@pytest.mark.parametrize(("act", "decoy"), WORSE)
+def test_decoys_of_any_other_weight_hide_no_act_that_is_worse(act: Weight, decoy: Weight) -> None:
+    """Outcome first, then level: each pair in which the act outweighs what surrounds it."""
+    desk, before = Desk(), 0
+    for n in range(200):
+        now = T0 + n * 0.3
+        desk.settle(now)
+        if n == 100:
+            before = len(desk.notifications())
+            desk.file([an_alert("act", principal="mallory", path="real", outcome=act[0], level=act[1])], now)
+        of_decoy: dict[str, Any] = {"outcome": decoy[0], "level": decoy[1]}
+        desk.file([an_alert(f"d{n}", principal=f"name {n}", path=f"decoy/{n}", **of_decoy)], now)
+    desk.run_out(T0 + 60)
+    shown = [one.created_at for one in desk.notifications()[before:] if "act" in names(one)]
+    assert shown
+    assert shown[0] <= T0 + 30 + MINUTE_SECONDS
+    assert sum(len(one.alerts) + one.merged_count for one in desk.notifications()) == 201
 
 
 @pytest.mark.parametrize("level", [Level.CRITICAL, Level.HIGH])
