@@ -1,4 +1,4 @@
-"""Measures the worst lines, in a process of its own: `python -m bench.hostile` prints ratios as JSON.
+"""Measures the worst lines, in a process of its own: `python -m bench.hostile` prints figures as JSON.
 
 Each line is evaluated in a child of its own, followed by an ordinary entry that must raise its alert. Memory is what
 the child takes beyond what it had before, with the line itself, until the alerts are made.
@@ -24,6 +24,7 @@ from vaultwatch.rules.pack import shipped_rules
 
 MIB = 1 << 20
 SIZE_BYTES, QUICK_SIZE_BYTES = 8 * MIB, 3 * MIB
+LONGEST_BYTES, QUICK_LONGEST_BYTES = 100 * MIB, 10 * MIB
 TRIES = 60
 FOLLOWING = HEAD.replace(b'"id":"a"', b'"id":"following"') + b"0" + TAIL + b"\n"
 
@@ -60,6 +61,17 @@ def evaluated(shape: Shape, size: int, rules: Ruleset) -> Use:
     if not answer:
         raise SystemExit(f"a line of {size} bytes was not evaluated: {shape}")
     return Use(*json.loads(answer))
+
+
+def peaks(size: int, rules: Ruleset) -> dict[str, float]:
+    """Return for each named shape the MiB that a process has at most while it evaluates a line.
+
+    Args:
+        size: Bytes of the line.
+        rules: The rules.
+    """
+    own = _resident("VmRSS") / MIB
+    return {name: own + evaluated(shape, size, rules).bytes_per_byte * size / MIB for name, shape in NAMED.items()}
 
 
 def _evaluate(shape: Shape, size: int, rules: Ruleset) -> Use:
@@ -109,6 +121,7 @@ def main() -> int:
         "memory": found[largest].bytes_per_byte,
         "milliseconds_per_mib": 1000 * found[slowest].seconds * MIB / size,
         "growth": growth(found, partial(use, times=2)),
+        "peak_mib": peaks(LONGEST_BYTES if rounds > 1 else QUICK_LONGEST_BYTES, rules),
         "largest": _described(largest),
         "slowest": _described(slowest),
     }

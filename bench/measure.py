@@ -195,6 +195,7 @@ def hostile_lines(bench: Bench, measured: dict[str, Any]) -> list[Result]:
         Result("memory of the worst line found, against its bytes", (found["memory"],), "times", "at_most", 6),
         Result("CPU time of the worst line found, per MiB", (found["milliseconds_per_mib"],), "ms", "at_most", 250),
         Result("hostile entries, twice as long", tuple(found["growth"].values()), "times", "at_most", 3),
+        Result("peak of a line of 100 MiB, worst shape", (max(found["peak_mib"].values()),), "MiB", "at_most", 1024),
     ]
 
 

@@ -33,8 +33,10 @@ class Shape(NamedTuple):
     def line(self, size: int) -> bytes:
         """Return the line of about `size` bytes."""
         if b"%d" in self.item:
-            count = size // (len(self.item) + 5)
-            items = b"".join(self.item.replace(b"%d", b"%07d" % number) for number in range(count))
+            filled = bytearray()  # grows in place: pieces that are joined would leave their memory to the measurement
+            for number in range(size // (len(self.item) + 5)):
+                filled += self.item.replace(b"%d", b"%07d" % number)
+            items = bytes(filled)
         else:
             items = self.item * (size // len(self.item))
         return self.start + self.opening + items + self.closing + self.end
@@ -63,6 +65,15 @@ NAMED = {
     "empty arrays": _array(b"[]"),
     "empty objects": _array(b"{}"),
     "numbers": _array(b"1"),
+    "blanks before colons": _object(b'"%d" :0'),
+    "one name, repeated": _object(b'"a":0'),
+    "a long name": Shape(HEAD, b'{"', b"k", b'":0}', TAIL),
+    "a long name of wide characters": Shape(HEAD, b'{"\xf0\x9f\x98\x80', b"k", b'":0}', TAIL),
+    "objects of 9,000 members": _array(b"{" + b",".join(b'"%x":0' % number for number in range(9_000)) + b"}"),
+    "objects of 64 KiB and more": _object(b'"%d":{' + b",".join([b'"key":"value"'] * 5_000) + b"}"),
+    "objects around a text": Shape(HEAD, b'{"a":' * 900 + b'"', b"x", b'"' + b"}" * 900, TAIL),
+    "an entry in the data": _array(HEAD + b"0" + TAIL),
+    "marks of UTF-8": _text(b"\xef\xbb\xbf"),
     "fractions": _array(b"1.5"),
     "one number": Shape(HEAD, b"", b"9", b"", TAIL),
     "one text": _text(b"x"),

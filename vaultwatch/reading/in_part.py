@@ -12,7 +12,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -42,6 +42,7 @@ _MEMBERS = {
     "response": "auth secret data redirect warnings wrap_info headers mount_point mount_type mount_accessor "
     "mount_class mount_running_version mount_running_sha256 mount_is_external_plugin",
 }
+_Name = Annotated[str, msgspec.Meta(max_length=4096)]
 _RawMembers = Iterator[tuple[str, msgspec.Raw]]
 _MAX_DECODED_DEPTH = MAX_DEPTH - 2
 """What reaches `MAX_DEPTH` may have lost its depths before it is decoded here."""
@@ -129,8 +130,8 @@ class _Parts:
         if len(path) > _MAX_LEVELS or (is_small and not _is_deep(raw, path)) or not self._has_room_for(raw):
             return None
         try:
-            return iter(msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).items())
-        except UnicodeDecodeError:
+            return iter(msgspec.json.decode(raw, type=dict[_Name, msgspec.Raw]).items())
+        except (msgspec.ValidationError, UnicodeDecodeError):
             return None
 
     def _has_room_for(self, raw: msgspec.Raw) -> bool:
