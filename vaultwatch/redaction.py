@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 SALTED = "hmac-sha256:"
@@ -40,6 +41,8 @@ _HEADER = re.compile(
     r"(?P<secret>[^\s\"'\\,;\]}\[]{3,})",
     re.IGNORECASE,
 )
+_CREDENTIAL_WORD = re.compile("basic|bearer|authorization|x-vault-token", re.IGNORECASE)
+_LONG_TEXT = 64 * 1024
 _MARKER = re.compile(rf"\[redacted sha256:[0-9a-f]{{{_DIGEST_DIGITS}}}\]")
 
 
@@ -63,10 +66,16 @@ def redacted_text(text: str) -> str:
         return text
     if "s." in text or "b." in text or "r." in text or "%" in text or "\\" in text:  # few texts do
         text = _TOKEN.sub(lambda found: marker(found.group()), text)
-    lowered = text.lower()
-    if "basic" in lowered or "bearer" in lowered or "authorization" in lowered or "x-vault-token" in lowered:
+    if _names_credential(text):
         text = _CREDENTIAL.sub(_credential, _HEADER.sub(_credential, text))
     return text
+
+
+def _names_credential(text: str) -> bool:
+    if len(text) > _LONG_TEXT:  # the lower case of a text takes 16 bytes a character if one is outside ASCII
+        return _CREDENTIAL_WORD.search(text) is not None
+    lowered = text.lower()
+    return "basic" in lowered or "bearer" in lowered or "authorization" in lowered or "x-vault-token" in lowered
 
 
 def redacted(value: Any) -> Any:
@@ -87,8 +96,17 @@ def holds_secret(value: Any) -> bool:
     texts: list[str] = []
     if _gather(value, ("", ""), _MAX_DEPTH, texts):
         return True
-    joined = "\n".join(texts)
-    return redacted_text(joined) != joined
+    return any(redacted_text(joined) != joined for joined in _joined(texts))
+
+
+def _joined(texts: list[str]) -> Iterator[str]:
+    """Join texts to portions of about `_LONG_TEXT` characters."""
+    start = size = 0
+    for end, text in enumerate(texts, 1):
+        size += len(text)
+        if size > _LONG_TEXT or end == len(texts):
+            yield "\n".join(texts[start:end])
+            start, size = end, 0
 
 
 def _gather(value: Any, names: tuple[str, str], depth: int, texts: list[str]) -> bool:

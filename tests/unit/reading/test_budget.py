@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vaultwatch.alerts import alert_of
 from vaultwatch.detection.detector import Detector
 from vaultwatch.reading.budget import MAX_BYTES, MAX_MESSAGE_BYTES, MAX_VALUES, exceeded
 from vaultwatch.reading.decoding import decode_object
@@ -84,6 +85,34 @@ def test_the_memory_of_a_line_is_at_most_six_times_its_bytes(data: Callable[[int
     finally:
         tracemalloc.stop()
     assert peak < MEMORY_FACTOR * len(line)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        b'{"%07d":0}' + b" " * 32,
+        b'{"%07d":[]}' + b" " * 52,
+        b'{"a":{}}' + b" " * 54,
+        b"[]" + b" " * 40,
+        b"[[]]" + b" " * 60,
+        '{"\U0001f600%07d":0}'.encode() + b" " * 30,
+        '"\U0001f600'.encode() + b"x" * 1000 + b'"',
+        b'"' + b"s." * 12 + b'"',
+    ],
+)
+def test_a_line_within_its_budget_takes_at_most_32_mib_until_its_alerts_are_made(item: bytes) -> None:
+    count = (MAX_BYTES - 1000) // (len(item) + 4)
+    items = [item % number if b"%" in item else item for number in range(count)]
+    line = HEAD + b"[" + b",".join(items) + b"]" + TAIL
+    detector = Detector(shipped_rules())
+    tracemalloc.start()
+    try:
+        alerts = [alert_of(verdict) for verdict in detector.feed([line])]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [alert.rule for alert in alerts] == ["audit_device_disabled"]
+    assert peak < 32 * 1024 * 1024
 
 
 @shape
