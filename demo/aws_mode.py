@@ -1,4 +1,4 @@
-"""Mode aws: syslog-ng, `vaultwatch ship`, and what the templates deploy, on a local AWS.
+"""Mode aws: a node and a log server with TLS between them, and what the templates deploy, on a local AWS.
 
 When everything has been sent, the log files are uploaded to the archive and swept, along with lines that only the
 archive has: the alerts of those are marked late. Then the clock of the local AWS is moved forward by more than an hour,
@@ -25,10 +25,12 @@ from demo.stream import StreamTail
 from demo.terminal import conclude, introduce, say, show
 from testbed.build import build
 from testbed.errors import TestbedError
-from testbed.log_server import SERVICES, LogServer
+from testbed.log_server import SERVICES
 from testbed.recorded import load
 from testbed.session import Expected, Sent, Session, expect
+from testbed.shipping_hosts import ShippingHosts
 from testbed.slack import SlackStandIn
+from vaultwatch.reading.records import split_tag
 from vaultwatch.rules.facts import Level, Service
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from testbed.deployment import Deployment
 
 MISSED = "openbao-2.6.2/root-token-created"
-NODE = "vault-1"
+LOG_SERVER, NODE = "log-server", "vault-1"
 LONGEST_SECONDS = 50.0
 _TICK_SECONDS = 0.01
 # An hour passes in which nobody sends anything, and some lines reach the archive alone.
@@ -108,7 +110,7 @@ class _Demo:
     def run(self) -> AwsFindings:
         """Play the session, archive it, let time pass, and look at everything."""
         self._pass(61)  # `digest` stores since when the rules are in force
-        with self._log_server() as server:
+        with self._hosts() as server:
             introduce(self._session, server, self._slack)
             print("An alert takes a second or two: it may appear below the next scenario", flush=True)
             sent, expected = self._play(server)
@@ -123,13 +125,13 @@ class _Demo:
             self._pass(seconds)
         return self._findings(sent, expected, archived, missed)
 
-    def _log_server(self) -> LogServer:
+    def _hosts(self) -> ShippingHosts:
         options = ["--stream", self._deployment.stream_name, "--oversize-bucket", self._deployment.bucket("Alerts")]
         options += ["--log-file", str(self._folder / "ship.log")]
         environment = {**self._aws.environment(), **_NO_ACCOUNT}
-        return LogServer(self._folder, shlex.join(options), handler="ship", environment=environment)
+        return ShippingHosts(self._folder, shlex.join(options), environment)
 
-    def _play(self, server: LogServer) -> tuple[Sent, Expected]:
+    def _play(self, server: ShippingHosts) -> tuple[Sent, Expected]:
         """Play the session and show alerts meanwhile, until all lines are on the stream."""
         deadline = time.monotonic() + LONGEST_SECONDS
         stop = Event()
@@ -151,12 +153,13 @@ class _Demo:
         shipped = self._stream.shipped
         return all(shipped[service].lines >= len(sent.lines[service]) for service in SERVICES)
 
-    def _sweep(self, server: LogServer) -> tuple[dict[Service, list[bytes]], Expected]:
+    def _sweep(self, server: ShippingHosts) -> tuple[dict[Service, list[bytes]], Expected]:
         """Upload the log files, and a segment of lines that only Vault's own file has; both are swept at once."""
         now = datetime.fromtimestamp(self._aws.now(), UTC)
         say(f"The log files are archived and swept, along with lines that never reached the log server: {MISSED}")
         keys = {
-            service: self._archive.upload(service, NODE, _lines(server.archive(service)), now) for service in SERVICES
+            service: self._archive.upload(service, LOG_SERVER, _lines(server.archive(service)), now)
+            for service in SERVICES
         }
         lines = as_if_now([line for service, line in load(MISSED).lines if service == "audit"], now)
         self._archive.upload("audit-file", NODE, lines, now)
@@ -164,7 +167,8 @@ class _Demo:
         folder = self._folder / "missed"
         folder.mkdir()
         missed = expect(Sent({"audit": lines, "server": []}, {}), folder, Level.INFORMATIONAL)
-        return {service: self._archive.read(key) for service, key in keys.items()}, missed
+        archived = {service: self._archive.read(key) for service, key in keys.items()}
+        return {service: [split_tag(line)[1] for line in lines] for service, lines in archived.items()}, missed
 
     def _pass(self, seconds: float) -> None:
         self._aws.tick(seconds)

@@ -16,12 +16,12 @@ from threading import Event
 from typing import Any
 
 from testbed.errors import TestbedError
-from testbed.log_server import LogServer
 from testbed.processes import end, start
 from testbed.recorded import connect, send
-from testbed.session import Say, Sent, key_of_line
+from testbed.session import Receiver, Say, Sent, key_of_line
 from testbed.syslog_ng import free_port, search_path
 from testbed.vault import Vault
+from vaultwatch.reading.records import split_tag
 from vaultwatch.rules.facts import Service
 
 _PROGRAMS = ("vault", "bao")
@@ -42,7 +42,7 @@ class Live:
         self._is_openbao = name.startswith("OpenBao")
         self.title = f"A live {name or self._program}"
 
-    def play(self, server: LogServer, stop: Event, say: Say) -> Sent:
+    def play(self, server: Receiver, stop: Event, say: Say) -> Sent:
         """Drive the server; see `Session.play`."""
         folder = server.logs.parent / "vault"
         folder.mkdir()
@@ -152,13 +152,14 @@ class _Relay:
             self._error = error
 
 
-def _sent(audit_file: Path, relay: _Relay, server: LogServer) -> Sent:
+def _sent(audit_file: Path, relay: _Relay, server: Receiver) -> Sent:
     """Return the entries of the file device from when both devices were enabled."""
     lines = audit_file.read_bytes().splitlines() if audit_file.exists() else []
     enabling = (number for number, line in enumerate(lines) if _entry(line) == ("response", "sys/audit/socket"))
     shared = lines[next(enabling, len(lines)) :]
     # Vault tests a new device with an entry that only this device gets.
-    tests = [line for line in server.archive("audit").read_bytes().splitlines() if _entry(line)[1] == "sys/audit/test"]
+    received = [split_tag(line)[1] for line in server.archive("audit").read_bytes().splitlines()]
+    tests = [line for line in received if _entry(line)[1] == "sys/audit/test"]
     audit = [*tests, *shared]
     moments = {key_of_line("audit", line): _time(line) for line in audit}
     by_service: Mapping[Service, Sequence[bytes]] = {"audit": audit, "server": relay.lines}

@@ -6,8 +6,8 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 
-from testbed.log_server import SERVICES, LogServer
-from testbed.session import Session
+from testbed.log_server import SERVICES
+from testbed.session import Receiver, Session
 from testbed.slack import SlackStandIn
 from vaultwatch.alerts import Alert
 from vaultwatch.printable import one_line
@@ -16,7 +16,7 @@ from vaultwatch.rules.facts import Level
 _COLORS = {Level.CRITICAL: "1;31", Level.HIGH: "31", Level.MEDIUM: "33", Level.LOW: "36"}
 
 
-def introduce(session: Session, server: LogServer, slack: SlackStandIn) -> None:
+def introduce(session: Session, server: Receiver, slack: SlackStandIn) -> None:
     """Print what is sent, to which ports, and the address of the Slack page."""
     ports = " and ".join(f"{server.ports[service]} ({service})" for service in SERVICES)
     print(f"{session.title}, sent to syslog-ng on TCP ports {ports}")

@@ -5,7 +5,7 @@ Only their settings differ from those of a host: ports and folders of this machi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -67,7 +67,7 @@ class LogServerHost:
         self.tls = folder / "tls"
         for made in (folder, self.logs, self.state):
             made.mkdir(mode=0o750)
-        self.ports = {lane: free_port() for lane in LANES}
+        self.ports: dict[Lane, int] = {lane: free_port() for lane in LANES}
         self.syslog_ng = SyslogNg(folder, search or search_path(), environment, tree)
         self._handlers = handlers or "".join(
             _RECORDING.format(service=service, folder=quotable(folder)) for service in ("audit", "server")
@@ -75,9 +75,21 @@ class LogServerHost:
         self._settings = settings or {}
         authority.install(self.tls, authority.issue("log-server", [LOG_SERVER_NAME], usage=["server"]))
 
-    def start(self) -> None:
-        """Start it, on the same ports as before."""
-        if not self.syslog_ng.start(self.configuration(), self._listens):
+    def start(self, handlers_read: Callable[[], bool] = lambda: True, *logs: Path) -> None:
+        """Start it, on the same ports as before.
+
+        Args:
+            handlers_read: Whether its handlers are ready.
+            logs: The logs of its handlers, for the error if it does not start.
+
+        Raises:
+            TestbedError: If it cannot be started.
+        """
+
+        def is_ready() -> bool:
+            return all(map(accepts, self.ports.values())) and handlers_read()
+
+        if not self.syslog_ng.start(self.configuration(), is_ready, lambda: self.syslog_ng.said(*logs)):
             raise TestbedError("another process has taken a port of the log server")
 
     def configuration(self) -> str:
@@ -106,9 +118,6 @@ class LogServerHost:
         with suppress(FileNotFoundError):
             return (self.logs / name).read_bytes().split(b"\n")[:-1]
         return []
-
-    def _listens(self) -> bool:
-        return all(map(accepts, self.ports.values()))
 
 
 class Node:
@@ -147,9 +156,13 @@ class Node:
         self._mark_seconds = mark_seconds
 
     def start(self) -> None:
-        """Start it, on the same ports as before."""
-        if not self.syslog_ng.start(self.configuration(), self._listens):
-            raise TestbedError("another process has taken a port of the node")
+        """Start it, on the same ports as before unless another process has taken one.
+
+        Raises:
+            TestbedError: If it cannot be started.
+        """
+        while not self.syslog_ng.start(self.configuration(), self._listens):
+            self.audit_port, self.journal_port = free_port(), free_port()
 
     def configuration(self) -> str:
         """Return the text of its configuration file."""

@@ -15,7 +15,7 @@ VAULTWATCH = Path(sys.executable).with_name("vaultwatch")
 SERVICES: tuple[Service, ...] = ("audit", "server")
 TAGS = {"audit": b"@demo/vault-1/socket ", "server": b"@demo/vault-1/server "}
 DEFAULT_PORTS = {"audit": 1515, "server": 1514}
-_FILES = {"audit": "audit", "server": "messages"}
+FILES = {"audit": "audit", "server": "messages"}
 
 
 class LogServer:
@@ -70,11 +70,11 @@ class LogServer:
 
     def archive(self, service: Service) -> Path:
         """Return the file with the bare lines of a log."""
-        return self.logs / _FILES[service]
+        return self.logs / FILES[service]
 
     def alert_log(self, service: Service) -> Path:
         """Return the file to which a handler appends its alerts."""
-        return self.logs / f"{_FILES[service]}.alert"
+        return self.logs / f"{FILES[service]}.alert"
 
     def handlers(self) -> list[int]:
         """Return the process ids of the running handlers."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from threading import Event
 
 from testbed.errors import TestbedError
-from testbed.log_server import SERVICES, LogServer
-from testbed.session import Say, Sent, key_of_line
+from testbed.log_server import SERVICES
+from testbed.session import Receiver, Say, Sent, key_of_line
 from vaultwatch.rules.facts import Service
 
 RECORDINGS = Path(__file__).parents[1] / "tests" / "data" / "recordings"
@@ -54,7 +54,7 @@ class Recorded:
     def __init__(self, names: Sequence[str]) -> None:
         self._scenarios = [load(name) for name in names]
 
-    def play(self, server: LogServer, stop: Event, say: Say) -> Sent:
+    def play(self, server: Receiver, stop: Event, say: Say) -> Sent:
         """Play all scenarios; see `Session.play`."""
         lines: dict[Service, list[bytes]] = {"audit": [], "server": []}
         at: dict[str, float] = {}

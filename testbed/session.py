@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from testbed.errors import TestbedError
-from testbed.log_server import SERVICES, TAGS, VAULTWATCH, LogServer
+from testbed.log_server import SERVICES, TAGS, VAULTWATCH
 from vaultwatch.alerts import Alert
 from vaultwatch.rules.facts import Level, Service
 
@@ -44,16 +44,31 @@ class Sent:
         return self.at.get(_key_of_alert(alert))
 
 
+class Receiver(Protocol):
+    """What takes the lines of a session: a log server, or a node in front of one."""
+
+    logs: Path
+
+    @property
+    def ports(self) -> Mapping[Service, int]:
+        """The ports on loopback to which the lines of each log are sent."""
+        ...
+
+    def archive(self, service: Service) -> Path:
+        """Return the file that keeps the lines of a log, with or without tags."""
+        ...
+
+
 class Session(Protocol):
     """Something that sends lines to the log server, as Vault does."""
 
     title: str
 
-    def play(self, server: LogServer, stop: Event, say: Say) -> Sent:
+    def play(self, server: Receiver, stop: Event, say: Say) -> Sent:
         """Send everything, or until `stop` is set.
 
         Args:
-            server: The log server.
+            server: Where to send the lines.
             stop: Set to end early.
             say: Called with one line about each part.
 
