@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,10 @@ from cryptography import x509
 from stacks.constructs.permissions import NEEDED_BY_AWS
 from testbed.aws import LocalAws
 from testbed.aws.template import REGION
-from tests.support.authority import HOSTS, INSTANCE, new_csr, new_key, pem, verified
+from testbed.log_server import VAULTWATCH
+from tests.support.authority import DOMAIN, HOSTS, INSTANCE, new_csr, new_key, pem, verified
 from tests.support.authority_stack import STACK, synthesize_authority
+from tests.support.hosts import NODE
 from vaultwatch.authority.certificates import common_name
 from vaultwatch.authority.request import digest_of, prove
 
@@ -131,3 +136,62 @@ def test_an_alarm_fires_when_the_key_of_the_authority_is_disabled(bundle: Path, 
         aws.tick(6 * HOUR)
         assert "vaultwatch-authority-ends" in aws.fired_alarms()
         assert {outcome.error[:6] for outcome in aws.failures} == {"error:"}
+
+
+@dataclass(frozen=True)
+class Host:
+    """A node whose root is a folder, with the credentials of an instance."""
+
+    aws: LocalAws
+    root: Path
+
+    def command(self, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run `vaultwatch host certificate` as its unit does."""
+        role = self.aws.instance_environment("vaultwatch-vault-1", INSTANCE)
+        return subprocess.run(
+            [str(VAULTWATCH), "host", "certificate", f"--values={self.root}/host.json", f"--root={self.root}"],
+            env={"PATH": os.defpath, **role, **more},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+@pytest.fixture
+def host(aws: LocalAws, tmp_path: Path) -> Host:
+    values = {**NODE, "region": REGION, "sign_function": aws.physical_id(STACK, "Authority/Function")}
+    (tmp_path / "host.json").write_text(json.dumps(values))
+    return Host(aws, tmp_path)
+
+
+def test_the_command_gets_a_certificate_and_then_keeps_it(host: Host, tmp_path: Path) -> None:
+    first, second = host.command(), host.command()
+
+    assert (first.returncode, first.stderr, second.returncode, second.stderr) == (0, "", 0, "")
+    assert "vault-1: a new certificate" in first.stdout
+    assert "vault-1: the certificate stays in use" in second.stdout
+    for place in ("etc/vaultwatch/tls", "etc/vault.d/tls"):
+        made, authority = (
+            x509.load_pem_x509_certificate((host.root / place / name).read_bytes())
+            for name in ("host.pem", "authority.pem")
+        )
+        assert verified(tmp_path, made, authority, "-verify_hostname", f"vault-1.{DOMAIN}") == "OK"
+    assert "PRIVATE KEY" not in first.stdout + second.stdout
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "the authority refuses: STS does not accept the signature"),
+        ({"AWS_SESSION_TOKEN": ""}, "there are no credentials of a role"),
+        ({"AWS_ENDPOINT_URL_LAMBDA": "http://127.0.0.1:1"}, "the function sign cannot be reached: "),
+    ],
+)
+def test_the_command_says_in_one_line_why_it_gets_no_certificate(
+    host: Host, environment: dict[str, str], said: str
+) -> None:
+    done = host.command(**environment)
+
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert said in done.stderr
+    assert not (host.root / "etc/vaultwatch/tls/host.pem").exists()

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 if TYPE_CHECKING:
-    from botocore.credentials import Credentials
+    from botocore.credentials import Credentials, ReadOnlyCredentials
     from cryptography import x509
 
 SIGNED_HEADERS = "content-type;host;x-amz-date;x-amz-security-token;x-vaultwatch-csr"
@@ -85,7 +85,7 @@ def headers_of(digest: str, date: str, token: str) -> dict[str, str]:
     return {**known, "X-Amz-Date": date, "X-Amz-Security-Token": token}
 
 
-def prove(credentials: Credentials, *, url: str, region: str, digest: str) -> Identity:
+def prove(credentials: Credentials | ReadOnlyCredentials, *, url: str, region: str, digest: str) -> Identity:
     """Sign a call of GetCallerIdentity, without sending it.
 
     Args:

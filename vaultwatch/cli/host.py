@@ -74,3 +74,25 @@ def bootstrap(values: Path, assets: Path) -> None:
     from vaultwatch.hosts.values import read_values
 
     bootstrap_cluster(read_values(values), assets, make_client("secretsmanager"), click.echo)
+
+
+@command.command("certificate")
+@click.option(
+    "--values", type=_FILE, default=Path("/etc/vaultwatch/host.json"), metavar="FILE", show_default=True,
+    help="JSON object with the values of this host.",
+)  # fmt: skip
+@click.option(
+    "--root", type=_FILE, default=Path("/"), metavar="DIR", show_default=True,
+    help="Root of the file system to write to; with another one than /, no group gets the key and no unit is reloaded.",
+)  # fmt: skip
+def certificate(values: Path, root: Path) -> None:
+    """Get this host's certificate, renew it ten days before it ends, and report how long it is valid.
+
+    The key is made on this host and replaced together with its certificate. Then syslog-ng and Vault load both.
+    """
+    from datetime import UTC, datetime
+
+    from vaultwatch.hosts.maintained import host_certificate
+    from vaultwatch.hosts.values import read_values
+
+    click.echo(host_certificate(read_values(values), root).run(datetime.now(UTC)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from vaultwatch.errors import SettingError
@@ -15,6 +16,12 @@ _AUDIT_FILE = Path("/var/log/vault/audit.log")
 def audit_file_rotation() -> Rotation:
     """Return the rotation of a node's audit file."""
     return Rotation(_AUDIT_FILE, lambda: running_pid(_PID_FILE), _unsent, _reopen)
+
+
+def reload_units(units: Sequence[str]) -> None:
+    """Let systemd units load their certificate again; those that do not run load it when they start."""
+    for unit in units:
+        _run("systemctl", "try-reload-or-restart", unit)
 
 
 def _unsent() -> int:
