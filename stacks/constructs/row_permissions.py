@@ -56,7 +56,7 @@ def store_alerts(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
     rows = (schema.ALERT_ROWS, *_DECIDED_BY)
     return [
         allow_rows("ReadAlerts", table, ["BatchGetItem"], rows),
-        allow_rows("StoreAlerts", table, ["PutItem"], [*rows, schema.NOTIFICATION_ROWS]),
+        allow_rows("StoreAlerts", table, ["PutItem"], [*rows, schema.ADDED_ROWS, schema.NOTIFICATION_ROWS]),
         _mark_sent(table),
     ]
 
@@ -71,13 +71,14 @@ def close_windows(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
 
     It can neither open nor prolong a window. It could only end one, which makes people be notified.
     """
-    read = (schema.ALERT_ROWS, schema.LIMIT_ROWS, schema.NOTIFICATION_ROWS, schema.RULE_ROWS, schema.WINDOW_ROWS)
+    deleted = (schema.ADDED_ROWS, schema.WINDOW_ROWS)
+    read = (schema.ALERT_ROWS, schema.LIMIT_ROWS, schema.NOTIFICATION_ROWS, schema.RULE_ROWS, *deleted)
     written = (schema.LIMIT_ROWS, schema.NOTIFICATION_ROWS, schema.RULE_ROWS)
     found = [f"{table.table_arn}/index/{index.name}" for index in schema.INDEXES]
     return [
         allow_rows("ReadAlerts", table, ["BatchGetItem"], read),
         allow_rows("Summarize", table, ["PutItem"], written),
-        allow_rows("CloseWindows", table, ["DeleteItem"], [schema.WINDOW_ROWS]),
+        allow_rows("CloseWindows", table, ["DeleteItem"], deleted),
         allow_rows("PostponeRetries", table, ["UpdateItem"], [schema.NOTIFICATION_ROWS]),
         allow("FindDue", ["dynamodb:Query"], found),
         _mark_sent(table),

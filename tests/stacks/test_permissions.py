@@ -19,7 +19,9 @@ PUBLISH = {
 MARK_SENT = {"MarkSent": "dynamodb:BatchWriteItem on <AlertsTable.Arn> for notification#*"}
 STORE_AND_PUBLISH = {
     "ReadAlerts": "dynamodb:BatchGetItem on <AlertsTable.Arn> for alert#* family#* group#* limit#* rule#*",
-    "StoreAlerts": "dynamodb:PutItem on <AlertsTable.Arn> for alert#* family#* group#* limit#* notification#* rule#*",
+    "StoreAlerts": (
+        "dynamodb:PutItem on <AlertsTable.Arn> for added#* alert#* family#* group#* limit#* notification#* rule#*"
+    ),
     **MARK_SENT,
     **PUBLISH,
 }
@@ -44,9 +46,11 @@ ALLOWED = {
     "DigestFunction": {
         "WriteLogs": "logs:CreateLogStream PutLogEvents on <DigestFunctionLogs.Arn>",
         **TRACE,
-        "ReadAlerts": "dynamodb:BatchGetItem on <AlertsTable.Arn> for alert#* group#* limit#* notification#* rule#*",
+        "ReadAlerts": (
+            "dynamodb:BatchGetItem on <AlertsTable.Arn> for added#* alert#* group#* limit#* notification#* rule#*"
+        ),
         "Summarize": "dynamodb:PutItem on <AlertsTable.Arn> for limit#* notification#* rule#*",
-        "CloseWindows": "dynamodb:DeleteItem on <AlertsTable.Arn> for group#*",
+        "CloseWindows": "dynamodb:DeleteItem on <AlertsTable.Arn> for added#* group#*",
         "PostponeRetries": "dynamodb:UpdateItem on <AlertsTable.Arn> for notification#*",
         "FindDue": "dynamodb:Query on <AlertsTable.Arn>/index/due <AlertsTable.Arn>/index/unsent",
         **LIVE_RULES,

@@ -37,22 +37,40 @@ def may_notify(held: Held, principal: str, now: float, *, urgent: bool) -> bool:
 
 
 def hold(held: Held, tally: Tally, head: Head, now: float, *, urgent: bool = False) -> Held:
-    """Count alerts in the rule's next notification; if they are new or urgent, it is due a minute after the last.
+    """Count alerts in the rule's next notification; if they are new or urgent, it is due a minute after the last."""
+    return joined(held, Held(head, tallies=(tally,), count=tally.count, due_at=now if urgent else None, since=now), now)
+
+
+def joined(held: Held, added: Held, now: float) -> Held:
+    """Return the row with the alerts of another one, which may be due.
 
     Whatever the row says, it is due within a minute, in case the clock was set back.
     """
-    tallies, whole = listed(held.tallies, tally)
+    tallies, is_due = held.tallies, added.due_at is not None
+    for tally in added.tallies:
+        tallies, whole = listed(tallies, tally)
+        is_due = is_due or says_something_new(whole)
     due_at = held.due_at
-    if due_at is None and (urgent or says_something_new(whole)):
+    if due_at is None and is_due:
         due_at = held.last_at + MINUTE_SECONDS if is_recent(held.last_at, now) else now
     return replace(
         held,
-        head=head if not held.count or head.level.rank >= held.head.level.rank else held.head,
+        head=added.head if not held.count or added.head.level.rank >= held.head.level.rank else held.head,
         tallies=tallies,
-        count=held.count + tally.count,
+        count=held.count + added.count,
         due_at=None if due_at is None else min(due_at, now + MINUTE_SECONDS),
-        since=held.since if held.count else now,
+        since=held.since if held.count else added.since,
     )
+
+
+def without_alerts(held: Held) -> Held:
+    """Return the row as if it held no alerts: with its notifications of the last minute."""
+    return Held(held.head, held.last_at, held.notified, urgent=held.urgent)
+
+
+def has_notified(held: Held, before: Held) -> bool:
+    """Return whether the rule has notified since `before`; otherwise alerts were added to the row at most."""
+    return (held.last_at, held.notified, held.urgent) != (before.last_at, before.notified, before.urgent)
 
 
 def emptied(held: Held, now: float) -> Held:

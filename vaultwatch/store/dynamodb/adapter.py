@@ -2,8 +2,10 @@
 
 Rows are read consistently, decided on, and written in one transaction that fails if any of them has changed meanwhile;
 then all is read and decided again. As many events as fit share a transaction (32 in a flood of one rule), so that a
-flood does not wait for one round trip an alert. An index takes at most 1,000 writes a second to one partition: some
-500 alerts a second, above which DynamoDB throttles and `file` waits, then raises.
+flood does not wait for one round trip an alert. Writers of one rule do not wait for each other (`crowd`); those of one
+group do, because its repeats are counted in one row. An index takes at most 1,000 write units a second in one
+partition: some 3,000 alerts a second of a flood (docs/cost.md), above which DynamoDB throttles and `file` waits, then
+raises.
 """
 
 from __future__ import annotations
@@ -15,14 +17,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from vaultwatch.alerts import Alert
 from vaultwatch.backoff import Backoff
-from vaultwatch.dispatch.decisions import close_window, flush
+from vaultwatch.dispatch.decisions import flush
 from vaultwatch.dispatch.drafts import Draft, alert_ids, assemble
 from vaultwatch.dispatch.held import by_urgency
 from vaultwatch.dispatch.notification import Filing, Notification, Recorded
 from vaultwatch.dispatch.portions import capped
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.store import REMEMBERED_SECONDS, Filed, StoreError, Unsent, always
-from vaultwatch.store.dynamodb.filing import Work, share_out
+from vaultwatch.store.dynamodb.filing import Done, Work, share_out
 from vaultwatch.store.dynamodb.live import live_since
 from vaultwatch.store.dynamodb.rows import (
     SHARED_KEYS,
@@ -34,16 +36,18 @@ from vaultwatch.store.dynamodb.rows import (
     read_alert,
     read_body,
     read_held,
-    read_window,
 )
-from vaultwatch.store.dynamodb.schema import Key, alert_key, delivery_key, held_key
-from vaultwatch.store.dynamodb.table import Conflict, Gone, Item, Table, body_of, key_of, number
+from vaultwatch.store.dynamodb.schema import Key, alert_key, delivery_key
+from vaultwatch.store.dynamodb.settling import move_to_rules
+from vaultwatch.store.dynamodb.table import Conflict, Item, Table, key_of, number
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 PATIENCE_SECONDS = 30.0
 """How long a transaction waits, all in all, for the writers of the same rows."""
+CROWD_SECONDS = 60.0
+"""How long after a conflict a store behaves as if there were other writers."""
 _CONFLICT = Backoff(first_seconds=0.02, longest_seconds=2.0)
 _LAST_MOMENT = 9e12
 _DUE = "due_kind = :kind AND due_at <= :now"
@@ -74,17 +78,17 @@ class DynamoStore:
         self._routes = tuple(routes)
         self._remembered_seconds = remembered_seconds
         self._sleep = sleep
+        self._crowded_until = 0.0
 
     def file(self, filings: Sequence[Filing], now: float) -> Filed:
         """See `Store.file`; the alerts of one event are always stored in the same transaction."""
-        table = self._table
         results: dict[int, Recorded] = {}
         drafts: list[Draft] = []
         alerts: dict[Key, Alert] = {}
         filings = [fitting(filing) for filing in capped(filings)]
         for events in share_out(filings, self._routes):
             work = Work([[filings[at] for at in event] for event in events], self._routes, self._remembered_seconds)
-            done = self._insisting(partial(work.do, table, now))
+            done = self._insisting(partial(self._file, work, now), now)
             results.update(zip((at for event in events for at in event), done.recorded, strict=True))
             drafts += done.drafts
             alerts |= done.alerts
@@ -93,19 +97,20 @@ class DynamoStore:
     def settle(self, now: float, may_go_on: Callable[[], bool] = always) -> list[Notification]:
         """See `Store.settle`; the summaries of the highest levels are made first."""
         table, made = self._table, list[Draft]()
-        for page in table.find("due", _DUE, {":kind": "window", ":now": now}):
-            if not may_go_on():
-                break
-            self._insisting(partial(_close_windows, table, list(map(key_of, page)), now))
+        for kind in ("added", "window"):
+            for page in table.find("due", _DUE, {":kind": kind, ":now": now}):
+                if not may_go_on():
+                    break
+                self._insisting(partial(move_to_rules, table, list(map(key_of, page)), now), now)
         due = [item for page in table.find("due", _DUE, {":kind": "held", ":now": now}) for item in page]
         readable = [(item, held) for item in due if (held := read_held(item))]
         for item, _ in sorted(readable, key=lambda one: by_urgency(one[1])):
-            made += self._insisting(partial(self._flush, key_of(item), now))
+            made += self._insisting(partial(self._flush, key_of(item), now), now)
         return self._assemble(made)
 
     def next_due(self, now: float) -> float | None:
         """See `Store.next_due`."""
-        moments = [self._next_due(kind, now) for kind in ("window", "held")]
+        moments = [self._next_due(kind, now) for kind in ("added", "window", "held")]
         return min((moment for moment in moments if moment is not None), default=None)
 
     def unsent(self, sink: str, now: float, *, limit: int = 10, age_seconds: float = 0.0) -> list[Unsent]:
@@ -136,7 +141,7 @@ class DynamoStore:
 
     def live_since(self, digests: Mapping[str, str], now: float) -> dict[str, float]:
         """See `Store.live_since`."""
-        return self._insisting(partial(live_since, self._table, digests, now, now + self._remembered_seconds))
+        return self._insisting(partial(live_since, self._table, digests, now, now + self._remembered_seconds), now)
 
     def purge(self, now: float) -> int:  # noqa: ARG002
         """See `Store.purge`; DynamoDB itself deletes expired rows, which are ignored until then."""
@@ -153,7 +158,7 @@ class DynamoStore:
             raise StoreError("the store is closed")
         return self._open_table
 
-    def _insisting(self, work: Callable[[], _T]) -> _T:
+    def _insisting(self, work: Callable[[], _T], now: float) -> _T:
         """Read, decide and write, and repeat while other writers are faster, as long as patience lasts."""
         failures, waited_seconds = 0, 0.0
         while True:
@@ -163,10 +168,14 @@ class DynamoStore:
                 if waited_seconds >= PATIENCE_SECONDS:
                     text = "DynamoDB: concurrent writers keep changing the same rows, or it throttles"
                     raise StoreError(text) from conflict
+            self._crowded_until = now + CROWD_SECONDS
             failures += 1
             pause_seconds = _CONFLICT.full_jitter(failures)
             self._sleep(pause_seconds)
             waited_seconds += pause_seconds
+
+    def _file(self, work: Work, now: float) -> Done:
+        return work.do(self._table, now, crowded=now < self._crowded_until)
 
     def _flush(self, key: Key, now: float) -> list[Draft]:
         rows = self._table.read([key, *SHARED_KEYS])
@@ -191,19 +200,3 @@ class DynamoStore:
         rows = self._table.read(keys - known.keys())
         known |= {key: alert for key, item in rows.items() if (alert := read_alert(item))}
         return [assemble(draft, lambda alert_id: known.get(alert_key(alert_id))) for draft in drafts]
-
-
-def _close_windows(table: Table, keys: Sequence[Key], now: float) -> None:
-    """Close those of these windows that have ended, in one transaction per rule; delete those that cannot be read."""
-    rows = table.read(keys)
-    windows = {key: read_window(item) for key, item in rows.items()}
-    table.write([Gone(key, None, guarded=False) for key, window in windows.items() if window is None])
-    ended = {key: window for key, window in windows.items() if window and window.closes_at <= now}
-    for rule in dict.fromkeys(window.head.rule for window in ended.values()):
-        held = table.read([held_key(rule)])
-        state = load_state(held)
-        of_rule = {key: window for key, window in ended.items() if window.head.rule == rule}
-        for window in of_rule.values():
-            close_window(window, state, now)
-        gone = [Gone(key, body_of(rows[key])) for key in of_rule]
-        table.write([*gone, *changed_rows(state, held, now)])

@@ -17,6 +17,7 @@ from vaultwatch.dispatch.notification import NOTIFIED, Filing, Recorded
 from vaultwatch.dispatch.portions import ALERTS_PER_NOTIFICATION, split_events
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.reading.bounds import bounded
+from vaultwatch.store.dynamodb.crowd import added_rows, hide_alerts
 from vaultwatch.store.dynamodb.rows import (
     GATHERED,
     SHARED_KEYS,
@@ -53,15 +54,20 @@ class Work(msgspec.Struct, frozen=True):
     routes: tuple[Route, ...]
     remembered_seconds: float
 
-    def do(self, table: Table, now: float) -> Done:
+    def do(self, table: Table, now: float, *, crowded: bool) -> Done:
         """Read the rows of these events, let dispatch decide, and write what has changed.
+
+        Args:
+            table: The table.
+            now: The present time.
+            crowded: Whether there are other writers of the same rules (see `crowd`).
 
         Raises:
             Conflict: A row has changed meanwhile; nothing was written.
         """
         rows = table.read([*SHARED_KEYS, *(key for event in self.events for key in needed(event))])
         known, state = _known(rows, now), load_state(rows)
-        alerts = dict(known)
+        alerts, hidden = dict(known), hide_alerts(state) if crowded else {}
         results = [result for event in self.events for result in _file(event, alerts, state, now)]
         expires_at = now + self.remembered_seconds
         expiries = {key: number(rows[key], EXPIRES_AT) for key in known}  # kept when an alert is completed
@@ -70,9 +76,10 @@ class Work(msgspec.Struct, frozen=True):
             for key, alert in alerts.items()
             if known.get(key) is not alert
         ]
+        added = added_rows(state, hidden, now) if crowded else []
         drafts = prepared(state.drafts, self.routes)
         deliveries = delivery_rows(drafts, self.routes, expires_at)
-        table.write([*written, *changed_rows(state, rows, expires_at), *deliveries])
+        table.write([*written, *added, *changed_rows(state, rows, expires_at), *deliveries])
         return Done(results, drafts, {row.key: decode_alert(row.body) for row in written})
 
 

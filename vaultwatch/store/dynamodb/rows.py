@@ -24,6 +24,7 @@ from vaultwatch.reading.bounds import bounded, brief
 from vaultwatch.store.dynamodb.schema import (
     EXPIRES_AT,
     Key,
+    added_key,
     alert_key,
     delivery_key,
     held_key,
@@ -67,6 +68,12 @@ def read_held(item: Item) -> Held | None:
     """Decode what a rule holds; None if Vaultwatch did not write it."""
     held = read_body(item, Held)
     return held if held and held_key(held.head.rule) == key_of(item) else None
+
+
+def read_added(item: Item) -> Held | None:
+    """Decode what a writer in a crowd adds to what a rule holds; None if Vaultwatch did not write it."""
+    added = read_body(item, Held)
+    return added if added and added.tallies and added_key(added.tallies[0].latest) == key_of(item) else None
 
 
 def _read_sightings(item: Item) -> Sightings | None:

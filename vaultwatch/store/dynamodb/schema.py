@@ -4,6 +4,7 @@
     alert#<id>             alert         an alert; expires
     group#<group>          window        a group's suppression window                      due: `window`, by its end
     rule#<rule>            held          what a rule holds for its next notification       due: `held`, once it is due
+    added#<alert id>       added         alerts for `held`, from writers in a crowd         due: `added`, at once
     live#<rule>#<digest>   live          since when the rule is live; expires
     limit#<name>           limit         the notifications of the last minute
     family#<family>        sightings     alerts that stand for others; expires
@@ -25,6 +26,7 @@ Key = tuple[str, str]
 ALERT_ROWS = "alert#"
 WINDOW_ROWS = "group#"
 RULE_ROWS = "rule#"
+ADDED_ROWS = "added#"
 LIVE_ROWS = "live#"
 LIMIT_ROWS = "limit#"
 SIGHTINGS_ROWS = "family#"
@@ -64,6 +66,11 @@ def window_key(group: str) -> Key:
 def held_key(rule: str) -> Key:
     """Return the key of what a rule holds for its next notification."""
     return f"{RULE_ROWS}{rule}", "held"
+
+
+def added_key(alert_id: str) -> Key:
+    """Return the key of alerts that are added to what their rule holds; `alert_id` is one of them."""
+    return f"{ADDED_ROWS}{alert_id}", "added"
 
 
 def live_key(rule: str, digest: str) -> Key:
