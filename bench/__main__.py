@@ -33,7 +33,13 @@ def run(bench: measure.Bench, count: int, output: Path) -> list[results.Result]:
         measure.shipping,
     ):
         found += part(bench, corpus, measured)
-    for part_without_corpus in (measure.start, measure.server_log, measure.hostile_lines, measure.cold_start):
+    for part_without_corpus in (
+        measure.start,
+        measure.server_log,
+        measure.hostile_lines,
+        measure.floods,
+        measure.cold_start,
+    ):
         found += part_without_corpus(bench, measured)
     found += cost.results(measured["frames"])
     described = {"entries": count, "bytes": corpus.path.stat().st_size, "seed": bench.seed, "layout": "mixed"}

@@ -199,6 +199,22 @@ def hostile_lines(bench: Bench, measured: dict[str, Any]) -> list[Result]:
     ]
 
 
+def floods(bench: Bench, measured: dict[str, Any]) -> list[Result]:
+    """Measure what floods of alerts take of AWS, and whether many writers of one rule disturb each other."""
+    found = _program(bench, "bench.floods")
+    measured["floods"] = found
+    figures = []
+    for kind in ("small", "large"):
+        calls, units = (found[kind][name] / found["alerts"] for name in ("calls", "write_units"))
+        figures.append(Result(f"API calls per 1,000 {kind} alerts", (1_000 * calls,), "calls", "at_most", 100))
+        figures.append(Result(f"write units per {kind} alert", (units,), "units", "at_most", 6))
+    for count, crowd in found["writers"].items():
+        calls = crowd["calls"] / max(1, crowd["stored"])
+        figures.append(Result(f"API calls per alert with {count} writers", (calls,), "calls", "at_most", 4))
+        figures.append(Result(f"store errors with {count} writers", (crowd["errors"],), "errors", "at_most", 0))
+    return figures
+
+
 def cold_start(bench: Bench, measured: dict[str, Any]) -> list[Result]:
     """Compare importing `evaluate` with its clients with a single client of boto3, without the start and end of Python.
 

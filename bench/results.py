@@ -23,7 +23,7 @@ class Result:
 
     name: str
     values: tuple[float, ...]
-    unit: Literal["times", "ms", "thousand/s", "USD", "MiB"]
+    unit: Literal["times", "ms", "thousand/s", "USD", "MiB", "calls", "units", "errors"]
     direction: Literal["at_least", "at_most"] = "at_least"
     goal: float | None = None
 

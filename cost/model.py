@@ -55,7 +55,6 @@ class Assumptions:
         120, "KMS requests per hour: ten users, each with data keys reused for 5 minutes"
     )
     pollers: float = _assume(5, "long polls of 20 s that Lambda keeps open at each of two queues")
-    endpoint_zones: float = _assume(2, "availability zones with an interface endpoint for Kinesis")
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,6 @@ class Model:
         return {
             "Kinesis: shards, 7 days of retention": self._shards(rate),
             "Kinesis: PUT payload units": self._put_units(rate),
-            "Kinesis: interface endpoint": self._endpoint(rate),
             "Lambda: evaluate": self._evaluate(rate),
             "Lambda: sweep": self._sweep(rate),
             "Lambda: digest, notify": self._digest_and_notify(rate),
@@ -169,10 +167,6 @@ class Model:
         units = ceil(self.measured.sample(rate).bytes / PUT_UNIT_BYTES)
         return (self._frames(rate) * units + self._heartbeats()) * usd.PUT_UNIT.usd
 
-    def _endpoint(self, rate: float) -> float:
-        gib = self._frames(rate) * self.measured.sample(rate).bytes * 4 / 3 / GIB  # base64
-        return self.assumed.endpoint_zones * HOURS * usd.ENDPOINT.usd + gib * usd.ENDPOINT_DATA.usd
-
     def _lambda(self, calls: float, cpu_ms: float, memory_mib: float) -> float:
         """Invocations with this CPU time each, of a function that has a share of a core."""
         core = min(1.0, memory_mib / CORE_MIB)
@@ -217,9 +211,9 @@ class Model:
         return writes * usd.WRITE.usd + (reads + polls) * usd.READ.usd + stored
 
     def _sns(self, rate: float) -> float:
-        alerts = self._alerts(rate)
-        emails = alerts * self.assumed.notified * self.assumed.emails
-        return alerts * (usd.PUBLISH.usd + usd.TO_FIREHOSE.usd) + emails * usd.MAIL.usd
+        """Only what people are notified of goes through SNS; every other alert goes to Firehose directly."""
+        notified = self._alerts(rate) * self.assumed.notified
+        return notified * (usd.PUBLISH.usd + usd.TO_FIREHOSE.usd + self.assumed.emails * usd.MAIL.usd)
 
     def _queues(self, rate: float) -> float:
         polls = 2 * self.assumed.pollers * SECONDS / 20

@@ -7,8 +7,10 @@ from dataclasses import fields, replace
 from typing import Any
 
 from bench.results import Result
+from cost.attack import ALERTS_A_SECOND, Flood, records_a_second
 from cost.model import Assumptions, Model, read
 from cost.prices import PRICES, SOURCES
+from vaultwatch.dispatch.limits import NOTIFICATIONS_A_MINUTE
 
 RATES = (10, 100, 1_000, 10_000)
 GOAL_RATE, GOAL_USD = 1_000, 150
@@ -29,8 +31,9 @@ def page(document: Mapping[str, Any]) -> str:
         document: The contents of results.json.
     """
     model = Model(read(document["measured"]["frames"]))
-    parts = (_introduction(), _totals(model), _parts(model), _archive(model), _weights(model), _sizes(model))
-    return "\n".join(line for part in (*parts, _assumptions(model), _prices(), _left_out()) for line in part) + "\n"
+    sums = (_introduction(), _totals(model), _parts(model), _archive(model), _attack(model, document["measured"]))
+    reasons = (_weights(model), _sizes(model), _assumptions(model), _prices(), _left_out())
+    return "\n".join(line for part in (*sums, *reasons) for line in part) + "\n"
 
 
 def _introduction() -> Iterator[str]:
@@ -91,6 +94,39 @@ def _archive(model: Model) -> Iterator[str]:
     stored = [model.stored(rate) for rate in RATES]
     for name in stored[0]:
         yield _row(name, [costs[name] for costs in stored])
+
+
+def _attack(model: Model, measured: Mapping[str, Any]) -> Iterator[str]:
+    found, days = measured["floods"], model.settings.alert_memory_days
+    floods = [Flood.read(found[name], found["alerts"]) for name in ("small", "large")]
+    bills = [flood.an_hour(model.assumed) for flood in floods]
+    yield from _heading("What an attack costs")
+    yield (
+        f"Somebody raises {ALERTS_A_SECOND:,} alerts a second, of one rule under as many names, so that no suppression "
+        f"window counts them. Calls and units are those of {found['alerts']:,} alerts in batches of {found['batch']}, "
+        "measured with the code of `evaluate` on a local AWS (moto), where units are counted as the DynamoDB developer "
+        "guide describes (`testbed/aws/metered.py`); SNS and Firehose are stand-ins that accept everything. Records of "
+        f"large alerts have {found['large_bytes'] // 1000} kB that hardly compress. Costs are USD per hour of such a "
+        "flood, without the records themselves, which cost what all records cost."
+    )
+    yield ""
+    yield from _table("", ["small alerts", "large alerts"])
+    yield _row("API calls per second", [ALERTS_A_SECOND * flood.calls for flood in floods], 0)
+    yield _row("DynamoDB write units per alert", [flood.write_units for flood in floods], 1)
+    yield _row("DynamoDB read units per alert", [flood.read_units for flood in floods], 1)
+    yield _row("bytes in the table per alert", [flood.stored_bytes for flood in floods], 0)
+    for name in bills[0]:
+        yield _row(f"{name}, USD per hour", [bill[name] for bill in bills])
+    yield _row("**total, USD per hour**", [sum(bill.values()) for bill in bills])
+    yield _row(f"kept in the table for {days} days, USD", [flood.kept(days) for flood in floods])
+    yield ""
+    yield (
+        f"People get at most {NOTIFICATIONS_A_MINUTE} notifications a minute of alerts that are not critical. One "
+        f"shard takes {records_a_second(found['large_bytes'] * 3 / 4):.0f} large records a second, because both audit "
+        "devices send each of them; beyond that they wait in the log server's disk buffer. The busier index of the "
+        f"table takes about {floods[0].limit_a_second():,.0f} small alerts a second; beyond that DynamoDB throttles, "
+        "and frames wait on the stream."
+    )
 
 
 def _weights(model: Model) -> Iterator[str]:
@@ -170,9 +206,9 @@ def _prices() -> Iterator[str]:
 def _left_out() -> Iterator[str]:
     yield from _heading("Not included")
     yield (
-        "The hosts of Vault and of the log server with their disks and networks; the server log, which is small "
-        "compared with the audit log; S3 access logs; X-Ray; retrieval from STANDARD_IA and GLACIER; earlier versions "
-        "of KMS keys (one USD each for the first two, from the second year on); AWS Support."
+        "The hosts of Vault and of the log server with their disks; the network with its endpoints and gateways; the "
+        "server log, which is small compared with the audit log; S3 access logs; X-Ray; retrieval from STANDARD_IA and "
+        "GLACIER; earlier versions of KMS keys (one USD each for the first two, from the second year on); AWS Support."
     )
 
 
@@ -185,5 +221,5 @@ def _table(first: str, rest: Sequence[str]) -> Iterator[str]:
     yield "|---" + "|---:" * len(rest) + "|"
 
 
-def _row(name: str, costs: Sequence[float]) -> str:
-    return "| " + " | ".join((name, *(f"{cost:,.2f}" for cost in costs))) + " |"
+def _row(name: str, figures: Sequence[float], decimals: int = 2) -> str:
+    return "| " + " | ".join((name, *(f"{figure:,.{decimals}f}" for figure in figures))) + " |"

@@ -52,7 +52,6 @@ _SNS = "aws.amazon.com/sns/pricing"
 _CLOUDWATCH = "aws.amazon.com/cloudwatch/pricing"
 _KMS = "aws.amazon.com/kms/pricing"
 _SECRETS = "aws.amazon.com/secrets-manager/pricing"
-_ENDPOINT = "aws.amazon.com/privatelink/pricing"
 
 SHARD_HOUR = Price("Kinesis, provisioned shard", 0.015, "shard-hour", _KINESIS)
 PUT_UNIT = _million("Kinesis, PUT payload units of 25 KB", 0.014, "units", _KINESIS)
@@ -85,7 +84,5 @@ KEY = Price("KMS, key", 1.00, "key-month", _KMS)
 KEY_REQUEST = Price("KMS, requests", 0.03, "10,000 requests", _KMS, divisor=10_000)
 SECRET = Price("Secrets Manager, secret", 0.40, "secret-month", _SECRETS)
 SECRET_REQUEST = Price("Secrets Manager, requests", 0.05, "10,000 requests", _SECRETS, divisor=10_000)
-ENDPOINT = Price("Interface endpoint", 0.01, "hour and zone", _ENDPOINT)
-ENDPOINT_DATA = Price("Interface endpoint, data", 0.01, "GB", _ENDPOINT)
 
 PRICES = tuple(value for value in globals().values() if isinstance(value, Price))

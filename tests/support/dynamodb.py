@@ -14,8 +14,8 @@ from botocore.client import BaseClient
 from botocore.config import Config
 from moto import mock_aws
 
+from testbed.aws import alerts_table
 from testbed.aws.transactions import fast_transactions
-from vaultwatch.store.dynamodb import schema
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -61,35 +61,10 @@ def one_at_a_time() -> Iterator[None]:
 
 def make_table(client: DynamoDBClient) -> None:
     """Create the table that the stack `alerting` creates."""
-    keys, text, number = (schema.PARTITION_KEY, schema.SORT_KEY), {"AttributeType": "S"}, {"AttributeType": "N"}
-    attributes: Any = [{"AttributeName": name, **text} for name in keys]
-    indexes: Any = []
-    for index in schema.INDEXES:
-        attributes += [
-            {"AttributeName": index.partition_key, **text},
-            {"AttributeName": index.sort_key, **number},
-        ]
-        indexes.append(
-            {
-                "IndexName": index.name,
-                "KeySchema": _keys(index.partition_key, index.sort_key),
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        )
-    client.create_table(
-        TableName=TABLE,
-        AttributeDefinitions=attributes,
-        KeySchema=_keys(*keys),
-        GlobalSecondaryIndexes=indexes,
-        BillingMode="PAY_PER_REQUEST",
-    )
+    alerts_table.make_table(client, TABLE)
 
 
 def all_rows() -> list[dict[str, Any]]:
     """Return every row of the table."""
     pages = make_client("dynamodb").get_paginator("scan").paginate(TableName=TABLE)
     return [row for page in pages for row in page["Items"]]
-
-
-def _keys(partition: str, sort: str) -> Any:
-    return [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]

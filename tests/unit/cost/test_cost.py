@@ -11,7 +11,8 @@ import pytest
 
 from bench.processes import ROOT
 from cost import prices
-from cost.model import Measured, Model, Sample
+from cost.attack import Flood, records_a_second
+from cost.model import DAYS, Measured, Model, Sample
 from cost.page import GOAL_RATE, GOAL_USD, RATES, page, results
 
 MEASURED = Measured(
@@ -109,6 +110,40 @@ def test_more_alerts_cost_more_at_the_services_that_handle_alerts() -> None:
     before, after = MODEL.variable(GOAL_RATE), more.variable(GOAL_RATE)
     changed = {name for name in before if after[name] > before[name]}
     assert changed == {"DynamoDB", "SNS, e-mail", "SQS, EventBridge", "Firehose", "Lambda: digest, notify"}
+
+
+FLOOD = Flood(calls=0.05, write_units=3.0, index_units=0.25, read_units=1.5, stored_bytes=600.0, line_bytes=6_000.0)
+
+
+def test_an_hour_of_a_flood_costs_its_units_lines_and_few_notifications() -> None:
+    assert FLOOD.an_hour(MODEL.assumed) == pytest.approx(
+        {
+            "DynamoDB: writes": 3.6 * 3.0 * 0.625,
+            "DynamoDB: reads": 3.6 * 1.5 * 0.125,
+            "Firehose": 3.6e6 * 10_240 / 1024**3 * 0.029,
+            "SNS, e-mail": 20 * 60 * (0.69e-6 + 5 * 2e-5),
+        }
+    )
+    assert FLOOD.kept(DAYS) == pytest.approx(3.6e6 * 600 / 1024**3 * 0.45)
+
+
+def test_an_index_limits_a_flood_and_a_shard_limits_large_records() -> None:
+    assert FLOOD.limit_a_second() == 4_000
+    assert records_a_second(26_214.4) == pytest.approx(20)
+
+
+def test_a_flood_is_read_from_what_was_measured(document: dict[str, Any]) -> None:
+    found = document["measured"]["floods"]
+    for name in ("small", "large"):
+        flood = Flood.read(found[name], found["alerts"])
+        assert 0 < flood.index_units < flood.write_units
+        assert f"{sum(flood.an_hour(MODEL.assumed).values()):.2f}" in page(document)
+
+
+def test_only_what_people_are_notified_of_goes_through_sns() -> None:
+    nobody = replace(MODEL, assumed=replace(MODEL.assumed, notified=0.0))
+    assert nobody.variable(GOAL_RATE)["SNS, e-mail"] == 0
+    assert nobody.variable(GOAL_RATE)["Firehose"] == MODEL.variable(GOAL_RATE)["Firehose"] > 0
 
 
 def test_every_price_has_a_source_and_a_date() -> None:

@@ -1,0 +1,157 @@
+"""Measures floods of alerts and crowds of writers on the local AWS: `python -m bench.floods` prints figures as JSON.
+
+A flood is 1,000 alerts of one rule under as many names, in batches of 250, through the code with which `evaluate`
+stores and publishes alerts. Large alerts have records of 30 kB that hardly compress. SNS and Firehose are stand-ins
+that accept everything. Writers are threads, each with a store of its own, that file alerts of one rule one by one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, cast
+
+import botocore.session
+from moto import mock_aws
+
+from testbed.aws.alerts_table import make_table
+from testbed.aws.metered import Meter
+from testbed.aws.transactions import fast_transactions
+from vaultwatch.alerts import Alert, alert_id
+from vaultwatch.aws.publishing import AlertPublisher, History, open_store
+from vaultwatch.dispatch.groups import file_alert
+from vaultwatch.rules.facts import Level
+from vaultwatch.store import StoreError
+
+if TYPE_CHECKING:
+    from mypy_boto3_sns import SNSClient
+
+ALERTS, BATCH = 1_000, 250
+LARGE_BYTES = 30_000
+WRITERS = (2, 8, 100)
+SECONDS, QUICK_SECONDS = 20.0, 1.0
+_TABLE, _MEMORY_DAYS = "alerts", 90
+_RECORD = {"type": "response", "request": {"id": "0" * 36, "operation": "update", "path": "sys/policies/acl/x"}}
+
+
+class Accepting:
+    """A stand-in for SNS and Firehose that accepts everything, and counts calls, what they carry, and its bytes."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def publish_batch(self, **given: Any) -> Any:
+        """Accept notifications."""
+        entries = given["PublishBatchRequestEntries"]
+        self.counts += Counter(PublishBatch=1, notifications=len(entries))
+        return {"Successful": [{"Id": entry["Id"]} for entry in entries], "Failed": []}
+
+    def put_record_batch(self, **given: Any) -> Any:
+        """Accept records."""
+        size = sum(len(record["Data"]) for record in given["Records"])
+        self.counts += Counter(PutRecordBatch=1, records=len(given["Records"]), record_bytes=size)
+        return {"FailedPutCount": 0, "RequestResponses": [{"RecordId": "r"} for _ in given["Records"]]}
+
+
+def alert(name: str, record: Mapping[str, Any] = _RECORD) -> Alert:
+    """Return an alert of level high about an act of this name."""
+    return Alert(
+        id=alert_id("audit_policy_written", name),
+        rule="audit_policy_written",
+        title="Policy written",
+        level=Level.HIGH,
+        service="audit",
+        time="2026-11-28T07:08:09.123456Z",
+        event_key=name,
+        outcome="succeeded",
+        summary=f"{name} wrote the policy x",
+        principal=name,
+        path="sys/policies/acl/x",
+        namespace="root",
+        remote_address="192.0.2.7",
+        cluster="prod",
+        node="vault-1",
+        lane="file",
+        actions=("vault token revoke -accessor abc",),
+        record=dict(record),
+    )
+
+
+def large_record(number: int) -> dict[str, Any]:
+    """Return a record of about 30 kB that compresses by a quarter at most, another one for each number."""
+    noise = base64.b64encode(random.Random(number).randbytes(LARGE_BYTES * 3 // 4)).decode()
+    return {**_RECORD, "data": noise}
+
+
+def flood(*, large: bool) -> dict[str, float]:
+    """Return what a flood takes: calls, units (`index_units` of the busier index), rows, lines of the history."""
+    with mock_aws(), fast_transactions():
+        client, accepting, meter = _client(), Accepting(), Meter()
+        make_table(client, _TABLE)
+        store = open_store.__wrapped__(client, _TABLE, _MEMORY_DAYS)
+        sns, history = cast("SNSClient", accepting), History(lambda: accepting, "history")
+        publisher = AlertPublisher(lambda: store, sns, "topic", history, lambda: 600.0)
+        alerts = [alert(f"p{number}", large_record(number) if large else _RECORD) for number in range(ALERTS)]
+        with meter.metering():
+            for at in range(0, ALERTS, BATCH):
+                publisher.add(alerts[at : at + BATCH])
+    counts = accepting.counts
+    return {
+        "calls": meter.calls.total() + counts["PublishBatch"] + counts["PutRecordBatch"],
+        "write_units": meter.write_units,
+        "index_units": max(meter.index_units.values()),
+        "read_units": meter.read_units,
+        "stored_bytes": meter.stored_bytes,
+        "notifications": counts["notifications"],
+        "history_records": counts["records"],
+        "history_bytes": counts["record_bytes"],
+    }
+
+
+def writers(count: int, seconds: float) -> dict[str, int]:
+    """Return how many alerts so many writers store in this time, with how many calls, and how many errors they get."""
+    with mock_aws(), fast_transactions():
+        client, meter = _client(), Meter()
+        make_table(client, _TABLE)
+        ends_at = time.monotonic() + seconds
+
+        def write(writer: int) -> Counter[str]:
+            store, results = open_store.__wrapped__(client, _TABLE, _MEMORY_DAYS), Counter[str]()
+            while time.monotonic() < ends_at:
+                try:
+                    store.file([file_alert(alert(f"{writer}-{results.total()}"))], 1_700_000_000.0)
+                    results["stored"] += 1
+                except StoreError:
+                    results["errors"] += 1
+            return results
+
+        with meter.metering(), ThreadPoolExecutor(count) as pool:
+            results = sum(pool.map(write, range(count)), Counter[str]())
+    return {"stored": results["stored"], "errors": results["errors"], "calls": meter.calls.total()}
+
+
+def _client() -> Any:
+    session = botocore.session.get_session()
+    session.set_credentials("testing", "testing")
+    return session.create_client("dynamodb", region_name="us-east-1")
+
+
+def main() -> int:
+    """Run the command, whose output is one JSON object."""
+    parser = argparse.ArgumentParser(prog="python -m bench.floods")
+    parser.add_argument("--rounds", type=int, default=5)
+    seconds = SECONDS if parser.parse_args().rounds > 1 else QUICK_SECONDS
+    crowds = {str(count): writers(count, seconds) for count in WRITERS}
+    floods = {"small": flood(large=False), "large": flood(large=True)}
+    print(json.dumps({"alerts": ALERTS, "batch": BATCH, "large_bytes": LARGE_BYTES, **floods, "writers": crowds}))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

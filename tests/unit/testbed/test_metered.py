@@ -1,0 +1,55 @@
+"""Units of DynamoDB, as its developer guide counts them, and calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from testbed.aws.metered import Meter
+from tests.support.dynamodb import TABLE, local_aws, make_client, make_table
+from vaultwatch.store.dynamodb.table import Row, Table
+
+KEY = ("alert#1", "alert")
+
+
+def a_row(size: int, **marks: Any) -> Row:
+    return Row(KEY, b"x" * size, None, marks, guarded=False)
+
+
+@pytest.mark.parametrize(
+    ("written", "units"),
+    [
+        ([a_row(100)], 2),
+        ([a_row(1_024)], 4),
+        ([a_row(3_000), a_row(100)], 6 + 6),
+        ([a_row(100, due_kind="held", due_at=1)], 2 + 1),
+        ([a_row(100, due_kind="held", due_at=1), a_row(100, due_kind="held", due_at=1)], 3 + 2 + 1),
+        ([a_row(100, due_kind="held", due_at=1), a_row(100, due_kind="held", due_at=2)], 3 + 2 + 2),
+        ([a_row(100, due_kind="held", due_at=1), a_row(100)], 3 + 2 + 1),
+    ],
+    ids=["small", "above a KiB", "the larger one counts", "an index", "same index key", "another one", "no longer"],
+)
+def test_write_units_of_transactions(written: list[Row], units: int) -> None:
+    with local_aws():
+        make_table(make_client("dynamodb"))
+        meter = Meter()
+        with meter.metering():
+            for row in written:
+                Table(make_client("dynamodb"), TABLE).write([row])
+    assert meter.write_units == units
+    assert meter.calls == {"TransactWriteItems": len(written)}
+
+
+def test_reads_deletions_and_what_is_left() -> None:
+    with local_aws():
+        make_table(make_client("dynamodb"))
+        table, meter = Table(make_client("dynamodb"), TABLE), Meter()
+        with meter.metering():
+            table.write([a_row(5_000)])
+            table.read([KEY, ("alert#2", "alert")])
+            stored = meter.stored_bytes
+            table.delete([KEY])
+    assert (meter.read_units, meter.write_units) == (2 + 1, 10 + 5)
+    assert 5_000 < stored < 5_100
+    assert meter.stored_bytes == 0
