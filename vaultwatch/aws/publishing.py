@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 _PUBLISHING_SPARE_SECONDS = 20.0
 _CLOSING_SPARE_SECONDS = 30.0  # to publish the summaries once the suppression windows are closed
 _PAGE = 100
-_REFUSED = Backoff(first_seconds=60.0, longest_seconds=3600.0)
+_AGAIN = Backoff(first_seconds=60.0, longest_seconds=3600.0)
 
 
 @cache
@@ -154,7 +154,7 @@ class AlertPublisher:
         self._publish(self._store().settle(now, lambda: self._seconds_left() > _CLOSING_SPARE_SECONDS))
 
     def publish_unsent(self, sink: str, now: float) -> None:
-        """Publish what an earlier invocation stored but could not publish; postpone what the service refuses.
+        """Publish what an earlier invocation stored but could not publish.
 
         Args:
             sink: `TOPIC` or `HISTORY`.
@@ -173,11 +173,14 @@ class AlertPublisher:
     def _publish_page(
         self, page: Sequence[Unsent], publisher: Publisher | HistoryPublisher, sink: str, now: float
     ) -> None:
+        """Publish a page; what is refused or cannot be marked as sent is published again at growing intervals only."""
         attempts = {unsent.notification.id: unsent.attempts for unsent in page}
-        already_refused = len(publisher.refused)
-        publisher.publish([unsent.notification for unsent in page])
-        for refused in publisher.refused[already_refused:]:
-            self._store().put_off(refused.id, sink, now + _REFUSED.seconds(attempts[refused.id] + 1))
+        try:
+            publisher.publish([unsent.notification for unsent in page])
+        finally:
+            again = {one.id for one in (*publisher.refused, *publisher.unmarked)}
+            for id_ in again & attempts.keys():
+                self._store().put_off(id_, sink, now + _AGAIN.seconds(attempts[id_] + 1))
 
     def write_metrics(self) -> None:
         """Write how many alerts were new, and what became of their notifications."""

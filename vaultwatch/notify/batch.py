@@ -31,6 +31,7 @@ class BatchPublisher(ABC, Generic[Portion]):
         sent: How many notifications the service has accepted.
         refused: Notifications that the service will never accept as they are, or that cannot be written.
         bare_count: How many alerts were published without their texts, because these raised an exception.
+        unmarked: Notifications that the service has accepted, and that could not be marked as sent.
         failure: Why publishing stopped, if the service failed.
     """
 
@@ -40,6 +41,7 @@ class BatchPublisher(ABC, Generic[Portion]):
         self.sent = 0
         self.bare_count = 0
         self.refused: list[Notification] = []
+        self.unmarked: list[Notification] = []
         self.failure: DeliveryError | None = None
 
     @property
@@ -54,7 +56,7 @@ class BatchPublisher(ABC, Generic[Portion]):
             StoreError: Some could not be marked as sent. All of them are published before: a notification that is
                 published twice must not keep back another.
         """
-        unmarked: StoreError | None = None
+        failure: StoreError | None = None
         for portion in self._portions(notifications):
             if not self.goes_on:
                 break
@@ -63,9 +65,10 @@ class BatchPublisher(ABC, Generic[Portion]):
             try:
                 self._mark([notification.id for notification in taken])
             except StoreError as error:
-                unmarked = error
-        if unmarked:
-            raise unmarked
+                self.unmarked += taken
+                failure = error
+        if failure:
+            raise failure
 
     def _written(self, notification: Notification, write: Callable[[Notification], Content]) -> Content | None:
         """Return what `write` makes of a notification; None, and it is refused, if it cannot be written at all."""

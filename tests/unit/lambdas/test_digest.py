@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from tests.support.functions import Context, Topic, World, entry, kinesis, total, watching
 from vaultwatch.dispatch.limits import GROUPS_OF_A_RULE
+from vaultwatch.store import StoreError
 from vaultwatch.store.dynamodb import adapter as dynamodb
+from vaultwatch.store.dynamodb.settling import move_to_rules
 
 
 def sns_and_firehose_are_unavailable(number: int, name: str, made: bool) -> None:
@@ -129,15 +132,33 @@ def test_a_flood_of_windows_that_end_delays_no_summary_of_another_rule(aws: Worl
 
     def slow(*given: Any) -> None:
         context.left_ms -= 13_000
-        close_windows(*given)
+        move_to_rules(*given)
 
-    close_windows = dynamodb._close_windows
-    aws.monkeypatch.setattr(dynamodb, "_close_windows", slow)
+    aws.monkeypatch.setattr(dynamodb, "move_to_rules", slow)
     digest = aws.function("digest")
     digest.handler({}, context)
     published = aws.published()
     assert "audit_seal_requested" in {message.rule for message in published}
     assert sum(message.merged_count for message in published) == 1
+
+
+def test_what_cannot_be_marked_as_sent_is_published_again_at_growing_intervals(aws: World) -> None:
+    def deletes_are_denied(number: int, name: str, made: bool) -> None:
+        if name == "DynamoDB.BatchWriteItem":
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "BatchWriteItem")
+
+    stored_unpublished(aws, aws.frame(*(entry(number, principal=f"p{number}") for number in range(3))))
+    digest, times = aws.function("digest"), Counter[str]()
+    with watching(deletes_are_denied):
+        for _ in range(60):
+            aws.now += 60
+            with suppress(StoreError):
+                digest.handler({}, Context(55_000))
+            times.update(one.id for one in aws.published() if one.disposition == "first")
+    assert sorted(times.values()) == [6, 6, 6]
+    aws.now += 3600
+    aws.digest()
+    assert aws.unsent() == 0
 
 
 def test_1_000_names_give_fifteen_notifications_and_one_count_of_the_others(aws: World) -> None:
