@@ -18,6 +18,8 @@ Lane = Literal["socket", "file", "server"]
 LANES: tuple[Lane, ...] = ("socket", "file", "server")
 LOG_SERVER_NAME = "localhost"
 
+_OPTIONS = "options { time-reopen(1); };\n"
+
 # The journal of a host, as a port: a test sends what journald would have collected from Vault's unit.
 _JOURNAL = """
 source s_src {{
@@ -105,7 +107,7 @@ class LogServerHost:
             **self._settings,
         }
         main = f'@include "{quotable(ASSETS / "hosts/log-server.conf")}"\n'
-        return f"@version: 3.38\n{defines(settings)}{main}{self._handlers}"
+        return f"@version: 3.38\n{_OPTIONS}{defines(settings)}{main}{self._handlers}"
 
     def handled(self, service: Literal["audit", "server"]) -> list[bytes]:
         """Return the lines that a handler of the default kind was given, with their tags."""
@@ -179,9 +181,8 @@ class Node:
             "mark-seconds": self._mark_seconds,
         }
         journal = _JOURNAL.format(port=self.journal_port, unit="vault.service")
-        options = "options { time-reopen(1); };\n"
         main = f'@include "{quotable(ASSETS / "hosts/node.conf")}"\n'
-        return f"@version: 3.38\n{options}{defines(settings)}{journal}{main}"
+        return f"@version: 3.38\n{_OPTIONS}{defines(settings)}{journal}{main}"
 
     def _listens(self) -> bool:
         return accepts(self.audit_port) and accepts(self.journal_port)
