@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from lambdas._environment import load_rules, read_environment, seconds_left
+from vaultwatch.audience import Audience
 from vaultwatch.aws.clients import make_client
 from vaultwatch.aws.publishing import HISTORY, TOPIC, AlertPublisher, History, open_store
 from vaultwatch.store import StoreError
@@ -20,6 +21,7 @@ class Environment(msgspec.Struct, frozen=True):
     """Variables of this function."""
 
     alert_memory_days: int
+    archive_bucket_name: str
     history_stream_name: str
     table_name: str
     timezone: str
@@ -30,6 +32,7 @@ ENVIRONMENT = read_environment(Environment)
 RULES = {rule.name: rule.digest for rule in load_rules()}
 SNS = make_client("sns")
 ZONE = find_zone(ENVIRONMENT.timezone, "the environment variable TIMEZONE")
+AUDIENCE = Audience(ZONE, f"s3://{ENVIRONMENT.archive_bucket_name}")
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
 
@@ -37,7 +40,7 @@ STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENV
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """Publish what is due, as far as time allows; the next run, a minute later, publishes the rest."""
     now = time.time()
-    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, HISTORY_STREAM, seconds_left(context), ZONE)
+    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, HISTORY_STREAM, seconds_left(context), AUDIENCE)
     steps: list[Callable[[float], object]] = [
         publisher.publish_due,
         partial(publisher.publish_unsent, TOPIC),

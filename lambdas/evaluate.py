@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lambdas._environment import limits_of_children, load_rules, read_environment, seconds_left
+from vaultwatch.audience import Audience
 from vaultwatch.aws import metrics
 from vaultwatch.aws.alerts_bucket import AlertsBucket
 from vaultwatch.aws.alerts_first import PromptFetch, keep
@@ -38,6 +39,7 @@ class Environment(msgspec.Struct, frozen=True):
     """Variables of this function."""
 
     alert_memory_days: int
+    archive_bucket_name: str
     bucket_name: str
     history_stream_name: str
     table_name: str
@@ -48,6 +50,7 @@ class Environment(msgspec.Struct, frozen=True):
 ENVIRONMENT = read_environment(Environment)
 RULES = Ruleset(load_rules())
 ZONE = find_zone(ENVIRONMENT.timezone, "the environment variable TIMEZONE")
+AUDIENCE = Audience(ZONE, f"s3://{ENVIRONMENT.archive_bucket_name}")
 SNS = make_client("sns")
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
@@ -70,7 +73,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def _publish_alerts(frames: Iterable[EncodedFrame], context: Any) -> tuple[Findings, list[FailedAlert]]:
     limits, patience = limits_of_children(context)
     evaluation = IsolatedEvaluation(RULES, ZONE, claim=PromptFetch(BUCKET), limits=limits, patience=patience)
-    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, HISTORY_STREAM, seconds_left(context), ZONE)
+    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, HISTORY_STREAM, seconds_left(context), AUDIENCE)
     try:
         with closing(evaluation.frames(frames)) as found:
             for alerts in found:

@@ -9,6 +9,7 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lambdas._environment import read_environment, seconds_left
+from vaultwatch.audience import Audience
 from vaultwatch.aws import metrics
 from vaultwatch.aws.clients import classify, make_client
 from vaultwatch.aws.queue import NotificationQueue, QueueMessage
@@ -25,6 +26,7 @@ logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it logs the sec
 class Environment(msgspec.Struct, frozen=True):
     """Variables of this function."""
 
+    archive_bucket_name: str
     slack_secret_arn: str
     table_name: str
     timezone: str
@@ -42,12 +44,13 @@ def open_slack() -> SlackBot | SlackWebhook:
     except (BotoCoreError, ClientError) as error:
         raise DeliveryError(f"the secret of Slack: {classify(error).text}") from None
     if ENVIRONMENT.slack_channel:
-        return SlackBot(secret, ENVIRONMENT.slack_channel, THREADS, zone=ZONE)
-    return SlackWebhook(secret, zone=ZONE)
+        return SlackBot(secret, ENVIRONMENT.slack_channel, THREADS, audience=AUDIENCE)
+    return SlackWebhook(secret, audience=AUDIENCE)
 
 
 ENVIRONMENT = read_environment(Environment)
 ZONE = find_zone(ENVIRONMENT.timezone, "the environment variable TIMEZONE")
+AUDIENCE = Audience(ZONE, f"s3://{ENVIRONMENT.archive_bucket_name}")
 SECRETS, SQS, DYNAMODB = make_client("secretsmanager"), make_client("sqs"), make_client("dynamodb")
 SENT = SentNotifications(DYNAMODB, ENVIRONMENT.table_name, "slack")
 THREADS = DynamoThreads(DYNAMODB, ENVIRONMENT.table_name, "slack")

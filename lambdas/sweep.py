@@ -23,6 +23,7 @@ import msgspec
 from lambdas._environment import limits_of_children, load_rules, read_environment, seconds_left
 from vaultwatch.alerts import Alert
 from vaultwatch.archive.segments import tag_of, unpack
+from vaultwatch.audience import Audience
 from vaultwatch.aws import keys, metrics
 from vaultwatch.aws.alerts_bucket import AlertsBucket
 from vaultwatch.aws.alerts_first import PromptFetch
@@ -58,6 +59,7 @@ class Environment(msgspec.Struct, frozen=True):
 ENVIRONMENT = read_environment(Environment)
 RULES = Ruleset(load_rules())
 ZONE = find_zone(ENVIRONMENT.timezone, "the environment variable TIMEZONE")
+AUDIENCE = Audience(ZONE, f"s3://{ENVIRONMENT.archive_bucket_name}")
 SNS, S3 = make_client("sns"), make_client("s3")
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
@@ -92,7 +94,7 @@ def _sweep(bucket: str, key: str, context: Any) -> None:
 
 
 def _publish_alerts(found: Generator[list[Alert], None, None], context: Any) -> None:
-    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, HISTORY_STREAM, seconds_left(context), ZONE)
+    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, HISTORY_STREAM, seconds_left(context), AUDIENCE)
     now, memory = time.time(), ENVIRONMENT.alert_memory_days * 86400.0
     live_since = cache(lambda: STORE().live_since({rule.name: rule.digest for rule in RULES.rules}, now))
     try:

@@ -51,7 +51,9 @@ class AlertingStack(Stack):
         history = AlertsHistory(
             self, "History", settings=settings, bucket=archive.alerts, key=archive.key, alarms=alarms
         )
-        self._alerts = Alerts(self, "Alerts", settings=settings, key=self._key, history=history)
+        self._alerts = Alerts(
+            self, "Alerts", settings=settings, key=self._key, history=history, archive=archive.archive
+        )
         alarms.watch_topic(self._alerts.topic, undelivered=self._alerts.undelivered)
         watch_losses(alarms, sinks=frozenset({"slack"} if settings.slack else ()))
         defaults = FunctionDefaults(settings=settings, code=code, alarms=alarms)

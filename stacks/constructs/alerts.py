@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
@@ -23,15 +24,24 @@ class Alerts(Construct):
         settings: How long alerts are remembered, and the time zone of notifications.
         key: The key that encrypts what is published.
         history: The history, which gets every alert.
+        archive: The archive bucket, where people find the entries of an alert.
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, settings: Settings, key: kms.Key, history: AlertsHistory
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: Settings,
+        key: kms.Key,
+        history: AlertsHistory,
+        archive: s3.IBucket,
     ) -> None:
         super().__init__(scope, construct_id)
         self._settings = settings
         self._key = key
         self._history = history
+        self._archive = archive
         self.table = AlertsTable(self, "Table")
         self.topic = sns.Topic(self, "Topic", master_key=key, enforce_ssl=True)
         self.undelivered = encrypted_queue(self, "Undelivered")
@@ -49,13 +59,18 @@ class Alerts(Construct):
         )
 
     @property
+    def audience(self) -> dict[str, str]:
+        """The variables of a function that writes texts for people."""
+        return {"ARCHIVE_BUCKET_NAME": self._archive.bucket_name, "TIMEZONE": self._settings.timezone}
+
+    @property
     def environment(self) -> dict[str, str]:
         """The variables of a function that stores and publishes alerts."""
         return {
+            **self.audience,
             "ALERT_MEMORY_DAYS": str(self._settings.alert_memory_days),
             "HISTORY_STREAM_NAME": self._history.stream_name,
             "TABLE_NAME": self.table.table_name,
-            "TIMEZONE": self._settings.timezone,
             "TOPIC_ARN": self.topic.topic_arn,
         }
 

@@ -45,7 +45,7 @@ class SlackNotifications(Construct):
             environment={
                 "SLACK_SECRET_ARN": self.secret.ref,
                 "TABLE_NAME": alerts.table.table_name,
-                "TIMEZONE": defaults.settings.timezone,
+                **alerts.audience,
                 **({"SLACK_CHANNEL": channel} if (channel := defaults.settings.slack_channel) else {}),
             },
             statements=[

@@ -63,7 +63,6 @@ class Sweep(Construct):
             size=size,
             environment={
                 **alerts.environment,
-                "ARCHIVE_BUCKET_NAME": archive.bucket_name,
                 "BUCKET_NAME": parked.bucket_name,
                 "STREAM_ARN": stream.stream_arn,
             },

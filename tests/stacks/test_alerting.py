@@ -71,7 +71,7 @@ def test_each_function_has_what_it_needs_and_no_tracing_on_the_hot_path(
     assert text(function["LoggingConfig"]["LogGroup"]) == f"<{construct}FunctionLogs>"
 
 
-STORING = {"ALERT_MEMORY_DAYS", "HISTORY_STREAM_NAME", "TABLE_NAME", "TIMEZONE", "TOPIC_ARN"}
+STORING = {"ARCHIVE_BUCKET_NAME", "ALERT_MEMORY_DAYS", "HISTORY_STREAM_NAME", "TABLE_NAME", "TIMEZONE", "TOPIC_ARN"}
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ STORING = {"ALERT_MEMORY_DAYS", "HISTORY_STREAM_NAME", "TABLE_NAME", "TIMEZONE",
     [
         ("Evaluation", "evaluate", {"BUCKET_NAME", *STORING}),
         ("Digest", "digest", STORING),
-        ("Sweep", "sweep", {"ARCHIVE_BUCKET_NAME", "BUCKET_NAME", "STREAM_ARN", *STORING}),
-        ("Slack", "notify", {"SLACK_SECRET_ARN", "TABLE_NAME", "TIMEZONE"}),
+        ("Sweep", "sweep", {"BUCKET_NAME", "STREAM_ARN", *STORING}),
+        ("Slack", "notify", {"ARCHIVE_BUCKET_NAME", "SLACK_SECRET_ARN", "TABLE_NAME", "TIMEZONE"}),
     ],
 )
 def test_each_function_gets_the_variables_it_needs_and_no_others(

@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, tzinfo
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from vaultwatch.audience import EVERYBODY, Audience
 from vaultwatch.aws import metrics
 from vaultwatch.backoff import Backoff
 
@@ -76,7 +76,7 @@ class AlertPublisher:
         topic_arn: The alerts topic.
         history: Gets the alerts that notify nobody.
         seconds_left: Returns how long the function may still run.
-        zone: The time zone for people.
+        audience: Whom it is for.
 
     Attributes:
         failed: The first alerts that could not be stored as they are, to be kept elsewhere; the log names all of them.
@@ -89,14 +89,14 @@ class AlertPublisher:
         topic_arn: str,
         history: History,
         seconds_left: Callable[[], float],
-        zone: tzinfo = UTC,
+        audience: Audience = EVERYBODY,
     ) -> None:
         self._store = store
         self._client = client
         self._topic_arn = topic_arn
         self._history_stream = history
         self._seconds_left = seconds_left
-        self._zone = zone
+        self._audience = audience
         self._new_alerts = metrics.NewAlerts()
         self._failed_count = 0
         self.failed: list[FailedAlert] = []
@@ -105,7 +105,9 @@ class AlertPublisher:
     def _topic(self) -> Publisher:
         from vaultwatch.notify.publisher import Publisher
 
-        return Publisher(self._client, self._topic_arn, partial(self._mark, TOPIC), self._may_go_on, zone=self._zone)
+        return Publisher(
+            self._client, self._topic_arn, partial(self._mark, TOPIC), self._may_go_on, audience=self._audience
+        )
 
     @cached_property
     def _history(self) -> HistoryPublisher:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, tzinfo
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from vaultwatch.audience import EVERYBODY, Audience
 from vaultwatch.dispatch.notification import NOTIFIED, Notification
 from vaultwatch.errors import DeliveryError
 from vaultwatch.notify.batch import BatchPublisher, Mark
@@ -49,7 +49,7 @@ class Publisher(BatchPublisher[list[Entry]]):
         mark: Mark,
         may_go_on: Callable[[], bool],
         pace: Pace = NOTIFIED_PACE,
-        zone: tzinfo = UTC,
+        audience: Audience = EVERYBODY,
     ) -> None:
         """Prepare the publisher.
 
@@ -59,13 +59,13 @@ class Publisher(BatchPublisher[list[Entry]]):
             mark: Marks notifications as sent, by their ids.
             may_go_on: Returns whether there is time for another call.
             pace: The pace of calls that notify people, shared by all publishers of a process.
-            zone: The time zone for people.
+            audience: Whom it is for.
         """
         super().__init__(mark, may_go_on)
         self._client = client
         self._topic_arn = topic_arn
         self._pace = pace
-        self._zone = zone
+        self._audience = audience
 
     def _send(self, portion: list[Entry]) -> list[Notification]:
         if not any(_is_notified(notification) for notification, _ in portion):
@@ -103,7 +103,7 @@ class Publisher(BatchPublisher[list[Entry]]):
         portion: list[Entry] = []
         size = notified = 0
         for notification in notifications:
-            entry = self._written(notification, partial(publication, zone=self._zone))
+            entry = self._written(notification, partial(publication, audience=self._audience))
             if entry is None:
                 continue
             length = len(entry["Message"].encode()) + _ATTRIBUTES_BYTES

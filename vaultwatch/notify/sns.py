@@ -7,11 +7,11 @@ characters. AWS suspends a subscription that gets more than ten mails a second, 
 from __future__ import annotations
 
 import re
-from datetime import UTC, tzinfo
 from typing import Any, Protocol
 
 import msgspec
 
+from vaultwatch.audience import EVERYBODY, Audience
 from vaultwatch.dispatch.notification import NOTIFIED, Disposition, Notification
 from vaultwatch.errors import BOTO3_MISSING, DeliveryError, SettingError, SinkBusy, SinkRefused
 from vaultwatch.notify import text
@@ -51,7 +51,7 @@ class SnsSink:
         dispositions: frozenset[Disposition] = NOTIFIED,
         minimum_level: Level = Level.LOW,
         interval_seconds: float = 1.0,
-        zone: tzinfo = UTC,
+        audience: Audience = EVERYBODY,
     ) -> None:
         """Prepare the sink.
 
@@ -62,7 +62,7 @@ class SnsSink:
             dispositions: The dispositions that it publishes.
             minimum_level: The lowest level that it publishes.
             interval_seconds: The least time between two messages.
-            zone: The time zone for people.
+            audience: Whom it is for.
         """
         self.name = name
         self.dispositions = dispositions
@@ -70,7 +70,7 @@ class SnsSink:
         self._client = client
         self._topic_arn = topic_arn
         self._pace = Pace(interval_seconds)
-        self._zone = zone
+        self._audience = audience
 
     def send(self, notification: Notification) -> None:
         """Publish the notification; see `Sink.send`."""
@@ -80,7 +80,7 @@ class SnsSink:
         failure: DeliveryError | None = None
         with self._pace:
             try:
-                self._client.publish(TopicArn=self._topic_arn, **publication(notification, self._zone))
+                self._client.publish(TopicArn=self._topic_arn, **publication(notification, self._audience))
             except ClientError as error:
                 failure = _failure(str(error.response.get("Error", {}).get("Code", "")))
             except (BotoCoreError, OSError) as error:
@@ -116,24 +116,24 @@ def connect(topic_arn: str, **options: Any) -> SnsSink:
     return SnsSink(client, topic_arn, **options)
 
 
-def publication(notification: Notification, zone: tzinfo = UTC) -> dict[str, Any]:
+def publication(notification: Notification, audience: Audience = EVERYBODY) -> dict[str, Any]:
     """Return the arguments of `publish`, without the topic.
 
     Args:
         notification: What to publish.
-        zone: The time zone for people.
+        audience: Whom it is for.
     """
     return {
-        "Subject": subject(notification, zone),
+        "Subject": subject(notification, audience),
         "MessageStructure": "json",
-        "Message": _body(notification, zone),
+        "Message": _body(notification, audience),
         "MessageAttributes": {name: _attribute(value) for name, value in attributes(notification).items()},
     }
 
 
-def subject(notification: Notification, zone: tzinfo = UTC) -> str:
+def subject(notification: Notification, audience: Audience = EVERYBODY) -> str:
     """Return the headline as fewer than 100 printable ASCII characters."""
-    ascii_ = text.headline(notification, zone).encode("ascii", "replace").decode("ascii")
+    ascii_ = text.headline(notification, audience).encode("ascii", "replace").decode("ascii")
     return ascii_ if len(ascii_) < 100 else ascii_[:96] + "..."
 
 
@@ -152,9 +152,9 @@ def _attribute(value: str) -> dict[str, str]:
     return {"DataType": "String", "StringValue": value}
 
 
-def _body(notification: Notification, zone: tzinfo) -> str:
+def _body(notification: Notification, audience: Audience) -> str:
     for text_bytes, machine_bytes in _LIMITS_BYTES:
-        readable = _cut(text.email_text(notification, zone), text_bytes)
+        readable = _cut(text.email_text(notification, audience), text_bytes)
         machine = machine_json(notification, machine_bytes).decode()
         bodies = {"default": readable, "email": readable} | dict.fromkeys(MACHINE_PROTOCOLS, machine)
         body = msgspec.json.encode(bodies)

@@ -7,9 +7,10 @@ deployment's time zone, to the second; the JSON (`vaultwatch.notify.machine`) ha
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime
 
 from vaultwatch.alerts import Alert
+from vaultwatch.audience import EVERYBODY, Audience
 from vaultwatch.dispatch.groups import window_seconds
 from vaultwatch.dispatch.notification import Merged, Notification
 from vaultwatch.notify.defanging import defanged
@@ -41,16 +42,16 @@ def visible(text: str, limit: int) -> str:
     return shown[: max(0, limit - len(mark))] + mark
 
 
-def headline(notification: Notification, zone: tzinfo = UTC) -> str:
+def headline(notification: Notification, audience: Audience = EVERYBODY) -> str:
     """Return level, title and counts. Nothing in it comes from a log, so it is safe wherever markup is interpreted.
 
     Args:
         notification: The notification.
-        zone: The time zone for people.
+        audience: Whom it is for.
     """
     head = f"{notification.level.upper()}: {visible(notification.title, 90)}"
     if not notification.alerts:
-        return f"{head}: {notification.merged_count:,} more{_since(notification, zone)}"
+        return f"{head}: {notification.merged_count:,} more{_since(notification, audience)}"
     others = len(notification.alerts) - 1
     more = f" and {_more(others, notification)}" if others else ""
     counted = f", {notification.merged_count:,} more before" if notification.merged_count else ""
@@ -62,13 +63,13 @@ def alerts(count: int) -> str:
     return f"{count:,} alert" if count == 1 else f"{count:,} alerts"
 
 
-def local_time(logged: str, zone: tzinfo) -> str:
+def local_time(logged: str, audience: Audience) -> str:
     """Return a time for people, `2026-11-21 08:29:41 CET`; if it is not RFC 3339, as it was logged, quoted."""
     moment = parse_time(logged)
-    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}" if moment else _quoted(logged)
+    return f"{moment.astimezone(audience.zone):%Y-%m-%d %H:%M:%S %Z}" if moment else _quoted(logged)
 
 
-def facts(alert: Alert, zone: tzinfo = UTC) -> Iterator[tuple[str, str]]:
+def facts(alert: Alert, audience: Audience = EVERYBODY) -> Iterator[tuple[str, str]]:
     """Yield the facts about an alert that a reader needs, name and value, without empty ones.
 
     A text from a log is quoted unless it is a plain name, as in sentences: it can imitate no further fact.
@@ -80,7 +81,7 @@ def facts(alert: Alert, zone: tzinfo = UTC) -> Iterator[tuple[str, str]]:
         "namespace": _quoted(alert.namespace),
         "from": _quoted(alert.remote_address),
         "node": _quoted("/".join(part for part in (alert.cluster, alert.node) if part)),
-        "time": local_time(alert.time, zone),
+        "time": local_time(alert.time, audience),
         "outcome": outcome_words(alert.outcome, alert.error) if is_audit else "",
         "error": "" if is_audit else _quoted(alert.error),
         "rule": alert.rule,
@@ -95,17 +96,18 @@ def _quoted(text: str) -> str:
     return quoted_address(visible(text, FACT_LIMIT)) if text else ""
 
 
-def fact_lines(alert: Alert, zone: tzinfo = UTC) -> str:
+def fact_lines(alert: Alert, audience: Audience = EVERYBODY) -> str:
     """Return the facts, one per line, in two columns."""
-    return "\n".join(f"{name:<10} {value}" for name, value in facts(alert, zone))
+    return "\n".join(f"{name:<10} {value}" for name, value in facts(alert, audience))
 
 
-def action_lines(alert: Alert) -> list[str]:
-    """Return what to do next, one step per line, each cut at 2,500 characters."""
+def action_lines(alert: Alert, audience: Audience = EVERYBODY) -> list[str]:
+    """Return what to do next, one step per line, each cut at 2,500 characters; last, how to see the alert's entries."""
     actions = [action for action in alert.actions if action]
     lines = [visible(action, ACTION_LIMIT) for action in actions[:ACTIONS_SHOWN]]
-    left = len(actions) - len(lines)
-    return [*lines, f"({left} more)"] if left > 0 else lines
+    if left := len(actions) - len(lines):
+        lines.append(f"({left} more)")
+    return [*lines, *filter(None, [audience.search_command(alert)])]
 
 
 def summary_line(alert: Alert, limit: int = SUMMARY_LIMIT) -> str:
@@ -120,13 +122,13 @@ def counted_line(notification: Notification) -> str:
     return f"{alerts(count)} {'was' if count == 1 else 'were'} counted that no earlier notification shows, worst first:"
 
 
-def merged_lines(notification: Notification, zone: tzinfo = UTC) -> list[str]:
+def merged_lines(notification: Notification, audience: Audience = EVERYBODY) -> list[str]:
     """Return the counted groups, the worst first, and the number of alerts in groups that are not listed.
 
     Each group has a line with its count, title and caller, then its time and outcomes, and a sentence each for
     its worst and its latest alert.
     """
-    lines = [line for merged in notification.merged for line in _merged_lines(merged, zone)]
+    lines = [line for merged in notification.merged for line in _merged_lines(merged, audience)]
     left = notification.merged_count - sum(merged.count for merged in notification.merged)
     return [*lines, f"{left:>7,} x in groups not listed here"] if left > 0 else lines
 
@@ -140,16 +142,16 @@ def window_note(notification: Notification) -> str:
     return f"Repeats in the next {f'{count:.0f} {unit}s' if count != 1 else unit} arrive in one summary."
 
 
-def email_text(notification: Notification, zone: tzinfo = UTC) -> str:
+def email_text(notification: Notification, audience: Audience = EVERYBODY) -> str:
     """Return the notification as plain text without links, at most about 25,000 characters."""
-    parts = [headline(notification, zone)]
+    parts = [headline(notification, audience)]
     for alert in notification.alerts[:_EMAILED_ALERTS]:
-        parts += _email_alert(alert, zone)
+        parts += _email_alert(alert, audience)
     rest = notification.alerts[_EMAILED_ALERTS:]
     if rest:
         parts.append("\n".join([f"{_more(len(rest), notification)}:", *(_short(alert) for alert in rest)]))
     if notification.merged_count:
-        parts += [counted_line(notification), "\n".join(merged_lines(notification, zone))]
+        parts += [counted_line(notification), "\n".join(merged_lines(notification, audience))]
     if notification.disposition == "first":
         parts.append(window_note(notification))
     return defanged("\n\n".join(parts)) + "\n"
@@ -168,29 +170,30 @@ def _hidden_success(notification: Notification) -> str:
     return f", {succeeded:,} of them succeeded"
 
 
-def _since(notification: Notification, zone: tzinfo) -> str:
+def _since(notification: Notification, audience: Audience) -> str:
     """Return the time of the first counted alert, formatted here and not copied from the log."""
     moments = [moment for merged in notification.merged if (moment := parse_time(merged.first_time))]
     if not moments:
         return ""
+    zone = audience.zone
     first, made = min(moments).astimezone(zone), datetime.fromtimestamp(notification.created_at, zone)
     return f" since {first:%H:%M}" if first.date() == made.date() else f" since {first:%Y-%m-%d %H:%M}"
 
 
-def _merged_lines(merged: Merged, zone: tzinfo) -> Iterator[str]:
+def _merged_lines(merged: Merged, audience: Audience) -> Iterator[str]:
     worst, latest = merged.worst, merged.latest
     who = worst.who or _quoted(worst.principal)
     by = f" by {visible(who, 120)}" if who else ""
     yield f"{merged.count:>7,} x {visible(worst.title, 90)}{by}"
-    yield f"{'':>10}{_period(merged, zone)}{_outcomes(merged)}"
+    yield f"{'':>10}{_period(merged, audience)}{_outcomes(merged)}"
     yield f"{'':>10}{summary_line(worst, FACT_LIMIT)}"
     if latest.id != worst.id:
         yield f"{'':>10}latest: {summary_line(latest, FACT_LIMIT)}"
     yield f"{'':>10}rule {worst.rule}, alert {latest.id}"
 
 
-def _period(merged: Merged, zone: tzinfo) -> str:
-    first, last = local_time(merged.first_time, zone), local_time(merged.last_time, zone)
+def _period(merged: Merged, audience: Audience) -> str:
+    first, last = local_time(merged.first_time, audience), local_time(merged.last_time, audience)
     return first if first == last else f"{first} to {last}"
 
 
@@ -207,8 +210,8 @@ def _short(alert: Alert) -> str:
     return f"  {alert.level}: {visible(alert.title, 90)}: {summary_line(alert)[:FACT_LIMIT]} (rule {alert.rule})"
 
 
-def _email_alert(alert: Alert, zone: tzinfo) -> Iterator[str]:
+def _email_alert(alert: Alert, audience: Audience) -> Iterator[str]:
     yield summary_line(alert)
-    yield "\n".join(f"  {line}" for line in fact_lines(alert, zone).split("\n"))
-    if alert.actions:
-        yield "What to do next:\n" + "\n".join(f"  {line}" for line in action_lines(alert))
+    yield "\n".join(f"  {line}" for line in fact_lines(alert, audience).split("\n"))
+    if actions := action_lines(alert, audience):
+        yield "What to do next:\n" + "\n".join(f"  {line}" for line in actions)

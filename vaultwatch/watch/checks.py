@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC
 from functools import partial
 from pathlib import Path
 
 from vaultwatch.appending import open_lines
+from vaultwatch.audience import EVERYBODY
 from vaultwatch.errors import VaultwatchError
 from vaultwatch.handler.checks import Problem, log_file_problems, open_problems, source_problems, state_problems
 from vaultwatch.rules.facts import Level
@@ -20,7 +20,7 @@ def problems(options: WatchOptions) -> list[Problem]:
 
 
 def _values(options: WatchOptions) -> Iterator[Problem]:
-    sinks = [partial(make, Level.LOW, UTC) for make in options.makers]
+    sinks = [partial(make, Level.LOW, EVERYBODY) for make in options.makers]
     checks: list[Callable[[], object]] = [options.load_zone, lambda: options.minimum_level, *sinks]
     try:
         if not options.load_rules():

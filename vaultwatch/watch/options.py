@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
 
+from vaultwatch.audience import Audience
 from vaultwatch.errors import SettingError
 from vaultwatch.handler.run import HandlerPace
 from vaultwatch.notify.alert_log import AlertLog
@@ -110,26 +111,30 @@ class WatchOptions:
         Raises:
             SettingError: An option of a sink cannot be used; the error begins with the option.
         """
-        level, zone = self.minimum_level, self.load_zone()
-        return [sink for make in self.makers if (sink := make(level, zone)) is not None]
+        level, audience = self.minimum_level, self._audience()
+        return [sink for make in self.makers if (sink := make(level, audience)) is not None]
 
     @property
-    def makers(self) -> tuple[Callable[[Level, tzinfo], Sink | None], ...]:
+    def makers(self) -> tuple[Callable[[Level, Audience], Sink | None], ...]:
         """Functions that return a sink, or None if it is not configured; each may raise `SettingError`."""
         return self._alert_log, self._slack, self._sns
 
-    def _alert_log(self, level: Level, _: tzinfo) -> Sink | None:
+    def _audience(self) -> Audience:
+        """Return whom the notifications are for; they look for entries where the alert log is."""
+        return Audience(self.load_zone(), str(self.alert_log.parent) if self.alert_log else "")
+
+    def _alert_log(self, level: Level, _: Audience) -> Sink | None:
         return AlertLog(self.alert_log, level) if self.alert_log else None
 
-    def _slack(self, level: Level, zone: tzinfo) -> Sink | None:
-        return self.slack.sink(self.threads_file, level, self.pace.slack_seconds, zone)
+    def _slack(self, level: Level, audience: Audience) -> Sink | None:
+        return self.slack.sink(self.threads_file, level, self.pace.slack_seconds, audience)
 
-    def _sns(self, level: Level, zone: tzinfo) -> Sink | None:
+    def _sns(self, level: Level, audience: Audience) -> Sink | None:
         if not self.sns_topic:
             return None
         from vaultwatch.notify.sns import connect
 
         try:
-            return connect(self.sns_topic, minimum_level=level, zone=zone)
+            return connect(self.sns_topic, minimum_level=level, audience=audience)
         except SettingError as error:
             raise SettingError(f"--sns-topic: {error}") from error

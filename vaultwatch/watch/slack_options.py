@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import tzinfo
 from pathlib import Path
 
+from vaultwatch.audience import Audience
 from vaultwatch.errors import SettingError
 from vaultwatch.notify.slack.bot import API_URL, SlackBot, checked_channel, checked_token
 from vaultwatch.notify.slack.webhook import SlackWebhook
@@ -36,7 +36,7 @@ class SlackOptions:
         return any(given)
 
     def sink(
-        self, threads: Path, minimum_level: Level, interval_seconds: float, zone: tzinfo
+        self, threads: Path, minimum_level: Level, interval_seconds: float, audience: Audience
     ) -> SlackWebhook | SlackBot | None:
         """Return the sink, or None if no Slack option is set.
 
@@ -44,23 +44,23 @@ class SlackOptions:
             threads: The file in which a bot stores its messages.
             minimum_level: The lowest level that it sends.
             interval_seconds: The least time between two calls.
-            zone: The time zone for people.
+            audience: Whom it is for.
 
         Raises:
             SettingError: A setting cannot be used; the error names it.
         """
         if self.token_file is None and not self.channel:
-            return self._webhook(minimum_level, interval_seconds, zone)
+            return self._webhook(minimum_level, interval_seconds, audience)
         if self.token_file is None:
             raise SettingError("--slack-channel: needs --slack-token-file as well")
         if not self.channel:
             raise SettingError("--slack-token-file: needs --slack-channel as well")
         if self.webhook_file is not None:
             raise SettingError("--slack-token-file: cannot be used together with --slack-webhook-file")
-        return self._bot(self.token_file, threads, minimum_level, interval_seconds, zone)
+        return self._bot(self.token_file, threads, minimum_level, interval_seconds, audience)
 
     def _bot(
-        self, token_file: Path, threads: Path, minimum_level: Level, interval_seconds: float, zone: tzinfo
+        self, token_file: Path, threads: Path, minimum_level: Level, interval_seconds: float, audience: Audience
     ) -> SlackBot:
         origin = f"--slack-token-file: {token_file}"
         with _naming(origin):
@@ -74,10 +74,10 @@ class SlackOptions:
             minimum_level=minimum_level,
             interval_seconds=interval_seconds,
             api_url=self.environment.get(API_URL_VARIABLE) or API_URL,
-            zone=zone,
+            audience=audience,
         )
 
-    def _webhook(self, minimum_level: Level, interval_seconds: float, zone: tzinfo) -> SlackWebhook | None:
+    def _webhook(self, minimum_level: Level, interval_seconds: float, audience: Audience) -> SlackWebhook | None:
         with _naming(f"--slack-webhook-file: {self.webhook_file}" if self.webhook_file else WEBHOOK_VARIABLE):
             if self.webhook_file is None:
                 url = _one_word(self.environment.get(WEBHOOK_VARIABLE, ""), "URL")
@@ -85,7 +85,7 @@ class SlackOptions:
                 url = _secret_in(self.webhook_file, "URL")
             if not url:
                 return None
-            return SlackWebhook(url, minimum_level=minimum_level, interval_seconds=interval_seconds, zone=zone)
+            return SlackWebhook(url, minimum_level=minimum_level, interval_seconds=interval_seconds, audience=audience)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from moto import mock_aws
 
 from tests.unit.notify.samples import LOGGED, a_message, a_summary
 from tests.unit.store.alerts import an_alert
+from vaultwatch.audience import Audience
 from vaultwatch.errors import DeliveryError, SettingError, SinkBusy, SinkRefused
 from vaultwatch.notify.machine import decode_notification
 from vaultwatch.notify.sns import MACHINE_PROTOCOLS, SnsSink, attributes, connect, publication, subject
@@ -52,7 +53,7 @@ class TestPublication:
         assert {decode_notification(bodies[name].encode()) == a_message() for name in MACHINE_PROTOCOLS} == {True}
 
     def test_people_read_times_in_their_zone_and_machines_as_logged(self) -> None:
-        bodies = json.loads(publication(a_message(), ZoneInfo("Europe/Berlin"))["Message"])
+        bodies = json.loads(publication(a_message(), Audience(ZoneInfo("Europe/Berlin")))["Message"])
         assert "2024-05-06 09:08:09 CEST" in bodies["email"]
         assert an_alert().time in bodies["sqs"]
 

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from tests.unit.notify.samples import LOGGED, a_group, a_message, a_summary
 from tests.unit.store.alerts import an_alert
+from vaultwatch.audience import Audience
 from vaultwatch.notify.machine import decode_notification, machine_json
 from vaultwatch.notify.text import email_text, facts, headline, local_time, visible
 from vaultwatch.rules.facts import Level
@@ -45,7 +46,7 @@ def test_visible_text_prints_on_one_line_and_is_bounded(text: str, limit: int) -
     assert len(shown) <= limit
 
 
-BERLIN = ZoneInfo("Europe/Berlin")
+BERLIN = Audience(ZoneInfo("Europe/Berlin"))
 
 
 class TestHeadline:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import replace
-from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from testbed.slack import SlackStandIn
 from tests.support.watching import Watching, entry, options
+from vaultwatch.audience import EVERYBODY
 from vaultwatch.errors import SettingError
 from vaultwatch.notify.slack.bot import SlackBot
 from vaultwatch.notify.slack.webhook import SlackWebhook
@@ -32,7 +32,7 @@ def sink(**given: Any) -> SlackWebhook | SlackBot | None:
     nothing: dict[str, Any] = {"webhook_file": None, "token_file": None, "channel": "", "environment": {}}
     found = SlackOptions(**(nothing | given))
     assert found.is_given == bool(given)
-    return found.sink(Path("/nowhere/threads"), Level.HIGH, 0.0, UTC)
+    return found.sink(Path("/nowhere/threads"), Level.HIGH, 0.0, EVERYBODY)
 
 
 def test_without_any_of_them_there_is_no_sink() -> None:

@@ -16,11 +16,11 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, tzinfo
 from typing import Any
 
 from msgspec.structs import replace
 
+from vaultwatch.audience import EVERYBODY, Audience
 from vaultwatch.dispatch.notification import NOTIFIED, Notification
 from vaultwatch.errors import SettingError, SinkRefused
 from vaultwatch.notify.sink import Pace
@@ -53,7 +53,7 @@ class SlackBot:
         interval_seconds: float = 1.0,
         timeout_seconds: float = 10.0,
         api_url: str = API_URL,
-        zone: tzinfo = UTC,
+        audience: Audience = EVERYBODY,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Prepare the sink; it connects when it first sends.
@@ -67,7 +67,7 @@ class SlackBot:
             interval_seconds: The least time between two calls; Slack allows one message a second in a channel.
             timeout_seconds: How long Slack may take to answer.
             api_url: The base URL of the Web API; GovSlack has another one.
-            zone: The time zone for people.
+            audience: Whom it is for.
             clock: Returns seconds since the epoch.
 
         Raises:
@@ -82,7 +82,7 @@ class SlackBot:
         self._client = JsonClient(self._api_url, timeout_seconds)
         self._pace = Pace(interval_seconds)
         self._clock = clock
-        self._zone = zone
+        self._audience = audience
 
     def send(self, notification: Notification) -> None:
         """Post the notification as its group's message, or in that message's thread; see `Sink.send`."""
@@ -102,25 +102,25 @@ class SlackBot:
 
     def _begin(self, notification: Notification, known: Thread | None) -> None:
         now = self._clock()
-        thread = with_post(begin(notification, now, self._zone), notification, 0, now, self._zone)
+        thread = with_post(begin(notification, now, self._audience), notification, 0, now, self._audience)
         answer = self._call("chat.postMessage", {"channel": self._channel, **shown(thread), **layout.NO_PREVIEWS})
         named = replace(thread, channel=str(answer.get("channel")), ts=str(answer.get("ts")))
         self._reply(self._remember(known, named, notification, 0), notification)
 
     def _continue(self, thread: Thread, notification: Notification) -> None:
         if not has_post(thread, notification, 0):
-            grown = with_post(thread, notification, 0, self._clock(), self._zone)
+            grown = with_post(thread, notification, 0, self._clock(), self._audience)
             self._call("chat.update", {"channel": thread.channel, "ts": thread.ts, **shown(grown)})
         self._reply(thread, notification)
 
     def _reply(self, thread: Thread, notification: Notification) -> None:
         """Post in the thread the posts that Slack has not accepted yet."""
-        for number, post in enumerate(layout.posts(notification, self._zone)):
+        for number, post in enumerate(layout.posts(notification, self._audience)):
             if has_post(thread, notification, number):
                 continue
             where = {"channel": thread.channel, "thread_ts": thread.ts}
             self._call("chat.postMessage", {**where, **_broadcast(notification, number), **post})
-            grown = with_post(thread, notification, number, self._clock(), self._zone)
+            grown = with_post(thread, notification, number, self._clock(), self._audience)
             thread = self._remember(thread, grown, notification, number)
 
     def _recall(self, group: str) -> Thread | None:
@@ -139,7 +139,9 @@ class SlackBot:
                 if self._threads.put(notification.group, thread, known):
                     return thread
                 known = self._threads.get(notification.group)
-                thread = thread if known is None else with_post(known, notification, number, self._clock(), self._zone)
+                thread = (
+                    thread if known is None else with_post(known, notification, number, self._clock(), self._audience)
+                )
         except StoreError as error:
             _log.warning("%s: cannot store what was posted", error)
         return thread

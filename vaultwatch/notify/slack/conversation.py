@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, tzinfo
-
 from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert
+from vaultwatch.audience import EVERYBODY, Audience
 from vaultwatch.dispatch.groups import group_key
 from vaultwatch.dispatch.notification import Merged, Notification
 from vaultwatch.notify import text
@@ -20,7 +19,7 @@ _POSTS_REMEMBERED = 50
 _LATEST_LIMIT = 600
 
 
-def begin(notification: Notification, now: float, zone: tzinfo = UTC) -> Thread:
+def begin(notification: Notification, now: float, audience: Audience = EVERYBODY) -> Thread:
     """Return a new thread for a notification, before Slack has accepted its message and given it a name."""
     return Thread(
         channel="",
@@ -28,8 +27,8 @@ def begin(notification: Notification, now: float, zone: tzinfo = UTC) -> Thread:
         begun_at=now,
         expires_at=now,
         level=notification.level,
-        headline=text.headline(notification, zone),
-        body=layout.portions(notification, zone)[0],
+        headline=text.headline(notification, audience),
+        body=layout.portions(notification, audience)[0],
     )
 
 
@@ -43,11 +42,13 @@ def has_post(thread: Thread, notification: Notification, number: int) -> bool:
     return _key(notification, number) in thread.posted
 
 
-def with_post(thread: Thread, notification: Notification, number: int, now: float, zone: tzinfo = UTC) -> Thread:
+def with_post(
+    thread: Thread, notification: Notification, number: int, now: float, audience: Audience = EVERYBODY
+) -> Thread:
     """Return the thread with a post added; the first post of a notification counts its alerts."""
     keys = (*thread.posted, _key(notification, number))[-_POSTS_REMEMBERED:]
     noted = replace(thread, posted=keys, expires_at=min(now + QUIET_SECONDS, thread.begun_at + LONGEST_SECONDS))
-    return noted if number else _counted(noted, notification, zone)
+    return noted if number else _counted(noted, notification, audience)
 
 
 def shown(thread: Thread) -> layout.Post:
@@ -59,15 +60,15 @@ def shown(thread: Thread) -> layout.Post:
     return layout.under_headline(thread.level, thread.headline, [*so_far, *thread.body])
 
 
-def _counted(thread: Thread, notification: Notification, zone: tzinfo) -> Thread:
+def _counted(thread: Thread, notification: Notification, audience: Audience) -> Thread:
     worse = notification.level.rank > thread.level.rank
     return replace(
         thread,
         level=notification.level if worse else thread.level,
-        headline=text.headline(notification, zone) if worse else thread.headline,
+        headline=text.headline(notification, audience) if worse else thread.headline,
         alerts=thread.alerts + _own_alerts(notification) + sum(merged.count for merged in _own(notification)),
         notifications=thread.notifications + 1,
-        latest=_about(_latest(notification), zone),
+        latest=_about(_latest(notification), audience),
     )
 
 
@@ -87,11 +88,11 @@ def _latest(notification: Notification) -> Alert | None:
     return next(iter([*notification.alerts, *counted]), None)
 
 
-def _about(alert: Alert | None, zone: tzinfo) -> str:
+def _about(alert: Alert | None, audience: Audience) -> str:
     return (
         ""
         if alert is None
-        else text.visible(f"{text.local_time(alert.time, zone)} {alert.summary or alert.title}", _LATEST_LIMIT)
+        else text.visible(f"{text.local_time(alert.time, audience)} {alert.summary or alert.title}", _LATEST_LIMIT)
     )
 
 

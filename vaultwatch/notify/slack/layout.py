@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, tzinfo
 from typing import Any
 
 from vaultwatch.alerts import Alert
+from vaultwatch.audience import EVERYBODY, Audience
 from vaultwatch.dispatch.notification import Notification
 from vaultwatch.notify import text
 from vaultwatch.notify.defanging import defanged
@@ -32,21 +32,21 @@ _MOST_CHARACTERS = 3_000
 _HEADER_LIMIT = 150
 
 
-def posts(notification: Notification, zone: tzinfo = UTC) -> list[Post]:
+def posts(notification: Notification, audience: Audience = EVERYBODY) -> list[Post]:
     """Return the notification as payloads of one or more posts, each within Slack's limits.
 
     Args:
         notification: The notification.
-        zone: The time zone for people.
+        audience: Whom it is for.
     """
-    bodies = portions(notification, zone)
-    headline = text.headline(notification, zone)
+    bodies = portions(notification, audience)
+    headline = text.headline(notification, audience)
     return [_post(notification.level, headline, body, number, len(bodies)) for number, body in enumerate(bodies, 1)]
 
 
-def portions(notification: Notification, zone: tzinfo = UTC) -> list[list[Block]]:
+def portions(notification: Notification, audience: Audience = EVERYBODY) -> list[list[Block]]:
     """Return the notification's blocks, without a header, divided into as many posts as needed."""
-    return list(_portions(_body(notification, zone)))
+    return list(_portions(_body(notification, audience)))
 
 
 def under_headline(level: Level, headline: str, body: Sequence[Block]) -> Post:
@@ -73,25 +73,25 @@ def _post(level: Level, headline: str, body: Sequence[Block], number: int, of: i
     return under_headline(level, numbered, body) | NO_PREVIEWS
 
 
-def _body(notification: Notification, zone: tzinfo) -> Iterator[Block]:
+def _body(notification: Notification, audience: Audience) -> Iterator[Block]:
     for number, alert in enumerate(notification.alerts):
         if number:
             yield {"type": "divider"}
             yield section(f"{text.LEVEL_SIGNS[alert.level]} {alert.level}: {text.visible(alert.title, 200)}")
-        yield from _alert(alert, zone)
+        yield from _alert(alert, audience)
     if notification.merged_count:
         yield section(text.counted_line(notification))
-        yield from _preformatted(text.merged_lines(notification, zone))
+        yield from _preformatted(text.merged_lines(notification, audience))
     if notification.disposition == "first":
         yield note(text.window_note(notification))
     else:
         yield note("The complete entries are in the alert log.")
 
 
-def _alert(alert: Alert, zone: tzinfo) -> Iterator[Block]:
+def _alert(alert: Alert, audience: Audience) -> Iterator[Block]:
     yield section(text.summary_line(alert))
-    yield from _preformatted(text.fact_lines(alert, zone).split("\n"))
-    actions = text.action_lines(alert)
+    yield from _preformatted(text.fact_lines(alert, audience).split("\n"))
+    actions = text.action_lines(alert, audience)
     if actions:
         yield section("What to do next:")
         yield from _preformatted(actions)

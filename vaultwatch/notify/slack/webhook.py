@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, tzinfo
-
+from vaultwatch.audience import EVERYBODY, Audience
 from vaultwatch.dispatch.notification import NOTIFIED, Notification
 from vaultwatch.notify.sink import Pace
 from vaultwatch.notify.slack.answers import check_webhook
@@ -25,7 +24,7 @@ class SlackWebhook:
         minimum_level: Level = Level.LOW,
         interval_seconds: float = 1.0,
         timeout_seconds: float = 10.0,
-        zone: tzinfo = UTC,
+        audience: Audience = EVERYBODY,
     ) -> None:
         """Prepare the sink; it connects when it first sends.
 
@@ -35,7 +34,7 @@ class SlackWebhook:
             minimum_level: The lowest level that it sends.
             interval_seconds: The least time between two posts; Slack allows one a second.
             timeout_seconds: How long Slack may take to answer.
-            zone: The time zone for people.
+            audience: Whom it is for.
 
         Raises:
             SettingError: The URL, or the proxy, cannot be used.
@@ -45,11 +44,11 @@ class SlackWebhook:
         self._url = checked_url(url, "the Slack webhook URL")
         self._client = JsonClient(self._url, timeout_seconds)
         self._pace = Pace(interval_seconds)
-        self._zone = zone
+        self._audience = audience
 
     def send(self, notification: Notification) -> None:
         """Post the notification, in as many posts as needed; see `Sink.send`."""
-        for post in posts(notification, self._zone):
+        for post in posts(notification, self._audience):
             with self._pace:
                 check_webhook(self._client.post(self._url, post))
 

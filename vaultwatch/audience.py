@@ -1,0 +1,48 @@
+"""Whom notifications are for: what their texts need to know of the deployment."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+
+from vaultwatch.alerts import Alert
+from vaultwatch.reading.identity import parse_time
+
+_WORD = re.compile(r"\w[\w.:+-]{0,99}", re.ASCII)  # needs no quoting in a shell, and cannot be an option
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_S3 = "s3://"
+
+
+@dataclass(frozen=True)
+class Audience:
+    """The people of one deployment.
+
+    Attributes:
+        zone: The time zone in which they read times.
+        place: Where `vaultwatch search` finds the log: a folder, or `s3://` and the archive bucket; "" if unknown.
+    """
+
+    zone: tzinfo = UTC
+    place: str = ""
+
+    def search_command(self, alert: Alert) -> str:
+        """Return the command that prints the entries of an alert, "" if there is none.
+
+        An audit entry is found by its request id; a server-log message, and an entry without one, by its time.
+        """
+        has_id = alert.service == "audit" and not _DIGEST.fullmatch(alert.event_key)
+        text = alert.event_key if has_id else alert.time
+        on_s3 = self.place.startswith(_S3)
+        if not self.place or not _WORD.fullmatch(text) or (on_s3 and not _is_time(alert.time)):
+            return ""
+        when = f" --time {alert.time}" if on_s3 else ""
+        return f"vaultwatch search {text}{when} {self.place}"
+
+
+def _is_time(text: str) -> bool:
+    return bool(_WORD.fullmatch(text)) and parse_time(text) is not None
+
+
+EVERYBODY = Audience()
+"""Of a deployment of which nothing is known: times in UTC."""
