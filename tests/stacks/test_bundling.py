@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.bundling import ROOT, BundleError, Target, build_bundle, digest, fetch_wheels
+from stacks.bundling import ROOT, WITH_CERTIFICATES, BundleError, Target, build_bundle, digest, fetch_wheels
 from vaultwatch.errors import RuleError
 
 DEPLOYED = Target("3.14", "arm64")
@@ -97,6 +97,15 @@ def test_it_leaves_out_what_no_function_imports(running: Path) -> None:
     ]
     assert not [name for name in names if "__pycache__" in name or "/_cffi" in name or ".data/" in name]
     assert not {"vaultwatch/__main__.py", "boto3/__init__.py", "jmespath/__init__.py"} & set(names)
+
+
+def test_only_the_bundle_of_sign_has_the_library_for_certificates(running: Path, sources: Path, tmp_path: Path) -> None:
+    own = build_bundle(Target.running(), tmp_path / "sign", packages=WITH_CERTIFICATES, root=sources)
+    code = f"import sys; sys.path.insert(0, {str(own)!r}); import cryptography.x509 as x; print(x.__file__)"
+    done = subprocess.run([sys.executable, "-B", "-S", "-I", "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.stdout.startswith(str(own)), done.stderr
+    assert not [name for name in _contents(running) if name.startswith(("cryptography", "cffi"))]
 
 
 def test_building_it_compiles_the_rules(own: Path, tmp_path: Path) -> None:
