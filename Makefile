@@ -29,7 +29,7 @@ types: setup
 
 test-integration: setup
 	@echo "check: integration tests and fault tests (one dot per test)"
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest tests/faults tests/integration
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest -rs tests/faults tests/integration
 
 test-units: setup
 	@tools/test-units

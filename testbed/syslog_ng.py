@@ -13,6 +13,7 @@ from pathlib import Path
 
 from testbed.errors import TestbedError
 from testbed.processes import Children, children, end, start
+from testbed.trees import in_tree
 
 ASSETS = Path(__file__).parents[1] / "assets" / "syslog-ng"
 _START_SECONDS = 20.0
@@ -124,12 +125,10 @@ class SyslogNg:
     def _in_tree(self, command: Sequence[str]) -> Sequence[str]:
         if self._tree is None:
             return command
-        seen = [self.folder, ASSETS, Path("/dev")]
-        mounts = " && ".join(
-            f'mkdir -p "{self._tree}{one}" && mount --bind "{one}" "{self._tree}{one}"' for one in seen
-        )
-        run = f'{mounts} && exec chroot "{self._tree}" "$@"'
-        return ["unshare", "--mount", "sh", "-ec", run, "sh", "/usr/sbin/syslog-ng", *command[1:]]
+        scratch = self.folder / "tree"
+        scratch.mkdir(exist_ok=True)
+        seen = {folder: str(folder) for folder in (self.folder, ASSETS, Path("/dev"))}
+        return in_tree(["/usr/sbin/syslog-ng", *command[1:]], seen, self._tree, scratch)
 
     def _find(self, program: str) -> str:
         found = shutil.which(program, path=self._search)

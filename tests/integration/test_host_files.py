@@ -14,7 +14,7 @@ import pytest
 
 from testbed.certificates import Authority
 from testbed.syslog_ng import search_path
-from testbed.trees import debian_13, may_mount, with_files
+from testbed.trees import debian_13, in_tree, may_mount, with_files
 from tests.support.hosts import ASSETS, HOSTS, rendered
 from vaultwatch.hosts.files import host_files
 from vaultwatch.hosts.writing import write_files
@@ -55,37 +55,50 @@ def tree(tmp_path: Path, host: str) -> Path:
     return tmp_path
 
 
-def syslog_ng_complaints(command: Sequence[str], tree: Path, root: Path) -> str:
-    """Check syslog-ng.conf of a tree, seen at its place below `root`; return what syslog-ng printed, without times."""
-    places = {tree / f"etc/{name}": str(root / f"etc/{name}") for name in ("syslog-ng", "vaultwatch")}
-    for place in places.values():
-        Path(place).mkdir(exist_ok=True)
-    return re.sub(r"^\[\S+\] ", "", said(with_files(command, places)), flags=re.MULTILINE)
+def syslog_ng_complaints(tree: Path, root: Path | None, scratch: Path) -> str:
+    """Check syslog-ng.conf of a host with the installed syslog-ng or with that of another system.
+
+    Args:
+        tree: The files of the host.
+        root: The root of the other system.
+        scratch: An empty folder.
+
+    Returns:
+        What syslog-ng printed, without times.
+    """
+    files = {tree / f"etc/{name}": f"/etc/{name}" for name in ("syslog-ng", "vaultwatch")}
+    command = [program("syslog-ng"), "--no-caps", "--syntax-only"]
+    if root is None:
+        Path("/etc/vaultwatch").mkdir(exist_ok=True)
+        printed = said(with_files(command, files))
+    else:
+        printed = said(in_tree(["/usr/sbin/syslog-ng", *command[1:]], files, root, scratch))
+    return re.sub(r"^\[\S+\] ", "", printed, flags=re.MULTILINE)
 
 
 @pytest.mark.usefixtures("private_view")
 @pytest.mark.parametrize("host", HOSTS)
 class TestSyslogNg:
-    def test_the_installed_one_reads_it_without_a_warning(self, host: str, tree: Path) -> None:
-        command = [program("syslog-ng"), "--no-caps", "--syntax-only"]
+    def test_the_installed_one_reads_it_without_a_warning(self, host: str, tree: Path, tmp_path: Path) -> None:
         self.of_the_distribution(host, tree, Path("/"))
-        assert syslog_ng_complaints(command, tree, Path("/")) == ""
+        assert syslog_ng_complaints(tree, None, tmp_path) == ""
 
-    def test_that_of_debian_13_reads_it(self, host: str, tree: Path) -> None:
+    def test_that_of_debian_13_reads_it(self, host: str, tree: Path, tmp_path: Path) -> None:
         root = debian_13()
         if root is None:
             pytest.skip("there is no Debian 13 tree")
         self.of_the_distribution(host, tree, root)
-        command = ["chroot", str(root), "syslog-ng", "--no-caps", "--syntax-only"]
-        complaints = syslog_ng_complaints(command, tree, root)
-        assert [line for line in complaints.splitlines() if "compatibility mode" not in line] == []
+        (tmp_path / "scratch").mkdir()
+        complaints = syslog_ng_complaints(tree, root, tmp_path / "scratch")
+        expected = "compatibility mode|kernel log devices"  # the latter of the distribution's own source
+        assert [line for line in complaints.splitlines() if not re.search(expected, line)] == []
 
     @staticmethod
     def of_the_distribution(host: str, tree: Path, root: Path) -> None:
         """An external node keeps the syslog-ng.conf of its distribution."""
         if HOSTS[host]["role"] == "external-node":
-            for name in ("syslog-ng.conf", "scl.conf"):
-                shutil.copy(root / "etc/syslog-ng" / name, tree / "etc/syslog-ng")
+            for file in (root / "etc/syslog-ng").glob("*.conf"):
+                shutil.copy(file, tree / "etc/syslog-ng")
 
 
 @pytest.mark.usefixtures("private_view")
