@@ -14,6 +14,8 @@ NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", re.ASCII)
 """The name of a node: one label of a DNS name, which also stands in tags, S3 keys and the names of roles."""
 LOG_SERVER = "log-server"
 """The name of the log server."""
+API = "vault"
+"""The name of Vault's load balancer."""
 _ZONE = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9][a-z]", re.ASCII)
 _PRIVATE = [IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")]
 # Processors by Amazon: the letter g in the family. Hosts run arm64 only.
@@ -250,7 +252,7 @@ def _wrong_network(settings: HostSettings) -> Iterator[str]:
 
 def _wrong_nodes(settings: HostSettings) -> Iterator[str]:
     for name, role in settings.external_nodes.items():
-        if not NODE_NAME.fullmatch(name) or name == LOG_SERVER:
+        if not NODE_NAME.fullmatch(name) or name in (API, LOG_SERVER):
             yield f"vaultwatch.external_nodes: `{name}` is not the name of a node (a-z, 0-9 and -)"
         if not re.fullmatch(r"[\w+=,.@-]{1,64}", role, re.ASCII):
             yield f"vaultwatch.external_nodes: `{role}` is not the name of an IAM role"

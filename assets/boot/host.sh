@@ -67,7 +67,6 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
-RemainAfterExit=yes
 ExecStart=/usr/local/lib/vaultwatch/boot
 TimeoutStartSec=1800
 Restart=on-failure

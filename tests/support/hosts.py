@@ -15,7 +15,14 @@ _EVERYWHERE = {
     "sign_function": "vaultwatch-sign",
     "archive_bucket": "vaultwatch-archive",
 }
-_OURS = {"domain": "vaultwatch.internal", "stack": "vaultwatch-vault", "group": "Vault1Group", "volumes": ""}
+_OURS = {
+    "domain": "vaultwatch.internal",
+    "stack": "vaultwatch-vault",
+    "group": "Vault1Group",
+    "volumes": "",
+    "zone_id": "Z0123456789ABCDEFGHIJ",
+    "package_snapshot": "20261001T000000Z",
+}
 _SENDER = {
     "name": "vault-1",
     "log_server": "log-server.vaultwatch.internal",
@@ -28,6 +35,8 @@ NODE = {
     **_SENDER,
     "role": "node",
     "product": "vault",
+    "server_version": "2.0.3",
+    "server_sha256": "9423a715aea0689f9e498fe7cc5ea692aa1eff282f8b9bc26af28cad69d6d841",
     "kms_seal_key": "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     "nodes": "vault-1.vaultwatch.internal,vault-2.vaultwatch.internal,vault-3.vaultwatch.internal",
     "recovery_secret": "arn:aws:secretsmanager:eu-central-1:111122223333:secret:recovery-a1b2c3",

@@ -12,6 +12,9 @@ from vaultwatch.errors import ArchiveError, FrameError
 # The archive bucket.
 ARCHIVE = "archive/"
 
+SOURCES = ("audit", "audit-file", "server")
+"""What an archived segment can be of: both audit lanes of the log server, a node's own audit file, the server log."""
+
 # The alerts bucket.
 ALERTS = "alerts/"
 OVERSIZE = "oversize/"
@@ -28,7 +31,7 @@ FAILED_ALERTS = ALERTS + "failed=!{firehose:error-output-type}/"
 
 # S3 rejects other keys with an error that looks temporary, and the frame would be retried for a day.
 _OVERSIZE_KEY = re.compile(rf"{OVERSIZE}[\w=/-]{{1,300}}", re.ASCII)
-_SEGMENT_KEY = re.compile(rf"{ARCHIVE}source=(?P<source>audit|audit-file|server)/node=(?P<node>[\w.:-]{{1,255}})/")
+_SEGMENT_KEY = re.compile(rf"{ARCHIVE}source=(?P<source>{'|'.join(SOURCES)})/node=(?P<node>[\w.:-]{{1,255}})/")
 _PARKED_KEY = re.compile(
     rf"{PARKED}dt=[\d-]{{10}}/(?P<shard>shardId-\d{{12}})-(?P<number>\d{{1,129}})\.frame", re.ASCII
 )
@@ -59,10 +62,15 @@ def parse_segment(key: str) -> Segment:
     return Segment(found["source"], found["node"], _FIRST_SEGMENT.fullmatch(key) is not None)
 
 
+def segments_of(source: str, node: str) -> str:
+    """Return the prefix of all segments of one source and one host."""
+    return f"{ARCHIVE}source={source}/node={node}/"
+
+
 def segment(source: str, node: str, sequence: int, first: datetime) -> str:
     """Return the key for an archived segment; `first` is the time of its first line."""
-    folder = f"{ARCHIVE}source={source}/node={node}/dt={first:%Y-%m-%d}/hour={first:%H}"
-    return f"{folder}/{sequence:08}-{first:%Y%m%dT%H%M%S}.zst"
+    hour = f"dt={first:%Y-%m-%d}/hour={first:%H}"
+    return f"{segments_of(source, node)}{hour}/{sequence:08}-{first:%Y%m%dT%H%M%S}.zst"
 
 
 def segments_of_day(folder: str, day: date) -> str:

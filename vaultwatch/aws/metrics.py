@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from vaultwatch.batches import Findings
 
 NAMESPACE = "Vaultwatch"
+HOST_READY = "HostReady"
+"""Each host writes it once a minute while it is ready, with its deployment and its name (`vaultwatch host ready`)."""
 _DEPLOYMENT = "DEPLOYMENT"
 _MAX_ORIGINS = 200
 _MAX_AGES = 99  # at the hundredth value, Powertools writes the metric by itself

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 _FILE = click.Path(path_type=Path)
+_VALUES, _ASSETS = Path("/etc/vaultwatch/host.json"), Path("/opt/vaultwatch/assets")
 
 
 @click.group("host")
@@ -16,11 +17,11 @@ def command() -> None:
 
 @command.command("render")
 @click.option(
-    "--values", type=_FILE, default=Path("/etc/vaultwatch/host.json"), metavar="FILE", show_default=True,
+    "--values", type=_FILE, default=_VALUES, metavar="FILE", show_default=True,
     help="JSON object with the values of this host.",
 )  # fmt: skip
 @click.option(
-    "--assets", type=_FILE, default=Path("/opt/vaultwatch/assets"), metavar="DIR", show_default=True,
+    "--assets", type=_FILE, default=_ASSETS, metavar="DIR", show_default=True,
     help="Folder with the assets.",
 )  # fmt: skip
 @click.option(
@@ -34,6 +35,27 @@ def render(values: Path, assets: Path, root: Path) -> None:
 
     for path in write_files(read_values(values), assets, root, own=root == Path("/")):
         click.echo(path)
+
+
+@command.command("install")
+def install() -> None:
+    """Set up this host, and signal to CloudFormation when it is ready; what is done already is left as it is."""
+    import logging
+
+    from vaultwatch.hosts.install import boot
+    from vaultwatch.hosts.install.machine import this_host, uptime_seconds
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    boot(this_host(_VALUES, _ASSETS), uptime_seconds())
+
+
+@command.command("ready")
+def ready() -> None:
+    """Write the metric that this host is ready, if it is."""
+    from vaultwatch.hosts.install.machine import this_host
+    from vaultwatch.hosts.install.readiness import report_ready
+
+    report_ready(this_host(_VALUES, _ASSETS))
 
 
 @command.command("rotate")
@@ -56,11 +78,11 @@ def remove_archived(folders: tuple[Path, ...]) -> None:
 
 @command.command("bootstrap")
 @click.option(
-    "--values", type=_FILE, default=Path("/etc/vaultwatch/host.json"), metavar="FILE", show_default=True,
+    "--values", type=_FILE, default=_VALUES, metavar="FILE", show_default=True,
     help="JSON object with the values of this node.",
 )  # fmt: skip
 @click.option(
-    "--assets", type=_FILE, default=Path("/opt/vaultwatch/assets"), metavar="DIR", show_default=True,
+    "--assets", type=_FILE, default=_ASSETS, metavar="DIR", show_default=True,
     help="Folder with the assets.",
 )  # fmt: skip
 def bootstrap(values: Path, assets: Path) -> None:

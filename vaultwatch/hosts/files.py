@@ -39,6 +39,10 @@ _SENDING = (
     HostFile("syslog-ng/hosts/node-settings.conf", f"{_SYSLOG_NG}/vaultwatch-settings.conf", Syntax.SYSLOG_NG),
     HostFile("syslog-ng/hosts/node.conf", f"{_SYSLOG_NG}/vaultwatch.conf"),
 )
+_CERTIFICATE = (
+    HostFile("systemd/vaultwatch-certificate.service", f"{_UNITS}/vaultwatch-certificate.service", Syntax.SYSTEMD),
+    HostFile("systemd/vaultwatch-certificate.timer", f"{_UNITS}/vaultwatch-certificate.timer"),
+)
 _OURS = (
     HostFile("syslog-ng/hosts/main.conf", "/etc/syslog-ng/syslog-ng.conf"),
     HostFile("sysctl/vaultwatch.conf", "/etc/sysctl.d/60-vaultwatch.conf"),
@@ -46,8 +50,10 @@ _OURS = (
     HostFile("coredump/vaultwatch.conf", "/etc/systemd/coredump.conf.d/vaultwatch.conf"),
     HostFile("chrony/chrony.conf", "/etc/chrony/chrony.conf"),
     HostFile("profile.d/vaultwatch.sh", "/etc/profile.d/vaultwatch.sh"),
-    HostFile("systemd/vaultwatch-certificate.service", f"{_UNITS}/vaultwatch-certificate.service", Syntax.SYSTEMD),
-    HostFile("systemd/vaultwatch-certificate.timer", f"{_UNITS}/vaultwatch-certificate.timer"),
+    *_CERTIFICATE,
+    HostFile("systemd/vaultwatch-boot.timer", f"{_UNITS}/vaultwatch-boot.timer"),
+    HostFile("systemd/vaultwatch-ready.service", f"{_UNITS}/vaultwatch-ready.service", Syntax.SYSTEMD),
+    HostFile("systemd/vaultwatch-ready.timer", f"{_UNITS}/vaultwatch-ready.timer"),
     HostFile("systemd/vaultwatch-remove-archived.service", f"{_UNITS}/vaultwatch-remove-archived.service"),
     HostFile("systemd/vaultwatch-remove-archived.timer", f"{_UNITS}/vaultwatch-remove-archived.timer"),
 )
@@ -93,7 +99,7 @@ def host_files(values: Mapping[str, str]) -> tuple[HostFile, ...]:
     """
     check_values(values)
     if values["role"] == "external-node":
-        return (*_SENDING, HostFile("sysctl/vaultwatch.conf", "/etc/sysctl.d/60-vaultwatch.conf"))
+        return (*_SENDING, *_CERTIFICATE, HostFile("sysctl/vaultwatch.conf", "/etc/sysctl.d/60-vaultwatch.conf"))
     if values["role"] == "log-server":
         return (*_LOG_SERVER, *_HANDLERS[values["handler"]])
     server = HostFile(

@@ -15,8 +15,8 @@ ONE_MACHINE = {  # installed by hand, see docs/watch.md
     "syslog-ng/vaultwatch-journal.conf",
     "syslog-ng/vaultwatch-settings.conf",
 }
-BEFORE = {"apt", "boot", "python"}
-"""The folders of what is needed before the files of a host can be written."""
+BEFORE = {"apt", "boot", "node-package", "python"}
+"""The folders of what a host needs before its files can be written."""
 
 
 @pytest.mark.parametrize("values", HOSTS.values(), ids=HOSTS)

@@ -1,0 +1,215 @@
+"""Setting up a host: every step once, whatever killed the machine before, and no disk with anything on it formatted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.hosts import LOG_SERVER, NODE
+from tests.support.machine import ADDRESS, BLANK_BYTES, INSTANCE, Disk, Killed, Machine, release, sha256
+from vaultwatch.errors import InstallError
+from vaultwatch.hosts.install import boot, install
+from vaultwatch.hosts.install.run import FAILED_AFTER_SECONDS
+from vaultwatch.hosts.install.server import release_url
+
+DATA, AUDIT = "vol-0aaaaaaaaaaaaaaaa", "vol-0bbbbbbbbbbbbbbbb"
+RELEASE = release("vault")
+ASKING = ("blkid", "blockdev", "dpkg-query", "dumpe2fs", "getent", "lsblk", "mountpoint", "systemctl is-")
+"""The programs that change nothing."""
+VALUES = {
+    "node": {**NODE, "volumes": f"{DATA}=/var/lib/vault,{AUDIT}=/var/log/vault", "server_sha256": sha256(RELEASE)},
+    "log-server": {**LOG_SERVER, "volumes": f"{DATA}=/var/lib/vaultwatch"},
+}
+
+
+def machine(root: Path, role: str = "node", **options: Any) -> Machine:
+    volumes = [AUDIT, DATA] if role == "node" else [DATA]
+    releases = {release_url("vault", "2.0.3").rpartition("/")[2]: RELEASE}
+    given = {"disks": {name: Disk() for name in volumes}, "releases": releases, **options}
+    return Machine(root, VALUES[role], **given)
+
+
+def state(made: Machine) -> dict[str, Any]:
+    """What a machine keeps, and what runs on it."""
+    files = {
+        path.relative_to(made.root).as_posix(): path.read_bytes()
+        for folder in ("etc", "usr", "run")
+        for path in (made.root / folder).rglob("*")
+        if path.is_file()
+    }
+    running = made.active - {"vaultwatch-bootstrap.service"}  # it ends
+    kept = (made.users, made.packages, made.mounted, running, made.enabled, made.names)
+    disks = {name: (disk.file_system, disk.file_system_size) for name, disk in made.disks.items()}
+    return {"files": files, "kept": kept, "disks": disks, "signals": set(made.signals)}
+
+
+@pytest.mark.parametrize("role", VALUES)
+def test_a_new_host_is_set_up_and_signals_success(tmp_path: Path, role: str) -> None:
+    made = machine(tmp_path, role)
+
+    boot(made.host, uptime_seconds=60)
+
+    assert made.signals == [("SUCCESS", INSTANCE)]
+    assert made.names == {f"{made.values['name']}.vaultwatch.internal": ADDRESS}
+    assert "syslog-ng.service" in made.active & made.enabled
+    assert ("vault.service" in made.active) == (role == "node")
+    assert (tmp_path / "usr/local/bin/vault").exists() == (role == "node")
+
+
+@pytest.mark.parametrize("role", VALUES)
+def test_a_host_that_is_set_up_is_left_as_it_is(tmp_path: Path, role: str) -> None:
+    made = machine(tmp_path, role)
+    boot(made.host, uptime_seconds=60)
+    before, made.calls = state(made), []
+
+    boot(made.host, uptime_seconds=660)
+
+    changing = (
+        "apt-get",
+        "attach",
+        "mkfs",
+        "mount ",
+        "download",
+        "name",
+        "signal",
+        "systemctl start",
+        "systemctl restart",
+    )
+    assert [call for call in made.calls if call.startswith(changing)] == []
+    assert state(made) == before
+
+
+@pytest.mark.parametrize("role", VALUES)
+def test_a_loss_of_power_at_any_call_is_made_good_by_the_next_boot(tmp_path: Path, role: str) -> None:
+    whole = machine(tmp_path / "whole", role)
+    boot(whole.host, uptime_seconds=60)
+
+    changing = [number for number, call in enumerate(whole.calls, 1) if not call.startswith(ASKING)]
+    assert len(changing) > 20
+    for call in changing:
+        for kill_at in (call, -call):  # before it has an effect, and after
+            made = machine(tmp_path / f"{kill_at}", role, kill_at=kill_at)
+            with pytest.raises(Killed):
+                boot(made.host, uptime_seconds=60)
+            made.lose_power()
+            boot(made.host, uptime_seconds=60)
+            assert state(made) == state(whole), f"killed at {whole.calls[call - 1]}"
+
+
+def test_after_a_reboot_what_runs_with_its_configuration_is_not_started_again(tmp_path: Path) -> None:
+    made = machine(tmp_path)
+    boot(made.host, uptime_seconds=60)
+    made.lose_power()
+
+    boot(made.host, uptime_seconds=60)
+
+    assert made.restarts == 1  # at the first boot: it would lose what Vault writes to the socket meanwhile
+    assert made.signals == [("SUCCESS", INSTANCE)] * 2
+
+
+@pytest.mark.parametrize("found", ["xfs", "ext4", "LVM2_member"])
+def test_a_volume_with_a_file_system_is_never_formatted(tmp_path: Path, found: str) -> None:
+    made = machine(tmp_path, "log-server", disks={DATA: Disk(file_system=found, file_system_size=BLANK_BYTES)})
+
+    if found == "ext4":
+        install(made.host)
+    else:
+        with pytest.raises(InstallError, match=f"^volumes formatted: {DATA} contains {found}, and is left as it is$"):
+            install(made.host)
+
+    assert made.disks[DATA].formatted == 0
+
+
+@pytest.mark.parametrize("at", [0, 4096, BLANK_BYTES - 1])
+def test_a_volume_with_data_that_blkid_does_not_know_is_never_formatted(tmp_path: Path, at: int) -> None:
+    made = machine(tmp_path, "log-server")
+    made.attach_volume(VolumeId=DATA, InstanceId=INSTANCE)
+    with (tmp_path / "dev/nvme1n1").open("r+b") as device:
+        device.seek(at)
+        device.write(b"\1")
+
+    with pytest.raises(InstallError, match="contains something, and is left as it is"):
+        install(made.host)
+
+    assert made.disks[DATA].formatted == 0
+
+
+def test_volumes_are_known_by_their_ids_in_whatever_order_linux_finds_them(tmp_path: Path) -> None:
+    made = machine(tmp_path)
+    made.disks = {DATA: Disk("ext4", file_system_size=BLANK_BYTES), AUDIT: Disk()}
+
+    install(made.host)
+
+    lines = (tmp_path / "etc/fstab").read_text().splitlines()
+    assert [line.split()[:3] for line in lines[:2]] == [
+        ["UUID=uuid-of-nvme1n1", "/var/lib/vault", "ext4"],
+        ["UUID=uuid-of-nvme2n1", "/var/log/vault", "ext4"],
+    ]
+    assert (made.disks[DATA].formatted, made.disks[AUDIT].formatted) == (0, 1)
+
+
+def test_what_the_image_has_in_fstab_stays(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/fstab").write_text("LABEL=cloudimg-rootfs / ext4 discard 0 1\n")
+
+    install(machine(tmp_path, "log-server").host)
+
+    assert (tmp_path / "etc/fstab").read_text().startswith("LABEL=cloudimg-rootfs / ext4 discard 0 1\nUUID=")
+
+
+def test_a_file_system_is_enlarged_to_its_volume_while_it_is_in_use(tmp_path: Path) -> None:
+    made = machine(tmp_path, "log-server")
+    install(made.host)
+    made.disks[DATA].size *= 2
+
+    install(made.host)
+
+    assert made.disks[DATA].file_system_size == 2 * BLANK_BYTES
+    assert made.restarts == 1
+
+
+def test_a_release_with_another_digest_is_not_installed(tmp_path: Path) -> None:
+    made = machine(tmp_path, releases={release_url("vault", "2.0.3").rpartition("/")[2]: release("vault") + b"x"})
+
+    with pytest.raises(InstallError, match=r"^server: .* and not the one in the settings$"):
+        install(made.host)
+
+    assert not (tmp_path / "usr/local/bin/vault").exists()
+
+
+def test_packages_come_from_one_snapshot_of_the_archive_over_tls(tmp_path: Path) -> None:
+    install(machine(tmp_path, "log-server").host)
+
+    sources = (tmp_path / "etc/apt/sources.list.d/ubuntu.sources").read_text()
+    assert "URIs: https://snapshot.ubuntu.com/ubuntu/20261001T000000Z/\n" in sources
+    assert "{{" not in sources
+
+
+def test_a_failed_step_is_tried_again_before_the_host_says_that_it_has_failed(tmp_path: Path) -> None:
+    made = machine(tmp_path, "log-server", failing="apt-get install")
+
+    for uptime in (60, FAILED_AFTER_SECONDS):
+        with pytest.raises(InstallError, match=r"^packages: apt-get: exit status 1: zstd$"):
+            boot(made.host, uptime)
+    assert made.signals == []
+    for uptime in (FAILED_AFTER_SECONDS + 1, FAILED_AFTER_SECONDS + 30):
+        with pytest.raises(InstallError):
+            boot(made.host, uptime)
+    assert made.signals == [("FAILURE", f"{INSTANCE} packages: apt-get: exit status 1: zstd"[:64])]
+    made.failing = ""
+    boot(made.host, 3600)
+    assert made.signals[1:] == [("SUCCESS", INSTANCE)]
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(501, "is not initialised"), (503, "is sealed"), (500, "answers with status 500")]
+)
+def test_a_node_is_not_ready_before_vault_is(tmp_path: Path, status: int, said: str) -> None:
+    made = machine(tmp_path, vault_status=status)
+
+    with pytest.raises(InstallError, match=f"^ready: Vault {said}$"):
+        boot(made.host, uptime_seconds=60)
+
+    assert made.signals == []

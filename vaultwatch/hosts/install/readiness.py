@@ -1,0 +1,58 @@
+"""Whether a host does its work: its services run, and Vault answers."""
+
+from __future__ import annotations
+
+from vaultwatch.aws import metrics
+from vaultwatch.errors import InstallError
+from vaultwatch.hosts.install.host import Host, Step
+from vaultwatch.hosts.install.services import SERVICES
+from vaultwatch.hosts.install.signals import Signal, has_signalled
+
+# A standby is ready: it forwards requests to the active node.
+_HEALTHY = "/v1/sys/health?standbyok=true&perfstandbyok=true"
+_STATES = {501: "is not initialised", 503: "is sealed"}
+
+
+def check_ready(host: Host) -> None:
+    """Check that the host does its work.
+
+    Raises:
+        InstallError: It does not; the text says why.
+    """
+    for service in SERVICES[host.values["role"]]:
+        if not host.succeeds("systemctl", "is-active", "--quiet", service):
+            raise InstallError(f"{service} is not active")
+    if host.values["role"] == "node":
+        _check_vault(host)
+
+
+def report_ready(host: Host) -> None:
+    """Write the metric that this host is ready.
+
+    Raises:
+        InstallError: It is not ready. An alarm fires when the metric has been missing for some minutes.
+    """
+    if not has_signalled(host, Signal.SUCCESS):
+        raise InstallError("vaultwatch-boot.service has not finished since the last boot")
+    check_ready(host)
+    named = {"deployment": host.values["deployment"], "host": host.values["name"]}
+    dimensions = [{"Name": name, "Value": value} for name, value in named.items()]
+    ready = {"MetricName": metrics.HOST_READY, "Dimensions": dimensions, "Value": 1.0, "Unit": "Count"}
+    host.client("cloudwatch").put_metric_data(Namespace=metrics.NAMESPACE, MetricData=[ready])
+
+
+def _check_vault(host: Host) -> None:
+    status = host.status(f"https://{host.values['name']}.{host.values['domain']}:8200{_HEALTHY}")
+    if status != 200:
+        raise InstallError(f"Vault {_STATES.get(status, f'answers with status {status}')}")
+
+
+def _is_ready(host: Host) -> bool:
+    try:
+        check_ready(host)
+    except InstallError:
+        return False
+    return True
+
+
+READY = Step("ready", _is_ready, check_ready)
