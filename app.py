@@ -13,10 +13,12 @@ from aws_cdk import App, Tags
 from stacks.alerting import AlertingStack
 from stacks.archive import ArchiveStack
 from stacks.bundling import ROOT
+from stacks.log_server import LogServerStack
 from stacks.network import NetworkStack
+from stacks.vault import VaultStack
 from vaultwatch.errors import VaultwatchError
 from vaultwatch.printable import one_line
-from vaultwatch.settings import read_settings
+from vaultwatch.settings import Settings, read_settings
 
 
 def build(context: Mapping[str, Any] | None = None, *, outdir: str = "cdk.out") -> App:
@@ -40,11 +42,29 @@ def build(context: Mapping[str, Any] | None = None, *, outdir: str = "cdk.out") 
     settings = read_settings(app.node.try_get_context("vaultwatch"))
     name = settings.deployment
     archive = ArchiveStack(app, f"{name}-archive", settings=settings)
-    AlertingStack(app, f"{name}-alerting", settings=settings, archive=archive)
+    alerting = AlertingStack(app, f"{name}-alerting", settings=settings, archive=archive)
     if settings.log_server == "instance":
-        NetworkStack(app, f"{name}-network", settings=settings)
+        _add_hosts(app, settings, archive, alerting)
     Tags.of(app).add("deployment", name)
     return app
+
+
+def _add_hosts(app: App, settings: Settings, archive: ArchiveStack, alerting: AlertingStack) -> None:
+    name = settings.deployment
+    network = NetworkStack(app, f"{name}-network", settings=settings)
+    log_server = LogServerStack(
+        app, f"{name}-log-server", settings=settings, network=network, archive=archive, alerting=alerting
+    )
+    if settings.vault != "external":
+        VaultStack(
+            app,
+            f"{name}-vault",
+            settings=settings,
+            network=network,
+            archive=archive,
+            alerting=alerting,
+            log_server=log_server,
+        )
 
 
 if __name__ == "__main__":

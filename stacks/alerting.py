@@ -34,6 +34,12 @@ class AlertingStack(Stack):
         settings: The settings of the deployment.
         archive: The stack that holds the buckets.
         kwargs: Further arguments of `Stack`.
+
+    Attributes:
+        stream: The stream of frames.
+        topic: The topic of the alerts.
+        key: The key that encrypts both.
+        operations: The topic of the alarms.
     """
 
     def __init__(
@@ -42,24 +48,23 @@ class AlertingStack(Stack):
         super().__init__(scope, construct_id, termination_protection=True, **kwargs)
         warn_if_nobody_is_notified(self, settings)
         code = function_code(self, settings)
-        self._key = EncryptionKey(self, "Key", description="Encrypts Vault's log lines and alerts in transit")
-        self._stream = FrameStream(self, "Stream", settings=settings, key=self._key)
+        self.key = EncryptionKey(self, "Key", description="Encrypts Vault's log lines and alerts in transit")
+        self.stream = FrameStream(self, "Stream", settings=settings, key=self.key)
         # A key of its own: the alarms must still be sent if the other key is disabled.
         operations_key = EncryptionKey(self, "OperationsKey", description="Encrypts the alarms about Vaultwatch itself")
-        operations = OperationsTopic(self, "Operations", key=operations_key, emails=settings.operations_emails)
-        alarms = Alarms(self, "Alarms", deployment=settings.deployment, topic=operations)
+        self.operations = OperationsTopic(self, "Operations", key=operations_key, emails=settings.operations_emails)
+        alarms = Alarms(self, "Alarms", deployment=settings.deployment, topic=self.operations)
         history = AlertsHistory(
             self, "History", settings=settings, bucket=archive.alerts, key=archive.key, alarms=alarms
         )
-        self._alerts = Alerts(
-            self, "Alerts", settings=settings, key=self._key, history=history, archive=archive.archive
-        )
+        self._alerts = Alerts(self, "Alerts", settings=settings, key=self.key, history=history, archive=archive.archive)
+        self.topic = self._alerts.topic
         alarms.watch_topic(self._alerts.topic, undelivered=self._alerts.undelivered)
         watch_losses(alarms, sinks=frozenset({"slack"} if settings.slack else ()))
         defaults = FunctionDefaults(settings=settings, code=code, alarms=alarms)
         self._add_functions(defaults, archive)
         self._add_subscribers(defaults)
-        self._output("StreamName", self._stream.stream_name, "The stream for `vaultwatch ship --stream`")
+        self._output("StreamName", self.stream.stream_name, "The stream for `vaultwatch ship --stream`")
         self._output("AlertsTopicArn", self._alerts.topic.topic_arn, "The topic to which every alert is published")
 
     def _add_functions(self, defaults: FunctionDefaults, archive: ArchiveStack) -> None:
@@ -68,8 +73,8 @@ class AlertingStack(Stack):
             "Evaluation",
             defaults=defaults,
             alerts=self._alerts,
-            stream=self._stream,
-            stream_key=self._key,
+            stream=self.stream,
+            stream_key=self.key,
             bucket=archive.alerts,
             bucket_key=archive.key,
         )
@@ -82,8 +87,8 @@ class AlertingStack(Stack):
             archive=archive.archive,
             parked=archive.alerts,
             key=archive.key,
-            stream=self._stream,
-            stream_key=self._key,
+            stream=self.stream,
+            stream_key=self.key,
         )
 
     def _add_subscribers(self, defaults: FunctionDefaults) -> None:
@@ -92,7 +97,7 @@ class AlertingStack(Stack):
             self, "Email", topic=topic, addresses=settings.alert_emails, level=settings.alert_email_level
         )
         if settings.slack:
-            slack = SlackNotifications(self, "Slack", defaults=defaults, alerts=self._alerts, key=self._key)
+            slack = SlackNotifications(self, "Slack", defaults=defaults, alerts=self._alerts, key=self.key)
             self._output("SlackSecretArn", slack.secret.ref, "Put Slack's webhook URL or bot token into this secret")
 
     def _output(self, name: str, value: str, description: str) -> None:

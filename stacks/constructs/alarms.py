@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aws_cdk import Duration
+from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_events as events
@@ -172,6 +173,32 @@ class Alarms(Construct):
             "request a higher Firehose quota if it lasts.",
         )
 
+    def watch_host(self, name: str, group: autoscaling.CfnAutoScalingGroup) -> None:
+        """Alarm when a host does not run, or is not ready.
+
+        Args:
+            name: The name of the host.
+            group: Its Auto Scaling group.
+        """
+        self.add(
+            f"{name}-unhealthy",
+            metric_of("AWS/EC2", "StatusCheckFailed", {"AutoScalingGroupName": group.ref}, statistic="Maximum"),
+            f"The instance of {name} fails AWS's status checks. Auto Scaling replaces it; its volumes and its name "
+            "stay. If this alarm lasts, look at the activity history of its Auto Scaling group.",
+            periods=2,
+            datapoints=2,
+        )
+        self.add(
+            f"{name}-not-ready",
+            metrics_of_host(self._deployment, name),
+            f"For ten minutes {name} has not reported that it is ready: it does not run, could not be set up after a "
+            "boot, or one of its services has failed. `systemctl --failed` and `journalctl -u vaultwatch-boot` on the "
+            "host say why; if no session opens, look at its console output.",
+            periods=2,
+            datapoints=2,
+            silence_is_failure=True,
+        )
+
     def own_metric(
         self,
         metric: metrics.Metric,
@@ -235,6 +262,11 @@ class Alarms(Construct):
         )
         alarm.add_alarm_action(self._action)
         alarm.add_ok_action(self._action)
+
+
+def metrics_of_host(deployment: str, name: str) -> cloudwatch.Metric:
+    """Return the metric by which a host reports that it is ready."""
+    return metric_of(metrics.NAMESPACE, metrics.HOST_READY, {"deployment": deployment, "host": name})
 
 
 def metric_of(

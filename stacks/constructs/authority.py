@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import msgspec
 from aws_cdk import ArnFormat, Aws, Duration, RemovalPolicy, Stack
@@ -13,10 +12,9 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from stacks.bundling import WITH_CERTIFICATES
 from stacks.constructs import permissions
 from stacks.constructs.alarms import FIVE_MINUTES, Alarms
-from stacks.constructs.function import Function, FunctionDefaults, FunctionSize, function_code
+from stacks.constructs.function import Function, FunctionDefaults, FunctionSize
 from vaultwatch.authority.names import Host
 from vaultwatch.aws import metrics
 from vaultwatch.errors import SettingError
@@ -32,7 +30,7 @@ class Authority(Construct):
     Args:
         scope: The construct that holds the authority.
         construct_id: The id within `scope`.
-        defaults: What all functions have in common, except for the code.
+        defaults: The settings, the alarms, and the code: the bundle with the library for certificates.
         domain: The domain outside which nothing is certified.
         hosts: What is certified for each role, by the name of the role.
 
@@ -41,7 +39,6 @@ class Authority(Construct):
 
     Raises:
         SettingError: There are too many hosts.
-        BundleError: The code of the function cannot be bundled.
     """
 
     def __init__(
@@ -54,12 +51,11 @@ class Authority(Construct):
         hosts: Mapping[str, Host],
     ) -> None:
         super().__init__(scope, construct_id)
-        code = function_code(Stack.of(self), defaults.settings, packages=WITH_CERTIFICATES)
         self._parameters = f"/vaultwatch/{defaults.settings.deployment}/authority"
         function = Function(
             self,
             "Function",
-            defaults=replace(defaults, code=code),
+            defaults=defaults,
             name="sign",
             description="Certifies the keys of hosts, and every hour checks the key of the authority",
             size=FunctionSize(memory_mib=512, timeout_seconds=30),

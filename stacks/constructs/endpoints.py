@@ -7,22 +7,8 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from stacks.services import INTERFACES
 from vaultwatch.settings import Settings
-
-INTERFACES = (
-    "cloudformation",  # a host signals that it is ready
-    "ec2",  # a host attaches its volumes; nodes find each other
-    "kinesis-streams",  # `ship` sends frames
-    "kms",  # Vault unseals itself
-    "lambda",  # a host asks for its certificate
-    "logs",  # sessions are logged
-    "monitoring",  # metrics of the hosts
-    "secretsmanager",  # the recovery keys of a new cluster
-    "ssm",  # sessions
-    "ssmmessages",
-    "sts",  # a host proves which one it is
-)
-"""The services with an interface endpoint, by the end of the service's name."""
 
 
 class Endpoints(Construct):

@@ -37,7 +37,8 @@ def synthesize(outdir: Path, settings: Mapping[str, Any] | None = None) -> dict[
     context = {"aws:cdk:bundling-stacks": [], "vaultwatch": dict(settings or {})}
     app.build(context, outdir=str(outdir)).synth()
     found = sorted(outdir.glob("*.template.json"))
-    return {path.name.split(".")[0].split("-")[-1]: json.loads(path.read_text()) for path in found}
+    deployment = (settings or {}).get("deployment", "vaultwatch")
+    return {path.name.split(".")[0].removeprefix(f"{deployment}-"): json.loads(path.read_text()) for path in found}
 
 
 @pytest.fixture(scope="session")

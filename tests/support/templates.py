@@ -43,6 +43,8 @@ def text(value: Any) -> str:
             return f"<{_bare(name)}.{attribute}>"
         case {"Fn::ImportValue": name}:
             return f"<{_exported(name)}>"
+        case {"Fn::Sub": pattern}:
+            return re.sub(r"\$\{([\w:]+)\}", r"<\1>", pattern)
         case {"Fn::Join": [separator, parts]}:
             return str(separator).join(text(part) for part in parts)
     raise ValueError(f"unknown intrinsic {value}")
@@ -54,7 +56,9 @@ def _bare(name: str) -> str:
 
 def _exported(name: str) -> str:
     """`<deployment>-<stack>:ExportsOutput...`, as the stack and what was exported."""
-    found = re.fullmatch(r".*?(\w+):ExportsOutput(?:FnGetAtt|Ref)(\w+?)[0-9A-F]{8}(\w*?)[0-9A-F]{8}", name)
+    found = re.fullmatch(
+        r"(?:vaultwatch-)?([\w-]+):ExportsOutput(?:FnGetAtt|Ref)(\w+?)[0-9A-F]{8}(\w*?)[0-9A-F]{8}", name
+    )
     if found is None:
         raise ValueError(f"unknown export {name}")
     stack, exported, attribute = found.groups()

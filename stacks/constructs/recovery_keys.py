@@ -1,0 +1,69 @@
+"""The secrets that the bootstrap of a cluster writes: recovery keys, and the password of OpenBao's administrator."""
+
+from __future__ import annotations
+
+from aws_cdk import RemovalPolicy
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from stacks.constructs.alarms import Alarms
+from stacks.constructs.host import role_name
+from stacks.constructs.permissions import acknowledge, allow
+from stacks.constructs.watched_calls import watch_calls
+from vaultwatch.settings import Settings
+
+
+class RecoveryKeys(Construct):
+    """The secrets of a cluster. The first node writes them once; whoever else reads one raises an alarm.
+
+    Args:
+        scope: The construct that holds the secrets.
+        construct_id: The id within `scope`.
+        key: The key that encrypts them.
+        settings: The product, and the name of the first node.
+        alarms: Where the alarm is added.
+
+    Attributes:
+        secret: The secret of the recovery keys.
+        bootstrap: What the first node may do with them.
+        arns: The ARNs of both secrets.
+        values: Their places in the host.json of nodes.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, key: kms.IKey, settings: Settings, alarms: Alarms
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._key = key
+        self.secret = self._secret("Keys", "Vault's recovery keys, which can create a root token")
+        password = self._secret("Password", "The password of the first administrator, where there is no login by IAM")
+        self.values = {"recovery_secret": self.secret.ref, "administrator_secret": password.ref}
+        self.arns = found = [self.secret.ref, password.ref]
+        self.bootstrap = [
+            allow("KeepRecoveryKeys", ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"], found),
+            allow("UseSecrets", ["kms:Decrypt", "kms:GenerateDataKey"], [key.key_arn], via="secretsmanager"),
+        ]
+        first = role_name(settings, settings.node_names[0])
+        watch_calls(
+            self,
+            "Reads",
+            name="recovery-keys-read",
+            source="secretsmanager",
+            calls=["GetSecretValue", "DeleteSecret", "PutResourcePolicy"],
+            resource={
+                "requestParameters": {"secretId": found},
+                "userIdentity": {"sessionContext": {"sessionIssuer": {"userName": [{"anything-but": first}]}}},
+            },
+            text="Somebody read or deleted Vault's recovery keys, or the password of its administrator, or changed who "
+            "may read them. Recovery keys can create a root token. If nobody of you did it, rotate them, and look for "
+            "what that identity did.",
+            alarms=alarms,
+        )
+
+    def _secret(self, construct_id: str, description: str) -> secretsmanager.CfnSecret:
+        secret = secretsmanager.CfnSecret(self, construct_id, description=description, kms_key_id=self._key.key_arn)
+        secret.apply_removal_policy(RemovalPolicy.RETAIN)
+        reason = "Vault issues recovery keys, and only an operator with enough of them can issue others."
+        acknowledge(secret, "SMG4", reason)
+        return secret
