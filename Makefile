@@ -11,6 +11,7 @@ help:
 	@echo "make demo   play a recorded Vault session through syslog-ng and a local AWS to Slack (MODE=watch: no AWS, LIVE=1: a real server, KEEP=1: keep the results)"
 	@echo "make bench  run the benchmarks, and compare them with their goals"
 	@echo "make synth  write the CloudFormation templates to cdk.out (STRICT=1: warnings are errors)"
+	@echo "make node-package  write the package for Vault nodes that exist already to dist (ARCH=amd64 or arm64, PYTHON=3.12)"
 
 setup:
 	@tools/setup
@@ -49,6 +50,9 @@ synth: export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION = $(firstword $(subs
 synth: setup node_modules
 	@rm -rf cdk.out # an old validation report there would fail the run
 	@npx --no-install cdk synth --quiet $(if $(STRICT),--strict)
+
+node-package: setup
+	@.venv/bin/python -m stacks.node_package $(if $(ARCH),--architecture $(ARCH)) $(if $(PYTHON),--python $(PYTHON))
 
 node_modules: package-lock.json .npmrc
 	@command -v npm >/dev/null || { echo "synth: please install: apt-get install npm" >&2; exit 1; }

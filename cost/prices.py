@@ -84,5 +84,26 @@ KEY = Price("KMS, key", 1.00, "key-month", _KMS)
 KEY_REQUEST = Price("KMS, requests", 0.03, "10,000 requests", _KMS, divisor=10_000)
 SECRET = Price("Secrets Manager, secret", 0.40, "secret-month", _SECRETS)
 SECRET_REQUEST = Price("Secrets Manager, requests", 0.05, "10,000 requests", _SECRETS, divisor=10_000)
+_ENDPOINT = "aws.amazon.com/privatelink/pricing"
+_EC2, _EBS, _VPC, _ELB = (
+    "aws.amazon.com/ec2/pricing/on-demand",
+    "aws.amazon.com/ebs/pricing",
+    "aws.amazon.com/vpc/pricing",
+    "aws.amazon.com/elasticloadbalancing/pricing",
+)
+ENDPOINT = Price("Interface endpoint", 0.01, "hour and zone", _ENDPOINT)
+ENDPOINT_DATA = Price("Interface endpoint, data", 0.01, "GB", _ENDPOINT)
+M7G_LARGE = Price("EC2 m7g.large", 0.0816, "hour", _EC2, "B")
+M7G_XLARGE = Price("EC2 m7g.xlarge", 0.1632, "hour (twice m7g.large)", _EC2, "B")
+T4G_MEDIUM = Price("EC2 t4g.medium", 0.0336, "hour (twice t4g.small)", _EC2, "B")
+T4G_NANO = Price("EC2 t4g.nano", 0.0042, "hour (a quarter of t4g.small)", _EC2, "B")
+VOLUME = Price("EBS gp3", 0.08, "GB-month", _EBS)
+BALANCER = Price("Network Load Balancer", 0.0225, "hour", _ELB)
+BALANCER_UNIT = Price("Network Load Balancer, capacity unit", 0.006, "unit-hour", _ELB)
+GATEWAY = Price("NAT gateway", 0.045, "hour", _VPC)
+GATEWAY_DATA = Price("NAT gateway, data", 0.045, "GB", _VPC)
+ADDRESS = Price("Public IPv4 address", 0.005, "hour (from memory)", _VPC, "B")
+CROSSING = Price("Data between zones, in each direction", 0.01, "GB", _EC2)
+ZONE = Price("Route 53, private zone", 0.50, "zone-month (from memory)", "aws.amazon.com/route53/pricing", "B")
 
 PRICES = tuple(value for value in globals().values() if isinstance(value, Price))

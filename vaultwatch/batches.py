@@ -337,12 +337,7 @@ def _until_damage(chunks: Iterable[bytes], damage: list[ArchiveError]) -> Iterat
 
 
 def _tagged(line: bytes, tag: bytes) -> bytes:
-    """Return a line with a tag: its own from the log server, which knows each node by its certificate, else the key's.
-
-    A node writes the segments of its file lane itself, under its own name only: no other name in them is believed.
-    """
-    is_of_a_node = tag.endswith(b"/file ")
-    return line if split_tag(line)[0].lane and not is_of_a_node else tag + line
+    return line if split_tag(line)[0].lane else tag + line
 
 
 def _slices(lines: list[bytes], most: int) -> Iterator[list[bytes]]:

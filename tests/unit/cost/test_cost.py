@@ -12,8 +12,11 @@ import pytest
 from bench.processes import ROOT
 from cost import prices
 from cost.attack import Flood, records_a_second
+from cost.hosts import crossing, parts
 from cost.model import DAYS, Measured, Model, Sample
 from cost.page import GOAL_RATE, GOAL_USD, RATES, page, results
+from stacks.services import INTERFACES
+from vaultwatch.settings import Settings
 
 MEASURED = Measured(
     record_bytes=1600.0,
@@ -154,3 +157,20 @@ def test_every_price_has_a_source_and_a_date() -> None:
         assert date.fromisoformat(day).year >= 2026
         assert price.page.startswith("aws.amazon.com/")
         assert price.usd > 0
+
+
+def test_lanes_that_cross_zones_cost_161_dollars_at_a_thousand_records_a_second() -> None:
+    assert crossing(1_000, 1_647) == pytest.approx(161.24, abs=0.01)
+
+
+def test_the_hosts_add_up_and_only_what_is_deployed_costs() -> None:
+    one, external = parts(Settings()), parts(Settings(vault="external"))
+
+    assert one["Vault nodes"] == pytest.approx(730 * 0.0816)
+    assert one["volumes (gp3)"] == pytest.approx(0.08 * (100 + 16 + 100 + 50 + 16))
+    assert (external["Vault nodes"], external["load balancer"]) == (0, 0)
+    assert parts(Settings(interface_endpoints=False))["interface endpoints, one zone"] == 0
+
+
+def test_every_interface_endpoint_that_is_made_has_its_price() -> None:
+    assert parts(Settings())["interface endpoints, one zone"] == pytest.approx(len(INTERFACES) * 7.30)

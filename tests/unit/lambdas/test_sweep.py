@@ -128,17 +128,6 @@ def test_messages_of_a_server_log_have_the_ids_of_the_stream(settled: World) -> 
     assert set(settled.alerts()) == known
 
 
-def test_a_segment_that_a_node_wrote_has_the_name_of_that_node_whatever_its_lines_say(settled: World) -> None:
-    settled.sweep(ARCHIVE, settled.archive("1", b"@other/vault-9/file " + lines(entry(1)), source="audit-file"))
-    assert [alert.node for alert in settled.alerts().values()] == ["vault-1"]
-
-
-def test_lines_from_the_log_server_keep_the_names_that_it_wrote(settled: World) -> None:
-    """It knows each node by its certificate, and its segments hold the lines of all."""
-    settled.sweep(ARCHIVE, settled.archive("1", b"@prod/vault-7/socket " + lines(entry(1)), source="audit"))
-    assert [(alert.cluster, alert.node) for alert in settled.alerts().values()] == [("prod", "vault-7")]
-
-
 def test_a_segment_larger_than_a_chunk_is_read_as_a_stream(settled: World) -> None:
     content = lines(*(entry(n, "kv/data/app", padding="x" * 2000) for n in range(2000)), entry(9999))
     settled.sweep(ARCHIVE, settled.archive("1", content))

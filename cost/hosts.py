@@ -1,0 +1,93 @@
+"""What the hosts and their network cost per month: the stacks `network`, `log_server` and `vault`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cost import prices as usd
+from cost.model import GIB, HOURS, LANES, SECONDS
+from cost.prices import Price
+from stacks.services import INTERFACES
+from vaultwatch.settings import Settings, read_settings
+
+ROOT_GIB = 16
+ALARMS_OF_A_HOST = 3
+_TYPES = {
+    "m7g.large": usd.M7G_LARGE,
+    "m7g.xlarge": usd.M7G_XLARGE,
+    "t4g.medium": usd.T4G_MEDIUM,
+    "t4g.nano": usd.T4G_NANO,
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size of deployment: its name, and the settings that make it."""
+
+    name: str
+    settings: Settings
+
+
+SIZES = (
+    Size("one node (default)", read_settings({})),
+    Size("one node, no interface endpoints", read_settings({"interface_endpoints": False})),
+    Size("three nodes", read_settings({"vault_nodes": 3})),
+    Size(
+        "five nodes, m7g.xlarge",
+        read_settings({"vault_nodes": 5, "vault_instance_type": "m7g.xlarge", "nat": "gateway"}),
+    ),
+    Size("external nodes", read_settings({"vault": "external"})),
+)
+
+
+def parts(settings: Settings) -> dict[str, float]:
+    """Return the fixed cost of the hosts and their network, by part.
+
+    Args:
+        settings: The settings of a deployment in a VPC of its own.
+
+    Raises:
+        KeyError: The price of an instance type is not known here.
+    """
+    nodes = 0 if settings.vault == "external" else settings.vault_nodes
+    disks = settings.log_server_gib + ROOT_GIB
+    disks += nodes * (settings.vault_data_gib + settings.vault_audit_gib + ROOT_GIB)
+    return {
+        "Vault nodes": nodes * _hours(_TYPES[settings.vault_instance_type]),
+        "log server": _hours(_TYPES[settings.log_server_instance_type]),
+        "volumes (gp3)": disks * usd.VOLUME.usd,
+        "load balancer": _hours(usd.BALANCER) + _hours(usd.BALANCER_UNIT) if nodes else 0.0,
+        "way out": _way_out(settings),
+        "interface endpoints, one zone": len(INTERFACES) * _hours(usd.ENDPOINT) * settings.interface_endpoints,
+        "keys, secrets, alarms, names": _rest(nodes),
+    }
+
+
+def lanes_gib(rate: float, record_bytes: float) -> float:
+    """Return how much both audit lanes carry from a node to the log server in a month, in GiB, uncompressed."""
+    return LANES * rate * SECONDS * record_bytes / GIB
+
+
+def crossing(rate: float, record_bytes: float) -> float:
+    """Return what it costs if the lanes cross zones: both ends of the traffic are charged."""
+    return lanes_gib(rate, record_bytes) * 2 * usd.CROSSING.usd
+
+
+def _hours(price: Price) -> float:
+    return HOURS * price.usd
+
+
+def _way_out(settings: Settings) -> float:
+    if settings.nat == "instance":
+        return _hours(usd.T4G_NANO) + _hours(usd.ADDRESS) + 8 * usd.VOLUME.usd
+    return _hours(usd.GATEWAY) + _hours(usd.ADDRESS) if settings.nat == "gateway" else 0.0
+
+
+def _rest(nodes: int) -> float:
+    """Keys: disks and authority of the log server; disks and seal of Vault, whose recovery keys are two secrets."""
+    keys, secrets = (4, 2) if nodes else (2, 0)
+    alarms = ALARMS_OF_A_HOST * (nodes + 1) + (4 if nodes else 2)
+    metrics = 2 * (nodes + 1)
+    return (
+        keys * usd.KEY.usd + secrets * usd.SECRET.usd + alarms * usd.ALARM.usd + metrics * usd.METRIC.usd + usd.ZONE.usd
+    )

@@ -1,0 +1,79 @@
+"""The package for nodes that exist already: what dpkg says about it, and that it works where it is unpacked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from stacks.bundling import Target
+from stacks.node_package import NodePackage, build_node_package
+from tests.support.hosts import EXTERNAL_NODE
+
+ARCHITECTURE = {"x86_64": "amd64", "arm64": "arm64"}[Target.running().architecture]
+PYTHON = Target.running().python
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> NodePackage:
+    return build_node_package(PYTHON, ARCHITECTURE, tmp_path_factory.mktemp("dist"))
+
+
+def test_dpkg_reads_the_package_and_unpacks_what_the_tar_file_contains(package: NodePackage, tmp_path: Path) -> None:
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("dpkg-deb is not on PATH")
+    said = subprocess.run(["dpkg-deb", "--info", package.deb], capture_output=True, text=True, check=True).stdout
+    subprocess.run(["dpkg-deb", "--extract", package.deb, tmp_path], check=True)
+
+    assert f" Architecture: {ARCHITECTURE}\n" in said
+    assert f" Depends: python3 (>= {PYTHON})" in said
+    with tarfile.open(package.tar) as archive:
+        for name in ("README", "bundle.zip", "host.json.example"):
+            found = archive.extractfile(f"./usr/lib/vaultwatch/{name}")
+            assert found is not None
+            assert found.read() == (tmp_path / "usr/lib/vaultwatch" / name).read_bytes()
+
+
+def test_the_same_sources_give_the_same_package(package: NodePackage, tmp_path: Path) -> None:
+    again = build_node_package(PYTHON, ARCHITECTURE, tmp_path)
+
+    assert again.deb.read_bytes() == package.deb.read_bytes()
+    assert again.tar.read_bytes() == package.tar.read_bytes()
+
+
+def test_the_readme_names_this_package(package: NodePackage) -> None:
+    with tarfile.open(package.tar) as archive:
+        readme = archive.extractfile("./usr/lib/vaultwatch/README")
+        assert readme is not None
+        text = readme.read().decode()
+
+    assert package.deb.name in text
+    assert package.tar.name in text
+    assert "{{" not in text
+
+
+def test_what_it_installs_writes_the_configuration_of_the_node(package: NodePackage, tmp_path: Path) -> None:
+    with tarfile.open(package.tar) as archive:
+        archive.extractall(tmp_path, filter="data")
+    shared = tmp_path / "usr/lib/vaultwatch"
+    example = json.loads((shared / "host.json.example").read_text())
+    (tmp_path / "host.json").write_text(json.dumps(EXTERNAL_NODE))
+
+    for _ in range(2):  # the second time, nothing is left to do
+        subprocess.run([sys.executable, shared / "bundle.zip", tmp_path / "opt"], check=True)
+    command = [f"{tmp_path}/opt/venv/bin/vaultwatch", "host", "render", "--values", f"{tmp_path}/host.json"]
+    command += ["--assets", f"{tmp_path}/opt/assets", "--root", f"{tmp_path}/root"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert example.keys() == EXTERNAL_NODE.keys()
+    assert "/etc/syslog-ng/conf.d/vaultwatch.conf\n" in done.stdout
+    assert "/etc/systemd/system/vaultwatch-certificate.timer\n" in done.stdout
+    assert (
+        "log-server.vaultwatch.internal"
+        in (tmp_path / "root/etc/syslog-ng/conf.d/vaultwatch-settings.conf").read_text()
+    )
