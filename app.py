@@ -51,7 +51,7 @@ def build(context: Mapping[str, Any] | None = None, *, outdir: str = "cdk.out") 
 
 def _add_hosts(app: App, settings: Settings, archive: ArchiveStack, alerting: AlertingStack) -> None:
     name = settings.deployment
-    network = NetworkStack(app, f"{name}-network", settings=settings)
+    network = NetworkStack(app, f"{name}-network", settings=settings, operations=alerting.operations)
     log_server = LogServerStack(
         app, f"{name}-log-server", settings=settings, network=network, archive=archive, alerting=alerting
     )

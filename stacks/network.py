@@ -8,8 +8,10 @@ from typing import Any
 from aws_cdk import Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_route53 as route53
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from stacks.constructs.alarms import Alarms
 from stacks.constructs.vpc import OwnVpc
 from vaultwatch.settings import Settings
 
@@ -34,6 +36,7 @@ class NetworkStack(Stack):
         scope: The app.
         construct_id: The name of the stack.
         settings: The settings of the deployment.
+        operations: The topic of the alarms.
         kwargs: Further arguments of `Stack`.
 
     Attributes:
@@ -43,7 +46,9 @@ class NetworkStack(Stack):
         zone: The private zone of that domain.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, **kwargs: Any) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, settings: Settings, operations: sns.ITopic, **kwargs: Any
+    ) -> None:
         super().__init__(scope, construct_id, termination_protection=True, **kwargs)
         if settings.vpc_id:
             self.vpc = ec2.Vpc.from_vpc_attributes(
@@ -54,6 +59,8 @@ class NetworkStack(Stack):
             own = OwnVpc(self, "Network", settings=settings)
             self.vpc = own.vpc
             self.places = [Place(subnet.subnet_id, zone_of(subnet)) for subnet in own.subnets]
+            if own.nat:
+                Alarms(self, "Alarms", deployment=settings.deployment, topic=operations).watch_nat(own.nat)
         self.domain = f"{settings.deployment}.internal"
         self.zone = route53.PrivateHostedZone(
             self, "Names", zone_name=self.domain, vpc=self.vpc, comment="The names of Vaultwatch's hosts"

@@ -8,6 +8,7 @@ from aws_cdk import Duration
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_events as events
 from aws_cdk import aws_kinesisfirehose as firehose
 from aws_cdk import aws_lambda as lambda_
@@ -197,6 +198,22 @@ class Alarms(Construct):
             periods=2,
             datapoints=2,
             silence_is_failure=True,
+        )
+
+    def watch_nat(self, instance: ec2.CfnInstance) -> None:
+        """Alarm when the NAT instance does not run.
+
+        Args:
+            instance: The instance.
+        """
+        self.add(
+            "nat-unhealthy",
+            metric_of("AWS/EC2", "StatusCheckFailed", {"InstanceId": instance.ref}, statistic="Maximum"),
+            "The NAT instance fails AWS's status checks: hosts have no way out to packages, releases and services "
+            "without an endpoint. What runs continues; a host that boots meanwhile cannot finish. AWS moves the "
+            "instance if its hardware has failed; otherwise reboot it.",
+            periods=2,
+            datapoints=2,
         )
 
     def own_metric(

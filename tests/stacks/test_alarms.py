@@ -70,7 +70,7 @@ def test_every_alarm_has_a_name_says_what_to_do_and_notifies_operations(alerting
 def test_the_page_about_the_alarms_has_each_of_them_once_and_no_others(
     alarms: dict[str, Any], templates: dict[str, Template]
 ) -> None:
-    named = {name for stack in ("log-server", "vault") for name in by_name(templates[stack])}
+    named = {name for stack in ("log-server", "network", "vault") for name in by_name(templates[stack])}
     of_hosts = {re.sub(r"^(log-server|vault-1)-", "", name) for name in named}
     headings = re.findall(r"^### .*", PAGE.read_text(), re.MULTILINE)
 
