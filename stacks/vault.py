@@ -60,7 +60,7 @@ class VaultStack(Stack):
         alarms = Alarms(self, "Alarms", deployment=settings.deployment, topic=alerting.operations)
         key = HostKey(self, "Key", description="Encrypts the disks of the Vault nodes and the recovery keys")
         self._seal = SealKey(self, "SealKey", alarms=alarms)
-        self._recovery = RecoveryKeys(self, "Recovery", key=key, settings=settings, alarms=alarms)
+        self._recovery = RecoveryKeys(self, "Recovery", key=key, alarms=alarms)
         self._administrator = Administrator(
             self, "Administrator", settings=settings, secrets=self._recovery.arns, key=key
         )

@@ -8,20 +8,17 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from stacks.constructs.alarms import Alarms
-from stacks.constructs.host import role_name
 from stacks.constructs.permissions import acknowledge, allow
 from stacks.constructs.watched_calls import watch_calls
-from vaultwatch.settings import Settings
 
 
 class RecoveryKeys(Construct):
-    """The secrets of a cluster. The first node writes them once; whoever else reads one raises an alarm.
+    """The secrets of a cluster. The first node writes them once; whoever reads one raises an alarm, a node too.
 
     Args:
         scope: The construct that holds the secrets.
         construct_id: The id within `scope`.
         key: The key that encrypts them.
-        settings: The product, and the name of the first node.
         alarms: Where the alarm is added.
 
     Attributes:
@@ -31,9 +28,7 @@ class RecoveryKeys(Construct):
         values: Their places in the host.json of nodes.
     """
 
-    def __init__(
-        self, scope: Construct, construct_id: str, *, key: kms.IKey, settings: Settings, alarms: Alarms
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, key: kms.IKey, alarms: Alarms) -> None:
         super().__init__(scope, construct_id)
         self._key = key
         self.secret = self._secret("Keys", "Vault's recovery keys, which can create a root token")
@@ -42,9 +37,10 @@ class RecoveryKeys(Construct):
         self.arns = found = [self.secret.ref, password.ref]
         self.bootstrap = [
             allow("KeepRecoveryKeys", ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"], found),
+            # Whether the cluster is set up is a tag: reading the keys would notify.
+            allow("MarkCompleted", ["secretsmanager:DescribeSecret", "secretsmanager:TagResource"], [found[0]]),
             allow("UseSecrets", ["kms:Decrypt", "kms:GenerateDataKey"], [key.key_arn], via="secretsmanager"),
         ]
-        first = role_name(settings, settings.node_names[0])
         watch_calls(
             self,
             "Reads",
@@ -53,7 +49,8 @@ class RecoveryKeys(Construct):
             calls=["GetSecretValue", "DeleteSecret", "PutResourcePolicy"],
             resource={
                 "requestParameters": {"secretId": found},
-                "userIdentity": {"sessionContext": {"sessionIssuer": {"userName": [{"anything-but": first}]}}},
+                # The bootstrap of a new cluster asks once for a secret that has no value yet.
+                "errorCode": [{"exists": False}, {"anything-but": "ResourceNotFoundException"}],
             },
             text="Somebody read or deleted Vault's recovery keys, or the password of its administrator, or changed who "
             "may read them. Recovery keys can create a root token. If nobody of you did it, rotate them, and look for "

@@ -65,6 +65,7 @@ ALLOWED = {
         "ResolveAdministrator": "iam:GetRole on <AdministratorRole.Arn>",
         "KeepRecoveryKeys": "secretsmanager:GetSecretValue secretsmanager:PutSecretValue "
         "on <RecoveryKeys> <RecoveryPassword>",
+        "MarkCompleted": "secretsmanager:DescribeSecret secretsmanager:TagResource on <RecoveryKeys>",
         "UseSecrets": "kms:Decrypt kms:GenerateDataKey on <Key.Arn> "
         "if kms:ViaService=secretsmanager.<AWS::Region>.amazonaws.com",
     },
@@ -93,7 +94,11 @@ def test_a_node_that_does_not_bootstrap_the_cluster_cannot_read_the_recovery_key
     vault = synthesized(vault_nodes=3)["vault"]
     [role] = [it for found, it in of_type(vault, "IAM::Role").items() if found.startswith("Vault2Role")]
 
-    assert not {statement["Sid"] for statement in statements(role)} & {"KeepRecoveryKeys", "UseSecrets"}
+    assert not {statement["Sid"] for statement in statements(role)} & {
+        "KeepRecoveryKeys",
+        "MarkCompleted",
+        "UseSecrets",
+    }
 
 
 def test_there_are_no_other_roles_of_hosts(templates: dict[str, Template]) -> None:
