@@ -15,7 +15,7 @@ from bench.in_process import Method, Ready, interleaved
 from bench.processes import ROOT
 from vaultwatch.reading.hclog import read_text
 from vaultwatch.reading.records import NO_ORIGIN, ServerMessage
-from vaultwatch.reading.server_log import ServerLogReader, looks_like_server_line
+from vaultwatch.reading.server_log import ServerLogReader, split_line
 from vaultwatch.reading.syslog_header import strip_syslog_header
 
 RECORDED = ROOT / "tests" / "data" / "recordings" / "vault-1.14.2"
@@ -61,7 +61,7 @@ def read_hostile_text(text: bytes) -> None:
 
 def read_hostile_line(line: bytes) -> None:
     """Return it as a line by itself, in an open quote and in a stack trace."""
-    looks_like_server_line(line)
+    _ = split_line(line).opens_message
     read_lines([HEAD + b' panic occurred: a="', line, HEAD + b" panic", line, line + b"}"])
 
 

@@ -18,6 +18,7 @@ from vaultwatch.rules.pack import Rule
 
 if TYPE_CHECKING:
     from vaultwatch.detection.server import ServerDetector
+    from vaultwatch.reading.server_log import ServerLine
 
 Source = Literal["auto", "audit", "server"]
 WAIT_FOR_RESPONSE_SECONDS = 5.0
@@ -66,7 +67,7 @@ class Detector:
         ruleset = rules if isinstance(rules, Ruleset) else Ruleset(rules)
         self.source: Source = source
         self._index = ruleset.index
-        self._server_rules = ruleset.server
+        self._server_index = ruleset.server_index
         self._evaluator = Evaluator(zone if ruleset.asks_local_time else None, on_rejected, on_rule_error, fatal)
         self._evaluator.before_record = before_record
         self._uses_index = before_record is None
@@ -116,7 +117,7 @@ class Detector:
         for line in filter(None, head.split(b"\n")) if self.source == "auto" else ():
             if self._index.reads(line):
                 break
-            if _looks_like_server_line(split_tag(line)[1]):
+            if self._split_line(split_tag(line)[1]).opens_message:
                 self._last_was_server = True
                 break
         self._keys = ServerEventKeys(log_start=log_start, last=last)
@@ -156,7 +157,7 @@ class Detector:
         """The detector for the server log, made on first use: importing its modules takes 20 ms."""
         from vaultwatch.detection.server import ServerDetector
 
-        return ServerDetector(self._server_rules, self._evaluator, self._keys)
+        return ServerDetector(self._server_index, self._evaluator, self._keys)
 
     @property
     def _has_server(self) -> bool:
@@ -194,11 +195,10 @@ class Detector:
         return self._evaluator.isolate(text, origin, lambda: self._route(text, origin, rules, now))
 
     def _route(self, text: bytes, origin: Origin, rules: Rules | None, now: float) -> list[Verdict]:
-        if self.source == "server":
-            return self._server.read(text, origin, now)
-        if rules is None and self.source == "auto" and self._belongs_to_server_log(text, origin):
+        line = self._server_line(text, origin) if rules is None else None
+        if line is not None:
             self._last_was_server = True
-            return self._server.read(text, origin, now)
+            return self._server.read(line, origin, now)
         return self._read_entry(text, origin, rules, now) if rules is not None or text.strip() else []
 
     def _read_entry(self, text: bytes, origin: Origin, rules: Rules | None, now: float) -> list[Verdict]:
@@ -214,16 +214,24 @@ class Detector:
         self._count_audit(1)
         return found
 
-    def _belongs_to_server_log(self, text: bytes, origin: Origin) -> bool:
-        """Return whether a line is from the server log; a line of plain text is from the log of the line before it."""
-        if origin.lane:
-            return origin.lane == "server"
-        if _looks_like_server_line(text) or (self._has_server and self._server.continues(text, origin)):
-            return True
-        return self._last_was_server and b'{"' not in text[:4096] and not text.startswith((b"{", b"<json:"))
+    def _server_line(self, text: bytes, origin: Origin) -> ServerLine | None:
+        """Return a line of the server log; None if it belongs to an audit log.
 
+        A line of plain text is from the log of the line before it.
+        """
+        if self.source == "audit" or (self.source == "auto" and origin.lane and origin.lane != "server"):
+            return None
+        line = self._split_line(text)
+        if self.source == "server" or origin.lane or line.opens_message:
+            return line
+        if self._has_server and self._server.continues(line, origin):
+            return line
+        is_plain = b'{"' not in text[:4096] and not text.startswith((b"{", b"<json:"))
+        return line if self._last_was_server and is_plain else None
 
-def _looks_like_server_line(text: bytes) -> bool:
-    from vaultwatch.reading.server_log import looks_like_server_line
+    @cached_property
+    def _split_line(self) -> Callable[[bytes], ServerLine]:
+        """Takes a line of the server log apart; imported on first use, like its detector."""
+        from vaultwatch.reading.server_log import split_line
 
-    return looks_like_server_line(text)
+        return split_line

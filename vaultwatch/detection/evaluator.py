@@ -16,6 +16,7 @@ from vaultwatch.reading.view import PartialView, View
 from vaultwatch.rules.conditions import uses_field
 from vaultwatch.rules.index import AuditIndex
 from vaultwatch.rules.pack import Rule
+from vaultwatch.rules.server_index import ServerIndex
 from vaultwatch.rules.three_valued import decided
 
 Result = TypeVar("Result", bool, bool | None)
@@ -46,7 +47,7 @@ class Ruleset:
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = tuple(rules)
         self.index = AuditIndex(self.rules)
-        self.server = tuple(rule for rule in self.rules if rule.service == "server")
+        self.server_index = ServerIndex(self.rules)
         self.asks_local_time = any(uses_field(rule.compiled.condition, "local") for rule in self.rules)
 
 

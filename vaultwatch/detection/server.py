@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from vaultwatch.detection.evaluator import Evaluator
 from vaultwatch.detection.verdict import Verdict, on_message
 from vaultwatch.reading.identity import ServerEventKeys
-from vaultwatch.reading.records import Origin, Rejected, ServerMessage
-from vaultwatch.reading.server_log import ServerLogReader
+from vaultwatch.reading.records import Origin, PassedMessage, Rejected, ServerMessage, ServerRecord
+from vaultwatch.reading.server_log import ServerLine, ServerLogReader
 from vaultwatch.reading.view import View, partial_server_view, server_view
 from vaultwatch.rules.pack import Rule
+from vaultwatch.rules.server_index import ServerIndex
 
 MESSAGE_WAIT_SECONDS = 1.0  # Vault writes a message at once, but nothing marks its last line
 
@@ -18,24 +19,24 @@ MESSAGE_WAIT_SECONDS = 1.0  # Vault writes a message at once, but nothing marks 
 class ServerDetector:
     """Evaluates the messages of server logs; `keys` makes their event keys, in the log that is being read."""
 
-    def __init__(self, rules: Sequence[Rule], evaluator: Evaluator, keys: ServerEventKeys) -> None:
+    def __init__(self, index: ServerIndex, evaluator: Evaluator, keys: ServerEventKeys) -> None:
         self.keys = keys
-        self._rules = rules
+        self._index = index
         self._evaluator = evaluator
-        self._reader = ServerLogReader(max_wait_seconds=MESSAGE_WAIT_SECONDS)
+        self._reader = ServerLogReader(max_wait_seconds=MESSAGE_WAIT_SECONDS, could_match=self._could_match)
 
     @property
     def next_due(self) -> float | None:
         """When the first waiting message has waited long enough for further lines; None if none waits."""
         return self._reader.next_due
 
-    def read(self, text: bytes, origin: Origin, now: float) -> list[Verdict]:
-        """Read one line, without tag and newline, and return the verdicts on the messages that it completes."""
-        return self._evaluate(self._reader.feed(text, origin, now))
+    def read(self, line: ServerLine, origin: Origin, now: float) -> list[Verdict]:
+        """Read one line and return the verdicts on the messages that it completes."""
+        return self._evaluate(self._reader.feed(line, origin, now))
 
-    def continues(self, text: bytes, origin: Origin) -> bool:
+    def continues(self, line: ServerLine, origin: Origin) -> bool:
         """Return whether the line belongs to a message that waits for further lines."""
-        return self._reader.continues(text, origin)
+        return self._reader.continues(line, origin)
 
     def due(self, now: float) -> list[Verdict]:
         """Return the verdicts on messages that have waited long enough."""
@@ -45,10 +46,17 @@ class ServerDetector:
         """Return the verdicts on all messages that wait, at the end of the log."""
         return self._evaluate(self._reader.flush())
 
-    def _evaluate(self, records: Iterable[ServerMessage | Rejected]) -> list[Verdict]:
+    def _could_match(self, level: str, line: bytes) -> bool:
+        return self._evaluator.before_record is not None or self._index.could_match(level, line)
+
+    def _evaluate(self, records: Iterable[ServerRecord]) -> list[Verdict]:
         return [verdict for record in records for verdict in self._verdicts(record)]
 
-    def _verdicts(self, record: ServerMessage | Rejected) -> list[Verdict]:
+    def _verdicts(self, record: ServerRecord) -> list[Verdict]:
+        if isinstance(record, PassedMessage):
+            self.keys.pass_over(record)
+            self._evaluator.counts.server += 1
+            return []
         if isinstance(record, Rejected):
             self._evaluator.reject(record)
             return []
@@ -65,6 +73,6 @@ class ServerDetector:
         return found
 
     def _matching(self, message: ServerMessage, view: View) -> list[Rule]:
-        if not message.partial:
-            return self._evaluator.matching(self._rules, view)
-        return self._evaluator.matching_partial(self._rules, view, partial_server_view(message, view))
+        if message.partial:
+            return self._evaluator.matching_partial(self._index.rules, view, partial_server_view(message, view))
+        return self._evaluator.matching(self._index.candidates(message, view), view)

@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from vaultwatch.reading.budget import exceeded
+from vaultwatch.reading.budget import MAX_DEPTH, exceeded
 from vaultwatch.reading.left_out import LEFT_OUT
 
 Fields = dict[str, Any]
@@ -34,6 +34,8 @@ _LEVELS = {
     "info": "info", "inf": "info", "i": "info", "n": "info", "warn": "warn", "wrn": "warn", "warning": "warn",
     "w": "warn", "error": "error", "err": "error", "e": "error", "fatal": "error", "ftl": "error", "c": "error",
 }  # fmt: skip
+LEVELS = frozenset({*_LEVELS.values(), ""})
+"""The levels of messages; "" for one that has none."""
 _SLASH_TIME = rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{1,9})?"
 _HEAD = re.compile(
     rb"[ \t]{0,32}(?:"  # logs pasted into an issue or a page are indented
@@ -234,6 +236,31 @@ def read_json(line: bytes) -> tuple[str, str, str, str, Fields]:
     if not module:  # Go's http server writes `http: TLS handshake error ...` to the root logger
         module, message = _split_module(message)
     return time, _LEVELS.get(level.lower(), ""), module, _message(message), entry
+
+
+class _JsonHead(msgspec.Struct, gc=False):
+    level: str = msgspec.field(name="@level")
+    message: str = msgspec.field(name="@message")
+    module: str = msgspec.field(name="@module", default="")
+    time: str = msgspec.field(name="@timestamp", default="")
+
+
+_decode_json_head = msgspec.json.Decoder(_JsonHead).decode
+
+
+def read_json_head(line: bytes) -> tuple[str, str] | None:
+    """Return time and level of a message in the JSON layout, as `read_json` would; None if only that can say.
+
+    Args:
+        line: The line, which is not over its budget. All of it is checked to be JSON.
+    """
+    if line.count(b"{") + line.count(b"[") > MAX_DEPTH:
+        return None
+    try:
+        head = _decode_json_head(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return head.time, _LEVELS.get(head.level.lower(), "")
 
 
 _JSON_KEYS = ("@timestamp", "@level", "@module", "@message")

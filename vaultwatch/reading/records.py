@@ -8,7 +8,7 @@ server-log messages is `vaultwatch.reading.server_log`.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -78,12 +78,34 @@ class ServerMessage(msgspec.Struct, frozen=True):
         return self.origin.node or self.host
 
 
+class PassedMessage(msgspec.Struct, frozen=True):
+    """A server-log message of one line that no rule could match, and that was not taken apart.
+
+    Its times and its node identify messages without a time after it (`vaultwatch.reading.identity.ServerEventKeys`).
+    The attributes are those of `ServerMessage`.
+    """
+
+    time: str
+    raw: bytes
+    origin: Origin = NO_ORIGIN
+    header_time: str = ""
+    host: str = ""
+
+    @property
+    def node(self) -> str:
+        """The node that wrote it: from its tag, otherwise the host in its syslog header."""
+        return self.origin.node or self.host
+
+
 class Rejected(msgspec.Struct, frozen=True):
     """A complete line that cannot be parsed, with the reason."""
 
     raw: bytes
     reason: str
     origin: Origin = NO_ORIGIN
+
+
+ServerRecord: TypeAlias = ServerMessage | PassedMessage | Rejected
 
 
 def rejected_by_error(error: Exception, raw: bytes, origin: Origin) -> Rejected:

@@ -17,14 +17,19 @@ messages of many lines in the recordings, with nodes interleaved; the last two a
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from vaultwatch.reading.budget import MAX_MESSAGE_BYTES, Budget, exceeded
-from vaultwatch.reading.hclog import Head, read_head, read_json, read_text, unescape, without_colours
-from vaultwatch.reading.records import Origin, Rejected, ServerMessage, rejected_by_error
+import msgspec
+
+from vaultwatch.reading.budget import MAX_MESSAGE_BYTES, SMALL_BYTES, Budget, exceeded
+from vaultwatch.reading.hclog import Head, read_head, read_json, read_json_head, read_text, unescape, without_colours
+from vaultwatch.reading.records import Origin, PassedMessage, Rejected, ServerMessage, ServerRecord, rejected_by_error
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
 
 _Key = tuple[str, str, str, str, str]
-_Completed = list[ServerMessage | Rejected]
+_Completed = list[ServerRecord]
+CouldMatch = Callable[[str, bytes], bool]
+"""Says from its level and its line whether a rule could match a message; if not, the message is passed over."""
 
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\x1b\n")
 _MOSTLY_INVALID = 0.3  # about half of random bytes is invalid, and a tenth of Latin-1 prose
@@ -51,34 +56,56 @@ def mask_secrets(line: bytes) -> bytes:
     return line
 
 
-def looks_like_server_line(line: bytes) -> bool:
-    """Return whether a line, with or without a syslog header, opens a server-log message."""
-    text = without_colours(line)
-    if read_head(text):
+class ServerLine(msgspec.Struct, frozen=True):
+    """One line of a server log, taken apart as far as every line must be.
+
+    Attributes:
+        raw: The line, with its secrets masked.
+        header: What syslog put in front of it.
+        text: What follows the header, without colours and trailing carriage return.
+        head: The head of the message that it opens; None if it has none.
+    """
+
+    raw: bytes
+    header: Header
+    text: bytes
+    head: Head | None
+
+    @property
+    def opens_message(self) -> bool:
+        """Whether the line opens a message: with a head, as a banner or in JSON."""
+        if self.head or self.text.startswith(b"==> ") or _SERVER_KEY.match(self.text):
+            return True
+        if not self.text.lstrip().startswith(b"{") or not _SERVER_KEY_LATER.search(self.text, 0, _NEAR_START):
+            return False
+        try:
+            read_json(self.text)
+        except ValueError:
+            return False
         return True
-    text = without_colours(strip_syslog_header(text)[1])
-    if text.startswith(b"==> ") or read_head(text) or _SERVER_KEY.match(text):
-        return True
-    if not text.lstrip().startswith(b"{") or not _SERVER_KEY_LATER.search(text, 0, _NEAR_START):
-        return False
-    try:
-        read_json(text)
-    except ValueError:
-        return False
-    return True
+
+
+def split_line(line: bytes) -> ServerLine:
+    """Take a line apart, without its newline and tag."""
+    line = mask_secrets(line)
+    text = without_colours(line).removesuffix(b"\r")
+    if head := read_head(text):
+        return ServerLine(line, NO_HEADER, text, head)
+    header, text = strip_syslog_header(text)
+    return ServerLine(line, header, text, read_head(text) if header is not NO_HEADER else None)
 
 
 class _Open:
     """A message that further lines may continue: its lines as they arrived, and their texts without headers."""
 
-    def __init__(self, line: bytes, text: bytes, head: Head, header: Header, origin: Origin, deadline: float) -> None:
-        self.head, self.header, self.origin, self.deadline = head, header, origin, deadline
-        self.lines = [line]
-        self.texts = [text[head.text_at :]]
-        self.bytes = len(line)
+    def __init__(self, line: ServerLine, head: Head, origin: Origin, deadline: float) -> None:
+        self.head, self.header, self.origin, self.deadline = head, line.header, origin, deadline
+        self.lines = [line.raw]
+        self.texts = [line.text[head.text_at :]]
+        self.bytes = len(line.raw)
         self._value_open = False
-        self._quotes = b'="' in text
-        self._quote_open = self._quotes and _odd_quotes(text)
+        self._quotes = b'="' in line.text
+        self._quote_open = self._quotes and _odd_quotes(line.text)
 
     def takes(self, text: bytes) -> bool:
         """Return whether a line that opens no message continues this one."""
@@ -90,13 +117,13 @@ class _Open:
             return not text.strip() or text.lstrip().startswith(b"* ")
         return b"panic" in self.texts[0] and bool(_STACK_LINE.match(text))
 
-    def add(self, line: bytes, text: bytes) -> None:
-        self.lines.append(line)
-        self.texts.append(text)
-        self.bytes += len(line)
+    def add(self, line: ServerLine) -> None:
+        self.lines.append(line.raw)
+        self.texts.append(line.text)
+        self.bytes += len(line.raw)
         if self._quote_open:
-            self._quote_open ^= _odd_quotes(text)
-        elif _OPENS_VALUE.match(text):
+            self._quote_open ^= _odd_quotes(line.text)
+        elif _OPENS_VALUE.match(line.text):
             self._value_open = True
 
 
@@ -154,20 +181,26 @@ def _join(parts: list[bytes]) -> tuple[str, dict[str, str]]:
     return "\n".join(text), {key: "\n".join(lines).rstrip("\n") for key, lines in values.items()}
 
 
-def _single(line: bytes, text: bytes, header: Header, origin: Origin) -> ServerMessage | Rejected:
+def _single(line: ServerLine, origin: Origin) -> ServerMessage | Rejected:
     """Read a line that is a record by itself: JSON, a banner, or a line that continues no message."""
     time = level = module = ""
     fields: dict[str, object] = {}
+    text, header = line.text, line.header
     partial = exceeded(text)
     if _JSON.match(text):
         try:
             time, level, module, message, fields = read_json(text)
         except ValueError as error:
-            return Rejected(raw=line, reason=str(error), origin=origin)
+            return Rejected(raw=line.raw, reason=str(error), origin=origin)
     else:
         message = text[:MAX_MESSAGE_BYTES].decode("utf-8", "replace").strip()
         partial = "bytes" if len(text) > MAX_MESSAGE_BYTES else ""
-    return ServerMessage(time, level, module, message, fields, line, origin, header.time, header.host, partial)
+    return ServerMessage(time, level, module, message, fields, line.raw, origin, header.time, header.host, partial)
+
+
+def _time_and_level(line: ServerLine) -> tuple[str, str] | None:
+    """Return time and level of a line that is a record by itself; None if only reading all of it can say."""
+    return read_json_head(line.text) if _JSON.match(line.text) else ("", "")
 
 
 def _why_not_text(text: bytes) -> str:
@@ -197,7 +230,9 @@ class ServerLogReader:
         max_bytes: int = 1 << 20,
         max_wait_seconds: float = 5.0,
         max_open: int = 1000,
+        could_match: CouldMatch = lambda level, line: True,
     ) -> None:
+        self._could_match = could_match
         self._max_lines = max_lines
         self._max_bytes = max_bytes
         self._max_wait_seconds = max_wait_seconds
@@ -209,28 +244,26 @@ class ServerLogReader:
         """When `due` next has something to return, on the clock of `now`; None if no message is open."""
         return next((opened.deadline for opened in self._open.values()), None)
 
-    def feed(self, line: bytes, origin: Origin, now: float) -> _Completed:
+    def feed(self, line: bytes | ServerLine, origin: Origin, now: float) -> _Completed:
         """Add one line, without its newline and tag, and return the records that it completes, in order."""
-        line = mask_secrets(line)
-        header, text, head = _split(line)
-        if reason := _why_not_text(text):
-            return [Rejected(raw=line, reason=reason, origin=origin)]
-        key = _key(header, origin)
-        if head:
+        line = line if isinstance(line, ServerLine) else split_line(line)
+        if reason := _why_not_text(line.text):
+            return [Rejected(raw=line.raw, reason=reason, origin=origin)]
+        key = _key(line.header, origin)
+        if line.head:
             done = self._close(key)
-            self._open[key] = _Open(line, text, head, header, origin, now + self._max_wait_seconds)
+            self._open[key] = _Open(line, line.head, origin, now + self._max_wait_seconds)
             return done if len(self._open) <= self._max_open else done + self._close(next(iter(self._open)))
-        if opened := self._waiting(key, line, text):
-            opened.add(line, text)
+        if opened := self._waiting(key, line):
+            opened.add(line)
             return []
-        if not text.strip():
+        if not line.text.strip():
             return []
-        return [*self._close(key), _single(line, text, header, origin)]
+        return [*self._close(key), self._passed(line, origin) or _single(line, origin)]
 
-    def continues(self, line: bytes, origin: Origin) -> bool:
+    def continues(self, line: ServerLine, origin: Origin) -> bool:
         """Return whether `feed` would add this line to an open message."""
-        header, text, head = _split(line)
-        return head is None and self._waiting(_key(header, origin), line, text) is not None
+        return line.head is None and self._waiting(_key(line.header, origin), line) is not None
 
     def due(self, now: float) -> _Completed:
         """Close the messages that have waited long enough."""
@@ -241,32 +274,38 @@ class ServerLogReader:
 
     def flush(self) -> _Completed:
         """Close every open message at the end of the input."""
-        done: _Completed = [_finish(opened) for opened in self._open.values()]
+        done = [self._complete(opened) for opened in self._open.values()]
         self._open.clear()
         return done
 
     def _close(self, key: _Key) -> _Completed:
         opened = self._open.pop(key, None)
-        return [_finish(opened)] if opened else []
+        return [self._complete(opened)] if opened else []
 
-    def _waiting(self, key: _Key, line: bytes, text: bytes) -> _Open | None:
+    def _complete(self, opened: _Open) -> ServerRecord:
+        if len(opened.lines) == 1 and not self._could_match(opened.head.level, opened.lines[0]):
+            header = opened.header
+            return PassedMessage(opened.head.time, opened.lines[0], opened.origin, header.time, header.host)
+        return _finish(opened)
+
+    def _passed(self, line: ServerLine, origin: Origin) -> PassedMessage | None:
+        """Return a line that is a record by itself as passed over, if no rule could match it."""
+        if len(line.raw) > SMALL_BYTES or not (found := _time_and_level(line)):
+            return None
+        time, level = found
+        if self._could_match(level, line.raw):
+            return None
+        return PassedMessage(time, line.raw, origin, line.header.time, line.header.host)
+
+    def _waiting(self, key: _Key, line: ServerLine) -> _Open | None:
         """Return the open message that a line without a head continues."""
         opened = self._open.get(key)
-        if not opened or text.startswith((b"{", b"==> ")):
+        if not opened or line.text.startswith((b"{", b"==> ")):
             return None
-        if len(opened.lines) >= self._max_lines or opened.bytes + len(line) > self._max_bytes:
+        if len(opened.lines) >= self._max_lines or opened.bytes + len(line.raw) > self._max_bytes:
             return None
-        return opened if opened.takes(text) else None
+        return opened if opened.takes(line.text) else None
 
 
 def _key(header: Header, origin: Origin) -> _Key:
     return origin.cluster, origin.node, header.host, header.program, header.pid
-
-
-def _split(line: bytes) -> tuple[Header, bytes, Head | None]:
-    """Split a line into its header, its text without colours and trailing carriage return, and its head."""
-    text = without_colours(line).removesuffix(b"\r")
-    if head := read_head(text):
-        return NO_HEADER, text, head
-    header, text = strip_syslog_header(text)
-    return header, text, read_head(text) if header is not NO_HEADER else None

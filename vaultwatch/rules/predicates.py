@@ -194,16 +194,17 @@ def _texts(view: View, field: str) -> Iterator[str]:
 
 
 def _any_text_of_the_record(test: TextTest) -> Predicate:
-    return lambda view: any(test(text) for text in _all_texts(view))
+    return lambda view: any(test(text) for text in all_texts(view))
 
 
-def _all_texts(value: Any) -> Iterator[str]:
+def all_texts(value: Any) -> Iterator[str]:
+    """Yield the texts in a JSON value, scalars as text, however nested."""
     if isinstance(value, dict):
         for item in value.values():
-            yield from _all_texts(item)
+            yield from all_texts(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _all_texts(item)
+            yield from all_texts(item)
     elif (text := text_of(value)) is not None:
         yield text
 

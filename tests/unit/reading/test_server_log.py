@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from bench import server_log
 from vaultwatch.reading.hclog import without_colours
-from vaultwatch.reading.records import NO_ORIGIN, Origin, Rejected, ServerMessage
-from vaultwatch.reading.server_log import ServerLogReader, looks_like_server_line, mask_secrets
+from vaultwatch.reading.records import NO_ORIGIN, Origin, Rejected, ServerMessage, ServerRecord
+from vaultwatch.reading.server_log import ServerLogReader, mask_secrets, split_line
 from vaultwatch.reading.syslog_header import Header, strip_syslog_header
 
 DATA = Path(__file__).parents[2] / "data"
@@ -22,7 +22,7 @@ LAYOUTS = [json.loads(line) for line in (DATA / "server" / "layouts.jsonl").read
 HEAD = b"2026-11-21T07:29:48.933Z [ERROR] core: failed:"
 SYSLOG = b"<13>Nov 21 07:29:41 host vault[%d]: "
 
-Completed = list[ServerMessage | Rejected]
+Completed = list[ServerRecord]
 
 
 def recorded(product: str) -> list[bytes]:
@@ -33,7 +33,7 @@ def recorded(product: str) -> list[bytes]:
     return [line for log in logs if log.exists() for line in log.read_bytes().split(b"\n")[:-1]]
 
 
-def read(lines: Iterable[bytes], origin: Origin = NO_ORIGIN, **limits: int) -> Completed:
+def read(lines: Iterable[bytes], origin: Origin = NO_ORIGIN, **limits: Any) -> Completed:
     reader = ServerLogReader(**limits)
     return [record for line in lines for record in reader.feed(line, origin, 0.0)] + reader.flush()
 
@@ -151,7 +151,7 @@ class TestLayouts:
     def test_first_line_looks_like_a_server_line_where_it_opens_a_message(self, sample: dict[str, Any]) -> None:
         line = sample["lines"][0].encode()
         opens = bool(sample["time"] or "==> " in sample["message"])
-        assert looks_like_server_line(line) == looks_like_server_line(SYSLOG % 7 + line) == opens
+        assert split_line(line).opens_message == split_line(SYSLOG % 7 + line).opens_message == opens
 
     @pytest.mark.parametrize(
         "line",
@@ -165,14 +165,14 @@ class TestLayouts:
         ],
     )
     def test_audit_entries_and_loose_lines_do_not_look_like_server_lines(self, line: bytes) -> None:
-        assert not looks_like_server_line(line)
-        assert not looks_like_server_line(SYSLOG % 7 + line)
+        assert not split_line(line).opens_message
+        assert not split_line(SYSLOG % 7 + line).opens_message
 
     @pytest.mark.parametrize("before", [b" ", b"        ", b"\t", b"\t    "])
     def test_a_pasted_log_may_be_indented(self, before: bytes) -> None:
         lines = [before + line for line in (HEAD + b" a=1", b"2017/07/15 19:18:28.663808 [INFO ] core: x")]
         assert [(one.level, one.module) for one in messages(read(lines))] == [("error", "core"), ("info", "core")]
-        assert all(map(looks_like_server_line, lines))
+        assert all(split_line(line).opens_message for line in lines)
 
     def test_carriage_return_at_the_end_is_ignored(self) -> None:
         (record,) = messages(read([HEAD + b" a=1\r"]))
@@ -225,12 +225,12 @@ class TestContinuation:
 
     def test_continues_returns_whether_the_reader_would_add_a_line(self) -> None:
         reader = ServerLogReader()
-        assert not reader.continues(b"  error=", NO_ORIGIN)
+        assert not reader.continues(split_line(b"  error="), NO_ORIGIN)
         reader.feed(HEAD, NO_ORIGIN, 0.0)
-        assert reader.continues(b"  error=", NO_ORIGIN)
-        assert not reader.continues(b"  error=", Origin("c", "other", "server"))
-        assert not reader.continues(b"Loose: text", NO_ORIGIN)
-        assert not reader.continues(HEAD, NO_ORIGIN)
+        assert reader.continues(split_line(b"  error="), NO_ORIGIN)
+        assert not reader.continues(split_line(b"  error="), Origin("c", "other", "server"))
+        assert not reader.continues(split_line(b"Loose: text"), NO_ORIGIN)
+        assert not reader.continues(split_line(HEAD), NO_ORIGIN)
 
 
 class TestBounds:

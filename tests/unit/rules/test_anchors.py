@@ -1,49 +1,109 @@
-"""Anchors: texts that a condition requires in single fields, from which the index is built."""
+"""Anchors: texts that a condition requires in the fields of a record, from which the indexes are built."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from vaultwatch.rules.anchors import anchors_of, operations_of
+from vaultwatch.rules.anchors import MAX_ALTERNATIVES, Masks, alternatives_of, audit_anchor, bits, masks, server_anchor
 from vaultwatch.rules.conditions import And, Condition, Exists, Never, Not, Or, Text
 
+PATH = Text("request.path", "eq", "a", False)
+POLICY = Text("auth.policies", "eq", "root", False)
+NAMESPACE = Text("request.namespace.path", "prefix", "prod/", False)
+DELETE = Text("request.operation", "eq", "delete", False)
+
+
+def plain(condition: Condition, anchor_of: Any = audit_anchor) -> list[dict[str, list[tuple[str, str]]]]:
+    """Return the alternatives as `{field: [(how, value)]}`."""
+    return [
+        {field: [(anchor.how, anchor.value) for anchor in anchors] for field, anchors in one.items()}
+        for one in alternatives_of(condition, anchor_of)
+    ]
+
 
 @pytest.mark.parametrize(
     ("condition", "expected"),
     [
-        (Text("request.path", "eq", "A", True), [("request.path", "eq", "a")]),
-        (Text("mount_path", "eq", "a", False), [("request.path", "suffix", "a")]),
-        (Text("mount_path", "prefix", "a", False), [("request.path", "contains", "a")]),
-        (Text("mount_path", "glob", "a*", False), [("request.path", "glob", "*a*")]),
+        (Text("request.path", "eq", "A", True), [{"request.path": [("eq", "a")]}]),
+        (Text("mount_path", "eq", "a", False), [{"request.path": [("suffix", "a")]}]),
+        (Text("mount_path", "prefix", "a", False), [{"request.path": [("contains", "a")]}]),
+        (Text("mount_path", "glob", "a*", False), [{"request.path": [("glob", "*a*")]}]),
+        (Text("request.operation", "eq", "Read", True), [{"request.operation": [("eq", "read")]}]),
         (Never(), []),
-        (Not(Text("request.path", "eq", "a", False)), None),
-        (Or((Text("request.path", "eq", "a", False), Exists("error", True))), None),
-        (Text("outcome", "eq", "failed", False), None),
-        (Text("request.path", "glob", "a?", True), None),
-        (Text("request.path", "eq", "Σ", True), None),
+        (And((PATH, Never())), []),
+        (Or((PATH, Never())), [{"request.path": [("eq", "a")]}]),
+        (Not(PATH), [{}]),
+        (Or((PATH, Exists("error", True))), [{}]),
+        (Text("outcome", "eq", "failed", False), [{}]),
+        (Text("request.operation", "contains", "read", False), [{}]),
+        (Text("request.path", "glob", "a?", True), [{}]),
+        (Text("request.path", "eq", "Σ", True), [{}]),
     ],
 )
-def test_anchors_are_what_a_matching_record_must_contain(
-    condition: Condition, expected: list[tuple[str, str, str]] | None
-) -> None:
-    assert anchors_of(condition) == expected
+def test_anchors_are_what_a_matching_entry_must_contain(condition: Condition, expected: list[Any]) -> None:
+    assert plain(condition) == expected
 
 
-def test_of_several_anchors_the_most_selective_are_chosen() -> None:
-    path = Text("request.path", "contains", "a", False)
-    kind = Text("request.mount_type", "eq", "kv", False)
-    assert anchors_of(And((kind, path))) == [("request.path", "contains", "a")]
+def test_anchors_on_several_fields_must_hold_together() -> None:
+    both = {"request.path": [("eq", "a")], "request.namespace.path": [("prefix", "prod/")]}
+    assert plain(And((PATH, NAMESPACE))) == [both]
+    assert plain(And((PATH, Exists("error", True), NAMESPACE))) == [both]
+    assert plain(Or((And((PATH, NAMESPACE)), POLICY))) == [{"auth.policies": [("eq", "root")]}, both]
+
+
+def test_texts_of_one_field_are_one_alternative() -> None:
+    other = Text("request.path", "prefix", "b/", False)
+    assert plain(Or((PATH, POLICY, other))) == [
+        {"request.path": [("eq", "a"), ("prefix", "b/")]},
+        {"auth.policies": [("eq", "root")]},
+    ]
+
+
+def test_of_several_anchors_on_one_field_the_most_selective_are_chosen() -> None:
+    assert plain(And((Text("request.path", "contains", "b", False), PATH))) == [{"request.path": [("eq", "a")]}]
+
+
+def test_a_rule_has_a_bounded_number_of_alternatives() -> None:
+    pairs = [And((Text("request.path", "eq", f"p{n}", False), NAMESPACE)) for n in range(MAX_ALTERNATIVES + 1)]
+    (only,) = plain(Or(tuple(pairs)))
+    assert len(only["request.path"]) == MAX_ALTERNATIVES + 1
+    choices = Or(tuple(pairs[: MAX_ALTERNATIVES // 2]))
+    assert len(plain(And((choices, choices)))) <= MAX_ALTERNATIVES
 
 
 @pytest.mark.parametrize(
     ("condition", "expected"),
     [
-        (Text("request.operation", "eq", "Read", True), {"read"}),
-        (Or((Text("request.operation", "eq", "read", False), Exists("error", True))), None),
-        (Text("request.operation", "contains", "read", False), None),
-        (Not(Text("request.operation", "eq", "read", False)), None),
-        (And((Exists("error", True), Text("request.operation", "eq", "read", False))), {"read"}),
+        (Text("level", "eq", "error", False), [{"level": [("eq", "error")]}]),
+        (Text("message", "eq", "Vault is sealed", True), [{"line": [("contains", "vault is sealed")]}]),
+        (Text("message", "glob", "backend*failed to log*", False), [{"line": [("contains", "failed to log")]}]),
+        (Text("fields.error", "prefix", "denied", False), [{"line": [("contains", "denied")]}]),
+        (Text("message", "glob", "**", False), [{}]),
+        (Text("message", "glob", r"a\*", False), [{}]),
+        (Text("fields.error", "contains", "5.", False), [{}]),
+        (Text("fields.error", "eq", "false", False), [{}]),
+        (Text("node", "eq", "n", False), [{}]),
+        (Text("level", "prefix", "err", False), [{}]),
     ],
 )
-def test_a_matching_record_has_one_of_the_operations(condition: Condition, expected: set[str] | None) -> None:
-    assert operations_of(condition) == expected
+def test_anchors_are_what_the_line_of_a_matching_message_must_contain(
+    condition: Condition, expected: list[Any]
+) -> None:
+    assert plain(condition, server_anchor) == expected
+
+
+def test_a_mask_has_a_bit_for_each_alternative_with_an_anchor_in_the_text() -> None:
+    conditions = [
+        PATH,
+        Text("request.path", "suffix", "/a", False),
+        DELETE,
+        Text("request.path", "contains", "A", True),
+    ]
+    found = masks([one for condition in conditions for one in alternatives_of(condition, audit_anchor)])
+    of_path = found["request.path"]
+    assert list(bits(of_path.free)) == [2]
+    assert list(bits(of_path.of("A"))) == [0, 3]
+    assert list(bits(of_path.of("x/a"))) == [1, 3]
+    assert of_path.of("x") == Masks("error", []).of("x") == 0
