@@ -8,10 +8,11 @@ from vaultwatch.detection.evaluator import Evaluator
 from vaultwatch.detection.verdict import Verdict, completed, on_entry
 from vaultwatch.detection.waiting import Waiting
 from vaultwatch.reading.identity import audit_event_key, is_response
-from vaultwatch.reading.records import AuditEntry
+from vaultwatch.reading.records import AuditEntry, Origin
 from vaultwatch.reading.view import View, audit_view, partial_audit_view
 from vaultwatch.rules.index import Rules
 from vaultwatch.rules.pack import Rule
+from vaultwatch.rules.screening import Screen
 
 
 class AuditDetector:
@@ -22,12 +23,24 @@ class AuditDetector:
         evaluator: Evaluator,
         wait_seconds: float,
         on_waiting: Callable[[Sequence[Verdict]], None],
-        of_secrets: Rules = (),
+        of_secrets: Rules,
+        screen: Screen,
     ) -> None:
         self.waiting = Waiting(wait_seconds)
         self._evaluator = evaluator
         self._on_waiting = on_waiting
         self._of_secrets = of_secrets
+        self._screen = screen
+
+    def excludes(self, text: bytes, origin: Origin, rules: Rules) -> bool:
+        """Return whether it is certain, without reading all of an entry, that it changes nothing.
+
+        Args:
+            text: An entry that the index can decode, without its tag.
+            origin: Where it came from.
+            rules: The rules that could match it.
+        """
+        return self._screen.excludes(text, origin, rules, self.waiting.events, self._evaluator.zone)
 
     def evaluate(self, entry: AuditEntry, rules: Rules, now: float) -> list[Verdict]:
         """Evaluate one entry against rules, and return the verdicts that are complete.

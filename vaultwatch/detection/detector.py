@@ -72,7 +72,7 @@ class Detector:
         self._evaluator.before_record = before_record
         self._uses_index = before_record is None
         self._fatal = fatal
-        self._audit = AuditDetector(self._evaluator, wait_seconds, on_waiting, ruleset.index.of_secrets)
+        self._audit = AuditDetector(self._evaluator, wait_seconds, on_waiting, ruleset.index.of_secrets, ruleset.screen)
         self._keys = ServerEventKeys()
         self._last_was_server = source == "server"
 
@@ -202,6 +202,9 @@ class Detector:
         return self._read_entry(text, origin, rules, now) if rules is not None or text.strip() else []
 
     def _read_entry(self, text: bytes, origin: Origin, rules: Rules | None, now: float) -> list[Verdict]:
+        if rules and self._audit.excludes(text, origin, rules):
+            self._count_audit(1)
+            return []
         entry = read_audit_entry(text, origin)
         if isinstance(entry, Rejected):  # the index ignores what it does not decode, such as nesting
             self._evaluator.reject(entry)

@@ -16,6 +16,7 @@ from vaultwatch.reading.view import PartialView, View
 from vaultwatch.rules.conditions import uses_field
 from vaultwatch.rules.index import AuditIndex
 from vaultwatch.rules.pack import Rule
+from vaultwatch.rules.screening import Screen
 from vaultwatch.rules.server_index import ServerIndex
 from vaultwatch.rules.three_valued import decided
 
@@ -48,6 +49,7 @@ class Ruleset:
         self.rules = tuple(rules)
         self.index = AuditIndex(self.rules)
         self.server_index = ServerIndex(self.rules)
+        self.screen = Screen()
         self.asks_local_time = any(uses_field(rule.compiled.condition, "local") for rule in self.rules)
 
 

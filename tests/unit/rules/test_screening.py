@@ -1,0 +1,86 @@
+"""An entry is excluded from the fields that its rules name only if all of it would match none of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.support.evaluation import evaluate_plainly
+from tests.unit.rules.test_index import CONDITIONS, ENTRIES, rules_of, with_ids
+from vaultwatch.detection.detector import Detector
+from vaultwatch.reading.records import NO_ORIGIN
+from vaultwatch.rules.conditions import And, Condition, Exists, Keyword, Number, Text
+from vaultwatch.rules.index import AuditIndex
+from vaultwatch.rules.screening import MAX_DECODERS, Screen
+
+SEAL = Text("request.path", "eq", "sys/seal", False)
+BY_EVE = And((SEAL, Text("auth.display_name", "eq", "eve", False)))
+
+FAILED = {"type": "response", "request": {}, "response": {"data": {"error": 1}}}
+
+
+def encoded(**members: Any) -> bytes:
+    return json.dumps({"type": "request", "request": {"id": "e", "path": "sys/seal"}, **members}).encode()
+
+
+def excludes(conditions: Sequence[Condition], line: bytes, waiting: Sequence[str] = ()) -> bool:
+    return Screen().excludes(line, NO_ORIGIN, tuple(rules_of(conditions)), waiting, UTC)
+
+
+@settings(max_examples=200)
+@given(st.lists(CONDITIONS, min_size=1, max_size=3), ENTRIES)
+@example([Text("local.hour", "eq", "5", False)], {"type": "request", "request": {}, "time": "2026-11-20T05:00:00Z"})
+@example(
+    [Text("outcome", "eq", "failed", False)], {"type": "response", "request": {}, "response": {"data": {"error": 1}}}
+)
+@example([Exists("request", True), Exists("request.data.a", True)], {"type": "request", "request": {"data": {"a": 1}}})
+def test_what_is_excluded_matches_no_rule(conditions: list[Condition], entry: dict[str, Any]) -> None:
+    (entry,) = with_ids([entry])
+    line, rules = json.dumps(entry).encode(), rules_of(conditions)
+    if AuditIndex([]).reads(line) and excludes(conditions, line):
+        assert evaluate_plainly(rules, line, UTC) == set()
+
+
+def test_an_entry_is_decided_by_the_fields_that_its_rules_name() -> None:
+    assert excludes([BY_EVE], encoded(auth={"display_name": "bob"}))
+    assert excludes([BY_EVE], encoded(auth=None))
+    assert not excludes([BY_EVE], encoded(auth={"display_name": "Eve"}))
+    assert not excludes([BY_EVE, SEAL], encoded(auth={"display_name": "bob"}))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [Keyword("contains", "x", False), Exists("secret_in_clear", True), Exists("partial", True), Number("a", "eq", 5)],
+)
+def test_a_rule_that_reads_all_of_an_entry_is_left_to_the_evaluator(condition: Condition) -> None:
+    assert excludes([condition], encoded()) is isinstance(condition, Number)
+
+
+def test_nothing_that_the_whole_entry_would_change_is_excluded() -> None:
+    deep = json.loads("[" * 101 + "]" * 101)
+    assert not excludes([BY_EVE], encoded(response={"data": deep}))
+    assert not excludes([BY_EVE], encoded(), waiting=["e"])
+    assert not excludes([BY_EVE], encoded(request={"path": "sys/seal"}), waiting=["other"])
+    assert not excludes([BY_EVE], b'{"type":"request","request":{"path":"sys/seal"},"auth":{"display_name":"\xff"}}')
+    assert excludes([BY_EVE], encoded(), waiting=["other"])
+
+
+def test_a_response_that_matches_no_rule_completes_its_request() -> None:
+    rules = rules_of([And((SEAL, Text("type", "eq", "request", False)))])
+    detector = Detector(rules)
+    assert detector.feed([encoded()], 0.0) == []
+    (verdict,) = detector.feed([encoded(type="response")], 0.0)
+    assert verdict.outcome == "succeeded"
+
+
+def test_the_number_of_decoders_is_bounded() -> None:
+    screen = Screen()
+    for _ in range(MAX_DECODERS + 5):
+        screen.excludes(encoded(), NO_ORIGIN, tuple(rules_of([BY_EVE])), (), UTC)
+    assert len(screen._decoders) == MAX_DECODERS
