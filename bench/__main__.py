@@ -27,6 +27,7 @@ def run(bench: measure.Bench, count: int, output: Path) -> list[results.Result]:
     for part in (
         measure.processes,
         measure.parsing,
+        measure.shapes,
         measure.many_rules,
         measure.memory,
         measure.frames,

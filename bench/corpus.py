@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import BinaryIO, Literal, cast, get_args
@@ -23,6 +24,9 @@ from bench.worthy import WORTHY
 
 Layout = Literal["classic", "sorted", "time-first"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+Traffic = Literal["quiet", "busy", "unique"]
+"""Whose paths no shipped rule names; of which rules name a quarter by path or namespace; with each path only once."""
+TRAFFICS: tuple[Traffic, ...] = get_args(Traffic)
 Style = Literal["spaced", "sorted-ascii", "escaped-slash"]
 STYLES: tuple[Style, ...] = get_args(Style)
 
@@ -35,14 +39,16 @@ _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _compact_sorted = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
 
-def entries(count: int, seed: int, layout: str = "mixed", alert_rate: float = 0.001) -> Iterator[tuple[str, bytes]]:
+def entries(
+    count: int, seed: int, layout: str = "mixed", alert_rate: float = 0.001, traffic: Traffic = "quiet"
+) -> Iterator[tuple[str, bytes]]:
     """Yield `count` entries in the order of their times: the rule that must match ("" for none), and the line.
 
     Both entries of a call that must raise an alert name the rule; `alert_rate` is their share. `layout` is one of
     `LAYOUTS` (key orders of Vault to 1.16 and OpenBao, of 1.17 to 1.20, of today) or "mixed", a third each.
     """
     rng = Random(seed)
-    world = build(rng, _rfc3339(START_SECONDS * 10**9, 0))
+    world = build(rng, _rfc3339(START_SECONDS * 10**9, 0), busy=traffic == "busy")
     pending: list[tuple[int, int, str, bytes]] = []
     worthy = list(WORTHY.items())
     now_ns, made, written, alerts = START_SECONDS * 10**9, 0, 0, 0
@@ -57,15 +63,21 @@ def entries(count: int, seed: int, layout: str = "mixed", alert_rate: float = 0.
             rule, make = worthy[alerts % len(worthy)]
             alerts += 1
             call = make(rng, world, world.principals[alerts % len(world.principals)])
-        for at_ns, line in _lines(rng, call or ordinary(rng, world), now_ns, _layout(rng, layout)):
+        if call is None:
+            call = ordinary(rng, world)
+            if traffic == "unique":
+                call = replace(call, path=f"{call.path}-{made}")
+        for at_ns, line in _lines(rng, call, now_ns, _layout(rng, layout)):
             made += 1
             heapq.heappush(pending, (at_ns, made, rule, line))
 
 
-def write(out: BinaryIO, count: int, seed: int, layout: str = "mixed", alert_rate: float = 0.001) -> dict[str, int]:
+def write(
+    out: BinaryIO, count: int, seed: int, layout: str = "mixed", alert_rate: float = 0.001, traffic: Traffic = "quiet"
+) -> dict[str, int]:
     """Write a corpus to `out`; return how many calls each rule must match."""
     seen: dict[str, set[str]] = {}
-    for rule, line in entries(count, seed, layout, alert_rate):
+    for rule, line in entries(count, seed, layout, alert_rate, traffic):
         out.write(line)
         if rule:
             seen.setdefault(rule, set()).add(json.loads(line)["request"]["id"])
@@ -203,12 +215,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("-n", "--count", type=int, default=300_000, help="entries")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--layout", choices=(*LAYOUTS, "mixed"), default="mixed", help="key order")
+    parser.add_argument("--traffic", choices=TRAFFICS, default="quiet")
     parser.add_argument("--alert-rate", type=float, default=0.001, help="share of calls that must raise an alert")
     parser.add_argument("-o", "--output", type=Path, help="file to write (default: stdout)")
     parser.add_argument("--expected", type=Path, help="where to write, as JSON, how many calls each rule must match")
     given = parser.parse_args(arguments)
     with given.output.open("wb") if given.output else nullcontext(sys.stdout.buffer) as out:
-        expected = write(out, given.count, given.seed, given.layout, given.alert_rate)
+        expected = write(out, given.count, given.seed, given.layout, given.alert_rate, given.traffic)
     if given.expected:
         given.expected.write_text(json.dumps(expected))
     return 0

@@ -1,7 +1,8 @@
 """Measures what needs all lines in memory, in a process of its own, and prints CPU seconds as JSON.
 
 `compare` times orjson.loads and the evaluator over the same lines; `packs` the evaluator under each of several packs;
-`whole` evaluates a file with one pack, as a process that is measured from outside.
+`shapes` the evaluator over its lines in each common shape; `whole` evaluates a file with one pack, as a process that is
+measured from outside.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import orjson
 
+from bench.common_shapes import common_shapes
 from vaultwatch.detection.detector import Detector
 from vaultwatch.rules.pack import Rule, decode_pack, shipped_rules
 
 READ_BUFFER_BYTES = 1 << 20
+SHAPED = 20_000
+"""How many lines are measured in each shape."""
 Method = Callable[[Sequence[bytes]], None]
 Ready = Callable[[], Method]
 
@@ -34,11 +39,12 @@ def parse_only() -> Method:
     return run
 
 
-def evaluating(rules: Sequence[Rule]) -> Method:
-    """Return a method that evaluates every line with a new evaluator."""
-    detector = Detector(rules, source="audit")
+def evaluating(rules: Sequence[Rule], instead: Sequence[bytes] = ()) -> Method:
+    """Return a method that evaluates every line, or other ones instead, with a new evaluator."""
+    detector = Detector(rules, source="auto" if instead else "audit")
 
     def run(lines: Sequence[bytes]) -> None:
+        lines = instead or lines
         detector.feed(lines)
         detector.flush()
         if detector.counts.audit != len(lines):
@@ -74,7 +80,7 @@ def whole(corpus: Path, rules: Sequence[Rule]) -> dict[str, int]:
 def main() -> int:
     """Run the command, whose output is one JSON object."""
     parser = argparse.ArgumentParser(prog="python -m bench.in_process")
-    parser.add_argument("what", choices=("compare", "packs", "whole"))
+    parser.add_argument("what", choices=("compare", "packs", "shapes", "whole"))
     parser.add_argument("corpus", type=Path)
     parser.add_argument("packs", type=Path, nargs="*", help="compiled packs")
     parser.add_argument("--rounds", type=int, default=5)
@@ -87,7 +93,10 @@ def main() -> int:
     if given.what == "compare":
         methods = {"orjson": parse_only, "evaluator": partial(evaluating, shipped_rules())}
     with given.corpus.open("rb", buffering=READ_BUFFER_BYTES) as file:
-        lines = list(file)
+        lines = list(file) if given.what != "shapes" else list(islice(file, SHAPED))
+    if given.what == "shapes":
+        shapes = common_shapes(lines)
+        methods = {name: partial(evaluating, shipped_rules(), shaped) for name, shaped in shapes.items()}
     print(json.dumps(interleaved(methods, lines, given.rounds)))
     return 0
 

@@ -7,14 +7,18 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 from statistics import median
 from typing import Any
 
+from bench.corpus import Traffic
 from bench.processes import FUNCTION_ENVIRONMENT, BenchError, Usage, measure, python, vaultwatch
 from bench.results import Result, ratios
 
 FOUND = 1  # exit status of `vaultwatch check` that showed alerts
 FEW_RULES, MANY_RULES = 40, 1_000
+GOALS: tuple[tuple[Traffic, float, float | None], ...] = (("quiet", 4, 2.5), ("busy", 2.5, 1.5), ("unique", 2, None))
+"""How many times as fast as the stand-in `check` is to be on each corpus, and `watch`."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,12 @@ class Bench:
     rounds: int
     seed: int = 1
 
-    def corpus(self, count: int) -> Corpus:
+    def corpus(self, count: int, traffic: Traffic = "quiet") -> Corpus:
         """Return a corpus of `count` entries, generated once for these arguments and this generator."""
-        path = self.folder / f"corpus-{_generator()}-{count}-{self.seed}-mixed.jsonl"
+        path = self.folder / f"corpus-{_generator()}-{count}-{self.seed}-{traffic}.jsonl"
         expected = path.with_suffix(".expected.json")
         if not expected.exists():
-            options = ("-n", str(count), "--seed", str(self.seed), "--expected", expected)
+            options = ("-n", str(count), "--seed", str(self.seed), "--traffic", traffic, "--expected", expected)
             measure(python("-m", "bench.corpus", *options, "-o", path))
         return Corpus(path, count, json.loads(expected.read_text()))
 
@@ -72,16 +76,35 @@ def check(corpus: Corpus, output: Path) -> Usage:
 
 
 def processes(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[Result]:
-    """Compare `vaultwatch check` and the stand-in as whole processes on the same file."""
-    ours, theirs = [], []
+    """Compare `vaultwatch check`, and `watch` from a pipe, with the stand-in as whole processes on the same files."""
+    results = []
+    for traffic, least, least_of_watch in GOALS:
+        each = corpus if traffic == "quiet" else bench.corpus(corpus.count, traffic)
+        used = _whole_processes(bench, each)
+        measured |= {f"{name}, {traffic}": _usage(usages) for name, usages in used.items()}
+        theirs = _in_pairs(used["stand_in"])
+        for name, goal in (("check", least), ("watch", least_of_watch)):
+            title = f"{name}, {traffic} corpus, against the stand-in"
+            results.append(Result(title, ratios(theirs, _in_pairs(used[name])), "times", "at_least", goal))
+    return results
+
+
+def _whole_processes(bench: Bench, corpus: Corpus) -> dict[str, list[Usage]]:
+    used: dict[str, list[Usage]] = {"check": [], "stand_in": [], "watch": []}
     for _ in range(bench.rounds):  # twice each, in both orders: a single run varies by a tenth
-        ours.append(check(corpus, bench.folder / "alerts.jsonl"))
-        theirs += [measure(python("-m", "bench.stand_in"), stdin=corpus.path) for _ in range(2)]
-        ours.append(check(corpus, bench.folder / "alerts.jsonl"))
-    measured["check"] = _usage(ours)
-    measured["stand_in"] = _usage(theirs)
-    faster = ratios(_in_pairs(theirs), _in_pairs(ours))
-    return [Result("check, against the stand-in (whole process)", faster, "times", "at_least", 3.5)]
+        used["check"].append(check(corpus, bench.folder / "alerts.jsonl"))
+        used["watch"].append(watch(corpus, bench.folder / "state"))
+        used["stand_in"] += [measure(python("-m", "bench.stand_in"), stdin=corpus.path) for _ in range(2)]
+        used["watch"].append(watch(corpus, bench.folder / "state"))
+        used["check"].append(check(corpus, bench.folder / "alerts.jsonl"))
+    return used
+
+
+def watch(corpus: Corpus, state: Path) -> Usage:
+    """Run `vaultwatch watch` over a corpus, through a pipe and with an empty state."""
+    rmtree(state, ignore_errors=True)
+    options = ("--state", state, "--alert-log", state.with_suffix(".jsonl"))
+    return measure(vaultwatch("watch", *options), stdin=corpus.path, piped=True)
 
 
 def _in_pairs(used: list[Usage]) -> list[float]:
@@ -94,6 +117,17 @@ def parsing(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[Resu
     measured["in_process_cpu_seconds"] = {name: median(values) for name, values in seconds.items()}
     faster = ratios(seconds["orjson"], seconds["evaluator"])
     return [Result("evaluator, against orjson.loads alone", faster, "times", "at_least", 1.3)]
+
+
+def shapes(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[Result]:
+    """Compare entries in each common shape with plain ones, over lines in memory."""
+    seconds = _in_process(bench, "shapes", corpus)
+    measured["shapes_cpu_seconds"] = {name: median(values) for name, values in seconds.items()}
+    plain = seconds.pop("plain")
+    return [
+        Result(f"entries with {name}, against plain ones", ratios(spent, plain), "times", "at_most", 3)
+        for name, spent in seconds.items()
+    ]
 
 
 def many_rules(bench: Bench, corpus: Corpus, measured: dict[str, Any]) -> list[Result]:
@@ -181,6 +215,13 @@ def server_log(bench: Bench, measured: dict[str, Any]) -> list[Result]:
         return ratios(seconds[above], seconds[below])
 
     figures = [Result("server messages, against json.loads", against("ordinary", "json.loads"), "times", "at_most", 5)]
+    for layout in ("standard", "JSON"):
+        original = against(f"rules, {layout}", f"original, {layout}")
+        many = against(f"many rules, {layout}", f"rules, {layout}")
+        figures += [
+            Result(f"server log, {layout}, against the original's patterns", original, "times", "at_most", 5),
+            Result(f"server log, {layout}, 100 rules against 14", many, "times", "at_most", 1.2),
+        ]
     for name in ("messages", "syslog headers", "lines"):
         twice = against(f"{name}, 2", f"{name}, 1")
         figures.append(Result(f"hostile {name}, twice as long", twice, "times", "at_most", 3))

@@ -1,7 +1,8 @@
 """Measures reading the server log, in a process of its own: `python -m bench.server_log` prints CPU seconds as JSON.
 
 The reference for ordinary messages, those of a recorded Vault, is `json.loads` of the same messages in the JSON layout.
-The reference for hostile ones is hostile ones of half their length: four times as long would be quadratic.
+The reference for hostile ones is hostile ones of half their length: four times as long would be quadratic. Evaluating a
+log with the shipped rules is compared with searching it as the original does, and with a hundred rules.
 """
 
 from __future__ import annotations
@@ -13,13 +14,20 @@ from functools import partial
 
 from bench.in_process import Method, Ready, interleaved
 from bench.processes import ROOT
+from bench.stand_in import check_message
+from vaultwatch.detection.detector import Detector
 from vaultwatch.reading.hclog import read_text
 from vaultwatch.reading.records import NO_ORIGIN, ServerMessage
 from vaultwatch.reading.server_log import ServerLogReader, split_line
 from vaultwatch.reading.syslog_header import strip_syslog_header
+from vaultwatch.rules.conditions import Text
+from vaultwatch.rules.facts import Level
+from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
 
 RECORDED = ROOT / "tests" / "data" / "recordings" / "vault-1.14.2"
 TIMES = 20
+MANY_RULES = 100
+SYSLOG = b"Nov 21 07:29:41 vault-1 vault[7]: "
 Reader = Callable[[bytes], object]
 HEAD = b"2026-11-21T07:29:48.933Z [ERROR] core: failed:"
 HOSTILE_BYTES = 1 << 15
@@ -106,6 +114,53 @@ def reading(read: Reader, texts: Sequence[bytes]) -> Method:
     return run
 
 
+def with_rules(lines: Sequence[bytes], as_json: Sequence[bytes], many: Sequence[Rule]) -> dict[str, Method]:
+    """Return the evaluation of a log with the shipped rules, with many, and by the original's patterns.
+
+    The log is that of an ordinary day: one message in a hundred is a warning or an error. A handler gets it with a
+    syslog header.
+    """
+    loud = [b"[ERROR]" in line or b"[WARN]" in line for line in lines]
+    kept = [number for number, is_loud in enumerate(loud) if not is_loud]
+    kept += [number for number, is_loud in enumerate(loud) if is_loud][: len(kept) // 100]
+    runs: dict[str, Method] = {}
+    for layout, texts in (("standard", lines), ("JSON", as_json)):
+        log = [SYSLOG + texts[number] + b"\n" for number in kept]
+        runs[f"rules, {layout}"] = partial(evaluated, shipped_rules(), log)
+        runs[f"many rules, {layout}"] = partial(evaluated, many, log)
+        runs[f"original, {layout}"] = partial(searched, log)
+    return runs
+
+
+def evaluated(rules: Sequence[Rule], log: Sequence[bytes], _: Sequence[bytes]) -> None:
+    """Evaluate a server log as `check` does."""
+    detector = Detector(rules)
+    detector.feed(log, now=0.0)
+    detector.flush()
+    if detector.counts.server != len(log):
+        raise SystemExit(f"evaluated {detector.counts.server} of {len(log)} messages")
+
+
+def searched(log: Sequence[bytes], _: Sequence[bytes]) -> None:
+    """Search a server log as the original does, which reads each line as text."""
+    for line in log:
+        check_message(line.decode())
+
+
+def many_rules() -> list[Rule]:
+    """Return a hundred rules with the shipped ones among them."""
+    shipped = [rule for rule in shipped_rules() if rule.service == "server"]
+    names = [f"bench_{number}" for number in range(MANY_RULES - len(shipped))]
+    return shipped + [
+        Rule(CompiledRule(name=name, title="bench", level=Level.LOW, service="server", condition=_never_logged(name)))
+        for name in names
+    ]
+
+
+def _never_logged(name: str) -> Text:
+    return Text("message", "contains", f"never logged: {name}")
+
+
 def methods() -> dict[str, Ready]:
     """Return what is measured, by name."""
     lines, as_json = ordinary()
@@ -114,6 +169,7 @@ def methods() -> dict[str, Ready]:
     for name, (read, parts) in HOSTILE.items():
         for times in (1, 2):
             runs[f"{name}, {times}"] = reading(read, [of_length(part, times * HOSTILE_BYTES) for part in parts])
+    runs |= with_rules(lines, as_json, many_rules())
     return {name: partial(lambda run: run, run) for name, run in runs.items()}
 
 

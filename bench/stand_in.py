@@ -8,8 +8,24 @@ less than the original. At the end it prints to stderr how many entries met a ch
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any
+
+SERVER_PATTERNS = [
+    re.compile(rf"vault.*{what}")
+    for what in (
+        *("core: vault is sealed", "core: vault is unsealed", "core: root generation", "core: rekey", "core: seal"),
+        *(
+            "enabled audit backend",
+            "disabled audit backend",
+            "enabled credential backend",
+            "panic",
+            "shutdown triggered",
+        ),
+    )
+]
+"""What a second handler of the original searches in each line of the server log, one pattern after the other."""
 
 
 def check(entry: dict[str, Any]) -> list[str]:
@@ -34,6 +50,11 @@ def check(entry: dict[str, Any]) -> list[str]:
     if namespace == "prod-us/" and path.startswith("pki/issue/"):
         reasons.append("certificate issued")
     return reasons
+
+
+def check_message(line: str) -> bool:
+    """Return whether a line of the server log meets one of its patterns."""
+    return any(pattern.search(line) for pattern in SERVER_PATTERNS)
 
 
 def main() -> int:

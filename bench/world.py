@@ -6,6 +6,7 @@ Names are invented; sizes, counts and shapes follow the recordings of real serve
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from random import Random
@@ -17,6 +18,9 @@ Json = dict[str, Any]
 
 TEAMS = ("payments", "ledger", "search", "mobile", "platform", "billing", "risk", "logistics", "catalog", "identity")
 STAGES = ("dev", "test", "staging", "live")
+BUSY_STAGES = ("dev", "test", "prod", "prod")
+"""Of secrets: half of them are below a path that a shipped rule names."""
+BUSY_SECRETS, BUSY_POLICIES = 6_000, 500
 SECRET_NAMES = ("database", "api-key", "smtp", "tls", "s3", "kafka", "oauth-client", "webhook", "license", "ssh-key")
 # Names of people: with characters that Go's encoder escapes (& < >), and letters beyond ASCII.
 PEOPLE = ("alice", "bob", "zoë", "o'neil", "jürgen", "r&d-bot", "mei", "<ops>", "søren", "ana")
@@ -52,6 +56,8 @@ class Namespace:
 ROOT = Namespace("root")
 TEAM_A, TEAM_B, SHOP = Namespace("nR7ca", "team-a/"), Namespace("Wq2Zt", "team-b/"), Namespace("h3JkP", "eu/shop/")
 TENANTS = (ROOT, ROOT, ROOT, TEAM_A, TEAM_B, SHOP)
+BUSY_SHARE = 6
+"""One client in so many is of the namespace `prod/`, which a shipped rule names."""
 BREAK_GLASS = Namespace("bG9xx", "break-glass/")
 PROD = Namespace("pR0dd", "prod/")
 PROD_US = Namespace("uS3aa", "prod-us/")
@@ -148,14 +154,22 @@ class World:
     root: Principal
 
 
-def build(rng: Random, start: str) -> World:
-    """Create the cluster, in which every principal logged in at `start` (RFC 3339)."""
+def build(rng: Random, start: str, *, busy: bool = False) -> World:
+    """Create the cluster, in which every principal logged in at `start` (RFC 3339).
+
+    If it is `busy`, the shipped rules name paths and a namespace of many of its calls.
+    """
     principals = [_principal(rng, number) for number in range(PRINCIPALS)]
+    for number, principal in enumerate(principals if busy else ()):
+        principal.policies.append(f"app-{number % BUSY_POLICIES}")
+        if number % BUSY_SHARE == 0:
+            principal.namespace = PROD
+    stages, secrets = (BUSY_STAGES, BUSY_SECRETS) if busy else (STAGES, SECRETS)
     admin = _person(rng, "alice", ["admin", "default"], USERPASS)
     root = Principal("root", "root", ["root"], {}, TOKEN, ROOT, "10.0.0.9", 0, "")
     for principal in (*principals, admin, root):
         principal.log_in(start)
-    return World(principals, [_secret(rng, number) for number in range(SECRETS)], admin, root)
+    return World(principals, [_secret(rng, number, stages) for number in range(secrets)], admin, root)
 
 
 def _principal(rng: Random, number: int) -> Principal:
@@ -184,8 +198,8 @@ def _address(rng: Random) -> str:
     return f"10.{rng.getrandbits(5)}.{rng.getrandbits(8)}.{rng.getrandbits(8)}"
 
 
-def _secret(rng: Random, number: int) -> Secret:
-    team, stage = TEAMS[number % len(TEAMS)], STAGES[rng.getrandbits(2)]
+def _secret(rng: Random, number: int, stages: Sequence[str]) -> Secret:
+    team, stage = TEAMS[number % len(TEAMS)], stages[rng.getrandbits(2)]
     name = SECRET_NAMES[rng.getrandbits(8) % len(SECRET_NAMES)]
     keys = ("username", "password", "host", "port", "ca", "client_id", "client_secret", "note")
     return Secret(KV[number % len(KV)], f"{team}/{stage}/{name}-{number}", keys[: 1 + rng.getrandbits(8) % len(keys)])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from vaultwatch.detection.audit import AuditDetector
 from vaultwatch.detection.evaluator import Counts, Evaluator, Ruleset
 from vaultwatch.detection.verdict import Verdict
+from vaultwatch.reading.budget import SMALL_BYTES
 from vaultwatch.reading.identity import Seen, ServerEventKeys
 from vaultwatch.reading.records import Origin, Rejected, read_audit_entry, split_tag
 from vaultwatch.rules.index import Candidate, Passed, Rules, Sifted, Unreadable
@@ -202,7 +203,8 @@ class Detector:
         return self._read_entry(text, origin, rules, now) if rules is not None or text.strip() else []
 
     def _read_entry(self, text: bytes, origin: Origin, rules: Rules | None, now: float) -> list[Verdict]:
-        if rules and self._audit.excludes(text, origin, rules):
+        changes_nothing = self._audit.excludes(text, origin, rules) if rules else rules is None and self._passes(text)
+        if changes_nothing:
             self._count_audit(1)
             return []
         entry = read_audit_entry(text, origin)
@@ -216,6 +218,13 @@ class Detector:
         found = self._audit.evaluate(entry, rules, now)
         self._count_audit(1)
         return found
+
+    def _passes(self, text: bytes) -> bool:
+        """Return whether no rule could match the entry behind a prefix, such as a syslog header."""
+        if not self._uses_index or text.startswith((b"{", b"<json:")) or len(text) > SMALL_BYTES:
+            return False
+        (sifted,) = self._index.sift([text[text.find(b"{") :]], self._audit.waiting.events)
+        return isinstance(sifted, Passed)
 
     def _server_line(self, text: bytes, origin: Origin) -> ServerLine | None:
         """Return a line of the server log; None if it belongs to an audit log.

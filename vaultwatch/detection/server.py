@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from vaultwatch.detection.evaluator import Evaluator
 from vaultwatch.detection.verdict import Verdict, on_message
 from vaultwatch.reading.identity import ServerEventKeys
-from vaultwatch.reading.records import Origin, PassedMessage, Rejected, ServerMessage, ServerRecord
+from vaultwatch.reading.records import Origin, Rejected, ServerMessage, ServerRecord, SkippedMessage
 from vaultwatch.reading.server_log import ServerLine, ServerLogReader
 from vaultwatch.reading.view import View, partial_server_view, server_view
 from vaultwatch.rules.pack import Rule
@@ -53,8 +53,8 @@ class ServerDetector:
         return [verdict for record in records for verdict in self._verdicts(record)]
 
     def _verdicts(self, record: ServerRecord) -> list[Verdict]:
-        if isinstance(record, PassedMessage):
-            self.keys.pass_over(record)
+        if isinstance(record, SkippedMessage):
+            self.keys.skip(record)
             self._evaluator.counts.server += 1
             return []
         if isinstance(record, Rejected):

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from vaultwatch.reading.records import PassedMessage, ServerMessage
+from vaultwatch.reading.records import ServerMessage, SkippedMessage
 from vaultwatch.redaction import SALTED
 
 Outcome = Literal["succeeded", "failed", "unknown"]
@@ -107,7 +107,7 @@ class ServerEventKeys:
         digest.update(b"\0" + _without_header(first_line))
         return digest.hexdigest()
 
-    def pass_over(self, message: PassedMessage) -> None:
+    def skip(self, message: SkippedMessage) -> None:
         """Note the time of a message whose key is not needed."""
         self._time(message, message.node)
 
@@ -120,7 +120,7 @@ class ServerEventKeys:
         last, _ = self._last.get(message.node, (self._log_start, 0))
         return message.time or message.header_time or last
 
-    def _time(self, message: ServerMessage | PassedMessage, node: str) -> str:
+    def _time(self, message: ServerMessage | SkippedMessage, node: str) -> str:
         time = message.time or message.header_time
         if time:
             if len(self._last) >= self._max_nodes and node not in self._last:

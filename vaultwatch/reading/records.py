@@ -78,7 +78,7 @@ class ServerMessage(msgspec.Struct, frozen=True):
         return self.origin.node or self.host
 
 
-class PassedMessage(msgspec.Struct, frozen=True):
+class SkippedMessage(msgspec.Struct, frozen=True):
     """A server-log message of one line that no rule could match, and that was not taken apart.
 
     Its times and its node identify messages without a time after it (`vaultwatch.reading.identity.ServerEventKeys`).
@@ -105,7 +105,7 @@ class Rejected(msgspec.Struct, frozen=True):
     origin: Origin = NO_ORIGIN
 
 
-ServerRecord: TypeAlias = ServerMessage | PassedMessage | Rejected
+ServerRecord: TypeAlias = ServerMessage | SkippedMessage | Rejected
 
 
 def rejected_by_error(error: Exception, raw: bytes, origin: Origin) -> Rejected:

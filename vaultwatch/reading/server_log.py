@@ -23,13 +23,13 @@ import msgspec
 
 from vaultwatch.reading.budget import MAX_MESSAGE_BYTES, SMALL_BYTES, Budget, exceeded
 from vaultwatch.reading.hclog import Head, read_head, read_json, read_json_head, read_text, unescape, without_colours
-from vaultwatch.reading.records import Origin, PassedMessage, Rejected, ServerMessage, ServerRecord, rejected_by_error
+from vaultwatch.reading.records import Origin, Rejected, ServerMessage, ServerRecord, SkippedMessage, rejected_by_error
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
 
 _Key = tuple[str, str, str, str, str]
 _Completed = list[ServerRecord]
 CouldMatch = Callable[[str, bytes], bool]
-"""Says from its level and its line whether a rule could match a message; if not, the message is passed over."""
+"""Says from its level and its line whether a rule could match a message; if not, the message is skipped."""
 
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\x1b\n")
 _MOSTLY_INVALID = 0.3  # about half of random bytes is invalid, and a tenth of Latin-1 prose
@@ -259,7 +259,7 @@ class ServerLogReader:
             return []
         if not line.text.strip():
             return []
-        return [*self._close(key), self._passed(line, origin) or _single(line, origin)]
+        return [*self._close(key), self._skipped(line, origin) or _single(line, origin)]
 
     def continues(self, line: ServerLine, origin: Origin) -> bool:
         """Return whether `feed` would add this line to an open message."""
@@ -285,17 +285,17 @@ class ServerLogReader:
     def _complete(self, opened: _Open) -> ServerRecord:
         if len(opened.lines) == 1 and not self._could_match(opened.head.level, opened.lines[0]):
             header = opened.header
-            return PassedMessage(opened.head.time, opened.lines[0], opened.origin, header.time, header.host)
+            return SkippedMessage(opened.head.time, opened.lines[0], opened.origin, header.time, header.host)
         return _finish(opened)
 
-    def _passed(self, line: ServerLine, origin: Origin) -> PassedMessage | None:
-        """Return a line that is a record by itself as passed over, if no rule could match it."""
+    def _skipped(self, line: ServerLine, origin: Origin) -> SkippedMessage | None:
+        """Return a line that is a record by itself as skipped, if no rule could match it."""
         if len(line.raw) > SMALL_BYTES or not (found := _time_and_level(line)):
             return None
         time, level = found
         if self._could_match(level, line.raw):
             return None
-        return PassedMessage(time, line.raw, origin, line.header.time, line.header.host)
+        return SkippedMessage(time, line.raw, origin, line.header.time, line.header.host)
 
     def _waiting(self, key: _Key, line: ServerLine) -> _Open | None:
         """Return the open message that a line without a head continues."""

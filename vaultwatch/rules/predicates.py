@@ -62,8 +62,8 @@ def predicate(condition: Condition) -> Predicate:
     match condition:
         case And(parts):
             return _all_of([predicate(part) for part in parts])
-        case Or(parts):
-            return _any_of([predicate(part) for part in parts])
+        case Or():
+            return _any_of(list(_alternatives(condition)))
         case Not(part):
             return _none_of(predicate(part))
         case Never():
@@ -170,11 +170,55 @@ def compile_regex(pattern: str) -> Any:
 
 
 def _all_of(parts: list[Predicate]) -> Predicate:
-    return lambda view: all(part(view) for part in parts)
+    def holds(view: View) -> bool:
+        for part in parts:  # noqa: SIM110  a generator would take twice as long, here and below
+            if not part(view):
+                return False
+        return True
+
+    return holds
 
 
-def _any_of(parts: list[Predicate]) -> Predicate:
-    return lambda view: any(part(view) for part in parts)
+def _alternatives(condition: Condition) -> Iterator[Condition]:
+    """Yield the parts of an `or`, and of those inside it."""
+    if not isinstance(condition, Or):
+        yield condition
+        return
+    for part in condition.parts:
+        yield from _alternatives(part)
+
+
+def _any_of(conditions: list[Condition]) -> Predicate:
+    """Return whether one of the conditions holds; all texts of one field are compared at once."""
+    texts: dict[tuple[str, bool], list[Text]] = {}
+    parts: list[Predicate] = []
+    for one in conditions:
+        if isinstance(one, Text):
+            texts.setdefault((one.field, one.cased), []).append(one)
+        else:
+            parts.append(predicate(one))
+    parts = [_any_text(field, _one_of_texts(tests, cased)) for (field, cased), tests in texts.items()] + parts
+
+    def holds(view: View) -> bool:
+        for part in parts:  # noqa: SIM110
+            if part(view):
+                return True
+        return False
+
+    return parts[0] if len(parts) == 1 else holds
+
+
+def _one_of_texts(tests: list[Text], cased: bool) -> TextTest:
+    whole = frozenset(test.value for test in tests if test.how == "eq")
+    starts = tuple(test.value for test in tests if test.how == "prefix")
+    ends = tuple(test.value for test in tests if test.how == "suffix")
+    others = [_exact_case_test(test.how, test.value) for test in tests if test.how in ("contains", "glob")]
+
+    def passes(text: str) -> bool:
+        text = text if cased else text.lower()
+        return text in whole or text.startswith(starts) or text.endswith(ends) or any(test(text) for test in others)
+
+    return passes
 
 
 def _none_of(part: Predicate) -> Predicate:
@@ -186,7 +230,20 @@ def _any_value(field: str, test: Callable[[Any], bool]) -> Predicate:
 
 
 def _any_text(field: str, test: TextTest) -> Predicate:
-    return lambda view: any(test(text) for text in _texts(view, field))
+    *above, last = field.split(".")
+
+    def holds(view: View) -> bool:
+        item: Any = view
+        for part in above:
+            item = item.get(part)
+            if type(item) is not dict:
+                return type(item) is list and any(test(text) for text in _texts(view, field))
+        value = item.get(last)
+        if type(value) is str:  # as nearly all are
+            return value != "" and test(value)
+        return value is not None and any(test(text) for text in _texts(view, field))
+
+    return holds
 
 
 def _texts(view: View, field: str) -> Iterator[str]:

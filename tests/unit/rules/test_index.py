@@ -274,6 +274,24 @@ class TestShapes:
             lines = [b"@c/n/socket " * (n in tagged) + line for n, line in enumerate(plain)]
             assert found_by_index(self.RULES, lines) == {key: {"r000"} for key in ("e0", "e1", "e2", "e3")}
 
+    @pytest.mark.parametrize("before", [b"", b"Nov 21 07:29:41 host vault[7]: ", b"prefix "])
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            {"auth": None, "request": {"path": "a"}},
+            {"auth": {"policies": ["a", "b"]}, "request": {"path": "a", "namespace": None}},
+            {"type": "kmip-request", "request": {"path": "a"}},
+        ],
+    )
+    def test_no_ordinary_shape_is_decoded_in_full(
+        self, entry: dict[str, Any], before: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        decoded: list[bytes] = []
+        monkeypatch.setattr("vaultwatch.detection.detector.read_audit_entry", lambda text, _: decoded.append(text))
+        detector = Detector(self.RULES)
+        assert detector.feed([before + json.dumps({"type": "request", **entry}).encode()]) == []
+        assert (decoded, detector.counts.audit) == ([], 1)
+
 
 class TestMemory:
     def test_the_cache_is_bounded_although_clients_choose_the_paths(self, monkeypatch: pytest.MonkeyPatch) -> None:
