@@ -114,8 +114,8 @@ class LogServerStack(Stack):
             *host_permissions.archive(archive.archive, archive.key, node),
         ]
         policy = iam.CfnManagedPolicy(
-            self,
-            f"Allow{node.title().replace('-', '')}",
+            Construct(self, f"External-{node}"),
+            "Allowed",
             description=f"What the external node {node} may do",
             policy_document=iam.PolicyDocument(statements=statements),
             roles=[role],

@@ -136,10 +136,17 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         ),
     ] = 100
     audit_buffer_gib: Annotated[
-        int, setting("GiB", "Disk buffer of each audit lane on a node and on the log server.", ge=1, le=100)
+        int,
+        setting(
+            "GiB",
+            "Disk buffer of a node for the audit entries of the socket, while the log server is unavailable.",
+            ge=1,
+            le=100,
+        ),
     ] = 4
     server_buffer_gib: Annotated[
-        int, setting("GiB", "Disk buffer of the server log on a node and on the log server.", ge=1, le=100)
+        int,
+        setting("GiB", "Disk buffer of a node for the server log, while the log server is unavailable.", ge=1, le=100),
     ] = 1
     vpc_cidr: Annotated[str, setting("CIDR range", "Private IPv4 range of the VPC that is made, /16 to /24.")] = (
         "10.90.0.0/20"
@@ -261,6 +268,8 @@ def _wrong_nodes(settings: HostSettings) -> Iterator[str]:
     for name in ("external_nodes", "external_clients"):
         if getattr(settings, name) and settings.vault != "external":
             yield f"vaultwatch.{name}: has no effect unless vault is external"
+    if settings.vault_audit_gib < 2 * (settings.audit_buffer_gib + settings.server_buffer_gib):
+        yield "vaultwatch.vault_audit_gib: must be twice audit_buffer_gib and server_buffer_gib together, or more"
     if settings.log_server == "external" and settings.vault != "external":
         yield "vaultwatch.log_server: nodes that are deployed need the log server that is deployed"
 
@@ -274,3 +283,5 @@ def _wrong_ranges(name: str, ranges: tuple[str, ...]) -> Iterator[str]:
             continue
         if not any(block.subnet_of(private) for private in _PRIVATE):
             yield f"vaultwatch.{name}: `{text}` is not a private range"
+    for text in {text for text in ranges if ranges.count(text) > 1}:
+        yield f"vaultwatch.{name}: `{text}` is listed twice"

@@ -44,8 +44,8 @@ class Sessions(Construct):
             "sessionType": "Standard_Stream",
             "inputs": inputs,
         }
-        # A name that is known without an import, for the outputs of other stacks.
-        self.document = f"{settings.deployment}-session"
+        # Known without an import, for the outputs of other stacks. SSM refuses a name that begins with aws.
+        self.document = f"session-{settings.deployment}-hosts"
         ssm.CfnDocument(
             self,
             "Document",

@@ -291,7 +291,11 @@ def test_an_existing_vpc_is_used_as_it_is(synthesized: Synthesized) -> None:
 def test_with_external_nodes_the_log_server_lets_their_addresses_in_and_certifies_their_roles(
     synthesized: Synthesized,
 ) -> None:
-    found = synthesized(vault="external", external_nodes={"old-vault": "OldVault"}, external_clients=["10.1.0.0/16"])
+    found = synthesized(
+        vault="external",
+        external_nodes={"old-vault": "OldVault", "oldvault": "Other"},
+        external_clients=["10.1.0.0/16"],
+    )
 
     assert "vault" not in found
     assert ("Ingress", "log-server:Group", "tcp/1514-1516", "10.1.0.0/16") in rules(found)
@@ -347,4 +351,4 @@ def test_an_output_says_how_to_use_what_was_deployed(templates: dict[str, Templa
 
     assert found["Description"]
     if output.endswith("Session"):
-        assert "--document-name vaultwatch-session --target $(aws ec2 describe-instances" in text(found["Value"])
+        assert "--document-name session-vaultwatch-hosts --target $(aws ec2 describe-instances" in text(found["Value"])

@@ -70,6 +70,11 @@ def test_a_setting_that_is_set_replaces_its_default() -> None:
             {"vpc_id": "vpc-0123456789abcdef0", "vpc_subnets": {"eu-central-1a": "subnet-0123456789abcdef0"}},
             "vaultwatch.vault_clients: must name the clients of Vault in the VPC of vpc_id",
         ),
+        (
+            {"audit_buffer_gib": 40},
+            "vaultwatch.vault_audit_gib: must be twice audit_buffer_gib and server_buffer_gib together, or more",
+        ),
+        ({"vault_clients": ["10.0.0.0/8", "10.0.0.0/8"]}, "vaultwatch.vault_clients: `10.0.0.0/8` is listed twice"),
         ({"zones": ["eu-central-1a"]}, "vaultwatch.zones: must name 2 different zones"),
         ({"zones": ["a", "b"]}, "vaultwatch.zones: `a` is not the name of a zone"),
         ({"external_nodes": {"a": "A"}}, "vaultwatch.external_nodes: has no effect unless vault is external"),

@@ -79,7 +79,7 @@ VALUES: Mapping[str, Value] = {
     "handler": Value("What evaluates the logs on the log server.", "ship|watch", ("log-server",)),
     "stream": Value("The Kinesis stream of `ship`.", r"[\w.-]{1,128}", ("log-server",)),
     "oversize_bucket": Value("The bucket of `ship` for lines too large for the stream.", _BUCKET, ("log-server",)),
-    "watch_options": Value("Further options of `watch`.", r"[\w./:@=, -]{0,500}", ("log-server",)),
+    "watch_options": Value("Further options of `watch`.", r"[\w./:@=,+ -]{0,500}", ("log-server",)),
 }
 
 
