@@ -63,11 +63,12 @@ class NatInstance(Construct):
             metadata_options=kind.MetadataOptionsProperty(http_tokens="required", http_put_response_hop_limit=1),
             block_device_mappings=[kind.BlockDeviceMappingProperty(device_name=ROOT_DEVICE, ebs=disk)],
             user_data=Fn.base64(nat_user_data(settings.vpc_cidr)),
-            disable_api_termination=True,
         )
         address = ec2.CfnEIP(self, "Address", domain="vpc", instance_id=made.ref)
         address.node.add_dependency(subnet.internet_connectivity_established)
         permissions.acknowledge(made, "EC28", "Basic monitoring is sufficient: an alarm watches its status checks.")
+        stateless = "It holds no data, and with termination protection CloudFormation could not replace its image."
+        permissions.acknowledge(made, "EC29", stateless)
         return made
 
 
