@@ -19,7 +19,7 @@ def _namespace(entry: dict[str, Any], number: int) -> dict[str, Any]:
 
 _CHANGES: dict[str, Change] = {
     "auth that is null": lambda entry, _: {**entry, "auth": None},
-    "entries of KMIP": lambda entry, _: {**entry, "type": f"kmip-{entry['type']}"},
+    "types of KMIP": lambda entry, _: {**entry, "type": f"kmip-{entry['type']}"},
     "policies of each client": _policies,
     "a namespace of each client": _namespace,
 }

@@ -103,7 +103,7 @@ def _whole_processes(bench: Bench, corpus: Corpus) -> dict[str, list[Usage]]:
 def watch(corpus: Corpus, state: Path) -> Usage:
     """Run `vaultwatch watch` over a corpus, through a pipe and with an empty state."""
     rmtree(state, ignore_errors=True)
-    options = ("--state", state, "--alert-log", state.with_suffix(".jsonl"))
+    options = ("--source", "audit", "--state", state, "--alert-log", state.with_suffix(".jsonl"))
     return measure(vaultwatch("watch", *options), stdin=corpus.path, piped=True)
 
 
