@@ -49,6 +49,7 @@ class Machine:
         root: Its file system.
         values: The values of host.json.
         disks: Its volumes, by id.
+        ready_after: After how many pauses Vault is unsealed, if it is not at once.
         kill_at: At which call of a program or of AWS it loses its power: before the call, or after it if negative.
     """
 
@@ -65,6 +66,7 @@ class Machine:
     names: dict[str, str] = field(default_factory=dict)
     signals: list[tuple[str, str]] = field(default_factory=list)
     vault_status: int = 200
+    ready_after: int = 0
     failing: str = ""
     releases: dict[str, bytes] = field(default_factory=dict)
     restarts: int = 0
@@ -111,6 +113,11 @@ class Machine:
     def _effect(self, program: str, *given: str) -> str:
         effect = getattr(self, "_do_" + program.rpartition("/")[2].replace(".", "_").replace("-", "_"), None)
         return (effect(*given) or "") if effect else ""
+
+    def _do_sleep(self, _: str) -> None:
+        self.ready_after -= 1
+        if self.ready_after == 0:
+            self.vault_status = 200
 
     def _do_getent(self, _: str, user: str) -> None:
         if user not in self.users:

@@ -46,6 +46,7 @@ def install() -> None:
     from vaultwatch.hosts.install.machine import this_host, uptime_seconds
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it names the source of its credentials each time
     boot(this_host(_VALUES, _ASSETS), uptime_seconds())
 
 

@@ -213,3 +213,12 @@ def test_a_node_is_not_ready_before_vault_is(tmp_path: Path, status: int, said: 
         boot(made.host, uptime_seconds=60)
 
     assert made.signals == []
+
+
+def test_a_node_waits_while_its_new_cluster_is_initialised(tmp_path: Path) -> None:
+    made = machine(tmp_path, vault_status=501, ready_after=3)
+
+    boot(made.host, uptime_seconds=60)
+
+    assert made.signals == [("SUCCESS", INSTANCE)]
+    assert made.calls.count("sleep 5") == 3

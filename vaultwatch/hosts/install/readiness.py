@@ -10,6 +10,7 @@ from vaultwatch.hosts.install.signals import Signal, has_signalled
 
 # A standby is ready: it forwards requests to the active node.
 _HEALTHY = "/v1/sys/health?standbyok=true&perfstandbyok=true"
+_WAIT_SECONDS, _PAUSE_SECONDS = 120, 5
 _STATES = {501: "is not initialised", 503: "is sealed"}
 
 
@@ -55,4 +56,13 @@ def _is_ready(host: Host) -> bool:
     return True
 
 
-READY = Step("ready", _is_ready, check_ready)
+def _wait(host: Host) -> None:
+    """Wait until the host is ready: a new cluster is initialised meanwhile, and a node joins its cluster."""
+    for _ in range(_WAIT_SECONDS // _PAUSE_SECONDS):
+        if _is_ready(host):
+            return
+        host.run("sleep", str(_PAUSE_SECONDS))
+    check_ready(host)
+
+
+READY = Step("ready", _is_ready, _wait)
