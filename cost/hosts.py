@@ -11,7 +11,7 @@ from stacks.services import INTERFACES
 from vaultwatch.settings import Settings, read_settings
 
 ROOT_GIB = 16
-ALARMS_OF_A_HOST = 3
+ALARMS_OF_A_HOST, ALARMS_OF_THE_AUTHORITY, ALARMS_OF_VAULT = 3, 4, 2
 _TYPES = {
     "m7g.large": usd.M7G_LARGE,
     "m7g.xlarge": usd.M7G_XLARGE,
@@ -59,7 +59,7 @@ def parts(settings: Settings) -> dict[str, float]:
         "load balancer": _hours(usd.BALANCER) + _hours(usd.BALANCER_UNIT) if nodes else 0.0,
         "way out": _way_out(settings),
         "interface endpoints, one zone": len(INTERFACES) * _hours(usd.ENDPOINT) * settings.interface_endpoints,
-        "keys, secrets, alarms, names": _rest(nodes),
+        "keys, secrets, alarms, names": _rest(settings, nodes),
     }
 
 
@@ -83,11 +83,11 @@ def _way_out(settings: Settings) -> float:
     return _hours(usd.GATEWAY) + _hours(usd.ADDRESS) if settings.nat == "gateway" else 0.0
 
 
-def _rest(nodes: int) -> float:
+def _rest(settings: Settings, nodes: int) -> float:
     """Keys: disks and authority of the log server; disks and seal of Vault, whose recovery keys are two secrets."""
     keys, secrets = (4, 2) if nodes else (2, 0)
-    alarms = ALARMS_OF_A_HOST * (nodes + 1) + (4 if nodes else 2)
+    alarms = ALARMS_OF_A_HOST * (nodes + 1) + ALARMS_OF_THE_AUTHORITY
+    alarms += (ALARMS_OF_VAULT if nodes else 0) + (settings.nat == "instance")
     metrics = 2 * (nodes + 1)
-    return (
-        keys * usd.KEY.usd + secrets * usd.SECRET.usd + alarms * usd.ALARM.usd + metrics * usd.METRIC.usd + usd.ZONE.usd
-    )
+    paid = keys * usd.KEY.usd + secrets * usd.SECRET.usd + alarms * usd.ALARM.usd
+    return paid + metrics * usd.METRIC.usd + usd.ZONE.usd

@@ -11,6 +11,7 @@ import pytest
 from aws_cdk import Stack
 from aws_cdk import aws_sns as sns
 
+from cost.hosts import ALARMS_OF_A_HOST, ALARMS_OF_THE_AUTHORITY, ALARMS_OF_VAULT
 from cost.model import Assumptions
 from stacks.constructs.alarms import Alarms
 from tests.support.templates import Template, as_list, of_type, properties, text
@@ -81,6 +82,12 @@ def test_the_page_about_the_alarms_has_each_of_them_once_and_no_others(
 
 def test_the_cost_page_counts_as_many_alarms_as_there_are(alarms: dict[str, Any]) -> None:
     assert len(alarms) == Assumptions().alarms
+
+
+def test_the_cost_page_counts_the_alarms_of_the_hosts(templates: dict[str, Template]) -> None:
+    found = sum(len(by_name(templates[stack])) for stack in ("log-server", "network", "vault"))
+
+    assert found == 2 * ALARMS_OF_A_HOST + ALARMS_OF_THE_AUTHORITY + ALARMS_OF_VAULT + 1  # and one of the NAT instance
 
 
 def test_missing_data_is_an_alarm_where_something_must_always_come(alarms: dict[str, Any]) -> None:
