@@ -68,7 +68,7 @@ class Detector:
         ruleset = rules if isinstance(rules, Ruleset) else Ruleset(rules)
         self.source: Source = source
         self._index = ruleset.index
-        self._server_index = ruleset.server_index
+        self._ruleset = ruleset
         self._evaluator = Evaluator(zone if ruleset.asks_local_time else None, on_rejected, on_rule_error, fatal)
         self._evaluator.before_record = before_record
         self._uses_index = before_record is None
@@ -158,7 +158,7 @@ class Detector:
         """The detector for the server log, made on first use: importing its modules takes 20 ms."""
         from vaultwatch.detection.server import ServerDetector
 
-        return ServerDetector(self._server_index, self._evaluator, self._keys)
+        return ServerDetector(self._ruleset.server_index, self._evaluator, self._keys)
 
     @property
     def _has_server(self) -> bool:

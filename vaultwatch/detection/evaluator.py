@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import tzinfo
-from functools import partial
-from typing import Literal, TypeVar
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
@@ -17,8 +17,10 @@ from vaultwatch.rules.conditions import uses_field
 from vaultwatch.rules.index import AuditIndex
 from vaultwatch.rules.pack import Rule
 from vaultwatch.rules.screening import Screen
-from vaultwatch.rules.server_index import ServerIndex
 from vaultwatch.rules.three_valued import decided
+
+if TYPE_CHECKING:
+    from vaultwatch.rules.server_index import ServerIndex
 
 Result = TypeVar("Result", bool, bool | None)
 MAX_UNDECIDED_NAMES = 20
@@ -48,9 +50,15 @@ class Ruleset:
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = tuple(rules)
         self.index = AuditIndex(self.rules)
-        self.server_index = ServerIndex(self.rules)
         self.screen = Screen()
         self.asks_local_time = any(uses_field(rule.compiled.condition, "local") for rule in self.rules)
+
+    @cached_property
+    def server_index(self) -> ServerIndex:
+        """The index over the server rules, made on first use: an audit log needs none of its modules."""
+        from vaultwatch.rules.server_index import ServerIndex
+
+        return ServerIndex(self.rules)
 
 
 class Evaluator:
