@@ -12,7 +12,7 @@ from typing import Literal
 
 from testbed.certificates import Authority
 from testbed.errors import TestbedError
-from testbed.syslog_ng import ASSETS, SyslogNg, accepts, defines, free_port, quotable, search_path
+from testbed.syslog_ng import ASSETS, SyslogNg, defines, free_port, quotable, search_path
 
 Lane = Literal["socket", "file", "server"]
 LANES: tuple[Lane, ...] = ("socket", "file", "server")
@@ -89,7 +89,7 @@ class LogServerHost:
         """
 
         def is_ready() -> bool:
-            return all(map(accepts, self.ports.values())) and handlers_read()
+            return all(map(self.syslog_ng.listens, self.ports.values())) and handlers_read()
 
         if not self.syslog_ng.start(self.configuration(), is_ready, lambda: self.syslog_ng.said(*logs)):
             raise TestbedError("another process has taken a port of the log server")
@@ -185,4 +185,4 @@ class Node:
         return f"@version: 3.38\n{_OPTIONS}{defines(settings)}{journal}{main}"
 
     def _listens(self) -> bool:
-        return accepts(self.audit_port) and accepts(self.journal_port)
+        return self.syslog_ng.listens(self.audit_port) and self.syslog_ng.listens(self.journal_port)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from testbed.syslog_ng import ASSETS, SyslogNg, accepts, defines, free_port, quotable, search_path
+from testbed.syslog_ng import ASSETS, SyslogNg, defines, free_port, quotable, search_path
 from vaultwatch.rules.facts import Service
 
 VAULTWATCH = Path(sys.executable).with_name("vaultwatch")
@@ -102,7 +102,7 @@ class LogServer:
         return f"@version: 3.38\n{defines(settings)}{includes}{self._more}"
 
     def _is_ready(self) -> bool:
-        return all(map(self._reads, SERVICES)) and all(map(accepts, self.ports.values()))
+        return all(map(self._reads, SERVICES)) and all(map(self._syslog_ng.listens, self.ports.values()))
 
     def _reads(self, service: Service) -> bool:
         if self._handler == "ship":
