@@ -188,10 +188,7 @@ class TestArrival:
         assert configuration != pair.nodes[0].configuration()
         pair.server.start()
         node = pair.nodes[0]
-        assert node.syslog_ng.start(configuration, lambda: bool(node.syslog_ng.pid))
-        eventually(
-            lambda: "Syslog connection established" in node.syslog_ng.folder.joinpath("syslog-ng.log").read_text()
-        )
+        assert node.syslog_ng.start(configuration, lambda: node.syslog_ng.listens(node.journal_port))
         send(node, "server", [b"vault[1]: core: vault is sealed"])
         send(node, "socket", entries("socket", 1))
         eventually(lambda: arrived(pair.server, "socket"))
