@@ -98,7 +98,9 @@ class LogServerStack(Stack):
             defaults=defaults,
             statements=self._statements(),
         )
-        permissions.acknowledge_writes(host, archive.archive, [keys.segments_of(it, LOG_SERVER) for it in keys.SOURCES])
+        permissions.acknowledge_writes(
+            host, archive.archive, [keys.segments_of(it, LOG_SERVER) for it in keys.LOG_SERVER_SOURCES]
+        )
         if settings.log_server_handler == "ship":
             permissions.acknowledge_writes(host, archive.alerts, [keys.OVERSIZE])
         self.dns_name = host.dns_name
@@ -111,7 +113,7 @@ class LogServerStack(Stack):
         archive = self._archive
         statements = [
             host_permissions.request_certificate(self.sign_function),
-            *host_permissions.archive(archive.archive, archive.key, node),
+            *host_permissions.archive(archive.archive, archive.key, node, keys.NODE_SOURCES),
         ]
         policy = iam.CfnManagedPolicy(
             Construct(self, f"External-{node}"),
@@ -120,7 +122,9 @@ class LogServerStack(Stack):
             policy_document=iam.PolicyDocument(statements=statements),
             roles=[role],
         )
-        permissions.acknowledge_writes(policy, archive.archive, [keys.segments_of(it, node) for it in keys.SOURCES])
+        permissions.acknowledge_writes(
+            policy, archive.archive, [keys.segments_of(it, node) for it in keys.NODE_SOURCES]
+        )
 
     def _kind(self) -> HostKind:
         settings = self._settings
@@ -142,7 +146,7 @@ class LogServerStack(Stack):
 
     def _statements(self) -> list[iam.PolicyStatement]:
         archive, alerting = self._archive, self._alerting
-        own = host_permissions.archive(archive.archive, archive.key, LOG_SERVER)
+        own = host_permissions.archive(archive.archive, archive.key, LOG_SERVER, keys.LOG_SERVER_SOURCES)
         if self._settings.log_server_handler == "ship":
             return [*own, *host_permissions.ship(alerting.stream, alerting.key, archive.alerts)]
         return [*own, *permissions.publish(alerting.topic, alerting.key)]

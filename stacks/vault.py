@@ -115,11 +115,11 @@ class VaultStack(Stack):
                 kind=self._kind(),
                 defaults=self._defaults,
                 statements=[
-                    *host_permissions.archive(self._archive.archive, self._archive.key, name),
+                    *host_permissions.archive(self._archive.archive, self._archive.key, name, keys.NODE_SOURCES),
                     *(self._recovery.bootstrap if first else ()),
                 ],
             )
-            own = [keys.segments_of(source, name) for source in keys.SOURCES]
+            own = [keys.segments_of(source, name) for source in keys.NODE_SOURCES]
             permissions.acknowledge_writes(node, self._archive.archive, own)
             self._address.add(node.resource)
             if before is not None:

@@ -92,19 +92,19 @@ def ship(stream: kinesis.IStream, stream_key: kms.IKey, bucket: s3.IBucket) -> l
     ]
 
 
-def archive(bucket: s3.IBucket, key: kms.IKey, node: str) -> list[iam.PolicyStatement]:
+def archive(bucket: s3.IBucket, key: kms.IKey, node: str, sources: Sequence[str]) -> list[iam.PolicyStatement]:
     """Allow a host to write segments below its own name, and neither to read nor to delete any.
 
     Args:
         bucket: The archive.
         key: The key that encrypts it, and the bucket of the lines that are too large for the stream.
         node: The name of the host.
+        sources: What it has segments of.
     """
-    own = [bucket.arn_for_objects(keys.segments_of(source, node) + "*") for source in keys.SOURCES]
-    # S3 decrypts the parts of a multipart upload when it puts them together.
+    own = [bucket.arn_for_objects(keys.segments_of(source, node) + "*") for source in sources]
     return [
-        allow("WriteSegments", ["s3:AbortMultipartUpload", "s3:PutObject"], own),
-        allow("EncryptObjects", ["kms:Decrypt", "kms:GenerateDataKey"], [key.key_arn], via="s3"),
+        allow("WriteSegments", ["s3:PutObject"], own),
+        allow("EncryptObjects", ["kms:GenerateDataKey"], [key.key_arn], via="s3"),
     ]
 
 

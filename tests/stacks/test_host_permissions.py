@@ -41,13 +41,12 @@ def every_host(stack: str, host: str, volumes: str, log_server: str) -> dict[str
         "LogSessions": "logs:CreateLogStream logs:DescribeLogStreams logs:PutLogEvents "
         f"on <{log_server}SessionsLogs.Arn>",
         "FindSessionLogs": "logs:DescribeLogGroups on *",
-        "WriteSegments": "s3:AbortMultipartUpload s3:PutObject on "
+        "WriteSegments": "s3:PutObject on "
         + " ".join(
             f"<archive:Archive.Arn>/archive/source={source}/node={host}/*"
-            for source in ("audit-file", "audit", "server")
+            for source in (("audit", "server") if host == "log-server" else ("audit-file",))
         ),
-        "EncryptObjects": "kms:Decrypt kms:GenerateDataKey on <archive:Key.Arn> "
-        "if kms:ViaService=s3.<AWS::Region>.amazonaws.com",
+        "EncryptObjects": "kms:GenerateDataKey on <archive:Key.Arn> if kms:ViaService=s3.<AWS::Region>.amazonaws.com",
     }
 
 

@@ -15,6 +15,9 @@ ARCHIVE = "archive/"
 SOURCES = ("audit", "audit-file", "server")
 """What an archived segment can be of: both audit lanes of the log server, a node's own audit file, the server log."""
 
+NODE_SOURCES = ("audit-file",)
+LOG_SERVER_SOURCES = ("audit", "server")
+
 # The alerts bucket.
 ALERTS = "alerts/"
 OVERSIZE = "oversize/"

@@ -17,6 +17,7 @@ _SUBCOMMANDS = {
     "search": "Find a record again, in files or in the archive.",
     "watch": "Evaluate a stream on stdin and notify people (syslog-ng program() handler).",
     "ship": "Send a stream on stdin to Kinesis (syslog-ng program() handler).",
+    "archive": "Upload rotated logs to the archive.",
     "host": "Set up and maintain a node or the log server of a deployment.",
     "rules": "List, show, test and compile the detection rules.",
 }

@@ -54,6 +54,8 @@ _OURS = (
     HostFile("systemd/vaultwatch-boot.timer", f"{_UNITS}/vaultwatch-boot.timer"),
     HostFile("systemd/vaultwatch-ready.service", f"{_UNITS}/vaultwatch-ready.service", Syntax.SYSTEMD),
     HostFile("systemd/vaultwatch-ready.timer", f"{_UNITS}/vaultwatch-ready.timer"),
+    HostFile("systemd/vaultwatch-archive.service", f"{_UNITS}/vaultwatch-archive.service", Syntax.SYSTEMD),
+    HostFile("systemd/vaultwatch-archive.timer", f"{_UNITS}/vaultwatch-archive.timer"),
     HostFile("systemd/vaultwatch-remove-archived.service", f"{_UNITS}/vaultwatch-remove-archived.service"),
     HostFile("systemd/vaultwatch-remove-archived.timer", f"{_UNITS}/vaultwatch-remove-archived.timer"),
 )
@@ -74,6 +76,7 @@ _LOG_SERVER = (
     HostFile("syslog-ng/hosts/log-server.conf", f"{_SYSLOG_NG}/vaultwatch.conf"),
     HostFile("nftables/log-server.conf", "/etc/nftables.conf", mode=0o755),
     HostFile("systemd/log-server-syslog-ng.conf", f"{_UNITS}/syslog-ng.service.d/vaultwatch.conf", Syntax.SYSTEMD),
+    HostFile("logrotate/logrotate.service.conf", f"{_UNITS}/logrotate.service.d/vaultwatch.conf"),
     HostFile("logrotate/logrotate.timer.conf", f"{_UNITS}/logrotate.timer.d/vaultwatch.conf"),
 )
 _HANDLERS = {

@@ -4,21 +4,22 @@ syslog-ng finds a file by its name: after a restart it would skip what it had no
 renamed only while syslog-ng runs, has it open, has read it to its end, and has sent what it read. Vault opens a new
 file at SIGHUP; until then it writes to the renamed one, which syslog-ng reads to its end too.
 
-Whoever has stored a rotated file in S3 creates `<file>.archived` beside it. Nothing else makes a file removable.
+A rotated file with a mark (`vaultwatch.rotated_files`) is in S3.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-MARK = ".archived"
+from vaultwatch.rotated_files import MARK, descriptors, open_files
+
 _SETTLED_SECONDS = 600.0
 
 
@@ -109,7 +110,7 @@ class Rotation:
 def read_position(pid: int, file: Path) -> int | None:
     """Return the position up to which a process has read a file; None if it has not opened it."""
     wanted = file.stat()
-    for descriptor in _descriptors(pid):
+    for descriptor in descriptors(pid):
         with suppress(OSError):  # it was closed meanwhile
             found = descriptor.stat()
             if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
@@ -141,7 +142,7 @@ def remove_archived(folders: Iterable[Path]) -> list[Path]:
         The files that were removed.
     """
     marks = [mark for folder in folders if folder.is_dir() for mark in sorted(folder.glob(f"*{MARK}"))]
-    in_use = _open_files() if marks else set()
+    in_use = open_files() if marks else set()
     removed = []
     for mark in marks:
         file = mark.with_name(mark.name.removesuffix(MARK))
@@ -153,23 +154,6 @@ def remove_archived(folders: Iterable[Path]) -> list[Path]:
             removed.append(file)
         mark.unlink()
     return removed
-
-
-def _open_files() -> set[tuple[int, int]]:
-    """Return device and inode of every file that a process has open."""
-    found = set()
-    for process in Path("/proc").iterdir():
-        if process.name.isdecimal():
-            for descriptor in _descriptors(int(process.name)):
-                with suppress(OSError):  # it was closed meanwhile
-                    status = descriptor.stat()
-                    found.add((status.st_dev, status.st_ino))
-    return found
-
-
-def _descriptors(pid: int) -> Iterator[Path]:
-    with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
-        yield from Path(f"/proc/{pid}/fd").iterdir()
 
 
 def running_pid(pid_file: Path) -> int | None:

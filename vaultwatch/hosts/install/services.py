@@ -18,6 +18,7 @@ _CONFIGURED = "/etc/vaultwatch/configured.sha256"
 _COMMON = ("nftables.service", "chrony.service", "syslog-ng.service")
 _TIMERS = (
     "logrotate.timer",
+    "vaultwatch-archive.timer",
     "vaultwatch-boot.timer",
     "vaultwatch-certificate.timer",
     "vaultwatch-ready.timer",

@@ -1,0 +1,131 @@
+"""The rotated files of a folder that S3 does not have yet, and their segments."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, NamedTuple
+
+import zstandard
+
+from vaultwatch.archive.contents import Contents, measure
+from vaultwatch.errors import ArchiveError
+from vaultwatch.rotated_files import mark_of, open_files
+
+_ROTATED = r"-\d{8}-\d{6}"
+_CHUNK_BYTES = 1024 * 1024
+_LEVEL, _WINDOW_LOG = 3, 27
+"""As in assets/logrotate: records resemble older ones more than their neighbours."""
+
+
+class NotReady(ArchiveError):
+    """A rotated file cannot be uploaded yet."""
+
+
+class Log(NamedTuple):
+    """A log with rotated files.
+
+    Attributes:
+        name: The name of its file.
+        source: The source of its segments.
+        plain: Whether we compress its rotated files; logrotate compresses the others.
+    """
+
+    name: str
+    source: str
+    plain: bool = False
+
+    def numbers(self, folder: Path) -> Path:
+        """Return the file with the numbers of its segments."""
+        return folder / f".{self.name}.uploads.json"
+
+
+LOGS = (Log("audit", "audit"), Log("messages", "server"), Log("audit.log", "audit-file", plain=True))
+"""Both logs of a log server, and the file of a node's file audit device."""
+
+
+class Segment(NamedTuple):
+    """An open segment, from its beginning, and what it contains."""
+
+    file: IO[bytes]
+    contents: Contents
+
+
+def waiting(log: Log, folder: Path) -> list[Path]:
+    """Return a log's rotated files without a mark, the oldest first."""
+    pattern = re.compile(re.escape(log.name) + _ROTATED + ("" if log.plain else r"\.zst"), re.ASCII)
+    files = sorted(file for file in folder.iterdir() if pattern.fullmatch(file.name))
+    return [file for file in files if not mark_of(file).exists()]
+
+
+@contextmanager
+def segment_of(log: Log, file: Path, settle_seconds: float) -> Iterator[Segment]:
+    """Open the segment of a rotated file while the context lasts.
+
+    Args:
+        log: The log.
+        file: The rotated file.
+        settle_seconds: How long it has to be unchanged.
+
+    Raises:
+        NotReady: It is in use, damaged or incomplete; the text says which.
+    """
+    in_use = open_files()
+    with _opened(file) as rotated:
+        found = os.fstat(rotated.fileno())
+        _check_settled(found, in_use, settle_seconds)
+        written = datetime.fromtimestamp(found.st_mtime, UTC)
+        with _compressed(rotated) if log.plain else nullcontext(rotated) as segment:
+            contents = _measured(segment, written)
+            if _version(os.fstat(rotated.fileno())) != _version(found):
+                raise NotReady("it grows")
+            yield Segment(segment, contents)
+
+
+def _opened(file: Path) -> IO[bytes]:
+    try:
+        return os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    except OSError as error:
+        raise NotReady(str(error.strerror)) from error
+
+
+def _check_settled(found: os.stat_result, in_use: set[tuple[int, int]], settle_seconds: float) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise NotReady("it is not a regular file")
+    if (found.st_dev, found.st_ino) in in_use:
+        raise NotReady("a process has it open")
+    if time.time() - found.st_mtime < settle_seconds:
+        raise NotReady("it has just changed")
+
+
+def _version(found: os.stat_result) -> tuple[int, int]:
+    return found.st_size, found.st_mtime_ns
+
+
+@contextmanager
+def _compressed(plain: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Compress into a temporary file: the volume of the logs may be full, and the upload is what frees it."""
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        _LEVEL, window_log=_WINDOW_LOG, enable_ldm=True, write_checksum=True
+    )
+    with TemporaryFile() as file:
+        compressor = zstandard.ZstdCompressor(compression_params=parameters)
+        compressor.copy_stream(plain, file, read_size=_CHUNK_BYTES, write_size=_CHUNK_BYTES)
+        file.seek(0)
+        yield file
+
+
+def _measured(file: IO[bytes], written: datetime) -> Contents:
+    try:
+        contents = measure(file, written)
+    except ArchiveError as error:
+        raise NotReady(str(error)) from error
+    file.seek(0)
+    return contents

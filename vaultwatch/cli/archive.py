@@ -1,0 +1,43 @@
+"""`vaultwatch archive`: the archive of all lines in S3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@click.group("archive")
+def command() -> None:
+    """Upload rotated logs to the archive."""
+
+
+@command.command("upload")
+@click.option("--bucket", required=True, metavar="NAME", help="The archive bucket.")
+@click.option("--node", required=True, metavar="NAME", help="The name of this host, below which its segments are.")
+@click.argument("folders", type=_FOLDER, nargs=-1, required=True, metavar="DIR...")
+def upload(bucket: str, node: str, folders: tuple[Path, ...]) -> int:
+    """Upload the rotated files in folders, each as one segment, and create FILE.archived once S3 has confirmed it.
+
+    These are `audit-<time>.zst` and `messages-<time>.zst` of a log server, and `audit.log-<time>` of a node. A file
+    that is open, has just changed or is incomplete is left for the next run. Exit status 1: something could not be
+    uploaded, and waits.
+    """
+    import logging
+
+    from vaultwatch.archive.upload import Uploads
+    from vaultwatch.aws.clients import Clients
+    from vaultwatch.errors import BOTO3_MISSING, SettingError
+
+    try:
+        import boto3  # noqa: F401
+    except ImportError:
+        raise SettingError(BOTO3_MISSING) from None
+    logging.basicConfig(level=logging.WARNING, format="vaultwatch: %(message)s")
+    uploads = Uploads(Clients(connect_timeout_seconds=10, read_timeout_seconds=60).s3, bucket, node)
+    for folder in (folder for folder in folders if folder.is_dir()):
+        for key in uploads.run(folder):
+            click.echo(f"uploaded: {key}")
+    return int(uploads.failed)
