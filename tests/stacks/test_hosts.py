@@ -330,7 +330,12 @@ def test_a_host_writes_segments_below_its_own_name_only_and_reads_and_deletes_no
         found = [it for it in statements(role) if any(a.startswith("s3:") for a in as_list(it["Action"]))]
         actions = {action for it in found for action in as_list(it["Action"]) if it["Sid"] != "ReadBundle"}
         assert actions == {"s3:PutObject"}
-        below = {text(arn).partition(">/")[2] for it in found if it["Sid"] == "WriteSegments" for arn in it["Resource"]}
+        below = {
+            text(arn).partition(">/")[2]
+            for it in found
+            if it["Sid"] == "WriteSegments"
+            for arn in as_list(it["Resource"])
+        }
         sources = ("audit", "server") if host == "log-server" else ("audit-file",)
         assert below == {f"archive/source={source}/node={host}/*" for source in sources}
 
