@@ -21,6 +21,7 @@ from botocore.handlers import add_expect_header
 from testbed.aws import LocalAws
 from vaultwatch.archive.segments import unpack
 from vaultwatch.archive.upload import Uploads
+from vaultwatch.archive.upload_state import load
 from vaultwatch.aws import keys
 from vaultwatch.aws.clients import Clients
 from vaultwatch.cli import main
@@ -350,6 +351,7 @@ class TestKills:
             assert host.run()
             host.check(lines(1), lines(2))
             assert len(host.marked()) == 2
+            assert load(host.folder / f".{log}.uploads.json").reserved == {}
             for file in host.folder.iterdir():
                 file.unlink()
             host.clear()
