@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 # Variables that `evaluate` and boto3 require; nothing is called.
 FUNCTION_ENVIRONMENT = {
     "ALERT_MEMORY_DAYS": "90",
+    "ARCHIVE_BUCKET_NAME": "none",
     "AWS_ACCESS_KEY_ID": "none",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_SECRET_ACCESS_KEY": "none",

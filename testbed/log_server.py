@@ -51,6 +51,7 @@ class LogServer:
         self.control = self._syslog_ng.control
 
     def __enter__(self) -> LogServer:
+        self._syslog_ng.check_installed()
         self.state.mkdir(mode=0o700)
         self.logs.mkdir(mode=0o750)
         try:

@@ -139,6 +139,10 @@ class SyslogNg:
         seen = {folder: str(folder) for folder in (self.folder, ASSETS, Path("/dev"))}
         return in_tree(["/usr/sbin/syslog-ng", *command[1:]], seen, self._tree, scratch)
 
+    def check_installed(self) -> None:
+        """Raise `TestbedError` if syslog-ng is not installed."""
+        self._find("syslog-ng")
+
     def _find(self, program: str) -> str:
         found = shutil.which(program, path=self._search)
         if found is None:

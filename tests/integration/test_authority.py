@@ -17,7 +17,7 @@ from cryptography import x509
 
 from stacks.constructs.permissions import NEEDED_BY_AWS
 from testbed.aws import LocalAws
-from testbed.aws.template import REGION
+from testbed.aws.template import REGION, Template
 from testbed.log_server import VAULTWATCH
 from tests.support.authority import DOMAIN, HOSTS, INSTANCE, new_csr, new_key, pem, verified
 from tests.support.authority_stack import STACK, synthesize_authority
@@ -29,8 +29,13 @@ HOUR = 3600.0
 
 
 @pytest.fixture(scope="module")
-def aws(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
-    template = synthesize_authority(tmp_path_factory.mktemp("authority"))
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    return synthesize_authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def aws(bundle: Path, template: Template) -> Iterator[LocalAws]:
+    """One for each test: another local AWS in this process would empty it."""
     with LocalAws({STACK: template}, bundle) as aws:
         yield aws
         aws.endpoint.calls.clear()  # whose refusals are what these tests are about
@@ -108,8 +113,8 @@ def test_with_the_stolen_credential_of_sign_nobody_can_replace_the_authority(aws
         ssm.put_parameter(Name=name, Value="x", Type="String", Overwrite=False)
 
 
-def test_the_function_needs_each_of_its_permissions(bundle: Path, tmp_path: Path) -> None:
-    with LocalAws({STACK: synthesize_authority(tmp_path)}, bundle) as aws:
+def test_the_function_needs_each_of_its_permissions(bundle: Path, template: Template) -> None:
+    with LocalAws({STACK: template}, bundle) as aws:
         for role in HOSTS:
             session = session_of(aws, role)
             assert "certificate" in ask(aws, session, request_of(aws, session))
@@ -118,8 +123,8 @@ def test_the_function_needs_each_of_its_permissions(bundle: Path, tmp_path: Path
         assert aws.failures == []
 
 
-def test_an_alarm_fires_when_a_certificate_is_not_reported_for_six_hours(bundle: Path, tmp_path: Path) -> None:
-    with LocalAws({STACK: synthesize_authority(tmp_path)}, bundle) as aws:
+def test_an_alarm_fires_when_a_certificate_is_not_reported_for_six_hours(bundle: Path, template: Template) -> None:
+    with LocalAws({STACK: template}, bundle) as aws:
         for _ in range(6):
             session = session_of(aws, "vaultwatch-vault-1")
             ask(aws, session, request_of(aws, session))
@@ -130,8 +135,8 @@ def test_an_alarm_fires_when_a_certificate_is_not_reported_for_six_hours(bundle:
         assert {"vaultwatch-log-server-certificate-ends", "vaultwatch-vault-7-certificate-ends"} <= fired
 
 
-def test_an_alarm_fires_when_the_key_of_the_authority_is_disabled(bundle: Path, tmp_path: Path) -> None:
-    with LocalAws({STACK: synthesize_authority(tmp_path)}, bundle) as aws:
+def test_an_alarm_fires_when_the_key_of_the_authority_is_disabled(bundle: Path, template: Template) -> None:
+    with LocalAws({STACK: template}, bundle) as aws:
         aws.endpoint.fault = lambda call: "DisabledException" if call.operation == "Sign" else ""
         aws.tick(6 * HOUR)
         assert "vaultwatch-authority-ends" in aws.fired_alarms()
