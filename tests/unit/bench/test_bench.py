@@ -74,6 +74,6 @@ def test_a_pack_has_the_requested_number_of_rules(tmp_path: Path) -> None:
 def test_quick_runs_everything_and_judges_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--quick", "--folder", str(tmp_path)]) == 0
     found = json.loads((tmp_path / "results.json").read_text())["results"]
-    assert len(found) == len(capsys.readouterr().out.splitlines()) - 1 == 40
+    assert len(found) == len(capsys.readouterr().out.splitlines()) - 1 == 51
     assert all(len(result["values"]) >= 1 for result in found)
     assert sys.executable not in (tmp_path / "results.json").read_text()
