@@ -15,6 +15,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 Usage = Literal["server", "client"]
 _PURPOSES = {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyUsageOID.CLIENT_AUTH}
 _BEFORE = timedelta(hours=1)
+# Python 3.13 accepts no authority without it.
+_SIGNS = x509.KeyUsage(
+    key_cert_sign=True, crl_sign=True, digital_signature=False, content_commitment=False, key_encipherment=False,
+    data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+)  # fmt: skip
 A_DAY = timedelta(days=1)
 EXPIRED = timedelta(seconds=-1)
 
@@ -28,6 +33,7 @@ class Authority:
         self._certificate = (
             self._builder(self._name, self._key.public_key(), A_DAY)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_SIGNS, critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )

@@ -32,6 +32,7 @@ from testbed.aws.endpoint import Call, Endpoint
 from testbed.aws.firehose import direct_puts
 from testbed.aws.functions import Function, Outcome
 from testbed.aws.gaps import Deliveries, Mail, patches
+from testbed.aws.instances import Instances
 from testbed.aws.mappings import Delivery, KinesisShard, Queue, Schedule
 from testbed.aws.permissions import Need
 from testbed.aws.resources import Maker
@@ -70,7 +71,14 @@ class LocalAws:
         self._invoking = Lock()
         self.sts = Sts(self.now)
         self.endpoint = Endpoint(
-            maker.roles, maker.keys, self._on_write, self._kill, maker.key_policies, self._invoke, self.sts
+            maker.roles,
+            maker.keys,
+            self._on_write,
+            self._kill,
+            maker.key_policies,
+            self._invoke,
+            self.sts,
+            maker.instances,
         )
         self.deliveries = Deliveries(maker.roles, maker.admits, self._put)
         self._firehoses: dict[str, Delivery] = {}
@@ -131,6 +139,11 @@ class LocalAws:
     def output(self, stack: str, name: str) -> str:
         """Return the value of a stack's output."""
         return self._templates.output(stack, name)
+
+    @property
+    def instances(self) -> Instances:
+        """What the hosts of the templates use of AWS."""
+        return self._maker.instances
 
     def now(self) -> float:
         """Return the seconds since the epoch."""

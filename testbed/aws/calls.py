@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
+from xml.etree import ElementTree
 
 from moto.core import request as moto_request
 from moto.core.routing import get_service_router
@@ -16,6 +17,10 @@ from testbed.aws.permissions import Context, Need
 from testbed.aws.template import REGION, arn_of
 
 _INVOCATION = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
+
+
+_RECORD_SETS = re.compile(r"/2013-04-01/hostedzone/([^/]+)/rrset/?")
+_PREFIXES = {"monitoring": "cloudwatch"}  # of permissions, where the name in signatures is another one
 
 
 class UnknownCallError(Exception):
@@ -42,6 +47,8 @@ class Request(moto_request.Request):
             return str(get_service_router("s3").match(self)[0].name)
         if invoked_function(self):
             return "Invoke"
+        if _RECORD_SETS.fullmatch(self.path):
+            return "ChangeResourceRecordSets"
         return self.headers.get("x-amz-target", "").rpartition(".")[2] or self.form.get("Action", "?")
 
     @cached_property
@@ -49,6 +56,8 @@ class Request(moto_request.Request):
         """The arguments: from the JSON or the form in the body, or with S3 from the path."""
         if self.service == "s3":
             return get_service_router("s3").match(self)[1]
+        if zone := _RECORD_SETS.fullmatch(self.path):
+            return {"HostedZoneId": zone[1]}
         found: Mapping[str, Any] = self.form.to_dict() or json.loads(self.get_data() or b"{}")
         return found
 
@@ -72,12 +81,12 @@ def needs(request: Request, keys: Mapping[str, str]) -> list[Need]:
     Raises:
         UnknownCallError: This call is not listed here.
     """
-    service, found = request.service, list[Need]()
+    service, found = _PREFIXES.get(request.service, request.service), list[Need]()
     try:
         for action, resource, about in _actions(request):
             found.append(Need(f"{service}:{action}", resource, about))
             if key := keys.get(resource.partition("/")[0] if service == "s3" else resource):
-                context = {"kms:ViaService": f"{service}.{REGION}.amazonaws.com"}
+                context = {"kms:ViaService": f"{service}.{REGION}.amazonaws.com", "kms:GrantIsForAWSResource": "true"}
                 found += [Need(f"kms:{action}", key, context) for action in _KEY_ACTIONS.get(action, ())]
     except KeyError as error:
         raise UnknownCallError(f"{service}:{request.operation}") from error
@@ -90,6 +99,10 @@ def _actions(request: Request) -> list[tuple[str, str, Context]]:
     match request.service:
         case service if service in _NAMED_BY:
             return [(operation, arguments[_NAMED_BY[service]], {})]
+        case "kinesis":
+            return [
+                (operation, arguments.get("StreamARN") or arn_of("kinesis", f"stream/{arguments['StreamName']}"), {})
+            ]
         case "dynamodb":
             return _row_actions(operation, arguments)
         case "firehose":
@@ -108,7 +121,43 @@ def _actions(request: Request) -> list[tuple[str, str, Context]]:
             headers = [action for header, action in _S3_HEADERS.items() if header in request.headers]
             where = "arn:aws:s3:::" + "/".join(arguments.values())
             return [(action, where, {}) for action in (_S3_ACTIONS[operation], *headers)]
+    return _host_actions(request)
+
+
+def _host_actions(request: Request) -> list[tuple[str, str, Context]]:
+    """Return those of the services that only hosts call."""
+    operation, arguments = request.operation, request.arguments
+    match request.service:
+        case "ec2" if operation == "AttachVolume":
+            kinds = ("volume", "VolumeId"), ("instance", "InstanceId")
+            return [(operation, arn_of("ec2", f"{kind}/{arguments[given]}"), {}) for kind, given in kinds]
+        case "route53":
+            return [(operation, f"arn:aws:route53:::hostedzone/{arguments['HostedZoneId']}", _records(request))]
+        case "cloudformation":
+            return [(operation, arn_of("cloudformation", f"stack/{arguments['StackName']}/1"), {})]
+        case "monitoring":
+            return [(operation, "*", {"cloudwatch:namespace": arguments["Namespace"]})]
     raise KeyError(request.service)
+
+
+def record_sets(request: Request) -> list[tuple[str, dict[str, Any]]]:
+    """Return the changes that a call of Route 53 asks for: action, and a record set with its values."""
+    root = ElementTree.fromstring(request.get_data())  # noqa: S314  from a host of this machine
+    found = []
+    for change in root.iterfind(".//{*}Change"):
+        one: dict[str, Any] = {name: change.findtext(f".//{{*}}{name}", "") for name in ("Name", "Type")}
+        one["values"] = [it.text for it in change.iterfind(".//{*}Value")]
+        found.append((change.findtext("{*}Action", ""), one))
+    return found
+
+
+def _records(request: Request) -> Context:
+    changes, key = record_sets(request), "route53:ChangeResourceRecordSets"
+    return {
+        f"{key}Actions": tuple(action for action, _ in changes),
+        f"{key}NormalizedRecordNames": tuple(record["Name"].rstrip(".").lower() for _, record in changes),
+        f"{key}RecordTypes": tuple(record["Type"] for _, record in changes),
+    }
 
 
 def _row_actions(operation: str, arguments: Mapping[str, Any]) -> list[tuple[str, str, Context]]:
@@ -128,7 +177,7 @@ def _row_actions(operation: str, arguments: Mapping[str, Any]) -> list[tuple[str
 
 
 # The argument that is the ARN of the resource.
-_NAMED_BY = {"kinesis": "StreamARN", "kms": "KeyId", "secretsmanager": "SecretId"}
+_NAMED_BY = {"kms": "KeyId", "secretsmanager": "SecretId"}
 _PARTS = {
     "ConditionCheck": "ConditionCheckItem",
     "Delete": "DeleteItem",
@@ -151,6 +200,7 @@ _S3_ACTIONS = {
 }
 _S3_HEADERS = {"x-amz-object-lock-mode": "PutObjectRetention", "x-amz-tagging": "PutObjectTagging"}
 _KEY_ACTIONS = {
+    "AttachVolume": ("CreateGrant", "Decrypt"),
     "GetObject": ("Decrypt",),
     "GetRecords": ("Decrypt",),
     "GetSecretValue": ("Decrypt",),
@@ -158,6 +208,7 @@ _KEY_ACTIONS = {
     "PutObject": ("GenerateDataKey",),
     "PutRecord": ("GenerateDataKey",),
     "PutRecords": ("GenerateDataKey",),
+    "PutSecretValue": ("Decrypt", "GenerateDataKey"),
     "ReceiveMessage": ("Decrypt",),
     "SendMessage": ("Decrypt", "GenerateDataKey"),
 }

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 
 from testbed.aws import gaps
 from testbed.aws.calls import Request, UnknownCallError, invoked_function, needs
+from testbed.aws.instances import Instances
 from testbed.aws.permissions import Need, Policy
 from testbed.aws.server import Server
 from testbed.aws.sts import Sts
@@ -42,6 +43,7 @@ class Endpoint:
         kill: Ends the process of the function that made a call.
         key_policies: The policies of KMS keys for whose use no role needs a permission, by the ARN of the key.
         invoke: Runs the function with this ARN, and returns Lambda's answer.
+        instances: Answers the calls of hosts, and knows the tags of instances.
         sts: Answers calls of STS, and knows the roles of the credentials that it handed out.
         fault: Decides what happens to a call made with a role: "" for nothing, "kill after" to kill its process once
             the call is done, or the error code to answer with instead.
@@ -55,13 +57,15 @@ class Endpoint:
     key_policies: dict[str, Policy]
     invoke: Callable[[str, bytes], Response]
     sts: Sts
+    instances: Instances
     fault: Callable[[Call], str] = lambda call: ""
     calls: list[Call] = field(default_factory=list)
 
     def __enter__(self) -> Endpoint:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._one_at_a_time = RLock()  # moto's backends are not thread-safe, as their code says
-        self._server = Server(Request.application(self._serve))  # type: ignore[arg-type]  # of a subclass
+        self.application = Request.application(self._serve)  # type: ignore[arg-type]  # of a subclass
+        self._server = Server(self.application)
         self.url = f"http://{self._server.address}"
         return self
 
@@ -96,12 +100,18 @@ class Endpoint:
     def _judge(self, name: str, role: Policy, request: Request) -> Call:
         environment = request.headers.get("x-amz-security-token", "")
         try:
-            found = needs(request, self.keys)
+            found = [self._with_tags(need) for need in needs(request, self.keys)]
         except UnknownCallError as error:
             found = [Need(f"{error} (not listed in testbed/aws/calls.py)", "*")]
         # checks all of them, so that each counts as needed
         refused = [need for need in found if not self._allows(name, role, need)]
         return Call(role.owner, environment, request.service, request.operation, next(iter(refused), None))
+
+    def _with_tags(self, need: Need) -> Need:
+        tags = self.instances.tags.get(need.resource, {})
+        return Need(
+            need.action, need.resource, {**need.context, **{f"aws:ResourceTag/{k}": v for k, v in tags.items()}}
+        )
 
     def _allows(self, name: str, role: Policy, need: Need) -> bool:
         own = self.key_policies.get(need.resource)
@@ -114,6 +124,8 @@ class Endpoint:
         body = request.get_data()
         if function := invoked_function(request):
             return self.invoke(function, body)
+        if answer_of_host := self.instances.answer(request):
+            return answer_of_host
         if wrong := gaps.upload_fault(request):
             return _refusal(
                 request, wrong, "the upload does not match its checksums", 501 if wrong == "NotImplemented" else 400

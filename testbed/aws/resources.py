@@ -13,12 +13,38 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from testbed.aws.functions import FunctionSpec
+from testbed.aws.instances import Instances
 from testbed.aws.permissions import Need, Policy
 from testbed.aws.template import ACCOUNT, REGION, Made, Resource, UnsupportedTemplateError, arn_of
 
 _ROLES_ONLY = "only the roles of callers are checked; the tests of the templates check it"
 _LOGS = "a function's log is a file, `LocalAws.log`, and Firehose's is `Deliveries.failures`"
 NOT_CREATED = {
+    **dict.fromkeys(
+        (
+            "AWS::EC2::EIP",
+            "AWS::EC2::FlowLog",
+            "AWS::EC2::Instance",
+            "AWS::EC2::InternetGateway",
+            "AWS::EC2::Route",
+            "AWS::EC2::RouteTable",
+            "AWS::EC2::SecurityGroup",
+            "AWS::EC2::SecurityGroupEgress",
+            "AWS::EC2::SecurityGroupIngress",
+            "AWS::EC2::Subnet",
+            "AWS::EC2::SubnetRouteTableAssociation",
+            "AWS::EC2::VPC",
+            "AWS::EC2::VPCEndpoint",
+            "AWS::EC2::VPCGatewayAttachment",
+            "AWS::ElasticLoadBalancingV2::Listener",
+            "AWS::ElasticLoadBalancingV2::LoadBalancer",
+            "AWS::ElasticLoadBalancingV2::TargetGroup",
+            "AWS::Route53::RecordSet",
+            "Custom::VpcRestrictDefaultSG",
+        ),
+        "there is no network of AWS here; the tests of the templates check it",
+    ),
+    "AWS::SSM::Document": "there are no sessions here",
     "AWS::CloudWatch::Alarm": "`LocalAws.fired_alarms` evaluates those on metrics of ours; AWS writes none here",
     "AWS::KMS::Key": "moto encrypts nothing; permissions on it are checked, by its ARN. Keys that sign are created",
     "AWS::Logs::LogGroup": _LOGS,
@@ -36,6 +62,8 @@ WITHOUT_EFFECT = {
     },
     "AWS::IAM::Role": {
         "AssumeRolePolicyDocument": "the local AWS assigns the roles; the tests of the templates check it",
+        "MaxSessionDuration": "the local AWS ends no session",
+        "ManagedPolicyArns": "they grant nothing here: a call that needs one is refused",
     },
     "AWS::Kinesis::Stream": {"RetentionPeriodHours": "moto never deletes records"},
     "AWS::KinesisFirehose::DeliveryStream": {
@@ -58,6 +86,8 @@ WITHOUT_EFFECT = {
         "PublicAccessBlockConfiguration": "nobody but this machine reaches it",
     },
 }
+# Those that others refer to, of what is not created.
+_ATTRIBUTES = ("AvailabilityZone", "CanonicalHostedZoneID", "DNSName", "DefaultSecurityGroup", "GroupId")
 _ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 # The only values of these properties that are supported; the defaults may be left out.
 _PLAIN = {"MaximumBatchingWindowInSeconds": 0, "ParallelizationFactor": 1, "StartingPosition": "TRIM_HORIZON"}
@@ -81,14 +111,18 @@ class Maker:
     mappings: list[dict[str, Any]] = field(default_factory=list)
     rules: dict[str, dict[str, Any]] = field(default_factory=dict)
     deliveries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    instances: Instances = field(default_factory=Instances)
 
     def make(self, resource: Resource) -> Made:
         """Create one resource; raises `UnsupportedTemplateError`."""
-        _, service, kind = resource.type.split("::")
+        *_, service, kind = resource.type.split("::")
         if resource.type == "AWS::KMS::Key" and resource.get("KeyUsage") == "SIGN_VERIFY":
             return self._signing_key(resource)
         if resource.type in NOT_CREATED:
-            return Made(resource.name, {"Arn": arn_of(service.lower(), resource.name)})
+            named = dict.fromkeys(_ATTRIBUTES, resource.name)
+            return Made(resource.name, {"Arn": arn_of(service.lower(), resource.name), **named})
+        if made := self.instances.make(resource):
+            return made
         if resource.type not in _KINDS:
             raise UnsupportedTemplateError(f"{resource}: its type is not supported")
         how, begins = _KINDS[resource.type]

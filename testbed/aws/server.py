@@ -1,8 +1,10 @@
-"""HTTP servers on loopback."""
+"""HTTP servers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from socket import socket
+from ssl import SSLContext
 from threading import Thread
 from typing import Any
 
@@ -21,11 +23,23 @@ class _Handler(MotoRequestHandler):
 
 
 class Server:
-    """Serves a WSGI application until it is closed; `address` is its host and port."""
+    """Serves a WSGI application until it is closed; `address` is its host and port.
 
-    def __init__(self, application: Callable[..., Any]) -> None:
-        self._server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Handler)
-        self.address = f"127.0.0.1:{self._server.server_port}"
+    Args:
+        application: The application.
+        listening: The socket to serve; by default one on a free port of loopback.
+        tls: Its certificate, for HTTPS.
+    """
+
+    def __init__(
+        self, application: Callable[..., Any], listening: socket | None = None, tls: SSLContext | None = None
+    ) -> None:
+        descriptor = listening.fileno() if listening else None
+        self._server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Handler, fd=descriptor)
+        if tls:  # a client that never begins must not keep others waiting
+            own = self._server.socket
+            self._server.socket = tls.wrap_socket(own, server_side=True, do_handshake_on_connect=False)
+        self.address = "{}:{}".format(*self._server.socket.getsockname())
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
 

@@ -16,6 +16,7 @@ from werkzeug.wrappers import Request, Response
 from testbed.aws.template import ACCOUNT, REGION
 
 _MAX_SKEW_SECONDS = 900
+_HOST = f"sts.{REGION}.amazonaws.com"
 _NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=(?P<key>\w+)/(?P<scope>(?P<date>\d{8})/(?P<region>[\w-]+)/sts/aws4_request), ?"
@@ -93,8 +94,10 @@ class Sts:
             return "InvalidClientTokenId"
         if not self._is_recent(request, signed):
             return "SignatureDoesNotMatch"
-        right = _sign(session.secret_key, signed, _canonical(request, names, body), request.headers["x-amz-date"])
-        return "" if hmac.compare_digest(right, signed["signature"]) else "SignatureDoesNotMatch"
+        # A host signs for STS's own name, and the function `sign` sends the call to the address of the local AWS.
+        hosts, date = (request.headers["host"], _HOST), request.headers["x-amz-date"]
+        right = [_sign(session.secret_key, signed, _canonical(request, names, body, host), date) for host in hosts]
+        return "" if signed["signature"] in right else "SignatureDoesNotMatch"
 
     def _is_recent(self, request: Request, signed: dict[str, str]) -> bool:
         date = request.headers.get("x-amz-date", "")
@@ -111,14 +114,15 @@ def _signature(request: Request) -> dict[str, str]:
     return found.groupdict() if found else {}
 
 
-def _canonical(request: Request, names: list[str], body: bytes) -> str:
+def _canonical(request: Request, names: list[str], body: bytes, host: str) -> str:
     """Return the canonical request (IAM user guide, "Create a signed AWS API request")."""
     query = "&".join(
         sorted(
             f"{quote(key, safe='-_.~')}={quote(value, safe='-_.~')}" for key, value in request.args.items(multi=True)
         )
     )
-    headers = "".join(f"{name}:{','.join(request.headers.getlist(name)).strip()}\n" for name in names)
+    given = {name: ",".join(request.headers.getlist(name)).strip() for name in names} | {"host": host}
+    headers = "".join(f"{name}:{given[name]}\n" for name in names)
     path = quote(request.path, safe="/-_.~")
     return "\n".join([request.method, path, query, headers, ";".join(names), sha256(body).hexdigest()])
 

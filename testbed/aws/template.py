@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,8 +20,17 @@ _PSEUDO = {
     "AWS::Region": REGION,
     "AWS::URLSuffix": "amazonaws.com",
 }
+# Functions that need nothing but their argument.
+_PURE: Mapping[str, Callable[[Any], Any]] = {
+    "Fn::Base64": lambda text: b64encode(text.encode()).decode(),
+    "Fn::GetAZs": lambda _: [f"{REGION}{letter}" for letter in "abc"],
+    "Fn::Select": lambda given: given[1][int(given[0])],
+}
 # The only keys of a resource that are accepted: any other would change how it is created.
-_PLAIN_KEYS = {"Type", "Properties", "DependsOn", "Metadata", "DeletionPolicy", "UpdateReplacePolicy"}
+_PLAIN_KEYS = {
+    *("Type", "Properties", "DependsOn", "Metadata", "DeletionPolicy", "UpdateReplacePolicy"),
+    *("CreationPolicy", "UpdatePolicy"),  # how CloudFormation waits for hosts, which a test launches
+}
 
 
 class UnsupportedTemplateError(VaultwatchError):
@@ -154,4 +164,6 @@ class Templates:
                 return re.sub(r"\$\{([^.}]+)\}", lambda found: self._evaluated(stack, "Ref", found[1]), argument)
             case "Fn::ImportValue", str() if argument in self._exports:
                 return self.resolve(*self._exports[argument])
+            case _ if function in _PURE:
+                return _PURE[function](self.resolve(stack, argument))
         raise UnsupportedTemplateError(f"{stack}: {function} of {argument} is not supported")

@@ -66,10 +66,10 @@ def test_a_resource_is_found_by_its_construct_path() -> None:
 
 def test_an_unsupported_type_or_property_is_an_error_that_names_it() -> None:
     maker = Maker(lambda service: pytest.fail("nothing is to be made"))
-    with pytest.raises(UnsupportedTemplateError, match="AWS::EC2::VPC s/Net: its type"):
-        maker.make(Resource("s", "Net", "AWS::EC2::VPC", {}))
-    with pytest.raises(UnsupportedTemplateError, match="AWS::IAM::Role s/R: its property ManagedPolicyArns"):
-        maker.make(Resource("s", "R", "AWS::IAM::Role", {"ManagedPolicyArns": ["x"], "Description": "d"}))
+    with pytest.raises(UnsupportedTemplateError, match="AWS::EC2::Fleet s/Net: its type"):
+        maker.make(Resource("s", "Net", "AWS::EC2::Fleet", {}))
+    with pytest.raises(UnsupportedTemplateError, match="AWS::IAM::Role s/R: its property PermissionsBoundary"):
+        maker.make(Resource("s", "R", "AWS::IAM::Role", {"PermissionsBoundary": "x", "Description": "d"}))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,119 @@
+"""The base tree of the machines: Debian 13, made once and kept outside the repository.
+
+It replaces the image of Ubuntu 24.04, with the same programs a version later. What differs from an instance of EC2
+because the kernel is shared is in `machine/`: no module of it changes what Vaultwatch installs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from testbed.errors import TestbedError
+
+PYTHON, ARCHITECTURE = "3.13", "x86_64"
+"""The version of Python in the tree, and its processor."""
+_SUITE = "trixie"
+_PACKAGES = (
+    *("systemd-sysv", "dbus", "udev", "cloud-init", "iproute2", "procps", "e2fsprogs"),
+    *("syslog-ng-core", "logrotate", "zstd", "nftables", "chrony"),
+    *("python3-venv", "ca-certificates", "curl", "jq"),
+)
+_FILES = {
+    # The network is there before the machine starts.
+    "etc/cloud/cloud.cfg.d/90-machine.cfg": "datasource_list: [NoCloud]\nnetwork: {config: disabled}\n",
+    "etc/machine-id": "",  # each machine makes its own
+    "etc/resolv.conf": "nameserver 169.254.169.253\n",
+    # botocore has authorities of its own, unless a variable names others.
+    "etc/systemd/system.conf.d/machine.conf": "[Manager]\nDefaultEnvironment="
+    "AWS_CA_BUNDLE=/etc/ssl/certs/machine.pem SSL_CERT_FILE=/etc/ssl/certs/machine.pem "
+    "CURL_CA_BUNDLE=/etc/ssl/certs/machine.pem\n",
+    # The clock is the kernel's, which all machines share: chrony runs, but must not set it.
+    "etc/systemd/system/chrony.service.d/machine.conf": "[Unit]\nConditionCapability=\n[Service]\n"
+    "ExecStart=\nExecStart=!/usr/sbin/chronyd -F 1 -x\n",
+    # /proc/sys is read-only here: values of the kernel are every machine's. The files are read all the same.
+    "usr/local/sbin/sysctl": '#!/bin/sh\n/usr/sbin/sysctl "$@" || true\n',
+    # The kernel runs for longer than the machine; and without udev, systemd mounts no device, although fstab names it.
+    "etc/machine-uptime": "1.00 1.00\n",
+    "etc/systemd/system/machine.service": "[Unit]\nDefaultDependencies=no\nBefore=local-fs-pre.target\n"
+    "Wants=local-fs-pre.target\n[Service]\nType=oneshot\nExecStart=/bin/mount --bind /etc/machine-uptime /proc/uptime\n"
+    "ExecStart=/bin/mount --all --types ext4\n",
+}
+# They would wait for the network, which others have configured, or for a terminal.
+_MASKED = ("systemd-networkd.service", "systemd-networkd-wait-online.service", "console-getty.service")
+
+
+def base_tree() -> Path:
+    """Return the base tree; it is made if there is none for this recipe, which takes two minutes.
+
+    Raises:
+        TestbedError: It cannot be made here.
+    """
+    folder = _cache() / _digest()
+    _cache().mkdir(parents=True, exist_ok=True)
+    with _cache().with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _make(folder)
+    return folder
+
+
+def missing() -> str:
+    """Return why no machine can run here, "" if one can."""
+    if os.geteuid() != 0:
+        return "it needs root"
+    for program in ("systemd-nspawn", "ip", "losetup", "unshare"):
+        if shutil.which(program) is None:
+            return f"it needs {program}"
+    return "" if (_cache() / _digest()).exists() or shutil.which("debootstrap") else "it needs debootstrap"
+
+
+def is_made() -> bool:
+    """Return whether the tree is in the cache."""
+    return (_cache() / _digest()).exists()
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vaultwatch/machines"
+
+
+def _digest() -> str:
+    return hashlib.sha256(repr((_SUITE, _PACKAGES, _FILES, _MASKED)).encode()).hexdigest()[:16]
+
+
+def _make(folder: Path) -> None:
+    print("making the base tree of the machines: two minutes, once", flush=True)
+    scratch = Path(tempfile.mkdtemp(dir=folder.parent))
+    try:
+        tree = scratch / "tree"
+        included = f"--include={','.join(_PACKAGES)}"
+        done = subprocess.run(
+            ["debootstrap", "--variant=minbase", included, _SUITE, str(tree)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise TestbedError(f"debootstrap failed: {done.stdout.strip().splitlines()[-1:]}")
+        add_files(tree)
+        tree.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def add_files(tree: Path) -> None:
+    """Write what a machine needs because it shares the kernel."""
+    for path, text in _FILES.items():
+        file = tree / path
+        file.unlink(missing_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    (tree / "usr/local/sbin/sysctl").chmod(0o755)
+    wants = tree / "etc/systemd/system/local-fs.target.wants"
+    wants.mkdir(exist_ok=True)
+    (wants / "machine.service").symlink_to("../machine.service")
+    for name in _MASKED:
+        (tree / "etc/systemd/system" / name).symlink_to("/dev/null")
