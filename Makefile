@@ -3,11 +3,12 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/.debian/bin
 # With it, each of the hundreds of processes that the tests start would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup test check style types test-units test-integration test-stacks demo bench synth requirements
+.PHONY: help setup test check style types test-units test-integration test-stacks test-hosts hosts demo bench synth requirements
 
 help:
 	@echo "make setup  create .venv and install the Debian packages; the other targets run this first"
 	@echo "make test   run all checks and tests: make check (style, types, rooms), test-integration, test-units (under /usr/bin/python3 if that can run them) and test-stacks"
+	@echo "make hosts  boot a log server and a node of OpenBao in systemd-nspawn, from the user data of the templates (root)"
 	@echo "make demo   play a recorded Vault session through syslog-ng and a local AWS to Slack (MODE=watch: no AWS, LIVE=1: a real server, KEEP=1: keep the results)"
 	@echo "make bench  run the benchmarks, and compare them with their goals"
 	@echo "make synth  write the CloudFormation templates to cdk.out (STRICT=1: warnings are errors)"
@@ -19,6 +20,7 @@ setup:
 # Two at a time, because each uses one processor; their output is interleaved line by line.
 test: style
 	@$(MAKE) --no-print-directory --jobs=2 types test-integration test-units test-stacks
+	@$(MAKE) --no-print-directory test-hosts
 
 check: style types
 
@@ -38,6 +40,13 @@ test-units: setup
 test-stacks: setup
 	@echo "check: tests of the templates (one dot per test)"
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest tests/stacks
+
+# The short form of `make hosts`, where the base tree exists and machines can boot; elsewhere a line says why not.
+test-hosts: setup
+	@if .venv/bin/python -m testbed.machines; then PATH="$(CURDIR)/.venv/bin:$$PATH" pytest tests/hosts -k "install or arrives"; fi
+
+hosts: setup
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest -rs tests/hosts
 
 demo: setup
 	@.venv/bin/python -m demo

@@ -21,7 +21,7 @@ from vaultwatch.errors import VaultwatchError
 ROOT = Path(__file__).resolve().parents[1]
 EMAIL = "security@example.org"
 _KEPT = ROOT / ".bundle" / "testbed"
-_SOURCES = ("app.py", "cdk.json", "lambdas", "requirements-dev.txt", "rules", "stacks", "vaultwatch")
+_SOURCES = ("app.py", "assets", "cdk.json", "lambdas", "requirements-dev.txt", "rules", "stacks", "vaultwatch")
 _SUFFIX = ".template.json"
 _HINT = "`make demo MODE=watch` needs neither Node.js nor packages from the network"
 
@@ -36,7 +36,7 @@ def build() -> tuple[dict[str, Any], Path]:
     Raises:
         TestbedError: If a program that the build needs is missing.
     """
-    folder = _KEPT / _fingerprint()
+    folder = _KEPT / fingerprint()
     _KEPT.mkdir(parents=True, exist_ok=True)
     with _KEPT.with_suffix(".lock").open("w") as lock:  # two processes at once
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -48,7 +48,7 @@ def build() -> tuple[dict[str, Any], Path]:
     return templates, folder / "code"
 
 
-def _fingerprint() -> str:
+def fingerprint() -> str:
     """Return the SHA-256 over all their sources and this file."""
     from stacks.bundling import Target
 

@@ -65,6 +65,14 @@ class Children:
         return killed
 
 
+def kill(process: int) -> None:
+    """Kill a process that need not be a child, and wait for its end; the first one of a PID namespace ends last."""
+    if (handle := _open(process)) is not None:
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        _has_ended(handle, time.monotonic() + 60)
+        os.close(handle)
+
+
 def children(parent: int) -> list[int]:
     """Return the process ids of the children of all threads of a process."""
     try:

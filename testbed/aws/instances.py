@@ -9,6 +9,7 @@ import secrets
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from threading import Condition
 from typing import Any
 
 from werkzeug.wrappers import Response
@@ -61,6 +62,7 @@ class Instances:
     volumes: dict[str, Volume] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     signals: list[Signal] = field(default_factory=list)
+    _signalled: Condition = field(default_factory=Condition)
     _attached: dict[str, str] = field(default_factory=dict)
     _templates: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _groups: dict[str, str] = field(default_factory=dict)
@@ -92,6 +94,22 @@ class Instances:
     def terminate(self, instance: str) -> None:
         """Terminate an instance, which detaches its volumes."""
         self._attached = {volume: owner for volume, owner in self._attached.items() if owner != instance}
+
+    def wait_for_signal(self, host: str, timeout: float, *, boot: int = 1) -> Signal:
+        """Wait for a signal of an instance, and return it; raises `TimeoutError`.
+
+        Args:
+            host: The id of the instance.
+            timeout: For how many seconds to wait.
+            boot: For the how-manieth signal: a host signals once in each boot.
+        """
+        with self._signalled:
+            if not self._signalled.wait_for(lambda: len(self._signals_of(host)) >= boot, timeout):
+                raise TimeoutError(f"{host} has not signalled within {timeout} s")
+            return self._signals_of(host)[boot - 1]
+
+    def _signals_of(self, host: str) -> list[Signal]:
+        return [signal for signal in self.signals if signal.id.startswith(host)]
 
     def answer(self, request: Request) -> Response | None:
         """Answer a call, None if it is of another kind."""
@@ -144,7 +162,10 @@ class Instances:
 
     def _signal(self, request: Request) -> Response:
         found = request.arguments
-        self.signals.append(Signal(found["StackName"], found["LogicalResourceId"], found["Status"], found["UniqueId"]))
+        made = Signal(found["StackName"], found["LogicalResourceId"], found["Status"], found["UniqueId"])
+        with self._signalled:
+            self.signals.append(made)
+            self._signalled.notify_all()
         return _xml("<SignalResourceResponse/>")
 
 

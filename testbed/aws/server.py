@@ -27,7 +27,7 @@ class Server:
 
     Args:
         application: The application.
-        listening: The socket to serve; by default one on a free port of loopback.
+        listening: The socket to serve, which becomes its own; by default one on a free port of loopback.
         tls: Its certificate, for HTTPS.
     """
 
@@ -36,6 +36,8 @@ class Server:
     ) -> None:
         descriptor = listening.fileno() if listening else None
         self._server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Handler, fd=descriptor)
+        if listening:
+            listening.close()  # the server has a copy
         if tls:  # a client that never begins must not keep others waiting
             own = self._server.socket
             self._server.socket = tls.wrap_socket(own, server_side=True, do_handshake_on_connect=False)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,12 +58,19 @@ def scratch_prefix() -> str:
 
 
 def sweep() -> None:
-    """Detach the loop devices of processes that have ended."""
+    """Remove what processes that have ended left: loop devices, and the folders of their machines."""
     for line in _losetup("--list", "--noheadings", "--output=NAME,BACK-FILE").splitlines():
         device, _, file = line.strip().partition(" ")
-        owner = file.strip().partition(_PREFIX)[2].partition("-")[0]
-        if owner and not Path("/proc", owner).exists():
+        if _is_left(file.strip()):
             _losetup("--detach", device)
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if _is_left(str(folder)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_left(path: str) -> bool:
+    owner = path.partition(_PREFIX)[2].partition("-")[0]
+    return bool(owner) and not Path("/proc", owner).exists()
 
 
 def _losetup(*command: str) -> str:

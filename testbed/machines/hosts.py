@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from socket import SOCK_DGRAM
@@ -11,18 +13,25 @@ from typing import Any
 
 from werkzeug.wrappers import Request
 
-from testbed.aws import LocalAws
 from testbed.aws.instances import Instance as Launched
 from testbed.aws.server import Server
 from testbed.aws.sts import Session
+from testbed.aws.template import REGION
 from testbed.certificates import Authority
-from testbed.machines import disks, metadata, names
+from testbed.deployment import Deployment, deploy
+from testbed.errors import TestbedError
+from testbed.machines import disks, metadata, names, releases
+from testbed.machines.build import VERSION, build_hosts
 from testbed.machines.dns import NameServer
 from testbed.machines.machine import Machine
 from testbed.machines.namespaces import GATEWAY, METADATA, RESOLVER, Network
+from testbed.machines.tree import base_tree
 
-_ADDRESSES = {"log-server": "10.90.0.10", "vault-1": "10.90.0.11"}
-_DISK_BYTES = 600 * 1024 * 1024
+LOG_SERVER, NODE = "log-server", "vault-1"
+_GROUPS = {LOG_SERVER: ("vaultwatch-log-server", "Host/Group"), NODE: ("vaultwatch-vault", "Vault1/Group")}
+_ADDRESSES = {LOG_SERVER: "10.90.0.10", NODE: "10.90.0.11"}
+_DISK_BYTES = 600 * 1024 * 1024  # of each volume, whatever its size in the template
+_BUNDLE = re.compile(r'url = "https://(?P<bucket>[^.]+)\.s3\.[^/]+/(?P<key>[^"]+)"')
 
 
 @dataclass
@@ -30,31 +39,34 @@ class Hosts:
     """The hosts of a deployment.
 
     Attributes:
-        aws: The local AWS with its templates.
+        deployment: The deployment, on the local AWS.
         tree: The base tree.
-        releases: What servers of releases have, by URL.
+        bundle: The host bundle.
+        published: What servers of releases have, by URL.
         programs: Programs of this machine that hosts see, by the path where they do.
+        authority: It certifies the names of AWS and of the servers of releases.
+        machines: The machines, by the name of the host.
     """
 
-    aws: LocalAws
+    deployment: Deployment
     tree: Path
-    releases: dict[str, bytes]
-    programs: dict[str, Path] = field(default_factory=dict)
+    bundle: Path
+    published: Mapping[str, bytes]
+    programs: Mapping[str, Path]
     authority: Authority = field(default_factory=Authority)
     machines: dict[str, Machine] = field(default_factory=dict)
-    _by_instance: dict[str, Machine] = field(default_factory=dict)
 
     def __enter__(self) -> Hosts:
         disks.sweep()
         with ExitStack() as stack:
-            prefix = disks.scratch_prefix()
-            self.scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix)))
+            folder = tempfile.TemporaryDirectory(prefix=disks.scratch_prefix())
+            self.scratch = Path(stack.enter_context(folder))
             self.network = stack.enter_context(Network())
             self.disks = disks.Disks(self.scratch)
             stack.callback(self.disks.close)
             self.metadata = metadata.Metadata()
             self._serve(stack)
-            self.aws.instances.attach = self._attach
+            self._instances.attach = self._attach
             stack.callback(self._remove)
             self._exit = stack.pop_all()
         return self
@@ -62,31 +74,44 @@ class Hosts:
     def __exit__(self, *exception: object) -> None:
         self._exit.close()
 
-    def launch(self, name: str, group: str) -> Machine:
+    def launch(self, name: str) -> Machine:
         """Launch the instance of a host, and start its machine.
 
         Args:
             name: The name of the host.
-            group: The physical id of its group.
         """
-        launched = self.aws.instances.launch(group)
-        address = _ADDRESSES[name]
-        namespace, folder = self.network.add_machine(name, address), self.scratch / launched.id
-        machine = Machine(name, self.tree, folder, namespace, programs=self.programs)
+        launched = self._instances.launch(self.deployment.aws.physical_id(*_GROUPS[name]))
+        self._upload(launched.user_data)
+        address, folder = _ADDRESSES[name], self.scratch / launched.id
+        machine = Machine(name, self.tree, folder, self.network.add_machine(name, address), programs=self.programs)
         machine.write("/etc/ssl/certs/machine.pem", self.authority.pem.decode())
         machine.seed(launched.id, launched.user_data)
         self.metadata.instances[address] = self._instance(launched, address)
-        self.machines[name] = self._by_instance[launched.id] = machine
+        self.machines[name] = machine
         machine.start()
         return machine
 
+    @property
+    def _instances(self) -> Any:
+        return self.deployment.aws.instances
+
     def _instance(self, launched: Launched, address: str) -> metadata.Instance:
-        session = self.aws.sts.hand_out(Session(launched.role, launched.id))
+        session = self.deployment.aws.sts.hand_out(Session(launched.role, launched.id))
         return metadata.Instance(launched.id, address, launched.user_data, lambda: session)
+
+    def _upload(self, user_data: str) -> None:
+        """Upload the host bundle to where the user data expects it, as a deployment by the CDK does."""
+        found, s3 = _BUNDLE.search(user_data), self.deployment.aws.client("s3")
+        if found is None:
+            raise TestbedError("the user data names no host bundle")
+        existing = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+        if found["bucket"] not in existing:
+            s3.create_bucket(Bucket=found["bucket"], CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.put_object(Bucket=found["bucket"], Key=found["key"], Body=self.bundle.read_bytes())
 
     def _serve(self, stack: ExitStack) -> None:
         tls = names.tls_for_public_names(self.authority, self.scratch)
-        application: Any = names.public(self.aws.endpoint.application, self.releases)
+        application: Any = names.public(self.deployment.aws.endpoint.application, self.published)
         for server in (
             Server(application, self.network.listen(GATEWAY, 443), tls),
             Server(Request.application(self.metadata.respond), self.network.listen(METADATA, 80)),
@@ -95,12 +120,40 @@ class Hosts:
             stack.callback(server.close)
 
     def _resolve(self, name: str) -> str | None:
-        return GATEWAY if names.is_public(name) else self.aws.instances.names.get(name)
+        if names.is_public(name):
+            return GATEWAY
+        found: str | None = self._instances.names.get(name)
+        return found
 
     def _attach(self, instance: str, volume: str) -> None:
-        disk = self.disks.made.get(volume) or self.disks.make(volume, _DISK_BYTES)
-        self._by_instance[instance].attach(disk)
+        [machine] = [it for it in self.machines.values() if it.instance == instance]
+        machine.attach(self.disks.made.get(volume) or self.disks.make(volume, _DISK_BYTES))
 
     def _remove(self) -> None:
         for machine in self.machines.values():
             machine.remove()
+
+
+@contextmanager
+def deployed_hosts() -> Iterator[Hosts]:
+    """Deploy a log server and a node of OpenBao, of which none is launched yet.
+
+    Yields:
+        The hosts.
+
+    Raises:
+        TestbedError: Something that they need is missing.
+    """
+    found = releases.openbao(VERSION)
+    if found is None:
+        raise TestbedError("there is no `bao` on PATH")
+    built = build_hosts(found.sha256)
+    published, programs = {found.url: found.content}, {releases.REAL: found.program}
+    with (
+        deploy(built.templates, built.code) as deployment,
+        Hosts(deployment, base_tree(), built.bundle, published, programs) as hosts,
+    ):
+        yield hosts
+        # `ship` asks whether the bucket for large lines exists; with the permissions of a host, 403 says that it does.
+        calls = deployment.aws.endpoint.calls
+        calls[:] = [call for call in calls if not (call.refused and call.operation == "HeadBucket")]

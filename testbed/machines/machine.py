@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 from testbed.errors import TestbedError
 from testbed.machines.disks import Disk
-from testbed.processes import children, end, start
+from testbed.processes import children, end, kill, start
 
 _SEED = "var/lib/cloud/seed/nocloud"
 _BOOT = """
@@ -95,11 +94,15 @@ class Machine:
     def lose_power(self) -> None:
         """Kill it and everything in it."""
         if self._process is not None:
-            leader = self._leader()
+            if (leader := self._leader()) is not None:
+                kill(leader)
             self._process.kill()
             self._process.wait()
-            while leader is not None and Path("/proc", str(leader)).exists():  # the kernel ends it with its parent
-                time.sleep(0.01)
+
+    def reboot(self) -> None:
+        """Shut it down in order, and start it again with the same instance id."""
+        self.shut_down()
+        self.start()
 
     def shut_down(self) -> None:
         """Shut it down in order: systemd stops all services."""
@@ -134,7 +137,7 @@ class Machine:
         if leader is None:
             raise TestbedError(f"{self.name} does not run")
         enter = ["nsenter", "--target", str(leader), "--mount", "--uts", "--ipc", "--net", "--pid", "--wd=/"]
-        switch = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--"] if user else []
+        switch = ["runuser", f"--user={user}", "--"] if user else []
         done = subprocess.run(
             [*enter, "--", *switch, *command], input=given, capture_output=True, check=False, env=_environment()
         )
@@ -155,6 +158,11 @@ class Machine:
         """End it, and remove what it has written."""
         self.lose_power()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def instance(self) -> str:
+        """The id of the instance, which is the name of its folder."""
+        return self.folder.name
 
     def _leader(self) -> int | None:
         """Return the process that is number 1 in the machine."""

@@ -7,12 +7,15 @@ with it. Everything else of the configuration is the host's.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import shutil
 import tarfile
 from pathlib import Path
 from typing import NamedTuple
+
+from vaultwatch.hosts.install.server import release_url
 
 REAL = "/usr/local/lib/machine/bao"
 """Where a machine has the real program."""
@@ -31,21 +34,37 @@ exec {REAL} server -config=/tmp/openbao/server.hcl
 
 
 class Release(NamedTuple):
-    """A release: its contents, and the SHA-256 of them."""
+    """A release.
 
+    Attributes:
+        url: Where a host expects it.
+        content: The archive.
+        sha256: Its digest in hex.
+        program: The real program, which a machine has to have at `REAL`.
+    """
+
+    url: str
     content: bytes
     sha256: str
+    program: Path
 
 
-def openbao() -> tuple[Path, Release] | None:
-    """Return the real program and a release that runs it, None if there is no `bao` on PATH."""
+def openbao(version: str) -> Release | None:
+    """Return a release that runs the `bao` on PATH, None if there is none.
+
+    Args:
+        version: The version that the host expects.
+    """
     found = shutil.which("bao")
     if found is None:
         return None
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+    with (
+        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w") as archive,
+    ):
         member = tarfile.TarInfo("bao")
         member.size, member.mode = len(_PROGRAM), 0o755
         archive.addfile(member, io.BytesIO(_PROGRAM.encode()))
     content = packed.getvalue()
-    return Path(found), Release(content, hashlib.sha256(content).hexdigest())
+    return Release(release_url("openbao", version), content, hashlib.sha256(content).hexdigest(), Path(found))

@@ -63,16 +63,6 @@ def base_tree() -> Path:
     return folder
 
 
-def missing() -> str:
-    """Return why no machine can run here, "" if one can."""
-    if os.geteuid() != 0:
-        return "it needs root"
-    for program in ("systemd-nspawn", "ip", "losetup", "unshare"):
-        if shutil.which(program) is None:
-            return f"it needs {program}"
-    return "" if (_cache() / _digest()).exists() or shutil.which("debootstrap") else "it needs debootstrap"
-
-
 def is_made() -> bool:
     """Return whether the tree is in the cache."""
     return (_cache() / _digest()).exists()
@@ -91,17 +81,24 @@ def _make(folder: Path) -> None:
     scratch = Path(tempfile.mkdtemp(dir=folder.parent))
     try:
         tree = scratch / "tree"
-        included = f"--include={','.join(_PACKAGES)}"
-        done = subprocess.run(
-            ["debootstrap", "--variant=minbase", included, _SUITE, str(tree)],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise TestbedError(f"debootstrap failed: {done.stdout.strip().splitlines()[-1:]}")
+        _run("debootstrap", "--variant=minbase", _SUITE, str(tree))
+        shutil.copy("/etc/resolv.conf", tree / "etc/resolv.conf")
+        install = ("apt-get", "install", "--quiet", "--yes", "--no-install-recommends", *_PACKAGES)
+        _run("chroot", str(tree), "env", "DEBIAN_FRONTEND=noninteractive", *install)
+        _run("chroot", str(tree), "apt-get", "clean")
         add_files(tree)
         tree.rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _run(*command: str) -> None:
+    """Run a program in a mount namespace of its own: one that is killed leaves no mounted /proc in the tree."""
+    apart = ("unshare", "--mount", "--propagation=private")
+    done = subprocess.run([*apart, *command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise TestbedError(f"the base tree cannot be made: {command[0]}: {said[-1] if said else 'no reason given'}")
 
 
 def add_files(tree: Path) -> None:
