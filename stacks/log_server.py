@@ -176,14 +176,19 @@ class LogServerStack(Stack):
 def _certified(settings: Settings, domain: str) -> dict[str, Certified]:
     """Return what the authority certifies, by the role that asks.
 
-    A deployed node is a server too, under its own name and that of the load balancer; an external one only sends lines.
+    A deployed node is a server too, under its own name and that of the load balancer. An external one only sends lines,
+    and may have its role by other means than an instance.
     """
     found = {role_name(settings, LOG_SERVER): _host(LOG_SERVER, domain, "server")}
     if settings.vault == "external":
-        return found | {role: _host(name, domain, "client") for name, role in settings.external_nodes.items()}
+        return found | {role: _external(name, domain) for name, role in settings.external_nodes.items()}
     for name in settings.node_names:
         found[role_name(settings, name)] = _host(name, domain, "client", "server", also=(f"{API}.{domain}",))
     return found
+
+
+def _external(name: str, domain: str) -> Certified:
+    return Certified(name=name, dns=(f"{name}.{domain}",), usage=("client",), instance=False)
 
 
 def _host(name: str, domain: str, *usage: Usage, also: tuple[str, ...] = ()) -> Certified:

@@ -10,11 +10,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from stacks.bundling import ROOT, Target
 from stacks.host_bundle import PYTHON, build_host_bundle
 
 _FOLDER = "usr/lib/vaultwatch"
+_OWN_FOLDERS = {"./etc/vaultwatch": 0o755, "./var/lib/vaultwatch/buffers": 0o700}
 _MTIME = 315532800  # 1980-01-01, as in the bundle
 _LAMBDA_NAMES = {"arm64": "arm64", "amd64": "x86_64"}
 _CONTROL = """Package: vaultwatch-node
@@ -60,7 +62,7 @@ def build_node_package(python: str, architecture: str, into: Path, *, root: Path
     known = {"version": version, "architecture": architecture, "python": python, "next_python": _next(python)}
     files = _files(Target(python, _LAMBDA_NAMES[architecture]), known, root)
     into.mkdir(parents=True, exist_ok=True)
-    data = _tar({f"./{_FOLDER}/{name}": (content, 0o644) for name, content in files.items()})
+    data = _tar({f"./{_FOLDER}/{name}": (content, 0o644) for name, content in files.items()}, _OWN_FOLDERS)
     tar = into / f"vaultwatch-node-{version}-{architecture}.tar"
     tar.write_bytes(data)
     scripts = {name: (_asset(root, name), 0o755) for name in ("postinst", "prerm")}
@@ -94,12 +96,13 @@ def _asset(root: Path, name: str) -> bytes:
     return (root / "assets/node-package" / name).read_bytes()
 
 
-def _tar(files: Mapping[str, tuple[bytes, int]]) -> bytes:
-    """Return an uncompressed tar file, with the folders of the files, all owned by root."""
+def _tar(files: Mapping[str, tuple[bytes, int]], folders: Mapping[str, int] = MappingProxyType({})) -> bytes:
+    """Return an uncompressed tar file, with the folders of the files and further ones, all owned by root."""
     made = io.BytesIO()
+    above = {f"./{it}": 0o755 for name in [*files, *folders] for it in Path(name).parents if str(it) != "."}
     with tarfile.open(fileobj=made, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for folder in sorted({f"./{parent}" for name in files for parent in Path(name).parents if str(parent) != "."}):
-            archive.addfile(_entry(folder, 0o755, tarfile.DIRTYPE))
+        for folder, mode in sorted({**above, **folders}.items()):
+            archive.addfile(_entry(folder, mode, tarfile.DIRTYPE))
         for name, (content, mode) in sorted(files.items()):
             entry = _entry(name, mode, tarfile.REGTYPE)
             entry.size = len(content)

@@ -120,7 +120,7 @@ def units(tree: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("host", OURS)
+@pytest.mark.parametrize("host", HOSTS)
 def test_systemd_reads_the_units(host: str, tree: Path) -> None:
     folder = units(tree)
     command = [program("systemd-analyze"), "verify", "--man=no", *map(str, folder.glob("*.*er"))]
@@ -130,10 +130,14 @@ def test_systemd_reads_the_units(host: str, tree: Path) -> None:
     assert [line for line in problems if not absent.search(line)] == []
 
 
-@pytest.mark.parametrize("host", OURS)
+@pytest.mark.parametrize("host", HOSTS)
 def test_every_service_is_in_a_sandbox(host: str, tree: Path) -> None:
     folder = units(tree)
-    for unit in sorted(folder.glob("*.service")):
+    if HOSTS[host]["role"] == "external-node":
+        (folder / "syslog-ng.service").unlink()  # that of the distribution, as it is
+    services = sorted(folder.glob("*.service"))
+    assert len(services) >= 4
+    for unit in services:
         exposure = said([program("systemd-analyze"), "security", "--offline=yes", "--no-pager", str(unit)])
         (level,) = re.findall(r"Overall exposure level for \S+: ([\d.]+)", exposure)
         assert float(level) <= EXPOSURE_CEILING, unit.name
@@ -160,7 +164,7 @@ def test_shellcheck_finds_nothing_in_the_scripts(host: str, tree: Path) -> None:
 
 @pytest.mark.parametrize("host", OURS)
 def test_the_kernel_knows_every_sysctl(host: str, tree: Path) -> None:
-    lines = (tree / "etc/sysctl.d/60-vaultwatch.conf").read_text().splitlines()
+    lines = "".join(file.read_text() for file in (tree / "etc/sysctl.d").iterdir()).splitlines()
     settings = [line.split(" = ") for line in lines if line and not line.startswith("#")]
     assert len(settings) > 10
     required = [name for name, _ in settings if not name.startswith("-")]

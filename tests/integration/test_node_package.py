@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 import subprocess
 import sys
 import tarfile
@@ -29,9 +30,11 @@ def test_dpkg_reads_the_package_and_unpacks_what_the_tar_file_contains(package: 
         pytest.skip("dpkg-deb is not on PATH")
     said = subprocess.run(["dpkg-deb", "--info", package.deb], capture_output=True, text=True, check=True).stdout
     subprocess.run(["dpkg-deb", "--extract", package.deb, tmp_path], check=True)
+    buffers = (tmp_path / "var/lib/vaultwatch/buffers").stat()
 
     assert f" Architecture: {ARCHITECTURE}\n" in said
     assert f" Depends: python3 (>= {PYTHON})" in said
+    assert stat.S_IMODE(buffers.st_mode) == 0o700  # syslog-ng makes no folder, and lines are not for everybody
     with tarfile.open(package.tar) as archive:
         for name in ("README", "bundle.zip", "host.json.example"):
             found = archive.extractfile(f"./usr/lib/vaultwatch/{name}")
@@ -72,7 +75,9 @@ def test_what_it_installs_writes_the_configuration_of_the_node(package: NodePack
 
     assert example.keys() == EXTERNAL_NODE.keys()
     assert "/etc/syslog-ng/conf.d/vaultwatch.conf\n" in done.stdout
-    assert "/etc/systemd/system/vaultwatch-certificate.timer\n" in done.stdout
+    for name in ("archive", "certificate", "remove-archived", "rotate"):
+        assert f"/etc/systemd/system/vaultwatch-{name}.timer\n" in done.stdout
+        assert f" {name}" in (shared / "README").read_text().partition("for timer in")[2].partition(";")[0]
     assert (
         "log-server.vaultwatch.internal"
         in (tmp_path / "root/etc/syslog-ng/conf.d/vaultwatch-settings.conf").read_text()

@@ -300,7 +300,10 @@ def test_with_external_nodes_the_log_server_lets_their_addresses_in_and_certifie
     assert "vault" not in found
     assert ("Ingress", "log-server:Group", "tcp/1514-1516", "10.1.0.0/16") in rules(found)
     hosts = properties(found["log-server"], "Lambda::Function", "Authority")["Environment"]["Variables"]["HOSTS"]
-    assert '"OldVault":{"name":"old-vault","dns":["old-vault.vaultwatch.internal"],"usage":["client"]}' in text(hosts)
+    assert (
+        '"OldVault":{"name":"old-vault","dns":["old-vault.vaultwatch.internal"],"usage":["client"],"instance":false}'
+        in text(hosts)
+    )
 
 
 def test_openbao_gets_its_own_release(synthesized: Synthesized) -> None:

@@ -12,7 +12,7 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,9 +58,12 @@ class Uploads:
     settle_seconds: float = 60.0
     failed: bool = False
 
-    def run(self, folder: Path) -> Iterator[str]:
-        """Upload the rotated files of a folder, and yield their keys. A failed log does not stop the others."""
-        for log in LOGS:
+    def run(self, folder: Path, logs: Sequence[Log] = LOGS) -> Iterator[str]:
+        """Upload the rotated files of some logs in a folder, and yield their keys.
+
+        A failed log does not stop the others.
+        """
+        for log in logs:
             try:
                 with _locked(folder):
                     yield from self._upload_log(log, folder)

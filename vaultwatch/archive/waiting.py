@@ -47,7 +47,12 @@ class Log(NamedTuple):
         return folder / f".{self.name}.uploads.json"
 
 
-LOGS = (Log("audit", "audit"), Log("messages", "server"), Log("audit.log", "audit-file", plain=True))
+def audit_file_log(name: str) -> Log:
+    """Return the log of a file audit device, by the name of its file."""
+    return Log(name, "audit-file", plain=True)
+
+
+LOGS = (Log("audit", "audit"), Log("messages", "server"), audit_file_log("audit.log"))
 """Both logs of a log server, and the file of a node's file audit device."""
 
 

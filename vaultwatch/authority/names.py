@@ -24,6 +24,7 @@ class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         dns: The DNS names, all within the domain of the deployment.
         usage: Whether the certificate is for a TLS server, a client, or both.
         instance: Whether only an EC2 instance that has the role is certified, and nobody who assumed it in another way.
+            False for external nodes, which may be anywhere.
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")]

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path)
 
 
 @click.group("archive")
@@ -17,8 +18,12 @@ def command() -> None:
 @command.command("upload")
 @click.option("--bucket", required=True, metavar="NAME", help="The archive bucket.")
 @click.option("--node", required=True, metavar="NAME", help="The name of this host, below which its segments are.")
-@click.argument("folders", type=_FOLDER, nargs=-1, required=True, metavar="DIR...")
-def upload(bucket: str, node: str, folders: tuple[Path, ...]) -> int:
+@click.option(
+    "--audit-file", "audit_files", type=_FILE, multiple=True, metavar="FILE",
+    help="The file of an audit device: uploads its rotated files, FILE-<time>.",
+)  # fmt: skip
+@click.argument("folders", type=_FOLDER, nargs=-1, metavar="[DIR...]")
+def upload(bucket: str, node: str, audit_files: tuple[Path, ...], folders: tuple[Path, ...]) -> int:
     """Upload the rotated files in folders, each as one segment, and create FILE.archived once S3 has confirmed it.
 
     These are `audit-<time>.zst` and `messages-<time>.zst` of a log server, and `audit.log-<time>` of a node. A file
@@ -28,6 +33,7 @@ def upload(bucket: str, node: str, folders: tuple[Path, ...]) -> int:
     import logging
 
     from vaultwatch.archive.upload import Uploads
+    from vaultwatch.archive.waiting import LOGS, audit_file_log
     from vaultwatch.aws.clients import Clients
     from vaultwatch.errors import BOTO3_MISSING, SettingError
 
@@ -37,7 +43,12 @@ def upload(bucket: str, node: str, folders: tuple[Path, ...]) -> int:
         raise SettingError(BOTO3_MISSING) from None
     logging.basicConfig(level=logging.WARNING, format="vaultwatch: %(message)s")
     uploads = Uploads(Clients(connect_timeout_seconds=10, read_timeout_seconds=60).s3, bucket, node)
-    for folder in (folder for folder in folders if folder.is_dir()):
-        for key in uploads.run(folder):
+    found = [(folder, LOGS) for folder in folders] + [
+        (file.parent, (audit_file_log(file.name),)) for file in audit_files
+    ]
+    if not found:
+        raise click.UsageError("name at least one DIR or --audit-file")
+    for folder, logs in found:
+        for key in uploads.run(folder, logs) if folder.is_dir() else ():
             click.echo(f"uploaded: {key}")
     return int(uploads.failed)

@@ -60,11 +60,16 @@ def ready() -> None:
 
 
 @command.command("rotate")
-def rotate() -> None:
+@click.option(
+    "--values", type=_FILE, default=_VALUES, metavar="FILE", show_default=True,
+    help="JSON object with the values of this node.",
+)  # fmt: skip
+def rotate(values: Path) -> None:
     """Rotate the file of Vault's file audit device, if it is time and nothing would be lost."""
     from vaultwatch.hosts.programs import audit_file_rotation
+    from vaultwatch.hosts.values import read_values
 
-    click.echo(audit_file_rotation().run())
+    click.echo(audit_file_rotation(read_values(values)).run())
 
 
 @command.command("remove-archived")

@@ -6,11 +6,11 @@ The assets are in `assets/`, as files that their programs can check. Those of th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from vaultwatch.hosts.render import Syntax, placeholders, render
-from vaultwatch.hosts.values import check_values
+from vaultwatch.hosts.values import AUDIT_FILE, SERVER_UNIT, check_values
 
 # syslog-ng includes the files of conf.d by name: `vaultwatch-settings.conf` comes before all with a dot.
 _SYSLOG_NG, _UNITS = "/etc/syslog-ng/conf.d", "/etc/systemd/system"
@@ -38,10 +38,21 @@ class HostFile(NamedTuple):
 _SENDING = (
     HostFile("syslog-ng/hosts/node-settings.conf", f"{_SYSLOG_NG}/vaultwatch-settings.conf", Syntax.SYSLOG_NG),
     HostFile("syslog-ng/hosts/node.conf", f"{_SYSLOG_NG}/vaultwatch.conf"),
+    HostFile("sysctl/sending.conf", "/etc/sysctl.d/60-vaultwatch-sending.conf"),
 )
 _CERTIFICATE = (
     HostFile("systemd/vaultwatch-certificate.service", f"{_UNITS}/vaultwatch-certificate.service", Syntax.SYSTEMD),
     HostFile("systemd/vaultwatch-certificate.timer", f"{_UNITS}/vaultwatch-certificate.timer"),
+)
+_ARCHIVE = (
+    HostFile("systemd/vaultwatch-archive.service", f"{_UNITS}/vaultwatch-archive.service", Syntax.SYSTEMD),
+    HostFile("systemd/vaultwatch-archive.timer", f"{_UNITS}/vaultwatch-archive.timer"),
+    HostFile("systemd/vaultwatch-remove-archived.service", f"{_UNITS}/vaultwatch-remove-archived.service"),
+    HostFile("systemd/vaultwatch-remove-archived.timer", f"{_UNITS}/vaultwatch-remove-archived.timer"),
+)
+_ROTATION = (
+    HostFile("systemd/vaultwatch-rotate.service", f"{_UNITS}/vaultwatch-rotate.service"),
+    HostFile("systemd/vaultwatch-rotate.timer", f"{_UNITS}/vaultwatch-rotate.timer"),
 )
 _OURS = (
     HostFile("syslog-ng/hosts/main.conf", "/etc/syslog-ng/syslog-ng.conf"),
@@ -54,10 +65,7 @@ _OURS = (
     HostFile("systemd/vaultwatch-boot.timer", f"{_UNITS}/vaultwatch-boot.timer"),
     HostFile("systemd/vaultwatch-ready.service", f"{_UNITS}/vaultwatch-ready.service", Syntax.SYSTEMD),
     HostFile("systemd/vaultwatch-ready.timer", f"{_UNITS}/vaultwatch-ready.timer"),
-    HostFile("systemd/vaultwatch-archive.service", f"{_UNITS}/vaultwatch-archive.service", Syntax.SYSTEMD),
-    HostFile("systemd/vaultwatch-archive.timer", f"{_UNITS}/vaultwatch-archive.timer"),
-    HostFile("systemd/vaultwatch-remove-archived.service", f"{_UNITS}/vaultwatch-remove-archived.service"),
-    HostFile("systemd/vaultwatch-remove-archived.timer", f"{_UNITS}/vaultwatch-remove-archived.timer"),
+    *_ARCHIVE,
 )
 _NODE = (
     *_SENDING,
@@ -67,8 +75,18 @@ _NODE = (
     HostFile("systemd/node-syslog-ng.conf", f"{_UNITS}/syslog-ng.service.d/vaultwatch.conf", Syntax.SYSTEMD),
     HostFile("systemd/vault.service", f"{_UNITS}/vault.service", Syntax.SYSTEMD),
     HostFile("systemd/vaultwatch-bootstrap.service", f"{_UNITS}/vaultwatch-bootstrap.service", Syntax.SYSTEMD),
-    HostFile("systemd/vaultwatch-rotate.service", f"{_UNITS}/vaultwatch-rotate.service"),
-    HostFile("systemd/vaultwatch-rotate.timer", f"{_UNITS}/vaultwatch-rotate.timer"),
+    *_ROTATION,
+)
+_EXTERNAL = "systemd/external-node"
+_EXTERNAL_NODE = (
+    *_SENDING,
+    *_CERTIFICATE,
+    *_ARCHIVE,
+    *_ROTATION,
+    *(
+        HostFile(f"{_EXTERNAL}/{name}.conf", f"{_UNITS}/vaultwatch-{name}.service.d/external-node.conf", Syntax.SYSTEMD)
+        for name in ("archive", "certificate", "remove-archived", "rotate")
+    ),
 )
 _LOG_SERVER = (
     *_OURS,
@@ -102,7 +120,7 @@ def host_files(values: Mapping[str, str]) -> tuple[HostFile, ...]:
     """
     check_values(values)
     if values["role"] == "external-node":
-        return (*_SENDING, *_CERTIFICATE, HostFile("sysctl/vaultwatch.conf", "/etc/sysctl.d/60-vaultwatch.conf"))
+        return _EXTERNAL_NODE
     if values["role"] == "log-server":
         return (*_LOG_SERVER, *_HANDLERS[values["handler"]])
     server = HostFile(
@@ -134,12 +152,12 @@ def _derived(values: Mapping[str, str]) -> dict[str, str]:
     if values["role"] == "node":
         return {
             "program": _PROGRAMS[values["product"]],
-            "audit_file": "/var/log/vault/audit.log",
-            "unit": "vault.service",
+            "audit_file": AUDIT_FILE,
+            "unit": SERVER_UNIT,
         }
     if values["role"] == "log-server":
         return {"handler_options": _handler_options(values)}
-    return {}
+    return {"audit_folder": str(PurePosixPath(values["audit_file"]).parent)}
 
 
 def _handler_options(values: Mapping[str, str]) -> str:

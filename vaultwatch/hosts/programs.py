@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vaultwatch.errors import SettingError
-from vaultwatch.hosts.rotation import Rotation, running_pid, unsent_lines
-
-_PID_FILE = Path("/var/lib/syslog-ng/syslog-ng.pid")
-_AUDIT_FILE = Path("/var/log/vault/audit.log")
+from vaultwatch.hosts.rotation import Rotation, unsent_lines
+from vaultwatch.hosts.values import AUDIT_FILE, SERVER_UNIT
 
 
-def audit_file_rotation() -> Rotation:
-    """Return the rotation of a node's audit file."""
-    return Rotation(_AUDIT_FILE, lambda: running_pid(_PID_FILE), _unsent, _reopen)
+def audit_file_rotation(values: Mapping[str, str]) -> Rotation:
+    """Return the rotation of a node's audit file.
+
+    Args:
+        values: The values of host.json.
+    """
+    unit = values.get("unit", SERVER_UNIT)
+    return Rotation(Path(values.get("audit_file", AUDIT_FILE)), _reader, _unsent, lambda: _reopen(unit))
 
 
 def reload_units(units: Sequence[str]) -> None:
@@ -24,12 +27,17 @@ def reload_units(units: Sequence[str]) -> None:
         _run("systemctl", "try-reload-or-restart", unit)
 
 
+def _reader() -> int | None:
+    """Return the process id of syslog-ng, which systemd knows wherever a distribution has its pid file."""
+    return int(_run("systemctl", "show", "--property=MainPID", "--value", "syslog-ng.service")) or None
+
+
 def _unsent() -> int:
     return unsent_lines(_run("syslog-ng-ctl", "stats"), "d_vaultwatch_file")
 
 
-def _reopen() -> None:
-    _run("systemctl", "kill", "--kill-who=main", "--signal=HUP", "vault.service")
+def _reopen(unit: str) -> None:
+    _run("systemctl", "kill", "--kill-who=main", "--signal=HUP", unit)
 
 
 def _run(*command: str) -> str:

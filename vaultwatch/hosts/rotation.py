@@ -9,7 +9,6 @@ A rotated file with a mark (`vaultwatch.rotated_files`) is in S3.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -154,13 +153,3 @@ def remove_archived(folders: Iterable[Path]) -> list[Path]:
             removed.append(file)
         mark.unlink()
     return removed
-
-
-def running_pid(pid_file: Path) -> int | None:
-    """Return the process id in a pid file if that process runs."""
-    try:
-        pid = int(pid_file.read_text())
-        os.kill(pid, 0)
-    except (FileNotFoundError, ProcessLookupError, ValueError):
-        return None
-    return pid

@@ -83,6 +83,10 @@ VALUES: Mapping[str, Value] = {
 }
 
 
+AUDIT_FILE, SERVER_UNIT = "/var/log/vault/audit.log", "vault.service"
+"""The file of the file audit device, and the unit of the server, on the nodes of a deployment."""
+
+
 def read_values(file: Path) -> dict[str, str]:
     """Read and check host.json.
 

@@ -421,8 +421,21 @@ class TestCommand:
         assert self._run(host, "missing-bucket") == 1
         assert len(caplog.records) == 1
 
+    def test_of_an_audit_file_with_another_name_it_uploads_only_its_rotated_files(self, host: Host) -> None:
+        host.rotated(2).rename(host.folder / "vault_audit.log-20261128-000002")
+        host.rotated(1)
+        assert self._run(host, host.bucket, "--audit-file", str(host.folder / "vault_audit.log"), folders=False) == 0
+        host.check(lines(2))
+        assert "/source=audit-file/" in host.names()[0]
+
+    def test_without_a_place_to_look_it_says_what_is_missing(
+        self, host: Host, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert self._run(host, host.bucket, folders=False) == 2
+        assert capsys.readouterr().err == "vaultwatch: name at least one DIR or --audit-file\n"
+
     @staticmethod
-    def _run(host: Host, bucket: str) -> int:
+    def _run(host: Host, bucket: str, *options: str, folders: bool = True) -> int:
         with host.credentials():
-            folders = [str(host.folder), str(host.folder / "missing")]
-            return main(["archive", "upload", "--bucket", bucket, "--node", NODE, *folders])
+            named = [str(host.folder), str(host.folder / "missing")] if folders else []
+            return main(["archive", "upload", "--bucket", bucket, "--node", NODE, *options, *named])

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hosts import ASSETS, HOSTS, LOG_SERVER, NODE, OPENBAO_NODE, WATCHING_LOG_SERVER, rendered
+from tests.support.hosts import (
+    ASSETS,
+    EXTERNAL_NODE,
+    HOSTS,
+    LOG_SERVER,
+    NODE,
+    OPENBAO_NODE,
+    WATCHING_LOG_SERVER,
+    rendered,
+)
 from vaultwatch.errors import SettingError
 from vaultwatch.hosts.files import host_files
 from vaultwatch.hosts.writing import write_files
@@ -17,6 +26,7 @@ ONE_MACHINE = {  # installed by hand, see docs/watch.md
 }
 BEFORE = {"apt", "boot", "node-package", "python"}
 """The folders of what a host needs before its files can be written."""
+EXTERNAL = ("archive", "certificate", "remove-archived", "rotate")
 
 
 @pytest.mark.parametrize("values", HOSTS.values(), ids=HOSTS)
@@ -61,6 +71,21 @@ def test_the_handler_decides_who_removes_old_logs() -> None:
     """With S3 only what S3 has may be removed; without it, age decides."""
     assert "maxage" not in rendered(LOG_SERVER)["/etc/logrotate.d/vaultwatch"]
     assert "maxage 90" in rendered(WATCHING_LOG_SERVER)["/etc/logrotate.d/vaultwatch"]
+
+
+def test_an_external_node_rotates_and_uploads_the_file_that_its_audit_device_writes() -> None:
+    files = rendered(EXTERNAL_NODE)
+    units = {name: files[f"/etc/systemd/system/vaultwatch-{name}.service.d/external-node.conf"] for name in EXTERNAL}
+
+    assert (
+        "archive upload --bucket vaultwatch-archive --node vault-1 --audit-file /srv/vault/audit.log\n"
+        in units["archive"]
+    )
+    assert "remove-archived /srv/vault\n" in units["remove-archived"]
+    for name in ("archive", "remove-archived", "rotate"):
+        assert units[name].endswith("ReadWritePaths=\nReadWritePaths=/srv/vault\n")
+    for name in ("archive", "certificate"):
+        assert "\nEnvironment=AWS_CONFIG_FILE=/etc/vaultwatch/aws.config\n" in units[name]
 
 
 def test_only_vault_may_read_its_configuration() -> None:

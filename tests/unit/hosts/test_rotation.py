@@ -11,7 +11,6 @@ from vaultwatch.hosts.rotation import (
     Rotation,
     read_position,
     remove_archived,
-    running_pid,
     unsent_lines,
 )
 
@@ -122,14 +121,6 @@ def test_the_queue_of_a_destination_is_read_from_the_statistics() -> None:
     )
     assert unsent_lines(statistics, "d_vaultwatch_file") == 17
     assert unsent_lines(statistics, "d_vaultwatch_server") == 0
-
-
-@pytest.mark.parametrize(("content", "running"), [(f"{os.getpid()}\n", True), ("", False), ("4194305", False)])
-def test_a_pid_file_names_a_process_that_runs_or_none(content: str, running: bool, tmp_path: Path) -> None:
-    file = tmp_path / "pid"
-    assert running_pid(file) is None
-    file.write_text(content)
-    assert (running_pid(file) == os.getpid()) is running
 
 
 class TestRemoval:
