@@ -26,6 +26,11 @@ class Audience:
     zone: tzinfo = UTC
     place: str = ""
 
+    @property
+    def archive(self) -> str:
+        """The address of the archive bucket; "" if the log is in a folder, or its place is unknown."""
+        return self.place if self.place.startswith(_S3) else ""
+
     def search_command(self, alert: Alert) -> str:
         """Return the command that prints the entries of an alert, "" if there is none.
 
@@ -33,10 +38,9 @@ class Audience:
         """
         has_id = alert.service == "audit" and not _DIGEST.fullmatch(alert.event_key)
         text = alert.event_key if has_id else alert.time
-        on_s3 = self.place.startswith(_S3)
-        if not self.place or not _WORD.fullmatch(text) or (on_s3 and not _is_time(alert.time)):
+        if not self.place or not _WORD.fullmatch(text) or (self.archive and not _is_time(alert.time)):
             return ""
-        when = f" --time {alert.time}" if on_s3 else ""
+        when = f" --time {alert.time}" if self.archive else ""
         return f"vaultwatch search {text}{when} {self.place}"
 
 

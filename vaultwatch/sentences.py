@@ -119,7 +119,7 @@ def caller(entry: dict[str, Any]) -> str:
     auth = _object(entry.get("auth"))
     name = _named(auth.get("display_name"), _NAME_LIMIT)
     role = _named(_object(auth.get("metadata")).get("role_name"), _NAME_LIMIT)
-    if name and role and role not in name:
+    if name and role and role != name and not name.endswith(f"-{role}"):
         return f"{name} {role}"
     if name == "root" and not auth.get("entity_id"):
         return "root token"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import Any
 
@@ -10,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from tests.unit.notify.samples import a_message
 from tests.unit.store.alerts import an_alert
 from vaultwatch.audience import Audience
-from vaultwatch.notify.text import action_lines
+from vaultwatch.notify.slack.layout import posts
+from vaultwatch.notify.text import action_lines, email_text
 
 TIME, ID = "2026-11-21T07:29:41.065830008Z", "5ef8e447-9938-afcc-3b1a-dbccc6979745"
 ON_S3, ON_DISK = Audience(place="s3://vault-archive"), Audience(place="/var/log/vault")
@@ -52,3 +55,11 @@ def test_no_text_from_a_log_is_more_than_one_word_of_the_command(key: str, time:
 def test_it_is_the_last_thing_to_do_next() -> None:
     alert = replace(an_alert(), event_key=ID, actions=tuple(map(str, range(30))))
     assert action_lines(alert, ON_DISK)[-2:] == ["(10 more)", f"vaultwatch search {ID} /var/log/vault"]
+
+
+@pytest.mark.parametrize("audience", [ON_S3, ON_DISK])
+def test_it_can_be_copied_from_a_mail_and_from_slack(audience: Audience) -> None:
+    notification = a_message(replace(an_alert(), event_key=ID, time=TIME))
+    command = audience.search_command(notification.alerts[0])
+    assert f"  {command}\n" in email_text(notification, audience)
+    assert command in json.dumps(posts(notification, audience))

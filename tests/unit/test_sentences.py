@@ -77,6 +77,7 @@ class TestCaller:
                 "approle ci",
                 "approle ci (entity 1)",
             ),
+            ({"display_name": "approle", "metadata": {"role_name": "app"}}, "approle app", "approle app"),
             ({"display_name": "kubernetes-ci", "metadata": {"role_name": "ci"}}, "kubernetes-ci", "kubernetes-ci"),
             ({"display_name": "root", "policies": ["root"]}, "root token", "root token"),
             ({"display_name": "root", "entity_id": "9"}, "root", "root (entity 9)"),

@@ -54,7 +54,7 @@ def headline(notification: Notification, audience: Audience = EVERYBODY) -> str:
         return f"{head}: {notification.merged_count:,} more{_since(notification, audience)}"
     others = len(notification.alerts) - 1
     more = f" and {_more(others, notification)}" if others else ""
-    counted = f", {notification.merged_count:,} more before" if notification.merged_count else ""
+    counted = f", plus {notification.merged_count:,} earlier" if notification.merged_count else ""
     return f"{head}{more}{counted}{_hidden_success(notification)}"
 
 
@@ -118,8 +118,7 @@ def summary_line(alert: Alert, limit: int = SUMMARY_LIMIT) -> str:
 
 def counted_line(notification: Notification) -> str:
     """Return a sentence that introduces the counted groups."""
-    count = notification.merged_count
-    return f"{alerts(count)} {'was' if count == 1 else 'were'} counted that no earlier notification shows, worst first:"
+    return f"{alerts(notification.merged_count)} that no earlier notification shows, worst first:"
 
 
 def merged_lines(notification: Notification, audience: Audience = EVERYBODY) -> list[str]:
@@ -154,12 +153,12 @@ def email_text(notification: Notification, audience: Audience = EVERYBODY) -> st
         parts += [counted_line(notification), "\n".join(merged_lines(notification, audience))]
     if notification.disposition == "first":
         parts.append(window_note(notification))
-    return defanged("\n\n".join(parts)) + "\n"
+    return defanged("\n\n".join(parts), audience.archive) + "\n"
 
 
 def _more(count: int, notification: Notification) -> str:
     is_one_event = len({alert.event_key for alert in notification.alerts}) == 1
-    return f"{alerts(count)} more" + (" on the same event" if is_one_event else "")
+    return f"{count:,} more {'alert' if count == 1 else 'alerts'}" + (" on the same event" if is_one_event else "")
 
 
 def _hidden_success(notification: Notification) -> str:
@@ -167,7 +166,7 @@ def _hidden_success(notification: Notification) -> str:
     succeeded = sum(merged.outcomes.get("succeeded", 0) for merged in notification.merged)
     if not succeeded or any(alert.outcome != "failed" for alert in notification.alerts):
         return ""
-    return f", {succeeded:,} of them succeeded"
+    return f" ({succeeded:,} succeeded)"
 
 
 def _since(notification: Notification, audience: Audience) -> str:

@@ -32,9 +32,17 @@ def test_an_address_is_changed_and_other_text_is_not(text: str, shown: str) -> N
     assert defanged(text) == shown
 
 
-@given(st.text(alphabet="htps:/w.x \n"))
+ARCHIVE = "s3://archive"
+
+
+@given(st.text(alphabet="htps:/w.x \n") | st.lists(st.sampled_from(["http", "://", "x.io", ARCHIVE])).map("".join))
 def test_no_web_address_is_left(text: str) -> None:
-    assert not re.search(r"https?://|\bwww\.\S", defanged(text), re.IGNORECASE)
+    for ours in ("", ARCHIVE):
+        assert not re.search(r"https?://(?!archive)|\bwww\.\S", defanged(text, ours), re.IGNORECASE)
+
+
+def test_the_address_of_the_archive_stays_as_it_is() -> None:
+    assert defanged(f"search x {ARCHIVE} {EVIL}", ARCHIVE) == f"search x {ARCHIVE} hxxps://evil[.]example/reset?x=1"
 
 
 @pytest.mark.parametrize("field", [*LOGGED, "title"])

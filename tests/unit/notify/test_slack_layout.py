@@ -53,7 +53,7 @@ class TestPosts:
 
     def test_a_summary_shows_its_counts_and_groups(self) -> None:
         text = shown(posts(a_summary(3, left_out=1000)))
-        assert "1,009 alerts were counted" in text
+        assert "1,009 alerts that no earlier notification shows" in text
         assert "3 x Root policy used by p2" in text
         assert "1,000 x in groups not listed here" in text
 

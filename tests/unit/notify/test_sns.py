@@ -112,7 +112,7 @@ class TestSink:
     def test_a_queue_gets_the_message_as_it_is_in_the_store(self, received: Any) -> None:
         envelope = received(a_message(merged=a_summary().merged))
         assert decode_notification(envelope["Message"].encode()) == a_message(merged=a_summary().merged)
-        assert envelope["Subject"] == "HIGH: Root policy used, 9 more before"
+        assert envelope["Subject"] == "HIGH: Root policy used, plus 9 earlier"
         assert envelope["MessageAttributes"]["disposition"]["Value"] == "first"
 
     @pytest.mark.parametrize(

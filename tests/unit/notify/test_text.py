@@ -55,15 +55,15 @@ class TestHeadline:
 
     def test_of_an_event_with_several(self) -> None:
         assert headline(a_message(an_alert(), an_alert(rule="b"), an_alert(rule="c"))) == (
-            "HIGH: Root policy used and 2 alerts more on the same event")  # fmt: skip
+            "HIGH: Root policy used and 2 more alerts on the same event")  # fmt: skip
 
     def test_of_several_acts(self) -> None:
-        assert headline(a_message(an_alert(), an_alert("e2"))) == "HIGH: Root policy used and 1 alert more"
+        assert headline(a_message(an_alert(), an_alert("e2"))) == "HIGH: Root policy used and 1 more alert"
 
     def test_warns_when_something_succeeded_among_what_it_counts_and_its_own_alerts_were_denied(self) -> None:
         denied, counted = an_alert(outcome="failed"), (a_group(count=2), a_group("e2", count=7, outcome="failed"))
         assert headline(a_message(denied, merged=counted)) == (
-            "HIGH: Root policy used, 9 more before, 2 of them succeeded")  # fmt: skip
+            "HIGH: Root policy used, plus 9 earlier (2 succeeded)")  # fmt: skip
 
     def test_of_a_summary_says_how_many_and_since_when_in_the_readers_time(self) -> None:
         summary = replace(a_summary(3), created_at=datetime(2024, 5, 6, 21, 30, tzinfo=UTC).timestamp())
@@ -73,7 +73,7 @@ class TestHeadline:
         assert headline(summary, BERLIN) == "HIGH: Root policy used: 9 more since 08:08"
 
     def test_of_an_alert_with_counts_of_earlier_ones(self) -> None:
-        assert headline(a_message(merged=a_summary().merged)) == "HIGH: Root policy used, 9 more before"
+        assert headline(a_message(merged=a_summary().merged)) == "HIGH: Root policy used, plus 9 earlier"
 
     def test_contains_no_text_from_a_log(self) -> None:
         evil: dict[str, Any] = dict.fromkeys(LOGGED, "EVIL")
@@ -117,7 +117,7 @@ class TestEmail:
         group = replace(group, outcomes={"failed": 1, "succeeded": 2}, alerts=(*group.alerts, denied))
         text = email_text(a_message(alerts=(), merged=(group,), merged_count=1_003, disposition="summary"), BERLIN)
         assert text.splitlines()[2:] == [
-            "1,003 alerts were counted that no earlier notification shows, worst first:",
+            "1,003 alerts that no earlier notification shows, worst first:",
             "",
             "      3 x Root policy used by alice (entity 04af)",
             "          2024-05-06 08:08:09 CEST to 2024-05-06 09:08:09 CEST: 2 succeeded, 1 denied or failed",
@@ -134,7 +134,7 @@ class TestEmail:
     def test_other_alerts_on_the_same_event_are_named(self) -> None:
         rest = [an_alert(rule=f"r{number}", title=f"T{number}") for number in range(7)]
         text = email_text(a_message(*rest))
-        assert "2 alerts more on the same event:\n  high: T5: alice read" in text
+        assert "2 more alerts on the same event:\n  high: T5: alice read" in text
         assert "(rule r6)" in text
 
     @pytest.mark.parametrize(

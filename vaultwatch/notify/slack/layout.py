@@ -94,17 +94,17 @@ def _alert(alert: Alert, audience: Audience) -> Iterator[Block]:
     actions = text.action_lines(alert, audience)
     if actions:
         yield section("What to do next:")
-        yield from _preformatted(actions)
+        yield from _preformatted(actions, audience.archive)
 
 
 def _plain(words: str) -> Block:
     return {"type": "plain_text", "text": defanged(words)[:_MOST_CHARACTERS], "emoji": False}
 
 
-def _preformatted(lines: Iterable[str]) -> Iterator[Block]:
-    """Yield the lines in as many preformatted blocks as needed."""
+def _preformatted(lines: Iterable[str], ours: str = "") -> Iterator[Block]:
+    """Yield the lines in as many preformatted blocks as needed; for `ours` see `defanged`."""
     held: list[str] = []
-    for line in (defanged(line)[:_TEXT_LIMIT] for line in lines):
+    for line in (defanged(line, ours)[:_TEXT_LIMIT] for line in lines):
         if held and sum(map(len, held)) + len(held) + len(line) > _TEXT_LIMIT:
             yield _pre("\n".join(held))
             held = []
