@@ -28,6 +28,7 @@ FAST = Pace(
     store_retry_seconds=0.02,
     lock_retry_seconds=0.02,
     wait_for_response_seconds=0.05,
+    gather_seconds=0.0,
     drain_seconds=5.0,
     stats_seconds=0.02,
     slack_seconds=0.0,

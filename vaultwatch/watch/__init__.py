@@ -4,8 +4,8 @@ handler        implements `vaultwatch.handler.run.Handler`
 options        the command's options, and the files and sinks that they define
 slack_options  the Slack options: a webhook, or a bot token and a channel
 checks         finds unusable settings before the input is read
-evaluation     evaluates lines and stores the alerts
+evaluation     evaluates lines, and gathers and stores the alerts
 recording      stores alerts, with retries without a limit
-journal        keeps alerts that wait for the response to their request on disk
+journal        keeps alerts that wait, for a response or for others, on disk
 files          writes figures and rejected lines to files
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 
@@ -16,12 +17,22 @@ from vaultwatch.watch.files import Figures, RejectedLines
 from vaultwatch.watch.options import WatchOptions
 from vaultwatch.watch.recording import Recorder
 
+MAX_GATHERED = 200
+"""The most alerts that are gathered before they are stored."""
+
 
 class Evaluation:
-    """Evaluates the input, and stores alerts before it reads on; implements `vaultwatch.handler.stdin.Consumer`."""
+    """Evaluates the input and stores its alerts; implements `vaultwatch.handler.stdin.Consumer`.
+
+    An alert is stored before more is read. Those that follow it within a second are gathered in the journal and stored
+    together, so that acts that belong together share a notification.
+    """
 
     def __init__(self, options: WatchOptions, recorder: Recorder, log_start: str) -> None:
         self._recorder = recorder
+        self._gather_seconds = options.pace.gather_seconds
+        self._gathered: list[Alert] = []
+        self._next_store = -math.inf
         self._reported = ProblemLog(options.pace.report_seconds)
         self._splitter = LineSplitter()
         self._figures = Figures(options.stats, options.pace.stats_seconds)
@@ -38,8 +49,10 @@ class Evaluation:
         self._detector.begin_log(log_start=log_start)
 
     def do_due(self) -> None:
-        """Store the alerts that have waited long enough, and write the figures if they are due."""
-        self._record(self._detector.due())
+        """Store the alerts that have waited long enough, and write the figures, if they are due."""
+        self._gather(self._detector.due())
+        if self._gathered and time.monotonic() >= self._next_store:
+            self._store()
         self._write_figures()
 
     @property
@@ -48,26 +61,44 @@ class Evaluation:
         waits = [self._figures.seconds_to_next]
         if self._detector.next_due is not None:
             waits.append(self._detector.next_due - time.monotonic())
+        if self._gathered:
+            waits.append(self._next_store - time.monotonic())
         return min(waits)
 
     def feed(self, chunk: bytes) -> None:
         """Evaluate the lines that the chunk completes."""
-        self._record(self._detector.feed(self._splitter.push(chunk)))
+        self._gather(self._detector.feed(self._splitter.push(chunk)))
 
     def finish(self) -> None:
         """Evaluate a last line without a newline, and store all alerts that still wait."""
-        self._record(self._detector.feed(self._splitter.flush()))
-        self._record(self._detector.flush())
+        self._gather(self._detector.feed(self._splitter.flush()))
+        self._gather(self._detector.flush())
+        self._store()
         self._write_figures(final=True)
 
-    def _record(self, verdicts: Sequence[Verdict]) -> None:
-        if verdicts:
-            self._recorder.record(self._alerts(verdicts))
+    def _gather(self, verdicts: Sequence[Verdict]) -> None:
+        if not verdicts:
+            return
+        alerts = self._alerts(verdicts)
+        self._gathered += alerts
+        if len(self._gathered) >= MAX_GATHERED or time.monotonic() >= self._next_store:
+            self._store()
+        else:
+            self._recorder.add_waiting(alerts, self._waiting)
+
+    def _store(self) -> None:
+        if self._gathered:
+            self._recorder.record(self._gathered)
+            self._gathered = []
+            self._next_store = time.monotonic() + self._gather_seconds
         if not self._detector.is_waiting:
             self._recorder.clear_waiting()
 
     def _on_waiting(self, verdicts: Sequence[Verdict]) -> None:
-        self._recorder.add_waiting(self._alerts(verdicts), lambda: self._alerts(self._detector.waiting()))
+        self._recorder.add_waiting(self._alerts(verdicts), self._waiting)
+
+    def _waiting(self) -> list[Alert]:
+        return [*self._gathered, *self._alerts(self._detector.waiting())]
 
     def _on_rejected(self, line: Rejected) -> None:
         text = f"rejected a line of {len(line.raw)} bytes: {line.reason}"

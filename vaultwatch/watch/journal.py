@@ -1,4 +1,4 @@
-"""Keep alerts that wait for the response to their request on disk, so that a kill does not lose them."""
+"""Keep alerts that wait, for a response or for others, on disk, so that a kill does not lose them."""
 
 from __future__ import annotations
 

@@ -24,6 +24,8 @@ class Pace(HandlerPace):
 
     store_retry_seconds: float = 1.0
     wait_for_response_seconds: float = 5.0
+    gather_seconds: float = 1.0
+    """How long further alerts are gathered after some were stored: acts that belong together share a notification."""
     drain_seconds: float = 5.0
     """How long sending continues after the end of the input; the rest is sent after the next start."""
     stats_seconds: float = 1.0
@@ -85,7 +87,7 @@ class WatchOptions:
 
     @property
     def journal_file(self) -> Path:
-        """The file of alerts that wait for the response to their request."""
+        """The file of alerts that wait: for the response to their request, or to be stored together with others."""
         return self.state_directory / f"{self.source}.waiting"
 
     @property

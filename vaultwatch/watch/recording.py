@@ -1,4 +1,4 @@
-"""Store alerts, and write those that wait for a response to the journal, so that a kill loses none."""
+"""Store alerts, and write those that wait to the journal, so that a kill loses none."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Recorder:
         self.new_alerts = 0
 
     def recover(self) -> None:
-        """Store the alerts that waited for a response when an earlier process was killed, without their responses.
+        """Store the alerts that waited when an earlier process was killed, with the responses that had arrived.
 
         It returns once both the journal and the store have worked, and the input is read only after that.
         """
@@ -60,7 +60,7 @@ class Recorder:
         self._on_recorded()
 
     def add_waiting(self, alerts: Sequence[Alert], all_waiting: Callable[[], Sequence[Alert]]) -> None:
-        """Keep alerts that begin to wait for a response.
+        """Keep alerts that begin to wait: for a response, or to be stored together with others.
 
         Args:
             alerts: The alerts.

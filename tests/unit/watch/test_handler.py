@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from testbed.slack import SlackStandIn
 from tests.support.faults import raise_on
-from tests.support.waiting import eventually
+from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import FAST, Watching, alerts_in, entry, harmless, numbers, options, unread
 from vaultwatch import alerts
 from vaultwatch.alerts import alert_of
@@ -22,9 +23,11 @@ from vaultwatch.reading import server_log
 from vaultwatch.rules.conditions import Exists
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
+from vaultwatch.watch.evaluation import MAX_GATHERED
 from vaultwatch.watch.handler import run
 from vaultwatch.watch.journal import Journal
 from vaultwatch.watch.options import WatchOptions
+from vaultwatch.watch.slack_options import WEBHOOK_VARIABLE
 
 RECORDINGS = Path(__file__).parents[2] / "data" / "recordings"
 SEALED = b"2026-11-21T07:29:38.191Z [INFO]  core: vault is sealed\n"
@@ -133,6 +136,45 @@ def test_waiting_alerts_are_on_disk_and_sent_after_a_kill(good: WatchOptions) ->
     assert alerts_of(good, b"") == [1]
     assert Journal(good.journal_file).read() == ([], 0)
     assert "a kill left 1 alerts incomplete" in Path(str(good.log_file)).read_text()
+
+
+def test_acts_within_a_second_of_an_alert_share_a_notification(good: WatchOptions) -> None:
+    with SlackStandIn(interval_seconds=0) as slack:
+        pace = replace(FAST, gather_seconds=3600, drain_seconds=HUNG_SECONDS)
+        with Watching(replace(good, pace=pace, environment={WEBHOOK_VARIABLE: slack.webhook_url})) as watching:
+            watching.write(entry(0, principal="bob"))
+            watching.wait_for_alerts(1)
+            for number in (1, 2, 3):
+                watching.write(entry(number, f"sys/policies/acl/p{number}"))
+                watching.wait_until_read()
+    assert [post.text.partition("MEDIUM: ")[2] for post in slack.messages] == [
+        "Policy written",
+        "Policy written and 2 more alerts",
+    ]
+
+
+def test_gathered_alerts_are_on_disk_and_stored_once_after_a_kill(good: WatchOptions) -> None:
+    pace = replace(FAST, gather_seconds=3600, wait_for_response_seconds=3600)
+    with Watching(replace(good, pace=pace)) as watching:
+        watching.write(entry(1))
+        watching.wait_for_alerts(1)
+        watching.write(entry(2, kind="request") + entry(2))
+        eventually(lambda: good.journal_file.exists() and good.journal_file.read_bytes().count(b"\n") == 2)
+        left = good.journal_file.read_bytes()
+    assert good.alert_log is not None
+    good.alert_log.unlink()
+    good.store_file.unlink()
+    good.journal_file.write_bytes(left)
+    assert alerts_of(good, b"") == [2]
+    assert [alert["outcome"] for alert in alerts_in(good.alert_log)] == ["succeeded"]
+
+
+def test_a_flood_of_alerts_is_stored_without_a_wait(good: WatchOptions) -> None:
+    with Watching(replace(good, pace=replace(FAST, gather_seconds=3600))) as watching:
+        watching.write(entry(0))
+        watching.wait_for_alerts(1)
+        watching.write(b"".join(entry(number) for number in range(1, 1 + MAX_GATHERED)))
+        watching.wait_for_alerts(1 + MAX_GATHERED)
 
 
 def bad_lines() -> Iterator[bytes]:
