@@ -309,6 +309,6 @@ def _findings(sent: _Findings, frames: dict[str, EncodedFrame], rejected: list[R
 
 
 def _import_what_every_child_would() -> None:
-    """Import what a function leaves out at its start, once the first batch is done: 30 ms for each child else."""
+    """Import what a function leaves out at its start, once the first batch is done: it would cost each child 30 ms."""
     import vaultwatch.detection.server
     import vaultwatch.store.encoding  # noqa: F401

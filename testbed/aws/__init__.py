@@ -36,7 +36,7 @@ from testbed.aws.instances import Instances
 from testbed.aws.mappings import Delivery, KinesisShard, Queue, Schedule
 from testbed.aws.permissions import Need
 from testbed.aws.resources import Maker
-from testbed.aws.sts import Session, Sts
+from testbed.aws.sts import STS_HOST, Session, Sts
 from testbed.aws.template import REGION, Template, Templates, UnsupportedTemplateError
 
 __all__ = ["Call", "LocalAws", "LocalAwsError", "Mail", "Outcome", "UnsupportedTemplateError"]
@@ -69,7 +69,8 @@ class LocalAws:
         self._lock = Lock()
         self._invoked: dict[str, Function] = {}
         self._invoking = Lock()
-        self.sts = Sts(self.now)
+        # A host signs for STS's own name, and the function `sign` sends the call to the address of the local AWS.
+        self.sts = Sts(self.now, other_host=STS_HOST)
         self.endpoint = Endpoint(
             maker.roles,
             maker.keys,

@@ -16,7 +16,7 @@ from werkzeug.wrappers import Request, Response
 from testbed.aws.template import ACCOUNT, REGION
 
 _MAX_SKEW_SECONDS = 900
-_HOST = f"sts.{REGION}.amazonaws.com"
+STS_HOST = f"sts.{REGION}.amazonaws.com"
 _NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=(?P<key>\w+)/(?P<scope>(?P<date>\d{8})/(?P<region>[\w-]+)/sts/aws4_request), ?"
@@ -54,10 +54,12 @@ class Sts:
     Attributes:
         now: Returns the seconds since the epoch.
         sessions: The sessions whose credentials are valid, by access key.
+        other_host: A host for which a call may be signed instead of the one to which it is sent; "" for none.
     """
 
     now: Callable[[], float]
     sessions: dict[str, Session] = field(default_factory=dict)
+    other_host: str = ""
 
     def hand_out(self, session: Session) -> Session:
         """Make the credentials of a session valid."""
@@ -94,8 +96,7 @@ class Sts:
             return "InvalidClientTokenId"
         if not self._is_recent(request, signed):
             return "SignatureDoesNotMatch"
-        # A host signs for STS's own name, and the function `sign` sends the call to the address of the local AWS.
-        hosts, date = (request.headers["host"], _HOST), request.headers["x-amz-date"]
+        hosts, date = {request.headers["host"], self.other_host} - {""}, request.headers["x-amz-date"]
         right = [_sign(session.secret_key, signed, _canonical(request, names, body, host), date) for host in hosts]
         return "" if signed["signature"] in right else "SignatureDoesNotMatch"
 

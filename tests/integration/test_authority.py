@@ -188,7 +188,7 @@ def test_the_command_gets_a_certificate_and_then_keeps_it(host: Host, tmp_path: 
     ("environment", "said"),
     [
         ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "the authority refuses: STS does not accept the signature"),
-        ({"AWS_SESSION_TOKEN": ""}, "there are no credentials of a role"),
+        ({"AWS_SESSION_TOKEN": ""}, "no credentials of a role were found"),
         ({"AWS_ENDPOINT_URL_LAMBDA": "http://127.0.0.1:1"}, "the function sign cannot be reached: "),
     ],
 )

@@ -17,7 +17,7 @@ _DAY = timedelta(days=1)
 
 
 def segments_near(s3: S3Client, bucket: str, moment: datetime) -> list[str]:
-    """Return the keys of the segments whose lines can be of this moment, for every source and node.
+    """Return the keys of the segments that can contain lines of this moment, for every source and node.
 
     A segment has the lines from its own start to the start of the next one. Segments that begin on the day of the
     moment, the day before or the day after are considered: rotation makes a new one at least once an hour.

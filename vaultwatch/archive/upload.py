@@ -1,8 +1,8 @@
 """Upload rotated files to the archive: each as one segment, the oldest first, with contiguous numbers.
 
-The order of the steps is what loses nothing and stores nothing twice, whatever ends the process between them: the
-number is on the disk, S3 confirms the segment, the mark is on the disk, the number is settled. Only a file with a mark
-can be removed.
+Its number is written to the disk, S3 confirms the segment, the mark is written to the disk, and the number is settled.
+In this order nothing is lost and nothing is stored twice, whatever ends the process between two steps. Only a file with
+a mark can be removed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _EXISTS = "PreconditionFailed"
 
 
 class _Refused(ArchiveError):
-    """S3 does not take this file; it may take others."""
+    """S3 refuses this file; it may accept others."""
 
 
 @dataclass
@@ -92,7 +92,7 @@ class Uploads:
                 with segment_of(log, file, self.settle_seconds) as segment:
                     reservation = self._upload(log, file, numbers, segment)
             except NotReady as error:
-                _LOGGER.info("%s: it waits: %s", file, error)
+                _LOGGER.info("%s: not uploaded yet: %s", file, error)
             except _Refused as error:
                 self._fail(f"{file}: {error}")
             else:
@@ -157,7 +157,7 @@ def _metadata(reservation: Reservation, segment: Segment) -> dict[str, str]:
 
 
 def _settle_marked(numbers: Numbers, path: Path) -> None:
-    """Settle what a run had marked that ended before it could settle it."""
+    """Settle the files that an earlier run had marked, but not settled when it ended."""
     for name, reservation in list(numbers.reserved.items()):
         file = path.with_name(name)
         if file.exists() and not mark_of(file).exists():

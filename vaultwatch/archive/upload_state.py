@@ -70,7 +70,7 @@ class Numbers(msgspec.Struct):
 
 
 def load(path: Path) -> Numbers:
-    """Read the numbers of a log; a log without a file begins.
+    """Read the numbers of a log; without a file, they begin.
 
     Raises:
         ArchiveError: The file cannot be read. Nothing may be uploaded then: numbers would be used twice.

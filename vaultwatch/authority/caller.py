@@ -116,7 +116,7 @@ def _check_form(identity: Identity, region: str, now: datetime) -> None:
     try:
         signed_at = datetime.strptime(identity.date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
-        raise RequestRefused("the date of the signature is no date") from None
+        raise RequestRefused("the date of the signature is not a date") from None
     if abs(now - signed_at) > MAX_AGE:
         raise RequestRefused("the signature is older than five minutes, or the clock of the host is wrong")
 

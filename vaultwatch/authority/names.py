@@ -20,7 +20,7 @@ class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     """What is certified for one role.
 
     Attributes:
-        name: The common name: by it the log server tags the lines of a node.
+        name: The common name, with which the log server tags the lines of a node.
         dns: The DNS names, all within the domain of the deployment.
         usage: Whether the certificate is for a TLS server, a client, or both.
         instance: Whether only an EC2 instance that has the role is certified, and nobody who assumed it in another way.

@@ -51,7 +51,7 @@ class Authority:
         if host is None:
             raise RequestRefused("the caller's role is not that of a host of this deployment")
         if host.instance and not caller.is_instance:
-            raise RequestRefused("the caller has the role of a host, and is not its instance")
+            raise RequestRefused("the caller has the role of a host, but is not its instance")
         return host
 
     def _reported(self, pem: str, host: Host, key: ec.EllipticCurvePublicKey) -> x509.Certificate:

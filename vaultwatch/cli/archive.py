@@ -17,7 +17,9 @@ def command() -> None:
 
 @command.command("upload")
 @click.option("--bucket", required=True, metavar="NAME", help="The archive bucket.")
-@click.option("--node", required=True, metavar="NAME", help="The name of this host, below which its segments are.")
+@click.option(
+    "--node", required=True, metavar="NAME", help="The name of this host, which is in the keys of its segments."
+)
 @click.option(
     "--audit-file", "audit_files", type=_FILE, multiple=True, metavar="FILE",
     help="The file of an audit device: uploads its rotated files, FILE-<time>.",
@@ -27,8 +29,8 @@ def upload(bucket: str, node: str, audit_files: tuple[Path, ...], folders: tuple
     """Upload the rotated files in folders, each as one segment, and create FILE.archived once S3 has confirmed it.
 
     These are `audit-<time>.zst` and `messages-<time>.zst` of a log server, and `audit.log-<time>` of a node. A file
-    that is open, has just changed or is incomplete is left for the next run. Exit status 1: something could not be
-    uploaded, and waits.
+    that is open, has just changed or is incomplete is left for the next run. Exit status: 1 if a file could not be
+    uploaded; the next run tries again.
     """
     import logging
 

@@ -64,7 +64,7 @@ class Sign:
         found = self._session.get_credentials()
         credentials = found.get_frozen_credentials() if found else None
         if credentials is None or not credentials.token:
-            raise CertificateError("there are no credentials of a role: has the instance a profile?")
+            raise CertificateError("no credentials of a role were found: does the instance have an instance profile?")
         return prove(credentials, url=self._sts_url, region=self._region, digest=digest)
 
     def _invoke(self, payload: bytes) -> bytes:

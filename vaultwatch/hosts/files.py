@@ -1,6 +1,6 @@
 """Which files a host gets: asset, path, mode, owner; and their contents.
 
-The assets are in `assets/`, as files that their programs can check. Those of the one-machine way are shared.
+The assets are in `assets/`, as files that their programs can check. Single-host mode uses some of them too.
 """
 
 from __future__ import annotations

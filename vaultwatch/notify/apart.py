@@ -1,4 +1,4 @@
-"""Write a notification although an alert in it makes that raise: only that alert is without its texts then."""
+"""Write a notification even if one of its alerts makes that raise: only that alert then lacks its texts."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 """Read zstd files of several frames that may be cut off, decompressing little at a time.
 
-`backports.zstd` 1.8.0 (`compression.zstd` in Python 3.14) does not replace zstandard 0.25.0 here. It imports in 10 ms
-instead of 24 ms and takes 2 MB instead of 24 MB. But `evaluate` decompresses every frame, and a full frame (6.5 MB of
-lines in 838 kB) takes 11.2 ms with its `decompress` and 7.4 ms if it is given the size, against 4.2 ms with zstandard:
-after five full frames, nothing is left of the faster start. (Fastest of 60 runs on x86-64, the three taking turns. At
-100 kB of lines they are equal.)
+`backports.zstd` 1.8.0, which Python 3.14 has as `compression.zstd` on Lambda too, does not replace zstandard 0.25.0
+here. It imports in 10 ms instead of 24 ms, takes 2 MB instead of 24 MB, and writes frames with a checksum, but does not
+say whether a frame has one. And `evaluate` decompresses every frame: a full one (6.5 MB of lines in 838 kB) takes
+11.2 ms with its `decompress` and 7.4 ms if it is given the size, against 4.2 ms with zstandard. After five full frames,
+nothing is left of the faster start. (Fastest of 60 runs on x86-64, the three taking turns. At 100 kB of lines they are
+equal.)
 """
 
 from __future__ import annotations

@@ -17,16 +17,16 @@ class Password(Protocol):
     """Keeps the administrator's password, if administrators do not log in by IAM."""
 
     def write(self, value: str) -> None:
-        """Store it instead of what is stored.
+        """Store it in place of the present one.
 
         Raises:
-            BootstrapError: It may not be stored.
+            BootstrapError: It may not have been stored.
         """
         ...
 
 
 def create_administrator(api: Api, plan: Plan, token: str, password: Password, report: Callable[[str], None]) -> None:
-    """Create the administrator's policy, and who has it: IAM principals, otherwise a user with a password.
+    """Create the administrator's policy and its holders: IAM principals, otherwise a user with a password.
 
     Raises:
         BootstrapError: Vault refuses a part of it.

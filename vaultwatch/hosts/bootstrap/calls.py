@@ -1,4 +1,4 @@
-"""What the steps need of the API, and what they do with an answer that says no."""
+"""The API as the steps of a bootstrap use it, and how they report a refusal."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Api(Protocol):
 
 
 def expect(answer: Answer, path: str) -> Answer:
-    """Return an answer that says yes.
+    """Return the answer of a call that succeeded.
 
     Raises:
-        BootstrapError: It says no; the error has Vault's reason.
+        BootstrapError: The call was refused or failed; the error has Vault's reason.
     """
     if not answer.ok:
         raise BootstrapError(f"{path}: {answer.status}: {answer.errors}")

@@ -42,16 +42,16 @@ class KeyStore(Protocol):
         ...
 
     def write(self, keys: Keys) -> None:
-        """Store the keys instead of what is stored.
+        """Store the keys in place of the present ones.
 
         Raises:
-            BootstrapError: They may not be stored.
+            BootstrapError: They may not have been stored.
         """
         ...
 
 
 class Kept(KeyStore, Protocol):
-    """A `KeyStore` that shows without reading the keys, which raises an alert, whether the bootstrap is completed."""
+    """A `KeyStore` that knows whether the bootstrap is completed: reading the keys for that would raise an alert."""
 
     def is_completed(self) -> bool:
         """Return whether the cluster is set up."""
@@ -93,7 +93,7 @@ class Secret:
         return text
 
     def write(self, value: str) -> None:
-        """Store a value instead of what is stored; see `read`."""
+        """Store a value in place of the present one; see `read`."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:

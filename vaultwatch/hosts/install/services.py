@@ -84,7 +84,7 @@ def _start(host: Host) -> None:
 
 
 def _once(host: Host) -> tuple[str, ...]:
-    """Return what ends when its work is done; at every boot it is asked whether it is."""
+    """Return the services that end when their work is done; each boot starts them again, in case it is not."""
     return ("vaultwatch-bootstrap.service",) if host.values["role"] == "node" else ()
 
 

@@ -18,7 +18,7 @@ _ATTACH_SECONDS = 300
 _CHECKED_BYTES = 4 * 1024 * 1024
 _FSTAB = "/etc/fstab"
 _MARK = "# vaultwatch"
-# What lies on a volume, although it is used elsewhere: it outlives the instance too.
+# Folders that outlive the instance as well: bind mounts of folders on a volume.
 _BINDS = {
     "node": {
         "/var/lib/vaultwatch": "/var/log/vault/.vaultwatch",
