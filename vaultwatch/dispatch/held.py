@@ -87,9 +87,13 @@ def notified(held: Held, principal: str, now: float, *, urgent: bool) -> Held:
 
 
 def by_urgency(held: Held) -> tuple[int, int, float]:
-    """Return a sort key, the most urgent first: by level and outcome, then the one that has waited longest."""
+    """Return a sort key, the most urgent first: by outcome, then by level, then the one that has waited longest.
+
+    By outcome first: otherwise denied acts under many rules of a higher level would delay one that succeeded for as
+    long as they last.
+    """
     worst = min((outcome_weight(tally) for tally in held.tallies), default=0)
-    return -held.head.level.rank, worst, held.since
+    return worst, -held.head.level.rank, held.since
 
 
 def _recent(marks: tuple[tuple[str, float], ...], now: float) -> tuple[tuple[str, float], ...]:

@@ -11,6 +11,7 @@ from vaultwatch.alerts import Alert
 from vaultwatch.appending import append_lines, open_lines
 from vaultwatch.dispatch.notification import Disposition, Notification
 from vaultwatch.errors import DeliveryError
+from vaultwatch.notify.apart import content_of
 from vaultwatch.rules.facts import Level
 
 
@@ -35,13 +36,15 @@ class AlertLog:
 
     def send(self, notification: Notification) -> None:
         """Append the notification's alerts; see `Sink.send`."""
-        wanted = [alert for alert in notification.alerts if self._wants(alert)]
-        lines = b"".join(msgspec.json.encode(alert) + b"\n" for alert in wanted)
+        lines = content_of(notification, self._lines)
         try:
             while lines and not self._append(lines):
                 pass
         except OSError as error:
             raise DeliveryError(f"{self._path}: {error.strerror}") from error
+
+    def _lines(self, notification: Notification) -> bytes:
+        return b"".join(msgspec.json.encode(alert) + b"\n" for alert in notification.alerts if self._wants(alert))
 
     def _wants(self, alert: Alert) -> bool:
         return not alert.staged and alert.level.rank >= self.minimum_level.rank

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
@@ -11,6 +12,7 @@ from vaultwatch.alerts import Alert, without_texts
 from vaultwatch.dispatch.notification import Merged, Notification
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 class Written(NamedTuple, Generic[T]):
@@ -41,6 +43,22 @@ def write_apart(notification: Notification, write: Callable[[Notification], T]) 
         bare = [one for one in alerts if one not in notification.alerts]
         bare_groups = [one for one in merged if one not in notification.merged]
         return Written(write(reduced), len(bare) + len(bare_groups))
+
+
+def content_of(notification: Notification, write: Callable[[Notification], T]) -> T:
+    """Return what `write_apart` writes, for a sink that sends one notification at a time; log what it leaves out.
+
+    Args:
+        notification: The notification.
+        write: Writes a notification, whose texts may come from a log.
+
+    Raises:
+        Exception: What `write` raises on a notification without any text from a log.
+    """
+    content, bare_count = write_apart(notification, write)
+    if bare_count:
+        _log.error("notification %s: the texts of %d of its alerts cannot be written", notification.id, bare_count)
+    return content
 
 
 def _writable(notification: Notification, alert: Alert, write: Callable[[Notification], object]) -> Alert:

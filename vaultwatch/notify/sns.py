@@ -7,6 +7,7 @@ characters. AWS suspends a subscription that gets more than ten mails a second, 
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -15,6 +16,7 @@ from vaultwatch.audience import EVERYBODY, Audience
 from vaultwatch.dispatch.notification import NOTIFIED, Disposition, Notification
 from vaultwatch.errors import BOTO3_MISSING, DeliveryError, SettingError, SinkBusy, SinkRefused
 from vaultwatch.notify import text
+from vaultwatch.notify.apart import content_of
 from vaultwatch.notify.machine import machine_json
 from vaultwatch.notify.sink import Pace
 from vaultwatch.rules.facts import Level
@@ -77,10 +79,11 @@ class SnsSink:
         # imported here: whoever made the client has already loaded botocore
         from botocore.exceptions import BotoCoreError, ClientError
 
+        arguments = content_of(notification, partial(publication, audience=self._audience))
         failure: DeliveryError | None = None
         with self._pace:
             try:
-                self._client.publish(TopicArn=self._topic_arn, **publication(notification, self._audience))
+                self._client.publish(TopicArn=self._topic_arn, **arguments)
             except ClientError as error:
                 failure = _failure(str(error.response.get("Error", {}).get("Code", "")))
             except (BotoCoreError, OSError) as error:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from vaultwatch.alerts import Alert
+from vaultwatch.alerts import Alert, without_texts
 from vaultwatch.appending import append_lines, open_lines
+from vaultwatch.store.encoding import encode_alert
 
 MAX_BYTES = 64 * 1024 * 1024
 
@@ -74,7 +75,17 @@ def _append(path: Path, alerts: Sequence[Alert]) -> int:
     """Append alerts, one per line, and return the size of the file in bytes."""
     descriptor = open_lines(path, 0o600)
     try:
-        append_lines(descriptor, b"".join(msgspec.json.encode(alert) + b"\n" for alert in alerts))
+        append_lines(descriptor, b"".join(_encoded(alert) + b"\n" for alert in alerts))
         return os.fstat(descriptor).st_size
     finally:
         os.close(descriptor)
+
+
+def _encoded(alert: Alert) -> bytes:
+    """Encode an alert; without its texts if they make that raise."""
+    try:
+        return encode_alert(alert)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever a log contains, it costs at most its own alert's texts
+        return encode_alert(without_texts(alert, type(error).__name__))

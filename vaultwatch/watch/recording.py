@@ -12,6 +12,7 @@ from vaultwatch.dispatch.groups import file_alert
 from vaultwatch.handler.log import logger
 from vaultwatch.problem_log import ProblemLog
 from vaultwatch.store import Store, StoreError
+from vaultwatch.store.apart import file_apart
 from vaultwatch.watch.journal import Journal
 from vaultwatch.watch.options import WatchOptions
 
@@ -53,10 +54,11 @@ class Recorder:
         self.record(left)
 
     def record(self, alerts: Sequence[Alert]) -> None:
-        """Store alerts."""
-        filings = [file_alert(alert) for alert in alerts]
-        recorded = self._retry(lambda: self._store.file(filings, time.time()).recorded)
-        self.new_alerts += sum(one.new for one in recorded)
+        """Store alerts; one whose texts make our own code raise is stored without them."""
+        filed = self._retry(lambda: file_apart(self._store, alerts, file_alert, time.time()))
+        self.new_alerts += sum(one.new for _, one in filed.recorded)
+        for one in filed.failed:
+            logger.error("alert %s of %s is stored without its texts: %s", one.alert.id, one.alert.rule, one.error)
         self._on_recorded()
 
     def add_waiting(self, alerts: Sequence[Alert], all_waiting: Callable[[], Sequence[Alert]]) -> None:

@@ -88,6 +88,25 @@ def test_10_000_decoys_a_minute_under_10_000_names_hide_no_success(level: Level,
     assert sum(len(one.alerts) + one.merged_count for one in desk.notifications()) == 10_001
 
 
+@pytest.mark.parametrize("outcome", ["failed", "unknown"])
+@pytest.mark.parametrize("level", NOTIFYING)
+def test_decoys_under_more_rules_than_a_minute_has_notifications_delay_no_success(level: Level, outcome: str) -> None:
+    """The limits are for people: whatever takes the room of a minute, a success takes the first of the next one."""
+    desk = Desk()
+    for second, rule in itertools.product(range(0, 200, 5), range(25)):
+        now = T0 + second
+        if rule == 0:
+            desk.settle(now)
+        if (second, rule) == (95, 12):
+            desk.file([an_alert("act", principal="mallory", path="real", rule="target", level=level)], now)
+        name = f"{second}-{rule}"
+        decoy = an_alert(name, principal=name, path=name, rule=f"rule {rule}", level=Level.HIGH, outcome=outcome)
+        desk.file([decoy], now)
+    seen_at = shown_at(desk, "act")
+    assert seen_at is not None
+    assert seen_at <= T0 + 95 + MINUTE_SECONDS
+
+
 def test_10_000_decoys_in_one_call_hide_no_success_and_are_counted_exactly() -> None:
     desk = Desk()
     decoys = [an_alert(f"d{n}", principal=f"name {n}", outcome="failed") for n in range(10_000)]

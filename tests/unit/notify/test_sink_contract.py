@@ -9,15 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from testbed.slack import SlackStandIn
 from testbed.slack.limits import texts
+from tests.support.faults import raise_on
 from tests.unit.notify.samples import a_group, a_message
 from tests.unit.store.alerts import an_alert
 from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, NOTIFIED, Notification
 from vaultwatch.errors import DeliveryError, SinkBusy, SinkMisconfigured, SinkRefused
+from vaultwatch.notify import text
 from vaultwatch.notify.alert_log import AlertLog
 from vaultwatch.notify.sink import Sink, route
 from vaultwatch.notify.slack.bot import SlackBot
@@ -40,6 +43,8 @@ class Receiver:
     secret: str = "no secret at all"
     markup: Callable[[], str] = field(default=lambda: "")
     """What of it is read as markup."""
+    writer: tuple[object, str] = (text, "summary_line")
+    """A function that writes each alert."""
 
 
 @pytest.fixture(params=["alert-log", "slack-webhook", "slack-bot", "sns"])
@@ -62,6 +67,7 @@ def alert_log(folder: Path) -> Receiver:
         ways={"unreachable": lambda: folder.rename(folder.with_name("gone"))},
         recover=lambda: folder.with_name("gone").rename(folder),
         received=lambda: path.read_text() if path.exists() else "",
+        writer=(msgspec.json, "encode"),
     )
 
 
@@ -221,3 +227,15 @@ def test_text_of_a_log_is_never_markup(receiver: Receiver) -> None:
     assert "EVIL" in receiver.received()
     assert "EVIL" not in receiver.markup()
     assert "\x1b" not in receiver.received()
+
+
+def test_an_alert_that_cannot_be_written_is_sent_without_its_texts_and_the_others_with_theirs(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    carol, mallory = (an_alert(name, principal=name, summary=f"{name} did it") for name in ("carol", "mallory"))
+    raise_on(monkeypatch, *receiver.writer, "mallory")
+    receiver.open_sink().send(a_message(carol, mallory, merged=(a_group("dave", summary="dave did it"),)))
+    assert "carol did it" in receiver.received()
+    assert "mallory" not in receiver.received()
+    assert "the texts of this alert are left out" in receiver.received()
+    assert "the texts of 1 of its alerts cannot be written" in caplog.text

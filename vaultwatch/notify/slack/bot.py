@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from vaultwatch.audience import EVERYBODY, Audience
 from vaultwatch.dispatch.notification import NOTIFIED, Notification
 from vaultwatch.errors import SettingError, SinkRefused
+from vaultwatch.notify.apart import content_of
 from vaultwatch.notify.sink import Pace
 from vaultwatch.notify.slack import layout
 from vaultwatch.notify.slack.answers import check_api
@@ -86,6 +87,7 @@ class SlackBot:
 
     def send(self, notification: Notification) -> None:
         """Post the notification as its group's message, or in that message's thread; see `Sink.send`."""
+        notification = content_of(notification, self._writable)
         known = self._recall(notification.group)
         if known is not None and is_live(known, self._clock()):
             try:
@@ -99,6 +101,12 @@ class SlackBot:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def _writable(self, notification: Notification) -> Notification:
+        """Return a notification if all that is posted of it can be written."""
+        layout.posts(notification, self._audience)
+        with_post(begin(notification, 0.0, self._audience), notification, 0, 0.0, self._audience)
+        return notification
 
     def _begin(self, notification: Notification, known: Thread | None) -> None:
         now = self._clock()
