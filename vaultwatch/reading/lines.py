@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 
-# syslog-ng passes on at most 96 MiB (log-msg-size), Vault writes at most about 99 MiB.
+# syslog-ng passes on at most 96 MiB (log-msg-size); of what Vault writes beyond that, `cut_off` reads the beginning.
 MAX_LINE_BYTES = 128 * 1024 * 1024
 
 

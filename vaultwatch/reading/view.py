@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from vaultwatch.reading.budget import MAX_MESSAGE_BYTES
-from vaultwatch.reading.identity import outcome, parse_time
+from vaultwatch.reading.identity import Outcome, outcome, parse_time
 from vaultwatch.reading.left_out import LEFT_OUT, NOTE, LeftOut, Path
 from vaultwatch.reading.records import AuditEntry, Origin, ServerMessage
 from vaultwatch.redaction import holds_secret
@@ -88,7 +88,8 @@ def audit_view(entry: AuditEntry, zone: tzinfo | None = None, *, with_secrets: b
     fields = entry.fields
     request = fields["request"]
     mount_type, mount_path = mount_of(*(_text(request.get(key)) for key in ("path", "mount_point", "mount_type")))
-    derived: View = {"outcome": outcome(fields), "mount_type": mount_type, "mount_path": mount_path}
+    ended: Outcome = "unknown" if entry.left_out.lacks(("error",)) else outcome(fields)
+    derived: View = {"outcome": ended, "mount_type": mount_type, "mount_path": mount_path}
     if entry.partial:
         derived["partial"] = entry.partial
     if with_secrets:

@@ -119,6 +119,19 @@ def test_no_rule_contradicts_what_the_complete_entry_shows(entry: dict[str, Any]
     assert result is None or result is predicate(condition)(complete)
 
 
+@settings(max_examples=50)
+@given(entries, conditions, st.floats(0, 1, exclude_max=True))
+def test_no_rule_on_an_entry_without_its_end_contradicts_what_the_complete_entry_shows(
+    entry: dict[str, Any], condition: Condition, cut_at: float
+) -> None:
+    line = json.dumps({"padding": LEFT_OUT, **enlarged(entry)}).encode()
+    begin = line.index(b'"type"')
+    found = read_audit_entry(line[: begin + int(cut_at * (len(line) - begin))])
+    if isinstance(found, AuditEntry):
+        result = decided(condition, partial_audit_view(found))
+        assert result is None or result is predicate(condition)(audit_view(AuditEntry(decode(line), partial="values")))
+
+
 @settings(max_examples=30)
 @given(st.dictionaries(st.sampled_from(["a", "b"]), small), conditions)
 def test_a_rule_that_asks_for_nothing_that_was_left_out_is_decided(data: dict[str, Any], condition: Condition) -> None:
