@@ -111,6 +111,7 @@ class _Demo:
         """Play the session, archive it, let time pass, and look at everything."""
         self._pass(61)  # `digest` stores since when the rules are in force
         with self._hosts() as server:
+            self._connect(server)
             introduce(self._session, server, self._slack)
             print("An alert takes a second or two: it may appear below the next scenario", flush=True)
             sent, expected = self._play(server)
@@ -130,6 +131,16 @@ class _Demo:
         options += ["--log-file", str(self._folder / "ship.log")]
         environment = {**self._aws.environment(), **_NO_ACCOUNT}
         return ShippingHosts(self._folder, shlex.join(options), environment)
+
+    def _connect(self, server: ShippingHosts) -> None:
+        """Wait until both lanes have carried their first line to the stream."""
+        server.send_marks()
+        deadline = time.monotonic() + LONGEST_SECONDS
+        while not all(self._stream.shipped[service].marks for service in SERVICES):
+            if time.monotonic() >= deadline:
+                raise TestbedError(f"the node's first lines were not on the stream after {LONGEST_SECONDS:.0f} s")
+            time.sleep(_TICK_SECONDS)
+            self._stream.poll()
 
     def _play(self, server: ShippingHosts) -> tuple[Sent, Expected]:
         """Play the session and show alerts meanwhile, until all lines are on the stream."""

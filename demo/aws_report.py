@@ -71,10 +71,12 @@ class AwsFindings:
 
     def lost(self, service: Service) -> int:
         """Count the lines missing from the archive, and the lines not evaluated."""
-        evaluated = self.evaluated.lines[LANES[service]]
-        return lost_lines(self.sent, service, self.archived[service]) + max(
-            0, len(self.sent.lines[service]) - evaluated
-        )
+        unevaluated = max(0, len(self.sent.lines[service]) - self.evaluated_lines(service))
+        return lost_lines(self.sent, service, self.archived[service]) + unevaluated
+
+    def evaluated_lines(self, service: Service) -> int:
+        """Count the lines that evaluate received, without the marks of syslog-ng."""
+        return self.evaluated.lines[LANES[service]] - self.shipped[service].marks
 
     @property
     def latencies(self) -> list[float]:
@@ -130,7 +132,7 @@ def _line_problems(service: Service, found: AwsFindings) -> Iterator[str]:
         yield f"{name}: {lost:,} lines lost"
     counts = {
         "put on the stream": found.shipped[service].lines,
-        "evaluated": found.evaluated.lines[LANES[service]],
+        "evaluated": found.evaluated_lines(service),
         "archived": len(found.archived[service]),
     }
     yield from (f"{name}: {sent:,} lines sent, {count:,} {what}" for what, count in counts.items() if count != sent)
@@ -202,7 +204,7 @@ def table(found: AwsFindings) -> Iterator[str]:
             "frames on the stream": [shipped[service].frames for service in SERVICES],
             "bytes before compression": [shipped[service].raw_bytes for service in SERVICES],
             "bytes on the stream": [shipped[service].bytes for service in SERVICES],
-            "lines evaluated": [found.evaluated.lines[LANES[service]] for service in SERVICES],
+            "lines evaluated": [found.evaluated_lines(service) for service in SERVICES],
             "lines archived in S3": [len(found.archived[service]) for service in SERVICES],
             "lost": [found.lost(service) for service in SERVICES],
             **_alert_rows(found),

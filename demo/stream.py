@@ -5,17 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from vaultwatch.frames import Heartbeat, Reference, count_lines, decode
+from vaultwatch.frames import Heartbeat, Reference, decode
+from vaultwatch.reading.records import split_tag
 from vaultwatch.rules.facts import Service
 
 
 @dataclass
 class Shipped:
-    """The frames of one log on the stream: `raw_bytes` before compression, `bytes` after it."""
+    """The frames of one log on the stream: `raw_bytes` before compression, `bytes` after it.
+
+    `lines` are without `marks`, the lines that a node's syslog-ng sends by itself.
+    """
 
     frames: int = 0
     heartbeats: int = 0
     lines: int = 0
+    marks: int = 0
     raw_bytes: int = 0
     bytes: int = 0
 
@@ -53,5 +58,7 @@ class StreamTail:
             row.lines += frame.content.count
             row.raw_bytes += frame.content.size
         else:
-            row.lines += count_lines(frame.content.lines)
+            marks = sum(not split_tag(line)[1].strip() for line in frame.content.split)
+            row.marks += marks
+            row.lines += len(frame.content.split) - marks
             row.raw_bytes += len(frame.content.lines)

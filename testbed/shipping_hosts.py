@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from testbed.log_server import FILES, SERVICES, VAULTWATCH
 from testbed.syslog_ng import ASSETS, quotable
 from vaultwatch.rules.facts import Service
 
-_NO_MARKS_SECONDS = 86_400  # a mark counts as a line, and nobody sent it
+_MARK = b"-- MARK --\n"
+_CONNECT_SECONDS = 10.0
 
 
 class ShippingHosts:
@@ -31,7 +33,7 @@ class ShippingHosts:
         self._server = LogServerHost(
             folder / "log-server", self._authority, handlers=handlers, settings=settings, environment=environment
         )
-        self._node = Node(folder / "node", self._server.ports, mark_seconds=_NO_MARKS_SECONDS)
+        self._node = Node(folder / "node", self._server.ports)
         self._authority.install(self._node.tls, self._authority.issue("vault-1"))
         self.logs = self._server.logs
 
@@ -51,6 +53,16 @@ class ShippingHosts:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def send_marks(self) -> None:
+        """Send what the node's syslog-ng sends each minute, which becomes a tag without a line.
+
+        The first line on a connection makes the TLS handshake. If it reaches the log server together with the end of
+        the handshake, it has the node's address in place of its name.
+        """
+        for port in self.ports.values():
+            with socket.create_connection(("127.0.0.1", port), _CONNECT_SECONDS) as connection:
+                connection.sendall(_MARK)
 
     def stop(self) -> int:
         """End both, the node first, and let the handlers drain; return how many had to be killed."""

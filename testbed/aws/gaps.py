@@ -14,6 +14,7 @@ Firehose's conversions.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,8 @@ from typing import Any
 from unittest.mock import patch
 
 from botocore.httpchecksum import _CHECKSUM_CLS  # type: ignore[attr-defined]
-from moto.s3 import notifications
+from moto.core.utils import unix_time
+from moto.events.models import events_backends
 from moto.s3.models import FakeBucket, s3_backends
 from moto.sns.models import Subscription
 from moto.sqs.models import sqs_backends
@@ -34,7 +36,6 @@ from testbed.aws.template import ACCOUNT, REGION
 from testbed.aws.transactions import fast_transactions
 
 _CHECKSUM = "x-amz-checksum-"
-_SAY = notifications._send_event_bridge_message
 
 
 def patches(now: Callable[[], float]) -> Iterator[AbstractContextManager[Any]]:
@@ -46,8 +47,28 @@ def patches(now: Callable[[], float]) -> Iterator[AbstractContextManager[Any]]:
 
 
 def _send_created(account_id: str, bucket: FakeBucket, event_name: str, key: Any) -> None:
-    if event_name.startswith("s3:ObjectCreated:"):
-        _SAY(account_id, bucket, event_name, key)
+    """Send an object's event to the rules that want it; moto itself ignores all errors, and then no event arrives."""
+    if not event_name.startswith("s3:ObjectCreated:"):
+        return
+    event: Any = {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "account": account_id,
+        "time": unix_time(),
+        "region": bucket.region_name,
+        "resources": [bucket.arn],
+        "detail": {
+            "version": "0",
+            "bucket": {"name": bucket.name},
+            "object": {"key": key.name, "size": key.size, "etag": key.etag.strip('"'), "version-id": key.version_id},
+            "reason": event_name.rpartition(":")[2],
+        },
+    }
+    for bus in events_backends[account_id][bucket.region_name].event_buses.values():
+        for rule in bus.rules.values():
+            rule.send_to_targets(event, transform_input=False)
 
 
 def upload_fault(request: Request) -> str:

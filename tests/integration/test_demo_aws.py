@@ -41,7 +41,7 @@ SUCCESS = "OK: every line was evaluated and archived, every alert of `vaultwatch
 @needs_node
 def test_every_line_of_the_session_is_evaluated_and_what_only_the_archive_has_is_delayed(tmp_path: Path) -> None:
     status, shown, errors = run(tmp_path, MODE="aws", AWS_PROFILE="not-there", HTTP_PROXY="http://127.0.0.1:9")
-    assert (status, errors) == (0, "")
+    assert (status, errors) == (0, ""), shown
     assert shown.endswith(f"{SUCCESS}\n")
     rows = figures(shown)
     assert rows["lines sent"] == rows["lines evaluated"] == (863, 250)
@@ -63,7 +63,7 @@ def test_notifications_that_slack_refuses_at_first_are_sent_again_and_kept_in_th
     arguments = ("--scenario=vault-1.14.2/generate-root", "--slack-errors=2")
     with started(tmp_path, *arguments, MODE="aws", KEEP="1") as process:
         shown, errors = process.communicate(timeout=HUNG_SECONDS)
-    assert (process.returncode, errors) == (0, "")
+    assert (process.returncode, errors) == (0, ""), shown
     (folder,) = tmp_path.iterdir()
     assert shown.endswith(f"{SUCCESS}\nkept in {folder}: slack.html, emails.txt\n")
     for kept in ("slack.html", "emails.txt"):
@@ -133,7 +133,7 @@ def found() -> AwsFindings:
         sent=Sent({"audit": LINES, "server": []}, {f"{alert.event_key} response": 100.0}),
         expected=Expected({alert.id: alert}, {"audit": {**NONE, "audit": 3}, "server": NONE}),
         missed=Expected({late.id: late}, {"audit": NONE, "server": NONE}),
-        shipped={"audit": Shipped(2, 1, 3, 900, 100), "server": Shipped()},
+        shipped={"audit": Shipped(frames=2, heartbeats=1, lines=3, raw_bytes=900, bytes=100), "server": Shipped()},
         evaluated=Evaluated(Counter({"socket": 3}), records=3, rejected=0),
         archived={"audit": LINES, "server": []},
         stored={alert.id: alert, late.id: late},
