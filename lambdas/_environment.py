@@ -1,17 +1,20 @@
-"""What all functions share: settings from the environment, the rules, and the remaining time."""
+"""What all functions share: settings from the environment, the rules, whom they notify, and the remaining time."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from vaultwatch.errors import SettingError
 from vaultwatch.isolation import Limits, Patience
 from vaultwatch.rules.pack import Rule, shipped_rules
+
+if TYPE_CHECKING:
+    from vaultwatch.audience import Audience
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 HANG_SECONDS = 5.0
@@ -51,6 +54,22 @@ def load_rules() -> list[Rule]:
     from vaultwatch.rules.python_rules import load_python_rules
 
     return rules + load_python_rules([_RULES_FOLDER], taken={rule.name for rule in rules})
+
+
+def make_audience(timezone: str, archive_bucket: str) -> Audience:
+    """Return whom notifications are for.
+
+    Args:
+        timezone: The value of the variable TIMEZONE.
+        archive_bucket: The bucket in which people find the entries of an alert.
+
+    Raises:
+        SettingError: There is no such time zone.
+    """
+    from vaultwatch.audience import S3, Audience
+    from vaultwatch.zones import find_zone
+
+    return Audience(find_zone(timezone, "the environment variable TIMEZONE"), S3 + archive_bucket)
 
 
 def seconds_left(context: Any) -> Callable[[], float]:

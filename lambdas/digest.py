@@ -9,12 +9,10 @@ from typing import Any
 
 import msgspec
 
-from lambdas._environment import load_rules, read_environment, seconds_left
-from vaultwatch.audience import Audience
+from lambdas._environment import load_rules, make_audience, read_environment, seconds_left
 from vaultwatch.aws.clients import make_client
 from vaultwatch.aws.publishing import HISTORY, TOPIC, AlertPublisher, History, open_store
 from vaultwatch.store import StoreError
-from vaultwatch.zones import find_zone
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -31,8 +29,7 @@ class Environment(msgspec.Struct, frozen=True):
 ENVIRONMENT = read_environment(Environment)
 RULES = {rule.name: rule.digest for rule in load_rules()}
 SNS = make_client("sns")
-ZONE = find_zone(ENVIRONMENT.timezone, "the environment variable TIMEZONE")
-AUDIENCE = Audience(ZONE, f"s3://{ENVIRONMENT.archive_bucket_name}")
+AUDIENCE = make_audience(ENVIRONMENT.timezone, ENVIRONMENT.archive_bucket_name)
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
 

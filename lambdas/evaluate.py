@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lambdas._environment import limits_of_children, load_rules, read_environment, seconds_left
-from vaultwatch.audience import Audience
+from lambdas._environment import limits_of_children, load_rules, make_audience, read_environment, seconds_left
 from vaultwatch.aws import metrics
 from vaultwatch.aws.alerts_bucket import AlertsBucket
 from vaultwatch.aws.alerts_first import PromptFetch, keep
@@ -27,7 +26,6 @@ from vaultwatch.aws.publishing import AlertPublisher, History, open_store
 from vaultwatch.batches import EncodedFrame, Findings
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.isolated_batches import IsolatedEvaluation
-from vaultwatch.zones import find_zone
 
 if TYPE_CHECKING:
     from vaultwatch.store.apart import FailedAlert
@@ -49,8 +47,7 @@ class Environment(msgspec.Struct, frozen=True):
 
 ENVIRONMENT = read_environment(Environment)
 RULES = Ruleset(load_rules())
-ZONE = find_zone(ENVIRONMENT.timezone, "the environment variable TIMEZONE")
-AUDIENCE = Audience(ZONE, f"s3://{ENVIRONMENT.archive_bucket_name}")
+AUDIENCE = make_audience(ENVIRONMENT.timezone, ENVIRONMENT.archive_bucket_name)
 SNS = make_client("sns")
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
@@ -72,7 +69,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _publish_alerts(frames: Iterable[EncodedFrame], context: Any) -> tuple[Findings, list[FailedAlert]]:
     limits, patience = limits_of_children(context)
-    evaluation = IsolatedEvaluation(RULES, ZONE, claim=PromptFetch(BUCKET), limits=limits, patience=patience)
+    evaluation = IsolatedEvaluation(RULES, AUDIENCE.zone, claim=PromptFetch(BUCKET), limits=limits, patience=patience)
     publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, HISTORY_STREAM, seconds_left(context), AUDIENCE)
     try:
         with closing(evaluation.frames(frames)) as found:

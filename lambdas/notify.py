@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lambdas._environment import read_environment, seconds_left
-from vaultwatch.audience import Audience
+from lambdas._environment import make_audience, read_environment, seconds_left
 from vaultwatch.aws import metrics
 from vaultwatch.aws.clients import classify, make_client
 from vaultwatch.aws.queue import NotificationQueue, QueueMessage
@@ -18,7 +17,6 @@ from vaultwatch.notify.slack.bot import SlackBot
 from vaultwatch.notify.slack.webhook import SlackWebhook
 from vaultwatch.store.dynamodb.sent import SentNotifications
 from vaultwatch.store.dynamodb.threads import DynamoThreads
-from vaultwatch.zones import find_zone
 
 logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it logs the secret
 
@@ -49,8 +47,7 @@ def open_slack() -> SlackBot | SlackWebhook:
 
 
 ENVIRONMENT = read_environment(Environment)
-ZONE = find_zone(ENVIRONMENT.timezone, "the environment variable TIMEZONE")
-AUDIENCE = Audience(ZONE, f"s3://{ENVIRONMENT.archive_bucket_name}")
+AUDIENCE = make_audience(ENVIRONMENT.timezone, ENVIRONMENT.archive_bucket_name)
 SECRETS, SQS, DYNAMODB = make_client("secretsmanager"), make_client("sqs"), make_client("dynamodb")
 SENT = SentNotifications(DYNAMODB, ENVIRONMENT.table_name, "slack")
 THREADS = DynamoThreads(DYNAMODB, ENVIRONMENT.table_name, "slack")

@@ -20,10 +20,9 @@ from typing import IO, Any
 
 import msgspec
 
-from lambdas._environment import limits_of_children, load_rules, read_environment, seconds_left
+from lambdas._environment import limits_of_children, load_rules, make_audience, read_environment, seconds_left
 from vaultwatch.alerts import Alert
 from vaultwatch.archive.segments import tag_of, unpack
-from vaultwatch.audience import Audience
 from vaultwatch.aws import keys, metrics
 from vaultwatch.aws.alerts_bucket import AlertsBucket
 from vaultwatch.aws.alerts_first import PromptFetch
@@ -36,7 +35,6 @@ from vaultwatch.dispatch.groups import file_late
 from vaultwatch.errors import ArchiveError, BucketError, FrameError
 from vaultwatch.isolated_batches import IsolatedSweep
 from vaultwatch.printable import one_line
-from vaultwatch.zones import find_zone
 
 MAX_LINES_BYTES = 128 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
@@ -58,8 +56,7 @@ class Environment(msgspec.Struct, frozen=True):
 
 ENVIRONMENT = read_environment(Environment)
 RULES = Ruleset(load_rules())
-ZONE = find_zone(ENVIRONMENT.timezone, "the environment variable TIMEZONE")
-AUDIENCE = Audience(ZONE, f"s3://{ENVIRONMENT.archive_bucket_name}")
+AUDIENCE = make_audience(ENVIRONMENT.timezone, ENVIRONMENT.archive_bucket_name)
 SNS, S3 = make_client("sns"), make_client("s3")
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
@@ -79,7 +76,7 @@ def _sweep(bucket: str, key: str, context: Any) -> None:
     """Evaluate one object; what is wrong with its content is counted and logged, and not tried again."""
     limits, patience = limits_of_children(context)
     fetch = PromptFetch(BUCKET)
-    sweep = IsolatedSweep(RULES, ZONE, claim=fetch, limits=limits, patience=patience)
+    sweep = IsolatedSweep(RULES, AUDIENCE.zone, claim=fetch, limits=limits, patience=patience)
     try:
         _publish_alerts(_evaluate(sweep, bucket, key), context)
     except (ArchiveError, FrameError) as error:

@@ -11,7 +11,8 @@ from vaultwatch.reading.identity import parse_time
 
 _WORD = re.compile(r"\w[\w.:+-]{0,99}", re.ASCII)  # needs no quoting in a shell, and cannot be an option
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_S3 = "s3://"
+S3 = "s3://"
+"""How the address of a bucket begins."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Audience:
     @property
     def archive(self) -> str:
         """The address of the archive bucket; "" if the log is in a folder, or its place is unknown."""
-        return self.place if self.place.startswith(_S3) else ""
+        return self.place if self.place.startswith(S3) else ""
 
     def search_command(self, alert: Alert) -> str:
         """Return the command that prints the entries of an alert, "" if there is none.

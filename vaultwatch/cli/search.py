@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import click
 
+from vaultwatch.audience import S3
 from vaultwatch.cli.inputs import Unreadable, chunks, open_log, reading
 from vaultwatch.errors import BOTO3_MISSING, ArchiveError, SettingError
 from vaultwatch.printable import one_line
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.reading.lines import LineSplitter
 
-_S3 = "s3://"
 _CONTINUES = (b"  ", b"\t")
 
 
@@ -98,7 +98,7 @@ def _show_on_terminal(line: bytes) -> None:
 
 
 def _logs_at(place: str, when: str | None) -> list[_Log]:
-    if place.startswith(_S3):
+    if place.startswith(S3):
         return _segments(place, when)
     if place != "-" and Path(place).is_dir():
         return [_file(str(path)) for path in sorted(Path(place).rglob("*")) if path.is_file()]
@@ -125,7 +125,7 @@ def _segments(place: str, when: str | None) -> list[_Log]:
     if moment is None:
         given = f"`{when}` is not an RFC 3339 time" if when else "is required to search an archive on S3"
         raise SettingError(f"--time: {given}")
-    bucket = place.removeprefix(_S3).strip("/")
+    bucket = place.removeprefix(S3).strip("/")
     if not bucket:
         raise SettingError(f"{place}: names no bucket")
     return _listed(bucket, moment)
@@ -138,11 +138,11 @@ def _listed(bucket: str, moment: datetime) -> list[_Log]:
 
         s3 = make_client("s3")
     except ImportError as error:
-        raise SettingError(f"{_S3}{bucket}: {BOTO3_MISSING}") from error
+        raise SettingError(f"{S3}{bucket}: {BOTO3_MISSING}") from error
     try:
         keys = segments_near(s3, bucket, moment)
     except Exception as error:
-        raise SettingError(f"{_S3}{bucket}: {classify(error).text}") from error
+        raise SettingError(f"{S3}{bucket}: {classify(error).text}") from error
     return [_segment(s3, bucket, key) for key in keys]
 
 
@@ -159,4 +159,4 @@ def _segment(s3: Any, bucket: str, key: str) -> _Log:
         except Exception as error:
             raise Unreadable(classify(error).text) from error
 
-    return _Log(f"{_S3}{bucket}/{key}", read)
+    return _Log(f"{S3}{bucket}/{key}", read)

@@ -26,6 +26,10 @@ class Origin(msgspec.Struct, frozen=True):
     node: str = ""
     lane: str = ""
 
+    def node_or(self, host: str) -> str:
+        """Return the node that the tag names, otherwise the host in the line's syslog header."""
+        return self.node or host
+
 
 NO_ORIGIN = Origin()
 
@@ -75,7 +79,7 @@ class ServerMessage(msgspec.Struct, frozen=True):
     @property
     def node(self) -> str:
         """The node that wrote it: from its tag, otherwise the host in its syslog header."""
-        return self.origin.node or self.host
+        return self.origin.node_or(self.host)
 
 
 class SkippedMessage(msgspec.Struct, frozen=True):
@@ -94,7 +98,7 @@ class SkippedMessage(msgspec.Struct, frozen=True):
     @property
     def node(self) -> str:
         """The node that wrote it: from its tag, otherwise the host in its syslog header."""
-        return self.origin.node or self.host
+        return self.origin.node_or(self.host)
 
 
 class Rejected(msgspec.Struct, frozen=True):
