@@ -66,7 +66,7 @@ class LogServerStack(Stack):
         self._settings, self._archive, self._alerting = settings, archive, alerting
         self.bundle = bundle_location(self)
         self.sessions = Sessions(self, "Sessions", settings=settings)
-        self.group = host_group(self, network, description="The log server")
+        self.group = host_group(self, network, settings, description="The log server")
         for clients in settings.external_clients:
             self.group.add_ingress_rule(ec2.Peer.ipv4(clients), PORTS, "Log lines of nodes, over mutual TLS")
         alarms = Alarms(self, "Alarms", deployment=settings.deployment, topic=alerting.operations)
@@ -195,16 +195,23 @@ def _host(name: str, domain: str, *usage: Usage, also: tuple[str, ...] = ()) -> 
     return Certified(name=name, dns=(f"{name}.{domain}", *also), usage=usage)
 
 
-def host_group(scope: Construct, network: NetworkStack, *, description: str) -> ec2.SecurityGroup:
-    """Make the security group of hosts: they may connect to HTTPS anywhere, and nobody may connect to them.
+def host_group(scope: Construct, network: NetworkStack, settings: Settings, *, description: str) -> ec2.SecurityGroup:
+    """Make the security group of hosts: they may connect to HTTPS as the settings say, and nobody may connect to them.
 
     Args:
         scope: The stack of the hosts.
         network: The stack of their network.
+        settings: To what they may connect.
         description: What the hosts are.
     """
     group = ec2.SecurityGroup(scope, "Group", vpc=network.vpc, description=description, allow_all_outbound=False)
-    group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "HTTPS to AWS, packages and releases")
+    https = ec2.Port.tcp(443)
+    if network.endpoints:
+        group.add_egress_rule(network.endpoints, https, "HTTPS to the interface endpoints")
+    for block in settings.egress_ranges:
+        group.add_egress_rule(ec2.Peer.ipv4(block), https, "HTTPS to AWS, packages and releases")
+    for name in settings.egress_prefix_lists:
+        group.add_egress_rule(ec2.Peer.prefix_list(name), https, "HTTPS to a prefix list")
     return group
 
 

@@ -42,6 +42,7 @@ class NetworkStack(Stack):
     Attributes:
         vpc: The VPC.
         places: Where hosts can be; the first is where the log server and the first node are.
+        endpoints: The security group of the interface endpoints, if there are any.
         domain: The domain of the hosts' private names: "vaultwatch.internal".
         zone: The private zone of that domain.
     """
@@ -50,6 +51,7 @@ class NetworkStack(Stack):
         self, scope: Construct, construct_id: str, *, settings: Settings, operations: sns.ITopic, **kwargs: Any
     ) -> None:
         super().__init__(scope, construct_id, termination_protection=True, **kwargs)
+        self.endpoints: ec2.ISecurityGroup | None = None
         if settings.vpc_id:
             self.vpc = ec2.Vpc.from_vpc_attributes(
                 self, "Vpc", vpc_id=settings.vpc_id, availability_zones=list(settings.vpc_subnets)
@@ -57,7 +59,7 @@ class NetworkStack(Stack):
             self.places = [Place(subnet, zone) for zone, subnet in settings.vpc_subnets.items()]
         else:
             own = OwnVpc(self, "Network", settings=settings)
-            self.vpc = own.vpc
+            self.vpc, self.endpoints = own.vpc, own.endpoints
             self.places = [Place(subnet.subnet_id, zone_of(subnet)) for subnet in own.subnets]
             if own.nat:
                 Alarms(self, "Alarms", deployment=settings.deployment, topic=operations).watch_nat(own.nat)

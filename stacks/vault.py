@@ -64,7 +64,7 @@ class VaultStack(Stack):
         self._administrator = Administrator(
             self, "Administrator", settings=settings, secrets=self._recovery.arns, key=key
         )
-        self._group = host_group(self, network, description="The Vault nodes")
+        self._group = host_group(self, network, settings, description="The Vault nodes")
         self._address = VaultAddress(self, "Address", settings=settings, network=network, nodes=self._group)
         self._let_nodes_speak()
         self._defaults = HostDefaults(

@@ -191,6 +191,24 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             "traffic to AWS takes the way out, and 80 USD a month are saved.",
         ),
     ] = True
+    egress_ranges: Annotated[
+        tuple[str, ...],
+        setting(
+            "CIDR ranges",
+            "IPv4 ranges to which hosts may connect by HTTPS, besides the interface endpoints. A boot needs Route 53, "
+            "Ubuntu's package snapshots and the release of Vault or OpenBao, whose addresses change.",
+            max_length=20,
+        ),
+    ] = ("0.0.0.0/0",)
+    egress_prefix_lists: Annotated[
+        tuple[str, ...],
+        setting(
+            "ids",
+            "Prefix lists to which hosts may connect by HTTPS. With narrow `egress_ranges`, that of S3 in the region has "
+            "to be one, and of a mirror or proxy of yours.",
+            max_length=20,
+        ),
+    ] = ()
     image_serial: Annotated[
         str,
         setting(
@@ -239,6 +257,7 @@ def zone_count(settings: HostSettings) -> int:
 
 def _wrong_network(settings: HostSettings) -> Iterator[str]:
     yield from _wrong_ranges("vpc_cidr", (settings.vpc_cidr,))
+    yield from _wrong_egress(settings)
     if not 16 <= int(settings.vpc_cidr.rpartition("/")[2] or 0) <= 24:
         yield "vaultwatch.vpc_cidr: must have a prefix of 16 to 24 bits"
     if bool(settings.vpc_id) != bool(settings.vpc_subnets):
@@ -255,6 +274,13 @@ def _wrong_network(settings: HostSettings) -> Iterator[str]:
     for zone in settings.zones:
         if not _ZONE.fullmatch(zone):
             yield f"vaultwatch.zones: `{zone}` is not the name of a zone"
+
+
+def _wrong_egress(settings: HostSettings) -> Iterator[str]:
+    yield from _wrong_ranges("egress_ranges", settings.egress_ranges, private=False)
+    for name in settings.egress_prefix_lists:
+        if not re.fullmatch(r"pl-[0-9a-f]{8,17}", name, re.ASCII):
+            yield f"vaultwatch.egress_prefix_lists: `{name}` is not the id of a prefix list"
 
 
 def _wrong_nodes(settings: HostSettings) -> Iterator[str]:
@@ -274,14 +300,14 @@ def _wrong_nodes(settings: HostSettings) -> Iterator[str]:
         yield "vaultwatch.log_server: nodes that are deployed need the log server that is deployed"
 
 
-def _wrong_ranges(name: str, ranges: tuple[str, ...]) -> Iterator[str]:
+def _wrong_ranges(name: str, ranges: tuple[str, ...], *, private: bool = True) -> Iterator[str]:
     for text in ranges:
         try:
             block = IPv4Network(text)
         except ValueError:
             yield f"vaultwatch.{name}: `{text}` is not a range of IPv4 addresses"
             continue
-        if not any(block.subnet_of(private) for private in _PRIVATE):
+        if private and not any(block.subnet_of(it) for it in _PRIVATE):
             yield f"vaultwatch.{name}: `{text}` is not a private range"
     for text in {text for text in ranges if ranges.count(text) > 1}:
         yield f"vaultwatch.{name}: `{text}` is listed twice"

@@ -23,6 +23,9 @@ class Endpoints(Construct):
         vpc: The VPC.
         subnet: The subnet of the interface endpoints.
         settings: The range of the VPC, and whether interface endpoints are made at all.
+
+    Attributes:
+        group: The security group of the interface endpoints, if there are any.
     """
 
     def __init__(
@@ -34,10 +37,11 @@ class Endpoints(Construct):
             ("Dynamodb", ec2.GatewayVpcEndpointAwsService.DYNAMODB),
         ):
             vpc.add_gateway_endpoint(name, service=service).add_to_policy(_within_account())
+        self.group: ec2.ISecurityGroup | None = None
         if settings.interface_endpoints:
-            self._add_interfaces(vpc, subnet, settings.vpc_cidr)
+            self.group = self._add_interfaces(vpc, subnet, settings.vpc_cidr)
 
-    def _add_interfaces(self, vpc: ec2.Vpc, subnet: ec2.ISubnet, clients: str) -> None:
+    def _add_interfaces(self, vpc: ec2.Vpc, subnet: ec2.ISubnet, clients: str) -> ec2.ISecurityGroup:
         group = ec2.SecurityGroup(self, "Group", vpc=vpc, description="Interface endpoints", allow_all_outbound=False)
         group.add_ingress_rule(ec2.Peer.ipv4(clients), ec2.Port.tcp(443), "HTTPS of the hosts")
         for name in INTERFACES:
@@ -53,6 +57,7 @@ class Endpoints(Construct):
             endpoint.add_to_policy(_within_account())
             if name == "sts":
                 endpoint.add_to_policy(_identify_callers())
+        return group
 
 
 def _within_account() -> iam.PolicyStatement:

@@ -29,6 +29,7 @@ class OwnVpc(Construct):
     Attributes:
         vpc: The VPC.
         subnets: The private subnets, one in each zone.
+        endpoints: The security group of the interface endpoints, if there are any.
         nat: The instance that is the way out, if it is one.
     """
 
@@ -47,7 +48,8 @@ class OwnVpc(Construct):
         self.nat: ec2.CfnInstance | None = None
         self._log_flows(settings)
         self._add_way_out(settings)
-        Endpoints(self, "Endpoints", vpc=self.vpc, subnet=self.subnets[0], settings=settings)
+        endpoints = Endpoints(self, "Endpoints", vpc=self.vpc, subnet=self.subnets[0], settings=settings)
+        self.endpoints = endpoints.group
 
     def _log_flows(self, settings: Settings) -> None:
         group = log_group(self, "FlowLogs", settings)

@@ -24,7 +24,7 @@ class NatInstance(Construct):
         construct_id: The id within `scope`.
         vpc: The VPC.
         subnet: The public subnet.
-        settings: The image, and the range of the VPC.
+        settings: The image, the range of the VPC, and to what hosts may connect.
     """
 
     def __init__(
@@ -33,7 +33,8 @@ class NatInstance(Construct):
         super().__init__(scope, construct_id)
         group = ec2.SecurityGroup(self, "Group", vpc=vpc, description="The NAT instance", allow_all_outbound=False)
         group.add_ingress_rule(ec2.Peer.ipv4(settings.vpc_cidr), ec2.Port.tcp(443), "HTTPS of the hosts")
-        group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "HTTPS to packages, releases and AWS")
+        for block in settings.egress_ranges:
+            group.add_egress_rule(ec2.Peer.ipv4(block), ec2.Port.tcp(443), "HTTPS to packages, releases and AWS")
         self._profile = self._sessions_only()
         self.resource = self._instance(group, subnet, settings)
 

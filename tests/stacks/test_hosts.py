@@ -175,6 +175,8 @@ def ports(rule: dict[str, Any]) -> str:
 def peer(stack: str, rule: dict[str, Any]) -> str:
     if "CidrIp" in rule:
         return text(rule["CidrIp"])
+    if "DestinationPrefixListId" in rule:
+        return text(rule["DestinationPrefixListId"])
     return group_of(stack, rule.get("SourceSecurityGroupId") or rule["DestinationSecurityGroupId"])
 
 
@@ -192,9 +194,11 @@ def test_who_may_connect_to_whom(templates: dict[str, Template]) -> None:
         ("Ingress", "network:NetworkEndpointsGroup", https, "10.90.0.0/20"),
         ("Egress", "network:NetworkEndpointsGroup", "icmp/252-86", "255.255.255.255/32"),  # nothing, as the CDK says it
         ("Egress", "log-server:Group", https, "0.0.0.0/0"),
+        ("Egress", "log-server:Group", https, "network:NetworkEndpointsGroup"),
         ("Ingress", "log-server:Group", "tcp/1514-1516", "vault:Group"),
         ("Egress", "vault:Group", "tcp/1514-1516", "log-server:Group"),
         ("Egress", "vault:Group", https, "0.0.0.0/0"),
+        ("Egress", "vault:Group", https, "network:NetworkEndpointsGroup"),
         ("Ingress", "vault:AddressGroup", "tcp/8200", "10.90.0.0/20"),
         ("Egress", "vault:AddressGroup", "tcp/8200", "vault:Group"),
         ("Ingress", "vault:Group", "tcp/8200", "vault:AddressGroup"),
@@ -202,6 +206,20 @@ def test_who_may_connect_to_whom(templates: dict[str, Template]) -> None:
             (direction, "vault:Group", f"tcp/{port}", "vault:Group")
             for direction in ("Ingress", "Egress")
             for port in (8200, 8201)
+        ),
+    }
+
+
+def test_settings_narrow_to_what_hosts_may_connect(synthesized: Synthesized) -> None:
+    found = rules(synthesized(egress_ranges=["10.2.0.0/16"], egress_prefix_lists=["pl-6ea54007"]))
+
+    https = {(group, to) for direction, group, port, to in found if (direction, port) == ("Egress", "tcp/443")}
+    assert https == {
+        ("network:NetworkNatInstanceGroup", "10.2.0.0/16"),
+        *(
+            (group, to)
+            for group in ("log-server:Group", "vault:Group")
+            for to in ("10.2.0.0/16", "pl-6ea54007", "network:NetworkEndpointsGroup")
         ),
     }
 
