@@ -11,7 +11,7 @@ from stacks.services import INTERFACES
 from vaultwatch.settings import Settings, read_settings
 
 ROOT_GIB = 16
-ALARMS_OF_A_HOST, ALARMS_OF_THE_AUTHORITY, ALARMS_OF_VAULT = 3, 4, 2
+ALARMS_OF_A_HOST, ALARMS_OF_THE_AUTHORITY, ALARMS_OF_VAULT = 5, 4, 2
 _TYPES = {
     "m7g.large": usd.M7G_LARGE,
     "m7g.xlarge": usd.M7G_XLARGE,
@@ -50,7 +50,7 @@ def parts(settings: Settings) -> dict[str, float]:
         KeyError: The price of an instance type is not known here.
     """
     nodes = 0 if settings.vault == "external" else settings.vault_nodes
-    disks = settings.log_server_gib + ROOT_GIB
+    disks = settings.log_server_gib + settings.log_server_buffer_gib + ROOT_GIB
     disks += nodes * (settings.vault_data_gib + settings.vault_audit_gib + ROOT_GIB)
     return {
         "Vault nodes": nodes * _hours(_TYPES[settings.vault_instance_type]),
@@ -88,6 +88,6 @@ def _rest(settings: Settings, nodes: int) -> float:
     keys, secrets = (4, 2) if nodes else (2, 0)
     alarms = ALARMS_OF_A_HOST * (nodes + 1) + ALARMS_OF_THE_AUTHORITY
     alarms += (ALARMS_OF_VAULT if nodes else 0) + (settings.nat == "instance")
-    metrics = 2 * (nodes + 1)
+    metrics = 4 * (nodes + 1)  # ready, disk, dropped lines, days that its certificate lasts
     paid = keys * usd.KEY.usd + secrets * usd.SECRET.usd + alarms * usd.ALARM.usd
     return paid + metrics * usd.METRIC.usd + usd.ZONE.usd

@@ -34,7 +34,7 @@ GIB = 1024**3
 
 
 class LogServerStack(Stack):
-    """The log server. Its volume and its name outlive each of its instances.
+    """The log server. Its volumes and its name outlive each of its instances.
 
     Args:
         scope: The app.
@@ -140,7 +140,10 @@ class LogServerStack(Stack):
             role="log-server",
             instance_type=settings.log_server_instance_type,
             group=self.group,
-            disks=[Disk(name="Data", gib=settings.log_server_gib, mount="/var/lib/vaultwatch")],
+            disks=[
+                Disk(name="Data", gib=settings.log_server_buffer_gib, mount="/var/lib/vaultwatch"),
+                Disk(name="Log", gib=settings.log_server_gib, mount="/var/log/vault"),
+            ],
             values={"handler": settings.log_server_handler, **handler},
         )
 

@@ -131,10 +131,18 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = "t4g.medium"
     log_server_gib: Annotated[
         int,
-        setting(
-            "GiB", "Volume of the log server for logs and disk buffers. It may grow, never shrink.", ge=20, le=16384
-        ),
+        setting("GiB", "Volume of the log server for the logs. It may grow, never shrink.", ge=20, le=16384),
     ] = 100
+    log_server_buffer_gib: Annotated[
+        int,
+        setting(
+            "GiB",
+            "Volume of the log server for the state and the disk buffers of its handlers, which logs cannot fill. It "
+            "may grow, never shrink.",
+            ge=5,
+            le=16384,
+        ),
+    ] = 10
     audit_buffer_gib: Annotated[
         int,
         setting(
@@ -204,8 +212,8 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         tuple[str, ...],
         setting(
             "ids",
-            "Prefix lists to which hosts may connect by HTTPS. With narrow `egress_ranges`, that of S3 in the region has "
-            "to be one, and of a mirror or proxy of yours.",
+            "Prefix lists to which hosts may connect by HTTPS. With narrow `egress_ranges`, that of S3 in the region "
+            "has to be one.",
             max_length=20,
         ),
     ] = ()

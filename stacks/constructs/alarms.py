@@ -20,6 +20,7 @@ from vaultwatch.aws import metrics
 
 MINUTE = Duration.minutes(1)
 FIVE_MINUTES = Duration.minutes(5)
+_FULL_PERCENT = 80
 _LATE_SECONDS = 1800
 
 
@@ -175,7 +176,7 @@ class Alarms(Construct):
         )
 
     def watch_host(self, name: str, group: autoscaling.CfnAutoScalingGroup) -> None:
-        """Alarm when a host does not run, or is not ready.
+        """Alarm when a host does not run, is not ready, has a full disk or drops lines.
 
         Args:
             name: The name of the host.
@@ -191,13 +192,31 @@ class Alarms(Construct):
         )
         self.add(
             f"{name}-not-ready",
-            metrics_of_host(self._deployment, name),
+            metric_of_host(self._deployment, name, metrics.HOST_READY, cloudwatch.Stats.SUM),
             f"For ten minutes {name} has not reported that it is ready: it does not run, could not be set up after a "
             "boot, or one of its services has failed. `systemctl --failed` and `journalctl -u vaultwatch-boot` on the "
             "host say why; if no session opens, look at its console output.",
             periods=2,
             datapoints=2,
             silence_is_failure=True,
+        )
+
+        self.add(
+            f"{name}-disk-full",
+            metric_of_host(self._deployment, name, metrics.HOST_DISK_USED, cloudwatch.Stats.MAXIMUM),
+            f"A disk of {name} is more than {_FULL_PERCENT} percent full. Rotated logs leave it when S3 has them: "
+            "`journalctl -u vaultwatch-archive` says what waits. Make S3 reachable, or enlarge the volume by its "
+            "setting. On a full disk no line is written, and what the buffers before it cannot hold is dropped.",
+            threshold=_FULL_PERCENT,
+            periods=2,
+            datapoints=2,
+        )
+        self.add(
+            f"{name}-lines-dropped",
+            metric_of_host(self._deployment, name, metrics.HOST_DROPPED_LINES, cloudwatch.Stats.MAXIMUM),
+            f"syslog-ng on {name} dropped lines, because a disk buffer or its disk is full. `syslog-ng-ctl stats` on "
+            "the host says which. The other lane or the archive has these lines, so that they are evaluated later. The "
+            "counter, and with it this alarm, ends when you restart syslog-ng.",
         )
 
     def watch_nat(self, instance: ec2.CfnInstance) -> None:
@@ -281,9 +300,9 @@ class Alarms(Construct):
         alarm.add_ok_action(self._action)
 
 
-def metrics_of_host(deployment: str, name: str) -> cloudwatch.Metric:
-    """Return the metric by which a host reports that it is ready."""
-    return metric_of(metrics.NAMESPACE, metrics.HOST_READY, {"deployment": deployment, "host": name})
+def metric_of_host(deployment: str, host: str, name: str, statistic: str) -> cloudwatch.Metric:
+    """Return a metric that a host reports of itself."""
+    return metric_of(metrics.NAMESPACE, name, {"deployment": deployment, "host": host}, statistic=statistic)
 
 
 def metric_of(

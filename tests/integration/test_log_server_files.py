@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ from testbed.trees import may_mount
 from tests.support.hosts import LOG_SERVER, rendered
 from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import alerts_in, entry, harmless
+from vaultwatch.hosts.install.figures import dropped_lines
 from vaultwatch.reading.records import split_tag
 
 PROGRAMS = {
@@ -137,6 +140,33 @@ def test_while_the_disk_of_the_logs_is_full_the_tailed_lane_is_evaluated_and_not
             node.syslog_ng.stop()
             server.syslog_ng.stop()
             subprocess.run(["umount", str(server.logs)], check=True)
+
+
+def test_what_a_full_buffer_drops_is_counted_and_in_the_file(tmp_path: Path) -> None:
+    """A handler that does not read, with a buffer of 2 MB: the host reports what was dropped, and the file has it."""
+    handlers = "".join(
+        f'destination d_vaultwatch_{service}_handler {{ program("exec cat >/dev/null" keep-alive(yes) disk-buffer('
+        f'reliable(yes) disk-buf-size(2000000) mem-buf-size(1000000) dir("{quotable(tmp_path)}"))); }};\n'
+        for service in ("audit", "server")
+    )
+    lines = [b'{"id": %d, "padding": "%s"}' % (number, b"x" * 1000) for number in range(4000)]
+    with hosts(tmp_path, handlers=handlers) as (server, node):
+        server.start()
+        node.start()
+        command = [str(PROGRAMS["syslog-ng-ctl"]), "stats", f"--control={server.syslog_ng.control}"]
+
+        def dropped() -> int:
+            return dropped_lines(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+        assert dropped() == 0
+        for pid in server.syslog_ng.programs():
+            os.kill(pid, signal.SIGSTOP)
+        with connected(node) as vault:
+            vault.sendall(b"".join(line + b"\n" for line in lines))
+        eventually(lambda: dropped() > 0)
+        eventually(lambda: bare(server.kept("audit")) == lines)
+        for pid in server.syslog_ng.programs():
+            os.kill(pid, signal.SIGCONT)
 
 
 def test_watch_on_the_log_server_names_the_node_of_an_alert(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def every_host(stack: str, host: str, volumes: str, log_server: str) -> dict[str
 
 ALLOWED = {
     "HostRole": {
-        **every_host("log-server", "log-server", "HostData", ""),
+        **every_host("log-server", "log-server", "HostData HostLog", ""),
         "PutFrames": "kinesis:DescribeStreamSummary kinesis:PutRecords on <alerting:Stream.Arn>",
         "EncryptFrames": "kms:GenerateDataKey on <alerting:Key.Arn> "
         "if kms:ViaService=kinesis.<AWS::Region>.amazonaws.com",

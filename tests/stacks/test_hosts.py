@@ -68,7 +68,9 @@ def test_user_data_is_far_below_the_limit_and_contains_no_secret(templates: dict
     assert re.search(r'"[0-9a-f]{64}  \$bundle"', script)
 
 
-@pytest.mark.parametrize(("stack", "volumes"), [("log-server", {"HostData"}), ("vault", {"Vault1Data", "Vault1Audit"})])
+@pytest.mark.parametrize(
+    ("stack", "volumes"), [("log-server", {"HostData", "HostLog"}), ("vault", {"Vault1Data", "Vault1Audit"})]
+)
 def test_volumes_are_encrypted_outlive_their_host_and_are_in_its_zone(
     templates: dict[str, Template], stack: str, volumes: set[str]
 ) -> None:
@@ -127,6 +129,7 @@ def test_types_and_sizes_change_by_settings_without_another_volume(
 ) -> None:
     larger = synthesized(
         log_server_gib=500,
+        log_server_buffer_gib=20,
         vault_data_gib=200,
         vault_audit_gib=90,
         log_server_instance_type="m7g.large",

@@ -37,7 +37,7 @@ STATEFUL = {
         "Key961B73FD",
     },
     "alerting": {"Key961B73FD", "OperationsKey2329F47A", "Stream790BDEE4", "AlertsTable3C20DA98"},
-    "log-server": {"AuthorityKeyE0BB6CEB", "HostData14B33162", "Key961B73FD"},
+    "log-server": {"AuthorityKeyE0BB6CEB", "HostData14B33162", "HostLogF9CB81B2", "Key961B73FD"},
     "vault": {"Key961B73FD", "SealKey94782D95", "Vault1Audit5B25C118", "Vault1Data02A9D546"},
 }
 

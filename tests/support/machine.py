@@ -70,6 +70,9 @@ class Machine:
     failing: str = ""
     releases: dict[str, bytes] = field(default_factory=dict)
     restarts: int = 0
+    statistics: str = ""
+    failed: str = ""
+    reported: dict[str, float] = field(default_factory=dict)
 
     @property
     def host(self) -> Host:
@@ -175,7 +178,10 @@ class Machine:
         (self.root / "etc/vaultwatch/tls").mkdir(parents=True, exist_ok=True)
         (self.root / "etc/vaultwatch/tls/host.pem").write_text("certificate")
 
-    def _do_systemctl(self, verb: str, *given: str) -> None:
+    def _do_syslog_ng_ctl(self, _: str) -> str:
+        return self.statistics
+
+    def _do_systemctl(self, verb: str, *given: str) -> str:
         names = {name for name in given if not name.startswith("-")}
         if verb in ("is-active", "is-enabled") and names - (self.active if verb == "is-active" else self.enabled):
             raise InstallError("systemctl: exit status 3: no output")
@@ -184,6 +190,7 @@ class Machine:
             self.restarts += verb == "restart" and "syslog-ng.service" in names
         if verb == "enable":
             self.enabled |= names
+        return self.failed if verb == "list-units" else ""
 
     def attach_volume(self, **given: str) -> None:
         """Attach a volume, as EC2 does."""
@@ -206,6 +213,10 @@ class Machine:
         record = change["ResourceRecordSet"]
         [address] = record["ResourceRecords"]
         self._call(f"name {record['Name']}", lambda: self.names.update({record["Name"]: address["Value"]}))
+
+    def put_metric_data(self, **given: Any) -> None:
+        """Take metrics, as CloudWatch does."""
+        self.reported = {one["MetricName"]: one["Value"] for one in given["MetricData"]}
 
     def signal_resource(self, **given: str) -> None:
         """Take a signal, as CloudFormation does."""

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 NAMESPACE = "Vaultwatch"
 HOST_READY = "HostReady"
 """Each host writes it once a minute while it is ready, with its deployment and its name (`vaultwatch host ready`)."""
+HOST_DISK_USED = "HostDiskUsed"
+"""How much of its fullest disk a host uses, in percent; written with the one before, also while it is not ready."""
+HOST_DROPPED_LINES = "HostDroppedLines"
+"""How many lines syslog-ng on a host has dropped since it started."""
 _DEPLOYMENT = "DEPLOYMENT"
 _MAX_ORIGINS = 200
 _MAX_AGES = 99  # at the hundredth value, Powertools writes the metric by itself

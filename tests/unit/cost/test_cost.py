@@ -167,7 +167,7 @@ def test_the_hosts_add_up_and_only_what_is_deployed_costs() -> None:
     one, external = parts(Settings()), parts(Settings(vault="external"))
 
     assert one["Vault nodes"] == pytest.approx(730 * 0.0816)
-    assert one["volumes (gp3)"] == pytest.approx(0.08 * (100 + 16 + 100 + 50 + 16))
+    assert one["volumes (gp3)"] == pytest.approx(0.08 * (10 + 100 + 16 + 100 + 50 + 16))
     assert (external["Vault nodes"], external["load balancer"]) == (0, 0)
     assert parts(Settings(interface_endpoints=False))["interface endpoints, one zone"] == 0
 

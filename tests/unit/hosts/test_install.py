@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.support.hosts import LOG_SERVER, NODE
 from tests.support.machine import ADDRESS, BLANK_BYTES, INSTANCE, Disk, Killed, Machine, release, sha256
 from vaultwatch.errors import InstallError
 from vaultwatch.hosts.install import boot, install
+from vaultwatch.hosts.install.readiness import report_ready
 from vaultwatch.hosts.install.run import FAILED_AFTER_SECONDS
 from vaultwatch.hosts.install.server import release_url
 
@@ -20,14 +22,13 @@ ASKING = ("blkid", "blockdev", "dpkg-query", "dumpe2fs", "getent", "lsblk", "mou
 """The programs that change nothing."""
 VALUES = {
     "node": {**NODE, "volumes": f"{DATA}=/var/lib/vault,{AUDIT}=/var/log/vault", "server_sha256": sha256(RELEASE)},
-    "log-server": {**LOG_SERVER, "volumes": f"{DATA}=/var/lib/vaultwatch"},
+    "log-server": {**LOG_SERVER, "volumes": f"{DATA}=/var/lib/vaultwatch,{AUDIT}=/var/log/vault"},
 }
 
 
 def machine(root: Path, role: str = "node", **options: Any) -> Machine:
-    volumes = [AUDIT, DATA] if role == "node" else [DATA]
     releases = {release_url("vault", "2.0.3").rpartition("/")[2]: RELEASE}
-    given = {"disks": {name: Disk() for name in volumes}, "releases": releases, **options}
+    given = {"disks": {name: Disk() for name in (AUDIT, DATA)}, "releases": releases, **options}
     return Machine(root, VALUES[role], **given)
 
 
@@ -111,7 +112,8 @@ def test_after_a_reboot_what_runs_with_its_configuration_is_not_started_again(tm
 
 @pytest.mark.parametrize("found", ["xfs", "ext4", "LVM2_member"])
 def test_a_volume_with_a_file_system_is_never_formatted(tmp_path: Path, found: str) -> None:
-    made = machine(tmp_path, "log-server", disks={DATA: Disk(file_system=found, file_system_size=BLANK_BYTES)})
+    made = machine(tmp_path, "log-server")
+    made.disks[DATA] = Disk(file_system=found, file_system_size=BLANK_BYTES)
 
     if found == "ext4":
         install(made.host)
@@ -222,3 +224,40 @@ def test_a_node_waits_while_its_new_cluster_is_initialised(tmp_path: Path) -> No
 
     assert made.signals == [("SUCCESS", INSTANCE)]
     assert made.calls.count("sleep 5") == 3
+
+
+FULL, EMPTY = (os.statvfs_result((4096, 4096, 1000, free, free, 0, 0, 0, 0, 255)) for free in (50, 1000))
+STATISTICS = """SourceName;SourceId;SourceInstance;State;Type;Number
+dst.network;d_vaultwatch_socket#0;tls,log-server:1515;a;dropped;7
+dst.network;d_vaultwatch_file#0;tls,log-server:1516;a;dropped;0
+dst.network;d_vaultwatch_server#0;tls,log-server:1514;a;dropped;2
+dst.network;d_vaultwatch_server#0;tls,log-server:1514;a;processed;99
+dst.file;d_syslog#0;/var/log/syslog;a;dropped;5
+"""
+
+
+class TestFigures:
+    @pytest.fixture
+    def ready(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+        made = machine(tmp_path)
+        boot(made.host, uptime_seconds=60)
+        made.statistics = STATISTICS
+        monkeypatch.setattr(os, "statvfs", lambda path: FULL if path == tmp_path / "var/log/vault" else EMPTY)
+        return made
+
+    def test_a_host_reports_its_fullest_disk_and_what_our_destinations_dropped(self, ready: Machine) -> None:
+        report_ready(ready.host)
+        assert ready.reported == {"HostReady": 1.0, "HostDiskUsed": 95.0, "HostDroppedLines": 9.0}
+
+    def test_a_host_with_a_failed_unit_of_ours_is_not_ready_and_reports_its_disks(self, ready: Machine) -> None:
+        ready.failed = "vaultwatch-archive.service loaded failed failed Uploads rotated logs to the archive\n"
+        with pytest.raises(InstallError, match=r"^vaultwatch-archive\.service has failed$"):
+            report_ready(ready.host)
+        assert ready.reported == {"HostDiskUsed": 95.0, "HostDroppedLines": 9.0}
+
+    def test_without_syslog_ng_only_the_disks_are_known(self, ready: Machine) -> None:
+        ready.failing = "syslog-ng-ctl"
+        ready.active.remove("syslog-ng.service")
+        with pytest.raises(InstallError, match=r"^syslog-ng\.service is not active$"):
+            report_ready(ready.host)
+        assert ready.reported == {"HostDiskUsed": 95.0}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from vaultwatch.aws import metrics
 from vaultwatch.errors import InstallError
+from vaultwatch.hosts.install.figures import Figure, figures_of
 from vaultwatch.hosts.install.host import Host, Step
 from vaultwatch.hosts.install.services import SERVICES
 from vaultwatch.hosts.install.signals import Signal, has_signalled
@@ -28,18 +31,37 @@ def check_ready(host: Host) -> None:
 
 
 def report_ready(host: Host) -> None:
-    """Write the metric that this host is ready.
+    """Write the metrics of this host: that it is ready, unless it is not, and how full its disks are.
 
     Raises:
         InstallError: It is not ready. An alarm fires when the metric has been missing for some minutes.
     """
+    try:
+        _check_whole(host)
+    except InstallError:
+        _write(host, figures_of(host))
+        raise
+    _write(host, [*figures_of(host), Figure(metrics.HOST_READY, 1.0, "Count")])
+
+
+def _check_whole(host: Host) -> None:
+    """Check that the host does its work, and that none of our units has failed that a timer starts."""
     if not has_signalled(host, Signal.SUCCESS):
         raise InstallError("vaultwatch-boot.service has not finished since the last boot")
     check_ready(host)
+    failed = host.run("systemctl", "list-units", "--failed", "--plain", "--no-legend", "vaultwatch-*").split()
+    if failed:
+        raise InstallError(f"{failed[0]} has failed")
+
+
+def _write(host: Host, figures: Iterable[Figure]) -> None:
     named = {"deployment": host.values["deployment"], "host": host.values["name"]}
     dimensions = [{"Name": name, "Value": value} for name, value in named.items()]
-    ready = {"MetricName": metrics.HOST_READY, "Dimensions": dimensions, "Value": 1.0, "Unit": "Count"}
-    host.client("cloudwatch").put_metric_data(Namespace=metrics.NAMESPACE, MetricData=[ready])
+    data = [
+        {"MetricName": figure.name, "Dimensions": dimensions, "Value": figure.value, "Unit": figure.unit}
+        for figure in figures
+    ]
+    host.client("cloudwatch").put_metric_data(Namespace=metrics.NAMESPACE, MetricData=data)
 
 
 def _check_vault(host: Host) -> None:

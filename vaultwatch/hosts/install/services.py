@@ -29,8 +29,16 @@ SERVICES = {
     "node": (*_COMMON, "vault.service", *_TIMERS, "vaultwatch-rotate.timer"),
 }
 """What runs on a host, in the order in which it is started."""
-# Folders of a node: Vault's storage is for Vault only; syslog-ng reads the audit file through the group.
-_FOLDERS = {"/var/lib/vault": 0o700, "/var/log/vault": 0o750, "/etc/vault.d": 0o750}
+# Vault's storage is for Vault only; syslog-ng reads the audit file of a node through the group.
+_FOLDERS = {
+    "log-server": {"/var/lib/vaultwatch/buffers": (0o700, "root:root"), "/var/log/vault": (0o750, "root:root")},
+    "node": {
+        "/var/lib/vaultwatch/buffers": (0o700, "root:root"),
+        "/var/lib/vault": (0o700, "vault:vault"),
+        "/var/log/vault": (0o750, "vault:vault"),
+        "/etc/vault.d": (0o750, "root:vault"),
+    },
+}
 
 
 def _files_written(host: Host) -> bool:
@@ -39,12 +47,12 @@ def _files_written(host: Host) -> bool:
 
 def _write_files(host: Host) -> None:
     own = os.geteuid() == 0 and str(host.root) == "/"
-    for folder, mode in _FOLDERS.items() if host.values["role"] == "node" else ():
+    for folder, (mode, owner) in _FOLDERS[host.values["role"]].items():
         path = host.path(folder)
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(mode)
         if own:
-            shutil.chown(path, "root" if folder.startswith("/etc") else "vault", "vault")
+            shutil.chown(path, *owner.split(":"))
     write_files(host.values, host.assets, host.root, own=own)
 
 

@@ -24,10 +24,7 @@ _BINDS = {
         "/var/lib/vaultwatch": "/var/log/vault/.vaultwatch",
         "/var/lib/syslog-ng": "/var/log/vault/.syslog-ng",
     },
-    "log-server": {
-        "/var/log/vault": "/var/lib/vaultwatch/log",
-        "/var/lib/syslog-ng": "/var/lib/vaultwatch/syslog-ng",
-    },
+    "log-server": {"/var/lib/syslog-ng": "/var/lib/vaultwatch/syslog-ng"},
 }
 
 
