@@ -7,6 +7,7 @@ import signal
 from hypothesis import settings
 
 settings.register_profile("vaultwatch", deadline=None)  # a busy machine is slow, not wrong
+settings.register_profile("long", deadline=None)  # tests/stacks/test_any_settings.py
 settings.load_profile("vaultwatch")
 
 for name in [name for name in os.environ if name.startswith(("AWS_", "VAULTWATCH_"))]:

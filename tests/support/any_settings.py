@@ -80,17 +80,18 @@ def _value(name: str, hint: Any) -> st.SearchStrategy[Any]:
         return _SPECIAL[name]
     if name in _TEXTS:
         return _texts(name)
-    return of_hint(hint)
+    return _of_hint(hint)
 
 
-def of_hint(hint: Any) -> st.SearchStrategy[Any]:
+def _of_hint(hint: Any) -> st.SearchStrategy[Any]:
     """Draw a value of a setting whose type and bounds say everything, and now and then one beside them."""
     kind, meta = hint.__origin__, next(part for part in hint.__metadata__ if isinstance(part, Meta))
     if kind is bool:
         return st.booleans()
     if kind is int:
-        right = st.sampled_from([meta.ge, meta.le]) | st.integers(meta.ge, min(meta.le, meta.ge + 500))
-        return _mostly(right, st.sampled_from([meta.ge - 1, meta.le + 1, "1", None]))
+        least, most = int(meta.ge or 0), int(meta.le or 0)
+        right = st.sampled_from([least, most]) | st.integers(least, min(most, least + 500))
+        return _mostly(right, st.sampled_from([least - 1, most + 1, "1", None]))
     choices = [level.name.lower() for level in Level] if kind is Level else list(get_args(kind))
     return _mostly(st.sampled_from(choices), st.sampled_from(["other", 0]))
 
