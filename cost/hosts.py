@@ -57,7 +57,7 @@ def parts(settings: Settings) -> dict[str, float]:
         "log server": _hours(_TYPES[settings.log_server_instance_type]),
         "volumes (gp3)": disks * usd.VOLUME.usd,
         "load balancer": _hours(usd.BALANCER) + _hours(usd.BALANCER_UNIT) if nodes else 0.0,
-        "way out": _way_out(settings),
+        "NAT": _nat(settings),
         "interface endpoints, one zone": len(INTERFACES) * _hours(usd.ENDPOINT) * settings.interface_endpoints,
         "keys, secrets, alarms, names": _rest(settings, nodes),
     }
@@ -77,7 +77,7 @@ def _hours(price: Price) -> float:
     return HOURS * price.usd
 
 
-def _way_out(settings: Settings) -> float:
+def _nat(settings: Settings) -> float:
     if settings.nat == "instance":
         return _hours(usd.T4G_NANO) + _hours(usd.ADDRESS) + 8 * usd.VOLUME.usd
     return _hours(usd.GATEWAY) + _hours(usd.ADDRESS) if settings.nat == "gateway" else 0.0

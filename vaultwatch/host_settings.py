@@ -156,20 +156,20 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         int,
         setting("GiB", "Disk buffer of a node for the server log, while the log server is unavailable.", ge=1, le=100),
     ] = 1
-    vpc_cidr: Annotated[str, setting("CIDR range", "Private IPv4 range of the VPC that is made, /16 to /24.")] = (
+    vpc_cidr: Annotated[str, setting("CIDR range", "Private IPv4 range of the created VPC, /16 to /24.")] = (
         "10.90.0.0/20"
     )
     vpc_id: Annotated[
         str,
         setting(
-            "id", "An existing VPC to deploy into, instead of one that is made.", pattern=r"^(vpc-[0-9a-f]{8,17})?\Z"
+            "id", "An existing VPC to deploy into; without it, a VPC is created.", pattern=r"^(vpc-[0-9a-f]{8,17})?\Z"
         ),
     ] = ""
     vpc_subnets: Annotated[
         dict[str, str],
         setting(
             "zone: subnet id",
-            "With `vpc_id`: a private subnet in each zone, with a way out to the internet for packages. The log server "
+            "With `vpc_id`: a private subnet in each zone, with a route to the internet for packages. The log server "
             "is in the first; nodes are distributed over all.",
             max_length=6,
         ),
@@ -178,7 +178,7 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         tuple[str, ...],
         setting(
             "zones",
-            "Zones of the VPC that is made, as many as it needs: one for a single node, otherwise three. Without any, "
+            "Zones of the created VPC, as many as it needs: one for a single node, otherwise three. Without any, "
             "the first ones that AWS lists.",
             max_length=6,
         ),
@@ -187,7 +187,7 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Literal["instance", "gateway", "none"],
         setting(
             "kind",
-            "Way out to the internet of the VPC that is made: a small instance, a NAT gateway, or none, where you "
+            "How the created VPC reaches the internet: by a small NAT instance, a NAT gateway, or none, where you "
             "add a route of your own (a transit gateway, a firewall) before you deploy the hosts.",
         ),
     ] = "instance"
@@ -195,8 +195,8 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         bool,
         setting(
             "true or false",
-            "Whether the VPC that is made has interface endpoints with policies for AWS's services. Without them, "
-            "traffic to AWS takes the way out, and 80 USD a month are saved.",
+            "Whether the created VPC has interface endpoints with policies for AWS's services. Without them, "
+            "traffic to AWS takes the NAT, and 80 USD a month are saved.",
         ),
     ] = True
     egress_ranges: Annotated[
@@ -259,7 +259,7 @@ def host_contradictions(settings: HostSettings) -> Iterator[str]:
 
 
 def zone_count(settings: HostSettings) -> int:
-    """Return in how many zones the VPC that is made has subnets: enough to spread the nodes, at least two."""
+    """Return in how many zones the created VPC has subnets: enough to spread the nodes, at least two."""
     return 2 if settings.vault == "external" else min(3, 1 + settings.vault_nodes)
 
 

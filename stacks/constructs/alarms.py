@@ -228,7 +228,7 @@ class Alarms(Construct):
         self.add(
             "nat-unhealthy",
             metric_of("AWS/EC2", "StatusCheckFailed", {"InstanceId": instance.ref}, statistic="Maximum"),
-            "The NAT instance fails AWS's status checks: hosts have no way out to packages, releases and services "
+            "The NAT instance fails AWS's status checks: hosts cannot reach packages, releases and services "
             "without an endpoint. What runs continues; a host that boots meanwhile cannot finish. AWS moves the "
             "instance if its hardware has failed; otherwise reboot it.",
             periods=2,

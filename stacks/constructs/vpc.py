@@ -1,4 +1,4 @@
-"""The VPC of a deployment: one that is made, or an existing one."""
+"""The VPC of a deployment: a created one, or an existing one."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from constructs import Construct
 from stacks.constructs import permissions
 from stacks.constructs.endpoints import Endpoints
 from stacks.constructs.function import log_group, service_role
-from stacks.constructs.way_out import NatGateway, NatInstance
+from stacks.constructs.nat import NatGateway, NatInstance
 from vaultwatch.host_settings import zone_count
 from vaultwatch.settings import Settings
 
 
 class OwnVpc(Construct):
-    """A VPC with a private subnet in each zone, a way out, endpoints and flow logs.
+    """A VPC with a private subnet in each zone, a NAT, endpoints and flow logs.
 
-    Its default security group allows nothing. Only the way out is in a public subnet.
+    Its default security group allows nothing. Only the NAT is in a public subnet.
 
     Args:
         scope: The construct that holds the VPC.
         construct_id: The id within `scope`.
-        settings: Its range, its zones and its way out.
+        settings: Its range, its zones and its NAT.
 
     Attributes:
         vpc: The VPC.
         subnets: The private subnets, one in each zone.
         endpoints: The security group of the interface endpoints, if there are any.
-        nat: The instance that is the way out, if it is one.
+        nat: The NAT instance, if there is one.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
@@ -47,7 +47,7 @@ class OwnVpc(Construct):
         self.subnets: Sequence[ec2.ISubnet] = self.vpc.isolated_subnets
         self.nat: ec2.CfnInstance | None = None
         self._log_flows(settings)
-        self._add_way_out(settings)
+        self._add_nat(settings)
         endpoints = Endpoints(self, "Endpoints", vpc=self.vpc, subnet=self.subnets[0], settings=settings)
         self.endpoints = endpoints.group
 
@@ -65,7 +65,7 @@ class OwnVpc(Construct):
             deliver_logs_permission_arn=role.role_arn,
         )
 
-    def _add_way_out(self, settings: Settings) -> None:
+    def _add_nat(self, settings: Settings) -> None:
         if settings.nat == "instance":
             way = NatInstance(self, "NatInstance", vpc=self.vpc, subnet=self.vpc.public_subnets[0], settings=settings)
             self.nat = way.resource
@@ -87,7 +87,7 @@ def _zones(settings: Settings) -> list[str]:
 
 
 def _subnets(settings: Settings) -> list[ec2.SubnetConfiguration]:
-    """Divide the range: a quarter for each zone's hosts at most, and a small one for the way out."""
+    """Divide the range: a quarter for each zone's hosts at most, and a small one for the NAT."""
     bits = int(settings.vpc_cidr.rpartition("/")[2])
     hosts = ec2.SubnetConfiguration(
         name="Hosts", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED, cidr_mask=min(bits + 3, 26)
