@@ -13,7 +13,7 @@ from vaultwatch.detection.evaluator import Counts, Evaluator, Ruleset
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.reading.budget import SMALL_BYTES
 from vaultwatch.reading.identity import Seen, ServerEventKeys
-from vaultwatch.reading.records import Origin, Rejected, read_audit_entry, split_tag
+from vaultwatch.reading.records import Origin, Rejected, read_audit_entry, split_tag, undecoded_entry
 from vaultwatch.rules.index import Candidate, Passed, Rules, Sifted, Unreadable
 from vaultwatch.rules.pack import Rule
 
@@ -210,11 +210,11 @@ class Detector:
         entry = read_audit_entry(text, origin)
         if isinstance(entry, Rejected):  # the index ignores what it does not decode, such as nesting
             self._evaluator.reject(entry)
-            return []
-        if rules is None:
+            return self._audit.evaluate(undecoded_entry(entry), self._index.of_partial, now) if entry.partial else []
+        if entry.partial:  # the index would decode texts that are too long
+            rules = self._index.rules
+        elif rules is None:
             rules = self._index.candidates(text[max(text.find(b"{"), 0) :])
-        if entry.partial:
-            rules = (*rules, *(rule for rule in self._index.of_partial if rule not in rules))
         found = self._audit.evaluate(entry, rules, now)
         self._count_audit(1)
         return found

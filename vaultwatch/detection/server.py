@@ -7,7 +7,14 @@ from collections.abc import Iterable
 from vaultwatch.detection.evaluator import Evaluator
 from vaultwatch.detection.verdict import Verdict, on_message
 from vaultwatch.reading.identity import ServerEventKeys
-from vaultwatch.reading.records import Origin, Rejected, ServerMessage, ServerRecord, SkippedMessage
+from vaultwatch.reading.records import (
+    Origin,
+    Rejected,
+    ServerMessage,
+    ServerRecord,
+    SkippedMessage,
+    undecoded_message,
+)
 from vaultwatch.reading.server_log import ServerLine, ServerLogReader
 from vaultwatch.reading.view import View, partial_server_view, server_view
 from vaultwatch.rules.pack import Rule
@@ -22,6 +29,7 @@ class ServerDetector:
     def __init__(self, index: ServerIndex, evaluator: Evaluator, keys: ServerEventKeys) -> None:
         self.keys = keys
         self._index = index
+        self._of_partial = tuple(rule for rule in index.rules if rule.asks_partial)
         self._evaluator = evaluator
         self._reader = ServerLogReader(max_wait_seconds=MESSAGE_WAIT_SECONDS, could_match=self._could_match)
 
@@ -59,20 +67,24 @@ class ServerDetector:
             return []
         if isinstance(record, Rejected):
             self._evaluator.reject(record)
-            return []
+            return self._evaluate_message(undecoded_message(record), self._of_partial) if record.partial else []
         return self._evaluator.isolate(
             record.raw, record.origin, lambda: self._on_message(record), instead=lambda: self.keys.key(record)
         )
 
     def _on_message(self, message: ServerMessage) -> list[Verdict]:
-        key, time = self.keys.key(message), self.keys.time(message)  # first: banners after it are identified by it
-        view = server_view(message, self._evaluator.zone)
-        matching = self._matching(message, view)
-        found = [on_message(rule.compiled, message, view, key, time) for rule in matching]
+        found = self._evaluate_message(message, self._index.rules)
         self._evaluator.counts.server += 1
         return found
 
-    def _matching(self, message: ServerMessage, view: View) -> list[Rule]:
+    def _evaluate_message(self, message: ServerMessage, of_partial: Iterable[Rule]) -> list[Verdict]:
+        """Evaluate a message; if it is partial, against rules that are given."""
+        key, time = self.keys.key(message), self.keys.time(message)  # first: banners after it are identified by it
+        view = server_view(message, self._evaluator.zone)
+        matching = self._matching(message, view, of_partial)
+        return [on_message(rule.compiled, message, view, key, time) for rule in matching]
+
+    def _matching(self, message: ServerMessage, view: View, of_partial: Iterable[Rule]) -> list[Rule]:
         if message.partial:
-            return self._evaluator.matching_partial(self._index.rules, view, partial_server_view(message, view))
+            return self._evaluator.matching_partial(of_partial, view, partial_server_view(message, view))
         return self._evaluator.matching(self._index.candidates(message, view), view)

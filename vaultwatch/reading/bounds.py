@@ -16,6 +16,7 @@ from vaultwatch.redaction import redacted_text
 MAX_RECORD_BYTES = 32 * 1024
 MAX_TEXT_CHARACTERS = 1024
 _MAX_DESCENT = 6
+_MAX_ITEMS = 1000  # sorting those of a longer list by size would take more memory than the list
 _LONGEST_TOKEN = 2_048  # characters, several times those of a batch token
 _NAMED = (
     *(("time",), ("error",), ("auth", "display_name"), ("auth", "entity_id")),
@@ -52,6 +53,7 @@ def bounded(record: dict[str, Any], limit: int = MAX_RECORD_BYTES) -> dict[str, 
     if len(whole) <= limit:
         return record
     digest = hashlib.sha256(whole).hexdigest()
+    del whole  # as large as the record, and not needed while parts of it are encoded
     for names in _NAMED:
         record = _cut(record, names, digest)
     size = len(msgspec.json.encode(record))
@@ -78,7 +80,7 @@ def _marker(size: int, digest: str) -> str:
 
 def _shrink(value: Any, size: int, limit: int, digest: str, descent: int) -> Any:
     marker = _marker(size, digest)
-    if not isinstance(value, dict | list) or descent == 0 or 2 * len(value) > limit:  # an item takes two bytes or more
+    if not isinstance(value, dict | list) or descent == 0 or len(value) > _MAX_ITEMS:
         return marker
     items = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
     sizes = {key: len(msgspec.json.encode(item)) for key, item in items}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
 
 from vaultwatch.reading import lenient
-from vaultwatch.reading.budget import MAX_DEPTH, Budget, exceeded, is_deep
+from vaultwatch.reading.budget import MAX_DEPTH, MAX_LENIENT_BYTES, Budget, exceeded, is_deep
 from vaultwatch.reading.cut_off import beginning_of, left_out_of
 from vaultwatch.reading.in_part import decode_in_part, note_of
 from vaultwatch.reading.left_out import NOTHING, LeftOut
@@ -16,8 +20,13 @@ from vaultwatch.reading.left_out import NOTHING, LeftOut
 _NO_OBJECT = "JSON, but not an object"
 _NESTED = "broken JSON: nested too deeply"
 _TOO_DEEP = b'"[left out: nested too deeply]"'
-_STRUCTURE = re.compile(rb'"[^"]*"|[{\[]+|[}\]]+')
 _OPENING, _CLOSING = b"{[", b"}]"
+_BRACKET = re.compile(rb"[{}\[\]]")
+_BETWEEN = rb'[^"{}\[\]]*(?:"[^"{}\[\]]*"[^"{}\[\]]*){0,4}'
+_STRUCTURE = re.compile(rb'"[^"]*"|(?:[{\[]+' + _BETWEEN + rb"){1,100}|(?:[}\]]+" + _BETWEEN + rb"){1,100}")
+"""Opening or closing brackets with as much between them as possible: a match takes a microsecond, whatever its size."""
+_SKIPPED_DEPTH = 12_000
+"""Levels of a value that is skipped: Go reads and writes 10,000, and each takes 52 bytes of the stack (8 MiB)."""
 
 
 class Decoded(NamedTuple):
@@ -41,16 +50,31 @@ def decode_object(text: bytes) -> Decoded | str:
     if budget:
         return _decode_over_budget(text, budget)
     try:
-        found = lenient.decode(text)
+        found = _decode(text)
         deep = text.count(b"{") + text.count(b"[") > MAX_DEPTH and is_deep(found, MAX_DEPTH)
     except RecursionError:
         found, deep = None, True
+    except _TooLongError:
+        return _decode_over_budget(text, "bytes")
     except ValueError as error:
         return _reason(text, error)
     if deep:
         del found  # at no time are there two decoded objects
         return _decode_over_budget(text, "depth")
     return Decoded(found) if isinstance(found, dict) else _NO_OBJECT
+
+
+class _TooLongError(Exception):
+    """JSON is no strict JSON, and too long to be decoded leniently."""
+
+
+def _decode(text: bytes) -> Any:
+    if len(text) <= MAX_LENIENT_BYTES:
+        return lenient.decode(text)
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise _TooLongError from None
 
 
 def in_budget_of(line: bytes, found: Decoded) -> Decoded:
@@ -73,17 +97,24 @@ def without_depths(text: bytes | bytearray) -> bytearray | None:
     kept, start, depth = bytearray(text), 0, 0
     bare = text.replace(b"\\\\", b"__").replace(b'\\"', b"__")  # no escape hides a quote, and positions are the same
     for found in _STRUCTURE.finditer(bare):
-        first, count = bare[found.start()], found.end() - found.start()
+        first, part = bare[found.start()], found[0]
         if first in _OPENING:
+            count = part.count(b"{") + part.count(b"[")
             if depth < MAX_DEPTH <= depth + count:
-                start = found.start() + MAX_DEPTH - depth - 1
+                start = found.start() + _bracket(part, MAX_DEPTH - depth)
             depth += count
         elif first in _CLOSING:
+            count = part.count(b"}") + part.count(b"]")
             if depth >= MAX_DEPTH > depth - count:
-                end = found.start() + depth - MAX_DEPTH + 1
+                end = found.start() + _bracket(part, depth - MAX_DEPTH + 1) + 1
                 kept[start:end] = _marker(end - start)
             depth -= count
     return kept if depth == 0 else None
+
+
+def _bracket(part: bytes, number: int) -> int:
+    """Return the position of a bracket in a part that has no others in its texts."""
+    return next(islice(_BRACKET.finditer(part), number - 1, None)).start()
 
 
 def _marker(size: int) -> bytes:
@@ -124,9 +155,7 @@ class _UnbalancedError(Exception):
 def _decode_strictly_or_mended(text: bytes) -> tuple[dict[str, Any], LeftOut]:
     try:
         return _decode_shallow(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if "truncated" in str(error):  # nothing to be mended, which takes 7 s for 100 MiB of escapes
-            raise
+    except (msgspec.DecodeError, UnicodeDecodeError):  # a lone surrogate is called truncated, like a missing end
         mended = lenient.mended(text)
         if mended == text:
             raise
@@ -135,12 +164,24 @@ def _decode_strictly_or_mended(text: bytes) -> tuple[dict[str, Any], LeftOut]:
 
 def _decode_shallow(text: bytes | bytearray) -> tuple[dict[str, Any], LeftOut]:
     try:
-        return decode_in_part(text)
+        with _deep_recursion():
+            return decode_in_part(text)
     except RecursionError:
         shallow = without_depths(text)
     if shallow is None:
         raise _UnbalancedError
     return decode_in_part(shallow)
+
+
+@contextmanager
+def _deep_recursion() -> Iterator[None]:
+    """Let extension modules recurse as deeply as entries of Vault can be; CPython 3.12 and later have limits for it."""
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(usual + _SKIPPED_DEPTH)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(usual)
 
 
 def _reason(text: bytes, error: ValueError) -> str:

@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from vaultwatch.reading.budget import MAX_DEPTH, exceeded
+from vaultwatch.reading.budget import MAX_DEPTH, MAX_MESSAGE_BYTES, exceeded
 from vaultwatch.reading.left_out import LEFT_OUT
 
 Fields = dict[str, Any]
@@ -60,7 +60,6 @@ _BLANK = re.compile(r"\s")
 _ESCAPE = re.compile(r'\\(["\\abfnrtv]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})')
 _ESCAPES = {'"': '"', "\\": "\\", "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _MOST_STARTS = 8  # places tried as the beginning of the pairs: hostile text takes linear time
-_MOST_TEXT = 1 << 20  # characters; longer text is not searched for pairs: hostile text of this size takes a second
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -109,7 +108,7 @@ def read_text(text: str, *, quotes: bool = True, pairs: bool = True) -> tuple[st
         pairs: Whether to search for fields. A text that was cut is all message: its last value would be wrong.
     """
     module, rest = _split_module(text)
-    if not pairs or "=" not in rest or len(rest) > _MOST_TEXT:
+    if not pairs or "=" not in rest:
         return module, _message(rest), {}
     key = _KEY if quotes else _ONE_WORD_KEY
     if module and _STARTS_WITH_PAIR.match(rest) and (fields := _read_pairs(" " + rest, key)) is not None:
@@ -229,7 +228,7 @@ def read_json(line: bytes) -> tuple[str, str, str, str, Fields]:
     Raises:
         ValueError: The line is no such message. The text of the error gives the reason, and none of the content.
     """
-    entry = _decode_in_part(line) if exceeded(line) else _decode(line)
+    entry = _decode_in_part(line) if exceeded(line, MAX_MESSAGE_BYTES) else _decode(line)
     if not isinstance(entry, dict) or not ("@message" in entry or "@level" in entry):
         raise ValueError("JSON without @message and @level: not a server-log message")
     time, level, module, message = (_as_text(entry.pop(key, "")) for key in _JSON_KEYS)

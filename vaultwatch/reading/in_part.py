@@ -12,7 +12,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,9 +21,9 @@ from vaultwatch.reading.budget import MAX_DEPTH, Budget, is_deep
 from vaultwatch.reading.left_out import LEFT_OUT, NOTE, LeftOut, Path
 
 _MAX_VALUE_BYTES = 64 * 1024
-_MAX_TEXT_BYTES = 1024 * 1024  # Go accepts at most 1 MiB of headers, with the path among them
+_MAX_TEXT_BYTES = 128 * 1024  # a key of Vault's storage, and so a path that means something, has at most 32 KiB
 _MAX_DECODED_BYTES = 256 * 1024
-_MAX_TEXTS_BYTES = 2 * 1024 * 1024
+_MAX_TEXTS_BYTES = 256 * 1024
 _BEGINNING_BYTES = 4096
 _SCALAR_BYTES = 16  # cheaper than a marker
 _LONGEST_ESCAPE = 12  # a surrogate pair
@@ -42,7 +42,7 @@ _MEMBERS = {
     "response": "auth secret data redirect warnings wrap_info headers mount_point mount_type mount_accessor "
     "mount_class mount_running_version mount_running_sha256 mount_is_external_plugin",
 }
-_Name = Annotated[str, msgspec.Meta(max_length=4096)]
+_MAX_NAME_BYTES = 4096
 _RawMembers = Iterator[tuple[str, msgspec.Raw]]
 _MAX_DECODED_DEPTH = MAX_DEPTH - 2
 """What reaches `MAX_DEPTH` may have lost its depths before it is decoded here."""
@@ -130,13 +130,20 @@ class _Parts:
         if len(path) > _MAX_LEVELS or (is_small and not _is_deep(raw, path)) or not self._has_room_for(raw):
             return None
         try:
-            return iter(msgspec.json.decode(raw, type=dict[_Name, msgspec.Raw]).items())
-        except (msgspec.ValidationError, UnicodeDecodeError):
+            return iter(msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).items())
+        except UnicodeDecodeError:
             return None
 
     def _has_room_for(self, raw: msgspec.Raw) -> bool:
-        """Reserve room for the members of an object, if there is any; those of inner objects count too."""
-        count = sum(1 for _ in islice(_MEMBER.finditer(raw), self._members + 1))
+        """Reserve room for the members of an object, if there is any; those of inner objects count too.
+
+        There is none for a name that is too long: it would be decoded before its length is known.
+        """
+        count = end = 0
+        for found in islice(_MEMBER.finditer(raw), self._members + 1):
+            if found.start() - end > _MAX_NAME_BYTES and _is_long(raw, found.start()):
+                return False
+            count, end = count + 1, found.end()
         if count > self._members:
             return False
         self._members -= count
@@ -166,6 +173,13 @@ def _is_deep(raw: msgspec.Raw, path: Path) -> bool:
         return is_deep(lenient.decode(content), limit)
     except RecursionError:
         return True
+
+
+def _is_long(raw: msgspec.Raw, end: int) -> bool:
+    """Return whether a quote ends a text that is too long for a name; one that is escaped ends none."""
+    before = bytes(memoryview(raw)[end - _MAX_NAME_BYTES - 1 : end])
+    bare = before.replace(b"\\\\", b"__").replace(b'\\"', b"__")
+    return not bare.endswith(b"\\") and b'"' not in bare
 
 
 def _known(raw: msgspec.Raw | bytes | bytearray, name: str) -> _RawMembers:

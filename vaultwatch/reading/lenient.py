@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,15 @@ import msgspec
 if TYPE_CHECKING:
     from json import JSONDecoder
 
+_ESCAPED_BACKSLASH = b"\0\0"
+"""In the place of an escaped backslash, so that every other one begins an escape; `_SPACES` leaves no NUL."""
+_BACKSLASHES = bytes(code or ord("\\") for code in range(256))
 _SPACES = bytes(max(code, 0x20) for code in range(256))
-_LONE_SURROGATE = re.compile(
-    rb"(?i)\\u(d[89ab][0-9a-f]{2})(?!\\ud[c-f][0-9a-f]{2})|(?<!\\ud[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})"
-)
+_HIGH, _LOW = rb"[dD][89abAB][0-9a-fA-F]{2}", rb"[dD][c-fC-F][0-9a-fA-F]{2}"
+_LONE_SURROGATE = re.compile(rb"\\u(?:%s(?!\\u%s)|(?<!\\u%s\\u)%s)" % (_HIGH, _LOW, _HIGH, _LOW))
+_PAIR = re.compile(rb"\\u%s\\u%s" % (_HIGH, _LOW))
+_ESCAPE_BYTES = 6
+_BLOCK_BYTES = 64 * 1024
 
 
 def decode(text: bytes | bytearray | msgspec.Raw) -> Any:
@@ -59,12 +65,26 @@ def mended(text: bytes) -> bytes | bytearray:
         text: JSON that a strict decoder refuses. A text without either is returned as it is.
     """
     plain = text.translate(_SPACES)
-    bare = plain.replace(b"\\\\", b"__") if b"\\u" in plain else b""
-    kept: bytearray | None = None
-    for found in _LONE_SURROGATE.finditer(bare):
-        kept = bytearray(plain) if kept is None else kept
-        kept[found.end() - 4 : found.end()] = b"fffd"
-    return plain if kept is None else kept
+    bare = plain.replace(b"\\\\", _ESCAPED_BACKSLASH) if b"\\u" in plain else b""
+    if not _LONE_SURROGATE.search(bare):
+        return plain
+    del plain
+    kept = bytearray()
+    for block in _blocks(bare):
+        kept += _LONE_SURROGATE.sub(rb"\\ufffd", block).translate(_BACKSLASHES)
+    return kept
+
+
+def _blocks(bare: bytes) -> Iterator[bytes]:
+    """Divide a text, splitting no surrogate pair: replacing in all of it would take seven times its size."""
+    start = 0
+    while start < len(bare):
+        end = start + _BLOCK_BYTES
+        last = bare.rfind(b"\\", end - _ESCAPE_BYTES, end)
+        if last >= 0:
+            end = last - _ESCAPE_BYTES if _PAIR.match(bare, last - _ESCAPE_BYTES) else last
+        yield bare[start:end]
+        start = end
 
 
 @cache

@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from vaultwatch.reading.budget import Budget
-from vaultwatch.reading.decoding import decode_object, in_budget_of
+from vaultwatch.reading.budget import Budget, exceeded
+from vaultwatch.reading.decoding import Decoded, decode_object, in_budget_of
+from vaultwatch.reading.in_part import note_of
 from vaultwatch.reading.left_out import NOTHING, LeftOut
 
 _OBJECT = re.compile(rb'\{[ \t\r\n]*"')
@@ -102,11 +103,19 @@ class SkippedMessage(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """A complete line that cannot be parsed, with the reason."""
+    """A complete line that cannot be parsed, with the reason.
+
+    Attributes:
+        raw: The line.
+        reason: Why it cannot be parsed.
+        origin: Where it came from.
+        partial: The limit of its budget that it exceeds.
+    """
 
     raw: bytes
     reason: str
     origin: Origin = NO_ORIGIN
+    partial: Budget = ""
 
 
 ServerRecord: TypeAlias = ServerMessage | SkippedMessage | Rejected
@@ -151,21 +160,44 @@ def read_audit_entry(line: bytes, origin: Origin = NO_ORIGIN) -> AuditEntry | Re
         line: The line, without its tag and its newline.
         origin: Where the line came from.
     """
-    text = line.strip(b" \t\r\n\0")
+    found = _read(line.strip(b" \t\r\n\0"))
+    if isinstance(found, str):
+        return Rejected(line, found, origin, exceeded(line))
+    return AuditEntry(found.fields, origin, *found[1:])
+
+
+def undecoded_entry(rejected: Rejected) -> AuditEntry:
+    """Return a rejected line over its budget as an entry of which nothing is known.
+
+    Args:
+        rejected: The line.
+    """
+    fields = {"type": "request", "request": {}, **note_of(rejected.raw, rejected.partial)}
+    return AuditEntry(fields, rejected.origin, rejected.partial, LeftOut(decoded={(): frozenset({"type"})}))
+
+
+def undecoded_message(rejected: Rejected) -> ServerMessage:
+    """Return a rejected line over its budget as a server-log message of which only the bytes are known.
+
+    Args:
+        rejected: The line.
+    """
+    return ServerMessage("", "", "", "", {}, rejected.raw, rejected.origin, partial=rejected.partial)
+
+
+def _read(text: bytes) -> Decoded | str:
+    """Return the entry in a line, or why it has none."""
     if text.startswith(b"<json:"):
-        return Rejected(line, "XML: an audit device with format=jsonx", origin)
+        return "XML: an audit device with format=jsonx"
     first = _OBJECT.search(text)
     start = first.start() if first else text.find(b"{")
     if start < 0:
-        return Rejected(line, "no JSON object in the line", origin)
+        return "no JSON object in the line"
     found = decode_object(text[start:] if start else text)
-    if isinstance(found, str):
-        return Rejected(line, found, origin)
-    if fault := _why_not_an_entry(found.fields):
-        return Rejected(line, fault, origin)
-    if start and not found.partial:
-        found = in_budget_of(text, found)
-    return AuditEntry(found.fields, origin, *found[1:])
+    fault = found if isinstance(found, str) else _why_not_an_entry(found.fields)
+    if isinstance(found, str) or fault:
+        return fault
+    return in_budget_of(text, found) if start and not found.partial else found
 
 
 def _why_not_an_entry(found: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ messages of many lines in the recordings, with nodes interleaved; the last two a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -144,8 +144,8 @@ def _finish(opened: _Open) -> ServerMessage | Rejected:
 
 
 def _message(opened: _Open) -> ServerMessage:
-    text, values = _join([part[:MAX_MESSAGE_BYTES] for part in opened.texts])
     partial: Budget = "bytes" if sum(map(len, opened.texts)) > MAX_MESSAGE_BYTES else ""
+    text, values = _join(list(_beginning(opened.texts)) if partial else opened.texts)
     module, message, fields = read_text(text, quotes=opened.head.time[4] != "/", pairs=not partial)
     return ServerMessage(
         time=opened.head.time,
@@ -159,6 +159,15 @@ def _message(opened: _Open) -> ServerMessage:
         host=opened.header.host,
         partial=partial,
     )
+
+
+def _beginning(texts: list[bytes]) -> Iterator[bytes]:
+    room = MAX_MESSAGE_BYTES
+    for text in texts:
+        yield text[:room]
+        room -= len(text)
+        if room <= 0:
+            break
 
 
 def _join(parts: list[bytes]) -> tuple[str, dict[str, str]]:
@@ -186,12 +195,12 @@ def _single(line: ServerLine, origin: Origin) -> ServerMessage | Rejected:
     time = level = module = ""
     fields: dict[str, object] = {}
     text, header = line.text, line.header
-    partial = exceeded(text)
+    partial = exceeded(text, MAX_MESSAGE_BYTES)
     if _JSON.match(text):
         try:
             time, level, module, message, fields = read_json(text)
         except ValueError as error:
-            return Rejected(raw=line.raw, reason=str(error), origin=origin)
+            return Rejected(line.raw, str(error), origin, partial)
     else:
         message = text[:MAX_MESSAGE_BYTES].decode("utf-8", "replace").strip()
         partial = "bytes" if len(text) > MAX_MESSAGE_BYTES else ""
@@ -248,7 +257,7 @@ class ServerLogReader:
         """Add one line, without its newline and tag, and return the records that it completes, in order."""
         line = line if isinstance(line, ServerLine) else split_line(line)
         if reason := _why_not_text(line.text):
-            return [Rejected(raw=line.raw, reason=reason, origin=origin)]
+            return [Rejected(line.raw, reason, origin, exceeded(line.raw, MAX_MESSAGE_BYTES))]
         key = _key(line.header, origin)
         if line.head:
             done = self._close(key)

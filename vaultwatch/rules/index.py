@@ -17,7 +17,7 @@ import msgspec
 
 from vaultwatch.reading.budget import MAX_DEPTH, SMALL_BYTES, could_be_deep, exceeded
 from vaultwatch.reading.records import split_tag
-from vaultwatch.redaction import SALTED, holds_secret, redacted_text
+from vaultwatch.redaction import SALTED, holds_secret, shows_secret
 from vaultwatch.rules.anchors import (
     Alternative,
     Masks,
@@ -168,6 +168,7 @@ class AuditIndex:
             if passed:
                 yield Passed(passed)
                 passed = 0
+            gate = request = None  # not held while the line is evaluated: a path can be as long as the line
             yield found
         if passed:
             yield Passed(passed)
@@ -213,8 +214,7 @@ class AuditIndex:
         if not path:
             return self._path_masks.free & ~_SECRET_IN_PATH
         mask = self._path_masks.free | self._path_masks.of(path)
-        shows_secret = self._secrets and redacted_text(path) != path
-        return mask if shows_secret else mask & ~_SECRET_IN_PATH
+        return mask if self._secrets and shows_secret(path) else mask & ~_SECRET_IN_PATH
 
     def _look_up_operation(self, operation: str | None) -> int:
         return self._operation_masks.free | self._operation_masks.of(operation or "")

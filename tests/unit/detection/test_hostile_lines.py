@@ -2,8 +2,10 @@
 
 import pytest
 
+from vaultwatch.alerts import alert_of
 from vaultwatch.detection.detector import Detector
-from vaultwatch.reading.budget import MAX_DEPTH
+from vaultwatch.reading.budget import MAX_BYTES, MAX_DEPTH
+from vaultwatch.reading.records import Rejected
 from vaultwatch.rules.pack import shipped_rules
 
 HEAD = (
@@ -45,6 +47,42 @@ def test_text_that_strict_json_refuses_is_decoded_where_it_is_known() -> None:
     line = HEAD.replace(b'"eve"', b'"e\x01\\ud800"') + ARRAYS + TAIL
     (verdict, *_) = Detector(shipped_rules()).feed([line])
     assert verdict.record["auth"] == {"display_name": "e \ufffd"}
+
+
+@pytest.mark.parametrize("text", [b"\x01", b"a\\ud800"])
+def test_an_emoji_beside_what_strict_json_refuses_is_kept(text: bytes) -> None:
+    pairs = b"\\ud83d\\ude00" * 20_000  # longer than the blocks in which lone surrogates are replaced
+    line = HEAD.replace(b'"eve"', b'"%s%s"' % (text, pairs[:120])) + b'["%s%s"],"x":%s' % (text, pairs, ARRAYS) + TAIL
+    (verdict, *_) = Detector(shipped_rules()).feed([line])
+    assert verdict.record["auth"]["display_name"].endswith("\U0001f600" * 10)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        HEAD + b"[NaN," + ARRAYS + b"]" + TAIL,
+        HEAD + b"[-Infinity," + ARRAYS + b"]" + TAIL,
+        b"x" * (MAX_BYTES + 1),
+        b'{"request":' + ARRAYS + b"}",
+    ],
+    ids=["NaN", "Infinity", "no JSON", "no entry"],
+)
+def test_a_line_over_its_budget_that_cannot_be_decoded_is_rejected_and_raises_an_alert(line: bytes) -> None:
+    rejected: list[Rejected] = []
+    detector = Detector(shipped_rules(), source="audit", on_rejected=rejected.append)
+    verdicts = detector.feed([line, ORDINARY_PATH + b"0" + TAIL]) + detector.flush()
+    assert [verdict.rule.name for verdict in verdicts] == ["audit_entry_over_budget"]
+    assert [one.raw for one in rejected] == [line]
+    assert (detector.counts.audit, detector.counts.partial) == (1, 1)
+    assert alert_of(verdicts[0]).outcome == "unknown"
+
+
+@pytest.mark.parametrize("line", [b"\x01" * 200_000, b"\xff" * 200_000, b'{"@message":"' + b"x" * 200_000])
+def test_a_server_line_over_its_budget_that_is_no_message_raises_an_alert_too(line: bytes) -> None:
+    detector = Detector(shipped_rules(), source="server")
+    verdicts = detector.feed([line]) + detector.flush()
+    assert [verdict.rule.name for verdict in verdicts] == ["server_message_over_budget"]
+    assert (detector.counts.server, detector.counts.rejected) == (0, 1)
 
 
 @pytest.mark.parametrize("count", [1, 8, 5_000])

@@ -6,18 +6,27 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vaultwatch.alerts import alert_of
 from vaultwatch.detection.detector import Detector
-from vaultwatch.reading.budget import MAX_BYTES, MAX_MESSAGE_BYTES, MAX_VALUES, exceeded
+from vaultwatch.reading.budget import (
+    BYTES_PER_VALUE,
+    MAX_BYTES,
+    MAX_LENIENT_BYTES,
+    MAX_MESSAGE_BYTES,
+    MAX_VALUES,
+    MAX_WIDE_BYTES,
+    exceeded,
+)
 from vaultwatch.reading.decoding import decode_object
 from vaultwatch.reading.records import NO_ORIGIN, AuditEntry, ServerMessage, read_audit_entry
 from vaultwatch.reading.server_log import ServerLogReader
 from vaultwatch.rules.pack import shipped_rules
 
-SIZE = 5 * 512 * 1024
+MIB = 1024 * 1024
+SIZE = 5 * MIB // 2
 MEMORY_FACTOR = 6
 HEAD = (
     b'{"time":"2026-11-28T00:00:00Z","type":"request","auth":{"display_name":"eve"},"request":{"id":"a",'
@@ -48,7 +57,13 @@ SHAPES: dict[str, Callable[[int], bytes]] = {
     "one number": lambda size: b"9" * size,
     "one text": lambda size: b'"' + b"x" * size + b'"',
     "wide characters": lambda size: b'"' + "\U0001f600".encode() * (size // 4) + b'"',
+    "one wide character": lambda size: b'"\xf0\x9f\x98\x80' + b"x" * size + b'"',
     "escapes": lambda size: b'"' + b"\\n" * (size // 2) + b'"',
+    "lone surrogates": lambda size: b'"' + b"a\\ud800" * (size // 7) + b'"',
+    "control characters": lambda size: b'"' + b"\x01" * size + b'"',
+    "not UTF-8": lambda size: b'"' + b"\xff" * size + b'"',
+    "a wide name": lambda size: b'{"a":[],"\xf0\x9f\x98\x80' + b"k" * size + b'":0}',
+    "a wide name with quotes": lambda size: b'{"a":[],"\xf0\x9f\x98\x80' + b'k\\"' * (size // 3) + b'":0}',
     "many keys": lambda size: b"{" + b",".join(b'"%x":0' % n for n in range(size // 10)) + b"}",
     "objects that are small enough": lambda size: (
         b"{%s}" % b",".join(b'"%d":%s' % (n, array(b"[]", 60_000)) for n in range(size // 60_000))
@@ -75,44 +90,65 @@ def test_what_vault_always_writes_is_decoded_whatever_the_client_sent(data: Call
     assert "SHA-256 of the whole: " in fields["left_out"]
 
 
-@shape
-def test_the_memory_of_a_line_is_at_most_six_times_its_bytes(data: Callable[[int], bytes]) -> None:
-    line = HEAD + data(SIZE) + TAIL
+def peak_of(line: bytes) -> tuple[int, set[str]]:
+    """Return the bytes that evaluating a line takes at most, with the line itself, and the rules of its alerts."""
+    detector = Detector(shipped_rules())
+    detector.feed([ORDINARY])
     tracemalloc.start()
     try:
-        read_audit_entry(line)
+        alerts = [alert_of(verdict) for verdict in detector.feed([line]) + detector.flush()]
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+    return peak + len(line), {alert.rule for alert in alerts}
+
+
+@shape
+def test_a_line_takes_at_most_six_times_its_bytes_until_its_alerts_are_made(data: Callable[[int], bytes]) -> None:
+    line = HEAD + data(SIZE) + TAIL
+    peak, rules = peak_of(line)
+    assert "audit_entry_over_budget" in rules
+    assert peak < MEMORY_FACTOR * len(line)
+
+
+def test_a_path_takes_at_most_six_times_its_bytes() -> None:
+    line = HEAD.replace(b'audit/file","data":', "\U0001f600".encode() + b"x" * SIZE + b'","data":0') + TAIL
+    peak, rules = peak_of(line)
+    assert "audit_entry_over_budget" in rules
     assert peak < MEMORY_FACTOR * len(line)
 
 
 @pytest.mark.parametrize(
-    "item",
+    ("item", "size"),
     [
-        b'{"%07d":0}' + b" " * 32,
-        b'{"%07d":[]}' + b" " * 52,
-        b'{"a":{}}' + b" " * 54,
-        b"[]" + b" " * 40,
-        b"[[]]" + b" " * 60,
-        '{"\U0001f600%07d":0}'.encode() + b" " * 30,
-        '"\U0001f600'.encode() + b"x" * 1000 + b'"',
-        b'"' + b"s." * 12 + b'"',
+        (b'{"%07d":0}', MAX_BYTES),
+        (b'{"%07d":[]}', MAX_BYTES),
+        (b'{"a":{}}', MAX_BYTES),
+        (b"[]", MAX_BYTES),
+        (b"[[]]", MAX_BYTES),
+        (b'"' + b"s." * 12 + b'"', MAX_BYTES),
+        ('{"\U0001f600%07d":0}'.encode(), MAX_WIDE_BYTES),
+        ('"\U0001f600'.encode() + b"x" * 1000 + b'"', MAX_WIDE_BYTES),
+        (b'"' + b"\xff" * 76 + b'"', MAX_LENIENT_BYTES),
     ],
 )
-def test_a_line_within_its_budget_takes_at_most_32_mib_until_its_alerts_are_made(item: bytes) -> None:
-    count = (MAX_BYTES - 1000) // (len(item) + 4)
+def test_a_line_within_its_budget_takes_at_most_six_times_its_bytes_or_4_mib(item: bytes, size: int) -> None:
+    values = item.count(b"{") + item.count(b"[") + 1
+    item = item.ljust(values * BYTES_PER_VALUE)
+    count = (size - 1000) // (len(item) + 4)
     items = [item % number if b"%" in item else item for number in range(count)]
     line = HEAD + b"[" + b",".join(items) + b"]" + TAIL
-    detector = Detector(shipped_rules())
-    tracemalloc.start()
-    try:
-        alerts = [alert_of(verdict) for verdict in detector.feed([line])]
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert [alert.rule for alert in alerts] == ["audit_device_disabled"]
-    assert peak < 32 * 1024 * 1024
+    peak, rules = peak_of(line)
+    assert rules == {"audit_device_disabled"}
+    assert peak < max(MEMORY_FACTOR * len(line), 4 * 1024 * 1024)
+
+
+@pytest.mark.parametrize("part", [b"x/", b"hvs." + b"k" * 20 + b"/"])
+def test_a_path_within_the_budget_takes_at_most_six_times_its_bytes(part: bytes) -> None:
+    path = part * ((MAX_BYTES - 1000) // len(part))
+    line = HEAD.replace(b'file","data":', path + b'","data":0') + TAIL
+    peak, _ = peak_of(line)
+    assert peak < MEMORY_FACTOR * len(line)
 
 
 @shape
@@ -130,20 +166,21 @@ def test_it_raises_the_alert_of_the_act_and_one_of_its_own_and_what_follows_is_e
     assert detector.counts.audit == 2
 
 
-@pytest.mark.parametrize("text", [b"x", b"k=v ", b'a="', b'{"a":"\xf0\x9f\x98\x80"a=""}', b"\xf0\x9f\x98\x80 a=b "])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"x",
+        b"k=v ",
+        b'a="',
+        b'{"a":"\xf0\x9f\x98\x80"a=""}',
+        "\U0001f600 a=b ".encode(),
+        b"\xf0\x9f\x98\x80" + b"x" * MIB,
+    ],
+)
 def test_a_server_message_takes_at_most_six_times_its_bytes_and_raises_an_alert_of_its_own(text: bytes) -> None:
-    line = b"2026-11-28T00:00:00.000Z [ERROR] core: failed: " + text * (2 * SIZE // len(text))
-    detector = Detector(shipped_rules())
-    tracemalloc.start()
-    try:
-        verdicts = detector.feed([line, ORDINARY]) + detector.flush()
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert {verdict.rule.name for verdict in verdicts} == {
-        *("server_error", "server_message_over_budget", "audit_device_disabled"),
-    }
-    assert peak < MEMORY_FACTOR * len(line)
+    peak, rules = peak_of(b"2026-11-28T00:00:00.000Z [ERROR] core: failed: " + text * max(1, MIB // len(text)))
+    assert rules == {"server_error", "server_message_over_budget"}
+    assert peak < MEMORY_FACTOR * MIB
 
 
 def test_a_server_message_that_was_cut_has_no_fields_because_the_last_would_be_wrong() -> None:
@@ -177,6 +214,7 @@ def test_data_over_the_budget_never_hides_how_the_request_ended() -> None:
 
 
 @settings(max_examples=10)
+@example("\x01" * 1000 + '":' + "\x01" * 998, True)
 @given(st.text(min_size=2000, max_size=2000), st.booleans())
 def test_of_a_text_that_is_too_long_the_beginning_is_kept(text: str, ascii_only: bool) -> None:
     written = json.dumps(text * (MAX_BYTES // 2000 + 10), ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")

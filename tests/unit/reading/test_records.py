@@ -153,15 +153,17 @@ class TestDepth:
         entry = {**ENTRY, "response": inner}
         assert read(written(entry)) == entry
 
-    @pytest.mark.parametrize("number", [b"9" * 6_000, b"-" + b"9" * 300_000, b"1e999999", b"0." + b"1" * 6_000])
+    @pytest.mark.parametrize("number", [b"9" * 6_000, b"-" + b"9" * 60_000, b"1e999999", b"0." + b"1" * 6_000])
     def test_a_number_of_any_length_hides_nothing(self, number: bytes) -> None:
         line = written(ENTRY)[:-1] + b',"response":{"data":{"n":%s}}}' % number
         found = read(line)
         assert found["request"] == ENTRY["request"]
         assert isinstance(found["response"]["data"]["n"], float)
 
-    def test_unbalanced_nesting_is_broken(self) -> None:
-        assert reason(written(ENTRY)[:-1] + b',"a":' + b"[" * 5_000).startswith("broken JSON")  # 3.12 reads so deep
+    def test_nesting_that_is_not_closed_hides_nothing_before_it(self) -> None:
+        entry = read_audit_entry(written(ENTRY)[:-1] + b',"a":' + b"[" * 5_000)
+        assert isinstance(entry, AuditEntry)
+        assert (entry.fields["request"], entry.partial) == (ENTRY["request"], "depth")
 
 
 class TestRejects:
