@@ -58,7 +58,7 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
         "nat": "gateway",
         "log_server_handler": "watch",
     },
-    "external nodes, no way out": {
+    "external nodes, no NAT": {
         "vault": "external",
         "external_nodes": {"old-vault": "OldVault"},
         "external_clients": ["10.1.0.0/16"],

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from vaultwatch.backoff import Backoff
 from vaultwatch.errors import BootstrapError
 from vaultwatch.hosts.bootstrap.administrator import Password, create_administrator
 from vaultwatch.hosts.bootstrap.calls import Api, expect
@@ -23,7 +24,7 @@ _KEYS_OF_NOBODY = (
     "the cluster is initialised, but nobody has stored its recovery keys: if it was initialised by hand, store them "
     "yourself; if it is empty, stop Vault, remove its data on every node, and start it again"
 )
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
+_PAUSES = Backoff(0.1, 5.0)
 
 
 class Local(KeyStore, Protocol):
@@ -156,9 +157,9 @@ def _answers(api: Api) -> bool:
 
 
 def _wait(holds: Callable[[], bool], seconds: float, otherwise: str) -> None:
-    end_at, pause = time.monotonic() + seconds, _FIRST_PAUSE_SECONDS
+    end_at, failures = time.monotonic() + seconds, 0
     while not holds():
         if time.monotonic() > end_at:
             raise BootstrapError(f"{otherwise} within {seconds:.0f} s")
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        failures += 1
+        time.sleep(_PAUSES.seconds(failures))
