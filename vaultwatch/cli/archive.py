@@ -15,7 +15,7 @@ def command() -> None:
     """Upload rotated logs to the archive."""
 
 
-@command.command("upload")
+@command.command("upload", short_help="Upload the rotated files in folders.")
 @click.option("--bucket", required=True, metavar="NAME", help="The archive bucket.")
 @click.option(
     "--node", required=True, metavar="NAME", help="The name of this host, which is in the keys of its segments."

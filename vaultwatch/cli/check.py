@@ -47,8 +47,13 @@ _COLORS = {Level.CRITICAL: "red", Level.HIGH: "red", Level.MEDIUM: "yellow", Lev
     show_default=True,
     help="Lowest level of the alerts to show.",
 )
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--timezone", default="UTC", show_default=True, help="Time zone of local.hour and local.weekday.")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True,
+    help="A table for people, or one alert per line as JSON.",
+)  # fmt: skip
+@click.option(
+    "--timezone", default="UTC", show_default=True, metavar="ZONE", help="Time zone of local.hour and local.weekday."
+)
 @click.option("--rejected", type=click.Path(path_type=Path, dir_okay=False), help="Write rejected lines here (JSON).")
 @click.option("--stats", type=click.Path(path_type=Path, dir_okay=False), help="Write the closing counts here (JSON).")
 @click.option("--progress/--no-progress", default=None, help="Show progress on stderr. Default: if it is a terminal.")

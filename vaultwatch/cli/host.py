@@ -15,7 +15,7 @@ def command() -> None:
     """Set up and maintain a node or the log server of a deployment."""
 
 
-@command.command("render")
+@command.command("render", short_help="Write the configuration files of this host.")
 @click.option(
     "--values", type=_FILE, default=_VALUES, metavar="FILE", show_default=True,
     help="JSON object with the values of this host.",
@@ -37,7 +37,7 @@ def render(values: Path, assets: Path, root: Path) -> None:
         click.echo(path)
 
 
-@command.command("install")
+@command.command("install", short_help="Set up this host at boot.")
 def install() -> None:
     """Set up this host, and signal to CloudFormation when it is ready; what is done already is left as it is."""
     import logging
@@ -50,7 +50,7 @@ def install() -> None:
     boot(this_host(_VALUES, _ASSETS), uptime_seconds())
 
 
-@command.command("ready")
+@command.command("ready", short_help="Report that this host is ready.")
 def ready() -> None:
     """Write the metric that this host is ready, if it is."""
     from vaultwatch.hosts.install.machine import this_host
@@ -59,7 +59,7 @@ def ready() -> None:
     report_ready(this_host(_VALUES, _ASSETS))
 
 
-@command.command("rotate")
+@command.command("rotate", short_help="Rotate the file of Vault's audit device.")
 @click.option(
     "--values", type=_FILE, default=_VALUES, metavar="FILE", show_default=True,
     help="JSON object with the values of this node.",
@@ -72,7 +72,7 @@ def rotate(values: Path) -> None:
     click.echo(audit_file_rotation(read_values(values)).run())
 
 
-@command.command("remove-archived")
+@command.command("remove-archived", short_help="Remove rotated files that S3 has.")
 @click.argument("folders", type=_FILE, nargs=-1, required=True, metavar="DIR...")
 def remove_archived(folders: tuple[Path, ...]) -> None:
     """Remove rotated files that S3 has: those with an empty FILE.archived beside them."""
@@ -82,7 +82,7 @@ def remove_archived(folders: tuple[Path, ...]) -> None:
         click.echo(f"removed: {path}")
 
 
-@command.command("bootstrap")
+@command.command("bootstrap", short_help="Set up a new cluster.")
 @click.option(
     "--values", type=_FILE, default=_VALUES, metavar="FILE", show_default=True,
     help="JSON object with the values of this node.",
@@ -104,7 +104,7 @@ def bootstrap(values: Path, assets: Path) -> None:
     bootstrap_cluster(read_values(values), assets, make_client("secretsmanager"), click.echo)
 
 
-@command.command("certificate")
+@command.command("certificate", short_help="Get or renew this host's certificate.")
 @click.option(
     "--values", type=_FILE, default=Path("/etc/vaultwatch/host.json"), metavar="FILE", show_default=True,
     help="JSON object with the values of this host.",
