@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from testbed.slack import SlackStandIn
+from tests.support.handlers import unread
 from tests.support.waiting import HUNG_SECONDS, eventually
-from tests.support.watching import Watching, alerts_in, entry, harmless, numbers, options, start, unread
+from tests.support.watching import Watching, alerts_in, entry, harmless, numbers, options, start
 from vaultwatch.watch.options import WatchOptions
 from vaultwatch.watch.slack_options import WEBHOOK_VARIABLE
 

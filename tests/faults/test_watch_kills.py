@@ -18,8 +18,9 @@ import msgspec
 import pytest
 
 from testbed.slack import SlackStandIn
+from tests.support.handlers import unread
 from tests.support.waiting import HUNG_SECONDS, eventually
-from tests.support.watching import FAST, entry, harmless, options, start, unread, unsent
+from tests.support.watching import FAST, entry, harmless, options, start, unsent
 from vaultwatch.dispatch.groups import Window
 from vaultwatch.handler.stdin import READ_BYTES
 from vaultwatch.watch.journal import Journal

@@ -16,8 +16,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from testbed.slack import Behaviour, SlackStandIn
+from tests.support.handlers import unread
 from tests.support.waiting import HUNG_SECONDS, eventually
-from tests.support.watching import FAST, Watching, alerts_in, entry, harmless, numbers, options, start, unread, unsent
+from tests.support.watching import FAST, Watching, alerts_in, entry, harmless, numbers, options, start, unsent
 from vaultwatch.watch.options import Pace, WatchOptions
 from vaultwatch.watch.slack_options import WEBHOOK_VARIABLE
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import subprocess
 import sys
-import termios
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from threading import Thread
 
-from tests.support.waiting import HUNG_SECONDS, eventually
+from tests.support.handlers import HandlerThread
 from vaultwatch.ship import Pace, ShipOptions, run
 
 FAST = Pace(
@@ -29,50 +25,12 @@ FAST = Pace(
 )
 
 
-@dataclass
-class Shipping:
-    """A handler in a thread: `write` lines, then `end` the input; it then has to exit with 0."""
+class Shipping(HandlerThread):
+    """`ship` in a thread."""
 
-    options: ShipOptions
-    status: int | None = None
-    _pipe: tuple[int, int] = field(default_factory=os.pipe)
-
-    def __enter__(self) -> Shipping:
-        self._reading, self._writing = self._pipe
-        self._thread = Thread(target=self._run, daemon=True)
-        self._thread.start()
-        return self
-
-    def _run(self) -> None:
-        self.status = run(self.options, self._reading)
-
-    def write(self, data: bytes) -> None:
-        """Write all of the data; this blocks while the handler does not read."""
-        while data:
-            data = data[os.write(self._writing, data) :]
-
-    def unread(self) -> int:
-        """Return how many bytes the handler has not read yet."""
-        return int.from_bytes(fcntl.ioctl(self._reading, termios.FIONREAD, bytes(4)), sys.byteorder)
-
-    def wait_until_read(self) -> None:
-        eventually(lambda: not self.unread())
-
-    def end(self) -> None:
-        if self._writing >= 0:
-            os.close(self._writing)
-            self._writing = -1
-
-    def wait(self) -> None:
-        self._thread.join(HUNG_SECONDS)
-        assert not self._thread.is_alive(), "the handler does not exit"
-        assert self.status == 0
-
-    def __exit__(self, *exception: object) -> None:
-        self.end()
-        if exception[0] is None:
-            self.wait()
-        os.close(self._reading)
+    def __init__(self, options: ShipOptions, *, pipe: tuple[int, int] | None = None) -> None:
+        super().__init__(lambda stdin: run(options, stdin), pipe)
+        self.options = options
 
 
 def start(options: ShipOptions) -> subprocess.Popen[bytes]:

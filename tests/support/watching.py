@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import subprocess
 import sys
-import termios
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
-from tests.support.waiting import HUNG_SECONDS, eventually
+from tests.support.handlers import HandlerThread
+from tests.support.waiting import eventually
 from vaultwatch.rules.pack import shipped_rules
 from vaultwatch.store.sqlite import SqliteStore
 from vaultwatch.watch.handler import run
@@ -83,41 +80,18 @@ def options(folder: Path, **changes: Any) -> WatchOptions:
     return WatchOptions(**(defaults | changes))
 
 
-def unread(descriptor: int) -> int:
-    """Return the number of bytes in a pipe."""
-    return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
-
-
 def unsent(options: WatchOptions, sink: str) -> int:
     """Return how many notifications a sink has not received; no handler may have the store open."""
     with closing(SqliteStore(options.store_file, owner=options.source)) as store:
         return len(store.unsent(sink, float("inf"), limit=100_000))
 
 
-@dataclass
-class Watching:
-    """A handler in a thread: `write` lines, then `end` the input; it then has to exit with 0."""
+class Watching(HandlerThread):
+    """`watch` in a thread."""
 
-    options: WatchOptions
-    status: int | None = None
-    _pipe: tuple[int, int] = field(default_factory=os.pipe)
-
-    def __enter__(self) -> Watching:
-        self.reading, self._writing = self._pipe
-        self._thread = Thread(target=self._run, daemon=True)
-        self._thread.start()
-        return self
-
-    def _run(self) -> None:
-        self.status = run(self.options, self.reading)
-
-    def write(self, data: bytes) -> None:
-        """Write all of the data; this blocks while the handler does not read."""
-        while data:
-            data = data[os.write(self._writing, data) :]
-
-    def wait_until_read(self) -> None:
-        eventually(lambda: not unread(self.reading))
+    def __init__(self, options: WatchOptions) -> None:
+        super().__init__(lambda stdin: run(options, stdin))
+        self.options = options
 
     def wait_for_alerts(self, count: int) -> None:
         """Wait until the alert log has this many alerts."""
@@ -129,22 +103,6 @@ class Watching:
         assert self.options.log_file is not None
         path = self.options.log_file
         eventually(lambda: path.exists() and text in path.read_text())
-
-    def end(self) -> None:
-        if self._writing >= 0:
-            os.close(self._writing)
-            self._writing = -1
-
-    def wait(self) -> None:
-        self._thread.join(HUNG_SECONDS)
-        assert not self._thread.is_alive(), "the handler does not exit"
-        assert self.status == 0
-
-    def __exit__(self, *exception: object) -> None:
-        self.end()
-        if exception[0] is None:
-            self.wait()
-        os.close(self.reading)
 
 
 _PROGRAM = """

@@ -159,7 +159,7 @@ def test_a_batch_that_cannot_be_framed_is_kept_and_retried(
 
 def test_an_input_that_fails_ends_like_one_that_ends(aws: Kinesis, options: ShipOptions, tmp_path: Path) -> None:
     """A directory can be opened and polled, but not read."""
-    with Shipping(options, _pipe=(os.open(tmp_path, os.O_RDONLY), os.open(os.devnull, os.O_WRONLY))) as shipping:
+    with Shipping(options, pipe=(os.open(tmp_path, os.O_RDONLY), os.open(os.devnull, os.O_WRONLY))) as shipping:
         shipping.wait()
     assert [type(frame.content) for frame in aws.frames()] == [Heartbeat, Heartbeat]
 
@@ -177,7 +177,7 @@ def test_a_pipe_that_was_made_non_blocking_has_not_ended(
         return read(descriptor, size)
 
     monkeypatch.setattr("os.read", spurious)
-    with Shipping(options, _pipe=(reading, writing)) as shipping:
+    with Shipping(options, pipe=(reading, writing)) as shipping:
         shipping.write(b"one\n")
     assert next(failures, None) is None
     assert aws.lines() == b"one\n"

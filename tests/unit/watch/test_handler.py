@@ -12,8 +12,9 @@ import pytest
 
 from testbed.slack import SlackStandIn
 from tests.support.faults import raise_on
+from tests.support.handlers import unread
 from tests.support.waiting import HUNG_SECONDS, eventually
-from tests.support.watching import FAST, Watching, alerts_in, entry, harmless, numbers, options, unread
+from tests.support.watching import FAST, Watching, alerts_in, entry, harmless, numbers, options
 from vaultwatch import alerts
 from vaultwatch.alerts import alert_of
 from vaultwatch.detection import detector
