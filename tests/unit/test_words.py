@@ -39,6 +39,7 @@ REPLACED = {
     "replace, represent": r"stands? in for",
     "be, be in front of": r"what stands|stands? (at|before|in front)|stood (at|before|in front)",
     "configure, install": r"laid down",
+    "NAT, route": r"way out",
     "again": r"anew",
     "skip": r"pass(es|ed)? over",
     "unexpected": r"nobody foresaw|unforeseen",
