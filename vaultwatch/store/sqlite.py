@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert
+from vaultwatch.dispatch.contradictions import completes, contradicts, under_own_id
 from vaultwatch.dispatch.decisions import close_window, file_event, flush
 from vaultwatch.dispatch.drafts import Draft, assemble, priority
 from vaultwatch.dispatch.held import by_urgency
@@ -167,8 +168,14 @@ class SqliteStore:
     def _file_event(
         self, db: sqlite3.Connection, event: Sequence[Filing], now: float
     ) -> tuple[list[Recorded], list[Draft]]:
-        known = {index: _complete(db, filing.alert) for index, filing in enumerate(event) if not _add(db, filing, now)}
-        fresh = [filing for index, filing in enumerate(event) if index not in known]
+        known: dict[int, Recorded] = {}
+        fresh: list[Filing] = []
+        for index, filing in enumerate(event):
+            added, recorded = _add_or_complete(db, filing, now)
+            if recorded is None:
+                fresh.append(added)
+            else:
+                known[index] = recorded
         of_owner = rows.Rows(db, self._owner)
         state = of_owner.state_for([filing for filing in fresh if filing.notify])
         filed = iter(file_event(fresh, state, now))
@@ -227,9 +234,18 @@ def _add(db: sqlite3.Connection, filing: Filing, now: float) -> bool:
     return db.execute(insert, (alert.id, now, encode_alert(alert))).rowcount == 1
 
 
-def _complete(db: sqlite3.Connection, alert: Alert) -> Recorded:
-    stored = _alert(db, alert.id)
-    if stored is None or stored.outcome != "unknown" or alert.outcome == "unknown":
+def _add_or_complete(db: sqlite3.Connection, filing: Filing, now: float) -> tuple[Filing, Recorded | None]:
+    """Add an alert; if its id is known, complete the stored one, or add it under another id if they contradict."""
+    if _add(db, filing, now):
+        return filing, None
+    stored = _alert(db, filing.alert.id)
+    if stored is not None and contradicts(filing.alert, stored.outcome):
+        return _add_or_complete(db, under_own_id(filing), now)
+    return filing, _complete(db, filing.alert, stored)
+
+
+def _complete(db: sqlite3.Connection, alert: Alert, stored: Alert | None) -> Recorded:
+    if stored is None or not completes(alert, stored.outcome):
         return Recorded(alert.id, new=False)
     body = encode_alert(replace(alert, late=stored.late))
     db.execute("UPDATE alert SET body = ? WHERE id = ?", (body, alert.id))

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.unit.store.alerts import a_filing, record, settle
 from tests.unit.store.conftest import ROUTES
+from vaultwatch.dispatch.contradictions import under_own_id
 from vaultwatch.dispatch.groups import is_urgent
 from vaultwatch.dispatch.held import Held
 from vaultwatch.dispatch.notification import Filing, Notification
@@ -73,9 +74,15 @@ class Deliveries(RuleBasedStateMachine):
     @rule(batch=st.lists(filings(), max_size=6))
     def record(self, batch: list[Filing]) -> None:
         results = record(self.store, batch, self.now)
-        new = [filing for filing, result in zip(batch, results, strict=True) if result.new]
-        assert Counter(filing.alert.id for filing in new) == Counter({one.alert.id for one in batch} - set(self.known))
-        self.known.update({filing.alert.id: filing for filing in new})
+        new = [(result.alert_id, filing) for filing, result in zip(batch, results, strict=True) if result.new]
+        plain = [(id_, filing) for id_, filing in new if id_ == filing.alert.id]
+        assert Counter(id_ for id_, _ in plain) == Counter({one.alert.id for one in batch} - set(self.known))
+        self.known.update(plain)
+        for id_, filing in new:
+            if id_ != filing.alert.id:  # it contradicts one that was stored as denied
+                assert (filing.alert.outcome, id_) == ("succeeded", under_own_id(filing).alert.id)
+                assert id_ not in self.known
+                self.known[id_] = filing
 
     @rule(batch=st.lists(filings(), min_size=1, max_size=4), steps=st.integers(1, 400))
     def fail_somewhere_within_recording(self, batch: list[Filing], steps: int) -> None:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert
+from vaultwatch.dispatch.contradictions import completes, set_apart
 from vaultwatch.dispatch.decisions import State, file_event
 from vaultwatch.dispatch.drafts import Draft
 from vaultwatch.dispatch.groups import is_urgent
@@ -67,8 +68,12 @@ class Work(msgspec.Struct, frozen=True):
         """
         rows = table.read([*SHARED_KEYS, *(key for event in self.events for key in needed(event))])
         known, state = _known(rows, now), load_state(rows)
+        events = set_apart(self.events, {alert.id: alert.outcome for alert in known.values()})
+        if events != self.events:
+            rows |= table.read(alert_key(filing.alert.id) for event in events for filing in event)
+            known = _known(rows, now)
         alerts, hidden = dict(known), hide_alerts(state) if crowded else {}
-        results = [result for event in self.events for result in _file(event, alerts, state, now)]
+        results = [result for event in events for result in _file(event, alerts, state, now)]
         expires_at = now + self.remembered_seconds
         expiries = {key: number(rows[key], EXPIRES_AT) for key in known}  # kept when an alert is completed
         written = [
@@ -153,7 +158,7 @@ def _file(event: Sequence[Filing], alerts: dict[Key, Alert], state: State, now: 
         if stored is None:
             alerts[key] = filing.alert
             fresh.append(filing)
-        elif stored.outcome == "unknown" and filing.alert.outcome != "unknown":
+        elif completes(filing.alert, stored.outcome):
             alerts[key] = replace(filing.alert, late=stored.late)
             known[index] = Recorded(filing.alert.id, new=False, completed=True)
         else:
