@@ -65,6 +65,13 @@ LOSSES = (
         "alert and the exception: this is a defect, and perhaps an attack that uses it.",
     ),
     Loss(
+        "foreign-rows",
+        metrics.FOREIGN_ROWS,
+        "The function {function} found rows in the alerts table that Vaultwatch did not write. It ignores and replaces "
+        "them, so that they hold back no alert. Its log names each row. Find out whose credential wrote them: check "
+        "the roles that may write to the table and, if its trail records data events, CloudTrail.",
+    ),
+    Loss(
         "late-alerts",
         metrics.LATE_ALERTS,
         "The function {function} found alerts in the archive that the stream had not raised. People were notified of "

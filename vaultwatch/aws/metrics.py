@@ -88,6 +88,8 @@ ALERT_LATENCY = Metric("AlertLatency", "Seconds", ("evaluate",))
 
 # Alerts whose texts raised an exception while they were stored or published: people get them without these texts.
 FAILED_ALERTS = Metric("FailedAlerts", "Count", _PUBLISHING)
+# Rows of the table that Vaultwatch did not write, and ignores: somebody else did.
+FOREIGN_ROWS = Metric("ForeignRows", "Count", _PUBLISHING)
 PUBLISHED_NOTIFICATIONS = Metric("PublishedNotifications", "Count", _PUBLISHING)
 REFUSED_NOTIFICATIONS = Metric("RefusedNotifications", "Count", _PUBLISHING)
 PUBLISH_FAILURES = Metric("PublishFailures", "Count", _PUBLISHING)

@@ -91,7 +91,8 @@ class AlertPublisher:
         seconds_left: Callable[[], float],
         audience: Audience = EVERYBODY,
     ) -> None:
-        self._store = store
+        self._open_store = store
+        self._uses_store = False
         self._client = client
         self._topic_arn = topic_arn
         self._history_stream = history
@@ -100,6 +101,10 @@ class AlertPublisher:
         self._new_alerts = metrics.NewAlerts()
         self._failed_count = 0
         self.failed: list[FailedAlert] = []
+
+    def _store(self) -> DynamoStore:
+        self._uses_store = True
+        return self._open_store()
 
     @cached_property
     def _topic(self) -> Publisher:
@@ -191,11 +196,19 @@ class AlertPublisher:
         metrics.write(
             {
                 metrics.FAILED_ALERTS: self._failed_count + sum(publisher.bare_count for publisher in used),
+                metrics.FOREIGN_ROWS: self._foreign_rows(),
                 metrics.PUBLISHED_NOTIFICATIONS: self.published_count,
                 metrics.REFUSED_NOTIFICATIONS: sum(len(publisher.refused) for publisher in used),
                 metrics.PUBLISH_FAILURES: int(any(publisher.failure for publisher in used)),
             }
         )
+
+    def _foreign_rows(self) -> int:
+        if not self._uses_store:
+            return 0
+        from vaultwatch.store.dynamodb.rows import foreign_rows
+
+        return foreign_rows.taken()
 
     def _publish(self, notifications: Sequence[Notification]) -> None:
         """Publish notifications: first those for people, the highest level first."""

@@ -41,6 +41,21 @@ GATHERED = 50
 SHARED_KEYS = (limit_key("ordinary"), limit_key("urgent"))
 """The keys of rows that all alerts share. Only a notification writes them: a flood of suppressed alerts reads them."""
 _T = TypeVar("_T")
+
+
+class ForeignRows:
+    """How many rows this process has ignored, because Vaultwatch did not write them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def taken(self) -> int:
+        """Return how many there were since the last call."""
+        count, self.count = self.count, 0
+        return count
+
+
+foreign_rows = ForeignRows()
 _log = logging.getLogger(__name__)
 
 
@@ -87,6 +102,7 @@ def _readable(item: Item, decode: Callable[[bytes], _T]) -> _T | None:
             return decode(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         pass
+    foreign_rows.count += 1
     _log.error("the row %s cannot be read, and is ignored: who wrote it?", one_line(str(key_of(item)), 300))
     return None
 
