@@ -49,7 +49,7 @@ class Assumptions:
     )
     digest_ms: float = _assume(100, "ms that `digest` takes every minute")
     notify_ms: float = _assume(400, "ms that `notify` takes per notification")
-    other_metrics: float = _assume(38, "custom metrics besides those that `evaluate` writes for each node")
+    other_metrics: float = _assume(42, "custom metrics besides those that `evaluate` writes for each node")
     alarms: float = _assume(50, "alarms")
     key_requests_an_hour: float = _assume(
         120, "KMS requests per hour: ten users, each with data keys reused for 5 minutes"

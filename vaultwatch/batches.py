@@ -80,7 +80,8 @@ class Findings(msgspec.Struct):
 
     `rejected_lines` are those of each frame, if they are kept, `excluded_lines` those rejected unread, as JSON lines.
     `beats` counts the heartbeat frames of each log source, `received` the lines of each origin, `rule_errors` the
-    errors of each rule, `oldest` is the arrival time of the first line.
+    errors of each rule, `partial` the records over their budget, `undecided` how often a rule was undecided on one;
+    `oldest` is the arrival time of the first line.
     """
 
     unreadable: list[UnreadableFrame] = []
@@ -93,6 +94,8 @@ class Findings(msgspec.Struct):
     records: int = 0
     rejected: int = 0
     rule_errors: Counter[str] = msgspec.field(default_factory=Counter)
+    partial: int = 0
+    undecided: int = 0
     oldest: datetime | None = None
 
 
@@ -110,8 +113,8 @@ class Progress(Protocol):
         """Learn which frame or record is evaluated now; `NO_FRAME` if it is none of them."""
         ...
 
-    def beat(self) -> None:
-        """Learn that some more lines were evaluated."""
+    def beat(self, size: int) -> None:
+        """Learn that lines of so many bytes are evaluated next."""
         ...
 
 
@@ -279,7 +282,7 @@ class Evaluation:
     def _feed(self, lines: list[bytes], origin: Origin | None = None) -> Iterator[list[Alert]]:
         for some in _slices(lines, 1 if self._excluded is not None else SLICE_LINES):
             if self._progress:
-                self._progress.beat()
+                self._progress.beat(sum(map(len, some)))
             yield self._alerts(self._detector.feed(some, origin=origin))
 
     def _alerts(self, verdicts: Sequence[Verdict]) -> list[Alert]:
@@ -318,6 +321,8 @@ class Evaluation:
         self.findings.records = counts.audit + counts.server
         self.findings.rejected = counts.rejected
         self.findings.rule_errors = counts.rule_errors
+        self.findings.partial = counts.partial
+        self.findings.undecided = counts.undecided.total()
         return alerts
 
 

@@ -62,6 +62,8 @@ class _Findings(msgspec.Struct, frozen=True, tag="findings"):
     records: int
     rejected: int
     rule_errors: dict[str, int]
+    partial: int
+    undecided: int
     oldest: datetime | None
 
 
@@ -287,6 +289,8 @@ def _send_findings(channel: Channel, found: Findings) -> None:
         records=found.records,
         rejected=found.rejected,
         rule_errors=found.rule_errors,
+        partial=found.partial,
+        undecided=found.undecided,
         oldest=found.oldest,
     )
     channel.send(_encode(rest))
@@ -304,6 +308,8 @@ def _findings(sent: _Findings, frames: dict[str, EncodedFrame], rejected: list[R
         records=sent.records,
         rejected=sent.rejected,
         rule_errors=Counter(sent.rule_errors),
+        partial=sent.partial,
+        undecided=sent.undecided,
         oldest=sent.oldest,
     )
 

@@ -29,10 +29,12 @@ MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 NO_MARK = -1
 """The mark of a child that has set none."""
 SHORTEST_STALL_SECONDS = 1.0
+SECONDS_PER_BYTE = 0.25 / (1 << 20)
+"""The time that a child may take for each byte that it works on in one piece, besides that without progress."""
 Content = bytes | bytearray
 Answer = Callable[[Content], bytes]
 
-_HEAD, _NUMBERS = struct.Struct("<cQ"), struct.Struct("<qq")
+_HEAD, _NUMBERS = struct.Struct("<cQ"), struct.Struct("<qqq")
 _MESSAGE, _QUESTION, _FINISHED, _FAILED = b"m", b"q", b"f", b"e"
 _LOOKS = 8  # how often a parent checks for progress, within the time after which a child is stalled
 
@@ -42,7 +44,8 @@ class Limits(msgspec.Struct, frozen=True):
 
     Attributes:
         memory_bytes: Address space beyond what its parent has.
-        stalled_seconds: The longest time without a message, a question, a new mark or a beat.
+        stalled_seconds: The longest time without a message, a question, a new mark or a beat, besides the time for
+            the bytes that a beat announced.
     """
 
     memory_bytes: int
@@ -87,11 +90,17 @@ class Channel:
 
     def mark(self, number: int) -> None:
         """Set a mark. It shows progress, even if it is the same; the parent reads it if the child ends early."""
-        self._mark.numbers = number, self._mark.numbers[1] + 1
+        _, beats, size = self._mark.numbers
+        self._mark.numbers = number, beats + 1, size
 
-    def beat(self) -> None:
-        """Show progress, without a new mark."""
-        self.mark(self._mark.number)
+    def beat(self, size: int = 0) -> None:
+        """Show progress, without a new mark.
+
+        Args:
+            size: The bytes that are worked on until the next beat.
+        """
+        number, beats, _ = self._mark.numbers
+        self._mark.numbers = number, beats + 1, size
 
     def finish(self) -> None:
         """Report that the work is done."""
@@ -157,22 +166,22 @@ class _Gone(Exception):
 
 
 class _Mark:
-    """Two numbers in shared memory: the child's last mark, and how often it has shown progress.
+    """Numbers in shared memory: the child's last mark, how often it has shown progress, and the bytes it works on.
 
     The child writes them, and its parent can still read them after it has ended.
     """
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _NUMBERS.size)
-        self.numbers = (NO_MARK, 0)
+        self.numbers = (NO_MARK, 0, 0)
 
     @property
-    def numbers(self) -> tuple[int, int]:
-        number, beats = _NUMBERS.unpack_from(self._memory)
-        return number, beats
+    def numbers(self) -> tuple[int, int, int]:
+        number, beats, size = _NUMBERS.unpack_from(self._memory)
+        return number, beats, size
 
     @numbers.setter
-    def numbers(self, numbers: tuple[int, int]) -> None:
+    def numbers(self, numbers: tuple[int, int, int]) -> None:
         _NUMBERS.pack_into(self._memory, 0, *numbers)
 
     @property
@@ -238,7 +247,7 @@ class _Parent:
             now = time.monotonic()
             if mark != self._mark.numbers:
                 progress, mark = now, self._mark.numbers
-            if now - progress >= self._stalled_seconds:
+            if now - progress >= self._stalled_seconds + mark[2] * SECONDS_PER_BYTE:
                 raise self._ended(f"it made no progress for {self._stalled_seconds:g} s")
             if now >= deadline:
                 raise self._ended("there was no time left for it")

@@ -27,6 +27,7 @@ TRAFFIC = {
     "Alerts",
     "FrameAge",
     "Frames",
+    "PartialRecords",  # each has raised an alert, which people are notified of
     "PublishedNotifications",
     "ReceivedLines",
     "Records",
@@ -34,6 +35,7 @@ TRAFFIC = {
     "SentNotifications",
     "ShippedBytes",
     "ShippedLines",
+    "UndecidedRules",  # as above: the alert names them
 }
 
 

@@ -141,6 +141,14 @@ class TestAChildThatDoesItsWork:
 
         assert messages(work, Limits(256 * MIB, stalled_seconds=0.4)) == [b"done"]
 
+    def test_has_more_time_for_many_bytes_that_it_works_on_in_one_piece(self) -> None:
+        def work(channel: Channel) -> None:
+            channel.beat(100 * MIB)
+            time.sleep(1)
+            channel.send(b"done")
+
+        assert messages(work, Limits(256 * MIB, stalled_seconds=0.2)) == [b"done"]
+
     def test_may_wait_for_a_parent_that_is_busy_with_its_messages(self) -> None:
         def work(channel: Channel) -> None:
             for _ in range(3):

@@ -236,11 +236,13 @@ def _report_staged(counts: Counter[str]) -> None:
 def _close(detector: Detector, alerts: int, seconds: float, figures: IO[bytes] | None) -> None:
     counts = detector.counts
     sys.stdout.flush()
+    over_budget = f"{counts.partial:,} records over budget ({counts.undecided.total():,} rules undecided), "
     click.echo(
         f"{counts.audit:,} audit entries, {counts.server:,} server messages, {counts.rejected:,} rejected lines, "
-        f"{alerts:,} alerts, {seconds:.1f} s",
+        f"{over_budget if counts.partial else ''}{alerts:,} alerts, {seconds:.1f} s",
         err=True,
     )
     if figures:
         found = {"audit": counts.audit, "server": counts.server, "rejected": counts.rejected, "alerts": alerts}
-        figures.write(msgspec.json.encode({**found, "seconds": round(seconds, 3)}) + b"\n")
+        over = {"partial": counts.partial, "undecided": dict(counts.undecided)}
+        figures.write(msgspec.json.encode({**found, **over, "seconds": round(seconds, 3)}) + b"\n")

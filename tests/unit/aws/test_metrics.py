@@ -51,6 +51,12 @@ def test_errors_are_counted_for_each_rule_and_for_all_of_them(capsys: pytest.Cap
     assert total(printed, "RuleErrorsByRule", rule="other") == 3
 
 
+def test_records_over_their_budget_and_undecided_rules_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    write_findings(Findings(partial=2, undecided=7), Origins())
+    printed = capsys.readouterr().out
+    assert (total(printed, "PartialRecords"), total(printed, "UndecidedRules")) == (2, 7)
+
+
 def test_counters_of_one_lane_from_two_handlers_are_added(capsys: pytest.CaptureFixture[str]) -> None:
     heartbeats = {str(UUID(int=n)): Heartbeat((LaneCounter("prod", "v1", "file", 7, 70),)) for n in range(2)}
     write_findings(Findings(heartbeats=heartbeats), Origins())

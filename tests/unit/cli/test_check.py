@@ -328,10 +328,22 @@ class TestReports:
         broken.write_text("{broken\n")
         check("--stats", tmp_path / "stats.json", AUDIT, SERVER, broken)
         stats = json.loads((tmp_path / "stats.json").read_text())
-        assert stats.keys() == {"audit", "server", "rejected", "alerts", "seconds"}
+        assert stats.keys() == {"audit", "server", "rejected", "partial", "undecided", "alerts", "seconds"}
         assert (stats["audit"], stats["server"], stats["rejected"]) == (18, 4, 1)
         assert stats["alerts"] == len(check("--format", "json", AUDIT, SERVER, broken).alerts)
         assert 0 < stats["seconds"] < 60
+
+    def test_records_over_their_budget_are_counted_in_the_closing_line_and_the_stats(
+        self, check: Check, tmp_path: Path
+    ) -> None:
+        line = b'{"type":"request","request":{"id":"a","path":"a","data":[%s]}}\n' % b",".join([b"[]"] * 30_000)
+        (tmp_path / "log").write_bytes(line)
+        found = check("--stats", tmp_path / "stats.json", tmp_path / "log")
+        stats = json.loads((tmp_path / "stats.json").read_text())
+        assert (stats["partial"], stats["audit"], sum(stats["undecided"].values()) > 0) == (1, 1, True)
+        assert (
+            f"0 rejected lines, 1 records over budget ({sum(stats['undecided'].values())} rules undecided)" in found.err
+        )
 
     def test_a_file_of_which_nothing_can_be_read_is_named_with_the_first_reason(
         self, check: Check, tmp_path: Path
