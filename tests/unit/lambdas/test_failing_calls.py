@@ -8,11 +8,13 @@ the call works again, retries, `digest` and `sweep` bring every alert to its end
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +33,7 @@ FAULTS: dict[str, Callable[[str], Exception]] = {
     "denied": lambda call: ClientError({"Error": {"Code": "AccessDeniedException"}}, call),
     "timed out": lambda call: ReadTimeoutError(endpoint_url="https://aws"),
 }
+ROOT = Path(__file__).parents[3]
 ERRORS = "Errors"  # AWS/Lambda's own metric: the function failed, and its event comes again
 
 
@@ -117,6 +120,9 @@ ROWS = [
     Row("notify with a bot token", DYNAMODB_WRITE, (), notified="grace heidi"),
     Row("notify without slack", "SQS.ChangeMessageVisibility", ("FailedNotifications",)),
 ]
+SERVICES = ("dynamodb", "firehose", "kinesis", "s3", "secretsmanager", "sns", "sqs")
+OTHERS = {"SNS.Publish": "of watch, whose sinks fail in tests/faults/test_watch_sinks.py"}
+NOT_OF_ALERTS = {"sign.py"}  # which certifies hosts: test_sign.py
 NAMES = ["alice", "bob", "carol", "dave", "erin", "frank", "mallory", "grace", "heidi", "judy"]
 
 
@@ -309,6 +315,22 @@ def test_every_call_has_its_row(scenarios: Scenarios, name: str) -> None:
     family = name.partition(" ")[0]
     assert set(calls.names) <= {row.call for row in ROWS if row.scenario.partition(" ")[0] == family}
     assert set(calls.names) >= {row.call for row in ROWS if row.scenario == name}
+
+
+def test_no_call_in_the_code_is_missing_from_the_table() -> None:
+    """Even one that no scenario makes: every method of a client of AWS that the functions' code names."""
+    rooms = ("lambdas", "vaultwatch/aws", "vaultwatch/notify", "vaultwatch/store/dynamodb")
+    files = [file for room in rooms for file in (ROOT / room).rglob("*.py") if file.name not in NOT_OF_ALERTS]
+    named = {
+        one.attr for file in files for one in ast.walk(ast.parse(file.read_text())) if isinstance(one, ast.Attribute)
+    }
+    clients = [make_client(service) for service in SERVICES]
+    methods = {
+        method: f"{client.meta.service_model.service_id}.{operation}"
+        for client in clients
+        for method, operation in client.meta.method_to_api_mapping.items()
+    }
+    assert {methods[name] for name in named & methods.keys()} - set(OTHERS) == {row.call for row in ROWS}
 
 
 def _fails(invoke: Callable[[], Any]) -> bool:
