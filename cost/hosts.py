@@ -11,7 +11,7 @@ from stacks.services import INTERFACES
 from vaultwatch.settings import Settings, read_settings
 
 ROOT_GIB = 16
-ALARMS_OF_A_HOST, ALARMS_OF_THE_AUTHORITY, ALARMS_OF_VAULT = 5, 4, 2
+ALARMS_OF_A_HOST, ALARMS_OF_THE_AUTHORITY, ALARMS_OF_VAULT = 5, 5, 2
 _TYPES = {
     "m7g.large": usd.M7G_LARGE,
     "m7g.xlarge": usd.M7G_XLARGE,

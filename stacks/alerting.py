@@ -98,7 +98,10 @@ class AlertingStack(Stack):
         )
         if settings.slack:
             slack = SlackNotifications(self, "Slack", defaults=defaults, alerts=self._alerts, key=self.key)
-            self._output("SlackSecretArn", slack.secret.ref, "Put Slack's webhook URL or bot token into this secret")
+            self._output("SlackSecretArn", slack.secret.ref, "The secret with Slack's webhook URL or bot token")
+            command = "aws secretsmanager put-secret-value --secret-string file://webhook --secret-id"
+            text = "Puts the webhook URL or bot token in the file `webhook` into the secret (docs/deploy.md, 4)"
+            self._output("SetSlackWebhook", f"{command} {slack.secret.ref}", text)
 
     def _output(self, name: str, value: str, description: str) -> None:
         CfnOutput(self, name, value=value, description=description)

@@ -164,6 +164,12 @@ class LogServerStack(Stack):
             value=f"{session} $({find_instance(name, LOG_SERVER)})",
             description="Opens a session on the log server",
         )
+        CfnOutput(
+            self,
+            "ShowLogs",
+            value="sudo tail -F /var/log/vault/audit /var/log/vault/messages",
+            description="In a session on the log server: shows what arrives",
+        )
         if self._settings.vault == "external":
             shared = {
                 "deployment": name,

@@ -6,6 +6,7 @@ from typing import Any
 
 from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from stacks.alerting import AlertingStack
@@ -172,12 +173,13 @@ class VaultStack(Stack):
             self,
             "AdministratorRole",
             value=self._administrator.role.role_arn,
-            description="Assume this role, then `vault login -method=aws role=administrator`",
+            description="Administrators of Vault assume this role, then log in (docs/deploy.md, 5)",
         )
-        secret = f"aws secretsmanager get-secret-value --secret-id {self._recovery.secret.ref}"
-        CfnOutput(
-            self,
-            "RecoveryKeys",
-            value=f"{secret} --query SecretString --output text",
-            description="Prints the recovery keys, and notifies of it",
-        )
+        self._add_secret("RecoveryKeys", self._recovery.secret, "Prints the recovery keys, and notifies of it")
+        if self._settings.vault == "openbao":
+            text = "Prints the password of the user administrator, and notifies of it"
+            self._add_secret("AdministratorPassword", self._recovery.password, text)
+
+    def _add_secret(self, name: str, secret: secretsmanager.CfnSecret, description: str) -> None:
+        command = f"aws secretsmanager get-secret-value --secret-id {secret.ref} --query SecretString --output text"
+        CfnOutput(self, name, value=command, description=description)

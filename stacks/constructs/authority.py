@@ -15,6 +15,7 @@ from constructs import Construct
 from stacks.constructs import permissions
 from stacks.constructs.alarms import FIVE_MINUTES, Alarms
 from stacks.constructs.function import Function, FunctionDefaults, FunctionSize
+from stacks.constructs.watched_calls import watch_calls
 from vaultwatch.authority.names import Host
 from vaultwatch.aws import metrics
 from vaultwatch.errors import SettingError
@@ -75,6 +76,7 @@ class Authority(Construct):
         permissions.acknowledge(function, f"IAM5[Resource::{arn}]", below)
         resource = function.resource
         key = _signing_key(self, f"{resource.role.role_arn}" if resource.role else "")
+        _watch_key(self, key, defaults.alarms)
         resource.add_environment("AUTHORITY_KEY", key.key_arn)
         resource.add_environment("AUTHORITY_PARAMETER", f"{self._parameters}/{key.key_id}")
         self.function_arn = resource.function_arn
@@ -147,6 +149,21 @@ def _signing_key(scope: Construct, role_arn: str) -> kms.Key:
     for statement in (sign, nobody_else):
         key.add_to_resource_policy(statement)
     return key
+
+
+def _watch_key(scope: Construct, key: kms.Key, alarms: Alarms) -> None:
+    watch_calls(
+        scope,
+        "KeyEnds",
+        name="authority-key-ends",
+        source="kms",
+        calls=["DisableKey", "PutKeyPolicy", "ScheduleKeyDeletion"],
+        resource={"requestParameters": {"keyId": [key.key_arn, key.key_id]}},
+        text="Somebody disabled the key of the authority, scheduled its deletion, or changed who may sign with it. "
+        "Without it hosts get no certificates, and the present ones end within ten days; whoever may sign with it can "
+        "pose as any host. Cancel the deletion, enable the key and restore its policy, unless you meant it.",
+        alarms=alarms,
+    )
 
 
 def _watch(alarms: Alarms, hosts: Mapping[str, Host]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import RemovalPolicy
+from aws_cdk import Fn, RemovalPolicy
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
@@ -23,6 +23,7 @@ class RecoveryKeys(Construct):
 
     Attributes:
         secret: The secret of the recovery keys.
+        password: The secret of the administrator's password.
         bootstrap: What the first node may do with them.
         arns: The ARNs of both secrets.
         values: Their places in the host.json of nodes.
@@ -32,9 +33,9 @@ class RecoveryKeys(Construct):
         super().__init__(scope, construct_id)
         self._key = key
         self.secret = self._secret("Keys", "Vault's recovery keys, which can create a root token")
-        password = self._secret("Password", "The password of the first administrator, where there is no login by IAM")
-        self.values = {"recovery_secret": self.secret.ref, "administrator_secret": password.ref}
-        self.arns = found = [self.secret.ref, password.ref]
+        self.password = self._secret("Password", "The password of the first administrator, without login by IAM")
+        self.values = {"recovery_secret": self.secret.ref, "administrator_secret": self.password.ref}
+        self.arns = found = [self.secret.ref, self.password.ref]
         self.bootstrap = [
             allow("KeepRecoveryKeys", ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"], found),
             # Whether the cluster is set up is a tag: reading the keys would notify.
@@ -48,7 +49,7 @@ class RecoveryKeys(Construct):
             source="secretsmanager",
             calls=["GetSecretValue", "DeleteSecret", "PutResourcePolicy"],
             resource={
-                "requestParameters": {"secretId": found},
+                "requestParameters": {"secretId": [_however_named(arn) for arn in found]},
                 # The bootstrap of a new cluster asks once for a secret that has no value yet.
                 "errorCode": [{"exists": False}, {"anything-but": "ResourceNotFoundException"}],
             },
@@ -64,3 +65,14 @@ class RecoveryKeys(Construct):
         reason = "Vault issues recovery keys, and only an operator with enough of them can issue others."
         acknowledge(secret, "SMG4", reason)
         return secret
+
+
+def _however_named(arn: str) -> dict[str, str]:
+    """Match what a caller can write for a secret: its ARN, the ARN without its random end, or its name.
+
+    Args:
+        arn: Its ARN, which ends with the name that CloudFormation gives to it, `<logical id>-<12 characters>`, and six
+            more characters.
+    """
+    parts = Fn.split("-", Fn.select(6, Fn.split(":", arn)))
+    return {"wildcard": Fn.join("-", ["*" + Fn.select(0, parts), Fn.select(1, parts) + "*"])}

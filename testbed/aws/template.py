@@ -25,6 +25,7 @@ _PURE: Mapping[str, Callable[[Any], Any]] = {
     "Fn::Base64": lambda text: b64encode(text.encode()).decode(),
     "Fn::GetAZs": lambda _: [f"{REGION}{letter}" for letter in "abc"],
     "Fn::Select": lambda given: given[1][int(given[0])],
+    "Fn::Split": lambda given: given[1].split(given[0]),
 }
 # The only keys of a resource that are accepted: any other would change how it is created.
 _PLAIN_KEYS = {

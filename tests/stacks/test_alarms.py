@@ -20,7 +20,6 @@ from vaultwatch.aws import metrics
 Synthesized = Callable[..., dict[str, Template]]
 PAGE = Path(__file__).parents[2] / "docs/alarms.md"
 DECLARED = {metric.name: metric for metric in vars(metrics).values() if isinstance(metric, metrics.Metric)}
-AUTHORITY = {"AuthorityDaysLeft", "CertificateDaysLeft", "RefusedRequests"}  # test_authority.py tests their alarms
 # These say how much there was and how long it took. Every other metric says that something was lost or is silent.
 TRAFFIC = {
     "AlertLatency",  # seconds, which `frames-delayed` watches at the stream
@@ -48,6 +47,16 @@ def alarms(alerting: Template) -> dict[str, dict[str, Any]]:
 def by_name(template: Template, deployment: str = "vaultwatch") -> dict[str, dict[str, Any]]:
     found = [alarm["Properties"] for alarm in of_type(template, "CloudWatch::Alarm").values()]
     return {alarm["AlarmName"].removeprefix(f"{deployment}-"): alarm for alarm in found}
+
+
+def of_functions(templates: dict[str, Template]) -> dict[str, dict[str, Any]]:
+    """The alarms on metrics that our functions write, those of the authority included."""
+    found = by_name(templates["alerting"]) | by_name(templates["log-server"])
+    return {
+        name: alarm
+        for name, alarm in found.items()
+        if alarm["Namespace"] == metrics.NAMESPACE and "service" in dimensions(alarm)
+    }
 
 
 def dimensions(alarm: dict[str, Any]) -> dict[str, str]:
@@ -84,6 +93,14 @@ def test_the_page_about_the_alarms_has_each_of_them_once_and_no_others(
 
 def test_the_cost_page_counts_as_many_alarms_as_there_are(alarms: dict[str, Any]) -> None:
     assert len(alarms) == Assumptions().alarms
+
+
+def test_every_figure_of_a_host_has_an_alarm(templates: dict[str, Template]) -> None:
+    figures = {metrics.HOST_READY, metrics.HOST_DISK_USED, metrics.HOST_DROPPED_LINES}
+    for stack, host in (("log-server", "log-server"), ("vault", "vault-1")):
+        own = [alarm for alarm in by_name(templates[stack]).values() if alarm.get("Namespace") == metrics.NAMESPACE]
+        named = {"deployment": "vaultwatch", "host": host}
+        assert {alarm["MetricName"] for alarm in own if dimensions(alarm) == named} == figures
 
 
 def test_the_cost_page_counts_the_alarms_of_the_hosts(templates: dict[str, Template]) -> None:
@@ -172,21 +189,21 @@ def test_every_dead_letter_queue_has_an_alarm(alerting: Template, alarms: dict[s
 
 
 def test_every_metric_of_ours_that_says_that_something_is_lost_or_silent_has_an_alarm_for_each_function(
-    alarms: dict[str, Any],
+    templates: dict[str, Template],
 ) -> None:
-    ours = [alarm for alarm in alarms.values() if alarm["Namespace"] == metrics.NAMESPACE]
+    ours = of_functions(templates).values()
     seen = {(alarm["MetricName"], dimensions(alarm)["service"]) for alarm in ours}
 
-    lost = {(name, function) for name in DECLARED.keys() - TRAFFIC - AUTHORITY for function in DECLARED[name].functions}
+    lost = {(name, function) for name in DECLARED.keys() - TRAFFIC for function in DECLARED[name].functions}
     # What sweep evaluates may be old: its heartbeats say nothing about now.
     assert lost - seen == {("Heartbeats", "sweep")}
     assert seen <= lost
 
 
 def test_an_alarm_reads_a_metric_with_the_very_dimensions_with_which_its_function_writes_it(
-    alarms: dict[str, Any],
+    templates: dict[str, Template],
 ) -> None:
-    ours = {name: alarm for name, alarm in alarms.items() if not alarm["Namespace"].startswith("AWS/")}
+    ours = of_functions(templates)
 
     assert ours
     for name, alarm in ours.items():

@@ -35,7 +35,7 @@ def refusal(chosen: dict[str, Any]) -> str:
 @settings(ANY, max_examples=1000 if IS_LONG else 100)
 @given(any_settings())
 def test_settings_are_accepted_or_refused_with_one_line_that_names_a_setting(chosen: dict[str, Any]) -> None:
-    assert re.fullmatch(r"(vaultwatch\.[a-z_]+(\[[^\n]*\])?: [^\n]{5,300})?", refusal(chosen))
+    assert re.fullmatch(r"(vaultwatch\.[a-z0-9_]+(\[[^\n]*\])?: [^\n]{5,300})?", refusal(chosen))
 
 
 @settings(ANY, max_examples=300 if IS_LONG else 2)

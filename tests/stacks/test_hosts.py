@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -273,9 +274,34 @@ def test_whoever_reads_the_recovery_keys_raises_an_alarm_and_the_nodes_do_too(te
 
     assert "GetSecretValue" in detail["eventName"]
     assert "userIdentity" not in detail
-    assert {text(it) for it in detail["requestParameters"]["secretId"]} == {"<RecoveryKeys>", "<RecoveryPassword>"}
+    assert [name_pattern(it) for it in detail["requestParameters"]["secretId"]] == ["RecoveryKeys", "RecoveryPassword"]
     # A refused attempt counts; the question for keys that do not exist yet, of a new cluster, does not.
     assert detail["errorCode"] == [{"exists": False}, {"anything-but": "ResourceNotFoundException"}]
+
+
+def name_pattern(found: dict[str, Any]) -> str:
+    """Check a pattern against each way to write a secret whose ARN is known, and return which secret it is of."""
+    [secret] = set(re.findall(r'"Ref": "(\w+)"', json.dumps(found)))
+    name = "RecoveryKeys6E4D3E8F-pn8YrqTqQCv1"
+    arn = f"arn:aws:secretsmanager:eu-central-1:111122223333:secret:{name}-Xb3Ajd"
+
+    def resolved(value: Any) -> Any:
+        match value:
+            case {"Ref": str()}:
+                return arn
+            case {"Fn::Split": [separator, of]}:
+                return resolved(of).split(separator)
+            case {"Fn::Select": [place, of]}:
+                return resolved(of)[int(place)]
+            case {"Fn::Join": [separator, parts]}:
+                return separator.join(map(resolved, parts))
+        return value
+
+    pattern = resolved(found["wildcard"])
+    for written in (name, arn, arn[:-7]):
+        assert fnmatchcase(written, pattern)
+    assert not fnmatchcase("another-secret", pattern)
+    return re.sub(r"[0-9A-F]{8}$", "", secret)
 
 
 def test_three_nodes_are_in_three_zones_and_are_replaced_one_after_the_other(synthesized: Synthesized) -> None:
@@ -373,12 +399,42 @@ def test_the_recovery_keys_outlive_the_stack_and_have_a_key_of_ours(templates: d
         assert text(secret["Properties"]["KmsKeyId"]) == "<Key.Arn>"
 
 
-@pytest.mark.parametrize(
-    "output", ["LogServerSession", "Vault1Session", "RecoveryKeys", "VaultAddress", "AdministratorRole"]
-)
-def test_an_output_says_how_to_use_what_was_deployed(templates: dict[str, Template], output: str) -> None:
-    found = {**templates["log-server"]["Outputs"], **templates["vault"]["Outputs"]}[output]
+SESSION = r"aws ssm start-session --document-name session-vaultwatch-hosts --target \$\(aws ec2 describe-instances .*\)"
+COMMANDS = {
+    "SetSlackWebhook": "aws secretsmanager put-secret-value --secret-string file://webhook --secret-id <SlackSecret>",
+    "LogServerSession": SESSION,
+    "Vault1Session": SESSION,
+    "ShowLogs": "sudo tail -F /var/log/vault/audit /var/log/vault/messages",
+    "RecoveryKeys": "aws secretsmanager get-secret-value --secret-id <RecoveryKeys> --query SecretString --output text",
+}
+NAMES = {
+    "AdministratorRole": "<AdministratorRole.Arn>",
+    "AlertsBucketName": "<Alerts>",
+    "AlertsTopicArn": "<AlertsTopic>",
+    "ArchiveBucketName": "<Archive>",
+    "LogServerName": "log-server.vaultwatch.internal",
+    "SlackSecretArn": "<SlackSecret>",
+    "StreamName": "<Stream>",
+    "VaultAddress": "https://vault.vaultwatch.internal:8200",
+}
 
-    assert found["Description"]
-    if output.endswith("Session"):
-        assert "--document-name session-vaultwatch-hosts --target $(aws ec2 describe-instances" in text(found["Value"])
+
+def test_the_outputs_name_what_was_deployed_and_are_commands_to_use_it(templates: dict[str, Template]) -> None:
+    found = {
+        name: it
+        for template in templates.values()
+        for name, it in template.get("Outputs", {}).items()
+        if not name.startswith("Exports")
+    }
+
+    assert found.keys() == COMMANDS.keys() | NAMES.keys()
+    assert all(len(it["Description"]) > 15 for it in found.values())
+    for name, pattern in COMMANDS.items():
+        assert re.fullmatch(pattern, text(found[name]["Value"])), name
+    assert {name: text(found[name]["Value"]) for name in NAMES} == NAMES
+
+
+def test_where_openbao_has_no_login_by_iam_an_output_prints_the_password(synthesized: Synthesized) -> None:
+    outputs = synthesized(vault="openbao")["vault"]["Outputs"]
+
+    assert "--secret-id <RecoveryPassword> --query SecretString" in text(outputs["AdministratorPassword"]["Value"])
