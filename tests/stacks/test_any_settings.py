@@ -1,6 +1,7 @@
 """Settings that nobody listed: each combination is synthesized within AWS's limits, or refused with one line.
 
-`make test` tries few; `pytest tests/stacks/test_any_settings.py --hypothesis-profile=long` tries hundreds, in an hour.
+`make test` tries few. `pytest --hypothesis-profile=long -o faulthandler_timeout=0 tests/stacks/test_any_settings.py` tries
+hundreds, in an hour.
 """
 
 from __future__ import annotations
