@@ -1,7 +1,8 @@
 """Settings that nobody listed: each combination is synthesized within AWS's limits, or refused with one line.
 
-`make test` tries few. `pytest --hypothesis-profile=long -o faulthandler_timeout=0 tests/stacks/test_any_settings.py` tries
-hundreds, in an hour.
+`make test` tries few. This tries hundreds, in an hour:
+
+    pytest --hypothesis-profile=long -o faulthandler_timeout=0 tests/stacks/test_any_settings.py
 """
 
 from __future__ import annotations
