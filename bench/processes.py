@@ -30,6 +30,9 @@ FUNCTION_ENVIRONMENT = {
     "TOPIC_ARN": "none",
 }
 
+# Modules are compiled, as they are when they are installed, even if this process writes none.
+_COMPILED: dict[str, str] = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
 
 class BenchError(Exception):
     """A measured program gave a wrong result, so its time means nothing."""
@@ -74,7 +77,7 @@ def measure(
             given = _pipe(files, given)
         taken: IO[bytes] | int = files.enter_context(stdout.open("wb")) if stdout else subprocess.DEVNULL
         errors = files.enter_context(tempfile.TemporaryFile())
-        variables = os.environ | (environment or {})
+        variables = {**_COMPILED, **(environment or {})}
         process = subprocess.Popen(command, stdin=given, stdout=taken, stderr=errors, cwd=folder, env=variables)
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

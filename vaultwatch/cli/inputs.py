@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-CHUNK_BYTES = 1048576
+CHUNK_BYTES = 256 * 1024  # with the lines and objects made of it, this stays in the cache of a core
 
 
 class Unreadable(Exception):
@@ -45,7 +45,7 @@ def open_log(stack: ExitStack, name: str) -> tuple[Any, int]:
 
 
 def chunks(stream: Any) -> Iterator[tuple[bytes, int]]:
-    """Yield the bytes of an open log in chunks of at most 1 MiB, each with the number of bytes up to its end.
+    """Yield the bytes of an open log in chunks of at most 256 KiB, each with the number of bytes up to its end.
 
     Raises:
         Unreadable: The rest cannot be read.

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Literal
 
 from vaultwatch.detection.audit import AuditDetector
 from vaultwatch.detection.evaluator import Counts, Evaluator, Ruleset
+from vaultwatch.detection.prefixes import Prefixes
 from vaultwatch.detection.verdict import Verdict
-from vaultwatch.reading.budget import SMALL_BYTES
 from vaultwatch.reading.identity import Seen, ServerEventKeys
 from vaultwatch.reading.records import Origin, Rejected, read_audit_entry, split_tag, undecoded_entry
-from vaultwatch.rules.index import Candidate, Passed, Rules, Sifted, Unreadable
+from vaultwatch.rules.index import Before, Candidate, Passed, Rules, Sifted, Unreadable
 from vaultwatch.rules.pack import Rule
 
 if TYPE_CHECKING:
@@ -176,11 +176,9 @@ class Detector:
         if not self._uses_index:
             yield from map(Unreadable, lines)
             return
-        # Either all lines of a stream have tags or none: a single one with a tag is read without the index.
-        tagged = origin is None and bool(lines) and lines[0].startswith(b"@")
         taken = 0
         try:
-            for sifted in self._index.sift(lines, self._audit.waiting.events, tagged=tagged):
+            for sifted in self._index.sift(lines, self._audit.waiting.events, self._before(lines[:1], origin)):
                 yield sifted
                 taken += sifted.entries if isinstance(sifted, Passed) else 1
         except self._fatal:
@@ -188,6 +186,23 @@ class Detector:
         except Exception as error:  # noqa: BLE001  if reading the line raises again, only that line is rejected
             self._evaluator.count_rule_error(INDEX, error)
             yield from (Unreadable(line) for line in lines[taken:])
+
+    def _before(self, first: Sequence[bytes], origin: Origin | None) -> Before | None:
+        """Return what removes the tag, or what else is before the entries of a stream, by its first line.
+
+        Either all of its lines have one or none: a single one is read without the index.
+        """
+        line = first[0] if first else b""
+        if line.startswith(b"@") and origin is None:
+            return _without_tag
+        is_server = origin is not None and origin.lane == "server"
+        return None if line.startswith(b"{") or is_server else self._without_prefix
+
+    def _without_prefix(self, line: bytes) -> bytes:
+        """Remove what is before an entry, unless the line could continue a message of the server log."""
+        if self._last_was_server or (self._has_server and self._server.next_due is not None):
+            return line
+        return self._prefixes.remove(line)
 
     def _take(self, line: bytes, rules: Rules | None, now: float, origin: Origin | None) -> list[Verdict]:
         """Read one line; `rules` are those that could match, None if the index cannot read it as an audit entry."""
@@ -203,8 +218,7 @@ class Detector:
         return self._read_entry(text, origin, rules, now) if rules is not None or text.strip() else []
 
     def _read_entry(self, text: bytes, origin: Origin, rules: Rules | None, now: float) -> list[Verdict]:
-        changes_nothing = self._audit.excludes(text, origin, rules) if rules else rules is None and self._passes(text)
-        if changes_nothing:
+        if rules and self._audit.excludes(text[max(text.find(b"{"), 0) :], origin, rules):
             self._count_audit(1)
             return []
         entry = read_audit_entry(text, origin)
@@ -218,13 +232,6 @@ class Detector:
         found = self._audit.evaluate(entry, rules, now)
         self._count_audit(1)
         return found
-
-    def _passes(self, text: bytes) -> bool:
-        """Return whether no rule could match the entry behind a prefix, such as a syslog header."""
-        if not self._uses_index or text.startswith((b"{", b"<json:")) or len(text) > SMALL_BYTES:
-            return False
-        (sifted,) = self._index.sift([text[text.find(b"{") :]], self._audit.waiting.events)
-        return isinstance(sifted, Passed)
 
     def _server_line(self, text: bytes, origin: Origin) -> ServerLine | None:
         """Return a line of the server log; None if it belongs to an audit log.
@@ -242,8 +249,17 @@ class Detector:
         return line if self._last_was_server and is_plain else None
 
     @cached_property
+    def _prefixes(self) -> Prefixes:
+        """Removes the prefixes of entries."""
+        return Prefixes(lambda line: self._split_line(line).opens_message)
+
+    @cached_property
     def _split_line(self) -> Callable[[bytes], ServerLine]:
         """Takes a line of the server log apart; imported on first use, like its detector."""
         from vaultwatch.reading.server_log import split_line
 
         return split_line
+
+
+def _without_tag(line: bytes) -> bytes:
+    return split_tag(line)[1]

@@ -16,7 +16,7 @@ from bench import corpus
 from bench import rules as bench_rules
 from tests.support.evaluation import evaluate_plainly
 from vaultwatch.detection.detector import Detector
-from vaultwatch.rules import index
+from vaultwatch.rules import narrowing, remembered
 from vaultwatch.rules.conditions import (
     And,
     Boolean,
@@ -295,14 +295,15 @@ class TestShapes:
 
 class TestMemory:
     def test_the_cache_is_bounded_although_clients_choose_the_paths(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(index, "MAX_REMEMBERED", 100)
+        monkeypatch.setattr(remembered, "MAX_REMEMBERED", 100)
         rules = rules_of([Text("request.path", "suffix", "seal", False), Text("auth.display_name", "eq", "me", False)])
         audit_index = AuditIndex(rules)
         for number in range(500):
-            entry = {"type": "request", "auth": {"display_name": f"d{number}"}, "request": {"path": f"p{number}"}}
+            auth = {"display_name": f"d{number}", "policies": [f"p{number}"]}
+            entry = {"type": "request", "auth": auth, "request": {"path": f"p{number}", "operation": f"o{number}"}}
             audit_index.candidates(json.dumps(entry).encode())
-        assert 0 < len(audit_index._by_path) <= 100
-        assert 0 < len(audit_index._by_extra) <= 100
+        tables = (audit_index._by_path, audit_index._by_policies, audit_index._others._joined)
+        assert all(0 < len(table) <= 100 for table in tables)
 
     def test_long_texts_are_not_cached(self) -> None:
         audit_index = AuditIndex(rules_of([Text("request.path", "suffix", "seal", False)]))
@@ -328,6 +329,34 @@ class TestMemory:
             Candidate(lines[1], audit_index.rules),
             waited_for,
         ]
+
+    def test_an_entry_is_a_candidate_only_if_all_fields_fit(self) -> None:
+        secret = Text("request.path", "contains", "/prod/", False)
+        others = [("auth.display_name", "eve"), ("auth.metadata.role", "staff"), ("error", "denied")]
+        rules = rules_of([And((secret, Text(field, "prefix", value, False))) for field, value in others])
+        audit_index = AuditIndex(rules)
+        entries: list[dict[str, Any]] = [
+            {"auth": {"display_name": "bob", "metadata": {"role": "ops"}}},
+            {"auth": {"display_name": "EVE", "metadata": None}},
+            {"auth": None, "error": "denied"},
+            {"auth": None, "error": None},
+            {"auth": {"metadata": {"role": ["ops", "staff"]}}, "error": ""},
+            {"auth": {"metadata": {"role": "staff"}}, "error": "denied"},
+        ]
+        found = [
+            audit_index.candidates(json.dumps({"type": "request", "request": {"path": "kv/prod/a"}, **entry}).encode())
+            for entry in entries
+        ]
+        assert [[rule.name for rule in rules] for rules in found] == [
+            *([], ["r000"], ["r002"], [], ["r001"], ["r001", "r002"])
+        ]
+
+    def test_sets_of_rules_beyond_the_bound_are_not_narrowed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(narrowing, "MAX_PLANS", 1)
+        person = Text("auth.display_name", "eq", "eve", False)
+        audit_index = AuditIndex(rules_of(And((Text("request.path", "eq", p, False), person)) for p in ("a", "b")))
+        lines = [json.dumps({"type": "request", "request": {"path": path}}).encode() for path in ("a", "b", "a")]
+        assert [len(audit_index.candidates(line)) for line in lines] == [0, 1, 0]
 
     def test_lines_that_the_gate_cannot_decode_keep_their_position(self) -> None:
         audit_index = AuditIndex(rules_of([Text("request.path", "eq", "sys/seal")]))

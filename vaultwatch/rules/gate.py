@@ -1,0 +1,98 @@
+"""The types that decode some fields of an audit entry and skip all others.
+
+The *gate* is the one that the index asks for every entry. Texts that nearly every pack asks for are decoded as texts,
+so that they can be looked up as they are; an entry where they are anything else is not decoded. Other fields keep their
+JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, get_args
+
+import msgspec
+
+HEADERS, POLICIES = "request.headers", "auth.policies"
+NOTHING = msgspec.Raw()
+"""The value of a field that is absent and kept as JSON. All entries share it: a factory would be called for each."""
+_TYPES: dict[str, Any] = {
+    # Entries of other types that end in the same words are read in full.
+    "type": Literal["request", "response", "kmip-request", "kmip-response"],
+    "request.id": str | None,
+    "request.operation": str | None,
+    "request.path": str | None,
+    "request.namespace.path": str | None,
+    "auth.client_token": str | None,
+}
+LOOKED_UP = ("request.path", "request.operation", "request.namespace.path")
+"""The texts among them that rules name."""
+
+
+def gate_field(field: str) -> str:
+    """Return the field that the gate decodes for a field that a rule names: itself, or one that it is below.
+
+    Args:
+        field: A dotted path.
+    """
+    return ".".join(field.split(".")[: 3 if field.startswith("request.namespace.") else 2])
+
+
+def can_look_up(field: str) -> bool:
+    """Return whether the gate can decode a field: what is below a text never is."""
+    return field in LOOKED_UP or gate_field(field) not in _TYPES
+
+
+def gate_decoder(others: Iterable[str]) -> Callable[[bytes], Any]:
+    """Return a function that decodes an entry: the texts, and the data, headers, policies and other fields as JSON.
+
+    Args:
+        others: Dotted paths, as `gate_field` returns them.
+    """
+    return decoder_of((*_TYPES, "request.data", HEADERS, POLICIES, *others), _TYPES)
+
+
+def decoder_of(fields: Iterable[str], types: Mapping[str, Any]) -> Callable[[bytes], Any]:
+    """Return a function that decodes these fields of an entry: each as its type, or as JSON if it has none.
+
+    Args:
+        fields: Dotted paths, of which none is below another.
+        types: The types of some of them. A field whose type accepts None may be absent.
+    """
+    tree: dict[str, Any] = {}
+    for field in fields:
+        *above, leaf = field.split(".")
+        node = tree
+        for part in above:
+            node = node.setdefault(part, {})
+        node[leaf] = _member(types.get(field))
+    return msgspec.json.Decoder(_struct("entry", tree, frozen=False)).decode
+
+
+def without_nulls(gate: Any) -> Any:
+    """Return a decoded entry with what it has as null, such as `"auth": null`, as if it were absent."""
+    empty = msgspec.json.decode(b'{"type":"request","request":{}}', type=type(gate))
+    for given, default in ((gate, empty), (gate.request, empty.request)):
+        for name in given.__struct_fields__:
+            if getattr(given, name) is None:
+                setattr(given, name, getattr(default, name))
+    return gate
+
+
+def _member(kind: Any) -> tuple[Any, ...]:
+    """Return the type of a field and its value if it is absent; one that cannot be None must be there."""
+    if kind is None:
+        return msgspec.Raw, NOTHING
+    return (kind, None) if type(None) in get_args(kind) else (kind,)
+
+
+def _struct(name: str, tree: Mapping[str, Any], *, frozen: bool = True) -> type[msgspec.Struct]:
+    members: list[Any] = []
+    for part, below in tree.items():
+        if part == "request":
+            members.append((part, _struct(f"{name}_{part}", below, frozen=False)))
+        elif isinstance(below, dict):
+            inner = _struct(f"{name}_{part}", below)
+            members.append((part, inner | None, inner()))  # shared by all entries, which frozen ones can be
+        else:
+            members.append((part, *below))
+    return msgspec.defstruct(name, members, gc=False, frozen=frozen, kw_only=True)
