@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hosts import HOSTS, NODE, OPENBAO_NODE, rendered
+from tests.support.hosts import ASSETS, HOSTS, NODE, OPENBAO_NODE, rendered
 from vaultwatch.hosts.files import host_files
 
 ROOT = Path(__file__).parents[3]
@@ -140,6 +140,17 @@ class TestHost:
 
     def test_the_credentials_of_the_hosts_role_are_not_for_every_user(self, host: dict[str, str]) -> None:
         assert "ip daddr 169.254.169.254 tcp dport 80 meta skuid != " in host["/etc/nftables.conf"]
+
+
+@pytest.mark.parametrize("role", ["node", "log-server"])
+def test_syslog_ng_starts_when_all_that_it_must_remember_is_mounted(role: str) -> None:
+    drop_in = (ASSETS / f"systemd/{role}-syslog-ng.conf").read_text()
+    assert "\nRequiresMountsFor=/var/lib/syslog-ng /var/lib/vaultwatch /var/log/vault\n" in drop_in
+
+
+def test_handlers_are_not_killed_when_syslog_ng_has_ended() -> None:
+    """They have lines to send; with KillMode=mixed, systemd kills them at that moment."""
+    assert "\nKillMode=control-group\nTimeoutStopSec=90\n" in (ASSETS / "systemd/log-server-syslog-ng.conf").read_text()
 
 
 def test_only_vaults_user_may_write_audit_entries(node: dict[str, str]) -> None:
