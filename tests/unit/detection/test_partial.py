@@ -60,3 +60,12 @@ def test_a_server_message_that_was_cut_leaves_a_negation_undecided() -> None:
     (verdict,) = detector.feed([line]) + detector.flush()
     assert verdict.rule.name == "server_message_over_budget"
     assert "rules that could not be decided: " in alert_of(verdict).summary
+
+
+@pytest.mark.parametrize(
+    ("operation", "raised"), [(b"list", "audit_list_over_budget"), (b"read", "audit_entry_over_budget")]
+)
+def test_a_long_list_raises_an_alert_of_a_lower_level_than_any_other_entry(operation: bytes, raised: str) -> None:
+    response = b'{"type":"response","request":{"operation":"%s","path":"a"},"response":{"data":{"keys":[%s]}}}'
+    (verdict,) = Detector(OVER_BUDGET).feed([response % (operation, ARRAYS)])
+    assert verdict.rule.name == raised
