@@ -43,7 +43,7 @@ test-stacks: setup
 
 # The short form of `make hosts`, where the base tree exists and machines can boot; elsewhere a line says why not.
 test-hosts: setup
-	@if .venv/bin/python -m testbed.machines; then PATH="$(CURDIR)/.venv/bin:$$PATH" pytest tests/hosts -k "install or arrives"; fi
+	@if .venv/bin/python -m testbed.machines; then PATH="$(CURDIR)/.venv/bin:$$PATH" pytest tests/hosts/test_booted_hosts.py::TestDayOne; fi
 
 hosts: setup
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest -rs tests/hosts

@@ -18,6 +18,13 @@ class _Handler(MotoRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = -1
 
+    def handle_expect_100(self) -> bool:
+        """Let a client send its body at once, and only once: werkzeug would answer the header again."""
+        super().handle_expect_100()
+        self.wfile.flush()
+        del self.headers["Expect"]
+        return True
+
     def log(self, type: str, message: str, *args: Any) -> None:
         """Log nothing."""
 

@@ -9,6 +9,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from testbed.machines import cgroups
+
 _PREFIX = "vaultwatch-machines-"
 
 
@@ -58,11 +60,12 @@ def scratch_prefix() -> str:
 
 
 def sweep() -> None:
-    """Remove what processes that have ended left: loop devices, and the folders of their machines."""
+    """Remove what processes that have ended left: loop devices, groups, and the folders of their machines."""
     for line in _losetup("--list", "--noheadings", "--output=NAME,BACK-FILE").splitlines():
         device, _, file = line.strip().partition(" ")
         if _is_left(file.strip()):
             _losetup("--detach", device)
+    cgroups.remove(_is_left)
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         if _is_left(str(folder)):
             shutil.rmtree(folder, ignore_errors=True)

@@ -29,7 +29,7 @@ from testbed.machines.tree import base_tree
 
 LOG_SERVER, NODE = "log-server", "vault-1"
 _GROUPS = {LOG_SERVER: ("vaultwatch-log-server", "Host/Group"), NODE: ("vaultwatch-vault", "Vault1/Group")}
-_ADDRESSES = {LOG_SERVER: "10.90.0.10", NODE: "10.90.0.11"}
+ADDRESSES = {LOG_SERVER: "10.90.0.10", NODE: "10.90.0.11"}
 _DISK_BYTES = 600 * 1024 * 1024  # of each volume, whatever its size in the template
 _BUNDLE = re.compile(r'url = "https://(?P<bucket>[^.]+)\.s3\.[^/]+/(?P<key>[^"]+)"')
 
@@ -82,7 +82,7 @@ class Hosts:
         """
         launched = self._instances.launch(self.deployment.aws.physical_id(*_GROUPS[name]))
         self._upload(launched.user_data)
-        address, folder = _ADDRESSES[name], self.scratch / launched.id
+        address, folder = ADDRESSES[name], self.scratch / launched.id
         machine = Machine(name, self.tree, folder, self.network.add_machine(name, address), programs=self.programs)
         machine.write("/etc/ssl/certs/machine.pem", self.authority.pem.decode())
         machine.seed(launched.id, launched.user_data)
@@ -145,10 +145,9 @@ def deployed_hosts() -> Iterator[Hosts]:
         TestbedError: Something that they need is missing.
     """
     found = releases.openbao(VERSION)
-    if found is None:
-        raise TestbedError("there is no `bao` on PATH")
     built = build_hosts(found.sha256)
-    published, programs = {found.url: found.content}, {releases.REAL: found.program}
+    published = {found.url: found.content}
+    programs = {releases.REAL: found.program} if found.program else {}
     with (
         deploy(built.templates, built.code) as deployment,
         Hosts(deployment, base_tree(), built.bundle, published, programs) as hosts,

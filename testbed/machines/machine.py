@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from testbed.errors import TestbedError
+from testbed.machines import cgroups
 from testbed.machines.disks import Disk
 from testbed.processes import children, end, kill, start
 
 _SEED = "var/lib/cloud/seed/nocloud"
 _BOOT = """
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/changes,workdir=$2/work" "$2/root"
-tree=$2/root namespace=$3 name=$4
-shift 4
+tree=$2/root namespace=$3 name=$4 groups=$5
+shift 5
+for group in $groups; do echo 0 >"$group/cgroup.procs"; done
+export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 # as on Ubuntu 24.04
 exec systemd-nspawn --quiet --directory="$tree" --boot --register=no --keep-unit --resolv-conf=off \
     --network-namespace-path="$namespace" --machine="$name" --console=pipe --link-journal=no --timezone=off \
     --capability=CAP_NET_ADMIN "$@"
@@ -81,9 +84,10 @@ class Machine:
         given = [f"--bind-ro={self.folder / 'block'}:/sys/block"]
         given += [f"--bind={disk.device}:/dev/{_device(number)}" for number, disk in enumerate(self.disks)]
         given += [f"--bind-ro={program}:{path}" for path, program in self.programs.items()]
+        groups = cgroups.make(self._group)
         with self.console.open("ab") as output:
             script = ["unshare", "--mount", "--propagation=private", "sh", "-ec", _BOOT, "boot"]
-            where = [str(self.tree), str(self.folder), str(self.namespace), self.name]
+            where = [str(self.tree), str(self.folder), str(self.namespace), self.name, " ".join(map(str, groups))]
             self._process = start([*script, *where, *given], output.fileno(), _environment(), self.folder)
 
     @property
@@ -157,12 +161,17 @@ class Machine:
     def remove(self) -> None:
         """End it, and remove what it has written."""
         self.lose_power()
+        cgroups.remove(self._group.__eq__)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def instance(self) -> str:
         """The id of the instance, which is the name of its folder."""
         return self.folder.name
+
+    @property
+    def _group(self) -> str:
+        return f"{self.folder.parent.name}-{self.folder.name}"
 
     def _leader(self) -> int | None:
         """Return the process that is number 1 in the machine."""

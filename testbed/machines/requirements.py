@@ -9,8 +9,8 @@ from pathlib import Path
 
 from testbed.machines.tree import ARCHITECTURE, is_made
 
-# `bao` is the server, `node` synthesizes the templates.
-_PROGRAMS = ("bao", "ip", "losetup", "node", "nsenter", "systemd-nspawn", "unshare")
+# `node` synthesizes the templates.
+_PROGRAMS = ("ip", "losetup", "node", "nsenter", "systemd-nspawn", "unshare")
 
 
 def missing() -> str:

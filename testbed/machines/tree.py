@@ -38,11 +38,15 @@ _FILES = {
     "ExecStart=\nExecStart=!/usr/sbin/chronyd -F 1 -x\n",
     # /proc/sys is read-only here: values of the kernel are every machine's. The files are read all the same.
     "usr/local/sbin/sysctl": '#!/bin/sh\n/usr/sbin/sysctl "$@" || true\n',
-    # The kernel runs for longer than the machine; and without udev, systemd mounts no device, although fstab names it.
+    # The kernel runs for longer than the machine; and in a container, systemd mounts no device that fstab names.
     "etc/machine-uptime": "1.00 1.00\n",
     "etc/systemd/system/machine.service": "[Unit]\nDefaultDependencies=no\nBefore=local-fs-pre.target\n"
     "Wants=local-fs-pre.target\n[Service]\nType=oneshot\nExecStart=/bin/mount --bind /etc/machine-uptime /proc/uptime\n"
-    "ExecStart=/bin/mount --all --types ext4\n",
+    "ExecStart=/usr/local/sbin/mount-volumes\n",
+    # udev would make these links.
+    "usr/local/sbin/mount-volumes": "#!/bin/sh\nmkdir -p /dev/disk/by-uuid\nfor device in /dev/nvme*n1; do\n"
+    '    identity=$(blkid --probe --match-tag=UUID --output=value "$device") || continue\n'
+    '    ln -sf "$device" "/dev/disk/by-uuid/$identity"\ndone\nmount --all --types ext4\n',
 }
 # They would wait for the network, which others have configured, or for a terminal.
 _MASKED = ("systemd-networkd.service", "systemd-networkd-wait-online.service", "console-getty.service")
@@ -108,7 +112,8 @@ def add_files(tree: Path) -> None:
         file.unlink(missing_ok=True)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    (tree / "usr/local/sbin/sysctl").chmod(0o755)
+    for program in (tree / "usr/local/sbin").iterdir():
+        program.chmod(0o755)
     wants = tree / "etc/systemd/system/local-fs.target.wants"
     wants.mkdir(exist_ok=True)
     (wants / "machine.service").symlink_to("../machine.service")

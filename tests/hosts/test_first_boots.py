@@ -1,0 +1,81 @@
+"""A first boot that ends at each of its steps: the next boot goes on where it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from queue import Queue
+
+import pytest
+
+from testbed.aws import Call
+from testbed.errors import TestbedError
+from testbed.machines.hosts import LOG_SERVER, NODE, Hosts
+from testbed.machines.machine import Machine
+from tests.support.booted import Booted, names
+from tests.support.waiting import HUNG_SECONDS, eventually
+from vaultwatch.hosts.install.services import SERVICES
+from vaultwatch.hosts.install.volumes import FORMATTED, MOUNTED
+
+STEPS = (FORMATTED.name, MOUNTED.name, "files", "services")
+"""The steps of the installation at which the log server loses its power, a moment after each has begun."""
+CALLS = ("GetObject", "AttachVolume", "ChangeResourceRecordSets", "Invoke", "TagResource", "SignalResource")
+"""The calls of AWS at which the node loses its power, before AWS gets them, in their order.
+
+With them it fetches the host bundle, attaches a volume, sets its name, asks for a certificate, marks the cluster as
+bootstrapped, and signals.
+"""
+
+
+@pytest.fixture(scope="module")
+def crashed(hosts: Hosts) -> Booted:
+    """A log server and a node that booted for the first time again and again."""
+    log_server = hosts.launch(LOG_SERVER)
+    for step in STEPS:
+        eventually(partial(has_begun, log_server, step))
+        log_server.lose_power()
+        log_server.start()
+    node = launch_and_crash(hosts, NODE, CALLS)
+    return Booted(hosts, log_server, node)
+
+
+def has_begun(machine: Machine, step: str) -> bool:
+    try:
+        return f"{step}: begun" in machine.journal("--unit=vaultwatch-boot")
+    except TestbedError:  # it has not started yet
+        return False
+
+
+def launch_and_crash(hosts: Hosts, name: str, calls: Sequence[str]) -> Machine:
+    """Launch a host that loses its power once at each of these calls."""
+    lost, left = Queue[str](), list(calls)
+
+    def fault(call: Call) -> str:
+        if call.role.startswith("Vault1Role") and left and call.operation == left[0]:
+            left.pop(0)
+            machine.lose_power()
+            lost.put(call.operation)
+            return "ServiceUnavailable"  # which nobody reads
+        return ""
+
+    hosts.deployment.aws.endpoint.fault = fault
+    machine = hosts.launch(name)
+    for call in calls:
+        assert lost.get(timeout=HUNG_SECONDS) == call
+        machine.start()
+    return machine
+
+
+def test_hosts_that_lose_their_power_at_each_step_of_the_first_boot_are_ready_at_the_next(crashed: Booted) -> None:
+    for machine, role in ((crashed.log_server, "log-server"), (crashed.node, "node")):
+        assert crashed.wait_for_signal(machine) == "SUCCESS"
+        assert crashed.states(machine, SERVICES[role]) == dict.fromkeys(SERVICES[role], "active")
+
+
+def test_their_lines_arrive(crashed: Booted) -> None:
+    asked = names("after-all", 20)
+
+    crashed.request(*asked)
+
+    for lane in ("socket", "file"):
+        eventually(partial(crashed.has_brought, lane, set(asked)))
