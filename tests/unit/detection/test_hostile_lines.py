@@ -108,3 +108,43 @@ def test_so_many_braces_before_an_entry_that_the_line_is_over_its_budget_raise_a
 )
 def test_no_data_hides_what_the_entry_says(data: bytes) -> None:
     assert alerts(HEAD + data + TAIL) == {"audit_device_disabled", "audit_entry_over_budget"}
+
+
+ACT = HEAD + b"0" + TAIL
+DEEP = b'{"a":' * 900 + b"0" + b"}" * 900
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xef\xbb\xbf" + ACT,
+        b"@prod/vault-1/file \xef\xbb\xbf" + ACT,
+        b"\0\0" + ACT + b"\0\r",
+        ACT.replace(b"eve", b"e\0ve"),
+        ACT.replace(b"sys/audit/file", b"sys/audit/f\xffile"),
+        ACT.replace(b"sys/audit/file", b"sys/audit/f\\ud800"),
+        ACT.replace(b"sys/audit/file", b"\\u0073ys/audit/file"),
+        ACT.replace(b'"path"', b'"\\u0070ath"'),
+        ACT.replace(b'"path":', b'"path":"app/config","path":'),
+        ACT.replace(b'"request":{', b'"request":{"path":"app/config"},"request":{'),
+        ACT.replace(b'"type":', b'"type":"x","type":'),
+        b"{ {x} {" + ACT,
+        ACT.replace(b'"eve"', b'"eve","metadata":' + DEEP),
+    ],
+)
+def test_what_is_odd_about_a_line_neither_hides_its_act_nor_the_line_behind_it(line: bytes) -> None:
+    following = ACT.replace(b'"id":"a"', b'"id":"b"')
+    detector = Detector(shipped_rules())
+    verdicts = detector.feed([line + b"\n", following + b"\n"]) + detector.flush()
+    disabled = {verdict.event_key for verdict in verdicts if verdict.rule.name == "audit_device_disabled"}
+    assert disabled == {"a", "b"}
+    assert (detector.counts.audit, detector.counts.rejected) == (2, 0)
+
+
+@pytest.mark.parametrize("line", [ACT + ACT, ACT + b" " + ACT])
+def test_two_entries_on_one_line_are_rejected_and_kept_not_read_as_the_first(line: bytes) -> None:
+    rejected: list[Rejected] = []
+    detector = Detector(shipped_rules(), on_rejected=rejected.append)
+    detector.feed([line, ORDINARY_PATH + b"0" + TAIL])
+    assert [one.raw for one in rejected] == [line]
+    assert detector.counts.audit == 1
