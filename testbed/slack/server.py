@@ -119,14 +119,14 @@ class SlackStandIn:
         with self._changed:
             self._workspace.delete(ts)
 
-    def wait_for(self, count: int, timeout: float = 10.0) -> list[Post]:
+    def wait_for(self, count: int, timeout: float = 120.0) -> list[Post]:
         """Return the stored messages once `count` have been accepted in all; raises `TimeoutError`."""
         with self._changed:
             if not self._changed.wait_for(lambda: self.accepted >= count, timeout):
                 raise TimeoutError(f"{self.accepted} of {count} messages after {timeout} s")
             return list(self.messages)
 
-    def wait_for_turned_away(self, count: int, timeout: float = 10.0) -> None:
+    def wait_for_turned_away(self, count: int, timeout: float = 120.0) -> None:
         """Return once `count` requests were turned away or hang; raises `TimeoutError`."""
         with self._changed:
             if not self._changed.wait_for(lambda: self.turned_away >= count, timeout):
