@@ -108,9 +108,10 @@ class AuditIndex:
         self._rules_by_mask: Remembered[int, Rules] = Remembered(self._look_up_rules, lambda _: 0)
 
     def _alternatives(self, rule: Rule) -> list[Alternative]:
+        if rule in self.of_partial:
+            return []
         found = alternatives_of(rule.compiled.condition, audit_anchor)
-        left_to_others = rule in self.of_secrets or rule in self.of_partial
-        return [one for one in found if _for_the_gate(one) or not left_to_others]
+        return [one for one in found if _for_the_gate(one) or rule not in self.of_secrets]
 
     def _prepare_masks(self, alternatives: Sequence[Alternative]) -> None:
         self._path, operation, namespace = (Masks(name, alternatives) for name in LOOKED_UP)

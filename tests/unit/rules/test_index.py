@@ -351,6 +351,11 @@ class TestMemory:
             *([], ["r000"], ["r002"], [], ["r001"], ["r001", "r002"])
         ]
 
+    def test_no_rule_about_partial_entries_is_a_candidate_for_a_complete_one(self) -> None:
+        lists = And((Exists("partial", True), Text("request.operation", "eq", "list", False)))
+        line = json.dumps({"type": "request", "request": {"operation": "list", "path": "kv/"}}).encode()
+        assert AuditIndex(rules_of([lists])).candidates(line) == ()
+
     def test_sets_of_rules_beyond_the_bound_are_not_narrowed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(narrowing, "MAX_PLANS", 1)
         person = Text("auth.display_name", "eq", "eve", False)
