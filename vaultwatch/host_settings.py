@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", re.ASCII)
-"""The name of a node: one label of a DNS name, which also stands in tags, S3 keys and the names of roles."""
+"""The name of a node: one label of a DNS name, which is also part of tags, S3 keys and the names of roles."""
 LOG_SERVER = "log-server"
 """The name of the log server."""
 API = "vault"

@@ -101,7 +101,7 @@ class Instances:
         Args:
             host: The id of the instance.
             timeout: For how many seconds to wait.
-            boot: For the how-manieth signal: a host signals once in each boot.
+            boot: The number of the boot, from 1: a host signals once in each.
         """
         with self._signalled:
             if not self._signalled.wait_for(lambda: len(self._signals_of(host)) >= boot, timeout):
