@@ -247,8 +247,9 @@ class _Parent:
             now = time.monotonic()
             if mark != self._mark.numbers:
                 progress, mark = now, self._mark.numbers
-            if now - progress >= self._stalled_seconds + mark[2] * SECONDS_PER_BYTE:
-                raise self._ended(f"it made no progress for {self._stalled_seconds:g} s")
+            allowed = self._stalled_seconds + mark[2] * SECONDS_PER_BYTE
+            if now - progress >= allowed:
+                raise self._ended(f"it made no progress for {allowed:.3g} s")
             if now >= deadline:
                 raise self._ended("there was no time left for it")
 
