@@ -32,6 +32,22 @@ def segments_near(s3: S3Client, bucket: str, moment: datetime) -> list[str]:
     return [key for node in nodes for key in _of_node(s3, bucket, node, moment)]
 
 
+def segments_below(s3: S3Client, bucket: str, prefix: str, begin: datetime | None, end: datetime | None) -> list[str]:
+    """Return the keys of the segments below a prefix that can contain lines of a span of time.
+
+    Args:
+        s3: The client.
+        bucket: The archive bucket.
+        prefix: The prefix, such as `archive/source=audit/`; "" for all segments.
+        begin: The beginning of the span; None for all that came before its end.
+        end: Its end; None for all that came after its beginning.
+    """
+    first = None if begin is None else begin - _DAY
+    last = None if end is None else end + _OUT_OF_ORDER
+    starts = _starts(s3, bucket, prefix or ARCHIVE)
+    return [key for start, key in starts if (first is None or start >= first) and (last is None or start <= last)]
+
+
 def _folders(s3: S3Client, bucket: str, prefix: str) -> Iterator[str]:
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/"):
         yield from (found["Prefix"] for found in page.get("CommonPrefixes", ()))

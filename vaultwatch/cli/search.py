@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
-from datetime import datetime
-from pathlib import Path
-from typing import Any, NamedTuple
 
 import click
 
 from vaultwatch.audience import S3
-from vaultwatch.cli.inputs import Unreadable, chunks, open_log, reading
-from vaultwatch.errors import BOTO3_MISSING, ArchiveError, SettingError
+from vaultwatch.cli.inputs import Unreadable
+from vaultwatch.cli.places import archived_logs, local_logs
+from vaultwatch.errors import ArchiveError, SettingError
 from vaultwatch.printable import one_line
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.reading.lines import LineSplitter
+from vaultwatch.reconcile import Log
 
 _CONTINUES = (b"  ", b"\t")
-
-
-class _Log(NamedTuple):
-    """A file or an archived segment, and how to read its bytes."""
-
-    name: str
-    read: Callable[[], Iterator[bytes]]
 
 
 @click.command("search")
@@ -59,7 +50,7 @@ def _count(number: int, unit: str) -> str:
     return f"{number:,} {unit}{'' if number == 1 else 's'}"
 
 
-def _search(log: _Log, wanted: bytes, show: Callable[[bytes], None]) -> tuple[int, bool]:
+def _search(log: Log, wanted: bytes, show: Callable[[bytes], None]) -> tuple[int, bool]:
     """Show what a log contains; return the number of matching lines, and whether all of the log could be read."""
     found = 0
     try:
@@ -97,25 +88,11 @@ def _show_on_terminal(line: bytes) -> None:
     click.echo(one_line(line.decode("utf-8", "backslashreplace").rstrip("\r\n")))
 
 
-def _logs_at(place: str, when: str | None) -> list[_Log]:
-    if place.startswith(S3):
-        return _segments(place, when)
-    if place != "-" and Path(place).is_dir():
-        return [_file(str(path)) for path in sorted(Path(place).rglob("*")) if path.is_file()]
-    return [_file(place)]
+def _logs_at(place: str, when: str | None) -> list[Log]:
+    return _segments(place, when) if place.startswith(S3) else local_logs(place)
 
 
-def _file(name: str) -> _Log:
-    def read() -> Iterator[bytes]:
-        with ExitStack() as stack:
-            with reading():
-                stream, _ = open_log(stack, name)
-            yield from (chunk for chunk, _ in chunks(stream))
-
-    return _Log(name, read)
-
-
-def _segments(place: str, when: str | None) -> list[_Log]:
+def _segments(place: str, when: str | None) -> list[Log]:
     """Return the segments of an archive bucket that can contain the time.
 
     Raises:
@@ -125,38 +102,6 @@ def _segments(place: str, when: str | None) -> list[_Log]:
     if moment is None:
         given = f"`{when}` is not an RFC 3339 time" if when else "is required to search an archive on S3"
         raise SettingError(f"--time: {given}")
-    bucket = place.removeprefix(S3).strip("/")
-    if not bucket:
-        raise SettingError(f"{place}: names no bucket")
-    return _listed(bucket, moment)
+    from vaultwatch.archive.listing import segments_near
 
-
-def _listed(bucket: str, moment: datetime) -> list[_Log]:
-    try:
-        from vaultwatch.archive.listing import segments_near
-        from vaultwatch.aws.clients import classify, make_client
-
-        s3 = make_client("s3")
-    except ImportError as error:
-        raise SettingError(f"{S3}{bucket}: {BOTO3_MISSING}") from error
-    try:
-        keys = segments_near(s3, bucket, moment)
-    except Exception as error:
-        raise SettingError(f"{S3}{bucket}: {classify(error).text}") from error
-    return [_segment(s3, bucket, key) for key in keys]
-
-
-def _segment(s3: Any, bucket: str, key: str) -> _Log:
-    def read() -> Iterator[bytes]:
-        from vaultwatch.archive.segments import unpack
-        from vaultwatch.aws.clients import classify
-
-        try:
-            body = s3.get_object(Bucket=bucket, Key=key)["Body"]
-            yield from unpack(body.iter_chunks(1 << 20))
-        except ArchiveError:
-            raise
-        except Exception as error:
-            raise Unreadable(classify(error).text) from error
-
-    return _Log(f"{S3}{bucket}/{key}", read)
+    return archived_logs(place, lambda s3, bucket, _: segments_near(s3, bucket, moment))

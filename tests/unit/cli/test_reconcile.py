@@ -1,0 +1,159 @@
+"""`vaultwatch reconcile`: two sides of files, folders and archived segments, and what it says of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3
+import pytest
+import zstandard
+from moto import mock_aws
+
+from vaultwatch.cli import main
+
+SOCKET_DOWN = Path(__file__).parents[2] / "data" / "recordings" / "vault-1.14.2" / "audit-socket-down"
+FILE, SOCKET = SOCKET_DOWN / "audit.jsonl", SOCKET_DOWN / "audit-socket.jsonl"
+
+
+class Ran(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+Reconcile = Callable[..., Ran]
+
+
+@pytest.fixture
+def reconcile(capfd: pytest.CaptureFixture[str]) -> Reconcile:
+    def run(*arguments: object) -> Ran:
+        status = main(["reconcile", *map(str, arguments)])
+        return Ran(status, *capfd.readouterr())
+
+    return run
+
+
+def found(ran: Ran) -> Any:
+    return json.loads(ran.out)
+
+
+def test_the_table_says_what_a_side_lacks_and_when_it_was_silent(reconcile: Reconcile) -> None:
+    ran = reconcile(FILE, SOCKET, "--limit", 2)
+    lines = ran.out.splitlines()
+    assert ran.status == 1
+    assert lines[:2] == [
+        "left:  52 entries of 1 logs; 0 more copies, 0 lines that are no audit entries, 0 entries compared in part",
+        "right: 24 entries of 1 logs; 0 more copies, 0 lines that are no audit entries, 0 entries compared in part",
+    ]
+    assert "on both sides: 24" in lines
+    assert any(line.startswith("missing on the right: 28, 2026-11-21T") for line in lines)
+    assert "  and 26 more" in lines
+    assert [line.split("while")[1] for line in lines if line.startswith("  right")] == [
+        " the other side has 28 entries"
+    ]
+    assert lines[-1] == "NOT equal"
+
+
+def test_the_same_is_status_0(reconcile: Reconcile) -> None:
+    ran = reconcile(FILE, FILE, "--format", "json")
+    assert (ran.status, found(ran)["equal"], found(ran)["common"]) == (0, True, 52)
+
+
+def test_each_side_can_be_several_files_compressed_or_not_and_folders(reconcile: Reconcile, tmp_path: Path) -> None:
+    lines = FILE.read_bytes().splitlines(True)
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "audit.log").write_bytes(b"".join(lines[30:]))
+    (tmp_path / "archive" / "audit.log-1.zst").write_bytes(zstandard.compress(b"".join(lines[:30])))
+    (tmp_path / "audit.log-2.archived").touch()
+    (tmp_path / ".audit.log.uploads.json").write_text("{}")
+    assert reconcile(tmp_path, FILE).status == 0
+    assert reconcile(tmp_path / "audit.log", tmp_path / "archive", "--against", FILE).status == 0
+    assert reconcile(FILE, "--against", tmp_path / "audit.log", tmp_path / "archive").status == 0
+
+
+def test_a_window_leaves_out_what_one_side_does_not_have_yet(reconcile: Reconcile) -> None:
+    assert reconcile(FILE, SOCKET, "--from", "2026-11-21T07:31:00Z").status == 0
+    assert reconcile(FILE, SOCKET, "--until", "2026-11-21T07:00:00Z").status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("a", "b", "c"), "more than two places: put --against between both sides"),
+        (("a",), "name a LEFT and a RIGHT"),
+        (("a", "--against"), "name a LEFT and a RIGHT"),
+        (("a", "--against", "b", "--against", "c"), "--against is given twice"),
+        (("a", "-"), "stdin cannot be read twice: name a file"),
+        (("a", "b", "--from", "monday"), "--from: `monday` is not an RFC 3339 time"),
+        (("s3://", "b"), "s3://: names no bucket"),
+    ],
+)
+def test_a_wrong_call_says_what_is_wrong(reconcile: Reconcile, arguments: tuple[str, ...], error: str) -> None:
+    ran = reconcile(*arguments)
+    assert (ran.status, ran.out, ran.err) == (2, "", f"vaultwatch: {error}\n")
+
+
+def test_a_side_of_another_log_is_refused(reconcile: Reconcile) -> None:
+    ran = reconcile(FILE, SOCKET_DOWN / "server.log")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("vaultwatch: the right side has no audit entry, but ")
+
+
+def test_an_empty_side_lacks_everything(reconcile: Reconcile, tmp_path: Path) -> None:
+    (tmp_path / "audit").touch()
+    assert found(reconcile(FILE, tmp_path / "audit", "--format", "json"))["missing_right"]["count"] == 52
+
+
+def test_a_log_that_cannot_be_read_to_its_end_is_named_once_and_status_2(reconcile: Reconcile, tmp_path: Path) -> None:
+    cut = tmp_path / "a\x1b[2J.zst"
+    cut.write_bytes(zstandard.compress(FILE.read_bytes())[:-9])
+    ran = reconcile(cut, FILE)
+    assert ran.status == 2
+    assert ran.err.splitlines() == [
+        f"vaultwatch: {tmp_path}/a\\u001b[2J.zst: damaged: the file ends within a zstd frame"
+    ]
+
+
+def test_texts_from_a_log_cannot_move_the_cursor(reconcile: Reconcile, tmp_path: Path) -> None:
+    hostile = '{"type":"request","request":{"id":"\\u001b[2J","path":"\\u202egnp.exe\\n"},"error":"\\u0007"}\n'
+    (tmp_path / "audit").write_text(hostile)
+    ran = reconcile(FILE, tmp_path / "audit")
+    assert ran.out.isascii()
+    assert all(line.isprintable() for line in ran.out.splitlines())
+    assert "\\u001b[2J" in ran.out
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="archive")
+        for source, file in (("audit-file", FILE), ("audit", SOCKET)):
+            for day in (20, 21):
+                key = f"archive/source={source}/node=n/dt=2026-11-{day}/hour=07/0000000{day}-202611{day}T072941.zst"
+                body = zstandard.compress(file.read_bytes() if day == 21 else b"")
+                s3.put_object(Bucket="archive", Key=key, Body=body)
+        yield s3
+
+
+def test_archived_segments_are_read_from_s3(reconcile: Reconcile, bucket: Any) -> None:
+    sides = ("s3://archive/archive/source=audit-file/", "--against", "s3://archive/archive/source=audit/")
+    everything = reconcile(*sides, "--format", "json")
+    assert (everything.status, found(everything)["missing_right"]["count"], found(everything)["left"]["logs"]) == (
+        1,
+        28,
+        2,
+    )
+    window = ("--from", "2026-11-21T08:00:00Z", "--until", "2026-11-22T00:00:00Z")
+    assert reconcile(*sides, *window).status == 0
+
+
+def test_a_missing_prefix_or_bucket_is_status_2(reconcile: Reconcile, bucket: Any) -> None:
+    assert reconcile("s3://archive/none/", FILE).err == "vaultwatch: s3://archive/none/: no log is there\n"
+    assert reconcile("s3://another", FILE).status == 2

@@ -1,0 +1,185 @@
+"""`vaultwatch reconcile`: the logs of two audit devices side by side."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import click
+import msgspec
+
+from vaultwatch.audience import S3
+from vaultwatch.cli.inputs import Unreadable
+from vaultwatch.cli.places import archived_logs, local_logs
+from vaultwatch.errors import ArchiveError, SettingError
+from vaultwatch.printable import one_line
+from vaultwatch.reading.identity import parse_time
+from vaultwatch.reconcile import Comparison, Log, Window, reconcile
+from vaultwatch.reconcile.report import Report, report
+from vaultwatch.reconcile.rows import Reader, microseconds
+from vaultwatch.reconcile.table import table
+from vaultwatch.rotated_files import MARK
+
+_AGAINST = "--against"
+_BETWEEN = "\0"  # no argument of a process can contain it
+
+
+class _TwoSides(click.Command):
+    """A command whose places are divided by `--against`, so that both sides can be patterns of the shell."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See `click.Command`."""
+        return super().parse_args(ctx, [_BETWEEN if word == _AGAINST else word for word in args])
+
+
+@click.command("reconcile", cls=_TwoSides, options_metavar="[OPTIONS]")
+@click.argument("places", nargs=-1, required=True, metavar="LEFT... [--against] RIGHT...")
+@click.option(
+    "--against", is_flag=True, expose_value=False,
+    help="Divides both sides. Not needed between one LEFT and one RIGHT.",
+)  # fmt: skip
+@click.option("--from", "begin", metavar="TIME", help="Report entries from this time on (RFC 3339).")
+@click.option("--until", "end", metavar="TIME", help="Report entries before this time (RFC 3339).")
+@click.option(
+    "--ignore", "ignored", multiple=True, metavar="FIELD",
+    help="Do not compare this field, such as auth.accessor; may be given again.",
+)  # fmt: skip
+@click.option(
+    "--limit", type=click.IntRange(0, 10_000), default=20, show_default=True,
+    help="How many differences of each kind to list. All are counted.",
+)  # fmt: skip
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def command(
+    places: tuple[str, ...], begin: str | None, end: str | None, ignored: tuple[str, ...], limit: int, form: str
+) -> int:
+    r"""Compare the logs of two audit devices: what each lacks, and what differs.
+
+    A place is a file (plain, gzip or zstd), a folder with all files below it, or s3://BUCKET/PREFIX for archived
+    segments. The entries of one side are put together, in any order, and compared by request id and type. Salted hashes
+    and the time of writing differ between devices and are not compared, except for times more than a minute apart.
+
+    \b
+    vaultwatch reconcile audit-file.log audit-socket.log
+    vaultwatch reconcile /var/log/vault/audit* --against /mnt/copy/audit.log*
+    vaultwatch reconcile s3://ARCHIVE/archive/source=audit/ --against s3://ARCHIVE/archive/source=audit-file/ \
+        --from 2026-11-27T00:00:00Z --until 2026-11-28T00:00:00Z
+
+    Reported are: entries that a side lacks; entries that differ (were altered); requests without response and responses
+    without request, except for those that Vault never answers; and the spans of time in which a side was silent while
+    the other was not.
+
+    Exit status: 0 if both sides have the same, 1 if they differ or a line is no audit entry, 2 if it could not run or a
+    log could not be read to its end.
+    """
+    left, right = _sides(places)
+    since, until = _moment("--from", begin), _moment("--until", end)
+    reading = _Reading()
+    left_logs, right_logs = (reading.logs(side, since, until) for side in (left, right))
+    reader = Reader(ignored)
+    comparison = reconcile(left_logs, right_logs, reader, _window(since, until), limit)
+    _check_sides(comparison)
+    _write(report(comparison, [*left_logs, *right_logs], reader), form)
+    return 2 if reading.failed else 0 if comparison.equal else 1
+
+
+def _sides(places: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Divide the places into both sides.
+
+    Raises:
+        click.UsageError: One side has none, or it is not clear which side a place is on.
+    """
+    between = places.index(_BETWEEN) if _BETWEEN in places else 1
+    left, right = places[:between], places[between:]
+    if _BETWEEN in places:
+        right = right[1:]
+    elif len(places) > 2:
+        raise click.UsageError(f"more than two places: put {_AGAINST} between both sides")
+    if not left or not right:
+        raise click.UsageError("name a LEFT and a RIGHT")
+    if _BETWEEN in right:
+        raise click.UsageError(f"{_AGAINST} is given twice")
+    if "-" in places:
+        raise click.UsageError("stdin cannot be read twice: name a file")
+    return left, right
+
+
+def _moment(option: str, text: str | None) -> datetime | None:
+    """Return the moment that an option names; None if it is not given.
+
+    Raises:
+        SettingError: It is not a time.
+    """
+    moment = parse_time(text)
+    if text is not None and moment is None:
+        raise SettingError(f"{option}: `{text}` is not an RFC 3339 time")
+    return moment
+
+
+def _window(begin: datetime | None, end: datetime | None) -> Window:
+    window = Window()
+    return Window(
+        window.begin if begin is None else microseconds(begin), window.end if end is None else microseconds(end)
+    )
+
+
+class _Reading:
+    """Finds the logs of both sides, and says once of each that cannot be read to its end why.
+
+    Attributes:
+        failed: The names of those.
+    """
+
+    def __init__(self) -> None:
+        self.failed = set[str]()
+
+    def logs(self, places: tuple[str, ...], begin: datetime | None, end: datetime | None) -> list[Log]:
+        """Return the logs of a side.
+
+        Raises:
+            SettingError: There is none.
+        """
+        found = [log for place in places for log in _logs_at(place, begin, end)]
+        if not found:
+            raise SettingError(f"{' '.join(places)}: no log is there")
+        return [Log(log.name, lambda log=log: self._read(log)) for log in found]  # type: ignore[misc]
+
+    def _read(self, log: Log) -> Iterator[bytes]:
+        try:
+            yield from log.read()
+        except (Unreadable, ArchiveError) as error:
+            if log.name not in self.failed:
+                click.echo(one_line(f"vaultwatch: {log.name}: {error}"), err=True)
+            self.failed.add(log.name)
+
+
+def _logs_at(place: str, begin: datetime | None, end: datetime | None) -> list[Log]:
+    if place.startswith(S3):
+        from vaultwatch.archive.listing import segments_below
+
+        return archived_logs(place, lambda s3, bucket, prefix: segments_below(s3, bucket, prefix, begin, end))
+    return [log for log in local_logs(place) if log.name == place or not _is_of_uploads(Path(log.name).name)]
+
+
+def _is_of_uploads(name: str) -> bool:
+    return name.startswith(".") or name.endswith(MARK)
+
+
+def _check_sides(comparison: Comparison) -> None:
+    """Refuse a side of which nothing is an audit entry: it is another log, and no comparison.
+
+    Raises:
+        SettingError: There is one.
+    """
+    for name, side in zip(("left", "right"), comparison.sides, strict=True):
+        if side.rejected and not side.read:
+            raise SettingError(f"the {name} side has no audit entry, but {side.rejected:,} other lines")
+
+
+def _write(found: Report, form: str) -> None:
+    if form == "json":
+        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+    else:
+        for line in table(found):
+            click.echo(line)

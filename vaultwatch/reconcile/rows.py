@@ -1,0 +1,153 @@
+"""What is compared of an audit entry: a row of 45 bytes, in which nothing is left of the entry's texts."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from struct import Struct
+from typing import Any, NamedTuple
+
+import msgspec
+
+from vaultwatch.reading.identity import audit_event_key, is_response, parse_time
+from vaultwatch.reading.left_out import NOTE
+from vaultwatch.reading.records import AuditEntry, Rejected, read_audit_entry, split_tag
+
+_SALTED = re.compile(rb'"hmac-sha256:[0-9a-f]{64}"')
+_MASKED = b'"hmac-sha256:"'
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NO_TIME = -(1 << 60)
+"""The moment of an entry without a readable time."""
+
+_NEVER_ANSWERED = frozenset({"sys/seal", "sys/step-down", "sys/audit/test"})
+_AUDIT_DEVICES = "sys/audit/"
+_ANSWERED_ERROR = "permission denied"
+_ROW = Struct("<16s8sqIQ??")
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+ROW_BYTES = _ROW.size
+
+
+class Row(NamedTuple):
+    """What is compared of an entry.
+
+    Attributes:
+        event: The digest of its event key.
+        content: The digest of everything that two devices log alike.
+        moment: Its time, in microseconds since 1970; or `NO_TIME`.
+        log: The index of its log.
+        line: The number of its line there, from 1.
+        is_response: Whether it is a response.
+        stands_alone: Whether Vault writes no other entry for this request.
+    """
+
+    event: bytes
+    content: bytes
+    moment: int
+    log: int
+    line: int
+    is_response: bool
+    stands_alone: bool
+
+
+def pack(row: Row) -> bytes:
+    """Return a row as bytes."""
+    return _ROW.pack(*row)
+
+
+def unpack(data: bytes) -> list[Row]:
+    """Return the rows in some bytes."""
+    return [Row._make(fields) for fields in _ROW.iter_unpack(data)]
+
+
+class Reader:
+    """Reads entries and makes rows of them.
+
+    Its digests have a key of their own, so that nobody can write entries with the same digest.
+    """
+
+    def __init__(self, ignored: Sequence[str] = ()) -> None:
+        """Make a reader.
+
+        Args:
+            ignored: The fields that are not compared, such as `auth.accessor`.
+        """
+        self._ignored = [tuple(name.split(".")) for name in ignored]
+        self._key = secrets.token_bytes(16)
+
+    def read(self, line: bytes) -> AuditEntry | Rejected:
+        """Read a line as an audit entry whose salted hashes are all alike."""
+        origin, text = split_tag(line)
+        return read_audit_entry(_SALTED.sub(_MASKED, text), origin)
+
+    def row(self, entry: AuditEntry, log: int, line: int) -> Row:
+        """Return the row of an entry.
+
+        Args:
+            entry: The entry, as `read` returns it.
+            log: The index of its log.
+            line: The number of its line.
+        """
+        fields = entry.fields
+        moment = parse_time(fields.get("time"))
+        return Row(
+            self.event(fields),
+            self._digest(self.compared(entry), 8),
+            NO_TIME if moment is None else microseconds(moment),
+            log,
+            line,
+            is_response(fields),
+            _stands_alone(fields),
+        )
+
+    def event(self, fields: dict[str, Any]) -> bytes:
+        """Return the digest of an entry's event key."""
+        return self._digest(audit_event_key(fields).encode("utf-8", "surrogatepass"), 16)
+
+    def compared(self, entry: AuditEntry) -> bytes:
+        """Return what two devices log alike of an entry, as JSON with sorted names.
+
+        What says that an entry is partial has the SHA-256 of its line, which no other device logs.
+        """
+        device = ("time", NOTE) if entry.partial else ("time",)
+        found = {name: value for name, value in entry.fields.items() if name not in device}
+        for path in self._ignored:
+            found = _without(found, path)
+        return _encode(found)
+
+    def _digest(self, data: bytes, size: int) -> bytes:
+        return hashlib.blake2b(data, digest_size=size, key=self._key).digest()
+
+
+def microseconds(moment: datetime) -> int:
+    """Return a time as microseconds since 1970."""
+    passed = moment - _EPOCH
+    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+
+
+def _without(fields: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    name, *below = path
+    if not below:
+        return {key: value for key, value in fields.items() if key != name}
+    inner = fields.get(name)
+    return {**fields, name: _without(inner, tuple(below))} if isinstance(inner, dict) else fields
+
+
+def _stands_alone(fields: dict[str, Any]) -> bool:
+    """Return whether Vault writes no other entry for a request (measured on Vault 1.14 and OpenBao 2.6).
+
+    A request that is refused before it is handled (a quota, a wrapping token that is not valid) has an error and no
+    response; one that is denied has both entries. The request that enables the first audit device precedes that device,
+    and the response to the removal of the last one has no device left.
+    """
+    request = fields["request"]
+    path, operation = request.get("path"), request.get("operation")
+    is_device = isinstance(path, str) and path.startswith(_AUDIT_DEVICES)
+    if is_response(fields):
+        return is_device and operation == "update"
+    error = fields.get("error")
+    is_refused = isinstance(error, str) and error != "" and _ANSWERED_ERROR not in error
+    return is_refused or path in _NEVER_ANSWERED or (is_device and operation == "delete")
