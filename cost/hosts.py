@@ -11,7 +11,9 @@ from stacks.services import INTERFACES
 from vaultwatch.settings import Settings, read_settings
 
 ROOT_GIB = 16
-ALARMS_OF_A_HOST, ALARMS_OF_THE_AUTHORITY, ALARMS_OF_VAULT = 5, 5, 2
+ALARMS_OF_A_HOST, ALARMS_OF_A_NODE, ALARMS_OF_THE_AUTHORITY, ALARMS_OF_VAULT = 7, 3, 5, 4
+METRICS_OF_A_HOST, METRICS_OF_A_NODE, METRICS_OF_VAULT = 6, 3, 2
+"""Of a host: ready, disk, rotated files, clock, dropped lines, days that its certificate lasts."""
 _TYPES = {
     "m7g.large": usd.M7G_LARGE,
     "m7g.xlarge": usd.M7G_XLARGE,
@@ -86,8 +88,8 @@ def _nat(settings: Settings) -> float:
 def _rest(settings: Settings, nodes: int) -> float:
     """Keys: disks and authority of the log server; disks and seal of Vault, whose recovery keys are two secrets."""
     keys, secrets = (4, 2) if nodes else (2, 0)
-    alarms = ALARMS_OF_A_HOST * (nodes + 1) + ALARMS_OF_THE_AUTHORITY
+    alarms = ALARMS_OF_A_HOST * (nodes + 1) + ALARMS_OF_A_NODE * nodes + ALARMS_OF_THE_AUTHORITY
     alarms += (ALARMS_OF_VAULT if nodes else 0) + (settings.nat == "instance")
-    metrics = 4 * (nodes + 1)  # ready, disk, dropped lines, days that its certificate lasts
+    metrics = METRICS_OF_A_HOST * (nodes + 1) + METRICS_OF_A_NODE * nodes + (METRICS_OF_VAULT if nodes else 0)
     paid = keys * usd.KEY.usd + secrets * usd.SECRET.usd + alarms * usd.ALARM.usd
     return paid + metrics * usd.METRIC.usd + usd.ZONE.usd

@@ -83,6 +83,7 @@ class VaultStack(Stack):
             ],
         )
         self._add_nodes()
+        alarms.watch_cluster()
         self._add_outputs()
 
     def _let_nodes_speak(self) -> None:
@@ -123,6 +124,7 @@ class VaultStack(Stack):
             own = [keys.segments_of(source, name) for source in keys.NODE_SOURCES]
             permissions.acknowledge_writes(node, self._archive.archive, own)
             self._address.add(node.resource)
+            self._defaults.alarms.watch_vault(name)
             if before is not None:
                 node.resource.add_dependency(before.resource)
             before = node

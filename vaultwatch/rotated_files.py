@@ -5,11 +5,13 @@ Whoever has stored a rotated file in S3 creates `<file>.archived` beside it. Not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 MARK = ".archived"
+_ROTATED = re.compile(r".+-\d{8}-\d{6}(\.zst)?", re.ASCII)
 
 
 def mark_of(file: Path) -> Path:
@@ -33,3 +35,9 @@ def descriptors(pid: int) -> Iterator[Path]:
     """Yield the open files of a process, as links in /proc; none if it has ended."""
     with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
         yield from Path(f"/proc/{pid}/fd").iterdir()
+
+
+def unarchived(folder: Path) -> list[Path]:
+    """Return the rotated files in a folder that S3 does not have, in no order; none if there is no such folder."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    return [file for file in found if _ROTATED.fullmatch(file.name) and not mark_of(file).exists()]

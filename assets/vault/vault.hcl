@@ -41,6 +41,18 @@ listener "tcp" {
   }
 }
 
+# Telemetry without a token, for root on this node only: see /etc/nftables.conf.
+listener "tcp" {
+  address         = "127.0.0.1:8210"
+  tls_cert_file   = "/etc/vault.d/tls/host.pem"
+  tls_key_file    = "/etc/vault.d/tls/host.key"
+  tls_min_version = "tls13"
+
+  telemetry {
+    unauthenticated_metrics_access = true
+  }
+}
+
 user_lockout "all" {
   lockout_threshold     = "5"
   lockout_duration      = "15m"

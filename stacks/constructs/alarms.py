@@ -22,6 +22,8 @@ MINUTE = Duration.minutes(1)
 FIVE_MINUTES = Duration.minutes(5)
 _FULL_PERCENT = 80
 _LATE_SECONDS = 1800
+_MANY_FILES = 20
+_MANY_LEASES = 100_000
 
 
 class Alarms(Construct):
@@ -217,6 +219,73 @@ class Alarms(Construct):
             f"syslog-ng on {name} dropped lines, because a disk buffer or its disk is full. `syslog-ng-ctl stats` on "
             "the host says which. The other lane or the archive has these lines, so that they are evaluated later. The "
             "counter, and with it this alarm, ends when you restart syslog-ng.",
+        )
+        self.add(
+            f"{name}-files-waiting",
+            metric_of_host(self._deployment, name, metrics.HOST_FILES_WAITING, cloudwatch.Stats.MAXIMUM),
+            f"More than {_MANY_FILES} rotated logs of {name} wait for their upload to the archive. "
+            "`journalctl -u vaultwatch-archive` on the host says why. They stay on their volume until S3 has them, and "
+            "are evaluated a second time only then.",
+            threshold=_MANY_FILES,
+            periods=2,
+            datapoints=2,
+        )
+        self.add(
+            f"{name}-clock-wrong",
+            metric_of_host(self._deployment, name, metrics.HOST_CLOCK_ERROR, cloudwatch.Stats.MAXIMUM),
+            f"The clock of {name} may be wrong by more than a second: chrony does not reach the Amazon Time Sync "
+            "Service, or somebody set the clock. Times in logs and certificates depend on it, and AWS refuses requests "
+            "that are five minutes off. `chronyc -h 127.0.0.1 tracking` on the host shows the state.",
+            threshold=1,
+            periods=2,
+            datapoints=2,
+        )
+
+    def watch_vault(self, name: str) -> None:
+        """Alarm when Vault on a node is sealed, refuses requests that it cannot log, or loses the leadership.
+
+        Args:
+            name: The name of the node.
+        """
+        self.add(
+            f"{name}-sealed",
+            metric_of_host(self._deployment, name, metrics.VAULT_SEALED, cloudwatch.Stats.MAXIMUM),
+            f"Vault on {name} is sealed. It unseals itself, unless somebody sealed it or the seal key cannot be used. "
+            "Read `journalctl -u vault` on the node, and check in CloudTrail who used or changed the seal key.",
+        )
+        self.add(
+            f"{name}-audit-failures",
+            metric_of_host(self._deployment, name, metrics.VAULT_AUDIT_FAILURES, cloudwatch.Stats.SUM),
+            f"No audit device of {name} took some entries, and Vault refused these requests. The volume of the audit "
+            "file is full or broken, and syslog-ng does not run. Check both on the node: `df /var/log/vault`, "
+            "`systemctl status syslog-ng`.",
+        )
+        self.add(
+            f"{name}-leadership-lost",
+            metric_of_host(self._deployment, name, metrics.VAULT_LEADERSHIP_LOST, cloudwatch.Stats.SUM),
+            f"{name} was the active node of the cluster and lost that role while it was running. If nobody made it "
+            "step down, the network between the nodes or the disk is too slow. `journalctl -u vault` says which.",
+        )
+
+    def watch_cluster(self) -> None:
+        """Alarm when a cluster has no active node, or very many leases."""
+        self.add(
+            "no-active-node",
+            metric_of(metrics.NAMESPACE, metrics.VAULT_ACTIVE_NODE, {"deployment": self._deployment}),
+            "For ten minutes no node of the cluster has been active: Vault serves nobody. The alarms of the nodes say "
+            "whether they run and are unsealed. If they are, Raft has no majority: `vault operator raft list-peers`.",
+            periods=2,
+            datapoints=2,
+            silence_is_failure=True,
+        )
+        leases = {"deployment": self._deployment}
+        self.add(
+            "many-leases",
+            metric_of(metrics.NAMESPACE, metrics.VAULT_LEASES, leases, statistic=cloudwatch.Stats.MAXIMUM),
+            f"Vault keeps more than {_MANY_LEASES:,} leases; each service token has one. Vault becomes slow with more, "
+            "and takes long to start. A client that logs in for each request is the usual cause: the audit log names "
+            "it. Let it keep its token, or shorten the time that its tokens are valid.",
+            threshold=_MANY_LEASES,
         )
 
     def watch_nat(self, instance: ec2.CfnInstance) -> None:

@@ -149,8 +149,13 @@ def _handler(server: StandIn) -> type[BaseHTTPRequestHandler]:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else {}
             path = self.path.removeprefix("/v1/").partition("?")[0]
+            if path == "sys/metrics":
+                return self._send(200, b"vault_audit_log_request_failure 0\n")
             status, answer = server.answer(method, path, body, self.headers.get("X-Vault-Token", ""))
-            raw = b"" if status == 204 else json.dumps(answer).encode()
+            self._send(status, b"" if status == 204 else json.dumps(answer).encode())
+            return None
+
+        def _send(self, status: int, raw: bytes) -> None:
             self.send_response(status)
             self.send_header("Content-Length", str(len(raw)))
             self.end_headers()
@@ -166,9 +171,10 @@ def main(configuration: Path) -> None:
     server = StandIn(_load(devices.declared), devices)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(_TLS / "host.pem", _TLS / "host.key")
-    listener = ThreadingHTTPServer(("0.0.0.0", 8200), _handler(server))  # noqa: S104  as the configuration says
-    listener.socket = tls.wrap_socket(listener.socket, server_side=True, do_handshake_on_connect=False)
-    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    for address in (("0.0.0.0", 8200), ("127.0.0.1", 8210)):  # noqa: S104  as the configuration says
+        listener = ThreadingHTTPServer(address, _handler(server))
+        listener.socket = tls.wrap_socket(listener.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
     _log("post-unseal setup complete")

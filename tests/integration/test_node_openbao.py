@@ -101,6 +101,7 @@ class Hosts:
             f'"{self.node.tls}/': '"/etc/vault.d/tls/',
             f'"127.0.0.1:{self.node.audit_port}"': '"127.0.0.1:1515"',
             f'"127.0.0.1:{self._port}"': r'"0\.0\.0\.0:8200"',
+            f'"127.0.0.1:{free_port()}"\n  cluster_address = "127.0.0.1:{free_port()}"': r'"127\.0\.0\.1:8210"',
             f'"127.0.0.1:{free_port()}"': r'"0\.0\.0\.0:8201"',
         }.items():
             text, count = re.subn(hosts, mine, text)

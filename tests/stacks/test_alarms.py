@@ -11,7 +11,7 @@ import pytest
 from aws_cdk import Stack
 from aws_cdk import aws_sns as sns
 
-from cost.hosts import ALARMS_OF_A_HOST, ALARMS_OF_THE_AUTHORITY, ALARMS_OF_VAULT
+from cost.hosts import ALARMS_OF_A_HOST, ALARMS_OF_A_NODE, ALARMS_OF_THE_AUTHORITY, ALARMS_OF_VAULT
 from cost.model import Assumptions
 from stacks.constructs.alarms import Alarms
 from tests.support.templates import Template, as_list, of_type, properties, text
@@ -96,8 +96,9 @@ def test_the_cost_page_counts_as_many_alarms_as_there_are(alarms: dict[str, Any]
 
 
 def test_every_figure_of_a_host_has_an_alarm(templates: dict[str, Template]) -> None:
-    figures = {metrics.HOST_READY, metrics.HOST_DISK_USED, metrics.HOST_DROPPED_LINES}
-    for stack, host in (("log-server", "log-server"), ("vault", "vault-1")):
+    of_host = {value for name, value in vars(metrics).items() if name.startswith("HOST_")}
+    of_vault = {metrics.VAULT_SEALED, metrics.VAULT_AUDIT_FAILURES, metrics.VAULT_LEADERSHIP_LOST}
+    for stack, host, figures in (("log-server", "log-server", of_host), ("vault", "vault-1", of_host | of_vault)):
         own = [alarm for alarm in by_name(templates[stack]).values() if alarm.get("Namespace") == metrics.NAMESPACE]
         named = {"deployment": "vaultwatch", "host": host}
         assert {alarm["MetricName"] for alarm in own if dimensions(alarm) == named} == figures
@@ -106,7 +107,8 @@ def test_every_figure_of_a_host_has_an_alarm(templates: dict[str, Template]) -> 
 def test_the_cost_page_counts_the_alarms_of_the_hosts(templates: dict[str, Template]) -> None:
     found = sum(len(by_name(templates[stack])) for stack in ("log-server", "network", "vault"))
 
-    assert found == 2 * ALARMS_OF_A_HOST + ALARMS_OF_THE_AUTHORITY + ALARMS_OF_VAULT + 1  # and one of the NAT instance
+    of_vault = ALARMS_OF_A_NODE + ALARMS_OF_VAULT
+    assert found == 2 * ALARMS_OF_A_HOST + of_vault + ALARMS_OF_THE_AUTHORITY + 1  # and one of the NAT instance
 
 
 def test_missing_data_is_an_alarm_where_something_must_always_come(alarms: dict[str, Any]) -> None:

@@ -71,15 +71,18 @@ class Machine:
     releases: dict[str, bytes] = field(default_factory=dict)
     restarts: int = 0
     statistics: str = ""
+    tracking: str = "A9FEA97B,169.254.169.123,4,1795887319.0,-0.000002,0,0,0,0,0,0.000100,0.000050,16.1,Normal\n"
+    telemetry: str = "vault_audit_log_request_failure 0\n"
     failed: str = ""
     reported: dict[str, float] = field(default_factory=dict)
+    of_cluster: set[str] = field(default_factory=set)
 
     @property
     def host(self) -> Host:
         """The machine as the installation sees it."""
         return Host(
             self.values, self._run, lambda _: self, self._metadata, self._download, lambda _: self.vault_status,
-            root=self.root, assets=ASSETS,
+            lambda: str(self._call("telemetry read", lambda: self.telemetry)), root=self.root, assets=ASSETS,
         )  # fmt: skip
 
     def lose_power(self) -> None:
@@ -178,6 +181,9 @@ class Machine:
         (self.root / "etc/vaultwatch/tls").mkdir(parents=True, exist_ok=True)
         (self.root / "etc/vaultwatch/tls/host.pem").write_text("certificate")
 
+    def _do_chronyc(self, *_: str) -> str:
+        return self.tracking
+
     def _do_syslog_ng_ctl(self, _: str) -> str:
         return self.statistics
 
@@ -216,7 +222,10 @@ class Machine:
 
     def put_metric_data(self, **given: Any) -> None:
         """Take metrics, as CloudWatch does."""
-        self.reported = {one["MetricName"]: one["Value"] for one in given["MetricData"]}
+        given_data = given["MetricData"]
+        self._call("put metrics", lambda: None)
+        self.reported = {one["MetricName"]: one["Value"] for one in given_data}
+        self.of_cluster = {one["MetricName"] for one in given_data if len(one["Dimensions"]) == 1}
 
     def signal_resource(self, **given: str) -> None:
         """Take a signal, as CloudFormation does."""

@@ -55,7 +55,7 @@ class TestServer:
 
     def test_every_listener_speaks_tls_1_3_and_says_so_to_browsers(self, node: dict[str, str]) -> None:
         text = configuration(node)
-        assert text.count('listener "') == text.count('tls_min_version = "tls13"') == 1
+        assert text.count('listener "') == text.count('tls_min_version = "tls13"') == 2
         assert "tls_disable" not in text
         assert '"Strict-Transport-Security" = ["max-age=31536000; includeSubDomains"]' in text
         assert not re.search(r"http://", text)
@@ -100,6 +100,14 @@ class TestServer:
         assert text.count('elide_list_responses = "true"') == text.count('hmac_accessor = "false"') == 2
         assert 'address = "127.0.0.1:1515"' in text
         assert 'write_timeout = "100ms"' in text
+
+    def test_telemetry_is_on_loopback_and_for_root_only(self, node: dict[str, str]) -> None:
+        (_listener,) = re.findall(
+            r'listener "tcp" \{\naddress = "(127\.0\.0\.1:8210)"[^#]*?unauthenticated_metrics_access = true',
+            configuration(node),
+        )
+        assert configuration(node).count("unauthenticated_metrics_access") == 1
+        assert 'tcp dport 8210 oifname "lo" meta skuid != "root" reject' in node["/etc/nftables.conf"]
 
     def test_no_line_of_the_server_log_is_dropped_for_coming_too_fast(self, node: dict[str, str]) -> None:
         assert unit(node)["LogRateLimitIntervalSec"] == ["0"]

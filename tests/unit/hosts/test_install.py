@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,19 @@ dst.file;d_syslog#0;/var/log/syslog;a;dropped;5
 """
 
 
+# As OpenBao 2.6.2 writes it.
+TELEMETRY = """# HELP vault_audit_log_request_failure vault_audit_log_request_failure
+# TYPE vault_audit_log_request_failure counter
+vault_audit_log_request_failure 2
+vault_audit_log_response_failure 3
+vault_audit_log_response_failure_unknown 7
+vault_core_leadership_lost{quantile="0.5"} 20803.197265625
+vault_core_leadership_lost_sum 20803.197265625
+vault_core_leadership_lost_count 1
+vault_expire_num_leases 42
+"""
+
+
 class TestFigures:
     @pytest.fixture
     def ready(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
@@ -245,19 +259,72 @@ class TestFigures:
         monkeypatch.setattr(os, "statvfs", lambda path: FULL if path == tmp_path / "var/log/vault" else EMPTY)
         return made
 
-    def test_a_host_reports_its_fullest_disk_and_what_our_destinations_dropped(self, ready: Machine) -> None:
+    def test_a_node_reports_its_disks_files_clock_dropped_lines_and_what_its_vault_says(self, ready: Machine) -> None:
+        ready.telemetry = TELEMETRY
+        for name in ("audit.log-20261128-101500", "audit.log-20261128-111500", "audit.log-20261128-111500.archived"):
+            (ready.root / "var/log/vault" / name).touch()
+        (ready.root / "var/log/vault/audit.log").touch()
         report_ready(ready.host)
-        assert ready.reported == {"HostReady": 1.0, "HostDiskUsed": 95.0, "HostDroppedLines": 9.0}
+        assert ready.reported == {
+            "HostReady": 1.0,
+            "HostDiskUsed": 95.0,
+            "HostDroppedLines": 9.0,
+            "HostFilesWaiting": 1,
+            "HostClockError": pytest.approx(0.000102),
+            "VaultSealed": 0.0,
+            "VaultAuditFailures": 5.0,
+            "VaultLeadershipLost": 1.0,
+            "VaultLeases": 42.0,
+            "VaultActiveNode": 1.0,
+        }
+        assert ready.of_cluster == {"VaultLeases", "VaultActiveNode"}
+
+    def test_a_counter_of_vault_is_reported_once_also_after_a_report_that_failed(self, ready: Machine) -> None:
+        ready.telemetry = TELEMETRY
+        ready.failing = "put metrics"
+        with pytest.raises(InstallError):
+            report_ready(ready.host)
+        ready.failing = ""
+        found = []
+        for text in (TELEMETRY, TELEMETRY, TELEMETRY.replace("failure 2", "failure 6"), "a_restarted_vault 1\n"):
+            ready.telemetry = text
+            report_ready(ready.host)
+            found.append(ready.reported["VaultAuditFailures"])
+        assert found == [5.0, 0.0, 4.0, 0.0]
+
+    @pytest.mark.parametrize(("status", "sealed", "of_cluster"), [(503, 1.0, set()), (429, 0.0, set())])
+    def test_only_the_active_node_speaks_for_the_cluster_and_a_sealed_one_says_so(
+        self, ready: Machine, status: int, sealed: float, of_cluster: set[str]
+    ) -> None:
+        ready.vault_status = status
+        with suppress(InstallError):
+            report_ready(ready.host)
+        assert (ready.reported["VaultSealed"], ready.of_cluster) == (sealed, of_cluster)
+
+    def test_a_node_whose_telemetry_cannot_be_read_is_not_ready(self, ready: Machine) -> None:
+        ready.failing = "telemetry"
+        with pytest.raises(InstallError, match=r"^telemetry: exit status 1"):
+            report_ready(ready.host)
+        assert "HostReady" not in ready.reported
+
+    def test_a_clock_without_a_source_of_time_may_be_wrong_by_more_than_a_second(self, ready: Machine) -> None:
+        ready.tracking = (
+            f"00000000,,0{',0.000000000' * 4},0.000,0.000,0.000,1.000000000,1.000000000,0.0,Not synchronised\n"
+        )
+        report_ready(ready.host)
+        assert ready.reported["HostClockError"] == 1.5
 
     def test_a_host_with_a_failed_unit_of_ours_is_not_ready_and_reports_its_disks(self, ready: Machine) -> None:
         ready.failed = "vaultwatch-archive.service loaded failed failed Uploads rotated logs to the archive\n"
         with pytest.raises(InstallError, match=r"^vaultwatch-archive\.service has failed$"):
             report_ready(ready.host)
-        assert ready.reported == {"HostDiskUsed": 95.0, "HostDroppedLines": 9.0}
+        assert {"HostDiskUsed", "HostDroppedLines"} < ready.reported.keys()
+        assert "HostReady" not in ready.reported
 
     def test_without_syslog_ng_only_the_disks_are_known(self, ready: Machine) -> None:
         ready.failing = "syslog-ng-ctl"
         ready.active.remove("syslog-ng.service")
         with pytest.raises(InstallError, match=r"^syslog-ng\.service is not active$"):
             report_ready(ready.host)
-        assert ready.reported == {"HostDiskUsed": 95.0}
+        assert "HostDiskUsed" in ready.reported
+        assert not {"HostReady", "HostDroppedLines"} & ready.reported.keys()

@@ -1,4 +1,4 @@
-"""What a host reports besides that it is ready: how full its disks are, and how many lines syslog-ng dropped."""
+"""What a host reports besides that it is ready: its disks, its rotated files, its clock, and what syslog-ng dropped."""
 
 from __future__ import annotations
 
@@ -10,24 +10,51 @@ from vaultwatch.aws import metrics
 from vaultwatch.errors import InstallError
 from vaultwatch.hosts.install.host import Host
 from vaultwatch.hosts.install.volumes import volumes_of
+from vaultwatch.rotated_files import unarchived
+
+_LOGS = ("/var/log/vault", "/var/log/vault/archive")
+_TRACKING = 14  # fields of `chronyc -c tracking`
+_OFFSET, _ROOT_DELAY, _ROOT_DISPERSION = 4, 10, 11
 
 
 class Figure(NamedTuple):
-    """A metric of a host: its name, its value and CloudWatch's name of its unit."""
+    """A metric: its name, value and unit as CloudWatch names it, and whether it is of the cluster or of this host."""
 
     name: str
     value: float
-    unit: str
+    unit: str = "Count"
+    of_cluster: bool = False
 
 
 def figures_of(host: Host) -> Iterator[Figure]:
-    """Yield what is known: without a running syslog-ng, nothing of it."""
+    """Yield what is known: nothing of chrony or syslog-ng while it does not run, and the host is not ready."""
     yield Figure(metrics.HOST_DISK_USED, _fullest_percent(host), "Percent")
+    yield Figure(metrics.HOST_FILES_WAITING, sum(len(unarchived(host.path(folder))) for folder in _LOGS))
     try:
+        # On loopback: chronyd's socket is for its own user only.
+        tracking = host.run("chronyc", "-c", "-h", "127.0.0.1", "tracking")
+        yield Figure(metrics.HOST_CLOCK_ERROR, clock_error_seconds(tracking), "Seconds")
         statistics = host.run("syslog-ng-ctl", "stats")
+        yield Figure(metrics.HOST_DROPPED_LINES, float(dropped_lines(statistics)))
     except InstallError:
-        return  # it does not run, so that the host is not ready
-    yield Figure(metrics.HOST_DROPPED_LINES, float(dropped_lines(statistics)), "Count")
+        return
+
+
+def clock_error_seconds(tracking: str) -> float:
+    """Return by how much the clock may be wrong: its offset, and what chrony does not know about it.
+
+    Without a source of time chrony reports 1.5 seconds, and after the loss of its source more with each second.
+
+    Args:
+        tracking: The output of `chronyc -c tracking`.
+
+    Raises:
+        InstallError: It has another form.
+    """
+    fields = tracking.strip().split(",")
+    if len(fields) != _TRACKING:
+        raise InstallError("chronyc: unknown output")
+    return abs(float(fields[_OFFSET])) + float(fields[_ROOT_DISPERSION]) + float(fields[_ROOT_DELAY]) / 2
 
 
 def dropped_lines(statistics: str) -> int:

@@ -40,7 +40,8 @@ class Host:
         client: Returns boto3's client of a service.
         metadata: Returns a value of the instance's metadata, by its path below `meta-data/`.
         download: Opens what an HTTPS address has.
-        status: Returns the HTTP status of an address of this host's Vault.
+        vault_status: Returns the HTTP status with which this host's Vault answers a path of its API.
+        telemetry: Returns the telemetry of this host's Vault, in Prometheus's text format.
         root: The root of its file system.
         assets: The folder of the assets.
     """
@@ -50,7 +51,8 @@ class Host:
     client: Callable[[str], Any]
     metadata: Callable[[str], str]
     download: Callable[[str], AbstractContextManager[IO[bytes]]]
-    status: Callable[[str], int]
+    vault_status: Callable[[str], int]
+    telemetry: Callable[[], str]
     root: Path = Path("/")
     assets: Path = Path("/opt/vaultwatch/assets")
 

@@ -13,10 +13,10 @@ import urllib3
 
 from vaultwatch.errors import InstallError
 from vaultwatch.hosts.install.host import Host, run_program
+from vaultwatch.hosts.install.local_vault import LocalVault
 from vaultwatch.hosts.values import read_values
 
 _METADATA = "http://169.254.169.254/latest"
-_AUTHORITY = "/etc/vaultwatch/tls/authority.pem"
 _SECONDS, _DOWNLOAD_SECONDS = 5.0, 60.0
 
 
@@ -32,7 +32,8 @@ def this_host(values: Path, assets: Path) -> Host:
     """
     given = read_values(values)
     os.environ.setdefault("AWS_DEFAULT_REGION", given["region"])
-    return Host(given, run_program, _client, cache(_metadata), _download, _status, assets=assets)
+    vault = LocalVault(f"{given['name']}.{given.get('domain', '')}")
+    return Host(given, run_program, _client, cache(_metadata), _download, vault.status, vault.telemetry, assets=assets)
 
 
 def uptime_seconds() -> float:
@@ -49,14 +50,6 @@ def _client(service: str) -> Any:
 def _download(url: str) -> AbstractContextManager[IO[bytes]]:
     opened: AbstractContextManager[IO[bytes]] = urlopen(url, timeout=_DOWNLOAD_SECONDS)  # noqa: S310  HTTPS only
     return opened
-
-
-def _status(url: str) -> int:
-    pool = urllib3.PoolManager(ca_certs=_AUTHORITY, timeout=urllib3.Timeout(_SECONDS), retries=False)
-    try:
-        return pool.request("GET", url).status
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise InstallError(f"Vault does not answer: {type(error).__name__}") from error
 
 
 def _metadata(path: str) -> str:

@@ -10,6 +10,7 @@ from vaultwatch.hosts.install.figures import Figure, figures_of
 from vaultwatch.hosts.install.host import Host, Step
 from vaultwatch.hosts.install.services import SERVICES
 from vaultwatch.hosts.install.signals import Signal, has_signalled
+from vaultwatch.hosts.install.telemetry import Telemetry
 
 # A standby is ready: it forwards requests to the active node.
 _HEALTHY = "/v1/sys/health?standbyok=true&perfstandbyok=true"
@@ -31,23 +32,35 @@ def check_ready(host: Host) -> None:
 
 
 def report_ready(host: Host) -> None:
-    """Write the metrics of this host: that it is ready, unless it is not, and how full its disks are.
+    """Write the metrics of this host: that it is ready, unless it is not, and the figures that are known.
 
     Raises:
         InstallError: It is not ready. An alarm fires when the metric has been missing for some minutes.
     """
+    figures, telemetry, problem = [*figures_of(host)], None, None
     try:
+        _check_signalled(host)
+        if host.values["role"] == "node":
+            telemetry = Telemetry(host)
+            figures += telemetry.figures()
         _check_whole(host)
-    except InstallError:
-        _write(host, figures_of(host))
-        raise
-    _write(host, [*figures_of(host), Figure(metrics.HOST_READY, 1.0, "Count")])
+        figures.append(Figure(metrics.HOST_READY, 1.0))
+    except InstallError as error:
+        problem = error
+    _write(host, figures)
+    if telemetry:
+        telemetry.keep()
+    if problem:
+        raise problem
+
+
+def _check_signalled(host: Host) -> None:
+    if not has_signalled(host, Signal.SUCCESS):
+        raise InstallError("vaultwatch-boot.service has not finished since the last boot")
 
 
 def _check_whole(host: Host) -> None:
     """Check that the host does its work, and that none of our units has failed that a timer starts."""
-    if not has_signalled(host, Signal.SUCCESS):
-        raise InstallError("vaultwatch-boot.service has not finished since the last boot")
     check_ready(host)
     failed = host.run("systemctl", "list-units", "--failed", "--plain", "--no-legend", "vaultwatch-*").split()
     if failed:
@@ -55,17 +68,24 @@ def _check_whole(host: Host) -> None:
 
 
 def _write(host: Host, figures: Iterable[Figure]) -> None:
-    named = {"deployment": host.values["deployment"], "host": host.values["name"]}
-    dimensions = [{"Name": name, "Value": value} for name, value in named.items()]
+    deployment = {"deployment": host.values["deployment"]}
+    own = {**deployment, "host": host.values["name"]}
     data = [
-        {"MetricName": figure.name, "Dimensions": dimensions, "Value": figure.value, "Unit": figure.unit}
+        {
+            "MetricName": figure.name,
+            "Dimensions": [
+                {"Name": name, "Value": value} for name, value in (deployment if figure.of_cluster else own).items()
+            ],
+            "Value": figure.value,
+            "Unit": figure.unit,
+        }
         for figure in figures
     ]
     host.client("cloudwatch").put_metric_data(Namespace=metrics.NAMESPACE, MetricData=data)
 
 
 def _check_vault(host: Host) -> None:
-    status = host.status(f"https://{host.values['name']}.{host.values['domain']}:8200{_HEALTHY}")
+    status = host.vault_status(_HEALTHY)
     if status != 200:
         raise InstallError(f"Vault {_STATES.get(status, f'answers with status {status}')}")
 
