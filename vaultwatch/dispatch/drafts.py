@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -11,6 +12,7 @@ from vaultwatch.alerts import Alert
 from vaultwatch.dispatch.notification import NOTIFIED, Disposition, Merged, Notification
 from vaultwatch.dispatch.tallies import Tally
 from vaultwatch.printable import encodable
+from vaultwatch.reading.identity import Outcome
 from vaultwatch.rules.facts import Level, Service
 
 Find = Callable[[str], Alert | None]
@@ -86,10 +88,19 @@ def _merged(tally: Tally, find: Find) -> Merged | None:
         count=tally.count,
         first_time=tally.first_time,
         last_time=tally.last_time,
-        outcomes={alerts[0].outcome: 1} if tally.count == 1 else tally.outcomes,
+        outcomes=_outcomes(tally, alerts),
         announced=tally.announced,
         alerts=alerts,
     )
+
+
+def _outcomes(tally: Tally, alerts: Sequence[Alert]) -> dict[Outcome, int]:
+    """Return how many alerts had which outcome; if all are at hand, as they are stored now.
+
+    The tally counted an alert without a response as `unknown`, also if the response has completed it since.
+    """
+    stored = {alert.id: alert.outcome for alert in alerts}
+    return dict(Counter(stored.values())) if len(stored) == tally.count else tally.outcomes
 
 
 def _shown(tally: Tally) -> tuple[str, ...]:

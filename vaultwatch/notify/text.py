@@ -202,7 +202,12 @@ def _outcomes(merged: Merged) -> str:
         return ""
     order: tuple[Outcome, ...] = ("succeeded", "unknown", "failed")
     counted = [(outcome, merged.outcomes.get(outcome, 0)) for outcome in order]
-    return ": " + ", ".join(f"{count:,} {outcome_words(outcome, '')}" for outcome, count in counted if count)
+    return ": " + ", ".join(f"{count:,} {_counted_words(outcome)}" for outcome, count in counted if count)
+
+
+def _counted_words(outcome: Outcome) -> str:
+    # A response that came later has completed the alert, not the count.
+    return "without a response when counted" if outcome == "unknown" else outcome_words(outcome, "")
 
 
 def _short(alert: Alert) -> str:

@@ -138,6 +138,15 @@ class TestSummaries:
         assert (merged.worst.event_key, merged.latest.event_key) == ("e2", "e3")
         assert merged.outcomes == {"succeeded": 1, "unknown": 2}
 
+    def test_count_an_outcome_that_a_later_response_has_completed(self) -> None:
+        desk = Desk()
+        for n in range(3):
+            desk.file([an_alert(f"e{n}", outcome="unknown", remote_address=f"203.0.113.{n}")], T0 + n)
+        desk.alerts = {id_: replace(alert, outcome="succeeded") for id_, alert in desk.alerts.items()}
+        desk.run_out(T0)
+        (merged,) = desk.notifications()[-1].merged
+        assert merged.outcomes == {"succeeded": 2}
+
     def test_list_acts_that_succeeded_before_denied_ones_in_any_order_of_arrival(self) -> None:
         desk = Desk()
         desk.file([an_alert("e0")], T0)

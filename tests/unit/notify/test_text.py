@@ -114,13 +114,14 @@ class TestEmail:
     def test_a_summary_says_how_often_who_what_when_and_how_it_ended(self) -> None:
         denied = an_alert("e2", outcome="failed", title="Root policy used (denied)", summary="alice tried it: denied")
         group = a_group(who="alice (entity 04af)")
-        group = replace(group, outcomes={"failed": 1, "succeeded": 2}, alerts=(*group.alerts, denied))
+        group = replace(group, outcomes={"failed": 1, "succeeded": 1, "unknown": 1}, alerts=(*group.alerts, denied))
         text = email_text(a_message(alerts=(), merged=(group,), merged_count=1_003, disposition="summary"), BERLIN)
         assert text.splitlines()[2:] == [
             "1,003 alerts that no earlier notification shows, worst first:",
             "",
             "      3 x Root policy used by alice (entity 04af)",
-            "          2024-05-06 08:08:09 CEST to 2024-05-06 09:08:09 CEST: 2 succeeded, 1 denied or failed",
+            "          2024-05-06 08:08:09 CEST to 2024-05-06 09:08:09 CEST: "
+            "1 succeeded, 1 without a response when counted, 1 denied or failed",
             "          alice read secret/data/app with the root policy",
             "          latest: alice tried it: denied",
             f"          rule audit_root_policy_used, alert {denied.id}",
