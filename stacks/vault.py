@@ -12,9 +12,9 @@ from constructs import Construct
 from stacks.alerting import AlertingStack
 from stacks.archive import ArchiveStack
 from stacks.constructs import host_permissions, permissions
-from stacks.constructs.administrator import Administrator
+from stacks.constructs.administrator import ADMINISTRATOR, Administrator
 from stacks.constructs.alarms import Alarms
-from stacks.constructs.host import Disk, Host, HostDefaults, HostKind
+from stacks.constructs.host import Disk, Host, HostDefaults, HostKind, role_arn
 from stacks.constructs.host_key import HostKey
 from stacks.constructs.recovery_keys import RecoveryKeys
 from stacks.constructs.seal_key import SealKey
@@ -61,7 +61,8 @@ class VaultStack(Stack):
         alarms = Alarms(self, "Alarms", deployment=settings.deployment, topic=alerting.operations)
         key = HostKey(self, "Key", description="Encrypts the disks of the Vault nodes and the recovery keys")
         self._seal = SealKey(self, "SealKey", alarms=alarms)
-        self._recovery = RecoveryKeys(self, "Recovery", key=key, alarms=alarms)
+        users = [role_arn(settings, name) for name in (settings.node_names[0], ADMINISTRATOR)]
+        self._recovery = RecoveryKeys(self, "Recovery", key=key, alarms=alarms, users=users)
         self._administrator = Administrator(
             self, "Administrator", settings=settings, secrets=self._recovery.arns, key=key
         )

@@ -13,6 +13,9 @@ from stacks.constructs.host import role_name
 from stacks.constructs.permissions import allow
 from vaultwatch.settings import Settings
 
+ADMINISTRATOR = "administrator"
+"""What the name of the role ends with."""
+
 
 class Administrator(Construct):
     """A role for people of this account whose own policies let them assume it.
@@ -42,7 +45,7 @@ class Administrator(Construct):
         self.role = iam.Role(
             self,
             "Role",
-            role_name=role_name(settings, "administrator"),
+            role_name=role_name(settings, ADMINISTRATOR),
             assumed_by=iam.AccountRootPrincipal(),
             description="Administrators of Vault log in as this role",
             max_session_duration=Duration.hours(1),

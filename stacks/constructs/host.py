@@ -270,3 +270,8 @@ def role_name(settings: Settings, host: str) -> str:
     It has to be known before the role exists: the authority, which certifies hosts by their roles, is made first.
     """
     return f"{settings.deployment}-{Aws.REGION}-{host}"
+
+
+def role_arn(settings: Settings, host: str) -> str:
+    """Return the ARN of a host's role, also before the role exists; see `role_name`."""
+    return f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:role/{role_name(settings, host)}"

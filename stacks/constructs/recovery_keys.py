@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aws_cdk import Fn, RemovalPolicy
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
@@ -15,11 +18,15 @@ from stacks.constructs.watched_calls import watch_calls
 class RecoveryKeys(Construct):
     """The secrets of a cluster. The first node writes them once; whoever reads one raises an alarm, a node too.
 
+    A policy denies everybody else to read or replace them, whatever their own policies allow. Administrators of the
+    account can change that policy, which raises the alarm.
+
     Args:
         scope: The construct that holds the secrets.
         construct_id: The id within `scope`.
         key: The key that encrypts them.
         alarms: Where the alarm is added.
+        users: The ARNs of the only roles that may use them.
 
     Attributes:
         secret: The secret of the recovery keys.
@@ -29,9 +36,11 @@ class RecoveryKeys(Construct):
         values: Their places in the host.json of nodes.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, key: kms.IKey, alarms: Alarms) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, key: kms.IKey, alarms: Alarms, users: Sequence[str]
+    ) -> None:
         super().__init__(scope, construct_id)
-        self._key = key
+        self._key, self._users = key, users
         self.secret = self._secret("Keys", "Vault's recovery keys, which can create a root token")
         self.password = self._secret("Password", "The password of the first administrator, without login by IAM")
         self.values = {"recovery_secret": self.secret.ref, "administrator_secret": self.password.ref}
@@ -64,7 +73,26 @@ class RecoveryKeys(Construct):
         secret.apply_removal_policy(RemovalPolicy.RETAIN)
         reason = "Vault issues recovery keys, and only an operator with enough of them can issue others."
         acknowledge(secret, "SMG4", reason)
+        secretsmanager.CfnResourcePolicy(
+            self,
+            f"{construct_id}Policy",
+            secret_id=secret.ref,
+            block_public_policy=True,
+            resource_policy=iam.PolicyDocument(statements=[_deny_others(self._users)]),
+        )
         return secret
+
+
+def _deny_others(users: Sequence[str]) -> iam.PolicyStatement:
+    actions = ("GetSecretValue", "PutSecretValue", "ReplicateSecretToRegions", "UpdateSecretVersionStage")
+    return iam.PolicyStatement(
+        sid="DenyOthers",
+        effect=iam.Effect.DENY,
+        principals=[iam.AnyPrincipal()],
+        actions=[f"secretsmanager:{action}" for action in actions],
+        resources=["*"],
+        conditions={"ArnNotEquals": {"aws:PrincipalArn": list(users)}},
+    )
 
 
 def _however_named(arn: str) -> dict[str, str]:

@@ -51,6 +51,7 @@ NOT_CREATED = {
     "AWS::Logs::LogStream": _LOGS,
     "AWS::S3::BucketPolicy": _ROLES_ONLY,
     "AWS::SNS::TopicPolicy": _ROLES_ONLY,
+    "AWS::SecretsManager::ResourcePolicy": _ROLES_ONLY,
 }
 # Properties that have no effect here, by type ("" for every type), each with its reason.
 WITHOUT_EFFECT = {

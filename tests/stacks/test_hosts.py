@@ -399,6 +399,22 @@ def test_the_recovery_keys_outlive_the_stack_and_have_a_key_of_ours(templates: d
         assert text(secret["Properties"]["KmsKeyId"]) == "<Key.Arn>"
 
 
+def test_only_the_first_node_and_administrators_may_read_or_replace_the_recovery_keys(synthesized: Synthesized) -> None:
+    vault = synthesized(vault_nodes=3)["vault"]
+    policies = of_type(vault, "SecretsManager::ResourcePolicy").values()
+
+    assert {text(it["Properties"]["SecretId"]) for it in policies} == {"<RecoveryKeys>", "<RecoveryPassword>"}
+    for policy in policies:
+        assert policy["Properties"]["BlockPublicPolicy"] is True
+        [statement] = policy["Properties"]["ResourcePolicy"]["Statement"]
+        assert (statement["Effect"], statement["Principal"]) == ("Deny", {"AWS": "*"})
+        assert {"secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"} < set(statement["Action"])
+        assert [text(arn) for arn in statement["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]] == [
+            f"arn:<AWS::Partition>:iam::<AWS::AccountId>:role/vaultwatch-<AWS::Region>-{name}"
+            for name in ("vault-1", "administrator")
+        ]
+
+
 SESSION = r"aws ssm start-session --document-name session-vaultwatch-hosts --target \$\(aws ec2 describe-instances .*\)"
 COMMANDS = {
     "SetSlackWebhook": "aws secretsmanager put-secret-value --secret-string file://webhook --secret-id <SlackSecret>",
