@@ -1,14 +1,16 @@
 """Evaluates a second time: archived segments, and frames that `evaluate` parked or the event source mapping discarded.
 
-Such frames are read from the stream again, never from the alerts bucket: a function that can write there could forge
-lines. An alert that `evaluate` has raised is recognised by its id. A new one is marked late; if it is older than its
-rule, or than the alerts that are remembered, it appears only in a summary. Bad content never raises, and never ends the
-function, which reads it in child processes: a record that ends its child is stored as rejected, and all others are
-evaluated. Failures of the infrastructure raise, and SQS delivers the message again.
+Of each segment it notes the digest where no host can write: `vaultwatch archive verify` finds what was removed or
+altered since. Such frames are read from the stream again, never from the alerts bucket: a function that can write there
+could forge lines. An alert that `evaluate` has raised is recognised by its id. A new one is marked late; if it is older
+than its rule, or than the alerts that are remembered, it appears only in a summary. Bad content never raises, and never
+ends the function, which reads it in child processes: a record that ends its child is stored as rejected, and all others
+are evaluated. Failures of the infrastructure raise, and SQS delivers the message again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
@@ -22,6 +24,7 @@ import msgspec
 
 from lambdas._environment import limits_of_children, load_rules, make_audience, read_environment, seconds_left
 from vaultwatch.alerts import Alert
+from vaultwatch.archive.seen import note_seen
 from vaultwatch.archive.segments import tag_of, unpack
 from vaultwatch.aws import keys, metrics
 from vaultwatch.aws.alerts_bucket import AlertsBucket
@@ -117,11 +120,14 @@ def _evaluate_segment(sweep: IsolatedSweep, key: str) -> Generator[list[Alert], 
     segment = keys.parse_segment(key)
     answer = S3.get_object(Bucket=ENVIRONMENT.archive_bucket_name, Key=key)
     log_start = "" if segment.is_first else answer["LastModified"].isoformat()
+    digest = hashlib.sha256()
     with closing(answer["Body"]) as body, TemporaryFile() as file:
         for chunk in body.iter_chunks(_CHUNK_BYTES):
             file.write(chunk)
+            digest.update(chunk)
         file.flush()
         yield from sweep.segment(key, partial(_unpacked, file), tag_of(segment), log_start)
+    note_seen(S3, ENVIRONMENT.archive_bucket_name, key, digest.hexdigest())
 
 
 def _unpacked(file: IO[bytes]) -> Iterator[bytes]:

@@ -76,6 +76,7 @@ class Sweep(Construct):
             effect="SQS redelivers the segments; alerts from the stream are not affected.",
         )
         permissions.acknowledge_reads(function, archive, [keys.ARCHIVE])
+        permissions.acknowledge_writes(function, archive, [keys.SEEN])
         permissions.acknowledge_reads(function, parked, _READ)
         permissions.acknowledge_writes(function, parked, _WRITTEN)
         queue.feed(function.resource, batch_size=1, max_concurrency=settings.sweep_concurrency)
@@ -104,6 +105,7 @@ def _bucket_statements(archive: s3.Bucket, parked: s3.Bucket, key: kms.IKey) -> 
         permissions.read_objects("ReadSegments", archive, keys.ARCHIVE),
         permissions.read_objects("ReadDiscarded", parked, *_READ),
         permissions.allow("SeeMissingObjects", ["s3:ListBucket"], [parked.bucket_arn]),
+        permissions.write_objects("WriteSeen", archive, keys.SEEN),
         permissions.write_objects("WriteExcluded", parked, keys.EXCLUDED),
         permissions.write_objects("WriteFailed", parked, keys.FAILED),
         permissions.decrypt_objects(key),

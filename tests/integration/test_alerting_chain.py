@@ -34,7 +34,6 @@ NOT_SEEN_HERE = {
     "SweepFunctionRole*: SeeMissingObjects: *": "S3 denies access to missing objects otherwise",
     "SweepFunctionRole*: WriteExcluded: *": "only a record that ends a process needs it: test_hostile_frames.py",
     "SweepFunctionRole*: WriteFailed: *": "only an alert that raises needs it: test_failing_alerts.py",
-    "SweepFunctionRole*: EncryptObjects: *": "the same",
     "EvaluationFunctionRole*: ReadStream: kinesis:DescribeStream on *": "the Lambda guide asks for it",
     "EvaluationFunctionRole*: StoreAlerts: dynamodb:PutItem on * for added#*": "in a crowd of writers, as in sweep",
     "HistoryRole*: WriteAlerts: s3:AbortMultipartUpload on *": "Firehose, when a large object fails",

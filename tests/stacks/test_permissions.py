@@ -66,6 +66,7 @@ ALLOWED = {
         "ReadFramesAgain": "kinesis:GetRecords GetShardIterator on <Stream.Arn>",
         "DecryptFrames": "kms:Decrypt on <Key.Arn> via kinesis",
         "SeeMissingObjects": "s3:ListBucket on <archive:Alerts.Arn>",
+        "WriteSeen": "s3:PutObject on <archive:Archive.Arn>/seen/*",
         "WriteExcluded": "s3:PutObject on <archive:Alerts.Arn>/rejected/swept/*",
         "WriteFailed": "s3:PutObject on <archive:Alerts.Arn>/rejected/alerts/*",
         "DecryptObjects": "kms:Decrypt on <archive:Key.Arn> via s3",

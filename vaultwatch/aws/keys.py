@@ -11,6 +11,8 @@ from vaultwatch.errors import ArchiveError, FrameError
 
 # The archive bucket.
 ARCHIVE = "archive/"
+SEEN = "seen/"
+"""Below it, `sweep` notes which segments it has seen; no host may write there."""
 
 SOURCES = ("audit", "audit-file", "server")
 """What an archived segment can be of: both audit lanes of the log server, a node's own audit file, the server log."""
@@ -39,6 +41,13 @@ _PARKED_KEY = re.compile(
     rf"{PARKED}dt=[\d-]{{10}}/(?P<shard>shardId-\d{{12}})-(?P<number>\d{{1,129}})\.frame", re.ASCII
 )
 _FIRST_SEGMENT = re.compile(r".*/0*1-[^/]*\.zst", re.DOTALL)
+_PLACE = re.compile(
+    rf"{ARCHIVE}source=({'|'.join(SOURCES)})/node=([\w.:-]{{1,255}})/dt=[\d-]{{10}}/hour=\d\d/(\d{{8,18}})-(\d{{8}}T\d{{6}})\.zst",
+    re.ASCII,
+)
+_SEEN_KEY = re.compile(
+    rf"{SEEN}source=({'|'.join(SOURCES)})/node=([\w.:-]{{1,255}})/(\d{{8,18}})-([0-9a-f]{{64}})\.json", re.ASCII
+)
 _SEGMENT_NAME = re.compile(r".*/\d+-(\d{8}T\d{6})\.zst", re.ASCII)
 
 
@@ -63,6 +72,35 @@ def parse_segment(key: str) -> Segment:
     if found is None:
         raise ArchiveError(f"not the key of a segment: {key[:200]!r}")
     return Segment(found["source"], found["node"], _FIRST_SEGMENT.fullmatch(key) is not None)
+
+
+class Place(NamedTuple):
+    """The place of a segment in the archive: the number within the segments of one source and one host."""
+
+    source: str
+    node: str
+    number: int
+
+
+def place_of(key: str) -> Place | None:
+    """Return the place of a segment; None if `segment` does not return this key for any."""
+    found = _PLACE.fullmatch(key)
+    start = segment_start(key)
+    if found is None or start is None:
+        return None
+    place = Place(found[1], found[2], int(found[3]))
+    return place if segment(*place, start) == key else None
+
+
+def seen(place: Place, sha256: str) -> str:
+    """Return the key of the note that a segment with this digest was seen at a place."""
+    return f"{SEEN}source={place.source}/node={place.node}/{place.number:08}-{sha256}.json"
+
+
+def parse_seen(key: str) -> tuple[Place, str] | None:
+    """Return the place and the digest in the key of a note; None for another key."""
+    found = _SEEN_KEY.fullmatch(key)
+    return (Place(found[1], found[2], int(found[3])), found[4]) if found else None
 
 
 def segments_of(source: str, node: str) -> str:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from vaultwatch.audience import S3
+from vaultwatch.errors import BOTO3_MISSING, SettingError
+from vaultwatch.printable import one_line
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path)
+_place = click.argument("place", metavar="PLACE")
+_format = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 
 
 @click.group("archive")
 def command() -> None:
-    """Upload rotated logs to the archive."""
+    """Upload rotated logs to the archive, list its segments, and verify that none was lost or altered."""
 
 
 @command.command("upload", short_help="Upload the rotated files in folders.")
@@ -37,7 +48,6 @@ def upload(bucket: str, node: str, audit_files: tuple[Path, ...], folders: tuple
     from vaultwatch.archive.upload import Uploads
     from vaultwatch.archive.waiting import LOGS, audit_file_log
     from vaultwatch.aws.clients import Clients
-    from vaultwatch.errors import BOTO3_MISSING, SettingError
 
     try:
         import boto3  # noqa: F401
@@ -54,3 +64,102 @@ def upload(bucket: str, node: str, audit_files: tuple[Path, ...], folders: tuple
         for key in uploads.run(folder, logs) if folder.is_dir() else ():
             click.echo(f"uploaded: {key}")
     return int(uploads.failed)
+
+
+@command.command("list", short_help="List the segments of an archive.")
+@_format
+@_place
+def list_segments(form: str, place: str) -> int:
+    r"""List the segments of an archive: its size, its lines, and its SHA-256.
+
+    PLACE is s3://BUCKET, or a folder with a copy of the archive. The list as JSON lines is a manifest: kept
+    elsewhere, it shows later that nothing in it was removed or altered.
+
+    \b
+    vaultwatch archive list --format json s3://ARCHIVE >manifest.jsonl
+    vaultwatch archive verify --manifest manifest.jsonl s3://ARCHIVE
+    """
+    import msgspec
+
+    for segment in _segments(place, read=False):
+        if form == "json":
+            click.echo(msgspec.json.encode(segment))
+        else:
+            click.echo(one_line(f"{segment.sha256 or '-':64} {segment.size:>13,} {segment.lines:>11,} {segment.key}"))
+    return 0
+
+
+@command.command("verify", short_help="Find what is missing or altered in an archive.")
+@click.option("--read", is_flag=True, help="Read each segment on S3 to its end, and do not rely on S3's checksums.")
+@click.option(
+    "--manifest", "manifests", type=_FILE, multiple=True, metavar="FILE",
+    help="Compare with what `archive list --format json` wrote; may be given again.",
+)  # fmt: skip
+@_format
+@_place
+def verify(read: bool, manifests: tuple[Path, ...], form: str, place: str) -> int:
+    """Find segments that are missing, altered, doubled, cut off, or not written by Vaultwatch.
+
+    PLACE is s3://BUCKET, or a folder with a copy of the archive, such as `aws s3 sync` makes. Each source and host
+    has its own numbers, from 1, and each segment names the SHA-256 of the one before it. On S3 they are also
+    compared with the notes of the function sweep, which no host may write, so that the removal of the newest
+    segments shows as well. A copy has neither: compare it with a manifest.
+
+    Exit status: 0 if nothing is wrong, 1 if something is, 2 if it could not run.
+    """
+    import msgspec
+
+    from vaultwatch.archive.chain import faults
+    from vaultwatch.archive.known import merged, of_manifest
+
+    known = merged([*map(of_manifest, manifests), *_seen(place)])
+    segments = list(_segments(place, read=read))
+    if not segments and not known:
+        raise SettingError(f"{place}: it has no segment")
+    found = 0
+    for fault in faults(segments, known):
+        found += 1
+        click.echo(msgspec.json.encode(fault._asdict()) if form == "json" else one_line(f"{fault.where}: {fault.what}"))
+    click.echo(f"{len(segments):,} segments, {found:,} faults", err=True)
+    return int(found > 0)
+
+
+def _seen(place: str) -> Iterator[Any]:
+    if place.startswith(S3):
+        from vaultwatch.archive.inventory import seen_on_s3
+
+        yield from (_asked(place, lambda s3, bucket: [seen_on_s3(s3, bucket)]))
+
+
+def _segments(place: str, *, read: bool) -> Iterator[Any]:
+    """Yield the segments at a place.
+
+    Raises:
+        SettingError: It cannot be listed or read.
+    """
+    from vaultwatch.archive.inventory import stored_in, stored_on_s3
+
+    if place.startswith(S3):
+        yield from _asked(place, lambda s3, bucket: stored_on_s3(s3, bucket, read=read))
+    elif Path(place).is_dir():
+        yield from stored_in(Path(place))
+    else:
+        raise SettingError(f"{place}: neither a folder nor s3://BUCKET")
+
+
+def _asked(place: str, ask: Callable[[S3Client, str], Iterable[Any]]) -> Iterator[Any]:
+    """Yield what S3 answers.
+
+    Raises:
+        SettingError: It fails.
+    """
+    try:
+        from vaultwatch.aws.clients import classify, make_client
+
+        s3 = make_client("s3")
+    except ImportError:
+        raise SettingError(BOTO3_MISSING) from None
+    try:
+        yield from ask(s3, place.removeprefix(S3).strip("/"))
+    except Exception as error:
+        raise SettingError(f"{place}: {classify(error).text}") from error

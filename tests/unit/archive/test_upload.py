@@ -19,6 +19,8 @@ from botocore.exceptions import EndpointConnectionError
 from botocore.handlers import add_expect_header
 
 from testbed.aws import LocalAws
+from vaultwatch.archive.chain import Fault, faults
+from vaultwatch.archive.inventory import seen_on_s3, stored_on_s3
 from vaultwatch.archive.segments import unpack
 from vaultwatch.archive.upload import Uploads
 from vaultwatch.archive.upload_state import load
@@ -94,6 +96,13 @@ class Host:
         file.write_bytes(data if log == "audit.log" else zstandard.compress(data))
         os.utime(file, (WRITTEN, WRITTEN))
         return file
+
+    def remove(self, key: str) -> None:
+        (version,) = self._reader.list_object_versions(Bucket=self.bucket, Prefix=key)["Versions"]
+        self._reader.delete_object(Bucket=self.bucket, Key=key, VersionId=version["VersionId"])
+
+    def faults(self) -> list[Fault]:
+        return list(faults(stored_on_s3(self._reader, self.bucket, read=True), seen_on_s3(self._reader, self.bucket)))
 
     def names(self) -> list[str]:
         found = self._reader.list_object_versions(Bucket=self.bucket).get("Versions", ())
@@ -193,6 +202,14 @@ class TestSegments:
             host.rotated(number)
             assert host.run()
         host.check(lines(1), lines(2), lines(3))
+
+    def test_what_was_uploaded_is_a_whole_archive_until_a_segment_is_removed(self, host: Host) -> None:
+        for number in (1, 2, 3):
+            host.rotated(number)
+        assert host.run()
+        assert host.faults() == []
+        host.remove(host.names()[1])
+        assert [fault.what for fault in host.faults()] == ["missing"]
 
     def test_only_what_s3_has_can_be_removed(self, host: Host) -> None:
         first = host.rotated(1)

@@ -97,6 +97,7 @@ ROWS = [
     Row("sweep", DYNAMODB_WRITE, (ERRORS,)),
     Row("sweep", PUBLISH, ("PublishFailures",), stored="dave"),
     Row("sweep", KEEP, ("PublishFailures",), stored="dave", notified="dave"),
+    Row("sweep", "S3.PutObject", (ERRORS,), stored="dave", notified="dave"),
     Row("sweep", MARK_SENT, (ERRORS,), stored="dave", notified="dave"),
     # judy is in a batch that Lambda discarded, and bob in lines that are in S3.
     Row("sweep discarded", "S3.GetObject", (ERRORS,), stored="judy", notified="judy", after="S3.GetObject"),

@@ -31,6 +31,8 @@ from tests.support.functions import (
     watching,
 )
 from vaultwatch.alerts import Alert
+from vaultwatch.archive.inventory import seen_on_s3
+from vaultwatch.aws.keys import Place, segment
 from vaultwatch.detection import detector
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.frames import Frame, Records, encode
@@ -72,6 +74,17 @@ def test_an_alert_of_evaluate_is_not_notified_again(settled: World) -> None:
     settled.sweep(ARCHIVE, settled.archive("1", lines(entry(1), entry(1, kind="request"))))
     assert settled.published() == []
     assert [alert.late for alert in settled.alerts().values()] == [False]
+
+
+def test_each_segment_is_noted_with_its_digest_where_no_host_can_write(settled: World) -> None:
+    body = zstandard.compress(lines(entry(1)))
+    key = segment("audit-file", "vault-1", 7, datetime(2026, 11, 21, 7, tzinfo=UTC))
+    make_client("s3").put_object(Bucket=ARCHIVE, Key=key, Body=body)
+    for _ in range(2):
+        settled.sweep(ARCHIVE, key)
+    assert seen_on_s3(make_client("s3"), ARCHIVE) == {
+        Place("audit-file", "vault-1", 7): frozenset([hashlib.sha256(body).hexdigest()])
+    }
 
 
 def test_an_alert_that_evaluate_missed_is_notified_and_marked_late(

@@ -1,0 +1,118 @@
+"""Find what is wrong with the segments of an archive: missing, altered, doubled, cut off, or in a wrong place.
+
+The segments of one source and one host are numbered from 1, and each names the digest of the one before it. Whoever may
+write segments could also write a whole new chain. So what was known of it before counts more: the notes of `sweep`,
+which no host may write, and a list that was kept elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+from typing import NamedTuple
+
+import msgspec
+
+from vaultwatch.aws.keys import Place, place_of
+
+Known = Mapping[Place, frozenset[str]]
+"""By place the digests that a segment there is known to have had."""
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """A segment as it is stored. A list of them is a manifest: `verify` compares an archive with it.
+
+    Attributes:
+        key: Its key.
+        sha256: The digest of what is stored; "" if it could not be read.
+        previous: The digest of the segment before it, as its writer says; None if that is unknown.
+        size: The bytes that are stored.
+        lines: How many lines it has, as its writer says; 0 if that is unknown.
+        faults: What is wrong with this object by itself.
+    """
+
+    key: str
+    sha256: str
+    previous: str | None = None
+    size: int = 0
+    lines: int = 0
+    faults: tuple[str, ...] = ()
+
+
+class Fault(NamedTuple):
+    """What is wrong, and where: a key, or the name of a missing segment."""
+
+    where: str
+    what: str
+
+
+def faults(segments: Iterable[Segment], known: Known) -> Iterator[Fault]:
+    """Yield everything that is wrong with an archive.
+
+    Args:
+        segments: Everything that is stored.
+        known: What is known to have been stored.
+    """
+    logs: dict[tuple[str, str], dict[int, list[Segment]]] = defaultdict(lambda: defaultdict(list))
+    for place in known:
+        logs[place.source, place.node][place.number] = []
+    for segment in segments:
+        yield from (Fault(segment.key, what) for what in segment.faults)
+        found = place_of(segment.key)
+        if found is None:
+            yield Fault(segment.key, "not the key of a segment")
+        else:
+            logs[found.source, found.node][found.number].append(segment)
+    for (source, node), numbers in sorted(logs.items()):
+        yield from _of_log(source, node, numbers, known)
+
+
+def _of_log(source: str, node: str, numbers: Mapping[int, list[Segment]], known: Known) -> Iterator[Fault]:
+    last = 0
+    for number, stored in sorted(numbers.items()):
+        place = Place(source, node, number)
+        if number - 1 > last:
+            yield Fault(_name(Place(source, node, last + 1), up_to=number - 1), "missing")
+        last = number
+        if not stored:
+            yield Fault(_name(place), f"missing; it was there, with the SHA-256 {', '.join(sorted(known[place]))}")
+        for segment in stored:
+            yield from _compared(segment, known.get(place))
+        if len(stored) > 1:
+            yield Fault(_name(place), f"there are {len(stored)} segments with this number")
+    yield from _chained(numbers)
+    yield from _doubled(segment for stored in numbers.values() for segment in stored)
+
+
+def _name(place: Place, up_to: int = 0) -> str:
+    more = f" to {up_to}" if up_to > place.number else ""
+    return f"source={place.source}/node={place.node} segment {place.number}{more}"
+
+
+def _compared(segment: Segment, known: frozenset[str] | None) -> Iterator[Fault]:
+    if known and segment.sha256 and known != {segment.sha256}:
+        others = ", ".join(sorted(known - {segment.sha256}))
+        yield Fault(segment.key, f"altered: its SHA-256 is {segment.sha256}, and was {others}")
+
+
+def _chained(numbers: Mapping[int, list[Segment]]) -> Iterator[Fault]:
+    for segment in numbers.get(1, ()):
+        if segment.previous:
+            yield Fault(segment.key, "it names a segment before it, but is the first")
+    for number, following in pairwise(sorted(numbers)):
+        before = {segment.sha256 for segment in numbers[number]}
+        if following != number + 1 or not before or "" in before:
+            continue
+        for segment in numbers[following]:
+            if segment.previous is not None and segment.previous not in before:
+                yield Fault(
+                    segment.key, "it follows another segment than the one before it: one of the two was altered"
+                )
+
+
+def _doubled(segments: Iterable[Segment]) -> Iterator[Fault]:
+    keys: dict[str, str] = {}
+    for segment in segments:
+        if segment.sha256 and keys.setdefault(segment.sha256, segment.key) != segment.key:
+            yield Fault(segment.key, f"doubled: its contents are those of {keys[segment.sha256]}")
