@@ -1,5 +1,6 @@
 """Text from a log on a terminal: it cannot move the cursor, hide text or reverse the reading direction."""
 
+import json
 import sys
 import unicodedata
 
@@ -7,18 +8,82 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaultwatch.printable import one_line, spelled_out
+from vaultwatch.printable import one_line, printable_json, quoted, quoted_time, spelled_out
 
+EVERY = [chr(code) for code in range(sys.maxunicode + 1)]
 UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def test_every_control_format_separator_and_surrogate_character_is_spelled_out() -> None:
-    unsafe = [char for char in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(char) in UNSAFE]
+    unsafe = [char for char in EVERY if unicodedata.category(char) in UNSAFE]
     assert len(unsafe) > 2_000
     assert [char for char in unsafe if not spelled_out(char).startswith("\\") or not spelled_out(char).isascii()] == []
 
 
-@pytest.mark.parametrize("char", "\u034f\u115f\u1160\u17b4\u17b5\u3164\ufe00\ufe0f\uffa0\U000e0100")
+def test_every_letter_and_digit_that_is_written_from_right_to_left_is_spelled_out() -> None:
+    turned = [char for char in EVERY if unicodedata.bidirectional(char) in ("R", "AL", "AN")]
+    assert len(turned) > 3_000
+    assert [char for char in turned if spelled_out(char) == char] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\u05d0 (10.0.0.1)", "\\u05d0 (10.0.0.1)"),
+        ("\u0338x", "\\u0338x"),
+        ("x" + "\u0300" * 5, "x" + "\u0300" * 3 + "\\u0300" * 2),
+        ("1\u20dd", "1\\u20dd"),
+        ("\u200b\u0300", "\\u200b\\u0300"),
+        (
+            "Tie\u0302\u0301ng \u0939\u093f\u0928\u094d\u0926\u0940",
+            "Tie\u0302\u0301ng \u0939\u093f\u0928\u094d\u0926\u0940",
+        ),
+    ],
+)
+def test_marks_stay_on_their_letter_and_nothing_changes_the_order_of_a_line(text: str, shown: str) -> None:
+    assert spelled_out(text) == shown
+
+
+def test_nothing_in_quotation_marks_looks_like_one() -> None:
+    words = ("QUOTATION MARK", "DOUBLE PRIME", "TRIPLE PRIME", "DITTO MARK", "GERSHAYIM", "DOUBLE ACUTE ACCENT")
+    named = [
+        char
+        for char in EVERY[:0x20000]
+        if not char.isalpha() and any(word in unicodedata.name(char, "") for word in words)
+    ]
+    alike = [char for char in named if not unicodedata.combining(char) and "SINGLE" not in unicodedata.name(char)]
+    assert len(alike) > 25
+    assert [char for char in alike if char in quoted(one_line(f"x {char} y"))[1:-1]] == []
+
+
+@pytest.mark.parametrize("pair", ["''", "\u2019\u2019", "`\u00b4", "\u2032\uff07"])
+def test_two_single_marks_do_not_look_like_a_double_one(pair: str) -> None:
+    assert pair not in quoted(f"x{pair} (10.0.0.1) read y")
+    assert quoted("Mallory's") == '"Mallory\'s"'
+
+
+def test_a_text_in_place_of_a_time_is_quoted() -> None:
+    assert quoted_time("2026-11-21T08:29:41.5+01:00") == "2026-11-21T08:29:41.5+01:00"
+    assert quoted_time("x  critical  audit_seal") == '"x  critical  audit_seal"'
+
+
+@given(st.text())
+def test_printable_json_is_the_same_json(text: str) -> None:
+    encodable = text.encode("utf-8", "replace").decode()
+    assert json.loads(printable_json(json.dumps(encodable, ensure_ascii=False).encode())) == encodable
+
+
+def test_printable_json_has_no_character_that_a_terminal_obeys() -> None:
+    shown = printable_json(
+        json.dumps("".join(EVERY[:0x3100] + EVERY[0xD800:0x20000]), ensure_ascii=False).encode("utf-8", "replace")
+    ).decode()
+    assert not {char for char in shown if unicodedata.category(char) in ("Cc", "Cf", "Co", "Zl", "Zp")} - {"\x7f"}
+    assert not {char for char in shown if unicodedata.bidirectional(char) in ("R", "AL", "AN")}
+
+
+@pytest.mark.parametrize(
+    "char", "\u2800\u180b\U0001d159\u034f\u115f\u1160\u17b4\u17b5\u3164\ufe00\ufe0f\uffa0\U000e0100"
+)
 def test_an_invisible_letter_is_spelled_out(char: str) -> None:
     assert spelled_out(f"a{char}b") not in (f"a{char}b", "ab")
 

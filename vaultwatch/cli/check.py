@@ -19,7 +19,7 @@ from vaultwatch.cli.common import load_rules
 from vaultwatch.cli.inputs import Unreadable, chunks, open_log, reading
 from vaultwatch.detection.detector import Detector, Source
 from vaultwatch.detection.verdict import Verdict
-from vaultwatch.printable import one_line
+from vaultwatch.printable import one_line, printable_json, quoted_time
 from vaultwatch.reading.lines import LineSplitter
 from vaultwatch.reading.records import Rejected
 from vaultwatch.reading.rejected import encode_rejected
@@ -193,12 +193,12 @@ class _Shown:
 
     def _show(self, alert: Alert) -> None:
         if self._form == "json":
-            sys.stdout.buffer.write(msgspec.json.encode(alert) + b"\n")
+            sys.stdout.buffer.write(printable_json(msgspec.json.encode(alert)) + b"\n")
             return
         if not self.count:
             click.echo(f"{'TIME':27} {'LEVEL':13} {'RULE':34} WHAT HAPPENED")
         level = click.style(f"{alert.level:13}", fg=_COLORS.get(alert.level))
-        click.echo(f"{one_line(alert.time, 27):27} {level} {alert.rule:34} {one_line(alert.summary)}")
+        click.echo(f"{quoted_time(one_line(alert.time, 27)):27} {level} {alert.rule:34} {one_line(alert.summary)}")
 
 
 class _Progress:

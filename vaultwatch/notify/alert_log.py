@@ -12,6 +12,7 @@ from vaultwatch.appending import append_lines, open_lines
 from vaultwatch.dispatch.notification import Disposition, Notification
 from vaultwatch.errors import DeliveryError
 from vaultwatch.notify.apart import content_of
+from vaultwatch.printable import printable_json
 from vaultwatch.rules.facts import Level
 
 
@@ -44,7 +45,8 @@ class AlertLog:
             raise DeliveryError(f"{self._path}: {error.strerror}") from error
 
     def _lines(self, notification: Notification) -> bytes:
-        return b"".join(msgspec.json.encode(alert) + b"\n" for alert in notification.alerts if self._wants(alert))
+        wanted = filter(self._wants, notification.alerts)
+        return b"".join(printable_json(msgspec.json.encode(alert)) + b"\n" for alert in wanted)
 
     def _wants(self, alert: Alert) -> bool:
         return not alert.staged and alert.level.rank >= self.minimum_level.rank

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert
 from vaultwatch.dispatch.notification import Notification
-from vaultwatch.notify.text import FACT_LIMIT, action_lines, visible
+from vaultwatch.notify.text import FACT_LIMIT, action_lines, shortened, visible
+from vaultwatch.printable import printable_json
 
 _LOG_TEXTS = (
     *("time", "event_key", "summary", "principal", "who", "path", "namespace", "remote_address", "error"),
@@ -44,11 +45,8 @@ def decode_notification(body: bytes) -> Notification:
 
 
 def _encode(notification: Notification) -> bytes:
-    """Encode as JSON without characters that SQS refuses (API reference, SendMessage); JSON escapes all but two."""
-    encoded = msgspec.json.encode(notification)
-    for character in ("\ufffe", "\uffff"):
-        encoded = encoded.replace(character.encode(), character.encode("ascii", "backslashreplace"))
-    return encoded
+    """Encode as JSON that has no unprintable characters: SQS refuses some (API reference, SendMessage)."""
+    return printable_json(msgspec.json.encode(notification))
 
 
 def _whole(notification: Notification) -> Notification:
@@ -86,5 +84,5 @@ def _named(alert: Alert) -> Alert:
 
 
 def _shortened(alert: Alert, limit: int) -> Alert:
-    texts = {name: visible(getattr(alert, name), limit) for name in _LOG_TEXTS}
+    texts = {name: shortened(getattr(alert, name), limit) for name in _LOG_TEXTS}
     return replace(_without_record(alert), actions=tuple(action_lines(alert)), group_values=(), **texts)

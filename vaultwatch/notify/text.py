@@ -42,6 +42,21 @@ def visible(text: str, limit: int) -> str:
     return shown[: max(0, limit - len(mark))] + mark
 
 
+def shortened(text: str, limit: int) -> str:
+    """Return at most `limit` characters of a text of ours that quotes others: a quotation in which it is cut is closed.
+
+    Args:
+        text: A sentence or a fact. What it quotes has no quotation marks in it (`vaultwatch.printable.quoted`).
+        limit: The most characters to return.
+    """
+    shown = visible(text, limit)
+    if shown == spelled_out(text) or shown.count('"') % 2 == 0:
+        return shown
+    mark = f'…" ({len(text):,} characters)'
+    kept = shown[: limit - len(mark)]
+    return kept + (mark if kept.count('"') % 2 else mark.replace('"', ""))
+
+
 def headline(notification: Notification, audience: Audience = EVERYBODY) -> str:
     """Return level, title and counts. Nothing in it comes from a log, so it is safe wherever markup is interpreted.
 
@@ -89,7 +104,7 @@ def facts(alert: Alert, audience: Audience = EVERYBODY) -> Iterator[tuple[str, s
     }
     for name, value in named.items():
         if value:
-            yield name, visible(value, FACT_LIMIT)
+            yield name, shortened(value, FACT_LIMIT)
 
 
 def _quoted(text: str) -> str:
@@ -113,7 +128,7 @@ def action_lines(alert: Alert, audience: Audience = EVERYBODY) -> list[str]:
 def summary_line(alert: Alert, limit: int = SUMMARY_LIMIT) -> str:
     """Return the alert's sentence, cut at `limit` characters, with a note if the alert is delayed."""
     note = " (delayed: found in the archive)" if alert.late else ""
-    return visible(alert.summary or alert.title, limit) + note
+    return shortened(alert.summary or alert.title, limit) + note
 
 
 def counted_line(notification: Notification) -> str:
@@ -182,7 +197,7 @@ def _since(notification: Notification, audience: Audience) -> str:
 def _merged_lines(merged: Merged, audience: Audience) -> Iterator[str]:
     worst, latest = merged.worst, merged.latest
     who = worst.who or _quoted(worst.principal)
-    by = f" by {visible(who, 120)}" if who else ""
+    by = f" by {shortened(who, 120)}" if who else ""
     yield f"{merged.count:>7,} x {visible(worst.title, 90)}{by}"
     yield f"{'':>10}{_period(merged, audience)}{_outcomes(merged)}"
     yield f"{'':>10}{summary_line(worst, FACT_LIMIT)}"
@@ -211,7 +226,7 @@ def _counted_words(outcome: Outcome) -> str:
 
 
 def _short(alert: Alert) -> str:
-    return f"  {alert.level}: {visible(alert.title, 90)}: {summary_line(alert)[:FACT_LIMIT]} (rule {alert.rule})"
+    return f"  {alert.level}: {visible(alert.title, 90)}: {summary_line(alert, FACT_LIMIT)} (rule {alert.rule})"
 
 
 def _email_alert(alert: Alert, audience: Audience) -> Iterator[str]:

@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from tests.unit.notify.samples import LOGGED, a_message
+from tests.unit.notify.samples import LOGGED, a_group, a_message
 from tests.unit.store.alerts import an_alert
 from vaultwatch.alerts import Alert
 from vaultwatch.notify.slack.layout import posts
@@ -18,7 +19,24 @@ from vaultwatch.notify.text import email_text, facts
 from vaultwatch.printable import spelled_out
 from vaultwatch.sentences import caller_with_id, error_words, message_sentence, sentence
 
-PIECES = ["\n", "\r\n", "\u2028", "\x1b[2J", "\u202e", "\u2066", "\u200b", '"', "\u201d", "\uff02", "\\", " ", "  "]
+PIECES = [
+    "\n",
+    "\r\n",
+    "\u2028",
+    "\x1b[2J",
+    "\u202e",
+    "\u2066",
+    "\u200b",
+    '"',
+    "\u201d",
+    "\uff02",
+    "''",
+    "\u05d0",
+    "\u0300\u0300\u0300\u0300",
+    "\\",
+    " ",
+    "  ",
+]
 PIECES += ["https://evil.example/x", "www.evil.example", "evil.example/reset", "<!channel>", "<@U1>", "@here", "&lt;"]
 PIECES += [": succeeded", "outcome    succeeded", "rule       x", "CRITICAL: Sealed", "(entity 1)", " (10.0.0.1)", "…"]
 TEXTS = st.one_of(
@@ -26,7 +44,7 @@ TEXTS = st.one_of(
 )
 QUOTED = r'"[^"]*"'
 PLAIN = r"[A-Za-z0-9_./@+*=~%$:…-]+"
-NAME = rf"(?:{PLAIN}|{QUOTED})"
+NAME = rf"(?:{PLAIN}|{QUOTED}(?: \([\d,]+ characters\))?)"
 CALLER = rf"(?:{NAME}|root token|token without a name|unauthenticated client|token with accessor {NAME}|entity {NAME})"
 VALUES = {
     "who": rf"{CALLER}(?: {NAME})?(?: \(entity {NAME}\))?",
@@ -113,6 +131,17 @@ def test_the_texts_that_slack_interprets_come_from_no_log(text: str, service: st
     for post in posts(a_message(hostile(text, service))):
         assert post["text"] == posts(a_message(hostile("x", service)))[0]["text"]
         assert "mrkdwn" not in json.dumps(post)
+
+
+@settings(max_examples=10)
+@given(st.lists(st.sampled_from(PIECES), min_size=20).map("".join), st.sampled_from(["audit", "server"]))
+@example("x " * 200, "audit")
+@example("x " + '"' * 200, "server")
+def test_a_quotation_that_is_cut_is_closed(text: str, service: str) -> None:
+    alert = hostile(text, service)
+    notification = a_message(*[alert] * 7, merged=(replace(a_group(), alerts=(alert, alert)),))
+    for shown in (email_text(notification), *shown_in_slack(posts(notification))):
+        assert [line for line in shown.split("\n") if line.count('"') % 2] == []
 
 
 @given(TEXTS)

@@ -92,7 +92,7 @@ def _about(alert: Alert | None, audience: Audience) -> str:
     return (
         ""
         if alert is None
-        else text.visible(f"{text.local_time(alert.time, audience)} {alert.summary or alert.title}", _LATEST_LIMIT)
+        else text.shortened(f"{text.local_time(alert.time, audience)} {alert.summary or alert.title}", _LATEST_LIMIT)
     )
 
 
