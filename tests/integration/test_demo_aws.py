@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -40,7 +39,6 @@ SUCCESS = "OK: every line was evaluated and archived, every alert of `vaultwatch
 @needs_syslog_ng
 @needs_node
 def test_every_line_of_the_session_is_evaluated_and_what_only_the_archive_has_is_delayed(tmp_path: Path) -> None:
-    began = time.monotonic()
     status, shown, errors = run(tmp_path, MODE="aws", AWS_PROFILE="not-there", HTTP_PROXY="http://127.0.0.1:9")
     assert (status, errors) == (0, ""), shown
     assert shown.endswith(f"{SUCCESS}\n")
@@ -54,8 +52,7 @@ def test_every_line_of_the_session_is_evaluated_and_what_only_the_archive_has_is
     assert rows["alerts found in the archive"] == (2, 0)
     assert all(raw > 5 * packed for raw, packed in zip(rows["bytes before compression"], rows["bytes on the stream"]))
     assert "delayed: Token with the root policy used: root token (127.0.0.1)" in shown
-    assert re.search(r"^alert latency: median [\d,]+ ms, 99th percentile [\d,]+ ms", shown, re.MULTILINE)
-    assert 0 < notifications(shown) <= most_notifications(began)
+    assert 0 < notifications(shown) <= most_notifications(shown)
 
 
 @needs_syslog_ng

@@ -41,7 +41,7 @@ class Pair:
         self.server = LogServerHost(folder / "server", self.authority, tree=tree)
         self.nodes: list[Node] = []
 
-    def node(self, name: str = "vault-1", *, buffer_bytes: int = 1 << 30, mark_seconds: int = 60) -> Node:
+    def node(self, name: str = "vault-1", *, buffer_bytes: int = 1 << 30, mark_seconds: int = 3600) -> Node:
         """Return a node with a certificate of its name, which is not started."""
         folder = self.folder / f"node-{len(self.nodes)}"
         node = Node(folder, self.server.ports, buffer_bytes=buffer_bytes, mark_seconds=mark_seconds, tree=self.tree)
@@ -307,7 +307,7 @@ class TestNoPushBack:
         node.start()
         for lane in LANES:
             send(node, lane, entries(lane, 5000))
-        eventually(lambda: queued(node, "socket") == 5000)
+        eventually(lambda: queued(node, "socket") == queued(node, "server") == 5000)
         node.syslog_ng.stop()
         node.start()
         pair.server.start()

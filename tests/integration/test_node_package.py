@@ -61,8 +61,7 @@ def test_the_readme_names_this_package(package: NodePackage) -> None:
 
 
 def test_what_it_installs_writes_the_configuration_of_the_node(package: NodePackage, tmp_path: Path) -> None:
-    with tarfile.open(package.tar) as archive:
-        archive.extractall(tmp_path, filter="data")
+    subprocess.run(["tar", "--extract", "--file", package.tar, "--directory", tmp_path], check=True)
     shared = tmp_path / "usr/lib/vaultwatch"
     example = json.loads((shared / "host.json.example").read_text())
     (tmp_path / "host.json").write_text(json.dumps(EXTERNAL_NODE))
