@@ -87,6 +87,12 @@ NAMED = {
     "a wide name, with quotes": Shape(HEAD, b'{"a":[],"\xf0\x9f\x98\x80', b'k\\"', b'":0}', TAIL),
     "lone surrogates between letters": _text(b"a\\ud800"),
     "objects nested 20,000 deep": _array(_nested(20_000, b'{"a":', b"}", b"0")),
+    "empty arrays beside a deep one": Shape(HEAD, b"[" + _nested(20_000) + b",", b"[],", b"0]", TAIL),
+    "empty arrays 98 deep, beside a deep one": Shape(
+        HEAD, b"[" * 98 + _nested(20_000) + b",", b"[],", b"0" + b"]" * 98, TAIL
+    ),
+    "objects without an end": Shape(HEAD, b"", b'{"a":', b"", b""),
+    "objects without an end, beside others": Shape(HEAD, b"", b'{"a":[{"b":0},', b"", b""),
     "NaN": _array(b"NaN"),
     "wide characters": _text("\U0001f600".encode()),
     "many keys": _object(b'"%d":0'),

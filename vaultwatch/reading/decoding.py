@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,17 +12,12 @@ import msgspec
 from vaultwatch.reading import lenient
 from vaultwatch.reading.budget import MAX_DEPTH, MAX_LENIENT_BYTES, Budget, exceeded, is_deep
 from vaultwatch.reading.cut_off import beginning_of, left_out_of
+from vaultwatch.reading.depths import without_depths
 from vaultwatch.reading.in_part import decode_in_part, note_of
 from vaultwatch.reading.left_out import NOTHING, LeftOut
 
 _NO_OBJECT = "JSON, but not an object"
 _NESTED = "broken JSON: nested too deeply"
-_TOO_DEEP = b'"[left out: nested too deeply]"'
-_OPENING, _CLOSING = b"{[", b"}]"
-_BRACKET = re.compile(rb"[{}\[\]]")
-_BETWEEN = rb'[^"{}\[\]]*(?:"[^"{}\[\]]*"[^"{}\[\]]*){0,4}'
-_STRUCTURE = re.compile(rb'"[^"]*"|(?:[{\[]+' + _BETWEEN + rb"){1,100}|(?:[}\]]+" + _BETWEEN + rb"){1,100}")
-"""Opening or closing brackets with as much between them as possible: a match takes a microsecond, whatever its size."""
 _SKIPPED_DEPTH = 12_000
 """Levels of a value that is skipped: Go reads and writes 10,000, and each takes 52 bytes of the stack (8 MiB)."""
 
@@ -86,39 +79,6 @@ def in_budget_of(line: bytes, found: Decoded) -> Decoded:
     """
     budget = exceeded(line)
     return Decoded({**found.fields, **note_of(line, budget)}, budget) if budget else found
-
-
-def without_depths(text: bytes | bytearray) -> bytearray | None:
-    """Return JSON with everything below `MAX_DEPTH` replaced by a marker of the same size; None if it is not balanced.
-
-    Args:
-        text: JSON, of any depth.
-    """
-    kept, start, depth = bytearray(text), 0, 0
-    bare = text.replace(b"\\\\", b"__").replace(b'\\"', b"__")  # no escape hides a quote, and positions are the same
-    for found in _STRUCTURE.finditer(bare):
-        first, part = bare[found.start()], found[0]
-        if first in _OPENING:
-            count = part.count(b"{") + part.count(b"[")
-            if depth < MAX_DEPTH <= depth + count:
-                start = found.start() + _bracket(part, MAX_DEPTH - depth)
-            depth += count
-        elif first in _CLOSING:
-            count = part.count(b"}") + part.count(b"]")
-            if depth >= MAX_DEPTH > depth - count:
-                end = found.start() + _bracket(part, depth - MAX_DEPTH + 1) + 1
-                kept[start:end] = _marker(end - start)
-            depth -= count
-    return kept if depth == 0 else None
-
-
-def _bracket(part: bytes, number: int) -> int:
-    """Return the position of a bracket in a part that has no others in its texts."""
-    return next(islice(_BRACKET.finditer(part), number - 1, None)).start()
-
-
-def _marker(size: int) -> bytes:
-    return (_TOO_DEEP if size >= len(_TOO_DEEP) else b'""').ljust(size)
 
 
 def _decode_over_budget(text: bytes, budget: Budget) -> Decoded | str:
