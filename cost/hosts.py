@@ -11,8 +11,9 @@ from stacks.services import INTERFACES
 from vaultwatch.settings import Settings, read_settings
 
 ROOT_GIB = 16
-ALARMS_OF_A_HOST, ALARMS_OF_A_NODE, ALARMS_OF_THE_AUTHORITY, ALARMS_OF_VAULT = 7, 3, 5, 4
-METRICS_OF_A_HOST, METRICS_OF_A_NODE, METRICS_OF_VAULT = 6, 3, 2
+SNAPSHOT_GIB = 100 / 1024
+ALARMS_OF_A_HOST, ALARMS_OF_A_NODE, ALARMS_OF_THE_AUTHORITY, ALARMS_OF_VAULT = 7, 3, 5, 5
+METRICS_OF_A_HOST, METRICS_OF_A_NODE, METRICS_OF_VAULT = 6, 3, 3
 """Of a host: ready, disk, rotated files, clock, dropped lines, days that its certificate lasts."""
 _TYPES = {
     "m7g.large": usd.M7G_LARGE,
@@ -61,6 +62,7 @@ def parts(settings: Settings) -> dict[str, float]:
         "load balancer": _hours(usd.BALANCER) + _hours(usd.BALANCER_UNIT) if nodes else 0.0,
         "NAT": _nat(settings),
         "interface endpoints, one zone": len(INTERFACES) * _hours(usd.ENDPOINT) * settings.interface_endpoints,
+        "snapshots of 100 MiB": _snapshots(settings) if nodes else 0.0,
         "keys, secrets, alarms, names": _rest(settings, nodes),
     }
 
@@ -83,6 +85,11 @@ def _nat(settings: Settings) -> float:
     if settings.nat == "instance":
         return _hours(usd.T4G_NANO) + _hours(usd.ADDRESS) + 8 * usd.VOLUME.usd
     return _hours(usd.GATEWAY) + _hours(usd.ADDRESS) if settings.nat == "gateway" else 0.0
+
+
+def _snapshots(settings: Settings) -> float:
+    """One every six hours, each kept in STANDARD."""
+    return 4 * settings.snapshot_retention_days * SNAPSHOT_GIB * usd.STANDARD.usd
 
 
 def _rest(settings: Settings, nodes: int) -> float:

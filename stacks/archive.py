@@ -12,11 +12,12 @@ from constructs import Construct
 from stacks.constructs.encryption_key import EncryptionKey
 from stacks.constructs.log_bucket import AccessLogsBucket, LogBucket, clean_up
 from vaultwatch.aws import keys
+from vaultwatch.host_settings import has_nodes
 from vaultwatch.settings import Settings
 
 
 class ArchiveStack(Stack):
-    """The archive bucket, the alerts bucket, the bucket of their access logs, and the key of the first two.
+    """The archive bucket, the alerts bucket, that of Vault's snapshots, the bucket of their access logs, and their key.
 
     The alerts bucket has no Object Lock: Firehose and Lambda's on-failure destination write to it, and a locked bucket
     refuses an upload without a checksum. No documentation says that these two services send one.
@@ -38,22 +39,41 @@ class ArchiveStack(Stack):
             key=self.key,
             access_logs=access_logs,
             lifecycle_rules=_archive_rules(settings),
-            lock=_lock(settings),
+            lock=_lock(settings, settings.archive_retention_days),
         )
         self.archive.add_to_resource_policy(_keep_locks(self.archive))
         self.alerts = LogBucket(
             self, "Alerts", key=self.key, access_logs=access_logs, lifecycle_rules=_alerts_rules(settings)
         )
+        self.snapshots = self._snapshot_bucket(settings, access_logs) if has_nodes(settings) else None
         self._output("ArchiveBucketName", self.archive, "The bucket of every log line")
         self._output("AlertsBucketName", self.alerts, "The bucket of alerts, parked frames and rejected lines")
+
+    def _snapshot_bucket(self, settings: Settings, access_logs: s3.IBucket) -> LogBucket:
+        """Make the bucket of the snapshots of Vault's storage: each is locked until it expires."""
+        days = settings.snapshot_retention_days
+        expire = s3.LifecycleRule(
+            id="Age", expiration=Duration.days(days), noncurrent_version_expiration=Duration.days(1)
+        )
+        bucket = LogBucket(
+            self,
+            "Snapshots",
+            key=self.key,
+            access_logs=access_logs,
+            lifecycle_rules=[expire, clean_up()],
+            lock=_lock(settings, days),
+        )
+        bucket.add_to_resource_policy(_keep_locks(bucket))
+        self._output("SnapshotsBucketName", bucket, "The bucket of the snapshots of Vault's storage")
+        return bucket
 
     def _output(self, name: str, bucket: s3.Bucket, description: str) -> None:
         CfnOutput(self, name, value=bucket.bucket_name, description=description)
 
 
-def _lock(settings: Settings) -> s3.ObjectLockRetention:
+def _lock(settings: Settings, days: int) -> s3.ObjectLockRetention:
     modes = {"GOVERNANCE": s3.ObjectLockRetention.governance, "COMPLIANCE": s3.ObjectLockRetention.compliance}
-    return modes[settings.object_lock_mode](Duration.days(settings.archive_retention_days))
+    return modes[settings.object_lock_mode](Duration.days(days))
 
 
 def _keep_locks(bucket: s3.Bucket) -> iam.PolicyStatement:

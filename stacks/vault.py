@@ -58,6 +58,8 @@ class VaultStack(Stack):
     ) -> None:
         super().__init__(scope, construct_id, termination_protection=True, **kwargs)
         self._settings, self._network, self._archive, self._log_server = settings, network, archive, log_server
+        assert archive.snapshots is not None  # noqa: S101  it is there if this stack is
+        self._snapshots = archive.snapshots
         alarms = Alarms(self, "Alarms", deployment=settings.deployment, topic=alerting.operations)
         key = HostKey(self, "Key", description="Encrypts the disks of the Vault nodes and the recovery keys")
         self._seal = SealKey(self, "SealKey", alarms=alarms)
@@ -118,12 +120,14 @@ class VaultStack(Stack):
                 kind=self._kind(),
                 defaults=self._defaults,
                 statements=[
+                    host_permissions.store_snapshots(self._snapshots, name),
                     *host_permissions.archive(self._archive.archive, self._archive.key, name, keys.NODE_SOURCES),
                     *(self._recovery.bootstrap if first else ()),
                 ],
             )
             own = [keys.segments_of(source, name) for source in keys.NODE_SOURCES]
             permissions.acknowledge_writes(node, self._archive.archive, own)
+            permissions.acknowledge_writes(node, self._snapshots, [keys.snapshots_of(name)])
             self._address.add(node.resource)
             self._defaults.alarms.watch_vault(name)
             if before is not None:
@@ -146,6 +150,7 @@ class VaultStack(Stack):
                 "server_version": settings.openbao_version if openbao else settings.vault_version,
                 "server_sha256": settings.openbao_sha256 if openbao else settings.vault_sha256,
                 "kms_seal_key": self._seal.key_arn,
+                "snapshot_bucket": self._snapshots.bucket_name,
                 "nodes": ",".join(f"{name}.{domain}" for name in settings.node_names),
                 "api_name": f"{API}.{domain}",
                 "log_server": self._log_server.dns_name,

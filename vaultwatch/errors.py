@@ -11,6 +11,7 @@
     ├── BootstrapError    a fresh cluster cannot be set up further (`vaultwatch.hosts.bootstrap`)
     ├── CertificateError  a certificate cannot be used, or was not issued
     │   └── RequestRefused  the authority refuses a request: it is malformed, or does not come from a host
+    ├── SnapshotError     a snapshot of a cluster was not taken, is damaged or was not stored
     ├── InstallError      a step of setting up a host failed, and will be tried again (`vaultwatch.hosts.install`)
     ├── ChildEnded        a child process did not finish its work (`vaultwatch.isolation`)
     └── DeliveryError     a sink did not accept a notification; it is sent again
@@ -61,6 +62,10 @@ class CertificateError(VaultwatchError):
 
 class RequestRefused(CertificateError):
     """The authority refuses a request: it is malformed, or does not come from a host of this deployment."""
+
+
+class SnapshotError(VaultwatchError):
+    """A snapshot of a cluster was not taken, is damaged or was not stored."""
 
 
 class InstallError(VaultwatchError):

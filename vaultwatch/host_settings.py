@@ -12,6 +12,8 @@ from msgspec import Meta
 
 NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", re.ASCII)
 """The name of a node: one label of a DNS name, which is also part of tags, S3 keys and the names of roles."""
+NODE_PREFIX = "vault-"
+"""What the name of each node that is deployed begins with."""
 LOG_SERVER = "log-server"
 """The name of the log server."""
 API = "vault"
@@ -86,6 +88,16 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             le=16384,
         ),
     ] = 50
+    snapshot_retention_days: Annotated[
+        int,
+        setting(
+            "days",
+            "How long snapshots of Vault's storage are kept. The active node stores one every six hours in a bucket of "
+            "its own, where Object Lock prevents their deletion for as long.",
+            ge=1,
+            le=3650,
+        ),
+    ] = 30
     vault_clients: Annotated[
         tuple[str, ...],
         setting(
@@ -247,7 +259,7 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         """The names of the Vault nodes that send logs: those that are deployed, or the external ones."""
         if self.vault == "external":
             return tuple(self.external_nodes)
-        return tuple(f"vault-{number}" for number in range(1, self.vault_nodes + 1))
+        return tuple(f"{NODE_PREFIX}{number}" for number in range(1, self.vault_nodes + 1))
 
 
 def host_contradictions(settings: HostSettings) -> Iterator[str]:
@@ -256,6 +268,11 @@ def host_contradictions(settings: HostSettings) -> Iterator[str]:
     yield from _wrong_ranges("external_clients", settings.external_clients)
     yield from _wrong_network(settings)
     yield from _wrong_nodes(settings)
+
+
+def has_nodes(settings: HostSettings) -> bool:
+    """Return whether Vault nodes are deployed."""
+    return settings.vault != "external"
 
 
 def zone_count(settings: HostSettings) -> int:

@@ -268,20 +268,29 @@ class Alarms(Construct):
         )
 
     def watch_cluster(self) -> None:
-        """Alarm when a cluster has no active node, or very many leases."""
+        """Alarm when a cluster has no active node, no recent snapshot, or very many leases."""
+        cluster = {"deployment": self._deployment}
         self.add(
             "no-active-node",
-            metric_of(metrics.NAMESPACE, metrics.VAULT_ACTIVE_NODE, {"deployment": self._deployment}),
+            metric_of(metrics.NAMESPACE, metrics.VAULT_ACTIVE_NODE, cluster),
             "For ten minutes no node of the cluster has been active: Vault serves nobody. The alarms of the nodes say "
             "whether they run and are unsealed. If they are, Raft has no majority: `vault operator raft list-peers`.",
             periods=2,
             datapoints=2,
             silence_is_failure=True,
         )
-        leases = {"deployment": self._deployment}
+        self.add(
+            "no-snapshot",
+            metric_of(metrics.NAMESPACE, metrics.VAULT_SNAPSHOTS, cluster, period=Duration.hours(6)),
+            "For a day no snapshot of Vault has reached S3. `journalctl -u vaultwatch-snapshot` on the active "
+            "node says why. If the cluster is lost now, what was written since the last snapshot is lost with it.",
+            periods=4,
+            datapoints=4,
+            silence_is_failure=True,
+        )
         self.add(
             "many-leases",
-            metric_of(metrics.NAMESPACE, metrics.VAULT_LEASES, leases, statistic=cloudwatch.Stats.MAXIMUM),
+            metric_of(metrics.NAMESPACE, metrics.VAULT_LEASES, cluster, statistic=cloudwatch.Stats.MAXIMUM),
             f"Vault keeps more than {_MANY_LEASES:,} leases; each service token has one. Vault becomes slow with more, "
             "and takes long to start. A client that logs in for each request is the usual cause: the audit log names "
             "it. Let it keep its token, or shorten the time that its tokens are valid.",

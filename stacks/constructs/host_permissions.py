@@ -108,6 +108,11 @@ def archive(bucket: s3.IBucket, key: kms.IKey, node: str, sources: Sequence[str]
     ]
 
 
+def store_snapshots(bucket: s3.IBucket, node: str) -> iam.PolicyStatement:
+    """Allow a node to store snapshots below its own name; `archive` allows to use the key."""
+    return allow("StoreSnapshots", ["s3:PutObject"], [bucket.arn_for_objects(keys.snapshots_of(node) + "*")])
+
+
 def unseal(key: kms.IKey) -> iam.PolicyStatement:
     """Allow Vault to seal and unseal itself."""
     return allow("Unseal", ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt"], [key.key_arn])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -20,9 +19,9 @@ import pytest
 from testbed.certificates import Authority
 from testbed.lanes import Lane, LogServerHost, Node
 from testbed.processes import end, start
-from testbed.syslog_ng import free_port, search_path
+from testbed.syslog_ng import search_path
 from testbed.trees import may_mount
-from tests.support.hosts import OPENBAO_NODE, rendered
+from tests.support.openbao import NodeConfiguration
 from tests.support.waiting import eventually
 from tests.unit.hosts.test_bootstrap import Memory
 from vaultwatch.hosts.bootstrap import Plan, VaultApi, audit_devices, bootstrap
@@ -47,15 +46,16 @@ class Hosts:
         self.audit = folder / "audit"
         self.audit.mkdir()
         self.node.audit_file = self.audit / "audit.log"
-        self._port = free_port()
-        self.api = VaultApi(f"https://localhost:{self._port}", self.node.tls / "authority.pem")
+        self._server = NodeConfiguration(
+            folder, tls=self.node.tls, audit=self.audit, audit_port=self.node.audit_port, key=folder / "key"
+        )
+        self.api = VaultApi(f"https://localhost:{self._server.port}", self.node.tls / "authority.pem")
         self.token = ""
 
     def start(self) -> None:
         self.server.start()
         self.node.start()
-        configuration = self._folder / "vault.hcl"
-        configuration.write_text(self._configuration())
+        configuration = self._server.write()
         self._log = (self._folder / "openbao.log").open("wb")
         environment = {"PATH": os.environ["PATH"], "HOME": str(self._folder)}
         command = ["bao", "server", f"-config={configuration}"]
@@ -87,26 +87,6 @@ class Hosts:
     def lane(self, lane: Lane) -> list[bytes]:
         found = map(split_tag, self.server.handled("audit"))
         return [line for origin, line in found if origin.lane == lane and line]
-
-    def _configuration(self) -> str:
-        data, key = self._folder / "data", self._folder / "key"
-        data.mkdir()
-        key.write_bytes(os.urandom(32))
-        text = rendered({**OPENBAO_NODE, "nodes": "vault-1.vaultwatch.internal"})["/etc/vault.d/vault.hcl"]
-        seal = f'seal "static" {{\n  current_key_id = "1"\n  current_key = "file://{key}"\n}}'
-        for mine, hosts in {
-            seal: r'seal "awskms" \{[^}]*\}',
-            f'"{data}"': '"/var/lib/vault"',
-            f'"{self.audit}/': '"/var/log/vault/',
-            f'"{self.node.tls}/': '"/etc/vault.d/tls/',
-            f'"127.0.0.1:{self.node.audit_port}"': '"127.0.0.1:1515"',
-            f'"127.0.0.1:{self._port}"': r'"0\.0\.0\.0:8200"',
-            f'"127.0.0.1:{free_port()}"\n  cluster_address = "127.0.0.1:{free_port()}"': r'"127\.0\.0\.1:8210"',
-            f'"127.0.0.1:{free_port()}"': r'"0\.0\.0\.0:8201"',
-        }.items():
-            text, count = re.subn(hosts, mine, text)
-            assert count, hosts
-        return text
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.templates import Template, of_type, properties, text
 
-BUCKETS = ["AccessLogs", "Alerts", "Archive"]
+BUCKETS = ["AccessLogs", "Alerts", "Archive", "Snapshots"]
 
 
 @pytest.mark.parametrize("stack", ["vaultwatch-archive", "vaultwatch-alerting"])
@@ -24,7 +24,7 @@ def test_a_stack_cannot_be_deleted_by_accident(templates: dict[str, Template], o
 def test_its_buckets_and_its_key_outlive_the_stack(archive: Template) -> None:
     stateful = of_type(archive, "S3::Bucket") | of_type(archive, "KMS::Key")
 
-    assert len(stateful) == 4
+    assert len(stateful) == 5
     assert {(found["DeletionPolicy"], found["UpdateReplacePolicy"]) for found in stateful.values()} == {
         ("Retain", "Retain")
     }
@@ -45,6 +45,24 @@ def test_nobody_may_bypass_the_lock(archive: Template) -> None:
     assert denied["Action"] == "s3:BypassGovernanceRetention"
     assert text(denied["Resource"]) == "<Archive.Arn>/*"
     assert "Condition" not in denied
+
+
+def test_snapshots_are_encrypted_locked_and_removed_when_their_lock_ends(archive: Template) -> None:
+    bucket = properties(archive, "S3::Bucket", "Snapshots")
+    [age] = [rule for rule in bucket["LifecycleConfiguration"]["Rules"] if rule["Id"] == "Age"]
+    [encryption] = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    policy = properties(archive, "S3::BucketPolicy", "Snapshots")["PolicyDocument"]["Statement"]
+
+    assert bucket["ObjectLockConfiguration"]["Rule"] == {"DefaultRetention": {"Days": 30, "Mode": "GOVERNANCE"}}
+    assert (age["ExpirationInDays"], age["NoncurrentVersionExpiration"]) == (30, {"NoncurrentDays": 1})
+    assert text(encryption["ServerSideEncryptionByDefault"]["KMSMasterKeyID"]) == "<Key.Arn>"
+    assert [it["Action"] for it in policy if it.get("Sid") == "KeepLocks"] == ["s3:BypassGovernanceRetention"]
+
+
+def test_without_nodes_there_are_no_snapshots(synthesized: Callable[..., dict[str, Template]]) -> None:
+    buckets = of_type(synthesized(vault="external")["archive"], "S3::Bucket")
+
+    assert {name[:-8] for name in buckets} == {*BUCKETS[:3]}
 
 
 def test_in_compliance_mode_not_even_an_administrator_can_shorten_a_lock(

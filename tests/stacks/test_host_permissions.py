@@ -60,6 +60,7 @@ ALLOWED = {
     },
     "Vault1Role": {
         **every_host("vault", "vault-1", "Vault1Audit Vault1Data", "log-server:"),
+        "StoreSnapshots": "s3:PutObject on <archive:Snapshots.Arn>/snapshots/node=vault-1/*",
         "Unseal": "kms:Decrypt kms:DescribeKey kms:Encrypt on <SealKey.Arn>",
         "ResolveAdministrator": "iam:GetRole on <AdministratorRole.Arn>",
         "KeepRecoveryKeys": "secretsmanager:GetSecretValue secretsmanager:PutSecretValue "

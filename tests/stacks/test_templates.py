@@ -35,6 +35,7 @@ STATEFUL = {
         "Alerts91F83244",
         "ArchiveDA4CB258",
         "Key961B73FD",
+        "SnapshotsD03D071C",
     },
     "alerting": {"Key961B73FD", "OperationsKey2329F47A", "Stream790BDEE4", "AlertsTable3C20DA98"},
     "log-server": {"AuthorityKeyE0BB6CEB", "HostData14B33162", "HostLogF9CB81B2", "Key961B73FD"},

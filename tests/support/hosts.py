@@ -39,6 +39,7 @@ NODE = {
     "server_sha256": "9423a715aea0689f9e498fe7cc5ea692aa1eff282f8b9bc26af28cad69d6d841",
     "kms_seal_key": "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     "nodes": "vault-1.vaultwatch.internal,vault-2.vaultwatch.internal,vault-3.vaultwatch.internal",
+    "snapshot_bucket": "vaultwatch-snapshots",
     "recovery_secret": "arn:aws:secretsmanager:eu-central-1:111122223333:secret:recovery-a1b2c3",
     "administrator_secret": "arn:aws:secretsmanager:eu-central-1:111122223333:secret:administrator-a1b2c3",
     "administrators": "arn:aws:iam::111122223333:role/alice",

@@ -34,6 +34,9 @@ DELIVERED_ALERTS = ALERTS + "dt=!{timestamp:yyyy-MM-dd}/"
 """A prefix with a Firehose expression, like `FAILED_ALERTS`."""
 FAILED_ALERTS = ALERTS + "failed=!{firehose:error-output-type}/"
 
+# The bucket of snapshots.
+SNAPSHOTS = "snapshots/"
+
 # S3 rejects other keys with an error that looks temporary, and the frame would be retried for a day.
 _OVERSIZE_KEY = re.compile(rf"{OVERSIZE}[\w=/-]{{1,300}}", re.ASCII)
 _SEGMENT_KEY = re.compile(rf"{ARCHIVE}source=(?P<source>{'|'.join(SOURCES)})/node=(?P<node>[\w.:-]{{1,255}})/")
@@ -126,6 +129,16 @@ def segment_start(key: str) -> datetime | None:
         return datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) if found else None
     except ValueError:
         return None
+
+
+def snapshots_of(node: str) -> str:
+    """Return the prefix of the Raft snapshots that a node has taken."""
+    return f"{SNAPSHOTS}node={node}/"
+
+
+def snapshot(node: str, taken: datetime) -> str:
+    """Return the key for a Raft snapshot."""
+    return f"{snapshots_of(node)}{taken.astimezone(UTC):%Y%m%dT%H%M%SZ}.snap"
 
 
 def oversize(day: date, sha256: str) -> str:

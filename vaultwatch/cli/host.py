@@ -104,6 +104,24 @@ def bootstrap(values: Path, assets: Path) -> None:
     bootstrap_cluster(read_values(values), assets, make_client("secretsmanager"), click.echo)
 
 
+@command.command("snapshot", short_help="Store a snapshot of Vault's storage in S3.")
+@click.option(
+    "--values", type=_FILE, default=_VALUES, metavar="FILE", show_default=True,
+    help="JSON object with the values of this node.",
+)  # fmt: skip
+def snapshot(values: Path) -> None:
+    """Store a snapshot of Vault's storage in S3, if this is the active node, and print its key."""
+    from datetime import UTC, datetime
+
+    from vaultwatch.aws.clients import Clients, make_client
+    from vaultwatch.hosts.snapshots import snapshots_of
+    from vaultwatch.hosts.values import read_values
+
+    s3 = Clients(connect_timeout_seconds=5, read_timeout_seconds=120).s3()
+    taking = snapshots_of(read_values(values), Path("/etc/vaultwatch/tls"), s3, make_client("cloudwatch"))
+    click.echo(taking.run(datetime.now(UTC)))
+
+
 @command.command("certificate", short_help="Get or renew this host's certificate.")
 @click.option(
     "--values", type=_FILE, default=Path("/etc/vaultwatch/host.json"), metavar="FILE", show_default=True,

@@ -6,7 +6,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from vaultwatch.hosts.bootstrap import LocalKeys, Plan, Secret, SecretKeys, VaultApi, audit_devices, bootstrap
+from vaultwatch.host_settings import NODE_PREFIX
+from vaultwatch.hosts.bootstrap import (
+    LocalKeys,
+    Plan,
+    Secret,
+    SecretKeys,
+    SnapshotLogin,
+    VaultApi,
+    audit_devices,
+    bootstrap,
+)
 
 AUTHORITY = Path("/etc/vaultwatch/tls/authority.pem")
 LOCAL_KEYS = Path("/run/vaultwatch-bootstrap/recovery-keys")
@@ -43,7 +53,7 @@ def bootstrap_cluster(
         return
     bootstrap(
         VaultApi(address or f"https://{own}:8200", authority),
-        plan_of(values, assets),
+        plan_of(values, assets, authority),
         keys=SecretKeys(Secret(client, values["recovery_secret"], "the recovery keys")),
         local=LocalKeys(local),
         password=Secret(client, values["administrator_secret"], "the administrator's password"),
@@ -51,12 +61,24 @@ def bootstrap_cluster(
     )
 
 
-def plan_of(values: Mapping[str, str], assets: Path) -> Plan:
-    """Return what a bootstrap sets up on a node with these values."""
+def plan_of(values: Mapping[str, str], assets: Path, authority: Path | None = None) -> Plan:
+    """Return what a bootstrap sets up on a node with these values.
+
+    Args:
+        values: The values of host.json of a node.
+        assets: The folder with the assets.
+        authority: The certificate of the authority; without one, nodes cannot log in to take snapshots.
+    """
     return Plan(
         product=cast(Any, values["product"]),
         devices=audit_devices(_LOGS),
         policy=(assets / "vault/administrator.hcl").read_text("utf-8"),
         administrators=tuple(filter(None, values["administrators"].split(","))),
         server_id=values["api_name"],
+        snapshots=_snapshot_login(assets, authority) if authority else None,
     )
+
+
+def _snapshot_login(assets: Path, authority: Path) -> SnapshotLogin:
+    policy = (assets / "vault/snapshot.hcl").read_text("utf-8")
+    return SnapshotLogin(policy, authority.read_text("utf-8"), nodes=f"{NODE_PREFIX}*")

@@ -75,6 +75,8 @@ _NODE = (
     HostFile("systemd/node-syslog-ng.conf", f"{_UNITS}/syslog-ng.service.d/vaultwatch.conf", Syntax.SYSTEMD),
     HostFile("systemd/vault.service", f"{_UNITS}/vault.service", Syntax.SYSTEMD),
     HostFile("systemd/vaultwatch-bootstrap.service", f"{_UNITS}/vaultwatch-bootstrap.service", Syntax.SYSTEMD),
+    HostFile("systemd/vaultwatch-snapshot.service", f"{_UNITS}/vaultwatch-snapshot.service", Syntax.SYSTEMD),
+    HostFile("systemd/vaultwatch-snapshot.timer", f"{_UNITS}/vaultwatch-snapshot.timer"),
     *_ROTATION,
 )
 _EXTERNAL = "systemd/external-node"

@@ -69,6 +69,7 @@ VALUES: Mapping[str, Value] = {
     "kms_seal_key": Value("The ARN of the key that unseals Vault.", r"arn:[\w:/-]{1,200}", ("node",)),
     "nodes": Value("The DNS names of all nodes, separated by commas.", rf"{_DNS}(,{_DNS}){{0,8}}", ("node",)),
     "api_name": Value("The DNS name of the load balancer in front of Vault.", _DNS, ("node",)),
+    "snapshot_bucket": Value("The bucket of the snapshots of Vault's storage.", _BUCKET, ("node",)),
     "recovery_secret": Value("The secret for the recovery keys.", _SECRET_ARN, ("node",)),
     "administrator_secret": Value("The secret for the administrator's password.", _SECRET_ARN, ("node",)),
     "administrators": Value(

@@ -20,6 +20,7 @@ from vaultwatch.hosts.bootstrap import (
     Plan,
     Secret,
     SecretKeys,
+    SnapshotLogin,
     VaultApi,
     audit_devices,
     bootstrap,
@@ -29,8 +30,10 @@ from vaultwatch.hosts.bootstrap.api import Answer
 ALICE = "arn:aws:iam::111122223333:role/alice"
 DEVICES = audit_devices("/var/log/vault")
 DECLARED = {f"{device.path}/": {"type": device.type, "options": device.options} for device in DEVICES}
-VAULT = Plan(product="vault", devices=DEVICES, policy="path ...", administrators=(ALICE,), server_id="vault.internal")
-OPENBAO = Plan(product="openbao", devices=DEVICES, policy="path ...", administrators=(ALICE,))
+SNAPSHOTS = SnapshotLogin(policy="path ...", authority="-----BEGIN CERTIFICATE-----", nodes="vault-*")
+COMMON: Any = {"devices": DEVICES, "policy": "path ...", "administrators": (ALICE,), "snapshots": SNAPSHOTS}
+VAULT = Plan(product="vault", server_id="vault.internal", **COMMON)
+OPENBAO = Plan(product="openbao", **COMMON)
 
 
 T = TypeVar("T")
@@ -134,7 +137,7 @@ def is_set_up(cluster: Cluster) -> bool:
     return (
         vault.initialisations == 1
         and vault.audit.keys() == {"file/", "socket/"}
-        and "sys/policies/acl/administrator" in vault.written
+        and {"sys/policies/acl/administrator", "auth/cert/certs/snapshot"} <= vault.written.keys()
         and not vault.tokens
         and (len(held.recovery_keys), held.root_token, held.completed) == (5, "", True)
         and cluster.local.value is None

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 from typing import Protocol
 
-from vaultwatch.hosts.bootstrap.calls import Api, expect
+from vaultwatch.hosts.bootstrap.calls import Api, enable_method, expect
 from vaultwatch.hosts.bootstrap.plan import ADMINISTRATOR, Plan
 
 _AWS, _USERPASS = "aws", "userpass"
@@ -42,7 +42,7 @@ def create_administrator(api: Api, plan: Plan, token: str, password: Password, r
 
 
 def _by_iam(api: Api, plan: Plan, token: str) -> None:
-    _enable(api, _AWS, token)
+    enable_method(api, _AWS, token)
     # Without the header, whoever sees a login made for another server could use it here.
     client = {"iam_server_id_header_value": plan.server_id} if plan.server_id else {}
     expect(api.put("auth/aws/config/client", client, token), "auth/aws/config/client")
@@ -56,14 +56,8 @@ def _by_iam(api: Api, plan: Plan, token: str) -> None:
 
 
 def _by_password(api: Api, token: str, store: Password) -> None:
-    _enable(api, _USERPASS, token)
+    enable_method(api, _USERPASS, token)
     password = secrets.token_urlsafe(32)
     store.write(password)  # before the user has it: a run that ends here leaves no user without one
     path = f"auth/userpass/users/{ADMINISTRATOR}"
     expect(api.put(path, {"password": password, "token_policies": [ADMINISTRATOR]} | _SESSION, token), path)
-
-
-def _enable(api: Api, method: str, token: str) -> None:
-    there = expect(api.get("sys/auth", token), "sys/auth").body.get("data")
-    if not isinstance(there, dict) or f"{method}/" not in there:
-        expect(api.put(f"sys/auth/{method}", {"type": method}, token), f"sys/auth/{method}")

@@ -20,6 +20,17 @@ class Api(Protocol):
         ...
 
 
+def enable_method(api: Api, method: str, token: str) -> None:
+    """Enable an auth method at its usual path, unless it is enabled.
+
+    Raises:
+        BootstrapError: Vault refuses.
+    """
+    there = expect(api.get("sys/auth", token), "sys/auth").body.get("data")
+    if not isinstance(there, dict) or f"{method}/" not in there:
+        expect(api.put(f"sys/auth/{method}", {"type": method}, token), f"sys/auth/{method}")
+
+
 def expect(answer: Answer, path: str) -> Answer:
     """Return the answer of a call that succeeded.
 

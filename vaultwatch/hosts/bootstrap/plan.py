@@ -18,6 +18,24 @@ class AuditDevice(msgspec.Struct, frozen=True):
     options: dict[str, str]
 
 
+SNAPSHOT = "snapshot"
+"""The name of the policy, and of the login by certificate that has it."""
+
+
+class SnapshotLogin(msgspec.Struct, frozen=True):
+    """How nodes log in to take snapshots.
+
+    Attributes:
+        policy: What they may do then, in HCL.
+        authority: The certificate of the authority that certifies them, in PEM.
+        nodes: What the common names of their certificates look like: "vault-*".
+    """
+
+    policy: str
+    authority: str
+    nodes: str
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a bootstrap sets up on a fresh cluster.
 
@@ -29,6 +47,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             the administrator is a user whose password is in a secret.
         server_id: The value that a login by IAM must contain as `X-Vault-AWS-IAM-Server-ID`, so that nobody can replay
             a login that was made for another server.
+        snapshots: How nodes log in to take snapshots; None if they take none.
         recovery_shares: The number of recovery keys.
         recovery_threshold: How many of them are needed.
     """
@@ -38,6 +57,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     administrators: tuple[str, ...] = ()
     server_id: str = ""
+    snapshots: SnapshotLogin | None = None
     recovery_shares: int = 5
     recovery_threshold: int = 3
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from vaultwatch.aws import metrics
 from vaultwatch.errors import InstallError
@@ -38,6 +38,30 @@ def figures_of(host: Host) -> Iterator[Figure]:
         yield Figure(metrics.HOST_DROPPED_LINES, float(dropped_lines(statistics)))
     except InstallError:
         return
+
+
+def put_figures(cloudwatch: Any, values: Mapping[str, str], figures: Iterable[Figure]) -> None:
+    """Write metrics.
+
+    Args:
+        cloudwatch: boto3's client of CloudWatch.
+        values: The values of host.json.
+        figures: The metrics.
+    """
+    cluster = {"deployment": values["deployment"]}
+    own = {**cluster, "host": values["name"]}
+    data = [
+        {
+            "MetricName": figure.name,
+            "Dimensions": [
+                {"Name": name, "Value": value} for name, value in (cluster if figure.of_cluster else own).items()
+            ],
+            "Value": figure.value,
+            "Unit": figure.unit,
+        }
+        for figure in figures
+    ]
+    cloudwatch.put_metric_data(Namespace=metrics.NAMESPACE, MetricData=data)
 
 
 def clock_error_seconds(tracking: str) -> float:

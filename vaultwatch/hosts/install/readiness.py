@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from vaultwatch.aws import metrics
 from vaultwatch.errors import InstallError
-from vaultwatch.hosts.install.figures import Figure, figures_of
+from vaultwatch.hosts.install.figures import Figure, figures_of, put_figures
 from vaultwatch.hosts.install.host import Host, Step
 from vaultwatch.hosts.install.services import SERVICES
 from vaultwatch.hosts.install.signals import Signal, has_signalled
@@ -47,7 +45,7 @@ def report_ready(host: Host) -> None:
         figures.append(Figure(metrics.HOST_READY, 1.0))
     except InstallError as error:
         problem = error
-    _write(host, figures)
+    put_figures(host.client("cloudwatch"), host.values, figures)
     if telemetry:
         telemetry.keep()
     if problem:
@@ -65,23 +63,6 @@ def _check_whole(host: Host) -> None:
     failed = host.run("systemctl", "list-units", "--failed", "--plain", "--no-legend", "vaultwatch-*").split()
     if failed:
         raise InstallError(f"{failed[0]} has failed")
-
-
-def _write(host: Host, figures: Iterable[Figure]) -> None:
-    deployment = {"deployment": host.values["deployment"]}
-    own = {**deployment, "host": host.values["name"]}
-    data = [
-        {
-            "MetricName": figure.name,
-            "Dimensions": [
-                {"Name": name, "Value": value} for name, value in (deployment if figure.of_cluster else own).items()
-            ],
-            "Value": figure.value,
-            "Unit": figure.unit,
-        }
-        for figure in figures
-    ]
-    host.client("cloudwatch").put_metric_data(Namespace=metrics.NAMESPACE, MetricData=data)
 
 
 def _check_vault(host: Host) -> None:

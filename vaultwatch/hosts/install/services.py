@@ -26,7 +26,7 @@ _TIMERS = (
 )
 SERVICES = {
     "log-server": (*_COMMON, *_TIMERS),
-    "node": (*_COMMON, "vault.service", *_TIMERS, "vaultwatch-rotate.timer"),
+    "node": (*_COMMON, "vault.service", *_TIMERS, "vaultwatch-rotate.timer", "vaultwatch-snapshot.timer"),
 }
 """What runs on a host, in the order in which it is started."""
 # Vault's storage is for Vault only; syslog-ng reads the audit file of a node through the group.
