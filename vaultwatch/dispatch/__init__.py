@@ -9,6 +9,7 @@
     contradictions decides what becomes of an alert whose id is known
     decisions      decides about new alerts, windows that end, and held alerts
     drafts         a notification as it is stored
+    soundness      recognises stored state that dispatch cannot have made
     routes         decides which notifications a sink gets
 
 Its promises, each with the function that keeps it:

@@ -22,7 +22,7 @@ from vaultwatch.reading.identity import parse_time
 from vaultwatch.rules.facts import Level
 
 SAME_FACT_SECONDS = 60.0
-_MAX_SIGHTINGS = 16
+MAX_SIGHTINGS = 16
 
 
 class Sighting(msgspec.Struct, frozen=True, array_like=True):
@@ -62,7 +62,7 @@ def cover(sightings: Sightings, alert: Alert, now: float) -> Sightings | None:
 def sight(sightings: Sightings, alert: Alert, now: float) -> Sightings:
     """Return the sightings with this alert, which is notified."""
     seen: Sequence[Sighting] = (*sightings.seen, _sighting(alert, now))
-    return replace(sightings, seen=tuple(seen[-_MAX_SIGHTINGS:]))
+    return replace(sightings, seen=tuple(seen[-MAX_SIGHTINGS:]))
 
 
 def _sighting(alert: Alert, now: float) -> Sighting:

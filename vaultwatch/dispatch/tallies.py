@@ -17,7 +17,7 @@ from vaultwatch.rules.facts import Level
 
 MAX_LISTED = 20
 REPEATS_WORTH_A_SUMMARY = 5
-_MAX_NOVEL = 2
+MAX_NOVEL = 2
 _MAX_TIME_CHARACTERS = 40
 _BY_WEIGHT: tuple[Outcome, ...] = ("succeeded", "unknown", "failed")
 
@@ -93,7 +93,7 @@ def add(one: Tally, other: Tally) -> Tally:
         },
         latest=latest.latest,
         worst=worst.worst,
-        novel=(*one.novel, *other.novel)[:_MAX_NOVEL],
+        novel=(*one.novel, *other.novel)[:MAX_NOVEL],
         announced=one.announced and other.announced,
         principal=one.principal,
     )

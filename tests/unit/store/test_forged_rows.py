@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,6 +29,31 @@ def another_key(row: Row) -> Row:
     return {**row, "body": other["body"], VERSION: other.get(VERSION, row.get(VERSION))}
 
 
+def forged(change: Callable[[Any], Any]) -> Callable[[Row], Row]:
+    """A body that can be read, with the version that belongs to it and the names that belong to its key."""
+
+    def of(row: Row) -> Row:
+        try:
+            body = msgspec.json.encode(changed(msgspec.json.decode(row["body"]["B"]), change))
+        except msgspec.DecodeError:  # an alert, compressed
+            return row
+        return {**row, "body": {"B": body}, VERSION: {"B": hashlib.sha256(body).digest()[:16]}}
+
+    return of
+
+
+def changed(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Change every part of a JSON value but the names of rules, groups, families and notifications."""
+    if isinstance(value, dict):
+        kept = ("rule", "group", "family", "id", "level", "service", "disposition")
+        return change({name: part if name in kept else changed(part, change) for name, part in value.items()})
+    return change([changed(part, change) for part in value] if isinstance(value, list) else value)
+
+
+def number(value: float) -> Callable[[Row], Row]:
+    return forged(lambda part: value if isinstance(part, int | float) else part)
+
+
 ORIGINAL: list[Row] = []
 FORGERIES: dict[str, Callable[[Row], Row]] = {
     "no body": lambda row: {name: value for name, value in row.items() if name != "body"},
@@ -39,6 +65,9 @@ FORGERIES: dict[str, Callable[[Row], Row]] = {
     "a wrong version": lambda row: {**row, VERSION: {"B": b"0" * 16}},
     "no version": lambda row: {name: value for name, value in row.items() if name != VERSION},
     "the body of another row": another_key,
+    "the largest number of JSON": number(2**64 - 1),
+    "times that no database accepts": number(-1e300),
+    "a count of nothing": forged(lambda part: {} if isinstance(part, dict) and "succeeded" in part else part),
 }
 
 
@@ -64,6 +93,7 @@ def forge(client: Any, forgery: str) -> None:
 
 def some(at: float, store: DynamoStore, first: int) -> None:
     record(store, [a_filing(f"e{first + n}", principal=f"p{n % 2}", same_as=("other",)) for n in range(4)], at)
+    record(store, [a_filing(f"held{first}", principal="p0", path="other")], at + 1)
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
@@ -75,6 +105,19 @@ def test_whatever_the_rows_contain_new_alerts_are_stored_and_notified(
     filed = store.file([a_filing(f"n{n}", principal=f"p{n % 2}", same_as=("other",)) for n in range(4)], T0 + 3600)
     assert all(one.new for one in filed.recorded)
     assert {alert.event_key for one in filed.notifications for alert in one.alerts} == {f"n{n}" for n in range(4)}
+    assert record(store, [a_filing("held", principal="p0", path="third")], T0 + 3601)[0].new
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_whatever_the_rows_contain_an_alert_that_may_have_to_wait_is_notified_within_a_minute(
+    client: Any, store: DynamoStore, forgery: str
+) -> None:
+    some(T0, store, 0)
+    forge(client, forgery)
+    filed = store.file([a_filing("also", principal="p0", path="third")], T0 + 2)
+    summary = [alert for one in store.settle(T0 + 62) for merged in one.merged for alert in merged.alerts]
+    at_once = [alert for one in filed.notifications for alert in one.alerts if one.disposition == "first"]
+    assert "also" in {alert.event_key for alert in (*at_once, *summary)}
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)

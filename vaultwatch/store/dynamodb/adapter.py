@@ -34,7 +34,7 @@ from vaultwatch.store.dynamodb.rows import (
     load_state,
     prepared,
     read_alert,
-    read_body,
+    read_draft,
     read_held,
 )
 from vaultwatch.store.dynamodb.schema import Key, alert_key, delivery_key
@@ -123,7 +123,7 @@ class DynamoStore:
             rows = table.read(map(key_of, page))
             present = [rows[key] for key in map(key_of, page) if key in rows]
             due = [item for item in present if number(item, "not_before") <= now]
-            found += [(draft, item) for item in due if (draft := read_body(item, Draft))]
+            found += [(draft, item) for item in due if (draft := read_draft(item))]
             if len(found) >= limit:
                 break
         notifications = self._assemble([draft for draft, _ in found[:limit]])

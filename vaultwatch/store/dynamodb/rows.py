@@ -19,6 +19,7 @@ from vaultwatch.dispatch.limits import Limit
 from vaultwatch.dispatch.notification import Disposition, Filing
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.dispatch.same_fact import Sightings, family_of
+from vaultwatch.dispatch.soundness import MAX_STATE_BYTES, is_sound
 from vaultwatch.printable import one_line
 from vaultwatch.reading.bounds import bounded, brief
 from vaultwatch.store.dynamodb.schema import (
@@ -60,11 +61,11 @@ _log = logging.getLogger(__name__)
 
 
 def read_body(item: Item, type_: type[_T]) -> _T | None:
-    """Decode the content of a row; None if Vaultwatch did not write it.
+    """Decode the content of a row; None if Vaultwatch did not write it, or it is not sound.
 
     Such a row is treated as a missing one: whoever can write to the table must not be able to hold back alerts.
     """
-    return _readable(item, partial(msgspec.json.decode, type=type_))
+    return _readable(item, partial(_sound, type_))
 
 
 def read_alert(item: Item) -> Alert | None:
@@ -91,9 +92,21 @@ def read_added(item: Item) -> Held | None:
     return added if added and added.tallies and added_key(added.tallies[0].latest) == key_of(item) else None
 
 
+def read_draft(item: Item) -> Draft | None:
+    """Decode a notification that is not sent; None if Vaultwatch did not write it."""
+    draft = read_body(item, Draft)
+    return draft if draft and key_of(item)[0] == delivery_key(draft.id, "")[0] else None
+
+
 def _read_sightings(item: Item) -> Sightings | None:
     sightings = read_body(item, Sightings)
     return sightings if sightings and sightings_key(sightings.family) == key_of(item) else None
+
+
+def _sound(type_: type[_T], body: bytes) -> _T:
+    if len(body) > MAX_STATE_BYTES or not is_sound(state := msgspec.json.decode(body, type=type_)):
+        raise msgspec.DecodeError("dispatch has not made this")
+    return state
 
 
 def _readable(item: Item, decode: Callable[[bytes], _T]) -> _T | None:
