@@ -65,7 +65,7 @@ def build_node_package(python: str, architecture: str, into: Path, *, root: Path
     data = _tar({f"./{_FOLDER}/{name}": (content, 0o644) for name, content in files.items()}, _OWN_FOLDERS)
     tar = into / f"vaultwatch-node-{version}-{architecture}.tar"
     tar.write_bytes(data)
-    scripts = {name: (_asset(root, name), 0o755) for name in ("postinst", "prerm")}
+    scripts = {name: (_asset(root, name), 0o755) for name in ("postinst", "postrm", "prerm")}
     control = _tar(
         {"./control": (_CONTROL.format(**known).encode(), 0o644), **{f"./{n}": it for n, it in scripts.items()}}
     )

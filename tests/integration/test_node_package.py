@@ -8,13 +8,15 @@ import stat
 import subprocess
 import sys
 import tarfile
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
 from stacks.bundling import Target
 from stacks.node_package import NodePackage, build_node_package
-from tests.support.hosts import EXTERNAL_NODE
+from tests.support.hosts import ASSETS, EXTERNAL_NODE
+from vaultwatch.hosts.files import host_files
 
 ARCHITECTURE = {"x86_64": "amd64", "arm64": "arm64"}[Target.running().architecture]
 PYTHON = Target.running().python
@@ -81,3 +83,16 @@ def test_what_it_installs_writes_the_configuration_of_the_node(package: NodePack
         "log-server.vaultwatch.internal"
         in (tmp_path / "root/etc/syslog-ng/conf.d/vaultwatch-settings.conf").read_text()
     )
+
+
+def test_a_purge_removes_everything_that_was_written_for_the_node() -> None:
+    script = (ASSETS / "node-package/postrm").read_text()
+    removed = [word for line in script.splitlines() if "rm -" in line for word in line.split() if word[0] == "/"]
+
+    left = [
+        file.path
+        for file in host_files(EXTERNAL_NODE)
+        if not any(fnmatchcase(file.path, pattern) or fnmatchcase(file.path, f"{pattern}/*") for pattern in removed)
+    ]
+    assert left == []
+    assert {"/etc/vaultwatch", "/var/lib/vaultwatch"} < set(removed)
