@@ -16,6 +16,7 @@ from testbed.syslog_ng import search_path
 from tests.support.waiting import eventually
 from vaultwatch.archive.segments import unpack
 from vaultwatch.archive.upload import Uploads
+from vaultwatch.archive.waiting import LOGS
 from vaultwatch.aws import keys
 
 LOGROTATE = shutil.which("logrotate", path=search_path())
@@ -54,11 +55,11 @@ def test_what_logrotate_compressed_is_uploaded_and_comes_back(aws: LocalAws, tmp
         os.utime(folder / "audit", (began, began))
         rotate(folder)
     uploads = Uploads(lambda: reader, bucket, "log-server")
-    uploaded = list(uploads.run(rotated))
+    uploaded = list(uploads.run(rotated, LOGS))
     assert not uploads.failed
     lines = [b"".join(unpack([reader.get_object(Bucket=bucket, Key=key)["Body"].read()])) for key in uploaded]
     # The newest is compressed at the next rotation.
     assert lines == [LINE % number * 1000 for number in range(3)]
     assert [keys.parse_segment(key).source for key in uploaded] == ["audit"] * 3
     assert len(list(rotated.glob("audit-*.zst.archived"))) == 3
-    assert list(uploads.run(rotated)) == []
+    assert list(uploads.run(rotated, LOGS)) == []

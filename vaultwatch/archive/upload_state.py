@@ -3,7 +3,7 @@
 A host may write below its own prefix in the archive, and neither list nor read it. So the file says which number is
 next, and which rotated file has which number until S3 has confirmed it. A number is written here before its upload
 begins: whatever ends a run, the next one repeats the upload under the same key, where `If-None-Match` makes a repeat
-harmless.
+harmless. Of a file that is followed, it also says how far S3 has it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import msgspec
 from vaultwatch.appending import write_all
 from vaultwatch.errors import ArchiveError
 
+_MAX_OFFSETS = 100
+
 
 class Reservation(msgspec.Struct, frozen=True):
     """The place of a rotated file in the archive.
@@ -26,12 +28,16 @@ class Reservation(msgspec.Struct, frozen=True):
         key: Its key.
         sha256: The digest of the segment when the number was reserved.
         previous: The digest of the segment before it; "" for the first.
+        start: Of a file that is followed, where its part begins, in bytes.
+        end: Where it ends.
     """
 
     number: int
     key: str
     sha256: str
     previous: str
+    start: int = 0
+    end: int = 0
 
 
 class Numbers(msgspec.Struct):
@@ -40,27 +46,38 @@ class Numbers(msgspec.Struct):
     Attributes:
         last: The last number that was reserved.
         sha256: The digest of that segment.
-        reserved: By the name of a rotated file what S3 has not confirmed yet.
+        reserved: By the name of a rotated file, or the identity of one that is followed, what S3 has not confirmed yet.
+        offsets: By the identity of a file that is followed, how many bytes of it S3 has; the latest hundred.
         version: Of this format.
     """
 
     last: int = 0
     sha256: str = ""
     reserved: dict[str, Reservation] = {}
+    offsets: dict[str, int] = {}
     version: Literal[1] = 1
 
-    def reserve(self, name: str, key: str, sha256: str) -> Reservation:
-        """Give a rotated file the next number.
+    def reserve(self, name: str, key: str, sha256: str, start: int = 0, end: int = 0) -> Reservation:
+        """Give a rotated file, or a part of one that is followed, the next number.
 
         Args:
             name: The name of the file.
             key: The key of its segment, with that number.
             sha256: The digest of its segment.
+            start: Where the part begins, in bytes.
+            end: Where it ends.
         """
-        reservation = Reservation(self.last + 1, key, sha256, previous=self.sha256)
+        reservation = Reservation(self.last + 1, key, sha256, self.sha256, start, end)
         self.last, self.sha256 = reservation.number, sha256
         self.reserved[name] = reservation
         return reservation
+
+    def advance(self, identity: str, offset: int) -> None:
+        """Note how many bytes of a file S3 has; a file is forgotten when there are a hundred newer ones."""
+        self.offsets.pop(identity, None)
+        self.offsets[identity] = offset
+        for oldest in list(self.offsets)[:-_MAX_OFFSETS]:
+            del self.offsets[oldest]
 
     def settle(self, name: str, sha256: str) -> None:
         """Forget the reservation of a file, because S3 has a segment with this digest under its key."""

@@ -7,7 +7,7 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -35,7 +35,7 @@ class Log(NamedTuple):
     Attributes:
         name: The name of its file.
         source: The source of its segments.
-        plain: Whether we compress its rotated files; logrotate compresses the others.
+        plain: Whether it is followed while it grows; logrotate compresses the rotated files of the others.
     """
 
     name: str
@@ -52,8 +52,8 @@ def audit_file_log(name: str) -> Log:
     return Log(name, "audit-file", plain=True)
 
 
-LOGS = (Log("audit", "audit"), Log("messages", "server"), audit_file_log("audit.log"))
-"""Both logs of a log server, and the file of a node's file audit device."""
+LOGS = (Log("audit", "audit"), Log("messages", "server"))
+"""Both logs of a log server."""
 
 
 class Segment(NamedTuple):
@@ -71,37 +71,50 @@ def waiting(log: Log, folder: Path) -> list[Path]:
 
 
 @contextmanager
-def segment_of(log: Log, file: Path, settle_seconds: float) -> Iterator[Segment]:
+def segment_of(file: Path, settle_seconds: float) -> Iterator[Segment]:
     """Open the segment of a rotated file while the context lasts.
 
     Args:
-        log: The log.
-        file: The rotated file.
+        file: The rotated file, which logrotate has compressed.
         settle_seconds: How long it has to be unchanged.
 
     Raises:
         NotReady: It is in use, damaged or incomplete; the text says which.
     """
     in_use = open_files()
-    with _opened(file) as rotated:
+    with opened(file) as rotated:
         found = os.fstat(rotated.fileno())
-        _check_settled(found, in_use, settle_seconds)
+        check_settled(found, in_use, settle_seconds)
         written = datetime.fromtimestamp(found.st_mtime, UTC)
-        with _compressed(rotated) if log.plain else nullcontext(rotated) as segment:
-            contents = _measured(segment, written)
-            if _version(os.fstat(rotated.fileno())) != _version(found):
-                raise NotReady("it grows")
-            yield Segment(segment, contents)
+        contents = measured(rotated, written)
+        if _version(os.fstat(rotated.fileno())) != _version(found):
+            raise NotReady("it grows")
+        yield Segment(rotated, contents)
 
 
-def _opened(file: Path) -> IO[bytes]:
+def opened(file: Path) -> IO[bytes]:
+    """Open a regular file, and no link.
+
+    Raises:
+        NotReady: It cannot be opened.
+    """
     try:
         return os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except OSError as error:
         raise NotReady(str(error.strerror)) from error
 
 
-def _check_settled(found: os.stat_result, in_use: set[tuple[int, int]], settle_seconds: float) -> None:
+def check_settled(found: os.stat_result, in_use: set[tuple[int, int]], settle_seconds: float) -> None:
+    """Check that nobody writes to a file any more.
+
+    Args:
+        found: The file.
+        in_use: Device and inode of the files that are open.
+        settle_seconds: How long it has to be unchanged.
+
+    Raises:
+        NotReady: Somebody may.
+    """
     if not stat.S_ISREG(found.st_mode):
         raise NotReady("it is not a regular file")
     if (found.st_dev, found.st_ino) in in_use:
@@ -115,19 +128,32 @@ def _version(found: os.stat_result) -> tuple[int, int]:
 
 
 @contextmanager
-def _compressed(plain: IO[bytes]) -> Iterator[IO[bytes]]:
-    """Compress into a temporary file: the volume of the logs may be full, and the upload is what frees it."""
+def compressed(plain: IO[bytes], size: int) -> Iterator[IO[bytes]]:
+    """Compress into a temporary file: the volume of the logs may be full, and the upload is what frees it.
+
+    Args:
+        plain: A file, at the position from which it is compressed.
+        size: How many bytes are compressed.
+    """
     parameters = zstandard.ZstdCompressionParameters.from_level(
         _LEVEL, window_log=_WINDOW_LOG, enable_ldm=True, write_checksum=True
     )
     with TemporaryFile() as file:
         compressor = zstandard.ZstdCompressor(compression_params=parameters)
-        compressor.copy_stream(plain, file, read_size=_CHUNK_BYTES, write_size=_CHUNK_BYTES)
+        with compressor.stream_writer(file, size=size, closefd=False) as writer:
+            while size and (chunk := plain.read(min(size, _CHUNK_BYTES))):
+                writer.write(chunk)
+                size -= len(chunk)
         file.seek(0)
         yield file
 
 
-def _measured(file: IO[bytes], written: datetime) -> Contents:
+def measured(file: IO[bytes], written: datetime) -> Contents:
+    """Return what a compressed file contains, and go back to its beginning.
+
+    Raises:
+        NotReady: It is damaged or incomplete.
+    """
     try:
         contents = measure(file, written)
     except ArchiveError as error:

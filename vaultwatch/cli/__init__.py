@@ -18,7 +18,7 @@ _SUBCOMMANDS = {
     "reconcile": "Compare the logs of two audit devices: what each lacks, and what differs.",
     "watch": "Evaluate a stream on stdin and notify people (syslog-ng program() handler).",
     "ship": "Send a stream on stdin to Kinesis (syslog-ng program() handler).",
-    "archive": "Upload rotated logs to the archive, list its segments, and verify them.",
+    "archive": "Upload logs to the archive, list its segments, and verify them.",
     "host": "Set up and maintain a node or the log server of a deployment.",
     "rules": "List, show, test and compile the detection rules.",
 }

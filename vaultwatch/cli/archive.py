@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,10 @@ from vaultwatch.printable import one_line
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+    from vaultwatch.archive.storing import Storing
+    from vaultwatch.archive.waiting import Log
+    from vaultwatch.aws.clients import Clients
+
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path)
 _place = click.argument("place", metavar="PLACE")
@@ -23,47 +27,71 @@ _format = click.option("--format", "form", type=click.Choice(["table", "json"]),
 
 @click.group("archive")
 def command() -> None:
-    """Upload rotated logs to the archive, list its segments, and verify that none was lost or altered."""
+    """Upload logs to the archive, list its segments, and verify that none was lost or altered."""
+
+
+_bucket = click.option("--bucket", required=True, metavar="NAME", help="The archive bucket.")
+_node = click.option(
+    "--node", required=True, metavar="NAME", help="The name of this host, which is in the keys of its segments."
+)
 
 
 @command.command("upload", short_help="Upload the rotated files in folders.")
-@click.option("--bucket", required=True, metavar="NAME", help="The archive bucket.")
-@click.option(
-    "--node", required=True, metavar="NAME", help="The name of this host, which is in the keys of its segments."
-)
-@click.option(
-    "--audit-file", "audit_files", type=_FILE, multiple=True, metavar="FILE",
-    help="The file of an audit device: uploads its rotated files, FILE-<time>.",
-)  # fmt: skip
-@click.argument("folders", type=_FOLDER, nargs=-1, metavar="[DIR...]")
-def upload(bucket: str, node: str, audit_files: tuple[Path, ...], folders: tuple[Path, ...]) -> int:
+@_bucket
+@_node
+@click.argument("folders", type=_FOLDER, nargs=-1, required=True, metavar="DIR...")
+def upload(bucket: str, node: str, folders: tuple[Path, ...]) -> int:
     """Upload the rotated files in folders, each as one segment, and create FILE.archived once S3 has confirmed it.
 
-    These are `audit-<time>.zst` and `messages-<time>.zst` of a log server, and `audit.log-<time>` of a node. A file
-    that is open, has just changed or is incomplete is left for the next run. Exit status: 1 if a file could not be
-    uploaded; the next run tries again.
+    These are `audit-<time>.zst` and `messages-<time>.zst` of a log server. A file that is open, has just changed or is
+    incomplete is left for the next run. Exit status: 1 if a file could not be uploaded; the next run tries again.
     """
-    import logging
-
     from vaultwatch.archive.upload import Uploads
-    from vaultwatch.archive.waiting import LOGS, audit_file_log
+    from vaultwatch.archive.waiting import LOGS
+
+    return _store(Uploads(_clients().s3, bucket, node), [(folder, LOGS) for folder in folders])
+
+
+@command.command("follow", short_help="Upload the file of an audit device while it grows.")
+@_bucket
+@_node
+@click.argument("files", type=_FILE, nargs=-1, required=True, metavar="FILE...")
+def follow(bucket: str, node: str, files: tuple[Path, ...]) -> int:
+    """Upload what was written to the file of an audit device since the last run, in segments of at most 64 MiB.
+
+    Only whole lines are uploaded. A rotated file, FILE-<time>, is uploaded to its end first; FILE-<time>.archived is
+    created once S3 has confirmed all of it. How far S3 has each file is in `.FILE.uploads.json` beside it. Run it every
+    few minutes. Exit status: 1 if something could not be uploaded; the next run tries again.
+    """
+    from vaultwatch.archive.follow import Follower
+    from vaultwatch.archive.waiting import audit_file_log
+
+    return _store(Follower(_clients().s3, bucket, node), [(it.parent, [audit_file_log(it.name)]) for it in files])
+
+
+def _clients() -> Clients:
+    """Return clients that do not retry.
+
+    Raises:
+        SettingError: boto3 is not installed.
+    """
     from vaultwatch.aws.clients import Clients
 
     try:
         import boto3  # noqa: F401
     except ImportError:
         raise SettingError(BOTO3_MISSING) from None
+    return Clients(connect_timeout_seconds=10, read_timeout_seconds=60)
+
+
+def _store(storing: Storing, places: Iterable[tuple[Path, Sequence[Log]]]) -> int:
+    import logging
+
     logging.basicConfig(level=logging.WARNING, format="vaultwatch: %(message)s")
-    uploads = Uploads(Clients(connect_timeout_seconds=10, read_timeout_seconds=60).s3, bucket, node)
-    found = [(folder, LOGS) for folder in folders] + [
-        (file.parent, (audit_file_log(file.name),)) for file in audit_files
-    ]
-    if not found:
-        raise click.UsageError("name at least one DIR or --audit-file")
-    for folder, logs in found:
-        for key in uploads.run(folder, logs) if folder.is_dir() else ():
+    for folder, logs in places:
+        for key in storing.run(folder, logs) if folder.is_dir() else ():
             click.echo(f"uploaded: {key}")
-    return int(uploads.failed)
+    return int(storing.failed)
 
 
 @command.command("list", short_help="List the segments of an archive.")

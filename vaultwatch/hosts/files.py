@@ -73,6 +73,7 @@ _NODE = (
     HostFile("nftables/node.conf", "/etc/nftables.conf", mode=0o755),
     HostFile("profile.d/node.sh", "/etc/profile.d/vaultwatch-node.sh", Syntax.SHELL),
     HostFile("systemd/node-syslog-ng.conf", f"{_UNITS}/syslog-ng.service.d/vaultwatch.conf", Syntax.SYSTEMD),
+    HostFile("systemd/node-archive.conf", f"{_UNITS}/vaultwatch-archive.service.d/node.conf", Syntax.SYSTEMD),
     HostFile("systemd/vault.service", f"{_UNITS}/vault.service", Syntax.SYSTEMD),
     HostFile("systemd/vaultwatch-bootstrap.service", f"{_UNITS}/vaultwatch-bootstrap.service", Syntax.SYSTEMD),
     HostFile("systemd/vaultwatch-snapshot.service", f"{_UNITS}/vaultwatch-snapshot.service", Syntax.SYSTEMD),

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -19,11 +18,13 @@ from botocore.exceptions import EndpointConnectionError
 from botocore.handlers import add_expect_header
 
 from testbed.aws import LocalAws
+from tests.support.kills import Killed, Killer, close_files
 from vaultwatch.archive.chain import Fault, faults
 from vaultwatch.archive.inventory import seen_on_s3, stored_on_s3
 from vaultwatch.archive.segments import unpack
 from vaultwatch.archive.upload import Uploads
 from vaultwatch.archive.upload_state import load
+from vaultwatch.archive.waiting import LOGS
 from vaultwatch.aws import keys
 from vaultwatch.aws.clients import Clients
 from vaultwatch.cli import main
@@ -31,7 +32,6 @@ from vaultwatch.hosts.rotation import remove_archived
 
 NODE = "vault-1"
 WRITTEN = time.time() - 900
-STEPS = {"open", "os.rename", "os.listdir", "os.scandir"}
 
 
 def template() -> dict[str, Any]:
@@ -86,14 +86,13 @@ class Host:
     def run(self, s3: Any = None) -> bool:
         """Upload what waits; return whether all of it could be."""
         uploads = Uploads(lambda: s3 or self.s3, self.bucket, NODE)
-        list(uploads.run(self.folder))
+        list(uploads.run(self.folder, LOGS))
         return not uploads.failed
 
-    def rotated(self, number: int, data: bytes | None = None, *, log: str = "audit.log") -> Path:
+    def rotated(self, number: int, data: bytes | None = None, *, log: str = "audit") -> Path:
         """Create a rotated file that has not changed for a while."""
-        file = self.folder / f"{log}-20261128-{number:06}{'' if log == 'audit.log' else '.zst'}"
-        data = lines(number) if data is None else data
-        file.write_bytes(data if log == "audit.log" else zstandard.compress(data))
+        file = self.folder / f"{log}-20261128-{number:06}.zst"
+        file.write_bytes(zstandard.compress(lines(number) if data is None else data))
         os.utime(file, (WRITTEN, WRITTEN))
         return file
 
@@ -177,12 +176,12 @@ def refusal(code: str, status: int) -> Callable[[Callable[[], Any]], Any]:
 
 
 class TestSegments:
-    def test_each_rotated_file_of_a_node_is_a_compressed_segment_the_oldest_first(self, host: Host) -> None:
+    def test_each_rotated_file_is_a_segment_the_oldest_first(self, host: Host) -> None:
         files = [host.rotated(number) for number in (2, 1, 3)]
         assert host.run()
         host.check(lines(1), lines(2), lines(3))
         assert host.marked() == sorted(file.name for file in files)
-        assert all(name.startswith(keys.segments_of("audit-file", NODE)) for name in host.names())
+        assert all(name.startswith(keys.segments_of("audit", NODE)) for name in host.names())
 
     def test_its_metadata_says_what_it_contains(self, host: Host) -> None:
         host.rotated(1, lines(1) + b"an incomplete line")
@@ -220,7 +219,7 @@ class TestSegments:
 
 
 class TestNotReady:
-    @pytest.mark.parametrize("log", ["audit.log", "audit"])
+    @pytest.mark.parametrize("log", ["messages", "audit"])
     def test_a_file_that_has_just_changed_waits(self, host: Host, log: str) -> None:
         os.utime(host.rotated(1, log=log))
         assert host.run()
@@ -246,9 +245,9 @@ class TestNotReady:
 
     def test_neither_links_nor_folders_nor_other_files_are_uploaded(self, host: Host, tmp_path: Path) -> None:
         (tmp_path / "secret").write_bytes(b"secret")
-        host.folder.joinpath("audit.log-20261128-000001").symlink_to(tmp_path / "secret")
-        host.folder.joinpath("audit.log-20261128-000002").mkdir()
-        os.mkfifo(host.folder / "audit.log-20261128-000003")
+        host.folder.joinpath("audit-20261128-000001.zst").symlink_to(tmp_path / "secret")
+        host.folder.joinpath("audit-20261128-000002.zst").mkdir()
+        os.mkfifo(host.folder / "audit-20261128-000003.zst")
         for name in ("audit.log", "audit.alert-20261128-000001.zst", "audit-20261128-000001", "audit.log-1"):
             host.folder.joinpath(name).write_bytes(lines(1))
             os.utime(host.folder / name, (WRITTEN, WRITTEN))
@@ -274,7 +273,7 @@ class TestFailures:
         for number in (1, 2, 3):
             host.rotated(number)
         assert not host.run(Faulty(host.s3, refused))
-        assert host.marked() == ["audit.log-20261128-000002", "audit.log-20261128-000003"]
+        assert host.marked() == ["audit-20261128-000002.zst", "audit-20261128-000003.zst"]
         assert not host.run(Faulty(host.s3, refused))
         assert host.run()
         host.check(lines(1), lines(2), lines(3))
@@ -282,9 +281,9 @@ class TestFailures:
     def test_a_key_that_somebody_else_wrote_is_not_taken_for_this_file(self, host: Host) -> None:
         file = host.rotated(1)
         host.run()
-        host.folder.joinpath(".audit.log.uploads.json").unlink()
+        host.folder.joinpath(".audit.uploads.json").unlink()
         file.with_name(f"{file.name}.archived").unlink()
-        file.write_bytes(lines(1) * 2)
+        file.write_bytes(zstandard.compress(lines(1) * 2))
         os.utime(file, (WRITTEN, WRITTEN))
         assert not host.run()
         assert host.marked() == []
@@ -294,7 +293,7 @@ class TestFailures:
     def test_a_file_that_changed_after_a_lost_answer_is_uploaded_as_it_is_now(self, host: Host) -> None:
         file = host.rotated(1)
         host.run(Faulty(host.s3, lost_answer))
-        file.write_bytes(lines(1) * 2)
+        file.write_bytes(zstandard.compress(lines(1) * 2))
         os.utime(file, (WRITTEN, WRITTEN))
         assert not host.run()
         assert host.run()
@@ -317,10 +316,10 @@ class TestFailures:
     @pytest.mark.parametrize("text", ["", "{", '{"last": 1', '{"last": "x"}', '{"version": 2}'])
     def test_damaged_numbers_stop_their_log_only(self, host: Host, text: str) -> None:
         host.rotated(1)
-        host.rotated(1, log="audit")
-        host.folder.joinpath(".audit.log.uploads.json").write_text(text)
+        host.rotated(1, log="messages")
+        host.folder.joinpath(".audit.uploads.json").write_text(text)
         assert not host.run()
-        assert host.marked() == ["audit-20261128-000001.zst"]
+        assert host.marked() == ["messages-20261128-000001.zst"]
 
     def test_a_file_that_waits_for_two_hours_is_reported(
         self, host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -329,26 +328,7 @@ class TestFailures:
             assert host.run()
             monkeypatch.setattr(time, "time", lambda moment=time.time: moment() + 7300)
             assert not host.run()
-        assert "audit.log-20261128-000001: it has been waiting for its upload for more than two hours" in caplog.text
-
-
-class Killed(BaseException):
-    """Ends a run as a kill would: nothing of ours handles it."""
-
-
-class Killer:
-    """Ends a run at its n-th step in a folder; steps are Python's audit events. An audit hook cannot be removed."""
-
-    def __init__(self) -> None:
-        self.left = 0
-        self.folder = ""
-        sys.addaudithook(self._count)
-
-    def _count(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.left and event in STEPS and self.folder in str(arguments[0]):
-            self.left -= 1
-            if not self.left:
-                raise Killed
+        assert "audit-20261128-000001.zst: it has been waiting for its upload for more than two hours" in caplog.text
 
 
 @pytest.fixture(scope="module")
@@ -357,7 +337,7 @@ def killer() -> Killer:
 
 
 class TestKills:
-    @pytest.mark.parametrize("log", ["audit.log", "audit"])
+    @pytest.mark.parametrize("log", ["messages", "audit"])
     def test_a_run_that_is_killed_at_any_step_is_completed_by_the_next(
         self, host: Host, killer: Killer, log: str
     ) -> None:
@@ -414,14 +394,6 @@ class TestKills:
         host.check(lines(1), lines(2))
 
 
-def close_files(folder: Path) -> None:
-    """Close what this process has open below a folder, as the end of a process does."""
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            if descriptor.readlink().is_relative_to(folder):
-                os.close(int(descriptor.name))
-
-
 def kill_after(call: Callable[[], Any]) -> Any:
     call()
     raise Killed
@@ -438,21 +410,8 @@ class TestCommand:
         assert self._run(host, "missing-bucket") == 1
         assert len(caplog.records) == 1
 
-    def test_of_an_audit_file_with_another_name_it_uploads_only_its_rotated_files(self, host: Host) -> None:
-        host.rotated(2).rename(host.folder / "vault_audit.log-20261128-000002")
-        host.rotated(1)
-        assert self._run(host, host.bucket, "--audit-file", str(host.folder / "vault_audit.log"), folders=False) == 0
-        host.check(lines(2))
-        assert "/source=audit-file/" in host.names()[0]
-
-    def test_without_a_place_to_look_it_says_what_is_missing(
-        self, host: Host, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert self._run(host, host.bucket, folders=False) == 2
-        assert capsys.readouterr().err == "vaultwatch: name at least one DIR or --audit-file\n"
-
     @staticmethod
-    def _run(host: Host, bucket: str, *options: str, folders: bool = True) -> int:
+    def _run(host: Host, bucket: str) -> int:
         with host.credentials():
-            named = [str(host.folder), str(host.folder / "missing")] if folders else []
-            return main(["archive", "upload", "--bucket", bucket, "--node", NODE, *options, *named])
+            named = [str(host.folder), str(host.folder / "missing")]
+            return main(["archive", "upload", "--bucket", bucket, "--node", NODE, *named])

@@ -51,3 +51,10 @@ def test_a_link_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "real")
     with pytest.raises(ArchiveError):
         load(tmp_path / "link")
+
+
+def test_of_many_files_that_are_followed_only_the_latest_are_remembered() -> None:
+    numbers = Numbers()
+    for number in range(150):
+        numbers.advance(str(number % 120), number)
+    assert list(numbers.offsets.items()) == [(str(number % 120), number) for number in range(50, 150)]

@@ -17,6 +17,7 @@ from tests.support.hosts import (
 )
 from vaultwatch.errors import SettingError
 from vaultwatch.hosts.files import host_files
+from vaultwatch.hosts.values import AUDIT_FILE
 from vaultwatch.hosts.writing import write_files
 
 ONE_MACHINE = {  # installed by hand, see docs/watch.md
@@ -73,14 +74,16 @@ def test_the_handler_decides_who_removes_old_logs() -> None:
     assert "maxage 90" in rendered(WATCHING_LOG_SERVER)["/etc/logrotate.d/vaultwatch"]
 
 
+def test_a_node_follows_the_file_of_its_audit_device() -> None:
+    unit = rendered(NODE)["/etc/systemd/system/vaultwatch-archive.service.d/node.conf"]
+    assert unit.endswith(f"archive follow --bucket vaultwatch-archive --node vault-1 {AUDIT_FILE}\n")
+
+
 def test_an_external_node_rotates_and_uploads_the_file_that_its_audit_device_writes() -> None:
     files = rendered(EXTERNAL_NODE)
     units = {name: files[f"/etc/systemd/system/vaultwatch-{name}.service.d/external-node.conf"] for name in EXTERNAL}
 
-    assert (
-        "archive upload --bucket vaultwatch-archive --node vault-1 --audit-file /srv/vault/audit.log\n"
-        in units["archive"]
-    )
+    assert "archive follow --bucket vaultwatch-archive --node vault-1 /srv/vault/audit.log\n" in units["archive"]
     assert "remove-archived /srv/vault\n" in units["remove-archived"]
     for name in ("archive", "remove-archived", "rotate"):
         assert units[name].endswith("ReadWritePaths=\nReadWritePaths=/srv/vault\n")
