@@ -15,7 +15,7 @@ from vaultwatch.alerts import Alert
 from vaultwatch.dispatch.drafts import Head, head_of
 from vaultwatch.dispatch.limits import CLOCK_STEP_SECONDS
 from vaultwatch.dispatch.notification import Filing
-from vaultwatch.dispatch.tallies import Tally, count_alert
+from vaultwatch.dispatch.tallies import Tally, count_alert, outcome_weight
 from vaultwatch.printable import encodable
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.rules.facts import Level
@@ -108,9 +108,9 @@ def is_urgent(alert: Alert) -> bool:
     return alert.level is Level.CRITICAL and not was_denied(alert)
 
 
-def importance(alert: Alert) -> tuple[int, bool]:
-    """Return a sort key, the most important first: the highest level, then acts that were not denied."""
-    return -alert.level.rank, was_denied(alert)
+def importance(alert: Alert) -> tuple[int, int]:
+    """Return a sort key, the most important first: by level, then succeeded, no response logged, denied or failed."""
+    return -alert.level.rank, outcome_weight(alert.outcome)
 
 
 def open_window(filing: Filing, now: float) -> Window:

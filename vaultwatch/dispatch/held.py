@@ -92,7 +92,7 @@ def by_urgency(held: Held) -> tuple[int, int, float]:
     By outcome first: otherwise denied acts under many rules of a higher level would delay one that succeeded for as
     long as they last.
     """
-    worst = min((outcome_weight(tally) for tally in held.tallies), default=0)
+    worst = min((outcome_weight(tally.outcome) for tally in held.tallies), default=0)
     return worst, -held.head.level.rank, held.since
 
 

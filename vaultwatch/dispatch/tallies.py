@@ -142,14 +142,14 @@ def _rank(tally: Tally) -> tuple[int, int, int, int]:
     return (*_weight(tally), -novelty, -tally.count)
 
 
-def outcome_weight(tally: Tally) -> int:
+def outcome_weight(outcome: Outcome) -> int:
     """Return a sort key, the worst first: succeeded, no response logged, denied or failed."""
-    return _BY_WEIGHT.index(tally.outcome)
+    return _BY_WEIGHT.index(outcome)
 
 
 def _weight(tally: Tally) -> tuple[int, int]:
     """Return a sort key, the worst first: alerts that succeeded before denied ones, then the highest level."""
-    return outcome_weight(tally), -tally.level.rank
+    return outcome_weight(tally.outcome), -tally.level.rank
 
 
 def _moment(time: str, otherwise: float) -> float:
