@@ -76,7 +76,7 @@ def test_the_handler_decides_who_removes_old_logs() -> None:
 
 def test_a_node_follows_the_file_of_its_audit_device() -> None:
     unit = rendered(NODE)["/etc/systemd/system/vaultwatch-archive.service.d/node.conf"]
-    assert unit.endswith(f"archive follow --bucket vaultwatch-archive --node vault-1 {AUDIT_FILE}\n")
+    assert unit.endswith(f"archive follow --bucket vaultwatch-archive --node vault-1 {AUDIT_FILE}\nLimitCORE=0\n")
 
 
 def test_an_external_node_rotates_and_uploads_the_file_that_its_audit_device_writes() -> None:
