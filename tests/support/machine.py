@@ -31,6 +31,7 @@ class Disk:
     size: int = BLANK_BYTES
     file_system_size: int = 0
     formatted: int = 0
+    reserved: int = 0
 
 
 def release(program: str) -> bytes:
@@ -162,7 +163,12 @@ class Machine:
         disk.file_system_size = disk.size
 
     def _do_dumpe2fs(self, *given: str) -> str:
-        return f"Block count:              {self._disk(given[-1]).file_system_size // 4096}\nBlock size:       4096\n"
+        disk = self._disk(given[-1])
+        counts = f"Block count:   {disk.file_system_size // 4096}\nReserved block count:   {disk.reserved}\n"
+        return f"{counts}Free blocks:   100\nBlock size:   4096\n"
+
+    def _do_tune2fs(self, _: str, blocks: str, device: str) -> None:
+        self._disk(device).reserved = int(blocks)
 
     def _do_blockdev(self, *given: str) -> str:
         return str(self._disk(given[-1]).size)

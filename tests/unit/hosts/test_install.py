@@ -43,7 +43,7 @@ def state(made: Machine) -> dict[str, Any]:
     }
     running = made.active - {"vaultwatch-bootstrap.service"}  # it ends
     kept = (made.users, made.packages, made.mounted, running, made.enabled, made.names)
-    disks = {name: (disk.file_system, disk.file_system_size) for name, disk in made.disks.items()}
+    disks = {name: (disk.file_system, disk.file_system_size, disk.reserved) for name, disk in made.disks.items()}
     return {"files": files, "kept": kept, "disks": disks, "signals": set(made.signals)}
 
 
@@ -109,6 +109,19 @@ def test_after_a_reboot_what_runs_with_its_configuration_is_not_started_again(tm
 
     assert made.restarts == 1  # at the first boot: it would lose what Vault writes to the socket meanwhile
     assert made.signals == [("SUCCESS", INSTANCE)] * 2
+
+
+@pytest.mark.parametrize(("buffers", "reserved"), [(2 * 1024**2, 512), (1024**3, BLANK_BYTES // 4096 * 2 // 5)])
+def test_the_audit_file_cannot_take_the_room_of_the_disk_buffers_beside_it(
+    tmp_path: Path, buffers: int, reserved: int
+) -> None:
+    made = machine(tmp_path)
+    made.values = {**made.values, "audit_buffer_bytes": str(buffers // 2), "server_buffer_bytes": str(buffers // 2)}
+
+    boot(made.host, uptime_seconds=60)
+
+    assert made.disks[AUDIT].reserved == reserved
+    assert made.disks[DATA].reserved == 0
 
 
 @pytest.mark.parametrize("found", ["xfs", "ext4", "LVM2_member"])

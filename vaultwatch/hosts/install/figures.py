@@ -98,5 +98,7 @@ def _fullest_percent(host: Host) -> float:
 
 
 def _used_percent(host: Host, place: str) -> float:
+    """Return what df shows: blocks that are reserved for root are neither used nor available."""
     found = os.statvfs(host.path(place))
-    return 100.0 * (1 - found.f_bavail / found.f_blocks) if found.f_blocks else 0.0
+    used = found.f_blocks - found.f_bfree
+    return 100.0 * used / (used + found.f_bavail) if used else 0.0

@@ -19,6 +19,7 @@ STEPS = (
     volumes.FORMATTED,
     volumes.MOUNTED,
     volumes.GROWN,
+    volumes.RESERVED,
     names.NAME,
     server.SERVER,
     services.FILES,

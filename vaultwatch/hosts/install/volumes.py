@@ -18,6 +18,7 @@ _ATTACH_SECONDS = 300
 _CHECKED_BYTES = 4 * 1024 * 1024
 _FSTAB = "/etc/fstab"
 _MARK = "# vaultwatch"
+_AUDIT = "/var/log/vault"
 # Folders that outlive the instance as well: bind mounts of folders on a volume.
 _BINDS = {
     "node": {
@@ -26,6 +27,14 @@ _BINDS = {
     },
     "log-server": {"/var/lib/syslog-ng": "/var/lib/vaultwatch/syslog-ng"},
 }
+
+
+class _Superblock(NamedTuple):
+    """The sizes of an ext4 file system: its blocks, those that only root may use, and the bytes of each."""
+
+    blocks: int
+    reserved: int
+    block_bytes: int
 
 
 class Volume(NamedTuple):
@@ -148,11 +157,39 @@ def _grow(host: Host) -> None:
         host.run("resize2fs", device)
 
 
+def _all_reserved(host: Host) -> bool:
+    return all(_superblock(host, device).reserved == blocks for device, blocks in _reservations(host))
+
+
+def _reserve(host: Host) -> None:
+    for device, blocks in _reservations(host):
+        host.run("tune2fs", "-r", str(blocks), device)
+
+
+def _reservations(host: Host) -> Iterator[tuple[str, int]]:
+    """Yield each file system of which a part is for root only, and how many blocks.
+
+    The disk buffers of a node share a volume with Vault's audit file. syslog-ng runs as root and Vault does not, so the
+    file cannot take the room of the buffers. ext4 reserves at most half of a file system.
+    """
+    for volume in volumes_of(host):
+        if host.values["role"] == "node" and volume.mount == _AUDIT:
+            device = _device(host, volume)
+            found = _superblock(host, device)
+            buffers = int(host.values["audit_buffer_bytes"]) + int(host.values["server_buffer_bytes"])
+            yield device, min(buffers // found.block_bytes, found.blocks * 2 // 5)
+
+
 def _file_system_bytes(host: Host, device: str) -> int:
     """Return the size of a file system, rounded up to a whole block: a volume may end within one."""
+    found = _superblock(host, device)
+    return (found.blocks + 1) * found.block_bytes
+
+
+def _superblock(host: Host, device: str) -> _Superblock:
     lines = host.run("dumpe2fs", "-h", device).splitlines()
     found = dict(line.split(":", 1) for line in lines if ":" in line)
-    return (int(found["Block count"]) + 1) * int(found["Block size"])
+    return _Superblock(*(int(found[name]) for name in ("Block count", "Reserved block count", "Block size")))
 
 
 def _device_bytes(host: Host, device: str) -> int:
@@ -196,3 +233,4 @@ ATTACHED = Step("volumes attached", _all_attached, _attach)
 FORMATTED = Step("volumes formatted", _all_formatted, _format)
 MOUNTED = Step("volumes mounted", _all_mounted, _mount)
 GROWN = Step("volumes grown", _all_grown, _grow)
+RESERVED = Step("room for the buffers reserved", _all_reserved, _reserve)
