@@ -1,7 +1,8 @@
 """Measures the worst lines, in a process of its own: `python -m bench.hostile` prints figures as JSON.
 
 Each line is evaluated in a child of its own, followed by an ordinary entry that must raise its alert. Memory is what
-the child takes beyond what it had before, with the line itself, until the alerts are made.
+the child takes beyond what it had before, with the line itself, until the alerts are made. The longest lines are
+evaluated as `evaluate` does it, within its limits: one process fetches them, and a child of it evaluates them.
 """
 
 from __future__ import annotations
@@ -9,22 +10,33 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+from uuid import UUID
 
-import vaultwatch.detection.server  # noqa: F401  not by each child
+import vaultwatch.detection.server
+import vaultwatch.store.encoding  # noqa: F401  not by each child
 from bench.shapes import HEAD, NAMED, TAIL, Shape, searched
 from vaultwatch.alerts import alert_of
+from vaultwatch.batches import EncodedFrame
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.frames import Frame, Records, Reference, encode
+from vaultwatch.isolated_batches import IsolatedEvaluation
+from vaultwatch.isolation import Limits, Patience
 from vaultwatch.rules.pack import shipped_rules
+from vaultwatch.settings import Settings
 
 MIB = 1 << 20
 SIZE_BYTES, QUICK_SIZE_BYTES = 8 * MIB, 3 * MIB
 LONGEST_BYTES, QUICK_LONGEST_BYTES = 100 * MIB, 10 * MIB
+EVALUATE_MIB = Settings().evaluate_memory_mib
+TAG = b"@prod/vault-1/file "
 TRIES = 60
 FOLLOWING = HEAD.replace(b'"id":"a"', b'"id":"following"') + b"0" + TAIL + b"\n"
 
@@ -47,11 +59,31 @@ def evaluated(shape: Shape, size: int, rules: Ruleset) -> Use:
     Raises:
         SystemExit: The line ended the child, was not counted, or suppressed the alert on the entry after it.
     """
+    return Use(*_in_child(partial(_evaluate, shape, size, rules), f"a line of {size} bytes: {shape}"))
+
+
+def peaks(size: int, rules: Ruleset) -> dict[str, float]:
+    """Return for each named shape the MiB that `evaluate` has at most, in both of its processes, for one such line.
+
+    Args:
+        size: Bytes of the line.
+        rules: The rules.
+
+    Raises:
+        SystemExit: A line was not evaluated within the limits of `evaluate`.
+    """
+    return {
+        name: _in_child(partial(_evaluate_by_reference, shape, size, rules), f"a line of {size} bytes: {name}")[0] / MIB
+        for name, shape in NAMED.items()
+    }
+
+
+def _in_child(measure: Callable[[], tuple[float, ...]], what: str) -> list[float]:
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            os.write(writing, json.dumps(_evaluate(shape, size, rules)).encode())
+            os.write(writing, json.dumps(measure()).encode())
         finally:
             os._exit(0)
     os.close(writing)
@@ -59,26 +91,35 @@ def evaluated(shape: Shape, size: int, rules: Ruleset) -> Use:
         answer = answers.read()
     os.waitpid(pid, 0)
     if not answer:
-        raise SystemExit(f"a line of {size} bytes was not evaluated: {shape}")
-    return Use(*json.loads(answer))
+        raise SystemExit(f"not evaluated: {what}")
+    found: list[float] = json.loads(answer)
+    return found
 
 
-def peaks(size: int, rules: Ruleset) -> dict[str, float]:
-    """Return for each named shape the MiB that a process has at most while it evaluates a line.
-
-    Args:
-        size: Bytes of the line.
-        rules: The rules.
-    """
-    own = _resident("VmRSS") / MIB
-    return {name: own + evaluated(shape, size, rules).bytes_per_byte * size / MIB for name, shape in NAMED.items()}
+def _evaluate_by_reference(shape: Shape, size: int, rules: Ruleset) -> tuple[float]:
+    held = [TAG + shape.line(size) + b"\n"]
+    now, process = datetime.now(UTC), UUID(int=1)
+    contents: list[Reference | Records] = [Reference("bucket", "oversize/line", len(held[0]), 1, "0" * 64)]
+    contents.append(Records(TAG + FOLLOWING))
+    batch = [
+        EncodedFrame(str(number), encode(Frame("audit", "log-1", process, number, now, now, content)))
+        for number, content in enumerate(contents)
+    ]
+    limits = Limits(EVALUATE_MIB * MIB * 5 // 8, 60)
+    evaluation = IsolatedEvaluation(rules, None, claim=lambda _: held.pop(), limits=limits, patience=Patience(600))
+    _forget_peak()
+    keys = {alert.event_key for alerts in evaluation.frames(batch) for alert in alerts}
+    if evaluation.findings.unreadable or "following" not in keys:
+        raise SystemExit(1)
+    # Both processes are counted in full, although they share what was there before the child.
+    return (_resident("VmHWM") + 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss,)
 
 
 def _evaluate(shape: Shape, size: int, rules: Ruleset) -> Use:
     line = shape.line(size) + b"\n"
     detector = Detector(rules)
     before = _resident("VmRSS") - len(line)
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    _forget_peak()
     began = time.process_time()
     verdicts = detector.feed([line, FOLLOWING]) + detector.flush()
     alerts = [alert_of(verdict, _fail) for verdict in verdicts]
@@ -92,6 +133,10 @@ def _evaluate(shape: Shape, size: int, rules: Ruleset) -> Use:
 def _resident(name: str) -> int:
     status = Path("/proc/self/status").read_text()
     return int(status.partition(f"{name}:")[2].split()[0]) * 1024
+
+
+def _forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def _fail(_: str, error: Exception) -> None:

@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lambdas._environment import limits_of_children, load_rules, make_audience, read_environment, seconds_left
+from lambdas._environment import (
+    limits_of_children,
+    load_rules,
+    make_audience,
+    read_environment,
+    room_for_lines,
+    seconds_left,
+)
 from vaultwatch.aws import metrics
 from vaultwatch.aws.alerts_bucket import AlertsBucket
 from vaultwatch.aws.alerts_first import PromptFetch, keep
@@ -29,8 +36,6 @@ from vaultwatch.isolated_batches import IsolatedEvaluation
 
 if TYPE_CHECKING:
     from vaultwatch.store.apart import FailedAlert
-
-MAX_LINES_BYTES = 16 * 1024 * 1024  # frames that refer to more are parked, and sweep, which has more memory, reads them
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -51,7 +56,7 @@ AUDIENCE = make_audience(ENVIRONMENT.timezone, ENVIRONMENT.archive_bucket_name)
 SNS = make_client("sns")
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
-BUCKET = AlertsBucket(cache(partial(make_client, "s3")), ENVIRONMENT.bucket_name, MAX_LINES_BYTES)
+BUCKET = AlertsBucket(cache(partial(make_client, "s3")), ENVIRONMENT.bucket_name)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -69,7 +74,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _publish_alerts(frames: Iterable[EncodedFrame], context: Any) -> tuple[Findings, list[FailedAlert]]:
     limits, patience = limits_of_children(context)
-    evaluation = IsolatedEvaluation(RULES, AUDIENCE.zone, claim=PromptFetch(BUCKET), limits=limits, patience=patience)
+    fetch = PromptFetch(BUCKET, room_for_lines(context))
+    evaluation = IsolatedEvaluation(RULES, AUDIENCE.zone, claim=fetch, limits=limits, patience=patience)
     publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, HISTORY_STREAM, seconds_left(context), AUDIENCE)
     try:
         with closing(evaluation.frames(frames)) as found:

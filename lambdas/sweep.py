@@ -39,7 +39,6 @@ from vaultwatch.errors import ArchiveError, BucketError, FrameError
 from vaultwatch.isolated_batches import IsolatedSweep
 from vaultwatch.printable import one_line
 
-MAX_LINES_BYTES = 128 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
 _log = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ SNS, S3 = make_client("sns"), make_client("s3")
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
 STREAM = StreamReader(cache(partial(make_client, "kinesis")), ENVIRONMENT.stream_arn)
-BUCKET = AlertsBucket(lambda: S3, ENVIRONMENT.bucket_name, MAX_LINES_BYTES)
+BUCKET = AlertsBucket(lambda: S3, ENVIRONMENT.bucket_name)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

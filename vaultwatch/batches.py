@@ -251,7 +251,9 @@ class Evaluation:
             return
         found.oldest = min(frame.first, found.oldest or frame.first)
         self._detector.begin_log(records.head(_HEAD_BYTES), frame.log_start, frame.before)
-        for origin, lines in _by_origin(records.split):
+        groups = _by_origin(records.split)
+        del records  # frees two copies of lines that were fetched: there can be 100 MiB of them
+        for origin, lines in groups:
             if origin.lane:
                 found.received[origin] += len(lines)
             yield from self._feed(lines, origin)

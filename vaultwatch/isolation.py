@@ -29,8 +29,11 @@ MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 NO_MARK = -1
 """The mark of a child that has set none."""
 SHORTEST_STALL_SECONDS = 1.0
-SECONDS_PER_BYTE = 0.25 / (1 << 20)
-"""The time that a child may take for each byte that it works on in one piece, besides that without progress."""
+SECONDS_PER_BYTE = 0.4 / (1 << 20)
+"""The time that a child may take for each byte that it works on in one piece, besides that without progress.
+
+Of the worst shapes, a MiB takes 0.2 s of CPU time, and a function of 1,024 MiB has 0.58 of a CPU.
+"""
 Content = bytes | bytearray
 Answer = Callable[[Content], bytes]
 

@@ -79,9 +79,10 @@ class World:
         """Run evaluate on a batch."""
         return started("evaluate").handler(kinesis(*frames), Context())
 
-    def evaluate_stored(self, *frames: bytes) -> Any:
-        """Run evaluate on a batch that the stream has."""
-        return started("evaluate").handler(kinesis(*frames, numbers=self.put(*frames)), Context())
+    def evaluate_stored(self, *frames: bytes, memory_mib: int = 1024) -> Any:
+        """Run evaluate, with this memory, on a batch that the stream has."""
+        context = Context(memory_limit_in_mb=str(memory_mib))
+        return started("evaluate").handler(kinesis(*frames, numbers=self.put(*frames)), context)
 
     def put(self, *frames: bytes) -> list[str]:
         """Put frames on the stream, and return their sequence numbers."""

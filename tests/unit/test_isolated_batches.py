@@ -202,6 +202,25 @@ class TestWithoutHostileFrames:
         assert len(isolated.alerts) == 1
         assert asked == [os.getpid()]
 
+    def test_a_line_of_96_mib_and_the_entry_behind_it_are_evaluated_in_the_memory_of_the_function(self) -> None:
+        """The shape that takes most; `make bench` measures all, with both processes."""
+        held = [entry(1, data={"x": "brackets"}).replace(b'"brackets"', b"[" * (96 * MIB))]
+        reference = Reference("bucket", "oversize/x", len(held[0]), 1, "0" * 64)
+        isolated = Isolated(
+            [frame(reference, 1), good(2)],
+            claim=lambda _: held.pop(),
+            limits=Limits(memory_bytes=640 * MIB, stalled_seconds=60),
+            patience=Patience(600),
+        )
+        assert not isolated.set_aside
+        raised = {(alert.rule, alert.event_key[-4:]) for alert in isolated.alerts}
+        expected = {
+            ("audit_policy_written", "0001"),
+            ("audit_entry_over_budget", "0001"),
+            ("audit_policy_written", "0002"),
+        }
+        assert raised >= expected
+
     def test_a_failure_of_the_infrastructure_passes_through_and_sets_nothing_aside(self) -> None:
         def claim(reference: Reference) -> bytes:
             raise ConnectionResetError("S3")

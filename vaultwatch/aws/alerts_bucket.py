@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from vaultwatch.store.apart import FailedAlert
 
+MAX_LINES_BYTES = 128 * 1024 * 1024
+"""The largest object that is read into memory: as much as a line may have."""
 _MAX_REASON_BYTES = 1024  # S3 user guide: 2 KB for all metadata of an object
 _ON_LOG_SERVER = "reference: the lines are on the log server, because its handler had no --oversize-bucket"
 
@@ -31,26 +33,24 @@ class AlertsBucket:
     Args:
         client: Returns the S3 client; called when the bucket is first needed.
         name: The name of the bucket.
-        max_lines_bytes: The largest object that `fetch_lines` reads into memory.
     """
 
-    def __init__(self, client: Callable[[], S3Client], name: str, max_lines_bytes: int) -> None:
+    def __init__(self, client: Callable[[], S3Client], name: str) -> None:
         self._client = client
         self._name = name
-        self._max_lines_bytes = max_lines_bytes
 
     def fetch_lines(self, reference: Reference) -> bytes:
         """Return the lines that a reference points to.
 
         Raises:
-            FrameError: The reference is forged, leads nowhere, or is too large for this function.
+            FrameError: The reference is forged, leads nowhere, or is larger than any line.
         """
         if not reference.bucket:
             raise FrameError(_ON_LOG_SERVER)
         if reference.bucket != self._name or not keys.is_oversize(reference.key):
             raise FrameError("reference: points outside the bucket and folder of this deployment")
-        if reference.size > self._max_lines_bytes:
-            raise FrameError(f"reference: {reference.size} bytes are left to a function with more memory")
+        if reference.size > MAX_LINES_BYTES:
+            raise FrameError(f"reference: {reference.size} bytes are more than `ship` stores")
         try:
             body = self._client().get_object(Bucket=self._name, Key=reference.key)["Body"]
         except ClientError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -34,12 +35,19 @@ _log = logging.getLogger(__name__)
 class PromptFetch:
     """Fetches the lines of frames during one invocation; after one failure of S3 it fetches no more.
 
+    Args:
+        bucket: The alerts bucket.
+        room_bytes: How much it fetches in all; lines that have been fetched before do not count again. The rest is left
+            to a later evaluation, so that no number of long lines delays the alerts behind them.
+
     Attributes:
         failure: Why S3 failed, if it did.
     """
 
-    def __init__(self, bucket: AlertsBucket) -> None:
+    def __init__(self, bucket: AlertsBucket, room_bytes: float = inf) -> None:
         self._bucket = bucket
+        self._room_bytes = room_bytes
+        self._admitted = set[Reference]()
         self.failure = ""
 
     def __call__(self, reference: Reference) -> bytes:
@@ -48,12 +56,21 @@ class PromptFetch:
         Raises:
             FrameError: They cannot be fetched, now or ever.
         """
+        self._admit(reference)
         if not self.failure:
             try:
                 return self._bucket.fetch_lines(reference)
             except (BotoCoreError, ClientError) as error:
                 self.failure = classify(error).text
         raise FrameError(f"reference: {self.failure}")
+
+    def _admit(self, reference: Reference) -> None:
+        if reference in self._admitted:
+            return
+        if reference.size > self._room_bytes:
+            raise FrameError(f"reference: {reference.size} bytes are left to a function with more memory and time")
+        self._room_bytes -= reference.size
+        self._admitted.add(reference)
 
 
 def keep(

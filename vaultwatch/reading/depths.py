@@ -7,7 +7,8 @@ forged on a node or on the log server, and must not take more time than any othe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, count
+from operator import gt
 
 from vaultwatch.reading.budget import MAX_DEPTH
 
@@ -18,7 +19,8 @@ _BLOCK_BYTES = 512
 """Less than the levels between both limits."""
 _OPENING, _CLOSING = b"{[", b"}]"
 _WITHOUT_BRACKETS = bytes.maketrans(_OPENING + _CLOSING, b"    ")
-_CHANGES = [(code in _OPENING) - (code in _CLOSING) for code in range(256)]
+_CHANGES = bytes(1 + (code in _OPENING) - (code in _CLOSING) for code in range(256))
+"""One more than each byte changes the depth."""
 
 
 def without_depths(text: bytes | bytearray) -> bytearray | None:
@@ -48,10 +50,10 @@ class _Cuts:
     def read(self, block: bytes) -> None:
         """Read the next block, which has no brackets in its texts."""
         opening, closing = block.count(b"{") + block.count(b"["), block.count(b"}") + block.count(b"]")
-        after = self.depth + opening - closing
-        could_end = self._cuts and self.depth - closing < MAX_DEPTH
-        could_begin = not self._cuts and self.depth + opening >= MAX_SKIPPED_DEPTH
-        if could_end or could_begin or self.depth - closing < MAX_DEPTH <= after:
+        lowest, highest, after = self.depth - closing, self.depth + opening, self.depth + opening - closing
+        if highest >= MAX_SKIPPED_DEPTH and 0 in self._below(MAX_SKIPPED_DEPTH, block):
+            self._cuts = True  # no byte of this block is at a depth below `MAX_DEPTH`
+        elif lowest < MAX_DEPTH and (self._cuts or after >= MAX_DEPTH):
             self._read_exactly(block)
         self.depth = after
         self._at += len(block)
@@ -59,17 +61,17 @@ class _Cuts:
             self._start = self._at
 
     def _read_exactly(self, block: bytes) -> None:
-        """Find where the depth exceeds its limit, or where it is below `MAX_DEPTH`: no block has both."""
-        depths = list(accumulate(map(_CHANGES.__getitem__, block), initial=self.depth))[1:]
-        if max(depths) >= MAX_SKIPPED_DEPTH:
-            self._cuts = True
-            return
-        shallow = bytes(map(MAX_DEPTH.__gt__, depths))
+        """Find where a value that is too deep ends, and where the next one could begin."""
+        shallow = self._below(MAX_DEPTH, block)
         if self._cuts and (first := shallow.find(1)) >= 0:
             self._cut(self._at + first + 1)
             self._cuts = False
         if not self._cuts and (last := shallow.rfind(1)) >= 0:
             self._start = self._at + last + 1
+
+    def _below(self, limit: int, block: bytes) -> bytes:
+        """Return for each byte of a block whether the depth behind it is below a limit."""
+        return bytes(map(gt, count(limit - self.depth + 1), accumulate(block.translate(_CHANGES))))
 
     def _cut(self, end: int) -> None:
         self.kept[self._start : end] = _TOO_DEEP.ljust(end - self._start)
@@ -77,9 +79,8 @@ class _Cuts:
 
 def _structure(text: bytes | bytearray) -> Iterator[bytes]:
     """Divide JSON into blocks, with blanks in place of the brackets in its texts."""
-    bare = (
-        bytes(text).replace(b"\\\\", b"__").replace(b'\\"', b"__")
-    )  # no escape hides a quote, and positions are the same
+    # No escape hides a quote any more, and positions are the same.
+    bare = bytes(text).replace(b"\\\\", b"__").replace(b'\\"', b"__")
     in_text = False
     for start in range(0, len(bare), _BLOCK_BYTES):
         parts = bare[start : start + _BLOCK_BYTES].split(b'"')

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import pytest
@@ -29,13 +29,14 @@ from tests.support.functions import (
 )
 from vaultwatch import alerts
 from vaultwatch.alerts import alert_of
-from vaultwatch.aws.alerts_first import KEEPING_SECONDS
+from vaultwatch.aws.alerts_bucket import AlertsBucket
+from vaultwatch.aws.alerts_first import KEEPING_SECONDS, PromptFetch
 from vaultwatch.batches import EncodedFrame, Evaluation
 from vaultwatch.detection import detector
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
-from vaultwatch.errors import BucketError
-from vaultwatch.frames import Counter, Heartbeat
+from vaultwatch.errors import BucketError, FrameError
+from vaultwatch.frames import Counter, Heartbeat, Reference
 from vaultwatch.reading.records import read_audit_entry
 from vaultwatch.rules.conditions import Exists
 from vaultwatch.rules.facts import Level
@@ -225,6 +226,13 @@ class TestWhatCannotBeRead:
         assert len(aws.objects("parked/")) == 1
 
 
+class FakeBucket:
+    """A bucket in which every object has the same lines."""
+
+    def fetch_lines(self, _: Reference) -> bytes:
+        return b"lines\n"
+
+
 class TestLinesTooLargeForAFrame:
     KEY = "oversize/dt=2026-11-21/abc"
 
@@ -250,7 +258,7 @@ class TestLinesTooLargeForAFrame:
             (BUCKET, "oversize/gone", None, None, "does not exist"),
             (BUCKET, KEY, 1, None, "other lines"),
             (BUCKET, KEY, None, "0" * 64, "other lines"),
-            (BUCKET, KEY, 17 * 1024 * 1024, None, "left to a function with more memory"),
+            (BUCKET, KEY, 129 * 1024 * 1024, None, "left to a function with more memory"),
         ],
     )
     def test_outside_our_folder_or_changed_are_parked(
@@ -263,6 +271,23 @@ class TestLinesTooLargeForAFrame:
         [parked] = aws.objects("parked/").values()
         assert reason in parked["Metadata"]["reason"]
         assert parked["Body"].read() == frame
+
+    def test_are_left_to_sweep_when_they_are_more_than_one_invocation_has_room_for(self, aws: World) -> None:
+        size, digest = self.put(self.KEY, entry(1) + b"\n")
+        some = aws.reference(BUCKET, self.KEY, size, digest)
+        others = aws.reference(BUCKET, "oversize/others", 128 * 1024 * 1024 - size + 1, "0" * 64)
+        assert aws.evaluate(some, others, aws.frame(entry(2))) == ALL_DONE
+        assert len(aws.alerts()) == 2
+        [parked] = aws.objects("parked/").values()
+        assert parked["Body"].read() == others
+        assert "left to a function with more memory and time" in parked["Metadata"]["reason"]
+
+    def test_are_fetched_again_within_the_same_room_after_another_frame_has_ended_its_child(self) -> None:
+        fetch = PromptFetch(cast(AlertsBucket, FakeBucket()), room_bytes=10)
+        some, more = (Reference(BUCKET, key, 6, 1, "0" * 64) for key in ("some", "more"))
+        assert fetch(some) == fetch(some) == b"lines\n"
+        with pytest.raises(FrameError, match="6 bytes are left to a function with more memory"):
+            fetch(more)
 
 
 class TestWhatIsWrongWithTheInfrastructure:

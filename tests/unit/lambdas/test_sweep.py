@@ -273,11 +273,11 @@ class TestParked:
         assert settled.alerts() == {}
 
     def test_lines_that_are_too_large_for_evaluate_are_evaluated_here(self, settled: World) -> None:
-        content = lines(entry(1), entry(2, "kv/data/app", padding="x" * (17 * 1024 * 1024)))
+        content = lines(entry(1), entry(2, "kv/data/app", padding="x" * (33 * 1024 * 1024)))
         make_client("s3").put_object(Bucket=BUCKET, Key="oversize/x", Body=content)
         digest = hashlib.sha256(content).hexdigest()
         frame = settled.reference(BUCKET, "oversize/x", len(content), digest)
-        settled.evaluate_stored(frame)
+        settled.evaluate_stored(frame, memory_mib=256)
         [key] = settled.objects("parked/")
         assert settled.alerts() == {}
         settled.sweep(BUCKET, key)
