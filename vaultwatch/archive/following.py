@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from io import SEEK_END
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -131,8 +130,7 @@ def segment_of_span(found: Followed, span: Span) -> Iterator[Segment]:
     Raises:
         NotReady: The file has become shorter.
     """
-    found.file.seek(0, SEEK_END)
-    if found.file.tell() < span.end:
+    if os.fstat(found.file.fileno()).st_size < span.end:
         raise NotReady("it has become shorter than what was to be uploaded")
     found.file.seek(span.start)
     with compressed(found.file, span.end - span.start) as file:
