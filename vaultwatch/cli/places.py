@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vaultwatch.audience import S3
-from vaultwatch.cli.inputs import Unreadable, chunks, open_log, reading
 from vaultwatch.errors import BOTO3_MISSING, ArchiveError, SettingError
+from vaultwatch.inputs.errors import Unreadable
+from vaultwatch.inputs.logs import files_at, logs_in
 from vaultwatch.reconcile import Log
 
 if TYPE_CHECKING:
@@ -17,18 +16,14 @@ if TYPE_CHECKING:
 
 
 def local_logs(place: str) -> list[Log]:
-    """Return a file, plain, gzip or zstd, or all files below a folder; "-" is stdin."""
-    if place != "-" and Path(place).is_dir():
-        return [_file(str(path)) for path in sorted(Path(place).rglob("*")) if path.is_file()]
-    return [_file(place)]
+    """Return a file with the logs in it, all files below a folder, or those that match a pattern; "-" is stdin."""
+    return [_file(name) for name in files_at(place)]
 
 
 def _file(name: str) -> Log:
     def read() -> Iterator[bytes]:
-        with ExitStack() as stack:
-            with reading():
-                stream, _ = open_log(stack, name)
-            yield from (chunk for chunk, _ in chunks(stream))
+        for log in logs_in(name):
+            yield from (chunk for chunk, _ in log.chunks())
 
     return Log(name, read)
 

@@ -11,9 +11,9 @@ import click
 import msgspec
 
 from vaultwatch.audience import S3
-from vaultwatch.cli.inputs import Unreadable
 from vaultwatch.cli.places import archived_logs, local_logs
 from vaultwatch.errors import ArchiveError, SettingError
+from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.printable import one_line
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.reconcile import Comparison, Log, Window, reconcile

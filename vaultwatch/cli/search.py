@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 import click
 
 from vaultwatch.audience import S3
-from vaultwatch.cli.inputs import Unreadable
 from vaultwatch.cli.places import archived_logs, local_logs
 from vaultwatch.errors import ArchiveError, SettingError
+from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.printable import one_line
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.reading.lines import LineSplitter
@@ -29,17 +29,18 @@ _CONTINUES = (b"  ", b"\t")
 def command(text: str, places: tuple[str, ...], when: str | None) -> int:
     """Print the lines that contain TEXT, such as the request id in a notification.
 
-    A PLACE is a file (plain, gzip or zstd), a folder with all files below it, s3://BUCKET for the archive of a
-    deployment, or "-" (or nothing) for stdin. Lines are printed as they were logged, each with the lines that continue
-    it; on a terminal, control characters are shown as codes.
+    A PLACE is a file (plain, gzip, zstd, bzip2, xz, zip or tar), a folder with all files below it, a pattern,
+    s3://BUCKET for the archive of a deployment, or "-" (or nothing) for stdin. Lines are printed as they were logged,
+    each with the lines that continue it; on a terminal, control characters are shown as codes.
 
-    Exit status: 0 if a line was found, 1 if none was, 2 if something cannot be read or an option is wrong.
+    Exit status: 0 if a line was found, 1 if none was, 2 if something cannot be read, if a file that is named is empty,
+    or if an option is wrong.
     """
     if not text:
         raise click.UsageError("TEXT: must not be empty")
     wanted, show = text.encode("utf-8", "surrogateescape"), _show_on_terminal if sys.stdout.isatty() else _show
     logs = [log for place in places or ("-",) for log in _logs_at(place, when)]
-    found = [_search(log, wanted, show) for log in logs]
+    found = [_search(log, wanted, show, named=log.name in (places or ("-",))) for log in logs]
     lines = sum(count for count, _ in found)
     sys.stdout.flush()
     click.echo(f"{_count(lines, 'line')} found in {_count(len(logs), 'log')}", err=True)
@@ -50,17 +51,34 @@ def _count(number: int, unit: str) -> str:
     return f"{number:,} {unit}{'' if number == 1 else 's'}"
 
 
-def _search(log: Log, wanted: bytes, show: Callable[[bytes], None]) -> tuple[int, bool]:
-    """Show what a log contains; return the number of matching lines, and whether all of the log could be read."""
+def _search(log: Log, wanted: bytes, show: Callable[[bytes], None], *, named: bool) -> tuple[int, bool]:
+    """Show what a log contains; return the number of matching lines, and whether all of the log could be read.
+
+    One that the user named must not be empty.
+    """
     found = 0
     try:
-        for line, matches in _matching(log.read(), wanted):
+        for line, matches in _matching(_not_empty(log) if named else log.read(), wanted):
             show(line)
             found += matches
     except (Unreadable, ArchiveError) as error:
         click.echo(one_line(f"vaultwatch: {log.name}: {error}"), err=True)
         return found, False
     return found, True
+
+
+def _not_empty(log: Log) -> Iterator[bytes]:
+    """Yield the bytes of a log.
+
+    Raises:
+        Unreadable: There are none.
+    """
+    size = 0
+    for piece in log.read():
+        size += len(piece)
+        yield piece
+    if not size:
+        raise Unreadable("there is no log to search: it is empty")
 
 
 def _matching(pieces: Iterable[bytes], wanted: bytes) -> Iterator[tuple[bytes, bool]]:

@@ -13,7 +13,7 @@ from vaultwatch.detection.evaluator import Counts, Evaluator, Ruleset
 from vaultwatch.detection.prefixes import Prefixes
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.reading.identity import Seen, ServerEventKeys
-from vaultwatch.reading.records import Origin, Rejected, read_audit_entry, split_tag, undecoded_entry
+from vaultwatch.reading.records import Origin, Position, Rejected, read_audit_entry, split_tag, undecoded_entry
 from vaultwatch.rules.index import Before, Candidate, Passed, Rules, Sifted, Unreadable
 from vaultwatch.rules.pack import Rule
 
@@ -76,6 +76,7 @@ class Detector:
         self._audit = AuditDetector(self._evaluator, wait_seconds, on_waiting, ruleset.index.of_secrets, ruleset.screen)
         self._keys = ServerEventKeys()
         self._last_was_server = source == "server"
+        self._position = Position("", 0)
 
     @property
     def counts(self) -> Counts:
@@ -95,10 +96,9 @@ class Detector:
             origin: Where all of these lines came from, if their tags are already removed.
         """
         now = time.monotonic() if now is None else now
-        if self.source == "server":
-            return [verdict for line in lines for verdict in self._take(line, None, now, origin)]
         out: list[Verdict] = []
         for sifted in self._sift(list(lines), origin):
+            self._move_by(sifted.entries if isinstance(sifted, Passed) else 1)
             if isinstance(sifted, Passed):
                 self._count_audit(sifted.entries)
             else:
@@ -106,14 +106,18 @@ class Detector:
                 out += self._take(sifted.line, rules, now, origin)
         return out
 
-    def begin_log(self, head: bytes = b"", log_start: str = "", last: Mapping[str, Seen] | None = None) -> None:
+    def begin_log(
+        self, head: bytes = b"", log_start: str = "", last: Mapping[str, Seen] | None = None, name: str = ""
+    ) -> None:
         """Begin another log.
 
         Args:
             head: Its first bytes, which show whether it is an audit log or a server log.
             log_start: RFC 3339; used as the time of messages without one, until a message with a time has been read.
             last: The last times of nodes whose log continues here; see `ServerEventKeys.last`.
+            name: Its name. If it has one, the origins of its records say in which line they begin.
         """
+        self._position = Position(name, 0)
         self._last_was_server = self.source == "server"
         for line in filter(None, head.split(b"\n")) if self.source == "auto" else ():
             if self._index.reads(line):
@@ -164,6 +168,9 @@ class Detector:
     def _has_server(self) -> bool:
         return "_server" in self.__dict__
 
+    def _move_by(self, lines: int) -> None:
+        self._position = Position(self._position.log, self._position.line + lines)
+
     def _count_audit(self, entries: int) -> None:
         self.counts.audit += entries
         self._last_was_server = False
@@ -173,7 +180,7 @@ class Detector:
 
         The exception is counted as a rule error: even if no line is rejected, the rest is read slowly.
         """
-        if not self._uses_index:
+        if not self._uses_index or self.source == "server":
             yield from map(Unreadable, lines)
             return
         taken = 0
@@ -208,6 +215,8 @@ class Detector:
         """Read one line; `rules` are those that could match, None if the index cannot read it as an audit entry."""
         text = line.rstrip(b"\r\n")
         origin, text = split_tag(text) if origin is None else (origin, text)
+        if self._position.log:
+            origin = Origin(origin.cluster, origin.node, origin.lane, self._position)
         return self._evaluator.isolate(text, origin, lambda: self._route(text, origin, rules, now))
 
     def _route(self, text: bytes, origin: Origin, rules: Rules | None, now: float) -> list[Verdict]:

@@ -70,7 +70,7 @@ def on_message(rule: RuleFacts, message: ServerMessage, view: View, event_key: s
     return Verdict(
         rule=rule,
         event_key=event_key,
-        origin=Origin(message.origin.cluster, view["node"], message.origin.lane),
+        origin=msgspec.structs.replace(message.origin, node=view["node"]),
         outcome="unknown",
         group_values=group_values(rule, view),
         time=brief(time),

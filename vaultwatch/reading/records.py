@@ -8,7 +8,7 @@ server-log messages is `vaultwatch.reading.server_log`.
 from __future__ import annotations
 
 import re
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -20,12 +20,24 @@ from vaultwatch.reading.left_out import NOTHING, LeftOut
 _OBJECT = re.compile(rb'\{[ \t\r\n]*"')
 
 
+class Position(NamedTuple):
+    """A line of a log: the log's name, and the number of the line, from 1."""
+
+    log: str
+    line: int
+
+
 class Origin(msgspec.Struct, frozen=True):
-    """Where a line came from, according to its tag. Without a tag, all three are empty."""
+    """Where a line came from, according to its tag. Without a tag, the first three are empty.
+
+    Attributes:
+        position: The line in its log; None for a stream, whose lines have no numbers.
+    """
 
     cluster: str = ""
     node: str = ""
     lane: str = ""
+    position: Position | None = None
 
     def node_or(self, host: str) -> str:
         """Return the node that the tag names, otherwise the host in the line's syslog header."""
@@ -149,7 +161,8 @@ def _read_tag(tag: bytes) -> Origin | None:
         return None
     if len(_origins) >= _MAX_ORIGINS:
         _origins.clear()
-    origin = _origins[tag] = Origin(*(part.decode("ascii", "replace") for part in found.groups()))
+    cluster, node, lane = (part.decode("ascii", "replace") for part in found.groups())
+    origin = _origins[tag] = Origin(cluster, node, lane)
     return origin
 
 

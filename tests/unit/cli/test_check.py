@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import gc
 import gzip
 import json
+import lzma
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 import zstandard
 
+from tests.support.archives import tarred, zipped
 from tests.support.faults import raise_on
 from tests.unit.rules.sigma import sigma
 from vaultwatch import alerts
@@ -35,6 +38,11 @@ class Ran(NamedTuple):
     @property
     def alerts(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The alerts, wherever their records are."""
+        return [{name: value for name, value in alert.items() if name != "source"} for alert in self.alerts]
 
     @property
     def rules(self) -> list[str]:
@@ -104,6 +112,36 @@ class TestAlerts:
         for alert in check("--format", "json", AUDIT).alerts:
             assert (alert["event_key"], alert["time"], alert["path"]) in logged
 
+    def test_each_names_the_file_and_the_line_of_its_record(self, check: Check, tmp_path: Path) -> None:
+        lines = AUDIT.read_text().splitlines() + SERVER.read_text().splitlines()
+        (tmp_path / "both").write_text("\n\n" + "\n".join(lines) + "\n")
+        for alert in check("--format", "json", tmp_path / "both").alerts:
+            assert alert["source"]["file"] == f"{tmp_path}/both"
+            text = lines[alert["source"]["line"] - 3]
+            assert (alert["event_key"] in text) if alert["service"] == "audit" else (text == alert["record"]["raw"])
+        assert "(both:" in check(tmp_path / "both").out.splitlines()[1]
+
+    def test_are_in_the_order_of_their_time(self, check: Check, own: Path, tmp_path: Path) -> None:
+        for name in "ab":
+            entries = [(f"2026-11-21T0{hour}:00:00Z", f"{name}{hour}") for hour in (7, 5, 6)]
+            text = '{"type":"response","time":"%s","request":{"id":"%s","path":"sys/seal"}}\n'
+            (tmp_path / name).write_text("".join(text % entry for entry in entries))
+        options = ("--rules", own, "--level", "critical", tmp_path / "a", tmp_path / "b")
+        in_json = [alert["time"] for alert in check("--format", "json", *options).alerts]
+        in_table = [line[:20] for line in check(*options).out.splitlines()[1:]]
+        for found in (in_json, in_table):
+            assert found == sorted(found)
+            assert len(found) == 6
+
+    def test_one_on_a_request_whose_response_is_in_the_next_file_names_the_file_of_the_request(
+        self, check: Check, own: Path, seal: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "next").write_text(seal.read_text().replace("request", "response", 1))
+        found = check("--rules", own, "--level", "critical", "--format", "json", seal, tmp_path / "next")
+        assert [(alert["source"], alert["outcome"]) for alert in found.alerts] == [
+            ({"file": str(seal), "line": 1}, "succeeded")
+        ]
+
     def test_levels(self, check: Check, own: Path, seal: Path) -> None:
         names = ["informational", "low", "medium", "high", "critical"]
         for number, level in enumerate(names):
@@ -171,7 +209,7 @@ class TestAlerts:
             "def bad(entry):\n    raise ValueError('a\\x1b[31m\\nb')\n"
         )
         found = check("--rules", own, "--format", "json", seal)
-        assert found.status == 1
+        assert found.status == 2
         assert len(found.alerts) == 4
         assert r"rule bad raised on 1 records: ValueError: a\u001b[31m\nb" in found.err
 
@@ -222,12 +260,23 @@ class TestFiles:
             ("log.gz", zstandard.compress),
             ("log", lambda data: zstandard.compress(data[:999]) + zstandard.compress(data[999:])),
             ("log", lambda data: zstandard.ZstdCompressor(write_content_size=False).compress(data)),
+            ("log.bz2", bz2.compress),
+            ("log", lambda data: bz2.compress(data[:999]) + bz2.compress(data[999:])),
+            ("log.xz", lzma.compress),
+            ("log", lambda data: lzma.compress(data[:999]) + bytes(8) + lzma.compress(data[999:])),
+            ("log.bz2.gz", lambda data: gzip.compress(bz2.compress(data))),
+            ("log.zip", lambda data: zipped({"audit.log": data})),
+            ("log.tgz", lambda data: gzip.compress(tarred({"audit.log": data}))),
+            ("log.tar.xz", lambda data: lzma.compress(tarred({"a" * 200 + "/audit.log.gz": gzip.compress(data)}))),
+            ("utf-16", lambda data: data.decode().encode("utf-16")),
+            ("utf-16-be", lambda data: b"\xfe\xff" + data.decode().encode("utf-16-be")),
+            ("utf-8", lambda data: b"\xef\xbb\xbf" + data),
         ],
     )
     def test_are_known_by_their_content(self, check: Check, tmp_path: Path, name: str, encode: Any) -> None:
         path = tmp_path / name
         path.write_bytes(encode(AUDIT.read_bytes()))
-        assert check("--format", "json", path).alerts == check("--format", "json", AUDIT).alerts
+        assert check("--format", "json", path).records == check("--format", "json", AUDIT).records
 
     @pytest.mark.parametrize("compress", [gzip.compress, zstandard.ZstdCompressor(write_checksum=True).compress])
     @pytest.mark.parametrize("damage", ["cut", "cut at the end", "changed", "garbage behind"])
@@ -273,25 +322,32 @@ class TestFiles:
         assert "17 audit entries, 0 server messages, 1 rejected lines" in found.err
 
     @pytest.mark.parametrize("content", [b"", b"\n", b"\n\n  \n\r\n", gzip.compress(b""), zstandard.compress(b"")])
-    def test_an_empty_one_is_no_error(self, check: Check, tmp_path: Path, content: bytes) -> None:
+    def test_an_empty_one_is_an_error_unless_it_is_allowed(self, check: Check, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "empty"
         path.write_bytes(content)
         found = check(path)
-        assert (found.status, found.out) == (0, "")
-        assert "0 audit entries, 0 server messages, 0 rejected lines, 0 alerts" in found.err
+        assert (found.status, found.out) == (2, "")
+        assert found.err.splitlines()[0].startswith(f"vaultwatch: {path}: there is no log to read: it is empty")
+        allowed = check("--allow-empty", path)
+        assert (allowed.status, allowed.out) == (0, "")
+        assert allowed.err.startswith("0 audit entries, 0 server messages, 0 rejected lines, 0 alerts")
 
     def test_one_that_cannot_be_opened_is_named_and_the_others_are_read(
         self, check: Check, tmp_path: Path, seal: Path
     ) -> None:
-        names = [tmp_path / "no\x1b[2Jwhere", tmp_path, "a\nb", ""]
+        names = [tmp_path / "no\x1b[2Jwhere", "a\nb", "", "no*\0thing"]
         found = check(*names, seal)
         assert found.status == 2
         lines = found.err.splitlines()
         assert len(lines) == len(names) + 1
         assert all(line.isprintable() and line.startswith("vaultwatch: ") for line in lines[:-1])
-        assert ["No such file" in lines[n] for n in (0, 2, 3)] == [True] * 3
-        assert "Is a directory" in lines[1]
+        assert ["No such file" in lines[n] for n in range(3)] == [True] * 3
         assert "1 audit entries" in lines[-1]
+
+    def test_if_none_can_be_opened_there_is_no_line_of_zeros(self, check: Check, tmp_path: Path) -> None:
+        found = check(tmp_path / "none")
+        assert (found.status, found.out) == (2, "")
+        assert found.err == f"vaultwatch: {tmp_path}/none: No such file or directory\n"
 
     def test_a_last_line_without_a_newline_counts(self, check: Check, seal: Path) -> None:
         seal.write_bytes(seal.read_bytes().rstrip(b"\n"))
@@ -320,6 +376,34 @@ class TestFiles:
         found = check("--source", source, path)
         assert expected in found.err
         assert "1 rejected" in found.err
+
+
+class TestFolders:
+    def test_are_read_with_all_files_below_them_the_oldest_first(self, check: Check, own: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "logs"
+        (folder / "empty").mkdir(parents=True)
+        (folder / "empty" / "audit").write_bytes(b"")
+        (folder / "README").write_text("notes\n")
+        entry = b'{"type":"response","request":{"id":"%s","path":"sys/seal"}}\n'
+        (folder / "audit.log").write_bytes(entry % b"4")
+        (folder / "audit.log.1").write_bytes(entry % b"3")
+        (folder / "audit.log.2.gz").write_bytes(gzip.compress(entry % b"2"))
+        (folder / "audit.log.10.zst").write_bytes(zstandard.compress(entry % b"1"))
+        for place in (folder, f"{folder}/a*"):
+            found = check("--rules", own, "--level", "critical", "--format", "json", place)
+            assert [alert["event_key"] for alert in found.alerts] == ["1", "2", "3", "4"]
+            assert found.status == 1
+        assert "README: its only line is rejected" in check("--rules", own, folder).err
+
+    @pytest.mark.parametrize("files", [{}, {"a": ""}, {"a": "notes\n", "b": ""}])
+    def test_one_without_any_log_is_an_error(self, check: Check, tmp_path: Path, files: dict[str, str]) -> None:
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        found = check(folder)
+        assert (found.status, found.out) == (2, "")
+        assert str(folder) in found.err.splitlines()[0]
 
 
 class TestReports:
@@ -353,12 +437,35 @@ class TestReports:
         said = (
             f"vaultwatch: {tmp_path}/notes.txt: none of its 2 lines can be read; the first: no JSON object in the line"
         )
-        assert found.err.splitlines()[0] == said
+        assert found.err.splitlines()[0].startswith(said)
+        assert found.status == 2
         assert "notes.txt" not in check("--source", "audit", AUDIT, tmp_path / "notes.txt").err.splitlines()[-1]
 
     def test_a_file_of_which_some_can_be_read_is_counted_only(self, check: Check, tmp_path: Path) -> None:
         (tmp_path / "cut.jsonl").write_bytes(AUDIT.read_bytes() + b'{"time":')
         assert len(check(tmp_path / "cut.jsonl").err.splitlines()) == 1
+
+    def test_the_commonest_reason_is_in_the_closing_line(self, check: Check, tmp_path: Path) -> None:
+        (tmp_path / "log").write_text('{"type":\n{"typ\nplain\n')
+        closing = check("--source", "audit", tmp_path / "log", AUDIT).err.splitlines()[-1]
+        assert "3 rejected lines (most often: broken JSON: " in closing
+        assert "0 rejected lines, 7 alerts" in check(AUDIT).err
+
+    @pytest.mark.parametrize(
+        ("line", "hint"),
+        [
+            ('<json:object name="auth">', "configure the audit device with format=json"),
+            ('{"a":{"b-c":[{"d":"{\\"request\\":{}}"}]}}', "jq -r '.a[\"b-c\"][].d' LOG | vaultwatch check"),
+            ("plain", "expected are audit entries (JSON) or messages of the server log"),
+        ],
+    )
+    def test_a_file_of_which_nothing_can_be_read_has_a_hint(
+        self, check: Check, tmp_path: Path, line: str, hint: str
+    ) -> None:
+        (tmp_path / "log").write_text(line + "\n")
+        found = check(tmp_path / "log")
+        assert found.status == 2
+        assert hint.replace("LOG", f"{tmp_path}/log") in found.err.splitlines()[0]
 
     def test_rejected_lines_are_kept_with_their_reasons(self, check: Check, tmp_path: Path) -> None:
         broken = tmp_path / "broken"

@@ -66,8 +66,17 @@ def test_lines_that_continue_a_message_are_printed_with_it(search: Search, tmp_p
 
 
 def test_nothing_found_is_status_1(search: Search, tmp_path: Path) -> None:
-    (tmp_path / "audit").write_bytes(b"")
+    (tmp_path / "audit").write_bytes(b"other\n")
     assert search("wanted", tmp_path / "audit") == (1, b"", "0 lines found in 1 log\n")
+
+
+def test_an_empty_log_is_an_error_unless_it_is_one_of_a_folder(search: Search, tmp_path: Path) -> None:
+    (tmp_path / "audit").write_bytes(b"")
+    found = search("wanted", tmp_path / "audit")
+    assert (found.status, found.err.splitlines()[0]) == (
+        2, f"vaultwatch: {tmp_path}/audit: there is no log to search: it is empty",
+    )  # fmt: skip
+    assert search("wanted", tmp_path).status == 1
 
 
 def test_a_damaged_file_is_searched_up_to_the_damage_and_the_others_in_full(search: Search, tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""What `vaultwatch check` prints: the alerts on stdout, the counts on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+import click
+import msgspec
+
+from vaultwatch.cli.check_run import Run
+from vaultwatch.findings.found import Findings
+from vaultwatch.findings.table import rows, short_names
+from vaultwatch.printable import one_line, printable_json
+from vaultwatch.rules.facts import Level
+
+FORMATS = ("table", "json")
+Form = Literal["table", "json"]
+_MOST_STAGED = 5  # names of rules in one line
+_COLORS = {Level.CRITICAL: "red", Level.HIGH: "red", Level.MEDIUM: "yellow", Level.LOW: "cyan"}
+
+
+def show(findings: Findings, form: Form, names: Sequence[str]) -> None:
+    """Print all alerts.
+
+    Args:
+        findings: The alerts.
+        form: How.
+        names: The logs that were read.
+    """
+    if form == "json":
+        for line in findings.lines():
+            sys.stdout.buffer.write(printable_json(line) + b"\n")
+    else:
+        for row in rows(findings, short_names(names), _colored):
+            click.echo(row)
+    sys.stdout.flush()
+
+
+def _colored(text: str, level: Level) -> str:
+    """Return a text in the colour of a level; click removes it unless stdout is a terminal."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, fg=_COLORS.get(level))
+
+
+class Closing:
+    """The counts at the end."""
+
+    def __init__(self, run: Run, findings: Findings, seconds: float) -> None:
+        """Count what a run has read and found in these seconds."""
+        self._run, self._findings, self._seconds = run, findings, seconds
+
+    def say(self) -> None:
+        """Print the errors of rules, the staged rules that matched, and the counts; no counts if nothing was read."""
+        counts = self._run.detector.counts
+        for name, error in self._run.errors.items():
+            click.echo(one_line(f"rule {name} raised on {counts.rule_errors[name]} records: {error}"), err=True)
+        _report_staged(self._findings.staged)
+        if self._run.names or not self._run.failed:
+            click.echo(self._line(), err=True)
+
+    def figures(self) -> bytes:
+        """Return the counts as one line of JSON."""
+        counts = self._run.detector.counts
+        found = {"audit": counts.audit, "server": counts.server, "rejected": counts.rejected}
+        over = {"partial": counts.partial, "undecided": dict(counts.undecided)}
+        ended = {"alerts": self._findings.count, "seconds": round(self._seconds, 3)}
+        return msgspec.json.encode({**found, **over, **ended}) + b"\n"
+
+    def _line(self) -> str:
+        counts = self._run.detector.counts
+        reason = self._run.rejects.commonest()
+        over = f"{counts.partial:,} records over budget ({counts.undecided.total():,} rules undecided), "
+        return one_line(
+            f"{counts.audit:,} audit entries, {counts.server:,} server messages, {counts.rejected:,} rejected lines"
+            f"{f' ({reason})' if reason else ''}, {over if counts.partial else ''}"
+            f"{self._findings.count:,} alerts, {self._seconds:.1f} s"
+        )
+
+
+def _report_staged(counts: Counter[str]) -> None:
+    """Print which staged rules matched, so that people who try a rule out see why it shows no alerts."""
+    if not counts:
+        return
+    named = counts.most_common(_MOST_STAGED)
+    parts = [f"{one_line(name, 100)} ({count:,})" for name, count in named]
+    if others := len(counts) - len(named):
+        parts.append(f"{others} more ({counts.total() - sum(count for _, count in named):,})")
+    click.echo(f"alerts not shown, because their rules are experimental: {', '.join(parts)}", err=True)

@@ -1,0 +1,119 @@
+"""The alerts of a run, each once, in the order of their time.
+
+Whatever a log contains, they take little memory: they are kept as JSON in a temporary file once they are many.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from tempfile import SpooledTemporaryFile
+from typing import NamedTuple
+
+import msgspec
+
+from vaultwatch.alerts import Alert, alert_id, alert_of
+from vaultwatch.detection.verdict import Verdict
+from vaultwatch.findings.selection import Selection
+from vaultwatch.reading.identity import parse_time
+from vaultwatch.reading.records import Position
+
+_IN_MEMORY_BYTES = 32 * 1024 * 1024
+
+
+class Source(msgspec.Struct, frozen=True):
+    """The file and the line of an alert's record, from 1."""
+
+    file: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        """Return it as programs write it: `audit.log:12`."""
+        return f"{self.file}:{self.line}"
+
+
+class Finding(Alert, frozen=True, kw_only=True):
+    """An alert with its source."""
+
+    source: Source = Source()
+
+
+class _Kept(NamedTuple):
+    """Where an alert is in the temporary file, in the order of the time that it has or that was read before it."""
+
+    time: float
+    start: int
+    size: int
+
+
+class Findings(AbstractContextManager["Findings"]):
+    """Collects alerts.
+
+    Attributes:
+        count: How many are shown.
+        staged: How many alerts of staged rules are not, by rule.
+    """
+
+    def __init__(self, selection: Selection, on_error: Callable[[str, Exception], None]) -> None:
+        """Make a collection without alerts.
+
+        Args:
+            selection: Which alerts are shown.
+            on_error: Called with the name of a rule and the error of describing its match.
+        """
+        self.staged: Counter[str] = Counter()
+        self._selection = selection
+        self._on_error = on_error
+        self._seen: set[bytes] = set()
+        self._kept: list[_Kept] = []
+        self._time = 0.0
+        self._file = SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115  closed by __exit__
+        self._end = 0
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the temporary file."""
+        self._file.close()
+
+    @property
+    def count(self) -> int:
+        """How many alerts are shown."""
+        return len(self._kept)
+
+    def add(self, verdicts: Iterable[Verdict]) -> None:
+        """Add the alerts of verdicts, unless they were added before: another audit device may log an event too."""
+        for verdict in verdicts:
+            key = bytes.fromhex(alert_id(verdict.rule.name, verdict.event_key))
+            if key in self._seen:
+                continue
+            alert = alert_of(verdict, self._on_error)
+            if not self._selection.takes(alert):
+                continue
+            self._seen.add(key)
+            if alert.staged:
+                self.staged[alert.rule] += 1
+            else:
+                self._keep(alert, verdict.origin.position)
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield all alerts as JSON, in the order of their time."""
+        for kept in sorted(self._kept):
+            self._file.seek(kept.start)
+            yield self._file.read(kept.size)
+
+    def __iter__(self) -> Iterator[Finding]:
+        """Yield all alerts in the order of their time."""
+        return map(_decode, self.lines())
+
+    def _keep(self, alert: Alert, position: Position | None) -> None:
+        time = parse_time(alert.time)
+        self._time = time.timestamp() if time else self._time
+        source = msgspec.json.encode(Source(*position) if position else Source())
+        line = msgspec.json.encode(alert)[:-1] + b',"source":' + source + b"}"
+        self._file.seek(self._end)
+        self._file.write(line)
+        self._kept.append(_Kept(self._time, self._end, len(line)))
+        self._end += len(line)
+
+
+_decode = msgspec.json.Decoder(Finding).decode

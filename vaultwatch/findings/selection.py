@@ -1,0 +1,60 @@
+"""Which alerts a user wants to see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from vaultwatch.alerts import Alert
+from vaultwatch.reading.identity import parse_time
+from vaultwatch.rules.facts import Level
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """What an alert must be in order to be shown.
+
+    Attributes:
+        level: Its lowest level.
+        rules: Patterns for the name of its rule, of which one must match; any rule if there are none.
+        excluded: Patterns for the name of its rule, of which none may match.
+        since: Its earliest time. An alert without a time is always shown.
+        until: The time before which it must be.
+        principal: Part of the caller's name, id or address, in any case.
+    """
+
+    level: Level = Level.LOW
+    rules: Sequence[str] = ()
+    excluded: Sequence[str] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    principal: str = ""
+
+    def takes_rule(self, name: str) -> bool:
+        """Return whether alerts of this rule are shown."""
+        return (not self.rules or _matches(name, self.rules)) and not _matches(name, self.excluded)
+
+    def takes(self, alert: Alert) -> bool:
+        """Return whether an alert is shown."""
+        return (
+            alert.level.rank >= self.level.rank
+            and self.takes_rule(alert.rule)
+            and self._takes_caller(alert)
+            and self._takes_time(alert.time)
+        )
+
+    def _takes_caller(self, alert: Alert) -> bool:
+        wanted = self.principal.casefold()
+        return any(wanted in text.casefold() for text in (alert.principal, alert.who, alert.remote_address))
+
+    def _takes_time(self, text: str) -> bool:
+        time = parse_time(text) if self.since or self.until else None
+        if time is None:
+            return True
+        return (self.since is None or time >= self.since) and (self.until is None or time < self.until)
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -1,0 +1,28 @@
+"""What goes wrong when a log is read, unlike an error of writing, does not end the program."""
+
+from __future__ import annotations
+
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Unreadable(Exception):
+    """A file cannot be read, or not to its end."""
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Raise errors of reading as `Unreadable`.
+
+    Raises:
+        Unreadable: The work raised an error of reading.
+    """
+    try:
+        yield
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+        raise Unreadable(getattr(error, "strerror", None) or f"damaged: {error}") from error
+    except (RuntimeError, NotImplementedError) as error:  # zipfile: an encrypted member, an unknown compression
+        raise Unreadable(str(error)) from error

@@ -1,0 +1,119 @@
+"""Find and open the logs at the places that a user names."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vaultwatch.inputs.archives import is_tar, is_zip, tar_members, zip_members
+from vaultwatch.inputs.decompression import CHUNK_BYTES, decompressed
+from vaultwatch.inputs.encodings import as_utf_8
+from vaultwatch.inputs.errors import Unreadable, reading
+from vaultwatch.inputs.order import by_rotation
+
+STDIN = "-"
+_TAR_START = 512
+_HEAD_BYTES = 65536
+_MAX_EXPANSION = 2_000
+"""Times that a file may grow when it is decompressed: twice what gzip can reach, and far beyond any log."""
+_ALWAYS_ALLOWED_BYTES = 1 << 30
+
+
+class Log(NamedTuple):
+    """An open log.
+
+    Attributes:
+        name: Its path, behind it the name in the archive.
+        head: Its first bytes.
+        size: Bytes; 0 if it is not known.
+        chunks: Yields its bytes in chunks of at most 256 KiB, each with the number of bytes up to its end; raises
+            `Unreadable` if the rest cannot be read.
+    """
+
+    name: str
+    head: bytes
+    size: int
+    chunks: Callable[[], Iterator[tuple[bytes, int]]]
+
+
+def files_at(place: str) -> list[str]:
+    """Return the files at a place: those below a folder, those that match a pattern, or the file itself.
+
+    Rotated files are in the order in which they were written.
+    """
+    if place == STDIN:
+        return [place]
+    if is_folder(place):
+        return sorted((str(path) for path in Path(place).rglob("*") if path.is_file()), key=by_rotation)
+    if glob.has_magic(place) and not Path(place).exists():
+        return sorted(glob.glob(place, recursive=True), key=by_rotation) or [place]  # noqa: PTH207  of any path
+    return [place]
+
+
+def is_folder(place: str) -> bool:
+    """Return whether a place is a folder."""
+    try:
+        return place != "" and Path(place).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def logs_in(name: str) -> Iterator[Log]:
+    """Open a file and yield its log, or each of those in an archive; one is open until the next.
+
+    Args:
+        name: A path, or "-" for stdin.
+
+    Raises:
+        Unreadable: It cannot be opened or read.
+    """
+    with ExitStack() as stack:
+        with reading():
+            path: int | str = 0 if name == STDIN else name
+            raw: Any = stack.enter_context(open(path, "rb", buffering=CHUNK_BYTES, closefd=name != STDIN))
+            size = 0 if name == STDIN else Path(name).stat().st_size
+            start = raw.peek(4)[:4]
+        if not is_zip(start):
+            yield from _streamed(name, raw, size)
+            return
+        if not raw.seekable():
+            raise Unreadable("a zip archive cannot be read from a pipe: name its file")
+        for member in zip_members(raw):
+            yield from _streamed(f"{name}/{member.name}", member.stream, member.packed_bytes)
+
+
+def _streamed(name: str, raw: Any, size: int) -> Iterator[Log]:
+    with reading():
+        stream, is_compressed = decompressed(raw)
+        is_archive = is_tar(stream.peek(_TAR_START)[:_TAR_START])
+    if not is_archive:
+        yield _log(name, stream, size, is_compressed)
+        return
+    for member in tar_members(stream):
+        with reading():
+            content, _ = decompressed(member.stream)
+        yield _log(f"{name}/{member.name}", content, size, is_compressed=True)
+
+
+def _log(name: str, stream: Any, size: int, is_compressed: bool) -> Log:
+    with reading():
+        text = as_utf_8(stream)
+        head = text.peek(_HEAD_BYTES)[:_HEAD_BYTES]
+    limit = max(_ALWAYS_ALLOWED_BYTES, _MAX_EXPANSION * size) if is_compressed and size else 0
+    return Log(name, head, 0 if is_compressed else size, lambda: _chunks(text, limit))
+
+
+def _chunks(stream: Any, limit: int) -> Iterator[tuple[bytes, int]]:
+    position = 0
+    while True:
+        with reading():
+            chunk = stream.read1(CHUNK_BYTES)
+        if not chunk:
+            return
+        position += len(chunk)
+        if limit and position > limit:
+            raise Unreadable(f"decompresses to more than {_MAX_EXPANSION:,} times its size")
+        yield chunk, position
