@@ -3,11 +3,12 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/.debian/bin
 # With it, each of the hundreds of processes that the tests start would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup test check style types test-units test-integration test-stacks test-hosts hosts demo bench synth requirements
+.PHONY: help setup test check style types test-units test-integration test-stacks test-hosts test-long hosts demo bench synth requirements
 
 help:
 	@echo "make setup  create .venv and install the Debian packages; the other targets run this first"
 	@echo "make test   run all checks and tests: make check (style, types, rooms), test-integration, test-units (under /usr/bin/python3 if that can run them) and test-stacks"
+	@echo "make test-long  run the tests that take a minute or more each"
 	@echo "make hosts  boot a log server and a node of OpenBao in systemd-nspawn, from the user data of the templates (root)"
 	@echo "make demo   play a recorded Vault session through syslog-ng and a local AWS to Slack (MODE=watch: no AWS, LIVE=1: a real server, KEEP=1: keep the results)"
 	@echo "make bench  run the benchmarks, and compare them with their goals"
@@ -44,6 +45,9 @@ test-stacks: setup
 # The short form of `make hosts`, where the base tree exists and machines can boot; elsewhere a line says why not.
 test-hosts: setup
 	@if .venv/bin/python -m testbed.machines; then PATH="$(CURDIR)/.venv/bin:$$PATH" pytest tests/hosts/test_booted_hosts.py::TestDayOne; fi
+
+test-long: setup
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest -rs -m long tests/unit tests/integration tests/faults
 
 hosts: setup
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest -rs tests/hosts

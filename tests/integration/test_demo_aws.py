@@ -214,6 +214,7 @@ def test_an_alert_of_the_archive_that_is_not_marked_late_is_reported(found: AwsF
     assert any(problem.endswith("is marked as found in real time") for problem in problems(not_late(found)))
 
 
+@pytest.mark.long
 @needs_syslog_ng
 @needs_node
 def test_what_slack_never_accepts_is_reported(tmp_path: Path) -> None:
