@@ -1,4 +1,4 @@
-"""The threat model names a test for each protection: each of them exists."""
+"""The threat model and the page of guarantees name tests: each of them exists."""
 
 import re
 from pathlib import Path
@@ -6,11 +6,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-REFERENCES = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs/security.md").read_text())
+PAGES = ("docs/security.md", "docs/guarantee.md")
 
 
-def test_the_threat_model_names_tests() -> None:
-    assert len(REFERENCES) > 10
+def references(page: str) -> list[tuple[str, str]]:
+    return re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / page).read_text())
+
+
+REFERENCES = sorted({reference for page in PAGES for reference in references(page)})
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_names_tests(page: str) -> None:
+    assert len(references(page)) > 10
 
 
 @pytest.mark.parametrize(("file", "name"), REFERENCES)
