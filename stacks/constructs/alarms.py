@@ -21,6 +21,7 @@ from vaultwatch.aws import metrics
 MINUTE = Duration.minutes(1)
 FIVE_MINUTES = Duration.minutes(5)
 _FULL_PERCENT = 80
+_MUCH_MEMORY_PERCENT = 90
 _LATE_SECONDS = 1800
 _MANY_FILES = 20
 _MANY_LEASES = 100_000
@@ -219,6 +220,16 @@ class Alarms(Construct):
             f"syslog-ng on {name} dropped lines, because a disk buffer or its disk is full. `syslog-ng-ctl stats` on "
             "the host says which. The other lane or the archive has these lines, so that they are evaluated later. The "
             "counter, and with it this alarm, ends when you restart syslog-ng.",
+        )
+        self.add(
+            f"{name}-memory-full",
+            metric_of_host(self._deployment, name, metrics.HOST_MEMORY_USED, cloudwatch.Stats.MAXIMUM),
+            f"{name} uses more than {_MUCH_MEMORY_PERCENT} percent of its memory. It has no swap, so Linux will end a "
+            "process when there is none left. `systemd-cgtop -m` on the host shows which service uses it; a larger "
+            "instance type has more.",
+            threshold=_MUCH_MEMORY_PERCENT,
+            periods=2,
+            datapoints=2,
         )
         self.add(
             f"{name}-files-waiting",

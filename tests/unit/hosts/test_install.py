@@ -282,6 +282,7 @@ class TestFigures:
             "HostReady": 1.0,
             "HostDiskUsed": 95.0,
             "HostDroppedLines": 9.0,
+            "HostMemoryUsed": 75.0,
             "HostFilesWaiting": 1,
             "HostClockError": pytest.approx(0.000102),
             "VaultSealed": 0.0,

@@ -1,8 +1,9 @@
-"""What a host reports besides that it is ready: its disks, its rotated files, its clock, and what syslog-ng dropped."""
+"""What a host reports besides that it is ready: disks, memory, rotated files, clock, and what syslog-ng dropped."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ class Figure(NamedTuple):
 def figures_of(host: Host) -> Iterator[Figure]:
     """Yield what is known: nothing of chrony or syslog-ng while it does not run, and the host is not ready."""
     yield Figure(metrics.HOST_DISK_USED, _fullest_percent(host), "Percent")
+    yield Figure(metrics.HOST_MEMORY_USED, memory_used_percent(host.read("/proc/meminfo")), "Percent")
     yield Figure(metrics.HOST_FILES_WAITING, sum(len(unarchived(host.path(folder))) for folder in _LOGS))
     try:
         # On loopback: chronyd's socket is for its own user only.
@@ -62,6 +64,12 @@ def put_figures(cloudwatch: Any, values: Mapping[str, str], figures: Iterable[Fi
         for figure in figures
     ]
     cloudwatch.put_metric_data(Namespace=metrics.NAMESPACE, MetricData=data)
+
+
+def memory_used_percent(meminfo: str) -> float:
+    """Return how much of the memory is used, from /proc/meminfo."""
+    found = {name: int(kib) for name, kib in re.findall(r"^(\w+):\s+(\d+) kB$", meminfo, re.MULTILINE)}
+    return 100.0 * (1 - found["MemAvailable"] / found["MemTotal"])
 
 
 def clock_error_seconds(tracking: str) -> float:
