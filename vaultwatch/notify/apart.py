@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert, without_texts
 from vaultwatch.dispatch.notification import Merged, Notification
+from vaultwatch.errors import SinkRefused
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -59,6 +60,26 @@ def content_of(notification: Notification, write: Callable[[Notification], T]) -
     if bare_count:
         _log.error("notification %s: the texts of %d of its alerts cannot be written", notification.id, bare_count)
     return content
+
+
+def send_apart(notification: Notification, send: Callable[[Notification], None]) -> None:
+    """Send a notification; if the sink will never accept it, send it without any text from a log.
+
+    Nobody knows every content that a service refuses: people must not miss an act because of its path.
+
+    Args:
+        notification: The notification.
+        send: Sends a notification.
+
+    Raises:
+        DeliveryError: The sink has not accepted it. `SinkRefused`: not even without texts.
+    """
+    try:
+        send(notification)
+    except SinkRefused as refused:
+        _log.error("notification %s is sent without its texts: %s", notification.id, refused)
+        alerts = tuple(without_texts(alert, type(refused).__name__) for alert in notification.alerts)
+        send(replace(notification, cluster="", alerts=alerts, merged=()))
 
 
 def _writable(notification: Notification, alert: Alert, write: Callable[[Notification], object]) -> Alert:

@@ -208,6 +208,12 @@ class TestTheChannelSees:
         world.send(a_first(level=level), a_first("e2", level=level))
         assert world.slack.messages[1].in_channel is seen
 
+    def test_whatever_counts_alerts_of_other_groups(self, world: World) -> None:
+        """Otherwise a client could let others' acts wait, and then let them be counted in the thread of his own."""
+        others = a_message(an_alert("e2", level=Level.MEDIUM), merged=(a_group("e9", 1),), group=GROUP)
+        world.send(a_first(level=Level.MEDIUM), others)
+        assert world.slack.messages[1].in_channel
+
     def test_no_summary(self, world: World) -> None:
         world.send(a_first(), a_repeat())
         assert not world.slack.messages[1].in_channel
@@ -301,6 +307,11 @@ class TestAnswers:
         world.slack.behave(word)
         with pytest.raises(SinkRefused, match=word):
             world.send(a_first())
+
+    def test_a_notification_of_which_slack_refuses_the_texts_is_posted_without_them(self, world: World) -> None:
+        world.slack.behave("invalid_blocks", times=1)
+        world.send(a_first())
+        assert "the texts of this alert are left out" in str(world.slack.messages[0])
 
     @pytest.mark.parametrize("word", ["500", "internal_error", "fatal_error", "never_heard_of", "hang", "refuse"])
     def test_everything_else_is_retried(self, world: World, word: str) -> None:

@@ -88,6 +88,16 @@ class TestAnswers:
         with pytest.raises(SinkRefused, match=f"Slack answered 400 {word}"):
             sink.send(a_message())
 
+    def test_a_notification_of_which_slack_refuses_the_texts_is_sent_without_them(
+        self, sink: SlackWebhook, slack: SlackStandIn
+    ) -> None:
+        slack.behave("invalid_blocks", times=1)
+        sink.send(a_message())
+        [post] = slack.messages
+        assert "Root policy used" in str(post)
+        assert "the texts of this alert are left out" in str(post)
+        assert "alice" not in str(post)
+
     @pytest.mark.parametrize("word", ["no_service", "invalid_token", "channel_is_archived", "action_prohibited"])
     def test_a_webhook_that_does_not_work_has_to_be_repaired(
         self, sink: SlackWebhook, slack: SlackStandIn, word: str

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from vaultwatch.audience import EVERYBODY, Audience
 from vaultwatch.dispatch.notification import NOTIFIED, Notification
 from vaultwatch.errors import SettingError, SinkRefused
-from vaultwatch.notify.apart import content_of
+from vaultwatch.notify.apart import content_of, send_apart
 from vaultwatch.notify.sink import Pace
 from vaultwatch.notify.slack import layout
 from vaultwatch.notify.slack.answers import check_api
@@ -87,6 +87,9 @@ class SlackBot:
 
     def send(self, notification: Notification) -> None:
         """Post the notification as its group's message, or in that message's thread; see `Sink.send`."""
+        send_apart(notification, self._send)
+
+    def _send(self, notification: Notification) -> None:
         notification = content_of(notification, self._writable)
         known = self._recall(notification.group)
         if known is not None and is_live(known, self._clock()):
@@ -161,7 +164,8 @@ class SlackBot:
 
 def _broadcast(notification: Notification, number: int) -> dict[str, bool]:
     at_once = notification.disposition == "first" and notification.level.rank >= Level.HIGH.rank
-    return {"reply_broadcast": True} if at_once and number == 0 else {}
+    counts_others = any(merged.group != notification.group for merged in notification.merged)
+    return {"reply_broadcast": True} if (at_once or counts_others) and number == 0 else {}
 
 
 def checked_token(token: str) -> str:

@@ -6,7 +6,7 @@ from functools import partial
 
 from vaultwatch.audience import EVERYBODY, Audience
 from vaultwatch.dispatch.notification import NOTIFIED, Notification
-from vaultwatch.notify.apart import content_of
+from vaultwatch.notify.apart import content_of, send_apart
 from vaultwatch.notify.sink import Pace
 from vaultwatch.notify.slack.answers import check_webhook
 from vaultwatch.notify.slack.http import JsonClient, checked_url
@@ -51,6 +51,9 @@ class SlackWebhook:
 
     def send(self, notification: Notification) -> None:
         """Post the notification, in as many posts as needed; see `Sink.send`."""
+        send_apart(notification, self._send)
+
+    def _send(self, notification: Notification) -> None:
         for post in content_of(notification, partial(posts, audience=self._audience)):
             with self._pace:
                 check_webhook(self._client.post(self._url, post))
