@@ -13,6 +13,7 @@ from vaultwatch.detection.evaluator import Counts, Evaluator, Ruleset
 from vaultwatch.detection.prefixes import Prefixes
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.reading.identity import Seen, ServerEventKeys
+from vaultwatch.reading.joined import joined_entry
 from vaultwatch.reading.records import Origin, Position, Rejected, read_audit_entry, split_tag, undecoded_entry
 from vaultwatch.rules.index import Before, Candidate, Passed, Rules, Sifted, Unreadable
 from vaultwatch.rules.pack import Rule
@@ -232,8 +233,7 @@ class Detector:
             return []
         entry = read_audit_entry(text, origin)
         if isinstance(entry, Rejected):  # the index ignores what it does not decode, such as nesting
-            self._evaluator.reject(entry)
-            return self._audit.evaluate(undecoded_entry(entry), self._index.of_partial, now) if entry.partial else []
+            return self._take_rejected(entry, now)
         if entry.partial:  # the index would decode texts that are too long
             rules = self._index.rules
         elif rules is None:
@@ -241,6 +241,14 @@ class Detector:
         found = self._audit.evaluate(entry, rules, now)
         self._count_audit(1)
         return found
+
+    def _take_rejected(self, rejected: Rejected, now: float) -> list[Verdict]:
+        text, origin = rejected.raw, rejected.origin
+        if start := joined_entry(text):
+            self._evaluator.reject(Rejected(text[:start], "its end is missing: another entry follows", origin))
+            return self._take(text[start:], None, now, None if text.startswith(b"@", start) else origin)
+        self._evaluator.reject(rejected)
+        return self._audit.evaluate(undecoded_entry(rejected), self._index.of_partial, now) if rejected.partial else []
 
     def _server_line(self, text: bytes, origin: Origin) -> ServerLine | None:
         """Return a line of the server log; None if it belongs to an audit log.
