@@ -82,11 +82,11 @@ def _start(host: Host) -> None:
     if new:
         host.run("sysctl", "--quiet", "--system")
         host.run("systemctl", "restart", "systemd-journald.service")
-    for service in SERVICES[host.values["role"]]:
-        host.run("systemctl", "enable", "--quiet", service)
+    services = SERVICES[host.values["role"]]
+    host.run("systemctl", "enable", "--quiet", *services, *_once(host))  # at once: systemd reads all units again
+    for service in services:
         host.run("systemctl", "restart" if new else "start", service)
     for service in _once(host):
-        host.run("systemctl", "enable", "--quiet", service)
         host.run("systemctl", "start", "--no-block", service)
     host.write(_CONFIGURED, _digest(host))
 
