@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -39,11 +39,12 @@ class BuiltHosts(NamedTuple):
     bundle: Path
 
 
-def build_hosts(release_sha256: str) -> BuiltHosts:
-    """Build templates with a log server and one node of OpenBao, unless they exist for the present sources.
+def build_hosts(release_sha256: str, nodes: int = 1) -> BuiltHosts:
+    """Build templates with a log server and nodes of OpenBao, unless they exist for the present sources.
 
     Args:
-        release_sha256: The SHA-256 of the release that the node will install.
+        release_sha256: The SHA-256 of the release that the nodes will install.
+        nodes: The number of nodes.
 
     Raises:
         TestbedError: A program that the build needs is missing.
@@ -55,43 +56,51 @@ def build_hosts(release_sha256: str) -> BuiltHosts:
     with _KEPT.with_suffix(".lock").open("w") as lock:  # two processes at once
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            _build(folder, release_sha256)
-    bundle = folder / "hosts.zip"
-    digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
-    texts = {path.name: path.read_text() for path in folder.glob(f"templates/*{_SUFFIX}")}
+            shutil.rmtree(_KEPT)
+            folder.mkdir(parents=True)
+        bundle, synthesized = folder / "hosts.zip", folder / f"templates-{nodes}"
+        _build(bundle, _bundle)
+        _build(synthesized, _synthesize, release_sha256, nodes)
+        digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
+        texts = {path.name: path.read_text() for path in synthesized.glob(f"*{_SUFFIX}")}
     templates = {
         name.removesuffix(_SUFFIX): json.loads(text.replace(_NO_BUNDLE, digest)) for name, text in texts.items()
     }
     return BuiltHosts(templates, code, bundle)
 
 
-def _build(folder: Path, release_sha256: str) -> None:
-    shutil.rmtree(_KEPT, ignore_errors=True)
-    _KEPT.mkdir(parents=True)
-    scratch = Path(tempfile.mkdtemp(dir=_KEPT))
+def _build(wanted: Path, how: Callable[..., None], *arguments: Any) -> None:
+    """Build a file or a folder unless it exists; it is complete or absent."""
+    if wanted.exists():
+        return
+    scratch = Path(tempfile.mkdtemp(dir=wanted.parent))
     try:
         with ProcessPoolExecutor(1, get_context("spawn"), initializer=os.setsid) as apart:
-            apart.submit(_synthesize, scratch, release_sha256).result()
-        scratch.rename(folder)
+            apart.submit(how, scratch / wanted.name, *arguments).result()
+        (scratch / wanted.name).rename(wanted)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _synthesize(folder: Path, release_sha256: str) -> None:
+def _bundle(file: Path) -> None:
+    from stacks.bundling import Target
+    from stacks.host_bundle import build_host_bundle
+
+    build_host_bundle(Target(PYTHON, ARCHITECTURE), file)
+
+
+def _synthesize(folder: Path, release_sha256: str, nodes: int) -> None:
     os.environ["CDK_VALIDATION"] = "false"
     os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "18,20")
     import app
-    from stacks.bundling import Target
-    from stacks.host_bundle import build_host_bundle
 
     settings: Mapping[str, Any] = {
         "alert_emails": [EMAIL],
         "operations_emails": [EMAIL],
         "slack": True,
         "vault": "openbao",
-        "vault_nodes": 1,
+        "vault_nodes": nodes,
         "openbao_version": VERSION,
         "openbao_sha256": release_sha256,
     }
-    app.build({"aws:cdk:bundling-stacks": [], "vaultwatch": settings}, outdir=str(folder / "templates")).synth()
-    build_host_bundle(Target(PYTHON, ARCHITECTURE), folder / "hosts.zip")
+    app.build({"aws:cdk:bundling-stacks": [], "vaultwatch": settings}, outdir=str(folder)).synth()

@@ -6,12 +6,16 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from testbed.machines import cgroups
 
 _PREFIX = "vaultwatch-machines-"
+# A tmpfs: each fsync of a machine would wait for those of everything else that the disk is busy with.
+_MEMORY, _ROOM_BYTES = Path("/dev/shm"), 8 << 30  # noqa: S108  TemporaryDirectory makes a folder of its own there
 
 
 @dataclass
@@ -54,9 +58,13 @@ class Disks:
         self.made.clear()
 
 
-def scratch_prefix() -> str:
-    """Return the prefix of the folder of this process."""
-    return f"{_PREFIX}{os.getpid()}-"
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Make a folder for machines and their volumes, in memory if there is room; it is removed at the end."""
+    in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES
+    place = _MEMORY if in_memory else None
+    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-", dir=place) as folder:
+        yield Path(folder)
 
 
 def sweep() -> None:
@@ -66,9 +74,10 @@ def sweep() -> None:
         if _is_left(file.strip()):
             _losetup("--detach", device)
     cgroups.remove(_is_left)
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        if _is_left(str(folder)):
-            shutil.rmtree(folder, ignore_errors=True)
+    for place in (Path(tempfile.gettempdir()), _MEMORY):
+        for folder in place.glob(f"{_PREFIX}*"):
+            if _is_left(str(folder)):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_left(path: str) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from socket import SOCK_DGRAM
 from typing import Any
@@ -28,8 +28,7 @@ from testbed.machines.namespaces import GATEWAY, METADATA, RESOLVER, Network
 from testbed.machines.tree import base_tree
 
 LOG_SERVER, NODE = "log-server", "vault-1"
-_GROUPS = {LOG_SERVER: ("vaultwatch-log-server", "Host/Group"), NODE: ("vaultwatch-vault", "Vault1/Group")}
-ADDRESSES = {LOG_SERVER: "10.90.0.10", NODE: "10.90.0.11"}
+"""The names of the log server and of the first node; other nodes are "vault-2", "vault-3" and so on."""
 _DISK_BYTES = 600 * 1024 * 1024  # of each volume, whatever its size in the template
 _BUNDLE = re.compile(r'url = "https://(?P<bucket>[^.]+)\.s3\.[^/]+/(?P<key>[^"]+)"')
 
@@ -55,12 +54,12 @@ class Hosts:
     programs: Mapping[str, Path]
     authority: Authority = field(default_factory=Authority)
     machines: dict[str, Machine] = field(default_factory=dict)
+    _addresses: Iterator[int] = field(default_factory=lambda: count(10))
 
     def __enter__(self) -> Hosts:
         disks.sweep()
         with ExitStack() as stack:
-            folder = tempfile.TemporaryDirectory(prefix=disks.scratch_prefix())
-            self.scratch = Path(stack.enter_context(folder))
+            self.scratch = stack.enter_context(disks.scratch())
             self.network = stack.enter_context(Network())
             self.disks = disks.Disks(self.scratch)
             stack.callback(self.disks.close)
@@ -80,16 +79,29 @@ class Hosts:
         Args:
             name: The name of the host.
         """
-        launched = self._instances.launch(self.deployment.aws.physical_id(*_GROUPS[name]))
+        launched = self._instances.launch(self.deployment.aws.physical_id(*_group(name)))
         self._upload(launched.user_data)
-        address, folder = ADDRESSES[name], self.scratch / launched.id
-        machine = Machine(name, self.tree, folder, self.network.add_machine(name, address), programs=self.programs)
+        address, folder = f"10.90.0.{next(self._addresses)}", self.scratch / launched.id
+        namespace = self.network.add_machine(name, address)
+        machine = Machine(name, address, self.tree, folder, namespace, programs=self.programs)
         machine.write("/etc/ssl/certs/machine.pem", self.authority.pem.decode())
         machine.seed(launched.id, launched.user_data)
         self.metadata.instances[address] = self._instance(launched, address)
         self.machines[name] = machine
         machine.start()
         return machine
+
+    def replace(self, name: str) -> Machine:
+        """Terminate the instance of a host at once, and launch another one, which has its volumes and a new address.
+
+        Args:
+            name: The name of the host.
+        """
+        former = self.machines.pop(name)
+        former.remove()
+        self.network.remove_machine(name)
+        self._instances.terminate(former.instance)
+        return self.launch(name)
 
     @property
     def _instances(self) -> Any:
@@ -134,9 +146,19 @@ class Hosts:
             machine.remove()
 
 
+def _group(name: str) -> tuple[str, str]:
+    """Return the stack and the construct path of a host's Auto Scaling group."""
+    if name == LOG_SERVER:
+        return "vaultwatch-log-server", "Host/Group"
+    return "vaultwatch-vault", f"{name.title().replace('-', '')}/Group"
+
+
 @contextmanager
-def deployed_hosts() -> Iterator[Hosts]:
-    """Deploy a log server and a node of OpenBao, of which none is launched yet.
+def deployed_hosts(nodes: int = 1) -> Iterator[Hosts]:
+    """Deploy a log server and nodes of OpenBao, of which none is launched yet.
+
+    Args:
+        nodes: The number of nodes.
 
     Yields:
         The hosts.
@@ -145,7 +167,7 @@ def deployed_hosts() -> Iterator[Hosts]:
         TestbedError: Something that they need is missing.
     """
     found = releases.openbao(VERSION)
-    built = build_hosts(found.sha256)
+    built = build_hosts(found.sha256, nodes)
     published = {found.url: found.content}
     programs = {releases.REAL: found.program} if found.program else {}
     with (

@@ -38,6 +38,7 @@ class Machine:
 
     Attributes:
         name: Its host name.
+        address: Its IPv4 address.
         tree: The base tree.
         folder: The folder of its own.
         namespace: Its network namespace.
@@ -46,6 +47,7 @@ class Machine:
     """
 
     name: str
+    address: str
     tree: Path
     folder: Path
     namespace: Path
@@ -81,7 +83,8 @@ class Machine:
 
     def start(self) -> None:
         """Start it, which does not wait for anything."""
-        given = [f"--bind-ro={self.folder / 'block'}:/sys/block"]
+        # In /proc/sys/net, a program sees the settings of its own network, such as tcp_retries2.
+        given = [f"--bind-ro={self.folder / 'block'}:/sys/block", "--bind=/proc/sys/net"]
         given += [f"--bind={disk.device}:/dev/{_device(number)}" for number, disk in enumerate(self.disks)]
         given += [f"--bind-ro={program}:{path}" for path, program in self.programs.items()]
         groups = cgroups.make(self._group)

@@ -64,6 +64,13 @@ class Network:
         _ip("-n", inside, "route", "add", "default", "via", GATEWAY)
         return _NAMESPACES / inside
 
+    def remove_machine(self, name: str) -> None:
+        """Remove the namespace of a machine that has ended, and its cable."""
+        inside = f"{PREFIX}{os.getpid()}-{name}"
+        _ip("-n", self._own, "link", "delete", name)
+        _ip("netns", "delete", inside)
+        self._made.remove(inside)
+
     def cut(self, name: str, *, off: bool) -> None:
         """Unplug the cable of a machine, or plug it in again."""
         _ip("-n", self._own, "link", "set", name, "down" if off else "up")

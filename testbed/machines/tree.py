@@ -22,7 +22,7 @@ _SUITE = "trixie"
 _PACKAGES = (
     *("systemd-sysv", "dbus", "udev", "cloud-init", "iproute2", "procps", "e2fsprogs"),
     *("syslog-ng-core", "logrotate", "zstd", "nftables", "chrony"),
-    *("python3-venv", "ca-certificates", "curl", "jq"),
+    *("python3-venv", "ca-certificates", "curl", "jq", "libfaketime"),
 )
 _FILES = {
     # The network is there before the machine starts.
@@ -36,13 +36,13 @@ _FILES = {
     # The clock is the kernel's, which all machines share: chrony runs, but must not set it.
     "etc/systemd/system/chrony.service.d/machine.conf": "[Unit]\nConditionCapability=\n[Service]\n"
     "ExecStart=\nExecStart=!/usr/sbin/chronyd -F 1 -x\n",
-    # /proc/sys is read-only here: values of the kernel are every machine's. The files are read all the same.
+    # Only /proc/sys/net is writable, see below: other values are every machine's. The files are read all the same.
     "usr/local/sbin/sysctl": '#!/bin/sh\n/usr/sbin/sysctl "$@" || true\n',
     # The kernel runs for longer than the machine; and in a container, systemd mounts no device that fstab names.
     "etc/machine-uptime": "1.00 1.00\n",
     "etc/systemd/system/machine.service": "[Unit]\nDefaultDependencies=no\nBefore=local-fs-pre.target\n"
     "Wants=local-fs-pre.target\n[Service]\nType=oneshot\nExecStart=/bin/mount --bind /etc/machine-uptime /proc/uptime\n"
-    "ExecStart=/usr/local/sbin/mount-volumes\n",
+    "ExecStart=/bin/mount -o remount,bind,rw /proc/sys/net\nExecStart=/usr/local/sbin/mount-volumes\n",
     # udev would make these links.
     "usr/local/sbin/mount-volumes": "#!/bin/sh\nmkdir -p /dev/disk/by-uuid\nfor device in /dev/nvme*n1; do\n"
     '    identity=$(blkid --probe --match-tag=UUID --output=value "$device") || continue\n'

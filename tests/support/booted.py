@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from testbed.machines.hosts import ADDRESSES, LOG_SERVER, NODE, Hosts
+from testbed.machines.hosts import Hosts
 from testbed.machines.machine import Machine
 from testbed.machines.namespaces import inside_of
 from tests.support.waiting import HUNG_SECONDS, eventually
@@ -30,7 +30,6 @@ from vaultwatch.frames import Records, decode
 DOMAIN = "vaultwatch.internal"
 LOGS = "/var/log/vault"
 AUDIT_FILE = f"{LOGS}/audit.log"
-API = f"https://{NODE}.{DOMAIN}:8200"
 TLS = "/etc/vaultwatch/tls"
 
 _ROTATED_LONG_AGO = b"""logrotate state -- version 2
@@ -71,13 +70,13 @@ class Booted:
 
     def request(self, *names: str) -> None:
         """Send a request without a token for each name to Vault, which denies and logs it."""
-        urls = [f"{API}/v1/secret/{name}" for name in names]
+        urls = [f"https://{self.node.name}.{DOMAIN}:8200/v1/secret/{name}" for name in names]
         self.node.run("curl", "--silent", "--show-error", "--cacert", "/etc/vault.d/tls/authority.pem", *urls)
 
     def arrived(self, lane: str) -> list[bytes]:
         """Return the lines of a lane of the node that are on the stream by now, each without its tag."""
         self._lines += self._new_lines()
-        tag = f"@vaultwatch/{NODE}/{lane} ".encode()
+        tag = f"@vaultwatch/{self.node.name}/{lane} ".encode()
         return [line.removeprefix(tag) for line in self._lines if line.startswith(tag)]
 
     def has_brought(self, lane: str, names: set[str]) -> bool:
@@ -87,7 +86,7 @@ class Booted:
     def log_server_has(self, names: Sequence[str]) -> bool:
         """Return whether the log server's file has the entries about all these names."""
         lines = self.log_server.run("cat", f"{LOGS}/audit").encode().splitlines()
-        return names_in(lines, tag=f"@vaultwatch/{NODE}/socket ".encode()) >= set(names)
+        return names_in(lines, tag=f"@vaultwatch/{self.node.name}/socket ".encode()) >= set(names)
 
     def rotate_on_log_server(self) -> None:
         """Let logrotate rotate both logs, as if the previous rotation had been long ago."""
@@ -137,7 +136,7 @@ class Booted:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.load_cert_chain(pair / "host.pem", pair / "host.key")
         with inside_of(self.node.namespace):
-            connection = socket.create_connection((ADDRESSES[LOG_SERVER], port), HUNG_SECONDS)
+            connection = socket.create_connection((self.log_server.address, port), HUNG_SECONDS)
         with context.wrap_socket(connection) as secure:
             secure.sendall(data)
             secure.recv(1)

@@ -20,15 +20,19 @@ _MOST_BEGINNINGS = 32  # an entry has a few objects that begin like one, and a c
 
 
 def joined_entry(line: bytes) -> int:
-    """Return where a whole entry begins within a line that cannot be parsed, and ends with it; 0 if none does.
+    """Return where a whole entry begins behind a part of another one, and ends with the line; 0 if none does.
 
     A text of the first entry cannot look like one: its quotes are escaped.
 
     Args:
-        line: The line, without its newline. The tag of the second entry, if it has one, is part of the result.
+        line: A line that cannot be parsed, without its newline. If the second entry has a tag, it begins with that.
     """
     for found in islice(_BEGINNING.finditer(line, 1), _MOST_BEGINNINGS):
         rest = split_tag(line[found.start() :])[1]
-        if not exceeded(rest) and not isinstance(read_audit_entry(rest), Rejected):
-            return found.start()
+        if not exceeded(rest) and _is_entry(rest):
+            return 0 if _is_entry(line[: found.start()]) else found.start()
     return 0
+
+
+def _is_entry(text: bytes) -> bool:
+    return not isinstance(read_audit_entry(text), Rejected)

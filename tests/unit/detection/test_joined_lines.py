@@ -63,6 +63,12 @@ def test_two_parts_are_one_rejected_line() -> None:
     assert (verdicts, rejected.raw) == ([], FIRST[:90] + TAG + SECOND[:-5])
 
 
+def test_two_whole_entries_are_one_rejected_line() -> None:
+    verdicts, [rejected], _ = read(TAG + FIRST[:-1] + TAG + SECOND)
+
+    assert (verdicts, rejected.raw) == ([], FIRST[:-1] + TAG + SECOND[:-1])
+
+
 def test_what_a_client_sends_is_no_entry_of_its_own() -> None:
     inside = {"time": "2026-11-21T07:29:41Z", "type": "request", "request": {"path": "sys/seal"}}
     whole = response("e1", "app/config", data=inside, text=json.dumps(inside))
