@@ -16,6 +16,7 @@ from vaultwatch.alerts import Alert
 from vaultwatch.dispatch.groups import Window, file_alert, open_window
 from vaultwatch.dispatch.limits import CLOCK_STEP_SECONDS, MINUTE_SECONDS
 from vaultwatch.dispatch.notification import Notification
+from vaultwatch.notify.slack.layout import posts
 from vaultwatch.rules.facts import Level
 
 T0 = 1_700_000_000.0
@@ -221,3 +222,21 @@ def test_a_row_written_while_the_clock_was_ahead_is_due_within_a_minute() -> Non
     desk.file([an_alert("e3", path="y")], T0)
     desk.file([an_alert("e4", path="z")], T0 + 1)
     assert all(held.due_at is None or held.due_at <= T0 + 61 for held in desk.state.held.values())
+
+
+def test_a_flood_of_the_longest_notifications_takes_at_most_90_posts_a_minute_in_slack() -> None:
+    """Slack accepts sixty: docs/security.md says how late it becomes."""
+    desk, long = Desk(), "x y" * 130
+    texts: dict[str, Any] = {"path": long, "namespace": long, "summary": long * 3, "error": long}
+    texts["actions"] = ("Look at the entry. " * 9,) * 4
+    for second in range(120):
+        now = T0 + second
+        desk.settle(now)
+        for n in range(4):
+            rule, name = f"rule {(second + n) % 8}", f"{second}-{n} {'q' * 180}"
+            denied = texts | {"rule": rule, "principal": name, "who": name, "outcome": "failed"}
+            desk.file([an_alert(f"{name}{act}", **denied | {"path": f"{act}{long}"}) for act in range(5)], now)
+        unanswered = texts | {"rule": "sealed", "principal": name, "outcome": "unknown", "level": Level.CRITICAL}
+        desk.file([an_alert(f"u{second}", **unanswered)], now)
+    posted = [post for one in desk.notifications() for post in posts(one) if one.created_at >= T0 + MINUTE_SECONDS]
+    assert 40 < len(posted) <= 90
