@@ -3,13 +3,14 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/.debian/bin
 # With it, each of the hundreds of processes that the tests start would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup test check style types test-units test-integration test-stacks test-hosts test-long hosts demo bench synth requirements
+.PHONY: help setup test check style types test-units test-integration test-stacks test-hosts test-long hosts faults demo bench synth requirements
 
 help:
 	@echo "make setup  create .venv and install the Debian packages; the other targets run this first"
 	@echo "make test   run all checks and tests: make check (style, types, rooms), test-integration, test-units (under /usr/bin/python3 if that can run them) and test-stacks"
 	@echo "make test-long  run the tests that take a minute or more each"
 	@echo "make hosts  boot a log server and a node of OpenBao in systemd-nspawn, from the user data of the templates (root)"
+	@echo "make faults kill, stop and cut off what audit entries go through, and print what was lost and who waited (ROUNDS=n: so many at random, SEED=n)"
 	@echo "make demo   play a recorded Vault session through syslog-ng and a local AWS to Slack (MODE=watch: no AWS, LIVE=1: a real server, KEEP=1: keep the results)"
 	@echo "make bench  run the benchmarks, and compare them with their goals"
 	@echo "make synth  write the CloudFormation templates to cdk.out (STRICT=1: warnings are errors)"
@@ -51,6 +52,9 @@ test-long: setup
 
 hosts: setup
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest -rs tests/hosts
+
+faults: setup
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" python -m testbed.faults $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
 
 demo: setup
 	@.venv/bin/python -m demo

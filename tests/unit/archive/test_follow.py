@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -11,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import EndpointConnectionError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from testbed.memory_s3 import Fault, MemoryS3
 from tests.support.kills import Killed, Killer, close_files
 from vaultwatch.archive.chain import Segment, faults
 from vaultwatch.archive.follow import Follower
@@ -25,28 +25,6 @@ from vaultwatch.cli import main
 from vaultwatch.hosts.rotation import remove_archived
 
 NODE = "vault-1"
-Fault = Callable[[Callable[[], Any]], Any]
-
-
-class FakeS3:
-    """Stores objects in memory, as S3 does with `If-None-Match` and a checksum. The next call may have a fault."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, tuple[bytes, dict[str, str]]] = {}
-        self.fault: Fault | None = None
-
-    def put_object(self, **arguments: Any) -> Any:
-        fault, self.fault = self.fault, None
-        return fault(lambda: self._put(**arguments)) if fault else self._put(**arguments)
-
-    def _put(self, **arguments: Any) -> Any:
-        key, body = arguments["Key"], arguments["Body"].read()
-        checksum = base64.b64encode(sha256(body).digest()).decode()
-        assert (arguments["IfNoneMatch"], arguments["ChecksumSHA256"]) == ("*", checksum)
-        if key in self.objects:
-            raise ClientError({"Error": {"Code": "PreconditionFailed"}}, "PutObject")
-        self.objects[key] = (body, arguments["Metadata"])
-        return {"ChecksumSHA256": checksum}
 
 
 def no_network(_call: Callable[[], Any]) -> Any:
@@ -76,7 +54,7 @@ class Device:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.file = folder / "audit.log"
-        self.s3 = FakeS3()
+        self.s3 = MemoryS3()
         self.written = b""
         self._rotations = self._lines = 0
 

@@ -1,0 +1,133 @@
+"""A sender, the syslog-ng of a node and of the log server with TLS between them, and the archive of the node."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from testbed.certificates import Authority
+from testbed.errors import TestbedError
+from testbed.faults.sender import Sender
+from testbed.lanes import LogServerHost, Node
+from testbed.memory_s3 import MemoryS3
+from vaultwatch.archive.follow import Follower
+from vaultwatch.archive.segments import unpack
+from vaultwatch.archive.waiting import audit_file_log
+from vaultwatch.hosts.rotation import Limits, Rotation, unsent_lines
+
+_DRAIN_SECONDS = 300.0
+_SOCKET = "d_vaultwatch_socket"
+_ID = re.compile(rb'"id":"(\d+)"')
+
+
+class Outcome(NamedTuple):
+    """What became of the entries of one fault.
+
+    Attributes:
+        fault: Its name.
+        owed: How many entries were written.
+        lost_socket: How many of them the handler did not get by the socket lane.
+        lost_fast: How many it got by neither lane.
+        lost: How many are in neither copy of the archive.
+        repeated: How many are in the copy of the node more than once.
+        longest_seconds: The longest time that the sender waited.
+        drain_seconds: How long it took after the last entry until both lanes had sent everything.
+    """
+
+    fault: str
+    owed: int
+    lost_socket: int
+    lost_fast: int
+    lost: int
+    repeated: int
+    longest_seconds: float
+    drain_seconds: float
+
+
+class Chain:
+    """The whole way, which ends with `stop`."""
+
+    def __init__(self, folder: Path) -> None:
+        authority = Authority()
+        self.server = LogServerHost(folder / "server", authority)
+        self.node = Node(folder / "node", self.server.ports)
+        authority.install(self.node.tls, authority.issue("vault-1"))
+        self.s3 = MemoryS3()
+        self.server.start()
+        self.node.start()
+        self.sender = Sender(self.node.audit_file, lambda: self.node.audit_port)
+
+    def stop(self) -> None:
+        """End everything that runs."""
+        self.sender.stop()
+        self.go_on()
+        self.node.syslog_ng.kill()
+        self.server.syslog_ng.kill()
+
+    def go_on(self) -> None:
+        """Let stopped processes continue."""
+        for syslog_ng in (self.node.syslog_ng, self.server.syslog_ng):
+            for pid in (*syslog_ng.programs(), syslog_ng.pid):
+                if pid is not None:
+                    os.kill(pid, signal.SIGCONT)
+
+    def follow(self) -> bool:
+        """Upload the file of the audit device once; return whether all of it could be."""
+        client: Any = self.s3
+        follower = Follower(lambda: client, "archive", "vault-1", settle_seconds=0)
+        list(follower.run(self.node.folder, [audit_file_log(self.node.audit_file.name)]))
+        return not follower.failed
+
+    def rotate(self) -> str:
+        """Rotate the file of the audit device once, if syslog-ng has read and sent all of it."""
+        return Rotation(
+            self.node.audit_file,
+            lambda: self.node.syslog_ng.pid,
+            lambda: unsent_lines(self.node.syslog_ng.statistics(), "d_vaultwatch_file"),
+            self.sender.reopen,
+            Limits(size_bytes=1),
+        ).run()
+
+    def outcome(self, fault: str) -> Outcome:
+        """Stop the sender, wait until both lanes have drained, and count.
+
+        Args:
+            fault: The name of the fault.
+        """
+        self.sender.stop()
+        owed = set(range(self.sender.owed))
+        seconds = self._drain(owed)
+        self.follow()
+        stored = [int(found) for body, _ in self.s3.objects.values() for found in _ID.findall(b"".join(unpack([body])))]
+        lanes = {lane: self._handled(lane) for lane in (b"socket", b"file")}
+        kept = _ids(self.server.kept("audit"))
+        return Outcome(
+            fault,
+            len(owed),
+            len(owed - lanes[b"socket"]),
+            len(owed - lanes[b"socket"] - lanes[b"file"]),
+            len(owed - kept - set(stored)),
+            len(stored) - len(set(stored)),
+            self.sender.longest_seconds,
+            seconds,
+        )
+
+    def _drain(self, owed: set[int]) -> float:
+        """Wait until the last entry has come by the file lane; what was lost before it does not come."""
+        begin = time.monotonic()
+        while max(owed) not in self._handled(b"file") or unsent_lines(self.node.syslog_ng.statistics(), _SOCKET):
+            if time.monotonic() - begin > _DRAIN_SECONDS:
+                raise TestbedError("the lanes did not drain")
+            time.sleep(0.05)
+        return time.monotonic() - begin
+
+    def _handled(self, lane: bytes) -> set[int]:
+        return _ids([line for line in self.server.handled("audit") if line.split(b" ", 1)[0].endswith(b"/" + lane)])
+
+
+def _ids(lines: list[bytes]) -> set[int]:
+    return {int(found[1]) for line in lines if (found := _ID.search(line))}
