@@ -29,7 +29,7 @@ _MARK_CATEGORIES = frozenset({"Mn", "Mc", "Me"})
 _MARKS_OF_A_LETTER = 3
 _PLAIN = re.compile(r"[A-Za-z0-9_./@+*=~%$-]+")
 _PLAIN_ADDRESS = re.compile(r"[0-9a-fA-F.:]+")
-_PLAIN_TIME = re.compile(r"[0-9TZ:.+-]*")
+_PLAIN_TIME = re.compile(r"[0-9TZ:.+-]*…?")
 _DOUBLE = (
     '"\u00a8\u00ab\u00bb\u02ba\u02dd\u02ee\u02f5\u02f6\u030e\u0385\u1cd3\u1fc1\u1fcd-\u1fcf\u1fdd-\u1fdf\u1fed\u1fee'
     "\u201c-\u201f\u2033\u2034\u2036\u2037\u2039\u203a\u2057\u275d\u275e\u2760\u276e\u276f\u2e42\u3003\u301d-\u301f"

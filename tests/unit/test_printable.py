@@ -64,6 +64,7 @@ def test_two_single_marks_do_not_look_like_a_double_one(pair: str) -> None:
 
 def test_a_text_in_place_of_a_time_is_quoted() -> None:
     assert quoted_time("2026-11-21T08:29:41.5+01:00") == "2026-11-21T08:29:41.5+01:00"
+    assert quoted_time(one_line("2026-11-28T18:53:12.964171234Z", 27)) == "2026-11-28T18:53:12.964171…"
     assert quoted_time("x  critical  audit_seal") == '"x  critical  audit_seal"'
 
 
