@@ -126,9 +126,15 @@ class PartialView(msgspec.Struct, frozen=True):
     known: View
     begun: View
     left_out: LeftOut
+    _lacks: dict[str, bool] = {}
 
     def lacks(self, field: str) -> bool:
-        """Return whether something that was left out may belong to this field."""
+        """Return whether something that was left out may belong to this field; many rules ask for the same ones."""
+        if field not in self._lacks:
+            self._lacks[field] = self._finds_left_out(field)
+        return self._lacks[field]
+
+    def _finds_left_out(self, field: str) -> bool:
         path = tuple(field.split("."))
         if path[0] in AUDIT_DERIVED:
             return _lacks_source(path[0], self.left_out)

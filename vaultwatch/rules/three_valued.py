@@ -74,8 +74,13 @@ def _predicate(test: Condition) -> Predicate:
 
 
 def _all(results: Iterable[bool | None]) -> bool | None:
-    found = list(results)
-    return False if False in found else None if None in found else True
+    """Return whether all are true; those behind the first that is false are not asked."""
+    undecided = False
+    for result in results:
+        if result is False:
+            return False
+        undecided |= result is None
+    return None if undecided else True
 
 
 def _negated(result: bool | None) -> bool | None:
