@@ -44,7 +44,7 @@ MAX_KEPT_BYTES = 32 * 1024 * 1024
 """Rejected lines of a batch that are held in memory, as JSON lines."""
 MAX_LINES = 50_000
 MIN_LINE_BYTES = 64
-"""A frame may have more than `MAX_LINES` if they have this size on average, as those of any real log do with their tags.
+"""A frame may have more than `MAX_LINES` if they have this size on average: those of any real log do, with their tags.
 
 A broken line takes up to 45 us, whatever its size: so those of one frame of 16 MiB take 12 s at most.
 """
