@@ -10,12 +10,16 @@ import msgspec
 import pytest
 
 from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table
-from tests.unit.store.alerts import a_filing, record
+from tests.unit.store.alerts import a_filing, an_alert, record
+from vaultwatch.dispatch.drafts import head_of
+from vaultwatch.dispatch.held import Held
 from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, NOTIFIED
 from vaultwatch.dispatch.routes import Route
+from vaultwatch.dispatch.soundness import is_sound
 from vaultwatch.rules.facts import Level
 from vaultwatch.store.dynamodb.adapter import DynamoStore
-from vaultwatch.store.dynamodb.schema import VERSION
+from vaultwatch.store.dynamodb.rows import read_held
+from vaultwatch.store.dynamodb.schema import VERSION, held_key
 
 T0 = 1_700_000_000.0
 TOPIC = (Route("sns", ALL_DISPOSITIONS, Level.INFORMATIONAL),)
@@ -139,3 +143,13 @@ def test_whatever_the_rows_contain_rules_are_live_from_some_time(client: Any, st
     store.live_since({"rule": "1"}, T0)
     forge(client, forgery)
     assert store.live_since({"rule": "1"}, T0 + 10)["rule"] in (T0, T0 + 10)
+
+
+def test_a_row_larger_than_any_that_dispatch_makes_is_not_read() -> None:
+    """Otherwise the next alert that it has to hold would make it larger than DynamoDB allows."""
+    alert = an_alert()
+    held = Held(head_of(alert), notified=(("x" * 300, T0),) * 1_000)
+    body, (pk, sk) = msgspec.json.encode(held), held_key(alert.rule)
+    row = {"pk": {"S": pk}, "sk": {"S": sk}, "body": {"B": body}, VERSION: {"B": hashlib.sha256(body).digest()[:16]}}
+    assert is_sound(held)
+    assert read_held(row) is None
