@@ -266,6 +266,16 @@ class TestFailures:
         device.check()
         assert remove_archived([device.folder]) == [rotated]
 
+    def test_a_key_that_somebody_else_wrote_is_not_taken_for_this_part(self, device: Device) -> None:
+        written = time.time() - 900
+        for lines in (1, 2):
+            (device.folder / ".audit.log.uploads.json").unlink(missing_ok=True)
+            device.write(lines)
+            os.utime(device.file, (written, written))
+            assert device.run() is (lines == 1)
+        assert device.run()
+        assert [segment.count(b"\n") for segment in device.segments()] == [1, 3]
+
     def test_nothing_is_marked_while_s3_cannot_be_reached(self, device: Device) -> None:
         device.write(2)
         device.rotate()

@@ -134,6 +134,7 @@ class TestS3:
         archive.put(archive.keys[2], archive.body(archive.keys[1]), archive.metadata(b"", 1))
         (line,) = run("verify", archive.place).out
         assert line == f"{archive.keys[2]}: replaced: it has 2 versions; the oldest one is compared"
+        assert [it.split()[0] for it in run("list", archive.place).out] == archive.digests
 
     def test_a_segment_that_was_removed_and_written_again_shows(self, archive: Archive, run: Run) -> None:
         metadata = archive.metadata(archive.body(archive.keys[2]), 3)
