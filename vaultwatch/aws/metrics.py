@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
-from msgspec.structs import asdict, astuple
 
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.reading.records import Origin
@@ -157,10 +156,15 @@ class Origins:
         """Return the names under which the lines of an origin are counted."""
         named = Origin(origin.cluster or "-", origin.node or "-", origin.lane or "-")
         if named not in self._known:
-            if len(self._known) >= self._limit or not all(map(_DIMENSION_VALUE.fullmatch, astuple(named))):
+            if len(self._known) >= self._limit or not all(map(_DIMENSION_VALUE.fullmatch, _names(named).values())):
                 return _OTHERS
             self._known.add(named)
         return named
+
+
+def _names(origin: Origin) -> dict[str, str]:
+    """Return the dimensions of an origin."""
+    return {"cluster": origin.cluster, "node": origin.node, "lane": origin.lane}
 
 
 _OTHERS = Origin("*", "*", "*")
@@ -204,7 +208,7 @@ def _write_received(findings: Findings, origins: Origins) -> None:
     for origin, lines in findings.received.items():
         received[origins.reported(origin)] += lines
     for origin, lines in received.items():
-        write({RECEIVED_LINES: lines}, **asdict(origin))
+        write({RECEIVED_LINES: lines}, **_names(origin))
 
 
 def _write_shipped(findings: Findings, origins: Origins) -> None:
@@ -213,7 +217,7 @@ def _write_shipped(findings: Findings, origins: Origins) -> None:
         origin = origins.reported(Origin(row.cluster, row.node, row.lane))
         shipped.setdefault(origin, Counter()).update({SHIPPED_LINES: row.lines, SHIPPED_BYTES: row.bytes})
     for origin, sums in shipped.items():
-        write(sums, **asdict(origin))
+        write(sums, **_names(origin))
 
 
 def write_new_alerts(alerts: NewAlerts) -> None:
