@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from botocore.exceptions import NoCredentialsError
+
 from tests.support.hosts import ASSETS
 from vaultwatch.errors import InstallError
 from vaultwatch.hosts.install import Host
@@ -51,6 +53,7 @@ class Machine:
         values: The values of host.json.
         disks: Its volumes, by id.
         ready_after: After how many pauses Vault is unsealed, if it is not at once.
+        has_credentials: Whether it has any when it signals.
         kill_at: At which call of a program or of AWS it loses its power: before the call, or after it if negative.
     """
 
@@ -66,6 +69,7 @@ class Machine:
     enabled: set[str] = field(default_factory=set)
     names: dict[str, str] = field(default_factory=dict)
     signals: list[tuple[str, str]] = field(default_factory=list)
+    has_credentials: bool = True
     vault_status: int = 200
     ready_after: int = 0
     failing: str = ""
@@ -240,7 +244,9 @@ class Machine:
         self.of_cluster = {one["MetricName"] for one in given_data if len(one["Dimensions"]) == 1}
 
     def signal_resource(self, **given: str) -> None:
-        """Take a signal, as CloudFormation does."""
+        """Take a signal, as CloudFormation does, if the host has credentials."""
+        if not self.has_credentials:
+            raise NoCredentialsError
         self._call(f"signal {given['Status']}", lambda: self.signals.append((given["Status"], given["UniqueId"])))
 
     def _metadata(self, path: str) -> str:

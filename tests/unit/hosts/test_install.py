@@ -219,6 +219,17 @@ def test_a_failed_step_is_tried_again_before_the_host_says_that_it_has_failed(tm
     assert made.signals[1:] == [("SUCCESS", INSTANCE)]
 
 
+def test_a_host_whose_signal_was_not_sent_is_not_done_before_the_next_run_sends_it(tmp_path: Path) -> None:
+    made = machine(tmp_path, "log-server", has_credentials=False)
+    with pytest.raises(InstallError, match=r"^the signal that the host is ready was not sent$"):
+        boot(made.host, uptime_seconds=60)
+    made.has_credentials = True
+
+    boot(made.host, uptime_seconds=75)
+
+    assert made.signals == [("SUCCESS", INSTANCE)]
+
+
 @pytest.mark.parametrize(
     ("status", "said"), [(501, "is not initialised"), (503, "is sealed"), (500, "answers with status 500")]
 )

@@ -32,6 +32,8 @@ def this_host(values: Path, assets: Path) -> Host:
     """
     given = read_values(values)
     os.environ.setdefault("AWS_DEFAULT_REGION", given["region"])
+    # botocore asks once, and waits for a second: on a host that boots, that is not always enough.
+    os.environ |= {"AWS_METADATA_SERVICE_NUM_ATTEMPTS": "5", "AWS_METADATA_SERVICE_TIMEOUT": f"{_SECONDS:.0f}"}
     vault = LocalVault(f"{given['name']}.{given.get('domain', '')}")
     return Host(given, run_program, _client, cache(_metadata), _download, vault.status, vault.telemetry, assets=assets)
 

@@ -42,7 +42,8 @@ def boot(host: Host, uptime_seconds: float, steps: Sequence[Step] = STEPS) -> No
         steps: The steps.
 
     Raises:
-        VaultwatchError: A step failed. systemd runs the unit again soon, and that run goes on with this step.
+        VaultwatchError: A step failed, or the signal was not sent. systemd runs the unit again soon, and that run goes
+            on there.
     """
     try:
         install(host, steps)
@@ -50,7 +51,8 @@ def boot(host: Host, uptime_seconds: float, steps: Sequence[Step] = STEPS) -> No
         if uptime_seconds > FAILED_AFTER_SECONDS:
             send_signal(host, Signal.FAILURE, str(error))
         raise
-    send_signal(host, Signal.SUCCESS)
+    if not send_signal(host, Signal.SUCCESS):
+        raise InstallError("the signal that the host is ready was not sent")
 
 
 def install(host: Host, steps: Sequence[Step] = STEPS) -> None:

@@ -29,7 +29,7 @@ def has_signalled(host: Host, signal: Signal) -> bool:
     return host.read(_SENT) == signal.value
 
 
-def send_signal(host: Host, signal: Signal, reason: str = "") -> None:
+def send_signal(host: Host, signal: Signal, reason: str = "") -> bool:
     """Signal once in each boot. A stack that waits for nothing refuses it; that is no error.
 
     The API has no field for a reason. The id, which CloudFormation shows in the events of the stack, has to be unique:
@@ -39,9 +39,12 @@ def send_signal(host: Host, signal: Signal, reason: str = "") -> None:
         host: The host.
         signal: How the boot went.
         reason: Why it failed.
+
+    Returns:
+        Whether nothing is left to send. If AWS did not answer or refused it, a warning says why.
     """
     if has_signalled(host, signal):
-        return
+        return True
     unique = f"{host.metadata('instance-id')} {one_line(reason)}".strip()[:_MAX_ID]
     values = host.values
     try:
@@ -51,9 +54,10 @@ def send_signal(host: Host, signal: Signal, reason: str = "") -> None:
     except ClientError as error:
         if error.response["Error"]["Code"] != "ValidationError":
             _log.warning("the signal %s was not accepted: %s", signal.value, one_line(str(error)))
-            return
+            return False
         _log.info("the stack waits for no signal")
     except BotoCoreError as error:
         _log.warning("the signal %s was not sent: %s", signal.value, one_line(str(error)))
-        return
+        return False
     host.write(_SENT, signal.value)
+    return True
