@@ -22,7 +22,7 @@ _SUITE = "trixie"
 _PACKAGES = (
     *("systemd-sysv", "dbus", "udev", "cloud-init", "iproute2", "procps", "e2fsprogs"),
     *("syslog-ng-core", "logrotate", "zstd", "nftables", "chrony"),
-    *("python3-venv", "ca-certificates", "curl", "jq", "libfaketime"),
+    *("python3-venv", "ca-certificates", "curl", "jq"),
 )
 _FILES = {
     # The network is there before the machine starts.

@@ -43,6 +43,7 @@ class TestDayOne:
 
         for lane in ("socket", "file"):
             eventually(partial(booted.has_brought, lane, set(asked)))
+            assert booted.tagged(lane) >= set(asked)
         eventually(lambda: any(b"core: " in line or b'"core"' in line for line in booted.arrived("server")))
 
     def test_the_bootstrap_of_the_cluster_notifies(self, booted: Booted) -> None:
@@ -97,6 +98,11 @@ class TestFailures:
         eventually(partial(booted.log_server_has, asked))
 
     def test_while_the_log_server_is_unreachable_vault_answers_and_no_file_is_rotated(self, booted: Booted) -> None:
+        """An hour of it, for all that looks at the time of files.
+
+        The clock itself cannot be moved: machines share it with this one, and a time namespace has an offset for the
+        monotonic clocks only (time_namespaces(7)). So the last rotation is moved into the past instead.
+        """
         asked = names("unreachable", 1500)  # more than the kernels of both hosts hold
         booted.hosts.network.cut(LOG_SERVER, off=True)
         try:

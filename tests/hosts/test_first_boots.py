@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from queue import Queue
 
@@ -14,11 +15,16 @@ from testbed.machines.hosts import LOG_SERVER, NODE, Hosts
 from testbed.machines.machine import Machine
 from tests.support.booted import Booted, names
 from tests.support.waiting import HUNG_SECONDS, eventually
-from vaultwatch.hosts.install.services import SERVICES
-from vaultwatch.hosts.install.volumes import FORMATTED, MOUNTED
+from vaultwatch.hosts.install.names import NAME
+from vaultwatch.hosts.install.services import CERTIFICATE, FILES, RUNNING, SERVICES
+from vaultwatch.hosts.install.volumes import ATTACHED, FORMATTED, MOUNTED
 
-STEPS = (FORMATTED.name, MOUNTED.name, "files", "services")
-"""The steps of the installation at which the log server loses its power, a moment after each has begun."""
+STEPS = (ATTACHED.name, FORMATTED.name, MOUNTED.name, NAME.name, FILES.name, CERTIFICATE.name, RUNNING.name)
+"""The steps of the installation that a log server begins: it loses its power a moment after each has begun.
+
+All others find at its first boot that nothing is left to do. `tests/unit/hosts/test_install.py` kills a host before and
+after each program that a step runs.
+"""
 CALLS = ("GetObject", "AttachVolume", "ChangeResourceRecordSets", "Invoke", "TagResource", "SignalResource")
 """The calls of AWS at which the node loses its power, before AWS gets them, in their order.
 
@@ -28,15 +34,21 @@ bootstrapped, and signals.
 
 
 @pytest.fixture(scope="module")
-def crashed(hosts: Hosts) -> Booted:
+def crashed(hosts: Hosts) -> Iterator[Booted]:
     """A log server and a node that booted for the first time again and again."""
     log_server = hosts.launch(LOG_SERVER)
+    with ThreadPoolExecutor(1) as meanwhile:
+        done = meanwhile.submit(crash_at_steps, log_server)
+        node = launch_and_crash(hosts, NODE, CALLS)
+        done.result()
+        yield Booted(hosts, log_server, node)  # a machine ends with the thread that started it
+
+
+def crash_at_steps(log_server: Machine) -> None:
     for step in STEPS:
         eventually(partial(has_begun, log_server, step))
         log_server.lose_power()
         log_server.start()
-    node = launch_and_crash(hosts, NODE, CALLS)
-    return Booted(hosts, log_server, node)
 
 
 def has_begun(machine: Machine, step: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -11,7 +12,8 @@ from testbed.errors import TestbedError
 from testbed.machines.hosts import LOG_SERVER, Hosts, deployed_hosts
 from testbed.machines.machine import Machine
 from testbed.machines.requirements import missing
-from tests.support.booted import Booted
+from tests.support.booted import Booted, names
+from tests.support.waiting import eventually
 
 NODES = ("vault-1", "vault-2", "vault-3")
 
@@ -57,3 +59,26 @@ def test_one_node_initialises_the_cluster_and_the_others_join_it(three: Hosts) -
     clusters = {health(three.machines[name])["cluster_id"] for name in NODES}
     assert len(clusters) == 1
     assert len(leaders(three)) == 1
+
+
+def test_when_the_leader_loses_its_power_another_node_leads_and_its_entries_arrive_under_its_own_name(
+    three: Hosts,
+) -> None:
+    [former] = leaders(three)
+    eventually(lambda: three.machines[former].journal("--unit=vault").lower().count("promoting server") >= 2)  # voters
+    three.machines[former].lose_power()
+    eventually(partial(leaders, three))
+    [leader] = leaders(three)
+    booted, asked = of(three, leader), names("after-election", 20)
+
+    booted.request(*asked)
+
+    for lane in ("socket", "file"):
+        eventually(partial(booted.has_brought, lane, set(asked)))
+
+    signals = booted.boots(three.machines[former])
+    three.machines[former].start()
+    assert booted.wait_for_signal(three.machines[former], boot=signals + 1) == "SUCCESS"
+    assert leaders(three) == [leader]
+    said = "".join(three.machines[name].journal("--unit=vaultwatch-bootstrap") for name in NODES)
+    assert said.count("the cluster is initialised") == 1

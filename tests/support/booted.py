@@ -76,8 +76,16 @@ class Booted:
     def arrived(self, lane: str) -> list[bytes]:
         """Return the lines of a lane of the node that are on the stream by now, each without its tag."""
         self._lines += self._new_lines()
-        tag = f"@vaultwatch/{self.node.name}/{lane} ".encode()
-        return [line.removeprefix(tag) for line in self._lines if line.startswith(tag)]
+        return self._of_lane(lane, self._lines)
+
+    def tagged(self, lane: str) -> set[str]:
+        """Return the names that entries of a lane are about whose tag has the name in the node's certificate."""
+        return names_in(self._lines, tag=f"@vaultwatch/{self.node.name}/{lane} ".encode())
+
+    def _of_lane(self, lane: str, lines: Iterable[bytes]) -> list[bytes]:
+        """Return the lines without their tag, whose node may be an address in the first line of a connection."""
+        tags = [f"@vaultwatch/{node}/{lane} ".encode() for node in (self.node.name, self.node.address)]
+        return [line.removeprefix(tag) for line in lines for tag in tags if line.startswith(tag)]
 
     def has_brought(self, lane: str, names: set[str]) -> bool:
         """Return whether a lane has brought the entries about all these names."""
@@ -86,7 +94,7 @@ class Booted:
     def log_server_has(self, names: Sequence[str]) -> bool:
         """Return whether the log server's file has the entries about all these names."""
         lines = self.log_server.run("cat", f"{LOGS}/audit").encode().splitlines()
-        return names_in(lines, tag=f"@vaultwatch/{self.node.name}/socket ".encode()) >= set(names)
+        return names_in(self._of_lane("socket", lines)) >= set(names)
 
     def rotate_on_log_server(self) -> None:
         """Let logrotate rotate both logs, as if the previous rotation had been long ago."""
