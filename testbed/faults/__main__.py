@@ -19,6 +19,7 @@ from typing import Any
 from botocore.exceptions import EndpointConnectionError
 
 from testbed.faults.chain import Chain, Outcome
+from testbed.lanes import LogServerHost, Node
 
 _ENTRIES = 400
 _ROW = "{:28} {:>8} {:>12} {:>10} {:>6} {:>9} {:>12} {:>9}"
@@ -29,28 +30,10 @@ def _nothing(_chain: Chain) -> None:
     pass
 
 
-def _kill_node(chain: Chain) -> None:
-    chain.node.syslog_ng.kill()
+def _while_down(chain: Chain, host: Node | LogServerHost, end: Callable[[], object]) -> None:
+    end()
     chain.sender.send(_ENTRIES)
-    chain.node.start()
-
-
-def _stop_node(chain: Chain) -> None:
-    chain.node.syslog_ng.stop()
-    chain.sender.send(_ENTRIES)
-    chain.node.start()
-
-
-def _kill_log_server(chain: Chain) -> None:
-    chain.server.syslog_ng.kill()
-    chain.sender.send(_ENTRIES)
-    chain.server.start()
-
-
-def _stop_log_server(chain: Chain) -> None:
-    chain.server.syslog_ng.stop()
-    chain.sender.send(_ENTRIES)
-    chain.server.start()
+    host.start()
 
 
 def _hang_log_server(chain: Chain) -> None:
@@ -99,10 +82,10 @@ def _rotate(chain: Chain) -> None:
 
 FAULTS: dict[str, Callable[[Chain], None]] = {
     "none": _nothing,
-    "node's syslog-ng: kill -9": _kill_node,
-    "node's syslog-ng: TERM": _stop_node,
-    "log server: kill -9": _kill_log_server,
-    "log server: TERM": _stop_log_server,
+    "node's syslog-ng: kill -9": lambda chain: _while_down(chain, chain.node, chain.node.syslog_ng.kill),
+    "node's syslog-ng: TERM": lambda chain: _while_down(chain, chain.node, chain.node.syslog_ng.stop),
+    "log server: kill -9": lambda chain: _while_down(chain, chain.server, chain.server.syslog_ng.kill),
+    "log server: TERM": lambda chain: _while_down(chain, chain.server, chain.server.syslog_ng.stop),
     "log server hangs": _hang_log_server,
     "handlers: kill -9": _kill_handler,
     "handlers hang": _hang_handler,
