@@ -70,6 +70,7 @@ class Run:
             zone=settings.zone,
             on_rejected=rejects.add,
             on_rule_error=self._note_rule_error,
+            unwrap=True,
         )
 
     def count_rule_error(self, name: str, error: Exception) -> None:

@@ -21,6 +21,7 @@ from vaultwatch.rules.pack import Rule
 if TYPE_CHECKING:
     from vaultwatch.detection.server import ServerDetector
     from vaultwatch.reading.server_log import ServerLine
+    from vaultwatch.reading.unwrapping import Piece, Unwrapper
 
 Source = Literal["auto", "audit", "server"]
 WAIT_FOR_RESPONSE_SECONDS = 5.0
@@ -50,6 +51,7 @@ class Detector:
         wait_seconds: float = WAIT_FOR_RESPONSE_SECONDS,
         fatal: tuple[type[Exception], ...] = (),
         before_record: Callable[[], str] | None = None,
+        unwrap: bool = False,
     ) -> None:
         """Make a detector.
 
@@ -65,6 +67,8 @@ class Detector:
             fatal: Exceptions that pass through `feed`; after any other, only the record that raised it is rejected.
             before_record: Called before anything of a record is read; the reason to reject it unread, or "". Lines are
                 then read without the index.
+            unwrap: Whether records are also searched in lines that hold them in another form
+                (`vaultwatch.reading.unwrapping`).
         """
         ruleset = rules if isinstance(rules, Ruleset) else Ruleset(rules)
         self.source: Source = source
@@ -78,6 +82,7 @@ class Detector:
         self._keys = ServerEventKeys()
         self._last_was_server = source == "server"
         self._position = Position("", 0)
+        self._unwraps = unwrap
 
     @property
     def counts(self) -> Counts:
@@ -97,15 +102,39 @@ class Detector:
             origin: Where all of these lines came from, if their tags are already removed.
         """
         now = time.monotonic() if now is None else now
-        out: list[Verdict] = []
-        for sifted in self._sift(list(lines), origin):
+        return [verdict for found in self._found(list(lines), now, origin) for verdict in found]
+
+    def _found(self, lines: Sequence[bytes], now: float, origin: Origin | None) -> Iterator[list[Verdict]]:
+        for sifted in self._sift(lines, origin):
+            if self._holds_object and not isinstance(sifted, Unreadable):
+                yield from self._read_pieces(self._unwrapper.interrupt(), b"", now, origin)
             self._move_by(sifted.entries if isinstance(sifted, Passed) else 1)
-            if isinstance(sifted, Passed):
-                self._count_audit(sifted.entries)
+            if isinstance(sifted, Unreadable) and self._unwraps:
+                pieces = self._unwrapper.read(sifted.line, self._position.line)
+                yield from self._read_pieces(pieces, sifted.line, now, origin)
             else:
-                rules = sifted.rules if isinstance(sifted, Candidate) else None
-                out += self._take(sifted.line, rules, now, origin)
-        return out
+                yield self._read_sifted(sifted, now, origin)
+
+    def _read_sifted(self, sifted: Sifted, now: float, origin: Origin | None) -> list[Verdict]:
+        if isinstance(sifted, Passed):
+            self._count_audit(sifted.entries)
+            return []
+        return self._take(sifted.line, sifted.rules if isinstance(sifted, Candidate) else None, now, origin)
+
+    def _read_pieces(
+        self, pieces: Iterable[Piece], line: bytes, now: float, origin: Origin | None
+    ) -> Iterator[list[Verdict]]:
+        """Read what was found in lines; `line`, which the index cannot read, is not looked up again."""
+        here = self._position
+        for piece in pieces:
+            self._position = Position(here.log, piece.number)
+            if isinstance(piece.line, Rejected):
+                self._evaluator.reject(piece.line)
+            elif piece.line is line:
+                yield self._take(line, None, now, origin)
+            else:
+                yield from (self._read_sifted(one, now, origin) for one in self._sift([piece.line], origin))
+        self._position = here
 
     def begin_log(
         self, head: bytes = b"", log_start: str = "", last: Mapping[str, Seen] | None = None, name: str = ""
@@ -132,7 +161,9 @@ class Detector:
 
     def end_log(self) -> list[Verdict]:
         """End a log, and with it its last message. Requests continue to wait: the response may be in the next log."""
-        return self._server.flush() if self._has_server else []
+        held = self._unwrapper.flush() if "_unwrapper" in self.__dict__ else []
+        out = [verdict for found in self._read_pieces(held, b"", time.monotonic(), None) for verdict in found]
+        return out + (self._server.flush() if self._has_server else [])
 
     def due(self, now: float | None = None) -> list[Verdict]:
         """Return the verdicts on requests and messages that have waited long enough."""
@@ -157,6 +188,17 @@ class Detector:
     def flush(self) -> list[Verdict]:
         """Return all verdicts that still wait, at the end of the input."""
         return self.end_log() + self._audit.waiting.flush()
+
+    @cached_property
+    def _unwrapper(self) -> Unwrapper:
+        """Searches lines for records in other forms; imported on first use, because most logs are plain."""
+        from vaultwatch.reading.unwrapping import Unwrapper
+
+        return Unwrapper()
+
+    @property
+    def _holds_object(self) -> bool:
+        return "_unwrapper" in self.__dict__ and self._unwrapper.holds_object
 
     @cached_property
     def _server(self) -> ServerDetector:

@@ -46,6 +46,12 @@ _SECRET = re.compile(
 _SERVER_KEY = re.compile(rb'\s*\{\s*"@(?:level|message|module|timestamp|caller)"\s*:')
 _SERVER_KEY_LATER = re.compile(rb'"@(?:level|message)"\s*:')
 _NEAR_START = 512
+_ANY_PREFIX = re.compile(
+    rb"(?:[^\s{\"|][^{\"]{0,255}?(?:\{[^{}]{0,512}\} )?|\{\w{1,64}=[^{}]{0,512}\} )(?<![\w=])(?="
+    rb"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)? \[ {0,2}[A-Z?]{3,7} {0,2}\]"
+    rb"|\{\"@(?:level|message|module|timestamp|caller)\":)"
+)
+"""What some program has written before a message: never the beginning of a line that continues one."""
 _JSON = re.compile(rb'\s*\{\s*["}]')
 
 
@@ -92,7 +98,12 @@ def split_line(line: bytes) -> ServerLine:
     if head := read_head(text):
         return ServerLine(line, NO_HEADER, text, head)
     header, text = strip_syslog_header(text)
-    return ServerLine(line, header, text, read_head(text) if header is not NO_HEADER else None)
+    if header is not NO_HEADER and (head := read_head(text)):
+        return ServerLine(line, header, text, head)
+    if prefix := _ANY_PREFIX.match(text):
+        text = text[prefix.end() :]
+        return ServerLine(line, header, text, read_head(text))
+    return ServerLine(line, header, text, None)
 
 
 class _Open:

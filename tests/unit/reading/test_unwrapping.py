@@ -1,0 +1,242 @@
+"""Records in other forms: envelopes, split lines, several objects a line, one object over many lines, any prefix."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vaultwatch.detection.detector import Detector
+from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.inputs.logs import logs_in
+from vaultwatch.reading.assembly import Assembly
+from vaultwatch.reading.records import Rejected
+from vaultwatch.rules.pack import shipped_rules
+
+FORMS = Path(__file__).parents[2] / "data" / "forms"
+RULES = Ruleset(shipped_rules())
+ENTRY: dict[str, Any] = {
+    "time": "2026-03-01T10:00:00Z",
+    "type": "request",
+    "auth": {"display_name": "userpass-mara", "policies": ["default"]},
+    "request": {"id": "a1", "operation": "update", "path": "sys/policies/acl/ops", "data": {"x": 'a{b"c\\'}},
+}
+A, B = json.dumps(ENTRY), json.dumps({**ENTRY, "type": "response"})
+S = "2026-03-01T10:00:00.123Z [INFO]  core: root generation finished"
+J = '{"@level":"info","@message":"root generation finished","@module":"core","@timestamp":"2026-03-01T10:00:00.1Z"}'
+LONG = json.dumps({**ENTRY, "auth": {"policies": [f"policy-{number:05}" for number in range(6_000)]}})
+HEADER = "Nov 21 07:29:41 host vault[12]: "
+
+
+class Counted(NamedTuple):
+    """The audit entries, server-log messages and rejected lines in a log."""
+
+    audit: int
+    server: int
+    rejected: int = 0
+
+
+def evaluate(text: str | bytes, reject: Callable[[Rejected], None] = lambda _: None) -> tuple[Counted, Detector]:
+    content = text.encode() if isinstance(text, str) else text
+    detector = Detector(RULES, unwrap=True, on_rejected=reject)
+    detector.begin_log(content[:65536], name="log")
+    detector.feed(content.splitlines(keepends=True))
+    detector.end_log()
+    detector.flush()
+    counts = detector.counts
+    return Counted(counts.audit, counts.server, counts.rejected), detector
+
+
+def counted(text: str | bytes) -> Counted:
+    return evaluate(text)[0]
+
+
+def lines(wrap: Callable[[str], Any], *texts: str) -> str:
+    return "".join(json.dumps(wrap(text)) + "\n" for text in texts)
+
+
+def cut(text: str, size: int) -> list[str]:
+    return [text[start : start + size] for start in range(0, len(text), size)]
+
+
+def event(text: str) -> dict[str, Any]:
+    return {"timestamp": 1, "message": text, "ingestionTime": 2}
+
+
+def insight(field: str, value: str) -> dict[str, str]:
+    return {"field": field, "value": value}
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        (path.name, Counted(*json.loads((FORMS / "expected.json").read_text())[path.name]))
+        for path in sorted(FORMS.glob("*.log"))
+    ],
+)
+def test_the_forms_from_the_field_are_read_whole(name: str, least: Counted) -> None:
+    (log,) = [(one.head, [chunk for chunk, _ in one.chunks()]) for one in logs_in(str(FORMS / name))]
+    assert counted(b"".join(log[1])) == least
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (lines(lambda text: {"log": text + "\n", "stream": "stdout"}, A, B, S, J), Counted(2, 2)),
+        (lines(lambda text: {"date": 1.5, "log": text}, A, B, S), Counted(2, 1)),
+        (lines(lambda text: {"file": "f", "message": text, "source_type": "file"}, A, S, J), Counted(1, 2)),
+        (lines(lambda text: {"message": "other", "event": {"original": text}}, A), Counted(1, 0)),
+        (lines(lambda text: {"log": {"file": {"path": "p"}}, "message": text}, A), Counted(1, 0)),
+        (lines(lambda text: {"MESSAGE": text, "_PID": "1"}, A, S), Counted(1, 1)),
+        (lines(lambda text: {"MESSAGE": list(text.encode())}, S), Counted(0, 1)),
+        (lines(lambda text: {"messageType": "DATA_MESSAGE", "logEvents": [event(text)] * 2}, A, S), Counted(2, 2)),
+        (lines(lambda text: {"preview": False, "result": {"_raw": text}}, A, S), Counted(1, 1)),
+        (lines(lambda _: {"content": {"message": "m", "attributes": ENTRY}}, A), Counted(1, 0)),
+        (lines(lambda text: {"labels": {"a": "b"}, "line": text}, A, S), Counted(1, 1)),
+        (lines(lambda text: {"data": {"result": [{"values": [["1772359200000000000", text]]}]}}, A, S), Counted(1, 1)),
+        (lines(lambda text: {"jsonPayload": json.loads(text)}, A, J), Counted(1, 1)),
+        (lines(lambda text: {"textPayload": text}, S), Counted(0, 1)),
+        (lines(lambda text: {"records": [{"properties": {"log": text}}]}, A, S), Counted(1, 1)),
+        (lines(lambda text: {"log": json.dumps({"message": text})}, A), Counted(1, 0)),
+        (lines(lambda text: {"results": [[insight("@ptr", "x"), insight("@message", text)]]}, A), Counted(1, 0)),
+        (json.dumps({"events": [event(A), event(S)], "nextForwardToken": "f/1"}, indent=4), Counted(1, 1)),
+        (f"__CURSOR=1\nMESSAGE={S}\n_PID=4\n\n__CURSOR=2\nMESSAGE={A}\n_PID=4\n", Counted(1, 1)),
+    ],
+)  # fmt: skip
+def test_envelopes(text: str, expected: Counted) -> None:
+    assert counted(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (A + B, Counted(2, 0)),
+        (A + ", " + B + ",", Counted(2, 0)),
+        (HEADER + A + B, Counted(2, 0)),
+        (f"\x1e{A}\n\x1e{B}\n", Counted(2, 0)),
+        (A + "\x1b[0m", Counted(1, 0)),
+        (f"[{A},{B}]", Counted(2, 0)),
+        (f"[\n{A},\n{B}\n]\n", Counted(2, 0)),
+        (json.dumps([ENTRY, ENTRY], indent=2), Counted(2, 0)),
+        (json.dumps(ENTRY, indent=2) + "\n" + json.dumps(ENTRY, indent="\t"), Counted(2, 0)),
+        (json.dumps(A), Counted(1, 0)),
+        (json.dumps(A)[1:-1], Counted(1, 0)),
+        (S + S, Counted(0, 2)),
+        (S + J + A, Counted(1, 2)),
+        ('time,@message\n"1","' + A.replace('"', '""') + f'"\n"1","{S}"\n', Counted(1, 1)),
+    ],
+)
+def test_objects_and_messages_that_no_line_end_separates_and_objects_over_many_lines(
+    text: str, expected: Counted
+) -> None:
+    assert counted(text) == expected
+
+
+class TestSplitLines:
+    def test_of_a_container_runtime_are_joined_though_the_other_stream_writes_between_them(self) -> None:
+        parts = cut(LONG, 16_384)
+        time = "2026-03-01T10:00:00.1Z"
+        marks = [*"P" * (len(parts) - 1), "F"]
+        text = "".join(
+            f"{time} stdout {mark} {part}\n{time} stderr F {S}\n" for mark, part in zip(marks, parts, strict=True)
+        )
+        assert counted(text) == Counted(1, len(parts))
+
+    def test_of_docker_are_joined(self) -> None:
+        parts = cut(LONG, 16_384)
+        text = lines(lambda part: {"log": part + ("\n" if part is parts[-1] else ""), "stream": "stdout"}, *parts)
+        assert counted(text + lines(lambda part: {"log": part, "stream": "stdout"}, A)) == Counted(2, 0)
+
+    def test_of_journald_are_joined_though_another_program_writes_between_them(self) -> None:
+        parts = cut(LONG, 49_000)
+        other = "Nov 21 07:29:41 host sshd[1]: hello\n"
+        assert counted("".join(HEADER + part + "\n" + other for part in parts)) == Counted(1, 0, len(parts))
+        assert counted(lines(lambda part: {"MESSAGE": part, "_PID": "1"}, *parts)) == Counted(1, 0)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            f"{HEADER}{LONG[:9_000]}\n{HEADER}{A}\n",
+            lines(lambda part: {"log": part, "stream": "stdout"}, LONG[:9_000], A),
+            f"2026-03-01T10:00:00.1Z stdout F {A}\n2026-03-01T10:00:00.1Z stdout P {LONG[:9_000]}\n",
+        ],
+    )
+    def test_of_which_a_part_is_missing_are_rejected_as_split(self, text: str) -> None:
+        rejected: list[Rejected] = []
+        assert evaluate(text, rejected.append)[0] == Counted(1, 0, 1)
+        assert rejected[0].reason == "a part of a split line: its other parts are missing"
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        *("vault-0 vault ", "[vault-0] ", "vault-0: ", "<6>Nov 21 x: ", "file.log:12:", "file.log-12-", "ts=1 msg: "),
+        *('2026-03-01T10:00:00Z {app="x"} ', "node1 | 2026-03-01T10:00:00.1Z ", "\x1b[36mvault-0\x1b[0m vault "),
+        *("vault.1.x9y8z7@node-1    | ", "vault-1  | 2026-03-01T10:00:00.1Z "),
+    ],
+)
+def test_records_are_found_behind_any_prefix(prefix: str) -> None:
+    assert counted("".join(prefix + text + "\n" for text in (S, J, A))) == Counted(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f'{S}: config={{"message":"x"}}\n{S}: error={{"log": "{S}"}}\n', Counted(0, 2)),
+        (f'{S}:\n  error=\n  | failed at\n  | {S}\n{S}\n', Counted(0, 2)),
+        (f"{S}\nVAULT_ADDR=x\n", Counted(0, 2)),
+        ('{"level":"info","msg":"started"}\n{"a":1}\n', Counted(0, 0, 2)),
+        (f"{A[:100]}\n{A[:90]}\n{B}\n", Counted(1, 0, 2)),
+        (f'{{\n  "time": "x",\n{B}\n', Counted(1, 0, 2)),
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_another_form_is_read_as_it_is(text: str, expected: Counted) -> None:
+    assert counted(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"log":' * 5_000 + "1" + "}" * 5_000,
+        "[" * 100_000,
+        "{}" * 20_000,
+        '{"log":"' + '\\"{' * 20_000 + '"}',
+        "a" * 50_000 + '{"',
+        '{"MESSAGE":null}',
+    ],
+)
+def test_a_hostile_line_is_one_rejected_line(text: str) -> None:
+    assert counted(text) == Counted(0, 0, 1)
+
+
+def test_an_alert_on_an_object_over_many_lines_says_where_it_begins() -> None:
+    text = f"{B}\n".encode() + json.dumps({**ENTRY, "request": {**ENTRY["request"], "id": "a2"}}, indent=1).encode()
+    detector = Detector(RULES, unwrap=True)
+    detector.begin_log(name="log")
+    found = detector.feed(text.splitlines(keepends=True)) + detector.end_log() + detector.flush()
+    assert [(one.event_key, one.origin.position) for one in found] == [("a1", ("log", 1)), ("a2", ("log", 2))]
+
+
+@given(
+    value=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=20,
+    ),
+    size=st.integers(1, 40),
+)
+def test_an_object_is_whole_exactly_when_all_of_its_parts_have_been_added(value: Any, size: int) -> None:
+    text = json.dumps({"a": value}, ensure_ascii=False).encode()
+    held = Assembly(1)
+    parts = [text[start : start + size] for start in range(0, len(text), size)]
+    for part in parts[:-1]:
+        held.add(part, part)
+        assert not held.whole
+    held.add(parts[-1], parts[-1])
+    assert held.whole
+    assert held.text() == text

@@ -1,0 +1,137 @@
+"""Find the records that shippers and container runtimes wrap in JSON objects of their own.
+
+A record is a text or an object under one of the names in `_CARRIERS`, which may be nested and in lists. An object that
+is a record itself is never searched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from vaultwatch.reading import lenient
+from vaultwatch.reading.budget import MAX_LENIENT_BYTES, exceeded
+
+_CARRIERS = (
+    *(
+        "log",
+        "message",
+        "MESSAGE",
+        "line",
+        "msg",
+        "event",
+        "original",
+        "_raw",
+        "raw",
+    ),  # docker, Beats, journald
+    *("result", "results", "logEvents", "events", "records", "Records", "logs", "entries"),  # CloudWatch, Event Hubs
+    *("content", "attributes", "jsonPayload", "textPayload", "protoPayload"),  # Datadog, Stackdriver
+    *("data", "body", "stringValue", "streams", "values", "value"),  # Loki, OpenTelemetry
+    *("resourceLogs", "scopeLogs", "logRecords", "hits", "_source", "full_message", "short_message"),
+    *("properties", "LogEntry", "logEntry", "Message", "fields", "payload", "@message", "text"),
+)
+_MAX_LEVELS = 8
+_MAX_BYTES = 64 * 1024 * 1024
+_TIME_AND_LEVEL = re.compile(
+    rb"\s{0,32}\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[^\s\[]{0,20} \[ {0,2}[A-Z?]{3,7} {0,2}\]"
+)
+
+
+class Wrapped(NamedTuple):
+    """The texts in an envelope, and whether one of them is a record for certain."""
+
+    texts: list[bytes]
+    certain: bool
+
+
+_NOTHING = Wrapped([], certain=False)
+
+
+def is_record(found: Any) -> bool:
+    """Return whether a decoded JSON object is an audit entry or a server-log message."""
+    if "@message" in found or "@level" in found:
+        return isinstance(found.get("@message", ""), str) and not _looks_wrapped(found.get("@message", ""))
+    kind = found.get("type")
+    return isinstance(found.get("request"), dict) and isinstance(kind, str) and kind.endswith(("request", "response"))
+
+
+def texts_in(envelope: bytes) -> list[bytes]:
+    """Return the texts in an object that is no record, in their order; none if it is no envelope.
+
+    Args:
+        envelope: One JSON object.
+    """
+    if exceeded(envelope, _MAX_BYTES) == "values":
+        return []
+    found = _decoded(envelope)
+    return [] if found is None or (isinstance(found, dict) and is_record(found)) else _search(found, 0).texts
+
+
+def _looks_wrapped(message: str) -> bool:
+    """Return whether the message of CloudWatch Insights, which is called @message too, holds a record."""
+    return message.startswith('{"') or _TIME_AND_LEVEL.match(message[:64].encode("utf-8", "replace")) is not None
+
+
+def _decoded(text: bytes) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _decoded_leniently(text)
+
+
+def _decoded_leniently(text: bytes) -> Any:
+    try:
+        return lenient.decode(text) if len(text) <= MAX_LENIENT_BYTES else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _search(value: Any, level: int) -> Wrapped:
+    if level > _MAX_LEVELS:
+        return _NOTHING
+    if isinstance(value, str):
+        return _in_text(value.encode("utf-8", "replace"), level)
+    if isinstance(value, dict):
+        return _in_object(value, level)
+    return _in_list(value, level) if isinstance(value, list) else _NOTHING
+
+
+def _in_object(value: dict[str, Any], level: int) -> Wrapped:
+    if level and is_record(value):
+        return Wrapped([msgspec.json.encode(value)], certain=True)
+    if str(value.get("field", "@message")).startswith("@") and value.get("field", "@message") != "@message":
+        return _NOTHING  # another column of CloudWatch Insights
+    best = _NOTHING
+    for name in _CARRIERS:
+        found = _search(value[name], level + 1) if name in value else _NOTHING
+        if found.certain:
+            return found
+        best = best if best.texts else found
+    return best
+
+
+def _in_list(items: list[Any], level: int) -> Wrapped:
+    if items and all(isinstance(item, int) and 0 <= item < 256 for item in items):  # journald: bytes that are no text
+        return _in_text(bytes(items), level)
+    return _together(_search(item, level + 1) for item in items)
+
+
+def _in_text(text: bytes, level: int) -> Wrapped:
+    if not text.strip() or text.isdigit():  # Loki: the time beside a line
+        return _NOTHING
+    if text.lstrip().startswith(b"{"):
+        inner = _decoded(text)
+        if isinstance(inner, dict):
+            found = Wrapped([text], certain=True) if is_record(inner) else _search(inner, level + 1)
+            return found if found.texts else Wrapped([text], certain=False)
+    return Wrapped([text], certain=_TIME_AND_LEVEL.match(text[:64]) is not None)
+
+
+def _together(parts: Iterable[Wrapped]) -> Wrapped:
+    found = list(parts)
+    return Wrapped([text for part in found for text in part.texts], any(part.certain for part in found))

@@ -1,0 +1,291 @@
+r"""Find the records in lines that hold them in another form, one line after the other.
+
+    {"log":"{\"time\":...}\n","stream":"stdout"}     an envelope (`vaultwatch.reading.envelopes`)
+    2026-11-21T07:29:41Z stdout P {"time":            a line that a container runtime or journald has split
+    {"time":...}{"time":...},                         several objects, with what separates them
+    {                                                 one object over many lines
+      "time": ...
+    2026-11-21 07:29:41.1,"{""time"":...}"            CSV; {\"time\":...} escaped as text
+    ...finished2026-11-21T07:29:41Z [INFO]  core:     a line end that is missing
+
+Only lines that are neither an entry nor a message as they are come here: no plain line becomes slower.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from vaultwatch.reading.assembly import MAX_BYTES, Assembly
+from vaultwatch.reading.budget import exceeded
+from vaultwatch.reading.envelopes import texts_in
+from vaultwatch.reading.records import Rejected
+from vaultwatch.reading.syslog_header import NO_HEADER, strip_syslog_header
+
+_MAX_HELD = 16
+_MAX_LEVELS = 4
+_SHORTEST_PART = 1_000
+_AROUND = b' \t\r\n\0,;[]\x1e"'
+_LONGEST_SEPARATOR = 64
+_COLOUR = re.compile(rb"\x1b\[[0-9;]{0,32}m")
+_CRI = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S{0,20} (?:stdout|stderr)) ([PF]) ?")
+_HEAD = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d) \[[A-Z]{4,5} ?\] "
+_OPENS_WITH_HEAD = re.compile(rb"[^{\"]{0,256}?" + _HEAD)
+_GLUED = re.compile(rb"(?<=[\w.)\]}])(?:(?=" + _HEAD + rb")|(?=\{\"(?:time|type|@level)\": ?\"))")
+_NEW_RECORD = re.compile(rb'\{"(?:time|type|auth|request|@level|@message|@module|@timestamp)":|' + _HEAD)
+_TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
+_CSV_MESSAGE = re.compile(rb'[^{]{0,512}?"(?=' + _HEAD + rb")")
+_CSV_HEADER = re.compile(rb'[\w@", ]{0,256}@message[\w@", ]{0,256}')
+_EXPORT_FIELD = re.compile(rb"_?_?[A-Z][A-Z0-9_]{0,64}=")
+_EXPORT, _MESSAGE = b"__CURSOR=", b"MESSAGE="
+_PRETTY = b""
+"""The key of an object over many lines; parts of split lines have the name of the stream that they are in."""
+
+
+class Piece(NamedTuple):
+    """A line to read, or one to reject, and the number of the line in which it begins."""
+
+    line: bytes | Rejected
+    number: int
+
+
+class _Shape(msgspec.Struct):
+    """What shows that an object is a record."""
+
+    request: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    level: msgspec.Raw | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="@level")
+
+
+_shape_of = msgspec.json.Decoder(_Shape).decode
+
+
+class Unwrapper:
+    """Finds the records in the lines of one log. What it holds is bounded in bytes, lines and streams."""
+
+    def __init__(self) -> None:
+        """Begin with nothing held."""
+        self._held: dict[bytes, Assembly] = {}
+        self._is_export = False  # of journald: a field a line
+
+    @property
+    def holds_object(self) -> bool:
+        """Whether an object over many lines has begun."""
+        return _PRETTY in self._held
+
+    def read(self, line: bytes, number: int) -> list[Piece]:
+        """Return what is in a line; the line itself if it holds nothing in another form.
+
+        Args:
+            line: A line, with or without its line end.
+            number: Its number.
+        """
+        text = line.strip(b" \t\r\n\0")
+        if not text or len(text) > MAX_BYTES:
+            return [Piece(line, number)]
+        if cri := _CRI.match(text):
+            return self._cri(cri, line, text[cri.end() :], number)
+        if self.holds_object:
+            if not _NEW_RECORD.match(text):
+                return self._continue(_PRETTY, text, line, number)
+            return [*self.interrupt(), *self.read(line, number)]
+        return [Piece(piece, number) for piece in self._pieces(line, text, number, 0)]
+
+    def interrupt(self) -> list[Piece]:
+        """Give up an object over many lines, because a line of another kind follows; return its lines."""
+        held = self._held.pop(_PRETTY, None)
+        return [Piece(line, held.number + place) for place, line in enumerate(held.lines)] if held else []
+
+    def flush(self) -> list[Piece]:
+        """Give up everything that is held, at the end of the log."""
+        found = self.interrupt()
+        found += [piece for key in list(self._held) for piece in self._give_up(key)]
+        return found
+
+    def _cri(self, cri: re.Match[bytes], line: bytes, rest: bytes, number: int) -> list[Piece]:
+        key = cri[1][-len(b"stdout") :]
+        if cri[2] == b"P" or key in self._held:
+            held = self._hold(key, rest, line, number)
+            if cri[2] == b"P":
+                return self._give_up(key) if held.too_large else self._give_up_oldest()
+            del self._held[key]
+            return [Piece(piece, held.number) for piece in self._pieces(b"", held.text(), number, 0)]
+        found = list(self._pieces(rest, rest, number, 0))
+        return [Piece(line if piece is rest else piece, number) for piece in found]
+
+    def _hold(self, key: bytes, part: bytes, line: bytes, number: int) -> Assembly:
+        held = self._held.setdefault(key, Assembly(number))
+        held.add(part, line)
+        return held
+
+    def _continue(self, key: bytes, part: bytes, line: bytes, number: int) -> list[Piece]:
+        held = self._hold(key, part, line, number)
+        if held.too_large:
+            return self._give_up(key)
+        if not held.whole:
+            return []
+        del self._held[key]
+        found = list(self._pieces(b"", held.text(), held.number, 1))
+        return [Piece(piece, held.number) for piece in found]
+
+    def _give_up(self, key: bytes) -> list[Piece]:
+        if key == _PRETTY:
+            return self.interrupt()
+        held = self._held.pop(key)
+        reason = "a part of a split line: its other parts are missing"
+        return [Piece(Rejected(b"\n".join(line.rstrip(b"\r\n") for line in held.lines), reason), held.number)]
+
+    def _give_up_oldest(self) -> list[Piece]:
+        return self._give_up(next(iter(self._held))) if len(self._held) > _MAX_HELD else []
+
+    def _pieces(self, line: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
+        """Yield what is in a text; `line`, or the text if there is none, if that is the text itself."""
+        whole = line or text
+        start = text.find(b"{")
+        if self._is_export and text.startswith(_MESSAGE):
+            yield from self._pieces(b"", text[len(_MESSAGE) :], number, level + 1)
+        elif _OPENS_WITH_HEAD.match(text) or start < 0:
+            yield from self._without_object(whole, text, number)
+        elif level > _MAX_LEVELS:
+            yield whole
+        elif text[start : start + 3] == b'{""':
+            yield from self._pieces(b"", text[start:].replace(b'""', b'"'), number, level + 1)
+        elif text[start : start + 3] == b'{\\"':
+            yield from self._escaped(whole, text[start:], number, level)
+        elif start == 0 or not text[:start].strip(_AROUND):
+            yield from self._objects(whole, text[start:], number, level)
+        else:
+            yield from self._behind_prefix(whole, text, number, level)
+
+    def _without_object(self, whole: bytes, text: bytes, number: int) -> Iterator[bytes | Rejected]:
+        """Yield what is in a line of plain text or of the server log."""
+        header, rest = strip_syslog_header(text) if self._held else (NO_HEADER, text)
+        key = f"{header.host} {header.program} {header.pid}".encode()
+        if header is not NO_HEADER and key in self._held:
+            yield from (piece.line for piece in self._continue(key, rest, text, number))
+        elif csv := _CSV_MESSAGE.match(text):
+            yield text[csv.end() :].rstrip(b'"').replace(b'""', b'"')
+        elif self._is_noise(text):
+            return
+        elif (b" [" in text[40:] or b'{"' in text) and len(parts := _GLUED.split(text)) > 1:
+            yield from parts
+        else:
+            yield whole
+
+    def _is_noise(self, text: bytes) -> bool:
+        """Return whether a line only separates or names what other lines hold."""
+        self._is_export = self._is_export or text.startswith(_EXPORT)
+        if self._is_export and _EXPORT_FIELD.match(text):
+            return True
+        is_separator = len(text) <= _LONGEST_SEPARATOR and not text.strip(_AROUND)
+        return is_separator or _CSV_HEADER.fullmatch(text) is not None
+
+    def _escaped(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
+        try:
+            found = msgspec.json.decode(b'"' + text[: text.rfind(b"}") + 1] + b'"', type=str).encode()
+        except (msgspec.DecodeError, UnicodeError):
+            yield whole
+        else:
+            yield from self._pieces(b"", found, number, level + 1)
+
+    def _behind_prefix(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
+        """Yield what is in an object behind a text; if the text is a header, a long object may continue later."""
+        start = max(text.find(b'{"'), 0)
+        header, rest = strip_syslog_header(text)
+        ended = _end_of_object(text[start:])
+        if ended == 0 and header is not NO_HEADER and len(rest) >= _SHORTEST_PART:
+            key = f"{header.host} {header.program} {header.pid}".encode()
+            if key in self._held:
+                yield from (piece.line for piece in self._give_up(key))
+            self._hold(key, rest, text, number)
+            yield from (piece.line for piece in self._give_up_oldest())
+        elif header is not NO_HEADER and f"{header.host} {header.program} {header.pid}".encode() in self._held:
+            yield from self._without_object(whole, text, number)
+        elif ended is None or ended == 0 or (ended == len(text) - start and _is_record(text[start:])):
+            yield whole
+        else:
+            yield from self._objects(whole, text[start:], number, level)
+
+    def _objects(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
+        """Yield what is in one object or several."""
+        if exceeded(text, MAX_BYTES) == "values":
+            yield whole
+            return
+        view = memoryview(text)
+        start = 0
+        while start < len(text):
+            ended = _end_of_object(view[start:])
+            if ended is None or ended == 0:
+                yield from self._unfinished(whole, bytes(view[start:]), start, number, level, ended)
+                return
+            found = bytes(view[start : start + ended])
+            alone = not start and not text[ended:].strip(_AROUND)
+            yield from self._object(whole if alone and found == whole.strip() else found, found, number, level)
+            start += ended
+            start += _separators(text, start)
+
+    def _unfinished(
+        self, whole: bytes, rest: bytes, start: int, number: int, level: int, ended: int | None
+    ) -> Iterator[bytes | Rejected]:
+        """Hold an object that is not complete, unless it is a cut entry, which is read as far as it goes."""
+        if level == 0 and ended == 0 and not _NEW_RECORD.match(rest):
+            self._hold(_PRETTY, rest, whole if not start else rest, number)
+        elif rest.strip(_AROUND):
+            yield rest if start else whole
+
+    def _object(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
+        if _is_record(text) and b'"@message"' not in text:
+            yield whole
+            return
+        texts = texts_in(text)
+        if not texts:
+            yield whole
+        for found in texts:
+            for line in found.split(b"\n"):
+                if line.strip():
+                    yield from self._joined(text, line, number, level)
+
+    def _joined(self, envelope: bytes, line: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
+        """Yield what is in a text of an envelope; docker and journald divide long lines between several envelopes."""
+        key = b"envelope " + (b"stderr" if b'"stderr"' in envelope[-200:] else b"")
+        is_cut = line.startswith(b"{") and len(line) >= _SHORTEST_PART and _end_of_object(line) == 0
+        if key in self._held and not is_cut and not _NEW_RECORD.match(line):
+            yield from (piece.line for piece in self._continue(key, line, envelope, number))
+            return
+        if is_cut:
+            if key in self._held:
+                yield from (piece.line for piece in self._give_up(key))
+            self._hold(key, line, envelope, number)
+            yield from (piece.line for piece in self._give_up_oldest())
+            return
+        yield from self._pieces(b"", line, number, level + 1)
+
+
+def _end_of_object(text: Any) -> int | None:
+    """Return where an object at the beginning of a text ends; 0 if the text ends before, None if it is no JSON."""
+    try:
+        _shape_of(text)
+    except RecursionError:
+        return len(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if found := _TRAILING.search(str(error)):
+            return int(found[1]) - 1  # it counts the byte that it has read
+        return 0 if "truncated" in str(error) else None
+    return len(text)
+
+
+def _is_record(text: bytes) -> bool:
+    try:
+        shape = _shape_of(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return True  # for the reader to judge
+    return shape.request is not msgspec.UNSET or shape.level is not msgspec.UNSET
+
+
+def _separators(text: bytes, start: int) -> int:
+    """Return how many bytes after an object only separate it from the next: commas, brackets, terminal colours."""
+    rest = text[start : start + 4096]
+    bare = _COLOUR.sub(lambda found: b" " * len(found[0]), rest)
+    return len(bare) - len(bare.lstrip(_AROUND))
