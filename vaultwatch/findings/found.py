@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from tempfile import SpooledTemporaryFile
-from typing import NamedTuple
+from functools import cached_property
+from typing import IO, NamedTuple
 
 import msgspec
 
@@ -68,12 +68,18 @@ class Findings(AbstractContextManager["Findings"]):
         self._seen: set[bytes] = set()
         self._kept: list[_Kept] = []
         self._time = 0.0
-        self._file = SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115  closed by __exit__
         self._end = 0
 
     def __exit__(self, *_: object) -> None:
         """Remove the temporary file."""
-        self._file.close()
+        if "_file" in self.__dict__:
+            self._file.close()
+
+    @cached_property
+    def _file(self) -> IO[bytes]:
+        from tempfile import SpooledTemporaryFile  # imported here: it takes 5 ms, and many logs raise no alert
+
+        return SpooledTemporaryFile(_IN_MEMORY_BYTES)
 
     @property
     def count(self) -> int:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -44,10 +43,11 @@ def zip_members(file: Any) -> Iterator[Member]:
     Raises:
         Unreadable: The archive or a file in it cannot be read.
     """
+    import zipfile
+
     with reading(), zipfile.ZipFile(file) as archive:
-        found = sorted(
-            (one for one in archive.infolist() if not one.is_dir()), key=lambda one: by_rotation(one.filename)
-        )
+        files = (one for one in archive.infolist() if not one.is_dir())
+        found = sorted(files, key=lambda one: by_rotation(one.filename))
         _refuse_many(len(found))
         for one in found:
             with archive.open(one) as stream:

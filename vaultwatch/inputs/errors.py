@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import lzma
-import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_DECOMPRESSORS = {"zipfile", "_lzma"}
+"""The modules whose own errors mean damage; they are not imported here, because few logs need them."""
 
 
 class Unreadable(Exception):
@@ -22,7 +23,11 @@ def reading() -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise Unreadable(getattr(error, "strerror", None) or f"damaged: {error}") from error
     except (RuntimeError, NotImplementedError) as error:  # zipfile: an encrypted member, an unknown compression
         raise Unreadable(str(error)) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in _DECOMPRESSORS:
+            raise
+        raise Unreadable(f"damaged: {error}") from error

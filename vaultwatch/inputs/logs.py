@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -48,7 +47,9 @@ def files_at(place: str) -> list[str]:
         return [place]
     if is_folder(place):
         return sorted((str(path) for path in Path(place).rglob("*") if path.is_file()), key=by_rotation)
-    if glob.has_magic(place) and not Path(place).exists():
+    if any(mark in place for mark in "*?[") and not Path(place).exists():
+        import glob
+
         return sorted(glob.glob(place, recursive=True), key=by_rotation) or [place]  # noqa: PTH207  of any path
     return [place]
 
