@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import click
@@ -23,21 +23,30 @@ _MOST_STAGED = 5  # names of rules in one line
 _COLORS = {Level.CRITICAL: "red", Level.HIGH: "red", Level.MEDIUM: "yellow", Level.LOW: "cyan"}
 
 
-def show(findings: Findings, form: Form, names: Sequence[str]) -> None:
+def show(findings: Findings, form: Form, names: Sequence[str], *, each: bool) -> None:
     """Print all alerts.
 
     Args:
         findings: The alerts.
         form: How.
         names: The logs that were read.
+        each: Whether a table lists each alert, and not groups of them.
     """
     if form == "json":
         for line in findings.lines():
             sys.stdout.buffer.write(printable_json(line) + b"\n")
     else:
-        for row in rows(findings, short_names(names), _colored):
+        shown = rows(findings, short_names(names), _colored) if each else _groups(findings, names)
+        for row in shown:
             click.echo(row)
     sys.stdout.flush()
+
+
+def _groups(findings: Findings, names: Sequence[str]) -> Iterator[str]:
+    from vaultwatch.findings.answers import answers
+    from vaultwatch.findings.groups import grouped
+
+    return answers(grouped(findings), short_names(names), _colored)
 
 
 def _colored(text: str, level: Level) -> str:

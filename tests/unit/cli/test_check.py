@@ -240,6 +240,35 @@ class TestAlerts:
         assert len(found.out.splitlines()) == 1 + 4
         assert r"\u001b[2J\u202e\r\n" in found.out
 
+    def test_groups_have_counts_times_outcomes_and_paths_the_most_important_first(self, check: Check) -> None:
+        changes = DATA / "audit-device-changes" / "audit.jsonl"
+        shown = check("--groups", changes).out.splitlines()
+        assert shown[:4] == [
+            "critical      Audit device disabled (audit_device_disabled)",
+            shown[1],
+            "              2026-11-21T07:29:43, first in audit.jsonl:23",
+            "              on sys/audit/raw, sys/audit/pre, sys/audit/x",
+        ]
+        assert shown[1].startswith("              3 x by userpass-alice")
+        assert shown[1].endswith("from 127.0.0.1: succeeded")
+        assert "approle app" in shown[6]
+        assert shown[6].endswith("denied or failed")
+
+    @pytest.mark.parametrize(
+        ("options", "count"),
+        [
+            (["--rule", "audit_device_*"], 4),
+            (["--exclude", "audit_device_disabled"], 0),
+            (["--principal", "ALICE"], 3),
+            (["--since", "2026-11-21T07:29:43.11Z"], 1),
+            (["--until", "2026-11-21T08:29:43.1+01:00"], 1),
+        ],
+    )
+    def test_can_be_selected(self, check: Check, options: list[str], count: int) -> None:
+        changes = DATA / "audit-device-changes" / "audit.jsonl"
+        found = check("--format", "json", *options, changes)
+        assert (len(found.alerts), found.status) == (count, int(count > 0))
+
     def test_time_zones(self, check: Check, tmp_path: Path, seal: Path) -> None:
         (tmp_path / "hour.yml").write_text(sigma("s: {local.hour: 16, local.weekday: 6}\ncondition: s", name="hour"))
         assert check("--rules", tmp_path, "--timezone", "Asia/Tokyo", seal).status == 1
@@ -493,6 +522,8 @@ class TestWhatAUserCanDoWrong:
             (["--timezone", "../../etc/passwd"], "--timezone: there is no time zone"),
             (["--timezone", "a\0b"], "--timezone: there is no time zone"),
             (["--level", "urgent"], "urgent"),
+            (["--since", "today"], "--since: `today` is not an RFC 3339 time"),
+            (["--rule", "audit_device_disable"], "did you mean `audit_device_disabled`?"),
             (["--source", "journal"], "journal"),
             (["--format", "xml"], "xml"),
             (["--bogus"], "--bogus"),
