@@ -10,7 +10,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
@@ -107,7 +107,8 @@ def sweep() -> None:
     """Remove the namespaces of processes that have ended."""
     for path in _NAMESPACES.glob(f"{PREFIX}*"):
         if not Path("/proc", path.name.split("-")[1]).exists():
-            _ip("netns", "delete", path.name)
+            with suppress(subprocess.CalledProcessError):  # another process has removed it
+                _ip("netns", "delete", path.name)
 
 
 def _enter(descriptor: int) -> None:
