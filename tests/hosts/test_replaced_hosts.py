@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from testbed.machines.hosts import LOG_SERVER
-from tests.support.booted import TLS, Booted, names
+from testbed.machines.hosts import LOG_SERVER, NODE
+from tests.support.booted import LOGS, TLS, Booted, names, names_in
 from tests.support.waiting import eventually
 
 VANISHED = "net.ipv4.tcp_retries2"
@@ -33,3 +33,24 @@ def test_a_log_server_that_is_replaced_has_all_logs_of_the_former_one_and_is_fou
     assert booted.log_server.address != address
     assert booted.log_server.run("cat", f"{TLS}/host.pem") != certificate
     assert booted.log_server_has(before)
+
+
+def test_a_node_that_is_replaced_sends_what_the_former_one_had_not_sent(booted: Booted) -> None:
+    unsent, after = names("unsent", 1000), names("after-node", 20)
+    certificate = booted.node.run("cat", f"{TLS}/host.pem")
+    buffered = set(unsent[500:])  # the kernels of both hosts hold the others, and lose them with the connection
+    booted.hosts.network.cut(LOG_SERVER, off=True)
+    try:
+        booted.request(*unsent)
+        eventually(lambda: booted.node.run("sh", "-c", f"cat {LOGS}/audit.log").count("unsent-999") >= 2)
+        booted.node = booted.hosts.replace(NODE)
+    finally:
+        booted.hosts.network.cut(LOG_SERVER, off=False)
+
+    assert booted.wait_for_signal(booted.node) == "SUCCESS"
+    booted.request(*after)
+
+    eventually(partial(booted.has_brought, "file", {*after, *buffered}))
+    assert set(unsent) <= names_in(booted.arrived("file")) | booted.names_on_node()
+    assert booted.node.run("cat", f"{TLS}/host.pem") != certificate
+    assert "nothing to do" in booted.node.journal("--unit=vaultwatch-bootstrap")
