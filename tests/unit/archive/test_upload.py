@@ -337,18 +337,15 @@ def killer() -> Killer:
 
 
 class TestKills:
-    @pytest.mark.parametrize("log", ["messages", "audit"])
-    def test_a_run_that_is_killed_at_any_step_is_completed_by_the_next(
-        self, host: Host, killer: Killer, log: str
-    ) -> None:
+    def test_a_run_that_is_killed_at_any_step_is_completed_by_the_next(self, host: Host, killer: Killer) -> None:
         for step in range(1, 1000):
             for number in (1, 2):
-                host.rotated(number, log=log)
+                host.rotated(number)
             killed = self._kill(host, killer, step)
             assert host.run()
             host.check(lines(1), lines(2))
             assert len(host.marked()) == 2
-            assert load(host.folder / f".{log}.uploads.json").reserved == {}
+            assert load(host.folder / ".audit.uploads.json").reserved == {}
             for file in host.folder.iterdir():
                 file.unlink()
             host.clear()
