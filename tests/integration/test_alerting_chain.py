@@ -108,12 +108,15 @@ def test_failures_are_kept_and_retried_and_no_role_allows_more_than_that_needs(
     assert list(deployment.objects("parked/").values()) == [unreadable]
     assert [b"type" in body for body in deployment.objects("rejected/").values()] == [True]
 
-    # Lines too large for a record are in S3; evaluate leaves to sweep those that are too large for its memory.
+    # Lines too large for a record are in S3, from where evaluate reads them.
     deployment.ship(put_oversize(deployment, b"".join(audit[6])))
-    large = [*audit[8], *audit[3] * 180]  # 18 MB
-    deployment.ship(put_oversize(deployment, b"".join(large)))
     aws.run_until_idle()
-    swept = detected(audit[8])
+
+    # What only the archive has, sweep stores, and marks it late.
+    unsent = [with_time(line, aws.now()) for line in audit[8]]
+    archive(deployment, unsent, number=1)
+    aws.run_until_idle()
+    swept = detected(unsent)
     known = detected(lines, audit[6]) | swept
 
     # Repeated errors become a summary; alerts of several rules on one fact are sighted.
@@ -125,23 +128,23 @@ def test_failures_are_kept_and_retried_and_no_role_allows_more_than_that_needs(
 
     # An archived segment with the same lines notifies of nothing again; what the stream missed is marked late.
     messages = deployment.slack.accepted
-    archive(deployment, lines, number=1)
+    archive(deployment, lines, number=2)
     aws.run_until_idle()
     assert set(deployment.alert_ids()) == known
     assert deployment.slack.accepted == messages
     missed = [with_time(line, aws.now()) for line in audit[7]]
-    archive(deployment, missed, number=2)
+    archive(deployment, missed, number=3)
     aws.run_until_idle()
     late = detected(missed) - known
     assert late
     assert set(deployment.alert_ids()) == known | late
 
-    # Frames that evaluate could not store for a day are discarded, and swept.
+    # Frames that evaluate could not store for a day are discarded, and swept, with lines that are in S3.
     def no_table(call: Call) -> str:
         return "ServiceUnavailable" if "Evaluation" in call.role and call.service == "dynamodb" else ""
 
     aws.endpoint.fault = no_table
-    deployment.ship(audit[11])
+    deployment.ship(put_oversize(deployment, b"".join(audit[11])))
     aws.run_until_idle()
     assert aws.failures
     aws.tick(86_401)
