@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 Source = Literal["auto", "audit", "server"]
 WAIT_FOR_RESPONSE_SECONDS = 5.0
+_PLAIN_MESSAGE = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.,+Z-]{8,35} \[[A-Z]{4,5} ?\] [^{\[]*\Z")
+"""A message of the server log that holds nothing in another form."""
 INDEX = "index"
 """The name under which an error of the index over the rules is counted; names of rules contain an underscore."""
 
@@ -106,10 +109,11 @@ class Detector:
 
     def _found(self, lines: Sequence[bytes], now: float, origin: Origin | None) -> Iterator[list[Verdict]]:
         for sifted in self._sift(lines, origin):
-            if self._holds_object and not isinstance(sifted, Unreadable):
+            wraps = self._unwraps and isinstance(sifted, Unreadable) and not _PLAIN_MESSAGE.match(sifted.line)
+            if not wraps and self._holds_object:
                 yield from self._read_pieces(self._unwrapper.interrupt(), b"", now, origin)
             self._move_by(sifted.entries if isinstance(sifted, Passed) else 1)
-            if isinstance(sifted, Unreadable) and self._unwraps:
+            if wraps and isinstance(sifted, Unreadable):
                 pieces = self._unwrapper.read(sifted.line, self._position.line)
                 yield from self._read_pieces(pieces, sifted.line, now, origin)
             else:
