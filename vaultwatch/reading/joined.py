@@ -1,7 +1,7 @@
 """Find the entry that follows one without an end, on the same line.
 
 A program that is killed while its disk is full leaves a part of a line in its file. Once there is room again, the next
-line follows that part without a newline (measured with syslog-ng 3.38 and 4.8). It is whole, and must be evaluated.
+line follows that part without a newline (seen with syslog-ng 3.38). It is whole, and must be evaluated.
 """
 
 from __future__ import annotations
