@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 
 Source = Literal["auto", "audit", "server"]
 WAIT_FOR_RESPONSE_SECONDS = 5.0
-_PLAIN_MESSAGE = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.,+Z-]{8,35} \[[A-Z]{4,5} ?\] [^{\[]*\Z")
-"""A message of the server log that holds nothing in another form."""
+_MESSAGE = re.compile(
+    rb"(?!\S{1,40} std(?:out|err) [PF] )(?:[^{\"]{0,120}? )??\d{4}-\d\d-\d\dT[\d:.,+Z-]{8,35} \[[A-Z]{4,5} ?\] "
+)
+"""The beginning of a line that is a message of the server log."""
+_ANOTHER = re.compile(rb"[\dZ] \[[A-Z]{4,5} ?\] ")
+"""What shows that another message follows in the same line."""
 INDEX = "index"
 """The name under which an error of the index over the rules is counted; names of rules contain an underscore."""
 
@@ -84,8 +88,8 @@ class Detector:
         self._audit = AuditDetector(self._evaluator, wait_seconds, on_waiting, ruleset.index.of_secrets, ruleset.screen)
         self._keys = ServerEventKeys()
         self._last_was_server = source == "server"
-        self._position = Position("", 0)
         self._unwraps = unwrap
+        self._log, self._line = "", 0
 
     @property
     def counts(self) -> Counts:
@@ -105,19 +109,23 @@ class Detector:
             origin: Where all of these lines came from, if their tags are already removed.
         """
         now = time.monotonic() if now is None else now
-        return [verdict for found in self._found(list(lines), now, origin) for verdict in found]
+        read = self._read_unwrapped if self._unwraps else self._read_sifted
+        out: list[Verdict] = []
+        for sifted in self._sift(list(lines), origin):
+            out += read(sifted, now, origin)
+        return out
 
-    def _found(self, lines: Sequence[bytes], now: float, origin: Origin | None) -> Iterator[list[Verdict]]:
-        for sifted in self._sift(lines, origin):
-            wraps = self._unwraps and isinstance(sifted, Unreadable) and not _PLAIN_MESSAGE.match(sifted.line)
-            if not wraps and self._holds_object:
-                yield from self._read_pieces(self._unwrapper.interrupt(), b"", now, origin)
-            self._move_by(sifted.entries if isinstance(sifted, Passed) else 1)
-            if wraps and isinstance(sifted, Unreadable):
-                pieces = self._unwrapper.read(sifted.line, self._position.line)
-                yield from self._read_pieces(pieces, sifted.line, now, origin)
-            else:
-                yield self._read_sifted(sifted, now, origin)
+    def _read_unwrapped(self, sifted: Sifted, now: float, origin: Origin | None) -> list[Verdict]:
+        """Read what the index found, after searching a line that it cannot read for other forms."""
+        if isinstance(sifted, Unreadable) and not _is_plain_message(sifted.line):
+            self._line += 1
+            return self._read_pieces(self._unwrapper.read(sifted.line, self._line), sifted.line, now, origin)
+        held: list[Verdict] = []
+        if self._has_unwrapper and self._unwrapper.holds_object:
+            held = self._read_pieces(self._unwrapper.interrupt(), b"", now, origin)
+        self._line += sifted.entries if isinstance(sifted, Passed) else 1
+        found = self._read_sifted(sifted, now, origin)
+        return held + found if held else found
 
     def _read_sifted(self, sifted: Sifted, now: float, origin: Origin | None) -> list[Verdict]:
         if isinstance(sifted, Passed):
@@ -125,20 +133,20 @@ class Detector:
             return []
         return self._take(sifted.line, sifted.rules if isinstance(sifted, Candidate) else None, now, origin)
 
-    def _read_pieces(
-        self, pieces: Iterable[Piece], line: bytes, now: float, origin: Origin | None
-    ) -> Iterator[list[Verdict]]:
+    def _read_pieces(self, pieces: Iterable[Piece], line: bytes, now: float, origin: Origin | None) -> list[Verdict]:
         """Read what was found in lines; `line`, which the index cannot read, is not looked up again."""
-        here = self._position
+        here, out = self._line, []
         for piece in pieces:
-            self._position = Position(here.log, piece.number)
+            self._line = piece.number
             if isinstance(piece.line, Rejected):
                 self._evaluator.reject(piece.line)
             elif piece.line is line:
-                yield self._take(line, None, now, origin)
+                out += self._take(line, None, now, origin)
             else:
-                yield from (self._read_sifted(one, now, origin) for one in self._sift([piece.line], origin))
-        self._position = here
+                for one in self._sift([piece.line], origin):
+                    out += self._read_sifted(one, now, origin)
+        self._line = here
+        return out
 
     def begin_log(
         self, head: bytes = b"", log_start: str = "", last: Mapping[str, Seen] | None = None, name: str = ""
@@ -149,9 +157,10 @@ class Detector:
             head: Its first bytes, which show whether it is an audit log or a server log.
             log_start: RFC 3339; used as the time of messages without one, until a message with a time has been read.
             last: The last times of nodes whose log continues here; see `ServerEventKeys.last`.
-            name: Its name. If it has one, the origins of its records say in which line they begin.
+            name: Its name. If it has one, and other forms are searched, the origins of its records say in which line
+                they begin.
         """
-        self._position = Position(name, 0)
+        self._log, self._line = name, 0
         self._last_was_server = self.source == "server"
         for line in filter(None, head.split(b"\n")) if self.source == "auto" else ():
             if self._index.reads(line):
@@ -165,8 +174,8 @@ class Detector:
 
     def end_log(self) -> list[Verdict]:
         """End a log, and with it its last message. Requests continue to wait: the response may be in the next log."""
-        held = self._unwrapper.flush() if "_unwrapper" in self.__dict__ else []
-        out = [verdict for found in self._read_pieces(held, b"", time.monotonic(), None) for verdict in found]
+        held = self._unwrapper.flush() if self._has_unwrapper else []
+        out = self._read_pieces(held, b"", time.monotonic(), None)
         return out + (self._server.flush() if self._has_server else [])
 
     def due(self, now: float | None = None) -> list[Verdict]:
@@ -201,8 +210,8 @@ class Detector:
         return Unwrapper()
 
     @property
-    def _holds_object(self) -> bool:
-        return "_unwrapper" in self.__dict__ and self._unwrapper.holds_object
+    def _has_unwrapper(self) -> bool:
+        return "_unwrapper" in self.__dict__
 
     @cached_property
     def _server(self) -> ServerDetector:
@@ -214,9 +223,6 @@ class Detector:
     @property
     def _has_server(self) -> bool:
         return "_server" in self.__dict__
-
-    def _move_by(self, lines: int) -> None:
-        self._position = Position(self._position.log, self._position.line + lines)
 
     def _count_audit(self, entries: int) -> None:
         self.counts.audit += entries
@@ -262,8 +268,8 @@ class Detector:
         """Read one line; `rules` are those that could match, None if the index cannot read it as an audit entry."""
         text = line.rstrip(b"\r\n")
         origin, text = split_tag(text) if origin is None else (origin, text)
-        if self._position.log:
-            origin = Origin(origin.cluster, origin.node, origin.lane, self._position)
+        if self._log:
+            origin = Origin(origin.cluster, origin.node, origin.lane, Position(self._log, self._line))
         return self._evaluator.isolate(text, origin, lambda: self._route(text, origin, rules, now))
 
     def _route(self, text: bytes, origin: Origin, rules: Rules | None, now: float) -> list[Verdict]:
@@ -326,3 +332,10 @@ class Detector:
 
 def _without_tag(line: bytes) -> bytes:
     return split_tag(line)[1]
+
+
+def _is_plain_message(line: bytes) -> bool:
+    """Return whether it is a message of the server log that holds nothing in another form."""
+    if b'{"' in line or not (head := _MESSAGE.match(line)):
+        return False
+    return line.count(b" [") < 2 or _ANOTHER.search(line, head.end()) is None
