@@ -6,6 +6,7 @@ Each test runs with the installed syslog-ng and, if there is a Debian 13 tree, w
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -41,7 +42,7 @@ class Pair:
         self.server = LogServerHost(folder / "server", self.authority, tree=tree)
         self.nodes: list[Node] = []
 
-    def node(self, name: str = "vault-1", *, buffer_bytes: int = 1 << 30, mark_seconds: int = 3600) -> Node:
+    def node(self, name: str = "vault-1", *, buffer_bytes: int = 1 << 30, mark_seconds: int = 60) -> Node:
         """Return a node with a certificate of its name, which is not started."""
         folder = self.folder / f"node-{len(self.nodes)}"
         node = Node(folder, self.server.ports, buffer_bytes=buffer_bytes, mark_seconds=mark_seconds, tree=self.tree)
@@ -118,6 +119,11 @@ def origins(server: LogServerHost) -> set[Origin]:
 
 def queued(node: Node, lane: Lane) -> int:
     return unsent_lines(node.syslog_ng.statistics(), f"d_vaultwatch_{lane}")
+
+
+def processed(node: Node, lane: Lane) -> int:
+    found = re.search(rf"destination;d_vaultwatch_{lane};;a;processed;(\d+)", node.syslog_ng.statistics())
+    return int(found[1]) if found else 0
 
 
 class TestArrival:
@@ -297,7 +303,7 @@ class TestNoPushBack:
         assert pair.server.syslog_ng.pid is not None
         os.kill(pair.server.syslog_ng.pid, signal.SIGSTOP)
         send(node, "socket", entries("late", 40_000, padding=1500))
-        eventually(lambda: "destination;d_vaultwatch_socket;;a;processed;40001" in node.syslog_ng.statistics())
+        eventually(lambda: processed(node, "socket") >= 40_001)
         os.kill(pair.server.syslog_ng.pid, signal.SIGCONT)
         eventually(lambda: queued(node, "socket") == 0)
         assert len(arrived(pair.server, "socket")) > 1000
@@ -307,7 +313,7 @@ class TestNoPushBack:
         node.start()
         for lane in LANES:
             send(node, lane, entries(lane, 5000))
-        eventually(lambda: queued(node, "socket") == queued(node, "server") == 5000)
+        eventually(lambda: queued(node, "socket") >= 5000 <= queued(node, "server"))
         node.syslog_ng.stop()
         node.start()
         pair.server.start()

@@ -71,6 +71,7 @@ def test_a_pack_has_the_requested_number_of_rules(tmp_path: Path) -> None:
     assert len(json.loads(pack(60, tmp_path))["rules"]) == 60
 
 
+@pytest.mark.long
 def test_quick_runs_everything_and_judges_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--quick", "--folder", str(tmp_path)]) == 0
     found = json.loads((tmp_path / "results.json").read_text())["results"]

@@ -173,7 +173,13 @@ class TestRulesOnTheSameFact:
 
     def test_share_one_notification_whichever_comes_first(self) -> None:
         for order in (1, -1):
-            assert Desk().file(self.pair("1", 0)[::order], T0) == ["first", "suppressed"]
+            desk = Desk()
+            assert [desk.file([alert], T0) for alert in self.pair("1", 0)[::order]] == [["first"], ["suppressed"]]
+
+    def test_in_one_call_the_one_that_names_who_succeeded_stands_for_the_other(self) -> None:
+        for order in (1, -1):
+            filed = self.pair("1", 0)[::order]
+            assert Desk().file(filed, T0)[::order] == ["first", "suppressed"]
 
     @pytest.mark.parametrize(
         "server",

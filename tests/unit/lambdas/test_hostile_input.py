@@ -63,14 +63,23 @@ def test_an_entry_in_a_form_that_vault_never_writes_raises_its_alert(aws: World,
 
 @pytest.mark.parametrize(
     "line",
-    [AUDIT_TAG + ENTRY + ENTRY, AUDIT_TAG + ENTRY + b"x", AUDIT_TAG + ENTRY[:-1], AUDIT_TAG + b'{"a":1}' + ENTRY],
-    ids=["two entries", "text behind it", "no end", "another object before it"],
+    [AUDIT_TAG + ENTRY + ENTRY, AUDIT_TAG + ENTRY + b"x", AUDIT_TAG + ENTRY[:-1]],
+    ids=["two entries", "text behind it", "no end"],
 )
 def test_a_line_that_is_no_single_entry_is_rejected_kept_and_counted(
     aws: World, capsys: pytest.CaptureFixture[str], line: bytes
 ) -> None:
     aws.evaluate(aws.frame(line, entry(2, principal="bob")))
     assert notified(aws) == {"bob"}
+    assert total(capsys.readouterr().out, "RejectedLines") == 1
+    assert len(aws.objects("rejected/")) == 1
+
+
+def test_of_another_object_and_an_entry_the_object_is_rejected_and_the_entry_evaluated(
+    aws: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.evaluate(aws.frame(AUDIT_TAG + b'{"a":1}' + ENTRY, entry(2, principal="bob")))
+    assert notified(aws) == {"alice", "bob"}
     assert total(capsys.readouterr().out, "RejectedLines") == 1
     assert len(aws.objects("rejected/")) == 1
 
