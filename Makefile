@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo "make setup  create .venv and install the Debian packages; the other targets run this first"
 	@echo "make test   run all checks and tests: make check (style, types, rooms), test-integration, test-units (under /usr/bin/python3 if that can run them) and test-stacks"
-	@echo "make test-long  run the tests that take a minute or more each"
+	@echo "make test-long  run the tests that are too long for make test"
 	@echo "make hosts  boot a log server and a node of OpenBao in systemd-nspawn, from the user data of the templates (root)"
 	@echo "make faults kill, stop and cut off what audit entries go through, and print what was lost and who waited (ROUNDS=n: so many at random, SEED=n)"
 	@echo "make demo   play a recorded Vault session through syslog-ng and a local AWS to Slack (MODE=watch: no AWS, LIVE=1: a real server, KEEP=1: keep the results)"
