@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from vaultwatch.findings.groups import Group
 from vaultwatch.findings.table import Style
-from vaultwatch.printable import one_line
+from vaultwatch.printable import one_line, quoted, quoted_time
 
 _MOST_VALUES = 4
 _OUTCOMES = {"succeeded": "succeeded", "failed": "denied or failed", "unknown": "no response logged"}
@@ -26,7 +26,7 @@ def answers(groups: Iterable[Group], sources: Callable[[str], str], style: Style
             yield ""
         yield f"{style(f'{group.level:13}', group.level)} {one_line(group.title)} ({group.rule})"
         place = f"{sources(group.source.file)}:{group.source.line}"
-        yield _indented(f"{group.count:,} x by {_by(group)}: {_ended(group)}")
+        yield _indented(f"{group.count:,} x by {_by(group)}{_ended(group)}")
         yield _indented(f"{_when(group)}, first in {place}")
         if group.paths:
             yield _indented(f"on {_listed(group.paths)}")
@@ -38,21 +38,24 @@ def _indented(text: str) -> str:
 
 def _by(group: Group) -> str:
     origin = f" from {_listed(group.addresses)}" if group.addresses and group.who not in group.addresses else ""
-    namespace = f" in namespace {group.namespace}" if group.namespace else ""
+    namespace = f" in namespace {quoted(one_line(group.namespace))}" if group.namespace else ""
     return f"{group.who or 'the server'}{origin}{namespace}"
 
 
 def _ended(group: Group) -> str:
+    if group.service == "server":  # whose messages have no outcome
+        return ""
     if len(group.outcomes) == 1:
-        return _OUTCOMES[next(iter(group.outcomes))]
-    return ", ".join(f"{count:,} {_OUTCOMES[outcome]}" for outcome, count in group.outcomes.most_common())
+        return f": {_OUTCOMES[next(iter(group.outcomes))]}"
+    return ": " + ", ".join(f"{count:,} {_OUTCOMES[outcome]}" for outcome, count in group.outcomes.most_common())
 
 
 def _when(group: Group) -> str:
-    return group.first[:19] if group.first[:19] == group.last[:19] else f"{group.first[:19]} to {group.last[:19]}"
+    first, last = quoted_time(one_line(group.first[:19])), quoted_time(one_line(group.last[:19]))
+    return (first if first == last else f"{first} to {last}") if first else "without a time"
 
 
 def _listed(values: Counter[str]) -> str:
-    named = [value for value, _ in values.most_common(_MOST_VALUES)]
+    named = [quoted(one_line(value)) for value, _ in values.most_common(_MOST_VALUES)]
     others = len(values) - len(named)
     return ", ".join(named) + (f" and {others:,} more" if others else "")

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 import msgspec
 
 from vaultwatch.findings.found import Finding, Source
+from vaultwatch.printable import one_line, quoted
 from vaultwatch.reading.identity import Outcome
-from vaultwatch.rules.facts import Level
+from vaultwatch.rules.facts import Level, Service
 
 MAX_GROUPS = 10_000
 _MAX_VALUES = 1_000
@@ -29,6 +30,7 @@ class Group(msgspec.Struct):
         paths: How often each path was used.
         addresses: How often each address was used.
         source: Where the first alert's record is.
+        service: The log that the alerts come from.
     """
 
     rule: str
@@ -39,6 +41,7 @@ class Group(msgspec.Struct):
     first: str
     last: str
     source: Source
+    service: Service = "audit"
     count: int = 0
     refused: bool = True
     outcomes: Counter[Outcome] = msgspec.field(default_factory=Counter)
@@ -84,9 +87,17 @@ def _new(alert: Finding, principal: str) -> Group:
         rule=alert.rule,
         title=alert.title,
         level=alert.level,
-        who=principal if principal == OTHERS else alert.who or alert.principal,
+        who=OTHERS if principal == OTHERS else _who(alert),
         namespace=alert.namespace,
         first=alert.time,
         last=alert.time,
         source=alert.source,
+        service=alert.service,
     )
+
+
+def _who(alert: Finding) -> str:
+    """Return who acted; a text from the log is quoted unless it is a plain name."""
+    if alert.who or not alert.principal:
+        return alert.who
+    return quoted(one_line(alert.principal))

@@ -254,6 +254,20 @@ class TestAlerts:
         assert "approle app" in shown[6]
         assert shown[6].endswith("denied or failed")
 
+    def test_groups_of_server_messages_have_no_outcome_and_may_have_no_time(self, check: Check) -> None:
+        shown = check("--groups", DATA / "ordinary-restart" / "server.log").out.splitlines()
+        assert shown[:3] == [
+            "low           Server shut down (server_shutdown)",
+            "              1 x by the server",
+            "              without a time, first in server.log:1",
+        ]
+
+    def test_a_path_in_a_group_imitates_no_other(self, check: Check, tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        entry = (DATA / "audit-device-changes" / "audit.jsonl").read_bytes().split(b"\n")[22]
+        log.write_bytes(entry.replace(b'"path":"sys/audit/raw"', b'"path":"sys/audit/raw, x"') + b"\n")
+        assert '              on "sys/audit/raw, x"' in check("--groups", log).out.splitlines()
+
     @pytest.mark.parametrize(
         ("options", "count"),
         [
