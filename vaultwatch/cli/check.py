@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO
@@ -16,13 +15,12 @@ import click
 
 from vaultwatch.cli.check_output import FORMATS, Closing, Form, show
 from vaultwatch.cli.check_run import Run, Settings
-from vaultwatch.cli.common import load_rules
+from vaultwatch.cli.common import load_rules, moment
 from vaultwatch.detection.detector import Source
 from vaultwatch.errors import SettingError, did_you_mean
 from vaultwatch.findings.found import Findings
 from vaultwatch.findings.selection import Selection
 from vaultwatch.inputs.rejects import Rejects
-from vaultwatch.reading.identity import parse_time
 from vaultwatch.rules.facts import Level
 from vaultwatch.zones import find_zone
 
@@ -99,7 +97,7 @@ def command(
     """
     started = time.monotonic()
     rules = load_rules(rule_dirs)
-    selection = Selection(Level(level), only, exclude, _moment("--since", since), _moment("--until", until), principal)
+    selection = Selection(Level(level), only, exclude, moment("--since", since), moment("--until", until), principal)
     _check_names([rule.name for rule in rules], (*only, *exclude))
     listed = not sys.stdout.isatty() if each is None else each
     gc.freeze()  # rules are never garbage, and records make no cycles: rarer collections save 5 % of the CPU
@@ -125,18 +123,6 @@ def command(
         if figures:
             figures.write(closing.figures())
     return 2 if run.failed else 1 if findings.count else 0
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    """Return the moment that an option names; None if it is not given.
-
-    Raises:
-        SettingError: It is not a time.
-    """
-    moment = parse_time(text)
-    if text is not None and moment is None:
-        raise SettingError(f"{option}: `{text}` is not an RFC 3339 time")
-    return moment
 
 
 def _check_names(names: Sequence[str], patterns: Sequence[str]) -> None:

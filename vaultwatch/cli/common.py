@@ -1,15 +1,17 @@
-"""The base class of handlers' commands, and the loading of rules."""
+"""The base class of handlers' commands, the loading of rules, and options that name a time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from vaultwatch.errors import RuleError
+from vaultwatch.errors import RuleError, SettingError
 from vaultwatch.printable import one_line
+from vaultwatch.reading.identity import parse_time
 from vaultwatch.rules.pack import Rule, shipped_rules
 
 
@@ -29,6 +31,18 @@ class HandlerCommand(click.Command):
                 raise
             refuse(str(info_name), one_line(error.format_message()))
             raise click.exceptions.Exit(2) from error
+
+
+def moment(option: str, text: str | None) -> datetime | None:
+    """Return the moment that an option names; None if it is not given.
+
+    Raises:
+        SettingError: It is not a time.
+    """
+    found = parse_time(text)
+    if text is not None and found is None:
+        raise SettingError(f"{option}: `{text}` is not an RFC 3339 time")
+    return found
 
 
 def load_rules(directories: Sequence[Path]) -> list[Rule]:

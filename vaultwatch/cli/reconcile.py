@@ -11,11 +11,11 @@ import click
 import msgspec
 
 from vaultwatch.audience import S3
+from vaultwatch.cli.common import moment
 from vaultwatch.cli.places import archived_logs, local_logs
 from vaultwatch.errors import ArchiveError, SettingError
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.printable import one_line
-from vaultwatch.reading.identity import parse_time
 from vaultwatch.reconcile import Comparison, Log, Window, reconcile
 from vaultwatch.reconcile.report import Report, report
 from vaultwatch.reconcile.rows import Reader, microseconds
@@ -74,7 +74,7 @@ def command(
     log could not be read to its end.
     """
     left, right = _sides(places)
-    since, until = _moment("--from", begin), _moment("--until", end)
+    since, until = moment("--from", begin), moment("--until", end)
     reading = _Reading()
     left_logs, right_logs = (reading.logs(side, since, until) for side in (left, right))
     reader = Reader(ignored)
@@ -103,18 +103,6 @@ def _sides(places: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if "-" in places:
         raise click.UsageError("stdin cannot be read twice: name a file")
     return left, right
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    """Return the moment that an option names; None if it is not given.
-
-    Raises:
-        SettingError: It is not a time.
-    """
-    moment = parse_time(text)
-    if text is not None and moment is None:
-        raise SettingError(f"{option}: `{text}` is not an RFC 3339 time")
-    return moment
 
 
 def _window(begin: datetime | None, end: datetime | None) -> Window:
