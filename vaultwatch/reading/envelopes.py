@@ -16,23 +16,13 @@ from vaultwatch.reading import lenient
 from vaultwatch.reading.budget import MAX_LENIENT_BYTES, exceeded
 
 _CARRIERS = (
-    *(
-        "log",
-        "message",
-        "MESSAGE",
-        "line",
-        "msg",
-        "event",
-        "original",
-        "_raw",
-        "raw",
-    ),  # docker, Beats, journald
-    *("result", "results", "logEvents", "events", "records", "Records", "logs", "entries"),  # CloudWatch, Event Hubs
-    *("content", "attributes", "jsonPayload", "textPayload", "protoPayload"),  # Datadog, Stackdriver
-    *("data", "body", "stringValue", "streams", "values", "value"),  # Loki, OpenTelemetry
-    *("resourceLogs", "scopeLogs", "logRecords", "hits", "_source", "full_message", "short_message"),
-    *("properties", "LogEntry", "logEntry", "Message", "fields", "payload", "@message", "text"),
-)
+    "log", "message", "MESSAGE", "line", "msg", "event", "original", "_raw", "raw",  # docker, Beats, journald, Splunk
+    "result", "results", "logEvents", "events", "records", "Records", "logs", "entries",  # CloudWatch, Event Hubs
+    "content", "attributes", "jsonPayload", "textPayload", "protoPayload",  # Datadog, Stackdriver
+    "data", "body", "stringValue", "streams", "values", "value",  # Loki, OpenTelemetry
+    "resourceLogs", "scopeLogs", "logRecords", "hits", "_source", "full_message", "short_message",  # GELF
+    "properties", "LogEntry", "logEntry", "Message", "fields", "payload", "@message", "text",
+)  # fmt: skip
 _MAX_LEVELS = 8
 _MAX_BYTES = 64 * 1024 * 1024
 _TIME_AND_LEVEL = re.compile(

@@ -23,7 +23,7 @@ from vaultwatch.reading.assembly import MAX_BYTES, Assembly
 from vaultwatch.reading.budget import exceeded
 from vaultwatch.reading.envelopes import texts_in
 from vaultwatch.reading.records import Rejected
-from vaultwatch.reading.syslog_header import NO_HEADER, strip_syslog_header
+from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
 
 _MAX_HELD = 16
 _MAX_LEVELS = 4
@@ -162,7 +162,7 @@ class Unwrapper:
     def _without_object(self, whole: bytes, text: bytes, number: int) -> Iterator[bytes | Rejected]:
         """Yield what is in a line of plain text or of the server log."""
         header, rest = strip_syslog_header(text) if self._held else (NO_HEADER, text)
-        key = f"{header.host} {header.program} {header.pid}".encode()
+        key = _stream(header)
         if header is not NO_HEADER and key in self._held:
             yield from (piece.line for piece in self._continue(key, rest, text, number))
         elif csv := _CSV_MESSAGE.match(text):
@@ -196,12 +196,12 @@ class Unwrapper:
         header, rest = strip_syslog_header(text)
         ended = _end_of_object(text[start:])
         if ended == 0 and header is not NO_HEADER and len(rest) >= _SHORTEST_PART:
-            key = f"{header.host} {header.program} {header.pid}".encode()
+            key = _stream(header)
             if key in self._held:
                 yield from (piece.line for piece in self._give_up(key))
             self._hold(key, rest, text, number)
             yield from (piece.line for piece in self._give_up_oldest())
-        elif header is not NO_HEADER and f"{header.host} {header.program} {header.pid}".encode() in self._held:
+        elif header is not NO_HEADER and _stream(header) in self._held:
             yield from self._without_object(whole, text, number)
         elif ended is None or ended == 0 or (ended == len(text) - start and _is_record(text[start:])):
             yield whole
@@ -261,6 +261,11 @@ class Unwrapper:
             yield from (piece.line for piece in self._give_up_oldest())
             return
         yield from self._pieces(b"", line, number, level + 1)
+
+
+def _stream(header: Header) -> bytes:
+    """Return the key of the lines of one process."""
+    return f"{header.host} {header.program} {header.pid}".encode()
 
 
 def _end_of_object(text: Any) -> int | None:
