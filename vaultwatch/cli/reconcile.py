@@ -155,7 +155,7 @@ def _is_of_uploads(name: str) -> bool:
 
 
 def _check_sides(comparison: Comparison) -> None:
-    """Refuse a side of which nothing is an audit entry: it is another log, and no comparison.
+    """Refuse a side of which nothing is an audit entry: it is another log. Two empty sides are no comparison, either.
 
     Raises:
         SettingError: There is one.
@@ -163,6 +163,8 @@ def _check_sides(comparison: Comparison) -> None:
     for name, side in zip(("left", "right"), comparison.sides, strict=True):
         if side.rejected and not side.read:
             raise SettingError(f"the {name} side has no audit entry, but {side.rejected:,} other lines")
+    if not any(side.read for side in comparison.sides):
+        raise SettingError("nothing was compared: neither side has an entry")
 
 
 def _write(found: Report, form: str) -> None:

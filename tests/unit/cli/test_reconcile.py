@@ -102,6 +102,16 @@ def test_a_side_of_another_log_is_refused(reconcile: Reconcile) -> None:
     assert ran.err.startswith("vaultwatch: the right side has no audit entry, but ")
 
 
+def test_two_empty_sides_are_not_equal_but_no_comparison(reconcile: Reconcile, tmp_path: Path) -> None:
+    (tmp_path / "audit").touch()
+    ran = reconcile(tmp_path / "audit", tmp_path / "audit")
+    assert (ran.status, ran.out, ran.err) == (2, "", "vaultwatch: nothing was compared: neither side has an entry\n")
+
+
+def test_a_time_in_which_neither_side_has_an_entry_is_equal(reconcile: Reconcile) -> None:
+    assert reconcile(FILE, FILE, "--from", "2030-01-01T00:00:00Z").status == 0
+
+
 def test_an_empty_side_lacks_everything(reconcile: Reconcile, tmp_path: Path) -> None:
     (tmp_path / "audit").touch()
     assert found(reconcile(FILE, tmp_path / "audit", "--format", "json"))["missing_right"]["count"] == 52
