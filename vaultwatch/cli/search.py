@@ -41,10 +41,11 @@ def command(text: str, places: tuple[str, ...], when: str | None) -> int:
     wanted, show = text.encode("utf-8", "surrogateescape"), _show_on_terminal if sys.stdout.isatty() else _show
     logs = [log for place in places or ("-",) for log in _logs_at(place, when)]
     found = [_search(log, wanted, show, named=log.name in (places or ("-",))) for log in logs]
-    lines = sum(count for count, _ in found)
+    lines, read = sum(count for count, _ in found), sum(whole for _, whole in found)
     sys.stdout.flush()
-    click.echo(f"{_count(lines, 'line')} found in {_count(len(logs), 'log')}", err=True)
-    return 2 if not all(whole for _, whole in found) else 0 if lines else 1
+    if lines or read or not logs:
+        click.echo(f"{_count(lines, 'line')} found in {_count(len(logs), 'log')}", err=True)
+    return 2 if read < len(logs) else 0 if lines else 1
 
 
 def _count(number: int, unit: str) -> str:

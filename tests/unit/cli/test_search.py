@@ -44,6 +44,11 @@ def search(capfdbinary: pytest.CaptureFixture[bytes]) -> Search:
     return run
 
 
+def test_a_log_that_cannot_be_opened_is_not_counted(search: Search, tmp_path: Path) -> None:
+    ran = search(REQUEST_ID, tmp_path / "nowhere")
+    assert (ran.status, ran.err) == (2, f"vaultwatch: {tmp_path}/nowhere: No such file or directory\n")
+
+
 def test_both_entries_of_a_request_are_found_by_its_id(search: Search) -> None:
     logged = [line for line in (RECORDING / "audit.jsonl").read_bytes().splitlines() if REQUEST_ID.encode() in line]
     assert search(REQUEST_ID, RECORDING / "audit.jsonl") == (0, b"\n".join(logged) + b"\n", "2 lines found in 1 log\n")
