@@ -42,6 +42,7 @@ from testbed.aws.template import REGION, Template, Templates, UnsupportedTemplat
 __all__ = ["Call", "LocalAws", "LocalAwsError", "Mail", "Outcome", "UnsupportedTemplateError"]
 
 _SESSION = boto3.Session()  # reads botocore's descriptions of the services only once
+_ONLY_ONE = Lock()  # a second one would take messages from the queues of the first
 
 
 class LocalAwsError(AssertionError):
@@ -51,7 +52,7 @@ class LocalAwsError(AssertionError):
 class LocalAws:
     """A local AWS that runs while its context is open: worker threads pass events to the functions.
 
-    Leaving the context raises `LocalAwsError` if a call was denied to a role.
+    Leaving the context raises `LocalAwsError` if a call was denied to a role; entering it, if another one runs.
 
     Args:
         templates: The templates by the name of their stack.
@@ -88,7 +89,10 @@ class LocalAws:
         self._clients: dict[tuple[str, str], Any] = {}
 
     def __enter__(self) -> LocalAws:
+        if not _ONLY_ONE.acquire(blocking=False):
+            raise LocalAwsError("another local AWS runs in this process")
         with ExitStack() as stack:
+            stack.callback(_ONLY_ONE.release)
             self._scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="local-aws-")))
             self.clock = Clock(self._scratch / "moved")
             stack.enter_context(self.endpoint)

@@ -344,3 +344,11 @@ def test_a_transaction_that_fails_leaves_every_item_as_it_was(aws: LocalAws) -> 
             TransactItems=[{kind: {"TableName": "t", **inner}} for item in items for kind, inner in item.items()]
         )
     assert dynamodb.scan(TableName="t")["Items"] == [{"k": {"S": "a"}, "n": {"N": "1"}}]
+
+
+def test_a_second_one_in_the_same_process_is_refused(aws: LocalAws, code: Path) -> None:
+    with pytest.raises(LocalAwsError, match="another local AWS"), LocalAws({}, code):
+        pass
+    put(aws, "a")
+    aws.run_until_idle()
+    assert got(aws) == ["a"]
