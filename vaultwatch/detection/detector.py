@@ -59,6 +59,7 @@ class Detector:
         fatal: tuple[type[Exception], ...] = (),
         before_record: Callable[[], str] | None = None,
         unwrap: bool = False,
+        on_entries: Callable[[Sequence[bytes], Origin | None], None] | None = None,
     ) -> None:
         """Make a detector.
 
@@ -76,6 +77,8 @@ class Detector:
                 then read without the index.
             unwrap: Whether records are also searched in lines that hold them in another form
                 (`vaultwatch.reading.unwrapping`).
+            on_entries: Called with the lines of audit entries that were read, and where they came from if their tags
+                are already removed. It must not raise.
         """
         ruleset = rules if isinstance(rules, Ruleset) else Ruleset(rules)
         self.source: Source = source
@@ -89,6 +92,7 @@ class Detector:
         self._keys = ServerEventKeys()
         self._last_was_server = source == "server"
         self._unwraps = unwrap
+        self._on_entries = on_entries
         self._log, self._line = "", 0
 
     @property
@@ -228,6 +232,11 @@ class Detector:
         self.counts.audit += entries
         self._last_was_server = False
 
+    def _count_entry(self, text: bytes, origin: Origin) -> None:
+        self._count_audit(1)
+        if self._on_entries:
+            self._on_entries((text,), origin)
+
     def _sift(self, lines: Sequence[bytes], origin: Origin | None) -> Iterator[Sifted]:
         """Call `AuditIndex.sift`; if a line makes it raise, read that line and all after it without the index.
 
@@ -239,6 +248,8 @@ class Detector:
         taken = 0
         try:
             for sifted in self._index.sift(lines, self._audit.waiting.events, self._before(lines[:1], origin)):
+                if self._on_entries and isinstance(sifted, Passed):
+                    self._on_entries(lines[taken : taken + sifted.entries], origin)
                 yield sifted
                 taken += sifted.entries if isinstance(sifted, Passed) else 1
         except self._fatal:
@@ -281,7 +292,7 @@ class Detector:
 
     def _read_entry(self, text: bytes, origin: Origin, rules: Rules | None, now: float) -> list[Verdict]:
         if rules and self._audit.excludes(text[max(text.find(b"{"), 0) :], origin, rules):
-            self._count_audit(1)
+            self._count_entry(text, origin)
             return []
         entry = read_audit_entry(text, origin)
         if isinstance(entry, Rejected):  # the index ignores what it does not decode, such as nesting
@@ -291,7 +302,7 @@ class Detector:
         elif rules is None:
             rules = self._index.candidates(text[max(text.find(b"{"), 0) :])
         found = self._audit.evaluate(entry, rules, now)
-        self._count_audit(1)
+        self._count_entry(text, origin)
         return found
 
     def _take_rejected(self, rejected: Rejected, now: float) -> list[Verdict]:

@@ -15,6 +15,7 @@ import msgspec
 from vaultwatch.reading.identity import audit_event_key, is_response, parse_time
 from vaultwatch.reading.left_out import NOTE
 from vaultwatch.reading.records import AuditEntry, Rejected, read_audit_entry, split_tag
+from vaultwatch.reading.standing_alone import stands_alone
 
 _SALTED = re.compile(rb'"hmac-sha256:[0-9a-f]{64}"')
 _MASKED = b'"hmac-sha256:"'
@@ -22,9 +23,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_TIME = -(1 << 60)
 """The moment of an entry without a readable time."""
 
-_NEVER_ANSWERED = frozenset({"sys/seal", "sys/step-down", "sys/audit/test"})
-_AUDIT_DEVICES = "sys/audit/"
-_ANSWERED_ERROR = "permission denied"
 _ROW = Struct("<16s8sqIQ??")
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -91,16 +89,16 @@ class Reader:
             log: The index of its log.
             line: The number of its line.
         """
-        fields = entry.fields
-        moment = parse_time(fields.get("time"))
+        fields, request = entry.fields, entry.fields["request"]
+        moment, answers = parse_time(fields.get("time")), is_response(fields)
         return Row(
             self.event(fields),
             self._digest(self.compared(entry), 8),
             NO_TIME if moment is None else microseconds(moment),
             log,
             line,
-            is_response(fields),
-            _stands_alone(fields),
+            answers,
+            stands_alone(request.get("path"), request.get("operation"), fields.get("error"), is_response=answers),
         )
 
     def event(self, fields: dict[str, Any]) -> bytes:
@@ -134,20 +132,3 @@ def _without(fields: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
         return {key: value for key, value in fields.items() if key != name}
     inner = fields.get(name)
     return {**fields, name: _without(inner, tuple(below))} if isinstance(inner, dict) else fields
-
-
-def _stands_alone(fields: dict[str, Any]) -> bool:
-    """Return whether Vault writes no other entry for a request (measured on Vault 1.14 and OpenBao 2.6).
-
-    A request that is refused before it is handled (a quota, a wrapping token that is not valid) has an error and no
-    response; one that is denied has both entries. The request that enables the first audit device precedes that device,
-    and the response to the removal of the last one has no device left.
-    """
-    request = fields["request"]
-    path, operation = request.get("path"), request.get("operation")
-    is_device = isinstance(path, str) and path.startswith(_AUDIT_DEVICES)
-    if is_response(fields):
-        return is_device and operation == "update"
-    error = fields.get("error")
-    is_refused = isinstance(error, str) and error != "" and _ANSWERED_ERROR not in error
-    return is_refused or path in _NEVER_ANSWERED or (is_device and operation == "delete")
