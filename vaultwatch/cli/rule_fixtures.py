@@ -11,28 +11,53 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from vaultwatch.cli.common import load_rules
 from vaultwatch.detection.detector import Detector
 from vaultwatch.errors import RuleError
 from vaultwatch.reading.records import Rejected
-from vaultwatch.rules.compiling import compile_directories
+from vaultwatch.rules.compiling import compile_directories, lint
 from vaultwatch.rules.files import FIXTURES
 from vaultwatch.rules.pack import Rule
 
 
-def failures(directories: Sequence[Path]) -> tuple[int, list[str]]:
-    """Test all rules below these directories.
+class Tested(NamedTuple):
+    """What a test of rules found: lines that begin with the rule's name.
 
-    Returns:
-        The number of rules, and the faults: one line each, which begins with the rule's name.
+    Attributes:
+        rules: Their number.
+        faults: What makes the test fail.
+        warnings: What does not.
+    """
+
+    rules: int
+    faults: list[str]
+    warnings: list[str]
+
+
+def tested(directories: Sequence[Path]) -> Tested:
+    """Test all rules below these directories, and look for what can never match.
 
     Raises:
         RuleError: The rules do not compile, or there are none.
     """
     rules = load_rules(directories)
-    found = [fault for rule in rules for fault in _test(rule, directories)]
-    return len(rules), found
+    findings = lint([rule.compiled for rule in rules], directories)
+    faults = [f"{finding.rule}: {finding.text}" for finding in findings if finding.is_error]
+    faults += [fault for rule in rules for fault in _test(rule, directories)]
+    warnings = [f"{finding.rule}: warning: {finding.text}" for finding in findings if not finding.is_error]
+    return Tested(len(rules), faults, warnings)
+
+
+def failures(directories: Sequence[Path]) -> tuple[int, list[str]]:
+    """Return the number of rules below these directories, and what makes their test fail.
+
+    Raises:
+        RuleError: The rules do not compile, or there are none.
+    """
+    found = tested(directories)
+    return found.rules, found.faults
 
 
 def _test(rule: Rule, directories: Sequence[Path]) -> Iterator[str]:

@@ -146,6 +146,24 @@ class TestTest:
     def test_rules_that_pass(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert run(capsys, "test", folder) == (0, "2 rules tested, 0 failed\n", "")
 
+    def test_a_value_that_no_record_has_fails_although_the_fixtures_pass(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (folder / "seal.yml").write_text(SIGMA.replace("request.path: sys/seal", "request.path: [sys/seal, /sys/seal]"))
+        assert run(capsys, "test", folder) == (
+            1,
+            "2 rules tested, 1 failed\n",
+            "seal: request.path: /sys/seal never matches: no path in the log begins with a slash: write `sys/seal`\n",
+        )
+
+    def test_a_warning_is_shown_and_does_not_fail(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (folder / "seal.yml").write_text(SIGMA.replace("  condition", "  unused: {type: request}\n  condition"))
+        assert run(capsys, "test", folder) == (
+            0,
+            "2 rules tested, 0 failed, 1 warnings\n",
+            "seal: warning: the condition does not use the selection unused\n",
+        )
+
     @pytest.mark.parametrize("name", ["seal", "odd"])
     @pytest.mark.parametrize(
         ("kind", "text", "fault"),

@@ -2,8 +2,10 @@
 
 compile_directories([Path("rules")])    rules as data, with filters applied and placeholders filled in
 compile_pack([Path("rules")])           the same as canonical JSON
+lint(rules, [Path("rules")])            what compiles, but can never match
 """
 
 from vaultwatch.rules.compiling.collection import compile_directories, compile_pack
+from vaultwatch.rules.compiling.lint import Finding, lint
 
-__all__ = ["compile_directories", "compile_pack"]
+__all__ = ["Finding", "compile_directories", "compile_pack", "lint"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import re2
 
-from vaultwatch.errors import RuleError
+from vaultwatch.errors import RuleError, did_you_mean
 
 NEVER = "__never__"
 Placeholders = Mapping[str, list[Any]]
@@ -74,7 +74,8 @@ def _fill_value(item: Any, modifiers: list[str], placeholders: Placeholders, whe
         return [item]
     for name in names:
         if name not in placeholders:
-            raise RuleError(f"{where}: unknown placeholder %{name}%: no placeholders.yml defines it")
+            hint = did_you_mean(name, placeholders)
+            raise RuleError(f"{where}: unknown placeholder %{name}%: no placeholders.yml defines it{hint}")
     if item == f"%{next(iter(names))}%" and "re" not in modifiers:
         return [_literal(value) for value in placeholders[next(iter(names))]]
     texts = [item]
