@@ -76,10 +76,16 @@ def send_apart(notification: Notification, send: Callable[[Notification], None])
     """
     try:
         send(notification)
+        return
     except SinkRefused as refused:
         _log.error("notification %s is sent without its texts: %s", notification.id, refused)
-        alerts = tuple(without_texts(alert, type(refused).__name__) for alert in notification.alerts)
-        send(replace(notification, cluster="", alerts=alerts, merged=()))
+    send(without_any_text(notification))  # outside: a second refusal must not quote the first
+
+
+def without_any_text(notification: Notification) -> Notification:
+    """Return what is left of a notification that a sink refuses: rules, levels, times and ids."""
+    alerts = tuple(without_texts(alert, SinkRefused.__name__) for alert in notification.alerts)
+    return replace(notification, cluster="", alerts=alerts, merged=())
 
 
 def _writable(notification: Notification, alert: Alert, write: Callable[[Notification], object]) -> Alert:

@@ -30,7 +30,7 @@ class BatchPublisher(ABC, Generic[Portion]):
     Attributes:
         sent: How many notifications the service has accepted.
         refused: Notifications that the service will never accept as they are, or that cannot be written.
-        bare_count: How many alerts were published without their texts, because these raised an exception.
+        bare_count: How many alerts were published without their texts, which raised an exception or were refused.
         unmarked: Notifications that the service has accepted, and that could not be marked as sent.
         failure: Why publishing stopped, if the service failed.
     """

@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from vaultwatch.audience import EVERYBODY, Audience
 from vaultwatch.dispatch.notification import NOTIFIED, Notification
 from vaultwatch.errors import DeliveryError
+from vaultwatch.notify.apart import without_any_text
 from vaultwatch.notify.batch import BatchPublisher, Mark
 from vaultwatch.notify.sink import Pace
 from vaultwatch.notify.sns import publication
@@ -73,37 +74,50 @@ class Publisher(BatchPublisher[list[Entry]]):
         with self._pace:
             return self._publish(portion)
 
-    def _publish(self, portion: Sequence[Entry]) -> list[Notification]:
+    def _publish(self, portion: Sequence[Entry], *, bare: bool = False) -> list[Notification]:
         entries: Any = [{"Id": str(number), **entry} for number, (_, entry) in enumerate(portion)]
         try:
             answer = self._client.publish_batch(TopicArn=self._topic_arn, PublishBatchRequestEntries=entries)
         except ClientError as error:
-            return self._after_error(portion, str(error.response.get("Error", {}).get("Code")))
+            return self._after_error(portion, str(error.response.get("Error", {}).get("Code")), bare)
         except (BotoCoreError, OSError) as error:
             self.failure = DeliveryError(f"SNS could not be reached: {type(error).__name__}")
             return []
+        taken = [portion[int(one["Id"])][0] for one in answer.get("Successful", [])]
         for failed in answer.get("Failed", []):
             if failed.get("SenderFault"):
-                self.refused.append(portion[int(failed["Id"])][0])
+                taken += self._without_texts(portion[int(failed["Id"])][0], bare)
             else:
                 self.failure = DeliveryError(f"SNS answered {failed.get('Code', 'an error')} for one notification")
-        return [portion[int(taken["Id"])][0] for taken in answer.get("Successful", [])]
+        return taken
 
-    def _after_error(self, portion: Sequence[Entry], code: str) -> list[Notification]:
+    def _after_error(self, portion: Sequence[Entry], code: str, bare: bool) -> list[Notification]:
         """Publish each notification by itself: one that SNS refuses must not block the nine others of its call."""
         if code not in REFUSALS:
             self.failure = DeliveryError(f"SNS answered {code}")
             return []
         if len(portion) == 1:
-            self.refused.append(portion[0][0])
-            return []
+            return self._without_texts(portion[0][0], bare)
         return [notification for entry in portion for notification in self._publish([entry])]
+
+    def _without_texts(self, refused: Notification, bare: bool) -> list[Notification]:
+        """Publish a refused notification without any text from a log: nobody knows every content that SNS refuses."""
+        entry = None if bare else self._entry(without_any_text(refused))
+        if entry is None:
+            self.refused.append(refused)
+            return []
+        taken = self._publish([(refused, entry)], bare=True)
+        self.bare_count += len(refused.alerts) if taken else 0
+        return taken
+
+    def _entry(self, notification: Notification) -> dict[str, Any] | None:
+        return self._written(notification, partial(publication, audience=self._audience))
 
     def _portions(self, notifications: Sequence[Notification]) -> Iterator[list[Entry]]:
         portion: list[Entry] = []
         size = notified = 0
         for notification in notifications:
-            entry = self._written(notification, partial(publication, audience=self._audience))
+            entry = self._entry(notification)
             if entry is None:
                 continue
             length = len(entry["Message"].encode()) + _ATTRIBUTES_BYTES

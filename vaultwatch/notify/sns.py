@@ -16,7 +16,7 @@ from vaultwatch.audience import EVERYBODY, Audience
 from vaultwatch.dispatch.notification import NOTIFIED, Disposition, Notification
 from vaultwatch.errors import BOTO3_MISSING, DeliveryError, SettingError, SinkBusy, SinkRefused
 from vaultwatch.notify import text
-from vaultwatch.notify.apart import content_of
+from vaultwatch.notify.apart import content_of, send_apart
 from vaultwatch.notify.machine import machine_json
 from vaultwatch.notify.sink import Pace
 from vaultwatch.rules.facts import Level
@@ -76,6 +76,9 @@ class SnsSink:
 
     def send(self, notification: Notification) -> None:
         """Publish the notification; see `Sink.send`."""
+        send_apart(notification, self._send)
+
+    def _send(self, notification: Notification) -> None:
         # imported here: whoever made the client has already loaded botocore
         from botocore.exceptions import BotoCoreError, ClientError
 

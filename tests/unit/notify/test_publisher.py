@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from botocore.exceptions import ClientError
 from msgspec.structs import replace
 
 from tests.unit.notify.samples import a_message
@@ -45,3 +47,45 @@ def test_nobody_gets_more_than_three_mails_a_second_and_suppressed_alerts_do_not
     notified = [at for at, disposition in client.taken if disposition != "suppressed"]
     assert notified == [0, 0, 0, 1, 1, 1, 2, 3, 3, 3, 4, 4, 4, 5]
     assert client.calls == 2 * 7
+
+
+class Particular(Client):
+    """Refuses what `refuses` names, one entry or a whole call."""
+
+    def __init__(self, refuses: str, whole_call: bool) -> None:
+        super().__init__()
+        self.refuses = refuses
+        self.whole_call = whole_call
+        self.messages: list[str] = []
+
+    def publish_batch(self, **given: Any) -> Any:
+        entries = given["PublishBatchRequestEntries"]
+        bad = {one["Id"] for one in entries if self.refuses in one["Message"]}
+        if bad and self.whole_call:
+            raise ClientError({"Error": {"Code": "InvalidParameter", "Message": ""}}, "PublishBatch")
+        good = [one for one in entries if one["Id"] not in bad]
+        self.messages += [one["Message"] for one in good]
+        failed = [{"Id": id_, "SenderFault": True, "Code": "InvalidParameter"} for id_ in bad]
+        return {"Successful": [{"Id": one["Id"]} for one in good], "Failed": failed}
+
+
+@pytest.mark.parametrize("whole_call", [False, True])
+class TestWhatSnsRefuses:
+    def published(self, client: Particular, paths: list[str]) -> tuple[Publisher, list[str]]:
+        marked = list[str]()
+        publisher = Publisher(client, "arn", marked.extend, lambda: True, Pace(0.0))  # type: ignore[arg-type]
+        sent = [replace(a_message(an_alert(f"e{n}", path=path)), disposition="first") for n, path in enumerate(paths)]
+        publisher.publish(sent)
+        return publisher, marked
+
+    def test_is_published_without_its_texts_and_the_others_with_theirs(self, whole_call: bool) -> None:
+        client = Particular("sys/unheard-of", whole_call)
+        publisher, marked = self.published(client, ["sys/a", "sys/unheard-of", "sys/b"])
+        assert (publisher.sent, len(marked), publisher.bare_count, publisher.refused) == (3, 3, 1, [])
+        assert sum("sys/a" in text or "sys/b" in text for text in client.messages) == 2
+
+    def test_stays_unsent_if_it_is_refused_without_texts_too(self, whole_call: bool) -> None:
+        client = Particular("", whole_call)
+        publisher, marked = self.published(client, ["sys/a"])
+        assert (publisher.sent, marked, publisher.bare_count) == (0, [], 0)
+        assert [one.alerts[0].id for one in publisher.refused] == [an_alert("e0").id]

@@ -133,6 +133,19 @@ class TestSink:
         assert "SECRET" not in str(caught.value)
         assert caught.value.__context__ is None
 
+    def test_what_sns_refuses_is_published_without_its_texts(self) -> None:
+        published = list[str]()
+
+        class Particular:
+            def publish(self, **given: Any) -> None:
+                if "secret/unheard-of" in given["Message"]:
+                    raise client_error("InvalidParameter")
+                published.append(given["Message"])
+
+        SnsSink(Particular(), ARN, interval_seconds=0).send(a_message(an_alert(path="secret/unheard-of")))
+        [text] = published
+        assert "the texts of this alert are left out" in text
+
     @pytest.mark.parametrize("arn", ["", "alerts", "arn:aws:sqs:eu-central-1:123456789012:alerts", ARN + ".fifo"])
     def test_a_wrong_topic_is_a_setting_error(self, arn: str) -> None:
         with pytest.raises(SettingError, match="ARN"):
