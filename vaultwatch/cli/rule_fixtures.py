@@ -22,17 +22,31 @@ from vaultwatch.rules.files import FIXTURES
 from vaultwatch.rules.pack import Rule
 
 
+class Fault(NamedTuple):
+    """What makes a test of rules fail.
+
+    Attributes:
+        text: One line that begins with the rule's name.
+        lines: The lines of the record that a rule was wrong about.
+        rule: This rule.
+    """
+
+    text: str
+    lines: Sequence[bytes] = ()
+    rule: Rule | None = None
+
+
 class Tested(NamedTuple):
-    """What a test of rules found: lines that begin with the rule's name.
+    """What a test of rules found.
 
     Attributes:
         rules: Their number.
         faults: What makes the test fail.
-        warnings: What does not.
+        warnings: What does not: lines that begin with the rule's name.
     """
 
     rules: int
-    faults: list[str]
+    faults: list[Fault]
     warnings: list[str]
 
 
@@ -44,7 +58,7 @@ def tested(directories: Sequence[Path]) -> Tested:
     """
     rules = load_rules(directories)
     findings = lint([rule.compiled for rule in rules], directories)
-    faults = [f"{finding.rule}: {finding.text}" for finding in findings if finding.is_error]
+    faults = [Fault(f"{finding.rule}: {finding.text}") for finding in findings if finding.is_error]
     faults += [fault for rule in rules for fault in _test(rule, directories)]
     warnings = [f"{finding.rule}: warning: {finding.text}" for finding in findings if not finding.is_error]
     return Tested(len(rules), faults, warnings)
@@ -57,13 +71,19 @@ def failures(directories: Sequence[Path]) -> tuple[int, list[str]]:
         RuleError: The rules do not compile, or there are none.
     """
     found = tested(directories)
-    return found.rules, found.faults
+    return found.rules, [fault.text for fault in found.faults]
 
 
-def _test(rule: Rule, directories: Sequence[Path]) -> Iterator[str]:
-    folder = next((path for path in (base / FIXTURES / rule.name for base in directories) if path.is_dir()), None)
+def fixtures_of(name: str, directories: Sequence[Path]) -> Path | None:
+    """Return the folder with the fixtures of a rule; None if there is none."""
+    return next((path for path in (base / FIXTURES / name for base in directories) if path.is_dir()), None)
+
+
+def _test(rule: Rule, directories: Sequence[Path]) -> Iterator[Fault]:
+    folder = fixtures_of(rule.name, directories)
     if folder is None:
-        yield f"{rule.name}: no fixtures: no folder fixtures/{rule.name} in {' or '.join(map(str, directories))}"
+        where = " or ".join(map(str, directories))
+        yield Fault(f"{rule.name}: no fixtures: no folder fixtures/{rule.name} in {where}")
         return
     if (folder / "placeholders.yml").exists():
         compiled = compile_directories([*directories, folder])
@@ -72,7 +92,7 @@ def _test(rule: Rule, directories: Sequence[Path]) -> Iterator[str]:
         yield from _test_kind(rule, folder, kind, wanted)
 
 
-def _test_kind(rule: Rule, folder: Path, kind: str, wanted: bool) -> Iterator[str]:
+def _test_kind(rule: Rule, folder: Path, kind: str, wanted: bool) -> Iterator[Fault]:
     files = [path for suffix in ("jsonl", "log") if (path := folder / f"{kind}.{suffix}").exists()]
     read = 0
     for path in files:
@@ -80,19 +100,19 @@ def _test_kind(rule: Rule, folder: Path, kind: str, wanted: bool) -> Iterator[st
             lines = path.read_bytes().splitlines(keepends=True)
         except OSError as error:
             raise RuleError(f"{path}: {error.strerror}") from error
-        for number, matched, records, trouble in _records(rule, lines):
+        for number, block, matched, records, trouble in _records(rule, lines):
             read += records
             where = f"{rule.name}: {path.name}, line {number}"
             if trouble:
-                yield f"{where}: {trouble}"
+                yield Fault(f"{where}: {trouble}")
             elif matched != (records if wanted else 0):
-                yield f"{where}: the rule {'does not match' if wanted else 'matches'}"
+                yield Fault(f"{where}: the rule {'does not match' if wanted else 'matches'}", block, rule)
     if not read:
-        yield f"{rule.name}: no fixture {kind}.jsonl or {kind}.log with a record in it"
+        yield Fault(f"{rule.name}: no fixture {kind}.jsonl or {kind}.log with a record in it")
 
 
-def _records(rule: Rule, lines: Sequence[bytes]) -> Iterator[tuple[int, int, int, str]]:
-    """Yield for each record the number of its last line, how often the rule matched, 1, and what went wrong."""
+def _records(rule: Rule, lines: Sequence[bytes]) -> Iterator[tuple[int, list[bytes], int, int, str]]:
+    """Yield for each record the number of its last line, its lines, how often the rule matched, 1, and what failed."""
     for number, block in _blocks(rule, lines):
         trouble: list[str] = []
         detector = Detector(
@@ -105,7 +125,7 @@ def _records(rule: Rule, lines: Sequence[bytes]) -> Iterator[tuple[int, int, int
         verdicts = [*detector.feed(block), *detector.flush()]
         records = detector.counts.audit + detector.counts.server
         if records or trouble:
-            yield number, len(verdicts), records, trouble[0] if trouble else ""
+            yield number, block, len(verdicts), records, trouble[0] if trouble else ""
 
 
 def _note_rejected(trouble: list[str], line: Rejected) -> None:

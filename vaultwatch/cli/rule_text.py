@@ -46,6 +46,21 @@ def readable(condition: Condition) -> str:
     return written if isinstance(written, str) else as_yaml(written)
 
 
+def in_one_line(condition: Condition) -> str | None:
+    """Return a condition on the values of one key as `KEY: VALUE`; None if it is more than that."""
+    written = _written(condition)
+    if isinstance(written, str):
+        return written
+    if not _is_single(written):
+        return None
+    ((key, value),) = written.items()
+    return f"{key}: {' or '.join(map(_scalar, _listed(value)))}"
+
+
+def _scalar(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def as_yaml(value: Any, *, lists_in_line: bool = False) -> str:
     """Return a value as YAML for people: in ASCII, with its keys in the order given."""
     import yaml

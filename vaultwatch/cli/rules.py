@@ -102,7 +102,8 @@ def _files(rule: Rule, directories: Sequence[Path]) -> Iterator[Path]:
 
 @command.command("test")
 @click.argument("directories", nargs=-1, type=_DIRS, metavar="[DIR]...")
-def test_rules(directories: tuple[Path, ...]) -> int:
+@click.option("--explain", is_flag=True, help="Show for each record that fails which conditions hold for it.")
+def test_rules(directories: tuple[Path, ...], explain: bool) -> int:
     r"""Test every rule on its fixtures.
 
     DIR/fixtures/RULE holds match.jsonl and ignore.jsonl with audit entries, or match.log and ignore.log with server-log
@@ -112,16 +113,22 @@ def test_rules(directories: tuple[Path, ...]) -> int:
 
     \b
     vaultwatch rules test
-    vaultwatch rules test rules mine
+    vaultwatch rules test --explain rules mine
 
     Exit status: 0 if all rules pass, 1 if a rule fails, 2 if the rules cannot be read.
     """
     from vaultwatch.cli.rule_fixtures import tested
+    from vaultwatch.cli.rule_reports import fault_report
 
-    found = tested(list(directories) or [_default_directory()])
-    for fault in [*found.warnings, *found.faults]:
-        click.echo(one_line(fault, _LONGEST_LINE), err=True)
-    failed = len({fault.split(":")[0] for fault in found.faults})
+    folders = list(directories) or [_default_directory()]
+    found = tested(folders)
+    for warning in found.warnings:
+        click.echo(one_line(warning, _LONGEST_LINE), err=True)
+    for fault in found.faults:
+        click.echo(one_line(fault.text, _LONGEST_LINE), err=True)
+        for line in fault_report(fault, folders) if explain else ():
+            click.echo(f"    {one_line(line, _LONGEST_LINE)}", err=True)
+    failed = len({fault.text.split(":")[0] for fault in found.faults})
     warned = f", {len(found.warnings)} warnings" if found.warnings else ""
     click.echo(f"{found.rules} rules tested, {failed} failed{warned}")
     return 1 if found.faults else 0

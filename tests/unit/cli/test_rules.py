@@ -232,6 +232,53 @@ class TestTest:
         assert run(capsys, verb, tmp_path) == (2, "", f"vaultwatch: no rule in {tmp_path}\n")
 
 
+class TestExplainedTest:
+    def test_a_record_that_should_match_is_shown_with_the_selection_that_failed(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        detection = "{request.path: sys/seal}\n  person: {auth.display_name|startswith: [ldap-, oidc-]}"
+        (folder / "seal.yml").write_text(
+            SIGMA.replace("{request.path: sys/seal}", detection).replace(": selection", ": selection and not person")
+        )
+        fields = {"type": "request", "auth": {"display_name": "ldap-hvs.CAESIJfakefakefake\x1b"}}
+        text = json.dumps({**fields, "request": {"id": "r", "path": "sys/seal"}})
+        (folder / "fixtures" / "seal" / "match.jsonl").write_text(text + "\n")
+        status, _, err = run(capsys, "test", "--explain", folder)
+        assert status == 1
+        marker = "ldap-[redacted sha256:"
+        assert (
+            err.replace(err.partition(marker)[2].partition("]")[0], "...")
+            == f"""\
+seal: match.jsonl, line 1: the rule does not match
+    alert  high: Seal
+    group  seal, principal "{marker}...]\\u001b", path sys/seal
+    no   all of
+    yes    selection selection
+    yes      request.path: sys/seal   record: sys/seal
+    no     not
+    yes      selection person
+    yes        auth.display_name|startswith: ldap- or oidc-   record: "{marker}...]\\u001b"
+"""
+        )
+
+    def test_a_record_that_should_not_match_is_shown_too(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (folder / "fixtures" / "seal" / "ignore.jsonl").write_text(line("sys/seal"))
+        assert "yes  selection selection\n" in run(capsys, "test", "--explain", folder)[2]
+
+    def test_a_rule_in_python_has_no_conditions_to_show(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (folder / "fixtures" / "odd" / "match.jsonl").write_text(line("even"))
+        assert "    the function in Python returned False\n" in run(capsys, "test", "--explain", folder)[2]
+
+    def test_placeholders_of_the_fixtures_are_used(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (folder / "seal.yml").write_text(SIGMA.replace("request.path: sys/seal", "request.path|expand: '%paths%'"))
+        (folder / "placeholders.yml").write_text("paths: [elsewhere]\n")
+        (folder / "fixtures" / "seal" / "placeholders.yml").write_text("paths: [here]\n")
+        err = run(capsys, "test", "--explain", folder)[2]
+        assert "no   selection selection\n    no     request.path: here   record: sys/seal\n" in err
+
+
 class TestBroken:
     @pytest.mark.parametrize("verb", [("list", "--rules"), ("show", "seal", "--rules"), ("test",), ("compile",)])
     @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ compile_pack([Path("rules")])           the same as canonical JSON
 lint(rules, [Path("rules")])            what compiles, but can never match
 """
 
-from vaultwatch.rules.compiling.collection import compile_directories, compile_pack
+from vaultwatch.rules.compiling.collection import compile_directories, compile_pack, selections_of
 from vaultwatch.rules.compiling.lint import Finding, lint
 
-__all__ = ["Finding", "compile_directories", "compile_pack", "lint"]
+__all__ = ["Finding", "compile_directories", "compile_pack", "lint", "selections_of"]

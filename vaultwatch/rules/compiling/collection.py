@@ -11,6 +11,7 @@ from vaultwatch.rules.compiling import notifying
 from vaultwatch.rules.compiling.documents import read_documents, read_placeholders
 from vaultwatch.rules.compiling.filters import apply_filter
 from vaultwatch.rules.compiling.parsed_rule import ParsedRule
+from vaultwatch.rules.conditions import Condition
 from vaultwatch.rules.pack import CompiledRule, encode_pack
 
 
@@ -29,6 +30,26 @@ def compile_directories(directories: Sequence[Path]) -> list[CompiledRule]:
     Raises:
         RuleError: Names the file, and says what is wrong.
     """
+    rules = _parsed(directories)
+    compiled = [rule.compile() for rule in rules]
+    notifying.check_same_as(compiled, {rule.name for rule in compiled})
+    return compiled
+
+
+def selections_of(name: str, directories: Sequence[Path]) -> dict[Condition, str]:
+    """Return the names of a rule's selections, and of those of its filters, by their conditions.
+
+    A rule that is not in these directories has none.
+
+    Raises:
+        RuleError: The rules below these directories do not compile.
+    """
+    found = [rule.selections() for rule in _parsed(directories) if rule.name == name]
+    return found[0] if found else {}
+
+
+def _parsed(directories: Sequence[Path]) -> list[ParsedRule]:
+    """Parse the rules below these directories, and apply the filters."""
     placeholders: dict[str, list[Any]] = {}
     for directory in directories:
         placeholders |= read_placeholders(directory)
@@ -38,9 +59,7 @@ def compile_directories(directories: Sequence[Path]) -> list[CompiledRule]:
     for document in documents:
         if "filter" in document.found:
             apply_filter(document, placeholders, rules)
-    compiled = [rule.compile() for rule in rules]
-    notifying.check_same_as(compiled, {rule.name for rule in compiled})
-    return compiled
+    return rules
 
 
 def _refuse_duplicates(rules: Sequence[ParsedRule]) -> None:

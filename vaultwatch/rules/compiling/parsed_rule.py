@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ RULE_KEYS = frozenset(
     )
 )
 _STATUSES = {"stable": False, "test": False, "experimental": True}
+
+_OF_FILTER = re.compile("^selection _filt_[a-z]{10}_")
+"""How pySigma begins the names of a filter's selections."""
 
 
 class ParsedRule:
@@ -73,6 +77,14 @@ class ParsedRule:
     def name(self) -> str:
         """The rule's name."""
         return str(self.sigma.name)
+
+    def selections(self) -> dict[Condition, str]:
+        """Return the names of the selections by their conditions; those of filters are marked as such."""
+        detection = self.sigma.detection
+        return {
+            translate(one.postprocess(detection)): _OF_FILTER.sub("filter ", f"selection {name}")
+            for name, one in detection.detections.items()
+        }
 
     def compile(self) -> CompiledRule:
         """Translate and check the rule.
