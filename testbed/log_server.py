@@ -95,6 +95,7 @@ class LogServer:
             "logs": self.logs,
             "state": self.state,
             "buffers": self.state,
+            "metrics": self.state,
             "program": VAULTWATCH,
             "options": self._options,
         }

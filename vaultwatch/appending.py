@@ -1,4 +1,7 @@
-"""Append lines to files so that an incomplete last line, after a kill or on a full disk, never damages the next one."""
+"""Append lines to files, or replace files, so that a kill or a full disk damages nothing that was there or comes later.
+
+An incomplete last line never damages the next one.
+"""
 
 from __future__ import annotations
 
@@ -37,3 +40,20 @@ def write_all(descriptor: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
+
+
+def replace_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Replace a file, so that a reader sees the old contents or the new ones.
+
+    Raises:
+        OSError: The file could not be replaced, and is unchanged.
+    """
+    new = path.with_name(f"{path.name}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(new, flags, mode)
+    try:
+        os.fchmod(descriptor, mode)
+        write_all(descriptor, data)
+    finally:
+        os.close(descriptor)
+    new.replace(path)

@@ -22,10 +22,20 @@ _FILE = click.Path(path_type=Path)
     help="Directory for the lock, and for large lines if there is no bucket. Default: /run/vaultwatch, "
     "or $XDG_RUNTIME_DIR/vaultwatch if that is not writable.",
 )  # fmt: skip
+@click.option(
+    "--metrics", type=_FILE, metavar="FILE",
+    help="Write metrics to this file every 15 seconds, in Prometheus's text format.",
+)  # fmt: skip
 @click.option("--log-file", type=_FILE, metavar="FILE", help="Write the log of this process here instead of to syslog.")
 @click.option("--check-config", is_flag=True, help="Check the settings, print what is wrong, and exit.")
 def command(
-    source: str, stream: str, oversize_bucket: str, state: Path | None, log_file: Path | None, check_config: bool
+    source: str,
+    stream: str,
+    oversize_bucket: str,
+    state: Path | None,
+    metrics: Path | None,
+    log_file: Path | None,
+    check_config: bool,
 ) -> int:
     """Send the lines on stdin to Kinesis, batched into frames: for syslog-ng's program() destination.
 
@@ -36,5 +46,12 @@ def command(
     from vaultwatch.ship import handler
     from vaultwatch.ship.options import ShipOptions
 
-    options = ShipOptions(source=source, stream=stream, oversize_bucket=oversize_bucket, state=state, log_file=log_file)
+    options = ShipOptions(
+        source=source,
+        stream=stream,
+        oversize_bucket=oversize_bucket,
+        state=state,
+        metrics=metrics,
+        log_file=log_file,
+    )
     return handler.check_config(options) if check_config else handler.run(options)

@@ -45,6 +45,10 @@ _FILE = click.Path(path_type=Path)
 )  # fmt: skip
 @click.option("--rejected", type=_FILE, metavar="FILE", help="Append rejected lines to this file (JSON).")
 @click.option("--stats", type=_FILE, metavar="FILE", help="Write counters to this file every second (JSON).")
+@click.option(
+    "--metrics", type=_FILE, metavar="FILE",
+    help="Write metrics to this file every 15 seconds, in Prometheus's text format.",
+)  # fmt: skip
 @click.option("--log-file", type=_FILE, metavar="FILE", help="Write the log of this process here instead of to syslog.")
 @click.option("--check-config", is_flag=True, help="Check the settings, print what is wrong, and exit.")
 def command(
@@ -60,6 +64,7 @@ def command(
     timezone: str,
     rejected: Path | None,
     stats: Path | None,
+    metrics: Path | None,
     log_file: Path | None,
     check_config: bool,
 ) -> int:
@@ -85,6 +90,7 @@ def command(
         level=level,
         rejected=rejected,
         stats=stats,
+        metrics=metrics,
         log_file=log_file,
     )
     return handler.check_config(options) if check_config else handler.run(options)

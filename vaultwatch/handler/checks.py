@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from vaultwatch.appending import open_lines
 from vaultwatch.handler.lock import open_lock
 from vaultwatch.handler.log import open_log
 
@@ -42,6 +43,14 @@ def log_file_problems(log_file: Path | None) -> Iterator[Problem]:
     """Check `--log-file`."""
     if log_file is not None:
         yield from open_problems("--log-file", log_file, open_log)
+
+
+def lines_file_problems(option: str, path: Path) -> Iterator[Problem]:
+    """Check a file that the handler writes; it is created if it does not exist."""
+    if path.exists() and not path.is_file():
+        yield Problem(f"{option}: {path}: is not a regular file")
+        return
+    yield from open_problems(option, path, open_lines)
 
 
 def open_problems(option: str, path: Path, opener: Callable[[Path], int]) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from vaultwatch.backoff import Backoff
 from vaultwatch.errors import DeliveryError, SinkBusy, SinkRefused
@@ -21,6 +22,13 @@ _MAX_PAUSE_SECONDS = 30.0
 _REFUSED = Backoff(first_seconds=60.0, longest_seconds=3_600.0)
 _PURGE_SECONDS = 3_600.0
 _PAGE = 10
+
+
+class SinkCounts(NamedTuple):
+    """How many notifications a sink accepted, and how many attempts failed."""
+
+    sent: int
+    failed: int
 
 
 class Sender:
@@ -50,6 +58,10 @@ class Sender:
         """Start the threads. Notifications that an earlier process did not send are sent immediately."""
         for thread in (*self._workers, self._closer):
             thread.start()
+
+    def counts(self) -> dict[str, SinkCounts]:
+        """Return what was sent since the start, by the name of the sink."""
+        return {worker.sink.name: SinkCounts(worker.sent, worker.failed) for worker in self._workers}
 
     def notify(self) -> None:
         """Wake the threads, after alerts have been stored."""
@@ -160,6 +172,8 @@ class _Worker(_Looping):
         super().__init__(f"sending to {sink.name}", store, clock, pause_seconds)
         self.sink = sink
         self.drained = False
+        self.sent = 0
+        self.failed = 0
         self._draining = threading.Event()
         self._failures = 0
         self._put_off_until: list[float] = []
@@ -209,11 +223,13 @@ class _Worker(_Looping):
 
     def _sent(self, unsent: Unsent) -> None:
         self._failures = 0
+        self.sent += 1
         self._sink_problems.resolve(f"{self.name}: works again")
         self._in_store(lambda: self.store.mark_sent([unsent.notification.id], self.sink.name))
 
     def _failed(self, error: DeliveryError) -> None:
         self._failures += 1
+        self.failed += 1
         self._sink_problems.report("sink", logging.WARNING, f"{self.name}: {error}")
 
     def _refused(self, unsent: Unsent, error: SinkRefused) -> None:

@@ -10,11 +10,11 @@ reading     splits chunks of bytes into whole lines
 gathering   gathers lines into batches, by time and size
 boundaries  finds where a batch of server-log lines may be divided without dividing a message
 framing     encodes batches as frames, references and heartbeats, in one sequence
-counters    counts lines and bytes by cluster, node and lane, for heartbeats
 timeline    remembers the last time that each node logged, for messages without a time
 oversize    stores lines too large for a Kinesis record in S3, or in a file
 outbox      holds encoded frames, bounded, until Kinesis has accepted them
 sending     sends the outbox with PutRecords until everything is accepted
+metrics     the metrics of `--metrics FILE`
 retries     decides when an AWS call is retried, and logs failures
 """
 

@@ -8,7 +8,13 @@ from importlib.util import find_spec
 
 from vaultwatch.aws.clients import Clients, classify
 from vaultwatch.errors import BOTO3_MISSING, SettingError
-from vaultwatch.handler.checks import Problem, log_file_problems, source_problems, state_problems
+from vaultwatch.handler.checks import (
+    Problem,
+    lines_file_problems,
+    log_file_problems,
+    source_problems,
+    state_problems,
+)
 from vaultwatch.ship.options import ShipOptions
 
 _STREAM = re.compile(r"[A-Za-z0-9_.-]{1,128}")
@@ -50,6 +56,8 @@ def _files(options: ShipOptions) -> Iterator[Problem]:
         yield from state_problems(options.state_directory, options.lock_file)
     except SettingError as error:
         yield Problem(str(error))
+    if options.metrics is not None:
+        yield from lines_file_problems("--metrics", options.metrics)
     yield from log_file_problems(options.log_file)
 
 

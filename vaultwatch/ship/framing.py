@@ -18,7 +18,7 @@ from vaultwatch.frames import (
     Reference,
     encode,
 )
-from vaultwatch.ship.counters import Counters
+from vaultwatch.handler.counters import Counters
 from vaultwatch.ship.gathering import Batch
 from vaultwatch.ship.outbox import StreamRecord
 from vaultwatch.ship.reading import Block
@@ -42,6 +42,9 @@ class Framer:
     """Encodes batches and heartbeats and puts them into the outbox.
 
     A heartbeat counts the lines of all frames with lower sequence numbers.
+
+    Attributes:
+        counters: The lines of all frames so far.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class Framer:
         self._put = put
         self._max_record_bytes = max_record_bytes
         self._timeline = timeline
-        self._counters = Counters()
+        self.counters = Counters()
         self._sequence = 0
         self.target_bytes = max_record_bytes
         """How many bytes of lines fill a frame, estimated from how well the last lines compressed."""
@@ -80,7 +83,7 @@ class Framer:
 
     def heartbeat(self, now: datetime, *, final: bool = False) -> None:
         """Send a heartbeat with the counters of all frames before it."""
-        self._put_next(self._encode(Heartbeat(self._counters.rows(), final), now, now))
+        self._put_next(self._encode(Heartbeat(self.counters.rows(), final), now, now))
 
     def _divide(self, batch: Batch) -> None:
         cut = 0 if isinstance(batch.lines, bytearray) else self._middle(batch.lines)
@@ -94,7 +97,7 @@ class Framer:
         self._put_next(data)
 
     def _count(self, lines: Block) -> None:
-        self._counters.add(lines)
+        self.counters.add(lines)
         if self._timeline is not None:
             self._timeline.advance(bytes(lines))
 

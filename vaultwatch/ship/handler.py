@@ -9,16 +9,19 @@ from __future__ import annotations
 import socket
 import uuid
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from vaultwatch.handler import run as handler
 from vaultwatch.handler.checks import Problem
 from vaultwatch.handler.log import logger
+from vaultwatch.handler.metrics_file import writing_metrics
 from vaultwatch.handler.stdin import consume
 from vaultwatch.reading.identity import log_start
 from vaultwatch.ship.checks import notes, problems
 from vaultwatch.ship.framing import Framer, Identity
 from vaultwatch.ship.gathering import Gatherer, LineGatherer, MessageGatherer
+from vaultwatch.ship.metrics import families
 from vaultwatch.ship.options import ShipOptions
 from vaultwatch.ship.outbox import Outbox
 from vaultwatch.ship.oversize import BucketStore, FolderStore
@@ -87,11 +90,13 @@ class ShipHandler:
             framer = Framer(_identity(options), store, gatherer.middle, outbox.put, timeline=timeline)
             sender.start()
             logger.info("sending %s lines to stream %s", options.source, options.stream)
-            try:
-                consume(stdin, Pipeline(gatherer, framer, self.pace))
-            finally:
-                logger.info("end of input: sending the remaining frames")
-                sender.finish()
+            metrics = partial(families, framer, outbox, sender)
+            with writing_metrics(options.metrics, self.name, options.source, metrics, self.pace.metrics_seconds):
+                try:
+                    consume(stdin, Pipeline(gatherer, framer, self.pace))
+                finally:
+                    logger.info("end of input: sending the remaining frames")
+                    sender.finish()
         logger.info("exiting: Kinesis has accepted every frame")
 
     def _oversize_store(self) -> BucketStore | FolderStore:

@@ -26,6 +26,7 @@ class Pace(HandlerPace):
     longest_backoff_seconds: float = 20.0
     connect_timeout_seconds: float = 5.0
     read_timeout_seconds: float = 30.0
+    metrics_seconds: float = 15.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class ShipOptions:
     stream: str
     oversize_bucket: str = ""
     state: Path | None = None
+    metrics: Path | None = None
     log_file: Path | None = None
     pace: Pace = field(default_factory=Pace)
 

@@ -42,6 +42,11 @@ class Outbox:
             self._in_flight_bytes += record.size
             self._changed.notify_all()
 
+    @property
+    def in_flight_bytes(self) -> int:
+        """The bytes of all records that are not released."""
+        return self._in_flight_bytes
+
     def take(self, max_records: int, max_bytes: int, *, wait: bool) -> list[StreamRecord]:
         """Take the oldest records, as many as fit into one call.
 

@@ -20,7 +20,12 @@ MAX_BYTES_PER_CALL = 5 * 1024 * 1024
 
 
 class Sender(Thread):
-    """The thread that sends until the outbox is closed and empty; no failure ends it."""
+    """The thread that sends until the outbox is closed and empty; no failure ends it.
+
+    Attributes:
+        sent: How many frames Kinesis has accepted.
+        failed_calls: How many calls failed, or left frames to be sent again.
+    """
 
     def __init__(self, stream: str, outbox: Outbox, pace: Pace) -> None:
         super().__init__(name="sender", daemon=True)
@@ -28,6 +33,8 @@ class Sender(Thread):
         self._outbox = outbox
         self._clients = make_clients(pace)
         self._retries = Retries(pace, self._clients)
+        self.sent = 0
+        self.failed_calls = 0
 
     def run(self) -> None:
         """Send the outbox: each call repeats the records that the last one left, with as many new ones as fit."""
@@ -51,6 +58,7 @@ class Sender(Thread):
         try:
             answered = list(zip(records, self._put(records), strict=True))
         except Exception as error:  # noqa: BLE001 (the thread's outermost edge: the frames are kept and sent again)
+            self.failed_calls += 1
             self._retries.failed(classify(error), f"{len(records)} frames wait to be sent again")
             return records
         self._outbox.release(record for record, reason in answered if not reason)
@@ -64,11 +72,13 @@ class Sender(Thread):
         return [_rejection(result) for result in answer["Records"]]
 
     def _note(self, reasons: Counter[str], sent: int) -> None:
+        rejected = reasons.total()
+        self.sent += sent - rejected
         if not reasons:
             self._retries.succeeded("Kinesis accepts frames again")
             return
+        self.failed_calls += 1
         name, _ = reasons.most_common(1)[0]
-        rejected = reasons.total()
         note = self._retries.failed_in_part if rejected < sent else self._retries.failed
         note(
             Failure(name, f"PutRecords: {name}", permanent=False),

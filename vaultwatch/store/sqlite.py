@@ -10,6 +10,7 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -46,6 +47,13 @@ CREATE INDEX delivery_by_priority ON delivery (owner, sink, priority, notificati
 """
     + rows.SCHEMA
 )
+
+
+class Backlog(NamedTuple):
+    """How many notifications a sink has not accepted, and when the oldest of them was made (seconds of the epoch)."""
+
+    notifications: int
+    oldest: float
 
 
 class SqliteStore:
@@ -103,6 +111,18 @@ class SqliteStore:
                 (self._owner, sink, now, oldest_wanted, limit),
             ).fetchall()
             return [Unsent(_assembled(db, msgspec.json.decode(body, type=Draft)), attempts) for body, attempts in found]
+
+    def backlog(self) -> dict[str, Backlog]:
+        """Return what each sink has not accepted yet, by its name; a sink that lacks nothing is not in it.
+
+        Raises:
+            StoreError: The store failed.
+        """
+        with self._database.reading() as db:
+            found = db.execute(
+                "SELECT sink, count(*), min(created_at) FROM delivery WHERE owner = ? GROUP BY sink", (self._owner,)
+            ).fetchall()
+        return {str(sink): Backlog(int(count), float(oldest)) for sink, count, oldest in found}
 
     def mark_sent(self, notification_ids: Iterable[str], sink: str) -> None:
         """See `Store.mark_sent`; a notification that every sink has accepted is deleted."""

@@ -7,5 +7,6 @@ checks         finds unusable settings before the input is read
 evaluation     evaluates lines, and gathers and stores the alerts
 recording      stores alerts, with retries without a limit
 journal        keeps alerts that wait, for a response or for others, on disk
+metrics        the metrics of `--metrics FILE`
 files          writes figures and rejected lines to files
 """

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
-from vaultwatch.appending import open_lines
 from vaultwatch.audience import EVERYBODY
 from vaultwatch.errors import VaultwatchError
-from vaultwatch.handler.checks import Problem, log_file_problems, open_problems, source_problems, state_problems
+from vaultwatch.handler.checks import (
+    Problem,
+    lines_file_problems,
+    log_file_problems,
+    source_problems,
+    state_problems,
+)
 from vaultwatch.rules.facts import Level
 from vaultwatch.watch.options import WatchOptions
 
@@ -40,19 +44,12 @@ def _files(options: WatchOptions) -> Iterator[Problem]:
     if not wrong:
         for path in (options.store_file, options.threads_file, options.journal_file):
             if path.exists():
-                yield from _lines_file("--state", path)
-    for option in ("alert_log", "rejected", "stats"):
+                yield from lines_file_problems("--state", path)
+    for option in ("alert_log", "rejected", "stats", "metrics"):
         path = getattr(options, option)
         if path is not None:
-            yield from _lines_file(f"--{option.replace('_', '-')}", path)
+            yield from lines_file_problems(f"--{option.replace('_', '-')}", path)
     yield from log_file_problems(options.log_file)
-
-
-def _lines_file(option: str, path: Path) -> Iterator[Problem]:
-    if path.exists() and not path.is_file():
-        yield Problem(f"{option}: {path}: is not a regular file")
-        return
-    yield from open_problems(option, path, open_lines)
 
 
 def notes(options: WatchOptions) -> list[str]:

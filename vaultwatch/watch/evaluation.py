@@ -9,7 +9,9 @@ from collections.abc import Sequence
 
 from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.detection.detector import Detector
+from vaultwatch.detection.evaluator import Counts
 from vaultwatch.detection.verdict import Verdict
+from vaultwatch.handler.counters import Counters
 from vaultwatch.problem_log import ProblemLog
 from vaultwatch.reading.lines import LineSplitter
 from vaultwatch.reading.records import Rejected
@@ -19,6 +21,7 @@ from vaultwatch.watch.recording import Recorder
 
 MAX_GATHERED = 200
 """The most alerts that are gathered before they are stored."""
+_MAX_ORIGINS = 200  # a forged tag must not create time series without end
 
 
 class Evaluation:
@@ -26,6 +29,9 @@ class Evaluation:
 
     An alert is stored before more is read. Those that follow it within a second are gathered in the journal and stored
     together, so that acts that belong together share a notification.
+
+    Attributes:
+        received: The lines that were read, by origin; nothing without `--metrics`.
     """
 
     def __init__(self, options: WatchOptions, recorder: Recorder, log_start: str) -> None:
@@ -35,6 +41,8 @@ class Evaluation:
         self._next_store = -math.inf
         self._reported = ProblemLog(options.pace.report_seconds)
         self._splitter = LineSplitter()
+        self._has_metrics = options.metrics is not None
+        self.received = Counters(_MAX_ORIGINS)
         self._figures = Figures(options.stats, options.pace.stats_seconds)
         self._rejected_lines = RejectedLines(options.rejected)
         self._detector = Detector(
@@ -47,6 +55,11 @@ class Evaluation:
             wait_seconds=options.pace.wait_for_response_seconds,
         )
         self._detector.begin_log(log_start=log_start)
+
+    @property
+    def counts(self) -> Counts:
+        """The numbers of records read since the start."""
+        return self._detector.counts
 
     def do_due(self) -> None:
         """Store the alerts that have waited long enough, and write the figures, if they are due."""
@@ -67,14 +80,19 @@ class Evaluation:
 
     def feed(self, chunk: bytes) -> None:
         """Evaluate the lines that the chunk completes."""
-        self._gather(self._detector.feed(self._splitter.push(chunk)))
+        self._evaluate(self._splitter.push(chunk))
 
     def finish(self) -> None:
         """Evaluate a last line without a newline, and store all alerts that still wait."""
-        self._gather(self._detector.feed(self._splitter.flush()))
+        self._evaluate(self._splitter.flush())
         self._gather(self._detector.flush())
         self._store()
         self._write_figures(final=True)
+
+    def _evaluate(self, lines: Sequence[bytes]) -> None:
+        if self._has_metrics:
+            self.received.add_lines(lines)
+        self._gather(self._detector.feed(lines))
 
     def _gather(self, verdicts: Sequence[Verdict]) -> None:
         if not verdicts:
@@ -113,7 +131,7 @@ class Evaluation:
 
     def _write_figures(self, *, final: bool = False) -> None:
         try:
-            self._figures.write(self._detector.counts, self._recorder.new_alerts, final=final)
+            self._figures.write(self.counts, self._recorder.new_alerts.total(), final=final)
         except OSError as error:
             self._reported.report("--stats", logging.ERROR, f"--stats: {error.strerror}")
 

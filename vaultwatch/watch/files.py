@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from vaultwatch.appending import append_lines, open_lines, write_all
+from vaultwatch.appending import append_lines, open_lines, replace_file, write_all
 from vaultwatch.detection.evaluator import Counts
 from vaultwatch.reading.records import Rejected
 from vaultwatch.reading.rejected import encode_rejected
@@ -42,9 +42,7 @@ class Figures:
         body = msgspec.json.encode({**msgspec.structs.asdict(counts), "alerts": alerts, "ended": final}) + b"\n"
         if body == self._written:
             return
-        new = self._path.with_name(f"{self._path.name}.new")
-        new.write_bytes(body)
-        new.replace(self._path)
+        replace_file(self._path, body)
         self._written = body
 
 

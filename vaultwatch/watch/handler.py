@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from vaultwatch.handler import run as handler
 from vaultwatch.handler.checks import Problem
 from vaultwatch.handler.log import logger
+from vaultwatch.handler.metrics_file import writing_metrics
 from vaultwatch.handler.stdin import consume
 from vaultwatch.notify.sender import Sender
 from vaultwatch.notify.sink import route
@@ -15,6 +17,7 @@ from vaultwatch.reading.identity import log_start
 from vaultwatch.store.sqlite import SqliteStore
 from vaultwatch.watch.checks import notes, problems
 from vaultwatch.watch.evaluation import Evaluation
+from vaultwatch.watch.metrics import families
 from vaultwatch.watch.options import WatchOptions
 from vaultwatch.watch.recording import Recorder
 
@@ -71,14 +74,17 @@ class WatchHandler:
             sender = Sender(store, sinks, pause_seconds=self.pace.sink_pause_seconds)
             sender.start()
             logger.info("evaluating %s lines", options.source)
-            try:
-                recorder = Recorder(options, store, sender.notify)
-                recorder.recover()
-                consume(stdin, Evaluation(options, recorder, log_start(from_beginning=first)))
-            finally:
-                all_sent = sender.stop(self.pace.drain_seconds)
-                for sink in sinks:
-                    if (close := getattr(sink, "close", None)) is not None:
-                        close()
+            recorder = Recorder(options, store, sender.notify)
+            evaluation = Evaluation(options, recorder, log_start(from_beginning=first))
+            metrics = partial(families, evaluation, recorder, sender, store)
+            with writing_metrics(options.metrics, self.name, options.source, metrics, self.pace.metrics_seconds):
+                try:
+                    recorder.recover()
+                    consume(stdin, evaluation)
+                finally:
+                    all_sent = sender.stop(self.pace.drain_seconds)
+                    for sink in sinks:
+                        if (close := getattr(sink, "close", None)) is not None:
+                            close()
         unsent = "unsent notifications are sent after the next start"
         logger.info("exiting: %s", "all notifications are sent" if all_sent else unsent)

@@ -29,6 +29,7 @@ class Pace(HandlerPace):
     drain_seconds: float = 5.0
     """How long sending continues after the end of the input; the rest is sent after the next start."""
     stats_seconds: float = 1.0
+    metrics_seconds: float = 15.0
     slack_seconds: float = 1.0
     sink_pause_seconds: float = 1.0
     """The delay after the first failure of a sink, doubled after each further one; see `vaultwatch.notify.sender`."""
@@ -50,6 +51,7 @@ class WatchOptions:
     level: str = "low"
     rejected: Path | None = None
     stats: Path | None = None
+    metrics: Path | None = None
     log_file: Path | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     pace: Pace = field(default_factory=Pace)

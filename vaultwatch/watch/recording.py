@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ class Recorder:
     """Stores alerts, with retries without a limit.
 
     While the store fails (a full disk), its methods do not return: reading stops, and the backlog stays in syslog-ng's
-    disk buffer. `new_alerts` counts the alerts that were not in the store before.
+    disk buffer. `new_alerts` counts the alerts that were not in the store before, by level.
     """
 
     def __init__(self, options: WatchOptions, store: Store, on_recorded: Callable[[], None]) -> None:
@@ -41,7 +42,7 @@ class Recorder:
         self._journal_file = options.journal_file
         self._journal_reported = ProblemLog(options.pace.report_seconds)
         self._reported = ProblemLog(options.pace.report_seconds)
-        self.new_alerts = 0
+        self.new_alerts: Counter[str] = Counter()
 
     def recover(self) -> None:
         """Store the alerts that waited when an earlier process was killed, with the responses that had arrived.
@@ -56,7 +57,7 @@ class Recorder:
     def record(self, alerts: Sequence[Alert]) -> None:
         """Store alerts; one whose texts make our own code raise is stored without them."""
         filed = self._retry(lambda: file_apart(self._store, alerts, file_alert, time.time()))
-        self.new_alerts += sum(one.new for _, one in filed.recorded)
+        self.new_alerts.update(filing.alert.level.value for filing, one in filed.recorded if one.new)
         for one in filed.failed:
             logger.error("alert %s of %s is stored without its texts: %s", one.alert.id, one.alert.rule, one.error)
         self._on_recorded()

@@ -13,6 +13,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+from tests.support.exposition import read_metrics, value
 from tests.support.kinesis import Kinesis
 from tests.support.shipping import FAST, Shipping
 from tests.support.waiting import Logged
@@ -188,3 +189,15 @@ def test_a_closed_input_is_an_error_and_no_other_file_is_read_in_its_place(optio
     os.close(descriptor)
     with pytest.raises(SettingError, match="standard input is not open"):
         run(options, descriptor)
+
+
+def test_the_metrics_say_what_was_received_and_what_kinesis_accepted(aws: Kinesis, options: ShipOptions) -> None:
+    file = Path(str(options.state)) / "audit.prom"
+    with Shipping(replace(options, metrics=file)) as shipping:
+        shipping.write(b"@prod/vault-1/file one\n@prod/vault-1/file two\nthree\n")
+    found = read_metrics(file.read_bytes())
+    assert value(found, "vaultwatch_lines_total", command="ship", node="vault-1", lane="file") == 2
+    assert value(found, "vaultwatch_frames_sent_total") == len(aws.frames())
+    assert value(found, "vaultwatch_send_failures_total") == 0
+    assert value(found, "vaultwatch_frames_unsent_bytes") == 0
+    assert value(found, "vaultwatch_running") == 0

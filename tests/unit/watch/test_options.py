@@ -46,6 +46,7 @@ def test_valid_settings_have_no_problem(good: WatchOptions, tmp_path: Path) -> N
         sns_topic=TOPIC,
         rejected=tmp_path / "rejected",
         stats=tmp_path / "stats",
+        metrics=tmp_path / "audit.prom",
     )
     assert problems(everything) == []
     assert [sink.name for sink in everything.sinks()] == ["alert-log", "slack", "sns"]
@@ -67,6 +68,7 @@ def test_valid_settings_have_no_problem(good: WatchOptions, tmp_path: Path) -> N
         ({"alert_log": Path("/")}, "--alert-log: /: is not a regular file"),
         ({"rejected": Path("/dev/full")}, "--rejected: /dev/full: is not a regular file"),
         ({"stats": Path("/dev/null")}, "--stats: /dev/null: is not a regular file"),
+        ({"metrics": Path("/dev/null")}, "--metrics: /dev/null: is not a regular file"),
         ({"log_file": Path("/")}, "--log-file: /: Is a directory"),
         ({"slack_webhook_file": Path("/proc/nowhere")}, "--slack-webhook-file: /proc/nowhere: No such file"),
         ({"slack_webhook_file": Path("/")}, "--slack-webhook-file: /: Is a directory"),

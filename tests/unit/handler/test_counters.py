@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vaultwatch.frames import Counter
+from vaultwatch.handler.counters import Counters
 from vaultwatch.reading.records import Origin, split_tag
-from vaultwatch.ship.counters import Counters
 
 starts = st.sampled_from(
     [
