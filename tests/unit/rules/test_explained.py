@@ -73,7 +73,7 @@ def test_selections_are_found_again_in_the_condition_by_their_names(tmp_path: Pa
     detection = """
         one: {request.path: a, type: request}
         many_1: {request.operation: [read, list]}
-        many_2: [{error|exists: true}, {outcome: failed}]
+        many_2: [{auth.display_name: x}, {mount_type: kv}]
         condition: one and not 1 of many_*
     """
     (tmp_path / "rule.yml").write_text(sigma(detection))
