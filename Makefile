@@ -19,9 +19,9 @@ help:
 setup:
 	@tools/setup
 
-# Two at a time, because each uses one processor; their output is interleaved line by line.
+# Three at a time: each uses one processor or waits for processes. Their output is interleaved line by line.
 test: style
-	@$(MAKE) --no-print-directory --jobs=2 types test-integration test-units test-stacks
+	@$(MAKE) --no-print-directory --jobs=3 types test-integration test-units test-stacks
 	@$(MAKE) --no-print-directory test-hosts
 
 check: style types

@@ -47,7 +47,7 @@ def notifications(store: Store, count: int) -> Iterator[Notification]:
 
 def test_the_success_among_decoys_is_in_the_next_notification_by_name(open_store: Opener) -> None:
     store = open_store([Route("people")])
-    count = 10_000 if isinstance(store, SqliteStore) else 400
+    count = 2_000 if isinstance(store, SqliteStore) else 400
     made = list(notifications(store, count))
     happened_at = T0 + MINUTE_SECONDS / 2
     following = [one for one in made if one.created_at >= happened_at]
