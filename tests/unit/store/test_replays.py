@@ -106,6 +106,8 @@ def test_a_root_token_that_makes_another_is_notified_and_what_it_does_next_is_su
 ) -> None:
     assert headlines(scenario(f"{product}/root-token-created"), tmp_path) == [
         (0, "HIGH: Token with the root policy used"),
+        (0, "CRITICAL: Root token created by the token API"),
+        (0, "CRITICAL: Root token created by the token API"),
         (900, "HIGH: Token with the root policy used: 1 more"),
     ]
 
