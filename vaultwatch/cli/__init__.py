@@ -20,7 +20,8 @@ _SUBCOMMANDS = {
     "ship": "Send a stream on stdin to Kinesis (syslog-ng program() handler).",
     "archive": "Upload logs to the archive, list its segments, and verify them.",
     "host": "Set up and maintain a node or the log server of a deployment.",
-    "rules": "List, show, test and compile the detection rules.",
+    "fields": "List the fields that a log has, how often, and with which values.",
+    "rules": "List, show, explain, test and compile the detection rules.",
 }
 
 

@@ -9,10 +9,21 @@ from typing import Any
 
 import click
 
-from vaultwatch.errors import RuleError, SettingError
+from vaultwatch.errors import RuleError, SettingError, did_you_mean
 from vaultwatch.printable import one_line
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.rules.pack import Rule, shipped_rules
+
+CHECKOUT_RULES = Path(__file__).parents[2] / "rules"
+"""The files of the shipped rules, if this program runs from a checkout."""
+rules_option = click.option(
+    "--rules",
+    "rule_dirs",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="DIR",
+    help="Use the rules in DIR and its subfolders instead of the shipped ones; may be given again.",
+)
 
 
 class HandlerCommand(click.Command):
@@ -61,3 +72,17 @@ def load_rules(directories: Sequence[Path]) -> list[Rule]:
     if not rules:
         raise RuleError(f"no rule in {', '.join(map(str, directories))}")
     return rules
+
+
+def find_rule(name: str, directories: Sequence[Path]) -> Rule:
+    """Return the rule with this name, of the shipped ones or of those in `directories`.
+
+    Raises:
+        RuleError: A rule does not compile.
+        SettingError: There is no such rule.
+    """
+    rules = {rule.name: rule for rule in load_rules(directories)}
+    if name not in rules:
+        hint = did_you_mean(name, rules) or "; `vaultwatch rules list` lists all of them"
+        raise SettingError(f"no rule named {name}{hint}")
+    return rules[name]

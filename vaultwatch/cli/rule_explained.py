@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from vaultwatch.alerts import Alert
 from vaultwatch.cli.rule_text import in_one_line
@@ -15,6 +14,7 @@ from vaultwatch.rules.facts import Level
 
 _MAX_TEXT = 120
 _MAX_VALUE = 80
+_MAX_REDACTED = 1_000
 _JOINED = {And: "all of", Or: "any of", Not: "not"}
 Names = Mapping[Condition, str]
 
@@ -69,11 +69,15 @@ def _shown(found: Found, *, named: bool) -> str:
     return before + ", ".join(shown_value(found.field, value) for value in found.values) + more
 
 
-def shown_value(field: str, value: Any) -> str:
+def shown_value(field: str, value: str) -> str:
     """Return a value of a field, safe to show: on one line, without secrets, at most 80 characters."""
+    return quoted(one_line(without_secrets(field, value), _MAX_VALUE))
+
+
+def without_secrets(field: str, value: str) -> str:
+    """Return a value of a field without secrets, cut to 1,000 characters."""
     *_, above, last = ["", *field.split(".")]
-    clean = redacted({above: {last: str(value)}})[above][last]
-    return quoted(one_line(str(clean), _MAX_VALUE))
+    return str(redacted({above: {last: value[:_MAX_REDACTED]}})[above][last])
 
 
 def alert_lines(alert: Alert) -> Iterator[str]:

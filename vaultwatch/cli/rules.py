@@ -10,33 +10,28 @@ from textwrap import indent
 import click
 import msgspec
 
-from vaultwatch.cli.common import load_rules
+from vaultwatch.cli import rule_explain
+from vaultwatch.cli.common import CHECKOUT_RULES, find_rule, load_rules, rules_option
 from vaultwatch.errors import RuleError, SettingError
 from vaultwatch.printable import one_line
 from vaultwatch.rules.files import rule_files
 from vaultwatch.rules.pack import Rule
 
-_CHECKOUT_RULES = Path(__file__).parents[2] / "rules"
 _STAGED = "staged: evaluated and stored, notifies nobody"
 _LONGEST_LINE = 500
 _DIRS = click.Path(path_type=Path)
-_rules_option = click.option(
-    "--rules",
-    "rule_dirs",
-    type=_DIRS,
-    multiple=True,
-    metavar="DIR",
-    help="Use the rules in DIR and its subfolders instead of the shipped ones; may be given again.",
-)
 
 
 @click.group("rules")
 def command() -> None:
-    """List, show, test and compile the detection rules."""
+    """List, show, explain, test and compile the detection rules."""
+
+
+command.add_command(rule_explain.command)
 
 
 @command.command("list")
-@_rules_option
+@rules_option
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def list_rules(rule_dirs: tuple[Path, ...], form: str) -> None:
     """List the rules, one per line."""
@@ -51,16 +46,14 @@ def list_rules(rule_dirs: tuple[Path, ...], form: str) -> None:
 
 @command.command("show")
 @click.argument("rule")
-@_rules_option
+@rules_option
 def show_rule(rule: str, rule_dirs: tuple[Path, ...]) -> None:
     """Show one rule with its condition.
 
     The condition is shown as it is evaluated: with placeholders filled in and filters applied.
     """
-    found = next((one for one in load_rules(rule_dirs) if one.name == rule), None)
-    if found is None:
-        raise SettingError(f"no rule named {rule}; `vaultwatch rules list` lists all of them")
-    click.echo("\n\n".join(part for part in _parts(found, rule_dirs or [_CHECKOUT_RULES]) if part))
+    found = find_rule(rule, rule_dirs)
+    click.echo("\n\n".join(part for part in _parts(found, rule_dirs or [CHECKOUT_RULES]) if part))
 
 
 def _parts(rule: Rule, directories: Sequence[Path]) -> Iterator[str]:
@@ -160,7 +153,7 @@ def compile_rules(directories: tuple[Path, ...], output: Path | None) -> None:
 
 def _default_directory() -> Path:
     """Return the folder `rules` here, otherwise that of the checkout that this program runs from."""
-    for directory in (Path("rules"), _CHECKOUT_RULES):
+    for directory in (Path("rules"), CHECKOUT_RULES):
         if directory.is_dir():
             return directory
     raise SettingError("no folder named rules here: give the folder of your rules")

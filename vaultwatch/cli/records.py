@@ -1,0 +1,56 @@
+"""Show every record of the logs at some places to rules that observe them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC
+
+from vaultwatch.detection.detector import Detector, Source
+from vaultwatch.detection.evaluator import Counts
+from vaultwatch.errors import SettingError
+from vaultwatch.inputs.errors import Unreadable
+from vaultwatch.inputs.hints import hint_for
+from vaultwatch.inputs.logs import STDIN, Log, files_at, logs_in
+from vaultwatch.inputs.rejects import Rejects
+from vaultwatch.reading.lines import LineSplitter
+from vaultwatch.rules.pack import Rule
+
+
+def read_records(places: Sequence[str], observers: Sequence[Rule], source: Source = "auto") -> Counts:
+    """Read logs in any form that `check` reads, and return how many records there were.
+
+    Args:
+        places: Files, folders, patterns, or "-" for stdin.
+        observers: Rules that are given every record (`vaultwatch.detection.views.observing`).
+        source: The log that the lines come from.
+
+    Raises:
+        SettingError: A file cannot be read, or there is no record.
+    """
+    rejects = Rejects(None)
+    detector = Detector(observers, source=source, zone=UTC, on_rejected=rejects.add, unwrap=True)
+    for name in [name for place in places for name in files_at(place)]:
+        try:
+            for log in logs_in(name):
+                _read(detector, log)
+        except Unreadable as error:
+            raise SettingError(f"{_shown(name)}: {error}") from error
+    detector.flush()
+    if not detector.counts.audit + detector.counts.server:
+        first = rejects.first
+        why = f"{first.reason}{hint_for(places[0], first)}" if first else "it is empty"
+        raise SettingError(f"{', '.join(map(_shown, places))}: there is no record to read: {why}")
+    return detector.counts
+
+
+def _read(detector: Detector, log: Log) -> None:
+    splitter = LineSplitter()
+    detector.begin_log(log.head, name=log.name)
+    for chunk, _ in log.chunks():
+        detector.feed(splitter.push(chunk))
+    detector.feed(splitter.flush())
+    detector.end_log()
+
+
+def _shown(name: str) -> str:
+    return "stdin" if name == STDIN else name
