@@ -14,7 +14,7 @@ from vaultwatch.cli.field_usage import MAX_FIELDS
 HASH = "hmac-sha256:" + "ab" * 32
 
 
-def line(name: str = "ann", **data: Any) -> str:
+def line(name: str = "ann", /, **data: Any) -> str:
     request = {"id": "r", "operation": "update", "path": "kv/a", "data": data}
     return (
         json.dumps({"type": "request", "auth": {"display_name": name, "policies": ["p", "q"]}, "request": request})
