@@ -18,6 +18,7 @@ import msgspec
 
 from vaultwatch import frames
 from vaultwatch.alerts import Alert, alert_of
+from vaultwatch.canary import canaries, mark_of
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.detection.verdict import Verdict
@@ -53,6 +54,7 @@ EXCLUDED = "evaluating it: "
 """How the reason for a frame or a record begins that ended its process."""
 _TOO_MUCH_REJECTED = f"its batch has more than {MAX_KEPT_BYTES} bytes of rejected lines"
 _HEAD_BYTES = 4096
+_CANARY = mark_of()
 
 
 class EncodedFrame(msgspec.Struct, frozen=True):
@@ -82,9 +84,9 @@ class Findings(msgspec.Struct):
     """What evaluating a batch found, apart from its alerts.
 
     `rejected_lines` are those of each frame, if they are kept, `excluded_lines` those rejected unread, as JSON lines.
-    `beats` counts the heartbeat frames of each log source, `received` the lines of each origin, `rule_errors` the
-    errors of each rule, `partial` the records over their budget, `undecided` how often a rule was undecided on one;
-    `oldest` is the arrival time of the first line.
+    `beats` counts the heartbeat frames of each log source, `received` the lines of each origin, `canaries` the entries
+    of the canary by lane, `rule_errors` the errors of each rule, `partial` the records over their budget, `undecided`
+    how often a rule was undecided on one; `oldest` is the arrival time of the first line.
     """
 
     unreadable: list[UnreadableFrame] = []
@@ -93,6 +95,7 @@ class Findings(msgspec.Struct):
     heartbeats: dict[str, Heartbeat] = {}
     beats: Counter[str] = msgspec.field(default_factory=Counter)
     received: Counter[Origin] = msgspec.field(default_factory=Counter)
+    canaries: Counter[str] = msgspec.field(default_factory=Counter)
     frames: int = 0
     records: int = 0
     rejected: int = 0
@@ -255,10 +258,13 @@ class Evaluation:
         found.oldest = min(frame.first, found.oldest or frame.first)
         self._detector.begin_log(records.head(_HEAD_BYTES), frame.log_start, frame.before)
         groups = _by_origin(records.split)
+        has_canary = _CANARY in records.data  # one search in the frame: most have none
         del records  # frees two copies of lines that were fetched: there can be 100 MiB of them
         for origin, lines in groups:
             if origin.lane:
                 found.received[origin] += len(lines)
+            if has_canary and origin.lane:
+                found.canaries[origin.lane] += canaries(lines, _CANARY)
             yield from self._feed(lines, origin)
         yield self._alerts(self._detector.end_log())
         if self._rejected:

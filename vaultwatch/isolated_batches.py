@@ -58,6 +58,7 @@ class _Findings(msgspec.Struct, frozen=True, tag="findings"):
     heartbeats: dict[str, Heartbeat]
     beats: dict[str, int]
     received: list[tuple[Origin, int]]
+    canaries: dict[str, int]
     frames: int
     records: int
     rejected: int
@@ -285,6 +286,7 @@ def _send_findings(channel: Channel, found: Findings) -> None:
         heartbeats=found.heartbeats,
         beats=found.beats,
         received=list(found.received.items()),
+        canaries=found.canaries,
         frames=found.frames,
         records=found.records,
         rejected=found.rejected,
@@ -304,6 +306,7 @@ def _findings(sent: _Findings, frames: dict[str, EncodedFrame], rejected: list[R
         heartbeats=sent.heartbeats,
         beats=Counter(sent.beats),
         received=Counter(dict(sent.received)),
+        canaries=Counter(sent.canaries),
         frames=sent.frames,
         records=sent.records,
         rejected=sent.rejected,

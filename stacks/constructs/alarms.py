@@ -25,6 +25,11 @@ _MUCH_MEMORY_PERCENT = 90
 _LATE_SECONDS = 1800
 _MANY_FILES = 20
 _MANY_LEASES = 100_000
+_SLOW_SECONDS = 0.05
+_LANES = {
+    "socket": "entries reach rules only by the file of the audit device, or not at all.",
+    "file": "what the socket loses is evaluated only when it is in the archive, and counting rules read the socket.",
+}
 
 
 class Alarms(Construct):
@@ -272,6 +277,16 @@ class Alarms(Construct):
             "`systemctl status syslog-ng`.",
         )
         self.add(
+            f"{name}-audit-slow",
+            metric_of_host(self._deployment, name, metrics.VAULT_AUDIT_SECONDS, cloudwatch.Stats.MAXIMUM),
+            f"For ten minutes clients of Vault on {name} have waited for the audit devices, on average for more than a "
+            "twentieth of a second with each entry. The disk of the audit file is slow, or syslog-ng does not read its "
+            "socket. Check both on the node: `iostat`, `systemctl status syslog-ng`.",
+            threshold=_SLOW_SECONDS,
+            periods=2,
+            datapoints=2,
+        )
+        self.add(
             f"{name}-leadership-lost",
             metric_of_host(self._deployment, name, metrics.VAULT_LEADERSHIP_LOST, cloudwatch.Stats.SUM),
             f"{name} was the active node of the cluster and lost that role while it was running. If nobody made it "
@@ -307,6 +322,18 @@ class Alarms(Construct):
             "it. Let it keep its token, or shorten the time that its tokens are valid.",
             threshold=_MANY_LEASES,
         )
+        self._watch_canary()
+
+    def _watch_canary(self) -> None:
+        for lane, meaning in _LANES.items():
+            self.add(
+                f"canary-{lane}-missing",
+                self.own_metric(metrics.CANARIES, "evaluate", lane=lane),
+                "The active node calls Vault each minute, and for five minutes the function evaluate has seen no audit "
+                f"entry of that by the lane `{lane}`: {meaning} The other alarms say which part of the way fails; if "
+                "none does, read `journalctl -u vaultwatch-ready` on the active node.",
+                silence_is_failure=True,
+            )
 
     def watch_nat(self, instance: ec2.CfnInstance) -> None:
         """Alarm when the NAT instance does not run.

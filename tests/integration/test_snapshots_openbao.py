@@ -25,8 +25,10 @@ from tests.support.hosts import ASSETS, OPENBAO_NODE
 from tests.support.openbao import NodeConfiguration
 from tests.support.waiting import eventually
 from tests.unit.hosts.test_bootstrap import Memory
-from vaultwatch.errors import BootstrapError, SnapshotError
+from vaultwatch.canary import CANARY, canaries, mark_of
+from vaultwatch.errors import BootstrapError, InstallError, SnapshotError
 from vaultwatch.hosts.bootstrap import VaultApi, bootstrap
+from vaultwatch.hosts.canary import send_canary
 from vaultwatch.hosts.cluster import plan_of
 from vaultwatch.hosts.install.local_vault import LocalVault
 from vaultwatch.hosts.snapshots import snapshots_of
@@ -34,8 +36,12 @@ from vaultwatch.hosts.snapshots import snapshots_of
 pytestmark = pytest.mark.skipif(not shutil.which("bao"), reason="no bao")
 EVERYTHING = 'path "*" { capabilities = ["create", "read", "update", "delete", "list", "sudo"] }'
 TELEMETRY = (
+    "vault_audit_log_request_count",
     "vault_audit_log_request_failure",
+    "vault_audit_log_request_sum",
+    "vault_audit_log_response_count",
     "vault_audit_log_response_failure",
+    "vault_audit_log_response_sum",
     "vault_core_active",
     "vault_expire_num_leases",
 )
@@ -150,6 +156,17 @@ def test_a_lost_cluster_is_restored_from_the_snapshot_that_its_node_took(
     with pytest.raises(BootstrapError, match="403: permission denied"):
         list(api.stream("sys/storage/raft/snapshot", "of nobody"))
 
+    # So it is with the canary, each call of which is in the audit log.
+    before = canaries_in(lost)
+    send_canary(node)
+    assert canaries_in(lost) == before + 3  # the answer to the login, the call, and its answer
+    only = node.put("auth/cert/login", {"name": CANARY}).body["auth"]
+    assert (only["policies"], only["token_type"], only["lease_duration"]) == ([CANARY], "batch", 600)
+    assert [node.get(path, only["client_token"]).status for path in ("secret/app", "sys/mounts")] == [403, 403]
+    assert node.put("auth/token/create", {}, only["client_token"]).status == 403
+    with pytest.raises(InstallError, match=r"^Vault refuses the login with the host's certificate: 400"):
+        send_canary(VaultApi(address, lost.tls / "authority.pem", identity=other))
+
     vault = LocalVault("localhost", lost.tls / "authority.pem", port=lost.port, telemetry_port=lost.telemetry_port)
     pattern = rf"^({'|'.join(TELEMETRY)})(?:\{{.*\}})? \d"
     eventually(lambda: set(re.findall(pattern, vault.telemetry(), re.MULTILINE)) == set(TELEMETRY))
@@ -166,6 +183,10 @@ def test_a_lost_cluster_is_restored_from_the_snapshot_that_its_node_took(
     eventually(lambda: api_of(new).get("secret/app", token).body.get("data", {}).get("password"))
     assert api_of(new).get("secret/app", token).body["data"]["password"] == "known only to this cluster"
     assert api_of(new).get("auth/token/lookup-self", temporary).status == 403
+
+
+def canaries_in(node: NodeConfiguration) -> int:
+    return canaries((node.audit / "audit.log").read_bytes().splitlines(), mark_of())
 
 
 def answers(node: NodeConfiguration) -> bool:

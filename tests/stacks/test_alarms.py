@@ -51,7 +51,11 @@ def by_name(template: Template, deployment: str = "vaultwatch") -> dict[str, dic
 
 def of_functions(templates: dict[str, Template]) -> dict[str, dict[str, Any]]:
     """The alarms on metrics that our functions write, those of the authority included."""
-    found = by_name(templates["alerting"]) | by_name(templates["log-server"])
+    found = {
+        name: alarm
+        for stack in ("alerting", "log-server", "vault")
+        for name, alarm in by_name(templates[stack]).items()
+    }
     return {
         name: alarm
         for name, alarm in found.items()
@@ -97,7 +101,12 @@ def test_the_cost_page_counts_as_many_alarms_as_there_are(alarms: dict[str, Any]
 
 def test_every_figure_of_a_host_has_an_alarm(templates: dict[str, Template]) -> None:
     of_host = {value for name, value in vars(metrics).items() if name.startswith("HOST_")}
-    of_vault = {metrics.VAULT_SEALED, metrics.VAULT_AUDIT_FAILURES, metrics.VAULT_LEADERSHIP_LOST}
+    of_vault = {
+        metrics.VAULT_SEALED,
+        metrics.VAULT_AUDIT_FAILURES,
+        metrics.VAULT_AUDIT_SECONDS,
+        metrics.VAULT_LEADERSHIP_LOST,
+    }
     for stack, host, figures in (("log-server", "log-server", of_host), ("vault", "vault-1", of_host | of_vault)):
         own = [alarm for alarm in by_name(templates[stack]).values() if alarm.get("Namespace") == metrics.NAMESPACE]
         named = {"deployment": "vaultwatch", "host": host}
@@ -197,8 +206,8 @@ def test_every_metric_of_ours_that_says_that_something_is_lost_or_silent_has_an_
     seen = {(alarm["MetricName"], dimensions(alarm)["service"]) for alarm in ours}
 
     lost = {(name, function) for name in DECLARED.keys() - TRAFFIC for function in DECLARED[name].functions}
-    # What sweep evaluates may be old: its heartbeats say nothing about now.
-    assert lost - seen == {("Heartbeats", "sweep")}
+    # What sweep evaluates may be old: its heartbeats say nothing about now, nor does the canary.
+    assert lost - seen == {("CanaryEntries", "sweep"), ("Heartbeats", "sweep")}
     assert seen <= lost
 
 

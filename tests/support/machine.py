@@ -87,7 +87,8 @@ class Machine:
         """The machine as the installation sees it."""
         return Host(
             self.values, self._run, lambda _: self, self._metadata, self._download, lambda _: self.vault_status,
-            lambda: str(self._call("telemetry read", lambda: self.telemetry)), root=self.root, assets=ASSETS,
+            lambda: str(self._call("telemetry read", lambda: self.telemetry)), self._canary, root=self.root,
+            assets=ASSETS,
         )  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -95,6 +96,9 @@ class Machine:
         file = self.root / "proc/meminfo"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("MemTotal:        4000 kB\nMemFree:          10 kB\nMemAvailable:    1000 kB\n")
+
+    def _canary(self) -> None:
+        self._call("canary call", lambda: None)
 
     def lose_power(self) -> None:
         """Forget what no machine keeps, and do what systemd does at a boot: mount what fstab lists, start services."""

@@ -42,6 +42,8 @@ VAULT_AUDIT_FAILURES = "VaultAuditFailures"
 """How many entries no audit device of a node took since the last report: Vault has refused these requests."""
 VAULT_LEADERSHIP_LOST = "VaultLeadershipLost"
 """How often a node has lost the leadership of its cluster since the last report."""
+VAULT_AUDIT_SECONDS = "VaultAuditSeconds"
+"""How long requests waited on average until the audit devices had an entry, since the last report."""
 VAULT_LEASES = "VaultLeases"
 """How many leases the active node keeps; each service token has one."""
 VAULT_SNAPSHOTS = "VaultSnapshots"
@@ -94,6 +96,8 @@ RULE_ERRORS = Metric("RuleErrors", "Count", _EVALUATING)
 RULE_ERRORS_BY_RULE = Metric("RuleErrorsByRule", "Count", _EVALUATING, ("rule",))
 # Each handler sends one a minute, even without lines, so that a silent handler is noticed.
 HEARTBEATS = Metric("Heartbeats", "Count", _EVALUATING, ("source",))
+# Entries of the canary, which the active node makes each minute: each lane has to bring them.
+CANARIES = Metric("CanaryEntries", "Count", _EVALUATING, ("lane",))
 # Rejected lines and unreadable frames that the alerts bucket did not take.
 UNKEPT_OBJECTS = Metric("UnkeptObjects", "Count", ("evaluate",))
 FRAME_AGE = Metric("FrameAge", "Seconds", _EVALUATING)
@@ -197,6 +201,8 @@ def write_findings(findings: Findings, origins: Origins = _ORIGINS) -> None:
         write({RULE_ERRORS_BY_RULE: errors}, rule=rule)
     for source, beats in findings.beats.items():
         write({HEARTBEATS: beats}, source=source)
+    for lane, entries in findings.canaries.items():
+        write({CANARIES: entries}, lane=lane)
     if findings.oldest is not None:
         write({FRAME_AGE: max(0.0, time.time() - findings.oldest.timestamp())})
     _write_received(findings, origins)

@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from vaultwatch.canary import CANARY
 from vaultwatch.host_settings import NODE_PREFIX
 from vaultwatch.hosts.bootstrap import (
+    SNAPSHOT,
     LocalKeys,
+    NodeLogin,
     Plan,
     Secret,
     SecretKeys,
-    SnapshotLogin,
     VaultApi,
     audit_devices,
     bootstrap,
@@ -67,7 +69,7 @@ def plan_of(values: Mapping[str, str], assets: Path, authority: Path | None = No
     Args:
         values: The values of host.json of a node.
         assets: The folder with the assets.
-        authority: The certificate of the authority; without one, nodes cannot log in to take snapshots.
+        authority: The certificate of the authority; without one, nodes cannot log in.
     """
     return Plan(
         product=cast(Any, values["product"]),
@@ -75,10 +77,10 @@ def plan_of(values: Mapping[str, str], assets: Path, authority: Path | None = No
         policy=(assets / "vault/administrator.hcl").read_text("utf-8"),
         administrators=tuple(filter(None, values["administrators"].split(","))),
         server_id=values["api_name"],
-        snapshots=_snapshot_login(assets, authority) if authority else None,
+        logins=tuple(_login(name, assets, authority) for name in (SNAPSHOT, CANARY)) if authority else (),
     )
 
 
-def _snapshot_login(assets: Path, authority: Path) -> SnapshotLogin:
-    policy = (assets / "vault/snapshot.hcl").read_text("utf-8")
-    return SnapshotLogin(policy, authority.read_text("utf-8"), nodes=f"{NODE_PREFIX}*")
+def _login(name: str, assets: Path, authority: Path) -> NodeLogin:
+    policy = (assets / f"vault/{name}.hcl").read_text("utf-8")
+    return NodeLogin(name, policy, authority.read_text("utf-8"), nodes=f"{NODE_PREFIX}*")

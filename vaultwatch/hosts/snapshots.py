@@ -24,6 +24,7 @@ from vaultwatch.aws.clients import classify
 from vaultwatch.errors import SnapshotError
 from vaultwatch.hosts.bootstrap import SNAPSHOT, VaultApi
 from vaultwatch.hosts.install.figures import Figure, put_figures
+from vaultwatch.hosts.logins import log_in, node_api
 
 _STANDBY = (429, 472, 473)
 _LARGEST_BYTES = 5 * 1024**3  # of one PutObject (S3 API reference)
@@ -72,10 +73,7 @@ class Snapshots:
         return f"snapshot: {key}"
 
     def _take(self, into: IO[bytes]) -> bytes:
-        login = self.api.put("auth/cert/login", {"name": SNAPSHOT})
-        token = login.body.get("auth", {}).get("client_token")
-        if not login.ok or not isinstance(token, str):
-            raise SnapshotError(f"Vault refuses the login with the host's certificate: {login.status} {login.errors}")
+        token = log_in(self.api, SNAPSHOT, SnapshotError)
         found, size = hashlib.sha256(), 0
         for part in self.api.stream("sys/storage/raft/snapshot", token):
             into.write(part)
@@ -110,8 +108,7 @@ def snapshots_of(values: Mapping[str, str], tls: Path, s3: Any, cloudwatch: Any,
         cloudwatch: boto3's client of CloudWatch.
         address: The API of this node; its own name by default.
     """
-    own = address or f"https://{values['name']}.{values['domain']}:8200"
-    return Snapshots(VaultApi(own, tls / "authority.pem", identity=tls), s3, cloudwatch, values)
+    return Snapshots(node_api(values, tls, address), s3, cloudwatch, values)
 
 
 def check_snapshot(file: IO[bytes]) -> None:

@@ -17,10 +17,10 @@ from vaultwatch.errors import BootstrapError
 from vaultwatch.hosts.bootstrap import (
     Keys,
     LocalKeys,
+    NodeLogin,
     Plan,
     Secret,
     SecretKeys,
-    SnapshotLogin,
     VaultApi,
     audit_devices,
     bootstrap,
@@ -30,8 +30,11 @@ from vaultwatch.hosts.bootstrap.api import Answer
 ALICE = "arn:aws:iam::111122223333:role/alice"
 DEVICES = audit_devices("/var/log/vault")
 DECLARED = {f"{device.path}/": {"type": device.type, "options": device.options} for device in DEVICES}
-SNAPSHOTS = SnapshotLogin(policy="path ...", authority="-----BEGIN CERTIFICATE-----", nodes="vault-*")
-COMMON: Any = {"devices": DEVICES, "policy": "path ...", "administrators": (ALICE,), "snapshots": SNAPSHOTS}
+LOGINS = tuple(
+    NodeLogin(name, policy="path ...", authority="-----BEGIN CERTIFICATE-----", nodes="vault-*")
+    for name in ("snapshot", "canary")
+)
+COMMON: Any = {"devices": DEVICES, "policy": "path ...", "administrators": (ALICE,), "logins": LOGINS}
 VAULT = Plan(product="vault", server_id="vault.internal", **COMMON)
 OPENBAO = Plan(product="openbao", **COMMON)
 
@@ -137,7 +140,8 @@ def is_set_up(cluster: Cluster) -> bool:
     return (
         vault.initialisations == 1
         and vault.audit.keys() == {"file/", "socket/"}
-        and {"sys/policies/acl/administrator", "auth/cert/certs/snapshot"} <= vault.written.keys()
+        and {"sys/policies/acl/administrator", "auth/cert/certs/snapshot", "auth/cert/certs/canary"}
+        <= vault.written.keys()
         and not vault.tokens
         and (len(held.recovery_keys), held.root_token, held.completed) == (5, "", True)
         and cluster.local.value is None

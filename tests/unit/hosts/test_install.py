@@ -265,6 +265,11 @@ dst.file;d_syslog#0;/var/log/syslog;a;dropped;5
 TELEMETRY = """# HELP vault_audit_log_request_failure vault_audit_log_request_failure
 # TYPE vault_audit_log_request_failure counter
 vault_audit_log_request_failure 2
+vault_audit_log_request{quantile="0.99"} NaN
+vault_audit_log_request_sum 300
+vault_audit_log_request_count 6
+vault_audit_log_response_sum 100
+vault_audit_log_response_count 4
 vault_audit_log_response_failure 3
 vault_audit_log_response_failure_unknown 7
 vault_core_leadership_lost{quantile="0.5"} 20803.197265625
@@ -298,6 +303,7 @@ class TestFigures:
             "HostClockError": pytest.approx(0.000102),
             "VaultSealed": 0.0,
             "VaultAuditFailures": 5.0,
+            "VaultAuditSeconds": 0.04,
             "VaultLeadershipLost": 1.0,
             "VaultLeases": 42.0,
             "VaultActiveNode": 1.0,
@@ -316,6 +322,30 @@ class TestFigures:
             report_ready(ready.host)
             found.append(ready.reported["VaultAuditFailures"])
         assert found == [5.0, 0.0, 4.0, 0.0]
+
+    def test_how_long_requests_wait_for_the_audit_devices_is_the_mean_since_the_last_report(
+        self, ready: Machine
+    ) -> None:
+        later = TELEMETRY.replace("_sum 300", "_sum 1500").replace("_count 6", "_count 10")
+        for text, seconds in ((TELEMETRY, 0.04), (later, 0.3)):
+            ready.telemetry = text
+            report_ready(ready.host)
+            assert ready.reported.pop("VaultAuditSeconds") == pytest.approx(seconds)
+        report_ready(ready.host)
+        assert "VaultAuditSeconds" not in ready.reported, "nothing was logged"
+
+    @pytest.mark.parametrize(("status", "calls"), [(200, 1), (429, 0), (503, 0)])
+    def test_the_active_node_makes_the_call_of_the_canary(self, ready: Machine, status: int, calls: int) -> None:
+        ready.vault_status = status
+        with suppress(InstallError):
+            report_ready(ready.host)
+        assert ready.calls.count("canary call") == calls
+
+    def test_a_canary_that_vault_refuses_fails_the_unit_after_all_metrics_are_written(self, ready: Machine) -> None:
+        ready.failing = "canary"
+        with pytest.raises(InstallError, match=r"^canary"):
+            report_ready(ready.host)
+        assert ready.reported["HostReady"] == 1.0
 
     @pytest.mark.parametrize(("status", "sealed", "of_cluster"), [(503, 1.0, set()), (429, 0.0, set())])
     def test_only_the_active_node_speaks_for_the_cluster_and_a_sealed_one_says_so(

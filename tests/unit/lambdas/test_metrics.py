@@ -9,9 +9,21 @@ from typing import Any
 
 import pytest
 
-from tests.support.functions import AUDIT_TAG, BUCKET, Context, World, entry, kinesis, object_created, queue_record
+from tests.support.functions import (
+    AUDIT_TAG,
+    BUCKET,
+    SOCKET_TAG,
+    Context,
+    World,
+    entry,
+    kinesis,
+    object_created,
+    queue_record,
+)
+from tests.support.functions import metrics as read_metrics
 from vaultwatch.aws import metrics
 from vaultwatch.aws.metrics import Metric
+from vaultwatch.canary import CANARY
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.frames import Counter, Heartbeat
 from vaultwatch.rules.conditions import Exists
@@ -56,7 +68,19 @@ def with_a_broken_rule(rules: Ruleset) -> Ruleset:
 def a_bit_of_everything(aws: World) -> list[bytes]:
     """Return frames with alerts, rejected lines and counters, and one that cannot be read."""
     heartbeat = aws.heartbeat(Heartbeat((Counter("prod", "vault-1", "file", 7, 70),)))
-    return [b"no frame", heartbeat, aws.frame(entry(1), AUDIT_TAG + b'{"broken')]
+    return [b"no frame", heartbeat, aws.frame(entry(1), of_canary(2), AUDIT_TAG + b'{"broken')]
+
+
+def of_canary(number: int, tag: bytes = AUDIT_TAG) -> bytes:
+    auth = {"display_name": "cert-vaultwatch-canary", "policies": [CANARY], "token_policies": [CANARY]}
+    return tag + entry(number, "auth/token/lookup-self", auth=auth).removeprefix(AUDIT_TAG)
+
+
+def test_entries_of_the_canary_are_counted_by_lane_once_each(aws: World, capsys: pytest.CaptureFixture[str]) -> None:
+    one = aws.frame(of_canary(1, SOCKET_TAG), entry(2), of_canary(3, SOCKET_TAG), of_canary(1), b"bare " + of_canary(4))
+    aws.evaluate(one, aws.frame(entry(5, "kv/data/vaultwatch-canary")))
+    found = {row["lane"]: row["CanaryEntries"] for row in read_metrics(capsys.readouterr().out)["CanaryEntries"]}
+    assert found == {"socket": [2.0], "file": [1.0]}
 
 
 def evaluate(aws: World) -> Invocation:

@@ -5,7 +5,7 @@ It may be run any number of times, and killed at any instruction: each run does 
 
 from vaultwatch.hosts.bootstrap.api import VaultApi
 from vaultwatch.hosts.bootstrap.keys import Keys, LocalKeys, Secret, SecretKeys
-from vaultwatch.hosts.bootstrap.plan import SNAPSHOT, AuditDevice, Plan, SnapshotLogin, audit_devices
+from vaultwatch.hosts.bootstrap.plan import SNAPSHOT, AuditDevice, NodeLogin, Plan, audit_devices
 from vaultwatch.hosts.bootstrap.steps import bootstrap
 
 __all__ = [
@@ -13,10 +13,10 @@ __all__ = [
     "AuditDevice",
     "Keys",
     "LocalKeys",
+    "NodeLogin",
     "Plan",
     "Secret",
     "SecretKeys",
-    "SnapshotLogin",
     "VaultApi",
     "audit_devices",
     "bootstrap",

@@ -19,18 +19,20 @@ class AuditDevice(msgspec.Struct, frozen=True):
 
 
 SNAPSHOT = "snapshot"
-"""The name of the policy, and of the login by certificate that has it."""
+"""The name of the policy of snapshots, and of the login by certificate that has it."""
 
 
-class SnapshotLogin(msgspec.Struct, frozen=True):
-    """How nodes log in to take snapshots.
+class NodeLogin(msgspec.Struct, frozen=True):
+    """How nodes log in for one purpose.
 
     Attributes:
+        name: The name of the policy, and of the login that has it.
         policy: What they may do then, in HCL.
         authority: The certificate of the authority that certifies them, in PEM.
         nodes: What the common names of their certificates look like: "vault-*".
     """
 
+    name: str
     policy: str
     authority: str
     nodes: str
@@ -47,7 +49,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             the administrator is a user whose password is in a secret.
         server_id: The value that a login by IAM must contain as `X-Vault-AWS-IAM-Server-ID`, so that nobody can replay
             a login that was made for another server.
-        snapshots: How nodes log in to take snapshots; None if they take none.
+        logins: How nodes log in: to take snapshots, and for the canary.
         recovery_shares: The number of recovery keys.
         recovery_threshold: How many of them are needed.
     """
@@ -57,7 +59,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     administrators: tuple[str, ...] = ()
     server_id: str = ""
-    snapshots: SnapshotLogin | None = None
+    logins: tuple[NodeLogin, ...] = ()
     recovery_shares: int = 5
     recovery_threshold: int = 3
 

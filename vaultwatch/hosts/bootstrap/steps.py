@@ -14,8 +14,8 @@ from vaultwatch.hosts.bootstrap.administrator import Password, create_administra
 from vaultwatch.hosts.bootstrap.calls import Api, expect
 from vaultwatch.hosts.bootstrap.devices import enable_devices
 from vaultwatch.hosts.bootstrap.keys import Kept, Keys, KeyStore
+from vaultwatch.hosts.bootstrap.logins import allow_login
 from vaultwatch.hosts.bootstrap.plan import Plan
-from vaultwatch.hosts.bootstrap.snapshots import allow_snapshots
 
 _KEYS_OF_ANOTHER = (
     "the cluster is new, but the secret has the recovery keys of an earlier one: keep them elsewhere, empty the "
@@ -86,8 +86,8 @@ def _set_up(
         _check_root_token(api, held.root_token)
         enable_devices(api, plan, held.root_token, report)
         create_administrator(api, plan, held.root_token, password, report)
-        if plan.snapshots:
-            allow_snapshots(api, plan.snapshots, held.root_token, report)
+        for login in plan.logins:
+            allow_login(api, login, held.root_token, report)
         keys.write(replace(held, configured=True))
     _revoke_root_token(api, held.root_token)
     keys.write(replace(held, configured=True, completed=True, root_token=""))

@@ -42,6 +42,7 @@ class Host:
         download: Opens what an HTTPS address has.
         vault_status: Returns the HTTP status with which this host's Vault answers a path of its API.
         telemetry: Returns the telemetry of this host's Vault, in Prometheus's text format.
+        canary: Makes the call of the canary on this host's Vault.
         root: The root of its file system.
         assets: The folder of the assets.
     """
@@ -53,6 +54,7 @@ class Host:
     download: Callable[[str], AbstractContextManager[IO[bytes]]]
     vault_status: Callable[[str], int]
     telemetry: Callable[[], str]
+    canary: Callable[[], None]
     root: Path = Path("/")
     assets: Path = Path("/opt/vaultwatch/assets")
 

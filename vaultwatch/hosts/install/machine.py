@@ -12,10 +12,13 @@ from urllib.request import urlopen
 import urllib3
 
 from vaultwatch.errors import InstallError
+from vaultwatch.hosts.canary import send_canary
 from vaultwatch.hosts.install.host import Host, run_program
 from vaultwatch.hosts.install.local_vault import LocalVault
+from vaultwatch.hosts.logins import node_api
 from vaultwatch.hosts.values import read_values
 
+_TLS = Path("/etc/vaultwatch/tls")
 _METADATA = "http://169.254.169.254/latest"
 _SECONDS, _DOWNLOAD_SECONDS = 5.0, 60.0
 
@@ -35,7 +38,8 @@ def this_host(values: Path, assets: Path) -> Host:
     # botocore asks once, and waits for a second: on a host that boots, that is not always enough.
     os.environ |= {"AWS_METADATA_SERVICE_NUM_ATTEMPTS": "5", "AWS_METADATA_SERVICE_TIMEOUT": f"{_SECONDS:.0f}"}
     vault = LocalVault(f"{given['name']}.{given.get('domain', '')}")
-    return Host(given, run_program, _client, cache(_metadata), _download, vault.status, vault.telemetry, assets=assets)
+    metadata, own = cache(_metadata), (vault.status, vault.telemetry, lambda: send_canary(node_api(given, _TLS)))
+    return Host(given, run_program, _client, metadata, _download, *own, assets=assets)
 
 
 def uptime_seconds() -> float:

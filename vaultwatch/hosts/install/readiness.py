@@ -33,7 +33,9 @@ def report_ready(host: Host) -> None:
     """Write the metrics of this host: that it is ready, unless it is not, and the figures that are known.
 
     Raises:
-        InstallError: It is not ready. An alarm fires when the metric has been missing for some minutes.
+        InstallError: It is not ready, and an alarm fires when the metric has been missing for some minutes; or Vault
+            refuses the call of the canary, and an alarm fires when its entries have been missing.
+        BootstrapError: Vault does not answer the call of the canary.
     """
     figures, telemetry, problem = [*figures_of(host)], None, None
     try:
@@ -50,6 +52,8 @@ def report_ready(host: Host) -> None:
         telemetry.keep()
     if problem:
         raise problem
+    if telemetry and telemetry.is_active:
+        host.canary()
 
 
 def _check_signalled(host: Host) -> None:

@@ -23,6 +23,12 @@ _COUNTERS = {
     metrics.VAULT_AUDIT_FAILURES: ("vault_audit_log_request_failure", "vault_audit_log_response_failure"),
     metrics.VAULT_LEADERSHIP_LOST: ("vault_core_leadership_lost_count",),
 }
+_ENTRIES, _MILLISECONDS = "AuditedEntries", "AuditedMilliseconds"
+# Of a summary: how many entries all devices together took, and for how long requests waited for that.
+_AUDITING = {
+    _ENTRIES: ("vault_audit_log_request_count", "vault_audit_log_response_count"),
+    _MILLISECONDS: ("vault_audit_log_request_sum", "vault_audit_log_response_sum"),
+}
 _LEASES = "vault_expire_num_leases"
 
 
@@ -41,13 +47,22 @@ class Telemetry:
         self._status = host.vault_status("/v1/sys/health")
         self._text = host.telemetry() if self._status != SEALED else ""
 
+    @property
+    def is_active(self) -> bool:
+        """Whether this is the active node of the cluster."""
+        return self._status == ACTIVE
+
     def figures(self) -> Iterator[Figure]:
         """Yield the figures of this node; what the cluster has is known on its active node."""
         yield Figure(metrics.VAULT_SEALED, float(self._status == SEALED))
-        before = _load(self._host)
-        for name, count in self._counters().items():
-            yield Figure(name, added(before.get(name, 0.0), count))
-        if self._status == ACTIVE:
+        before, now = _load(self._host), self._counters()
+        since = {name: added(before.get(name, 0.0), count) for name, count in now.items()}
+        for name in _COUNTERS:
+            if name in since:
+                yield Figure(name, since[name])
+        if since.get(_ENTRIES):
+            yield Figure(metrics.VAULT_AUDIT_SECONDS, since[_MILLISECONDS] / since[_ENTRIES] / 1000, "Seconds")
+        if self.is_active:
             yield Figure(metrics.VAULT_LEASES, _sum(self._text, (_LEASES,)), of_cluster=True)
             yield Figure(metrics.VAULT_ACTIVE_NODE, 1.0, of_cluster=True)
 
@@ -58,7 +73,8 @@ class Telemetry:
 
     def _counters(self) -> dict[str, float]:
         """Return the counters; a sealed node has none."""
-        return {name: _sum(self._text, sources) for name, sources in _COUNTERS.items()} if self._text else {}
+        named = {**_COUNTERS, **_AUDITING}
+        return {name: _sum(self._text, sources) for name, sources in named.items()} if self._text else {}
 
 
 def added(before: float, now: float) -> float:
