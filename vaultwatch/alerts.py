@@ -13,14 +13,23 @@ from vaultwatch.reading.bounds import bounded, brief
 from vaultwatch.reading.identity import Outcome
 from vaultwatch.redaction import redacted
 from vaultwatch.revocation import revocations
+from vaultwatch.rules.correlations import Counted
 from vaultwatch.rules.facts import Level, RuleFacts, Service
-from vaultwatch.sentences import caller_with_id, error_words, is_denial, message_sentence, sentence
+from vaultwatch.sentences import (
+    caller_with_id,
+    counted_sentence,
+    error_words,
+    is_denial,
+    message_sentence,
+    sentence,
+)
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule and one event. A client of Vault may control all texts but `rule`, `title`, `level` and `actions`.
+    """One rule and one event, or a correlation and what it counted.
 
-    No text in an alert contains a secret in clear (`vaultwatch.redaction`).
+    A client of Vault may control all texts but `rule`, `title`, `level` and `actions`. No text has a secret in clear
+    (`vaultwatch.redaction`).
 
     Attributes:
         title: What happened. Like `level` and `summary`, the alert's sentence, it fits the outcome.
@@ -32,7 +41,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         group_values: The values of the rule's `group_by` fields.
         window_seconds: The rule's own suppression window.
         same_as: Names of rules that match on the same fact.
-        record: The parsed entry, at most 32 KiB of JSON.
+        record: The parsed entry, at most 32 KiB of JSON; for a correlation, what it counted, and a part of the first.
     """
 
     id: str
@@ -75,6 +84,8 @@ def alert_of(verdict: Verdict, on_error: Callable[[str, Exception], None] = lamb
         on_error: Called with the rule's name and the exception if the record cannot be described.
     """
     try:
+        if verdict.counted:
+            return _of_counted(verdict, verdict.counted)
         return _of_audit(verdict) if verdict.rule.service == "audit" else _of_server(verdict)
     except MemoryError:
         raise
@@ -177,8 +188,29 @@ def _of_server(verdict: Verdict) -> Alert:
     )
 
 
+def _of_counted(verdict: Verdict, counted: Counted) -> Alert:
+    """Return the alert of a correlation, whose group is who or what it is about."""
+    rule, first = verdict.rule, verdict.record
+    request, by = _object(first.get("request")), counted.by
+    by_caller = any(field.startswith("auth.") for field in by)
+    return _alert(
+        verdict,
+        title=rule.title,
+        level=rule.level,
+        summary=counted_sentence(first, counted),
+        principal=_principal(verdict) if by_caller else next(filter(None, by.values()), brief(verdict.origin.node)),
+        who=caller_with_id(first) if by_caller else "",
+        path=by.get("request.path", ""),
+        namespace=brief(_object(request.get("namespace")).get("path")),
+        remote_address=brief(request.get("remote_address")),
+        error=error_words(first) if rule.service == "audit" else "",
+        actions=(*_lines(rule.runbook), *(revocations(first) if by_caller else ())),
+        record=bounded(redacted({"counted": msgspec.to_builtins(counted), "first_record": first})),
+    )
+
+
 def _bare(verdict: Verdict, error: str) -> Alert:
-    title, level = title_and_level(verdict.rule, verdict.outcome, "")
+    title, level = title_and_level(verdict.rule, "unknown" if verdict.counted else verdict.outcome, "")
     return _alert(
         verdict,
         title=title,

@@ -8,16 +8,19 @@ request that was denied is never described as if it had been carried out.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from vaultwatch.printable import one_line, quoted, quoted_address
+from vaultwatch.printable import one_line, quoted, quoted_address, quoted_time
 from vaultwatch.reading.bounds import brief
 from vaultwatch.reading.identity import Outcome
 from vaultwatch.reading.view import mount_of
 from vaultwatch.redaction import SALTED
+from vaultwatch.rules.correlations import Counted
 
 _NAME_LIMIT, _PATH_LIMIT, _ERROR_LIMIT = 200, 400, 200
 _FIELD_LIMIT, _FIELDS_LIMIT = 200, 600
+_COUNTED_LIMIT = 100
 _PLAIN_ERRORS = frozenset(
     ("permission denied", "invalid credentials", "invalid token", "missing client token", "unsupported operation")
 )
@@ -112,6 +115,41 @@ def message_sentence(node: str, module: str, message: str, fields: dict[str, Any
     head = f"{module}: " if module else ""
     logged = _shown(f"{head}{message}", _PATH_LIMIT) + (f" {_shown(pairs, _FIELDS_LIMIT)}" if pairs else "")
     return f"{_named(node, _NAME_LIMIT) or 'the server'} logged: {quoted(logged)}"
+
+
+def counted_sentence(first: dict[str, Any], counted: Counted) -> str:
+    """Return the sentence about what a correlation counted: by whom, how many, in what time, what, from when to when.
+
+    `userpass-bob: at least 2 different request.path in the 10 minutes from 2026-11-21T07:20:00Z: secret/data/a,
+    secret/data/b; first at ..., last at ...`.
+
+    Args:
+        first: A part of the first record.
+        counted: What was counted.
+    """
+    what = {"event_count": "events", "temporal": "rules matched"}.get(counted.type, f"different {counted.of}")
+    listed = ", ".join(_named(value, _COUNTED_LIMIT) for value in counted.values)
+    times = f"first at {quoted_time(_shown(counted.first[0], 64))}, last at {quoted_time(_shown(counted.last[0], 64))}"
+    named = ", ".join(dict.fromkeys(_group_names(first, counted.by)))
+    said = f"at least {counted.least} {what} in the {_span(counted.timespan_seconds)} from {counted.window}"
+    return f"{named}{': ' if named else ''}{said}{f': {listed}' if listed else ''}; {times}"
+
+
+def _group_names(first: dict[str, Any], by: dict[str, str]) -> Iterator[str]:
+    """Yield the name of what was counted by: a caller has one, whichever fields of `auth` identify it."""
+    for field, value in by.items():
+        if field.startswith("auth."):
+            yield caller(first)
+        elif value:
+            shown = _address(value) if field == "request.remote_address" else _named(value, _PATH_LIMIT)
+            yield shown if field in ("request.remote_address", "request.path") else f"{field} {shown}"
+
+
+def _span(seconds: int) -> str:
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size} {unit}{'' if seconds == size else 's'}"
+    return f"{seconds} seconds"
 
 
 def caller(entry: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from vaultwatch.cli.check_run import Run
+from vaultwatch.detection.evaluator import Counts
 from vaultwatch.findings.found import Findings
 from vaultwatch.findings.table import rows, short_names
 from vaultwatch.printable import one_line, printable_json
@@ -67,6 +68,7 @@ class Closing:
         for name, error in self._run.errors.items():
             click.echo(one_line(f"rule {name} raised on {counts.rule_errors[name]} records: {error}"), err=True)
         _report_staged(self._findings.staged)
+        _report_uncounted(counts)
         if self._run.names or not self._run.failed:
             click.echo(self._line(), err=True)
 
@@ -75,6 +77,7 @@ class Closing:
         counts = self._run.detector.counts
         found = {"audit": counts.audit, "server": counts.server, "rejected": counts.rejected}
         over = {"partial": counts.partial, "undecided": dict(counts.undecided)}
+        over |= {"undated": counts.undated, "groups_dropped": counts.groups_dropped}
         ended = {"alerts": self._findings.count, "seconds": round(self._seconds, 3)}
         return msgspec.json.encode({**found, **over, **ended}) + b"\n"
 
@@ -87,6 +90,15 @@ class Closing:
             f"{f' ({reason})' if reason else ''}, {over if counts.partial else ''}"
             f"{self._findings.count:,} alerts, {self._seconds:.1f} s"
         )
+
+
+def _report_uncounted(counts: Counts) -> None:
+    """Print what rules that count could not count."""
+    if counts.groups_dropped:
+        text = f"{counts.groups_dropped:,} counts were given up at a low number, because there were too many groups"
+        click.echo(text, err=True)
+    if counts.undated:
+        click.echo(f"{counts.undated:,} matches were not counted: their records have no time", err=True)
 
 
 def _report_staged(counts: Counter[str]) -> None:

@@ -2,7 +2,7 @@
 
 The folder DIR/fixtures/RULE contains the files `match` and `ignore`: .jsonl with audit entries, .log with server-log
 lines, both as logged. A placeholders.yml in it sets the values of the rule's placeholders for the test. Local time is
-UTC.
+UTC. All records of a file are one log for a correlation, and every one is a log of its own for any other rule.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def tested(directories: Sequence[Path]) -> Tested:
     rules = load_rules(directories)
     findings = lint([rule.compiled for rule in rules], directories)
     faults = [Fault(f"{finding.rule}: {finding.text}") for finding in findings if finding.is_error]
-    faults += [fault for rule in rules for fault in _test(rule, directories)]
+    faults += [fault for rule in rules for fault in _test(rule, rules, directories)]
     warnings = [f"{finding.rule}: warning: {finding.text}" for finding in findings if not finding.is_error]
     return Tested(len(rules), faults, warnings)
 
@@ -79,20 +79,22 @@ def fixtures_of(name: str, directories: Sequence[Path]) -> Path | None:
     return next((path for path in (base / FIXTURES / name for base in directories) if path.is_dir()), None)
 
 
-def _test(rule: Rule, directories: Sequence[Path]) -> Iterator[Fault]:
+def _test(rule: Rule, rules: Sequence[Rule], directories: Sequence[Path]) -> Iterator[Fault]:
     folder = fixtures_of(rule.name, directories)
     if folder is None:
         where = " or ".join(map(str, directories))
         yield Fault(f"{rule.name}: no fixtures: no folder fixtures/{rule.name} in {where}")
         return
     if (folder / "placeholders.yml").exists():
-        compiled = compile_directories([*directories, folder])
-        rule = next((Rule(one) for one in compiled if one.name == rule.name), rule)  # a rule in Python is not compiled
+        rules = [Rule(one) for one in compile_directories([*directories, folder])]
+        rule = next((one for one in rules if one.name == rule.name), rule)  # a rule in Python is not compiled
+    correlation = rule.compiled.correlation
+    counted = [one for one in rules if correlation and one.name in correlation.rules]
     for kind, wanted in (("match", True), ("ignore", False)):
-        yield from _test_kind(rule, folder, kind, wanted)
+        yield from _test_kind(rule, counted, folder, kind, wanted)
 
 
-def _test_kind(rule: Rule, folder: Path, kind: str, wanted: bool) -> Iterator[Fault]:
+def _test_kind(rule: Rule, counted: Sequence[Rule], folder: Path, kind: str, wanted: bool) -> Iterator[Fault]:
     files = [path for suffix in ("jsonl", "log") if (path := folder / f"{kind}.{suffix}").exists()]
     read = 0
     for path in files:
@@ -100,7 +102,7 @@ def _test_kind(rule: Rule, folder: Path, kind: str, wanted: bool) -> Iterator[Fa
             lines = path.read_bytes().splitlines(keepends=True)
         except OSError as error:
             raise RuleError(f"{path}: {error.strerror}") from error
-        for number, block, matched, records, trouble in _records(rule, lines):
+        for number, block, matched, records, trouble in _records(rule, counted, lines):
             read += records
             where = f"{rule.name}: {path.name}, line {number}"
             if trouble:
@@ -111,12 +113,17 @@ def _test_kind(rule: Rule, folder: Path, kind: str, wanted: bool) -> Iterator[Fa
         yield Fault(f"{rule.name}: no fixture {kind}.jsonl or {kind}.log with a record in it")
 
 
-def _records(rule: Rule, lines: Sequence[bytes]) -> Iterator[tuple[int, list[bytes], int, int, str]]:
-    """Yield for each record the number of its last line, its lines, how often the rule matched, 1, and what failed."""
-    for number, block in _blocks(rule, lines):
+def _records(
+    rule: Rule, counted: Sequence[Rule], lines: Sequence[bytes]
+) -> Iterator[tuple[int, list[bytes], int, int, str]]:
+    """Yield for each log the number of its last line, its lines, how many records match, how many it has, what failed.
+
+    If a correlation raises an alert, all records of the log match.
+    """
+    for number, block in [(len(lines), list(lines))] if counted else _blocks(rule, lines):
         trouble: list[str] = []
         detector = Detector(
-            [rule],
+            [rule, *counted],
             source=rule.service,
             zone=UTC,
             on_rejected=partial(_note_rejected, trouble),
@@ -124,8 +131,10 @@ def _records(rule: Rule, lines: Sequence[bytes]) -> Iterator[tuple[int, list[byt
         )
         verdicts = [*detector.feed(block), *detector.flush()]
         records = detector.counts.audit + detector.counts.server
+        matched = [verdict for verdict in verdicts if verdict.rule.name == rule.name]
         if records or trouble:
-            yield number, block, len(verdicts), records, trouble[0] if trouble else ""
+            matching = records if matched and counted else len(matched)
+            yield number, block, matching, records, trouble[0] if trouble else ""
 
 
 def _note_rejected(trouble: list[str], line: Rejected) -> None:

@@ -73,7 +73,8 @@ def _parts(rule: Rule, directories: Sequence[Path]) -> Iterator[str]:
     below = "\n" + " " * 17
     yield "\n".join(f"{label:15}  {below.join(texts)}" for label, texts in labelled.items() if texts)
     yield _below("What to do first:", facts.runbook)
-    yield _below("Condition:", "a function in Python" if rule.source else readable(facts.condition))
+    counted = as_yaml(msgspec.to_builtins(facts.correlation), lists_in_line=True) if facts.correlation else ""
+    yield _below("Condition:", counted or ("a function in Python" if rule.source else readable(facts.condition)))
     values = "".join(as_yaml({name: listed}, lists_in_line=True) for name, listed in facts.placeholders.items())
     yield _below("Placeholders in force:", values)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from vaultwatch.detection.correlation import Correlator
 from vaultwatch.detection.evaluator import Evaluator
 from vaultwatch.detection.verdict import Verdict, completed, on_entry
 from vaultwatch.detection.waiting import Waiting
+from vaultwatch.reading.bounds import brief
 from vaultwatch.reading.identity import audit_event_key, is_response
 from vaultwatch.reading.records import AuditEntry, Origin
 from vaultwatch.reading.view import View, audit_view, partial_audit_view
@@ -25,22 +27,35 @@ class AuditDetector:
         on_waiting: Callable[[Sequence[Verdict]], None],
         of_secrets: Rules,
         screen: Screen,
+        correlator: Correlator,
     ) -> None:
         self.waiting = Waiting(wait_seconds)
         self._evaluator = evaluator
         self._on_waiting = on_waiting
         self._of_secrets = of_secrets
         self._screen = screen
+        self._correlator = correlator
 
-    def excludes(self, text: bytes, origin: Origin, rules: Rules) -> bool:
-        """Return whether it is certain, without reading all of an entry, that it changes nothing.
+    def screen(self, text: bytes, origin: Origin, rules: Rules) -> list[Verdict] | None:
+        """Return the verdicts on an entry that can be evaluated from a few of its fields; None if all must be read.
+
+        Those are the ones that no rule matches, or only rules whose matches are just counted.
 
         Args:
             text: An entry that the index can decode, without its tag.
             origin: Where it came from.
             rules: The rules that could match it.
         """
-        return self._screen.excludes(text, origin, rules, self.waiting.events, self._evaluator.zone)
+        found = self._screen.matching(text, origin, rules, self.waiting.events, self._evaluator.zone)
+        if found is None:
+            return None
+        view, matching = found
+        if not matching:
+            return []
+        key = view["request"].get("id")
+        if not key or not isinstance(key, str) or not self._correlator.only_counts(matching):
+            return None
+        return self._correlator.take(matching, view, key, brief(view.get("time")), origin)[1]
 
     def evaluate(self, entry: AuditEntry, rules: Rules, now: float) -> list[Verdict]:
         """Evaluate one entry against rules, and return the verdicts that are complete.
@@ -52,10 +67,11 @@ class AuditDetector:
         """
         key = audit_event_key(entry.fields)
         view, matching = self._matching_partial(entry, rules) if entry.partial else self._matching(entry, rules, key)
-        verdicts = [on_entry(rule.compiled, entry, view, key) for rule in matching]
+        alerting, counted = self._correlator.take(matching, view, key, brief(entry.fields.get("time")), entry.origin)
+        verdicts = [on_entry(rule.compiled, entry, view, key) for rule in alerting]
         if is_response(entry.fields) or view["outcome"] == "failed":
-            return self._answer(key, entry, view, verdicts)
-        return self._wait(key, verdicts, now) if verdicts else []
+            return self._answer(key, entry, view, verdicts) + counted
+        return (self._wait(key, verdicts, now) if verdicts else []) + counted
 
     def _matching(self, entry: AuditEntry, rules: Rules, key: str) -> tuple[View, list[Rule]]:
         asks_secrets = any(rule.asks_secrets for rule in rules)

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from vaultwatch.detection.audit import AuditDetector
+from vaultwatch.detection.correlation import Correlator
 from vaultwatch.detection.evaluator import Counts, Evaluator, Ruleset
 from vaultwatch.detection.prefixes import Prefixes
 from vaultwatch.detection.verdict import Verdict
@@ -88,7 +89,10 @@ class Detector:
         self._evaluator.before_record = before_record
         self._uses_index = before_record is None
         self._fatal = fatal
-        self._audit = AuditDetector(self._evaluator, wait_seconds, on_waiting, ruleset.index.of_secrets, ruleset.screen)
+        self._correlator = Correlator(ruleset.correlations, self.counts)
+        self._audit = AuditDetector(
+            self._evaluator, wait_seconds, on_waiting, ruleset.index.of_secrets, ruleset.screen, self._correlator
+        )
         self._keys = ServerEventKeys()
         self._last_was_server = source == "server"
         self._unwraps = unwrap
@@ -222,7 +226,7 @@ class Detector:
         """The detector for the server log, made on first use: importing its modules takes 20 ms."""
         from vaultwatch.detection.server import ServerDetector
 
-        return ServerDetector(self._ruleset.server_index, self._evaluator, self._keys)
+        return ServerDetector(self._ruleset.server_index, self._evaluator, self._keys, self._correlator)
 
     @property
     def _has_server(self) -> bool:
@@ -291,9 +295,9 @@ class Detector:
         return self._read_entry(text, origin, rules, now) if rules is not None or text.strip() else []
 
     def _read_entry(self, text: bytes, origin: Origin, rules: Rules | None, now: float) -> list[Verdict]:
-        if rules and self._audit.excludes(text[max(text.find(b"{"), 0) :], origin, rules):
+        if rules and (known := self._audit.screen(text[max(text.find(b"{"), 0) :], origin, rules)) is not None:
             self._count_entry(text, origin)
-            return []
+            return known
         entry = read_audit_entry(text, origin)
         if isinstance(entry, Rejected):  # the index ignores what it does not decode, such as nesting
             return self._take_rejected(entry, now)

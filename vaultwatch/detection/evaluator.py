@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
+from vaultwatch.detection.correlation import SAMPLED
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.reading.records import Origin, Rejected, rejected_by_error
 from vaultwatch.reading.view import PartialView, View
 from vaultwatch.rules.conditions import uses_field
+from vaultwatch.rules.correlations import Correlations
 from vaultwatch.rules.index import AuditIndex
 from vaultwatch.rules.pack import Rule
 from vaultwatch.rules.screening import Screen
@@ -34,6 +36,9 @@ class Counts(msgspec.Struct):
 
     A record counts once: as an audit entry, as a server-log message, or as rejected. Those decoded in part count as
     `partial` too, and `undecided` is how often each rule could not be decided on one.
+
+    `undated` is how many matches no correlation counted, because their records have no time that can be read, and
+    `groups_dropped` how many counts were given up because there were too many groups.
     """
 
     audit: int = 0
@@ -42,6 +47,8 @@ class Counts(msgspec.Struct):
     rule_errors: Counter[str] = msgspec.field(default_factory=Counter)
     partial: int = 0
     undecided: Counter[str] = msgspec.field(default_factory=Counter)
+    undated: int = 0
+    groups_dropped: int = 0
 
 
 class Ruleset:
@@ -50,7 +57,10 @@ class Ruleset:
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = tuple(rules)
         self.index = AuditIndex(self.rules)
-        self.screen = Screen()
+        compiled = (rule.compiled for rule in self.rules)
+        self.correlations = Correlations((one, one.correlation) for one in compiled if one.correlation)
+        sampled = frozenset(SAMPLED["audit"])
+        self.screen = Screen({name: fields | sampled for name, fields in self.correlations.fields.items()})
         self.asks_local_time = any(uses_field(rule.compiled.condition, "local") for rule in self.rules)
 
     @cached_property

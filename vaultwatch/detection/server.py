@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
+from vaultwatch.detection.correlation import Correlator
 from vaultwatch.detection.evaluator import Evaluator
 from vaultwatch.detection.verdict import Verdict, on_message
 from vaultwatch.reading.identity import ServerEventKeys
@@ -26,8 +29,9 @@ MESSAGE_WAIT_SECONDS = 1.0  # Vault writes a message at once, but nothing marks 
 class ServerDetector:
     """Evaluates the messages of server logs; `keys` makes their event keys, in the log that is being read."""
 
-    def __init__(self, index: ServerIndex, evaluator: Evaluator, keys: ServerEventKeys) -> None:
+    def __init__(self, index: ServerIndex, evaluator: Evaluator, keys: ServerEventKeys, correlator: Correlator) -> None:
         self.keys = keys
+        self._correlator = correlator
         self._index = index
         self._of_partial = tuple(rule for rule in index.rules if rule.asks_partial)
         self._evaluator = evaluator
@@ -82,7 +86,9 @@ class ServerDetector:
         key, time = self.keys.key(message), self.keys.time(message)  # first: banners after it are identified by it
         view = server_view(message, self._evaluator.zone)
         matching = self._matching(message, view, of_partial)
-        return [on_message(rule.compiled, message, view, key, time) for rule in matching]
+        origin = msgspec.structs.replace(message.origin, node=view["node"])
+        alerting, counted = self._correlator.take(matching, view, key, time, origin)
+        return [*(on_message(rule.compiled, message, view, key, time) for rule in alerting), *counted]
 
     def _matching(self, message: ServerMessage, view: View, of_partial: Iterable[Rule]) -> list[Rule]:
         if message.partial:

@@ -15,6 +15,7 @@ from vaultwatch.reading.identity import Outcome
 from vaultwatch.reading.records import AuditEntry, Origin, ServerMessage
 from vaultwatch.reading.view import View
 from vaultwatch.redaction import SALTED
+from vaultwatch.rules.correlations import Counted
 from vaultwatch.rules.facts import RuleFacts
 from vaultwatch.rules.predicates import text_of, values
 
@@ -31,6 +32,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         time: As logged: RFC 3339, or the time in a syslog header.
         record: The audit entry, or the parts of the server-log message, that matched; at most 32 KiB of JSON.
         response: The response entry that completed a verdict on a request; at most 32 KiB of JSON.
+        counted: What was counted, if the rule is a correlation; then `record` is a part of the first record.
     """
 
     rule: RuleFacts
@@ -41,6 +43,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     time: str
     record: dict[str, Any]
     response: dict[str, Any] | None = None
+    counted: Counted | None = None
 
 
 def on_entry(rule: RuleFacts, entry: AuditEntry, view: View, event_key: str) -> Verdict:

@@ -12,20 +12,23 @@ import msgspec
 from vaultwatch.errors import RuleError
 from vaultwatch.reading.view import View
 from vaultwatch.rules.conditions import Condition, uses_field
+from vaultwatch.rules.correlations import Correlation
 from vaultwatch.rules.facts import RuleFacts
 from vaultwatch.rules.predicates import Predicate, predicate
 
-PACK_VERSION = 2
+PACK_VERSION = 3
 SHIPPED_PACK = Path(__file__).with_name("pack.json")
 
 
 class CompiledRule(RuleFacts, frozen=True, kw_only=True, omit_defaults=True):
     """One rule as data.
 
-    `placeholders` are the values that were filled into its condition, to show them to people.
+    `placeholders` are the values that were filled into its condition, to show them to people. A correlation has a
+    condition that never holds.
     """
 
     condition: Condition
+    correlation: Correlation | None = None
     description: str = ""
     tags: tuple[str, ...] = ()
     falsepositives: tuple[str, ...] = ()
@@ -57,7 +60,8 @@ class Rule:
     @property
     def digest(self) -> str:
         """32 hex digits over what the rule detects. If the digest changes, it is a new rule under the same name."""
-        condition = msgspec.json.encode([self.service, self.compiled.condition])
+        counted = [self.compiled.correlation] if self.compiled.correlation else []
+        condition = msgspec.json.encode([self.service, self.compiled.condition, *counted])
         return hashlib.sha256(condition + self.source).hexdigest()[:32]
 
 

@@ -6,7 +6,7 @@ entry would take most of the time that it takes (measured: 45 us, with its full 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import tzinfo
 from typing import Any, TypedDict
 
@@ -14,7 +14,7 @@ import msgspec
 
 from vaultwatch.reading.budget import could_be_deep
 from vaultwatch.reading.records import AuditEntry, Origin
-from vaultwatch.reading.view import audit_view
+from vaultwatch.reading.view import View, audit_view
 from vaultwatch.rules.conditions import Keyword, fields_of, leaves
 from vaultwatch.rules.index import Rules
 from vaultwatch.rules.pack import Rule
@@ -30,7 +30,9 @@ _DERIVED_FROM_ALWAYS = frozenset({"mount_path", "mount_type", "cluster", "node",
 class Screen:
     """Recognises candidates that match none of their rules."""
 
-    def __init__(self) -> None:
+    def __init__(self, also: Mapping[str, Collection[str]] | None = None) -> None:
+        """Make one that reads further fields for some rules, by their names, besides those in their conditions."""
+        self._also = also or {}
         self._decoders: dict[Rules, msgspec.json.Decoder[Any] | None] = {}
 
     def excludes(
@@ -45,30 +47,46 @@ class Screen:
             waiting: Values of `request.id` that wait for a response.
             zone: The time zone of `local`.
         """
+        found = self.matching(text, origin, rules, waiting, zone)
+        return found is not None and not found[1]
+
+    def matching(
+        self, text: bytes, origin: Origin, rules: Rules, waiting: Collection[str], zone: tzinfo | None
+    ) -> tuple[View, list[Rule]] | None:
+        """Return a view of an entry's few fields, and the rules that match; None if it must be decoded in full.
+
+        Args:
+            text: See `excludes`, like all others.
+            origin: Where it came from.
+            rules: The rules that could match it.
+            waiting: Values of `request.id` that wait for a response.
+            zone: The time zone of `local`.
+        """
         decoder = self._decoder(rules)
         if decoder is None or could_be_deep(text):
-            return False
+            return None
         try:
             fields = decoder.decode(text)
             request_id = fields["request"].get("id")
             if waiting and (not isinstance(request_id, str) or not request_id or request_id in waiting):
-                return False
+                return None
             view = audit_view(AuditEntry(fields, origin), zone, with_secrets=False)
-            return not any(rule.matches(view) for rule in rules)
+            return view, [rule for rule in rules if rule.matches(view)]
         except Exception:  # noqa: BLE001  the entry is decoded in full, where errors of a line and of a rule are counted
-            return False
+            return None
 
     def _decoder(self, rules: Rules) -> msgspec.json.Decoder[Any] | None:
         if rules not in self._decoders and len(self._decoders) < MAX_DECODERS:
-            self._decoders[rules] = _decoder_of(rules)
+            also = {field for rule in rules for field in self._also.get(rule.name, ())}
+            self._decoders[rules] = _decoder_of(rules, also)
         return self._decoders.get(rules)
 
 
-def _decoder_of(rules: Rules) -> msgspec.json.Decoder[Any] | None:
-    """Return a decoder of the fields that rules name; None if they may read others."""
+def _decoder_of(rules: Rules, also: Collection[str]) -> msgspec.json.Decoder[Any] | None:
+    """Return a decoder of the fields that rules name, and others; None if the rules may read any."""
     if not rules or not all(map(_names_its_fields, rules)):
         return None
-    asked = {field for rule in rules for field in fields_of(rule.compiled.condition)} - _DERIVED_FROM_ALWAYS
+    asked = {*also, *(field for rule in rules for field in fields_of(rule.compiled.condition))} - _DERIVED_FROM_ALWAYS
     for derived, sources in _SOURCES.items():
         of_it = {field for field in asked if field == derived or field.startswith(f"{derived}.")}
         asked = asked - of_it | set(sources if of_it else ())

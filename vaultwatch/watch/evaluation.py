@@ -38,6 +38,7 @@ class Evaluation:
         self._recorder = recorder
         self._gather_seconds = options.pace.gather_seconds
         self._gathered: list[Alert] = []
+        self._dropped = 0
         self._next_store = -math.inf
         self._reported = ProblemLog(options.pace.report_seconds)
         self._splitter = LineSplitter()
@@ -66,6 +67,7 @@ class Evaluation:
         self._gather(self._detector.due())
         if self._gathered and time.monotonic() >= self._next_store:
             self._store()
+        self._report_dropped()
         self._write_figures()
 
     @property
@@ -128,6 +130,13 @@ class Evaluation:
 
     def _on_rule_error(self, name: str, error: Exception) -> None:
         self._reported.report(f"rule {name}", logging.ERROR, f"rule {name} raised {type(error).__name__}")
+
+    def _report_dropped(self) -> None:
+        dropped = self.counts.groups_dropped
+        if dropped > self._dropped:
+            text = f"{dropped - self._dropped} counts were given up at a low number, because there were too many groups"
+            self._reported.report("groups dropped", logging.WARNING, text)
+            self._dropped = dropped
 
     def _write_figures(self, *, final: bool = False) -> None:
         try:

@@ -39,6 +39,10 @@ def _of_records(evaluation: Evaluation) -> Iterator[Family]:
     yield single("vaultwatch_partial_records_total", "counter", partial, counts.partial)
     undecided = "Rules that could not be decided on such a record."
     yield single("vaultwatch_undecided_rules_total", "counter", undecided, counts.undecided.total())
+    dropped = "Counts of rules that count, given up because there were too many groups."
+    yield single("vaultwatch_groups_dropped_total", "counter", dropped, counts.groups_dropped)
+    undated = "Matches that no rule counted, because their records have no time that can be read."
+    yield single("vaultwatch_undated_matches_total", "counter", undated, counts.undated)
     errors = "Exceptions that rules raised."
     yield single("vaultwatch_rule_errors_total", "counter", errors, counts.rule_errors.total())
     by_rule = "The same exceptions by rule."

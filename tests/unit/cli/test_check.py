@@ -455,7 +455,8 @@ class TestReports:
         broken.write_text("{broken\n")
         check("--stats", tmp_path / "stats.json", AUDIT, SERVER, broken)
         stats = json.loads((tmp_path / "stats.json").read_text())
-        assert stats.keys() == {"audit", "server", "rejected", "partial", "undecided", "alerts", "seconds"}
+        counted = {"audit", "server", "rejected", "partial", "undecided", "undated", "groups_dropped", "alerts"}
+        assert stats.keys() == {*counted, "seconds"}
         assert (stats["audit"], stats["server"], stats["rejected"]) == (18, 4, 1)
         assert stats["alerts"] == len(check("--format", "json", AUDIT, SERVER, broken).alerts)
         assert 0 < stats["seconds"] < 60

@@ -382,7 +382,6 @@ BOMB = "  a: &a [x,x,x,x,x,x,x,x]\n" + "".join(
 )
 WITHOUT_DETECTION = sigma(PATH.format(": a")).partition("detection")[0]
 REFUSED = [
-    ("correlation: {type: event_count, rules: [a]}\ntitle: x\n", "correlation"),
     ("", "empty"),
     ("# only a comment\n", "empty"),
     ("---\n---\n", "empty"),
@@ -579,11 +578,11 @@ class TestFacts:
         assert [rule.compiled for rule in decode_pack(pack)] == compile_directories([tmp_path])
         assert [rule.name for rule in decode_pack(pack)] == ["one", "two"]
 
-    @pytest.mark.parametrize("pack", [b"", b"{", b"[]", b'{"version":2}', b'{"version":2,"rules":[{}]}', b"\xff"])
+    @pytest.mark.parametrize("pack", [b"", b"{", b"[]", b'{"version":3}', b'{"version":3,"rules":[{}]}', b"\xff"])
     def test_anything_but_a_pack_is_refused(self, pack: bytes) -> None:
         with pytest.raises(RuleError, match="not a compiled rule pack"):
             decode_pack(pack)
 
     def test_a_pack_of_another_version_is_refused(self) -> None:
-        with pytest.raises(RuleError, match="version 3"):
-            decode_pack(b'{"version":3,"rules":[]}')
+        with pytest.raises(RuleError, match="version 4"):
+            decode_pack(b'{"version":4,"rules":[]}')

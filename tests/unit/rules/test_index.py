@@ -134,6 +134,11 @@ ENTRIES = st.builds(
 )
 
 
+def uncounted(rules: Iterable[Rule]) -> list[Rule]:
+    """Return rules without those that count the others, so that all raise alerts."""
+    return [rule for rule in rules if not rule.compiled.correlation]
+
+
 def rules_of(conditions: Iterable[Condition]) -> list[Rule]:
     return [
         Rule(CompiledRule(name=f"r{n:03}", title="t", level=Level.LOW, service="audit", condition=condition))
@@ -175,7 +180,7 @@ def lines() -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def expected(lines: list[bytes]) -> dict[str, set[str]]:
-    return found_by_trying_all(shipped_rules(), lines)
+    return found_by_trying_all(uncounted(shipped_rules()), lines)
 
 
 class TestEqualsTryingEveryRule:
@@ -228,12 +233,12 @@ class TestEqualsTryingEveryRule:
     ) -> None:
         other = {"as written": lambda line: line, "tagged": lambda line: b"@c/n/file " + line}.get(style)
         rewritten = [other(line) if other else corpus.reserialise(line, style) for line in lines]
-        assert found_by_index(shipped_rules(), rewritten) == expected
+        assert found_by_index(uncounted(shipped_rules()), rewritten) == expected
         assert len(expected) > 300
         assert len(set().union(*expected.values())) > 10
 
     def test_on_the_corpus_with_a_thousand_rules(self, lines: list[bytes], tmp_path: Path) -> None:
-        rules = decode_pack(bench_rules.pack(1_000, tmp_path))
+        rules = uncounted(decode_pack(bench_rules.pack(1_000, tmp_path)))
         some_lines = lines[::60]
         expected = found_by_trying_all(rules, some_lines)
         assert any(name.startswith("bench") for names in expected.values() for name in names)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from vaultwatch.errors import RuleError
 from vaultwatch.rules.compiling import notifying
-from vaultwatch.rules.compiling.documents import read_documents, read_placeholders
+from vaultwatch.rules.compiling.correlations import compile_correlation
+from vaultwatch.rules.compiling.documents import Document, read_documents, read_placeholders
 from vaultwatch.rules.compiling.filters import apply_filter
 from vaultwatch.rules.compiling.parsed_rule import ParsedRule
 from vaultwatch.rules.conditions import Condition
@@ -30,8 +31,11 @@ def compile_directories(directories: Sequence[Path]) -> list[CompiledRule]:
     Raises:
         RuleError: Names the file, and says what is wrong.
     """
-    rules = _parsed(directories)
+    rules, correlations = _parsed(directories)
     compiled = [rule.compile() for rule in rules]
+    by_reference = {str(rule.sigma.id): one for rule, one in zip(rules, compiled, strict=True) if rule.sigma.id}
+    by_reference |= {one.name: one for one in compiled}
+    compiled += [compile_correlation(document, by_reference) for document in correlations]
     notifying.check_same_as(compiled, {rule.name for rule in compiled})
     return compiled
 
@@ -44,27 +48,33 @@ def selections_of(name: str, directories: Sequence[Path]) -> dict[Condition, str
     Raises:
         RuleError: The rules below these directories do not compile.
     """
-    found = [rule.selections() for rule in _parsed(directories) if rule.name == name]
+    found = [rule.selections() for rule in _parsed(directories)[0] if rule.name == name]
     return found[0] if found else {}
 
 
-def _parsed(directories: Sequence[Path]) -> list[ParsedRule]:
-    """Parse the rules below these directories, and apply the filters."""
+def _parsed(directories: Sequence[Path]) -> tuple[list[ParsedRule], list[Document]]:
+    """Parse the rules below these directories, and apply the filters; return them and the correlations."""
     placeholders: dict[str, list[Any]] = {}
     for directory in directories:
         placeholders |= read_placeholders(directory)
     documents = [document for directory in directories for document in read_documents(directory)]
-    rules = [ParsedRule(document, placeholders) for document in documents if "filter" not in document.found]
-    _refuse_duplicates(rules)
-    for document in documents:
-        if "filter" in document.found:
-            apply_filter(document, placeholders, rules)
-    return rules
+    filters, correlations = (
+        [document for document in documents if key in document.found] for key in ("filter", "correlation")
+    )
+    rules = [ParsedRule(one, placeholders) for one in documents if not {"filter", "correlation"} & one.found.keys()]
+    _refuse_duplicates([*((rule.name, rule.where) for rule in rules), *map(_name, correlations)])
+    for document in filters:
+        apply_filter(document, placeholders, rules)
+    return rules, correlations
 
 
-def _refuse_duplicates(rules: Sequence[ParsedRule]) -> None:
+def _name(correlation: Document) -> tuple[str, str]:
+    return str(correlation.found.get("name")), correlation.where
+
+
+def _refuse_duplicates(named: Iterable[tuple[str, str]]) -> None:
     seen: dict[str, str] = {}
-    for rule in rules:
-        if rule.name in seen:
-            raise RuleError(f"{rule.where}: a second rule named {rule.name}; the first is {seen[rule.name]}")
-        seen[rule.name] = rule.where
+    for name, where in named:
+        if name in seen:
+            raise RuleError(f"{where}: a second rule named {name}; the first is {seen[name]}")
+        seen[name] = where

@@ -74,8 +74,6 @@ def _mappings(path: Path, where: str) -> Iterator[Document]:
         if not isinstance(found, dict):
             raise RuleError(f"{where}: not a mapping")
         _refuse_bombs(found, where)
-        if "correlation" in found:
-            raise RuleError(f"{where}: unsupported construct: correlation")
         yield Document(where, path, found)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from sigma.rule import SigmaRule
+from sigma.rule import SigmaRule, SigmaRuleBase
 
 from vaultwatch.errors import RuleError
 from vaultwatch.rules.compiling import notifying
@@ -35,6 +36,54 @@ _OF_FILTER = re.compile("^selection _filt_[a-z]{10}_")
 """How pySigma begins the names of a filter's selections."""
 
 
+def check_shape(
+    where: str, found: dict[str, Any], path: Path, keys: Collection[str], required: Collection[str]
+) -> None:
+    """Refuse a rule that lacks keys, has others than these, or whose name, status or level is not valid.
+
+    Args:
+        where: The rule's file, for the error.
+        found: The rule, as parsed from YAML.
+        path: The file.
+        keys: The keys that it may have.
+        required: The keys that it must have.
+
+    Raises:
+        RuleError: Says what is wrong.
+    """
+    refuse_unknown_keys(where, found, keys)
+    missing = [key for key in required if not found.get(key)]
+    if missing:
+        raise RuleError(f"{where}: no {', '.join(missing)}")
+    name, status, level = found["name"], found.get("status", "test"), found["level"]
+    if name != path.stem:
+        raise RuleError(f"{where}: name is {name}, but the file is {path.name}: they must be the same")
+    if str(status) not in _STATUSES:
+        raise RuleError(f"{where}: unsupported status {status}: not one of {', '.join(_STATUSES)}")
+    if level not in list(Level):
+        raise RuleError(f"{where}: unknown level {level}: not one of {', '.join(Level)}")
+
+
+def common_facts(sigma: SigmaRuleBase, notified: notifying.Notifying) -> dict[str, Any]:
+    """Return the facts that rules and correlations share, under the names of `CompiledRule`.
+
+    Args:
+        sigma: The rule as parsed by pySigma.
+        notified: Its keys that control notifications.
+    """
+    return {
+        "name": str(sigma.name),
+        "title": sigma.title,
+        "level": Level(str(sigma.level).lower()),
+        "staged": _STATUSES[str(sigma.status or "test").lower()],
+        "description": " ".join((sigma.description or "").split()),
+        **msgspec.structs.asdict(notified),
+        "tags": tuple(str(tag) for tag in sigma.tags),
+        "falsepositives": tuple(sigma.falsepositives),
+        "references": tuple(sigma.references),
+    }
+
+
 class ParsedRule:
     """A rule as parsed by pySigma, to which filters are applied before it is compiled.
 
@@ -49,7 +98,7 @@ class ParsedRule:
         """
         where, path, found = document
         self.where = where
-        self._check_shape(found, path)
+        check_shape(where, found, path, RULE_KEYS, ("title", "name", "level", "logsource", "detection"))
         self._notifying = notifying.read_notifying(found, where)
         try:
             filled = {**found, "detection": fill(found["detection"], placeholders, where)}
@@ -59,19 +108,6 @@ class ParsedRule:
             self.sigma = SigmaRule.from_dict({key: filled[key] for key in filled if key not in notifying.KEYS})
         except SIGMA_FAULTS as error:
             raise RuleError(f"{where}: {one_line(error)}") from error
-
-    def _check_shape(self, found: dict[str, Any], path: Path) -> None:
-        refuse_unknown_keys(self.where, found, RULE_KEYS)
-        missing = [key for key in ("title", "name", "level", "logsource", "detection") if not found.get(key)]
-        if missing:
-            raise RuleError(f"{self.where}: no {', '.join(missing)}")
-        name, status, level = found["name"], found.get("status", "test"), found["level"]
-        if name != path.stem:
-            raise RuleError(f"{self.where}: name is {name}, but the file is {path.name}: they must be the same")
-        if str(status) not in _STATUSES:
-            raise RuleError(f"{self.where}: unsupported status {status}: not one of {', '.join(_STATUSES)}")
-        if level not in list(Level):
-            raise RuleError(f"{self.where}: unknown level {level}: not one of {', '.join(Level)}")
 
     @property
     def name(self) -> str:
@@ -105,18 +141,10 @@ class ParsedRule:
         except RuleError as error:
             raise RuleError(f"{self.where}: {error}") from error
         return CompiledRule(
-            name=self.name,
-            title=sigma.title,
-            level=Level(str(sigma.level).lower()),
             service=service,  # type: ignore[arg-type]
             condition=condition,
-            staged=_STATUSES[str(sigma.status or "test").lower()],
-            description=" ".join((sigma.description or "").split()),
-            **msgspec.structs.asdict(self._notifying),
-            tags=tuple(str(tag) for tag in sigma.tags),
-            falsepositives=tuple(sigma.falsepositives),
-            references=tuple(sigma.references),
             placeholders=self.placeholders,
+            **common_facts(sigma, self._notifying),
         )
 
     def _condition(self) -> Condition:

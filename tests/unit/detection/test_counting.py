@@ -1,0 +1,131 @@
+"""Counting in windows: in any order, each thing once, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vaultwatch.detection.counting import (
+    LATE_SECONDS,
+    MAX_VALUES,
+    Counting,
+    Occurrence,
+    Thing,
+    WindowKey,
+    hash_of,
+    windows_of,
+)
+from vaultwatch.reading.records import NO_ORIGIN
+
+SPAN = 600
+HALF = SPAN // 2
+Event = tuple[float, str, str]
+"""When, of which group, and what."""
+EVENTS = st.lists(
+    st.tuples(st.integers(-2 * SPAN, 4 * SPAN).map(float), st.sampled_from("ab"), st.sampled_from("123456789")),
+    max_size=40,
+)
+
+
+def fed(counting: Counting, events: Iterable[Event], threshold: int = 3) -> list[WindowKey]:
+    """Return the windows that raise an alert, in this order."""
+    raised = []
+    for moment, group, thing in events:
+        for key in windows_of("rule", (group,), moment, SPAN):
+            found = Occurrence(moment, str(moment), thing, NO_ORIGIN)
+            if counting.add(key, threshold, Thing(hash_of(thing), thing), found, dict):
+                raised.append(key)
+    return raised
+
+
+def things_in_each_window(events: Iterable[Event]) -> dict[WindowKey, set[str]]:
+    """Return the same from the definition of a window."""
+    found: dict[WindowKey, set[str]] = defaultdict(set)
+    for moment, group, thing in events:
+        for number in range(-10, 20):
+            if number * HALF <= moment < number * HALF + SPAN:
+                found[WindowKey("rule", (group,), number, SPAN)].add(thing)
+    return found
+
+
+def is_even(key: WindowKey) -> bool:
+    return key.number % 2 == 0
+
+
+class TestWindows:
+    def test_whatever_happens_within_half_a_timespan_is_within_one_window(self) -> None:
+        (first,) = fed(Counting(), [(SPAN - 100.0 + n, "a", str(n)) for n in range(0, 200, 50)])
+        assert first.starts == HALF
+        assert first.ends == HALF + SPAN
+
+    def test_what_is_further_apart_than_the_timespan_is_not_counted_together(self) -> None:
+        assert fed(Counting(), [(n * SPAN, "a", str(n)) for n in range(9)], threshold=2) == []
+
+    def test_a_burst_raises_one_alert_although_two_windows_count_it(self) -> None:
+        assert len(fed(Counting(), [(HALF + n, "a", str(n)) for n in range(5)])) == 1
+
+    def test_what_goes_on_raises_an_alert_every_timespan(self) -> None:
+        raised = fed(Counting(), [(float(n), "a", str(n)) for n in range(0, 4 * SPAN, 10)], threshold=20)
+        assert [key.starts for key in raised] == [0.0, SPAN, 2 * SPAN, 3 * SPAN]
+
+    def test_an_odd_timespan_has_windows_of_its_length(self) -> None:
+        early, late = windows_of("rule", (), 7.0, 5)
+        assert (early.starts, early.ends) == (2.5, 7.5)
+        assert (late.starts, late.ends) == (5.0, 10.0)
+
+
+class TestProperties:
+    @given(EVENTS, st.randoms(), st.integers(1, 4))
+    def test_the_order_does_not_matter_and_every_window_that_reaches_its_threshold_is_reported(
+        self, events: list[Event], random: object, threshold: int
+    ) -> None:
+        shuffled = list(events)
+        random.shuffle(shuffled)  # type: ignore[attr-defined]
+        raised = fed(Counting(), shuffled, threshold)
+        reached = {key for key, things in things_in_each_window(events).items() if len(things) >= threshold}
+        assert len(raised) == len(set(raised))
+        assert set(raised) <= reached
+        assert {key for key in raised if is_even(key)} == {key for key in reached if is_even(key)}
+        for key in reached - set(raised):  # between two windows, of which one reports all of it
+            neighbours = {key._replace(number=key.number + shift) for shift in (-1, 1)}
+            assert neighbours & set(raised)
+
+    @given(EVENTS, st.integers(1, 4))
+    def test_repeats_and_second_copies_change_nothing(self, events: list[Event], threshold: int) -> None:
+        once = fed(Counting(), events, threshold)
+        assert fed(Counting(), [event for event in events for _ in range(3)], threshold) == once
+        counting = Counting()
+        assert fed(counting, events, threshold) == once
+        assert fed(counting, events, threshold) == []
+
+    @given(st.lists(st.text(max_size=5), max_size=300), st.integers(1, 20), st.integers(1, 50))
+    def test_a_hostile_number_of_groups_is_bounded(self, groups: list[str], most: int, hashes: int) -> None:
+        counting = Counting(most, hashes)
+        for number, group in enumerate(groups):
+            key, _ = windows_of("rule", (group,), number % 7, SPAN)
+            counting.add(key, 5, Thing(number, ""), Occurrence(number % 7, "", "", NO_ORIGIN), dict)
+            assert len(counting.windows) <= most
+            assert sum(len(window.hashes) for window in counting.windows.values()) <= hashes
+
+    def test_the_smallest_groups_are_dropped_and_counted(self) -> None:
+        counting = Counting(max_windows=100)
+        fed(counting, [(0.0, "near", str(n)) for n in range(9)], threshold=10)
+        fed(counting, [(1.0, f"made-up-{n}", "x") for n in range(5_000)], threshold=10)
+        assert counting.dropped > 4_800
+        assert len(fed(counting, [(2.0, "near", "the last")], threshold=10)) == 1
+
+    def test_windows_that_ended_long_ago_make_room_without_being_counted_as_dropped(self) -> None:
+        counting = Counting(max_windows=100)
+        for day in range(50):
+            fed(counting, [(day * (SPAN + LATE_SECONDS + HALF), f"{day}-{n}", "x") for n in range(40)])
+        assert counting.dropped == 0
+
+    def test_what_was_counted_is_named_up_to_ten_with_the_first_and_the_last(self) -> None:
+        counting = Counting()
+        fed(counting, [(float(n), "a", str(n)) for n in (30, 10, *range(40, 60), 20)], threshold=99)
+        window = counting.windows[WindowKey("rule", ("a",), 0, SPAN)]
+        assert len(window.values) == MAX_VALUES
+        assert (window.first.event_key, window.last.event_key) == ("10", "59")

@@ -1,0 +1,159 @@
+"""Count the matches of base rules, and return the verdicts of the correlations that reach their thresholds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from vaultwatch.detection.counting import Counting, Occurrence, Thing, Window, WindowKey, hash_of, windows_of
+from vaultwatch.detection.verdict import Verdict
+from vaultwatch.reading.bounds import bounded, brief
+from vaultwatch.reading.identity import Outcome, parse_time
+from vaultwatch.reading.records import Origin
+from vaultwatch.reading.view import View
+from vaultwatch.redaction import SALTED
+from vaultwatch.rules.correlations import Correlated, Correlations, Counted
+from vaultwatch.rules.pack import Rule
+from vaultwatch.rules.predicates import text_of, values
+
+if TYPE_CHECKING:
+    from vaultwatch.detection.evaluator import Counts
+
+SAMPLED = {
+    "audit": (
+        *("time", "type", "error", "auth.display_name", "auth.entity_id", "auth.accessor", "auth.metadata"),
+        *("request.id", "request.operation", "request.path", "request.namespace", "request.remote_address"),
+        *("request.mount_point", "request.mount_type", "request.mount_running_version"),
+    ),
+    "server": ("time", "level", "module", "message", "fields", "raw"),
+}
+"""The fields of a record that the alert of a correlation shows."""
+_SHOWN = {"audit": ("request.path", "request.remote_address"), "server": ("message",)}
+"""What is shown of events that are counted: the first of these by which they are not grouped."""
+_LONGEST_TEXT = 512
+_SAMPLE_BYTES = 4096
+
+
+class Correlator:
+    """Counts the matches of base rules.
+
+    Attributes:
+        correlations: What is counted.
+        counting: Where it is counted.
+    """
+
+    def __init__(self, correlations: Correlations, counts: Counts) -> None:
+        """Make one that has counted nothing.
+
+        Args:
+            correlations: What is counted.
+            counts: Gets the numbers of what could not be counted.
+        """
+        self.correlations = correlations
+        self.counting = Counting()
+        self._counts = counts
+
+    def only_counts(self, matching: Iterable[Rule]) -> bool:
+        """Return whether none of these rules raises alerts itself."""
+        return all(rule.name in self.correlations.silent for rule in matching)
+
+    def take(
+        self, matching: list[Rule], view: View, key: str, time: str, origin: Origin
+    ) -> tuple[list[Rule], list[Verdict]]:
+        """Count what matches a record.
+
+        Args:
+            matching: The rules that match it.
+            view: Its view, with at least the fields that counting reads.
+            key: Identifies its event.
+            time: Its time, as logged.
+            origin: Where it came from.
+
+        Returns:
+            The rules that raise alerts themselves, and the verdicts of correlations.
+        """
+        counted = [rule for rule in matching if rule.name in self.correlations.by_rule]
+        if not counted:
+            return matching, []
+        alerting = [rule for rule in matching if rule.name not in self.correlations.silent]
+        moment = parse_time(time)
+        if moment is None:
+            self._counts.undated += 1
+            return alerting, []
+        found = Occurrence(moment.timestamp(), time, key, origin)
+        verdicts = [one for rule in counted for one in self._count(rule.name, view, found)]
+        self._counts.groups_dropped = self.counting.dropped
+        return alerting, verdicts
+
+    def _count(self, rule: str, view: View, found: Occurrence) -> Iterator[Verdict]:
+        for one in self.correlations.by_rule[rule]:
+            group = _texts(view, one.group_by)
+            thing = _thing(one, rule, view, found)
+            if thing is None or (group and not any(group)):
+                continue
+            sample = partial(_sample, view, one.facts.service)
+            for key in windows_of(one.facts.name, group, found.moment, one.correlation.timespan_seconds):
+                window = self.counting.add(key, one.correlation.threshold, thing, found, sample)
+                if window:
+                    yield _verdict(one, key, window, view["outcome"])
+
+
+def _thing(one: Correlated, rule: str, view: View, found: Occurrence) -> Thing | None:
+    """Return what is counted of a record; None if the record has no value to count."""
+    if one.correlation.type == "event_count":
+        shown_field = next((field for field in _SHOWN[one.facts.service] if field not in one.group_by), "")
+        return Thing(hash_of(found.event_key), _text(view, shown_field))
+    if one.correlation.type == "temporal":
+        return Thing(hash_of(rule), rule)
+    shown = _texts(view, one.fields)
+    return Thing(hash_of("\0".join(shown)), ", ".join(shown)) if all(shown) else None
+
+
+def _texts(view: View, fields: Iterable[str]) -> tuple[str, ...]:
+    return tuple(_text(view, field) for field in fields)
+
+
+def _text(view: View, field: str) -> str:
+    """Return a field's value; "" if it is absent, or a salted hash, which differs between audit devices."""
+    texts = [text_of(value) for value in values(view, field)]
+    text = ", ".join(text for text in texts if text is not None and not text.startswith(SALTED))
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}… {hash_of(text):016x}"
+
+
+def _sample(view: View, service: str) -> dict[str, Any]:
+    sample: dict[str, Any] = {}
+    for field in SAMPLED[service]:
+        above, _, below = field.rpartition(".")
+        parent = view.get(above) if above else view
+        if isinstance(parent, dict) and parent.get(below) not in (None, ""):
+            (sample.setdefault(above, {}) if above else sample)[below] = parent[below]
+    return bounded(sample, _SAMPLE_BYTES)
+
+
+def _verdict(one: Correlated, key: WindowKey, window: Window, outcome: Outcome) -> Verdict:
+    begins = datetime.fromtimestamp(key.starts, UTC).isoformat().replace("+00:00", "Z")
+    parts = "\0".join((*key.group, begins)).encode("utf-8", "surrogatepass")
+    group = tuple(map(brief, key.group))
+    return Verdict(
+        rule=one.facts,
+        event_key=hashlib.sha256(parts).hexdigest(),
+        origin=window.last.origin,
+        outcome=outcome,
+        group_values=group,
+        time=brief(window.last.time),
+        record=window.sample,
+        counted=Counted(
+            type=one.correlation.type,
+            least=one.correlation.threshold,
+            of=", ".join(one.correlation.fields),
+            timespan_seconds=one.correlation.timespan_seconds,
+            window=begins,
+            by=dict(zip(one.correlation.group_by, group, strict=True)),
+            values=tuple(brief(value) for value in window.values if value),
+            first=(brief(window.first.time), brief(window.first.event_key)),
+            last=(brief(window.last.time), brief(window.last.event_key)),
+        ),
+    )

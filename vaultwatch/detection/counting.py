@@ -1,0 +1,181 @@
+"""Count what happens in windows of time, in any order, each thing once, in bounded memory.
+
+A window is as long as its correlation's timespan, and a new one begins every half timespan, aligned to the epoch: so
+whatever happens within half a timespan is within one window. Windows with an even number follow each other; one with an
+odd number is between two of them, and raises no alert of its own if all that it counts is within one of these.
+
+A count is a set of 8-byte hashes: a repeat, a second audit device or a record that is delivered again never counts
+twice, and two sets of one window can be merged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from vaultwatch.reading.records import Origin
+
+MAX_WINDOWS = 20_000
+MAX_HASHES = 500_000
+"""Of all windows together: about 70 bytes each."""
+MAX_VALUES = 10
+LATE_SECONDS = 3600.0
+"""A window that ended longer ago than this makes room for others before one that is still counting does."""
+_KEPT = 0.75
+
+
+class WindowKey(NamedTuple):
+    """Which window of which group of a rule: the `number` is that of the half timespan that it begins with."""
+
+    rule: str
+    group: tuple[str, ...]
+    number: int
+    timespan_seconds: int
+
+    @property
+    def starts(self) -> float:
+        """When the window begins, in seconds since the epoch."""
+        return self.number * self.timespan_seconds / 2
+
+    @property
+    def ends(self) -> float:
+        """When it ends."""
+        return self.starts + self.timespan_seconds
+
+    def half_of(self, moment: float) -> int:
+        """Return the number of the half timespan that a moment is in."""
+        return int(moment * 2 // self.timespan_seconds)
+
+
+class Thing(NamedTuple):
+    """What is counted: an 8-byte hash, and a text for people."""
+
+    hash: int
+    text: str
+
+
+class Occurrence(msgspec.Struct, frozen=True):
+    """A record that was counted.
+
+    Attributes:
+        moment: Seconds since the epoch.
+        time: As logged.
+        event_key: Identifies its event.
+        origin: Where it came from.
+    """
+
+    moment: float
+    time: str
+    event_key: str
+    origin: Origin
+
+    @property
+    def order(self) -> tuple[float, str]:
+        """What occurrences are sorted by."""
+        return self.moment, self.event_key
+
+
+class Window(msgspec.Struct):
+    """What was counted in one window of one group; `sample` is a part of the record that was counted first.
+
+    Once its count has reached the threshold, it has no hashes any more.
+    """
+
+    first: Occurrence
+    last: Occurrence
+    sample: dict[str, Any]
+    hashes: set[int] = msgspec.field(default_factory=set)
+    values: dict[str, None] = msgspec.field(default_factory=dict)
+    reached: bool = False
+
+    def note(self, thing: Thing, found: Occurrence) -> None:
+        """Count a thing that was not counted yet."""
+        self.hashes.add(thing.hash)
+        if found.order < self.first.order:
+            self.first = found
+        if found.order > self.last.order:
+            self.last = found
+        if len(self.values) < MAX_VALUES:
+            self.values[thing.text] = None
+
+
+def windows_of(rule: str, group: tuple[str, ...], moment: float, timespan_seconds: int) -> tuple[WindowKey, WindowKey]:
+    """Return the two windows of a group that a moment is in.
+
+    Args:
+        rule: The name of the correlation.
+        group: The values of the group.
+        moment: Seconds since the epoch.
+        timespan_seconds: How long a window is.
+    """
+    late = WindowKey(rule, group, 0, timespan_seconds).half_of(moment)
+    return WindowKey(rule, group, late - 1, timespan_seconds), WindowKey(rule, group, late, timespan_seconds)
+
+
+def hash_of(text: str) -> int:
+    """Return the 8-byte hash of a text, the same in every process."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+
+
+class Counting:
+    """The windows that are being counted.
+
+    `dropped` is how many were dropped, with their counts, because there were too many: the smallest ones, so that a
+    number of groups that a client makes up does not end the count of one that is near its threshold.
+    """
+
+    def __init__(self, max_windows: int = MAX_WINDOWS, max_hashes: int = MAX_HASHES) -> None:
+        self.windows: dict[WindowKey, Window] = {}
+        self.dropped = 0
+        self._max_windows = max_windows
+        self._max_hashes = max_hashes
+        self._hashes = 0
+
+    def add(
+        self, key: WindowKey, threshold: int, thing: Thing, found: Occurrence, sample: Callable[[], dict[str, Any]]
+    ) -> Window | None:
+        """Count a thing in one window, and return the window if that makes it raise an alert.
+
+        Args:
+            key: The window.
+            threshold: The count that is looked for.
+            thing: What is counted.
+            found: The record.
+            sample: Returns a part of the record to show.
+        """
+        if len(self.windows) >= self._max_windows or self._hashes >= self._max_hashes:
+            self._make_room(found.moment)
+        window = self.windows.get(key)
+        if window is None:
+            window = self.windows[key] = Window(found, found, sample())
+        if window.reached or thing.hash in window.hashes:
+            return None
+        window.note(thing, found)
+        self._hashes += 1
+        if len(window.hashes) < threshold:
+            return None
+        self._hashes -= len(window.hashes)
+        window.hashes, window.reached = set(), True
+        is_within_another = key.number % 2 and key.half_of(window.first.moment) == key.half_of(window.last.moment)
+        return None if is_within_another else window
+
+    def _make_room(self, moment: float) -> None:
+        for key in [key for key in self.windows if key.ends + LATE_SECONDS < moment]:
+            self._drop(key)
+        for key, window in sorted(self.windows.items(), key=_worth):
+            if len(self.windows) <= self._max_windows * _KEPT and self._hashes <= self._max_hashes * _KEPT:
+                return
+            self.dropped += not window.reached
+            self._drop(key)
+
+    def _drop(self, key: WindowKey) -> None:
+        self._hashes -= len(self.windows.pop(key).hashes)
+
+
+def _worth(item: tuple[WindowKey, Window]) -> tuple[bool, int, float]:
+    """Return a sort key, the least worth first: one that has reached its threshold could only raise its alert again."""
+    key, window = item
+    return not window.reached, len(window.hashes), key.ends

@@ -1,0 +1,133 @@
+"""Compile Sigma correlations: rules that count the matches of other rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sigma.correlations import (
+    SigmaCorrelationCondition,
+    SigmaCorrelationConditionOperator,
+    SigmaCorrelationRule,
+    SigmaCorrelationType,
+)
+
+from vaultwatch.errors import RuleError, did_you_mean
+from vaultwatch.rules.compiling import notifying
+from vaultwatch.rules.compiling.checks import check_field
+from vaultwatch.rules.compiling.documents import Document
+from vaultwatch.rules.compiling.parsed_rule import RULE_KEYS, check_shape, common_facts
+from vaultwatch.rules.compiling.unsupported import SIGMA_FAULTS, refuse_unknown_keys
+from vaultwatch.rules.compiling.yaml_core import one_line
+from vaultwatch.rules.conditions import Never
+from vaultwatch.rules.correlations import Correlation, CorrelationType
+from vaultwatch.rules.facts import Service
+from vaultwatch.rules.pack import CompiledRule
+
+MAX_THRESHOLD = 1000
+"""Counts are kept in memory, one for each group."""
+_KEYS = (RULE_KEYS - {"logsource", "detection", "fields", "group-by", "denied", "unanswered"}) | {"correlation"}
+INNER_KEYS = frozenset({"type", "rules", "group-by", "timespan", "condition", "aliases", "generate"})
+_TYPES: dict[SigmaCorrelationType, CorrelationType] = {
+    SigmaCorrelationType.EVENT_COUNT: "event_count",
+    SigmaCorrelationType.VALUE_COUNT: "value_count",
+    SigmaCorrelationType.TEMPORAL: "temporal",
+}
+_LEAST = {SigmaCorrelationConditionOperator.GTE: 0, SigmaCorrelationConditionOperator.GT: 1}
+
+
+def compile_correlation(document: Document, rules: Mapping[str, CompiledRule]) -> CompiledRule:
+    """Compile one correlation.
+
+    Args:
+        document: The YAML document.
+        rules: The compiled rules that it can count, by name and by id.
+
+    Raises:
+        RuleError: Names the file, and says what is wrong.
+    """
+    where, path, found = document
+    check_shape(where, found, path, _KEYS, ("title", "name", "level", "correlation"))
+    notified = notifying.read_notifying(found, where)
+    try:
+        _check_inner(found["correlation"])
+        sigma = SigmaCorrelationRule.from_dict({key: found[key] for key in found if key not in notifying.KEYS})
+        correlation = _correlation(sigma, rules)
+        service = _check_fields(correlation, {rule.name: rule for rule in rules.values()})
+    except (*SIGMA_FAULTS, RuleError) as error:
+        raise RuleError(f"{where}: {one_line(error)}") from error
+    facts = common_facts(sigma, notified) | {"group_by": correlation.group_by}
+    return CompiledRule(service=service, condition=Never(), correlation=correlation, **facts)
+
+
+def _check_inner(inner: Any) -> None:
+    if isinstance(inner, dict):
+        refuse_unknown_keys("correlation", inner, INNER_KEYS)
+
+
+def _correlation(sigma: SigmaCorrelationRule, rules: Mapping[str, CompiledRule]) -> Correlation:
+    if sigma.type not in _TYPES:
+        known = ", ".join(_TYPES.values())
+        raise RuleError(f"unsupported correlation type {sigma.type.name.lower()}: not one of {known}")
+    names = tuple(_name(reference.reference, rules) for reference in sigma.rules or ())
+    if not names or len(set(names)) < len(names):
+        raise RuleError("correlation: no rules, or one of them twice")
+    fields, threshold = _condition(sigma, len(names))
+    return Correlation(
+        type=_TYPES[sigma.type],
+        rules=names,
+        timespan_seconds=_timespan(sigma),
+        threshold=threshold,
+        group_by=tuple(sigma.group_by or ()),
+        fields=fields,
+        aliases={
+            alias.alias: {_name(rule.reference, rules): str(field) for rule, field in alias.mapping.items()}
+            for alias in sigma.aliases
+        },
+        generate=sigma.generate,
+    )
+
+
+def _name(reference: str, rules: Mapping[str, CompiledRule]) -> str:
+    if reference not in rules:
+        hint = did_you_mean(str(reference), (rule.name for rule in rules.values()))
+        raise RuleError(f"correlation: no rule {reference} has a condition to count{hint}")
+    return rules[reference].name
+
+
+def _timespan(sigma: SigmaCorrelationRule) -> int:
+    if sigma.timespan.seconds > notifying.MAX_WINDOW_SECONDS:
+        raise RuleError(f"timespan {sigma.timespan.spec} is longer than {notifying.MAX_WINDOW_SECONDS} s")
+    return sigma.timespan.seconds
+
+
+def _condition(sigma: SigmaCorrelationRule, rules: int) -> tuple[tuple[str, ...], int]:
+    """Return the fields whose values are counted, and the count that raises an alert."""
+    condition = sigma.condition
+    if not isinstance(condition, SigmaCorrelationCondition) or condition.op not in _LEAST:
+        raise RuleError("unsupported condition: a count is compared with gte or gt, because it can only grow")
+    if not isinstance(condition.count, int):
+        raise RuleError(f"condition: {condition.count} is not a whole number")
+    threshold = condition.count + _LEAST[condition.op]
+    most = rules if sigma.type is SigmaCorrelationType.TEMPORAL else MAX_THRESHOLD
+    if not 1 <= threshold <= most:
+        raise RuleError(f"condition: a threshold of {threshold} is not between 1 and {most}")
+    named = condition.fieldref or []
+    fields = tuple(named) if isinstance(named, list) else (named,)
+    if fields and sigma.type is not SigmaCorrelationType.VALUE_COUNT:
+        raise RuleError("condition: only value_count has a field")
+    return fields, threshold
+
+
+def _check_fields(correlation: Correlation, rules: Mapping[str, CompiledRule]) -> Service:
+    services = {rules[name].service for name in correlation.rules}
+    if len(services) > 1:
+        raise RuleError("correlation: its rules are for different logs")
+    for alias, fields in correlation.aliases.items():
+        if fields.keys() != set(correlation.rules):
+            raise RuleError(f"aliases: {alias} does not name a field for each of the rules")
+    (service,) = services
+    for name in correlation.rules:
+        for field in correlation.resolved((*correlation.group_by, *correlation.fields), name):
+            check_field(field, service)
+    return service

@@ -1,0 +1,107 @@
+"""Correlations: rules that count the matches of other rules, by group and time, and alert at a threshold.
+
+A correlation is a rule without a condition of its own. The rules that it counts are its *base rules*; unless it says
+`generate`, they raise no alerts themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from vaultwatch.rules.facts import RuleFacts
+
+CorrelationType = Literal["event_count", "value_count", "temporal"]
+
+
+class Correlation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a correlation counts.
+
+    Attributes:
+        type: What is counted in a window: events, the different values of fields, or the base rules that match.
+        rules: The names of its base rules.
+        timespan_seconds: How long a window is.
+        threshold: The count that raises an alert.
+        group_by: The fields, or aliases of fields, whose values each have a count of their own.
+        fields: The fields, or aliases of fields, whose values `value_count` counts.
+        aliases: The field that an alias stands for in each base rule.
+        generate: Whether the base rules raise alerts as well.
+    """
+
+    type: CorrelationType
+    rules: tuple[str, ...]
+    timespan_seconds: int
+    threshold: int
+    group_by: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    aliases: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
+    generate: bool = False
+
+    def resolved(self, names: Iterable[str], rule: str) -> tuple[str, ...]:
+        """Return the fields that names stand for in a base rule: an alias's, or the name itself."""
+        return tuple(self.aliases.get(name, {}).get(rule, name) for name in names)
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a correlation has counted in one window when it reached its threshold.
+
+    Attributes:
+        type: What it counts.
+        least: The count, which may have grown since.
+        of: The fields whose values it counts; "" for others.
+        timespan_seconds: How long the window is.
+        window: When it begins, RFC 3339.
+        by: The values of its `group-by`.
+        values: Up to ten of what it counted.
+        first: The time and the event key of the first record that it counted.
+        last: Those of the last one.
+    """
+
+    type: CorrelationType
+    least: int
+    of: str
+    timespan_seconds: int
+    window: str
+    by: dict[str, str]
+    values: tuple[str, ...]
+    first: tuple[str, str]
+    last: tuple[str, str]
+
+
+class Correlated(NamedTuple):
+    """A correlation, with what it reads of the records that one of its base rules matches."""
+
+    facts: RuleFacts
+    correlation: Correlation
+    group_by: tuple[str, ...]
+    fields: tuple[str, ...]
+
+
+class Correlations:
+    """The correlations of a pack, by their base rules.
+
+    Attributes:
+        by_rule: The correlations that count each base rule.
+        silent: The base rules that raise no alerts themselves.
+    """
+
+    def __init__(self, rules: Iterable[tuple[RuleFacts, Correlation]]) -> None:
+        """Take each correlation with its facts."""
+        self.by_rule: dict[str, tuple[Correlated, ...]] = {}
+        loud: set[str] = set()
+        for facts, one in rules:
+            for name in one.rules:
+                fields = (one.resolved(names, name) for names in (one.group_by, one.fields))
+                self.by_rule[name] = (*self.by_rule.get(name, ()), Correlated(facts, one, *fields))
+                loud |= {name} if one.generate else set()
+        self.silent = frozenset(self.by_rule) - loud
+
+    @property
+    def fields(self) -> Mapping[str, frozenset[str]]:
+        """The fields that counting reads of the records that each base rule matches."""
+        return {
+            name: frozenset(field for one in found for field in (*one.group_by, *one.fields))
+            for name, found in self.by_rule.items()
+        }
