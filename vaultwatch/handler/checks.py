@@ -53,6 +53,13 @@ def lines_file_problems(option: str, path: Path) -> Iterator[Problem]:
     yield from open_problems(option, path, open_lines)
 
 
+def metrics_notes(path: Path | None) -> Iterator[str]:
+    """Check `--metrics`: a file that cannot be written is only noted, because it must not keep a line waiting."""
+    if path is not None:
+        for problem in lines_file_problems("--metrics", path):
+            yield f"{problem.text}: there are no metrics until this is fixed"
+
+
 def open_problems(option: str, path: Path, opener: Callable[[Path], int]) -> Iterator[Problem]:
     """Check that a file can be opened."""
     try:

@@ -8,13 +8,7 @@ from importlib.util import find_spec
 
 from vaultwatch.aws.clients import Clients, classify
 from vaultwatch.errors import BOTO3_MISSING, SettingError
-from vaultwatch.handler.checks import (
-    Problem,
-    lines_file_problems,
-    log_file_problems,
-    source_problems,
-    state_problems,
-)
+from vaultwatch.handler.checks import Problem, log_file_problems, metrics_notes, source_problems, state_problems
 from vaultwatch.ship.options import ShipOptions
 
 _STREAM = re.compile(r"[A-Za-z0-9_.-]{1,128}")
@@ -33,12 +27,15 @@ def problems(options: ShipOptions, clients: Clients) -> list[Problem]:
 
 def notes(options: ShipOptions) -> list[str]:
     """Return what the operator should know about settings that can be used."""
-    if options.oversize_bucket:
-        return []
-    return [
-        "--oversize-bucket is not set: lines above 1 MB (compressed) are kept in files on this host, "
-        "up to 256 MiB in all; then it stops reading"
-    ]
+    return [*_bucket_notes(options), *metrics_notes(options.metrics)]
+
+
+def _bucket_notes(options: ShipOptions) -> Iterator[str]:
+    if not options.oversize_bucket:
+        yield (
+            "--oversize-bucket is not set: lines above 1 MB (compressed) are kept in files on this host, "
+            "up to 256 MiB in all; then it stops reading"
+        )
 
 
 def _names(options: ShipOptions) -> Iterator[Problem]:
@@ -56,8 +53,6 @@ def _files(options: ShipOptions) -> Iterator[Problem]:
         yield from state_problems(options.state_directory, options.lock_file)
     except SettingError as error:
         yield Problem(str(error))
-    if options.metrics is not None:
-        yield from lines_file_problems("--metrics", options.metrics)
     yield from log_file_problems(options.log_file)
 
 

@@ -11,6 +11,7 @@ from vaultwatch.handler.checks import (
     Problem,
     lines_file_problems,
     log_file_problems,
+    metrics_notes,
     source_problems,
     state_problems,
 )
@@ -45,7 +46,7 @@ def _files(options: WatchOptions) -> Iterator[Problem]:
         for path in (options.store_file, options.threads_file, options.journal_file):
             if path.exists():
                 yield from lines_file_problems("--state", path)
-    for option in ("alert_log", "rejected", "stats", "metrics"):
+    for option in ("alert_log", "rejected", "stats"):
         path = getattr(options, option)
         if path is not None:
             yield from lines_file_problems(f"--{option.replace('_', '-')}", path)
@@ -54,7 +55,7 @@ def _files(options: WatchOptions) -> Iterator[Problem]:
 
 def notes(options: WatchOptions) -> list[str]:
     """Return what the operator should know about settings that can be used."""
-    return [*_sink_notes(options), *_old_store_notes(options)]
+    return [*_sink_notes(options), *_old_store_notes(options), *metrics_notes(options.metrics)]
 
 
 def _sink_notes(options: WatchOptions) -> Iterator[str]:

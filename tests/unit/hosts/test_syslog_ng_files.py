@@ -113,3 +113,19 @@ def test_every_file_names_the_format_that_all_versions_read(text: str) -> None:
     assert set(re.findall(r"^@version: (\S+)", text, re.MULTILINE)) <= {"3.38"}
     for newer in ("capacity-bytes", "flow-control-window", "front-cache-size", "prealloc"):
         assert newer not in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "files"),
+    [
+        ("hosts/log-server-settings.conf", ["hosts/log-server.conf", "vaultwatch-ship.conf", "vaultwatch-watch.conf"]),
+        ("hosts/node-settings.conf", ["hosts/node.conf"]),
+        ("vaultwatch-settings.conf", [path.name for path in FILES if path.parent.name != "hosts"]),
+    ],
+)
+def test_settings_define_every_name_that_is_used_with_them(settings: str, files: list[str]) -> None:
+    """syslog-ng replaces an undefined name with nothing, without a warning."""
+    defined, *used = [(ASSETS / "syslog-ng" / file).read_text() for file in (settings, *files)]
+    names = set(re.findall(r"`(vaultwatch-[a-z-]+)`", "".join(used)))
+    assert names
+    assert names <= set(re.findall(r"@define (vaultwatch-[a-z-]+)", defined))

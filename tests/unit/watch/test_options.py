@@ -53,6 +53,14 @@ def test_valid_settings_have_no_problem(good: WatchOptions, tmp_path: Path) -> N
     assert {sink.minimum_level for sink in everything.sinks()} == {Level.LOW}
 
 
+def test_metrics_that_cannot_be_written_are_noted_and_nothing_waits_for_them(good: WatchOptions) -> None:
+    unwritable = replace(good, metrics=Path("/proc/nowhere/audit.prom"))
+    assert problems(unwritable) == []
+    assert [note for note in notes(unwritable) if "--metrics" in note] == [
+        "--metrics: /proc/nowhere/audit.prom: No such file or directory: there are no metrics until this is fixed"
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -68,7 +76,6 @@ def test_valid_settings_have_no_problem(good: WatchOptions, tmp_path: Path) -> N
         ({"alert_log": Path("/")}, "--alert-log: /: is not a regular file"),
         ({"rejected": Path("/dev/full")}, "--rejected: /dev/full: is not a regular file"),
         ({"stats": Path("/dev/null")}, "--stats: /dev/null: is not a regular file"),
-        ({"metrics": Path("/dev/null")}, "--metrics: /dev/null: is not a regular file"),
         ({"log_file": Path("/")}, "--log-file: /: Is a directory"),
         ({"slack_webhook_file": Path("/proc/nowhere")}, "--slack-webhook-file: /proc/nowhere: No such file"),
         ({"slack_webhook_file": Path("/")}, "--slack-webhook-file: /: Is a directory"),
