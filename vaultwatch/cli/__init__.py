@@ -21,7 +21,7 @@ _SUBCOMMANDS = {
     "archive": "Upload logs to the archive, list its segments, and verify them.",
     "host": "Set up and maintain a node or the log server of a deployment.",
     "fields": "List the fields that a log has, how often, and with which values.",
-    "rules": "List, show, explain, test and compile the detection rules.",
+    "rules": "List, show, make, explain, test and compile the detection rules.",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC
 
-from vaultwatch.detection.detector import Detector, Source
+from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Counts
 from vaultwatch.errors import SettingError
 from vaultwatch.inputs.errors import Unreadable
@@ -16,25 +16,53 @@ from vaultwatch.reading.lines import LineSplitter
 from vaultwatch.rules.pack import Rule
 
 
-def read_records(places: Sequence[str], observers: Sequence[Rule], source: Source = "auto") -> Counts:
+def read_records(places: Sequence[str], observers: Sequence[Rule]) -> Counts:
     """Read logs in any form that `check` reads, and return how many records there were.
 
     Args:
         places: Files, folders, patterns, or "-" for stdin.
         observers: Rules that are given every record (`vaultwatch.detection.views.observing`).
-        source: The log that the lines come from.
 
     Raises:
         SettingError: A file cannot be read, or there is no record.
     """
     rejects = Rejects(None)
-    detector = Detector(observers, source=source, zone=UTC, on_rejected=rejects.add, unwrap=True)
+    detector = _detector(observers, rejects)
     for name in [name for place in places for name in files_at(place)]:
         try:
             for log in logs_in(name):
                 _read(detector, log)
         except Unreadable as error:
             raise SettingError(f"{_shown(name)}: {error}") from error
+    return _end(detector, rejects, places)
+
+
+def read_line(line: str, observers: Sequence[Rule]) -> Counts:
+    """Read a line of a log, in any form that `check` reads.
+
+    Args:
+        line: The line.
+        observers: As for `read_records`.
+
+    Raises:
+        SettingError: There is no record in it.
+    """
+    rejects = Rejects(None)
+    detector = _detector(observers, rejects)
+    detector.feed(line.encode("utf-8", "surrogateescape").splitlines(keepends=True))
+    return _end(detector, rejects, ["the line"])
+
+
+def _detector(observers: Sequence[Rule], rejects: Rejects) -> Detector:
+    return Detector(observers, zone=UTC, on_rejected=rejects.add, unwrap=True)
+
+
+def _end(detector: Detector, rejects: Rejects, places: Sequence[str]) -> Counts:
+    """Return how many records there were.
+
+    Raises:
+        SettingError: There was none.
+    """
     detector.flush()
     if not detector.counts.audit + detector.counts.server:
         first = rejects.first

@@ -10,7 +10,7 @@ from textwrap import indent
 import click
 import msgspec
 
-from vaultwatch.cli import rule_explain
+from vaultwatch.cli import rule_explain, rule_new
 from vaultwatch.cli.common import CHECKOUT_RULES, find_rule, load_rules, rules_option
 from vaultwatch.errors import RuleError, SettingError
 from vaultwatch.printable import one_line
@@ -24,10 +24,11 @@ _DIRS = click.Path(path_type=Path)
 
 @click.group("rules")
 def command() -> None:
-    """List, show, explain, test and compile the detection rules."""
+    """List, show, make, explain, test and compile the detection rules."""
 
 
 command.add_command(rule_explain.command)
+command.add_command(rule_new.command)
 
 
 @command.command("list")
