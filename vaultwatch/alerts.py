@@ -126,6 +126,11 @@ def without_texts(alert: Alert, error: str) -> Alert:
     )
 
 
+def runbook_lines(text: str) -> tuple[str, ...]:
+    """Return the lines of a rule's runbook, with which the actions of its alerts begin."""
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
 def title_and_level(rule: RuleFacts, outcome: Outcome, error: str) -> tuple[str, Level]:
     """Return the title and the level of an alert for the outcome of its request.
 
@@ -164,7 +169,7 @@ def _of_audit(verdict: Verdict) -> Alert:
         namespace=brief(_object(request.get("namespace")).get("path")),
         remote_address=brief(request.get("remote_address")),
         error=error,
-        actions=(*_lines(rule.runbook), *commands),
+        actions=(*runbook_lines(rule.runbook), *commands),
         record=bounded(redacted(last)),
     )
 
@@ -183,7 +188,7 @@ def _of_server(verdict: Verdict) -> Alert:
         namespace=brief(fields.get("namespace")),
         remote_address="",
         error=brief(fields.get("error")),
-        actions=_lines(rule.runbook),
+        actions=runbook_lines(rule.runbook),
         record=bounded(redacted(record)),
     )
 
@@ -204,7 +209,7 @@ def _of_counted(verdict: Verdict, counted: Counted) -> Alert:
         namespace=brief(_object(request.get("namespace")).get("path")),
         remote_address=brief(request.get("remote_address")),
         error=error_words(first) if rule.service == "audit" else "",
-        actions=(*_lines(rule.runbook), *(revocations(first) if by_caller else ())),
+        actions=(*runbook_lines(rule.runbook), *(revocations(first) if by_caller else ())),
         record=bounded(redacted({"counted": msgspec.to_builtins(counted), "first_record": first})),
     )
 
@@ -220,7 +225,7 @@ def _bare(verdict: Verdict, error: str) -> Alert:
         path="",
         namespace="",
         remote_address="",
-        actions=_lines(verdict.rule.runbook),
+        actions=runbook_lines(verdict.rule.runbook),
         record={"vaultwatch": f"describing this record failed: {error}"},
     )
 
@@ -261,7 +266,3 @@ def _principal(verdict: Verdict) -> str:
 
 def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _lines(text: str) -> tuple[str, ...]:
-    return tuple(line.strip() for line in text.splitlines() if line.strip())

@@ -14,6 +14,7 @@ from vaultwatch.errors import VaultwatchError, did_you_mean
 
 _SUBCOMMANDS = {
     "check": "Check existing logs against the rules.",
+    "report": "Write what existing logs show as one page of HTML.",
     "search": "Find a record again, in files or in the archive.",
     "reconcile": "Compare the logs of two audit devices: what each lacks, and what differs.",
     "watch": "Evaluate a stream on stdin and notify people (syslog-ng program() handler).",

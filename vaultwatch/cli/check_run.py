@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import tzinfo
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import click
 
 from vaultwatch.cli.progress import Progress
 from vaultwatch.detection.detector import Detector, Source
+from vaultwatch.detection.evaluator import Counts
 from vaultwatch.findings.found import Findings
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.hints import hint_for
@@ -17,6 +18,7 @@ from vaultwatch.inputs.logs import STDIN, Log, files_at, logs_in
 from vaultwatch.inputs.rejects import Rejects
 from vaultwatch.printable import one_line
 from vaultwatch.reading.lines import LineSplitter
+from vaultwatch.reading.records import Origin
 from vaultwatch.rules.pack import Rule
 
 _MOST_NAMED = 3
@@ -29,6 +31,22 @@ class Settings(NamedTuple):
     zone: tzinfo | None
     watched: bool
     allow_empty: bool
+
+
+class Observer(Protocol):
+    """Watches what a run reads."""
+
+    def begin_log(self, name: str, counts: Counts) -> None:
+        """A log begins; these records were read before."""
+
+    def end_log(self, counts: Counts) -> None:
+        """The log ends; these records were read with it."""
+
+    def entries(self, lines: Sequence[bytes], origin: Origin | None) -> None:
+        """Audit entries were read: see `Detector`."""
+
+    def note_problem(self, problem: str) -> None:
+        """Something could not be read."""
 
 
 class _Place:
@@ -51,19 +69,23 @@ class Run:
         failed: Whether something could not be done that the user asked for.
     """
 
-    def __init__(self, rules: Iterable[Rule], settings: Settings, rejects: Rejects) -> None:
+    def __init__(
+        self, rules: Iterable[Rule], settings: Settings, rejects: Rejects, observer: Observer | None = None
+    ) -> None:
         """Make a run.
 
         Args:
             rules: The rules.
             settings: How logs are read.
             rejects: Counts the lines that are rejected.
+            observer: Watches what is read.
         """
         self.rejects = rejects
         self.errors: dict[str, str] = {}
         self.names: list[str] = []
         self.failed = False
         self._settings = settings
+        self._observer = observer
         self.detector = Detector(
             rules,
             source=settings.source,
@@ -71,6 +93,7 @@ class Run:
             on_rejected=rejects.add,
             on_rule_error=self._note_rule_error,
             unwrap=True,
+            on_entries=observer.entries if observer else None,
         )
 
     def count_rule_error(self, name: str, error: Exception) -> None:
@@ -107,12 +130,16 @@ class Run:
         self.names.append(name)
         before, self.rejects.first = self._lines(), None
         splitter = LineSplitter()
+        if self._observer:
+            self._observer.begin_log(name, self.detector.counts)
         self.detector.begin_log(log.head, name=name)
         try:
             self._feed(log, name, splitter, findings)
         finally:
             findings.add(self.detector.feed(splitter.flush()))
             findings.add(self.detector.end_log())
+            if self._observer:
+                self._observer.end_log(self.detector.counts)
         records, rejected = (after - earlier for after, earlier in zip(self._lines(), before, strict=True))
         if not records and not rejected:
             found.empty.append(name)
@@ -141,12 +168,12 @@ class Run:
         first = self.rejects.first
         if first:
             what = "its only line is rejected" if lines == 1 else f"none of its {lines:,} lines can be read; the first"
-            _say(f"{name}: {what}: {first.reason}{hint_for(name, first)}")
+            self._say(f"{name}: {what}: {first.reason}{hint_for(name, first)}")
 
     def _judge(self, place: str, found: _Place) -> None:
         """Fail if no log could be read at a place; a folder may have other files as well, and empty logs."""
         if others := len(found.strange[_MOST_NAMED:]):
-            _say(f"{_shown(place)}: nothing can be read of {others:,} more files")
+            self._say(f"{_shown(place)}: nothing can be read of {others:,} more files")
         if found.read:
             return
         if found.strange:
@@ -156,7 +183,12 @@ class Run:
 
     def _fail(self, message: str) -> None:
         self.failed = True
-        _say(message)
+        self._say(message)
+
+    def _say(self, message: str) -> None:
+        click.echo(one_line(f"vaultwatch: {message}"), err=True)
+        if self._observer:
+            self._observer.note_problem(message)
 
     def _note_rule_error(self, name: str, error: Exception) -> None:
         self.errors[name] = f"{type(error).__name__}: {error}"
@@ -164,7 +196,3 @@ class Run:
 
 def _shown(name: str) -> str:
     return "stdin" if name == STDIN else name
-
-
-def _say(message: str) -> None:
-    click.echo(one_line(f"vaultwatch: {message}"), err=True)

@@ -10,7 +10,8 @@ from vaultwatch.findings.table import Style
 from vaultwatch.printable import one_line, quoted, quoted_time
 
 _MOST_VALUES = 4
-_OUTCOMES = {"succeeded": "succeeded", "failed": "denied or failed", "unknown": "no response logged"}
+OUTCOMES = {"succeeded": "succeeded", "failed": "denied or failed", "unknown": "no response logged"}
+"""How a request ended, in words."""
 
 
 def answers(groups: Iterable[Group], sources: Callable[[str], str], style: Style) -> Iterator[str]:
@@ -46,8 +47,8 @@ def _ended(group: Group) -> str:
     if group.service == "server":  # whose messages have no outcome
         return ""
     if len(group.outcomes) == 1:
-        return f": {_OUTCOMES[next(iter(group.outcomes))]}"
-    return ": " + ", ".join(f"{count:,} {_OUTCOMES[outcome]}" for outcome, count in group.outcomes.most_common())
+        return f": {OUTCOMES[next(iter(group.outcomes))]}"
+    return ": " + ", ".join(f"{count:,} {OUTCOMES[outcome]}" for outcome, count in group.outcomes.most_common())
 
 
 def _when(group: Group) -> str:

@@ -15,6 +15,7 @@ from vaultwatch.rules.facts import Level, Service
 MAX_GROUPS = 10_000
 _MAX_VALUES = 1_000
 OTHERS = "others"
+Key = tuple[str, str, str]
 
 
 class Group(msgspec.Struct):
@@ -60,20 +61,38 @@ class Group(msgspec.Struct):
         count(self.addresses, alert.remote_address)
 
 
+class Groups:
+    """Collects groups."""
+
+    def __init__(self) -> None:
+        self._groups: dict[Key, Group] = {}
+
+    def add(self, alert: Finding) -> None:
+        """Count an alert, not earlier than the others."""
+        key = self.key(alert)
+        group = self._groups.get(key) or self._groups.setdefault(key, _new(alert, key[1]))
+        group.add(alert)
+
+    def key(self, alert: Finding) -> Key:
+        """Return the key of an alert's group: rule, principal and namespace; beyond a bound, that of the others."""
+        key = (alert.rule, alert.principal, alert.namespace)
+        return key if key in self._groups or len(self._groups) < MAX_GROUPS else (alert.rule, OTHERS, "")
+
+    def ordered(self) -> list[tuple[Key, Group]]:
+        """Return the groups, the most important first: by level, then what was not refused, then by time."""
+        return sorted(self._groups.items(), key=lambda item: (-item[1].level.rank, item[1].refused))
+
+
 def grouped(alerts: Iterable[Finding]) -> list[Group]:
-    """Return the groups of alerts, the most important first: by level, then what was not refused, then by time.
+    """Return the groups of alerts, the most important first.
 
     Args:
         alerts: The alerts, in the order of their time.
     """
-    found: dict[tuple[str, str, str], Group] = {}
+    groups = Groups()
     for alert in alerts:
-        key = (alert.rule, alert.principal, alert.namespace)
-        if key not in found and len(found) >= MAX_GROUPS:
-            key = (alert.rule, OTHERS, "")
-        group = found.get(key) or found.setdefault(key, _new(alert, key[1]))
-        group.add(alert)
-    return sorted(found.values(), key=lambda group: (-group.level.rank, group.refused))
+        groups.add(alert)
+    return [group for _, group in groups.ordered()]
 
 
 def count(values: Counter[str], value: str) -> None:

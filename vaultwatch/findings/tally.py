@@ -70,17 +70,24 @@ class Tally(msgspec.Struct):
     def count(self, call: Call) -> None:
         """Count a call, unless another entry of the log shows how it ended."""
         if call.counts:
-            for use in self._uses(call.who, call.address, call.mount):
+            here = (self.callers.of(call.who), self.addresses.of(call.address), self.mounts.of(call.mount))
+            for use in (self.total, *here):
                 use.calls += 1
                 use.refused += call.refused
 
     def count_alerts(self, alerts: Iterable[Alert]) -> None:
-        """Count alerts on audit entries; messages of the server log have no caller."""
+        """Count alerts by what they name: messages of the server log have no caller, and correlations may have none."""
         for alert in alerts:
             if alert.service == "audit":
                 mount = mount_of_request(_object(alert.record.get("request")))
-                for use in self._uses(alert.who, alert.remote_address, mount):
-                    use.alerts += 1
+                self.total.alerts += 1
+                for uses, name in (
+                    (self.callers, alert.who),
+                    (self.addresses, alert.remote_address),
+                    (self.mounts, mount),
+                ):
+                    if name:
+                        uses.of(name).alerts += 1
 
     def add(self, other: Tally) -> None:
         """Add the numbers of another part of the logs."""
@@ -88,9 +95,6 @@ class Tally(msgspec.Struct):
         self.callers.add(other.callers)
         self.addresses.add(other.addresses)
         self.mounts.add(other.mounts)
-
-    def _uses(self, who: str, address: str, mount: str) -> tuple[Use, Use, Use, Use]:
-        return self.total, self.callers.of(who), self.addresses.of(address), self.mounts.of(mount)
 
 
 def _importance(name: str, use: Use) -> tuple[bool, int, int, int, str]:

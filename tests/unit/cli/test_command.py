@@ -18,7 +18,7 @@ def test_without_a_command_it_lists_the_commands(capsys: pytest.CaptureFixture[s
     assert main([]) == 2
     said = capsys.readouterr().err
     assert [line.split()[0] for line in said.partition("Commands:\n")[2].splitlines() if line[2] != " "] == [
-        *("check", "search", "reconcile", "watch", "ship", "archive", "host", "fields", "rules"),
+        *("check", "report", "search", "reconcile", "watch", "ship", "archive", "host", "fields", "rules"),
     ]
 
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from vaultwatch.detection.detector import Detector
 from vaultwatch.findings.calls import Call, read_call
+from vaultwatch.findings.found import Findings
+from vaultwatch.findings.selection import Selection
 from vaultwatch.findings.tally import Tally, Use
 from vaultwatch.reading.identity import is_response, outcome
 from vaultwatch.reading.records import Origin
@@ -157,3 +159,18 @@ def test_a_tally_of_many_names_stays_small_and_its_sums_exact() -> None:
     assert len(shown) == 5
     assert names == 9_996
     assert tally.callers.by_name["others"].calls == 500
+
+
+def test_alerts_count_for_the_caller_the_address_and_the_mount_that_they_name() -> None:
+    line = entry(request={"id": "d", "operation": "delete", "path": "sys/audit/f", "remote_address": "10.0.0.9"})
+    tally = Tally()
+    with Findings(Selection(rules=["audit_device_disabled"]), _fail) as findings:
+        findings.add(Detector(shipped_rules()).feed([line]))
+        tally.count_alerts(findings)
+    assert tally.total.alerts == 1
+    counted = [uses.by_name for uses in (tally.callers, tally.addresses, tally.mounts)]
+    assert counted == [{"userpass-alice": Use(alerts=1)}, {"10.0.0.9": Use(alerts=1)}, {"sys/": Use(alerts=1)}]
+
+
+def _fail(_name: str, error: Exception) -> None:
+    raise error

@@ -1,0 +1,229 @@
+"""`vaultwatch report`: what its page says, its file and its exit status."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.unit.report.parsed import Page
+from vaultwatch.cli import main
+
+DATA = Path(__file__).parents[2] / "data" / "recordings"
+DEVICES = DATA / "vault-1.14.2" / "audit-device-changes" / "audit.jsonl"
+HOSTILE = [
+    *('"><img src=x onerror=alert(1)>', "</style><script>alert(1)</script>", "' onmouseover='alert(1)", "-->"),
+    *("javascript:alert(1)", "a\u202eb", "\x1b[31m", "&lt;b&gt;", "\u2028"),
+]
+
+
+class Report(NamedTuple):
+    status: int
+    markup: str
+    err: str
+
+    @property
+    def page(self) -> Page:
+        return Page(self.markup)
+
+
+Make = Callable[..., Report]
+
+
+@pytest.fixture
+def report(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Make:
+    def run(*arguments: object) -> Report:
+        output = tmp_path / "report.html"
+        status = main(["report", *map(str, arguments), "-o", str(output)])
+        return Report(status, output.read_text() if output.exists() else "", capfd.readouterr().err)
+
+    return run
+
+
+def entry(**changes: Any) -> str:
+    request = {"id": "r-1", "operation": "delete", "path": "sys/audit/file", "mount_point": "sys/"}
+    fields = {"time": "2026-11-21T07:30:00Z", "type": "response", "request": {**request, "remote_address": "10.0.0.1"}}
+    return json.dumps({**fields, "auth": {"display_name": "userpass-alice", "accessor": "acc-1"}, **changes}) + "\n"
+
+
+def hostile_log(path: Path) -> Path:
+    texts = []
+    for text in HOSTILE:
+        request = {"id": text, "operation": "delete", "path": f"sys/audit/{text}", "remote_address": text}
+        auth = {"display_name": text, "accessor": text, "entity_id": text}
+        texts.append(entry(auth=auth, error=text, time=text, request={**request, "mount_point": text}))
+    path.write_text("".join(texts) + "<script>alert(1)</script>\n")
+    return path
+
+
+def test_the_page_loads_and_runs_nothing(report: Make) -> None:
+    found = report(DEVICES)
+    policy = next(a["content"] for name, a in found.page.elements if a.get("http-equiv") == "Content-Security-Policy")
+    css = re.search(r"<style>(.*?)</style>", found.markup, re.DOTALL)
+    assert css
+    digest = base64.b64encode(hashlib.sha256(css[1].encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    assert not found.page.tags() & {"script", "img", "link", "iframe", "object", "form", "input"}
+    assert not found.page.attributes() & {"src", "style", "onload", "action"}
+    assert all(str(a["href"]).startswith("#") for _, a in found.page.elements if "href" in a)
+    assert "url(" not in css[1]
+    assert "@import" not in css[1]
+
+
+def test_the_page_says_what_happened_who_did_it_and_what_to_do(report: Make) -> None:
+    found = report("--rule", "audit_device_disabled", DEVICES)
+    text = found.page.text
+    assert found.status == 1
+    assert "4 alerts in 2 groups. Most important: Audit device disabled, by userpass-alice" in text
+    assert "sys/audit/raw 127.0.0.1 succeeded 1 2026-11-21 07:29:43" in text
+    assert "List the audit devices" in text
+    assert re.search(rf"vaultwatch search [0-9a-f-]{{36}} {DEVICES}", text)
+    assert re.search(rf"vaultwatch report -o \S+report.html --rule audit_device_disabled {DEVICES}", text)
+
+
+def test_every_alert_has_an_anchor_that_is_its_id(report: Make, capfd: pytest.CaptureFixture[str]) -> None:
+    main(["check", "--format", "json", str(DEVICES)])
+    ids = [json.loads(line)["id"] for line in capfd.readouterr().out.splitlines()]
+    found = report(DEVICES).page.ids
+    assert {f"alert-{one}" for one in ids} <= set(found)
+    assert len(found) == len(set(found))
+
+
+def test_a_log_without_alerts_shows_who_called_what(report: Make, tmp_path: Path) -> None:
+    log = tmp_path / "quiet.log"
+    quiet = {"request": {"id": "q", "operation": "read", "path": "secret/data/a", "remote_address": "10.0.0.7"}}
+    log.write_text(entry(**quiet) * 3 + entry(**quiet, error="permission denied"))
+    found = report(log)
+    assert found.status == 0
+    text = found.page.text
+    assert "No rule raised an alert." in text
+    assert "userpass-alice 4 1 0" in text
+    assert "10.0.0.7 4 1 0" in text
+    assert "secret/ 4 1 0" in text
+    assert "What no rule looks for" in text
+
+
+def test_hostile_texts_stay_texts(report: Make, tmp_path: Path) -> None:
+    found = report(hostile_log(tmp_path / "hostile.log"))
+    page = found.page
+    assert page.tags() <= report(DEVICES).page.tags() | {"em", "li"}
+    assert not {name for name in page.attributes() if name.startswith("on")}
+    assert "<img src=x onerror=alert(1)>" in page.text
+    assert "</style><script>alert(1)</script>" in page.text
+    assert "\\u202e" in page.text
+    assert "\\u001b[31m" in page.text
+    assert not set(found.markup) & {"\u202e", "\x1b", "\u2028"}
+
+
+def test_the_page_is_well_formed(report: Make, tmp_path: Path) -> None:
+    page = report(DEVICES, hostile_log(tmp_path / "hostile.log")).page
+    headings = [name for name, _ in page.elements if name in ("h1", "h2")]
+    assert headings == ["h1"] + ["h2"] * 5
+    tables = [name for name, _ in page.elements if name in ("table", "caption")]
+    assert tables == ["table", "caption"] * (len(tables) // 2)
+    assert all(a.get("scope") for name, a in page.elements if name == "th")
+    links = {str(a["href"])[1:] for _, a in page.elements if "href" in a}
+    assert links <= set(page.ids)
+    assert ("html", {"lang": "en"}) in page.elements
+
+
+def test_requests_without_a_response_are_counted_by_device_across_rotated_files(report: Make, tmp_path: Path) -> None:
+    request = {"operation": "read", "path": "secret/data/a"}
+    asked = [entry(type="request", request={**request, "id": f"r-{number}"}) for number in range(3)]
+    (tmp_path / "audit.log.1").write_text("".join(asked))
+    (tmp_path / "audit.log").write_text(entry(request={**request, "id": "r-0"}) + entry(request={**request, "id": "x"}))
+    text = report(tmp_path / "audit.log*").page.text
+    assert "audit.log 5 2 1 none" in text
+
+
+def test_two_devices_of_one_server_are_compared(report: Make, tmp_path: Path) -> None:
+    one, other = tmp_path / "one.log", tmp_path / "other.log"
+    one.write_bytes(DEVICES.read_bytes())
+    other.write_bytes(DEVICES.read_bytes())
+    assert "one.log other.log 36 36 the same entries" in report(one, other).page.text
+    other.write_bytes(b"".join(DEVICES.read_bytes().splitlines(keepends=True)[:-2]))
+    text = report(one, other).page.text
+    assert "one.log other.log 36 34 they differ: the other lacks at least 2" in text
+    assert f"vaultwatch reconcile {one} {other}" in text
+
+
+def test_a_gap_is_shaded_and_named(report: Make, tmp_path: Path) -> None:
+    times = [f"2026-11-21T0{hour}:{minute:02}:00Z" for hour in (1, 2, 6) for minute in range(60)]
+    (tmp_path / "audit.log").write_text("".join(entry(time=time) for time in times))
+    found = report(tmp_path / "audit.log")
+    assert "1 gap without any audit entry, the longest 3 h 1 min from 2026-11-21 02:59:0" in found.page.text
+    assert any(a.get("class") == "gap" for name, a in found.page.elements if name == "rect")
+
+
+def test_one_forged_time_does_not_flatten_the_timeline(report: Make, tmp_path: Path) -> None:
+    times = [f"2026-11-21T01:{minute:02}:{second:02}Z" for minute in range(60) for second in range(0, 60, 10)]
+    (tmp_path / "audit.log").write_text("".join(entry(time=time) for time in [*times, "9000-01-01T00:00:00Z"]))
+    text = report(tmp_path / "audit.log").page.text
+    assert "Alerts by level and audit entries from 2026-11-21 01:0" in text
+    assert re.search(r"Not drawn: \d+ records with a time far from all others", text)
+
+
+def test_unreadable_lines_have_their_reasons(report: Make, tmp_path: Path) -> None:
+    (tmp_path / "audit.log").write_text(entry() + "no entry\n" * 2)
+    text = report(tmp_path / "audit.log").page.text
+    assert "2 lines unreadable no JSON object in the line" in text
+    assert "Why lines are unreadable reason lines no JSON object in the line 2" in text
+
+
+def test_a_log_that_cannot_be_read_is_named_and_ends_with_2(report: Make, tmp_path: Path) -> None:
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(entry().encode() * 9)[:-9])
+    found = report(DEVICES, tmp_path / "cut.gz")
+    assert found.status == 2
+    assert "This report is not complete." in found.page.text
+    assert "cut.gz" in found.page.text
+
+
+def test_rules_are_listed_with_their_state(report: Make) -> None:
+    text = report(DEVICES, "--exclude", "audit_policy*").page.text
+    assert "Audit device disabled audit_device_disabled critical audit 4 matched" in text
+    assert "audit_policy_written medium audit 0 left out by an option" in text
+    assert "audit_seal_requested high audit 0 no match" in text
+    assert "server_rekey_started high server 0 not tried: no server log was read" in text
+    assert "No server log was read" in text
+
+
+def test_large_numbers_of_alerts_are_bounded_and_counted_exactly(
+    report: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vaultwatch.report.cases.MOST_GROUPS", 5)
+    monkeypatch.setattr("vaultwatch.report.cases.MOST_ALERTS", 8)
+    request = {"operation": "delete", "path": "sys/audit/f"}
+    lines = [
+        entry(auth={"display_name": f"user-{number % 12}"}, request={**request, "id": f"r-{number}"})
+        for number in range(60)
+    ]
+    (tmp_path / "audit.log").write_text("".join(lines))
+    page = report("--rule", "audit_device_disabled", tmp_path / "audit.log").page
+    assert "7 groups more (7 critical) with 35 alerts are not shown." in page.text
+    assert len([one for one in page.ids if one.startswith("alert-")]) == 8
+    assert "60 alerts in 12 groups" in page.text
+
+
+def test_a_report_is_replaced_and_another_file_is_not(report: Make, tmp_path: Path) -> None:
+    report(DEVICES)
+    assert report(DEVICES).status == 1
+    (tmp_path / "report.html").write_text("my notes")
+    refused = report(DEVICES)
+    assert refused.status == 2
+    assert "is no report of vaultwatch, and is not replaced" in refused.err
+    assert (tmp_path / "report.html").read_text() == "my notes"
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_report_can_go_to_stdout(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(DEVICES), "-o", "-"]) == 1
+    out = capfd.readouterr().out
+    assert out.startswith("<!doctype html>")
+    assert out.endswith("</html>\n")

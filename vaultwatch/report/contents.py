@@ -1,0 +1,48 @@
+"""All that a report says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from vaultwatch.detection.evaluator import Counts
+from vaultwatch.report.cases import Cases
+from vaultwatch.report.coverage import Coverage
+from vaultwatch.rules.facts import RuleFacts
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """What a report was made with: the version, the digest of the rules, and the command that repeats it."""
+
+    version: str
+    rules: str
+    command: str
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """All that a report says.
+
+    Attributes:
+        cases: The alerts.
+        coverage: What was read.
+        counts: The numbers of records read, and of errors.
+        reasons: Why lines were rejected, and how many for which reason.
+        rules: All rules.
+        left_out: Names of rules whose alerts the user did not want.
+        staged: How many alerts staged rules have.
+        selected: Whether the user wanted only some of the alerts.
+        folder: The folder that all logs are below, which their names are shown without; "" if there is none.
+        origin: What it was made with.
+    """
+
+    cases: Cases
+    coverage: Coverage
+    counts: Counts
+    reasons: Sequence[tuple[str, int]]
+    rules: Sequence[RuleFacts]
+    left_out: frozenset[str]
+    staged: dict[str, int]
+    selected: bool
+    folder: str
+    origin: Origin

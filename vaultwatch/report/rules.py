@@ -1,0 +1,60 @@
+"""The rules: which matched, which did not, which are staged, and what no rule looks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vaultwatch.report.contents import Contents
+from vaultwatch.report.elements import badge, code, note, plural, section, table
+from vaultwatch.report.markup import Child, Html, tag
+from vaultwatch.rules.facts import RuleFacts
+
+_MOST_RULES = 300
+_NOT_DETECTED = (
+    "what no audit device logged, or what was removed from its log: compare two devices",
+    "whether a call was meant: a stolen token looks like its owner, if the owner may do the same",
+    "what is unusual only for one caller: rules know no habits",
+    "values that are logged as hashes",
+)
+
+
+def rules(contents: Contents) -> Html:
+    """Return the section."""
+    order = sorted(contents.rules, key=lambda rule: (-_hits(rule, contents), -rule.level.rank, rule.name))
+    rows = [_row(rule, contents) for rule in order[:_MOST_RULES]]
+    more = len(order) - len(rows)
+    caption = f"{plural(len(order), 'rule')}" + (f"; {more:,} that did not match are not shown" if more else "")
+    listed = table(caption, ["rule", "level", "log", "#alerts", "state"], rows)
+    missing = tag("ul", *(tag("li", text) for text in _NOT_DETECTED))
+    return section("rules", "Rules", listed, _logs(contents), tag("h3", "What no rule looks for"), missing)
+
+
+def _hits(rule: RuleFacts, contents: Contents) -> int:
+    return contents.cases.hits.get(rule.name, 0) + contents.staged.get(rule.name, 0)
+
+
+def _row(rule: RuleFacts, contents: Contents) -> Sequence[Child]:
+    name = tag("span", rule.title, " ", code(rule.name), class_="rule")
+    return [name, badge(rule.level), rule.service, contents.cases.hits.get(rule.name, 0), _state(rule, contents)]
+
+
+def _state(rule: RuleFacts, contents: Contents) -> str:
+    read = contents.counts.audit if rule.service == "audit" else contents.counts.server
+    if staged := contents.staged.get(rule.name):
+        return f"staged: {staged:,} {'match' if staged == 1 else 'matches'}"
+    if rule.name in contents.left_out:
+        return "left out by an option"
+    if contents.cases.hits.get(rule.name):
+        return "matched"
+    if not read:
+        return f"not tried: no {rule.service} log was read"
+    return "staged, no match" if rule.staged else "no match"
+
+
+def _logs(contents: Contents) -> Html | None:
+    counts = contents.counts
+    lacking = [name for name, count in (("audit", counts.audit), ("server", counts.server)) if not count]
+    if not lacking:
+        return None
+    rules_of = sum(rule.service in lacking for rule in contents.rules)
+    return note(f"No {lacking[0]} log was read: {plural(rules_of, 'rule')} had nothing to look at.")

@@ -1,0 +1,93 @@
+"""The top of a report: what was read, the result in a sentence, what went wrong, and the cards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vaultwatch.report.contents import Contents
+from vaultwatch.report.elements import plural
+from vaultwatch.report.markup import Child, Html, tag
+from vaultwatch.report.times import clock
+from vaultwatch.rules.facts import Level
+
+_MOST_PROBLEMS = 20
+_SECTIONS = (
+    ("timeline", "Timeline"),
+    ("happened", "What happened"),
+    ("who", "Who and where"),
+    ("completeness", "Completeness"),
+    ("rules", "Rules"),
+)
+
+
+def header(contents: Contents) -> Html:
+    """Return the top of the page."""
+    coverage, counts = contents.coverage, contents.counts
+    first, last = coverage.times.first, coverage.times.last
+    period = f"{clock(first)} to {clock(last)} UTC · " if first is not None else ""
+    below = f" below {contents.folder}" if contents.folder else ""
+    read = f"{plural(counts.server, 'server message')} from {plural(len(coverage.logs), 'log')}{below}"
+    entries = f"{counts.audit:,} audit {'entry' if counts.audit == 1 else 'entries'}, "
+    links = [tag("a", name, href=f"#{anchor}") for anchor, name in _SECTIONS]
+    return tag(
+        "header",
+        tag("h1", "Vault audit report"),
+        tag("p", f"{period}{entries}{read}", class_="meta"),
+        tag("p", _result(contents), class_="result"),
+        _problems(contents),
+        tag("nav", *links, aria_label="Sections"),
+    )
+
+
+def _result(contents: Contents) -> str:
+    """Return the result in a sentence or two."""
+    cases = contents.cases
+    if not cases.total:
+        return f"No rule raised an alert{' of those selected' if contents.selected else ''}."
+    group = cases.shown[0].group
+    first = f"{group.title}, by {group.who}" if group.who else group.title
+    groups = plural(len(cases.shown) + len(cases.others), "group")
+    return f"{plural(cases.total, 'alert')} in {groups}. Most important: {first}."
+
+
+def _problems(contents: Contents) -> Html | None:
+    """Return what makes the report incomplete; None if nothing does."""
+    errors = contents.counts.rule_errors
+    found = list(contents.coverage.problems)
+    found += [f"rule {name} raised an error on {plural(count, 'record')}" for name, count in errors.items()]
+    if contents.counts.partial:
+        found.append(f"{plural(contents.counts.partial, 'record')} over their budget were evaluated in part")
+    if not found:
+        return None
+    items = [tag("li", text) for text in found[:_MOST_PROBLEMS]]
+    if others := len(found) - len(items):
+        items.append(tag("li", f"{others:,} more"))
+    return tag("div", tag("strong", "This report is not complete."), tag("ul", *items), class_="problems", role="note")
+
+
+def cards(contents: Contents) -> Html:
+    """Return the cards: groups by level, refused calls, unreadable lines."""
+    return tag("section", tag("ul", *_cards(contents), class_="cards"), aria_label="Figures")
+
+
+def _cards(contents: Contents) -> Iterator[Html]:
+    cases, uses = contents.cases, contents.coverage.tally.total
+    for level in reversed(Level):
+        alerts = cases.alerts(level)
+        if alerts or level is not Level.INFORMATIONAL:
+            below = plural(alerts, "alert") if alerts else "no alert"
+            yield _card(str(level), cases.groups(level), f"{level} {_groups(cases.groups(level))}", below)
+    yield _card("refused", uses.refused, "refused calls", f"of {uses.calls:,}: denied or failed")
+    rejected = contents.counts.rejected
+    lines = f"{'line' if rejected == 1 else 'lines'} unreadable"
+    reason = f"{contents.reasons[0][0]}" if contents.reasons else "every line was read"
+    yield _card("rejected" if rejected else "fine", rejected, lines, reason)
+
+
+def _groups(count: int) -> str:
+    return "group" if count == 1 else "groups"
+
+
+def _card(kind: str, number: int, name: str, below: Child) -> Html:
+    kind = kind if number else f"{kind} none"
+    return tag("li", tag("b", number), tag("span", name), tag("small", below), class_=f"card {kind}")
