@@ -5,22 +5,30 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from testbed.certificates import Authority
 from testbed.errors import TestbedError
-from testbed.faults.sender import Sender
+from testbed.faults.sender import ALERTING, Sender
 from testbed.lanes import LogServerHost, Node
 from testbed.memory_s3 import MemoryS3
 from vaultwatch.archive.follow import Follower
 from vaultwatch.archive.segments import unpack
 from vaultwatch.archive.waiting import audit_file_log
+from vaultwatch.detection.detector import Detector
 from vaultwatch.hosts.rotation import Limits, Rotation, unsent_lines
+from vaultwatch.rules.pack import shipped_rules
 
 _DRAIN_SECONDS = 300.0
 _SOCKET = "d_vaultwatch_socket"
+_OF_THE_LOG_SERVER = ("d_vaultwatch_audit_file", "d_vaultwatch_audit_handler")
+_DISK_BYTES = 1024**3
+ENTRIES = 400
+"""How many entries are sent before and during a fault."""
+_ROOM_BYTES = 64 * 1024
 _ID = re.compile(rb'"id":"(\d+)"')
 
 
@@ -34,6 +42,8 @@ class Outcome(NamedTuple):
         lost_fast: How many it got by neither lane.
         lost: How many are in neither copy of the archive.
         repeated: How many are in the copy of the node more than once.
+        late: How many owed alerts the fast way did not raise, and the archive did.
+        missed: How many neither raised.
         longest_seconds: The longest time that the sender waited.
         drain_seconds: How long it took after the last entry until both lanes had sent everything.
     """
@@ -44,16 +54,27 @@ class Outcome(NamedTuple):
     lost_fast: int
     lost: int
     repeated: int
+    late: int
+    missed: int
     longest_seconds: float
     drain_seconds: float
 
 
 class Chain:
-    """The whole way, which ends with `stop`."""
+    """The whole way, which ends with `stop`.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: The folder for its files; it exists.
+        own_disk: Whether the log server's files are on a disk of their own, for `fill_disk`; only root can do that.
+    """
+
+    def __init__(self, folder: Path, *, own_disk: bool = False) -> None:
         authority = Authority()
+        self.authority = authority
         self.server = LogServerHost(folder / "server", authority)
+        self._has_disk = own_disk
+        if own_disk:
+            _mount("-t", "tmpfs", "tmpfs", str(self.server.logs))
         self.node = Node(folder / "node", self.server.ports)
         authority.install(self.node.tls, authority.issue("vault-1"))
         self.s3 = MemoryS3()
@@ -67,6 +88,33 @@ class Chain:
         self.go_on()
         self.node.syslog_ng.kill()
         self.server.syslog_ng.kill()
+        if self._has_disk:
+            subprocess.run(["umount", "--lazy", str(self.server.logs)], check=True)
+
+    def fill_disk(self) -> None:
+        """Send until the disk of the log server's files is full, and give it room again.
+
+        Raises:
+            TestbedError: It does not become full.
+        """
+        while not self._shrink_disk():
+            pass
+        end = time.monotonic() + _DRAIN_SECONDS
+        try:
+            while os.statvfs(self.server.logs).f_bavail:
+                if time.monotonic() > end:
+                    raise TestbedError("the disk does not become full")
+                self.sender.send(10)
+            self.sender.send(ENTRIES)
+        finally:
+            _mount("-o", f"remount,size={_DISK_BYTES}", str(self.server.logs))
+
+    def _shrink_disk(self) -> bool:
+        """Leave room for some entries; false if more than that were written meanwhile."""
+        found = os.statvfs(self.server.logs)
+        size = (found.f_blocks - found.f_bfree) * found.f_frsize + _ROOM_BYTES
+        command = ["mount", "-o", f"remount,size={size}", str(self.server.logs)]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def go_on(self) -> None:
         """Let stopped processes continue."""
@@ -102,9 +150,13 @@ class Chain:
         owed = set(range(self.sender.owed))
         seconds = self._drain(owed)
         self.follow()
-        stored = [int(found) for body, _ in self.s3.objects.values() for found in _ID.findall(b"".join(unpack([body])))]
+        segments = b"".join(part for body, _ in self.s3.objects.values() for part in unpack([body]))
+        stored = [int(found) for found in _ID.findall(segments)]
         lanes = {lane: self._handled(lane) for lane in (b"socket", b"file")}
         kept = _ids(self.server.kept("audit"))
+        fast = _alerted(self.server.handled("audit"))
+        slow = _alerted([*self.server.kept("audit"), *segments.splitlines()])
+        alerting = {number for number in owed if number % ALERTING == 0}
         return Outcome(
             fault,
             len(owed),
@@ -112,6 +164,8 @@ class Chain:
             len(owed - lanes[b"socket"] - lanes[b"file"]),
             len(owed - kept - set(stored)),
             len(stored) - len(set(stored)),
+            len((alerting & slow) - fast),
+            len(alerting - fast - slow),
             self.sender.longest_seconds,
             seconds,
         )
@@ -119,11 +173,15 @@ class Chain:
     def _drain(self, owed: set[int]) -> float:
         """Wait until the last entry has come by the file lane; what was lost before it does not come."""
         begin = time.monotonic()
-        while max(owed) not in self._handled(b"file") or unsent_lines(self.node.syslog_ng.statistics(), _SOCKET):
+        while max(owed) not in self._handled(b"file") or self._unsent():
             if time.monotonic() - begin > _DRAIN_SECONDS:
                 raise TestbedError("the lanes did not drain")
             time.sleep(0.05)
         return time.monotonic() - begin
+
+    def _unsent(self) -> int:
+        node, server = self.node.syslog_ng.statistics(), self.server.syslog_ng.statistics()
+        return unsent_lines(node, _SOCKET) + sum(unsent_lines(server, one) for one in _OF_THE_LOG_SERVER)
 
     def _handled(self, lane: bytes) -> set[int]:
         return _ids([line for line in self.server.handled("audit") if line.split(b" ", 1)[0].endswith(b"/" + lane)])
@@ -131,3 +189,13 @@ class Chain:
 
 def _ids(lines: list[bytes]) -> set[int]:
     return {int(found[1]) for line in lines if (found := _ID.search(line))}
+
+
+def _alerted(lines: list[bytes]) -> set[int]:
+    """Return the ids of the entries on which the shipped rules raise an alert."""
+    detector = Detector(shipped_rules(), source="audit")
+    return {int(verdict.event_key) for verdict in detector.feed(lines) + detector.flush()}
+
+
+def _mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True)

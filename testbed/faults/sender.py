@@ -14,6 +14,8 @@ _WRITE_TIMEOUT_SECONDS = 0.1
 _BETWEEN_SECONDS = 0.0005
 _HUNG_SECONDS = 300.0
 _PADDING = b"x" * 1000
+ALERTING = 20
+"""Each entry whose id is a multiple of this raises an alert."""
 
 
 class Sender:
@@ -68,7 +70,7 @@ class Sender:
 
     def _run(self) -> None:
         while not self._stop.wait(_BETWEEN_SECONDS):
-            line = b'{"type":"request","request":{"id":"%d","path":"%s"}}\n' % (self.owed, _PADDING)
+            line = _entry(self.owed)
             begin = time.monotonic()
             with self._lock:
                 self._file.write(line)
@@ -85,3 +87,11 @@ class Sender:
             if self._connection:
                 self._connection.close()
             self._connection = None
+
+
+def _entry(number: int) -> bytes:
+    """Return an entry; some of them write a policy, which raises an alert."""
+    if number % ALERTING:
+        return b'{"type":"request","request":{"id":"%d","path":"%s"}}\n' % (number, _PADDING)
+    request = b'{"id":"%d","operation":"update","path":"sys/policies/acl/%s"}' % (number, _PADDING)
+    return b'{"type":"response","request":%s,"response":{"mount_type":"system"}}\n' % request

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
-from testbed.faults.__main__ import FAULTS, run
+from testbed.faults.__main__ import run
+from testbed.faults.faults import FAULTS
+from testbed.faults.table import faults_in
 from testbed.syslog_ng import search_path
 
-pytestmark = pytest.mark.skipif(shutil.which("syslog-ng", path=search_path()) is None, reason="syslog-ng is missing")
+PAGE = Path(__file__).parents[2] / "docs/guarantee.md"
+needs_syslog_ng = pytest.mark.skipif(
+    shutil.which("syslog-ng", path=search_path()) is None, reason="syslog-ng is missing"
+)
 
 
+@needs_syslog_ng
 def test_kills_of_both_hosts_and_failures_of_s3_lose_nothing_of_both_copies_and_repeat_nothing() -> None:
     names = ("node's syslog-ng: kill -9", "S3's answer is lost", "log server: kill -9", "rotation")
     found = run("short", [FAULTS[name] for name in names])
     assert found.lost_socket > 0, "without a loss on the socket, nothing was tried"
-    assert (found.lost, found.repeated) == (0, 0)
+    assert (found.lost, found.repeated, found.missed) == (0, 0, 0)
+
+
+def test_the_page_has_a_row_for_each_fault_that_is_caused() -> None:
+    assert faults_in(PAGE.read_text()) == list(FAULTS)
