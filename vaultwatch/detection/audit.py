@@ -8,7 +8,6 @@ from vaultwatch.detection.correlation import Correlator
 from vaultwatch.detection.evaluator import Evaluator
 from vaultwatch.detection.verdict import Verdict, completed, on_entry
 from vaultwatch.detection.waiting import Waiting
-from vaultwatch.reading.bounds import brief
 from vaultwatch.reading.identity import audit_event_key, is_response
 from vaultwatch.reading.records import AuditEntry, Origin
 from vaultwatch.reading.view import View, audit_view, partial_audit_view
@@ -55,7 +54,7 @@ class AuditDetector:
         key = view["request"].get("id")
         if not key or not isinstance(key, str) or not self._correlator.only_counts(matching):
             return None
-        return self._correlator.take(matching, view, key, brief(view.get("time")), origin)[1]
+        return self._correlator.take(matching, view, key, view.get("time"), origin, text)[1]
 
     def evaluate(self, entry: AuditEntry, rules: Rules, now: float) -> list[Verdict]:
         """Evaluate one entry against rules, and return the verdicts that are complete.
@@ -67,7 +66,7 @@ class AuditDetector:
         """
         key = audit_event_key(entry.fields)
         view, matching = self._matching_partial(entry, rules) if entry.partial else self._matching(entry, rules, key)
-        alerting, counted = self._correlator.take(matching, view, key, brief(entry.fields.get("time")), entry.origin)
+        alerting, counted = self._correlator.take(matching, view, key, view.get("time"), entry.origin)
         verdicts = [on_entry(rule.compiled, entry, view, key) for rule in alerting]
         if is_response(entry.fields) or view["outcome"] == "failed":
             return self._answer(key, entry, view, verdicts) + counted

@@ -11,29 +11,31 @@ from typing import TYPE_CHECKING, Any
 from vaultwatch.detection.counting import Counting, Occurrence, Thing, Window, WindowKey, hash_of, windows_of
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.reading.bounds import bounded, brief
-from vaultwatch.reading.identity import Outcome, parse_time
-from vaultwatch.reading.records import Origin
-from vaultwatch.reading.view import View
+from vaultwatch.reading.identity import parse_time
+from vaultwatch.reading.records import Origin, Rejected, read_audit_entry
+from vaultwatch.reading.view import View, audit_view
 from vaultwatch.redaction import SALTED
 from vaultwatch.rules.correlations import Correlated, Correlations, Counted
+from vaultwatch.rules.facts import Service
 from vaultwatch.rules.pack import Rule
 from vaultwatch.rules.predicates import text_of, values
+from vaultwatch.rules.remembered import Remembered
 
 if TYPE_CHECKING:
     from vaultwatch.detection.evaluator import Counts
 
-SAMPLED = {
+_SAMPLED: dict[Service, tuple[str, ...]] = {
     "audit": (
-        *("time", "type", "error", "auth.display_name", "auth.entity_id", "auth.accessor", "auth.metadata"),
+        *("outcome", "time", "type", "error", "auth.display_name", "auth.entity_id", "auth.accessor", "auth.metadata"),
         *("request.id", "request.operation", "request.path", "request.namespace", "request.remote_address"),
         *("request.mount_point", "request.mount_type", "request.mount_running_version"),
     ),
     "server": ("time", "level", "module", "message", "fields", "raw"),
 }
 """The fields of a record that the alert of a correlation shows."""
-_SHOWN = {"audit": ("request.path", "request.remote_address"), "server": ("message",)}
-"""What is shown of events that are counted: the first of these by which they are not grouped."""
 _LONGEST_TEXT = 512
+_hashes: Remembered[str, int] = Remembered(hash_of, len)
+"""The hashes of values, which repeat."""
 _SAMPLE_BYTES = 4096
 
 
@@ -61,7 +63,7 @@ class Correlator:
         return all(rule.name in self.correlations.silent for rule in matching)
 
     def take(
-        self, matching: list[Rule], view: View, key: str, time: str, origin: Origin
+        self, matching: list[Rule], view: View, key: str, time: Any, origin: Origin, text: bytes = b""
     ) -> tuple[list[Rule], list[Verdict]]:
         """Count what matches a record.
 
@@ -71,6 +73,7 @@ class Correlator:
             key: Identifies its event.
             time: Its time, as logged.
             origin: Where it came from.
+            text: The audit entry, if the view has only a few of its fields.
 
         Returns:
             The rules that raise alerts themselves, and the verdicts of correlations.
@@ -84,48 +87,63 @@ class Correlator:
             self._counts.undated += 1
             return alerting, []
         found = Occurrence(moment.timestamp(), time, key, origin)
-        verdicts = [one for rule in counted for one in self._count(rule.name, view, found)]
+        verdicts = [one for rule in counted for one in self._count(rule.name, view, found, text)]
         self._counts.groups_dropped = self.counting.dropped
         return alerting, verdicts
 
-    def _count(self, rule: str, view: View, found: Occurrence) -> Iterator[Verdict]:
+    def _count(self, rule: str, view: View, found: Occurrence, text: bytes) -> Iterator[Verdict]:
         for one in self.correlations.by_rule[rule]:
             group = _texts(view, one.group_by)
             thing = _thing(one, rule, view, found)
             if thing is None or (group and not any(group)):
                 continue
-            sample = partial(_sample, view, one.facts.service)
+            sample = partial(_sample, view, one.facts.service, text)
             for key in windows_of(one.facts.name, group, found.moment, one.correlation.timespan_seconds):
                 window = self.counting.add(key, one.correlation.threshold, thing, found, sample)
                 if window:
-                    yield _verdict(one, key, window, view["outcome"])
+                    yield _verdict(one, key, window)
 
 
 def _thing(one: Correlated, rule: str, view: View, found: Occurrence) -> Thing | None:
     """Return what is counted of a record; None if the record has no value to count."""
     if one.correlation.type == "event_count":
-        shown_field = next((field for field in _SHOWN[one.facts.service] if field not in one.group_by), "")
-        return Thing(hash_of(found.event_key), _text(view, shown_field))
+        shown = _texts(view, one.shown)
+        return Thing(hash_of(found.event_key), ", ".join(shown))
     if one.correlation.type == "temporal":
-        return Thing(hash_of(rule), rule)
+        return Thing(_hashes[rule], rule)
     shown = _texts(view, one.fields)
-    return Thing(hash_of("\0".join(shown)), ", ".join(shown)) if all(shown) else None
+    return Thing(_hashes["\0".join(shown)], ", ".join(shown)) if all(shown) else None
 
 
 def _texts(view: View, fields: Iterable[str]) -> tuple[str, ...]:
-    return tuple(_text(view, field) for field in fields)
+    return tuple([_text(view, field) for field in fields])
 
 
 def _text(view: View, field: str) -> str:
     """Return a field's value; "" if it is absent, or a salted hash, which differs between audit devices."""
-    texts = [text_of(value) for value in values(view, field)]
-    text = ", ".join(text for text in texts if text is not None and not text.startswith(SALTED))
+    found = values(view, field)
+    if len(found) == 1 and type(found[0]) is str:
+        text = "" if found[0].startswith(SALTED) else found[0]
+    else:
+        texts = map(text_of, found)
+        text = ", ".join(text for text in texts if text is not None and not text.startswith(SALTED))
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}… {hash_of(text):016x}"
 
 
-def _sample(view: View, service: str) -> dict[str, Any]:
+def _sample(view: View, service: Service, text: bytes) -> bytes | dict[str, Any]:
+    """Return what to keep of a record for an alert: an entry as it is, if it is small, and otherwise a part of it."""
+    return text if 0 < len(text) <= _SAMPLE_BYTES else _part(_view_of(text) if text else view, service)
+
+
+def _view_of(text: bytes) -> View:
+    """Return the view of an audit entry; an empty one if only parts of it can be decoded."""
+    entry = read_audit_entry(text)
+    return {} if isinstance(entry, Rejected) else audit_view(entry, with_secrets=False)
+
+
+def _part(view: View, service: Service) -> dict[str, Any]:
     sample: dict[str, Any] = {}
-    for field in SAMPLED[service]:
+    for field in _SAMPLED[service]:
         above, _, below = field.rpartition(".")
         parent = view.get(above) if above else view
         if isinstance(parent, dict) and parent.get(below) not in (None, ""):
@@ -133,7 +151,9 @@ def _sample(view: View, service: str) -> dict[str, Any]:
     return bounded(sample, _SAMPLE_BYTES)
 
 
-def _verdict(one: Correlated, key: WindowKey, window: Window, outcome: Outcome) -> Verdict:
+def _verdict(one: Correlated, key: WindowKey, window: Window) -> Verdict:
+    service, kept = one.facts.service, window.sample
+    sample = _part(_view_of(kept), service) if isinstance(kept, bytes) else kept
     begins = datetime.fromtimestamp(key.starts, UTC).isoformat().replace("+00:00", "Z")
     parts = "\0".join((*key.group, begins)).encode("utf-8", "surrogatepass")
     group = tuple(map(brief, key.group))
@@ -141,10 +161,10 @@ def _verdict(one: Correlated, key: WindowKey, window: Window, outcome: Outcome) 
         rule=one.facts,
         event_key=hashlib.sha256(parts).hexdigest(),
         origin=window.last.origin,
-        outcome=outcome,
+        outcome=sample.pop("outcome", "unknown"),
         group_values=group,
         time=brief(window.last.time),
-        record=window.sample,
+        record=sample,
         counted=Counted(
             type=one.correlation.type,
             least=one.correlation.threshold,

@@ -79,14 +79,14 @@ class Occurrence(msgspec.Struct, frozen=True):
 
 
 class Window(msgspec.Struct):
-    """What was counted in one window of one group; `sample` is a part of the record that was counted first.
+    """What was counted in one window of one group; `sample` is the record that was counted first, or a part.
 
     Once its count has reached the threshold, it has no hashes any more.
     """
 
     first: Occurrence
     last: Occurrence
-    sample: dict[str, Any]
+    sample: bytes | dict[str, Any]
     hashes: set[int] = msgspec.field(default_factory=set)
     values: dict[str, None] = msgspec.field(default_factory=dict)
     reached: bool = False
@@ -111,7 +111,7 @@ def windows_of(rule: str, group: tuple[str, ...], moment: float, timespan_second
         moment: Seconds since the epoch.
         timespan_seconds: How long a window is.
     """
-    late = WindowKey(rule, group, 0, timespan_seconds).half_of(moment)
+    late = int(moment * 2 // timespan_seconds)
     return WindowKey(rule, group, late - 1, timespan_seconds), WindowKey(rule, group, late, timespan_seconds)
 
 
@@ -135,7 +135,12 @@ class Counting:
         self._hashes = 0
 
     def add(
-        self, key: WindowKey, threshold: int, thing: Thing, found: Occurrence, sample: Callable[[], dict[str, Any]]
+        self,
+        key: WindowKey,
+        threshold: int,
+        thing: Thing,
+        found: Occurrence,
+        sample: Callable[[], bytes | dict[str, Any]],
     ) -> Window | None:
         """Count a thing in one window, and return the window if that makes it raise an alert.
 
@@ -144,7 +149,7 @@ class Counting:
             threshold: The count that is looked for.
             thing: What is counted.
             found: The record.
-            sample: Returns a part of the record to show.
+            sample: Returns what to keep of the record, to show it.
         """
         if len(self.windows) >= self._max_windows or self._hashes >= self._max_hashes:
             self._make_room(found.moment)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
-from vaultwatch.detection.correlation import SAMPLED
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.reading.records import Origin, Rejected, rejected_by_error
 from vaultwatch.reading.view import PartialView, View
@@ -59,8 +58,7 @@ class Ruleset:
         self.index = AuditIndex(self.rules)
         compiled = (rule.compiled for rule in self.rules)
         self.correlations = Correlations((one, one.correlation) for one in compiled if one.correlation)
-        sampled = frozenset(SAMPLED["audit"])
-        self.screen = Screen({name: fields | sampled for name, fields in self.correlations.fields.items()})
+        self.screen = Screen({name: fields | {"time"} for name, fields in self.correlations.fields.items()})
         self.asks_local_time = any(uses_field(rule.compiled.condition, "local") for rule in self.rules)
 
     @cached_property

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import tzinfo
 from typing import Any
 
@@ -95,6 +96,27 @@ def audit_view(entry: AuditEntry, zone: tzinfo | None = None, *, with_secrets: b
     if with_secrets:
         derived["secret_in_clear"] = holds_secret(fields) or None  # absent, so that no keyword finds "false"
     return {**fields, **derived, **_origin(entry.origin), "local": _local(fields.get("time"), zone)}
+
+
+def view_of_few(fields: dict[str, Any], origin: Origin, zone: tzinfo | None, asked: Collection[str]) -> View:
+    """Return the view of some fields of an audit entry, with the derived ones that are asked for and cost time.
+
+    Args:
+        fields: The fields, which become the view.
+        origin: Where the entry came from.
+        zone: The time zone of `local`.
+        asked: What is asked for, by the first part of its name.
+    """
+    request = fields["request"]
+    if "outcome" in asked:
+        fields["outcome"] = outcome(fields)
+    if "mount_type" in asked or "mount_path" in asked:
+        mount = (_text(request.get(key)) for key in ("path", "mount_point", "mount_type"))
+        fields["mount_type"], fields["mount_path"] = mount_of(*mount)
+    if "local" in asked:
+        fields["local"] = _local(fields.get("time"), zone)
+    fields["cluster"], fields["node"], fields["lane"] = origin.cluster, origin.node, origin.lane
+    return fields
 
 
 def server_view(message: ServerMessage, zone: tzinfo | None = None) -> View:

@@ -36,9 +36,11 @@ AnchorOf: TypeAlias = Callable[[Text], Anchor | None]
 
 # How selective an anchor is, best first: by its field, then by how it is matched.
 _FIELD_WORTH = ("request.path", "request.namespace.path", "auth.policies")
-_WEAK = frozenset({"request.mount_type", "request.mount_point", "auth.token_type", "request.operation", "level"})
+_WEAK = frozenset(
+    {"type", "request.mount_type", "request.mount_point", "auth.token_type", "request.operation", "level"}
+)
 _HOW_WORTH: tuple[TextHow, ...] = ("eq", "prefix", "suffix", "contains", "glob")
-_NEVER_ANCHORS = AUDIT_DERIVED | {"type", "auth", "request", "response", "request.namespace", "request.id"}
+_NEVER_ANCHORS = AUDIT_DERIVED | {"auth", "request", "response", "request.namespace", "request.id"}
 _SERVER_TEXTS = frozenset({"message", "module", "raw"})
 _LINE = "line"
 _OF_A_NUMBER = re.compile(r"[-+.\d einfatrulsE]*")

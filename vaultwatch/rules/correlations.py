@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from vaultwatch.rules.facts import RuleFacts
+from vaultwatch.rules.facts import RuleFacts, Service
 
 CorrelationType = Literal["event_count", "value_count", "temporal"]
 
@@ -71,12 +71,20 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Correlated(NamedTuple):
-    """A correlation, with what it reads of the records that one of its base rules matches."""
+    """A correlation, with the fields that it reads of the records that one of its base rules matches.
+
+    `shown` are those that an alert shows of counted events.
+    """
 
     facts: RuleFacts
     correlation: Correlation
     group_by: tuple[str, ...]
     fields: tuple[str, ...]
+    shown: tuple[str, ...]
+
+
+_SHOWN: dict[Service, tuple[str, ...]] = {"audit": ("request.path", "request.remote_address"), "server": ("message",)}
+"""What is shown of events: the first of these by which they are not grouped."""
 
 
 class Correlations:
@@ -93,8 +101,8 @@ class Correlations:
         loud: set[str] = set()
         for facts, one in rules:
             for name in one.rules:
-                fields = (one.resolved(names, name) for names in (one.group_by, one.fields))
-                self.by_rule[name] = (*self.by_rule.get(name, ()), Correlated(facts, one, *fields))
+                found = Correlated(facts, one, *(one.resolved(names, name) for names in _read_by(facts, one)))
+                self.by_rule[name] = (*self.by_rule.get(name, ()), found)
                 loud |= {name} if one.generate else set()
         self.silent = frozenset(self.by_rule) - loud
 
@@ -102,6 +110,11 @@ class Correlations:
     def fields(self) -> Mapping[str, frozenset[str]]:
         """The fields that counting reads of the records that each base rule matches."""
         return {
-            name: frozenset(field for one in found for field in (*one.group_by, *one.fields))
+            name: frozenset(field for one in found for field in (*one.group_by, *one.fields, *one.shown))
             for name, found in self.by_rule.items()
         }
+
+
+def _read_by(facts: RuleFacts, one: Correlation) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    shown = [field for field in _SHOWN[facts.service] if field not in one.group_by]
+    return one.group_by, one.fields, tuple(shown[:1] if one.type == "event_count" else ())

@@ -24,7 +24,7 @@ _TYPES: dict[str, Any] = {
     "request.namespace.path": str | None,
     "auth.client_token": str | None,
 }
-LOOKED_UP = ("request.path", "request.operation", "request.namespace.path")
+LOOKED_UP = ("request.path", "request.operation", "request.namespace.path", "type")
 """The texts among them that rules name."""
 
 

@@ -39,6 +39,8 @@ Rules = tuple[Rule, ...]
 Before = Callable[[bytes], bytes]
 """Returns the entry in a line."""
 
+_WITH_ANY = ("type", "request.operation")
+"""The fields that the gate looks up beside any other, because that costs little."""
 _COMMON = ("request.path", "request.namespace.path", POLICIES)
 """The fields that any pack asks for; others are decoded only for rules that have no anchors on these."""
 _SHALLOW_BYTES = 2 * (MAX_DEPTH - 2)
@@ -111,13 +113,14 @@ class AuditIndex:
         if rule in self.of_partial:
             return []
         found = alternatives_of(rule.compiled.condition, audit_anchor)
-        return [one for one in found if _for_the_gate(one) or rule not in self.of_secrets]
+        return [one for one in found if rule not in self.of_secrets or _for_the_gate(_without(("type",), one))]
 
     def _prepare_masks(self, alternatives: Sequence[Alternative]) -> None:
-        self._path, operation, namespace = (Masks(name, alternatives) for name in LOOKED_UP)
+        self._path, operation, namespace, kind = (Masks(name, alternatives) for name in LOOKED_UP)
         self._by_path: Remembered[str | None, int] = Remembered(self._look_up_path, _length)
         self._by_operation: Remembered[str | None, int] = Remembered(partial(of_text, operation), _length)
         self._by_namespace: Remembered[str | None, int] = Remembered(partial(of_text, namespace), _length)
+        self._by_type: Remembered[str | None, int] = Remembered(partial(of_text, kind), _length)
         self._by_policies = JsonMasks({POLICIES: Masks(POLICIES, alternatives)}).by_value[POLICIES]
         self._by_headers: Remembered[bytes, int] = Remembered(self._look_up_headers, len)
         self._others = JsonMasks(masks([_without((*LOOKED_UP, POLICIES), one) for one in alternatives]))
@@ -152,7 +155,7 @@ class AuditIndex:
     ) -> Iterator[Sifted]:
         """Do what `sift` does with entries that are decoded in this way."""
         by_path, by_operation, by_namespace = self._by_path, self._by_operation, self._by_namespace
-        by_policies, narrowed = self._by_policies, self._narrowing.of
+        by_policies, by_type, narrowed = self._by_policies, self._by_type, self._narrowing.of
         secrets, others, passed = self._secrets, self._others if self._others.fields else None, 0
         for line in lines:
             found: Iterable[Sifted]
@@ -164,7 +167,7 @@ class AuditIndex:
                 request, auth = gate.request, gate.auth
                 if len(request.data) > _SHALLOW_BYTES and could_be_deep(bytes(request.data)):
                     raise _OverBudget
-                mask = by_path[request.path] & by_operation[request.operation]
+                mask = by_path[request.path] & by_operation[request.operation] & by_type[gate.type]
                 mask &= by_namespace[request.namespace.path] & by_policies[bytes(auth.policies)]
                 if request.headers is not NOTHING:
                     mask |= self._by_headers[bytes(request.headers)]
@@ -223,14 +226,10 @@ class AuditIndex:
 def _for_the_gate(alternative: Alternative) -> Alternative:
     """Return what the index asks of an alternative: common fields, or a single other one if it has none of these."""
     kept = {field: alternative[field] for field in _COMMON if field in alternative}
-    others = {
-        field: anchors for field, anchors in alternative.items() if field != "request.operation" and can_look_up(field)
-    }
+    others = {field: anchors for field, anchors in alternative.items() if field not in _WITH_ANY and can_look_up(field)}
     if not kept and others:
         kept = dict(most_selective(others))
-    if "request.operation" in alternative:
-        kept["request.operation"] = alternative["request.operation"]
-    return kept
+    return kept | {field: alternative[field] for field in _WITH_ANY if field in alternative}
 
 
 def _left_by_the_gate(alternative: Alternative) -> Alternative:

@@ -6,7 +6,7 @@ import ipaddress
 import operator
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
@@ -96,8 +96,21 @@ def _field_test(test: FieldTest) -> Predicate:
 
 def values(view: View, field: str) -> list[Any]:
     """Return the values of a record at a dotted path: scalars and objects, without null and "", lists flattened."""
+    parts = field.split(".")
+    item: Any = view
+    for part in parts:
+        if type(item) is not dict:
+            break
+        item = item.get(part)
+    else:
+        if type(item) is not list:
+            return [] if item is None or item == "" else [item]
+    return _values_in_lists(view, parts)
+
+
+def _values_in_lists(view: View, parts: Iterable[str]) -> list[Any]:
     found: list[Any] = [view]
-    for part in field.split("."):
+    for part in parts:
         found = [item[part] for item in found if isinstance(item, dict) and part in item]
         if any(type(item) is list for item in found):
             found = [leaf for item in found for leaf in _flat(item)]

@@ -6,15 +6,15 @@ entry would take most of the time that it takes (measured: 45 us, with its full 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import tzinfo
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import msgspec
 
 from vaultwatch.reading.budget import could_be_deep
-from vaultwatch.reading.records import AuditEntry, Origin
-from vaultwatch.reading.view import View, audit_view
+from vaultwatch.reading.records import Origin
+from vaultwatch.reading.view import View, view_of_few
 from vaultwatch.rules.conditions import Keyword, fields_of, leaves
 from vaultwatch.rules.index import Rules
 from vaultwatch.rules.pack import Rule
@@ -33,7 +33,7 @@ class Screen:
     def __init__(self, also: Mapping[str, Collection[str]] | None = None) -> None:
         """Make one that reads further fields for some rules, by their names, besides those in their conditions."""
         self._also = also or {}
-        self._decoders: dict[Rules, msgspec.json.Decoder[Any] | None] = {}
+        self._plans: dict[Rules, _Plan | None] = {}
 
     def excludes(
         self, text: bytes, origin: Origin, rules: Rules, waiting: Collection[str], zone: tzinfo | None
@@ -62,35 +62,44 @@ class Screen:
             waiting: Values of `request.id` that wait for a response.
             zone: The time zone of `local`.
         """
-        decoder = self._decoder(rules)
-        if decoder is None or could_be_deep(text):
+        plan = self._plan(rules)
+        if plan is None or could_be_deep(text):
             return None
         try:
-            fields = decoder.decode(text)
+            fields = plan.decode(text)
             request_id = fields["request"].get("id")
             if waiting and (not isinstance(request_id, str) or not request_id or request_id in waiting):
                 return None
-            view = audit_view(AuditEntry(fields, origin), zone, with_secrets=False)
+            view = view_of_few(fields, origin, zone, plan.asked)
             return view, [rule for rule in rules if rule.matches(view)]
         except Exception:  # noqa: BLE001  the entry is decoded in full, where errors of a line and of a rule are counted
             return None
 
-    def _decoder(self, rules: Rules) -> msgspec.json.Decoder[Any] | None:
-        if rules not in self._decoders and len(self._decoders) < MAX_DECODERS:
+    def _plan(self, rules: Rules) -> _Plan | None:
+        if rules not in self._plans and len(self._plans) < MAX_DECODERS:
             also = {field for rule in rules for field in self._also.get(rule.name, ())}
-            self._decoders[rules] = _decoder_of(rules, also)
-        return self._decoders.get(rules)
+            self._plans[rules] = _plan_of(rules, also)
+        return self._plans.get(rules)
 
 
-def _decoder_of(rules: Rules, also: Collection[str]) -> msgspec.json.Decoder[Any] | None:
-    """Return a decoder of the fields that rules name, and others; None if the rules may read any."""
+class _Plan(NamedTuple):
+    """How to decode the fields that some rules ask for."""
+
+    decode: Callable[[bytes], Any]
+    asked: frozenset[str]
+
+
+def _plan_of(rules: Rules, also: Collection[str]) -> _Plan | None:
+    """Return how to decode the fields that rules name, and others; None if the rules may read any."""
     if not rules or not all(map(_names_its_fields, rules)):
         return None
-    asked = {*also, *(field for rule in rules for field in fields_of(rule.compiled.condition))} - _DERIVED_FROM_ALWAYS
+    named = {*also, *(field for rule in rules for field in fields_of(rule.compiled.condition))}
+    asked = named - _DERIVED_FROM_ALWAYS
     for derived, sources in _SOURCES.items():
         of_it = {field for field in asked if field == derived or field.startswith(f"{derived}.")}
         asked = asked - of_it | set(sources if of_it else ())
-    return msgspec.json.Decoder(_typed({*asked, *_ALWAYS}))
+    decode = msgspec.json.Decoder(_typed({*asked, *_ALWAYS})).decode
+    return _Plan(decode, frozenset(field.partition(".")[0] for field in named))
 
 
 def _names_its_fields(rule: Rule) -> bool:

@@ -83,4 +83,4 @@ def test_the_number_of_decoders_is_bounded() -> None:
     screen = Screen()
     for _ in range(MAX_DECODERS + 5):
         screen.excludes(encoded(), NO_ORIGIN, tuple(rules_of([BY_EVE])), (), UTC)
-    assert len(screen._decoders) == MAX_DECODERS
+    assert len(screen._plans) == MAX_DECODERS
