@@ -47,6 +47,9 @@ def command(rule: str, place: str, rule_dirs: tuple[Path, ...], most: int) -> in
     from vaultwatch.rules.compiling import selections_of
 
     found = find_rule(rule, rule_dirs)
+    if found.compiled.correlation:
+        counted = ", ".join(found.compiled.correlation.rules)
+        raise SettingError(f"{rule} counts the matches of other rules: explain those, which are {counted}")
     nearest = _Nearest(found, most)
     read_records([place], [observing(found.compiled, nearest.add)])
     if not nearest.records:

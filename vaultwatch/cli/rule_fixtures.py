@@ -7,6 +7,7 @@ UTC. All records of a file are one log for a correlation, and every one is a log
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC
 from functools import partial
@@ -21,6 +22,8 @@ from vaultwatch.rules.compiling import compile_directories, lint
 from vaultwatch.rules.files import FIXTURES
 from vaultwatch.rules.pack import Rule
 
+_KINDS = ("match", "ignore")
+
 
 class Fault(NamedTuple):
     """What makes a test of rules fail.
@@ -29,11 +32,13 @@ class Fault(NamedTuple):
         text: One line that begins with the rule's name.
         lines: The lines of the record that a rule was wrong about.
         rule: This rule.
+        silenced_by: The files of filters without which the rule would be right: then it is no fault.
     """
 
     text: str
     lines: Sequence[bytes] = ()
     rule: Rule | None = None
+    silenced_by: tuple[str, ...] = ()
 
 
 class Tested(NamedTuple):
@@ -43,11 +48,13 @@ class Tested(NamedTuple):
         rules: Their number.
         faults: What makes the test fail.
         warnings: What does not: lines that begin with the rule's name.
+        silenced: How many records that a rule must match are silenced, by the rule and the files of its filters.
     """
 
     rules: int
     faults: list[Fault]
     warnings: list[str]
+    silenced: Counter[tuple[str, tuple[str, ...]]]
 
 
 def tested(directories: Sequence[Path]) -> Tested:
@@ -58,10 +65,12 @@ def tested(directories: Sequence[Path]) -> Tested:
     """
     rules = load_rules(directories)
     findings = lint([rule.compiled for rule in rules], directories)
+    found = [fault for rule in rules for fault in _test(rule, rules, directories)]
     faults = [Fault(f"{finding.rule}: {finding.text}") for finding in findings if finding.is_error]
-    faults += [fault for rule in rules for fault in _test(rule, rules, directories)]
+    faults += [fault for fault in found if not fault.silenced_by]
+    silenced = Counter((fault.rule.name, fault.silenced_by) for fault in found if fault.rule and fault.silenced_by)
     warnings = [f"{finding.rule}: warning: {finding.text}" for finding in findings if not finding.is_error]
-    return Tested(len(rules), faults, warnings)
+    return Tested(len(rules), faults, warnings, silenced)
 
 
 def failures(directories: Sequence[Path]) -> tuple[int, list[str]]:
@@ -87,14 +96,35 @@ def _test(rule: Rule, rules: Sequence[Rule], directories: Sequence[Path]) -> Ite
         return
     if (folder / "placeholders.yml").exists():
         rules = [Rule(one) for one in compile_directories([*directories, folder])]
-        rule = next((one for one in rules if one.name == rule.name), rule)  # a rule in Python is not compiled
+        rule = _named(rule, rules)
+    faults = [fault for kind in _KINDS for fault in _test_kind(rule, _counted(rule, rules), folder, kind)]
+    filters = _filters(rule, _counted(rule, rules))
+    if not (faults and filters):
+        yield from faults
+        return
+    unfiltered = [Rule(one) for one in compile_directories([*directories, folder], filtered=False)]
+    rule = _named(rule, unfiltered)
+    without = {fault.text for kind in _KINDS for fault in _test_kind(rule, _counted(rule, unfiltered), folder, kind)}
+    for fault in faults:
+        yield fault if fault.text in without else fault._replace(silenced_by=filters)
+
+
+def _named(rule: Rule, rules: Sequence[Rule]) -> Rule:
+    return next((one for one in rules if one.name == rule.name), rule)  # a rule in Python is not compiled
+
+
+def _counted(rule: Rule, rules: Sequence[Rule]) -> list[Rule]:
+    """Return the rules that a correlation counts."""
     correlation = rule.compiled.correlation
-    counted = [one for one in rules if correlation and one.name in correlation.rules]
-    for kind, wanted in (("match", True), ("ignore", False)):
-        yield from _test_kind(rule, counted, folder, kind, wanted)
+    return [one for one in rules if correlation and one.name in correlation.rules]
 
 
-def _test_kind(rule: Rule, counted: Sequence[Rule], folder: Path, kind: str, wanted: bool) -> Iterator[Fault]:
+def _filters(rule: Rule, counted: Sequence[Rule]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(where for one in (rule, *counted) for where in one.compiled.filters))
+
+
+def _test_kind(rule: Rule, counted: Sequence[Rule], folder: Path, kind: str) -> Iterator[Fault]:
+    wanted = kind == "match"
     files = [path for suffix in ("jsonl", "log") if (path := folder / f"{kind}.{suffix}").exists()]
     read = 0
     for path in files:

@@ -27,7 +27,7 @@ def fault_report(fault: Fault, directories: Sequence[Path]) -> Iterator[str]:
     Raises:
         RuleError: The rules do not compile.
     """
-    if fault.rule is None:
+    if fault.rule is None or fault.rule.compiled.correlation:  # a correlation has no conditions of its own
         return
     folder = fixtures_of(fault.rule.name, directories)
     names = selections_of(fault.rule.name, [*directories, *([folder] if folder else [])])

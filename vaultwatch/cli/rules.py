@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from vaultwatch.cli.common import CHECKOUT_RULES, find_rule, load_rules, rules_o
 from vaultwatch.errors import RuleError, SettingError
 from vaultwatch.printable import one_line
 from vaultwatch.rules.files import rule_files
-from vaultwatch.rules.pack import Rule
+from vaultwatch.rules.pack import CompiledRule, Rule
 
 _STAGED = "staged: evaluated and stored, notifies nobody"
 _LONGEST_LINE = 500
@@ -41,8 +42,26 @@ def list_rules(rule_dirs: tuple[Path, ...], form: str) -> None:
             facts = msgspec.to_builtins(rule)
             click.echo(msgspec.json.encode({key: facts[key] for key in facts if key != "condition"}).decode())
         else:
-            staged = f"  ({_STAGED})" if rule.staged else ""
-            click.echo(f"{rule.name:34} {rule.level:13} {rule.title}{staged}")
+            click.echo(f"{rule.name:34} {rule.level:13} {rule.title}{_notes(rule)}")
+    for name in _disabled(rule_dirs):
+        disabled = json.dumps({"name": name, "enabled": False})
+        click.echo(disabled if form == "json" else f"{name:34} {'-':13} (disabled by overrides.yml)")
+
+
+def _notes(rule: CompiledRule) -> str:
+    """Return what distinguishes a rule from others, in brackets."""
+    notes = [_STAGED] if rule.staged else []
+    notes += [f"overridden: {', '.join(rule.overridden)}"] if rule.overridden else []
+    notes += [f"filtered by {', '.join(rule.filters)}"] if rule.filters else []
+    return "".join(f"  ({note})" for note in notes)
+
+
+def _disabled(directories: Sequence[Path]) -> list[str]:
+    if not directories:
+        return []
+    from vaultwatch.rules.compiling import read_overrides
+
+    return sorted(name for name, override in read_overrides(directories).items() if not override.enabled)
 
 
 @command.command("show")
@@ -67,6 +86,8 @@ def _parts(rule: Rule, directories: Sequence[Path]) -> Iterator[str]:
         "file": [str(path) for path in _files(rule, directories)],
         "level": [f"{facts.level}{f' ({_STAGED})' if facts.staged else ''}"],
         "reads": [f"the {facts.service} log"],
+        "filters": facts.filters,
+        "overridden": facts.overridden,
         "tags": facts.tags,
         "false positives": facts.falsepositives,
         "see": facts.references,
@@ -123,6 +144,8 @@ def test_rules(directories: tuple[Path, ...], explain: bool) -> int:
         click.echo(one_line(fault.text, _LONGEST_LINE), err=True)
         for line in fault_report(fault, folders) if explain else ():
             click.echo(f"    {one_line(line, _LONGEST_LINE)}", err=True)
+    for (rule, filters), records in found.silenced.items():
+        click.echo(f"{rule}: {records} records of its fixtures are silenced by {', '.join(filters)}")
     failed = len({fault.text.split(":")[0] for fault in found.faults})
     warned = f", {len(found.warnings)} warnings" if found.warnings else ""
     click.echo(f"{found.rules} rules tested, {failed} failed{warned}")

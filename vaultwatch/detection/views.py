@@ -20,5 +20,5 @@ def observing(rule: CompiledRule, observe: Callable[[View], bool]) -> Rule:
         rule: What is known of the rule: its name and log, and the facts for alerts.
         observe: Called with the view of each record; returns whether the rule is to match it.
     """
-    facts = msgspec.structs.replace(rule, condition=_ANYTHING)
+    facts = msgspec.structs.replace(rule, condition=_ANYTHING, correlation=None)
     return Rule(facts, matches=observe, source=b"observing")

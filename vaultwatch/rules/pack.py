@@ -23,8 +23,9 @@ SHIPPED_PACK = Path(__file__).with_name("pack.json")
 class CompiledRule(RuleFacts, frozen=True, kw_only=True, omit_defaults=True):
     """One rule as data.
 
-    `placeholders` are the values that were filled into its condition, to show them to people. A correlation has a
-    condition that never holds.
+    `placeholders` are the values that were filled into its condition, `filters` the files of the filters in it, and
+    `overridden` the keys that an overrides.yml changed, to show them to people. A correlation has a condition that
+    never holds.
     """
 
     condition: Condition
@@ -34,6 +35,8 @@ class CompiledRule(RuleFacts, frozen=True, kw_only=True, omit_defaults=True):
     falsepositives: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     placeholders: dict[str, list[Any]] = msgspec.field(default_factory=dict)
+    filters: tuple[str, ...] = ()
+    overridden: tuple[str, ...] = ()
 
 
 class CompiledPack(msgspec.Struct, frozen=True):

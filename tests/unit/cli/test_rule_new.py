@@ -44,7 +44,7 @@ def test_a_rule_from_an_entry_passes_its_test_at_once(
     made = yaml.safe_load(Path("mine/audit_ldap_enabled.yml").read_text())
     assert made["detection"]["selection"] == {"request.path": "sys/auth/ldap", "request.operation": "update"}
     assert made["title"] == "Ldap enabled"
-    assert rule_fixtures.tested([Path("mine")]) == (1, [], [])
+    assert rule_fixtures.tested([Path("mine")])[:3] == (1, [], [])
     assert SECRET not in "".join(path.read_text() for path in Path("mine").rglob("*.*l"))
 
 
@@ -53,7 +53,7 @@ def test_a_rule_from_an_entry_passes_its_test_at_once(
 )
 def test_a_rule_from_a_server_message_does_too(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "server_tuned", "--from", source, "--into", tmp_path)[0] == 0
-    assert rule_fixtures.tested([tmp_path]) == (1, [], [])
+    assert rule_fixtures.tested([tmp_path])[:3] == (1, [], [])
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(
@@ -73,7 +73,7 @@ def test_whatever_an_entry_contains(
     made = list(folder.rglob("*.*"))
     assert (status, len(made)) in ((0, 3), (2, 0))
     if made:
-        assert rule_fixtures.tested([folder]) == (1, [], [])
+        assert rule_fixtures.tested([folder])[:3] == (1, [], [])
     assert not any(SECRET in one.read_text() for one in made)
 
 

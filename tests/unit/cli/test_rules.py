@@ -79,6 +79,52 @@ class TestList:
         assert run(capsys, "list", "--rules", folder)[1].split() == ["odd", "low", "Odd", "seal", "high", "Seal"]
 
 
+class TestTuned:
+    """What is changed in a rule, or silenced, shows."""
+
+    FILTER = (
+        "title: Calm\nlogsource: {product: vault, service: audit}\n"
+        "filter: {rules: [seal], ours: {request.path: sys/seal}, condition: not ours}\n"
+    )
+
+    def test_the_list_names_overrides_filters_and_disabled_rules(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (folder / "calm.yml").write_text(self.FILTER)
+        (folder / "other.yml").write_text(SIGMA.replace("name: seal", "name: other").replace("496eae56", "496eae57"))
+        (folder / "overrides.yml").write_text("seal: {level: low, window: 4h, staged: true}\nother: {enabled: false}\n")
+        out = run(capsys, "list", "--rules", folder)[1].splitlines()
+        assert [text.split(None, 2)[:2] for text in out] == [["odd", "low"], ["seal", "low"], ["other", "-"]]
+        assert out[1].endswith(
+            "Seal  (staged: evaluated and stored, notifies nobody)  (overridden: level, staged, window)"
+            "  (filtered by mine/calm.yml)"
+        )
+        assert out[2].endswith("(disabled by overrides.yml)")
+        shown = run(capsys, "show", "seal", "--rules", folder)[1]
+        assert "\nfilters          mine/calm.yml\noverridden       level\n                 staged\n" in shown
+
+    def test_a_filter_that_silences_fixtures_is_named_and_fails_nothing(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (folder / "calm.yml").write_text(self.FILTER)
+        assert run(capsys, "test", folder) == (
+            0,
+            "seal: 1 records of its fixtures are silenced by mine/calm.yml\n2 rules tested, 0 failed\n",
+            "",
+        )
+
+    def test_a_fixture_that_fails_without_the_filter_too_fails(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (folder / "calm.yml").write_text(self.FILTER)
+        (folder / "fixtures" / "seal" / "match.jsonl").write_text(line("sys/seal") + line("kv/x"))
+        assert run(capsys, "test", folder) == (
+            1,
+            "seal: 1 records of its fixtures are silenced by mine/calm.yml\n2 rules tested, 1 failed\n",
+            "seal: match.jsonl, line 2: the rule does not match\n",
+        )
+
+
 class TestShow:
     @pytest.mark.parametrize("name", [rule.name for rule in shipped_rules()])
     def test_every_shipped_rule_can_be_shown(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from vaultwatch.rules.compiling import notifying
 from vaultwatch.rules.compiling.correlations import compile_correlation
 from vaultwatch.rules.compiling.documents import Document, read_documents, read_placeholders
 from vaultwatch.rules.compiling.filters import apply_filter
+from vaultwatch.rules.compiling.overrides import overridden, read_overrides
 from vaultwatch.rules.compiling.parsed_rule import ParsedRule
 from vaultwatch.rules.conditions import Condition
 from vaultwatch.rules.pack import CompiledRule, encode_pack
@@ -25,19 +26,23 @@ def compile_pack(directories: Sequence[Path]) -> bytes:
     return encode_pack(compile_directories(directories))
 
 
-def compile_directories(directories: Sequence[Path]) -> list[CompiledRule]:
-    """Compile the Sigma rules below these directories; a later placeholders.yml overrides an earlier one's names.
+def compile_directories(directories: Sequence[Path], *, filtered: bool = True) -> list[CompiledRule]:
+    """Compile the Sigma rules below these directories, without those that an overrides.yml disables.
+
+    Args:
+        directories: A name in a later placeholders.yml or overrides.yml wins over an earlier one.
+        filtered: Whether filters are applied.
 
     Raises:
         RuleError: Names the file, and says what is wrong.
     """
-    rules, correlations = _parsed(directories)
+    rules, correlations = _parsed(directories, filtered=filtered)
     compiled = [rule.compile() for rule in rules]
     by_reference = {str(rule.sigma.id): one for rule, one in zip(rules, compiled, strict=True) if rule.sigma.id}
     by_reference |= {one.name: one for one in compiled}
     compiled += [compile_correlation(document, by_reference) for document in correlations]
     notifying.check_same_as(compiled, {rule.name for rule in compiled})
-    return compiled
+    return overridden(compiled, read_overrides(directories))
 
 
 def selections_of(name: str, directories: Sequence[Path]) -> dict[Condition, str]:
@@ -52,7 +57,7 @@ def selections_of(name: str, directories: Sequence[Path]) -> dict[Condition, str
     return found[0] if found else {}
 
 
-def _parsed(directories: Sequence[Path]) -> tuple[list[ParsedRule], list[Document]]:
+def _parsed(directories: Sequence[Path], *, filtered: bool = True) -> tuple[list[ParsedRule], list[Document]]:
     """Parse the rules below these directories, and apply the filters; return them and the correlations."""
     placeholders: dict[str, list[Any]] = {}
     for directory in directories:
@@ -63,7 +68,7 @@ def _parsed(directories: Sequence[Path]) -> tuple[list[ParsedRule], list[Documen
     )
     rules = [ParsedRule(one, placeholders) for one in documents if not {"filter", "correlation"} & one.found.keys()]
     _refuse_duplicates([*((rule.name, rule.where) for rule in rules), *map(_name, correlations)])
-    for document in filters:
+    for document in filters if filtered else ():
         apply_filter(document, placeholders, rules)
     return rules, correlations
 

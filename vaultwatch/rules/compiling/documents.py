@@ -11,6 +11,7 @@ from vaultwatch.rules.compiling.yaml_core import load_documents
 from vaultwatch.rules.files import rule_files
 
 PLACEHOLDERS = "placeholders"
+OVERRIDES = "overrides"
 _PLACEHOLDERS_FILE = f"{PLACEHOLDERS}.yml"
 _SUFFIXES = frozenset({".yml", ".yaml"})
 _MOST_NODES = 100_000  # of a document, with its aliases followed: a few lines of YAML can expand to billions of values
@@ -38,7 +39,7 @@ def read_documents(directory: Path) -> Iterator[Document]:
         raise RuleError(f"{error.filename}: {error.strerror}") from error
     for path in paths:
         where = str(path.relative_to(directory.parent) if directory.parent in path.parents else path)
-        if path.stem.lower() == PLACEHOLDERS:
+        if path.stem.lower() in (PLACEHOLDERS, OVERRIDES):
             _refuse_misplaced(path, directory, where)
         else:
             yield from _mappings(path, where)
@@ -78,8 +79,9 @@ def _mappings(path: Path, where: str) -> Iterator[Document]:
 
 
 def _refuse_misplaced(path: Path, directory: Path, where: str) -> None:
-    if path != directory / _PLACEHOLDERS_FILE:
-        raise RuleError(f"{where}: placeholders are read from {directory / _PLACEHOLDERS_FILE} only")
+    only = directory / f"{path.stem.lower()}.yml"
+    if path != only:
+        raise RuleError(f"{where}: {only.stem} are read from {only} only")
 
 
 def _refuse_bombs(found: Any, where: str) -> None:

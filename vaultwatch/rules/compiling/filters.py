@@ -36,6 +36,7 @@ def apply_filter(document: Document, placeholders: Placeholders, rules: Sequence
             sigma.apply_on_rule(rule.sigma)  # in place
             rule.placeholders |= used(found["filter"], placeholders)
             rule.where = f"{rule.where} with {where}"
+            rule.filters.append(where)
     except SIGMA_FAULTS as error:
         raise RuleError(f"{where}: {one_line(error)}") from error
 

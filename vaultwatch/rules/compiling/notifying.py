@@ -57,7 +57,7 @@ def _read(found: dict[str, Any]) -> Notifying:
         denied_level=None if level is None else Level(level),
         unanswered_title=str(_titled(found, "unanswered", ("title",)).get("title") or ""),
         group_by=_names(found, "group-by"),
-        window_seconds=_seconds(found.get("window")),
+        window_seconds=window_seconds(found.get("window")),
         same_as=_names(found, "same-as"),
     )
 
@@ -102,7 +102,12 @@ def _names(found: dict[str, Any], key: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _seconds(window: Any) -> int | None:
+def window_seconds(window: Any) -> int | None:
+    """Return a suppression window in seconds; None for none.
+
+    Raises:
+        RuleError: It is not a time such as 15m, or too long.
+    """
     if window is None:
         return None
     spelled = re.fullmatch(r"([0-9]{1,6})([smhd]?)", str(window))

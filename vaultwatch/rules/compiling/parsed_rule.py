@@ -98,6 +98,7 @@ class ParsedRule:
         """
         where, path, found = document
         self.where = where
+        self.filters: list[str] = []
         check_shape(where, found, path, RULE_KEYS, ("title", "name", "level", "logsource", "detection"))
         self._notifying = notifying.read_notifying(found, where)
         try:
@@ -144,6 +145,7 @@ class ParsedRule:
             service=service,  # type: ignore[arg-type]
             condition=condition,
             placeholders=self.placeholders,
+            filters=tuple(self.filters),
             **common_facts(sigma, self._notifying),
         )
 

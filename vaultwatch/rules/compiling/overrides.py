@@ -1,0 +1,113 @@
+"""overrides.yml: change the level, texts and suppression of a rule, or disable it, without editing its file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from vaultwatch.errors import RuleError, did_you_mean
+from vaultwatch.rules.compiling.documents import OVERRIDES
+from vaultwatch.rules.compiling.notifying import window_seconds
+from vaultwatch.rules.compiling.yaml_core import load_documents
+from vaultwatch.rules.facts import Level
+from vaultwatch.rules.pack import CompiledRule
+
+_FILE = f"{OVERRIDES}.yml"
+
+
+class Override(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a folder changes in one rule; None leaves it as it is."""
+
+    level: Level | None = None
+    title: str | None = None
+    runbook: str | None = None
+    window: str | int | None = None
+    staged: bool | None = None
+    enabled: bool = True
+
+    def facts(self) -> dict[str, Any]:
+        """Return the facts of the rule that change.
+
+        Raises:
+            RuleError: The window is not a time.
+        """
+        seconds = window_seconds(self.window)
+        changed = {"level": self.level, "title": self.title, "staged": self.staged, "window_seconds": seconds}
+        changed["runbook"] = None if self.runbook is None else self.runbook.strip()
+        return {name: value for name, value in changed.items() if value is not None}
+
+
+def read_overrides(directories: Sequence[Path]) -> dict[str, Override]:
+    """Read the overrides.yml of each directory; a later one wins for the same rule and key.
+
+    Raises:
+        RuleError: A file cannot be read, or has an unknown key or a wrong value.
+    """
+    found: dict[str, Override] = {}
+    for path in (directory / _FILE for directory in directories):
+        if path.exists():
+            for name, changes in _mapping(path).items():
+                found[name] = _merged(found.get(name, Override()), changes, f"{path}: {name}")
+    return found
+
+
+def overridden(rules: Sequence[CompiledRule], overrides: Mapping[str, Override]) -> list[CompiledRule]:
+    """Return the rules that are enabled, with their changes.
+
+    Args:
+        rules: All compiled rules.
+        overrides: By the name of the rule.
+
+    Raises:
+        RuleError: There is no such rule, or a correlation counts a rule that is disabled.
+    """
+    names = [rule.name for rule in rules]
+    for name in overrides:
+        if name not in names:
+            raise RuleError(f"{_FILE}: changes an unknown rule {name}{did_you_mean(name, names)}")
+    enabled = [_changed(rule, overrides.get(rule.name)) for rule in rules if _is_enabled(rule.name, overrides)]
+    for rule in enabled:
+        for name in rule.correlation.rules if rule.correlation else ():
+            if not _is_enabled(name, overrides):
+                raise RuleError(
+                    f"{_FILE}: {name} cannot be disabled, because {rule.name} counts it: use `staged: true`"
+                )
+    return enabled
+
+
+def _is_enabled(name: str, overrides: Mapping[str, Override]) -> bool:
+    return name not in overrides or overrides[name].enabled
+
+
+def _changed(rule: CompiledRule, override: Override | None) -> CompiledRule:
+    if override is None:
+        return rule
+    return msgspec.structs.replace(
+        rule, **override.facts(), overridden=tuple(sorted(_given(override).keys() - {"enabled"}))
+    )
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    documents = load_documents(path, path.name)
+    found = (documents[0] if documents else None) or {}
+    if len(documents) > 1 or not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
+        raise RuleError(f"{path}: not one mapping of rules to what changes in them")
+    return {str(name): changes for name, changes in found.items()}
+
+
+def _merged(before: Override, changes: dict[str, Any], where: str) -> Override:
+    try:
+        override = msgspec.convert({**_given(before), **changes}, Override)
+        override.facts()
+    except msgspec.ValidationError as error:
+        raise RuleError(f"{where}: {error}") from error
+    except RuleError as error:
+        raise RuleError(f"{where}: {error}") from error
+    return override
+
+
+def _given(override: Override) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.structs.asdict(override).items() if value is not None}
