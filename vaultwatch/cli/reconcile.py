@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from vaultwatch.appending import replace_file
 from vaultwatch.audience import S3
 from vaultwatch.cli.common import moment
 from vaultwatch.cli.places import archived_logs, local_logs
@@ -17,6 +18,7 @@ from vaultwatch.errors import ArchiveError, SettingError
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.printable import one_line
 from vaultwatch.reconcile import Comparison, Log, Window, reconcile
+from vaultwatch.reconcile.metrics import metrics_of
 from vaultwatch.reconcile.report import Report, report
 from vaultwatch.reconcile.rows import Reader, microseconds
 from vaultwatch.reconcile.table import table
@@ -51,8 +53,18 @@ class _TwoSides(click.Command):
     help="How many differences of each kind to list. All are counted.",
 )  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option(
+    "--metrics", type=click.Path(path_type=Path), metavar="FILE",
+    help="Also write the numbers to this file, in Prometheus's text format.",
+)  # fmt: skip
 def command(
-    places: tuple[str, ...], begin: str | None, end: str | None, ignored: tuple[str, ...], limit: int, form: str
+    places: tuple[str, ...],
+    begin: str | None,
+    end: str | None,
+    ignored: tuple[str, ...],
+    limit: int,
+    form: str,
+    metrics: Path | None,
 ) -> int:
     r"""Compare the logs of two audit devices: what each lacks, and what differs.
 
@@ -80,7 +92,10 @@ def command(
     reader = Reader(ignored)
     comparison = reconcile(left_logs, right_logs, reader, _window(since, until), limit)
     _check_sides(comparison)
-    _write(report(comparison, [*left_logs, *right_logs], reader), form)
+    found = report(comparison, [*left_logs, *right_logs], reader)
+    _write(found, form)
+    if metrics:
+        _write_metrics(metrics, metrics_of(found, complete=not reading.failed))
     return 2 if reading.failed else 0 if comparison.equal else 1
 
 
@@ -173,3 +188,15 @@ def _write(found: Report, form: str) -> None:
     else:
         for line in table(found):
             click.echo(line)
+
+
+def _write_metrics(path: Path, metrics: bytes) -> None:
+    """Replace the file with the metrics.
+
+    Raises:
+        SettingError: It cannot be written.
+    """
+    try:
+        replace_file(path, metrics)
+    except OSError as error:
+        raise SettingError(f"--metrics: {path}: {error.strerror}") from error

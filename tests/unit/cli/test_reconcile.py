@@ -12,6 +12,7 @@ import pytest
 import zstandard
 from moto import mock_aws
 
+from tests.support.exposition import read_metrics, value
 from vaultwatch.cli import main
 
 SOCKET_DOWN = Path(__file__).parents[2] / "data" / "recordings" / "vault-1.14.2" / "audit-socket-down"
@@ -167,3 +168,34 @@ def test_archived_segments_are_read_from_s3(reconcile: Reconcile, bucket: Any) -
 def test_a_missing_prefix_or_bucket_is_status_2(reconcile: Reconcile, bucket: Any) -> None:
     assert reconcile("s3://archive/none/", FILE).err == "vaultwatch: s3://archive/none/: no log is there\n"
     assert reconcile("s3://another", FILE).status == 2
+
+
+def test_the_metrics_have_what_a_monitoring_needs_and_are_written_whatever_was_found(
+    reconcile: Reconcile, tmp_path: Path
+) -> None:
+    file = tmp_path / "reconcile.prom"
+    assert reconcile(FILE, SOCKET, "--metrics", file).status == 1
+    metrics = read_metrics(file.read_bytes())
+    assert value(metrics, "vaultwatch_reconcile_missing_entries", side="left") == 0
+    assert value(metrics, "vaultwatch_reconcile_missing_entries", side="right") == 28
+    assert value(metrics, "vaultwatch_reconcile_entries", side="left") == 52
+    assert value(metrics, "vaultwatch_reconcile_differing_entries") == 0
+    assert value(metrics, "vaultwatch_reconcile_complete") == 1
+    assert abs(value(metrics, "vaultwatch_reconcile_timestamp_seconds") - file.stat().st_mtime) < 60
+
+
+def test_metrics_of_logs_that_cannot_be_read_to_their_end_say_so(reconcile: Reconcile, tmp_path: Path) -> None:
+    cut, file = tmp_path / "cut.zst", tmp_path / "reconcile.prom"
+    cut.write_bytes(zstandard.compress(FILE.read_bytes())[:-10])
+    assert reconcile(FILE, cut, "--metrics", file).status == 2
+    assert value(read_metrics(file.read_bytes()), "vaultwatch_reconcile_complete") == 0
+
+
+def test_a_comparison_that_cannot_run_leaves_the_metrics_of_the_last_one(reconcile: Reconcile, tmp_path: Path) -> None:
+    file, other = tmp_path / "reconcile.prom", tmp_path / "server.log"
+    file.write_text("before")
+    other.write_text("no audit entry\n")
+    assert reconcile(FILE, other, "--metrics", file).status == 2
+    assert file.read_text() == "before"
+    ran = reconcile(FILE, FILE, "--metrics", tmp_path / "no" / "such")
+    assert (ran.status, "--metrics: " in ran.err) == (2, True)

@@ -22,7 +22,7 @@ from vaultwatch.watch.options import WatchOptions
 from vaultwatch.watch.slack_options import WEBHOOK_VARIABLE
 
 ROOT = Path(__file__).parents[3]
-WRITERS = ("handler/metrics_file.py", "watch/metrics.py", "ship/metrics.py")
+WRITERS = ("handler/metrics_file.py", "watch/metrics.py", "ship/metrics.py", "reconcile/metrics.py")
 TAGGED = {"cluster": "prod", "node": "vault-1", "lane": "socket"}
 
 
