@@ -13,12 +13,15 @@ from typing import IO
 
 import click
 
+from vaultwatch.cli.check_jobs import cores
 from vaultwatch.cli.check_output import FORMATS, Closing, Form, show
-from vaultwatch.cli.check_run import Run, Settings
+from vaultwatch.cli.check_run import Manner, Run
 from vaultwatch.cli.common import load_rules, moment
 from vaultwatch.detection.detector import Source
+from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.errors import SettingError, did_you_mean
 from vaultwatch.findings.found import Findings
+from vaultwatch.findings.reader import Settings
 from vaultwatch.findings.selection import Selection
 from vaultwatch.inputs.rejects import Rejects
 from vaultwatch.rules.facts import Level
@@ -61,6 +64,10 @@ from vaultwatch.zones import find_zone
 @click.option("--allow-empty", is_flag=True, help="An empty log is no error.")
 @click.option("--rejected", type=click.Path(path_type=Path, dir_okay=False), help="Write rejected lines here (JSON).")
 @click.option("--stats", type=click.Path(path_type=Path, dir_okay=False), help="Write the closing counts here (JSON).")
+@click.option(
+    "--jobs", type=click.IntRange(1, 256), metavar="N",
+    help="Processes that read at the same time: files, and parts of large plain audit logs. Default: one per core.",
+)  # fmt: skip
 @click.option("--progress/--no-progress", default=None, help="Show progress on stderr. Default: if it is a terminal.")
 def command(
     places: tuple[str, ...],
@@ -78,6 +85,7 @@ def command(
     allow_empty: bool,
     rejected: Path | None,
     stats: Path | None,
+    jobs: int | None,
     progress: bool | None,
 ) -> int:
     r"""Check existing logs against the rules.
@@ -106,18 +114,18 @@ def command(
         keep = _open_for_writing(stack, "--rejected", rejected, places) if rejected else None
         figures = _open_for_writing(stack, "--stats", stats, places) if stats else None
         watched = sys.stderr.isatty() if progress is None else progress
-        settings = Settings(source, find_zone(timezone, "--timezone"), watched, allow_empty)
-        run = Run(rules, settings, Rejects(keep))
-        findings = stack.enter_context(Findings(selection, run.count_rule_error))
+        settings = Settings(Ruleset(rules), source, find_zone(timezone, "--timezone"), selection)
+        run = Run(settings, Manner(jobs or cores(), watched, allow_empty), Rejects(keep))
+        findings = stack.enter_context(Findings(selection, run.detector.count_rule_error))
         if not places and sys.stdin.isatty():
             click.echo("reading from the terminal; press Ctrl-D to end", err=True)
         try:
             run.read(places or ("-",), findings)
         except KeyboardInterrupt:
             click.echo("interrupted: these are the alerts up to here", err=True)
-            show(findings, form, run.names, each=listed)
+            show(findings, form, run.reader.names, each=listed)
             raise
-        show(findings, form, run.names, each=listed)
+        show(findings, form, run.reader.names, each=listed)
         closing = Closing(run, findings, time.monotonic() - started)
         closing.say()
         if figures:

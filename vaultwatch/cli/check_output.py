@@ -65,11 +65,11 @@ class Closing:
     def say(self) -> None:
         """Print the errors of rules, the staged rules that matched, and the counts; no counts if nothing was read."""
         counts = self._run.detector.counts
-        for name, error in self._run.errors.items():
+        for name, error in self._run.reader.errors.items():
             click.echo(one_line(f"rule {name} raised on {counts.rule_errors[name]} records: {error}"), err=True)
         _report_staged(self._findings.staged)
         _report_uncounted(counts)
-        if self._run.names or not self._run.failed:
+        if self._run.reader.names or not self._run.failed:
             click.echo(self._line(), err=True)
 
     def figures(self) -> bytes:
@@ -83,7 +83,7 @@ class Closing:
 
     def _line(self) -> str:
         counts = self._run.detector.counts
-        reason = self._run.rejects.commonest()
+        reason = self._run.reader.rejects.commonest()
         over = f"{counts.partial:,} records over budget ({counts.undecided.total():,} rules undecided), "
         return one_line(
             f"{counts.audit:,} audit entries, {counts.server:,} server messages, {counts.rejected:,} rejected lines"

@@ -2,54 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import tzinfo
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import click
 
+from vaultwatch.cli.check_jobs import Ahead
 from vaultwatch.cli.progress import Progress
-from vaultwatch.detection.detector import Detector, Source
-from vaultwatch.detection.evaluator import Counts
+from vaultwatch.detection.detector import Detector
 from vaultwatch.findings.found import Findings
+from vaultwatch.findings.reader import LogRead, Observer, Reader, Settings, shown
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.hints import hint_for
-from vaultwatch.inputs.logs import STDIN, Log, files_at, logs_in
+from vaultwatch.inputs.logs import Log, files_at
+from vaultwatch.inputs.parts import PART_BYTES, Part, parts_of
 from vaultwatch.inputs.rejects import Rejects
 from vaultwatch.printable import one_line
-from vaultwatch.reading.lines import LineSplitter
-from vaultwatch.reading.records import Origin
-from vaultwatch.rules.pack import Rule
 
 _MOST_NAMED = 3
+_Files = list[tuple[str, list[Part]]]
+"""The files at a place, with their parts."""
 
 
-class Settings(NamedTuple):
-    """How logs are read: as which log, in which time zone, with progress on stderr, and whether one may be empty."""
+class Manner(NamedTuple):
+    """How a run works.
 
-    source: Source
-    zone: tzinfo | None
+    Attributes:
+        jobs: In how many processes.
+        watched: Whether progress is shown on stderr.
+        allow_empty: Whether a log may be empty.
+        part_bytes: The bytes of the parts of a log.
+    """
+
+    jobs: int
     watched: bool
     allow_empty: bool
+    part_bytes: int = PART_BYTES
 
 
-class Observer(Protocol):
-    """Watches what a run reads."""
-
-    def begin_log(self, name: str, counts: Counts) -> None:
-        """A log begins; these records were read before."""
-
-    def end_log(self, counts: Counts) -> None:
-        """The log ends; these records were read with it."""
-
-    def entries(self, lines: Sequence[bytes], origin: Origin | None) -> None:
-        """Audit entries were read: see `Detector`."""
-
-    def note_problem(self, problem: str) -> None:
-        """Something could not be read."""
-
-
-class _Place:
+class _Found:
     """What was found at one place: logs that could be read, those that were empty, and those that are no logs."""
 
     def __init__(self) -> None:
@@ -59,46 +50,34 @@ class _Place:
 
 
 class Run:
-    """Evaluates logs one after the other.
+    """Evaluates logs one after the other; large ones, and many, also at the same time.
 
     Attributes:
-        detector: What evaluates them.
-        rejects: The lines that were rejected.
-        errors: The last error of each rule that raised one.
-        names: The logs that were opened.
+        reader: What evaluates them.
         failed: Whether something could not be done that the user asked for.
     """
 
-    def __init__(
-        self, rules: Iterable[Rule], settings: Settings, rejects: Rejects, observer: Observer | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, manner: Manner, rejects: Rejects, observer: Observer | None = None) -> None:
         """Make a run.
 
         Args:
-            rules: The rules.
             settings: How logs are read.
+            manner: How the run works.
             rejects: Counts the lines that are rejected.
-            observer: Watches what is read.
+            observer: Watches what is read, in one process.
         """
-        self.rejects = rejects
-        self.errors: dict[str, str] = {}
-        self.names: list[str] = []
+        self.reader = Reader(settings, rejects, observer=observer)
         self.failed = False
         self._settings = settings
+        self._manner = manner._replace(jobs=1) if observer else manner
         self._observer = observer
-        self.detector = Detector(
-            rules,
-            source=settings.source,
-            zone=settings.zone,
-            on_rejected=rejects.add,
-            on_rule_error=self._note_rule_error,
-            unwrap=True,
-            on_entries=observer.entries if observer else None,
-        )
+        self._progress: Progress | None = None
+        self._overall: Progress | None = None
 
-    def count_rule_error(self, name: str, error: Exception) -> None:
-        """Count that a match of a rule cannot be described."""
-        self.detector.count_rule_error(name, error)
+    @property
+    def detector(self) -> Detector:
+        """What evaluates records."""
+        return self.reader.detector
 
     def read(self, places: Sequence[str], findings: Findings) -> None:
         """Evaluate the logs at these places, and add what is found.
@@ -106,82 +85,100 @@ class Run:
         Args:
             places: Files, folders, patterns, or "-".
             findings: Gets the alerts.
-        """
-        for place in places:
-            self._read_place(place, findings)
-        findings.add(self.detector.flush())
-        self.failed = self.failed or bool(self.errors)
 
-    def _read_place(self, place: str, findings: Findings) -> None:
-        found, files = _Place(), files_at(place)
-        for name in files:
+        Raises:
+            ChildEnded: A process that read a part of them did not finish.
+        """
+        named = [(place, [(name, self._parts(name)) for name in files_at(place)]) for place in places]
+        parts = [part for _, files in named for _, parts in files for part in parts]
+        jobs, min_bytes, keep = self._manner.jobs, self._manner.part_bytes, self.reader.rejects.keeps
+        with Ahead(self._settings, parts, jobs, self._show_overall, keep=keep, min_bytes=min_bytes) as ahead:
+            self._overall = Progress(_name_of(named), ahead.size) if self._manner.watched and ahead.size else None
+            for place, files in named:
+                self._read_place(place, files, ahead, findings)
+        findings.add(self.detector.flush())
+        self._clear()
+        self.failed = self.failed or bool(self.reader.errors)
+
+    def _parts(self, name: str) -> list[Part]:
+        if self._manner.jobs == 1:
+            return [Part(name, 0)]
+        return parts_of(name, self.detector.divides, self._manner.part_bytes)
+
+    def _read_place(self, place: str, files: _Files, ahead: Ahead, findings: Findings) -> None:
+        found = _Found()
+        for name, parts in files:
             try:
-                for log in logs_in(name):
-                    self._read_log(log, found, findings)
+                for log in self._logs(parts, ahead, findings):
+                    self._count(log, found)
             except Unreadable as error:
-                self._fail(f"{_shown(name)}: {error}")
+                self._fail(f"{shown(name)}: {error}")
                 found.read += 1
         if not files:
             found.empty.append(place)
         self._judge(place, found)
 
-    def _read_log(self, log: Log, found: _Place, findings: Findings) -> None:
-        name = _shown(log.name)
-        self.names.append(name)
-        before, self.rejects.first = self._lines(), None
-        splitter = LineSplitter()
-        if self._observer:
-            self._observer.begin_log(name, self.detector.counts)
-        self.detector.begin_log(log.head, name=name)
-        try:
-            self._feed(log, name, splitter, findings)
-        finally:
-            findings.add(self.detector.feed(splitter.flush()))
-            findings.add(self.detector.end_log())
-            if self._observer:
-                self._observer.end_log(self.detector.counts)
-        records, rejected = (after - earlier for after, earlier in zip(self._lines(), before, strict=True))
-        if not records and not rejected:
-            found.empty.append(name)
-        elif not records:
-            found.strange.append(name)
+    def _logs(self, parts: Sequence[Part], ahead: Ahead, findings: Findings) -> Iterator[LogRead]:
+        """Read a file, and yield the logs in it. What was read ahead counts only if it would be the same now."""
+        for number, part in enumerate(parts, 1):
+            result = ahead.next()
+            try:
+                if result and self.reader.would_read_alike(part, result):
+                    yield from self.reader.take_over(part, result, findings)
+                else:
+                    yield from self.reader.read(part, findings, self._show)
+            except Unreadable:
+                ahead.give_up(part.name)
+                ahead.skip(len(parts) - number)
+                raise
+            if not part.is_last and not self.detector.carries_nothing:
+                ahead.give_up(part.name)
+
+    def _count(self, log: LogRead, found: _Found) -> None:
+        self._clear()
+        if not log.records and not log.rejected:
+            found.empty.append(log.name)
+        elif not log.records:
+            found.strange.append(log.name)
             if len(found.strange) <= _MOST_NAMED:
-                self._say_strange(name, rejected)
+                self._say_strange(log)
         else:
             found.read += 1
 
-    def _feed(self, log: Log, name: str, splitter: LineSplitter, findings: Findings) -> None:
-        progress = Progress(name, log.size) if self._settings.watched else None
-        for chunk, position in log.chunks():
-            findings.add(self.detector.feed(splitter.push(chunk)))
-            if progress:
-                progress.show(position)
-        if progress:
-            progress.clear()
+    def _show(self, log: Log, position: int, _size: int) -> None:
+        if not self._manner.watched or self._overall:
+            return
+        self._progress = self._progress or Progress(shown(log.name), log.size)
+        self._progress.show(position)
 
-    def _lines(self) -> tuple[int, int]:
-        """Return how many records were read, and how many lines were rejected."""
-        counts = self.detector.counts
-        return counts.audit + counts.server, counts.rejected
+    def _show_overall(self, done: int) -> None:
+        if self._overall:
+            self._overall.show(done)
 
-    def _say_strange(self, name: str, lines: int) -> None:
-        first = self.rejects.first
-        if first:
+    def _clear(self) -> None:
+        if shown := self._overall or self._progress:
+            shown.clear()
+        self._progress = None
+
+    def _say_strange(self, log: LogRead) -> None:
+        if first := log.first:
+            lines = log.rejected
             what = "its only line is rejected" if lines == 1 else f"none of its {lines:,} lines can be read; the first"
-            self._say(f"{name}: {what}: {first.reason}{hint_for(name, first)}")
+            self._say(f"{log.name}: {what}: {first.reason}{hint_for(log.name, first)}")
 
-    def _judge(self, place: str, found: _Place) -> None:
+    def _judge(self, place: str, found: _Found) -> None:
         """Fail if no log could be read at a place; a folder may have other files as well, and empty logs."""
         if others := len(found.strange[_MOST_NAMED:]):
-            self._say(f"{_shown(place)}: nothing can be read of {others:,} more files")
+            self._say(f"{shown(place)}: nothing can be read of {others:,} more files")
         if found.read:
             return
         if found.strange:
             self.failed = True
-        elif not self._settings.allow_empty:
-            self._fail(f"{_shown(place)}: there is no log to read: it is empty (--allow-empty accepts that)")
+        elif not self._manner.allow_empty:
+            self._fail(f"{shown(place)}: there is no log to read: it is empty (--allow-empty accepts that)")
 
     def _fail(self, message: str) -> None:
+        self._clear()
         self.failed = True
         self._say(message)
 
@@ -190,9 +187,7 @@ class Run:
         if self._observer:
             self._observer.note_problem(message)
 
-    def _note_rule_error(self, name: str, error: Exception) -> None:
-        self.errors[name] = f"{type(error).__name__}: {error}"
 
-
-def _shown(name: str) -> str:
-    return "stdin" if name == STDIN else name
+def _name_of(named: Sequence[tuple[str, _Files]]) -> str:
+    files = [name for _, files in named for name, _ in files]
+    return shown(files[0]) if len(files) == 1 else f"{len(files):,} files"

@@ -15,11 +15,13 @@ from tempfile import NamedTemporaryFile
 import click
 from click.core import ParameterSource
 
-from vaultwatch.cli.check_run import Run, Settings
+from vaultwatch.cli.check_run import Manner, Run
 from vaultwatch.cli.common import load_rules, moment, rules_option
 from vaultwatch.detection.detector import Source
+from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.errors import SettingError, did_you_mean
 from vaultwatch.findings.found import Findings
+from vaultwatch.findings.reader import Settings
 from vaultwatch.findings.selection import Selection
 from vaultwatch.inputs.logs import STDIN
 from vaultwatch.inputs.rejects import Rejects
@@ -94,8 +96,9 @@ def command(
     _check_output(output, places)
     coverage, rejects = Coverage(), Rejects(None)
     watched = sys.stderr.isatty() if progress is None else progress
-    run = Run(rules, Settings(source, find_zone(timezone, "--timezone"), watched, allow_empty), rejects, coverage)
-    with Findings(selection, run.count_rule_error) as findings:
+    settings = Settings(Ruleset(rules), source, find_zone(timezone, "--timezone"), selection)
+    run = Run(settings, Manner(1, watched, allow_empty), rejects, coverage)
+    with Findings(selection, run.detector.count_rule_error) as findings:
         run.read(places or (STDIN,), findings)
         coverage.tally.count_alerts(findings)
         contents = Contents(

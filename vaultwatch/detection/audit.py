@@ -22,13 +22,13 @@ class AuditDetector:
     def __init__(
         self,
         evaluator: Evaluator,
-        wait_seconds: float,
+        waiting: Waiting,
         on_waiting: Callable[[Sequence[Verdict]], None],
         of_secrets: Rules,
         screen: Screen,
         correlator: Correlator,
     ) -> None:
-        self.waiting = Waiting(wait_seconds)
+        self.waiting = waiting
         self._evaluator = evaluator
         self._on_waiting = on_waiting
         self._of_secrets = of_secrets

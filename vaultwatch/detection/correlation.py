@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vaultwatch.detection.counting import Counting, Occurrence, Thing, Window, WindowKey, hash_of, windows_of
+from vaultwatch.detection.counting import Counting, Occurrence, Sample, Thing, Window, WindowKey, hash_of, windows_of
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.reading.bounds import bounded, brief
 from vaultwatch.reading.identity import parse_time
@@ -99,9 +99,23 @@ class Correlator:
                 continue
             sample = partial(_sample, view, one.facts.service, text)
             for key in windows_of(one.facts.name, group, found.moment, one.correlation.timespan_seconds):
-                window = self.counting.add(key, one.correlation.threshold, thing, found, sample)
-                if window:
-                    yield _verdict(one, key, window)
+                if verdict := self.step(one, key, thing, found, sample):
+                    yield verdict
+
+    def step(
+        self, one: Correlated, key: WindowKey, thing: Thing, found: Occurrence, sample: Callable[[], Sample]
+    ) -> Verdict | None:
+        """Count a thing in one window, and return a verdict if that reaches the threshold.
+
+        Args:
+            one: The correlation.
+            key: The window.
+            thing: What is counted.
+            found: The record.
+            sample: Returns what to keep of the record, to show it.
+        """
+        window = self.counting.add(key, one.correlation.threshold, thing, found, sample)
+        return _verdict(one, key, window) if window else None
 
 
 def _thing(one: Correlated, rule: str, view: View, found: Occurrence) -> Thing | None:
@@ -130,7 +144,7 @@ def _text(view: View, field: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}… {hash_of(text):016x}"
 
 
-def _sample(view: View, service: Service, text: bytes) -> bytes | dict[str, Any]:
+def _sample(view: View, service: Service, text: bytes) -> Sample:
     """Return what to keep of a record for an alert: an entry as it is, if it is small, and otherwise a part of it."""
     return text if 0 < len(text) <= _SAMPLE_BYTES else _part(_view_of(text) if text else view, service)
 

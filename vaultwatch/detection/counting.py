@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -25,6 +25,10 @@ MAX_VALUES = 10
 LATE_SECONDS = 3600.0
 """A window that ended longer ago than this makes room for others before one that is still counting does."""
 _KEPT = 0.75
+
+
+Sample: TypeAlias = bytes | dict[str, Any]
+"""What is kept of a record: an audit entry as it is, or a part of a record."""
 
 
 class WindowKey(NamedTuple):
@@ -86,7 +90,7 @@ class Window(msgspec.Struct):
 
     first: Occurrence
     last: Occurrence
-    sample: bytes | dict[str, Any]
+    sample: Sample
     hashes: set[int] = msgspec.field(default_factory=set)
     values: dict[str, None] = msgspec.field(default_factory=dict)
     reached: bool = False
@@ -140,7 +144,7 @@ class Counting:
         threshold: int,
         thing: Thing,
         found: Occurrence,
-        sample: Callable[[], bytes | dict[str, Any]],
+        sample: Callable[[], Sample],
     ) -> Window | None:
         """Count a thing in one window, and return the window if that makes it raise an alert.
 
@@ -166,6 +170,10 @@ class Counting:
         window.hashes, window.reached = set(), True
         is_within_another = key.number % 2 and key.half_of(window.first.moment) == key.half_of(window.last.moment)
         return None if is_within_another else window
+
+    def has_room(self, windows: int, hashes: int) -> bool:
+        """Return whether so many windows and hashes can be added without dropping one."""
+        return len(self.windows) + windows < self._max_windows and self._hashes + hashes < self._max_hashes
 
     def _make_room(self, moment: float) -> None:
         for key in [key for key in self.windows if key.ends + LATE_SECONDS < moment]:

@@ -14,9 +14,11 @@ from vaultwatch.detection.correlation import Correlator
 from vaultwatch.detection.evaluator import Counts, Evaluator, Ruleset
 from vaultwatch.detection.prefixes import Prefixes
 from vaultwatch.detection.verdict import Verdict
+from vaultwatch.detection.waiting import Waiting
 from vaultwatch.reading.identity import Seen, ServerEventKeys
 from vaultwatch.reading.joined import joined_entry
 from vaultwatch.reading.records import Origin, Position, Rejected, read_audit_entry, split_tag, undecoded_entry
+from vaultwatch.rules.correlations import Correlations
 from vaultwatch.rules.index import Before, Candidate, Passed, Rules, Sifted, Unreadable
 from vaultwatch.rules.pack import Rule
 
@@ -45,6 +47,10 @@ class Detector:
     the event key is the same each time.
 
     Every line counts once, as part of a record or as rejected, even if reading it raises an unexpected exception.
+
+    Attributes:
+        waits: The verdicts on requests that wait for their responses.
+        correlator: What counts for correlations.
     """
 
     def __init__(
@@ -61,6 +67,8 @@ class Detector:
         before_record: Callable[[], str] | None = None,
         unwrap: bool = False,
         on_entries: Callable[[Sequence[bytes], Origin | None], None] | None = None,
+        waiting: Waiting | None = None,
+        correlator: Callable[[Correlations, Counts], Correlator] = Correlator,
     ) -> None:
         """Make a detector.
 
@@ -80,6 +88,8 @@ class Detector:
                 (`vaultwatch.reading.unwrapping`).
             on_entries: Called with the lines of audit entries that were read, and where they came from if their tags
                 are already removed. It must not raise.
+            waiting: Keeps the verdicts that wait; by default one for `wait_seconds`.
+            correlator: Makes what counts for correlations.
         """
         ruleset = rules if isinstance(rules, Ruleset) else Ruleset(rules)
         self.source: Source = source
@@ -89,12 +99,14 @@ class Detector:
         self._evaluator.before_record = before_record
         self._uses_index = before_record is None
         self._fatal = fatal
-        self._correlator = Correlator(ruleset.correlations, self.counts)
+        self.waits = Waiting(wait_seconds) if waiting is None else waiting
+        self.correlator = correlator(ruleset.correlations, self.counts)
         self._audit = AuditDetector(
-            self._evaluator, wait_seconds, on_waiting, ruleset.index.of_secrets, ruleset.screen, self._correlator
+            self._evaluator, self.waits, on_waiting, ruleset.index.of_secrets, ruleset.screen, self.correlator
         )
         self._keys = ServerEventKeys()
         self._last_was_server = source == "server"
+        self._had_messages = False
         self._unwraps = unwrap
         self._on_entries = on_entries
         self._log, self._line = "", 0
@@ -169,6 +181,7 @@ class Detector:
                 they begin.
         """
         self._log, self._line = name, 0
+        self._had_messages = False
         self._last_was_server = self.source == "server"
         for line in filter(None, head.split(b"\n")) if self.source == "auto" else ():
             if self._index.reads(line):
@@ -185,6 +198,30 @@ class Detector:
         held = self._unwrapper.flush() if self._has_unwrapper else []
         out = self._read_pieces(held, b"", time.monotonic(), None)
         return out + (self._server.flush() if self._has_server else [])
+
+    @property
+    def lines(self) -> int:
+        """The number of the last line that was read of this log, if other forms are searched."""
+        return self._line
+
+    @property
+    def carries_nothing(self) -> bool:
+        """Whether only requests that wait connect what was read of this log with what follows in it."""
+        holds = self._has_unwrapper and self._unwrapper.holds_anything
+        return not (self._had_messages or self._last_was_server or holds)
+
+    def divides(self, head: bytes) -> bool:
+        """Return whether a log can be divided at its lines: if it begins with a line that is an audit entry.
+
+        Args:
+            head: Its first bytes.
+        """
+        line = next((line for line in head.split(b"\n") if line.strip()), b"")
+        return self.source != "server" and self._index.reads(line[max(line.find(b'{"'), 0) :])
+
+    def skip_lines(self, lines: int) -> None:
+        """Continue this log behind lines that another detector has read."""
+        self._line += lines
 
     def due(self, now: float | None = None) -> list[Verdict]:
         """Return the verdicts on requests and messages that have waited long enough."""
@@ -226,7 +263,7 @@ class Detector:
         """The detector for the server log, made on first use: importing its modules takes 20 ms."""
         from vaultwatch.detection.server import ServerDetector
 
-        return ServerDetector(self._ruleset.server_index, self._evaluator, self._keys, self._correlator)
+        return ServerDetector(self._ruleset.server_index, self._evaluator, self._keys, self.correlator)
 
     @property
     def _has_server(self) -> bool:
@@ -290,7 +327,7 @@ class Detector:
     def _route(self, text: bytes, origin: Origin, rules: Rules | None, now: float) -> list[Verdict]:
         line = self._server_line(text, origin) if rules is None else None
         if line is not None:
-            self._last_was_server = True
+            self._last_was_server = self._had_messages = True
             return self._server.read(line, origin, now)
         return self._read_entry(text, origin, rules, now) if rules is not None or text.strip() else []
 

@@ -39,6 +39,28 @@ class Finding(Alert, frozen=True, kw_only=True):
     source: Source = Source()
 
 
+class Found(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """An alert, as it is found and kept.
+
+    Attributes:
+        key: Its id.
+        rule: The name of its rule.
+        staged: Whether its rule is.
+        time: Seconds since the epoch; None if it has no time.
+        file: The log of its record.
+        line: The line of its record.
+        alert: The alert as JSON.
+    """
+
+    key: bytes
+    rule: str
+    staged: bool
+    time: float | None
+    file: str
+    line: int
+    alert: bytes
+
+
 class _Kept(NamedTuple):
     """Where an alert is in the temporary file, in the order of the time that it has or that was read before it."""
 
@@ -89,17 +111,19 @@ class Findings(AbstractContextManager["Findings"]):
     def add(self, verdicts: Iterable[Verdict]) -> None:
         """Add the alerts of verdicts, unless they were added before: another audit device may log an event too."""
         for verdict in verdicts:
-            key = bytes.fromhex(alert_id(verdict.rule.name, verdict.event_key))
-            if key in self._seen:
-                continue
-            alert = alert_of(verdict, self._on_error)
-            if not self._selection.takes(alert):
-                continue
-            self._seen.add(key)
-            if alert.staged:
-                self.staged[alert.rule] += 1
-            else:
-                self._keep(alert, verdict.origin.position)
+            key = key_of(verdict)
+            if key not in self._seen and (found := find(verdict, key, self._selection, self._on_error)):
+                self.take(found)
+
+    def take(self, found: Found) -> None:
+        """Add one alert, unless it was added before."""
+        if found.key in self._seen:
+            return
+        self._seen.add(found.key)
+        if found.staged:
+            self.staged[found.rule] += 1
+        else:
+            self._keep(found)
 
     def lines(self) -> Iterator[bytes]:
         """Yield all alerts as JSON, in the order of their time."""
@@ -111,15 +135,38 @@ class Findings(AbstractContextManager["Findings"]):
         """Yield all alerts in the order of their time."""
         return map(_decode, self.lines())
 
-    def _keep(self, alert: Alert, position: Position | None) -> None:
-        time = parse_time(alert.time)
-        self._time = time.timestamp() if time else self._time
-        source = msgspec.json.encode(Source(*position) if position else Source())
-        line = msgspec.json.encode(alert)[:-1] + b',"source":' + source + b"}"
+    def _keep(self, found: Found) -> None:
+        self._time = self._time if found.time is None else found.time
+        source = msgspec.json.encode(Source(found.file, found.line))
+        line = found.alert[:-1] + b',"source":' + source + b"}"
         self._file.seek(self._end)
         self._file.write(line)
         self._kept.append(_Kept(self._time, self._end, len(line)))
         self._end += len(line)
+
+
+def key_of(verdict: Verdict) -> bytes:
+    """Return the id of a verdict's alert."""
+    return bytes.fromhex(alert_id(verdict.rule.name, verdict.event_key))
+
+
+def find(
+    verdict: Verdict, key: bytes, selection: Selection, on_error: Callable[[str, Exception], None]
+) -> Found | None:
+    """Return the alert of a verdict; None if it is not selected.
+
+    Args:
+        verdict: The match of a rule.
+        key: The alert's id.
+        selection: Which alerts are shown.
+        on_error: Called with the name of the rule and the error if the match cannot be described.
+    """
+    alert = alert_of(verdict, on_error)
+    if not selection.takes(alert):
+        return None
+    time, source = parse_time(alert.time), verdict.origin.position or Position("", 0)
+    moment = time.timestamp() if time else None
+    return Found(key, alert.rule, alert.staged, moment, source.log, source.line, msgspec.json.encode(alert))
 
 
 _decode = msgspec.json.Decoder(Finding).decode

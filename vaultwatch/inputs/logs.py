@@ -15,7 +15,7 @@ from vaultwatch.inputs.order import by_rotation
 
 STDIN = "-"
 _TAR_START = 512
-_HEAD_BYTES = 65536
+HEAD_BYTES = 65536
 _MAX_EXPANSION = 2_000
 """Times that a file may grow when it is decompressed: twice what gzip can reach, and far beyond any log."""
 _ALWAYS_ALLOWED_BYTES = 1 << 30
@@ -102,7 +102,7 @@ def _streamed(name: str, raw: Any, size: int) -> Iterator[Log]:
 def _log(name: str, stream: Any, size: int, is_compressed: bool) -> Log:
     with reading():
         text = as_utf_8(stream)
-        head = text.peek(_HEAD_BYTES)[:_HEAD_BYTES]
+        head = text.peek(HEAD_BYTES)[:HEAD_BYTES]
     limit = max(_ALWAYS_ALLOWED_BYTES, _MAX_EXPANSION * size) if is_compressed and size else 0
     return Log(name, head, 0 if is_compressed else size, lambda: _chunks(text, limit))
 

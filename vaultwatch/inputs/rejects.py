@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import IO
 
 from vaultwatch.reading.records import Rejected
@@ -18,6 +19,7 @@ class Rejects:
     Attributes:
         reasons: How often each reason occurred.
         first: The first line that was rejected in the log that is being read; None if none was.
+        kept_bytes: How much was written to the file.
     """
 
     def __init__(self, keep: IO[bytes] | None) -> None:
@@ -28,14 +30,30 @@ class Rejects:
         """
         self.reasons: Counter[str] = Counter()
         self.first: Rejected | None = None
+        self.kept_bytes = 0
         self._keep = keep
+
+    @property
+    def keeps(self) -> bool:
+        """Whether lines are written to a file."""
+        return self._keep is not None
 
     def add(self, line: Rejected) -> None:
         """Count a rejected line."""
         self.first = self.first or line
         self.reasons[_WHERE.sub("", line.reason)] += 1
+        for piece in encode_rejected(line) if self._keep else ():
+            self._write(piece)
+
+    def add_all(self, reasons: Mapping[str, int], first: Rejected | None, kept: bytes) -> None:
+        """Add what was counted elsewhere: reasons, the first line, and the lines as they are kept."""
+        self.first = self.first or first
+        self.reasons.update(reasons)
+        self._write(kept)
+
+    def _write(self, kept: bytes) -> None:
         if self._keep:
-            self._keep.writelines(encode_rejected(line))
+            self.kept_bytes += self._keep.write(kept)
 
     def commonest(self) -> str:
         """Return the commonest reason, and that there are others; "" if no line was rejected."""

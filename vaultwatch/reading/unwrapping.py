@@ -75,6 +75,11 @@ class Unwrapper:
         """Whether an object over many lines has begun."""
         return _PRETTY in self._held
 
+    @property
+    def holds_anything(self) -> bool:
+        """Whether the next line could depend on those before it."""
+        return bool(self._held) or self._is_export
+
     def read(self, line: bytes, number: int) -> list[Piece]:
         """Return what is in a line; the line itself if it holds nothing in another form.
 
@@ -102,6 +107,7 @@ class Unwrapper:
         """Give up everything that is held, at the end of the log."""
         found = self.interrupt()
         found += [piece for key in list(self._held) for piece in self._give_up(key)]
+        self._is_export = False
         return found
 
     def _cri(self, cri: re.Match[bytes], line: bytes, rest: bytes, number: int) -> list[Piece]:

@@ -93,6 +93,7 @@ class Correlations:
     Attributes:
         by_rule: The correlations that count each base rule.
         silent: The base rules that raise no alerts themselves.
+        by_name: A correlation by its own name, as one of its base rules is read for it.
     """
 
     def __init__(self, rules: Iterable[tuple[RuleFacts, Correlation]]) -> None:
@@ -105,6 +106,7 @@ class Correlations:
                 self.by_rule[name] = (*self.by_rule.get(name, ()), found)
                 loud |= {name} if one.generate else set()
         self.silent = frozenset(self.by_rule) - loud
+        self.by_name = {one.facts.name: one for found in self.by_rule.values() for one in found}
 
     @property
     def fields(self) -> Mapping[str, frozenset[str]]:

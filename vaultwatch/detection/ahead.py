@@ -1,0 +1,223 @@
+"""Parts of the input that are evaluated before what precedes them, in another process.
+
+Two things connect one audit log with the next, and one part of a log with the next: requests that wait for their
+responses, and what correlations have counted.
+
+A detector that reads ahead begins without requests that wait, and notes for which event keys it looked. If none of the
+requests that wait where the part begins has one of these keys, its verdicts are those of a detector that has read all
+before it. If one has, or if the part ends within something, it must be read again.
+
+It counts only what is in the part, and returns each step that is new there. A step that repeats another changes no
+count, whatever was counted before; the others are done again, in their order, where the counts are known.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from vaultwatch.detection.correlation import Correlator
+from vaultwatch.detection.counting import Occurrence, Sample, Thing, WindowKey
+from vaultwatch.detection.detector import WAIT_FOR_RESPONSE_SECONDS, Detector
+from vaultwatch.detection.evaluator import Counts
+from vaultwatch.detection.verdict import Verdict
+from vaultwatch.detection.waiting import MAX_WAITING, Waiting
+from vaultwatch.reading.records import Origin, Position
+from vaultwatch.rules.correlations import Correlated
+
+_MAX_NUMBERS = 1 << 18
+_MAP_BYTES = 1 << 23
+_Deadline: TypeAlias = tuple[float, list[Verdict]]
+
+
+class Asked(msgspec.Struct):
+    """The event keys that were looked up, as their hashes, which are the same in processes with one parent.
+
+    Once there are many, they are bits of a map: of 2 million keys that were looked up, one in 30 others seems to be
+    among them.
+    """
+
+    numbers: set[int] = msgspec.field(default_factory=set)
+    bits: bytearray = msgspec.field(default_factory=bytearray)
+
+    def __contains__(self, key: str) -> bool:
+        """Return whether a key may have been looked up."""
+        number = hash(key)
+        place = number % (8 * _MAP_BYTES)
+        return number in self.numbers or bool(self.bits and self.bits[place >> 3] >> (place & 7) & 1)
+
+    def spill(self) -> None:
+        """Move the hashes to the map."""
+        self.bits = self.bits or bytearray(_MAP_BYTES)
+        for number in self.numbers:
+            place = number % (8 * _MAP_BYTES)
+            self.bits[place >> 3] |= 1 << (place & 7)
+        self.numbers.clear()
+
+
+class Step(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """What a record adds to the count of a window: see `Correlator.step`; `sample` is empty unless it begins one."""
+
+    key: WindowKey
+    thing: Thing
+    found: Occurrence
+    sample: Sample
+
+
+class StepVerdict(Verdict, frozen=True, kw_only=True):
+    """A step in the place of the verdict that it may lead to, so that both are in order."""
+
+    step: Step
+
+
+class NotingCorrelator(Correlator):
+    """Counts in a part of the input that is read ahead."""
+
+    def step(
+        self, one: Correlated, key: WindowKey, thing: Thing, found: Occurrence, sample: Callable[[], Sample]
+    ) -> Verdict | None:
+        """Count a thing, and return it as a step if it is new in this part: see `Correlator.step`."""
+        known = self.counting.windows.get(key)
+        if known and (known.reached or thing.hash in known.hashes):
+            return None
+        shown: Sample = {} if known else sample()
+        self.counting.add(key, one.correlation.threshold, thing, found, dict)
+        step = Step(key, thing, found, shown)
+        return StepVerdict(
+            rule=one.facts,
+            event_key=found.event_key,
+            origin=found.origin,
+            outcome="unknown",
+            time=found.time,
+            record={},
+            step=step,
+        )
+
+
+class Ahead(msgspec.Struct, frozen=True):
+    """What a detector that read ahead leaves behind, besides verdicts.
+
+    Attributes:
+        counts: The records and errors, by the names of `Counts`.
+        by_rule: The errors, and how often each rule could not be decided, by its name.
+        lines: The lines of the log that it read last.
+        waiting: The verdicts on requests without responses.
+        most_waiting: How many events waited at most.
+        asked: The event keys that were looked up.
+    """
+
+    counts: dict[str, int]
+    by_rule: tuple[dict[str, int], dict[str, int]]
+    lines: int
+    waiting: list[Verdict]
+    most_waiting: int
+    asked: Asked
+
+
+class _Noting(OrderedDict[str, _Deadline]):
+    """A dictionary that notes which keys are looked up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = Asked()
+
+    def __bool__(self) -> bool:
+        return True  # so that it is asked, even if it is empty
+
+    def __contains__(self, key: object) -> bool:
+        numbers = self.asked.numbers
+        numbers.add(hash(key))
+        if len(numbers) > _MAX_NUMBERS:
+            self.asked.spill()
+        return super().__contains__(key)
+
+
+class NotingWaiting(Waiting):
+    """The verdicts that wait in a part of the input that is read ahead."""
+
+    def __init__(self) -> None:
+        """Begin with none, and without a note."""
+        super().__init__(WAIT_FOR_RESPONSE_SECONDS)
+        self.events = self._noting = _Noting()
+        self._most = 0
+
+    def add(self, key: str, verdicts: Sequence[Verdict], now: float) -> list[Verdict]:
+        """See `Waiting.add`."""
+        self.of(key)  # looked up, like those that are not added
+        new = super().add(key, verdicts, now)
+        self._most = max(self._most, len(self.events))
+        return new
+
+    def leave(self, detector: Detector) -> Ahead:
+        """Return what the detector that these verdicts wait in leaves behind."""
+        counts = detector.counts
+        return Ahead(
+            counts={name: getattr(counts, name) for name in _NUMBERS},
+            by_rule=(dict(counts.rule_errors), dict(counts.undecided)),
+            lines=detector.lines,
+            waiting=self.verdicts(),
+            most_waiting=self._most,
+            asked=self._noting.asked,
+        )
+
+
+_NUMBERS = ("audit", "server", "rejected", "partial", "undated")
+
+
+def follows(detector: Detector, ahead: Ahead, steps: Collection[Step] = ()) -> bool:
+    """Return whether a detector would have read a part, that comes next, with the same results.
+
+    Args:
+        detector: One that has read everything before that part.
+        ahead: What the detector that read ahead left behind.
+        steps: What it counted.
+    """
+    waiting = detector.waits.events
+    if waiting and len(waiting) + ahead.most_waiting > MAX_WAITING:
+        return False
+    if not detector.correlator.counting.has_room(len({step.key for step in steps}), len(steps)):
+        return False
+    return not any(key in ahead.asked for key in waiting)
+
+
+def take_over(detector: Detector, ahead: Ahead) -> None:
+    """Continue a detector behind a part that another one has read ahead.
+
+    Args:
+        detector: One that has read everything before that part.
+        ahead: What the other one left behind.
+    """
+    add_counts(detector.counts, ahead)
+    for verdict in ahead.waiting:
+        detector.waits.add(verdict.event_key, [_moved(verdict, detector.lines)], 0.0)
+    detector.skip_lines(ahead.lines)
+
+
+def count_again(detector: Detector, step: Step) -> list[Verdict]:
+    """Count what was counted in a part that another detector has read ahead, and return what that leads to."""
+    one, found = detector.correlator.correlations.by_name[step.key.rule], step.found
+    found = msgspec.structs.replace(found, origin=_origin(found.origin, detector.lines))
+    verdict = detector.correlator.step(one, step.key, step.thing, found, lambda: step.sample)
+    return [verdict] if verdict else []
+
+
+def add_counts(counts: Counts, ahead: Ahead) -> None:
+    """Add the numbers of what was read ahead."""
+    for name in _NUMBERS:
+        setattr(counts, name, getattr(counts, name) + ahead.counts[name])
+    counts.rule_errors.update(ahead.by_rule[0])
+    counts.undecided.update(ahead.by_rule[1])
+
+
+def _moved(verdict: Verdict, lines: int) -> Verdict:
+    return msgspec.structs.replace(verdict, origin=_origin(verdict.origin, lines))
+
+
+def _origin(origin: Origin, lines: int) -> Origin:
+    """Return the origin of a record that is so many lines further down in its log."""
+    position = origin.position
+    moved = Position(position.log, position.line + lines) if position and lines else position
+    return msgspec.structs.replace(origin, position=moved)

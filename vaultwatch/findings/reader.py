@@ -1,0 +1,313 @@
+"""Evaluate logs part by part: in order, or ahead of what precedes them in another process."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import tzinfo
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from vaultwatch.detection.ahead import (
+    Ahead,
+    NotingCorrelator,
+    NotingWaiting,
+    Step,
+    StepVerdict,
+    count_again,
+    follows,
+    take_over,
+)
+from vaultwatch.detection.correlation import Correlator
+from vaultwatch.detection.detector import Detector, Source
+from vaultwatch.detection.evaluator import Counts, Ruleset
+from vaultwatch.detection.verdict import Verdict
+from vaultwatch.detection.waiting import Waiting
+from vaultwatch.findings.found import Findings, Found, find, key_of
+from vaultwatch.findings.selection import Selection
+from vaultwatch.inputs.errors import Unreadable
+from vaultwatch.inputs.logs import STDIN, Log
+from vaultwatch.inputs.parts import Part, logs_of
+from vaultwatch.inputs.rejects import Rejects
+from vaultwatch.reading.budget import SMALL_BYTES
+from vaultwatch.reading.lines import LineSplitter
+from vaultwatch.reading.records import Origin, Rejected
+from vaultwatch.rules.correlations import Correlations
+
+_MAX_RESULT_BYTES = 32 * 1024 * 1024
+OnChunk = Callable[[Log, int, int], None]
+"""Called after each chunk with its log, the position of its end, and its size."""
+
+
+class Settings(NamedTuple):
+    """How logs are read: against which rules, as which log, in which time zone, and which alerts are selected."""
+
+    rules: Ruleset
+    source: Source
+    zone: tzinfo | None
+    selection: Selection
+
+
+class LogRead(msgspec.Struct, frozen=True):
+    """A log that has been read: how many records and rejected lines it has, and the beginning of the first of these."""
+
+    name: str
+    records: int
+    rejected: int
+    first: Rejected | None
+
+
+class TakesVerdicts(Protocol):
+    """Gets verdicts in their order."""
+
+    def add(self, verdicts: Iterable[Verdict]) -> None:
+        """Take verdicts."""
+
+
+class Observer(Protocol):
+    """Watches what is read."""
+
+    def begin_log(self, name: str, counts: Counts) -> None:
+        """A log begins; these records were read before."""
+
+    def end_log(self, counts: Counts) -> None:
+        """The log ends; these records were read with it."""
+
+    def entries(self, lines: Sequence[bytes], origin: Origin | None) -> None:
+        """Audit entries were read: see `Detector`."""
+
+    def note_problem(self, problem: str) -> None:
+        """Something could not be read."""
+
+
+class Reader:
+    """Evaluates logs one after the other.
+
+    Attributes:
+        detector: What evaluates them.
+        rejects: The lines that were rejected.
+        errors: The last error of each rule that raised one.
+        names: The logs that were opened.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        rejects: Rejects,
+        waiting: Waiting | None = None,
+        correlator: Callable[[Correlations, Counts], Correlator] = Correlator,
+        observer: Observer | None = None,
+    ) -> None:
+        """Make a reader that has read nothing.
+
+        Args:
+            settings: How logs are read.
+            rejects: Counts the lines that are rejected.
+            waiting: Keeps the verdicts that wait for responses.
+            correlator: Makes what counts for correlations.
+            observer: Watches what is read.
+        """
+        self.rejects = rejects
+        self._observer = observer
+        self.errors: dict[str, str] = {}
+        self.names: list[str] = []
+        self._before = (0, 0)
+        self.detector = Detector(
+            settings.rules,
+            source=settings.source,
+            zone=settings.zone,
+            on_rejected=rejects.add,
+            on_rule_error=self._note_rule_error,
+            unwrap=True,
+            waiting=waiting,
+            correlator=correlator,
+            on_entries=observer.entries if observer else None,
+        )
+
+    def read(self, part: Part, findings: TakesVerdicts, on_chunk: OnChunk) -> Iterator[LogRead]:
+        """Evaluate a part, and yield the logs that end in it.
+
+        Args:
+            part: The part behind the one that was read last.
+            findings: Gets the verdicts.
+            on_chunk: See `OnChunk`.
+
+        Raises:
+            Unreadable: It cannot be read to its end.
+        """
+        for log in logs_of(part):
+            if part.is_first or not self.names:
+                self._begin(log.name, log.head)
+            ends = True
+            splitter = LineSplitter()
+            try:
+                for chunk, position in log.chunks():
+                    findings.add(self.detector.feed(splitter.push(chunk)))
+                    on_chunk(log, position, len(chunk))
+                ends = part.is_last
+            finally:
+                findings.add(self.detector.feed(splitter.flush()))
+                findings.add(self.detector.end_log() if ends else ())
+                if self._observer and ends:
+                    self._observer.end_log(self.detector.counts)
+            if ends:
+                yield self._end()
+
+    def would_read_alike(self, part: Part, result: Result) -> bool:
+        """Return whether this reader would find in a part what another one has found ahead."""
+        steps = [one for one in result.found if isinstance(one, Step)]
+        return (part.is_first or self.detector.carries_nothing) and follows(self.detector, result.ahead, steps)
+
+    def take_over(self, part: Part, result: Result, findings: Findings) -> Iterator[LogRead]:
+        """Continue behind a part that another reader has read ahead, and yield the logs that end in it.
+
+        Args:
+            part: The part behind the one that was read last.
+            result: What was found in it.
+            findings: Gets the alerts.
+
+        Raises:
+            Unreadable: It could not be read to its end.
+        """
+        if part.is_first:
+            self._begin(part.name, b"", result.names)
+        lines = self.detector.lines
+        for found in result.found:
+            if isinstance(found, Step):
+                findings.add(count_again(self.detector, found))
+            else:
+                findings.take(msgspec.structs.replace(found, line=found.line + lines) if lines else found)
+        take_over(self.detector, result.ahead)
+        self.rejects.add_all(result.reasons, result.first, result.kept)
+        self.errors |= result.errors
+        if part.is_whole:
+            yield from result.logs
+        elif part.is_last and not result.failure:
+            yield self._end()
+        if result.failure:
+            raise Unreadable(result.failure)
+
+    def _begin(self, log: str, head: bytes, names: list[str] | None = None) -> None:
+        name = shown(log)
+        self.names += [name] if names is None else names
+        self._before, self.rejects.first = self._lines(), None
+        if self._observer:
+            self._observer.begin_log(name, self.detector.counts)
+        self.detector.begin_log(head, name=name)
+
+    def _end(self) -> LogRead:
+        records, rejected = (after - before for after, before in zip(self._lines(), self._before, strict=True))
+        return LogRead(self.names[-1], records, rejected, _beginning(self.rejects.first))
+
+    def _lines(self) -> tuple[int, int]:
+        """Return how many records were read, and how many lines were rejected."""
+        counts = self.detector.counts
+        return counts.audit + counts.server, counts.rejected
+
+    def _note_rule_error(self, name: str, error: Exception) -> None:
+        self.errors[name] = f"{type(error).__name__}: {error}"
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What was found in a part that was read ahead.
+
+    Attributes:
+        ahead: What the detector has left behind.
+        found: The alerts, and the steps of correlations, in their order.
+        names: The logs that were opened.
+        logs: Those that were read to their ends.
+        errors: The last error of each rule that raised one.
+        reasons: How often lines were rejected for which reason.
+        first: The beginning of the first of them in the log that was read last.
+        kept: The rejected lines, if they are kept.
+        failure: Why the part could not be read to its end.
+    """
+
+    ahead: Ahead
+    found: list[Found | Step]
+    names: list[str]
+    logs: list[LogRead]
+    errors: dict[str, str]
+    reasons: dict[str, int]
+    first: Rejected | None
+    kept: bytes
+    failure: str
+
+
+_encode = msgspec.msgpack.Encoder().encode
+decode_result = msgspec.msgpack.Decoder(Result).decode
+
+
+def read_ahead(settings: Settings, part: Part, advance: Callable[[int], None], *, keep: bool) -> bytes:
+    """Evaluate a part ahead of what precedes it, and return the encoded `Result`; b"" if it must be read in order.
+
+    Args:
+        settings: How logs are read.
+        part: The part.
+        advance: Called with the size of each piece that was read, of at most the part's size in all.
+        keep: Whether rejected lines are kept.
+    """
+    try:
+        return _read_ahead(settings, part, advance, io.BytesIO() if keep else None)
+    except Exception:  # noqa: BLE001  whatever it was, it is raised again where the part is read in order
+        return b""
+
+
+def _read_ahead(settings: Settings, part: Part, advance: Callable[[int], None], keep: io.BytesIO | None) -> bytes:
+    waiting, found, rejects = NotingWaiting(), _Gathered(settings.selection), Rejects(keep)
+    reader = Reader(settings, rejects, waiting, NotingCorrelator)
+    logs, failure, size = list[LogRead](), "", part.size
+
+    def on_chunk(log: Log, _position: int, read: int) -> None:
+        nonlocal size
+        if log.size:  # else it is compressed: how much of it has been read is not known
+            advance(read)
+            size -= read
+        if found.bytes + rejects.kept_bytes > _MAX_RESULT_BYTES:
+            raise OverflowError
+
+    try:
+        logs += reader.read(part, found, on_chunk)
+    except Unreadable as error:
+        failure = str(error)
+    advance(max(size, 0))
+    if not (part.is_last or failure or reader.detector.carries_nothing):
+        return b""
+    kept = keep.getvalue() if keep else b""
+    ahead, first = waiting.leave(reader.detector), _beginning(rejects.first)
+    return _encode(Result(ahead, found.found, reader.names, logs, reader.errors, rejects.reasons, first, kept, failure))
+
+
+class _Gathered:
+    """The alerts of a part, each once."""
+
+    def __init__(self, selection: Selection) -> None:
+        self.found: list[Found | Step] = []
+        self.bytes = 0
+        self._seen: set[bytes] = set()
+        self._selection = selection
+
+    def add(self, verdicts: Iterable[Verdict]) -> None:
+        for verdict in verdicts:
+            key = key_of(verdict)
+            if isinstance(verdict, StepVerdict):
+                self.found.append(verdict.step)
+            elif key not in self._seen and (found := find(verdict, key, self._selection, _fail)):
+                self._seen.add(key)
+                self.found.append(found)
+                self.bytes += len(found.alert)
+
+
+def _fail(_name: str, error: Exception) -> None:
+    raise error
+
+
+def _beginning(first: Rejected | None) -> Rejected | None:
+    """Return a rejected line without what no hint is made of."""
+    return first and msgspec.structs.replace(first, raw=first.raw[: SMALL_BYTES + 1])
+
+
+def shown(name: str) -> str:
+    """Return the name of a log for people."""
+    return "stdin" if name == STDIN else name
