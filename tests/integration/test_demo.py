@@ -36,7 +36,7 @@ from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import shipped_rules
 
 ROOT = Path(__file__).parents[2]
-MOST_NOTIFICATIONS = 21
+MOST_NOTIFICATIONS = 26
 AT_ITS_PACE_MS = 2_000
 needs_syslog_ng = pytest.mark.skipif(shutil.which("syslog-ng", path=search_path()) is None, reason="no syslog-ng")
 needs_a_vault = pytest.mark.skipif(not (shutil.which("vault") or shutil.which("bao")), reason="no vault and no bao")

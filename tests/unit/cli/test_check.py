@@ -273,7 +273,7 @@ class TestAlerts:
         [
             (["--rule", "audit_device_*"], 7),
             (["--exclude", "audit_*"], 0),
-            (["--principal", "ALICE"], 7),
+            (["--principal", "ALICE"], 8),
             (["--since", "2026-11-21T07:29:43.123Z"], 1),
             (["--until", "2026-11-21T08:29:43.05+01:00"], 1),
         ],

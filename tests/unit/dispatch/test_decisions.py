@@ -215,7 +215,7 @@ def test_the_session_of_the_demo_makes_no_notification_without_something_new() -
     replay(desk, DEFAULT_SCENARIOS, seconds_each=1.0)
     desk.run_out(T0)
     sent = desk.notifications()
-    assert len(sent) == 25
+    assert len(sent) == 31
     seen: set[tuple[str, ...]] = set()
     for one in sent:
         merged = [(group, alert) for group in one.merged for alert in group.alerts]

@@ -49,7 +49,11 @@ def test_fixtures_set_every_placeholder_that_their_rule_uses() -> None:
 def test_the_placeholders_of_a_deployment_break_no_fixture(name: str, change: str, tmp_path: Path) -> None:
     shipped = PLACEHOLDERS[name] or ["none"]
     other = [(value + 3) % 7 if isinstance(value, int) else f"other-{value}" for value in shipped]
-    shutil.copytree(RULES, tmp_path / "rules")
+    users = [path for path in RULES.glob("*.yml") if f"%{name}%" in path.read_text()]
+    for path in users:
+        shutil.copy(path, tmp_path)
+        shutil.copytree(RULES / "fixtures" / path.stem, tmp_path / "fixtures" / path.stem)
     changed = {**PLACEHOLDERS, name: [] if change == "emptied" else other}
-    (tmp_path / "rules" / "placeholders.yml").write_text(yaml.safe_dump(changed))
-    assert failures([tmp_path / "rules"]) == (len(shipped_rules()), [])
+    (tmp_path / "placeholders.yml").write_text(yaml.safe_dump(changed))
+    assert users
+    assert failures([tmp_path]) == (len(users), [])

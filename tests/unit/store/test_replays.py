@@ -79,8 +79,9 @@ def test_a_denied_removal_of_an_audit_device_does_not_hide_the_one_six_seconds_l
 
 def test_a_harmless_policy_does_not_hide_the_one_that_opens_everything(tmp_path: Path) -> None:
     sent = list(notified(recorded("harmless-policy-then-default"), tmp_path))
-    assert [(int(at), one.disposition) for at, one in sent] == [(0, "first"), (60, "summary")]
-    (merged,) = sent[1][1].merged
+    assert [(int(at), one.disposition) for at, one in sent] == [(0, "first"), (6, "first"), (60, "summary")]
+    assert headline(sent[1][1]) == "HIGH: Policy default written"
+    (merged,) = sent[2][1].merged
     assert merged.latest.summary == "userpass-alice (127.0.0.1) updated policy default: succeeded"
 
 
@@ -108,6 +109,10 @@ def test_a_root_token_that_makes_another_is_notified_and_what_it_does_next_is_su
         (0, "HIGH: Token with the root policy used"),
         (0, "CRITICAL: Root token created by the token API"),
         (0, "CRITICAL: Root token created by the token API"),
+        (0, "MEDIUM: Long-lived token created"),
+        (0, "MEDIUM: Token role written or deleted"),
+        (0, "HIGH: Token with an administrator's policy created"),
+        (0, "MEDIUM: Token accessors listed"),
         (900, "HIGH: Token with the root policy used: 1 more"),
     ]
 
