@@ -14,11 +14,13 @@ from uuid import UUID, uuid4
 
 from testbed.aws import LocalAws
 from testbed.slack import SlackStandIn
+from vaultwatch.alerts import Alert
 from vaultwatch.aws import keys
 from vaultwatch.dispatch.notification import Notification
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference, encode
 from vaultwatch.notify.machine import decode_notification
 from vaultwatch.rules.facts import Service
+from vaultwatch.store.dynamodb.rows import read_alert
 
 ARCHIVE, ALERTING = "vaultwatch-archive", "vaultwatch-alerting"
 
@@ -84,6 +86,11 @@ class Deployment:
     def alert_ids(self) -> list[str]:
         """Return the ids of the stored alerts."""
         return [row["pk"]["S"].partition("#")[2] for row in self.rows() if row["sk"]["S"] == "alert"]
+
+    def alerts(self) -> list[Alert]:
+        """Return the stored alerts."""
+        found = (read_alert(dict(row)) for row in self.rows() if row["sk"]["S"] == "alert")
+        return [alert for alert in found if alert]
 
     def published(self) -> list[Notification]:
         """Return every notification of the topic that reached the alerts bucket."""
