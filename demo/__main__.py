@@ -15,6 +15,7 @@ import argparse
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from pathlib import Path
 from types import FrameType
 
 from testbed.errors import TestbedError
+from testbed.log_server import VAULTWATCH
 from testbed.recorded import DEFAULT_SCENARIOS, Recorded
 from testbed.session import Session
 from vaultwatch.printable import one_line
@@ -87,7 +89,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--keep",
         action="store_true",
         default=keep,
-        help="keep the folder of the run, with the Slack page and the e-mails in it (KEEP=1)",
+        help="keep the folder of the run, with a report, the Slack page and the e-mails in it (KEEP=1)",
     )
     parser.add_argument(
         "--slack-errors",
@@ -122,14 +124,24 @@ def _folder(*, keep: bool) -> Iterator[Path]:
         yield folder
     finally:
         if keep:
+            _write_report(folder)
             print(f"kept in {folder}: {', '.join(_pages(folder)) or 'the files of the run'}")
         else:
             shutil.rmtree(folder)
 
 
+def _write_report(folder: Path) -> None:
+    """Write a report of the lines that were sent, if there are any."""
+    if sent := [str(path) for path in folder.glob("sent-*") if path.suffix != ".stats" and path.stat().st_size]:
+        command = [str(VAULTWATCH), "report", "-o", str(folder / "report.html"), *sorted(sent)]
+        done = subprocess.run(command, capture_output=True, check=False)
+        if done.returncode not in (0, 1):
+            print(f"demo: {one_line(done.stderr.decode('utf-8', 'replace').strip())}", file=sys.stderr)
+
+
 def _pages(folder: Path) -> list[str]:
     """Return the files that a person may want to read."""
-    return [name for name in ("slack.html", "emails.txt") if (folder / name).exists()]
+    return [name for name in ("report.html", "slack.html", "emails.txt") if (folder / name).exists()]
 
 
 if __name__ == "__main__":

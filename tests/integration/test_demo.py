@@ -199,12 +199,13 @@ def test_a_handler_that_is_killed_is_reported(tmp_path: Path) -> None:
 
 
 @needs_syslog_ng
-def test_the_kept_folder_has_the_slack_page(tmp_path: Path) -> None:
+def test_the_kept_folder_has_a_report_and_the_slack_page(tmp_path: Path) -> None:
     with started(tmp_path, "--scenario=vault-1.14.2/root-token-used", KEEP="1") as process:
         shown, _ = process.communicate(timeout=HUNG_SECONDS)
     (folder,) = tmp_path.iterdir()
-    assert shown.endswith(f"kept in {folder}: slack.html\n")
-    assert "Token with the root policy used" in (folder / "slack.html").read_text()
+    assert shown.endswith(f"kept in {folder}: report.html, slack.html\n")
+    for kept in ("report.html", "slack.html"):
+        assert "Token with the root policy used" in (folder / kept).read_text()
 
 
 def test_what_is_missing_is_reported_in_one_line(tmp_path: Path) -> None:

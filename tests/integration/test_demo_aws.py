@@ -63,8 +63,8 @@ def test_notifications_that_slack_refuses_at_first_are_sent_again_and_kept_in_th
         shown, errors = process.communicate(timeout=HUNG_SECONDS)
     assert (process.returncode, errors) == (0, ""), shown
     (folder,) = tmp_path.iterdir()
-    assert shown.endswith(f"{SUCCESS}\nkept in {folder}: slack.html, emails.txt\n")
-    for kept in ("slack.html", "emails.txt"):
+    assert shown.endswith(f"{SUCCESS}\nkept in {folder}: report.html, slack.html, emails.txt\n")
+    for kept in ("report.html", "slack.html", "emails.txt"):
         assert "Root token generated" in (folder / kept).read_text()
     assert "To: security@example.org\nSubject: " in (folder / "emails.txt").read_text()
 

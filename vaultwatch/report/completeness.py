@@ -9,7 +9,7 @@ from itertools import combinations
 from vaultwatch.report.contents import Contents
 from vaultwatch.report.coverage import LogCounts
 from vaultwatch.report.devices import Device
-from vaultwatch.report.elements import code, command, marked, note, plural, section, table
+from vaultwatch.report.elements import code, command, marked, note, plural, section, table, when
 from vaultwatch.report.markup import Child, Html, join, tag
 from vaultwatch.report.times import clock, longest_gap
 
@@ -49,8 +49,8 @@ def _device(device: Device, folder: str) -> list[Child]:
         marked(device.requests.count),
         marked(device.responses.count),
         _gaps(device),
-        clock(times.first),
-        clock(times.last),
+        when(clock(times.first)),
+        when(clock(times.last)),
     ]
 
 
@@ -109,7 +109,7 @@ def _logs(logs: Sequence[LogCounts], folder: str) -> Html:
 
 
 def _log(log: LogCounts, folder: str) -> list[Child]:
-    times = (clock(log.first), clock(log.last))
+    times = (when(clock(log.first)), when(clock(log.last)))
     return [code(log.name.removeprefix(folder)), log.audit, log.server, marked(log.rejected), *times]
 
 

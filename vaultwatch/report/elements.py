@@ -66,6 +66,11 @@ def marked(count: int) -> Html:
     return tag("strong" if count else "span", count, class_=None if count else "zero")
 
 
+def when(text: str) -> Html:
+    """Return a time that stays on one line."""
+    return tag("span", text, class_="when")
+
+
 def bar(count: int, most: int) -> Html:
     """Return a bar whose length shows a number, which is beside it as text."""
     width = f"{max(count / most * 100, 1.5):.1f}%" if count and most else "0"

@@ -11,7 +11,7 @@ from vaultwatch.findings.groups import Group
 from vaultwatch.reading.identity import Outcome
 from vaultwatch.report.cases import Case
 from vaultwatch.report.contents import Contents
-from vaultwatch.report.elements import badge, code, command, note, plural, section, table
+from vaultwatch.report.elements import badge, code, command, note, plural, section, table, when
 from vaultwatch.report.markup import Child, Html, join, tag
 from vaultwatch.report.times import shown_time
 from vaultwatch.rules.facts import Level
@@ -90,7 +90,7 @@ def _uses(case: Case) -> Html:
 
 def _summaries(case: Case, folder: str) -> Html:
     cells: list[list[Child]] = [
-        [shown_time(alert.time), alert.summary, _place(alert, folder)] for alert in case.alerts[:_MOST_USES]
+        [when(shown_time(alert.time)), alert.summary, _place(alert, folder)] for alert in case.alerts[:_MOST_USES]
     ]
     left = case.group.count - len(cells)
     caption = f"Rule {case.group.rule}" + (f"; {plural(left, 'alert')} more are not in this table" if left else "")

@@ -79,7 +79,7 @@ def _cards(contents: Contents) -> Iterator[Html]:
             yield _card(str(level), cases.groups(level), f"{level} {_groups(cases.groups(level))}", below)
     yield _card("refused", uses.refused, "refused calls", f"of {uses.calls:,}: denied or failed")
     rejected = contents.counts.rejected
-    lines = f"{'line' if rejected == 1 else 'lines'} unreadable"
+    lines = f"unreadable {'line' if rejected == 1 else 'lines'}"
     reason = f"{contents.reasons[0][0]}" if contents.reasons else "every line was read"
     yield _card("rejected" if rejected else "fine", rejected, lines, reason)
 

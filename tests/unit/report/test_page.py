@@ -173,7 +173,7 @@ def test_one_forged_time_does_not_flatten_the_timeline(report: Make, tmp_path: P
 def test_unreadable_lines_have_their_reasons(report: Make, tmp_path: Path) -> None:
     (tmp_path / "audit.log").write_text(entry() + "no entry\n" * 2)
     text = report(tmp_path / "audit.log").page.text
-    assert "2 lines unreadable no JSON object in the line" in text
+    assert "2 unreadable lines no JSON object in the line" in text
     assert "Why lines are unreadable reason lines no JSON object in the line 2" in text
 
 
