@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
 from vaultwatch.aws import metrics
-from vaultwatch.errors import InstallError
+from vaultwatch.errors import InstallError, VaultwatchError
 from vaultwatch.hosts.install.figures import Figure, figures_of, put_figures
 from vaultwatch.hosts.install.host import Host, Step
 from vaultwatch.hosts.install.services import SERVICES
@@ -33,9 +35,7 @@ def report_ready(host: Host) -> None:
     """Write the metrics of this host: that it is ready, unless it is not, and the figures that are known.
 
     Raises:
-        InstallError: It is not ready, and an alarm fires when the metric has been missing for some minutes; or Vault
-            refuses the call of the canary, and an alarm fires when its entries have been missing.
-        BootstrapError: Vault does not answer the call of the canary.
+        InstallError: It is not ready. An alarm fires when the metric has been missing for some minutes.
     """
     figures, telemetry, problem = [*figures_of(host)], None, None
     try:
@@ -53,7 +53,15 @@ def report_ready(host: Host) -> None:
     if problem:
         raise problem
     if telemetry and telemetry.is_active:
+        _send_canary(host)
+
+
+def _send_canary(host: Host) -> None:
+    """Make the call of the canary. A new cluster refuses it until it is set up; an alarm fires if that lasts."""
+    try:
         host.canary()
+    except VaultwatchError as error:
+        logging.getLogger(__name__).warning("%s", error)
 
 
 def _check_signalled(host: Host) -> None:
