@@ -101,3 +101,10 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
     status, _, err = run(capsys, "audit_x", "--from", line(), "--into", tmp_path)
     assert (status, err) == (2, f"vaultwatch: {tmp_path}/audit_x.yml exists already\n")
     assert [path.name for path in tmp_path.iterdir()] == ["audit_x.yml"]
+
+
+def test_secrets_of_a_server_message_are_redacted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = f"2026-11-21T07:00:00.000Z [INFO]  core: token {SECRET} used: id={SECRET}"
+    assert run(capsys, "server_token", "--from", source, "--into", tmp_path)[0] == 0
+    assert not any(SECRET in path.read_text() for path in tmp_path.rglob("*.*"))
+    assert rule_fixtures.tested([tmp_path])[:3] == (1, [], [])
