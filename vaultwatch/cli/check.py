@@ -47,7 +47,7 @@ from vaultwatch.zones import find_zone
 )
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True,
-    help="A table for people, or one alert per line as JSON.",
+    help="A table for people; one alert per line as JSON or CSV; SARIF for code scanning; JUnit for CI.",
 )  # fmt: skip
 @click.option(
     "--timezone", default="UTC", show_default=True, metavar="ZONE", help="Time zone of local.hour and local.weekday."
@@ -123,9 +123,9 @@ def command(
             run.read(places or ("-",), findings)
         except KeyboardInterrupt:
             click.echo("interrupted: these are the alerts up to here", err=True)
-            show(findings, form, run.reader.names, each=listed)
+            show(findings, form, run.reader.names, rules, each=listed)
             raise
-        show(findings, form, run.reader.names, each=listed)
+        show(findings, form, run.reader.names, rules, each=listed)
         closing = Closing(run, findings, time.monotonic() - started)
         closing.say()
         if figures:

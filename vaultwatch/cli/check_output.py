@@ -17,30 +17,45 @@ from vaultwatch.findings.found import Findings
 from vaultwatch.findings.table import rows, short_names
 from vaultwatch.printable import one_line, printable_json
 from vaultwatch.rules.facts import Level
+from vaultwatch.rules.pack import Rule
 
-FORMATS = ("table", "json")
-Form = Literal["table", "json"]
+FORMATS = ("table", "json", "csv", "sarif", "junit")
+Form = Literal["table", "json", "csv", "sarif", "junit"]
 _MOST_STAGED = 5  # names of rules in one line
 _COLORS = {Level.CRITICAL: "red", Level.HIGH: "red", Level.MEDIUM: "yellow", Level.LOW: "cyan"}
 
 
-def show(findings: Findings, form: Form, names: Sequence[str], *, each: bool) -> None:
+def show(findings: Findings, form: Form, names: Sequence[str], rules: Sequence[Rule], *, each: bool) -> None:
     """Print all alerts.
 
     Args:
         findings: The alerts.
         form: How.
         names: The logs that were read.
+        rules: The rules that they were checked against.
         each: Whether a table lists each alert, and not groups of them.
     """
     if form == "json":
         for line in findings.lines():
             sys.stdout.buffer.write(printable_json(line) + b"\n")
     else:
-        shown = rows(findings, short_names(names), _colored) if each else _groups(findings, names)
+        shown = _groups(findings, names) if form == "table" and not each else _rows(findings, form, names, rules)
         for row in shown:
             click.echo(row)
     sys.stdout.flush()
+
+
+def _rows(findings: Findings, form: Form, names: Sequence[str], rules: Sequence[Rule]) -> Iterator[str]:
+    if form == "table":
+        return rows(findings, short_names(names), _colored)
+    from importlib.metadata import version
+
+    from vaultwatch.findings.formats import as_csv, as_junit, as_sarif
+
+    facts = [rule.compiled for rule in rules]
+    if form == "sarif":
+        return as_sarif(findings, facts, version("vaultwatch"))
+    return as_junit(findings, facts) if form == "junit" else as_csv(findings)
 
 
 def _groups(findings: Findings, names: Sequence[str]) -> Iterator[str]:
