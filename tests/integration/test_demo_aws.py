@@ -33,6 +33,8 @@ from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import shipped_rules
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="no Node.js")
+MOST_DELAYED = 6
+"""Notifications of what only the archive has: two root tokens, and what was done with them."""
 SUCCESS = "OK: every line was evaluated and archived, every alert of `vaultwatch check` is stored and notified"
 
 
@@ -47,12 +49,12 @@ def test_every_line_of_the_session_is_evaluated_and_what_only_the_archive_has_is
     archived = re.search(r"^lines archived in S3 +863 +250$", shown, re.MULTILINE)
     assert archived is not None
     assert rows["lost"] == (0, 0)
-    assert rows["alerts, critical"] == (7, 1)
+    assert rows["alerts, critical"] == (9, 1)
     assert rows["alerts found in real time"] == (38, 14)
-    assert rows["alerts found in the archive"] == (2, 0)
+    assert rows["alerts found in the archive"] == (8, 0)
     assert all(raw > 5 * packed for raw, packed in zip(rows["bytes before compression"], rows["bytes on the stream"]))
     assert "delayed: Token with the root policy used: root token (127.0.0.1)" in shown
-    assert 0 < notifications(shown) <= most_notifications(shown)
+    assert 0 < notifications(shown) <= most_notifications(shown) + MOST_DELAYED
 
 
 @needs_syslog_ng
