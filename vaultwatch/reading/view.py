@@ -80,7 +80,7 @@ def mount_of(path: str, mount_point: str | None, mount_type: str | None) -> tupl
         if path.startswith(point):
             break
         point = point.partition("/")[2]
-    below = path[len(point) :] if point and path.startswith(point) else None
+    below = path[len(point) :] if point.endswith("/") and path.startswith(point) else None
     return "kv" if kind == "generic" else kind, below
 
 

@@ -147,11 +147,11 @@ def _longest_literal(glob: str) -> str:
 
 
 def _within_a_path(how: TextHow, value: str) -> tuple[TextHow, str]:
-    """Turn a test of `mount_path`, which is the end of `request.path`, into one that `request.path` must pass."""
+    """Turn a test of `mount_path`, which is the end of `request.path` behind a slash, into one of `request.path`."""
     implied: dict[TextHow, tuple[TextHow, str]] = {
-        "eq": ("suffix", value),
-        "prefix": ("contains", value),
-        "glob": ("glob", f"*{value}"),
+        "eq": ("suffix", f"/{value}"),
+        "prefix": ("contains", f"/{value}"),
+        "glob": ("glob", f"*/{value}"),
     }
     return implied.get(how, (how, value))
 
