@@ -15,6 +15,7 @@ from vaultwatch.rules.facts import Service
 
 LOGS = {"audit": "audit", "server": "server log"}
 _ALERT_FACT = re.compile(r"^alert +([0-9a-f]{32})$", re.MULTILINE)
+_COUNTED_FACT = re.compile(r"^ +rule \w+, alert ([0-9a-f]{32})$", re.MULTILINE)
 _WAITED_SECONDS = 4.5
 
 
@@ -33,6 +34,12 @@ def alerts_in_post(blocks: Iterable[Mapping[str, Any]]) -> list[str]:
 def alerts_in_slack(slack: SlackStandIn) -> list[str]:
     """Return the ids of the alerts that Slack shows, in order."""
     return [id_ for post in list(slack.messages) for id_ in alerts_in_post(post.blocks)]
+
+
+def counted_in_slack(slack: SlackStandIn) -> list[str]:
+    """Return the ids of the alerts that summaries in Slack name, one of each group that they count, in order."""
+    texts = (text for post in list(slack.messages) for text in _texts(list(post.blocks)))
+    return [found for text in texts for found in _COUNTED_FACT.findall(text)]
 
 
 def lost_lines(sent: Sent, service: Service, archived: Sequence[bytes]) -> int:

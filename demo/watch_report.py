@@ -27,6 +27,7 @@ class Findings:
         stats: The counters of the handlers.
         seen: The alerts of the alert logs, by id.
         in_slack: The ids of the alerts that Slack shows.
+        in_summaries: The ids of the alerts that summaries in Slack name.
         notifications: How many notifications Slack accepted.
         killed: How many handlers had to be killed.
         problems: Problems noticed during the run.
@@ -41,6 +42,7 @@ class Findings:
     notifications: int = 0
     killed: int = 0
     problems: Sequence[str] = field(default_factory=tuple)
+    in_summaries: Sequence[str] = field(default_factory=tuple)
 
     def lost(self, service: Service) -> int:
         """Count the lines missing from the archive file, and the records not evaluated."""
@@ -53,15 +55,17 @@ class Findings:
         return latencies(self.sent, self.seen.values())
 
 
-def not_notified(alerts: Sequence[Alert], shown: Collection[str]) -> list[Alert]:
-    """Find the alerts that should have been notified at once, and were not.
+def not_notified(alerts: Sequence[Alert], shown: Collection[str], counted: Collection[str] = ()) -> list[Alert]:
+    """Find the alerts that should have been notified by now, and were not.
 
     Those are the first of each rule, and every critical act in the audit log that was not denied. An alert of another
-    rule on the same fact counts for one of them.
+    rule on the same fact counts for one of them. When there are more than a minute may bring, the first of a rule is in
+    a summary.
 
     Args:
         alerts: All alerts, in order.
         shown: The ids of the alerts that Slack shows.
+        counted: The ids of the alerts that summaries in Slack name.
 
     Returns:
         The alerts that are missing there.
@@ -71,7 +75,9 @@ def not_notified(alerts: Sequence[Alert], shown: Collection[str]) -> list[Alert]
         urgent = is_urgent(alert) and alert.service == "audit"
         first.setdefault(alert.id if urgent else f"first of {alert.rule}", alert)
     rules_shown = {alert.rule for alert in alerts if alert.id in shown}
-    return [alert for alert in first.values() if alert.id not in shown and rules_shown.isdisjoint(alert.same_as)]
+    summarized = {f"first of {alert.rule}" for alert in alerts if alert.id in counted}
+    missing = [alert for key, alert in first.items() if key not in summarized and alert.id not in {*shown, *counted}]
+    return [alert for alert in missing if rules_shown.isdisjoint(alert.same_as)]
 
 
 def problems(found: Findings) -> Iterator[str]:
@@ -112,7 +118,7 @@ def _alert_problems(found: Findings) -> Iterator[str]:
 
 
 def _notification_problems(found: Findings) -> Iterator[str]:
-    missed = not_notified([seen.alert for seen in found.seen.values()], found.in_slack)
+    missed = not_notified([seen.alert for seen in found.seen.values()], found.in_slack, found.in_summaries)
     yield from (f"not notified: alert {alert.id} of {alert.rule} did not reach Slack" for alert in missed)
     unknown = set(found.in_slack) - set(found.seen)
     yield from (f"Slack shows alert {id_}, which is in no alert log" for id_ in sorted(unknown))

@@ -286,6 +286,13 @@ def test_every_critical_act_that_was_not_denied_must_be_shown_by_its_id(alert: A
     assert not_notified([first, repeat, denied], ["1", "2", "3"]) == []
 
 
+def test_the_first_alert_of_a_rule_may_be_in_a_summary(alert: Alert) -> None:
+    first, repeat = (msgspec.structs.replace(alert, id=number, level=Level.MEDIUM) for number in "12")
+    assert not_notified([first, repeat], [], ["2"]) == []
+    urgent = msgspec.structs.replace(alert, id="3", level=Level.CRITICAL, outcome="succeeded")
+    assert not_notified([first, repeat, urgent], [], ["2"]) == [urgent]
+
+
 def test_an_alert_of_another_rule_on_the_same_fact_counts_as_the_first_of_a_rule(alert: Alert) -> None:
     other = msgspec.structs.replace(alert, id="2", rule="other", same_as=(alert.rule,))
     assert not_notified([alert, other], [alert.id]) == []
