@@ -124,8 +124,13 @@ def _padding(size: int) -> int:
 def _size(header: bytes) -> int:
     """Return the size of a file: octal digits, or a binary number if it begins with 0x80."""
     field = header[124:136]
+    if field[0] == 0x80:
+        return int.from_bytes(field[4:], "big")
+    digits = field.strip(b" \0") or b"0"
+    if not digits.isdigit():  # `int` would take signs and underscores
+        raise Unreadable("damaged: a size that is no number")
     with reading():
-        return int.from_bytes(field[4:], "big") if field[0] == 0x80 else int(field.strip(b" \0") or b"0", 8)
+        return int(digits, 8)
 
 
 def _name(header: bytes) -> str:

@@ -83,15 +83,15 @@ def logs_in(name: str) -> Iterator[Log]:
         if not raw.seekable():
             raise Unreadable("a zip archive cannot be read from a pipe: name its file")
         for member in zip_members(raw):
-            yield from _streamed(f"{name}/{member.name}", member.stream, member.packed_bytes)
+            yield from _streamed(f"{name}/{member.name}", member.stream, member.packed_bytes, is_packed=True)
 
 
-def _streamed(name: str, raw: Any, size: int) -> Iterator[Log]:
+def _streamed(name: str, raw: Any, size: int, *, is_packed: bool = False) -> Iterator[Log]:
     with reading():
         stream, is_compressed = decompressed(raw)
         is_archive = is_tar(stream.peek(_TAR_START)[:_TAR_START])
     if not is_archive:
-        yield _log(name, stream, size, is_compressed)
+        yield _log(name, stream, size, is_compressed or is_packed)
         return
     for member in tar_members(stream):
         with reading():
