@@ -123,9 +123,9 @@ def command(
             run.read(places or ("-",), findings)
         except KeyboardInterrupt:
             click.echo("interrupted: these are the alerts up to here", err=True)
-            show(findings, form, run.reader.names, rules, each=listed)
+            show(findings, form, run, rules, each=listed)
             raise
-        show(findings, form, run.reader.names, rules, each=listed)
+        show(findings, form, run, rules, each=listed)
         closing = Closing(run, findings, time.monotonic() - started)
         closing.say()
         if figures:

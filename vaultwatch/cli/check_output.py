@@ -6,6 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Literal
 
 import click
@@ -25,29 +26,29 @@ _MOST_STAGED = 5  # names of rules in one line
 _COLORS = {Level.CRITICAL: "red", Level.HIGH: "red", Level.MEDIUM: "yellow", Level.LOW: "cyan"}
 
 
-def show(findings: Findings, form: Form, names: Sequence[str], rules: Sequence[Rule], *, each: bool) -> None:
+def show(findings: Findings, form: Form, run: Run, rules: Sequence[Rule], *, each: bool) -> None:
     """Print all alerts.
 
     Args:
         findings: The alerts.
         form: How.
-        names: The logs that were read.
-        rules: The rules that they were checked against.
-        each: Whether a table lists each alert, and not groups of them.
+        run: What was read.
+        rules: The rules that it was checked against.
+        each: Whether a table lists each alert, and not groups of them and what was not looked for.
     """
     if form == "json":
         for line in findings.lines():
             sys.stdout.buffer.write(printable_json(line) + b"\n")
     else:
-        shown = _groups(findings, names) if form == "table" and not each else _rows(findings, form, names, rules)
-        for row in shown:
+        shown = _answers if form == "table" and not each else partial(_rows, form)
+        for row in shown(findings, run, rules):
             click.echo(row)
     sys.stdout.flush()
 
 
-def _rows(findings: Findings, form: Form, names: Sequence[str], rules: Sequence[Rule]) -> Iterator[str]:
+def _rows(form: Form, findings: Findings, run: Run, rules: Sequence[Rule]) -> Iterator[str]:
     if form == "table":
-        return rows(findings, short_names(names), _colored)
+        return rows(findings, short_names(run.reader.names), _colored)
     from importlib.metadata import version
 
     from vaultwatch.findings.formats import as_csv, as_junit, as_sarif
@@ -58,11 +59,16 @@ def _rows(findings: Findings, form: Form, names: Sequence[str], rules: Sequence[
     return as_junit(findings, facts) if form == "junit" else as_csv(findings)
 
 
-def _groups(findings: Findings, names: Sequence[str]) -> Iterator[str]:
+def _answers(findings: Findings, run: Run, rules: Sequence[Rule]) -> Iterator[str]:
     from vaultwatch.findings.answers import answers
     from vaultwatch.findings.groups import grouped
+    from vaultwatch.findings.unseen import without_log
 
-    return answers(grouped(findings), short_names(names), _colored)
+    yield from answers(grouped(findings), short_names(run.reader.names), _colored)
+    counts = run.detector.counts
+    missing = without_log([rule.compiled for rule in rules], counts.audit, counts.server)
+    if missing and (counts.audit or counts.server):
+        yield from ("", missing) if findings.count else (missing,)
 
 
 def _colored(text: str, level: Level) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vaultwatch.findings.unseen import without_log
 from vaultwatch.report.contents import Contents
 from vaultwatch.report.elements import badge, code, note, plural, section, table
 from vaultwatch.report.markup import Child, Html, tag
@@ -52,9 +53,5 @@ def _state(rule: RuleFacts, contents: Contents) -> str:
 
 
 def _logs(contents: Contents) -> Html | None:
-    counts = contents.counts
-    lacking = [name for name, count in (("audit", counts.audit), ("server", counts.server)) if not count]
-    if not lacking:
-        return None
-    rules_of = sum(rule.service in lacking for rule in contents.rules)
-    return note(f"No {lacking[0]} log was read: {plural(rules_of, 'rule')} had nothing to look at.")
+    text = without_log(contents.rules, contents.counts.audit, contents.counts.server)
+    return note(text) if text else None

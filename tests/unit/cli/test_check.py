@@ -8,6 +8,7 @@ import gc
 import gzip
 import json
 import lzma
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -261,6 +262,15 @@ class TestAlerts:
             "              1 x by the server",
             "              without a time, first in server.log:1",
         ]
+
+    def test_behind_groups_is_how_many_rules_had_no_log_to_look_at(self, check: Check) -> None:
+        folder = DATA / "ordinary-restart"
+        quiet = check("--groups", "--level", "critical", folder / "server.log").out.splitlines()
+        assert len(quiet) == 1
+        assert re.fullmatch(r"No audit log was read: \d+ rules had nothing to look at\.", quiet[0])
+        both = check("--groups", DATA / "audit-device-changes" / "audit.jsonl", folder / "server.log").out
+        assert "had nothing to look at" not in both
+        assert "had nothing to look at" not in check("--alerts", folder / "server.log").out
 
     def test_a_path_in_a_group_imitates_no_other(self, check: Check, tmp_path: Path) -> None:
         log = tmp_path / "log"
