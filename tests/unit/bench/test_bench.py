@@ -68,7 +68,7 @@ def test_generated_rules_are_reproducible_and_all_different() -> None:
 
 
 def test_a_pack_has_the_requested_number_of_rules(tmp_path: Path) -> None:
-    assert len(json.loads(pack(60, tmp_path))["rules"]) == 60
+    assert len(json.loads(pack(200, tmp_path))["rules"]) == 200
 
 
 @pytest.mark.long
