@@ -106,7 +106,7 @@ def test_a_name_is_only_shown_and_never_opened(tmp_path: Path, name: str, form: 
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
-def test_what_is_no_file_is_passed_over(tmp_path: Path, kind: bytes) -> None:
+def test_what_is_no_file_is_skipped(tmp_path: Path, kind: bytes) -> None:
     link = tarfile.TarInfo("audit.log")
     link.type, link.linkname = kind, "/etc/shadow"
     path = tmp_path / "logs.tar"
