@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO
 
@@ -16,10 +15,9 @@ import click
 from vaultwatch.cli.check_jobs import cores
 from vaultwatch.cli.check_output import FORMATS, Closing, Form, show
 from vaultwatch.cli.check_run import Manner, Run
-from vaultwatch.cli.common import load_rules, moment
+from vaultwatch.cli.common import check_rule_names, load_rules, moment
 from vaultwatch.detection.detector import Source
 from vaultwatch.detection.evaluator import Ruleset
-from vaultwatch.errors import SettingError, did_you_mean
 from vaultwatch.findings.found import Findings
 from vaultwatch.findings.reader import Settings
 from vaultwatch.findings.selection import Selection
@@ -106,7 +104,7 @@ def command(
     started = time.monotonic()
     rules = load_rules(rule_dirs)
     selection = Selection(Level(level), only, exclude, moment("--since", since), moment("--until", until), principal)
-    _check_names([rule.name for rule in rules], (*only, *exclude))
+    check_rule_names([rule.name for rule in rules], (*only, *exclude))
     listed = not sys.stdout.isatty() if each is None else each
     gc.freeze()  # rules are never garbage, and records make no cycles: rarer collections save 5 % of the CPU
     gc.set_threshold(100_000)
@@ -131,17 +129,6 @@ def command(
         if figures:
             figures.write(closing.figures())
     return 2 if run.failed else 1 if findings.count else 0
-
-
-def _check_names(names: Sequence[str], patterns: Sequence[str]) -> None:
-    """Refuse a pattern that no rule has.
-
-    Raises:
-        SettingError: There is one.
-    """
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise SettingError(f"there is no rule `{pattern}`{did_you_mean(pattern, names)}")
 
 
 def _open_for_writing(stack: ExitStack, option: str, path: Path, inputs: Sequence[str]) -> IO[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,21 @@ def moment(option: str, text: str | None) -> datetime | None:
     if text is not None and found is None:
         raise SettingError(f"{option}: `{text}` is not an RFC 3339 time")
     return found
+
+
+def check_rule_names(names: Sequence[str], patterns: Sequence[str]) -> None:
+    """Refuse a pattern that no rule has.
+
+    Args:
+        names: The names of the rules.
+        patterns: What `--rule` and `--exclude` name.
+
+    Raises:
+        SettingError: There is one.
+    """
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise SettingError(f"there is no rule `{pattern}`{did_you_mean(pattern, names)}")
 
 
 def load_rules(directories: Sequence[Path]) -> list[Rule]:

@@ -7,7 +7,6 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -16,10 +15,10 @@ import click
 from click.core import ParameterSource
 
 from vaultwatch.cli.check_run import Manner, Run
-from vaultwatch.cli.common import load_rules, moment, rules_option
+from vaultwatch.cli.common import check_rule_names, load_rules, moment, rules_option
 from vaultwatch.detection.detector import Source
 from vaultwatch.detection.evaluator import Ruleset
-from vaultwatch.errors import SettingError, did_you_mean
+from vaultwatch.errors import SettingError
 from vaultwatch.findings.found import Findings
 from vaultwatch.findings.reader import Settings
 from vaultwatch.findings.selection import Selection
@@ -92,7 +91,7 @@ def command(
     """
     rules = load_rules(rule_dirs)
     selection = Selection(Level(level), only, exclude, moment("--since", since), moment("--until", until), principal)
-    _check_names([rule.name for rule in rules], (*only, *exclude))
+    check_rule_names([rule.name for rule in rules], (*only, *exclude))
     _check_output(output, places)
     coverage, rejects = Coverage(), Rejects(None)
     watched = sys.stderr.isatty() if progress is None else progress
@@ -197,18 +196,8 @@ def _write(output: str, parts: Iterable[str]) -> None:
     with NamedTemporaryFile("wb", dir=path.parent, prefix=".report-", delete=False) as file:
         try:
             file.writelines(part.encode() for part in parts)
+            file.flush()
             Path(file.name).replace(path)
         except BaseException:
             Path(file.name).unlink()
             raise
-
-
-def _check_names(names: Sequence[str], patterns: Sequence[str]) -> None:
-    """Refuse a pattern that no rule has.
-
-    Raises:
-        SettingError: There is one.
-    """
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise SettingError(f"there is no rule `{pattern}`{did_you_mean(pattern, names)}")
