@@ -10,6 +10,7 @@ import errno
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from vaultwatch.store import StoreError
 
 SCHEMA_VERSION = 3
 _BUSY_SECONDS = 30.0  # a flood in one process must not make another one report an error
+_BUSY_PAUSE_SECONDS = 0.02
 _CORRUPT = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 _File = tuple[int, int]
@@ -90,7 +92,7 @@ class Database:
         return self._connection
 
     def _prepare(self, db: sqlite3.Connection) -> None:
-        db.execute("PRAGMA journal_mode = WAL")
+        _use_write_ahead_log(db)
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA journal_size_limit = 67108864")
         db.execute("BEGIN IMMEDIATE")  # otherwise another process could create the tables at the same time
@@ -163,6 +165,19 @@ class Database:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _use_write_ahead_log(db: sqlite3.Connection) -> None:
+    """Change the journal of a new file; SQLite itself does not wait for another process that does so just now."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
+                raise
+        time.sleep(_BUSY_PAUSE_SECONDS)
 
 
 def _make_private(path: Path) -> _File:

@@ -152,6 +152,18 @@ def test_a_file_that_breaks_is_set_aside_once(handler: Opener, path: Path) -> No
     assert not any(record(store, [a_filing("e2")], T0)[0].new for store in (audit, server))
 
 
+def test_a_new_file_that_another_process_prepares_just_now_is_waited_for(
+    handler: Opener, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.parent.mkdir()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr("vaultwatch.store.database.time.sleep", lambda _: other.execute("COMMIT"))
+
+    assert record(handler("audit"), [a_filing()], T0)[0].new
+    other.close()
+
+
 PROCESS = """
 import sys
 from pathlib import Path
