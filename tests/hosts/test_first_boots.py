@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from queue import Queue
+from typing import NamedTuple
 
 import pytest
 
@@ -16,6 +17,7 @@ from testbed.machines.machine import Machine
 from tests.support.booted import Booted, names
 from tests.support.waiting import HUNG_SECONDS, eventually
 from vaultwatch.hosts.install.names import NAME
+from vaultwatch.hosts.install.server import SERVER
 from vaultwatch.hosts.install.services import CERTIFICATE, FILES, RUNNING, SERVICES
 from vaultwatch.hosts.install.volumes import ATTACHED, FORMATTED, MOUNTED
 
@@ -25,12 +27,29 @@ STEPS = (ATTACHED.name, FORMATTED.name, MOUNTED.name, NAME.name, FILES.name, CER
 All others find at its first boot that nothing is left to do. `tests/unit/hosts/test_install.py` kills a host before and
 after each program that a step runs.
 """
-CALLS = ("GetObject", "AttachVolume", "ChangeResourceRecordSets", "Invoke", "TagResource", "SignalResource")
-"""The calls of AWS at which the node loses its power, before AWS gets them, in their order.
 
-With them it fetches the host bundle, attaches a volume, sets its name, asks for a certificate, marks the cluster as
-bootstrapped, and signals.
-"""
+
+class At(NamedTuple):
+    """A call of AWS at which the node loses its power, before AWS gets it."""
+
+    operation: str
+
+
+NODE_POINTS: tuple[At | str, ...] = (
+    At("GetObject"),  # it fetches the host bundle
+    At("AttachVolume"),
+    FORMATTED.name,
+    MOUNTED.name,
+    At("ChangeResourceRecordSets"),  # it sets its name
+    SERVER.name,
+    FILES.name,
+    At("Invoke"),  # it asks for a certificate
+    RUNNING.name,
+    At("PutSecretValue"),  # Vault has made the recovery keys, and nobody has them
+    At("TagResource"),  # the cluster is set up
+    At("SignalResource"),
+)
+"""Where the node loses its power, in this order: at calls, and a moment after steps have begun."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +58,7 @@ def crashed(hosts: Hosts) -> Iterator[Booted]:
     log_server = hosts.launch(LOG_SERVER)
     with ThreadPoolExecutor(1) as meanwhile:
         done = meanwhile.submit(crash_at_steps, log_server)
-        node = launch_and_crash(hosts, NODE, CALLS)
+        node = launch_and_crash(hosts, NODE, NODE_POINTS)
         done.result()
         yield Booted(hosts, log_server, node)  # a machine ends with the thread that started it
 
@@ -58,12 +77,12 @@ def has_begun(machine: Machine, step: str) -> bool:
         return False
 
 
-def launch_and_crash(hosts: Hosts, name: str, calls: Sequence[str]) -> Machine:
-    """Launch a host that loses its power once at each of these calls."""
-    lost, left = Queue[str](), list(calls)
+def launch_and_crash(hosts: Hosts, name: str, points: Sequence[At | str]) -> Machine:
+    """Launch a host that loses its power once at each of these points."""
+    lost, left = Queue[str](), list(points)
 
     def fault(call: Call) -> str:
-        if call.role.startswith("Vault1Role") and left and call.operation == left[0]:
+        if call.role.startswith("Vault1Role") and left and left[0] == At(call.operation):
             left.pop(0)
             machine.lose_power()
             lost.put(call.operation)
@@ -72,8 +91,13 @@ def launch_and_crash(hosts: Hosts, name: str, calls: Sequence[str]) -> Machine:
 
     hosts.deployment.aws.endpoint.fault = fault
     machine = hosts.launch(name)
-    for call in calls:
-        assert lost.get(timeout=HUNG_SECONDS) == call
+    for point in points:
+        if isinstance(point, At):
+            assert lost.get(timeout=HUNG_SECONDS) == point.operation
+        else:
+            eventually(partial(has_begun, machine, point))
+            machine.lose_power()
+            left.pop(0)
         machine.start()
     return machine
 
@@ -82,6 +106,14 @@ def test_hosts_that_lose_their_power_at_each_step_of_the_first_boot_are_ready_at
     for machine, role in ((crashed.log_server, "log-server"), (crashed.node, "node")):
         assert crashed.wait_for_signal(machine) == "SUCCESS"
         assert crashed.states(machine, SERVICES[role]) == dict.fromkeys(SERVICES[role], "active")
+
+
+def test_a_cluster_whose_keys_were_lost_with_the_power_was_initialised_again(crashed: Booted) -> None:
+    said = crashed.node.journal("--unit=vaultwatch-bootstrap")
+
+    assert said.count("the cluster is initialised") == 2
+    assert said.count("its storage is moved aside") == 1
+    assert "unused." in crashed.node.run("ls", "/var/lib/vault")
 
 
 def test_their_lines_arrive(crashed: Booted) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from testbed.processes import end, start
 from testbed.syslog_ng import free_port
-from tests.unit.hosts.test_bootstrap import Memory
+from tests.unit.hosts.test_bootstrap import Attempted, Memory
 from vaultwatch.hosts.bootstrap import AuditDevice, Plan, VaultApi, audit_devices, bootstrap
 
 pytestmark = pytest.mark.skipif(not shutil.which("bao"), reason="no bao")
@@ -65,7 +65,16 @@ def test_it_is_set_up_once_and_its_administrator_is_not_root(address: str, plan:
     api, keys, local, password, said = VaultApi(address, None), Memory(), Memory(), Memory(), list[str]()
 
     def run() -> None:
-        bootstrap(api, plan, keys=keys, local=local, password=password, report=said.append, wait_seconds=30)
+        bootstrap(
+            api,
+            plan,
+            keys=keys,
+            local=local,
+            attempt=Attempted(),
+            password=password,
+            report=said.append,
+            wait_seconds=30,
+        )
 
     run()
     assert (len(keys.value.recovery_keys), keys.value.completed, keys.value.root_token) == (5, True, "")

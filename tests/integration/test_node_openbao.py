@@ -23,7 +23,7 @@ from testbed.syslog_ng import search_path
 from testbed.trees import may_mount
 from tests.support.openbao import NodeConfiguration
 from tests.support.waiting import eventually
-from tests.unit.hosts.test_bootstrap import Memory
+from tests.unit.hosts.test_bootstrap import Attempted, Memory
 from vaultwatch.hosts.bootstrap import Plan, VaultApi, audit_devices, bootstrap
 from vaultwatch.hosts.rotation import unsent_lines
 from vaultwatch.reading.records import split_tag
@@ -66,7 +66,14 @@ class Hosts:
         plan = Plan(product="openbao", devices=audit_devices(str(self.audit), self.node.audit_port), policy=POLICY)
         password = Memory()
         bootstrap(
-            self.api, plan, keys=Memory(), local=Memory(), password=password, report=lambda _: None, wait_seconds=60
+            self.api,
+            plan,
+            keys=Memory(),
+            local=Memory(),
+            attempt=Attempted(),
+            password=password,
+            report=lambda _: None,
+            wait_seconds=60,
         )
         login = self.api.put("auth/userpass/login/administrator", {"password": password.value})
         self.token = login.body["auth"]["client_token"]

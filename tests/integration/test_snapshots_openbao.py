@@ -24,7 +24,7 @@ from testbed.processes import end, start
 from tests.support.hosts import ASSETS, OPENBAO_NODE
 from tests.support.openbao import NodeConfiguration
 from tests.support.waiting import eventually
-from tests.unit.hosts.test_bootstrap import Memory
+from tests.unit.hosts.test_bootstrap import Attempted, Memory
 from vaultwatch.canary import CANARY, canaries, mark_of
 from vaultwatch.errors import BootstrapError, InstallError, SnapshotError
 from vaultwatch.hosts.bootstrap import VaultApi, bootstrap
@@ -112,7 +112,14 @@ def administrator(node: NodeConfiguration) -> str:
     )
     plan, password = replace(plan, policy=EVERYTHING, devices=devices), Memory()
     bootstrap(
-        api_of(node), plan, keys=Memory(), local=Memory(), password=password, report=lambda _: None, wait_seconds=60
+        api_of(node),
+        plan,
+        keys=Memory(),
+        local=Memory(),
+        attempt=Attempted(),
+        password=password,
+        report=lambda _: None,
+        wait_seconds=60,
     )
     login = api_of(node).put("auth/userpass/login/administrator", {"password": password.value})
     return str(login.body["auth"]["client_token"])

@@ -10,6 +10,7 @@ from vaultwatch.canary import CANARY
 from vaultwatch.host_settings import NODE_PREFIX
 from vaultwatch.hosts.bootstrap import (
     SNAPSHOT,
+    Attempt,
     LocalKeys,
     NodeLogin,
     Plan,
@@ -19,9 +20,11 @@ from vaultwatch.hosts.bootstrap import (
     audit_devices,
     bootstrap,
 )
+from vaultwatch.hosts.programs import start_over
 
 AUTHORITY = Path("/etc/vaultwatch/tls/authority.pem")
 LOCAL_KEYS = Path("/run/vaultwatch-bootstrap/recovery-keys")
+ATTEMPT = Path("/var/lib/vaultwatch/bootstrap/initialising")
 _LOGS = "/var/log/vault"
 
 
@@ -34,6 +37,7 @@ def bootstrap_cluster(
     address: str = "",
     authority: Path | None = AUTHORITY,
     local: Path = LOCAL_KEYS,
+    attempt: Path = ATTEMPT,
 ) -> None:
     """Set up the cluster if this is its first node; the others join it.
 
@@ -45,6 +49,7 @@ def bootstrap_cluster(
         address: The API of this node; its own name by default.
         authority: The certificate by which the node is known; None for plain HTTP on loopback.
         local: Where the keys are kept until Secrets Manager has them.
+        attempt: The file that remains if the initialisation is interrupted.
 
     Raises:
         BootstrapError: It cannot go on. Nothing has to be undone before it is run again.
@@ -58,6 +63,7 @@ def bootstrap_cluster(
         plan_of(values, assets, authority),
         keys=SecretKeys(Secret(client, values["recovery_secret"], "the recovery keys")),
         local=LocalKeys(local),
+        attempt=Attempt(attempt, start_over),
         password=Secret(client, values["administrator_secret"], "the administrator's password"),
         report=report,
     )

@@ -76,6 +76,7 @@ _NODE = (
     HostFile("systemd/node-archive.conf", f"{_UNITS}/vaultwatch-archive.service.d/node.conf", Syntax.SYSTEMD),
     HostFile("systemd/vault.service", f"{_UNITS}/vault.service", Syntax.SYSTEMD),
     HostFile("systemd/vaultwatch-bootstrap.service", f"{_UNITS}/vaultwatch-bootstrap.service", Syntax.SYSTEMD),
+    HostFile("systemd/vaultwatch-start-over.service", f"{_UNITS}/vaultwatch-start-over.service"),
     HostFile("systemd/vaultwatch-snapshot.service", f"{_UNITS}/vaultwatch-snapshot.service", Syntax.SYSTEMD),
     HostFile("systemd/vaultwatch-snapshot.timer", f"{_UNITS}/vaultwatch-snapshot.timer"),
     *_ROTATION,

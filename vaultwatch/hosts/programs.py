@@ -27,6 +27,12 @@ def reload_units(units: Sequence[str]) -> None:
         _run("systemctl", "try-reload-or-restart", unit)
 
 
+def start_over() -> None:
+    """Let Vault begin with an empty storage; the present one is moved aside."""
+    _run("systemctl", "start", "vaultwatch-start-over.service")
+    _run("systemctl", "start", SERVER_UNIT)
+
+
 def _reader() -> int | None:
     """Return the process id of syslog-ng, which systemd knows wherever a distribution has its pid file."""
     return int(_run("systemctl", "show", "--property=MainPID", "--value", "syslog-ng.service")) or None

@@ -34,7 +34,14 @@ def test_the_first_node_sets_up_the_cluster(values: dict[str, str], client: Any,
     vault.declared = {f"{device.path}/": {"type": device.type, "options": device.options} for device in devices}
     with serving(vault) as address:
         bootstrap_cluster(
-            values, ASSETS, client, lambda _: None, address=address, authority=None, local=tmp_path / "keys"
+            values,
+            ASSETS,
+            client,
+            lambda _: None,
+            address=address,
+            authority=None,
+            local=tmp_path / "keys",
+            attempt=tmp_path / "initialising",
         )
     kept = msgspec.json.decode(client.get_secret_value(SecretId=values["recovery_secret"])["SecretString"])
     assert (len(kept["recovery_keys"]), kept["completed"], vault.tokens) == (5, True, set())

@@ -25,6 +25,7 @@ _KEYS_OF_NOBODY = (
     "the cluster is initialised, but nobody has stored its recovery keys: if it was initialised by hand, store them "
     "yourself; if it is empty, stop Vault, remove its data on every node, and start it again"
 )
+_KEYS_LOST = "nobody has the keys of the cluster, whose initialisation was interrupted: its storage is moved aside"
 _PAUSES = Backoff(0.1, 5.0)
 
 
@@ -36,12 +37,33 @@ class Local(KeyStore, Protocol):
         ...
 
 
+class Attempt(Protocol):
+    """An initialisation that is known after a loss of power; see `bootstrap.attempt.Attempt`."""
+
+    def begin(self) -> None:
+        """Note that the cluster is about to be initialised."""
+        ...
+
+    def is_begun(self) -> bool:
+        """Return whether it was begun and has not ended."""
+        ...
+
+    def end(self) -> None:
+        """Note that the keys are stored."""
+        ...
+
+    def start_over(self) -> None:
+        """Let Vault begin with an empty storage."""
+        ...
+
+
 def bootstrap(
     api: Api,
     plan: Plan,
     *,
     keys: Kept,
     local: Local,
+    attempt: Attempt,
     password: Password,
     report: Callable[[str], None],
     wait_seconds: float = 300.0,
@@ -53,6 +75,7 @@ def bootstrap(
         plan: What to set up.
         keys: Where the recovery keys are kept.
         local: Where they are kept until `keys` has them.
+        attempt: Whether the initialisation was interrupted before anybody had the keys.
         password: Where the administrator's password is kept, if administrators do not log in by IAM.
         report: Called with a line for each step that is done.
         wait_seconds: How long to wait for the node to answer, and to be unsealed.
@@ -64,7 +87,7 @@ def bootstrap(
         report("the cluster is set up: nothing to do")
         return
     _wait(lambda: _answers(api), wait_seconds, "the node does not answer")
-    held = _initialised(api, plan, keys, local, report)
+    held = _initialised(api, plan, keys=keys, local=local, attempt=attempt, report=report, wait_seconds=wait_seconds)
     if not held.completed:
         _set_up(api, plan, held, keys=keys, password=password, report=report, wait_seconds=wait_seconds)
     keys.complete()
@@ -93,18 +116,45 @@ def _set_up(
     keys.write(replace(held, configured=True, completed=True, root_token=""))
 
 
-def _initialised(api: Api, plan: Plan, keys: KeyStore, local: Local, report: Callable[[str], None]) -> Keys:
+def _initialised(
+    api: Api,
+    plan: Plan,
+    *,
+    keys: KeyStore,
+    local: Local,
+    attempt: Attempt,
+    report: Callable[[str], None],
+    wait_seconds: float,
+) -> Keys:
     """Return the keys of the cluster, after initialising it if it is new."""
     held, unsent = keys.read(), local.read()
-    if not expect(api.get("sys/init"), "sys/init").body.get("initialized"):
+    if attempt.is_begun() and not (held or unsent) and _is_initialised(api):
+        report(_KEYS_LOST)
+        _start_over(api, attempt, wait_seconds)
+    if not _is_initialised(api):
         if held:
             raise BootstrapError(_KEYS_OF_ANOTHER)
+        attempt.begin()
         unsent = _initialise(api, plan)
         local.write(unsent)
         report("the cluster is initialised")
     held = held or _stored(keys, unsent)
     local.remove()
+    attempt.end()
     return held
+
+
+def _start_over(api: Api, attempt: Attempt, wait_seconds: float) -> None:
+    """Empty a cluster whose keys only Vault's lost answer had: nobody can have used it.
+
+    No other node has joined: the first is not ready while the attempt lasts, and the others are created when it is.
+    """
+    attempt.start_over()
+    _wait(lambda: _answers(api), wait_seconds, "the node does not answer")
+
+
+def _is_initialised(api: Api) -> bool:
+    return bool(expect(api.get("sys/init"), "sys/init").body.get("initialized"))
 
 
 def _stored(keys: KeyStore, unsent: Keys | None) -> Keys:

@@ -6,6 +6,7 @@ import logging
 
 from vaultwatch.aws import metrics
 from vaultwatch.errors import InstallError, VaultwatchError
+from vaultwatch.hosts.cluster import ATTEMPT
 from vaultwatch.hosts.install.figures import Figure, figures_of, put_figures
 from vaultwatch.hosts.install.host import Host, Step
 from vaultwatch.hosts.install.services import SERVICES
@@ -78,6 +79,8 @@ def _check_whole(host: Host) -> None:
 
 
 def _check_vault(host: Host) -> None:
+    if host.path(str(ATTEMPT)).exists():  # the nodes that are created next must not join a cluster without keys
+        raise InstallError("the recovery keys of the cluster are not stored")
     status = host.vault_status(_HEALTHY)
     if status != 200:
         raise InstallError(f"Vault {_STATES.get(status, f'answers with status {status}')}")

@@ -1,0 +1,38 @@
+"""A log server that is away for an hour, by every clock there is (OUTAGE_SECONDS=n: for so long)."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import partial
+
+import pytest
+
+from testbed.machines.hosts import LOG_SERVER
+from tests.support.booted import LOGS, Booted, names
+from tests.support.waiting import eventually
+
+SECONDS = int(os.environ.get("OUTAGE_SECONDS", "3600"))
+ROTATIONS = "--unit=vaultwatch-rotate"
+
+pytestmark = pytest.mark.long
+
+
+def test_an_hour_without_the_log_server_stops_no_request_loses_no_entry_and_rotates_no_file(booted: Booted) -> None:
+    """Entries come at an even pace; those in the kernels of both hosts when the cut begins are among them."""
+    deadline, asked = time.monotonic() + SECONDS, list[str]()
+    booted.hosts.network.cut(LOG_SERVER, off=True)
+    try:
+        while time.monotonic() < deadline:
+            asked += (some := names(f"hour-{len(asked)}", 20))
+            booted.request(*some)
+            time.sleep(3.0)  # the pace
+        booted.node.run("systemctl", "start", "vaultwatch-rotate.service")
+        files = booted.node.run("find", LOGS, "-maxdepth", "1", "-name", "audit.log*").split()
+    finally:
+        booted.hosts.network.cut(LOG_SERVER, off=False)
+
+    assert files == [f"{LOGS}/audit.log"]
+    assert SECONDS < 3600 or "not rotated: syslog-ng has" in booted.node.journal(ROTATIONS)
+    for lane in ("socket", "file"):
+        eventually(partial(booted.has_brought, lane, set(asked)))
