@@ -48,7 +48,7 @@ test-hosts: setup
 	@if .venv/bin/python -m testbed.machines; then PATH="$(CURDIR)/.venv/bin:$$PATH" pytest tests/hosts/test_booted_hosts.py::TestDayOne; fi
 
 test-long: setup
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest -rs -m long tests/unit tests/integration tests/faults
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest -rs -m long -o faulthandler_timeout=7200 tests/unit tests/integration tests/faults tests/hosts
 
 hosts: setup
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest -rs tests/hosts

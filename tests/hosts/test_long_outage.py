@@ -1,4 +1,4 @@
-"""A log server that is away for an hour, by every clock there is (OUTAGE_SECONDS=n: for so long)."""
+"""A log server that is unreachable for an hour, by every clock there is (OUTAGE_SECONDS=n: for so long)."""
 
 from __future__ import annotations
 
