@@ -21,8 +21,8 @@ import botocore.session
 from moto import mock_aws
 
 from testbed.aws.alerts_table import make_table
+from testbed.aws.dynamodb import fast_dynamodb
 from testbed.aws.metered import Meter
-from testbed.aws.transactions import fast_transactions
 from vaultwatch.alerts import Alert, alert_id
 from vaultwatch.aws.publishing import AlertPublisher, History, open_store
 from vaultwatch.dispatch.groups import file_alert
@@ -91,7 +91,7 @@ def large_record(number: int) -> dict[str, Any]:
 
 def flood(*, large: bool) -> dict[str, float]:
     """Return what a flood takes: calls, units (`index_units` of the busier index), rows, lines of the history."""
-    with mock_aws(), fast_transactions():
+    with mock_aws(), fast_dynamodb():
         client, accepting, meter = _client(), Accepting(), Meter()
         make_table(client, _TABLE)
         store = open_store.__wrapped__(client, _TABLE, _MEMORY_DAYS)
@@ -116,7 +116,7 @@ def flood(*, large: bool) -> dict[str, float]:
 
 def writers(count: int, seconds: float) -> dict[str, int]:
     """Return how many alerts so many writers store in this time, with how many calls, and how many errors they get."""
-    with mock_aws(), fast_transactions():
+    with mock_aws(), fast_dynamodb():
         client, meter = _client(), Meter()
         make_table(client, _TABLE)
         ends_at = time.monotonic() + seconds

@@ -1,7 +1,7 @@
 """Fills the gaps between moto 5.2 and AWS.
 
 - moto uses the machine's time, and its S3 sends an event about tags for each new object: `patches`, which includes the
-  faster transactions of `testbed.aws.transactions`.
+  faster DynamoDB of `testbed.aws.dynamodb`.
 - moto's S3 accepts an upload with a wrong checksum, and one without a checksum into a locked bucket: `upload_fault`.
 - moto's SNS does not deliver to Firehose and e-mail, fails `publish` if a subscriber cannot be reached, and ignores
   the policies of queues: `Deliveries`.
@@ -31,9 +31,9 @@ from moto.sns.models import Subscription
 from moto.sqs.models import sqs_backends
 
 from testbed.aws.calls import Request
+from testbed.aws.dynamodb import fast_dynamodb
 from testbed.aws.permissions import Need, Policy
 from testbed.aws.template import ACCOUNT, REGION
-from testbed.aws.transactions import fast_transactions
 
 _CHECKSUM = "x-amz-checksum-"
 
@@ -43,7 +43,7 @@ def patches(now: Callable[[], float]) -> Iterator[AbstractContextManager[Any]]:
     for module in ("core.utils", "kinesis.models", "s3.models"):
         yield patch(f"moto.{module}.utcnow", lambda: datetime.fromtimestamp(now(), UTC).replace(tzinfo=None))
     yield patch("moto.s3.notifications._send_event_bridge_message", _send_created)
-    yield fast_transactions()
+    yield fast_dynamodb()
 
 
 def _send_created(account_id: str, bucket: FakeBucket, event_name: str, key: Any) -> None:

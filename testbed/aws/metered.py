@@ -17,7 +17,7 @@ from unittest import mock
 
 from botocore.client import BaseClient
 
-from testbed.aws.transactions import size
+from testbed.aws.dynamodb import size
 from vaultwatch.store.dynamodb import schema
 
 _Row = Mapping[str, Any]

@@ -26,7 +26,7 @@ ENTRIES = [entry(number, principal=f"p{number % 2}") for number in range(4)]
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    with world(monkeypatch) as made:
+    with world(monkeypatch, few=True) as made:
         yield made
 
 
@@ -59,7 +59,7 @@ def carried() -> int:
 
 
 def calls_of(run: Callable[[World], Any]) -> int:
-    with pytest.MonkeyPatch.context() as patch, world(patch) as aws, watching() as calls:
+    with pytest.MonkeyPatch.context() as patch, world(patch, few=True) as aws, watching() as calls:
         run(aws)
     return len(calls.names)
 
@@ -97,7 +97,7 @@ def dies(at: int, after: bool, error: BaseException) -> Callable[[int, str, bool
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_kill_at_any_call_loses_and_repeats_nothing(run: Callable[[World], None], after: bool) -> None:
     for at in range(calls_of(run)):
-        with pytest.MonkeyPatch.context() as patch, world(patch) as aws:
+        with pytest.MonkeyPatch.context() as patch, world(patch, few=True) as aws:
             with watching(dies(at, after, Killed())), pytest.raises(Killed):
                 run(aws)
             run(aws)
@@ -107,7 +107,7 @@ def test_a_kill_at_any_call_loses_and_repeats_nothing(run: Callable[[World], Non
 @pytest.mark.parametrize("error", [ConnectTimeoutError(endpoint_url="x"), ReadTimeoutError(endpoint_url="x")])
 def test_a_call_that_times_out_loses_and_repeats_nothing(error: Exception) -> None:
     for at in range(calls_of(evaluate)):
-        with pytest.MonkeyPatch.context() as patch, world(patch) as aws:
+        with pytest.MonkeyPatch.context() as patch, world(patch, few=True) as aws:
             with watching(dies(at, isinstance(error, ReadTimeoutError), error)):
                 try:
                     evaluate(aws)
@@ -123,7 +123,7 @@ def test_a_call_that_times_out_loses_and_repeats_nothing(error: Exception) -> No
     cuts=st.lists(st.integers(1, 6), max_size=2),
 )
 def test_frames_in_any_order_and_more_than_once(order: list[int], again: list[int], cuts: list[int]) -> None:
-    with pytest.MonkeyPatch.context() as patch, world(patch) as aws:
+    with pytest.MonkeyPatch.context() as patch, world(patch, few=True) as aws:
         frames = [aws.frame(line, sequence=number) for number, line in enumerate(ENTRIES)]
         sent = [frames[number] for number in (*order, *again)]
         edges = [0, *sorted(set(cuts)), len(sent)]

@@ -15,7 +15,7 @@ from botocore.config import Config
 from moto import mock_aws
 
 from testbed.aws import alerts_table
-from testbed.aws.transactions import fast_transactions
+from testbed.aws.dynamodb import fast_dynamodb
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,7 +27,7 @@ TABLE = "alerts"
 @contextmanager
 def local_aws() -> Iterator[None]:
     """Run moto in this process."""
-    with mock_aws(), fast_transactions():
+    with mock_aws(), fast_dynamodb():
         yield
 
 

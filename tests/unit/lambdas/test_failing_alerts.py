@@ -6,6 +6,7 @@ All others are stored and notified, and so is that alert, without its texts. It 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import zstandard
 from botocore.exceptions import ClientError
 
 from tests.support.faults import raise_on
-from tests.support.functions import ARCHIVE, Context, World, entry, kinesis, object_created, total, watching
+from tests.support.functions import ARCHIVE, Context, World, entry, kinesis, object_created, total, watching, world
 from vaultwatch.dispatch import decisions, groups
 from vaultwatch.dispatch.notification import NOTIFIED
 from vaultwatch.errors import VaultwatchError
@@ -41,6 +42,12 @@ NAMES = ("alice", "bob", "mallory", "carol")
 
 def names(*texts: object) -> set[str]:
     return {name for name in NAMES for one in texts if name in str(one)}
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    with world(monkeypatch, few=True) as made:
+        yield made
 
 
 def frame(aws: World) -> bytes:

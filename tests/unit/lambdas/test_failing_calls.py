@@ -22,7 +22,19 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from testbed.slack import SlackStandIn
 from tests.support.dynamodb import make_client
-from tests.support.functions import ARCHIVE, AUDIT_TAG, BUCKET, Context, Judge, World, entry, kinesis, total, watching
+from tests.support.functions import (
+    ARCHIVE,
+    AUDIT_TAG,
+    BUCKET,
+    Context,
+    Judge,
+    World,
+    entry,
+    kinesis,
+    total,
+    watching,
+    world,
+)
 from tests.unit.lambdas.test_notify import Notify
 from vaultwatch.aws.alerts_first import KEEPING_SECONDS
 from vaultwatch.dispatch.notification import NOTIFIED
@@ -260,6 +272,12 @@ def unavailable(*services: str) -> Judge:
             raise FAULTS["timed out"](name)
 
     return judge
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    with world(monkeypatch, few=True) as made:
+        yield made
 
 
 @pytest.fixture

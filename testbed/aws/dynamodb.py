@@ -1,22 +1,25 @@
-"""DynamoDB's transactions in moto, fast enough for tests and demo, and with their limit on size.
+"""DynamoDB in moto, fast enough for tests and demo, and with the limit on the size of a transaction.
 
 moto 5.2 copies every table for each item of a transaction, so that it can restore them. This patch copies only the
-items that the transaction names, and restores those.
+items that the transaction names, and restores those. In an answer, it looks for each of the ten types of a value under
+several spellings, although a value has one type: half of the time of a test of the store.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from moto.core.serialize import BaseJSONSerializer
 from moto.dynamodb.exceptions import MockValidationException
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
 
 _MOTO = DynamoDBBackend.transact_write_items
+_SERIALIZE_MEMBER = BaseJSONSerializer._serialize_structure_member
 
 
 MAX_TRANSACTION_BYTES = 4 * 1024 * 1024  # DynamoDB developer guide, "Constraints in Amazon DynamoDB"
@@ -31,9 +34,19 @@ def size(value: Any) -> int:
     return len(value if isinstance(value, bytes) else str(value).encode())
 
 
-def fast_transactions() -> AbstractContextManager[Any]:
+@contextmanager
+def fast_dynamodb() -> Iterator[None]:
     """Patch moto while the context is open."""
-    return patch.object(DynamoDBBackend, "transact_write_items", _transact)
+    with (
+        patch.object(DynamoDBBackend, "transact_write_items", _transact),
+        patch.object(BaseJSONSerializer, "_serialize_structure_member", _serialize_member),
+    ):
+        yield
+
+
+def _serialize_member(serializer: Any, serialized: Any, value: Any, shape: Any, key: str) -> None:
+    if shape.parent.name != "AttributeValue" or key in value:
+        _SERIALIZE_MEMBER(serializer, serialized, value, shape, key)
 
 
 def _transact(backend: DynamoDBBackend, items: list[dict[str, Any]]) -> None:
