@@ -79,7 +79,7 @@ def test_a_hostile_frame_is_parked_and_the_critical_alert_behind_it_notified_in_
     assert not aws.failures
 
 
-@pytest.mark.parametrize("frames", [4, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("frames", [2, pytest.param(20, marks=pytest.mark.long)])
 def test_frames_that_hang_delay_no_alert_by_five_minutes(deployment: Deployment, frames: int) -> None:
     aws, began, line = deployment.aws, deployment.aws.now(), hostile("loop")
     deployment.put(*(deployment.frame([critical(number), line]) for number in range(frames)))
