@@ -20,8 +20,8 @@ from vaultwatch.printable import one_line, printable_json
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import Rule
 
-FORMATS = ("table", "json", "csv", "sarif", "junit")
-Form = Literal["table", "json", "csv", "sarif", "junit"]
+FORMATS = ("table", "json", "csv", "sarif", "junit", "html")
+Form = Literal["table", "json", "csv", "sarif", "junit", "html"]
 _MOST_STAGED = 5  # names of rules in one line
 _COLORS = {Level.CRITICAL: "red", Level.HIGH: "red", Level.MEDIUM: "yellow", Level.LOW: "cyan"}
 
@@ -62,9 +62,14 @@ def _rows(form: Form, findings: Findings, run: Run, rules: Sequence[Rule]) -> It
 def _answers(findings: Findings, run: Run, rules: Sequence[Rule]) -> Iterator[str]:
     from vaultwatch.findings.answers import answers
     from vaultwatch.findings.groups import grouped
+    from vaultwatch.findings.tally import Tally, who_and_where
     from vaultwatch.findings.unseen import without_log
 
     yield from answers(grouped(findings), short_names(run.reader.names), _colored)
+    tally = Tally()
+    tally.count_alerts(findings)
+    if tally.total.alerts:
+        yield from ("", *who_and_where(tally))
     counts = run.detector.counts
     missing = without_log([rule.compiled for rule in rules], counts.audit, counts.server)
     if missing and (counts.audit or counts.server):
@@ -83,11 +88,19 @@ class Closing:
         """Count what a run has read and found in these seconds."""
         self._run, self._findings, self._seconds = run, findings, seconds
 
-    def say(self) -> None:
-        """Print the errors of rules, the staged rules that matched, and the counts; no counts if nothing was read."""
-        counts = self._run.detector.counts
+    def say(self, *, counts: bool = True) -> None:
+        """Print the errors of rules.
+
+        Args:
+            counts: Whether the staged rules that matched follow, and the counts unless nothing was read.
+        """
+        found = self._run.detector.counts
         for name, error in self._run.reader.errors.items():
-            click.echo(one_line(f"rule {name} raised on {counts.rule_errors[name]} records: {error}"), err=True)
+            click.echo(one_line(f"rule {name} raised on {found.rule_errors[name]} records: {error}"), err=True)
+        if counts:
+            self._say_counts(found)
+
+    def _say_counts(self, counts: Counts) -> None:
         _report_staged(self._findings.staged)
         _report_uncounted(counts)
         if self._run.reader.names or not self._run.failed:

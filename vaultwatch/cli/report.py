@@ -6,7 +6,7 @@ import hashlib
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -15,12 +15,9 @@ import click
 from click.core import ParameterSource
 
 from vaultwatch.cli.check_run import Manner, Run
-from vaultwatch.cli.common import check_rule_names, load_rules, moment, rules_option
-from vaultwatch.detection.detector import Source
-from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.cli.selecting import Asked, selecting
 from vaultwatch.errors import SettingError
 from vaultwatch.findings.found import Findings
-from vaultwatch.findings.reader import Settings
 from vaultwatch.findings.selection import Selection
 from vaultwatch.inputs.logs import STDIN
 from vaultwatch.inputs.rejects import Rejects
@@ -29,9 +26,7 @@ from vaultwatch.report.contents import Contents, Origin
 from vaultwatch.report.coverage import Coverage
 from vaultwatch.report.names import common_folder
 from vaultwatch.report.page import MARK, page
-from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import Rule
-from vaultwatch.zones import find_zone
 
 
 @click.command("report")
@@ -40,41 +35,13 @@ from vaultwatch.zones import find_zone
     "-o", "--output", default="report.html", show_default=True, metavar="PAGE",
     help="The page to write; `-` is stdout. A report that is there is replaced, any other file is not.",
 )  # fmt: skip
-@click.option(
-    "--source", type=click.Choice(["auto", "audit", "server"]), default="auto", show_default=True,
-    help="The log that the lines come from; auto decides line by line.",
-)  # fmt: skip
-@rules_option
-@click.option(
-    "--level", type=click.Choice([str(level) for level in Level], case_sensitive=False), default="low",
-    show_default=True, help="Lowest level of the alerts to show.",
-)  # fmt: skip
-@click.option(
-    "--timezone", default="UTC", show_default=True, metavar="ZONE", help="Time zone of local.hour and local.weekday."
-)
-@click.option("--rule", "only", multiple=True, metavar="NAME", help="Only alerts of this rule; `*` is a wildcard.")
-@click.option("--exclude", multiple=True, metavar="NAME", help="No alerts of this rule; `*` is a wildcard.")
-@click.option("--principal", default="", metavar="TEXT", help="Only of callers with this in name, id or address.")
-@click.option("--since", metavar="TIME", help="Only alerts from this time on (RFC 3339).")
-@click.option("--until", metavar="TIME", help="Only alerts before this time (RFC 3339).")
-@click.option("--allow-empty", is_flag=True, help="An empty log is no error.")
-@click.option("--progress/--no-progress", default=None, help="Show progress on stderr. Default: if it is a terminal.")
+@selecting
 @click.pass_context
 def command(
     ctx: click.Context,
     places: tuple[str, ...],
     output: str,
-    source: Source,
-    rule_dirs: tuple[Path, ...],
-    level: str,
-    timezone: str,
-    only: tuple[str, ...],
-    exclude: tuple[str, ...],
-    principal: str,
-    since: str | None,
-    until: str | None,
-    allow_empty: bool,
-    progress: bool | None,
+    asked: Asked,
 ) -> int:
     r"""Write what existing logs show as one page of HTML.
 
@@ -89,33 +56,50 @@ def command(
     Exit status: that of `check`: 0 if there is no alert, 1 if there are alerts, 2 if a log cannot be read, is empty, or
     holds nothing that is a log of Vault, if a rule raised an error, or if an option is wrong.
     """
-    rules = load_rules(rule_dirs)
-    selection = Selection(Level(level), only, exclude, moment("--since", since), moment("--until", until), principal)
-    check_rule_names([rule.name for rule in rules], (*only, *exclude))
+    rules = asked.rules()
+    settings = asked.settings(rules)
     _check_output(output, places)
-    coverage, rejects = Coverage(), Rejects(None)
-    watched = sys.stderr.isatty() if progress is None else progress
-    settings = Settings(Ruleset(rules), source, find_zone(timezone, "--timezone"), selection)
-    run = Run(settings, Manner(1, watched, allow_empty), rejects, coverage)
-    with Findings(selection, run.detector.count_rule_error) as findings:
+    rejects, coverage = Rejects(None), Coverage()
+    run = Run(settings, Manner(1, asked.watched, asked.allow_empty), rejects, coverage)
+    with Findings(settings.selection, run.detector.count_rule_error) as findings:
         run.read(places or (STDIN,), findings)
-        coverage.tally.count_alerts(findings)
-        contents = Contents(
-            cases=cases(findings, {rule.name: rule.compiled.runbook for rule in rules}, _place),
-            coverage=coverage,
-            counts=run.detector.counts,
-            reasons=rejects.reasons.most_common(),
-            rules=[rule.compiled for rule in rules],
-            left_out=frozenset(rule.name for rule in rules if not _is_selected(rule, selection)),
-            staged=findings.staged,
-            selected=bool(only or exclude or principal or since or until or selection.level is not Level.LOW),
-            folder=common_folder(coverage.logs),
-            origin=Origin(version("vaultwatch"), _digest(rules), _command_line(ctx)),
-        )
-    _write(output, page(contents))
-    if output != STDIN:
-        click.echo(f"{output}: {contents.cases.total:,} alerts", err=True)
-    return 2 if run.failed else 1 if contents.cases.total else 0
+        if run.failed and not run.reader.names:
+            click.echo(f"{output}: is not written, because no log could be read", err=True)
+            return 2
+        _write(output, page_of(ctx, run, findings, coverage, rules, asked))
+        if output != STDIN:
+            click.echo(f"{output}: {findings.count:,} alerts", err=True)
+        return 2 if run.failed else 1 if findings.count else 0
+
+
+def page_of(
+    ctx: click.Context, run: Run, findings: Findings, coverage: Coverage, rules: Sequence[Rule], asked: Asked
+) -> Iterator[str]:
+    """Yield the parts of the page.
+
+    Args:
+        ctx: The command that makes it.
+        run: What was read.
+        findings: The alerts.
+        coverage: What watched the run.
+        rules: The rules that the logs were checked against.
+        asked: The options that select alerts.
+    """
+    coverage.tally.count_alerts(findings)
+    selection = asked.selection()
+    contents = Contents(
+        cases=cases(findings, {rule.name: rule.compiled.runbook for rule in rules}, _place),
+        coverage=coverage,
+        counts=run.detector.counts,
+        reasons=run.reader.rejects.reasons.most_common(),
+        rules=[rule.compiled for rule in rules],
+        left_out=frozenset(rule.name for rule in rules if not _is_selected(rule, selection)),
+        staged=findings.staged,
+        selected=asked.selects,
+        folder=common_folder(coverage.logs),
+        origin=Origin(version("vaultwatch"), _digest(rules), _command_line(ctx)),
+    )
+    yield from page(contents)
 
 
 def _is_selected(rule: Rule, selection: Selection) -> bool:
@@ -144,7 +128,7 @@ def _digest(rules: Sequence[Rule]) -> str:
 
 def _command_line(ctx: click.Context) -> str:
     """Return the command that makes the same report."""
-    words = ["vaultwatch", "report"]
+    words = ["vaultwatch", str(ctx.info_name)]
     for param in ctx.command.params:
         given = ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
         if given and isinstance(param, click.Option):
@@ -165,12 +149,14 @@ def _option(option: click.Option, value: object) -> list[str]:
 
 
 def _check_output(output: str, places: Sequence[str]) -> None:
-    """Refuse to replace a file that is no report.
+    """Refuse to replace a file that is no report, or to write where nothing can be.
 
     Raises:
-        SettingError: There is one.
+        SettingError: There is one, or the folder does not exist.
     """
     path = Path(output)
+    if output != STDIN and not path.parent.is_dir():
+        raise SettingError(f"--output: {output}: there is no folder {path.parent}")
     try:
         if output == STDIN or not path.is_file() or not path.stat().st_size:
             return

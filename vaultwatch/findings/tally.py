@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -10,8 +10,10 @@ import msgspec
 from vaultwatch.alerts import Alert
 from vaultwatch.findings.calls import Call, mount_of_request
 from vaultwatch.findings.groups import OTHERS
+from vaultwatch.printable import one_line, quoted
 
 _MAX_NAMES = 10_000
+_MOST_NAMED = 5
 
 
 class Use(msgspec.Struct):
@@ -95,6 +97,20 @@ class Tally(msgspec.Struct):
         self.callers.add(other.callers)
         self.addresses.add(other.addresses)
         self.mounts.add(other.mounts)
+
+
+def who_and_where(tally: Tally) -> Iterator[str]:
+    """Yield a line each for the callers, addresses and mounts that alerts are about, those with most alerts first."""
+    for label, uses in (("by", tally.callers), ("from", tally.addresses), ("on", tally.mounts)):
+        found, _, others = uses.top(_MOST_NAMED)
+        shown = one_line if uses is tally.callers else _quoted  # a caller is written as in a sentence already
+        named = [f"{shown(name)} ({use.alerts:,})" for name, use in found]
+        if named:
+            yield one_line(f"{f'Alerts {label}':13} {', '.join(named)}{f' and {others:,} more' if others else ''}")
+
+
+def _quoted(name: str) -> str:
+    return quoted(one_line(name))
 
 
 def _importance(name: str, use: Use) -> tuple[bool, int, int, int, str]:

@@ -272,6 +272,37 @@ class TestAlerts:
         assert "had nothing to look at" not in both
         assert "had nothing to look at" not in check("--alerts", folder / "server.log").out
 
+    def test_behind_groups_is_who_and_where(self, check: Check) -> None:
+        shown = check("--groups", DATA / "audit-device-changes" / "audit.jsonl").out.splitlines()
+        by, origin, on = shown[shown.index("", len(shown) - 6) + 1 :][:3]
+        assert re.fullmatch(r"Alerts by     userpass-alice \(.*\) \(8\), approle app .*", by)
+        assert origin == "Alerts from   127.0.0.1 (9)"
+        assert on == "Alerts on     sys/ (9)"
+        assert "Alerts by" not in check("--alerts", DATA / "audit-device-changes" / "audit.jsonl").out
+        assert "Alerts by" not in check("--groups", SERVER).out
+
+    def test_a_terminal_gets_colours_unless_no_color_is_set(
+        self, check: Check, monkeypatch: pytest.MonkeyPatch, seal: Path
+    ) -> None:
+        monkeypatch.setattr("click.utils.should_strip_ansi", lambda *_: False)
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        assert "\x1b[" in check("--groups", seal).out
+        monkeypatch.setenv("NO_COLOR", "1")
+        assert "\x1b[" not in check("--groups", seal).out
+
+    def test_quiet_leaves_the_exit_status_and_errors(self, check: Check, seal: Path, tmp_path: Path) -> None:
+        for option in ("-q", "--quiet"):
+            assert check(option, seal) == (1, "", "")
+            assert check(option, "--rule", "audit_device_disabled", seal) == (0, "", "")
+        found = check("-q", tmp_path / "missing")
+        assert (found.status, found.out, len(found.err.splitlines())) == (2, "", 1)
+
+    def test_html_is_the_page_of_report(self, check: Check, seal: Path) -> None:
+        found = check("--format", "html", seal)
+        assert found.status == 1
+        assert found.out.startswith("<!doctype html>")
+        assert "vaultwatch check --format html" in found.out
+
     def test_a_path_in_a_group_imitates_no_other(self, check: Check, tmp_path: Path) -> None:
         log = tmp_path / "log"
         entry = (DATA / "audit-device-changes" / "audit.jsonl").read_bytes().split(b"\n")[22]

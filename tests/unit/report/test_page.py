@@ -222,6 +222,26 @@ def test_a_report_is_replaced_and_another_file_is_not(report: Make, tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
+def test_a_report_is_left_if_no_log_can_be_read(report: Make, tmp_path: Path) -> None:
+    before = report(DEVICES).markup
+    misspelt = report(tmp_path / "audit.lgo")
+    assert (misspelt.status, misspelt.markup) == (2, before)
+    assert misspelt.err.splitlines()[-1] == f"{tmp_path}/report.html: is not written, because no log could be read"
+
+
+def test_a_report_with_a_log_that_cannot_be_read_says_so(report: Make, tmp_path: Path) -> None:
+    partly = report(DEVICES, tmp_path / "audit.lgo")
+    assert partly.status == 2
+    assert "audit.lgo: No such file or directory" in partly.page.text
+
+
+def test_a_folder_that_does_not_exist_is_named(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["report", str(DEVICES), "-o", f"{tmp_path}/no/report.html"]) == 2
+    assert (
+        capfd.readouterr().err == f"vaultwatch: --output: {tmp_path}/no/report.html: there is no folder {tmp_path}/no\n"
+    )
+
+
 def test_a_report_can_go_to_stdout(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(DEVICES), "-o", "-"]) == 1
     out = capfd.readouterr().out
