@@ -90,6 +90,18 @@ def load_rules(directories: Sequence[Path]) -> list[Rule]:
     return rules
 
 
+def default_rules() -> Path:
+    """Return the folder `rules` here, otherwise that of the checkout that this program runs from.
+
+    Raises:
+        SettingError: There is neither.
+    """
+    for directory in (Path("rules"), CHECKOUT_RULES):
+        if directory.is_dir():
+            return directory
+    raise SettingError("no folder named rules here: give the folder of your rules")
+
+
 def find_rule(name: str, directories: Sequence[Path]) -> Rule:
     """Return the rule with this name, of the shipped ones or of those in `directories`.
 

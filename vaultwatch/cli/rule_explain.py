@@ -18,7 +18,7 @@ from vaultwatch.rules.pack import Rule
 _LONGEST_LINE = 500
 
 
-@click.command("explain")
+@click.command("explain", short_help="Show which conditions of a rule hold for a log.")
 @click.argument("rule")
 @click.argument("place", default="-", metavar="[RECORD-FILE|-]")
 @rules_option

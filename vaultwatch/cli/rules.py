@@ -11,9 +11,9 @@ from textwrap import indent
 import click
 import msgspec
 
-from vaultwatch.cli import rule_explain, rule_new
-from vaultwatch.cli.common import CHECKOUT_RULES, find_rule, load_rules, rules_option
-from vaultwatch.errors import RuleError, SettingError
+from vaultwatch.cli import rule_catalogue, rule_explain, rule_new
+from vaultwatch.cli.common import CHECKOUT_RULES, default_rules, find_rule, load_rules, rules_option
+from vaultwatch.errors import RuleError
 from vaultwatch.printable import one_line
 from vaultwatch.rules.files import rule_files
 from vaultwatch.rules.pack import CompiledRule, Rule
@@ -25,9 +25,10 @@ _DIRS = click.Path(path_type=Path)
 
 @click.group("rules")
 def command() -> None:
-    """List, show, make, explain, test and compile the detection rules."""
+    """List, show, make, explain, test, document and compile the detection rules."""
 
 
+command.add_command(rule_catalogue.command)
 command.add_command(rule_explain.command)
 command.add_command(rule_new.command)
 
@@ -136,7 +137,7 @@ def test_rules(directories: tuple[Path, ...], explain: bool) -> int:
     from vaultwatch.cli.rule_fixtures import tested
     from vaultwatch.cli.rule_reports import fault_report
 
-    folders = list(directories) or [_default_directory()]
+    folders = list(directories) or [default_rules()]
     found = tested(folders)
     for warning in found.warnings:
         click.echo(one_line(warning, _LONGEST_LINE), err=True)
@@ -164,7 +165,7 @@ def compile_rules(directories: tuple[Path, ...], output: Path | None) -> None:
     """
     from vaultwatch.rules.compiling import compile_pack
 
-    found = list(directories) or [_default_directory()]
+    found = list(directories) or [default_rules()]
     load_rules(found)
     pack = compile_pack(found)
     if output is None:
@@ -174,11 +175,3 @@ def compile_rules(directories: tuple[Path, ...], output: Path | None) -> None:
         output.write_bytes(pack)
     except OSError as error:
         raise RuleError(f"--output: {output}: {error.strerror}") from error
-
-
-def _default_directory() -> Path:
-    """Return the folder `rules` here, otherwise that of the checkout that this program runs from."""
-    for directory in (Path("rules"), CHECKOUT_RULES):
-        if directory.is_dir():
-            return directory
-    raise SettingError("no folder named rules here: give the folder of your rules")

@@ -1,0 +1,64 @@
+"""`vaultwatch rules catalogue`: a page of Markdown for each rule, and an index by level."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from vaultwatch.cli.common import default_rules, load_rules
+from vaultwatch.cli.rule_pages import Records, index_page, rule_page
+from vaultwatch.errors import SettingError
+from vaultwatch.rules.files import FIXTURES
+
+INDEX = "README.md"
+
+
+@click.command("catalogue", short_help="Write a page for each rule.")
+@click.argument("directories", nargs=-1, type=click.Path(path_type=Path), metavar="[DIR]...")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="The folder to write to."
+)
+def command(directories: tuple[Path, ...], output: Path) -> None:
+    r"""Write a page of Markdown for each rule, and an index by level, README.md.
+
+    A page has the rule's texts, its condition with the placeholders in force, and how many records it is tested on.
+    Pages of rules that no longer exist are left. Without DIR: the folder `rules`.
+
+    \b
+    vaultwatch rules catalogue -o docs/rules
+    vaultwatch rules catalogue rules mine -o pages
+    """
+    count = 0
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for name, text in pages(directories or [default_rules()]):
+            (output / name).write_text(text, "utf-8")
+            count += 1
+    except OSError as error:
+        raise SettingError(f"--output: {error.filename or output}: {error.strerror}") from error
+    click.echo(f"{output}: {count} pages")
+
+
+def pages(directories: Sequence[Path]) -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of each page.
+
+    Args:
+        directories: The folders of the rules and their fixtures.
+
+    Raises:
+        RuleError: A rule does not compile, or there is none.
+    """
+    rules = load_rules(directories)
+    yield INDEX, index_page([rule.compiled for rule in rules])
+    for rule in rules:
+        yield (
+            f"{rule.name}.md",
+            rule_page(rule, *(_records(directories, rule.name, kind) for kind in ("match", "ignore"))),
+        )
+
+
+def _records(directories: Sequence[Path], rule: str, kind: str) -> Records:
+    files = [file for folder in directories for file in (folder / FIXTURES / rule).glob(f"{kind}.*")]
+    return Records.of([line for file in files for line in file.read_bytes().splitlines()])

@@ -1,0 +1,150 @@
+"""Rules as Markdown: a page for each, and an index by level, where an operator can argue with the levels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from textwrap import fill, indent
+from typing import NamedTuple
+
+import msgspec
+
+from vaultwatch.cli.rule_text import as_yaml, readable
+from vaultwatch.printable import one_line
+from vaultwatch.rules.facts import Level
+from vaultwatch.rules.pack import CompiledRule, Rule
+
+MEANING = {
+    Level.CRITICAL: "wakes somebody: act now",
+    Level.HIGH: "somebody looks at it today",
+    Level.MEDIUM: "somebody looks at it this week",
+    Level.LOW: "a note: nothing to do unless it is unexpected",
+    Level.INFORMATIONAL: "notifies nobody: rules that count use it, and it is in the archive",
+}
+_MARKS = re.compile(r"[\\`*<>\[\]|#~]|(?<![^\W_])_|_(?![^\W_])")  # an underscore within a word is no mark
+_COMPOSED = b'"id":"composed-'
+
+
+class Records(NamedTuple):
+    """How many records of one kind the fixtures of a rule have, and how many of them no server wrote as they are."""
+
+    total: int
+    composed: int
+
+    @classmethod
+    def of(cls, lines: Sequence[bytes]) -> Records:
+        """Count the records in the lines of a fixture; each record of the server log is a line here."""
+        return cls(sum(bool(line.strip()) for line in lines), sum(_COMPOSED in line for line in lines))
+
+    def __str__(self) -> str:
+        """Return it in words, behind those that say of what."""
+        composed = f" ({self.composed} composed from recorded entries)" if self.composed else ""
+        return f"{self.total}{composed}"
+
+
+def rule_page(rule: Rule, matching: Records, ignored: Records) -> str:
+    """Return the page of a rule.
+
+    Args:
+        rule: The rule.
+        matching: The records in its fixtures that it must match.
+        ignored: Those that it must not match.
+    """
+    facts = rule.compiled
+    parts = [
+        f"# {_text(facts.title)}",
+        f"`{facts.name}`: **{facts.level}**, {MEANING[facts.level]}. It reads the {facts.service} log.",
+        "It is experimental: its alerts are stored, and nobody is notified." if facts.staged else "",
+        _paragraph(_text(facts.description)),
+        "\n".join(_variants(facts)),
+        _section("What to do first", _listed(facts.runbook.strip().splitlines())),
+        _section("Condition", _condition(rule)),
+        _section("Placeholders", _placeholders(facts)),
+        _section("False positives", _listed(facts.falsepositives)),
+        _section("Tags and references", _listed([*facts.tags, *facts.references])),
+        _section("Tested on", f"Records that it must match: {matching}. Records that it must not: {ignored}."),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def index_page(rules: Sequence[CompiledRule]) -> str:
+    """Return the index of all pages, by level."""
+    head = [
+        "# Rules by level",
+        _paragraph(
+            "Each rule has a page that says what happened, why it matters, and what to do first. To change a level for "
+            "your deployment, write it into an `overrides.yml` ([rule-tools.md](../rule-tools.md)). These pages are "
+            "written by `vaultwatch rules catalogue -o docs/rules`."
+        ),
+    ]
+    found = ["\n\n".join(head), "\n".join(_meanings(rules))]
+    for level in sorted(Level, key=lambda level: -level.rank):
+        listed = sorted((rule for rule in rules if rule.level is level), key=lambda rule: rule.name)
+        if listed:
+            found.append(
+                "\n".join([f"## {level}", "", "| rule | title | if refused |", "|---|---|---|", *map(_row, listed)])
+            )
+    return "\n\n".join(found) + "\n"
+
+
+def _meanings(rules: Sequence[CompiledRule]) -> Iterator[str]:
+    yield from ("| level | what it asks of people | rules |", "|---|---|---:|")
+    for level in sorted(Level, key=lambda level: -level.rank):
+        yield f"| {level} | {MEANING[level]} | {sum(rule.level is level for rule in rules)} |"
+
+
+def _row(rule: CompiledRule) -> str:
+    refused = rule.denied_level or rule.level
+    own = f"{_text(rule.denied_title)} ({refused})" if rule.denied_title else "" if refused is rule.level else refused
+    staged = " (experimental)" if rule.staged else ""
+    return f"| [{_text(rule.name)}]({rule.name}.md) | {_text(rule.title)}{staged} | {own} |"
+
+
+def _variants(facts: CompiledRule) -> Iterator[str]:
+    """Yield what differs from a request that succeeded, and how alerts are grouped."""
+    if facts.denied_title or facts.denied_level:
+        level = facts.denied_level or facts.level
+        yield f"- A request that was denied or failed: {_text(facts.denied_title or facts.title)} ({level})."
+    if facts.unanswered_title:
+        yield f"- A request without a response in the log: {_text(facts.unanswered_title)}."
+    if facts.group_by:
+        yield f"- Alerts with the same {', '.join(map(_code, facts.group_by))} are one group, in place of the path."
+    if facts.window_seconds:
+        yield f"- After a notification, its group is suppressed for {facts.window_seconds:,} seconds."
+    if facts.same_as:
+        yield f"- One notification with {', '.join(map(_code, facts.same_as))}, which matches on the same fact."
+
+
+def _condition(rule: Rule) -> str:
+    facts = rule.compiled
+    if rule.source:
+        return "A function in Python."
+    counted = facts.correlation
+    text = as_yaml(msgspec.to_builtins(counted), lists_in_line=True) if counted else readable(facts.condition)
+    return indent(text.strip(), "    ")
+
+
+def _placeholders(facts: CompiledRule) -> str:
+    written = (as_yaml({name: values}, lists_in_line=True) for name, values in facts.placeholders.items())
+    return indent("".join(written).strip(), "    ")
+
+
+def _section(heading: str, text: str) -> str:
+    return f"## {heading}\n\n{text}" if text else ""
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return "\n".join(f"- {_text(text)}" for text in texts if text.strip())
+
+
+def _paragraph(text: str) -> str:
+    return fill(text, 120, break_long_words=False, break_on_hyphens=False)
+
+
+def _code(name: str) -> str:
+    return f"`{name.replace('`', '')}`"
+
+
+def _text(text: str) -> str:
+    """Return a text on one line in which no character is Markdown."""
+    return _MARKS.sub(r"\\\g<0>", one_line(" ".join(text.split())))
