@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ class Segment(msgspec.Struct, frozen=True):
         size: The bytes that are stored.
         lines: How many lines it has, as its writer says; 0 if that is unknown.
         faults: What is wrong with this object by itself.
+        stored_at: When S3 stored it, RFC 3339 in UTC; "" if that is unknown.
     """
 
     key: str
@@ -38,6 +40,7 @@ class Segment(msgspec.Struct, frozen=True):
     size: int = 0
     lines: int = 0
     faults: tuple[str, ...] = ()
+    stored_at: str = ""
 
 
 class Fault(NamedTuple):
@@ -66,6 +69,20 @@ def faults(segments: Iterable[Segment], known: Known) -> Iterator[Fault]:
             logs[found.source, found.node][found.number].append(segment)
     for (source, node), numbers in sorted(logs.items()):
         yield from _of_log(source, node, numbers, known)
+
+
+def not_evaluated(segments: Iterable[Segment], seen: Known, before: datetime) -> Iterator[Fault]:
+    """Yield each segment that was stored before this moment, and that `sweep` has not noted since.
+
+    Args:
+        segments: Everything that is stored on S3.
+        seen: What `sweep` has noted.
+        before: The moment, in UTC.
+    """
+    for segment in segments:
+        place = place_of(segment.key)
+        if place and place not in seen and segment.stored_at < before.isoformat():
+            yield Fault(segment.key, "not evaluated: sweep has not noted it")
 
 
 def _of_log(source: str, node: str, numbers: Mapping[int, list[Segment]], known: Known) -> Iterator[Fault]:

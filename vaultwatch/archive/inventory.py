@@ -105,6 +105,7 @@ def _described(s3: S3Client, bucket: str, found: _Object, *, read: bool) -> Segm
         answer["ContentLength"],
         int(lines) if lines.isdecimal() else 0,
         tuple(faults),
+        answer["LastModified"].astimezone(UTC).isoformat(),
     )
 
 

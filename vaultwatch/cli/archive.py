@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from vaultwatch.archive.waiting import Log
     from vaultwatch.aws.clients import Clients
 
+_EVALUATED_AFTER = timedelta(days=1)  # sweep retries for hours, and what it gives up is swept again by hand
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path)
 _place = click.argument("place", metavar="PLACE")
@@ -131,21 +134,24 @@ def verify(read: bool, manifests: tuple[Path, ...], form: str, place: str) -> in
     PLACE is s3://BUCKET, or a folder with a copy of the archive, such as `aws s3 sync` makes. Each source and host
     has its own numbers, from 1, and each segment names the SHA-256 of the one before it. On S3 they are also
     compared with the notes of the function sweep, which no host may write, so that the removal of the newest
-    segments shows as well. A copy has neither: compare it with a manifest.
+    segments shows as well, and a segment that was not evaluated within a day. A copy has neither: compare it with a
+    manifest.
 
     Exit status: 0 if nothing is wrong, 1 if something is, 2 if it could not run.
     """
     import msgspec
 
-    from vaultwatch.archive.chain import faults
+    from vaultwatch.archive.chain import faults, not_evaluated
     from vaultwatch.archive.known import merged, of_manifest
 
-    known = merged([*map(of_manifest, manifests), *_seen(place)])
+    seen = merged(_seen(place))
+    known = merged([*map(of_manifest, manifests), seen])
     segments = list(_segments(place, read=read))
     if not segments and not known:
         raise SettingError(f"{place}: it has no segment")
-    found = 0
-    for fault in faults(segments, known):
+    found, due = 0, datetime.now(UTC) - _EVALUATED_AFTER
+    unevaluated = not_evaluated(segments, seen, due) if place.startswith(S3) else ()
+    for fault in chain(faults(segments, known), unevaluated):
         found += 1
         click.echo(msgspec.json.encode(fault._asdict()) if form == "json" else one_line(f"{fault.where}: {fault.what}"))
     click.echo(f"{len(segments):,} segments, {found:,} faults", err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -159,6 +159,14 @@ class TestS3:
     def test_an_object_that_is_no_segment_shows_spelled_out(self, archive: Archive, run: Run) -> None:
         archive.put("archive/\u202ex", b"x")
         assert any(line == "archive/\\u202ex: not the key of a segment" for line in run("verify", archive.place).out)
+
+    def test_a_segment_that_was_not_evaluated_within_a_day_shows(
+        self, archive: Archive, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        archive.destroy("seen/source=audit/node=log-server/00000003")
+        assert run("verify", archive.place).out == []
+        monkeypatch.setattr("vaultwatch.cli.archive._EVALUATED_AFTER", timedelta(minutes=-1))
+        assert run("verify", archive.place).out == [f"{archive.keys[2]}: not evaluated: sweep has not noted it"]
 
     def test_a_manifest_that_was_kept_finds_what_was_removed_together_with_its_note(
         self, archive: Archive, run: Run, tmp_path: Path
