@@ -3,15 +3,24 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CURDIR)/.debian/bin
 # With it, each of the hundreds of processes that the tests start would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup test check style types test-units test-integration test-stacks test-hosts test-long hosts faults demo bench synth requirements
+# A wrong mode is refused before the set-up, which takes minutes.
+ifneq ($(filter demo,$(MAKECMDGOALS)),)
+ifneq ($(filter-out aws watch,$(MODE)),)
+$(error MODE=$(MODE) is neither aws nor watch)
+endif
+endif
+
+.PHONY: help setup system test check style types test-units test-integration test-stacks test-hosts test-long hosts faults demo bench synth requirements
 
 help:
-	@echo "make setup  create .venv and install the Debian packages; the other targets run this first"
+	@echo "make check FILE=LOG  check a log against the rules, with the command alone (LEVEL=medium: that level and above); needs only Python"
+	@echo "make setup  create .venv; needs only Python"
+	@echo "make system make setup, and install the Debian packages that the demo and most tests run; the other targets run this first"
 	@echo "make test   run all checks and tests: make check (style, types, rooms), test-integration, test-units (under /usr/bin/python3 if that can run them) and test-stacks"
 	@echo "make test-long  run the tests that are too long for make test"
 	@echo "make hosts  boot a log server and a node of OpenBao in systemd-nspawn, from the user data of the templates (root)"
 	@echo "make faults kill, stop and cut off what audit entries go through, and print what was lost and who waited (ROUNDS=n: so many at random, SEED=n; WRITE=1: into docs/guarantee.md)"
-	@echo "make demo   play a recorded Vault session through syslog-ng and a local AWS to Slack (MODE=watch: no AWS, LIVE=1: a real server, KEEP=1: keep the results)"
+	@echo "make demo   play a recorded Vault session through syslog-ng and a local AWS to Slack (MODE=watch: no AWS, LIVE=1: a real server, KEEP=1: keep all files of the run)"
 	@echo "make bench  run the benchmarks, and compare them with their goals"
 	@echo "make synth  write the CloudFormation templates to cdk.out (STRICT=1: warnings are errors)"
 	@echo "make node-package  write the package for Vault nodes that exist already to dist (ARCH=amd64 or arm64, PYTHON=3.12)"
@@ -19,12 +28,22 @@ help:
 setup:
 	@tools/setup
 
+system:
+	@tools/setup system
+
 # Three at a time: each uses one processor or waits for processes. Their output is interleaved line by line.
 test: style
 	@$(MAKE) --no-print-directory --jobs=3 types test-integration test-units test-stacks
 	@$(MAKE) --no-print-directory test-hosts
 
+# The exit status 1 of `vaultwatch check` says that there are alerts.
+ifdef FILE
+check:
+	@tools/setup command
+	@.command/bin/vaultwatch check $(if $(LEVEL),--level $(LEVEL)) $(FILE) || test $$? = 1
+else
 check: style types
+endif
 
 style: setup
 	@tools/check style
@@ -32,39 +51,39 @@ style: setup
 types: setup
 	@tools/check types
 
-test-integration: setup
+test-integration: system
 	@echo "check: integration tests and fault tests (one dot per test)"
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest -rs tests/faults tests/integration
 
-test-units: setup
+test-units: system
 	@tools/test-units
 
-test-stacks: setup
+test-stacks: system
 	@echo "check: tests of the templates (one dot per test)"
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest tests/stacks
 
 # The short form of `make hosts`, where the base tree exists and machines can boot; elsewhere a line says why not.
-test-hosts: setup
+test-hosts: system
 	@if .venv/bin/python -m testbed.machines; then PATH="$(CURDIR)/.venv/bin:$$PATH" pytest tests/hosts/test_booted_hosts.py::TestDayOne; fi
 
-test-long: setup
+test-long: system
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest -rs -m long -o faulthandler_timeout=7200 tests/unit tests/integration tests/faults tests/hosts
 
-hosts: setup
+hosts: system
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest -rs tests/hosts
 
-faults: setup
+faults: system
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" python -m testbed.faults $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(WRITE),--write)
 
-demo: setup
+demo: system
 	@.venv/bin/python -m demo
 
-bench: setup
+bench: system
 	@.venv/bin/python -m bench
 
 # Debian 12 and Ubuntu 24.04 have Node 18, which is sufficient; jsii warns about its age at every start.
 synth: export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION = $(firstword $(subst ., ,$(patsubst v%,%,$(shell node --version 2>/dev/null))))
-synth: setup node_modules
+synth: system node_modules
 	@rm -rf cdk.out # an old validation report there would fail the run
 	@npx --no-install cdk synth --quiet $(if $(STRICT),--strict)
 

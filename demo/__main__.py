@@ -89,7 +89,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--keep",
         action="store_true",
         default=keep,
-        help="keep the folder of the run, with a report, the Slack page and the e-mails in it (KEEP=1)",
+        help="keep all files of the run, not only the report, the Slack page and the e-mails (KEEP=1)",
     )
     parser.add_argument(
         "--slack-errors",
@@ -119,15 +119,33 @@ def _session(options: argparse.Namespace) -> Session:
 
 @contextmanager
 def _folder(*, keep: bool) -> Iterator[Path]:
+    """Yield the folder of the run; of it, a run that ends by itself leaves the pages, with `keep` everything."""
     folder = Path(tempfile.mkdtemp(prefix="vaultwatch-demo-"))
+    ended = False
     try:
         yield folder
+        ended = True
     finally:
-        if keep:
-            _write_report(folder)
-            print(f"kept in {folder}: {', '.join(_pages(folder)) or 'the files of the run'}")
+        if ended or keep:
+            _leave(folder, keep=keep)
         else:
             shutil.rmtree(folder)
+
+
+def _leave(folder: Path, *, keep: bool) -> None:
+    """Say where the pages are, and remove everything else unless `keep`; without pages, the folder too."""
+    _write_report(folder)
+    pages = _pages(folder)
+    if not pages and not keep:
+        shutil.rmtree(folder)
+        return
+    if not keep:
+        for path in folder.iterdir():
+            if path.name not in pages:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    print(f"kept in {folder}: {', '.join(pages) or 'the files of the run'}")
+    if "report.html" in pages:
+        print(f"open {folder}/report.html")
 
 
 def _write_report(folder: Path) -> None:

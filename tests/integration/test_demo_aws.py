@@ -43,7 +43,7 @@ SUCCESS = "OK: every line was evaluated and archived, every alert of `vaultwatch
 def test_every_line_of_the_session_is_evaluated_and_what_only_the_archive_has_is_delayed(tmp_path: Path) -> None:
     status, shown, errors = run(tmp_path, MODE="aws", AWS_PROFILE="not-there", HTTP_PROXY="http://127.0.0.1:9")
     assert (status, errors) == (0, ""), shown
-    assert shown.endswith(f"{SUCCESS}\n")
+    assert f"{SUCCESS}\n" in shown
     rows = figures(shown)
     assert rows["lines sent"] == rows["lines evaluated"] == (863, 250)
     archived = re.search(r"^lines archived in S3 +863 +250$", shown, re.MULTILINE)
@@ -65,7 +65,9 @@ def test_notifications_that_slack_refuses_at_first_are_sent_again_and_kept_in_th
         shown, errors = process.communicate(timeout=HUNG_SECONDS)
     assert (process.returncode, errors) == (0, ""), shown
     (folder,) = tmp_path.iterdir()
-    assert shown.endswith(f"{SUCCESS}\nkept in {folder}: report.html, slack.html, emails.txt\n")
+    assert shown.endswith(
+        f"{SUCCESS}\nkept in {folder}: report.html, slack.html, emails.txt\nopen {folder}/report.html\n"
+    )
     for kept in ("report.html", "slack.html", "emails.txt"):
         assert "Root token generated" in (folder / kept).read_text()
     assert "To: security@example.org\nSubject: " in (folder / "emails.txt").read_text()
