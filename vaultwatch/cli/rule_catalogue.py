@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from vaultwatch.cli.common import default_rules, load_rules
-from vaultwatch.cli.rule_pages import Records, index_page, rule_page
+from vaultwatch.cli.rule_pages import index_page, rule_page
+from vaultwatch.cli.rule_provenance import origins, recorded_lines
 from vaultwatch.errors import SettingError
-from vaultwatch.rules.files import FIXTURES
 
 INDEX = "README.md"
 
@@ -48,17 +48,11 @@ def pages(directories: Sequence[Path]) -> Iterator[tuple[str, str]]:
         directories: The folders of the rules and their fixtures.
 
     Raises:
-        RuleError: A rule does not compile, or there is none.
+        RuleError: A rule does not compile or there is none, or a fixture cannot be read.
     """
     rules = load_rules(directories)
+    recorded = recorded_lines(directories)
     yield INDEX, index_page([rule.compiled for rule in rules])
     for rule in rules:
-        yield (
-            f"{rule.name}.md",
-            rule_page(rule, *(_records(directories, rule.name, kind) for kind in ("match", "ignore"))),
-        )
-
-
-def _records(directories: Sequence[Path], rule: str, kind: str) -> Records:
-    files = [file for folder in directories for file in (folder / FIXTURES / rule).glob(f"{kind}.*")]
-    return Records.of([line for file in files for line in file.read_bytes().splitlines()])
+        matching, ignored = (origins(rule.name, kind, directories, recorded) for kind in ("match", "ignore"))
+        yield f"{rule.name}.md", rule_page(rule, matching, ignored)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from textwrap import fill, indent
-from typing import NamedTuple
 
 import msgspec
 
+from vaultwatch.cli.rule_provenance import Origins
 from vaultwatch.cli.rule_text import as_yaml, readable
+from vaultwatch.dispatch.groups import WINDOW_SECONDS
 from vaultwatch.printable import one_line
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import CompiledRule, Rule
@@ -22,27 +23,10 @@ MEANING = {
     Level.INFORMATIONAL: "notifies nobody: rules that count use it, and it is in the archive",
 }
 _MARKS = re.compile(r"[\\`*<>\[\]|#~]|(?<![^\W_])_|_(?![^\W_])")  # an underscore within a word is no mark
-_COMPOSED = b'"id":"composed-'
+_SENTENCE_END = re.compile(r"(?<=\.)\s+(?=[A-Z])")
 
 
-class Records(NamedTuple):
-    """How many records of one kind the fixtures of a rule have, and how many of them no server wrote as they are."""
-
-    total: int
-    composed: int
-
-    @classmethod
-    def of(cls, lines: Sequence[bytes]) -> Records:
-        """Count the records in the lines of a fixture; each record of the server log is a line here."""
-        return cls(sum(bool(line.strip()) for line in lines), sum(_COMPOSED in line for line in lines))
-
-    def __str__(self) -> str:
-        """Return it in words, behind those that say of what."""
-        composed = f" ({self.composed} composed from recorded entries)" if self.composed else ""
-        return f"{self.total}{composed}"
-
-
-def rule_page(rule: Rule, matching: Records, ignored: Records) -> str:
+def rule_page(rule: Rule, matching: Origins, ignored: Origins) -> str:
     """Return the page of a rule.
 
     Args:
@@ -73,8 +57,8 @@ def index_page(rules: Sequence[CompiledRule]) -> str:
         "# Rules by level",
         _paragraph(
             "Each rule has a page that says what happened, why it matters, and what to do first. To change a level for "
-            "your deployment, write it into an `overrides.yml` ([rule-tools.md](../rule-tools.md)). These pages are "
-            "written by `vaultwatch rules catalogue -o docs/rules`."
+            "your deployment, write it into an `overrides.yml` (`docs/rule-tools.md`). These pages are written by "
+            "`vaultwatch rules catalogue -o docs/rules`; `docs/rules.md` says how to write rules."
         ),
     ]
     found = ["\n\n".join(head), "\n".join(_meanings(rules))]
@@ -82,7 +66,9 @@ def index_page(rules: Sequence[CompiledRule]) -> str:
         listed = sorted((rule for rule in rules if rule.level is level), key=lambda rule: rule.name)
         if listed:
             found.append(
-                "\n".join([f"## {level}", "", "| rule | title | if refused |", "|---|---|---|", *map(_row, listed)])
+                "\n".join(
+                    [f"## {level}", "", "| rule | title | why | if refused |", "|---|---|---|---|", *map(_row, listed)]
+                )
             )
     return "\n\n".join(found) + "\n"
 
@@ -93,11 +79,17 @@ def _meanings(rules: Sequence[CompiledRule]) -> Iterator[str]:
         yield f"| {level} | {MEANING[level]} | {sum(rule.level is level for rule in rules)} |"
 
 
+def why(rule: CompiledRule) -> str:
+    """Return the sentence that says why a rule matters: the second one of its description, after what happened."""
+    sentences = _SENTENCE_END.split(rule.description.strip())
+    return sentences[min(1, len(sentences) - 1)]
+
+
 def _row(rule: CompiledRule) -> str:
     refused = rule.denied_level or rule.level
     own = f"{_text(rule.denied_title)} ({refused})" if rule.denied_title else "" if refused is rule.level else refused
     staged = " (experimental)" if rule.staged else ""
-    return f"| [{_text(rule.name)}]({rule.name}.md) | {_text(rule.title)}{staged} | {own} |"
+    return f"| [{_text(rule.name)}]({rule.name}.md) | {_text(rule.title)}{staged} | {_text(why(rule))} | {own} |"
 
 
 def _variants(facts: CompiledRule) -> Iterator[str]:
@@ -107,12 +99,18 @@ def _variants(facts: CompiledRule) -> Iterator[str]:
         yield f"- A request that was denied or failed: {_text(facts.denied_title or facts.title)} ({level})."
     if facts.unanswered_title:
         yield f"- A request without a response in the log: {_text(facts.unanswered_title)}."
-    if facts.group_by:
-        yield f"- Alerts with the same {', '.join(map(_code, facts.group_by))} are one group, in place of the path."
-    if facts.window_seconds:
-        yield f"- After a notification, its group is suppressed for {facts.window_seconds:,} seconds."
+    window = WINDOW_SECONDS[facts.level] if facts.window_seconds is None else facts.window_seconds
+    yield f"- Alerts with the same {', '.join(_group(facts))} are one group."
+    yield f"- After a notification, its group is suppressed for {window:,.0f} seconds."
     if facts.same_as:
         yield f"- One notification with {', '.join(map(_code, facts.same_as))}, which matches on the same fact."
+
+
+def _group(facts: CompiledRule) -> list[str]:
+    """Return what the alerts of a group share."""
+    by_path = facts.level.rank >= Level.HIGH.rank and facts.service == "audit"
+    fields = facts.group_by or (("request.path",) if by_path else ())
+    return [*(("principal", "namespace", "outcome") if facts.service == "audit" else ("rule",)), *map(_code, fields)]
 
 
 def _condition(rule: Rule) -> str:

@@ -9,9 +9,12 @@ import pytest
 from tests.unit.rules.sigma import sigma
 from vaultwatch.cli import main
 from vaultwatch.cli.rule_catalogue import INDEX, pages
-from vaultwatch.cli.rule_pages import MEANING, Records
+from vaultwatch.cli.rule_pages import MEANING, why
+from vaultwatch.cli.rule_provenance import RECORDED, digest, origins, recorded_lines
+from vaultwatch.errors import RuleError
+from vaultwatch.rules.conditions import Never
 from vaultwatch.rules.facts import Level
-from vaultwatch.rules.pack import shipped_rules
+from vaultwatch.rules.pack import CompiledRule, shipped_rules
 
 ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "docs" / "rules"
@@ -37,12 +40,40 @@ def test_every_rule_that_notifies_says_what_to_do_and_what_it_was_tested_on() ->
     for rule in shipped_rules():
         page = (PAGES / f"{rule.name}.md").read_text()
         assert rule.compiled.level is Level.INFORMATIONAL or "\n## What to do first\n\n- " in page
-        assert "Records that it must match: 0" not in page
+        assert "Records that it must match: none" not in page
 
 
-def test_composed_records_are_counted_apart() -> None:
-    assert str(Records.of([b'{"request":{"id":"composed-1"}}', b"{}", b""])) == "2 (1 composed from recorded entries)"
-    assert str(Records.of([b"{}"])) == "1"
+def test_the_table_says_why() -> None:
+    assert why(described("It was cut (v1.2 too). All is lost. Check it.")) == "All is lost."
+    assert why(described("It was cut.")) == "It was cut."
+    index = (PAGES / INDEX).read_text()
+    for rule in shipped_rules():
+        assert why(rule.compiled)[:20] in index.replace("\\", "")
+
+
+def described(text: str) -> CompiledRule:
+    return CompiledRule(name="x", title="X", level=Level.LOW, service="audit", condition=Never(), description=text)
+
+
+def test_a_record_is_recorded_or_composed(tmp_path: Path) -> None:
+    (tmp_path / "fixtures" / "x").mkdir(parents=True)
+    (tmp_path / "fixtures" / "x" / "match.log").write_bytes(b"a\r\nb\n\nc\n")
+    (tmp_path / RECORDED).write_text(f"{digest(b'a')} vault-1\n{digest(b'b')} bao-2\n")
+    found = origins("x", "match", [tmp_path], recorded_lines([tmp_path]))
+    assert str(found) == "recorded: 1 bao-2, 1 vault-1, 1 composed"
+    assert str(origins("x", "ignore", [tmp_path], {})) == "none"
+
+
+def test_the_list_of_recorded_lines_names_only_fixtures() -> None:
+    files = [path for path in (ROOT / "rules" / "fixtures").glob("*/*") if path.suffix in (".jsonl", ".log")]
+    lines = {digest(line) for path in files for line in path.read_bytes().splitlines()}
+    assert recorded_lines([ROOT / "rules"]).keys() <= lines
+
+
+def test_a_broken_list_of_recorded_lines_is_refused(tmp_path: Path) -> None:
+    (tmp_path / RECORDED).write_text("0123\n")
+    with pytest.raises(RuleError, match="not a digest and a product"):
+        recorded_lines([tmp_path])
 
 
 def test_a_text_of_a_rule_is_no_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
