@@ -23,7 +23,9 @@ MAX_HASHES = 500_000
 """Of all windows together: about 70 bytes each."""
 MAX_VALUES = 10
 LATE_SECONDS = 3600.0
-"""A window that ended longer ago than this makes room for others before one that is still counting does."""
+"""A window that ended so long before the latest makes room for others before one that is still counting does."""
+_NEWEST = 10
+"""Which is the latest window: the newest tenth does not decide, because entries with forged times could be in it."""
 _KEPT = 0.75
 
 
@@ -156,7 +158,7 @@ class Counting:
             sample: Returns what to keep of the record, to show it.
         """
         if len(self.windows) >= self._max_windows or self._hashes >= self._max_hashes:
-            self._make_room(found.moment)
+            self._make_room()
         window = self.windows.get(key)
         if window is None:
             window = self.windows[key] = Window(found, found, sample())
@@ -175,8 +177,9 @@ class Counting:
         """Return whether so many windows and hashes can be added without dropping one."""
         return len(self.windows) + windows < self._max_windows and self._hashes + hashes < self._max_hashes
 
-    def _make_room(self, moment: float) -> None:
-        for key in [key for key in self.windows if key.ends + LATE_SECONDS < moment]:
+    def _make_room(self) -> None:
+        latest = sorted(key.ends for key in self.windows)[-1 - len(self.windows) // _NEWEST]
+        for key in [key for key in self.windows if key.ends + LATE_SECONDS < latest]:
             self._drop(key)
         for key, window in sorted(self.windows.items(), key=_worth):
             if len(self.windows) <= self._max_windows * _KEPT and self._hashes <= self._max_hashes * _KEPT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
@@ -21,7 +22,10 @@ _COLUMNS = ("time", "level", "rule", "title", "summary", "outcome", "who", "prin
 _MORE = ("remote_address", "cluster", "node", "event_key", "id")
 _MOST_LISTED = 100
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"""(^|[;|])(["'\s]*)(?=[=+\-@\u2212\uff0b\uff0d\uff1d\uff20])""")
+"""Where a formula would begin: also behind a semicolon, where spreadsheets of many countries end a cell."""
+_LINK = re.compile(r"[\[\]\\]")
+"""What makes a link in SARIF, and its escape (SARIF 2.1.0, section 3.11.6)."""
 _SARIF_LEVELS = {Level.CRITICAL: "error", Level.HIGH: "error", Level.MEDIUM: "warning"}
 
 
@@ -88,8 +92,7 @@ def _row(texts: Iterable[str]) -> str:
 
 
 def _cell(value: object) -> str:
-    text = one_line(str(value))
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return _FORMULA.sub(r"\1\2'", one_line(str(value)))
 
 
 def _result(alert: Finding) -> dict[str, Any]:
@@ -100,7 +103,7 @@ def _result(alert: Finding) -> dict[str, Any]:
     return {
         "ruleId": alert.rule,
         "level": _SARIF_LEVELS.get(alert.level, "note"),
-        "message": {"text": one_line(alert.summary)},
+        "message": {"text": _LINK.sub(r"\\\g<0>", one_line(alert.summary))},
         "locations": [{"physicalLocation": place}],
         "partialFingerprints": {"alertId/v1": alert.id},
     }

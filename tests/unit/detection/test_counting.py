@@ -123,6 +123,14 @@ class TestProperties:
             fed(counting, [(day * (SPAN + LATE_SECONDS + HALF), f"{day}-{n}", "x") for n in range(40)])
         assert counting.dropped == 0
 
+    def test_an_entry_with_a_time_far_in_the_future_ends_no_count(self) -> None:
+        counting = Counting(max_windows=100)
+        fed(counting, [(0.0, "near", str(n)) for n in range(9)], threshold=10)
+        fed(counting, [(1.0, f"made-up-{n}", "x") for n in range(49)], threshold=10)
+        fed(counting, [(9e9, "future", "x")], threshold=10)
+        assert counting.dropped == 25
+        assert len(fed(counting, [(2.0, "near", "the last")], threshold=10)) == 1
+
     def test_what_was_counted_is_named_up_to_ten_with_the_first_and_the_last(self) -> None:
         counting = Counting()
         fed(counting, [(float(n), "a", str(n)) for n in (30, 10, *range(40, 60), 20)], threshold=99)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from xml.etree import ElementTree
 
 import msgspec
@@ -47,6 +48,29 @@ def test_junit_has_a_case_for_each_rule_and_a_failure_for_those_with_alerts() ->
     assert failure.get("message") == "200 alerts"
     assert (failure.text or "").count("=1+1]]>") == 100
     assert set(failures.values()) == {None}
+
+
+@pytest.mark.parametrize("text", ["a;=1", "a; =1", ";@a", 'a";"=1', "a;\t+1", "a;\u3000-1", "a|=1"])
+def test_no_part_of_a_cell_is_a_formula_where_cells_end_at_other_characters_than_commas(text: str) -> None:
+    _, line = as_csv([finding(who=text, path=text, summary=text, source=Source(text, 1))])
+    parts = re.split(r"[;|\t]", line)
+    assert len(parts) > 4
+    assert not any(part.strip(' "\u3000').startswith(("=", "+", "-", "@")) for part in parts)
+
+
+@pytest.mark.parametrize("sign", "\uff1d\uff0b\uff0d\uff20\u2212")
+def test_no_cell_of_csv_begins_with_the_wide_form_of_a_formulas_first_character(sign: str) -> None:
+    names, row = csv.reader(as_csv([finding(path=f"{sign}1")]))
+    assert row[names.index("path")].startswith("'")
+
+
+def test_a_text_of_a_log_is_no_link_in_sarif() -> None:
+    """A program that shows SARIF makes a link of `[text](address)`; the first bracket is escaped (section 3.11.6)."""
+    alert = finding(summary=r'read of "[reset it](https://evil.example)" and "\[b](c)"')
+    found = json.loads("".join(as_sarif([alert], RULES, "1.2")))
+    text = found["runs"][0]["results"][0]["message"]["text"]
+    assert re.findall(r"(?<!\\)(?:\\\\)*\[", text) == []
+    assert text.replace("\\[", "[").replace("\\]", "]").replace("\\\\", "\\") == alert.summary
 
 
 @pytest.mark.parametrize("text", ["=1", "+1", "-1", "@a", "\t=1", " =1", EVIL])
