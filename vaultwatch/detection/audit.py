@@ -35,7 +35,9 @@ class AuditDetector:
         self._screen = screen
         self._correlator = correlator
 
-    def screen(self, text: bytes, origin: Origin, rules: Rules) -> list[Verdict] | None:
+    def screen(
+        self, text: bytes, origin: Origin, rules: Rules, position: Callable[[Origin], Origin]
+    ) -> list[Verdict] | None:
         """Return the verdicts on an entry that can be evaluated from a few of its fields; None if all must be read.
 
         Those are the ones that no rule matches, or only rules whose matches are just counted.
@@ -44,17 +46,17 @@ class AuditDetector:
             text: An entry that the index can decode, without its tag.
             origin: Where it came from.
             rules: The rules that could match it.
+            position: Adds the line that it is in to its origin.
         """
-        found = self._screen.matching(text, origin, rules, self.waiting.events, self._evaluator.zone)
-        if found is None:
+        few = self._screen.read(text, origin, rules, self.waiting.events, self._evaluator.zone)
+        if few is None:
             return None
-        view, matching = found
-        if not matching:
+        if not few.matching:
             return []
-        key = view["request"].get("id")
-        if not key or not isinstance(key, str) or not self._correlator.only_counts(matching):
+        key = few.request_id
+        if not key or not self._correlator.only_counts(few.matching):
             return None
-        return self._correlator.take(matching, view, key, view.get("time"), origin, text)[1]
+        return self._correlator.count(few, key, position(origin), text)
 
     def evaluate(self, entry: AuditEntry, rules: Rules, now: float) -> list[Verdict]:
         """Evaluate one entry against rules, and return the verdicts that are complete.

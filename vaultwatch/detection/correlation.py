@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vaultwatch.detection.counting import Counting, Occurrence, Sample, Thing, Window, WindowKey, hash_of, windows_of
 from vaultwatch.detection.verdict import Verdict
@@ -17,9 +17,11 @@ from vaultwatch.reading.view import View, audit_view
 from vaultwatch.redaction import SALTED
 from vaultwatch.rules.correlations import Correlated, Correlations, Counted
 from vaultwatch.rules.facts import Service
+from vaultwatch.rules.index import Rules
 from vaultwatch.rules.pack import Rule
 from vaultwatch.rules.predicates import text_of, values
 from vaultwatch.rules.remembered import Remembered
+from vaultwatch.rules.screening import Few
 
 if TYPE_CHECKING:
     from vaultwatch.detection.evaluator import Counts
@@ -34,9 +36,9 @@ _SAMPLED: dict[Service, tuple[str, ...]] = {
 }
 """The fields of a record that the alert of a correlation shows."""
 _LONGEST_TEXT = 512
-_hashes: Remembered[str, int] = Remembered(hash_of, len)
-"""The hashes of values, which repeat."""
 _SAMPLE_BYTES = 4096
+_TextsOf: TypeAlias = Callable[[tuple[str, ...]], tuple[str, ...]]
+"""Returns the texts of some fields of a record, as they are counted."""
 
 
 class Correlator:
@@ -57,23 +59,26 @@ class Correlator:
         self.correlations = correlations
         self.counting = Counting()
         self._counts = counts
+        self._only_counts: Remembered[Rules, bool] = Remembered(self._all_silent, len)
 
-    def only_counts(self, matching: Iterable[Rule]) -> bool:
+    def only_counts(self, matching: Rules) -> bool:
         """Return whether none of these rules raises alerts itself."""
+        return self._only_counts[matching]
+
+    def _all_silent(self, matching: Rules) -> bool:
         return all(rule.name in self.correlations.silent for rule in matching)
 
     def take(
-        self, matching: list[Rule], view: View, key: str, time: Any, origin: Origin, text: bytes = b""
+        self, matching: list[Rule], view: View, key: str, time: Any, origin: Origin
     ) -> tuple[list[Rule], list[Verdict]]:
         """Count what matches a record.
 
         Args:
             matching: The rules that match it.
-            view: Its view, with at least the fields that counting reads.
+            view: Its view.
             key: Identifies its event.
             time: Its time, as logged.
             origin: Where it came from.
-            text: The audit entry, if the view has only a few of its fields.
 
         Returns:
             The rules that raise alerts themselves, and the verdicts of correlations.
@@ -82,25 +87,50 @@ class Correlator:
         if not counted:
             return matching, []
         alerting = [rule for rule in matching if rule.name not in self.correlations.silent]
+        sample = partial(_part, view, counted[0].service)
+        return alerting, self._count(counted, partial(_texts, view), key, time, origin, sample)
+
+    def count(self, few: Few, key: str, origin: Origin, text: bytes) -> list[Verdict]:
+        """Count what matches an audit entry, and return the verdicts of correlations.
+
+        Args:
+            few: Its fields, at least those that counting reads, and what matches it, all of which is counted.
+            key: Identifies its event.
+            origin: Where it came from.
+            text: The entry.
+        """
+        return self._count(few.matching, partial(_texts_of_few, few), key, few.time, origin, partial(_sample, text))
+
+    def _count(
+        self,
+        matching: Iterable[Rule],
+        texts: _TextsOf,
+        key: str,
+        time: Any,
+        origin: Origin,
+        sample: Callable[[], Sample],
+    ) -> list[Verdict]:
         moment = parse_time(time)
         if moment is None:
             self._counts.undated += 1
-            return alerting, []
+            return []
         found = Occurrence(moment.timestamp(), time, key, origin)
-        verdicts = [one for rule in counted for one in self._count(rule.name, view, found, text)]
+        verdicts: list[Verdict] = []
+        for rule in matching:
+            for one in self.correlations.by_rule[rule.name]:
+                verdicts += self._steps(one, rule.name, texts, found, sample)
         self._counts.groups_dropped = self.counting.dropped
-        return alerting, verdicts
+        return verdicts
 
-    def _count(self, rule: str, view: View, found: Occurrence, text: bytes) -> Iterator[Verdict]:
-        for one in self.correlations.by_rule[rule]:
-            group = _texts(view, one.group_by)
-            thing = _thing(one, rule, view, found)
-            if thing is None or (group and not any(group)):
-                continue
-            sample = partial(_sample, view, one.facts.service, text)
-            for key in windows_of(one.facts.name, group, found.moment, one.correlation.timespan_seconds):
-                if verdict := self.step(one, key, thing, found, sample):
-                    yield verdict
+    def _steps(
+        self, one: Correlated, rule: str, texts: _TextsOf, found: Occurrence, sample: Callable[[], Sample]
+    ) -> list[Verdict]:
+        group = texts(one.group_by)
+        thing = _thing(one, rule, texts, found)
+        if thing is None or (group and not any(group)):
+            return []
+        windows = windows_of(one.facts.name, group, found.moment, one.correlation.timespan_seconds)
+        return [verdict for key in windows if (verdict := self.step(one, key, thing, found, sample))]
 
     def step(
         self, one: Correlated, key: WindowKey, thing: Thing, found: Occurrence, sample: Callable[[], Sample]
@@ -118,35 +148,51 @@ class Correlator:
         return _verdict(one, key, window) if window else None
 
 
-def _thing(one: Correlated, rule: str, view: View, found: Occurrence) -> Thing | None:
+def _thing(one: Correlated, rule: str, texts: _TextsOf, found: Occurrence) -> Thing | None:
     """Return what is counted of a record; None if the record has no value to count."""
     if one.correlation.type == "event_count":
-        shown = _texts(view, one.shown)
+        shown = texts(one.shown)
         return Thing(hash_of(found.event_key), ", ".join(shown))
-    if one.correlation.type == "temporal":
-        return Thing(_hashes[rule], rule)
-    shown = _texts(view, one.fields)
-    return Thing(_hashes["\0".join(shown)], ", ".join(shown)) if all(shown) else None
+    return _things[(rule,) if one.correlation.type == "temporal" else texts(one.fields)]
+
+
+def _thing_of(shown: tuple[str, ...]) -> Thing | None:
+    return Thing(hash_of("\0".join(shown)), ", ".join(shown)) if all(shown) else None
 
 
 def _texts(view: View, fields: Iterable[str]) -> tuple[str, ...]:
-    return tuple([_text(view, field) for field in fields])
+    """Return the values of fields; "" for those that are absent, or salted hashes, which differ between devices."""
+    found = ((text_of(value) for value in values(view, field)) for field in fields)
+    return tuple(
+        [_counted(", ".join([text for text in texts if text and not text.startswith(SALTED)])) for texts in found]
+    )
 
 
-def _text(view: View, field: str) -> str:
-    """Return a field's value; "" if it is absent, or a salted hash, which differs between audit devices."""
-    found = values(view, field)
-    if len(found) == 1 and type(found[0]) is str:
-        text = "" if found[0].startswith(SALTED) else found[0]
-    else:
-        texts = map(text_of, found)
-        text = ", ".join(text for text in texts if text is not None and not text.startswith(SALTED))
+def _texts_of_few(few: Few, fields: tuple[str, ...]) -> tuple[str, ...]:
+    found = few.texts(fields)
+    if found is None:
+        return _texts(few.view, fields)
+    return tuple([_counted(text) for text in found])
+
+
+def _counted(text: str | None) -> str:
+    """Return a text as it is counted."""
+    if not text or text.startswith(SALTED):
+        return ""
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}… {hash_of(text):016x}"
 
 
-def _sample(view: View, service: Service, text: bytes) -> Sample:
-    """Return what to keep of a record for an alert: an entry as it is, if it is small, and otherwise a part of it."""
-    return text if 0 < len(text) <= _SAMPLE_BYTES else _part(_view_of(text) if text else view, service)
+def _length(texts: tuple[str, ...]) -> int:
+    return sum(map(len, texts))
+
+
+_things: Remembered[tuple[str, ...], Thing | None] = Remembered(_thing_of, _length)
+"""What is counted, by its texts, which repeat."""
+
+
+def _sample(text: bytes) -> Sample:
+    """Return what to keep of an audit entry for an alert: the entry as it is if it is small, otherwise a part of it."""
+    return text if len(text) <= _SAMPLE_BYTES else _part(_view_of(text), "audit")
 
 
 def _view_of(text: bytes) -> View:

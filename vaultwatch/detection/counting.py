@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -100,12 +101,16 @@ class Window(msgspec.Struct):
     def note(self, thing: Thing, found: Occurrence) -> None:
         """Count a thing that was not counted yet."""
         self.hashes.add(thing.hash)
-        if found.order < self.first.order:
-            self.first = found
-        if found.order > self.last.order:
+        if found.moment > self.last.moment:  # as nearly all are
             self.last = found
+        else:
+            self.first = min(self.first, found, key=_order)
+            self.last = max(self.last, found, key=_order)
         if len(self.values) < MAX_VALUES:
             self.values[thing.text] = None
+
+
+_order = attrgetter("order")
 
 
 def windows_of(rule: str, group: tuple[str, ...], moment: float, timespan_seconds: int) -> tuple[WindowKey, WindowKey]:

@@ -151,7 +151,25 @@ class Detector:
         if isinstance(sifted, Passed):
             self._count_audit(sifted.entries)
             return []
-        return self._take(sifted.line, sifted.rules if isinstance(sifted, Candidate) else None, now, origin)
+        if not isinstance(sifted, Candidate):
+            return self._take(sifted.line, None, now, origin)
+        known = self._read_few(sifted, origin) if sifted.rules else None
+        return self._take(sifted.line, sifted.rules, now, origin) if known is None else known
+
+    def _read_few(self, candidate: Candidate, origin: Origin | None) -> list[Verdict] | None:
+        """Read an entry from a few of its fields, and return its verdicts; None if all of it must be read."""
+        line = candidate.line.rstrip(b"\r\n")
+        here, text = split_tag(line) if origin is None else (origin, line)
+        entry = text[max(text.find(b"{"), 0) :]
+        try:
+            verdicts = self._audit.screen(entry, here, candidate.rules, self._position)
+        except self._fatal:
+            raise
+        except Exception:  # noqa: BLE001  reading all of it raises again, where only that record is rejected
+            return None
+        if verdicts is not None:
+            self._count_entry(text, here)
+        return verdicts
 
     def _read_pieces(self, pieces: Iterable[Piece], line: bytes, now: float, origin: Origin | None) -> list[Verdict]:
         """Read what was found in lines; `line`, which the index cannot read, is not looked up again."""
@@ -320,9 +338,14 @@ class Detector:
         """Read one line; `rules` are those that could match, None if the index cannot read it as an audit entry."""
         text = line.rstrip(b"\r\n")
         origin, text = split_tag(text) if origin is None else (origin, text)
-        if self._log:
-            origin = Origin(origin.cluster, origin.node, origin.lane, Position(self._log, self._line))
+        origin = self._position(origin)
         return self._evaluator.isolate(text, origin, lambda: self._route(text, origin, rules, now))
+
+    def _position(self, origin: Origin) -> Origin:
+        """Return an origin with the line that is read now."""
+        if not self._log:
+            return origin
+        return Origin(origin.cluster, origin.node, origin.lane, Position(self._log, self._line))
 
     def _route(self, text: bytes, origin: Origin, rules: Rules | None, now: float) -> list[Verdict]:
         line = self._server_line(text, origin) if rules is None else None
@@ -332,9 +355,6 @@ class Detector:
         return self._read_entry(text, origin, rules, now) if rules is not None or text.strip() else []
 
     def _read_entry(self, text: bytes, origin: Origin, rules: Rules | None, now: float) -> list[Verdict]:
-        if rules and (known := self._audit.screen(text[max(text.find(b"{"), 0) :], origin, rules)) is not None:
-            self._count_entry(text, origin)
-            return known
         entry = read_audit_entry(text, origin)
         if isinstance(entry, Rejected):  # the index ignores what it does not decode, such as nesting
             return self._take_rejected(entry, now)

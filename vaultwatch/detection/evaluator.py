@@ -58,7 +58,7 @@ class Ruleset:
         self.index = AuditIndex(self.rules)
         compiled = (rule.compiled for rule in self.rules)
         self.correlations = Correlations((one, one.correlation) for one in compiled if one.correlation)
-        self.screen = Screen({name: fields | {"time"} for name, fields in self.correlations.fields.items()})
+        self.screen = Screen(self.correlations.fields)
         self.asks_local_time = any(uses_field(rule.compiled.condition, "local") for rule in self.rules)
 
     @cached_property

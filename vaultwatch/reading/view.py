@@ -111,8 +111,8 @@ def view_of_few(fields: dict[str, Any], origin: Origin, zone: tzinfo | None, ask
     if "outcome" in asked:
         fields["outcome"] = outcome(fields)
     if "mount_type" in asked or "mount_path" in asked:
-        mount = (_text(request.get(key)) for key in ("path", "mount_point", "mount_type"))
-        fields["mount_type"], fields["mount_path"] = mount_of(*mount)
+        path, mount_point, mount_type = request.get("path"), request.get("mount_point"), request.get("mount_type")
+        fields["mount_type"], fields["mount_path"] = mount_of(_text(path), _text(mount_point), _text(mount_type))
     if "local" in asked:
         fields["local"] = _local(fields.get("time"), zone)
     fields["cluster"], fields["node"], fields["lane"] = origin.cluster, origin.node, origin.lane

@@ -21,10 +21,11 @@ _TYPES: dict[str, Any] = {
     "request.id": str | None,
     "request.operation": str | None,
     "request.path": str | None,
+    "request.mount_type": str | None,
     "request.namespace.path": str | None,
     "auth.client_token": str | None,
 }
-LOOKED_UP = ("request.path", "request.operation", "request.namespace.path", "type")
+LOOKED_UP = ("request.path", "request.operation", "request.namespace.path", "request.mount_type", "type")
 """The texts among them that rules name."""
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import filterfalse
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -39,13 +39,17 @@ Rules = tuple[Rule, ...]
 Before = Callable[[bytes], bytes]
 """Returns the entry in a line."""
 
-_WITH_ANY = ("type", "request.operation")
+_WITH_ANY = ("type", "request.operation", "request.mount_type")
 """The fields that the gate looks up beside any other, because that costs little."""
 _COMMON = ("request.path", "request.namespace.path", POLICIES)
 """The fields that any pack asks for; others are decoded only for rules that have no anchors on these."""
 _SHALLOW_BYTES = 2 * (MAX_DEPTH - 2)
 """No data of a request this short is nested too deeply."""
 _SECRET_IN_PATH, _SECRET_IN_HEADERS = 1, 2
+
+
+_Kind: TypeAlias = tuple[tuple[str | None, ...], bytes]
+"""The texts of an entry that are looked up, apart from its path, and its policies: clients repeat their calls."""
 
 
 class _OverBudget(Exception):
@@ -116,12 +120,11 @@ class AuditIndex:
         return [one for one in found if rule not in self.of_secrets or _for_the_gate(_without(("type",), one))]
 
     def _prepare_masks(self, alternatives: Sequence[Alternative]) -> None:
-        self._path, operation, namespace, kind = (Masks(name, alternatives) for name in LOOKED_UP)
+        self._path, *of_texts = (Masks(name, alternatives) for name in LOOKED_UP)
+        self._by_text = [Remembered(partial(of_text, known), _length) for known in of_texts]
         self._by_path: Remembered[str | None, int] = Remembered(self._look_up_path, _length)
-        self._by_operation: Remembered[str | None, int] = Remembered(partial(of_text, operation), _length)
-        self._by_namespace: Remembered[str | None, int] = Remembered(partial(of_text, namespace), _length)
-        self._by_type: Remembered[str | None, int] = Remembered(partial(of_text, kind), _length)
         self._by_policies = JsonMasks({POLICIES: Masks(POLICIES, alternatives)}).by_value[POLICIES]
+        self._by_kind: Remembered[_Kind, int] = Remembered(self._look_up_kind, _length_of_kind)
         self._by_headers: Remembered[bytes, int] = Remembered(self._look_up_headers, len)
         self._others = JsonMasks(masks([_without((*LOOKED_UP, POLICIES), one) for one in alternatives]))
 
@@ -154,8 +157,7 @@ class AuditIndex:
         self, lines: Sequence[bytes], waiting: Collection[str], before: Before | None, decode: Callable[[bytes], Any]
     ) -> Iterator[Sifted]:
         """Do what `sift` does with entries that are decoded in this way."""
-        by_path, by_operation, by_namespace = self._by_path, self._by_operation, self._by_namespace
-        by_policies, by_type, narrowed = self._by_policies, self._by_type, self._narrowing.of
+        by_path, by_kind, narrowed = self._by_path, self._by_kind, self._narrowing.of
         secrets, others, passed = self._secrets, self._others if self._others.fields else None, 0
         for line in lines:
             found: Iterable[Sifted]
@@ -167,8 +169,8 @@ class AuditIndex:
                 request, auth = gate.request, gate.auth
                 if len(request.data) > _SHALLOW_BYTES and could_be_deep(bytes(request.data)):
                     raise _OverBudget
-                mask = by_path[request.path] & by_operation[request.operation] & by_type[gate.type]
-                mask &= by_namespace[request.namespace.path] & by_policies[bytes(auth.policies)]
+                texts: Any = request.operation, request.namespace.path, request.mount_type, gate.type
+                mask = by_path[request.path] & by_kind[texts, bytes(auth.policies)]
                 if request.headers is not NOTHING:
                     mask |= self._by_headers[bytes(request.headers)]
                 if others:
@@ -190,7 +192,8 @@ class AuditIndex:
             if passed:
                 yield Passed(passed)
                 passed = 0
-            text, gate, request, auth = b"", None, None, None  # not held meanwhile: a path can be as long as its line
+            text, gate, request, auth, texts = b"", None, None, None, None
+            # Nothing of the line is held meanwhile: a path can be as long as its line.
             yield from found
         if passed:
             yield Passed(passed)
@@ -212,6 +215,13 @@ class AuditIndex:
         if not path or not (mask & _SECRET_IN_PATH or len(path) > MAX_FIELD_BYTES):
             return mask
         return mask | self._secrets if shows_secret(path) else mask & ~_SECRET_IN_PATH
+
+    def _look_up_kind(self, kind: _Kind) -> int:
+        texts, policies = kind
+        mask = self._by_policies[policies]
+        for known, text in zip(self._by_text, texts, strict=True):
+            mask &= known[text]
+        return mask
 
     def _look_up_headers(self, raw: bytes) -> int:
         """Return the secrets in headers; those that are too long to search, or that only the reader reads, have one."""
@@ -243,3 +253,8 @@ def _without(fields: Collection[str], alternative: Alternative) -> Alternative:
 
 def _length(text: str | None) -> int:
     return len(text or "")
+
+
+def _length_of_kind(kind: _Kind) -> int:
+    texts, policies = kind
+    return len(policies) + sum(map(_length, texts))

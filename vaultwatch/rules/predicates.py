@@ -136,6 +136,8 @@ def text_of(value: Any) -> str | None:
 
 def text_test(how: TextHow | KeywordHow, value: str, cased: bool) -> TextTest:
     """Return a test of one text; unless `cased`, `value` is in lower case."""
+    if not cased and how == "eq":  # most tests are of this kind: it takes half of the time of two calls
+        return lambda text: text.lower() == value
     test = _exact_case_test(how, value)
     return test if cased else lambda text: test(text.lower())
 
@@ -229,7 +231,12 @@ def _one_of_texts(tests: list[Text], cased: bool) -> TextTest:
 
     def passes(text: str) -> bool:
         text = text if cased else text.lower()
-        return text in whole or text.startswith(starts) or text.endswith(ends) or any(test(text) for test in others)
+        if text in whole or text.startswith(starts) or text.endswith(ends):
+            return True
+        for test in others:  # noqa: SIM110
+            if test(text):
+                return True
+        return False
 
     return passes
 

@@ -307,7 +307,7 @@ class TestMemory:
             auth = {"display_name": f"d{number}", "policies": [f"p{number}"]}
             entry = {"type": "request", "auth": auth, "request": {"path": f"p{number}", "operation": f"o{number}"}}
             audit_index.candidates(json.dumps(entry).encode())
-        tables = (audit_index._by_path, audit_index._by_policies, audit_index._others._joined)
+        tables = (audit_index._by_path, audit_index._by_policies, audit_index._by_kind, audit_index._others._joined)
         assert all(0 < len(table) <= 100 for table in tables)
 
     def test_long_texts_are_not_cached(self) -> None:

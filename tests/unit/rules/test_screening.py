@@ -15,7 +15,7 @@ from tests.support.evaluation import evaluate_plainly
 from tests.unit.rules.test_index import CONDITIONS, ENTRIES, rules_of, with_ids
 from vaultwatch.detection.detector import Detector
 from vaultwatch.reading.records import NO_ORIGIN
-from vaultwatch.rules.conditions import And, Condition, Exists, Keyword, Number, Text
+from vaultwatch.rules.conditions import And, Condition, Exists, Keyword, Not, Number, Text
 from vaultwatch.rules.index import AuditIndex
 from vaultwatch.rules.screening import MAX_DECODERS, Screen
 
@@ -30,7 +30,8 @@ def encoded(**members: Any) -> bytes:
 
 
 def excludes(conditions: Sequence[Condition], line: bytes, waiting: Sequence[str] = ()) -> bool:
-    return Screen().excludes(line, NO_ORIGIN, tuple(rules_of(conditions)), waiting, UTC)
+    few = Screen().read(line, NO_ORIGIN, tuple(rules_of(conditions)), waiting, UTC)
+    return few is not None and not few.matching
 
 
 @settings(max_examples=200)
@@ -45,6 +46,37 @@ def test_what_is_excluded_matches_no_rule(conditions: list[Condition], entry: di
     line, rules = json.dumps(entry).encode(), rules_of(conditions)
     if AuditIndex([]).reads(line) and excludes(conditions, line):
         assert evaluate_plainly(rules, line, UTC) == set()
+
+
+PATHS = st.sampled_from(["sys/seal", "SYS/seal", "kv/data/a", "secret/data/a", "kv/metadata/a", "team/kv/config", ""])
+OF_PATHS = st.builds(
+    Text,
+    st.sampled_from(["request.path", "mount_path", "mount_type", "request.mount_point"]),
+    st.sampled_from(["eq", "prefix", "suffix", "contains", "glob"]),
+    st.sampled_from(["sys/seal", "seal", "data/", "kv", "kv/", "*/a", "config"]),
+    st.booleans(),
+)
+CALLS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["request", "response"]), "request": st.fixed_dictionaries({}, optional={
+        "path": PATHS, "operation": st.sampled_from(["read", "update"]), "mount_type": st.sampled_from(["kv", "ns_kv"]),
+        "mount_point": st.sampled_from(["kv/", "team/kv/", "secret/"])})},
+    optional={"error": st.sampled_from(["", "denied", 5]), "auth": st.none() | st.just({"display_name": "eve"}),
+              "response": st.sampled_from([None, {"data": {"errors": ["x"]}}])},
+)  # fmt: skip
+
+
+@settings(max_examples=100)
+@given(st.lists(CONDITIONS | st.lists(OF_PATHS, min_size=1, max_size=3).map(lambda tests: And(tuple(tests)))
+                | OF_PATHS.map(Not), min_size=1, max_size=3), st.lists(ENTRIES | CALLS, max_size=8))  # fmt: skip
+def test_what_is_remembered_of_an_entry_decides_others_as_their_fields_do(
+    conditions: list[Condition], entries: list[dict[str, Any]]
+) -> None:
+    screen, rules = Screen(), rules_of(conditions)
+    for entry in with_ids(entries):
+        line = json.dumps(entry).encode()
+        few = screen.read(line, NO_ORIGIN, tuple(rules), (), UTC) if AuditIndex([]).reads(line) else None
+        if few is not None:
+            assert {rule.name for rule in few.matching} == evaluate_plainly(rules, line, UTC)
 
 
 def test_an_entry_is_decided_by_the_fields_that_its_rules_name() -> None:
@@ -82,5 +114,5 @@ def test_a_response_that_matches_no_rule_completes_its_request() -> None:
 def test_the_number_of_decoders_is_bounded() -> None:
     screen = Screen()
     for _ in range(MAX_DECODERS + 5):
-        screen.excludes(encoded(), NO_ORIGIN, tuple(rules_of([BY_EVE])), (), UTC)
+        screen.read(encoded(), NO_ORIGIN, tuple(rules_of([BY_EVE])), (), UTC)
     assert len(screen._plans) == MAX_DECODERS

@@ -1,0 +1,202 @@
+"""How to decode the few fields of an audit entry that some rules name, and to find the rules that match.
+
+Which rules match is remembered by the values of these fields, because clients repeat their calls. Paths are many, so
+the values of theirs are replaced by which of the rules' tests they pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import tzinfo
+from itertools import groupby
+from operator import attrgetter, itemgetter
+from typing import Any, TypeAlias
+
+import msgspec
+
+from vaultwatch.reading.records import NO_ORIGIN, Origin
+from vaultwatch.reading.view import View, mount_of, view_of_few
+from vaultwatch.rules.anchors import Anchor, Masks
+from vaultwatch.rules.conditions import Condition, Keyword, Text, fields_of, leaves
+from vaultwatch.rules.gate import decoder_of, gate_field, without_nulls
+from vaultwatch.rules.index import Rules
+from vaultwatch.rules.pack import Rule
+from vaultwatch.rules.remembered import Bounded, Remembered
+
+_TEXTS = frozenset(
+    {"type", "time", "error", "auth.entity_id", "auth.display_name", "request.id", "request.operation", "request.path"}
+    | {"request.mount_point", "request.mount_type", "request.namespace.path", "request.remote_address"}
+)
+"""Fields that Vault writes as texts. An entry where one is anything else is decoded in full."""
+_MOUNT = ("request.path", "request.mount_point", "request.mount_type")
+_SOURCES = {"outcome": ("error", "response.data"), "local": ("time",), "mount_type": _MOUNT, "mount_path": _MOUNT}
+_OF_THE_ORIGIN = ("cluster", "node", "lane")
+_NOT_REPEATED = frozenset({"time", "local", *_OF_THE_ORIGIN})
+"""What is no part of an entry, or never the same: which rules match is not remembered by these."""
+Values: TypeAlias = tuple[str | bytes | None, ...]
+"""The values of some fields: texts as they are, others as JSON; None or b"" if they are absent."""
+
+
+class Tables:
+    """What is remembered for all plans together, so that the memory is bounded."""
+
+    def __init__(self) -> None:
+        """Make empty tables."""
+        self.paths: Remembered[Any, Any] = Remembered(lambda key: key[0].tests.of(*key[1]), lambda key: _length(key[1]))
+        self.matching: Bounded[Any, Rules] = Bounded(lambda key: _length((*key[1], *key[2])))
+
+
+class Plan:
+    """What to decode of an entry for some rules, and what follows from it.
+
+    Attributes:
+        tests: What the rules ask of paths.
+        id_and_time: Returns two of the values of an entry.
+        texts: A function for each set of fields that returns their texts; None if they are not decoded as texts.
+    """
+
+    def __init__(self, rules: Rules, named: Collection[str], also: Collection[str], tables: Tables) -> None:
+        """Make a plan.
+
+        Args:
+            rules: The rules.
+            named: The fields that their conditions name.
+            also: The fields that are read besides.
+            tables: What is remembered.
+        """
+        fields = sorted(_decoded({*named, *also, "type", "request.id", "time", *_MOUNT}))
+        of_conditions = _decoded({*named, "type", *_MOUNT})
+        asked = [field for field in fields if not of_conditions.isdisjoint((field, *_below(field, of_conditions)))]
+        self._rules, self._derived = rules, frozenset(field.partition(".")[0] for field in (*named, *also))
+        self._fields, self._asked = tuple(dict.fromkeys((*asked, *fields))), len(asked)
+        self._decode = decoder_of(self._fields, dict.fromkeys(_TEXTS, str | None))
+        self._values = attrgetter(*self._fields)
+        self._objects = _objects(self._fields)
+        self._has_json = not _TEXTS.issuperset(self._fields)
+        self._repeats = _NOT_REPEATED.isdisjoint({*asked, *(field.partition(".")[0] for field in named)})
+        self._tables = tables
+        self.tests = _PathTests([rule.compiled.condition for rule in rules])
+        self._mount = self._pick(_MOUNT)
+        self._others = self._pick([field for field in asked if field not in _MOUNT])
+        self.id_and_time: Any = self._pick(("request.id", "time"))
+        self.texts: Remembered[tuple[str, ...], Any] = Remembered(self._pick_texts, len)
+
+    def decode(self, text: bytes) -> Values:
+        """Return the values of the fields of an entry."""
+        gate = self._decode(text)
+        try:
+            values = self._values(gate)
+        except AttributeError:  # `auth` or another object is null
+            values = self._values(without_nulls(gate))
+        return tuple(map(_kept, values)) if self._has_json else values
+
+    def matching(self, values: Values, origin: Origin, zone: tzinfo | None) -> Rules:
+        """Return the rules that match an entry with these values."""
+        if not self._repeats:
+            return self._decide(values, origin, zone)
+        tables, key = self._tables, (self, self._mount(values))
+        kind = (self, tables.paths[key], self._others(values))
+        found = tables.matching.get(kind)
+        return tables.matching.keep(kind, self._decide(values, NO_ORIGIN, None)) if found is None else found
+
+    def view(self, values: Values, origin: Origin, zone: tzinfo | None) -> View:
+        """Return the view of an entry with these values."""
+        decoded = tuple(map(_value_of, values)) if self._has_json else values
+        fields: dict[str, Any] = {"request": {}}
+        for above, names, begins in self._objects:
+            inside = fields
+            for part in above:
+                inside = inside.setdefault(part, {})
+            inside.update(zip(names, decoded[begins:], strict=False))
+        return view_of_few(fields, origin, zone, self._derived)
+
+    def _decide(self, values: Values, origin: Origin, zone: tzinfo | None) -> Rules:
+        view = self.view(values[: self._asked], origin, zone)
+        return tuple([rule for rule in self._rules if rule.matches(view)])
+
+    def _pick_texts(self, fields: tuple[str, ...]) -> Any:
+        return self._pick(fields) if _TEXTS.intersection(self._fields).issuperset(fields) else None
+
+    def _pick(self, fields: Sequence[str]) -> Any:
+        """Return a function that returns the values of these fields, as a tuple."""
+        if len(fields) == 1:
+            begins = self._fields.index(fields[0])
+            return itemgetter(slice(begins, begins + 1))
+        return itemgetter(*map(self._fields.index, fields)) if fields else lambda _: ()
+
+
+class _PathTests:
+    """What rules ask of the path of a request: with paths that pass the same tests, the same rules match."""
+
+    def __init__(self, conditions: Iterable[Condition]) -> None:
+        """Take the conditions of the rules."""
+        named = [(leaf, fields_of(leaf)) for one in conditions for leaf in leaves(one)]
+        tests = [leaf for leaf, fields in named if not fields.isdisjoint(("request.path", "mount_path"))]
+        texts = [leaf for leaf in tests if isinstance(leaf, Text) and not leaf.cased]
+        self._are_texts = len(texts) == len(tests)
+        self._name_mounts = any(not fields.isdisjoint(("mount_type", "mount_path")) for _, fields in named)
+        anchors = [{leaf.field: (Anchor(leaf.field, leaf.how, leaf.value),)} for leaf in texts]
+        self._of_path, self._of_mount_path = Masks("request.path", anchors), Masks("mount_path", anchors)
+
+    def of(self, path: str | None, mount_point: str | None, mount_type: str | None) -> Values:
+        """Return what the rules that match depend on, of the path and of what is derived from it."""
+        if not self._are_texts:
+            return path, mount_point, mount_type
+        passed = self._of_path.of(path) if path else 0
+        kind = below = None
+        if self._name_mounts:
+            kind, below = mount_of(path or "", mount_point or "", mount_type or "")
+        if below:
+            passed |= self._of_mount_path.of(below)
+        return b"%x" % passed, kind, mount_point, mount_type
+
+
+def plan_of(rules: Rules, also: Collection[str], tables: Tables) -> Plan | None:
+    """Return how to decode the fields that rules name, and others; None if the rules may read any."""
+    if not rules or not all(map(_names_its_fields, rules)):
+        return None
+    named = {field for rule in rules for field in fields_of(rule.compiled.condition)}
+    return None if "request" in named else Plan(rules, named, also, tables)
+
+
+def _names_its_fields(rule: Rule) -> bool:
+    is_whole = any(isinstance(leaf, Keyword) for leaf in leaves(rule.compiled.condition))
+    return not (is_whole or rule.source or rule.asks_secrets or rule.asks_partial)
+
+
+def _decoded(fields: Iterable[str]) -> set[str]:
+    """Return what is decoded for some fields: what they are derived from, and the objects that contain them."""
+    sources = {source for field in fields for source in _SOURCES.get(field.partition(".")[0], (field,))}
+    found = {gate_field(field) for field in sources}.difference(_OF_THE_ORIGIN)
+    return {field for field in found if not found & _objects_above(field)}
+
+
+def _objects_above(field: str) -> set[str]:
+    parts = field.split(".")
+    return {".".join(parts[:end]) for end in range(1, len(parts))}
+
+
+def _below(field: str, fields: Iterable[str]) -> list[str]:
+    return [one for one in fields if field in _objects_above(one)]
+
+
+def _objects(fields: Iterable[str]) -> list[tuple[list[str], list[str], int]]:
+    """Return the objects that fields are in: the path of each, the names in it, and the position of the first."""
+    found = []
+    for path, inside in groupby(enumerate(fields), lambda item: item[1].split(".")[:-1]):
+        positions, names = zip(*inside, strict=True)
+        found.append((path, [name.rpartition(".")[2] for name in names], positions[0]))
+    return found
+
+
+def _length(values: Values) -> int:
+    return sum(map(len, filter(None, values)))
+
+
+def _kept(value: Any) -> str | bytes | None:
+    """Return a value without the line that it is a part of."""
+    return value if value is None or type(value) is str else bytes(value)
+
+
+def _value_of(value: str | bytes | None) -> Any:
+    return msgspec.json.decode(value) if value and type(value) is bytes else value or None
