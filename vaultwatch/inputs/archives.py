@@ -17,6 +17,7 @@ _BLOCK = 512
 _MAX_NAME_BYTES = 64 * 1024
 _REGULAR = (b"0", b"\0", b"7")
 _LONG_NAME, _PAX = b"L", b"x"
+_IN_PARTS = {b"S": "sparse", b"M": "continued from another archive"}
 
 
 class Member(NamedTuple):
@@ -58,7 +59,7 @@ def tar_members(file: Any) -> Iterator[Member]:
     """Yield the files in a tar archive in their order.
 
     Raises:
-        Unreadable: The archive cannot be read.
+        Unreadable: The archive cannot be read, or not all of it.
     """
     name, count = "", 0
     while (header := _read(file, _BLOCK)).strip(b"\0"):
@@ -67,12 +68,15 @@ def tar_members(file: Any) -> Iterator[Member]:
             name = _long_name(_read(file, min(size, _MAX_NAME_BYTES)), kind)
             _skip(file, size - min(size, _MAX_NAME_BYTES) + _padding(size))
             continue
+        if kind in _IN_PARTS:
+            raise Unreadable(f"an archive with a file that is {_IN_PARTS[kind]}")
         content = _Content(file, size)
         if kind in _REGULAR:
             _refuse_many(count := count + 1)
             yield Member(name or _name(header), io.BufferedReader(content), 0)
         name = ""
         _skip(file, content.left + _padding(size))
+    _refuse_more(file)
 
 
 class _Content(io.RawIOBase):
@@ -115,6 +119,14 @@ def _skip(file: Any, size: int) -> None:
             if not piece:
                 raise EOFError("the archive ends within a file")
             size -= len(piece)
+
+
+def _refuse_more(file: Any) -> None:
+    """Look for data behind the end of an archive: archives that somebody put into one file."""
+    with reading():
+        while piece := file.read1(1 << 18):
+            if piece.strip(b"\0"):
+                raise Unreadable("an archive with more data behind its end")
 
 
 def _padding(size: int) -> int:

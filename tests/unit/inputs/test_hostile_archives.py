@@ -114,6 +114,24 @@ def test_what_is_no_file_is_skipped(tmp_path: Path, kind: bytes) -> None:
     assert read(path) == {"b.log": LINE}
 
 
+def test_a_file_whose_content_is_in_another_form_is_named_and_not_skipped(tmp_path: Path) -> None:
+    whole = bytearray(tar_of((tarfile.TarInfo("audit.log"), LINE)))
+    whole[156:157] = tarfile.GNUTYPE_SPARSE
+    path = tmp_path / "logs.tar"
+    path.write_bytes(with_size(bytes(whole), b"%011o" % len(LINE)))
+    with pytest.raises(Unreadable, match="sparse"):
+        read(path)
+
+
+def test_what_follows_the_end_of_an_archive_is_not_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "logs.tar"
+    path.write_bytes(tar_of((tarfile.TarInfo("a.log"), LINE)) + bytes(MIB) + tar_of((tarfile.TarInfo("b.log"), LINE)))
+    found = logs_in(str(path))
+    assert next(found).name == f"{path}/a.log"
+    with pytest.raises(Unreadable, match="behind its end"):
+        next(found)
+
+
 @pytest.mark.parametrize("field", [b"77777777777", b"\x80" + b"\xff" * 11, b"-0000000005", b"no number", b"1_0"])
 def test_a_size_that_is_not_true_is_an_error_and_no_endless_reading(tmp_path: Path, field: bytes) -> None:
     path = tmp_path / "logs.tar"
