@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from vaultwatch.cli.examples import examples
 from vaultwatch.errors import VaultwatchError, did_you_mean
 
 _SUBCOMMANDS = {
@@ -24,6 +25,9 @@ _SUBCOMMANDS = {
     "fields": "List the fields that a log has, how often, and with which values.",
     "rules": "List, show, make, explain, test and compile the detection rules.",
 }
+
+_EXTRAS = {"boto3": "aws", "botocore": "aws", "cryptography": "host"}
+"""The extra of each package that only some commands need."""
 
 
 class _Subcommands(click.Group):
@@ -43,7 +47,11 @@ class _Subcommands(click.Group):
             formatter.write_dl(list(_SUBCOMMANDS.items()))
 
 
-@click.command(cls=_Subcommands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(
+    cls=_Subcommands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=examples("vaultwatch check /var/log/vault", "vaultwatch check --help"),
+)
 @click.version_option(package_name="vaultwatch", message="%(prog)s %(version)s")
 def vaultwatch() -> None:
     """Day-1 logging and alerting for HashiCorp Vault and OpenBao."""
@@ -71,6 +79,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(error.format_message())
     except VaultwatchError as error:
         return _fail(str(error))
+    except ModuleNotFoundError as error:
+        return _fail(_missing(error))
     except (click.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:  # the reader of our output is gone
@@ -80,6 +90,14 @@ def main(arguments: list[str] | None = None) -> int:
         _drop_output()
         return _fail(f"cannot write{f' {error.filename}' if error.filename else ''}: {error.strerror}")
     return result if isinstance(result, int) else 0
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    """Return which extra has a package that is not installed; raise the error if it is none of them."""
+    package = str(error.name).partition(".")[0]
+    if package not in _EXTRAS:
+        raise error
+    return f"{package} is not installed: install Vaultwatch with its extra `{_EXTRAS[package]}`"
 
 
 def _drop_output() -> None:

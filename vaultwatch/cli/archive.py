@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vaultwatch.audience import S3
+from vaultwatch.cli.examples import examples
 from vaultwatch.errors import BOTO3_MISSING, SettingError
 from vaultwatch.printable import one_line
 
@@ -28,7 +29,7 @@ _place = click.argument("place", metavar="PLACE")
 _format = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 
 
-@click.group("archive")
+@click.group("archive", epilog=examples("vaultwatch archive verify s3://ARCHIVE"))
 def command() -> None:
     """Upload logs to the archive, list its segments, and verify that none was lost or altered."""
 
@@ -39,7 +40,13 @@ _node = click.option(
 )
 
 
-@command.command("upload", short_help="Upload the rotated files in folders.")
+@command.command(
+    "upload",
+    short_help="Upload the rotated files in folders.",
+    epilog=examples(
+        "vaultwatch archive upload --bucket ARCHIVE --node log-server /var/log/vault/archive",
+    ),
+)
 @_bucket
 @_node
 @click.argument("folders", type=_FOLDER, nargs=-1, required=True, metavar="DIR...")
@@ -55,7 +62,13 @@ def upload(bucket: str, node: str, folders: tuple[Path, ...]) -> int:
     return _store(Uploads(_clients().s3, bucket, node), [(folder, LOGS) for folder in folders])
 
 
-@command.command("follow", short_help="Upload the file of an audit device while it grows.")
+@command.command(
+    "follow",
+    short_help="Upload the file of an audit device while it grows.",
+    epilog=examples(
+        "vaultwatch archive follow --bucket ARCHIVE --node vault-1 /var/log/vault/audit.log",
+    ),
+)
 @_bucket
 @_node
 @click.argument("files", type=_FILE, nargs=-1, required=True, metavar="FILE...")
@@ -97,18 +110,21 @@ def _store(storing: Storing, places: Iterable[tuple[Path, Sequence[Log]]]) -> in
     return int(storing.failed)
 
 
-@command.command("list", short_help="List the segments of an archive.")
+@command.command(
+    "list",
+    short_help="List the segments of an archive.",
+    epilog=examples(
+        "vaultwatch archive list --format json s3://ARCHIVE >manifest.jsonl",
+        "vaultwatch archive verify --manifest manifest.jsonl s3://ARCHIVE",
+    ),
+)
 @_format
 @_place
 def list_segments(form: str, place: str) -> int:
-    r"""List the segments of an archive: its size, its lines, and its SHA-256.
+    """List the segments of an archive: its size, its lines, and its SHA-256.
 
     PLACE is s3://BUCKET, or a folder with a copy of the archive. The list as JSON lines is a manifest: kept
     elsewhere, it shows later that nothing in it was removed or altered.
-
-    \b
-    vaultwatch archive list --format json s3://ARCHIVE >manifest.jsonl
-    vaultwatch archive verify --manifest manifest.jsonl s3://ARCHIVE
     """
     import msgspec
 
@@ -120,7 +136,14 @@ def list_segments(form: str, place: str) -> int:
     return 0
 
 
-@command.command("verify", short_help="Find what is missing or altered in an archive.")
+@command.command(
+    "verify",
+    short_help="Find what is missing or altered in an archive.",
+    epilog=examples(
+        "vaultwatch archive verify s3://ARCHIVE",
+        "vaultwatch archive verify --manifest manifest.jsonl s3://ARCHIVE",
+    ),
+)
 @click.option("--read", is_flag=True, help="Read each segment on S3 to its end, and do not rely on S3's checksums.")
 @click.option(
     "--manifest", "manifests", type=_FILE, multiple=True, metavar="FILE",

@@ -15,6 +15,7 @@ import click
 from vaultwatch.cli.check_jobs import cores
 from vaultwatch.cli.check_output import FORMATS, Closing, Form, show
 from vaultwatch.cli.check_run import Manner, Run
+from vaultwatch.cli.examples import examples
 from vaultwatch.cli.selecting import Asked, selecting
 from vaultwatch.findings.found import Findings
 from vaultwatch.inputs.rejects import Rejects
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
     from vaultwatch.report.coverage import Coverage
 
 
-@click.command("check")
+@click.command(
+    "check",
+    epilog=examples(
+        "vaultwatch check /var/log/vault",
+        "docker logs vault 2>&1 | vaultwatch check",
+        "vaultwatch check --level high --since 2026-11-21T00:00:00Z --format json audit.log*",
+        "vaultwatch check --quiet --rule audit_device_removed audit.log || echo somebody removed one",
+    ),
+)
 @click.argument("places", nargs=-1, metavar="[FILE]...")
 @selecting
 @click.option(
@@ -55,18 +64,12 @@ def command(
     jobs: int | None,
     quiet: bool,
 ) -> int:
-    r"""Check existing logs against the rules.
+    """Check existing logs against the rules.
 
     A FILE may be plain, gzip, zstd, bzip2, xz, zip or tar, a folder with all files below it, a pattern, or "-" (or
     nothing) for stdin. A rule raises one alert per event, however many entries or files contain the event. Alerts are
     shown in the order of their time, each with the file and the line of its record; on a terminal in groups, the most
     important first.
-
-    \b
-    vaultwatch check /var/log/vault
-    docker logs vault 2>&1 | vaultwatch check
-    vaultwatch check --level high --since 2026-11-21T00:00:00Z --format json audit.log*
-    vaultwatch check --quiet --rule audit_device_removed audit.log || echo somebody removed one
 
     Exit status: 0 if no alert is shown, 1 if alerts are shown, 2 if a log cannot be read, is empty, or holds nothing
     that is a log of Vault, if a rule raised an error, or if an option is wrong.

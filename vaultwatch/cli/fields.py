@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 import msgspec
 
+from vaultwatch.cli.examples import examples
 from vaultwatch.cli.field_usage import MAX_FIELDS, FieldUsage
 from vaultwatch.cli.records import read_records
 from vaultwatch.cli.rule_explained import shown_value, without_secrets
@@ -22,7 +23,14 @@ _MAX_NAME = 60
 _SERVICES: tuple[Service, ...] = ("audit", "server")
 
 
-@click.command("fields")
+@click.command(
+    "fields",
+    epilog=examples(
+        "vaultwatch fields /var/log/vault/audit.log",
+        "vaultwatch fields --below request.data audit.log",
+        "docker logs vault 2>&1 | vaultwatch fields --format json",
+    ),
+)
 @click.argument("places", nargs=-1, metavar="[LOG]...")
 @click.option("--below", default="", metavar="FIELD", help="Only this field, and those below it, such as request.data.")
 @click.option(
@@ -30,16 +38,11 @@ _SERVICES: tuple[Service, ...] = ("audit", "server")
     help="A table for people, or one field per line as JSON.",
 )  # fmt: skip
 def command(places: tuple[str, ...], below: str, form: str) -> None:
-    r"""List the fields that the records of a log have, as rules name them.
+    """List the fields that the records of a log have, as rules name them.
 
     For each field: in how many records it is, and up to three of its values. Fields that Vaultwatch derives, such as
     outcome and mount_path, are among them. A LOG may have any form that check reads; without it, or with "-", records
     are read from stdin. At most 2,000 fields of each log are listed; values are cut, and shown without secrets.
-
-    \b
-    vaultwatch fields /var/log/vault/audit.log
-    vaultwatch fields --below request.data audit.log
-    docker logs vault 2>&1 | vaultwatch fields --format json
 
     Exit status: 0, or 2 if a log cannot be read, or has no records.
     """

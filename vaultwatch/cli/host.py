@@ -6,16 +6,24 @@ from pathlib import Path
 
 import click
 
+from vaultwatch.cli.examples import examples
+
 _FILE = click.Path(path_type=Path)
 _VALUES, _ASSETS = Path("/etc/vaultwatch/host.json"), Path("/opt/vaultwatch/assets")
 
 
-@click.group("host")
+@click.group("host", epilog=examples("vaultwatch host certificate"))
 def command() -> None:
     """Set up and maintain a node or the log server of a deployment."""
 
 
-@command.command("render", short_help="Write the configuration files of this host.")
+@command.command(
+    "render",
+    short_help="Write the configuration files of this host.",
+    epilog=examples(
+        "vaultwatch host render --root /tmp/host",
+    ),
+)
 @click.option(
     "--values", type=_FILE, default=_VALUES, metavar="FILE", show_default=True,
     help="JSON object with the values of this host.",
@@ -37,7 +45,13 @@ def render(values: Path, assets: Path, root: Path) -> None:
         click.echo(path)
 
 
-@command.command("install", short_help="Set up this host at boot.")
+@command.command(
+    "install",
+    short_help="Set up this host at boot.",
+    epilog=examples(
+        "vaultwatch host install",
+    ),
+)
 def install() -> None:
     """Set up this host, and signal to CloudFormation when it is ready; what is done already is left as it is."""
     import logging
@@ -50,7 +64,13 @@ def install() -> None:
     boot(this_host(_VALUES, _ASSETS), uptime_seconds())
 
 
-@command.command("ready", short_help="Report that this host is ready.")
+@command.command(
+    "ready",
+    short_help="Report that this host is ready.",
+    epilog=examples(
+        "vaultwatch host ready",
+    ),
+)
 def ready() -> None:
     """Write the metric that this host is ready, if it is."""
     from vaultwatch.hosts.install.machine import this_host
@@ -59,7 +79,13 @@ def ready() -> None:
     report_ready(this_host(_VALUES, _ASSETS))
 
 
-@command.command("rotate", short_help="Rotate the file of Vault's audit device.")
+@command.command(
+    "rotate",
+    short_help="Rotate the file of Vault's audit device.",
+    epilog=examples(
+        "vaultwatch host rotate",
+    ),
+)
 @click.option(
     "--values", type=_FILE, default=_VALUES, metavar="FILE", show_default=True,
     help="JSON object with the values of this node.",
@@ -72,7 +98,13 @@ def rotate(values: Path) -> None:
     click.echo(audit_file_rotation(read_values(values)).run())
 
 
-@command.command("remove-archived", short_help="Remove rotated files that S3 has.")
+@command.command(
+    "remove-archived",
+    short_help="Remove rotated files that S3 has.",
+    epilog=examples(
+        "vaultwatch host remove-archived /var/log/vault/archive",
+    ),
+)
 @click.argument("folders", type=_FILE, nargs=-1, required=True, metavar="DIR...")
 def remove_archived(folders: tuple[Path, ...]) -> None:
     """Remove rotated files that S3 has: those with an empty FILE.archived beside them."""
@@ -82,7 +114,13 @@ def remove_archived(folders: tuple[Path, ...]) -> None:
         click.echo(f"removed: {path}")
 
 
-@command.command("bootstrap", short_help="Set up a new cluster.")
+@command.command(
+    "bootstrap",
+    short_help="Set up a new cluster.",
+    epilog=examples(
+        "vaultwatch host bootstrap",
+    ),
+)
 @click.option(
     "--values", type=_FILE, default=_VALUES, metavar="FILE", show_default=True,
     help="JSON object with the values of this node.",
@@ -104,7 +142,13 @@ def bootstrap(values: Path, assets: Path) -> None:
     bootstrap_cluster(read_values(values), assets, make_client("secretsmanager"), click.echo)
 
 
-@command.command("snapshot", short_help="Store a snapshot of Vault's storage in S3.")
+@command.command(
+    "snapshot",
+    short_help="Store a snapshot of Vault's storage in S3.",
+    epilog=examples(
+        "vaultwatch host snapshot",
+    ),
+)
 @click.option(
     "--values", type=_FILE, default=_VALUES, metavar="FILE", show_default=True,
     help="JSON object with the values of this node.",
@@ -122,7 +166,13 @@ def snapshot(values: Path) -> None:
     click.echo(taking.run(datetime.now(UTC)))
 
 
-@command.command("certificate", short_help="Get or renew this host's certificate.")
+@command.command(
+    "certificate",
+    short_help="Get or renew this host's certificate.",
+    epilog=examples(
+        "vaultwatch host certificate",
+    ),
+)
 @click.option(
     "--values", type=_FILE, default=Path("/etc/vaultwatch/host.json"), metavar="FILE", show_default=True,
     help="JSON object with the values of this host.",

@@ -13,6 +13,7 @@ import msgspec
 from vaultwatch.appending import replace_file
 from vaultwatch.audience import S3
 from vaultwatch.cli.common import moment
+from vaultwatch.cli.examples import examples
 from vaultwatch.cli.places import archived_logs, local_logs
 from vaultwatch.errors import ArchiveError, SettingError
 from vaultwatch.inputs.errors import Unreadable
@@ -36,7 +37,17 @@ class _TwoSides(click.Command):
         return super().parse_args(ctx, [_BETWEEN if word == _AGAINST else word for word in args])
 
 
-@click.command("reconcile", cls=_TwoSides, options_metavar="[OPTIONS]")
+@click.command(
+    "reconcile",
+    cls=_TwoSides,
+    options_metavar="[OPTIONS]",
+    epilog=examples(
+        "vaultwatch reconcile audit-file.log audit-socket.log",
+        "vaultwatch reconcile /var/log/vault/audit* --against /mnt/copy/audit.log*",
+        "vaultwatch reconcile s3://ARCHIVE/archive/source=audit/ "
+        "--against s3://ARCHIVE/archive/source=audit-file/ --from 2026-11-27T00:00:00Z --until 2026-11-28T00:00:00Z",
+    ),
+)
 @click.argument("places", nargs=-1, required=True, metavar="LEFT... [--against] RIGHT...")
 @click.option(
     "--against", is_flag=True, expose_value=False,
@@ -66,17 +77,11 @@ def command(
     form: str,
     metrics: Path | None,
 ) -> int:
-    r"""Compare the logs of two audit devices: what each lacks, and what differs.
+    """Compare the logs of two audit devices: what each lacks, and what differs.
 
     A place is a file (plain, gzip or zstd), a folder with all files below it, or s3://BUCKET/PREFIX for archived
     segments. The entries of one side are put together, in any order, and compared by request id and type. Salted hashes
     and the time of writing differ between devices and are not compared, except for times more than a minute apart.
-
-    \b
-    vaultwatch reconcile audit-file.log audit-socket.log
-    vaultwatch reconcile /var/log/vault/audit* --against /mnt/copy/audit.log*
-    vaultwatch reconcile s3://ARCHIVE/archive/source=audit/ --against s3://ARCHIVE/archive/source=audit-file/ \
-        --from 2026-11-27T00:00:00Z --until 2026-11-28T00:00:00Z
 
     Reported are: entries that a side lacks; entries that differ (were altered); requests without response and responses
     without request, except for those that Vault never answers; and the spans of time in which a side was silent while

@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 from vaultwatch.cli.check_run import Manner, Run
+from vaultwatch.cli.examples import examples
 from vaultwatch.cli.selecting import Asked, selecting
 from vaultwatch.errors import SettingError
 from vaultwatch.findings.found import Findings
@@ -29,7 +30,13 @@ from vaultwatch.report.page import MARK, page
 from vaultwatch.rules.pack import Rule
 
 
-@click.command("report")
+@click.command(
+    "report",
+    epilog=examples(
+        "vaultwatch report /var/log/vault",
+        "vaultwatch report --level high --since 2026-11-21T00:00:00Z -o incident.html audit.log*",
+    ),
+)
 @click.argument("places", nargs=-1, metavar="[FILE]...")
 @click.option(
     "-o", "--output", default="report.html", show_default=True, metavar="PAGE",
@@ -43,15 +50,11 @@ def command(
     output: str,
     asked: Asked,
 ) -> int:
-    r"""Write what existing logs show as one page of HTML.
+    """Write what existing logs show as one page of HTML.
 
     The page says what happened, who called what from where, and what is missing from the logs. It needs no other file,
     no network and no script, and can be mailed, archived and printed. FILE and the options are those of `check`; they
     select alerts, while calls and completeness are of all that was read.
-
-    \b
-    vaultwatch report /var/log/vault
-    vaultwatch report --level high --since 2026-11-21T00:00:00Z -o incident.html audit.log*
 
     Exit status: that of `check`: 0 if there is no alert, 1 if there are alerts, 2 if a log cannot be read, is empty, or
     holds nothing that is a log of Vault, if a rule raised an error, or if an option is wrong.

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from vaultwatch.cli.common import default_rules, load_rules
+from vaultwatch.cli.examples import examples
 from vaultwatch.cli.rule_pages import index_page, rule_page
 from vaultwatch.cli.rule_provenance import origins, recorded_lines
 from vaultwatch.errors import SettingError
@@ -15,20 +16,23 @@ from vaultwatch.errors import SettingError
 INDEX = "README.md"
 
 
-@click.command("catalogue", short_help="Write a page for each rule.")
+@click.command(
+    "catalogue",
+    short_help="Write a page for each rule.",
+    epilog=examples(
+        "vaultwatch rules catalogue -o docs/rules",
+        "vaultwatch rules catalogue rules mine -o pages",
+    ),
+)
 @click.argument("directories", nargs=-1, type=click.Path(path_type=Path), metavar="[DIR]...")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="The folder to write to."
 )
 def command(directories: tuple[Path, ...], output: Path) -> None:
-    r"""Write a page of Markdown for each rule, and an index by level, README.md.
+    """Write a page of Markdown for each rule, and an index by level, README.md.
 
     A page has the rule's texts, its condition with the placeholders in force, and how many records it is tested on.
     Pages of rules that no longer exist are left. Without DIR: the folder `rules`.
-
-    \b
-    vaultwatch rules catalogue -o docs/rules
-    vaultwatch rules catalogue rules mine -o pages
     """
     count = 0
     try:

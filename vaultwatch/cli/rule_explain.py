@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from vaultwatch.cli.common import CHECKOUT_RULES, find_rule, rules_option
+from vaultwatch.cli.examples import examples
 from vaultwatch.errors import RuleError, SettingError
 from vaultwatch.printable import one_line
 from vaultwatch.reading.view import View
@@ -18,7 +19,15 @@ from vaultwatch.rules.pack import Rule
 _LONGEST_LINE = 500
 
 
-@click.command("explain", short_help="Show which conditions of a rule hold for a log.")
+@click.command(
+    "explain",
+    short_help="Show which conditions of a rule hold for a log.",
+    epilog=examples(
+        "vaultwatch rules explain audit_policy_written audit.log",
+        "grep 5b0a audit.log | vaultwatch rules explain audit_policy_written -",
+        "vaultwatch rules explain --rules rules --rules mine my_rule audit.log",
+    ),
+)
 @click.argument("rule")
 @click.argument("place", default="-", metavar="[RECORD-FILE|-]")
 @rules_option
@@ -27,16 +36,11 @@ _LONGEST_LINE = 500
     help="Show the N records that match, or come nearest to it.",
 )  # fmt: skip
 def command(rule: str, place: str, rule_dirs: tuple[Path, ...], most: int) -> int:
-    r"""Show which conditions of RULE hold for records, and which do not.
+    """Show which conditions of RULE hold for records, and which do not.
 
     Each condition is shown with its result and with the value that the record has. Of a log with many records, those
     that match are shown first, then those for which most conditions hold. RECORD-FILE may have any form that check
     reads; without it, or with "-", records are read from stdin.
-
-    \b
-    vaultwatch rules explain audit_policy_written audit.log
-    grep 5b0a audit.log | vaultwatch rules explain audit_policy_written -
-    vaultwatch rules explain --rules rules --rules mine my_rule audit.log
 
     Exit status: 0 if the rule matches a record, 1 if it matches none, 2 if something cannot be read or there is no such
     rule.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from vaultwatch.cli.examples import examples
 from vaultwatch.errors import RuleError, SettingError
 from vaultwatch.reading.view import View
 from vaultwatch.rules.facts import Level, Service
@@ -18,7 +19,14 @@ _MAX_NAME = 64
 _SERVICES: tuple[Service, ...] = ("audit", "server")
 
 
-@click.command("new")
+@click.command(
+    "new",
+    epilog=examples(
+        "vaultwatch rules new audit_ldap_enabled --from audit.log",
+        "grep sys/auth/ldap audit.log | vaultwatch rules new audit_ldap_enabled --from -",
+        "vaultwatch rules test mine",
+    ),
+)
 @click.argument("name")
 @click.option(
     "--from", "source", required=True, metavar="LOG|LINE|-",
@@ -29,16 +37,11 @@ _SERVICES: tuple[Service, ...] = ("audit", "server")
     help="The folder of your rules; it is made if it does not exist.",
 )  # fmt: skip
 def command(name: str, source: str, into: Path) -> None:
-    r"""Make a rule and its fixtures from a record of a log.
+    """Make a rule and its fixtures from a record of a log.
 
     The rule selects the record by its path and operation, or by the level, module and message of the server log. The
     fixtures are the record itself, with its secrets redacted, and records that the rule does not match. All pass
     `rules test` at once: then edit them.
-
-    \b
-    vaultwatch rules new audit_ldap_enabled --from audit.log
-    grep sys/auth/ldap audit.log | vaultwatch rules new audit_ldap_enabled --from -
-    vaultwatch rules test mine
 
     Exit status: 0, or 2 if there is no record, the name is not allowed, or a file exists already.
     """

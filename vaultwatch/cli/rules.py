@@ -13,6 +13,7 @@ import msgspec
 
 from vaultwatch.cli import rule_catalogue, rule_explain, rule_new
 from vaultwatch.cli.common import CHECKOUT_RULES, default_rules, find_rule, load_rules, rules_option
+from vaultwatch.cli.examples import examples
 from vaultwatch.errors import RuleError
 from vaultwatch.printable import one_line
 from vaultwatch.rules.files import rule_files
@@ -23,7 +24,7 @@ _LONGEST_LINE = 500
 _DIRS = click.Path(path_type=Path)
 
 
-@click.group("rules")
+@click.group("rules", epilog=examples("vaultwatch rules list"))
 def command() -> None:
     """List, show, make, explain, test, document and compile the detection rules."""
 
@@ -33,7 +34,13 @@ command.add_command(rule_explain.command)
 command.add_command(rule_new.command)
 
 
-@command.command("list")
+@command.command(
+    "list",
+    epilog=examples(
+        "vaultwatch rules list",
+        "vaultwatch rules list --rules rules --rules mine --format json",
+    ),
+)
 @rules_option
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def list_rules(rule_dirs: tuple[Path, ...], form: str) -> None:
@@ -65,7 +72,12 @@ def _disabled(directories: Sequence[Path]) -> list[str]:
     return sorted(name for name, override in read_overrides(directories).items() if not override.enabled)
 
 
-@command.command("show")
+@command.command(
+    "show",
+    epilog=examples(
+        "vaultwatch rules show audit_device_disabled",
+    ),
+)
 @click.argument("rule")
 @rules_option
 def show_rule(rule: str, rule_dirs: tuple[Path, ...]) -> None:
@@ -117,20 +129,22 @@ def _files(rule: Rule, directories: Sequence[Path]) -> Iterator[Path]:
             yield from (path for path in rule_files(directory, {".yml", ".yaml"}) if path.stem == rule.name)
 
 
-@command.command("test")
+@command.command(
+    "test",
+    epilog=examples(
+        "vaultwatch rules test",
+        "vaultwatch rules test --explain rules mine",
+    ),
+)
 @click.argument("directories", nargs=-1, type=_DIRS, metavar="[DIR]...")
 @click.option("--explain", is_flag=True, help="Show for each record that fails which conditions hold for it.")
 def test_rules(directories: tuple[Path, ...], explain: bool) -> int:
-    r"""Test every rule on its fixtures.
+    """Test every rule on its fixtures.
 
     DIR/fixtures/RULE holds match.jsonl and ignore.jsonl with audit entries, or match.log and ignore.log with server-log
     lines. The rule must match every record of `match` and none of `ignore`. Values that no record ever has fail the
     test too; values that few records have, and selections that the condition does not use, are warnings. Without DIR:
     the folder `rules`.
-
-    \b
-    vaultwatch rules test
-    vaultwatch rules test --explain rules mine
 
     Exit status: 0 if all rules pass, 1 if a rule fails, 2 if the rules cannot be read.
     """
@@ -153,7 +167,13 @@ def test_rules(directories: tuple[Path, ...], explain: bool) -> int:
     return 1 if found.faults else 0
 
 
-@command.command("compile")
+@command.command(
+    "compile",
+    epilog=examples(
+        "vaultwatch rules compile -o vaultwatch/rules/pack.json",
+        "vaultwatch rules compile rules mine -o pack.json",
+    ),
+)
 @click.argument("directories", nargs=-1, type=_DIRS, metavar="[DIR]...")
 @click.option(
     "-o", "--output", type=_DIRS, metavar="FILE", help="The file to write; without it, the pack goes to stdout."

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 import click
 
 from vaultwatch.audience import S3
+from vaultwatch.cli.examples import examples
 from vaultwatch.cli.places import archived_logs, local_logs
 from vaultwatch.errors import ArchiveError, SettingError
 from vaultwatch.inputs.errors import Unreadable
@@ -19,7 +20,13 @@ from vaultwatch.reconcile import Log
 _CONTINUES = (b"  ", b"\t")
 
 
-@click.command("search")
+@click.command(
+    "search",
+    epilog=examples(
+        "vaultwatch search 5ef8e447-9938-afcc-3b1a-dbccc6979745 /var/log/vault",
+        "vaultwatch search 5ef8e447-9938-afcc-3b1a-dbccc6979745 --time 2026-11-21T07:29:43Z s3://ARCHIVE",
+    ),
+)
 @click.argument("text")
 @click.argument("places", nargs=-1, metavar="[PLACE]...")
 @click.option(

@@ -7,11 +7,18 @@ from pathlib import Path
 import click
 
 from vaultwatch.cli.common import HandlerCommand
+from vaultwatch.cli.examples import examples
 
 _FILE = click.Path(path_type=Path)
 
 
-@click.command("ship", cls=HandlerCommand)
+@click.command(
+    "ship",
+    cls=HandlerCommand,
+    epilog=examples(
+        "vaultwatch ship --source audit --stream vaultwatch --check-config",
+    ),
+)
 @click.option("--source", required=True, metavar="audit|server", help="The log that the lines come from.")
 @click.option("--stream", required=True, metavar="NAME", help="Name of the Kinesis stream.")
 @click.option(

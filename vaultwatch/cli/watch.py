@@ -7,12 +7,20 @@ from pathlib import Path
 import click
 
 from vaultwatch.cli.common import HandlerCommand, load_rules
+from vaultwatch.cli.examples import examples
 from vaultwatch.zones import find_zone
 
 _FILE = click.Path(path_type=Path)
 
 
-@click.command("watch", cls=HandlerCommand)
+@click.command(
+    "watch",
+    cls=HandlerCommand,
+    epilog=examples(
+        "tail -n +1 -F /var/log/vault/audit.log | vaultwatch watch --source audit --alert-log audit.alert",
+        "vaultwatch watch --source audit --slack-webhook-file /etc/vaultwatch/slack-webhook --check-config",
+    ),
+)
 @click.option("--source", required=True, metavar="audit|server", help="The log that the lines come from.")
 @click.option("--alert-log", type=_FILE, metavar="FILE", help="Append alerts to this file, one JSON object per line.")
 @click.option(

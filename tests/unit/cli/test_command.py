@@ -17,7 +17,8 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
 def test_without_a_command_it_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     said = capsys.readouterr().err
-    assert [line.split()[0] for line in said.partition("Commands:\n")[2].splitlines() if line[2] != " "] == [
+    listed = said.partition("Commands:\n")[2].partition("\n\n")[0]
+    assert [line.split()[0] for line in listed.splitlines() if line[2] != " "] == [
         *("check", "report", "search", "reconcile", "watch", "ship", "archive", "host", "fields", "rules"),
     ]
 
@@ -37,3 +38,27 @@ def test_a_misspelled_command_is_answered_with_the_nearest_one(capsys: pytest.Ca
     assert capsys.readouterr().err == "vaultwatch: no such command `chek`; did you mean `check`?\n"
     main(["banana"])
     assert capsys.readouterr().err == "vaultwatch: no such command `banana`\n"
+
+
+@pytest.mark.parametrize(
+    ("package", "extra"), [("boto3", "aws"), ("botocore.session", "aws"), ("cryptography.x509", "host")]
+)
+def test_a_command_whose_extra_is_missing_names_it_in_one_line(
+    package: str, extra: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(_: str) -> None:
+        raise ModuleNotFoundError(name=package)
+
+    monkeypatch.setattr("vaultwatch.cli.import_module", missing)
+    assert main(["host"]) == 2
+    said = f"{package.partition('.')[0]} is not installed: install Vaultwatch with its extra `{extra}`"
+    assert capsys.readouterr() == ("", f"vaultwatch: {said}\n")
+
+
+def test_a_missing_package_that_no_extra_has_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_: str) -> None:
+        raise ModuleNotFoundError(name="vaultwatch.nothing")
+
+    monkeypatch.setattr("vaultwatch.cli.import_module", missing)
+    with pytest.raises(ModuleNotFoundError):
+        main(["host"])

@@ -1,0 +1,65 @@
+"""The help of every command: it ends with examples, which the command accepts."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from vaultwatch.cli import main, vaultwatch
+
+
+def commands(path: tuple[str, ...], command: click.Command) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from commands((*path, name), found)
+
+
+COMMANDS = dict(commands((), vaultwatch))
+EXAMPLES = [line for one in COMMANDS.values() for line in (one.epilog or "").splitlines()[2:]]
+
+
+def calls(example: str) -> Iterator[list[str]]:
+    """Return the arguments of each call of `vaultwatch` in a line for a shell."""
+    words = shlex.shlex(example, posix=True, punctuation_chars=True)
+    words.whitespace_split = True
+    call: list[str] | None = None
+    for word in [*words, ";"]:
+        if word[0] in "|&;<>":
+            if call is not None:
+                yield call
+            call = None
+        elif call is not None:
+            call.append(word)
+        elif word == "vaultwatch":
+            call = []
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_the_help_of_each_command_ends_with_examples_one_in_a_line(
+    path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*path, "--help"]) == 0
+    text, heading, examples = capsys.readouterr().out.partition("\n  Examples:\n")
+    assert heading
+    assert f"vaultwatch {' '.join(path)}".strip() in examples
+    assert all(line.startswith("    ") for line in examples.splitlines())
+    assert "\\b" not in text
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_each_example_is_accepted(example: str) -> None:
+    found = list(calls(example))
+    assert found
+    for words in found:
+        path: tuple[str, ...] = ()
+        while (*path, *words[:1]) in COMMANDS and words:
+            path, words = (*path, words[0]), words[1:]  # noqa: PLW2901
+        if words != ["--help"]:
+            COMMANDS[path].make_context("vaultwatch", list(words))
