@@ -11,7 +11,7 @@ from textwrap import indent
 import click
 import msgspec
 
-from vaultwatch.cli import rule_catalogue, rule_explain, rule_new
+from vaultwatch.cli import rule_catalogue, rule_explain, rule_new, rule_replay
 from vaultwatch.cli.common import CHECKOUT_RULES, default_rules, find_rule, load_rules, rules_option
 from vaultwatch.cli.examples import examples
 from vaultwatch.errors import RuleError
@@ -26,12 +26,13 @@ _DIRS = click.Path(path_type=Path)
 
 @click.group("rules", epilog=examples("vaultwatch rules list"))
 def command() -> None:
-    """List, show, make, explain, test, document and compile the detection rules."""
+    """List, make, test, compare, document and compile the detection rules."""
 
 
 command.add_command(rule_catalogue.command)
 command.add_command(rule_explain.command)
 command.add_command(rule_new.command)
+command.add_command(rule_replay.command)
 
 
 @command.command(
