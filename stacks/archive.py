@@ -41,7 +41,7 @@ class ArchiveStack(Stack):
             lifecycle_rules=_archive_rules(settings),
             lock=_lock(settings, settings.archive_retention_days),
         )
-        self.archive.add_to_resource_policy(_keep_locks(self.archive))
+        _protect(self.archive)
         self.alerts = LogBucket(
             self, "Alerts", key=self.key, access_logs=access_logs, lifecycle_rules=_alerts_rules(settings)
         )
@@ -63,7 +63,7 @@ class ArchiveStack(Stack):
             lifecycle_rules=[expire, clean_up()],
             lock=_lock(settings, days),
         )
-        bucket.add_to_resource_policy(_keep_locks(bucket))
+        _protect(bucket)
         self._output("SnapshotsBucketName", bucket, "The bucket of the snapshots of Vault's storage")
         return bucket
 
@@ -74,6 +74,28 @@ class ArchiveStack(Stack):
 def _lock(settings: Settings, days: int) -> s3.ObjectLockRetention:
     modes = {"GOVERNANCE": s3.ObjectLockRetention.governance, "COMPLIANCE": s3.ObjectLockRetention.compliance}
     return modes[settings.object_lock_mode](Duration.days(days))
+
+
+def _protect(bucket: s3.Bucket) -> None:
+    """Let nobody bypass the locks of a bucket's objects, or put another version over one."""
+    for statement in (_keep_locks(bucket), _never_replace(bucket)):
+        bucket.add_to_resource_policy(statement)
+
+
+def _never_replace(bucket: s3.Bucket) -> iam.PolicyStatement:
+    """Deny writes without `If-None-Match`, which S3 refuses if the key exists.
+
+    Source: S3 user guide, "Enforce conditional writes on Amazon S3 buckets". The second condition exempts the parts of
+    an upload in parts, which take no such header: its last request needs it.
+    """
+    return iam.PolicyStatement(
+        sid="NeverReplace",
+        effect=iam.Effect.DENY,
+        principals=[iam.AnyPrincipal()],
+        actions=["s3:PutObject"],
+        resources=[bucket.arn_for_objects("*")],
+        conditions={"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
+    )
 
 
 def _keep_locks(bucket: s3.Bucket) -> iam.PolicyStatement:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support.templates import Template, of_type, properties, text
 
+ROOT = Path(__file__).parents[2]
 BUCKETS = ["AccessLogs", "Alerts", "Archive", "Snapshots"]
 
 
@@ -45,6 +47,28 @@ def test_nobody_may_bypass_the_lock(archive: Template) -> None:
     assert denied["Action"] == "s3:BypassGovernanceRetention"
     assert text(denied["Resource"]) == "<Archive.Arn>/*"
     assert "Condition" not in denied
+
+
+@pytest.mark.parametrize("name", ["Archive", "Snapshots"])
+def test_nobody_may_put_another_version_over_an_object(archive: Template, name: str) -> None:
+    policy = properties(archive, "S3::BucketPolicy", name)["PolicyDocument"]["Statement"]
+
+    [denied] = [statement for statement in policy if statement.get("Sid") == "NeverReplace"]
+    assert (denied["Effect"], denied["Principal"], denied["Action"]) == ("Deny", {"AWS": "*"}, "s3:PutObject")
+    assert text(denied["Resource"]).endswith(".Arn>/*")
+    assert denied["Condition"] == {
+        "Null": {"s3:if-none-match": "true"},
+        "Bool": {"s3:ObjectCreationOperation": "true"},
+    }
+
+
+def test_no_write_of_ours_to_these_buckets_is_denied_for_that() -> None:
+    files = [*(ROOT / "vaultwatch/archive").glob("*.py"), ROOT / "vaultwatch/hosts/snapshots.py"]
+    calls = [node for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+    puts = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "put_object"]
+
+    assert len(puts) == 3
+    assert all("IfNoneMatch" in [keyword.arg for keyword in put.keywords] for put in puts)
 
 
 def test_snapshots_are_encrypted_locked_and_removed_when_their_lock_ends(archive: Template) -> None:
@@ -122,7 +146,8 @@ def test_expiry_leaves_neither_a_delete_marker_nor_an_old_version(archive: Templ
 def test_every_bucket_refuses_requests_without_tls(archive: Template, name: str) -> None:
     policy = properties(archive, "S3::BucketPolicy", name)["PolicyDocument"]["Statement"]
 
-    denied = [statement for statement in policy if statement["Effect"] == "Deny" and "Condition" in statement]
+    others = ("KeepLocks", "NeverReplace")
+    denied = [it for it in policy if it["Effect"] == "Deny" and "Condition" in it and it.get("Sid") not in others]
     assert {"Bool": {"aws:SecureTransport": "false"}} in [statement["Condition"] for statement in denied]
     assert all((statement["Action"], statement["Principal"]) == ("s3:*", {"AWS": "*"}) for statement in denied)
 
