@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from vaultwatch.aws.keys import Place, place_of
+from vaultwatch.aws.keys import Fingerprint, Place, place_of, segment_start
 
-Known = Mapping[Place, frozenset[str]]
-"""By place the digests that a segment there is known to have had."""
+Known = Mapping[Place, frozenset[Fingerprint]]
+"""By place what a segment there is known to have had."""
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -69,6 +69,7 @@ def faults(segments: Iterable[Segment], known: Known) -> Iterator[Fault]:
             logs[found.source, found.node][found.number].append(segment)
     for (source, node), numbers in sorted(logs.items()):
         yield from _of_log(source, node, numbers, known)
+    yield from _doubled(segment for _, log in sorted(logs.items()) for stored in log.values() for segment in stored)
 
 
 def not_evaluated(segments: Iterable[Segment], seen: Known, before: datetime) -> Iterator[Fault]:
@@ -93,13 +94,12 @@ def _of_log(source: str, node: str, numbers: Mapping[int, list[Segment]], known:
             yield Fault(_name(Place(source, node, last + 1), up_to=number - 1), "missing")
         last = number
         if not stored:
-            yield Fault(_name(place), f"missing; it was there, with the SHA-256 {', '.join(sorted(known[place]))}")
+            yield Fault(_name(place), f"missing; it was there, with the SHA-256 {_digests(known[place])}")
         for segment in stored:
-            yield from _compared(segment, known.get(place))
+            yield from _compared(segment, known.get(place, frozenset()))
         if len(stored) > 1:
             yield Fault(_name(place), f"there are {len(stored)} segments with this number")
     yield from _chained(numbers)
-    yield from _doubled(segment for stored in numbers.values() for segment in stored)
 
 
 def _name(place: Place, up_to: int = 0) -> str:
@@ -107,10 +107,18 @@ def _name(place: Place, up_to: int = 0) -> str:
     return f"source={place.source}/node={place.node} segment {place.number}{more}"
 
 
-def _compared(segment: Segment, known: frozenset[str] | None) -> Iterator[Fault]:
-    if known and segment.sha256 and known != {segment.sha256}:
-        others = ", ".join(sorted(known - {segment.sha256}))
-        yield Fault(segment.key, f"altered: its SHA-256 is {segment.sha256}, and was {others}")
+def _compared(segment: Segment, known: frozenset[Fingerprint]) -> Iterator[Fault]:
+    others = frozenset(it for it in known if it.sha256 != segment.sha256)
+    if others and segment.sha256:
+        yield Fault(segment.key, f"altered: its SHA-256 is {segment.sha256}, and was {_digests(others)}")
+    moved = {it.start for it in known if it.start} - {segment_start(segment.key)}
+    if moved:
+        times = ", ".join(f"{it:%Y-%m-%d %H:%M:%S}" for it in sorted(moved))
+        yield Fault(segment.key, f"moved: the time in its key was {times}")
+
+
+def _digests(known: frozenset[Fingerprint]) -> str:
+    return ", ".join(sorted({it.sha256 for it in known}))
 
 
 def _chained(numbers: Mapping[int, list[Segment]]) -> Iterator[Fault]:

@@ -6,17 +6,19 @@ import base64
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vaultwatch.archive.chain import Segment
+from vaultwatch.archive.chain import Known, Segment
 from vaultwatch.archive.contents import measure
+from vaultwatch.archive.known import of_notes
 from vaultwatch.archive.segments import unpack
-from vaultwatch.aws.keys import ARCHIVE, SEEN, Place, parse_seen
+from vaultwatch.aws.keys import ARCHIVE, SEEN, parse_seen
 from vaultwatch.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 20
 _CALLS_AT_ONCE = 8
 _BATCH = 1000
+_HIDDEN, _SHOWN_AGAIN = "hidden by a delete marker", "it has been hidden by a delete marker, and was replaced"
 _IN_COPY = re.compile(r".*?(source=[^/]+/node=[^/]+/.+)", re.DOTALL)
 
 
@@ -53,27 +56,25 @@ def stored_on_s3(s3: S3Client, bucket: str, *, read: bool) -> Iterator[Segment]:
             yield from pool.map(describe, found[start : start + _BATCH])
 
 
-def seen_on_s3(s3: S3Client, bucket: str) -> dict[Place, frozenset[str]]:
-    """Return the digests of all segments that `sweep` has seen, also those whose note was hidden since."""
-    seen: dict[Place, set[str]] = defaultdict(set)
-    for note in _objects(s3, bucket, SEEN):
-        if parsed := parse_seen(note.key):
-            seen[parsed[0]].add(parsed[1])
-    return {place: frozenset(digests) for place, digests in seen.items()}
+def seen_on_s3(s3: S3Client, bucket: str) -> Known:
+    """Return what `sweep` has noted of all segments that it has seen, also in notes that were hidden since."""
+    return of_notes(note.key for note in _objects(s3, bucket, SEEN))
 
 
 def _objects(s3: S3Client, bucket: str, prefix: str) -> list[_Object]:
     versions: dict[str, list[Any]] = defaultdict(list)
-    hidden = set()
+    hidden = dict[str, str]()
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
         for version in page.get("Versions", ()):
             versions[version["Key"]].append(version)
-        hidden |= {marker["Key"] for marker in page.get("DeleteMarkers", ()) if marker["IsLatest"]}
-    return [_oldest(key, found, is_hidden=key in hidden) for key, found in sorted(versions.items())]
+        for marker in page.get("DeleteMarkers", ()):
+            key = marker["Key"]
+            hidden[key] = _HIDDEN if marker["IsLatest"] else hidden.get(key, _SHOWN_AGAIN)
+    return [_oldest(key, found, hidden.get(key)) for key, found in sorted(versions.items())]
 
 
-def _oldest(key: str, versions: Sequence[Any], *, is_hidden: bool) -> _Object:
-    faults = ["hidden by a delete marker"] if is_hidden else []
+def _oldest(key: str, versions: Sequence[Any], hidden: str | None) -> _Object:
+    faults = [hidden] if hidden else []
     if len(versions) > 1:
         faults.append(f"replaced: it has {len(versions)} versions; the oldest one is compared")
     # S3 lists the newest first, and says when to the second only
@@ -87,8 +88,10 @@ def _described(s3: S3Client, bucket: str, found: _Object, *, read: bool) -> Segm
     said = answer["Metadata"]
     sha256 = base64.b64decode(answer.get("ChecksumSHA256", "")).hex()
     faults = list(found.faults)
+    if answer["ContentLength"] == 0:
+        faults.append("empty")
     if read:
-        actual, fault = _read(answer["Body"])
+        actual, fault = _read(answer["Body"], said)
         faults += fault
         if sha256 and actual != sha256:
             faults.append("what was read is not what was stored")
@@ -109,8 +112,9 @@ def _described(s3: S3Client, bucket: str, found: _Object, *, read: bool) -> Segm
     )
 
 
-def _read(body: Any) -> tuple[str, list[str]]:
-    digest = hashlib.sha256()
+def _read(body: Any, said: Mapping[str, str]) -> tuple[str, list[str]]:
+    """Return the digest of a segment, and what is wrong with its contents; `said` is its metadata."""
+    digest, contents = hashlib.sha256(), _Counted()
 
     def chunks() -> Iterator[bytes]:
         for chunk in body.iter_chunks(_CHUNK_BYTES):
@@ -118,13 +122,36 @@ def _read(body: Any) -> tuple[str, list[str]]:
             yield chunk
 
     try:
-        for _ in unpack(chunks()):
-            pass
+        for chunk in unpack(chunks()):
+            contents.add(chunk)
     except ArchiveError as error:
         for chunk in body.iter_chunks(_CHUNK_BYTES):
             digest.update(chunk)
         return digest.hexdigest(), [str(error)]
-    return digest.hexdigest(), []
+    return digest.hexdigest(), contents.compared(said)
+
+
+@dataclass
+class _Counted:
+    """The lines and bytes of a segment, before compression."""
+
+    newlines: int = 0
+    size: int = 0
+    last: bytes = b"\n"
+
+    def add(self, chunk: bytes) -> None:
+        self.newlines += chunk.count(b"\n")
+        self.size += len(chunk)
+        self.last = chunk[-1:] or self.last
+
+    def compared(self, said: Mapping[str, str]) -> list[str]:
+        """Return in what the metadata of its writer are wrong; another program's have neither."""
+        found = {"lines": self.newlines + (self.last != b"\n"), "bytes": self.size}
+        return [
+            f"it has {count:,} {name}, and its metadata says {said[name]}"
+            for name, count in found.items()
+            if said.get(name, str(count)) != str(count)
+        ]
 
 
 def stored_in(folder: Path) -> Iterator[Segment]:
@@ -133,8 +160,19 @@ def stored_in(folder: Path) -> Iterator[Segment]:
     A copy lacks the metadata, so that the digest of the segment before is unknown.
     """
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
+        if path.is_file() and _note_of(path) is None:
             yield _copied(path, folder)
+
+
+def seen_in(folder: Path) -> Known:
+    """Return what `sweep` has noted, if its notes were copied as well."""
+    return of_notes(note for path in folder.rglob("*.json") if (note := _note_of(path)))
+
+
+def _note_of(path: Path) -> str | None:
+    """Return the key of the note that a file is a copy of; None for another file."""
+    note = SEEN + "/".join(path.parts[-3:])
+    return note if parse_seen(note) and path.parts[-4:-3] == (SEEN.strip("/"),) else None
 
 
 def _copied(path: Path, folder: Path) -> Segment:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from vaultwatch.archive.chain import Known, Segment
-from vaultwatch.aws.keys import Place, place_of
+from vaultwatch.aws.keys import Fingerprint, Place, parse_seen, place_of, segment_start
 from vaultwatch.errors import SettingError
 
 
@@ -25,13 +25,22 @@ def of_manifest(path: Path) -> Known:
         raise SettingError(f"{path}: {error.strerror}") from error
     except msgspec.DecodeError as error:
         raise SettingError(f"{path}: not a list of segments: {error}") from error
-    return merged({place: frozenset([segment.sha256])} for segment in segments if (place := place_of(segment.key)))
+    return merged(
+        {place: frozenset([Fingerprint(segment.sha256, segment_start(segment.key))])}
+        for segment in segments
+        if (place := place_of(segment.key))
+    )
+
+
+def of_notes(keys: Iterable[str]) -> Known:
+    """Return what the notes of `sweep` say, whose keys these are; other keys are left out."""
+    return merged({parsed[0]: frozenset([parsed[1]])} for key in keys if (parsed := parse_seen(key)))
 
 
 def merged(parts: Iterable[Known]) -> Known:
     """Return what several sources know."""
-    known: dict[Place, frozenset[str]] = defaultdict(frozenset)
+    known: dict[Place, frozenset[Fingerprint]] = defaultdict(frozenset)
     for part in parts:
-        for place, digests in part.items():
-            known[place] |= digests
+        for place, fingerprints in part.items():
+            known[place] |= fingerprints
     return dict(known)

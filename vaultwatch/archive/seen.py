@@ -1,7 +1,8 @@
 """Note which segments the function `sweep` has seen, where no host can write.
 
-A note is an object in the archive bucket, under its Object Lock. Its key has everything: the place of the segment, and
-the digest of what was read. Who alters a segment, removes it or writes a whole new chain cannot alter the notes.
+A note is an object in the archive bucket, under its Object Lock. Its key has everything: the place of the segment, the
+time in its key, and the digest of what was read. Who alters a segment, removes it or writes a whole new chain cannot
+alter the notes.
 """
 
 from __future__ import annotations
@@ -31,14 +32,12 @@ def note_seen(s3: S3Client, bucket: str, key: str, sha256: str) -> None:
     Raises:
         ClientError: S3 did not store the note.
     """
-    place = keys.place_of(key)
-    if place is None:
+    note = keys.seen(key, sha256)
+    if note is None:
         return
     body = msgspec.json.encode({"key": key, "sha256": sha256})
     try:
-        s3.put_object(
-            Bucket=bucket, Key=keys.seen(place, sha256), Body=body, IfNoneMatch="*", ChecksumAlgorithm="SHA256"
-        )
+        s3.put_object(Bucket=bucket, Key=note, Body=body, IfNoneMatch="*", ChecksumAlgorithm="SHA256")
     except Exception as error:
         if classify(error).name != _NOTED:
             raise

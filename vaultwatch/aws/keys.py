@@ -49,8 +49,10 @@ _PLACE = re.compile(
     re.ASCII,
 )
 _SEEN_KEY = re.compile(
-    rf"{SEEN}source=({'|'.join(SOURCES)})/node=([\w.:-]{{1,255}})/(\d{{8,18}})-([0-9a-f]{{64}})\.json", re.ASCII
+    rf"{SEEN}source=({'|'.join(SOURCES)})/node=([\w.:-]{{1,255}})/(\d{{8,18}})-(?:(\d{{8}}T\d{{6}})-)?([0-9a-f]{{64}})\.json",
+    re.ASCII,
 )
+_TIME = "%Y%m%dT%H%M%S"
 _SEGMENT_NAME = re.compile(r".*/\d+-(\d{8}T\d{6})\.zst", re.ASCII)
 
 
@@ -95,15 +97,27 @@ def place_of(key: str) -> Place | None:
     return place if segment(*place, start) == key else None
 
 
-def seen(place: Place, sha256: str) -> str:
-    """Return the key of the note that a segment with this digest was seen at a place."""
-    return f"{SEEN}source={place.source}/node={place.node}/{place.number:08}-{sha256}.json"
+class Fingerprint(NamedTuple):
+    """What a segment is known to have had: its digest, and the time in its key; None if that is unknown."""
+
+    sha256: str
+    start: datetime | None = None
 
 
-def parse_seen(key: str) -> tuple[Place, str] | None:
-    """Return the place and the digest in the key of a note; None for another key."""
+def seen(key: str, sha256: str) -> str | None:
+    """Return the key of the note that a segment with this digest was seen; None for the key of another object."""
+    place, start = place_of(key), segment_start(key)
+    if place is None or start is None:
+        return None
+    return f"{SEEN}source={place.source}/node={place.node}/{place.number:08}-{start:{_TIME}}-{sha256}.json"
+
+
+def parse_seen(key: str) -> tuple[Place, Fingerprint] | None:
+    """Return what the key of a note says; None for another key. Older notes do not have the time."""
     found = _SEEN_KEY.fullmatch(key)
-    return (Place(found[1], found[2], int(found[3])), found[4]) if found else None
+    if found is None:
+        return None
+    return Place(found[1], found[2], int(found[3])), Fingerprint(found[5], _parse_time(found[4] or ""))
 
 
 def segments_of(source: str, node: str) -> str:
@@ -114,7 +128,7 @@ def segments_of(source: str, node: str) -> str:
 def segment(source: str, node: str, sequence: int, first: datetime) -> str:
     """Return the key for an archived segment; `first` is the time of its first line."""
     hour = f"dt={first:%Y-%m-%d}/hour={first:%H}"
-    return f"{segments_of(source, node)}{hour}/{sequence:08}-{first:%Y%m%dT%H%M%S}.zst"
+    return f"{segments_of(source, node)}{hour}/{sequence:08}-{first:{_TIME}}.zst"
 
 
 def segments_of_day(folder: str, day: date) -> str:
@@ -125,8 +139,12 @@ def segments_of_day(folder: str, day: date) -> str:
 def segment_start(key: str) -> datetime | None:
     """Return the time of a segment's first line, which its key contains; None if the key has another form."""
     found = _SEGMENT_NAME.fullmatch(key)
+    return _parse_time(found[1]) if found else None
+
+
+def _parse_time(text: str) -> datetime | None:
     try:
-        return datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) if found else None
+        return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
     except ValueError:
         return None
 

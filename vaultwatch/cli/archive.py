@@ -18,6 +18,7 @@ from vaultwatch.printable import one_line
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+    from vaultwatch.archive.chain import Known
     from vaultwatch.archive.storing import Storing
     from vaultwatch.archive.waiting import Log
     from vaultwatch.aws.clients import Clients
@@ -121,7 +122,7 @@ def _store(storing: Storing, places: Iterable[tuple[Path, Sequence[Log]]]) -> in
 @_format
 @_place
 def list_segments(form: str, place: str) -> int:
-    """List the segments of an archive: its size, its lines, and its SHA-256.
+    """List the segments of an archive: SHA-256, size, lines, key, and what is wrong with the object by itself.
 
     PLACE is s3://BUCKET, or a folder with a copy of the archive. The list as JSON lines is a manifest: kept
     elsewhere, it shows later that nothing in it was removed or altered.
@@ -132,7 +133,9 @@ def list_segments(form: str, place: str) -> int:
         if form == "json":
             click.echo(msgspec.json.encode(segment))
         else:
-            click.echo(one_line(f"{segment.sha256 or '-':64} {segment.size:>13,} {segment.lines:>11,} {segment.key}"))
+            faults = "".join(f"; {fault}" for fault in segment.faults)
+            line = f"{segment.sha256 or '-':64} {segment.size:>13,} {segment.lines:>11,} {segment.key}{faults}"
+            click.echo(one_line(line))
     return 0
 
 
@@ -155,10 +158,10 @@ def verify(read: bool, manifests: tuple[Path, ...], form: str, place: str) -> in
     """Find segments that are missing, altered, doubled, cut off, or not written by Vaultwatch.
 
     PLACE is s3://BUCKET, or a folder with a copy of the archive, such as `aws s3 sync` makes. Each source and host
-    has its own numbers, from 1, and each segment names the SHA-256 of the one before it. On S3 they are also
-    compared with the notes of the function sweep, which no host may write, so that the removal of the newest
-    segments shows as well, and a segment that was not evaluated within a day. A copy has neither: compare it with a
-    manifest.
+    has its own numbers, from 1, and each segment names the SHA-256 of the one before it. They are also compared with
+    the notes of the function sweep, which no host may write, so that the removal of the newest segments shows as
+    well, and on S3 a segment that was not noted within a day. A copy has notes if seen/ was copied too, and never
+    what each segment names. A manifest that was kept elsewhere shows more than both.
 
     Exit status: 0 if nothing is wrong, 1 if something is, 2 if it could not run.
     """
@@ -167,7 +170,7 @@ def verify(read: bool, manifests: tuple[Path, ...], form: str, place: str) -> in
     from vaultwatch.archive.chain import faults, not_evaluated
     from vaultwatch.archive.known import merged, of_manifest
 
-    seen = merged(_seen(place))
+    seen = _seen(place)
     known = merged([*map(of_manifest, manifests), seen])
     segments = list(_segments(place, read=read))
     if not segments and not known:
@@ -181,11 +184,13 @@ def verify(read: bool, manifests: tuple[Path, ...], form: str, place: str) -> in
     return int(found > 0)
 
 
-def _seen(place: str) -> Iterator[Any]:
-    if place.startswith(S3):
-        from vaultwatch.archive.inventory import seen_on_s3
+def _seen(place: str) -> Known:
+    from vaultwatch.archive.inventory import seen_in, seen_on_s3
 
-        yield from (_asked(place, lambda s3, bucket: [seen_on_s3(s3, bucket)]))
+    if not place.startswith(S3):
+        return seen_in(Path(place))
+    noted: list[Known] = list(_asked(place, lambda s3, bucket: [seen_on_s3(s3, bucket)]))
+    return noted[0]
 
 
 def _segments(place: str, *, read: bool) -> Iterator[Any]:

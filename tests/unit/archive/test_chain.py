@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vaultwatch.archive.chain import Known, Segment, faults
 from vaultwatch.archive.known import merged
 from vaultwatch.aws import keys
-from vaultwatch.aws.keys import Place
+from vaultwatch.aws.keys import Fingerprint, Place, segment_start
 
 START = datetime(2026, 11, 28, 9, tzinfo=UTC)
 NAME = "source=audit/node=log-server segment"
@@ -34,7 +34,7 @@ def chain(count: int, node: str = "log-server") -> list[Segment]:
 
 
 def known(segments: list[Segment]) -> Known:
-    found = {keys.place_of(segment.key): frozenset([segment.sha256]) for segment in segments}
+    found = {keys.place_of(it.key): frozenset([Fingerprint(it.sha256, segment_start(it.key))]) for it in segments}
     return {place: digests for place, digests in found.items() if place}
 
 
@@ -94,6 +94,16 @@ def test_a_segment_that_was_copied_under_another_number_shows() -> None:
     assert found([*segments, copy]) == [(key(4), "doubled")]
 
 
+def test_a_segment_that_was_copied_to_another_host_shows() -> None:
+    copy = changed(chain(1)[0], key=key(1, "other"))
+    assert found([*chain(1), copy]) == [(key(1, "other"), "doubled")]
+
+
+def test_a_segment_under_the_key_of_another_time_shows_if_it_was_known() -> None:
+    moved = changed(chain(2)[1], key=keys.segment("audit", "log-server", 2, START))
+    assert found([chain(2)[0], moved], known(chain(2))) == [(moved.key, "moved")]
+
+
 def test_two_segments_that_changed_places_show() -> None:
     one, two, three = chain(3)
     swapped = [one, changed(three, key=key(2)), changed(two, key=key(3))]
@@ -138,7 +148,7 @@ def test_a_segment_without_a_known_predecessor_is_compared_by_its_own_digest_onl
 
 
 def test_two_sources_that_disagree_about_a_digest_show() -> None:
-    disagreeing = merged([known(chain(1)), {Place("audit", "log-server", 1): frozenset([digest("x")])}])
+    disagreeing = merged([known(chain(1)), {Place("audit", "log-server", 1): frozenset([Fingerprint(digest("x"))])}])
     assert found(chain(1), disagreeing) == [(key(1), "altered")]
 
 

@@ -4,73 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import boto3
 import pytest
-import zstandard
 from moto import mock_aws
 
+from tests.support.archive import MORNING, NODE, Archive, compress
 from vaultwatch.archive.seen import note_seen
 from vaultwatch.aws import keys
 from vaultwatch.cli import main
 
-NODE = "log-server"
-MORNING = datetime(2026, 11, 28, 9, tzinfo=UTC)
 _NUMBERS = count()
-compress = zstandard.ZstdCompressor(write_checksum=True).compress
 
 
 class Ran(NamedTuple):
     status: int
     out: list[str]
     err: str
-
-
-class Archive:
-    """Three segments that `sweep` has seen, and somebody who may do everything, such as to bypass the lock."""
-
-    def __init__(self, s3: Any, bucket: str) -> None:
-        self.s3, self.bucket = s3, bucket
-        self.place = f"s3://{bucket}"
-        s3.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
-        self.keys, self.digests = list[str](), list[str]()
-        for number in (1, 2, 3):
-            body = compress(b'{"number":%d}\n' % number * number)
-            self.keys.append(keys.segment("audit", NODE, number, MORNING))
-            self.put(self.keys[-1], body, self.metadata(body, number))
-            note_seen(s3, bucket, self.keys[-1], sha256(body).hexdigest())
-            self.digests.append(sha256(body).hexdigest())
-
-    def metadata(self, body: bytes, lines: int) -> dict[str, str]:
-        previous = self.digests[-1] if self.digests else ""
-        return {"lines": str(lines), "sha256": sha256(body).hexdigest(), "previous-sha256": previous}
-
-    def body(self, key: str) -> bytes:
-        data: bytes = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-        return data
-
-    def put(self, key: str, body: bytes, metadata: dict[str, str] | None = None) -> None:
-        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, Metadata=metadata or {}, ChecksumAlgorithm="SHA256")
-
-    def hide(self, key: str) -> None:
-        self.s3.delete_object(Bucket=self.bucket, Key=key)
-
-    def destroy(self, prefix: str) -> None:
-        """Remove all versions, as S3 does after the lock has ended, or for who can bypass it."""
-        found = self.s3.list_object_versions(Bucket=self.bucket, Prefix=prefix)
-        for it in [*found.get("Versions", ()), *found.get("DeleteMarkers", ())]:
-            self.s3.delete_object(Bucket=self.bucket, Key=it["Key"], VersionId=it["VersionId"])
-
-    def copy(self, folder: Path) -> Path:
-        for key in self.keys:
-            (folder / key).parent.mkdir(parents=True, exist_ok=True)
-            (folder / key).write_bytes(self.body(key))
-        return folder
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from tests.support.functions import (
 )
 from vaultwatch.alerts import Alert
 from vaultwatch.archive.inventory import seen_on_s3
-from vaultwatch.aws.keys import Place, segment
+from vaultwatch.aws.keys import Fingerprint, Place, segment
 from vaultwatch.detection import detector
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.frames import Frame, Records, encode
@@ -78,13 +78,21 @@ def test_an_alert_of_evaluate_is_not_notified_again(settled: World) -> None:
 
 def test_each_segment_is_noted_with_its_digest_where_no_host_can_write(settled: World) -> None:
     body = zstandard.compress(lines(entry(1)))
-    key = segment("audit-file", "vault-1", 7, datetime(2026, 11, 21, 7, tzinfo=UTC))
+    begin = datetime(2026, 11, 21, 7, tzinfo=UTC)
+    key = segment("audit-file", "vault-1", 7, begin)
     make_client("s3").put_object(Bucket=ARCHIVE, Key=key, Body=body)
     for _ in range(2):
         settled.sweep(ARCHIVE, key)
     assert seen_on_s3(make_client("s3"), ARCHIVE) == {
-        Place("audit-file", "vault-1", 7): frozenset([hashlib.sha256(body).hexdigest()])
+        Place("audit-file", "vault-1", 7): frozenset([Fingerprint(hashlib.sha256(body).hexdigest(), begin)])
     }
+
+
+def test_a_segment_that_cannot_be_read_is_noted_too(settled: World) -> None:
+    key = segment("audit-file", "vault-1", 7, datetime(2026, 11, 21, 7, tzinfo=UTC))
+    make_client("s3").put_object(Bucket=ARCHIVE, Key=key, Body=b"no zstd")
+    settled.sweep(ARCHIVE, key)
+    assert list(seen_on_s3(make_client("s3"), ARCHIVE)) == [Place("audit-file", "vault-1", 7)]
 
 
 def test_an_alert_that_evaluate_missed_is_notified_and_marked_late(
