@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from textwrap import fill, indent
+from textwrap import indent
 
 import msgspec
 
+from vaultwatch.cli.rule_markdown import code, paragraph, plain
 from vaultwatch.cli.rule_provenance import Origins
 from vaultwatch.cli.rule_text import as_yaml, readable
 from vaultwatch.dispatch.groups import WINDOW_SECONDS
-from vaultwatch.printable import one_line
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import CompiledRule, Rule
 
@@ -22,7 +22,6 @@ MEANING = {
     Level.LOW: "a note: nothing to do unless it is unexpected",
     Level.INFORMATIONAL: "notifies nobody: rules that count use it, and it is in the archive",
 }
-_MARKS = re.compile(r"[\\`*<>\[\]|#~]|(?<![^\W_])_|_(?![^\W_])")  # an underscore within a word is no mark
 _SENTENCE_END = re.compile(r"(?<=\.)\s+(?=[A-Z])")
 
 
@@ -36,10 +35,10 @@ def rule_page(rule: Rule, matching: Origins, ignored: Origins) -> str:
     """
     facts = rule.compiled
     parts = [
-        f"# {_text(facts.title)}",
+        f"# {plain(facts.title)}",
         f"`{facts.name}`: **{facts.level}**, {MEANING[facts.level]}. It reads the {facts.service} log.",
         "It is experimental: its alerts are stored, and nobody is notified." if facts.staged else "",
-        _paragraph(_text(facts.description)),
+        paragraph(plain(facts.description)),
         "\n".join(_variants(facts)),
         _section("What to do first", _listed(facts.runbook.strip().splitlines())),
         _section("Condition", _condition(rule)),
@@ -55,7 +54,7 @@ def index_page(rules: Sequence[CompiledRule]) -> str:
     """Return the index of all pages, by level."""
     head = [
         "# Rules by level",
-        _paragraph(
+        paragraph(
             "Each rule has a page that says what happened, why it matters, and what to do first. To change a level for "
             "your deployment, write it into an `overrides.yml` (`docs/rule-tools.md`). These pages are written by "
             "`vaultwatch rules catalogue -o docs/rules`; `docs/rules.md` says how to write rules."
@@ -87,30 +86,30 @@ def why(rule: CompiledRule) -> str:
 
 def _row(rule: CompiledRule) -> str:
     refused = rule.denied_level or rule.level
-    own = f"{_text(rule.denied_title)} ({refused})" if rule.denied_title else "" if refused is rule.level else refused
+    own = f"{plain(rule.denied_title)} ({refused})" if rule.denied_title else "" if refused is rule.level else refused
     staged = " (experimental)" if rule.staged else ""
-    return f"| [{_text(rule.name)}]({rule.name}.md) | {_text(rule.title)}{staged} | {_text(why(rule))} | {own} |"
+    return f"| [{plain(rule.name)}]({rule.name}.md) | {plain(rule.title)}{staged} | {plain(why(rule))} | {own} |"
 
 
 def _variants(facts: CompiledRule) -> Iterator[str]:
     """Yield what differs from a request that succeeded, and how alerts are grouped."""
     if facts.denied_title or facts.denied_level:
         level = facts.denied_level or facts.level
-        yield f"- A request that was denied or failed: {_text(facts.denied_title or facts.title)} ({level})."
+        yield f"- A request that was denied or failed: {plain(facts.denied_title or facts.title)} ({level})."
     if facts.unanswered_title:
-        yield f"- A request without a response in the log: {_text(facts.unanswered_title)}."
+        yield f"- A request without a response in the log: {plain(facts.unanswered_title)}."
     window = WINDOW_SECONDS[facts.level] if facts.window_seconds is None else facts.window_seconds
     yield f"- Alerts with the same {', '.join(_group(facts))} are one group."
     yield f"- After a notification, its group is suppressed for {window:,.0f} seconds."
     if facts.same_as:
-        yield f"- One notification with {', '.join(map(_code, facts.same_as))}, which matches on the same fact."
+        yield f"- One notification with {', '.join(map(code, facts.same_as))}, which matches on the same fact."
 
 
 def _group(facts: CompiledRule) -> list[str]:
     """Return what the alerts of a group share."""
     by_path = facts.level.rank >= Level.HIGH.rank and facts.service == "audit"
     fields = facts.group_by or (("request.path",) if by_path else ())
-    return [*(("principal", "namespace", "outcome") if facts.service == "audit" else ("rule",)), *map(_code, fields)]
+    return [*(("principal", "namespace", "outcome") if facts.service == "audit" else ("rule",)), *map(code, fields)]
 
 
 def _condition(rule: Rule) -> str:
@@ -132,17 +131,4 @@ def _section(heading: str, text: str) -> str:
 
 
 def _listed(texts: Sequence[str]) -> str:
-    return "\n".join(f"- {_text(text)}" for text in texts if text.strip())
-
-
-def _paragraph(text: str) -> str:
-    return fill(text, 120, break_long_words=False, break_on_hyphens=False)
-
-
-def _code(name: str) -> str:
-    return f"`{name.replace('`', '')}`"
-
-
-def _text(text: str) -> str:
-    """Return a text on one line in which no character is Markdown."""
-    return _MARKS.sub(r"\\\g<0>", one_line(" ".join(text.split())))
+    return "\n".join(f"- {plain(text)}" for text in texts if text.strip())

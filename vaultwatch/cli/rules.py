@@ -11,7 +11,7 @@ from textwrap import indent
 import click
 import msgspec
 
-from vaultwatch.cli import rule_catalogue, rule_explain, rule_new, rule_replay
+from vaultwatch.cli import rule_catalogue, rule_coverage, rule_explain, rule_new, rule_replay
 from vaultwatch.cli.common import CHECKOUT_RULES, default_rules, find_rule, load_rules, rules_option
 from vaultwatch.cli.examples import examples
 from vaultwatch.errors import RuleError
@@ -30,6 +30,7 @@ def command() -> None:
 
 
 command.add_command(rule_catalogue.command)
+command.add_command(rule_coverage.command)
 command.add_command(rule_explain.command)
 command.add_command(rule_new.command)
 command.add_command(rule_replay.command)
