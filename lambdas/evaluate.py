@@ -29,6 +29,7 @@ from vaultwatch.aws import metrics
 from vaultwatch.aws.alerts_bucket import AlertsBucket
 from vaultwatch.aws.alerts_first import PromptFetch, keep
 from vaultwatch.aws.clients import make_client
+from vaultwatch.aws.counting import SharedCounting, open_counts
 from vaultwatch.aws.publishing import AlertPublisher, History, open_store
 from vaultwatch.batches import EncodedFrame, Findings
 from vaultwatch.detection.evaluator import Ruleset
@@ -55,7 +56,9 @@ RULES = Ruleset(load_rules())
 AUDIENCE = make_audience(ENVIRONMENT.timezone, ENVIRONMENT.archive_bucket_name)
 SNS = make_client("sns")
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
-STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
+DYNAMODB = make_client("dynamodb")
+STORE = partial(open_store, DYNAMODB, ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
+COUNTING = SharedCounting(RULES.correlations, partial(open_counts, DYNAMODB, ENVIRONMENT.table_name))
 BUCKET = AlertsBucket(cache(partial(make_client, "s3")), ENVIRONMENT.bucket_name)
 
 
@@ -80,6 +83,9 @@ def _publish_alerts(frames: Iterable[EncodedFrame], context: Any) -> tuple[Findi
     try:
         with closing(evaluation.frames(frames)) as found:
             for alerts in found:
+                publisher.add(alerts)
+        with closing(COUNTING.take(evaluation.findings, seconds_left(context))) as counted:
+            for alerts in counted:
                 publisher.add(alerts)
     finally:
         publisher.write_metrics()

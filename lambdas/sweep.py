@@ -30,6 +30,7 @@ from vaultwatch.aws import keys, metrics
 from vaultwatch.aws.alerts_bucket import AlertsBucket
 from vaultwatch.aws.alerts_first import PromptFetch
 from vaultwatch.aws.clients import make_client
+from vaultwatch.aws.counting import SharedCounting, open_counts
 from vaultwatch.aws.publishing import AlertPublisher, History, open_store
 from vaultwatch.aws.stream import MAX_REPORT_BYTES, StreamReader, discarded_batch, parked_batch
 from vaultwatch.batches import EncodedFrame, UnreadableFrame
@@ -61,7 +62,9 @@ RULES = Ruleset(load_rules())
 AUDIENCE = make_audience(ENVIRONMENT.timezone, ENVIRONMENT.archive_bucket_name)
 SNS, S3 = make_client("sns"), make_client("s3")
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
-STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
+DYNAMODB = make_client("dynamodb")
+STORE = partial(open_store, DYNAMODB, ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
+COUNTING = SharedCounting(RULES.correlations, partial(open_counts, DYNAMODB, ENVIRONMENT.table_name))
 STREAM = StreamReader(cache(partial(make_client, "kinesis")), ENVIRONMENT.stream_arn)
 BUCKET = AlertsBucket(lambda: S3, ENVIRONMENT.bucket_name)
 
@@ -81,6 +84,7 @@ def _sweep(bucket: str, key: str, context: Any) -> None:
     sweep = IsolatedSweep(RULES, AUDIENCE.zone, claim=fetch, limits=limits, patience=patience)
     try:
         _publish_alerts(_evaluate(sweep, bucket, key), context)
+        _publish_alerts(COUNTING.take(sweep.findings, seconds_left(context)), context)
     except (ArchiveError, FrameError) as error:
         sweep.findings.unreadable.append(UnreadableFrame(EncodedFrame(key, b""), str(error)))
     if fetch.failure:

@@ -19,6 +19,7 @@ import msgspec
 from vaultwatch import frames
 from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.canary import canaries, mark_of
+from vaultwatch.detection.counting import CountedWindow
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.detection.verdict import Verdict
@@ -49,6 +50,8 @@ MIN_LINE_BYTES = 64
 
 A broken line takes up to 45 us, whatever its size: so those of one frame of 16 MiB take 12 s at most.
 """
+MAX_COUNTED = 5_000
+"""Windows of one batch whose counts are joined with those of others: a few kB each."""
 NO_FRAME = NO_MARK
 EXCLUDED = "evaluating it: "
 """How the reason for a frame or a record begins that ended its process."""
@@ -86,7 +89,8 @@ class Findings(msgspec.Struct):
     `rejected_lines` are those of each frame, if they are kept, `excluded_lines` those rejected unread, as JSON lines.
     `beats` counts the heartbeat frames of each log source, `received` the lines of each origin, `canaries` the entries
     of the canary by lane, `rule_errors` the errors of each rule, `partial` the records over their budget, `undecided`
-    how often a rule was undecided on one; `oldest` is the arrival time of the first line.
+    how often a rule was undecided on one; `oldest` is the arrival time of the first line. `counted` is what
+    correlations have counted, at most `MAX_COUNTED` windows, and `groups_dropped` how many counts were given up.
     """
 
     unreadable: list[UnreadableFrame] = []
@@ -103,6 +107,8 @@ class Findings(msgspec.Struct):
     partial: int = 0
     undecided: int = 0
     oldest: datetime | None = None
+    counted: list[CountedWindow] = []
+    groups_dropped: int = 0
 
 
 Claim = Callable[[Reference], bytes]
@@ -335,6 +341,9 @@ class Evaluation:
         self.findings.rule_errors = counts.rule_errors
         self.findings.partial = counts.partial
         self.findings.undecided = counts.undecided.total()
+        counting = self._detector.correlator.counting
+        self.findings.counted = counting.largest(MAX_COUNTED)
+        self.findings.groups_dropped = counting.dropped
         return alerts
 
 

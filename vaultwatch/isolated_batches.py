@@ -26,6 +26,7 @@ from vaultwatch.batches import (
     RejectedLines,
     UnreadableFrame,
 )
+from vaultwatch.detection.counting import CountedWindow
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.errors import ArchiveError, ChildEnded, FrameError
 from vaultwatch.frames import Heartbeat, Reference
@@ -37,6 +38,7 @@ MAX_EXCLUDED = 200
 Alerts = Iterator[list[Alert]]
 
 _MESSAGE_BYTES = 8 * 1024 * 1024
+_WINDOWS = 500
 _CLAIMED, _REFUSED = b"+", b"-"
 
 
@@ -48,6 +50,10 @@ class _Alerts(msgspec.Struct, frozen=True, tag="alerts"):
 
 class _Rejected(msgspec.Struct, frozen=True, tag="rejected"):
     lines: RejectedLines
+
+
+class _Counted(msgspec.Struct, frozen=True, tag="counted"):
+    windows: list[CountedWindow]
 
 
 class _Findings(msgspec.Struct, frozen=True, tag="findings"):
@@ -66,10 +72,11 @@ class _Findings(msgspec.Struct, frozen=True, tag="findings"):
     partial: int
     undecided: int
     oldest: datetime | None
+    groups_dropped: int
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Alerts | _Rejected | _Findings).decode
+_decode = msgspec.msgpack.Decoder(_Alerts | _Rejected | _Counted | _Findings).decode
 
 
 class _Isolated:
@@ -102,7 +109,7 @@ class _Isolated:
         from vaultwatch.store.encoding import decode_alert
 
         by_name = {frame.name: frame for frame in frames}
-        rejected = list[RejectedLines]()
+        rejected, counted = list[RejectedLines](), list[CountedWindow]()
         work = partial(_work, start)
         with closing(isolation.run(work, limits, self._patience, self._answer)) as messages:
             for message in messages:
@@ -111,8 +118,10 @@ class _Isolated:
                     yield [decode_alert(alert) for alert in content.alerts]
                 elif isinstance(content, _Rejected):
                     rejected.append(content.lines)
+                elif isinstance(content, _Counted):
+                    counted += content.windows
                 else:
-                    self.findings = _findings(content, by_name, rejected)
+                    self.findings = _findings(content, by_name, rejected, counted)
 
     def _answer(self, question: Content) -> bytes:
         """Fetch lines for a child, which must use no connection of this process."""
@@ -280,6 +289,8 @@ def _send_alerts(channel: Channel, alerts: Sequence[Alert]) -> None:
 def _send_findings(channel: Channel, found: Findings) -> None:
     for lines in found.rejected_lines:
         channel.send(_encode(_Rejected(lines)))
+    for at in range(0, len(found.counted), _WINDOWS):
+        channel.send(_encode(_Counted(found.counted[at : at + _WINDOWS])))
     rest = _Findings(
         unreadable=[(one.frame.name, one.reason) for one in found.unreadable],
         excluded_lines=found.excluded_lines,
@@ -294,11 +305,14 @@ def _send_findings(channel: Channel, found: Findings) -> None:
         partial=found.partial,
         undecided=found.undecided,
         oldest=found.oldest,
+        groups_dropped=found.groups_dropped,
     )
     channel.send(_encode(rest))
 
 
-def _findings(sent: _Findings, frames: dict[str, EncodedFrame], rejected: list[RejectedLines]) -> Findings:
+def _findings(
+    sent: _Findings, frames: dict[str, EncodedFrame], rejected: list[RejectedLines], counted: list[CountedWindow]
+) -> Findings:
     return Findings(
         unreadable=[UnreadableFrame(frames[name], reason) for name, reason in sent.unreadable],
         rejected_lines=rejected,
@@ -314,6 +328,8 @@ def _findings(sent: _Findings, frames: dict[str, EncodedFrame], rejected: list[R
         partial=sent.partial,
         undecided=sent.undecided,
         oldest=sent.oldest,
+        counted=counted,
+        groups_dropped=sent.groups_dropped,
     )
 
 

@@ -58,6 +58,14 @@ LOSSES = (
         "the same records. The metric RuleErrorsByRule names the rules. Correct or remove them, and deploy again.",
     ),
     Loss(
+        "groups-dropped",
+        metrics.GROUPS_DROPPED,
+        "Rules that count may have missed something in the function {function}: it gave up the smallest counts because "
+        "there were too many groups, or could not share counts with other functions. Its log says if the table was "
+        "the reason. Look at who makes so many groups (names that fail to log in, addresses, identities), and run "
+        "`vaultwatch check` on the archive of that time: it counts everything together.",
+    ),
+    Loss(
         "failed-alerts",
         metrics.FAILED_ALERTS,
         "The texts of some alerts raised an exception in the function {function}. People are notified of them without "

@@ -57,6 +57,7 @@ def store_alerts(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
     return [
         allow_rows("ReadAlerts", table, ["BatchGetItem"], rows),
         allow_rows("StoreAlerts", table, ["PutItem"], [*rows, schema.ADDED_ROWS, schema.NOTIFICATION_ROWS]),
+        allow_rows("ShareCounts", table, ["UpdateItem"], [schema.COUNT_ROWS]),
         _mark_sent(table),
     ]
 

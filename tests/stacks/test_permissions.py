@@ -22,6 +22,7 @@ STORE_AND_PUBLISH = {
     "StoreAlerts": (
         "dynamodb:PutItem on <AlertsTable.Arn> for added#* alert#* family#* group#* limit#* notification#* rule#*"
     ),
+    "ShareCounts": "dynamodb:UpdateItem on <AlertsTable.Arn> for count#*",
     **MARK_SENT,
     **PUBLISH,
 }

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from types import ModuleType
 from typing import Any, cast
 from unittest import mock
@@ -29,6 +29,7 @@ from testbed.aws.firehose import direct_puts
 from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table, session
 from vaultwatch.alerts import Alert
 from vaultwatch.aws import clients, keys
+from vaultwatch.aws.counting import SharedCounting, open_counts
 from vaultwatch.aws.metrics import variables as metrics_variables
 from vaultwatch.dispatch.notification import NOTIFIED, Notification
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference, encode
@@ -73,6 +74,16 @@ class World:
     secret: str = ""
     history: list[bytes] = field(default_factory=list)
     _sequence: Iterator[int] = field(default_factory=itertools.count)
+    _new: set[str] = field(default_factory=lambda: {"evaluate", "sweep"})
+
+    def _started(self, name: str) -> ModuleType:
+        """Return a function as it is used by all tests, which has counted nothing in another world."""
+        module = started(name, few=self.few)
+        if name in self._new:
+            self._new.remove(name)
+            counts = partial(open_counts, module.DYNAMODB, TABLE)
+            self.monkeypatch.setattr(module, "COUNTING", SharedCounting(module.RULES.correlations, counts))
+        return module
 
     def function(self, name: str) -> ModuleType:
         """Start a function as in a new process; for tests that change it."""
@@ -80,12 +91,12 @@ class World:
 
     def evaluate(self, *frames: bytes) -> Any:
         """Run evaluate on a batch."""
-        return started("evaluate", few=self.few).handler(kinesis(*frames), Context())
+        return self._started("evaluate").handler(kinesis(*frames), Context())
 
     def evaluate_stored(self, *frames: bytes, memory_mib: int = 1024) -> Any:
         """Run evaluate, with this memory, on a batch that the stream has."""
         context = Context(memory_limit_in_mb=str(memory_mib))
-        return started("evaluate", few=self.few).handler(kinesis(*frames, numbers=self.put(*frames)), context)
+        return self._started("evaluate").handler(kinesis(*frames, numbers=self.put(*frames)), context)
 
     def put(self, *frames: bytes) -> list[str]:
         """Put frames on the stream, and return their sequence numbers."""
@@ -119,7 +130,7 @@ class World:
 
     def sweep(self, bucket: str, key: str) -> Any:
         """Run sweep on one object."""
-        return started("sweep", few=self.few).handler(object_created(bucket, key), Context(900_000))
+        return self._started("sweep").handler(object_created(bucket, key), Context(900_000))
 
     def frame(
         self,

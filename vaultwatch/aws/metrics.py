@@ -90,6 +90,8 @@ REJECTED_LINES = Metric("RejectedLines", "Count", _EVALUATING)
 # Records over their budget, and how often a rule could not be decided on one: each has raised an alert.
 PARTIAL_RECORDS = Metric("PartialRecords", "Count", _EVALUATING)
 UNDECIDED_RULES = Metric("UndecidedRules", "Count", _EVALUATING)
+# Counts of rules that count, given up or not shared with other functions, because there were too many groups.
+GROUPS_DROPPED = Metric("GroupsDropped", "Count", _EVALUATING)
 PARKED_FRAMES = Metric("ParkedFrames", "Count", _EVALUATING)
 RULE_ERRORS = Metric("RuleErrors", "Count", _EVALUATING)
 # The same by rule: an alarm reads one set of dimensions, and a deployment has any number of rules.
@@ -195,7 +197,11 @@ def write_findings(findings: Findings, origins: Origins = _ORIGINS) -> None:
     """Write what a batch contained, except for its alerts."""
     lines = {FRAMES: findings.frames, RECORDS: findings.records, REJECTED_LINES: findings.rejected}
     lost = {PARKED_FRAMES: len(findings.unreadable), RULE_ERRORS: findings.rule_errors.total()}
-    over_budget = {PARTIAL_RECORDS: findings.partial, UNDECIDED_RULES: findings.undecided}
+    over_budget = {
+        PARTIAL_RECORDS: findings.partial,
+        UNDECIDED_RULES: findings.undecided,
+        GROUPS_DROPPED: findings.groups_dropped,
+    }
     write({**lines, **lost, **over_budget})
     for rule, errors in findings.rule_errors.items():
         write({RULE_ERRORS_BY_RULE: errors}, rule=rule)

@@ -145,7 +145,7 @@ class Correlator:
             sample: Returns what to keep of the record, to show it.
         """
         window = self.counting.add(key, one.correlation.threshold, thing, found, sample)
-        return _verdict(one, key, window) if window else None
+        return verdict_of(one, key, window) if window else None
 
 
 def _thing(one: Correlated, rule: str, texts: _TextsOf, found: Occurrence) -> Thing | None:
@@ -211,7 +211,8 @@ def _part(view: View, service: Service) -> dict[str, Any]:
     return bounded(sample, _SAMPLE_BYTES)
 
 
-def _verdict(one: Correlated, key: WindowKey, window: Window) -> Verdict:
+def verdict_of(one: Correlated, key: WindowKey, window: Window) -> Verdict:
+    """Return the verdict of a correlation on a window that has reached its threshold."""
     service, kept = one.facts.service, window.sample
     sample = _part(_view_of(kept), service) if isinstance(kept, bytes) else kept
     begins = datetime.fromtimestamp(key.starts, UTC).isoformat().replace("+00:00", "Z")

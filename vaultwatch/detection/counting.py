@@ -11,7 +11,7 @@ twice, and two sets of one window can be merged.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
@@ -88,7 +88,8 @@ class Occurrence(msgspec.Struct, frozen=True):
 class Window(msgspec.Struct):
     """What was counted in one window of one group; `sample` is the record that was counted first, or a part.
 
-    Once its count has reached the threshold, it has no hashes any more.
+    Once its count has reached the threshold, it has no hashes any more. If it is shared with other processes, `shared`
+    is how many of its hashes they know, and `is_spread` says that they counted something in both halves of it.
     """
 
     first: Occurrence
@@ -97,6 +98,8 @@ class Window(msgspec.Struct):
     hashes: set[int] = msgspec.field(default_factory=set)
     values: dict[str, None] = msgspec.field(default_factory=dict)
     reached: bool = False
+    shared: int = 0
+    is_spread: bool = False
 
     def note(self, thing: Thing, found: Occurrence) -> None:
         """Count a thing that was not counted yet."""
@@ -108,6 +111,26 @@ class Window(msgspec.Struct):
             self.last = max(self.last, found, key=_order)
         if len(self.values) < MAX_VALUES:
             self.values[thing.text] = None
+
+    def join(self, part: Window) -> None:
+        """Add what another process, or another batch, counted in the same window."""
+        self.hashes |= part.hashes
+        if part.first.order < self.first.order:
+            self.first, self.sample = part.first, part.sample
+        if part.last.order > self.last.order:
+            self.last = part.last
+        self.values = dict.fromkeys([*self.values, *part.values][: 2 * MAX_VALUES])
+        for text in list(self.values)[MAX_VALUES:]:
+            del self.values[text]
+
+
+CountedWindow: TypeAlias = tuple[WindowKey, Window]
+
+
+def is_within_another(key: WindowKey, window: Window) -> bool:
+    """Return whether a window raises no alert, because all that it counts is within one that does."""
+    is_between = key.number % 2 == 1 and not window.is_spread
+    return is_between and key.half_of(window.first.moment) == key.half_of(window.last.moment)
 
 
 _order = attrgetter("order")
@@ -136,13 +159,21 @@ class Counting:
 
     `dropped` is how many were dropped, with their counts, because there were too many: the smallest ones, so that a
     number of groups that a client makes up does not end the count of one that is near its threshold.
+
+    Args:
+        max_windows: The most windows.
+        max_hashes: The most hashes, of all windows together.
+        late_seconds: A window that ended longer ago makes room for others first, and is not `dropped`.
     """
 
-    def __init__(self, max_windows: int = MAX_WINDOWS, max_hashes: int = MAX_HASHES) -> None:
+    def __init__(
+        self, max_windows: int = MAX_WINDOWS, max_hashes: int = MAX_HASHES, late_seconds: float = LATE_SECONDS
+    ) -> None:
         self.windows: dict[WindowKey, Window] = {}
         self.dropped = 0
         self._max_windows = max_windows
         self._max_hashes = max_hashes
+        self._late_seconds = late_seconds
         self._hashes = 0
 
     def add(
@@ -162,7 +193,7 @@ class Counting:
             found: The record.
             sample: Returns what to keep of the record, to show it.
         """
-        if len(self.windows) >= self._max_windows or self._hashes >= self._max_hashes:
+        if self._is_full:
             self._make_room()
         window = self.windows.get(key)
         if window is None:
@@ -173,10 +204,49 @@ class Counting:
         self._hashes += 1
         if len(window.hashes) < threshold:
             return None
+        self.reach(window)
+        return None if is_within_another(key, window) else window
+
+    def reach(self, window: Window) -> None:
+        """Note that a window has reached its threshold: nothing is counted in it any more."""
         self._hashes -= len(window.hashes)
         window.hashes, window.reached = set(), True
-        is_within_another = key.number % 2 and key.half_of(window.first.moment) == key.half_of(window.last.moment)
-        return None if is_within_another else window
+
+    def join(self, key: WindowKey, part: Window) -> Window:
+        """Add what was counted elsewhere in a window, and return the whole window.
+
+        Args:
+            key: The window.
+            part: What was counted elsewhere.
+        """
+        if self._is_full:
+            self._make_room()
+        window = self.windows.setdefault(key, Window(part.first, part.last, part.sample))
+        if part.reached or window.reached:
+            self.reach(window)
+        else:
+            before = len(window.hashes)
+            window.join(part)
+            self._hashes += len(window.hashes) - before
+        return window
+
+    def learn(self, window: Window, hashes: Collection[int]) -> None:
+        """Add what all processes that share a window have counted in it; from then on it is shared."""
+        before = len(window.hashes)
+        window.hashes.update(hashes)
+        window.shared = len(window.hashes)
+        self._hashes += window.shared - before
+
+    def largest(self, most: int) -> list[CountedWindow]:
+        """Return the windows with their keys, without the smallest if there are more than `most`; these are dropped."""
+        found = sorted(self.windows.items(), key=_worth)
+        left_out = len(found) - most
+        self.dropped += sum(not window.reached for _, window in found[: max(0, left_out)])
+        return found[max(0, left_out) :]
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self.windows) >= self._max_windows or self._hashes >= self._max_hashes
 
     def has_room(self, windows: int, hashes: int) -> bool:
         """Return whether so many windows and hashes can be added without dropping one."""
@@ -184,7 +254,7 @@ class Counting:
 
     def _make_room(self) -> None:
         latest = sorted(key.ends for key in self.windows)[-1 - len(self.windows) // _NEWEST]
-        for key in [key for key in self.windows if key.ends + LATE_SECONDS < latest]:
+        for key in [key for key in self.windows if key.ends + self._late_seconds < latest]:
             self._drop(key)
         for key, window in sorted(self.windows.items(), key=_worth):
             if len(self.windows) <= self._max_windows * _KEPT and self._hashes <= self._max_hashes * _KEPT:

@@ -11,6 +11,7 @@
     notification#<id>      sink#<sink>   a notification that this sink lacks; expires      unsent: the sink, by priority
     sent#<sink>#<id>       sent          one that this sink has accepted; expires
     thread#<sink>#<group>  thread        the chat message of a group (`threads`); expires
+    count#<window>         count         what functions have counted in a window (`counts`); expires
 
 Partition keys begin with what their rows are, because IAM limits a function to rows by the beginning of the partition
 key alone (`stacks/constructs/permissions.py`): rows that different functions write have different beginnings. The
@@ -31,6 +32,7 @@ LIVE_ROWS = "live#"
 LIMIT_ROWS = "limit#"
 SIGHTINGS_ROWS = "family#"
 NOTIFICATION_ROWS = "notification#"
+COUNT_ROWS = "count#"
 
 PARTITION_KEY = "pk"
 SORT_KEY = "sk"
@@ -86,6 +88,11 @@ def limit_key(name: str) -> Key:
 def sightings_key(family: str) -> Key:
     """Return the key of the sightings of a family of rules that match on the same fact."""
     return f"{SIGHTINGS_ROWS}{family}", "sightings"
+
+
+def count_key(window: str) -> Key:
+    """Return the key of what several functions have counted in a window."""
+    return f"{COUNT_ROWS}{window}", "count"
 
 
 def delivery_key(notification_id: str, sink: str) -> Key:

@@ -110,6 +110,37 @@ class Table:
         except Conflict:
             return
 
+    def unite(
+        self, key: Key, sets: Mapping[str, Sequence[bytes]], marks: Mapping[str, float], *, unless: str
+    ) -> dict[str, list[bytes]] | None:
+        """Add elements to sets of a row, which is made if there is none.
+
+        Args:
+            key: The row.
+            sets: The elements to add, by the names of the sets; none may be empty.
+            marks: Numbers to set.
+            unless: If the row has this attribute, it is not changed.
+
+        Returns:
+            The sets as they are now; None if the row was not changed.
+        """
+        numbers = {f":{name}": value for name, value in marks.items()}
+        values = {f":{name}": {"BS": list(elements)} for name, elements in sets.items()}
+        added, assigned = (", ".join(one) for one in ([f"{n} :{n}" for n in sets], [f"{n} = :{n}" for n in marks]))
+        try:
+            with _asking():
+                answer = self._client.update_item(
+                    TableName=self._name,
+                    Key=_key(key),
+                    UpdateExpression=f"ADD {added} SET {assigned}",
+                    ConditionExpression=f"attribute_not_exists({unless})",
+                    ExpressionAttributeValues={**values, **_values(numbers)},
+                    ReturnValues="ALL_NEW",
+                )
+        except Conflict:
+            return None
+        return {name: [bytes(one) for one in answer["Attributes"][name]["BS"]] for name in sets}
+
     def delete(self, keys: Iterable[Key]) -> None:
         """Delete these rows; a missing one is no error."""
         for some in _portions(list(dict.fromkeys(keys)), _MAX_DELETED):

@@ -1,0 +1,52 @@
+"""evaluate and sweep count across batches, segments, processes and each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.dynamodb import make_client
+from tests.support.functions import ARCHIVE, AUDIT_TAG, SOCKET_TAG, World, kinesis
+from vaultwatch.detection.detector import Detector
+from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.alerts import alert_of
+from vaultwatch.rules.pack import shipped_rules
+
+RECORDING = Path(__file__).parents[2] / "data" / "recordings" / "openbao-2.6.2" / "mass-read" / "audit.jsonl"
+LINES = RECORDING.read_bytes().splitlines()
+RULE = "audit_secrets_read_in_bulk"
+BATCHES = 10
+
+
+@pytest.fixture(scope="module")
+def expected() -> list[str]:
+    """Return the id of the one alert that `check` raises on the recording."""
+    detector = Detector(Ruleset(shipped_rules()))
+    verdicts = [*detector.feed([line + b"\n" for line in LINES]), *detector.flush()]
+    return [alert_of(verdict).id for verdict in verdicts if verdict.rule.name == RULE]
+
+
+def parts(lines: Sequence[bytes] = LINES) -> list[Sequence[bytes]]:
+    size = -(-len(lines) // BATCHES)
+    return [lines[at : at + size] for at in range(0, len(lines), size)]
+
+
+def raised(aws: World) -> list[str]:
+    return [id_ for id_, alert in aws.alerts().items() if alert.rule == RULE]
+
+
+def notified(aws: World) -> int:
+    return sum(RULE in str(one) for one in aws.published())
+
+
+def test_ten_batches_raise_the_alert_of_check_once(aws: World, expected: list[str]) -> None:
+    for part in parts()[:-1]:
+        frame = aws.frame(*(lane + line for lane in (SOCKET_TAG, AUDIT_TAG) for line in part))
+        for _ in range(2):
+            aws.evaluate(frame)
+    aws.evaluate(aws.frame(*(AUDIT_TAG + line for line in parts()[-1])))
+    assert len(expected) == 1
+    assert raised(aws) == expected
+    assert notified(aws) == 1
