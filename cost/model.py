@@ -24,6 +24,9 @@ CORE_MIB = 1769
 """The memory at which a function has one core (AWS Lambda guide)."""
 MAX_SEGMENT_BYTES = 64 * 1024**2
 LANES = ARCHIVES = 2
+WINDOW_SECONDS = 600
+"""The shortest timespan of a correlation in the pack; a window begins every half of it."""
+COUNTING = "DynamoDB, Lambda: counts of correlations"
 _AN_OBJECT = usd.PUT.usd + usd.GET.usd + usd.TO_INFREQUENT.usd + usd.TO_GLACIER.usd
 
 
@@ -49,8 +52,17 @@ class Assumptions:
     )
     digest_ms: float = _assume(100, "ms that `digest` takes every minute")
     notify_ms: float = _assume(400, "ms that `notify` takes per notification")
-    other_metrics: float = _assume(42, "custom metrics besides those that `evaluate` writes for each node")
-    alarms: float = _assume(50, "alarms")
+    other_metrics: float = _assume(44, "custom metrics besides those that `evaluate` writes for each node")
+    alarms: float = _assume(52, "alarms")
+    counted_groups: float = _assume(
+        0.1,
+        "groups (identities, addresses) per record a second that hold at least a quarter of a threshold in each "
+        "window, but not all of it",
+    )
+    shares: float = _assume(
+        8, "writes for each such group and window: `evaluate` and `sweep` add it at each quarter of the threshold"
+    )
+    share_ms: float = _assume(10, "ms that such a write takes")
     key_requests_an_hour: float = _assume(
         120, "KMS requests per hour: ten users, each with data keys reused for 5 minutes"
     )
@@ -115,6 +127,7 @@ class Model:
             "Lambda: sweep": self._sweep(rate),
             "Lambda: digest, notify": self._digest_and_notify(rate),
             "DynamoDB": self._dynamodb(rate),
+            COUNTING: self._counting(rate),
             "SNS, e-mail": self._sns(rate),
             "SQS, EventBridge": self._queues(rate),
             "Firehose": self._alerts(rate) * self._firehose_bytes() / GIB * usd.FIREHOSE.usd,
@@ -209,6 +222,13 @@ class Model:
         gib = alerts / DAYS * self.settings.alert_memory_days * self.measured.alert_bytes * 2 / GIB
         stored = gib * (usd.TABLE.usd + usd.RECOVERY.usd)
         return writes * usd.WRITE.usd + (reads + polls) * usd.READ.usd + stored
+
+    def _counting(self, rate: float) -> float:
+        """Counts of correlations that are shared through the table, one write unit each, and the time of the calls."""
+        windows = SECONDS / (WINDOW_SECONDS / 2)
+        writes = self.assumed.counted_groups * rate * windows * self.assumed.shares
+        seconds = writes * self.assumed.share_ms / 1000
+        return writes * usd.WRITE.usd + seconds * self.settings.sweep_memory_mib / 1024 * usd.GB_SECOND.usd
 
     def _sns(self, rate: float) -> float:
         """Only what people are notified of goes through SNS; every other alert goes to Firehose directly."""

@@ -10,12 +10,14 @@ from bench.results import Result
 from cost import prices as usd
 from cost.attack import ALERTS_A_SECOND, Flood, records_a_second
 from cost.hosts import SIZES, crossing, lanes_gib, parts
-from cost.model import Assumptions, Model, read
+from cost.model import COUNTING, SECONDS, WINDOW_SECONDS, Assumptions, Model, read
 from cost.prices import PRICES, SOURCES
+from vaultwatch.aws.counting import MAX_SHARED
 from vaultwatch.dispatch.limits import NOTIFICATIONS_A_MINUTE
 
 RATES = (10, 100, 1_000, 10_000)
 GOAL_RATE, GOAL_USD = 1_000, 150
+COUNTING_GOAL_USD = 20
 SHOWN_FROM_USD = 0.05
 """The smallest change that the sensitivity table shows."""
 
@@ -80,6 +82,22 @@ def _totals(model: Model) -> Iterator[str]:
     cost = variable[RATES.index(GOAL_RATE)]
     judgement = "reached" if cost <= GOAL_USD else "missed"
     yield f"Goal: at most {GOAL_USD} USD variable at {GOAL_RATE:,} records per second: {cost:.2f}, {judgement}."
+    yield ""
+    yield from _counting(model)
+
+
+def _counting(model: Model) -> Iterator[str]:
+    cost, assumed = model.variable(GOAL_RATE)[COUNTING], model.assumed
+    judgement = "reached" if cost <= COUNTING_GOAL_USD else "missed"
+    attack, windows = MAX_SHARED * 3600 * usd.WRITE.usd, 2 * SECONDS / WINDOW_SECONDS
+    groups = assumed.counted_groups * GOAL_RATE
+    yield (
+        f"Counting for correlations is {cost:.2f} of these (goal: at most {COUNTING_GOAL_USD}, {judgement}). "
+        "The functions count in memory, and write a window of a group to the table each time it has grown by a quarter "
+        f"of its threshold: {groups:g} groups, {windows:,.0f} windows of {WINDOW_SECONDS // 60} minutes a month, "
+        f"{assumed.shares:g} writes each. One evaluation writes at most {MAX_SHARED} windows: a client who makes up "
+        f"groups costs at most {attack:.2f} USD an hour with one evaluation a second."
+    )
 
 
 def _parts(model: Model) -> Iterator[str]:

@@ -13,9 +13,10 @@ from bench.processes import ROOT
 from cost import prices
 from cost.attack import Flood, records_a_second
 from cost.hosts import crossing, parts
-from cost.model import DAYS, Measured, Model, Sample
-from cost.page import GOAL_RATE, GOAL_USD, RATES, page, results
+from cost.model import COUNTING, DAYS, WINDOW_SECONDS, Measured, Model, Sample
+from cost.page import COUNTING_GOAL_USD, GOAL_RATE, GOAL_USD, RATES, page, results
 from stacks.services import INTERFACES
+from vaultwatch.rules.pack import shipped_rules
 from vaultwatch.settings import Settings
 
 MEASURED = Measured(
@@ -174,3 +175,10 @@ def test_the_hosts_add_up_and_only_what_is_deployed_costs() -> None:
 
 def test_every_interface_endpoint_that_is_made_has_its_price() -> None:
     assert parts(Settings())["interface endpoints, one zone"] == pytest.approx(len(INTERFACES) * 7.30)
+
+
+def test_counting_for_the_whole_pack_costs_no_more_than_its_goal() -> None:
+    found = [one for rule in shipped_rules() if (one := rule.compiled.correlation)]
+    assert min(one.timespan_seconds for one in found) == WINDOW_SECONDS
+    assert max(one.threshold for one in found) <= 100  # a row of so many hashes is one write unit
+    assert MODEL.variable(GOAL_RATE)[COUNTING] <= COUNTING_GOAL_USD

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dynamodb import make_client
-from tests.support.functions import ARCHIVE, AUDIT_TAG, SOCKET_TAG, World, kinesis
+from tests.support.functions import ARCHIVE, AUDIT_TAG, SOCKET_TAG, Context, World, entry, event_key, kinesis, total
+from vaultwatch.alerts import alert_of
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
-from vaultwatch.alerts import alert_of
 from vaultwatch.rules.pack import shipped_rules
 
 RECORDING = Path(__file__).parents[2] / "data" / "recordings" / "openbao-2.6.2" / "mass-read" / "audit.jsonl"
@@ -50,3 +49,33 @@ def test_ten_batches_raise_the_alert_of_check_once(aws: World, expected: list[st
     assert len(expected) == 1
     assert raised(aws) == expected
     assert notified(aws) == 1
+
+
+def test_evaluate_and_sweep_count_together_and_later_processes_raise_it_no_second_time(
+    aws: World, expected: list[str]
+) -> None:
+    halves = [b"\n".join(AUDIT_TAG + line for line in part) for part in (LINES[:90], LINES[90:])]
+    aws.evaluate(aws.frame(*halves[0].splitlines()))
+    assert raised(aws) == []
+    segment = aws.archive("00000002-20261121T075958", b"\n".join(LINES[90:]))
+    aws.sweep(ARCHIVE, segment)
+    assert raised(aws) == expected
+    for half in halves:
+        aws.function("evaluate").handler(kinesis(aws.frame(*half.splitlines())), Context())
+    assert raised(aws) == expected
+    assert notified(aws) <= 1
+
+
+def test_ten_thousand_groups_in_a_batch_end_no_count(aws: World, capsys: pytest.CaptureFixture[str]) -> None:
+    aws.evaluate(aws.frame(*(AUDIT_TAG + line for line in LINES[:90])))
+    crowd = [crowded(number) for number in range(10_000)]
+    aws.evaluate(aws.frame(*crowd))
+    assert total(capsys.readouterr().out, "GroupsDropped") > 0
+    aws.evaluate(aws.frame(*(AUDIT_TAG + line for line in LINES[90:])))
+    assert len(raised(aws)) == 1
+
+
+def crowded(number: int) -> bytes:
+    """Return the entry of a secret that somebody else reads for each number."""
+    read = {"operation": "read", "mount_type": "kv", "path": "secret/data/app"}
+    return entry(number, "secret/data/app", principal=f"n{number}", request={"id": event_key(number), **read})

@@ -103,6 +103,9 @@ ROWS = [
     Row("evaluate", PUBLISH, ("PublishFailures",), stored="alice bob carol"),
     Row("evaluate", KEEP, ("PublishFailures",), stored="alice bob carol", notified="alice bob carol"),
     Row("evaluate", MARK_SENT, (ERRORS,), stored="alice bob carol", notified="alice bob carol"),
+    # 20 secrets that one identity has read, of which rules count 50: evaluate and sweep count on alone.
+    Row("evaluate counting", "DynamoDB.UpdateItem", ("GroupsDropped",), stored="carol", notified="carol"),
+    Row("sweep counting", "DynamoDB.UpdateItem", ("GroupsDropped",), stored="dave", notified="dave"),
     # dave is in an archived segment.
     Row("sweep", "S3.GetObject", (ERRORS,)),
     Row("sweep", DYNAMODB_READ, (ERRORS,)),
@@ -136,6 +139,7 @@ ROWS = [
 SERVICES = ("dynamodb", "firehose", "kinesis", "s3", "secretsmanager", "sns", "sqs")
 OTHERS = {"SNS.Publish": "of watch, whose sinks fail in tests/faults/test_watch_sinks.py"}
 NOT_OF_ALERTS = {"sign.py"}  # which certifies hosts: test_sign.py
+READS = (ROOT / "tests/data/recordings/openbao-2.6.2/mass-read/audit.jsonl").read_bytes().splitlines()[:60]
 NAMES = ["alice", "bob", "carol", "dave", "erin", "frank", "mallory", "grace", "heidi", "judy"]
 
 
@@ -195,6 +199,17 @@ def make_rules_live(aws: World) -> None:
 def sweep(aws: World) -> Scenario:
     make_rules_live(aws)
     key = aws.archive("00000002-20261121T075958", entry(1, principal="dave") + b"\n" + entry(2, principal="dave"))
+    return Scenario(partial(aws.sweep, ARCHIVE, key), "dave", named_on_topic(aws))
+
+
+def evaluate_counting(aws: World) -> Scenario:
+    event = kinesis(aws.frame(entry(1, principal="carol"), *(AUDIT_TAG + line for line in READS)))
+    return Scenario(partial(aws.function("evaluate").handler, event, Context()), "carol", named_on_topic(aws))
+
+
+def sweep_counting(aws: World) -> Scenario:
+    make_rules_live(aws)
+    key = aws.archive("00000002-20261121T075958", b"\n".join([entry(1, principal="dave"), *READS]))
     return Scenario(partial(aws.sweep, ARCHIVE, key), "dave", named_on_topic(aws))
 
 
@@ -284,7 +299,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 def scenarios(aws: World) -> Iterator[dict[str, Callable[[], Scenario]]]:
     """Every scenario by its name, to be set up."""
     with SlackStandIn(interval_seconds=0) as slack:
-        alone = (evaluate, evaluate_old_frames, sweep, sweep_discarded, digest)
+        alone = (evaluate, evaluate_counting, evaluate_old_frames, sweep, sweep_counting, sweep_discarded, digest)
         found = {function.__name__: partial(function, aws) for function in alone}
         for function in (notify, notify_with_a_bot_token, notify_without_slack):
             found[function.__name__] = partial(function, aws, slack)
