@@ -163,7 +163,7 @@ class Counting:
     Args:
         max_windows: The most windows.
         max_hashes: The most hashes, of all windows together.
-        late_seconds: A window that ended longer ago makes room for others first, and is not `dropped`.
+        late_seconds: A window that ended so long before the latest makes room for others first, and is not `dropped`.
     """
 
     def __init__(
