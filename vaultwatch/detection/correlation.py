@@ -118,19 +118,13 @@ class Correlator:
         verdicts: list[Verdict] = []
         for rule in matching:
             for one in self.correlations.by_rule[rule.name]:
-                verdicts += self._steps(one, rule.name, texts, found, sample)
+                group, thing = texts(one.group_by), _thing(one, rule.name, texts, found)
+                if thing is None or (group and not any(group)):
+                    continue
+                windows = windows_of(one.facts.name, group, found.moment, one.correlation.timespan_seconds)
+                verdicts += filter(None, [self.step(one, window, thing, found, sample) for window in windows])
         self._counts.groups_dropped = self.counting.dropped
         return verdicts
-
-    def _steps(
-        self, one: Correlated, rule: str, texts: _TextsOf, found: Occurrence, sample: Callable[[], Sample]
-    ) -> list[Verdict]:
-        group = texts(one.group_by)
-        thing = _thing(one, rule, texts, found)
-        if thing is None or (group and not any(group)):
-            return []
-        windows = windows_of(one.facts.name, group, found.moment, one.correlation.timespan_seconds)
-        return [verdict for key in windows if (verdict := self.step(one, key, thing, found, sample))]
 
     def step(
         self, one: Correlated, key: WindowKey, thing: Thing, found: Occurrence, sample: Callable[[], Sample]
@@ -172,7 +166,10 @@ def _texts_of_few(few: Few, fields: tuple[str, ...]) -> tuple[str, ...]:
     found = few.texts(fields)
     if found is None:
         return _texts(few.view, fields)
-    return tuple([_counted(text) for text in found])
+    for text in found:
+        if not text or len(text) > _LONGEST_TEXT or text.startswith(SALTED):
+            return tuple(map(_counted, found))
+    return found  # type: ignore[return-value]  # none of them is None
 
 
 def _counted(text: str | None) -> str:

@@ -16,11 +16,11 @@ import msgspec
 
 from vaultwatch.reading.records import NO_ORIGIN, Origin
 from vaultwatch.reading.view import View, mount_of, view_of_few
-from vaultwatch.rules.anchors import Anchor, Masks
 from vaultwatch.rules.conditions import Condition, Keyword, Text, fields_of, leaves
 from vaultwatch.rules.gate import decoder_of, gate_field, without_nulls
 from vaultwatch.rules.index import Rules
 from vaultwatch.rules.pack import Rule
+from vaultwatch.rules.predicates import text_test
 from vaultwatch.rules.remembered import Bounded, Remembered
 
 _TEXTS = frozenset(
@@ -132,23 +132,24 @@ class _PathTests:
         """Take the conditions of the rules."""
         named = [(leaf, fields_of(leaf)) for one in conditions for leaf in leaves(one)]
         tests = [leaf for leaf, fields in named if not fields.isdisjoint(("request.path", "mount_path"))]
-        texts = [leaf for leaf in tests if isinstance(leaf, Text) and not leaf.cased]
-        self._are_texts = len(texts) == len(tests)
+        texts = dict.fromkeys(leaf for leaf in tests if isinstance(leaf, Text))
+        self._are_texts = texts.keys() >= set(tests)
         self._name_mounts = any(not fields.isdisjoint(("mount_type", "mount_path")) for _, fields in named)
-        anchors = [{leaf.field: (Anchor(leaf.field, leaf.how, leaf.value),)} for leaf in texts]
-        self._of_path, self._of_mount_path = Masks("request.path", anchors), Masks("mount_path", anchors)
+        self._of_path, self._of_mount_path = (
+            [text_test(leaf.how, leaf.value, leaf.cased) for leaf in texts if leaf.field == field]
+            for field in ("request.path", "mount_path")
+        )
 
     def of(self, path: str | None, mount_point: str | None, mount_type: str | None) -> Values:
         """Return what the rules that match depend on, of the path and of what is derived from it."""
         if not self._are_texts:
             return path, mount_point, mount_type
-        passed = self._of_path.of(path) if path else 0
-        kind = below = None
-        if self._name_mounts:
-            kind, below = mount_of(path or "", mount_point or "", mount_type or "")
-        if below:
-            passed |= self._of_mount_path.of(below)
-        return b"%x" % passed, kind, mount_point, mount_type
+        passed = bytes([test(path) for test in self._of_path]) if path else b""
+        if not self._name_mounts:
+            return passed, mount_point, mount_type
+        kind, below = mount_of(path or "", mount_point, mount_type)
+        passed_below = bytes([test(below) for test in self._of_mount_path]) if below else b""
+        return passed, passed_below, kind, mount_point, mount_type
 
 
 def plan_of(rules: Rules, also: Collection[str], tables: Tables) -> Plan | None:
