@@ -19,6 +19,7 @@ _SUBCOMMANDS = {
     "search": "Find a record again, in files or in the archive.",
     "reconcile": "Compare the logs of two audit devices: what each lacks, and what differs.",
     "watch": "Evaluate a stream on stdin and notify people (syslog-ng program() handler).",
+    "status": "Show what the handlers of this host do.",
     "ship": "Send a stream on stdin to Kinesis (syslog-ng program() handler).",
     "archive": "Upload logs to the archive, list its segments, and verify them.",
     "host": "Set up and maintain a node or the log server of a deployment.",

@@ -58,7 +58,8 @@ _FILE = click.Path(path_type=Path)
     help="Write metrics to this file every 15 seconds, in Prometheus's text format.",
 )  # fmt: skip
 @click.option("--log-file", type=_FILE, metavar="FILE", help="Write the log of this process here instead of to syslog.")
-@click.option("--check-config", is_flag=True, help="Check the settings, print what is wrong, and exit.")
+@click.option("--check-config", is_flag=True, help="Check the settings, print what is wrong or what they do, and exit.")
+@click.option("--test-notification", is_flag=True, help="Send a test notification to Slack and SNS, and exit.")
 def command(
     source: str,
     alert_log: Path | None,
@@ -75,6 +76,7 @@ def command(
     metrics: Path | None,
     log_file: Path | None,
     check_config: bool,
+    test_notification: bool,
 ) -> int:
     """Evaluate the lines on stdin and notify people, without AWS: for syslog-ng's program() destination.
 
@@ -101,4 +103,8 @@ def command(
         metrics=metrics,
         log_file=log_file,
     )
+    if test_notification:
+        from vaultwatch.watch.trial import send_test
+
+        return handler.check_config(options) or send_test(options)
     return handler.check_config(options) if check_config else handler.run(options)

@@ -25,10 +25,17 @@ _PAGE = 10
 
 
 class SinkCounts(NamedTuple):
-    """How many notifications a sink accepted, and how many attempts failed."""
+    """How many notifications a sink accepted, and how many attempts failed.
+
+    Attributes:
+        sent: How many it accepted.
+        failed: How many attempts failed.
+        last_sent: When it accepted the last one (seconds since the epoch); 0 if it accepted none.
+    """
 
     sent: int
     failed: int
+    last_sent: float
 
 
 class Sender:
@@ -61,7 +68,7 @@ class Sender:
 
     def counts(self) -> dict[str, SinkCounts]:
         """Return what was sent since the start, by the name of the sink."""
-        return {worker.sink.name: SinkCounts(worker.sent, worker.failed) for worker in self._workers}
+        return {worker.sink.name: SinkCounts(worker.sent, worker.failed, worker.last_sent) for worker in self._workers}
 
     def notify(self) -> None:
         """Wake the threads, after alerts have been stored."""
@@ -173,6 +180,7 @@ class _Worker(_Looping):
         self.sink = sink
         self.drained = False
         self.sent = 0
+        self.last_sent = 0.0
         self.failed = 0
         self._draining = threading.Event()
         self._failures = 0
@@ -224,6 +232,7 @@ class _Worker(_Looping):
     def _sent(self, unsent: Unsent) -> None:
         self._failures = 0
         self.sent += 1
+        self.last_sent = self.clock()
         self._sink_problems.resolve(f"{self.name}: works again")
         self._in_store(lambda: self.store.mark_sent([unsent.notification.id], self.sink.name))
 

@@ -53,6 +53,21 @@ def _files(options: WatchOptions) -> Iterator[Problem]:
     yield from log_file_problems(options.log_file)
 
 
+def facts(options: WatchOptions) -> Iterator[str]:
+    """Yield what settings without problems do, one line for each.
+
+    Raises:
+        VaultwatchError: A setting cannot be used.
+    """
+    rules = [rule for rule in options.load_rules() if rule.service == options.source]
+    yield f"{len(rules)} rules evaluate the {options.source} log"
+    yield f"alerts are stored in {options.store_file}"
+    names = [sink.name for sink in options.sinks()]
+    yield f"alerts of level {options.minimum_level} and above go to: {', '.join(names) or 'nobody'}"
+    yield f"rejected lines are kept in {options.rejected}" if options.rejected else "rejected lines are only counted"
+    yield "all settings can be used"
+
+
 def notes(options: WatchOptions) -> list[str]:
     """Return what the operator should know about settings that can be used."""
     return [*_sink_notes(options), *_old_store_notes(options), *metrics_notes(options.metrics)]

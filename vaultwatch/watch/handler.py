@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -13,13 +14,16 @@ from vaultwatch.handler.metrics_file import writing_metrics
 from vaultwatch.handler.stdin import consume
 from vaultwatch.notify.sender import Sender
 from vaultwatch.notify.sink import route
+from vaultwatch.printable import one_line
 from vaultwatch.reading.identity import log_start
 from vaultwatch.store.sqlite import SqliteStore
-from vaultwatch.watch.checks import notes, problems
+from vaultwatch.watch.checks import facts, notes, problems
 from vaultwatch.watch.evaluation import Evaluation
 from vaultwatch.watch.metrics import families
 from vaultwatch.watch.options import WatchOptions
 from vaultwatch.watch.recording import Recorder
+
+_LONGEST_LINE = 500
 
 
 def run(options: WatchOptions, stdin: int = 0) -> int:
@@ -35,8 +39,12 @@ def run(options: WatchOptions, stdin: int = 0) -> int:
 
 
 def check_config(options: WatchOptions) -> int:
-    """Check the settings, as `--check-config` does; see `vaultwatch.handler.run.check`."""
-    return handler.check(WatchHandler(options))
+    """Check the settings, as `--check-config` does, and print what they do; see `vaultwatch.handler.run.check`."""
+    if status := handler.check(WatchHandler(options)):
+        return status
+    for fact in facts(options):
+        sys.stdout.write(f"{one_line(fact, _LONGEST_LINE)}\n")
+    return 0
 
 
 class WatchHandler:

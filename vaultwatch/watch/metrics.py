@@ -54,6 +54,9 @@ def _of_notifications(sender: Sender, store: SqliteStore) -> Iterator[Family]:
     sent = {sink: counts.sent for sink, counts in done.items()}
     yield _counter("vaultwatch_notifications_sent_total", "Notifications that the sink accepted.", "sink", sent)
     failed = {sink: counts.failed for sink, counts in done.items()}
+    last = {sink: counts.last_sent for sink, counts in done.items() if counts.last_sent}
+    accepted = "When the sink accepted the last of them."
+    yield Family("vaultwatch_last_notification_timestamp_seconds", "gauge", accepted, _samples("sink", last))
     attempts = "Attempts at which the sink did not accept a notification; it is sent again."
     yield _counter("vaultwatch_notification_failures_total", attempts, "sink", failed)
     backlog = store.backlog()

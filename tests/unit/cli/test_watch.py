@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from testbed.slack import SlackStandIn
 from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import ROOT, alerts_in, entry, harmless, numbers
 from vaultwatch.cli import main
@@ -65,7 +67,16 @@ class TestCheckConfig:
     def test_valid_settings_exit_with_0(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         state, log = str(tmp_path / "state"), str(tmp_path / "audit.alert")
         assert main(["watch", "--source", "audit", "--state", state, "--alert-log", log, "--check-config"]) == 0
-        assert capsys.readouterr() == ("", "")
+        out, err = capsys.readouterr()
+        assert err == ""
+        said = out.splitlines()
+        assert re.fullmatch(r"\d+ rules evaluate the audit log", said[0])
+        assert said[1:] == [
+            f"alerts are stored in {state}/alerts.sqlite",
+            "alerts of level low and above go to: alert-log",
+            "rejected lines are only counted",
+            "all settings can be used",
+        ]
 
     def test_each_invalid_setting_is_a_line_with_its_name(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -83,6 +94,34 @@ class TestCheckConfig:
         assert out == ""
         assert sorted(line.split(": ")[1] for line in err.splitlines()) == sorted(wrong)
         assert "SECRET" not in err
+
+
+class TestTestNotification:
+    def test_slack_gets_it_and_the_alert_log_does_not(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log = tmp_path / "alerts"
+        with SlackStandIn() as slack:
+            monkeypatch.setenv("VAULTWATCH_SLACK_WEBHOOK_URL", slack.webhook_url)
+            arguments = ["--state", str(tmp_path), "--alert-log", str(log), "--test-notification"]
+            assert main(["watch", "--source", "audit", *arguments]) == 0
+            assert "Vaultwatch can reach you" in slack.page()
+        assert capsys.readouterr().out.endswith("slack: accepted the test notification\n")
+        assert log.read_bytes() == b""
+
+    def test_a_sink_that_does_not_accept_it_is_an_error(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("VAULTWATCH_SLACK_WEBHOOK_URL", "http://127.0.0.1:9/services/T0SECRET")
+        assert main(["watch", "--source", "audit", "--state", str(tmp_path), "--test-notification"]) == 1
+        err = capsys.readouterr().err
+        assert err.startswith("vaultwatch watch: slack: Slack could not be reached")
+        assert "SECRET" not in err
+
+    def test_without_a_sink_for_people_it_says_so(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        arguments = ["--state", str(tmp_path), "--alert-log", str(tmp_path / "alerts"), "--test-notification"]
+        assert main(["watch", "--source", "audit", *arguments]) == 2
+        assert capsys.readouterr().err == "vaultwatch: --test-notification: neither Slack nor SNS is set\n"
 
 
 @contextmanager

@@ -1,0 +1,50 @@
+"""`vaultwatch status`: what it shows of handlers that run, have ended, or were killed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.watching import Watching, entry, options
+from vaultwatch.cli import main
+
+
+@pytest.fixture
+def ended(tmp_path: Path) -> Path:
+    """The metrics of a handler that has read three lines and has ended."""
+    file = tmp_path / "vaultwatch-audit.prom"
+    with Watching(options(tmp_path, metrics=file)) as watching:
+        watching.write(b"no entry\n" + entry(1) + entry(2))
+        watching.wait_for_alerts(2)
+    return file
+
+
+def test_it_shows_what_a_handler_has_read_rejected_and_sent(ended: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", str(ended.parent)]) == 1
+    shown = re.sub(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME", capsys.readouterr().out)
+    assert re.sub(r"version .*|\d sent", "", shown).splitlines() == [
+        "watch audit: ended at TIME, ",
+        "  read      3 lines, the last TIME",
+        "  rejected  1 lines",
+        "  alerts    2",
+        "  alert-log , 0 unsent, 0 failed attempts, the last TIME",
+    ]
+
+
+def test_it_names_a_handler_that_runs_and_one_that_was_killed(ended: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    running = re.sub(r"(vaultwatch_running\{.*\}) 0", r"\1 1", ended.read_text())
+    ended.write_text(running)
+    assert main(["status", str(ended.parent)]) == 0
+    assert capsys.readouterr().out.startswith("watch audit: running since 20")
+    ended.write_text(re.sub(r"(vaultwatch_metrics_timestamp_seconds\{.*\}) .*", r"\1 86400", running))
+    assert main(["status", str(ended.parent)]) == 1
+    said = "watch audit: was killed or hangs: nothing written since 1970-01-02T00:00:00Z, version"
+    assert capsys.readouterr().out.startswith(said)
+
+
+def test_without_metrics_it_says_who_writes_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", str(tmp_path)]) == 2
+    said = f"vaultwatch: {tmp_path}: has no vaultwatch-*.prom, which `watch --metrics` writes\n"
+    assert capsys.readouterr().err == said
