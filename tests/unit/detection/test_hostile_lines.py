@@ -3,6 +3,7 @@
 import pytest
 
 from vaultwatch.alerts import alert_of
+from vaultwatch.canary import CANARY
 from vaultwatch.detection.detector import Detector
 from vaultwatch.reading.budget import MAX_BYTES, MAX_DEPTH
 from vaultwatch.reading.records import Rejected
@@ -30,6 +31,11 @@ def test_nesting_that_no_rule_asks_for_raises_an_alert(depth: int, brackets: tup
     opening, closing = brackets
     line = ORDINARY_PATH + opening * depth + b"0" + closing * depth + TAIL
     assert alerts(line) == {"audit_entry_over_budget"}
+
+
+def test_an_entry_that_looks_like_one_of_the_canary_raises_its_alert() -> None:
+    canary = HEAD.replace(b'"eve"', b'"cert-%s","policies":["%s"]' % (CANARY.encode(), CANARY.encode()))
+    assert alerts(canary + b"{}" + TAIL) == {"audit_device_disabled"}
 
 
 def test_many_brackets_side_by_side_are_no_nesting() -> None:
