@@ -47,7 +47,7 @@ def zip_members(file: Any) -> Iterator[Member]:
     import zipfile
 
     with reading(), zipfile.ZipFile(file) as archive:
-        files = (one for one in archive.infolist() if not one.is_dir())
+        files = (one for one in archive.infolist() if not one.is_dir() and not _is_of_mac(one.filename))
         found = sorted(files, key=lambda one: by_rotation(one.filename))
         _refuse_many(len(found))
         for one in found:
@@ -71,9 +71,9 @@ def tar_members(file: Any) -> Iterator[Member]:
         if kind in _IN_PARTS:
             raise Unreadable(f"an archive with a file that is {_IN_PARTS[kind]}")
         content = _Content(file, size)
-        if kind in _REGULAR:
+        if kind in _REGULAR and not _is_of_mac(called := name or _name(header)):
             _refuse_many(count := count + 1)
-            yield Member(name or _name(header), io.BufferedReader(content), 0)
+            yield Member(called, io.BufferedReader(content), 0)
         name = ""
         _skip(file, content.left + _padding(size))
     _refuse_more(file)
@@ -97,6 +97,11 @@ class _Content(io.RawIOBase):
         self.left -= len(piece)
         buffer[: len(piece)] = piece
         return len(piece)
+
+
+def _is_of_mac(name: str) -> bool:
+    """Return whether macOS has added a file beside the archived one, for its attributes."""
+    return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith("._")
 
 
 def _refuse_many(count: int) -> None:

@@ -30,7 +30,7 @@ def _layer(raw: Any) -> Any:
     if magic[:2] == b"\x1f\x8b":
         import gzip
 
-        return gzip.GzipFile(fileobj=raw)
+        return gzip.GzipFile(fileobj=raw, mode="rb")  # else it takes the mode of a file in it, which is a number
     if magic[:4] == b"\x28\xb5\x2f\xfd":
         from vaultwatch.reading.zstd_reader import ZstdReader
 

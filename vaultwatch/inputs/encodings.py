@@ -1,34 +1,42 @@
-"""Logs that PowerShell and editors have saved: UTF-16 becomes UTF-8, and a byte order mark is removed."""
+"""Logs that PowerShell and editors have saved: UTF-16 and UTF-32 become UTF-8, and a byte order mark is removed."""
 
 from __future__ import annotations
 
 import codecs
 import io
+import re
 from typing import Any
 
-_UTF_16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32-le",  # begins with the mark of UTF-16
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+_WITHOUT_MARK = ((re.compile(rb"(?:[\t -~]\0){4}"), "utf-16-le"), (re.compile(rb"(?:\0[\t -~]){4}"), "utf-16-be"))
 _PIECE_BYTES = 64 * 1024
 
 
 def as_utf_8(raw: Any) -> Any:
-    """Return a stream of UTF-8: the same one, unless it begins with a mark.
+    """Return a stream of UTF-8: the same one, unless it begins with a mark, or like ASCII in UTF-16.
 
     Args:
         raw: A buffered stream.
     """
-    start = raw.peek(3)[:3]
-    if start == codecs.BOM_UTF8:
-        raw.read(len(start))
+    start = raw.peek(8)[:8]
+    if start.startswith(codecs.BOM_UTF8):
+        raw.read(len(codecs.BOM_UTF8))
         return raw
-    name = _UTF_16.get(start[:2])
-    if name is None or start == b"\xff\xfe\0":  # NUL as the first character: no text
-        return raw
-    raw.read(2)
-    return io.BufferedReader(_Utf16Reader(raw, name))
+    for mark, name in _MARKS.items():
+        if start.startswith(mark):
+            raw.read(len(mark))
+            return io.BufferedReader(_Decoded(raw, name))
+    name = next((name for form, name in _WITHOUT_MARK if form.match(start)), "")
+    return io.BufferedReader(_Decoded(raw, name)) if name else raw
 
 
-class _Utf16Reader(io.RawIOBase):
-    """The UTF-8 bytes of text in UTF-16; what is no character becomes U+FFFD."""
+class _Decoded(io.RawIOBase):
+    """The UTF-8 bytes of text in another encoding; what is no character becomes U+FFFD."""
 
     def __init__(self, file: Any, name: str) -> None:
         self._file = file

@@ -1,38 +1,93 @@
-"""What a user can do about a file of which nothing can be read."""
+"""What a user can do about a file of which nothing can be read. Its commands work when pasted."""
 
 from __future__ import annotations
 
 import shlex
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from vaultwatch.inputs.logs import STDIN
 from vaultwatch.reading.budget import SMALL_BYTES
 from vaultwatch.reading.records import Rejected
 
 _MAX_VALUES = 1_000
+_S3 = "s3://"
 _SIGNS = ('"request"', '"@message"', "[INFO]", "[WARN]", "[ERROR]", "[DEBUG]")
+_PACKED = "H4sI"
+"""How gzip begins in base64."""
+_UNPACK_EACH = 'while read -r one; do printf %s "$one" | base64 -d | gunzip; done'
+_WEB_PAGE = "it is a web page, perhaps of a login: download the log itself"
+_FORMS = {
+    b"<json:": "configure the audit device with format=json, which is its default",
+    b"<?xml": "it is XML: export it as JSON or CSV",
+    b"<!DOCTYPE": _WEB_PAGE,
+    b"<html": _WEB_PAGE,
+    b"PK\x03\x04": "it is a zip archive in another archive: unpack that one first",
+    b"PAR1": "it is Parquet: export it as JSON",
+    b"ElfFile\0": "it is an event log of Windows: export it as text",
+    b"\xff\x06\0\0sNaPpY": "it is compressed with snappy: decompress it first",
+}
+"""What files of other forms begin with, and what to do about them."""
+_TOOLS = {
+    b"LPKSHHRH": "journalctl -o json --file",
+    b"7z\xbc\xaf\x27\x1c": "7z x -so",
+    b"\x04\x22\x4d\x18": "lz4 -dc",
+    b"Rar!": "unrar p -inul",
+}
+"""What files of other forms begin with, and what makes logs of them."""
+_DECOMPRESS = {".gz": "gzip -dc", ".zst": "zstd -dc", ".bz2": "bzip2 -dc", ".xz": "xz -dc"}
 
 
 def hint_for(name: str, first: Rejected) -> str:
-    """Return the end of a sentence that says what to do, or "".
+    """Return the end of a sentence that says what to do.
 
     Args:
-        name: The file.
+        name: The log.
         first: The first line that was rejected in it.
     """
-    if first.reason.startswith("XML"):
-        return "; configure the audit device with format=json, which is its default"
-    if path := _path_to_record(first.raw):
-        return f"; a record is inside {path}: jq -r {shlex.quote(path)} {shlex.quote(name)} | vaultwatch check"
-    if b"\0" in first.raw[:SMALL_BYTES]:
+    start = first.raw[:SMALL_BYTES].lstrip()
+    if known := next((text for form, text in _FORMS.items() if start.startswith(form)), ""):
+        return f"; {known}"
+    if tool := next((tool for form, tool in _TOOLS.items() if start.startswith(form)), ""):
+        return f"; it is in a form of its own: {_command(tool, name)} | vaultwatch check"
+    if path := _path_to(_SIGNS, first.raw):
+        return f"; a record is inside {path}: {_command(f'jq -r {shlex.quote(path)}', name)} | vaultwatch check"
+    if path := _path_to((_PACKED,), first.raw):
+        unpacked = f"{_command(f'jq -r {shlex.quote(path)}', name)} | {_UNPACK_EACH}"
+        return f"; records are compressed inside {path}: {unpacked} | vaultwatch check"
+    if b"\0" in start:
         return "; it is not text"
     return "; expected are audit entries (JSON) or messages of the server log, of Vault or OpenBao"
 
 
-def _path_to_record(raw: bytes) -> str:
-    """Return the path, as jq writes it, of a text that looks like a record in a JSON object; "" if there is none."""
+def _command(tool: str, name: str) -> str:
+    """Return the command that gives a log to a tool: a file, one in an archive, an object on S3, or stdin."""
+    decompress = _DECOMPRESS.get(Path(name).suffix)
+    if name in ("stdin", STDIN):
+        return tool
+    if name.startswith(_S3):
+        return " | ".join(filter(None, (f"aws s3 cp {shlex.quote(name)} -", decompress, tool)))
+    if archive := _archive_of(name):
+        member = shlex.quote(name.removeprefix(f"{archive}/"))
+        extract = "unzip -p" if archive.endswith(".zip") else "tar -xOf"
+        return " | ".join(filter(None, (f"{extract} {_quoted(archive)} {member}", decompress, tool)))
+    return f"{decompress} {_quoted(name)} | {tool}" if decompress else f"{tool} {_quoted(name)}"
+
+
+def _archive_of(name: str) -> str:
+    """Return the file that a log is in; "" if it is a file itself."""
+    return next((str(path) for path in Path(name).parents if path.is_file()), "")
+
+
+def _quoted(name: str) -> str:
+    return shlex.quote(f"./{name}" if name.startswith("-") else name)
+
+
+def _path_to(signs: tuple[str, ...], raw: bytes) -> str:
+    """Return the path, as jq writes it, of a text with one of these signs in a JSON object; "" if there is none."""
     start = raw.find(b"{")
     if start < 0 or len(raw) > SMALL_BYTES:
         return ""
@@ -44,7 +99,7 @@ def _path_to_record(raw: bytes) -> str:
         if not level:
             break
         path, value = level.popleft()
-        if isinstance(value, str) and path and any(sign in value for sign in _SIGNS):
+        if isinstance(value, str) and path and any(sign in value for sign in signs):
             return path
         level += _below(path, value)
     return ""

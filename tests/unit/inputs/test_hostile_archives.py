@@ -168,3 +168,14 @@ def test_a_damaged_archive_is_read_or_unreadable_and_raises_nothing_else(damage:
     with suppress(Unreadable, EOFError):
         for member in tar_members(io.BufferedReader(io.BytesIO(whole[:at] + damage + whole[at:]))):
             member.stream.read()
+
+
+def test_files_that_macos_adds_for_attributes_are_no_logs(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("__MACOSX/._audit.log", b"\0\5\x16\7")
+        archive.writestr("audit.log", LINE)
+    (tmp_path / "a.tar").write_bytes(
+        tar_of((tarfile.TarInfo("logs/._audit.log"), b"\0\5\x16\7"), (tarfile.TarInfo("logs/audit.log"), LINE))
+    )
+    assert read(tmp_path / "a.zip") == {"audit.log": LINE}
+    assert read(tmp_path / "a.tar") == {"logs/audit.log": LINE}

@@ -1,0 +1,83 @@
+"""A file of which nothing can be read is named with a command that makes logs of it, and that works when pasted."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from vaultwatch.inputs.hints import hint_for
+from vaultwatch.reading.records import Rejected
+
+MESSAGE = "2026-03-01T10:00:00.123Z [INFO]  core: vault is unsealed"
+WRAPPED = json.dumps({"odd name": {"x": MESSAGE}})
+
+
+def hint(name: str, text: bytes | str) -> str:
+    return hint_for(name, Rejected(text if isinstance(text, bytes) else text.encode(), "no JSON object in the line"))
+
+
+def pasted(text: str) -> str:
+    """Return what the command in a hint gives to check."""
+    command = text.rpartition(": ")[2].removesuffix(" | vaultwatch check")
+    return subprocess.run(["sh", "-c", command], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("name", ["plain.log", "it's a log", "-o.log", "packed.gz"])
+def test_the_command_of_a_hint_gives_what_is_in_the_envelope(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    raw = WRAPPED.encode()
+    Path(name).write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    assert pasted(hint(name, WRAPPED)) == f"{MESSAGE}\n"
+
+
+def test_a_log_in_an_archive_is_taken_out_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("logs.zip", "w") as archive:
+        archive.writestr("deep/a.log", WRAPPED)
+    assert hint("logs.zip/deep/a.log", WRAPPED).endswith(
+        ": unzip -p logs.zip deep/a.log | jq -r '.[\"odd name\"].x' | vaultwatch check"
+    )
+
+
+def test_what_is_compressed_in_an_event_is_decompressed(tmp_path: Path) -> None:
+    packed = [base64.b64encode(gzip.compress(f"{MESSAGE}\n".encode())).decode() for _ in range(2)]
+    event = json.dumps({"Records": [{"kinesis": {"data": data}} for data in packed]})
+    (file := tmp_path / "event.json").write_text(event)
+    assert pasted(hint(str(file), event)) == f"{MESSAGE}\n" * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("stdin", "jq -r .a"),
+        ("s3://logs/a.json", "aws s3 cp s3://logs/a.json - | jq -r .a"),
+        ("s3://logs/a.json.gz", "aws s3 cp s3://logs/a.json.gz - | gzip -dc | jq -r .a"),
+    ],
+)
+def test_what_is_no_file_has_a_command_of_its_own(name: str, command: str) -> None:
+    assert hint(name, json.dumps({"a": MESSAGE})) == f"; a record is inside .a: {command} | vaultwatch check"
+
+
+@pytest.mark.parametrize(
+    ("start", "says"),
+    [
+        (b"<?xml version='1.0'?>", "export it as JSON or CSV"),
+        (b"<!DOCTYPE html><html>", "it is a web page"),
+        (b"PK\x03\x04\x14\0", "a zip archive in another archive"),
+        (b"PAR1\x15\x04", "it is Parquet"),
+        (b"LPKSHHRH\0\0", "journalctl -o json --file no.log | vaultwatch check"),
+        (b"\x04\x22\x4d\x18\x64", "lz4 -dc no.log | vaultwatch check"),
+        (b"\x7fELF\0", "it is not text"),
+        (b"hello", "expected are audit entries"),
+    ],
+)
+def test_other_forms_are_known_by_how_they_begin(start: bytes, says: str) -> None:
+    assert says in hint("no.log", start)
