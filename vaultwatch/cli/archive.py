@@ -40,6 +40,10 @@ _node = click.option(
     "--node", required=True, metavar="NAME", help="The name of this host, which is in the keys of its segments."
 )
 
+_metrics = click.option(
+    "--metrics", type=_FILE, metavar="FILE", help="Write metrics to this file, in Prometheus's text format."
+)
+
 
 @command.command(
     "upload",
@@ -50,8 +54,9 @@ _node = click.option(
 )
 @_bucket
 @_node
+@_metrics
 @click.argument("folders", type=_FOLDER, nargs=-1, required=True, metavar="DIR...")
-def upload(bucket: str, node: str, folders: tuple[Path, ...]) -> int:
+def upload(bucket: str, node: str, metrics: Path | None, folders: tuple[Path, ...]) -> int:
     """Upload the rotated files in folders, each as one segment, and create FILE.archived once S3 has confirmed it.
 
     These are `audit-<time>.zst` and `messages-<time>.zst` of a log server. A file that is open, has just changed or is
@@ -60,7 +65,8 @@ def upload(bucket: str, node: str, folders: tuple[Path, ...]) -> int:
     from vaultwatch.archive.upload import Uploads
     from vaultwatch.archive.waiting import LOGS
 
-    return _store(Uploads(_clients().s3, bucket, node), [(folder, LOGS) for folder in folders])
+    places = [(folder, LOGS) for folder in folders]
+    return _store("archive upload", Uploads(_clients().s3, bucket, node), places, metrics)
 
 
 @command.command(
@@ -72,8 +78,9 @@ def upload(bucket: str, node: str, folders: tuple[Path, ...]) -> int:
 )
 @_bucket
 @_node
+@_metrics
 @click.argument("files", type=_FILE, nargs=-1, required=True, metavar="FILE...")
-def follow(bucket: str, node: str, files: tuple[Path, ...]) -> int:
+def follow(bucket: str, node: str, metrics: Path | None, files: tuple[Path, ...]) -> int:
     """Upload what was written to the file of an audit device since the last run, in segments of at most 64 MiB.
 
     Only whole lines are uploaded. A rotated file, FILE-<time>, is uploaded to its end first; FILE-<time>.archived is
@@ -83,7 +90,8 @@ def follow(bucket: str, node: str, files: tuple[Path, ...]) -> int:
     from vaultwatch.archive.follow import Follower
     from vaultwatch.archive.waiting import audit_file_log
 
-    return _store(Follower(_clients().s3, bucket, node), [(it.parent, [audit_file_log(it.name)]) for it in files])
+    places = [(it.parent, [audit_file_log(it.name)]) for it in files]
+    return _store("archive follow", Follower(_clients().s3, bucket, node), places, metrics)
 
 
 def _clients() -> Clients:
@@ -101,14 +109,37 @@ def _clients() -> Clients:
     return Clients(connect_timeout_seconds=10, read_timeout_seconds=60)
 
 
-def _store(storing: Storing, places: Iterable[tuple[Path, Sequence[Log]]]) -> int:
+def _store(command: str, storing: Storing, places: Sequence[tuple[Path, Sequence[Log]]], metrics: Path | None) -> int:
     import logging
 
     logging.basicConfig(level=logging.WARNING, format="vaultwatch: %(message)s")
+    uploaded = 0
     for folder, logs in places:
         for key in storing.run(folder, logs) if folder.is_dir() else ():
+            uploaded += 1
             click.echo(f"uploaded: {key}")
+    if metrics:
+        _write_metrics(metrics, command, storing, uploaded, places)
     return int(storing.failed)
+
+
+def _write_metrics(
+    path: Path, command: str, storing: Storing, uploaded: int, places: Iterable[tuple[Path, Sequence[Log]]]
+) -> None:
+    """Replace the file with the metrics of a run.
+
+    Raises:
+        SettingError: It cannot be written.
+    """
+    from vaultwatch.appending import replace_file
+    from vaultwatch.archive.metrics import metrics_of
+    from vaultwatch.archive.waiting import waiting
+
+    try:
+        left = sum(len(waiting(log, folder)) for folder, logs in places if folder.is_dir() for log in logs)
+        replace_file(path, metrics_of(command, uploaded=uploaded, waiting=left, complete=not storing.failed))
+    except OSError as error:
+        raise SettingError(f"--metrics: {error.filename or path}: {error.strerror}") from error
 
 
 @command.command(

@@ -9,12 +9,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from moto import mock_aws
 
 from testbed.memory_s3 import Fault, MemoryS3
+from tests.support.exposition import read_metrics, value
 from tests.support.kills import Killed, Killer, close_files
 from vaultwatch.archive.chain import Segment, faults
 from vaultwatch.archive.follow import Follower
@@ -375,3 +378,30 @@ def test_in_any_order_of_writes_rotations_faults_and_kills_every_line_is_archive
 def test_the_command_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["archive", "follow", "--bucket", "b", "--node", "n"]) == 2
     assert "FILE" in capsys.readouterr().err
+
+
+def test_the_metrics_say_whether_a_run_was_complete_and_what_it_uploaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    file, prom = tmp_path / "audit.log", tmp_path / "archive.prom"
+    file.write_bytes(b'{"number":1}\n')
+    follow = ["archive", "follow", "--bucket", "archive", "--node", "n", "--metrics", str(prom), str(file)]
+    with mock_aws():
+        statuses = [main(follow)]
+        failed = read_metrics(prom.read_bytes())
+        boto3.client("s3").create_bucket(Bucket="archive")
+        statuses.append(main(follow))
+    done = read_metrics(prom.read_bytes())
+    assert statuses == [1, 0]
+    for name, values in {"complete": (0, 1), "uploaded_segments": (0, 1), "waiting_files": (0, 0)}.items():
+        found = [value(it, f"vaultwatch_archive_{name}", command="archive follow") for it in (failed, done)]
+        assert found == list(values)
+
+
+def test_metrics_that_cannot_be_written_are_status_2(tmp_path: Path) -> None:
+    none = str(tmp_path / "none/archive.prom")
+    follow = ["archive", "follow", "--bucket", "b", "--node", "n", "--metrics", none, str(tmp_path / "x/audit.log")]
+    assert main(follow) == 2
