@@ -99,4 +99,9 @@ node_modules: package-lock.json .npmrc
 requirements:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --strip-extras --no-header requirements.in -o requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --strip-extras --no-header requirements-dev.in -o requirements-dev.txt
+	sed -n 's/^dependencies = //p' pyproject.toml | tr -d '[]",' | tr ' ' '\n' | sed 's/[<>=].*//' >.wheels.in
+	sed -n 's/^\([a-z0-9.-]*==[^ ]*\).*/\1/p' requirements.txt >.wheels.pins
+	uv pip compile --quiet --universal --python-version 3.11 --format pylock.toml -c .wheels.pins .wheels.in -o pylock.wheels.toml
+	python3 tools/wheels.py pylock.wheels.toml >tests/data/wheels.txt
+	rm .wheels.in .wheels.pins pylock.wheels.toml
 	cd lambdas && for name in requirements requirements-sign; do uv pip compile --quiet --no-emit-package jmespath --universal --python-version 3.11 --generate-hashes --no-emit-index-url --strip-extras --no-header $$name.in -o $$name.txt || exit; done
