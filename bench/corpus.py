@@ -67,7 +67,7 @@ def entries(
             call = ordinary(rng, world)
             if traffic == "unique":
                 call = replace(call, path=f"{call.path}-{made}")
-        for at_ns, line in _lines(rng, call, now_ns, _layout(rng, layout)):
+        for at_ns, line in lines_of(rng, call, now_ns, _layout(rng, layout)):
             made += 1
             heapq.heappush(pending, (at_ns, made, rule, line))
 
@@ -101,7 +101,7 @@ def _layout(rng: Random, layout: str) -> Layout:
     return LAYOUTS[LAYOUTS.index(cast(Layout, layout))]
 
 
-def _lines(rng: Random, call: Call, at_ns: int, layout: Layout) -> Iterator[tuple[int, bytes]]:
+def lines_of(rng: Random, call: Call, at_ns: int, layout: Layout) -> Iterator[tuple[int, bytes]]:
     """Return the entries of one call, each with its time."""
     if rng.random() < 0.2:
         at_ns += -at_ns % 1000  # the clocks of some hosts have microseconds

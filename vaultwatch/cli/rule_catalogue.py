@@ -6,14 +6,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
+import msgspec
 
 from vaultwatch.cli.common import default_rules, load_rules
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.rule_pages import index_page, rule_page
 from vaultwatch.cli.rule_provenance import origins, recorded_lines
-from vaultwatch.errors import SettingError
+from vaultwatch.errors import RuleError, SettingError
 
 INDEX = "README.md"
+WEEK = "week.json"
 
 
 @click.command(
@@ -56,7 +58,42 @@ def pages(directories: Sequence[Path]) -> Iterator[tuple[str, str]]:
     """
     rules = load_rules(directories)
     recorded = recorded_lines(directories)
+    week = _week(directories)
     yield INDEX, index_page([rule.compiled for rule in rules])
     for rule in rules:
         matching, ignored = (origins(rule.name, kind, directories, recorded) for kind in ("match", "ignore"))
-        yield f"{rule.name}.md", rule_page(rule, matching, ignored)
+        yield f"{rule.name}.md", rule_page(rule, matching, ignored, _noise(rule.name, week))
+
+
+class _Week(msgspec.Struct, frozen=True):
+    """What a generated week of ordinary work raised: alerts and notifications by rule."""
+
+    clients: int
+    entries: int
+    raised: dict[str, tuple[int, int]]
+
+
+def _week(directories: Sequence[Path]) -> _Week | None:
+    """Return the week that a folder of rules has.
+
+    Raises:
+        RuleError: It cannot be read.
+    """
+    for path in (folder / WEEK for folder in directories):
+        if path.exists():
+            try:
+                return msgspec.json.decode(path.read_bytes(), type=_Week)
+            except (OSError, msgspec.DecodeError) as error:
+                raise RuleError(f"{path}: {error}") from error
+    return None
+
+
+def _noise(rule: str, week: _Week | None) -> str:
+    """Return what a rule raised in the week; "" if it was not there."""
+    if week is None or rule not in week.raised:
+        return ""
+    alerts, notifications = week.raised[rule]
+    return (
+        f"A generated week of ordinary work by {week.clients:,} clients, {week.entries:,} lines, raised "
+        f"{alerts:,} alerts and {notifications:,} notifications with the default placeholders."
+    )

@@ -25,13 +25,14 @@ MEANING = {
 _SENTENCE_END = re.compile(r"(?<=\.)\s+(?=[A-Z])")
 
 
-def rule_page(rule: Rule, matching: Origins, ignored: Origins) -> str:
+def rule_page(rule: Rule, matching: Origins, ignored: Origins, noise: str = "") -> str:
     """Return the page of a rule.
 
     Args:
         rule: The rule.
         matching: The records in its fixtures that it must match.
         ignored: Those that it must not match.
+        noise: What ordinary work raised, in a sentence.
     """
     facts = rule.compiled
     parts = [
@@ -45,6 +46,7 @@ def rule_page(rule: Rule, matching: Origins, ignored: Origins) -> str:
         _section("Placeholders", _placeholders(facts)),
         _section("False positives", _listed(facts.falsepositives)),
         _section("Tags and references", _listed([*facts.tags, *facts.references])),
+        _section("Noise", paragraph(noise)),
         _section("Tested on", f"Records that it must match: {matching}. Records that it must not: {ignored}."),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
