@@ -66,10 +66,10 @@ def command(
 ) -> int:
     """Check existing logs against the rules.
 
-    A FILE may be plain, gzip, zstd, bzip2, xz, zip or tar, a folder with all files below it, a pattern, or "-" (or
-    nothing) for stdin. A rule raises one alert per event, however many entries or files contain the event. Alerts are
-    shown in the order of their time, each with the file and the line of its record; on a terminal in groups, the most
-    important first.
+    A FILE may be plain, gzip, zstd, bzip2, xz, zip or tar, a folder with all files below it, a pattern, an address
+    s3://BUCKET/PREFIX or a pattern of one (with the extra `aws`), or "-" (or nothing) for stdin. A rule raises one
+    alert per event, however many entries or files contain the event. Alerts are shown in the order of their time, each
+    with the file and the line of its record; on a terminal in groups, the most important first.
 
     Exit status: 0 if no alert is shown, 1 if alerts are shown, 2 if a log cannot be read, is empty, or holds nothing
     that is a log of Vault, if a rule raised an error, or if an option is wrong.

@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import click
 
+from vaultwatch.audience import S3
 from vaultwatch.cli.check_jobs import Ahead
+from vaultwatch.cli.objects import objects_at
 from vaultwatch.cli.progress import Progress
 from vaultwatch.detection.detector import Detector
 from vaultwatch.findings.found import Findings
@@ -83,13 +85,14 @@ class Run:
         """Evaluate the logs at these places, and add what is found.
 
         Args:
-            places: Files, folders, patterns, or "-".
+            places: Files, folders, patterns, addresses on S3, or "-".
             findings: Gets the alerts.
 
         Raises:
             ChildEnded: A process that read a part of them did not finish.
+            SettingError: A bucket cannot be listed.
         """
-        named = [(place, [(name, self._parts(name)) for name in files_at(place)]) for place in places]
+        named = [(place, self._files(place)) for place in places]
         parts = [part for _, files in named for _, parts in files for part in parts]
         jobs, min_bytes, keep = self._manner.jobs, self._manner.part_bytes, self.reader.rejects.keeps
         with Ahead(self._settings, parts, jobs, self._show_overall, keep=keep, min_bytes=min_bytes) as ahead:
@@ -99,6 +102,11 @@ class Run:
         findings.add(self.detector.flush())
         self._clear()
         self.failed = self.failed or bool(self.reader.errors)
+
+    def _files(self, place: str) -> _Files:
+        if place.startswith(S3):
+            return [(one.name, [Part(one.name, 0, opening=one.opening)]) for one in objects_at(place)]
+        return [(name, self._parts(name)) for name in files_at(place)]
 
     def _parts(self, name: str) -> list[Part]:
         if self._manner.jobs == 1:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from vaultwatch.audience import S3
-from vaultwatch.errors import BOTO3_MISSING, ArchiveError, SettingError
+from vaultwatch.cli.objects import Keys, listed
+from vaultwatch.errors import ArchiveError
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.logs import files_at, logs_in
 from vaultwatch.reconcile import Log
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 
 def local_logs(place: str) -> list[Log]:
@@ -28,7 +26,7 @@ def _file(name: str) -> Log:
     return Log(name, read)
 
 
-def archived_logs(place: str, keys: Callable[[S3Client, str, str], Sequence[str]]) -> list[Log]:
+def archived_logs(place: str, keys: Keys) -> list[Log]:
     """Return segments on S3.
 
     Args:
@@ -38,19 +36,7 @@ def archived_logs(place: str, keys: Callable[[S3Client, str, str], Sequence[str]
     Raises:
         SettingError: There is no bucket, or it cannot be listed.
     """
-    bucket, _, prefix = place.removeprefix(S3).partition("/")
-    if not bucket:
-        raise SettingError(f"{place}: names no bucket")
-    try:
-        from vaultwatch.aws.clients import classify, make_client
-
-        s3: Any = make_client("s3")
-    except ImportError as error:
-        raise SettingError(f"{place}: {BOTO3_MISSING}") from error
-    try:
-        return [_segment(s3, bucket, key) for key in keys(s3, bucket, prefix)]
-    except Exception as error:
-        raise SettingError(f"{place}: {classify(error).text}") from error
+    return [_segment(s3, bucket, key) for s3, bucket, key in listed(place, keys)]
 
 
 def _segment(s3: Any, bucket: str, key: str) -> Log:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,10 @@ HEAD_BYTES = 65536
 _MAX_EXPANSION = 2_000
 """Times that a file may grow when it is decompressed: twice what gzip can reach, and far beyond any log."""
 _ALWAYS_ALLOWED_BYTES = 1 << 30
+
+
+Opening = Callable[[], AbstractContextManager[tuple[Any, int]]]
+"""Opens what is no file: gives a buffered stream and its size in bytes; raises `Unreadable`."""
 
 
 class Log(NamedTuple):
@@ -62,28 +67,34 @@ def is_folder(place: str) -> bool:
         return False
 
 
-def logs_in(name: str) -> Iterator[Log]:
+def logs_in(name: str, opening: Opening | None = None) -> Iterator[Log]:
     """Open a file and yield its log, or each of those in an archive; one is open until the next.
 
     Args:
         name: A path, or "-" for stdin.
+        opening: Opens what has this name, if that is no file.
 
     Raises:
         Unreadable: It cannot be opened or read.
     """
     with ExitStack() as stack:
         with reading():
-            path: int | str = 0 if name == STDIN else name
-            raw: Any = stack.enter_context(open(path, "rb", buffering=CHUNK_BYTES, closefd=name != STDIN))
-            size = 0 if name == STDIN else Path(name).stat().st_size
+            raw, size = stack.enter_context((opening or partial(_opened, name))())
             start = raw.peek(4)[:4]
         if not is_zip(start):
             yield from _streamed(name, raw, size)
             return
         if not raw.seekable():
-            raise Unreadable("a zip archive cannot be read from a pipe: name its file")
+            raise Unreadable("a zip archive cannot be read as a stream: name a file")
         for member in zip_members(raw):
             yield from _streamed(f"{name}/{member.name}", member.stream, member.packed_bytes, is_packed=True)
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[tuple[Any, int]]:
+    path: int | str = 0 if name == STDIN else name
+    with open(path, "rb", buffering=CHUNK_BYTES, closefd=name != STDIN) as raw:
+        yield raw, 0 if name == STDIN else Path(name).stat().st_size
 
 
 def _streamed(name: str, raw: Any, size: int, *, is_packed: bool = False) -> Iterator[Log]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from vaultwatch.inputs.decompression import CHUNK_BYTES
 from vaultwatch.inputs.errors import Unreadable, reading
-from vaultwatch.inputs.logs import HEAD_BYTES, STDIN, Log, logs_in
+from vaultwatch.inputs.logs import HEAD_BYTES, STDIN, Log, Opening, logs_in
 
 PART_BYTES = 64 * CHUNK_BYTES
 """A multiple of a chunk: lines that are longer than any program accepts are cut where chunks end."""
@@ -24,12 +24,14 @@ class Part(NamedTuple):
         size: Its bytes; 0 if it is no file, or empty.
         start: Where the range begins.
         end: Where it ends; None for the end of the file.
+        opening: Opens it, if it is no file; then it is whole.
     """
 
     name: str
     size: int
     start: int = 0
     end: int | None = None
+    opening: Opening | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -80,7 +82,7 @@ def logs_of(part: Part) -> Iterator[Log]:
         Unreadable: It cannot be opened or read.
     """
     if part.is_whole:
-        yield from logs_in(part.name)
+        yield from logs_in(part.name, part.opening)
         return
     with ExitStack() as stack:
         with reading():
