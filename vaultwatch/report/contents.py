@@ -9,7 +9,7 @@ import msgspec
 from vaultwatch.detection.evaluator import Counts
 from vaultwatch.report.cases import Cases
 from vaultwatch.report.coverage import Coverage
-from vaultwatch.rules.facts import RuleFacts
+from vaultwatch.rules.pack import CompiledRule
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class Contents(msgspec.Struct, frozen=True):
     coverage: Coverage
     counts: Counts
     reasons: Sequence[tuple[str, int]]
-    rules: Sequence[RuleFacts]
+    rules: Sequence[CompiledRule]
     left_out: frozenset[str]
     staged: dict[str, int]
     selected: bool

@@ -8,7 +8,7 @@ from vaultwatch.findings.unseen import without_log
 from vaultwatch.report.contents import Contents
 from vaultwatch.report.elements import badge, code, note, plural, section, table
 from vaultwatch.report.markup import Child, Html, tag
-from vaultwatch.rules.facts import RuleFacts
+from vaultwatch.rules.pack import CompiledRule
 
 _MOST_RULES = 300
 _NOT_DETECTED = (
@@ -30,16 +30,22 @@ def rules(contents: Contents) -> Html:
     return section("rules", "Rules", listed, _logs(contents), tag("h3", "What no rule looks for"), missing)
 
 
-def _hits(rule: RuleFacts, contents: Contents) -> int:
+def _hits(rule: CompiledRule, contents: Contents) -> int:
     return contents.cases.hits.get(rule.name, 0) + contents.staged.get(rule.name, 0)
 
 
-def _row(rule: RuleFacts, contents: Contents) -> Sequence[Child]:
+def _row(rule: CompiledRule, contents: Contents) -> Sequence[Child]:
     name = tag("span", rule.title, " ", code(rule.name), class_="rule")
-    return [name, badge(rule.level), rule.service, contents.cases.hits.get(rule.name, 0), _state(rule, contents)]
+    return [name, badge(rule.level), rule.service, contents.cases.hits.get(rule.name, 0), _noted_state(rule, contents)]
 
 
-def _state(rule: RuleFacts, contents: Contents) -> str:
+def _noted_state(rule: CompiledRule, contents: Contents) -> str:
+    """Return the state of a rule, and the files of the filters that may have silenced it."""
+    state = _state(rule, contents)
+    return f"{state}; filtered by {', '.join(rule.filters)}" if rule.filters else state
+
+
+def _state(rule: CompiledRule, contents: Contents) -> str:
     read = contents.counts.audit if rule.service == "audit" else contents.counts.server
     if staged := contents.staged.get(rule.name):
         return f"staged: {staged:,} {'match' if staged == 1 else 'matches'}"

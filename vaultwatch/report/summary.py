@@ -57,6 +57,10 @@ def _problems(contents: Contents) -> Html | None:
     found += [f"rule {name} raised an error on {plural(count, 'record')}" for name, count in errors.items()]
     if contents.counts.partial:
         found.append(f"{plural(contents.counts.partial, 'record')} over their budget were evaluated in part")
+    if contents.counts.undated:
+        found.append(f"matches not counted, because their records have no time: {contents.counts.undated:,}")
+    if contents.counts.groups_dropped:
+        found.append(f"counts given up, because there were too many groups: {contents.counts.groups_dropped:,}")
     if not found:
         return None
     items = [tag("li", text) for text in found[:_MOST_PROBLEMS]]

@@ -16,6 +16,7 @@ import pytest
 from tests.unit.report.parsed import Page
 from vaultwatch.cli import main
 
+RULES = Path(__file__).parents[3] / "rules"
 DATA = Path(__file__).parents[2] / "data" / "recordings"
 DEVICES = DATA / "vault-1.14.2" / "audit-device-changes" / "audit.jsonl"
 HOSTILE = [
@@ -233,6 +234,26 @@ def test_a_report_with_a_log_that_cannot_be_read_says_so(report: Make, tmp_path:
     partly = report(DEVICES, tmp_path / "audit.lgo")
     assert partly.status == 2
     assert "audit.lgo: No such file or directory" in partly.page.text
+
+
+def test_a_rule_names_the_filters_that_are_applied_to_it(report: Make, tmp_path: Path) -> None:
+    (own := tmp_path / "own").mkdir()
+    for name in ("audit_device_disabled.yml", "audit_device_enabled.yml"):
+        (own / name).write_bytes((RULES / name).read_bytes())
+    (own / "calm.yml").write_text(
+        "title: Calm\nlogsource: {product: vault, service: audit}\n"
+        "filter: {rules: [audit_device_disabled], ci: {auth.display_name: ci}, condition: not ci}\n"
+    )
+    text = report(DEVICES, "--rules", own).page.text
+    assert len(re.findall(r"filtered by \S*calm\.yml", text)) == 1
+
+
+def test_what_rules_that_count_could_not_count_makes_a_report_incomplete(report: Make, tmp_path: Path) -> None:
+    login = {"id": "r", "operation": "update", "path": "auth/userpass/login/a", "mount_type": "userpass"}
+    failed = {"error": "invalid username or password", "auth": {}}
+    text = entry(time="", request={**login, "remote_address": "10.0.0.1"}, **failed)
+    (tmp_path / "audit.log").write_text(text)
+    assert "matches not counted, because their records have no time: 1" in report(tmp_path / "audit.log").page.text
 
 
 def test_a_folder_that_does_not_exist_is_named(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
