@@ -102,7 +102,10 @@ def _in_object(value: dict[str, Any], level: int) -> Wrapped:
         if found.certain:
             return found
         best = best if best.texts else found
-    return best
+    records = [msgspec.json.encode(one) for one in value.values() if isinstance(one, dict) and is_record(one)]
+    return (
+        Wrapped(records, certain=True) if records else best
+    )  # a shipper has parsed it, under a name that a user chose
 
 
 def _in_list(items: list[Any], level: int) -> Wrapped:

@@ -38,7 +38,17 @@ _GLUED = re.compile(rb"(?<=[\w.)\]}])(?:(?=" + _HEAD + rb")|(?=\{\"(?:time|type|
 _NEW_RECORD = re.compile(rb'\{"(?:time|type|auth|request|@level|@message|@module|@timestamp)":|' + _HEAD)
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 _CSV_MESSAGE = re.compile(rb'[^{]{0,512}?"(?=' + _HEAD + rb")")
-_CSV_HEADER = re.compile(rb'[\w@", ]{0,256}@message[\w@", ]{0,256}')
+_CSV_HEADER = re.compile(
+    rb'(?i)[\w@", ]{0,256}@message[\w@", ]{0,256}'
+    rb'|(?:"?[\w ]{1,64}"?,){0,16}"?(?:message|_raw)"?(?:,"?[\w ]{1,64}"?){0,16}'
+)
+_CSV_REST = re.compile(rb'"(?:,[^{}]{0,4096})?')
+_SHELL_NOISE = re.compile(
+    rb"--(?: (?:Logs begin|Journal begins|Boot|Reboot|No entries)\b[^{]{0,256})?"
+)  # journalctl, grep
+_FRAME = re.compile(rb"(\d{1,7}) (?=<\d{1,3}>)")
+_MARKS = re.compile(rb"(?:\x1b|#033)\[[0-9;]{0,32}m|#011|#012\Z")  # terminal colours, and what rsyslog escapes
+_REST_OF_PREFIX = re.compile(rb"(?:#0[0-3][0-7])+|\d{13}")  # rsyslog; the last column of `aws logs --output text`
 _EXPORT_FIELD = re.compile(rb"_?_?[A-Z][A-Z0-9_]{0,64}=")
 _EXPORT, _MESSAGE = b"__CURSOR=", b"MESSAGE="
 _PRETTY = b""
@@ -90,6 +100,8 @@ class Unwrapper:
         text = line.strip(b" \t\r\n\0")
         if not text or len(text) > MAX_BYTES:
             return [Piece(line, number)]
+        if _FRAME.match(text) and len(frames := _frames(text)) > 1:
+            return [piece for frame in frames for piece in self.read(frame, number)]
         if cri := _CRI.match(text):
             return self._cri(cri, line, text[cri.end() :], number)
         if self.holds_object:
@@ -157,7 +169,7 @@ class Unwrapper:
         elif level > _MAX_LEVELS:
             yield whole
         elif text[start : start + 3] == b'{""':
-            yield from self._pieces(b"", text[start:].replace(b'""', b'"'), number, level + 1)
+            yield from self._pieces(b"", _without_columns(text[start:].replace(b'""', b'"')), number, level + 1)
         elif text[start : start + 3] == b'{\\"':
             yield from self._escaped(whole, text[start:], number, level)
         elif start == 0 or not text[:start].strip(_AROUND):
@@ -172,21 +184,23 @@ class Unwrapper:
         if header is not NO_HEADER and key in self._held:
             yield from (piece.line for piece in self._continue(key, rest, text, number))
         elif csv := _CSV_MESSAGE.match(text):
-            yield text[csv.end() :].rstrip(b'"').replace(b'""', b'"')
-        elif self._is_noise(text):
+            yield _message_of_row(text[csv.end() :])
+        elif self._is_noise(text, number):
             return
-        elif (b" [" in text[40:] or b'{"' in text) and len(parts := _GLUED.split(text)) > 1:
-            yield from parts
+        elif (b" [" in text[40:] or b'{"' in text) and len(_GLUED.split(text)) > 1:
+            yield from _GLUED.split(_MARKS.sub(b"", text))
         else:
             yield whole
 
-    def _is_noise(self, text: bytes) -> bool:
+    def _is_noise(self, text: bytes, number: int) -> bool:
         """Return whether a line only separates or names what other lines hold."""
         self._is_export = self._is_export or text.startswith(_EXPORT)
         if self._is_export and _EXPORT_FIELD.match(text):
             return True
         is_separator = len(text) <= _LONGEST_SEPARATOR and not text.strip(_AROUND)
-        return is_separator or _CSV_HEADER.fullmatch(text) is not None
+        if is_separator or _SHELL_NOISE.fullmatch(text):
+            return True
+        return (number <= 1 or b"@message" in text) and b"," in text and _CSV_HEADER.fullmatch(text) is not None
 
     def _escaped(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
         try:
@@ -238,7 +252,7 @@ class Unwrapper:
         """Hold an object that is not complete, unless it is a cut entry, which is read as far as it goes."""
         if level == 0 and ended == 0 and not _NEW_RECORD.match(rest):
             self._hold(_PRETTY, rest, whole if not start else rest, number)
-        elif rest.strip(_AROUND):
+        elif rest.strip(_AROUND) and not (start and _REST_OF_PREFIX.fullmatch(rest)):
             yield rest if start else whole
 
     def _object(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
@@ -267,6 +281,26 @@ class Unwrapper:
             yield from (piece.line for piece in self._give_up_oldest())
             return
         yield from self._pieces(b"", line, number, level + 1)
+
+
+def _frames(text: bytes) -> list[bytes]:
+    """Return the messages that syslog over TCP has divided by their lengths (RFC 6587); none if it has not."""
+    found, position = list[bytes](), 0
+    while frame := _FRAME.match(text, position):
+        position = frame.end() + int(frame[1])
+        found.append(text[frame.end() : position])
+    return found if position >= len(text) else []
+
+
+def _without_columns(text: bytes) -> bytes:
+    """Return an object in a row of CSV without the columns behind it."""
+    end = _end_of_object(text)
+    return text[:end] if end and _CSV_REST.fullmatch(text, end) else text
+
+
+def _message_of_row(text: bytes) -> bytes:
+    """Return a message in a row of CSV, from its beginning, without the columns behind it."""
+    return text.replace(b'""', b"\0").partition(b'"')[0].replace(b"\0", b'"')
 
 
 def _stream(header: Header) -> bytes:

@@ -50,12 +50,10 @@ def test_objects_are_found_by_prefix_or_pattern_the_oldest_first(place: str, nam
 
 
 def test_what_is_on_s3_raises_the_alerts_of_a_file(capfd: pytest.CaptureFixture[str]) -> None:
-    found = {}
-    for place in (str(RECORDING), "s3://vault-logs/vault/audit.log", "s3://vault-logs/vault/audit.log.2"):
-        assert main(["check", "--format", "csv", place]) == 1
-        name = {"s3://vault-logs/vault/audit.log.2": "s3://vault-logs/vault/audit.log.2.gz"}.get(place, place)
-        found[place] = capfd.readouterr().out.replace(name, "FILE")
-    assert len(set(found.values())) == 1
+    main(["check", "--format", "csv", str(RECORDING)])
+    expected = capfd.readouterr().out.replace(str(RECORDING), "s3://vault-logs/vault/audit.log.2.gz")
+    assert main(["check", "--format", "csv", "s3://vault-logs/vault/audit.log.2"]) == 1
+    assert capfd.readouterr().out == expected
 
 
 def test_the_file_of_an_alert_is_the_address_of_the_object(capfd: pytest.CaptureFixture[str]) -> None:

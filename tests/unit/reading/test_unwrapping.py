@@ -105,6 +105,8 @@ def test_the_forms_from_the_field_are_read_whole(name: str, least: Counted) -> N
         (lines(lambda text: {"log": json.dumps({"message": text})}, A), Counted(1, 0)),
         (lines(lambda text: {"results": [[insight("@ptr", "x"), insight("@message", text)]]}, A), Counted(1, 0)),
         (json.dumps({"events": [event(A), event(S)], "nextForwardToken": "f/1"}, indent=4), Counted(1, 1)),
+        (lines(lambda text: {"log": "", "log_processed": json.loads(text), "kubernetes": {}}, A, J), Counted(1, 1)),
+        (lines(lambda text: {"message": "parsed", "vault": json.loads(text)}, A), Counted(1, 0)),
         (f"__CURSOR=1\nMESSAGE={S}\n_PID=4\n\n__CURSOR=2\nMESSAGE={A}\n_PID=4\n", Counted(1, 1)),
     ],
 )  # fmt: skip
@@ -129,6 +131,13 @@ def test_envelopes(text: str, expected: Counted) -> None:
         (S + S, Counted(0, 2)),
         (S + J + A, Counted(1, 2)),
         ('time,@message\n"1","' + A.replace('"', '""') + f'"\n"1","{S}"\n', Counted(1, 1)),
+        ('time,@message,@logStream\n1,"' + A.replace('"', '""') + f'",vault/1\n1,"{S}",vault/1\n', Counted(1, 1)),
+        ('"_raw","_time",host\n"' + A.replace('"', '""') + f'",1,h\n"{S}",1,h\n', Counted(1, 1)),
+        (f"timestamp,message\n1,{S}\n", Counted(0, 1)),
+        (f"-- Logs begin at Sat 2026-02-28 --\n{HEADER}{S}\n-- Boot 1f3 --\n{HEADER}{A}\n--\n", Counted(1, 1)),
+        ("".join(f"{len(HEADER + one) + 4} <14>{HEADER}{one}" for one in (A, S, B)), Counted(2, 1)),
+        (f"{HEADER}{A}#012\n{HEADER}#011{S}\n{HEADER}#033[34m{S}#033[0m\n", Counted(1, 2)),
+        (f"EVENTS\t37\t1772359200123\tvault\t{A}\t1772359200123\n", Counted(1, 0)),
     ],
 )
 def test_objects_and_messages_that_no_line_end_separates_and_objects_over_many_lines(
