@@ -14,6 +14,7 @@ import msgspec
 from vaultwatch.cli.check_jobs import cores
 from vaultwatch.cli.check_run import Manner, Run
 from vaultwatch.cli.common import load_rules, rules_option
+from vaultwatch.cli.examples import examples
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.errors import SettingError
 from vaultwatch.findings.difference import Difference, differences
@@ -28,7 +29,14 @@ from vaultwatch.rules.facts import Level
 from vaultwatch.zones import find_zone
 
 
-@click.command("replay", short_help="Compare the alerts of two sets of rules on logs.")
+@click.command(
+    "replay",
+    short_help="Compare the alerts of two sets of rules on logs.",
+    epilog=examples(
+        "vaultwatch rules replay --rules rules --rules mine /var/log/vault",
+        "vaultwatch rules replay --against rules.before --rules rules --format json audit.log",
+    ),
+)
 @click.argument("places", nargs=-1, required=True, metavar="LOG...")
 @rules_option
 @click.option(
@@ -42,15 +50,11 @@ from vaultwatch.zones import find_zone
 def command(
     places: tuple[str, ...], rule_dirs: tuple[Path, ...], against: tuple[Path, ...], timezone: str, form: str
 ) -> int:
-    r"""Show which alerts other rules would have raised on existing logs: new, changed, or gone.
+    """Show which alerts other rules would have raised on existing logs: new, changed, or gone.
 
     Each LOG is read twice, in any form that check reads: with the rules of --against (the shipped ones by default),
     and with those of --rules. An alert has changed if it has another level or title. Alerts of staged rules, which
     nobody is notified of, are no alerts here.
-
-    \b
-    vaultwatch rules replay --rules rules --rules mine /var/log/vault
-    vaultwatch rules replay --against rules.before --rules rules --format json audit.log
 
     Exit status: 0 if nothing differs, 1 if something does, 2 if a log or a rule cannot be read.
     """
