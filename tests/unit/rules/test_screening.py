@@ -15,7 +15,7 @@ from tests.support.evaluation import evaluate_plainly
 from tests.unit.rules.test_index import CONDITIONS, ENTRIES, rules_of, with_ids
 from vaultwatch.detection.detector import Detector
 from vaultwatch.reading.records import NO_ORIGIN
-from vaultwatch.rules.conditions import And, Condition, Exists, Keyword, Not, Number, Text
+from vaultwatch.rules.conditions import And, Condition, Exists, Keyword, Not, Number, Text, TextHow
 from vaultwatch.rules.index import AuditIndex
 from vaultwatch.rules.screening import MAX_DECODERS, Screen
 
@@ -77,6 +77,62 @@ def test_what_is_remembered_of_an_entry_decides_others_as_their_fields_do(
         few = screen.read(line, NO_ORIGIN, tuple(rules), (), UTC) if AuditIndex([]).reads(line) else None
         if few is not None:
             assert {rule.name for rule in few.matching} == evaluate_plainly(rules, line, UTC)
+
+
+def call(path: str, **changes: Any) -> dict[str, Any]:
+    request = {"operation": "read", "path": path, "mount_point": "kv/", "mount_type": "kv"}
+    members = {name: changes.pop(name) for name in [*changes] if name not in request}
+    return {"type": "response", "request": {**request, **changes}, "auth": {"display_name": "bob"}, **members}
+
+
+ALIKE = [
+    call("kv/data/a"),
+    call("kv/metadata/a"),
+    call("kv/data/b"),
+    call("kv/data/a", mount_point="kv/data/"),
+    call("kv/data/a", mount_type="ns_kv"),
+    call("kv/data/a", mount_type="pki"),
+    call("kv/data/a", mount_point=None, mount_type=None),
+    call("secret/data/a", mount_point=None, mount_type=None),
+    call("sys/seal", mount_point=None, mount_type=None),
+    call("kv/data/a", operation="update"),
+    call("kv/data/a", error="denied"),
+    call("kv/data/a", response={"data": {"error": "denied"}}),
+    call("kv/data/a", auth=None),
+    call("kv/data/a", auth={"display_name": "eve"}),
+    call("kv/data/a", type="request"),
+    call("", mount_point="kv/"),
+]
+"""Calls each of which differs from the first in one field that a rule may name."""
+NAMED = [
+    ("mount_path", "prefix", "data/"),
+    ("mount_path", "eq", "a"),
+    ("mount_path", "suffix", "/b"),
+    ("mount_type", "eq", "kv"),
+    ("mount_type", "eq", "system"),
+    ("request.path", "contains", "/data/"),
+    ("request.path", "glob", "*/a"),
+    ("request.mount_point", "eq", "kv/data/"),
+    ("request.operation", "eq", "read"),
+    ("error", "eq", "denied"),
+    ("outcome", "eq", "failed"),
+    ("type", "eq", "request"),
+    ("auth.display_name", "eq", "eve"),
+]
+
+
+@pytest.mark.parametrize("negated", [False, True])
+@pytest.mark.parametrize(("field", "how", "value"), NAMED)
+def test_what_is_remembered_of_one_entry_decides_no_other_that_differs_in_a_named_field(
+    field: str, how: TextHow, value: str, negated: bool
+) -> None:
+    test: Condition = Text(field, how, value, False)
+    screen, rules = Screen(), rules_of([Not(test) if negated else test])
+    for entry in with_ids(ALIKE * 2):
+        line = json.dumps(entry).encode()
+        few = screen.read(line, NO_ORIGIN, tuple(rules), (), UTC)
+        assert few is not None
+        assert {rule.name for rule in few.matching} == evaluate_plainly(rules, line, UTC), entry
 
 
 def test_an_entry_is_decided_by_the_fields_that_its_rules_name() -> None:
