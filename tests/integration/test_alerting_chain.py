@@ -49,6 +49,7 @@ def deployment(deployed_templates: dict[str, Any], bundle: Path) -> Iterator[Dep
         yield deployment
 
 
+READS = Path(__file__).parents[2] / "rules/fixtures/audit_secrets_read_in_bulk/match.jsonl"
 COUNTING = {rule.name for rule in shipped_rules() if rule.compiled.correlation}
 
 
@@ -169,6 +170,12 @@ def test_failures_are_kept_and_retried_and_no_role_allows_more_than_that_needs(
     deployment.slack.behave("500", 2)
     for seconds in (121, 3600, 361, 86_401):  # after a day, digest records again which rules are live
         aws.tick(seconds)
+
+    # evaluate and sweep share a count that comes near its threshold.
+    reads = [b"@prod/n/file " + line for line in READS.read_bytes().splitlines(keepends=True)]
+    deployment.ship(reads[:20])
+    archive(deployment, reads[20:40], number=4)
+    aws.run_until_idle()
 
     alerts = [alert for one in deployment.published() for alert in one.alerts]
     assert sorted(alert.id for alert in alerts) == sorted(deployment.alert_ids())
