@@ -129,9 +129,9 @@ def _evaluate_segment(sweep: IsolatedSweep, key: str) -> Generator[list[Alert], 
             file.write(chunk)
             digest.update(chunk)
         file.flush()
-        # Before it is evaluated: a segment that cannot be evaluated must not be the one whose removal does not show.
-        note_seen(S3, ENVIRONMENT.archive_bucket_name, key, digest.hexdigest())
         yield from sweep.segment(key, partial(_unpacked, file), tag_of(segment), log_start)
+        # Behind the alerts, and also of a segment that cannot be evaluated to its end: its removal shows.
+        note_seen(S3, ENVIRONMENT.archive_bucket_name, key, digest.hexdigest())
 
 
 def _unpacked(file: IO[bytes]) -> Iterator[bytes]:

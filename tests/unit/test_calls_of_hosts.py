@@ -77,6 +77,12 @@ ROWS = [
     ),
     Row("archive/inventory.py", "get_object", "the command of a person says so", FOR_A_PERSON),
     Row("archive/inventory.py", "head_object", "the command of a person says so", FOR_A_PERSON),
+    Row(
+        "cli/objects.py",
+        "get_object",
+        "the command of a person says so, and reads the other objects",
+        "unit/cli/test_objects.py::test_an_object_that_is_gone_before_it_is_read_is_named",
+    ),
     Row("cli/places.py", "get_object", "the command of a person says so", FOR_A_PERSON),
     Row(
         "hosts/asking.py",
