@@ -36,13 +36,13 @@ def test_a_log_server_that_is_replaced_has_all_logs_of_the_former_one_and_is_fou
 
 
 def test_a_node_that_is_replaced_sends_what_the_former_one_had_not_sent(booted: Booted) -> None:
-    unsent, after = names("unsent", 1000), names("after-node", 20)
+    unsent, after = names("unsent", 2000), names("after-node", 20)
     certificate = booted.node.run("cat", f"{TLS}/host.pem")
-    buffered = set(unsent[500:])  # the kernels of both hosts hold the others, and lose them with the connection
+    buffered = set(unsent[1000:])  # the kernels of both hosts hold the others, and lose them with the connection
     booted.hosts.network.cut(LOG_SERVER, off=True)
     try:
         booted.request(*unsent)
-        eventually(lambda: booted.node.run("sh", "-c", f"cat {LOGS}/audit.log").count("unsent-999") >= 2)
+        eventually(lambda: booted.node.run("sh", "-c", f"cat {LOGS}/audit.log").count("unsent-1999") >= 2)
         booted.node = booted.hosts.replace(NODE)
     finally:
         booted.hosts.network.cut(LOG_SERVER, off=False)
