@@ -225,9 +225,10 @@ class TestProcesses:
     def test_that_are_interrupted_with_the_command_say_so(
         self, logs: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def interrupt(*_: object, **__: object) -> bytes:
+        def interrupt(_: object, part: Part, *__: object, **___: object) -> bytes:
             os.kill(os.getpid(), signal.SIGINT)  # which a process of a crew ignores
-            os.kill(os.getppid(), signal.SIGINT)
+            if part.name == logs[0]:
+                os.kill(os.getppid(), signal.SIGINT)
             signal.pause()
             return b""
 
