@@ -90,7 +90,9 @@ def command(
             click.echo("reading from the terminal; press Ctrl-D to end", err=True)
 
         def show_found() -> None:
-            if coverage:
+            if coverage and run.failed and not run.reader.names:
+                click.echo("no page is written, because no log could be read", err=True)
+            elif coverage:
                 _show_page(ctx, run, findings, coverage, rules, asked)
             elif not quiet:
                 show(findings, form, run, rules, each=not sys.stdout.isatty() if each is None else each)
@@ -98,7 +100,7 @@ def command(
         try:
             run.read(places or ("-",), findings)
         except KeyboardInterrupt:
-            click.echo("interrupted: these are the alerts up to here", err=True)
+            run.fail("interrupted: these are the alerts up to here")
             show_found()
             raise
         show_found()

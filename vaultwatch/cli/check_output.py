@@ -54,9 +54,18 @@ def _rows(form: Form, findings: Findings, run: Run, rules: Sequence[Rule]) -> It
     from vaultwatch.findings.formats import as_csv, as_junit, as_sarif
 
     facts = [rule.compiled for rule in rules]
+    failures = [*run.problems, *_rule_problems(run)] if run.failed else []
     if form == "sarif":
-        return as_sarif(findings, facts, version("vaultwatch"))
-    return as_junit(findings, facts) if form == "junit" else as_csv(findings)
+        return as_sarif(findings, facts, version("vaultwatch"), failures)
+    return as_junit(findings, facts, failures) if form == "junit" else as_csv(findings)
+
+
+def _rule_problems(run: Run) -> list[str]:
+    """Return which rules raised errors, in sentences."""
+    counts = run.detector.counts.rule_errors
+    return [
+        one_line(f"rule {name} raised on {counts[name]} records: {error}") for name, error in run.reader.errors.items()
+    ]
 
 
 def _answers(findings: Findings, run: Run, rules: Sequence[Rule]) -> Iterator[str]:
@@ -94,11 +103,10 @@ class Closing:
         Args:
             counts: Whether the staged rules that matched follow, and the counts unless nothing was read.
         """
-        found = self._run.detector.counts
-        for name, error in self._run.reader.errors.items():
-            click.echo(one_line(f"rule {name} raised on {found.rule_errors[name]} records: {error}"), err=True)
+        for problem in _rule_problems(self._run):
+            click.echo(problem, err=True)
         if counts:
-            self._say_counts(found)
+            self._say_counts(self._run.detector.counts)
 
     def _say_counts(self, counts: Counts) -> None:
         _report_staged(self._findings.staged)

@@ -22,6 +22,7 @@ from vaultwatch.inputs.rejects import Rejects
 from vaultwatch.printable import one_line
 
 _MOST_NAMED = 3
+_MOST_PROBLEMS = 1_000
 _Files = list[tuple[str, list[Part]]]
 """The files at a place, with their parts."""
 
@@ -57,6 +58,7 @@ class Run:
     Attributes:
         reader: What evaluates them.
         failed: Whether something could not be done that the user asked for.
+        problems: What could not be read, in sentences; at most a thousand.
     """
 
     def __init__(self, settings: Settings, manner: Manner, rejects: Rejects, observer: Observer | None = None) -> None:
@@ -70,9 +72,9 @@ class Run:
         """
         self.reader = Reader(settings, rejects, observer=observer)
         self.failed = False
+        self.problems: list[str] = []
         self._settings = settings
         self._manner = manner._replace(jobs=1) if observer else manner
-        self._observer = observer
         self._progress: Progress | None = None
         self._overall: Progress | None = None
 
@@ -120,7 +122,7 @@ class Run:
                 for log in self._logs(parts, ahead, findings):
                     self._count(log, found)
             except Unreadable as error:
-                self._fail(f"{shown(name)}: {error}")
+                self.fail(f"{shown(name)}: {error}")
                 found.read += 1
         if not files:
             found.empty.append(place)
@@ -183,17 +185,18 @@ class Run:
         if found.strange:
             self.failed = True
         elif not self._manner.allow_empty:
-            self._fail(f"{shown(place)}: there is no log to read: it is empty (--allow-empty accepts that)")
+            self.fail(f"{shown(place)}: there is no log to read: it is empty (--allow-empty accepts that)")
 
-    def _fail(self, message: str) -> None:
+    def fail(self, message: str) -> None:
+        """Say that something could not be done that the user asked for."""
         self._clear()
         self.failed = True
         self._say(message)
 
     def _say(self, message: str) -> None:
         click.echo(one_line(f"vaultwatch: {message}"), err=True)
-        if self._observer:
-            self._observer.note_problem(message)
+        if len(self.problems) < _MOST_PROBLEMS:
+            self.problems.append(message)
 
 
 def _name_of(named: Sequence[tuple[str, _Files]]) -> str:

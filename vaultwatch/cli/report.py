@@ -93,6 +93,7 @@ def page_of(
     contents = Contents(
         cases=cases(findings, {rule.name: rule.compiled.runbook for rule in rules}, _place),
         coverage=coverage,
+        problems=run.problems,
         counts=run.detector.counts,
         reasons=run.reader.rejects.reasons.most_common(),
         rules=[rule.compiled for rule in rules],

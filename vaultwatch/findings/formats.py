@@ -40,17 +40,25 @@ def as_csv(alerts: Iterable[Finding]) -> Iterator[str]:
         yield _row((*texts, _cell(alert.source.file), str(alert.source.line)))
 
 
-def as_sarif(alerts: Iterable[Finding], rules: Sequence[RuleFacts], version: str) -> Iterator[str]:
+def as_sarif(
+    alerts: Iterable[Finding], rules: Sequence[RuleFacts], version: str, failures: Sequence[str] = ()
+) -> Iterator[str]:
     """Yield SARIF 2.1.0, a line for each alert.
 
     Args:
         alerts: The alerts.
         rules: All rules.
         version: That of Vaultwatch.
+        failures: What could not be done, in sentences.
     """
     described = [{"id": rule.name, "shortDescription": {"text": rule.title}} for rule in rules]
     tool = {"driver": {"name": "Vaultwatch", "version": version, "rules": described}}
-    yield f'{{"$schema":"{_SCHEMA}","version":"2.1.0","runs":[{{"tool":{_json(tool)},"results":['
+    notes = [{"level": "error", "message": {"text": _text(failure)}} for failure in failures]
+    invocation = {"executionSuccessful": not failures, "toolExecutionNotifications": notes}
+    yield (
+        f'{{"$schema":"{_SCHEMA}","version":"2.1.0","runs":[{{"tool":{_json(tool)},'
+        f'"invocations":[{_json(invocation)}],"results":['
+    )
     before = ""
     for alert in alerts:
         yield before + _json(_result(alert))
@@ -58,12 +66,15 @@ def as_sarif(alerts: Iterable[Finding], rules: Sequence[RuleFacts], version: str
     yield "]}]}"
 
 
-def as_junit(alerts: Iterable[Finding], rules: Sequence[RuleFacts]) -> Iterator[str]:
+def as_junit(alerts: Iterable[Finding], rules: Sequence[RuleFacts], failures: Sequence[str] = ()) -> Iterator[str]:
     """Yield JUnit XML: a test case for each rule, which fails if it raised alerts and lists the first of them.
+
+    One more test case has an error if something could not be done.
 
     Args:
         alerts: The alerts.
         rules: All rules.
+        failures: What could not be done, in sentences.
     """
     shown: dict[str, list[str]] = {rule.name: [] for rule in rules}
     counts: Counter[str] = Counter()
@@ -72,7 +83,13 @@ def as_junit(alerts: Iterable[Finding], rules: Sequence[RuleFacts]) -> Iterator[
         if counts[alert.rule] <= _MOST_LISTED:
             shown.setdefault(alert.rule, []).append(_xml(f"{alert.time} {alert.summary} ({alert.source})"))
     yield '<?xml version="1.0" encoding="UTF-8"?>'
-    yield f'<testsuites><testsuite name="vaultwatch check" tests="{len(shown)}" failures="{len(counts)}">'
+    tests, errors = len(shown) + bool(failures), int(bool(failures))
+    yield (
+        f'<testsuites><testsuite name="vaultwatch check" tests="{tests}" failures="{len(counts)}" errors="{errors}">'
+    )
+    if failures:
+        yield '<testcase classname="vaultwatch" name="the logs can be read">'
+        yield '<error message="the check is not complete">' + "\n".join(map(_xml, failures)) + "</error></testcase>"
     for rule, lines in shown.items():
         yield f'<testcase classname="vaultwatch" name={quoteattr(rule)}>'
         if lines:
@@ -103,10 +120,15 @@ def _result(alert: Finding) -> dict[str, Any]:
     return {
         "ruleId": alert.rule,
         "level": _SARIF_LEVELS.get(alert.level, "note"),
-        "message": {"text": _LINK.sub(r"\\\g<0>", one_line(alert.summary))},
+        "message": {"text": _text(alert.summary)},
         "locations": [{"physicalLocation": place}],
         "partialFingerprints": {"alertId/v1": alert.id},
     }
+
+
+def _text(text: str) -> str:
+    """Return a text for SARIF, where it is no link."""
+    return _LINK.sub(r"\\\g<0>", one_line(text))
 
 
 def _xml(text: str) -> str:

@@ -77,9 +77,6 @@ class Observer(Protocol):
     def entries(self, lines: Sequence[bytes], origin: Origin | None) -> None:
         """Audit entries were read: see `Detector`."""
 
-    def note_problem(self, problem: str) -> None:
-        """Something could not be read."""
-
 
 class Reader:
     """Evaluates logs one after the other.

@@ -26,6 +26,7 @@ class Contents(msgspec.Struct, frozen=True):
     Attributes:
         cases: The alerts.
         coverage: What was read.
+        problems: What could not be read, in sentences.
         counts: The numbers of records read, and of errors.
         reasons: Why lines were rejected, and how many for which reason.
         rules: All rules.
@@ -38,6 +39,7 @@ class Contents(msgspec.Struct, frozen=True):
 
     cases: Cases
     coverage: Coverage
+    problems: Sequence[str]
     counts: Counts
     reasons: Sequence[tuple[str, int]]
     rules: Sequence[CompiledRule]
@@ -46,3 +48,8 @@ class Contents(msgspec.Struct, frozen=True):
     selected: bool
     folder: str
     origin: Origin
+
+    @property
+    def unread(self) -> bool:
+        """Whether there were logs and none of them could be read."""
+        return bool(self.problems) and not self.counts.audit and not self.counts.server

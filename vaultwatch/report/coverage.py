@@ -44,7 +44,6 @@ class Coverage:
         devices: What was read, per audit device.
         times: When the audit entries were logged.
         tally: Who called what.
-        problems: What could not be read, in sentences; at most a thousand.
     """
 
     def __init__(self) -> None:
@@ -52,7 +51,6 @@ class Coverage:
         self.devices: dict[str, Device] = {}
         self.times = Times()
         self.tally = Tally()
-        self.problems: list[str] = []
         self._log = LogCounts("")
         self._before = (0, 0, 0)
 
@@ -83,11 +81,6 @@ class Coverage:
         for line in lines:
             if call := read_call(line, origin):
                 self._count(call)
-
-    def note_problem(self, problem: str) -> None:
-        """Note that something could not be read."""
-        if len(self.problems) < _MOST_LOGS:
-            self.problems.append(problem)
 
     def _count(self, call: Call) -> None:
         moment = seconds_of(call.time)

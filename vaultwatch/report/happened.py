@@ -24,7 +24,9 @@ def happened(contents: Contents) -> Html:
     """Return the section with the groups."""
     found = contents.cases
     if not found.total:
-        text = "No rule raised an alert. What callers did is below; what no rule looks for is at the end."
+        text = "No log of Vault could be read."
+        if not contents.unread:
+            text = "No rule raised an alert. What callers did is below; what no rule looks for is at the end."
         return section("happened", "What happened", note(text))
     groups = [_group(case, contents.folder, is_open=number < _OPEN) for number, case in enumerate(found.shown)]
     return section("happened", "What happened", *groups, _others(found.others))

@@ -42,6 +42,8 @@ def header(contents: Contents) -> Html:
 def _result(contents: Contents) -> str:
     """Return the result in a sentence or two."""
     cases = contents.cases
+    if contents.unread:
+        return "No log of Vault could be read: this page says nothing about what happened."
     if not cases.total:
         return f"No rule raised an alert{' of those selected' if contents.selected else ''}."
     group = cases.shown[0].group
@@ -53,7 +55,7 @@ def _result(contents: Contents) -> str:
 def _problems(contents: Contents) -> Html | None:
     """Return what makes the report incomplete; None if nothing does."""
     errors = contents.counts.rule_errors
-    found = list(contents.coverage.problems)
+    found = list(contents.problems)
     found += [f"rule {name} raised an error on {plural(count, 'record')}" for name, count in errors.items()]
     if contents.counts.partial:
         found.append(f"{plural(contents.counts.partial, 'record')} over their budget were evaluated in part")
@@ -82,9 +84,16 @@ def _cards(contents: Contents) -> Iterator[Html]:
             below = plural(alerts, "alert") if alerts else "no alert"
             yield _card(str(level), cases.groups(level), f"{level} {_groups(cases.groups(level))}", below)
     yield _card("refused", uses.refused, "refused calls", f"of {uses.calls:,}: denied or failed")
-    rejected = contents.counts.rejected
+    counts = contents.counts
+    rejected = counts.rejected
     lines = f"unreadable {'line' if rejected == 1 else 'lines'}"
-    reason = f"{contents.reasons[0][0]}" if contents.reasons else "every line was read"
+    reason = (
+        f"{contents.reasons[0][0]}"
+        if contents.reasons
+        else "every line was read"
+        if counts.audit or counts.server
+        else "no line was read"
+    )
     yield _card("rejected" if rejected else "fine", rejected, lines, reason)
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import pytest
 import zstandard
@@ -302,6 +303,23 @@ class TestAlerts:
         assert found.status == 1
         assert found.out.startswith("<!doctype html>")
         assert "vaultwatch check --format html" in found.out
+
+    @pytest.mark.parametrize("form", ["html", "sarif", "junit"])
+    def test_what_cannot_be_read_is_no_log_without_alerts(self, check: Check, tmp_path: Path, form: str) -> None:
+        found = check("--format", form, tmp_path / "missing.log")
+        assert found.status == 2
+        assert "missing.log: No such file or directory" in found.err
+        if form == "html":
+            assert found.out == ""
+            assert found.err.splitlines()[-1] == "no page is written, because no log could be read"
+        elif form == "sarif":
+            (invocation,) = json.loads(found.out)["runs"][0]["invocations"]
+            assert invocation["executionSuccessful"] is False
+            assert "missing.log" in invocation["toolExecutionNotifications"][0]["message"]["text"]
+        else:
+            suite = ElementTree.fromstring(found.out)[0]
+            assert (suite.get("errors"), suite.get("tests")) == ("1", str(len(suite)))
+            assert "missing.log" in str(suite[0][0].text)
 
     def test_a_path_in_a_group_imitates_no_other(self, check: Check, tmp_path: Path) -> None:
         log = tmp_path / "log"

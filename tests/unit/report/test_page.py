@@ -186,6 +186,16 @@ def test_a_log_that_cannot_be_read_is_named_and_ends_with_2(report: Make, tmp_pa
     assert "cut.gz" in found.page.text
 
 
+def test_a_page_about_nothing_that_could_be_read_says_so_in_its_first_sentence(report: Make, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no entry\n")
+    found = report(tmp_path / "notes.txt")
+    assert found.status == 2
+    assert "No log of Vault could be read: this page says nothing about what happened." in found.page.text
+    assert "No rule raised an alert" not in found.page.text
+    (tmp_path / "empty.log").touch()
+    assert "0 unreadable lines no line was read" in report(tmp_path / "empty.log").page.text
+
+
 def test_rules_are_listed_with_their_state(report: Make) -> None:
     text = report(DEVICES, "--exclude", "audit_policy*").page.text
     assert "Audit device disabled audit_device_disabled critical audit 4 matched" in text
