@@ -51,6 +51,7 @@ def in_tree(command: Sequence[str], files: Mapping[Path, str], tree: Path, scrat
         f"mount -t tmpfs tmpfs {shlex.quote(str(scratch))}",
         f"mkdir {upper} {work} {shlex.quote(str(root))}",
         f"mount -t overlay -o lowerdir={lower},upperdir={upper},workdir={work} overlay {shlex.quote(str(root))}",
+        f"cp /etc/hosts {shlex.quote(str(root / 'etc/hosts'))}",  # debootstrap writes none
     ]
     places = {folder: f"{root}{path}" for folder, path in files.items()}
     mounts = [f"mkdir -p {shlex.quote(place)}; {_mount(folder, place)}" for folder, place in places.items()]
