@@ -16,6 +16,7 @@ from stacks.bundling import ROOT, Target
 from stacks.host_bundle import PYTHON, build_host_bundle
 
 _FOLDER = "usr/lib/vaultwatch"
+_MAN_PAGE = "usr/share/man/man1/vaultwatch.1"
 _OWN_FOLDERS = {"./etc/vaultwatch": 0o755, "./var/lib/vaultwatch/buffers": 0o700}
 _MTIME = 315532800  # 1980-01-01, as in the bundle
 _LAMBDA_NAMES = {"arm64": "arm64", "amd64": "x86_64"}
@@ -62,7 +63,9 @@ def build_node_package(python: str, architecture: str, into: Path, *, root: Path
     known = {"version": version, "architecture": architecture, "python": python, "next_python": _next(python)}
     files = _files(Target(python, _LAMBDA_NAMES[architecture]), known, root)
     into.mkdir(parents=True, exist_ok=True)
-    data = _tar({f"./{_FOLDER}/{name}": (content, 0o644) for name, content in files.items()}, _OWN_FOLDERS)
+    files = {f"{_FOLDER}/{name}": content for name, content in files.items()}
+    files[_MAN_PAGE] = (root / "docs/vaultwatch.1").read_bytes()
+    data = _tar({f"./{name}": (content, 0o644) for name, content in files.items()}, _OWN_FOLDERS)
     tar = into / f"vaultwatch-node-{version}-{architecture}.tar"
     tar.write_bytes(data)
     scripts = {name: (_asset(root, name), 0o755) for name in ("postinst", "postrm", "prerm")}

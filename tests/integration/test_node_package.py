@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.bundling import Target
+from stacks.bundling import ROOT, Target
 from stacks.node_package import NodePackage, build_node_package
 from tests.support.hosts import ASSETS, EXTERNAL_NODE
 from vaultwatch.hosts.files import host_files
@@ -42,6 +42,7 @@ def test_dpkg_reads_the_package_and_unpacks_what_the_tar_file_contains(package: 
             found = archive.extractfile(f"./usr/lib/vaultwatch/{name}")
             assert found is not None
             assert found.read() == (tmp_path / "usr/lib/vaultwatch" / name).read_bytes()
+    assert (tmp_path / "usr/share/man/man1/vaultwatch.1").read_bytes() == (ROOT / "docs/vaultwatch.1").read_bytes()
 
 
 def test_the_same_sources_give_the_same_package(package: NodePackage, tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"  # setuptools leaves build/lib behind, from which a later wheel takes deleted modules
     shutil.copytree(ROOT / "vaultwatch", source / "vaultwatch", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
+    (source / "docs").mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "docs/vaultwatch.1"):
+        shutil.copy(ROOT / name, source / name)
     subprocess.run(
         [*PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", str(folder), str(source)], check=True, cwd=folder
     )
@@ -69,6 +70,11 @@ def test_the_shipped_rules_are_inside(command: Path, tmp_path: Path) -> None:
     done = run(command, "rules", "list", folder=tmp_path)
     assert done.returncode == 0
     assert "audit_device_disabled" in done.stdout
+
+
+def test_the_manual_page_is_where_man_looks_for_that_of_a_command_on_path(command: Path) -> None:
+    page = command.parents[1] / "share/man/man1/vaultwatch.1"
+    assert page.read_bytes() == (ROOT / "docs/vaultwatch.1").read_bytes()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
