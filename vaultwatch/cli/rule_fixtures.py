@@ -1,7 +1,7 @@
 """Test rules on their fixtures.
 
 The folder DIR/fixtures/RULE contains the files `match` and `ignore`: .jsonl with audit entries, .log with server-log
-lines, both as logged. A placeholders.yml in it sets the values of the rule's placeholders for the test. Local time is
+lines, both as logged. A placeholders.yaml in it sets the values of the rule's placeholders for the test. Local time is
 UTC. All records of a file are one log for a correlation, and every one is a log of its own for any other rule.
 """
 
@@ -18,7 +18,7 @@ from vaultwatch.cli.common import load_rules
 from vaultwatch.detection.detector import Detector
 from vaultwatch.errors import RuleError
 from vaultwatch.reading.records import Rejected
-from vaultwatch.rules.compiling import compile_directories, lint
+from vaultwatch.rules.compiling import PLACEHOLDERS_FILES, compile_directories, lint
 from vaultwatch.rules.files import FIXTURES
 from vaultwatch.rules.pack import Rule
 
@@ -94,7 +94,7 @@ def _test(rule: Rule, rules: Sequence[Rule], directories: Sequence[Path]) -> Ite
         where = " or ".join(map(str, directories))
         yield Fault(f"{rule.name}: no fixtures: no folder fixtures/{rule.name} in {where}")
         return
-    if (folder / "placeholders.yml").exists():
+    if any((folder / name).exists() for name in PLACEHOLDERS_FILES):
         rules = [Rule(one) for one in compile_directories([*directories, folder])]
         rule = _named(rule, rules)
     faults = [fault for kind in _KINDS for fault in _test_kind(rule, _counted(rule, rules), folder, kind)]

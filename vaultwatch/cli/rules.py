@@ -11,7 +11,7 @@ from textwrap import indent
 import click
 import msgspec
 
-from vaultwatch.cli import rule_catalogue, rule_coverage, rule_explain, rule_new, rule_replay
+from vaultwatch.cli import rule_catalogue, rule_convert, rule_coverage, rule_explain, rule_new, rule_replay
 from vaultwatch.cli.common import CHECKOUT_RULES, default_rules, find_rule, load_rules, rules_option
 from vaultwatch.cli.examples import examples
 from vaultwatch.errors import RuleError
@@ -26,10 +26,11 @@ _DIRS = click.Path(path_type=Path)
 
 @click.group("rules", epilog=examples("vaultwatch rules list"))
 def command() -> None:
-    """List, make, test, compare, document and compile the detection rules."""
+    """List, make, test, compare, convert and compile the detection rules."""
 
 
 command.add_command(rule_catalogue.command)
+command.add_command(rule_convert.command)
 command.add_command(rule_coverage.command)
 command.add_command(rule_explain.command)
 command.add_command(rule_new.command)

@@ -184,7 +184,7 @@ Placeholders in force:
 
 def test_the_help_of_each_command_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
     out = run(capsys, "--help")[1]
-    assert out.count("\n  ") == 1 + 1 + 9 + 2  # description, option, commands, examples
+    assert out.count("\n  ") == 1 + 1 + 10 + 2  # description, option, commands, examples
     assert "..." not in out.partition("Commands:")[2]
 
 

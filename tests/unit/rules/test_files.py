@@ -9,6 +9,7 @@ import pytest
 from tests.unit.rules.sigma import sigma
 from vaultwatch.cli.common import load_rules
 from vaultwatch.errors import RuleError
+from vaultwatch.rules.compiling.documents import read_placeholders
 from vaultwatch.rules.files import rule_files
 
 RULE = "selection: {request.path: a}\ncondition: selection"
@@ -60,12 +61,23 @@ def test_a_broken_rule_in_a_subfolder_is_named_with_its_folder(tmp_path: Path) -
         load_rules([tmp_path])
 
 
-@pytest.mark.parametrize("name", ["kv/placeholders.yml", "placeholders.yaml", "Placeholders.yml"])
+@pytest.mark.parametrize("name", ["kv/placeholders.yml", "kv/placeholders.yaml", "Placeholders.yml"])
 def test_placeholders_that_would_not_be_read_are_refused(name: str, tmp_path: Path) -> None:
     write(tmp_path, "a.yml", "kv/b.yml")
     (tmp_path / name).write_text("x: [1]\n")
-    with pytest.raises(RuleError, match=rf"{name}: placeholders are read from .*/placeholders.yml only"):
+    with pytest.raises(RuleError, match=rf"{name}: placeholders are read from .*/placeholders.yaml only"):
         load_rules([tmp_path])
+
+
+def test_placeholders_are_read_from_either_name_but_not_from_both(tmp_path: Path) -> None:
+    write(tmp_path, "a.yml")
+    (tmp_path / "placeholders.yml").write_text("x: [1]\n")
+    assert read_placeholders(tmp_path) == {"x": [1]}
+    (tmp_path / "placeholders.yaml").write_text("x: [2]\n")
+    with pytest.raises(RuleError, match=r"both placeholders.yaml and placeholders.yml: keep one"):
+        load_rules([tmp_path])
+    (tmp_path / "placeholders.yml").unlink()
+    assert read_placeholders(tmp_path) == {"x": [2]}
 
 
 def test_a_second_document_of_placeholders_is_refused(tmp_path: Path) -> None:

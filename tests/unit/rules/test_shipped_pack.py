@@ -16,7 +16,7 @@ from vaultwatch.rules.pack import shipped_rules
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "rules"
-PLACEHOLDERS: dict[str, list[Any]] = yaml.safe_load((RULES / "placeholders.yml").read_text())
+PLACEHOLDERS: dict[str, list[Any]] = yaml.safe_load((RULES / "placeholders.yaml").read_text())
 
 
 def test_the_pack_is_byte_for_byte_what_the_rules_compile_to() -> None:
@@ -26,7 +26,7 @@ def test_the_pack_is_byte_for_byte_what_the_rules_compile_to() -> None:
 
 def test_every_rule_is_a_file_of_its_own_name_with_fixtures_of_both_kinds() -> None:
     names = sorted(rule.name for rule in shipped_rules())
-    assert names == sorted(path.stem for path in RULES.glob("*.yml") if path.stem != "placeholders")
+    assert names == sorted(path.stem for path in RULES.rglob("*.yml"))
     assert names == sorted(path.name for path in (RULES / "fixtures").iterdir())
     for name in names:
         kinds = {path.stem for path in (RULES / "fixtures" / name).iterdir()}
@@ -38,9 +38,9 @@ def test_every_rule_passes_its_fixtures() -> None:
 
 
 def test_fixtures_set_every_placeholder_that_their_rule_uses() -> None:
-    for path in RULES.glob("audit_*.yml"):
+    for path in RULES.rglob("audit_*.yml"):
         used = set(re.findall(r"%(\w+)%", path.read_text()))
-        own = RULES / "fixtures" / path.stem / "placeholders.yml"
+        own = RULES / "fixtures" / path.stem / "placeholders.yaml"
         assert used == (set(yaml.safe_load(own.read_text())) if own.exists() else set()), path.stem
 
 
@@ -54,6 +54,6 @@ def test_the_placeholders_of_a_deployment_break_no_fixture(name: str, change: st
         shutil.copy(path, tmp_path)
         shutil.copytree(RULES / "fixtures" / path.stem, tmp_path / "fixtures" / path.stem)
     changed = {**PLACEHOLDERS, name: [] if change == "emptied" else other}
-    (tmp_path / "placeholders.yml").write_text(yaml.safe_dump(changed))
+    (tmp_path / "placeholders.yaml").write_text(yaml.safe_dump(changed))
     assert users
     assert failures([tmp_path]) == (len(users), [])

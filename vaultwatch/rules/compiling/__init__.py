@@ -6,7 +6,16 @@ lint(rules, [Path("rules")])            what compiles, but can never match
 """
 
 from vaultwatch.rules.compiling.collection import compile_directories, compile_pack, selections_of
+from vaultwatch.rules.compiling.documents import PLACEHOLDERS_FILES
 from vaultwatch.rules.compiling.lint import Finding, lint
 from vaultwatch.rules.compiling.overrides import read_overrides
 
-__all__ = ["Finding", "compile_directories", "compile_pack", "lint", "read_overrides", "selections_of"]
+__all__ = [
+    "PLACEHOLDERS_FILES",
+    "Finding",
+    "compile_directories",
+    "compile_pack",
+    "lint",
+    "read_overrides",
+    "selections_of",
+]

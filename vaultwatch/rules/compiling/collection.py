@@ -30,13 +30,13 @@ def compile_directories(directories: Sequence[Path], *, filtered: bool = True) -
     """Compile the Sigma rules below these directories, without those that an overrides.yml disables.
 
     Args:
-        directories: A name in a later placeholders.yml or overrides.yml wins over an earlier one.
+        directories: A name in a later placeholders.yaml or overrides.yml wins over an earlier one.
         filtered: Whether filters are applied.
 
     Raises:
         RuleError: Names the file, and says what is wrong.
     """
-    rules, correlations = _parsed(directories, filtered=filtered)
+    rules, correlations = parsed_documents(directories, filtered=filtered)
     compiled = [rule.compile() for rule in rules]
     by_reference = {str(rule.sigma.id): one for rule, one in zip(rules, compiled, strict=True) if rule.sigma.id}
     by_reference |= {one.name: one for one in compiled}
@@ -53,11 +53,11 @@ def selections_of(name: str, directories: Sequence[Path]) -> dict[Condition, str
     Raises:
         RuleError: The rules below these directories do not compile.
     """
-    found = [rule.selections() for rule in _parsed(directories)[0] if rule.name == name]
+    found = [rule.selections() for rule in parsed_documents(directories)[0] if rule.name == name]
     return found[0] if found else {}
 
 
-def _parsed(directories: Sequence[Path], *, filtered: bool = True) -> tuple[list[ParsedRule], list[Document]]:
+def parsed_documents(directories: Sequence[Path], *, filtered: bool = True) -> tuple[list[ParsedRule], list[Document]]:
     """Parse the rules below these directories, and apply the filters; return them and the correlations."""
     placeholders: dict[str, list[Any]] = {}
     for directory in directories:

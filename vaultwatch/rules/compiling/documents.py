@@ -12,7 +12,8 @@ from vaultwatch.rules.files import rule_files
 
 PLACEHOLDERS = "placeholders"
 OVERRIDES = "overrides"
-_PLACEHOLDERS_FILE = f"{PLACEHOLDERS}.yml"
+PLACEHOLDERS_FILES = (f"{PLACEHOLDERS}.yaml", f"{PLACEHOLDERS}.yml")
+"""Either name; the shipped files have the first, because other tools take every .yml below a folder for a rule."""
 _SUFFIXES = frozenset({".yml", ".yaml"})
 _MOST_NODES = 100_000  # of a document, with its aliases followed: a few lines of YAML can expand to billions of values
 
@@ -46,14 +47,17 @@ def read_documents(directory: Path) -> Iterator[Document]:
 
 
 def read_placeholders(directory: Path) -> dict[str, list[Any]]:
-    """Read a folder's placeholders.yml; a folder without one has no placeholders.
+    """Read a folder's placeholders.yaml, or placeholders.yml; a folder without one has no placeholders.
 
     Raises:
-        RuleError: The file cannot be read, or is not a mapping of names to lists.
+        RuleError: The file cannot be read, or is not a mapping of names to lists; or there are both.
     """
-    path = directory / _PLACEHOLDERS_FILE
-    if not path.exists():
+    paths = [path for path in (directory / name for name in PLACEHOLDERS_FILES) if path.exists()]
+    if not paths:
         return {}
+    if len(paths) > 1:
+        raise RuleError(f"{directory}: both {' and '.join(path.name for path in paths)}: keep one")
+    path = paths[0]
     documents = load_documents(path, path.name) or [None]
     if len(documents) > 1:
         raise RuleError(f"{path.name}: more than one document")
@@ -79,9 +83,10 @@ def _mappings(path: Path, where: str) -> Iterator[Document]:
 
 
 def _refuse_misplaced(path: Path, directory: Path, where: str) -> None:
-    only = directory / f"{path.stem.lower()}.yml"
-    if path != only:
-        raise RuleError(f"{where}: {only.stem} are read from {only} only")
+    stem = path.stem.lower()
+    read = [directory / name for name in (PLACEHOLDERS_FILES if stem == PLACEHOLDERS else (f"{OVERRIDES}.yml",))]
+    if path not in read:
+        raise RuleError(f"{where}: {stem} are read from {read[0]} only")
 
 
 def _refuse_bombs(found: Any, where: str) -> None:

@@ -23,7 +23,7 @@ def fill(definition: Any, placeholders: Placeholders, where: str) -> Any:
     """Fill the placeholders of a detection.
 
     Raises:
-        RuleError: No placeholders.yml defines a placeholder.
+        RuleError: No placeholders.yaml defines a placeholder.
     """
     if isinstance(definition, dict):
         filled: dict[Any, Any] = {}
@@ -75,20 +75,21 @@ def _fill_value(item: Any, modifiers: list[str], placeholders: Placeholders, whe
     for name in names:
         if name not in placeholders:
             hint = did_you_mean(name, placeholders)
-            raise RuleError(f"{where}: unknown placeholder %{name}%: no placeholders.yml defines it{hint}")
+            raise RuleError(f"{where}: unknown placeholder %{name}%: no placeholders.yaml defines it{hint}")
     if item == f"%{next(iter(names))}%" and "re" not in modifiers:
-        return [_literal(value) for value in placeholders[next(iter(names))]]
+        return [literal(value) for value in placeholders[next(iter(names))]]
     texts = [item]
     for name in names:
         texts = [
-            text.replace(f"%{name}%", re2.escape(str(value)) if "re" in modifiers else str(_literal(str(value))))
+            text.replace(f"%{name}%", re2.escape(str(value)) if "re" in modifiers else str(literal(str(value))))
             for text in texts
             for value in placeholders[name]
         ]
     return texts
 
 
-def _literal(value: Any) -> Any:
+def literal(value: Any) -> Any:
+    """Return a value as Sigma writes it without wildcards."""
     if not isinstance(value, str):
         return value
     return value.replace("\\", "\\\\").replace("*", "\\*").replace("?", "\\?")
