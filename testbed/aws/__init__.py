@@ -273,13 +273,15 @@ class LocalAws:
     def _follow(self, arn: str, rule: Mapping[str, Any]) -> Iterator[Schedule]:
         """Yield the schedules of a rule. moto itself sends S3's events to queues, and checks no policy."""
         scheduled = "ScheduleExpression" in rule
-        action = "lambda:InvokeFunction" if scheduled else "sqs:SendMessage"
         for target in rule["Targets"]:
+            is_queue = target["Arn"].split(":")[2] == "sqs"
+            action = "sqs:SendMessage" if is_queue else "lambda:InvokeFunction"
             if not self._maker.admits("events", Need(action, target["Arn"], {"aws:SourceArn": arn})):
                 raise UnsupportedTemplateError(f"{arn}: the policy of its target does not allow it")
             if scheduled:
                 retries = self._maker.retries.get(target["Arn"], 2)
-                yield Schedule(arn, rule, target, self._function(target["Arn"]), self, retries)
+                function = None if is_queue else self._function(target["Arn"])
+                yield Schedule(arn, rule, target, function, self, retries)
         if not scheduled:
             events, name = self.client("events"), arn.rpartition("/")[2]
             events.put_rule(Name=name, EventPattern=json.dumps(rule["EventPattern"]))

@@ -120,7 +120,8 @@ def _actions(request: Request) -> list[tuple[str, str, Context]]:
         case "s3" if "versionId" not in request.args:  # a version needs other actions
             headers = [action for header, action in _S3_HEADERS.items() if header in request.headers]
             where = "arn:aws:s3:::" + "/".join(arguments.values())
-            return [(action, where, {}) for action in (_S3_ACTIONS[operation], *headers)]
+            listed = {"s3:prefix": request.args["prefix"]} if "prefix" in request.args else {}
+            return [(action, where, listed) for action in (_S3_ACTIONS[operation], *headers)]
     return _host_actions(request)
 
 

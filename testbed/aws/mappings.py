@@ -210,13 +210,15 @@ class Queue:
 class Schedule:
     """Starts a function once per period of a rule, and retries a failure like any asynchronous invocation.
 
+    Without a function, the target is a queue, which gets the event as a message.
+
     After a jump of the clock it also starts the periods that were skipped, unless they are too old for an event.
     """
 
     arn: str
     rule: Mapping[str, Any]
     target: Mapping[str, Any]
-    function: Function
+    function: Function | None
     aws: LocalAws
     retries: int = 2  # after one minute, then after two
     _waiting: list[tuple[float, int, float]] = field(
@@ -242,9 +244,16 @@ class Schedule:
         if due:
             self._waiting.remove(due[0])
             _, tries, seconds = due[0]
-            if self.aws.invoke(self.function, self._event(seconds)).error and tries < self.retries:
+            if self._fails(self._event(seconds)) and tries < self.retries:
                 self._waiting.append((now + 60 * (tries + 1), tries + 1, seconds))
         return bool(due)
+
+    def _fails(self, event: dict[str, Any]) -> bool:
+        if self.function:
+            return bool(self.aws.invoke(self.function, event).error)
+        sqs, name = self.aws.client("sqs"), self.target["Arn"].rpartition(":")[2]
+        sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"], MessageBody=json.dumps(event))
+        return False
 
     def _event(self, seconds: float) -> dict[str, Any]:
         return {

@@ -75,6 +75,7 @@ WITHOUT_EFFECT = {
     "AWS::Lambda::EventSourceMapping": {"MetricsConfig": "no metrics here; `LocalAws.invocations` counts"},
     "AWS::Lambda::Function": {
         "Architectures": "the bundle is that of the running machine",
+        "EphemeralStorage": "`/tmp` is that of this machine",
         "Code": "the same sources, bundled for the running interpreter",
         "LoggingConfig": "a function's log is a file: `LocalAws.log`",
         "Runtime": "the running interpreter",

@@ -5,15 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vaultwatch.aws.keys import ARCHIVE, segment_start, segments_of_day
+from vaultwatch.aws.keys import ARCHIVE, segment_start, segments_of_day, segments_of_source
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _OUT_OF_ORDER = timedelta(minutes=1)  # lines of several nodes and lanes arrive this far out of order
 _DAY = timedelta(days=1)
+
+
+class Copy(NamedTuple):
+    """The segments of one source that can contain lines of a span of time.
+
+    Attributes:
+        keys: Their keys.
+        is_passed: Whether a segment begins at the end of the span or later: the writer has come so far.
+    """
+
+    keys: list[str]
+    is_passed: bool
 
 
 def segments_near(s3: S3Client, bucket: str, moment: datetime) -> list[str]:
@@ -29,7 +41,27 @@ def segments_near(s3: S3Client, bucket: str, moment: datetime) -> list[str]:
     """
     sources = _folders(s3, bucket, ARCHIVE)
     nodes = (node for source in sources for node in _folders(s3, bucket, source))
-    return [key for node in nodes for key in _of_node(s3, bucket, node, moment)]
+    return [key for node in nodes for key in _between(_of_days(s3, bucket, node, moment, moment), moment, moment)]
+
+
+def copy_of(s3: S3Client, bucket: str, source: str, begin: datetime, end: datetime) -> Copy:
+    """Return the segments of one source, of every node, that can contain lines of a span of time.
+
+    As for `segments_near`, those are considered that begin from the day before until the day after.
+
+    Args:
+        s3: The client.
+        bucket: The archive bucket.
+        source: The source, as in the keys.
+        begin: The beginning of the span.
+        end: Its end.
+    """
+    keys, is_passed = list[str](), False
+    for node in _folders(s3, bucket, segments_of_source(source)):
+        found = _of_days(s3, bucket, node, begin, end)
+        keys += _between(found, begin, end)
+        is_passed = is_passed or any(start >= end for start, _ in found)
+    return Copy(keys, is_passed)
 
 
 def segments_below(s3: S3Client, bucket: str, prefix: str, begin: datetime | None, end: datetime | None) -> list[str]:
@@ -53,12 +85,19 @@ def _folders(s3: S3Client, bucket: str, prefix: str) -> Iterator[str]:
         yield from (found["Prefix"] for found in page.get("CommonPrefixes", ()))
 
 
-def _of_node(s3: S3Client, bucket: str, folder: str, moment: datetime) -> Iterator[str]:
-    days = [segments_of_day(folder, moment + days * _DAY) for days in (-1, 0, 1)]
-    starts = sorted(start for day in days for start in _starts(s3, bucket, day))
+def _of_days(s3: S3Client, bucket: str, folder: str, begin: datetime, end: datetime) -> list[tuple[datetime, str]]:
+    """Return the start and the key of each segment of a node, from the day before a span to the day after."""
+    days = [begin - _DAY]
+    while days[-1].date() <= end.date():
+        days.append(days[-1] + _DAY)
+    prefixes = [segments_of_day(folder, day) for day in days]
+    return sorted(found for prefix in prefixes for found in _starts(s3, bucket, prefix))
+
+
+def _between(segments: list[tuple[datetime, str]], begin: datetime, end: datetime) -> Iterator[str]:
     endless: Any = (None, "")
-    for (start, key), (next_start, _) in pairwise([*starts, endless]):
-        if start <= moment + _OUT_OF_ORDER and (next_start is None or next_start >= moment - _OUT_OF_ORDER):
+    for (start, key), (next_start, _) in pairwise([*segments, endless]):
+        if start <= end + _OUT_OF_ORDER and (next_start is None or next_start >= begin - _OUT_OF_ORDER):
             yield key
 
 

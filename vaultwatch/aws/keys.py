@@ -120,9 +120,14 @@ def parse_seen(key: str) -> tuple[Place, Fingerprint] | None:
     return Place(found[1], found[2], int(found[3])), Fingerprint(found[5], _parse_time(found[4] or ""))
 
 
+def segments_of_source(source: str) -> str:
+    """Return the prefix of all segments of one source."""
+    return f"{ARCHIVE}source={source}/"
+
+
 def segments_of(source: str, node: str) -> str:
     """Return the prefix of all segments of one source and one host."""
-    return f"{ARCHIVE}source={source}/node={node}/"
+    return f"{segments_of_source(source)}node={node}/"
 
 
 def segment(source: str, node: str, sequence: int, first: datetime) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaultwatch.archive.listing import segments_near
+from vaultwatch.archive.listing import copy_of, segments_near
 from vaultwatch.aws import keys
 
 BEGIN = datetime(2026, 11, 21, tzinfo=UTC)
@@ -67,3 +67,23 @@ def test_every_source_and_node_is_searched_and_other_keys_are_skipped() -> None:
     names = [keys.segment(source, node, 1, BEGIN) for source in ("audit", "server") for node in ("vault-1", "vault-2")]
     others = ["archive/source=audit/node=vault-1/dt=2026-11-21/manifest", "archive/stray", "alerts/x"]
     assert segments_near(Bucket(names + others), "logs", BEGIN) == names  # type: ignore[arg-type]
+
+
+@given(LENGTHS, st.integers(-7200, 20_000), st.data())
+def test_the_segments_of_an_hour_are_those_of_all_its_moments(
+    lengths: list[int], after: int, data: st.DataObject
+) -> None:
+    begin, end = BEGIN + timedelta(seconds=after), BEGIN + timedelta(seconds=after + 3600)
+    starts = starts_of(lengths)
+    names = [keys.segment("audit", "vault-1", number, start) for number, start in enumerate(starts, 1)]
+    found = copy_of(Bucket(names), "logs", "audit", begin, end)  # type: ignore[arg-type]
+    moment = begin + timedelta(seconds=data.draw(st.integers(0, 3600)))
+    assert {*segments_near(Bucket(names), "logs", begin), *segments_near(Bucket(names), "logs", end)} <= {*found.keys}  # type: ignore[arg-type]
+    assert {*segments_near(Bucket(names), "logs", moment)} <= {*found.keys}  # type: ignore[arg-type]
+    assert found.is_passed == (starts[-1] >= end)
+
+
+def test_a_copy_is_of_every_node_of_one_source() -> None:
+    names = [keys.segment(source, node, 1, BEGIN) for source in ("audit", "audit-file") for node in ("a", "b")]
+    found = copy_of(Bucket(names), "logs", "audit", BEGIN, BEGIN + timedelta(hours=1))  # type: ignore[arg-type]
+    assert found == (names[:2], False)

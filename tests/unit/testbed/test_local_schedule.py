@@ -29,9 +29,11 @@ class Failing:
 @pytest.mark.parametrize(("asynchronous", "started"), [({}, [3600.0, 3660.0, 3780.0]), ({"retries": 0}, [3600.0])])
 def test_a_failure_is_retried_as_often_as_the_template_says(asynchronous: dict[str, Any], started: list[float]) -> None:
     runner: Any = Failing()
-    function: Any = None
+    function: Any = object()
     rule = {"ScheduleExpression": "rate(1 hour)"}
-    schedule = Schedule("rule", rule, {"Arn": "function"}, function, runner, **asynchronous)
+    schedule = Schedule(
+        "rule", rule, {"Arn": "arn:aws:lambda:eu-central-1:123456789012:function:f"}, function, runner, **asynchronous
+    )
 
     for second in range(0, 7200, 10):
         runner.seconds = second
