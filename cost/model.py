@@ -23,6 +23,8 @@ SHARD_BYTES_A_SECOND = 1024**2
 CORE_MIB = 1769
 """The memory at which a function has one core (AWS Lambda guide)."""
 MAX_SEGMENT_BYTES = 64 * 1024**2
+RECONCILE_SECONDS = 900
+"""The longest that `reconcile` may take for an hour."""
 LANES = ARCHIVES = 2
 WINDOW_SECONDS = 600
 """The shortest timespan of a correlation in the pack; a window begins every half of it."""
@@ -52,8 +54,14 @@ class Assumptions:
     )
     digest_ms: float = _assume(100, "ms that `digest` takes every minute")
     notify_ms: float = _assume(400, "ms that `notify` takes per notification")
-    other_metrics: float = _assume(44, "custom metrics besides those that `evaluate` writes for each node")
-    alarms: float = _assume(52, "alarms")
+    reconciled_cpu_us: float = _assume(
+        57, "µs of CPU time for each entry that `reconcile` compares (measured by hand: docs/reconcile.md)"
+    )
+    reconciled_share: float = _assume(
+        1.5, "times an hour's entries that `reconcile` reads of each copy, since segments begin before the hour"
+    )
+    other_metrics: float = _assume(50, "custom metrics besides those that `evaluate` writes for each node")
+    alarms: float = _assume(62, "alarms")
     counted_groups: float = _assume(
         0.1,
         "groups (identities, addresses) per record a second that hold at least a quarter of a threshold in each "
@@ -66,7 +74,7 @@ class Assumptions:
     key_requests_an_hour: float = _assume(
         120, "KMS requests per hour: ten users, each with data keys reused for 5 minutes"
     )
-    pollers: float = _assume(5, "long polls of 20 s that Lambda keeps open at each of two queues")
+    pollers: float = _assume(5, "long polls of 20 s that Lambda keeps open at each of three queues")
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,7 @@ class Model:
             "Kinesis: PUT payload units": self._put_units(rate),
             "Lambda: evaluate": self._evaluate(rate),
             "Lambda: sweep": self._sweep(rate),
+            "Lambda, S3: reconcile": self._reconcile(rate),
             "Lambda: digest, notify": self._digest_and_notify(rate),
             "DynamoDB": self._dynamodb(rate),
             COUNTING: self._counting(rate),
@@ -207,6 +216,13 @@ class Model:
         objects = self._objects(rate)
         return self._lambda(objects, records * self.measured.record_cpu_ms / objects if objects else 0.0, memory)
 
+    def _reconcile(self, rate: float) -> float:
+        """The comparison of each hour's copies, and the lists of their segments: three days of each host."""
+        entries = rate * 3600 * ARCHIVES * self.assumed.reconciled_share
+        cpu_ms = min(entries * self.assumed.reconciled_cpu_us / 1000, RECONCILE_SECONDS * 1000.0)
+        lists = HOURS * (ARCHIVES + 3 * (1 + self.assumed.nodes)) * usd.PUT.usd
+        return self._lambda(HOURS, cpu_ms, self.settings.reconcile_memory_mib) + lists
+
     def _digest_and_notify(self, rate: float) -> float:
         notified = self._alerts(rate) * self.assumed.notified
         return self._calls(SECONDS / 60, self.assumed.digest_ms, 512) + self._calls(
@@ -236,7 +252,7 @@ class Model:
         return notified * (usd.PUBLISH.usd + usd.TO_FIREHOSE.usd + self.assumed.emails * usd.MAIL.usd)
 
     def _queues(self, rate: float) -> float:
-        polls = 2 * self.assumed.pollers * SECONDS / 20
+        polls = 3 * self.assumed.pollers * SECONDS / 20
         messages = self._objects(rate) + self._alerts(rate) * self.assumed.notified
         return (polls + 3 * messages) * usd.QUEUE.usd + self._objects(rate) * usd.EVENT.usd
 

@@ -20,6 +20,7 @@ from stacks.constructs.function import FunctionDefaults, function_code
 from stacks.constructs.loss_alarms import watch_losses
 from stacks.constructs.operations_topic import OperationsTopic
 from stacks.constructs.recipients import warn_if_nobody_is_notified
+from stacks.constructs.reconciliation import Reconciliation
 from stacks.constructs.slack import SlackNotifications
 from stacks.constructs.sweep import Sweep
 from vaultwatch.settings import Settings
@@ -90,6 +91,9 @@ class AlertingStack(Stack):
             stream=self.stream,
             stream_key=self.key,
         )
+
+        if defaults.settings.reconcile:
+            Reconciliation(self, "Reconciliation", defaults=defaults, archive=archive.archive, key=archive.key)
 
     def _add_subscribers(self, defaults: FunctionDefaults) -> None:
         settings, topic = defaults.settings, self._alerts.topic

@@ -136,6 +136,17 @@ class Settings(HostSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sweep_concurrency: Annotated[
         int, setting("instances", "How many instances of `sweep` run at once, at most.", ge=2, le=1000)
     ] = 2
+    reconcile: Annotated[
+        bool,
+        setting(
+            "true or false",
+            "Whether the function `reconcile` compares, each hour, both copies of the same hour of the day before.",
+        ),
+    ] = True
+    reconcile_memory_mib: Annotated[
+        int,
+        setting("MiB", "Memory of `reconcile`, which uses one core: it has that at 1,769.", ge=1024, le=10240),
+    ] = 1769
     lambda_python: Annotated[
         Literal["3.11", "3.12", "3.13", "3.14"], setting("version", "Python version of the functions.")
     ] = "3.14"

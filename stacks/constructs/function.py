@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from aws_cdk import AssetHashType, Aws, Duration, RemovalPolicy, Stack
+from aws_cdk import AssetHashType, Aws, Duration, RemovalPolicy, Size, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -41,10 +41,12 @@ class FunctionSize:
     Args:
         memory_mib: Its memory in MiB; Lambda gives CPU in proportion.
         timeout_seconds: After how many seconds Lambda ends it.
+        scratch_mib: The size of its folder `/tmp`; 512 MiB cost nothing.
     """
 
     memory_mib: int
     timeout_seconds: int
+    scratch_mib: int = 512
 
 
 class Function(Construct):
@@ -95,6 +97,7 @@ class Function(Construct):
             handler=f"lambdas.{name}.handler",
             memory_size=size.memory_mib,
             timeout=Duration.seconds(size.timeout_seconds),
+            ephemeral_storage_size=None if size.scratch_mib == 512 else Size.mebibytes(size.scratch_mib),
             # Without this, the CDK would add its own statements to the role.
             role=role.without_policy_updates(),
             log_group=group,

@@ -104,6 +104,13 @@ def read_objects(sid: str, bucket: s3.IBucket, *prefixes: str) -> iam.PolicyStat
     return allow(sid, ["s3:GetObject"], [bucket.arn_for_objects(f"{prefix}*") for prefix in prefixes])
 
 
+def list_objects(sid: str, bucket: s3.IBucket, *prefixes: str) -> iam.PolicyStatement:
+    """Allow to list the objects of a bucket below these prefixes, and no others."""
+    statement = allow(sid, ["s3:ListBucket"], [bucket.bucket_arn])
+    statement.add_condition("StringLike", {"s3:prefix": [f"{prefix}*" for prefix in prefixes]})
+    return statement
+
+
 def write_objects(sid: str, bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement:
     """Allow to write objects below this prefix."""
     return allow(sid, ["s3:PutObject"], [bucket.arn_for_objects(f"{prefix}*")])

@@ -17,6 +17,7 @@ from testbed.deployment import Deployment, deploy
 from testbed.recorded import tagged
 from tests.unit.lambdas.test_failing_calls import ROWS
 from vaultwatch.alerts import alert_of
+from vaultwatch.aws.keys import segment
 from vaultwatch.detection.detector import Detector
 from vaultwatch.frames import Heartbeat, Reference
 from vaultwatch.rules.pack import shipped_rules
@@ -34,6 +35,8 @@ NOT_SEEN_HERE = {
     "SweepFunctionRole*: SeeMissingObjects: *": "S3 denies access to missing objects otherwise",
     "SweepFunctionRole*: WriteExcluded: *": "only a record that ends a process needs it: test_hostile_frames.py",
     "SweepFunctionRole*: WriteFailed: *": "only an alert that raises needs it: test_failing_alerts.py",
+    "ReconciliationFunctionRole*: ReadCopies: *": "only an hour with entries: the test of health",
+    "ReconciliationFunctionRole*: DecryptObjects: *": "as above",
     "EvaluationFunctionRole*: ReadStream: kinesis:DescribeStream on *": "the Lambda guide asks for it",
     "EvaluationFunctionRole*: StoreAlerts: dynamodb:PutItem on * for added#*": "in a crowd of writers, as in sweep",
     "HistoryRole*: WriteAlerts: s3:AbortMultipartUpload on *": "Firehose, when a large object fails",
@@ -49,6 +52,7 @@ def deployment(deployed_templates: dict[str, Any], bundle: Path) -> Iterator[Dep
         yield deployment
 
 
+RECORDINGS = Path(__file__).parents[1] / "data/recordings"
 READS = Path(__file__).parents[2] / "rules/fixtures/audit_secrets_read_in_bulk/match.jsonl"
 COUNTING = {rule.name for rule in shipped_rules() if rule.compiled.correlation}
 
@@ -183,7 +187,10 @@ def test_failures_are_kept_and_retried_and_no_role_allows_more_than_that_needs(
     assert not aws.deliveries.failures
     assert deployment.slack.accepted == len(aws.mails)
     assert aws.unneeded_permissions(NOT_SEEN_HERE) == []
-    calls = {f"{call.service}.{call.operation}".lower() for call in aws.endpoint.calls if "FunctionRole" in call.role}
+    alerting = [
+        call for call in aws.endpoint.calls if "FunctionRole" in call.role and "Reconciliation" not in call.role
+    ]
+    calls = {f"{call.service}.{call.operation}".lower() for call in alerting}
     assert calls - BY_AWS <= {row.call.replace(" ", "").lower() for row in ROWS}, "what happens while a call fails?"
     assert aws.fired_alarms() == NO_HEARTBEATS | {
         "vaultwatch-evaluate-parked-frames",
@@ -191,6 +198,7 @@ def test_failures_are_kept_and_retried_and_no_role_allows_more_than_that_needs(
         "vaultwatch-evaluate-rejected-lines",
         "vaultwatch-digest-publish-failures",
         "vaultwatch-digest-refused-notifications",
+        "vaultwatch-reconcile-stopped",  # a day is left out
         "vaultwatch-sweep-late-alerts",
         "vaultwatch-sweep-parked-frames",
     }
@@ -209,6 +217,21 @@ def test_health_fires_no_alarm_and_five_minutes_without_a_heartbeat_fire_one_for
     for _ in range(2):
         aws.tick(300)
     assert aws.fired_alarms() == NO_HEARTBEATS
+
+
+def test_a_day_later_both_copies_of_an_hour_are_compared(deployment: Deployment) -> None:
+    aws = deployment.aws
+    hour = datetime.fromtimestamp(aws.now() + 3600 - 86_400, UTC).replace(minute=0, second=0, microsecond=0)
+    for source, node, name in (("audit", "log-server", "audit-socket"), ("audit-file", "vault-1", "audit")):
+        lines = (RECORDINGS / f"openbao-2.6.2/audit-socket-down/{name}.jsonl").read_bytes().splitlines(keepends=True)
+        body = zstandard.compress(b"".join(with_time(line, hour.timestamp()) for line in lines))
+        key = segment(source, node, 1, hour)
+        aws.client("s3").put_object(Bucket=deployment.bucket("Archive"), Key=key, Body=body)
+    for _ in range(2):  # the first may still be the hour before
+        aws.tick(3600)
+    assert not aws.failures
+    assert '"missing_left": {"count": 28,' in aws.log("reconcile.handler")
+    assert aws.fired_alarms() == NO_HEARTBEATS | {"vaultwatch-reconcile-socket-lacks-entries"}
 
 
 def put_oversize(deployment: Deployment, lines: bytes) -> Reference:

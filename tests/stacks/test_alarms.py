@@ -32,6 +32,7 @@ TRAFFIC = {
     "Records",
     "RuleErrorsByRule",  # RuleErrors is their sum
     "SentNotifications",
+    "SilentSpans",  # each of their entries is in MissingEntries
     "ShippedBytes",
     "ShippedLines",
     "UndecidedRules",  # as above: the alert names them
@@ -131,10 +132,14 @@ def test_missing_data_is_an_alarm_where_something_must_always_come(alarms: dict[
         "evaluate-mapping-stopped",
         "notify-mapping-stopped",
         "sweep-mapping-stopped",
+        "reconcile-mapping-stopped",
+        "reconcile-stopped",
     }
-    for name in breaching:
+    for name in breaching - {"reconcile-stopped"}:
         comparison = (alarms[name]["ComparisonOperator"], alarms[name]["Threshold"], alarms[name]["Period"])
         assert comparison == ("LessThanThreshold", 1, 300), name
+    stopped = alarms["reconcile-stopped"]
+    assert (stopped["Threshold"], stopped["Period"], stopped["EvaluationPeriods"]) == (1, 3600, 3)
     others = {alarm["TreatMissingData"] for name, alarm in alarms.items() if name not in breaching}
     assert others == {"notBreaching"}
 
@@ -157,7 +162,7 @@ def test_every_event_source_mapping_is_watched_by_what_it_polls(alerting: Templa
         assert mapping["Properties"]["MetricsConfig"] == {"Metrics": ["EventCount"]}
 
 
-@pytest.mark.parametrize("function", ["Evaluation", "Digest", "Sweep", "Slack"])
+@pytest.mark.parametrize("function", ["Evaluation", "Digest", "Sweep", "Reconciliation", "Slack"])
 @pytest.mark.parametrize("metric", ["Errors", "Throttles"])
 def test_each_function_that_fails_or_is_throttled_raises_an_alarm(
     alarms: dict[str, Any], function: str, metric: str
@@ -176,7 +181,9 @@ def test_each_function_that_fails_or_is_throttled_raises_an_alarm(
         ("AWS/Kinesis", "WriteProvisionedThroughputExceeded", "<Stream>"),
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "<SlackQueueDeadLetters.QueueName>"),
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "<SweepQueueDeadLetters.QueueName>"),
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "<ReconciliationQueueDeadLetters.QueueName>"),
         ("AWS/SQS", "ApproximateAgeOfOldestMessage", "<SlackQueueWaiting.QueueName>"),
+        ("AWS/SQS", "ApproximateAgeOfOldestMessage", "<ReconciliationQueueWaiting.QueueName>"),
         ("AWS/SQS", "ApproximateAgeOfOldestMessage", "<SweepQueueWaiting.QueueName>"),
         ("AWS/Events", "FailedInvocations", "<SweepNewObjects>"),
         ("AWS/SNS", "NumberOfNotificationsFailed", "<AlertsTopic.TopicName>"),

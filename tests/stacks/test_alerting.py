@@ -56,6 +56,7 @@ def test_the_functions_run_as_the_settings_say(synthesized: Synthesized) -> None
         ("Evaluation", "evaluate", 1024, 120, None),
         ("Digest", "digest", 512, 55, {"Mode": "Active"}),
         ("Sweep", "sweep", 1769, 900, {"Mode": "Active"}),
+        ("Reconciliation", "reconcile", 1769, 900, {"Mode": "Active"}),
         ("Slack", "notify", 256, 60, {"Mode": "Active"}),
     ],
 )
@@ -80,6 +81,7 @@ STORING = {"ARCHIVE_BUCKET_NAME", "ALERT_MEMORY_DAYS", "HISTORY_STREAM_NAME", "T
         ("Evaluation", "evaluate", {"BUCKET_NAME", *STORING}),
         ("Digest", "digest", STORING),
         ("Sweep", "sweep", {"BUCKET_NAME", "STREAM_ARN", *STORING}),
+        ("Reconciliation", "reconcile", {"ARCHIVE_BUCKET_NAME"}),
         ("Slack", "notify", {"ARCHIVE_BUCKET_NAME", "SLACK_SECRET_ARN", "TABLE_NAME", "TIMEZONE"}),
     ],
 )
@@ -97,7 +99,7 @@ def test_each_function_gets_the_variables_it_needs_and_no_others(
 def test_every_log_group_keeps_entries_as_long_as_the_settings_say(synthesized: Synthesized) -> None:
     groups = of_type(synthesized(log_retention_days=14)["alerting"], "Logs::LogGroup")
 
-    assert len(groups) == 5
+    assert len(groups) == 6
     assert {group["Properties"]["RetentionInDays"] for group in groups.values()} == {14}
 
 
@@ -131,7 +133,24 @@ def test_sweep_gets_new_segments_and_parked_frames(alerting: Template) -> None:
     assert text(target["DeadLetterConfig"]["Arn"]) == "<SweepQueueDeadLetters.Arn>"
 
 
-@pytest.mark.parametrize(("queue", "function"), [("SweepQueue", "Sweep"), ("SlackQueue", "Slack")])
+def test_reconcile_gets_a_message_each_hour_and_room_for_its_rows(alerting: Template) -> None:
+    rule = properties(alerting, "Events::Rule", "ReconciliationSchedule")
+    [target] = rule["Targets"]
+
+    assert (rule["ScheduleExpression"], rule["State"]) == ("rate(1 hour)", "ENABLED")
+    assert text(target["Arn"]) == "<ReconciliationQueueWaiting.Arn>"
+    assert text(target["DeadLetterConfig"]["Arn"]) == "<ReconciliationQueueDeadLetters.Arn>"
+    assert properties(alerting, "Lambda::Function", "Reconciliation")["EphemeralStorage"] == {"Size": 1024}
+
+
+def test_without_reconcile_none_of_its_resources_exist(synthesized: Synthesized) -> None:
+    assert "reconcil" not in str(synthesized(reconcile=False)["alerting"]).lower()
+
+
+@pytest.mark.parametrize(
+    ("queue", "function"),
+    [("SweepQueue", "Sweep"), ("ReconciliationQueue", "Reconciliation"), ("SlackQueue", "Slack")],
+)
 def test_a_queue_outlasts_a_day_in_which_its_function_fails(alerting: Template, queue: str, function: str) -> None:
     waiting = properties(alerting, "SQS::Queue", f"{queue}Waiting")
     timeout = properties(alerting, "Lambda::Function", function)["Timeout"]
@@ -144,7 +163,12 @@ def test_a_queue_outlasts_a_day_in_which_its_function_fails(alerting: Template, 
 
 
 @pytest.mark.parametrize(
-    ("queue", "function", "batch", "most"), [("SweepQueue", "Sweep", 1, 2), ("SlackQueue", "Slack", 10, 2)]
+    ("queue", "function", "batch", "most"),
+    [
+        ("SweepQueue", "Sweep", 1, 2),
+        ("ReconciliationQueue", "Reconciliation", 1, 2),
+        ("SlackQueue", "Slack", 10, 2),
+    ],
 )
 def test_a_queue_starts_a_limited_number_of_instances(
     alerting: Template, queue: str, function: str, batch: int, most: int
@@ -242,7 +266,7 @@ def test_every_alert_is_written_to_the_alerts_folder(alerting: Template) -> None
 def test_every_topic_and_queue_refuses_requests_without_tls(alerting: Template) -> None:
     policies = of_type(alerting, "SNS::TopicPolicy") | of_type(alerting, "SQS::QueuePolicy")
 
-    assert len(policies) == 2 + 5
+    assert len(policies) == 2 + 7
     for policy in policies.values():
         denied = [it for it in policy["Properties"]["PolicyDocument"]["Statement"] if it["Effect"] == "Deny"]
         assert [it["Condition"] for it in denied] == [{"Bool": {"aws:SecureTransport": "false"}}]

@@ -75,6 +75,15 @@ ALLOWED = {
         **LIVE_RULES,
         **STORE_AND_PUBLISH,
     },
+    "ReconciliationFunction": {
+        "WriteLogs": "logs:CreateLogStream PutLogEvents on <ReconciliationFunctionLogs.Arn>",
+        **TRACE,
+        "ReceiveMessages": f"{RECEIVE} <ReconciliationQueueWaiting.Arn>",
+        "ListCopies": "s3:ListBucket on <archive:Archive.Arn> below archive/source=audit/* archive/source=audit-file/*",
+        "ReadCopies": "s3:GetObject on <archive:Archive.Arn>/archive/source=audit-file/* "
+        "<archive:Archive.Arn>/archive/source=audit/*",
+        "DecryptObjects": "kms:Decrypt on <archive:Key.Arn> via s3",
+    },
     "SlackFunction": {
         "WriteLogs": "logs:CreateLogStream PutLogEvents on <SlackFunctionLogs.Arn>",
         **TRACE,
@@ -159,6 +168,8 @@ def test_only_its_own_sources_may_send_to_a_queue(alerting: Template) -> None:
         "SlackQueueWaiting": {("sns.amazonaws.com", "<AlertsTopic>")},
         "SweepQueueWaiting": {("events.amazonaws.com", "<SweepNewObjects.Arn>")},
         "SweepQueueDeadLetters": {("events.amazonaws.com", "<SweepNewObjects.Arn>")},
+        "ReconciliationQueueWaiting": {("events.amazonaws.com", "<ReconciliationSchedule.Arn>")},
+        "ReconciliationQueueDeadLetters": {("events.amazonaws.com", "<ReconciliationSchedule.Arn>")},
     }
 
 
@@ -180,6 +191,8 @@ def _line(statement: dict[str, object]) -> str:
             return said
         case {"StringEquals": {"kms:ViaService": service_name}}:
             return f"{said} via {text(service_name).partition('.')[0]}"
+        case {"StringLike": {"s3:prefix": prefixes}}:
+            return f"{said} below {' '.join(as_list(prefixes))}"
         case {
             "ForAllValues:StringLike": {"dynamodb:LeadingKeys": rows},
             "Null": {"dynamodb:LeadingKeys": "false"},

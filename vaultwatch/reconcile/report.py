@@ -5,7 +5,7 @@ Only here texts of the entries are read, again from their logs and only those of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -110,14 +110,26 @@ def report(comparison: Comparison, logs: Sequence[Log], reader: Reader) -> Repor
         logs: All logs, those of the left side first.
         reader: The reader with which it was made.
     """
-    kinds = {
+    known = _known((finding for kind in _kinds(comparison).values() for finding in kind), logs, reader)
+    return _report(comparison, lambda found: [_entry(finding, known) for finding in found])
+
+
+def totals(comparison: Comparison) -> Report:
+    """Return the numbers of what a comparison found, for which no log is read again."""
+    return _report(comparison, lambda found: [])
+
+
+def _kinds(comparison: Comparison) -> dict[str, Findings]:
+    return {
         "missing_left": comparison.missing[LEFT],
         "missing_right": comparison.missing[RIGHT],
         "differing": comparison.differing,
         "without_response": comparison.without_response,
         "without_request": comparison.without_request,
     }
-    known = _known((finding for kind in kinds.values() for finding in kind), logs, reader)
+
+
+def _report(comparison: Comparison, entries: Callable[[Findings], list[Entry]]) -> Report:
     left, right = map(_side, comparison.sides)
     return Report(
         equal=comparison.equal,
@@ -127,7 +139,7 @@ def report(comparison: Comparison, logs: Sequence[Log], reader: Reader) -> Repor
         standing_alone=comparison.standing_alone,
         silence_count=comparison.silence_count,
         silences=[Span(_SIDES[it.side], _time(it.begin), _time(it.end), it.entries) for it in comparison.silences],
-        **{name: _kind(kind, known) for name, kind in kinds.items()},
+        **{name: _kind(kind, entries(kind)) for name, kind in _kinds(comparison).items()},
     )
 
 
@@ -139,9 +151,8 @@ def _time(moment: int) -> str:
     return (_EPOCH + timedelta(microseconds=moment)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _kind(found: Findings, known: Mapping[tuple[int, int], _Known]) -> Kind:
+def _kind(found: Findings, entries: list[Entry]) -> Kind:
     spans = found.first <= found.last
-    entries = [_entry(finding, known) for finding in found]
     return Kind(found.count, _time(found.first) if spans else "", _time(found.last) if spans else "", entries)
 
 

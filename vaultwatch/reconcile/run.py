@@ -26,7 +26,16 @@ class Log(NamedTuple):
     read: Callable[[], Iterator[bytes]]
 
 
-def reconcile(left: Sequence[Log], right: Sequence[Log], reader: Reader, window: Window, limit: int) -> Comparison:
+def reconcile(
+    left: Sequence[Log],
+    right: Sequence[Log],
+    reader: Reader,
+    window: Window,
+    limit: int,
+    *,
+    folder: Path | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> Comparison:
     """Compare the audit entries of two sides.
 
     Rows of 45 bytes an entry are kept in a temporary folder.
@@ -37,15 +46,17 @@ def reconcile(left: Sequence[Log], right: Sequence[Log], reader: Reader, window:
         reader: Reads the entries.
         window: Which of them are reported.
         limit: How many differences of each kind are kept; all are counted.
+        folder: In which folder the temporary one is made; None for that of the system.
+        progress: Called again and again while no log is read.
     """
-    with TemporaryDirectory(prefix="vaultwatch-reconcile-") as name:
-        folder = Path(name)
-        buckets = Buckets(folder)
+    with TemporaryDirectory(prefix="vaultwatch-reconcile-", dir=folder) as name:
+        buckets = Buckets(Path(name))
         sides = Side(len(left)), Side(len(right))
         for index, log in enumerate((*left, *right)):
             _read(log, index, sides[RIGHT if index >= len(left) else LEFT], reader, buckets)
-        comparison = Comparison(folder, sides, window, limit)
+        comparison = Comparison(Path(name), sides, window, limit)
         for rows in buckets.read():
+            progress()
             comparison.add(rows, right_from=len(left))
         comparison.finish()
         return comparison

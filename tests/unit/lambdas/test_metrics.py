@@ -103,7 +103,12 @@ def notify(aws: World) -> Invocation:
     return partial(aws.function("notify").handler, {"Records": [queue_record("no notification")]}, Context())
 
 
-@pytest.mark.parametrize("invocation", [evaluate, sweep, digest, notify])
+def reconcile(aws: World) -> Invocation:
+    body = '{"hour": "2026-11-21T07:00:00Z"}'
+    return partial(aws.function("reconcile").handler, {"Records": [queue_record(body)]}, Context(900_000))
+
+
+@pytest.mark.parametrize("invocation", [evaluate, sweep, digest, notify, reconcile])
 def test_a_function_writes_exactly_what_is_declared_for_it(
     aws: World, capsys: pytest.CaptureFixture[str], invocation: Callable[[World], Invocation]
 ) -> None:

@@ -34,7 +34,7 @@ VARIABLES = {
     "TOPIC_ARN": "arn",
 }
 ROOT = Path(__file__).parents[3]
-FUNCTIONS = ("evaluate", "notify", "digest", "sweep", "sign")
+FUNCTIONS = ("evaluate", "notify", "digest", "sweep", "reconcile", "sign")
 HEAVY = ("pydantic", "requests", "aws_xray_sdk", "sigma", "asyncio", "yaml", "click", "boto3", "s3transfer", "aws_cdk")
 
 
