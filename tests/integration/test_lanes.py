@@ -261,8 +261,9 @@ class TestCertificates:
         for file, content in right.items():
             file.write_bytes(content)
         pair.server.syslog_ng.reload()
-        for lane in LANES:
-            wait_for(pair.server, lane, entries(lane, 10), twice=True)
+        wait_for(pair.server, "file", entries("file", 10), twice=True)
+        # 3.38 may lose the first line that waited: docs/guarantee.md, hop 4.
+        eventually(lambda: all({*entries(lane, 10)[1:]} <= {*arrived(pair.server, lane)} for lane in LANES))
 
     def test_a_client_without_a_certificate_or_without_tls_gets_nothing_in(self, pair: Pair) -> None:
         pair.server.start()
