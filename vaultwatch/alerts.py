@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from vaultwatch.detection.verdict import Verdict
 from vaultwatch.reading.bounds import bounded, brief
 from vaultwatch.reading.identity import Outcome
 from vaultwatch.redaction import redacted
-from vaultwatch.revocation import revocations
+from vaultwatch.revocation import program_of, revocations
 from vaultwatch.rules.correlations import Counted
 from vaultwatch.rules.facts import Level, RuleFacts, Service
 from vaultwatch.sentences import (
@@ -23,6 +24,11 @@ from vaultwatch.sentences import (
     message_sentence,
     sentence,
 )
+
+_COMMAND = re.compile(
+    r"\bvault(?= (?:audit|auth|delete|kv|list|namespace|operator|plugin|policy|read|secrets|status|token|write)\b)"
+)
+"""The program in a runbook's commands, which are the same in both products."""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,8 +132,14 @@ def without_texts(alert: Alert, error: str) -> Alert:
     )
 
 
-def runbook_lines(text: str) -> tuple[str, ...]:
-    """Return the lines of a rule's runbook, with which the actions of its alerts begin."""
+def runbook_lines(text: str, program: str = "") -> tuple[str, ...]:
+    """Return the lines of a rule's runbook, with which the actions of its alerts begin.
+
+    Args:
+        text: The runbook, in which commands begin with `vault`.
+        program: The program of the product that wrote the entry; "" if that is not known.
+    """
+    text = _COMMAND.sub(program, text) if program else text
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
@@ -169,7 +181,7 @@ def _of_audit(verdict: Verdict) -> Alert:
         namespace=brief(_object(request.get("namespace")).get("path")),
         remote_address=brief(request.get("remote_address")),
         error=error,
-        actions=(*runbook_lines(rule.runbook), *commands),
+        actions=(*runbook_lines(rule.runbook, program_of(fields)), *commands),
         record=bounded(redacted(last)),
     )
 
@@ -198,6 +210,7 @@ def _of_counted(verdict: Verdict, counted: Counted) -> Alert:
     rule, first = verdict.rule, verdict.record
     request, by = _object(first.get("request")), counted.by
     by_caller = any(field.startswith("auth.") for field in by)
+    program = program_of(first) if rule.service == "audit" else ""
     return _alert(
         verdict,
         title=rule.title,
@@ -209,7 +222,7 @@ def _of_counted(verdict: Verdict, counted: Counted) -> Alert:
         namespace=brief(_object(request.get("namespace")).get("path")),
         remote_address=brief(request.get("remote_address")),
         error=error_words(first) if rule.service == "audit" else "",
-        actions=(*runbook_lines(rule.runbook), *(revocations(first) if by_caller else ())),
+        actions=(*runbook_lines(rule.runbook, program), *(revocations(first) if by_caller else ())),
         record=bounded(redacted({"counted": msgspec.to_builtins(counted), "first_record": first})),
     )
 

@@ -38,7 +38,7 @@ def _is_usable(accessor: str) -> bool:
 
 
 def _command(accessor: str, entry: dict[str, Any]) -> str:
-    program = _program(entry)
+    program = program_of(entry)
     _, _, namespace_id = accessor.partition(".")
     flag = ""
     if namespace_id:
@@ -50,7 +50,7 @@ def _command(accessor: str, entry: dict[str, Any]) -> str:
     return f"{program or 'vault'} token revoke {flag}-accessor {accessor}{note}"
 
 
-def _program(entry: dict[str, Any]) -> str:
+def program_of(entry: dict[str, Any]) -> str:
     """Return the product's program, "" if the entry does not show which product wrote it.
 
     Both products log the version of a mount's plugin, which ends in the product's name. Only Vault before 1.12 logs a

@@ -44,6 +44,20 @@ class TestLevels:
         assert [Level(name).rank for name in names] == [0, 1, 2, 3, 4]
 
 
+class TestRunbook:
+    RULE = msgspec.structs.replace(
+        RULE, runbook="Look (vault audit list -detailed; vault read sys/x).\nOutside of Vault, vaults and vault."
+    )
+
+    @pytest.mark.parametrize(
+        ("version", "program"), [("v2.6.2+builtin.bao", "bao"), ("v1.19.1+builtin.vault", "vault"), ("", "vault")]
+    )
+    def test_its_commands_are_for_the_product_that_wrote_the_entry(self, version: str, program: str) -> None:
+        found = alert(entry(request={**REQUEST, "mount_running_version": version}), self.RULE)
+        steps = (f"Look ({program} audit list -detailed; {program} read sys/x).", "Outside of Vault, vaults and vault.")
+        assert found.actions[:2] == steps
+
+
 class TestId:
     def test_the_formula(self) -> None:
         expected = hashlib.sha256(b"audit_x\0r1").hexdigest()[:32]

@@ -59,7 +59,9 @@ def index_page(rules: Sequence[CompiledRule]) -> str:
         paragraph(
             "Each rule has a page that says what happened, why it matters, and what to do first. To change a level for "
             "your deployment, write it into an `overrides.yml` (`docs/rule-tools.md`). These pages are written by "
-            "`vaultwatch rules catalogue -o docs/rules`; `docs/rules.md` says how to write rules."
+            "`vaultwatch rules catalogue -o docs/rules`; `docs/rules.md` says how to write rules. Commands begin with "
+            "`vault`, and are the same for `bao`: an alert names the program of the server that wrote the entry, if it "
+            "shows."
         ),
     ]
     found = ["\n\n".join(head), "\n".join(_meanings(rules))]

@@ -55,19 +55,19 @@ class Case(msgspec.Struct):
     other_uses: int = 0
     alerts: list[Finding] = msgspec.field(default_factory=list)
 
-    def add(self, alert: Finding, runbook: tuple[str, ...], place: str) -> None:
+    def add(self, alert: Finding, steps: int, place: str) -> None:
         """Add an alert, not earlier than the others.
 
         Args:
             alert: The alert.
-            runbook: The lines of the rule's runbook, which its actions begin with.
+            steps: How many lines the rule's runbook has, which its actions begin with.
             place: Where its log is found again, for a shell; "" if nowhere.
         """
         if not self.alerts:
-            self.runbook, self.search = runbook, Audience(place=place).search_command(alert)
+            self.runbook, self.search = alert.actions[:steps], Audience(place=place).search_command(alert)
         if len(self.alerts) < self.limit:
             self.alerts.append(msgspec.structs.replace(alert, record={}, actions=()))
-        new = [action for action in alert.actions[len(runbook) :] if action not in self.commands]
+        new = [action for action in alert.actions[steps:] if action not in self.commands]
         self.commands += new[: _MOST_COMMANDS - len(self.commands)]
         self._use(alert)
 
@@ -130,7 +130,7 @@ def cases(alerts: Iterable[Finding], runbooks: Mapping[str, str], place: Callabl
     shown = _limited(ordered[:MOST_GROUPS])
     for alert in alerts if shown else ():
         if case := shown.get(groups.key(alert)):
-            case.add(alert, runbook_lines(runbooks.get(alert.rule, "")), place(alert.source.file))
+            case.add(alert, len(runbook_lines(runbooks.get(alert.rule, ""))), place(alert.source.file))
     return Cases(list(shown.values()), [group for _, group in ordered[MOST_GROUPS:]], levels, hits)
 
 

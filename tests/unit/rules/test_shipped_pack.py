@@ -12,7 +12,7 @@ import yaml
 
 from vaultwatch.cli.rule_fixtures import failures
 from vaultwatch.rules.compiling import compile_pack
-from vaultwatch.rules.pack import shipped_rules
+from vaultwatch.rules.pack import CompiledRule, shipped_rules
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "rules"
@@ -57,3 +57,26 @@ def test_the_placeholders_of_a_deployment_break_no_fixture(name: str, change: st
     (tmp_path / "placeholders.yaml").write_text(yaml.safe_dump(changed))
     assert users
     assert failures([tmp_path]) == (len(users), [])
+
+
+WAKING = [rule.compiled for rule in shipped_rules() if rule.compiled.level in ("critical", "high")]
+COMMANDS = "audit|auth|delete|list|namespace|operator|plugin|policy|read|secrets|status|token|write"
+
+
+@pytest.mark.parametrize("rule", WAKING, ids=lambda rule: rule.name)
+def test_a_rule_for_today_says_why_it_matters_and_has_two_to_five_steps(rule: CompiledRule) -> None:
+    assert len(re.findall(r"\.(?: |$)", rule.description)) >= 2
+    assert 2 <= len(rule.runbook.strip().splitlines()) <= 5
+
+
+def test_commands_in_runbooks_can_be_pasted() -> None:
+    """With their program, `vault`, which an alert replaces by `bao` where OpenBao wrote the entry."""
+    bracketed = [
+        (rule.compiled.name, part)
+        for rule in shipped_rules()
+        for brackets in re.findall(r"\(([^()]*)\)", rule.compiled.runbook)
+        for part in re.split(r"[;,] (?:or )?", brackets)
+    ]
+    assert len([part for _, part in bracketed if part.startswith("vault ")]) > 100
+    prose = re.compile(r"read the path|plugin stanzas|audit stanzas")
+    assert [one for one in bracketed if re.match(rf"({COMMANDS}) ", one[1]) and not prose.match(one[1])] == []
