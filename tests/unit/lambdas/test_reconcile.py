@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Iterator
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -171,17 +174,35 @@ def test_an_hour_for_which_there_is_no_time_is_not_reconciled(
     assert "2026-11-21T07:00:00+00:00 is not reconciled: there was no time left for it" in caplog.messages[-1]
 
 
+def full_disk(*_line: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("ends", "reason"),
+    [
+        (lambda *line: os._exit(0), "it exited with status 0"),
+        (lambda *line: os.kill(os.getpid(), signal.SIGKILL), "it was ended by signal 9"),
+        (lambda *line: bytes(2 << 30), "it ran out of memory"),
+        (full_disk, "it raised OSError in test_reconcile.py"),
+    ],
+)
 def test_an_hour_whose_content_ends_the_comparison_is_not_reconciled(
     function: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    ends: Callable[..., Any],
+    reason: str,
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(rows, "read_audit_entry", lambda *line: os._exit(0))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(rows, "read_audit_entry", ends)
     copies([entry(1)], [entry(1)])
     assert run(function) == []
     assert Counted(capsys.readouterr().out).unreconciled == 1
-    assert "is not reconciled: it exited with status 0" in caplog.messages[-1]
+    assert f"is not reconciled: {reason}" in caplog.messages[-1]
+    assert not list(tmp_path.iterdir())  # or `/tmp` of the function would be full in the end
 
 
 def test_differences_that_cannot_be_shown_are_counted(
