@@ -34,7 +34,7 @@ source s_src {{
 _RECORDING = """
 destination d_vaultwatch_{service}_handler {{
     program("exec cat >>'{folder}/{service}.handled'" template("${{.vaultwatch.tag}}${{MSG}}\\n") keep-alive(yes)
-        disk-buffer(reliable(yes) disk-buf-size(1073741824) mem-buf-size(134217728) dir("{folder}")));
+        disk-buffer(reliable(yes) disk-buf-size(1073741824) mem-buf-size(134217728) dir("{folder}/state")));
 }};
 """
 
@@ -130,6 +130,7 @@ class Node:
         ports: The ports of the log server, by lane.
         buffer_bytes: The size of each disk buffer.
         mark_seconds: How often it writes a line on each lane.
+        environment: Environment variables of its syslog-ng.
         tree: The root of another system whose syslog-ng runs instead.
         search: The folders of programs, as in PATH.
     """
@@ -141,6 +142,7 @@ class Node:
         *,
         buffer_bytes: int = 1024**3,
         mark_seconds: int = 60,
+        environment: Mapping[str, str] | None = None,
         tree: Path | None = None,
         search: str = "",
     ) -> None:
@@ -152,7 +154,7 @@ class Node:
         self.audit_file = folder / "audit.log"
         self.audit_port = free_port(1515)
         self.journal_port = free_port(1514)
-        self.syslog_ng = SyslogNg(folder, search or search_path(), tree=tree)
+        self.syslog_ng = SyslogNg(folder, search or search_path(), environment, tree)
         self._ports = ports
         self._buffer_bytes = buffer_bytes
         self._mark_seconds = mark_seconds

@@ -14,9 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from testbed.faults.chain import ENTRIES, Chain, Outcome
-from testbed.faults.faults import FAULTS, NEEDS_ROOT, Fault
+from testbed.faults.faults import FAULTS, Fault, lacking
 from testbed.faults.table import HEAD, row_of, with_table
-from testbed.trees import may_mount
 
 _PAGE = Path(__file__).parents[2] / "docs/guarantee.md"
 
@@ -29,12 +28,12 @@ def run(name: str, faults: list[Fault]) -> Outcome:
         faults: The faults.
     """
     with TemporaryDirectory(prefix="vaultwatch-faults-") as folder:
-        chain = Chain(Path(folder), own_disk=Chain.fill_disk in faults)
+        chain = Chain(Path(folder), {need for fault in faults for need in fault.needs})
         try:
             for fault in faults:
                 chain.sender.send(ENTRIES)
                 chain.follow()
-                fault(chain)
+                fault.cause(chain)
             chain.sender.send(ENTRIES)
             return chain.outcome(name)
         finally:
@@ -55,8 +54,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", action="store_true", help="Replace the table of docs/guarantee.md.")
+    parser.add_argument("--only", action="append", choices=FAULTS, help="Cause only this fault; can be repeated.")
     options = parser.parse_args()
-    names = [name for name in FAULTS if name not in NEEDS_ROOT or may_mount()]
+    without = lacking()
+    names = [name for name in options.only or FAULTS if name not in without]
     rows = [HEAD]
     print(HEAD)
     failed = False
@@ -64,8 +65,8 @@ def main() -> int:
         rows.append(row_of(outcome))
         print(rows[-1], flush=True)
         failed |= bool(outcome.lost or outcome.repeated or outcome.missed)
-    for name in sorted(FAULTS.keys() - set(names)):
-        print(f"not tried, because only root may mount a small disk: {name}", file=sys.stderr)
+    for name, reason in without.items():
+        print(f"not tried, because {reason}: {name}", file=sys.stderr)
     if options.write and not options.rounds and len(names) == len(FAULTS):
         _PAGE.write_text(with_table(_PAGE.read_text(), rows))
     return int(failed)

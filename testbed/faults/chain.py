@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import time
+from collections import Counter
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+import msgspec
 
 from testbed.certificates import Authority
 from testbed.errors import TestbedError
 from testbed.faults.sender import ALERTING, Sender
 from testbed.lanes import LogServerHost, Node
 from testbed.memory_s3 import MemoryS3
+from testbed.moved_clock import MovedClock
+from testbed.relay import Relay
 from vaultwatch.archive.follow import Follower
 from vaultwatch.archive.segments import unpack
 from vaultwatch.archive.waiting import audit_file_log
@@ -29,7 +36,11 @@ _DISK_BYTES = 1024**3
 ENTRIES = 400
 """How many entries are sent before and during a fault."""
 _ROOM_BYTES = 64 * 1024
-_ID = re.compile(rb'"id":"(\d+)"')
+
+Volume = Literal["audit", "buffers", "logs", "state"]
+"""Of the node: of the audit file, of its disk buffers; of the log server: of its files, of the handlers' buffers."""
+Need = Literal["disks", "network", "clock"]
+"""What a chain has for faults: disks of its own (only root can mount them), a network, clocks (a C compiler)."""
 
 
 class Outcome(NamedTuple):
@@ -65,17 +76,32 @@ class Chain:
 
     Args:
         folder: The folder for its files; it exists.
-        own_disk: Whether the log server's files are on a disk of their own, for `fill_disk`; only root can do that.
+        needs: What it has for faults.
     """
 
-    def __init__(self, folder: Path, *, own_disk: bool = False) -> None:
-        authority = Authority()
-        self.authority = authority
-        self.server = LogServerHost(folder / "server", authority)
-        self._has_disk = own_disk
-        if own_disk:
-            _mount("-t", "tmpfs", "tmpfs", str(self.server.logs))
-        self.node = Node(folder / "node", self.server.ports)
+    def __init__(self, folder: Path, needs: Collection[Need] = ()) -> None:
+        self.authority = authority = Authority()
+        self.node_clock, self.server_clock = MovedClock(folder / "node-clock"), MovedClock(folder / "server-clock")
+        clocks = [one.environment() if "clock" in needs else {} for one in (self.node_clock, self.server_clock)]
+        self.server = LogServerHost(folder / "server", authority, environment=clocks[1])
+        ports = self.server.ports
+        self.network = {lane: Relay(partial(ports.__getitem__, lane)) for lane in ports} if "network" in needs else {}
+        seen = {lane: self.network[lane].port if self.network else port for lane, port in ports.items()}
+        self.node = Node(folder / "node", seen, environment=clocks[0])
+        audit = self.node.folder / "audit"
+        audit.mkdir()
+        self.node.audit_file = audit / "audit.log"
+        self.volumes: dict[Volume, Path] = {
+            "audit": audit,
+            "buffers": self.node.buffers,
+            "logs": self.server.logs,
+            "state": self.server.state,
+        }
+        self._mounted: list[Path] = []
+        if "disks" in needs:
+            for volume in self.volumes.values():
+                _mount("-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", str(volume))
+                self._mounted.append(volume)
         authority.install(self.node.tls, authority.issue("vault-1"))
         self.s3 = MemoryS3()
         self.server.start()
@@ -88,33 +114,33 @@ class Chain:
         self.go_on()
         self.node.syslog_ng.kill()
         self.server.syslog_ng.kill()
-        if self._has_disk:
-            subprocess.run(["umount", "--lazy", str(self.server.logs)], check=True)
+        for relay in self.network.values():
+            relay.close()
+        for volume in self._mounted:
+            subprocess.run(["umount", "--lazy", str(volume)], check=True)
 
-    def fill_disk(self) -> None:
-        """Send until the disk of the log server's files is full, and give it room again.
+    def fill(self, volume: Volume) -> None:
+        """Send until a disk is full, send more, and give it room again.
+
+        Args:
+            volume: Which disk.
 
         Raises:
             TestbedError: It does not become full.
         """
-        while not self._shrink_disk():
+        disk = self.volumes[volume]
+        while not _shrink(disk):
             pass
         end = time.monotonic() + _DRAIN_SECONDS
         try:
-            while os.statvfs(self.server.logs).f_bavail:
+            while os.statvfs(disk).f_bavail:
                 if time.monotonic() > end:
                     raise TestbedError("the disk does not become full")
                 self.sender.send(10)
             self.sender.send(ENTRIES)
+            self.follow()
         finally:
-            _mount("-o", f"remount,size={_DISK_BYTES}", str(self.server.logs))
-
-    def _shrink_disk(self) -> bool:
-        """Leave room for some entries; false if more than that were written meanwhile."""
-        found = os.statvfs(self.server.logs)
-        size = (found.f_blocks - found.f_bfree) * found.f_frsize + _ROOM_BYTES
-        command = ["mount", "-o", f"remount,size={size}", str(self.server.logs)]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+            _mount("-o", f"remount,size={_DISK_BYTES}", str(disk))
 
     def go_on(self) -> None:
         """Let stopped processes continue."""
@@ -127,7 +153,7 @@ class Chain:
         """Upload the file of the audit device once; return whether all of it could be."""
         client: Any = self.s3
         follower = Follower(lambda: client, "archive", "vault-1", settle_seconds=0)
-        list(follower.run(self.node.folder, [audit_file_log(self.node.audit_file.name)]))
+        list(follower.run(self.node.audit_file.parent, [audit_file_log(self.node.audit_file.name)]))
         return not follower.failed
 
     def rotate(self) -> str:
@@ -147,23 +173,24 @@ class Chain:
             fault: The name of the fault.
         """
         self.sender.stop()
-        owed = set(range(self.sender.owed))
+        owed = self.sender.owed
         seconds = self._drain(owed)
-        self.follow()
-        segments = b"".join(part for body, _ in self.s3.objects.values() for part in unpack([body]))
-        stored = [int(found) for found in _ID.findall(segments)]
+        if not self.follow():
+            raise TestbedError("the node's file could not be uploaded")
+        segments = [line for body, _ in self.s3.objects.values() for line in b"".join(unpack([body])).splitlines()]
+        stored = Counter(_ids(segments))
         lanes = {lane: self._handled(lane) for lane in (b"socket", b"file")}
-        kept = _ids(self.server.kept("audit"))
+        kept = set(_ids(self.server.kept("audit")))
         fast = _alerted(self.server.handled("audit"))
-        slow = _alerted([*self.server.kept("audit"), *segments.splitlines()])
+        slow = _alerted([*self.server.kept("audit"), *segments])
         alerting = {number for number in owed if number % ALERTING == 0}
         return Outcome(
             fault,
             len(owed),
             len(owed - lanes[b"socket"]),
             len(owed - lanes[b"socket"] - lanes[b"file"]),
-            len(owed - kept - set(stored)),
-            len(stored) - len(set(stored)),
+            len(owed - kept - stored.keys()),
+            stored.total() - len(stored),
             len((alerting & slow) - fast),
             len(alerting - fast - slow),
             self.sender.longest_seconds,
@@ -184,17 +211,43 @@ class Chain:
         return unsent_lines(node, _SOCKET) + sum(unsent_lines(server, one) for one in _OF_THE_LOG_SERVER)
 
     def _handled(self, lane: bytes) -> set[int]:
-        return _ids([line for line in self.server.handled("audit") if line.split(b" ", 1)[0].endswith(b"/" + lane)])
+        lines = self.server.handled("audit")
+        return set(_ids(line for line in lines if line.partition(b" ")[0].endswith(b"/" + lane)))
 
 
-def _ids(lines: list[bytes]) -> set[int]:
-    return {int(found[1]) for line in lines if (found := _ID.search(line))}
+class _Request(msgspec.Struct):
+    id: str
+
+
+class _Entry(msgspec.Struct):
+    request: _Request
+
+
+_ENTRIES = msgspec.json.Decoder(_Entry)
+
+
+def _ids(lines: Iterable[bytes]) -> list[int]:
+    """Return the ids of the entries that are whole, whatever their lines have in front of them."""
+    found = []
+    for line in lines:
+        with suppress(msgspec.DecodeError):
+            found.append(int(_ENTRIES.decode(line[line.find(b"{") :]).request.id))
+    return found
 
 
 def _alerted(lines: list[bytes]) -> set[int]:
-    """Return the ids of the entries on which the shipped rules raise an alert."""
+    """Return the ids of the entries on which the shipped rules raise an alert; an entry cut off has none."""
     detector = Detector(shipped_rules(), source="audit")
-    return {int(verdict.event_key) for verdict in detector.feed(lines) + detector.flush()}
+    found = detector.feed(lines) + detector.flush()
+    return {int(verdict.event_key) for verdict in found if verdict.event_key.isdigit()}
+
+
+def _shrink(disk: Path) -> bool:
+    """Leave room for some entries; false if more than that were written meanwhile."""
+    found = os.statvfs(disk)
+    size = (found.f_blocks - found.f_bfree) * found.f_frsize + _ROOM_BYTES
+    command = ["mount", "-o", f"remount,size={size}", str(disk)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _mount(*arguments: str) -> None:

@@ -7,17 +7,32 @@ import signal
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import EndpointConnectionError
 
 from testbed.certificates import Authority
-from testbed.faults.chain import ENTRIES, Chain
+from testbed.faults.chain import ENTRIES, Chain, Need, Volume
 from testbed.lanes import LogServerHost, Node
+from testbed.moved_clock import may_move_clocks
+from testbed.trees import may_mount
 
 _EXPIRED = timedelta(seconds=-60)
+_SLOW_BYTES_PER_SECOND = 100_000.0
+_LARGE_BYTES = 99 * 1024 * 1024
+_STEP_SECONDS = 45 * 60  # the certificates of this run are valid since an hour ago
 
-Fault = Callable[[Chain], None]
+
+class Fault(NamedTuple):
+    """A fault.
+
+    Attributes:
+        cause: Causes it, and ends it.
+        needs: What the chain needs for it.
+    """
+
+    cause: Callable[[Chain], None]
+    needs: tuple[Need, ...] = ()
 
 
 def _nothing(_chain: Chain) -> None:
@@ -31,9 +46,7 @@ def _while_down(chain: Chain, host: Node | LogServerHost, end: Callable[[], obje
 
 
 def _hang_log_server(chain: Chain) -> None:
-    pid = chain.server.syslog_ng.pid
-    if pid is not None:
-        os.kill(pid, signal.SIGSTOP)
+    _stop_log_server(chain)
     chain.sender.send(ENTRIES)
     chain.go_on()
 
@@ -44,8 +57,7 @@ def _kill_handler(chain: Chain) -> None:
 
 
 def _hang_handler(chain: Chain) -> None:
-    for pid in chain.server.syslog_ng.programs():
-        os.kill(pid, signal.SIGSTOP)
+    _stop_handlers(chain)
     chain.sender.send(ENTRIES)
     chain.go_on()
 
@@ -65,6 +77,56 @@ def _refused_certificate(chain: Chain, pair: tuple[bytes, bytes]) -> None:
 def _write(files: list[Any], contents: Any) -> None:
     for file, content in zip(files, contents, strict=True):
         file.write_bytes(content)
+
+
+def _while_hung(chain: Chain, volume: Volume, hang: Callable[[Chain], None]) -> None:
+    """Fill a disk for buffers while nothing reads what they hold."""
+    hang(chain)
+    try:
+        chain.fill(volume)
+    finally:
+        chain.go_on()
+
+
+def _stop_log_server(chain: Chain) -> None:
+    pid = chain.server.syslog_ng.pid
+    if pid is not None:
+        os.kill(pid, signal.SIGSTOP)
+
+
+def _stop_handlers(chain: Chain) -> None:
+    for pid in chain.server.syslog_ng.programs():
+        os.kill(pid, signal.SIGSTOP)
+
+
+def _slow_network(chain: Chain) -> None:
+    """Carry less than is written."""
+    for relay in chain.network.values():
+        relay.bytes_per_second = _SLOW_BYTES_PER_SECOND
+    chain.sender.send(4 * ENTRIES)
+    _restore(chain)
+
+
+def _cut_network(chain: Chain) -> None:
+    """Drop all packets for a while, then end the connections, and refuse new ones for a while."""
+    for end in ("freeze", "refuse"):
+        for relay in chain.network.values():
+            getattr(relay, end)()
+        chain.sender.send(ENTRIES)
+    _restore(chain)
+
+
+def _restore(chain: Chain) -> None:
+    for relay in chain.network.values():
+        relay.restore()
+
+
+def _step_clocks(chain: Chain) -> None:
+    """Step the clock of the node's syslog-ng forward and the log server's back, then the reverse, then end it."""
+    for seconds in (_STEP_SECONDS, -_STEP_SECONDS, 0):
+        chain.node_clock.step(seconds)
+        chain.server_clock.step(-seconds)
+        chain.sender.send(ENTRIES)
 
 
 def _no_s3(chain: Chain) -> None:
@@ -92,20 +154,37 @@ def _rotate(chain: Chain) -> None:
 
 
 FAULTS: dict[str, Fault] = {
-    "none": _nothing,
-    "node's syslog-ng: kill -9": lambda chain: _while_down(chain, chain.node, chain.node.syslog_ng.kill),
-    "node's syslog-ng: TERM": lambda chain: _while_down(chain, chain.node, chain.node.syslog_ng.stop),
-    "log server: kill -9": lambda chain: _while_down(chain, chain.server, chain.server.syslog_ng.kill),
-    "log server: TERM": lambda chain: _while_down(chain, chain.server, chain.server.syslog_ng.stop),
-    "log server hangs": _hang_log_server,
-    "log server's disk is full": Chain.fill_disk,
-    "certificate of a stranger": lambda chain: _refused_certificate(chain, Authority().issue("vault-1")),
-    "certificate expired": lambda chain: _refused_certificate(chain, chain.authority.issue("vault-1", lasts=_EXPIRED)),
-    "handlers: kill -9": _kill_handler,
-    "handlers hang": _hang_handler,
-    "S3 unreachable": _no_s3,
-    "S3's answer is lost": _lost_answer,
-    "rotation": _rotate,
+    "none": Fault(_nothing),
+    "node's syslog-ng: kill -9": Fault(lambda chain: _while_down(chain, chain.node, chain.node.syslog_ng.kill)),
+    "node's syslog-ng: TERM": Fault(lambda chain: _while_down(chain, chain.node, chain.node.syslog_ng.stop)),
+    "log server: kill -9": Fault(lambda chain: _while_down(chain, chain.server, chain.server.syslog_ng.kill)),
+    "log server: TERM": Fault(lambda chain: _while_down(chain, chain.server, chain.server.syslog_ng.stop)),
+    "log server hangs": Fault(_hang_log_server),
+    "network slow": Fault(_slow_network, ("network",)),
+    "network cut": Fault(_cut_network, ("network",)),
+    "full: audit file": Fault(lambda chain: chain.fill("audit"), ("disks",)),
+    "full: node's buffers": Fault(lambda chain: _while_hung(chain, "buffers", _stop_log_server), ("disks",)),
+    "full: log server's files": Fault(lambda chain: chain.fill("logs"), ("disks",)),
+    "full: handlers' buffers": Fault(lambda chain: _while_hung(chain, "state", _stop_handlers), ("disks",)),
+    "entry of 99 MiB": Fault(lambda chain: chain.sender.send_large(_LARGE_BYTES)),
+    "clocks step by 45 minutes": Fault(_step_clocks, ("clock",)),
+    "certificate of a stranger": Fault(lambda chain: _refused_certificate(chain, Authority().issue("vault-1"))),
+    "certificate expired": Fault(
+        lambda chain: _refused_certificate(chain, chain.authority.issue("vault-1", lasts=_EXPIRED))
+    ),
+    "handlers: kill -9": Fault(_kill_handler),
+    "handlers hang": Fault(_hang_handler),
+    "S3 unreachable": Fault(_no_s3),
+    "S3's answer is lost": Fault(_lost_answer),
+    "rotation": Fault(_rotate),
 }
-NEEDS_ROOT = frozenset({"log server's disk is full"})
-"""Faults that mount a small disk."""
+
+
+def lacking() -> dict[str, str]:
+    """Return why faults cannot be caused on this machine, by their names."""
+    reasons: dict[Need, str] = {}
+    if not may_mount():
+        reasons["disks"] = "only root may mount a small disk"
+    if not may_move_clocks():
+        reasons["clock"] = "there is no C compiler for the library that moves a clock"
+    return {name: reasons[need] for name, fault in FAULTS.items() for need in fault.needs if need in reasons}

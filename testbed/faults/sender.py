@@ -1,19 +1,20 @@
-"""A sender that behaves as Vault's audit devices do: the file first, then the socket, once."""
+"""A sender that behaves as Vault's audit devices do: the file first, then the socket, with one more attempt."""
 
 from __future__ import annotations
 
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Lock, Thread
 
 from testbed.errors import TestbedError
 
 _WRITE_TIMEOUT_SECONDS = 0.1
-_BETWEEN_SECONDS = 0.0005
 _HUNG_SECONDS = 300.0
-_PADDING = b"x" * 1000
+_PADDING_BYTES = 1000
 ALERTING = 20
 """Each entry whose id is a multiple of this raises an alert."""
 
@@ -22,20 +23,23 @@ class Sender:
     """Writes entries to both devices until it is stopped. What the socket does not take is given up, as Vault does.
 
     Attributes:
-        owed: How many entries it has written to the file: their ids are 0, 1, and so on.
+        owed: The ids of the entries that a device accepted; without one, Vault does not answer the request.
         longest_seconds: The longest time that an entry took on both devices together.
     """
 
-    def __init__(self, file: Path, port: Callable[[], int]) -> None:
+    def __init__(self, file: Path, port: Callable[[], int], between_seconds: float = 0.0005) -> None:
         """Start sending.
 
         Args:
             file: The file of the file device.
             port: Returns the port of the socket device's receiver, which may change when that is restarted.
+            between_seconds: How long it waits between two entries.
         """
-        self.owed = 0
+        self.owed: set[int] = set()
         self.longest_seconds = 0.0
-        self._path, self._port = file, port
+        self._sent = 0
+        self._padding_bytes = _PADDING_BYTES
+        self._path, self._port, self._between_seconds = file, port, between_seconds
         self._file = file.open("ab", buffering=0)
         self._connection: socket.socket | None = None
         self._lock, self._stop = Lock(), Event()
@@ -54,11 +58,21 @@ class Sender:
         Raises:
             TestbedError: It hangs.
         """
-        enough, end = self.owed + count, time.monotonic() + _HUNG_SECONDS
-        while self.owed < enough:
-            if time.monotonic() > end:
+        enough, end = self._sent + count, time.monotonic() + _HUNG_SECONDS
+        while self._sent < enough:
+            if time.monotonic() > end or not self._thread.is_alive():
                 raise TestbedError("the sender hangs")
             time.sleep(0.005)
+
+    def send_large(self, size: int) -> None:
+        """Make the next entry so many bytes long, and wait until it was sent.
+
+        Args:
+            size: Its length, without what surrounds the path.
+        """
+        with self._lock:
+            self._padding_bytes = size
+        self.send(2)
 
     def stop(self) -> None:
         """Stop sending, and close the file."""
@@ -69,16 +83,28 @@ class Sender:
             self._connection.close()
 
     def _run(self) -> None:
-        while not self._stop.wait(_BETWEEN_SECONDS):
-            line = _entry(self.owed)
+        while not self._stop.wait(self._between_seconds):
+            with self._lock:
+                size, self._padding_bytes = self._padding_bytes, _PADDING_BYTES
+            line = _entry(self._sent, size)
             begin = time.monotonic()
             with self._lock:
-                self._file.write(line)
-            self._write_to_socket(line)
+                in_file = self._write_to_file(line)
+            in_socket = self._write_to_socket(line) or self._write_to_socket(line)
             self.longest_seconds = max(self.longest_seconds, time.monotonic() - begin)
-            self.owed += 1
+            if in_file or in_socket:
+                self.owed.add(self._sent)
+            self._sent += 1
 
-    def _write_to_socket(self, line: bytes) -> None:
+    def _write_to_file(self, line: bytes) -> bool:
+        """Return whether all of a line was written; a disk that becomes full keeps its beginning, as with Vault."""
+        rest = memoryview(line)
+        with suppress(OSError):
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        return not rest
+
+    def _write_to_socket(self, line: bytes) -> bool:
         try:
             if self._connection is None:
                 self._connection = socket.create_connection(("127.0.0.1", self._port()), _WRITE_TIMEOUT_SECONDS)
@@ -87,11 +113,14 @@ class Sender:
             if self._connection:
                 self._connection.close()
             self._connection = None
+        return self._connection is not None
 
 
-def _entry(number: int) -> bytes:
+def _entry(number: int, size: int) -> bytes:
     """Return an entry; some of them write a policy, which raises an alert."""
+    padding, now = b"x" * size, datetime.now(UTC).isoformat().replace("+00:00", "Z").encode()
     if number % ALERTING:
-        return b'{"type":"request","request":{"id":"%d","path":"%s"}}\n' % (number, _PADDING)
-    request = b'{"id":"%d","operation":"update","path":"sys/policies/acl/%s"}' % (number, _PADDING)
-    return b'{"type":"response","request":%s,"response":{"mount_type":"system"}}\n' % request
+        return b'{"type":"request","time":"%s","request":{"id":"%d","path":"%s"}}\n' % (now, number, padding)
+    request = b'{"id":"%d","operation":"update","path":"sys/policies/acl/%s"}' % (number, padding)
+    response = b'"response":{"mount_type":"system"}'
+    return b'{"type":"response","time":"%s","request":%s,%s}\n' % (now, request, response)

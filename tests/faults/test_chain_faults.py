@@ -19,8 +19,8 @@ needs_syslog_ng = pytest.mark.skipif(
 
 
 @needs_syslog_ng
-def test_kills_of_both_hosts_and_failures_of_s3_lose_nothing_of_both_copies_and_repeat_nothing() -> None:
-    names = ("node's syslog-ng: kill -9", "S3's answer is lost", "log server: kill -9", "rotation")
+def test_kills_of_both_hosts_a_cut_network_and_failures_of_s3_lose_nothing_of_both_copies_and_repeat_nothing() -> None:
+    names = ("node's syslog-ng: kill -9", "S3's answer is lost", "log server: kill -9", "network cut", "rotation")
     found = run("short", [FAULTS[name] for name in names])
     assert found.lost_socket > 0, "without a loss on the socket, nothing was tried"
     assert (found.lost, found.repeated, found.missed) == (0, 0, 0)
