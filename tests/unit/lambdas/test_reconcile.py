@@ -9,6 +9,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +20,9 @@ from botocore.exceptions import ClientError
 
 from tests.support.dynamodb import local_aws, make_client
 from tests.support.functions import ARCHIVE, Context, entry, queue_record, start, total, watching
+from vaultwatch.archive.follow import Follower
+from vaultwatch.archive.upload import Uploads
+from vaultwatch.archive.waiting import LOGS, audit_file_log
 from vaultwatch.aws.keys import segment
 from vaultwatch.aws.metrics import variables
 from vaultwatch.reconcile import isolated, rows
@@ -71,15 +75,31 @@ class Counted:
         self.silences = total(printed, "SilentSpans")
 
 
+def upload(folder: Path, socket: list[bytes], file: list[bytes]) -> None:
+    """Let both hosts upload the logs of the hour: one its rotated file, the other that of the audit device."""
+    rotated, device = folder / "audit-20261121-080000.zst", folder / "audit.log"
+    rotated.write_bytes(zstandard.ZstdCompressor(write_checksum=True).compress(b"\n".join(socket) + b"\n"))
+    device.write_bytes(b"\n".join(file) + b"\n")
+    for path in (rotated, device):
+        os.utime(path, (HOUR.timestamp() + 3600,) * 2)
+    s3 = partial(make_client, "s3")
+    assert list(Uploads(s3, ARCHIVE, WRITERS["audit"]).run(folder, LOGS))
+    assert list(Follower(s3, ARCHIVE, WRITERS["audit-file"]).run(folder, [audit_file_log(device.name)]))
+
+
 def recorded(name: str, product: str = "openbao-2.6.2") -> list[bytes]:
     return (RECORDINGS / product / "audit-socket-down" / name).read_bytes().splitlines()
 
 
 @pytest.mark.parametrize("product", ["openbao-2.6.2", "vault-1.14.2"])
 def test_of_a_socket_that_was_down_28_entries_lack_in_one_span(
-    function: ModuleType, product: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    function: ModuleType,
+    product: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    copies(recorded("audit-socket.jsonl", product), recorded("audit.jsonl", product))
+    upload(tmp_path, recorded("audit-socket.jsonl", product), recorded("audit.jsonl", product))
     assert run(function) == []
     found = Counted(capsys.readouterr().out)
     assert (found.lacking, found.differing, found.silences) == ({"socket": 28, "file": 0}, 0, 1)
