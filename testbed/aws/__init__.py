@@ -58,9 +58,12 @@ class LocalAws:
         templates: The templates by the name of their stack.
         code: The folder of the functions' bundle for this interpreter. A function with a bundle of its own has it
             beside that, in the folder `<code>-<function>`.
+        ways: The URLs by which other processes reach services, by the name of the service: "sns"; by default that of
+            the endpoint.
     """
 
-    def __init__(self, templates: Mapping[str, Template], code: Path) -> None:
+    def __init__(self, templates: Mapping[str, Template], code: Path, ways: Mapping[str, str] | None = None) -> None:
+        self.ways = ways or {}
         self.failures: list[Outcome] = []
         self.invocations: Counter[str] = Counter()
         self._code = code
@@ -117,7 +120,8 @@ class LocalAws:
     def environment(self, access_key: str = "local") -> dict[str, str]:
         """Return the variables with which boto3 in another process uses this AWS."""
         key = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": REGION}
-        return {"AWS_ENDPOINT_URL": self.endpoint.url, "AWS_EC2_METADATA_DISABLED": "true", **key}
+        ways = {f"AWS_ENDPOINT_URL_{service.upper()}": url for service, url in self.ways.items()}
+        return {"AWS_ENDPOINT_URL": self.endpoint.url, "AWS_EC2_METADATA_DISABLED": "true", **ways, **key}
 
     def instance_environment(self, role: str, instance: str) -> dict[str, str]:
         """Return the variables with which boto3 in another process uses this AWS as an instance with a role.

@@ -45,8 +45,9 @@ class Endpoint:
         invoke: Runs the function with this ARN, and returns Lambda's answer.
         instances: Answers the calls of hosts, and knows the tags of instances.
         sts: Answers calls of STS, and knows the roles of the credentials that it handed out.
-        fault: Decides what happens to a call made with a role: "" for nothing, "kill after" to kill its process once
-            the call is done, or the error code to answer with instead.
+        fault: Decides what happens to a call made with a role, or by a host: "" for nothing, "kill after" to kill its
+            process once the call is done, or the error code to answer with instead.
+        hosts: The access keys of hosts, which have no role and may do everything.
         calls: The calls made with a role.
     """
 
@@ -60,6 +61,7 @@ class Endpoint:
     instances: Instances
     fault: Callable[[Call], str] = lambda call: ""
     calls: list[Call] = field(default_factory=list)
+    hosts: frozenset[str] = frozenset()
 
     def __enter__(self) -> Endpoint:
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -79,14 +81,15 @@ class Endpoint:
         name = self.sts.owner(request.credential[0])
         role = self.roles.get(name)
         if role is None:
-            return self._forward(request)
+            fault = name in self.hosts and self.fault(Call(name, "", request.service, request.operation, None))
+            return _injected(request, fault) if fault else self._forward(request)
         call = self._judge(name, role, request)
         self.calls.append(call)
         fault = self.fault(call)
         if call.refused:
             return _denial(request, call.refused)
         if fault not in ("", "kill after"):
-            return _refusal(request, fault, "injected by the test", 503 if fault == "ServiceUnavailable" else 400)
+            return _injected(request, fault)
         answer = self._forward(request)
         if fault == "kill after":
             self.kill(call.environment)
@@ -137,6 +140,13 @@ class Endpoint:
         if answer.status_code < 300 and request.method != "GET":
             self.on_write(request)
         return answer
+
+
+def _injected(request: Request, code: str) -> Response:
+    return _refusal(request, code, "injected by the test", _STATUS.get(code, 400))
+
+
+_STATUS = {"InternalError": 500, "InternalFailure": 500, "ServiceUnavailable": 503, "SlowDown": 503}
 
 
 def _denial(request: Request, need: Need) -> Response:

@@ -7,13 +7,15 @@ WRITE=1, the rows replace those of docs/guarantee.md.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from testbed.faults.chain import ENTRIES, Chain, Outcome
+from testbed.faults.chain import ENTRIES, Chain, Need, Outcome
 from testbed.faults.faults import FAULTS, Fault, lacking
 from testbed.faults.table import HEAD, row_of, with_table
 
@@ -27,17 +29,29 @@ def run(name: str, faults: list[Fault]) -> Outcome:
         name: The name of the row.
         faults: The faults.
     """
-    with TemporaryDirectory(prefix="vaultwatch-faults-") as folder:
-        chain = Chain(Path(folder), {need for fault in faults for need in fault.needs})
-        try:
-            for fault in faults:
-                chain.sender.send(ENTRIES)
-                chain.follow()
-                fault.cause(chain)
+    needs = {need for fault in faults for need in fault.needs}
+    with TemporaryDirectory(prefix="vaultwatch-faults-") as folder, _chain(Path(folder), needs) as chain:
+        for fault in faults:
             chain.sender.send(ENTRIES)
-            return chain.outcome(name)
-        finally:
-            chain.stop()
+            chain.follow()
+            fault.cause(chain)
+        chain.sender.send(ENTRIES)
+        return chain.outcome(name)
+
+
+@contextmanager
+def _chain(folder: Path, needs: Collection[Need]) -> Iterator[Chain]:
+    if "aws" in needs:
+        from testbed.faults.cloud import cloud  # moto, which takes seconds
+
+        with cloud(folder, needs) as on_aws:
+            yield on_aws
+        return
+    chain = Chain(folder, needs)
+    try:
+        yield chain
+    finally:
+        chain.stop()
 
 
 def _outcomes(names: list[str], rounds: int, seed: int) -> Iterator[Outcome]:
@@ -56,6 +70,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="Replace the table of docs/guarantee.md.")
     parser.add_argument("--only", action="append", choices=FAULTS, help="Cause only this fault; can be repeated.")
     options = parser.parse_args()
+    os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull, NO_PROXY="127.0.0.1")
     without = lacking()
     names = [name for name in options.only or FAULTS if name not in without]
     rows = [HEAD]
@@ -64,7 +79,7 @@ def main() -> int:
     for outcome in _outcomes(names, options.rounds, options.seed):
         rows.append(row_of(outcome))
         print(rows[-1], flush=True)
-        failed |= bool(outcome.lost or outcome.repeated or outcome.missed)
+        failed |= bool(outcome.lost or outcome.repeated or outcome.missed or outcome.again)
     for name, reason in without.items():
         print(f"not tried, because {reason}: {name}", file=sys.stderr)
     if options.write and not options.rounds and len(names) == len(FAULTS):

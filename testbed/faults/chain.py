@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -39,8 +39,9 @@ _ROOM_BYTES = 64 * 1024
 
 Volume = Literal["audit", "buffers", "logs", "state"]
 """Of the node: of the audit file, of its disk buffers; of the log server: of its files, of the handlers' buffers."""
-Need = Literal["disks", "network", "clock"]
-"""What a chain has for faults: disks of its own (only root can mount them), a network, clocks (a C compiler)."""
+Need = Literal["disks", "network", "clock", "aws"]
+"""What a chain has for faults: disks of its own (only root can mount them), a network, clocks (a C compiler),
+and the functions on a local AWS with Slack."""
 
 
 class Outcome(NamedTuple):
@@ -54,7 +55,8 @@ class Outcome(NamedTuple):
         lost: How many are in neither copy of the archive.
         repeated: How many are in the copy of the node more than once.
         late: How many owed alerts the fast way did not raise, and the archive did.
-        missed: How many neither raised.
+        missed: How many neither raised, or did not reach Slack.
+        again: How many were sent twice; None if nobody is notified.
         longest_seconds: The longest time that the sender waited.
         drain_seconds: How long it took after the last entry until both lanes had sent everything.
     """
@@ -67,6 +69,7 @@ class Outcome(NamedTuple):
     repeated: int
     late: int
     missed: int
+    again: int | None
     longest_seconds: float
     drain_seconds: float
 
@@ -77,13 +80,24 @@ class Chain:
     Args:
         folder: The folder for its files; it exists.
         needs: What it has for faults.
+
+    Attributes:
+        between_seconds: How long the sender waits between two entries.
+        bucket: The archive bucket.
+        not_in_slack: How many notifications Slack lacks.
+        notified_again: How many alerts and notifications were sent twice; None if nobody is notified.
     """
+
+    between_seconds = 0.0005
+    bucket = "archive"
+    not_in_slack = 0
+    notified_again: int | None = None
 
     def __init__(self, folder: Path, needs: Collection[Need] = ()) -> None:
         self.authority = authority = Authority()
         self.node_clock, self.server_clock = MovedClock(folder / "node-clock"), MovedClock(folder / "server-clock")
         clocks = [one.environment() if "clock" in needs else {} for one in (self.node_clock, self.server_clock)]
-        self.server = LogServerHost(folder / "server", authority, environment=clocks[1])
+        self.server = self._log_server(folder / "server", authority, clocks[1])
         ports = self.server.ports
         self.network = {lane: Relay(partial(ports.__getitem__, lane)) for lane in ports} if "network" in needs else {}
         seen = {lane: self.network[lane].port if self.network else port for lane, port in ports.items()}
@@ -103,10 +117,10 @@ class Chain:
                 _mount("-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", str(volume))
                 self._mounted.append(volume)
         authority.install(self.node.tls, authority.issue("vault-1"))
-        self.s3 = MemoryS3()
+        self.s3: Any = MemoryS3()
         self.server.start()
         self.node.start()
-        self.sender = Sender(self.node.audit_file, lambda: self.node.audit_port)
+        self.sender = Sender(self.node.audit_file, lambda: self.node.audit_port, self.between_seconds)
 
     def stop(self) -> None:
         """End everything that runs."""
@@ -151,8 +165,7 @@ class Chain:
 
     def follow(self) -> bool:
         """Upload the file of the audit device once; return whether all of it could be."""
-        client: Any = self.s3
-        follower = Follower(lambda: client, "archive", "vault-1", settle_seconds=0)
+        follower = Follower(lambda: self.s3, self.bucket, "vault-1", settle_seconds=0)
         list(follower.run(self.node.audit_file.parent, [audit_file_log(self.node.audit_file.name)]))
         return not follower.failed
 
@@ -177,12 +190,11 @@ class Chain:
         seconds = self._drain(owed)
         if not self.follow():
             raise TestbedError("the node's file could not be uploaded")
-        segments = [line for body, _ in self.s3.objects.values() for line in b"".join(unpack([body])).splitlines()]
+        segments = [line for body in self.stored() for line in b"".join(unpack([body])).splitlines()]
         stored = Counter(_ids(segments))
         lanes = {lane: self._handled(lane) for lane in (b"socket", b"file")}
         kept = set(_ids(self.server.kept("audit")))
-        fast = _alerted(self.server.handled("audit"))
-        slow = _alerted([*self.server.kept("audit"), *segments])
+        fast, slow = self.raised(segments)
         alerting = {number for number in owed if number % ALERTING == 0}
         return Outcome(
             fault,
@@ -192,10 +204,26 @@ class Chain:
             len(owed - kept - stored.keys()),
             stored.total() - len(stored),
             len((alerting & slow) - fast),
-            len(alerting - fast - slow),
+            len(alerting - fast - slow) + self.not_in_slack,
+            self.notified_again,
             self.sender.longest_seconds,
             seconds,
         )
+
+    def delivered(self) -> list[bytes]:
+        """Return the lines that the handler got, or the stream has, with their tags."""
+        return self.server.handled("audit")
+
+    def stored(self) -> list[bytes]:
+        """Return the segments of the node in the archive."""
+        return [body for body, _ in self.s3.objects.values()]
+
+    def raised(self, segments: list[bytes]) -> tuple[set[int], set[int]]:
+        """Return the ids of the entries of which the fast way raised an alert, and of which both copies do."""
+        return _alerted(self.delivered()), _alerted([*self.server.kept("audit"), *segments])
+
+    def _log_server(self, folder: Path, authority: Authority, environment: Mapping[str, str]) -> LogServerHost:
+        return LogServerHost(folder, authority, environment=environment)
 
     def _drain(self, owed: set[int]) -> float:
         """Wait until the last entry has come by the file lane; what was lost before it does not come."""
@@ -211,7 +239,7 @@ class Chain:
         return unsent_lines(node, _SOCKET) + sum(unsent_lines(server, one) for one in _OF_THE_LOG_SERVER)
 
     def _handled(self, lane: bytes) -> set[int]:
-        lines = self.server.handled("audit")
+        lines = self.delivered()
         return set(_ids(line for line in lines if line.partition(b" ")[0].endswith(b"/" + lane)))
 
 

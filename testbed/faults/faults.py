@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -153,6 +154,27 @@ def _rotate(chain: Chain) -> None:
     chain.rotate()
 
 
+def _away(service: str, *codes: str) -> Callable[[Any], None]:
+    """Return what lets a service throttle, then fail, then refuse connections, while records flow, and come back."""
+
+    def cause(chain: Any) -> None:
+        for code in codes:
+            chain.fail(service, code)
+            chain.sender.send(ENTRIES)
+            chain.follow()
+        chain.end_outage()
+        chain.relays[service].refuse()
+        chain.sender.send(ENTRIES)
+        chain.follow()
+        chain.end_outage()
+
+    return cause
+
+
+def _remove_newest(chain: Any) -> None:
+    chain.remove_newest_before_sweep()
+
+
 FAULTS: dict[str, Fault] = {
     "none": Fault(_nothing),
     "node's syslog-ng: kill -9": Fault(lambda chain: _while_down(chain, chain.node, chain.node.syslog_ng.kill)),
@@ -177,6 +199,12 @@ FAULTS: dict[str, Fault] = {
     "S3 unreachable": Fault(_no_s3),
     "S3's answer is lost": Fault(_lost_answer),
     "rotation": Fault(_rotate),
+    "AWS: none": Fault(_nothing, ("aws",)),
+    "AWS: Kinesis unavailable": Fault(_away("kinesis", "LimitExceededException", "InternalFailure"), ("aws",)),
+    "AWS: S3 unavailable": Fault(_away("s3", "SlowDown", "InternalError"), ("aws",)),
+    "AWS: SNS unavailable": Fault(_away("sns", "Throttling", "InternalFailure"), ("aws",)),
+    "AWS: Slack unavailable": Fault(_away("slack", "429", "500"), ("aws",)),
+    "AWS: newest segment gone": Fault(_remove_newest, ("aws",)),
 }
 
 
@@ -187,4 +215,6 @@ def lacking() -> dict[str, str]:
         reasons["disks"] = "only root may mount a small disk"
     if not may_move_clocks():
         reasons["clock"] = "there is no C compiler for the library that moves a clock"
+    if shutil.which("node") is None:
+        reasons["aws"] = "the templates need Node.js"
     return {name: reasons[need] for name, fault in FAULTS.items() for need in fault.needs if need in reasons}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from testbed.faults.chain import Outcome
 
 _BEGIN, _END = "<!-- make faults: begin -->\n", "<!-- make faults: end -->\n"
-_ROW = "{:26} {:>6} {:>12} {:>9} {:>6} {:>9} {:>11} {:>7} {:>12} {:>8}"
+_ROW = "{:26} {:>6} {:>12} {:>9} {:>6} {:>9} {:>11} {:>7} {:>6} {:>12} {:>8}"
 HEAD = _ROW.format(
     *("fault", "owed", "lost: socket", "fast way", "in all", "repeated"),
-    *("alerts late", "missed", "longest wait", "drained"),
+    *("alerts late", "missed", "twice", "longest wait", "drained"),
 )
 
 
@@ -16,7 +16,8 @@ def row_of(outcome: Outcome) -> str:
     """Return the row of one run."""
     counts = (outcome.owed, outcome.lost_socket, outcome.lost_fast, outcome.lost, outcome.repeated)
     times = (f"{outcome.longest_seconds:.3f} s", f"{outcome.drain_seconds:.1f} s")
-    return _ROW.format(outcome.fault, *counts, outcome.late, outcome.missed, *times)
+    again = "-" if outcome.again is None else outcome.again
+    return _ROW.format(outcome.fault, *counts, outcome.late, outcome.missed, again, *times)
 
 
 def with_table(page: str, rows: list[str]) -> str:

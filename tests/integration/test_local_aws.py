@@ -195,6 +195,16 @@ def test_a_function_is_killed_when_it_takes_too_long_or_too_much_and_the_next_ev
     assert odd.invoke("again").payload["event"] == "again"
 
 
+def test_a_host_meets_faults_and_other_processes_may_reach_a_service_at_an_address_of_its_own(code: Path) -> None:
+    with LocalAws({"toy": template()}, code, {"sns": "http://127.0.0.1:9"}) as aws:
+        assert aws.environment("host")["AWS_ENDPOINT_URL_SNS"] == "http://127.0.0.1:9"
+        aws.endpoint.hosts = frozenset({"host"})
+        aws.endpoint.fault = lambda call: "InvalidArgumentException" if call.operation == "ListStreams" else ""
+        with pytest.raises(ClientError, match="injected by the test"):
+            aws.client("kinesis", "host").list_streams()
+        assert aws.client("kinesis").list_streams()["StreamNames"]
+
+
 def test_a_function_sees_its_bundle_and_lambdas_own_packages_only(odd: Function) -> None:
     assert odd.invoke("modules").payload == ["boto3"]
 
