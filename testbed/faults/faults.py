@@ -203,7 +203,6 @@ FAULTS: dict[str, Fault] = {
     "AWS: Kinesis unavailable": Fault(_away("kinesis", "LimitExceededException", "InternalFailure"), ("aws",)),
     "AWS: S3 unavailable": Fault(_away("s3", "SlowDown", "InternalError"), ("aws",)),
     "AWS: SNS unavailable": Fault(_away("sns", "Throttling", "InternalFailure"), ("aws",)),
-    "AWS: Slack unavailable": Fault(_away("slack", "429", "500"), ("aws",)),
     "AWS: newest segment gone": Fault(_remove_newest, ("aws",)),
 }
 
