@@ -38,6 +38,7 @@ _TOOLS = {
     b"Rar!": "unrar p -inul",
 }
 """What files of other forms begin with, and what makes logs of them."""
+_CR_TO_LF = r"""awk '{ gsub(/\r/, "\n") } 1'"""
 _DECOMPRESS = {".gz": "gzip -dc", ".zst": "zstd -dc", ".bz2": "bzip2 -dc", ".xz": "xz -dc"}
 
 
@@ -58,6 +59,10 @@ def hint_for(name: str, first: Rejected) -> str:
     if path := _path_to((_PACKED,), first.raw):
         unpacked = f"{_command(f'jq -r {shlex.quote(path)}', name)} | {_UNPACK_EACH}"
         return f"; records are compressed inside {path}: {unpacked} | vaultwatch check"
+    if b'"=>"' in start:
+        return "; it is what Fluent Bit prints for people: set `format json_lines` of its output"
+    if b"\r" in start.rstrip() and b"\n" not in start.rstrip():
+        return f"; its lines end with CR alone: {_command(_CR_TO_LF, name)} | vaultwatch check"
     if b"\0" in start:
         return "; it is not text"
     return "; expected are audit entries (JSON) or messages of the server log, of Vault or OpenBao"

@@ -66,6 +66,11 @@ def test_what_is_no_file_has_a_command_of_its_own(name: str, command: str) -> No
     assert hint(name, json.dumps({"a": MESSAGE})) == f"; a record is inside .a: {command} | vaultwatch check"
 
 
+def test_lines_that_end_with_cr_alone_are_divided(tmp_path: Path) -> None:
+    (file := tmp_path / "mac.log").write_bytes(f"{MESSAGE}\r".encode() * 2)
+    assert pasted(hint(str(file), file.read_bytes())) in (f"{MESSAGE}\n" * 2, f"{MESSAGE}\n" * 2 + "\n")
+
+
 @pytest.mark.parametrize(
     ("start", "says"),
     [
@@ -76,6 +81,7 @@ def test_what_is_no_file_has_a_command_of_its_own(name: str, command: str) -> No
         (b"LPKSHHRH\0\0", "journalctl -o json --file no.log | vaultwatch check"),
         (b"\x04\x22\x4d\x18\x64", "lz4 -dc no.log | vaultwatch check"),
         (b"\x7fELF\0", "it is not text"),
+        (b'[0] vault: [[1732174183.1, {}], {"log"=>"{', "set `format json_lines`"),
         (b"hello", "expected are audit entries"),
     ],
 )
