@@ -15,6 +15,7 @@ import click
 from vaultwatch.cli.check_jobs import cores
 from vaultwatch.cli.check_output import FORMATS, Closing, Form, show
 from vaultwatch.cli.check_run import Manner, Run
+from vaultwatch.cli.common import complete_place
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.selecting import Asked, selecting
 from vaultwatch.findings.found import Findings
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
         "vaultwatch check --quiet --rule audit_device_removed audit.log || echo somebody removed one",
     ),
 )
-@click.argument("places", nargs=-1, metavar="[FILE]...")
+@click.argument("places", nargs=-1, metavar="[FILE]...", shell_complete=complete_place)
 @selecting
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True,

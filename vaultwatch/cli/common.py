@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from vaultwatch.errors import RuleError, SettingError, did_you_mean
 from vaultwatch.printable import one_line
@@ -43,6 +44,20 @@ class HandlerCommand(click.Command):
                 raise
             refuse(str(info_name), one_line(error.format_message()))
             raise click.exceptions.Exit(2) from error
+
+
+def complete_place(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete the name of a file or folder; a place may also be no file."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_rule(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a shipped rule."""
+    return [
+        CompletionItem(rule.name, help=rule.compiled.title)
+        for rule in shipped_rules()
+        if rule.name.startswith(incomplete)
+    ]
 
 
 def moment(option: str, text: str | None) -> datetime | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 import msgspec
 
+from vaultwatch.cli.common import complete_place
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.field_usage import MAX_FIELDS, FieldUsage
 from vaultwatch.cli.records import read_records
@@ -31,7 +32,7 @@ _SERVICES: tuple[Service, ...] = ("audit", "server")
         "docker logs vault 2>&1 | vaultwatch fields --format json",
     ),
 )
-@click.argument("places", nargs=-1, metavar="[LOG]...")
+@click.argument("places", nargs=-1, metavar="[LOG]...", shell_complete=complete_place)
 @click.option("--below", default="", metavar="FIELD", help="Only this field, and those below it, such as request.data.")
 @click.option(
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True,

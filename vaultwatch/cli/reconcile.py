@@ -12,7 +12,7 @@ import msgspec
 
 from vaultwatch.appending import replace_file
 from vaultwatch.audience import S3
-from vaultwatch.cli.common import moment
+from vaultwatch.cli.common import complete_place, moment
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.places import archived_logs, local_logs
 from vaultwatch.errors import ArchiveError, SettingError
@@ -48,7 +48,9 @@ class _TwoSides(click.Command):
         "--against s3://ARCHIVE/archive/source=audit-file/ --from 2026-11-27T00:00:00Z --until 2026-11-28T00:00:00Z",
     ),
 )
-@click.argument("places", nargs=-1, required=True, metavar="LEFT... [--against] RIGHT...")
+@click.argument(
+    "places", nargs=-1, required=True, metavar="LEFT... [--against] RIGHT...", shell_complete=complete_place
+)
 @click.option(
     "--against", is_flag=True, expose_value=False,
     help="Divides both sides. Not needed between one LEFT and one RIGHT.",

@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 from vaultwatch.cli.check_run import Manner, Run
+from vaultwatch.cli.common import complete_place
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.selecting import Asked, selecting
 from vaultwatch.errors import SettingError
@@ -37,7 +38,7 @@ from vaultwatch.rules.pack import Rule
         "vaultwatch report --level high --since 2026-11-21T00:00:00Z -o incident.html audit.log*",
     ),
 )
-@click.argument("places", nargs=-1, metavar="[FILE]...")
+@click.argument("places", nargs=-1, metavar="[FILE]...", shell_complete=complete_place)
 @click.option(
     "-o", "--output", default="report.html", show_default=True, metavar="PAGE",
     help="The page to write; `-` is stdout. A report that is there is replaced, any other file is not.",

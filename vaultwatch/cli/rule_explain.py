@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from vaultwatch.cli.common import CHECKOUT_RULES, find_rule, rules_option
+from vaultwatch.cli.common import CHECKOUT_RULES, complete_place, complete_rule, find_rule, rules_option
 from vaultwatch.cli.examples import examples
 from vaultwatch.errors import RuleError, SettingError
 from vaultwatch.printable import one_line
@@ -28,8 +28,8 @@ _LONGEST_LINE = 500
         "vaultwatch rules explain --rules rules --rules mine my_rule audit.log",
     ),
 )
-@click.argument("rule")
-@click.argument("place", default="-", metavar="[RECORD-FILE|-]")
+@click.argument("rule", shell_complete=complete_rule)
+@click.argument("place", default="-", metavar="[RECORD-FILE|-]", shell_complete=complete_place)
 @rules_option
 @click.option(
     "--show", "most", type=click.IntRange(1, 1000), default=3, show_default=True, metavar="N",

@@ -13,7 +13,7 @@ import msgspec
 
 from vaultwatch.cli.check_jobs import cores
 from vaultwatch.cli.check_run import Manner, Run
-from vaultwatch.cli.common import load_rules, rules_option
+from vaultwatch.cli.common import complete_place, load_rules, rules_option
 from vaultwatch.cli.examples import examples
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.errors import SettingError
@@ -37,7 +37,7 @@ from vaultwatch.zones import find_zone
         "vaultwatch rules replay --against rules.before --rules rules --format json audit.log",
     ),
 )
-@click.argument("places", nargs=-1, required=True, metavar="LOG...")
+@click.argument("places", nargs=-1, required=True, metavar="LOG...", shell_complete=complete_place)
 @rules_option
 @click.option(
     "--against", type=click.Path(path_type=Path), multiple=True, metavar="DIR",

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from vaultwatch.cli import rule_catalogue, rule_convert, rule_coverage, rule_explain, rule_new, rule_replay
-from vaultwatch.cli.common import CHECKOUT_RULES, default_rules, find_rule, load_rules, rules_option
+from vaultwatch.cli.common import CHECKOUT_RULES, complete_rule, default_rules, find_rule, load_rules, rules_option
 from vaultwatch.cli.examples import examples
 from vaultwatch.errors import RuleError
 from vaultwatch.printable import one_line
@@ -81,7 +81,7 @@ def _disabled(directories: Sequence[Path]) -> list[str]:
         "vaultwatch rules show audit_device_disabled",
     ),
 )
-@click.argument("rule")
+@click.argument("rule", shell_complete=complete_rule)
 @rules_option
 def show_rule(rule: str, rule_dirs: tuple[Path, ...]) -> None:
     """Show one rule with its condition.

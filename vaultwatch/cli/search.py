@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 import click
 
 from vaultwatch.audience import S3
+from vaultwatch.cli.common import complete_place
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.places import archived_logs, local_logs
 from vaultwatch.errors import ArchiveError, SettingError
@@ -28,7 +29,7 @@ _CONTINUES = (b"  ", b"\t")
     ),
 )
 @click.argument("text")
-@click.argument("places", nargs=-1, metavar="[PLACE]...")
+@click.argument("places", nargs=-1, metavar="[PLACE]...", shell_complete=complete_place)
 @click.option(
     "--time", "when", metavar="TIME",
     help="The record's time (RFC 3339). Required for s3://, where only the segments around it are read.",

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 import click
 
-from vaultwatch.cli.common import check_rule_names, load_rules, moment, rules_option
+from vaultwatch.cli.common import check_rule_names, complete_rule, load_rules, moment, rules_option
 from vaultwatch.detection.detector import Source
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.findings.reader import Settings
@@ -84,8 +84,14 @@ _OPTIONS = (
         "--level", type=click.Choice([str(level) for level in Level], case_sensitive=False), default="low",
         show_default=True, help="Lowest level of the alerts to show.",
     ),
-    click.option("--rule", "only", multiple=True, metavar="NAME", help="Only alerts of this rule; `*` is a wildcard."),
-    click.option("--exclude", multiple=True, metavar="NAME", help="No alerts of this rule; `*` is a wildcard."),
+    click.option(
+        "--rule", "only", multiple=True, metavar="NAME", shell_complete=complete_rule,
+        help="Only alerts of this rule; `*` is a wildcard.",
+    ),
+    click.option(
+        "--exclude", multiple=True, metavar="NAME", shell_complete=complete_rule,
+        help="No alerts of this rule; `*` is a wildcard.",
+    ),
     click.option("--principal", default="", metavar="TEXT", help="Only of callers with this in name, id or address."),
     click.option("--since", metavar="TIME", help="Only alerts from this time on (RFC 3339)."),
     click.option("--until", metavar="TIME", help="Only alerts before this time (RFC 3339)."),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 
 from vaultwatch.cli import main, vaultwatch
 
@@ -63,3 +64,18 @@ def test_each_example_is_accepted(example: str) -> None:
             path, words = (*path, words[0]), words[1:]  # noqa: PLW2901
         if words != ["--help"]:
             COMMANDS[path].make_context("vaultwatch", list(words))
+
+
+def completed(words: str, start: str) -> list[tuple[str, str]]:
+    found = ShellComplete(vaultwatch, {}, "vaultwatch", "_VAULTWATCH_COMPLETE").get_completions(words.split(), start)
+    return [(one.type, one.value) for one in found]
+
+
+@pytest.mark.parametrize("words", ["check", "report", "search text", "reconcile", "fields", "rules replay"])
+def test_the_shell_completes_files_where_a_log_is_named(words: str) -> None:
+    assert completed(words, "/var/log/va") == [("file", "/var/log/va")]
+
+
+@pytest.mark.parametrize("words", ["rules show", "rules explain", "check --rule", "report --exclude"])
+def test_the_shell_completes_the_names_of_rules(words: str) -> None:
+    assert completed(words, "audit_device_d") == [("plain", "audit_device_disabled")]
