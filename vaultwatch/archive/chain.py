@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -19,6 +19,10 @@ from vaultwatch.aws.keys import Fingerprint, Place, place_of, segment_start
 
 Known = Mapping[Place, frozenset[Fingerprint]]
 """By place what a segment there is known to have had."""
+HIDDEN = "hidden by a delete marker"
+"""What S3's lifecycle does first to a segment that expires, and what whoever wants to remove one can do."""
+_EXPIRY_TAKES = timedelta(days=3)
+"""S3 expires objects once a day, and deletes hidden versions a day later."""
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -50,56 +54,76 @@ class Fault(NamedTuple):
     what: str
 
 
-def faults(segments: Iterable[Segment], known: Known) -> Iterator[Fault]:
+def faults(segments: Iterable[Segment], known: Known, kept_since: datetime | None = None) -> Iterator[Fault]:
     """Yield everything that is wrong with an archive.
 
     Args:
         segments: Everything that is stored.
         known: What is known to have been stored.
+        kept_since: What was stored before this moment has expired, and may be hidden or missing; None if nothing has.
     """
     logs: dict[tuple[str, str], dict[int, list[Segment]]] = defaultdict(lambda: defaultdict(list))
     for place in known:
         logs[place.source, place.node][place.number] = []
     for segment in segments:
-        yield from (Fault(segment.key, what) for what in segment.faults)
+        expired = _are_before([_stored_at(segment)], kept_since)
+        yield from (Fault(segment.key, what) for what in segment.faults if not (expired and what == HIDDEN))
         found = place_of(segment.key)
         if found is None:
             yield Fault(segment.key, "not the key of a segment")
         else:
             logs[found.source, found.node][found.number].append(segment)
     for (source, node), numbers in sorted(logs.items()):
-        yield from _of_log(source, node, numbers, known)
+        yield from _of_log(source, node, numbers, known, kept_since)
     yield from _doubled(segment for _, log in sorted(logs.items()) for stored in log.values() for segment in stored)
 
 
-def not_evaluated(segments: Iterable[Segment], seen: Known, before: datetime) -> Iterator[Fault]:
+def not_evaluated(
+    segments: Iterable[Segment], seen: Known, before: datetime, kept_since: datetime | None = None
+) -> Iterator[Fault]:
     """Yield each segment that was stored before this moment, and that `sweep` has not noted since.
 
     Args:
         segments: Everything that is stored on S3.
         seen: What `sweep` has noted.
         before: The moment, in UTC.
+        kept_since: As in `faults`: notes expire as segments do.
     """
     for segment in segments:
         place = place_of(segment.key)
-        if place and place not in seen and segment.stored_at < before.isoformat():
+        expired = _are_before([_stored_at(segment)], kept_since)
+        if place and place not in seen and not expired and segment.stored_at < before.isoformat():
             yield Fault(segment.key, "not evaluated: sweep has not noted it")
 
 
-def _of_log(source: str, node: str, numbers: Mapping[int, list[Segment]], known: Known) -> Iterator[Fault]:
+def _of_log(
+    source: str, node: str, numbers: Mapping[int, list[Segment]], known: Known, kept_since: datetime | None
+) -> Iterator[Fault]:
+    # What expired longer ago has no note either: the next segment of which anything is left says how old it was.
+    expires_soon = kept_since and kept_since + _EXPIRY_TAKES
     last = 0
     for number, stored in sorted(numbers.items()):
         place = Place(source, node, number)
-        if number - 1 > last:
+        moments = [*map(_stored_at, stored), *(it.start for it in known.get(place, ()) if not stored)]
+        if number - 1 > last and not _are_before(moments, expires_soon):
             yield Fault(_name(Place(source, node, last + 1), up_to=number - 1), "missing")
         last = number
-        if not stored:
+        if not stored and not _are_before(moments, kept_since):
             yield Fault(_name(place), f"missing; it was there, with the SHA-256 {_digests(known[place])}")
         for segment in stored:
             yield from _compared(segment, known.get(place, frozenset()))
         if len(stored) > 1:
             yield Fault(_name(place), f"there are {len(stored)} segments with this number")
     yield from _chained(numbers)
+
+
+def _stored_at(segment: Segment) -> datetime | None:
+    """Return from when S3 counts the age of a segment; of a copy, when it begins, as its key says."""
+    return datetime.fromisoformat(segment.stored_at) if segment.stored_at else segment_start(segment.key)
+
+
+def _are_before(moments: Iterable[datetime | None], kept_since: datetime | None) -> bool:
+    return kept_since is not None and all(moment is not None and moment < kept_since for moment in moments)
 
 
 def _name(place: Place, up_to: int = 0) -> str:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vaultwatch.archive.chain import Known, Segment
+from vaultwatch.archive.chain import HIDDEN, Known, Segment
 from vaultwatch.archive.contents import measure
 from vaultwatch.archive.known import of_notes
 from vaultwatch.archive.segments import unpack
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 20
 _CALLS_AT_ONCE = 8
 _BATCH = 1000
-_HIDDEN, _SHOWN_AGAIN = "hidden by a delete marker", "it has been hidden by a delete marker, and was replaced"
+_SHOWN_AGAIN = "it has been hidden by a delete marker, and was replaced"
 _IN_COPY = re.compile(r".*?(source=[^/]+/node=[^/]+/.+)", re.DOTALL)
 
 
@@ -69,7 +69,7 @@ def _objects(s3: S3Client, bucket: str, prefix: str) -> list[_Object]:
             versions[version["Key"]].append(version)
         for marker in page.get("DeleteMarkers", ()):
             key = marker["Key"]
-            hidden[key] = _HIDDEN if marker["IsLatest"] else hidden.get(key, _SHOWN_AGAIN)
+            hidden[key] = HIDDEN if marker["IsLatest"] else hidden.get(key, _SHOWN_AGAIN)
     return [_oldest(key, found, hidden.get(key)) for key, found in sorted(versions.items())]
 
 

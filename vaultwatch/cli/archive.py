@@ -175,6 +175,7 @@ def list_segments(form: str, place: str) -> int:
     short_help="Find what is missing or altered in an archive.",
     epilog=examples(
         "vaultwatch archive verify s3://ARCHIVE",
+        "vaultwatch archive verify --expiry-days 400 s3://ARCHIVE",
         "vaultwatch archive verify --manifest manifest.jsonl s3://ARCHIVE",
     ),
 )
@@ -183,9 +184,13 @@ def list_segments(form: str, place: str) -> int:
     "--manifest", "manifests", type=_FILE, multiple=True, metavar="FILE",
     help="Compare with what `archive list --format json` wrote; may be given again.",
 )  # fmt: skip
+@click.option(
+    "--expiry-days", type=click.IntRange(1, 36_500), metavar="DAYS",
+    help="The setting archive_expiry_days of the deployment: older segments may be missing. Without it, none may.",
+)  # fmt: skip
 @_format
 @_place
-def verify(read: bool, manifests: tuple[Path, ...], form: str, place: str) -> int:
+def verify(read: bool, manifests: tuple[Path, ...], expiry_days: int | None, form: str, place: str) -> int:
     """Find segments that are missing, altered, doubled, cut off, or not written by Vaultwatch.
 
     PLACE is s3://BUCKET, or a folder with a copy of the archive, such as `aws s3 sync` makes. Each source and host
@@ -193,6 +198,9 @@ def verify(read: bool, manifests: tuple[Path, ...], form: str, place: str) -> in
     the notes of the function sweep, which no host may write, so that the removal of the newest segments shows as
     well, and on S3 a segment that was not noted within a day. A copy has notes if seen/ was copied too, and never
     what each segment names. A manifest that was kept elsewhere shows more than both.
+
+    S3 deletes segments that have expired, and notes of them. --expiry-days says so; the lifecycle rule itself is not
+    asked, because whoever can change it could hide with it what was removed.
 
     Exit status: 0 if nothing is wrong, 1 if something is, 2 if it could not run.
     """
@@ -206,9 +214,11 @@ def verify(read: bool, manifests: tuple[Path, ...], form: str, place: str) -> in
     segments = list(_segments(place, read=read))
     if not segments and not known:
         raise SettingError(f"{place}: it has no segment")
-    found, due = 0, datetime.now(UTC) - _EVALUATED_AFTER
-    unevaluated = not_evaluated(segments, seen, due) if place.startswith(S3) else ()
-    for fault in chain(faults(segments, known), unevaluated):
+    now = datetime.now(UTC)
+    kept_since = now - timedelta(days=expiry_days) if expiry_days else None
+    unevaluated = not_evaluated(segments, seen, now - _EVALUATED_AFTER, kept_since) if place.startswith(S3) else ()
+    found = 0
+    for fault in chain(faults(segments, known, kept_since), unevaluated):
         found += 1
         click.echo(msgspec.json.encode(fault._asdict()) if form == "json" else one_line(f"{fault.where}: {fault.what}"))
     click.echo(f"{len(segments):,} segments, {found:,} faults", err=True)

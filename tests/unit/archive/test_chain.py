@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaultwatch.archive.chain import Known, Segment, faults
+from vaultwatch.archive.chain import HIDDEN, Known, Segment, faults, not_evaluated
 from vaultwatch.archive.known import merged
 from vaultwatch.aws import keys
 from vaultwatch.aws.keys import Fingerprint, Place, segment_start
@@ -168,3 +168,39 @@ def test_every_single_change_shows(count: int, data: st.DataObject) -> None:
     else:
         segments[at] = changed(segments[at], previous=digest("forged"))
     assert found(segments, known(chain(count)))
+
+
+class TestExpiry:
+    """S3 has expired what was stored before the fifth segment; every segment is stored when it begins."""
+
+    SINCE = START + timedelta(hours=5)
+
+    def found(self, segments: list[Segment], of: Known | None = None) -> list[str]:
+        return [f"{fault.where}: {fault.what.partition(';')[0]}" for fault in faults(segments, of or {}, self.SINCE)]
+
+    @pytest.mark.parametrize("notes_from", [1, 3, 5])
+    def test_segments_may_be_missing_with_and_without_their_notes(self, notes_from: int) -> None:
+        whole = chain(8)
+        assert self.found(whole[4:], known(whole[notes_from - 1 :])) == []
+        assert self.found([whole[1], *whole[4:]], known(whole[notes_from - 1 :])) == []  # S3 deletes in any order
+
+    def test_without_saying_so_they_may_not(self) -> None:
+        assert found(chain(8)[4:]) == [(f"{NAME} 1 to 4", "missing")]
+
+    def test_a_younger_one_may_not(self) -> None:
+        whole = chain(8)
+        left = [it for number, it in enumerate(whole, start=1) if number not in (1, 2, 6, 8)]
+        assert self.found(left, known(whole)) == [f"{NAME} 6: missing", f"{NAME} 8: missing"]
+
+    def test_nor_what_is_before_one_that_is_far_from_expiring(self) -> None:
+        late = [changed(it, stored_at="2026-12-28T09:00:00+00:00") for it in chain(8)[4:]]
+        assert self.found(late) == [f"{NAME} 1 to 4: missing"]
+
+    def test_they_may_be_hidden_and_others_may_not(self) -> None:
+        hidden = [changed(it, faults=(HIDDEN,)) for it in chain(8)]
+        assert self.found(hidden) == [f"{key(number)}: {HIDDEN}" for number in (5, 6, 7, 8)]
+
+    def test_what_expires_needs_no_note_of_sweep(self) -> None:
+        stored = [changed(it, stored_at=f"{segment_start(it.key):%Y-%m-%dT%H:%M:%S+00:00}") for it in chain(8)]
+        left = not_evaluated(stored, {}, START + timedelta(days=9), self.SINCE)
+        assert [fault.where for fault in left] == [key(number) for number in (5, 6, 7, 8)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import boto3
 import pytest
@@ -55,6 +55,14 @@ def run(capfd: pytest.CaptureFixture[str]) -> Run:
     return call
 
 
+class In402Days(datetime):
+    """The clock when the segments are older than the setting archive_expiry_days."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return super().now(tz) + timedelta(days=402)
+
+
 class TestS3:
     @pytest.mark.parametrize("options", [(), ("--read",)])
     def test_an_untouched_archive_is_whole(self, archive: Archive, run: Run, options: tuple[str, ...]) -> None:
@@ -77,6 +85,14 @@ class TestS3:
             [f"{archive.keys[2]}: hidden by a delete marker"],
             "3 segments, 1 faults\n",
         )
+
+    def test_what_has_expired_is_no_fault_if_it_is_said(
+        self, archive: Archive, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("vaultwatch.cli.archive.datetime", In402Days)
+        archive.hide(archive.keys[0])
+        assert run("verify", "--expiry-days", 403, archive.place).status == 1
+        assert run("verify", "--expiry-days", 400, archive.place) == (0, [], "3 segments, 0 faults\n")
 
     def test_a_hidden_note_still_counts(self, archive: Archive, run: Run) -> None:
         for note in archive.s3.list_objects_v2(Bucket=archive.bucket, Prefix=keys.SEEN)["Contents"]:
