@@ -40,6 +40,7 @@ Answer = Callable[[Content], bytes]
 _HEAD, _NUMBERS = struct.Struct("<cQ"), struct.Struct("<qqq")
 _MESSAGE, _QUESTION, _FINISHED, _FAILED = b"m", b"q", b"f", b"e"
 _LOOKS = 8  # how often a parent checks for progress, within the time after which a child is stalled
+_NO_TIME_LEFT = "there was no time left for it"
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -246,6 +247,8 @@ class _Parent:
 
     def _wait_until(self, deadline: float) -> None:
         progress, mark = time.monotonic(), self._mark.numbers
+        if progress >= deadline:  # also for a child that never makes its parent wait
+            raise self._ended(_NO_TIME_LEFT)
         while not self._poll.poll(1000 * self._stalled_seconds / _LOOKS):
             now = time.monotonic()
             if mark != self._mark.numbers:
@@ -254,7 +257,7 @@ class _Parent:
             if now - progress >= allowed:
                 raise self._ended(f"it made no progress for {allowed:.3g} s")
             if now >= deadline:
-                raise self._ended("there was no time left for it")
+                raise self._ended(_NO_TIME_LEFT)
 
     def _ended(self, reason: str) -> ChildEnded:
         return ChildEnded(reason, self._mark.number)

@@ -208,6 +208,15 @@ class TestAChildThatEndsEarly:
             [*run(work, Limits(256 * MIB, stalled_seconds=0.2), patience)]
         assert patience.is_exhausted
 
+    def test_is_ended_when_it_sends_without_a_pause_for_too_long(self) -> None:
+        def work(channel: Channel) -> None:
+            while True:
+                channel.send(b"x" * MIB)
+
+        with pytest.raises(ChildEnded, match="no time left"):
+            for _ in run(work, LIMITS, Patience(0.1)):
+                pass
+
     def test_loses_no_message_that_it_sent_before(self) -> None:
         def work(channel: Channel) -> None:
             channel.send(b"an alert")
