@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         "vaultwatch check /var/log/vault",
         "docker logs vault 2>&1 | vaultwatch check",
         "vaultwatch check --level high --since 2026-11-21T00:00:00Z --format json audit.log*",
-        "vaultwatch check --quiet --rule audit_device_removed audit.log || echo somebody removed one",
+        "vaultwatch check --quiet --rule audit_device_disabled audit.log; test $? != 1 || echo somebody disabled one",
     ),
 )
 @click.argument("places", nargs=-1, metavar="[FILE]...", shell_complete=complete_place)

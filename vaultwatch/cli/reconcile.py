@@ -27,6 +27,7 @@ from vaultwatch.rotated_files import MARK
 
 _AGAINST = "--against"
 _BETWEEN = "\0"  # no argument of a process can contain it
+_METRICS_BEGIN = b"# HELP vaultwatch_"
 
 
 class _TwoSides(click.Command):
@@ -93,6 +94,8 @@ def command(
     log could not be read to its end.
     """
     left, right = _sides(places)
+    if metrics:
+        _check_metrics_file(metrics)
     since, until = moment("--from", begin), moment("--until", end)
     reading = _Reading()
     left_logs, right_logs = (reading.logs(side, since, until) for side in (left, right))
@@ -195,6 +198,23 @@ def _write(found: Report, form: str) -> None:
     else:
         for line in table(found):
             click.echo(line)
+
+
+def _check_metrics_file(path: Path) -> None:
+    """Refuse a file that has anything but metrics of ours, such as one of the logs.
+
+    Raises:
+        SettingError: It does, or it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            begins = file.read(len(_METRICS_BEGIN))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SettingError(f"--metrics: {path}: {error.strerror}") from error
+    if begins and begins != _METRICS_BEGIN:
+        raise SettingError(f"--metrics: {path}: it has something else than metrics, and is left as it is")
 
 
 def _write_metrics(path: Path, metrics: bytes) -> None:

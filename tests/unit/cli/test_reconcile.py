@@ -193,9 +193,16 @@ def test_metrics_of_logs_that_cannot_be_read_to_their_end_say_so(reconcile: Reco
 
 def test_a_comparison_that_cannot_run_leaves_the_metrics_of_the_last_one(reconcile: Reconcile, tmp_path: Path) -> None:
     file, other = tmp_path / "reconcile.prom", tmp_path / "server.log"
-    file.write_text("before")
+    file.write_text("# HELP vaultwatch_before")
     other.write_text("no audit entry\n")
     assert reconcile(FILE, other, "--metrics", file).status == 2
-    assert file.read_text() == "before"
+    assert file.read_text() == "# HELP vaultwatch_before"
     ran = reconcile(FILE, FILE, "--metrics", tmp_path / "no" / "such")
     assert (ran.status, "--metrics: " in ran.err) == (2, True)
+
+
+def test_a_file_with_something_else_than_metrics_is_left_as_it_is(reconcile: Reconcile, tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    log.write_bytes(FILE.read_bytes())
+    assert reconcile(log, SOCKET, "--metrics", log).status == 2
+    assert log.read_bytes() == FILE.read_bytes()
