@@ -72,6 +72,23 @@ def moment(option: str, text: str | None) -> datetime | None:
     return found
 
 
+def period(since: tuple[str, str | None], until: tuple[str, str | None]) -> tuple[datetime | None, datetime | None]:
+    """Return both ends of a time; None for one that is not given.
+
+    Args:
+        since: The option that names the earliest moment, and its value.
+        until: The option that names the moment before which it ends, and its value.
+
+    Raises:
+        SettingError: One is not a time.
+        UsageError: It ends before it begins: nothing is in it.
+    """
+    begin, end = moment(*since), moment(*until)
+    if begin and end and end <= begin:
+        raise click.UsageError(f"{until[0]}: {until[1]} is not after {since[0]} {since[1]}")
+    return begin, end
+
+
 def check_rule_names(names: Sequence[str], patterns: Sequence[str]) -> None:
     """Refuse a pattern that no rule has.
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 import click
 
-from vaultwatch.cli.common import check_rule_names, complete_rule, load_rules, moment, rules_option
+from vaultwatch.cli.common import check_rule_names, complete_rule, load_rules, period, rules_option
 from vaultwatch.detection.detector import Source
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.findings.reader import Settings
@@ -61,8 +61,9 @@ class Asked(NamedTuple):
 
         Raises:
             SettingError: A time is wrong.
+            UsageError: The times are reversed.
         """
-        since, until = moment("--since", self.since), moment("--until", self.until)
+        since, until = period(("--since", self.since), ("--until", self.until))
         return Selection(Level(self.level), self.only, self.exclude, since, until, self.principal)
 
     def settings(self, rules: Sequence[Rule]) -> Settings:
@@ -70,6 +71,7 @@ class Asked(NamedTuple):
 
         Raises:
             SettingError: A time or the time zone is wrong.
+            UsageError: The times are reversed.
         """
         return Settings(Ruleset(rules), self.source, find_zone(self.timezone, "--timezone"), self.selection())
 

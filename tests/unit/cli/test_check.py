@@ -597,6 +597,10 @@ class TestWhatAUserCanDoWrong:
             (["--timezone", "a\0b"], "--timezone: there is no time zone"),
             (["--level", "urgent"], "urgent"),
             (["--since", "today"], "--since: `today` is not an RFC 3339 time"),
+            (
+                ["--since", "2026-11-22T00:00:00+01:00", "--until", "2026-11-21T23:00:00Z"],
+                "--until: 2026-11-21T23:00:00Z is not after --since 2026-11-22T00:00:00+01:00",
+            ),
             (["--rule", "audit_device_disable"], "did you mean `audit_device_disabled`?"),
             (["--source", "journal"], "journal"),
             (["--format", "xml"], "xml"),
