@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -12,10 +12,10 @@ import msgspec
 
 from vaultwatch.appending import replace_file
 from vaultwatch.audience import S3
-from vaultwatch.cli.common import complete_place, moment
+from vaultwatch.cli.common import complete_place, period
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.places import archived_logs, local_logs
-from vaultwatch.errors import ArchiveError, SettingError
+from vaultwatch.errors import ArchiveError, RuleError, SettingError
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.printable import one_line
 from vaultwatch.reconcile import Comparison, Log, Window, reconcile
@@ -36,6 +36,17 @@ class _TwoSides(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """See `click.Command`."""
         return super().parse_args(ctx, [_BETWEEN if word == _AGAINST else word for word in args])
+
+
+def _known_fields(_ctx: click.Context, _param: click.Parameter, fields: tuple[str, ...]) -> tuple[str, ...]:
+    if fields:
+        from vaultwatch.rules.compiling.checks import check_logged
+    for field in fields:
+        try:
+            check_logged(field)
+        except RuleError as error:
+            raise click.UsageError(f"--ignore: {error}") from error
+    return fields
 
 
 @click.command(
@@ -59,7 +70,7 @@ class _TwoSides(click.Command):
 @click.option("--from", "begin", metavar="TIME", help="Report entries from this time on (RFC 3339).")
 @click.option("--until", "end", metavar="TIME", help="Report entries before this time (RFC 3339).")
 @click.option(
-    "--ignore", "ignored", multiple=True, metavar="FIELD",
+    "--ignore", "ignored", multiple=True, metavar="FIELD", callback=_known_fields,
     help="Do not compare this field, such as auth.accessor; may be given again.",
 )  # fmt: skip
 @click.option(
@@ -90,20 +101,20 @@ def command(
     without request, except for those that Vault never answers; and the spans of time in which a side was silent while
     the other was not.
 
-    Exit status: 0 if both sides have the same, 1 if they differ or a line is no audit entry, 2 if it could not run or a
-    log could not be read to its end.
+    Exit status: 0 if both sides have the same, 1 if they differ or a line is no audit entry, 2 if nothing was compared
+    or a log could not be read to its end: then the comparison is incomplete, and says so first.
     """
     left, right = _sides(places)
     if metrics:
         _check_metrics_file(metrics)
-    since, until = moment("--from", begin), moment("--until", end)
+    since, until = period(("--from", begin), ("--until", end))
     reading = _Reading()
     left_logs, right_logs = (reading.logs(side, since, until) for side in (left, right))
     reader = Reader(ignored)
     comparison = reconcile(left_logs, right_logs, reader, _window(since, until), limit)
-    _check_sides(comparison)
+    _check_sides(comparison, [reading.has_failed(logs) for logs in (left_logs, right_logs)])
     found = report(comparison, [*left_logs, *right_logs], reader)
-    _write(found, form)
+    _write(found, form, len(reading.failed))
     if metrics:
         _write_metrics(metrics, metrics_of(found, complete=not reading.failed))
     return 2 if reading.failed else 0 if comparison.equal else 1
@@ -158,6 +169,10 @@ class _Reading:
             raise SettingError(f"{' '.join(places)}: no log is there")
         return [Log(log.name, lambda log=log: self._read(log)) for log in found]  # type: ignore[misc]
 
+    def has_failed(self, logs: Sequence[Log]) -> bool:
+        """Return whether one of these logs could not be read to its end."""
+        return any(log.name in self.failed for log in logs)
+
     def _read(self, log: Log) -> Iterator[bytes]:
         try:
             yield from log.read()
@@ -179,24 +194,34 @@ def _is_of_uploads(name: str) -> bool:
     return name.startswith(".") or name.endswith(MARK)
 
 
-def _check_sides(comparison: Comparison) -> None:
-    """Refuse a side of which nothing is an audit entry: it is another log. Two empty sides are no comparison, either.
+def _check_sides(comparison: Comparison, failed: Sequence[bool]) -> None:
+    """Refuse what is no comparison: a side that could not be read, a side of another log, and no entry to compare.
+
+    Args:
+        comparison: The comparison.
+        failed: Whether something of the left side, and of the right side, could not be read.
 
     Raises:
-        SettingError: There is one.
+        SettingError: It is none.
     """
-    for name, side in zip(("left", "right"), comparison.sides, strict=True):
+    for name, side, has_failed in zip(("left", "right"), comparison.sides, failed, strict=True):
+        if has_failed and not side.read:
+            raise SettingError(f"nothing was compared: no entry of the {name} side could be read")
         if side.rejected and not side.read:
             raise SettingError(f"the {name} side has no audit entry, but {side.rejected:,} other lines")
-    if not any(side.read for side in comparison.sides):
-        raise SettingError("nothing was compared: neither side has an entry")
+    if not any(side.entries for side in comparison.sides):
+        within = " in this time" if any(side.read for side in comparison.sides) else ""
+        raise SettingError(f"nothing was compared: neither side has an entry{within}")
 
 
-def _write(found: Report, form: str) -> None:
+def _write(found: Report, form: str, unreadable: int) -> None:
+    """Write what was found, and first whether some logs could not be read to their end."""
     if form == "json":
-        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+        members = {"complete": not unreadable, **msgspec.to_builtins(found)}
+        members["equal"] = found.equal and not unreadable
+        sys.stdout.buffer.write(msgspec.json.encode(members) + b"\n")
     else:
-        for line in table(found):
+        for line in table(found, unreadable):
             click.echo(line)
 
 

@@ -16,8 +16,15 @@ _KINDS = {
 }
 
 
-def table(report: Report) -> Iterator[str]:
-    """Yield the lines of a report."""
+def table(report: Report, unreadable: int = 0) -> Iterator[str]:
+    """Yield the lines of a report.
+
+    Args:
+        report: What was found.
+        unreadable: How many logs could not be read to their end: then there is no verdict.
+    """
+    if unreadable:
+        yield f"INCOMPLETE: {unreadable:,} logs could not be read to their end; what they lack counts as missing"
     yield f"left:  {_side(report.left)}"
     yield f"right: {_side(report.right)}"
     yield f"on both sides: {report.common:,}"
@@ -28,7 +35,7 @@ def table(report: Report) -> Iterator[str]:
     yield f"silences: {report.silence_count:,}"
     for span in report.silences:
         yield f"  {span.side:5}  {span.begin} to {span.end}  while the other side has {span.entries:,} entries"
-    yield "equal" if report.equal else "NOT equal"
+    yield "no verdict: INCOMPLETE" if unreadable else "equal" if report.equal else "NOT equal"
 
 
 def _side(side: Mapping[str, int]) -> str:

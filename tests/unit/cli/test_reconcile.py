@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,8 +77,8 @@ def test_each_side_can_be_several_files_compressed_or_not_and_folders(reconcile:
 
 
 def test_a_window_leaves_out_what_one_side_does_not_have_yet(reconcile: Reconcile) -> None:
-    assert reconcile(FILE, SOCKET, "--from", "2026-11-21T07:31:00Z").status == 0
-    assert reconcile(FILE, SOCKET, "--until", "2026-11-21T07:00:00Z").status == 0
+    ran = reconcile(FILE, SOCKET, "--from", "2026-11-21T07:29:44.5Z", "--format", "json")
+    assert (ran.status, found(ran)["complete"], found(ran)["common"]) == (0, True, 24)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +90,15 @@ def test_a_window_leaves_out_what_one_side_does_not_have_yet(reconcile: Reconcil
         (("a", "--against", "b", "--against", "c"), "--against is given twice"),
         (("a", "-"), "stdin cannot be read twice: name a file"),
         (("a", "b", "--from", "monday"), "--from: `monday` is not an RFC 3339 time"),
+        (
+            ("a", "b", "--from", "2026-11-22T00:00:00Z", "--until", "2026-11-21T00:00:00Z"),
+            "--until: 2026-11-21T00:00:00Z is not after --from 2026-11-22T00:00:00Z",
+        ),
+        (
+            ("a", "b", "--ignore", "auth.accesor"),
+            "--ignore: unknown field auth.accesor: no audit record has it; did you mean `auth.accessor`?",
+        ),
+        (("a", "b", "--ignore", "outcome"), "--ignore: unknown field outcome: no audit entry has it"),
         (("s3://", "b"), "s3://: names no bucket"),
     ],
 )
@@ -109,8 +119,33 @@ def test_two_empty_sides_are_not_equal_but_no_comparison(reconcile: Reconcile, t
     assert (ran.status, ran.out, ran.err) == (2, "", "vaultwatch: nothing was compared: neither side has an entry\n")
 
 
-def test_a_time_in_which_neither_side_has_an_entry_is_equal(reconcile: Reconcile) -> None:
-    assert reconcile(FILE, FILE, "--from", "2030-01-01T00:00:00Z").status == 0
+def test_a_time_in_which_neither_side_has_an_entry_is_no_comparison(reconcile: Reconcile, tmp_path: Path) -> None:
+    metrics = tmp_path / "reconcile.prom"
+    ran = reconcile(FILE, FILE, "--from", "2030-01-01T00:00:00Z", "--metrics", metrics)
+    error = "vaultwatch: nothing was compared: neither side has an entry in this time\n"
+    assert (ran.status, ran.out, ran.err) == (2, "", error)
+    assert not metrics.exists()
+
+
+@pytest.mark.parametrize(("sides", "name"), [((FILE, "none"), "right"), (("none", FILE), "left")])
+def test_a_side_that_cannot_be_read_is_no_comparison(
+    reconcile: Reconcile, tmp_path: Path, sides: tuple[object, object], name: str
+) -> None:
+    metrics = tmp_path / "reconcile.prom"
+    ran = reconcile(*sides, "--metrics", metrics)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.splitlines() == [
+        "vaultwatch: none: No such file or directory",
+        f"vaultwatch: nothing was compared: no entry of the {name} side could be read",
+    ]
+    assert not metrics.exists()
+
+
+@pytest.mark.parametrize("field", ["auth.accessor", "auth", "request.namespace", "response.data.keys", "error"])
+def test_a_field_that_is_not_compared_is_one_of_audit_entries_or_an_object_of_some(
+    reconcile: Reconcile, field: str
+) -> None:
+    assert reconcile(FILE, FILE, "--ignore", field).status == 0
 
 
 def test_an_empty_side_lacks_everything(reconcile: Reconcile, tmp_path: Path) -> None:
@@ -120,12 +155,24 @@ def test_an_empty_side_lacks_everything(reconcile: Reconcile, tmp_path: Path) ->
 
 def test_a_log_that_cannot_be_read_to_its_end_is_named_once_and_status_2(reconcile: Reconcile, tmp_path: Path) -> None:
     cut = tmp_path / "a\x1b[2J.zst"
-    cut.write_bytes(zstandard.compress(FILE.read_bytes())[:-9])
+    cut.write_bytes(zstandard.compress(FILE.read_bytes()) + zstandard.compress(b"cut")[:-1])
     ran = reconcile(cut, FILE)
     assert ran.status == 2
     assert ran.err.splitlines() == [
         f"vaultwatch: {tmp_path}/a\\u001b[2J.zst: damaged: the file ends within a zstd frame"
     ]
+
+
+def test_an_incomplete_comparison_says_so_first_and_gives_no_verdict(reconcile: Reconcile, tmp_path: Path) -> None:
+    lines, cut = FILE.read_bytes(), tmp_path / "cut.gz"
+    cut.write_bytes(gzip.compress(lines)[:-4])  # all of the entries can be read, but not the checksum behind them
+    ran = reconcile(cut, FILE)
+    first, *_, last = ran.out.splitlines()
+    assert (ran.status, last) == (2, "no verdict: INCOMPLETE")
+    assert first == "INCOMPLETE: 1 logs could not be read to their end; what they lack counts as missing"
+    in_json = reconcile(cut, FILE, "--format", "json")
+    assert in_json.out.startswith('{"complete":false,"equal":false,')
+    assert found(in_json)["missing_left"]["count"] == 0
 
 
 def test_texts_from_a_log_cannot_move_the_cursor(reconcile: Reconcile, tmp_path: Path) -> None:
@@ -161,7 +208,7 @@ def test_archived_segments_are_read_from_s3(reconcile: Reconcile, bucket: Any) -
         28,
         2,
     )
-    window = ("--from", "2026-11-21T08:00:00Z", "--until", "2026-11-22T00:00:00Z")
+    window = ("--from", "2026-11-21T07:29:44.5Z", "--until", "2026-11-22T00:00:00Z")
     assert reconcile(*sides, *window).status == 0
 
 
@@ -186,7 +233,7 @@ def test_the_metrics_have_what_a_monitoring_needs_and_are_written_whatever_was_f
 
 def test_metrics_of_logs_that_cannot_be_read_to_their_end_say_so(reconcile: Reconcile, tmp_path: Path) -> None:
     cut, file = tmp_path / "cut.zst", tmp_path / "reconcile.prom"
-    cut.write_bytes(zstandard.compress(FILE.read_bytes())[:-10])
+    cut.write_bytes(zstandard.compress(FILE.read_bytes()) + zstandard.compress(b"cut")[:-1])
     assert reconcile(FILE, cut, "--metrics", file).status == 2
     assert value(read_metrics(file.read_bytes()), "vaultwatch_reconcile_complete") == 0
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from testbed.slack import SlackStandIn
 from tests.support.exposition import Series, read_metrics, value
@@ -121,3 +122,10 @@ def test_the_rules_for_prometheus_name_metrics_that_a_handler_writes() -> None:
     assert set(re.findall(r"vaultwatch_\w+", rules)) - set(re.findall(r'"(vaultwatch_\w+)"', written)) == set()
     if promtool := shutil.which("promtool"):
         subprocess.run([promtool, "check", "rules", ROOT / "docs/prometheus-rules.yml"], check=True)
+
+
+@pytest.mark.parametrize("name", ["VaultwatchEntriesAltered", "VaultwatchEntriesLost"])
+def test_what_a_comparison_found_is_an_alert_only_if_it_was_complete(name: str) -> None:
+    rules = yaml.safe_load((ROOT / "docs/prometheus-rules.yml").read_text())["groups"][0]["rules"]
+    (found,) = (rule["expr"] for rule in rules if rule.get("alert") == name)
+    assert found.strip().endswith("and on (instance) vaultwatch_reconcile_complete == 1")

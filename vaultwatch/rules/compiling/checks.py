@@ -76,6 +76,20 @@ def check_field(field: str, service: Service) -> None:
         raise RuleError(f"unknown field {field}: no {service} record has it{hint}")
 
 
+def check_logged(field: str) -> None:
+    """Refuse what is neither a field that audit entries have, nor an object of such fields.
+
+    Raises:
+        RuleError: Names the field.
+    """
+    logged = _AUDIT_FIELDS - AUDIT_DERIVED
+    if any(name.startswith(f"{field}.") for name in logged if not name.startswith("local.")):
+        return
+    if field.partition(".")[0] in AUDIT_DERIVED:
+        raise RuleError(f"unknown field {field}: no audit entry has it")
+    check_field(field, "audit")
+
+
 def check_negations(condition: Condition) -> None:
     """Refuse a negated `error`, `outcome` or `response.*` without `type: response`: a request entry has no outcome yet.
 
