@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 from cost import prices as usd
@@ -189,10 +189,11 @@ class Model:
         units = ceil(self.measured.sample(rate).bytes / PUT_UNIT_BYTES)
         return (self._frames(rate) * units + self._heartbeats()) * usd.PUT_UNIT.usd
 
-    def _lambda(self, calls: float, cpu_ms: float, memory_mib: float) -> float:
-        """Invocations with this CPU time each, of a function that has a share of a core."""
+    def _lambda(self, calls: float, cpu_ms: float, memory_mib: float, longest_ms: float = inf) -> float:
+        """Invocations with this CPU time each, of a function that has a share of a core, until they are ended."""
         core = min(1.0, memory_mib / CORE_MIB)
-        return self._calls(calls, self.assumed.call_ms + cpu_ms * self.assumed.arm_slowness / core, memory_mib)
+        milliseconds = self.assumed.call_ms + cpu_ms * self.assumed.arm_slowness / core
+        return self._calls(calls, min(milliseconds, longest_ms), memory_mib)
 
     @staticmethod
     def _calls(calls: float, milliseconds: float, memory_mib: float) -> float:
@@ -218,10 +219,12 @@ class Model:
 
     def _reconcile(self, rate: float) -> float:
         """The comparison of each hour's copies, and the lists of their segments: three days of each host."""
+        if not self.settings.reconcile:
+            return 0.0
         entries = rate * 3600 * ARCHIVES * self.assumed.reconciled_share
-        cpu_ms = min(entries * self.assumed.reconciled_cpu_us / 1000, RECONCILE_SECONDS * 1000.0)
+        cpu_ms = entries * self.assumed.reconciled_cpu_us / 1000
         lists = HOURS * (ARCHIVES + 3 * (1 + self.assumed.nodes)) * usd.PUT.usd
-        return self._lambda(HOURS, cpu_ms, self.settings.reconcile_memory_mib) + lists
+        return self._lambda(HOURS, cpu_ms, self.settings.reconcile_memory_mib, RECONCILE_SECONDS * 1000.0) + lists
 
     def _digest_and_notify(self, rate: float) -> float:
         notified = self._alerts(rate) * self.assumed.notified

@@ -1,9 +1,9 @@
 """Compares, each hour, the two copies that the archive has of the same hour of the day before.
 
-One copy came by the sockets and the log server, the other from the nodes' own audit files. What one lacks was lost on
-its way, or removed; what differs was altered. The comparison is in a child process, so that no content can end the
-function; an hour that cannot be compared to its end is counted as not reconciled. While only one copy has come as far
-as the end of the hour, the other one is late: SQS delivers the message again, as it does if the infrastructure fails.
+One copy came by the sockets and the log server, the other from the nodes' own audit files. What is missing in one was
+lost on its way, or removed; what differs was altered. The comparison is in a child process, so that no content can
+end the function; an hour that cannot be compared to its end is counted as not reconciled. A copy that has not come as
+far as the end of the hour is late: SQS delivers the message again, as it does if the infrastructure fails.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ def _reconcile(message: str, context: Any) -> bool:
         _log.error("%s", one_line(str(error)))
         _count(reconciled=False)
         return True
-    socket, file = (copy_of(S3, ENVIRONMENT.archive_bucket_name, it, hour, hour + HOUR) for it in (_SOCKET, _FILE))
-    if socket.is_passed != file.is_passed:
-        late, other = (_SOCKET, _FILE) if file.is_passed else (_FILE, _SOCKET)
-        _log.error("%s: source=%s ends before the end of the hour, source=%s does not", hour.isoformat(), late, other)
+    copies = {it: copy_of(S3, ENVIRONMENT.archive_bucket_name, it, hour, hour + HOUR) for it in (_SOCKET, _FILE)}
+    late = [f"source={source}" for source, copy in copies.items() if not copy.is_passed]
+    if late:
+        _log.error("%s waits: %s has no segment after the hour", hour.isoformat(), " and ".join(late))
         return False
-    _compare(hour, Copies(socket.keys, file.keys), context)
+    _compare(hour, Copies(copies[_SOCKET].keys, copies[_FILE].keys), context)
     return True
 
 
@@ -93,9 +93,9 @@ def _compare(hour: datetime, copies: Copies, context: Any) -> None:
 
 def _report(hour: datetime, found: Found) -> None:
     report = found.report
-    level = logging.INFO if report.equal and not found.unreadable else logging.ERROR
-    _log.log(level, "%s", summary_of(hour, found))
-    _count(reconciled=not found.unreadable)
+    is_whole = not found.unreadable_count and not report.left["rejected"] and not report.right["rejected"]
+    _log.log(logging.INFO if report.equal and is_whole else logging.ERROR, "%s", summary_of(hour, found))
+    _count(reconciled=is_whole)
     metrics.write({metrics.DIFFERING_ENTRIES: report.differing.count, metrics.SILENT_SPANS: report.silence_count})
     for lane, missing in (("socket", report.missing_left), ("file", report.missing_right)):
         metrics.write({metrics.MISSING_ENTRIES: missing.count}, lane=lane)

@@ -61,7 +61,8 @@ class Reconciliation(Construct):
             self,
             "Schedule",
             description="Sends a message to the function reconcile every hour",
-            schedule=events.Schedule.rate(_HOUR),
+            # At a fixed minute each hour is named once, whenever the rule was made.
+            schedule=events.Schedule.cron(minute="20"),
         )
         rule.add_target(targets.SqsQueue(queue.waiting, dead_letter_queue=queue.dead_letters, max_event_age=_HOUR))
         _watch(defaults.alarms)
@@ -84,29 +85,30 @@ def _watch(alarms: Alarms) -> None:
         metrics.MISSING_ENTRIES,
         "The log server's copy of an hour has audit entries that no node's own audit file has. A node was lost before "
         "it had uploaded its file, lines were removed from that, or somebody has forged entries on the way. The log of "
-        "the function reconcile names the first of them, and its silences say whether a span of time lacks.",
+        "the function reconcile names the first of them, and its silences say whether a whole span of time is missing.",
         lane="file",
     )
     add(
         "socket-lacks-entries",
         metrics.MISSING_ENTRIES,
-        "The nodes' own audit files have entries of an hour that the log server's copy has not. A restart of syslog-ng "
-        "or of a host loses some of the socket's, and the archive has them from the node. Compare the silences in the "
-        "log of the function reconcile with restarts; without one, somebody kept entries from the log server.",
+        "The nodes' own audit files have entries of an hour that the log server's copy of that hour has not. A restart "
+        "of syslog-ng or of a host loses some of the socket's, and while the log server is unavailable they wait on "
+        "the node's disk and come later than the hour. Compare the silences in the log of the function reconcile with "
+        "such times; without one, somebody kept entries from the log server.",
         lane="socket",
     )
     add(
         "unreconciled-hours",
         metrics.UNRECONCILED_HOURS,
         "Both copies of an hour could not be compared to their end. The log of the function reconcile says why: too "
-        "many entries for 15 minutes, damaged segments, or content that ended the comparison. Compare that hour with "
-        "the command `vaultwatch reconcile`.",
+        "many entries for 15 minutes, damaged segments, lines that are no audit entry, or content that ended the "
+        "comparison. Compare that hour with the command `vaultwatch reconcile`.",
     )
     alarms.add(
         "reconcile-stopped",
         alarms.own_metric(metrics.RECONCILED_HOURS, "reconcile", period=_HOUR),
         "For three hours the function reconcile has compared no hour to its end: its schedule does not run, the "
-        "function fails, or one copy is late by a day. Check the rule, the queue and the log of the function, and "
+        "function fails, or a copy is late by a day. Check the rule, the queue and the log of the function, and "
         "whether the hosts upload.",
         periods=3,
         datapoints=3,

@@ -227,11 +227,14 @@ class Schedule:
 
     def __post_init__(self) -> None:
         expression = self.rule["ScheduleExpression"]
-        found = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression)
-        if found is None:
+        if found := re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression):
+            self._period = int(found[1]) * {"minute": 60, "hour": 3600, "day": 86_400}[found[2]]
+            self._next = self.aws.now() + self._period
+        elif found := re.fullmatch(r"cron\((\d+) \* \* \* \? \*\)", expression):
+            self._period, since = 3600, 60 * int(found[1])
+            self._next = (self.aws.now() - since) // 3600 * 3600 + since + 3600
+        else:
             raise UnsupportedTemplateError(f"{self.arn}: {expression} is not supported")
-        self._period = int(found[1]) * {"minute": 60, "hour": 3600, "day": 86_400}[found[2]]
-        self._next = self.aws.now() + self._period
 
     def step(self) -> bool:
         """Start the function if a period has begun or a retry is due."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -224,9 +224,10 @@ def test_a_day_later_both_copies_of_an_hour_are_compared(deployment: Deployment)
     hour = datetime.fromtimestamp(aws.now() + 3600 - 86_400, UTC).replace(minute=0, second=0, microsecond=0)
     for source, node, name in (("audit", "log-server", "audit-socket"), ("audit-file", "vault-1", "audit")):
         lines = (RECORDINGS / f"openbao-2.6.2/audit-socket-down/{name}.jsonl").read_bytes().splitlines(keepends=True)
-        body = zstandard.compress(b"".join(with_time(line, hour.timestamp()) for line in lines))
-        key = segment(source, node, 1, hour)
-        aws.client("s3").put_object(Bucket=deployment.bucket("Archive"), Key=key, Body=body)
+        for number, first, some in ((1, hour, lines), (2, hour + timedelta(hours=1), lines[:1])):
+            body = zstandard.compress(b"".join(with_time(line, first.timestamp()) for line in some))
+            key = segment(source, node, number, first)
+            aws.client("s3").put_object(Bucket=deployment.bucket("Archive"), Key=key, Body=body)
     for _ in range(2):  # the first may still be the hour before
         aws.tick(3600)
     assert not aws.failures

@@ -137,7 +137,7 @@ def test_reconcile_gets_a_message_each_hour_and_room_for_its_rows(alerting: Temp
     rule = properties(alerting, "Events::Rule", "ReconciliationSchedule")
     [target] = rule["Targets"]
 
-    assert (rule["ScheduleExpression"], rule["State"]) == ("rate(1 hour)", "ENABLED")
+    assert (rule["ScheduleExpression"], rule["State"]) == ("cron(20 * * * ? *)", "ENABLED")
     assert text(target["Arn"]) == "<ReconciliationQueueWaiting.Arn>"
     assert text(target["DeadLetterConfig"]["Arn"]) == "<ReconciliationQueueDeadLetters.Arn>"
     assert properties(alerting, "Lambda::Function", "Reconciliation")["EphemeralStorage"] == {"Size": 1024}

@@ -129,8 +129,8 @@ CERTIFICATE_DAYS_LEFT = Metric("CertificateDaysLeft", "Count", ("sign",), ("host
 AUTHORITY_DAYS_LEFT = Metric("AuthorityDaysLeft", "Count", ("sign",))
 REFUSED_REQUESTS = Metric("RefusedRequests", "Count", ("sign",))
 
-# Of the two copies of an hour: whether they were compared to their end, and what one lacks or has otherwise. A silent
-# span is one in which a copy lacks every entry, so each of its entries is also missing.
+# Of the two copies of an hour: whether they were compared to their end, what is missing in one, and what differs. In a
+# silent span a copy has no entry, so each entry of the other one is also missing.
 RECONCILED_HOURS = Metric("ReconciledHours", "Count", ("reconcile",))
 UNRECONCILED_HOURS = Metric("UnreconciledHours", "Count", ("reconcile",))
 MISSING_ENTRIES = Metric("MissingEntries", "Count", ("reconcile",), ("lane",))

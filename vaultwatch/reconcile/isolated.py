@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -40,11 +41,13 @@ class Found(msgspec.Struct, frozen=True):
 
     Attributes:
         report: The numbers, and the first differences of each kind.
-        unreadable: Why segments could not be read to their end, by their names.
+        unreadable_count: How many segments could not be read to their end.
+        unreadable: Why, by their names, for the first of them.
         without_texts: Why no difference is shown; "" if they are.
     """
 
     report: Report
+    unreadable_count: int
     unreadable: dict[str, str]
     without_texts: str = ""
 
@@ -71,7 +74,7 @@ def compare(
         window: Which entries are reported.
         fetch: Yields the bytes of a segment; called in this process, which lets its exceptions pass.
         unpack: Decompresses them; called in the child.
-        limit: How many differences of each kind are shown.
+        limit: How many differences of each kind, and how many segments that cannot be read, are shown.
         limits: What the child may use.
         seconds_left: Returns how long it may still take.
 
@@ -139,8 +142,13 @@ def _work(copies: Copies, window: Window, unpack: Unpack, limit: int, folder: Pa
     logs = [Log(name, partial(read, index, name)) for index, name in enumerate(names)]
     left, right, reader = logs[: len(copies.left)], logs[len(copies.left) :], Reader()
     comparison = reconcile(left, right, reader, window, limit, folder=folder, progress=channel.beat)
-    channel.send(msgspec.json.encode(Found(totals(comparison), unreadable)))
-    channel.send(msgspec.json.encode(Found(report(comparison, logs, reader), unreadable)))
+
+    def send(found: Report) -> None:
+        named = dict(islice(unreadable.items(), limit))
+        channel.send(msgspec.json.encode(Found(found, len(unreadable), named)))
+
+    send(totals(comparison))
+    send(report(comparison, logs, reader))
 
 
 def _asked(channel: Channel, index: int) -> Iterator[bytes]:

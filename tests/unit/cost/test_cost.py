@@ -13,7 +13,7 @@ from bench.processes import ROOT
 from cost import prices
 from cost.attack import Flood, records_a_second
 from cost.hosts import crossing, parts
-from cost.model import COUNTING, DAYS, WINDOW_SECONDS, Measured, Model, Sample
+from cost.model import COUNTING, DAYS, HOURS, WINDOW_SECONDS, Measured, Model, Sample
 from cost.page import COUNTING_GOAL_USD, GOAL_RATE, GOAL_USD, RATES, page, results
 from stacks.services import INTERFACES
 from vaultwatch.rules.pack import shipped_rules
@@ -117,6 +117,15 @@ def test_more_alerts_cost_more_at_the_services_that_handle_alerts() -> None:
 
 
 FLOOD = Flood(calls=0.05, write_units=3.0, index_units=0.25, read_units=1.5, stored_bytes=600.0, line_bytes=6_000.0)
+
+
+def test_reconcile_costs_at_most_its_longest_invocation_and_nothing_when_it_is_off() -> None:
+    line, many = "Lambda, S3: reconcile", 10_000.0
+    longest = HOURS * 900 * MODEL.settings.reconcile_memory_mib / 1024 * prices.GB_SECOND.usd
+    assert 0 < MODEL.bill(1.0)[line] < MODEL.bill(10.0)[line] < longest
+    slow = replace(MODEL, assumed=replace(MODEL.assumed, arm_slowness=2))
+    assert slow.bill(many)[line] == MODEL.bill(many)[line] == pytest.approx(longest, rel=0.01)
+    assert replace(MODEL, settings=Settings(reconcile=False)).bill(many)[line] == 0
 
 
 def test_an_hour_of_a_flood_costs_its_units_lines_and_few_notifications() -> None:

@@ -56,7 +56,13 @@ def copies(socket: list[bytes], file: list[bytes]) -> None:
     """Archive both copies of the hour, and a later segment of each."""
     for source, lines in (("audit", socket), ("audit-file", file)):
         put(source, *lines)
-        put(source, entry(900, time="2026-11-21T08:00:01Z"), number=2, first=HOUR + timedelta(hours=1, seconds=1))
+    go_on()
+
+
+def go_on() -> None:
+    """Archive a segment of each copy that begins after the hour."""
+    for source in WRITERS:
+        put(source, entry(900, time="2026-11-21T08:00:01Z"), number=9, first=HOUR + timedelta(hours=1, seconds=1))
 
 
 def run(function: ModuleType, body: str = '{"time": "2026-11-22T07:20:00Z"}', seconds: float = 600) -> list[str]:
@@ -100,6 +106,7 @@ def test_of_a_socket_that_was_down_28_entries_lack_in_one_span(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     upload(tmp_path, recorded("audit-socket.jsonl", product), recorded("audit.jsonl", product))
+    go_on()
     assert run(function) == []
     found = Counted(capsys.readouterr().out)
     assert (found.lacking, found.differing, found.silences) == ({"socket": 28, "file": 0}, 0, 1)
@@ -119,6 +126,7 @@ def test_equal_copies_in_any_segments_are_reconciled(
     put("audit", *lines, first=before)
     for number, first in enumerate((before, HOUR, later)):
         put("audit-file", *lines[2 * number : 2 * number + 2], number=number + 1, first=first)
+    go_on()
     caplog.set_level("INFO")
     assert run(function) == []
     found = Counted(capsys.readouterr().out)
@@ -152,25 +160,57 @@ def test_only_entries_of_the_hour_are_counted(function: ModuleType, capsys: pyte
     assert Counted(capsys.readouterr().out).lacking == {"socket": 0, "file": 0}
 
 
-@pytest.mark.parametrize(("late", "other"), [("audit", "audit-file"), ("audit-file", "audit")])
-def test_while_one_copy_has_not_come_as_far_the_hour_waits(
+@pytest.mark.parametrize("late", [["audit"], ["audit-file"], ["audit", "audit-file"]])
+def test_while_a_copy_has_not_come_as_far_the_hour_waits(
     function: ModuleType,
-    late: str,
-    other: str,
+    late: list[str],
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """A day in which nothing at all was uploaded is not one in which both copies are equal."""
     copies([entry(1), entry(2)], [entry(1), entry(2)])
-    key = segment(late, WRITERS[late], 2, HOUR + timedelta(hours=1, seconds=1))
-    make_client("s3").delete_object(Bucket=ARCHIVE, Key=key)
+    for source in late:
+        key = segment(source, WRITERS[source], 9, HOUR + timedelta(hours=1, seconds=1))
+        make_client("s3").delete_object(Bucket=ARCHIVE, Key=key)
     assert run(function) == ["message-0"]
     assert capsys.readouterr().out == ""
-    assert f"source={late} ends before the end of the hour, source={other} does not" in caplog.messages[-1]
+    named = " and ".join(f"source={source}" for source in late)
+    assert caplog.messages[-1] == f"2026-11-21T07:00:00+00:00 waits: {named} has no segment after the hour"
+
+
+def test_an_empty_archive_is_not_reconciled(function: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(function) == ["message-0"]
+    assert capsys.readouterr().out == ""
 
 
 def test_an_hour_without_any_entry_is_reconciled(function: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    copies([], [])
     assert run(function) == []
     assert Counted(capsys.readouterr().out).reconciled == 1
+
+
+@pytest.mark.parametrize("source", ["audit", "audit-file"])
+def test_of_an_hour_with_a_line_that_is_no_entry_it_is_said_that_it_is_not_reconciled(
+    function: ModuleType, source: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    copies([entry(1)], [entry(1)])
+    put(source, entry(1), b"what was this?")
+    assert run(function) == []
+    found = Counted(capsys.readouterr().out)
+    assert (found.reconciled, found.unreconciled, found.lacking) == (0, 1, {"socket": 0, "file": 0})
+    side = "left" if source == "audit" else "right"
+    assert json.loads(caplog.messages[-1])["report"][side]["rejected"] == 1
+
+
+def test_many_damaged_segments_are_counted_and_the_first_are_named(
+    function: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
+    copies([entry(1)], [entry(1)])
+    for number in range(20, 40):
+        put("audit", number=number, first=HOUR + timedelta(seconds=number), body=b"no zstd")
+    run(function)
+    said = json.loads(caplog.messages[-1])
+    assert (said["unreadable_count"], len(said["unreadable"])) == (20, 5)
 
 
 def test_of_a_damaged_segment_the_hour_is_not_reconciled_and_what_could_be_read_is_compared(

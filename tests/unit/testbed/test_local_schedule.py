@@ -40,3 +40,20 @@ def test_a_failure_is_retried_as_often_as_the_template_says(asynchronous: dict[s
         schedule.step()
 
     assert runner.started == started
+
+
+@pytest.mark.parametrize(("made", "started"), [(0, [1200.0, 4800.0]), (1200, [4800.0]), (5000, [])])
+def test_a_rule_with_a_minute_starts_at_that_minute_of_each_hour(made: int, started: list[float]) -> None:
+    runner: Any = Failing()
+    function: Any = object()
+    runner.seconds = made
+    rule = {"ScheduleExpression": "cron(20 * * * ? *)"}
+    schedule = Schedule(
+        "rule", rule, {"Arn": "arn:aws:lambda:eu-central-1:123456789012:function:f"}, function, runner, 0
+    )
+
+    for second in range(made, 7200, 10):
+        runner.seconds = second
+        schedule.step()
+
+    assert runner.started == started
