@@ -10,13 +10,14 @@ $(error MODE=$(MODE) is neither aws nor watch)
 endif
 endif
 
-.PHONY: help setup system test check style types test-units test-integration test-stacks test-hosts test-long hosts faults demo bench synth requirements
+.PHONY: help setup system test check style types test-units test-integration test-stacks test-hosts test-convert test-long hosts faults demo bench synth requirements
 
 help:
 	@echo "make check FILE=LOG  check a log against the rules, with the command alone (LEVEL=medium: that level and above); needs only Python"
 	@echo "make setup  create .venv; needs only Python"
 	@echo "make system make setup, and install the Debian packages that the demo and most tests run; the other targets run this first"
 	@echo "make test   run all checks and tests: make check (style, types, rooms), test-integration, test-units (under /usr/bin/python3 if that can run them) and test-stacks"
+	@echo "make test-convert  test what rules convert makes with the backends of its extra, in an environment of its own"
 	@echo "make test-long  run the tests that are too long for make test"
 	@echo "make hosts  boot a log server and a node of OpenBao in systemd-nspawn, from the user data of the templates (root)"
 	@echo "make faults kill, stop and cut off what audit entries go through, and print what was lost and who waited (ROUNDS=n: so many at random, SEED=n; WRITE=1: into docs/guarantee.md)"
@@ -66,6 +67,11 @@ test-stacks: system
 test-hosts: system
 	@if .venv/bin/python -m testbed.machines; then PATH="$(CURDIR)/.venv/bin:$$PATH" pytest tests/hosts/test_booted_hosts.py::TestDayOne; fi
 
+test-convert:
+	@python3 -m venv --clear .convert
+	@.convert/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-convert.txt
+	@.convert/bin/pytest -rs tests/unit/cli/test_rule_convert.py
+
 test-long: system
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest -rs -m long -o faulthandler_timeout=7200 tests/unit tests/integration tests/faults tests/hosts
 
@@ -99,6 +105,7 @@ node_modules: package-lock.json .npmrc
 requirements:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --strip-extras --no-header requirements.in -o requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --strip-extras --no-header requirements-dev.in -o requirements-dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-package vaultwatch --strip-extras --no-header requirements-convert.in -o requirements-convert.txt
 	sed -n 's/^dependencies = //p' pyproject.toml | tr -d '[]",' | tr ' ' '\n' | sed 's/[<>=].*//' >.wheels.in
 	sed -n 's/^\([a-z0-9.-]*==[^ ]*\).*/\1/p' requirements.txt >.wheels.pins
 	uv pip compile --quiet --universal --python-version 3.11 --format pylock.toml -c .wheels.pins .wheels.in -o pylock.wheels.toml

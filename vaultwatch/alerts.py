@@ -25,9 +25,11 @@ from vaultwatch.sentences import (
     sentence,
 )
 
-_COMMAND = re.compile(
-    r"\bvault(?= (?:audit|auth|delete|kv|list|namespace|operator|plugin|policy|read|secrets|status|token|write)\b)"
+_COMMANDS = (
+    "agent|audit|auth|debug|delete|events|kv|lease|list|login|monitor|namespace|operator|patch|path-help|pki|plugin|policy|"
+    "print|proxy|read|scan|secrets|server|ssh|status|token|transform|transit|unwrap|version|version-history|write"
 )
+_COMMAND = re.compile(rf"(?<![\w/.-])vault(?= (?:{_COMMANDS})(?![\w-]))")
 """The program in a runbook's commands, which are the same in both products."""
 
 

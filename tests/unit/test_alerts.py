@@ -57,6 +57,21 @@ class TestRunbook:
         steps = (f"Look ({program} audit list -detailed; {program} read sys/x).", "Outside of Vault, vaults and vault.")
         assert found.actions[:2] == steps
 
+    @pytest.mark.parametrize(
+        "command",
+        ["login", "lease", "unwrap", "ssh", "transit", "debug", "monitor", "server", "agent", "path-help", "pki"],
+    )
+    def test_every_command_is_for_the_product(self, command: str) -> None:
+        rule = msgspec.structs.replace(self.RULE, runbook=f"vault {command} -help")
+        found = alert(entry(request={**REQUEST, "mount_running_version": "v2.6.2+builtin.bao"}), rule)
+        assert found.actions[0] == f"bao {command} -help"
+
+    @pytest.mark.parametrize("text", ["cp /opt/vault read-only", "/opt/vault read x", "my-vault read", "vault reading"])
+    def test_another_word_is_no_command(self, text: str) -> None:
+        rule = msgspec.structs.replace(self.RULE, runbook=text)
+        found = alert(entry(request={**REQUEST, "mount_running_version": "v2.6.2+builtin.bao"}), rule)
+        assert found.actions[0] == text
+
 
 class TestId:
     def test_the_formula(self) -> None:

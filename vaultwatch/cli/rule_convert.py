@@ -63,7 +63,7 @@ def command(directories: tuple[Path, ...], target: str, patterns: tuple[str, ...
             found = {"rule": query.rule, "level": query.level, "title": query.title, "query": query.text}
             click.echo(msgspec.json.encode(found).decode())
         else:
-            click.echo(f"# {query.rule} ({query.level}): {query.title}\n{query.text}\n")
+            click.echo(f"# {query.rule} ({query.level}): {one_line(query.title)}\n{query.text}\n")
     return 1 if refused else 0
 
 

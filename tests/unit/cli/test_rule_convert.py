@@ -142,6 +142,22 @@ class TestWithBackends:
         (mine / "overrides.yml").write_text("device_disabled: {enabled: false}\n")
         assert run("--to", "loki", mine) == (0, "", "")
 
+    def test_a_title_stays_on_its_line(self, run: Run, mine: Path) -> None:
+        (mine / "device_disabled.yml").write_text(RULE.replace("Device disabled", '"Device\\nrm -rf /"'))
+        assert run("--to", "splunk", mine)[1].splitlines()[0] == r"# device_disabled (critical): Device\nrm -rf /"
+
+    def test_loki_compares_its_own_label_with_a_network(self, run: Run, mine: Path) -> None:
+        rule = RULE.replace(
+            "request.path|startswith: sys/audit/", "request.remote_address|cidr: [10.0.0.0/8, 'fd00::/8']"
+        )
+        (mine / "device_disabled.yml").write_text(rule)
+        status, query, _ = run("--to", "loki", mine)
+        assert status == 0
+        assert 'request_remote_address=ip("10.0.0.0/8")' in query
+        (mine / "device_disabled.yml").write_text(rule.replace("remote_address", "peer.address"))
+        refused = "device_disabled: not converted: Loki's backend cannot compare request.peer.address with a network\n"
+        assert run("--to", "loki", mine) == (1, "", refused)
+
     def test_lists_are_what_loki_has_not(self, run: Run) -> None:
         found = run("--to", "loki", "--rule", "audit_root_policy_used", ROOT / "rules")
         assert found == (1, "", "audit_root_policy_used: not converted: Loki's json parser leaves out lists\n")

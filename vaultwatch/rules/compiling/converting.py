@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from sigma.collection import SigmaCollection
 from sigma.correlations import SigmaCorrelationRule
 from sigma.processing.pipeline import ProcessingPipeline
-from sigma.rule import SigmaRule
+from sigma.rule import SigmaDetection, SigmaRule
+from sigma.types import SigmaCIDRExpression
 
 from vaultwatch.errors import RuleError, SettingError
 from vaultwatch.rules.compiling import notifying
@@ -80,6 +81,8 @@ _OF_TARGET: dict[str, list[dict[str, Any]]] = {
     ],
     "loki": [
         {"id": "json", "type": "set_custom_attribute", "attribute": "loki_parser", "value": "json"},
+        # The backend names labels for itself, except where they are compared with networks.
+        {"id": "labels", "type": "field_name_mapping", "mapping": {"request.remote_address": "request_remote_address"}},
         {
             "id": "lists",
             "type": "detection_item_failure",
@@ -117,7 +120,7 @@ def convert(target: str, directories: Sequence[Path]) -> Iterator[Query]:
     _link(rules, [sigma for _, sigma in counting])
     everything: list[SigmaRule | SigmaCorrelationRule] = [*(rule.sigma for rule in rules), *(s for _, s in counting)]
     for sigma in everything:
-        query = _query(backend, sigma)
+        query = _query(target, backend, sigma)
         if (sigma.name not in overrides or overrides[sigma.name].enabled) and (query.text or query.refused):
             yield query
 
@@ -150,10 +153,26 @@ def _link(rules: Sequence[ParsedRule], correlations: Sequence[SigmaCorrelationRu
             raise RuleError(f"{sigma.name}: {one_line(error)}") from error
 
 
-def _query(backend: Any, sigma: SigmaRule | SigmaCorrelationRule) -> Query:
+def _query(target: str, backend: Any, sigma: SigmaRule | SigmaCorrelationRule) -> Query:
     facts = str(sigma.name), sigma.title, str(sigma.level).lower()
     convert_one = backend.convert_rule if isinstance(sigma, SigmaRule) else backend.convert_correlation_rule
     try:
-        return Query(*facts, "\n".join(map(str, convert_one(sigma))))
+        queries = convert_one(sigma)
     except (*SIGMA_FAULTS, NotImplementedError) as error:
         return Query(*facts, "", one_line(error))
+    fields = _fields_in_networks(sigma) if target == "loki" else ()
+    # The backend has renamed the fields of the pipeline in the rule itself.
+    if wrong := next((field for field in fields if not field.isidentifier()), ""):
+        return Query(*facts, "", f"Loki's backend cannot compare {wrong} with a network")
+    return Query(*facts, "\n".join(map(str, queries)))
+
+
+def _fields_in_networks(sigma: SigmaRule | SigmaCorrelationRule) -> Iterator[str]:
+    rules: list[Any] = [sigma] if isinstance(sigma, SigmaRule) else [one.rule for one in sigma.rules or ()]
+    waiting = [part for rule in rules for part in rule.detection.detections.values()]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, SigmaDetection):
+            waiting += part.detection_items
+        elif part.field and any(isinstance(value, SigmaCIDRExpression) for value in part.value):
+            yield part.field
