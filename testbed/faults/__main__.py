@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from testbed.faults.chain import ENTRIES, Chain, Need, Outcome
-from testbed.faults.faults import FAULTS, Fault, lacking
+from testbed.faults.faults import FAULTS, Fault, impossible
 from testbed.faults.table import HEAD, row_of, with_table
 
 _PAGE = Path(__file__).parents[2] / "docs/guarantee.md"
@@ -71,7 +71,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=FAULTS, help="Cause only this fault; can be repeated.")
     options = parser.parse_args()
     os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull, NO_PROXY="127.0.0.1")
-    without = lacking()
+    without = impossible()
     names = [name for name in options.only or FAULTS if name not in without]
     rows = [HEAD]
     print(HEAD)

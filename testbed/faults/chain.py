@@ -8,16 +8,13 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import msgspec
-
 from testbed.certificates import Authority
 from testbed.errors import TestbedError
-from testbed.faults.sender import ALERTING, Sender
+from testbed.faults.sender import Sender, name_of_entry
 from testbed.lanes import LogServerHost, Node
 from testbed.memory_s3 import MemoryS3
 from testbed.moved_clock import MovedClock
@@ -84,13 +81,13 @@ class Chain:
     Attributes:
         between_seconds: How long the sender waits between two entries.
         bucket: The archive bucket.
-        not_in_slack: How many notifications Slack lacks.
+        not_notified: How many notifications did not reach the topic or Slack.
         notified_again: How many alerts and notifications were sent twice; None if nobody is notified.
     """
 
     between_seconds = 0.0005
     bucket = "archive"
-    not_in_slack = 0
+    not_notified = 0
     notified_again: int | None = None
 
     def __init__(self, folder: Path, needs: Collection[Need] = ()) -> None:
@@ -187,15 +184,15 @@ class Chain:
         """
         self.sender.stop()
         owed = self.sender.owed
-        seconds = self._drain(owed)
+        seconds = self._drain()
         if not self.follow():
             raise TestbedError("the node's file could not be uploaded")
         segments = [line for body in self.stored() for line in b"".join(unpack([body])).splitlines()]
-        stored = Counter(_ids(segments))
+        stored = Counter(_names(segments))
         lanes = {lane: self._handled(lane) for lane in (b"socket", b"file")}
-        kept = set(_ids(self.server.kept("audit")))
+        kept = set(_names(self.server.kept("audit")))
         fast, slow = self.raised(segments)
-        alerting = {number for number in owed if number % ALERTING == 0}
+        alerting = self.sender.alerting
         return Outcome(
             fault,
             len(owed),
@@ -204,7 +201,7 @@ class Chain:
             len(owed - kept - stored.keys()),
             stored.total() - len(stored),
             len((alerting & slow) - fast),
-            len(alerting - fast - slow) + self.not_in_slack,
+            len(alerting - fast - slow) + self.not_notified,
             self.notified_again,
             self.sender.longest_seconds,
             seconds,
@@ -218,17 +215,17 @@ class Chain:
         """Return the segments of the node in the archive."""
         return [body for body, _ in self.s3.objects.values()]
 
-    def raised(self, segments: list[bytes]) -> tuple[set[int], set[int]]:
-        """Return the ids of the entries of which the fast way raised an alert, and of which both copies do."""
+    def raised(self, segments: list[bytes]) -> tuple[set[str], set[str]]:
+        """Return the ids of the requests of which the fast way raised an alert, and of which both copies do."""
         return _alerted(self.delivered()), _alerted([*self.server.kept("audit"), *segments])
 
     def _log_server(self, folder: Path, authority: Authority, environment: Mapping[str, str]) -> LogServerHost:
         return LogServerHost(folder, authority, environment=environment)
 
-    def _drain(self, owed: set[int]) -> float:
+    def _drain(self) -> float:
         """Wait until the last entry has come by the file lane; what was lost before it does not come."""
         begin = time.monotonic()
-        while max(owed) not in self._handled(b"file") or self._unsent():
+        while self._unsent() or self.sender.last not in self._handled(b"file"):
             if time.monotonic() - begin > _DRAIN_SECONDS:
                 raise TestbedError("the lanes did not drain")
             time.sleep(0.05)
@@ -238,36 +235,20 @@ class Chain:
         node, server = self.node.syslog_ng.statistics(), self.server.syslog_ng.statistics()
         return unsent_lines(node, _SOCKET) + sum(unsent_lines(server, one) for one in _OF_THE_LOG_SERVER)
 
-    def _handled(self, lane: bytes) -> set[int]:
+    def _handled(self, lane: bytes) -> set[str]:
         lines = self.delivered()
-        return set(_ids(line for line in lines if line.partition(b" ")[0].endswith(b"/" + lane)))
+        return set(_names(line for line in lines if line.partition(b" ")[0].endswith(b"/" + lane)))
 
 
-class _Request(msgspec.Struct):
-    id: str
+def _names(lines: Iterable[bytes]) -> list[str]:
+    """Return the names of the entries that are whole, whatever their lines have in front of them."""
+    return [name for line in lines if (name := name_of_entry(line[line.find(b"{") :]))]
 
 
-class _Entry(msgspec.Struct):
-    request: _Request
-
-
-_ENTRIES = msgspec.json.Decoder(_Entry)
-
-
-def _ids(lines: Iterable[bytes]) -> list[int]:
-    """Return the ids of the entries that are whole, whatever their lines have in front of them."""
-    found = []
-    for line in lines:
-        with suppress(msgspec.DecodeError):
-            found.append(int(_ENTRIES.decode(line[line.find(b"{") :]).request.id))
-    return found
-
-
-def _alerted(lines: list[bytes]) -> set[int]:
-    """Return the ids of the entries on which the shipped rules raise an alert; an entry cut off has none."""
+def _alerted(lines: list[bytes]) -> set[str]:
+    """Return the ids of the requests on which the shipped rules raise an alert; an entry cut off has none."""
     detector = Detector(shipped_rules(), source="audit")
-    found = detector.feed(lines) + detector.flush()
-    return {int(verdict.event_key) for verdict in found if verdict.event_key.isdigit()}
+    return {verdict.event_key for verdict in detector.feed(lines) + detector.flush()}
 
 
 def _shrink(disk: Path) -> bool:

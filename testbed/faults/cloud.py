@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -18,6 +19,7 @@ from testbed.certificates import Authority
 from testbed.deployment import ALERTING, Deployment
 from testbed.errors import TestbedError
 from testbed.faults.chain import Chain, Need
+from testbed.faults.sender import URGENT
 from testbed.lanes import LogServerHost
 from testbed.log_server import VAULTWATCH
 from testbed.relay import Relay
@@ -97,11 +99,20 @@ class Cloud(Chain):
         super().stop()
 
     def fail(self, service: str, code: str) -> None:
-        """Let a service answer with an error; Slack's are `429` and `500`."""
-        if service == "slack":
-            self._deployment.slack.behave(code)
-        else:
-            self._aws.endpoint.fault = lambda call: code if _concerns(call, service) else ""
+        """Let a service answer with an error."""
+        self._aws.endpoint.fault = lambda call: code if _concerns(call, service) else ""
+
+    def fail_slack(self, behaviour: str, acts: int) -> None:
+        """Let Slack answer so, send so many urgent acts, and wait until it has turned one away."""
+        slack = self._deployment.slack
+        slack.behave(behaviour)
+        turned_away = slack.turned_away
+        self.sender.send_urgent(acts)
+        slack.wait_for_turned_away(turned_away + 1)
+
+    def pass_a_minute(self) -> None:
+        """Move the clock, so that what waits for another attempt is tried."""
+        self._aws.clock.move(61)
 
     def end_outage(self) -> None:
         """Let all services work again."""
@@ -149,20 +160,33 @@ class Cloud(Chain):
         s3 = self._aws.client("s3")
         return [s3.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in self._segments()]
 
-    def raised(self, _segments: list[bytes]) -> tuple[set[int], set[int]]:
+    def raised(self, _segments: list[bytes]) -> tuple[set[str], set[str]]:
         """See `Chain`: what was published, and what of it is late."""
         self._aws.run_until_idle(_IDLE_SECONDS)
         for seconds in _LATER_SECONDS:
             self._aws.tick(seconds, _IDLE_SECONDS)
         published = self._deployment.published()
         alerts = [alert for one in published for alert in one.alerts]
-        for_people = sum(one.disposition in NOTIFIED and one.level.rank >= Level.LOW.rank for one in published)
-        accepted = self._deployment.slack.accepted
+        for_people = [one for one in published if one.disposition in NOTIFIED and one.level.rank >= Level.LOW.rank]
         times = Counter(alert.id for alert in alerts)
-        self.not_in_slack = max(0, for_people - accepted)
-        self.notified_again = max(0, accepted - for_people) + times.total() - len(times)
-        ids = [(int(alert.event_key), alert.late) for alert in alerts if alert.event_key.isdigit()]
-        return {number for number, late in ids if not late}, {number for number, late in ids if late}
+        self.notified_again = times.total() - len(times)
+        self._compare_with_slack(len(for_people))
+        self._compare(Counter(act for one in for_people for act in _urgent_acts(one.alerts)))
+        self._compare(Counter(act for post in self._deployment.slack.messages for act in _urgent_acts(post.payload)))
+        late = {alert.event_key for alert in alerts if alert.late}
+        return {alert.event_key for alert in alerts if not alert.late}, late
+
+    def _compare_with_slack(self, notifications: int) -> None:
+        slack = self._deployment.slack
+        if slack.accepted > len(slack.messages):
+            raise TestbedError("the stand-in for Slack does not have all its messages any more")
+        self.not_notified = max(0, notifications - slack.accepted)
+        self.notified_again = (self.notified_again or 0) + max(0, slack.accepted - notifications)
+
+    def _compare(self, notified: Counter[str]) -> None:
+        """Count the urgent acts that people were not notified of, or more than once."""
+        self.not_notified += len(self.sender.urgent - notified.keys())
+        self.notified_again = (self.notified_again or 0) + notified.total() - len(notified)
 
     def _log_server(self, folder: Path, authority: Authority, environment: Mapping[str, str]) -> LogServerHost:
         bucket = self._deployment.bucket("Alerts")
@@ -177,6 +201,11 @@ class Cloud(Chain):
         where = {"Bucket": self.bucket, "Prefix": f"{keys.ARCHIVE}source=audit-file/"}
         pages = self._aws.client("s3").get_paginator("list_objects_v2").paginate(**where)
         return [item["Key"] for page in pages for item in page.get("Contents", ())]
+
+
+def _urgent_acts(notified: object) -> set[str]:
+    """Return the names of the urgent acts that alerts, or a message, are about."""
+    return set(re.findall(rf"{URGENT}\d+", repr(notified)))
 
 
 def _concerns(call: Call, service: str) -> bool:

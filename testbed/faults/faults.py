@@ -21,6 +21,7 @@ from testbed.trees import may_mount
 _EXPIRED = timedelta(seconds=-60)
 _SLOW_BYTES_PER_SECOND = 100_000.0
 _LARGE_BYTES = 99 * 1024 * 1024
+_URGENT_ACTS = 6  # at a time; more than sixty a minute are merged
 _STEP_SECONDS = 45 * 60  # the certificates of this run are valid since an hour ago
 
 
@@ -154,8 +155,8 @@ def _rotate(chain: Chain) -> None:
     chain.rotate()
 
 
-def _away(service: str, *codes: str) -> Callable[[Any], None]:
-    """Return what lets a service throttle, then fail, then refuse connections, while records flow, and come back."""
+def _unavailable(service: str, *codes: str) -> Callable[[Any], None]:
+    """Return what lets a service throttle, then fail, then refuse connections, while records flow, and work again."""
 
     def cause(chain: Any) -> None:
         for code in codes:
@@ -169,6 +170,23 @@ def _away(service: str, *codes: str) -> Callable[[Any], None]:
         chain.end_outage()
 
     return cause
+
+
+def _slack_unavailable(chain: Any) -> None:
+    """Let Slack throttle, fail, hang and refuse connections, each for a minute in which urgent acts are notified."""
+    for behaviour in ("429", "500", "hang"):
+        chain.fail_slack(behaviour, _URGENT_ACTS)
+        _pass_a_minute(chain)
+    chain.end_outage()
+    chain.relays["slack"].refuse()
+    chain.sender.send_urgent(_URGENT_ACTS)
+    _pass_a_minute(chain)
+    chain.end_outage()
+
+
+def _pass_a_minute(chain: Any) -> None:
+    chain.sender.send(ENTRIES)
+    chain.pass_a_minute()
 
 
 def _remove_newest(chain: Any) -> None:
@@ -200,14 +218,15 @@ FAULTS: dict[str, Fault] = {
     "S3's answer is lost": Fault(_lost_answer),
     "rotation": Fault(_rotate),
     "AWS: none": Fault(_nothing, ("aws",)),
-    "AWS: Kinesis unavailable": Fault(_away("kinesis", "LimitExceededException", "InternalFailure"), ("aws",)),
-    "AWS: S3 unavailable": Fault(_away("s3", "SlowDown", "InternalError"), ("aws",)),
-    "AWS: SNS unavailable": Fault(_away("sns", "Throttling", "InternalFailure"), ("aws",)),
+    "AWS: Kinesis unavailable": Fault(_unavailable("kinesis", "LimitExceededException", "InternalFailure"), ("aws",)),
+    "AWS: S3 unavailable": Fault(_unavailable("s3", "SlowDown", "InternalError"), ("aws",)),
+    "AWS: SNS unavailable": Fault(_unavailable("sns", "Throttling", "InternalFailure"), ("aws",)),
+    "AWS: Slack unavailable": Fault(_slack_unavailable, ("aws",)),
     "AWS: newest segment gone": Fault(_remove_newest, ("aws",)),
 }
 
 
-def lacking() -> dict[str, str]:
+def impossible() -> dict[str, str]:
     """Return why faults cannot be caused on this machine, by their names."""
     reasons: dict[Need, str] = {}
     if not may_mount():

@@ -11,19 +11,31 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 
 from testbed.errors import TestbedError
+from testbed.session import key_of_line
 
 _WRITE_TIMEOUT_SECONDS = 0.1
 _HUNG_SECONDS = 300.0
 _PADDING_BYTES = 1000
-ALERTING = 20
+_ALERTING = 20
 """Each entry whose id is a multiple of this raises an alert."""
+URGENT = "urgent-"
+"""Begins the name of an urgent act, which people are notified of at once; its number follows."""
+
+
+def name_of_entry(line: bytes) -> str:
+    """Return the id of the request and the type of an entry, or "" if it is cut off; its line begins with the entry."""
+    return key_of_line("audit", line)
 
 
 class Sender:
     """Writes entries to both devices until it is stopped. What the socket does not take is given up, as Vault does.
 
     Attributes:
-        owed: The ids of the entries that a device accepted; without one, Vault does not answer the request.
+        owed: The entries that a device accepted, as `name_of_entry` names them; without one, Vault does not answer the
+            request.
+        alerting: The ids of the requests of which an owed entry raises an alert.
+        urgent: The names of the owed urgent acts.
+        last: The last entry that the file accepted.
         longest_seconds: The longest time that an entry took on both devices together.
     """
 
@@ -35,10 +47,14 @@ class Sender:
             port: Returns the port of the socket device's receiver, which may change when that is restarted.
             between_seconds: How long it waits between two entries.
         """
-        self.owed: set[int] = set()
+        self.owed: set[str] = set()
+        self.alerting: set[str] = set()
+        self.urgent: set[str] = set()
+        self.last = ""
         self.longest_seconds = 0.0
         self._sent = 0
         self._padding_bytes = _PADDING_BYTES
+        self._urgent_left = 0
         self._path, self._port, self._between_seconds = file, port, between_seconds
         self._file = file.open("ab", buffering=0)
         self._connection: socket.socket | None = None
@@ -74,6 +90,12 @@ class Sender:
             self._padding_bytes = size
         self.send(2)
 
+    def send_urgent(self, count: int) -> None:
+        """Wait until it has sent so many urgent acts, each of somebody else."""
+        with self._lock:
+            self._urgent_left = count
+        self.send(count + 1)
+
     def stop(self) -> None:
         """Stop sending, and close the file."""
         self._stop.set()
@@ -84,17 +106,34 @@ class Sender:
 
     def _run(self) -> None:
         while not self._stop.wait(self._between_seconds):
-            with self._lock:
-                size, self._padding_bytes = self._padding_bytes, _PADDING_BYTES
-            line = _entry(self._sent, size)
+            number, line = self._sent, self._next()
             begin = time.monotonic()
             with self._lock:
                 in_file = self._write_to_file(line)
             in_socket = self._write_to_socket(line) or self._write_to_socket(line)
             self.longest_seconds = max(self.longest_seconds, time.monotonic() - begin)
+            name = name_of_entry(line)
+            if in_file:
+                self.last = name
             if in_file or in_socket:
-                self.owed.add(self._sent)
+                self._owe(number, name, line)
             self._sent += 1
+
+    def _next(self) -> bytes:
+        with self._lock:
+            size, self._padding_bytes = self._padding_bytes, _PADDING_BYTES
+            if self._urgent_left:
+                self._urgent_left -= 1
+                return _urgent_entry(self._sent)
+        return _entry(self._sent, size)
+
+    def _owe(self, number: int, name: str, line: bytes) -> None:
+        self.owed.add(name)
+        urgent = URGENT.encode() in line
+        if urgent:
+            self.urgent.add(f"{URGENT}{number}")
+        if urgent or number % _ALERTING == 0:
+            self.alerting.add(str(number))
 
     def _write_to_file(self, line: bytes) -> bool:
         """Return whether all of a line was written; a disk that becomes full keeps its beginning, as with Vault."""
@@ -118,9 +157,25 @@ class Sender:
 
 def _entry(number: int, size: int) -> bytes:
     """Return an entry; some of them write a policy, which raises an alert."""
-    padding, now = b"x" * size, datetime.now(UTC).isoformat().replace("+00:00", "Z").encode()
-    if number % ALERTING:
+    padding, now = b"x" * size, _now()
+    if number % _ALERTING:
         return b'{"type":"request","time":"%s","request":{"id":"%d","path":"%s"}}\n' % (now, number, padding)
     request = b'{"id":"%d","operation":"update","path":"sys/policies/acl/%s"}' % (number, padding)
     response = b'"response":{"mount_type":"system"}'
     return b'{"type":"response","time":"%s","request":%s,%s}\n' % (now, request, response)
+
+
+def _urgent_entry(number: int) -> bytes:
+    """Return an entry of an act of which each one is notified: the export of a key, by somebody of an own name."""
+    auth = b'"auth":{"display_name":"person-%d"}' % number
+    path = b"transit/export/encryption-key/%s%d" % (URGENT.encode(), number)
+    request = b'{"id":"%d","operation":"read","path":"%s","mount_type":"transit","mount_point":"transit/"}' % (
+        number,
+        path,
+    )
+    response = b'"response":{"mount_type":"transit"}'
+    return b'{"type":"response","time":"%s",%s,"request":%s,%s}\n' % (_now(), auth, request, response)
+
+
+def _now() -> bytes:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z").encode()
