@@ -1,14 +1,26 @@
 """`tools/setup` and the Makefile: what needs no root, and what a running process keeps."""
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+SETUP = ROOT / "tools/setup"
 
 
 def make(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def run_functions(folder: Path, names: Sequence[str], script: str) -> str:
+    """Run a script with some of the functions of tools/setup, and return what it prints."""
+    source = "\n".join(f"source <(sed -n '/^{name}() {{/,/^}}/p' {SETUP})" for name in names)
+    bash = ["bash", "-euo", "pipefail", "-c", f"{source}\n{script}"]
+    return subprocess.run(bash, cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_wrong_mode_of_the_demo_is_refused_before_the_set_up() -> None:
@@ -44,10 +56,70 @@ def test_an_environment_is_swapped_below_a_running_process(tmp_path: Path) -> No
     ) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "old\n"
-        function = f"source <(sed -n '/^swap() {{/,/^}}/p' {ROOT}/tools/setup); wanted=stamp swap env"
-        subprocess.run(["bash", "-euc", function], cwd=tmp_path, check=True)
+        assert run_functions(tmp_path, ["exchange", "swap"], "wanted=stamp swap env") == ""
         assert running.communicate("\n")[0] == "end\n"
     done = subprocess.run([tmp_path / "env/bin/command"], input="\n", capture_output=True, text=True, check=True)
     assert done.stdout == "new\nend\n"
     assert (tmp_path / "env/pyvenv.cfg").read_text() == f"command = {tmp_path}/env\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["env"]
+
+
+def test_there_is_an_environment_at_every_moment_of_a_swap(tmp_path: Path) -> None:
+    """A process that starts the environment's Python again and again never misses it."""
+    program = shutil.which("true")
+    assert program
+    loop = "while [ ! -e end ]; do env/bin/python || echo missed; touch began; done"
+    (tmp_path / "env/bin").mkdir(parents=True)
+    (tmp_path / "env/bin/python").symlink_to(program)
+    with subprocess.Popen(
+        ["bash", "-c", loop], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as looping:
+        try:
+            swaps = """
+                until [ -e began ]; do :; done
+                for _ in 1 2 3 4 5; do
+                    mkdir -p env.new/bin; ln -s "$(readlink env/bin/python)" env.new/bin/python; wanted=stamp swap env
+                done
+            """
+            run_functions(tmp_path, ["exchange", "swap"], swaps)
+        finally:
+            (tmp_path / "end").touch()
+        assert looping.communicate()[0] == ""
+
+
+def test_where_folders_cannot_be_exchanged_the_swap_says_so(tmp_path: Path) -> None:
+    for name in ("env", "env.new"):
+        (tmp_path / name / "bin").mkdir(parents=True)
+    (tmp_path / "env.new/it").touch()
+    said = run_functions(tmp_path, ["swap"], "exchange() { return 1; }; wanted=stamp swap env")
+    assert said == "set-up: this system cannot exchange two folders in one step: for a moment there is no env\n"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["bin", "env", "it", "set-up"]
+
+
+@pytest.mark.parametrize(
+    ("has", "packages", "missing"),
+    [
+        ("nft shellcheck chronyd", "", ""),
+        ("", "", "nftables shellcheck chrony"),
+        ("", "installed time-daemon", "nftables shellcheck"),
+        ("nft", "config-files time-daemon", "shellcheck chrony"),
+    ],
+)
+def test_programs_that_a_few_tests_run_are_asked_for(tmp_path: Path, has: str, packages: str, missing: str) -> None:
+    """A second time daemon is not."""
+    stubs = f'installed() {{ [[ " {has} " = *" $1 "* ]]; }}; dpkg-query() {{ echo "{packages}"; }}'
+    said = run_functions(tmp_path, ["has_another", "missing_optional_packages"], f"{stubs}; missing_optional_packages")
+    assert said.split() == missing.split()
+
+
+def test_an_optional_package_that_cannot_be_had_does_not_fail_the_set_up(tmp_path: Path) -> None:
+    (tmp_path / ".venv").mkdir()
+    stubs = """
+        missing_optional_packages() { printf '%s\\n' one two; }
+        apt_install() { [ "$*" = one ] || { echo refused >&2; exit 1; }; echo "installing $*"; }
+    """
+    said = run_functions(tmp_path, ["install_optional"], f"{stubs}install_optional; install_optional; echo end")
+    assert said.splitlines() == [
+        "set-up: two could not be installed: the tests of a host's files that run them are skipped",
+        "end",
+    ]
