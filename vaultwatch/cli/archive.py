@@ -12,7 +12,9 @@ import click
 
 from vaultwatch.audience import S3
 from vaultwatch.cli.examples import examples
+from vaultwatch.cli.outputs import write_output
 from vaultwatch.errors import BOTO3_MISSING, SettingError
+from vaultwatch.outputs import METRICS
 from vaultwatch.printable import one_line
 
 if TYPE_CHECKING:
@@ -129,17 +131,18 @@ def _write_metrics(
     """Replace the file with the metrics of a run.
 
     Raises:
-        SettingError: It cannot be written.
+        SettingError: A folder cannot be read.
+        UsageError: The file must not be written, or cannot be.
     """
-    from vaultwatch.appending import replace_file
     from vaultwatch.archive.metrics import metrics_of
     from vaultwatch.archive.waiting import waiting
 
     try:
         left = sum(len(waiting(log, folder)) for folder, logs in places if folder.is_dir() for log in logs)
-        replace_file(path, metrics_of(command, uploaded=uploaded, waiting=left, complete=not storing.failed))
     except OSError as error:
         raise SettingError(f"--metrics: {error.filename or path}: {error.strerror}") from error
+    text = metrics_of(command, uploaded=uploaded, waiting=left, complete=not storing.failed)
+    write_output("--metrics", path, METRICS, [text])
 
 
 @command.command(

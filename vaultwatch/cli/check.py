@@ -6,9 +6,8 @@ import gc
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,9 +16,11 @@ from vaultwatch.cli.check_output import FORMATS, Closing, Form, show
 from vaultwatch.cli.check_run import Manner, Run
 from vaultwatch.cli.common import complete_place
 from vaultwatch.cli.examples import examples
+from vaultwatch.cli.outputs import Outputs
 from vaultwatch.cli.selecting import Asked, selecting
 from vaultwatch.findings.found import Findings
 from vaultwatch.inputs.rejects import Rejects
+from vaultwatch.outputs import REJECTED, STATS
 from vaultwatch.rules.pack import Rule
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ if TYPE_CHECKING:
     "--alerts/--groups", "each", default=None,
     help="List each alert, or groups by rule, principal and namespace. Default: groups on a terminal.",
 )  # fmt: skip
-@click.option("--rejected", type=click.Path(path_type=Path, dir_okay=False), help="Write rejected lines here (JSON).")
-@click.option("--stats", type=click.Path(path_type=Path, dir_okay=False), help="Write the closing counts here (JSON).")
+@click.option("--rejected", type=click.Path(path_type=Path), help="Write rejected lines here (JSON).")
+@click.option("--stats", type=click.Path(path_type=Path), help="Write the closing counts here (JSON).")
 @click.option(
     "--jobs", type=click.IntRange(1, 256), metavar="N",
     help="Processes that read at the same time: files, and parts of large plain audit logs. Default: one per core.",
@@ -70,7 +71,8 @@ def command(
     A FILE may be plain, gzip, zstd, bzip2, xz, zip or tar, a folder with all files below it, a pattern, an address
     s3://BUCKET/PREFIX or a pattern of one (with the extra `aws`), or "-" (or nothing) for stdin. A rule raises one
     alert per event, however many entries or files contain the event. Alerts are shown in the order of their time, each
-    with the file and the line of its record; on a terminal in groups, the most important first.
+    with the file and the line of its record; on a terminal in groups, the most important first. --rejected and --stats
+    replace what they wrote before, and no other file.
 
     Exit status: 0 if no alert is shown, 1 if alerts are shown, 2 if a log cannot be read, is empty, or holds nothing
     that is a log of Vault, if a rule raised an error, or if an option is wrong.
@@ -80,13 +82,13 @@ def command(
     settings = asked.settings(rules)
     gc.freeze()  # rules are never garbage, and records make no cycles: rarer collections save 5 % of the CPU
     gc.set_threshold(100_000)
-    with ExitStack() as stack:
-        keep = _open_for_writing(stack, "--rejected", rejected, places) if rejected else None
-        figures = _open_for_writing(stack, "--stats", stats, places) if stats else None
+    with Outputs(places) as outputs:
+        keep = outputs.open("--rejected", rejected, REJECTED) if rejected else None
+        figures = outputs.open("--stats", stats, STATS) if stats else None
         coverage = _coverage() if form == "html" else None
         manner = Manner(jobs or cores(), asked.watched and not quiet, asked.allow_empty)
         run = Run(settings, manner, Rejects(keep), coverage)
-        findings = stack.enter_context(Findings(settings.selection, run.detector.count_rule_error))
+        findings = outputs.enter_context(Findings(settings.selection, run.detector.count_rule_error))
         if not places and sys.stdin.isatty():
             click.echo("reading from the terminal; press Ctrl-D to end", err=True)
 
@@ -127,19 +129,3 @@ def _show_page(
     for part in page_of(ctx, run, findings, coverage, rules, asked):
         sys.stdout.buffer.write(part.encode())
     sys.stdout.flush()
-
-
-def _open_for_writing(stack: ExitStack, option: str, path: Path, inputs: Sequence[str]) -> IO[bytes]:
-    try:
-        if path.is_file() and any(_is_same(path, name) for name in inputs):
-            raise click.UsageError(f"{option}: {path}: is one of the files to read")
-        return stack.enter_context(path.open("wb"))
-    except OSError as error:
-        raise click.UsageError(f"{option}: {path}: {error.strerror}") from error
-
-
-def _is_same(path: Path, name: str) -> bool:
-    try:
-        return path.samefile(name)
-    except (OSError, ValueError):  # reported when this file is read
-        return False

@@ -10,13 +10,14 @@ from pathlib import Path
 import click
 import msgspec
 
-from vaultwatch.appending import replace_file
 from vaultwatch.audience import S3
 from vaultwatch.cli.common import complete_place, period
 from vaultwatch.cli.examples import examples
+from vaultwatch.cli.outputs import check_output, write_output
 from vaultwatch.cli.places import archived_logs, local_logs
 from vaultwatch.errors import ArchiveError, RuleError, SettingError
 from vaultwatch.inputs.errors import Unreadable
+from vaultwatch.outputs import METRICS
 from vaultwatch.printable import one_line
 from vaultwatch.reconcile import Comparison, Log, Window, reconcile
 from vaultwatch.reconcile.metrics import metrics_of
@@ -27,7 +28,6 @@ from vaultwatch.rotated_files import MARK
 
 _AGAINST = "--against"
 _BETWEEN = "\0"  # no argument of a process can contain it
-_METRICS_BEGIN = b"# HELP vaultwatch_"
 
 
 class _TwoSides(click.Command):
@@ -106,7 +106,7 @@ def command(
     """
     left, right = _sides(places)
     if metrics:
-        _check_metrics_file(metrics)
+        check_output("--metrics", metrics, METRICS, (*left, *right))
     since, until = period(("--from", begin), ("--until", end))
     reading = _Reading()
     left_logs, right_logs = (reading.logs(side, since, until) for side in (left, right))
@@ -116,7 +116,7 @@ def command(
     found = report(comparison, [*left_logs, *right_logs], reader)
     _write(found, form, len(reading.failed))
     if metrics:
-        _write_metrics(metrics, metrics_of(found, complete=not reading.failed))
+        write_output("--metrics", metrics, METRICS, [metrics_of(found, complete=not reading.failed)])
     return 2 if reading.failed else 0 if comparison.equal else 1
 
 
@@ -223,32 +223,3 @@ def _write(found: Report, form: str, unreadable: int) -> None:
     else:
         for line in table(found, unreadable):
             click.echo(line)
-
-
-def _check_metrics_file(path: Path) -> None:
-    """Refuse a file that has anything but metrics of ours, such as one of the logs.
-
-    Raises:
-        SettingError: It does, or it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            begins = file.read(len(_METRICS_BEGIN))
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise SettingError(f"--metrics: {path}: {error.strerror}") from error
-    if begins and begins != _METRICS_BEGIN:
-        raise SettingError(f"--metrics: {path}: it has something else than metrics, and is left as it is")
-
-
-def _write_metrics(path: Path, metrics: bytes) -> None:
-    """Replace the file with the metrics.
-
-    Raises:
-        SettingError: It cannot be written.
-    """
-    try:
-        replace_file(path, metrics)
-    except OSError as error:
-        raise SettingError(f"--metrics: {path}: {error.strerror}") from error

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import click
 from click.core import ParameterSource
@@ -17,18 +16,23 @@ from click.core import ParameterSource
 from vaultwatch.cli.check_run import Manner, Run
 from vaultwatch.cli.common import complete_place
 from vaultwatch.cli.examples import examples
+from vaultwatch.cli.outputs import check_output, write_output
 from vaultwatch.cli.selecting import Asked, selecting
-from vaultwatch.errors import SettingError
 from vaultwatch.findings.found import Findings
 from vaultwatch.findings.selection import Selection
 from vaultwatch.inputs.logs import STDIN
 from vaultwatch.inputs.rejects import Rejects
+from vaultwatch.outputs import Output
 from vaultwatch.report.cases import cases
 from vaultwatch.report.contents import Contents, Origin
 from vaultwatch.report.coverage import Coverage
 from vaultwatch.report.names import common_folder
 from vaultwatch.report.page import MARK, page
 from vaultwatch.rules.pack import Rule
+
+_REPORT = Output("a report of vaultwatch", re.compile(re.escape(MARK.encode())))
+_MODE = 0o600
+"""A page shows who did what: its owner decides who else may read it."""
 
 
 @click.command(
@@ -62,7 +66,9 @@ def command(
     """
     rules = asked.rules()
     settings = asked.settings(rules)
-    _check_output(output, places)
+    page_file = None if output == STDIN else Path(output)
+    if page_file:
+        check_output("--output", page_file, _REPORT, places)
     rejects, coverage = Rejects(None), Coverage()
     run = Run(settings, Manner(1, asked.watched, asked.allow_empty), rejects, coverage)
     with Findings(settings.selection, run.detector.count_rule_error) as findings:
@@ -70,8 +76,11 @@ def command(
         if run.failed and not run.reader.names:
             click.echo(f"{output}: is not written, because no log could be read", err=True)
             return 2
-        _write(output, page_of(ctx, run, findings, coverage, rules, asked))
-        if output != STDIN:
+        parts = (part.encode() for part in page_of(ctx, run, findings, coverage, rules, asked))
+        if page_file is None:
+            sys.stdout.buffer.writelines(parts)
+        else:
+            write_output("--output", page_file, _REPORT, parts, _MODE)
             click.echo(f"{output}: {findings.count:,} alerts", err=True)
         return 2 if run.failed else 1 if findings.count else 0
 
@@ -151,44 +160,3 @@ def _option(option: click.Option, value: object) -> list[str]:
         return [(option.opts if value else option.secondary_opts)[0]]
     values = value if isinstance(value, tuple) else (value,)
     return [word for one in values for word in (option.opts[0], str(one))]
-
-
-def _check_output(output: str, places: Sequence[str]) -> None:
-    """Refuse to replace a file that is no report, or to write where nothing can be.
-
-    Raises:
-        SettingError: There is one, or the folder does not exist.
-    """
-    path = Path(output)
-    if output != STDIN and not path.parent.is_dir():
-        raise SettingError(f"--output: {output}: there is no folder {path.parent}")
-    try:
-        if output == STDIN or not path.is_file() or not path.stat().st_size:
-            return
-        with path.open("rb") as file:
-            if file.read(len(MARK)) == MARK.encode():
-                return
-    except OSError as error:
-        raise SettingError(f"--output: {output}: {error.strerror}") from error
-    raise SettingError(f"--output: {output}: is no report of vaultwatch, and is not replaced")
-
-
-def _write(output: str, parts: Iterable[str]) -> None:
-    """Write the page: a file is replaced once all of it is on the disk."""
-    if output == STDIN:
-        for part in parts:
-            sys.stdout.buffer.write(part.encode())
-        return
-    path = Path(os.path.realpath(output))
-    if path.exists() and not path.is_file():  # a device or a pipe
-        with path.open("wb") as file:
-            file.writelines(part.encode() for part in parts)
-        return
-    with NamedTemporaryFile("wb", dir=path.parent, prefix=".report-", delete=False) as file:
-        try:
-            file.writelines(part.encode() for part in parts)
-            file.flush()
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink()
-            raise

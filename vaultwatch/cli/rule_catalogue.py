@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,12 +11,15 @@ import msgspec
 
 from vaultwatch.cli.common import default_rules, load_rules
 from vaultwatch.cli.examples import examples
+from vaultwatch.cli.outputs import check_output, write_output
 from vaultwatch.cli.rule_pages import index_page, rule_page
 from vaultwatch.cli.rule_provenance import origins, recorded_lines
 from vaultwatch.errors import RuleError, SettingError
+from vaultwatch.outputs import Output
 
 INDEX = "README.md"
 WEEK = "week.json"
+_PAGE = Output("a page of this command", re.compile(rb"# Rules by level\n|# [^\n]+\n\n`[a-z0-9_]+`: \*\*"))
 
 
 @click.command(
@@ -34,17 +38,19 @@ def command(directories: tuple[Path, ...], output: Path) -> None:
     """Write a page of Markdown for each rule, and an index by level, README.md.
 
     A page has the rule's texts, its condition with the placeholders in force, and how many records it is tested on.
-    Pages of rules that no longer exist are left. Without DIR: the folder `rules`.
+    Pages of rules that no longer exist are left. If another file has the name of a page, nothing is written. Without
+    DIR: the folder `rules`.
     """
-    count = 0
+    made = list(pages(directories or [default_rules()]))
     try:
         output.mkdir(parents=True, exist_ok=True)
-        for name, text in pages(directories or [default_rules()]):
-            (output / name).write_text(text, "utf-8")
-            count += 1
     except OSError as error:
         raise SettingError(f"--output: {error.filename or output}: {error.strerror}") from error
-    click.echo(f"{output}: {count} pages")
+    for name, _ in made:
+        check_output("--output", output / name, _PAGE)
+    for name, text in made:
+        write_output("--output", output / name, _PAGE, [text.encode()])
+    click.echo(f"{output}: {len(made)} pages")
 
 
 def pages(directories: Sequence[Path]) -> Iterator[tuple[str, str]]:

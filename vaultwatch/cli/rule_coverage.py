@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ import msgspec
 
 from vaultwatch.cli.common import check_rule_names, default_rules, load_rules
 from vaultwatch.cli.examples import examples
-from vaultwatch.errors import RuleError, SettingError
+from vaultwatch.cli.outputs import write_output
+from vaultwatch.errors import RuleError
+from vaultwatch.outputs import Output
 
 COVERAGE = "coverage.toml"
+_PAGE = Output("a page of this command", re.compile(rb"# Coverage\n\nWhich public detection rules"))
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,10 +73,7 @@ def command(output: Path | None) -> None:
     if output is None:
         click.echo(text, nl=False)
         return
-    try:
-        output.write_text(text, "utf-8")
-    except OSError as error:
-        raise SettingError(f"--output: {output}: {error.strerror}") from error
+    write_output("--output", output, _PAGE, [text.encode()])
 
 
 def read_coverage(path: Path, names: Collection[str]) -> tuple[Part, ...]:

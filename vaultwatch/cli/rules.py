@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,13 +15,15 @@ import msgspec
 from vaultwatch.cli import rule_catalogue, rule_convert, rule_coverage, rule_explain, rule_new, rule_replay
 from vaultwatch.cli.common import CHECKOUT_RULES, complete_rule, default_rules, find_rule, load_rules, rules_option
 from vaultwatch.cli.examples import examples
-from vaultwatch.errors import RuleError
+from vaultwatch.cli.outputs import write_output
+from vaultwatch.outputs import Output
 from vaultwatch.printable import one_line
 from vaultwatch.rules.files import rule_files
 from vaultwatch.rules.pack import CompiledRule, Rule
 
 _STAGED = "staged: evaluated and stored, notifies nobody"
 _LONGEST_LINE = 500
+_PACK = Output("a pack of rules", re.compile(rb'\{"version":\d+,"rules":\['))
 _DIRS = click.Path(path_type=Path)
 
 
@@ -194,7 +197,4 @@ def compile_rules(directories: tuple[Path, ...], output: Path | None) -> None:
     if output is None:
         sys.stdout.buffer.write(pack)
         return
-    try:
-        output.write_bytes(pack)
-    except OSError as error:
-        raise RuleError(f"--output: {output}: {error.strerror}") from error
+    write_output("--output", output, _PACK, [pack])

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from vaultwatch.appending import open_lines
 from vaultwatch.handler.lock import open_lock
 from vaultwatch.handler.log import open_log
+from vaultwatch.outputs import METRICS, Output
 
 
 class Problem(NamedTuple):
@@ -46,17 +47,25 @@ def log_file_problems(log_file: Path | None) -> Iterator[Problem]:
 
 
 def lines_file_problems(option: str, path: Path) -> Iterator[Problem]:
-    """Check a file that the handler writes; it is created if it does not exist."""
+    """Check a file to which the handler appends; it is created if it does not exist."""
     if path.exists() and not path.is_file():
         yield Problem(f"{option}: {path}: is not a regular file")
         return
     yield from open_problems(option, path, open_lines)
 
 
+def replaced_file_problems(option: str, path: Path, output: Output) -> Iterator[Problem]:
+    """Check a file that the handler replaces; it is created if it does not exist."""
+    found = list(lines_file_problems(option, path))
+    yield from found
+    if not found and (why := output.refusal(path)):
+        yield Problem(f"{option}: {path}: {why}")
+
+
 def metrics_notes(path: Path | None) -> Iterator[str]:
     """Check `--metrics`: a file that cannot be written is only noted, because it must not keep a line waiting."""
     if path is not None:
-        for problem in lines_file_problems("--metrics", path):
+        for problem in replaced_file_problems("--metrics", path, METRICS):
             yield f"{problem.text}: there are no metrics until this is fixed"
 
 

@@ -11,9 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from vaultwatch.appending import replace_file
+from vaultwatch.errors import SettingError
 from vaultwatch.exposition import Family, single
 from vaultwatch.exposition import encode_metrics as encode
 from vaultwatch.handler.counters import Counters
+from vaultwatch.outputs import METRICS
 from vaultwatch.printable import one_line
 from vaultwatch.problem_log import ProblemLog
 
@@ -82,6 +84,8 @@ class _Writer(threading.Thread):
 
     def _write(self) -> None:
         try:
+            if why := METRICS.refusal(self._path):
+                raise SettingError(why)
             replace_file(self._path, encode([*self._about_process(), *self._collect()], self._labels))
             self._problems.resolve("--metrics: the file is written again")
         except Exception as error:  # noqa: BLE001 - the thread's edge: metrics must not end a handler

@@ -12,9 +12,11 @@ from vaultwatch.handler.checks import (
     lines_file_problems,
     log_file_problems,
     metrics_notes,
+    replaced_file_problems,
     source_problems,
     state_problems,
 )
+from vaultwatch.outputs import STATS
 from vaultwatch.rules.facts import Level
 from vaultwatch.watch.options import WatchOptions
 
@@ -46,10 +48,12 @@ def _files(options: WatchOptions) -> Iterator[Problem]:
         for path in (options.store_file, options.threads_file, options.journal_file):
             if path.exists():
                 yield from lines_file_problems("--state", path)
-    for option in ("alert_log", "rejected", "stats"):
+    for option in ("alert_log", "rejected"):
         path = getattr(options, option)
         if path is not None:
             yield from lines_file_problems(f"--{option.replace('_', '-')}", path)
+    if options.stats is not None:
+        yield from replaced_file_problems("--stats", options.stats, STATS)
     yield from log_file_problems(options.log_file)
 
 

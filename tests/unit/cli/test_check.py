@@ -607,9 +607,9 @@ class TestWhatAUserCanDoWrong:
             (["--bogus"], "--bogus"),
             (["--rules", "/nowhere\x1b[2J"], "no such directory of rules"),
             (["--rules", __file__], "no such directory of rules"),
-            (["--stats", "/nowhere/stats"], "--stats: /nowhere/stats: No such file"),
-            (["--rejected", "/nowhere/rejected"], "--rejected: /nowhere/rejected: No such file"),
-            (["--stats", "/"], "--stats"),
+            (["--stats", "/nowhere/stats"], "--stats: /nowhere/stats: there is no folder /nowhere"),
+            (["--rejected", "/nowhere/rejected"], "--rejected: /nowhere/rejected: there is no folder /nowhere"),
+            (["--stats", "/"], "--stats: /: is not a regular file"),
         ],
     )
     def test_is_reported_in_one_line(self, check: Check, arguments: list[str], why: str) -> None:

@@ -90,4 +90,4 @@ def test_the_command_writes_the_page_or_prints_it(tmp_path: Path, capsys: pytest
     assert main(["rules", "coverage", "-o", str(tmp_path / "page.md")]) == 0
     assert (tmp_path / "page.md").read_text() == page(PARTS, NAMES)
     assert main(["rules", "coverage", "-o", str(tmp_path)]) == 2
-    assert "Is a directory" in capsys.readouterr().err
+    assert "is not a regular file" in capsys.readouterr().err

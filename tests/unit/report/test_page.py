@@ -228,7 +228,7 @@ def test_a_report_is_replaced_and_another_file_is_not(report: Make, tmp_path: Pa
     (tmp_path / "report.html").write_text("my notes")
     refused = report(DEVICES)
     assert refused.status == 2
-    assert "is no report of vaultwatch, and is not replaced" in refused.err
+    assert "has something else than a report of vaultwatch, and is left as it is" in refused.err
     assert (tmp_path / "report.html").read_text() == "my notes"
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 

@@ -115,6 +115,16 @@ def test_a_file_that_cannot_be_written_is_logged_and_stops_nothing(good: WatchOp
         watching.wait_for_log(f"--metrics: {good.metrics}: ")
 
 
+def test_a_file_with_something_else_than_metrics_is_left_as_it_is(good: WatchOptions) -> None:
+    assert good.metrics is not None
+    good.metrics.write_text("mine\n")
+    with Watching(good) as watching:
+        watching.write(entry(1))
+        watching.wait_for_alerts(1)
+        watching.wait_for_log(f"--metrics: {good.metrics}: has something else than metrics of vaultwatch")
+    assert good.metrics.read_text() == "mine\n"
+
+
 def test_the_rules_for_prometheus_name_metrics_that_a_handler_writes() -> None:
     """`promtool` knows no metrics, so it finds no wrong name."""
     rules = (ROOT / "docs/prometheus-rules.yml").read_text()

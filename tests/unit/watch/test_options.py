@@ -104,6 +104,17 @@ def test_all_invalid_settings_are_reported_together(good: WatchOptions) -> None:
     assert len(problems(wrong)) == 10
 
 
+def test_a_file_with_something_else_is_not_replaced(good: WatchOptions, tmp_path: Path) -> None:
+    notes_of_mine = tmp_path / "notes"
+    notes_of_mine.write_text("mine\n")
+    why = f"{notes_of_mine}: has something else than"
+    (problem,) = problems(replace(good, stats=notes_of_mine))
+    assert problem.startswith(f"--stats: {why} counts of vaultwatch")
+    (note,) = notes(replace(good, metrics=notes_of_mine))
+    assert note.startswith(f"--metrics: {why} metrics of vaultwatch")
+    assert notes_of_mine.read_text() == "mine\n"
+
+
 @pytest.mark.parametrize(
     "text",
     [

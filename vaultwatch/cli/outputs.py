@@ -1,0 +1,134 @@
+"""The files that options name for output: which may be written, and how."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO
+
+import click
+
+from vaultwatch.outputs import Output
+
+_STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})")
+
+
+class Outputs(ExitStack):
+    """The files that a command writes while it reads its inputs.
+
+    Attributes:
+        paths: Those that are open.
+    """
+
+    def __init__(self, inputs: Sequence[str]) -> None:
+        """Open none yet.
+
+        Args:
+            inputs: The places that the command reads.
+        """
+        super().__init__()
+        self.paths: list[Path] = []
+        self._inputs = inputs
+
+    def open(self, option: str, path: Path, output: Output) -> IO[bytes]:
+        """Open a file for writing, without what was in it.
+
+        Args:
+            option: The option that names it.
+            path: The file.
+            output: What is written to it.
+
+        Raises:
+            UsageError: It must not be written, or cannot be opened.
+        """
+        if any(is_same(path, str(other)) for other in self.paths):
+            raise click.UsageError(f"{option}: {path}: is the file of another option")
+        check_output(option, path, output, self._inputs)
+        try:
+            file = self.enter_context(_opened(path))
+        except OSError as error:
+            raise click.UsageError(f"{option}: {path}: {error.strerror}") from error
+        self.paths.append(path)
+        return file
+
+
+def check_output(option: str, path: Path, output: Output, inputs: Sequence[str] = ()) -> None:
+    """Refuse a file that has anything but earlier output of the same kind.
+
+    Raises:
+        UsageError: It has, or it is one of the inputs, or no file can be made there.
+    """
+    if _descriptor(path) is not None:
+        return
+    if any(is_same(path, name) for name in inputs) and not path.is_dir():
+        why = "is one of the files to read"
+    else:
+        why = output.refusal(path) or ("" if path.parent.is_dir() else f"there is no folder {path.parent}")
+    if why:
+        raise click.UsageError(f"{option}: {path}: {why}")
+
+
+def write_output(option: str, path: Path, output: Output, parts: Iterable[bytes], mode: int = 0o644) -> None:
+    """Write a file: one that is there is replaced once all of the output is on the disk.
+
+    Args:
+        option: The option that names it.
+        path: The file.
+        output: What is written to it.
+        parts: The output.
+        mode: The permissions of the file.
+
+    Raises:
+        UsageError: It must not be written, or cannot be.
+    """
+    check_output(option, path, output)
+    try:
+        if _is_stream(path):
+            with _opened(path) as file:
+                file.writelines(parts)
+        else:
+            _replace(Path(os.path.realpath(path)), parts, mode)
+    except OSError as error:
+        raise click.UsageError(f"{option}: {path}: {error.strerror}") from error
+
+
+def is_same(path: Path, name: str) -> bool:
+    """Return whether a path and the name of an input are the same file."""
+    try:
+        return path.samefile(name)
+    except (OSError, ValueError):  # reported when this file is read
+        return False
+
+
+def _replace(path: Path, parts: Iterable[bytes], mode: int) -> None:
+    with NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name[:100]}-", delete=False) as file:
+        try:
+            file.writelines(parts)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink()
+            raise
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Open a file; what names an open descriptor is not opened again, which would write over its beginning."""
+    descriptor = _descriptor(path)
+    return path.open("wb") if descriptor is None else os.fdopen(os.dup(descriptor), "wb")
+
+
+def _is_stream(path: Path) -> bool:
+    return _descriptor(path) is not None or (path.exists() and not path.is_file())
+
+
+def _descriptor(path: Path) -> int | None:
+    """Return the open descriptor that a path names, such as /dev/stdout; None if it names none."""
+    if named := _DESCRIPTOR.fullmatch(str(path)):
+        return int(named[1])
+    return _STREAMS.get(str(path))
