@@ -20,13 +20,13 @@ from typing import TypeAlias
 import msgspec
 
 from vaultwatch.detection.correlation import Correlator
-from vaultwatch.detection.counting import Occurrence, Sample, Thing, WindowKey
+from vaultwatch.detection.counting import Half, Occurrence, Sample, Thing
 from vaultwatch.detection.detector import WAIT_FOR_RESPONSE_SECONDS, Detector
 from vaultwatch.detection.evaluator import Counts
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.detection.waiting import MAX_WAITING, Waiting
 from vaultwatch.reading.records import Origin, Position
-from vaultwatch.rules.correlations import Correlated
+from vaultwatch.rules.correlations import Correlated, Correlations
 
 _MAX_NUMBERS = 1 << 18
 _MAP_BYTES = 1 << 23
@@ -59,9 +59,9 @@ class Asked(msgspec.Struct):
 
 
 class Step(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """What a record adds to the count of a window: see `Correlator.step`; `sample` is empty unless it begins one."""
+    """What a record adds to the counts of two windows: see `Correlator.step`; `sample` is empty unless it is first."""
 
-    key: WindowKey
+    half: Half
     thing: Thing
     found: Occurrence
     sample: Sample
@@ -74,26 +74,41 @@ class StepVerdict(Verdict, frozen=True, kw_only=True):
 
 
 class NotingCorrelator(Correlator):
-    """Counts in a part of the input that is read ahead."""
+    """Notes what is counted in a part of the input that is read ahead."""
+
+    def __init__(self, correlations: Correlations, counts: Counts) -> None:
+        """See `Correlator`."""
+        super().__init__(correlations, counts)
+        self._known: dict[Half, set[int]] = {}
 
     def step(
-        self, one: Correlated, key: WindowKey, thing: Thing, found: Occurrence, sample: Callable[[], Sample]
-    ) -> Verdict | None:
-        """Count a thing, and return it as a step if it is new in this part: see `Correlator.step`."""
-        known = self.counting.windows.get(key)
-        if known and (known.reached or thing.hash in known.hashes):
-            return None
-        shown: Sample = {} if known else sample()
-        self.counting.add(key, one.correlation.threshold, thing, found, dict)
-        step = Step(key, thing, found, shown)
-        return StepVerdict(
-            rule=one.facts,
-            event_key=found.event_key,
-            origin=found.origin,
-            outcome="unknown",
-            time=found.time,
-            record={},
-            step=step,
+        self,
+        one: Correlated,
+        half: Half,
+        thing: Thing,
+        occurrence: Callable[[], Occurrence],
+        sample: Callable[[], Sample],
+    ) -> Sequence[Verdict]:
+        """Return a thing as a step if it is new in this part, and its windows still count: see `Correlator.step`."""
+        known = self._known.get(half)
+        if known is None:
+            known, shown = self._known.setdefault(half, set()), sample()
+        elif thing.hash in known or len(known) >= one.correlation.threshold:
+            return ()
+        else:
+            shown = {}
+        known.add(thing.hash)
+        found = occurrence()
+        return (
+            StepVerdict(
+                rule=one.facts,
+                event_key=found.event_key,
+                origin=found.origin,
+                outcome="unknown",
+                time=found.time,
+                record={},
+                step=Step(half, thing, found, shown),
+            ),
         )
 
 
@@ -178,7 +193,9 @@ def follows(detector: Detector, ahead: Ahead, steps: Collection[Step] = ()) -> b
     waiting = detector.waits.events
     if waiting and len(waiting) + ahead.most_waiting > MAX_WAITING:
         return False
-    if not detector.correlator.counting.has_room(len({step.key for step in steps}), len(steps)):
+    halves = {step.half for step in steps}
+    windows = {(*group, number) for *group, late, _ in halves for number in (late - 1, late)}
+    if not detector.correlator.counting.has_room(len(windows), 2 * len(steps)):
         return False
     return not any(key in ahead.asked for key in waiting)
 
@@ -196,12 +213,16 @@ def take_over(detector: Detector, ahead: Ahead) -> None:
     detector.skip_lines(ahead.lines)
 
 
-def count_again(detector: Detector, step: Step) -> list[Verdict]:
+def count_again(detector: Detector, step: Step) -> Sequence[Verdict]:
     """Count what was counted in a part that another detector has read ahead, and return what that leads to."""
-    one, found = detector.correlator.correlations.by_name[step.key.rule], step.found
-    found = msgspec.structs.replace(found, origin=_origin(found.origin, detector.lines))
-    verdict = detector.correlator.step(one, step.key, step.thing, found, lambda: step.sample)
-    return [verdict] if verdict else []
+    correlator, lines = detector.correlator, detector.lines
+
+    def occurrence() -> Occurrence:
+        found = step.found
+        return msgspec.structs.replace(found, origin=_origin(found.origin, lines)) if lines else found
+
+    one = correlator.correlations.by_name[step.half[0]]
+    return correlator.step(one, step.half, step.thing, occurrence, lambda: step.sample)
 
 
 def add_counts(counts: Counts, ahead: Ahead) -> None:

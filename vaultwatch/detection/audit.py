@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from vaultwatch.detection.correlation import Correlator
 from vaultwatch.detection.evaluator import Evaluator
@@ -56,7 +57,7 @@ class AuditDetector:
         key = few.request_id
         if not key or not self._correlator.only_counts(few.matching):
             return None
-        return self._correlator.count(few, key, position(origin), text)
+        return self._correlator.count(few, key, partial(position, origin), text)
 
     def evaluate(self, entry: AuditEntry, rules: Rules, now: float) -> list[Verdict]:
         """Evaluate one entry against rules, and return the verdicts that are complete.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from vaultwatch.detection.counting import Counting, Occurrence, Sample, Thing, Window, WindowKey, hash_of, windows_of
+from vaultwatch.detection.counting import Counting, Half, Occurrence, Sample, Thing, Window, WindowKey, hash_of
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.reading.bounds import bounded, brief
 from vaultwatch.reading.identity import parse_time
@@ -88,15 +88,15 @@ class Correlator:
             return matching, []
         alerting = [rule for rule in matching if rule.name not in self.correlations.silent]
         sample = partial(_part, view, counted[0].service)
-        return alerting, self._count(counted, partial(_texts, view), key, time, origin, sample)
+        return alerting, self._count(counted, partial(_texts, view), key, time, lambda: origin, sample)
 
-    def count(self, few: Few, key: str, origin: Origin, text: bytes) -> list[Verdict]:
+    def count(self, few: Few, key: str, origin: Callable[[], Origin], text: bytes) -> list[Verdict]:
         """Count what matches an audit entry, and return the verdicts of correlations.
 
         Args:
             few: Its fields, at least those that counting reads, and what matches it, all of which is counted.
             key: Identifies its event.
-            origin: Where it came from.
+            origin: Returns where it came from.
             text: The entry.
         """
         return self._count(few.matching, partial(_texts_of_few, few), key, few.time, origin, partial(_sample, text))
@@ -107,46 +107,55 @@ class Correlator:
         texts: _TextsOf,
         key: str,
         time: Any,
-        origin: Origin,
+        origin: Callable[[], Origin],
         sample: Callable[[], Sample],
     ) -> list[Verdict]:
         moment = parse_time(time)
         if moment is None:
             self._counts.undated += 1
             return []
-        found = Occurrence(moment.timestamp(), time, key, origin)
-        verdicts: list[Verdict] = []
+        seconds, verdicts = moment.timestamp(), list[Verdict]()
+
+        def occurrence() -> Occurrence:
+            return Occurrence(seconds, time, key, origin())
+
         for rule in matching:
             for one in self.correlations.by_rule[rule.name]:
-                group, thing = texts(one.group_by), _thing(one, rule.name, texts, found)
+                group, thing = texts(one.group_by), _thing(one, rule.name, texts, key)
                 if thing is None or (group and not any(group)):
                     continue
-                windows = windows_of(one.facts.name, group, found.moment, one.correlation.timespan_seconds)
-                verdicts += filter(None, [self.step(one, window, thing, found, sample) for window in windows])
+                timespan = one.correlation.timespan_seconds
+                half = one.facts.name, group, int(seconds * 2 // timespan), timespan
+                verdicts += self.step(one, half, thing, occurrence, sample)
         self._counts.groups_dropped = self.counting.dropped
         return verdicts
 
     def step(
-        self, one: Correlated, key: WindowKey, thing: Thing, found: Occurrence, sample: Callable[[], Sample]
-    ) -> Verdict | None:
-        """Count a thing in one window, and return a verdict if that reaches the threshold.
+        self,
+        one: Correlated,
+        half: Half,
+        thing: Thing,
+        occurrence: Callable[[], Occurrence],
+        sample: Callable[[], Sample],
+    ) -> Sequence[Verdict]:
+        """Count a thing in the windows that a half timespan is in, and return the verdicts that this leads to.
 
         Args:
             one: The correlation.
-            key: The window.
+            half: The half timespan.
             thing: What is counted.
-            found: The record.
+            occurrence: Returns the record.
             sample: Returns what to keep of the record, to show it.
         """
-        window = self.counting.add(key, one.correlation.threshold, thing, found, sample)
-        return verdict_of(one, key, window) if window else None
+        reached = self.counting.count(half, one.correlation.threshold, thing, occurrence, sample)
+        return [verdict_of(one, key, window) for key, window in reached] if reached else ()
 
 
-def _thing(one: Correlated, rule: str, texts: _TextsOf, found: Occurrence) -> Thing | None:
+def _thing(one: Correlated, rule: str, texts: _TextsOf, key: str) -> Thing | None:
     """Return what is counted of a record; None if the record has no value to count."""
     if one.correlation.type == "event_count":
         shown = texts(one.shown)
-        return Thing(hash_of(found.event_key), ", ".join(shown))
+        return Thing(hash_of(key), ", ".join(shown))
     return _things[(rule,) if one.correlation.type == "temporal" else texts(one.fields)]
 
 
@@ -211,7 +220,7 @@ def _part(view: View, service: Service) -> dict[str, Any]:
 def verdict_of(one: Correlated, key: WindowKey, window: Window) -> Verdict:
     """Return the verdict of a correlation on a window that has reached its threshold."""
     service, kept = one.facts.service, window.sample
-    sample = _part(_view_of(kept), service) if isinstance(kept, bytes) else kept
+    sample = _part(_view_of(kept), service) if isinstance(kept, bytes) else dict(kept)  # windows may share one
     begins = datetime.fromtimestamp(key.starts, UTC).isoformat().replace("+00:00", "Z")
     parts = "\0".join((*key.group, begins)).encode("utf-8", "surrogatepass")
     group = tuple(map(brief, key.group))

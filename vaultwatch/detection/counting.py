@@ -11,7 +11,7 @@ twice, and two sets of one window can be merged.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
@@ -125,6 +125,8 @@ class Window(msgspec.Struct):
 
 
 CountedWindow: TypeAlias = tuple[WindowKey, Window]
+Half: TypeAlias = tuple[str, tuple[str, ...], int, int]
+"""A half timespan of a group: what the later one of the two windows that it is in has as its key."""
 
 
 def is_within_another(key: WindowKey, window: Window) -> bool:
@@ -145,8 +147,13 @@ def windows_of(rule: str, group: tuple[str, ...], moment: float, timespan_second
         moment: Seconds since the epoch.
         timespan_seconds: How long a window is.
     """
-    late = int(moment * 2 // timespan_seconds)
-    return WindowKey(rule, group, late - 1, timespan_seconds), WindowKey(rule, group, late, timespan_seconds)
+    return windows_around((rule, group, int(moment * 2 // timespan_seconds), timespan_seconds))
+
+
+def windows_around(half: Half) -> tuple[WindowKey, WindowKey]:
+    """Return the two windows that a half timespan is in."""
+    rule, group, late, timespan_seconds = half
+    return WindowKey(rule, group, late - 1, timespan_seconds), WindowKey(*half)
 
 
 def hash_of(text: str) -> int:
@@ -171,10 +178,49 @@ class Counting:
     ) -> None:
         self.windows: dict[WindowKey, Window] = {}
         self.dropped = 0
+        self._around: dict[Half, Sequence[CountedWindow]] = {}
         self._max_windows = max_windows
         self._max_hashes = max_hashes
         self._late_seconds = late_seconds
         self._hashes = 0
+
+    def count(
+        self,
+        half: Half,
+        threshold: int,
+        thing: Thing,
+        occurrence: Callable[[], Occurrence],
+        sample: Callable[[], Sample],
+    ) -> list[CountedWindow]:
+        """Count a thing in both windows that a half timespan is in, and return those that it makes raise an alert.
+
+        Args:
+            half: The half timespan.
+            threshold: The count that is looked for.
+            thing: What is counted.
+            occurrence: Returns the record; called if the thing is new in one of the windows.
+            sample: Returns what to keep of the record, to show it.
+        """
+        around = self._around.get(half)
+        if around is None or self._is_full:
+            return self._count_first(half, threshold, thing, occurrence(), sample)
+        number, found, out = thing.hash, None, list[CountedWindow]()
+        for key, window in around:
+            if window.reached or number in window.hashes:
+                continue
+            found = found or occurrence()
+            if self._note(key, window, threshold, thing, found):
+                out.append((key, window))
+        return out
+
+    def _count_first(
+        self, half: Half, threshold: int, thing: Thing, found: Occurrence, sample: Callable[[], Sample]
+    ) -> list[CountedWindow]:
+        keys = windows_around(half)
+        reached = [(key, window) for key in keys if (window := self.add(key, threshold, thing, found, sample))]
+        if all(key in self.windows for key in keys):  # the second may have taken the room of the first
+            self._around[half] = [(key, self.windows[key]) for key in keys]
+        return reached
 
     def add(
         self,
@@ -200,12 +246,16 @@ class Counting:
             window = self.windows[key] = Window(found, found, sample())
         if window.reached or thing.hash in window.hashes:
             return None
+        return window if self._note(key, window, threshold, thing, found) else None
+
+    def _note(self, key: WindowKey, window: Window, threshold: int, thing: Thing, found: Occurrence) -> bool:
+        """Count a thing that is new in a window, and return whether that makes it raise an alert."""
         window.note(thing, found)
         self._hashes += 1
         if len(window.hashes) < threshold:
-            return None
+            return False
         self.reach(window)
-        return None if is_within_another(key, window) else window
+        return not is_within_another(key, window)
 
     def reach(self, window: Window) -> None:
         """Note that a window has reached its threshold: nothing is counted in it any more."""
@@ -253,6 +303,7 @@ class Counting:
         return len(self.windows) + windows < self._max_windows and self._hashes + hashes < self._max_hashes
 
     def _make_room(self) -> None:
+        self._around.clear()
         latest = sorted(key.ends for key in self.windows)[-1 - len(self.windows) // _NEWEST]
         for key in [key for key in self.windows if key.ends + self._late_seconds < latest]:
             self._drop(key)

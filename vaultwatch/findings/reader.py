@@ -287,10 +287,11 @@ class _Gathered:
 
     def add(self, verdicts: Iterable[Verdict]) -> None:
         for verdict in verdicts:
-            key = key_of(verdict)
             if isinstance(verdict, StepVerdict):
                 self.found.append(verdict.step)
-            elif key not in self._seen and (found := find(verdict, key, self._selection, _fail)):
+                continue
+            key = key_of(verdict)
+            if key not in self._seen and (found := find(verdict, key, self._selection, _fail)):
                 self._seen.add(key)
                 self.found.append(found)
                 self.bytes += len(found.alert)
