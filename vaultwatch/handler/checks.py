@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,6 +60,29 @@ def replaced_file_problems(option: str, path: Path, output: Output) -> Iterator[
     yield from found
     if not found and (why := output.refusal(path)):
         yield Problem(f"{option}: {path}: {why}")
+
+
+def shared_file_problems(files: Iterable[tuple[str, Path | None]]) -> Iterator[Problem]:
+    """Refuse a file that two options name: what one writes there would damage what the other writes or reads.
+
+    Args:
+        files: Each option with its file; None if it is not given.
+    """
+    named: dict[tuple[int, int] | str, str] = {}
+    for option, path in files:
+        if path is not None and path.parent.is_dir():
+            other = named.setdefault(_identity(path), option)
+            if other != option:
+                yield Problem(f"{option}: {path}: is the file of {other} too")
+
+
+def _identity(path: Path) -> tuple[int, int] | str:
+    """Return what two names of one file have in common, whether it exists or not."""
+    try:
+        found = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    return found.st_dev, found.st_ino
 
 
 def metrics_notes(path: Path | None) -> Iterator[str]:

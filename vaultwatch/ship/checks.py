@@ -8,7 +8,14 @@ from importlib.util import find_spec
 
 from vaultwatch.aws.clients import Clients, classify
 from vaultwatch.errors import BOTO3_MISSING, SettingError
-from vaultwatch.handler.checks import Problem, log_file_problems, metrics_notes, source_problems, state_problems
+from vaultwatch.handler.checks import (
+    Problem,
+    log_file_problems,
+    metrics_notes,
+    shared_file_problems,
+    source_problems,
+    state_problems,
+)
 from vaultwatch.ship.options import ShipOptions
 
 _STREAM = re.compile(r"[A-Za-z0-9_.-]{1,128}")
@@ -54,6 +61,7 @@ def _files(options: ShipOptions) -> Iterator[Problem]:
     except SettingError as error:
         yield Problem(str(error))
     yield from log_file_problems(options.log_file)
+    yield from shared_file_problems([("--metrics", options.metrics), ("--log-file", options.log_file)])
 
 
 def _stream(options: ShipOptions, clients: Clients) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 from vaultwatch.audience import EVERYBODY
 from vaultwatch.errors import VaultwatchError
@@ -13,6 +14,7 @@ from vaultwatch.handler.checks import (
     log_file_problems,
     metrics_notes,
     replaced_file_problems,
+    shared_file_problems,
     source_problems,
     state_problems,
 )
@@ -55,6 +57,14 @@ def _files(options: WatchOptions) -> Iterator[Problem]:
     if options.stats is not None:
         yield from replaced_file_problems("--stats", options.stats, STATS)
     yield from log_file_problems(options.log_file)
+    yield from shared_file_problems(_named_files(options))
+
+
+def _named_files(options: WatchOptions) -> Iterator[tuple[str, Path | None]]:
+    for path in (options.store_file, options.threads_file, options.journal_file, options.lock_file):
+        yield "--state", path
+    for option in ("slack_webhook_file", "slack_token_file", "alert_log", "rejected", "stats", "metrics", "log_file"):
+        yield f"--{option.replace('_', '-')}", getattr(options, option)
 
 
 def facts(options: WatchOptions) -> Iterator[str]:

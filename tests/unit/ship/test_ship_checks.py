@@ -62,6 +62,14 @@ def test_an_invalid_setting_is_named_and_exits_with_2(
     assert f"vaultwatch ship: {said}" in capsys.readouterr().err
 
 
+def test_one_file_for_metrics_and_log_is_refused(
+    good: ShipOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    assert check_config(replace(good, metrics=file, log_file=file)) == 2
+    assert f"vaultwatch ship: --log-file: {file}: is the file of --metrics too" in capsys.readouterr().err
+
+
 def test_without_boto3_it_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -104,6 +104,29 @@ def test_all_invalid_settings_are_reported_together(good: WatchOptions) -> None:
     assert len(problems(wrong)) == 10
 
 
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("alert_log", "rejected"), ("alert_log", "log_file"), ("rejected", "stats"), ("stats", "metrics")],
+)
+def test_one_file_for_two_options_is_refused(
+    good: WatchOptions, tmp_path: Path, one: str, other: str, exists: bool
+) -> None:
+    file, link = tmp_path / "file", tmp_path / "link"
+    if exists:
+        file.touch()
+    link.symlink_to(file)
+    change: dict[str, Any] = {one: file, other: link}
+    named = [f"--{option.replace('_', '-')}" for option in (one, other)]
+    assert problems(replace(good, **change)) == [f"{named[1]}: {link}: is the file of {named[0]} too"]
+
+
+def test_a_file_of_the_state_is_no_output(good: WatchOptions) -> None:
+    good.state_directory.mkdir()
+    found = problems(replace(good, rejected=good.store_file))
+    assert found == [f"--rejected: {good.store_file}: is the file of --state too"]
+
+
 def test_a_file_with_something_else_is_not_replaced(good: WatchOptions, tmp_path: Path) -> None:
     notes_of_mine = tmp_path / "notes"
     notes_of_mine.write_text("mine\n")
