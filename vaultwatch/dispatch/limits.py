@@ -6,10 +6,10 @@
 - An urgent alert (critical, and not denied) is exempt from both limits. Its repeats are notified even while a window is
   open: an act in the audit log each time, up to five in a window; further ones in one notification a minute. A server
   log repeats messages about one state, so repeats of its messages are only counted until the window ends.
-- Urgent notifications have limits of their own: sixty a minute, because Slack accepts no more than one a second; ten
-  for each rule and principal; thirty for audit entries without a response, because a client without a token may be able
-  to cause those. Urgent alerts beyond these limits are in the rule's next notification within a minute, which is sooner
-  than at the end of a queue.
+- Urgent notifications have limits of their own: forty a minute, which with the twenty others is sixty, and Slack
+  accepts one post a second; ten for each rule and principal; thirty for audit entries without a response, because a
+  client without a token may be able to cause those. Urgent alerts beyond these limits are in the rule's next
+  notification within a minute, which is sooner than at the end of a queue.
 - Of one call, at most fifty groups of a rule are decided one by one, the most important first. The alerts of the others
   are counted exactly in the rule's next notification.
 
@@ -24,7 +24,7 @@ import msgspec
 MINUTE_SECONDS = 60.0
 NOTIFICATIONS_A_MINUTE = 20
 FIRSTS_A_MINUTE = 15
-URGENT_A_MINUTE = 60
+URGENT_A_MINUTE = 40
 URGENT_UNKNOWN_A_MINUTE = 30
 URGENT_OF_A_PRINCIPAL = 10
 URGENT_REPEATS = 5

@@ -6,8 +6,9 @@ deployment's time zone, to the second; the JSON (`vaultwatch.notify.machine`) ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 from vaultwatch.alerts import Alert
 from vaultwatch.audience import EVERYBODY, Audience
@@ -21,6 +22,19 @@ from vaultwatch.sentences import outcome_words
 
 FACT_LIMIT = 300
 SUMMARY_LIMIT = 1_500
+
+
+class Lengths(NamedTuple):
+    """How many characters a fact and a sentence may have, and whether counted groups are shown with fewer lines."""
+
+    fact: int
+    sentence: int
+    is_brief: bool = False
+
+
+FULL = Lengths(FACT_LIMIT, SUMMARY_LIMIT)
+SHORT = Lengths(100, 250)
+BRIEF = Lengths(40, 80, is_brief=True)
 ACTION_LIMIT = 2_500
 ACTIONS_SHOWN = 20
 LEVEL_SIGNS = {
@@ -84,36 +98,41 @@ def local_time(logged: str, audience: Audience) -> str:
     return f"{moment.astimezone(audience.zone):%Y-%m-%d %H:%M:%S %Z}" if moment else _quoted(logged)
 
 
-def facts(alert: Alert, audience: Audience = EVERYBODY) -> Iterator[tuple[str, str]]:
+def facts(alert: Alert, audience: Audience = EVERYBODY, limit: int = FACT_LIMIT) -> Iterator[tuple[str, str]]:
     """Yield the facts about an alert that a reader needs, name and value, without empty ones.
 
     A text from a log is quoted unless it is a plain name, as in sentences: it can imitate no further fact.
+
+    Args:
+        alert: The alert.
+        audience: Whom they are for.
+        limit: The most characters of a value; those of the alert's id and its rule are never cut.
     """
     is_audit = alert.service == "audit"
     named = {
-        "who": alert.who or (_quoted(alert.principal) if is_audit else ""),
-        "path": _quoted(alert.path),
-        "namespace": _quoted(alert.namespace),
-        "from": _quoted(alert.remote_address),
-        "node": _quoted("/".join(part for part in (alert.cluster, alert.node) if part)),
+        "who": alert.who or (_quoted(alert.principal, limit) if is_audit else ""),
+        "path": _quoted(alert.path, limit),
+        "namespace": _quoted(alert.namespace, limit),
+        "from": _quoted(alert.remote_address, limit),
+        "node": _quoted("/".join(part for part in (alert.cluster, alert.node) if part), limit),
         "time": local_time(alert.time, audience),
         "outcome": outcome_words(alert.outcome, alert.error) if is_audit else "",
-        "error": "" if is_audit else _quoted(alert.error),
-        "rule": alert.rule,
-        "alert": alert.id,
+        "error": "" if is_audit else _quoted(alert.error, limit),
     }
     for name, value in named.items():
         if value:
-            yield name, shortened(value, FACT_LIMIT)
+            yield name, shortened(value, limit)
+    yield "rule", shortened(alert.rule, FACT_LIMIT)
+    yield "alert", alert.id
 
 
-def _quoted(text: str) -> str:
-    return quoted_address(visible(text, FACT_LIMIT)) if text else ""
+def _quoted(text: str, limit: int = FACT_LIMIT) -> str:
+    return quoted_address(visible(text, limit)) if text else ""
 
 
-def fact_lines(alert: Alert, audience: Audience = EVERYBODY) -> str:
-    """Return the facts, one per line, in two columns."""
-    return "\n".join(f"{name:<10} {value}" for name, value in facts(alert, audience))
+def in_columns(facts: Mapping[str, str]) -> list[str]:
+    """Return the facts as lines, in two columns."""
+    return [f"{name:<10} {value}" for name, value in facts.items()]
 
 
 def action_lines(alert: Alert, audience: Audience = EVERYBODY) -> list[str]:
@@ -136,13 +155,13 @@ def counted_line(notification: Notification) -> str:
     return f"{alerts(notification.merged_count)} that no earlier notification shows, worst first:"
 
 
-def merged_lines(notification: Notification, audience: Audience = EVERYBODY) -> list[str]:
+def merged_lines(notification: Notification, audience: Audience = EVERYBODY, lengths: Lengths = FULL) -> list[str]:
     """Return the counted groups, the worst first, and the number of alerts in groups that are not listed.
 
     Each group has a line with its count, title and caller, then its time and outcomes, and a sentence each for
-    its worst and its latest alert.
+    its worst and, unless it is to be brief, its latest alert.
     """
-    lines = [line for merged in notification.merged for line in _merged_lines(merged, audience)]
+    lines = [line for merged in notification.merged for line in _merged_lines(merged, audience, lengths)]
     left = notification.merged_count - sum(merged.count for merged in notification.merged)
     return [*lines, f"{left:>7,} x in groups not listed here"] if left > 0 else lines
 
@@ -194,15 +213,17 @@ def _since(notification: Notification, audience: Audience) -> str:
     return f" since {first:%H:%M}" if first.date() == made.date() else f" since {first:%Y-%m-%d %H:%M}"
 
 
-def _merged_lines(merged: Merged, audience: Audience) -> Iterator[str]:
+def _merged_lines(merged: Merged, audience: Audience, lengths: Lengths) -> Iterator[str]:
     worst, latest = merged.worst, merged.latest
     who = worst.who or _quoted(worst.principal)
-    by = f" by {shortened(who, 120)}" if who else ""
+    by = f" by {shortened(who, min(lengths.fact, 120))}" if who else ""
     yield f"{merged.count:>7,} x {visible(worst.title, 90)}{by}"
     yield f"{'':>10}{_period(merged, audience)}{_outcomes(merged)}"
-    yield f"{'':>10}{summary_line(worst, FACT_LIMIT)}"
+    yield f"{'':>10}{summary_line(worst, lengths.fact)}"
+    if lengths.is_brief:
+        return
     if latest.id != worst.id:
-        yield f"{'':>10}latest: {summary_line(latest, FACT_LIMIT)}"
+        yield f"{'':>10}latest: {summary_line(latest, lengths.fact)}"
     yield f"{'':>10}rule {worst.rule}, alert {latest.id}"
 
 
@@ -231,6 +252,6 @@ def _short(alert: Alert) -> str:
 
 def _email_alert(alert: Alert, audience: Audience) -> Iterator[str]:
     yield summary_line(alert)
-    yield "\n".join(f"  {line}" for line in fact_lines(alert, audience).split("\n"))
+    yield "\n".join(f"  {line}" for line in in_columns(dict(facts(alert, audience))))
     if actions := action_lines(alert, audience):
         yield "What to do next:\n" + "\n".join(f"  {line}" for line in actions)

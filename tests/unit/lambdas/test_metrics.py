@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import pytest
+import zstandard
 
+from tests.support.dynamodb import make_client
 from tests.support.functions import (
+    ARCHIVE,
     AUDIT_TAG,
     BUCKET,
     SOCKET_TAG,
@@ -22,6 +26,7 @@ from tests.support.functions import (
 )
 from tests.support.functions import metrics as read_metrics
 from vaultwatch.aws import metrics
+from vaultwatch.aws.keys import segment
 from vaultwatch.aws.metrics import Metric
 from vaultwatch.canary import CANARY
 from vaultwatch.detection.evaluator import Ruleset
@@ -104,6 +109,9 @@ def notify(aws: World) -> Invocation:
 
 
 def reconcile(aws: World) -> Invocation:
+    for source in ("audit", "audit-file"):
+        key = segment(source, "host", 1, datetime(2026, 11, 21, 8, 0, 1, tzinfo=UTC))
+        make_client("s3").put_object(Bucket=ARCHIVE, Key=key, Body=zstandard.compress(b""))
     body = '{"hour": "2026-11-21T07:00:00Z"}'
     return partial(aws.function("reconcile").handler, {"Records": [queue_record(body)]}, Context(900_000))
 

@@ -79,6 +79,24 @@ class TestPosts:
         assert all(action in text for alert in alerts for action in alert.actions)
         assert all(alert.id in text for alert in alerts)
 
+    def test_one_too_long_for_a_post_is_written_shorter_and_says_once_what_its_alerts_share(self) -> None:
+        long = {"path": "p" * 400, "namespace": "", "actions": ("Look. " * 60,)}
+        acts = [an_alert(f"e{n}", **long | {"summary": f"S{n} " + "s" * 1_400}) for n in range(5)]
+        acts[1] = an_alert("e1", **long | {"namespace": "prod/", "path": "short", "summary": "S1"})
+        acts[3] = an_alert("e3", **long | {"actions": ("Another step.",), "summary": "S3"})
+        (post,) = posts(a_message(*acts))
+        text = shown([post])
+        assert [text.count(alert.id) for alert in acts] == [1] * 5
+        assert (text.count("What to do next:"), text.count("Look. " * 59), text.count("Another step.")) == (2, 1, 1)
+        assert text.count('path       "ppp') == 2
+        assert "path       short\nnamespace  prod/" in text
+        assert text.count("as above   who, path, from, node, time, outcome, rule") == 2
+
+    def test_one_that_fits_repeats_everything(self) -> None:
+        (post,) = posts(a_message(*(an_alert(f"e{n}") for n in range(3))))
+        assert shown([post]).count("vault token revoke -accessor abc") == 3
+        assert "as above" not in shown([post])
+
     @settings(max_examples=60)
     @given(st.data())
     def test_are_valid_for_slack_whatever_a_log_contains(self, data: st.DataObject) -> None:

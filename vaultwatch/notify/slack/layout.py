@@ -2,7 +2,9 @@
 
 Limits (docs.slack.dev, Block Kit and rate limits): 50 blocks a message, 3,000 characters a section, 150 a header;
 beyond these, undocumented, about 12,000 characters over all blocks (slackapi/bolt-js#2509, #2867: 11,341 were
-refused). A notification that does not fit into one post is divided among several.
+refused). Slack accepts one post a second. A notification that does not fit into one post is written shorter: texts of
+the log are cut, what several alerts have in common is written once. If it still does not fit, as with a runbook of many
+pages, it is divided among several.
 
 Text from a log is only ever put into `plain_text` and preformatted elements: in mrkdwn, Slack would turn parts of it
 into links and channel names even if `&<>` are escaped. The fallback text, which is mrkdwn, is only the headline.
@@ -14,7 +16,6 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from vaultwatch.alerts import Alert
 from vaultwatch.audience import EVERYBODY, Audience
 from vaultwatch.dispatch.notification import Notification
 from vaultwatch.notify import text
@@ -45,8 +46,13 @@ def posts(notification: Notification, audience: Audience = EVERYBODY) -> list[Po
 
 
 def portions(notification: Notification, audience: Audience = EVERYBODY) -> list[list[Block]]:
-    """Return the notification's blocks, without a header, divided into as many posts as needed."""
-    return list(_portions(_body(notification, audience)))
+    """Return the notification's blocks, without a header, as short as one post needs, else in several portions."""
+    divided: list[list[Block]] = []
+    for lengths in (text.FULL, text.SHORT, text.BRIEF):
+        divided = list(_portions(_body(notification, audience, lengths)))
+        if len(divided) == 1:
+            break
+    return divided
 
 
 def under_headline(level: Level, headline: str, body: Sequence[Block]) -> Post:
@@ -73,28 +79,36 @@ def _post(level: Level, headline: str, body: Sequence[Block], number: int, of: i
     return under_headline(level, numbered, body) | NO_PREVIEWS
 
 
-def _body(notification: Notification, audience: Audience) -> Iterator[Block]:
+def _body(notification: Notification, audience: Audience, lengths: text.Lengths) -> Iterator[Block]:
+    above, said = dict[str, str](), set[str]()  # what need not be repeated
     for number, alert in enumerate(notification.alerts):
         if number:
             yield {"type": "divider"}
             yield section(f"{text.LEVEL_SIGNS[alert.level]} {alert.level}: {text.visible(alert.title, 200)}")
-        yield from _alert(alert, audience)
+        yield section(text.summary_line(alert, lengths.sentence))
+        facts = dict(text.facts(alert, audience, lengths.fact))
+        yield from _preformatted(text.in_columns(_besides(facts, above)))
+        if actions := [line for line in text.action_lines(alert, audience) if line not in said]:
+            yield section("What to do next:")
+            yield from _preformatted(actions, audience.archive)
+        if lengths is not text.FULL:
+            above = facts
+            said.update(actions)
     if notification.merged_count:
         yield section(text.counted_line(notification))
-        yield from _preformatted(text.merged_lines(notification, audience))
+        yield from _preformatted(text.merged_lines(notification, audience, lengths))
     if notification.disposition == "first":
         yield note(text.window_note(notification))
     else:
         yield note("The complete entries are in the alert log.")
 
 
-def _alert(alert: Alert, audience: Audience) -> Iterator[Block]:
-    yield section(text.summary_line(alert))
-    yield from _preformatted(text.fact_lines(alert, audience).split("\n"))
-    actions = text.action_lines(alert, audience)
-    if actions:
-        yield section("What to do next:")
-        yield from _preformatted(actions, audience.archive)
+def _besides(facts: dict[str, str], above: dict[str, str]) -> dict[str, str]:
+    """Return the facts that differ from those of the alert above, and the names of the others."""
+    same = [name for name, value in facts.items() if above.get(name) == value]
+    return {name: value for name, value in facts.items() if name not in same} | (
+        {"as above": ", ".join(same)} if same else {}
+    )
 
 
 def _plain(words: str) -> Block:
