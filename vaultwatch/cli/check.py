@@ -74,8 +74,11 @@ def command(
     with the file and the line of its record; on a terminal in groups, the most important first. --rejected and --stats
     replace what they wrote before, and no other file.
 
-    Exit status: 0 if no alert is shown, 1 if alerts are shown, 2 if a log cannot be read, is empty, or holds nothing
-    that is a log of Vault, if a rule raised an error, or if an option is wrong.
+    In a folder, or below a pattern, files that are empty or no logs are skipped and counted, and so is what
+    Vaultwatch itself wrote: alerts and rejected lines.
+
+    Exit status: 0 if no alert is shown, 1 if alerts are shown, 2 if a file cannot be read to its end, if a FILE, or all
+    of a folder, is empty or no log of Vault, if a rule raised an error, or if an option is wrong.
     """
     started = time.monotonic()
     rules = asked.rules()
@@ -87,13 +90,13 @@ def command(
         figures = outputs.open("--stats", stats, STATS) if stats else None
         coverage = _coverage() if form == "html" else None
         manner = Manner(jobs or cores(), asked.watched and not quiet, asked.allow_empty)
-        run = Run(settings, manner, Rejects(keep), coverage)
+        run = Run(settings, manner, Rejects(keep), coverage, outputs.paths)
         findings = outputs.enter_context(Findings(settings.selection, run.detector.count_rule_error))
         if not places and sys.stdin.isatty():
             click.echo("reading from the terminal; press Ctrl-D to end", err=True)
 
         def show_found() -> None:
-            if coverage and run.failed and not run.reader.names:
+            if coverage and run.failed and run.read_nothing:
                 click.echo("no page is written, because no log could be read", err=True)
             elif coverage:
                 _show_page(ctx, run, findings, coverage, rules, asked)

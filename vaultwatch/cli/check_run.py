@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import click
@@ -10,6 +11,8 @@ import click
 from vaultwatch.audience import S3
 from vaultwatch.cli.check_jobs import Ahead
 from vaultwatch.cli.objects import objects_at
+from vaultwatch.cli.outputs import is_same
+from vaultwatch.cli.own_files import say_left_out
 from vaultwatch.cli.progress import Progress
 from vaultwatch.detection.detector import Detector
 from vaultwatch.findings.found import Findings
@@ -17,11 +20,12 @@ from vaultwatch.findings.reader import LogRead, Observer, Reader, Settings, show
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.hints import hint_for
 from vaultwatch.inputs.logs import Log, files_at
+from vaultwatch.inputs.own import own_output
 from vaultwatch.inputs.parts import PART_BYTES, Part, parts_of
 from vaultwatch.inputs.rejects import Rejects
 from vaultwatch.printable import one_line
 
-_MOST_NAMED = 3
+_MOST_NAMED = 10
 _MOST_PROBLEMS = 1_000
 _Files = list[tuple[str, list[Part]]]
 """The files at a place, with their parts."""
@@ -44,12 +48,18 @@ class Manner(NamedTuple):
 
 
 class _Found:
-    """What was found at one place: logs that could be read, those that were empty, and those that are no logs."""
+    """What was found at one place.
+
+    Attributes:
+        read: How many logs could be read, or some lines of them.
+        unreadable: How many files could not be read, or not to their end.
+        strange: How many are no logs.
+        own: What Vaultwatch itself has written, by the name of the log.
+    """
 
     def __init__(self) -> None:
-        self.read = 0
-        self.empty: list[str] = []
-        self.strange: list[str] = []
+        self.read = self.unreadable = self.strange = 0
+        self.own: dict[str, str] = {}
 
 
 class Run:
@@ -61,7 +71,14 @@ class Run:
         problems: What could not be read, in sentences; at most a thousand.
     """
 
-    def __init__(self, settings: Settings, manner: Manner, rejects: Rejects, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        manner: Manner,
+        rejects: Rejects,
+        observer: Observer | None = None,
+        outputs: Sequence[Path] = (),
+    ) -> None:
         """Make a run.
 
         Args:
@@ -69,14 +86,22 @@ class Run:
             manner: How the run works.
             rejects: Counts the lines that are rejected.
             observer: Watches what is read, in one process.
+            outputs: Files that are written meanwhile: they are no logs of a folder.
         """
         self.reader = Reader(settings, rejects, observer=observer)
         self.failed = False
         self.problems: list[str] = []
         self._settings = settings
+        self._outputs = outputs
         self._manner = manner._replace(jobs=1) if observer else manner
         self._progress: Progress | None = None
         self._overall: Progress | None = None
+
+    @property
+    def read_nothing(self) -> bool:
+        """Whether no line was read, not even one that was rejected."""
+        counts = self.detector.counts
+        return not (counts.audit or counts.server or counts.rejected)
 
     @property
     def detector(self) -> Detector:
@@ -107,13 +132,21 @@ class Run:
 
     def _files(self, place: str) -> _Files:
         if place.startswith(S3):
-            return [(one.name, [Part(one.name, 0, opening=one.opening)]) for one in objects_at(place)]
-        return [(name, self._parts(name)) for name in files_at(place)]
+            found = objects_at(place)
+            return [(one.name, [Part(one.name, 0, opening=one.opening, is_named=one.name == place)]) for one in found]
+        return [(name, self._parts(name, is_named=name == place)) for name in files_at(place) if self._is_input(name)]
 
-    def _parts(self, name: str) -> list[Part]:
+    def _is_input(self, name: str) -> bool:
+        return not any(is_same(path, name) for path in self._outputs)
+
+    def _parts(self, name: str, *, is_named: bool) -> list[Part]:
         if self._manner.jobs == 1:
-            return [Part(name, 0)]
-        return parts_of(name, self.detector.divides, self._manner.part_bytes)
+            return [Part(name, 0, is_named=is_named)]
+
+        def divides(head: bytes) -> bool:
+            return self.detector.divides(head) and (is_named or not own_output(head))
+
+        return [part._replace(is_named=is_named) for part in parts_of(name, divides, self._manner.part_bytes)]
 
     def _read_place(self, place: str, files: _Files, ahead: Ahead, findings: Findings) -> None:
         found = _Found()
@@ -122,10 +155,10 @@ class Run:
                 for log in self._logs(parts, ahead, findings):
                     self._count(log, found)
             except Unreadable as error:
-                self.fail(f"{shown(name)}: {error}")
-                found.read += 1
-        if not files:
-            found.empty.append(place)
+                found.unreadable += 1
+                self.failed = True
+                if found.unreadable <= _MOST_NAMED:
+                    self.fail(f"{shown(name)}: {error}")
         self._judge(place, found)
 
     def _logs(self, parts: Sequence[Part], ahead: Ahead, findings: Findings) -> Iterator[LogRead]:
@@ -146,14 +179,14 @@ class Run:
 
     def _count(self, log: LogRead, found: _Found) -> None:
         self._clear()
-        if not log.records and not log.rejected:
-            found.empty.append(log.name)
-        elif not log.records:
-            found.strange.append(log.name)
-            if len(found.strange) <= _MOST_NAMED:
-                self._say_strange(log)
-        else:
+        if log.own:
+            found.own[log.name] = log.own
+        elif log.records:
             found.read += 1
+        elif log.rejected:
+            found.strange += 1
+            if found.strange <= _MOST_NAMED:
+                self._say_strange(log)
 
     def _show(self, log: Log, position: int, _size: int) -> None:
         if not self._manner.watched or self._overall:
@@ -178,14 +211,20 @@ class Run:
 
     def _judge(self, place: str, found: _Found) -> None:
         """Fail if no log could be read at a place; a folder may have other files as well, and empty logs."""
-        if others := len(found.strange[_MOST_NAMED:]):
-            self._say(f"{shown(place)}: nothing can be read of {others:,} more files")
-        if found.read:
+        if (others := found.unreadable - _MOST_NAMED) > 0:
+            self._say(f"{shown(place)}: {others:,} more files cannot be read, {found.unreadable:,} in all")
+        if (others := found.strange - _MOST_NAMED) > 0:
+            self._say(f"{shown(place)}: nothing can be read of {others:,} more files, {found.strange:,} in all")
+        if found.own:
+            self._clear()
+            say_left_out(place, found.own)
+        if found.read or found.unreadable:
             return
         if found.strange:
             self.failed = True
         elif not self._manner.allow_empty:
-            self.fail(f"{shown(place)}: there is no log to read: it is empty (--allow-empty accepts that)")
+            why = "nothing else is there" if found.own else "it is empty"
+            self.fail(f"{shown(place)}: there is no log to read: {why} (--allow-empty accepts that)")
 
     def fail(self, message: str) -> None:
         """Say that something could not be done that the user asked for."""

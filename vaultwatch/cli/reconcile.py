@@ -14,9 +14,11 @@ from vaultwatch.audience import S3
 from vaultwatch.cli.common import complete_place, period
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.outputs import check_output, write_output
+from vaultwatch.cli.own_files import say_left_out
 from vaultwatch.cli.places import archived_logs, local_logs
 from vaultwatch.errors import ArchiveError, RuleError, SettingError
 from vaultwatch.inputs.errors import Unreadable
+from vaultwatch.inputs.own import own_output
 from vaultwatch.outputs import METRICS
 from vaultwatch.printable import one_line
 from vaultwatch.reconcile import Comparison, Log, Window, reconcile
@@ -187,7 +189,23 @@ def _logs_at(place: str, begin: datetime | None, end: datetime | None) -> list[L
         from vaultwatch.archive.listing import segments_below
 
         return archived_logs(place, lambda s3, bucket, prefix: segments_below(s3, bucket, prefix, begin, end))
-    return [log for log in local_logs(place) if log.name == place or not _is_of_uploads(Path(log.name).name)]
+    found = [log for log in local_logs(place) if log.name == place or not _is_of_uploads(Path(log.name).name)]
+    return _without_own(place, found)
+
+
+def _without_own(place: str, logs: list[Log]) -> list[Log]:
+    """Return the logs without what Vaultwatch itself has written, unless the user named it."""
+    own = {log.name: what for log in logs if log.name != place and (what := _own(log))}
+    if own:
+        say_left_out(place, own)
+    return [log for log in logs if log.name not in own]
+
+
+def _own(log: Log) -> str:
+    try:
+        return own_output(next(iter(log.read()), b""))
+    except Unreadable:  # reported when it is read
+        return ""
 
 
 def _is_of_uploads(name: str) -> bool:

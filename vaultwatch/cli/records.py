@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC
 
+from vaultwatch.cli.own_files import say_left_out
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Counts
 from vaultwatch.errors import SettingError
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.hints import hint_for
 from vaultwatch.inputs.logs import STDIN, Log, files_at, logs_in
+from vaultwatch.inputs.own import own_output
 from vaultwatch.inputs.rejects import Rejects
 from vaultwatch.reading.lines import LineSplitter
 from vaultwatch.rules.pack import Rule
@@ -28,12 +30,19 @@ def read_records(places: Sequence[str], observers: Sequence[Rule]) -> Counts:
     """
     rejects = Rejects(None)
     detector = _detector(observers, rejects)
-    for name in [name for place in places for name in files_at(place)]:
-        try:
-            for log in logs_in(name):
-                _read(detector, log)
-        except Unreadable as error:
-            raise SettingError(f"{_shown(name)}: {error}") from error
+    for place in places:
+        left_out = dict[str, str]()
+        for name in files_at(place):
+            try:
+                for log in logs_in(name):
+                    if name != place and (own := own_output(log.head)):
+                        left_out[log.name] = own
+                    else:
+                        _read(detector, log)
+            except Unreadable as error:
+                raise SettingError(f"{_shown(name)}: {error}") from error
+        if left_out:
+            say_left_out(place, left_out)
     return _end(detector, rejects, places)
 
 

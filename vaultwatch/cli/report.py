@@ -61,8 +61,9 @@ def command(
     no network and no script, and can be mailed, archived and printed. FILE and the options are those of `check`; they
     select alerts, while calls and completeness are of all that was read.
 
-    Exit status: that of `check`: 0 if there is no alert, 1 if there are alerts, 2 if a log cannot be read, is empty, or
-    holds nothing that is a log of Vault, if a rule raised an error, or if an option is wrong.
+    Exit status: that of `check`: 0 if there is no alert, 1 if there are alerts, 2 if a file cannot be read to its end,
+    if a FILE, or all of a folder, is empty or no log of Vault, if a rule raised an error, or if an option is wrong. No
+    page is written if no line could be read, unless --allow-empty accepts an empty log.
     """
     rules = asked.rules()
     settings = asked.settings(rules)
@@ -73,7 +74,7 @@ def command(
     run = Run(settings, Manner(1, asked.watched, asked.allow_empty), rejects, coverage)
     with Findings(settings.selection, run.detector.count_rule_error) as findings:
         run.read(places or (STDIN,), findings)
-        if run.failed and not run.reader.names:
+        if run.failed and run.read_nothing:
             click.echo(f"{output}: is not written, because no log could be read", err=True)
             return 2
         parts = (part.encode() for part in page_of(ctx, run, findings, coverage, rules, asked))

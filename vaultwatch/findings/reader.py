@@ -28,6 +28,7 @@ from vaultwatch.findings.found import Findings, Found, find, key_of
 from vaultwatch.findings.selection import Selection
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.logs import STDIN, Log
+from vaultwatch.inputs.own import own_output
 from vaultwatch.inputs.parts import Part, logs_of
 from vaultwatch.inputs.rejects import Rejects
 from vaultwatch.reading.budget import SMALL_BYTES
@@ -50,12 +51,21 @@ class Settings(NamedTuple):
 
 
 class LogRead(msgspec.Struct, frozen=True):
-    """A log that has been read: how many records and rejected lines it has, and the beginning of the first of these."""
+    """A log that has been read.
+
+    Attributes:
+        name: Its name.
+        records: How many records it has.
+        rejected: How many rejected lines it has.
+        first: The beginning of the first of these.
+        own: What of its own output Vaultwatch has written to it: then it was left out.
+    """
 
     name: str
-    records: int
-    rejected: int
-    first: Rejected | None
+    records: int = 0
+    rejected: int = 0
+    first: Rejected | None = None
+    own: str = ""
 
 
 class TakesVerdicts(Protocol):
@@ -125,6 +135,8 @@ class Reader:
     def read(self, part: Part, findings: TakesVerdicts, on_chunk: OnChunk) -> Iterator[LogRead]:
         """Evaluate a part, and yield the logs that end in it.
 
+        Alerts and rejected lines that Vaultwatch itself has written are left out, unless the user named their file.
+
         Args:
             part: The part behind the one that was read last.
             findings: Gets the verdicts.
@@ -134,6 +146,9 @@ class Reader:
             Unreadable: It cannot be read to its end.
         """
         for log in logs_of(part):
+            if not part.is_named and (own := own_output(log.head)):
+                yield LogRead(shown(log.name), own=own)
+                continue
             if part.is_first or not self.names:
                 self._begin(log.name, log.head)
             ends = True

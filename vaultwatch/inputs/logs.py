@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
@@ -46,17 +48,35 @@ class Log(NamedTuple):
 def files_at(place: str) -> list[str]:
     """Return the files at a place: those below a folder, those that match a pattern, or the file itself.
 
-    Rotated files are in the order in which they were written.
+    Rotated files are in the order in which they were written. A subfolder that cannot be listed is among them: reading
+    it fails for the same reason.
     """
     if place == STDIN:
         return [place]
     if is_folder(place):
-        return sorted((str(path) for path in Path(place).rglob("*") if path.is_file()), key=by_rotation)
+        return sorted(_files_below(place), key=by_rotation)
     if any(mark in place for mark in "*?[") and not Path(place).exists():
         import glob
 
         return sorted(glob.glob(place, recursive=True), key=by_rotation) or [place]  # noqa: PTH207  of any path
     return [place]
+
+
+def _files_below(folder: str) -> Iterator[str]:
+    closed: list[str] = []
+    for base, _, names in os.walk(folder, onerror=lambda error: closed.append(str(error.filename))):
+        yield from (path for name in names if _is_file(path := str(Path(base, name))))
+    yield from closed
+
+
+def _is_file(path: str) -> bool:
+    """Return whether a path is a regular file, or may be one."""
+    try:
+        return stat.S_ISREG(Path(path).stat().st_mode)
+    except FileNotFoundError:  # a link to nothing
+        return False
+    except OSError:  # reported when it is read
+        return True
 
 
 def is_folder(place: str) -> bool:

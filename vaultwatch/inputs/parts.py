@@ -25,6 +25,7 @@ class Part(NamedTuple):
         start: Where the range begins.
         end: Where it ends; None for the end of the file.
         opening: Opens it, if it is no file; then it is whole.
+        is_named: Whether the user named it, and not a folder or a pattern.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Part(NamedTuple):
     start: int = 0
     end: int | None = None
     opening: Opening | None = None
+    is_named: bool = True
 
     @property
     def is_whole(self) -> bool:

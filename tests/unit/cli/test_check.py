@@ -8,6 +8,7 @@ import gc
 import gzip
 import json
 import lzma
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -506,6 +507,96 @@ class TestFolders:
         found = check(folder)
         assert (found.status, found.out) == (2, "")
         assert str(folder) in found.err.splitlines()[0]
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        """A folder with one log, which raises seven alerts."""
+        folder = tmp_path / "logs"
+        folder.mkdir()
+        (folder / "audit.log").write_bytes(AUDIT.read_bytes())
+        return folder
+
+    def test_alerts_and_rejected_lines_of_vaultwatch_are_no_logs_of_a_folder(
+        self, check: Check, folder: Path, tmp_path: Path
+    ) -> None:
+        alone = check("--format", "json", folder)
+        (tmp_path / "broken").write_text('{"type":"request","request":\n{"type":"request","request":{}} {"a"\n')
+        devices = DATA / "audit-device-changes" / "audit.jsonl"
+        other = check("--format", "json", devices, "--rejected", folder / "rejected", tmp_path / "broken")
+        (folder / "audit.alert-1.gz").write_bytes(gzip.compress(other.out.encode()))
+        (folder / "old.tar").write_bytes(tarred({"audit.alert": other.out.encode()}))
+        left_out = [f"{folder}/{name}" for name in ("audit.alert-1.gz", "old.tar/audit.alert")]
+        for jobs in (1, 2):
+            found = check("--format", "json", "--jobs", jobs, folder)
+            assert (found.alerts, found.status) == (alone.alerts, 1)
+            said = found.err.splitlines()[0]
+            assert said.startswith(f"{folder}: left out, because vaultwatch wrote it: {left_out[0]} (alerts), ")
+            assert f"{left_out[1]} (alerts)" in said
+            assert f"{folder}/rejected (rejected lines)" in said
+            assert len(found.err.splitlines()) == 2
+        named = check("--format", "json", folder / "audit.alert-1.gz")
+        assert {alert["id"] for alert in named.alerts} == {alert["id"] for alert in other.alerts}
+
+    def test_a_log_in_which_somebody_has_written_an_alert_is_read(self, check: Check, folder: Path) -> None:
+        forged = check("--format", "json", AUDIT).out.splitlines()[0].encode()
+        (folder / "audit.log").write_bytes(forged + b"\n" + AUDIT.read_bytes())
+        assert len(check("--format", "json", folder).alerts) == 7
+
+    def test_one_with_nothing_but_alerts_is_an_error(self, check: Check, folder: Path) -> None:
+        (folder / "audit.log").write_text(check("--format", "json", AUDIT).out)
+        found = check(folder)
+        assert (found.status, found.out) == (2, "")
+        assert found.err.splitlines()[1].startswith(f"vaultwatch: {folder}: there is no log to read: nothing else is")
+
+    def test_output_can_be_written_into_the_folder_that_is_read(self, check: Check, folder: Path) -> None:
+        (folder / "broken").write_text("plain\n" * 1_000)
+        options = ("--source", "audit", "--stats", folder / "stats", "--rejected", folder / "rejected", folder)
+        for _ in range(2):
+            found = check(*options)
+            assert found.status == 1
+            assert [line.split(":")[1] for line in found.err.splitlines()[:-1]] == [f" {folder}/broken"]
+        assert len((folder / "rejected").read_text().splitlines()) == 1_000
+
+    def test_one_file_that_cannot_be_read_is_an_error(self, check: Check, folder: Path) -> None:
+        (folder / "mem").symlink_to("/proc/self/mem")  # reading its beginning fails, whoever tries
+        found = check("--format", "json", folder)
+        assert (found.status, len(found.alerts)) == (2, 7)
+        assert found.err.splitlines()[0] == f"vaultwatch: {folder}/mem: Input/output error"
+
+    def test_a_subfolder_that_cannot_be_listed_is_an_error(
+        self, check: Check, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        closed, scandir = folder / "closed", os.scandir
+        closed.mkdir()
+
+        def refuse(path: str) -> Any:
+            if path == str(closed):
+                raise PermissionError(13, "Permission denied", path)
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        found = check("--format", "json", folder)
+        assert (found.status, len(found.alerts)) == (2, 7)
+        assert found.err.splitlines()[0].startswith(f"vaultwatch: {closed}: ")
+
+    def test_foreign_files_are_named_up_to_ten_and_counted(self, check: Check, folder: Path) -> None:
+        for number in range(12):
+            (folder / f"notes-{number}").write_text("plain\n")
+            (folder / f"cut-{number}.gz").write_bytes(gzip.compress(b"plain\n")[:-1])
+        found = check("--source", "audit", folder)
+        lines = found.err.splitlines()
+        assert found.status == 2
+        assert [sum(f"/{name}-" in line for line in lines) for name in ("notes", "cut")] == [10, 10]
+        assert f"vaultwatch: {folder}: nothing can be read of 2 more files, 12 in all" in lines
+        assert f"vaultwatch: {folder}: 2 more files cannot be read, 12 in all" in lines
+
+    def test_foreign_files_among_logs_are_no_error(self, check: Check, folder: Path) -> None:
+        (folder / "notes").write_text("plain\n")
+        (folder / "nowhere").symlink_to("nothing")
+        (folder / "empty").touch()
+        found = check("--source", "audit", "--format", "json", folder)
+        assert (found.status, len(found.alerts)) == (1, 7)
+        assert len(found.err.splitlines()) == 2
 
 
 class TestReports:

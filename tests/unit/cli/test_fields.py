@@ -54,6 +54,14 @@ def test_each_field_has_its_records_and_up_to_three_values(log: Path, capsys: py
     assert "request.data.c" not in found, "rules count it as absent"
 
 
+def test_alerts_of_vaultwatch_in_a_folder_are_no_records(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log.write_text(line(a=1))
+    log.with_name("audit.alert").write_text('{"id":"1","rule":"own_rule","title":"T","record":{"request":{}}}\n')
+    status, out, err = run(capsys, log.parent)
+    assert (status, out.split(" ")[0]) == (0, "1")
+    assert err == f"{log.parent}: left out, because vaultwatch wrote it: {log.parent}/audit.alert (alerts)\n"
+
+
 def test_below_selects_a_field_and_those_below_it(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log.write_text(line(a=1, ab={"x": 2}))
     assert list(rows(run(capsys, log, "--below", "request.data")[1])) == ["request.data.a", "request.data.ab.x"]

@@ -76,6 +76,17 @@ def test_each_side_can_be_several_files_compressed_or_not_and_folders(reconcile:
     assert reconcile(FILE, "--against", tmp_path / "audit.log", tmp_path / "archive").status == 0
 
 
+def test_alerts_of_vaultwatch_in_a_folder_are_no_entries(reconcile: Reconcile, tmp_path: Path) -> None:
+    (tmp_path / "audit.log").write_bytes(FILE.read_bytes())
+    (tmp_path / "audit.alert").write_text('{"id":"1","rule":"own_rule","title":"T","record":{}}\n')
+    ran = reconcile(tmp_path, FILE)
+    assert (ran.status, ran.err) == (
+        0,
+        f"{tmp_path}: left out, because vaultwatch wrote it: {tmp_path}/audit.alert (alerts)\n",
+    )
+    assert reconcile(tmp_path / "audit.log", tmp_path / "audit.alert", "--against", FILE).status == 1
+
+
 def test_a_window_leaves_out_what_one_side_does_not_have_yet(reconcile: Reconcile) -> None:
     ran = reconcile(FILE, SOCKET, "--from", "2026-11-21T07:29:44.5Z", "--format", "json")
     assert (ran.status, found(ran)["complete"], found(ran)["common"]) == (0, True, 24)

@@ -193,7 +193,7 @@ def test_a_page_about_nothing_that_could_be_read_says_so_in_its_first_sentence(r
     assert "No log of Vault could be read: this page says nothing about what happened." in found.page.text
     assert "No rule raised an alert" not in found.page.text
     (tmp_path / "empty.log").touch()
-    assert "0 unreadable lines no line was read" in report(tmp_path / "empty.log").page.text
+    assert "0 unreadable lines no line was read" in report("--allow-empty", tmp_path / "empty.log").page.text
 
 
 def test_rules_are_listed_with_their_state(report: Make) -> None:
@@ -238,6 +238,15 @@ def test_a_report_is_left_if_no_log_can_be_read(report: Make, tmp_path: Path) ->
     misspelt = report(tmp_path / "audit.lgo")
     assert (misspelt.status, misspelt.markup) == (2, before)
     assert misspelt.err.splitlines()[-1] == f"{tmp_path}/report.html: is not written, because no log could be read"
+
+
+def test_no_page_is_written_of_an_empty_log_unless_that_is_allowed(report: Make, tmp_path: Path) -> None:
+    (empty := tmp_path / "audit.log").touch()
+    refused = report(empty)
+    assert (refused.status, (tmp_path / "report.html").exists()) == (2, False)
+    assert refused.err.splitlines()[-1] == f"{tmp_path}/report.html: is not written, because no log could be read"
+    allowed = report("--allow-empty", empty)
+    assert (allowed.status, (tmp_path / "report.html").exists()) == (0, True)
 
 
 def test_a_report_with_a_log_that_cannot_be_read_says_so(report: Make, tmp_path: Path) -> None:
