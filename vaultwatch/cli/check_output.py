@@ -22,7 +22,7 @@ from vaultwatch.rules.pack import Rule
 
 FORMATS = ("table", "json", "csv", "sarif", "junit", "html")
 Form = Literal["table", "json", "csv", "sarif", "junit", "html"]
-_MOST_STAGED = 5  # names of rules in one line
+_MOST_NAMED = 5  # names of rules in one line
 _COLORS = {Level.CRITICAL: "red", Level.HIGH: "red", Level.MEDIUM: "yellow", Level.LOW: "cyan"}
 
 
@@ -110,6 +110,7 @@ class Closing:
 
     def _say_counts(self, counts: Counts) -> None:
         _report_staged(self._findings.staged)
+        _report_silenced(self._findings.silenced)
         _report_uncounted(counts)
         if self._run.reader.names or not self._run.failed:
             click.echo(self._line(), err=True)
@@ -120,7 +121,10 @@ class Closing:
         found = {"audit": counts.audit, "server": counts.server, "rejected": counts.rejected}
         over = {"partial": counts.partial, "undecided": dict(counts.undecided)}
         over |= {"undated": counts.undated, "groups_dropped": counts.groups_dropped}
-        ended = {"alerts": self._findings.count, "seconds": round(self._seconds, 3)}
+        silenced = [
+            {"rule": rule, "by": file, "matches": count} for (rule, file), count in _ordered(self._findings.silenced)
+        ]
+        ended = {"silenced": silenced, "alerts": self._findings.count, "seconds": round(self._seconds, 3)}
         return msgspec.json.encode({**found, **over, **ended}) + b"\n"
 
     def _line(self) -> str:
@@ -147,8 +151,23 @@ def _report_staged(counts: Counter[str]) -> None:
     """Print which staged rules matched, so that people who try a rule out see why it shows no alerts."""
     if not counts:
         return
-    named = counts.most_common(_MOST_STAGED)
-    parts = [f"{one_line(name, 100)} ({count:,})" for name, count in named]
-    if others := len(counts) - len(named):
-        parts.append(f"{others} more ({counts.total() - sum(count for _, count in named):,})")
-    click.echo(f"alerts not shown, because their rules are experimental: {', '.join(parts)}", err=True)
+    click.echo(f"alerts not shown, because their rules are experimental: {_most(counts.most_common())}", err=True)
+
+
+def _report_silenced(counts: Counter[tuple[str, str]]) -> None:
+    """Print what filters have silenced, so that a filter that excepts too much is noticed."""
+    if counts:
+        named = [(f"{rule} by {file}", count) for (rule, file), count in _ordered(counts)]
+        click.echo(f"alerts silenced: {_most(named)}", err=True)
+
+
+def _ordered(counts: Counter[tuple[str, str]]) -> list[tuple[tuple[str, str], int]]:
+    """Return counts, the highest first, in an order that does not depend on the processes that read."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _most(counts: Sequence[tuple[str, int]]) -> str:
+    parts = [f"{one_line(name, 200)} ({count:,})" for name, count in counts[:_MOST_NAMED]]
+    if others := counts[_MOST_NAMED:]:
+        parts.append(f"{len(others)} more ({sum(count for _, count in others):,})")
+    return ", ".join(parts)

@@ -122,6 +122,19 @@ def load_rules(directories: Sequence[Path]) -> list[Rule]:
     return rules
 
 
+def load_silenced(directories: Sequence[Path]) -> list[Rule]:
+    """Return rules that match what filters and overrides in these directories silence.
+
+    Raises:
+        RuleError: A rule does not compile.
+    """
+    if not directories:
+        return []
+    from vaultwatch.rules.compiling import compile_silenced
+
+    return [Rule(compiled) for compiled in compile_silenced(directories)]
+
+
 def default_rules() -> Path:
     """Return the folder `rules` here, otherwise that of the checkout that this program runs from.
 

@@ -110,6 +110,7 @@ def page_of(
         rules=[rule.compiled for rule in rules],
         left_out=frozenset(rule.name for rule in rules if not _is_selected(rule, selection)),
         staged=findings.staged,
+        silenced=findings.silenced,
         selected=asked.selects,
         folder=common_folder(coverage.logs),
         origin=Origin(version("vaultwatch"), _digest(rules), _command_line(ctx)),

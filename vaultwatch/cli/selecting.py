@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 import click
 
-from vaultwatch.cli.common import check_rule_names, complete_rule, load_rules, period, rules_option
+from vaultwatch.cli.common import check_rule_names, complete_rule, load_rules, load_silenced, period, rules_option
 from vaultwatch.detection.detector import Source
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.findings.reader import Settings
@@ -67,13 +67,15 @@ class Asked(NamedTuple):
         return Selection(Level(self.level), self.only, self.exclude, since, until, self.principal)
 
     def settings(self, rules: Sequence[Rule]) -> Settings:
-        """Return how logs are read by these rules.
+        """Return how logs are read by these rules, and by those that count what is silenced.
 
         Raises:
+            RuleError: A filter does not compile.
             SettingError: A time or the time zone is wrong.
             UsageError: The times are reversed.
         """
-        return Settings(Ruleset(rules), self.source, find_zone(self.timezone, "--timezone"), self.selection())
+        ruleset = Ruleset([*rules, *load_silenced(self.rule_dirs)])
+        return Settings(ruleset, self.source, find_zone(self.timezone, "--timezone"), self.selection())
 
 
 _OPTIONS = (

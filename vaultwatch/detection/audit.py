@@ -79,10 +79,15 @@ class AuditDetector:
         asks_secrets = any(rule.asks_secrets for rule in rules)
         view = audit_view(entry, self._evaluator.zone, with_secrets=asks_secrets)
         matching = self._evaluator.matching(rules, view)
-        if not asks_secrets and self._of_secrets and (matching or self.waiting.of(key)):
+        if not asks_secrets and self._of_secrets and self._raises_alerts(matching, key):
             view = audit_view(entry, self._evaluator.zone)
             matching += self._evaluator.matching(self._of_secrets, view)
         return view, matching
+
+    def _raises_alerts(self, matching: Sequence[Rule], key: str) -> bool:
+        """Return whether a rule matches an entry, or the request that it answers, and is not silenced."""
+        facts = [rule.compiled for rule in matching], [verdict.rule for verdict in self.waiting.of(key)]
+        return any(not one.silenced_by for found in facts for one in found)
 
     def _matching_partial(self, entry: AuditEntry, rules: Rules) -> tuple[View, list[Rule]]:
         view, partial_view = audit_view(entry, self._evaluator.zone), partial_audit_view(entry, self._evaluator.zone)

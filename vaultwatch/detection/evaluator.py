@@ -117,7 +117,7 @@ class Evaluator:
             result = self._guarded(rule, partial(_decided, rule, partial_view), view)
             if result:
                 matching.append(rule)
-            if result is None or (result and rule.source):
+            if (result is None or (result and rule.source)) and not rule.compiled.silenced_by:
                 undecided.append(rule.name)
         self.counts.partial += 1
         self.counts.undecided.update(undecided)

@@ -46,6 +46,7 @@ class Found(msgspec.Struct, frozen=True, array_like=True, tag=True):
         key: Its id.
         rule: The name of its rule.
         staged: Whether its rule is.
+        silenced_by: The file that silences it; "" if none does.
         time: Seconds since the epoch; None if it has no time.
         file: The log of its record.
         line: The line of its record.
@@ -55,6 +56,7 @@ class Found(msgspec.Struct, frozen=True, array_like=True, tag=True):
     key: bytes
     rule: str
     staged: bool
+    silenced_by: str
     time: float | None
     file: str
     line: int
@@ -75,6 +77,7 @@ class Findings(AbstractContextManager["Findings"]):
     Attributes:
         count: How many are shown.
         staged: How many alerts of staged rules are not, by rule.
+        silenced: How many would be shown, but for a filter, or because their rule is disabled; by rule and file.
     """
 
     def __init__(self, selection: Selection, on_error: Callable[[str, Exception], None]) -> None:
@@ -85,6 +88,7 @@ class Findings(AbstractContextManager["Findings"]):
             on_error: Called with the name of a rule and the error of describing its match.
         """
         self.staged: Counter[str] = Counter()
+        self.silenced: Counter[tuple[str, str]] = Counter()
         self._selection = selection
         self._on_error = on_error
         self._seen: set[bytes] = set()
@@ -120,7 +124,9 @@ class Findings(AbstractContextManager["Findings"]):
         if found.key in self._seen:
             return
         self._seen.add(found.key)
-        if found.staged:
+        if found.silenced_by:
+            self.silenced[found.rule, found.silenced_by] += 1
+        elif found.staged:
             self.staged[found.rule] += 1
         else:
             self._keep(found)
@@ -162,11 +168,15 @@ def find(
         on_error: Called with the name of the rule and the error if the match cannot be described.
     """
     alert = alert_of(verdict, on_error)
+    silenced_by = verdict.rule.silenced_by
+    if silenced_by:
+        alert = msgspec.structs.replace(alert, rule=verdict.rule.silenced_rule)
     if not selection.takes(alert):
         return None
     time, source = parse_time(alert.time), verdict.origin.position or Position("", 0)
     moment = time.timestamp() if time else None
-    return Found(key, alert.rule, alert.staged, moment, source.log, source.line, msgspec.json.encode(alert))
+    text = b"" if silenced_by else msgspec.json.encode(alert)
+    return Found(key, alert.rule, alert.staged, silenced_by, moment, source.log, source.line, text)
 
 
 _decode = msgspec.json.Decoder(Finding).decode

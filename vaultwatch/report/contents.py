@@ -32,6 +32,7 @@ class Contents(msgspec.Struct, frozen=True):
         rules: All rules.
         left_out: Names of rules whose alerts the user did not want.
         staged: How many alerts staged rules have.
+        silenced: How many alerts are silenced, by rule and by the file that silences them.
         selected: Whether the user wanted only some of the alerts.
         folder: The folder that all logs are below, which their names are shown without; "" if there is none.
         origin: What it was made with.
@@ -45,6 +46,7 @@ class Contents(msgspec.Struct, frozen=True):
     rules: Sequence[CompiledRule]
     left_out: frozenset[str]
     staged: dict[str, int]
+    silenced: dict[tuple[str, str], int]
     selected: bool
     folder: str
     origin: Origin

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from vaultwatch.findings.unseen import without_log
 from vaultwatch.report.contents import Contents
@@ -27,7 +27,19 @@ def rules(contents: Contents) -> Html:
     caption = f"{plural(len(order), 'rule')}" + (f"; {more:,} that did not match are not shown" if more else "")
     listed = table(caption, ["rule", "level", "log", "#alerts", "state"], rows)
     missing = tag("ul", *(tag("li", text) for text in _NOT_DETECTED))
-    return section("rules", "Rules", listed, _logs(contents), tag("h3", "What no rule looks for"), missing)
+    return section(
+        "rules", "Rules", listed, _logs(contents), *_silenced(contents), tag("h3", "What no rule looks for"), missing
+    )
+
+
+def _silenced(contents: Contents) -> Iterator[Html]:
+    """Yield how many alerts filters and disabled rules keep out of the report."""
+    found = sorted(contents.silenced.items(), key=lambda item: (-item[1], item[0]))
+    if not found:
+        return
+    rows: list[list[Child]] = [[code(file), code(rule), count] for (rule, file), count in found[:_MOST_RULES]]
+    yield tag("h3", "What is silenced")
+    yield table("By filters, and because a rule is disabled", ["file", "rule", "#alerts"], rows)
 
 
 def _hits(rule: CompiledRule, contents: Contents) -> int:

@@ -39,6 +39,8 @@ class RuleFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         group_by: The fields that replace the path in the alert group.
         window_seconds: The rule's own suppression window.
         same_as: Rules that match on the same fact, and share one notification with this one.
+        silenced_by: If it matches only what a file silences, so that this is counted: the file. Its name is then
+            `RULE silenced by FILE`.
     """
 
     name: str
@@ -53,3 +55,14 @@ class RuleFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     group_by: tuple[str, ...] = ()
     window_seconds: int | None = None
     same_as: tuple[str, ...] = ()
+    silenced_by: str = ""
+
+    @property
+    def silenced_rule(self) -> str:
+        """The name of the rule whose matches are silenced."""
+        return self.name.removesuffix(silenced_name("", self.silenced_by))
+
+
+def silenced_name(rule: str, file: str) -> str:
+    """Return the name of a rule that matches what a file silences of another rule."""
+    return f"{rule} silenced by {file}"

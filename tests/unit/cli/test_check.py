@@ -605,7 +605,17 @@ class TestReports:
         broken.write_text("{broken\n")
         check("--stats", tmp_path / "stats.json", AUDIT, SERVER, broken)
         stats = json.loads((tmp_path / "stats.json").read_text())
-        counted = {"audit", "server", "rejected", "partial", "undecided", "undated", "groups_dropped", "alerts"}
+        counted = {
+            "audit",
+            "server",
+            "rejected",
+            "partial",
+            "undecided",
+            "undated",
+            "groups_dropped",
+            "silenced",
+            "alerts",
+        }
         assert stats.keys() == {*counted, "seconds"}
         assert (stats["audit"], stats["server"], stats["rejected"]) == (18, 4, 1)
         assert stats["alerts"] == len(check("--format", "json", AUDIT, SERVER, broken).alerts)

@@ -17,6 +17,7 @@ from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -33,7 +34,7 @@ from vaultwatch.inputs.parts import Part, logs_of, parts_of
 from vaultwatch.inputs.rejects import Rejects
 from vaultwatch.rules.conditions import Never, Text
 from vaultwatch.rules.correlations import Correlation, CorrelationType
-from vaultwatch.rules.facts import Level
+from vaultwatch.rules.facts import Level, silenced_name
 from vaultwatch.rules.pack import Rule, shipped_rules
 
 UPDATES = rule(Text("request.operation", "eq", "update", False), "updates")
@@ -53,7 +54,11 @@ COUNTING = [
     counting("many_paths", "value_count", UPDATES, fields=("request.path",), generate=True),
     counting("many_errors", "event_count", FAILED),
 ]
-RULES = Ruleset([*shipped_rules(), UPDATES, FAILED, *COUNTING])
+SILENCED = [
+    Rule(msgspec.structs.replace(one.compiled, name=silenced_name(one.name, "f.yml"), silenced_by="f.yml", staged=True))
+    for one in (rule(Text("request.path", "prefix", "sys/", False), "quiet"), FAILED)
+]
+RULES = Ruleset([*shipped_rules(), UPDATES, FAILED, *COUNTING, *SILENCED])
 SETTINGS = Settings(RULES, "auto", None, Selection(Level.INFORMATIONAL))
 WHOLE = 1 << 30
 READ = Reader.read
@@ -118,6 +123,7 @@ def outcome(places: list[str], jobs: int, part_bytes: int) -> dict[str, Any]:
         counts = run.detector.counts
         return {
             "alerts": list(findings.lines()),
+            "silenced": findings.silenced,
             "staged": findings.staged,
             "counts": (counts.audit, counts.server, counts.rejected, counts.partial, counts.undecided, counts.undated),
             "errors": (run.reader.errors, counts.rule_errors),

@@ -255,16 +255,26 @@ def test_a_report_with_a_log_that_cannot_be_read_says_so(report: Make, tmp_path:
     assert "audit.lgo: No such file or directory" in partly.page.text
 
 
-def test_a_rule_names_the_filters_that_are_applied_to_it(report: Make, tmp_path: Path) -> None:
+def test_a_rule_names_the_filters_that_are_applied_to_it_and_what_is_silenced_is_counted(
+    report: Make, tmp_path: Path
+) -> None:
     (own := tmp_path / "own").mkdir()
     for name in ("audit_device_disabled.yml", "audit_device_enabled.yml"):
         (own / name).write_bytes((RULES / name).read_bytes())
     (own / "calm.yml").write_text(
         "title: Calm\nlogsource: {product: vault, service: audit}\n"
-        "filter: {rules: [audit_device_disabled], ci: {auth.display_name: ci}, condition: not ci}\n"
+        "filter: {rules: [audit_device_disabled], raw: {request.path: sys/audit/raw}, condition: not raw}\n"
     )
+    (own / "overrides.yml").write_text("audit_device_enabled: {enabled: false}\n")
     text = report(DEVICES, "--rules", own).page.text
     assert len(re.findall(r"filtered by \S*calm\.yml", text)) == 1
+    silenced = text[text.index("What is silenced") :]
+    assert re.search(r"calm\.yml audit_device_disabled 1\b", silenced)
+    assert re.search(r"overrides\.yml audit_device_enabled [1-9]", silenced)
+
+
+def test_without_filters_nothing_is_said_of_them(report: Make) -> None:
+    assert "What is silenced" not in report(DEVICES).page.text
 
 
 def test_what_rules_that_count_could_not_count_makes_a_report_incomplete(report: Make, tmp_path: Path) -> None:

@@ -2,10 +2,16 @@
 
 compile_directories([Path("rules")])    rules as data, with filters applied and placeholders filled in
 compile_pack([Path("rules")])           the same as canonical JSON
+compile_silenced([Path("rules")])       rules that match what filters silence
 lint(rules, [Path("rules")])            what compiles, but can never match
 """
 
-from vaultwatch.rules.compiling.collection import compile_directories, compile_pack, selections_of
+from vaultwatch.rules.compiling.collection import (
+    compile_directories,
+    compile_pack,
+    compile_silenced,
+    selections_of,
+)
 from vaultwatch.rules.compiling.documents import PLACEHOLDERS_FILES
 from vaultwatch.rules.compiling.lint import Finding, lint
 from vaultwatch.rules.compiling.overrides import read_overrides
@@ -15,6 +21,7 @@ __all__ = [
     "Finding",
     "compile_directories",
     "compile_pack",
+    "compile_silenced",
     "lint",
     "read_overrides",
     "selections_of",

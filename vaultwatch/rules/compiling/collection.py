@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from vaultwatch.errors import RuleError
 from vaultwatch.rules.compiling import notifying
 from vaultwatch.rules.compiling.correlations import compile_correlation
 from vaultwatch.rules.compiling.documents import Document, read_documents, read_placeholders
-from vaultwatch.rules.compiling.filters import apply_filter
-from vaultwatch.rules.compiling.overrides import overridden, read_overrides
+from vaultwatch.rules.compiling.filters import apply_filter, filtered_alone
+from vaultwatch.rules.compiling.overrides import changed, disabled_by, overridden, read_overrides
 from vaultwatch.rules.compiling.parsed_rule import ParsedRule
-from vaultwatch.rules.conditions import Condition
+from vaultwatch.rules.conditions import And, Condition, Not
+from vaultwatch.rules.facts import silenced_name
 from vaultwatch.rules.pack import CompiledRule, encode_pack
 
 
@@ -45,6 +48,34 @@ def compile_directories(directories: Sequence[Path], *, filtered: bool = True) -
     return overridden(compiled, read_overrides(directories))
 
 
+def compile_silenced(directories: Sequence[Path]) -> list[CompiledRule]:
+    """Return rules that match what the files in these directories silence, so that it can be counted.
+
+    There is one for each filter and each rule that it names, which matches what that filter alone would silence, and
+    one for each rule that an overrides.yml disables. Correlations are not among them: filters apply to what they count.
+
+    Raises:
+        RuleError: Names the file, and says what is wrong.
+    """
+    documents = _read(directories)
+    overrides, disabled = read_overrides(directories), disabled_by(directories)
+    if not (documents.filters or disabled):
+        return []
+    whole = {rule.name: changed(rule.compile(), overrides.get(rule.name)) for rule in documents.rules}
+    found = [_silenced(rule, rule.condition, disabled[name]) for name, rule in whole.items() if name in disabled]
+    for one in documents.filters:
+        for rule in filtered_alone(one, documents.placeholders, documents.rules):
+            if rule.name not in disabled:
+                left = whole[rule.name].condition, Not(rule.compile().condition)
+                found.append(_silenced(whole[rule.name], And(left), one.where))
+    return found
+
+
+def _silenced(rule: CompiledRule, condition: Condition, file: str) -> CompiledRule:
+    name = silenced_name(rule.name, file)
+    return msgspec.structs.replace(rule, name=name, condition=condition, silenced_by=file, staged=True)
+
+
 def selections_of(name: str, directories: Sequence[Path]) -> dict[Condition, str]:
     """Return the names of a rule's selections, and of those of its filters, by their conditions.
 
@@ -59,6 +90,22 @@ def selections_of(name: str, directories: Sequence[Path]) -> dict[Condition, str
 
 def parsed_documents(directories: Sequence[Path], *, filtered: bool = True) -> tuple[list[ParsedRule], list[Document]]:
     """Parse the rules below these directories, and apply the filters; return them and the correlations."""
+    documents = _read(directories)
+    for document in documents.filters if filtered else ():
+        apply_filter(document, documents.placeholders, documents.rules)
+    return documents.rules, documents.correlations
+
+
+class _Documents(NamedTuple):
+    """What is below some directories: rules without filters, filters, correlations, and the values of placeholders."""
+
+    rules: list[ParsedRule]
+    filters: list[Document]
+    correlations: list[Document]
+    placeholders: dict[str, list[Any]]
+
+
+def _read(directories: Sequence[Path]) -> _Documents:
     placeholders: dict[str, list[Any]] = {}
     for directory in directories:
         placeholders |= read_placeholders(directory)
@@ -68,9 +115,7 @@ def parsed_documents(directories: Sequence[Path], *, filtered: bool = True) -> t
     )
     rules = [ParsedRule(one, placeholders) for one in documents if not {"filter", "correlation"} & one.found.keys()]
     _refuse_duplicates([*((rule.name, rule.where) for rule in rules), *map(_name, correlations)])
-    for document in filters if filtered else ():
-        apply_filter(document, placeholders, rules)
-    return rules, correlations
+    return _Documents(rules, filters, correlations, placeholders)
 
 
 def _name(correlation: Document) -> tuple[str, str]:

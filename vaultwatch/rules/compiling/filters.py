@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sigma.conditions import ConditionItem, ConditionNOT
@@ -28,17 +29,42 @@ def apply_filter(document: Document, placeholders: Placeholders, rules: Sequence
     Raises:
         RuleError: Names the file, and says what is wrong. A filter without effect, or without `not`, is wrong too.
     """
+    for rule in _filtered(document, placeholders, rules, lambda rule: rule):
+        rule.placeholders |= used(document.found["filter"], placeholders)
+        rule.where = f"{rule.where} with {document.where}"
+        rule.filters.append(document.where)
+
+
+def filtered_alone(document: Document, placeholders: Placeholders, rules: Sequence[ParsedRule]) -> list[ParsedRule]:
+    """Return copies of the rules that a filter names, with this filter alone applied.
+
+    Args:
+        document: The filter.
+        placeholders: The values of placeholders.
+        rules: All rules, without filters; they stay as they are.
+
+    Raises:
+        RuleError: See `apply_filter`.
+    """
+    return _filtered(document, placeholders, rules, copy.deepcopy)
+
+
+def _filtered(
+    document: Document,
+    placeholders: Placeholders,
+    rules: Sequence[ParsedRule],
+    place: Callable[[ParsedRule], ParsedRule],
+) -> list[ParsedRule]:
     where, _, found = document
     refuse_unknown_keys(where, found, _FILTER_KEYS)
     try:
         sigma = _read(where, found, placeholders)
-        for rule in _rules_of(where, sigma, rules):
+        meant = [place(rule) for rule in _rules_of(where, sigma, rules)]
+        for rule in meant:
             sigma.apply_on_rule(rule.sigma)  # in place
-            rule.placeholders |= used(found["filter"], placeholders)
-            rule.where = f"{rule.where} with {where}"
-            rule.filters.append(where)
     except SIGMA_FAULTS as error:
         raise RuleError(f"{where}: {one_line(error)}") from error
+    return meant
 
 
 def _read(where: str, found: dict[str, Any], placeholders: Placeholders) -> SigmaFilter:

@@ -54,6 +54,21 @@ def read_overrides(directories: Sequence[Path]) -> dict[str, Override]:
     return found
 
 
+def disabled_by(directories: Sequence[Path]) -> dict[str, str]:
+    """Return the names of rules that an overrides.yml disables, each with the last file that does.
+
+    Raises:
+        RuleError: A file cannot be read.
+    """
+    found: dict[str, str] = {}
+    for directory in directories:
+        path = directory / _FILE
+        for name, changes in _mapping(path).items() if path.exists() else ():
+            if "enabled" in changes:
+                found[name] = "" if changes["enabled"] else f"{directory.name}/{_FILE}"
+    return {name: path for name, path in found.items() if path}
+
+
 def overridden(rules: Sequence[CompiledRule], overrides: Mapping[str, Override]) -> list[CompiledRule]:
     """Return the rules that are enabled, with their changes.
 
@@ -68,7 +83,7 @@ def overridden(rules: Sequence[CompiledRule], overrides: Mapping[str, Override])
     for name in overrides:
         if name not in names:
             raise RuleError(f"{_FILE}: changes an unknown rule {name}{did_you_mean(name, names)}")
-    enabled = [_changed(rule, overrides.get(rule.name)) for rule in rules if _is_enabled(rule.name, overrides)]
+    enabled = [changed(rule, overrides.get(rule.name)) for rule in rules if _is_enabled(rule.name, overrides)]
     for rule in enabled:
         for name in rule.correlation.rules if rule.correlation else ():
             if not _is_enabled(name, overrides):
@@ -82,7 +97,8 @@ def _is_enabled(name: str, overrides: Mapping[str, Override]) -> bool:
     return name not in overrides or overrides[name].enabled
 
 
-def _changed(rule: CompiledRule, override: Override | None) -> CompiledRule:
+def changed(rule: CompiledRule, override: Override | None) -> CompiledRule:
+    """Return a rule with what an override changes in it."""
     if override is None:
         return rule
     return msgspec.structs.replace(
