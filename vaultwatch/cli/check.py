@@ -47,7 +47,9 @@ if TYPE_CHECKING:
     "--alerts/--groups", "each", default=None,
     help="List each alert, or groups by rule, principal and namespace. Default: groups on a terminal.",
 )  # fmt: skip
-@click.option("--rejected", type=click.Path(path_type=Path), help="Write rejected lines here (JSON).")
+@click.option(
+    "--rejected", type=click.Path(path_type=Path), help="Write rejected lines here (JSON), as they stood in the log."
+)
 @click.option("--stats", type=click.Path(path_type=Path), help="Write the closing counts here (JSON).")
 @click.option(
     "--jobs", type=click.IntRange(1, 256), metavar="N",
@@ -74,8 +76,8 @@ def command(
     with the file and the line of its record; on a terminal in groups, the most important first. --rejected and --stats
     replace what they wrote before, and no other file.
 
-    In a folder, or below a pattern, files that are empty or no logs are skipped and counted, and so is what
-    Vaultwatch itself wrote: alerts and rejected lines.
+    Of the files in a folder, or those that match a pattern, empty ones are skipped. Those that are no logs are named,
+    up to ten, and counted; and so is what Vaultwatch itself wrote, alerts and rejected lines, which is left out.
 
     Exit status: 0 if no alert is shown, 1 if alerts are shown, 2 if a file cannot be read to its end, if a FILE, or all
     of a folder, is empty or no log of Vault, if a rule raised an error, or if an option is wrong.

@@ -95,6 +95,8 @@ class Detector:
         self.source: Source = source
         self._index = ruleset.index
         self._ruleset = ruleset
+        self._on_rejected = on_rejected
+        on_rejected = self._reject_whole if unwrap else on_rejected
         self._evaluator = Evaluator(zone if ruleset.asks_local_time else None, on_rejected, on_rule_error, fatal)
         self._evaluator.before_record = before_record
         self._uses_index = before_record is None
@@ -110,6 +112,7 @@ class Detector:
         self._unwraps = unwrap
         self._on_entries = on_entries
         self._log, self._line = "", 0
+        self._piece, self._lines, self._whole = b"", list[bytes](), b""
 
     @property
     def counts(self) -> Counts:
@@ -174,8 +177,10 @@ class Detector:
     def _read_pieces(self, pieces: Iterable[Piece], line: bytes, now: float, origin: Origin | None) -> list[Verdict]:
         """Read what was found in lines; `line`, which the index cannot read, is not looked up again."""
         here, out = self._line, []
+        self._lines, self._whole = (self._unwrapper.joined or [line]) if line else [], b""
         for piece in pieces:
             self._line = piece.number
+            self._piece = b"" if isinstance(piece.line, Rejected) else piece.line
             if isinstance(piece.line, Rejected):
                 self._evaluator.reject(piece.line)
             elif piece.line is line:
@@ -183,8 +188,20 @@ class Detector:
             else:
                 for one in self._sift([piece.line], origin):
                     out += self._read_sifted(one, now, origin)
-        self._line = here
+        self._line, self._piece = here, b""
         return out
+
+    def _reject_whole(self, rejected: Rejected) -> None:
+        """Pass a rejected line on; if it is a part of what was read, with all lines of that as they stood in the log.
+
+        What is rejected late, when something else is read, is no part of that.
+        """
+        if self._lines and self._piece and rejected.raw in self._piece:
+            if not self._whole:
+                self._whole = split_tag(b"\n".join(line.rstrip(b"\r\n") for line in self._lines))[1]
+            if self._whole != rejected.raw:
+                rejected = Rejected(rejected.raw, rejected.reason, rejected.origin, rejected.partial, self._whole)
+        self._on_rejected(rejected)
 
     def begin_log(
         self, head: bytes = b"", log_start: str = "", last: Mapping[str, Seen] | None = None, name: str = ""

@@ -318,7 +318,7 @@ def _fail(_name: str, error: Exception) -> None:
 
 def _beginning(first: Rejected | None) -> Rejected | None:
     """Return a rejected line without what no hint is made of."""
-    return first and msgspec.structs.replace(first, raw=first.raw[: SMALL_BYTES + 1])
+    return first and msgspec.structs.replace(first, raw=first.raw[: SMALL_BYTES + 1], whole=b"")
 
 
 def shown(name: str) -> str:

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import IO
 
+import msgspec
+
 from vaultwatch.reading.records import Rejected
 from vaultwatch.reading.rejected import encode_rejected
 
@@ -30,6 +32,7 @@ class Rejects:
         """
         self.reasons: Counter[str] = Counter()
         self.first: Rejected | None = None
+        self._whole = b""
         self.kept_bytes = 0
         self._keep = keep
 
@@ -39,10 +42,13 @@ class Rejects:
         return self._keep is not None
 
     def add(self, line: Rejected) -> None:
-        """Count a rejected line."""
+        """Count a rejected line, and write it; one of which several parts were rejected is written once."""
         self.first = self.first or line
         self.reasons[_WHERE.sub("", line.reason)] += 1
-        for piece in encode_rejected(line) if self._keep else ():
+        if self._keep is None or (line.whole and line.whole is self._whole):
+            return
+        self._whole = line.whole
+        for piece in encode_rejected(msgspec.structs.replace(line, raw=line.whole) if line.whole else line):
             self._write(piece)
 
     def add_all(self, reasons: Mapping[str, int], first: Rejected | None, kept: bytes) -> None:

@@ -122,12 +122,14 @@ class Rejected(msgspec.Struct, frozen=True):
         reason: Why it cannot be parsed.
         origin: Where it came from.
         partial: The limit of its budget that it exceeds.
+        whole: What stood in the log, without its tag, if `raw` is only a part of it, such as of an envelope.
     """
 
     raw: bytes
     reason: str
     origin: Origin = NO_ORIGIN
     partial: Budget = ""
+    whole: bytes = b""
 
 
 ServerRecord: TypeAlias = ServerMessage | SkippedMessage | Rejected

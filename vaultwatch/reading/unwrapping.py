@@ -73,10 +73,15 @@ _shape_of = msgspec.json.Decoder(_Shape).decode
 
 
 class Unwrapper:
-    """Finds the records in the lines of one log. What it holds is bounded in bytes, lines and streams."""
+    """Finds the records in the lines of one log. What it holds is bounded in bytes, lines and streams.
+
+    Attributes:
+        joined: The lines of which `read` has put something together that ended with the last one.
+    """
 
     def __init__(self) -> None:
         """Begin with nothing held."""
+        self.joined: list[bytes] = []
         self._held: dict[bytes, Assembly] = {}
         self._is_export = False  # of journald: a field a line
 
@@ -97,6 +102,7 @@ class Unwrapper:
             line: A line, with or without its line end.
             number: Its number.
         """
+        self.joined = []
         text = line.strip(b" \t\r\n\0")
         if not text or len(text) > MAX_BYTES:
             return [Piece(line, number)]
@@ -128,7 +134,7 @@ class Unwrapper:
             held = self._hold(key, rest, line, number)
             if cri[2] == b"P":
                 return self._give_up(key) if held.too_large else self._give_up_oldest()
-            del self._held[key]
+            self._end(key, held)
             return [Piece(piece, held.number) for piece in self._pieces(b"", held.text(), number, 0)]
         found = list(self._pieces(rest, rest, number, 0))
         return [Piece(line if piece is rest else piece, number) for piece in found]
@@ -144,9 +150,13 @@ class Unwrapper:
             return self._give_up(key)
         if not held.whole:
             return []
-        del self._held[key]
+        self._end(key, held)
         found = list(self._pieces(b"", held.text(), held.number, 1))
         return [Piece(piece, held.number) for piece in found]
+
+    def _end(self, key: bytes, held: Assembly) -> None:
+        del self._held[key]
+        self.joined = held.lines
 
     def _give_up(self, key: bytes) -> list[Piece]:
         if key == _PRETTY:

@@ -683,6 +683,27 @@ class TestReports:
         ]  # fmt: skip
         assert "3 rejected" in found.err
 
+    def test_rejected_lines_are_kept_as_they_stood_in_the_file_whatever_was_found_in_them(
+        self, check: Check, tmp_path: Path
+    ) -> None:
+        bad = '{"type":"request","request":'
+        docker = json.dumps({"log": bad + "\n", "stream": "stdout", "time": "2026-11-21T07:29:43Z"})
+        events = json.dumps(
+            {"logEvents": [{"message": bad}, {"message": '{"type":"request","request":{}}'}, {"message": bad}]}
+        )
+        split = [
+            f"2026-11-21T07:29:43Z stdout {kind} {part}" for kind, part in (("P", '{"type":"re'), ("F", 'quest"]'))
+        ]
+        cut = '{"type":"request","request":{"id":"cut"{"type":"request","request":{}}'
+        pretty = ["{", '  "type": "request"', "}"]
+        lines = [docker, events, *split, f"@c/n/file {docker}", cut, *pretty, "plain"]
+        (tmp_path / "log").write_text("\n".join(lines) + "\n")
+        options = ("--source", "audit", "--rejected", tmp_path / "rejected", tmp_path / "log")
+        found = check(*options)
+        kept = [json.loads(line)["line"] for line in (tmp_path / "rejected").read_text().splitlines()]
+        assert kept == [docker, events, "\n".join(split), docker, cut, "\n".join(pretty), "plain"]
+        assert "2 audit entries, 0 server messages, 8 rejected lines" in found.err
+
     def test_progress_is_shown_on_a_terminal_only(self, check: Check) -> None:
         assert "%" not in check(AUDIT).err
         assert "100 %" in check("--progress", AUDIT).err
