@@ -20,6 +20,7 @@ _SUBCOMMANDS = {
     "reconcile": "Compare the logs of two audit devices: what each lacks, and what differs.",
     "watch": "Evaluate a stream on stdin and notify people (syslog-ng program() handler).",
     "status": "Show what the handlers of this host do.",
+    "probe": "Ask Vault, syslog-ng and the disks of this machine how they are.",
     "ship": "Send a stream on stdin to Kinesis (syslog-ng program() handler).",
     "archive": "Upload logs to the archive, list its segments, and verify them.",
     "host": "Set up and maintain a node or the log server of a deployment.",

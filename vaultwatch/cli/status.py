@@ -60,7 +60,9 @@ def command(directory: Path) -> int:
     files = sorted(directory.glob("vaultwatch-*.prom"))
     if not files:
         raise SettingError(f"{directory}: has no vaultwatch-*.prom, which `watch --metrics` writes")
-    handlers = [_Metrics(_text(file)) for file in files]
+    handlers = [found for file in files if (found := _Metrics(_text(file))).values("running")]
+    if not handlers:
+        raise SettingError(f"{directory}: no vaultwatch-*.prom there is of `watch --metrics` or `ship --metrics`")
     for handler in handlers:
         for line in _lines(handler):
             click.echo(line)

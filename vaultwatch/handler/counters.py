@@ -7,20 +7,26 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
+from vaultwatch.canary import mark_of
 from vaultwatch.frames import Counter, count_lines
 from vaultwatch.reading.records import LONGEST_TAG, Origin, split_tag
 
 MAX_ORIGINS = 1000
 OTHERS = Origin("*", "*", "*")
+_CANARY = mark_of()
 
 
 @dataclass(slots=True)
 class Row:
-    """What came from one origin: lines, their bytes, and when the last of them was counted, in seconds of the epoch."""
+    """What came from one origin: lines, their bytes, and when the last one came, and the last entry of the canary.
+
+    The times are in seconds of the epoch.
+    """
 
     lines: int = 0
     bytes: int = 0
     last: float = 0.0
+    last_canary: float = 0.0
 
 
 class Counters:
@@ -46,6 +52,8 @@ class Counters:
         for line in lines:
             row = rows.get(line[: line.find(b" ", 0, LONGEST_TAG) + 1]) or self._row(line)
             _count(row, 1, len(line), now)
+            if _CANARY in line:
+                row.last_canary = now
 
     def _row(self, line: bytes) -> Row:
         origin, rest = split_tag(line)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +12,11 @@ from vaultwatch.notify.slack.bot import API_URL, SlackBot, checked_channel, chec
 from vaultwatch.notify.slack.webhook import SlackWebhook
 from vaultwatch.rules.facts import Level
 from vaultwatch.store.sqlite_threads import SqliteThreads
+from vaultwatch.watch.secret_files import naming, one_word, secret_in
 
 WEBHOOK_VARIABLE = "VAULTWATCH_SLACK_WEBHOOK_URL"
 API_URL_VARIABLE = "VAULTWATCH_SLACK_API_URL"
 """The variable with the base URL of the Web API, if it differs, as for GovSlack."""
-_MAX_SECRET_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -63,9 +62,9 @@ class SlackOptions:
         self, token_file: Path, threads: Path, minimum_level: Level, interval_seconds: float, audience: Audience
     ) -> SlackBot:
         origin = f"--slack-token-file: {token_file}"
-        with _naming(origin):
-            token = checked_token(_secret_in(token_file, "token"))
-        with _naming("--slack-channel"):
+        with naming(origin):
+            token = checked_token(secret_in(token_file, "token"))
+        with naming("--slack-channel"):
             channel = checked_channel(self.channel)
         return SlackBot(
             token,
@@ -78,41 +77,11 @@ class SlackOptions:
         )
 
     def _webhook(self, minimum_level: Level, interval_seconds: float, audience: Audience) -> SlackWebhook | None:
-        with _naming(f"--slack-webhook-file: {self.webhook_file}" if self.webhook_file else WEBHOOK_VARIABLE):
+        with naming(f"--slack-webhook-file: {self.webhook_file}" if self.webhook_file else WEBHOOK_VARIABLE):
             if self.webhook_file is None:
-                url = _one_word(self.environment.get(WEBHOOK_VARIABLE, ""), "URL")
+                url = one_word(self.environment.get(WEBHOOK_VARIABLE, ""), "URL")
             else:
-                url = _secret_in(self.webhook_file, "URL")
+                url = secret_in(self.webhook_file, "URL")
             if not url:
                 return None
             return SlackWebhook(url, minimum_level=minimum_level, interval_seconds=interval_seconds, audience=audience)
-
-
-@contextmanager
-def _naming(origin: str) -> Iterator[None]:
-    """Put the origin of a setting before the text of an error."""
-    try:
-        yield
-    except SettingError as error:
-        raise SettingError(f"{origin}: {error}") from error
-
-
-def _secret_in(path: Path, what: str) -> str:
-    if path.is_fifo():  # reading a named pipe would wait for a writer, and the file is read more than once
-        raise SettingError("is not a regular file")
-    try:
-        with path.open("rb") as file:
-            secret = file.read(_MAX_SECRET_BYTES).decode("ascii")
-    except OSError as error:
-        raise SettingError(str(error.strerror)) from error
-    except UnicodeDecodeError:
-        secret = ""
-    if not secret.strip():
-        raise SettingError(f"contains no {what}")
-    return _one_word(secret, what)
-
-
-def _one_word(secret: str, what: str) -> str:
-    if len(secret.split()) > 1:
-        raise SettingError(f"contains more than one {what}")
-    return secret.strip()

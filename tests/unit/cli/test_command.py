@@ -19,7 +19,20 @@ def test_without_a_command_it_lists_the_commands(capsys: pytest.CaptureFixture[s
     said = capsys.readouterr().err
     listed = said.partition("Commands:\n")[2].partition("\n\n")[0]
     assert [line.split()[0] for line in listed.splitlines() if line[2] != " "] == [
-        *("check", "report", "search", "reconcile", "watch", "status", "ship", "archive", "host", "fields", "rules"),
+        *(
+            "check",
+            "report",
+            "search",
+            "reconcile",
+            "watch",
+            "status",
+            "probe",
+            "ship",
+            "archive",
+            "host",
+            "fields",
+            "rules",
+        ),
     ]
 
 

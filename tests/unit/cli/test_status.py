@@ -48,3 +48,13 @@ def test_without_metrics_it_says_who_writes_them(tmp_path: Path, capsys: pytest.
     assert main(["status", str(tmp_path)]) == 2
     said = f"vaultwatch: {tmp_path}: has no vaultwatch-*.prom, which `watch --metrics` writes\n"
     assert capsys.readouterr().err == said
+
+
+def test_files_of_other_commands_are_no_handlers(ended: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = ended.with_name("vaultwatch-probe.prom")
+    other.write_text('vaultwatch_probe_timestamp_seconds{command="probe"} 1\n')
+    main(["status", str(ended.parent)])
+    assert "probe" not in capsys.readouterr().out
+    ended.unlink()
+    assert main(["status", str(ended.parent)]) == 2
+    assert "no vaultwatch-*.prom there is of `watch --metrics`" in capsys.readouterr().err

@@ -23,7 +23,13 @@ from vaultwatch.watch.options import WatchOptions
 from vaultwatch.watch.slack_options import WEBHOOK_VARIABLE
 
 ROOT = Path(__file__).parents[3]
-WRITERS = ("handler/metrics_file.py", "watch/metrics.py", "ship/metrics.py", "reconcile/metrics.py")
+WRITERS = (
+    "handler/metrics_file.py",
+    "watch/metrics.py",
+    "watch/probe.py",
+    "ship/metrics.py",
+    "reconcile/metrics.py",
+)
 TAGGED = {"cluster": "prod", "node": "vault-1", "lane": "socket"}
 
 
@@ -67,6 +73,17 @@ def test_it_runs_until_the_end_of_its_input_and_says_so_afterwards(good: WatchOp
         assert value(read(good), "vaultwatch_running") == 1
     assert value(read(good), "vaultwatch_running") == 0
     assert [file.name for file in good.metrics.parent.glob("*.prom*")] == ["audit.prom"]
+
+
+def test_it_says_when_the_entry_of_the_canary_came_by_each_lane(good: WatchOptions) -> None:
+    canary = entry(1).replace(b'"type"', b'"policies":["vaultwatch-canary"],"type"', 1)
+    before = time.time()
+    with Watching(good) as watching:
+        watching.write(b"@prod/vault-1/socket " + canary + b"@prod/vault-1/file " + entry(2))
+        watching.wait_for_alerts(2)
+    seen = read(good)["vaultwatch_last_canary_timestamp_seconds"]
+    assert [dict(labels)["lane"] for labels in seen] == ["socket"]
+    assert before <= value(read(good), "vaultwatch_last_canary_timestamp_seconds", **TAGGED) <= time.time()
 
 
 def test_any_user_can_read_it(good: WatchOptions) -> None:
