@@ -12,7 +12,7 @@ from vaultwatch.detection.waiting import Waiting
 from vaultwatch.reading.identity import audit_event_key, is_response
 from vaultwatch.reading.records import AuditEntry, Origin
 from vaultwatch.reading.view import View, audit_view, partial_audit_view
-from vaultwatch.rules.index import Rules
+from vaultwatch.rules.index import Candidate, Rules
 from vaultwatch.rules.pack import Rule
 from vaultwatch.rules.screening import Screen
 
@@ -37,7 +37,7 @@ class AuditDetector:
         self._correlator = correlator
 
     def screen(
-        self, text: bytes, origin: Origin, rules: Rules, position: Callable[[Origin], Origin]
+        self, text: bytes, origin: Origin, candidate: Candidate, position: Callable[[Origin], Origin]
     ) -> list[Verdict] | None:
         """Return the verdicts on an entry that can be evaluated from a few of its fields; None if all must be read.
 
@@ -46,10 +46,11 @@ class AuditDetector:
         Args:
             text: An entry that the index can decode, without its tag.
             origin: Where it came from.
-            rules: The rules that could match it.
+            candidate: What the index found of it.
             position: Adds the line that it is in to its origin.
         """
-        few = self._screen.read(text, origin, rules, self.waiting.events, self._evaluator.zone)
+        waiting, zone = self.waiting.events, self._evaluator.zone
+        few = self._screen.read(text, origin, candidate.rules, waiting, zone, candidate.gate)
         if few is None:
             return None
         if not few.matching:

@@ -165,7 +165,7 @@ class Detector:
         here, text = split_tag(line) if origin is None else (origin, line)
         entry = text[max(text.find(b"{"), 0) :]
         try:
-            verdicts = self._audit.screen(entry, here, candidate.rules, self._position)
+            verdicts = self._audit.screen(entry, here, candidate, self._position)
         except self._fatal:
             raise
         except Exception:  # noqa: BLE001  reading all of it raises again, where only that record is rejected

@@ -15,6 +15,7 @@ from vaultwatch.reading.records import Origin, Rejected, rejected_by_error
 from vaultwatch.reading.view import PartialView, View
 from vaultwatch.rules.conditions import uses_field
 from vaultwatch.rules.correlations import Correlations
+from vaultwatch.rules.few_fields import texts_for
 from vaultwatch.rules.index import AuditIndex
 from vaultwatch.rules.pack import Rule
 from vaultwatch.rules.screening import Screen
@@ -55,10 +56,12 @@ class Ruleset:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = tuple(rules)
-        self.index = AuditIndex(self.rules)
         compiled = (rule.compiled for rule in self.rules)
         self.correlations = Correlations((one, one.correlation) for one in compiled if one.correlation)
-        self.screen = Screen(self.correlations.fields)
+        also, counted = self.correlations.fields, self.correlations.silent
+        silent = [rule for rule in self.rules if rule.service == "audit" and rule.name in counted]
+        self.index = AuditIndex(self.rules, {text for rule in silent for text in texts_for((rule,), also[rule.name])})
+        self.screen = Screen(also, self.index.texts)
         self.asks_local_time = any(uses_field(rule.compiled.condition, "local") for rule in self.rules)
 
     @cached_property

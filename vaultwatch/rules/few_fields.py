@@ -50,29 +50,31 @@ class Plan:
     """What to decode of an entry for some rules, and what follows from it.
 
     Attributes:
+        fields: What is decoded.
         tests: What the rules ask of paths.
+        values: Returns the values of the fields of an entry that are decoded as texts.
         id_and_time: Returns two of the values of an entry.
         texts: A function for each set of fields that returns their texts; None if they are not decoded as texts.
     """
 
-    def __init__(self, rules: Rules, named: Collection[str], also: Collection[str], tables: Tables) -> None:
+    def __init__(self, rules: Rules, also: Collection[str], tables: Tables) -> None:
         """Make a plan.
 
         Args:
             rules: The rules.
-            named: The fields that their conditions name.
-            also: The fields that are read besides.
+            also: The fields that are read besides those that their conditions name.
             tables: What is remembered.
         """
-        fields = sorted(_decoded({*named, *also, "type", "request.id", "time", *_MOUNT}))
+        named = _named(rules)
+        fields = sorted(_decoded_for(named, also))
         of_conditions = _decoded({*named, "type", *_MOUNT})
         asked = [field for field in fields if not of_conditions.isdisjoint((field, *_below(field, of_conditions)))]
         self._rules, self._derived = rules, frozenset(field.partition(".")[0] for field in (*named, *also))
-        self._fields, self._asked = tuple(dict.fromkeys((*asked, *fields))), len(asked)
-        self._decode = decoder_of(self._fields, dict.fromkeys(_TEXTS, str | None))
-        self._values = attrgetter(*self._fields)
-        self._objects = _objects(self._fields)
-        self._has_json = not _TEXTS.issuperset(self._fields)
+        self.fields, self._asked = tuple(dict.fromkeys((*asked, *fields))), len(asked)
+        self._decode = decoder_of(self.fields, dict.fromkeys(_TEXTS, str | None))
+        self.values: Any = attrgetter(*self.fields)
+        self._objects = _objects(self.fields)
+        self._has_json = not _TEXTS.issuperset(self.fields)
         self._repeats = _NOT_REPEATED.isdisjoint({*asked, *(field.partition(".")[0] for field in named)})
         self._tables = tables
         self.tests = _PathTests([rule.compiled.condition for rule in rules])
@@ -85,9 +87,9 @@ class Plan:
         """Return the values of the fields of an entry."""
         gate = self._decode(text)
         try:
-            values = self._values(gate)
+            values = self.values(gate)
         except AttributeError:  # `auth` or another object is null
-            values = self._values(without_nulls(gate))
+            values = self.values(without_nulls(gate))
         return tuple(map(_kept, values)) if self._has_json else values
 
     def matching(self, values: Values, origin: Origin, zone: tzinfo | None) -> Rules:
@@ -115,14 +117,14 @@ class Plan:
         return tuple([rule for rule in self._rules if rule.matches(view)])
 
     def _pick_texts(self, fields: tuple[str, ...]) -> Any:
-        return self._pick(fields) if _TEXTS.intersection(self._fields).issuperset(fields) else None
+        return self._pick(fields) if _TEXTS.intersection(self.fields).issuperset(fields) else None
 
     def _pick(self, fields: Sequence[str]) -> Any:
         """Return a function that returns the values of these fields, as a tuple."""
         if len(fields) == 1:
-            begins = self._fields.index(fields[0])
+            begins = self.fields.index(fields[0])
             return itemgetter(slice(begins, begins + 1))
-        return itemgetter(*map(self._fields.index, fields)) if fields else lambda _: ()
+        return itemgetter(*map(self.fields.index, fields)) if fields else lambda _: ()
 
 
 class _PathTests:
@@ -154,10 +156,30 @@ class _PathTests:
 
 def plan_of(rules: Rules, also: Collection[str], tables: Tables) -> Plan | None:
     """Return how to decode the fields that rules name, and others; None if the rules may read any."""
-    if not rules or not all(map(_names_its_fields, rules)):
-        return None
-    named = {field for rule in rules for field in fields_of(rule.compiled.condition)}
-    return None if "request" in named else Plan(rules, named, also, tables)
+    return Plan(rules, also, tables) if rules and _name_their_fields(rules) else None
+
+
+def texts_for(rules: Rules, also: Collection[str]) -> Collection[str]:
+    """Return the fields to decode for some rules, if all of them are texts, and otherwise none.
+
+    Args:
+        rules: The rules.
+        also: The fields that are read besides those that their conditions name.
+    """
+    found = _decoded_for(_named(rules), also) if _name_their_fields(rules) else set()
+    return found if _TEXTS.issuperset(found) else ()
+
+
+def _name_their_fields(rules: Rules) -> bool:
+    return all(map(_names_its_fields, rules)) and "request" not in _named(rules)
+
+
+def _named(rules: Rules) -> set[str]:
+    return {field for rule in rules for field in fields_of(rule.compiled.condition)}
+
+
+def _decoded_for(named: Collection[str], also: Collection[str]) -> set[str]:
+    return _decoded({*named, *also, "type", "request.id", "time", *_MOUNT})
 
 
 def _names_its_fields(rule: Rule) -> bool:

@@ -7,7 +7,7 @@ JSON.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -43,13 +43,26 @@ def can_look_up(field: str) -> bool:
     return field in LOOKED_UP or gate_field(field) not in _TYPES
 
 
-def gate_decoder(others: Iterable[str]) -> Callable[[bytes], Any]:
+def gate_texts(others: Collection[str], also: Iterable[str]) -> frozenset[str]:
+    """Return the fields that the gate decodes as texts.
+
+    Args:
+        others: The fields that it decodes as JSON, besides its own.
+        also: Texts that it is to decode as well; it does not if it has them as JSON, or what they are in.
+    """
+    as_json = [f"{field}." for field in (*others, "request.data", HEADERS, POLICIES)]
+    return frozenset(_TYPES).union(field for field in also if not f"{field}.".startswith(tuple(as_json)))
+
+
+def gate_decoder(others: Iterable[str], texts: Iterable[str] = ()) -> Callable[[bytes], Any]:
     """Return a function that decodes an entry: the texts, and the data, headers, policies and other fields as JSON.
 
     Args:
         others: Dotted paths, as `gate_field` returns them.
+        texts: Those of further texts.
     """
-    return decoder_of((*_TYPES, "request.data", HEADERS, POLICIES, *others), _TYPES)
+    types = dict.fromkeys(texts, str | None) | _TYPES
+    return decoder_of((*types, "request.data", HEADERS, POLICIES, *others), types)
 
 
 def decoder_of(fields: Iterable[str], types: Mapping[str, Any]) -> Callable[[bytes], Any]:

@@ -29,7 +29,7 @@ from vaultwatch.rules.anchors import (
     most_selective,
     needs_field,
 )
-from vaultwatch.rules.gate import LOOKED_UP, NOTHING, POLICIES, can_look_up, gate_decoder, without_nulls
+from vaultwatch.rules.gate import LOOKED_UP, NOTHING, POLICIES, can_look_up, gate_decoder, gate_texts, without_nulls
 from vaultwatch.rules.json_masks import MAX_FIELD_BYTES, JsonMasks, of_text
 from vaultwatch.rules.narrowing import Narrowing
 from vaultwatch.rules.pack import Rule
@@ -66,10 +66,14 @@ class Passed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """An entry with the rules that it could match; none if it was only selected by its `request.id`."""
+    """An entry with the rules that it could match; none if it was only selected by its `request.id`.
+
+    `gate` is what the gate decoded of it, if that is more than the index needs, and the entry is small.
+    """
 
     line: bytes
     rules: Rules
+    gate: Any = None
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -94,11 +98,16 @@ class AuditIndex:
     (`of_secrets`).
 
     A line that could exceed its budget is for the reader to judge, and no rule about partial entries (`of_partial`) is
-    a candidate for any other.
+    a candidate for any other. `texts` are the fields that the gate decodes as texts.
     """
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
-        """Index the audit rules among `rules`."""
+    def __init__(self, rules: Iterable[Rule], also: Collection[str] = ()) -> None:
+        """Index the audit rules among `rules`.
+
+        Args:
+            rules: The rules.
+            also: Texts that the gate decodes besides, because most candidates are read from them.
+        """
         self.rules = tuple(rule for rule in rules if rule.service == "audit")
         self.of_secrets = tuple(r for r in self.rules if needs_field(r.compiled.condition, "secret_in_clear"))
         self.of_partial = tuple(r for r in self.rules if needs_field(r.compiled.condition, "partial"))
@@ -110,7 +119,9 @@ class AuditIndex:
         self._secrets = _SECRET_IN_PATH if self.of_secrets else 0
         self._prepare_masks([_for_the_gate(one) for one, _ in found])
         self._narrowing = Narrowing([_left_by_the_gate(one) for one, _ in found])
-        self._decode = gate_decoder(self._others.fields)
+        self.texts = gate_texts(self._others.fields, also)
+        self._decode = gate_decoder(self._others.fields, self.texts)
+        self._reads_more = bool(also)
         self._rules_by_mask: Remembered[int, Rules] = Remembered(self._look_up_rules, lambda _: 0)
 
     def _alternatives(self, rule: Rule) -> list[Alternative]:
@@ -159,6 +170,7 @@ class AuditIndex:
         """Do what `sift` does with entries that are decoded in this way."""
         by_path, by_kind, narrowed = self._by_path, self._by_kind, self._narrowing.of
         secrets, others, passed = self._secrets, self._others if self._others.fields else None, 0
+        reads_more = self._reads_more
         for line in lines:
             found: Iterable[Sifted]
             try:
@@ -182,7 +194,8 @@ class AuditIndex:
                 if not mask and not (waiting and request.id in waiting):
                     passed += 1
                     continue
-                found = (Candidate(line, self._rules_by_mask[mask]),)
+                kept = gate if reads_more and len(line) <= SMALL_BYTES else None
+                found = (Candidate(line, self._rules_by_mask[mask], kept),)
             except _UNREADABLE:
                 found = (Unreadable(line),)
             except AttributeError:  # `auth` or another object is null
@@ -192,7 +205,7 @@ class AuditIndex:
             if passed:
                 yield Passed(passed)
                 passed = 0
-            text, gate, request, auth, texts = b"", None, None, None, None
+            text, gate, request, auth, texts, kept = b"", None, None, None, None, None
             # Nothing of the line is held meanwhile: a path can be as long as its line.
             yield from found
         if passed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import tzinfo
+from typing import Any
 
 from vaultwatch.reading.budget import could_be_deep
 from vaultwatch.reading.records import Origin
@@ -54,14 +55,27 @@ class Few:
 class Screen:
     """Decides rules on entries of which only a few fields are decoded."""
 
-    def __init__(self, also: Mapping[str, Collection[str]] | None = None) -> None:
-        """Make one that reads further fields for some rules, by their names, besides those in their conditions."""
+    def __init__(self, also: Mapping[str, Collection[str]] | None = None, gate_texts: Collection[str] = ()) -> None:
+        """Make one.
+
+        Args:
+            also: The fields that are read for some rules, by their names, besides those in their conditions.
+            gate_texts: The fields that the index decodes as texts.
+        """
         self._also = also or {}
+        self._gate_texts = frozenset(gate_texts)
+        self._in_gate: set[Plan] = set()
         self._plans: dict[Rules, Plan | None] = {}
         self._tables = Tables()
 
     def read(
-        self, text: bytes, origin: Origin, rules: Rules, waiting: Collection[str], zone: tzinfo | None
+        self,
+        text: bytes,
+        origin: Origin,
+        rules: Rules,
+        waiting: Collection[str],
+        zone: tzinfo | None,
+        gate: Any = None,
     ) -> Few | None:
         """Return an entry's few fields and the rules that match; None if it must be decoded in full.
 
@@ -71,12 +85,14 @@ class Screen:
             rules: The rules that could match it.
             waiting: Values of `request.id` that wait for a response: their entries are decoded in full.
             zone: The time zone of `local`.
+            gate: What the index decoded of it, if it is known.
         """
         plan = self._plans[rules] if rules in self._plans else self._plan(rules)
         if plan is None or could_be_deep(text):
             return None
         try:
-            few = Few(plan, plan.decode(text), origin, zone)
+            in_gate = gate is not None and plan in self._in_gate
+            few = Few(plan, plan.values(gate) if in_gate else plan.decode(text), origin, zone)
         except Exception:  # noqa: BLE001  the entry is decoded in full, where errors of a line and of a rule are counted
             return None
         return None if waiting and (not few.request_id or few.request_id in waiting) else few
@@ -84,5 +100,7 @@ class Screen:
     def _plan(self, rules: Rules) -> Plan | None:
         if len(self._plans) < MAX_DECODERS:
             also = {field for rule in rules for field in self._also.get(rule.name, ())}
-            self._plans[rules] = plan_of(rules, also, self._tables)
+            plan = self._plans[rules] = plan_of(rules, also, self._tables)
+            if plan and self._gate_texts.issuperset(plan.fields):
+                self._in_gate.add(plan)
         return self._plans.get(rules)
