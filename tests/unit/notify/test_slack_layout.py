@@ -92,6 +92,11 @@ class TestPosts:
         assert "path       short\nnamespace  prod/" in text
         assert text.count("as above   who, path, from, node, time, outcome, rule") == 2
 
+    def test_what_only_begins_like_the_above_is_shown(self) -> None:
+        acts = [an_alert(f"e{n}", path="p" * 500 + str(n), summary="s" * 1_500, error="e" * 300) for n in range(5)]
+        (post,) = posts(a_message(*acts))
+        assert shown([post]).count('path       "ppp') == 5
+
     def test_one_that_fits_repeats_everything(self) -> None:
         (post,) = posts(a_message(*(an_alert(f"e{n}") for n in range(3))))
         assert shown([post]).count("vault token revoke -accessor abc") == 3

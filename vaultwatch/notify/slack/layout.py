@@ -31,6 +31,8 @@ _POST_CHARACTERS = 9_000
 _TEXT_LIMIT = 2_900
 _MOST_CHARACTERS = 3_000
 _HEADER_LIMIT = 150
+_UNCUT = 10_000
+"""More characters than a text in an alert has: what begins the same is not the same."""
 
 
 def posts(notification: Notification, audience: Audience = EVERYBODY) -> list[Post]:
@@ -86,8 +88,10 @@ def _body(notification: Notification, audience: Audience, lengths: text.Lengths)
             yield {"type": "divider"}
             yield section(f"{text.LEVEL_SIGNS[alert.level]} {alert.level}: {text.visible(alert.title, 200)}")
         yield section(text.summary_line(alert, lengths.sentence))
-        facts = dict(text.facts(alert, audience, lengths.fact))
-        yield from _preformatted(text.in_columns(_besides(facts, above)))
+        facts = dict(text.facts(alert, audience, _UNCUT))
+        same = [name for name, value in facts.items() if above.get(name) == value]
+        shown = {name: value for name, value in text.facts(alert, audience, lengths.fact) if name not in same}
+        yield from _preformatted(text.in_columns(shown | ({"as above": ", ".join(same)} if same else {})))
         if actions := [line for line in text.action_lines(alert, audience) if line not in said]:
             yield section("What to do next:")
             yield from _preformatted(actions, audience.archive)
@@ -101,14 +105,6 @@ def _body(notification: Notification, audience: Audience, lengths: text.Lengths)
         yield note(text.window_note(notification))
     else:
         yield note("The complete entries are in the alert log.")
-
-
-def _besides(facts: dict[str, str], above: dict[str, str]) -> dict[str, str]:
-    """Return the facts that differ from those of the alert above, and the names of the others."""
-    same = [name for name, value in facts.items() if above.get(name) == value]
-    return {name: value for name, value in facts.items() if name not in same} | (
-        {"as above": ", ".join(same)} if same else {}
-    )
 
 
 def _plain(words: str) -> Block:
