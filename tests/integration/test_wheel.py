@@ -22,8 +22,9 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"  # setuptools leaves build/lib behind, from which a later wheel takes deleted modules
     shutil.copytree(ROOT / "vaultwatch", source / "vaultwatch", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "rules", source / "rules", ignore=shutil.ignore_patterns("__pycache__"))
     (source / "docs").mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE", "docs/vaultwatch.1"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "docs/vaultwatch.1"):
         shutil.copy(ROOT / name, source / name)
     subprocess.run(
         [*PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", str(folder), str(source)], check=True, cwd=folder
@@ -70,6 +71,17 @@ def test_the_shipped_rules_are_inside(command: Path, tmp_path: Path) -> None:
     done = run(command, "rules", "list", folder=tmp_path)
     assert done.returncode == 0
     assert "audit_device_disabled" in done.stdout
+
+
+def test_the_files_of_the_shipped_rules_are_inside_for_commands_that_need_them(command: Path, tmp_path: Path) -> None:
+    def tree(folder: Path) -> dict[str, bytes]:
+        found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+    (installed,) = command.parents[1].glob("lib/python*/site-packages/vaultwatch/rules/sigma")
+    assert tree(installed) == tree(ROOT / "rules")
+    page = run(command, "rules", "coverage", folder=tmp_path)
+    assert (page.returncode, page.stdout) == (0, (ROOT / "docs/coverage.md").read_text())
 
 
 def test_the_manual_page_is_where_man_looks_for_that_of_a_command_on_path(command: Path) -> None:

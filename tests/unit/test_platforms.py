@@ -64,6 +64,8 @@ def test_the_container_copies_files_that_exist() -> None:
     sources = [name for line in lines for name in line.split()[:-1]]
     assert "vaultwatch" in sources
     assert all((ROOT / name).exists() for name in sources)
+    ignored = (ROOT / ".containerignore").read_text().splitlines()
+    assert [name for name in sources if f"!{name}" not in ignored] == []
 
 
 @pytest.mark.skipif(shutil.which("hadolint") is None, reason="no hadolint")

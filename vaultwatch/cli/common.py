@@ -16,8 +16,9 @@ from vaultwatch.printable import one_line
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.rules.pack import Rule, shipped_rules
 
-CHECKOUT_RULES = Path(__file__).parents[2] / "rules"
-"""The files of the shipped rules, if this program runs from a checkout."""
+_INSTALLED_RULES = Path(__file__).parents[1] / "rules" / "sigma"
+SHIPPED_FILES = _INSTALLED_RULES if _INSTALLED_RULES.is_dir() else Path(__file__).parents[2] / "rules"
+"""The files of the shipped rules: the wheel has them inside, a checkout beside the package."""
 rules_option = click.option(
     "--rules",
     "rule_dirs",
@@ -136,12 +137,12 @@ def load_silenced(directories: Sequence[Path]) -> list[Rule]:
 
 
 def default_rules() -> Path:
-    """Return the folder `rules` here, otherwise that of the checkout that this program runs from.
+    """Return the folder `rules` here, otherwise that of the shipped rules.
 
     Raises:
         SettingError: There is neither.
     """
-    for directory in (Path("rules"), CHECKOUT_RULES):
+    for directory in (Path("rules"), SHIPPED_FILES):
         if directory.is_dir():
             return directory
     raise SettingError("no folder named rules here: give the folder of your rules")

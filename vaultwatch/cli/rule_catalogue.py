@@ -39,7 +39,7 @@ def command(directories: tuple[Path, ...], output: Path) -> None:
 
     A page has the rule's texts, its condition with the placeholders in force, and how many records it is tested on.
     Pages of rules that no longer exist are left. If another file has the name of a page, nothing is written. Without
-    DIR: the folder `rules`.
+    DIR: the folder `rules` here, or the shipped rules.
     """
     made = list(pages(directories or [default_rules()]))
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from vaultwatch.cli.common import CHECKOUT_RULES, complete_place, complete_rule, find_rule, rules_option
+from vaultwatch.cli.common import SHIPPED_FILES, complete_place, complete_rule, find_rule, rules_option
 from vaultwatch.cli.examples import examples
 from vaultwatch.errors import RuleError, SettingError
 from vaultwatch.printable import one_line
@@ -58,7 +58,7 @@ def command(rule: str, place: str, rule_dirs: tuple[Path, ...], most: int) -> in
     read_records([place], [observing(found.compiled, nearest.add)])
     if not nearest.records:
         raise SettingError(f"{place}: no record of the {found.service} log, which {rule} is for")
-    names = selections_of(rule, rule_dirs or [path for path in [CHECKOUT_RULES] if path.is_dir()])
+    names = selections_of(rule, rule_dirs or [path for path in [SHIPPED_FILES] if path.is_dir()])
     click.echo(f"{rule}: matches {nearest.matches:,} of {nearest.records:,} records of the {found.service} log")
     for view in nearest.best():
         click.echo(f"\n{one_line(_title(view), _LONGEST_LINE)}")

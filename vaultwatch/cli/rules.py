@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from vaultwatch.cli import rule_catalogue, rule_convert, rule_coverage, rule_explain, rule_new, rule_replay
-from vaultwatch.cli.common import CHECKOUT_RULES, complete_rule, default_rules, find_rule, load_rules, rules_option
+from vaultwatch.cli.common import SHIPPED_FILES, complete_rule, default_rules, find_rule, load_rules, rules_option
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.outputs import write_output
 from vaultwatch.outputs import Output
@@ -92,7 +92,7 @@ def show_rule(rule: str, rule_dirs: tuple[Path, ...]) -> None:
     The condition is shown as it is evaluated: with placeholders filled in and filters applied.
     """
     found = find_rule(rule, rule_dirs)
-    click.echo("\n\n".join(part for part in _parts(found, rule_dirs or [CHECKOUT_RULES]) if part))
+    click.echo("\n\n".join(part for part in _parts(found, rule_dirs or [SHIPPED_FILES]) if part))
 
 
 def _parts(rule: Rule, directories: Sequence[Path]) -> Iterator[str]:
@@ -150,7 +150,7 @@ def test_rules(directories: tuple[Path, ...], explain: bool) -> int:
     DIR/fixtures/RULE holds match.jsonl and ignore.jsonl with audit entries, or match.log and ignore.log with server-log
     lines. The rule must match every record of `match` and none of `ignore`. Values that no record ever has fail the
     test too; values that few records have, and selections that the condition does not use, are warnings. Without DIR:
-    the folder `rules`.
+    the folder `rules` here, or the shipped rules.
 
     Exit status: 0 if all rules pass, 1 if a rule fails, 2 if the rules cannot be read.
     """
@@ -187,7 +187,8 @@ def test_rules(directories: tuple[Path, ...], explain: bool) -> int:
 def compile_rules(directories: tuple[Path, ...], output: Path | None) -> None:
     """Compile Sigma rules to a pack.
 
-    Without --rules, check and watch use the pack vaultwatch/rules/pack.json. Without DIR: the folder `rules`.
+    Without --rules, check and watch use the pack vaultwatch/rules/pack.json. Without DIR: the folder `rules` here,
+    or the shipped rules.
     """
     from vaultwatch.rules.compiling import compile_pack
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.rules.sigma import sigma
 from vaultwatch.cli import main
-from vaultwatch.cli.common import CHECKOUT_RULES
+from vaultwatch.cli.common import SHIPPED_FILES
 
 AUDIT = Path(__file__).parents[2] / "data/recordings/vault-1.14.2/audit-device-changes/audit.jsonl"
 
@@ -47,13 +47,13 @@ def mine(tmp_path: Path) -> Path:
 
 
 def test_the_shipped_rules_change_nothing_about_themselves(replay: Replay) -> None:
-    found = replay("--rules", CHECKOUT_RULES, AUDIT)
+    found = replay("--rules", SHIPPED_FILES, AUDIT)
     assert (found.status, found.out) == (0, [])
     assert found.err == ["9 alerts before, 9 with these rules: 0 new, 0 changed, 0 gone"]
 
 
 def test_alerts_that_are_new_changed_or_gone_are_shown_with_their_place(replay: Replay, mine: Path) -> None:
-    found = replay("--rules", CHECKOUT_RULES, "--rules", mine, AUDIT)
+    found = replay("--rules", SHIPPED_FILES, "--rules", mine, AUDIT)
     assert found.status == 1
     assert [line.split()[0] for line in found.out] == ["new", *["changed"] * 3, "new", "changed", "gone"]
     assert "(audit.jsonl:23); it was critical: Audit device disabled" in found.out[1]
@@ -62,7 +62,7 @@ def test_alerts_that_are_new_changed_or_gone_are_shown_with_their_place(replay: 
 
 
 def test_json_has_the_whole_alert_and_what_it_was(replay: Replay, mine: Path) -> None:
-    out = replay("--format", "json", "--rules", CHECKOUT_RULES, "--rules", mine, AUDIT).out
+    out = replay("--format", "json", "--rules", SHIPPED_FILES, "--rules", mine, AUDIT).out
     new, changed, *_, gone = map(json.loads, out)
     assert [one["change"] for one in (new, changed, gone)] == ["new", "changed", "gone"]
     assert changed["was"] == {"level": "critical", "title": "Audit device disabled"}
@@ -79,7 +79,7 @@ def test_two_folders_can_be_compared(replay: Replay, mine: Path) -> None:
     ("place", "why"), [("-", "stdin only once: give a file"), ("missing.log", "No such file or directory")]
 )
 def test_what_cannot_be_read_twice_or_at_all_is_status_2(replay: Replay, place: str, why: str) -> None:
-    found = replay("--rules", CHECKOUT_RULES, place)
+    found = replay("--rules", SHIPPED_FILES, place)
     assert (found.status, found.out, len(found.err)) == (2, [], 1)
     assert found.err[0].endswith(why)
 

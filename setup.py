@@ -1,0 +1,22 @@
+"""Build the package with the files of the shipped rules in it; pyproject.toml says everything else."""
+
+import shutil
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+
+class _BuildWithRules(build_py):
+    """Adds `rules/` as `vaultwatch/rules/sigma/`: there the command finds them without a checkout."""
+
+    def run(self) -> None:
+        """See `build_py`."""
+        super().run()
+        if not self.editable_mode:  # which leaves everything where it is
+            target = Path(self.build_lib, "vaultwatch", "rules", "sigma")
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree("rules", target, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+setup(cmdclass={"build_py": _BuildWithRules})
