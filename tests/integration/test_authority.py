@@ -18,10 +18,10 @@ from cryptography import x509
 from stacks.constructs.permissions import NEEDED_BY_AWS
 from testbed.aws import LocalAws
 from testbed.aws.template import REGION, Template
+from testbed.host_values import NODE
 from testbed.log_server import VAULTWATCH
 from tests.support.authority import DOMAIN, HOSTS, INSTANCE, new_csr, new_key, pem, verified
 from tests.support.authority_stack import STACK, synthesize_authority
-from tests.support.hosts import NODE
 from vaultwatch.authority.certificates import common_name
 from vaultwatch.authority.request import digest_of, prove
 

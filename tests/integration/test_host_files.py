@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from testbed.certificates import Authority
+from testbed.host_values import ASSETS, HOSTS, rendered
 from testbed.syslog_ng import search_path
 from testbed.trees import debian_13, in_tree, may_mount, with_files
-from tests.support.hosts import ASSETS, HOSTS, rendered
 from vaultwatch.hosts.files import host_files
 from vaultwatch.hosts.writing import write_files
 

@@ -17,11 +17,11 @@ from threading import Event, Thread
 import pytest
 
 from testbed.certificates import Authority
+from testbed.host_values import LOG_SERVER, rendered
 from testbed.lanes import LogServerHost, Node
 from testbed.log_server import VAULTWATCH
 from testbed.syslog_ng import ASSETS, quotable, search_path
 from testbed.trees import may_mount
-from tests.support.hosts import LOG_SERVER, rendered
 from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import alerts_in, entry, harmless
 from vaultwatch.hosts.install.figures import dropped_lines

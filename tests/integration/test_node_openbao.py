@@ -21,7 +21,7 @@ from testbed.lanes import Lane, LogServerHost, Node
 from testbed.processes import end, start
 from testbed.syslog_ng import search_path
 from testbed.trees import may_mount
-from tests.support.openbao import NodeConfiguration
+from testbed.vault_node import NodeConfiguration
 from tests.support.waiting import eventually
 from tests.unit.hosts.test_bootstrap import Attempted, Memory
 from vaultwatch.hosts.bootstrap import Plan, VaultApi, audit_devices, bootstrap

@@ -15,7 +15,7 @@ import pytest
 
 from stacks.bundling import ROOT, Target
 from stacks.node_package import NodePackage, build_node_package
-from tests.support.hosts import ASSETS, EXTERNAL_NODE
+from testbed.host_values import ASSETS, EXTERNAL_NODE
 from vaultwatch.hosts.files import host_files
 
 ARCHITECTURE = {"x86_64": "amd64", "arm64": "arm64"}[Target.running().architecture]

@@ -20,9 +20,9 @@ import pytest
 from msgspec.structs import replace
 
 from testbed.certificates import Authority
+from testbed.host_values import ASSETS, OPENBAO_NODE
 from testbed.processes import end, start
-from tests.support.hosts import ASSETS, OPENBAO_NODE
-from tests.support.openbao import NodeConfiguration
+from testbed.vault_node import NodeConfiguration
 from tests.support.waiting import eventually
 from tests.unit.hosts.test_bootstrap import Attempted, Memory
 from vaultwatch.canary import CANARY, canaries, mark_of

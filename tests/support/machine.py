@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from botocore.exceptions import NoCredentialsError
 
-from tests.support.hosts import ASSETS
+from testbed.host_values import ASSETS
 from vaultwatch.errors import InstallError
 from vaultwatch.hosts.install import Host
 

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from moto import mock_aws
 
+from testbed.host_values import NODE
 from testbed.vault_api import FakeVault, serving
-from tests.support.hosts import NODE
 from vaultwatch.hosts.cluster import bootstrap_cluster, plan_of
 
 ASSETS = Path(__file__).parents[3] / "assets"

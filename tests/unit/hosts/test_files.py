@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hosts import (
+from testbed.host_values import (
     ASSETS,
     EXTERNAL_NODE,
     HOSTS,

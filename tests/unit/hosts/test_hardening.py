@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hosts import ASSETS, HOSTS, NODE, OPENBAO_NODE, rendered
+from testbed.host_values import ASSETS, HOSTS, NODE, OPENBAO_NODE, rendered
 from vaultwatch.hosts.files import host_files
 
 ROOT = Path(__file__).parents[3]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.hosts import LOG_SERVER, NODE
+from testbed.host_values import LOG_SERVER, NODE
 from tests.support.machine import ADDRESS, BLANK_BYTES, INSTANCE, Disk, Killed, Machine, release, sha256
 from vaultwatch.errors import InstallError
 from vaultwatch.hosts.install import boot, install

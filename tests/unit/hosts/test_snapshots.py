@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.hosts import NODE
+from testbed.host_values import NODE
 from vaultwatch.errors import SnapshotError
 from vaultwatch.hosts.bootstrap.api import Answer
 from vaultwatch.hosts.snapshots import Snapshots, check_snapshot

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.support.hosts import ASSETS
+from testbed.host_values import ASSETS
 
 MAX_MESSAGE_BYTES = 100_663_296
 FILES = sorted((ASSETS / "syslog-ng").rglob("*.conf"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stacks.user_data import BundleLocation, host_user_data, nat_user_data
-from tests.support.hosts import NODE
+from testbed.host_values import NODE
 
 SCRIPTS = {
     "host": host_user_data(NODE, BundleLocation("https://bucket.s3.eu-central-1.amazonaws.com/key.zip", "", "0" * 64)),

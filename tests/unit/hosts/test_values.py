@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.support.hosts import HOSTS, LOG_SERVER, NODE, WATCHING_LOG_SERVER
+from testbed.host_values import HOSTS, LOG_SERVER, NODE, WATCHING_LOG_SERVER
 from vaultwatch.errors import SettingError
 from vaultwatch.hosts.values import ROLES, VALUES, check_values, read_values
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vaultwatch.hosts.files import contents, host_files
 
-ASSETS = Path(__file__).parents[2] / "assets"
+ASSETS = Path(__file__).parents[1] / "assets"
 
 _EVERYWHERE = {
     "deployment": "vaultwatch",
