@@ -7,6 +7,7 @@ No test depends on what another one has left; requests of each have names of the
 from __future__ import annotations
 
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
@@ -157,6 +158,37 @@ class TestFailures:
             assert booted.wait_for_signal(machine, boot=signals[machine.name] + 1) == "SUCCESS"
         eventually(partial(booted.has_brought, "file", arriving))
         assert in_flight <= names_in(booted.arrived("file")) | booted.names_on_node()
+
+    @pytest.mark.parametrize("order", [("node", "log_server"), ("both",)], ids="-then-".join)
+    def test_in_whatever_order_both_hosts_reboot_every_entry_is_archived_and_both_lanes_work_again(
+        self, booted: Booted, order: tuple[str, ...]
+    ) -> None:
+        """The log server before the node: see the test before this one."""
+        asked: set[str] = set()
+
+        def ask(moment: str) -> set[str]:
+            new = names(f"{moment}-{'-'.join(order)}", 30)
+            booted.request(*new)
+            asked.update(new)
+            return set(new)
+
+        ask("before")
+        for name in order:
+            machines = [booted.log_server, booted.node] if name == "both" else [getattr(booted, name)]
+            signals = [booted.boots(machine) for machine in machines]
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(Machine.shut_down, machines))
+            for machine in machines:
+                machine.start()  # in this thread, with whose end it would end
+            for machine, boots in zip(machines, signals, strict=True):
+                assert booted.wait_for_signal(machine, boot=boots + 1) == "SUCCESS"
+            ask(f"after-{name}")
+        last = ask("last")
+
+        for lane in ("file", "socket"):
+            eventually(partial(booted.has_brought, lane, last))
+        booted.upload(booted.node)
+        assert names_in(booted.archived("audit-file", "vault-1")) >= asked
 
 
 class TestIntruders:
