@@ -20,7 +20,7 @@ help:
 	@echo "make test-convert  test what rules convert makes with the backends of its extra, in an environment of its own"
 	@echo "make test-long  run the tests that are too long for make test"
 	@echo "make hosts  boot a log server and a node of OpenBao in systemd-nspawn, from the user data of the templates (root)"
-	@echo "make faults kill, stop and cut off what audit entries go through, and print what was lost and who waited (ROUNDS=n: so many at random, SEED=n; WRITE=1: into docs/guarantee.md)"
+	@echo "make faults kill, stop and cut off what audit entries go through, and print what was lost and who waited (ROUNDS=n: so many at random, SEED=n; LIVE=1: by the vault or bao on PATH; WRITE=1: into docs/guarantee.md)"
 	@echo "make demo   play a recorded Vault session through syslog-ng and a local AWS to Slack (MODE=watch: no AWS, LIVE=1: a real server, KEEP=1: keep all files of the run)"
 	@echo "make bench  run the benchmarks, and compare them with their goals"
 	@echo "make synth  write the CloudFormation templates to cdk.out (STRICT=1: warnings are errors)"
@@ -79,7 +79,7 @@ hosts: system
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest -rs tests/hosts
 
 faults: system
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" python -m testbed.faults $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(WRITE),--write)
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" python -m testbed.faults $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(WRITE),--write) $(if $(LIVE),--live)
 
 demo: system
 	@.venv/bin/python -m demo

@@ -7,14 +7,15 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from testbed.certificates import Authority
 from testbed.errors import TestbedError
-from testbed.faults.sender import Sender, name_of_entry
+from testbed.faults.entries import alerted, names_of_entries
+from testbed.faults.sender import Sender, SimulatedSender
 from testbed.lanes import LogServerHost, Node
 from testbed.memory_s3 import MemoryS3
 from testbed.moved_clock import MovedClock
@@ -22,9 +23,7 @@ from testbed.relay import Relay
 from vaultwatch.archive.follow import Follower
 from vaultwatch.archive.segments import unpack
 from vaultwatch.archive.waiting import audit_file_log
-from vaultwatch.detection.detector import Detector
 from vaultwatch.hosts.rotation import Limits, Rotation, unsent_lines
-from vaultwatch.rules.pack import shipped_rules
 
 _DRAIN_SECONDS = 300.0
 _SOCKET = "d_vaultwatch_socket"
@@ -36,9 +35,9 @@ _ROOM_BYTES = 64 * 1024
 
 Volume = Literal["audit", "buffers", "logs", "state"]
 """Of the node: of the audit file, of its disk buffers; of the log server: of its files, of the handlers' buffers."""
-Need = Literal["disks", "network", "clock", "aws"]
+Need = Literal["disks", "network", "clock", "aws", "server", "simulated"]
 """What a chain has for faults: disks of its own (only root can mount them), a network, clocks (a C compiler),
-and the functions on a local AWS with Slack."""
+the functions on a local AWS with Slack, a real server as the sender, or the simulated one."""
 
 
 class Outcome(NamedTuple):
@@ -49,7 +48,7 @@ class Outcome(NamedTuple):
         owed: How many entries were written.
         lost_socket: How many of them the handler did not get by the socket lane.
         lost_fast: How many it got by neither lane.
-        lost: How many are in neither copy of the archive.
+        lost: How many are in neither copy of the archive, or were accepted by the file and are not in the node's copy.
         repeated: How many are in the copy of the node more than once.
         late: How many owed alerts the fast way did not raise, and the archive did.
         missed: How many neither raised, or did not reach Slack.
@@ -81,6 +80,7 @@ class Chain:
     Attributes:
         between_seconds: How long the sender waits between two entries.
         bucket: The archive bucket.
+        removed: The entries in segments that a fault removed from the archive.
         not_notified: How many notifications did not reach the topic or Slack.
         notified_again: How many alerts and notifications were sent twice; None if nobody is notified.
     """
@@ -115,13 +115,21 @@ class Chain:
                 self._mounted.append(volume)
         authority.install(self.node.tls, authority.issue("vault-1"))
         self.s3: Any = MemoryS3()
+        self.removed: set[str] = set()
         self.server.start()
         self.node.start()
-        self.sender = Sender(self.node.audit_file, lambda: self.node.audit_port, self.between_seconds)
+        try:
+            self.sender = self._sender(folder / "sender", live="server" in needs)
+        except BaseException:
+            self._end_hosts()
+            raise
 
     def stop(self) -> None:
         """End everything that runs."""
         self.sender.stop()
+        self._end_hosts()
+
+    def _end_hosts(self) -> None:
         self.go_on()
         self.node.syslog_ng.kill()
         self.server.syslog_ng.kill()
@@ -183,14 +191,16 @@ class Chain:
             fault: The name of the fault.
         """
         self.sender.stop()
-        owed = self.sender.owed
-        seconds = self._drain()
+        if self.sender.refused:
+            raise TestbedError(f"{len(self.sender.refused)} calls failed, the first: {self.sender.refused[0]}")
+        owed, in_file = self.sender.owed, self.sender.in_file
+        seconds = self._drain(in_file[-1])
         if not self.follow():
             raise TestbedError("the node's file could not be uploaded")
-        segments = [line for body in self.stored() for line in b"".join(unpack([body])).splitlines()]
-        stored = Counter(_names(segments))
+        segments = lines_of(self.stored())
+        stored = Counter(names_of_entries(segments))
         lanes = {lane: self._handled(lane) for lane in (b"socket", b"file")}
-        kept = set(_names(self.server.kept("audit")))
+        kept = set(names_of_entries(self.server.kept("audit")))
         fast, slow = self.raised(segments)
         alerting = self.sender.alerting
         return Outcome(
@@ -198,7 +208,7 @@ class Chain:
             len(owed),
             len(owed - lanes[b"socket"]),
             len(owed - lanes[b"socket"] - lanes[b"file"]),
-            len(owed - kept - stored.keys()),
+            len(owed - kept - stored.keys() | set(in_file) - stored.keys() - self.removed),
             stored.total() - len(stored),
             len((alerting & slow) - fast),
             len(alerting - fast - slow) + self.not_notified,
@@ -217,15 +227,22 @@ class Chain:
 
     def raised(self, segments: list[bytes]) -> tuple[set[str], set[str]]:
         """Return the ids of the requests of which the fast way raised an alert, and of which both copies do."""
-        return _alerted(self.delivered()), _alerted([*self.server.kept("audit"), *segments])
+        return alerted(self.delivered()), alerted([*self.server.kept("audit"), *segments])
+
+    def _sender(self, folder: Path, live: bool) -> Sender:
+        if live:
+            from testbed.faults.live import LiveSender
+
+            return LiveSender(folder, self.node, self.authority, self.between_seconds)
+        return SimulatedSender(self.node.audit_file, lambda: self.node.audit_port, self.between_seconds)
 
     def _log_server(self, folder: Path, authority: Authority, environment: Mapping[str, str]) -> LogServerHost:
         return LogServerHost(folder, authority, environment=environment)
 
-    def _drain(self) -> float:
+    def _drain(self, last: str) -> float:
         """Wait until the last entry has come by the file lane; what was lost before it does not come."""
         begin = time.monotonic()
-        while self._unsent() or self.sender.last not in self._handled(b"file"):
+        while self._unsent() or last not in self._handled(b"file"):
             if time.monotonic() - begin > _DRAIN_SECONDS:
                 raise TestbedError("the lanes did not drain")
             time.sleep(0.05)
@@ -237,18 +254,12 @@ class Chain:
 
     def _handled(self, lane: bytes) -> set[str]:
         lines = self.delivered()
-        return set(_names(line for line in lines if line.partition(b" ")[0].endswith(b"/" + lane)))
+        return set(names_of_entries(line for line in lines if line.partition(b" ")[0].endswith(b"/" + lane)))
 
 
-def _names(lines: Iterable[bytes]) -> list[str]:
-    """Return the names of the entries that are whole, whatever their lines have in front of them."""
-    return [name for line in lines if (name := name_of_entry(line[line.find(b"{") :]))]
-
-
-def _alerted(lines: list[bytes]) -> set[str]:
-    """Return the ids of the requests on which the shipped rules raise an alert; an entry cut off has none."""
-    detector = Detector(shipped_rules(), source="audit")
-    return {verdict.event_key for verdict in detector.feed(lines) + detector.flush()}
+def lines_of(segments: list[bytes]) -> list[bytes]:
+    """Return the lines of stored segments."""
+    return [line for body in segments for line in b"".join(unpack([body])).splitlines()]
 
 
 def _shrink(disk: Path) -> bool:

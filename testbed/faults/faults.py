@@ -14,7 +14,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from testbed.certificates import Authority
 from testbed.faults.chain import ENTRIES, Chain, Need, Volume
-from testbed.lanes import LogServerHost, Node
+from testbed.lanes import LOG_SERVER_NAME, LogServerHost, Node
 from testbed.moved_clock import may_move_clocks
 from testbed.trees import may_mount
 
@@ -37,8 +37,8 @@ class Fault(NamedTuple):
     needs: tuple[Need, ...] = ()
 
 
-def _nothing(_chain: Chain) -> None:
-    pass
+def nothing(_chain: Chain) -> None:
+    """Cause nothing: what the chain does by itself."""
 
 
 def _while_down(chain: Chain, host: Node | LogServerHost, end: Callable[[], object]) -> None:
@@ -53,9 +53,11 @@ def _hang_log_server(chain: Chain) -> None:
     chain.go_on()
 
 
-def _kill_handler(chain: Chain) -> None:
+def _signal_handlers(chain: Chain, number: signal.Signals) -> None:
+    """End the handlers, which syslog-ng starts again."""
     for pid in chain.server.syslog_ng.programs():
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
+    chain.sender.send(ENTRIES)
 
 
 def _hang_handler(chain: Chain) -> None:
@@ -74,6 +76,17 @@ def _refused_certificate(chain: Chain, pair: tuple[bytes, bytes]) -> None:
     chain.sender.send(ENTRIES)
     _write(files, right)
     chain.node.syslog_ng.reload()
+
+
+def _renew_certificates(chain: Chain) -> None:
+    """Give both hosts certificates with new keys, which they load as after a renewal, one after the other."""
+    for host, pair in (
+        (chain.node, chain.authority.issue("vault-1")),
+        (chain.server, chain.authority.issue("log-server", [LOG_SERVER_NAME], usage=["server"])),
+    ):
+        _write([host.tls / name for name in ("host.pem", "host.key")], pair)
+        host.syslog_ng.reload()
+        chain.sender.send(ENTRIES)
 
 
 def _write(files: list[Any], contents: Any) -> None:
@@ -131,10 +144,15 @@ def _step_clocks(chain: Chain) -> None:
         chain.sender.send(ENTRIES)
 
 
+def _large_entry(chain: Any) -> None:
+    chain.sender.send_large(_LARGE_BYTES)
+
+
 def _no_s3(chain: Chain) -> None:
     def unreachable(_call: Callable[[], Any]) -> Any:
         raise EndpointConnectionError(endpoint_url="https://s3")
 
+    chain.sender.send(ENTRIES)
     chain.s3.fault = unreachable
     chain.follow()
 
@@ -144,6 +162,7 @@ def _lost_answer(chain: Chain) -> None:
         call()
         raise EndpointConnectionError(endpoint_url="https://s3")
 
+    chain.sender.send(ENTRIES)
     chain.s3.fault = unanswered
     chain.follow()
 
@@ -176,25 +195,29 @@ def _slack_unavailable(chain: Any) -> None:
     """Let Slack throttle, fail, hang and refuse connections, each for a minute in which urgent acts are notified."""
     for behaviour in ("429", "500", "hang"):
         chain.fail_slack(behaviour, _URGENT_ACTS)
-        _pass_a_minute(chain)
+        chain.pass_a_minute()
     chain.end_outage()
     chain.relays["slack"].refuse()
     chain.sender.send_urgent(_URGENT_ACTS)
-    _pass_a_minute(chain)
-    chain.end_outage()
-
-
-def _pass_a_minute(chain: Any) -> None:
-    chain.sender.send(ENTRIES)
     chain.pass_a_minute()
+    chain.end_outage()
 
 
 def _remove_newest(chain: Any) -> None:
     chain.remove_newest_before_sweep()
 
 
+def _restart_server(kind: str) -> Callable[[Any], None]:
+    def cause(chain: Any) -> None:
+        chain.sender.restart(kind)
+
+    return cause
+
+
 FAULTS: dict[str, Fault] = {
-    "none": Fault(_nothing),
+    "none": Fault(nothing),
+    "server: kill -9": Fault(_restart_server("KILL"), ("server",)),
+    "server: TERM": Fault(_restart_server("TERM"), ("server",)),
     "node's syslog-ng: kill -9": Fault(lambda chain: _while_down(chain, chain.node, chain.node.syslog_ng.kill)),
     "node's syslog-ng: TERM": Fault(lambda chain: _while_down(chain, chain.node, chain.node.syslog_ng.stop)),
     "log server: kill -9": Fault(lambda chain: _while_down(chain, chain.server, chain.server.syslog_ng.kill)),
@@ -206,24 +229,34 @@ FAULTS: dict[str, Fault] = {
     "full: node's buffers": Fault(lambda chain: _while_hung(chain, "buffers", _stop_log_server), ("disks",)),
     "full: log server's files": Fault(lambda chain: chain.fill("logs"), ("disks",)),
     "full: handlers' buffers": Fault(lambda chain: _while_hung(chain, "state", _stop_handlers), ("disks",)),
-    "entry of 99 MiB": Fault(lambda chain: chain.sender.send_large(_LARGE_BYTES)),
+    "entry of 99 MiB": Fault(_large_entry, ("simulated",)),
     "clocks step by 45 minutes": Fault(_step_clocks, ("clock",)),
     "certificate of a stranger": Fault(lambda chain: _refused_certificate(chain, Authority().issue("vault-1"))),
     "certificate expired": Fault(
         lambda chain: _refused_certificate(chain, chain.authority.issue("vault-1", lasts=_EXPIRED))
     ),
-    "handlers: kill -9": Fault(_kill_handler),
+    "certificates renewed": Fault(_renew_certificates),
+    "handlers: kill -9": Fault(lambda chain: _signal_handlers(chain, signal.SIGKILL)),
+    "handlers: TERM": Fault(lambda chain: _signal_handlers(chain, signal.SIGTERM)),
     "handlers hang": Fault(_hang_handler),
     "S3 unreachable": Fault(_no_s3),
     "S3's answer is lost": Fault(_lost_answer),
     "rotation": Fault(_rotate),
-    "AWS: none": Fault(_nothing, ("aws",)),
+    "AWS: none": Fault(nothing, ("aws",)),
+    "AWS: handlers: kill -9": Fault(lambda chain: _signal_handlers(chain, signal.SIGKILL), ("aws",)),
+    "AWS: handlers: TERM": Fault(lambda chain: _signal_handlers(chain, signal.SIGTERM), ("aws",)),
     "AWS: Kinesis unavailable": Fault(_unavailable("kinesis", "LimitExceededException", "InternalFailure"), ("aws",)),
     "AWS: S3 unavailable": Fault(_unavailable("s3", "SlowDown", "InternalError"), ("aws",)),
     "AWS: SNS unavailable": Fault(_unavailable("sns", "Throttling", "InternalFailure"), ("aws",)),
     "AWS: Slack unavailable": Fault(_slack_unavailable, ("aws",)),
     "AWS: newest segment gone": Fault(_remove_newest, ("aws",)),
 }
+
+
+def faults_of(*, live: bool) -> dict[str, Fault]:
+    """Return the faults for a real server as the sender, or for the simulated one."""
+    other: Need = "simulated" if live else "server"
+    return {name: fault for name, fault in FAULTS.items() if other not in fault.needs}
 
 
 def impossible() -> dict[str, str]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Lock, Thread
+from typing import Protocol
 
 from testbed.errors import TestbedError
-from testbed.session import key_of_line
+from testbed.faults.entries import name_of_entry
 
 _WRITE_TIMEOUT_SECONDS = 0.1
 _HUNG_SECONDS = 300.0
@@ -22,22 +23,56 @@ URGENT = "urgent-"
 """Begins the name of an urgent act, which people are notified of at once; its number follows."""
 
 
-def name_of_entry(line: bytes) -> str:
-    """Return the id of the request and the type of an entry, or "" if it is cut off; its line begins with the entry."""
-    return key_of_line("audit", line)
+class Sender(Protocol):
+    """What writes entries to both devices of a node until it is stopped."""
+
+    longest_seconds: float
+    """The longest time that an entry took on both devices together."""
+
+    @property
+    def refused(self) -> Sequence[str]:
+        """Why calls failed although the sender ran."""
+        ...
+
+    @property
+    def owed(self) -> set[str]:
+        """The entries that a device accepted, as `name_of_entry` names them."""
+        ...
+
+    @property
+    def alerting(self) -> set[str]:
+        """The ids of the requests of which an owed entry raises an alert."""
+        ...
+
+    @property
+    def urgent(self) -> set[str]:
+        """The names of the owed urgent acts."""
+        ...
+
+    @property
+    def in_file(self) -> Sequence[str]:
+        """The entries that the file accepted, in order."""
+        ...
+
+    def reopen(self) -> None:
+        """Open the file again, as Vault does at SIGHUP."""
+        ...
+
+    def send(self, entries: int) -> None:
+        """Wait until it has sent so many more entries; raises `TestbedError` if it hangs."""
+        ...
+
+    def send_urgent(self, acts: int) -> None:
+        """Wait until it has sent so many urgent acts, each of somebody else."""
+        ...
+
+    def stop(self) -> None:
+        """Stop sending."""
+        ...
 
 
-class Sender:
-    """Writes entries to both devices until it is stopped. What the socket does not take is given up, as Vault does.
-
-    Attributes:
-        owed: The entries that a device accepted, as `name_of_entry` names them; without one, Vault does not answer the
-            request.
-        alerting: The ids of the requests of which an owed entry raises an alert.
-        urgent: The names of the owed urgent acts.
-        last: The last entry that the file accepted.
-        longest_seconds: The longest time that an entry took on both devices together.
-    """
+class SimulatedSender:
+    """A `Sender` that gives up what the socket does not accept, and owes what either device accepted, as Vault does."""
 
     def __init__(self, file: Path, port: Callable[[], int], between_seconds: float = 0.0005) -> None:
         """Start sending.
@@ -47,10 +82,11 @@ class Sender:
             port: Returns the port of the socket device's receiver, which may change when that is restarted.
             between_seconds: How long it waits between two entries.
         """
+        self.refused: Sequence[str] = ()  # there are no calls
         self.owed: set[str] = set()
         self.alerting: set[str] = set()
         self.urgent: set[str] = set()
-        self.last = ""
+        self.in_file: list[str] = []
         self.longest_seconds = 0.0
         self._sent = 0
         self._padding_bytes = _PADDING_BYTES
@@ -63,18 +99,14 @@ class Sender:
         self._thread.start()
 
     def reopen(self) -> None:
-        """Open the file again, as Vault does at SIGHUP."""
+        """See `Sender`."""
         with self._lock:
             self._file.close()
             self._file = self._path.open("ab", buffering=0)
 
-    def send(self, count: int) -> None:
-        """Wait until it has sent so many more entries.
-
-        Raises:
-            TestbedError: It hangs.
-        """
-        enough, end = self._sent + count, time.monotonic() + _HUNG_SECONDS
+    def send(self, entries: int) -> None:
+        """See `Sender`."""
+        enough, end = self._sent + entries, time.monotonic() + _HUNG_SECONDS
         while self._sent < enough:
             if time.monotonic() > end or not self._thread.is_alive():
                 raise TestbedError("the sender hangs")
@@ -90,11 +122,11 @@ class Sender:
             self._padding_bytes = size
         self.send(2)
 
-    def send_urgent(self, count: int) -> None:
-        """Wait until it has sent so many urgent acts, each of somebody else."""
+    def send_urgent(self, acts: int) -> None:
+        """See `Sender`."""
         with self._lock:
-            self._urgent_left = count
-        self.send(count + 1)
+            self._urgent_left = acts
+        self.send(acts + 1)
 
     def stop(self) -> None:
         """Stop sending, and close the file."""
@@ -114,7 +146,7 @@ class Sender:
             self.longest_seconds = max(self.longest_seconds, time.monotonic() - begin)
             name = name_of_entry(line)
             if in_file:
-                self.last = name
+                self.in_file.append(name)
             if in_file or in_socket:
                 self._owe(number, name, line)
             self._sent += 1
