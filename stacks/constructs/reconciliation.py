@@ -35,7 +35,7 @@ class Reconciliation(Construct):
         self, scope: Construct, construct_id: str, *, defaults: FunctionDefaults, archive: s3.Bucket, key: kms.IKey
     ) -> None:
         super().__init__(scope, construct_id)
-        # Rows of 53 bytes an entry, of which one core compares about 15 million in that time.
+        # At most 54 bytes an entry, of which one core compares about 15 million in that time.
         size = FunctionSize(memory_mib=defaults.settings.reconcile_memory_mib, timeout_seconds=900, scratch_mib=1024)
         # 20 receives of 90 minutes: a copy may be late by another day.
         queue = Queue(self, "Queue", consumer="reconcile", size=size, max_receives=20, alarms=defaults.alarms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import deque
 from pathlib import Path
@@ -38,6 +39,8 @@ _TOOLS = {
     b"Rar!": "unrar p -inul",
 }
 """What files of other forms begin with, and what makes logs of them."""
+_AFTER_CR = re.compile(rb"\r(?:[^\r{]{0,120} )?(?:\{\"|\d{4}-\d\d-\d\dT[\d:.,+Z-]{8,35} \[[A-Z]{4,5} ?\] )")
+"""A record behind a CR: a progress bar writes CRs too, but no records."""
 _CR_TO_LF = r"""awk '{ gsub(/\r/, "\n") } 1'"""
 _DECOMPRESS = {".gz": "gzip -dc", ".zst": "zstd -dc", ".bz2": "bzip2 -dc", ".xz": "xz -dc"}
 
@@ -61,7 +64,7 @@ def hint_for(name: str, first: Rejected) -> str:
         return f"; records are compressed inside {path}: {unpacked} | vaultwatch check"
     if b'"=>"' in start:
         return "; it is what Fluent Bit prints for people: set `format json_lines` of its output"
-    if b"\r" in start.rstrip() and b"\n" not in start.rstrip():
+    if b"\n" not in start.rstrip() and _AFTER_CR.search(start):
         return f"; its lines end with CR alone: {_command(_CR_TO_LF, name)} | vaultwatch check"
     if b"\0" in start:
         return "; it is not text"

@@ -1,4 +1,4 @@
-"""What is compared of an audit entry: a row of 45 bytes, in which nothing is left of the entry's texts."""
+"""What is compared of an audit entry: a row of 46 bytes, in which nothing is left of the entry's texts."""
 
 from __future__ import annotations
 

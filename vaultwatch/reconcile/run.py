@@ -38,7 +38,7 @@ def reconcile(
 ) -> Comparison:
     """Compare the audit entries of two sides.
 
-    Rows of 45 bytes an entry are kept in a temporary folder.
+    Rows of 46 bytes an entry, and 8 bytes for its time, are kept in a temporary folder.
 
     Args:
         left: The logs of one audit device.

@@ -71,6 +71,15 @@ def test_lines_that_end_with_cr_alone_are_divided(tmp_path: Path) -> None:
     assert pasted(hint(str(file), file.read_bytes())) in (f"{MESSAGE}\n" * 2, f"{MESSAGE}\n" * 2 + "\n")
 
 
+def test_a_server_log_whose_lines_end_with_cr_alone_is_known_too() -> None:
+    assert "its lines end with CR alone" in hint("mac.log", "x\r2026-11-21T07:29:41.933Z [INFO]  core: y\r")
+
+
+@pytest.mark.parametrize("line", ["fetching 10 %\rfetching 90 %\rdone", "2026-11-21 10 %\r2026-11-21 20 %\r", "a\r\r"])
+def test_a_progress_bar_is_no_log_with_cr(line: str) -> None:
+    assert "CR alone" not in hint("build.log", line)
+
+
 @pytest.mark.parametrize(
     ("start", "says"),
     [

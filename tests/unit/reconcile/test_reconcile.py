@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from vaultwatch.reconcile import Comparison, Log, Window, reconcile
 from vaultwatch.reconcile.report import Report, report
-from vaultwatch.reconcile.rows import Reader, microseconds
+from vaultwatch.reconcile.rows import ROW_BYTES, Reader, microseconds
 
 RECORDINGS = Path(__file__).parents[2] / "data" / "recordings"
 START = datetime(2026, 11, 28, 9, tzinfo=UTC)
@@ -275,3 +276,10 @@ def test_any_bytes_can_be_compared_with_themselves(noise: Sequence[bytes]) -> No
     logs, reader = [Log("l", chunks), Log("r", chunks)], Reader()
     found = report(reconcile(logs[:1], logs[1:], reader, ALL, 20), logs, reader)
     assert found.missing_left.count == found.missing_right.count == found.differing.count == 0
+
+
+@pytest.mark.parametrize("text", ["docs/reconcile.md", "vaultwatch/reconcile/rows.py", "vaultwatch/reconcile/run.py"])
+def test_what_an_entry_takes_on_the_disk_is_said_as_it_is(text: str) -> None:
+    root = Path(__file__).parents[3]
+    assert set(re.findall(r"(\d+) bytes(?: an entry|, in which)", (root / text).read_text())) == {str(ROW_BYTES)}
+    assert f"At most {ROW_BYTES + 8} bytes an entry" in (root / "stacks/constructs/reconciliation.py").read_text()
