@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from vaultwatch.inputs.errors import Unreadable, reading
@@ -47,6 +47,7 @@ def zip_members(file: Any) -> Iterator[Member]:
     import zipfile
 
     with reading(), zipfile.ZipFile(file) as archive:
+        _refuse_documents(archive.namelist())
         files = (one for one in archive.infolist() if not one.is_dir() and not _is_of_mac(one.filename))
         found = sorted(files, key=lambda one: by_rotation(one.filename))
         _refuse_many(len(found))
@@ -102,6 +103,12 @@ class _Content(io.RawIOBase):
 def _is_of_mac(name: str) -> bool:
     """Return whether macOS has added a file beside the archived one, for its attributes."""
     return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith("._")
+
+
+def _refuse_documents(names: Sequence[str]) -> None:
+    """Refuse what office programs save: their cells are cut, and what is a line in them is no line of the file."""
+    if "[Content_Types].xml" in names or {"mimetype", "content.xml"} <= set(names):
+        raise Unreadable("a document of an office program, not a log: save it as text or CSV")
 
 
 def _refuse_many(count: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,13 @@ _SIGNS = ('"request"', '"@message"', "[INFO]", "[WARN]", "[ERROR]", "[DEBUG]")
 _PACKED = "H4sI"
 """How gzip begins in base64."""
 _UNPACK_EACH = 'while read -r one; do printf %s "$one" | base64 -d | gunzip; done'
+_ENCODED = ("eyJ", "MjAy")
+"""How JSON and a time begin in base64."""
+_DECODE_EACH = 'while read -r one; do printf %s "$one" | base64 -d; done'
+_WRAPPED_AT = (64, 76)
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
+_CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\b\t\n\f\r\x1b")
+_MOSTLY_INVALID = 0.2
 _WEB_PAGE = "it is a web page, perhaps of a login: download the log itself"
 _FORMS = {
     b"<json:": "configure the audit device with format=json, which is its default",
@@ -30,6 +38,10 @@ _FORMS = {
     b"PAR1": "it is Parquet: export it as JSON",
     b"ElfFile\0": "it is an event log of Windows: export it as text",
     b"\xff\x06\0\0sNaPpY": "it is compressed with snappy: decompress it first",
+    b"\xd0\xcf\x11\xe0": "it is a document of Microsoft Office: save the log as text or CSV",
+    b"%PDF": "it is a PDF: save the log as text",
+    b"{\\rtf": "it is RTF: save the log as plain text",
+    b"version https://git-lfs": "it is what Git LFS has in place of the file: run `git lfs pull` where it comes from",
 }
 """What files of other forms begin with, and what to do about them."""
 _TOOLS = {
@@ -37,6 +49,8 @@ _TOOLS = {
     b"7z\xbc\xaf\x27\x1c": "7z x -so",
     b"\x04\x22\x4d\x18": "lz4 -dc",
     b"Rar!": "unrar p -inul",
+    b"\x1f\x9d": "gzip -dc",  # compress
+    b"]\0\0": "xz --format=lzma -dc",
 }
 """What files of other forms begin with, and what makes logs of them."""
 _AFTER_CR = re.compile(rb"\r(?:[^\r{]{0,120} )?(?:\{\"|\d{4}-\d\d-\d\dT[\d:.,+Z-]{8,35} \[[A-Z]{4,5} ?\] )")
@@ -57,17 +71,31 @@ def hint_for(name: str, first: Rejected) -> str:
         return f"; {known}"
     if tool := next((tool for form, tool in _TOOLS.items() if start.startswith(form)), ""):
         return f"; it is in a form of its own: {_command(tool, name)} | vaultwatch check"
-    if path := _path_to(_SIGNS, first.raw):
+    if path := _path_to(_shows_record, first.raw):
         return f"; a record is inside {path}: {_command(f'jq -r {shlex.quote(path)}', name)} | vaultwatch check"
-    if path := _path_to((_PACKED,), first.raw):
+    if path := _path_to(_is_packed, first.raw):
         unpacked = f"{_command(f'jq -r {shlex.quote(path)}', name)} | {_UNPACK_EACH}"
         return f"; records are compressed inside {path}: {unpacked} | vaultwatch check"
+    if path := _path_to(_is_encoded, first.raw):
+        decode = f"jq -rj {shlex.quote(f'{path} | @base64d')}"
+        return f"; records are inside {path}, in base64: {_command(decode, name)} | vaultwatch check"
+    return _hint_for_text(name, start)
+
+
+def _hint_for_text(name: str, start: bytes) -> str:
+    if _is_encoded(line := start.decode("utf-8", "replace").rstrip()) or line.startswith(_PACKED):
+        each = line.endswith("=") or len(line) not in _WRAPPED_AT
+        decode = f"{_command('cat', name)} | {_DECODE_EACH}" if each else _command("base64 -d", name)
+        return f"; it is in base64: {decode} | vaultwatch check"
+    if _is_binary(start):
+        return "; it is not text"
     if b'"=>"' in start:
         return "; it is what Fluent Bit prints for people: set `format json_lines` of its output"
     if b"\n" not in start.rstrip() and _AFTER_CR.search(start):
         return f"; its lines end with CR alone: {_command(_CR_TO_LF, name)} | vaultwatch check"
-    if b"\0" in start:
-        return "; it is not text"
+    if "“".encode() in start:
+        straight = _command("sed 's/[“”]/\"/g'", name)
+        return f"; its quotes are those of a word processor: {straight} | vaultwatch check"
     return "; expected are audit entries (JSON) or messages of the server log, of Vault or OpenBao"
 
 
@@ -94,8 +122,14 @@ def _quoted(name: str) -> str:
     return shlex.quote(f"./{name}" if name.startswith("-") else name)
 
 
-def _path_to(signs: tuple[str, ...], raw: bytes) -> str:
-    """Return the path, as jq writes it, of a text with one of these signs in a JSON object; "" if there is none."""
+def _is_binary(start: bytes) -> bool:
+    """Return whether a line has control characters, or is mostly no UTF-8."""
+    invalid = start.decode("utf-8", "replace").count("\ufffd")
+    return len(start.translate(None, _CONTROLS)) < len(start) or invalid > _MOSTLY_INVALID * len(start)
+
+
+def _path_to(is_it: Callable[[str], bool], raw: bytes) -> str:
+    """Return the path, as jq writes it, of a text of some kind in a JSON object; "" if there is none."""
     start = raw.find(b"{")
     if start < 0 or len(raw) > SMALL_BYTES:
         return ""
@@ -107,10 +141,22 @@ def _path_to(signs: tuple[str, ...], raw: bytes) -> str:
         if not level:
             break
         path, value = level.popleft()
-        if isinstance(value, str) and path and any(sign in value for sign in signs):
+        if isinstance(value, str) and path and is_it(value):
             return path
         level += _below(path, value)
     return ""
+
+
+def _shows_record(text: str) -> bool:
+    return any(sign in text for sign in _SIGNS)
+
+
+def _is_packed(text: str) -> bool:
+    return _PACKED in text
+
+
+def _is_encoded(text: str) -> bool:
+    return text.startswith(_ENCODED) and _BASE64.fullmatch(text) is not None
 
 
 def _below(path: str, value: Any) -> list[tuple[str, Any]]:

@@ -21,7 +21,7 @@ _CARRIERS = (
     "content", "attributes", "jsonPayload", "textPayload", "protoPayload",  # Datadog, Stackdriver
     "data", "body", "stringValue", "streams", "values", "value",  # Loki, OpenTelemetry
     "resourceLogs", "scopeLogs", "logRecords", "hits", "_source", "full_message", "short_message",  # GELF
-    "properties", "LogEntry", "logEntry", "Message", "fields", "payload", "@message", "text",
+    "properties", "LogEntry", "logEntry", "Message", "fields", "payload", "@message", "text", "hashicorp_vault",
 )  # fmt: skip
 _MAX_LEVELS = 8
 _MAX_BYTES = 64 * 1024 * 1024

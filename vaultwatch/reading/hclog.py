@@ -70,6 +70,11 @@ class Head(msgspec.Struct, frozen=True):
     text_at: int
 
 
+def level_of(name: str) -> str:
+    """Return the level that a program calls by this name; "" if it is none."""
+    return _LEVELS.get(name.lower(), "")
+
+
 def read_head(line: bytes) -> Head | None:
     """Return the head of a line in any layout but JSON; None if the line does not begin with one of Vault's times."""
     if not (found := _HEAD.match(line)):

@@ -6,6 +6,7 @@ r"""Find the records in lines that hold them in another form, one line after the
     {                                                 one object over many lines
       "time": ...
     2026-11-21 07:29:41.1,"{""time"":...}"            CSV; {\"time\":...} escaped as text
+    ts=2026-11-21T07:29:41Z level=info msg="..."      logfmt (`vaultwatch.reading.logfmt`)
     ...finished2026-11-21T07:29:41Z [INFO]  core:     a line end that is missing
 
 Only lines that are neither an entry nor a message as they are come here: no plain line becomes slower.
@@ -22,6 +23,7 @@ import msgspec
 from vaultwatch.reading.assembly import MAX_BYTES, Assembly
 from vaultwatch.reading.budget import exceeded
 from vaultwatch.reading.envelopes import texts_in
+from vaultwatch.reading.logfmt import message_of
 from vaultwatch.reading.records import Rejected
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
 
@@ -35,21 +37,26 @@ _CRI = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S{0,20} (?:stdout|stderr)) 
 _HEAD = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d) \[[A-Z]{4,5} ?\] "
 _OPENS_WITH_HEAD = re.compile(rb"[^{\"]{0,256}?" + _HEAD)
 _GLUED = re.compile(rb"(?<=[\w.)\]}])(?:(?=" + _HEAD + rb")|(?=\{\"(?:time|type|@level)\": ?\"))")
+_RECORD_AFTER_CR = re.compile(rb"\r(?:[^\r{]{0,120} )?(?:\{\"|" + _HEAD + rb")")  # others are of progress bars
 _NEW_RECORD = re.compile(rb'\{"(?:time|type|auth|request|@level|@message|@module|@timestamp)":|' + _HEAD)
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 _CSV_MESSAGE = re.compile(rb'[^{]{0,512}?"(?=' + _HEAD + rb")")
+_CSV_PLAIN_MESSAGE = re.compile(rb'"[^"{]{0,512}",(?:"[^"{]{0,512}",|[^",{]{0,256},){0,8}(?=' + _HEAD + rb")")
 _CSV_HEADER = re.compile(
     rb'(?i)[\w@", ]{0,256}@message[\w@", ]{0,256}'
-    rb'|(?:"?[\w ]{1,64}"?,){0,16}"?(?:message|_raw)"?(?:,"?[\w ]{1,64}"?){0,16}'
+    rb'|(?:"?[\w @.\[\]]{1,64}"?,){0,16}"?(?:message|_raw|line|logentry|log|body)"?(?:,"?[\w @.\[\]]{1,64}"?){0,16}'
 )
 _CSV_REST = re.compile(rb'"(?:,[^{}]{0,4096})?')
 _SHELL_NOISE = re.compile(
     rb"--(?: (?:Logs begin|Journal begins|Boot|Reboot|No entries)\b[^{]{0,256})?"
 )  # journalctl, grep
+_FIRST_PAIR = re.compile(rb"[A-Za-z_@][\w.@/-]{0,127}=")
 _FRAME = re.compile(rb"(\d{1,7}) (?=<\d{1,3}>)")
 _MARKS = re.compile(rb"(?:\x1b|#033)\[[0-9;]{0,32}m|#011|#012\Z")  # terminal colours, and what rsyslog escapes
 _REST_OF_PREFIX = re.compile(rb"(?:#0[0-3][0-7])+|\d{13}")  # rsyslog; the last column of `aws logs --output text`
 _EXPORT_FIELD = re.compile(rb"_?_?[A-Z][A-Z0-9_]{0,64}=")
+_EXPORT_NAME = re.compile(rb"_?_?[A-Z][A-Z0-9_]{1,64}")  # the value, which has other bytes than text, follows
+_VERBOSE = re.compile(rb"[A-Z][a-z]{2} \d{4}-[^\[{]{1,64} \[s=[0-9a-f]{1,64};i=")  # journalctl -o verbose
 _EXPORT, _MESSAGE = b"__CURSOR=", b"MESSAGE="
 _PRETTY = b""
 """The key of an object over many lines; parts of split lines have the name of the stream that they are in."""
@@ -106,6 +113,9 @@ class Unwrapper:
         text = line.strip(b" \t\r\n\0")
         if not text or len(text) > MAX_BYTES:
             return [Piece(line, number)]
+        if _RECORD_AFTER_CR.search(text):
+            parts = [part for part in text.split(b"\r") if part.strip()]
+            return [piece for part in parts for piece in self.read(part, number)]
         if _FRAME.match(text) and len(frames := _frames(text)) > 1:
             return [piece for frame in frames for piece in self.read(frame, number)]
         if cri := _CRI.match(text):
@@ -179,7 +189,8 @@ class Unwrapper:
         elif level > _MAX_LEVELS:
             yield whole
         elif text[start : start + 3] == b'{""':
-            yield from self._pieces(b"", _without_columns(text[start:].replace(b'""', b'"')), number, level + 1)
+            for cell in _records_in_row(text) or [_without_columns(text[start:].replace(b'""', b'"'))]:
+                yield from self._pieces(b"", cell, number, level + 1)
         elif text[start : start + 3] == b'{\\"':
             yield from self._escaped(whole, text[start:], number, level)
         elif start == 0 or not text[:start].strip(_AROUND):
@@ -195,17 +206,20 @@ class Unwrapper:
             yield from (piece.line for piece in self._continue(key, rest, text, number))
         elif csv := _CSV_MESSAGE.match(text):
             yield _message_of_row(text[csv.end() :])
+        elif csv := _CSV_PLAIN_MESSAGE.match(text):
+            yield text[csv.end() :].partition(b",")[0]
         elif self._is_noise(text, number):
             return
         elif (b" [" in text[40:] or b'{"' in text) and len(_GLUED.split(text)) > 1:
             yield from _GLUED.split(_MARKS.sub(b"", text))
         else:
-            yield whole
+            yield (message_of(text) if _FIRST_PAIR.match(text) else None) or whole
 
     def _is_noise(self, text: bytes, number: int) -> bool:
         """Return whether a line only separates or names what other lines hold."""
-        self._is_export = self._is_export or text.startswith(_EXPORT)
-        if self._is_export and _EXPORT_FIELD.match(text):
+        begins = text.startswith(_EXPORT) or _VERBOSE.match(text) is not None
+        self._is_export = self._is_export or begins
+        if self._is_export and (begins or _EXPORT_FIELD.match(text) or _EXPORT_NAME.fullmatch(text)):
             return True
         is_separator = len(text) <= _LONGEST_SEPARATOR and not text.strip(_AROUND)
         if is_separator or _SHELL_NOISE.fullmatch(text):
@@ -306,6 +320,22 @@ def _without_columns(text: bytes) -> bytes:
     """Return an object in a row of CSV without the columns behind it."""
     end = _end_of_object(text)
     return text[:end] if end and _CSV_REST.fullmatch(text, end) else text
+
+
+def _records_in_row(text: bytes) -> list[bytes]:
+    """Return the cells of a row of CSV that are records; none if the row cannot be divided."""
+    import csv
+
+    try:
+        row = next(csv.reader([text.decode("utf-8", "surrogateescape")], strict=True), [])
+    except csv.Error:  # a cell that is too long, or no CSV
+        return []
+    cells = [cell.encode("utf-8", "surrogateescape").strip() for cell in row]
+    return [cell for cell in cells if _OPENS_WITH_HEAD.match(cell) or _is_whole_record(cell)]
+
+
+def _is_whole_record(text: bytes) -> bool:
+    return text.startswith(b"{") and _end_of_object(text) == len(text) and _is_record(text)
 
 
 def _message_of_row(text: bytes) -> bytes:

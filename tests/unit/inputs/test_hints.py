@@ -80,6 +80,34 @@ def test_a_progress_bar_is_no_log_with_cr(line: str) -> None:
     assert "CR alone" not in hint("build.log", line)
 
 
+@pytest.mark.parametrize("width", [64, 76, 0])
+def test_base64_is_decoded(tmp_path: Path, width: int) -> None:
+    """The lines of one text, as programs divide it, or a text in each line."""
+    content = f"{MESSAGE}\n".encode() * 5
+    if width:
+        whole = base64.b64encode(content).decode()
+        text = "".join(whole[start : start + width] + "\n" for start in range(0, len(whole), width))
+    else:
+        text = "".join(base64.b64encode(line).decode() + "\n" for line in content.splitlines(keepends=True))
+    (file := tmp_path / "logs.txt").write_text(text)
+    assert pasted(hint(str(file), text.partition("\n")[0])) == content.decode()
+
+
+def test_base64_in_an_envelope_is_decoded(tmp_path: Path) -> None:
+    frame = json.dumps({"File": "vault.stdout.0", "Data": base64.b64encode(f"{MESSAGE}\n".encode()).decode()})
+    (file := tmp_path / "logs.json").write_text(f"{frame}\n" * 2)
+    assert pasted(hint(str(file), frame)) == f"{MESSAGE}\n" * 2
+
+
+def test_a_token_in_json_is_not_taken_for_a_log() -> None:
+    assert "base64" not in hint("a.log", json.dumps({"jwt": "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"}))
+
+
+def test_the_quotes_of_a_word_processor_are_replaced(tmp_path: Path) -> None:
+    (file := tmp_path / "chat.txt").write_text("{\u201ctype\u201d:\u201crequest\u201d}\n")
+    assert pasted(hint(str(file), file.read_bytes())) == '{"type":"request"}\n'
+
+
 @pytest.mark.parametrize(
     ("start", "says"),
     [
@@ -90,6 +118,14 @@ def test_a_progress_bar_is_no_log_with_cr(line: str) -> None:
         (b"LPKSHHRH\0\0", "journalctl -o json --file no.log | vaultwatch check"),
         (b"\x04\x22\x4d\x18\x64", "lz4 -dc no.log | vaultwatch check"),
         (b"\x7fELF\0", "it is not text"),
+        (b"\x89PNG", "it is not text"),
+        (b"\xa7\x01\r\x1f", "it is not text"),
+        (b"%PDF-1.7", "it is a PDF"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "a document of Microsoft Office"),
+        (b"{\\rtf1\\ansi", "it is RTF"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        (b"\x1f\x9d\x90", "gzip -dc no.log | vaultwatch check"),
+        (b"]\0\0\x80\0", "xz --format=lzma -dc no.log | vaultwatch check"),
         (b'[0] vault: [[1732174183.1, {}], {"log"=>"{', "set `format json_lines`"),
         (b"hello", "expected are audit entries"),
     ],

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.archives import zipped
 from vaultwatch.inputs import logs
 from vaultwatch.inputs.archives import MAX_MEMBERS, tar_members
 from vaultwatch.inputs.errors import Unreadable
@@ -179,3 +180,11 @@ def test_files_that_macos_adds_for_attributes_are_no_logs(tmp_path: Path) -> Non
     )
     assert read(tmp_path / "a.zip") == {"audit.log": LINE}
     assert read(tmp_path / "a.tar") == {"logs/audit.log": LINE}
+
+
+@pytest.mark.parametrize("names", [["[Content_Types].xml", "xl/sharedStrings.xml"], ["mimetype", "content.xml"]])
+def test_a_document_is_refused(tmp_path: Path, names: list[str]) -> None:
+    """Of a log in a table, some lines would be read, and others not."""
+    (file := tmp_path / "book").write_bytes(zipped(dict.fromkeys(names, LINE)))
+    with pytest.raises(Unreadable, match="save it as text or CSV"):
+        read(file)

@@ -15,7 +15,9 @@ from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.inputs.logs import logs_in
 from vaultwatch.reading.assembly import Assembly
+from vaultwatch.reading.logfmt import message_of
 from vaultwatch.reading.records import Rejected
+from vaultwatch.reading.unwrapping import Piece, Unwrapper
 from vaultwatch.rules.pack import shipped_rules
 
 FORMS = Path(__file__).parents[2] / "data" / "forms"
@@ -134,6 +136,24 @@ def test_envelopes(text: str, expected: Counted) -> None:
         ('time,@message,@logStream\n1,"' + A.replace('"', '""') + f'",vault/1\n1,"{S}",vault/1\n', Counted(1, 1)),
         ('"_raw","_time",host\n"' + A.replace('"', '""') + f'",1,h\n"{S}",1,h\n', Counted(1, 1)),
         (f"timestamp,message\n1,{S}\n", Counted(0, 1)),
+        ('"@timestamp","message"\n"1","' + A.replace('"', '""') + '"\n', Counted(1, 0)),
+        (f'TimeGenerated [UTC],ContainerID,LogEntry\n"3/1/2026, 10:00:00.1 AM",c,{S}\n', Counted(0, 1)),
+        (f'"3/1/2026, 10:00:00.1 AM",c,{S},x\n', Counted(0, 1)),
+        (
+            'labels,Time,Line,id\n"{""a"":""b""}",1,"' + A.replace('"', '""') + f'",2\n"{{""a"":""b""}}",1,{S},2\n',
+            Counted(1, 1),
+        ),
+        (f"     1\t{S}\n     2\t{A}\n 999999 {S}\n", Counted(1, 2)),
+        (
+            'ts=2026-03-01T10:00:00.123Z level=info module=core msg="root generation finished"\n'
+            'time="2026-03-01T10:00:01Z" lvl=WARN msg=sealed n=1 s="a \\"b\\"\\n"\n',
+            Counted(0, 2),
+        ),
+        (
+            lines(lambda text: {"event": {"kind": "event"}, "hashicorp_vault": {"audit": json.loads(text)}}, A),
+            Counted(1, 0),
+        ),
+        (f"Sun 2026-03-01 10:00:00.1 UTC [s=1f;i=2]\n    PRIORITY=6\n    MESSAGE={S}\n    _PID=4\n", Counted(0, 1)),
         (f"-- Logs begin at Sat 2026-02-28 --\n{HEADER}{S}\n-- Boot 1f3 --\n{HEADER}{A}\n--\n", Counted(1, 1)),
         ("".join(f"{len(HEADER + one) + 4} <14>{HEADER}{one}" for one in (A, S, B)), Counted(2, 1)),
         (f"{HEADER}{A}#012\n{HEADER}#011{S}\n{HEADER}#033[34m{S}#033[0m\n", Counted(1, 2)),
@@ -200,6 +220,9 @@ def test_records_are_found_behind_any_prefix(prefix: str) -> None:
         (f'{S}:\n  error=\n  | failed at\n  | {S}\n{S}\n', Counted(0, 2)),
         (f"{S}\nVAULT_ADDR=x\n", Counted(0, 2)),
         ('{"level":"info","msg":"started"}\n{"a":1}\n', Counted(0, 0, 2)),
+        ("level=info msg=x\nts=2026-03-01T10:00:00Z msg=x\nts=2026-03-01T10:00:00Z level=info\n", Counted(0, 0, 3)),
+        ("ts=2026-03-01T10:00:00Z level=info msg=x and more\n", Counted(0, 0, 1)),
+        (f"{S}:\n  error=\n  | ts=2026-03-01T10:00:00Z level=info msg=x\n", Counted(0, 1)),
         (f"{A[:100]}\n{A[:90]}\n{B}\n", Counted(1, 0, 2)),
         (f'{{\n  "time": "x",\n{B}\n', Counted(1, 0, 2)),
     ],
@@ -249,3 +272,27 @@ def test_an_object_is_whole_exactly_when_all_of_its_parts_have_been_added(value:
     held.add(parts[-1], parts[-1])
     assert held.whole
     assert held.text() == text
+
+
+def test_lines_that_end_with_cr_alone_are_lines() -> None:
+    text = f"{A}\r\r{S}\r{S}\r".encode()
+    assert Unwrapper().read(text, 1) == [Piece(line.encode(), 1) for line in (A, S, S)]
+
+
+def test_a_binary_value_of_an_exported_journal_is_read() -> None:
+    """journald writes the length of a value with line ends or colours in front of it, as eight bytes."""
+    value = A.encode()
+    field = b"MESSAGE\n" + len(value).to_bytes(8, "little") + value + b"\n_PID=4\n"
+    assert counted(b"__CURSOR=1\n" + field + b"\n__CURSOR=2\n" + field) == Counted(2, 0)
+
+
+def test_a_message_in_pairs_is_what_hclog_writes_in_json() -> None:
+    line = b'ts=2026-03-01T10:00:00Z level=warning logger=core.raft msg="a \\"b\\"" path=sys/seal empty= n=1'
+    assert json.loads(message_of(line) or b"") == {
+        "@timestamp": "2026-03-01T10:00:00Z",
+        "@level": "warn",
+        "@module": "core.raft",
+        "@message": 'a "b"',
+        "path": "sys/seal",
+        "n": "1",
+    }
