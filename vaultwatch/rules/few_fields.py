@@ -96,7 +96,7 @@ class Plan:
         """Return the rules that match an entry with these values."""
         if not self._repeats:
             return self._decide(values, origin, zone)
-        tables, key = self._tables, (self, self._mount(values))
+        tables, key = self._tables, (self, self.tests.shortened(self._mount(values)))
         kind = (self, tables.paths[key], self._others(values))
         found = tables.matching.get(kind)
         return tables.matching.keep(kind, self._decide(values, NO_ORIGIN, None)) if found is None else found
@@ -136,11 +136,25 @@ class _PathTests:
         tests = [leaf for leaf, fields in named if not fields.isdisjoint(("request.path", "mount_path"))]
         texts = dict.fromkeys(leaf for leaf in tests if isinstance(leaf, Text))
         self._are_texts = texts.keys() >= set(tests)
+        self._reach = max((len(leaf.value) + 1 for leaf in texts), default=0)
+        if not (self._are_texts and all(leaf.how in ("eq", "prefix") for leaf in texts)):
+            self._reach = -1
         self._name_mounts = any(not fields.isdisjoint(("mount_type", "mount_path")) for _, fields in named)
         self._of_path, self._of_mount_path = (
             [text_test(leaf.how, leaf.value, leaf.cased) for leaf in texts if leaf.field == field]
             for field in ("request.path", "mount_path")
         )
+
+    def shortened(self, mount: tuple[str | None, ...]) -> tuple[str | None, ...]:
+        """Return a path, mount point and mount type, without the end of the path if no test asks for it.
+
+        If tests ask only how paths begin, most paths below a mount become one, so that few have to be tested.
+        """
+        path, mount_point, mount_type = mount
+        # The lower case of a part is that of the whole only in ASCII; without its fields, the mount is in the path.
+        if self._reach < 0 or not (path and mount_point and mount_type and path.isascii()):
+            return mount
+        return path[: len(mount_point) + self._reach], mount_point, mount_type
 
     def of(self, path: str | None, mount_point: str | None, mount_type: str | None) -> Values:
         """Return what the rules that match depend on, of the path and of what is derived from it."""
