@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from testbed.errors import TestbedError
 from testbed.faults.chain import ENTRIES, Chain, Need, Outcome
-from testbed.faults.faults import FAULTS, Fault, faults_of, impossible, nothing
+from testbed.faults.faults import FAULTS, Fault, faults_of, impossible
 from testbed.faults.live import version_on_path
 from testbed.faults.table import HEAD, row_of, with_table
 
@@ -59,8 +59,8 @@ def _chain(folder: Path, needs: Collection[Need]) -> Iterator[Chain]:
 
 def _outcomes(names: list[str], rounds: int, seed: int, live: bool) -> Iterator[Outcome]:
     if rounds:
-        real = [name for name in names if FAULTS[name].cause is not nothing]
-        chosen = random.Random(seed).choices(real, k=rounds)  # noqa: S311  the same for the same seed
+        mixed = [name for name in names if FAULTS[name].is_mixed]
+        chosen = random.Random(seed).choices(mixed, k=rounds)  # noqa: S311  the same for the same seed
         yield run(f"{rounds} at random, seed {seed}", [FAULTS[name] for name in chosen], live=live)
     else:
         yield from (run(name, [FAULTS[name]], live=live) for name in names)

@@ -242,15 +242,18 @@ class Chain:
     def _drain(self, last: str) -> float:
         """Wait until the last entry has come by the file lane; what was lost before it does not come."""
         begin = time.monotonic()
-        while self._unsent() or last not in self._handled(b"file"):
+        while (unsent := self._unsent()) or last not in self._handled(b"file"):
             if time.monotonic() - begin > _DRAIN_SECONDS:
-                raise TestbedError("the lanes did not drain")
+                raise TestbedError(f"the lanes did not drain: {unsent or 'the last entry of the file did not come'}")
             time.sleep(0.05)
         return time.monotonic() - begin
 
-    def _unsent(self) -> int:
+    def _unsent(self) -> dict[str, int]:
+        """Return how many lines wait, by destination."""
         node, server = self.node.syslog_ng.statistics(), self.server.syslog_ng.statistics()
-        return unsent_lines(node, _SOCKET) + sum(unsent_lines(server, one) for one in _OF_THE_LOG_SERVER)
+        waiting = {_SOCKET: unsent_lines(node, _SOCKET)}
+        waiting |= {name: unsent_lines(server, name) for name in _OF_THE_LOG_SERVER}
+        return {name: count for name, count in waiting.items() if count}
 
     def _handled(self, lane: bytes) -> set[str]:
         lines = self.delivered()

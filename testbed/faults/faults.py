@@ -31,14 +31,16 @@ class Fault(NamedTuple):
     Attributes:
         cause: Causes it, and ends it.
         needs: What the chain needs for it.
+        is_mixed: Whether it is caused at random among others.
     """
 
     cause: Callable[[Chain], None]
     needs: tuple[Need, ...] = ()
+    is_mixed: bool = True
 
 
-def nothing(_chain: Chain) -> None:
-    """Cause nothing: what the chain does by itself."""
+def _nothing(_chain: Chain) -> None:
+    pass
 
 
 def _while_down(chain: Chain, host: Node | LogServerHost, end: Callable[[], object]) -> None:
@@ -215,7 +217,7 @@ def _restart_server(kind: str) -> Callable[[Any], None]:
 
 
 FAULTS: dict[str, Fault] = {
-    "none": Fault(nothing),
+    "none": Fault(_nothing, is_mixed=False),
     "server: kill -9": Fault(_restart_server("KILL"), ("server",)),
     "server: TERM": Fault(_restart_server("TERM"), ("server",)),
     "node's syslog-ng: kill -9": Fault(lambda chain: _while_down(chain, chain.node, chain.node.syslog_ng.kill)),
@@ -229,7 +231,7 @@ FAULTS: dict[str, Fault] = {
     "full: node's buffers": Fault(lambda chain: _while_hung(chain, "buffers", _stop_log_server), ("disks",)),
     "full: log server's files": Fault(lambda chain: chain.fill("logs"), ("disks",)),
     "full: handlers' buffers": Fault(lambda chain: _while_hung(chain, "state", _stop_handlers), ("disks",)),
-    "entry of 99 MiB": Fault(_large_entry, ("simulated",)),
+    "entry of 99 MiB": Fault(_large_entry, ("simulated",), is_mixed=False),  # takes minutes
     "clocks step by 45 minutes": Fault(_step_clocks, ("clock",)),
     "certificate of a stranger": Fault(lambda chain: _refused_certificate(chain, Authority().issue("vault-1"))),
     "certificate expired": Fault(
@@ -242,7 +244,7 @@ FAULTS: dict[str, Fault] = {
     "S3 unreachable": Fault(_no_s3),
     "S3's answer is lost": Fault(_lost_answer),
     "rotation": Fault(_rotate),
-    "AWS: none": Fault(nothing, ("aws",)),
+    "AWS: none": Fault(_nothing, ("aws",), is_mixed=False),
     "AWS: handlers: kill -9": Fault(lambda chain: _signal_handlers(chain, signal.SIGKILL), ("aws",)),
     "AWS: handlers: TERM": Fault(lambda chain: _signal_handlers(chain, signal.SIGTERM), ("aws",)),
     "AWS: Kinesis unavailable": Fault(_unavailable("kinesis", "LimitExceededException", "InternalFailure"), ("aws",)),

@@ -51,7 +51,7 @@ class Sender(Protocol):
 
     @property
     def in_file(self) -> Sequence[str]:
-        """The entries that the file accepted, in order."""
+        """The entries that the file accepted as lines of their own, in order; one after a cut-off one is none."""
         ...
 
     def reopen(self) -> None:
@@ -91,6 +91,7 @@ class SimulatedSender:
         self._sent = 0
         self._padding_bytes = _PADDING_BYTES
         self._urgent_left = 0
+        self._is_cut_off, self._is_own_line = False, True
         self._path, self._port, self._between_seconds = file, port, between_seconds
         self._file = file.open("ab", buffering=0)
         self._connection: socket.socket | None = None
@@ -145,7 +146,7 @@ class SimulatedSender:
             in_socket = self._write_to_socket(line) or self._write_to_socket(line)
             self.longest_seconds = max(self.longest_seconds, time.monotonic() - begin)
             name = name_of_entry(line)
-            if in_file:
+            if in_file and self._is_own_line:
                 self.in_file.append(name)
             if in_file or in_socket:
                 self._owe(number, name, line)
@@ -173,6 +174,8 @@ class SimulatedSender:
         with suppress(OSError):
             while rest:
                 rest = rest[self._file.write(rest) :]
+        self._is_own_line = not self._is_cut_off
+        self._is_cut_off = bool(rest) and (self._is_cut_off or len(rest) < len(line))
         return not rest
 
     def _write_to_socket(self, line: bytes) -> bool:
