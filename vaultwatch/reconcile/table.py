@@ -21,7 +21,7 @@ def table(report: Report, unreadable: int = 0) -> Iterator[str]:
 
     Args:
         report: What was found.
-        unreadable: How many logs could not be read to their end: then there is no verdict.
+        unreadable: How many logs could not be read to their end: then there is no verdict unless entries differ.
     """
     if unreadable:
         yield f"INCOMPLETE: {unreadable:,} logs could not be read to their end; what they lack counts as missing"
@@ -35,7 +35,14 @@ def table(report: Report, unreadable: int = 0) -> Iterator[str]:
     yield f"silences: {report.silence_count:,}"
     for span in report.silences:
         yield f"  {span.side:5}  {span.begin} to {span.end}  while the other side has {span.entries:,} entries"
-    yield "no verdict: INCOMPLETE" if unreadable else "equal" if report.equal else "NOT equal"
+    yield _verdict(report, unreadable)
+
+
+def _verdict(report: Report, unreadable: int) -> str:
+    """Return whether both sides have the same: what differs does so whatever could not be read."""
+    if unreadable:
+        return "NOT equal, and INCOMPLETE" if report.differing.count else "no verdict: INCOMPLETE"
+    return "equal" if report.equal else "NOT equal"
 
 
 def _side(side: Mapping[str, int]) -> str:

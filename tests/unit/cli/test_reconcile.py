@@ -186,6 +186,16 @@ def test_an_incomplete_comparison_says_so_first_and_gives_no_verdict(reconcile: 
     assert found(in_json)["missing_left"]["count"] == 0
 
 
+def test_what_differs_is_not_equal_however_much_could_not_be_read(reconcile: Reconcile, tmp_path: Path) -> None:
+    altered = FILE.read_bytes().replace(b'"type":"response"', b'"type":"response","error":"x"', 1)
+    cut = tmp_path / "cut.gz"
+    cut.write_bytes(gzip.compress(altered)[:-4])
+    first, *_, last = reconcile(cut, FILE).out.splitlines()
+    assert (first.split(":")[0], last) == ("INCOMPLETE", "NOT equal, and INCOMPLETE")
+    in_json = found(reconcile(cut, FILE, "--format", "json"))
+    assert (in_json["complete"], in_json["equal"], in_json["differing"]["count"]) == (False, False, 1)
+
+
 def test_texts_from_a_log_cannot_move_the_cursor(reconcile: Reconcile, tmp_path: Path) -> None:
     hostile = '{"type":"request","request":{"id":"\\u001b[2J","path":"\\u202egnp.exe\\n"},"error":"\\u0007"}\n'
     (tmp_path / "audit").write_text(hostile)
