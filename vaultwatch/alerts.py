@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from vaultwatch.detection.verdict import Verdict
-from vaultwatch.reading.bounds import bounded, brief
+from vaultwatch.reading.bounds import bounded, brief, distinct
 from vaultwatch.reading.identity import Outcome
 from vaultwatch.redaction import redacted
 from vaultwatch.revocation import program_of, revocations
@@ -179,8 +179,8 @@ def _of_audit(verdict: Verdict) -> Alert:
         summary=sentence(fields, verdict.outcome, error) + _undecided(verdict),
         principal=_principal(verdict),
         who=caller_with_id(fields),
-        path=brief(request.get("path")),
-        namespace=brief(_object(request.get("namespace")).get("path")),
+        path=distinct(request.get("path")),
+        namespace=distinct(_object(request.get("namespace")).get("path")),
         remote_address=brief(request.get("remote_address")),
         error=error,
         actions=(*runbook_lines(rule.runbook, program_of(fields)), *commands),
@@ -198,8 +198,8 @@ def _of_server(verdict: Verdict) -> Alert:
         level=rule.level,
         summary=said + _undecided(verdict),
         principal=brief(verdict.origin.node),
-        path=brief(fields.get("path")),
-        namespace=brief(fields.get("namespace")),
+        path=distinct(fields.get("path")),
+        namespace=distinct(fields.get("namespace")),
         remote_address="",
         error=brief(fields.get("error")),
         actions=runbook_lines(rule.runbook),
@@ -221,7 +221,7 @@ def _of_counted(verdict: Verdict, counted: Counted) -> Alert:
         principal=_principal(verdict) if by_caller else next(filter(None, by.values()), brief(verdict.origin.node)),
         who=caller_with_id(first) if by_caller else "",
         path=by.get("request.path", ""),
-        namespace=brief(_object(request.get("namespace")).get("path")),
+        namespace=distinct(_object(request.get("namespace")).get("path")),
         remote_address=brief(request.get("remote_address")),
         error=error_words(first) if rule.service == "audit" else "",
         actions=(*runbook_lines(rule.runbook, program), *(revocations(first) if by_caller else ())),
@@ -276,7 +276,7 @@ def _principal(verdict: Verdict) -> str:
     auth, request = _object(verdict.record.get("auth")), _object(verdict.record.get("request"))
     address = brief(request.get("remote_address"))
     known = (auth.get("entity_id"), auth.get("display_name"), address, verdict.origin.node)
-    return brief(next((text for text in known if text), ""))
+    return distinct(next((text for text in known if text), ""))
 
 
 def _object(value: Any) -> dict[str, Any]:

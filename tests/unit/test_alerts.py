@@ -44,6 +44,19 @@ class TestLevels:
         assert [Level(name).rank for name in names] == [0, 1, 2, 3, 4]
 
 
+class TestLongTexts:
+    @pytest.mark.parametrize("length", [5_000, 100_000])
+    @pytest.mark.parametrize("field", ["path", "namespace", "principal"])
+    def test_two_that_begin_alike_are_not_the_same(self, field: str, length: int) -> None:
+        found = set()
+        for text in ("x" * length, "x" * length + "y"):
+            request = {**REQUEST, "path": text, "namespace": {"path": text}}
+            shown = getattr(alert(entry(request=request, auth={"display_name": text})), field)
+            assert len(shown) <= 1024
+            found.add(shown)
+        assert len(found) == 2
+
+
 class TestRunbook:
     RULE = msgspec.structs.replace(
         RULE, runbook="Look (vault audit list -detailed; vault read sys/x).\nOutside of Vault, vaults and vault."

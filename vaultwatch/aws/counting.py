@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.detection.correlation import verdict_of
-from vaultwatch.detection.counting import CountedWindow, Counting, Window, WindowKey, is_within_another
+from vaultwatch.detection.counting import CountedWindow, Counting, Window, WindowKey, is_within_another, joined
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -146,4 +146,4 @@ class _Sharing:
 
 def _name(key: WindowKey) -> str:
     parts = (key.rule, *key.group, str(key.number), str(key.timespan_seconds))
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(joined(parts).encode("utf-8", "surrogatepass")).hexdigest()

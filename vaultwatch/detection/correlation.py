@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from vaultwatch.detection.counting import Counting, Half, Occurrence, Sample, Thing, Window, WindowKey, hash_of
+from vaultwatch.detection.counting import Counting, Half, Occurrence, Sample, Thing, Window, WindowKey, hash_of, joined
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.reading.bounds import bounded, brief
 from vaultwatch.reading.identity import parse_time
@@ -160,7 +160,7 @@ def _thing(one: Correlated, rule: str, texts: _TextsOf, key: str) -> Thing | Non
 
 
 def _thing_of(shown: tuple[str, ...]) -> Thing | None:
-    return Thing(hash_of("\0".join(shown)), ", ".join(shown)) if all(shown) else None
+    return Thing(hash_of(joined(shown)), ", ".join(shown)) if all(shown) else None
 
 
 def _texts(view: View, fields: Iterable[str]) -> tuple[str, ...]:
@@ -222,7 +222,7 @@ def verdict_of(one: Correlated, key: WindowKey, window: Window) -> Verdict:
     service, kept = one.facts.service, window.sample
     sample = _part(_view_of(kept), service) if isinstance(kept, bytes) else dict(kept)  # windows may share one
     begins = datetime.fromtimestamp(key.starts, UTC).isoformat().replace("+00:00", "Z")
-    parts = "\0".join((*key.group, begins)).encode("utf-8", "surrogatepass")
+    parts = joined((*key.group, begins)).encode("utf-8", "surrogatepass")
     group = tuple(map(brief, key.group))
     return Verdict(
         rule=one.facts,

@@ -11,7 +11,7 @@ twice, and two sets of one window can be merged.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
@@ -154,6 +154,11 @@ def windows_around(half: Half) -> tuple[WindowKey, WindowKey]:
     """Return the two windows that a half timespan is in."""
     rule, group, late, timespan_seconds = half
     return WindowKey(rule, group, late - 1, timespan_seconds), WindowKey(*half)
+
+
+def joined(texts: Iterable[str]) -> str:
+    """Return some texts as one, for each tuple of them another one: U+0000 is between them, and in none of them."""
+    return "\0".join([text.replace("\1", "\1\1").replace("\0", "\1\2") for text in texts])
 
 
 def hash_of(text: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from vaultwatch.reading.bounds import bounded, brief
+from vaultwatch.reading.bounds import bounded, brief, distinct
 from vaultwatch.reading.identity import Outcome
 from vaultwatch.reading.records import AuditEntry, Origin, ServerMessage
 from vaultwatch.reading.view import View
@@ -108,4 +108,4 @@ def group_values(rule: RuleFacts, view: View) -> tuple[str, ...]:
 
 def _group_value(view: View, field: str) -> str:
     texts = (text_of(value) for value in values(view, field))
-    return brief(", ".join(text for text in texts if text is not None and not text.startswith(SALTED)))
+    return distinct(", ".join(text for text in texts if text is not None and not text.startswith(SALTED)))

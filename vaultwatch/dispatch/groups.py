@@ -95,7 +95,7 @@ def group_key(alert: Alert) -> str:
     """
     path = alert.path if alert.level.rank >= Level.HIGH.rank and not alert.group_values else ""
     parts = [alert.rule, alert.principal, alert.namespace, path, *alert.group_values]
-    return _digest([str(was_denied(alert)), *map(encodable, parts)])[:32]
+    return _digest([str(was_denied(alert)), *map(_distinct, parts)])[:32]
 
 
 def was_denied(alert: Alert) -> bool:
@@ -135,7 +135,13 @@ def see(window: Window, alert: Alert) -> tuple[Window, bool]:
 def traits_of(alert: Alert) -> tuple[str, ...]:
     """Return short digests of the properties by which a reader distinguishes alerts of one group."""
     texts = {"path": alert.path, "address": alert.remote_address, "outcome": alert.outcome}
-    return tuple(_digest([name, encodable(text)])[:16] for name, text in texts.items())
+    return tuple(_digest([name, _distinct(text)])[:16] for name, text in texts.items())
+
+
+def _distinct(text: str) -> str:
+    """Return a text that JSON can contain, for each text another one."""
+    shown = encodable(text)
+    return shown if shown == text else f"{shown} {hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def _digest(parts: list[str]) -> str:

@@ -14,6 +14,13 @@ class Unreadable(Exception):
     """A file cannot be read, or not to its end."""
 
 
+class Shortened(Unreadable):
+    """A file has become shorter since it was opened: somebody truncated or replaced it."""
+
+    def __init__(self) -> None:
+        super().__init__("became shorter while it was read: the rest of it is missing")
+
+
 @contextmanager
 def reading() -> Iterator[None]:
     """Raise errors of reading as `Unreadable`.

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from vaultwatch.inputs.archives import is_tar, is_zip, tar_members, zip_members
 from vaultwatch.inputs.decompression import CHUNK_BYTES, decompressed
 from vaultwatch.inputs.encodings import as_utf_8
-from vaultwatch.inputs.errors import Unreadable, reading
+from vaultwatch.inputs.errors import Shortened, Unreadable, reading
 from vaultwatch.inputs.order import by_rotation
 
 STDIN = "-"
@@ -102,7 +102,7 @@ def logs_in(name: str, opening: Opening | None = None) -> Iterator[Log]:
             raw, size = stack.enter_context((opening or partial(_opened, name))())
             start = raw.peek(4)[:4]
         if not is_zip(start):
-            yield from _streamed(name, raw, size)
+            yield from _streamed(name, raw, size, is_file=opening is None)
             return
         if not raw.seekable():
             raise Unreadable("a zip archive cannot be read as a stream: name a file")
@@ -117,12 +117,13 @@ def _opened(name: str) -> Iterator[tuple[Any, int]]:
         yield raw, 0 if name == STDIN else Path(name).stat().st_size
 
 
-def _streamed(name: str, raw: Any, size: int, *, is_packed: bool = False) -> Iterator[Log]:
+def _streamed(name: str, raw: Any, size: int, *, is_packed: bool = False, is_file: bool = False) -> Iterator[Log]:
     with reading():
         stream, is_compressed = decompressed(raw)
         is_archive = is_tar(stream.peek(_TAR_START)[:_TAR_START])
     if not is_archive:
-        yield _log(name, stream, size, is_compressed or is_packed)
+        log = _log(name, stream, size, is_compressed or is_packed)
+        yield log._replace(chunks=lambda: _to_end(log, raw)) if is_file else log
         return
     for member in tar_members(stream):
         with reading():
@@ -136,6 +137,13 @@ def _log(name: str, stream: Any, size: int, is_compressed: bool) -> Log:
         head = text.peek(HEAD_BYTES)[:HEAD_BYTES]
     limit = max(_ALWAYS_ALLOWED_BYTES, _MAX_EXPANSION * size) if is_compressed and size else 0
     return Log(name, head, 0 if is_compressed else size, lambda: _chunks(text, limit))
+
+
+def _to_end(log: Log, raw: Any) -> Iterator[tuple[bytes, int]]:
+    """Yield the chunks of a file, and miss what it had when it was opened."""
+    yield from log.chunks()
+    if log.size and raw.seek(0, os.SEEK_CUR) < log.size:
+        raise Shortened
 
 
 def _chunks(stream: Any, limit: int) -> Iterator[tuple[bytes, int]]:

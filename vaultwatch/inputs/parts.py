@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vaultwatch.inputs.decompression import CHUNK_BYTES
-from vaultwatch.inputs.errors import Unreadable, reading
+from vaultwatch.inputs.errors import Shortened, Unreadable, reading
 from vaultwatch.inputs.logs import HEAD_BYTES, STDIN, Log, Opening, logs_in
 
 PART_BYTES = 64 * CHUNK_BYTES
@@ -103,6 +103,8 @@ def _lines(file: int, part: Part) -> Iterator[tuple[bytes, int]]:
             start = chunk.find(b"\n") + 1
             begun, chunk = start > 0, chunk[start or len(chunk) :]
         yield chunk, position - part.start
+    if position < part.start + part.size:
+        raise Shortened
     if part.end is not None and begun and before != b"\n":
         yield from _rest_of_line(file, position, part)
 

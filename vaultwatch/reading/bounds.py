@@ -16,6 +16,7 @@ from vaultwatch.redaction import redacted_text
 MAX_RECORD_BYTES = 32 * 1024
 MAX_TEXT_CHARACTERS = 1024
 _MAX_DESCENT = 6
+_HASHED_CHARACTERS = 65_536  # at once: the bytes of a whole text would be as large as the text
 _MAX_ITEMS = 1000  # sorting those of a longer list by size would take more memory than the list
 _LONGEST_TOKEN = 2_048  # characters, several times those of a batch token
 _NAMED = (
@@ -37,6 +38,26 @@ def brief(value: Any, limit: int = MAX_TEXT_CHARACTERS) -> str:
         return ""
     text = _beginning(value if isinstance(value, str) else msgspec.json.encode(value).decode(), limit)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def distinct(value: Any, limit: int = MAX_TEXT_CHARACTERS) -> str:
+    """Return what `brief` does; a text that is cut ends with a hash of the whole, so that it equals no other text.
+
+    Args:
+        value: Text; anything else is as in `brief`.
+        limit: Characters.
+    """
+    if not isinstance(value, str) or len(value) <= limit:
+        return brief(value, limit)
+    found = _hash_of(value)
+    return f"{brief(value, limit - len(found) - 1)} {found}"
+
+
+def _hash_of(text: str) -> str:
+    found = hashlib.blake2b(digest_size=16)
+    for start in range(0, len(text), _HASHED_CHARACTERS):
+        found.update(text[start : start + _HASHED_CHARACTERS].encode("utf-8", "surrogatepass"))
+    return found.hexdigest()
 
 
 def _beginning(text: str, limit: int) -> str:

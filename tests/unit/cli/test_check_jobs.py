@@ -30,6 +30,8 @@ from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.findings.found import Findings
 from vaultwatch.findings.reader import Reader, Settings
 from vaultwatch.findings.selection import Selection
+from vaultwatch.inputs.decompression import CHUNK_BYTES
+from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.parts import Part, logs_of, parts_of
 from vaultwatch.inputs.rejects import Rejects
 from vaultwatch.rules.conditions import Never, Text
@@ -180,6 +182,17 @@ class TestRangesOfAFile:
         assert b"".join(found) == content
         assert all(piece.endswith(b"\n") for piece in list(filter(None, found))[:-1])
         assert sum(part.size for part in parts) == len(content)
+
+    @pytest.mark.parametrize("part_bytes", [CHUNK_BYTES, WHOLE])
+    def test_that_are_gone_before_they_are_read_are_missed(self, tmp_path: Path, part_bytes: int) -> None:
+        path = tmp_path / "log"
+        path.write_bytes(b"x\n" * 2 * CHUNK_BYTES)
+        parts = parts_of(str(path), lambda _: True, part_bytes)
+        chunks = (chunk for part in parts for log in logs_of(part) for chunk, _ in log.chunks())
+        assert next(chunks)
+        os.truncate(path, 2 * CHUNK_BYTES)
+        with pytest.raises(Unreadable, match="became shorter while it was read"):
+            list(chunks)
 
 
 @pytest.fixture

@@ -77,6 +77,22 @@ class TestCounting:
         (alert,) = alerts(counting(), [*by_two, entry(5, who="bob")])
         assert alert.group_values == ("bob",)
 
+    @pytest.mark.parametrize("separator", ["\0", ", ", "\1", "\0\1", "\1\2"])
+    def test_no_text_makes_one_group_of_two(self, separator: str) -> None:
+        callers = [("a", separator.join("bc")), (separator.join("ab"), "c")]
+        lines = [
+            entry(n, auth={"entity_id": one, "display_name": other})
+            for n, (one, other) in enumerate(callers * 3)
+        ]  # fmt: skip
+        rules = counting(group_by=("auth.entity_id", "auth.display_name"))
+        assert len(set(ids(rules, lines))) == 2
+
+    def test_no_text_makes_one_value_of_two(self) -> None:
+        callers = [("a", "b\0c"), ("a\0b", "c"), ("a\0b\0c", "d")]
+        lines = [entry(n, auth={"entity_id": one, "display_name": other}) for n, (one, other) in enumerate(callers)]
+        rules = counting("value_count", group_by=(), fields=("auth.entity_id", "auth.display_name"))
+        assert len(ids(rules, lines)) == 1
+
     def test_what_has_none_of_the_group_in_clear_does_not_count(self) -> None:
         assert alerts(counting(), [entry(n, who=None) for n in range(9)]) == []
         assert alerts(counting(), [entry(n, who=f"hmac-sha256:{'0' * 64}") for n in range(9)]) == []

@@ -52,6 +52,11 @@ class TestGroupValues:
     def test_are_short(self) -> None:
         assert len(verdict(request(path="x" * 5_000), group_by=("request.path",)).group_values[0]) == 1024
 
+    def test_that_begin_alike_are_not_the_same(self) -> None:
+        paths = ["x" * 5_000, "x" * 5_001, "x" * 4_999 + "y"]
+        found = {verdict(request(path=path), group_by=("request.path",)).group_values for path in paths}
+        assert len(found) == 3
+
     def test_of_a_server_message(self) -> None:
         assert verdict(HEAD % 1, group_by=("fields.backend", "module")).group_values == ("siem/", "core")
 

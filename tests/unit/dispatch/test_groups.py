@@ -49,6 +49,11 @@ def test_fields_do_not_run_into_each_other() -> None:
     assert group_key(an_alert(group_values=("a", "b"))) != group_key(an_alert(group_values=("ab",)))
 
 
+def test_names_that_utf_8_cannot_encode_make_groups_of_their_own() -> None:
+    names = ["a?", "a\ud800", "a\udfff", "a\ud800\ud800"]
+    assert len({group_key(an_alert(principal=name)) for name in names}) == len(names)
+
+
 @pytest.mark.parametrize(("level", "minutes"), [("critical", 5), ("high", 15), ("medium", 60), ("low", 60)])
 def test_the_level_decides_how_long_a_window_is(level: str, minutes: int) -> None:
     assert file_alert(an_alert(level=Level(level))).window_seconds == 60 * minutes
