@@ -19,7 +19,9 @@ from vaultwatch.handler.checks import (
     state_problems,
 )
 from vaultwatch.outputs import STATS
+from vaultwatch.rules.differences import differences
 from vaultwatch.rules.facts import Level
+from vaultwatch.rules.pack import shipped_rules
 from vaultwatch.watch.options import WatchOptions
 
 
@@ -84,7 +86,16 @@ def facts(options: WatchOptions) -> Iterator[str]:
 
 def notes(options: WatchOptions) -> list[str]:
     """Return what the operator should know about settings that can be used."""
-    return [*_sink_notes(options), *_old_store_notes(options), *metrics_notes(options.metrics)]
+    return [*_rule_notes(options), *_sink_notes(options), *_old_store_notes(options), *metrics_notes(options.metrics)]
+
+
+def _rule_notes(options: WatchOptions) -> Iterator[str]:
+    try:
+        rules = options.load_rules()
+    except VaultwatchError:
+        return  # one of the problems
+    for text in differences(rules, shipped_rules()):
+        yield f"--rules: {text}"
 
 
 def _sink_notes(options: WatchOptions) -> Iterator[str]:

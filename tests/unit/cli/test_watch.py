@@ -78,6 +78,14 @@ class TestCheckConfig:
             "all settings can be used",
         ]
 
+    def test_what_silences_a_shipped_rule_is_said(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "overrides.yml").write_text("audit_seal_requested: {enabled: false}\n")
+        rules = ["--rules", str(ROOT / "rules"), "--rules", str(tmp_path)]
+        state = ["--state", str(tmp_path / "state"), "--alert-log", str(tmp_path / "audit.alert")]
+        assert main(["watch", "--source", "audit", "--check-config", *rules, *state]) == 0
+        said = capsys.readouterr().err
+        assert said == "vaultwatch watch: --rules: 1 shipped rule is not used: audit_seal_requested\n"
+
     def test_each_invalid_setting_is_a_line_with_its_name(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
