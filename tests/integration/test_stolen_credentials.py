@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from testbed.aws import LocalAws
-from testbed.deployment import ALERTING
+from testbed.deployment import ALERTING, ARCHIVE
 from vaultwatch.store.dynamodb import schema
 
 Row = dict[str, Any]
@@ -40,6 +40,36 @@ READ = {
     "Digest": STORED - {"sightings"} | {"live"},
     "Slack": {"sent"},
 }
+
+
+COPY, FILE_COPY = "archive/source=audit/node=vault-1/x", "archive/source=audit-file/node=vault-1/x"
+EXCLUDED = {"rejected/alerts/x", "rejected/swept/x"}
+KEYS = {
+    "Archive": (COPY, FILE_COPY, "archive/source=server/node=vault-1/x", "seen/x"),
+    "Alerts": (
+        "alerts/x",
+        "aws/lambda/x",
+        "oversize/x",
+        "parked/x",
+        "rejected/x",
+        "rejected/alerts/x",
+        "rejected/swept/x",
+    ),
+}
+OBJECTS = {
+    "History": {"get_object": {"alerts/x"}, "put_object": {"alerts/x"}},
+    "Reconciliation/Function": {"get_object": {COPY, FILE_COPY}, "put_object": set[str]()},
+    "Evaluation/Function": {
+        "get_object": {"oversize/x"},
+        "put_object": {"aws/lambda/x", "parked/x", "rejected/x", *EXCLUDED},
+    },
+    "Sweep/Function": {
+        "get_object": {*KEYS["Archive"][:3], "aws/lambda/x", "oversize/x"},
+        "put_object": {"seen/x", *EXCLUDED},
+    },
+    "Digest/Function": {"get_object": set[str](), "put_object": set[str]()},
+    "Slack/Function": {"get_object": set[str](), "put_object": set[str]()},
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +182,23 @@ def test_only_digest_may_query_an_index_and_nobody_the_table(aws: LocalAws, func
     assert queries("due_kind", "window", IndexName="due") is (function == "Digest")
     assert queries("unsent_sink", "sns", IndexName="unsent") is (function == "Digest")
     assert not queries("pk", ROWS["window"][0])
+
+
+@pytest.mark.parametrize("holder", OBJECTS)
+def test_a_role_may_read_and_write_the_objects_it_needs_and_delete_none(aws: LocalAws, holder: str) -> None:
+    s3 = aws.client("s3", aws.physical_id(ALERTING, f"{holder}/Role"))
+
+    def may(operation: str, bucket: str, key: str) -> bool:
+        body = {"Body": b"x", "IfNoneMatch": "*"} if operation == "put_object" else {}
+        try:
+            getattr(s3, operation)(Bucket=aws.output(ARCHIVE, f"{bucket}BucketName"), Key=key, **body)
+        except ClientError as error:
+            # A role that may not list a bucket may not see either that an object is missing.
+            return error.response["Error"]["Code"] != "AccessDenied" or "s3:ListBucket" in str(error)
+        return True
+
+    allowed = {
+        operation: {key for bucket, keys in KEYS.items() for key in keys if may(operation, bucket, key)}
+        for operation in ("get_object", "put_object", "delete_object")
+    }
+    assert allowed == {**OBJECTS[holder], "delete_object": set()}
