@@ -19,13 +19,29 @@ from vaultwatch.rules.pack import Rule, shipped_rules
 _INSTALLED_RULES = Path(__file__).parents[1] / "rules" / "sigma"
 SHIPPED_FILES = _INSTALLED_RULES if _INSTALLED_RULES.is_dir() else Path(__file__).parents[2] / "rules"
 """The files of the shipped rules: the wheel has them inside, a checkout beside the package."""
+SHIPPED = "shipped"
+"""What the options and arguments that take folders of rules call the folder of the shipped ones."""
+
+
+class RulesFolder(click.Path):
+    """A folder of rules, or `shipped`. A folder of this name is `./shipped`."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See `click.Path`."""
+        return SHIPPED_FILES if value == SHIPPED else super().convert(value, param, ctx)
+
+
 rules_option = click.option(
     "--rules",
     "rule_dirs",
-    type=click.Path(path_type=Path),
+    type=RulesFolder(),
     multiple=True,
     metavar="DIR",
-    help="Use the rules in DIR and its subfolders instead of the shipped ones; may be given again.",
+    help="Use the rules in DIR and its subfolders instead of the shipped ones; may be given again. `shipped` is the "
+    "folder of the shipped ones.",
 )
 
 

@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from vaultwatch.cli.check_run import Manner, Run
-from vaultwatch.cli.common import complete_place
+from vaultwatch.cli.common import SHIPPED, SHIPPED_FILES, complete_place
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.outputs import check_output, write_output
 from vaultwatch.cli.selecting import Asked, selecting
@@ -161,4 +161,4 @@ def _option(option: click.Option, value: object) -> list[str]:
     if option.is_flag:
         return [(option.opts if value else option.secondary_opts)[0]]
     values = value if isinstance(value, tuple) else (value,)
-    return [word for one in values for word in (option.opts[0], str(one))]
+    return [word for one in values for word in (option.opts[0], SHIPPED if one == SHIPPED_FILES else str(one))]

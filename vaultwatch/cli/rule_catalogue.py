@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from vaultwatch.cli.common import default_rules, load_rules
+from vaultwatch.cli.common import RulesFolder, default_rules, load_rules
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.outputs import check_output, write_output
 from vaultwatch.cli.rule_pages import index_page, rule_page
@@ -27,10 +27,10 @@ _PAGE = Output("a page of this command", re.compile(rb"# Rules by level\n|# [^\n
     short_help="Write a page for each rule.",
     epilog=examples(
         "vaultwatch rules catalogue -o docs/rules",
-        "vaultwatch rules catalogue rules mine -o pages",
+        "vaultwatch rules catalogue shipped mine -o pages",
     ),
 )
-@click.argument("directories", nargs=-1, type=click.Path(path_type=Path), metavar="[DIR]...")
+@click.argument("directories", nargs=-1, type=RulesFolder(), metavar="[DIR]...")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="The folder to write to."
 )

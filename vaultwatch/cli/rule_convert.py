@@ -11,7 +11,7 @@ import click
 import msgspec
 import yaml
 
-from vaultwatch.cli.common import check_rule_names, default_rules
+from vaultwatch.cli.common import RulesFolder, check_rule_names, default_rules
 from vaultwatch.cli.examples import examples
 from vaultwatch.printable import one_line
 
@@ -27,12 +27,12 @@ _LONGEST_LINE = 500
     short_help="Convert rules to queries for other systems.",
     epilog=examples(
         "vaultwatch rules convert --to splunk",
-        "vaultwatch rules convert --to loki --rule audit_device_disabled rules mine",
+        "vaultwatch rules convert --to loki --rule audit_device_disabled shipped mine",
         "vaultwatch rules convert --to elastic --format json > queries.jsonl",
-        "vaultwatch rules convert --to loki --pipeline rules mine > loki.yml",
+        "vaultwatch rules convert --to loki --pipeline shipped mine > loki.yml",
     ),
 )
-@click.argument("directories", nargs=-1, type=click.Path(path_type=Path), metavar="[DIR]...")
+@click.argument("directories", nargs=-1, type=RulesFolder(), metavar="[DIR]...")
 @click.option("--to", "target", type=click.Choice(TARGETS), required=True, help="What to convert the rules for.")
 @click.option("--rule", "patterns", multiple=True, metavar="NAME", help="Only this rule; * and ? are wildcards.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)

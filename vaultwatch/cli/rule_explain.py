@@ -25,7 +25,7 @@ _LONGEST_LINE = 500
     epilog=examples(
         "vaultwatch rules explain audit_policy_written audit.log",
         "grep 5b0a audit.log | vaultwatch rules explain audit_policy_written -",
-        "vaultwatch rules explain --rules rules --rules mine my_rule audit.log",
+        "vaultwatch rules explain --rules shipped --rules mine my_rule audit.log",
     ),
 )
 @click.argument("rule", shell_complete=complete_rule)

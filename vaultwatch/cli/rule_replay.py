@@ -13,7 +13,7 @@ import msgspec
 
 from vaultwatch.cli.check_jobs import cores
 from vaultwatch.cli.check_run import Manner, Run
-from vaultwatch.cli.common import complete_place, load_rules, rules_option
+from vaultwatch.cli.common import RulesFolder, complete_place, load_rules, rules_option
 from vaultwatch.cli.examples import examples
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.errors import SettingError
@@ -33,14 +33,14 @@ from vaultwatch.zones import find_zone
     "replay",
     short_help="Compare the alerts of two sets of rules on logs.",
     epilog=examples(
-        "vaultwatch rules replay --rules rules --rules mine /var/log/vault",
+        "vaultwatch rules replay --rules shipped --rules mine /var/log/vault",
         "vaultwatch rules replay --against rules.before --rules rules --format json audit.log",
     ),
 )
 @click.argument("places", nargs=-1, required=True, metavar="LOG...", shell_complete=complete_place)
 @rules_option
 @click.option(
-    "--against", type=click.Path(path_type=Path), multiple=True, metavar="DIR",
+    "--against", type=RulesFolder(), multiple=True, metavar="DIR",
     help="Folder of the rules to compare with, instead of the shipped ones; may be given several times.",
 )  # fmt: skip
 @click.option(

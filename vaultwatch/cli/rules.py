@@ -13,7 +13,15 @@ import click
 import msgspec
 
 from vaultwatch.cli import rule_catalogue, rule_convert, rule_coverage, rule_explain, rule_new, rule_replay
-from vaultwatch.cli.common import SHIPPED_FILES, complete_rule, default_rules, find_rule, load_rules, rules_option
+from vaultwatch.cli.common import (
+    SHIPPED_FILES,
+    RulesFolder,
+    complete_rule,
+    default_rules,
+    find_rule,
+    load_rules,
+    rules_option,
+)
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.outputs import write_output
 from vaultwatch.outputs import Output
@@ -24,7 +32,6 @@ from vaultwatch.rules.pack import CompiledRule, Rule
 _STAGED = "staged: evaluated and stored, notifies nobody"
 _LONGEST_LINE = 500
 _PACK = Output("a pack of rules", re.compile(rb'\{"version":\d+,"rules":\['))
-_DIRS = click.Path(path_type=Path)
 
 
 @click.group("rules", epilog=examples("vaultwatch rules list"))
@@ -44,7 +51,7 @@ command.add_command(rule_replay.command)
     "list",
     epilog=examples(
         "vaultwatch rules list",
-        "vaultwatch rules list --rules rules --rules mine --format json",
+        "vaultwatch rules list --rules shipped --rules mine --format json",
     ),
 )
 @rules_option
@@ -139,10 +146,10 @@ def _files(rule: Rule, directories: Sequence[Path]) -> Iterator[Path]:
     "test",
     epilog=examples(
         "vaultwatch rules test",
-        "vaultwatch rules test --explain rules mine",
+        "vaultwatch rules test --explain shipped mine",
     ),
 )
-@click.argument("directories", nargs=-1, type=_DIRS, metavar="[DIR]...")
+@click.argument("directories", nargs=-1, type=RulesFolder(), metavar="[DIR]...")
 @click.option("--explain", is_flag=True, help="Show for each record that fails which conditions hold for it.")
 def test_rules(directories: tuple[Path, ...], explain: bool) -> int:
     """Test every rule on its fixtures.
@@ -177,12 +184,16 @@ def test_rules(directories: tuple[Path, ...], explain: bool) -> int:
     "compile",
     epilog=examples(
         "vaultwatch rules compile -o vaultwatch/rules/pack.json",
-        "vaultwatch rules compile rules mine -o pack.json",
+        "vaultwatch rules compile shipped mine -o pack.json",
     ),
 )
-@click.argument("directories", nargs=-1, type=_DIRS, metavar="[DIR]...")
+@click.argument("directories", nargs=-1, type=RulesFolder(), metavar="[DIR]...")
 @click.option(
-    "-o", "--output", type=_DIRS, metavar="FILE", help="The file to write; without it, the pack goes to stdout."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The file to write; without it, the pack goes to stdout.",
 )
 def compile_rules(directories: tuple[Path, ...], output: Path | None) -> None:
     """Compile Sigma rules to a pack.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from vaultwatch.cli.common import HandlerCommand, load_rules
+from vaultwatch.cli.common import HandlerCommand, RulesFolder, load_rules
 from vaultwatch.cli.examples import examples
 from vaultwatch.zones import find_zone
 
@@ -42,10 +42,11 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--rules",
     "rule_dirs",
-    type=_FILE,
+    type=RulesFolder(),
     multiple=True,
     metavar="DIR",
-    help="Folder of rules to use instead of the shipped ones; may be given several times.",
+    help="Folder of rules to use instead of the shipped ones, of which `shipped` is the folder; may be given several "
+    "times.",
 )
 @click.option(
     "--timezone", default="UTC", show_default=True, metavar="ZONE",

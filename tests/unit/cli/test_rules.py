@@ -75,6 +75,14 @@ class TestList:
         assert all({"name", "title", "level", "service", "description"} <= fact.keys() for fact in facts)
         assert not any("condition" in fact for fact in facts)
 
+    def test_a_folder_with_the_name_of_the_shipped_rules_has_a_path(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder.rename(folder.with_name("shipped"))
+        monkeypatch.chdir(folder.parent)
+        assert len(run(capsys, "list", "--rules", "./shipped")[1].splitlines()) == 2
+        assert len(run(capsys, "list", "--rules", "shipped")[1].splitlines()) == len(shipped_rules())
+
     def test_other_folders_replace_the_shipped_rules(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert run(capsys, "list", "--rules", folder)[1].split() == ["odd", "low", "Odd", "seal", "high", "Seal"]
 
@@ -360,7 +368,8 @@ class TestBroken:
 
     @pytest.mark.parametrize("arguments", [["list", "--rules", "/proc/nowhere"], ["test", "/proc/nowhere"]])
     def test_a_missing_folder_is_reported(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-        assert run(capsys, *arguments) == (2, "", "vaultwatch: /proc/nowhere: no such directory of rules\n")
+        missing = "vaultwatch: /proc/nowhere: no such directory of rules (`shipped` names the shipped ones)\n"
+        assert run(capsys, *arguments) == (2, "", missing)
 
 
 class TestCompile:

@@ -79,14 +79,15 @@ def test_the_page_loads_and_runs_nothing(report: Make) -> None:
 
 
 def test_the_page_says_what_happened_who_did_it_and_what_to_do(report: Make) -> None:
-    found = report("--rule", "audit_device_disabled", DEVICES)
+    found = report("--rules", "shipped", "--rule", "audit_device_disabled", DEVICES)
     text = found.page.text
     assert found.status == 1
     assert "4 alerts in 2 groups. Most important: Audit device disabled, by userpass-alice" in text
     assert "sys/audit/raw 127.0.0.1 succeeded 1 2026-11-21 07:29:43" in text
     assert "List the audit devices" in text
     assert re.search(rf"vaultwatch search [0-9a-f-]{{36}} {DEVICES}", text)
-    assert re.search(rf"vaultwatch report -o \S+report.html --rule audit_device_disabled {DEVICES}", text)
+    selected = "--rules shipped --rule audit_device_disabled"
+    assert re.search(rf"vaultwatch report -o \S+report.html {selected} {DEVICES}", text)
 
 
 def test_every_alert_has_an_anchor_that_is_its_id(report: Make, capfd: pytest.CaptureFixture[str]) -> None:

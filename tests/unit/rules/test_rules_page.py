@@ -47,8 +47,7 @@ def files() -> dict[str, str]:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with `rules` and the files from the first part of the page."""
-    (tmp_path / "rules").symlink_to(ROOT / "rules")
+    """A folder with the files from the first part of the page, and without the shipped rules."""
     for name, text in files().items():
         if "audit_auth_method_enabled" in name:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -82,13 +81,13 @@ def test_the_filter_silences_one_client_of_the_shipped_rule(here: Path, capsys: 
         for who in (WRITER, "somebody-else")
     ]  # fmt: skip
     (here / "log").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-    check = "vaultwatch check --format json --rules rules --rules mine log"
+    check = "vaultwatch check --format json --rules shipped --rules mine log"
     assert run(check, capsys).count('"audit_policy_written"') == 2
     (here / "mine" / "pipeline.yml").write_text(files()["mine/pipeline.yml"])
     left = run(check, capsys)
     assert left.count('"audit_policy_written"') == 1
     assert "somebody-else" in left
-    assert "not:\n" in run("vaultwatch rules show audit_policy_written --rules rules --rules mine", capsys)
+    assert "not:\n" in run("vaultwatch rules show audit_policy_written --rules shipped --rules mine", capsys)
 
 
 def test_the_rule_in_python_works(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,9 +102,9 @@ def test_the_rule_in_python_works(here: Path, capsys: pytest.CaptureFixture[str]
 
 def test_placeholders_of_a_later_folder_win(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "mine" / "placeholders.yml").write_text("emergency_paths: [crown-jewels]\n")
-    shown = run("vaultwatch rules show audit_emergency_path_used --rules rules --rules mine", capsys)
+    shown = run("vaultwatch rules show audit_emergency_path_used --rules shipped --rules mine", capsys)
     assert shown.endswith("Placeholders in force:\n  emergency_paths: [crown-jewels]\n")
-    assert run("vaultwatch rules test rules mine", capsys) == f"{len(shipped_rules()) + 1} rules tested, 0 failed\n"
+    assert run("vaultwatch rules test shipped mine", capsys) == f"{len(shipped_rules()) + 1} rules tested, 0 failed\n"
 
 
 def test_derived_fields_are_those_of_the_code() -> None:

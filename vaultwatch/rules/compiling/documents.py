@@ -33,7 +33,7 @@ def read_documents(directory: Path) -> Iterator[Document]:
         RuleError: The folder or a file cannot be read, or a file contains something else.
     """
     if not directory.is_dir():
-        raise RuleError(f"{directory}: no such directory of rules")
+        raise RuleError(f"{directory}: no such directory of rules (`shipped` names the shipped ones)")
     try:
         paths = list(rule_files(directory, _SUFFIXES))
     except OSError as error:
