@@ -35,12 +35,21 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--canary-token-file", type=_FILE, metavar="FILE", help="Also make a call with this token, whose entry must arrive."
 )
+@click.option(
+    "--syslog-ng/--no-syslog-ng", "syslog_ng", default=None,
+    help="Whether this machine passes on its logs by syslog-ng. Without: if that is installed.",
+)  # fmt: skip
 @click.option("--disk", "disks", type=_FILE, multiple=True, metavar="PATH", help="How full the disk of this path is.")
 @click.option(
     "--metrics", type=_FILE, metavar="FILE", help="Write metrics instead of text, in Prometheus's text format."
 )
 def command(
-    address: str, ca_file: Path | None, canary_token_file: Path | None, disks: tuple[Path, ...], metrics: Path | None
+    address: str,
+    ca_file: Path | None,
+    canary_token_file: Path | None,
+    syslog_ng: bool | None,
+    disks: tuple[Path, ...],
+    metrics: Path | None,
 ) -> int:
     """Ask Vault, syslog-ng and the disks of this machine how they are.
 
@@ -48,8 +57,8 @@ def command(
     how many lines wait in the queues of syslog-ng and how many they dropped. With a token that can do nothing but ask
     about itself, the call of the canary: `watch --metrics` says when its entry arrived.
 
-    Exit status: 0, 1 if Vault or syslog-ng does not answer, Vault is sealed or lines were dropped, 2 if it cannot run.
-    With --metrics, where all of that is, 0 instead of 1.
+    Exit status: 0, 1 if there is a problem: Vault or syslog-ng does not answer, Vault is sealed or refuses the canary,
+    lines were dropped, a disk cannot be read; 2 if it cannot run. With --metrics, where all of that is, 0 instead of 1.
     """
     if metrics:
         check_output("--metrics", metrics, METRICS, [str(path) for path in (ca_file, canary_token_file) if path])
@@ -57,7 +66,7 @@ def command(
     if canary_token_file:
         with naming(f"--canary-token-file: {canary_token_file}"):
             token = secret_in(canary_token_file, "token")
-    found = probe.Found(probe.ask_vault(address, ca_file, token), probe.ask_syslog_ng(), probe.disks_of(disks))
+    found = probe.Found(probe.ask_vault(address, ca_file, token), probe.ask_syslog_ng(syslog_ng), probe.disks_of(disks))
     if metrics:
         write_output("--metrics", metrics, METRICS, [probe.metrics_of(found)])
         return 0

@@ -19,6 +19,8 @@ _LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 _MAX_BYTES = 16 * 1024 * 1024
 _STALE_SECONDS = 60.0
 _P = "vaultwatch_"
+_NO_HANDLERS = ("probe", "reconcile", "archive upload", "archive follow")
+"""Commands that write metrics and then end."""
 
 
 class _Metrics:
@@ -60,7 +62,7 @@ def command(directory: Path) -> int:
     files = sorted(directory.glob("vaultwatch-*.prom"))
     if not files:
         raise SettingError(f"{directory}: has no vaultwatch-*.prom, which `watch --metrics` writes")
-    handlers = [found for file in files if (found := _Metrics(_text(file))).values("running")]
+    handlers = [found for file in files if (found := _Metrics(_text(file))).label("command") not in _NO_HANDLERS]
     if not handlers:
         raise SettingError(f"{directory}: no vaultwatch-*.prom there is of `watch --metrics` or `ship --metrics`")
     for handler in handlers:

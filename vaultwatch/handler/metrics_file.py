@@ -58,8 +58,8 @@ def families_of_lines(counters: Counters) -> Iterator[Family]:
     yield Family("vaultwatch_line_bytes_total", "counter", size, [(labels, row.bytes) for labels, row in rows])
     last = "When the last of these lines was received."
     yield Family("vaultwatch_last_line_timestamp_seconds", "gauge", last, [(labels, row.last) for labels, row in rows])
-    canary = "When the last entry of the canary was received (`vaultwatch probe`)."
-    seen = [(labels, row.last_canary) for labels, row in rows if row.last_canary]
+    canary = "When the last entry of the canary was received (`vaultwatch probe`); 0 if none was."
+    seen = [(labels, row.last_canary) for labels, row in rows]
     yield Family("vaultwatch_last_canary_timestamp_seconds", "gauge", canary, seen)
 
 

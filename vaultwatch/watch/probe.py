@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import ssl
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +33,9 @@ _MAX_ANSWER_BYTES = 64 * 1024
 _HEALTH = "/v1/sys/health?standbyok=true&perfstandbyok=true&sealedcode=200&uninitcode=200&drsecondarycode=200"
 _CANARY_CALL = "/v1/auth/token/lookup-self"
 _OURS = "d_vaultwatch_"
+_ADMINISTRATORS = "/usr/local/sbin:/usr/sbin:/sbin"
+_NO_ANSWER = (OSError, HTTPException, ValueError, msgspec.MsgspecError)
+"""What is raised if Vault gives no answer, or one that is none."""
 
 
 class _Health(msgspec.Struct, frozen=True):
@@ -54,7 +58,8 @@ class Vault(NamedTuple):
     Attributes:
         problem: Why it gave no answer; "" if it did.
         certificate_ends: When its certificate ends, in seconds of the epoch; 0 if it uses none.
-        canary: Whether it accepted the call of the canary; None if that was not called.
+        canary: Whether it accepted the call of the canary; None if that was not made.
+        canary_problem: Why it did not.
         token_ends: When the token of the canary ends, in seconds of the epoch; 0 if it does not end, or nobody knows.
     """
 
@@ -64,6 +69,7 @@ class Vault(NamedTuple):
     standby: bool = False
     certificate_ends: float = 0.0
     canary: bool | None = None
+    canary_problem: str = ""
     token_ends: float = 0.0
 
 
@@ -82,11 +88,11 @@ class SyslogNg(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Everything about a machine; what was not asked is None."""
+    """Everything about a machine: of its disks how much is used, None if that cannot be read; no syslog-ng is None."""
 
-    vault: Vault | None
+    vault: Vault
     syslog_ng: SyslogNg | None
-    disks: dict[str, float]
+    disks: dict[str, float | None]
 
 
 def ask_vault(address: str, ca_file: Path | None, canary_token: str) -> Vault:
@@ -107,28 +113,42 @@ def ask_vault(address: str, ca_file: Path | None, canary_token: str) -> Vault:
         raise SettingError(f"--ca-file: {ca_file}: {error.strerror or 'has no certificate'}") from error
     try:
         status, body, ends = _get(url, context, _HEALTH, "")
+        if status != 200:
+            return Vault(problem=f"it answered {status}")
         health = msgspec.json.decode(body, type=_Health)
-    except (OSError, HTTPException, ValueError, msgspec.MsgspecError) as error:
+    except _NO_ANSWER as error:
         return Vault(problem=_why(error))
-    if status != 200:
-        return Vault(problem=f"it answered {status}")
     vault = Vault("", health.initialized, health.sealed, health.standby, ends)
     if not canary_token or health.sealed or not health.initialized:
         return vault
     try:
         status, body, _ = _get(url, context, _CANARY_CALL, canary_token)
         expires = msgspec.json.decode(body, type=_Lookup).data.expire_time if status == 200 else ""
-    except (OSError, HTTPException, ValueError, msgspec.MsgspecError):
-        return vault._replace(canary=False)
+    except _NO_ANSWER as error:
+        return vault._replace(canary=False, canary_problem=f"Vault does not answer the canary: {_why(error)}")
+    if status != 200:
+        return vault._replace(
+            canary=False, canary_problem=f"Vault refuses the call of the canary: it answered {status}"
+        )
     moment = parse_time(expires) if expires else None
-    return vault._replace(canary=status == 200, token_ends=moment.timestamp() if moment else 0.0)
+    return vault._replace(canary=True, token_ends=moment.timestamp() if moment else 0.0)
 
 
-def ask_syslog_ng() -> SyslogNg | None:
-    """Return what waits in its queues; None if there is no syslog-ng on this machine."""
-    program = shutil.which("syslog-ng-ctl")
-    if program is None:
+def ask_syslog_ng(expected: bool | None = None) -> SyslogNg | None:
+    """Return what waits in its queues.
+
+    Args:
+        expected: Whether this machine uses it; None if it does where it is installed.
+
+    Returns:
+        None if the machine does not use it.
+    """
+    # Cron's PATH has no directory for administrators.
+    program = shutil.which("syslog-ng-ctl", path=f"{os.environ.get('PATH', os.defpath)}:{_ADMINISTRATORS}")
+    if expected is False or (program is None and expected is None):
         return None
+    if program is None:
+        return SyslogNg(problem="it is not installed")
     try:
         done = subprocess.run(
             [program, "stats"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT_SECONDS, check=False
@@ -154,16 +174,19 @@ def queues_of(statistics: str) -> dict[str, Queue]:
     return {name: Queue(counts.get("queued", 0), counts.get("dropped", 0)) for name, counts in sorted(found.items())}
 
 
-def used_ratio(path: Path) -> float:
+def used_ratio(path: Path) -> float | None:
     """Return how much of a path's disk is used, from 0 to 1, as df shows it: without what is reserved for root.
 
-    Raises:
-        SettingError: There is no such path.
+    Args:
+        path: The path.
+
+    Returns:
+        None if it cannot be read, as after its disk was lost.
     """
     try:
         found = os.statvfs(path)
-    except OSError as error:
-        raise SettingError(f"{path}: {error.strerror}") from error
+    except OSError:
+        return None
     used = found.f_blocks - found.f_bfree
     return used / (used + found.f_bavail) if used else 0.0
 
@@ -171,19 +194,20 @@ def used_ratio(path: Path) -> float:
 def problems_of(found: Found) -> Iterator[str]:
     """Yield what a person should do something about, a sentence each."""
     vault, syslog_ng = found.vault, found.syslog_ng
-    if vault and vault.problem:
+    if vault.problem:
         yield f"Vault does not answer: {vault.problem}"
-    elif vault and not vault.initialized:
+    elif not vault.initialized:
         yield "Vault is not initialized"
-    elif vault and vault.sealed:
+    elif vault.sealed:
         yield "Vault is sealed"
-    if vault and vault.canary is False:
-        yield "Vault refuses the call of the canary"
+    if vault.canary_problem:
+        yield vault.canary_problem
     if syslog_ng and syslog_ng.problem:
         yield f"syslog-ng does not answer: {syslog_ng.problem}"
     for name, queue in (syslog_ng.queues if syslog_ng else {}).items():
         if queue.dropped:
             yield f"syslog-ng has dropped {queue.dropped:,} lines for {name}"
+    yield from (f"{one_line(path)} cannot be read" for path, ratio in found.disks.items() if ratio is None)
 
 
 def metrics_of(found: Found) -> bytes:
@@ -194,8 +218,7 @@ def metrics_of(found: Found) -> bytes:
 def _families(found: Found) -> Iterator[Family]:
     asked = "When the last probe ended."
     yield single("vaultwatch_probe_timestamp_seconds", "gauge", asked, time.time())
-    if found.vault:
-        yield from _of_vault(found.vault)
+    yield from _of_vault(found.vault)
     if found.syslog_ng:
         up = "Whether syslog-ng answers."
         yield single("vaultwatch_syslog_ng_up", "gauge", up, int(not found.syslog_ng.problem))
@@ -205,8 +228,10 @@ def _families(found: Found) -> Iterator[Family]:
         dropped: list[Sample] = [({"destination": name}, queue.dropped) for name, queue in queues]
         lost = "Lines that this queue dropped because it was full."
         yield Family("vaultwatch_syslog_ng_dropped_lines_total", "counter", lost, dropped)
-    disks: list[Sample] = [({"path": path}, ratio) for path, ratio in found.disks.items()]
-    yield Family("vaultwatch_disk_used_ratio", "gauge", "How much of the disk of this path is used.", disks)
+    readable: list[Sample] = [({"path": path}, int(ratio is not None)) for path, ratio in found.disks.items()]
+    yield Family("vaultwatch_disk_readable", "gauge", "Whether this path can be read.", readable)
+    used: list[Sample] = [({"path": path}, ratio) for path, ratio in found.disks.items() if ratio is not None]
+    yield Family("vaultwatch_disk_used_ratio", "gauge", "How much of the disk of this path is used.", used)
 
 
 def _of_vault(vault: Vault) -> Iterator[Family]:
@@ -229,13 +254,14 @@ def _of_vault(vault: Vault) -> Iterator[Family]:
 def lines_of(found: Found) -> Sequence[str]:
     """Return everything for people, a line each."""
     lines = []
-    if (vault := found.vault) and not vault.problem:
+    if not (vault := found.vault).problem:
         state = "sealed" if vault.sealed else "standby" if vault.standby else "active"
         lines.append(f"vault      {state if vault.initialized else 'not initialized'}")
     if found.syslog_ng and not found.syslog_ng.problem:
         for name, queue in found.syslog_ng.queues.items():
             lines.append(f"syslog-ng  {name}: {queue.queued:,} lines wait, {queue.dropped:,} dropped")
-    lines += [f"disk       {one_line(path)}: {ratio:.0%} used" for path, ratio in found.disks.items()]
+    used = ((path, ratio) for path, ratio in found.disks.items() if ratio is not None)
+    lines += [f"disk       {one_line(path)}: {ratio:.0%} used" for path, ratio in used]
     return lines
 
 
@@ -254,18 +280,40 @@ def _get(url: SplitResult, context: ssl.SSLContext | None, path: str, token: str
     """Return status, body, and when the certificate ends, in seconds of the epoch."""
     connection: HTTPConnection
     if context:
-        connection = HTTPSConnection(str(url.hostname), url.port or 8200, timeout=_TIMEOUT_SECONDS, context=context)
+        connection = HTTPSConnection(str(url.hostname), url.port or 443, timeout=_TIMEOUT_SECONDS, context=context)
     else:
-        connection = HTTPConnection(str(url.hostname), url.port or 8200, timeout=_TIMEOUT_SECONDS)
-    with closing(connection):
+        connection = HTTPConnection(str(url.hostname), url.port or 80, timeout=_TIMEOUT_SECONDS)
+    with _deadline(_TIMEOUT_SECONDS), closing(connection):
         connection.connect()
         certificate = connection.sock.getpeercert() if isinstance(connection.sock, ssl.SSLSocket) else None
         ends = ssl.cert_time_to_seconds(str(certificate["notAfter"])) if certificate else 0.0
         connection.request(
-            "GET", path, headers={"X-Vault-Request": "true", **({"X-Vault-Token": token} if token else {})}
+            "GET",
+            url.path.rstrip("/") + path,
+            headers={"X-Vault-Request": "true", **({"X-Vault-Token": token} if token else {})},
         )
         answer = connection.getresponse()
         return answer.status, answer.read(_MAX_ANSWER_BYTES), ends
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    """End what takes longer, however slowly it comes: a timeout of a socket begins anew with each byte.
+
+    Raises:
+        TimeoutError: It took longer.
+    """
+
+    def end(_signal: int, _frame: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _why(error: Exception) -> str:
@@ -279,6 +327,6 @@ def _why(error: Exception) -> str:
     return "its answer cannot be read"
 
 
-def disks_of(paths: Iterable[Path]) -> dict[str, float]:
+def disks_of(paths: Iterable[Path]) -> dict[str, float | None]:
     """Return how much of each path's disk is used; see `used_ratio`."""
     return {str(path): used_ratio(path) for path in paths}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -17,6 +18,7 @@ import pytest
 from tests.support.certificates import make_certificates
 from tests.support.exposition import read_metrics, value
 from vaultwatch.cli import main
+from vaultwatch.watch import probe as watch_probe
 
 HEALTHY = {"initialized": True, "sealed": False, "standby": False, "version": "2.6.2"}
 STATISTICS = """SourceName;SourceId;SourceInstance;State;Type;Number
@@ -36,15 +38,17 @@ class Vault:
         self.health: Any = HEALTHY
         self.status = 200
         self.accepted = "canary-token"
-        self.tokens: list[str] = []
+        self.tokens: list[str | None] = []
+        self.paths: list[str] = []
         vault = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                vault.paths.append(self.path.partition("?")[0])
                 if self.path.startswith("/v1/sys/health?"):
                     self._answer(vault.status, vault.health)
                     return
-                vault.tokens.append(self.headers["X-Vault-Token"])
+                vault.tokens.append(self.headers.get("X-Vault-Token"))
                 is_known = self.path == "/v1/auth/token/lookup-self" and vault.tokens[-1] == vault.accepted
                 self._answer(200 if is_known else 403, {"data": {"expire_time": "2026-12-31T09:00:00Z"}})
 
@@ -86,6 +90,7 @@ def vault() -> Iterator[Vault]:
 def probe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Probe:
     """Run the command on a machine without syslog-ng, unless a test puts it there."""
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(watch_probe, "_ADMINISTRATORS", str(tmp_path))
 
     def run(*arguments: str | Path) -> tuple[int, str, str]:
         status = main(["probe", *map(str, arguments)])
@@ -154,7 +159,7 @@ def test_the_canary_calls_with_its_token_unless_vault_is_sealed(vault: Vault, pr
     assert value(found, "vaultwatch_canary_token_end_timestamp_seconds") == 1798707600
     vault.accepted = ""
     status, shown, _ = probe("--address", vault.url, "--canary-token-file", token)
-    assert (status, shown.splitlines()[-1]) == (1, "problem    Vault refuses the call of the canary")
+    assert (status, shown.splitlines()[-1]) == (1, "problem    Vault refuses the call of the canary: it answered 403")
     vault.health = {**HEALTHY, "sealed": True}
     probe("--address", vault.url, "--canary-token-file", token)
     assert vault.tokens == ["canary-token"] * 2
@@ -196,8 +201,57 @@ def test_disks(vault: Vault, probe: Probe, tmp_path: Path) -> None:
     status, shown, _ = probe("--address", vault.url, "--disk", tmp_path)
     assert status == 0
     assert shown.splitlines()[1].startswith(f"disk       {tmp_path}: ")
-    assert probe("--address", vault.url, "--disk", tmp_path / "none") == (
-        2,
-        "",
-        f"vaultwatch: {tmp_path}/none: No such file or directory\n",
-    )
+    metrics = tmp_path / "probe.prom"
+    lost = ("--address", vault.url, "--disk", tmp_path / "lost", "--disk", tmp_path)
+    status, shown, _ = probe(*lost)
+    assert (status, shown.splitlines()[-1]) == (1, f"problem    {tmp_path}/lost cannot be read")
+    probe(*lost, "--metrics", metrics)
+    found = read_metrics(metrics.read_bytes())
+    assert value(found, "vaultwatch_disk_readable", path=str(tmp_path / "lost")) == 0
+    assert 0 < value(found, "vaultwatch_disk_used_ratio", path=str(tmp_path)) < 1
+    assert value(found, "vaultwatch_vault_up") == 1
+
+
+def test_syslog_ng_is_found_where_cron_does_not_look(
+    vault: Vault, probe: Probe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "sbin").mkdir()
+    put_syslog_ng(tmp_path / "sbin", "exit 0")
+    monkeypatch.setattr(watch_probe, "_ADMINISTRATORS", str(tmp_path / "sbin"))
+    metrics = tmp_path / "probe.prom"
+    probe("--address", vault.url, "--metrics", metrics)
+    assert value(read_metrics(metrics.read_bytes()), "vaultwatch_syslog_ng_up") == 1
+    probe("--address", vault.url, "--metrics", metrics, "--no-syslog-ng")
+    assert "vaultwatch_syslog_ng_up" not in read_metrics(metrics.read_bytes())
+
+
+def test_a_syslog_ng_that_is_expected_and_not_installed_is_a_problem(
+    vault: Vault, probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_probe, "_ADMINISTRATORS", "/nonexistent")
+    status, shown, _ = probe("--address", vault.url, "--syslog-ng")
+    assert (status, shown.splitlines()[-1]) == (1, "problem    syslog-ng does not answer: it is not installed")
+
+
+def test_whoever_answers_byte_by_byte_is_not_waited_for(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_probe, "_TIMEOUT_SECONDS", 0.2)
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+        def drip() -> None:
+            connection, _ = listening.accept()
+            with connection, suppress(OSError):
+                while True:
+                    connection.sendall(b"H")
+                    time.sleep(0.05)
+
+        Thread(target=drip, daemon=True).start()
+        status, shown, _ = probe("--address", f"http://127.0.0.1:{listening.getsockname()[1]}")
+    assert (status, shown) == (1, "problem    Vault does not answer: no answer in 0 seconds\n")
+
+
+def test_a_path_in_the_address_begins_that_of_each_call(vault: Vault, probe: Probe) -> None:
+    status, shown, _ = probe("--address", f"{vault.url}/behind/")
+    assert status == 1
+    assert vault.paths == ["/behind/v1/sys/health"]
+    assert shown == "problem    Vault does not answer: it answered 403\n"

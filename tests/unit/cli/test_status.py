@@ -55,6 +55,9 @@ def test_files_of_other_commands_are_no_handlers(ended: Path, capsys: pytest.Cap
     other.write_text('vaultwatch_probe_timestamp_seconds{command="probe"} 1\n')
     main(["status", str(ended.parent)])
     assert "probe" not in capsys.readouterr().out
+    ended.write_text("garbled")
+    assert main(["status", str(ended.parent)]) == 1  # what cannot be read is no handler that runs
+    assert capsys.readouterr().out.startswith("? ?: ")
     ended.unlink()
     assert main(["status", str(ended.parent)]) == 2
     assert "no vaultwatch-*.prom there is of `watch --metrics`" in capsys.readouterr().err

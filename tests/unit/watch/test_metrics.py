@@ -82,7 +82,7 @@ def test_it_says_when_the_entry_of_the_canary_came_by_each_lane(good: WatchOptio
         watching.write(b"@prod/vault-1/socket " + canary + b"@prod/vault-1/file " + entry(2))
         watching.wait_for_alerts(2)
     seen = read(good)["vaultwatch_last_canary_timestamp_seconds"]
-    assert [dict(labels)["lane"] for labels in seen] == ["socket"]
+    assert {dict(labels)["lane"]: bool(number) for labels, number in seen.items()} == {"socket": True, "file": False}
     assert before <= value(read(good), "vaultwatch_last_canary_timestamp_seconds", **TAGGED) <= time.time()
 
 
