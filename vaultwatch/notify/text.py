@@ -25,16 +25,25 @@ SUMMARY_LIMIT = 1_500
 
 
 class Lengths(NamedTuple):
-    """How many characters a fact and a sentence may have, and whether counted groups are shown with fewer lines."""
+    """How long the parts of a notification may be.
+
+    Attributes:
+        fact: The characters of a fact.
+        sentence: Those of an alert's sentence.
+        alerts: How many alerts have their facts and steps; the others have a line each.
+        is_brief: Whether counted groups are shown with fewer lines.
+    """
 
     fact: int
     sentence: int
+    alerts: int = 1_000
     is_brief: bool = False
 
 
 FULL = Lengths(FACT_LIMIT, SUMMARY_LIMIT)
 SHORT = Lengths(100, 250)
 BRIEF = Lengths(40, 80, is_brief=True)
+LISTED = Lengths(40, 80, alerts=3, is_brief=True)
 ACTION_LIMIT = 2_500
 ACTIONS_SHOWN = 20
 LEVEL_SIGNS = {
@@ -127,7 +136,8 @@ def facts(alert: Alert, audience: Audience = EVERYBODY, limit: int = FACT_LIMIT)
 
 
 def _quoted(text: str, limit: int = FACT_LIMIT) -> str:
-    return quoted_address(visible(text, limit)) if text else ""
+    shown = quoted_address(visible(text, limit))
+    return (shown if len(shown) <= limit else quoted_address(visible(text, limit - 2))) if text else ""
 
 
 def in_columns(facts: Mapping[str, str]) -> list[str]:
@@ -180,14 +190,20 @@ def email_text(notification: Notification, audience: Audience = EVERYBODY) -> st
     parts = [headline(notification, audience)]
     for alert in notification.alerts[:_EMAILED_ALERTS]:
         parts += _email_alert(alert, audience)
-    rest = notification.alerts[_EMAILED_ALERTS:]
-    if rest:
-        parts.append("\n".join([f"{_more(len(rest), notification)}:", *(_short(alert) for alert in rest)]))
+    if listed := listed_lines(notification, _EMAILED_ALERTS, FULL):
+        parts.append("\n".join(listed))
     if notification.merged_count:
         parts += [counted_line(notification), "\n".join(merged_lines(notification, audience))]
     if notification.disposition == "first":
         parts.append(window_note(notification))
     return defanged("\n\n".join(parts), audience.archive) + "\n"
+
+
+def listed_lines(notification: Notification, shown: int, lengths: Lengths) -> list[str]:
+    """Return a heading, and a line for each of the alerts behind the first `shown`; [] if there are none."""
+    rest = notification.alerts[shown:]
+    limit = min(lengths.sentence, FACT_LIMIT)
+    return [f"{_more(len(rest), notification)}:", *(_short(alert, limit) for alert in rest)] if rest else []
 
 
 def _more(count: int, notification: Notification) -> str:
@@ -246,8 +262,8 @@ def _counted_words(outcome: Outcome) -> str:
     return "without a response when counted" if outcome == "unknown" else outcome_words(outcome, "")
 
 
-def _short(alert: Alert) -> str:
-    return f"  {alert.level}: {visible(alert.title, 90)}: {summary_line(alert, FACT_LIMIT)} (rule {alert.rule})"
+def _short(alert: Alert, limit: int) -> str:
+    return f"  {alert.level}: {visible(alert.title, 90)}: {summary_line(alert, limit)} (rule {alert.rule})"
 
 
 def _email_alert(alert: Alert, audience: Audience) -> Iterator[str]:

@@ -298,7 +298,7 @@ def _get(url: SplitResult, context: ssl.SSLContext | None, path: str, token: str
 
 @contextmanager
 def _deadline(seconds: float) -> Iterator[None]:
-    """End what takes longer, however slowly it comes: a timeout of a socket begins anew with each byte.
+    """End what takes longer, however slowly it comes: that of a socket begins again with each byte.
 
     Raises:
         TimeoutError: It took longer.

@@ -229,7 +229,7 @@ def test_a_row_written_while_the_clock_was_ahead_is_due_within_a_minute() -> Non
 def test_a_flood_of_the_longest_notifications_takes_at_most_the_60_posts_a_minute_that_slack_accepts(
     long: str, succeeded: int
 ) -> None:
-    """So Slack is never later than a minute, whoever floods it: a client without a token, or one with every right."""
+    """So Slack keeps up, whoever floods it: a client without a token, or one with every right."""
     desk = Desk()
     texts: dict[str, Any] = {"path": long, "namespace": long, "summary": long * 3, "error": long}
     texts["actions"] = ("Look at the entry. " * 9,) * 4

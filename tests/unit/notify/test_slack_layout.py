@@ -92,10 +92,22 @@ class TestPosts:
         assert "path       short\nnamespace  prod/" in text
         assert text.count("as above   who, path, from, node, time, outcome, rule") == 2
 
-    def test_what_only_begins_like_the_above_is_shown(self) -> None:
-        acts = [an_alert(f"e{n}", path="p" * 500 + str(n), summary="s" * 1_500, error="e" * 300) for n in range(5)]
+    @pytest.mark.parametrize("same", ["p" * 500, "\U000e0001" * 1_015])
+    def test_what_only_begins_like_the_above_is_shown(self, same: str) -> None:
+        acts = [an_alert(f"e{n}", path=f"{same}{n}", summary="s" * 1_500, error="e" * 300) for n in range(5)]
         (post,) = posts(a_message(*acts))
-        assert shown([post]).count('path       "ppp') == 5
+        assert shown([post]).count("path       ") == 5
+
+    def test_a_cut_text_has_the_length_of_the_whole(self) -> None:
+        assert "(501 characters)" in shown(posts(a_message(an_alert("e", path="p" * 501))))
+
+    def test_alerts_of_many_rules_on_one_event_have_a_line_each_behind_the_first(self) -> None:
+        texts = {"path": "p" * 900, "namespace": "n" * 900, "error": "e" * 900, "summary": "s" * 1_500}
+        acts = [an_alert("e", rule=f"rule_{n}", actions=tuple(f"{n}{m} {'x' * 120}" for m in range(6)), **texts)
+                for n in range(16)]  # fmt: skip
+        (post,) = posts(a_message(*acts))
+        assert all(f"rule_{n}" in shown([post]) for n in range(16))
+        assert "13 more alerts on the same event:" in shown([post])
 
     def test_one_that_fits_repeats_everything(self) -> None:
         (post,) = posts(a_message(*(an_alert(f"e{n}") for n in range(3))))

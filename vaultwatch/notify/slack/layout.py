@@ -3,8 +3,8 @@
 Limits (docs.slack.dev, Block Kit and rate limits): 50 blocks a message, 3,000 characters a section, 150 a header;
 beyond these, undocumented, about 12,000 characters over all blocks (slackapi/bolt-js#2509, #2867: 11,341 were
 refused). Slack accepts one post a second. A notification that does not fit into one post is written shorter: texts of
-the log are cut, what several alerts have in common is written once. If it still does not fit, as with a runbook of many
-pages, it is divided among several.
+the log are cut, what several alerts have in common is written once, and at last all but the first have a line each. If
+it still does not fit, because of a runbook of many pages, it is divided among several.
 
 Text from a log is only ever put into `plain_text` and preformatted elements: in mrkdwn, Slack would turn parts of it
 into links and channel names even if `&<>` are escaped. The fallback text, which is mrkdwn, is only the headline.
@@ -31,8 +31,8 @@ _POST_CHARACTERS = 9_000
 _TEXT_LIMIT = 2_900
 _MOST_CHARACTERS = 3_000
 _HEADER_LIMIT = 150
-_UNCUT = 10_000
-"""More characters than a text in an alert has: what begins the same is not the same."""
+_UNCUT = 100_000
+"""More than an alert's text of 1,024 characters has, each spelled out as ten: what only begins the same is shown."""
 
 
 def posts(notification: Notification, audience: Audience = EVERYBODY) -> list[Post]:
@@ -49,12 +49,12 @@ def posts(notification: Notification, audience: Audience = EVERYBODY) -> list[Po
 
 def portions(notification: Notification, audience: Audience = EVERYBODY) -> list[list[Block]]:
     """Return the notification's blocks, without a header, as short as one post needs, else in several portions."""
-    divided: list[list[Block]] = []
-    for lengths in (text.FULL, text.SHORT, text.BRIEF):
-        divided = list(_portions(_body(notification, audience, lengths)))
-        if len(divided) == 1:
-            break
-    return divided
+    tried = []
+    for lengths in (text.FULL, text.SHORT, text.BRIEF, text.LISTED):
+        tried.append(list(_portions(_body(notification, audience, lengths))))
+        if len(tried[-1]) == 1:
+            return tried[-1]
+    return tried[-2]  # complete
 
 
 def under_headline(level: Level, headline: str, body: Sequence[Block]) -> Post:
@@ -83,7 +83,7 @@ def _post(level: Level, headline: str, body: Sequence[Block], number: int, of: i
 
 def _body(notification: Notification, audience: Audience, lengths: text.Lengths) -> Iterator[Block]:
     above, said = dict[str, str](), set[str]()  # what need not be repeated
-    for number, alert in enumerate(notification.alerts):
+    for number, alert in enumerate(notification.alerts[: lengths.alerts]):
         if number:
             yield {"type": "divider"}
             yield section(f"{text.LEVEL_SIGNS[alert.level]} {alert.level}: {text.visible(alert.title, 200)}")
@@ -98,6 +98,7 @@ def _body(notification: Notification, audience: Audience, lengths: text.Lengths)
         if lengths is not text.FULL:
             above = facts
             said.update(actions)
+    yield from _preformatted(text.listed_lines(notification, lengths.alerts, lengths))
     if notification.merged_count:
         yield section(text.counted_line(notification))
         yield from _preformatted(text.merged_lines(notification, audience, lengths))
