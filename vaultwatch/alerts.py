@@ -165,6 +165,20 @@ def title_and_level(rule: RuleFacts, outcome: Outcome, error: str) -> tuple[str,
     return rule.denied_title or f"{rule.title} (denied)", level
 
 
+def level_of(verdict: Verdict) -> Level:
+    """Return the level that the alert of one record has."""
+    error = error_words(verdict.record) if verdict.rule.denied_level else ""
+    return title_and_level(verdict.rule, verdict.outcome, error)[1]
+
+
+def callers_of(verdict: Verdict) -> tuple[str, str, str]:
+    """Return the principal, the name and the address that the alert of one record has."""
+    if verdict.rule.service == "server":
+        return brief(verdict.origin.node), "", ""
+    address = brief(_object(verdict.record.get("request")).get("remote_address"))
+    return _principal(verdict), caller_with_id(verdict.record), address
+
+
 def _of_audit(verdict: Verdict) -> Alert:
     rule, fields = verdict.rule, verdict.record
     last = verdict.response or fields

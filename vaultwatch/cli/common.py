@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 from vaultwatch.errors import RuleError, SettingError, did_you_mean
 from vaultwatch.printable import one_line
 from vaultwatch.reading.identity import parse_time
+from vaultwatch.rules.correlations import Correlations
 from vaultwatch.rules.pack import Rule, shipped_rules
 
 _INSTALLED_RULES = Path(__file__).parents[1] / "rules" / "sigma"
@@ -139,8 +140,12 @@ def load_rules(directories: Sequence[Path]) -> list[Rule]:
     return rules
 
 
-def load_silenced(directories: Sequence[Path]) -> list[Rule]:
-    """Return rules that match what filters and overrides in these directories silence.
+def load_silenced(directories: Sequence[Path], rules: Iterable[Rule]) -> list[Rule]:
+    """Return rules that match what filters and overrides in these directories silence of rules that raise alerts.
+
+    Args:
+        directories: The directories.
+        rules: The rules in them.
 
     Raises:
         RuleError: A rule does not compile.
@@ -149,7 +154,9 @@ def load_silenced(directories: Sequence[Path]) -> list[Rule]:
         return []
     from vaultwatch.rules.compiling import compile_silenced
 
-    return [Rule(compiled) for compiled in compile_silenced(directories)]
+    found = (rule.compiled for rule in rules)
+    silent = Correlations((one, one.correlation) for one in found if one.correlation).silent
+    return [Rule(one) for one in compile_silenced(directories) if not one.staged and one.silenced_rule not in silent]
 
 
 def default_rules() -> Path:

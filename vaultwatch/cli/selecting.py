@@ -74,7 +74,7 @@ class Asked(NamedTuple):
             SettingError: A time or the time zone is wrong.
             UsageError: The times are reversed.
         """
-        ruleset = Ruleset([*rules, *load_silenced(self.rule_dirs)])
+        ruleset = Ruleset([*rules, *load_silenced(self.rule_dirs, rules)])
         return Settings(ruleset, self.source, find_zone(self.timezone, "--timezone"), self.selection())
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from vaultwatch.detection.correlation import Correlator
 from vaultwatch.detection.evaluator import Evaluator
-from vaultwatch.detection.verdict import Verdict, completed, on_entry
+from vaultwatch.detection.verdict import Verdict, completed, on_entry, on_silenced
 from vaultwatch.detection.waiting import Waiting
 from vaultwatch.reading.identity import audit_event_key, is_response
 from vaultwatch.reading.records import AuditEntry, Origin
@@ -63,6 +63,8 @@ class AuditDetector:
     def evaluate(self, entry: AuditEntry, rules: Rules, now: float) -> list[Verdict]:
         """Evaluate one entry against rules, and return the verdicts that are complete.
 
+        A rule that only counts what is silenced does not wait for a response: it would take the place of one that does.
+
         Args:
             entry: The entry.
             rules: The rules that could match it. If one does, the rules on secrets in clear are tried as well.
@@ -71,7 +73,9 @@ class AuditDetector:
         key = audit_event_key(entry.fields)
         view, matching = self._matching_partial(entry, rules) if entry.partial else self._matching(entry, rules, key)
         alerting, counted = self._correlator.take(matching, view, key, view.get("time"), entry.origin)
-        verdicts = [on_entry(rule.compiled, entry, view, key) for rule in alerting]
+        facts = [rule.compiled for rule in alerting]
+        verdicts = [on_entry(one, entry, view, key) for one in facts if not one.silenced_by]
+        counted += [on_silenced(one, view, key, entry.origin, view.get("time")) for one in facts if one.silenced_by]
         if is_response(entry.fields) or view["outcome"] == "failed":
             return self._answer(key, entry, view, verdicts) + counted
         return (self._wait(key, verdicts, now) if verdicts else []) + counted
@@ -87,8 +91,7 @@ class AuditDetector:
 
     def _raises_alerts(self, matching: Sequence[Rule], key: str) -> bool:
         """Return whether a rule matches an entry, or the request that it answers, and is not silenced."""
-        facts = [rule.compiled for rule in matching], [verdict.rule for verdict in self.waiting.of(key)]
-        return any(not one.silenced_by for found in facts for one in found)
+        return bool(self.waiting.of(key)) or any(not rule.compiled.silenced_by for rule in matching)
 
     def _matching_partial(self, entry: AuditEntry, rules: Rules) -> tuple[View, list[Rule]]:
         view, partial_view = audit_view(entry, self._evaluator.zone), partial_audit_view(entry, self._evaluator.zone)

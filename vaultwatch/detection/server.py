@@ -8,7 +8,7 @@ import msgspec
 
 from vaultwatch.detection.correlation import Correlator
 from vaultwatch.detection.evaluator import Evaluator
-from vaultwatch.detection.verdict import Verdict, on_message
+from vaultwatch.detection.verdict import Verdict, on_message, on_silenced
 from vaultwatch.reading.identity import ServerEventKeys
 from vaultwatch.reading.records import (
     Origin,
@@ -88,7 +88,13 @@ class ServerDetector:
         matching = self._matching(message, view, of_partial)
         origin = msgspec.structs.replace(message.origin, node=view["node"])
         alerting, counted = self._correlator.take(matching, view, key, time, origin)
-        return [*(on_message(rule.compiled, message, view, key, time) for rule in alerting), *counted]
+        facts = [rule.compiled for rule in alerting]
+        silenced = [on_silenced(one, view, key, origin, time) for one in facts if one.silenced_by]
+        return [
+            *(on_message(one, message, view, key, time) for one in facts if not one.silenced_by),
+            *silenced,
+            *counted,
+        ]
 
     def _matching(self, message: ServerMessage, view: View, of_partial: Iterable[Rule]) -> list[Rule]:
         if message.partial:

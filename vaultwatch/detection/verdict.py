@@ -19,6 +19,8 @@ from vaultwatch.rules.correlations import Counted
 from vaultwatch.rules.facts import RuleFacts
 from vaultwatch.rules.predicates import text_of, values
 
+_OF_CALLER = ("entity_id", "display_name", "accessor", "policies")
+
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The match of one rule on one event.
@@ -78,6 +80,31 @@ def on_message(rule: RuleFacts, message: ServerMessage, view: View, event_key: s
         group_values=group_values(rule, view),
         time=brief(time),
         record=bounded({**parts, "fields": message.fields, "raw": view["raw"]}),
+    )
+
+
+def on_silenced(rule: RuleFacts, view: View, event_key: str, origin: Origin, time: Any) -> Verdict:
+    """Return the verdict of a rule whose matches are only counted, with no more of the record than who caused it.
+
+    Args:
+        rule: The rule.
+        view: The view that the rule was evaluated on.
+        event_key: Identifies the event.
+        origin: Where the record came from.
+        time: Its time, as logged.
+    """
+    auth, request = (view[name] if isinstance(view.get(name), dict) else {} for name in ("auth", "request"))
+    return Verdict(
+        rule=rule,
+        event_key=event_key,
+        origin=origin,
+        outcome=view.get("outcome", "unknown"),
+        time=brief(time),
+        record={
+            "auth": {name: brief(auth.get(name)) for name in _OF_CALLER if name in auth},
+            "request": {"remote_address": brief(request.get("remote_address"))},
+            "error": brief(view.get("error")),
+        },
     )
 
 

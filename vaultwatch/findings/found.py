@@ -167,16 +167,25 @@ def find(
         selection: Which alerts are shown.
         on_error: Called with the name of the rule and the error if the match cannot be described.
     """
+    if verdict.rule.silenced_by:
+        return _silenced(verdict, key, selection)
     alert = alert_of(verdict, on_error)
-    silenced_by = verdict.rule.silenced_by
-    if silenced_by:
-        alert = msgspec.structs.replace(alert, rule=verdict.rule.silenced_rule)
     if not selection.takes(alert):
         return None
     time, source = parse_time(alert.time), verdict.origin.position or Position("", 0)
     moment = time.timestamp() if time else None
-    text = b"" if silenced_by else msgspec.json.encode(alert)
-    return Found(key, alert.rule, alert.staged, silenced_by, moment, source.log, source.line, text)
+    text = msgspec.json.encode(alert)
+    return Found(key, alert.rule, alert.staged, "", moment, source.log, source.line, text)
+
+
+def _silenced(verdict: Verdict, key: bytes, selection: Selection) -> Found | None:
+    """Return what is counted of a silenced match; None if its alert would not be selected. No alert is made of it."""
+    rule = verdict.rule
+    if not selection.would_take(verdict):
+        return None
+    return Found(
+        key, rule.silenced_rule, staged=False, silenced_by=rule.silenced_by, time=None, file="", line=0, alert=b""
+    )
 
 
 _decode = msgspec.json.Decoder(Finding).decode

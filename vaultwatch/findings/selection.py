@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 
 import msgspec
 
-from vaultwatch.alerts import Alert
+from vaultwatch.alerts import Alert, callers_of, level_of
+from vaultwatch.detection.verdict import Verdict
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.rules.facts import Level
 
@@ -38,16 +39,21 @@ class Selection(msgspec.Struct, frozen=True):
 
     def takes(self, alert: Alert) -> bool:
         """Return whether an alert is shown."""
-        return (
-            alert.level.rank >= self.level.rank
-            and self.takes_rule(alert.rule)
-            and self._takes_caller(alert)
-            and self._takes_time(alert.time)
+        callers = alert.principal, alert.who, alert.remote_address
+        return self._takes(alert.rule, alert.level, alert.time) and self._takes_caller(callers)
+
+    def would_take(self, verdict: Verdict) -> bool:
+        """Return whether the alert would be shown that a silenced match would have raised."""
+        return self._takes(verdict.rule.silenced_rule, level_of(verdict), verdict.time) and (
+            not self.principal or self._takes_caller(callers_of(verdict))
         )
 
-    def _takes_caller(self, alert: Alert) -> bool:
+    def _takes(self, rule: str, level: Level, time: str) -> bool:
+        return level.rank >= self.level.rank and self.takes_rule(rule) and self._takes_time(time)
+
+    def _takes_caller(self, callers: Iterable[str]) -> bool:
         wanted = self.principal.casefold()
-        return any(wanted in text.casefold() for text in (alert.principal, alert.who, alert.remote_address))
+        return any(wanted in text.casefold() for text in callers)
 
     def _takes_time(self, text: str) -> bool:
         time = parse_time(text) if self.since or self.until else None

@@ -57,7 +57,7 @@ COUNTING = [
     counting("many_errors", "event_count", FAILED),
 ]
 SILENCED = [
-    Rule(msgspec.structs.replace(one.compiled, name=silenced_name(one.name, "f.yml"), silenced_by="f.yml", staged=True))
+    Rule(msgspec.structs.replace(one.compiled, name=silenced_name(one.name, "f.yml"), silenced_by="f.yml"))
     for one in (rule(Text("request.path", "prefix", "sys/", False), "quiet"), FAILED)
 ]
 RULES = Ruleset([*shipped_rules(), UPDATES, FAILED, *COUNTING, *SILENCED])

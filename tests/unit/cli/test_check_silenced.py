@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from tests.unit.rules.sigma import sigma
 from vaultwatch.cli import main
+from vaultwatch.detection.waiting import Waiting
 
 FILTER = """title: Ours
 logsource: {{product: vault, service: {service}}}
@@ -19,6 +21,15 @@ filter:
   rules: {rules}
   ours: {{{field}: {value}}}
   condition: not ours
+"""
+MANY_SEALS = """title: Many seals
+name: many_seals
+level: low
+correlation:
+  type: event_count
+  rules: [own_seal]
+  timespan: 1h
+  condition: {gte: 3}
 """
 SECRET = "hvs." + "a" * 24
 
@@ -37,6 +48,7 @@ class Folder:
         self.log = folder / "audit.log"
         (folder / "rules").mkdir()
         self.rule("own_seal", "s: {request.path: sys/seal}\ncondition: s")
+        self.outcomes: list[str] = []
         self._capfd = capfd
 
     def rule(self, name: str, detection: str, **kind: str) -> None:
@@ -55,6 +67,7 @@ class Folder:
         arguments = ["--rules", str(self.folder / "rules"), "--format", "json", "--stats", str(stats), *options]
         main(["check", *arguments, str(self.log)])
         out, err = self._capfd.readouterr()
+        self.outcomes = [json.loads(line)["outcome"] for line in out.splitlines()]
         counted = json.loads(stats.read_text())["silenced"]
         shown = err.replace(" by rules/", " by ").splitlines()[:-1]
         return (
@@ -89,6 +102,37 @@ def test_an_event_is_silenced_once_however_many_entries_it_has(own: Folder) -> N
     own.filter("ci.yml", "ci")
     own.log.write_text((entry("e1", "ci") + entry("e1", "ci", "response")) * 2 + entry("e2", "ci", "response"))
     assert own.check() == ([], ["alerts silenced: own_seal by ci.yml (2)"], [["own_seal", "ci.yml", 2]])
+
+
+def test_what_is_silenced_takes_no_place_of_what_waits_for_its_response(
+    own: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.filter("ci.yml", "ci")
+    others = "".join(entry(f"c{n}", "ci") for n in range(3))
+    own.log.write_text(entry("e1", "eve") + others + entry("e1", "eve", "response"))
+    monkeypatch.setattr("vaultwatch.detection.detector.Waiting", partial(Waiting, max_events=1))
+    counted = own.check()[2]
+    assert (own.outcomes, counted) == (["succeeded"], [["own_seal", "ci.yml", 3]])
+
+
+def test_no_alert_is_made_of_what_is_silenced(own: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    own.filter("ci.yml", "ci")
+    own.log.write_text(entry("e1", "ci"))
+    monkeypatch.setattr("vaultwatch.findings.found.alert_of", None)
+    assert own.check("--principal", "ci", "--since", "2026-11-21T00:00:00Z")[2] == [["own_seal", "ci.yml", 1]]
+
+
+def test_what_would_raise_no_alert_is_not_silenced(own: Folder) -> None:
+    """A rule that is experimental, and one that only a correlation counts."""
+    own.rule("own_new", "s: {request.path: sys/seal}\ncondition: s", more="status: experimental\n")
+    own.rule("own_off", "s: {request.path: sys/seal}\ncondition: s", more="status: experimental\n")
+    own.write("many_seals.yml", MANY_SEALS)
+    own.write("overrides.yml", "own_off: {enabled: false}\n")
+    own.filter("ci.yml", "ci")
+    own.log.write_text(entry("e1", "ci"))
+    assert own.check() == ([], [], [])
+    own.write("many_seals.yml", MANY_SEALS + "  generate: true\n")
+    assert own.check()[2] == [["own_seal", "ci.yml", 1]]
 
 
 def test_a_record_that_two_filters_except_counts_for_both(own: Folder) -> None:

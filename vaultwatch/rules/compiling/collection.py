@@ -73,7 +73,7 @@ def compile_silenced(directories: Sequence[Path]) -> list[CompiledRule]:
 
 def _silenced(rule: CompiledRule, condition: Condition, file: str) -> CompiledRule:
     name = silenced_name(rule.name, file)
-    return msgspec.structs.replace(rule, name=name, condition=condition, silenced_by=file, staged=True)
+    return msgspec.structs.replace(rule, name=name, condition=condition, silenced_by=file)
 
 
 def selections_of(name: str, directories: Sequence[Path]) -> dict[Condition, str]:
