@@ -35,7 +35,10 @@ _LONGEST_SEPARATOR = 64
 _COLOUR = re.compile(rb"\x1b\[[0-9;]{0,32}m")
 _CRI = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S{0,20} (?:stdout|stderr)) ([PF]) ?")
 _HEAD = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d) \[[A-Z]{4,5} ?\] "
+_ANY_HEAD = re.compile(_HEAD)
 _OPENS_WITH_HEAD = re.compile(rb"[^{\"]{0,256}?" + _HEAD)
+_CAN_HOLD_RECORD = re.compile(rb'\{[ \t\r\n]*\\?"|' + _HEAD)
+_IN_LABELS = re.compile(rb'\\"|"request"|"@level"|' + _HEAD)  # what an object of labels beside a record does not have
 _GLUED = re.compile(rb"(?<=[\w.)\]}])(?:(?=" + _HEAD + rb")|(?=\{\"(?:time|type|@level)\": ?\"))")
 _RECORD_AFTER_CR = re.compile(rb"\r(?:[^\r{]{0,120} )?(?:\{\"|" + _HEAD + rb")")  # others are of progress bars
 _NEW_RECORD = re.compile(rb'\{"(?:time|type|auth|request|@level|@message|@module|@timestamp)":|' + _HEAD)
@@ -204,10 +207,8 @@ class Unwrapper:
         key = _stream(header)
         if header is not NO_HEADER and key in self._held:
             yield from (piece.line for piece in self._continue(key, rest, text, number))
-        elif csv := _CSV_MESSAGE.match(text):
-            yield _message_of_row(text[csv.end() :])
-        elif csv := _CSV_PLAIN_MESSAGE.match(text):
-            yield text[csv.end() :].partition(b",")[0]
+        elif messages := _messages_in_row(text):
+            yield from messages
         elif self._is_noise(text, number):
             return
         elif (b" [" in text[40:] or b'{"' in text) and len(_GLUED.split(text)) > 1:
@@ -317,30 +318,51 @@ def _frames(text: bytes) -> list[bytes]:
 
 
 def _without_columns(text: bytes) -> bytes:
-    """Return an object in a row of CSV without the columns behind it."""
+    """Return an object in a row of CSV without the columns behind it, if none of them has a message."""
     end = _end_of_object(text)
-    return text[:end] if end and _CSV_REST.fullmatch(text, end) else text
+    return text[:end] if end and _CSV_REST.fullmatch(text, end) and not _ANY_HEAD.search(text, end) else text
 
 
-def _records_in_row(text: bytes) -> list[bytes]:
-    """Return the cells of a row of CSV that are records; none if the row cannot be divided."""
+def _cells(row: bytes) -> list[bytes]:
+    """Return the cells of a row of CSV; none if it cannot be divided."""
     import csv
 
     try:
-        row = next(csv.reader([text.decode("utf-8", "surrogateescape")], strict=True), [])
+        cells = next(csv.reader([row.decode("utf-8", "surrogateescape")], strict=True), [])
     except csv.Error:  # a cell that is too long, or no CSV
         return []
-    cells = [cell.encode("utf-8", "surrogateescape").strip() for cell in row]
-    return [cell for cell in cells if _OPENS_WITH_HEAD.match(cell) or _is_whole_record(cell)]
+    return [cell.encode("utf-8", "surrogateescape").strip() for cell in cells]
+
+
+def _records_in_row(text: bytes) -> list[bytes]:
+    """Return the cells of a row of CSV that can hold a record, whole or not; none if no cell is a whole one."""
+    cells = _cells(text)
+    if not any(_OPENS_WITH_HEAD.match(cell) or _is_whole_record(cell) for cell in cells):
+        return []
+    return [cell for cell in cells if _CAN_HOLD_RECORD.search(cell) and not _is_labels(cell)]
 
 
 def _is_whole_record(text: bytes) -> bool:
     return text.startswith(b"{") and _end_of_object(text) == len(text) and _is_record(text)
 
 
-def _message_of_row(text: bytes) -> bytes:
-    """Return a message in a row of CSV, from its beginning, without the columns behind it."""
-    return text.replace(b'""', b"\0").partition(b'"')[0].replace(b"\0", b'"')
+def _is_labels(text: bytes) -> bool:
+    """Return whether a cell is an object that neither is nor holds a record."""
+    return text.startswith(b"{") and not _IN_LABELS.search(text) and _end_of_object(text) == len(text)
+
+
+def _messages_in_row(text: bytes) -> list[bytes]:
+    """Return the messages in a row of CSV without objects; none if the line is no such row."""
+    if _OPENS_WITH_HEAD.match(text):
+        return []
+    if row := _CSV_MESSAGE.match(text):
+        message = text[row.end() :].replace(b'""', b"\0").partition(b'"')[0].replace(b"\0", b'"')
+    elif row := _CSV_PLAIN_MESSAGE.match(text):
+        message = text[row.end() :].partition(b",")[0]
+    else:
+        return []
+    is_alone = len(_ANY_HEAD.findall(message)) == len(_ANY_HEAD.findall(text))
+    return [message] if is_alone else _records_in_row(text)
 
 
 def _stream(header: Header) -> bytes:

@@ -33,6 +33,7 @@ S = "2026-03-01T10:00:00.123Z [INFO]  core: root generation finished"
 J = '{"@level":"info","@message":"root generation finished","@module":"core","@timestamp":"2026-03-01T10:00:00.1Z"}'
 LONG = json.dumps({**ENTRY, "auth": {"policies": [f"policy-{number:05}" for number in range(6_000)]}})
 HEADER = "Nov 21 07:29:41 host vault[12]: "
+CELL, CELL_B = A.replace('"', '""'), B.replace('"', '""')
 
 
 class Counted(NamedTuple):
@@ -211,6 +212,27 @@ class TestSplitLines:
 )
 def test_records_are_found_behind_any_prefix(prefix: str) -> None:
     assert counted("".join(prefix + text + "\n" for text in (S, J, A))) == Counted(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (f'x,"prefix: {CELL}","{CELL_B}"', Counted(2, 0)),
+        (f'"{CELL_B}",x,"prefix: {CELL}"', Counted(2, 0)),
+        (f'"{CELL[:-1]}","{CELL_B}"', Counted(1, 0, 1)),
+        (f'"{CELL_B}","{CELL[:-1]}"', Counted(1, 0, 1)),
+        (f'"{CELL}","said: {S}"', Counted(1, 1)),
+        (f'"{CELL[:-1]}",{S}', Counted(0, 1, 1)),
+        ('"' + json.dumps({"log": A}).replace('"', '""') + f'","{CELL_B}"', Counted(2, 0)),
+        ('"{""a"":{""b"":""c""}}","' + CELL + '"', Counted(1, 0)),
+        (f'"{S}","{S}"', Counted(0, 2)),
+        (f'1,"{S}",{S}', Counted(0, 2)),
+        (f'"{CELL}{" " * 132_000}",{S}', Counted(1, 1)),
+        (f'"x",1,"{S}: path=""{S}""",2', Counted(0, 1)),
+    ],
+)
+def test_no_cell_of_a_row_with_a_record_is_lost(row: str, expected: Counted) -> None:
+    assert counted(f"{row}\n") == expected
 
 
 @pytest.mark.parametrize(
