@@ -21,7 +21,9 @@ _NAMES = {
 
 
 def message_of(line: bytes) -> bytes | None:
-    """Return the message in a line of pairs, as hclog writes it in JSON; None if it has no time, level or text.
+    """Return the message in a line of pairs, as hclog writes it in JSON.
+
+    None if it has no time, level or text, or a key or a text twice: which of both is meant is unknown.
 
     Args:
         line: A line without its end.
@@ -30,6 +32,8 @@ def message_of(line: bytes) -> bytes | None:
         return None
     pairs = _pairs(line)
     found = {name: _taken(pairs, names) for name, names in _NAMES.items()}
+    if found.keys() & pairs.keys() or any(name in pairs for name in _NAMES["@message"]):
+        return None
     found["@level"] = level_of(found["@level"])
     if not (found["@message"] and found["@level"] and _RFC_3339.match(found["@timestamp"])):
         return None
@@ -37,14 +41,17 @@ def message_of(line: bytes) -> bytes | None:
 
 
 def _pairs(line: bytes) -> dict[str, str]:
-    """Return all pairs of a line; none if it has anything else."""
+    """Return all pairs of a line; none if it has anything else, or a key twice."""
     found: dict[str, str] = {}
     position = 0
     while position < len(line):
         if not (pair := _PAIR.match(line, position)):
             return {}
-        key, quoted, plain = pair.groups()
-        found[key.decode("utf-8", "replace")] = _text(plain) if quoted is None else _unquoted(quoted)
+        name, quoted, plain = pair.groups()
+        key = _text(name)
+        if key in found:
+            return {}
+        found[key] = _text(plain) if quoted is None else _unquoted(quoted)
         position = pair.end()
     return found
 
