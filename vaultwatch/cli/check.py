@@ -77,7 +77,8 @@ def command(
     replace what they wrote before, and no other file.
 
     Of the files in a folder, or those that match a pattern, empty ones are skipped. Those that are no logs are named,
-    up to ten, and counted; and so is what Vaultwatch itself wrote, alerts and rejected lines, which is left out.
+    up to ten, and counted. What Vaultwatch itself wrote is left out and named, up to a hundred, and counted: files
+    whose every line is one of its alerts or rejected lines.
 
     Exit status: 0 if no alert is shown, 1 if alerts are shown, 2 if a file cannot be read to its end, if a FILE, or all
     of a folder, is empty or no log of Vault, if a rule raised an error, or if an option is wrong.

@@ -124,7 +124,8 @@ class Closing:
         silenced = [
             {"rule": rule, "by": file, "matches": count} for (rule, file), count in _ordered(self._findings.silenced)
         ]
-        ended = {"silenced": silenced, "alerts": self._findings.count, "seconds": round(self._seconds, 3)}
+        ended = {"silenced": silenced, "left_out": self._run.own}
+        ended |= {"alerts": self._findings.count, "seconds": round(self._seconds, 3)}
         return msgspec.json.encode({**found, **over, **ended}) + b"\n"
 
     def _line(self) -> str:

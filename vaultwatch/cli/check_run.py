@@ -12,7 +12,7 @@ from vaultwatch.audience import S3
 from vaultwatch.cli.check_jobs import Ahead
 from vaultwatch.cli.objects import objects_at
 from vaultwatch.cli.outputs import is_same
-from vaultwatch.cli.own_files import say_left_out
+from vaultwatch.cli.own_files import MOST_NAMED, say_left_out
 from vaultwatch.cli.progress import Progress
 from vaultwatch.detection.detector import Detector
 from vaultwatch.findings.found import Findings
@@ -20,7 +20,7 @@ from vaultwatch.findings.reader import LogRead, Observer, Reader, Settings, show
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.hints import hint_for
 from vaultwatch.inputs.logs import Log, files_at
-from vaultwatch.inputs.own import own_output
+from vaultwatch.inputs.own import begins_as_own
 from vaultwatch.inputs.parts import PART_BYTES, Part, parts_of
 from vaultwatch.inputs.rejects import Rejects
 from vaultwatch.printable import one_line
@@ -69,6 +69,8 @@ class Run:
         reader: What evaluates them.
         failed: Whether something could not be done that the user asked for.
         problems: What could not be read, in sentences; at most a thousand.
+        own: How many logs were left out, because Vaultwatch itself has written them.
+        own_names: Their names, at most a hundred.
     """
 
     def __init__(
@@ -91,6 +93,8 @@ class Run:
         self.reader = Reader(settings, rejects, observer=observer)
         self.failed = False
         self.problems: list[str] = []
+        self.own = 0
+        self.own_names: list[str] = []
         self._settings = settings
         self._outputs = outputs
         self._manner = manner._replace(jobs=1) if observer else manner
@@ -144,7 +148,7 @@ class Run:
             return [Part(name, 0, is_named=is_named)]
 
         def divides(head: bytes) -> bool:
-            return self.detector.divides(head) and (is_named or not own_output(head))
+            return self.detector.divides(head) and (is_named or not begins_as_own(head))
 
         return [part._replace(is_named=is_named) for part in parts_of(name, divides, self._manner.part_bytes)]
 
@@ -180,6 +184,9 @@ class Run:
     def _count(self, log: LogRead, found: _Found) -> None:
         self._clear()
         if log.own:
+            self.own += 1
+            if len(self.own_names) < MOST_NAMED:
+                self.own_names.append(log.name)
             found.own[log.name] = log.own
         elif log.records:
             found.read += 1

@@ -8,7 +8,7 @@ import click
 
 from vaultwatch.printable import one_line
 
-_MOST_NAMED = 10
+MOST_NAMED = 100
 
 
 def say_left_out(place: str, files: Mapping[str, str]) -> None:
@@ -18,7 +18,7 @@ def say_left_out(place: str, files: Mapping[str, str]) -> None:
         place: The folder or pattern.
         files: What Vaultwatch wrote, by the name of the file; there is one.
     """
-    names = [f"{name} ({what})" for name, what in [*files.items()][:_MOST_NAMED]]
+    names = [f"{name} ({what})" for name, what in [*files.items()][:MOST_NAMED]]
     if others := len(files) - len(names):
         names.append(f"{others:,} more")
     click.echo(one_line(f"{place}: left out, because vaultwatch wrote it: {', '.join(names)}"), err=True)

@@ -207,7 +207,7 @@ def _without_own(place: str, logs: list[Log]) -> list[Log]:
 
 def _own(log: Log) -> str:
     try:
-        return own_output(next(iter(log.read()), b""))
+        return own_output(log.read())
     except Unreadable:  # reported when it is read
         return ""
 

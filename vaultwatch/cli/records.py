@@ -12,7 +12,7 @@ from vaultwatch.errors import SettingError
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.hints import hint_for
 from vaultwatch.inputs.logs import STDIN, Log, files_at, logs_in
-from vaultwatch.inputs.own import own_output
+from vaultwatch.inputs.own import set_apart
 from vaultwatch.inputs.rejects import Rejects
 from vaultwatch.reading.lines import LineSplitter
 from vaultwatch.rules.pack import Rule
@@ -34,8 +34,9 @@ def read_records(places: Sequence[str], observers: Sequence[Rule]) -> Counts:
         left_out = dict[str, str]()
         for name in files_at(place):
             try:
-                for log in logs_in(name):
-                    if name != place and (own := own_output(log.head)):
+                for found in logs_in(name):
+                    own, log = ("", found) if name == place else set_apart(found)
+                    if own:
                         left_out[log.name] = own
                     else:
                         _read(detector, log)

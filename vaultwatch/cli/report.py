@@ -105,6 +105,8 @@ def page_of(
         cases=cases(findings, {rule.name: rule.compiled.runbook for rule in rules}, _place),
         coverage=coverage,
         problems=run.problems,
+        own=run.own,
+        own_names=run.own_names,
         counts=run.detector.counts,
         reasons=run.reader.rejects.reasons.most_common(),
         rules=[rule.compiled for rule in rules],

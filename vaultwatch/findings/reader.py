@@ -28,7 +28,7 @@ from vaultwatch.findings.found import Findings, Found, find, key_of
 from vaultwatch.findings.selection import Selection
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.logs import STDIN, Log
-from vaultwatch.inputs.own import own_output
+from vaultwatch.inputs.own import set_apart
 from vaultwatch.inputs.parts import Part, logs_of
 from vaultwatch.inputs.rejects import Rejects
 from vaultwatch.reading.budget import SMALL_BYTES
@@ -145,8 +145,9 @@ class Reader:
         Raises:
             Unreadable: It cannot be read to its end.
         """
-        for log in logs_of(part):
-            if not part.is_named and (own := own_output(log.head)):
+        for found in logs_of(part):
+            own, log = ("", found) if part.is_named else set_apart(found)
+            if own:
                 yield LogRead(shown(log.name), own=own)
                 continue
             if part.is_first or not self.names:

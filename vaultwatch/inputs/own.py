@@ -1,20 +1,154 @@
-"""Logs that Vaultwatch itself has written: alerts and rejected lines, which often lie beside the logs themselves."""
+"""Logs that Vaultwatch itself has written: alerts and rejected lines, which often lie beside the logs themselves.
+
+Leaving a log out loses what is in it, and clients of Vault can write texts into logs, so the whole log must be our
+output: each line, from the first to the last, decodes as exactly what we write. An entry behind such a text, as the
+`prefix` of an audit device can be, never decodes: nothing closes what the text opened.
+"""
 
 from __future__ import annotations
 
-from vaultwatch.outputs import ALERTS, REJECTED
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
+
+import msgspec
+
+from vaultwatch.inputs.decompression import CHUNK_BYTES
+from vaultwatch.inputs.errors import Unreadable, reading
+from vaultwatch.inputs.logs import Log
+from vaultwatch.outputs import ALERTS, REJECTED, Output
+from vaultwatch.reading.lines import LineSplitter
 
 _KINDS = (ALERTS, REJECTED)
+_IN_MEMORY_BYTES = 4 * 1024 * 1024
 
 
-def own_output(head: bytes) -> str:
-    """Return what of its own output a log has; "" if it is no such log.
+class AlertLine(msgspec.Struct, forbid_unknown_fields=True):
+    """An alert as it is written; the attributes are those of `Alert` and `Finding`, and all but `source` are there."""
 
-    All lines must have the form, not only the first: a client of Vault or of the log server may write one that has.
+    id: str
+    rule: str
+    title: str
+    level: str
+    service: str
+    time: str
+    event_key: str
+    outcome: str
+    summary: str
+    principal: str
+    who: str
+    path: str
+    namespace: str
+    remote_address: str
+    error: str
+    cluster: str
+    node: str
+    lane: str
+    staged: bool
+    late: bool
+    actions: list[str]
+    group_values: list[str]
+    window_seconds: int | None
+    same_as: list[str]
+    record: dict[str, Any]
+    source: dict[str, Any] = {}
+
+
+class RejectedLine(msgspec.Struct, forbid_unknown_fields=True):
+    """A rejected line as `encode_rejected` writes it."""
+
+    reason: str
+    cluster: str
+    node: str
+    lane: str
+    bytes: int
+    sha256: str = ""
+    line: str | msgspec.UnsetType = msgspec.UNSET
+    line_base64: str | msgspec.UnsetType = msgspec.UNSET
+
+
+_DECODERS: dict[Output, msgspec.json.Decoder[Any]] = {
+    ALERTS: msgspec.json.Decoder(AlertLine),
+    REJECTED: msgspec.json.Decoder(RejectedLine),
+}
+
+
+def begins_as_own(head: bytes) -> bool:
+    """Return whether a log could be our own output, by its first bytes."""
+    return _kind(head) is not None
+
+
+def own_output(chunks: Iterable[bytes]) -> str:
+    """Return what of its own output a log is; "" if it is no such log. Reads no further than that is known.
 
     Args:
-        head: Its first bytes.
+        chunks: Its bytes.
     """
-    *whole, last = head.split(b"\n")
-    lines = [line for line in (whole or [last]) if line.strip()]
-    return next((kind.name for kind in _KINDS if lines and all(map(kind.begins.match, lines))), "")
+    kind, splitter, lines = None, LineSplitter(), 0
+    for chunk in chunks:
+        if not lines and kind is None and (kind := _kind(chunk)) is None:
+            return ""
+        found = splitter.push(chunk)
+        if kind is None or not all(_is_of(kind, line) for line in found):
+            return ""
+        lines += len(found)
+    return kind.name if kind and all(_is_of(kind, line) for line in splitter.flush()) else ""
+
+
+def set_apart(log: Log) -> tuple[str, Log]:
+    """Return what of its own output a log is, "" if it is no such log, and the log to read from its beginning.
+
+    Only a log whose first line has the form is read for that. What was read is kept meanwhile, on the disk if it is
+    much: a stream has no second beginning.
+
+    Args:
+        log: The log, of which nothing was read.
+    """
+    if not begins_as_own(log.head):
+        return "", log
+    chunks, kept = log.chunks(), SpooledTemporaryFile[bytes](_IN_MEMORY_BYTES)
+    failures = list[Unreadable]()
+    own = own_output(_keeping(chunks, kept, failures))
+    if own and not failures:
+        kept.close()
+        return own, log
+    return "", log._replace(chunks=lambda: _again(kept, chunks, failures))
+
+
+def _kind(head: bytes) -> Output | None:
+    return next((kind for kind in _KINDS if kind.begins.match(head.lstrip())), None)
+
+
+def _is_of(kind: Output, line: bytes) -> bool:
+    if not line.strip():
+        return True
+    try:
+        found = _DECODERS[kind].decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return kind is ALERTS or (found.line is msgspec.UNSET) != (found.line_base64 is msgspec.UNSET)
+
+
+def _keeping(chunks: Iterator[tuple[bytes, int]], kept: IO[bytes], failures: list[Unreadable]) -> Iterator[bytes]:
+    try:
+        for chunk, _ in chunks:
+            with reading():
+                kept.write(chunk)
+            yield chunk
+    except Unreadable as error:  # raised where the log is read
+        failures.append(error)
+
+
+def _again(
+    kept: IO[bytes], chunks: Iterator[tuple[bytes, int]], failures: list[Unreadable]
+) -> Iterator[tuple[bytes, int]]:
+    position = 0
+    kept.seek(0)
+    with closing(kept):
+        while chunk := kept.read(CHUNK_BYTES):
+            position += len(chunk)
+            yield chunk, position
+    yield from chunks
+    if failures:
+        raise failures[0]

@@ -24,7 +24,8 @@ def table(report: Report, unreadable: int = 0) -> Iterator[str]:
         unreadable: How many logs could not be read to their end: then there is no verdict unless entries differ.
     """
     if unreadable:
-        yield f"INCOMPLETE: {unreadable:,} logs could not be read to their end; what they lack counts as missing"
+        logs = f"{unreadable:,} logs could not be read to their end"
+        yield f"INCOMPLETE: {logs}; entries that were not read are counted as missing"
     yield f"left:  {_side(report.left)}"
     yield f"right: {_side(report.right)}"
     yield f"on both sides: {report.common:,}"

@@ -21,7 +21,8 @@ def completeness(contents: Contents) -> Html:
     devices = list(contents.coverage.devices.values())
     logs = list(contents.coverage.logs.values())
     folder = contents.folder
-    parts = [_devices(devices, folder), _pairs(devices, folder), _logs(logs, folder), _reasons(contents.reasons)]
+    parts = [_devices(devices, folder), _pairs(devices, folder), _logs(logs, folder), _own(contents)]
+    parts.append(_reasons(contents.reasons))
     return section("completeness", "Completeness", *parts)
 
 
@@ -111,6 +112,16 @@ def _logs(logs: Sequence[LogCounts], folder: str) -> Html:
 def _log(log: LogCounts, folder: str) -> list[Child]:
     times = (when(clock(log.first)), when(clock(log.last)))
     return [code(log.name.removeprefix(folder)), log.audit, log.server, marked(log.rejected), *times]
+
+
+def _own(contents: Contents) -> Html | None:
+    if not contents.own:
+        return None
+    others = contents.own - len(contents.own_names)
+    caption = "Left out, because vaultwatch wrote it: alerts and rejected lines" + (
+        f"; {plural(others, 'log')} more" if others else ""
+    )
+    return table(caption, ["log"], [[code(name.removeprefix(contents.folder))] for name in contents.own_names])
 
 
 def _reasons(reasons: Sequence[tuple[str, int]]) -> Html | None:

@@ -27,6 +27,8 @@ class Contents(msgspec.Struct, frozen=True):
         cases: The alerts.
         coverage: What was read.
         problems: What could not be read, in sentences.
+        own: How many logs were left out, because Vaultwatch itself has written them.
+        own_names: The names of those, or of many of them.
         counts: The numbers of records read, and of errors.
         reasons: Why lines were rejected, and how many for which reason.
         rules: All rules.
@@ -41,6 +43,8 @@ class Contents(msgspec.Struct, frozen=True):
     cases: Cases
     coverage: Coverage
     problems: Sequence[str]
+    own: int
+    own_names: Sequence[str]
     counts: Counts
     reasons: Sequence[tuple[str, int]]
     rules: Sequence[CompiledRule]

@@ -527,8 +527,9 @@ class TestFolders:
         (folder / "old.tar").write_bytes(tarred({"audit.alert": other.out.encode()}))
         left_out = [f"{folder}/{name}" for name in ("audit.alert-1.gz", "old.tar/audit.alert")]
         for jobs in (1, 2):
-            found = check("--format", "json", "--jobs", jobs, folder)
+            found = check("--format", "json", "--jobs", jobs, "--stats", tmp_path / "stats", folder)
             assert (found.alerts, found.status) == (alone.alerts, 1)
+            assert json.loads((tmp_path / "stats").read_text())["left_out"] == 3
             said = found.err.splitlines()[0]
             assert said.startswith(f"{folder}: left out, because vaultwatch wrote it: {left_out[0]} (alerts), ")
             assert f"{left_out[1]} (alerts)" in said
@@ -614,6 +615,7 @@ class TestReports:
             "undated",
             "groups_dropped",
             "silenced",
+            "left_out",
             "alerts",
         }
         assert stats.keys() == {*counted, "seconds"}

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from tests.unit.store.alerts import an_alert
 from vaultwatch.cli import main
 from vaultwatch.cli.field_usage import MAX_FIELDS
 
@@ -56,7 +58,7 @@ def test_each_field_has_its_records_and_up_to_three_values(log: Path, capsys: py
 
 def test_alerts_of_vaultwatch_in_a_folder_are_no_records(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log.write_text(line(a=1))
-    log.with_name("audit.alert").write_text('{"id":"1","rule":"own_rule","title":"T","record":{"request":{}}}\n')
+    log.with_name("audit.alert").write_bytes(msgspec.json.encode(an_alert()) + b"\n")
     status, out, err = run(capsys, log.parent)
     assert (status, out.split(" ")[0]) == (0, "1")
     assert err == f"{log.parent}: left out, because vaultwatch wrote it: {log.parent}/audit.alert (alerts)\n"

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from tests.unit.report.parsed import Page
+from tests.unit.store.alerts import an_alert
 from vaultwatch.cli import main
 
 RULES = Path(__file__).parents[3] / "rules"
@@ -195,6 +197,15 @@ def test_a_page_about_nothing_that_could_be_read_says_so_in_its_first_sentence(r
     assert "No rule raised an alert" not in found.page.text
     (tmp_path / "empty.log").touch()
     assert "0 unreadable lines no line was read" in report("--allow-empty", tmp_path / "empty.log").page.text
+
+
+def test_what_vaultwatch_wrote_itself_is_named_as_left_out(report: Make, tmp_path: Path) -> None:
+    (tmp_path / "audit.log").write_text(entry())
+    (tmp_path / "old.alert").write_bytes(msgspec.json.encode(an_alert()))
+    text = report(tmp_path).page.text
+    assert "Left out, because vaultwatch wrote it: alerts and rejected lines log old.alert" in text.replace(
+        f"{tmp_path}/", ""
+    )
 
 
 def test_rules_are_listed_with_their_state(report: Make) -> None:
