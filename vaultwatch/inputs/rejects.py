@@ -48,7 +48,7 @@ class Rejects:
         if self._keep is None or (line.whole and line.whole is self._whole):
             return
         self._whole = line.whole
-        for piece in encode_rejected(msgspec.structs.replace(line, raw=line.whole) if line.whole else line):
+        for piece in encode_rejected(_as_it_stood(line) if line.whole else line):
             self._write(piece)
 
     def add_all(self, reasons: Mapping[str, int], first: Rejected | None, kept: bytes) -> None:
@@ -67,3 +67,8 @@ class Rejects:
             return ""
         reason = self.reasons.most_common(1)[0][0]
         return reason if len(self.reasons) == 1 else f"most often: {reason}"
+
+
+def _as_it_stood(line: Rejected) -> Rejected:
+    """Return what stood in the log instead of a part of it; a position in the part is none in the whole."""
+    return msgspec.structs.replace(line, raw=line.whole, reason=_WHERE.sub("", line.reason))

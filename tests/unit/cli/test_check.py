@@ -702,8 +702,11 @@ class TestReports:
         (tmp_path / "log").write_text("\n".join(lines) + "\n")
         options = ("--source", "audit", "--rejected", tmp_path / "rejected", tmp_path / "log")
         found = check(*options)
-        kept = [json.loads(line)["line"] for line in (tmp_path / "rejected").read_text().splitlines()]
-        assert kept == [docker, events, "\n".join(split), docker, cut, "\n".join(pretty), "plain"]
+        kept = [json.loads(line) for line in (tmp_path / "rejected").read_text().splitlines()]
+        texts = [docker, events, "\n".join(split), docker, cut, "\n".join(pretty), "plain"]
+        assert [one["line"] for one in kept] == texts
+        sizes = [(one["bytes"], one["reason"].rpartition(" of ")[2]) for one in kept if " at byte " in one["reason"]]
+        assert [size for size, of in sizes if str(size) != of] == [], "a position is one in the line that is kept"
         assert "2 audit entries, 0 server messages, 8 rejected lines" in found.err
 
     def test_progress_is_shown_on_a_terminal_only(self, check: Check) -> None:
