@@ -103,9 +103,9 @@ class Run:
 
     @property
     def read_nothing(self) -> bool:
-        """Whether no line was read, not even one that was rejected."""
+        """Whether no line could be read: there was none, or all were rejected."""
         counts = self.detector.counts
-        return not (counts.audit or counts.server or counts.rejected)
+        return not (counts.audit or counts.server)
 
     @property
     def detector(self) -> Detector:

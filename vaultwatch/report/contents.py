@@ -57,5 +57,5 @@ class Contents(msgspec.Struct, frozen=True):
 
     @property
     def unread(self) -> bool:
-        """Whether there were logs and none of them could be read."""
-        return bool(self.problems) and not self.counts.audit and not self.counts.server
+        """Whether no line of a log could be read."""
+        return not self.counts.audit and not self.counts.server

@@ -305,6 +305,10 @@ class TestAlerts:
         assert found.out.startswith("<!doctype html>")
         assert "vaultwatch check --format html" in found.out
 
+    def test_no_page_is_written_of_what_is_no_log(self, check: Check, tmp_path: Path) -> None:
+        (tmp_path / "core").write_bytes(b"\x93\x00\n\xfe\n")
+        assert check("--format", "html", tmp_path / "core")[:2] == (2, "")
+
     @pytest.mark.parametrize("form", ["html", "sarif", "junit"])
     def test_what_cannot_be_read_is_no_log_without_alerts(self, check: Check, tmp_path: Path, form: str) -> None:
         found = check("--format", form, tmp_path / "missing.log")

@@ -190,9 +190,9 @@ def test_a_log_that_cannot_be_read_is_named_and_ends_with_2(report: Make, tmp_pa
 
 
 def test_a_page_about_nothing_that_could_be_read_says_so_in_its_first_sentence(report: Make, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("no entry\n")
-    found = report(tmp_path / "notes.txt")
-    assert found.status == 2
+    (tmp_path / "audit.log").touch()
+    found = report("--allow-empty", tmp_path / "audit.log")
+    assert found.status == 0
     assert "No log of Vault could be read: this page says nothing about what happened." in found.page.text
     assert "No rule raised an alert" not in found.page.text
     (tmp_path / "empty.log").touch()
@@ -259,6 +259,15 @@ def test_no_page_is_written_of_an_empty_log_unless_that_is_allowed(report: Make,
     assert refused.err.splitlines()[-1] == f"{tmp_path}/report.html: is not written, because no log could be read"
     allowed = report("--allow-empty", empty)
     assert (allowed.status, (tmp_path / "report.html").exists()) == (0, True)
+
+
+def test_no_page_is_written_of_files_that_are_no_logs(report: Make, tmp_path: Path) -> None:
+    (folder := tmp_path / "foreign").mkdir()
+    (folder / "core").write_bytes(b"\x93\x00\n\xfe\n")
+    for place in (folder / "core", folder):
+        refused = report(place)
+        assert (refused.status, (tmp_path / "report.html").exists()) == (2, False)
+        assert refused.err.splitlines()[-1] == f"{tmp_path}/report.html: is not written, because no log could be read"
 
 
 def test_a_report_with_a_log_that_cannot_be_read_says_so(report: Make, tmp_path: Path) -> None:
