@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -22,6 +23,9 @@ SHIPPED_FILES = _INSTALLED_RULES if _INSTALLED_RULES.is_dir() else Path(__file__
 """The files of the shipped rules: the wheel has them inside, a checkout beside the package."""
 SHIPPED = "shipped"
 """What the options and arguments that take folders of rules call the folder of the shipped ones."""
+
+
+_WITHOUT_ZONE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)?", re.ASCII)
 
 
 class RulesFolder(click.Path):
@@ -79,14 +83,17 @@ def complete_rule(_ctx: click.Context, _param: click.Parameter, incomplete: str)
 
 
 def moment(option: str, text: str | None) -> datetime | None:
-    """Return the moment that an option names; None if it is not given.
+    """Return the moment that an option names, in UTC if it names no zone; None if it is not given.
 
     Raises:
         SettingError: It is not a time.
     """
-    found = parse_time(text)
-    if text is not None and found is None:
-        raise SettingError(f"{option}: `{text}` is not an RFC 3339 time")
+    if text is None:
+        return None
+    has_no_zone = _WITHOUT_ZONE.fullmatch(text)
+    found = parse_time(f"{text}{'Z' if has_no_zone[1] else 'T00:00Z'}" if has_no_zone else text)
+    if found is None:
+        raise SettingError(f"{option}: `{text}` is not a time such as 2026-11-21T07:29:43Z or 2026-11-21")
     return found
 
 

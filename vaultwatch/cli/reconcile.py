@@ -70,11 +70,10 @@ def _known_fields(_ctx: click.Context, _param: click.Parameter, fields: tuple[st
     help="Divides both sides. Not needed between one LEFT and one RIGHT.",
 )  # fmt: skip
 @click.option(
-    "--from", "begin", metavar="TIME", help="Report entries from this time on (RFC 3339), and those without a time."
-)
-@click.option(
-    "--until", "end", metavar="TIME", help="Report entries before this time (RFC 3339), and those without a time."
-)
+    "--from", "begin", metavar="TIME",
+    help="Report entries from this time on (RFC 3339, or a date; UTC without a zone), and those without a time.",
+)  # fmt: skip
+@click.option("--until", "end", metavar="TIME", help="Report entries before this time, and those without a time.")
 @click.option(
     "--ignore", "ignored", multiple=True, metavar="FIELD", callback=_known_fields,
     help="Do not compare this field, such as auth.accessor; may be given again.",

@@ -97,8 +97,11 @@ _OPTIONS = (
         help="No alerts of this rule; `*` is a wildcard.",
     ),
     click.option("--principal", default="", metavar="TEXT", help="Only of callers with this in name, id or address."),
-    click.option("--since", metavar="TIME", help="Only alerts from this time on (RFC 3339), and those without a time."),
-    click.option("--until", metavar="TIME", help="Only alerts before this time (RFC 3339), and those without a time."),
+    click.option(
+        "--since", metavar="TIME",
+        help="Only alerts from this time on (RFC 3339, or a date; UTC without a zone), and those without a time.",
+    ),
+    click.option("--until", metavar="TIME", help="Only alerts before this time, and those without a time."),
     click.option(
         "--timezone", default="UTC", show_default=True, metavar="ZONE",
         help="Time zone of local.hour and local.weekday.",

@@ -339,6 +339,9 @@ class TestAlerts:
             (["--exclude", "audit_*"], 0),
             (["--principal", "ALICE"], 8),
             (["--since", "2026-11-21T07:29:43.123Z"], 1),
+            (["--since", "2026-11-21T07:29:43.123"], 1),
+            (["--since", "2026-11-21 07:29", "--until", "2026-11-22"], 9),
+            (["--until", "2026-11-21"], 0),
             (["--until", "2026-11-21T08:29:43.05+01:00"], 1),
         ],
     )
@@ -727,7 +730,8 @@ class TestWhatAUserCanDoWrong:
             (["--timezone", "../../etc/passwd"], "--timezone: there is no time zone"),
             (["--timezone", "a\0b"], "--timezone: there is no time zone"),
             (["--level", "urgent"], "urgent"),
-            (["--since", "today"], "--since: `today` is not an RFC 3339 time"),
+            (["--since", "today"], "--since: `today` is not a time such as 2026-11-21T07:29:43Z or 2026-11-21"),
+            (["--since", "2026-11-31"], "--since: `2026-11-31` is not a time"),
             (
                 ["--since", "2026-11-22T00:00:00+01:00", "--until", "2026-11-21T23:00:00Z"],
                 "--until: 2026-11-21T23:00:00Z is not after --since 2026-11-22T00:00:00+01:00",
