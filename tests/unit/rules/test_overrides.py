@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.rules.sigma import sigma
+from vaultwatch.alerts import title_and_level
 from vaultwatch.errors import RuleError
 from vaultwatch.rules.compiling import compile_directories, compile_pack
 from vaultwatch.rules.pack import CompiledRule, Rule, decode_pack
@@ -37,6 +38,14 @@ def test_level_title_runbook_window_and_staging_are_changed_and_nothing_else(fol
     assert rule.overridden == ("level", "runbook", "staged", "title", "window")
     assert Rule(rule).digest == Rule(before["rule"]).digest
     assert rules["second"] == before["second"]
+
+
+def test_a_level_holds_for_denied_requests_unless_the_rule_has_one_for_them(folder: Path) -> None:
+    (folder / "rule.yml").write_text(sigma(DETECTION, "rule") + "\ndenied: {title: Denied}\n")
+    (folder / "second.yml").write_text(sigma(DETECTION, "second") + "\ndenied: {title: Denied, level: high}\n")
+    rules = overridden(folder, "rule: {level: critical}\nsecond: {level: low}")
+    found = [title_and_level(rules[name], "failed", "permission denied") for name in ("rule", "second")]
+    assert found == [("Denied", "critical"), ("Denied", "high")]
 
 
 def test_a_rule_that_is_disabled_is_not_in_the_pack(folder: Path) -> None:
