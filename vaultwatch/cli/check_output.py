@@ -109,6 +109,8 @@ class Closing:
             self._say_counts(self._run.detector.counts)
 
     def _say_counts(self, counts: Counts) -> None:
+        if self._findings.hidden:
+            click.echo(hidden_line(self._findings), err=True)
         _report_staged(self._findings.staged)
         _report_silenced(self._findings.silenced)
         _report_uncounted(counts)
@@ -137,6 +139,13 @@ class Closing:
             f"{f' ({reason})' if reason else ''}, {over if counts.partial else ''}"
             f"{self._findings.count:,} alerts, {self._seconds:.1f} s"
         )
+
+
+def hidden_line(findings: Findings) -> str:
+    """Return how many alerts options hide, so that a selection that selects nothing is noticed."""
+    counts = sorted(findings.hidden.items())
+    which = ", ".join(option if len(counts) == 1 else f"{option}: {count:,}" for option, count in counts)
+    return f"{findings.hidden.total():,} more alerts not shown ({which})"
 
 
 def _report_uncounted(counts: Counts) -> None:

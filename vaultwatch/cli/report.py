@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from vaultwatch.cli.check_output import hidden_line
 from vaultwatch.cli.check_run import Manner, Run
 from vaultwatch.cli.common import SHIPPED, SHIPPED_FILES, complete_place
 from vaultwatch.cli.examples import examples
@@ -83,6 +84,8 @@ def command(
         else:
             write_output("--output", page_file, _REPORT, parts, _MODE)
             click.echo(f"{output}: {findings.count:,} alerts", err=True)
+        if findings.hidden:
+            click.echo(hidden_line(findings), err=True)
         return 2 if run.failed else 1 if findings.count else 0
 
 

@@ -18,6 +18,7 @@ from vaultwatch.detection.verdict import Verdict
 from vaultwatch.findings.selection import Selection
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.reading.records import Position
+from vaultwatch.rules.facts import Level
 
 _IN_MEMORY_BYTES = 32 * 1024 * 1024
 
@@ -47,6 +48,7 @@ class Found(msgspec.Struct, frozen=True, array_like=True, tag=True):
         rule: The name of its rule.
         staged: Whether its rule is.
         silenced_by: The file that silences it; "" if none does.
+        hidden_by: The option because of which it is not shown; "" if there is none.
         time: Seconds since the epoch; None if it has no time.
         file: The log of its record.
         line: The line of its record.
@@ -57,6 +59,7 @@ class Found(msgspec.Struct, frozen=True, array_like=True, tag=True):
     rule: str
     staged: bool
     silenced_by: str
+    hidden_by: str
     time: float | None
     file: str
     line: int
@@ -92,6 +95,7 @@ class Findings(AbstractContextManager["Findings"]):
         self._selection = selection
         self._on_error = on_error
         self._seen: set[bytes] = set()
+        self._hidden: dict[bytes, str] = {}
         self._kept: list[_Kept] = []
         self._time = 0.0
         self._end = 0
@@ -112,6 +116,11 @@ class Findings(AbstractContextManager["Findings"]):
         """How many alerts are shown."""
         return len(self._kept)
 
+    @property
+    def hidden(self) -> Counter[str]:
+        """How many alerts of levels that notify somebody are not selected, by the option that says so."""
+        return Counter(self._hidden.values())
+
     def add(self, verdicts: Iterable[Verdict]) -> None:
         """Add the alerts of verdicts, unless they were added before: another audit device may log an event too."""
         for verdict in verdicts:
@@ -123,6 +132,10 @@ class Findings(AbstractContextManager["Findings"]):
         """Add one alert, unless it was added before."""
         if found.key in self._seen:
             return
+        if found.hidden_by:
+            self._hidden.setdefault(found.key, found.hidden_by)
+            return
+        self._hidden.pop(found.key, None)  # another device may have logged the event in the time that is selected
         self._seen.add(found.key)
         if found.silenced_by:
             self.silenced[found.rule, found.silenced_by] += 1
@@ -159,7 +172,7 @@ def key_of(verdict: Verdict) -> bytes:
 def find(
     verdict: Verdict, key: bytes, selection: Selection, on_error: Callable[[str, Exception], None]
 ) -> Found | None:
-    """Return the alert of a verdict; None if it is not selected.
+    """Return the alert of a verdict; None if it is not selected and would be no alert that anybody waits for.
 
     Args:
         verdict: The match of a rule.
@@ -170,12 +183,13 @@ def find(
     if verdict.rule.silenced_by:
         return _silenced(verdict, key, selection)
     alert = alert_of(verdict, on_error)
-    if not selection.takes(alert):
+    hidden_by = selection.hidden_by(alert)
+    if hidden_by and (alert.staged or alert.level is Level.INFORMATIONAL):
         return None
     time, source = parse_time(alert.time), verdict.origin.position or Position("", 0)
     moment = time.timestamp() if time else None
-    text = msgspec.json.encode(alert)
-    return Found(key, alert.rule, alert.staged, "", moment, source.log, source.line, text)
+    text = b"" if hidden_by else msgspec.json.encode(alert)
+    return Found(key, alert.rule, alert.staged, "", hidden_by, moment, source.log, source.line, text)
 
 
 def _silenced(verdict: Verdict, key: bytes, selection: Selection) -> Found | None:
@@ -184,7 +198,15 @@ def _silenced(verdict: Verdict, key: bytes, selection: Selection) -> Found | Non
     if not selection.would_take(verdict):
         return None
     return Found(
-        key, rule.silenced_rule, staged=False, silenced_by=rule.silenced_by, time=None, file="", line=0, alert=b""
+        key,
+        rule.silenced_rule,
+        staged=False,
+        silenced_by=rule.silenced_by,
+        hidden_by="",
+        time=None,
+        file="",
+        line=0,
+        alert=b"",
     )
 
 

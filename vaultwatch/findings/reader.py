@@ -298,7 +298,7 @@ class _Gathered:
     def __init__(self, selection: Selection) -> None:
         self.found: list[Found | Step] = []
         self.bytes = 0
-        self._seen: set[bytes] = set()
+        self._seen: set[tuple[bytes, str]] = set()
         self._selection = selection
 
     def add(self, verdicts: Iterable[Verdict]) -> None:
@@ -307,8 +307,10 @@ class _Gathered:
                 self.found.append(verdict.step)
                 continue
             key = key_of(verdict)
-            if key not in self._seen and (found := find(verdict, key, self._selection, _fail)):
-                self._seen.add(key)
+            if (key, "") not in self._seen and (found := find(verdict, key, self._selection, _fail)):
+                if (key, found.hidden_by) in self._seen:
+                    continue
+                self._seen.add((key, found.hidden_by))
                 self.found.append(found)
                 self.bytes += len(found.alert)
 

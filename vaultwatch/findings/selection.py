@@ -37,29 +37,36 @@ class Selection(msgspec.Struct, frozen=True):
         """Return whether alerts of this rule are shown."""
         return (not self.rules or _matches(name, self.rules)) and not _matches(name, self.excluded)
 
-    def takes(self, alert: Alert) -> bool:
-        """Return whether an alert is shown."""
+    def hidden_by(self, alert: Alert) -> str:
+        """Return the first option because of which an alert is not shown; "" if it is shown."""
         callers = alert.principal, alert.who, alert.remote_address
-        return self._takes(alert.rule, alert.level, alert.time) and self._takes_caller(callers)
+        hidden = self._hidden_by(alert.rule, alert.level, alert.time)
+        return hidden or ("" if self._takes_caller(callers) else "--principal")
 
     def would_take(self, verdict: Verdict) -> bool:
         """Return whether the alert would be shown that a silenced match would have raised."""
-        return self._takes(verdict.rule.silenced_rule, level_of(verdict), verdict.time) and (
+        return not self._hidden_by(verdict.rule.silenced_rule, level_of(verdict), verdict.time) and (
             not self.principal or self._takes_caller(callers_of(verdict))
         )
 
-    def _takes(self, rule: str, level: Level, time: str) -> bool:
-        return level.rank >= self.level.rank and self.takes_rule(rule) and self._takes_time(time)
+    def _hidden_by(self, rule: str, level: Level, time: str) -> str:
+        if level.rank < self.level.rank:
+            return "--level"
+        if not self.takes_rule(rule):
+            return "--exclude" if _matches(rule, self.excluded) else "--rule"
+        return self._hidden_by_time(time)
 
     def _takes_caller(self, callers: Iterable[str]) -> bool:
         wanted = self.principal.casefold()
         return any(wanted in text.casefold() for text in callers)
 
-    def _takes_time(self, text: str) -> bool:
+    def _hidden_by_time(self, text: str) -> str:
         time = parse_time(text) if self.since or self.until else None
         if time is None:
-            return True
-        return (self.since is None or time >= self.since) and (self.until is None or time < self.until)
+            return ""
+        if self.since and time < self.since:
+            return "--since"
+        return "--until" if self.until and time >= self.until else ""
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

@@ -180,7 +180,7 @@ class TestAlerts:
         staged = own / "own_staged.yml"
         staged.write_text(staged.read_text().replace("level: critical", "level: low"))
         assert "not shown" in check("--rules", own, seal).err
-        assert "not shown" not in check("--rules", own, "--level", "medium", seal).err
+        assert "experimental" not in check("--rules", own, "--level", "medium", seal).err
 
     def test_of_many_staged_rules_the_most_frequent_are_named(self, check: Check, own: Path, tmp_path: Path) -> None:
         for name in "abcdefg":
@@ -349,6 +349,14 @@ class TestAlerts:
         changes = DATA / "audit-device-changes" / "audit.jsonl"
         found = check("--format", "json", *options, changes)
         assert (len(found.alerts), found.status) == (count, int(count > 0))
+
+    def test_what_is_not_selected_is_counted_in_one_line(self, check: Check) -> None:
+        changes = DATA / "audit-device-changes" / "audit.jsonl"
+        assert "9 more alerts not shown (--principal)" in check("--principal", "zzz", changes).err.splitlines()
+        found = check("--principal", "zzz", "--level", "critical", changes, changes).err.splitlines()
+        (line,) = (line for line in found if "not shown" in line)
+        assert line.startswith("9 more alerts not shown (--level: ")
+        assert "more alerts not shown" not in check(changes).err
 
     def test_time_zones(self, check: Check, tmp_path: Path, seal: Path) -> None:
         (tmp_path / "hour.yml").write_text(sigma("s: {local.hour: 16, local.weekday: 6}\ncondition: s", name="hour"))
