@@ -14,7 +14,7 @@ from vaultwatch.audience import S3
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.outputs import write_output
 from vaultwatch.errors import BOTO3_MISSING, SettingError
-from vaultwatch.outputs import METRICS
+from vaultwatch.outputs import metrics_by
 from vaultwatch.printable import one_line
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _write_metrics(
     except OSError as error:
         raise SettingError(f"--metrics: {error.filename or path}: {error.strerror}") from error
     text = metrics_of(command, uploaded=uploaded, waiting=left, complete=not storing.failed)
-    write_output("--metrics", path, METRICS, [text])
+    write_output("--metrics", path, metrics_by(command), [text])
 
 
 @command.command(

@@ -19,8 +19,9 @@ from vaultwatch.cli.examples import examples
 from vaultwatch.cli.outputs import Outputs
 from vaultwatch.cli.selecting import Asked, selecting
 from vaultwatch.findings.found import Findings
+from vaultwatch.inputs.logs import STDIN
 from vaultwatch.inputs.rejects import Rejects
-from vaultwatch.outputs import REJECTED, STATS
+from vaultwatch.outputs import NEW_REJECTED, STATS
 from vaultwatch.rules.pack import Rule
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ if TYPE_CHECKING:
     help="List each alert, or groups by rule, principal and namespace. Default: groups on a terminal.",
 )  # fmt: skip
 @click.option(
-    "--rejected", type=click.Path(path_type=Path), help="Write rejected lines here (JSON), as they stood in the log."
+    "--rejected",
+    type=click.Path(path_type=Path),
+    help="Write rejected lines to this new or empty file (JSON), as they stood in the log.",
 )
 @click.option("--stats", type=click.Path(path_type=Path), help="Write the closing counts here (JSON).")
 @click.option(
@@ -73,8 +76,8 @@ def command(
     A FILE may be plain, gzip, zstd, bzip2, xz, zip or tar, a folder with all files below it, a pattern, an address
     s3://BUCKET/PREFIX or a pattern of one (with the extra `aws`), or "-" (or nothing) for stdin. A rule raises one
     alert per event, however many entries or files contain the event. Alerts are shown in the order of their time, each
-    with the file and the line of its record; on a terminal in groups, the most important first. --rejected and --stats
-    replace what they wrote before, and no other file.
+    with the file and the line of its record; on a terminal in groups, the most important first. --stats replaces
+    counts that it wrote before, and no other file; --rejected replaces nothing.
 
     Of the files in a folder, or those that match a pattern, empty ones are skipped. Those that are no logs are named,
     up to ten, and counted. What Vaultwatch itself wrote is left out and named, up to a hundred, and counted: files
@@ -88,9 +91,8 @@ def command(
     settings = asked.settings(rules)
     gc.freeze()  # rules are never garbage, and records make no cycles: rarer collections save 5 % of the CPU
     gc.set_threshold(100_000)
-    with Outputs(places) as outputs:
-        keep = outputs.open("--rejected", rejected, REJECTED) if rejected else None
-        figures = outputs.open("--stats", stats, STATS) if stats else None
+    with Outputs(places or (STDIN,)) as outputs:
+        keep, figures = outputs.open(("--rejected", rejected, NEW_REJECTED), ("--stats", stats, STATS))
         coverage = _coverage() if form == "html" else None
         manner = Manner(jobs or cores(), asked.watched and not quiet, asked.allow_empty)
         run = Run(settings, manner, Rejects(keep), coverage, outputs.paths)

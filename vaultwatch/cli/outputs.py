@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
+import stat
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import IO
 
 import click
 
+from vaultwatch.inputs.logs import STDIN
 from vaultwatch.outputs import Output
 
 _STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
@@ -35,20 +37,23 @@ class Outputs(ExitStack):
         self.paths: list[Path] = []
         self._inputs = inputs
 
-    def open(self, option: str, path: Path, output: Output) -> IO[bytes]:
-        """Open a file for writing, without what was in it.
+    def open(self, *named: tuple[str, Path | None, Output]) -> list[IO[bytes] | None]:
+        """Open files for writing, without what was in them; none of them is touched if one must not be written.
 
         Args:
-            option: The option that names it.
-            path: The file.
-            output: What is written to it.
+            named: The options with the files that they name, None if they are not given, and what is written to them.
 
         Raises:
-            UsageError: It must not be written, or cannot be opened.
+            UsageError: One of them must not be written, or cannot be opened.
         """
-        if any(is_same(path, str(other)) for other in self.paths):
-            raise click.UsageError(f"{option}: {path}: is the file of another option")
-        check_output(option, path, output, self._inputs)
+        for number, (option, path, output) in enumerate(named):
+            if path and any(other and _are_same(path, other) for _, other, _ in named[:number]):
+                raise click.UsageError(f"{option}: {path}: is the file of another option")
+            if path:
+                check_output(option, path, output, self._inputs)
+        return [self._open(option, path) if path else None for option, path, _ in named]
+
+    def _open(self, option: str, path: Path) -> IO[bytes]:
         try:
             file = self.enter_context(_opened(path))
         except OSError as error:
@@ -74,14 +79,14 @@ def check_output(option: str, path: Path, output: Output, inputs: Sequence[str] 
 
 
 def write_output(option: str, path: Path, output: Output, parts: Iterable[bytes], mode: int = 0o644) -> None:
-    """Write a file: one that is there is replaced once all of the output is on the disk.
+    """Write a file: one that is there is replaced, with its permissions, once all of the output is on the disk.
 
     Args:
         option: The option that names it.
         path: The file.
         output: What is written to it.
         parts: The output.
-        mode: The permissions of the file.
+        mode: The permissions of a new file, without those that the umask takes away.
 
     Raises:
         UsageError: It must not be written, or cannot be.
@@ -100,21 +105,32 @@ def write_output(option: str, path: Path, output: Output, parts: Iterable[bytes]
 def is_same(path: Path, name: str) -> bool:
     """Return whether a path and the name of an input are the same file."""
     try:
-        return path.samefile(name)
+        return os.path.samestat(path.stat(), os.fstat(0)) if name == STDIN else path.samefile(name)
     except (OSError, ValueError):  # reported when this file is read
         return False
 
 
+def _are_same(path: Path, other: Path) -> bool:
+    """Return whether two paths are the same file, which need not exist yet."""
+    return is_same(path, str(other)) or os.path.realpath(path) == os.path.realpath(other) != os.path.realpath(
+        os.devnull
+    )
+
+
 def _replace(path: Path, parts: Iterable[bytes], mode: int) -> None:
-    with NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name[:100]}-", delete=False) as file:
-        try:
+    new = path.with_name(f".{path.name[:100]}-{secrets.token_hex(8)}")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)  # with the user's umask
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if path.exists():
+                os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
             file.writelines(parts)
             file.flush()
-            os.fchmod(file.fileno(), mode)
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink()
-            raise
+            os.fsync(descriptor)
+        new.replace(path)
+    except BaseException:
+        new.unlink()
+        raise
 
 
 def _opened(path: Path) -> IO[bytes]:

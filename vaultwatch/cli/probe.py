@@ -8,7 +8,7 @@ import click
 
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.outputs import check_output, write_output
-from vaultwatch.outputs import METRICS
+from vaultwatch.outputs import metrics_by
 from vaultwatch.watch import probe
 from vaultwatch.watch.secret_files import naming, secret_in
 
@@ -61,14 +61,16 @@ def command(
     lines were dropped, a disk cannot be read; 2 if it cannot run. With --metrics, where all of that is, 0 instead of 1.
     """
     if metrics:
-        check_output("--metrics", metrics, METRICS, [str(path) for path in (ca_file, canary_token_file) if path])
+        check_output(
+            "--metrics", metrics, metrics_by("probe"), [str(path) for path in (ca_file, canary_token_file) if path]
+        )
     token = ""
     if canary_token_file:
         with naming(f"--canary-token-file: {canary_token_file}"):
             token = secret_in(canary_token_file, "token")
     found = probe.Found(probe.ask_vault(address, ca_file, token), probe.ask_syslog_ng(syslog_ng), probe.disks_of(disks))
     if metrics:
-        write_output("--metrics", metrics, METRICS, [probe.metrics_of(found)])
+        write_output("--metrics", metrics, metrics_by("probe"), [probe.metrics_of(found)])
         return 0
     for line in probe.lines_of(found):
         click.echo(line)

@@ -19,7 +19,7 @@ from vaultwatch.cli.places import archived_logs, local_logs
 from vaultwatch.errors import ArchiveError, RuleError, SettingError
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.own import own_output
-from vaultwatch.outputs import METRICS
+from vaultwatch.outputs import metrics_by
 from vaultwatch.printable import one_line
 from vaultwatch.reconcile import Comparison, Log, Window, reconcile
 from vaultwatch.reconcile.metrics import metrics_of
@@ -111,7 +111,7 @@ def command(
     """
     left, right = _sides(places)
     if metrics:
-        check_output("--metrics", metrics, METRICS, (*left, *right))
+        check_output("--metrics", metrics, metrics_by("reconcile"), (*left, *right))
     since, until = period(("--from", begin), ("--until", end))
     reading = _Reading()
     left_logs, right_logs = (reading.logs(side, since, until) for side in (left, right))
@@ -121,7 +121,7 @@ def command(
     found = report(comparison, [*left_logs, *right_logs], reader)
     _write(found, form, len(reading.failed))
     if metrics:
-        write_output("--metrics", metrics, METRICS, [metrics_of(found, complete=not reading.failed)])
+        write_output("--metrics", metrics, metrics_by("reconcile"), [metrics_of(found, complete=not reading.failed)])
     return 2 if reading.failed else 0 if comparison.equal else 1
 
 

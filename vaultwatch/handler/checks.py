@@ -10,7 +10,7 @@ from typing import NamedTuple
 from vaultwatch.appending import open_lines
 from vaultwatch.handler.lock import open_lock
 from vaultwatch.handler.log import open_log
-from vaultwatch.outputs import METRICS, Output
+from vaultwatch.outputs import Output, metrics_by
 
 
 class Problem(NamedTuple):
@@ -85,10 +85,10 @@ def _identity(path: Path) -> tuple[int, int] | str:
     return found.st_dev, found.st_ino
 
 
-def metrics_notes(path: Path | None) -> Iterator[str]:
+def metrics_notes(path: Path | None, command: str) -> Iterator[str]:
     """Check `--metrics`: a file that cannot be written is only noted, because it must not keep a line waiting."""
     if path is not None:
-        for problem in replaced_file_problems("--metrics", path, METRICS):
+        for problem in replaced_file_problems("--metrics", path, metrics_by(command)):
             yield f"{problem.text}: there are no metrics until this is fixed"
 
 

@@ -15,7 +15,7 @@ from vaultwatch.errors import SettingError
 from vaultwatch.exposition import Family, single
 from vaultwatch.exposition import encode_metrics as encode
 from vaultwatch.handler.counters import Counters
-from vaultwatch.outputs import METRICS
+from vaultwatch.outputs import metrics_by
 from vaultwatch.printable import one_line
 from vaultwatch.problem_log import ProblemLog
 
@@ -87,7 +87,7 @@ class _Writer(threading.Thread):
 
     def _write(self) -> None:
         try:
-            if why := METRICS.refusal(self._path):
+            if why := metrics_by(self._labels["command"]).refusal(self._path):
                 raise SettingError(why)
             replace_file(self._path, encode([*self._about_process(), *self._collect()], self._labels))
             self._problems.resolve("--metrics: the file is written again")

@@ -34,7 +34,7 @@ def problems(options: ShipOptions, clients: Clients) -> list[Problem]:
 
 def notes(options: ShipOptions) -> list[str]:
     """Return what the operator should know about settings that can be used."""
-    return [*_bucket_notes(options), *metrics_notes(options.metrics)]
+    return [*_bucket_notes(options), *metrics_notes(options.metrics, "ship")]
 
 
 def _bucket_notes(options: ShipOptions) -> Iterator[str]:

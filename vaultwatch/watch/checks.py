@@ -86,7 +86,8 @@ def facts(options: WatchOptions) -> Iterator[str]:
 
 def notes(options: WatchOptions) -> list[str]:
     """Return what the operator should know about settings that can be used."""
-    return [*_rule_notes(options), *_sink_notes(options), *_old_store_notes(options), *metrics_notes(options.metrics)]
+    metrics = metrics_notes(options.metrics, "watch")
+    return [*_rule_notes(options), *_sink_notes(options), *_old_store_notes(options), *metrics]
 
 
 def _rule_notes(options: WatchOptions) -> Iterator[str]:

@@ -568,6 +568,7 @@ class TestFolders:
         (folder / "broken").write_text("plain\n" * 1_000)
         options = ("--source", "audit", "--stats", folder / "stats", "--rejected", folder / "rejected", folder)
         for _ in range(2):
+            (folder / "rejected").unlink(missing_ok=True)
             found = check(*options)
             assert found.status == 1
             assert [line.split(":")[1] for line in found.err.splitlines()[:-1]] == [f" {folder}/broken"]

@@ -23,6 +23,7 @@ COMMANDS: dict[str, list[object]] = {
     "rules compile --output": ["rules", "compile", "RULES", "--output"],
     "rules coverage --output": ["rules", "coverage", "--output"],
 }
+NOT_EMPTY = "vaultwatch: --rejected: {}: is not empty, and is left as it is"
 Run = Callable[..., tuple[int, str]]
 
 
@@ -44,9 +45,10 @@ def run(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
 class TestEveryOutput:
     def test_replaces_its_own_earlier_output(self, run: Run, tmp_path: Path, name: str) -> None:
         file = tmp_path / "output"
-        first, again = (run(COMMANDS[name], file) for _ in range(2))
-        assert first == again
-        assert first[1] == ""
+        status, error = run(COMMANDS[name], file)
+        again = run(COMMANDS[name], file)
+        replaces = name != "check --rejected"
+        assert (error, again) == ("", (status, "") if replaces else (2, NOT_EMPTY.format(file)))
         assert file.read_bytes()
 
     @pytest.mark.parametrize("content", [b"my notes\n", AUDIT.read_bytes()])
@@ -57,7 +59,8 @@ class TestEveryOutput:
         file.write_bytes(content)
         status, error = run(COMMANDS[name], file)
         assert status == 2
-        assert error.startswith(f"vaultwatch: {name.rpartition(' ')[2]}: {file}: has something else than ")
+        assert error.startswith(f"vaultwatch: {name.rpartition(' ')[2]}: {file}: ")
+        assert error.endswith(", and is left as it is")
         assert file.read_bytes() == content
 
     def test_refuses_a_named_pipe_without_waiting_for_a_reader(self, run: Run, tmp_path: Path, name: str) -> None:
@@ -104,5 +107,66 @@ def test_an_input_is_refused_even_if_it_is_earlier_output(run: Run, tmp_path: Pa
 def test_rejected_lines_begin_as_they_are_known_whatever_the_reason_says(run: Run, tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b'{"type":"a\\"b"\n\xff\n' * 2)
     command = ["check", "--source", "audit", tmp_path / "log", "--rejected"]
-    assert run(command, tmp_path / "rejected") == run(command, tmp_path / "rejected")
+    assert run(command, tmp_path / "rejected")[1] == ""
     assert len([json.loads(line) for line in (tmp_path / "rejected").read_text().splitlines()]) == 4
+
+
+def test_rejected_lines_replace_nothing_not_even_those_of_watch(run: Run, tmp_path: Path) -> None:
+    """`watch --rejected` appends lines of the same form, for weeks."""
+    file = tmp_path / "output"
+    assert run(COMMANDS["check --rejected"], file)[1] == ""
+    before = file.read_bytes()
+    assert run(COMMANDS["check --rejected"], file) == (2, NOT_EMPTY.format(file))
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["check --stats", "reconcile --metrics"])
+def test_a_log_behind_a_line_of_output_is_left_as_it_is(run: Run, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "output"
+    run(COMMANDS[name], file)
+    mixed = file.read_bytes() + AUDIT.read_bytes()
+    file.write_bytes(mixed)
+    status, error = run(COMMANDS[name], file)
+    assert (status, "has something else than " in error, file.read_bytes() == mixed) == (2, True, True)
+
+
+def test_the_metrics_of_another_command_are_left_as_they_are(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "output"
+    run(COMMANDS["reconcile --metrics"], file)
+    (other := tmp_path / "other").write_bytes(file.read_bytes().replace(b'"reconcile"', b'"probe"'))
+    status, error = run(COMMANDS["reconcile --metrics"], other)
+    assert (status, "has something else than metrics of vaultwatch reconcile" in error) == (2, True)
+
+
+def test_no_file_is_emptied_if_another_must_not_be_written(run: Run, tmp_path: Path) -> None:
+    (precious := tmp_path / "precious").write_text("mine")
+    (stats := tmp_path / "stats").write_bytes(b'{"audit":1,"server":1,"rejected":1,"x":1}\n')
+    assert run(["check", AUDIT, "--stats", stats, "--rejected"], precious)[0] == 2
+    assert run(["check", AUDIT, "--rejected", tmp_path / "new", "--stats"], precious)[0] == 2
+    assert (stats.stat().st_size > 1, (tmp_path / "new").exists()) == (True, False)
+
+
+def test_what_is_read_from_stdin_is_not_an_output(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "output"
+    run(COMMANDS["check --stats"], file)
+    with file.open() as stdin:
+        before = os.dup(0)
+        os.dup2(stdin.fileno(), 0)
+        try:
+            found = run(["check", "--stats"], file)
+        finally:
+            os.dup2(before, 0)
+            os.close(before)
+    assert found == (2, f"vaultwatch: --stats: {file}: is one of the files to read")
+
+
+def test_a_new_file_has_the_umask_and_one_that_is_replaced_keeps_its_permissions(run: Run, tmp_path: Path) -> None:
+    file, before = tmp_path / "output", os.umask(0o077)
+    try:
+        run(COMMANDS["reconcile --metrics"], file)
+    finally:
+        os.umask(before)
+    first = file.stat().st_mode & 0o777
+    file.chmod(0o640)
+    run(COMMANDS["reconcile --metrics"], file)
+    assert (first, file.stat().st_mode & 0o777) == (0o600, 0o640)
