@@ -21,7 +21,7 @@ from testbed.trees import may_mount
 _EXPIRED = timedelta(seconds=-60)
 _SLOW_BYTES_PER_SECOND = 100_000.0
 _LARGE_BYTES = 99 * 1024 * 1024
-_URGENT_ACTS = 6  # at a time; more than sixty a minute are merged
+_URGENT_ACTS = 6  # at a time; more than forty a minute are merged
 _STEP_SECONDS = 45 * 60  # the certificates of this run are valid since an hour ago
 
 

@@ -138,18 +138,6 @@ def is_within_another(key: WindowKey, window: Window) -> bool:
 _order = attrgetter("order")
 
 
-def windows_of(rule: str, group: tuple[str, ...], moment: float, timespan_seconds: int) -> tuple[WindowKey, WindowKey]:
-    """Return the two windows of a group that a moment is in.
-
-    Args:
-        rule: The name of the correlation.
-        group: The values of the group.
-        moment: Seconds since the epoch.
-        timespan_seconds: How long a window is.
-    """
-    return windows_around((rule, group, int(moment * 2 // timespan_seconds), timespan_seconds))
-
-
 def windows_around(half: Half) -> tuple[WindowKey, WindowKey]:
     """Return the two windows that a half timespan is in."""
     rule, group, late, timespan_seconds = half

@@ -9,7 +9,7 @@ import pytest
 from vaultwatch.alerts import Alert
 from vaultwatch.aws.counting import MAX_SHARED, SharedCounting
 from vaultwatch.batches import Findings
-from vaultwatch.detection.counting import CountedWindow, Occurrence, Window, windows_of
+from vaultwatch.detection.counting import CountedWindow, Occurrence, Window, windows_around
 from vaultwatch.reading.records import NO_ORIGIN
 from vaultwatch.rules.correlations import Correlation, Correlations
 from vaultwatch.rules.facts import Level, RuleFacts
@@ -74,7 +74,7 @@ def batch(things: Iterable[int], moment: float = 0.0, group: str = "alice") -> l
     found = Occurrence(moment, str(moment), str(moment), NO_ORIGIN)
     return [
         (key, Window(found, found, {}, set(hashes), dict.fromkeys(map(str, hashes))))
-        for key in windows_of("bulk", (group,), moment, SPAN)
+        for key in windows_around(("bulk", (group,), int(moment * 2 // SPAN), SPAN))
     ]
 
 

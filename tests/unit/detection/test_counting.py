@@ -16,7 +16,7 @@ from vaultwatch.detection.counting import (
     Thing,
     WindowKey,
     hash_of,
-    windows_of,
+    windows_around,
 )
 from vaultwatch.reading.records import NO_ORIGIN
 
@@ -34,7 +34,7 @@ def fed(counting: Counting, events: Iterable[Event], threshold: int = 3) -> list
     """Return the windows that raise an alert, in this order."""
     raised = []
     for moment, group, thing in events:
-        for key in windows_of("rule", (group,), moment, SPAN):
+        for key in windows_around(("rule", (group,), int(moment * 2 // SPAN), SPAN)):
             found = Occurrence(moment, str(moment), thing, NO_ORIGIN)
             if counting.add(key, threshold, Thing(hash_of(thing), thing), found, dict):
                 raised.append(key)
@@ -72,7 +72,7 @@ class TestWindows:
         assert [key.starts for key in raised] == [0.0, SPAN, 2 * SPAN, 3 * SPAN]
 
     def test_an_odd_timespan_has_windows_of_its_length(self) -> None:
-        early, late = windows_of("rule", (), 7.0, 5)
+        early, late = windows_around(("rule", (), int(7.0 * 2 // 5), 5))
         assert (early.starts, early.ends) == (2.5, 7.5)
         assert (late.starts, late.ends) == (5.0, 10.0)
 
@@ -105,7 +105,7 @@ class TestProperties:
     def test_a_hostile_number_of_groups_is_bounded(self, groups: list[str], most: int, hashes: int) -> None:
         counting = Counting(most, hashes)
         for number, group in enumerate(groups):
-            key, _ = windows_of("rule", (group,), number % 7, SPAN)
+            key, _ = windows_around(("rule", (group,), int(number % 7 * 2 // SPAN), SPAN))
             counting.add(key, 5, Thing(number, ""), Occurrence(number % 7, "", "", NO_ORIGIN), dict)
             assert len(counting.windows) <= most
             assert sum(len(window.hashes) for window in counting.windows.values()) <= hashes
