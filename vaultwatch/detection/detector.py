@@ -33,7 +33,7 @@ _MESSAGE = re.compile(
     rb"(?!\S{1,40} std(?:out|err) [PF] )(?:[^{\"]{0,120}? )??\d{4}-\d\d-\d\dT[\d:.,+Z-]{8,35} \[[A-Z]{4,5} ?\] "
 )
 """The beginning of a line that is a message of the server log."""
-_ANOTHER = re.compile(rb"[\dZ] \[[A-Z]{4,5} ?\] ")
+_ANOTHER = re.compile(rb"[\dZ] \[ {0,2}[A-Z]{3,5} {0,2}\]")
 """What shows that another message follows in the same line."""
 INDEX = "index"
 """The name under which an error of the index over the rules is counted; names of rules contain an underscore."""

@@ -7,7 +7,8 @@ r"""Find the records in lines that hold them in another form, one line after the
       "time": ...
     2026-11-21 07:29:41.1,"{""time"":...}"            CSV; {\"time\":...} escaped as text
     ts=2026-11-21T07:29:41Z level=info msg="..."      logfmt (`vaultwatch.reading.logfmt`)
-    ...finished2026-11-21T07:29:41Z [INFO]  core:     a line end that is missing
+    ["2026-11-21T07:29:41Z [INFO]  core: ...", ...]   an array of lines
+    ...finished2026-11-21T07:29:41Z [INFO]  core:     several messages (`vaultwatch.reading.joined_messages`)
 
 Only lines that are neither an entry nor a message as they are come here: no plain line becomes slower.
 """
@@ -23,6 +24,7 @@ import msgspec
 from vaultwatch.reading.assembly import MAX_BYTES, Assembly
 from vaultwatch.reading.budget import exceeded
 from vaultwatch.reading.envelopes import texts_in
+from vaultwatch.reading.joined_messages import HEAD, messages_in
 from vaultwatch.reading.logfmt import message_of
 from vaultwatch.reading.records import Rejected
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
@@ -34,17 +36,19 @@ _AROUND = b' \t\r\n\0,;[]\x1e"'
 _LONGEST_SEPARATOR = 64
 _COLOUR = re.compile(rb"\x1b\[[0-9;]{0,32}m")
 _CRI = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S{0,20} (?:stdout|stderr)) ([PF]) ?")
-_HEAD = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d) \[[A-Z]{4,5} ?\] "
-_ANY_HEAD = re.compile(_HEAD)
-_OPENS_WITH_HEAD = re.compile(rb"[^{\"]{0,256}?" + _HEAD)
-_CAN_HOLD_RECORD = re.compile(rb'\{[ \t\r\n]*\\?"|' + _HEAD)
-_IN_LABELS = re.compile(rb'\\"|"request"|"@level"|' + _HEAD)  # what an object of labels beside a record does not have
-_GLUED = re.compile(rb"(?<=[\w.)\]}])(?:(?=" + _HEAD + rb")|(?=\{\"(?:time|type|@level)\": ?\"))")
-_RECORD_AFTER_CR = re.compile(rb"\r(?:[^\r{]{0,120} )?(?:\{\"|" + _HEAD + rb")")  # others are of progress bars
-_NEW_RECORD = re.compile(rb'\{"(?:time|type|auth|request|@level|@message|@module|@timestamp)":|' + _HEAD)
+_ANY_HEAD = re.compile(HEAD)
+_OPENS_WITH_HEAD = re.compile(rb"[^{\"]{0,256}?" + HEAD)
+_CAN_HOLD_RECORD = re.compile(rb'\{[ \t\r\n]*\\?"|' + HEAD)
+_IN_LABELS = re.compile(rb'\\"|"request"|"@level"|' + HEAD)  # what an object of labels beside a record does not have
+_BEHIND_MARK = re.compile(rb"(?<=[m1])" + HEAD)
+_GLUED_OBJECT = re.compile(rb"(?<=[\w.)\]}])\{\"(?:time|type|@level)\": ?\"")
+_MOST_OTHER_OBJECTS = 16
+_OPENS_ARRAY = re.compile(rb'[\[\s]{1,64}"')
+_RECORD_AFTER_CR = re.compile(rb"\r(?:[^\r{]{0,120} )?(?:\{\"|" + HEAD + rb")")  # others are of progress bars
+_NEW_RECORD = re.compile(rb'\{"(?:time|type|auth|request|@level|@message|@module|@timestamp)":|' + HEAD)
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
-_CSV_MESSAGE = re.compile(rb'[^{]{0,512}?"(?=' + _HEAD + rb")")
-_CSV_PLAIN_MESSAGE = re.compile(rb'"[^"{]{0,512}",(?:"[^"{]{0,512}",|[^",{]{0,256},){0,8}(?=' + _HEAD + rb")")
+_CSV_MESSAGE = re.compile(rb'[^{]{0,512}?"(?=' + HEAD + rb")")
+_CSV_PLAIN_MESSAGE = re.compile(rb'"[^"{]{0,512}",(?:"[^"{]{0,512}",|[^",{]{0,256},){0,8}(?=' + HEAD + rb")")
 _CSV_HEADER = re.compile(
     rb'(?i)[\w@", ]{0,256}@message[\w@", ]{0,256}'
     rb'|(?:"?[\w @.\[\]]{1,64}"?,){0,16}"?(?:message|_raw|line|logentry|log|body)"?(?:,"?[\w @.\[\]]{1,64}"?){0,16}'
@@ -187,7 +191,10 @@ class Unwrapper:
         start = text.find(b"{")
         if self._is_export and text.startswith(_MESSAGE):
             yield from self._pieces(b"", text[len(_MESSAGE) :], number, level + 1)
-        elif _OPENS_WITH_HEAD.match(text) or start < 0:
+        elif level <= _MAX_LEVELS and _OPENS_ARRAY.match(text) and (found := _lines_in_array(text)):
+            for one in found:
+                yield from self._pieces(b"", one, number, level + 1)
+        elif start < 0 or _OPENS_WITH_HEAD.match(text) or _is_row_of_messages(text, start):
             yield from self._without_object(whole, text, number)
         elif level > _MAX_LEVELS:
             yield whole
@@ -207,12 +214,14 @@ class Unwrapper:
         key = _stream(header)
         if header is not NO_HEADER and key in self._held:
             yield from (piece.line for piece in self._continue(key, rest, text, number))
+        elif (parts := _messages_in(text)) != [text]:
+            yield from parts
         elif messages := _messages_in_row(text):
             yield from messages
         elif self._is_noise(text, number):
             return
-        elif (b" [" in text[40:] or b'{"' in text) and len(_GLUED.split(text)) > 1:
-            yield from _GLUED.split(_MARKS.sub(b"", text))
+        elif b" [" in text[40:] and _BEHIND_MARK.search(text):
+            yield _MARKS.sub(b"", text)
         else:
             yield (message_of(text) if _FIRST_PAIR.match(text) else None) or whole
 
@@ -278,7 +287,7 @@ class Unwrapper:
         if level == 0 and ended == 0 and not _NEW_RECORD.match(rest):
             self._hold(_PRETTY, rest, whole if not start else rest, number)
         elif rest.strip(_AROUND) and not (start and _REST_OF_PREFIX.fullmatch(rest)):
-            yield rest if start else whole
+            yield from _messages_in(rest) if start else [whole]
 
     def _object(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
         if _is_record(text) and b'"@message"' not in text:
@@ -315,6 +324,69 @@ def _frames(text: bytes) -> list[bytes]:
         position = frame.end() + int(frame[1])
         found.append(text[frame.end() : position])
     return found if position >= len(text) else []
+
+
+def _lines_in_array(text: bytes) -> list[bytes]:
+    """Return the texts and objects in an array of lines; none if it is another array, or cut off."""
+    if exceeded(text, MAX_BYTES) == "values":
+        return []
+    try:
+        items = msgspec.json.decode(text.rstrip(b", \t"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
+    found = [line for line in _lines_of(items) if line.strip()]
+    return found if any(_OPENS_WITH_HEAD.match(line) or _NEW_RECORD.match(line) for line in found) else []
+
+
+def _lines_of(items: Any) -> Iterator[bytes]:
+    """Yield the lines and the objects in nested arrays."""
+    if isinstance(items, list):
+        for item in items:
+            yield from _lines_of(item)
+    elif isinstance(items, str):
+        yield from items.encode("utf-8", "replace").split(b"\n")
+    elif isinstance(items, dict):
+        yield msgspec.json.encode(items)
+
+
+def _messages_in(text: bytes) -> list[bytes]:
+    """Return the messages and records in a line that begins with a message; the text alone if it holds no other."""
+    if b" [" not in text:
+        return [text]
+    is_row = _CSV_MESSAGE.match(text) and not _OPENS_WITH_HEAD.match(text)
+    clean = _MARKS.sub(b"", text)
+    lines = (_records_in_row(clean) if is_row else []) or [clean]
+    parts = [part for line in lines for part in messages_in(line, _Objects().end)]
+    return [text] if parts == [clean] else parts
+
+
+def _is_row_of_messages(text: bytes, start: int) -> bool:
+    """Return whether a message in quotes is before the object that begins here, which is no cell."""
+    return text[start : start + 3] != b'{""' and _CSV_MESSAGE.match(text) is not None
+
+
+class _Objects:
+    """Finds the records behind a message. After many objects that are none, every one that begins like one counts."""
+
+    def __init__(self) -> None:
+        self._others = 0
+
+    def end(self, text: bytes, at: int, /, *, is_value: bool) -> int:
+        """Return where a record that begins here ends, or any object if it is a value; 0 if none does."""
+        if not is_value and not _NEW_RECORD.match(text, at):
+            return 0
+        if self._others >= _MOST_OTHER_OBJECTS:
+            return 0 if is_value else at + 1
+        ended = _end_of_object(memoryview(text)[at:])
+        if is_value:
+            self._others += not ended
+            return at + ended if ended else 0
+        if ended and _is_record(text[at : at + ended]):
+            return at + ended
+        if ended == 0:
+            return len(text)
+        self._others += 1
+        return at + 1 if _GLUED_OBJECT.match(text, at) else 0
 
 
 def _without_columns(text: bytes) -> bytes:
@@ -395,4 +467,4 @@ def _separators(text: bytes, start: int) -> int:
     """Return how many bytes after an object only separate it from the next: commas, brackets, terminal colours."""
     rest = text[start : start + 4096]
     bare = _COLOUR.sub(lambda found: b" " * len(found[0]), rest)
-    return len(bare) - len(bare.lstrip(_AROUND))
+    return len(bare) - len(bare.lstrip(_AROUND + b"|"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vaultwatch.detection.detector import Detector
@@ -297,6 +297,70 @@ def test_an_object_is_whole_exactly_when_all_of_its_parts_have_been_added(value:
     held.add(parts[-1], parts[-1])
     assert held.whole
     assert held.text() == text
+
+
+OTHER = '2026-03-01T10:00:01.5+01:00 [ERROR] core: failed: error="a \\"b\\" c" paths=["a b", c]'
+OLD = "2018/08/03 04:10:27.120 [WARN ] expiration: lease count: 'many'"
+MESSAGES = (S, OTHER, OLD, S + ": nonce=1")
+ROWS: dict[str, Callable[[list[str]], str]] = {
+    "an array": json.dumps,
+    "a compact array": lambda texts: json.dumps(texts, separators=(",", ":")),
+    "nested arrays": lambda texts: json.dumps([["1", text] for text in texts]),
+    "quotes": lambda texts: "\t".join(f'"{text}"' for text in texts),
+    "cells": lambda texts: ",".join('"' + text.replace('"', '""') + '"' for text in texts),
+    **{
+        repr(separator): separator.join
+        for separator in ("", " ", "\t", ",", ", ", "|", " | ", ";", "<br>", "</td><td>", "\u2028", "\0", "\f", "\\n")
+    },
+}
+
+
+def texts_read(text: str) -> list[str]:
+    unwrapper = Unwrapper()
+    pieces = unwrapper.read(text.encode(), 2) + unwrapper.flush()
+    return [str(piece.line, "utf-8") if isinstance(piece.line, bytes) else piece.line.reason for piece in pieces]
+
+
+@given(st.lists(st.sampled_from(MESSAGES), min_size=1, max_size=4), st.sampled_from(sorted(ROWS)))
+@example([MESSAGES[0], MESSAGES[1]], "'\\t'")
+def test_messages_joined_on_one_line_are_those_of_as_many_lines(texts: list[str], row: str) -> None:
+    assert [text for text in texts_read(ROWS[row](texts)) if text != "1"] == texts
+
+
+@pytest.mark.parametrize("separator", ["\t", " ", ",", "|"])
+def test_a_message_behind_another_is_evaluated(separator: str) -> None:
+    first = "2026-03-01T10:00:00Z [INFO]  expiration: revoked lease: lease_id=a"
+    assert counted(separator.join([first, S, A, J, S])) == Counted(1, 4)
+    assert counted(separator.join([A, first, S])) == Counted(1, 2)
+
+
+def test_an_array_of_entries_is_read() -> None:
+    assert counted(json.dumps([A, B, J, S])) == Counted(2, 2)
+    assert counted(json.dumps([A + "\n" + B, "other"])) == Counted(2, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f'error="{S}"',
+        f'error="a \\" {S}" b=c',
+        f'paths=["a b", "{S}"]',
+        f'error={{"errors":["{S}"]}}',
+        f'a="" error="{S}"',
+    ],
+)
+def test_a_text_in_a_value_is_no_message(value: str) -> None:
+    """hclog writes the texts of clients in quotes: one that looks like a message must raise no alert of its own."""
+    line = f"2026-03-01T10:00:00Z [ERROR] core: failed: {value}"
+    assert texts_read(line) == [line]
+    assert texts_read(f"{line}\t{S}") == [line, S]
+    assert texts_read(json.dumps([line, line])) == [line, line]
+
+
+@pytest.mark.parametrize("opening", ['error="a', 'a=["b', "a=[", 'x "y', 'error={"a":"'])
+def test_a_quote_without_an_end_hides_no_message(opening: str) -> None:
+    first, third = f"2026-03-01T10:00:00Z [ERROR] core: failed: {opening}", S + ': a="b c"'
+    assert texts_read(f"{first}\t{S}\t{third}") == [first, S, third]
 
 
 def test_lines_that_end_with_cr_alone_are_lines() -> None:

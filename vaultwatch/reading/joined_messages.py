@@ -1,0 +1,146 @@
+r"""Find the messages of the server log that follow each other on one line, with anything or nothing between them.
+
+`aws logs get-log-events --output text` writes tabs between messages, a spreadsheet commas, a wiki `<br>`. A message
+begins wherever a time and a level stand outside of a value. A value in quotes (`error="..."`, `paths=["a b", ...]`)
+belongs to its message: hclog writes the texts of clients in this way, with their quotes escaped. A quote counts as the
+beginning of a value only if its end is followed by what can follow a value; any other hides no message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Protocol
+
+HEAD = (
+    rb"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)"
+    rb"|\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{1,9})?)"
+    rb" \[ {0,2}(?:TRACE|DEBUG|INFO|WARN|ERROR|ERR) {0,2}\](?: |\Z)"
+)
+_OWN_HEAD = re.compile(HEAD)
+_CANDIDATE = re.compile(rb'(?P<value>=\[?)(?=")|(?P<list>=\[)(?=[^\s"\]])|(?P<head>' + HEAD + rb')|(?P<object>\{")')
+_QUOTE_OR_ESCAPE = re.compile(rb'\\.|"', re.DOTALL)
+_QUOTE_OR_BRACKET = re.compile(rb'["\]]')
+_AFTER_VALUE = re.compile(rb"[\s,;|\"')\]}<\0]|\xe2\x80[\xa8\xa9]|\xc2\x85|\Z")
+_CONTINUES_VALUE = re.compile(rb"(?:\A|: )\s{0,3}\| ?\Z")  # a line of a value of many lines, as hclog writes it
+_ENDS_OTHER_LINE = re.compile(rb"[\w.)\]}]")
+_QUOTES = (b'"', b"'", b"`")
+_SEPARATORS = b" \t\r\n\f\v\0,;|"
+_LONG_SEPARATORS = (b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85", b"\\n", b"\\r", b"\\t")
+_TAG = re.compile(rb"(?i)</?(?:br|p|div|li|ul|td|tr|span|pre|code)\b[^<>]{0,64}>\Z")
+_LONGEST_TAG = 80
+_MOST_SEPARATORS = 64
+_LONGEST_PREFIX = 256
+
+
+class EndOf(Protocol):
+    """Returns where an object that begins at a position of a text ends; 0 if it is none of those that are asked for."""
+
+    def __call__(self, text: bytes, at: int, /, *, is_value: bool) -> int:
+        """Return the end of a record, or of any object if it is the value of a pair."""
+
+
+def messages_in(text: bytes, end_of: EndOf) -> list[bytes]:
+    """Return the messages and objects in a line; the text alone if it is one message.
+
+    Args:
+        text: The line.
+        end_of: Finds the end of a record behind a message.
+    """
+    own = _OWN_HEAD.search(text)
+    if own is None or _CONTINUES_VALUE.search(text[max(own.start() - 8, 0) : own.start()]):
+        return [text]
+    starts = list(_starts(text, own.end(), end_of))
+    prefix = text[: own.start()]
+    is_other = _ENDS_OTHER_LINE.search(prefix[-1:]) is not None
+    quote = prefix[-1:] if prefix.endswith(_QUOTES) else b""
+    if not starts and not is_other:
+        bare = _without_quote(text, quote) if prefix == quote else text
+        return [text if bare == text else bare[1:]]
+    parts, begin = list[bytes](), own.start()
+    if is_other or (not quote and (b"{" in prefix or len(prefix) > _LONGEST_PREFIX)):
+        parts.append(prefix)
+    elif not quote and prefix.strip(_SEPARATORS + b"[("):
+        begin = 0
+    for end in [*starts, len(text)]:
+        part, following = _without_opening_quote(text[begin:end], quote) if end < len(text) else (text[begin:], b"")
+        parts.append(_without_quote(_without_separators(part), quote))
+        begin, quote = end, following
+    return [part for part in parts if part]
+
+
+def _starts(text: bytes, at: int, end_of: EndOf) -> Iterator[int]:
+    """Yield where another message or record begins, outside of values."""
+    closed_lists = at
+    while found := _CANDIDATE.search(text, at):
+        at = found.end()
+        if found["head"]:
+            yield found.start()
+        elif found["object"]:
+            is_value = text[found.start() - 1 : found.start()] == b"="
+            if end := end_of(text, found.start(), is_value=is_value):
+                if not is_value:
+                    yield found.start()
+                at = end
+        elif text[at - 1 : at] == b"[":
+            if found.start() >= closed_lists:
+                end, closed_lists = _end_of_list(text, at)
+                at = max(end, at)
+        else:
+            at = max(_end_of_value(text, at), at)
+
+
+def _end_of_value(text: bytes, at: int) -> int:
+    """Return where a value in quotes ends; 0 if it does not end as hclog ends one."""
+    closing = _closing_quote(text, at + 1)
+    return closing + 1 if closing and _AFTER_VALUE.match(text, closing + 1) else 0
+
+
+def _end_of_list(text: bytes, at: int) -> tuple[int, int]:
+    """Return where a list of values ends, 0 if it does not, and how far that was searched."""
+    while mark := _QUOTE_OR_BRACKET.search(text, at):
+        if _OWN_HEAD.search(text, at, mark.end() + 1):
+            return 0, mark.end()
+        if mark[0] == b"]":
+            return (mark.end() if _AFTER_VALUE.match(text, mark.end()) else 0), mark.end()
+        closing = _closing_quote(text, mark.end())
+        if not closing or text[closing + 1 : closing + 2] not in (b",", b"]"):
+            return 0, mark.end()
+        at = closing + 1
+    return 0, len(text)
+
+
+def _closing_quote(text: bytes, at: int) -> int:
+    marks = _QUOTE_OR_ESCAPE.finditer(text, at)
+    return next((mark.start() for mark in marks if mark[0] == b'"'), 0)
+
+
+def _without_opening_quote(part: bytes, quote: bytes) -> tuple[bytes, bytes]:
+    """Remove the quote in which the next message is, and return it; a message without quotes can end with one."""
+    if not part.endswith(_QUOTES):
+        return part, b""
+    before = part[:-1]
+    if not quote and not before.endswith((b"[", b"(")) and _without_separators(before) == before:
+        return part, b""
+    return before, part[-1:]
+
+
+def _without_separators(part: bytes) -> bytes:
+    for _ in range(_MOST_SEPARATORS):
+        before = len(part)
+        part = part.rstrip(_SEPARATORS)
+        for separator in _LONG_SEPARATORS:
+            part = part.removesuffix(separator)
+        if part.endswith(b">") and (tag := _TAG.search(part[-_LONGEST_TAG:])):
+            part = part[: len(part) - len(tag[0])]
+        if len(part) == before:
+            break
+    return part
+
+
+def _without_quote(part: bytes, quote: bytes) -> bytes:
+    """Remove the end of the quotes that a whole message is in."""
+    if not quote:
+        return part
+    bare = part.rstrip(_SEPARATORS + b")]}")
+    return bare[:-1] if bare.endswith(quote) else part
