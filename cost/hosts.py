@@ -12,8 +12,8 @@ from vaultwatch.settings import Settings, read_settings
 
 ROOT_GIB = 16
 SNAPSHOT_GIB = 100 / 1024
-ALARMS_OF_A_HOST, ALARMS_OF_A_NODE, ALARMS_OF_THE_AUTHORITY, ALARMS_OF_VAULT = 8, 4, 5, 7
-METRICS_OF_A_HOST, METRICS_OF_A_NODE, METRICS_OF_VAULT = 7, 4, 5
+ALARMS_OF_A_HOST, ALARMS_OF_A_NODE, ALARMS_OF_THE_AUTHORITY, ALARMS_OF_VAULT = 9, 4, 5, 7
+METRICS_OF_A_HOST, METRICS_OF_A_NODE, METRICS_OF_VAULT = 8, 4, 5
 """Of a host: ready, disk, memory, rotated files, clock, dropped lines, days that its certificate lasts."""
 _TYPES = {
     "m7g.large": usd.M7G_LARGE,

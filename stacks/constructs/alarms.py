@@ -24,6 +24,7 @@ _FULL_PERCENT = 80
 _MUCH_MEMORY_PERCENT = 90
 _LATE_SECONDS = 1800
 _MANY_FILES = 20
+_MANY_LINES = 10_000
 _MANY_LEASES = 100_000
 _SLOW_SECONDS = 0.05
 _LANES = {
@@ -225,6 +226,16 @@ class Alarms(Construct):
             f"syslog-ng on {name} dropped lines, because a disk buffer or its disk is full. `syslog-ng-ctl stats` on "
             "the host says which. The other lane or the archive has these lines, so that they are evaluated later. The "
             "counter, and with it this alarm, ends when you restart syslog-ng.",
+        )
+        self.add(
+            f"{name}-lines-waiting",
+            metric_of_host(self._deployment, name, metrics.HOST_QUEUED_LINES, cloudwatch.Stats.MINIMUM),
+            f"More than {_MANY_LINES:,} lines wait in the queues of syslog-ng on {name} for a quarter of an hour: "
+            "what they go to is unavailable, or slower than Vault writes, so alerts are late. `syslog-ng-ctl stats` on "
+            "the host says which queue. Nothing is lost until its disk buffer is full.",
+            threshold=_MANY_LINES,
+            periods=3,
+            datapoints=3,
         )
         self.add(
             f"{name}-memory-full",

@@ -257,7 +257,9 @@ dst.network;d_vaultwatch_socket#0;tls,log-server:1515;a;dropped;7
 dst.network;d_vaultwatch_file#0;tls,log-server:1516;a;dropped;0
 dst.network;d_vaultwatch_server#0;tls,log-server:1514;a;dropped;2
 dst.network;d_vaultwatch_server#0;tls,log-server:1514;a;processed;99
+dst.network;d_vaultwatch_socket#0;tls,log-server:1515;a;queued;12
 dst.file;d_syslog#0;/var/log/syslog;a;dropped;5
+dst.file;d_syslog#0;/var/log/syslog;a;queued;4
 """
 
 
@@ -298,6 +300,7 @@ class TestFigures:
             "HostReady": 1.0,
             "HostDiskUsed": 95.0,
             "HostDroppedLines": 9.0,
+            "HostQueuedLines": 12.0,
             "HostMemoryUsed": 75.0,
             "HostFilesWaiting": 1,
             "HostClockError": pytest.approx(0.000102),

@@ -1,4 +1,4 @@
-"""What a host reports besides that it is ready: disks, memory, rotated files, clock, and what syslog-ng dropped."""
+"""What a host reports besides that it is ready: disks, memory, rotated files, clock, and the queues of syslog-ng."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ def figures_of(host: Host) -> Iterator[Figure]:
         yield Figure(metrics.HOST_CLOCK_ERROR, clock_error_seconds(tracking), "Seconds")
         statistics = host.run("syslog-ng-ctl", "stats")
         yield Figure(metrics.HOST_DROPPED_LINES, float(dropped_lines(statistics)))
+        yield Figure(metrics.HOST_QUEUED_LINES, float(queued_lines(statistics)))
     except InstallError:
         return
 
@@ -95,8 +96,17 @@ def dropped_lines(statistics: str) -> int:
     Args:
         statistics: Its output: `SourceName;SourceId;SourceInstance;State;Type;Number`, a line each.
     """
+    return _lines(statistics, "dropped")
+
+
+def queued_lines(statistics: str) -> int:
+    """Return how many lines wait in front of our destinations; `statistics` as for `dropped_lines`."""
+    return _lines(statistics, "queued")
+
+
+def _lines(statistics: str, kind: str) -> int:
     rows = (line.split(";") for line in statistics.splitlines())
-    return sum(int(row[-1]) for row in rows if row[-2:-1] == ["dropped"] and row[1].startswith("d_vaultwatch_"))
+    return sum(int(row[-1]) for row in rows if row[-2:-1] == [kind] and row[1].startswith("d_vaultwatch_"))
 
 
 def _fullest_percent(host: Host) -> float:
