@@ -174,21 +174,9 @@ def queues_of(statistics: str) -> dict[str, Queue]:
     return {name: Queue(counts.get("queued", 0), counts.get("dropped", 0)) for name, counts in sorted(found.items())}
 
 
-def used_ratio(path: Path) -> float | None:
-    """Return how much of a path's disk is used, from 0 to 1, as df shows it: without what is reserved for root.
-
-    Args:
-        path: The path.
-
-    Returns:
-        None if it cannot be read, as after its disk was lost.
-    """
-    try:
-        found = os.statvfs(path)
-    except OSError:
-        return None
-    used = found.f_blocks - found.f_bfree
-    return used / (used + found.f_bavail) if used else 0.0
+def disks_of(paths: Iterable[Path]) -> dict[str, float | None]:
+    """Return how much of each path's disk is used, from 0 to 1; None if it cannot be read, as after it was lost."""
+    return {str(path): _used_ratio(path) for path in paths}
 
 
 def problems_of(found: Found) -> Iterator[str]:
@@ -327,6 +315,11 @@ def _why(error: Exception) -> str:
     return "its answer cannot be read"
 
 
-def disks_of(paths: Iterable[Path]) -> dict[str, float | None]:
-    """Return how much of each path's disk is used; see `used_ratio`."""
-    return {str(path): used_ratio(path) for path in paths}
+def _used_ratio(path: Path) -> float | None:
+    """Return what df shows: blocks that are reserved for root are neither used nor available."""
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return None
+    used = found.f_blocks - found.f_bfree
+    return used / (used + found.f_bavail) if used else 0.0
