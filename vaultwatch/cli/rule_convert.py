@@ -42,7 +42,7 @@ def command(directories: tuple[Path, ...], target: str, patterns: tuple[str, ...
 
     Rules that a target cannot express are named on stderr. Rules in Python are left out, and so are rules that are only
     counted by others. Queries need the extra `convert`; the pipeline does not. docs/rule-tools.md says which fields a
-    system has to add to the log. Without DIR: the shipped rules.
+    system has to add to the log. Without DIR: the folder `rules` here, or the shipped rules.
 
     Exit status: 0 if all rules are converted, 1 if some are not, 2 if the backend or the rules cannot be read.
     """
