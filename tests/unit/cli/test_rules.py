@@ -92,7 +92,7 @@ class TestTuned:
 
     FILTER = (
         "title: Calm\nlogsource: {product: vault, service: audit}\n"
-        "filter: {rules: [seal], ours: {request.path: sys/seal}, condition: not ours}\n"
+        "filter: {rules: [seal], ours: {request.id: sys/seal}, condition: not ours}\n"
     )
 
     def test_the_list_names_overrides_filters_and_disabled_rules(

@@ -49,6 +49,7 @@ _KNOWN = {
     "audit": _AUDIT_FIELDS,
     "server": frozenset({*(SERVER_FIELDS - {"local", "fields"}), "fields.*", "local.hour", "local.weekday"}),
 }
+_LISTS = re.compile(r"policies|warnings|undecided")
 _ONLY_ON_RESPONSES = re.compile(r"(error|outcome|response(\..*)?)")
 
 
@@ -74,6 +75,11 @@ def check_field(field: str, service: Service) -> None:
     if field not in _KNOWN[service] and not maps & _KNOWN[service] and not is_map:
         hint = did_you_mean(field, (name.removesuffix(".*") for name in _KNOWN[service]))
         raise RuleError(f"unknown field {field}: no {service} record has it{hint}")
+
+
+def has_one_value(field: str, service: Service) -> bool:
+    """Return whether a record has at most one value in a field: it is no list, and not below one."""
+    return field in _KNOWN[service] and _LISTS.search(field) is None
 
 
 def check_logged(field: str) -> None:

@@ -8,9 +8,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vaultwatch.rules.compiling.contradictions import contradictions
 from vaultwatch.rules.compiling.documents import read_documents
 from vaultwatch.rules.compiling.impossible import why_never, why_seldom
-from vaultwatch.rules.conditions import Condition, Keyword, Never, Regex, Text, leaves
+from vaultwatch.rules.conditions import Boolean, Condition, Keyword, Never, Number, Regex, Text, leaves
 from vaultwatch.rules.pack import CompiledRule
 
 _TOKEN = re.compile(r"[\w.*?-]+")
@@ -59,6 +60,10 @@ def findings_of(rule: CompiledRule) -> list[Finding]:
         else:
             continue
         found[finding.text] = finding
+    for reason in contradictions(rule.condition, rule.service):
+        with_filters = f" (with {', '.join(rule.filters)})" if rule.filters else ""
+        text = f"a part of the condition never holds{with_filters}: {reason}"
+        found[reason] = Finding(rule.name, text, is_error=not rule.filters)
     return list(found.values())
 
 
@@ -90,6 +95,10 @@ def _named(test: Condition) -> str:
     match test:
         case Text(field, _, value) | Regex(field, value):
             return f"{field}: {value[:_MAX_VALUE]}"
+        case Number(field, op, value):
+            return f"{field}{'' if op == 'eq' else f'|{op}'}: {value}"
+        case Boolean(field, wanted):
+            return f"{field}: {str(wanted).lower()}"
         case Keyword(_, value):
             return f"keyword {value[:_MAX_VALUE]}"
         case Never():
