@@ -52,14 +52,6 @@ def _is_wide(line: bytes) -> bool:
     return any(lead in line for lead in _WIDE_BYTES) or _SURROGATE.search(line) is not None
 
 
-def could_be_deep(text: bytes) -> bool:
-    """Return whether the data of a request has enough closing brackets for an entry nested deeper than `MAX_DEPTH`.
-
-    Removing a byte takes a quarter of the time of counting it, on CPython 3.11.
-    """
-    return 2 * len(text) - len(text.replace(b"}", b"")) - len(text.replace(b"]", b"")) > MAX_DEPTH - 2
-
-
 def is_deep(value: Any, limit: int) -> bool:
     """Return whether a JSON value has more levels of objects and lists than `limit`, with its own.
 

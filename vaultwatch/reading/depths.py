@@ -37,6 +37,25 @@ def without_depths(text: bytes | bytearray) -> bytearray | None:
     return cuts.kept if cuts.depth == 0 else None
 
 
+def is_too_deep(text: bytes) -> bool:
+    """Return whether JSON has more levels of objects and lists than `MAX_DEPTH`, without decoding it.
+
+    Removing a byte takes a quarter of the time of counting it, on CPython 3.11. A line with more closing brackets than
+    `MAX_DEPTH` is rare.
+    """
+    if 2 * len(text) - len(text.replace(b"}", b"")) - len(text.replace(b"]", b"")) <= MAX_DEPTH:
+        return False
+    depth = 0
+    for block in _structure(text):
+        opening, closing = block.count(b"{") + block.count(b"["), block.count(b"}") + block.count(b"]")
+        if depth + opening > MAX_DEPTH:
+            changes = accumulate(block.translate(_CHANGES))
+            if any(map(gt, changes, count(MAX_DEPTH + 1 - depth))):
+                return True
+        depth += opening - closing
+    return False
+
+
 class _Cuts:
     """Replaces values that are too deep, block by block."""
 

@@ -24,7 +24,8 @@ from typing import Any
 
 import msgspec
 
-from vaultwatch.reading.budget import MAX_DEPTH, MAX_MESSAGE_BYTES, exceeded
+from vaultwatch.reading.budget import MAX_MESSAGE_BYTES, Budget, exceeded
+from vaultwatch.reading.depths import is_too_deep, without_depths
 from vaultwatch.reading.left_out import LEFT_OUT
 
 Fields = dict[str, Any]
@@ -227,13 +228,18 @@ def _read_unquoted(text: str) -> Fields:
     return {**fields, name: text[start:].strip()} if name else {}
 
 
+def json_budget(line: bytes) -> Budget:
+    """Return which limit a message in the JSON layout exceeds."""
+    return exceeded(line, MAX_MESSAGE_BYTES) or ("depth" if is_too_deep(line) else "")
+
+
 def read_json(line: bytes) -> tuple[str, str, str, str, Fields]:
     """Return time, level, module, message and fields of a message in the JSON layout; no fields over its budget.
 
     Raises:
         ValueError: The line is no such message. The text of the error gives the reason, and none of the content.
     """
-    entry = _decode_in_part(line) if exceeded(line, MAX_MESSAGE_BYTES) else _decode(line)
+    entry = _decode_in_part(line) if json_budget(line) else _decode(line)
     if not isinstance(entry, dict) or not ("@message" in entry or "@level" in entry):
         raise ValueError("JSON without @message and @level: not a server-log message")
     time, level, module, message = (_as_text(entry.pop(key, "")) for key in _JSON_KEYS)
@@ -258,7 +264,7 @@ def read_json_head(line: bytes) -> tuple[str, str] | None:
     Args:
         line: The line, which is not over its budget. All of it is checked to be JSON.
     """
-    if line.count(b"{") + line.count(b"[") > MAX_DEPTH:
+    if is_too_deep(line):
         return None
     try:
         head = _decode_json_head(line)
@@ -278,13 +284,20 @@ _HEAD_OF_JSON = msgspec.defstruct(
 def _decode_in_part(line: bytes) -> dict[str, object]:
     """Decode the four members that hclog always writes, and cut what is too long to be one of its texts."""
     try:
-        found = msgspec.json.decode(line, type=_HEAD_OF_JSON)
-        raw = ((key, getattr(found, key[1:])) for key in _JSON_KEYS)
-        return {key: _text_of(value) for key, value in raw if value is not msgspec.UNSET}
+        return _head_of(line)
     except RecursionError:
-        raise ValueError("JSON nested too deep") from None
+        shallow = without_depths(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise ValueError("invalid JSON over its budget") from None
+    if shallow is None:
+        raise ValueError("JSON nested too deep")
+    return _head_of(shallow)
+
+
+def _head_of(line: bytes | bytearray) -> dict[str, object]:
+    found = msgspec.json.decode(line, type=_HEAD_OF_JSON)
+    raw = ((key, getattr(found, key[1:])) for key in _JSON_KEYS)
+    return {key: _text_of(value) for key, value in raw if value is not msgspec.UNSET}
 
 
 def _text_of(raw: msgspec.Raw) -> object:

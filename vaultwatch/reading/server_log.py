@@ -22,7 +22,16 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from vaultwatch.reading.budget import MAX_MESSAGE_BYTES, SMALL_BYTES, Budget, exceeded
-from vaultwatch.reading.hclog import Head, read_head, read_json, read_json_head, read_text, unescape, without_colours
+from vaultwatch.reading.hclog import (
+    Head,
+    json_budget,
+    read_head,
+    read_json,
+    read_json_head,
+    read_text,
+    unescape,
+    without_colours,
+)
 from vaultwatch.reading.records import Origin, Rejected, ServerMessage, ServerRecord, SkippedMessage, rejected_by_error
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
 
@@ -207,8 +216,9 @@ def _single(line: ServerLine, origin: Origin) -> ServerMessage | Rejected:
     time = level = module = ""
     fields: dict[str, object] = {}
     text, header = line.text, line.header
-    partial = exceeded(text, MAX_MESSAGE_BYTES)
+    partial: Budget = ""
     if _JSON.match(text):
+        partial = json_budget(text)
         try:
             time, level, module, message, fields = read_json(text)
         except ValueError as error:

@@ -15,7 +15,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from vaultwatch.reading.budget import MAX_DEPTH, SMALL_BYTES, could_be_deep, exceeded
+from vaultwatch.reading.budget import SMALL_BYTES, exceeded
+from vaultwatch.reading.depths import is_too_deep
 from vaultwatch.reading.records import split_tag
 from vaultwatch.redaction import PARTS_OF_SECRETS, SALTED, holds_secret, shows_secret
 from vaultwatch.rules.anchors import (
@@ -43,8 +44,6 @@ _WITH_ANY = ("type", "request.operation", "request.mount_type")
 """The fields that the gate looks up beside any other, because that costs little."""
 _COMMON = ("request.path", "request.namespace.path", POLICIES)
 """The fields that any pack asks for; others are decoded only for rules that have no anchors on these."""
-_SHALLOW_BYTES = 2 * (MAX_DEPTH - 2)
-"""No data of a request this short is nested too deeply."""
 _SECRET_IN_PATH, _SECRET_IN_HEADERS = 1, 2
 
 
@@ -147,7 +146,7 @@ class AuditIndex:
             waiting: Values of `request.id` whose entries are always candidates.
             before: Removes what is before the entry in a line, such as a tag.
         """
-        return self._sift(lines, waiting, before, self._decode)
+        return self._sift(lines, waiting, before)
 
     def reads(self, line: bytes) -> bool:
         """Return whether a line is an audit entry that the gate can decode."""
@@ -159,15 +158,16 @@ class AuditIndex:
 
     def candidates(self, entry: bytes) -> Rules:
         """Return the rules that an entry within its budget could match; all of them if the gate cannot decode it."""
-        (sifted,) = self._sift([entry], (), None, self._decode_in_budget)
+        (sifted,) = self._sift([entry], (), None, judged=True)
         if isinstance(sifted, Unreadable):
             return self.rules
         return sifted.rules if isinstance(sifted, Candidate) else ()
 
     def _sift(  # noqa: C901  all that is done for every entry of a log is here: one call takes 2 % of its time
-        self, lines: Sequence[bytes], waiting: Collection[str], before: Before | None, decode: Callable[[bytes], Any]
+        self, lines: Sequence[bytes], waiting: Collection[str], before: Before | None, *, judged: bool = False
     ) -> Iterator[Sifted]:
-        """Do what `sift` does with entries that are decoded in this way."""
+        """Do what `sift` does; entries that are judged are within their budget, and may have an object that is null."""
+        decode = self._decode_without_nulls if judged else self._decode
         by_path, by_kind, narrowed = self._by_path, self._by_kind, self._narrowing.of
         secrets, others, passed = self._secrets, self._others if self._others.fields else None, 0
         reads_more = self._reads_more
@@ -177,10 +177,10 @@ class AuditIndex:
                 if len(line) > SMALL_BYTES and exceeded(line):
                     raise _OverBudget
                 text = before(line) if before else line
+                if not judged and is_too_deep(text):
+                    raise _OverBudget
                 gate = decode(text)
                 request, auth = gate.request, gate.auth
-                if len(request.data) > _SHALLOW_BYTES and could_be_deep(bytes(request.data)):
-                    raise _OverBudget
                 texts: Any = request.operation, request.namespace.path, request.mount_type, gate.type
                 mask = by_path[request.path] & by_kind[texts, bytes(auth.policies)]
                 if request.headers is not NOTHING:
@@ -199,9 +199,9 @@ class AuditIndex:
             except _UNREADABLE:
                 found = (Unreadable(line),)
             except AttributeError:  # `auth` or another object is null
-                if decode is not self._decode:
+                if judged:
                     raise
-                found = self._sift([line], waiting, before, self._decode_without_nulls)
+                found = self._sift([line], waiting, before, judged=True)
             if passed:
                 yield Passed(passed)
                 passed = 0
@@ -210,12 +210,6 @@ class AuditIndex:
             yield from found
         if passed:
             yield Passed(passed)
-
-    def _decode_in_budget(self, text: bytes) -> Any:
-        """Decode an entry whose data need not be searched for depth, which takes memory of twice its size."""
-        gate = self._decode_without_nulls(text)
-        gate.request.data = NOTHING
-        return gate
 
     def _decode_without_nulls(self, text: bytes) -> Any:
         return without_nulls(self._decode(text))

@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping
 from datetime import tzinfo
 from typing import Any
 
-from vaultwatch.reading.budget import could_be_deep
 from vaultwatch.reading.records import Origin
 from vaultwatch.reading.view import View
 from vaultwatch.rules.few_fields import Plan, Tables, Values, plan_of
@@ -80,7 +79,7 @@ class Screen:
         """Return an entry's few fields and the rules that match; None if it must be decoded in full.
 
         Args:
-            text: An entry that the index can decode, without its tag.
+            text: An entry that the index has found to be a candidate, without its tag.
             origin: Where it came from.
             rules: The rules that could match it.
             waiting: Values of `request.id` that wait for a response: their entries are decoded in full.
@@ -88,7 +87,7 @@ class Screen:
             gate: What the index decoded of it, if it is known.
         """
         plan = self._plans[rules] if rules in self._plans else self._plan(rules)
-        if plan is None or could_be_deep(text):
+        if plan is None:
             return None
         try:
             in_gate = gate is not None and plan in self._in_gate

@@ -33,6 +33,23 @@ def test_nesting_that_no_rule_asks_for_raises_an_alert(depth: int, brackets: tup
     assert alerts(line) == {"audit_entry_over_budget"}
 
 
+@pytest.mark.parametrize("levels", [MAX_DEPTH // 2, 400, 4_500])
+@pytest.mark.parametrize("before", [b'"time"', b'"operation"', b'"display_name"', b'"keys"'])
+def test_so_does_nesting_that_is_not_in_the_data_of_a_request(levels: int, before: bytes) -> None:
+    answered = ORDINARY_PATH.replace(b'"request","auth"', b'"response","auth"') + b'0},"response":{"data":{"keys":[]}}}'
+    nested = b'"x":' + b'{"a":[0,' * levels + b"0" + b'],"b":0}' * levels + b","
+    assert alerts(answered) == set()
+    assert alerts(answered.replace(before, nested + before)) == {"audit_entry_over_budget"}
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH, 999, 9_000])
+def test_so_does_a_message_of_the_server_log(depth: int) -> None:
+    line = (
+        b'{"@level":"info","@message":"x","@timestamp":"2026-11-28T00:00:00Z","a":' + b"[" * depth + b"]" * depth + b"}"
+    )
+    assert alerts(line) == {"server_message_over_budget"}
+
+
 def test_an_entry_that_looks_like_one_of_the_canary_raises_its_alert() -> None:
     canary = HEAD.replace(b'"eve"', b'"cert-%s","policies":["%s"]' % (CANARY.encode(), CANARY.encode()))
     assert alerts(canary + b"{}" + TAIL) == {"audit_device_disabled"}

@@ -1,10 +1,10 @@
 """What is nested too deeply is cut out of a line; a reader that looks at every byte finds the same cuts."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vaultwatch.reading.budget import MAX_DEPTH
-from vaultwatch.reading.depths import MAX_SKIPPED_DEPTH, without_depths
+from vaultwatch.reading.depths import MAX_SKIPPED_DEPTH, is_too_deep, without_depths
 
 Steps = list[tuple[int, tuple[bytes, bytes], bytes]]
 CUT = b'"[left out: nested too deeply]"'
@@ -71,6 +71,14 @@ def test_text_whose_brackets_are_not_balanced_is_recognised(steps: Steps) -> Non
     text = written(steps, closed=False)
     kept, depth = cut_slowly(text)
     assert without_depths(text) == (kept if depth == 0 else None)
+
+
+@given(STEPS)
+@example([(MAX_DEPTH, (b"[", b"]"), b'"]",')])
+@example([(MAX_DEPTH + 1, (b"{", b"}"), b'"\\"}",')])
+def test_the_depth_is_known_without_decoding(steps: Steps) -> None:
+    deepest = max((level for level, _, _ in steps), default=0)
+    assert is_too_deep(written(steps, closed=True)) == (deepest > MAX_DEPTH)
 
 
 def test_values_beside_one_that_is_too_deep_are_kept() -> None:
