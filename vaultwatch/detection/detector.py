@@ -16,8 +16,15 @@ from vaultwatch.detection.prefixes import Prefixes
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.detection.waiting import Waiting
 from vaultwatch.reading.identity import Seen, ServerEventKeys
-from vaultwatch.reading.joined import joined_entry
-from vaultwatch.reading.records import Origin, Position, Rejected, read_audit_entry, split_tag, undecoded_entry
+from vaultwatch.reading.joined import is_whole, joined_entries, read_part
+from vaultwatch.reading.records import (
+    Origin,
+    Position,
+    Rejected,
+    read_audit_entry,
+    split_tag,
+    undecoded_entry,
+)
 from vaultwatch.rules.correlations import Correlations
 from vaultwatch.rules.index import Before, Candidate, Passed, Rules, Sifted, Unreadable
 from vaultwatch.rules.pack import Rule
@@ -373,6 +380,8 @@ class Detector:
 
     def _read_entry(self, text: bytes, origin: Origin, rules: Rules | None, now: float) -> list[Verdict]:
         entry = read_audit_entry(text, origin)
+        if not is_whole(entry) and (parts := joined_entries(text)):
+            return self._take_joined(parts, origin, now)
         if isinstance(entry, Rejected):  # the index ignores what it does not decode, such as nesting
             return self._take_rejected(entry, now)
         if entry.partial:  # the index would decode texts that are too long
@@ -383,11 +392,18 @@ class Detector:
         self._count_entry(text, origin)
         return found
 
+    def _take_joined(self, parts: Sequence[bytes], origin: Origin, now: float) -> list[Verdict]:
+        """Read entries that follow each other on one line; the end of the first one may be missing."""
+        out: list[Verdict] = []
+        for part in parts:
+            found = read_part(part, origin)
+            if isinstance(found, Rejected):
+                out += self._take_rejected(found, now)
+            else:
+                out += self._take(part, None, now, None if part.startswith(b"@") else origin)
+        return out
+
     def _take_rejected(self, rejected: Rejected, now: float) -> list[Verdict]:
-        text, origin = rejected.raw, rejected.origin
-        if start := joined_entry(text):
-            self._evaluator.reject(Rejected(text[:start], "its end is missing: another entry follows", origin))
-            return self._take(text[start:], None, now, None if text.startswith(b"@", start) else origin)
         self._evaluator.reject(rejected)
         return self._audit.evaluate(undecoded_entry(rejected), self._index.of_partial, now) if rejected.partial else []
 

@@ -76,7 +76,7 @@ def left_out_of(fields: dict[str, Any], open_path: Path, left_out: LeftOut) -> L
             beginnings[open_path[:depth]] = ""
             break
         decoded[open_path[:depth]] = frozenset(value)
-    return LeftOut(beginnings, decoded)
+    return LeftOut(beginnings, decoded, is_cut_off=True)
 
 
 def _path(names: Sequence[bytes]) -> Path:

@@ -22,10 +22,12 @@ class LeftOut(msgspec.Struct, frozen=True):
     Attributes:
         beginnings: The members that were left out, each with the beginning of its text; "" if nothing of it was kept.
         decoded: Objects of which only the members with these names were decoded.
+        is_cut_off: Whether the end of the record is missing.
     """
 
     beginnings: Mapping[Path, str] = {}
     decoded: Mapping[Path, frozenset[str]] = {}
+    is_cut_off: bool = False
 
     def lacks(self, path: Path) -> bool:
         """Return whether the member at this path, or one that it is in, may have been left out in part or in full."""

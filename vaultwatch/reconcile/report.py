@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from vaultwatch.reading.bounds import brief
-from vaultwatch.reading.records import AuditEntry, Rejected
+from vaultwatch.reading.records import AuditEntry
 from vaultwatch.reconcile.comparison import LEFT, RIGHT, Comparison, Finding, Findings, Side
 from vaultwatch.reconcile.rows import NO_TIME, Reader, Row
 from vaultwatch.reconcile.run import Log, numbered_lines
@@ -156,11 +156,11 @@ def _kind(found: Findings, entries: list[Entry]) -> Kind:
     return Kind(found.count, _time(found.first) if spans else "", _time(found.last) if spans else "", entries)
 
 
-def _entry(finding: Finding, known: Mapping[tuple[int, int], _Known]) -> Entry:
-    one = known[finding.row.log, finding.row.line]
+def _entry(finding: Finding, known: Mapping[Row, _Known]) -> Entry:
+    one = known[finding.row]
     if finding.other is None:
         return one.entry
-    other = known[finding.other.log, finding.other.line]
+    other = known[finding.other]
     changes = list(_changes(one, other))
     return msgspec.structs.replace(one.entry, other_place=other.entry.place, changes=changes)
 
@@ -184,23 +184,24 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _known(findings: Iterable[Finding], logs: Sequence[Log], reader: Reader) -> dict[tuple[int, int], _Known]:
+def _known(findings: Iterable[Finding], logs: Sequence[Log], reader: Reader) -> dict[Row, _Known]:
     """Read the entries of findings again: one that has changed since then has no texts."""
-    wanted: dict[int, dict[int, Row]] = {}
-    compared = set[tuple[int, int]]()
+    wanted: dict[int, dict[int, set[Row]]] = {}
+    compared = set[Row]()
     for finding in findings:
         for row in filter(None, finding):
-            wanted.setdefault(row.log, {})[row.line] = row
+            wanted.setdefault(row.log, {}).setdefault(row.line, set()).add(row)
             if finding.other:
-                compared.add((row.log, row.line))
-    known = dict[tuple[int, int], _Known]()
+                compared.add(row)
+    known = dict[Row, _Known]()
     for index, rows in wanted.items():
         log = logs[index]
-        known |= {(index, number): _Known(_without_texts(row, log), b"") for number, row in rows.items()}
+        known |= {row: _Known(_without_texts(row, log), b"") for some in rows.values() for row in some}
         for number, line in _lines(log, max(rows)):
-            if number in rows and (entry := _read(line, rows[number], reader)):
-                texts = _texts(entry, f"{log.name}:{number}")
-                known[index, number] = _Known(texts, reader.compared(entry) if (index, number) in compared else b"")
+            for row in rows.get(number, ()):
+                if entry := _read(line, row, reader):
+                    texts = _texts(entry, f"{log.name}:{number}")
+                    known[row] = _Known(texts, reader.compared(entry) if row in compared else b"")
     return known
 
 
@@ -209,8 +210,8 @@ def _lines(log: Log, last: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _read(line: bytes, row: Row, reader: Reader) -> AuditEntry | None:
-    entry = reader.read(line)
-    return None if isinstance(entry, Rejected) or reader.event(entry.fields) != row.event else entry
+    entries = (entry for entry in reader.read(line) if isinstance(entry, AuditEntry))
+    return next((entry for entry in entries if reader.row(entry, row.log, row.line)[:2] == row[:2]), None)
 
 
 def _without_texts(row: Row, log: Log) -> Entry:

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from vaultwatch.reading.identity import audit_event_key, is_response, parse_time
+from vaultwatch.reading.joined import read_entries
 from vaultwatch.reading.left_out import NOTE
-from vaultwatch.reading.records import AuditEntry, Rejected, read_audit_entry, split_tag
+from vaultwatch.reading.records import AuditEntry, Rejected
 from vaultwatch.reading.standing_alone import stands_alone
 
 _SALTED = re.compile(rb'"hmac-sha256:[0-9a-f]{64}"')
@@ -76,10 +77,9 @@ class Reader:
         self._ignored = [tuple(name.split(".")) for name in ignored]
         self._key = secrets.token_bytes(16)
 
-    def read(self, line: bytes) -> AuditEntry | Rejected:
-        """Read a line as an audit entry whose salted hashes are all alike."""
-        origin, text = split_tag(line)
-        return read_audit_entry(_SALTED.sub(_MASKED, text), origin)
+    def read(self, line: bytes) -> list[AuditEntry | Rejected]:
+        """Read a line as an audit entry whose salted hashes are all alike; it is several if a newline is missing."""
+        return read_entries(_SALTED.sub(_MASKED, line))
 
     def row(self, entry: AuditEntry, log: int, line: int) -> Row:
         """Return the row of an entry.

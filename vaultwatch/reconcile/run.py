@@ -64,13 +64,13 @@ def reconcile(
 
 def _read(log: Log, index: int, side: Side, reader: Reader, buckets: Buckets) -> None:
     for number, line in numbered_lines(log):
-        entry = reader.read(line)
-        if isinstance(entry, Rejected):
-            side.rejected += 1
-            continue
-        side.read += 1
-        side.partial += bool(entry.partial)
-        buckets.add(reader.row(entry, index, number))
+        for entry in reader.read(line):
+            if isinstance(entry, Rejected):
+                side.rejected += 1
+                continue
+            side.read += 1
+            side.partial += bool(entry.partial)
+            buckets.add(reader.row(entry, index, number))
 
 
 def numbered_lines(log: Log) -> Iterator[tuple[int, bytes]]:

@@ -165,9 +165,10 @@ def test_what_is_odd_about_a_line_neither_hides_its_act_nor_the_line_behind_it(l
 
 
 @pytest.mark.parametrize("line", [ACT + ACT, ACT + b" " + ACT])
-def test_two_entries_on_one_line_are_rejected_and_kept_not_read_as_the_first(line: bytes) -> None:
-    rejected: list[Rejected] = []
-    detector = Detector(shipped_rules(), on_rejected=rejected.append)
-    detector.feed([line, ORDINARY_PATH + b"0" + TAIL])
-    assert [one.raw for one in rejected] == [line]
-    assert detector.counts.audit == 1
+def test_two_entries_on_one_line_are_both_read_not_only_the_first(line: bytes) -> None:
+    detector = Detector(shipped_rules())
+    verdicts = detector.feed([line.replace(b'"id":"a"', b'"id":"b"', 1), ORDINARY_PATH + b"0" + TAIL])
+    verdicts += detector.flush()
+    disabled = {verdict.event_key for verdict in verdicts if verdict.rule.name == "audit_device_disabled"}
+    assert disabled == {"a", "b"}
+    assert (detector.counts.audit, detector.counts.rejected) == (3, 0)

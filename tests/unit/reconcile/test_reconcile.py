@@ -216,6 +216,12 @@ class TestBounds:
         found = compare([*both(1), b"cut off: {\n"], both(1))
         assert (found.equal, found.sides[0].rejected) == (False, 1)
 
+    def test_an_entry_behind_a_part_of_another_is_compared(self) -> None:
+        left = [of_requests(1)[0][:40] + of_requests(2)[0], of_requests(2)[1]]
+        found = reported(left, both(3))
+        assert found.left["rejected"] == 1
+        assert [it.request_id for it in found.missing_right.entries] == ["id-2", "id-2"]
+
     def test_entries_without_a_time_are_compared_too(self) -> None:
         lines = [line.replace(b"2026-11-28", b"nonsense") for line in of_requests(1, 2)]
         found = reported(lines, lines[:1])
