@@ -37,7 +37,15 @@ class SettingError(VaultwatchError):
 
 
 class RuleError(VaultwatchError):
-    """A rule, a filter or a placeholder cannot be compiled, or has no fixtures."""
+    """A rule, a filter or a placeholder cannot be compiled, or has no fixtures.
+
+    Attributes:
+        about: The key or value of the file that is wrong, by which its line is found; "" if it is not a single one.
+    """
+
+    def __init__(self, message: str, about: str = "") -> None:
+        super().__init__(message)
+        self.about = about
 
 
 class FrameError(VaultwatchError):

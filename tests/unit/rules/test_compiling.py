@@ -389,8 +389,8 @@ REFUSED = [
     ("text", "not a mapping"),
     ("a: [", "not YAML"),
     ("a: \x01", "not YAML"),
-    (sigma(PATH.format(": a")) + "title: again\n", "not YAML: .*title"),
-    (sigma(PATH.format(": a\n  request.path: b")), "not YAML: .*request.path"),
+    (sigma(PATH.format(": a")) + "title: again\n", "the key title is there twice"),
+    (sigma(PATH.format(": a\n  request.path: b")), "the key request.path is there twice"),
     (sigma(PATH.format(": a"), more="date: 2026-13-45\n"), "date '2026-13-45' is invalid"),
     (sigma(PATH.format(": a"), more="bogus: 1\n"), "unknown key bogus"),
     (sigma(PATH.format(": a"), more="1: 1\n"), "unknown key 1"),
@@ -529,12 +529,12 @@ class TestRefusals:
             ("x: [{a: b}]\n", "x: not a list"),
             ("1: [a]\n", "not a list"),
             ("x: [", "not YAML"),
-            ("x: [a]\nx: [b]\n", "not YAML"),
+            ("x: [a]\nx: [b]\n", "line 2: the key x is there twice"),
         ],
     )
     def test_broken_placeholders(self, text: str, why: str, tmp_path: Path) -> None:
         (tmp_path / "placeholders.yml").write_text(text)
-        with pytest.raises(RuleError, match=f"placeholders.yml: .*{why}"):
+        with pytest.raises(RuleError, match=f"placeholders.yml.*{why}"):
             compile_directories([tmp_path])
 
     def test_a_second_rule_of_one_name_in_another_directory(self, tmp_path: Path) -> None:

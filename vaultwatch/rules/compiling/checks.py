@@ -74,7 +74,7 @@ def check_field(field: str, service: Service) -> None:
     is_map = f"{field}.*" in _KNOWN[service]
     if field not in _KNOWN[service] and not maps & _KNOWN[service] and not is_map:
         hint = did_you_mean(field, (name.removesuffix(".*") for name in _KNOWN[service]))
-        raise RuleError(f"unknown field {field}: no {service} record has it{hint}")
+        raise RuleError(f"unknown field {field}: no {service} record has it{hint}", about=field)
 
 
 def has_one_value(field: str, service: Service) -> bool:
@@ -126,7 +126,8 @@ def _check_negations(condition: Condition, *, negated: bool, on_responses: bool)
 def _refuse_negation(test: FieldTest, *, negated: bool) -> None:
     asks_for_absence = isinstance(test, Exists) and not test.wanted
     if negated != asks_for_absence:
-        raise RuleError(f"negates {test.field} without selecting type: response; a request entry has no outcome yet")
+        text = f"negates {test.field} without selecting type: response; a request entry has no outcome yet"
+        raise RuleError(text, about=test.field)
 
 
 def _selects_responses(condition: Condition) -> bool:

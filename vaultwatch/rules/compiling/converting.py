@@ -20,11 +20,11 @@ from vaultwatch.errors import RuleError, SettingError
 from vaultwatch.rules.compiling import notifying
 from vaultwatch.rules.compiling.collection import parsed_documents
 from vaultwatch.rules.compiling.documents import Document, read_placeholders
+from vaultwatch.rules.compiling.faults import one_line
 from vaultwatch.rules.compiling.overrides import read_overrides
 from vaultwatch.rules.compiling.parsed_rule import ParsedRule
 from vaultwatch.rules.compiling.placeholders import NEVER, literal
 from vaultwatch.rules.compiling.unsupported import SIGMA_FAULTS
-from vaultwatch.rules.compiling.yaml_core import one_line
 
 _BACKENDS = {
     "splunk": ("sigma.backends.splunk", "SplunkBackend"),

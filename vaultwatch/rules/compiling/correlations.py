@@ -16,9 +16,9 @@ from vaultwatch.errors import RuleError, did_you_mean
 from vaultwatch.rules.compiling import notifying
 from vaultwatch.rules.compiling.checks import check_field
 from vaultwatch.rules.compiling.documents import Document
+from vaultwatch.rules.compiling.faults import one_line
 from vaultwatch.rules.compiling.parsed_rule import RULE_KEYS, check_shape, common_facts
 from vaultwatch.rules.compiling.unsupported import SIGMA_FAULTS, refuse_unknown_keys
-from vaultwatch.rules.compiling.yaml_core import one_line
 from vaultwatch.rules.conditions import Never
 from vaultwatch.rules.correlations import Correlation, CorrelationType
 from vaultwatch.rules.facts import Service

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from vaultwatch.errors import RuleError
+from vaultwatch.rules.compiling.faults import line_of
 from vaultwatch.rules.compiling.yaml_core import load_documents
 from vaultwatch.rules.files import rule_files
 
@@ -44,6 +45,19 @@ def read_documents(directory: Path) -> Iterator[Document]:
             _refuse_misplaced(path, directory, where)
         else:
             yield from _mappings(path, where)
+
+
+def located(error: RuleError, documents: Sequence[Document]) -> RuleError:
+    """Return an error with the place of what it is about: a file, and the line if one is found.
+
+    Args:
+        error: Its text names no file.
+        documents: A rule, and the filters that are applied to it.
+    """
+    for document in documents if error.about else ():
+        if number := line_of(document.path, error.about):
+            return RuleError(f"{document.where}, line {number}: {error}")
+    return RuleError(f"{' with '.join(document.where for document in documents)}: {error}")
 
 
 def read_placeholders(directory: Path) -> dict[str, list[Any]]:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sigma.conditions import ConditionItem, ConditionNOT
+from sigma.exceptions import SigmaConditionError
 from sigma.filters import SigmaFilter
 
 from vaultwatch.errors import RuleError, did_you_mean
 from vaultwatch.rules.compiling import notifying
-from vaultwatch.rules.compiling.documents import Document
+from vaultwatch.rules.compiling.documents import Document, located
+from vaultwatch.rules.compiling.faults import not_read, not_sigma
 from vaultwatch.rules.compiling.numbers import exact_numbers
 from vaultwatch.rules.compiling.parsed_rule import RULE_KEYS, ParsedRule
 from vaultwatch.rules.compiling.placeholders import Placeholders, fill, used
 from vaultwatch.rules.compiling.unsupported import SIGMA_FAULTS, refuse_unknown_keys, refuse_unsupported
-from vaultwatch.rules.compiling.yaml_core import one_line
 
 _FILTER_KEYS = (RULE_KEYS - {"detection", "level", "falsepositives", *notifying.KEYS}) | {"filter"}
 _SELECTION = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -31,7 +32,7 @@ def apply_filter(document: Document, placeholders: Placeholders, rules: Sequence
     """
     for rule in _filtered(document, placeholders, rules, lambda rule: rule):
         rule.placeholders |= used(document.found["filter"], placeholders)
-        rule.where = f"{rule.where} with {document.where}"
+        rule.documents.append(document)
         rule.filters.append(document.where)
 
 
@@ -58,28 +59,42 @@ def _filtered(
     where, _, found = document
     refuse_unknown_keys(where, found, _FILTER_KEYS)
     try:
-        sigma = _read(where, found, placeholders)
+        sigma = _read(document, placeholders)
         meant = [place(rule) for rule in _rules_of(where, sigma, rules)]
         for rule in meant:
             sigma.apply_on_rule(rule.sigma)  # in place
     except SIGMA_FAULTS as error:
-        raise RuleError(f"{where}: {one_line(error)}") from error
+        raise located(not_sigma(error), [document]) from error
     return meant
 
 
-def _read(where: str, found: dict[str, Any], placeholders: Placeholders) -> SigmaFilter:
-    body = fill(found["filter"], placeholders, where)
+def _read(document: Document, placeholders: Placeholders) -> SigmaFilter:
+    where, _, found = document
+    try:
+        body = fill(found["filter"], placeholders)
+        if isinstance(body, dict):
+            refuse_unsupported({**body, "rules": None})
+    except RuleError as error:
+        raise located(error, [document]) from error
     if isinstance(body, dict):
-        refuse_unsupported(where, {**body, "rules": None})
         _refuse_unusable_names(where, body)
         body = exact_numbers(body)
     sigma = SigmaFilter.from_dict({**found, "filter": body})
-    if not any(_negates(condition.parsed) for condition in sigma.filter.parsed_condition):
+    if not any(_negates(node) for node in _parsed(document, sigma)):
         raise RuleError(
             f"{where}: the condition has no `not`: it would silence every record that it does not select; "
             "write `condition: not SELECTION` to except those that it selects"
         )
     return sigma
+
+
+def _parsed(document: Document, sigma: SigmaFilter) -> Iterator[Any]:
+    for condition in sigma.filter.parsed_condition:
+        try:
+            yield condition.parsed
+        except SigmaConditionError as error:
+            text, about = not_read(condition.condition, error, sigma.filter.detections), condition.condition
+            raise located(RuleError(text, about), [document]) from error
 
 
 def _refuse_unusable_names(where: str, body: dict[str, Any]) -> None:

@@ -8,17 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from sigma.exceptions import SigmaConditionError
 from sigma.rule import SigmaRule, SigmaRuleBase
 
 from vaultwatch.errors import RuleError
 from vaultwatch.rules.compiling import notifying
 from vaultwatch.rules.compiling.checks import check_fields, check_negations
-from vaultwatch.rules.compiling.documents import Document
+from vaultwatch.rules.compiling.documents import Document, located
+from vaultwatch.rules.compiling.faults import not_read, not_sigma, one_line
 from vaultwatch.rules.compiling.numbers import exact_numbers
 from vaultwatch.rules.compiling.placeholders import Placeholders, fill, used
 from vaultwatch.rules.compiling.translate import translate
-from vaultwatch.rules.compiling.unsupported import SIGMA_FAULTS, refuse_unknown_keys, refuse_unsupported
-from vaultwatch.rules.compiling.yaml_core import one_line
+from vaultwatch.rules.compiling.unsupported import (
+    SIGMA_FAULTS,
+    refuse_other_conditions,
+    refuse_unknown_keys,
+    refuse_unsupported,
+)
 from vaultwatch.rules.conditions import Condition, Or
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import CompiledRule
@@ -87,7 +93,7 @@ def common_facts(sigma: SigmaRuleBase, notified: notifying.Notifying) -> dict[st
 class ParsedRule:
     """A rule as parsed by pySigma, to which filters are applied before it is compiled.
 
-    `where` names its file, and those of its filters, in errors.
+    Errors name the file of the rule, and those of its filters.
     """
 
     def __init__(self, document: Document, placeholders: Placeholders) -> None:
@@ -97,18 +103,26 @@ class ParsedRule:
             RuleError: It is not a rule, or uses something that is not supported.
         """
         where, path, found = document
-        self.where = where
+        self.documents = [document]
         self.filters: list[str] = []
         check_shape(where, found, path, RULE_KEYS, ("title", "name", "level", "logsource", "detection"))
         self._notifying = notifying.read_notifying(found, where)
         try:
-            filled = {**found, "detection": fill(found["detection"], placeholders, where)}
+            filled = {**found, "detection": fill(found["detection"], placeholders)}
             self.placeholders = used(found["detection"], placeholders)
-            refuse_unsupported(where, filled["detection"])
+            refuse_unsupported(filled["detection"])
+            refuse_other_conditions(filled["detection"])
             filled["detection"] = exact_numbers(filled["detection"])
             self.sigma = SigmaRule.from_dict({key: filled[key] for key in filled if key not in notifying.KEYS})
+        except RuleError as error:
+            raise located(error, self.documents) from error
         except SIGMA_FAULTS as error:
-            raise RuleError(f"{where}: {one_line(error)}") from error
+            raise located(not_sigma(error), self.documents) from error
+
+    @property
+    def where(self) -> str:
+        """The names of its file and those of its filters, for errors."""
+        return " with ".join(document.where for document in self.documents)
 
     @property
     def name(self) -> str:
@@ -140,7 +154,7 @@ class ParsedRule:
             if service == "audit":
                 check_negations(condition)
         except RuleError as error:
-            raise RuleError(f"{self.where}: {error}") from error
+            raise located(error, self.documents) from error
         return CompiledRule(
             service=service,  # type: ignore[arg-type]
             condition=condition,
@@ -150,12 +164,19 @@ class ParsedRule:
         )
 
     def _condition(self) -> Condition:
-        try:
-            parsed = [condition.parsed for condition in self.sigma.detection.parsed_condition]
-            parts = tuple(translate(node) for node in parsed)
-        except (*SIGMA_FAULTS, RuleError) as error:
-            raise RuleError(f"{self.where}: {one_line(error)}{self._hint()}") from error
-        return parts[0] if len(parts) == 1 else Or(parts)
+        detection = self.sigma.detection
+        parts = []
+        for condition in detection.parsed_condition:
+            try:
+                parts.append(translate(condition.parsed))
+            except SigmaConditionError as error:
+                text = not_read(condition.condition, error, detection.detections) + self._hint()
+                raise located(RuleError(text, about=condition.condition), self.documents) from error
+            except RuleError as error:
+                raise located(error, self.documents) from error
+            except SIGMA_FAULTS as error:
+                raise RuleError(f"{self.where}: {one_line(error)}{self._hint()}") from error
+        return parts[0] if len(parts) == 1 else Or(tuple(parts))
 
     def _hint(self) -> str:
         """Return a hint if only `_` names are the problem: Sigma's `them` leaves out selections that begin with `_`."""

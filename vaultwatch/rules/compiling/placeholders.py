@@ -19,7 +19,7 @@ Placeholders = Mapping[str, list[Any]]
 _NAME = re.compile(r"%([A-Za-z_][\w-]*)%")
 
 
-def fill(definition: Any, placeholders: Placeholders, where: str) -> Any:
+def fill(definition: Any, placeholders: Placeholders) -> Any:
     """Fill the placeholders of a detection.
 
     Raises:
@@ -29,13 +29,13 @@ def fill(definition: Any, placeholders: Placeholders, where: str) -> Any:
         filled: dict[Any, Any] = {}
         for key, value in definition.items():
             if isinstance(key, str) and "expand" in key.split("|")[1:]:
-                new_key, new_value = _fill_item(key, value, placeholders, where)
+                new_key, new_value = _fill_item(key, value, placeholders)
                 filled[new_key] = new_value
             else:
-                filled[key] = fill(value, placeholders, where) if isinstance(value, dict | list) else value
+                filled[key] = fill(value, placeholders) if isinstance(value, dict | list) else value
         return filled
     if isinstance(definition, list):
-        return [fill(item, placeholders, where) if isinstance(item, dict | list) else item for item in definition]
+        return [fill(item, placeholders) if isinstance(item, dict | list) else item for item in definition]
     return definition
 
 
@@ -56,26 +56,26 @@ def used(definition: Any, placeholders: Placeholders) -> dict[str, list[Any]]:
     return dict(sorted(found.items()))
 
 
-def _fill_item(key: str, value: Any, placeholders: Placeholders, where: str) -> tuple[str, Any]:
+def _fill_item(key: str, value: Any, placeholders: Placeholders) -> tuple[str, Any]:
     field, *modifiers = key.split("|")
     kept = [modifier for modifier in modifiers if modifier != "expand"]
     filled: list[Any] = []
     for item in value if isinstance(value, list) else [value]:
-        values = _fill_value(item, kept, placeholders, where)
+        values = _fill_value(item, kept, placeholders)
         if not values and "all" in kept:
             return NEVER, "all"
         filled += values
     return ("|".join([field, *kept]), filled) if filled else (f"{NEVER}{field}", "empty")
 
 
-def _fill_value(item: Any, modifiers: list[str], placeholders: Placeholders, where: str) -> list[Any]:
+def _fill_value(item: Any, modifiers: list[str], placeholders: Placeholders) -> list[Any]:
     names = dict.fromkeys(_NAME.findall(item)) if isinstance(item, str) else {}
     if not names:
         return [item]
     for name in names:
         if name not in placeholders:
             hint = did_you_mean(name, placeholders)
-            raise RuleError(f"{where}: unknown placeholder %{name}%: no placeholders.yaml defines it{hint}")
+            raise RuleError(f"unknown placeholder %{name}%: no placeholders.yaml defines it{hint}", about=f"%{name}%")
     if item == f"%{next(iter(names))}%" and "re" not in modifiers:
         return [literal(value) for value in placeholders[next(iter(names))]]
     texts = [item]

@@ -31,6 +31,7 @@ from sigma.types import (
 )
 
 from vaultwatch.errors import RuleError
+from vaultwatch.rules.compiling.faults import not_re2
 from vaultwatch.rules.compiling.placeholders import NEVER
 from vaultwatch.rules.conditions import (
     And,
@@ -184,7 +185,7 @@ def _pattern(value: SigmaRegularExpression) -> str:
     try:
         compile_regex(pattern)
     except re2.error as error:
-        raise RuleError(f"regular expression '{value.regexp}' is not RE2's: {error}") from error
+        raise not_re2(str(value.regexp), error) from error
     return pattern
 
 
@@ -198,5 +199,5 @@ def _comparison(field: str, value: SigmaCompareExpression) -> Condition:
 def _time_part(field: str, value: SigmaTimestampPart, op: Operator) -> TimePart:
     unit, low, high = _TIME_PARTS[value.timestamp_part]
     if not low <= value.number <= high:
-        raise RuleError(f"{field}|{unit}: {value.number} is outside {low} to {high}")
+        raise RuleError(f"{field}|{unit}: {value.number} is outside {low} to {high}", about=f"{field}|{unit}")
     return TimePart(field, unit, op, int(value.number))

@@ -15,6 +15,7 @@ import yaml
 from sigma.rule.base import SigmaYAMLLoader
 
 from vaultwatch.errors import RuleError
+from vaultwatch.rules.compiling.faults import not_yaml
 
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
@@ -31,11 +32,15 @@ class CoreLoader(SigmaYAMLLoader):
         Raises:
             YAMLError: There is a merge key, a key that is a list or a mapping, or a key that occurs twice.
         """
+        seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise yaml.YAMLError(f"line {key.start_mark.line + 1}: a key is a list or a mapping")
             if key.value == "<<":
                 raise yaml.YAMLError(f"line {key.start_mark.line + 1}: unsupported merge key <<: write its keys out")
+            if key.value in seen:
+                raise yaml.YAMLError(f"line {key.start_mark.line + 1}: the key {key.value[:80]} is there twice")
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
     def construct_integer(self, node: yaml.ScalarNode) -> int:
@@ -84,14 +89,11 @@ def load_documents(path: Path, where: str) -> list[Any]:
     Raises:
         RuleError: The file cannot be read, or is not YAML.
     """
+    text = ""
     try:
-        return list(yaml.load_all(path.read_text("utf-8"), CoreLoader))
+        text = path.read_text("utf-8")
+        return list(yaml.load_all(text, CoreLoader))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RuleError(f"{where}: not YAML: {one_line(error)}") from error
+        raise not_yaml(error, text, where) from error
     except OSError as error:
         raise RuleError(f"{path}: {error.strerror}") from error
-
-
-def one_line(error: BaseException) -> str:
-    """Return an error's text in one line of at most 300 characters."""
-    return " ".join(str(error).split())[:300]
