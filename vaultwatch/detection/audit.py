@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from typing import Any
 
 from vaultwatch.detection.correlation import Correlator
 from vaultwatch.detection.evaluator import Evaluator
@@ -12,7 +12,7 @@ from vaultwatch.detection.waiting import Waiting
 from vaultwatch.reading.identity import audit_event_key, is_response
 from vaultwatch.reading.records import AuditEntry, Origin
 from vaultwatch.reading.view import View, audit_view, partial_audit_view
-from vaultwatch.rules.index import Candidate, Rules
+from vaultwatch.rules.index import Rules
 from vaultwatch.rules.pack import Rule
 from vaultwatch.rules.screening import Screen
 
@@ -36,29 +36,21 @@ class AuditDetector:
         self._screen = screen
         self._correlator = correlator
 
-    def screen(
-        self, text: bytes, origin: Origin, candidate: Candidate, position: Callable[[Origin], Origin]
-    ) -> list[Verdict] | None:
+    def screen(self, text: bytes, origin: Callable[[], Origin], rules: Rules, gate: Any) -> Sequence[Verdict] | None:
         """Return the verdicts on an entry that can be evaluated from a few of its fields; None if all must be read.
 
         Those are the ones that no rule matches, or only rules whose matches are just counted.
 
         Args:
-            text: An entry that the index can decode, without its tag.
-            origin: Where it came from.
-            candidate: What the index found of it.
-            position: Adds the line that it is in to its origin.
+            text: An entry that answers no request that waits, without its tag.
+            origin: Returns where it came from.
+            rules: The rules that could match it.
+            gate: What the index decoded of it.
         """
-        waiting, zone = self.waiting.events, self._evaluator.zone
-        few = self._screen.read(text, origin, candidate.rules, waiting, zone, candidate.gate)
+        few = self._screen.read(text, origin, rules, self._evaluator.zone, gate)
         if few is None:
             return None
-        if not few.matching:
-            return []
-        key = few.request_id
-        if not key or not self._correlator.only_counts(few.matching):
-            return None
-        return self._correlator.count(few, key, partial(position, origin), text)
+        return self._correlator.count(few, origin, self._evaluator.zone, text) if few[2] else ()
 
     def evaluate(self, entry: AuditEntry, rules: Rules, now: float) -> list[Verdict]:
         """Evaluate one entry against rules, and return the verdicts that are complete.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from vaultwatch.detection.counting import Counting, Half, Occurrence, Sample, Thing, Window, WindowKey, hash_of, joined
 from vaultwatch.detection.verdict import Verdict
@@ -17,14 +17,15 @@ from vaultwatch.reading.view import View, audit_view
 from vaultwatch.redaction import SALTED
 from vaultwatch.rules.correlations import Correlated, Correlations, Counted
 from vaultwatch.rules.facts import Service
+from vaultwatch.rules.few_fields import Plan, Values
 from vaultwatch.rules.index import Rules
 from vaultwatch.rules.pack import Rule
 from vaultwatch.rules.predicates import text_of, values
 from vaultwatch.rules.remembered import Remembered
-from vaultwatch.rules.screening import Few
 
 if TYPE_CHECKING:
     from vaultwatch.detection.evaluator import Counts
+    from vaultwatch.rules.screening import Few
 
 _SAMPLED: dict[Service, tuple[str, ...]] = {
     "audit": (
@@ -39,6 +40,19 @@ _LONGEST_TEXT = 512
 _SAMPLE_BYTES = 4096
 _TextsOf: TypeAlias = Callable[[tuple[str, ...]], tuple[str, ...]]
 """Returns the texts of some fields of a record, as they are counted."""
+_OfValues: TypeAlias = Callable[[Values, Callable[[], Origin], tzinfo | None], tuple[str, ...]]
+"""Returns them from the few fields of an entry that are decoded, where it came from, and the zone of `local`."""
+_Found: TypeAlias = tuple[Correlated, tuple[str, ...], Thing | None]
+"""What a correlation counts of a record, and in which group."""
+
+
+class _Read(NamedTuple):
+    """How to read what a correlation counts from the few fields of an entry; events are counted by their keys."""
+
+    one: Correlated
+    group: _OfValues
+    thing: Callable[[tuple[str, ...]], Thing | None] | None
+    shown: _OfValues
 
 
 class Correlator:
@@ -59,14 +73,7 @@ class Correlator:
         self.correlations = correlations
         self.counting = Counting()
         self._counts = counts
-        self._only_counts: Remembered[Rules, bool] = Remembered(self._all_silent, len)
-
-    def only_counts(self, matching: Rules) -> bool:
-        """Return whether none of these rules raises alerts itself."""
-        return self._only_counts[matching]
-
-    def _all_silent(self, matching: Rules) -> bool:
-        return all(rule.name in self.correlations.silent for rule in matching)
+        self._reads: Remembered[tuple[Plan, Rules], list[_Read] | None] = Remembered(self._reads_of, len)
 
     def take(
         self, matching: list[Rule], view: View, key: str, time: Any, origin: Origin
@@ -87,24 +94,48 @@ class Correlator:
         if not counted:
             return matching, []
         alerting = [rule for rule in matching if rule.name not in self.correlations.silent]
+        texts, by_rule = partial(_texts, view), self.correlations.by_rule
+        found = [
+            (one, texts(one.group_by), _thing(one, rule.name, texts, key))
+            for rule in counted
+            for one in by_rule[rule.name]
+        ]
         sample = partial(_part, view, counted[0].service)
-        return alerting, self._count(counted, partial(_texts, view), key, time, lambda: origin, sample)
+        return alerting, self._count(found, key, time, lambda: origin, sample)
 
-    def count(self, few: Few, key: str, origin: Callable[[], Origin], text: bytes) -> list[Verdict]:
-        """Count what matches an audit entry, and return the verdicts of correlations.
+    def count(
+        self, few: Few, origin: Callable[[], Origin], zone: tzinfo | None, text: bytes
+    ) -> Sequence[Verdict] | None:
+        """Count what matches an audit entry, and return the verdicts of correlations; None if it is not just counted.
 
         Args:
-            few: Its fields, at least those that counting reads, and what matches it, all of which is counted.
-            key: Identifies its event.
+            few: Its fields, at least those that counting reads, and what matches it.
             origin: Returns where it came from.
+            zone: The time zone of `local`.
             text: The entry.
         """
-        return self._count(few.matching, partial(_texts_of_few, few), key, few.time, origin, partial(_sample, text))
+        plan, values, matching = few
+        key, time = plan.id_and_time(values)
+        reads = self._reads[plan, matching] if key else None
+        if reads is None:
+            return None
+        found = []
+        for one, group_of, thing_of, shown_of in reads:
+            shown = shown_of(values, origin, zone)
+            thing = thing_of(shown) if thing_of else Thing(hash_of(key), ", ".join(shown))
+            found.append((one, group_of(values, origin, zone), thing))
+        return self._count(found, key, time, origin, partial(_sample, text))
+
+    def _reads_of(self, of: tuple[Plan, Rules]) -> list[_Read] | None:
+        """Return how to read what is counted of entries that these rules match; None if one raises alerts itself."""
+        plan, matching = of
+        if any(rule.name not in self.correlations.silent for rule in matching):
+            return None
+        return [_read(plan, rule.name, one) for rule in matching for one in self.correlations.by_rule[rule.name]]
 
     def _count(
         self,
-        matching: Iterable[Rule],
-        texts: _TextsOf,
+        counted: Iterable[_Found],
         key: str,
         time: Any,
         origin: Callable[[], Origin],
@@ -119,14 +150,12 @@ class Correlator:
         def occurrence() -> Occurrence:
             return Occurrence(seconds, time, key, origin())
 
-        for rule in matching:
-            for one in self.correlations.by_rule[rule.name]:
-                group, thing = texts(one.group_by), _thing(one, rule.name, texts, key)
-                if thing is None or (group and not any(group)):
-                    continue
-                timespan = one.correlation.timespan_seconds
-                half = one.facts.name, group, int(seconds * 2 // timespan), timespan
-                verdicts += self.step(one, half, thing, occurrence, sample)
+        for one, group, thing in counted:
+            if thing is None or (group and not any(group)):
+                continue
+            timespan = one.correlation.timespan_seconds
+            half = one.facts.name, group, int(seconds * 2 // timespan), timespan
+            verdicts += self.step(one, half, thing, occurrence, sample)
         self._counts.groups_dropped = self.counting.dropped
         return verdicts
 
@@ -171,14 +200,21 @@ def _texts(view: View, fields: Iterable[str]) -> tuple[str, ...]:
     )
 
 
-def _texts_of_few(few: Few, fields: tuple[str, ...]) -> tuple[str, ...]:
-    found = few.texts(fields)
-    if found is None:
-        return _texts(few.view, fields)
-    for text in found:
-        if not text or len(text) > _LONGEST_TEXT or text.startswith(SALTED):
-            return tuple(map(_counted, found))
-    return found  # type: ignore[return-value]  # none of them is None
+def _read(plan: Plan, rule: str, one: Correlated) -> _Read:
+    group = _texts_of_few(plan, one.group_by)
+    if one.correlation.type == "event_count":
+        return _Read(one, group, None, _texts_of_few(plan, one.shown))
+    if one.correlation.type == "temporal":
+        return _Read(one, group, _things.__getitem__, lambda _values, _origin, _zone: (rule,))
+    return _Read(one, group, _things.__getitem__, _texts_of_few(plan, one.fields))
+
+
+def _texts_of_few(plan: Plan, fields: tuple[str, ...]) -> _OfValues:
+    """Return what returns the texts of some fields of an entry, as they are counted, from the few that are decoded."""
+    pick = plan.texts[fields]
+    if pick is None:
+        return lambda values, origin, zone: _texts(plan.view(values, origin(), zone), fields)
+    return lambda values, _origin, _zone: _counted_texts[pick(values)]
 
 
 def _counted(text: str | None) -> str:
@@ -194,6 +230,10 @@ def _length(texts: tuple[str, ...]) -> int:
 
 _things: Remembered[tuple[str, ...], Thing | None] = Remembered(_thing_of, _length)
 """What is counted, by its texts, which repeat."""
+_counted_texts: Remembered[tuple[str | None, ...], tuple[str, ...]] = Remembered(
+    lambda found: tuple(map(_counted, found)), lambda found: sum(map(len, filter(None, found)))
+)
+"""Texts as they are counted, by what they are in an entry."""
 
 
 def _sample(text: bytes) -> Sample:

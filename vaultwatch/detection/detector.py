@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vaultwatch.detection.audit import AuditDetector
 from vaultwatch.detection.correlation import Correlator
@@ -26,7 +26,7 @@ from vaultwatch.reading.records import (
     undecoded_entry,
 )
 from vaultwatch.rules.correlations import Correlations
-from vaultwatch.rules.index import Before, Candidate, Passed, Rules, Sifted, Unreadable
+from vaultwatch.rules.index import Before, Candidate, Passed, Rules, Settle, Sifted, Unreadable
 from vaultwatch.rules.pack import Rule
 
 if TYPE_CHECKING:
@@ -141,7 +141,10 @@ class Detector:
         now = time.monotonic() if now is None else now
         read = self._read_unwrapped if self._unwraps else self._read_sifted
         out: list[Verdict] = []
-        for sifted in self._sift(list(lines), origin):
+        settled: list[Verdict] = []
+        for sifted in self._sift(list(lines), origin, self._settling(origin, settled, int(self._unwraps))):
+            out += settled
+            settled.clear()
             out += read(sifted, now, origin)
         return out
 
@@ -163,23 +166,33 @@ class Detector:
             return []
         if not isinstance(sifted, Candidate):
             return self._take(sifted.line, None, now, origin)
-        known = self._read_few(sifted, origin) if sifted.rules else None
-        return self._take(sifted.line, sifted.rules, now, origin) if known is None else known
+        return self._take(sifted.line, sifted.rules, now, origin)
 
-    def _read_few(self, candidate: Candidate, origin: Origin | None) -> list[Verdict] | None:
-        """Read an entry from a few of its fields, and return its verdicts; None if all of it must be read."""
-        line = candidate.line.rstrip(b"\r\n")
-        here, text = split_tag(line) if origin is None else (origin, line)
-        entry = text[max(text.find(b"{"), 0) :]
-        try:
-            verdicts = self._audit.screen(entry, here, candidate, self._position)
-        except self._fatal:
-            raise
-        except Exception:  # noqa: BLE001  reading all of it raises again, where only that record is rejected
-            return None
-        if verdicts is not None:
-            self._count_entry(text, here)
-        return verdicts
+    def _settling(self, origin: Origin | None, found: list[Verdict], ahead: int) -> Settle:
+        """Return what settles entries that can be evaluated from a few of their fields.
+
+        Args:
+            origin: Where all of them came from, if their tags are already removed.
+            found: Gets the verdicts on them.
+            ahead: How many lines the first of them is behind the line that was read last.
+        """
+
+        def settle(line: bytes, text: bytes, gate: Any, rules: Rules, passed: int) -> bool:
+            def here() -> Origin:
+                return self._position(split_tag(line)[0] if origin is None else origin, passed + ahead)
+
+            try:
+                verdicts = screen(text, here, rules, gate)
+            except fatal:
+                raise
+            except Exception:  # noqa: BLE001  reading all of it raises again, where only that record is rejected
+                return False
+            if verdicts:
+                found.extend(verdicts)
+            return verdicts is not None
+
+        screen, fatal = self._audit.screen, self._fatal
+        return settle
 
     def _read_pieces(self, pieces: Iterable[Piece], line: bytes, now: float, origin: Origin | None) -> list[Verdict]:
         """Read what was found in lines; `line`, which the index cannot read, is not looked up again."""
@@ -193,7 +206,7 @@ class Detector:
             elif piece.line is line:
                 out += self._take(line, None, now, origin)
             else:
-                for one in self._sift([piece.line], origin):
+                for one in self._sift([piece.line], origin, self._settling(origin, out, 0)):
                     out += self._read_sifted(one, now, origin)
         self._line, self._piece = here, b""
         return out
@@ -320,7 +333,7 @@ class Detector:
         if self._on_entries:
             self._on_entries((text,), origin)
 
-    def _sift(self, lines: Sequence[bytes], origin: Origin | None) -> Iterator[Sifted]:
+    def _sift(self, lines: Sequence[bytes], origin: Origin | None, settle: Settle) -> Iterator[Sifted]:
         """Call `AuditIndex.sift`; if a line makes it raise, read that line and all after it without the index.
 
         The exception is counted as a rule error: even if no line is rejected, the rest is read slowly.
@@ -330,7 +343,8 @@ class Detector:
             return
         taken = 0
         try:
-            for sifted in self._index.sift(lines, self._audit.waiting.events, self._before(lines[:1], origin)):
+            before, waiting = self._before(lines[:1], origin), self._audit.waiting.events
+            for sifted in self._index.sift(lines, waiting, before, settle):
                 if self._on_entries and isinstance(sifted, Passed):
                     self._on_entries(lines[taken : taken + sifted.entries], origin)
                 yield sifted
@@ -365,11 +379,11 @@ class Detector:
         origin = self._position(origin)
         return self._evaluator.isolate(text, origin, lambda: self._route(text, origin, rules, now))
 
-    def _position(self, origin: Origin) -> Origin:
-        """Return an origin with the line that is read now."""
+    def _position(self, origin: Origin, ahead: int = 0) -> Origin:
+        """Return an origin with the line that is read now, or one so many lines ahead."""
         if not self._log:
             return origin
-        return Origin(origin.cluster, origin.node, origin.lane, Position(self._log, self._line))
+        return Origin(origin.cluster, origin.node, origin.lane, Position(self._log, self._line + ahead))
 
     def _route(self, text: bytes, origin: Origin, rules: Rules | None, now: float) -> list[Verdict]:
         line = self._server_line(text, origin) if rules is None else None

@@ -6,7 +6,7 @@ the values of theirs are replaced by which of the rules' tests they pass.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import tzinfo
 from itertools import groupby
 from operator import attrgetter, itemgetter
@@ -52,18 +52,20 @@ class Plan:
     Attributes:
         fields: What is decoded.
         tests: What the rules ask of paths.
+        is_in_gate: Whether all of it is what the index decodes as texts.
         values: Returns the values of the fields of an entry that are decoded as texts.
         id_and_time: Returns two of the values of an entry.
         texts: A function for each set of fields that returns their texts; None if they are not decoded as texts.
     """
 
-    def __init__(self, rules: Rules, also: Collection[str], tables: Tables) -> None:
+    def __init__(self, rules: Rules, also: Collection[str], tables: Tables, gate_texts: Collection[str]) -> None:
         """Make a plan.
 
         Args:
             rules: The rules.
             also: The fields that are read besides those that their conditions name.
             tables: What is remembered.
+            gate_texts: The fields that the index decodes as texts.
         """
         named = _named(rules)
         fields = sorted(_decoded_for(named, also))
@@ -71,6 +73,7 @@ class Plan:
         asked = [field for field in fields if not of_conditions.isdisjoint((field, *_below(field, of_conditions)))]
         self._rules, self._derived = rules, frozenset(field.partition(".")[0] for field in (*named, *also))
         self.fields, self._asked = tuple(dict.fromkeys((*asked, *fields))), len(asked)
+        self.is_in_gate = frozenset(self.fields).issubset(gate_texts)
         self._decode = decoder_of(self.fields, dict.fromkeys(_TEXTS, str | None))
         self.values: Any = attrgetter(*self.fields)
         self._objects = _objects(self.fields)
@@ -92,10 +95,10 @@ class Plan:
             values = self.values(without_nulls(gate))
         return tuple(map(_kept, values)) if self._has_json else values
 
-    def matching(self, values: Values, origin: Origin, zone: tzinfo | None) -> Rules:
+    def matching(self, values: Values, origin: Callable[[], Origin], zone: tzinfo | None) -> Rules:
         """Return the rules that match an entry with these values."""
         if not self._repeats:
-            return self._decide(values, origin, zone)
+            return self._decide(values, origin(), zone)
         tables, key = self._tables, (self, self.tests.shortened(self._mount(values)))
         kind = (self, tables.paths[key], self._others(values))
         found = tables.matching.get(kind)
@@ -168,9 +171,9 @@ class _PathTests:
         return passed, passed_below, kind, mount_point, mount_type
 
 
-def plan_of(rules: Rules, also: Collection[str], tables: Tables) -> Plan | None:
-    """Return how to decode the fields that rules name, and others; None if the rules may read any."""
-    return Plan(rules, also, tables) if rules and _name_their_fields(rules) else None
+def plan_of(rules: Rules, also: Collection[str], tables: Tables, gate_texts: Collection[str]) -> Plan | None:
+    """Return how to decode the fields that rules name, and others; None if the rules may read any: see `Plan`."""
+    return Plan(rules, also, tables, gate_texts) if rules and _name_their_fields(rules) else None
 
 
 def texts_for(rules: Rules, also: Collection[str]) -> Collection[str]:

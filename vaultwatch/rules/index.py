@@ -39,6 +39,9 @@ from vaultwatch.rules.remembered import Remembered
 Rules = tuple[Rule, ...]
 Before = Callable[[bytes], bytes]
 """Returns the entry in a line."""
+Settle: TypeAlias = Callable[[bytes, bytes, Any, "Rules", int], bool]
+"""Returns whether nothing remains to do for an entry that rules could match: it is given the line, the entry in it,
+what the gate decoded, the rules, and how many passed entries are before it."""
 
 _WITH_ANY = ("type", "request.operation", "request.mount_type")
 """The fields that the gate looks up beside any other, because that costs little."""
@@ -59,20 +62,16 @@ _UNREADABLE = (_OverBudget, msgspec.DecodeError, UnicodeDecodeError, RecursionEr
 
 
 class Passed(msgspec.Struct, frozen=True, gc=False):
-    """A number of entries that no rule can match, and whose `request.id` is not among those waited for."""
+    """A number of entries that no rule can match, or that are settled, and whose `request.id` is not waited for."""
 
     entries: int
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """An entry with the rules that it could match; none if it was only selected by its `request.id`.
-
-    `gate` is what the gate decoded of it, if that is more than the index needs, and the entry is small.
-    """
+    """An entry with the rules that it could match; none if it was only selected by its `request.id`."""
 
     line: bytes
     rules: Rules
-    gate: Any = None
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -120,7 +119,6 @@ class AuditIndex:
         self._narrowing = Narrowing([_left_by_the_gate(one) for one, _ in found])
         self.texts = gate_texts(self._others.fields, also)
         self._decode = gate_decoder(self._others.fields, self.texts)
-        self._reads_more = bool(also)
         self._rules_by_mask: Remembered[int, Rules] = Remembered(self._look_up_rules, lambda _: 0)
 
     def _alternatives(self, rule: Rule) -> list[Alternative]:
@@ -138,15 +136,22 @@ class AuditIndex:
         self._by_headers: Remembered[bytes, int] = Remembered(self._look_up_headers, len)
         self._others = JsonMasks(masks([_without((*LOOKED_UP, POLICIES), one) for one in alternatives]))
 
-    def sift(self, lines: Sequence[bytes], waiting: Collection[str], before: Before | None = None) -> Iterator[Sifted]:
+    def sift(
+        self,
+        lines: Sequence[bytes],
+        waiting: Collection[str],
+        before: Before | None = None,
+        settle: Settle | None = None,
+    ) -> Iterator[Sifted]:
         """Sort lines, in their order, into entries to skip, candidates and unreadable lines.
 
         Args:
             lines: Lines, with or without their newlines.
             waiting: Values of `request.id` whose entries are always candidates.
             before: Removes what is before the entry in a line, such as a tag.
+            settle: Tried on each entry that rules could match, unless a request waits that it may answer.
         """
-        return self._sift(lines, waiting, before)
+        return self._sift(lines, waiting, before, settle)
 
     def reads(self, line: bytes) -> bool:
         """Return whether a line is an audit entry that the gate can decode."""
@@ -158,19 +163,25 @@ class AuditIndex:
 
     def candidates(self, entry: bytes) -> Rules:
         """Return the rules that an entry within its budget could match; all of them if the gate cannot decode it."""
-        (sifted,) = self._sift([entry], (), None, judged=True)
+        (sifted,) = self._sift([entry], (), None, None, judged=True)
         if isinstance(sifted, Unreadable):
             return self.rules
         return sifted.rules if isinstance(sifted, Candidate) else ()
 
     def _sift(  # noqa: C901  all that is done for every entry of a log is here: one call takes 2 % of its time
-        self, lines: Sequence[bytes], waiting: Collection[str], before: Before | None, *, judged: bool = False
+        self,
+        lines: Sequence[bytes],
+        waiting: Collection[str],
+        before: Before | None,
+        settle: Settle | None,
+        *,
+        judged: bool = False,
     ) -> Iterator[Sifted]:
         """Do what `sift` does; entries that are judged are within their budget, and may have an object that is null."""
         decode = self._decode_without_nulls if judged else self._decode
         by_path, by_kind, narrowed = self._by_path, self._by_kind, self._narrowing.of
         secrets, others, passed = self._secrets, self._others if self._others.fields else None, 0
-        reads_more = self._reads_more
+        rules_by_mask = self._rules_by_mask
         for line in lines:
             found: Iterable[Sifted]
             try:
@@ -194,18 +205,22 @@ class AuditIndex:
                 if not mask and not (waiting and request.id in waiting):
                     passed += 1
                     continue
-                kept = gate if reads_more and len(line) <= SMALL_BYTES else None
-                found = (Candidate(line, self._rules_by_mask[mask], kept),)
+                rules = rules_by_mask[mask]
+                if settle and mask and not (waiting and (not request.id or request.id in waiting)):  # noqa: SIM102
+                    if settle(line, text, gate, rules, passed):
+                        passed += 1
+                        continue
+                found = (Candidate(line, rules),)
             except _UNREADABLE:
                 found = (Unreadable(line),)
             except AttributeError:  # `auth` or another object is null
                 if judged:
                     raise
-                found = self._sift([line], waiting, before, judged=True)
+                found = self._sift([line], waiting, before, settle, judged=True)
             if passed:
                 yield Passed(passed)
                 passed = 0
-            text, gate, request, auth, texts, kept = b"", None, None, None, None, None
+            text, gate, request, auth, texts = b"", None, None, None, None
             # Nothing of the line is held meanwhile: a path can be as long as its line.
             yield from found
         if passed:

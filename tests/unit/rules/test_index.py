@@ -33,7 +33,7 @@ from vaultwatch.rules.conditions import (
     TextHow,
 )
 from vaultwatch.rules.facts import Level
-from vaultwatch.rules.index import AuditIndex, Candidate, Passed, Unreadable
+from vaultwatch.rules.index import AuditIndex, Candidate, Passed, Rules, Sifted, Unreadable
 from vaultwatch.rules.pack import CompiledRule, Rule, decode_pack, shipped_rules
 
 # Letters whose lower case depends on their neighbours, or has another length, among ordinary ones.
@@ -334,6 +334,27 @@ class TestMemory:
             Candidate(lines[1], audit_index.rules),
             waited_for,
         ]
+
+    def test_an_entry_that_is_settled_counts_as_passed_unless_a_request_waits_that_it_may_answer(self) -> None:
+        audit_index = AuditIndex(rules_of([Text("request.path", "eq", "sys/seal", False)]))
+        requests = [{"path": "a"}, *({"id": one, "path": "sys/seal"} for one in "bcd"), {"path": "sys/seal"}]
+        lines = [b"before " + json.dumps({"type": "request", "request": each}).encode() for each in requests]
+        offered: list[tuple[bytes, str, int]] = []
+
+        def settle(line: bytes, text: bytes, gate: Any, rules: Rules, passed: int) -> bool:
+            assert (line, rules) == (b"before " + text, audit_index.rules)
+            offered.append((line, gate.request.id, passed))
+            return bool(gate.request.id != "c")
+
+        def sifted(*waiting: str) -> list[Sifted]:
+            offered.clear()
+            return list(audit_index.sift(lines, waiting, lambda line: line[7:], settle))
+
+        seal = [Candidate(line, audit_index.rules) for line in lines]
+        assert sifted() == [Passed(2), seal[2], Passed(2)]
+        assert offered == list(zip(lines[1:], ["b", "c", "d", None], [1, 2, 0, 1], strict=True))
+        assert sifted("d") == [Passed(2), seal[2], seal[3], seal[4]]
+        assert [one for _, one, _ in offered] == ["b", "c"]
 
     def test_an_entry_is_a_candidate_only_if_all_fields_fit(self) -> None:
         secret = Text("request.path", "contains", "/prod/", False)
