@@ -20,7 +20,7 @@ from vaultwatch.rules.facts import Service
 from vaultwatch.rules.few_fields import Plan, Values
 from vaultwatch.rules.index import Rules
 from vaultwatch.rules.pack import Rule
-from vaultwatch.rules.predicates import text_of, values
+from vaultwatch.rules.predicates import listed, text_of, values
 from vaultwatch.rules.remembered import Remembered
 
 if TYPE_CHECKING:
@@ -184,19 +184,19 @@ def _thing(one: Correlated, rule: str, texts: _TextsOf, key: str) -> Thing | Non
     """Return what is counted of a record; None if the record has no value to count."""
     if one.correlation.type == "event_count":
         shown = texts(one.shown)
-        return Thing(hash_of(key), ", ".join(shown))
+        return Thing(hash_of(key), listed(shown))
     return _things[(rule,) if one.correlation.type == "temporal" else texts(one.fields)]
 
 
 def _thing_of(shown: tuple[str, ...]) -> Thing | None:
-    return Thing(hash_of(joined(shown)), ", ".join(shown)) if all(shown) else None
+    return Thing(hash_of(joined(shown)), listed(shown)) if all(shown) else None
 
 
 def _texts(view: View, fields: Iterable[str]) -> tuple[str, ...]:
     """Return the values of fields; "" for those that are absent, or salted hashes, which differ between devices."""
     found = ((text_of(value) for value in values(view, field)) for field in fields)
     return tuple(
-        [_counted(", ".join([text for text in texts if text and not text.startswith(SALTED)])) for texts in found]
+        [_shortened(listed(text for text in texts if text and not text.startswith(SALTED))) for texts in found]
     )
 
 
@@ -219,8 +219,10 @@ def _texts_of_few(plan: Plan, fields: tuple[str, ...]) -> _OfValues:
 
 def _counted(text: str | None) -> str:
     """Return a text as it is counted."""
-    if not text or text.startswith(SALTED):
-        return ""
+    return "" if not text or text.startswith(SALTED) else _shortened(listed((text,)))
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}… {hash_of(text):016x}"
 
 

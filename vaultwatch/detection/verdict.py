@@ -17,7 +17,7 @@ from vaultwatch.reading.view import View
 from vaultwatch.redaction import SALTED
 from vaultwatch.rules.correlations import Counted
 from vaultwatch.rules.facts import RuleFacts
-from vaultwatch.rules.predicates import text_of, values
+from vaultwatch.rules.predicates import listed, text_of, values
 
 _OF_CALLER = ("entity_id", "display_name", "accessor", "policies")
 
@@ -135,4 +135,4 @@ def group_values(rule: RuleFacts, view: View) -> tuple[str, ...]:
 
 def _group_value(view: View, field: str) -> str:
     texts = (text_of(value) for value in values(view, field))
-    return distinct(", ".join(text for text in texts if text is not None and not text.startswith(SALTED)))
+    return distinct(listed(text for text in texts if text is not None and not text.startswith(SALTED)))

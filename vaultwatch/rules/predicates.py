@@ -134,6 +134,16 @@ def text_of(value: Any) -> str | None:
     return str(value) if isinstance(value, int | float) else None
 
 
+def listed(texts: Iterable[str]) -> str:
+    """Return texts as one, for each list of them another one: one that reads like several is in quotation marks."""
+    return ", ".join([_marked(text) if ", " in text or text.startswith('"') else text for text in texts])
+
+
+def _marked(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def text_test(how: TextHow | KeywordHow, value: str, cased: bool) -> TextTest:
     """Return a test of one text; unless `cased`, `value` is in lower case."""
     if not cased and how == "eq":  # most tests are of this kind: it takes half of the time of two calls

@@ -93,6 +93,12 @@ class TestCounting:
         rules = counting("value_count", group_by=(), fields=("auth.entity_id", "auth.display_name"))
         assert len(ids(rules, lines)) == 1
 
+    def test_a_text_that_reads_like_a_list_counts_apart_from_the_list(self) -> None:
+        names = ["a, b", ["a", "b"], '"a, b"', ["a, b", "c"], ["a", "b, c"]]
+        lines = [entry(n, auth={"display_name": name}) for n, name in enumerate(names)]
+        (alert,) = alerts(counting("value_count", threshold=5, group_by=(), fields=("auth.display_name",)), lines)
+        assert len(alert.record["counted"]["values"]) == 5
+
     def test_what_has_none_of_the_group_in_clear_does_not_count(self) -> None:
         assert alerts(counting(), [entry(n, who=None) for n in range(9)]) == []
         assert alerts(counting(), [entry(n, who=f"hmac-sha256:{'0' * 64}") for n in range(9)]) == []

@@ -57,6 +57,20 @@ class TestGroupValues:
         found = {verdict(request(path=path), group_by=("request.path",)).group_values for path in paths}
         assert len(found) == 3
 
+    def test_of_lists_that_would_read_alike_are_not_the_same(self) -> None:
+        lists: list[Any] = [
+            ["a", "b"],
+            "a, b",
+            ["a, b"],
+            ['"a', 'b"'],
+            ['"a, b"'],
+            '"a\\", "b"',
+            ["a,", "b"],
+            ["a", ",b"],
+        ]
+        found = {verdict(request(auth={"policies": one}), group_by=("auth.policies",)).group_values for one in lists}
+        assert len(found) == len(lists) - 1  # a list of one text is that text
+
     def test_of_a_server_message(self) -> None:
         assert verdict(HEAD % 1, group_by=("fields.backend", "module")).group_values == ("siem/", "core")
 
