@@ -21,6 +21,7 @@ from stacks.constructs.loss_alarms import watch_losses
 from stacks.constructs.operations_topic import OperationsTopic
 from stacks.constructs.recipients import warn_if_nobody_is_notified
 from stacks.constructs.reconciliation import Reconciliation
+from stacks.constructs.silenced_rules import warn_of_silenced_rules
 from stacks.constructs.slack import SlackNotifications
 from stacks.constructs.sweep import Sweep
 from vaultwatch.settings import Settings
@@ -48,6 +49,7 @@ class AlertingStack(Stack):
     ) -> None:
         super().__init__(scope, construct_id, termination_protection=True, **kwargs)
         warn_if_nobody_is_notified(self, settings)
+        warn_of_silenced_rules(self, settings)
         code = function_code(self, settings)
         self.key = EncryptionKey(self, "Key", description="Encrypts Vault's log lines and alerts in transit")
         self.stream = FrameStream(self, "Stream", settings=settings, key=self.key)

@@ -76,6 +76,14 @@ class Settings(HostSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "IANA name", "Time zone of `local.hour` and `local.weekday` in rules, and of the times in notifications."
         ),
     ] = "UTC"
+    silenced_rules: Annotated[
+        tuple[str, ...],
+        setting(
+            "names of rules",
+            "Rules that may be silenced: `cdk synth` warns, and with `--strict` refuses, if files in `rules` filter, "
+            "disable, stage or lower any other one, or leave out a shipped one.",
+        ),
+    ] = ()
     alert_memory_days: Annotated[
         int,
         setting("days", "How long an alert is remembered, so that it raises no second notification.", ge=8, le=3650),

@@ -59,6 +59,7 @@ def _ranges() -> st.SearchStrategy[Any]:
 _SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "alert_emails": st.lists(st.sampled_from(["a@example.org", "b@example.org", "c@example.org"]), max_size=3),
     "operations_emails": st.lists(st.sampled_from(["a@example.org", "o@example.org"]), max_size=2, unique=True),
+    "silenced_rules": st.lists(st.sampled_from(["audit_device_disabled", "no_such_rule", ""]), max_size=2),
     "vault_clients": _ranges(),
     "external_clients": _ranges(),
     "egress_ranges": _ranges(),

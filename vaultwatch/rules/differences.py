@@ -36,6 +36,7 @@ def _is_quieter(rule: Rule, shipped: Rule) -> bool:
     one, other = rule.compiled, shipped.compiled
     return (
         one.level.rank < other.level.rank
+        or (one.denied_level or one.level).rank < (other.denied_level or other.level).rank
         or (one.staged and not other.staged)
         or one.window_seconds != other.window_seconds
     )

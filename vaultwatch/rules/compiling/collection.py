@@ -29,12 +29,15 @@ def compile_pack(directories: Sequence[Path]) -> bytes:
     return encode_pack(compile_directories(directories))
 
 
-def compile_directories(directories: Sequence[Path], *, filtered: bool = True) -> list[CompiledRule]:
+def compile_directories(
+    directories: Sequence[Path], *, filtered: bool = True, overrides: bool = True
+) -> list[CompiledRule]:
     """Compile the Sigma rules below these directories, without those that an overrides.yml disables.
 
     Args:
         directories: A name in a later placeholders.yaml or overrides.yml wins over an earlier one.
         filtered: Whether filters are applied.
+        overrides: Whether the overrides.yml of each is applied.
 
     Raises:
         RuleError: Names the file, and says what is wrong.
@@ -45,7 +48,7 @@ def compile_directories(directories: Sequence[Path], *, filtered: bool = True) -
     by_reference |= {one.name: one for one in compiled}
     compiled += [compile_correlation(document, by_reference) for document in correlations]
     notifying.check_same_as(compiled, {rule.name for rule in compiled})
-    return overridden(compiled, read_overrides(directories))
+    return overridden(compiled, read_overrides(directories)) if overrides else compiled
 
 
 def compile_silenced(directories: Sequence[Path]) -> list[CompiledRule]:
