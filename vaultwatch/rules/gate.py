@@ -50,19 +50,19 @@ def gate_texts(others: Collection[str], also: Iterable[str]) -> frozenset[str]:
         others: The fields that it decodes as JSON, besides its own.
         also: Texts that it is to decode as well; it does not if it has them as JSON, or what they are in.
     """
-    as_json = [f"{field}." for field in (*others, "request.data", HEADERS, POLICIES)]
+    as_json = [f"{field}." for field in (*others, HEADERS, POLICIES)]
     return frozenset(_TYPES).union(field for field in also if not f"{field}.".startswith(tuple(as_json)))
 
 
 def gate_decoder(others: Iterable[str], texts: Iterable[str] = ()) -> Callable[[bytes], Any]:
-    """Return a function that decodes an entry: the texts, and the data, headers, policies and other fields as JSON.
+    """Return a function that decodes an entry: the texts, and the headers, policies and other fields as JSON.
 
     Args:
         others: Dotted paths, as `gate_field` returns them.
         texts: Those of further texts.
     """
     types = dict.fromkeys(texts, str | None) | _TYPES
-    return decoder_of((*types, "request.data", HEADERS, POLICIES, *others), types)
+    return decoder_of((*types, HEADERS, POLICIES, *others), types)
 
 
 def decoder_of(fields: Iterable[str], types: Mapping[str, Any]) -> Callable[[bytes], Any]:
