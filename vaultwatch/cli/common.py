@@ -188,5 +188,6 @@ def find_rule(name: str, directories: Sequence[Path]) -> Rule:
     rules = {rule.name: rule for rule in load_rules(directories)}
     if name not in rules:
         hint = did_you_mean(name, rules) or "; `vaultwatch rules list` lists all of them"
-        raise SettingError(f"no rule named {name}{hint}")
+        where = "" if directories else " among the shipped ones (--rules DIR reads yours)"
+        raise SettingError(f"no rule named {name}{where}{hint}")
     return rules[name]

@@ -20,6 +20,7 @@ from vaultwatch.rules.conditions import Never
 from vaultwatch.rules.facts import Level, Service
 from vaultwatch.rules.pack import CompiledRule, Rule
 
+_WIDTH = 44
 _MAX_NAME = 60
 _SERVICES: tuple[Service, ...] = ("audit", "server")
 
@@ -83,14 +84,14 @@ def _rows(service: Service, usage: FieldUsage, below: str) -> Iterator[_Row]:
 
 def _table(rows: list[_Row]) -> Iterator[str]:
     """Yield the lines of a table: the fields of each log under their own heading."""
-    log = ""
+    log, width = "", max([_WIDTH, *(len(one_line(row.field, _MAX_NAME)) for row in rows)])
     for row in rows:
         if row.log != log:
             log = row.log
-            yield f"{f'{row.of:,} RECORDS OF THE {log.upper()} LOG':44}  RECORDS       %  VALUES"
+            yield f"{f'{row.of:,} RECORDS OF THE {log.upper()} LOG':{width}}  RECORDS       %  VALUES"
         examples = ", ".join(shown_value(row.field, text) for text in row.examples)
         share = 100 * row.records / row.of
-        yield f"{one_line(row.field, _MAX_NAME):44}  {row.records:7,}  {share:5.1f}%  {examples}"
+        yield f"{one_line(row.field, _MAX_NAME):{width}}  {row.records:7,}  {share:5.1f}%  {examples}"
 
 
 def _as_json(row: _Row) -> str:

@@ -41,7 +41,10 @@ def rows(out: str) -> dict[str, list[str]]:
 
 def test_each_field_has_its_records_and_up_to_three_values(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log.write_text(
-        line("ann", a=HASH) + line("bob", a=HASH.replace("ab", "cd")) + line("cid", b=True) + line("dan", c="")
+        line("ann", a=HASH)
+        + line("bob", a=HASH.replace("ab", "cd"))
+        + line("cid", b=True)
+        + line("dan", c="", **{"d" * 60: 1})
     )
     status, out, err = run(capsys, log)
     assert (status, err) == (0, "")
@@ -51,6 +54,7 @@ def test_each_field_has_its_records_and_up_to_three_values(log: Path, capsys: py
     assert found["auth.policies"] == ["4", "100.0%", "p,", "q"]
     assert found["request.data.a"] == ["2", "50.0%", '"hmac-sha256:..."']
     assert found["request.data.b"] == ["1", "25.0%", "true"]
+    assert len({text.index("%") for text in out.splitlines()}) == 1, "the columns are below each other"
     assert found["outcome"] == ["4", "100.0%", "unknown"]
     assert found["mount_path"] == ["4", "100.0%", "a"]
     assert "request.data.c" not in found, "rules count it as absent"

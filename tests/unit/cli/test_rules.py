@@ -186,8 +186,12 @@ Placeholders in force:
         assert out.endswith("\nCondition:\n  never\n\nPlaceholders in force:\n  privileged_policies: []\n")
 
     def test_an_unknown_rule_is_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert run(capsys, "show", "nope") == (
-            2, "", "vaultwatch: no rule named nope; `vaultwatch rules list` lists all of them\n")  # fmt: skip
+        status, out, err = run(capsys, "show", "nope")
+        assert (status, out) == (2, "")
+        assert err == (
+            "vaultwatch: no rule named nope among the shipped ones (--rules DIR reads yours); "
+            "`vaultwatch rules list` lists all of them\n"
+        )
 
 
 def test_the_help_of_each_command_is_complete(capsys: pytest.CaptureFixture[str]) -> None:

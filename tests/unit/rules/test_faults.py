@@ -43,6 +43,8 @@ def refusal(folder: Path, detection: str, file: str = "rule.yml") -> str:
         (SELECTION.format("request.path|re: 'a(b'"), "6: regular expression 'a(b' is not RE2's: missing ): a(b"),
         (SELECTION.format("request.pth: x"), "6: unknown field request.pth: no audit record has it; did you mean"),
         (SELECTION.format("request.path|expand: 'a/%x%'"), "6: unknown placeholder %x%"),
+        (SELECTION.format("request.path|expand: '%emergency_paths%'"), "6: unknown placeholder %emergency_paths%: no"),
+        ("a: {error: x}\nb: {error: y}\ncondition: a and not b", "6 or 7: negates error without selecting type"),
         (SELECTION.format("request.path|startwith: x"), "6: unknown modifier startwith; did you mean `startswith`?"),
         (SELECTION.format("request.path|windash: x"), "6: unsupported modifier windash"),
         (SELECTION.format("request.path|lt: x"), "6: the value `x` does not suit its modifier"),
@@ -62,6 +64,21 @@ def test_the_line_is_named_and_the_reason_is_plain(detection: str, reason: str, 
     found = refusal(tmp_path, detection)
     assert found.startswith(f"rule.yml, line {reason}")
     assert "unicode string" not in found
+
+
+@pytest.mark.parametrize(
+    ("rules", "reason"),
+    [
+        ("audit_policy_written", "a shipped rule, so name `shipped` before the folder"),
+        ("rul", "did you mean `rule`?"),
+    ],
+)
+def test_a_filter_for_a_rule_that_is_not_loaded_says_how_to_load_it(rules: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "calm.yml").write_text(
+        "title: Calm\nlogsource: {product: vault, service: audit}\n"
+        f"filter: {{rules: [{rules}], ours: {{request.path: x}}, condition: not ours}}\n"
+    )
+    assert reason in refusal(tmp_path, "a: {request.path: x}\ncondition: a")
 
 
 def test_what_is_wrong_in_a_filter_is_found_in_its_own_file(tmp_path: Path) -> None:

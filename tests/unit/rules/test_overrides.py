@@ -69,11 +69,13 @@ def test_an_empty_file_changes_nothing(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reported"),
     [
-        ("rul: {level: low}", "overrides.yml: changes an unknown rule rul; did you mean `rule`?"),
-        ("rule: {levl: low}", "overrides.yml: rule: Object contains unknown field `levl`"),
-        ("rule: {level: lower}", "overrides.yml: rule: Invalid enum value 'lower'"),
-        ("rule: {window: soon}", "overrides.yml: rule: window soon is not a time"),
-        ("rule: {title: [a]}", "overrides.yml: rule: Expected `str | null`"),
+        ("rul: {level: low}", "overrides.yml, line 1: changes an unknown rule rul; did you mean `rule`?"),
+        ("audit_device_disabled: {level: low}", "rule audit_device_disabled: it is a shipped rule, so name `shipped`"),
+        ("rule: {levl: low}", "overrides.yml, line 1: rule: unknown key levl; did you mean `level`?"),
+        ("second: {}\nrule: {level: lower}", "line 2: rule: unknown level lower: not one of informational, low,"),
+        ("rule: {window: soon}", "overrides.yml, line 1: rule: window soon is not a time"),
+        ("rule: {title: [a]}", "overrides.yml, line 1: rule: Expected `str | null`"),
+        ("rule: {enabled: no}", "overrides.yml, line 1: rule: enabled is true or false, not no"),
         ("rule: low", "overrides.yml: not one mapping of rules"),
         ("[rule]", "overrides.yml: not one mapping of rules"),
         ("a: {}\n---\nb: {}", "overrides.yml: not one mapping of rules"),

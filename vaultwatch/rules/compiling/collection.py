@@ -48,7 +48,7 @@ def compile_directories(
     by_reference |= {one.name: one for one in compiled}
     compiled += [compile_correlation(document, by_reference) for document in correlations]
     notifying.check_same_as(compiled, {rule.name for rule in compiled})
-    return overridden(compiled, read_overrides(directories)) if overrides else compiled
+    return overridden(compiled, read_overrides(directories), directories) if overrides else compiled
 
 
 def compile_silenced(directories: Sequence[Path]) -> list[CompiledRule]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vaultwatch.errors import RuleError
-from vaultwatch.rules.compiling.faults import line_of
+from vaultwatch.rules.compiling.faults import lines_of
 from vaultwatch.rules.compiling.yaml_core import load_documents
 from vaultwatch.rules.files import rule_files
 
@@ -16,6 +16,7 @@ OVERRIDES = "overrides"
 PLACEHOLDERS_FILES = (f"{PLACEHOLDERS}.yaml", f"{PLACEHOLDERS}.yml")
 """Either name; the shipped files have the first, because other tools take every .yml below a folder for a rule."""
 _SUFFIXES = frozenset({".yml", ".yaml"})
+_MOST_LINES = 3
 _MOST_NODES = 100_000  # of a document, with its aliases followed: a few lines of YAML can expand to billions of values
 
 
@@ -33,6 +34,8 @@ def read_documents(directory: Path) -> Iterator[Document]:
     Raises:
         RuleError: The folder or a file cannot be read, or a file contains something else.
     """
+    if directory.is_file():
+        raise RuleError(f"{directory} is a file: name the folder that it is in")
     if not directory.is_dir():
         raise RuleError(f"{directory}: no such directory of rules (`shipped` names the shipped ones)")
     try:
@@ -55,8 +58,8 @@ def located(error: RuleError, documents: Sequence[Document]) -> RuleError:
         documents: A rule, and the filters that are applied to it.
     """
     for document in documents if error.about else ():
-        if number := line_of(document.path, error.about):
-            return RuleError(f"{document.where}, line {number}: {error}")
+        if numbers := lines_of(document.path, error.about)[:_MOST_LINES]:
+            return RuleError(f"{document.where}, line {' or '.join(map(str, numbers))}: {error}")
     return RuleError(f"{' with '.join(document.where for document in documents)}: {error}")
 
 

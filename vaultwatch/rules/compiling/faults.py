@@ -11,6 +11,7 @@ import yaml
 from sigma.rule.base import SigmaYAMLLoader
 
 from vaultwatch.errors import RuleError, did_you_mean
+from vaultwatch.rules.pack import shipped_rules
 
 _QUOTED = "put the value in quotes"
 _ODD_START = "found character that cannot start any token"
@@ -125,16 +126,25 @@ def not_read(condition: str, error: BaseException, selections: Iterable[str]) ->
     return text
 
 
-def line_of(path: Path, about: str) -> int | None:
-    """Return the line of a value or key of a file of YAML, or of the first that contains a placeholder."""
+def lines_of(path: Path, about: str) -> list[int]:
+    """Return the lines of a file of YAML with a value or key, or with a value that contains a placeholder."""
     try:
         documents = list(yaml.compose_all(path.read_text("utf-8"), SigmaYAMLLoader))
     except (yaml.YAMLError, OSError, ValueError, RecursionError):  # it was read before: another program changed it
-        return None
-    for node in (node for document in documents for node in _scalars(document)):
-        if about == node.value or about in node.value.split("|") or (about[:1] == "%" and about in node.value):
-            return int(node.start_mark.line) + 1
-    return None
+        return []
+    nodes = [node for document in documents for node in _scalars(document) if _is_about(node.value, about)]
+    return [int(node.start_mark.line) + 1 for node in nodes]
+
+
+def _is_about(value: str, about: str) -> bool:
+    return about == value or about in value.split("|") or (about[:1] == "%" and about in value)
+
+
+def hint_of_rule(name: str, known: Iterable[str]) -> str:
+    """Return the end of an error about a rule that is not among those that were loaded."""
+    if name in (rule.name for rule in shipped_rules()):
+        return ": it is a shipped rule, so name `shipped` before the folder"
+    return did_you_mean(name, known)
 
 
 def _scalars(node: yaml.Node | None) -> Iterator[yaml.ScalarNode]:

@@ -11,10 +11,10 @@ from sigma.conditions import ConditionItem, ConditionNOT
 from sigma.exceptions import SigmaConditionError
 from sigma.filters import SigmaFilter
 
-from vaultwatch.errors import RuleError, did_you_mean
+from vaultwatch.errors import RuleError
 from vaultwatch.rules.compiling import notifying
 from vaultwatch.rules.compiling.documents import Document, located
-from vaultwatch.rules.compiling.faults import not_read, not_sigma
+from vaultwatch.rules.compiling.faults import hint_of_rule, not_read, not_sigma
 from vaultwatch.rules.compiling.numbers import exact_numbers
 from vaultwatch.rules.compiling.parsed_rule import RULE_KEYS, ParsedRule
 from vaultwatch.rules.compiling.placeholders import Placeholders, fill, used
@@ -130,7 +130,7 @@ def _refuse_useless(where: str, sigma: SigmaFilter, reference: str, rules: Seque
     """Refuse a filter without effect: nobody would notice the mistake."""
     named = [rule for rule in rules if _is_named(rule, reference)]
     if not named:
-        hint = did_you_mean(reference, (rule.name for rule in rules))
+        hint = hint_of_rule(reference, (rule.name for rule in rules))
         raise RuleError(f"{where}: a filter for an unknown rule {reference}{hint}")
     if not any(rule.sigma.logsource in sigma.logsource for rule in named):
         raise RuleError(f"{where}: rule {reference} has another logsource")

@@ -10,6 +10,7 @@ import msgspec
 
 from vaultwatch.errors import RuleError, did_you_mean
 from vaultwatch.rules.compiling.documents import OVERRIDES
+from vaultwatch.rules.compiling.faults import hint_of_rule, lines_of
 from vaultwatch.rules.compiling.notifying import window_seconds
 from vaultwatch.rules.compiling.yaml_core import load_documents
 from vaultwatch.rules.facts import Level
@@ -48,9 +49,8 @@ def read_overrides(directories: Sequence[Path]) -> dict[str, Override]:
     """
     found: dict[str, Override] = {}
     for path in (directory / _FILE for directory in directories):
-        if path.exists():
-            for name, changes in _mapping(path).items():
-                found[name] = _merged(found.get(name, Override()), changes, f"{path}: {name}")
+        for name, changes in _mapping(path).items():
+            found[name] = _merged(found.get(name, Override()), changes, f"{_place(path, name)}: {name}")
     return found
 
 
@@ -63,18 +63,21 @@ def disabled_by(directories: Sequence[Path]) -> dict[str, str]:
     found: dict[str, str] = {}
     for directory in directories:
         path = directory / _FILE
-        for name, changes in _mapping(path).items() if path.exists() else ():
+        for name, changes in _mapping(path).items():
             if "enabled" in changes:
                 found[name] = "" if changes["enabled"] else f"{directory.name}/{_FILE}"
     return {name: path for name, path in found.items() if path}
 
 
-def overridden(rules: Sequence[CompiledRule], overrides: Mapping[str, Override]) -> list[CompiledRule]:
+def overridden(
+    rules: Sequence[CompiledRule], overrides: Mapping[str, Override], directories: Sequence[Path]
+) -> list[CompiledRule]:
     """Return the rules that are enabled, with their changes.
 
     Args:
         rules: All compiled rules.
         overrides: By the name of the rule.
+        directories: Where they were read from.
 
     Raises:
         RuleError: There is no such rule, or a correlation counts a rule that is disabled.
@@ -82,7 +85,8 @@ def overridden(rules: Sequence[CompiledRule], overrides: Mapping[str, Override])
     names = [rule.name for rule in rules]
     for name in overrides:
         if name not in names:
-            raise RuleError(f"{_FILE}: changes an unknown rule {name}{did_you_mean(name, names)}")
+            path = next(path for path in (one / _FILE for one in directories) if name in _mapping(path))
+            raise RuleError(f"{_place(path, name)}: changes an unknown rule {name}{hint_of_rule(name, names)}")
     enabled = [changed(rule, overrides.get(rule.name)) for rule in rules if _is_enabled(rule.name, overrides)]
     for rule in enabled:
         for name in rule.correlation.rules if rule.correlation else ():
@@ -106,16 +110,22 @@ def changed(rule: CompiledRule, override: Override | None) -> CompiledRule:
     )
 
 
+def _place(path: Path, name: str) -> str:
+    """Return the file and the line of what it changes in a rule."""
+    return f"{path}, line {lines_of(path, name)[0]}"
+
+
 def _mapping(path: Path) -> dict[str, Any]:
-    documents = load_documents(path, path.name)
+    documents = load_documents(path, str(path)) if path.exists() else []
     found = (documents[0] if documents else None) or {}
     if len(documents) > 1 or not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
-        raise RuleError(f"{path}: not one mapping of rules to what changes in them")
+        raise RuleError(f"{path}: not one mapping of rules to what changes in them, such as `{{level: low}}`")
     return {str(name): changes for name, changes in found.items()}
 
 
 def _merged(before: Override, changes: dict[str, Any], where: str) -> Override:
     try:
+        _refuse_other_changes(changes)
         override = msgspec.convert({**_given(before), **changes}, Override)
         override.facts()
     except msgspec.ValidationError as error:
@@ -123,6 +133,16 @@ def _merged(before: Override, changes: dict[str, Any], where: str) -> Override:
     except RuleError as error:
         raise RuleError(f"{where}: {error}") from error
     return override
+
+
+def _refuse_other_changes(changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if key not in Override.__struct_fields__:
+            raise RuleError(f"unknown key {key}{did_you_mean(str(key), Override.__struct_fields__)}")
+        if key == "level" and value not in list(Level):
+            raise RuleError(f"unknown level {value}: not one of {', '.join(Level)}")
+        if key in ("staged", "enabled") and not isinstance(value, bool):
+            raise RuleError(f"{key} is true or false, not {value}")
 
 
 def _given(override: Override) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import re2
 
 from vaultwatch.errors import RuleError, did_you_mean
+from vaultwatch.rules.pack import shipped_rules
 
 NEVER = "__never__"
 Placeholders = Mapping[str, list[Any]]
@@ -75,6 +76,8 @@ def _fill_value(item: Any, modifiers: list[str], placeholders: Placeholders) -> 
     for name in names:
         if name not in placeholders:
             hint = did_you_mean(name, placeholders)
+            if any(name in rule.compiled.placeholders for rule in shipped_rules()):
+                hint = ": the one of the shipped rules does, so name `shipped` before the folder"
             raise RuleError(f"unknown placeholder %{name}%: no placeholders.yaml defines it{hint}", about=f"%{name}%")
     if item == f"%{next(iter(names))}%" and "re" not in modifiers:
         return [literal(value) for value in placeholders[next(iter(names))]]
