@@ -29,6 +29,7 @@ from testbed.recorded import DEFAULT_SCENARIOS, Recorded
 from testbed.session import Session
 from vaultwatch.printable import one_line
 
+_LOG = "log"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -89,7 +90,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--keep",
         action="store_true",
         default=keep,
-        help="keep all files of the run, not only the report, the Slack page and the e-mails (KEEP=1)",
+        help="keep all files of the run, not only the report, the Slack page, the e-mails and the log (KEEP=1)",
     )
     parser.add_argument(
         "--slack-errors",
@@ -134,6 +135,7 @@ def _folder(*, keep: bool) -> Iterator[Path]:
 
 def _leave(folder: Path, *, keep: bool) -> None:
     """Say where the pages are, and remove everything else unless `keep`; without pages, the folder too."""
+    _keep_log(folder)
     _write_report(folder)
     pages = _pages(folder)
     if not pages and not keep:
@@ -148,10 +150,20 @@ def _leave(folder: Path, *, keep: bool) -> None:
         print(f"open {folder}/report.html")
 
 
+def _keep_log(folder: Path) -> None:
+    """Put the lines that were sent where mode watch has its log, unless it has: report and messages name that place."""
+    log = folder / _LOG
+    sent = [path for path in folder.glob("sent-*") if path.suffix != ".stats" and path.stat().st_size]
+    if sent and not log.exists():
+        log.mkdir()
+        for path in sent:
+            path.replace(log / path.name.removeprefix("sent-"))
+
+
 def _write_report(folder: Path) -> None:
     """Write a report of the lines that were sent, if there are any."""
-    if sent := [str(path) for path in folder.glob("sent-*") if path.suffix != ".stats" and path.stat().st_size]:
-        command = [str(VAULTWATCH), "report", "-o", str(folder / "report.html"), *sorted(sent)]
+    if (folder / _LOG).exists():
+        command = [str(VAULTWATCH), "report", "-o", str(folder / "report.html"), str(folder / _LOG)]
         done = subprocess.run(command, capture_output=True, check=False)
         if done.returncode not in (0, 1):
             print(f"demo: {one_line(done.stderr.decode('utf-8', 'replace').strip())}", file=sys.stderr)
@@ -159,7 +171,7 @@ def _write_report(folder: Path) -> None:
 
 def _pages(folder: Path) -> list[str]:
     """Return the files that a person may want to read."""
-    return [name for name in ("report.html", "slack.html", "emails.txt") if (folder / name).exists()]
+    return [name for name in ("report.html", "slack.html", "emails.txt", _LOG) if (folder / name).exists()]
 
 
 if __name__ == "__main__":

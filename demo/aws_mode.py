@@ -21,8 +21,9 @@ from demo.archive import Archive, as_if_now
 from demo.aws_report import AwsFindings, problems, read_metrics, table
 from demo.figures import alerts_in_slack
 from demo.stored import StoredTail, alerts_and_deliveries
+from demo.story import Story
 from demo.stream import StreamTail
-from demo.terminal import conclude, introduce, say, show
+from demo.terminal import conclude, introduce
 from testbed.build import build
 from testbed.errors import TestbedError
 from testbed.log_server import SERVICES
@@ -41,6 +42,7 @@ MISSED = "openbao-2.6.2/root-token-created"
 LOG_SERVER, NODE = "log-server", "vault-1"
 LONGEST_SECONDS = 50.0
 _TICK_SECONDS = 0.01
+_FIRST_SECONDS = 61.0
 # An hour passes in which nobody sends anything, and some lines reach the archive alone.
 _EXPECTED_ALARMS = {
     "vaultwatch-audit-heartbeats-missing",
@@ -78,7 +80,7 @@ def run(session: Session, folder: Path, *, slack_errors: int = 0) -> int:
     templates, code = build()
     found: AwsFindings | None = None
     try:
-        with SlackStandIn() as slack, LocalAws(templates, code) as aws:
+        with SlackStandIn() as slack, LocalAws(templates, code, behind_seconds=_FIRST_SECONDS) as aws:
             slack.behave("500", slack_errors)
             found = _Demo(session, folder, Deployment(aws, slack)).run()
             (folder / "slack.html").write_text(slack.page())
@@ -105,15 +107,15 @@ class _Demo:
         self._stored = StoredTail(self._aws)
         self._stream = StreamTail(self._aws.client("kinesis"), deployment.stream_name)
         self._archive = Archive(self._aws.client("s3"), deployment.bucket("Archive"))
+        self._story = Story(session.moment)
         self._problems: list[str] = []
 
     def run(self) -> AwsFindings:
         """Play the session, archive it, let time pass, and look at everything."""
-        self._pass(61)  # `digest` stores since when the rules are in force
+        self._pass(_FIRST_SECONDS)  # `digest` stores since when the rules are in force; both clocks agree from then on
         with self._hosts() as server:
             self._connect(server)
             introduce(self._session, server, self._slack)
-            print("An alert takes a second or two: it may appear below the next scenario", flush=True)
             sent, expected = self._play(server)
             if killed := server.stop():
                 self._problems.append(f"{killed} handlers did not end and were killed")
@@ -147,10 +149,10 @@ class _Demo:
         deadline = time.monotonic() + LONGEST_SECONDS
         stop = Event()
         with ThreadPoolExecutor(1) as pool:
-            playing = pool.submit(self._session.play, server, stop, say)
+            playing = pool.submit(self._session.play, server, stop, self._story.say)
             try:
                 while not (playing.done() and self._is_shipped(playing.result())) and time.monotonic() < deadline:
-                    show(self._stored.poll())
+                    self._story.show(self._stored.poll())
                     time.sleep(_TICK_SECONDS)
             finally:
                 stop.set()
@@ -167,12 +169,15 @@ class _Demo:
     def _sweep(self, server: ShippingHosts) -> tuple[dict[Service, list[bytes]], Expected]:
         """Upload the log files, and a segment of lines that only Vault's own file has; both are swept at once."""
         now = datetime.fromtimestamp(self._aws.now(), UTC)
-        say(f"The log files are archived and swept, along with lines that never reached the log server: {MISSED}")
+        self._story.say(
+            f"The log files are archived and swept, along with lines that never reached the log server: {MISSED}"
+        )
+        self._story.show([], all_parts=True)
         keys = {
             service: self._archive.upload(service, LOG_SERVER, _lines(server.archive(service)), now)
             for service in SERVICES
         }
-        lines = as_if_now([line for service, line in load(MISSED).lines if service == "audit"], now)
+        lines = as_if_now([line for service, line in load(MISSED).lines if service == "audit"], datetime.now(UTC))
         self._archive.upload("audit-file", NODE, lines, now)
         self._settle()
         folder = self._folder / "missed"
@@ -183,11 +188,11 @@ class _Demo:
 
     def _pass(self, seconds: float) -> None:
         self._aws.tick(seconds)
-        show(self._stored.poll())
+        self._story.show(self._stored.poll(), all_parts=True)
 
     def _settle(self) -> None:
         self._aws.run_until_idle()
-        show(self._stored.poll())
+        self._story.show(self._stored.poll(), all_parts=True)
 
     def _findings(
         self, sent: Sent, expected: Expected, archived: Mapping[Service, list[bytes]], missed: Expected

@@ -21,6 +21,8 @@ from testbed.recorded import connect, send
 from testbed.session import Receiver, Say, Sent, key_of_line
 from testbed.syslog_ng import free_port, search_path
 from testbed.vault import Vault
+from vaultwatch.alerts import Alert
+from vaultwatch.reading.identity import parse_time
 from vaultwatch.reading.records import split_tag
 from vaultwatch.rules.facts import Service
 
@@ -41,6 +43,11 @@ class Live:
         name = version.stdout.decode("utf-8", "replace").strip()
         self._is_openbao = name.startswith("OpenBao")
         self.title = f"A live {name or self._program}"
+
+    def moment(self, alert: Alert) -> float | None:
+        """Return when the server wrote the line of an alert: its clock is that of this machine."""
+        written = parse_time(alert.time)
+        return None if written is None else written.timestamp()
 
     def play(self, server: Receiver, stop: Event, say: Say) -> Sent:
         """Drive the server; see `Session.play`."""

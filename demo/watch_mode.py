@@ -10,7 +10,8 @@ from threading import Event
 
 from demo.alert_tail import AlertTail
 from demo.figures import alerts_in_slack, counted_in_slack
-from demo.terminal import conclude, introduce, say, show
+from demo.story import Story
+from demo.terminal import conclude, introduce
 from demo.watch_report import Findings, not_notified, problems, table
 from testbed.log_server import SERVICES, LogServer
 from testbed.session import Expected, Sent, Session, expect
@@ -50,19 +51,19 @@ def _watch(session: Session, server: LogServer, slack: SlackStandIn, folder: Pat
     """Play the session and show alerts meanwhile, until all alerts have appeared; then end the log server."""
     deadline = time.monotonic() + LONGEST_SECONDS
     tail = AlertTail([server.alert_log(service) for service in SERVICES])
-    stop = Event()
+    stop, story = Event(), Story(session.moment)
     with ThreadPoolExecutor(1) as pool:
-        playing = pool.submit(_play, session, server, folder, stop)
+        playing = pool.submit(_play, session, server, folder, stop, story)
         try:
             while not _is_complete(playing, tail, slack) and time.monotonic() < deadline:
-                show(tail.poll())
+                story.show(tail.poll())
                 time.sleep(_TICK_SECONDS)
         finally:
             stop.set()
         sent, expected = playing.result()
     late = [] if time.monotonic() < deadline else [f"some alerts had not appeared after {LONGEST_SECONDS:.0f} s"]
     killed = server.stop()
-    show(tail.poll())
+    story.show(tail.poll(), all_parts=True)
     return Findings(
         sent=sent,
         expected=expected,
@@ -77,8 +78,8 @@ def _watch(session: Session, server: LogServer, slack: SlackStandIn, folder: Pat
     )
 
 
-def _play(session: Session, server: LogServer, folder: Path, stop: Event) -> tuple[Sent, Expected]:
-    sent = session.play(server, stop, say)
+def _play(session: Session, server: LogServer, folder: Path, stop: Event, story: Story) -> tuple[Sent, Expected]:
+    sent = session.play(server, stop, story.say)
     return sent, expect(sent, folder)
 
 

@@ -13,7 +13,8 @@ from threading import Event
 
 from testbed.errors import TestbedError
 from testbed.log_server import SERVICES
-from testbed.session import Receiver, Say, Sent, key_of_line
+from testbed.session import Receiver, Say, Sent, key_of_alert, key_of_line
+from vaultwatch.alerts import Alert
 from vaultwatch.rules.facts import Service
 
 RECORDINGS = Path(__file__).parents[1] / "tests" / "data" / "recordings"
@@ -53,11 +54,15 @@ class Recorded:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._scenarios = [load(name) for name in names]
+        self._at: dict[str, float] = {}
+
+    def moment(self, alert: Alert) -> float | None:
+        """Return when the line of an alert was sent; None if it was not sent."""
+        return self._at.get(key_of_alert(alert))
 
     def play(self, server: Receiver, stop: Event, say: Say) -> Sent:
         """Play all scenarios; see `Session.play`."""
         lines: dict[Service, list[bytes]] = {"audit": [], "server": []}
-        at: dict[str, float] = {}
         with closing(connect(server.ports["audit"])) as audit, closing(connect(server.ports["server"])) as messages:
             connections: dict[Service, socket.socket] = {"audit": audit, "server": messages}
             for scenario in self._scenarios:
@@ -65,10 +70,10 @@ class Recorded:
                     break
                 say(f"{scenario.title} ({len(scenario.lines):,} lines)")
                 for service, line in _paced(scenario, stop):
-                    at.setdefault(key_of_line(service, line), time.time())
+                    self._at.setdefault(key_of_line(service, line), time.time())
                     send(connections[service], line)
                     lines[service].append(line)
-        return Sent(lines, at)
+        return Sent(lines, self._at)
 
 
 def _paced(scenario: Scenario, stop: Event) -> Iterator[tuple[Service, bytes]]:

@@ -41,7 +41,7 @@ class Sent:
 
     def moment(self, alert: Alert) -> float | None:
         """Return when the line of an alert was sent; of a message of several lines, the first one."""
-        return self.at.get(_key_of_alert(alert))
+        return self.at.get(key_of_alert(alert))
 
 
 class Receiver(Protocol):
@@ -63,6 +63,10 @@ class Session(Protocol):
     """Something that sends lines to the log server, as Vault does."""
 
     title: str
+
+    def moment(self, alert: Alert) -> float | None:
+        """Return when the line of an alert was sent, while the session plays; None if that is not known."""
+        ...
 
     def play(self, server: Receiver, stop: Event, say: Say) -> Sent:
         """Send everything, or until `stop` is set.
@@ -92,7 +96,8 @@ def key_of_line(service: Service, line: bytes) -> str:
     return f"{found.request.id} {found.type}"
 
 
-def _key_of_alert(alert: Alert) -> str:
+def key_of_alert(alert: Alert) -> str:
+    """Identify the line of an alert as `key_of_line` does."""
     if alert.service == "audit":
         return f"{alert.event_key} {alert.record.get('type')}"
     return str(alert.record.get("raw")).partition("\n")[0].strip()

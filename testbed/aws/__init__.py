@@ -60,10 +60,19 @@ class LocalAws:
             beside that, in the folder `<code>-<function>`.
         ways: The URLs by which other processes reach services, by the name of the service: "sns"; by default that of
             the endpoint.
+        behind_seconds: How far its clock is behind that of the machine at first.
     """
 
-    def __init__(self, templates: Mapping[str, Template], code: Path, ways: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        templates: Mapping[str, Template],
+        code: Path,
+        ways: Mapping[str, str] | None = None,
+        *,
+        behind_seconds: float = 0.0,
+    ) -> None:
         self.ways = ways or {}
+        self._behind_seconds = behind_seconds
         self.failures: list[Outcome] = []
         self.invocations: Counter[str] = Counter()
         self._code = code
@@ -97,7 +106,7 @@ class LocalAws:
         with ExitStack() as stack:
             stack.callback(_ONLY_ONE.release)
             self._scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="local-aws-")))
-            self.clock = Clock(self._scratch / "moved")
+            self.clock = Clock(self._scratch / "moved", self._behind_seconds)
             stack.enter_context(self.endpoint)
             for patched in (self.deliveries.patched(), direct_puts(self._put), *patches(self.now)):
                 stack.enter_context(patched)

@@ -13,6 +13,8 @@ _LOOK_AGAIN_SECONDS = 1.0
 class Clock:
     """The time of the local AWS: that of the machine, plus the seconds by which tests moved it forward.
 
+    A demo lets it begin behind that of the machine, and moves it forward until both agree.
+
     It also counts changes after which there may be work, and wakes the workers.
 
     Attributes:
@@ -22,13 +24,13 @@ class Clock:
         stopped: Whether the workers should end.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, behind_seconds: float = 0.0) -> None:
         self.file = file
         self.changed = Condition()
         self.changes = 0
         self.stopped = False
         self._moved = 0.0
-        self.move(0.0)
+        self.move(-behind_seconds)
 
     def now(self) -> float:
         """Return the seconds since the epoch."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -21,6 +23,7 @@ import pytest
 
 from demo.alert_tail import AlertTail, Seen
 from demo.figures import alerts_in_post
+from demo.story import Story
 from demo.watch_report import Findings, not_notified, problems, table
 from testbed.errors import TestbedError
 from testbed.log_server import DEFAULT_PORTS, LogServer
@@ -29,6 +32,7 @@ from testbed.syslog_ng import search_path
 from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import entry, harmless
 from vaultwatch.alerts import Alert, alert_of
+from vaultwatch.cli import main
 from vaultwatch.detection.detector import Detector
 from vaultwatch.dispatch.notification import Notification
 from vaultwatch.notify.slack.layout import posts
@@ -36,7 +40,7 @@ from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import shipped_rules
 
 ROOT = Path(__file__).parents[2]
-PAGES = {"report.html", "slack.html", "emails.txt"}
+KEPT = {"report.html", "slack.html", "emails.txt", "log"}
 MOST_NOTIFICATIONS = 26
 AT_ITS_PACE_MS = 2_000
 needs_syslog_ng = pytest.mark.skipif(shutil.which("syslog-ng", path=search_path()) is None, reason="no syslog-ng")
@@ -66,7 +70,8 @@ def run(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, st
     with started(folder, *arguments, **environment) as process:
         shown, errors = process.communicate(timeout=HUNG_SECONDS)
     assert commands(folder) == []
-    assert {file.name for file in folder.rglob("*") if file.is_file()} <= PAGES
+    left = {file.relative_to(folder).parts[1:] for file in folder.rglob("*") if file.is_file()}
+    assert {parts[0] for parts in left} <= KEPT
     return process.returncode, shown, errors
 
 
@@ -203,9 +208,42 @@ def test_a_handler_that_is_killed_is_reported(tmp_path: Path) -> None:
 def test_the_kept_folder_has_a_report_and_the_slack_page(tmp_path: Path) -> None:
     _, shown, _ = run(tmp_path, "--scenario=vault-1.14.2/root-token-used")
     (folder,) = tmp_path.iterdir()
-    assert shown.endswith(f"kept in {folder}: report.html, slack.html\nopen {folder}/report.html\n")
+    assert shown.endswith(f"kept in {folder}: report.html, slack.html, log\nopen {folder}/report.html\n")
     for kept in ("report.html", "slack.html"):
-        assert "Token with the root policy used" in (folder / kept).read_text()
+        page = html.unescape((folder / kept).read_text())
+        assert "Token with the root policy used" in page
+        command = shlex.split(re.findall("vaultwatch (search [^\n<]+)", page)[0])
+        assert main(command) == 0, f"{kept}: what it says how to find is there"
+
+
+def test_alerts_are_below_the_part_that_raised_them(alert: Alert, capsys: pytest.CaptureFixture[str]) -> None:
+    now, sent = 0.0, {"a": 1.0, "b": 11.0, "c": 12.0}
+    story = Story(lambda one: sent.get(one.id), lambda: now)
+
+    def at(seconds: float, *begun: str, ids: str = "", over: bool = False) -> list[str]:
+        nonlocal now
+        now = seconds
+        for text in begun:
+            story.say(text)
+        story.show([msgspec.structs.replace(alert, id=id_, title=id_) for id_ in ids], all_parts=over)
+        return [line.partition(": ")[0].split()[-1] for line in capsys.readouterr().out.splitlines() if line]
+
+    assert at(0.0, "x/first: about") == ["x/first"]
+    assert at(10.0, "x/second: about") == [], "its alerts are not there yet, and some of the first part may come"
+    assert at(12.0, "x/third: about", ids="ba") == ["a"]
+    assert at(13.5, ids="b") == ["x/second", "b", "b"]
+    assert at(13.6, ids="a?") == ["a", "?"], "one of an earlier part names it, one of unknown origin does not"
+    assert at(14.0, ids="c", over=True) == ["x/third", "c"]
+
+
+def test_an_alert_that_is_printed_late_names_its_part(alert: Alert, capsys: pytest.CaptureFixture[str]) -> None:
+    moments = iter((1.0, 2.0, 3.0, 3.0))
+    story = Story(lambda _: 1.5, lambda: next(moments))
+    story.say("x/first: about")
+    story.say("x/second: about")
+    story.show([], all_parts=True)
+    story.show([alert], all_parts=True)
+    assert f" [x/first] {alert.title}: " in capsys.readouterr().out
 
 
 def test_what_is_missing_is_reported_in_one_line(tmp_path: Path) -> None:

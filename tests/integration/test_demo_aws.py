@@ -33,6 +33,8 @@ from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import shipped_rules
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="no Node.js")
+MOST_LATER = 8
+"""Alerts below a later scenario: those that wait for a response in vain, and those of a busy machine."""
 MOST_DELAYED = 6
 """Notifications of what only the archive has: two root tokens, and what was done with them."""
 SUCCESS = "OK: every line was evaluated and archived, every alert of `vaultwatch check` is stored and notified"
@@ -54,6 +56,12 @@ def test_every_line_of_the_session_is_evaluated_and_what_only_the_archive_has_is
     assert rows["alerts found in the archive"] == (8, 0)
     assert all(raw > 5 * packed for raw, packed in zip(rows["bytes before compression"], rows["bytes on the stream"]))
     assert "delayed: Token with the root policy used: root token (127.0.0.1)" in shown
+    assert shown.count("[") <= MOST_LATER, "alerts are below the scenario that raised them"
+    (folder,) = tmp_path.iterdir()
+    (now,) = {file.stat().st_mtime for file in folder.glob("slack.html")}
+    times = re.findall(r"time +(\S+ \S+) UTC", (folder / "slack.html").read_text())
+    assert times
+    assert max(map(datetime.fromisoformat, times)).replace(tzinfo=UTC).timestamp() <= now
     assert 0 < notifications(shown) <= most_notifications(shown) + MOST_DELAYED
 
 
@@ -66,7 +74,7 @@ def test_notifications_that_slack_refuses_at_first_are_sent_again_and_kept_in_th
     assert (process.returncode, errors) == (0, ""), shown
     (folder,) = tmp_path.iterdir()
     assert shown.endswith(
-        f"{SUCCESS}\nkept in {folder}: report.html, slack.html, emails.txt\nopen {folder}/report.html\n"
+        f"{SUCCESS}\nkept in {folder}: report.html, slack.html, emails.txt, log\nopen {folder}/report.html\n"
     )
     for kept in ("report.html", "slack.html", "emails.txt"):
         assert "Root token generated" in (folder / kept).read_text()
