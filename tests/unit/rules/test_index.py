@@ -173,6 +173,15 @@ def with_ids(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**one, "request": {**one["request"], "id": f"e{n}"}} for n, one in enumerate(entries)]
 
 
+def written_twice(first: Any, last: Any) -> str:
+    """Return an object in JSON with the members of both, those of the last one at the end."""
+    if not (isinstance(first, dict) and isinstance(last, dict)):
+        return json.dumps(last)
+    members = [(name, json.dumps(first[name])) for name in first]
+    members += [(name, written_twice(first.get(name), last[name])) for name in last]
+    return "{%s}" % ",".join(f"{json.dumps(name)}:{text}" for name, text in members)
+
+
 @pytest.fixture(scope="module")
 def lines() -> list[bytes]:
     return [line for _, line in corpus.entries(7_000, seed=7, alert_rate=0.15)]
@@ -226,6 +235,16 @@ class TestEqualsTryingEveryRule:
         rules = rules_of(conditions)
         lines = [before + json.dumps(entry).encode() for entry in with_ids(entries) * 2]
         assert found_by_index(rules, lines) == found_by_trying_all(rules, lines)
+
+    @settings(max_examples=50)
+    @given(st.lists(CONDITIONS, min_size=1, max_size=6), st.lists(ENTRIES, min_size=1, max_size=3))
+    def test_on_entries_with_members_that_are_written_twice(
+        self, conditions: list[Condition], entries: list[dict[str, Any]]
+    ) -> None:
+        rules, entries = rules_of(conditions), with_ids(entries)
+        lines = [written_twice(first, last).encode() for first in entries for last in entries]
+        for line in lines:  # entries of one id would complete each other
+            assert found_by_index(rules, [line]) == found_by_trying_all(rules, [line])
 
     @pytest.mark.parametrize("style", ["as written", "tagged", *corpus.STYLES])
     def test_on_the_corpus_with_the_shipped_pack(
