@@ -1,4 +1,4 @@
-"""DynamoDB in moto, fast enough for tests and demo, and with the limit on the size of a transaction.
+"""DynamoDB in moto, fast enough for tests and demo, and with two limits: on the size of a transaction, and of a number.
 
 moto 5.2 copies every table for each item of a transaction, so that it can restore them. This patch copies only the
 items that the transaction names, and restores those. In an answer, it looks for each of the ten types of a value under
@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 from unittest.mock import patch
 
@@ -22,7 +23,9 @@ _MOTO = DynamoDBBackend.transact_write_items
 _SERIALIZE_MEMBER = BaseJSONSerializer._serialize_structure_member
 
 
-MAX_TRANSACTION_BYTES = 4 * 1024 * 1024  # DynamoDB developer guide, "Constraints in Amazon DynamoDB"
+# DynamoDB developer guide, "Constraints in Amazon DynamoDB"
+MAX_TRANSACTION_BYTES = 4 * 1024 * 1024
+MAX_DIGITS = 38
 
 
 def size(value: Any) -> int:
@@ -32,6 +35,11 @@ def size(value: Any) -> int:
     if isinstance(value, list):
         return sum(map(size, value))
     return len(value if isinstance(value, bytes) else str(value).encode())
+
+
+def digits(item: Mapping[str, Any]) -> int:
+    """Return the digits of the most precise number of an item."""
+    return max((len(Decimal(one["N"]).as_tuple().digits) for one in item.values() if "N" in one), default=0)
 
 
 @contextmanager
@@ -52,6 +60,8 @@ def _serialize_member(serializer: Any, serialized: Any, value: Any, shape: Any, 
 def _transact(backend: DynamoDBBackend, items: list[dict[str, Any]]) -> None:
     if size(items) > MAX_TRANSACTION_BYTES:
         raise MockValidationException("Transaction request is larger than 4 MiB")
+    if any(digits(action.get("Item", {})) > MAX_DIGITS for item in items for action in item.values()):
+        raise MockValidationException("Attempting to store more than 38 significant digits in a Number")
     touched = [(action["TableName"], _key(backend, action)) for item in items for action in item.values()]
     before = [copy.deepcopy(backend.get_item(*place)) for place in touched]
     with patch.object(Table, "__deepcopy__", lambda table, memo: table, create=True):

@@ -58,6 +58,11 @@ def number(value: float) -> Callable[[Row], Row]:
     return forged(lambda part: value if isinstance(part, int | float) else part)
 
 
+def marks(value: str) -> Callable[[Row], Row]:
+    """The numbers beside the body, by which indexes and the expiry find a row."""
+    return lambda row: {name: {"N": value} if "N" in part else part for name, part in row.items()}
+
+
 ORIGINAL: list[Row] = []
 FORGERIES: dict[str, Callable[[Row], Row]] = {
     "no body": lambda row: {name: value for name, value in row.items() if name != "body"},
@@ -71,6 +76,9 @@ FORGERIES: dict[str, Callable[[Row], Row]] = {
     "the body of another row": another_key,
     "the largest number of JSON": number(2**64 - 1),
     "times that no database accepts": number(-1e300),
+    "times to come": number(int(2 * T0)),
+    "the largest marks of DynamoDB": marks("9.9E+125"),
+    "marks to come": marks(str(2 * T0)),
     "a count of nothing": forged(lambda part: {} if isinstance(part, dict) and "succeeded" in part else part),
 }
 
@@ -136,6 +144,20 @@ def test_whatever_the_rows_contain_what_is_due_and_unsent_is_returned(
     people = [one for one in [*settled, *(one.notification for one in unsent)] if one.disposition in NOTIFIED]
     assert people
     assert msgspec.json.encode(people)
+
+
+@pytest.mark.parametrize("forgery", ["times to come", "the largest marks of DynamoDB", "marks to come"])
+def test_no_number_puts_off_a_notification_or_the_completion_of_an_alert(
+    client: Any, store: DynamoStore, forgery: str
+) -> None:
+    (first,) = store.file([a_filing("e", outcome="unknown")], T0).notifications
+    forge(client, forgery)
+    assert [one.notification.id for one in store.unsent("sns", T0 + 60, age_seconds=60)] == [first.id]
+    store.put_off(first.id, "sns", T0 + 3600)
+    assert store.unsent("sns", T0 + 61) == []
+    assert len(store.unsent("sns", T0 + 3600)) == 1
+    (completed,) = store.file([a_filing("e", outcome="succeeded")], T0 + 1).recorded
+    assert completed.completed
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)

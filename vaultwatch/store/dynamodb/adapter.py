@@ -23,7 +23,7 @@ from vaultwatch.dispatch.held import by_urgency
 from vaultwatch.dispatch.notification import Filing, Notification, Recorded
 from vaultwatch.dispatch.portions import capped
 from vaultwatch.dispatch.routes import Route
-from vaultwatch.store import REMEMBERED_SECONDS, Filed, StoreError, Unsent, always
+from vaultwatch.store import REMEMBERED_SECONDS, Filed, StoreError, StoreRefused, Unsent, always
 from vaultwatch.store.dynamodb.filing import Done, Work, share_out
 from vaultwatch.store.dynamodb.live import live_since
 from vaultwatch.store.dynamodb.rows import (
@@ -50,6 +50,8 @@ CROWD_SECONDS = 60.0
 """How long after a conflict a store behaves as if there were other writers."""
 _CONFLICT = Backoff(first_seconds=0.02, longest_seconds=2.0)
 _LAST_MOMENT = 9e12
+_LONGEST_WAIT_SECONDS = 2 * 3600.0
+"""A notification that is put off for longer was put off by somebody else, and is due."""
 _DUE = "due_kind = :kind AND due_at <= :now"
 _T = TypeVar("_T")
 
@@ -116,13 +118,16 @@ class DynamoStore:
     def unsent(self, sink: str, now: float, *, limit: int = 10, age_seconds: float = 0.0) -> list[Unsent]:
         """See `Store.unsent`."""
         table, now = self._table, min(now, _LAST_MOMENT)
-        values = {":sink": sink, ":now": now, ":made": now - age_seconds if age_seconds else _LAST_MOMENT}
+        made, distant = now - age_seconds if age_seconds else _LAST_MOMENT, now + _LONGEST_WAIT_SECONDS
+        values = {":sink": sink, ":now": now, ":made": made, ":distant": distant}
         found: list[tuple[Draft, Item]] = []
-        filtered = "not_before <= :now AND created_at <= :made"
+        filtered = (
+            "(not_before <= :now OR not_before > :distant) AND (created_at <= :made OR created_at > :distant)"
+        )
         for page in table.find("unsent", "unsent_sink = :sink", values, filtered=filtered):
             rows = table.read(map(key_of, page))
             present = [rows[key] for key in map(key_of, page) if key in rows]
-            due = [item for item in present if number(item, "not_before") <= now]
+            due = [item for item in present if not now < number(item, "not_before") <= distant]
             found += [(draft, item) for item in due if (draft := read_draft(item))]
             if len(found) >= limit:
                 break
@@ -136,8 +141,11 @@ class DynamoStore:
 
     def put_off(self, notification_id: str, sink: str, until: float) -> None:
         """See `Store.put_off`."""
-        expression = "SET attempts = attempts + :one, not_before = :until"
-        self._table.change(delivery_key(notification_id, sink), expression, {":one": 1, ":until": until})
+        key, values = delivery_key(notification_id, sink), {":one": 1, ":until": until}
+        try:
+            self._table.change(key, "SET attempts = attempts + :one, not_before = :until", values)
+        except StoreRefused:  # the number of attempts is not ours
+            self._table.change(key, "SET attempts = :one, not_before = :until", values)
 
     def live_since(self, digests: Mapping[str, str], now: float) -> dict[str, float]:
         """See `Store.live_since`."""

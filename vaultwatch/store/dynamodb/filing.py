@@ -77,7 +77,7 @@ class Work(msgspec.Struct, frozen=True):
         expires_at = now + self.remembered_seconds
         expiries = {key: number(rows[key], EXPIRES_AT) for key in known}  # kept when an alert is completed
         written = [
-            replace_row(rows.get(key), key, pack_alert(alert), {EXPIRES_AT: int(expiries.get(key, expires_at))})
+            replace_row(rows.get(key), key, pack_alert(alert), {EXPIRES_AT: int(min(expiries.get(key, expires_at), expires_at))})
             for key, alert in alerts.items()
             if known.get(key) is not alert
         ]

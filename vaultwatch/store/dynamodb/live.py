@@ -23,7 +23,7 @@ def live_since(table: Table, digests: Mapping[str, str], now: float, expires_at:
         row = rows.get(key)
         known_until = number(row, EXPIRES_AT) if row else 0.0
         stored = read_body(row, float) if row and known_until > now else None
-        since[name] = now if stored is None else stored
+        since[name] = now if stored is None else min(stored, now)  # a later time would hold all old alerts back
         if known_until <= expires_at - _WRITTEN_SECONDS:
             body = msgspec.json.encode(since[name])
             changed.append(replace_row(row, key, body, {EXPIRES_AT: int(expires_at)}))
