@@ -129,7 +129,8 @@ def _evaluate_segment(sweep: IsolatedSweep, key: str) -> Generator[list[Alert], 
             file.write(chunk)
             digest.update(chunk)
         file.flush()
-        yield from sweep.segment(key, partial(_unpacked, file), tag_of(segment), log_start)
+        has_tags, chunks = segment.source in keys.LOG_SERVER_SOURCES, partial(_unpacked, file)
+        yield from sweep.segment(key, chunks, tag_of(segment), log_start, has_tags=has_tags)
         # Behind the alerts, and also of a segment that cannot be evaluated to its end: its removal shows.
         note_seen(S3, ENVIRONMENT.archive_bucket_name, key, digest.hexdigest())
 

@@ -202,7 +202,9 @@ class Evaluation:
         self._begin_frame(NO_FRAME)
         yield self._finish()
 
-    def segment(self, chunks: Iterable[bytes], tag: bytes, log_start: str) -> Iterator[list[Alert]]:
+    def segment(
+        self, chunks: Iterable[bytes], tag: bytes, log_start: str, *, has_tags: bool = True
+    ) -> Iterator[list[Alert]]:
         """Evaluate one segment of the archive.
 
         Its rejected lines are only counted: the archive has them already.
@@ -211,6 +213,7 @@ class Evaluation:
             chunks: The segment's bytes, decompressed.
             tag: The tag to put before each line that has none.
             log_start: When the segment began, RFC 3339; see `Detector.begin_log`.
+            has_tags: Whether lines may have tags. In the file of a node they have none, or somebody has forged them.
 
         Yields:
             Alerts, as soon as they are raised; a list may be empty.
@@ -225,8 +228,8 @@ class Evaluation:
             if head:
                 self._detector.begin_log(chunk[:_HEAD_BYTES], log_start)
                 head = False
-            yield from self._feed([_tagged(line, tag) for line in splitter.push(chunk)])
-        yield from self._feed([_tagged(line, tag) for line in splitter.flush()])
+            yield from self._feed([_tagged(line, tag, has_tags) for line in splitter.push(chunk)])
+        yield from self._feed([_tagged(line, tag, has_tags) for line in splitter.flush()])
         yield self._finish()
         if damage:
             raise damage[0]
@@ -362,8 +365,9 @@ def _until_damage(chunks: Iterable[bytes], damage: list[ArchiveError]) -> Iterat
         damage.append(error)
 
 
-def _tagged(line: bytes, tag: bytes) -> bytes:
-    return line if split_tag(line)[0].lane else tag + line
+def _tagged(line: bytes, tag: bytes, has_tags: bool) -> bytes:
+    origin, text = split_tag(line)
+    return line if origin.lane and has_tags else tag + text
 
 
 def _slices(lines: list[bytes], most: int) -> Iterator[list[bytes]]:

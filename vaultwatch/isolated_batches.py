@@ -200,7 +200,7 @@ class IsolatedSweep(_Isolated):
         yield from self._sweep(lambda evaluation: evaluation.frames(frames), frames)
 
     def segment(
-        self, name: str, chunks: Callable[[], Iterable[bytes]], tag: bytes, log_start: str
+        self, name: str, chunks: Callable[[], Iterable[bytes]], tag: bytes, log_start: str, *, has_tags: bool = True
     ) -> Generator[list[Alert], None, None]:
         """Evaluate one segment of the archive, like `Evaluation.segment`.
 
@@ -209,6 +209,7 @@ class IsolatedSweep(_Isolated):
             chunks: Returns the segment's bytes from their beginning, decompressed; called in a child.
             tag: The tag to put before each line that has none.
             log_start: When the segment began, RFC 3339; see `Detector.begin_log`.
+            has_tags: Whether lines may have tags; see `Evaluation.segment`.
 
         Yields:
             Alerts, as soon as they are raised; some of them again after a record has ended its child.
@@ -220,7 +221,7 @@ class IsolatedSweep(_Isolated):
 
         def start(evaluation: Evaluation) -> Alerts:
             try:
-                yield from evaluation.segment(chunks(), tag, log_start)
+                yield from evaluation.segment(chunks(), tag, log_start, has_tags=has_tags)
             except ArchiveError as error:
                 evaluation.findings.unreadable.append(UnreadableFrame(segment, str(error)))
 

@@ -84,7 +84,7 @@ def alert_lines(alert: Alert) -> Iterator[str]:
     """Yield what the alert of a record would be: its level and title, and its group."""
     yield f"alert  {alert.level}: {alert.title}"
     path = alert.path if alert.level.rank >= Level.HIGH.rank and not alert.group_values else ""
-    parts = {"principal": alert.principal, "namespace": alert.namespace, "path": path}
+    parts = {"cluster": alert.cluster, "principal": alert.principal, "namespace": alert.namespace, "path": path}
     grouped = [f"{name} {quoted(one_line(value, _MAX_VALUE))}" for name, value in parts.items() if value]
     grouped += [quoted(one_line(value, _MAX_VALUE)) for value in alert.group_values if value]
     yield f"group  {', '.join([alert.rule, *grouped])}"

@@ -113,7 +113,8 @@ def _group(facts: CompiledRule) -> list[str]:
     """Return what the alerts of a group share."""
     by_path = facts.level.rank >= Level.HIGH.rank and facts.service == "audit"
     fields = facts.group_by or (("request.path",) if by_path else ())
-    return [*(("principal", "namespace", "outcome") if facts.service == "audit" else ("rule",)), *map(code, fields)]
+    common = ("principal", "namespace", "outcome") if facts.service == "audit" else ("node",)
+    return ["cluster", *common, *map(code, fields)]
 
 
 def _condition(rule: Rule) -> str:

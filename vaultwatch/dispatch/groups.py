@@ -90,11 +90,12 @@ def window_seconds(alert: Alert) -> float:
 def group_key(alert: Alert) -> str:
     """Return the key of an alert's group: 32 hex digits.
 
-    A group shares rule, principal, namespace, the values of the rule's `group_by`, and whether it was denied (an
-    unknown outcome counts as not denied); for levels high and critical also the path, unless the rule has a `group_by`.
+    A group shares rule, cluster, principal, namespace, the values of the rule's `group_by`, and whether it was denied
+    (an unknown outcome counts as not denied); for levels high and critical also the path, unless the rule has a
+    `group_by`.
     """
     path = alert.path if alert.level.rank >= Level.HIGH.rank and not alert.group_values else ""
-    parts = [alert.rule, alert.principal, alert.namespace, path, *alert.group_values]
+    parts = [alert.rule, alert.cluster, alert.principal, alert.namespace, path, *alert.group_values]
     return _digest([str(was_denied(alert)), *map(_distinct, parts)])[:32]
 
 

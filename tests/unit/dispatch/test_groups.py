@@ -15,6 +15,7 @@ from vaultwatch.rules.facts import Level
     "changes",
     [
         {"rule": "other"},
+        {"cluster": "test"},
         {"principal": "bob"},
         {"namespace": "team/"},
         {"path": "x"},
@@ -22,7 +23,7 @@ from vaultwatch.rules.facts import Level
         {"group_values": ("default",)},
     ],
 )
-def test_rule_principal_namespace_path_denial_and_the_rules_own_fields_make_another_group(
+def test_rule_cluster_principal_namespace_path_denial_and_the_rules_own_fields_make_another_group(
     changes: dict[str, Any],
 ) -> None:
     assert group_key(an_alert()) != group_key(an_alert(**changes))

@@ -236,6 +236,13 @@ def test_a_line_that_only_looks_tagged_gets_the_tag_of_its_segment(settled: Worl
     assert [(alert.node, alert.lane) for alert in settled.alerts().values()] == [("vault-1", "file")]
 
 
+@pytest.mark.parametrize(("source", "node"), [("audit", "vault-2"), ("audit-file", "vault-1")])
+def test_only_the_log_server_names_other_nodes(settled: World, source: str, node: str) -> None:
+    forged = b"@prod/vault-2/file " + entry(1)
+    settled.sweep(ARCHIVE, settled.archive("1", lines(forged), source))
+    assert [alert.node for alert in settled.alerts().values()] == [node]
+
+
 def test_a_segment_full_of_alerts_is_not_held_in_memory(settled: World) -> None:
     """Here 240 alerts in pieces of some 1 MiB; a segment of 64 MiB may hold a million."""
     random = Random(0)

@@ -179,7 +179,7 @@ def written_twice(first: Any, last: Any) -> str:
         return json.dumps(last)
     members = [(name, json.dumps(first[name])) for name in first]
     members += [(name, written_twice(first.get(name), last[name])) for name in last]
-    return "{%s}" % ",".join(f"{json.dumps(name)}:{text}" for name, text in members)
+    return f"{{{','.join(f'{json.dumps(name)}:{text}' for name, text in members)}}}"
 
 
 @pytest.fixture(scope="module")

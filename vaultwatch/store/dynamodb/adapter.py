@@ -121,9 +121,7 @@ class DynamoStore:
         made, distant = now - age_seconds if age_seconds else _LAST_MOMENT, now + _LONGEST_WAIT_SECONDS
         values = {":sink": sink, ":now": now, ":made": made, ":distant": distant}
         found: list[tuple[Draft, Item]] = []
-        filtered = (
-            "(not_before <= :now OR not_before > :distant) AND (created_at <= :made OR created_at > :distant)"
-        )
+        filtered = "(not_before <= :now OR not_before > :distant) AND (created_at <= :made OR created_at > :distant)"
         for page in table.find("unsent", "unsent_sink = :sink", values, filtered=filtered):
             rows = table.read(map(key_of, page))
             present = [rows[key] for key in map(key_of, page) if key in rows]

@@ -75,9 +75,10 @@ class Work(msgspec.Struct, frozen=True):
         alerts, hidden = dict(known), hide_alerts(state) if crowded else {}
         results = [result for event in events for result in _file(event, alerts, state, now)]
         expires_at = now + self.remembered_seconds
-        expiries = {key: number(rows[key], EXPIRES_AT) for key in known}  # kept when an alert is completed
+        # kept when an alert is completed
+        expiries = {key: min(number(rows[key], EXPIRES_AT), expires_at) for key in known}
         written = [
-            replace_row(rows.get(key), key, pack_alert(alert), {EXPIRES_AT: int(min(expiries.get(key, expires_at), expires_at))})
+            replace_row(rows.get(key), key, pack_alert(alert), {EXPIRES_AT: int(expiries.get(key, expires_at))})
             for key, alert in alerts.items()
             if known.get(key) is not alert
         ]
