@@ -63,12 +63,24 @@ ENTRIES = {
     "braces": b"{" * 100 + HEAD + b"0" + TAIL,
     "a path twice": HEAD + b"0" + TAIL.replace(b"},", b',"path":"sys/audit/other"},', 1),
     "nulls": HEAD.replace(b'{"display_name":"eve"}', b"null") + b"null" + TAIL,
+    "behind a part of another": HEAD[:90] + HEAD + b"0" + TAIL,
+    "two on one line": HEAD + b"0" + TAIL + HEAD.replace(b"@", b"@-2") + b"0" + TAIL,
+    "in an envelope": json.dumps({"log": (HEAD + b"0" + TAIL + b"\n").decode(), "stream": "stdout"}).encode(),
 }
+JSON_MESSAGE = (
+    b'{"@level":"info","@message":"vault is sealed","@module":"core","@timestamp":"2026-11-28T00:01:0%d.000Z"}'
+)
 MESSAGES = {
     "too many bytes": MESSAGE + b"x" * MAX_MESSAGE_BYTES,
     "no message, too many bytes": b"\x01" * (2 * MAX_MESSAGE_BYTES),
     "broken JSON": b'{"@message":"' + b"x" * 100,
     "no message": b"\xff\xfe",
+    "two on one line": MESSAGE
+    + b"first\t"
+    + MESSAGE.replace(b"[ERROR] core: failed", b"[INFO]  core: vault is sealed"),
+    "two in JSON on one line": JSON_MESSAGE % 1 + JSON_MESSAGE % 2,
+    "in an envelope": json.dumps({"log": (MESSAGE + b"third\n").decode(), "stream": "stdout"}).encode(),
+    "in logfmt": b'ts=2026-11-28T00:02:00Z level=info msg="core: vault is sealed"',
 }
 
 
@@ -91,15 +103,13 @@ class Found(NamedTuple):
 
 
 def log_of(service: Service) -> list[bytes]:
-    """Return odd lines, each followed by one that has to raise an alert.
-
-    Of two entries on one line, which only `check` takes apart, `tests/unit/reading/test_unwrapping.py` has cases.
-    """
+    """Return odd lines, each followed by one that has to raise an alert."""
     lines = list[bytes]()
     for number, odd in enumerate((ENTRIES if service == "audit" else MESSAGES).values()):
         entry = HEAD.replace(b"@", b"ordinary-%d" % number) + b"0" + TAIL
         message = MESSAGE.replace(b"00.000Z", b"%02d.000Z" % (number + 1)) + b"ordinary"
-        lines += [odd.replace(b"@", b"odd-%d" % number), entry if service == "audit" else message]
+        named = odd.replace(b"@", b"odd-%d" % number) if service == "audit" else odd
+        lines += [named, entry if service == "audit" else message]
     tag = b"@prod/vault-1/file " if service == "audit" else b"@prod/vault-1/server "
     return [tag + line + b"\n" for line in lines]
 
@@ -169,6 +179,9 @@ def test_every_way_raises_the_same_alerts_and_counts_the_same(
     assert sum("ordinary" in " ".join(alert) for alert in found.alerts.values()) == len(lines) // 2
     assert found.partial > 0
     assert found.rejected > 0
+    summaries = " ".join(" ".join(alert) for alert in found.alerts.values())
+    assert service == "server" or all(f"odd-{number}" in summaries for number in (16, 17, 18))
+    assert service == "audit" or [one[0] for one in found.alerts.values()].count("server_sealed") == 4
     assert swept(service, lines) == found
     assert checked(service, lines, tmp_path, lambda: capfd.readouterr().out) == found
     assert watched(service, lines, tmp_path) == found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from vaultwatch.detection.audit import AuditDetector
 from vaultwatch.detection.correlation import Correlator
@@ -15,9 +16,12 @@ from vaultwatch.detection.evaluator import Counts, Evaluator, Ruleset
 from vaultwatch.detection.prefixes import Prefixes
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.detection.waiting import Waiting
+from vaultwatch.reading.budget import exceeded
 from vaultwatch.reading.identity import Seen, ServerEventKeys
 from vaultwatch.reading.joined import is_whole, joined_entries, read_part
+from vaultwatch.reading.plain import is_plain_message, may_hold_records
 from vaultwatch.reading.records import (
+    NO_ORIGIN,
     Origin,
     Position,
     Rejected,
@@ -36,12 +40,6 @@ if TYPE_CHECKING:
 
 Source = Literal["auto", "audit", "server"]
 WAIT_FOR_RESPONSE_SECONDS = 5.0
-_MESSAGE = re.compile(
-    rb"(?!\S{1,40} std(?:out|err) [PF] )(?:[^{\"]{0,120}? )??\d{4}-\d\d-\d\dT[\d:.,+Z-]{8,35} \[[A-Z]{4,5} ?\] "
-)
-"""The beginning of a line that is a message of the server log."""
-_ANOTHER = re.compile(rb"[\dZ] \[ {0,2}[A-Z]{3,5} {0,2}\]")
-"""What shows that another message follows in the same line."""
 INDEX = "index"
 """The name under which an error of the index over the rules is counted; names of rules contain an underscore."""
 
@@ -139,7 +137,7 @@ class Detector:
             origin: Where all of these lines came from, if their tags are already removed.
         """
         now = time.monotonic() if now is None else now
-        read = self._read_unwrapped if self._unwraps else self._read_sifted
+        read = self._read_unwrapped if self._unwraps else self._read_alone
         out: list[Verdict] = []
         settled: list[Verdict] = []
         for sifted in self._sift(list(lines), origin, self._settling(origin, settled, int(self._unwraps))):
@@ -150,15 +148,51 @@ class Detector:
 
     def _read_unwrapped(self, sifted: Sifted, now: float, origin: Origin | None) -> list[Verdict]:
         """Read what the index found, after searching a line that it cannot read for other forms."""
-        if isinstance(sifted, Unreadable) and not _is_plain_message(sifted.line):
+        if isinstance(sifted, Unreadable) and self._is_to_search(sifted.line, origin):
             self._line += 1
-            return self._read_pieces(self._unwrapper.read(sifted.line, self._line), sifted.line, now, origin)
+            pieces = self._unwrapper.read(sifted.line, self._line)
+            return self._read_pieces(pieces, sifted.line, now, origin, self._unwrapper.joined)
         held: list[Verdict] = []
         if self._has_unwrapper and self._unwrapper.holds_object:
             held = self._read_pieces(self._unwrapper.interrupt(), b"", now, origin)
         self._line += sifted.entries if isinstance(sifted, Passed) else 1
-        found = self._read_sifted(sifted, now, origin)
+        found = self._read_alone(sifted, now, origin)
         return held + found if held else found
+
+    def _is_to_search(self, line: bytes, origin: Origin | None) -> bool:
+        """Return whether a line that the index cannot read may depend on those before it, in another form."""
+        if is_plain_message(line):
+            return False
+        here, text = split_tag(line) if origin is None else (NO_ORIGIN, line)
+        return not here.lane and not self._continues(text, origin or NO_ORIGIN)
+
+    def _continues(self, line: bytes, origin: Origin) -> bool:
+        """Return whether a line belongs to a message of the server log that waits for further lines."""
+        if not self._has_server or self._server.next_due is None:
+            return False
+        return self._server.continues(self._split_line(line.rstrip(b"\r\n")), origin)
+
+    def _read_alone(self, sifted: Sifted, now: float, origin: Origin | None) -> list[Verdict]:
+        """Read what the index found; a line that it cannot read is searched for other forms.
+
+        It is never joined with others: lines of several nodes can follow each other.
+        """
+        if not isinstance(sifted, Unreadable):
+            return self._read_sifted(sifted, now, origin)
+        here, line = split_tag(sifted.line) if origin is None else (origin, sifted.line)
+        if not may_hold_records(line) or self._continues(line, here) or exceeded(line):
+            return self._take(sifted.line, None, now, origin)
+        here = self._position(here)
+        return self._evaluator.isolate(line.rstrip(b"\r\n"), here, lambda: self._read_forms(line, here, now))
+
+    def _read_forms(self, line: bytes, origin: Origin, now: float) -> list[Verdict]:
+        from vaultwatch.reading.unwrapping import Unwrapper
+
+        unwrapper = Unwrapper()
+        pieces = unwrapper.read(line, self._line) + unwrapper.flush()
+        if not pieces or pieces[0].line is line:
+            return self._route(line.rstrip(b"\r\n"), origin, None, now)
+        return self._read_pieces(pieces, line, now, origin if origin.lane else None)
 
     def _read_sifted(self, sifted: Sifted, now: float, origin: Origin | None) -> list[Verdict]:
         if isinstance(sifted, Passed):
@@ -194,15 +228,22 @@ class Detector:
         screen, fatal = self._audit.screen, self._fatal
         return settle
 
-    def _read_pieces(self, pieces: Iterable[Piece], line: bytes, now: float, origin: Origin | None) -> list[Verdict]:
+    def _read_pieces(
+        self,
+        pieces: Iterable[Piece],
+        line: bytes,
+        now: float,
+        origin: Origin | None,
+        joined: list[bytes] | None = None,
+    ) -> list[Verdict]:
         """Read what was found in lines; `line`, which the index cannot read, is not looked up again."""
         here, out = self._line, []
-        self._lines, self._whole = (self._unwrapper.joined or [line]) if line else [], b""
+        self._lines, self._whole = (joined or [line]) if line else [], b""
         for piece in pieces:
             self._line = piece.number
             self._piece = b"" if isinstance(piece.line, Rejected) else piece.line
             if isinstance(piece.line, Rejected):
-                self._evaluator.reject(piece.line)
+                self._evaluator.reject(msgspec.structs.replace(piece.line, origin=self._position(origin or NO_ORIGIN)))
             elif piece.line is line:
                 out += self._take(line, None, now, origin)
             else:
@@ -451,10 +492,3 @@ class Detector:
 
 def _without_tag(line: bytes) -> bytes:
     return split_tag(line)[1]
-
-
-def _is_plain_message(line: bytes) -> bool:
-    """Return whether it is a message of the server log that holds nothing in another form."""
-    if b'{"' in line or not (head := _MESSAGE.match(line)):
-        return False
-    return line.count(b" [") < 2 or _ANOTHER.search(line, head.end()) is None

@@ -257,7 +257,7 @@ def test_an_hour_whose_content_ends_the_comparison_is_not_reconciled(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(rows, "read_audit_entry", ends)
+    monkeypatch.setattr(rows, "read_entries", ends)
     copies([entry(1)], [entry(1)])
     assert run(function) == []
     assert Counted(capsys.readouterr().out).unreconciled == 1

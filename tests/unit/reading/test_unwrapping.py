@@ -334,6 +334,11 @@ def test_a_message_behind_another_is_evaluated(separator: str) -> None:
     assert counted(separator.join([A, first, S])) == Counted(1, 2)
 
 
+def test_an_object_in_a_value_of_many_lines_belongs_to_its_message() -> None:
+    message = "2026-03-01T10:00:00Z [ERROR] core: failed:\n  error=\n  | " + J + "\n  | " + A + "\n"
+    assert counted(message + S) == Counted(0, 2)
+
+
 def test_an_array_of_entries_is_read() -> None:
     assert counted(json.dumps([A, B, J, S])) == Counted(2, 2)
     assert counted(json.dumps([A + "\n" + B, "other"])) == Counted(2, 0, 1)
