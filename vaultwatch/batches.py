@@ -8,6 +8,7 @@ passes through.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
@@ -48,8 +49,10 @@ MAX_LINES = 50_000
 MIN_LINE_BYTES = 64
 """A frame may have more than `MAX_LINES` if they have this size on average: those of any real log do, with their tags.
 
-A broken line takes up to 45 us, whatever its size: so those of one frame of 16 MiB take 12 s at most.
+A broken line takes up to 70 us, whatever its size: so those of one frame of 16 MiB take 18 s at most.
 """
+MAX_SEARCHED = 100_000
+"""Parts of lines in another form, which take up to 40 us each: those of a frame that has more are left to the sweep."""
 MAX_COUNTED = 5_000
 """Windows of one batch whose counts are joined with those of others: a few kB each."""
 NO_FRAME = NO_MARK
@@ -176,6 +179,7 @@ class Evaluation:
             on_waiting=self._note_waiting,
             fatal=(MemoryError,),
             before_record=None if excluded is None else self._before_record,
+            max_searched=MAX_SEARCHED if limits_lines else sys.maxsize,
         )
 
     def frames(self, encoded_frames: Iterable[EncodedFrame]) -> Iterator[list[Alert]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 Source = Literal["auto", "audit", "server"]
 WAIT_FOR_RESPONSE_SECONDS = 5.0
+_SHORTEST_RECORD = 24
+"""Bytes: a line that falls into shorter parts, on average, holds no records."""
 INDEX = "index"
 """The name under which an error of the index over the rules is counted; names of rules contain an underscore."""
 
@@ -74,6 +77,7 @@ class Detector:
         on_entries: Callable[[Sequence[bytes], Origin | None], None] | None = None,
         waiting: Waiting | None = None,
         correlator: Callable[[Correlations, Counts], Correlator] = Correlator,
+        max_searched: int = sys.maxsize,
     ) -> None:
         """Make a detector.
 
@@ -89,12 +93,13 @@ class Detector:
             fatal: Exceptions that pass through `feed`; after any other, only the record that raised it is rejected.
             before_record: Called before anything of a record is read; the reason to reject it unread, or "". Lines are
                 then read without the index.
-            unwrap: Whether records are also searched in lines that hold them in another form
-                (`vaultwatch.reading.unwrapping`).
+            unwrap: Whether records that are in another form (`vaultwatch.reading.unwrapping`) are also put together of
+                several lines. In one line they are always searched.
             on_entries: Called with the lines of audit entries that were read, and where they came from if their tags
                 are already removed. It must not raise.
             waiting: Keeps the verdicts that wait; by default one for `wait_seconds`.
             correlator: Makes what counts for correlations.
+            max_searched: How many parts lines in another form may have, in one log, before others are read as they are.
         """
         ruleset = rules if isinstance(rules, Ruleset) else Ruleset(rules)
         self.source: Source = source
@@ -115,6 +120,7 @@ class Detector:
         self._last_was_server = source == "server"
         self._had_messages = False
         self._unwraps = unwrap
+        self._searched, self._max_searched = 0, max_searched
         self._on_entries = on_entries
         self._log, self._line = "", 0
         self._piece, self._lines, self._whole = b"", list[bytes](), b""
@@ -180,7 +186,8 @@ class Detector:
         if not isinstance(sifted, Unreadable):
             return self._read_sifted(sifted, now, origin)
         here, line = split_tag(sifted.line) if origin is None else (origin, sifted.line)
-        if not may_hold_records(line) or self._continues(line, here) or exceeded(line):
+        is_search_over = self._searched >= self._max_searched
+        if is_search_over or not may_hold_records(line) or self._continues(line, here) or exceeded(line):
             return self._take(sifted.line, None, now, origin)
         here = self._position(here)
         return self._evaluator.isolate(line.rstrip(b"\r\n"), here, lambda: self._read_forms(line, here, now))
@@ -190,7 +197,8 @@ class Detector:
 
         unwrapper = Unwrapper()
         pieces = unwrapper.read(line, self._line) + unwrapper.flush()
-        if not pieces or pieces[0].line is line:
+        self._searched += max(len(pieces), 1)
+        if not pieces or pieces[0].line is line or len(pieces) > len(line) // _SHORTEST_RECORD:
             return self._route(line.rstrip(b"\r\n"), origin, None, now)
         return self._read_pieces(pieces, line, now, origin if origin.lane else None)
 
@@ -277,6 +285,7 @@ class Detector:
                 they begin.
         """
         self._log, self._line = name, 0
+        self._searched = 0
         self._had_messages = False
         self._last_was_server = self.source == "server"
         for line in filter(None, head.split(b"\n")) if self.source == "auto" else ():

@@ -107,3 +107,18 @@ def test_the_search_takes_linear_time(line: bytes) -> None:
 
 def test_ten_thousand_entries_on_one_line_are_each_read() -> None:
     assert len(joined_entries(b'{"type":"request","request":{}}' * 10_000)) == 10_000
+
+
+def test_a_log_of_very_many_parts_is_read_as_it_is_from_then_on() -> None:
+    """Searching lines takes time that no node must be able to take from others."""
+    detector = Detector([SEAL], max_searched=2)
+    for _ in range(2):
+        detector.begin_log()
+        detector.feed([TAG + json.dumps({"log": SECOND.decode()}).encode()] * 3)
+    assert (detector.counts.audit, detector.counts.rejected) == (4, 2)
+
+
+def test_a_line_of_very_many_small_objects_is_one_rejected_line() -> None:
+    detector = Detector([SEAL])
+    detector.feed([TAG + b"{}" * 100])
+    assert detector.counts.rejected == 1
