@@ -8,10 +8,16 @@ from setuptools.command.build_py import build_py
 
 
 class _BuildWithRules(build_py):
-    """Adds `rules/` as `vaultwatch/rules/sigma/`: there the command finds them without a checkout."""
+    """Builds from an empty folder, and adds `rules/` as `vaultwatch/rules/sigma/`: the command finds them there.
+
+    Setuptools leaves `build/` behind. What an older version left there would be in the package: modules and rules that
+    are removed.
+    """
 
     def run(self) -> None:
         """See `build_py`."""
+        if not self.editable_mode:
+            shutil.rmtree(Path(self.build_lib, "vaultwatch"), ignore_errors=True)
         super().run()
         if not self.editable_mode:  # which leaves everything where it is
             target = Path(self.build_lib, "vaultwatch", "rules", "sigma")

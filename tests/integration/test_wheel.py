@@ -2,17 +2,21 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 AUDIT_LOG = ROOT / "tests/data/recordings/vault-1.14.2/generate-root/audit.jsonl"
+REMOVED = ("vaultwatch/removed.py", "vaultwatch/removed/__init__.py", "vaultwatch/rules/sigma/audit_removed.yml")
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 
 
@@ -20,12 +24,15 @@ PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `vaultwatch` of a fresh environment that has the built wheel and, for speed, this one's dependencies."""
     folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"  # setuptools leaves build/lib behind, from which a later wheel takes deleted modules
+    source = folder / "source"
     shutil.copytree(ROOT / "vaultwatch", source / "vaultwatch", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "rules", source / "rules", ignore=shutil.ignore_patterns("__pycache__"))
     (source / "docs").mkdir()
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "docs/vaultwatch.1"):
         shutil.copy(ROOT / name, source / name)
+    for name in REMOVED:  # as `pip install .` of an older version left it
+        (source / "build/lib" / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / "build/lib" / name).write_text("raise SystemExit('of an older version')\n")
     subprocess.run(
         [*PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", str(folder), str(source)], check=True, cwd=folder
     )
@@ -52,6 +59,26 @@ def test_it_runs_the_code_of_the_wheel(command: Path, tmp_path: Path) -> None:
     python = command.with_name("python")
     done = subprocess.run([python, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert Path(done.stdout.strip()).is_relative_to(command.parents[1])
+
+
+def test_nothing_that_an_older_version_left_in_build_is_inside(command: Path) -> None:
+    (installed,) = command.parents[1].glob("lib/python*/site-packages/vaultwatch")
+    assert [name for name in REMOVED if (installed.parent / name).exists()] == []
+
+
+def test_the_documented_size_is_that_of_the_wheel_and_its_dependencies(command: Path) -> None:
+    (packages,) = command.parents[1].glob("lib/python*/site-packages")
+    waiting, found = ["vaultwatch"], {"vaultwatch"}
+    size = sum(path.stat().st_blocks * 512 for path in (packages / "vaultwatch").rglob("*"))
+    while waiting:
+        required = map(Requirement, metadata.distribution(waiting.pop()).requires or ())
+        new = {one.name for one in required if one.marker is None or one.marker.evaluate({"extra": ""})} - found
+        found |= new
+        waiting += new
+        files = [file for name in new for file in metadata.distribution(name).files or ()]
+        size += sum(Path(str(file.locate())).stat().st_blocks * 512 for file in files)
+    (documented,) = re.findall(r"about\s([0-9]+) MB", (ROOT / "docs/install.md").read_text())
+    assert size / 1e6 == pytest.approx(int(documented), rel=0.15)
 
 
 def test_check_finds_in_another_folder_what_it_finds_here(command: Path, tmp_path: Path) -> None:

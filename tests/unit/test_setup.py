@@ -1,5 +1,6 @@
 """`tools/setup` and the Makefile: what needs no root, and what a running process keeps."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -31,10 +32,46 @@ def test_a_wrong_mode_of_the_demo_is_refused_before_the_set_up() -> None:
 
 def test_checking_a_log_sets_up_only_the_command() -> None:
     done = make("--dry-run", "check", "FILE=audit.log")
-    assert done.stdout.splitlines() == [
-        "tools/setup command",
-        ".command/bin/vaultwatch check  audit.log || test $? = 1",
-    ]
+    assert done.stdout == "tools/check-log\n"
+
+
+@pytest.mark.parametrize(
+    ("named", "checked"),
+    [
+        ("audit.log", ["audit.log"]),
+        ("my audit's $log$$.json", ["my audit's $log$$.json"]),
+        ("audit.log server.log", ["audit.log", "server.log"]),
+        ("*.log", ["audit.log", "server.log"]),
+        ("~/audit.log", ["$HOME/audit.log"]),
+        ("no such.log", ["no such.log"]),
+        ("-", ["-"]),
+        ("-q", ["-q"]),
+    ],
+)
+@pytest.mark.parametrize(("status", "level"), [(0, ""), (1, "high"), (2, "")])
+def test_a_log_is_checked_whatever_its_name_and_alerts_are_no_error_of_make(
+    tmp_path: Path, named: str, checked: list[str], status: int, level: str
+) -> None:
+    for name in ("audit.log", "server.log", "my audit's $log$$.json"):
+        (tmp_path / name).touch()
+    for script, text in (
+        ("tools/setup", 'echo "$@"'),
+        (".command/bin/vaultwatch", f'printf "%s\\n" "$@"; exit {status}'),
+    ):
+        (tmp_path / script).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / script).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / script).chmod(0o755)
+    for script in ("Makefile", "tools/check-log"):
+        shutil.copy(ROOT / script, tmp_path / script)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "check", f"FILE={named}", *([f"LEVEL={level}"] if level else [])],
+        cwd=tmp_path, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    expected = ["command", "check", *(["--level", level] if level else []), "--"]
+    assert done.stdout.splitlines() == expected + [one.replace("$HOME", str(tmp_path)) for one in checked]
+    assert done.returncode == (2 if status == 2 else 0)
+    assert ("Error" in done.stderr) == (status == 2)
 
 
 def test_only_the_targets_that_run_system_packages_install_them() -> None:
