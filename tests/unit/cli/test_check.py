@@ -750,7 +750,7 @@ class TestWhatAUserCanDoWrong:
             (["--format", "xml"], "xml"),
             (["--bogus"], "--bogus"),
             (["--rules", "/nowhere\x1b[2J"], "no such directory of rules"),
-            (["--rules", __file__], "no such directory of rules"),
+            (["--rules", __file__], "is a file: name the folder that it is in"),
             (["--stats", "/nowhere/stats"], "--stats: /nowhere/stats: there is no folder /nowhere"),
             (["--rejected", "/nowhere/rejected"], "--rejected: /nowhere/rejected: there is no folder /nowhere"),
             (["--stats", "/"], "--stats: /: is not a regular file"),
