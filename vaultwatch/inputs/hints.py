@@ -53,6 +53,35 @@ _TOOLS = {
     b"]\0\0": "xz --format=lzma -dc",
 }
 """What files of other forms begin with, and what makes logs of them."""
+_HALF = r"sed 's/\\\\/\\/g'"
+_SCRIPTS = (
+    (
+        re.compile(rb"&quot;[\w@]{1,64}&quot;\s?:"),
+        "its quotes are those of HTML",
+        "import html, sys; sys.stdout.write(html.unescape(sys.stdin.read()))",
+    ),
+    (
+        re.compile(rb"%7[Bb]%22"),
+        "it is encoded as a part of a URL",
+        "import sys, urllib.parse as url; sys.stdout.write(url.unquote(sys.stdin.read()))",
+    ),
+    (
+        re.compile(rb"\A(?:7[bB]22|3230[23])[0-9a-fA-F]{12,}\s*\Z"),
+        "it is in hexadecimal",
+        "import sys; [print(bytes.fromhex(one).decode()) for one in sys.stdin]",
+    ),
+    (
+        re.compile(rb"\Ab['\"]"),
+        "it is what Python prints of bytes",
+        "import ast, sys; [print(ast.literal_eval(one.strip()).decode()) for one in sys.stdin]",
+    ),
+    (
+        re.compile(rb"\A\[?\{'[\w@]{1,64}':"),
+        "it is what Python prints of an object",
+        "import ast, json, sys; [print(json.dumps(ast.literal_eval(one.strip()))) for one in sys.stdin]",
+    ),
+)
+"""What shows that Python can make a log of a text, what that is, and the program."""
 _AFTER_CR = re.compile(rb"\r(?:[^\r{]{0,120} )?(?:\{\"|\d{4}-\d\d-\d\dT[\d:.,+Z-]{8,35} \[[A-Z]{4,5} ?\] )")
 """A record behind a CR: a progress bar writes CRs too, but no records."""
 _CR_TO_LF = r"""awk '{ gsub(/\r/, "\n") } 1'"""
@@ -87,6 +116,13 @@ def _hint_for_text(name: str, start: bytes) -> str:
         each = line.endswith("=") or len(line) not in _WRAPPED_AT
         decode = f"{_command('cat', name)} | {_DECODE_EACH}" if each else _command("base64 -d", name)
         return f"; it is in base64: {decode} | vaultwatch check"
+    for form, what, script in _SCRIPTS:
+        if form.search(start):
+            return f"; {what}: {_command('cat', name)} | python3 -c {shlex.quote(script)} | vaultwatch check"
+    if start.startswith(b'"'):
+        return f"; it is JSON in a text: {_command('jq -r .', name)} | vaultwatch check"
+    if b'\\\\"' in start:
+        return f"; its backslashes are doubled: {_command(_HALF, name)} | vaultwatch check"
     if _is_binary(start):
         return "; it is not text"
     if b'"=>"' in start:

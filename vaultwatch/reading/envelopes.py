@@ -1,13 +1,15 @@
 """Find the records that shippers and container runtimes wrap in JSON objects of their own.
 
-A record is a text or an object under one of the names in `_CARRIERS`, which may be nested and in lists. An object that
-is a record itself is never searched.
+A record is a text or an object under one of the names in `_CARRIERS`, which may be nested and in lists, and under any
+other name if it shows what it is. An object that is a record itself is never searched.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -28,6 +30,19 @@ _MAX_BYTES = 64 * 1024 * 1024
 _TIME_AND_LEVEL = re.compile(
     rb"\s{0,32}\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[^\s\[]{0,20} \[ {0,2}[A-Z?]{3,7} {0,2}\]"
 )
+_SHOWS_RECORD = re.compile(
+    rb'\{\s{0,64}\\{0,8}"(?:time|type|auth|request|@level|@message|@module|@timestamp)\\{0,8}"\s?:'
+    rb"|\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[^\s\[]{0,20} \[ {0,2}[A-Z?]{3,7} {0,2}\]"
+)
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{16,}={0,2}\s{0,2}")
+_FRAME = frozenset({"Data", "File", "Offset"})
+
+
+class Frame(NamedTuple):
+    """A part of a file, which can begin and end anywhere, as the log API of Nomad sends it."""
+
+    file: bytes
+    content: bytes
 
 
 class Wrapped(NamedTuple):
@@ -48,7 +63,7 @@ def is_record(found: Any) -> bool:
     return isinstance(found.get("request"), dict) and isinstance(kind, str) and kind.endswith(("request", "response"))
 
 
-def texts_in(envelope: bytes) -> list[bytes]:
+def texts_in(envelope: bytes) -> list[bytes] | Frame:
     """Return the texts in an object that is no record, in their order; none if it is no envelope.
 
     Args:
@@ -57,7 +72,26 @@ def texts_in(envelope: bytes) -> list[bytes]:
     if exceeded(envelope, _MAX_BYTES) == "values":
         return []
     found = _decoded(envelope)
-    return [] if found is None or (isinstance(found, dict) and is_record(found)) else _search(found, 0).texts
+    if found is None or (isinstance(found, dict) and is_record(found)):
+        return []
+    return _frame(found) or _search(found, 0).texts
+
+
+def _frame(found: Any) -> Frame | None:
+    if not isinstance(found, dict) or not found.keys() >= _FRAME or not isinstance(found["Data"], str):
+        return None
+    content = _unpacked(found["Data"])
+    return None if content is None else Frame(str(found["File"]).encode("utf-8", "replace"), content)
+
+
+def _unpacked(text: str) -> bytes | None:
+    """Return what a text is in base64; None if it is not."""
+    if not _BASE64.fullmatch(text):
+        return None
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except binascii.Error:
+        return None
 
 
 def _looks_wrapped(message: str) -> bool:
@@ -85,7 +119,9 @@ def _search(value: Any, level: int) -> Wrapped:
     if level > _MAX_LEVELS:
         return _NOTHING
     if isinstance(value, str):
-        return _in_text(value.encode("utf-8", "replace"), level)
+        text = value.encode("utf-8", "replace")
+        unpacked = None if _SHOWS_RECORD.search(text) else _unpacked(value)
+        return _in_text(unpacked if unpacked and _SHOWS_RECORD.search(unpacked) else text, level)
     if isinstance(value, dict):
         return _in_object(value, level)
     return _in_list(value, level) if isinstance(value, list) else _NOTHING
@@ -102,16 +138,32 @@ def _in_object(value: dict[str, Any], level: int) -> Wrapped:
         if found.certain:
             return found
         best = best if best.texts else found
-    records = [msgspec.json.encode(one) for one in value.values() if isinstance(one, dict) and is_record(one)]
-    return (
-        Wrapped(records, certain=True) if records else best
-    )  # a shipper has parsed it, under a name that a user chose
+    others = list(_certain(value, level))  # under a name that a user chose
+    return Wrapped(others, certain=True) if others else best
 
 
-def _in_list(items: list[Any], level: int) -> Wrapped:
-    if items and all(isinstance(item, int) and 0 <= item < 256 for item in items):  # journald: bytes that are no text
+def _certain(value: dict[str, Any], level: int) -> Iterator[bytes]:
+    """Yield the texts under other names that show what they are, without those that repeat others (Ansible)."""
+    known = set[bytes]()
+    for name, inner in value.items():
+        found = _NOTHING if name in _CARRIERS else _search(inner, level + 1)
+        lines = {line for text in found.texts for line in text.split(b"\n")} if found.certain else set[bytes]()
+        if lines - known:
+            yield from found.texts
+        known |= lines
+
+
+def _in_list(items: list[Any], level: int, *, is_row: bool = False) -> Wrapped:
+    if items and all(isinstance(item, int) and 8 < item < 256 for item in items):  # journald: bytes that are no text
         return _in_text(bytes(items), level)
-    return _together(_search(item, level + 1) for item in items)
+    found = [
+        _in_list(item, level + 1, is_row=True)
+        if isinstance(item, list) and level < _MAX_LEVELS
+        else _search(item, level + 1)
+        for item in items
+    ]
+    certain = [one for one in found if one.certain]
+    return _together(certain if is_row and certain else found)
 
 
 def _in_text(text: bytes, level: int) -> Wrapped:
@@ -122,7 +174,7 @@ def _in_text(text: bytes, level: int) -> Wrapped:
         if isinstance(inner, dict):
             found = Wrapped([text], certain=True) if is_record(inner) else _search(inner, level + 1)
             return found if found.texts else Wrapped([text], certain=False)
-    return Wrapped([text], certain=_TIME_AND_LEVEL.match(text[:64]) is not None)
+    return Wrapped([text], certain=_SHOWS_RECORD.search(text) is not None)
 
 
 def _together(parts: Iterable[Wrapped]) -> Wrapped:

@@ -23,7 +23,7 @@ import msgspec
 
 from vaultwatch.reading.assembly import MAX_BYTES, Assembly
 from vaultwatch.reading.budget import exceeded
-from vaultwatch.reading.envelopes import texts_in
+from vaultwatch.reading.envelopes import Frame, texts_in
 from vaultwatch.reading.joined_messages import HEAD, messages_in
 from vaultwatch.reading.logfmt import message_of
 from vaultwatch.reading.records import Rejected
@@ -51,12 +51,17 @@ _CSV_MESSAGE = re.compile(rb'[^{]{0,512}?"(?=' + HEAD + rb")")
 _CSV_PLAIN_MESSAGE = re.compile(rb'"[^"{]{0,512}",(?:"[^"{]{0,512}",|[^",{]{0,256},){0,8}(?=' + HEAD + rb")")
 _CSV_HEADER = re.compile(
     rb'(?i)[\w@", ]{0,256}@message[\w@", ]{0,256}'
-    rb'|(?:"?[\w @.\[\]]{1,64}"?,){0,16}"?(?:message|_raw|line|logentry|log|body)"?(?:,"?[\w @.\[\]]{1,64}"?){0,16}'
+    rb'|(?:"?[\w @.\[\]]{1,64}"?[,;\t|]){0,16}'
+    rb'"?(?:log_?message|message|msg|_raw|line|logentry|log|body|content|text|entry)"?'
+    rb'(?:[,;\t|]"?[\w @.\[\]]{1,64}"?){0,16}'
 )
-_CSV_REST = re.compile(rb'"(?:,[^{}]{0,4096})?')
+_DELIMITERS = ",;\t|"
+_DELIMITER = re.compile(rb"[,;\t|]")
+_CSV_REST = re.compile(rb'"(?:[,;\t|][^{}]{0,4096})?')
 _SHELL_NOISE = re.compile(
     rb"--(?: (?:Logs begin|Journal begins|Boot|Reboot|No entries)\b[^{]{0,256})?"
-)  # journalctl, grep
+    rb"|[\w.-]{1,255} \| (?:CHANGED|SUCCESS|FAILED)(?: \| rc=\d{1,3})? >>"
+)  # journalctl, grep, Ansible
 _FIRST_PAIR = re.compile(rb"[A-Za-z_@][\w.@/-]{0,127}=")
 _FRAME = re.compile(rb"(\d{1,7}) (?=<\d{1,3}>)")
 _MARKS = re.compile(rb"(?:\x1b|#033)\[[0-9;]{0,32}m|#011|#012\Z")  # terminal colours, and what rsyslog escapes
@@ -64,6 +69,7 @@ _REST_OF_PREFIX = re.compile(rb"(?:#0[0-3][0-7])+|\d{13}")  # rsyslog; the last 
 _EXPORT_FIELD = re.compile(rb"_?_?[A-Z][A-Z0-9_]{0,64}=")
 _EXPORT_NAME = re.compile(rb"_?_?[A-Z][A-Z0-9_]{1,64}")  # the value, which has other bytes than text, follows
 _VERBOSE = re.compile(rb"[A-Z][a-z]{2} \d{4}-[^\[{]{1,64} \[s=[0-9a-f]{1,64};i=")  # journalctl -o verbose
+_ARROW = b"=> {"  # how Ansible begins what a host has returned
 _EXPORT, _MESSAGE = b"__CURSOR=", b"MESSAGE="
 _PRETTY = b""
 """The key of an object over many lines; parts of split lines have the name of the stream that they are in."""
@@ -96,8 +102,10 @@ class Unwrapper:
     def __init__(self) -> None:
         """Begin with nothing held."""
         self.joined: list[bytes] = []
+        self._number = 0
         self._held: dict[bytes, Assembly] = {}
         self._is_export = False  # of journald: a field a line
+        self._frames: dict[bytes, bytes] = {}
 
     @property
     def holds_object(self) -> bool:
@@ -107,7 +115,7 @@ class Unwrapper:
     @property
     def holds_anything(self) -> bool:
         """Whether the next line could depend on those before it."""
-        return bool(self._held) or self._is_export
+        return bool(self._held) or bool(self._frames) or self._is_export
 
     def read(self, line: bytes, number: int) -> list[Piece]:
         """Return what is in a line; the line itself if it holds nothing in another form.
@@ -116,7 +124,7 @@ class Unwrapper:
             line: A line, with or without its line end.
             number: Its number.
         """
-        self.joined = []
+        self.joined, self._number = [], number
         text = line.strip(b" \t\r\n\0")
         if not text or len(text) > MAX_BYTES:
             return [Piece(line, number)]
@@ -142,6 +150,9 @@ class Unwrapper:
         """Give up everything that is held, at the end of the log."""
         found = self.interrupt()
         found += [piece for key in list(self._held) for piece in self._give_up(key)]
+        rests = [rest for rest in self._frames.values() if rest.strip()]
+        self._frames.clear()
+        found += [Piece(piece, self._number) for rest in rests for piece in self._pieces(b"", rest, self._number, 1)]
         self._is_export = False
         return found
 
@@ -234,7 +245,8 @@ class Unwrapper:
         is_separator = len(text) <= _LONGEST_SEPARATOR and not text.strip(_AROUND)
         if is_separator or _SHELL_NOISE.fullmatch(text):
             return True
-        return (number <= 1 or b"@message" in text) and b"," in text and _CSV_HEADER.fullmatch(text) is not None
+        is_row = (number <= 1 or b"@message" in text) and _DELIMITER.search(text)
+        return bool(is_row and _CSV_HEADER.fullmatch(text))
 
     def _escaped(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
         try:
@@ -246,6 +258,9 @@ class Unwrapper:
 
     def _behind_prefix(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
         """Yield what is in an object behind a text; if the text is a header, a long object may continue later."""
+        if level == 0 and text.endswith(_ARROW):
+            self._hold(_PRETTY, b"{", whole, number)
+            return
         start = max(text.find(b'{"'), 0)
         header, rest = strip_syslog_header(text)
         ended = _end_of_object(text[start:])
@@ -294,12 +309,25 @@ class Unwrapper:
             yield whole
             return
         texts = texts_in(text)
-        if not texts:
+        if isinstance(texts, Frame):
+            yield from self._framed(texts, number, level)
+            return
+        if not texts and not (self._frames and text == b"{}"):  # Nomad sends one when there is nothing to send
             yield whole
         for found in texts:
             for line in found.split(b"\n"):
                 if line.strip():
                     yield from self._joined(text, line, number, level)
+
+    def _framed(self, frame: Frame, number: int, level: int) -> Iterator[bytes | Rejected]:
+        """Yield the lines that end in a part of a file; the rest of it continues in the next part."""
+        content = self._frames.pop(frame.file, b"") + frame.content
+        lines = content.split(b"\n")
+        if len(lines[-1]) <= MAX_BYTES and len(self._frames) < _MAX_HELD:
+            self._frames[frame.file] = lines.pop()
+        for line in lines:
+            if line.strip():
+                yield from self._pieces(b"", line, number, level + 1)
 
     def _joined(self, envelope: bytes, line: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
         """Yield what is in a text of an envelope; docker and journald divide long lines between several envelopes."""
@@ -395,12 +423,12 @@ def _without_columns(text: bytes) -> bytes:
     return text[:end] if end and _CSV_REST.fullmatch(text, end) and not _ANY_HEAD.search(text, end) else text
 
 
-def _cells(row: bytes) -> list[bytes]:
+def _cells(row: bytes, delimiter: str) -> list[bytes]:
     """Return the cells of a row of CSV; none if it cannot be divided."""
     import csv
 
     try:
-        cells = next(csv.reader([row.decode("utf-8", "surrogateescape")], strict=True), [])
+        cells = next(csv.reader([row.decode("utf-8", "surrogateescape")], strict=True, delimiter=delimiter), [])
     except csv.Error:  # a cell that is too long, or no CSV
         return []
     return [cell.encode("utf-8", "surrogateescape").strip() for cell in cells]
@@ -408,10 +436,11 @@ def _cells(row: bytes) -> list[bytes]:
 
 def _records_in_row(text: bytes) -> list[bytes]:
     """Return the cells of a row of CSV that can hold a record, whole or not; none if no cell is a whole one."""
-    cells = _cells(text)
-    if not any(_OPENS_WITH_HEAD.match(cell) or _is_whole_record(cell) for cell in cells):
-        return []
-    return [cell for cell in cells if _CAN_HOLD_RECORD.search(cell) and not _is_labels(cell)]
+    for delimiter in _DELIMITERS:
+        cells = _cells(text, delimiter) if delimiter.encode() in text else []
+        if any(_OPENS_WITH_HEAD.match(cell) or _is_whole_record(cell) for cell in cells):
+            return [cell for cell in cells if _CAN_HOLD_RECORD.search(cell) and not _is_labels(cell)]
+    return []
 
 
 def _is_whole_record(text: bytes) -> bool:

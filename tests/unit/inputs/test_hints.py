@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import gzip
+import html
 import json
 import subprocess
 import zipfile
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -24,7 +26,7 @@ def hint(name: str, text: bytes | str) -> str:
 
 def pasted(text: str) -> str:
     """Return what the command in a hint gives to check."""
-    command = text.rpartition(": ")[2].removesuffix(" | vaultwatch check")
+    command = text.partition(": ")[2].removesuffix(" | vaultwatch check")
     return subprocess.run(["sh", "-c", command], check=True, capture_output=True, text=True).stdout
 
 
@@ -64,6 +66,29 @@ def test_what_is_compressed_in_an_event_is_decompressed(tmp_path: Path) -> None:
 )
 def test_what_is_no_file_has_a_command_of_its_own(name: str, command: str) -> None:
     assert hint(name, json.dumps({"a": MESSAGE})) == f"; a record is inside .a: {command} | vaultwatch check"
+
+
+ENTRY = {"type": "request", "request": {"path": 'a"b'}}
+TEXT = json.dumps(ENTRY)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint_begins"),
+    [
+        (html.escape(TEXT), "; its quotes are those of HTML: cat "),
+        (quote(TEXT), "; it is encoded as a part of a URL: cat "),
+        (TEXT.encode().hex(), "; it is in hexadecimal: cat "),
+        (repr(TEXT.encode()), "; it is what Python prints of bytes: cat "),
+        (repr(ENTRY), "; it is what Python prints of an object: cat "),
+        (json.dumps(TEXT), "; it is JSON in a text: jq -r . "),
+        ("1\t" + TEXT.replace("\\", "\\\\"), "; its backslashes are doubled: sed "),
+    ],
+)
+def test_a_text_in_another_form_becomes_the_entry(text: str, hint_begins: str, tmp_path: Path) -> None:
+    (file := tmp_path / "log").write_text(f"{text}\n" * 2)
+    found = hint(str(file), text)
+    assert found.startswith(hint_begins)
+    assert [json.loads(line[line.index("{") :]) for line in pasted(found).splitlines()] == [ENTRY] * 2
 
 
 def test_lines_that_end_with_cr_alone_are_divided(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -337,6 +338,53 @@ def test_a_message_behind_another_is_evaluated(separator: str) -> None:
 def test_an_object_in_a_value_of_many_lines_belongs_to_its_message() -> None:
     message = "2026-03-01T10:00:00Z [ERROR] core: failed:\n  error=\n  | " + J + "\n  | " + A + "\n"
     assert counted(message + S) == Counted(0, 2)
+
+
+def base64_of(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def frame(text: str) -> str:
+    return json.dumps({"Data": base64_of(text), "File": "alloc/logs/vault.stdout.0", "Offset": 1})
+
+
+ROW = S.replace("10:00:00", "10:00:09")
+OTHER_FORMS = {
+    "Azure": json.dumps({"tables": [{"columns": [{"name": "Time"}], "rows": [["2026-03-01T10:00:00Z", A], ["x", B]]}]}),
+    "Azure, dynamic": json.dumps({"tables": [{"rows": [[ENTRY], [{**ENTRY, "type": "response"}]]}]}),
+    "Ansible": json.dumps({"rc": 0, "stdout": f"{A}\n{B}", "stdout_lines": [A, B]}),
+    "Ansible, printed": "v | CHANGED => "
+    + json.dumps({"rc": 0, "stdout": f"{A}\n{B}", "stdout_lines": [A, B]}, indent=4),
+    "Ansible, ad hoc": f"vault-1 | CHANGED | rc=0 >>\n{A}\n{B}\n",
+    "Ansible, slurp": json.dumps({"content": base64_of(f"{A}\n{B}\n"), "encoding": "base64"}),
+    "SQS": json.dumps({"Messages": [{"MessageId": "a", "Body": A}, {"Body": B}]}, indent=4),
+    "SQS in lower case": json.dumps({"messages": [{"messageId": "a", "body": A}, {"body": B}]}),
+    "Nomad": frame(f"{A}\n") + "\n" + frame(f"{B}\n"),
+    "Nomad, cut anywhere": frame(A[:50]) + "{}" + frame(A[50:] + "\n" + B[:9]) + frame(B[9:]),
+    "Kinesis": json.dumps({"Records": [{"SequenceNumber": "1", "Data": base64_of(A)}, {"Data": base64_of(B)}]}),
+    "Pub/Sub": json.dumps({"receivedMessages": [{"message": {"data": base64_of(text)}} for text in (A, B)]}),
+    "Athena": json.dumps({"ResultSet": {"Rows": [{"Data": [{"VarCharValue": text}]} for text in ("line", A, B)]}}),
+    "BigQuery": json.dumps({"rows": [{"f": [{"v": "x"}, {"v": A}]}, {"f": [{"v": "y"}, {"v": B}]}]}),
+    "Grafana": json.dumps({"results": {"A": {"frames": [{"data": {"values": [[1, 2], [A, B]]}}]}}}),
+    "Graylog": json.dumps({"messages": [{"message": {"message": A}}, {"message": {"message": B}}]}),
+    "Sumo Logic": json.dumps({"messages": [{"map": {"_raw": A}}, {"map": {"_raw": B}}]}),
+    "Splunk, rows": json.dumps({"fields": [{"name": "_raw"}], "rows": [[A], [B]]}),
+    "Systems Manager": json.dumps({"Status": "Success", "StandardOutputContent": f"{A}\n{B}\n"}),
+    "a ConfigMap": json.dumps({"kind": "ConfigMap", "data": {"vault.log": f"{A}\n{B}\n"}}),
+    "HAR": json.dumps({"log": {"entries": [{"response": {"content": {"text": f"{A}\n{B}"}}}]}}),
+    "CSV with semicolons": f'time;message\nx;"{CELL}"\nx;"{CELL_B}"\n',
+    "CSV with semicolons, first": f'message;time\n"{CELL}";x;"{{""a"":1}}"\n"{CELL_B}";x;"{{""a"":1}}"\n',
+    "CSV with tabs": f'time\tmessage\nx\t"{CELL}"\nx\t"{CELL_B}"\n',
+}
+
+
+@pytest.mark.parametrize("form", OTHER_FORMS)
+def test_both_entries_are_read_once_and_nothing_is_rejected(form: str) -> None:
+    assert counted(OTHER_FORMS[form]) == Counted(2, 0)
+
+
+def test_messages_of_the_server_log_in_csv_with_semicolons_are_counted_right() -> None:
+    assert counted(f'time;message\nx;"{S}"\nx;{ROW}\n') == Counted(0, 2)
 
 
 def test_an_array_of_entries_is_read() -> None:
