@@ -72,7 +72,7 @@ class Crew(AbstractContextManager["Crew"]):
         Raises:
             ChildEnded: A child did not finish its work.
         """
-        todo, order, found = iter(pieces), deque[int](), dict[int, bytes]()
+        todo, order, found = enumerate(pieces), deque[int](), dict[int, bytes]()
         while True:
             self._give(todo, order, len(found))
             if not order:
@@ -83,20 +83,26 @@ class Crew(AbstractContextManager["Crew"]):
                 tick()
             yield found.pop(order.popleft())
 
-    def _give(self, todo: Iterator[int], order: deque[int], held: int) -> None:
-        """Give pieces to the children that can take one, but not so many that results fill the memory."""
+    def _give(self, todo: Iterator[tuple[int, int]], order: deque[int], held: int) -> None:
+        """Give pieces to the children that can take one, but not so many that results fill the memory.
+
+        Args:
+            todo: The pieces with their positions: the same piece may be asked for twice.
+            order: Gets the positions of those that are given.
+            held: How many results are kept.
+        """
         while held + len(order) < 2 * _AHEAD * len(self._children):
             child = min(self._children, key=lambda child: len(child.pieces))
-            if len(child.pieces) >= _AHEAD or (piece := next(todo, None)) is None:
+            if len(child.pieces) >= _AHEAD or (following := next(todo, None)) is None:
                 return
-            order.append(piece)
-            child.give(piece)
+            order.append(following[0])
+            child.give(*following)
 
     def _collect(self, found: dict[int, bytes]) -> None:
         busy: dict[Any, _Child] = {child.connection: child for child in self._children if child.pieces}
         for ready in connection.wait(list(busy), _TICK_SECONDS):
             child = busy[ready]
-            found[child.pieces[0]] = child.result()
+            found[child.pieces[0][0]] = child.result()
             child.pieces.popleft()
 
 
@@ -105,10 +111,10 @@ class _Child:
 
     def __init__(self, process: Any, channel: Any) -> None:
         self.process, self.connection = process, channel
-        self.pieces: deque[int] = deque()
+        self.pieces: deque[tuple[int, int]] = deque()
 
-    def give(self, piece: int) -> None:
-        self.pieces.append(piece)
+    def give(self, position: int, piece: int) -> None:
+        self.pieces.append((position, piece))
         with suppress(BrokenPipeError):  # it has ended: seen when its result is read
             self.connection.send_bytes(_NUMBER.pack(piece))
 
@@ -119,7 +125,7 @@ class _Child:
             self.process.join()
             status = self.process.exitcode
             how = f"it was ended by signal {-status}" if status < 0 else f"it exited with status {status}"
-            raise ChildEnded(how, self.pieces[0]) from None
+            raise ChildEnded(how, self.pieces[0][1]) from None
         return found
 
 

@@ -25,6 +25,11 @@ def test_results_are_in_the_order_of_the_pieces() -> None:
     assert not multiprocessing.active_children()
 
 
+def test_the_same_piece_may_be_asked_for_again() -> None:
+    with Crew(square, 2) as crew:
+        assert list(crew.results([3, 3, 3, 3, 4, 3, 3, 5, 5])) == [b"9"] * 4 + [b"16"] + [b"9"] * 2 + [b"25"] * 2
+
+
 def test_results_may_be_large() -> None:
     with Crew(lambda number, _: bytes(1 << 22), 2) as crew:
         assert [len(found) for found in crew.results(range(6))] == [1 << 22] * 6
