@@ -55,14 +55,14 @@ class HandlerCommand(click.Command):
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
         """See `click.Command`."""
+        from vaultwatch.handler.parent import may_be_restarted
         from vaultwatch.handler.run import refuse
-        from vaultwatch.handler.stdin import is_pipe
 
         given = tuple(args)
         try:
             return super().make_context(info_name, args, *rest, **extra)
         except click.UsageError as error:
-            if "--check-config" in given or not is_pipe(0):
+            if "--check-config" in given or not may_be_restarted(0):
                 raise
             refuse(str(info_name), one_line(error.format_message()))
             raise click.exceptions.Exit(2) from error

@@ -82,7 +82,8 @@ def command(
     """Evaluate the lines on stdin and notify people, without AWS: for syslog-ng's program() destination.
 
     It reads its input to the end, even after SIGTERM. While a setting cannot be used, it logs why, reads nothing, and
-    checks again every 10 seconds; --check-config finds such a problem before the start. Notifications that are not sent
+    checks again every 10 seconds; --check-config finds such a problem before the start. A wrong value of --source,
+    --level or --timezone ends it with status 2, unless syslog-ng has started it. Notifications that are not sent
     yet are sent after the next start.
     """
     from vaultwatch.watch import handler

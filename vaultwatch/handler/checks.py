@@ -19,16 +19,18 @@ class Problem(NamedTuple):
     Attributes:
         text: One line that begins with the option.
         permanent: Whether somebody has to change a setting; a network that is not up yet comes up without anybody.
+        is_of_command_line: Whether the command line has a wrong value, so that only another process can be right.
     """
 
     text: str
     permanent: bool = True
+    is_of_command_line: bool = False
 
 
 def source_problems(source: str) -> Iterator[Problem]:
     """Check `--source`."""
     if source not in ("audit", "server"):
-        yield Problem(f"--source: {source!r} is neither audit nor server")
+        yield Problem(f"--source: {source!r} is neither audit nor server", is_of_command_line=True)
 
 
 def state_problems(directory: Path, lock_file: Path) -> Iterator[Problem]:

@@ -1,7 +1,8 @@
 """Run a program() handler.
 
 syslog-ng restarts a handler that exits at once, and each restart loses a pipe full of lines. So a handler reads nothing
-until it has everything that it needs; once it has read something, only the end of its input ends it.
+until it has everything that it needs; once it has read something, only the end of its input ends it. A wrong value of
+an option ends it at once, unless syslog-ng has started it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Protocol
 from vaultwatch.handler.checks import Problem
 from vaultwatch.handler.lock import hold_lock, is_first_holder
 from vaultwatch.handler.log import SYSLOG_SOCKET, logger, logging_to, send_to_syslog
+from vaultwatch.handler.parent import may_be_restarted
 from vaultwatch.handler.stdin import EmptyInput, check_open, pause, wait_for_end
 from vaultwatch.problem_log import ProblemLog
 
@@ -83,7 +85,7 @@ def run(handler: Handler, stdin: int = 0) -> int:
     """Wait for settings that can be used and for the lock, then process the input to its end.
 
     Returns:
-        Always 0.
+        0; 2 if the command line has a wrong value, and syslog-ng has not started this process.
 
     Raises:
         SettingError: The input is closed.
@@ -97,6 +99,9 @@ def run(handler: Handler, stdin: int = 0) -> int:
                 handler.process(stdin, first=is_first_holder(lock))
         except EmptyInput:
             logger.info("exiting: the input ended empty, before anything was read")
+        except _WrongCommandLine as wrong:
+            sys.stderr.write(f"vaultwatch {handler.name}: {wrong}\n")
+            return 2
     return 0
 
 
@@ -124,9 +129,16 @@ def _ignore_signals() -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
+class _WrongCommandLine(Exception):
+    """An option has a value that no waiting can mend."""
+
+
 def _wait_for_settings(handler: Handler, stdin: int) -> None:
     reported = ProblemLog(handler.pace.report_seconds)
     while found := handler.problems():
+        wrong = next((problem.text for problem in found if problem.is_of_command_line), "")
+        if wrong and not may_be_restarted(stdin):
+            raise _WrongCommandLine(wrong)
         for problem in found:
             reported.report(problem.text, logging.ERROR, f"{problem.text}: reading is paused until this is fixed")
         pause(stdin, handler.pace.settings_retry_seconds)

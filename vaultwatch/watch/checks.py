@@ -32,17 +32,18 @@ def problems(options: WatchOptions) -> list[Problem]:
 
 def _values(options: WatchOptions) -> Iterator[Problem]:
     sinks = [partial(make, Level.LOW, EVERYBODY) for make in options.makers]
-    checks: list[Callable[[], object]] = [options.load_zone, lambda: options.minimum_level, *sinks]
+    of_command_line: list[Callable[[], object]] = [options.load_zone, lambda: options.minimum_level]
     try:
         if not options.load_rules():
             yield Problem("--rules: there is no rule")
     except VaultwatchError as error:
         yield Problem(f"--rules: {error}")
+    checks: list[Callable[[], object]] = [*of_command_line, *sinks]
     for check in checks:
         try:
             check()
         except VaultwatchError as error:
-            yield Problem(str(error))
+            yield Problem(str(error), is_of_command_line=check in of_command_line)
 
 
 def _files(options: WatchOptions) -> Iterator[Problem]:

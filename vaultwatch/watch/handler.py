@@ -30,7 +30,7 @@ def run(options: WatchOptions, stdin: int = 0) -> int:
     """Evaluate the lines of a file descriptor until it ends.
 
     Returns:
-        Always 0.
+        See `vaultwatch.handler.run.run`.
 
     Raises:
         SettingError: The descriptor is closed.

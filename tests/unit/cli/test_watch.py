@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -39,9 +40,13 @@ class TestUsage:
         assert capsys.readouterr() == ("", f"vaultwatch: {said}\n")
 
     @pytest.mark.parametrize("verb", ["watch", "ship"])
-    def test_a_usage_error_under_syslog_ng_waits_for_the_end_of_the_input_and_reads_nothing(self, verb: str) -> None:
+    def test_a_usage_error_under_syslog_ng_waits_for_the_end_of_the_input_and_reads_nothing(
+        self, verb: str, tmp_path: Path
+    ) -> None:
         """syslog-ng restarts a handler that exits, at once, and each start swallows a pipe full of lines."""
-        command = [sys.executable, "-m", "vaultwatch", verb, "--source", "audit", "--stream", "s", "--nope"]
+        (syslog_ng := tmp_path / "syslog-ng").symlink_to("/bin/sh")
+        text = shlex.join([sys.executable, "-m", "vaultwatch", verb, "--source", "audit", "--stream", "s", "--nope"])
+        command = [str(syslog_ng), "-c", f"{text}; exit $?"]
         reading, writing = os.pipe()
         with subprocess.Popen(command, stdin=reading, stderr=subprocess.PIPE, bufsize=0, cwd=ROOT) as process:
             assert process.stderr is not None
@@ -54,6 +59,25 @@ class TestUsage:
             assert process.stderr.read() == b""
         assert os.read(reading, 100) == b"line\n"
         os.close(reading)
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["--source", "audit", "--nope"], "vaultwatch: No such option '--nope'."),
+            (["--source", "foo"], "vaultwatch watch: --source: 'foo' is neither audit nor server"),
+            (["--source", "audit", "--level", "x"], "vaultwatch watch: --level: 'x' is not one of "),
+            (["--source", "audit", "--timezone", "x"], "vaultwatch watch: --timezone: "),
+        ],
+    )
+    def test_what_no_waiting_can_mend_ends_a_command_that_syslog_ng_has_not_started(
+        self, arguments: list[str], said: str, tmp_path: Path
+    ) -> None:
+        command = [sys.executable, "-m", "vaultwatch", "watch", "--state", str(tmp_path), *arguments]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, text=True) as process:
+            assert process.wait(20) == 2
+            assert process.stderr is not None
+            [line] = process.stderr.readlines()
+            assert line.startswith(said)
 
     def test_check_config_reports_a_usage_error_at_once(self) -> None:
         command = [sys.executable, "-m", "vaultwatch", "watch", "--check-config", "--nope"]

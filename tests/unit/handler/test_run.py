@@ -75,6 +75,15 @@ def test_the_input_is_processed_to_its_end(example: Example, lines: int) -> None
     assert example.read == [b"line\n"]
 
 
+def test_a_wrong_value_on_the_command_line_ends_it_with_one_line_and_reads_nothing(
+    example: Example, lines: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example.found = [[Problem("--x: is wrong", is_of_command_line=True)]]
+    assert run(example, lines) == 2
+    assert capsys.readouterr().err == "vaultwatch example: --x: is wrong\n"
+    assert os.read(lines, 100) == b"line\n"
+
+
 def test_wrong_settings_are_logged_and_waited_for(
     example: Example, lines: int, caplog: pytest.LogCaptureFixture
 ) -> None:
