@@ -59,6 +59,7 @@ class _Found:
 
     def __init__(self) -> None:
         self.read = self.unreadable = self.strange = 0
+        self.strangers: list[str] = []
         self.own: dict[str, str] = {}
 
 
@@ -69,6 +70,7 @@ class Run:
         reader: What evaluates them.
         failed: Whether something could not be done that the user asked for.
         problems: What could not be read, in sentences; at most a thousand.
+        notes: Which files, of a place that has logs too, are no logs of Vault, in sentences; at most a thousand.
         own: How many logs were left out, because Vaultwatch itself has written them.
         own_names: Their names, at most a hundred.
     """
@@ -80,6 +82,7 @@ class Run:
         rejects: Rejects,
         observer: Observer | None = None,
         outputs: Sequence[Path] = (),
+        former: Run | None = None,
     ) -> None:
         """Make a run.
 
@@ -89,10 +92,13 @@ class Run:
             rejects: Counts the lines that are rejected.
             observer: Watches what is read, in one process.
             outputs: Files that are written meanwhile: they are no logs of a folder.
+            former: A run that has read the same logs before: what it has said is not said again.
         """
+        self._former = former
         self.reader = Reader(settings, rejects, observer=observer)
         self.failed = False
         self.problems: list[str] = []
+        self.notes: list[str] = []
         self.own = 0
         self.own_names: list[str] = []
         self._settings = settings
@@ -193,7 +199,7 @@ class Run:
         elif log.rejected:
             found.strange += 1
             if found.strange <= _MOST_NAMED:
-                self._say_strange(log)
+                found.strangers.append(self._say_strange(log))
 
     def _show(self, log: Log, position: int, _size: int) -> None:
         if not self._manner.watched or self._overall:
@@ -210,19 +216,23 @@ class Run:
             shown.clear()
         self._progress = None
 
-    def _say_strange(self, log: LogRead) -> None:
-        if first := log.first:
-            lines = log.rejected
-            what = "its only line is rejected" if lines == 1 else f"none of its {lines:,} lines can be read; the first"
-            self._say(f"{log.name}: {what}: {first.reason}{hint_for(log.name, first)}")
+    def _say_strange(self, log: LogRead) -> str:
+        if log.first is None:
+            return ""
+        lines = log.rejected
+        what = "its only line is rejected" if lines == 1 else f"none of its {lines:,} lines can be read; the first"
+        return self._say(f"{log.name}: {what}: {log.first.reason}{hint_for(log.name, log.first)}")
 
     def _judge(self, place: str, found: _Found) -> None:
         """Fail if no log could be read at a place; a folder may have other files as well, and empty logs."""
         if (others := found.unreadable - _MOST_NAMED) > 0:
-            self._say(f"{shown(place)}: {others:,} more files cannot be read, {found.unreadable:,} in all")
+            self.fail(f"{shown(place)}: {others:,} more files cannot be read, {found.unreadable:,} in all")
         if (others := found.strange - _MOST_NAMED) > 0:
-            self._say(f"{shown(place)}: nothing can be read of {others:,} more files, {found.strange:,} in all")
-        if found.own:
+            text = f"{shown(place)}: nothing can be read of {others:,} more files, {found.strange:,} in all"
+            found.strangers.append(self._say(text))
+        kept = self.notes if found.read else self.problems
+        kept += filter(None, found.strangers[: max(_MOST_PROBLEMS - len(kept), 0)])
+        if found.own and self._former is None:
             self._clear()
             say_left_out(place, found.own)
         if found.read or found.unreadable:
@@ -237,12 +247,14 @@ class Run:
         """Say that something could not be done that the user asked for."""
         self._clear()
         self.failed = True
-        self._say(message)
-
-    def _say(self, message: str) -> None:
-        click.echo(one_line(f"vaultwatch: {message}"), err=True)
         if len(self.problems) < _MOST_PROBLEMS:
             self.problems.append(message)
+        self._say(message)
+
+    def _say(self, message: str) -> str:
+        if self._former is None or message not in (*self._former.problems, *self._former.notes):
+            click.echo(one_line(f"vaultwatch: {message}"), err=True)
+        return message
 
 
 def _name_of(named: Sequence[tuple[str, _Files]]) -> str:

@@ -99,8 +99,9 @@ def command(
     """Compare the logs of two audit devices: what each lacks, and what differs.
 
     A place is a file (plain, gzip or zstd), a folder with all files below it, or s3://BUCKET/PREFIX for archived
-    segments. The entries of one side are put together, in any order, and compared by request id and type. Salted hashes
-    and the time of writing differ between devices and are not compared, except for times more than a minute apart.
+    segments. A line may hold entries in an envelope, as docker writes it. The entries of one side are put together, in
+    any order, and compared by request id and type. Salted hashes and the time of writing differ between devices and
+    are not compared, except for times more than a minute apart.
 
     Reported are: entries that a side lacks; entries that differ (were altered); requests without response and responses
     without request, except for those that Vault never answers; and the spans of time in which a side was silent while

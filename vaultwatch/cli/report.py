@@ -108,6 +108,7 @@ def page_of(
         cases=cases(findings, {rule.name: rule.compiled.runbook for rule in rules}, _place),
         coverage=coverage,
         problems=run.problems,
+        notes=run.notes,
         own=run.own,
         own_names=run.own_names,
         counts=run.detector.counts,

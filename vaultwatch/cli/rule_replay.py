@@ -62,11 +62,12 @@ def command(
         raise SettingError("rules replay reads each log twice, and stdin only once: give a file")
     zone = find_zone(timezone, "--timezone")
     with ExitStack() as stack:
-        runs = []
+        runs = list[tuple[Run, Findings]]()
         for folders in (against, rule_dirs):
             rules = load_rules(folders)
             settings = Settings(Ruleset(rules), "auto", zone, Selection(Level.INFORMATIONAL))
-            run = Run(settings, Manner(cores(), watched=sys.stderr.isatty(), allow_empty=False), Rejects(None))
+            manner = Manner(cores(), watched=sys.stderr.isatty(), allow_empty=False)
+            run = Run(settings, manner, Rejects(None), former=runs[0][0] if runs else None)
             found = stack.enter_context(Findings(settings.selection, run.detector.count_rule_error))
             run.read(places, found)
             for name, error in run.reader.errors.items():

@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from vaultwatch.reading.budget import exceeded
 from vaultwatch.reading.identity import audit_event_key, is_response, parse_time
 from vaultwatch.reading.joined import read_entries
 from vaultwatch.reading.left_out import NOTE
-from vaultwatch.reading.records import AuditEntry, Rejected
+from vaultwatch.reading.plain import may_hold_records
+from vaultwatch.reading.records import AuditEntry, Rejected, split_tag
 from vaultwatch.reading.standing_alone import stands_alone
 
 _SALTED = re.compile(rb'"hmac-sha256:[0-9a-f]{64}"')
@@ -79,7 +81,8 @@ class Reader:
 
     def read(self, line: bytes) -> list[AuditEntry | Rejected]:
         """Read a line as an audit entry whose salted hashes are all alike; it is several if a newline is missing."""
-        return read_entries(_SALTED.sub(_MASKED, line))
+        entries = read_entries(_SALTED.sub(_MASKED, line))
+        return entries if isinstance(entries[0], AuditEntry) else _in_another_form(line) or entries
 
     def row(self, entry: AuditEntry, log: int, line: int) -> Row:
         """Return the row of an entry.
@@ -118,6 +121,23 @@ class Reader:
 
     def _digest(self, data: bytes, size: int) -> bytes:
         return hashlib.blake2b(data, digest_size=size, key=self._key).digest()
+
+
+def _in_another_form(line: bytes) -> list[AuditEntry | Rejected]:
+    """Read the entries that a line holds in another form, such as an envelope; none if it holds none."""
+    text = split_tag(line)[1]
+    if exceeded(text) or not may_hold_records(text):
+        return []
+    from vaultwatch.reading.unwrapping import Unwrapper
+
+    unwrapper = Unwrapper()
+    pieces = [piece.line for piece in unwrapper.read(text, 2) + unwrapper.flush()]
+    found = [
+        entry
+        for piece in pieces
+        for entry in ([piece] if isinstance(piece, Rejected) else read_entries(_SALTED.sub(_MASKED, piece)))
+    ]
+    return found if any(isinstance(entry, AuditEntry) for entry in found) else []
 
 
 def microseconds(moment: datetime) -> int:

@@ -27,6 +27,7 @@ class Contents(msgspec.Struct, frozen=True):
         cases: The alerts.
         coverage: What was read.
         problems: What could not be read, in sentences.
+        notes: Which files of a folder are no logs, in sentences.
         own: How many logs were left out, because Vaultwatch itself has written them.
         own_names: The names of those, or of many of them.
         counts: The numbers of records read, and of errors.
@@ -43,6 +44,7 @@ class Contents(msgspec.Struct, frozen=True):
     cases: Cases
     coverage: Coverage
     problems: Sequence[str]
+    notes: Sequence[str]
     own: int
     own_names: Sequence[str]
     counts: Counts

@@ -90,3 +90,10 @@ def test_a_rule_that_raises_is_named(replay: Replay, tmp_path: Path) -> None:
     (tmp_path / "mine" / "bad.py").write_text(raising + "def bad(entry):\n    return 1 / 0\n")
     found = replay("--rules", tmp_path / "mine", AUDIT)
     assert (found.status, found.err) == (2, ["rule bad raised: ZeroDivisionError: division by zero"])
+
+
+def test_what_cannot_be_read_is_named_once_though_it_is_read_twice(replay: Replay, tmp_path: Path) -> None:
+    (tmp_path / "audit.log").write_bytes(AUDIT.read_bytes())
+    (tmp_path / "notes.txt").write_text("no log\n")
+    named = [line for line in replay(tmp_path).err if "notes.txt" in line]
+    assert len(named) == 1

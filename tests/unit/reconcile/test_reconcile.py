@@ -99,6 +99,12 @@ class TestEqual:
         tagged = [b"@prod/vault-1/socket " + line for line in of_requests(1)]
         assert compare(tagged, [b"\n", *of_requests(1), b" \r\n"]).equal
 
+    def test_entries_in_envelopes_are_compared(self) -> None:
+        wrapped = [
+            json.dumps({"log": line.decode(), "stream": "stdout"}).encode() + b"\n" for line in of_requests(1, 2)
+        ]
+        assert compare(wrapped, of_requests(1, 2, salt="b")).equal
+
     def test_a_large_entry_is_compared_in_part(self) -> None:
         large: dict[str, Any] = {"request": {"data": {"x": "y" * 3_000_000}}}
         found = compare([entry(1, **large), *both(2)], [entry(1, salt="b", **large), *both(2)])

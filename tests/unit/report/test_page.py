@@ -189,6 +189,17 @@ def test_a_log_that_cannot_be_read_is_named_and_ends_with_2(report: Make, tmp_pa
     assert "cut.gz" in found.page.text
 
 
+def test_other_files_of_a_folder_are_named_and_make_a_report_no_less_complete(report: Make, tmp_path: Path) -> None:
+    (tmp_path / "audit.log").write_text(entry())
+    (tmp_path / "notes.txt").write_text("no log\n")
+    found = report(tmp_path)
+    assert found.status < 2
+    assert "These files are no logs of Vault." in found.page.text
+    assert "notes.txt" in found.page.text
+    assert "This report is not complete." not in found.page.text
+    assert report(tmp_path / "audit.log", tmp_path / "notes.txt").status == 2
+
+
 def test_a_page_about_nothing_that_could_be_read_says_so_in_its_first_sentence(report: Make, tmp_path: Path) -> None:
     (tmp_path / "audit.log").touch()
     found = report("--allow-empty", tmp_path / "audit.log")
