@@ -54,11 +54,12 @@ class _Found:
         read: How many logs could be read, or some lines of them.
         unreadable: How many files could not be read, or not to their end.
         strange: How many are no logs.
+        torn: How many have more lines that were rejected than records.
         own: What Vaultwatch itself has written, by the name of the log.
     """
 
     def __init__(self) -> None:
-        self.read = self.unreadable = self.strange = 0
+        self.read = self.unreadable = self.strange = self.torn = 0
         self.strangers: list[str] = []
         self.own: dict[str, str] = {}
 
@@ -196,6 +197,10 @@ class Run:
             found.own[log.name] = log.own
         elif log.records:
             found.read += 1
+            if log.rejected > log.records:
+                found.torn += 1
+                if found.torn <= _MOST_NAMED:
+                    self._say_torn(log)
         elif log.rejected:
             found.strange += 1
             if found.strange <= _MOST_NAMED:
@@ -223,6 +228,11 @@ class Run:
         what = "its only line is rejected" if lines == 1 else f"none of its {lines:,} lines can be read; the first"
         return self._say(f"{log.name}: {what}: {log.first.reason}{hint_for(log.name, log.first)}")
 
+    def _say_torn(self, log: LogRead) -> None:
+        if first := log.first:
+            what = f"{log.rejected:,} lines are rejected, and only {log.records:,} records can be read; the first"
+            self._say(f"{log.name}: {what}: {first.reason}{hint_for(log.name, first)}")
+
     def _judge(self, place: str, found: _Found) -> None:
         """Fail if no log could be read at a place; a folder may have other files as well, and empty logs."""
         if (others := found.unreadable - _MOST_NAMED) > 0:
@@ -232,6 +242,8 @@ class Run:
             found.strangers.append(self._say(text))
         kept = self.notes if found.read else self.problems
         kept += filter(None, found.strangers[: max(_MOST_PROBLEMS - len(kept), 0)])
+        if (others := found.torn - _MOST_NAMED) > 0:
+            self._say(f"{shown(place)}: of {others:,} more files, more lines are rejected than read")
         if found.own and self._former is None:
             self._clear()
             say_left_out(place, found.own)

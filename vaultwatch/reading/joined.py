@@ -17,6 +17,9 @@ ENTRY_FOLLOWS = "its end is missing: another entry follows"
 _MAX_LEVELS = 10_000
 """Levels of objects that Go reads and writes: more are of no entry."""
 _AROUND = b" \t\r\n\0,"
+_LONGEST_GAP = 256
+"""Bytes between two entries: a separator, or the syslog header of the second."""
+_LEVEL = re.compile(rb"\[[A-Z]{4,5} ?\]")
 _BACKWARDS = re.compile(rb'"[^"]*(?:"|\Z)|[{}]')
 
 
@@ -53,7 +56,8 @@ def joined_entries(line: bytes) -> list[bytes]:
     """Divide a line in front of each whole entry at its end; return nothing if it does not end with one.
 
     The line is searched backwards, in linear time, for the bracket that opens the object that ends with it: no text of
-    the part in front of it can hide it. A text of the entry cannot look like one, because its quotes are escaped.
+    the part in front of it can hide it. A text of the entry cannot look like one, because its quotes are escaped. What
+    is between two entries without a quote or bracket, such as a separator or a header, is left out.
 
     Args:
         line: A line that cannot be parsed, without its newline. An entry that has a tag begins with that.
@@ -68,8 +72,8 @@ def joined_entries(line: bytes) -> list[bytes]:
     for token in _BACKWARDS.finditer(bare[::-1]):
         at = first + len(bare) - token.end()
         if not depth:
-            if token[0] != b"}" or line[at + 1 : end].strip(_AROUND):
-                break  # a part of an entry
+            if token[0] != b"}" or end - at > _LONGEST_GAP or _LEVEL.search(line, at, end):
+                break  # a part of an entry, or a message of the server log
             closed = at + 1
         depth += (token[0] == b"}") - (token[0] == b"{")
         if depth > _MAX_LEVELS:
@@ -80,7 +84,7 @@ def joined_entries(line: bytes) -> list[bytes]:
             end = at - _tag_before(line, at)
             found.append(line[end:closed])
     rest = line[:end]
-    if not rest.strip(_AROUND):
+    if b"{" not in rest and len(rest) <= _LONGEST_GAP:
         return found[::-1] if len(found) > 1 else []
     return [rest, *reversed(found)] if found else []
 

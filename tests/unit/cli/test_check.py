@@ -663,6 +663,16 @@ class TestReports:
         assert found.status == 2
         assert "notes.txt" not in check("--source", "audit", AUDIT, tmp_path / "notes.txt").err.splitlines()[-1]
 
+    def test_of_a_file_with_more_rejected_lines_than_records_the_first_is_shown(
+        self, check: Check, tmp_path: Path
+    ) -> None:
+        entry = AUDIT.read_bytes().splitlines()[0]
+        (tmp_path / "torn").write_bytes(b"\n".join([entry, entry[:60], entry[:60]]))
+        (tmp_path / "half").write_bytes(b"\n".join([entry, entry[:60]]))
+        said = "torn: 2 lines are rejected, and only 1 records can be read; the first: broken JSON"
+        assert said in check(tmp_path / "torn").err
+        assert "can be read" not in check(tmp_path / "half").err
+
     def test_a_file_of_which_some_can_be_read_is_counted_only(self, check: Check, tmp_path: Path) -> None:
         (tmp_path / "cut.jsonl").write_bytes(AUDIT.read_bytes() + b'{"time":')
         assert len(check(tmp_path / "cut.jsonl").err.splitlines()) == 1

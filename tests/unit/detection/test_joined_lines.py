@@ -35,6 +35,25 @@ def test_wherever_the_first_entry_ends_the_second_one_is_evaluated(tag: bytes, k
     assert (rejected.raw, rejected.reason, entries) == (FIRST[:kept], ENTRY_FOLLOWS, 1)
 
 
+@pytest.mark.parametrize("between", [b"\0<13>Nov 21 07:00:00 vault-1 vault[7]: ", b"\xe2\x80\xa8", b"\x0c", rb"\n"])
+def test_what_separates_whole_entries_is_left_out(between: bytes) -> None:
+    third = request("e3", error="no")
+
+    verdicts, rejected, entries = read(between[1:] + FIRST + between + SECOND + between + third)
+
+    assert (verdicts, rejected, entries) == ([("seal", "e2", "failed"), ("seal", "e3", "failed")], [], 3)
+
+
+@pytest.mark.parametrize("between", [b"x" * 300, b"{"])
+def test_nothing_else_is_left_out(between: bytes) -> None:
+    first = FIRST.rstrip()
+
+    verdicts, [rejected], _ = read(first + between + first + between + SECOND)
+
+    assert verdicts == [("seal", "e2", "failed")]
+    assert rejected.raw.endswith(between + first + between)
+
+
 def test_each_of_them_keeps_the_origin_in_its_own_tag() -> None:
     line = TAG + FIRST[:50] + b"@vaultwatch/vault-2/file " + SECOND
 
