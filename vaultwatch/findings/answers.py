@@ -27,7 +27,7 @@ def answers(groups: Iterable[Group], sources: Callable[[str], str], style: Style
             yield ""
         yield f"{style(f'{group.level:13}', group.level)} {one_line(group.title)} ({group.rule})"
         place = f"{sources(group.source.file)}:{group.source.line}"
-        yield _indented(f"{group.count:,} x by {_by(group)}{_ended(group)}")
+        yield _indented(f"{group.count:,} x {_by(group)}{_ended(group)}")
         yield _indented(f"{_when(group)}, first in {place}")
         if group.paths:
             yield _indented(f"on {_listed(group.paths)}")
@@ -40,7 +40,7 @@ def _indented(text: str) -> str:
 def _by(group: Group) -> str:
     origin = f" from {_listed(group.addresses)}" if group.addresses and group.who not in group.addresses else ""
     namespace = f" in namespace {quoted(one_line(group.namespace))}" if group.namespace else ""
-    return f"{group.who or 'the server'}{origin}{namespace}"
+    return f"{group.by}{origin}{namespace}"
 
 
 def _ended(group: Group) -> str:

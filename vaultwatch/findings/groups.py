@@ -15,6 +15,7 @@ from vaultwatch.rules.facts import Level, Service
 MAX_GROUPS = 10_000
 _MAX_VALUES = 1_000
 OTHERS = "others"
+_WEIGHT: dict[Outcome, int] = {"failed": 0, "unknown": 1, "succeeded": 2}
 Key = tuple[str, str, str]
 
 
@@ -22,7 +23,8 @@ class Group(msgspec.Struct):
     """Alerts of one rule, principal and namespace.
 
     Attributes:
-        title: What happened; of alerts that differ in it, the title of one that was not refused.
+        title: What happened; of alerts that differ in it, the title of the first that succeeded, otherwise of the first
+            without a response.
         level: The highest of the alerts' levels.
         who: The principal, with its name if it has one.
         first: The time of the first alert, as logged.
@@ -32,6 +34,7 @@ class Group(msgspec.Struct):
         addresses: How often each address was used.
         source: Where the first alert's record is.
         service: The log that the alerts come from.
+        ended: The outcome of the one that `title` is of.
     """
 
     rule: str
@@ -44,17 +47,29 @@ class Group(msgspec.Struct):
     source: Source
     service: Service = "audit"
     count: int = 0
-    refused: bool = True
+    ended: Outcome = "failed"
     outcomes: Counter[Outcome] = msgspec.field(default_factory=Counter)
     paths: Counter[str] = msgspec.field(default_factory=Counter)
     addresses: Counter[str] = msgspec.field(default_factory=Counter)
+
+    @property
+    def refused(self) -> bool:
+        """Whether all of it was refused."""
+        return self.ended == "failed"
+
+    @property
+    def by(self) -> str:
+        """Who did it, in words; of a message, which server logged it."""
+        if self.service == "server":
+            return f"on {self.who or 'the server'}"
+        return f"by {self.who}" if self.who else ""
 
     def add(self, alert: Finding) -> None:
         """Count one more alert, not earlier than the others."""
         self.count += 1
         self.last = alert.time or self.last
-        if self.refused and alert.outcome != "failed":
-            self.refused, self.title = False, alert.title
+        if _WEIGHT[alert.outcome] > _WEIGHT[self.ended]:
+            self.ended, self.title = alert.outcome, alert.title
         self.level = max(self.level, alert.level, key=lambda level: level.rank)
         self.outcomes[alert.outcome] += 1
         count(self.paths, alert.path)

@@ -27,6 +27,8 @@ def section(anchor: str, title: str, *children: Child) -> Html:
 def table(caption: Child, columns: Sequence[str], rows: Iterable[Sequence[Child]]) -> Html:
     """Return a table that scrolls in itself if it is too wide. The first cell of a row is its heading.
 
+    In a narrow window, a row is the first cell with the others below it, each after the name of its column.
+
     Args:
         caption: What the table shows.
         columns: The names of the columns; one that begins with `#` is a column of numbers.
@@ -34,15 +36,17 @@ def table(caption: Child, columns: Sequence[str], rows: Iterable[Sequence[Child]
     """
     kinds = ["n" if name.startswith("#") else None for name in columns]
     head = (tag("th", name.lstrip("#"), scope="col", class_=kind) for name, kind in zip(columns, kinds, strict=True))
-    body = (_row(row, kinds) for row in rows)
+    body = (_row(row, columns) for row in rows)
     inner = join((tag("caption", caption), tag("thead", tag("tr", *head)), tag("tbody", *body)))
     return tag("div", tag("table", inner), class_="scroll", role="group", tabindex=0)
 
 
-def _row(cells: Sequence[Child], kinds: Sequence[str | None]) -> Html:
+def _row(cells: Sequence[Child], columns: Sequence[str]) -> Html:
     first, *others = cells
-    found = [tag("th", first, scope="row", class_=kinds[0])]
-    found += [tag("td", cell, class_=kind) for cell, kind in zip(others, kinds[1:], strict=True)]
+    found = [tag("th", first, scope="row")]
+    for cell, name in zip(others, columns[1:], strict=True):
+        label = name.lstrip("#") or None
+        found.append(tag("td", cell, class_="n" if name.startswith("#") else None, data_label=label))
     return tag("tr", *found)
 
 

@@ -42,9 +42,8 @@ def _group(case: Case, folder: str, *, is_open: bool) -> Html:
 
 
 def _by(group: Group) -> Html | None:
-    who = f"by {group.who}" if group.who else ""
     namespace = f" in namespace {group.namespace}" if group.namespace else ""
-    return tag("span", f"{who}{namespace}", class_="by") if who or namespace else None
+    return tag("span", f"{group.by}{namespace}", class_="by") if group.by or namespace else None
 
 
 def _figures(group: Group) -> str:

@@ -22,14 +22,38 @@ _NOT_DETECTED = (
 def rules(contents: Contents) -> Html:
     """Return the section."""
     order = sorted(contents.rules, key=lambda rule: (-_hits(rule, contents), -rule.level.rank, rule.name))
-    rows = [_row(rule, contents) for rule in order[:_MOST_RULES]]
-    more = len(order) - len(rows)
-    caption = f"{plural(len(order), 'rule')}" + (f"; {more:,} that did not match are not shown" if more else "")
-    listed = table(caption, ["rule", "level", "log", "#alerts", "state"], rows)
-    missing = tag("ul", *(tag("li", text) for text in _NOT_DETECTED))
-    return section(
-        "rules", "Rules", listed, _logs(contents), *_silenced(contents), tag("h3", "What no rule looks for"), missing
+    listed_rules = [rule for rule in order if _hits(rule, contents) or rule.filters]
+    others = [rule for rule in order if not (_hits(rule, contents) or rule.filters)]
+    more = len(listed_rules) - _MOST_RULES
+    caption = f"{len(listed_rules):,} of {plural(len(order), 'rule')}" + (
+        f"; {more:,} are not shown" if more > 0 else ""
     )
+    rows = [_row(rule, contents) for rule in listed_rules[:_MOST_RULES]]
+    listed = table(caption, ["rule", "level", "log", "#alerts", "state"], rows) if rows else None
+    missing = tag("ul", *(tag("li", text) for text in _NOT_DETECTED))
+    silent = _without_match(others, contents)
+    title = tag("h3", "What no rule looks for")
+    return section("rules", "Rules", listed, silent, _logs(contents), *_silenced(contents), title, missing)
+
+
+def _without_match(found: Sequence[CompiledRule], contents: Contents) -> Html | None:
+    """Return the rules without a match, by the reason: folded on a screen, in narrow columns on paper."""
+    if not found:
+        return None
+    states: dict[str, list[CompiledRule]] = {}
+    for rule in found[:_MOST_RULES]:
+        states.setdefault(_state(rule, contents), []).append(rule)
+    more = len(found) - _MOST_RULES
+    parts: list[Child] = [note(f"{more:,} more are not shown.")] if more > 0 else []
+    for state, rules_of in states.items():
+        parts.append(tag("h3", f"{state[:1].upper()}{state[1:]} ({len(rules_of):,})"))
+        parts.append(tag("ul", *map(_silent, rules_of), class_="names"))
+    summary = tag("summary", f"{plural(len(found), 'rule')} without a match")
+    return tag("details", summary, tag("div", *parts, class_="body"), class_="inner")
+
+
+def _silent(rule: CompiledRule) -> Html:
+    return tag("li", tag("span", str(rule.level), class_="level"), " ", rule.title, " ", code(rule.name), class_="rule")
 
 
 def _silenced(contents: Contents) -> Iterator[Html]:

@@ -48,7 +48,7 @@ def _result(contents: Contents) -> str:
     if not cases.total:
         return f"No rule raised an alert{' of those selected' if contents.selected else ''}."
     group = cases.shown[0].group
-    first = f"{group.title}, by {group.who}" if group.who else group.title
+    first = ", ".join(filter(None, (group.title, group.by)))
     groups = plural(len(cases.shown) + len(cases.others), "group")
     return f"{plural(cases.total, 'alert')} in {groups}. Most important: {first}."
 

@@ -261,7 +261,7 @@ class TestAlerts:
         shown = check("--groups", DATA / "ordinary-restart" / "server.log").out.splitlines()
         assert shown[:3] == [
             "low           Server shut down (server_shutdown)",
-            "              1 x by the server",
+            "              1 x on the server",
             "              without a time, first in server.log:1",
         ]
 

@@ -48,6 +48,16 @@ def test_its_title_and_level_are_those_of_what_was_not_refused() -> None:
     done = finding(outcome="succeeded", title="Somebody did", level=Level.CRITICAL)
     [group] = grouped([refused, done, refused])
     assert (group.title, group.level, group.refused) == ("Somebody did", Level.CRITICAL, False)
+    asked = finding(outcome="unknown", title="Somebody asked", level=Level.HIGH)
+    assert [group.title for group in grouped([refused, asked, done, asked])] == ["Somebody did"]
+    assert [group.title for group in grouped([asked, refused])] == ["Somebody asked"]
+
+
+def test_a_message_is_on_a_server_and_by_nobody() -> None:
+    [node] = grouped([finding(service="server", who="", principal="vault-1")])
+    [unnamed] = grouped([finding(service="server", who="", principal="")])
+    [entry] = grouped([finding(who="userpass-ann")])
+    assert [group.by for group in (node, unnamed, entry)] == ["on vault-1", "on the server", "by userpass-ann"]
 
 
 def test_the_most_important_are_first_by_level_then_by_success_then_by_time() -> None:

@@ -19,12 +19,15 @@ from vaultwatch.cli import main
 pytestmark = pytest.mark.skipif(
     shutil.which("chromium") is None, reason="chromium is not on PATH (Debian: apt-get install chromium)"
 )
+MOST_PAGES = 12
 A4_PIXELS = 718
 """What Chromium's margins leave of the width of A4, at 96 pixels per inch."""
 OPEN_ALL = "document.querySelectorAll('details').forEach(one => one.open = true)"
 SEEN = """(() => {
   const root = document.documentElement, foreign = "script, img, iframe, object, [style], [onclick], [onerror]";
   return {
+    scrolling: [...document.querySelectorAll(".scroll")].filter(one => one.scrollWidth > one.clientWidth)
+      .map(one => one.innerText.slice(0, 80)),
     over: root.scrollWidth - root.clientWidth, ran: "ran" in window, text: document.body.innerText,
     foreign: document.querySelectorAll(foreign).length,
     styled: getComputedStyle(document.querySelector(".cards")).display,
@@ -160,6 +163,7 @@ def test_the_page_fits_loads_nothing_and_runs_nothing(shown: Shown, browser: Bro
     browser.run(OPEN_ALL)
     page = browser.run(SEEN)
     assert page["over"] <= 0
+    assert page["scrolling"] == [], "no table is wider than the page"
     assert page["styled"] == "grid"
     assert not page["ran"]
     assert not page["foreign"]
@@ -177,6 +181,7 @@ def test_all_of_it_is_printed_on_white(browser: Browser) -> None:
     pages = browser.print_pages()
     browser.run(OPEN_ALL)
     assert browser.print_pages() == pages > 1
+    assert pages <= MOST_PAGES, "the rules without a match take half a page, not eight"
 
 
 @pytest.mark.parametrize("media", ["screen", "print"])
