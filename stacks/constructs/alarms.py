@@ -309,7 +309,7 @@ class Alarms(Construct):
         cluster = {"deployment": self._deployment}
         self.add(
             "no-active-node",
-            metric_of(metrics.NAMESPACE, metrics.VAULT_ACTIVE_NODE, cluster),
+            metric_of(metrics.NAMESPACE_OF_HOSTS, metrics.VAULT_ACTIVE_NODE, cluster),
             "For ten minutes no node of the cluster has been active: Vault serves nobody. The alarms of the nodes say "
             "whether they run and are unsealed. If they are, Raft has no majority: `vault operator raft list-peers`.",
             periods=2,
@@ -318,7 +318,7 @@ class Alarms(Construct):
         )
         self.add(
             "no-snapshot",
-            metric_of(metrics.NAMESPACE, metrics.VAULT_SNAPSHOTS, cluster, period=Duration.hours(6)),
+            metric_of(metrics.NAMESPACE_OF_HOSTS, metrics.VAULT_SNAPSHOTS, cluster, period=Duration.hours(6)),
             "For a day no snapshot of Vault has reached S3. `journalctl -u vaultwatch-snapshot` on the active "
             "node says why. If the cluster is lost now, what was written since the last snapshot is lost with it.",
             periods=4,
@@ -327,7 +327,7 @@ class Alarms(Construct):
         )
         self.add(
             "many-leases",
-            metric_of(metrics.NAMESPACE, metrics.VAULT_LEASES, cluster, statistic=cloudwatch.Stats.MAXIMUM),
+            metric_of(metrics.NAMESPACE_OF_HOSTS, metrics.VAULT_LEASES, cluster, statistic=cloudwatch.Stats.MAXIMUM),
             f"Vault keeps more than {_MANY_LEASES:,} leases; each service token has one. Vault becomes slow with more, "
             "and takes long to start. A client that logs in for each request is the usual cause: the audit log names "
             "it. Let it keep its token, or shorten the time that its tokens are valid.",
@@ -429,7 +429,7 @@ class Alarms(Construct):
 
 def metric_of_host(deployment: str, host: str, name: str, statistic: str) -> cloudwatch.Metric:
     """Return a metric that a host reports of itself."""
-    return metric_of(metrics.NAMESPACE, name, {"deployment": deployment, "host": host}, statistic=statistic)
+    return metric_of(metrics.NAMESPACE_OF_HOSTS, name, {"deployment": deployment, "host": host}, statistic=statistic)
 
 
 def metric_of(

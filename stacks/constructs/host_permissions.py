@@ -72,9 +72,9 @@ def signal(stack: Stack) -> iam.PolicyStatement:
 
 
 def put_metrics() -> iam.PolicyStatement:
-    """Allow a host to write metrics of ours; CloudWatch has no resource-level permissions for it."""
+    """Allow a host to write the metrics of hosts; CloudWatch has no resource-level permissions for it."""
     statement = allow("PutMetrics", ["cloudwatch:PutMetricData"], ["*"])
-    statement.add_condition("StringEquals", {"cloudwatch:namespace": metrics.NAMESPACE})
+    statement.add_condition("StringEquals", {"cloudwatch:namespace": metrics.NAMESPACE_OF_HOSTS})
     return statement
 
 

@@ -109,7 +109,8 @@ def test_every_figure_of_a_host_has_an_alarm(templates: dict[str, Template]) -> 
         metrics.VAULT_LEADERSHIP_LOST,
     }
     for stack, host, figures in (("log-server", "log-server", of_host), ("vault", "vault-1", of_host | of_vault)):
-        own = [alarm for alarm in by_name(templates[stack]).values() if alarm.get("Namespace") == metrics.NAMESPACE]
+        found = by_name(templates[stack]).values()
+        own = [alarm for alarm in found if alarm.get("Namespace") == metrics.NAMESPACE_OF_HOSTS]
         named = {"deployment": "vaultwatch", "host": host}
         assert {alarm["MetricName"] for alarm in own if dimensions(alarm) == named} == figures
 

@@ -36,7 +36,7 @@ def every_host(stack: str, host: str, volumes: str, log_server: str) -> dict[str
         f"route53:ChangeResourceRecordSetsNormalizedRecordNames={host}.vaultwatch.internal "
         "route53:ChangeResourceRecordSetsRecordTypes=A",
         "Signal": f"cloudformation:SignalResource on {ARN}:cloudformation:{HERE}:stack/vaultwatch-{stack}/*",
-        "PutMetrics": "cloudwatch:PutMetricData on * if cloudwatch:namespace=Vaultwatch",
+        "PutMetrics": "cloudwatch:PutMetricData on * if cloudwatch:namespace=Vaultwatch/Hosts",
         "RequestCertificate": f"lambda:InvokeFunction on <{log_server}AuthorityFunction.Arn>",
         "LogSessions": "logs:CreateLogStream logs:DescribeLogStreams logs:PutLogEvents "
         f"on <{log_server}SessionsLogs.Arn>",

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from vaultwatch.batches import Findings
 
 NAMESPACE = "Vaultwatch"
+NAMESPACE_OF_HOSTS = "Vaultwatch/Hosts"
+"""The namespace of what hosts write: a host may write no metric of a function, such as a heartbeat."""
 HOST_READY = "HostReady"
 """Each host writes it once a minute while it is ready, with its deployment and its name (`vaultwatch host ready`)."""
 HOST_DISK_USED = "HostDiskUsed"

@@ -64,7 +64,7 @@ def put_figures(cloudwatch: Any, values: Mapping[str, str], figures: Iterable[Fi
         }
         for figure in figures
     ]
-    cloudwatch.put_metric_data(Namespace=metrics.NAMESPACE, MetricData=data)
+    cloudwatch.put_metric_data(Namespace=metrics.NAMESPACE_OF_HOSTS, MetricData=data)
 
 
 def memory_used_percent(meminfo: str) -> float:
