@@ -49,7 +49,7 @@ MAX_LINES = 50_000
 MIN_LINE_BYTES = 64
 """A frame may have more than `MAX_LINES` if they have this size on average: those of any real log do, with their tags.
 
-A broken line takes up to 70 us, whatever its size: so those of one frame of 16 MiB take 18 s at most.
+A broken line takes up to 80 us, whatever its size: so those of one frame of 16 MiB take 21 s at most.
 """
 MAX_SEARCHED = 100_000
 """Parts of lines in another form, which take up to 40 us each: those of a frame that has more are left to the sweep."""

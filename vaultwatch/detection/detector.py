@@ -43,6 +43,8 @@ Source = Literal["auto", "audit", "server"]
 WAIT_FOR_RESPONSE_SECONDS = 5.0
 _SHORTEST_RECORD = 24
 """Bytes: a line that falls into shorter parts, on average, holds no records."""
+_LONGEST_PREFIX = 256
+_FIRST_MEMBERS = (b'{"time":', b'{"type":', b'{"auth":', b'{"request":')
 INDEX = "index"
 """The name under which an error of the index over the rules is counted; names of rules contain an underscore."""
 
@@ -186,11 +188,23 @@ class Detector:
         if not isinstance(sifted, Unreadable):
             return self._read_sifted(sifted, now, origin)
         here, line = split_tag(sifted.line) if origin is None else (origin, sifted.line)
-        is_search_over = self._searched >= self._max_searched
+        is_search_over = self._searched >= self._max_searched or self._is_entry_behind_prefix(line)
         if is_search_over or not may_hold_records(line) or self._continues(line, here) or exceeded(line):
             return self._take(sifted.line, None, now, origin)
         here = self._position(here)
         return self._evaluator.isolate(line.rstrip(b"\r\n"), here, lambda: self._read_forms(line, here, now))
+
+    def _is_entry_behind_prefix(self, line: bytes) -> bool:
+        """Return whether a line is an entry with the `prefix` of an audit device, or with a header."""
+        start = line.find(b'{"', 0, _LONGEST_PREFIX)
+        if (
+            start <= 0
+            or b" [" in line[:start]
+            or not line.startswith(_FIRST_MEMBERS, start)
+            or b'"request":' not in line
+        ):
+            return False
+        return self._index.reads(line[start:])
 
     def _read_forms(self, line: bytes, origin: Origin, now: float) -> list[Verdict]:
         from vaultwatch.reading.unwrapping import Unwrapper
