@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ class _Metrics:
 
 
 @click.command("status", epilog=examples("vaultwatch status", "vaultwatch status /var/lib/prometheus/node-exporter"))
-@click.argument("directory", type=click.Path(path_type=Path), default=_DIRECTORY, metavar="[DIR]")
+@click.argument("directory", type=click.Path(path_type=Path, readable=False), default=_DIRECTORY, metavar="[DIR]")
 def command(directory: Path) -> int:
     """Show what the handlers of this host do: since when, what they read, rejected and sent, and what is unsent.
 
@@ -59,6 +60,10 @@ def command(directory: Path) -> int:
 
     Exit status: 0 if all run, 1 if one has ended, was killed or hangs, 2 if there is no such file.
     """
+    if not directory.is_dir():
+        raise SettingError(f"{directory}: no such folder: name that of `watch --metrics`")
+    if not os.access(directory, os.R_OK | os.X_OK):
+        raise SettingError(f"{directory}: you may not read it: run `sudo vaultwatch status`, or name another folder")
     files = sorted(directory.glob("vaultwatch-*.prom"))
     if not files:
         raise SettingError(f"{directory}: has no vaultwatch-*.prom, which `watch --metrics` writes")

@@ -61,3 +61,15 @@ def test_files_of_other_commands_are_no_handlers(ended: Path, capsys: pytest.Cap
     ended.unlink()
     assert main(["status", str(ended.parent)]) == 2
     assert "no vaultwatch-*.prom there is of `watch --metrics`" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there_or_may_not_be_read_is_named_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["status", str(tmp_path / "nowhere")]) == 2
+    assert (
+        capsys.readouterr().err == f"vaultwatch: {tmp_path}/nowhere: no such folder: name that of `watch --metrics`\n"
+    )
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may read everything
+    assert main(["status", str(tmp_path)]) == 2
+    assert f"{tmp_path}: you may not read it: run `sudo vaultwatch status`" in capsys.readouterr().err
