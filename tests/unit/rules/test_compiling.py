@@ -364,6 +364,12 @@ class TestFilters:
         assert "more1.yml" in str(error.value)
 
 
+def test_a_name_that_looks_like_another_one_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "rul\u0435.yml").write_text(sigma(PATH.format(": a"), name="rul\u0435"))
+    with pytest.raises(RuleError, match="letters beyond ASCII"):
+        compile_directories([tmp_path])
+
+
 def test_a_rule_lists_the_placeholders_of_itself_and_its_filters(tmp_path: Path) -> None:
     detection = (
         "s: {request.path|expand: ['a%one%', 5, '%two%'], request.id: '%three%'}\nt: ['%three%']\ncondition: s or t"
@@ -397,6 +403,8 @@ REFUSED = [
     (sigma(PATH.format(": a"), more="descripton: x\n"), r"unknown key descripton; did you mean `description`\?$"),
     (sigma(PATH.format(": a"), more="zzz: x\n"), "unknown key zzz$"),
     (sigma(PATH.format(": a"), name="other"), "name is other, but the file is rule.yml: they must be the same"),
+    (sigma(PATH.format(": a")).replace("title: ", "title: \u202e"), "title has characters that are not visible"),
+    (sigma(PATH.format(": a")).replace("title: ", 'title: "a\\nb" #'), "title has .* more than one line"),
     (sigma(PATH.format(": a"), name="[rule]"), "name is .*, but the file is rule.yml"),
     (sigma(PATH.format(": a")) + "---\n" + sigma(PATH.format(": b")), "second rule named rule"),
     (sigma(PATH.format(": a"), more="status: deprecated\n"), "unsupported status deprecated"),

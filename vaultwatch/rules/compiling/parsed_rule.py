@@ -12,6 +12,7 @@ from sigma.exceptions import SigmaConditionError
 from sigma.rule import SigmaRule, SigmaRuleBase
 
 from vaultwatch.errors import RuleError
+from vaultwatch.printable import spelled_out
 from vaultwatch.rules.compiling import notifying
 from vaultwatch.rules.compiling.checks import check_fields, check_negations
 from vaultwatch.rules.compiling.documents import Document, located
@@ -64,6 +65,10 @@ def check_shape(
     name, status, level = found["name"], found.get("status", "test"), found["level"]
     if name != path.stem:
         raise RuleError(f"{where}: name is {name}, but the file is {path.name}: they must be the same")
+    if not name.isascii():
+        raise RuleError(f"{where}: the name {spelled_out(name)} has letters beyond ASCII, which can look like others")
+    if spelled_out(str(found["title"])) != str(found["title"]):
+        raise RuleError(f"{where}: the title has characters that are not visible, or more than one line")
     if str(status) not in _STATUSES:
         raise RuleError(f"{where}: unsupported status {status}: not one of {', '.join(_STATUSES)}")
     if level not in list(Level):
