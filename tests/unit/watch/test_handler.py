@@ -333,9 +333,9 @@ class TestWaiting:
         assert log.count("No such file or directory: reading is paused until this is fixed") == 1
         assert "the settings are valid after" in log
 
-    def test_an_input_that_ends_empty_ends_the_handler(self, good: WatchOptions) -> None:
-        with Watching(replace(good, level="loud")) as watching:
-            watching.wait_for_log("--level")
+    def test_an_input_that_ends_empty_ends_the_handler(self, good: WatchOptions, tmp_path: Path) -> None:
+        with Watching(replace(good, alert_log=tmp_path / "later" / "audit.alert")) as watching:
+            watching.wait_for_log("--alert-log")
         assert "exiting: the input ended empty, before anything was read" in Path(str(good.log_file)).read_text()
 
     def test_an_input_that_ends_with_lines_in_it_is_not_discarded(self, good: WatchOptions, tmp_path: Path) -> None:
