@@ -232,8 +232,8 @@ class Evaluation:
             if head:
                 self._detector.begin_log(chunk[:_HEAD_BYTES], log_start)
                 head = False
-            yield from self._feed([_tagged(line, tag, has_tags) for line in splitter.push(chunk)])
-        yield from self._feed([_tagged(line, tag, has_tags) for line in splitter.flush()])
+            yield from self._feed_segment(splitter.push(chunk), tag, has_tags=has_tags)
+        yield from self._feed_segment(splitter.flush(), tag, has_tags=has_tags)
         yield self._finish()
         if damage:
             raise damage[0]
@@ -304,6 +304,12 @@ class Evaluation:
         else:
             self.findings.rejected_lines.append(RejectedLines(frame.first, frame.process, frame.sequence, lines))
 
+    def _feed_segment(self, lines: list[bytes], tag: bytes, *, has_tags: bool) -> Iterator[list[Alert]]:
+        if has_tags:
+            yield from self._feed([_tagged(line, tag) for line in lines])
+        else:
+            yield from self._feed([split_tag(line)[1] for line in lines], split_tag(tag)[0])
+
     def _feed(self, lines: list[bytes], origin: Origin | None = None) -> Iterator[list[Alert]]:
         for some in _slices(lines, 1 if self._excluded is not None else SLICE_LINES):
             if self._progress:
@@ -369,9 +375,8 @@ def _until_damage(chunks: Iterable[bytes], damage: list[ArchiveError]) -> Iterat
         damage.append(error)
 
 
-def _tagged(line: bytes, tag: bytes, has_tags: bool) -> bytes:
-    origin, text = split_tag(line)
-    return line if origin.lane and has_tags else tag + text
+def _tagged(line: bytes, tag: bytes) -> bytes:
+    return line if split_tag(line)[0].lane else tag + line
 
 
 def _slices(lines: list[bytes], most: int) -> Iterator[list[bytes]]:

@@ -124,7 +124,7 @@ class Detector:
         self._unwraps = unwrap
         self._searched, self._max_searched = 0, max_searched
         self._on_entries = on_entries
-        self._log, self._line = "", 0
+        self._log, self._line, self._has_tags = "", 0, True
         self._piece, self._lines, self._whole = b"", list[bytes](), b""
 
     @property
@@ -145,6 +145,7 @@ class Detector:
             origin: Where all of these lines came from, if their tags are already removed.
         """
         now = time.monotonic() if now is None else now
+        self._has_tags = origin is None
         read = self._read_unwrapped if self._unwraps else self._read_alone
         out: list[Verdict] = []
         settled: list[Verdict] = []
@@ -183,13 +184,15 @@ class Detector:
     def _read_alone(self, sifted: Sifted, now: float, origin: Origin | None) -> list[Verdict]:
         """Read what the index found; a line that it cannot read is searched for other forms.
 
-        It is never joined with others: lines of several nodes can follow each other.
+        It is never joined with others: lines of several nodes can follow each other. What is tagged as a line of the
+        server log is one, whatever text of a client it holds.
         """
         if not isinstance(sifted, Unreadable):
             return self._read_sifted(sifted, now, origin)
         here, line = split_tag(sifted.line) if origin is None else (origin, sifted.line)
-        is_search_over = self._searched >= self._max_searched or self._is_entry_behind_prefix(line)
-        if is_search_over or not may_hold_records(line) or self._continues(line, here) or exceeded(line):
+        is_search_over = self._searched >= self._max_searched or here.lane == "server"
+        is_plain = is_search_over or self._is_entry_behind_prefix(line) or not may_hold_records(line)
+        if is_plain or self._continues(line, here) or exceeded(line):
             return self._take(sifted.line, None, now, origin)
         here = self._position(here)
         return self._evaluator.isolate(line.rstrip(b"\r\n"), here, lambda: self._read_forms(line, here, now))
@@ -473,12 +476,13 @@ class Detector:
     def _take_joined(self, parts: Sequence[bytes], origin: Origin, now: float) -> list[Verdict]:
         """Read entries that follow each other on one line; the end of the first one may be missing."""
         out: list[Verdict] = []
+        has_tags = self._has_tags and bool(origin.lane)
         for part in parts:
-            found = read_part(part, origin)
+            found = read_part(part, origin, has_tags=has_tags)
             if isinstance(found, Rejected):
                 out += self._take_rejected(found, now)
             else:
-                out += self._take(part, None, now, None if part.startswith(b"@") else origin)
+                out += self._take(split_tag(part)[1], None, now, found.origin)
         return out
 
     def _take_rejected(self, rejected: Rejected, now: float) -> list[Verdict]:

@@ -32,18 +32,19 @@ def read_entries(line: bytes) -> list[AuditEntry | Rejected]:
     origin, text = split_tag(line)
     entry = read_audit_entry(text, origin)
     parts = [] if is_whole(entry) else joined_entries(text)
-    return [read_part(part, origin) for part in parts] or [entry]
+    return [read_part(part, origin, has_tags=bool(origin.lane)) for part in parts] or [entry]
 
 
-def read_part(part: bytes, origin: Origin = NO_ORIGIN) -> AuditEntry | Rejected:
+def read_part(part: bytes, origin: Origin = NO_ORIGIN, *, has_tags: bool) -> AuditEntry | Rejected:
     """Read a part of a line that `joined_entries` has divided.
 
     Args:
         part: The part, with its tag if it has one.
         origin: Where it came from if it has none.
+        has_tags: Whether the line itself has a tag. Otherwise one in front of the part is a text of somebody.
     """
     here, text = split_tag(part)
-    entry = read_audit_entry(text, here if here.lane else origin)
+    entry = read_audit_entry(text, here if here.lane and has_tags else origin)
     return msgspec.structs.replace(entry, reason=ENTRY_FOLLOWS) if isinstance(entry, Rejected) else entry
 
 

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.detection.records import SEAL, found, request, response
+from tests.unit.detection.records import SEAL, found, request, response, rule
 from vaultwatch.detection.detector import Detector
 from vaultwatch.reading.budget import MAX_BYTES
 from vaultwatch.reading.joined import ENTRY_FOLLOWS, joined_entries
 from vaultwatch.reading.records import Origin, Rejected
+from vaultwatch.rules.conditions import Text
 
 TAG = b"@vaultwatch/vault-1/socket "
 FIRST, SECOND = request("e1", "app/config", auth={"token_type": "batch"}), request("e2", error='}"{\\')
@@ -61,6 +62,32 @@ def test_each_of_them_keeps_the_origin_in_its_own_tag() -> None:
     [verdict] = detector.feed([line]) + detector.flush()
 
     assert verdict.origin == Origin("vaultwatch", "vault-2", "file")
+
+
+@pytest.mark.parametrize("given", [None, Origin("prod", "vault-1", "file")])
+def test_a_tag_inside_a_line_without_one_changes_no_origin(given: Origin | None) -> None:
+    detector = Detector([SEAL])
+    [verdict] = detector.feed([FIRST[:50] + b"@other/vault-9/socket " + SECOND], origin=given) + detector.flush()
+
+    assert verdict.origin == (given or Origin())
+
+
+HEAD = b"2026-11-21T07:00:00.000Z [INFO]  core: vault is sealed"
+
+
+FORGED = [json.dumps({"log": SECOND.decode()}).encode(), HEAD + b" " + HEAD]
+
+
+@pytest.mark.parametrize("unwrap", [False, True])
+@pytest.mark.parametrize(
+    ("before", "forged"),
+    [(before, forged) for before in (b"@c/n/server ", b"@c/n/server   | ") for forged in (SECOND.rstrip() * 2, *FORGED)]
+    + [(b"  | \t* ", forged) for forged in FORGED],
+)
+def test_no_text_in_a_message_of_the_server_log_makes_a_record(before: bytes, unwrap: bool, forged: bytes) -> None:
+    sealed = rule(Text("message", "eq", "vault is sealed", False), "sealed", "server")
+    detector = Detector([SEAL, sealed], unwrap=unwrap)
+    assert detector.feed([before + b"x " + forged + b"\n"]) + detector.flush() == []
 
 
 def test_an_entry_without_a_tag_has_the_origin_of_its_line() -> None:
