@@ -6,8 +6,6 @@ An incomplete last line never damages the next one.
 from __future__ import annotations
 
 import os
-import stat
-from contextlib import suppress
 from pathlib import Path
 
 
@@ -47,16 +45,9 @@ def write_all(descriptor: int, data: bytes) -> None:
 def replace_file(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Replace a file, so that a reader sees the old contents or the new ones.
 
-    Args:
-        path: The file. If it exists, it keeps its mode.
-        data: The new contents.
-        mode: The mode of a new file.
-
     Raises:
         OSError: The file could not be replaced, and is unchanged.
     """
-    with suppress(FileNotFoundError):
-        mode = stat.S_IMODE(path.stat().st_mode)
     new = path.with_name(f"{path.name}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(new, flags, mode)

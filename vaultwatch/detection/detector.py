@@ -215,7 +215,8 @@ class Detector:
         unwrapper = Unwrapper()
         pieces = unwrapper.read(line, self._line) + unwrapper.flush()
         self._searched += max(len(pieces), 1)
-        if not pieces or pieces[0].line is line or len(pieces) > len(line) // _SHORTEST_RECORD:
+        is_torn = pieces and len(pieces) > len(line) // _SHORTEST_RECORD
+        if is_torn or not any(piece.line is not line and self._is_record(piece.line) for piece in pieces):
             return self._route(line.rstrip(b"\r\n"), origin, None, now)
         return self._read_pieces(pieces, line, now, origin if origin.lane else None)
 
@@ -252,6 +253,11 @@ class Detector:
 
         screen, fatal = self._audit.screen, self._fatal
         return settle
+
+    def _is_record(self, line: bytes | Rejected) -> bool:
+        if isinstance(line, Rejected):
+            return False
+        return self._split_line(line).opens_message or not isinstance(read_audit_entry(line), Rejected)
 
     def _read_pieces(
         self,
