@@ -5,6 +5,7 @@ from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
+from setuptools.errors import OptionError
 
 
 class _BuildWithRules(build_py):
@@ -16,11 +17,14 @@ class _BuildWithRules(build_py):
 
     def run(self) -> None:
         """See `build_py`."""
+        built = Path(self.build_lib, "vaultwatch")
         if not self.editable_mode:
-            shutil.rmtree(Path(self.build_lib, "vaultwatch"), ignore_errors=True)
+            if built.resolve() == Path("vaultwatch").resolve():
+                raise OptionError(f"--build-lib {self.build_lib} is the folder of the sources")
+            shutil.rmtree(built, ignore_errors=True)
         super().run()
         if not self.editable_mode:  # which leaves everything where it is
-            target = Path(self.build_lib, "vaultwatch", "rules", "sigma")
+            target = built / "rules" / "sigma"
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree("rules", target, ignore=shutil.ignore_patterns("__pycache__"))
 

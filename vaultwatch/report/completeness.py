@@ -22,7 +22,7 @@ def completeness(contents: Contents) -> Html:
     logs = list(contents.coverage.logs.values())
     folder = contents.folder
     parts = [_devices(devices, folder), _pairs(devices, folder), _logs(logs, folder), _own(contents)]
-    parts.append(_reasons(contents.reasons))
+    parts += [_foreign(contents.notes), _reasons(contents.reasons)]
     return section("completeness", "Completeness", *parts)
 
 
@@ -122,6 +122,14 @@ def _own(contents: Contents) -> Html | None:
         f"; {plural(others, 'log')} more" if others else ""
     )
     return table(caption, ["log"], [[code(name.removeprefix(contents.folder))] for name in contents.own_names])
+
+
+def _foreign(notes: Sequence[str]) -> Html | None:
+    if not notes:
+        return None
+    others = len(notes) - _MOST_LOGS
+    caption = "Files that are no logs of Vault" + (f"; {plural(others, 'file')} more" if others > 0 else "")
+    return table(caption, ["file, and why"], [[text] for text in notes[:_MOST_LOGS]])
 
 
 def _reasons(reasons: Sequence[tuple[str, int]]) -> Html | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from vaultwatch.report.contents import Contents
 from vaultwatch.report.elements import plural
@@ -35,7 +35,6 @@ def header(contents: Contents) -> Html:
         tag("p", f"{period}{entries}{read}", class_="meta"),
         tag("p", _result(contents), class_="result"),
         _problems(contents),
-        _box("These files are no logs of Vault.", contents.notes),
         tag("nav", *links, aria_label="Sections"),
     )
 
@@ -64,16 +63,13 @@ def _problems(contents: Contents) -> Html | None:
         found.append(f"matches not counted, because their records have no time: {contents.counts.undated:,}")
     if contents.counts.groups_dropped:
         found.append(f"counts given up, because there were too many groups: {contents.counts.groups_dropped:,}")
-    return _box("This report is not complete.", found)
-
-
-def _box(title: str, found: Sequence[str]) -> Html | None:
     if not found:
         return None
     items = [tag("li", text) for text in found[:_MOST_PROBLEMS]]
     if others := len(found) - len(items):
         items.append(tag("li", f"{others:,} more"))
-    return tag("div", tag("strong", title), tag("ul", *items), class_="problems", role="note")
+    title = tag("strong", "This report is not complete.")
+    return tag("div", title, tag("ul", *items), class_="problems", role="note")
 
 
 def cards(contents: Contents) -> Html:
