@@ -216,7 +216,7 @@ class Detector:
         pieces = unwrapper.read(line, self._line) + unwrapper.flush()
         self._searched += max(len(pieces), 1)
         is_torn = pieces and len(pieces) > len(line) // _SHORTEST_RECORD
-        if is_torn or not any(piece.line is not line and self._is_record(piece.line) for piece in pieces):
+        if is_torn or not any(piece.line is not line and self._is_of_a_log(piece.line, origin) for piece in pieces):
             return self._route(line.rstrip(b"\r\n"), origin, None, now)
         return self._read_pieces(pieces, line, now, origin if origin.lane else None)
 
@@ -254,10 +254,11 @@ class Detector:
         screen, fatal = self._audit.screen, self._fatal
         return settle
 
-    def _is_record(self, line: bytes | Rejected) -> bool:
+    def _is_of_a_log(self, line: bytes | Rejected, origin: Origin) -> bool:
+        """Return whether a part of a line is of a message of the server log, or an audit entry."""
         if isinstance(line, Rejected):
             return False
-        return self._split_line(line).opens_message or not isinstance(read_audit_entry(line), Rejected)
+        return self._server_line(line, origin) is not None or not isinstance(read_audit_entry(line), Rejected)
 
     def _read_pieces(
         self,

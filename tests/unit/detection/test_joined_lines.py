@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.detection.records import SEAL, found, request, response, rule
-from vaultwatch.detection.detector import Detector
+from tests.unit.detection.records import SEAL, SERVER, found, request, response, rule
+from vaultwatch.detection.detector import Detector, Source
 from vaultwatch.reading.budget import MAX_BYTES
 from vaultwatch.reading.joined import ENTRY_FOLLOWS, joined_entries
 from vaultwatch.reading.records import Origin, Rejected
@@ -168,3 +168,22 @@ def test_a_line_of_very_many_small_objects_is_one_rejected_line() -> None:
     detector = Detector([SEAL])
     detector.feed([TAG + b"{}" * 100])
     assert detector.counts.rejected == 1
+
+
+@pytest.mark.parametrize("source", ["auto", "server"])
+@pytest.mark.parametrize("unwrap", [False, True])
+def test_lines_in_envelopes_continue_the_message_before_them(source: Source, unwrap: bool) -> None:
+    lines = [HEAD.replace(b"vault is sealed", b"failed:"), b"  error=", b"  | at one", b"  | at another", HEAD]
+    wrapped = [json.dumps({"log": line.decode() + "\n", "stream": "stderr"}).encode() + b"\n" for line in lines]
+
+    detector = Detector([SERVER], source=source, unwrap=unwrap)
+    first, _ = detector.feed(wrapped) + detector.flush()
+
+    assert b"at another" in first.record["raw"].encode()
+    assert (detector.counts.server, detector.counts.rejected) == (2, 0)
+
+
+def test_a_line_of_which_no_part_is_of_a_log_is_rejected_whole() -> None:
+    _, rejected, _ = read(b"x" * 90 + b'","a":{"b":["c d",{"e":1}]}}')
+
+    assert [len(one.raw) for one in rejected] == [118]
