@@ -187,8 +187,9 @@ def test_invalid_settings_are_waited_for_without_reading(aws: Kinesis, options: 
         aws.wait_for(lambda: aws.lines() == b"one\n")
 
 
-def test_with_invalid_settings_an_input_that_ends_empty_is_a_normal_exit(options: ShipOptions) -> None:
-    with Shipping(replace(options, source="nonsense")) as shipping, Logged("nonsense") as logged:
+def test_with_invalid_settings_an_input_that_ends_empty_is_a_normal_exit(aws: Kinesis, options: ShipOptions) -> None:
+    waits = Logged("reading is paused until this is fixed")
+    with Shipping(replace(options, stream=f"later-{uuid.uuid4()}")) as shipping, waits as logged:
         logged.wait()
     assert shipping.status == 0
 
