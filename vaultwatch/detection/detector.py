@@ -190,9 +190,9 @@ class Detector:
         if not isinstance(sifted, Unreadable):
             return self._read_sifted(sifted, now, origin)
         here, line = split_tag(sifted.line) if origin is None else (origin, sifted.line)
-        is_search_over = self._searched >= self._max_searched or here.lane == "server"
-        is_plain = is_search_over or self._is_entry_behind_prefix(line) or not may_hold_records(line)
-        if is_plain or self._continues(line, here) or exceeded(line):
+        is_searched = here.lane != "server" and self._searched < self._max_searched
+        may_hold = is_searched and not self._is_entry_behind_prefix(line) and may_hold_records(line)
+        if not may_hold or self._continues(line, here) or exceeded(line):
             return self._take(sifted.line, None, now, origin)
         here = self._position(here)
         return self._evaluator.isolate(line.rstrip(b"\r\n"), here, lambda: self._read_forms(line, here, now))
@@ -215,8 +215,8 @@ class Detector:
         unwrapper = Unwrapper()
         pieces = unwrapper.read(line, self._line) + unwrapper.flush()
         self._searched += max(len(pieces), 1)
-        is_torn = pieces and len(pieces) > len(line) // _SHORTEST_RECORD
-        if is_torn or not any(piece.line is not line and self._is_of_a_log(piece.line, origin) for piece in pieces):
+        are_short = len(pieces) > len(line) // _SHORTEST_RECORD
+        if are_short or not any(piece.line is not line and self._is_of_a_log(piece.line, origin) for piece in pieces):
             return self._route(line.rstrip(b"\r\n"), origin, None, now)
         return self._read_pieces(pieces, line, now, origin if origin.lane else None)
 
@@ -224,9 +224,8 @@ class Detector:
         if isinstance(sifted, Passed):
             self._count_audit(sifted.entries)
             return []
-        if not isinstance(sifted, Candidate):
-            return self._take(sifted.line, None, now, origin)
-        return self._take(sifted.line, sifted.rules, now, origin)
+        rules = sifted.rules if isinstance(sifted, Candidate) else None
+        return self._take(sifted.line, rules, now, origin)
 
     def _settling(self, origin: Origin | None, found: list[Verdict], ahead: int) -> Settle:
         """Return what settles entries that can be evaluated from a few of their fields.
