@@ -66,10 +66,16 @@ def entries(
         if call is None:
             call = ordinary(rng, world)
             if traffic == "unique":
-                call = replace(call, path=f"{call.path}-{made}")
+                call = replace(call, path=_numbered(call.path, made))
         for at_ns, line in lines_of(rng, call, now_ns, _layout(rng, layout)):
             made += 1
             heapq.heappush(pending, (at_ns, made, rule, line))
+
+
+def _numbered(path: str, number: int) -> str:
+    """Return a path with a number, as a path of its own: that of a secret id in its role, since it ends as it does."""
+    ending = "/secret-id" if path.endswith("/secret-id") else ""
+    return f"{path.removesuffix(ending)}-{number}{ending}"
 
 
 def write(

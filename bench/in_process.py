@@ -1,8 +1,7 @@
 """Measures what needs all lines in memory, in a process of its own, and prints CPU seconds as JSON.
 
 `compare` times orjson.loads and the evaluator over the same lines; `packs` the evaluator under each of several packs;
-`shapes` the evaluator over its lines in each common shape; `whole` evaluates a file with one pack, as a process that is
-measured from outside.
+`shapes` the evaluator over its lines in each common shape.
 """
 
 from __future__ import annotations
@@ -69,26 +68,15 @@ def interleaved(
     return seconds
 
 
-def whole(corpus: Path, rules: Sequence[Rule]) -> dict[str, int]:
-    """Evaluate a file as a program does; return how many alerts it raises."""
-    detector = Detector(rules, source="audit")
-    with corpus.open("rb", buffering=READ_BUFFER_BYTES) as file:
-        alerts = detector.feed(file)
-    return {"alerts": len(alerts) + len(detector.flush()), "audit": detector.counts.audit}
-
-
 def main() -> int:
     """Run the command, whose output is one JSON object."""
     parser = argparse.ArgumentParser(prog="python -m bench.in_process")
-    parser.add_argument("what", choices=("compare", "packs", "shapes", "whole"))
+    parser.add_argument("what", choices=("compare", "packs", "shapes"))
     parser.add_argument("corpus", type=Path)
     parser.add_argument("packs", type=Path, nargs="*", help="compiled packs")
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     packs = {path.stem: decode_pack(path.read_bytes(), path.name) for path in given.packs}
-    if given.what == "whole":
-        print(json.dumps(whole(given.corpus, *packs.values())))
-        return 0
     methods: dict[str, Ready] = {name: partial(evaluating, rules) for name, rules in packs.items()}
     if given.what == "compare":
         methods = {"orjson": parse_only, "evaluator": partial(evaluating, shipped_rules())}

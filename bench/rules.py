@@ -13,11 +13,13 @@ from pathlib import Path
 
 from bench.world import DATABASE, KV, PKI, SECRET_NAMES, STAGES, TEAMS, TRANSIT
 
+GENERATED = "bench_rule_"
+"""What the names of the generated rules begin with."""
 SHIPPED = Path(__file__).parent.parent / "rules"
 TEMPLATE = """\
 title: Bench rule {number}
 id: {id}
-name: bench_rule_{number:05d}
+name: {name}
 status: test
 description: One of many generated rules, to measure their cost.
 references:
@@ -70,7 +72,12 @@ def rule(number: int) -> str:
     """Return the text of one rule; the same number gives the same rule."""
     fields = _MATCHING[number] if number < len(_MATCHING) else _KINDS[number % len(_KINDS)](number, _part(number))
     detection = "\n".join(f"    {field}: '{value}'" for field, value in fields.items())
-    return TEMPLATE.format(number=number, id=uuid.uuid5(uuid.NAMESPACE_URL, f"bench {number}"), detection=detection)
+    unique = uuid.uuid5(uuid.NAMESPACE_URL, f"bench {number}")
+    return TEMPLATE.format(number=number, name=_name(number), id=unique, detection=detection)
+
+
+def _name(number: int) -> str:
+    return f"{GENERATED}{number:05d}"
 
 
 def _part(number: int) -> str:
@@ -83,7 +90,7 @@ def write(count: int, folder: Path) -> None:
     """Write rules 0 to `count` - 1 into `folder`, one a file."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
-        (folder / f"bench_rule_{number:05d}.yml").write_text(rule(number))
+        (folder / f"{_name(number)}.yml").write_text(rule(number))
 
 
 def pack(total: int, folder: Path) -> bytes:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import main
+from bench.measure import SHIPPED_PACK
 from bench.processes import BenchError, measure, python
 from bench.results import Result, ratios, table, write
 from bench.rules import pack, rule
@@ -71,10 +72,18 @@ def test_a_pack_has_the_requested_number_of_rules(tmp_path: Path) -> None:
     assert len(json.loads(pack(200, tmp_path))["rules"]) == 200
 
 
+def test_a_pack_in_place_of_the_shipped_one_is_that_of_the_command(tmp_path: Path) -> None:
+    first, rest = SHIPPED_PACK.read_text().split("\n", 1)
+    path, output = tmp_path / "few.json", tmp_path / "rules.txt"
+    path.write_text(first + "\n" + rest.split("\n", 1)[0].rstrip(",") + "\n]}\n")
+    measure(python("-m", "bench.with_pack", path, "rules", "list"), stdout=output)
+    assert [line.split()[0] for line in output.read_text().splitlines()] == ["audit_access_outside_hours"]
+
+
 @pytest.mark.long
 def test_quick_runs_everything_and_judges_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--quick", "--folder", str(tmp_path)]) == 0
     found = json.loads((tmp_path / "results.json").read_text())["results"]
-    assert len(found) == len(capsys.readouterr().out.splitlines()) - 1 == 51
+    assert len(found) == len(capsys.readouterr().out.splitlines()) - 1 == 53
     assert all(len(result["values"]) >= 1 for result in found)
     assert sys.executable not in (tmp_path / "results.json").read_text()

@@ -13,8 +13,11 @@ from statistics import mean
 
 import pytest
 
-from bench.corpus import LAYOUTS, STYLES, Style, entries, reserialise, write
+from bench.corpus import LAYOUTS, STYLES, TRAFFICS, Style, Traffic, entries, reserialise, write
+from bench.measure import counting_rules
 from bench.worthy import WORTHY
+from vaultwatch.detection.detector import Detector
+from vaultwatch.rules.pack import shipped_rules
 
 ROOT = Path(__file__).parents[3]
 
@@ -108,6 +111,19 @@ def test_every_rule_gets_calls_and_their_number_is_reported() -> None:
 
 def test_an_alert_rate_of_zero_makes_no_call_that_must_raise_an_alert() -> None:
     assert {rule for rule, _ in entries(1_000, seed=1, alert_rate=0)} == {""}
+
+
+@pytest.mark.parametrize("traffic", TRAFFICS)
+def test_ordinary_calls_raise_no_alert_of_a_rule_that_does_not_count(traffic: Traffic) -> None:
+    detector, counting = Detector(shipped_rules(), source="audit"), counting_rules()
+    ordinary = (line for _, line in entries(1_000, seed=1, alert_rate=0, traffic=traffic))
+    found = [verdict.rule.name for verdict in [*detector.feed(ordinary), *detector.flush()]]
+    assert [name for name in found if name not in counting] == []
+
+
+def test_unique_traffic_requests_no_path_twice() -> None:
+    found = [json.loads(line)["request"] for _, line in entries(1_000, seed=1, traffic="unique", alert_rate=0)]
+    assert len({request["path"] for request in found}) == len({request["id"] for request in found})
 
 
 @pytest.mark.parametrize("style", STYLES)
