@@ -170,7 +170,7 @@ class Detector:
 
     def _is_to_search(self, line: bytes, origin: Origin | None) -> bool:
         """Return whether a line that the index cannot read may depend on those before it, in another form."""
-        if is_plain_message(line):
+        if is_plain_message(line) and not (self._has_unwrapper and self._unwrapper.is_table):
             return False
         here, text = split_tag(line) if origin is None else (NO_ORIGIN, line)
         return not here.lane and not self._continues(text, origin or NO_ORIGIN)

@@ -23,6 +23,8 @@ def is_plain_message(line: bytes) -> bool:
         return True
     if b'{"' in line or not (head := _MESSAGE.match(line)):
         return False
+    if b"\t" in line and line.find(b"\t", head.end()) > 0:  # a column
+        return False
     return line.count(b" [") < 2 or _ANOTHER.search(line, head.end()) is None
 
 

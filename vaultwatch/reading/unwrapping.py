@@ -23,6 +23,7 @@ import msgspec
 
 from vaultwatch.reading.assembly import MAX_BYTES, Assembly
 from vaultwatch.reading.budget import exceeded
+from vaultwatch.reading.columns import CAN_HOLD_RECORD, IN_LABELS, Heading, cells, heading_of, without_columns
 from vaultwatch.reading.envelopes import Frame, texts_in
 from vaultwatch.reading.joined_messages import HEAD, messages_in
 from vaultwatch.reading.logfmt import message_of
@@ -38,8 +39,6 @@ _COLOUR = re.compile(rb"\x1b\[[0-9;]{0,32}m")
 _CRI = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S{0,20} (?:stdout|stderr)) ([PF]) ?")
 _ANY_HEAD = re.compile(HEAD)
 _OPENS_WITH_HEAD = re.compile(rb"[^{\"]{0,256}?" + HEAD)
-_CAN_HOLD_RECORD = re.compile(rb'\{[ \t\r\n]*\\?"|' + HEAD)
-_IN_LABELS = re.compile(rb'\\"|"request"|"@level"|' + HEAD)  # what an object of labels beside a record does not have
 _BEHIND_MARK = re.compile(rb"(?<=[m1])" + HEAD)
 _GLUED_OBJECT = re.compile(rb"(?<=[\w.)\]}])\{\"(?:time|type|@level)\": ?\"")
 _MOST_OTHER_OBJECTS = 16
@@ -106,6 +105,12 @@ class Unwrapper:
         self._held: dict[bytes, Assembly] = {}
         self._is_export = False  # of journald: a field a line
         self._frames: dict[bytes, bytes] = {}
+        self._heading: Heading | None = None  # of a table
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the log began with the heading of a table."""
+        return self._heading is not None
 
     @property
     def holds_object(self) -> bool:
@@ -115,7 +120,7 @@ class Unwrapper:
     @property
     def holds_anything(self) -> bool:
         """Whether the next line could depend on those before it."""
-        return bool(self._held) or bool(self._frames) or self._is_export
+        return bool(self._held) or bool(self._frames) or self._is_export or self.is_table
 
     def read(self, line: bytes, number: int) -> list[Piece]:
         """Return what is in a line; the line itself if it holds nothing in another form.
@@ -139,6 +144,8 @@ class Unwrapper:
             if not _NEW_RECORD.match(text):
                 return self._continue(_PRETTY, text, line, number)
             return [*self.interrupt(), *self.read(line, number)]
+        if self._heading and (message := self._heading.message_in(text)):
+            line = text = message
         return [Piece(piece, number) for piece in self._pieces(line, text, number, 0)]
 
     def interrupt(self) -> list[Piece]:
@@ -153,7 +160,7 @@ class Unwrapper:
         rests = [rest for rest in self._frames.values() if rest.strip()]
         self._frames.clear()
         found += [Piece(piece, self._number) for rest in rests for piece in self._pieces(b"", rest, self._number, 1)]
-        self._is_export = False
+        self._is_export, self._heading = False, None
         return found
 
     def _cri(self, cri: re.Match[bytes], line: bytes, rest: bytes, number: int) -> list[Piece]:
@@ -231,6 +238,8 @@ class Unwrapper:
             yield from messages
         elif self._is_noise(text, number):
             return
+        elif message := without_columns(text):
+            yield message
         elif b" [" in text[40:] and _BEHIND_MARK.search(text):
             yield _MARKS.sub(b"", text)
         else:
@@ -246,7 +255,10 @@ class Unwrapper:
         if is_separator or _SHELL_NOISE.fullmatch(text):
             return True
         is_row = (number <= 1 or b"@message" in text) and _DELIMITER.search(text)
-        return bool(is_row and _CSV_HEADER.fullmatch(text))
+        if not is_row or not _CSV_HEADER.fullmatch(text):
+            return False
+        self._heading = heading_of(text)
+        return True
 
     def _escaped(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
         try:
@@ -423,23 +435,12 @@ def _without_columns(text: bytes) -> bytes:
     return text[:end] if end and _CSV_REST.fullmatch(text, end) and not _ANY_HEAD.search(text, end) else text
 
 
-def _cells(row: bytes, delimiter: str) -> list[bytes]:
-    """Return the cells of a row of CSV; none if it cannot be divided."""
-    import csv
-
-    try:
-        cells = next(csv.reader([row.decode("utf-8", "surrogateescape")], strict=True, delimiter=delimiter), [])
-    except csv.Error:  # a cell that is too long, or no CSV
-        return []
-    return [cell.encode("utf-8", "surrogateescape").strip() for cell in cells]
-
-
 def _records_in_row(text: bytes) -> list[bytes]:
     """Return the cells of a row of CSV that can hold a record, whole or not; none if no cell is a whole one."""
     for delimiter in _DELIMITERS:
-        cells = _cells(text, delimiter) if delimiter.encode() in text else []
-        if any(_OPENS_WITH_HEAD.match(cell) or _is_whole_record(cell) for cell in cells):
-            return [cell for cell in cells if _CAN_HOLD_RECORD.search(cell) and not _is_labels(cell)]
+        found = cells(text, delimiter) if delimiter.encode() in text else []
+        if any(_OPENS_WITH_HEAD.match(cell) or _is_whole_record(cell) for cell in found):
+            return [cell for cell in found if CAN_HOLD_RECORD.search(cell) and not _is_labels(cell)]
     return []
 
 
@@ -449,7 +450,7 @@ def _is_whole_record(text: bytes) -> bool:
 
 def _is_labels(text: bytes) -> bool:
     """Return whether a cell is an object that neither is nor holds a record."""
-    return text.startswith(b"{") and not _IN_LABELS.search(text) and _end_of_object(text) == len(text)
+    return text.startswith(b"{") and not IN_LABELS.search(text) and _end_of_object(text) == len(text)
 
 
 def _messages_in_row(text: bytes) -> list[bytes]:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.unit.detection.records import SERVER
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.inputs.logs import logs_in
@@ -316,6 +317,14 @@ ROWS: dict[str, Callable[[list[str]], str]] = {
 }
 
 
+def texts_of_messages(text: str) -> list[str]:
+    """Return the messages in a log of which each line is one."""
+    detector = Detector(Ruleset([SERVER]), unwrap=True)
+    detector.begin_log(text.encode(), name="log")
+    found = detector.feed(text.encode().splitlines(keepends=True)) + detector.end_log() + detector.flush()
+    return [verdict.record["message"] for verdict in found]
+
+
 def texts_read(text: str) -> list[str]:
     unwrapper = Unwrapper()
     pieces = unwrapper.read(text.encode(), 2) + unwrapper.flush()
@@ -385,6 +394,29 @@ def test_both_entries_are_read_once_and_nothing_is_rejected(form: str) -> None:
 
 def test_messages_of_the_server_log_in_csv_with_semicolons_are_counted_right() -> None:
     assert counted(f'time;message\nx;"{S}"\nx;{ROW}\n') == Counted(0, 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"@timestamp,@message,@logStream\n2026-03-01 10:00:00.1,{S},vault-1\n",
+        f"message;host\n{S};vault-1\n",
+        f'message,labels\n{S},"{{""a"":1}}"\n',
+        f'host|message|note\nvault-1|{S}|"a | b"\n',
+        f"vault-1,{S},prod,\n",
+        f'vault-1;{S};"a; b"\n',
+        f"EVENTS\t1772359200999\t{S}\t1772359200123\n",
+        f"{S}\t1772359200123\n",
+    ],
+)
+def test_columns_beside_a_message_without_quotes_are_no_part_of_it(text: str) -> None:
+    assert texts_of_messages(text) == ["root generation finished"]
+
+
+@pytest.mark.parametrize("rest", [", b", ",c=d", ',"c" d', ': a="b",c'])
+def test_a_message_that_may_go_on_behind_a_delimiter_is_left_whole(rest: str) -> None:
+    for line in (f"vault-1 {S}{rest}", f"vault-1,{S}{rest}", f"{S}\tc=d", f"{S},vault-1"):
+        assert texts_read(line) == [line]
 
 
 def test_an_array_of_entries_is_read() -> None:

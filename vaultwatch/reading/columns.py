@@ -1,0 +1,92 @@
+"""Columns of CSV around a message of the server log that is not in quotes.
+
+    @timestamp,@message,@logStream                                    the heading says which column is the message
+    2026-11-21 07:29:41.1,2026-11-21T07:29:41.1Z [INFO]  core: vault is sealed,vault-1
+
+A program that writes CSV puts a cell that holds a delimiter or a quote in quotes. So a message that is a cell without
+quotes ends at the next delimiter. Without a heading, what shows that it is a cell is the delimiter in front of its
+time, or a tab, which no message has outside of quotes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from vaultwatch.reading.joined_messages import HEAD
+
+_DELIMITERS = ",;\t|"
+_MESSAGE_NAME = re.compile(
+    rb'(?i)"?@?(?:log_?message|message|msg|_raw|line|logentry|log|body|content|text|entry)"?', re.ASCII
+)
+_OPENS_MESSAGE = re.compile(HEAD)
+CAN_HOLD_RECORD = re.compile(rb'\{[ \t\r\n]*\\?"|' + HEAD)
+IN_LABELS = re.compile(rb'\\"|"request"|"@level"|' + HEAD)
+"""What an object of labels beside a record does not have."""
+_CELL = re.compile(rb"(?:[^{\"]{0,512}([,;\t|]))??(?=" + HEAD + rb")")
+_COLUMNS = {
+    delimiter: re.compile(rb'(?:%s(?:[^\s"=%s][^"=%s]{0,512}|"[^"]{0,512}")?){1,16}' % ((re.escape(delimiter),) * 3))
+    for delimiter in (b",", b";", b"\t", b"|")
+}
+"""Further columns. In a text that goes on behind a delimiter a blank follows, or a pair with its sign of equality."""
+
+
+class Heading(NamedTuple):
+    """What the first row of a table says of the others."""
+
+    delimiter: str
+    columns: int
+    message: int
+
+    def message_in(self, row: bytes) -> bytes | None:
+        """Return the message in a row; None if its column has none, or another column can hold a record too."""
+        found = cells(row, self.delimiter) if self.delimiter.encode() in row else []
+        if len(found) != self.columns or not _OPENS_MESSAGE.match(found[self.message]):
+            return None
+        others = [cell for place, cell in enumerate(found) if place != self.message]
+        return None if any(map(_can_hold_record, others)) else found[self.message]
+
+
+def heading_of(row: bytes) -> Heading | None:
+    """Return what a row says that has the names of the columns; None if none of them is that of a message.
+
+    Args:
+        row: The row, which is known to be a heading.
+    """
+    for delimiter in _DELIMITERS:
+        names = row.split(delimiter.encode())
+        found = [place for place, name in enumerate(names) if _MESSAGE_NAME.fullmatch(name.strip())]
+        if len(names) > 1 and found:
+            return Heading(delimiter, len(names), found[0])
+    return None
+
+
+def without_columns(text: bytes) -> bytes | None:
+    """Return the message in a row of which it is a cell without quotes; None if no column is behind it.
+
+    Args:
+        text: A line that holds one message.
+    """
+    if not (cell := _CELL.match(text)):
+        return None
+    delimiter = cell[1] or b"\t"
+    end = text.find(delimiter, cell.end())
+    if end < 0 or not _COLUMNS[delimiter].fullmatch(text, end):
+        return None
+    message = text[cell.end() : end]
+    return None if b'"' in message and delimiter != b"\t" else message
+
+
+def _can_hold_record(cell: bytes) -> bool:
+    return bool((IN_LABELS if cell.startswith(b"{") else CAN_HOLD_RECORD).search(cell))
+
+
+def cells(row: bytes, delimiter: str) -> list[bytes]:
+    """Return the cells of a row of CSV; none if it cannot be divided."""
+    import csv
+
+    try:
+        found = next(csv.reader([row.decode("utf-8", "surrogateescape")], strict=True, delimiter=delimiter), [])
+    except csv.Error:  # a cell that is too long, or no CSV
+        return []
+    return [cell.encode("utf-8", "surrogateescape").strip() for cell in found]
