@@ -30,6 +30,7 @@ from vaultwatch.aws.alerts_bucket import AlertsBucket
 from vaultwatch.aws.alerts_first import PromptFetch, keep
 from vaultwatch.aws.clients import make_client
 from vaultwatch.aws.counting import SharedCounting, open_counts
+from vaultwatch.aws.first_seen import SharedFirsts, open_memory
 from vaultwatch.aws.publishing import AlertPublisher, History, open_store
 from vaultwatch.batches import EncodedFrame, Findings
 from vaultwatch.detection.evaluator import Ruleset
@@ -59,6 +60,8 @@ HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.hi
 DYNAMODB = make_client("dynamodb")
 STORE = partial(open_store, DYNAMODB, ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
 COUNTING = SharedCounting(RULES.correlations, partial(open_counts, DYNAMODB, ENVIRONMENT.table_name))
+MEMORY = partial(open_memory, DYNAMODB, ENVIRONMENT.table_name)
+FIRSTS = SharedFirsts(RULES.rules, MEMORY, ENVIRONMENT.alert_memory_days)
 BUCKET = AlertsBucket(cache(partial(make_client, "s3")), ENVIRONMENT.bucket_name)
 
 
@@ -84,9 +87,10 @@ def _publish_alerts(frames: Iterable[EncodedFrame], context: Any) -> tuple[Findi
         with closing(evaluation.frames(frames)) as found:
             for alerts in found:
                 publisher.add(alerts)
-        with closing(COUNTING.take(evaluation.findings, seconds_left(context))) as counted:
-            for alerts in counted:
-                publisher.add(alerts)
+        for shared in (COUNTING, FIRSTS):
+            with closing(shared.take(evaluation.findings, seconds_left(context))) as counted:
+                for alerts in counted:
+                    publisher.add(alerts)
     finally:
         publisher.write_metrics()
     return evaluation.findings, publisher.failed

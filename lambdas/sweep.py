@@ -31,6 +31,7 @@ from vaultwatch.aws.alerts_bucket import AlertsBucket
 from vaultwatch.aws.alerts_first import PromptFetch
 from vaultwatch.aws.clients import make_client
 from vaultwatch.aws.counting import SharedCounting, open_counts
+from vaultwatch.aws.first_seen import SharedFirsts, open_memory
 from vaultwatch.aws.publishing import AlertPublisher, History, open_store
 from vaultwatch.aws.stream import MAX_REPORT_BYTES, StreamReader, discarded_batch, parked_batch
 from vaultwatch.batches import EncodedFrame, UnreadableFrame
@@ -65,6 +66,8 @@ HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.hi
 DYNAMODB = make_client("dynamodb")
 STORE = partial(open_store, DYNAMODB, ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
 COUNTING = SharedCounting(RULES.correlations, partial(open_counts, DYNAMODB, ENVIRONMENT.table_name))
+MEMORY = partial(open_memory, DYNAMODB, ENVIRONMENT.table_name)
+FIRSTS = SharedFirsts(RULES.rules, MEMORY, ENVIRONMENT.alert_memory_days)
 STREAM = StreamReader(cache(partial(make_client, "kinesis")), ENVIRONMENT.stream_arn)
 BUCKET = AlertsBucket(lambda: S3, ENVIRONMENT.bucket_name)
 
@@ -84,7 +87,8 @@ def _sweep(bucket: str, key: str, context: Any) -> None:
     sweep = IsolatedSweep(RULES, AUDIENCE.zone, claim=fetch, limits=limits, patience=patience)
     try:
         _publish_alerts(_evaluate(sweep, bucket, key), context)
-        _publish_alerts(COUNTING.take(sweep.findings, seconds_left(context)), context)
+        for shared in (COUNTING, FIRSTS):
+            _publish_alerts(shared.take(sweep.findings, seconds_left(context)), context)
     except (ArchiveError, FrameError) as error:
         sweep.findings.unreadable.append(UnreadableFrame(EncodedFrame(key, b""), str(error)))
     if fetch.failure:

@@ -23,6 +23,7 @@ from vaultwatch.canary import canaries, mark_of
 from vaultwatch.detection.counting import CountedWindow
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.detection.firsts import CombinationSeen
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.detection.waiting import MAX_WAITING
 from vaultwatch.errors import ArchiveError, FrameError
@@ -93,7 +94,8 @@ class Findings(msgspec.Struct):
     `beats` counts the heartbeat frames of each log source, `received` the lines of each origin, `canaries` the entries
     of the canary by lane, `rule_errors` the errors of each rule, `partial` the records over their budget, `undecided`
     how often a rule was undecided on one; `oldest` is the arrival time of the first line. `counted` is what
-    correlations have counted, at most `MAX_COUNTED` windows, and `groups_dropped` how many counts were given up.
+    correlations have counted, at most `MAX_COUNTED` windows, and `groups_dropped` how many counts were given up. `seen`
+    are the combinations that those which learn have seen.
     """
 
     unreadable: list[UnreadableFrame] = []
@@ -112,6 +114,7 @@ class Findings(msgspec.Struct):
     oldest: datetime | None = None
     counted: list[CountedWindow] = []
     groups_dropped: int = 0
+    seen: list[CombinationSeen] = []
 
 
 Claim = Callable[[Reference], bytes]
@@ -181,6 +184,7 @@ class Evaluation:
             before_record=None if excluded is None else self._before_record,
             max_searched=MAX_SEARCHED if limits_lines else sys.maxsize,
         )
+        self._detector.correlator.concludes = False
 
     def frames(self, encoded_frames: Iterable[EncodedFrame]) -> Iterator[list[Alert]]:
         """Evaluate a batch of frames, each process's frames in the order in which it sent them.
@@ -356,7 +360,8 @@ class Evaluation:
         self.findings.undecided = counts.undecided.total()
         counting = self._detector.correlator.counting
         self.findings.counted = counting.largest(MAX_COUNTED)
-        self.findings.groups_dropped = counting.dropped
+        self.findings.seen = self._detector.correlator.firsts.drain()
+        self.findings.groups_dropped = counting.dropped + self._detector.correlator.firsts.dropped
         return alerts
 
 

@@ -28,6 +28,7 @@ from vaultwatch.batches import (
 )
 from vaultwatch.detection.counting import CountedWindow
 from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.detection.firsts import CombinationSeen
 from vaultwatch.errors import ArchiveError, ChildEnded, FrameError
 from vaultwatch.frames import Heartbeat, Reference
 from vaultwatch.isolation import NO_MARK, Channel, Content, Limits, Patience
@@ -56,6 +57,10 @@ class _Counted(msgspec.Struct, frozen=True, tag="counted"):
     windows: list[CountedWindow]
 
 
+class _Seen(msgspec.Struct, frozen=True, tag="seen"):
+    combinations: list[CombinationSeen]
+
+
 class _Findings(msgspec.Struct, frozen=True, tag="findings"):
     """`Findings` without what is sent by itself; unreadable frames by their names."""
 
@@ -76,7 +81,7 @@ class _Findings(msgspec.Struct, frozen=True, tag="findings"):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Alerts | _Rejected | _Counted | _Findings).decode
+_decode = msgspec.msgpack.Decoder(_Alerts | _Rejected | _Counted | _Seen | _Findings).decode
 
 
 class _Isolated:
@@ -109,7 +114,7 @@ class _Isolated:
         from vaultwatch.store.encoding import decode_alert
 
         by_name = {frame.name: frame for frame in frames}
-        rejected, counted = list[RejectedLines](), list[CountedWindow]()
+        rejected, counted, seen = list[RejectedLines](), list[CountedWindow](), list[CombinationSeen]()
         work = partial(_work, start)
         with closing(isolation.run(work, limits, self._patience, self._answer)) as messages:
             for message in messages:
@@ -120,8 +125,11 @@ class _Isolated:
                     rejected.append(content.lines)
                 elif isinstance(content, _Counted):
                     counted += content.windows
+                elif isinstance(content, _Seen):
+                    seen += content.combinations
                 else:
-                    self.findings = _findings(content, by_name, rejected, counted)
+                    found = _findings(content, by_name, rejected, counted)
+                    self.findings = msgspec.structs.replace(found, seen=seen)
 
     def _answer(self, question: Content) -> bytes:
         """Fetch lines for a child, which must use no connection of this process."""
@@ -292,6 +300,8 @@ def _send_findings(channel: Channel, found: Findings) -> None:
         channel.send(_encode(_Rejected(lines)))
     for at in range(0, len(found.counted), _WINDOWS):
         channel.send(_encode(_Counted(found.counted[at : at + _WINDOWS])))
+    for at in range(0, len(found.seen), _WINDOWS):
+        channel.send(_encode(_Seen(found.seen[at : at + _WINDOWS])))
     rest = _Findings(
         unreadable=[(one.frame.name, one.reason) for one in found.unreadable],
         excluded_lines=found.excluded_lines,

@@ -21,6 +21,8 @@ from vaultwatch.rules.correlations import Counted
 _NAME_LIMIT, _PATH_LIMIT, _ERROR_LIMIT = 200, 400, 200
 _FIELD_LIMIT, _FIELDS_LIMIT = 200, 600
 _COUNTED_LIMIT = 100
+_IDENTITY = ("auth.entity_id", "auth.display_name")
+"""Fields that the name of a caller stands for."""
 _PLAIN_ERRORS = frozenset(
     ("permission denied", "invalid credentials", "invalid token", "missing client token", "unsupported operation")
 )
@@ -127,12 +129,25 @@ def counted_sentence(first: dict[str, Any], counted: Counted) -> str:
         first: A part of the first record.
         counted: What was counted.
     """
+    if counted.type == "first_seen":
+        return _first_seen_sentence(first, counted)
     what = {"event_count": "events", "temporal": "rules matched"}.get(counted.type, f"different {counted.of}")
     listed = ", ".join(_named(value, _COUNTED_LIMIT) for value in counted.values)
     times = f"first at {quoted_time(_shown(counted.first[0], 64))}, last at {quoted_time(_shown(counted.last[0], 64))}"
     named = ", ".join(dict.fromkeys(_group_names(first, counted.by)))
     said = f"at least {counted.least} {what} in the {_span(counted.timespan_seconds)} from {counted.window}"
     return f"{named}{': ' if named else ''}{said}{f': {listed}' if listed else ''}; {times}"
+
+
+def _first_seen_sentence(first: dict[str, Any], counted: Counted) -> str:
+    """Return the sentence about what was not seen before: `userpass-bob (10.0.0.7): first seen with ...; at ...`."""
+    others = {field: value for field, value in counted.by.items() if field not in _IDENTITY and value}
+    who = caller(first) if len(others) < len(counted.by) else ""
+    pairs = ", ".join(f"{field} {_named(value, _PATH_LIMIT)}" for field, value in others.items())
+    at = quoted_time(_shown(counted.first[0], 64))
+    listed = ", ".join(_named(value, _COUNTED_LIMIT) for value in counted.values)
+    said = f"first seen{' with ' if who and pairs else ': ' if pairs else ''}{pairs}"
+    return f"{who}{': ' if who else ''}{said}{f' ({listed})' if listed else ''}; at {at}"
 
 
 def _group_names(first: dict[str, Any], by: dict[str, str]) -> Iterator[str]:

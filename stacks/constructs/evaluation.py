@@ -8,7 +8,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from stacks.constructs import permissions
+from stacks.constructs import permissions, row_permissions
 from stacks.constructs.alerts import Alerts
 from stacks.constructs.frame_stream import FrameStream
 from stacks.constructs.function import Function, FunctionDefaults, FunctionSize
@@ -61,6 +61,7 @@ class Evaluation(Construct):
                 *permissions.read_stream(stream, stream_key),
                 *_bucket_statements(bucket, bucket_key),
                 *alerts.storing,
+                row_permissions.read_live_rules(alerts.table),
             ],
             effect="Lambda retries the frames; until it succeeds, alerts are late.",
             traced=False,

@@ -58,8 +58,14 @@ def store_alerts(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
         allow_rows("ReadAlerts", table, ["BatchGetItem"], rows),
         allow_rows("StoreAlerts", table, ["PutItem"], [*rows, schema.ADDED_ROWS, schema.NOTIFICATION_ROWS]),
         allow_rows("ShareCounts", table, ["UpdateItem"], [schema.COUNT_ROWS]),
+        allow_rows("RememberSeen", table, ["BatchGetItem", "PutItem"], [schema.SEEN_ROWS]),
         _mark_sent(table),
     ]
+
+
+def read_live_rules(table: dynamodb.ITable) -> iam.PolicyStatement:
+    """Allow a function to read since when rules are live, which says until when they learn."""
+    return allow_rows("ReadLiveRules", table, ["BatchGetItem"], [schema.LIVE_ROWS])
 
 
 def remember_live_rules(table: dynamodb.ITable) -> iam.PolicyStatement:

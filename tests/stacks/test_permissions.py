@@ -23,6 +23,7 @@ STORE_AND_PUBLISH = {
         "dynamodb:PutItem on <AlertsTable.Arn> for added#* alert#* family#* group#* limit#* notification#* rule#*"
     ),
     "ShareCounts": "dynamodb:UpdateItem on <AlertsTable.Arn> for count#*",
+    "RememberSeen": "dynamodb:BatchGetItem PutItem on <AlertsTable.Arn> for seen#*",
     **MARK_SENT,
     **PUBLISH,
 }
@@ -42,6 +43,7 @@ ALLOWED = {
         "FindBucket": "s3:ListBucket on <archive:Alerts.Arn>",
         "DecryptObjects": "kms:Decrypt on <archive:Key.Arn> via s3",
         "EncryptObjects": "kms:GenerateDataKey on <archive:Key.Arn> via s3",
+        "ReadLiveRules": "dynamodb:BatchGetItem on <AlertsTable.Arn> for live#*",
         **STORE_AND_PUBLISH,
     },
     "DigestFunction": {

@@ -30,6 +30,7 @@ from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make
 from vaultwatch.alerts import Alert
 from vaultwatch.aws import clients, keys
 from vaultwatch.aws.counting import SharedCounting, open_counts
+from vaultwatch.aws.first_seen import SharedFirsts, open_memory
 from vaultwatch.aws.metrics import variables as metrics_variables
 from vaultwatch.dispatch.notification import NOTIFIED, Notification
 from vaultwatch.frames import Frame, Heartbeat, Records, Reference, encode
@@ -83,6 +84,8 @@ class World:
             self._new.remove(name)
             counts = partial(open_counts, module.DYNAMODB, TABLE)
             self.monkeypatch.setattr(module, "COUNTING", SharedCounting(module.RULES.correlations, counts))
+            memory = partial(open_memory, module.DYNAMODB, TABLE)
+            self.monkeypatch.setattr(module, "FIRSTS", SharedFirsts(module.RULES.rules, memory, 90))
         return module
 
     def function(self, name: str) -> ModuleType:

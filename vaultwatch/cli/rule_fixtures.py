@@ -159,6 +159,8 @@ def _records(
             on_rejected=partial(_note_rejected, trouble),
             on_rule_error=partial(_note_error, trouble),
         )
+        for line in (*block[:1], *block[-1:]):
+            detector.note_end(line)
         verdicts = [*detector.feed(block), *detector.flush()]
         records = detector.counts.audit + detector.counts.server
         matched = [verdict for verdict in verdicts if verdict.rule.name == rule.name]

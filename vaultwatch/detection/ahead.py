@@ -19,10 +19,11 @@ from typing import TypeAlias
 
 import msgspec
 
-from vaultwatch.detection.correlation import Correlator
+from vaultwatch.detection.correlation import Correlator, Span
 from vaultwatch.detection.counting import Half, Occurrence, Sample, Thing
 from vaultwatch.detection.detector import WAIT_FOR_RESPONSE_SECONDS, Detector
 from vaultwatch.detection.evaluator import Counts
+from vaultwatch.detection.firsts import CombinationSeen, First
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.detection.waiting import MAX_WAITING, Waiting
 from vaultwatch.reading.records import Origin, Position
@@ -122,6 +123,8 @@ class Ahead(msgspec.Struct, frozen=True):
         waiting: The verdicts on requests without responses.
         most_waiting: How many events waited at most.
         asked: The event keys that were looked up.
+        span: The time that the input covers, as far as it was noted.
+        firsts: The combinations that were seen.
     """
 
     counts: dict[str, int]
@@ -130,6 +133,8 @@ class Ahead(msgspec.Struct, frozen=True):
     waiting: list[Verdict]
     most_waiting: int
     asked: Asked
+    span: Span
+    firsts: list[CombinationSeen]
 
 
 class _Noting(OrderedDict[str, _Deadline]):
@@ -176,6 +181,8 @@ class NotingWaiting(Waiting):
             waiting=self.verdicts(),
             most_waiting=self._most,
             asked=self._noting.asked,
+            span=detector.correlator.span,
+            firsts=detector.correlator.firsts.seen,
         )
 
 
@@ -208,8 +215,11 @@ def take_over(detector: Detector, ahead: Ahead) -> None:
         ahead: What the other one left behind.
     """
     add_counts(detector.counts, ahead)
+    lines = detector.lines
+    detector.correlator.span.join(ahead.span)
+    detector.correlator.firsts.join((combination, _first(first, lines)) for combination, first in ahead.firsts)
     for verdict in ahead.waiting:
-        detector.waits.add(verdict.event_key, [_moved(verdict, detector.lines)], 0.0)
+        detector.waits.add(verdict.event_key, [_moved(verdict, lines)], 0.0)
     detector.skip_lines(ahead.lines)
 
 
@@ -231,6 +241,11 @@ def add_counts(counts: Counts, ahead: Ahead) -> None:
         setattr(counts, name, getattr(counts, name) + ahead.counts[name])
     counts.rule_errors.update(ahead.by_rule[0])
     counts.undecided.update(ahead.by_rule[1])
+
+
+def _first(first: First, lines: int) -> First:
+    found = msgspec.structs.replace(first.found, origin=_origin(first.found.origin, lines))
+    return msgspec.structs.replace(first, found=found) if lines else first
 
 
 def _moved(verdict: Verdict, lines: int) -> Verdict:

@@ -8,7 +8,10 @@ from datetime import UTC, datetime, tzinfo
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+import msgspec
+
 from vaultwatch.detection.counting import Counting, Half, Occurrence, Sample, Thing, Window, WindowKey, hash_of, joined
+from vaultwatch.detection.firsts import Combination, First, Firsts
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.reading.bounds import bounded, brief
 from vaultwatch.reading.identity import parse_time
@@ -55,12 +58,36 @@ class _Read(NamedTuple):
     shown: _OfValues
 
 
+class Span(msgspec.Struct):
+    """The time that some input covers, in seconds since the epoch: when it begins and ends, None if that is not known.
+
+    It is a matter of the first and the last line of each log, and of what correlations without windows have read.
+    """
+
+    begins: float | None = None
+    ends: float | None = None
+
+    def note(self, moment: float) -> None:
+        """Extend it to a moment."""
+        self.begins = moment if self.begins is None else min(moment, self.begins)
+        self.ends = moment if self.ends is None else max(moment, self.ends)
+
+    def join(self, other: Span) -> None:
+        """Extend it to what another one covers."""
+        for moment in (other.begins, other.ends):
+            if moment is not None:
+                self.note(moment)
+
+
 class Correlator:
     """Counts the matches of base rules.
 
     Attributes:
         correlations: What is counted.
         counting: Where it is counted.
+        firsts: The combinations that were seen by correlations that learn.
+        span: The time that the input covers, as far as it was noted.
+        concludes: Whether `conclude` judges, at the end of the input, what no store was asked about.
     """
 
     def __init__(self, correlations: Correlations, counts: Counts) -> None:
@@ -72,6 +99,9 @@ class Correlator:
         """
         self.correlations = correlations
         self.counting = Counting()
+        self.firsts = Firsts()
+        self.span = Span()
+        self.concludes = True
         self._counts = counts
         self._reads: Remembered[tuple[Plan, Rules], list[_Read] | None] = Remembered(self._reads_of, len)
 
@@ -153,11 +183,34 @@ class Correlator:
         for one, group, thing in counted:
             if thing is None or (group and not any(group)):
                 continue
+            if one.correlation.type == "first_seen":
+                self._see(one, group, thing, seconds, lambda text: First(occurrence(), sample(), text))
+                continue
             timespan = one.correlation.timespan_seconds
             half = one.facts.name, group, int(seconds * 2 // timespan), timespan
             verdicts += self.step(one, half, thing, occurrence, sample)
-        self._counts.groups_dropped = self.counting.dropped
+        self._counts.groups_dropped = self.counting.dropped + self.firsts.dropped
         return verdicts
+
+    def _see(
+        self, one: Correlated, group: tuple[str, ...], thing: Thing, seconds: float, first: Callable[[str], First]
+    ) -> None:
+        self.span.note(seconds)
+        self.firsts.note(Combination(one.facts.name, group), seconds, lambda: first(thing.text))
+
+    def conclude(self) -> list[Verdict]:
+        """Return the verdicts that depend on all that was read, at the end of the input.
+
+        What is new is judged as if the rules had become live when the input begins.
+        """
+        if not self.concludes or self.span.begins is None:
+            return []
+        by_name, begins = self.correlations.by_name, self.span.begins
+        return [
+            first_verdict(by_name[combination.rule], combination, first)
+            for combination, first in self.firsts.drain()
+            if first.found.moment >= begins + by_name[combination.rule].correlation.timespan_seconds
+        ]
 
     def step(
         self,
@@ -182,7 +235,7 @@ class Correlator:
 
 def _thing(one: Correlated, rule: str, texts: _TextsOf, key: str) -> Thing | None:
     """Return what is counted of a record; None if the record has no value to count."""
-    if one.correlation.type == "event_count":
+    if one.correlation.type in ("event_count", "first_seen"):
         shown = texts(one.shown)
         return Thing(hash_of(key), listed(shown))
     return _things[(rule,) if one.correlation.type == "temporal" else texts(one.fields)]
@@ -202,7 +255,7 @@ def _texts(view: View, fields: Iterable[str]) -> tuple[str, ...]:
 
 def _read(plan: Plan, rule: str, one: Correlated) -> _Read:
     group = _texts_of_few(plan, one.group_by)
-    if one.correlation.type == "event_count":
+    if one.correlation.type in ("event_count", "first_seen"):
         return _Read(one, group, None, _texts_of_few(plan, one.shown))
     if one.correlation.type == "temporal":
         return _Read(one, group, _things.__getitem__, lambda _values, _origin, _zone: (rule,))
@@ -261,28 +314,48 @@ def _part(view: View, service: Service) -> dict[str, Any]:
 
 def verdict_of(one: Correlated, key: WindowKey, window: Window) -> Verdict:
     """Return the verdict of a correlation on a window that has reached its threshold."""
-    service, kept = one.facts.service, window.sample
-    sample = _part(_view_of(kept), service) if isinstance(kept, bytes) else dict(kept)  # windows may share one
     begins = datetime.fromtimestamp(key.starts, UTC).isoformat().replace("+00:00", "Z")
-    parts = joined((*key.group, begins)).encode("utf-8", "surrogatepass")
-    group = tuple(map(brief, key.group))
+    seen = _Shown(window.first, window.last, window.sample, tuple(window.values))
+    return _verdict(one, key.group, (*key.group, begins), begins, seen)
+
+
+def first_verdict(one: Correlated, combination: Combination, first: First) -> Verdict:
+    """Return the verdict of a correlation on a combination that it has not seen before."""
+    seen = _Shown(first.found, first.found, first.sample, (first.text,))
+    return _verdict(one, combination.group, combination.group, "", seen)
+
+
+class _Shown(NamedTuple):
+    """What the alert of a correlation shows: its first and last records, what is kept of one, and what was counted."""
+
+    first: Occurrence
+    last: Occurrence
+    sample: Sample
+    values: tuple[str, ...]
+
+
+def _verdict(one: Correlated, of: tuple[str, ...], key: tuple[str, ...], window: str, seen: _Shown) -> Verdict:
+    """Return a verdict about a group, which is known by its key."""
+    service, kept = one.facts.service, seen.sample
+    sample = _part(_view_of(kept), service) if isinstance(kept, bytes) else dict(kept)  # windows may share one
+    group = tuple(map(brief, of))
     return Verdict(
         rule=one.facts,
-        event_key=hashlib.sha256(parts).hexdigest(),
-        origin=window.last.origin,
+        event_key=hashlib.sha256(joined(key).encode("utf-8", "surrogatepass")).hexdigest(),
+        origin=seen.last.origin,
         outcome=sample.pop("outcome", "unknown"),
         group_values=group,
-        time=brief(window.last.time),
+        time=brief(seen.last.time),
         record=sample,
         counted=Counted(
             type=one.correlation.type,
             least=one.correlation.threshold,
             of=", ".join(one.correlation.fields),
             timespan_seconds=one.correlation.timespan_seconds,
-            window=begins,
+            window=window,
             by=dict(zip(one.correlation.group_by, group, strict=True)),
-            values=tuple(brief(value) for value in window.values if value),
-            first=(brief(window.first.time), brief(window.first.event_key)),
-            last=(brief(window.last.time), brief(window.last.event_key)),
+            values=tuple(brief(value) for value in seen.values if value),
+            first=(brief(seen.first.time), brief(seen.first.event_key)),
+            last=(brief(seen.last.time), brief(seen.last.event_key)),
         ),
     )

@@ -18,7 +18,7 @@ from vaultwatch.detection.prefixes import Prefixes
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.detection.waiting import Waiting
 from vaultwatch.reading.budget import exceeded
-from vaultwatch.reading.identity import Seen, ServerEventKeys
+from vaultwatch.reading.identity import Seen, ServerEventKeys, parse_time
 from vaultwatch.reading.joined import is_whole, joined_entries, read_part
 from vaultwatch.reading.plain import is_plain_message, may_hold_records
 from vaultwatch.reading.records import (
@@ -373,7 +373,20 @@ class Detector:
 
     def flush(self) -> list[Verdict]:
         """Return all verdicts that still wait, at the end of the input."""
-        return self.end_log() + self._audit.waiting.flush()
+        return self.end_log() + self._audit.waiting.flush() + self.correlator.conclude()
+
+    def note_end(self, line: bytes) -> None:
+        """Note that a line is the first or the last one of a log, which shows the time that the log covers.
+
+        Args:
+            line: The line, with its tag.
+        """
+        text = split_tag(line.rstrip(b"\r\n"))[1]
+        entry = read_audit_entry(text)
+        server = self._split_line(text).head if isinstance(entry, Rejected) else None
+        time = server.time if server else None if isinstance(entry, Rejected) else entry.fields.get("time")
+        if moment := parse_time(time):
+            self.correlator.span.note(moment.timestamp())
 
     @cached_property
     def _unwrapper(self) -> Unwrapper:

@@ -153,14 +153,15 @@ class Reader:
             if part.is_first or not self.names:
                 self._begin(log.name, log.head)
             ends = True
-            splitter = LineSplitter()
+            splitter, log_ends = LineSplitter(), _LogEnds(self.detector, begins=part.is_first)
             try:
                 for chunk, position in log.chunks():
-                    findings.add(self.detector.feed(splitter.push(chunk)))
+                    findings.add(self.detector.feed(log_ends.watched(splitter.push(chunk))))
                     on_chunk(log, position, len(chunk))
                 ends = part.is_last
             finally:
-                findings.add(self.detector.feed(splitter.flush()))
+                findings.add(self.detector.feed(log_ends.watched(splitter.flush())))
+                log_ends.note(ends=ends)
                 findings.add(self.detector.end_log() if ends else ())
                 if self._observer and ends:
                     self._observer.end_log(self.detector.counts)
@@ -220,6 +221,33 @@ class Reader:
 
     def _note_rule_error(self, name: str, error: Exception) -> None:
         self.errors[name] = f"{type(error).__name__}: {error}"
+
+
+class _LogEnds:
+    """Notes the first and the last line of a log: they are the same however the log is divided into chunks and parts.
+
+    Args:
+        detector: What evaluates the log.
+        begins: Whether the log begins with the first line.
+    """
+
+    def __init__(self, detector: Detector, *, begins: bool) -> None:
+        self._detector = detector
+        self._begins = begins
+        self._last = b""
+
+    def watched(self, lines: list[bytes]) -> list[bytes]:
+        """Return some lines of the log, which come next."""
+        if last := next((line for line in reversed(lines) if not line.isspace()), b""):
+            if self._begins:
+                self._detector.note_end(next(line for line in lines if not line.isspace()))
+            self._begins, self._last = False, last
+        return lines
+
+    def note(self, *, ends: bool) -> None:
+        """Note the last line, if the log ends with it."""
+        if ends and self._last:
+            self._detector.note_end(self._last)
 
 
 class Result(msgspec.Struct, frozen=True):

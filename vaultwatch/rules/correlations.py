@@ -13,16 +13,18 @@ import msgspec
 
 from vaultwatch.rules.facts import RuleFacts, Service
 
-CorrelationType = Literal["event_count", "value_count", "temporal"]
+CorrelationType = Literal["event_count", "value_count", "temporal", "first_seen"]
+"""Those of Sigma, and `first_seen`: a combination of values that was not seen before."""
 
 
 class Correlation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a correlation counts.
 
     Attributes:
-        type: What is counted in a window: events, the different values of fields, or the base rules that match.
+        type: What is counted in a window: events, the different values of fields, or the base rules that match. With
+            `first_seen` there are no windows: whatever is new raises an alert.
         rules: The names of its base rules.
-        timespan_seconds: How long a window is.
+        timespan_seconds: How long a window is; with `first_seen`, how long it learns before anything is new.
         threshold: The count that raises an alert.
         group_by: The fields, or aliases of fields, whose values each have a count of their own.
         fields: The fields, or aliases of fields, whose values `value_count` counts.
@@ -51,8 +53,8 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
         type: What it counts.
         least: The count, which may have grown since.
         of: The fields whose values it counts; "" for others.
-        timespan_seconds: How long the window is.
-        window: When it begins, RFC 3339.
+        timespan_seconds: How long the window is, or how long was learned before.
+        window: When it begins, RFC 3339; "" if there are no windows.
         by: The values of its `group-by`.
         values: Up to ten of what it counted.
         first: The time and the event key of the first record that it counted.
@@ -119,4 +121,4 @@ class Correlations:
 
 def _read_by(facts: RuleFacts, one: Correlation) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     shown = [field for field in _SHOWN[facts.service] if field not in one.group_by]
-    return one.group_by, one.fields, tuple(shown[:1] if one.type == "event_count" else ())
+    return one.group_by, one.fields, tuple(shown[:1] if one.type in ("event_count", "first_seen") else ())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,6 +47,11 @@ CREATE INDEX delivery_by_priority ON delivery (owner, sink, priority, notificati
 """
     + rows.SCHEMA
 )
+_ADDED = (
+    "CREATE TABLE IF NOT EXISTS seen (name TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS seen_by_end ON seen (until)",
+)
+"""Tables that files of the same schema, from before there were such, do not have."""
 
 
 class Backlog(NamedTuple):
@@ -69,7 +74,7 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path, routes: Sequence[Route] = (), owner: str = "") -> None:
-        self._database = Database(path, _SCHEMA, self._try_all_at_once)
+        self._database = Database(path, _SCHEMA, self._on_open)
         self._routes = tuple(routes)
         self._owner = owner
 
@@ -159,8 +164,27 @@ class SqliteStore:
             find = "SELECT since FROM live WHERE rule = ? AND digest = ?"
             return {rule: float(db.execute(find, (rule, digest)).fetchone()[0]) for rule, digest in digests.items()}
 
+    def seen(self, names: Collection[str], now: float) -> dict[str, float]:
+        """See `Memory.seen`."""
+        find = "SELECT until FROM seen WHERE name = ? AND until > ?"
+        with self._database.reading() as db:
+            found = {name: db.execute(find, (name, now)).fetchone() for name in names}
+        return {name: float(row[0]) for name, row in found.items() if row}
+
+    def remember(self, names: Collection[str], until: float) -> None:
+        """See `Memory.remember`."""
+        with self._database.transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", [(name, until) for name in names])
+
+    def rules_live_since(self, digests: Mapping[str, str], now: float) -> dict[str, float]:
+        """See `Memory.rules_live_since`, which is recorded."""
+        return {name: min(since, now) for name, since in self.live_since(digests, now).items()}
+
     def purge(self, now: float) -> int:
-        """See `Store.purge`; beyond a million alerts, the oldest are deleted early."""
+        """See `Store.purge`; beyond a million alerts, the oldest are deleted early.
+
+        So are combinations that were seen, beyond as many.
+        """
         before = now - REMEMBERED_SECONDS
         with self._database.transaction() as db:
             gone = db.execute("DELETE FROM alert WHERE seq IN (SELECT seq FROM alert WHERE stored_at < ? LIMIT ?)",
@@ -171,13 +195,18 @@ class SqliteStore:
             old = db.execute("SELECT seq FROM notification WHERE created_at < ? LIMIT ?", (before, _PAGE)).fetchall()
             db.executemany("DELETE FROM delivery WHERE notification = ?", old)
             db.executemany("DELETE FROM notification WHERE seq = ?", old)
+            db.execute("DELETE FROM seen WHERE until <= ?", (now,))
+            db.execute("DELETE FROM seen WHERE name IN (SELECT name FROM seen ORDER BY until DESC LIMIT -1 OFFSET ?)",
+                       (MAX_ALERTS,))  # fmt: skip
         return gone
 
     def close(self) -> None:
         """See `Store.close`."""
         self._database.close()
 
-    def _try_all_at_once(self, db: sqlite3.Connection) -> None:
+    def _on_open(self, db: sqlite3.Connection) -> None:
+        for statement in _ADDED:
+            db.execute(statement)
         db.execute("UPDATE delivery SET not_before = 0 WHERE not_before > 0 AND owner = ?", (self._owner,))
 
     def _is_due(self, table: str, now: float) -> bool:

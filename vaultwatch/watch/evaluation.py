@@ -15,12 +15,16 @@ from vaultwatch.handler.counters import Counters
 from vaultwatch.problem_log import ProblemLog
 from vaultwatch.reading.lines import LineSplitter
 from vaultwatch.reading.records import Rejected
+from vaultwatch.store.first_seen import FirstSeen
+from vaultwatch.store.memory import Memory
 from vaultwatch.watch.files import Figures, RejectedLines
 from vaultwatch.watch.options import WatchOptions
 from vaultwatch.watch.recording import Recorder
 
 MAX_GATHERED = 200
 """The most alerts that are gathered before they are stored."""
+_NOTED_SECONDS = 86_400.0
+"""Between two notes of which rules are live."""
 _MAX_ORIGINS = 200  # a forged tag must not create time series without end
 
 
@@ -34,8 +38,11 @@ class Evaluation:
         received: The lines that were read, by origin; nothing without `--metrics`.
     """
 
-    def __init__(self, options: WatchOptions, recorder: Recorder, log_start: str) -> None:
+    def __init__(self, options: WatchOptions, recorder: Recorder, memory: Memory, log_start: str) -> None:
+        rules = options.load_rules()
         self._recorder = recorder
+        self._first_seen = FirstSeen(rules, lambda: memory)
+        self._next_note = -math.inf
         self._gather_seconds = options.pace.gather_seconds
         self._gathered: list[Alert] = []
         self._dropped = 0
@@ -47,7 +54,7 @@ class Evaluation:
         self._figures = Figures(options.stats, options.pace.stats_seconds)
         self._rejected_lines = RejectedLines(options.rejected)
         self._detector = Detector(
-            options.load_rules(),
+            rules,
             source="server" if options.source == "server" else "audit",
             zone=options.load_zone(),
             on_rejected=self._on_rejected,
@@ -55,6 +62,7 @@ class Evaluation:
             on_waiting=self._on_waiting,
             wait_seconds=options.pace.wait_for_response_seconds,
         )
+        self._detector.correlator.concludes = False
         self._detector.begin_log(log_start=log_start)
 
     @property
@@ -64,6 +72,9 @@ class Evaluation:
 
     def do_due(self) -> None:
         """Store the alerts that have waited long enough, and write the figures, if they are due."""
+        if time.monotonic() >= self._next_note:
+            self._recorder.retry(lambda: self._first_seen.note_live(time.time()))
+            self._next_note = time.monotonic() + _NOTED_SECONDS
         self._gather(self._detector.due())
         if self._gathered and time.monotonic() >= self._next_store:
             self._store()
@@ -88,6 +99,7 @@ class Evaluation:
         """Evaluate a last line without a newline, and store all alerts that still wait."""
         self._evaluate(self._splitter.flush())
         self._gather(self._detector.flush())
+        self._judge()
         self._store()
         self._write_figures(final=True)
 
@@ -95,6 +107,17 @@ class Evaluation:
         if self._has_metrics:
             self.received.add_lines(lines)
         self._gather(self._detector.feed(lines))
+        self._judge()
+
+    def _judge(self) -> None:
+        """Store the alerts on what was seen for the first time, and then remember that it was seen."""
+        if seen := self._detector.correlator.firsts.drain():
+            now = time.time()
+            judged = self._recorder.retry(lambda: self._first_seen.judge(seen, now))
+            self._detector.correlator.firsts.dropped += judged.left_out
+            if judged.alerts:
+                self._recorder.record(judged.alerts)
+            self._recorder.retry(lambda: self._first_seen.remember(judged, now))
 
     def _gather(self, verdicts: Sequence[Verdict]) -> None:
         if not verdicts:

@@ -83,7 +83,7 @@ class WatchHandler:
             sender.start()
             logger.info("evaluating %s lines", options.source)
             recorder = Recorder(options, store, sender.notify)
-            evaluation = Evaluation(options, recorder, log_start(from_beginning=first))
+            evaluation = Evaluation(options, recorder, store, log_start(from_beginning=first))
             metrics = partial(families, evaluation, recorder, sender, store)
             with writing_metrics(options.metrics, self.name, options.source, metrics, self.pace.metrics_seconds):
                 try:

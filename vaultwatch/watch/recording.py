@@ -49,14 +49,14 @@ class Recorder:
 
         It returns once both the journal and the store have worked, and the input is read only after that.
         """
-        left, torn = self._retry(self._journal.read)
+        left, torn = self.retry(self._journal.read)
         if torn:
             logger.error("%s: a kill left %d alerts incomplete: they cannot be read", self._journal_file, torn)
         self.record(left)
 
     def record(self, alerts: Sequence[Alert]) -> None:
         """Store alerts; one whose texts make our own code raise is stored without them."""
-        filed = self._retry(lambda: file_apart(self._store, alerts, file_alert, time.time()))
+        filed = self.retry(lambda: file_apart(self._store, alerts, file_alert, time.time()))
         self.new_alerts.update(filing.alert.level.value for filing, one in filed.recorded if one.new)
         for one in filed.failed:
             logger.error("alert %s of %s is stored without its texts: %s", one.alert.id, one.alert.rule, one.error)
@@ -75,7 +75,8 @@ class Recorder:
         """Note that no alert waits any more."""
         self._change_journal(self._journal.clear)
 
-    def _retry(self, action: Callable[[], _T]) -> _T:
+    def retry(self, action: Callable[[], _T]) -> _T:
+        """Return the result of what uses the store, as soon as that works."""
         while True:
             try:
                 result = action()

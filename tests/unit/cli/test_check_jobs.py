@@ -55,6 +55,7 @@ COUNTING = [
     counting("one_path", "event_count", UPDATES, group_by=("request.path",), generate=True),
     counting("many_paths", "value_count", UPDATES, fields=("request.path",), generate=True),
     counting("many_errors", "event_count", FAILED),
+    counting("new_path", "first_seen", UPDATES, threshold=1, group_by=("request.path",), generate=True),
 ]
 SILENCED = [
     Rule(msgspec.structs.replace(one.compiled, name=silenced_name(one.name, "f.yml"), silenced_by="f.yml"))

@@ -149,6 +149,34 @@ def test_what_is_refused(correlation: Any, error: str, tmp_path: Path) -> None:
     assert error in str(found.value)
 
 
+ONE = COUNT | {"condition": {"gte": 1}}
+
+
+def test_a_correlation_can_learn_which_groups_there_are(tmp_path: Path) -> None:
+    found = compiled(tmp_path, ONE | {"timespan": "30d"}, **{"first-seen": True})["many"].correlation
+    assert found
+    assert (found.type, found.timespan_seconds, found.group_by) == ("first_seen", 30 * 86_400, ("auth.entity_id",))
+    assert (
+        not (plain := compiled(tmp_path, ONE, **{"first-seen": False})["many"].correlation) or plain.type != found.type
+    )
+
+
+@pytest.mark.parametrize(
+    ("correlation", "value", "error"),
+    [
+        (COUNT, True, "first-seen takes type event_count, condition gte: 1, and group-by"),
+        (VALUES | {"condition": {"gte": 1, "field": "request.path"}}, True, "first-seen takes type event_count"),
+        ({key: value for key, value in ONE.items() if key != "group-by"}, True, "first-seen takes type event_count"),
+        (ONE, "7d", "first-seen takes true or false"),
+        (ONE | {"timespan": "31d"}, True, "longer than 2592000 s"),
+    ],
+)
+def test_what_cannot_learn_is_refused(correlation: Any, value: Any, error: str, tmp_path: Path) -> None:
+    with pytest.raises(RuleError) as found:
+        compiled(tmp_path, correlation, **{"first-seen": value})
+    assert error in str(found.value)
+
+
 @pytest.mark.parametrize("key", ["detection", "logsource", "denied", "group-by"])
 def test_keys_that_make_no_sense_beside_a_count_are_refused(key: str, tmp_path: Path) -> None:
     with pytest.raises(RuleError, match=f"many.yml: unknown key {key}"):

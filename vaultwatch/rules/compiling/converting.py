@@ -17,8 +17,8 @@ from sigma.rule import SigmaDetection, SigmaRule
 from sigma.types import SigmaCIDRExpression
 
 from vaultwatch.errors import RuleError, SettingError
-from vaultwatch.rules.compiling import notifying
 from vaultwatch.rules.compiling.collection import parsed_documents
+from vaultwatch.rules.compiling.correlations import EXTENSIONS, FIRST_SEEN, learns
 from vaultwatch.rules.compiling.documents import Document, read_placeholders
 from vaultwatch.rules.compiling.faults import one_line
 from vaultwatch.rules.compiling.overrides import read_overrides
@@ -117,10 +117,15 @@ def convert(target: str, directories: Sequence[Path]) -> Iterator[Query]:
     rules, correlations = parsed_documents(directories)
     overrides = read_overrides(directories)
     counting = [(document, _correlation(document)) for document in correlations]
+    learning = {str(document.found.get("name")) for document in correlations if learns(document.found)}
     _link(rules, [sigma for _, sigma in counting])
     everything: list[SigmaRule | SigmaCorrelationRule] = [*(rule.sigma for rule in rules), *(s for _, s in counting)]
     for sigma in everything:
         query = _query(target, backend, sigma)
+        if sigma.name in learning:
+            query = query._replace(
+                text="", refused=f"{FIRST_SEEN} is not part of Sigma: no query remembers what was seen"
+            )
         if (sigma.name not in overrides or overrides[sigma.name].enabled) and (query.text or query.refused):
             yield query
 
@@ -136,7 +141,7 @@ def _backend(target: str) -> Any:
 
 
 def _correlation(document: Document) -> SigmaCorrelationRule:
-    plain = {key: value for key, value in document.found.items() if key not in notifying.KEYS}
+    plain = {key: value for key, value in document.found.items() if key not in EXTENSIONS}
     try:
         return SigmaCorrelationRule.from_dict(plain)
     except SIGMA_FAULTS as error:

@@ -26,7 +26,15 @@ from vaultwatch.rules.pack import CompiledRule
 
 MAX_THRESHOLD = 1000
 """Counts are kept in memory, one for each group."""
-_KEYS = (RULE_KEYS - {"logsource", "detection", "fields", "group-by", "denied", "unanswered"}) | {"correlation"}
+MAX_LEARNING_SECONDS = 30 * 86_400
+FIRST_SEEN = "first-seen"
+"""The key of a correlation, not part of Sigma, that makes it learn which groups there are."""
+EXTENSIONS = notifying.KEYS | {FIRST_SEEN}
+"""The keys beside `correlation` that are not part of Sigma."""
+_KEYS = (RULE_KEYS - {"logsource", "detection", "fields", "group-by", "denied", "unanswered"}) | {
+    "correlation",
+    FIRST_SEEN,
+}
 INNER_KEYS = frozenset({"type", "rules", "group-by", "timespan", "condition", "aliases", "generate"})
 _TYPES: dict[SigmaCorrelationType, CorrelationType] = {
     SigmaCorrelationType.EVENT_COUNT: "event_count",
@@ -51,8 +59,8 @@ def compile_correlation(document: Document, rules: Mapping[str, CompiledRule]) -
     notified = notifying.read_notifying(found, where)
     try:
         _check_inner(found["correlation"])
-        sigma = SigmaCorrelationRule.from_dict({key: found[key] for key in found if key not in notifying.KEYS})
-        correlation = _correlation(sigma, rules)
+        sigma = SigmaCorrelationRule.from_dict({key: found[key] for key in found if key not in EXTENSIONS})
+        correlation = _correlation(sigma, rules, learns=learns(found))
         service = _check_fields(correlation, {rule.name: rule for rule in rules.values()})
     except (*SIGMA_FAULTS, RuleError) as error:
         raise RuleError(f"{where}: {one_line(error)}") from error
@@ -60,12 +68,24 @@ def compile_correlation(document: Document, rules: Mapping[str, CompiledRule]) -
     return CompiledRule(service=service, condition=Never(), correlation=correlation, **facts)
 
 
+def learns(found: Mapping[str, Any]) -> bool:
+    """Return whether a correlation, as parsed from YAML, raises alerts on what it sees for the first time.
+
+    Raises:
+        RuleError: The value of its key is not valid.
+    """
+    value = found.get(FIRST_SEEN, False)
+    if not isinstance(value, bool):
+        raise RuleError(f"{FIRST_SEEN} takes true or false")
+    return value
+
+
 def _check_inner(inner: Any) -> None:
     if isinstance(inner, dict):
         refuse_unknown_keys("correlation", inner, INNER_KEYS)
 
 
-def _correlation(sigma: SigmaCorrelationRule, rules: Mapping[str, CompiledRule]) -> Correlation:
+def _correlation(sigma: SigmaCorrelationRule, rules: Mapping[str, CompiledRule], *, learns: bool) -> Correlation:
     if sigma.type not in _TYPES:
         known = ", ".join(_TYPES.values())
         raise RuleError(f"unsupported correlation type {sigma.type.name.lower()}: not one of {known}")
@@ -73,10 +93,13 @@ def _correlation(sigma: SigmaCorrelationRule, rules: Mapping[str, CompiledRule])
     if not names or len(set(names)) < len(names):
         raise RuleError("correlation: no rules, or one of them twice")
     fields, threshold = _condition(sigma, len(names))
+    kind = _TYPES[sigma.type]
+    if learns and (kind != "event_count" or threshold != 1 or not sigma.group_by):
+        raise RuleError(f"{FIRST_SEEN} takes type event_count, condition gte: 1, and group-by")
     return Correlation(
-        type=_TYPES[sigma.type],
+        type="first_seen" if learns else kind,
         rules=names,
-        timespan_seconds=_timespan(sigma),
+        timespan_seconds=_timespan(sigma, MAX_LEARNING_SECONDS if learns else notifying.MAX_WINDOW_SECONDS),
         threshold=threshold,
         group_by=tuple(sigma.group_by or ()),
         fields=fields,
@@ -95,9 +118,9 @@ def _name(reference: str, rules: Mapping[str, CompiledRule]) -> str:
     return rules[reference].name
 
 
-def _timespan(sigma: SigmaCorrelationRule) -> int:
-    if sigma.timespan.seconds > notifying.MAX_WINDOW_SECONDS:
-        raise RuleError(f"timespan {sigma.timespan.spec} is longer than {notifying.MAX_WINDOW_SECONDS} s")
+def _timespan(sigma: SigmaCorrelationRule, most: int) -> int:
+    if sigma.timespan.seconds > most:
+        raise RuleError(f"timespan {sigma.timespan.spec} is longer than {most} s")
     return sigma.timespan.seconds
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from vaultwatch.store.dynamodb.rows import read_body
 from vaultwatch.store.dynamodb.schema import EXPIRES_AT, live_key
-from vaultwatch.store.dynamodb.table import MAX_ACTIONS, Row, Table, number, replace_row
+from vaultwatch.store.dynamodb.table import MAX_ACTIONS, Item, Row, Table, number, replace_row
 
 _WRITTEN_SECONDS = 86400.0
 
@@ -22,11 +22,21 @@ def live_since(table: Table, digests: Mapping[str, str], now: float, expires_at:
         key = live_key(name, digest)
         row = rows.get(key)
         known_until = number(row, EXPIRES_AT) if row else 0.0
-        stored = read_body(row, float) if row and known_until > now else None
-        since[name] = now if stored is None else min(stored, now)  # a later time would hold all old alerts back
+        since[name] = _since(row, now)
         if known_until <= expires_at - _WRITTEN_SECONDS:
             body = msgspec.json.encode(since[name])
             changed.append(replace_row(row, key, body, {EXPIRES_AT: int(expires_at)}))
     for at in range(0, len(changed), MAX_ACTIONS):
         table.write(changed[at : at + MAX_ACTIONS])
     return since
+
+
+def known_live_since(table: Table, digests: Mapping[str, str], now: float) -> dict[str, float]:
+    """Return the same without recording it: a rule without a row is live from now on."""
+    rows = table.read(live_key(*rule) for rule in digests.items())
+    return {name: _since(rows.get(live_key(name, digest)), now) for name, digest in digests.items()}
+
+
+def _since(row: Item | None, now: float) -> float:
+    stored = read_body(row, float) if row and number(row, EXPIRES_AT) > now else None
+    return now if stored is None else min(stored, now)  # a later time would hold all old alerts back

@@ -12,6 +12,7 @@
     sent#<sink>#<id>       sent          one that this sink has accepted; expires
     thread#<sink>#<group>  thread        the chat message of a group (`threads`); expires
     count#<window>         count         what functions have counted in a window (`counts`); expires
+    seen#<combination>     seen          that a correlation has seen a combination (`memory`); expires
 
 Partition keys begin with what their rows are, because IAM limits a function to rows by the beginning of the partition
 key alone (`stacks/constructs/permissions.py`): rows that different functions write have different beginnings. The
@@ -33,6 +34,7 @@ LIMIT_ROWS = "limit#"
 SIGHTINGS_ROWS = "family#"
 NOTIFICATION_ROWS = "notification#"
 COUNT_ROWS = "count#"
+SEEN_ROWS = "seen#"
 
 PARTITION_KEY = "pk"
 SORT_KEY = "sk"
@@ -93,6 +95,11 @@ def sightings_key(family: str) -> Key:
 def count_key(window: str) -> Key:
     """Return the key of what several functions have counted in a window."""
     return f"{COUNT_ROWS}{window}", "count"
+
+
+def seen_key(combination: str) -> Key:
+    """Return the key of the note that a correlation has seen a combination of values."""
+    return f"{SEEN_ROWS}{combination}", "seen"
 
 
 def delivery_key(notification_id: str, sink: str) -> Key:

@@ -1,0 +1,118 @@
+"""check, watch, evaluate and sweep raise the same alerts on what is seen for the first time, each once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.support.functions import ARCHIVE, AUDIT_TAG, SOCKET_TAG, World, total, watching
+from tests.support.watching import options
+from tests.unit.detection.test_correlation import BEGIN
+from tests.unit.detection.test_firsts import BEGIN as FIRST_LINE
+from tests.unit.detection.test_firsts import DAY, alerts, learning, use
+from vaultwatch.aws.counting import SharedCounting
+from vaultwatch.aws.first_seen import SharedFirsts
+from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.store.encoding import decode_alert
+from vaultwatch.store.sqlite import SqliteStore
+from vaultwatch.watch.evaluation import Evaluation
+from vaultwatch.watch.recording import Recorder
+
+LIVE = BEGIN.timestamp()
+USES = [use(1, 1), use(2, 6, "bob"), use(3, 8, "carol"), use(4, 9, "carol"), use(5, 9, "bob"), use(6, 10, "dave")]
+EXPECTED = {alert.id for alert in alerts([FIRST_LINE, *USES])}
+
+
+def with_rules(aws: World, name: str) -> ModuleType:
+    """Return a function that has the rules of these tests."""
+    module, rules = aws._started(name), Ruleset(learning())
+    monkeypatch = aws.monkeypatch
+    monkeypatch.setattr(module, "RULES", rules)
+    monkeypatch.setattr(module, "COUNTING", SharedCounting(rules.correlations, module.COUNTING._open_counts))
+    monkeypatch.setattr(module, "FIRSTS", SharedFirsts(rules.rules, module.MEMORY, 90))
+    return module
+
+
+@pytest.fixture
+def live(aws: World) -> World:
+    """Return a world in which the rules are live since the first line, as the digest of each minute notes."""
+    aws.now = LIVE
+    with_rules(aws, "evaluate").STORE().live_since({rule.name: rule.digest for rule in learning()}, LIVE)
+    with_rules(aws, "sweep")
+    aws.now = LIVE + 10 * DAY
+    return aws
+
+
+def test_there_is_something_to_find() -> None:
+    assert len(EXPECTED) == 2
+
+
+def test_evaluate_raises_what_check_raises_however_it_is_delivered(live: World) -> None:
+    frames = [live.frame(*(tag + line for tag in (SOCKET_TAG, AUDIT_TAG))) for line in USES]
+    for frame in (*frames, *frames[::-1]):
+        live.evaluate(frame)
+    assert set(live.alerts()) == EXPECTED
+    assert len([one for one in live.published() if one.disposition == "first"]) == 2
+
+
+def test_sweep_raises_what_evaluate_has_missed_and_nothing_twice(live: World) -> None:
+    live.evaluate(live.frame(*(AUDIT_TAG + line for line in USES[:4])))
+    assert len(live.alerts()) == 1
+    segment = live.archive("00000001-20261121T070000", b"".join(USES))
+    for _ in range(2):
+        live.sweep(ARCHIVE, segment)
+    assert set(live.alerts()) == EXPECTED
+    with_rules(live, "evaluate")
+    live.evaluate(live.frame(*(AUDIT_TAG + line for line in USES)))
+    assert set(live.alerts()) == EXPECTED
+
+
+def test_an_alert_that_could_not_be_stored_is_raised_when_the_batch_is_delivered_again(live: World) -> None:
+    frame = live.frame(*(AUDIT_TAG + line for line in USES))
+
+    def refuse(_number: int, name: str, made: bool) -> None:
+        if name == "DynamoDB.TransactWriteItems" and not made:
+            raise OSError
+
+    with watching(refuse), pytest.raises(Exception, match="reached"):
+        live.evaluate(frame)
+    assert live.alerts() == {}
+    live.evaluate(frame)
+    assert set(live.alerts()) == EXPECTED
+
+
+def test_while_the_memory_fails_other_alerts_go_on_and_what_was_left_out_is_counted(
+    live: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = live.frame(*(AUDIT_TAG + line for line in USES))
+
+    def refuse(_number: int, name: str, made: bool) -> None:
+        if name == "DynamoDB.BatchGetItem" and not made:
+            raise OSError
+
+    with watching(refuse):
+        live.evaluate(frame)
+    assert total(capsys.readouterr().out, "GroupsDropped") == 4
+    live.evaluate(frame)
+    assert set(live.alerts()) == EXPECTED
+
+
+def test_watch_raises_what_check_raises_across_restarts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = LIVE
+    monkeypatch.setattr("time.time", lambda: now)
+    made = replace(options(tmp_path), load_rules=learning)
+    for line in ([], *([line, line] for line in USES)):
+        store = SqliteStore(made.store_file)
+        recorder = Recorder(made, store, lambda: None)
+        one = Evaluation(made, recorder, store, "")
+        one.do_due()
+        one.feed(b"".join(line))
+        one.finish()
+        now = LIVE + 10 * DAY
+        with store._database.reading() as db:
+            stored = [decode_alert(body) for (body,) in db.execute("SELECT body FROM alert")]
+        store.close()
+    assert {alert.id for alert in stored} == EXPECTED
