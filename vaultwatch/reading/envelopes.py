@@ -1,7 +1,8 @@
 """Find the records that shippers and container runtimes wrap in JSON objects of their own.
 
 A record is a text or an object under one of the names in `_CARRIERS`, which may be nested and in lists, and under any
-other name if it shows what it is. An object that is a record itself is never searched.
+other name if it shows what it is. Several are read, without those that repeat others. An object that is a record itself
+is never searched.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
 
 from vaultwatch.reading import lenient
 from vaultwatch.reading.budget import MAX_LENIENT_BYTES, exceeded
+from vaultwatch.reading.repeats import Known, shows_record
 
 _CARRIERS = (
     "log", "message", "MESSAGE", "line", "msg", "event", "original", "_raw", "raw",  # docker, Beats, journald, Splunk
@@ -30,12 +32,9 @@ _MAX_BYTES = 64 * 1024 * 1024
 _TIME_AND_LEVEL = re.compile(
     rb"\s{0,32}\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[^\s\[]{0,20} \[ {0,2}[A-Z?]{3,7} {0,2}\]"
 )
-_SHOWS_RECORD = re.compile(
-    rb'\{\s{0,64}\\{0,8}"(?:time|type|auth|request|@level|@message|@module|@timestamp)\\{0,8}"\s?:'
-    rb"|\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[^\s\[]{0,20} \[ {0,2}[A-Z?]{3,7} {0,2}\]"
-)
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]{16,}={0,2}\s{0,2}")
 _FRAME = frozenset({"Data", "File", "Offset"})
+_ALSO_IN_FRAME = "FileEvent"
 
 
 class Frame(NamedTuple):
@@ -78,7 +77,7 @@ def texts_in(envelope: bytes) -> list[bytes] | Frame:
 
 
 def _frame(found: Any) -> Frame | None:
-    if not isinstance(found, dict) or not found.keys() >= _FRAME or not isinstance(found["Data"], str):
+    if not isinstance(found, dict) or found.keys() - {_ALSO_IN_FRAME} != _FRAME or not isinstance(found["Data"], str):
         return None
     content = _unpacked(found["Data"])
     return None if content is None else Frame(str(found["File"]).encode("utf-8", "replace"), content)
@@ -120,8 +119,8 @@ def _search(value: Any, level: int) -> Wrapped:
         return _NOTHING
     if isinstance(value, str):
         text = value.encode("utf-8", "replace")
-        unpacked = None if _SHOWS_RECORD.search(text) else _unpacked(value)
-        return _in_text(unpacked if unpacked and _SHOWS_RECORD.search(unpacked) else text, level)
+        unpacked = None if shows_record(text) else _unpacked(value)
+        return _in_text(unpacked if unpacked and shows_record(unpacked) else text, level)
     if isinstance(value, dict):
         return _in_object(value, level)
     return _in_list(value, level) if isinstance(value, list) else _NOTHING
@@ -132,25 +131,14 @@ def _in_object(value: dict[str, Any], level: int) -> Wrapped:
         return Wrapped([msgspec.json.encode(value)], certain=True)
     if str(value.get("field", "@message")).startswith("@") and value.get("field", "@message") != "@message":
         return _NOTHING  # another column of CloudWatch Insights
-    best = _NOTHING
-    for name in _CARRIERS:
-        found = _search(value[name], level + 1) if name in value else _NOTHING
+    best, known, certain = _NOTHING, Known(), list[bytes]()
+    for name in (*(name for name in _CARRIERS if name in value), *(name for name in value if name not in _CARRIERS)):
+        found = _search(value[name], level + 1)
         if found.certain:
-            return found
-        best = best if best.texts else found
-    others = list(_certain(value, level))  # under a name that a user chose
-    return Wrapped(others, certain=True) if others else best
-
-
-def _certain(value: dict[str, Any], level: int) -> Iterator[bytes]:
-    """Yield the texts under other names that show what they are, without those that repeat others (Ansible)."""
-    known = set[bytes]()
-    for name, inner in value.items():
-        found = _NOTHING if name in _CARRIERS else _search(inner, level + 1)
-        lines = {line for text in found.texts for line in text.split(b"\n")} if found.certain else set[bytes]()
-        if lines - known:
-            yield from found.texts
-        known |= lines
+            certain += known.without_repeats(found.texts)
+        elif not best.texts and name in _CARRIERS:
+            best = found
+    return Wrapped(certain, certain=True) if certain else best
 
 
 def _in_list(items: list[Any], level: int, *, is_row: bool = False) -> Wrapped:
@@ -174,7 +162,7 @@ def _in_text(text: bytes, level: int) -> Wrapped:
         if isinstance(inner, dict):
             found = Wrapped([text], certain=True) if is_record(inner) else _search(inner, level + 1)
             return found if found.texts else Wrapped([text], certain=False)
-    return Wrapped([text], certain=_SHOWS_RECORD.search(text) is not None)
+    return Wrapped([text], certain=shows_record(text))
 
 
 def _together(parts: Iterable[Wrapped]) -> Wrapped:

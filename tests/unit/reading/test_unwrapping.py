@@ -120,6 +120,25 @@ def test_envelopes(text: str, expected: Counted) -> None:
 
 
 @pytest.mark.parametrize(
+    ("envelope", "expected"),
+    [
+        ({"log": A, "extra": {"message": B}}, Counted(2, 0)),
+        ({"extra": {"a": [B]}, "message": f"{S}\n{A}"}, Counted(2, 1)),
+        ({"log": S, "message": J.replace("finished", "started"), "line": f"{A}{B}", "body": A}, Counted(2, 2)),
+        ({"Data": "", "File": "f", "Offset": 0, "log": A}, Counted(1, 0)),
+        ({"message": A, "event": {"original": f"<14>Nov 21 host vault: {A}"}}, Counted(1, 0)),
+        ({"message": f"{HEADER}{S}", "event": {"original": S}}, Counted(0, 1)),
+        ({"short_message": A[:80], "full_message": A}, Counted(1, 0)),
+        ({"log": A, "log_processed": {**ENTRY, "time": "parsed"}}, Counted(1, 0)),
+        ({"message": S, "parsed": {**json.loads(J), "@timestamp": "2026-03-01T10:00:00.123Z"}}, Counted(0, 1)),
+        ({"message": S, "parsed": {**json.loads(J), "@timestamp": "2026-03-01T10:00:09Z"}}, Counted(0, 2)),
+    ],
+)
+def test_of_several_records_in_an_envelope_each_is_read_once(envelope: Any, expected: Counted) -> None:
+    assert counted(json.dumps(envelope)) == expected
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         (A + B, Counted(2, 0)),
