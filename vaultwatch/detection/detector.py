@@ -160,7 +160,10 @@ class Detector:
         if isinstance(sifted, Unreadable) and self._is_to_search(sifted.line, origin):
             self._line += 1
             pieces = self._unwrapper.read(sifted.line, self._line)
-            return self._read_pieces(pieces, sifted.line, now, origin, self._unwrapper.joined)
+            joined = self._unwrapper.joined
+            if foreign := self._foreign(pieces, joined or [sifted.line], origin or NO_ORIGIN):
+                pieces = [foreign]
+            return self._read_pieces(pieces, sifted.line, now, origin, joined)
         held: list[Verdict] = []
         if self._has_unwrapper and self._unwrapper.holds_object:
             held = self._read_pieces(self._unwrapper.interrupt(), b"", now, origin)
@@ -174,6 +177,16 @@ class Detector:
             return False
         here, text = split_tag(line) if origin is None else (NO_ORIGIN, line)
         return not here.lane and not self._continues(text, origin or NO_ORIGIN)
+
+    def _foreign(self, pieces: Sequence[Piece], lines: Sequence[bytes], origin: Origin) -> Piece | None:
+        """Return what was read as one rejected line, if its texts are of no log: an object has texts in any JSON."""
+        if not pieces or any(piece.line is lines[0] or self._may_be_of_a_log(piece.line, origin) for piece in pieces):
+            return None
+        whole = read_audit_entry(b"\n".join(line.rstrip(b"\r\n") for line in lines), origin)
+        return pieces[0]._replace(line=whole) if isinstance(whole, Rejected) else None
+
+    def _may_be_of_a_log(self, line: bytes | Rejected, origin: Origin) -> bool:
+        return isinstance(line, Rejected) or b"{" in line or self._server_line(line, origin) is not None
 
     def _continues(self, line: bytes, origin: Origin) -> bool:
         """Return whether a line belongs to a message of the server log that waits for further lines."""

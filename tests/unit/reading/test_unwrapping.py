@@ -292,6 +292,22 @@ def test_a_hostile_line_is_one_rejected_line(text: str) -> None:
     assert counted(text) == Counted(0, 0, 1)
 
 
+FOREIGN = {"message": "started", "entries": ["request", "response"], "path": "sys/seal"}
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_of_another_program_is_rejected_as_such_and_not_as_its_texts(indent: int | None) -> None:
+    rejected: list[Rejected] = []
+    assert evaluate(json.dumps(FOREIGN, indent=indent), rejected.append)[0] == Counted(0, 0, 1)
+    assert rejected[0].reason == "JSON, but no audit entry: it has no request object"
+    assert json.loads(rejected[0].raw) == FOREIGN
+
+
+def test_texts_of_an_envelope_continue_the_message_before_them() -> None:
+    message = (f"{S[:-8]}:", "  error=", "  | 1 error occurred", "  | ")
+    assert counted(lines(lambda text: {"log": f"{text}\n"}, *message, "plain", S)) == Counted(0, 3)
+
+
 def test_an_alert_on_an_object_over_many_lines_says_where_it_begins() -> None:
     text = f"{B}\n".encode() + json.dumps({**ENTRY, "request": {**ENTRY["request"], "id": "a2"}}, indent=1).encode()
     detector = Detector(RULES, unwrap=True)
