@@ -151,6 +151,7 @@ class Evaluation:
         progress: Learns which frame is evaluated.
         excluded: Why records are rejected unread, beginning with `EXCLUDED`, by their numbers. With it, each record is
             evaluated by itself, its alerts are yielded at once, and `progress` learns which record is evaluated.
+        is_thorough: Whether all entries are searched for members that stand twice; see `Detector`.
     """
 
     def __init__(
@@ -163,6 +164,7 @@ class Evaluation:
         limits_lines: bool = False,
         progress: Progress | None = None,
         excluded: Mapping[int, str] | None = None,
+        is_thorough: bool = False,
     ) -> None:
         self.findings = Findings()
         self._claim = claim
@@ -183,6 +185,7 @@ class Evaluation:
             fatal=(MemoryError,),
             before_record=None if excluded is None else self._before_record,
             max_searched=MAX_SEARCHED if limits_lines else sys.maxsize,
+            is_thorough=is_thorough,
         )
         self._detector.correlator.concludes = False
 

@@ -259,7 +259,9 @@ class IsolatedSweep(_Isolated):
         self, start: Callable[[Evaluation], Alerts], excluded: dict[int, str] | None, channel: Channel
     ) -> tuple[Evaluation, Alerts]:
         claim = _asking(channel)
-        evaluation = Evaluation(self._rules, self._zone, claim=claim, progress=channel, excluded=excluded)
+        evaluation = Evaluation(
+            self._rules, self._zone, claim=claim, progress=channel, excluded=excluded, is_thorough=True
+        )
         return evaluation, start(evaluation)
 
 

@@ -163,7 +163,7 @@ def _records(
             detector.note_end(line)
         verdicts = [*detector.feed(block), *detector.flush()]
         records = detector.counts.audit + detector.counts.server
-        matched = [verdict for verdict in verdicts if verdict.rule.name == rule.name]
+        matched = {verdict.event_key for verdict in verdicts if verdict.rule.name == rule.name}
         if records or trouble:
             matching = records if matched and counted else len(matched)
             yield number, block, matching, records, trouble[0] if trouble else ""

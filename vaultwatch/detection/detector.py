@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -23,15 +23,18 @@ from vaultwatch.reading.joined import is_whole, joined_entries, read_part
 from vaultwatch.reading.plain import is_plain_message, may_hold_records
 from vaultwatch.reading.records import (
     NO_ORIGIN,
+    AuditEntry,
     Origin,
     Position,
     Rejected,
     read_audit_entry,
+    readings,
     split_tag,
     undecoded_entry,
 )
+from vaultwatch.reading.repeated import repeated_members
 from vaultwatch.rules.correlations import Correlations
-from vaultwatch.rules.index import Before, Candidate, Passed, Rules, Settle, Sifted, Unreadable
+from vaultwatch.rules.index import Before, Candidate, ForTheReader, Passed, Rules, Settle, Sifted, Unreadable
 from vaultwatch.rules.pack import Rule
 
 if TYPE_CHECKING:
@@ -80,6 +83,7 @@ class Detector:
         waiting: Waiting | None = None,
         correlator: Callable[[Correlations, Counts], Correlator] = Correlator,
         max_searched: int = sys.maxsize,
+        is_thorough: bool = False,
     ) -> None:
         """Make a detector.
 
@@ -101,6 +105,8 @@ class Detector:
                 are already removed. It must not raise.
             waiting: Keeps the verdicts that wait; by default one for `wait_seconds`.
             correlator: Makes what counts for correlations.
+            is_thorough: Whether all entries are searched for members that stand twice (15 us each), and not only for
+                objects, and those that are read in full.
             max_searched: How many parts lines in another form may have, in one log, before others are read as they are.
         """
         ruleset = rules if isinstance(rules, Ruleset) else Ruleset(rules)
@@ -111,7 +117,7 @@ class Detector:
         on_rejected = self._reject_whole if unwrap else on_rejected
         self._evaluator = Evaluator(zone if ruleset.asks_local_time else None, on_rejected, on_rule_error, fatal)
         self._evaluator.before_record = before_record
-        self._uses_index = before_record is None
+        self._uses_index, self._is_thorough = before_record is None, is_thorough
         self._fatal = fatal
         self.waits = Waiting(wait_seconds) if waiting is None else waiting
         self.correlator = correlator(ruleset.correlations, self.counts)
@@ -443,6 +449,8 @@ class Detector:
         taken = 0
         try:
             before, waiting = self._before(lines[:1], origin), self._audit.waiting.events
+            if self._is_thorough:
+                before = partial(_with_members_once, before)
             for sifted in self._index.sift(lines, waiting, before, settle):
                 if self._on_entries and isinstance(sifted, Passed):
                     self._on_entries(lines[taken : taken + sifted.entries], origin)
@@ -497,13 +505,19 @@ class Detector:
             return self._take_joined(parts, origin, now)
         if isinstance(entry, Rejected):  # the index ignores what it does not decode, such as nesting
             return self._take_rejected(entry, now)
+        found = self._evaluate_entry(entry, text, rules, now)
+        self._count_entry(text, origin)
+        return found
+
+    def _evaluate_entry(self, entry: AuditEntry, text: bytes, rules: Rules | None, now: float) -> list[Verdict]:
         if entry.partial:  # the index would decode texts that are too long
+            return self._audit.evaluate(entry, self._index.rules, now)
+        first, *others = readings(entry, text)
+        if first.repeated:
             rules = self._index.rules
         elif rules is None:
             rules = self._index.candidates(text[max(text.find(b"{"), 0) :])
-        found = self._audit.evaluate(entry, rules, now)
-        self._count_entry(text, origin)
-        return found
+        return [verdict for one in (first, *others) for verdict in self._audit.evaluate(one, rules, now)]
 
     def _take_joined(self, parts: Sequence[bytes], origin: Origin, now: float) -> list[Verdict]:
         """Read entries that follow each other on one line; the end of the first one may be missing."""
@@ -547,6 +561,18 @@ class Detector:
         from vaultwatch.reading.server_log import split_line
 
         return split_line
+
+
+def _with_members_once(before: Before | None, line: bytes) -> bytes:
+    """Return the entry in a line; raise `ForTheReader` if members stand in it twice."""
+    text = before(line) if before else line
+    try:
+        repeated = repeated_members(text)
+    except (ValueError, RecursionError):  # the gate finds that out, too
+        return text
+    if repeated:
+        raise ForTheReader
+    return text
 
 
 def _without_tag(line: bytes) -> bytes:

@@ -16,7 +16,9 @@ from vaultwatch.reading.budget import Budget, exceeded
 from vaultwatch.reading.decoding import Decoded, decode_object, in_budget_of
 from vaultwatch.reading.in_part import note_of
 from vaultwatch.reading.left_out import NOTHING, LeftOut
+from vaultwatch.reading.repeated import repeated_members
 
+_AROUND = b" \t\r\n\0"
 _OBJECT = re.compile(rb'\{[ \t\r\n]*"')
 
 
@@ -55,12 +57,14 @@ class AuditEntry(msgspec.Struct, frozen=True):
         origin: Where the line came from.
         partial: The limit of its budget that the line exceeds: then `fields` are only a part of it.
         left_out: What `fields` lack for that.
+        repeated: The names of members that stand twice in an object: `fields` have one of the two.
     """
 
     fields: dict[str, Any]
     origin: Origin = NO_ORIGIN
     partial: Budget = ""
     left_out: LeftOut = NOTHING
+    repeated: tuple[str, ...] = ()
 
 
 class ServerMessage(msgspec.Struct, frozen=True):
@@ -175,10 +179,26 @@ def read_audit_entry(line: bytes, origin: Origin = NO_ORIGIN) -> AuditEntry | Re
         line: The line, without its tag and its newline.
         origin: Where the line came from.
     """
-    found = _read(line.strip(b" \t\r\n\0"))
+    found = _read(line.strip(_AROUND))
     if isinstance(found, str):
         return Rejected(line, found, origin, exceeded(line))
     return AuditEntry(found.fields, origin, *found[1:])
+
+
+def readings(entry: AuditEntry, line: bytes) -> tuple[AuditEntry, ...]:
+    """Return an entry as its readers could understand it: twice if members stand in it twice, else as it is.
+
+    Args:
+        entry: The entry, with the last member of each name.
+        line: The line that it was read from, which is within its budget.
+    """
+    found = repeated_members(_object_in(line.strip(_AROUND)))
+    if found is None:
+        return (entry,)
+    last = msgspec.structs.replace(entry, repeated=found.names)
+    if _why_not_an_entry(found.first):
+        return (last,)
+    return msgspec.structs.replace(last, fields=found.first), last
 
 
 def undecoded_entry(rejected: Rejected) -> AuditEntry:
@@ -204,15 +224,21 @@ def _read(text: bytes) -> Decoded | str:
     """Return the entry in a line, or why it has none."""
     if text.startswith(b"<json:"):
         return "XML: an audit device with format=jsonx"
-    first = _OBJECT.search(text)
-    start = first.start() if first else text.find(b"{")
-    if start < 0:
+    content = _object_in(text)
+    if not content:
         return "no JSON object in the line"
-    found = decode_object(text[start:] if start else text)
+    found = decode_object(content)
     fault = found if isinstance(found, str) else _why_not_an_entry(found.fields)
     if isinstance(found, str) or fault:
         return fault
-    return in_budget_of(text, found) if start and not found.partial else found
+    return found if content is text or found.partial else in_budget_of(text, found)
+
+
+def _object_in(text: bytes) -> bytes:
+    """Return a line without what is before its JSON object; nothing if it has none."""
+    first = _OBJECT.search(text)
+    start = first.start() if first else text.find(b"{")
+    return text if start == 0 else text[start:] if start > 0 else b""
 
 
 def _why_not_an_entry(found: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@
 | `cluster`, `node`, `lane` | both | from the line's tag; without a tag, `node` is the host in the syslog header |
 | `mount_type` | audit | `request.mount_type` without `ns_`, `generic` as `kv`; if not logged, that of a default mount |
 | `mount_path` | audit | `request.path` below `request.mount_point`; if not logged, below the path's first part |
-| `secret_in_clear` | audit | `true` if a token or credential is logged in clear (`vaultwatch.redaction`), else absent |
+| `secret_in_clear`, `repeated_members` | audit | `true` for a credential in clear; the names that an object has twice |
 | `partial`, `undecided` | both | the exceeded limit (`bytes`, `values`, `depth`); the rules that are undecided for it |
 | `local.hour`, `local.weekday` | both | 0 to 23; 1 (Monday) to 7 (Sunday); in the `timezone` setting |
 | `level`, `module`, `message`, `fields.*`, `raw` | server | parts of a server-log message; `raw` is all of it |
@@ -39,6 +39,7 @@ AUDIT_DERIVED = frozenset(
         "secret_in_clear",
         "partial",
         "undecided",
+        "repeated_members",
         "local",
     }
 )
@@ -93,6 +94,8 @@ def audit_view(entry: AuditEntry, zone: tzinfo | None = None, *, with_secrets: b
     derived: View = {"outcome": ended, "mount_type": mount_type, "mount_path": mount_path}
     if entry.partial:
         derived["partial"] = entry.partial
+    if entry.repeated:
+        derived["repeated_members"] = list(entry.repeated)
     if with_secrets:
         derived["secret_in_clear"] = holds_secret(fields) or None  # absent, so that no keyword finds "false"
     return {**fields, **derived, **_origin(entry.origin), "local": _local(fields.get("time"), zone)}

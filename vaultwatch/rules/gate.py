@@ -25,6 +25,7 @@ _TYPES: dict[str, Any] = {
     "request.namespace.path": str | None,
     "auth.client_token": str | None,
 }
+_COUNTED = ("entry_request", "entry_request_namespace", "entry_auth")
 LOOKED_UP = ("request.path", "request.operation", "request.namespace.path", "request.mount_type", "type")
 """The texts among them that rules name."""
 
@@ -54,23 +55,28 @@ def gate_texts(others: Collection[str], also: Iterable[str]) -> frozenset[str]:
     return frozenset(_TYPES).union(field for field in also if not f"{field}.".startswith(tuple(as_json)))
 
 
-def gate_decoder(others: Iterable[str], texts: Iterable[str] = ()) -> Callable[[bytes], Any]:
+def gate_decoder(others: Iterable[str], texts: Iterable[str], objects: list[object]) -> Callable[[bytes], Any]:
     """Return a function that decodes an entry: the texts, and the headers, policies and other fields as JSON.
 
     Args:
         others: Dotted paths, as `gate_field` returns them.
         texts: Those of further texts.
+        objects: Gets each of `auth`, `request` and `request.namespace` that is decoded, so that one that an entry has
+            twice shows: of two members of a name, the decoder keeps the last.
     """
     types = dict.fromkeys(texts, str | None) | _TYPES
-    return decoder_of((*types, HEADERS, POLICIES, *others), types)
+    return decoder_of((*types, HEADERS, POLICIES, *others), types, objects.append)
 
 
-def decoder_of(fields: Iterable[str], types: Mapping[str, Any]) -> Callable[[bytes], Any]:
+def decoder_of(
+    fields: Iterable[str], types: Mapping[str, Any], on_object: Callable[[object], None] | None = None
+) -> Callable[[bytes], Any]:
     """Return a function that decodes these fields of an entry: each as its type, or as JSON if it has none.
 
     Args:
         fields: Dotted paths, of which none is below another.
         types: The types of some of them. A field whose type accepts None may be absent.
+        on_object: Called with each of the objects that the gate always decodes.
     """
     tree: dict[str, Any] = {}
     for field in fields:
@@ -79,7 +85,7 @@ def decoder_of(fields: Iterable[str], types: Mapping[str, Any]) -> Callable[[byt
         for part in above:
             node = node.setdefault(part, {})
         node[leaf] = _member(types.get(field))
-    return msgspec.json.Decoder(_struct("entry", tree, frozen=False)).decode
+    return msgspec.json.Decoder(_struct("entry", tree, on_object, frozen=False)).decode
 
 
 def without_nulls(gate: Any) -> Any:
@@ -99,14 +105,17 @@ def _member(kind: Any) -> tuple[Any, ...]:
     return (kind, None) if type(None) in get_args(kind) else (kind,)
 
 
-def _struct(name: str, tree: Mapping[str, Any], *, frozen: bool = True) -> type[msgspec.Struct]:
+def _struct(
+    name: str, tree: Mapping[str, Any], on_object: Callable[[object], None] | None, *, frozen: bool = True
+) -> type[msgspec.Struct]:
     members: list[Any] = []
     for part, below in tree.items():
         if part == "request":
-            members.append((part, _struct(f"{name}_{part}", below, frozen=False)))
+            members.append((part, _struct(f"{name}_{part}", below, on_object, frozen=False)))
         elif isinstance(below, dict):
-            inner = _struct(f"{name}_{part}", below)
+            inner = _struct(f"{name}_{part}", below, on_object)
             members.append((part, inner | None, inner()))  # shared by all entries, which frozen ones can be
         else:
             members.append((part, *below))
-    return msgspec.defstruct(name, members, gc=False, frozen=frozen, kw_only=True)
+    after = {"__post_init__": on_object} if on_object and name in _COUNTED else None
+    return msgspec.defstruct(name, members, namespace=after, gc=False, frozen=frozen, kw_only=True)

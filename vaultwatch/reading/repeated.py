@@ -1,0 +1,49 @@
+"""Find members that a JSON object has twice. Vault writes each once: somebody else wrote or changed such an entry.
+
+Readers of JSON disagree about them. Go, Python and this package take the last one, others the first, so an act could
+be shown to one reader and hidden from another: both readings are evaluated.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from vaultwatch.reading import lenient
+
+MAX_SEARCHED_BYTES = 64 * 1024
+"""Longer objects are not searched: with the places of their members in a list, they take too much memory."""
+_UNREADABLE = "\N{REPLACEMENT CHARACTER}"
+"""Two names in a query that are not UTF-8 can become one when Vault writes them, so a name with it proves nothing."""
+
+
+class Repeated(NamedTuple):
+    """The names that stand twice in an object, and the object with the first member of each name."""
+
+    names: tuple[str, ...]
+    first: Any
+
+
+def repeated_members(text: bytes) -> Repeated | None:
+    """Return which names an object, or any object in it, has twice; None if it has none.
+
+    Args:
+        text: JSON that has been decoded before.
+    """
+    if len(text) > MAX_SEARCHED_BYTES:
+        return None
+    names: set[str] = set()
+
+    def members_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) == len(pairs):
+            return members
+        first: dict[str, Any] = {}
+        for name, value in pairs:
+            if name not in first:
+                first[name] = value
+            elif _UNREADABLE not in name:
+                names.add(name)
+        return first
+
+    found = lenient.decode_pairs(text, members_of)
+    return Repeated(tuple(sorted(names)), found) if names else None
