@@ -21,6 +21,11 @@ from vaultwatch.rules.correlations import Counted
 _NAME_LIMIT, _PATH_LIMIT, _ERROR_LIMIT = 200, 400, 200
 _FIELD_LIMIT, _FIELDS_LIMIT = 200, 600
 _COUNTED_LIMIT = 100
+_COUNTED = {
+    "event_count": "events",
+    "temporal": "rules matched",
+    "temporal_ordered": "rules matched one after the other",
+}
 _IDENTITY = ("auth.entity_id", "auth.display_name")
 """Fields that the name of a caller stands for."""
 _PLAIN_ERRORS = frozenset(
@@ -131,7 +136,7 @@ def counted_sentence(first: dict[str, Any], counted: Counted) -> str:
     """
     if counted.type == "first_seen":
         return _first_seen_sentence(first, counted)
-    what = {"event_count": "events", "temporal": "rules matched"}.get(counted.type, f"different {counted.of}")
+    what = _COUNTED.get(counted.type, f"different {counted.of}")
     listed = ", ".join(_named(value, _COUNTED_LIMIT) for value in counted.values)
     times = f"first at {quoted_time(_shown(counted.first[0], 64))}, last at {quoted_time(_shown(counted.last[0], 64))}"
     named = ", ".join(dict.fromkeys(_group_names(first, counted.by)))

@@ -2,7 +2,8 @@
 
 A process keeps what it has counted in memory, from one invocation to the next. Of a window that holds a quarter of the
 threshold that other processes do not know of yet, it adds all to the table, and gets what all have counted. So a
-process withholds less than a quarter of a threshold, and what does not come near one costs no write.
+process withholds less than a quarter of a threshold, and what does not come near one costs no write. Of a window that
+looks for rules that match one after the other, it adds points in each eighth of the timespan once.
 
 A window is done only once its alert is published: if that fails, the same batch raises it again.
 """
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING
 
 from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.detection.correlation import verdict_of
-from vaultwatch.detection.counting import CountedWindow, Counting, Window, WindowKey, is_within_another, joined
+from vaultwatch.detection.counting import CountedWindow, Counting, Window, is_within_another
+from vaultwatch.detection.ordered import slots
+from vaultwatch.detection.windows import WindowKey, joined
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -61,6 +64,7 @@ class SharedCounting:
         self._by_name = correlations.by_name
         self._open_counts = counts
         self._counting = Counting(max_windows, MAX_HASHES, LATE_SECONDS)
+        self._counting.chains = correlations.chains
 
     def take(self, findings: Findings, seconds_left: Callable[[], float]) -> Generator[list[Alert], None, None]:
         """Count what one evaluation has counted, and raise the alerts that this leads to.
@@ -79,7 +83,7 @@ class SharedCounting:
         for key, window in touched:
             one = self._by_name[key.rule]
             reached_elsewhere = self._share(sharing, key, window, one)
-            if reached_elsewhere or len(window.hashes) >= one.correlation.threshold:
+            if reached_elsewhere or self._counting.has_reached(key, window, one.correlation.threshold):
                 if not is_within_another(key, window):
                     yield [alert_of(verdict_of(one, key, window))]
                 if not reached_elsewhere and window.shared:
@@ -95,15 +99,22 @@ class SharedCounting:
 
     def _share(self, sharing: _Sharing, key: WindowKey, window: Window, one: Correlated) -> bool:
         """Add a window to the table if it is time, and return whether it reached its threshold before that."""
-        count, threshold = len(window.hashes), one.correlation.threshold
-        if count >= threshold or _SHARE * (count - window.shared) < threshold:
+        if self._counting.has_reached(key, window, one.correlation.threshold) or not self._is_time(key, window, one):
             return False
         shared = sharing.add(key, window)
         if shared is None:
             return False
-        self._counting.learn(window, shared.hashes)
+        self._counting.learn(key, window, shared.hashes)
+        if key.rule in self._counting.chains:
+            window.shared_slots = slots(key, window.hashes)
         window.is_spread |= len(shared.halves) > 1
         return shared.reached
+
+    def _is_time(self, key: WindowKey, window: Window, one: Correlated) -> bool:
+        """Return whether a window holds a quarter of its threshold, or points, that the table does not have."""
+        if key.rule in self._counting.chains:
+            return not slots(key, window.hashes) <= window.shared_slots
+        return _SHARE * (len(window.hashes) - window.shared) >= one.correlation.threshold
 
 
 class _Sharing:

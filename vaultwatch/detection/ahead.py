@@ -20,12 +20,13 @@ from typing import TypeAlias
 import msgspec
 
 from vaultwatch.detection.correlation import Correlator, Span
-from vaultwatch.detection.counting import Half, Occurrence, Sample, Thing
+from vaultwatch.detection.counting import Occurrence, Sample, Thing
 from vaultwatch.detection.detector import WAIT_FOR_RESPONSE_SECONDS, Detector
 from vaultwatch.detection.evaluator import Counts
 from vaultwatch.detection.firsts import CombinationSeen, First
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.detection.waiting import MAX_WAITING, Waiting
+from vaultwatch.detection.windows import Half
 from vaultwatch.reading.records import Origin, Position
 from vaultwatch.rules.correlations import Correlated, Correlations
 
@@ -90,10 +91,15 @@ class NotingCorrelator(Correlator):
         occurrence: Callable[[], Occurrence],
         sample: Callable[[], Sample],
     ) -> Sequence[Verdict]:
-        """Return a thing as a step if it is new in this part, and its windows still count: see `Correlator.step`."""
+        """Return a thing as a step if it is new in this part, and its windows still count: see `Correlator.step`.
+
+        Which points a window keeps depends on all of them: each is a step.
+        """
         known = self._known.get(half)
         if known is None:
             known, shown = self._known.setdefault(half, set()), sample()
+        elif one.correlation.type == "temporal_ordered":
+            shown = {}
         elif thing.hash in known or len(known) >= one.correlation.threshold:
             return ()
         else:

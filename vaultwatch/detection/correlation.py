@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from vaultwatch.detection.counting import Counting, Half, Occurrence, Sample, Thing, Window, WindowKey, hash_of, joined
+from vaultwatch.detection.counting import Counting, Occurrence, Sample, Thing, Window
 from vaultwatch.detection.firsts import Combination, First, Firsts
+from vaultwatch.detection.ordered import point_of
 from vaultwatch.detection.verdict import Verdict
+from vaultwatch.detection.windows import Half, WindowKey, hash_of, joined
 from vaultwatch.reading.bounds import bounded, brief
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.reading.records import Origin, Rejected, read_audit_entry
@@ -39,6 +41,7 @@ _SAMPLED: dict[Service, tuple[str, ...]] = {
     "server": ("time", "level", "module", "message", "fields", "raw"),
 }
 """The fields of a record that the alert of a correlation shows."""
+_OF_EVENTS, _OF_RULES = ("event_count", "first_seen"), ("temporal", "temporal_ordered")
 _LONGEST_TEXT = 512
 _SAMPLE_BYTES = 4096
 _TextsOf: TypeAlias = Callable[[tuple[str, ...]], tuple[str, ...]]
@@ -99,6 +102,7 @@ class Correlator:
         """
         self.correlations = correlations
         self.counting = Counting()
+        self.counting.chains = correlations.chains
         self.firsts = Firsts()
         self.span = Span()
         self.concludes = True
@@ -186,9 +190,11 @@ class Correlator:
             if one.correlation.type == "first_seen":
                 self._see(one, group, thing, seconds, lambda text: First(occurrence(), sample(), text))
                 continue
+            is_point = one.correlation.type == "temporal_ordered"
+            counted_thing = Thing(point_of(one.step, seconds, key), thing.text) if is_point else thing
             timespan = one.correlation.timespan_seconds
             half = one.facts.name, group, int(seconds * 2 // timespan), timespan
-            verdicts += self.step(one, half, thing, occurrence, sample)
+            verdicts += self.step(one, half, counted_thing, occurrence, sample)
         self._counts.groups_dropped = self.counting.dropped + self.firsts.dropped
         return verdicts
 
@@ -235,10 +241,10 @@ class Correlator:
 
 def _thing(one: Correlated, rule: str, texts: _TextsOf, key: str) -> Thing | None:
     """Return what is counted of a record; None if the record has no value to count."""
-    if one.correlation.type in ("event_count", "first_seen"):
+    if one.correlation.type in _OF_EVENTS:
         shown = texts(one.shown)
         return Thing(hash_of(key), listed(shown))
-    return _things[(rule,) if one.correlation.type == "temporal" else texts(one.fields)]
+    return _things[(rule,) if one.correlation.type in _OF_RULES else texts(one.fields)]
 
 
 def _thing_of(shown: tuple[str, ...]) -> Thing | None:
@@ -255,9 +261,9 @@ def _texts(view: View, fields: Iterable[str]) -> tuple[str, ...]:
 
 def _read(plan: Plan, rule: str, one: Correlated) -> _Read:
     group = _texts_of_few(plan, one.group_by)
-    if one.correlation.type in ("event_count", "first_seen"):
+    if one.correlation.type in _OF_EVENTS:
         return _Read(one, group, None, _texts_of_few(plan, one.shown))
-    if one.correlation.type == "temporal":
+    if one.correlation.type in _OF_RULES:
         return _Read(one, group, _things.__getitem__, lambda _values, _origin, _zone: (rule,))
     return _Read(one, group, _things.__getitem__, _texts_of_few(plan, one.fields))
 
@@ -315,7 +321,8 @@ def _part(view: View, service: Service) -> dict[str, Any]:
 def verdict_of(one: Correlated, key: WindowKey, window: Window) -> Verdict:
     """Return the verdict of a correlation on a window that has reached its threshold."""
     begins = datetime.fromtimestamp(key.starts, UTC).isoformat().replace("+00:00", "Z")
-    seen = _Shown(window.first, window.last, window.sample, tuple(window.values))
+    values = one.correlation.rules if one.correlation.type == "temporal_ordered" else window.values
+    seen = _Shown(window.first, window.last, window.sample, tuple(values))
     return _verdict(one, key.group, (*key.group, begins), begins, seen)
 
 

@@ -10,13 +10,14 @@ twice, and two sets of one window can be merged.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
+from vaultwatch.detection.ordered import has_chain, surplus
+from vaultwatch.detection.windows import Half, WindowKey, windows_around
 from vaultwatch.reading.records import Origin
 
 MAX_WINDOWS = 20_000
@@ -32,29 +33,6 @@ _KEPT = 0.75
 
 Sample: TypeAlias = bytes | dict[str, Any]
 """What is kept of a record: an audit entry as it is, or a part of a record."""
-
-
-class WindowKey(NamedTuple):
-    """Which window of which group of a rule: the `number` is that of the half timespan that it begins with."""
-
-    rule: str
-    group: tuple[str, ...]
-    number: int
-    timespan_seconds: int
-
-    @property
-    def starts(self) -> float:
-        """When the window begins, in seconds since the epoch."""
-        return self.number * self.timespan_seconds / 2
-
-    @property
-    def ends(self) -> float:
-        """When it ends."""
-        return self.starts + self.timespan_seconds
-
-    def half_of(self, moment: float) -> int:
-        """Return the number of the half timespan that a moment is in."""
-        return int(moment * 2 // self.timespan_seconds)
 
 
 class Thing(NamedTuple):
@@ -89,7 +67,8 @@ class Window(msgspec.Struct):
     """What was counted in one window of one group; `sample` is the record that was counted first, or a part.
 
     Once its count has reached the threshold, it has no hashes any more. If it is shared with other processes, `shared`
-    is how many of its hashes they know, and `is_spread` says that they counted something in both halves of it.
+    is how many of its hashes they know, and `is_spread` says that they counted something in both halves of it. If it
+    looks for a chain (`vaultwatch.detection.ordered`), `shared_slots` is where the points are that they know.
     """
 
     first: Occurrence
@@ -100,6 +79,7 @@ class Window(msgspec.Struct):
     reached: bool = False
     shared: int = 0
     is_spread: bool = False
+    shared_slots: frozenset[tuple[int, int]] = frozenset()
 
     def note(self, thing: Thing, found: Occurrence) -> None:
         """Count a thing that was not counted yet."""
@@ -125,8 +105,6 @@ class Window(msgspec.Struct):
 
 
 CountedWindow: TypeAlias = tuple[WindowKey, Window]
-Half: TypeAlias = tuple[str, tuple[str, ...], int, int]
-"""A half timespan of a group: what the later one of the two windows that it is in has as its key."""
 
 
 def is_within_another(key: WindowKey, window: Window) -> bool:
@@ -136,22 +114,6 @@ def is_within_another(key: WindowKey, window: Window) -> bool:
 
 
 _order = attrgetter("order")
-
-
-def windows_around(half: Half) -> tuple[WindowKey, WindowKey]:
-    """Return the two windows that a half timespan is in."""
-    rule, group, late, timespan_seconds = half
-    return WindowKey(rule, group, late - 1, timespan_seconds), WindowKey(*half)
-
-
-def joined(texts: Iterable[str]) -> str:
-    """Return some texts as one, for each tuple of them another one: U+0000 is between them, and in none of them."""
-    return "\0".join([text.replace("\1", "\1\1").replace("\0", "\1\2") for text in texts])
-
-
-def hash_of(text: str) -> int:
-    """Return the 8-byte hash of a text, the same in every process."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 
 class Counting:
@@ -164,11 +126,16 @@ class Counting:
         max_windows: The most windows.
         max_hashes: The most hashes, of all windows together.
         late_seconds: A window that ended so long before the latest makes room for others first, and is not `dropped`.
+
+    Attributes:
+        chains: The rules whose windows look for a chain of points, with the number of its steps. What is given up of
+            one counts as `dropped`.
     """
 
     def __init__(
         self, max_windows: int = MAX_WINDOWS, max_hashes: int = MAX_HASHES, late_seconds: float = LATE_SECONDS
     ) -> None:
+        self.chains: Mapping[str, int] = {}
         self.windows: dict[WindowKey, Window] = {}
         self.dropped = 0
         self._around: dict[Half, Sequence[CountedWindow]] = {}
@@ -245,10 +212,25 @@ class Counting:
         """Count a thing that is new in a window, and return whether that makes it raise an alert."""
         window.note(thing, found)
         self._hashes += 1
-        if len(window.hashes) < threshold:
+        if self.chains:
+            self._prune(key, window)
+        if len(window.hashes) < threshold or not self.has_reached(key, window, threshold):
             return False
         self.reach(window)
         return not is_within_another(key, window)
+
+    def has_reached(self, key: WindowKey, window: Window, threshold: int) -> bool:
+        """Return whether a window has reached its threshold, or has a chain."""
+        steps = self.chains.get(key.rule)
+        return len(window.hashes) >= threshold and (steps is None or has_chain(key, window.hashes, steps))
+
+    def _prune(self, key: WindowKey, window: Window) -> None:
+        """Keep only the points of a window that can decide whether it has a chain."""
+        if (steps := self.chains.get(key.rule)) is not None:
+            gone, given_up = surplus(key, window.hashes, steps)
+            window.hashes -= gone
+            self._hashes -= len(gone)
+            self.dropped += given_up
 
     def reach(self, window: Window) -> None:
         """Note that a window has reached its threshold: nothing is counted in it any more."""
@@ -271,14 +253,16 @@ class Counting:
             before = len(window.hashes)
             window.join(part)
             self._hashes += len(window.hashes) - before
+            self._prune(key, window)
         return window
 
-    def learn(self, window: Window, hashes: Collection[int]) -> None:
+    def learn(self, key: WindowKey, window: Window, hashes: Collection[int]) -> None:
         """Add what all processes that share a window have counted in it; from then on it is shared."""
         before = len(window.hashes)
         window.hashes.update(hashes)
+        self._hashes += len(window.hashes) - before
+        self._prune(key, window)
         window.shared = len(window.hashes)
-        self._hashes += window.shared - before
 
     def largest(self, most: int) -> list[CountedWindow]:
         """Return the windows with their keys, without the smallest if there are more than `most`; these are dropped."""

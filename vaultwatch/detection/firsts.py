@@ -11,7 +11,8 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from vaultwatch.detection.counting import Occurrence, Sample, joined
+from vaultwatch.detection.counting import Occurrence, Sample
+from vaultwatch.detection.windows import joined
 
 MAX_COMBINATIONS = 20_000
 """A few kB each."""

@@ -37,6 +37,8 @@ from vaultwatch.reading.records import Origin, Rejected
 from vaultwatch.rules.correlations import Correlations
 
 _MAX_RESULT_BYTES = 32 * 1024 * 1024
+_STEP_BYTES = 300
+"""What the step of a correlation takes in a result, about."""
 OnChunk = Callable[[Log, int, int], None]
 """Called after each chunk with its log, the position of its end, and its size."""
 
@@ -333,6 +335,7 @@ class _Gathered:
         for verdict in verdicts:
             if isinstance(verdict, StepVerdict):
                 self.found.append(verdict.step)
+                self.bytes += _STEP_BYTES
                 continue
             key = key_of(verdict)
             if (key, "") not in self._seen and (found := find(verdict, key, self._selection, _fail)):

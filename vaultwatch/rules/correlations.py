@@ -13,7 +13,7 @@ import msgspec
 
 from vaultwatch.rules.facts import RuleFacts, Service
 
-CorrelationType = Literal["event_count", "value_count", "temporal", "first_seen"]
+CorrelationType = Literal["event_count", "value_count", "temporal", "temporal_ordered", "first_seen"]
 """Those of Sigma, and `first_seen`: a combination of values that was not seen before."""
 
 
@@ -21,8 +21,8 @@ class Correlation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """What a correlation counts.
 
     Attributes:
-        type: What is counted in a window: events, the different values of fields, or the base rules that match. With
-            `first_seen` there are no windows: whatever is new raises an alert.
+        type: What is counted in a window: events, the different values of fields, or the base rules that match, with
+            `temporal_ordered` one after the other. With `first_seen` there are no windows: what is new raises an alert.
         rules: The names of its base rules.
         timespan_seconds: How long a window is; with `first_seen`, how long it learns before anything is new.
         threshold: The count that raises an alert.
@@ -75,7 +75,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
 class Correlated(NamedTuple):
     """A correlation, with the fields that it reads of the records that one of its base rules matches.
 
-    `shown` are those that an alert shows of counted events.
+    `shown` are those that an alert shows of counted events, and `step` is which of the base rules it is, from 0.
     """
 
     facts: RuleFacts
@@ -83,6 +83,7 @@ class Correlated(NamedTuple):
     group_by: tuple[str, ...]
     fields: tuple[str, ...]
     shown: tuple[str, ...]
+    step: int
 
 
 _SHOWN: dict[Service, tuple[str, ...]] = {"audit": ("request.path", "request.remote_address"), "server": ("message",)}
@@ -103,12 +104,19 @@ class Correlations:
         self.by_rule: dict[str, tuple[Correlated, ...]] = {}
         loud: set[str] = set()
         for facts, one in rules:
-            for name in one.rules:
-                found = Correlated(facts, one, *(one.resolved(names, name) for names in _read_by(facts, one)))
+            for step, name in enumerate(one.rules):
+                group_by, fields, shown = (one.resolved(names, name) for names in _read_by(facts, one))
+                found = Correlated(facts, one, group_by, fields, shown, step)
                 self.by_rule[name] = (*self.by_rule.get(name, ()), found)
                 loud |= {name} if one.generate else set()
         self.silent = frozenset(self.by_rule) - loud
         self.by_name = {one.facts.name: one for found in self.by_rule.values() for one in found}
+
+    @property
+    def chains(self) -> dict[str, int]:
+        """How many base rules have to match one after the other, by the name of the correlation."""
+        found = ((one.facts.name, one.correlation) for one in self.by_name.values())
+        return {name: len(one.rules) for name, one in found if one.type == "temporal_ordered"}
 
     @property
     def fields(self) -> Mapping[str, frozenset[str]]:

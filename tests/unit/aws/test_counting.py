@@ -9,7 +9,9 @@ import pytest
 from vaultwatch.alerts import Alert
 from vaultwatch.aws.counting import MAX_SHARED, SharedCounting
 from vaultwatch.batches import Findings
-from vaultwatch.detection.counting import CountedWindow, Occurrence, Window, windows_around
+from vaultwatch.detection.counting import CountedWindow, Occurrence, Window
+from vaultwatch.detection.ordered import point_of
+from vaultwatch.detection.windows import windows_around
 from vaultwatch.reading.records import NO_ORIGIN
 from vaultwatch.rules.correlations import Correlation, Correlations
 from vaultwatch.rules.facts import Level, RuleFacts
@@ -179,3 +181,58 @@ class TestLimits:
         alerts, dropped = take(one, batch(range(7)), *[batch([1], group=f"g{n}") for n in range(500)], batch([7]))
         assert len(alerts) == 1
         assert 2 * 500 - 100 <= dropped <= 2 * 500
+
+
+class TestOrder:
+    """Rules that match one after the other, in several processes."""
+
+    CORRELATIONS = Correlations(
+        [
+            (
+                FACTS,
+                Correlation(
+                    type="temporal_ordered",
+                    rules=("first", "last"),
+                    timespan_seconds=SPAN,
+                    threshold=2,
+                    group_by=("auth.display_name",),
+                ),
+            )
+        ]
+    )
+
+    def process(self, table: Table) -> SharedCounting:
+        return SharedCounting(self.CORRELATIONS, lambda: table)
+
+    def batch(self, step: int, moment: float) -> list[CountedWindow]:
+        return [
+            (key, Window(window.first, window.last, {}, {point_of(step, moment, f"e{moment}")}))
+            for key, window in batch([1], moment)
+        ]
+
+    def test_a_chain_over_several_batches_is_found_in_whatever_order_they_come(self, table: Table) -> None:
+        for order in (1, -1):
+            raised, _ = take(self.process(table), *[self.batch(0, 10), self.batch(1, 20)][::order])
+            assert [alert.rule for alert in raised] == ["bulk"]
+            table.rows.clear()
+            table.reached.clear()
+
+    def test_the_other_order_is_no_chain(self, table: Table) -> None:
+        assert take(self.process(table), self.batch(1, 10), self.batch(0, 20)) == ([], 0)
+
+    def test_each_step_may_be_seen_by_another_process(self, table: Table) -> None:
+        one, other = self.process(table), self.process(table)
+        assert take(one, self.batch(0, 10)) == ([], 0)
+        (raised,), _ = take(other, self.batch(1, 20))
+        (again,), _ = take(one, self.batch(1, 100))
+        assert again.id == raised.id
+
+    def test_a_chain_that_reaches_into_the_second_half_is_raised_for_one_window(self, table: Table) -> None:
+        one, other = self.process(table), self.process(table)
+        take(one, self.batch(0, 0.9 * SPAN))
+        assert len(take(other, self.batch(1, 1.1 * SPAN))[0]) == 1
+
+    def test_a_rule_that_matches_all_the_time_costs_a_write_for_each_eighth_of_a_window(self, table: Table) -> None:
+        one = self.process(table)
+        take(one, *[self.batch(1, moment) for moment in range(0, SPAN // 2, 2)])
+        assert table.calls == 2 * 4

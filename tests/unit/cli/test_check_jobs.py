@@ -40,6 +40,7 @@ from vaultwatch.rules.facts import Level, silenced_name
 from vaultwatch.rules.pack import Rule, shipped_rules
 
 UPDATES = rule(Text("request.operation", "eq", "update", False), "updates")
+SEALS = rule(Text("request.path", "eq", "sys/seal", False), "seals")
 FAILED = rule(Text("level", "eq", "error", False), "errors", "server")
 
 
@@ -55,13 +56,14 @@ COUNTING = [
     counting("one_path", "event_count", UPDATES, group_by=("request.path",), generate=True),
     counting("many_paths", "value_count", UPDATES, fields=("request.path",), generate=True),
     counting("many_errors", "event_count", FAILED),
+    counting("in_order", "temporal_ordered", UPDATES, SEALS, generate=True),
     counting("new_path", "first_seen", UPDATES, threshold=1, group_by=("request.path",), generate=True),
 ]
 SILENCED = [
     Rule(msgspec.structs.replace(one.compiled, name=silenced_name(one.name, "f.yml"), silenced_by="f.yml"))
     for one in (rule(Text("request.path", "prefix", "sys/", False), "quiet"), FAILED)
 ]
-RULES = Ruleset([*shipped_rules(), UPDATES, FAILED, *COUNTING, *SILENCED])
+RULES = Ruleset([*shipped_rules(), UPDATES, SEALS, FAILED, *COUNTING, *SILENCED])
 SETTINGS = Settings(RULES, "auto", None, Selection(Level.INFORMATIONAL))
 WHOLE = 1 << 30
 READ = Reader.read
@@ -77,7 +79,7 @@ ENTRIES = st.builds(
     st.sampled_from(["request", "response"]),
     st.sampled_from(["a", "b", "c", None]),
     st.sampled_from(["sys/seal", "sys/audit/file", "p", "p" * 200]),
-    st.sampled_from([2, 9, 12, 41]),
+    st.sampled_from([2, 3, 4, 9, 12, 41]),
 ) | st.just(entry("response", "a", "sys/seal", error="permission denied", auth={"client_token": "hvs." + "x" * 24}))
 OTHERS = st.sampled_from(
     [

@@ -8,16 +8,8 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaultwatch.detection.counting import (
-    LATE_SECONDS,
-    MAX_VALUES,
-    Counting,
-    Occurrence,
-    Thing,
-    WindowKey,
-    hash_of,
-    windows_around,
-)
+from vaultwatch.detection.counting import LATE_SECONDS, MAX_VALUES, Counting, Occurrence, Thing
+from vaultwatch.detection.windows import WindowKey, hash_of, windows_around
 from vaultwatch.reading.records import NO_ORIGIN
 
 SPAN = 600

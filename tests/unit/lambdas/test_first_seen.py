@@ -1,7 +1,8 @@
-"""check, watch, evaluate and sweep raise the same alerts on what is seen for the first time, each once."""
+"""check, watch, evaluate and sweep raise the same alerts on what is new, and on rules that match in order, once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -10,13 +11,14 @@ import pytest
 
 from tests.support.functions import ARCHIVE, AUDIT_TAG, SOCKET_TAG, World, total, watching
 from tests.support.watching import options
-from tests.unit.detection.test_correlation import BEGIN
+from tests.unit.detection.test_correlation import BEGIN, ids
 from tests.unit.detection.test_firsts import BEGIN as FIRST_LINE
 from tests.unit.detection.test_firsts import DAY, alerts, learning, use
+from tests.unit.detection.test_ordered import TWO, read, write
 from vaultwatch.aws.counting import SharedCounting
 from vaultwatch.aws.first_seen import SharedFirsts
 from vaultwatch.detection.evaluator import Ruleset
-from vaultwatch.store.encoding import decode_alert
+from vaultwatch.rules.pack import Rule
 from vaultwatch.store.sqlite import SqliteStore
 from vaultwatch.watch.evaluation import Evaluation
 from vaultwatch.watch.recording import Recorder
@@ -26,9 +28,9 @@ USES = [use(1, 1), use(2, 6, "bob"), use(3, 8, "carol"), use(4, 9, "carol"), use
 EXPECTED = {alert.id for alert in alerts([FIRST_LINE, *USES])}
 
 
-def with_rules(aws: World, name: str) -> ModuleType:
-    """Return a function that has the rules of these tests."""
-    module, rules = aws._started(name), Ruleset(learning())
+def with_rules(aws: World, name: str, made: Sequence[Rule] = tuple(learning())) -> ModuleType:
+    """Return a function that has these rules."""
+    module, rules = aws._started(name), Ruleset(made)
     monkeypatch = aws.monkeypatch
     monkeypatch.setattr(module, "RULES", rules)
     monkeypatch.setattr(module, "COUNTING", SharedCounting(rules.correlations, module.COUNTING._open_counts))
@@ -100,19 +102,55 @@ def test_while_the_memory_fails_other_alerts_go_on_and_what_was_left_out_is_coun
     assert set(live.alerts()) == EXPECTED
 
 
-def test_watch_raises_what_check_raises_across_restarts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = LIVE
-    monkeypatch.setattr("time.time", lambda: now)
-    made = replace(options(tmp_path), load_rules=learning)
-    for line in ([], *([line, line] for line in USES)):
+def watched(folder: Path, rules: Sequence[Rule], parts: Iterable[bytes], between: Callable[[], None]) -> set[str]:
+    """Return the ids of the alerts that `watch` has stored which is started again for each part."""
+    made, stored = replace(options(folder), load_rules=lambda: list(rules)), set[str]()
+    for part in parts:
         store = SqliteStore(made.store_file)
-        recorder = Recorder(made, store, lambda: None)
-        one = Evaluation(made, recorder, store, "")
+        one = Evaluation(made, Recorder(made, store, lambda: None), store, "")
         one.do_due()
-        one.feed(b"".join(line))
+        one.feed(part)
         one.finish()
-        now = LIVE + 10 * DAY
+        between()
         with store._database.reading() as db:
-            stored = [decode_alert(body) for (body,) in db.execute("SELECT body FROM alert")]
+            stored = {id_ for (id_,) in db.execute("SELECT id FROM alert")}
         store.close()
-    assert {alert.id for alert in stored} == EXPECTED
+    return stored
+
+
+def test_watch_raises_what_check_raises_across_restarts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = [LIVE]
+    monkeypatch.setattr("time.time", lambda: moments[-1])
+    found = watched(tmp_path, learning(), [b"", *(2 * line for line in USES)], lambda: moments.append(LIVE + 10 * DAY))
+    assert found == EXPECTED
+
+
+class TestOrder:
+    """Rules that match one after the other: the same alerts everywhere, in whatever order the records come."""
+
+    LINES = (read(1, 10), write(2, 20), write(3, 610), read(4, 620), read(5, 900), write(6, 1250))
+    EXPECTED = frozenset(ids(TWO, LINES))
+
+    def test_there_is_something_to_find(self) -> None:
+        assert len(self.EXPECTED) == 2
+
+    def test_evaluate_and_sweep(self, aws: World) -> None:
+        for name in ("evaluate", "sweep"):
+            with_rules(aws, name, TWO)
+        for line in reversed(self.LINES):
+            aws.evaluate(aws.frame(AUDIT_TAG + line, SOCKET_TAG + line))
+        assert set(aws.alerts()) == self.EXPECTED
+        for name, part in (("00000001-20261121T070000", self.LINES[1::2]), ("00000002-20261121T070001", self.LINES)):
+            aws.sweep(ARCHIVE, aws.archive(name, b"".join(part)))
+        assert set(aws.alerts()) == self.EXPECTED
+
+    def test_what_evaluate_and_sweep_have_each_seen_a_half_of(self, aws: World) -> None:
+        for name in ("evaluate", "sweep"):
+            with_rules(aws, name, TWO)
+        aws.evaluate(aws.frame(*(AUDIT_TAG + line for line in self.LINES[1::2])))
+        assert aws.alerts() == {}
+        aws.sweep(ARCHIVE, aws.archive("00000001-20261121T070000", b"".join(self.LINES[::2])))
+        assert set(aws.alerts()) == self.EXPECTED
+
+    def test_watch(self, tmp_path: Path) -> None:
+        assert watched(tmp_path, TWO, [b"".join(reversed(self.LINES))], lambda: None) == self.EXPECTED

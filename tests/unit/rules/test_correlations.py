@@ -63,6 +63,7 @@ def test_a_correlation_is_a_rule_of_the_log_of_its_rules(tmp_path: Path) -> None
          ("request.path", "auth.entity_id")),
         (BOTH | {"condition": {"gte": 1}}, 1, ()),
         ({key: value for key, value in BOTH.items() if key != "condition"}, 2, ()),
+        ({key: value for key, value in BOTH.items() if key != "condition"} | {"type": "temporal_ordered"}, 2, ()),
     ],
 )  # fmt: skip
 def test_the_threshold_and_what_is_counted(
@@ -115,7 +116,11 @@ def test_a_pack_carries_correlations_and_its_digest_covers_them(tmp_path: Path) 
         ("reads", "correlation"),
         (COUNT | {"typo": 1}, "unknown key typo"),
         (COUNT | {"type": "value_sum", "condition": {"gte": 5, "field": "request.path"}}, "type value_sum"),
-        (BOTH | {"type": "temporal_ordered"}, "type temporal_ordered"),
+        (
+            BOTH | {"type": "temporal_ordered", "condition": {"gte": 1}},
+            "all of 2 to 16 rules have to match, not 1 of 2",
+        ),
+        (BOTH | {"type": "temporal_ordered", "rules": ["reads"], "condition": {"gte": 1}}, "all of 2 to 16 rules"),
         (COUNT | {"type": "events"}, "events"),
         (COUNT | {"rules": ["read"]}, "no rule read has a condition to count; did you mean `reads`?"),
         (COUNT | {"rules": ["many"]}, "no rule many has a condition to count"),

@@ -40,7 +40,11 @@ _TYPES: dict[SigmaCorrelationType, CorrelationType] = {
     SigmaCorrelationType.EVENT_COUNT: "event_count",
     SigmaCorrelationType.VALUE_COUNT: "value_count",
     SigmaCorrelationType.TEMPORAL: "temporal",
+    SigmaCorrelationType.TEMPORAL_ORDERED: "temporal_ordered",
 }
+_OF_RULES = (SigmaCorrelationType.TEMPORAL, SigmaCorrelationType.TEMPORAL_ORDERED)
+MAX_STEPS = 16
+"""Rules that match one after the other."""
 _LEAST = {SigmaCorrelationConditionOperator.GTE: 0, SigmaCorrelationConditionOperator.GT: 1}
 
 
@@ -132,7 +136,9 @@ def _condition(sigma: SigmaCorrelationRule, rules: int) -> tuple[tuple[str, ...]
     if not isinstance(condition.count, int):
         raise RuleError(f"condition: {condition.count} is not a whole number")
     threshold = condition.count + _LEAST[condition.op]
-    most = rules if sigma.type is SigmaCorrelationType.TEMPORAL else MAX_THRESHOLD
+    most = rules if sigma.type in _OF_RULES else MAX_THRESHOLD
+    if sigma.type is SigmaCorrelationType.TEMPORAL_ORDERED and not 2 <= threshold == rules <= MAX_STEPS:
+        raise RuleError(f"temporal_ordered: all of 2 to {MAX_STEPS} rules have to match, not {threshold} of {rules}")
     if not 1 <= threshold <= most:
         raise RuleError(f"condition: a threshold of {threshold} is not between 1 and {most}")
     named = condition.fieldref or []
