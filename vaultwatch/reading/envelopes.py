@@ -76,6 +76,21 @@ def texts_in(envelope: bytes) -> list[bytes] | Frame:
     return _frame(found) or _search(found, 0).texts
 
 
+def texts_in_array(array: bytes) -> list[bytes]:
+    """Return the texts in an array of other values than records, in their order; none if it is no array.
+
+    Fluentd forwards [tag, [[time, record], ...]]. What is beside records is left out, as it is in objects.
+
+    Args:
+        array: The whole array, in JSON.
+    """
+    if exceeded(array, _MAX_BYTES) == "values":
+        return []
+    found = _decoded(array)
+    wrapped = _in_list(found, 0, is_row=True) if isinstance(found, list) else _NOTHING
+    return wrapped.texts if wrapped.certain else []
+
+
 def _frame(found: Any) -> Frame | None:
     if not isinstance(found, dict) or found.keys() - {_ALSO_IN_FRAME} != _FRAME or not isinstance(found["Data"], str):
         return None
@@ -150,8 +165,8 @@ def _in_list(items: list[Any], level: int, *, is_row: bool = False) -> Wrapped:
         else _search(item, level + 1)
         for item in items
     ]
-    certain = [one for one in found if one.certain]
-    return _together(certain if is_row and certain else found)
+    kept = [one for item, one in zip(items, found, strict=True) if one.certain or isinstance(item, list)]
+    return _together(kept if is_row and any(one.certain for one in kept) else found)
 
 
 def _in_text(text: bytes, level: int) -> Wrapped:

@@ -24,7 +24,7 @@ import msgspec
 from vaultwatch.reading.assembly import MAX_BYTES, Assembly
 from vaultwatch.reading.budget import exceeded
 from vaultwatch.reading.columns import CAN_HOLD_RECORD, IN_LABELS, Heading, cells, heading_of, without_columns
-from vaultwatch.reading.envelopes import Frame, texts_in
+from vaultwatch.reading.envelopes import Frame, texts_in, texts_in_array
 from vaultwatch.reading.joined_messages import HEAD, messages_in
 from vaultwatch.reading.logfmt import message_of
 from vaultwatch.reading.records import Rejected
@@ -42,7 +42,7 @@ _OPENS_WITH_HEAD = re.compile(rb"[^{\"]{0,256}?" + HEAD)
 _BEHIND_MARK = re.compile(rb"(?<=[m1])" + HEAD)
 _GLUED_OBJECT = re.compile(rb"(?<=[\w.)\]}])\{\"(?:time|type|@level)\": ?\"")
 _MOST_OTHER_OBJECTS = 16
-_OPENS_ARRAY = re.compile(rb'[\[\s]{1,64}"')
+_OPENS_ARRAY = re.compile(rb'[\[\s]{1,64}["\d]')
 _RECORD_AFTER_CR = re.compile(rb"\r(?:[^\r{]{0,120} )?(?:\{\"|" + HEAD + rb")")  # others are of progress bars
 _NEW_RECORD = re.compile(rb'\{"(?:time|type|auth|request|@level|@message|@module|@timestamp)":|' + HEAD)
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
@@ -370,10 +370,14 @@ def _lines_in_array(text: bytes) -> list[bytes]:
     """Return the texts and objects in an array of lines; none if it is another array, or cut off."""
     if exceeded(text, MAX_BYTES) == "values":
         return []
+    array = text.rstrip(b", \t")
     try:
-        items = msgspec.json.decode(text.rstrip(b", \t"))
+        items = msgspec.json.decode(array)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
+    is_flat = all(isinstance(item, str | dict) for item in items)
+    if not is_flat and (texts := texts_in_array(array)):
+        return [line for one in texts for line in one.split(b"\n") if line.strip()]
     found = [line for line in _lines_of(items) if line.strip()]
     return found if any(_OPENS_WITH_HEAD.match(line) or _NEW_RECORD.match(line) for line in found) else []
 

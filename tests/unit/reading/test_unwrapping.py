@@ -126,6 +126,8 @@ def test_envelopes(text: str, expected: Counted) -> None:
         ({"extra": {"a": [B]}, "message": f"{S}\n{A}"}, Counted(2, 1)),
         ({"log": S, "message": J.replace("finished", "started"), "line": f"{A}{B}", "body": A}, Counted(2, 2)),
         ({"Data": "", "File": "f", "Offset": 0, "log": A}, Counted(1, 0)),
+        (["vault", [[1, {"log": A}], [2, {"log": B}]], {"chunk": "c"}], Counted(2, 0)),
+        (["vault", [[1, ENTRY], [[2, {}], {"log": f"{S[:-8]}:"}], [3, {"log": "  a=b"}]]], Counted(1, 2)),
         ({"message": A, "event": {"original": f"<14>Nov 21 host vault: {A}"}}, Counted(1, 0)),
         ({"message": f"{HEADER}{S}", "event": {"original": S}}, Counted(0, 1)),
         ({"short_message": A[:80], "full_message": A}, Counted(1, 0)),
