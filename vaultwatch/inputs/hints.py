@@ -80,8 +80,27 @@ _SCRIPTS = (
         "it is what Python prints of an object",
         "import ast, json, sys; [print(json.dumps(ast.literal_eval(one.strip()))) for one in sys.stdin]",
     ),
+    (
+        re.compile(rb'\A\{\s{0,64}"[^"\\]{1,128}"\s{0,64}=>'),
+        "it is what Ruby prints of an object, also by Logstash's codec rubydebug",
+        r"""import re, sys; sys.stdout.write(re.sub(r"(\"(?:[^\"\\]|\\.)*\")( *=>)?|\bnil\b|\[\d+\] |"""
+        r"""(\d{4}-\d\d-\d\dT[\d:.]+Z)", """
+        r"""lambda one: (one[1] + (":" if one[2] else "") if one[1] else f"\"{one[3]}\"" if one[3] else """
+        r""""null" if one[0] == "nil" else ""), sys.stdin.read()))""",
+    ),
+    (
+        re.compile(
+            rb"\A(?:From \S|(?:Return-Path|Received|Delivered-To|MIME-Version|Message-ID|Date|From|To|Subject): )"
+        ),
+        "it is mail",
+        r"""import email, re, sys; [sys.stdout.buffer.write((part.get_payload(decode=True) or b"") + b"\n") """
+        r"""for mail in re.split(rb"(?m)^From .*\n", sys.stdin.buffer.read()) """
+        r"""for part in email.message_from_bytes(mail).walk()]""",
+    ),
 )
 """What shows that Python can make a log of a text, what that is, and the program."""
+_WRAPPED_ENTRY = re.compile(rb'\{"(time|type|auth|request)":[^\n]{0,2048}(?<!\})')
+_QUOTED_PRINTABLE = re.compile(rb"(?=[^ {]{0,75}[ {])[ -~]{32,75}=")
 _AFTER_CR = re.compile(rb"\r(?:[^\r{]{0,120} )?(?:\{\"|\d{4}-\d\d-\d\dT[\d:.,+Z-]{8,35} \[[A-Z]{4,5} ?\] )")
 """A record behind a CR: a progress bar writes CRs too, but no records."""
 _CR_TO_LF = r"""awk '{ gsub(/\r/, "\n") } 1'"""
@@ -108,7 +127,7 @@ def hint_for(name: str, first: Rejected) -> str:
     if path := _path_to(_is_encoded, first.raw):
         decode = f"jq -rj {shlex.quote(f'{path} | @base64d')}"
         return f"; records are inside {path}, in base64: {_command(decode, name)} | vaultwatch check"
-    return _hint_for_text(name, start)
+    return _hint_for_divided(name, start.rstrip()) or _hint_for_text(name, start)
 
 
 def _hint_for_text(name: str, start: bytes) -> str:
@@ -133,6 +152,20 @@ def _hint_for_text(name: str, start: bytes) -> str:
         straight = _command("sed 's/[“”]/\"/g'", name)
         return f"; its quotes are those of a word processor: {straight} | vaultwatch check"
     return "; expected are audit entries (JSON) or messages of the server log, of Vault or OpenBao"
+
+
+def _hint_for_divided(name: str, start: bytes) -> str:
+    """Return what to do if a line is a part of one that a mail program, or somebody else, has divided."""
+    if _QUOTED_PRINTABLE.fullmatch(start):
+        return f"; it is quoted-printable: {_command('python3 -m quopri -d', name)} | vaultwatch check"
+    if wrapped := _WRAPPED_ENTRY.fullmatch(start):
+        return f"; if its lines were wrapped: {_command(_joining(wrapped[1].decode()), name)} | vaultwatch check"
+    return ""
+
+
+def _joining(member: str) -> str:
+    """Return the command that joins lines into objects that begin with a member."""
+    return f"""awk '/^[{{]"{member}":/ && NR > 1 {{ print "" }} {{ printf "%s", $0 }} END {{ print "" }}'"""
 
 
 def _command(tool: str, name: str) -> str:

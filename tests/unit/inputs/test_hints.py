@@ -6,6 +6,7 @@ import base64
 import gzip
 import html
 import json
+import quopri
 import subprocess
 import zipfile
 from pathlib import Path
@@ -81,6 +82,7 @@ TEXT = json.dumps(ENTRY)
         (repr(TEXT.encode()), "; it is what Python prints of bytes: cat "),
         (repr(ENTRY), "; it is what Python prints of an object: cat "),
         (json.dumps(TEXT), "; it is JSON in a text: jq -r . "),
+        (TEXT.replace('": ', '"=>'), "; it is what Ruby prints of an object, also by Logstash's codec rubydebug: cat "),
         ("1\t" + TEXT.replace("\\", "\\\\"), "; its backslashes are doubled: sed "),
     ],
 )
@@ -89,6 +91,44 @@ def test_a_text_in_another_form_becomes_the_entry(text: str, hint_begins: str, t
     found = hint(str(file), text)
     assert found.startswith(hint_begins)
     assert [json.loads(line[line.index("{") :]) for line in pasted(found).splitlines()] == [ENTRY] * 2
+
+
+def test_what_logstash_prints_for_people_becomes_json(tmp_path: Path) -> None:
+    printed = '{\n    "@timestamp" => 2026-03-01T10:00:00.123Z,\n       "message" => "a \\" => nil [0] ",\n'
+    printed += '          "tags" => [\n        [0] "a"\n    ],\n          "none" => nil\n}\n'
+    (file := tmp_path / "log").write_text(printed)
+    expected = {"@timestamp": "2026-03-01T10:00:00.123Z", "message": 'a " => nil [0] ', "tags": ["a"], "none": None}
+    assert json.loads(pasted(hint(str(file), printed))) == expected
+
+
+MAIL = "From: a@example.org\nSubject: logs\nContent-Transfer-Encoding: "
+
+
+@pytest.mark.parametrize("mbox", ["", "From a@example.org Sun Mar  1 10:00:00 2026\n"])
+def test_logs_are_taken_out_of_mails(mbox: str, tmp_path: Path) -> None:
+    encoded = (("base64", base64.encodebytes(TEXT.encode())), ("quoted-printable", quopri.encodestring(TEXT.encode())))
+    mails = [f"{mbox}{MAIL}{name}\n\n{body.decode()}\n" for name, body in encoded]
+    text = "".join(mails) if mbox else mails[0]
+    (file := tmp_path / "mail").write_text(text)
+    found = [json.loads(line) for line in pasted(hint(str(file), text.partition("\n")[0])).splitlines() if line]
+    assert found == [ENTRY] * (2 if mbox else 1)
+
+
+LONG = json.dumps({"time": "2026-03-01T10:00:00.123Z", **ENTRY, "error": "1 error = a"}, separators=(",", ":"))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (quopri.encodestring(f"{LONG}\n{LONG}\n".encode()).decode(), "; it is quoted-printable: python3 "),
+        ("".join(f"{LONG[:60]}\n{LONG[60:]}\n" for _ in range(2)), "; if its lines were wrapped: awk "),
+    ],
+)
+def test_lines_that_were_divided_are_joined(text: str, says: str, tmp_path: Path) -> None:
+    (file := tmp_path / "log").write_text(text)
+    found = hint(str(file), text.partition("\n")[0])
+    assert found.startswith(says)
+    assert pasted(found).splitlines() == [LONG] * 2
 
 
 def test_lines_that_end_with_cr_alone_are_divided(tmp_path: Path) -> None:
