@@ -13,8 +13,8 @@ import click
 from vaultwatch.cli.examples import examples
 from vaultwatch.errors import SettingError
 from vaultwatch.printable import one_line
+from vaultwatch.watch.options import SYSTEM_STATE, state_of_user
 
-_DIRECTORY = Path("/var/lib/vaultwatch")
 _SAMPLE = re.compile(r"(vaultwatch_[a-z_]+)\{(.*)\} ([0-9.e+-]+)")
 _LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 _MAX_BYTES = 16 * 1024 * 1024
@@ -51,14 +51,45 @@ class _Metrics:
 
 
 @click.command("status", epilog=examples("vaultwatch status", "vaultwatch status /var/lib/prometheus/node-exporter"))
-@click.argument("directory", type=click.Path(path_type=Path, readable=False), default=_DIRECTORY, metavar="[DIR]")
-def command(directory: Path) -> int:
+@click.argument("directory", type=click.Path(path_type=Path, readable=False), default=None, metavar="[DIR]")
+def command(directory: Path | None) -> int:
     """Show what the handlers of this host do: since when, what they read, rejected and sent, and what is unsent.
 
-    DIR has the files of `watch --metrics` and `ship --metrics`, vaultwatch-*.prom. Without DIR: /var/lib/vaultwatch.
-    The numbers count from the start of each handler, and are at most 15 seconds old.
+    DIR has the metrics of `watch` and `ship --metrics`, vaultwatch-*.prom. Without DIR: /var/lib/vaultwatch, and the
+    directory in which your own `watch` keeps its state. The numbers count from the start of each handler, and are at
+    most 15 seconds old.
 
     Exit status: 0 if all run, 1 if one has ended, was killed or hangs, 2 if there is no such file.
+    """
+    handlers = _handlers_in(directory) if directory else _handlers_of_host()
+    for handler in handlers:
+        for line in _lines(handler):
+            click.echo(line)
+    return 0 if all(handler.runs for handler in handlers) else 1
+
+
+def _handlers_of_host() -> list[_Metrics]:
+    """Return the handlers of the host, and those that the user has started.
+
+    Raises:
+        SettingError: There are none.
+    """
+    found, missing = list[_Metrics](), list[str]()
+    for directory in dict.fromkeys((SYSTEM_STATE, state_of_user(os.environ))):
+        try:
+            found += _handlers_in(directory)
+        except SettingError as error:
+            missing.append(str(error))
+    if found:
+        return found
+    raise SettingError("; ".join(missing))
+
+
+def _handlers_in(directory: Path) -> list[_Metrics]:
+    """Return the handlers that write their metrics to a folder.
+
+    Raises:
+        SettingError: There are none, or the folder cannot be read.
     """
     if not directory.is_dir():
         raise SettingError(f"{directory}: no such folder: name that of `watch --metrics`")
@@ -66,14 +97,11 @@ def command(directory: Path) -> int:
         raise SettingError(f"{directory}: you may not read it: run `sudo vaultwatch status`, or name another folder")
     files = sorted(directory.glob("vaultwatch-*.prom"))
     if not files:
-        raise SettingError(f"{directory}: has no vaultwatch-*.prom, which `watch --metrics` writes")
+        raise SettingError(f"{directory}: has no vaultwatch-*.prom, which `watch` writes")
     handlers = [found for file in files if (found := _Metrics(_text(file))).label("command") not in _NO_HANDLERS]
     if not handlers:
-        raise SettingError(f"{directory}: no vaultwatch-*.prom there is of `watch --metrics` or `ship --metrics`")
-    for handler in handlers:
-        for line in _lines(handler):
-            click.echo(line)
-    return 0 if all(handler.runs for handler in handlers) else 1
+        raise SettingError(f"{directory}: no vaultwatch-*.prom there is of `watch` or `ship --metrics`")
+    return handlers
 
 
 def _text(file: Path) -> str:
@@ -88,16 +116,18 @@ def _lines(handler: _Metrics) -> Iterator[str]:
     if handler.label("command") == "watch":
         yield f"  rejected  {handler.total('rejected_lines_total'):,.0f} lines"
         yield f"  alerts    {handler.total('alerts_total'):,.0f}"
-        yield from _sinks(handler)
+        yield from _sinks(handler) or ["  nobody is notified: no sink is set"]
 
 
-def _sinks(handler: _Metrics) -> Iterator[str]:
+def _sinks(handler: _Metrics) -> list[str]:
     unsent = handler.by("sink", "notifications_unsent")
     failed = handler.by("sink", "notification_failures_total")
     last = handler.by("sink", "last_notification_timestamp_seconds")
-    for sink, sent in handler.by("sink", "notifications_sent_total").items():
-        counts = f"{sent:,.0f} sent, {unsent.get(sink, 0):,.0f} unsent, {failed.get(sink, 0):,.0f} failed attempts"
-        yield f"  {one_line(sink):9} {counts}, the last {_moment(last.get(sink, 0.0))}"
+    return [
+        f"  {one_line(sink):9} {sent:,.0f} sent, {unsent.get(sink, 0):,.0f} unsent, {failed.get(sink, 0):,.0f} "
+        f"failed attempts, the last {_moment(last.get(sink, 0.0))}"
+        for sink, sent in handler.by("sink", "notifications_sent_total").items()
+    ]
 
 
 def _state(handler: _Metrics) -> str:

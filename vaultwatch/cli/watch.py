@@ -56,7 +56,8 @@ _FILE = click.Path(path_type=Path)
 @click.option("--stats", type=_FILE, metavar="FILE", help="Write counters to this file every second (JSON).")
 @click.option(
     "--metrics", type=_FILE, metavar="FILE",
-    help="Write metrics to this file every 15 seconds, in Prometheus's text format.",
+    help="Write metrics to this file every 15 seconds, in Prometheus's text format. Default: vaultwatch-SOURCE.prom in "
+    "the directory of --state, where `vaultwatch status` finds it.",
 )  # fmt: skip
 @click.option("--log-file", type=_FILE, metavar="FILE", help="Write the log of this process here instead of to syslog.")
 @click.option("--check-config", is_flag=True, help="Check the settings, print what is wrong or what they do, and exit.")

@@ -85,7 +85,7 @@ class WatchHandler:
             recorder = Recorder(options, store, sender.notify)
             evaluation = Evaluation(options, recorder, store, log_start(from_beginning=first))
             metrics = partial(families, evaluation, recorder, sender, store)
-            with writing_metrics(options.metrics, self.name, options.source, metrics, self.pace.metrics_seconds):
+            with writing_metrics(options.metrics_file, self.name, options.source, metrics, self.pace.metrics_seconds):
                 try:
                     recorder.recover()
                     consume(stdin, evaluation)

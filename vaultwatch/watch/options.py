@@ -17,6 +17,15 @@ from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import Rule
 from vaultwatch.watch.slack_options import SlackOptions
 
+SYSTEM_STATE = Path("/var/lib/vaultwatch")
+"""The directory of handlers that are part of a host."""
+
+
+def state_of_user(environment: Mapping[str, str]) -> Path:
+    """Return the directory of handlers that a user without rights of their own has started."""
+    home = Path(environment.get("HOME", "/root"))
+    return Path(environment.get("XDG_STATE_HOME") or home / ".local/state") / "vaultwatch"
+
 
 @dataclass(frozen=True)
 class Pace(HandlerPace):
@@ -61,11 +70,7 @@ class WatchOptions:
         """The directory of `--state`, else /var/lib/vaultwatch if it is writable, else a directory of the user."""
         if self.state is not None:
             return self.state
-        system = Path("/var/lib/vaultwatch")
-        if os.access(system, os.W_OK):
-            return system
-        home = Path(self.environment.get("HOME", "/root"))
-        return Path(self.environment.get("XDG_STATE_HOME") or home / ".local/state") / "vaultwatch"
+        return SYSTEM_STATE if os.access(SYSTEM_STATE, os.W_OK) else state_of_user(self.environment)
 
     @property
     def store_file(self) -> Path:
@@ -96,6 +101,11 @@ class WatchOptions:
     def lock_file(self) -> Path:
         """The lock file of the one process that reads this source with this state directory."""
         return self.state_directory / f"{self.source}.lock"
+
+    @property
+    def metrics_file(self) -> Path:
+        """The file of metrics: `vaultwatch status` finds it if `--metrics` names no other."""
+        return self.metrics or self.state_directory / f"vaultwatch-{self.source}.prom"
 
     @property
     def minimum_level(self) -> Level:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import eventually
 from tests.support.watching import Watching, entry, options
 from vaultwatch.cli import main
 
@@ -46,8 +47,28 @@ def test_it_names_a_handler_that_runs_and_one_that_was_killed(ended: Path, capsy
 
 def test_without_metrics_it_says_who_writes_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", str(tmp_path)]) == 2
-    said = f"vaultwatch: {tmp_path}: has no vaultwatch-*.prom, which `watch --metrics` writes\n"
+    said = f"vaultwatch: {tmp_path}: has no vaultwatch-*.prom, which `watch` writes\n"
     assert capsys.readouterr().err == said
+
+
+def test_without_a_folder_it_shows_what_the_user_has_started(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`vaultwatch watch` without options writes its metrics where it keeps its state."""
+    for module in ("watch.options", "cli.status"):
+        monkeypatch.setattr(f"vaultwatch.{module}.SYSTEM_STATE", tmp_path / "nowhere")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert main(["status"]) == 2
+    said = f"{tmp_path}/nowhere: no such folder: name that of `watch --metrics`; {tmp_path}/vaultwatch: no such folder"
+    assert said in capsys.readouterr().err
+    plain = options(tmp_path, state=None, alert_log=None, environment={"XDG_STATE_HOME": str(tmp_path)})
+    with Watching(plain) as watching:
+        watching.write(entry(1))
+        eventually(lambda: main(["status"]) == 0)
+    assert main(["status"]) == 1
+    shown = capsys.readouterr().out
+    assert "watch audit: running since 20" in shown
+    assert "  alerts    1\n  nobody is notified: no sink is set\n" in shown
 
 
 def test_files_of_other_commands_are_no_handlers(ended: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,7 +81,7 @@ def test_files_of_other_commands_are_no_handlers(ended: Path, capsys: pytest.Cap
     assert capsys.readouterr().out.startswith("? ?: ")
     ended.unlink()
     assert main(["status", str(ended.parent)]) == 2
-    assert "no vaultwatch-*.prom there is of `watch --metrics`" in capsys.readouterr().err
+    assert "no vaultwatch-*.prom there is of `watch` or `ship --metrics`" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_not_there_or_may_not_be_read_is_named_with_what_to_do(
