@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
@@ -94,8 +95,9 @@ class Findings(msgspec.Struct):
     `beats` counts the heartbeat frames of each log source, `received` the lines of each origin, `canaries` the entries
     of the canary by lane, `rule_errors` the errors of each rule, `partial` the records over their budget, `undecided`
     how often a rule was undecided on one; `oldest` is the arrival time of the first line. `counted` is what
-    correlations have counted, at most `MAX_COUNTED` windows, and `groups_dropped` how many counts were given up. `seen`
-    are the combinations that those which learn have seen.
+    correlations have counted, at most `MAX_COUNTED` windows, and `groups_dropped` how many counts were given up, or how
+    many matches not counted, because their times are to come. `seen` are the combinations that those which learn have
+    seen.
     """
 
     unreadable: list[UnreadableFrame] = []
@@ -187,6 +189,7 @@ class Evaluation:
             max_searched=MAX_SEARCHED if limits_lines else sys.maxsize,
             is_thorough=is_thorough,
         )
+        self._detector.correlator.received = time.time()
         self._detector.correlator.concludes = False
 
     def frames(self, encoded_frames: Iterable[EncodedFrame]) -> Iterator[list[Alert]]:
@@ -364,7 +367,7 @@ class Evaluation:
         counting = self._detector.correlator.counting
         self.findings.counted = counting.largest(MAX_COUNTED)
         self.findings.seen = self._detector.correlator.firsts.drain()
-        self.findings.groups_dropped = counting.dropped + self._detector.correlator.firsts.dropped
+        self.findings.groups_dropped = counting.dropped + self._detector.correlator.firsts.dropped + counts.future
         return alerts
 
 

@@ -61,8 +61,9 @@ LOSSES = (
         "groups-dropped",
         metrics.GROUPS_DROPPED,
         "Rules that count may have missed something in the function {function}: it gave up the smallest counts because "
-        "there were too many groups, or could not share counts with other functions. Its log says if the table was "
-        "the reason. Look at who makes so many groups (names that fail to log in, addresses, identities), and run "
+        "there were too many groups, could not share counts with other functions, or did not count records with times "
+        "more than an hour ahead, which are forged unless a clock is wrong. Its log says if the table was the reason. "
+        "Look at who makes so many groups (names that fail to log in, addresses, identities), and run "
         "`vaultwatch check` on the archive of that time: it counts everything together.",
     ),
     Loss(

@@ -122,7 +122,7 @@ class Closing:
         counts = self._run.detector.counts
         found = {"audit": counts.audit, "server": counts.server, "rejected": counts.rejected}
         over = {"partial": counts.partial, "undecided": dict(counts.undecided)}
-        over |= {"undated": counts.undated, "groups_dropped": counts.groups_dropped}
+        over |= {"undated": counts.undated, "future": counts.future, "groups_dropped": counts.groups_dropped}
         silenced = [
             {"rule": rule, "by": file, "matches": count} for (rule, file), count in _ordered(self._findings.silenced)
         ]
@@ -155,6 +155,8 @@ def _report_uncounted(counts: Counts) -> None:
         click.echo(text, err=True)
     if counts.undated:
         click.echo(f"{counts.undated:,} matches were not counted: their records have no time", err=True)
+    if counts.future:
+        click.echo(f"{counts.future:,} matches were not counted: their times are more than an hour ahead", err=True)
 
 
 def _report_staged(counts: Counter[str]) -> None:

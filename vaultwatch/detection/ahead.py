@@ -192,7 +192,7 @@ class NotingWaiting(Waiting):
         )
 
 
-_NUMBERS = ("audit", "server", "rejected", "partial", "undated")
+_NUMBERS = ("audit", "server", "rejected", "partial", "undated", "future")
 
 
 def follows(detector: Detector, ahead: Ahead, steps: Collection[Step] = ()) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import partial
@@ -43,6 +44,7 @@ _SAMPLED: dict[Service, tuple[str, ...]] = {
 """The fields of a record that the alert of a correlation shows."""
 _OF_EVENTS, _OF_RULES = ("event_count", "first_seen"), ("temporal", "temporal_ordered")
 _LONGEST_TEXT = 512
+_MOST_AHEAD_SECONDS = 3600.0
 _SAMPLE_BYTES = 4096
 _TextsOf: TypeAlias = Callable[[tuple[str, ...]], tuple[str, ...]]
 """Returns the texts of some fields of a record, as they are counted."""
@@ -91,6 +93,8 @@ class Correlator:
         firsts: The combinations that were seen by correlations that learn.
         span: The time that the input covers, as far as it was noted.
         concludes: Whether `conclude` judges, at the end of the input, what no store was asked about.
+        received: When what is read was received, in seconds since the epoch: what has a time more than an hour after
+            that is not counted, because forged times would take the room of real ones.
     """
 
     def __init__(self, correlations: Correlations, counts: Counts) -> None:
@@ -106,6 +110,7 @@ class Correlator:
         self.firsts = Firsts()
         self.span = Span()
         self.concludes = True
+        self.received = math.inf
         self._counts = counts
         self._reads: Remembered[tuple[Plan, Rules], list[_Read] | None] = Remembered(self._reads_of, len)
 
@@ -180,6 +185,9 @@ class Correlator:
             self._counts.undated += 1
             return []
         seconds, verdicts = moment.timestamp(), list[Verdict]()
+        if seconds > self.received + _MOST_AHEAD_SECONDS:
+            self._counts.future += 1
+            return []
 
         def occurrence() -> Occurrence:
             return Occurrence(seconds, time, key, origin())

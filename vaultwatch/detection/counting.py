@@ -10,6 +10,7 @@ twice, and two sets of one window can be merged.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
@@ -120,7 +121,9 @@ class Counting:
     """The windows that are being counted.
 
     `dropped` is how many were dropped, with their counts, because there were too many: the smallest ones, so that a
-    number of groups that a client makes up does not end the count of one that is near its threshold.
+    number of groups that a client makes up does not end the count of one that is near its threshold. A window that made
+    room for later ones counts, too, if something is counted in it after that: then those were of forged times, or the
+    logs are not read in the order of their times.
 
     Args:
         max_windows: The most windows.
@@ -142,6 +145,8 @@ class Counting:
         self._max_windows = max_windows
         self._max_hashes = max_hashes
         self._late_seconds = late_seconds
+        self._late_before = -math.inf
+        """Windows that ended before this have made room for others."""
         self._hashes = 0
 
     def count(
@@ -203,6 +208,7 @@ class Counting:
             self._make_room()
         window = self.windows.get(key)
         if window is None:
+            self.dropped += key.ends < self._late_before
             window = self.windows[key] = Window(found, found, sample())
         if window.reached or thing.hash in window.hashes:
             return None
@@ -282,7 +288,10 @@ class Counting:
     def _make_room(self) -> None:
         self._around.clear()
         latest = sorted(key.ends for key in self.windows)[-1 - len(self.windows) // _NEWEST]
-        for key in [key for key in self.windows if key.ends + self._late_seconds < latest]:
+        late = [key for key in self.windows if key.ends + self._late_seconds < latest]
+        if late:
+            self._late_before = max(self._late_before, latest - self._late_seconds)
+        for key in late:
             self._drop(key)
         for key, window in sorted(self.windows.items(), key=_worth):
             if len(self.windows) <= self._max_windows * _KEPT and self._hashes <= self._max_hashes * _KEPT:

@@ -37,8 +37,9 @@ class Counts(msgspec.Struct):
     A record counts once: as an audit entry, as a server-log message, or as rejected. Those decoded in part count as
     `partial` too, and `undecided` is how often each rule could not be decided on one.
 
-    `undated` is how many matches no correlation counted, because their records have no time that can be read, and
-    `groups_dropped` how many counts were given up because there were too many groups.
+    `undated` is how many matches no correlation counted, because their records have no time that can be read, `future`
+    how many, because their times are more than an hour after they were received, and `groups_dropped` how many counts
+    were given up because there were too many groups.
     """
 
     audit: int = 0
@@ -48,6 +49,7 @@ class Counts(msgspec.Struct):
     partial: int = 0
     undecided: Counter[str] = msgspec.field(default_factory=Counter)
     undated: int = 0
+    future: int = 0
     groups_dropped: int = 0
 
 

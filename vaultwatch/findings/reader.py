@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import tzinfo
 from typing import NamedTuple, Protocol
@@ -133,6 +134,7 @@ class Reader:
             correlator=correlator,
             on_entries=observer.entries if observer else None,
         )
+        self.detector.correlator.received = time.time()
 
     def read(self, part: Part, findings: TakesVerdicts, on_chunk: OnChunk) -> Iterator[LogRead]:
         """Evaluate a part, and yield the logs that end in it.

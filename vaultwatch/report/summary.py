@@ -61,6 +61,10 @@ def _problems(contents: Contents) -> Html | None:
         found.append(f"{plural(contents.counts.partial, 'record')} over their budget were evaluated in part")
     if contents.counts.undated:
         found.append(f"matches not counted, because their records have no time: {contents.counts.undated:,}")
+    if contents.counts.future:
+        found.append(
+            f"matches not counted, because their times are more than an hour ahead: {contents.counts.future:,}"
+        )
     if contents.counts.groups_dropped:
         found.append(f"counts given up, because there were too many groups: {contents.counts.groups_dropped:,}")
     if not found:

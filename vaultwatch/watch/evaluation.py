@@ -45,7 +45,7 @@ class Evaluation:
         self._next_note = -math.inf
         self._gather_seconds = options.pace.gather_seconds
         self._gathered: list[Alert] = []
-        self._dropped = 0
+        self._dropped = self._future = 0
         self._next_store = -math.inf
         self._reported = ProblemLog(options.pace.report_seconds)
         self._splitter = LineSplitter()
@@ -106,6 +106,7 @@ class Evaluation:
     def _evaluate(self, lines: Sequence[bytes]) -> None:
         if self._has_metrics:
             self.received.add_lines(lines)
+        self._detector.correlator.received = time.time()
         self._gather(self._detector.feed(lines))
         self._judge()
 
@@ -160,6 +161,12 @@ class Evaluation:
             text = f"{dropped - self._dropped} counts were given up at a low number, because there were too many groups"
             self._reported.report("groups dropped", logging.WARNING, text)
             self._dropped = dropped
+        if self.counts.future > self._future:
+            text = (
+                f"{self.counts.future - self._future} matches were not counted: their times are more than an hour ahead"
+            )
+            self._reported.report("future times", logging.WARNING, text)
+            self._future = self.counts.future
 
     def _write_figures(self, *, final: bool = False) -> None:
         try:

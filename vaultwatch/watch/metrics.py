@@ -43,6 +43,8 @@ def _of_records(evaluation: Evaluation) -> Iterator[Family]:
     yield single("vaultwatch_groups_dropped_total", "counter", dropped, counts.groups_dropped)
     undated = "Matches that no rule counted, because their records have no time that can be read."
     yield single("vaultwatch_undated_matches_total", "counter", undated, counts.undated)
+    future = "Matches that no rule counted, because their times are more than an hour ahead."
+    yield single("vaultwatch_future_matches_total", "counter", future, counts.future)
     errors = "Exceptions that rules raised."
     yield single("vaultwatch_rule_errors_total", "counter", errors, counts.rule_errors.total())
     by_rule = "The same exceptions by rule."

@@ -629,6 +629,7 @@ class TestReports:
             "partial",
             "undecided",
             "undated",
+            "future",
             "groups_dropped",
             "silenced",
             "left_out",

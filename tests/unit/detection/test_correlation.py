@@ -158,6 +158,14 @@ class TestCounting:
         assert detector.feed([entry(n, time="yesterday") for n in range(9)]) == []
         assert detector.counts.undated == 9
 
+    def test_what_has_a_time_of_more_than_an_hour_ahead_takes_no_room_and_is_counted_as_such(self) -> None:
+        detector = Detector(counting(), zone=UTC)
+        detector.correlator.received = BEGIN.timestamp()
+        forged = [entry(n, seconds=3601 + n, who=f"forged-{n}") for n in range(50)]
+        assert detector.feed([entry(1), entry(2), *forged]) == []
+        assert (detector.counts.future, len(detector.correlator.counting.windows)) == (50, 2)
+        assert len(detector.feed([entry(3, seconds=3599 - 3600)])) == 1
+
     def test_groups_that_are_dropped_are_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("vaultwatch.detection.correlation.Counting", lambda: Counting(max_windows=10))
         detector = Detector(counting(), zone=UTC)

@@ -123,6 +123,14 @@ class TestProperties:
         assert counting.dropped == 25
         assert len(fed(counting, [(2.0, "near", "the last")], threshold=10)) == 1
 
+    def test_a_count_that_forged_times_have_ended_is_given_up_visibly(self) -> None:
+        counting = Counting(max_windows=100)
+        fed(counting, [(0.0, "near", str(n)) for n in range(9)], threshold=10)
+        fed(counting, [(9e9, f"forged-{n}", "x") for n in range(60)], threshold=10)
+        forged = counting.dropped
+        assert fed(counting, [(2.0, "near", "the last")], threshold=10) == []
+        assert counting.dropped == forged + 2
+
     def test_what_was_counted_is_named_up_to_ten_with_the_first_and_the_last(self) -> None:
         counting = Counting()
         fed(counting, [(float(n), "a", str(n)) for n in (30, 10, *range(40, 60), 20)], threshold=99)

@@ -79,3 +79,16 @@ def crowded(number: int) -> bytes:
     """Return the entry of a secret that somebody else reads for each number."""
     read = {"operation": "read", "mount_type": "kv", "path": "secret/data/app"}
     return entry(number, "secret/data/app", principal=f"n{number}", request={"id": event_key(number), **read})
+
+
+@pytest.mark.parametrize("way", ["evaluate", "sweep"])
+def test_entries_with_times_to_come_are_not_counted_and_an_alarm_says_so(
+    aws: World, capsys: pytest.CaptureFixture[str], way: str
+) -> None:
+    forged = [line.replace(b'"time":"2', b'"time":"3') for line in LINES]
+    if way == "evaluate":
+        aws.evaluate(aws.frame(*(AUDIT_TAG + line for line in forged)))
+    else:
+        aws.sweep(ARCHIVE, aws.archive("00000002-20261121T075958", b"\n".join(forged)))
+    assert raised(aws) == []
+    assert total(capsys.readouterr().out, "GroupsDropped") > 0

@@ -222,7 +222,8 @@ def test_the_figures_count_everything_and_record_the_end(good: WatchOptions, tmp
         eventually(lambda: json.loads(stats.read_bytes() or b"{}").get("alerts"))
         figures = json.loads(stats.read_bytes())
         assert figures == {
-            "audit": 501, "server": 0, "rejected": 1, "partial": 0, "undecided": {}, "undated": 0, "groups_dropped": 0,
+            "audit": 501, "server": 0, "rejected": 1, "partial": 0, "undecided": {}, "undated": 0, "future": 0,
+            "groups_dropped": 0,
                 "rule_errors": {}, "alerts": 1,
                 "ended": False}  # fmt: skip
     assert json.loads(stats.read_bytes())["ended"] is True
