@@ -35,7 +35,7 @@ class Evaluation:
     together, so that acts that belong together share a notification.
 
     Attributes:
-        received: The lines that were read, by origin; nothing without `--metrics`.
+        received: The lines that were read, by origin.
     """
 
     def __init__(self, options: WatchOptions, recorder: Recorder, memory: Memory, log_start: str) -> None:
@@ -49,7 +49,6 @@ class Evaluation:
         self._next_store = -math.inf
         self._reported = ProblemLog(options.pace.report_seconds)
         self._splitter = LineSplitter()
-        self._has_metrics = options.metrics is not None
         self.received = Counters(_MAX_ORIGINS)
         self._figures = Figures(options.stats, options.pace.stats_seconds)
         self._rejected_lines = RejectedLines(options.rejected)
@@ -104,8 +103,7 @@ class Evaluation:
         self._write_figures(final=True)
 
     def _evaluate(self, lines: Sequence[bytes]) -> None:
-        if self._has_metrics:
-            self.received.add_lines(lines)
+        self.received.add_lines(lines)
         self._detector.correlator.received = time.time()
         self._gather(self._detector.feed(lines))
         self._judge()

@@ -68,6 +68,7 @@ def test_without_a_folder_it_shows_what_the_user_has_started(
     assert main(["status"]) == 1
     shown = capsys.readouterr().out
     assert "watch audit: running since 20" in shown
+    assert "  read      1 lines, the last 20" in shown
     assert "  alerts    1\n  nobody is notified: no sink is set\n" in shown
 
 
