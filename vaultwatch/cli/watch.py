@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -82,6 +83,8 @@ def command(
 ) -> int:
     """Evaluate the lines on stdin and notify people, without AWS: for syslog-ng's program() destination.
 
+    On a terminal, and without --alert-log, Slack and SNS, notifications are printed there.
+
     It reads its input to the end, even after SIGTERM. While a setting cannot be used, it logs why, reads nothing, and
     checks again every 10 seconds; --check-config finds such a problem before the start. A wrong value of --source,
     --level or --timezone ends it with status 2, unless syslog-ng has started it. Notifications that are not sent
@@ -105,6 +108,7 @@ def command(
         stats=stats,
         metrics=metrics,
         log_file=log_file,
+        terminal=sys.stdout if sys.stdout.isatty() else None,
     )
     if test_notification:
         from vaultwatch.watch.trial import send_test

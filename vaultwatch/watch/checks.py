@@ -101,7 +101,7 @@ def _rule_notes(options: WatchOptions) -> Iterator[str]:
 
 
 def _sink_notes(options: WatchOptions) -> Iterator[str]:
-    if not (options.slack.is_given or options.sns_topic or options.alert_log):
+    if not options.has_sink and not options.terminal:
         yield "neither --alert-log nor Slack nor SNS is set: alerts are stored, and nobody is notified"
 
 

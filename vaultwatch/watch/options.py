@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
+from typing import TextIO
 
 from vaultwatch.audience import Audience
 from vaultwatch.errors import SettingError
 from vaultwatch.handler.run import HandlerPace
 from vaultwatch.notify.alert_log import AlertLog
 from vaultwatch.notify.sink import Sink
+from vaultwatch.notify.terminal import Terminal
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import Rule
 from vaultwatch.watch.slack_options import SlackOptions
@@ -62,6 +64,8 @@ class WatchOptions:
     stats: Path | None = None
     metrics: Path | None = None
     log_file: Path | None = None
+    terminal: TextIO | None = None
+    """Where notifications are written if no other sink is set."""
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     pace: Pace = field(default_factory=Pace)
 
@@ -131,7 +135,12 @@ class WatchOptions:
     @property
     def makers(self) -> tuple[Callable[[Level, Audience], Sink | None], ...]:
         """Functions that return a sink, or None if it is not configured; each may raise `SettingError`."""
-        return self._alert_log, self._slack, self._sns
+        return self._alert_log, self._slack, self._sns, self._terminal
+
+    @property
+    def has_sink(self) -> bool:
+        """Whether a sink is configured other than the terminal."""
+        return bool(self.alert_log or self.slack.is_given or self.sns_topic)
 
     def _audience(self) -> Audience:
         """Return whom the notifications are for; they look for entries where the alert log is."""
@@ -139,6 +148,9 @@ class WatchOptions:
 
     def _alert_log(self, level: Level, _: Audience) -> Sink | None:
         return AlertLog(self.alert_log, level) if self.alert_log else None
+
+    def _terminal(self, level: Level, audience: Audience) -> Sink | None:
+        return Terminal(self.terminal, level, audience) if self.terminal and not self.has_sink else None
 
     def _slack(self, level: Level, audience: Audience) -> Sink | None:
         return self.slack.sink(self.threads_file, level, self.pace.slack_seconds, audience)

@@ -87,6 +87,31 @@ class TestUsage:
             assert process.stderr.read() == b"vaultwatch: No such option '--nope'.\n"
 
 
+class TestTerminal:
+    def watch(self, folder: Path, *arguments: str) -> str:
+        """Return what `watch` prints on a terminal of one alert."""
+        command = [sys.executable, "-m", "vaultwatch", "watch", "--source", "audit", "--state", str(folder / "state")]
+        screen, stdout = os.openpty()
+        with os.fdopen(screen, "rb", buffering=0) as reading:
+            subprocess.run([*command, *arguments], input=entry(1), stdout=stdout, stderr=subprocess.PIPE, check=True)
+            os.write(stdout, b"\n--\n")
+            shown = b""
+            while b"--" not in shown:
+                shown += reading.read(4096)
+            os.close(stdout)
+        return shown.decode()
+
+    def test_alerts_are_printed_on_it(self, tmp_path: Path) -> None:
+        shown = self.watch(tmp_path)
+        assert "rule       audit_policy_written" in shown
+        assert "What to do next:" in shown
+
+    def test_with_another_sink_nothing_is(self, tmp_path: Path) -> None:
+        log = tmp_path / "audit.alert"
+        assert self.watch(tmp_path, "--alert-log", str(log)).split() == ["--"]
+        assert len(alerts_in(log)) == 1
+
+
 class TestCheckConfig:
     def test_valid_settings_exit_with_0(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         state, log = str(tmp_path / "state"), str(tmp_path / "audit.alert")

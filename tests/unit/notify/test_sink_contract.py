@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 import pytest
@@ -26,6 +27,7 @@ from vaultwatch.notify.sink import Sink, route
 from vaultwatch.notify.slack.bot import SlackBot
 from vaultwatch.notify.slack.webhook import SlackWebhook
 from vaultwatch.notify.sns import SnsSink
+from vaultwatch.notify.terminal import Terminal
 from vaultwatch.rules.facts import Level
 from vaultwatch.store.sqlite_threads import SqliteThreads
 
@@ -47,13 +49,16 @@ class Receiver:
     """A function that writes each alert."""
 
 
-@pytest.fixture(params=["alert-log", "slack-webhook", "slack-bot", "sns"])
+@pytest.fixture(params=["alert-log", "slack-webhook", "slack-bot", "sns", "terminal"])
 def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Receiver]:
     """Every sink with its receiver; add a new sink to `params`."""
     if request.param == "alert-log":
         yield alert_log(tmp_path / "log")
     elif request.param == "sns":
         yield sns()
+    elif request.param == "terminal":
+        with ExitStack() as opened:
+            yield terminal(tmp_path / "screen", opened)
     else:
         with SlackStandIn(interval_seconds=0) as stand_in:
             yield slack(stand_in, tmp_path, bot=request.param == "slack-bot")
@@ -68,6 +73,21 @@ def alert_log(folder: Path) -> Receiver:
         recover=lambda: folder.with_name("gone").rename(folder),
         received=lambda: path.read_text() if path.exists() else "",
         writer=(msgspec.json, "encode"),
+    )
+
+
+def terminal(path: Path, opened: ExitStack) -> Receiver:
+    """An ASCII terminal; in the place of one that was closed, a user opens another."""
+
+    def open_screen() -> TextIO:
+        return opened.enter_context(path.open("a", encoding="ascii"))
+
+    screens = [open_screen()]
+    return Receiver(
+        open_sink=lambda **options: Terminal(screens[-1], **options),
+        ways={"refused": screens[0].close},
+        recover=lambda: screens.append(open_screen()),
+        received=path.read_text,
     )
 
 
