@@ -405,6 +405,8 @@ REFUSED = [
     (sigma(PATH.format(": a"), name="other"), "name is other, but the file is rule.yml: they must be the same"),
     (sigma(PATH.format(": a")).replace("title: ", "title: \u202e"), "title has characters that are not visible"),
     (sigma(PATH.format(": a")).replace("title: ", 'title: "a\\nb" #'), "title has .* more than one line"),
+    (sigma(PATH.format(": a")).replace("title: Title", "title: Tit\u04cfe"), r"several scripts \(cyrillic and latin\)"),
+    (sigma(PATH.format(": a"), more="denied: {title: \u0410udit}\n"), r"denied: the title has a word with letters"),
     (sigma(PATH.format(": a"), name="[rule]"), "name is .*, but the file is rule.yml"),
     (sigma(PATH.format(": a")) + "---\n" + sigma(PATH.format(": b")), "second rule named rule"),
     (sigma(PATH.format(": a"), more="status: deprecated\n"), "unsupported status deprecated"),

@@ -75,6 +75,11 @@ def test_an_empty_file_changes_nothing(folder: Path) -> None:
         ("second: {}\nrule: {level: lower}", "line 2: rule: unknown level lower: not one of informational, low,"),
         ("rule: {window: soon}", "overrides.yml, line 1: rule: window soon is not a time"),
         ("rule: {title: [a]}", "overrides.yml, line 1: rule: Expected `str | null`"),
+        ('rule: {title: "\u202e"}', "overrides.yml, line 1: rule: the title has characters that are not visible"),
+        (
+            "rule: {title: \u0410udit}",
+            "overrides.yml, line 1: rule: the title has a word with letters of several scripts",
+        ),
         ("rule: {enabled: no}", "overrides.yml, line 1: rule: enabled is true or false, not no"),
         ("rule: low", "overrides.yml: not one mapping of rules"),
         ("[rule]", "overrides.yml: not one mapping of rules"),

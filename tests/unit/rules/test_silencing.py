@@ -74,6 +74,18 @@ def test_a_file_that_is_edited_or_missing_is_named(rules: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("never", ["{request.path|expand: '%nobody%'}", "{request.path: x}"])
+def test_an_edited_condition_is_named_in_a_rule_with_placeholders_whatever_their_values(
+    rules: Path, never: str
+) -> None:
+    name, values = "audit_emergency_path_used", rules / "placeholders.yaml"
+    values.write_text(values.read_text().replace("- emergency-only", "- live") + "nobody: []\n")
+    edited = rules / f"{name}.yml"
+    text, condition = edited.read_text(), "  condition: engine and"
+    edited.write_text(text.replace(condition, f"  never: {never}\n{condition} never and", 1))
+    assert said(rules) == [f"1 shipped rule is used with another condition: {name}"]
+
+
 def test_so_is_what_silences_a_rule_that_is_not_shipped(rules: Path) -> None:
     mine = re.sub("(?m)^id: .*", "", (rules / f"{NAME}.yml").read_text()).replace(NAME, "audit_mine")
     (rules / "audit_mine.yml").write_text(mine)

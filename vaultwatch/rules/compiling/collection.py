@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,6 +77,30 @@ def compile_silenced(directories: Sequence[Path]) -> list[CompiledRule]:
 def _silenced(rule: CompiledRule, condition: Condition, file: str) -> CompiledRule:
     name = silenced_name(rule.name, file)
     return msgspec.structs.replace(rule, name=name, condition=condition, silenced_by=file)
+
+
+def compile_with_values(
+    directory: Path, names: Collection[str], values: Mapping[str, list[Any]]
+) -> dict[str, CompiledRule]:
+    """Compile some rules of a directory, without filters and overrides, with other values of placeholders.
+
+    Args:
+        directory: The directory.
+        names: The names of the rules.
+        values: The values of placeholders, instead of those in the directory.
+
+    Returns:
+        The rules by their names.
+
+    Raises:
+        RuleError: Names the file, and says what is wrong.
+    """
+    placeholders = {**read_placeholders(directory), **values}
+    documents = [
+        one for one in read_documents(directory) if "detection" in one.found and one.found.get("name") in names
+    ]
+    compiled = [ParsedRule(document, placeholders).compile() for document in documents]
+    return {rule.name: rule for rule in compiled}
 
 
 def selections_of(name: str, directories: Sequence[Path]) -> dict[Condition, str]:

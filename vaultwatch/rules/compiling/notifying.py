@@ -10,6 +10,7 @@ import msgspec
 
 from vaultwatch.errors import RuleError, did_you_mean
 from vaultwatch.rules.compiling.checks import check_field
+from vaultwatch.rules.compiling.titles import fault_of_title
 from vaultwatch.rules.facts import Level, Service
 from vaultwatch.rules.pack import CompiledRule
 
@@ -92,6 +93,8 @@ def _titled(found: dict[str, Any], key: str, known: tuple[str, ...]) -> dict[str
     value = found.get(key) or {}
     if not isinstance(value, dict) or not value.keys() <= set(known):
         raise RuleError(f"{key} takes a map of {' and '.join(known)}")
+    if fault := fault_of_title(str(value.get("title") or "")):
+        raise RuleError(f"{key}: {fault}")
     return value
 
 

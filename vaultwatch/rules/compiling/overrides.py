@@ -12,6 +12,7 @@ from vaultwatch.errors import RuleError, did_you_mean
 from vaultwatch.rules.compiling.documents import OVERRIDES
 from vaultwatch.rules.compiling.faults import hint_of_rule, lines_of
 from vaultwatch.rules.compiling.notifying import window_seconds
+from vaultwatch.rules.compiling.titles import fault_of_title
 from vaultwatch.rules.compiling.yaml_core import load_documents
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import CompiledRule
@@ -33,8 +34,10 @@ class Override(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return the facts of the rule that change.
 
         Raises:
-            RuleError: The window is not a time.
+            RuleError: The window is not a time, or the title looks like another one.
         """
+        if self.title is not None and (fault := fault_of_title(self.title)):
+            raise RuleError(fault)
         seconds = window_seconds(self.window)
         changed = {"level": self.level, "title": self.title, "staged": self.staged, "window_seconds": seconds}
         changed["runbook"] = None if self.runbook is None else self.runbook.strip()

@@ -19,6 +19,7 @@ from vaultwatch.rules.compiling.documents import Document, located
 from vaultwatch.rules.compiling.faults import not_read, not_sigma, one_line
 from vaultwatch.rules.compiling.numbers import exact_numbers
 from vaultwatch.rules.compiling.placeholders import Placeholders, fill, used
+from vaultwatch.rules.compiling.titles import fault_of_title
 from vaultwatch.rules.compiling.translate import translate
 from vaultwatch.rules.compiling.unsupported import (
     SIGMA_FAULTS,
@@ -67,8 +68,8 @@ def check_shape(
         raise RuleError(f"{where}: name is {name}, but the file is {path.name}: they must be the same")
     if not name.isascii():
         raise RuleError(f"{where}: the name {spelled_out(name)} has letters beyond ASCII, which can look like others")
-    if spelled_out(str(found["title"])) != str(found["title"]):
-        raise RuleError(f"{where}: the title has characters that are not visible, or more than one line")
+    if fault := fault_of_title(str(found["title"])):
+        raise RuleError(f"{where}: {fault}")
     if str(status) not in _STATUSES:
         raise RuleError(f"{where}: unsupported status {status}: not one of {', '.join(_STATUSES)}")
     if level not in list(Level):
