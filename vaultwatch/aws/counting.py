@@ -17,8 +17,9 @@ from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING
 
 from vaultwatch.alerts import Alert, alert_of
+from vaultwatch.aws.windows import Windows
 from vaultwatch.detection.correlation import verdict_of
-from vaultwatch.detection.counting import CountedWindow, Counting, Window, is_within_another
+from vaultwatch.detection.counting import CountedWindow, Window, is_within_another
 from vaultwatch.detection.ordered import slots
 from vaultwatch.detection.windows import WindowKey, joined
 
@@ -55,7 +56,7 @@ class SharedCounting:
     Args:
         correlations: What is counted.
         counts: Returns where counts are shared; called when there is something to share.
-        max_windows: The most windows in memory; see `Counting`.
+        max_windows: The most windows in memory; see `Windows`.
     """
 
     def __init__(
@@ -63,8 +64,7 @@ class SharedCounting:
     ) -> None:
         self._by_name = correlations.by_name
         self._open_counts = counts
-        self._counting = Counting(max_windows, MAX_HASHES, LATE_SECONDS)
-        self._counting.chains = correlations.chains
+        self._windows = Windows(max_windows, MAX_HASHES, LATE_SECONDS, correlations.chains)
 
     def take(self, findings: Findings, seconds_left: Callable[[], float]) -> Generator[list[Alert], None, None]:
         """Count what one evaluation has counted, and raise the alerts that this leads to.
@@ -76,43 +76,43 @@ class SharedCounting:
         Yields:
             One alert, which is raised again by the same things unless the next one is asked for.
         """
-        dropped = self._counting.dropped
+        dropped = self._windows.dropped
         touched = self._join(findings.counted)
-        findings.groups_dropped += self._counting.dropped - dropped
+        findings.groups_dropped += self._windows.dropped - dropped
         sharing = _Sharing(self._open_counts, seconds_left)
         for key, window in touched:
             one = self._by_name[key.rule]
             reached_elsewhere = self._share(sharing, key, window, one)
-            if reached_elsewhere or self._counting.has_reached(key, window, one.correlation.threshold):
+            if reached_elsewhere or self._windows.has_reached(key, window, one.correlation.threshold):
                 if not is_within_another(key, window):
                     yield [alert_of(verdict_of(one, key, window))]
                 if not reached_elsewhere and window.shared:
                     sharing.mark_reached(key)
-                self._counting.reach(window)
+                self._windows.reach(window)
         findings.groups_dropped += sharing.unshared
 
     def _join(self, counted: Sequence[CountedWindow]) -> list[CountedWindow]:
         """Return the windows that have not reached their thresholds: the largest first, of equal ones the even ones."""
-        touched = {key: self._counting.join(key, part) for key, part in counted}
+        touched = {key: self._windows.join(key, part) for key, part in counted}
         left = [(key, window) for key, window in touched.items() if not window.reached]
         return sorted(left, key=lambda one: (-len(one[1].hashes), one[0].number % 2))
 
     def _share(self, sharing: _Sharing, key: WindowKey, window: Window, one: Correlated) -> bool:
         """Add a window to the table if it is time, and return whether it reached its threshold before that."""
-        if self._counting.has_reached(key, window, one.correlation.threshold) or not self._is_time(key, window, one):
+        if self._windows.has_reached(key, window, one.correlation.threshold) or not self._is_time(key, window, one):
             return False
         shared = sharing.add(key, window)
         if shared is None:
             return False
-        self._counting.learn(key, window, shared.hashes)
-        if key.rule in self._counting.chains:
+        self._windows.learn(key, window, shared.hashes)
+        if key.rule in self._windows.chains:
             window.shared_slots = slots(key, window.hashes)
         window.is_spread |= len(shared.halves) > 1
         return shared.reached
 
     def _is_time(self, key: WindowKey, window: Window, one: Correlated) -> bool:
         """Return whether a window holds a quarter of its threshold, or points, that the table does not have."""
-        if key.rule in self._counting.chains:
+        if key.rule in self._windows.chains:
             return not slots(key, window.hashes) <= window.shared_slots
         return _SHARE * (len(window.hashes) - window.shared) >= one.correlation.threshold
 

@@ -20,7 +20,7 @@ from typing import TypeAlias
 import msgspec
 
 from vaultwatch.detection.correlation import Correlator, Span
-from vaultwatch.detection.counting import Occurrence, Sample, Thing
+from vaultwatch.detection.counting import MAX_VALUES, Occurrence, Sample, Thing
 from vaultwatch.detection.detector import WAIT_FOR_RESPONSE_SECONDS, Detector
 from vaultwatch.detection.evaluator import Counts
 from vaultwatch.detection.firsts import CombinationSeen, First
@@ -65,6 +65,7 @@ class Step(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
     half: Half
     thing: Thing
+    text: str
     found: Occurrence
     sample: Sample
 
@@ -81,13 +82,14 @@ class NotingCorrelator(Correlator):
     def __init__(self, correlations: Correlations, counts: Counts) -> None:
         """See `Correlator`."""
         super().__init__(correlations, counts)
-        self._known: dict[Half, set[int]] = {}
+        self._known: dict[Half, set[Thing]] = {}
 
     def step(
         self,
         one: Correlated,
         half: Half,
         thing: Thing,
+        text: str,
         occurrence: Callable[[], Occurrence],
         sample: Callable[[], Sample],
     ) -> Sequence[Verdict]:
@@ -100,11 +102,11 @@ class NotingCorrelator(Correlator):
             known, shown = self._known.setdefault(half, set()), sample()
         elif one.correlation.type == "temporal_ordered":
             shown = {}
-        elif thing.hash in known or len(known) >= one.correlation.threshold:
+        elif thing in known or len(known) >= one.correlation.threshold:
             return ()
         else:
             shown = {}
-        known.add(thing.hash)
+        known.add(thing)
         found = occurrence()
         return (
             StepVerdict(
@@ -114,7 +116,7 @@ class NotingCorrelator(Correlator):
                 outcome="unknown",
                 time=found.time,
                 record={},
-                step=Step(half, thing, found, shown),
+                step=Step(half, thing, text if len(known) <= MAX_VALUES else "", found, shown),
             ),
         )
 
@@ -206,9 +208,7 @@ def follows(detector: Detector, ahead: Ahead, steps: Collection[Step] = ()) -> b
     waiting = detector.waits.events
     if waiting and len(waiting) + ahead.most_waiting > MAX_WAITING:
         return False
-    halves = {step.half for step in steps}
-    windows = {(*group, number) for *group, late, _ in halves for number in (late - 1, late)}
-    if not detector.correlator.counting.has_room(len(windows), 2 * len(steps)):
+    if not detector.correlator.counting.has_room(len({step.half for step in steps}), len(steps)):
         return False
     return not any(key in ahead.asked for key in waiting)
 
@@ -235,10 +235,12 @@ def count_again(detector: Detector, step: Step) -> Sequence[Verdict]:
 
     def occurrence() -> Occurrence:
         found = step.found
-        return msgspec.structs.replace(found, origin=_origin(found.origin, lines)) if lines else found
+        if not lines:
+            return found
+        return Occurrence(found.moment, found.time, found.event_key, _origin(found.origin, lines))
 
     one = correlator.correlations.by_name[step.half[0]]
-    return correlator.step(one, step.half, step.thing, occurrence, lambda: step.sample)
+    return correlator.step(one, step.half, step.thing, step.text, occurrence, lambda: step.sample)
 
 
 def add_counts(counts: Counts, ahead: Ahead) -> None:

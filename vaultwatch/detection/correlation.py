@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from vaultwatch.detection.counting import Counting, Occurrence, Sample, Thing, Window
+from vaultwatch.detection.counting import Counting, Occurrence, Sample, Thing, Window, thing_of
 from vaultwatch.detection.firsts import Combination, First, Firsts
 from vaultwatch.detection.ordered import point_of
 from vaultwatch.detection.verdict import Verdict
@@ -50,16 +50,22 @@ _TextsOf: TypeAlias = Callable[[tuple[str, ...]], tuple[str, ...]]
 """Returns the texts of some fields of a record, as they are counted."""
 _OfValues: TypeAlias = Callable[[Values, Callable[[], Origin], tzinfo | None], tuple[str, ...]]
 """Returns them from the few fields of an entry that are decoded, where it came from, and the zone of `local`."""
-_Found: TypeAlias = tuple[Correlated, tuple[str, ...], Thing | None]
-"""What a correlation counts of a record, and in which group."""
+
+
+class _Found(NamedTuple):
+    """What a correlation counts of a record, and in which group; `text` is for people."""
+
+    one: Correlated
+    group: tuple[str, ...]
+    thing: Thing
+    text: str
 
 
 class _Read(NamedTuple):
-    """How to read what a correlation counts from the few fields of an entry; events are counted by their keys."""
+    """How to read what a correlation counts from the few fields of an entry."""
 
     one: Correlated
     group: _OfValues
-    thing: Callable[[tuple[str, ...]], Thing | None] | None
     shown: _OfValues
 
 
@@ -135,12 +141,12 @@ class Correlator:
         alerting = [rule for rule in matching if rule.name not in self.correlations.silent]
         texts, by_rule = partial(_texts, view), self.correlations.by_rule
         found = [
-            (one, texts(one.group_by), _thing(one, rule.name, texts, key))
+            _found(one, texts(one.group_by), _shown(one, rule.name, texts), key)
             for rule in counted
             for one in by_rule[rule.name]
         ]
         sample = partial(_part, view, counted[0].service)
-        return alerting, self._count(found, key, time, lambda: origin, sample)
+        return alerting, list(self._count(found, key, time, lambda: origin, sample))
 
     def count(
         self, few: Few, origin: Callable[[], Origin], zone: tzinfo | None, text: bytes
@@ -158,11 +164,10 @@ class Correlator:
         reads = self._reads[plan, matching] if key else None
         if reads is None:
             return None
-        found = []
-        for one, group_of, thing_of, shown_of in reads:
-            shown = shown_of(values, origin, zone)
-            thing = thing_of(shown) if thing_of else Thing(hash_of(key), ", ".join(shown))
-            found.append((one, group_of(values, origin, zone), thing))
+        found = [
+            _found(one, group_of(values, origin, zone), shown_of(values, origin, zone), key)
+            for one, group_of, shown_of in reads
+        ]
         return self._count(found, key, time, origin, partial(_sample, text))
 
     def _reads_of(self, of: tuple[Plan, Rules]) -> list[_Read] | None:
@@ -174,43 +179,42 @@ class Correlator:
 
     def _count(
         self,
-        counted: Iterable[_Found],
+        counted: Iterable[_Found | None],
         key: str,
         time: Any,
         origin: Callable[[], Origin],
         sample: Callable[[], Sample],
-    ) -> list[Verdict]:
+    ) -> Sequence[Verdict]:
         moment = parse_time(time)
         if moment is None:
             self._counts.undated += 1
-            return []
-        seconds, verdicts = moment.timestamp(), list[Verdict]()
+            return ()
+        seconds = moment.timestamp()
         if seconds > self.received + _MOST_AHEAD_SECONDS:
             self._counts.future += 1
-            return []
+            return ()
+        verdicts: list[Verdict] = []
 
         def occurrence() -> Occurrence:
             return Occurrence(seconds, time, key, origin())
 
-        for one, group, thing in counted:
-            if thing is None or (group and not any(group)):
+        for found in filter(None, counted):
+            one, group, thing, text = found
+            facts, correlation = one.facts, one.correlation
+            if correlation.type == "first_seen":
+                self._see(facts.name, found, seconds, lambda text: First(occurrence(), sample(), text))
                 continue
-            if one.correlation.type == "first_seen":
-                self._see(one, group, thing, seconds, lambda text: First(occurrence(), sample(), text))
-                continue
-            is_point = one.correlation.type == "temporal_ordered"
-            counted_thing = Thing(point_of(one.step, seconds, key), thing.text) if is_point else thing
-            timespan = one.correlation.timespan_seconds
-            half = one.facts.name, group, int(seconds * 2 // timespan), timespan
-            verdicts += self.step(one, half, counted_thing, occurrence, sample)
+            if correlation.type == "temporal_ordered":
+                thing = point_of(one.step, seconds, key)
+            timespan = correlation.timespan_seconds
+            half = facts.name, group, int(seconds * 2 // timespan), timespan
+            verdicts += self.step(one, half, thing, text, occurrence, sample)
         self._counts.groups_dropped = self.counting.dropped + self.firsts.dropped
         return verdicts
 
-    def _see(
-        self, one: Correlated, group: tuple[str, ...], thing: Thing, seconds: float, first: Callable[[str], First]
-    ) -> None:
+    def _see(self, rule: str, found: _Found, seconds: float, first: Callable[[str], First]) -> None:
         self.span.note(seconds)
-        self.firsts.note(Combination(one.facts.name, group), seconds, lambda: first(thing.text))
+        self.firsts.note(Combination(rule, found.group), seconds, lambda: first(found.text))
 
     def conclude(self) -> list[Verdict]:
         """Return the verdicts that depend on all that was read, at the end of the input.
@@ -231,32 +235,48 @@ class Correlator:
         one: Correlated,
         half: Half,
         thing: Thing,
+        text: str,
         occurrence: Callable[[], Occurrence],
         sample: Callable[[], Sample],
     ) -> Sequence[Verdict]:
-        """Count a thing in the windows that a half timespan is in, and return the verdicts that this leads to.
+        """Count a thing in a half timespan, and return the verdicts that this leads to.
 
         Args:
             one: The correlation.
             half: The half timespan.
             thing: What is counted.
+            text: The same for people.
             occurrence: Returns the record.
             sample: Returns what to keep of the record, to show it.
         """
-        reached = self.counting.count(half, one.correlation.threshold, thing, occurrence, sample)
+        reached = self.counting.count(half, one.correlation.threshold, thing, text, occurrence, sample)
         return [verdict_of(one, key, window) for key, window in reached] if reached else ()
 
 
-def _thing(one: Correlated, rule: str, texts: _TextsOf, key: str) -> Thing | None:
-    """Return what is counted of a record; None if the record has no value to count."""
+def _found(one: Correlated, group: tuple[str, ...], shown: tuple[str, ...], event: str) -> _Found | None:
+    """Return what a correlation counts of a record; None if the record has no value to count, or no group.
+
+    Args:
+        one: The correlation.
+        group: The values that it groups by.
+        shown: The values that it counts, or shows of an event.
+        event: The key of its event.
+    """
+    if group and not any(group):
+        return None
+    text = shown[0] if len(shown) == 1 else listed(shown)
     if one.correlation.type in _OF_EVENTS:
-        shown = texts(one.shown)
-        return Thing(hash_of(key), listed(shown))
-    return _things[(rule,) if one.correlation.type in _OF_RULES else texts(one.fields)]
+        return _Found(one, group, thing_of(event), text)
+    if not all(shown):
+        return None
+    return _Found(one, group, thing_of(text if len(shown) == 1 else joined(shown)), text)
 
 
-def _thing_of(shown: tuple[str, ...]) -> Thing | None:
-    return Thing(hash_of(joined(shown)), listed(shown)) if all(shown) else None
+def _shown(one: Correlated, rule: str, texts: _TextsOf) -> tuple[str, ...]:
+    """Return the values that a correlation counts, or shows of an event, of a record that a base rule matches."""
+    if one.correlation.type in _OF_RULES:
+        return (rule,)
+    return texts(one.shown if one.correlation.type in _OF_EVENTS else one.fields)
 
 
 def _texts(view: View, fields: Iterable[str]) -> tuple[str, ...]:
@@ -269,11 +289,9 @@ def _texts(view: View, fields: Iterable[str]) -> tuple[str, ...]:
 
 def _read(plan: Plan, rule: str, one: Correlated) -> _Read:
     group = _texts_of_few(plan, one.group_by)
-    if one.correlation.type in _OF_EVENTS:
-        return _Read(one, group, None, _texts_of_few(plan, one.shown))
     if one.correlation.type in _OF_RULES:
-        return _Read(one, group, _things.__getitem__, lambda _values, _origin, _zone: (rule,))
-    return _Read(one, group, _things.__getitem__, _texts_of_few(plan, one.fields))
+        return _Read(one, group, lambda _values, _origin, _zone: (rule,))
+    return _Read(one, group, _texts_of_few(plan, one.shown if one.correlation.type in _OF_EVENTS else one.fields))
 
 
 def _texts_of_few(plan: Plan, fields: tuple[str, ...]) -> _OfValues:
@@ -281,28 +299,20 @@ def _texts_of_few(plan: Plan, fields: tuple[str, ...]) -> _OfValues:
     pick = plan.texts[fields]
     if pick is None:
         return lambda values, origin, zone: _texts(plan.view(values, origin(), zone), fields)
-    return lambda values, _origin, _zone: _counted_texts[pick(values)]
+    return lambda values, _origin, _zone: tuple([_counted(text) for text in pick(values)])
 
 
 def _counted(text: str | None) -> str:
     """Return a text as it is counted."""
-    return "" if not text or text.startswith(SALTED) else _shortened(listed((text,)))
+    if not text or text.startswith(SALTED):
+        return ""
+    if len(text) <= _LONGEST_TEXT and ", " not in text and text[0] != '"':  # which `listed` returns as it is
+        return text
+    return _shortened(listed((text,)))
 
 
 def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}… {hash_of(text):016x}"
-
-
-def _length(texts: tuple[str, ...]) -> int:
-    return sum(map(len, texts))
-
-
-_things: Remembered[tuple[str, ...], Thing | None] = Remembered(_thing_of, _length)
-"""What is counted, by its texts, which repeat."""
-_counted_texts: Remembered[tuple[str | None, ...], tuple[str, ...]] = Remembered(
-    lambda found: tuple(map(_counted, found)), lambda found: sum(map(len, filter(None, found)))
-)
-"""Texts as they are counted, by what they are in an entry."""
 
 
 def _sample(text: bytes) -> Sample:

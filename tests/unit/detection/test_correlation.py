@@ -163,14 +163,14 @@ class TestCounting:
         detector.correlator.received = BEGIN.timestamp()
         forged = [entry(n, seconds=3601 + n, who=f"forged-{n}") for n in range(50)]
         assert detector.feed([entry(1), entry(2), *forged]) == []
-        assert (detector.counts.future, len(detector.correlator.counting.windows)) == (50, 2)
+        assert (detector.counts.future, len(detector.correlator.counting.largest(99))) == (50, 2)
         assert len(detector.feed([entry(3, seconds=3599 - 3600)])) == 1
 
     def test_groups_that_are_dropped_are_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("vaultwatch.detection.correlation.Counting", lambda: Counting(max_windows=10))
+        monkeypatch.setattr("vaultwatch.detection.correlation.Counting", lambda: Counting(max_halves=10))
         detector = Detector(counting(), zone=UTC)
         detector.feed([entry(n, who=f"made-up-{n}") for n in range(100)])
-        assert detector.counts.groups_dropped > 150
+        assert detector.counts.groups_dropped > 85
 
 
 class TestIdentity:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaultwatch.detection.counting import LATE_SECONDS, MAX_VALUES, Counting, Occurrence, Thing
-from vaultwatch.detection.windows import WindowKey, hash_of, windows_around
+from vaultwatch.detection.counting import LATE_SECONDS, MAX_VALUES, Counting, Occurrence
+from vaultwatch.detection.windows import WindowKey, windows_around
 from vaultwatch.reading.records import NO_ORIGIN
 
 SPAN = 600
@@ -26,10 +27,9 @@ def fed(counting: Counting, events: Iterable[Event], threshold: int = 3) -> list
     """Return the windows that raise an alert, in this order."""
     raised = []
     for moment, group, thing in events:
-        for key in windows_around(("rule", (group,), int(moment * 2 // SPAN), SPAN)):
-            found = Occurrence(moment, str(moment), thing, NO_ORIGIN)
-            if counting.add(key, threshold, Thing(hash_of(thing), thing), found, dict):
-                raised.append(key)
+        half = ("rule", (group,), int(moment * 2 // SPAN), SPAN)
+        found = partial(Occurrence, moment, str(moment), thing, NO_ORIGIN)
+        raised += [key for key, _ in counting.count(half, threshold, thing, thing, found, dict)]
     return raised
 
 
@@ -97,43 +97,43 @@ class TestProperties:
     def test_a_hostile_number_of_groups_is_bounded(self, groups: list[str], most: int, hashes: int) -> None:
         counting = Counting(most, hashes)
         for number, group in enumerate(groups):
-            key, _ = windows_around(("rule", (group,), int(number % 7 * 2 // SPAN), SPAN))
-            counting.add(key, 5, Thing(number, ""), Occurrence(number % 7, "", "", NO_ORIGIN), dict)
-            assert len(counting.windows) <= most
-            assert sum(len(window.hashes) for window in counting.windows.values()) <= hashes
+            fed(counting, [(number % 7, group, str(number))], threshold=5)
+            found = [window for key, window in counting.largest(10 * len(groups)) if key.number == 0]
+            assert len(found) <= most
+            assert sum(len(window.hashes) for window in found) <= hashes
 
     def test_the_smallest_groups_are_dropped_and_counted(self) -> None:
-        counting = Counting(max_windows=100)
+        counting = Counting(max_halves=100)
         fed(counting, [(0.0, "near", str(n)) for n in range(9)], threshold=10)
         fed(counting, [(1.0, f"made-up-{n}", "x") for n in range(5_000)], threshold=10)
         assert counting.dropped > 4_800
         assert len(fed(counting, [(2.0, "near", "the last")], threshold=10)) == 1
 
     def test_windows_that_ended_long_ago_make_room_without_being_counted_as_dropped(self) -> None:
-        counting = Counting(max_windows=100)
+        counting = Counting(max_halves=100)
         for day in range(50):
             fed(counting, [(day * (SPAN + LATE_SECONDS + HALF), f"{day}-{n}", "x") for n in range(40)])
         assert counting.dropped == 0
 
     def test_an_entry_with_a_time_far_in_the_future_ends_no_count(self) -> None:
-        counting = Counting(max_windows=100)
+        counting = Counting(max_halves=100)
         fed(counting, [(0.0, "near", str(n)) for n in range(9)], threshold=10)
-        fed(counting, [(1.0, f"made-up-{n}", "x") for n in range(49)], threshold=10)
+        fed(counting, [(1.0, f"made-up-{n}", "x") for n in range(99)], threshold=10)
         fed(counting, [(9e9, "future", "x")], threshold=10)
         assert counting.dropped == 25
         assert len(fed(counting, [(2.0, "near", "the last")], threshold=10)) == 1
 
     def test_a_count_that_forged_times_have_ended_is_given_up_visibly(self) -> None:
-        counting = Counting(max_windows=100)
+        counting = Counting(max_halves=100)
         fed(counting, [(0.0, "near", str(n)) for n in range(9)], threshold=10)
-        fed(counting, [(9e9, f"forged-{n}", "x") for n in range(60)], threshold=10)
+        fed(counting, [(9e9, f"forged-{n}", "x") for n in range(120)], threshold=10)
         forged = counting.dropped
         assert fed(counting, [(2.0, "near", "the last")], threshold=10) == []
-        assert counting.dropped == forged + 2
+        assert counting.dropped == forged + 1
 
     def test_what_was_counted_is_named_up_to_ten_with_the_first_and_the_last(self) -> None:
         counting = Counting()
         fed(counting, [(float(n), "a", str(n)) for n in (30, 10, *range(40, 60), 20)], threshold=99)
-        window = counting.windows[WindowKey("rule", ("a",), 0, SPAN)]
+        window = counting.window(WindowKey("rule", ("a",), 0, SPAN))
         assert len(window.values) == MAX_VALUES
         assert (window.first.event_key, window.last.event_key) == ("10", "59")
