@@ -22,7 +22,7 @@ help:
 	@echo "make hosts  boot a log server and a node of OpenBao in systemd-nspawn, from the user data of the templates (root)"
 	@echo "make faults kill, stop and cut off what audit entries go through, and print what was lost and who waited (ROUNDS=n: so many at random, SEED=n; LIVE=1: by the vault or bao on PATH; WRITE=1: into docs/guarantee.md)"
 	@echo "make demo   play a recorded Vault session through syslog-ng and a local AWS to Slack (MODE=watch: no AWS, LIVE=1: a real server, KEEP=1: keep all files of the run)"
-	@echo "make bench  run the benchmarks, and compare them with their goals"
+	@echo "make bench  run the benchmarks, and compare them with their goals (PEERS=1: also with rsigma and DuckDB, which it installs)"
 	@echo "make synth  write the CloudFormation templates to cdk.out (STRICT=1: warnings are errors)"
 	@echo "make node-package  write the package for Vault nodes that exist already to dist (ARCH=amd64 or arm64, PYTHON=3.12)"
 
@@ -86,7 +86,8 @@ demo: system
 	@.venv/bin/python -m demo
 
 bench: system
-	@.venv/bin/python -m bench
+	@$(if $(PEERS),tools/peers)
+	@.venv/bin/python -m bench $(if $(PEERS),--peers)
 
 # Debian 12 and Ubuntu 24.04 have Node 18, which is sufficient; jsii warns about its age at every start.
 synth: export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION = $(firstword $(subst ., ,$(patsubst v%,%,$(shell node --version 2>/dev/null))))
@@ -107,6 +108,7 @@ requirements:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --strip-extras --no-header requirements.in -o requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --strip-extras --no-header requirements-dev.in -o requirements-dev.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-package vaultwatch --strip-extras --no-header requirements-convert.in -o requirements-convert.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --strip-extras --no-header requirements-peers.in -o requirements-peers.txt
 	sed -n 's/^dependencies = //p' pyproject.toml | tr -d '[]",' | tr ' ' '\n' | sed 's/[<>=].*//' >.wheels.in
 	sed -n 's/^\([a-z0-9.-]*==[^ ]*\).*/\1/p' requirements.txt >.wheels.pins
 	uv pip compile --quiet --universal --python-version 3.11 --format pylock.toml -c .wheels.pins .wheels.in -o pylock.wheels.toml

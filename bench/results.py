@@ -68,12 +68,13 @@ def write(path: Path, corpus: dict[str, Any], results: list[Result], measured: d
     }
     figures = [asdict(result) | {"median": result.median, "met": result.met} for result in results]
     document = {"machine": machine, "corpus": corpus, "results": figures, "measured": measured}
-    path.write_text(json.dumps(_rounded(document), indent=1) + "\n")
+    path.write_text(json.dumps(rounded(document), indent=1) + "\n")
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """Return a value with its numbers rounded to four decimals, however nested."""
     if isinstance(value, float):
         return round(value, 4)
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list | tuple) else value

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-REQUIREMENTS = ["requirements.txt", "requirements-dev.txt", "requirements-convert.txt"]
+REQUIREMENTS = ["requirements.txt", "requirements-dev.txt", "requirements-convert.txt", "requirements-peers.txt"]
 
 # Put together here, so that this file does not name them either.
 REGISTRY_HOSTS = [
@@ -92,7 +92,7 @@ def test_both_requirement_files_pin_the_same_versions() -> None:
     assert [versions for name, versions in by_name.items() if name in shared and len(versions) > 1] == []
 
 
-@pytest.mark.parametrize("name", ["requirements.in", "requirements-dev.in", "requirements-convert.in"])
+@pytest.mark.parametrize("name", [name.replace(".txt", ".in") for name in REQUIREMENTS])
 def test_every_direct_requirement_has_its_reason(name: str) -> None:
     lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith(("#", "-c"))]
     assert lines

@@ -56,7 +56,7 @@ _DERIVED_FROM = {
     "local": (("time",),),
 }
 _MOST_NAMESPACES = 100  # nested; bounds the time for a hostile mount point
-_DEFAULT_MOUNTS = {
+DEFAULT_MOUNTS = {
     "secret/": "kv",
     "kv/": "kv",
     "sys/": "system",
@@ -75,7 +75,7 @@ def mount_of(path: str, mount_point: str | None, mount_type: str | None) -> tupl
     either: then the type is known only for mounts under their default name.
     """
     first_part = path[: path.find("/", 5 if path.startswith("auth/") else 0) + 1]
-    kind = mount_type.removeprefix("ns_") if mount_type else _DEFAULT_MOUNTS.get(first_part)
+    kind = mount_type.removeprefix("ns_") if mount_type else DEFAULT_MOUNTS.get(first_part)
     point = mount_point or (first_part if kind else "")
     for _ in range(_MOST_NAMESPACES):  # OpenBao 2.6: `team-a/secret/`, where the path has no namespace
         if path.startswith(point):
