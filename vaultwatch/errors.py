@@ -28,6 +28,10 @@ BOTO3_MISSING = "boto3 is not installed: install Vaultwatch with its extra `aws`
 """The error of a setting that needs AWS, if only the base package is installed."""
 
 
+_SIMILAR = 0.6
+"""From which ratio `difflib` calls two texts similar."""
+
+
 class VaultwatchError(Exception):
     """The base class of all errors whose text is meant for a user."""
 
@@ -117,10 +121,22 @@ class SinkRefused(DeliveryError):
 def did_you_mean(word: str, names: Iterable[str]) -> str:
     """Return the end of an error about an unknown name: ``; did you mean `slack`?``, or "" if no name is similar.
 
-    A dotted name that ends in the word is preferred; of several, the shortest.
+    A dotted name that ends in the word is preferred; of several, the shortest. What many names begin with, such as
+    `audit_`, makes none of them similar.
     """
     import difflib  # imported here: most runs never need it
 
     known = sorted(names, key=lambda name: (len(name), name))
-    near = [name for name in known if name.endswith(f".{word}")] or difflib.get_close_matches(word, known, n=1)
+    near = [name for name in known if name.endswith(f".{word}")] or [
+        name for name in difflib.get_close_matches(word, known) if _is_near(word, name)
+    ]
     return f"; did you mean `{near[0]}`?" if near else ""
+
+
+def _is_near(word: str, name: str) -> bool:
+    """Return whether two names are similar behind the word that both begin with."""
+    import difflib
+
+    own, other = word.partition("_"), name.partition("_")
+    has_same = own[0] == other[0] and own[2] != "" and other[2] != ""
+    return not has_same or difflib.SequenceMatcher(None, own[2], other[2]).ratio() >= _SIMILAR

@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
 from vaultwatch.cli.examples import examples
 from vaultwatch.errors import RuleError, SettingError
+from vaultwatch.printable import one_line
 from vaultwatch.reading.view import View
+from vaultwatch.redaction import redacted_text
 from vaultwatch.rules.facts import Level, Service
 from vaultwatch.rules.pack import CompiledRule, Rule, shipped_rules
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+")
 _MAX_NAME = 64
+_LONGEST_LINE = 300
 _SERVICES: tuple[Service, ...] = ("audit", "server")
 
 
@@ -53,7 +57,8 @@ def command(name: str, source: str, into: Path) -> None:
         )
     if name in (rule.name for rule in shipped_rules()):
         raise SettingError(f"{name} is a shipped rule: choose another name")
-    made = scaffold(name, *_first_record(source))
+    found = _first_record(source)
+    made = scaffold(name, found.service, found.view)
     folder = into / "fixtures" / name
     contents = {
         into / f"{name}.yml": made.rule.encode(),
@@ -61,12 +66,30 @@ def command(name: str, source: str, into: Path) -> None:
         folder / f"ignore{made.suffix}": made.ignore,
     }
     _write(contents)
+    click.echo(one_line(f"made from {found.place}: {_said(found.view)}", _LONGEST_LINE), err=True)
     for path in contents:
         click.echo(path)
 
 
-def _first_record(source: str) -> tuple[Service, View]:
-    """Return the log and the view of the first record.
+class _First(NamedTuple):
+    """The first record: its log, its view, and which one it is, of how many."""
+
+    service: Service
+    view: View
+    place: str
+
+
+def _said(view: View) -> str:
+    """Return what a record says, for people who look for it."""
+    if "message" in view:
+        return f"{view.get('time') or ''} {redacted_text(str(view['message']))}".strip()
+    request = view.get("request") or {}
+    what = f"{request.get('operation')} on {redacted_text(str(request.get('path')))}"
+    return f"{view.get('type')} of {view.get('time')}, {what}"
+
+
+def _first_record(source: str) -> _First:
+    """Return the first record.
 
     Raises:
         SettingError: There is none.
@@ -76,10 +99,11 @@ def _first_record(source: str) -> tuple[Service, View]:
     found: list[tuple[Service, View]] = []
     observers = [_observer(service, found) for service in _SERVICES]
     if source.lstrip().startswith("{") or " [" in source:
-        read_line(source, observers)
+        counts = read_line(source, observers)
     else:
-        read_records([source], observers)
-    return found[0]
+        counts = read_records([source], observers)
+    records = counts.audit + counts.server
+    return _First(*found[0], "the only record" if records == 1 else f"the first of {records:,} records")
 
 
 def _observer(service: Service, found: list[tuple[Service, View]]) -> Rule:

@@ -17,6 +17,7 @@ from vaultwatch.cli.common import (
     SHIPPED_FILES,
     RulesFolder,
     complete_rule,
+    counted,
     default_rules,
     find_rule,
     load_rules,
@@ -173,10 +174,11 @@ def test_rules(directories: tuple[Path, ...], explain: bool) -> int:
         for line in fault_report(fault, folders) if explain else ():
             click.echo(f"    {one_line(line, _LONGEST_LINE)}", err=True)
     for (rule, filters), records in found.silenced.items():
-        click.echo(f"{rule}: {records} records of its fixtures are silenced by {', '.join(filters)}")
+        are = "are" if records != 1 else "is"
+        click.echo(f"{rule}: {counted(records, 'record')} of its fixtures {are} silenced by {', '.join(filters)}")
     failed = len({fault.text.split(":")[0] for fault in found.faults})
-    warned = f", {len(found.warnings)} warnings" if found.warnings else ""
-    click.echo(f"{found.rules} rules tested, {failed} failed{warned}")
+    warned = f", {counted(len(found.warnings), 'warning')}" if found.warnings else ""
+    click.echo(f"{counted(found.rules, 'rule')} tested, {failed} failed{warned}")
     return 1 if found.faults else 0
 
 

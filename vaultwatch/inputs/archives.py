@@ -13,6 +13,8 @@ from vaultwatch.inputs.errors import Unreadable, reading
 from vaultwatch.inputs.order import by_rotation
 
 MAX_MEMBERS = 10_000
+_ENCRYPTED = 1
+"""The bit that a file in a zip archive has if it is encrypted."""
 _BLOCK = 512
 _MAX_NAME_BYTES = 64 * 1024
 _REGULAR = (b"0", b"\0", b"7")
@@ -52,6 +54,8 @@ def zip_members(file: Any) -> Iterator[Member]:
         found = sorted(files, key=lambda one: by_rotation(one.filename))
         _refuse_many(len(found))
         for one in found:
+            if one.flag_bits & _ENCRYPTED:
+                raise Unreadable(f"{one.filename} in it is encrypted: unpack it first (7z x, with the password)")
             with archive.open(one) as stream:
                 yield Member(one.filename, stream, one.compress_size)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -18,6 +20,7 @@ from vaultwatch.inputs.order import by_rotation
 
 STDIN = "-"
 _TAR_START = 512
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,15}://")
 HEAD_BYTES = 65536
 _MAX_EXPANSION = 2_000
 """Times that a file may grow when it is decompressed: twice what gzip can reach, and far beyond any log."""
@@ -113,6 +116,9 @@ def logs_in(name: str, opening: Opening | None = None) -> Iterator[Log]:
 @contextmanager
 def _opened(name: str) -> Iterator[tuple[Any, int]]:
     path: int | str = 0 if name == STDIN else name
+    if _URL.match(name) and not Path(name).exists():
+        command = f"curl -fsSL {shlex.quote(name)} | vaultwatch check -"
+        raise Unreadable(f"addresses are not read; {command if name.startswith('http') else 'download it first'}")
     with open(path, "rb", buffering=CHUNK_BYTES, closefd=name != STDIN) as raw:
         yield raw, 0 if name == STDIN else Path(name).stat().st_size
 

@@ -309,6 +309,18 @@ class TestAlerts:
         (tmp_path / "core").write_bytes(b"\x93\x00\n\xfe\n")
         assert check("--format", "html", tmp_path / "core")[:2] == (2, "")
 
+    @pytest.mark.parametrize(
+        ("address", "hint"),
+        [
+            ("https://example.org/a.log?x=1", "curl -fsSL 'https://example.org/a.log?x=1' | vaultwatch check -"),
+            ("gs://bucket/a.log", "download it first"),
+        ],
+    )
+    def test_an_address_is_not_read(self, check: Check, address: str, hint: str) -> None:
+        found = check(address)
+        assert found.status == 2
+        assert f"vaultwatch: {address}: addresses are not read; {hint}\n" in found.err
+
     @pytest.mark.parametrize("form", ["html", "sarif", "junit"])
     def test_what_cannot_be_read_is_no_log_without_alerts(self, check: Check, tmp_path: Path, form: str) -> None:
         found = check("--format", form, tmp_path / "missing.log")

@@ -28,9 +28,9 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int
     return status, captured.out, captured.err
 
 
-@pytest.mark.parametrize("given_as", ["line", "file"])
+@pytest.mark.parametrize(("given_as", "which"), [("line", "the only record"), ("file", "the first of 2 records")])
 def test_a_rule_from_an_entry_passes_its_test_at_once(
-    given_as: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    given_as: str, which: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a.log").write_text(line() + "\n" + line(path="later") + "\n")
@@ -39,7 +39,7 @@ def test_a_rule_from_an_entry_passes_its_test_at_once(
         0,
         "mine/audit_ldap_enabled.yml\nmine/fixtures/audit_ldap_enabled/match.jsonl\n"
         "mine/fixtures/audit_ldap_enabled/ignore.jsonl\n",
-        "",
+        f"made from {which}: request of 2026-11-21T07:00:00Z, update on sys/auth/ldap\n",
     )
     made = yaml.safe_load(Path("mine/audit_ldap_enabled.yml").read_text())
     assert made["detection"]["selection"] == {"request.path": "sys/auth/ldap", "request.operation": "update"}

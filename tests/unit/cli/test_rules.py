@@ -117,7 +117,7 @@ class TestTuned:
         (folder / "calm.yml").write_text(self.FILTER)
         assert run(capsys, "test", folder) == (
             0,
-            "seal: 1 records of its fixtures are silenced by mine/calm.yml\n2 rules tested, 0 failed\n",
+            "seal: 1 record of its fixtures is silenced by mine/calm.yml\n2 rules tested, 0 failed\n",
             "",
         )
 
@@ -128,7 +128,7 @@ class TestTuned:
         (folder / "fixtures" / "seal" / "match.jsonl").write_text(line("sys/seal") + line("kv/x"))
         assert run(capsys, "test", folder) == (
             1,
-            "seal: 1 records of its fixtures are silenced by mine/calm.yml\n2 rules tested, 1 failed\n",
+            "seal: 1 record of its fixtures is silenced by mine/calm.yml\n2 rules tested, 1 failed\n",
             "seal: match.jsonl, line 2: the rule does not match\n",
         )
 
@@ -185,6 +185,20 @@ Placeholders in force:
         assert f"\nfile             {RULES / 'audit_privileged_policy_used.yml'}\n" in out
         assert out.endswith("\nCondition:\n  never\n\nPlaceholders in force:\n  privileged_policies: []\n")
 
+    @pytest.mark.parametrize(
+        ("name", "hint"),
+        [
+            ("audit_nope", ""),
+            ("audit_policy_writen", "audit_policy_written"),
+            ("policy_written", "audit_policy_written"),
+        ],
+    )
+    def test_only_a_name_that_is_similar_is_suggested(
+        self, name: str, hint: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        said = run(capsys, "show", name)[2]
+        assert f"; did you mean `{hint}`?" in said if hint else "did you mean" not in said
+
     def test_an_unknown_rule_is_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
         status, out, err = run(capsys, "show", "nope")
         assert (status, out) == (2, "")
@@ -218,7 +232,7 @@ class TestTest:
         (folder / "seal.yml").write_text(SIGMA.replace("  condition", "  unused: {type: request}\n  condition"))
         assert run(capsys, "test", folder) == (
             0,
-            "2 rules tested, 0 failed, 1 warnings\n",
+            "2 rules tested, 0 failed, 1 warning\n",
             "seal: warning: the condition does not use the selection unused\n",
         )
 

@@ -150,6 +150,19 @@ def test_a_long_name_of_a_gibibyte_is_not_held(tmp_path: Path) -> None:
         read(path)
 
 
+def test_an_encrypted_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+    """Python writes no encrypted archives: only the mark of one is set, in both headers."""
+    path = tmp_path / "logs.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.log", LINE)
+    marked = bytearray(path.read_bytes())
+    marked[6] |= 1
+    marked[marked.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(marked)
+    with pytest.raises(Unreadable, match=r"^a\.log in it is encrypted: unpack it first"):
+        read(path)
+
+
 def test_more_than_10_000_files_are_refused(tmp_path: Path) -> None:
     header = tar_of((tarfile.TarInfo("a.log"), b""))[:512]
     with pytest.raises(Unreadable, match="more than 10,000 files"):

@@ -62,6 +62,10 @@ def test_a_later_folder_wins_key_by_key(folder: Path) -> None:
     assert (rules["rule"].level, rules["rule"].window_seconds, "second" in rules) == ("medium", 300, True)
 
 
+def test_a_level_is_named_in_any_case(folder: Path) -> None:
+    assert overridden(folder, "rule: {level: CRITICAL}")["rule"].level == "critical"
+
+
 def test_an_empty_file_changes_nothing(folder: Path) -> None:
     assert not any(rule.overridden for rule in overridden(folder, "# nothing\n").values())
 

@@ -127,6 +127,8 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 
 def _merged(before: Override, changes: dict[str, Any], where: str) -> Override:
+    if isinstance(level := changes.get("level"), str):
+        changes = {**changes, "level": level.lower()}
     try:
         _refuse_other_changes(changes)
         override = msgspec.convert({**_given(before), **changes}, Override)
