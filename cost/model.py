@@ -237,7 +237,7 @@ class Model:
         alerts, kib = self._alerts(rate), ceil(self.measured.alert_bytes / 1024)
         writes = alerts * (2 * kib + 2) * self.assumed.write_factor * self.assumed.index_factor
         reads = alerts * (LANES + ARCHIVES) * (2 * ceil(kib / 4) + 2) * 2
-        polls = SECONDS / 60 * 3
+        polls = SECONDS / 60 * 4
         gib = alerts / DAYS * self.settings.alert_memory_days * self.measured.alert_bytes * 2 / GIB
         stored = gib * (usd.TABLE.usd + usd.RECOVERY.usd)
         return writes * usd.WRITE.usd + (reads + polls) * usd.READ.usd + stored

@@ -1,4 +1,7 @@
-"""Publishes, each minute, the summaries that are due and the notifications that were not published before."""
+"""Publishes, each minute, the summaries that are due and the notifications that were not published before.
+
+It also raises the alerts on events that are due and have not come.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,10 @@ import msgspec
 
 from lambdas._environment import load_rules, make_audience, read_environment, seconds_left
 from vaultwatch.aws.clients import make_client
+from vaultwatch.aws.first_seen import open_expectations
 from vaultwatch.aws.publishing import HISTORY, TOPIC, AlertPublisher, History, open_store
 from vaultwatch.store import StoreError
+from vaultwatch.store.absences import Absences
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -27,11 +32,14 @@ class Environment(msgspec.Struct, frozen=True):
 
 
 ENVIRONMENT = read_environment(Environment)
-RULES = {rule.name: rule.digest for rule in load_rules()}
+RULES = load_rules()
+DIGESTS = {rule.name: rule.digest for rule in RULES}
 SNS = make_client("sns")
 AUDIENCE = make_audience(ENVIRONMENT.timezone, ENVIRONMENT.archive_bucket_name)
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
-STORE = partial(open_store, make_client("dynamodb"), ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
+DYNAMODB = make_client("dynamodb")
+STORE = partial(open_store, DYNAMODB, ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
+ABSENCES = Absences(RULES, partial(open_expectations, DYNAMODB, ENVIRONMENT.table_name))
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
@@ -42,13 +50,20 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
         publisher.publish_due,
         partial(publisher.publish_unsent, TOPIC),
         partial(publisher.publish_unsent, HISTORY),
-        partial(STORE().live_since, RULES),
+        partial(STORE().live_since, DIGESTS),
+        partial(_publish_absences, publisher),
     ]
     failures = [failure for step in steps if (failure := _failure(step, now))]
     publisher.write_metrics()
     if failures:
         raise failures[0]
     return {"sent": publisher.published_count}
+
+
+def _publish_absences(publisher: AlertPublisher, now: float) -> None:
+    for overdue in ABSENCES.overdue(now):
+        publisher.add([overdue.alert])
+        ABSENCES.settle(overdue, now)
 
 
 def _failure(step: Callable[[float], object], now: float) -> StoreError | None:

@@ -31,7 +31,7 @@ from vaultwatch.aws.alerts_bucket import AlertsBucket
 from vaultwatch.aws.alerts_first import PromptFetch
 from vaultwatch.aws.clients import make_client
 from vaultwatch.aws.counting import SharedCounting, open_counts
-from vaultwatch.aws.first_seen import SharedFirsts, open_memory
+from vaultwatch.aws.first_seen import SharedFirsts, open_expectations, open_memory
 from vaultwatch.aws.publishing import AlertPublisher, History, open_store
 from vaultwatch.aws.stream import MAX_REPORT_BYTES, StreamReader, discarded_batch, parked_batch
 from vaultwatch.batches import EncodedFrame, UnreadableFrame
@@ -67,7 +67,8 @@ DYNAMODB = make_client("dynamodb")
 STORE = partial(open_store, DYNAMODB, ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
 COUNTING = SharedCounting(RULES.correlations, partial(open_counts, DYNAMODB, ENVIRONMENT.table_name))
 MEMORY = partial(open_memory, DYNAMODB, ENVIRONMENT.table_name)
-FIRSTS = SharedFirsts(RULES.rules, MEMORY, ENVIRONMENT.alert_memory_days)
+EXPECTATIONS = partial(open_expectations, DYNAMODB, ENVIRONMENT.table_name)
+FIRSTS = SharedFirsts(RULES.rules, MEMORY, EXPECTATIONS, ENVIRONMENT.alert_memory_days)
 STREAM = StreamReader(cache(partial(make_client, "kinesis")), ENVIRONMENT.stream_arn)
 BUCKET = AlertsBucket(lambda: S3, ENVIRONMENT.bucket_name)
 

@@ -21,6 +21,7 @@ import msgspec
 from vaultwatch import frames
 from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.canary import canaries, mark_of
+from vaultwatch.detection.absences import GroupSeen
 from vaultwatch.detection.counting import CountedWindow
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
@@ -97,7 +98,7 @@ class Findings(msgspec.Struct):
     how often a rule was undecided on one; `oldest` is the arrival time of the first line. `counted` is what
     correlations have counted, at most `MAX_COUNTED` windows, and `groups_dropped` how many counts were given up, or how
     many matches not counted, because their times are to come. `seen` are the combinations that those which learn have
-    seen.
+    seen, and `expected` is when expected events were.
     """
 
     unreadable: list[UnreadableFrame] = []
@@ -117,6 +118,7 @@ class Findings(msgspec.Struct):
     counted: list[CountedWindow] = []
     groups_dropped: int = 0
     seen: list[CombinationSeen] = []
+    expected: list[GroupSeen] = []
 
 
 Claim = Callable[[Reference], bytes]
@@ -367,7 +369,8 @@ class Evaluation:
         counting = self._detector.correlator.counting
         self.findings.counted = counting.largest(MAX_COUNTED)
         self.findings.seen = self._detector.correlator.firsts.drain()
-        self.findings.groups_dropped = counting.dropped + self._detector.correlator.firsts.dropped + counts.future
+        self.findings.expected = self._detector.correlator.runs.drain()
+        self.findings.groups_dropped = self._detector.correlator.dropped + counts.future
         return alerts
 
 

@@ -26,6 +26,7 @@ from vaultwatch.batches import (
     RejectedLines,
     UnreadableFrame,
 )
+from vaultwatch.detection.absences import GroupSeen
 from vaultwatch.detection.counting import CountedWindow
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.detection.firsts import CombinationSeen
@@ -78,6 +79,7 @@ class _Findings(msgspec.Struct, frozen=True, tag="findings"):
     undecided: int
     oldest: datetime | None
     groups_dropped: int
+    expected: list[GroupSeen]
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -319,6 +321,7 @@ def _send_findings(channel: Channel, found: Findings) -> None:
         undecided=found.undecided,
         oldest=found.oldest,
         groups_dropped=found.groups_dropped,
+        expected=[(of, runs[-1:]) for of, runs in found.expected],
     )
     channel.send(_encode(rest))
 
@@ -343,6 +346,7 @@ def _findings(
         oldest=sent.oldest,
         counted=counted,
         groups_dropped=sent.groups_dropped,
+        expected=sent.expected,
     )
 
 

@@ -136,6 +136,8 @@ def counted_sentence(first: dict[str, Any], counted: Counted) -> str:
     """
     if counted.type == "first_seen":
         return _first_seen_sentence(first, counted)
+    if counted.type == "absence":
+        return _absence_sentence(counted)
     what = _COUNTED.get(counted.type, f"different {counted.of}")
     listed = ", ".join(_named(value, _COUNTED_LIMIT) for value in counted.values)
     times = f"first at {quoted_time(_shown(counted.first[0], 64))}, last at {quoted_time(_shown(counted.last[0], 64))}"
@@ -153,6 +155,15 @@ def _first_seen_sentence(first: dict[str, Any], counted: Counted) -> str:
     listed = ", ".join(_named(value, _COUNTED_LIMIT) for value in counted.values)
     said = f"first seen{' with ' if who and pairs else ': ' if pairs else ''}{pairs}"
     return f"{who}{': ' if who else ''}{said}{f' ({listed})' if listed else ''}; at {at}"
+
+
+def _absence_sentence(counted: Counted) -> str:
+    """Return the sentence about what did not come: `cluster prod: nothing in the 26 hours until ...; last at ...`."""
+    named = ", ".join(f"{field} {_named(value, _PATH_LIMIT)}" for field, value in counted.by.items() if value)
+    listed = ", ".join(_named(value, _COUNTED_LIMIT) for value in counted.values)
+    said = f"nothing in the {_span(counted.timespan_seconds)} until {counted.window}"
+    last = f"last at {quoted_time(_shown(counted.last[0], 64))}{f' ({listed})' if listed else ''}"
+    return f"{named}{': ' if named else ''}{said}; {last}"
 
 
 def _group_names(first: dict[str, Any], by: dict[str, str]) -> Iterator[str]:

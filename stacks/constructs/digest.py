@@ -33,11 +33,12 @@ class Digest(Construct):
             "Function",
             defaults=defaults,
             name="digest",
-            description="Every minute: closes suppression windows and sends unsent notifications",
+            description="Every minute: closes suppression windows, sends unsent notifications, finds what is overdue",
             size=FunctionSize(memory_mib=512, timeout_seconds=55),  # below its schedule's minute: one runs at a time
             environment=alerts.environment,
             statements=[
                 *row_permissions.close_windows(alerts.table),
+                *row_permissions.raise_absences(alerts.table),
                 row_permissions.remember_live_rules(alerts.table),
                 *alerts.publishing,
             ],

@@ -58,8 +58,18 @@ def store_alerts(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
         allow_rows("ReadAlerts", table, ["BatchGetItem"], rows),
         allow_rows("StoreAlerts", table, ["PutItem"], [*rows, schema.ADDED_ROWS, schema.NOTIFICATION_ROWS]),
         allow_rows("ShareCounts", table, ["UpdateItem"], [schema.COUNT_ROWS]),
-        allow_rows("RememberSeen", table, ["BatchGetItem", "PutItem"], [schema.SEEN_ROWS]),
+        allow_rows("RememberSeen", table, ["BatchGetItem", "PutItem"], [schema.EXPECTED_ROWS, schema.SEEN_ROWS]),
         _mark_sent(table),
+    ]
+
+
+def raise_absences(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
+    """Allow a function to store the alerts on what is due and has not come, and to note that it did."""
+    rows = (schema.ADDED_ROWS, schema.ALERT_ROWS, schema.SIGHTINGS_ROWS, schema.WINDOW_ROWS)
+    return [
+        allow_rows("SettleExpected", table, ["BatchGetItem", "PutItem"], [schema.EXPECTED_ROWS]),
+        allow_rows("ReadSightings", table, ["BatchGetItem"], [schema.SIGHTINGS_ROWS]),
+        allow_rows("StoreAlerts", table, ["PutItem"], rows),
     ]
 
 
@@ -76,7 +86,7 @@ def remember_live_rules(table: dynamodb.ITable) -> iam.PolicyStatement:
 def close_windows(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
     """Allow a function to close suppression windows, to send what is due or unsent, and to postpone retries.
 
-    It can neither open nor prolong a window. It could only end one, which makes people be notified.
+    With these it can neither open nor prolong a window, only end one, which makes people be notified.
     """
     deleted = (schema.ADDED_ROWS, schema.WINDOW_ROWS)
     read = (schema.ALERT_ROWS, schema.LIMIT_ROWS, schema.NOTIFICATION_ROWS, schema.RULE_ROWS, *deleted)

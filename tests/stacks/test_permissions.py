@@ -23,7 +23,7 @@ STORE_AND_PUBLISH = {
         "dynamodb:PutItem on <AlertsTable.Arn> for added#* alert#* family#* group#* limit#* notification#* rule#*"
     ),
     "ShareCounts": "dynamodb:UpdateItem on <AlertsTable.Arn> for count#*",
-    "RememberSeen": "dynamodb:BatchGetItem PutItem on <AlertsTable.Arn> for seen#*",
+    "RememberSeen": "dynamodb:BatchGetItem PutItem on <AlertsTable.Arn> for expected#* seen#*",
     **MARK_SENT,
     **PUBLISH,
 }
@@ -55,6 +55,9 @@ ALLOWED = {
         "Summarize": "dynamodb:PutItem on <AlertsTable.Arn> for limit#* notification#* rule#*",
         "CloseWindows": "dynamodb:DeleteItem on <AlertsTable.Arn> for added#* group#*",
         "PostponeRetries": "dynamodb:UpdateItem on <AlertsTable.Arn> for notification#*",
+        "SettleExpected": "dynamodb:BatchGetItem PutItem on <AlertsTable.Arn> for expected#*",
+        "ReadSightings": "dynamodb:BatchGetItem on <AlertsTable.Arn> for family#*",
+        "StoreAlerts": "dynamodb:PutItem on <AlertsTable.Arn> for added#* alert#* family#* group#*",
         "FindDue": "dynamodb:Query on <AlertsTable.Arn>/index/due <AlertsTable.Arn>/index/unsent",
         **LIVE_RULES,
         **MARK_SENT,

@@ -85,7 +85,8 @@ class World:
             counts = partial(open_counts, module.DYNAMODB, TABLE)
             self.monkeypatch.setattr(module, "COUNTING", SharedCounting(module.RULES.correlations, counts))
             memory = partial(open_memory, module.DYNAMODB, TABLE)
-            self.monkeypatch.setattr(module, "FIRSTS", SharedFirsts(module.RULES.rules, memory, 90))
+            firsts = SharedFirsts(module.RULES.rules, memory, module.EXPECTATIONS, 90)
+            self.monkeypatch.setattr(module, "FIRSTS", firsts)
         return module
 
     def function(self, name: str) -> ModuleType:

@@ -1,4 +1,7 @@
-"""Raise alerts on what is seen for the first time: `evaluate` and `sweep` do it after each evaluation."""
+"""Remember what correlations without windows have seen, and raise alerts on what is seen for the first time.
+
+`evaluate` and `sweep` do it after each evaluation. What is due and does not come is raised by `digest`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ if TYPE_CHECKING:
     from vaultwatch.alerts import Alert
     from vaultwatch.batches import Findings
     from vaultwatch.rules.pack import Rule
+    from vaultwatch.store.absences import Absences
+    from vaultwatch.store.dynamodb.expectations import DynamoExpectations
     from vaultwatch.store.dynamodb.memory import DynamoMemory
+    from vaultwatch.store.expectations import Expectations
     from vaultwatch.store.first_seen import FirstSeen
     from vaultwatch.store.memory import Memory
 
@@ -29,17 +35,32 @@ def open_memory(client: DynamoDBClient, table: str) -> DynamoMemory:
     return DynamoMemory(client, table)
 
 
+def open_expectations(client: DynamoDBClient, table: str) -> DynamoExpectations:
+    """Return what is expected according to the alerts table; imported when it is first used, like the store."""
+    from vaultwatch.store.dynamodb.expectations import DynamoExpectations
+
+    return DynamoExpectations(client, table)
+
+
 class SharedFirsts:
-    """What is seen for the first time, by all functions that share a memory.
+    """What is seen for the first time, and what is expected again, by all functions that share a memory.
 
     Args:
         rules: The rules.
         memory: Returns where it is remembered; called when something was seen.
-        remembered_days: How long.
+        expectations: Returns where it is kept what is expected; called when something was seen that is.
+        remembered_days: How long a combination is remembered.
     """
 
-    def __init__(self, rules: Sequence[Rule], memory: Callable[[], Memory], remembered_days: int) -> None:
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        memory: Callable[[], Memory],
+        expectations: Callable[[], Expectations],
+        remembered_days: int,
+    ) -> None:
         self._rules = rules
+        self._expectations = expectations
         self._memory = memory
         self._remembered_seconds = remembered_days * 86400.0
 
@@ -48,6 +69,12 @@ class SharedFirsts:
         from vaultwatch.store.first_seen import FirstSeen
 
         return FirstSeen(self._rules, self._memory, self._remembered_seconds)
+
+    @cached_property
+    def _absences(self) -> Absences:
+        from vaultwatch.store.absences import Absences
+
+        return Absences(self._rules, self._expectations)
 
     def take(self, findings: Findings, seconds_left: Callable[[], float]) -> Generator[list[Alert], None, None]:
         """Raise the alerts on what one evaluation has seen for the first time.
@@ -60,6 +87,8 @@ class SharedFirsts:
         Yields:
             Alerts, which are raised again by the same records unless the next ones are asked for.
         """
+        if findings.expected:
+            self._expect(findings)
         if not findings.seen:
             return
         from vaultwatch.store import StoreError
@@ -81,3 +110,12 @@ class SharedFirsts:
             self._first_seen.remember(judged, now)
         except StoreError as error:  # the alerts are raised again, with the same ids
             _log.warning("what was seen is not remembered: %s", error)
+
+    def _expect(self, findings: Findings) -> None:
+        from vaultwatch.store import StoreError
+
+        try:
+            self._absences.expect(findings.expected, time.time())
+        except StoreError as error:
+            findings.groups_dropped += len(findings.expected)
+            _log.warning("what is expected is not known: %s", error)

@@ -19,6 +19,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from vaultwatch.detection.absences import GroupSeen, Run
 from vaultwatch.detection.correlation import Correlator, Span
 from vaultwatch.detection.counting import MAX_VALUES, Occurrence, Sample, Thing
 from vaultwatch.detection.detector import WAIT_FOR_RESPONSE_SECONDS, Detector
@@ -133,6 +134,7 @@ class Ahead(msgspec.Struct, frozen=True):
         asked: The event keys that were looked up.
         span: The time that the input covers, as far as it was noted.
         firsts: The combinations that were seen.
+        runs: When expected events were seen.
     """
 
     counts: dict[str, int]
@@ -143,6 +145,7 @@ class Ahead(msgspec.Struct, frozen=True):
     asked: Asked
     span: Span
     firsts: list[CombinationSeen]
+    runs: list[GroupSeen]
 
 
 class _Noting(OrderedDict[str, _Deadline]):
@@ -191,6 +194,7 @@ class NotingWaiting(Waiting):
             asked=self._noting.asked,
             span=detector.correlator.span,
             firsts=detector.correlator.firsts.seen,
+            runs=detector.correlator.runs.seen,
         )
 
 
@@ -224,6 +228,8 @@ def take_over(detector: Detector, ahead: Ahead) -> None:
     lines = detector.lines
     detector.correlator.span.join(ahead.span)
     detector.correlator.firsts.join((combination, _first(first, lines)) for combination, first in ahead.firsts)
+    runs = [(of, [Run(run.begins, _first(run.last, lines)) for run in some]) for of, some in ahead.runs]
+    detector.correlator.runs.join(runs, detector.correlator.timespan_of)
     for verdict in ahead.waiting:
         detector.waits.add(verdict.event_key, [_moved(verdict, lines)], 0.0)
     detector.skip_lines(ahead.lines)

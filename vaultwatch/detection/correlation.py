@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
+from vaultwatch.detection.absences import Run, Runs
 from vaultwatch.detection.counting import Counting, Occurrence, Sample, Thing, Window, thing_of
 from vaultwatch.detection.firsts import Combination, First, Firsts
 from vaultwatch.detection.ordered import point_of
@@ -42,7 +43,9 @@ _SAMPLED: dict[Service, tuple[str, ...]] = {
     "server": ("time", "level", "module", "message", "fields", "raw"),
 }
 """The fields of a record that the alert of a correlation shows."""
-_OF_EVENTS, _OF_RULES = ("event_count", "first_seen"), ("temporal", "temporal_ordered")
+_OF_EVENTS, _OF_RULES = ("event_count", "first_seen", "absence"), ("temporal", "temporal_ordered")
+_OF_STORES = ("first_seen", "absence")
+"""Those that have no windows: a store remembers what was seen."""
 _LONGEST_TEXT = 512
 _MOST_AHEAD_SECONDS = 3600.0
 _SAMPLE_BYTES = 4096
@@ -97,6 +100,7 @@ class Correlator:
         correlations: What is counted.
         counting: Where it is counted.
         firsts: The combinations that were seen by correlations that learn.
+        runs: When expected events were seen.
         span: The time that the input covers, as far as it was noted.
         concludes: Whether `conclude` judges, at the end of the input, what no store was asked about.
         received: When what is read was received, in seconds since the epoch: what has a time more than an hour after
@@ -114,6 +118,7 @@ class Correlator:
         self.counting = Counting()
         self.counting.chains = correlations.chains
         self.firsts = Firsts()
+        self.runs = Runs()
         self.span = Span()
         self.concludes = True
         self.received = math.inf
@@ -190,7 +195,7 @@ class Correlator:
             self._counts.undated += 1
             return ()
         seconds = moment.timestamp()
-        if seconds > self.received + _MOST_AHEAD_SECONDS:
+        if self.is_to_come(seconds):
             self._counts.future += 1
             return ()
         verdicts: list[Verdict] = []
@@ -201,7 +206,7 @@ class Correlator:
         for found in filter(None, counted):
             one, group, thing, text = found
             facts, correlation = one.facts, one.correlation
-            if correlation.type == "first_seen":
+            if correlation.type in _OF_STORES:
                 self._see(facts.name, found, seconds, lambda text: First(occurrence(), sample(), text))
                 continue
             if correlation.type == "temporal_ordered":
@@ -209,25 +214,48 @@ class Correlator:
             timespan = correlation.timespan_seconds
             half = facts.name, group, int(seconds * 2 // timespan), timespan
             verdicts += self.step(one, half, thing, text, occurrence, sample)
-        self._counts.groups_dropped = self.counting.dropped + self.firsts.dropped
+        self._counts.groups_dropped = self.dropped
         return verdicts
 
     def _see(self, rule: str, found: _Found, seconds: float, first: Callable[[str], First]) -> None:
         self.span.note(seconds)
-        self.firsts.note(Combination(rule, found.group), seconds, lambda: first(found.text))
+        of, correlation = Combination(rule, found.group), found.one.correlation
+        if correlation.type == "absence":
+            self.runs.note(of, seconds, correlation.timespan_seconds, lambda: first(found.text))
+        else:
+            self.firsts.note(of, seconds, lambda: first(found.text))
+
+    def is_to_come(self, moment: float) -> bool:
+        """Return whether a moment is so late that a record cannot have been written then."""
+        return moment > self.received + _MOST_AHEAD_SECONDS
+
+    @property
+    def dropped(self) -> int:
+        """How many counts, combinations and expected events were given up."""
+        return self.counting.dropped + self.firsts.dropped + self.runs.dropped
+
+    def timespan_of(self, rule: str) -> int:
+        """Return the timespan of a correlation."""
+        return self.correlations.by_name[rule].correlation.timespan_seconds
 
     def conclude(self) -> list[Verdict]:
         """Return the verdicts that depend on all that was read, at the end of the input.
 
-        What is new is judged as if the rules had become live when the input begins.
+        What is new is judged as if the rules had become live when the input begins, and what is due until it ends.
         """
-        if not self.concludes or self.span.begins is None:
+        if not self.concludes or self.span.begins is None or self.span.ends is None:
             return []
-        by_name, begins = self.correlations.by_name, self.span.begins
-        return [
+        by_name, begins, ends = self.correlations.by_name, self.span.begins, self.span.ends
+        absent = [
+            absence_verdict(by_name[of.rule], of, run)
+            for of, runs in self.runs.drain()
+            for run in runs
+            if run.ends + self.timespan_of(of.rule) <= ends
+        ]
+        return absent + [
             first_verdict(by_name[combination.rule], combination, first)
             for combination, first in self.firsts.drain()
-            if first.found.moment >= begins + by_name[combination.rule].correlation.timespan_seconds
+            if first.found.moment >= begins + self.timespan_of(combination.rule)
         ]
 
     def step(
@@ -262,7 +290,7 @@ def _found(one: Correlated, group: tuple[str, ...], shown: tuple[str, ...], even
         shown: The values that it counts, or shows of an event.
         event: The key of its event.
     """
-    if group and not any(group):
+    if group and not any(group) and one.correlation.type != "absence":
         return None
     text = shown[0] if len(shown) == 1 else listed(shown)
     if one.correlation.type in _OF_EVENTS:
@@ -348,6 +376,16 @@ def first_verdict(one: Correlated, combination: Combination, first: First) -> Ve
     """Return the verdict of a correlation on a combination that it has not seen before."""
     seen = _Shown(first.found, first.found, first.sample, (first.text,))
     return _verdict(one, combination.group, combination.group, "", seen)
+
+
+def absence_verdict(one: Correlated, of: Combination, run: Run) -> Verdict:
+    """Return the verdict of a correlation that no event came when it was due, behind a run; to the second."""
+    last = run.last
+    due = datetime.fromtimestamp(int(run.ends) + one.correlation.timespan_seconds, UTC)
+    text = due.isoformat().replace("+00:00", "Z")
+    seen = _Shown(last.found, last.found, last.sample, (last.text,))
+    verdict = _verdict(one, of.group, (*of.group, text), text, seen)
+    return msgspec.structs.replace(verdict, time=text, outcome="unknown")
 
 
 class _Shown(NamedTuple):

@@ -404,7 +404,7 @@ class Detector:
         entry = read_audit_entry(text)
         server = self._split_line(text).head if isinstance(entry, Rejected) else None
         time = server.time if server else None if isinstance(entry, Rejected) else entry.fields.get("time")
-        if moment := parse_time(time):
+        if (moment := parse_time(time)) and not self.correlator.is_to_come(moment.timestamp()):
             self.correlator.span.note(moment.timestamp())
 
     @cached_property

@@ -13,8 +13,8 @@ import msgspec
 
 from vaultwatch.rules.facts import RuleFacts, Service
 
-CorrelationType = Literal["event_count", "value_count", "temporal", "temporal_ordered", "first_seen"]
-"""Those of Sigma, and `first_seen`: a combination of values that was not seen before."""
+CorrelationType = Literal["event_count", "value_count", "temporal", "temporal_ordered", "first_seen", "absence"]
+"""Those of Sigma, and `first_seen`: a combination that was not seen before, and `absence`: nothing came when due."""
 
 
 class Correlation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -22,7 +22,8 @@ class Correlation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     Attributes:
         type: What is counted in a window: events, the different values of fields, or the base rules that match, with
-            `temporal_ordered` one after the other. With `first_seen` there are no windows: what is new raises an alert.
+            `temporal_ordered` one after the other. With `first_seen` there are no windows: what is new raises an alert,
+            and with `absence` that nothing has come for a timespan.
         rules: The names of its base rules.
         timespan_seconds: How long a window is; with `first_seen`, how long it learns before anything is new.
         threshold: The count that raises an alert.
@@ -129,4 +130,4 @@ class Correlations:
 
 def _read_by(facts: RuleFacts, one: Correlation) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     shown = [field for field in _SHOWN[facts.service] if field not in one.group_by]
-    return one.group_by, one.fields, tuple(shown[:1] if one.type in ("event_count", "first_seen") else ())
+    return one.group_by, one.fields, tuple(shown[:1] if one.type in ("event_count", "first_seen", "absence") else ())

@@ -27,6 +27,7 @@ from vaultwatch.store import REMEMBERED_SECONDS, Filed, Unsent, always
 from vaultwatch.store import sqlite_rows as rows
 from vaultwatch.store.database import Database
 from vaultwatch.store.encoding import decode_alert, encode_alert
+from vaultwatch.store.expectations import Expected
 
 MAX_ALERTS = 1_000_000
 _PAGE = 500
@@ -50,6 +51,7 @@ CREATE INDEX delivery_by_priority ON delivery (owner, sink, priority, notificati
 _ADDED = (
     "CREATE TABLE IF NOT EXISTS seen (name TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS seen_by_end ON seen (until)",
+    "CREATE TABLE IF NOT EXISTS expected (name TEXT PRIMARY KEY, body BLOB NOT NULL, due_at REAL, until REAL NOT NULL)",
 )
 """Tables that files of the same schema, from before there were such, do not have."""
 
@@ -180,6 +182,28 @@ class SqliteStore:
         """See `Memory.rules_live_since`, which is recorded."""
         return {name: min(since, now) for name, since in self.live_since(digests, now).items()}
 
+    def expect(self, expected: Sequence[Expected], forget_at: float) -> None:
+        """See `Expectations.expect`."""
+        with self._database.transaction() as db:
+            for one in expected:
+                row = db.execute("SELECT body FROM expected WHERE name = ?", (one.name,)).fetchone()
+                if row is None or one.replaces(msgspec.json.decode(row[0], type=Expected)):
+                    body = msgspec.json.encode(one)
+                    db.execute("INSERT OR REPLACE INTO expected VALUES (?, ?, ?, ?)",
+                               (one.name, body, one.due_at, forget_at))  # fmt: skip
+
+    def due(self, now: float) -> list[Expected]:
+        """See `Expectations.due`."""
+        find = "SELECT body FROM expected WHERE due_at <= ? ORDER BY due_at LIMIT ?"
+        with self._database.reading() as db:
+            return [msgspec.json.decode(body, type=Expected) for (body,) in db.execute(find, (now, _PAGE))]
+
+    def settle_due(self, expected: Expected, forget_at: float) -> None:
+        """See `Expectations.settle_due`."""
+        settle = "UPDATE expected SET due_at = NULL, until = ? WHERE name = ? AND body = ?"
+        with self._database.transaction() as db:
+            db.execute(settle, (forget_at, expected.name, msgspec.json.encode(expected)))
+
     def purge(self, now: float) -> int:
         """See `Store.purge`; beyond a million alerts, the oldest are deleted early.
 
@@ -195,7 +219,8 @@ class SqliteStore:
             old = db.execute("SELECT seq FROM notification WHERE created_at < ? LIMIT ?", (before, _PAGE)).fetchall()
             db.executemany("DELETE FROM delivery WHERE notification = ?", old)
             db.executemany("DELETE FROM notification WHERE seq = ?", old)
-            db.execute("DELETE FROM seen WHERE until <= ?", (now,))
+            for table in ("seen", "expected"):
+                db.execute(f"DELETE FROM {table} WHERE until <= ?", (now,))  # noqa: S608  the names are these two
             db.execute("DELETE FROM seen WHERE name IN (SELECT name FROM seen ORDER BY until DESC LIMIT -1 OFFSET ?)",
                        (MAX_ALERTS,))  # fmt: skip
         return gone

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.detection.detector import Detector
@@ -15,8 +16,9 @@ from vaultwatch.handler.counters import Counters
 from vaultwatch.problem_log import ProblemLog
 from vaultwatch.reading.lines import LineSplitter
 from vaultwatch.reading.records import Rejected
+from vaultwatch.store.absences import Absences
 from vaultwatch.store.first_seen import FirstSeen
-from vaultwatch.store.memory import Memory
+from vaultwatch.store.sqlite import SqliteStore
 from vaultwatch.watch.files import Figures, RejectedLines
 from vaultwatch.watch.options import WatchOptions
 from vaultwatch.watch.recording import Recorder
@@ -25,6 +27,8 @@ MAX_GATHERED = 200
 """The most alerts that are gathered before they are stored."""
 _NOTED_SECONDS = 86_400.0
 """Between two notes of which rules are live."""
+_LOOKED_SECONDS = 60.0
+"""Between two looks for what is due."""
 _MAX_ORIGINS = 200  # a forged tag must not create time series without end
 
 
@@ -38,10 +42,12 @@ class Evaluation:
         received: The lines that were read, by origin.
     """
 
-    def __init__(self, options: WatchOptions, recorder: Recorder, memory: Memory, log_start: str) -> None:
+    def __init__(self, options: WatchOptions, recorder: Recorder, store: SqliteStore, log_start: str) -> None:
         rules = options.load_rules()
         self._recorder = recorder
-        self._first_seen = FirstSeen(rules, lambda: memory)
+        self._first_seen = FirstSeen(rules, lambda: store)
+        self._absences = Absences(rules, lambda: store)
+        self._next_look = -math.inf
         self._next_note = -math.inf
         self._gather_seconds = options.pace.gather_seconds
         self._gathered: list[Alert] = []
@@ -74,6 +80,9 @@ class Evaluation:
         if time.monotonic() >= self._next_note:
             self._recorder.retry(lambda: self._first_seen.note_live(time.time()))
             self._next_note = time.monotonic() + _NOTED_SECONDS
+        if self._absences and time.monotonic() >= self._next_look:
+            self._look_for_absences()
+            self._next_look = time.monotonic() + _LOOKED_SECONDS
         self._gather(self._detector.due())
         if self._gathered and time.monotonic() >= self._next_store:
             self._store()
@@ -88,6 +97,8 @@ class Evaluation:
             waits.append(self._detector.next_due - time.monotonic())
         if self._gathered:
             waits.append(self._next_store - time.monotonic())
+        if self._absences:
+            waits.append(self._next_look - time.monotonic())
         return min(waits)
 
     def feed(self, chunk: bytes) -> None:
@@ -108,8 +119,17 @@ class Evaluation:
         self._gather(self._detector.feed(lines))
         self._judge()
 
+    def _look_for_absences(self) -> None:
+        """Store the alerts on what is due and has not come, and then note that they are stored."""
+        now = time.time()
+        for overdue in self._recorder.retry(lambda: self._absences.overdue(now)):
+            self._recorder.record([overdue.alert])
+            self._recorder.retry(partial(self._absences.settle, overdue, now))
+
     def _judge(self) -> None:
         """Store the alerts on what was seen for the first time, and then remember that it was seen."""
+        if expected := self._detector.correlator.runs.drain():
+            self._recorder.retry(lambda: self._absences.expect(expected, time.time()))
         if seen := self._detector.correlator.firsts.drain():
             now = time.time()
             judged = self._recorder.retry(lambda: self._first_seen.judge(seen, now))

@@ -57,6 +57,7 @@ COUNTING = [
     counting("many_paths", "value_count", UPDATES, fields=("request.path",), generate=True),
     counting("many_errors", "event_count", FAILED),
     counting("in_order", "temporal_ordered", UPDATES, SEALS, generate=True),
+    counting("missing", "absence", UPDATES, threshold=0, group_by=("node",), generate=True),
     counting("new_path", "first_seen", UPDATES, threshold=1, group_by=("request.path",), generate=True),
 ]
 SILENCED = [

@@ -9,21 +9,24 @@ from types import ModuleType
 
 import pytest
 
-from tests.support.functions import ARCHIVE, AUDIT_TAG, SOCKET_TAG, World, total, watching
+from tests.support.functions import ARCHIVE, AUDIT_TAG, SOCKET_TAG, World, started, total, watching
 from tests.support.watching import options
+from tests.unit.detection.test_absences import alerts as absent
+from tests.unit.detection.test_absences import event, expecting, other
 from tests.unit.detection.test_correlation import BEGIN, ids
+from tests.unit.detection.test_firsts import BEFORE, DAY, alerts, learning, use
 from tests.unit.detection.test_firsts import BEGIN as FIRST_LINE
-from tests.unit.detection.test_firsts import DAY, alerts, learning, use
 from tests.unit.detection.test_ordered import TWO, read, write
 from vaultwatch.aws.counting import SharedCounting
 from vaultwatch.aws.first_seen import SharedFirsts
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.rules.pack import Rule
+from vaultwatch.store.absences import Absences
 from vaultwatch.store.sqlite import SqliteStore
 from vaultwatch.watch.evaluation import Evaluation
 from vaultwatch.watch.recording import Recorder
 
-LIVE = BEGIN.timestamp()
+LIVE = BEGIN.timestamp() - BEFORE * DAY
 USES = [use(1, 1), use(2, 6, "bob"), use(3, 8, "carol"), use(4, 9, "carol"), use(5, 9, "bob"), use(6, 10, "dave")]
 EXPECTED = {alert.id for alert in alerts([FIRST_LINE, *USES])}
 
@@ -34,7 +37,7 @@ def with_rules(aws: World, name: str, made: Sequence[Rule] = tuple(learning())) 
     monkeypatch = aws.monkeypatch
     monkeypatch.setattr(module, "RULES", rules)
     monkeypatch.setattr(module, "COUNTING", SharedCounting(rules.correlations, module.COUNTING._open_counts))
-    monkeypatch.setattr(module, "FIRSTS", SharedFirsts(rules.rules, module.MEMORY, 90))
+    monkeypatch.setattr(module, "FIRSTS", SharedFirsts(rules.rules, module.MEMORY, module.EXPECTATIONS, 90))
     return module
 
 
@@ -154,3 +157,59 @@ class TestOrder:
 
     def test_watch(self, tmp_path: Path) -> None:
         assert watched(tmp_path, TWO, [b"".join(reversed(self.LINES))], lambda: None) == self.EXPECTED
+
+
+class TestAbsence:
+    """What does not come: digest and watch raise it when it is due, with the id that check gives it."""
+
+    LINES = (event(0), event(24), event(12))
+    EXPECTED = frozenset(alert.id for alert in absent([*LINES, other(100)]))
+    DUE = LIVE + 50 * 3600
+
+    def raised(self, aws: World) -> list[str]:
+        found = list(aws.alerts())
+        aws.digest()
+        return [id_ for id_ in aws.alerts() if id_ not in found]
+
+    @pytest.fixture
+    def ready(self, aws: World) -> World:
+        rules = expecting()
+        for name in ("evaluate", "sweep"):
+            with_rules(aws, name, rules)
+        digest = started("digest", few=False)
+        aws.monkeypatch.setattr(digest, "ABSENCES", Absences(rules, digest.ABSENCES._expectations))
+        aws.now = LIVE + 25 * 3600
+        return aws
+
+    def test_there_is_something_to_find(self) -> None:
+        assert len(self.EXPECTED) == 1
+
+    def test_digest_raises_it_once_in_the_minute_in_which_it_is_due(self, ready: World) -> None:
+        for line in self.LINES:
+            ready.evaluate(ready.frame(line, line.replace(b"/file", b"/socket")))
+        ready.now = self.DUE - 1
+        assert self.raised(ready) == []
+        ready.now = self.DUE
+        assert set(self.raised(ready)) == self.EXPECTED
+        assert len([one for one in ready.published() if one.disposition == "first"]) == 1
+        ready.sweep(ARCHIVE, ready.archive("00000001-20261121T070000", b"".join(self.LINES), "audit"))
+        ready.now += 60
+        assert self.raised(ready) == []
+
+    def test_what_only_sweep_has_seen_is_expected_too_and_what_comes_in_time_raises_nothing(self, ready: World) -> None:
+        ready.sweep(ARCHIVE, ready.archive("00000001-20261121T070000", b"".join(self.LINES), "audit"))
+        ready.now = self.DUE - 3600
+        ready.evaluate(ready.frame(event(49)))
+        ready.now = self.DUE
+        assert self.raised(ready) == []
+        ready.now = self.DUE + 25 * 3600
+        assert len(self.raised(ready)) == 1
+
+    def test_watch_raises_it_by_its_clock(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        moments = [LIVE + 25 * 3600]
+        monkeypatch.setattr("time.time", lambda: moments[-1])
+        parts = [b"".join(self.LINES), b"", b""]
+        later = iter([self.DUE - 1, self.DUE, self.DUE + 60])
+        found = watched(tmp_path, expecting(), parts[:2], lambda: moments.append(next(later)))
+        assert found == set()
+        assert watched(tmp_path, expecting(), parts[2:], lambda: moments.append(next(later))) == self.EXPECTED

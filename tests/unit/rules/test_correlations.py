@@ -27,6 +27,7 @@ COUNT: dict[str, Any] = {
 }
 VALUES = COUNT | {"type": "value_count", "condition": {"gte": 5, "field": "request.path"}}
 BOTH = COUNT | {"type": "temporal", "rules": ["reads", "writes"]}
+NOTHING = COUNT | {"group-by": ["cluster"], "condition": {"lt": 1}}
 READS_ID = "38a8a493-ea9b-4a98-ba52-b9b00f6ac7db"
 
 
@@ -132,8 +133,11 @@ def test_a_pack_carries_correlations_and_its_digest_covers_them(tmp_path: Path) 
         (VALUES | {"condition": {"gte": 5, "field": "request.paths"}}, "unknown field request.paths"),
         (VALUES | {"condition": {"gte": 5}}, "without field reference"),
         (COUNT | {"condition": {"gte": 5, "field": "request.path"}}, "only value_count has a field"),
-        (COUNT | {"condition": {"lt": 5}}, "it can only grow"),
-        (COUNT | {"condition": {"eq": 5}}, "it can only grow"),
+        (COUNT | {"condition": {"lt": 5}}, "a count can only grow"),
+        (COUNT | {"condition": {"eq": 5}}, "a count can only grow"),
+        (VALUES | {"condition": {"lt": 1, "field": "request.path"}}, "a count can only grow"),
+        (COUNT | {"condition": {"lt": 1}}, "condition lt: 1 takes group-by cluster, node or both"),
+        (NOTHING | {"timespan": "31d"}, "longer than 2592000 s"),
         (COUNT | {"condition": {"gte": 5, "lt": 9}}, "exactly one"),
         (COUNT | {"condition": {"gte": 0}}, "not between 1 and 1000"),
         (COUNT | {"condition": {"gt": 1000}}, "not between 1 and 1000"),
@@ -152,6 +156,19 @@ def test_what_is_refused(correlation: Any, error: str, tmp_path: Path) -> None:
         compiled(tmp_path, correlation)
     assert str(found.value).partition("/")[2].startswith("many.yml: ")
     assert error in str(found.value)
+
+
+@pytest.mark.parametrize("group_by", [[], ["cluster"], ["cluster", "node"]])
+def test_fewer_than_one_is_an_absence(group_by: list[str], tmp_path: Path) -> None:
+    found = compiled(tmp_path, NOTHING | {"group-by": group_by, "timespan": "26h"})["many"].correlation
+    assert found
+    assert (found.type, found.threshold, found.group_by) == ("absence", 0, tuple(group_by))
+    assert found.timespan_seconds == 26 * 3600
+
+
+def test_an_absence_cannot_be_seen_for_the_first_time(tmp_path: Path) -> None:
+    with pytest.raises(RuleError, match="neither aliases nor first-seen"):
+        compiled(tmp_path, NOTHING, **{"first-seen": True})
 
 
 ONE = COUNT | {"condition": {"gte": 1}}

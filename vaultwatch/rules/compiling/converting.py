@@ -18,7 +18,7 @@ from sigma.types import SigmaCIDRExpression
 
 from vaultwatch.errors import RuleError, SettingError
 from vaultwatch.rules.compiling.collection import parsed_documents
-from vaultwatch.rules.compiling.correlations import EXTENSIONS, FIRST_SEEN, learns
+from vaultwatch.rules.compiling.correlations import EXTENSIONS, FIRST_SEEN, is_absence, learns
 from vaultwatch.rules.compiling.documents import Document, read_placeholders
 from vaultwatch.rules.compiling.faults import one_line
 from vaultwatch.rules.compiling.overrides import read_overrides
@@ -117,17 +117,22 @@ def convert(target: str, directories: Sequence[Path]) -> Iterator[Query]:
     rules, correlations = parsed_documents(directories)
     overrides = read_overrides(directories)
     counting = [(document, _correlation(document)) for document in correlations]
-    learning = {str(document.found.get("name")) for document in correlations if learns(document.found)}
+    refused = {str(sigma.name): _why_not(document, sigma) for document, sigma in counting}
     _link(rules, [sigma for _, sigma in counting])
     everything: list[SigmaRule | SigmaCorrelationRule] = [*(rule.sigma for rule in rules), *(s for _, s in counting)]
     for sigma in everything:
         query = _query(target, backend, sigma)
-        if sigma.name in learning:
-            query = query._replace(
-                text="", refused=f"{FIRST_SEEN} is not part of Sigma: no query remembers what was seen"
-            )
+        if why := refused.get(str(sigma.name), ""):
+            query = query._replace(text="", refused=why)
         if (sigma.name not in overrides or overrides[sigma.name].enabled) and (query.text or query.refused):
             yield query
+
+
+def _why_not(document: Document, sigma: SigmaCorrelationRule) -> str:
+    """Return why no query can do what a correlation does; "" if one might."""
+    if learns(document.found):
+        return f"{FIRST_SEEN} is not part of Sigma"
+    return "no query finds a group of which nothing came" if is_absence(sigma) else ""
 
 
 def _backend(target: str) -> Any:

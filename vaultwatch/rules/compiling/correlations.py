@@ -45,6 +45,8 @@ _TYPES: dict[SigmaCorrelationType, CorrelationType] = {
 _OF_RULES = (SigmaCorrelationType.TEMPORAL, SigmaCorrelationType.TEMPORAL_ORDERED)
 MAX_STEPS = 16
 """Rules that match one after the other."""
+_ORIGIN = frozenset({"cluster", "node"})
+"""What absence is noticed of: clients cannot make up any."""
 _LEAST = {SigmaCorrelationConditionOperator.GTE: 0, SigmaCorrelationConditionOperator.GT: 1}
 
 
@@ -96,6 +98,8 @@ def _correlation(sigma: SigmaCorrelationRule, rules: Mapping[str, CompiledRule],
     names = tuple(_name(reference.reference, rules) for reference in sigma.rules or ())
     if not names or len(set(names)) < len(names):
         raise RuleError("correlation: no rules, or one of them twice")
+    if is_absence(sigma):
+        return _absence(sigma, names, learns=learns)
     fields, threshold = _condition(sigma, len(names))
     kind = _TYPES[sigma.type]
     if learns and (kind != "event_count" or threshold != 1 or not sigma.group_by):
@@ -111,6 +115,28 @@ def _correlation(sigma: SigmaCorrelationRule, rules: Mapping[str, CompiledRule],
             alias.alias: {_name(rule.reference, rules): str(field) for rule, field in alias.mapping.items()}
             for alias in sigma.aliases
         },
+        generate=sigma.generate,
+    )
+
+
+def is_absence(sigma: SigmaCorrelationRule) -> bool:
+    """Return whether a correlation raises an alert if nothing comes."""
+    condition = sigma.condition
+    if not isinstance(condition, SigmaCorrelationCondition) or sigma.type is not SigmaCorrelationType.EVENT_COUNT:
+        return False
+    return condition.op is SigmaCorrelationConditionOperator.LT and condition.count == 1
+
+
+def _absence(sigma: SigmaCorrelationRule, names: tuple[str, ...], *, learns: bool) -> Correlation:
+    group_by = tuple(sigma.group_by or ())
+    if learns or sigma.aliases.aliases or not _ORIGIN.issuperset(group_by):
+        raise RuleError("condition lt: 1 takes group-by cluster, node or both, and neither aliases nor first-seen")
+    return Correlation(
+        type="absence",
+        rules=names,
+        timespan_seconds=_timespan(sigma, MAX_LEARNING_SECONDS),
+        threshold=0,
+        group_by=group_by,
         generate=sigma.generate,
     )
 
@@ -132,7 +158,7 @@ def _condition(sigma: SigmaCorrelationRule, rules: int) -> tuple[tuple[str, ...]
     """Return the fields whose values are counted, and the count that raises an alert."""
     condition = sigma.condition
     if not isinstance(condition, SigmaCorrelationCondition) or condition.op not in _LEAST:
-        raise RuleError("unsupported condition: a count is compared with gte or gt, because it can only grow")
+        raise RuleError("unsupported condition: only gte, gt and lt: 1, because a count can only grow")
     if not isinstance(condition.count, int):
         raise RuleError(f"condition: {condition.count} is not a whole number")
     threshold = condition.count + _LEAST[condition.op]

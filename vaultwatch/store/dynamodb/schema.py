@@ -12,6 +12,7 @@
     sent#<sink>#<id>       sent          one that this sink has accepted; expires
     thread#<sink>#<group>  thread        the chat message of a group (`threads`); expires
     count#<window>         count         what functions have counted in a window (`counts`); expires
+    expected#<group>       expected      when an event is due that has to come again; expires  due: `expected`, then
     seen#<combination>     seen          that a correlation has seen a combination (`memory`); expires
 
 Partition keys begin with what their rows are, because IAM limits a function to rows by the beginning of the partition
@@ -35,6 +36,7 @@ SIGHTINGS_ROWS = "family#"
 NOTIFICATION_ROWS = "notification#"
 COUNT_ROWS = "count#"
 SEEN_ROWS = "seen#"
+EXPECTED_ROWS = "expected#"
 
 PARTITION_KEY = "pk"
 SORT_KEY = "sk"
@@ -100,6 +102,11 @@ def count_key(window: str) -> Key:
 def seen_key(combination: str) -> Key:
     """Return the key of the note that a correlation has seen a combination of values."""
     return f"{SEEN_ROWS}{combination}", "seen"
+
+
+def expected_key(group: str) -> Key:
+    """Return the key of what a rule expects of a group."""
+    return f"{EXPECTED_ROWS}{group}", "expected"
 
 
 def delivery_key(notification_id: str, sink: str) -> Key:

@@ -1,0 +1,121 @@
+"""The Expectations contract, tested on every adapter, and what is raised when an event does not come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table
+from tests.unit.detection.test_absences import SPAN, expecting, first
+from vaultwatch.detection.absences import Run
+from vaultwatch.detection.firsts import Combination
+from vaultwatch.store.absences import TOO_OLD_SECONDS, Absences
+from vaultwatch.store.dynamodb.expectations import DynamoExpectations
+from vaultwatch.store.expectations import Expectations, Expected
+from vaultwatch.store.sqlite import SqliteStore
+
+T0 = 1_700_000_000.0
+LATER = T0 + 90 * 86_400
+GROUP = ("prod",)
+
+
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Expectations]:
+    with local_aws() if request.param == "dynamodb" else nullcontext():
+        if request.param == "dynamodb":
+            make_table(make_client("dynamodb"))
+            yield DynamoExpectations(make_client("dynamodb"), TABLE)
+        else:
+            store = SqliteStore(tmp_path / "alerts.sqlite")
+            yield store
+            store.close()
+
+
+def expected(moment: float, due_at: float | None = None, rule: str = "missing") -> Expected:
+    return Expected(rule, GROUP, Run(moment, first(moment)), moment + SPAN if due_at is None else due_at)
+
+
+def names(kept: Expectations, now: float) -> list[str]:
+    """Return the ids of the alerts that are raised at a time."""
+    one, ids = Absences(expecting(), lambda: kept), list[str]()
+    for overdue in one.overdue(now):
+        ids.append(overdue.alert.id)
+        one.settle(overdue, now)
+    return ids
+
+
+def see(kept: Expectations, *moments: float, now: float = T0) -> None:
+    Absences(expecting(), lambda: kept).expect(
+        [(Combination("missing", GROUP), [Run(m, first(m))]) for m in moments], now
+    )
+
+
+def test_only_the_latest_event_counts_in_whatever_order_they_come(kept: Expectations) -> None:
+    for moment in (T0 + 5, T0, T0 + 9, T0 + 7, T0 + 9):
+        kept.expect([expected(moment)], LATER)
+    assert kept.due(T0 + 8 + SPAN) == []
+    assert kept.due(T0 + 9 + SPAN) == [expected(T0 + 9)]
+
+
+def test_what_is_settled_is_not_due_again_unless_another_event_came(kept: Expectations) -> None:
+    kept.expect([expected(T0)], LATER)
+    kept.settle_due(expected(T0), LATER)
+    kept.expect([expected(T0), expected(T0 - 1)], LATER)
+    assert kept.due(T0 + 2 * SPAN) == []
+    kept.expect([expected(T0 + 1)], LATER)
+    kept.settle_due(expected(T0), LATER)
+    assert kept.due(T0 + 2 * SPAN) == [expected(T0 + 1)]
+
+
+def test_an_alert_is_raised_once_for_each_time_at_which_nothing_came(kept: Expectations) -> None:
+    see(kept, T0)
+    assert names(kept, T0 + SPAN - 1) == []
+    (one,) = names(kept, T0 + SPAN)
+    assert names(kept, T0 + SPAN + 60) == []
+    see(kept, T0, now=T0 + SPAN + 90)  # the same segment is evaluated again
+    assert names(kept, T0 + SPAN + 120) == []
+    see(kept, T0 + 2 * SPAN)
+    (other,) = names(kept, T0 + 3 * SPAN)
+    assert one != other
+
+
+def test_if_a_process_ends_before_it_has_settled_an_alert_the_same_is_raised(kept: Expectations) -> None:
+    see(kept, T0)
+    lost = Absences(expecting(), lambda: kept).overdue(T0 + SPAN)
+    assert [one.alert.id for one in lost] == names(kept, T0 + SPAN + 60)
+
+
+def test_an_old_segment_that_is_evaluated_again_makes_nothing_due(kept: Expectations) -> None:
+    see(kept, T0, now=T0 + SPAN + TOO_OLD_SECONDS + 1)
+    assert kept.due(T0 + 100 * SPAN) == []
+
+
+def test_a_rule_that_is_not_used_any_more_or_waits_longer_now_raises_nothing(kept: Expectations) -> None:
+    kept.expect([expected(T0, due_at=T0 + 60, rule="gone")], LATER)
+    kept.expect([expected(T0, due_at=T0 + 60)], LATER)  # before its timespan was prolonged
+    assert names(kept, T0 + 61) == []
+    assert kept.due(T0 + SPAN) == [expected(T0)]
+    assert len(names(kept, T0 + SPAN)) == 1
+
+
+def test_without_such_a_rule_nobody_asks() -> None:
+    def fail() -> Expectations:
+        raise AssertionError
+
+    assert Absences([], fail).overdue(T0) == []
+
+
+def test_a_row_that_somebody_else_wrote_is_replaced() -> None:
+    with local_aws():
+        client = make_client("dynamodb")
+        make_table(client)
+        kept = DynamoExpectations(client, TABLE)
+        kept.expect([expected(T0)], LATER)
+        (row,) = all_rows()
+        client.put_item(TableName=TABLE, Item={**row, "body": {"B": b"{}"}})
+        assert kept.due(T0 + SPAN) == []
+        kept.expect([expected(T0)], LATER)
+        assert kept.due(T0 + SPAN) == [expected(T0)]
