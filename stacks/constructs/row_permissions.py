@@ -68,7 +68,6 @@ def raise_absences(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
     rows = (schema.ADDED_ROWS, schema.ALERT_ROWS, schema.SIGHTINGS_ROWS, schema.WINDOW_ROWS)
     return [
         allow_rows("SettleExpected", table, ["BatchGetItem", "PutItem"], [schema.EXPECTED_ROWS]),
-        allow_rows("ReadSightings", table, ["BatchGetItem"], [schema.SIGHTINGS_ROWS]),
         allow_rows("StoreAlerts", table, ["PutItem"], rows),
     ]
 
@@ -89,7 +88,7 @@ def close_windows(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
     With these it can neither open nor prolong a window, only end one, which makes people be notified.
     """
     deleted = (schema.ADDED_ROWS, schema.WINDOW_ROWS)
-    read = (schema.ALERT_ROWS, schema.LIMIT_ROWS, schema.NOTIFICATION_ROWS, schema.RULE_ROWS, *deleted)
+    read = (schema.ALERT_ROWS, *_DECIDED_BY, schema.NOTIFICATION_ROWS, schema.ADDED_ROWS)
     written = (schema.LIMIT_ROWS, schema.NOTIFICATION_ROWS, schema.RULE_ROWS)
     found = [f"{table.table_arn}/index/{index.name}" for index in schema.INDEXES]
     return [

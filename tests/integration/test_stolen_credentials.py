@@ -21,6 +21,8 @@ ROWS = {
     "held": schema.held_key("r"),
     "live": schema.live_key("r", "1"),
     "limit": schema.limit_key("urgent"),
+    "seen": schema.seen_key("c"),
+    "expected": schema.expected_key("g"),
     "sightings": schema.sightings_key("f"),
     "notification": schema.delivery_key("n", "sns"),
     "sent": schema.sent_key("n", "slack"),
@@ -28,16 +30,17 @@ ROWS = {
     "thread": schema.thread_key("g", "slack"),
 }
 STORED = {"alert", "window", "held", "limit", "sightings", "notification"}
+SEEN = {"seen", "expected"}
 PUT = {
-    "Evaluation": STORED,
-    "Sweep": STORED | {"live"},
-    "Digest": {"held", "limit", "live", "notification"},
+    "Evaluation": STORED | SEEN,
+    "Sweep": STORED | SEEN | {"live"},
+    "Digest": STORED | {"expected", "live"},
     "Slack": {"sent"},
 }
 READ = {
-    "Evaluation": STORED - {"notification"},
-    "Sweep": STORED - {"notification"} | {"live"},
-    "Digest": STORED - {"sightings"} | {"live"},
+    "Evaluation": STORED - {"notification"} | SEEN | {"live"},
+    "Sweep": STORED - {"notification"} | SEEN | {"live"},
+    "Digest": STORED | {"expected", "live"},
     "Slack": {"sent"},
 }
 

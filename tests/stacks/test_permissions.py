@@ -50,13 +50,13 @@ ALLOWED = {
         "WriteLogs": "logs:CreateLogStream PutLogEvents on <DigestFunctionLogs.Arn>",
         **TRACE,
         "ReadAlerts": (
-            "dynamodb:BatchGetItem on <AlertsTable.Arn> for added#* alert#* group#* limit#* notification#* rule#*"
+            "dynamodb:BatchGetItem on <AlertsTable.Arn> for "
+            "added#* alert#* family#* group#* limit#* notification#* rule#*"
         ),
         "Summarize": "dynamodb:PutItem on <AlertsTable.Arn> for limit#* notification#* rule#*",
         "CloseWindows": "dynamodb:DeleteItem on <AlertsTable.Arn> for added#* group#*",
         "PostponeRetries": "dynamodb:UpdateItem on <AlertsTable.Arn> for notification#*",
         "SettleExpected": "dynamodb:BatchGetItem PutItem on <AlertsTable.Arn> for expected#*",
-        "ReadSightings": "dynamodb:BatchGetItem on <AlertsTable.Arn> for family#*",
         "StoreAlerts": "dynamodb:PutItem on <AlertsTable.Arn> for added#* alert#* family#* group#*",
         "FindDue": "dynamodb:Query on <AlertsTable.Arn>/index/due <AlertsTable.Arn>/index/unsent",
         **LIVE_RULES,

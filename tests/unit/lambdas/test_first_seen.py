@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from tests.support.dynamodb import all_rows
 from tests.support.functions import ARCHIVE, AUDIT_TAG, SOCKET_TAG, World, started, total, watching
 from tests.support.watching import options
 from tests.unit.detection.test_absences import alerts as absent
@@ -192,6 +193,7 @@ class TestAbsence:
         ready.now = self.DUE
         assert set(self.raised(ready)) == self.EXPECTED
         assert len([one for one in ready.published() if one.disposition == "first"]) == 1
+        assert [row for row in all_rows() if row.get("due_kind") == {"S": "expected"}] == []
         ready.sweep(ARCHIVE, ready.archive("00000001-20261121T070000", b"".join(self.LINES), "audit"))
         ready.now += 60
         assert self.raised(ready) == []
