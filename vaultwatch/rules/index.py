@@ -31,7 +31,7 @@ from vaultwatch.rules.anchors import (
     needs_field,
 )
 from vaultwatch.rules.gate import LOOKED_UP, NOTHING, POLICIES, can_look_up, gate_decoder, gate_texts, without_nulls
-from vaultwatch.rules.json_masks import MAX_FIELD_BYTES, JsonMasks, of_text
+from vaultwatch.rules.json_masks import ANY, MAX_FIELD_BYTES, JsonMasks, of_text
 from vaultwatch.rules.narrowing import Narrowing
 from vaultwatch.rules.pack import Rule
 from vaultwatch.rules.remembered import Remembered
@@ -50,8 +50,8 @@ _COMMON = ("request.path", "request.namespace.path", POLICIES)
 _SECRET_IN_PATH, _SECRET_IN_HEADERS = 1, 2
 
 
-_Kind: TypeAlias = tuple[tuple[str | None, ...], bytes]
-"""The texts of an entry that are looked up, apart from its path, and its policies: clients repeat their calls."""
+_Kind: TypeAlias = tuple[str | None, ...]
+"""The texts of an entry that are looked up, apart from its path: clients repeat their calls."""
 
 
 class ForTheReader(Exception):
@@ -185,7 +185,7 @@ class AuditIndex:
     ) -> Iterator[Sifted]:
         """Do what `sift` does; entries that are judged are within their budget, and may have an object that is null."""
         decode = self._decode_without_nulls if judged else self._decode
-        by_path, by_kind, narrowed = self._by_path, self._by_kind, self._narrowing.of
+        by_path, by_kind, by_policies, narrowed = self._by_path, self._by_kind, self._by_policies, self._narrowing.of
         secrets, others, passed = self._secrets, self._others if self._others.fields else None, 0
         rules_by_mask, objects, (no_auth, no_namespace) = self._rules_by_mask, self._objects, self._absent
         for line in lines:
@@ -199,7 +199,7 @@ class AuditIndex:
                 gate = decode(text)
                 request, auth = gate.request, gate.auth
                 texts: Any = request.operation, request.namespace.path, request.mount_type, gate.type
-                mask = by_path[request.path] & by_kind[texts, bytes(auth.policies)]
+                mask = by_path[request.path] & by_kind[texts] & by_policies[bytes(auth.policies)]
                 if len(objects) != 1 + (auth is not no_auth) + (request.namespace is not no_namespace):
                     raise ForTheReader
                 objects.clear()
@@ -261,9 +261,8 @@ class AuditIndex:
         return mask | self._secrets if shows_secret(path) else mask & ~_SECRET_IN_PATH
 
     def _look_up_kind(self, kind: _Kind) -> int:
-        texts, policies = kind
-        mask = self._by_policies[policies]
-        for known, text in zip(self._by_text, texts, strict=True):
+        mask = ANY
+        for known, text in zip(self._by_text, kind, strict=True):
             mask &= known[text]
         return mask
 
@@ -300,5 +299,4 @@ def _length(text: str | None) -> int:
 
 
 def _length_of_kind(kind: _Kind) -> int:
-    texts, policies = kind
-    return len(policies) + sum(map(_length, texts))
+    return sum(map(_length, kind))
