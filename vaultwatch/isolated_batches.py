@@ -28,7 +28,7 @@ from vaultwatch.batches import (
 )
 from vaultwatch.detection.absences import GroupSeen
 from vaultwatch.detection.counting import CountedWindow
-from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.detection.evaluator import Ruleset, collect_garbage_rarely
 from vaultwatch.detection.firsts import CombinationSeen
 from vaultwatch.errors import ArchiveError, ChildEnded, FrameError
 from vaultwatch.frames import Heartbeat, Reference
@@ -268,6 +268,7 @@ class IsolatedSweep(_Isolated):
 
 
 def _work(start: Callable[[Channel], tuple[Evaluation, Alerts]], channel: Channel) -> None:
+    collect_garbage_rarely()
     evaluation, found = start(channel)
     for alerts in found:
         _send_alerts(channel, alerts)

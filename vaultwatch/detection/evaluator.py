@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import tzinfo
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result", bool, bool | None)
 MAX_UNDECIDED_NAMES = 20
+_ALLOCATIONS = 100_000
 
 
 class Counts(msgspec.Struct):
@@ -51,6 +53,15 @@ class Counts(msgspec.Struct):
     undated: int = 0
     future: int = 0
     groups_dropped: int = 0
+
+
+def collect_garbage_rarely() -> None:
+    """Spare a process that evaluates from searching all rules for garbage again and again.
+
+    They are never garbage, and records make no cycles (measured: a sixth to a quarter of the time of evaluation).
+    """
+    gc.freeze()
+    gc.set_threshold(_ALLOCATIONS)
 
 
 class Ruleset:

@@ -7,6 +7,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from vaultwatch.detection.evaluator import collect_garbage_rarely
 from vaultwatch.handler import run as handler
 from vaultwatch.handler.checks import Problem
 from vaultwatch.handler.log import logger
@@ -84,6 +85,7 @@ class WatchHandler:
             logger.info("evaluating %s lines", options.source)
             recorder = Recorder(options, store, sender.notify)
             evaluation = Evaluation(options, recorder, store, log_start(from_beginning=first))
+            collect_garbage_rarely()
             metrics = partial(families, evaluation, recorder, sender, store)
             with writing_metrics(options.metrics_file, self.name, options.source, metrics, self.pace.metrics_seconds):
                 try:
