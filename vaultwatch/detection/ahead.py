@@ -212,7 +212,10 @@ def follows(detector: Detector, ahead: Ahead, steps: Collection[Step] = ()) -> b
     waiting = detector.waits.events
     if waiting and len(waiting) + ahead.most_waiting > MAX_WAITING:
         return False
-    if not detector.correlator.counting.has_room(len({step.half for step in steps}), len(steps)):
+    counting = detector.correlator.counting
+    if not (
+        counting.has_room(len(steps), len(steps)) or counting.has_room(len({step.half for step in steps}), len(steps))
+    ):
         return False
     return not any(key in ahead.asked for key in waiting)
 

@@ -193,7 +193,8 @@ class Reader:
         lines = self.detector.lines
         for found in result.found:
             if isinstance(found, Step):
-                findings.add(count_again(self.detector, found))
+                if verdicts := count_again(self.detector, found):  # of few steps
+                    findings.add(verdicts)
             else:
                 findings.take(msgspec.structs.replace(found, line=found.line + lines) if lines else found)
         take_over(self.detector, result.ahead)
