@@ -13,7 +13,7 @@ from vaultwatch.reading import lenient
 MAX_SEARCHED_BYTES = 64 * 1024
 """Longer objects are not searched: with the places of their members in a list, they take too much memory."""
 _UNREADABLE = "\N{REPLACEMENT CHARACTER}"
-"""Two names in a query that are not UTF-8 can become one when Vault writes them, so a name with it proves nothing."""
+"""Two names that are not UTF-8 would become one if they were written as they are, so a name with it proves nothing."""
 
 
 class Repeated(NamedTuple):
