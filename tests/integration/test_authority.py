@@ -113,6 +113,23 @@ def test_with_the_stolen_credential_of_sign_nobody_can_replace_the_authority(aws
         ssm.put_parameter(Name=name, Value="x", Type="String", Overwrite=False)
 
 
+def test_with_it_nobody_can_change_the_key_or_reach_anything_else(aws: LocalAws) -> None:
+    role, key = aws.physical_id(STACK, "Authority/Function/Role"), aws.physical_id(STACK, "Authority/Key")
+    calls: dict[str, tuple[str, dict[str, Any]]] = {
+        "schedule_key_deletion": ("kms", {"KeyId": key}),
+        "disable_key": ("kms", {"KeyId": key}),
+        "create_grant": ("kms", {"KeyId": key, "GranteePrincipal": "x", "Operations": ["Sign"]}),
+        "put_key_policy": ("kms", {"KeyId": key, "PolicyName": "default", "Policy": "{}"}),
+        "put_item": ("dynamodb", {"TableName": "x", "Item": {}}),
+        "put_object": ("s3", {"Bucket": "x", "Key": "archive/x", "Body": b"x"}),
+        "put_record": ("kinesis", {"StreamName": "x", "Data": b"x", "PartitionKey": "x"}),
+        "get_secret_value": ("secretsmanager", {"SecretId": "x"}),
+    }
+    for operation, (service, arguments) in calls.items():
+        with pytest.raises(ClientError, match="AccessDenied"):
+            getattr(aws.client(service, role), operation)(**arguments)
+
+
 def test_the_function_needs_each_of_its_permissions(bundle: Path, template: Template) -> None:
     with LocalAws({STACK: template}, bundle) as aws:
         for role in HOSTS:

@@ -205,3 +205,59 @@ def test_a_role_may_read_and_write_the_objects_it_needs_and_delete_none(aws: Loc
         for operation in ("get_object", "put_object", "delete_object")
     }
     assert allowed == {**OBJECTS[holder], "delete_object": set()}
+
+
+CALLS: Mapping[str, tuple[str, str, dict[str, str]]] = {
+    "forge a frame": ("kinesis", "put_record", {"StreamName": "{stream}", "Data": "x", "PartitionKey": "x"}),
+    "delete the stream": ("kinesis", "delete_stream", {"StreamName": "{stream}"}),
+    "publish a notification": ("sns", "publish", {"TopicArn": "{topic}", "Message": "x"}),
+    "delete the topic": ("sns", "delete_topic", {"TopicArn": "{topic}"}),
+    "purge the queue of sweep": ("sqs", "purge_queue", {"QueueUrl": "{sweep}"}),
+    "queue an object for sweep": ("sqs", "send_message", {"QueueUrl": "{sweep}", "MessageBody": "x"}),
+    "receive what sweep is to do": ("sqs", "receive_message", {"QueueUrl": "{sweep}"}),
+    "receive what notify is to send": ("sqs", "receive_message", {"QueueUrl": "{slack}"}),
+    "read the webhook": ("secretsmanager", "get_secret_value", {"SecretId": "{secret}"}),
+    "replace the webhook": ("secretsmanager", "put_secret_value", {"SecretId": "{secret}", "SecretString": "x"}),
+    "delete the table": ("dynamodb", "delete_table", {"TableName": "{table}"}),
+    "unlock the archive": ("s3", "delete_bucket_policy", {"Bucket": "{archive}"}),
+    "delete an alarm": ("cloudwatch", "delete_alarms", {"AlarmNames": "x"}),
+    "stop a schedule": ("events", "disable_rule", {"Name": "x"}),
+    "change its own role": ("iam", "delete_role", {"RoleName": "x"}),
+}
+PUBLISHING = {"publish a notification"}
+MAY_CALL = {
+    "History": set[str](),
+    "Evaluation/Function": PUBLISHING,
+    "Sweep/Function": {*PUBLISHING, "receive what sweep is to do"},
+    "Digest/Function": PUBLISHING,
+    "Slack/Function": {"read the webhook", "receive what notify is to send"},
+    "Reconciliation/Function": set[str](),
+}
+
+
+@pytest.mark.parametrize("holder", MAY_CALL)
+def test_a_role_may_call_the_other_services_that_it_needs_and_change_none(aws: LocalAws, holder: str) -> None:
+    role, places = aws.physical_id(ALERTING, f"{holder}/Role"), _places(aws)
+
+    def may(service: str, operation: str, arguments: Mapping[str, str]) -> bool:
+        filled: Any = {name: value.format(**places) for name, value in arguments.items()}
+        filled |= {name: [filled[name]] for name in ("AlarmNames",) if name in filled}
+        try:
+            getattr(aws.client(service, role), operation)(**filled)
+        except ClientError as error:
+            return "AccessDenied" not in error.response["Error"]["Code"] and "Authorization" not in str(error)
+        return True
+
+    assert {name for name, call in CALLS.items() if may(*call)} == MAY_CALL[holder]
+
+
+def _places(aws: LocalAws) -> dict[str, str]:
+    return {
+        "stream": aws.output(ALERTING, "StreamName"),
+        "topic": aws.output(ALERTING, "AlertsTopicArn"),
+        "secret": aws.output(ALERTING, "SlackSecretArn"),
+        "sweep": aws.physical_id(ALERTING, "Sweep/Queue/Waiting"),
+        "slack": aws.physical_id(ALERTING, "Slack/Queue/Waiting"),
+        "table": aws.physical_id(ALERTING, "Alerts/Table"),
+        "archive": aws.output(ARCHIVE, "ArchiveBucketName"),
+    }
