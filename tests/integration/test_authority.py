@@ -115,6 +115,8 @@ def test_with_the_stolen_credential_of_sign_nobody_can_replace_the_authority(aws
 
 def test_with_it_nobody_can_change_the_key_or_reach_anything_else(aws: LocalAws) -> None:
     role, key = aws.physical_id(STACK, "Authority/Function/Role"), aws.physical_id(STACK, "Authority/Key")
+    key = aws.client("kms").describe_key(KeyId=key)["KeyMetadata"]["Arn"]
+    aws.client("kms", role).get_public_key(KeyId=key)
     calls: dict[str, tuple[str, dict[str, Any]]] = {
         "schedule_key_deletion": ("kms", {"KeyId": key}),
         "disable_key": ("kms", {"KeyId": key}),
