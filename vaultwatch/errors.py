@@ -3,6 +3,7 @@
     VaultwatchError
     ├── SettingError      a setting, an option or a file that the user named cannot be used
     ├── RuleError         a rule, a filter or a placeholder cannot be compiled, or has no fixtures
+    │   └── RuleErrors    several of them
     ├── FrameError        one Kinesis record cannot be read or decoded
     ├── StoreError        the store failed and has changed nothing (`vaultwatch.store`)
     │   └── StoreRefused  it would fail again: it refuses what it was given
@@ -22,7 +23,7 @@
 The text of an error is one line for a person: what is wrong, and where. It never contains a secret.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 BOTO3_MISSING = "boto3 is not installed: install Vaultwatch with its extra `aws`"
 """The error of a setting that needs AWS, if only the base package is installed."""
@@ -50,6 +51,18 @@ class RuleError(VaultwatchError):
     def __init__(self, message: str, about: str = "") -> None:
         super().__init__(message)
         self.about = about
+
+
+class RuleErrors(RuleError):
+    """Several files of rules cannot be compiled.
+
+    Attributes:
+        errors: An error for each of them, in the order in which they were read.
+    """
+
+    def __init__(self, errors: Sequence[RuleError]) -> None:
+        super().__init__("; ".join(map(str, errors)))
+        self.errors = tuple(errors)
 
 
 class FrameError(VaultwatchError):

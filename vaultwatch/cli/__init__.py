@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from vaultwatch.cli.examples import examples
-from vaultwatch.errors import VaultwatchError, did_you_mean
+from vaultwatch.errors import RuleErrors, VaultwatchError, did_you_mean
 
 _SUBCOMMANDS = {
     "check": "Check existing logs against the rules.",
@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         return _fail(error.format_message())
     except VaultwatchError as error:
-        return _fail(str(error))
+        return max(map(_fail, map(str, error.errors if isinstance(error, RuleErrors) else [error])))
     except ModuleNotFoundError as error:
         return _fail(_missing(error))
     except (click.Abort, KeyboardInterrupt):

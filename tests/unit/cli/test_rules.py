@@ -375,6 +375,21 @@ class TestBroken:
         assert (status, out, err.count("\n")) == (2, "", 1)
         assert reported in err
 
+    @pytest.mark.parametrize("verb", [("list", "--rules"), ("test",), ("compile",)])
+    def test_each_broken_file_is_a_line(
+        self, folder: Path, verb: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (folder / "a.yml").write_text("a: [")
+        (folder / "b.yml").write_text("")
+        (folder / "seal.yml").write_text(SIGMA.replace("request.path:", "request.path|odd:"))
+        (folder / "z.yml").write_text(SIGMA.replace("name: seal", "name: z").replace("service: audit", "service: x"))
+        (folder / "calm.yml").write_text(TestTuned.FILTER)
+        status, out, err = run(capsys, *verb, folder)
+        assert (status, out) == (2, "")
+        assert sorted(line.split(":")[1].split(",")[0] for line in err.splitlines()) == [
+            f" mine/{name}.yml" for name in ("a", "b", "seal", "z")
+        ]
+
     @pytest.mark.parametrize("text", ["def (", "raise KeyError('x')", "import nowhere_to_be_found"])
     def test_a_broken_python_rule_is_one_line_too(
         self, folder: Path, text: str, capsys: pytest.CaptureFixture[str]

@@ -70,7 +70,7 @@ def test_a_window_is_seconds_or_a_timespan_of_sigma(compiled: Any, window: Any, 
         ({"unanswered": {"level": "low"}}, "unanswered takes a map of title"),
         ({"group-by": "request.path"}, "group-by takes a list of names"),
         ({"group-by": ["request.pth"]}, "unknown field request.pth.*did you mean `request.path`"),
-        ({"same-as": ["audit_y"]}, "audit_x: same-as names an unknown rule audit_y.*did you mean `audit_x`"),
+        ({"same-as": ["audit_xy"]}, "audit_x: same-as names an unknown rule audit_xy.*did you mean `audit_x`"),
         ({"same-as": [5]}, "same-as takes a list of names"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import msgspec
 from vaultwatch.errors import RuleError
 from vaultwatch.rules.compiling import notifying
 from vaultwatch.rules.compiling.correlations import compile_correlation
-from vaultwatch.rules.compiling.documents import Document, read_documents, read_placeholders
+from vaultwatch.rules.compiling.documents import Document, Faults, read_documents, read_placeholders
 from vaultwatch.rules.compiling.filters import apply_filter, filtered_alone
 from vaultwatch.rules.compiling.overrides import changed, disabled_by, overridden, read_overrides
 from vaultwatch.rules.compiling.parsed_rule import ParsedRule
@@ -41,12 +42,18 @@ def compile_directories(
 
     Raises:
         RuleError: Names the file, and says what is wrong.
+        RuleErrors: So does each of its errors.
     """
-    rules, correlations = parsed_documents(directories, filtered=filtered)
-    compiled = [rule.compile() for rule in rules]
+    faults = Faults()
+    rules, correlations = _parsed(directories, faults, filtered=filtered)
+    whole = [(rule, one) for rule in rules for one in faults.attempt(rule.compile)]
+    faults.report()
+    rules, compiled = [rule for rule, _ in whole], [one for _, one in whole]
     by_reference = {str(rule.sigma.id): one for rule, one in zip(rules, compiled, strict=True) if rule.sigma.id}
     by_reference |= {one.name: one for one in compiled}
-    compiled += [compile_correlation(document, by_reference) for document in correlations]
+    for document in correlations:
+        compiled += faults.attempt(partial(compile_correlation, document, by_reference))
+    faults.report()
     notifying.check_same_as(compiled, {rule.name for rule in compiled})
     return overridden(compiled, read_overrides(directories), directories) if overrides else compiled
 
@@ -60,7 +67,9 @@ def compile_silenced(directories: Sequence[Path]) -> list[CompiledRule]:
     Raises:
         RuleError: Names the file, and says what is wrong.
     """
-    documents = _read(directories)
+    faults = Faults()
+    documents = _read(directories, faults)
+    faults.report()
     overrides, disabled = read_overrides(directories), disabled_by(directories)
     if not (documents.filters or disabled):
         return []
@@ -117,9 +126,16 @@ def selections_of(name: str, directories: Sequence[Path]) -> dict[Condition, str
 
 def parsed_documents(directories: Sequence[Path], *, filtered: bool = True) -> tuple[list[ParsedRule], list[Document]]:
     """Parse the rules below these directories, and apply the filters; return them and the correlations."""
-    documents = _read(directories)
-    for document in documents.filters if filtered else ():
-        apply_filter(document, documents.placeholders, documents.rules)
+    faults = Faults()
+    found = _parsed(directories, faults, filtered=filtered)
+    faults.report()
+    return found
+
+
+def _parsed(directories: Sequence[Path], faults: Faults, *, filtered: bool) -> tuple[list[ParsedRule], list[Document]]:
+    documents = _read(directories, faults)
+    for document in documents.filters if filtered and not faults.errors else ():  # it may name a broken rule
+        faults.attempt(partial(apply_filter, document, documents.placeholders, documents.rules))
     return documents.rules, documents.correlations
 
 
@@ -132,15 +148,16 @@ class _Documents(NamedTuple):
     placeholders: dict[str, list[Any]]
 
 
-def _read(directories: Sequence[Path]) -> _Documents:
+def _read(directories: Sequence[Path], faults: Faults) -> _Documents:
     placeholders: dict[str, list[Any]] = {}
     for directory in directories:
         placeholders |= read_placeholders(directory)
-    documents = [document for directory in directories for document in read_documents(directory)]
+    documents = [document for directory in directories for document in read_documents(directory, faults)]
     filters, correlations = (
         [document for document in documents if key in document.found] for key in ("filter", "correlation")
     )
-    rules = [ParsedRule(one, placeholders) for one in documents if not {"filter", "correlation"} & one.found.keys()]
+    others = [one for one in documents if not {"filter", "correlation"} & one.found.keys()]
+    rules = [rule for one in others for rule in faults.attempt(partial(ParsedRule, one, placeholders))]
     _refuse_duplicates([*((rule.name, rule.where) for rule in rules), *map(_name, correlations)])
     return _Documents(rules, filters, correlations, placeholders)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from vaultwatch.errors import RuleError
+from vaultwatch.errors import RuleError, RuleErrors
 from vaultwatch.rules.compiling.faults import lines_of
 from vaultwatch.rules.compiling.yaml_core import load_documents
 from vaultwatch.rules.files import rule_files
 
+_T = TypeVar("_T")
 PLACEHOLDERS = "placeholders"
 OVERRIDES = "overrides"
 PLACEHOLDERS_FILES = (f"{PLACEHOLDERS}.yaml", f"{PLACEHOLDERS}.yml")
@@ -28,11 +30,43 @@ class Document(NamedTuple):
     found: dict[str, Any]
 
 
-def read_documents(directory: Path) -> Iterator[Document]:
+class Faults:
+    """Collects what is wrong with files of rules, so that a user gets all of it at once."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self.errors: list[RuleError] = []
+
+    def attempt(self, work: Callable[[], _T]) -> list[_T]:
+        """Return the result of some work in a list, which is empty if that raised `RuleError`."""
+        try:
+            return [work()]
+        except RuleError as error:
+            self.errors.append(error)
+            return []
+
+    def report(self) -> None:
+        """Raise what was collected.
+
+        Raises:
+            RuleError: The only error.
+            RuleErrors: Each of several.
+        """
+        if len(self.errors) > 1:
+            raise RuleErrors(self.errors)
+        if self.errors:
+            raise self.errors[0]
+
+
+def read_documents(directory: Path, faults: Faults | None = None) -> Iterator[Document]:
     """Read the rules and filters of a folder and its subfolders.
 
+    Args:
+        directory: The folder.
+        faults: Gets what is wrong with single files; without it, the first such error is raised.
+
     Raises:
-        RuleError: The folder or a file cannot be read, or a file contains something else.
+        RuleError: The folder cannot be read, or without `faults` a file.
     """
     if directory.is_file():
         raise RuleError(f"{directory} is a file: name the folder that it is in")
@@ -44,10 +78,16 @@ def read_documents(directory: Path) -> Iterator[Document]:
         raise RuleError(f"{error.filename}: {error.strerror}") from error
     for path in paths:
         where = str(path.relative_to(directory.parent) if directory.parent in path.parents else path)
-        if path.stem.lower() in (PLACEHOLDERS, OVERRIDES):
-            _refuse_misplaced(path, directory, where)
-        else:
-            yield from _mappings(path, where)
+        read = partial(_documents_of, path, directory, where)
+        for found in [read()] if faults is None else faults.attempt(read):
+            yield from found
+
+
+def _documents_of(path: Path, directory: Path, where: str) -> list[Document]:
+    if path.stem.lower() not in (PLACEHOLDERS, OVERRIDES):
+        return list(_mappings(path, where))
+    _refuse_misplaced(path, directory, where)
+    return []
 
 
 def located(error: RuleError, documents: Sequence[Document]) -> RuleError:
