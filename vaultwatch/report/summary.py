@@ -86,8 +86,11 @@ def _cards(contents: Contents) -> Iterator[Html]:
     for level in reversed(Level):
         alerts = cases.alerts(level)
         if alerts or level is not Level.INFORMATIONAL:
+            groups = cases.groups(level)
             below = plural(alerts, "alert") if alerts else "no alert"
-            yield _card(str(level), cases.groups(level), f"{level} {_groups(cases.groups(level))}", below)
+            if alerts and not groups:
+                below += ", in groups of other levels"
+            yield _card(str(level), groups, f"{level} {_groups(groups)}", below)
     yield _card("refused", uses.refused, "refused calls", f"of {uses.calls:,}: denied or failed")
     counts = contents.counts
     rejected = counts.rejected

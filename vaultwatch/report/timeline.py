@@ -141,4 +141,8 @@ def _caption(period: Period, gaps: Sequence[Gap], contents: Contents) -> Html:
         texts.append("There is no unusually long time without an audit entry.")
     if period.outside:
         texts.append(f"Not drawn: {plural(period.outside, 'record')} with a time far from all others.")
+    if undated := sum(times.without for times in contents.cases.levels.values()):
+        texts.append(f"Not drawn: {plural(undated, 'alert')} without a time.")
+    if contents.counts.server:
+        texts.append("Messages of the server log are not drawn, only the alerts on them.")
     return tag("figcaption", " ".join(texts))

@@ -174,6 +174,22 @@ def test_one_forged_time_does_not_flatten_the_timeline(report: Make, tmp_path: P
     assert re.search(r"Not drawn: \d+ records with a time far from all others", text)
 
 
+def test_the_timeline_says_what_it_does_not_draw(report: Make, tmp_path: Path) -> None:
+    request = json.loads(entry())["request"]
+    (log := tmp_path / "a.log").write_text(entry() + entry(time="", request={**request, "id": "r-2"}))
+    assert "Not drawn: 1 alert without a time." in report(log).page.text
+    log.write_text("2026-11-21T07:30:00.000Z [INFO]  core: vault is sealed\n")
+    assert "Messages of the server log are not drawn, only the alerts on them." in report(log).page.text
+
+
+def test_a_card_without_groups_says_where_its_alerts_are(report: Make, tmp_path: Path) -> None:
+    """A denied call is of a lower level than those of its group that succeeded."""
+    request = {"id": "r-1", "operation": "read", "path": "sys/raw/core/keyring", "mount_point": "sys/"}
+    denied = entry(request={**request, "id": "r-2"}, error="permission denied")
+    (log := tmp_path / "a.log").write_text(entry(request=request) + denied)
+    assert "0 high groups 1 alert, in groups of other levels" in " ".join(report(log).page.text.split())
+
+
 def test_unreadable_lines_have_their_reasons(report: Make, tmp_path: Path) -> None:
     (tmp_path / "audit.log").write_text(entry() + "no entry\n" * 2)
     text = report(tmp_path / "audit.log").page.text
