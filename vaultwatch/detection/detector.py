@@ -517,7 +517,12 @@ class Detector:
             rules = self._index.rules
         elif rules is None:
             rules = self._index.candidates(text[max(text.find(b"{"), 0) :])
-        return [verdict for one in (first, *others) for verdict in self._audit.evaluate(one, rules, now)]
+        found = self._audit.evaluate(first, rules, now)
+        for other in others:
+            known = {(verdict.rule.name, verdict.event_key) for verdict in found}
+            again = self._audit.evaluate(other, rules, now)
+            found += [verdict for verdict in again if (verdict.rule.name, verdict.event_key) not in known]
+        return found
 
     def _take_joined(self, parts: Sequence[bytes], origin: Origin, now: float) -> list[Verdict]:
         """Read entries that follow each other on one line; the end of the first one may be missing."""

@@ -55,6 +55,8 @@ _TIME_PARTS: dict[TimeUnit, Callable[[datetime], int]] = {
     "year": lambda moment: moment.year,
 }
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_NAMES_MEMBERS = frozenset({"repeated_members"})
+"""What has names of members, which are no texts of the record, and which keywords do not find."""
 
 
 def predicate(condition: Condition) -> Predicate:
@@ -281,7 +283,9 @@ def _texts(view: View, field: str) -> Iterator[str]:
 
 
 def _any_text_of_the_record(test: TextTest) -> Predicate:
-    return lambda view: any(test(text) for text in all_texts(view))
+    return lambda view: any(
+        test(text) for name, value in view.items() if name not in _NAMES_MEMBERS for text in all_texts(value)
+    )
 
 
 def all_texts(value: Any) -> Iterator[str]:

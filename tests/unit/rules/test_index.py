@@ -242,6 +242,7 @@ class TestEqualsTryingEveryRule:
 
     @settings(max_examples=50)
     @given(st.lists(CONDITIONS, min_size=1, max_size=6), st.lists(ENTRIES, min_size=1, max_size=3))
+    @example([Keyword("contains", "a", cased=False)], [{"type": "request", "request": {"operation": None}}])
     def test_on_entries_with_members_that_are_written_twice(
         self, conditions: list[Condition], entries: list[dict[str, Any]]
     ) -> None:
