@@ -177,7 +177,10 @@ def _is_deep(raw: msgspec.Raw, path: Path) -> bool:
 
 def _is_long(raw: msgspec.Raw, end: int) -> bool:
     """Return whether a quote ends a text that is too long for a name; one that is escaped ends none."""
-    before = bytes(memoryview(raw)[end - _MAX_NAME_BYTES - 1 : end])
+    view, start = memoryview(raw), end - _MAX_NAME_BYTES - 1
+    ahead = bytes(view[max(0, start - _MAX_NAME_BYTES) : start])
+    is_cut = (len(ahead) - len(ahead.rstrip(b"\\"))) % 2  # the first byte is escaped by the one before
+    before = bytes(view[start + is_cut : end])
     bare = before.replace(b"\\\\", b"__").replace(b'\\"', b"__")
     return not bare.endswith(b"\\") and b'"' not in bare
 

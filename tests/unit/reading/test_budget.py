@@ -239,3 +239,14 @@ def test_any_object_over_the_budget_is_decoded_in_part_or_rejected(entry: dict[s
     assert found.partial == "values"
     for name in ("time", "type", "error"):
         assert found.fields.get(name) == entry.get(name)
+
+
+@pytest.mark.parametrize("shift", range(2))
+@pytest.mark.parametrize("item", ['\\"', '\\\\\\"', ': [k\\"]'])
+def test_an_object_with_a_name_of_escaped_quotes_is_left_out_wherever_the_name_is_cut(item: str, shift: int) -> None:
+    name = "😀" + "k" * shift + item * (700_000 // len(item))
+    line = f'{{"time":"2026-11-28T00:00:00Z","type":"request","request":{{"id":"e","data":{{"a":[],"{name}":0}}}}}}'
+    entry = read_audit_entry(line.encode())
+    assert isinstance(entry, AuditEntry)
+    assert entry.fields["request"]["id"] == "e"
+    assert isinstance(entry.fields["request"]["data"], str)
