@@ -521,7 +521,8 @@ class Detector:
         for other in others:
             known = {(verdict.rule.name, verdict.event_key) for verdict in found}
             again = self._audit.evaluate(other, rules, now)
-            found += [verdict for verdict in again if (verdict.rule.name, verdict.event_key) not in known]
+            # What a correlator returns in the place of a verdict is a thing to count: of each reading, another one.
+            found += [one for one in again if type(one) is not Verdict or (one.rule.name, one.event_key) not in known]
         return found
 
     def _take_joined(self, parts: Sequence[bytes], origin: Origin, now: float) -> list[Verdict]:
@@ -569,7 +570,7 @@ class Detector:
 
 
 def _with_members_once(before: Before | None, line: bytes) -> bytes:
-    """Return the entry in a line; raise `ForTheReader` if members stand in it twice."""
+    """Return the entry in a line; raise `ForTheReader` if an object in it has a member twice."""
     text = before(line) if before else line
     try:
         repeated = repeated_members(text)

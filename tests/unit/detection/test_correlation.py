@@ -11,6 +11,7 @@ import pytest
 
 from tests.unit.detection.records import rule
 from vaultwatch.alerts import Alert, alert_of
+from vaultwatch.detection.ahead import NotingCorrelator, StepVerdict
 from vaultwatch.detection.counting import Counting
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.verdict import Verdict
@@ -165,6 +166,14 @@ class TestCounting:
         assert detector.feed([entry(1), entry(2), *forged]) == []
         assert (detector.counts.future, len(detector.correlator.counting.largest(99))) == (50, 2)
         assert len(detector.feed([entry(3, seconds=3599 - 3600)])) == 1
+
+    def test_of_an_entry_that_has_a_member_twice_both_values_count_also_if_it_is_read_ahead(self) -> None:
+        rules = counting("value_count", threshold=2, fields=("request.path",))
+        line = entry(1).replace(b'"path": "kv/1"', b'"path": "kv/1", "path": "kv/2"')
+        in_order = Detector(rules, zone=UTC, is_thorough=True)
+        assert [one.rule.name for one in in_order.feed([line])] == ["many"]
+        ahead = Detector(rules, zone=UTC, is_thorough=True, correlator=NotingCorrelator)
+        assert [one.step.thing for one in ahead.feed([line]) if isinstance(one, StepVerdict)] == ["kv/1", "kv/2"]
 
     def test_groups_that_are_dropped_are_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("vaultwatch.detection.correlation.Counting", lambda: Counting(max_halves=10))
