@@ -186,7 +186,7 @@ def read_audit_entry(line: bytes, origin: Origin = NO_ORIGIN) -> AuditEntry | Re
 
 
 def readings(entry: AuditEntry, line: bytes) -> tuple[AuditEntry, ...]:
-    """Return an entry as its readers could understand it: twice if members stand in it twice, else as it is.
+    """Return the readings of an entry: two if an object in it has a member twice, else the entry as it is.
 
     Args:
         entry: The entry, with the last member of each name.
