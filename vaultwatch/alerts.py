@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from vaultwatch.detection.verdict import Verdict
+from vaultwatch.patterns import on_first_use
 from vaultwatch.reading.bounds import bounded, brief, distinct
 from vaultwatch.reading.identity import Outcome
 from vaultwatch.redaction import redacted
@@ -29,7 +29,7 @@ _COMMANDS = (
     "agent|audit|auth|debug|delete|events|kv|lease|list|login|monitor|namespace|operator|patch|path-help|pki|plugin|policy|"
     "print|proxy|read|scan|secrets|server|ssh|status|token|transform|transit|unwrap|version|version-history|write"
 )
-_COMMAND = re.compile(rf"(?<![\w/.-])vault(?= (?:{_COMMANDS})(?![\w-]))")
+_COMMAND = on_first_use(rf"(?<![\w/.-])vault(?= (?:{_COMMANDS})(?![\w-]))")
 """The program in a runbook's commands, which are the same in both products."""
 
 
@@ -141,7 +141,7 @@ def runbook_lines(text: str, program: str = "") -> tuple[str, ...]:
         text: The runbook, in which commands begin with `vault`.
         program: The program of the product that wrote the entry; "" if that is not known.
     """
-    text = _COMMAND.sub(program, text) if program else text
+    text = _COMMAND().sub(program, text) if program else text
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, tzinfo
+
+import msgspec
 
 from vaultwatch.alerts import Alert
 from vaultwatch.reading.identity import parse_time
@@ -15,8 +16,7 @@ S3 = "s3://"
 """How the address of a bucket begins."""
 
 
-@dataclass(frozen=True)
-class Audience:
+class Audience(msgspec.Struct, frozen=True):
     """The people of one deployment.
 
     Attributes:

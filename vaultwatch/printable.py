@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from functools import lru_cache
 
+from vaultwatch.patterns import on_first_use
+
 # Characters that are invisible, although Unicode calls them printable.
-_INVISIBLE = re.compile(
+_INVISIBLE = on_first_use(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
     "\U00016fe4\U0001d159\U000e0100-\U000e01ef]"
 )
 # All but Latin, Greek, Cyrillic, Chinese, Japanese and Korean characters that are harmless.
-_UNCOMMON = re.compile(
+_UNCOMMON = on_first_use(
     "[^\x20-\x7e\u00a1-\u00ac\u00ae-\u02ff\u0390-\u03a1\u03a3-\u0482\u048a-\u052f\u1e00-\u1eff\u2010-\u2027"
     "\u2030-\u205e\u3001-\u3029\u3041-\u3096\u30a0-\u30ff\u3400-\u9fff\uac00-\ud7a3]"
 )
 # Whole blocks, with all control and format characters, all of private use, and all that are written from right to left.
-_UNSAFE = re.compile(
+_UNSAFE = on_first_use(
     "[\x80-\x9f\xad\u034f\u0590-\u08ff\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\u3164\ue000-\uf8ff\ufb1d-\ufdff\ufe00-\ufe0f\ufe70-\ufeff\uffa0\ufff0-\uffff\U00010800-\U00010fff\U000110bd"
     "\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U0001e800-\U0001efff"
@@ -39,7 +40,7 @@ _SINGLE = (
     "'`\u00b4\u02b9\u02bb-\u02bd\u02c8\u02ca\u02cb\u02f4\u0374\u0384\u055a\u055b\u055d\u1fbd\u1fbf\u1fc0\u1fef\u1ffd"
     "\u1ffe\u2018-\u201b\u2032\u2035\u275b\u275c\u275f\ua78b\ua78c\uff07\uff40"
 )
-_MARKS = re.compile(f"[{_DOUBLE}]|[{_SINGLE}]{{2,}}")
+_MARKS = on_first_use(f"[{_DOUBLE}]|[{_SINGLE}]{{2,}}")
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -51,7 +52,7 @@ def spelled_out(text: str) -> str:
     right to left, because they change the order of what surrounds them, and combining marks beyond three on a letter
     or on anything else, because they cover what is beside, above and below them.
     """
-    if not _UNCOMMON.search(text):
+    if (text.isascii() and text.isprintable()) or not _UNCOMMON().search(text):
         return text
     shown: list[str] = []
     marks_left = 0
@@ -78,7 +79,7 @@ def quoted(text: str) -> str:
     """
     if _PLAIN.fullmatch(text):
         return text
-    return '"' + _MARKS.sub(lambda found: "".join(map(_code, found.group())), text) + '"'
+    return '"' + _MARKS().sub(lambda found: "".join(map(_code, found.group())), text) + '"'
 
 
 def quoted_address(text: str) -> str:
@@ -106,7 +107,9 @@ def printable_json(encoded: bytes) -> bytes:
     """
     if encoded.isascii():
         return encoded
-    return _UNSAFE.sub(lambda found: json.dumps(found.group())[1:-1], encoded.decode()).encode()
+    import json  # most of what is shown is ASCII
+
+    return _UNSAFE().sub(lambda found: json.dumps(found.group())[1:-1], encoded.decode()).encode()
 
 
 @lru_cache(maxsize=4096)
@@ -116,7 +119,7 @@ def _is_harmless(char: str) -> bool:
         char.isprintable()
         and unicodedata.bidirectional(char) not in _RIGHT_TO_LEFT
         and unicodedata.category(char) != "Me"
-        and not _INVISIBLE.match(char)
+        and not _INVISIBLE().match(char)
     )
 
 

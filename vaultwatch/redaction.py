@@ -15,6 +15,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from vaultwatch.patterns import on_first_use
+
 SALTED = "hmac-sha256:"
 """The prefix of values that an audit device has hashed."""
 
@@ -34,14 +36,16 @@ _H, _V, _DOT = _char("h", "68"), _char("v", "76"), _char(r"\.", "2[eE]")
 _KIND = _char("[sbr]", "(?:73|62|72)")
 _REST = _char("[A-Za-z0-9_-]", "(?:2[dD]|3[0-9]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF])")
 _NAMESPACE = rf"(?:{_DOT}{_REST}{{4,8}})?"  # OpenBao's tokens end in the id of their namespace
-_TOKEN = re.compile(rf"(?<![A-Za-z0-9])(?:{_H}{_V}{_KIND}{_DOT}{_REST}{{8,}}|{_KIND}{_DOT}{_REST}{{24,}}){_NAMESPACE}")
-_CREDENTIAL = re.compile(r"\b(?P<scheme>(?:bearer|basic)[ +]{1,4})(?P<secret>[A-Za-z0-9._~+/=-]{8,})", re.IGNORECASE)
-_HEADER = re.compile(
+_TOKEN = on_first_use(
+    rf"(?<![A-Za-z0-9])(?:{_H}{_V}{_KIND}{_DOT}{_REST}{{8,}}|{_KIND}{_DOT}{_REST}{{24,}}){_NAMESPACE}"
+)
+_CREDENTIAL = on_first_use(r"\b(?P<scheme>(?:bearer|basic)[ +]{1,4})(?P<secret>[A-Za-z0-9._~+/=-]{8,})", re.IGNORECASE)
+_HEADER = on_first_use(
     r"(?P<scheme>(?:authorization|x-vault-token)[\"'\\]{0,8} ?[:=][ \[\"'\\]{0,16}(?P<named>(?:bearer|basic) {1,4})?)"
     r"(?P<secret>[^\s\"'\\,;\]}\[]{3,})",
     re.IGNORECASE,
 )
-_CREDENTIAL_WORD = re.compile("basic|bearer|authorization|x-vault-token", re.IGNORECASE)
+_CREDENTIAL_WORD = on_first_use("basic|bearer|authorization|x-vault-token", re.IGNORECASE)
 _LONG_TEXT = 64 * 1024
 PARTS_OF_SECRETS = ("s.", "b.", "r.", "%", "\\", "basic", "bearer", "authorization", "x-vault-token")
 """`redacted_text` changes no text of at most 64 KiB whose lower case has none of these."""
@@ -67,9 +71,9 @@ def redacted_text(text: str) -> str:
     if _is_salted(text):
         return text
     if _may_have_token(text):
-        text = _TOKEN.sub(lambda found: marker(found.group()), text)
+        text = _TOKEN().sub(lambda found: marker(found.group()), text)
     if _names_credential(text):
-        text = _CREDENTIAL.sub(_credential, _HEADER.sub(_credential, text))
+        text = _CREDENTIAL().sub(_credential, _HEADER().sub(_credential, text))
     return text
 
 
@@ -81,11 +85,11 @@ def shows_secret(text: str) -> bool:
     """
     if _is_salted(text):
         return False
-    if _may_have_token(text) and _TOKEN.search(text):
+    if _may_have_token(text) and _TOKEN().search(text):
         return True
     if not _names_credential(text):
         return False
-    found = (one for pattern in (_HEADER, _CREDENTIAL) for one in pattern.finditer(text))
+    found = (one for pattern in (_HEADER(), _CREDENTIAL()) for one in pattern.finditer(text))
     return any(_credential(one) != one.group() for one in found)
 
 
@@ -99,7 +103,7 @@ def _may_have_token(text: str) -> bool:
 
 def _names_credential(text: str) -> bool:
     if len(text) > _LONG_TEXT:  # the lower case of a text takes 16 bytes a character if one is outside ASCII
-        return _CREDENTIAL_WORD.search(text) is not None
+        return _CREDENTIAL_WORD().search(text) is not None
     lowered = text.lower()
     return "basic" in lowered or "bearer" in lowered or "authorization" in lowered or "x-vault-token" in lowered
 

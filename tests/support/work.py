@@ -36,5 +36,5 @@ def bytes_made(function: Callable[[], object]) -> int:
 
 def growth(work: Callable[[int], object], size: int) -> float:
     """Return the work for twice the size divided by that for the size: 2 if it is linear, 4 if it is quadratic."""
-    work(1)  # what is allocated only once
+    work(size)  # what is allocated only once
     return bytes_made(lambda: work(2 * size)) / bytes_made(lambda: work(size))

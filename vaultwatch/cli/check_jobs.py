@@ -7,11 +7,16 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vaultwatch.crew import Advance, Crew
+import msgspec
+
 from vaultwatch.errors import ChildEnded
-from vaultwatch.findings.reader import Result, Settings, decode_result, read_ahead
+from vaultwatch.findings.reader import Result, Settings, read_ahead
 from vaultwatch.inputs.parts import Part
+
+if TYPE_CHECKING:
+    from vaultwatch.crew import Advance
 
 OnDone = Callable[[int], None]
 """Called at least five times a second with the bytes that other processes have read."""
@@ -65,6 +70,8 @@ class Ahead(ExitStack):
             self._begin(settings, count, keep=keep)
 
     def _begin(self, settings: Settings, count: int, *, keep: bool) -> None:
+        from vaultwatch.crew import Crew  # most logs need no other process
+
         nothing = len(self._parts)
 
         def work(number: int, advance: Advance) -> bytes:
@@ -99,4 +106,4 @@ class Ahead(ExitStack):
         except ChildEnded as error:
             why = f"{error.reason} (was the memory exhausted?); no alerts are shown, because some would be missing"
             raise ChildEnded(f"{why}; --jobs 1 reads without such processes", error.mark) from None
-        return decode_result(found) if found else None
+        return msgspec.msgpack.decode(found, type=Result) if found else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import stat
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -118,7 +117,7 @@ def _are_same(path: Path, other: Path) -> bool:
 
 
 def _replace(path: Path, parts: Iterable[bytes], mode: int) -> None:
-    new = path.with_name(f".{path.name[:100]}-{secrets.token_hex(8)}")
+    new = path.with_name(f".{path.name[:100]}-{os.urandom(8).hex()}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)  # with the user's umask
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -152,7 +152,7 @@ class Findings(AbstractContextManager["Findings"]):
 
     def __iter__(self) -> Iterator[Finding]:
         """Yield all alerts in the order of their time."""
-        return map(_decode, self.lines())
+        return map(msgspec.json.Decoder(Finding).decode, self.lines())
 
     def _keep(self, found: Found) -> None:
         self._time = self._time if found.time is None else found.time
@@ -208,6 +208,3 @@ def _silenced(verdict: Verdict, key: bytes, selection: Selection) -> Found | Non
         line=0,
         alert=b"",
     )
-
-
-_decode = msgspec.json.Decoder(Finding).decode

@@ -282,7 +282,6 @@ class Result(msgspec.Struct, frozen=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-decode_result = msgspec.msgpack.Decoder(Result).decode
 
 
 def read_ahead(settings: Settings, part: Part, advance: Callable[[int], None], *, keep: bool) -> bytes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from vaultwatch.patterns import on_first_use
 
 if TYPE_CHECKING:
     from json import JSONDecoder
@@ -18,8 +19,8 @@ _ESCAPED_BACKSLASH = b"\0\0"
 _BACKSLASHES = bytes(code or ord("\\") for code in range(256))
 _SPACES = bytes(max(code, 0x20) for code in range(256))
 _HIGH, _LOW = rb"[dD][89abAB][0-9a-fA-F]{2}", rb"[dD][c-fC-F][0-9a-fA-F]{2}"
-_LONE_SURROGATE = re.compile(rb"\\u(?:%s(?!\\u%s)|(?<!\\u%s\\u)%s)" % (_HIGH, _LOW, _HIGH, _LOW))
-_PAIR = re.compile(rb"\\u%s\\u%s" % (_HIGH, _LOW))
+_LONE_SURROGATE = on_first_use(rb"\\u(?:%s(?!\\u%s)|(?<!\\u%s\\u)%s)" % (_HIGH, _LOW, _HIGH, _LOW))
+_PAIR = on_first_use(rb"\\u%s\\u%s" % (_HIGH, _LOW))
 _ESCAPE_BYTES = 6
 _BLOCK_BYTES = 64 * 1024
 
@@ -80,12 +81,12 @@ def mended(text: bytes) -> bytes | bytearray:
     """
     plain = text.translate(_SPACES)
     bare = plain.replace(b"\\\\", _ESCAPED_BACKSLASH) if b"\\u" in plain else b""
-    if not _LONE_SURROGATE.search(bare):
+    if not _LONE_SURROGATE().search(bare):
         return plain
     del plain
     kept = bytearray()
     for block in _blocks(bare):
-        kept += _LONE_SURROGATE.sub(rb"\\ufffd", block).translate(_BACKSLASHES)
+        kept += _LONE_SURROGATE().sub(rb"\\ufffd", block).translate(_BACKSLASHES)
     return kept
 
 
@@ -96,7 +97,7 @@ def _blocks(bare: bytes) -> Iterator[bytes]:
         end = start + _BLOCK_BYTES
         last = bare.rfind(b"\\", end - _ESCAPE_BYTES, end)
         if last >= 0:
-            end = last - _ESCAPE_BYTES if _PAIR.match(bare, last - _ESCAPE_BYTES) else last
+            end = last - _ESCAPE_BYTES if _PAIR().match(bare, last - _ESCAPE_BYTES) else last
         yield bare[start:end]
         start = end
 

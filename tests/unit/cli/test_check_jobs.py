@@ -146,7 +146,7 @@ class TestPartsAreReadAhead:
     @example([SPLIT + "\n" + entry("response", "a", "sys/seal")], 300)
     @example([entry("request", "a", "sys/seal"), entry("response", "a", "p")], 1)
     def test_with_the_same_results_wherever_logs_are_divided(self, logs: list[str], part_bytes: int) -> None:
-        with TemporaryDirectory() as folder, patch.object(check_jobs, "Crew", Inline):
+        with TemporaryDirectory() as folder, patch("vaultwatch.crew.Crew", Inline):
             places = [f"{folder}/{number}" for number in range(len(logs))]
             for place, log in zip(places, logs, strict=True):
                 Path(place).write_text(log)
@@ -155,7 +155,7 @@ class TestPartsAreReadAhead:
     def test_and_most_are_not_read_again(self, tmp_path: Path) -> None:
         lines = [entry(kind, f"e{number}", "sys/seal") for number in range(99) for kind in ("request", "response")]
         (tmp_path / "log").write_text("\n".join(lines))
-        with patch.object(check_jobs, "Crew", Inline), patch.object(Reader, "read", autospec=True) as read:
+        with patch("vaultwatch.crew.Crew", Inline), patch.object(Reader, "read", autospec=True) as read:
             read.side_effect = READ
             outcome([str(tmp_path / "log")], 2, 1_000)
         parts = parts_of(str(tmp_path / "log"), lambda _: True, 1_000)
