@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from vaultwatch.detection.correlation import Correlator
 from vaultwatch.detection.evaluator import Evaluator
 from vaultwatch.detection.verdict import Verdict, completed, on_entry, on_silenced
 from vaultwatch.detection.waiting import Waiting
 from vaultwatch.reading.identity import audit_event_key, is_response
-from vaultwatch.reading.records import AuditEntry, Origin
+from vaultwatch.reading.records import AuditEntry
 from vaultwatch.reading.view import View, audit_view, partial_audit_view
 from vaultwatch.rules.index import Rules
 from vaultwatch.rules.pack import Rule
-from vaultwatch.rules.screening import Screen
 
 
 class AuditDetector:
@@ -26,31 +24,13 @@ class AuditDetector:
         waiting: Waiting,
         on_waiting: Callable[[Sequence[Verdict]], None],
         of_secrets: Rules,
-        screen: Screen,
         correlator: Correlator,
     ) -> None:
         self.waiting = waiting
         self._evaluator = evaluator
         self._on_waiting = on_waiting
         self._of_secrets = of_secrets
-        self._screen = screen
         self._correlator = correlator
-
-    def screen(self, text: bytes, origin: Callable[[], Origin], rules: Rules, gate: Any) -> Sequence[Verdict] | None:
-        """Return the verdicts on an entry that can be evaluated from a few of its fields; None if all must be read.
-
-        Those are the ones that no rule matches, or only rules whose matches are just counted.
-
-        Args:
-            text: An entry that answers no request that waits, without its tag.
-            origin: Returns where it came from.
-            rules: The rules that could match it.
-            gate: What the index decoded of it.
-        """
-        few = self._screen.read(text, origin, rules, self._evaluator.zone, gate)
-        if few is None:
-            return None
-        return self._correlator.count(few, origin, self._evaluator.zone, text) if few[2] else ()
 
     def evaluate(self, entry: AuditEntry, rules: Rules, now: float) -> list[Verdict]:
         """Evaluate one entry against rules, and return the verdicts that are complete.

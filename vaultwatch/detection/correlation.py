@@ -49,19 +49,12 @@ _OF_STORES = ("first_seen", "absence")
 _LONGEST_TEXT = 512
 _MOST_AHEAD_SECONDS = 3600.0
 _SAMPLE_BYTES = 4096
+_Found: TypeAlias = tuple[Correlated, tuple[str, ...], Thing, str]
+"""What a correlation counts of a record: the correlation, the group, the thing, and its text for people."""
 _TextsOf: TypeAlias = Callable[[tuple[str, ...]], tuple[str, ...]]
 """Returns the texts of some fields of a record, as they are counted."""
 _OfValues: TypeAlias = Callable[[Values, Callable[[], Origin], tzinfo | None], tuple[str, ...]]
 """Returns them from the few fields of an entry that are decoded, where it came from, and the zone of `local`."""
-
-
-class _Found(NamedTuple):
-    """What a correlation counts of a record, and in which group; `text` is for people."""
-
-    one: Correlated
-    group: tuple[str, ...]
-    thing: Thing
-    text: str
 
 
 class _Read(NamedTuple):
@@ -173,7 +166,7 @@ class Correlator:
             _found(one, group_of(values, origin, zone), shown_of(values, origin, zone), key)
             for one, group_of, shown_of in reads
         ]
-        return self._count(found, key, time, origin, partial(_sample, text))
+        return self._count(found, key, time, origin, lambda: _sample(text))
 
     def _reads_of(self, of: tuple[Plan, Rules]) -> list[_Read] | None:
         """Return how to read what is counted of entries that these rules match; None if one raises alerts itself."""
@@ -184,7 +177,7 @@ class Correlator:
 
     def _count(
         self,
-        counted: Iterable[_Found | None],
+        counted: Sequence[_Found | None],
         key: str,
         time: Any,
         origin: Callable[[], Origin],
@@ -199,31 +192,34 @@ class Correlator:
             self._counts.future += 1
             return ()
         verdicts: list[Verdict] = []
+        twice = seconds * 2
 
         def occurrence() -> Occurrence:
             return Occurrence(seconds, time, key, origin())
 
-        for found in filter(None, counted):
+        for found in counted:
+            if found is None:
+                continue
             one, group, thing, text = found
-            facts, correlation = one.facts, one.correlation
+            correlation = one.correlation
             if correlation.type in _OF_STORES:
-                self._see(facts.name, found, seconds, lambda text: First(occurrence(), sample(), text))
+                self._see(found, seconds, lambda text: First(occurrence(), sample(), text))
                 continue
             if correlation.type == "temporal_ordered":
                 thing = point_of(one.step, seconds, key)
             timespan = correlation.timespan_seconds
-            half = facts.name, group, int(seconds * 2 // timespan), timespan
+            half = one.facts.name, group, int(twice // timespan), timespan
             verdicts += self.step(one, half, thing, text, occurrence, sample)
-        self._counts.groups_dropped = self.dropped
         return verdicts
 
-    def _see(self, rule: str, found: _Found, seconds: float, first: Callable[[str], First]) -> None:
+    def _see(self, found: _Found, seconds: float, first: Callable[[str], First]) -> None:
         self.span.note(seconds)
-        of, correlation = Combination(rule, found.group), found.one.correlation
-        if correlation.type == "absence":
-            self.runs.note(of, seconds, correlation.timespan_seconds, lambda: first(found.text))
+        one, group, _, text = found
+        of = Combination(one.facts.name, group)
+        if one.correlation.type == "absence":
+            self.runs.note(of, seconds, one.correlation.timespan_seconds, lambda: first(text))
         else:
-            self.firsts.note(of, seconds, lambda: first(found.text))
+            self.firsts.note(of, seconds, lambda: first(text))
 
     def is_to_come(self, moment: float) -> bool:
         """Return whether a moment is so late that a record cannot have been written then."""
@@ -290,14 +286,15 @@ def _found(one: Correlated, group: tuple[str, ...], shown: tuple[str, ...], even
         shown: The values that it counts, or shows of an event.
         event: The key of its event.
     """
-    if group and not any(group) and one.correlation.type != "absence":
+    kind = one.correlation.type
+    if group and not any(group) and kind != "absence":
         return None
-    text = shown[0] if len(shown) == 1 else listed(shown)
-    if one.correlation.type in _OF_EVENTS:
-        return _Found(one, group, thing_of(event), text)
-    if not all(shown):
+    if kind not in _OF_EVENTS and not all(shown):
         return None
-    return _Found(one, group, thing_of(text if len(shown) == 1 else joined(shown)), text)
+    if len(shown) == 1:
+        (text,) = shown
+        return one, group, thing_of(event if kind in _OF_EVENTS else text), text
+    return one, group, thing_of(event if kind in _OF_EVENTS else joined(shown)), listed(shown)
 
 
 def _shown(one: Correlated, rule: str, texts: _TextsOf) -> tuple[str, ...]:
@@ -327,7 +324,18 @@ def _texts_of_few(plan: Plan, fields: tuple[str, ...]) -> _OfValues:
     pick = plan.texts[fields]
     if pick is None:
         return lambda values, origin, zone: _texts(plan.view(values, origin(), zone), fields)
-    return lambda values, _origin, _zone: tuple([_counted(text) for text in pick(values)])
+    if len(fields) == 1:
+        return lambda values, _origin, _zone: (_counted(*pick(values)),)
+    known: Remembered[tuple[str | None, ...], tuple[str, ...]] = Remembered(_all_counted, _length)
+    return lambda values, _origin, _zone: known[pick(values)]
+
+
+def _all_counted(texts: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(map(_counted, texts))
+
+
+def _length(texts: Iterable[str | None]) -> int:
+    return sum(map(len, filter(None, texts)))
 
 
 def _counted(text: str | None) -> str:

@@ -221,20 +221,21 @@ class Counting:
         if half is None or self._things >= self._max_things:
             found = occurrence()
             half = self._begin(key, found, sample)
-        if thing in half.things or half.is_done:
+        things = half.things
+        if thing in things or half.is_done:
             return ()
-        if half.things:
+        if things:
             found = occurrence()
             if found.moment > half.last.moment:  # as nearly all are
                 half.last = found
             else:
                 half.first, half.last = min(half.first, found, key=_order), max(half.last, found, key=_order)
-        half.things[thing] = text if len(half.things) < MAX_VALUES else ""
+        things[thing] = text if len(things) < MAX_VALUES else ""
         self._things += 1
-        if self.chains:
-            self._prune(key, half)
+        if key[0] in self.chains:
+            self._prune(key, half, self.chains[key[0]])
         if not half.is_near:
-            if 2 * len(half.things) < threshold:
+            if 2 * len(things) < threshold:
                 return ()
             for one in (half, *self._beside(key)):
                 one.is_near = True
@@ -280,9 +281,9 @@ class Counting:
             self._make_room()
         half = self._halves.get(key)
         if half is None:
-            self.dropped += WindowKey(*key).ends < self._late_before
-            is_near = any(one.is_near for one in self._beside(key))
-            half = self._halves[key] = HalfCount(self._begun, found, found, sample(), is_near=is_near)
+            self.dropped += self._late_before > -math.inf and WindowKey(*key).ends < self._late_before
+            half = self._halves[key] = HalfCount(self._begun, found, found, sample())
+            half.is_near = any(one.is_near for one in self._beside(key))
             self._begun += 1
         return half
 
@@ -304,10 +305,8 @@ class Counting:
         steps = self.chains.get(key.rule)
         return len(both) >= threshold and (steps is None or has_chain(key, _points(both), steps))
 
-    def _prune(self, key: Half, half: HalfCount) -> None:
-        """Keep only the points that can decide whether there is a chain."""
-        if (steps := self.chains.get(key[0])) is None:
-            return
+    def _prune(self, key: Half, half: HalfCount, steps: int) -> None:
+        """Keep only the points that can decide whether there is a chain of so many steps."""
         gone, given_up = surplus_points(WindowKey(*key), _points(half.things), steps)
         for point in gone:
             del half.things[point]

@@ -120,10 +120,8 @@ class Detector:
         self._uses_index, self._is_thorough = before_record is None, is_thorough
         self._fatal = fatal
         self.waits = Waiting(wait_seconds) if waiting is None else waiting
-        self.correlator = correlator(ruleset.correlations, self.counts)
-        self._audit = AuditDetector(
-            self._evaluator, self.waits, on_waiting, ruleset.index.of_secrets, ruleset.screen, self.correlator
-        )
+        self.correlator = correlator(ruleset.correlations, self._evaluator.counts)
+        self._audit = AuditDetector(self._evaluator, self.waits, on_waiting, ruleset.index.of_secrets, self.correlator)
         self._keys = ServerEventKeys()
         self._last_was_server = source == "server"
         self._had_messages = False
@@ -136,7 +134,9 @@ class Detector:
     @property
     def counts(self) -> Counts:
         """The numbers of records read since the start."""
-        return self._evaluator.counts
+        counts = self._evaluator.counts
+        counts.groups_dropped = self.correlator.dropped
+        return counts
 
     def count_rule_error(self, name: str, error: Exception) -> None:
         """Count and report that a match of this rule cannot be described: the `on_error` of `alert_of`."""
@@ -249,6 +249,8 @@ class Detector:
     def _settling(self, origin: Origin | None, found: list[Verdict], ahead: int) -> Settle:
         """Return what settles entries that can be evaluated from a few of their fields.
 
+        Those are the ones that no rule matches, or only rules whose matches are just counted.
+
         Args:
             origin: Where all of them came from, if their tags are already removed.
             found: Gets the verdicts on them.
@@ -260,7 +262,12 @@ class Detector:
                 return self._position(split_tag(line)[0] if origin is None else origin, passed + ahead)
 
             try:
-                verdicts = screen(text, here, rules, gate)
+                few = read(text, here, rules, zone, gate)
+                if few is None:
+                    return False
+                if not few[2]:  # no rule matches
+                    return True
+                verdicts = count(few, here, zone, text)
             except fatal:
                 raise
             except Exception:  # noqa: BLE001  reading all of it raises again, where only that record is rejected
@@ -269,7 +276,8 @@ class Detector:
                 found.extend(verdicts)
             return verdicts is not None
 
-        screen, fatal = self._audit.screen, self._fatal
+        read, count = self._ruleset.screen.read, self.correlator.count
+        zone, fatal = self._evaluator.zone, self._fatal
         return settle
 
     def _is_of_a_log(self, line: bytes | Rejected, origin: Origin) -> bool:
@@ -430,7 +438,7 @@ class Detector:
         return "_server" in self.__dict__
 
     def _count_audit(self, entries: int) -> None:
-        self.counts.audit += entries
+        self._evaluator.counts.audit += entries
         self._last_was_server = False
 
     def _count_entry(self, text: bytes, origin: Origin) -> None:

@@ -8,7 +8,7 @@ server-log messages is `vaultwatch.reading.server_log`.
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -22,7 +22,7 @@ _AROUND = b" \t\r\n\0"
 _OBJECT = re.compile(rb'\{[ \t\r\n]*"')
 
 
-class Position(NamedTuple):
+class Position(msgspec.Struct, frozen=True, array_like=True):
     """A line of a log: the log's name, and the number of the line, from 1."""
 
     log: str

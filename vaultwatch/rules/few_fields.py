@@ -42,7 +42,7 @@ class Tables:
 
     def __init__(self) -> None:
         """Make empty tables."""
-        self.paths: Remembered[Any, Any] = Remembered(lambda key: key[0].tests.of(*key[1]), lambda key: _length(key[1]))
+        self.paths: Remembered[Any, Any] = Remembered(lambda of: of[0].tests.of(*of[1:]), lambda of: _length(of[1:]))
         self.matching: Bounded[Any, Rules] = Bounded(lambda key: _length((*key[1], *key[2])))
 
 
@@ -99,8 +99,12 @@ class Plan:
         """Return the rules that match an entry with these values."""
         if not self._repeats:
             return self._decide(values, origin(), zone)
-        tables, key = self._tables, (self, self.tests.shortened(self._mount(values)))
-        kind = (self, tables.paths[key], self._others(values))
+        tables, reach = self._tables, self.tests.reach
+        path, mount_point, mount_type = self._mount(values)
+        # The lower case of a part is that of the whole only in ASCII; without its fields, the mount is in the path.
+        if reach >= 0 and path and mount_point and mount_type and path.isascii():
+            path = path[: len(mount_point) + reach]
+        kind = self, tables.paths[self, path, mount_point, mount_type], self._others(values)
         found = tables.matching.get(kind)
         return tables.matching.keep(kind, self._decide(values, NO_ORIGIN, None)) if found is None else found
 
@@ -131,7 +135,12 @@ class Plan:
 
 
 class _PathTests:
-    """What rules ask of the path of a request: with paths that pass the same tests, the same rules match."""
+    """What rules ask of the path of a request: with paths that pass the same tests, the same rules match.
+
+    Attributes:
+        reach: How much of a path behind its mount point decides, if tests only ask how paths begin; -1 if they ask
+            more. Most paths below a mount are then one.
+    """
 
     def __init__(self, conditions: Iterable[Condition]) -> None:
         """Take the conditions of the rules."""
@@ -139,25 +148,14 @@ class _PathTests:
         tests = [leaf for leaf, fields in named if not fields.isdisjoint(("request.path", "mount_path"))]
         texts = dict.fromkeys(leaf for leaf in tests if isinstance(leaf, Text))
         self._are_texts = texts.keys() >= set(tests)
-        self._reach = max((len(leaf.value) + 1 for leaf in texts), default=0)
+        self.reach = max((len(leaf.value) + 1 for leaf in texts), default=0)
         if not (self._are_texts and all(leaf.how in ("eq", "prefix") for leaf in texts)):
-            self._reach = -1
+            self.reach = -1
         self._name_mounts = any(not fields.isdisjoint(("mount_type", "mount_path")) for _, fields in named)
         self._of_path, self._of_mount_path = (
             [text_test(leaf.how, leaf.value, leaf.cased) for leaf in texts if leaf.field == field]
             for field in ("request.path", "mount_path")
         )
-
-    def shortened(self, mount: tuple[str | None, ...]) -> tuple[str | None, ...]:
-        """Return a path, mount point and mount type, without the end of the path if no test asks for it.
-
-        If tests ask only how paths begin, most paths below a mount become one, so that few have to be tested.
-        """
-        path, mount_point, mount_type = mount
-        # The lower case of a part is that of the whole only in ASCII; without its fields, the mount is in the path.
-        if self._reach < 0 or not (path and mount_point and mount_type and path.isascii()):
-            return mount
-        return path[: len(mount_point) + self._reach], mount_point, mount_type
 
     def of(self, path: str | None, mount_point: str | None, mount_type: str | None) -> Values:
         """Return what the rules that match depend on, of the path and of what is derived from it."""

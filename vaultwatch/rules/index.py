@@ -119,8 +119,8 @@ class AuditIndex:
         self._rules_of = [rules for _, rules in found]
         self._secrets = _SECRET_IN_PATH if self.of_secrets else 0
         self._prepare_masks([_for_the_gate(one) for one, _ in found])
-        self._narrowing = Narrowing([_left_by_the_gate(one) for one, _ in found])
         self.texts = gate_texts(self._others.fields, also)
+        self._narrowing = Narrowing([_left_by_the_gate(one) for one, _ in found], self.texts)
         self._objects: list[object] = []
         self._decode = gate_decoder(self._others.fields, self.texts, self._objects)
         self._rules_by_mask: Remembered[int, Rules] = Remembered(self._look_up_rules, lambda _: 0)
@@ -210,7 +210,7 @@ class AuditIndex:
                 if (token := auth.client_token) and not token.startswith(SALTED):
                     mask |= secrets
                 if mask:
-                    mask = narrowed(mask, text)
+                    mask = narrowed(mask, text, gate)
                 if not mask and not (waiting and request.id in waiting):
                     passed += 1
                     continue

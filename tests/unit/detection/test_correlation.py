@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.detection.records import rule
 from vaultwatch.alerts import Alert, alert_of
-from vaultwatch.detection.ahead import NotingCorrelator, StepVerdict
+from vaultwatch.detection.ahead import NotingCorrelator, StepVerdict, count_again
 from vaultwatch.detection.counting import Counting
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.verdict import Verdict
@@ -179,6 +179,18 @@ class TestCounting:
         monkeypatch.setattr("vaultwatch.detection.correlation.Counting", lambda: Counting(max_halves=10))
         detector = Detector(counting(), zone=UTC)
         detector.feed([entry(n, who=f"made-up-{n}") for n in range(100)])
+        assert detector.counts.groups_dropped > 85
+
+    def test_also_those_that_are_dropped_when_what_another_process_counted_is_counted_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ahead = Detector(counting(), zone=UTC, correlator=NotingCorrelator)
+        steps = ahead.feed([entry(n, who=f"made-up-{n}") for n in range(100)])
+        monkeypatch.setattr("vaultwatch.detection.correlation.Counting", lambda: Counting(max_halves=10))
+        detector = Detector(counting(), zone=UTC)
+        for one in steps:
+            assert isinstance(one, StepVerdict)
+            count_again(detector, one.step)
         assert detector.counts.groups_dropped > 85
 
 

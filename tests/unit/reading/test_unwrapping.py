@@ -18,7 +18,7 @@ from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.inputs.logs import logs_in
 from vaultwatch.reading.assembly import Assembly
 from vaultwatch.reading.logfmt import message_of
-from vaultwatch.reading.records import Rejected
+from vaultwatch.reading.records import Position, Rejected
 from vaultwatch.reading.unwrapping import Piece, Unwrapper
 from vaultwatch.rules.pack import shipped_rules
 
@@ -315,7 +315,8 @@ def test_an_alert_on_an_object_over_many_lines_says_where_it_begins() -> None:
     detector = Detector(RULES, unwrap=True)
     detector.begin_log(name="log")
     found = detector.feed(text.splitlines(keepends=True)) + detector.end_log() + detector.flush()
-    assert [(one.event_key, one.origin.position) for one in found] == [("a1", ("log", 1)), ("a2", ("log", 2))]
+    at = [(one.event_key, one.origin.position) for one in found]
+    assert at == [("a1", Position("log", 1)), ("a2", Position("log", 2))]
 
 
 @given(

@@ -383,11 +383,12 @@ class TestMemory:
         assert sifted("d") == [Passed(2), seal[2], seal[3], seal[4]]
         assert [one for _, one, _ in offered] == ["b", "c"]
 
-    def test_an_entry_is_a_candidate_only_if_all_fields_fit(self) -> None:
+    @pytest.mark.parametrize("in_gate", [(), ("auth.display_name",), ("auth.display_name", "error")])
+    def test_an_entry_is_a_candidate_only_if_all_fields_fit(self, in_gate: tuple[str, ...]) -> None:
         secret = Text("request.path", "contains", "/prod/", False)
         others = [("auth.display_name", "eve"), ("auth.metadata.role", "staff"), ("error", "denied")]
         rules = rules_of([And((secret, Text(field, "prefix", value, False))) for field, value in others])
-        audit_index = AuditIndex(rules)
+        audit_index = AuditIndex(rules, in_gate)
         entries: list[dict[str, Any]] = [
             {"auth": {"display_name": "bob", "metadata": {"role": "ops"}}},
             {"auth": {"display_name": "EVE", "metadata": None}},
