@@ -92,6 +92,13 @@ def quoted_time(text: str) -> str:
     return text if _PLAIN_TIME.fullmatch(text) else quoted(text)
 
 
+def counted(count: int, unit: str) -> str:
+    """Return a number with its unit: `1 rule`, `2 rules`, `2 entries`, `2 matches`."""
+    if count != 1:
+        unit = f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}{'es' if unit.endswith('ch') else 's'}"
+    return f"{count:,} {unit}"
+
+
 def encodable(text: str) -> str:
     """Return the text with each lone surrogate, which UTF-8 cannot encode, replaced by `?`."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaultwatch.printable import one_line, printable_json, quoted, quoted_time, spelled_out
+from vaultwatch.printable import counted, one_line, printable_json, quoted, quoted_time, spelled_out
 
 EVERY = [chr(code) for code in range(sys.maxunicode + 1)]
 UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -117,3 +117,19 @@ def test_is_one_printable_line_of_at_most_the_limit(text: str, limit: int) -> No
 
 def test_a_text_that_fits_is_not_cut() -> None:
     assert [one_line("abcd", limit) for limit in (5, 4, 3)] == ["abcd", "abcd", "ab…"]
+
+
+@pytest.mark.parametrize(
+    ("count", "unit", "shown"),
+    [
+        (0, "alert", "0 alerts"),
+        (1, "alert", "1 alert"),
+        (2_000, "more alert", "2,000 more alerts"),
+        (1, "audit entry", "1 audit entry"),
+        (2, "audit entry", "2 audit entries"),
+        (1, "match", "1 match"),
+        (2, "match", "2 matches"),
+    ],
+)
+def test_a_number_has_its_unit_in_singular_or_plural(count: int, unit: str, shown: str) -> None:
+    assert counted(count, unit) == shown

@@ -15,7 +15,7 @@ from vaultwatch.cli.examples import examples
 from vaultwatch.cli.outputs import write_output
 from vaultwatch.errors import BOTO3_MISSING, SettingError
 from vaultwatch.outputs import metrics_by
-from vaultwatch.printable import one_line
+from vaultwatch.printable import counted, one_line
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -224,7 +224,7 @@ def verify(read: bool, manifests: tuple[Path, ...], expiry_days: int | None, for
     for fault in chain(faults(segments, known, kept_since), unevaluated):
         found += 1
         click.echo(msgspec.json.encode(fault._asdict()) if form == "json" else one_line(f"{fault.where}: {fault.what}"))
-    click.echo(f"{len(segments):,} segments, {found:,} faults", err=True)
+    click.echo(f"{counted(len(segments), 'segment')}, {counted(found, 'fault')}", err=True)
     return int(found > 0)
 
 

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     "--jobs", type=click.IntRange(1, 256), metavar="N",
     help="Processes that read at the same time: files, and parts of large plain audit logs. Default: one per core.",
 )  # fmt: skip
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors: the exit status is the answer.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors: the exit status is the answer.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -93,7 +93,7 @@ def command(
     with Outputs(places or (STDIN,)) as outputs:
         keep, figures = outputs.open(("--rejected", rejected, NEW_REJECTED), ("--stats", stats, STATS))
         coverage = _coverage() if form == "html" else None
-        manner = Manner(jobs or cores(), asked.watched and not quiet, asked.allow_empty)
+        manner = Manner(jobs or cores(), asked.watched and not quiet, asked.allow_empty, quiet=quiet)
         run = Run(settings, manner, Rejects(keep), coverage, outputs.paths)
         findings = outputs.enter_context(Findings(settings.selection, run.detector.count_rule_error))
         if not places and sys.stdin.isatty():

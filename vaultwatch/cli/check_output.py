@@ -16,7 +16,8 @@ from vaultwatch.cli.check_run import Run
 from vaultwatch.detection.evaluator import Counts
 from vaultwatch.findings.found import Findings
 from vaultwatch.findings.table import rows, short_names
-from vaultwatch.printable import one_line, printable_json
+from vaultwatch.findings.uncounted import uncounted
+from vaultwatch.printable import counted, one_line, printable_json
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import Rule
 
@@ -63,9 +64,8 @@ def _rows(form: Form, findings: Findings, run: Run, rules: Sequence[Rule]) -> It
 def _rule_problems(run: Run) -> list[str]:
     """Return which rules raised errors, in sentences."""
     counts = run.detector.counts.rule_errors
-    return [
-        one_line(f"rule {name} raised on {counts[name]} records: {error}") for name, error in run.reader.errors.items()
-    ]
+    errors = run.reader.errors.items()
+    return [one_line(f"rule {name} raised on {counted(counts[name], 'record')}: {error}") for name, error in errors]
 
 
 def _answers(findings: Findings, run: Run, rules: Sequence[Rule]) -> Iterator[str]:
@@ -113,7 +113,8 @@ class Closing:
             click.echo(hidden_line(self._findings), err=True)
         _report_staged(self._findings.staged)
         _report_silenced(self._findings.silenced)
-        _report_uncounted(counts)
+        for sentence in uncounted(counts):
+            click.echo(sentence, err=True)
         if self._run.reader.names or not self._run.failed:
             click.echo(self._line(), err=True)
 
@@ -132,12 +133,13 @@ class Closing:
 
     def _line(self) -> str:
         counts = self._run.detector.counts
-        reason = self._run.reader.rejects.commonest()
-        over = f"{counts.partial:,} records over budget ({counts.undecided.total():,} rules undecided), "
+        reason, undecided = self._run.reader.rejects.commonest(), counts.undecided.total()
+        over = f"{counted(counts.partial, 'record')} over budget ({counted(undecided, 'rule')} undecided), "
         return one_line(
-            f"{counts.audit:,} audit entries, {counts.server:,} server messages, {counts.rejected:,} rejected lines"
+            f"{counted(counts.audit, 'audit entry')}, {counted(counts.server, 'server message')}, "
+            f"{counted(counts.rejected, 'rejected line')}"
             f"{f' ({reason})' if reason else ''}, {over if counts.partial else ''}"
-            f"{self._findings.count:,} alerts, {self._seconds:.1f} s"
+            f"{counted(self._findings.count, 'alert')}, {self._seconds:.1f} s"
         )
 
 
@@ -145,18 +147,7 @@ def hidden_line(findings: Findings) -> str:
     """Return how many alerts options hide, so that a selection that selects nothing is noticed."""
     counts = sorted(findings.hidden.items())
     which = ", ".join(option if len(counts) == 1 else f"{option}: {count:,}" for option, count in counts)
-    return f"{findings.hidden.total():,} more alerts not shown ({which})"
-
-
-def _report_uncounted(counts: Counts) -> None:
-    """Print what rules that count could not count."""
-    if counts.groups_dropped:
-        text = f"{counts.groups_dropped:,} counts were given up at a low number, because there were too many groups"
-        click.echo(text, err=True)
-    if counts.undated:
-        click.echo(f"{counts.undated:,} matches were not counted: their records have no time", err=True)
-    if counts.future:
-        click.echo(f"{counts.future:,} matches were not counted: their times are more than an hour ahead", err=True)
+    return f"{counted(findings.hidden.total(), 'more alert')} not shown ({which})"
 
 
 def _report_staged(counts: Counter[str]) -> None:

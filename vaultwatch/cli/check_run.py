@@ -23,7 +23,7 @@ from vaultwatch.inputs.logs import Log, files_at
 from vaultwatch.inputs.own import begins_as_own
 from vaultwatch.inputs.parts import PART_BYTES, Part, parts_of
 from vaultwatch.inputs.rejects import Rejects
-from vaultwatch.printable import one_line
+from vaultwatch.printable import counted, one_line
 
 _MOST_NAMED = 10
 _MOST_PROBLEMS = 1_000
@@ -39,12 +39,14 @@ class Manner(NamedTuple):
         watched: Whether progress is shown on stderr.
         allow_empty: Whether a log may be empty.
         part_bytes: The bytes of the parts of a log.
+        quiet: Whether only errors are said.
     """
 
     jobs: int
     watched: bool
     allow_empty: bool
     part_bytes: int = PART_BYTES
+    quiet: bool = False
 
 
 class _Found:
@@ -204,7 +206,7 @@ class Run:
         elif log.rejected:
             found.strange += 1
             if found.strange <= _MOST_NAMED:
-                found.strangers.append(self._say_strange(log))
+                found.strangers.append(_strange(log))
 
     def _show(self, log: Log, position: int, _size: int) -> None:
         if not self._manner.watched or self._overall:
@@ -221,30 +223,27 @@ class Run:
             shown.clear()
         self._progress = None
 
-    def _say_strange(self, log: LogRead) -> str:
-        if log.first is None:
-            return ""
-        lines = log.rejected
-        what = "its only line is rejected" if lines == 1 else f"none of its {lines:,} lines can be read; the first"
-        return self._say(f"{log.name}: {what}: {log.first.reason}{hint_for(log.name, log.first)}")
-
     def _say_torn(self, log: LogRead) -> None:
         if first := log.first:
-            what = f"{log.rejected:,} lines are rejected, and only {log.records:,} records can be read; the first"
-            self._say(f"{log.name}: {what}: {first.reason}{hint_for(log.name, first)}")
+            read, lines = counted(log.records, "record"), counted(log.rejected, "line")
+            what = f"only {read} can be read, and {lines} cannot; the first"
+            self._note(f"{log.name}: {what}: {first.reason}{hint_for(log.name, first)}")
 
     def _judge(self, place: str, found: _Found) -> None:
         """Fail if no log could be read at a place; a folder may have other files as well, and empty logs."""
         if (others := found.unreadable - _MOST_NAMED) > 0:
-            self.fail(f"{shown(place)}: {others:,} more files cannot be read, {found.unreadable:,} in all")
+            self.fail(f"{shown(place)}: {counted(others, 'more file')} cannot be read, {found.unreadable:,} in all")
         if (others := found.strange - _MOST_NAMED) > 0:
-            text = f"{shown(place)}: nothing can be read of {others:,} more files, {found.strange:,} in all"
-            found.strangers.append(self._say(text))
-        kept = self.notes if found.read else self.problems
-        kept += filter(None, found.strangers[: max(_MOST_PROBLEMS - len(kept), 0)])
+            text = f"{shown(place)}: nothing can be read of {counted(others, 'more file')}, {found.strange:,} in all"
+            found.strangers.append(text)
+        kept, say = (self.notes, self._note) if found.read else (self.problems, self._say)
+        for message in filter(None, found.strangers):
+            say(message)
+            if len(kept) < _MOST_PROBLEMS:
+                kept.append(message)
         if (others := found.torn - _MOST_NAMED) > 0:
-            self._say(f"{shown(place)}: of {others:,} more files, more lines are rejected than read")
-        if found.own and self._former is None:
+            self._note(f"{shown(place)}: of {counted(others, 'more file')}, more lines are rejected than read")
+        if found.own and self._former is None and not self._manner.quiet:
             self._clear()
             say_left_out(place, found.own)
         if found.read or found.unreadable:
@@ -257,18 +256,31 @@ class Run:
 
     def fail(self, message: str) -> None:
         """Say that something could not be done that the user asked for."""
-        self._clear()
         self.failed = True
         if len(self.problems) < _MOST_PROBLEMS:
             self.problems.append(message)
         self._say(message)
 
-    def _say(self, message: str) -> str:
+    def _note(self, message: str) -> None:
+        """Say what is no error."""
+        if not self._manner.quiet:
+            self._say(message)
+
+    def _say(self, message: str) -> None:
+        self._clear()
         if self._former is None or message not in (*self._former.problems, *self._former.notes):
             click.echo(one_line(f"vaultwatch: {message}"), err=True)
-        return message
+
+
+def _strange(log: LogRead) -> str:
+    """Return why nothing could be read of a log, and what to do about it."""
+    if log.first is None:
+        return ""
+    lines = log.rejected
+    what = "its only line is rejected" if lines == 1 else f"none of its {lines:,} lines can be read; the first"
+    return f"{log.name}: {what}: {log.first.reason}{hint_for(log.name, log.first)}"
 
 
 def _name_of(named: Sequence[tuple[str, _Files]]) -> str:
     files = [name for _, files in named for name, _ in files]
-    return shown(files[0]) if len(files) == 1 else f"{len(files):,} files"
+    return shown(files[0]) if len(files) == 1 else counted(len(files), "file")

@@ -129,11 +129,6 @@ def check_rule_names(names: Sequence[str], patterns: Sequence[str]) -> None:
             raise SettingError(f"there is no rule `{pattern}`{did_you_mean(pattern, names)}")
 
 
-def counted(count: int, unit: str) -> str:
-    """Return a number with its unit: `1 rule`, `2 rules`."""
-    return f"{count:,} {unit}{'' if count == 1 else 's'}"
-
-
 def load_rules(directories: Sequence[Path]) -> list[Rule]:
     """Return the shipped rules, or those in `directories` instead.
 

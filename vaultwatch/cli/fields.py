@@ -14,7 +14,7 @@ from vaultwatch.cli.records import read_records
 from vaultwatch.cli.rule_explained import shown_value, without_secrets
 from vaultwatch.detection.views import observing
 from vaultwatch.errors import SettingError, did_you_mean
-from vaultwatch.printable import one_line, printable_json
+from vaultwatch.printable import counted, one_line, printable_json
 from vaultwatch.redaction import redacted_text
 from vaultwatch.rules.conditions import Never
 from vaultwatch.rules.facts import Level, Service
@@ -57,7 +57,7 @@ def command(places: tuple[str, ...], below: str, form: str) -> None:
     for line in map(_as_json, rows) if form == "json" else _table(rows):
         click.echo(line)
     if left_out := sum(usage.left_out for usage in found.values()):
-        click.echo(f"{left_out:,} values in fields beyond the first {MAX_FIELDS:,} are not listed", err=True)
+        click.echo(f"{counted(left_out, 'value')} in fields beyond the first {MAX_FIELDS:,} not listed", err=True)
 
 
 class _Row(msgspec.Struct):
@@ -88,7 +88,8 @@ def _table(rows: list[_Row]) -> Iterator[str]:
     for row in rows:
         if row.log != log:
             log = row.log
-            yield f"{f'{row.of:,} RECORDS OF THE {log.upper()} LOG':{width}}  RECORDS       %  VALUES"
+            title = f"{counted(row.of, 'record')} of the {log} log".upper()
+            yield f"{title:{width}}  RECORDS       %  VALUES"
         examples = ", ".join(shown_value(row.field, text) for text in row.examples)
         share = 100 * row.records / row.of
         yield f"{one_line(row.field, _MAX_NAME):{width}}  {row.records:7,}  {share:5.1f}%  {examples}"

@@ -20,7 +20,7 @@ from vaultwatch.errors import ArchiveError, RuleError, SettingError
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.own import own_output
 from vaultwatch.outputs import metrics_by
-from vaultwatch.printable import one_line
+from vaultwatch.printable import counted, one_line
 from vaultwatch.reconcile import Comparison, Log, Window, reconcile
 from vaultwatch.reconcile.metrics import metrics_of
 from vaultwatch.reconcile.report import Report, report
@@ -230,7 +230,7 @@ def _check_sides(comparison: Comparison, failed: Sequence[bool]) -> None:
         if has_failed and not side.read:
             raise SettingError(f"nothing was compared: no entry of the {name} side could be read")
         if side.rejected and not side.read:
-            raise SettingError(f"the {name} side has no audit entry, but {side.rejected:,} other lines")
+            raise SettingError(f"the {name} side has no audit entry, but {counted(side.rejected, 'other line')}")
     if not any(side.entries for side in comparison.sides):
         within = " in this time" if any(side.read for side in comparison.sides) else ""
         raise SettingError(f"nothing was compared: neither side has an entry{within}")

@@ -24,6 +24,7 @@ from vaultwatch.findings.selection import Selection
 from vaultwatch.inputs.logs import STDIN
 from vaultwatch.inputs.rejects import Rejects
 from vaultwatch.outputs import Output
+from vaultwatch.printable import counted
 from vaultwatch.report.cases import cases
 from vaultwatch.report.contents import Contents, Origin
 from vaultwatch.report.coverage import Coverage
@@ -83,7 +84,7 @@ def command(
             sys.stdout.buffer.writelines(parts)
         else:
             write_output("--output", page_file, _REPORT, parts, _MODE)
-            click.echo(f"{output}: {findings.count:,} alerts", err=True)
+            click.echo(f"{output}: {counted(findings.count, 'alert')}", err=True)
         if findings.hidden:
             click.echo(hidden_line(findings), err=True)
         return 2 if run.failed else 1 if findings.count else 0

@@ -16,6 +16,7 @@ from vaultwatch.cli.rule_pages import index_page, rule_page
 from vaultwatch.cli.rule_provenance import origins, recorded_lines
 from vaultwatch.errors import RuleError, SettingError
 from vaultwatch.outputs import Output
+from vaultwatch.printable import counted
 
 INDEX = "README.md"
 WEEK = "week.json"
@@ -101,5 +102,5 @@ def _noise(rule: str, week: _Week | None) -> str:
     alerts, notifications = week.raised[rule]
     return (
         f"A generated week of ordinary work by {week.clients:,} clients, {week.entries:,} lines, raised "
-        f"{alerts:,} alerts and {notifications:,} notifications with the default placeholders."
+        f"{counted(alerts, 'alert')} and {counted(notifications, 'notification')} with the default placeholders."
     )

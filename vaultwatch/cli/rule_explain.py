@@ -10,7 +10,7 @@ import click
 from vaultwatch.cli.common import SHIPPED_FILES, complete_place, complete_rule, find_rule, rules_option
 from vaultwatch.cli.examples import examples
 from vaultwatch.errors import RuleError, SettingError
-from vaultwatch.printable import one_line
+from vaultwatch.printable import counted, one_line
 from vaultwatch.reading.view import View
 from vaultwatch.rules.conditions import And, Never, Not
 from vaultwatch.rules.explained import Explained, explained
@@ -52,20 +52,22 @@ def command(rule: str, place: str, rule_dirs: tuple[Path, ...], most: int) -> in
 
     found = find_rule(rule, rule_dirs)
     if found.compiled.correlation:
-        counted = ", ".join(found.compiled.correlation.rules)
-        raise SettingError(f"{rule} counts the matches of other rules: explain those, which are {counted}")
+        bases = ", ".join(found.compiled.correlation.rules)
+        raise SettingError(f"{rule} counts the matches of other rules: explain those, which are {bases}")
     nearest = _Nearest(found, most)
     read_records([place], [observing(found.compiled, nearest.add)])
     if not nearest.records:
         raise SettingError(f"{place}: no record of the {found.service} log, which {rule} is for")
     names = selections_of(rule, rule_dirs or [path for path in [SHIPPED_FILES] if path.is_dir()])
-    click.echo(f"{rule}: matches {nearest.matches:,} of {nearest.records:,} records of the {found.service} log")
+    click.echo(
+        f"{rule}: matches {nearest.matches:,} of {counted(nearest.records, 'record')} of the {found.service} log"
+    )
     for view in nearest.best():
         click.echo(f"\n{one_line(_title(view), _LONGEST_LINE)}")
         for line in result_lines(found, view, names):
             click.echo(f"    {one_line(line, _LONGEST_LINE)}")
     if nearest.errors:
-        raise RuleError(f"{rule} raised an error on {nearest.errors:,} records")
+        raise RuleError(f"{rule} raised an error on {counted(nearest.errors, 'record')}")
     return 0 if nearest.matches else 1
 
 

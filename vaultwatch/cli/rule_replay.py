@@ -24,7 +24,7 @@ from vaultwatch.findings.selection import Selection
 from vaultwatch.findings.table import short_names
 from vaultwatch.inputs.logs import STDIN
 from vaultwatch.inputs.rejects import Rejects
-from vaultwatch.printable import one_line, printable_json, quoted_time
+from vaultwatch.printable import counted, one_line, printable_json, quoted_time
 from vaultwatch.rules.facts import Level
 from vaultwatch.zones import find_zone
 
@@ -106,4 +106,4 @@ def _row(found: Difference, place: str) -> str:
 
 def _closing(before: int, after: int, counts: Counter[str]) -> str:
     parts = ", ".join(f"{counts[kind]:,} {kind}" for kind in ("new", "changed", "gone"))
-    return f"{before:,} alerts before, {after:,} with these rules: {parts}"
+    return f"{counted(before, 'alert')} before, {after:,} with these rules: {parts}"

@@ -17,7 +17,6 @@ from vaultwatch.cli.common import (
     SHIPPED_FILES,
     RulesFolder,
     complete_rule,
-    counted,
     default_rules,
     find_rule,
     load_rules,
@@ -26,7 +25,7 @@ from vaultwatch.cli.common import (
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.outputs import write_output
 from vaultwatch.outputs import Output
-from vaultwatch.printable import one_line
+from vaultwatch.printable import counted, one_line
 from vaultwatch.rules.files import rule_files
 from vaultwatch.rules.pack import CompiledRule, Rule
 
@@ -122,8 +121,8 @@ def _parts(rule: Rule, directories: Sequence[Path]) -> Iterator[str]:
     below = "\n" + " " * 17
     yield "\n".join(f"{label:15}  {below.join(texts)}" for label, texts in labelled.items() if texts)
     yield _below("What to do first:", facts.runbook)
-    counted = as_yaml(msgspec.to_builtins(facts.correlation), lists_in_line=True) if facts.correlation else ""
-    yield _below("Condition:", counted or ("a function in Python" if rule.source else readable(facts.condition)))
+    counting = as_yaml(msgspec.to_builtins(facts.correlation), lists_in_line=True) if facts.correlation else ""
+    yield _below("Condition:", counting or ("a function in Python" if rule.source else readable(facts.condition)))
     values = "".join(as_yaml({name: listed}, lists_in_line=True) for name, listed in facts.placeholders.items())
     yield _below("Placeholders in force:", values)
 

@@ -13,7 +13,7 @@ from vaultwatch.cli.examples import examples
 from vaultwatch.cli.places import archived_logs, local_logs
 from vaultwatch.errors import ArchiveError, SettingError
 from vaultwatch.inputs.errors import Unreadable
-from vaultwatch.printable import one_line
+from vaultwatch.printable import counted, one_line
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.reading.lines import LineSplitter
 from vaultwatch.reconcile import Log
@@ -52,12 +52,8 @@ def command(text: str, places: tuple[str, ...], when: str | None) -> int:
     lines, read = sum(count for count, _ in found), sum(whole for _, whole in found)
     sys.stdout.flush()
     if lines or read or not logs:
-        click.echo(f"{_count(lines, 'line')} found in {_count(len(logs), 'log')}", err=True)
+        click.echo(f"{counted(lines, 'line')} found in {counted(len(logs), 'log')}", err=True)
     return 2 if read < len(logs) else 0 if lines else 1
-
-
-def _count(number: int, unit: str) -> str:
-    return f"{number:,} {unit}{'' if number == 1 else 's'}"
 
 
 def _search(log: Log, wanted: bytes, show: Callable[[bytes], None], *, named: bool) -> tuple[int, bool]:

@@ -12,7 +12,7 @@ import click
 
 from vaultwatch.cli.examples import examples
 from vaultwatch.errors import SettingError
-from vaultwatch.printable import one_line
+from vaultwatch.printable import counted, one_line
 from vaultwatch.watch.options import SYSTEM_STATE, state_of_user
 
 _SAMPLE = re.compile(r"(vaultwatch_[a-z_]+)\{(.*)\} ([0-9.e+-]+)")
@@ -112,9 +112,9 @@ def _text(file: Path) -> str:
 def _lines(handler: _Metrics) -> Iterator[str]:
     yield f"{handler.label('command')} {handler.label('source')}: {_state(handler)}, version {handler.label('version')}"
     last = max(handler.values("last_line_timestamp_seconds"), default=0.0)
-    yield f"  read      {handler.total('lines_total'):,.0f} lines, the last {_moment(last)}"
+    yield f"  read      {counted(int(handler.total('lines_total')), 'line')}, the last {_moment(last)}"
     if handler.label("command") == "watch":
-        yield f"  rejected  {handler.total('rejected_lines_total'):,.0f} lines"
+        yield f"  rejected  {counted(int(handler.total('rejected_lines_total')), 'line')}"
         yield f"  alerts    {handler.total('alerts_total'):,.0f}"
         yield from _sinks(handler) or ["  nobody is notified: no sink is set"]
 
@@ -124,8 +124,8 @@ def _sinks(handler: _Metrics) -> list[str]:
     failed = handler.by("sink", "notification_failures_total")
     last = handler.by("sink", "last_notification_timestamp_seconds")
     return [
-        f"  {one_line(sink):9} {sent:,.0f} sent, {unsent.get(sink, 0):,.0f} unsent, {failed.get(sink, 0):,.0f} "
-        f"failed attempts, the last {_moment(last.get(sink, 0.0))}"
+        f"  {one_line(sink):9} {sent:,.0f} sent, {unsent.get(sink, 0):,.0f} unsent, "
+        f"{counted(int(failed.get(sink, 0)), 'failed attempt')}, the last {_moment(last.get(sink, 0.0))}"
         for sink, sent in handler.by("sink", "notifications_sent_total").items()
     ]
 

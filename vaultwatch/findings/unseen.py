@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vaultwatch.printable import counted
 from vaultwatch.rules.facts import RuleFacts
 
 
@@ -19,6 +20,4 @@ def without_log(rules: Sequence[RuleFacts], audit: int, server: int) -> str:
     count = sum(rule.service in lacking for rule in rules)
     if not count:
         return ""
-    return (
-        f"No {' or '.join(lacking)} log was read: {count:,} {'rule' if count == 1 else 'rules'} had nothing to look at."
-    )
+    return f"No {' or '.join(lacking)} log was read: {counted(count, 'rule')} had nothing to look at."

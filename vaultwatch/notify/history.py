@@ -24,6 +24,7 @@ from vaultwatch.errors import DeliveryError
 from vaultwatch.notify.batch import BatchPublisher, Mark
 from vaultwatch.notify.machine import machine_json
 from vaultwatch.notify.sns import attributes
+from vaultwatch.printable import counted
 
 MAX_RECORDS = 500
 MAX_CALL_BYTES = 4 * 1024 * 1024
@@ -89,7 +90,7 @@ class HistoryPublisher(BatchPublisher[list[Notification]]):
             if not self.goes_on or not (lines := self._call(lines)):
                 return lines
             self._sleep(_PAUSE.full_jitter(failures))
-        self.failure = DeliveryError(f"Firehose did not accept {len(lines)} records in {_ATTEMPTS} attempts")
+        self.failure = DeliveryError(f"Firehose did not accept {counted(len(lines), 'record')} in {_ATTEMPTS} attempts")
         return lines
 
     def _call(self, lines: list[_Line]) -> list[_Line]:

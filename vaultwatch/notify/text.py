@@ -15,7 +15,7 @@ from vaultwatch.audience import EVERYBODY, Audience
 from vaultwatch.dispatch.groups import window_seconds
 from vaultwatch.dispatch.notification import Merged, Notification
 from vaultwatch.notify.defanging import defanged
-from vaultwatch.printable import quoted_address, spelled_out
+from vaultwatch.printable import counted, quoted_address, spelled_out
 from vaultwatch.reading.identity import Outcome, parse_time
 from vaultwatch.rules.facts import Level
 from vaultwatch.sentences import outcome_words
@@ -96,11 +96,6 @@ def headline(notification: Notification, audience: Audience = EVERYBODY) -> str:
     return f"{head}{more}{counted}{_hidden_success(notification)}"
 
 
-def alerts(count: int) -> str:
-    """Return `1 alert`, `2 alerts`."""
-    return f"{count:,} alert" if count == 1 else f"{count:,} alerts"
-
-
 def local_time(logged: str, audience: Audience) -> str:
     """Return a time for people, `2026-11-21 08:29:41 CET`; if it is not RFC 3339, as it was logged, quoted."""
     moment = parse_time(logged)
@@ -162,7 +157,7 @@ def summary_line(alert: Alert, limit: int = SUMMARY_LIMIT) -> str:
 
 def counted_line(notification: Notification) -> str:
     """Return a sentence that introduces the counted groups."""
-    return f"{alerts(notification.merged_count)} that no earlier notification shows, worst first:"
+    return f"{counted(notification.merged_count, 'alert')} that no earlier notification shows, worst first:"
 
 
 def merged_lines(notification: Notification, audience: Audience = EVERYBODY, lengths: Lengths = FULL) -> list[str]:
@@ -208,7 +203,7 @@ def listed_lines(notification: Notification, shown: int, lengths: Lengths) -> li
 
 def _more(count: int, notification: Notification) -> str:
     is_one_event = len({alert.event_key for alert in notification.alerts}) == 1
-    return f"{count:,} more {'alert' if count == 1 else 'alerts'}" + (" on the same event" if is_one_event else "")
+    return counted(count, "more alert") + (" on the same event" if is_one_event else "")
 
 
 def _hidden_success(notification: Notification) -> str:

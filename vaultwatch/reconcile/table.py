@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from vaultwatch.printable import one_line
+from vaultwatch.printable import counted, one_line
 from vaultwatch.reconcile.report import Entry, Kind, Report
 
 _KINDS = {
@@ -24,7 +24,7 @@ def table(report: Report, unreadable: int = 0) -> Iterator[str]:
         unreadable: How many logs could not be read to their end: then there is no verdict unless entries differ.
     """
     if unreadable:
-        logs = f"{unreadable:,} logs could not be read to their end"
+        logs = f"{counted(unreadable, 'log')} could not be read to their end"
         yield f"INCOMPLETE: {logs}; entries that were not read are counted as missing"
     yield f"left:  {_side(report.left)}"
     yield f"right: {_side(report.right)}"
@@ -35,7 +35,7 @@ def table(report: Report, unreadable: int = 0) -> Iterator[str]:
         yield from _kind(title, kind)
     yield f"silences: {report.silence_count:,}"
     for span in report.silences:
-        yield f"  {span.side:5}  {span.begin} to {span.end}  while the other side has {span.entries:,} entries"
+        yield f"  {span.side:5}  {span.begin} to {span.end}  while the other side has {counted(span.entries, 'entry')}"
     yield _verdict(report, unreadable)
 
 
@@ -48,8 +48,9 @@ def _verdict(report: Report, unreadable: int) -> str:
 
 def _side(side: Mapping[str, int]) -> str:
     return (
-        f"{side['entries']:,} entries of {side['logs']:,} logs; {side['repeated']:,} more copies, "
-        f"{side['rejected']:,} lines that are no audit entries, {side['partial']:,} entries compared in part"
+        f"{counted(side['entries'], 'entry')} of {counted(side['logs'], 'log')}, "
+        f"{counted(side['repeated'], 'more copy')}, {counted(side['rejected'], 'line')} without an audit entry, "
+        f"{counted(side['partial'], 'entry')} compared in part"
     )
 
 

@@ -6,10 +6,11 @@ import shlex
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
+from vaultwatch.printable import counted
 from vaultwatch.report.contents import Contents
 from vaultwatch.report.coverage import LogCounts
 from vaultwatch.report.devices import Device
-from vaultwatch.report.elements import code, command, marked, note, plural, section, table, when
+from vaultwatch.report.elements import code, command, marked, note, section, table, when
 from vaultwatch.report.markup import Child, Html, join, tag
 from vaultwatch.report.times import clock, longest_gap
 
@@ -33,7 +34,7 @@ def _devices(devices: Sequence[Device], folder: str) -> Html | None:
     rows = [_device(device, folder) for device in order[:_MOST_DEVICES]]
     others = len(order) - len(rows)
     caption = "By audit device: rotated files of one log are one device" + (
-        f"; {others:,} more are not shown" if others else ""
+        f"; {others:,} more not shown" if others else ""
     )
     return table(caption, ["device", "#entries", "#no response", "#no request", "gaps", "from", "to (UTC)"], rows)
 
@@ -72,7 +73,7 @@ def _pairs(devices: Sequence[Device], folder: str) -> Html:
         )
     rows = [_pair(*pair, folder) for pair in pairs[:_MOST_PAIRS]]
     others = len(pairs) - len(rows)
-    caption = "Devices of one server, side by side" + (f"; {others:,} more pairs are not shown" if others else "")
+    caption = "Devices of one server, side by side" + (f"; {counted(others, 'more pair')} not shown" if others else "")
     differing = next((pair for pair in pairs if not pair[0].equals(pair[1])), None)
     return join((table(caption, ["device", "other device", "#entries", "#other's", "result"], rows), _hint(differing)))
 
@@ -104,7 +105,7 @@ def _logs(logs: Sequence[LogCounts], folder: str) -> Html:
     rows = [_log(log, folder) for log in order[:_MOST_LOGS]]
     rest = order[_MOST_LOGS:]
     lines = sum(log.rejected for log in rest)
-    others = f"; {plural(len(rest), 'log')} more, with {lines:,} unreadable lines, are not shown" if rest else ""
+    others = f"; {counted(len(rest), 'more log')}, with {counted(lines, 'unreadable line')}, not shown" if rest else ""
     columns = ["log", "#audit entries", "#server messages", "#unreadable", "from", "to (UTC)"]
     return table(f"By log{others}", columns, rows)
 
@@ -119,7 +120,7 @@ def _own(contents: Contents) -> Html | None:
         return None
     others = contents.own - len(contents.own_names)
     caption = "Left out, because vaultwatch wrote it: alerts and rejected lines" + (
-        f"; {plural(others, 'log')} more" if others else ""
+        f"; {counted(others, 'log')} more" if others else ""
     )
     return table(caption, ["log"], [[code(name.removeprefix(contents.folder))] for name in contents.own_names])
 
@@ -128,7 +129,7 @@ def _foreign(notes: Sequence[str]) -> Html | None:
     if not notes:
         return None
     others = len(notes) - _MOST_LOGS
-    caption = "Files that are no logs of Vault" + (f"; {plural(others, 'file')} more" if others > 0 else "")
+    caption = "Files that are no logs of Vault" + (f"; {counted(others, 'file')} more" if others > 0 else "")
     return table(caption, ["file, and why"], [[text] for text in notes[:_MOST_LOGS]])
 
 

@@ -13,11 +13,6 @@ def badge(level: Level) -> Html:
     return tag("span", str(level), class_=f"badge {level}")
 
 
-def plural(count: int, unit: str) -> str:
-    """Return a number with its unit."""
-    return f"{count:,} {unit}{'' if count == 1 else 's'}"
-
-
 def section(anchor: str, title: str, *children: Child) -> Html:
     """Return a section with a heading, to which a link leads."""
     heading = tag("h2", title, id=f"{anchor}-heading")

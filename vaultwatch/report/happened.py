@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from vaultwatch.findings.answers import OUTCOMES
 from vaultwatch.findings.found import Finding
 from vaultwatch.findings.groups import Group
+from vaultwatch.printable import counted
 from vaultwatch.reading.identity import Outcome
 from vaultwatch.report.cases import Case
 from vaultwatch.report.contents import Contents
-from vaultwatch.report.elements import badge, code, command, note, plural, section, table, when
+from vaultwatch.report.elements import badge, code, command, note, section, table, when
 from vaultwatch.report.markup import Child, Html, join, tag
 from vaultwatch.report.times import shown_time
 from vaultwatch.rules.facts import Level
@@ -84,7 +85,7 @@ def _uses(case: Case) -> Html:
     ]
     left = sum(use.count for _, use in rows[_MOST_USES:]) + case.other_uses
     caption = f"Rule {case.group.rule}" + (
-        f"; {plural(left, 'alert')} on other paths are not in this table" if left else ""
+        f"; not in this table: {counted(left, 'alert')} on other paths" if left else ""
     )
     return table(caption, ["path", "from", "outcome", "#times", "when (UTC)"], cells)
 
@@ -94,7 +95,7 @@ def _summaries(case: Case, folder: str) -> Html:
         [when(shown_time(alert.time)), alert.summary, _place(alert, folder)] for alert in case.alerts[:_MOST_USES]
     ]
     left = case.group.count - len(cells)
-    caption = f"Rule {case.group.rule}" + (f"; {plural(left, 'alert')} more are not in this table" if left else "")
+    caption = f"Rule {case.group.rule}" + (f"; not in this table: {counted(left, 'more alert')}" if left else "")
     return table(caption, ["time (UTC)", "what was logged", "logged in"], cells)
 
 
@@ -107,7 +108,7 @@ def _alerts(case: Case, folder: str) -> Html:
     """Return the list of alerts, each with an anchor that is its id."""
     rows = [tag("li", *_alert(alert, folder), id=f"alert-{alert.id}") for alert in case.alerts]
     left = case.group.count - len(rows)
-    more = note(f"{plural(left, 'alert')} more: `vaultwatch check --alerts --rule {case.group.rule}` lists them.")
+    more = note(f"{counted(left, 'alert')} more: `vaultwatch check --alerts --rule {case.group.rule}` lists them.")
     name = tag("summary", f"{'Its alert' if case.group.count == 1 else f'All {case.group.count:,} alerts'}")
     return tag("details", name, tag("ol", *rows, class_="alerts"), more if left else None, class_="inner")
 
@@ -127,4 +128,4 @@ def _others(groups: list[Group]) -> Html | None:
     counts = Counter(group.level for group in groups)
     levels = ", ".join(f"{counts[level]:,} {level}" for level in reversed(Level) if counts[level])
     alerts = sum(group.count for group in groups)
-    return note(f"{plural(len(groups), 'group')} more ({levels}) with {plural(alerts, 'alert')} are not shown.")
+    return note(f"Not shown: {counted(len(groups), 'more group')} ({levels}) with {counted(alerts, 'alert')}.")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from vaultwatch.findings.unseen import without_log
+from vaultwatch.printable import counted
 from vaultwatch.report.contents import Contents
-from vaultwatch.report.elements import badge, code, note, plural, section, table
+from vaultwatch.report.elements import badge, code, note, section, table
 from vaultwatch.report.markup import Child, Html, tag
 from vaultwatch.rules.pack import CompiledRule
 
@@ -25,9 +26,7 @@ def rules(contents: Contents) -> Html:
     listed_rules = [rule for rule in order if _hits(rule, contents) or rule.filters]
     others = [rule for rule in order if not (_hits(rule, contents) or rule.filters)]
     more = len(listed_rules) - _MOST_RULES
-    caption = f"{len(listed_rules):,} of {plural(len(order), 'rule')}" + (
-        f"; {more:,} are not shown" if more > 0 else ""
-    )
+    caption = f"{len(listed_rules):,} of {counted(len(order), 'rule')}" + (f"; {more:,} not shown" if more > 0 else "")
     rows = [_row(rule, contents) for rule in listed_rules[:_MOST_RULES]]
     listed = table(caption, ["rule", "level", "log", "#alerts", "state"], rows) if rows else None
     missing = tag("ul", *(tag("li", text) for text in _NOT_DETECTED))
@@ -44,11 +43,11 @@ def _without_match(found: Sequence[CompiledRule], contents: Contents) -> Html | 
     for rule in found[:_MOST_RULES]:
         states.setdefault(_state(rule, contents), []).append(rule)
     more = len(found) - _MOST_RULES
-    parts: list[Child] = [note(f"{more:,} more are not shown.")] if more > 0 else []
+    parts: list[Child] = [note(f"{more:,} more not shown.")] if more > 0 else []
     for state, rules_of in states.items():
         parts.append(tag("h3", f"{state[:1].upper()}{state[1:]} ({len(rules_of):,})"))
         parts.append(tag("ul", *map(_silent, rules_of), class_="names"))
-    summary = tag("summary", f"{plural(len(found), 'rule')} without a match")
+    summary = tag("summary", f"{counted(len(found), 'rule')} without a match")
     return tag("details", summary, tag("div", *parts, class_="body"), class_="inner")
 
 
@@ -84,7 +83,7 @@ def _noted_state(rule: CompiledRule, contents: Contents) -> str:
 def _state(rule: CompiledRule, contents: Contents) -> str:
     read = contents.counts.audit if rule.service == "audit" else contents.counts.server
     if staged := contents.staged.get(rule.name):
-        return f"staged: {staged:,} {'match' if staged == 1 else 'matches'}"
+        return f"staged: {counted(staged, 'match')}"
     if rule.name in contents.left_out:
         return "left out by an option"
     if contents.cases.hits.get(rule.name):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vaultwatch.findings.uncounted import uncounted
+from vaultwatch.printable import counted
 from vaultwatch.report.contents import Contents
-from vaultwatch.report.elements import plural
 from vaultwatch.report.markup import Child, Html, tag
 from vaultwatch.report.times import clock
 from vaultwatch.rules.facts import Level
@@ -26,8 +27,8 @@ def header(contents: Contents) -> Html:
     first, last = coverage.times.first, coverage.times.last
     period = f"{clock(first)} to {clock(last)} UTC · " if first is not None else ""
     below = f" below {contents.folder}" if contents.folder else ""
-    read = f"{plural(counts.server, 'server message')} from {plural(len(coverage.logs), 'log')}{below}"
-    entries = f"{counts.audit:,} audit {'entry' if counts.audit == 1 else 'entries'}, "
+    read = f"{counted(counts.server, 'server message')} from {counted(len(coverage.logs), 'log')}{below}"
+    entries = f"{counted(counts.audit, 'audit entry')}, "
     links = [tag("a", name, href=f"#{anchor}") for anchor, name in _SECTIONS]
     return tag(
         "header",
@@ -48,25 +49,18 @@ def _result(contents: Contents) -> str:
         return f"No rule raised an alert{' of those selected' if contents.selected else ''}."
     group = cases.shown[0].group
     first = ", ".join(filter(None, (group.title, group.by)))
-    groups = plural(len(cases.shown) + len(cases.others), "group")
-    return f"{plural(cases.total, 'alert')} in {groups}. Most important: {first}."
+    groups = counted(len(cases.shown) + len(cases.others), "group")
+    return f"{counted(cases.total, 'alert')} in {groups}. Most important: {first}."
 
 
 def _problems(contents: Contents) -> Html | None:
     """Return what makes the report incomplete; None if nothing does."""
     errors = contents.counts.rule_errors
     found = list(contents.problems)
-    found += [f"rule {name} raised an error on {plural(count, 'record')}" for name, count in errors.items()]
+    found += [f"rule {name} raised an error on {counted(count, 'record')}" for name, count in errors.items()]
     if contents.counts.partial:
-        found.append(f"{plural(contents.counts.partial, 'record')} over their budget were evaluated in part")
-    if contents.counts.undated:
-        found.append(f"matches not counted, because their records have no time: {contents.counts.undated:,}")
-    if contents.counts.future:
-        found.append(
-            f"matches not counted, because their times are more than an hour ahead: {contents.counts.future:,}"
-        )
-    if contents.counts.groups_dropped:
-        found.append(f"counts given up, because there were too many groups: {contents.counts.groups_dropped:,}")
+        found.append(f"{counted(contents.counts.partial, 'record')} over their budget were evaluated in part")
+    found += uncounted(contents.counts)
     if not found:
         return None
     items = [tag("li", text) for text in found[:_MOST_PROBLEMS]]
@@ -87,7 +81,7 @@ def _cards(contents: Contents) -> Iterator[Html]:
         alerts = cases.alerts(level)
         if alerts or level is not Level.INFORMATIONAL:
             groups = cases.groups(level)
-            below = plural(alerts, "alert") if alerts else "no alert"
+            below = counted(alerts, "alert") if alerts else "no alert"
             if alerts and not groups:
                 below += ", in groups of other levels"
             yield _card(str(level), groups, f"{level} {_groups(groups)}", below)

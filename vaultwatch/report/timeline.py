@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from vaultwatch.printable import counted
 from vaultwatch.report.contents import Contents
-from vaultwatch.report.elements import note, plural, section
+from vaultwatch.report.elements import note, section
 from vaultwatch.report.markup import Html, join, tag
 from vaultwatch.report.times import Gap, Times, clock, duration, longest_gap
 from vaultwatch.rules.facts import Level
@@ -109,8 +110,7 @@ def _drawn(row: _Row, period: Period, foot: int) -> Iterator[Html]:
 
 def _bar(number: int, count: int, high: int, foot: int, period: Period, row: _Row) -> Html:
     begin = period.begin + (period.end - period.begin) * number / _PARTS
-    unit = row.unit if count == 1 else row.unit.replace("entry", "entrie") + "s"
-    title = tag("title", f"{clock(begin)}: {count:,} {unit}")
+    title = tag("title", f"{clock(begin)}: {counted(count, row.unit)}")
     x, width = f"{number * 100 / _PARTS:.2f}%", f"{80 / _PARTS:.2f}%"
     return tag("g", title, tag("rect", x=x, y=foot - high, width=width, height=high, class_=row.kind))
 
@@ -136,13 +136,13 @@ def _caption(period: Period, gaps: Sequence[Gap], contents: Contents) -> Html:
     each = duration((period.end - period.begin) / _PARTS) if period.end - period.begin >= _PARTS else "less than 1 s"
     texts = [f"Times are UTC; a bar stands for {each}."]
     if gaps:
-        texts.append(f"Shaded: {plural(len(gaps), 'gap')} without any audit entry, {longest_gap(gaps)}.")
+        texts.append(f"Shaded: {counted(len(gaps), 'gap')} without any audit entry, {longest_gap(gaps)}.")
     elif contents.coverage.times.counts:
         texts.append("There is no unusually long time without an audit entry.")
     if period.outside:
-        texts.append(f"Not drawn: {plural(period.outside, 'record')} with a time far from all others.")
+        texts.append(f"Not drawn: {counted(period.outside, 'record')} with a time far from all others.")
     if undated := sum(times.without for times in contents.cases.levels.values()):
-        texts.append(f"Not drawn: {plural(undated, 'alert')} without a time.")
+        texts.append(f"Not drawn: {counted(undated, 'alert')} without a time.")
     if contents.counts.server:
         texts.append("Messages of the server log are not drawn, only the alerts on them.")
     return tag("figcaption", " ".join(texts))

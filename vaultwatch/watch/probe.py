@@ -24,7 +24,7 @@ import msgspec
 
 from vaultwatch.errors import SettingError
 from vaultwatch.exposition import Family, Sample, encode_metrics, single
-from vaultwatch.printable import one_line, quoted
+from vaultwatch.printable import counted, one_line, quoted
 from vaultwatch.reading.identity import parse_time
 
 _TIMEOUT_SECONDS = 10.0
@@ -194,7 +194,7 @@ def problems_of(found: Found) -> Iterator[str]:
         yield f"syslog-ng does not answer: {syslog_ng.problem}"
     for name, queue in (syslog_ng.queues if syslog_ng else {}).items():
         if queue.dropped:
-            yield f"syslog-ng has dropped {queue.dropped:,} lines for {name}"
+            yield f"syslog-ng has dropped {counted(queue.dropped, 'line')} for {name}"
     yield from (f"{one_line(path)} cannot be read" for path, ratio in found.disks.items() if ratio is None)
 
 
@@ -247,7 +247,7 @@ def lines_of(found: Found) -> Sequence[str]:
         lines.append(f"vault      {state if vault.initialized else 'not initialized'}")
     if found.syslog_ng and not found.syslog_ng.problem:
         for name, queue in found.syslog_ng.queues.items():
-            lines.append(f"syslog-ng  {name}: {queue.queued:,} lines wait, {queue.dropped:,} dropped")
+            lines.append(f"syslog-ng  {name}: {counted(queue.queued, 'line')} queued, {queue.dropped:,} dropped")
     used = ((path, ratio) for path, ratio in found.disks.items() if ratio is not None)
     lines += [f"disk       {one_line(path)}: {ratio:.0%} used" for path, ratio in used]
     return lines

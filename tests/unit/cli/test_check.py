@@ -162,7 +162,7 @@ class TestAlerts:
             (own / f"own_{name}.yml").unlink()
         found = check("--rules", own, seal)
         assert (found.status, found.out) == (0, "")
-        assert "1 audit entries, 0 server messages, 0 rejected lines, 0 alerts" in found.err
+        assert "1 audit entry, 0 server messages, 0 rejected lines, 0 alerts" in found.err
 
     def test_staged_rules_are_never_shown(self, check: Check, own: Path, seal: Path) -> None:
         assert "own_staged" not in check("--rules", own, "--level", "informational", seal).out
@@ -214,7 +214,7 @@ class TestAlerts:
         found = check("--rules", own, "--format", "json", seal)
         assert found.status == 2
         assert len(found.alerts) == 4
-        assert r"rule bad raised on 1 records: ValueError: a\u001b[31m\nb" in found.err
+        assert r"rule bad raised on 1 record: ValueError: a\u001b[31m\nb" in found.err
 
     def test_a_match_that_cannot_be_described_is_shown_as_a_bare_alert_and_named(
         self, check: Check, own: Path, seal: Path, monkeypatch: pytest.MonkeyPatch
@@ -227,7 +227,7 @@ class TestAlerts:
         ]
         assert all(alert["record"].keys() == {"vaultwatch"} for alert in bare.alerts)
         for rule in bare.rules:
-            assert f"rule {rule} raised on 1 records: ZeroDivisionError" in bare.err
+            assert f"rule {rule} raised on 1 record: ZeroDivisionError" in bare.err
 
     def test_the_table_contains_no_terminal_sequence(self, check: Check, own: Path, tmp_path: Path) -> None:
         evil = "\x1b]0;x\x07\x1b[2J\u202e\r\n"
@@ -298,6 +298,25 @@ class TestAlerts:
             assert check(option, "--rule", "audit_device_disabled", seal) == (0, "", "")
         found = check("-q", tmp_path / "missing")
         assert (found.status, found.out, len(found.err.splitlines())) == (2, "", 1)
+
+    def test_quiet_says_of_a_folder_only_why_its_status_is_2(self, check: Check, seal: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        for number in range(12):
+            (folder / f"notes-{number}").write_text("plain\n")
+        (folder / "torn").write_text('{"type":\n' * 2 + seal.read_text())
+        (folder / "own.alert").write_text(check("--format", "json", seal).out)
+        assert len(check(folder).err.splitlines()) == 14  # 10 notes, 2 more, what is torn, what is ours, the counts
+        assert check("-q", folder) == (1, "", "")
+        (folder / "cut.gz").write_bytes(gzip.compress(b"plain\n")[:-1])
+        found = check("-q", folder)
+        assert (found.status, found.err.splitlines()[1:]) == (2, [])
+        assert found.err.startswith(f"vaultwatch: {folder}/cut.gz: ")
+        (folder / "torn").unlink()
+        (folder / "cut.gz").unlink()
+        found = check("-q", folder)
+        assert (found.status, len(found.err.splitlines())) == (2, 11)
+        assert all(line.startswith(f"vaultwatch: {folder}") for line in found.err.splitlines())
 
     def test_html_is_the_page_of_report(self, check: Check, seal: Path) -> None:
         found = check("--format", "html", seal)
@@ -449,7 +468,7 @@ class TestFiles:
         path.write_bytes(frame.compress(AUDIT.read_bytes()[:-50]) + frame.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
         found = check(path)
         assert found.status == 2
-        assert "17 audit entries, 0 server messages, 1 rejected lines" in found.err
+        assert "17 audit entries, 0 server messages, 1 rejected line " in found.err
 
     @pytest.mark.parametrize("content", [b"", b"\n", b"\n\n  \n\r\n", gzip.compress(b""), zstandard.compress(b"")])
     def test_an_empty_one_is_an_error_unless_it_is_allowed(self, check: Check, tmp_path: Path, content: bytes) -> None:
@@ -472,7 +491,7 @@ class TestFiles:
         assert len(lines) == len(names) + 1
         assert all(line.isprintable() and line.startswith("vaultwatch: ") for line in lines[:-1])
         assert ["No such file" in lines[n] for n in range(3)] == [True] * 3
-        assert "1 audit entries" in lines[-1]
+        assert lines[-1].startswith("1 audit entry, 0 server messages, 0 rejected lines, 1 alert, ")
 
     def test_if_none_can_be_opened_there_is_no_line_of_zeros(self, check: Check, tmp_path: Path) -> None:
         found = check(tmp_path / "none")
@@ -498,7 +517,7 @@ class TestFiles:
         assert [alert["record"]["raw"] for alert in found.alerts if alert["rule"] == "server_error"] == [head.strip()]
 
     @pytest.mark.parametrize(
-        ("source", "expected"), [("audit", "1 audit entries, 0 server"), ("server", "0 audit entries, 1 server")]
+        ("source", "expected"), [("audit", "1 audit entry, 0 server"), ("server", "0 audit entries, 1 server message,")]
     )
     def test_the_source_can_be_set(self, check: Check, tmp_path: Path, source: str, expected: str) -> None:
         path = tmp_path / "both"
@@ -660,9 +679,9 @@ class TestReports:
         found = check("--stats", tmp_path / "stats.json", tmp_path / "log")
         stats = json.loads((tmp_path / "stats.json").read_text())
         assert (stats["partial"], stats["audit"], sum(stats["undecided"].values()) > 0) == (1, 1, True)
-        assert (
-            f"0 rejected lines, 1 records over budget ({sum(stats['undecided'].values())} rules undecided)" in found.err
-        )
+        undecided = sum(stats["undecided"].values())
+        rules = f"{undecided} rule{'' if undecided == 1 else 's'} undecided"
+        assert f"0 rejected lines, 1 record over budget ({rules}), " in found.err
 
     def test_a_file_of_which_nothing_can_be_read_is_named_with_the_first_reason(
         self, check: Check, tmp_path: Path
@@ -682,7 +701,7 @@ class TestReports:
         entry = AUDIT.read_bytes().splitlines()[0]
         (tmp_path / "torn").write_bytes(b"\n".join([entry, entry[:60], entry[:60]]))
         (tmp_path / "half").write_bytes(b"\n".join([entry, entry[:60]]))
-        said = "torn: 2 lines are rejected, and only 1 records can be read; the first: broken JSON"
+        said = "torn: only 1 record can be read, and 2 lines cannot; the first: broken JSON"
         assert said in check(tmp_path / "torn").err
         assert "can be read" not in check(tmp_path / "half").err
 

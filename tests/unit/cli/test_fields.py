@@ -105,7 +105,7 @@ def test_fields_beyond_the_bound_are_counted(log: Path, capsys: pytest.CaptureFi
     status, out, err = run(capsys, log)
     assert (status, len(out.splitlines())) == (0, 1 + MAX_FIELDS)
     left_out = 4 * 700 - (MAX_FIELDS - len([name for name in rows(out) if not name.startswith("request.data.")]))
-    assert err == f"{left_out:,} values in fields beyond the first 2,000 are not listed\n"
+    assert err == f"{left_out:,} values in fields beyond the first 2,000 not listed\n"
 
 
 @pytest.mark.parametrize(("text", "reason"), [("", "it is empty"), ("x\n", "no JSON object in the line")])

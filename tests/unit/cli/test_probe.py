@@ -173,8 +173,8 @@ def test_queues_and_what_they_dropped_are_those_of_vaultwatch(vault: Vault, prob
         1,
         [
             "vault      active",
-            "syslog-ng  d_vaultwatch_audit_file: 0 lines wait, 3 dropped",
-            "syslog-ng  d_vaultwatch_audit_handler: 12 lines wait, 0 dropped",
+            "syslog-ng  d_vaultwatch_audit_file: 0 lines queued, 3 dropped",
+            "syslog-ng  d_vaultwatch_audit_handler: 12 lines queued, 0 dropped",
             "problem    syslog-ng has dropped 3 lines for d_vaultwatch_audit_file",
         ],
     )

@@ -49,8 +49,8 @@ def test_the_table_says_what_a_side_lacks_and_when_it_was_silent(reconcile: Reco
     lines = ran.out.splitlines()
     assert ran.status == 1
     assert lines[:2] == [
-        "left:  52 entries of 1 logs; 0 more copies, 0 lines that are no audit entries, 0 entries compared in part",
-        "right: 24 entries of 1 logs; 0 more copies, 0 lines that are no audit entries, 0 entries compared in part",
+        "left:  52 entries of 1 log, 0 more copies, 0 lines without an audit entry, 0 entries compared in part",
+        "right: 24 entries of 1 log, 0 more copies, 0 lines without an audit entry, 0 entries compared in part",
     ]
     assert "on both sides: 24" in lines
     assert any(line.startswith("missing on the right: 28, 2026-11-21T") for line in lines)
@@ -182,7 +182,7 @@ def test_an_incomplete_comparison_says_so_first_and_gives_no_verdict(reconcile: 
     ran = reconcile(cut, FILE)
     first, *_, last = ran.out.splitlines()
     assert (ran.status, last) == (2, "no verdict: INCOMPLETE")
-    assert first.startswith("INCOMPLETE: 1 logs could not be read to their end; ")
+    assert first.startswith("INCOMPLETE: 1 log could not be read to their end; ")
     assert first.endswith("; entries that were not read are counted as missing")
     in_json = reconcile(cut, FILE, "--format", "json")
     assert in_json.out.startswith('{"complete":false,"equal":false,')

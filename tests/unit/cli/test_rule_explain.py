@@ -120,7 +120,7 @@ def test_a_rule_in_python_that_raises_is_reported(
     log = tmp_path / "audit.log"
     log.write_text(line("kv/a"))
     status, out, err = run(capsys, "mine_odd", log, "--rules", folder)
-    assert (status, err) == (2, "vaultwatch: mine_odd raised an error on 1 records\n")
+    assert (status, err) == (2, "vaultwatch: mine_odd raised an error on 1 record\n")
     assert "the function in Python raised TypeError" in out
 
 

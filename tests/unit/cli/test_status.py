@@ -28,7 +28,7 @@ def test_it_shows_what_a_handler_has_read_rejected_and_sent(ended: Path, capsys:
     assert re.sub(r"version .*|\d sent", "", shown).splitlines() == [
         "watch audit: ended at TIME, ",
         "  read      3 lines, the last TIME",
-        "  rejected  1 lines",
+        "  rejected  1 line",
         "  alerts    2",
         "  alert-log , 0 unsent, 0 failed attempts, the last TIME",
     ]
@@ -68,7 +68,7 @@ def test_without_a_folder_it_shows_what_the_user_has_started(
     assert main(["status"]) == 1
     shown = capsys.readouterr().out
     assert "watch audit: running since 20" in shown
-    assert "  read      1 lines, the last 20" in shown
+    assert "  read      1 line, the last 20" in shown
     assert "  alerts    1\n  nobody is notified: no sink is set\n" in shown
 
 

@@ -82,7 +82,7 @@ def test_what_firehose_never_accepts_stays_unsent() -> None:
     notifications = suppressed(600)
     made.publish(notifications)
     assert marked == [one.id for one in notifications[1:500]]
-    assert str(made.failure) == "Firehose did not accept 1 records in 4 attempts"
+    assert str(made.failure) == "Firehose did not accept 1 record in 4 attempts"
 
 
 def test_an_error_ends_it_and_quotes_nothing() -> None:

@@ -10,6 +10,7 @@ from vaultwatch.dispatch.groups import group_key
 from vaultwatch.dispatch.notification import Merged, Notification
 from vaultwatch.notify import text
 from vaultwatch.notify.slack import layout
+from vaultwatch.printable import counted
 from vaultwatch.store.threads import Thread
 
 QUIET_SECONDS = 2 * 3_600.0
@@ -55,7 +56,9 @@ def shown(thread: Thread) -> layout.Post:
     """Return the group's message: its first notification, below a summary of what followed."""
     so_far = []
     if thread.notifications > 1:
-        counts = f"{text.alerts(thread.alerts)} in {thread.notifications:,} notifications, each in the thread. Latest:"
+        counts = (
+            f"{counted(thread.alerts, 'alert')} in {thread.notifications:,} notifications, each in the thread. Latest:"
+        )
         so_far = [layout.section(f"{counts} {thread.latest}")]
     return layout.under_headline(thread.level, thread.headline, [*so_far, *thread.body])
 
