@@ -80,6 +80,7 @@ class Detector:
         before_record: Callable[[], str] | None = None,
         unwrap: bool = False,
         on_entries: Callable[[Sequence[bytes], Origin | None], None] | None = None,
+        on_message: Callable[[str], None] | None = None,
         waiting: Waiting | None = None,
         correlator: Callable[[Correlations, Counts], Correlator] = Correlator,
         max_searched: int = sys.maxsize,
@@ -103,6 +104,8 @@ class Detector:
                 several lines. In one line they are always searched.
             on_entries: Called with the lines of audit entries that were read, and where they came from if their tags
                 are already removed. It must not raise.
+            on_message: Called with the time of each message of the server log, as logged; "" if it has none. It must
+                not raise.
             waiting: Keeps the verdicts that wait; by default one for `wait_seconds`.
             correlator: Makes what counts for correlations.
             is_thorough: Whether all entries are searched for members that stand twice (15 us each), and not only for
@@ -127,7 +130,7 @@ class Detector:
         self._had_messages = False
         self._unwraps = unwrap
         self._searched, self._max_searched = 0, max_searched
-        self._on_entries = on_entries
+        self._on_entries, self._on_message = on_entries, on_message
         self._log, self._line, self._has_tags = "", 0, True
         self._piece, self._lines, self._whole = b"", list[bytes](), b""
 
@@ -431,7 +434,8 @@ class Detector:
         """The detector for the server log, made on first use: importing its modules takes 20 ms."""
         from vaultwatch.detection.server import ServerDetector
 
-        return ServerDetector(self._ruleset.server_index, self._evaluator, self._keys, self.correlator)
+        index = self._ruleset.server_index
+        return ServerDetector(index, self._evaluator, self._keys, self.correlator, self._on_message)
 
     @property
     def _has_server(self) -> bool:

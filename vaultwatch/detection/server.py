@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -29,8 +29,16 @@ MESSAGE_WAIT_SECONDS = 1.0  # Vault writes a message at once, but nothing marks 
 class ServerDetector:
     """Evaluates the messages of server logs; `keys` makes their event keys, in the log that is being read."""
 
-    def __init__(self, index: ServerIndex, evaluator: Evaluator, keys: ServerEventKeys, correlator: Correlator) -> None:
+    def __init__(
+        self,
+        index: ServerIndex,
+        evaluator: Evaluator,
+        keys: ServerEventKeys,
+        correlator: Correlator,
+        on_message: Callable[[str], None] | None = None,
+    ) -> None:
         self.keys = keys
+        self._note_message = on_message
         self._correlator = correlator
         self._index = index
         self._of_partial = tuple(rule for rule in index.rules if rule.asks_partial)
@@ -65,6 +73,8 @@ class ServerDetector:
         return [verdict for record in records for verdict in self._verdicts(record)]
 
     def _verdicts(self, record: ServerRecord) -> list[Verdict]:
+        if self._note_message and not isinstance(record, Rejected):
+            self._note_message(record.time or record.header_time)
         if isinstance(record, SkippedMessage):
             self.keys.skip(record)
             self._evaluator.counts.server += 1

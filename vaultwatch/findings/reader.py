@@ -90,6 +90,9 @@ class Observer(Protocol):
     def entries(self, lines: Sequence[bytes], origin: Origin | None) -> None:
         """Audit entries were read: see `Detector`."""
 
+    def message(self, time: str) -> None:
+        """A message of the server log was read: see `Detector`."""
+
 
 class Reader:
     """Evaluates logs one after the other.
@@ -133,6 +136,7 @@ class Reader:
             waiting=waiting,
             correlator=correlator,
             on_entries=observer.entries if observer else None,
+            on_message=observer.message if observer else None,
         )
         self.detector.correlator.received = time.time()
 

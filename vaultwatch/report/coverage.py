@@ -21,7 +21,7 @@ OTHER_DEVICES = "other devices"
 
 
 class LogCounts(msgspec.Struct):
-    """How many records of a log were read, how many lines were rejected, and when the entries were logged."""
+    """How many records of a log were read, how many lines were rejected, and when the first and the last were logged."""
 
     name: str
     audit: int = 0
@@ -31,7 +31,7 @@ class LogCounts(msgspec.Struct):
     last: float | None = None
 
     def note(self, moment: float) -> None:
-        """Note that an entry was logged at this moment, in seconds since 1970."""
+        """Note that a record was logged at this moment, in seconds since 1970."""
         self.first = moment if self.first is None else min(self.first, moment)
         self.last = moment if self.last is None else max(self.last, moment)
 
@@ -81,6 +81,11 @@ class Coverage:
         for line in lines:
             if call := read_call(line, origin):
                 self._count(call)
+
+    def message(self, time: str) -> None:
+        """Note when a message of the server log was logged; see `Detector`."""
+        if (moment := seconds_of(time)) is not None:
+            self._log.note(moment)
 
     def _count(self, call: Call) -> None:
         moment = seconds_of(call.time)

@@ -158,6 +158,21 @@ def test_two_devices_of_one_server_are_compared(report: Make, tmp_path: Path) ->
     assert f"vaultwatch reconcile {one} {other}" in text
 
 
+def test_each_log_has_the_times_of_its_first_and_last_record(report: Make, tmp_path: Path) -> None:
+    (tmp_path / "audit.log").write_text("".join(entry(time=f"2026-11-21T07:29:4{second}Z") for second in range(3)))
+    (tmp_path / "server.log").write_text(
+        "==> Vault server started!\n"
+        "2026-11-21T09:00:01.5+02:00 [INFO]  core: a\n"
+        "2026-11-21T06:59:59Z [ERROR] core: failed:\n  error=\n  | x\n"
+        '{"@level":"info","@message":"b","@timestamp":"2026-11-22T00:00:00Z"}\n'
+    )
+    (tmp_path / "local.log").write_text("2026/11/21 07:29:41.1 [INFO ] core: in no zone\n")
+    by_log = report(tmp_path).page.text.partition("By log")[2]
+    assert " audit.log 3 0 0 2026-11-21 07:29:40 2026-11-21 07:29:42 " in by_log
+    assert " server.log 0 4 0 2026-11-21 06:59:59 2026-11-22 00:00:00 " in by_log
+    assert " local.log 0 1 0 server.log " in by_log
+
+
 def test_a_gap_is_shaded_and_named(report: Make, tmp_path: Path) -> None:
     times = [f"2026-11-21T0{hour}:{minute:02}:00Z" for hour in (1, 2, 6) for minute in range(60)]
     (tmp_path / "audit.log").write_text("".join(entry(time=time) for time in times))
