@@ -18,7 +18,7 @@ from vaultwatch.detection.detector import Detector
 from vaultwatch.findings.found import Findings
 from vaultwatch.findings.reader import LogRead, Observer, Reader, Settings, shown
 from vaultwatch.inputs.errors import Unreadable
-from vaultwatch.inputs.hints import hint_for
+from vaultwatch.inputs.hints import hint_for, joining_lines
 from vaultwatch.inputs.logs import Log, files_at
 from vaultwatch.inputs.own import begins_as_own
 from vaultwatch.inputs.parts import PART_BYTES, Part, parts_of
@@ -57,11 +57,12 @@ class _Found:
         unreadable: How many files could not be read, or not to their end.
         strange: How many are no logs.
         torn: How many have more lines that were rejected than records.
+        wrapped: How many have lines that look wrapped.
         own: What Vaultwatch itself has written, by the name of the log.
     """
 
     def __init__(self) -> None:
-        self.read = self.unreadable = self.strange = self.torn = 0
+        self.read = self.unreadable = self.strange = self.torn = self.wrapped = 0
         self.strangers: list[str] = []
         self.own: dict[str, str] = {}
 
@@ -72,7 +73,7 @@ class Run:
     Attributes:
         reader: What evaluates them.
         failed: Whether something could not be done that the user asked for.
-        problems: What could not be read, in sentences; at most a thousand.
+        problems: What could not be read, or not as it was written, in sentences; at most a thousand.
         notes: Which files, of a place that has logs too, are no logs of Vault, in sentences; at most a thousand.
         own: How many logs were left out, because Vaultwatch itself has written them.
         own_names: Their names, at most a hundred.
@@ -203,6 +204,10 @@ class Run:
                 found.torn += 1
                 if found.torn <= _MOST_NAMED:
                     self._say_torn(log)
+            elif log.width:
+                found.wrapped += 1
+                if found.wrapped <= _MOST_NAMED:
+                    self._say_wrapped(log)
         elif log.rejected:
             found.strange += 1
             if found.strange <= _MOST_NAMED:
@@ -229,6 +234,13 @@ class Run:
             what = f"only {read} can be read, and {lines} cannot; the first"
             self._note(f"{log.name}: {what}: {first.reason}{hint_for(log.name, first)}")
 
+    def _say_wrapped(self, log: LogRead) -> None:
+        lines, command = counted(log.wrapped, "line"), joining_lines(log.name, is_exact=log.is_exact)
+        seem = "seems to be a part" if log.wrapped == 1 else "seem to be parts"
+        message = f"{log.name}: {lines} {seem} of messages that were wrapped at {log.width}: {command}"
+        self._note(message)
+        self._keep(self.problems, message)
+
     def _judge(self, place: str, found: _Found) -> None:
         """Fail if no log could be read at a place; a folder may have other files as well, and empty logs."""
         if (others := found.unreadable - _MOST_NAMED) > 0:
@@ -239,10 +251,11 @@ class Run:
         kept, say = (self.notes, self._note) if found.read else (self.problems, self._say)
         for message in filter(None, found.strangers):
             say(message)
-            if len(kept) < _MOST_PROBLEMS:
-                kept.append(message)
+            self._keep(kept, message)
         if (others := found.torn - _MOST_NAMED) > 0:
             self._note(f"{shown(place)}: of {counted(others, 'more file')}, more lines are rejected than read")
+        if (others := found.wrapped - _MOST_NAMED) > 0:
+            self._note(f"{shown(place)}: {counted(others, 'more log')} seem to have wrapped lines")
         if found.own and self._former is None and not self._manner.quiet:
             self._clear()
             say_left_out(place, found.own)
@@ -257,9 +270,12 @@ class Run:
     def fail(self, message: str) -> None:
         """Say that something could not be done that the user asked for."""
         self.failed = True
-        if len(self.problems) < _MOST_PROBLEMS:
-            self.problems.append(message)
+        self._keep(self.problems, message)
         self._say(message)
+
+    def _keep(self, messages: list[str], message: str) -> None:
+        if len(messages) < _MOST_PROBLEMS:
+            messages.append(message)
 
     def _note(self, message: str) -> None:
         """Say what is no error."""

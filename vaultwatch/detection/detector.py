@@ -33,6 +33,7 @@ from vaultwatch.reading.records import (
     undecoded_entry,
 )
 from vaultwatch.reading.repeated import repeated_members
+from vaultwatch.reading.wrapping import Wrapping
 from vaultwatch.rules.correlations import Correlations
 from vaultwatch.rules.index import Before, Candidate, ForTheReader, Passed, Rules, Settle, Sifted, Unreadable
 from vaultwatch.rules.pack import Rule
@@ -64,6 +65,7 @@ class Detector:
     Attributes:
         waits: The verdicts on requests that wait for their responses.
         correlator: What counts for correlations.
+        wrapping: Whether lines of the server log were wrapped, in the log that is read now; only with `unwrap`.
     """
 
     def __init__(
@@ -131,6 +133,7 @@ class Detector:
         self._unwraps = unwrap
         self._searched, self._max_searched = 0, max_searched
         self._on_entries, self._on_message = on_entries, on_message
+        self.wrapping = Wrapping()
         self._log, self._line, self._has_tags = "", 0, True
         self._piece, self._lines, self._whole = b"", list[bytes](), b""
 
@@ -338,7 +341,7 @@ class Detector:
                 they begin.
         """
         self._log, self._line = name, 0
-        self._searched = 0
+        self._searched, self.wrapping = 0, Wrapping()
         self._had_messages = False
         self._last_was_server = self.source == "server"
         for line in filter(None, head.split(b"\n")) if self.source == "auto" else ():
@@ -508,6 +511,9 @@ class Detector:
         line = self._server_line(text, origin) if rules is None else None
         if line is not None:
             self._last_was_server = self._had_messages = True
+            if self._unwraps:
+                opens = line.opens_message or text.startswith(b"{")
+                self.wrapping.note(line.raw, opens=opens, continues=self._server.continues(line, origin))
             return self._server.read(line, origin, now)
         return self._read_entry(text, origin, rules, now) if rules is not None or text.strip() else []
 

@@ -62,6 +62,9 @@ class LogRead(msgspec.Struct, frozen=True):
         rejected: How many rejected lines it has.
         first: The beginning of the first of these.
         own: What of its own output Vaultwatch has written to it: then it was left out.
+        wrapped: How many lines look like parts of messages that were wrapped.
+        width: At how many bytes; 0 if none was.
+        is_exact: Whether within words.
     """
 
     name: str
@@ -69,6 +72,9 @@ class LogRead(msgspec.Struct, frozen=True):
     rejected: int = 0
     first: Rejected | None = None
     own: str = ""
+    wrapped: int = 0
+    width: int = 0
+    is_exact: bool = False
 
 
 class TakesVerdicts(Protocol):
@@ -221,7 +227,11 @@ class Reader:
 
     def _end(self) -> LogRead:
         records, rejected = (after - before for after, before in zip(self._lines(), self._before, strict=True))
-        return LogRead(self.names[-1], records, rejected, _beginning(self.rejects.first))
+        read = LogRead(self.names[-1], records, rejected, _beginning(self.rejects.first))
+        wrapping = self.detector.wrapping
+        if not wrapping.width:
+            return read
+        return msgspec.structs.replace(read, wrapped=wrapping.parts, width=wrapping.width, is_exact=wrapping.is_exact)
 
     def _lines(self) -> tuple[int, int]:
         """Return how many records were read, and how many lines were rejected."""

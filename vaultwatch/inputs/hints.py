@@ -104,6 +104,11 @@ _QUOTED_PRINTABLE = re.compile(rb"(?=[^ {]{0,75}[ {])[ -~]{32,75}=")
 _AFTER_CR = re.compile(rb"\r(?:[^\r{]{0,120} )?(?:\{\"|\d{4}-\d\d-\d\dT[\d:.,+Z-]{8,35} \[[A-Z]{4,5} ?\] )")
 """A record behind a CR: a progress bar writes CRs too, but no records."""
 _CR_TO_LF = r"""awk '{ gsub(/\r/, "\n") } 1'"""
+_JOIN_MESSAGES = (
+    r"""awk '/^==>/ || !NF { m = 0 } { h = /^[{]|:[0-9][0-9]:[0-9][0-9][^ ]* \[/; printf "%%s%%s", """
+    r"""NR == 1 ? "" : h || !m || /^  / ? "\n" : "%s", $0 } h { m = 1 } END { print "" }'"""
+)
+"""Joins a line to the message before it, unless it is of a banner or one of several lines that hclog indents."""
 _DECOMPRESS = {".gz": "gzip -dc", ".zst": "zstd -dc", ".bz2": "bzip2 -dc", ".xz": "xz -dc"}
 
 
@@ -128,6 +133,16 @@ def hint_for(name: str, first: Rejected) -> str:
         decode = f"jq -rj {shlex.quote(f'{path} | @base64d')}"
         return f"; records are inside {path}, in base64: {_command(decode, name)} | vaultwatch check"
     return _hint_for_divided(name, start.rstrip()) or _hint_for_text(name, start)
+
+
+def joining_lines(name: str, *, is_exact: bool) -> str:
+    """Return the command that joins the lines of a server log that were wrapped.
+
+    Args:
+        name: The log.
+        is_exact: Whether they were wrapped within words.
+    """
+    return f"{_command(_JOIN_MESSAGES % ('' if is_exact else ' '), name)} | vaultwatch check"
 
 
 def _hint_for_text(name: str, start: bytes) -> str:

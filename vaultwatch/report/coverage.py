@@ -21,7 +21,7 @@ OTHER_DEVICES = "other devices"
 
 
 class LogCounts(msgspec.Struct):
-    """How many records of a log were read, how many lines were rejected, and when the first and the last were logged."""
+    """How many records of a log were read, how many lines were rejected, and the times of the records."""
 
     name: str
     audit: int = 0

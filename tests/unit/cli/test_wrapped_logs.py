@@ -1,0 +1,91 @@
+"""A server log that a terminal or a mail program has wrapped: `check` names a command that works when pasted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vaultwatch.cli import main
+
+RECORDINGS = Path(__file__).parents[2] / "data" / "recordings"
+LOGS = sorted({*RECORDINGS.rglob("server*.log")})
+IN_JSON = RECORDINGS / "openbao-2.6.2" / "crash" / "server.log"
+WITH_BANNERS = RECORDINGS / "vault-1.14.2" / "ordinary-restart" / "server.log"
+WITH_MANY_LINES = RECORDINGS / "vault-1.14.2" / "audit-socket-down" / "server.log"
+Wrap = Callable[[str], list[str]]
+
+
+def by_terminal(line: str) -> list[str]:
+    return [line[start : start + 80] for start in range(0, len(line), 80)] or [line]
+
+
+def by_mail(line: str) -> list[str]:
+    return textwrap.wrap(line, 76, break_long_words=False, break_on_hyphens=False) if len(line) > 76 else [line]
+
+
+def messages(lines: list[str]) -> list[list[str]]:
+    """Return the words of the lines that are no part of a banner."""
+    return [line.split() for line in lines if "] " in line or line.startswith(("{", "  |"))]
+
+
+def ran(capfd: pytest.CaptureFixture[str], log: Path) -> tuple[list[str], list[str]]:
+    """Return the rules that match, and what is said on stderr."""
+    capfd.readouterr()
+    main(["check", "--format", "json", str(log)])
+    out, err = capfd.readouterr()
+    return sorted(json.loads(line)["rule"] for line in out.splitlines()), err.splitlines()
+
+
+def count_of(said: list[str]) -> str:
+    return said[-1].split(", ")[1]
+
+
+@pytest.mark.parametrize(
+    ("wrap", "log"),
+    [
+        *((wrap, log) for wrap in (by_terminal, by_mail) for log in (WITH_BANNERS, WITH_MANY_LINES)),
+        (by_terminal, IN_JSON),
+    ],
+)
+def test_the_command_joins_what_was_wrapped(
+    wrap: Wrap, log: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole, (wrapped, joined) = ran(capfd, log), (tmp_path / name for name in ("it's wrapped", "joined"))
+    lines = log.read_text().splitlines()
+    wrapped.write_text("".join(f"{part}\n" for line in lines for part in wrap(line)))
+    _, said = ran(capfd, wrapped)
+    hint = next(line for line in said if "were wrapped at" in line)
+    assert hint.startswith(f"vaultwatch: {wrapped}: ")
+    assert count_of(said) != count_of(whole[1])
+    command = hint.partition(" at ")[2].partition(": ")[2].removesuffix(" | vaultwatch check")
+    joined.write_bytes(subprocess.run(["sh", "-c", command], check=True, capture_output=True).stdout)
+    assert messages(joined.read_text().splitlines()) == messages(lines)
+    again = ran(capfd, joined)
+    assert again[0] == whole[0]
+    assert " 0 rejected lines, " in again[1][-1]
+
+
+def test_of_what_servers_wrote_nothing_is_taken_for_wrapped(capfd: pytest.CaptureFixture[str]) -> None:
+    assert len(LOGS) > 20
+    said = {log: [line for line in ran(capfd, log)[1] if "wrapped" in line] for log in LOGS}
+    assert {log: lines for log, lines in said.items() if lines} == {}
+
+
+def test_a_text_that_had_room_in_the_line_before_is_no_part_of_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As `vault server -dev` prints its warning behind the first messages."""
+    (log := tmp_path / "dev.log").write_text(
+        '2026-11-21T07:29:41.065Z [INFO]  core: successful mount: namespace="" path=secret/ type=kv version=""\n'
+        "2026-11-21T07:29:41.066Z [INFO]  core: vault is unsealed, and active\n"
+        "WARNING! dev mode is enabled! In this mode, Vault runs entirely in-memory\n"
+        "and starts unsealed with a single unseal key.\n"
+    )
+    _, said = ran(capfd, log)
+    assert [line for line in said if "wrapped" in line] == []
+    assert count_of(said) == "4 server messages"
