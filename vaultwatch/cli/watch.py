@@ -25,6 +25,11 @@ _FILE = click.Path(path_type=Path)
 @click.option("--source", required=True, metavar="audit|server", help="The log that the lines come from.")
 @click.option("--alert-log", type=_FILE, metavar="FILE", help="Append alerts to this file, one JSON object per line.")
 @click.option(
+    "--logs", default="", metavar="PLACE",
+    help="Where the log is, a folder or s3://BUCKET, for the command in notifications that searches it. Default: the "
+    "folder of --alert-log.",
+)  # fmt: skip
+@click.option(
     "--slack-webhook-file", type=_FILE, metavar="FILE",
     help="File with the URL of a Slack webhook. Default: the variable VAULTWATCH_SLACK_WEBHOOK_URL.",
 )  # fmt: skip
@@ -66,6 +71,7 @@ _FILE = click.Path(path_type=Path)
 def command(
     source: str,
     alert_log: Path | None,
+    logs: str,
     slack_webhook_file: Path | None,
     slack_token_file: Path | None,
     slack_channel: str,
@@ -99,6 +105,7 @@ def command(
         load_zone=lambda: find_zone(timezone, "--timezone"),
         state=state,
         alert_log=alert_log,
+        logs=logs,
         slack_webhook_file=slack_webhook_file,
         slack_token_file=slack_token_file,
         slack_channel=slack_channel,

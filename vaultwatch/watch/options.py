@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
 from typing import TextIO
 
-from vaultwatch.audience import Audience
+from vaultwatch.audience import S3, Audience
 from vaultwatch.errors import SettingError
 from vaultwatch.handler.run import HandlerPace
 from vaultwatch.notify.alert_log import AlertLog
@@ -55,6 +56,8 @@ class WatchOptions:
     load_zone: Callable[[], tzinfo]
     state: Path | None = None
     alert_log: Path | None = None
+    logs: str = ""
+    """Where the log is: a folder, or `s3://` and a bucket; "" if it is where the alert log is."""
     slack_webhook_file: Path | None = None
     slack_token_file: Path | None = None
     slack_channel: str = ""
@@ -129,7 +132,7 @@ class WatchOptions:
         Raises:
             SettingError: An option of a sink cannot be used; the error begins with the option.
         """
-        level, audience = self.minimum_level, self._audience()
+        level, audience = self.minimum_level, self.audience()
         return [sink for make in self.makers if (sink := make(level, audience)) is not None]
 
     @property
@@ -142,9 +145,12 @@ class WatchOptions:
         """Whether a sink is configured other than the terminal."""
         return bool(self.alert_log or self.slack.is_given or self.sns_topic)
 
-    def _audience(self) -> Audience:
-        """Return whom the notifications are for; they look for entries where the alert log is."""
-        return Audience(self.load_zone(), str(self.alert_log.parent) if self.alert_log else "")
+    def audience(self) -> Audience:
+        """Return whom the notifications are for, who look for entries where the log is."""
+        place = self.logs or (self.alert_log.parent if self.alert_log else "")
+        if place and not self.logs.startswith(S3):
+            place = shlex.quote(str(Path(place).absolute()))
+        return Audience(self.load_zone(), str(place))
 
     def _alert_log(self, level: Level, _: Audience) -> Sink | None:
         return AlertLog(self.alert_log, level) if self.alert_log else None

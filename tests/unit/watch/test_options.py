@@ -195,6 +195,31 @@ def test_a_note_says_that_nobody_would_be_notified(good: WatchOptions) -> None:
     assert notes(replace(good, alert_log=None, environment={WEBHOOK_VARIABLE: "https://x"})) == []
 
 
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ({"logs": "/var/log/vault"}, "/var/log/vault"),
+        ({"logs": "/var/log/it's here"}, "'/var/log/it'\"'\"'s here'"),
+        ({"logs": "s3://vault-archive"}, "s3://vault-archive"),
+        ({"alert_log": Path("/var/log/vault/audit.alert")}, "/var/log/vault"),
+        ({"alert_log": Path("audit.alert")}, "{here}"),
+        ({"logs": "logs"}, "{here}/logs"),
+        ({"alert_log": None}, ""),
+    ],
+)
+def test_a_notification_says_to_search_where_the_log_is(
+    good: WatchOptions, given: dict[str, Any], place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert replace(good, **given).audience().place == place.format(here=tmp_path)
+
+
+def test_the_unit_searches_the_folder_of_the_log_that_it_reads() -> None:
+    unit = (Path(__file__).parents[3] / "assets" / "systemd" / "vaultwatch-watch.service").read_text()
+    assert "-F /var/log/vault/audit.log | " in unit
+    assert " --logs /var/log/vault " in unit
+
+
 def test_the_state_is_in_the_system_s_directory_or_in_the_user_s(
     good: WatchOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
