@@ -8,8 +8,11 @@ _MESSAGE = re.compile(
     rb"(?!\S{1,40} std(?:out|err) [PF] )(?:[^{\"]{0,120}? )??\d{4}-\d\d-\d\dT[\d:.,+Z-]{8,35} \[[A-Z]{4,5} ?\] "
 )
 """The beginning of a line that is a message of the server log."""
-_OF_A_VALUE = re.compile(rb"[ \t]*\| ")
-"""The beginning of a line of a value that has several, as hclog writes it: what follows may be a text of a client."""
+_OF_A_VALUE = re.compile(rb"[ \t]*\| (?![-:| \t]{1,512}\|\s*\Z)")
+"""A line of a value that has several, as hclog writes it: what follows `| ` may be a text of a client.
+
+One that could be the row below the heading of a table of Markdown is none, if it does not continue a message.
+"""
 _ANOTHER = re.compile(rb"[\dZ] \[ {0,2}[A-Z]{3,5} {0,2}\]")
 """What shows that another message follows in the same line."""
 _LEVEL = b'"@level":'

@@ -8,6 +8,7 @@ r"""Find the records in lines that hold them in another form, one line after the
     2026-11-21 07:29:41.1,"{""time"":...}"            CSV; {\"time\":...} escaped as text
     ts=2026-11-21T07:29:41Z level=info msg="..."      logfmt (`vaultwatch.reading.logfmt`)
     ["2026-11-21T07:29:41Z [INFO]  core: ...", ...]   an array of lines
+    | vault-1 | {"time":...} |                        a row of Markdown, below |---|---|
     ...finished2026-11-21T07:29:41Z [INFO]  core:     several messages (`vaultwatch.reading.joined_messages`)
 
 Only lines that are neither an entry nor a message as they are come here: no plain line becomes slower.
@@ -23,7 +24,15 @@ import msgspec
 
 from vaultwatch.reading.assembly import MAX_BYTES, Assembly
 from vaultwatch.reading.budget import exceeded
-from vaultwatch.reading.columns import CAN_HOLD_RECORD, IN_LABELS, Heading, cells, heading_of, without_columns
+from vaultwatch.reading.columns import (
+    CAN_HOLD_RECORD,
+    IN_LABELS,
+    RULE_OF_MARKDOWN,
+    Heading,
+    cells,
+    heading_of,
+    without_columns,
+)
 from vaultwatch.reading.envelopes import Frame, texts_in, texts_in_array
 from vaultwatch.reading.joined_messages import HEAD, messages_in
 from vaultwatch.reading.logfmt import message_of
@@ -106,11 +115,12 @@ class Unwrapper:
         self._is_export = False  # of journald: a field a line
         self._frames: dict[bytes, bytes] = {}
         self._heading: Heading | None = None  # of a table
+        self._is_markdown = False
 
     @property
     def is_table(self) -> bool:
-        """Whether the log began with the heading of a table."""
-        return self._heading is not None
+        """Whether the next line may be a row of a table."""
+        return self._heading is not None or self._is_markdown
 
     @property
     def holds_object(self) -> bool:
@@ -144,6 +154,12 @@ class Unwrapper:
             if not _NEW_RECORD.match(text):
                 return self._continue(_PRETTY, text, line, number)
             return [*self.interrupt(), *self.read(line, number)]
+        if RULE_OF_MARKDOWN.fullmatch(text):
+            self._is_markdown = True
+            return []
+        self._is_markdown = self._is_markdown and text.startswith(b"|")
+        if self._is_markdown and (found := _records_in_markdown(text)):
+            return [Piece(piece, number) for one in found for piece in self._pieces(b"", one, number, 1)]
         if self._heading and (message := self._heading.message_in(text)):
             line = text = message
         return [Piece(piece, number) for piece in self._pieces(line, text, number, 0)]
@@ -160,7 +176,7 @@ class Unwrapper:
         rests = [rest for rest in self._frames.values() if rest.strip()]
         self._frames.clear()
         found += [Piece(piece, self._number) for rest in rests for piece in self._pieces(b"", rest, self._number, 1)]
-        self._is_export, self._heading = False, None
+        self._is_export, self._heading, self._is_markdown = False, None, False
         return found
 
     def _cri(self, cri: re.Match[bytes], line: bytes, rest: bytes, number: int) -> list[Piece]:
@@ -446,6 +462,19 @@ def _records_in_row(text: bytes) -> list[bytes]:
         if any(_OPENS_WITH_HEAD.match(cell) or _is_whole_record(cell) for cell in found):
             return [cell for cell in found if CAN_HOLD_RECORD.search(cell) and not _is_labels(cell)]
     return []
+
+
+def _records_in_markdown(row: bytes) -> list[bytes]:
+    """Return the objects and messages in a row of a table of Markdown; none if an object in it is not whole."""
+    text, found, at = row.replace(b"\\|", b"|"), list[bytes](), 0
+    while mark := CAN_HOLD_RECORD.search(text, at):
+        start = mark.start()
+        end = text.find(b" |", start) if mark[0][:1] != b"{" else start + (_end_of_object(text[start:]) or 0)
+        if end == start:
+            return []
+        at = len(text) if end < 0 else end
+        found.append(text[start:at].strip(b" \t`|"))
+    return [one for one in found if not _is_labels(one)]
 
 
 def _is_whole_record(text: bytes) -> bool:

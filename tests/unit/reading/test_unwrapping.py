@@ -508,3 +508,28 @@ def test_a_message_in_pairs_is_what_hclog_writes_in_json() -> None:
         "path": "sys/seal",
         "n": "1",
     }
+
+
+RULE = "| :-- | ---: |\n"
+VALUE = "2026-03-01T10:00:00.1Z [ERROR] core: x:\n  error=\n  | a\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"| when | entry |\n|---|---|\n| 10:00 | {A} |\n| 10:01 | `{B}` |\n", Counted(2, 0, 1)),
+        (f"# Incident\n\n| entry | note |\n{RULE}| {A} | it was \\| Mara |\n\nText\n", Counted(1, 0, 3)),
+        (
+            f"| entry |\n|-|\n| {A.replace('ops', 'o|p')} |\n| {B.replace('ops', 'o' + chr(92) + '|p')} |\n",
+            Counted(2, 0, 1),
+        ),
+        (f"| node | message | note |\n{RULE}| v-1 | {S} | x |\n| v-2 | `{J}` | y |\n", Counted(0, 2, 1)),
+        (f"| a |\n|---|\n| {A} {B} |\n| nothing |\n", Counted(2, 0, 2)),
+        (f"| a |\n| {A} |\n", Counted(0, 0, 2)),  # no table: nothing says that its lines are rows
+        # as clients could write it into a value:
+        (f"{VALUE}  | --- |\n  | {A} |\n  | {S} |\n", Counted(0, 1)),
+        (f'2026-03-01T10:00:00.1Z [ERROR] core: x: error="a\n| --- |\n| {S} |\n"\n{S}\n', Counted(0, 2)),
+    ],
+)
+def test_a_table_of_markdown(text: str, expected: Counted) -> None:
+    assert counted(text) == expected
