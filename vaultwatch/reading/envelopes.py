@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from vaultwatch.reading import lenient
-from vaultwatch.reading.budget import MAX_LENIENT_BYTES, exceeded
+from vaultwatch.reading.budget import MAX_DEPTH, MAX_LENIENT_BYTES, exceeded, is_deep
 from vaultwatch.reading.repeats import Known, shows_record
 
 _CARRIERS = (
@@ -27,7 +27,8 @@ _CARRIERS = (
     "resourceLogs", "scopeLogs", "logRecords", "hits", "_source", "full_message", "short_message",  # GELF
     "properties", "LogEntry", "logEntry", "Message", "fields", "payload", "@message", "text", "hashicorp_vault",
 )  # fmt: skip
-_MAX_LEVELS = 8
+_MAX_LEVELS = 64
+"""What is below is read as a line of its own if it shows a record."""
 _MAX_BYTES = 64 * 1024 * 1024
 _TIME_AND_LEVEL = re.compile(
     rb"\s{0,32}\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[^\s\[]{0,20} \[ {0,2}[A-Z?]{3,7} {0,2}\]"
@@ -52,6 +53,8 @@ class Wrapped(NamedTuple):
 
 
 _NOTHING = Wrapped([], certain=False)
+_TOO_DEEP = Wrapped([b'{"type":"[left out: nested too deeply]"}'], certain=True)
+"""What cannot be searched is rejected."""
 
 
 def is_record(found: Any) -> bool:
@@ -131,7 +134,10 @@ def _decoded_leniently(text: bytes) -> Any:
 
 def _search(value: Any, level: int) -> Wrapped:
     if level > _MAX_LEVELS:
-        return _NOTHING
+        if is_deep(value, MAX_DEPTH):
+            return _TOO_DEEP
+        text = value.encode("utf-8", "replace") if isinstance(value, str) else msgspec.json.encode(value)
+        return Wrapped([text], certain=True) if shows_record(text) else _NOTHING
     if isinstance(value, str):
         text = value.encode("utf-8", "replace")
         unpacked = None if shows_record(text) else _unpacked(value)

@@ -533,3 +533,21 @@ VALUE = "2026-03-01T10:00:00.1Z [ERROR] core: x:\n  error=\n  | a\n"
 )
 def test_a_table_of_markdown(text: str, expected: Counted) -> None:
     assert counted(text) == expected
+
+
+def nested(value: Any, levels: int) -> Any:
+    return value if not levels else nested({"in": value} if levels % 2 else [value], levels - 1)
+
+
+@pytest.mark.parametrize("record", [{**ENTRY, "type": "response"}, B, S], ids=["object", "entry", "message"])
+@pytest.mark.parametrize("levels", [7, 8, 9, 20, 63, 64, 65, 66, 100, 150])
+def test_a_record_at_any_level_beside_another_is_read(record: Any, levels: int) -> None:
+    found = counted(lines(lambda text: {"message": text, "other": nested(record, levels)}, A))
+    assert found == (Counted(1, 1) if record is S else Counted(2, 0))
+
+
+def test_what_is_too_deep_to_be_searched_is_rejected() -> None:
+    found = counted(lines(lambda text: {"message": text, "other": nested(B, 900)}, A))
+    assert found == Counted(1, 0, 1)
+    labels = counted(lines(lambda text: {"message": text, "other": nested({"x": 1}, 150)}, A))
+    assert labels == Counted(1, 0)
