@@ -264,7 +264,7 @@ class Run:
         if found.strange:
             self.failed = True
         elif not self._manner.allow_empty:
-            why = "nothing else is there" if found.own else "it is empty"
+            why = "nothing else is there" if found.own else "it is empty, or nothing in it is a record"
             self.fail(f"{shown(place)}: there is no log to read: {why} (--allow-empty accepts that)")
 
     def fail(self, message: str) -> None:

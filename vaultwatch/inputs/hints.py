@@ -51,6 +51,8 @@ _TOOLS = {
     b"Rar!": "unrar p -inul",
     b"\x1f\x9d": "gzip -dc",  # compress
     b"]\0\0": "xz --format=lzma -dc",
+    b"request:": "yq -o json",  # YAML
+    b"- request:": "yq -o json",
 }
 """What files of other forms begin with, and what makes logs of them."""
 _HALF = r"sed 's/\\\\/\\/g'"

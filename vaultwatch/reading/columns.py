@@ -23,8 +23,8 @@ _OPENS_MESSAGE = re.compile(HEAD)
 CAN_HOLD_RECORD = re.compile(rb'\{[ \t\r\n]*\\?"|' + HEAD)
 IN_LABELS = re.compile(rb'\\"|"request"|"@level"|' + HEAD)
 """What an object of labels beside a record does not have."""
-RULE_OF_MARKDOWN = re.compile(rb"\|(?:[ \t]{0,64}:?-{1,512}:?[ \t]{0,64}\|){1,64}")
-"""The row below the heading of a table of Markdown: `|---|---|`."""
+RULE_OF_MARKDOWN = re.compile(rb"[|+](?:[ \t]{0,64}:?-{1,512}:?[ \t]{0,64}[|+]){1,64}")
+"""The row below the heading of a table of Markdown: `|---|---|`; and of one that MySQL prints: `+----+----+`."""
 _CELL = re.compile(rb"(?:[^{\"]{0,512}([,;\t|]))??(?=" + HEAD + rb")")
 _COLUMNS = {
     delimiter: re.compile(rb'(?:%s(?:[^\s"=%s][^"=%s]{0,512}|"[^"]{0,512}")?){1,16}' % ((re.escape(delimiter),) * 3))

@@ -33,6 +33,7 @@ from vaultwatch.reading.columns import (
     heading_of,
     without_columns,
 )
+from vaultwatch.reading.documents import OF_SQL, document_of, literals
 from vaultwatch.reading.envelopes import Frame, texts_in, texts_in_array
 from vaultwatch.reading.joined_messages import HEAD, messages_in
 from vaultwatch.reading.logfmt import message_of
@@ -69,11 +70,13 @@ _CSV_REST = re.compile(rb'"(?:[,;\t|][^{}]{0,4096})?')
 _SHELL_NOISE = re.compile(
     rb"--(?: (?:Logs begin|Journal begins|Boot|Reboot|No entries)\b[^{]{0,256})?"
     rb"|[\w.-]{1,255} \| (?:CHANGED|SUCCESS|FAILED)(?: \| rc=\d{1,3})? >>"
-)  # journalctl, grep, Ansible
+    rb"|-{1,512}(?:\+-{1,512}){1,64}|\(\d{1,12} rows?\)"
+)  # journalctl, grep, Ansible, psql
 _FIRST_PAIR = re.compile(rb"[A-Za-z_@][\w.@/-]{0,127}=")
 _FRAME = re.compile(rb"(\d{1,7}) (?=<\d{1,3}>)")
 _MARKS = re.compile(rb"(?:\x1b|#033)\[[0-9;]{0,32}m|#011|#012\Z")  # terminal colours, and what rsyslog escapes
-_REST_OF_PREFIX = re.compile(rb"(?:#0[0-3][0-7])+|\d{13}")  # rsyslog; the last column of `aws logs --output text`
+_REST_OF_PREFIX = re.compile(rb"(?:#0[0-3][0-7])+|\d{13}|['\"]?\)?[,;]?")
+"""What rsyslog escapes, the last column of `aws logs --output text`, and the end of a value in YAML or SQL."""
 _EXPORT_FIELD = re.compile(rb"_?_?[A-Z][A-Z0-9_]{0,64}=")
 _EXPORT_NAME = re.compile(rb"_?_?[A-Z][A-Z0-9_]{1,64}")  # the value, which has other bytes than text, follows
 _VERBOSE = re.compile(rb"[A-Z][a-z]{2} \d{4}-[^\[{]{1,64} \[s=[0-9a-f]{1,64};i=")  # journalctl -o verbose
@@ -116,11 +119,12 @@ class Unwrapper:
         self._frames: dict[bytes, bytes] = {}
         self._heading: Heading | None = None  # of a table
         self._is_markdown = False
+        self._around: re.Pattern[bytes] | None = None  # what a document has around records
 
     @property
     def is_table(self) -> bool:
-        """Whether the next line may be a row of a table."""
-        return self._heading is not None or self._is_markdown
+        """Whether the next line may be a row of a table, or one of a document."""
+        return self._heading is not None or self._is_markdown or self._around is not None
 
     @property
     def holds_object(self) -> bool:
@@ -154,15 +158,21 @@ class Unwrapper:
             if not _NEW_RECORD.match(text):
                 return self._continue(_PRETTY, text, line, number)
             return [*self.interrupt(), *self.read(line, number)]
-        if RULE_OF_MARKDOWN.fullmatch(text):
-            self._is_markdown = True
-            return []
-        self._is_markdown = self._is_markdown and text.startswith(b"|")
-        if self._is_markdown and (found := _records_in_markdown(text)):
+        if found := self._records_in_document(text, number):
             return [Piece(piece, number) for one in found for piece in self._pieces(b"", one, number, 1)]
         if self._heading and (message := self._heading.message_in(text)):
             line = text = message
         return [Piece(piece, number) for piece in self._pieces(line, text, number, 0)]
+
+    def _records_in_document(self, text: bytes, number: int) -> list[bytes]:
+        """Return the objects and messages in a row of a table, or in a statement of SQL."""
+        if number <= 1:
+            self._around = document_of(text)
+        begins = RULE_OF_MARKDOWN.fullmatch(text) is not None
+        self._is_markdown = begins or (self._is_markdown and text.startswith(b"|"))
+        if self._is_markdown:
+            return _records_in_markdown(text)
+        return [one for one in literals(text) if CAN_HOLD_RECORD.search(one)] if self._around is OF_SQL else []
 
     def interrupt(self) -> list[Piece]:
         """Give up an object over many lines, because a line of another kind follows; return its lines."""
@@ -176,7 +186,7 @@ class Unwrapper:
         rests = [rest for rest in self._frames.values() if rest.strip()]
         self._frames.clear()
         found += [Piece(piece, self._number) for rest in rests for piece in self._pieces(b"", rest, self._number, 1)]
-        self._is_export, self._heading, self._is_markdown = False, None, False
+        self._is_export, self._heading, self._is_markdown, self._around = False, None, False, None
         return found
 
     def _cri(self, cri: re.Match[bytes], line: bytes, rest: bytes, number: int) -> list[Piece]:
@@ -267,6 +277,10 @@ class Unwrapper:
         self._is_export = self._is_export or begins
         if self._is_export and (begins or _EXPORT_FIELD.match(text) or _EXPORT_NAME.fullmatch(text)):
             return True
+        if RULE_OF_MARKDOWN.fullmatch(text):
+            return True
+        if self._around and self._around.fullmatch(text) and not _ANY_HEAD.search(text):
+            return True
         is_separator = len(text) <= _LONGEST_SEPARATOR and not text.strip(_AROUND)
         if is_separator or _SHELL_NOISE.fullmatch(text):
             return True
@@ -277,12 +291,15 @@ class Unwrapper:
         return True
 
     def _escaped(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
+        end = text.rfind(b"}") + 1
         try:
-            found = msgspec.json.decode(b'"' + text[: text.rfind(b"}") + 1] + b'"', type=str).encode()
+            found = msgspec.json.decode(b'"' + text[:end] + b'"', type=str).encode()
         except (msgspec.DecodeError, UnicodeError):
             yield whole
         else:
             yield from self._pieces(b"", found, number, level + 1)
+            if _ANY_HEAD.search(text, end):
+                yield from _messages_in(text[end:])
 
     def _behind_prefix(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
         """Yield what is in an object behind a text; if the text is a header, a long object may continue later."""

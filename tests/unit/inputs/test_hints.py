@@ -93,6 +93,10 @@ def test_a_text_in_another_form_becomes_the_entry(text: str, hint_begins: str, t
     assert [json.loads(line[line.index("{") :]) for line in pasted(found).splitlines()] == [ENTRY] * 2
 
 
+def test_yaml_becomes_json() -> None:
+    assert hint("a.yaml", "request:") == "; it is in a form of its own: yq -o json a.yaml | vaultwatch check"
+
+
 def test_what_logstash_prints_for_people_becomes_json(tmp_path: Path) -> None:
     printed = '{\n    "@timestamp" => 2026-03-01T10:00:00.123Z,\n       "message" => "a \\" => nil [0] ",\n'
     printed += '          "tags" => [\n        [0] "a"\n    ],\n          "none" => nil\n}\n'

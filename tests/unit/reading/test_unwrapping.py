@@ -551,3 +551,48 @@ def test_what_is_too_deep_to_be_searched_is_rejected() -> None:
     assert found == Counted(1, 0, 1)
     labels = counted(lines(lambda text: {"message": text, "other": nested({"x": 1}, 150)}, A))
     assert labels == Counted(1, 0)
+
+
+def in_sql(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def escaped_in_sql(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace('"', '\\"') + "'"
+
+
+def rows(row: Callable[[str], str], *texts: str) -> str:
+    return "".join(row(text) for text in texts)
+
+
+@pytest.mark.parametrize("texts", [(A, S, B), (S, A, B, S), (A, B, S, S)], ids=["between", "around", "behind"])
+@pytest.mark.parametrize(
+    "document",
+    [
+        lambda texts: "logs:\n" + rows(lambda one: f"- at: 1\n  message: {in_sql(one)}\n  stream: stdout\n", *texts),
+        lambda texts: "---\nlogs:\n" + rows(lambda one: f"  - n: 1\n    line: {json.dumps(one)}\n", *texts),
+        lambda texts: "logs:\n" + rows(lambda one: f"- name: x\n  message: |\n    {one}\n", *texts),
+        lambda texts: "- at: 2026-11-21\n  text: >-\n" + "\n".join(f"    {one}\n- at: 1" for one in texts) + "\n",
+        lambda texts: "-- MySQL dump 10.13\nDROP TABLE IF EXISTS `l`;\nCREATE TABLE `l` (\n  `id` int NOT NULL,\n"
+        "  `msg` text\n);\n" + rows(lambda one: f"INSERT INTO `l` VALUES (1,{in_sql(one)});\n", *texts) + "COMMIT;\n",
+        lambda texts: "INSERT INTO `l` VALUES "
+        + ",".join(f"(1,{escaped_in_sql(one)})" for one in texts)
+        + ";\nUNLOCK TABLES;\n",
+        lambda texts: "INSERT INTO l (id, msg) VALUES\n" + ",\n".join(f"(1, {in_sql(one)})" for one in texts) + ";\n",
+        lambda texts: "--\n-- PostgreSQL database dump\n--\nSET statement_timeout = 0;\nCOPY public.l (id, msg) FROM "
+        "stdin;\n" + "".join(f"1\t{one}\n" for one in texts) + "\\.\n",
+        lambda texts: "+----+-----+\n" + rows(lambda one: f"| 1 | {one} |\n", *texts) + "+----+-----+\n",
+    ],
+    ids=["yaml", "yaml-quoted", "yaml-block", "yaml-folded", "sql", "sql-escaped", "sql-rows", "sql-copy", "sql-table"],
+)  # fmt: skip
+def test_a_document_around_records_is_not_counted(document: Callable[[tuple[str, ...]], str], texts: Any) -> None:
+    assert counted(document(texts)) == Counted(texts.count(A) + texts.count(B), texts.count(S))
+
+
+def test_an_entry_that_is_yaml_itself_is_rejected() -> None:
+    assert counted("- time: 1\n  type: request\n  request:\n    path: sys/seal\n") == Counted(0, 0, 1)
+
+
+def test_a_table_of_psql() -> None:
+    table = " id | msg\n----+-----\n" + rows(lambda one: f"  1 | {one}\n", A, S, B) + "(3 rows)\n"
+    assert counted(table) == Counted(2, 2)  # its heading is a text at the beginning of a server log

@@ -1,0 +1,55 @@
+"""Recognise the lines of a document that holds records in some of its lines: YAML, or a dump of an SQL database.
+
+    logs:                                 CREATE TABLE `logs` (
+    - timestamp: 2026-11-21                 `message` text
+      message: '{"time":...}'             );
+      stream: stdout                      INSERT INTO `logs` VALUES (1,'{"time":...}');
+
+They hold no record and are no part of one: as rejected lines they would outnumber the records. Only the first line of a
+log decides that it is such a document, so that no text that a client can write into a log makes a line disappear.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_YAML = re.compile(rb"---|- [^{]{0,512}|[\w.@/-]{1,64}:")
+_OF_YAML = re.compile(
+    rb"(?!(?:- )?['\"]?(?:request|@level)['\"]?:)"  # of a record that is YAML itself
+    rb"(?:---|\.\.\.|-|(?:- {1,8}){1,8}[^{:]{0,512}|(?:- {1,8}){0,8}['\"]?[\w.@/-]{1,64}['\"]?:(?: [^{]{0,512})?)"
+)
+_SQL = re.compile(
+    rb"--(?! (?:Logs|Journal|Boot|Reboot)\b)(?: |\Z)|/\*|(?:CREATE|DROP|INSERT|SET|LOCK|BEGIN|PRAGMA|COPY)\b"
+)
+OF_SQL = re.compile(
+    rb"--.{0,512}|/\*.{0,512}|\).{0,512}|\\\.|;"
+    rb"|(?:CREATE|DROP|ALTER|INSERT|SET|LOCK|UNLOCK|BEGIN|COMMIT|COPY|PRAGMA|SELECT|START|PRIMARY|KEY|UNIQUE)\b.{0,512}"
+    rb"|[`\"\[]?\w{1,64}[`\"\]]? (?i:\w{0,8}(?:INT|TEXT|CHAR|TIME|SERIAL|BLOB)|INTEGER|CHARACTER|TIMESTAMP|DATE|JSONB?"
+    rb"|BOOLEAN|NUMERIC|UUID|BYTEA)\b.{0,512}"
+)
+
+
+_QUOTE_OR_ESCAPE = re.compile(rb"\\.|''|'", re.DOTALL)
+
+
+def document_of(first: bytes) -> re.Pattern[bytes] | None:
+    """Return what the lines match that a document has around records; None if a log is no such document.
+
+    Args:
+        first: The first line of the log, stripped.
+    """
+    if _SQL.match(first):
+        return OF_SQL
+    return _OF_YAML if _YAML.fullmatch(first) else None
+
+
+def literals(statement: bytes) -> Iterator[bytes]:
+    """Yield the texts in a line of SQL, without their quotes; what MySQL escapes with a backslash stays escaped."""
+    start = -1
+    for mark in _QUOTE_OR_ESCAPE.finditer(statement):
+        if mark[0] != b"'":
+            continue
+        if start >= 0:
+            yield statement[start : mark.start()].replace(b"''", b"'")
+        start = -1 if start >= 0 else mark.end()
