@@ -235,9 +235,9 @@ class Run:
             self._note(f"{log.name}: {what}: {first.reason}{hint_for(log.name, first)}")
 
     def _say_wrapped(self, log: LogRead) -> None:
-        lines, command = counted(log.wrapped, "line"), joining_lines(log.name, is_exact=log.is_exact)
-        seem = "seems to be a part" if log.wrapped == 1 else "seem to be parts"
-        message = f"{log.name}: {lines} {seem} of messages that were wrapped at {log.width}: {command}"
+        command = joining_lines(log.name, is_exact=log.is_exact)
+        lines = f"{log.wrapped:,} lines seem to be parts of messages that were wrapped at {log.width}"
+        message = f"{log.name}: {lines}: {command}"
         self._note(message)
         self._keep(self.problems, message)
 

@@ -58,7 +58,7 @@ _NEAR_START = 512
 _ANY_PREFIX = re.compile(
     rb"(?:[^\s{\"|][^{\"]{0,255}?(?:\{[^{}]{0,512}\} )?|\{\w{1,64}=[^{}]{0,512}\} "
     rb"|[ \t]{1,32}\d{1,9}[: \t][ \t]{0,8}"  # the numbers of cat -n
-    rb"|[ \t]{1,32}[^\s{\"|=][^{\"|=]{0,255}\| "  # a column of psql
+    rb"|[ \t]{1,32}\d[^{\"|=]{0,255}\| "  # a column of psql
     rb"|[ \t]{1,32}(?:- )?[\w.@/-]{1,64}: '?)(?<![\w=])(?="  # YAML
     rb"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)? \[ {0,2}[A-Z?]{3,7} {0,2}\]"
     rb"|\{\"@(?:level|message|module|timestamp|caller)\":)"

@@ -51,10 +51,13 @@ class Wrapping:
 
     @property
     def width(self) -> int:
-        """The width, in bytes, at which lines were wrapped; 0 if none was."""
-        return self._widest if self.parts and _NARROWEST <= self._widest <= self._reach else 0
+        """The width, in bytes, at which lines were wrapped; 0 if none was.
+
+        A single line behind the widest one can be anything.
+        """
+        return self._widest if self.parts > 1 and _NARROWEST <= self._widest <= self._reach else 0
 
     @property
     def is_exact(self) -> bool:
-        """Whether lines were wrapped within words, and not between them."""
+        """Whether all lines that others continue have the width: they were wrapped within words."""
         return self._narrowest == self._widest

@@ -89,3 +89,12 @@ def test_a_text_that_had_room_in_the_line_before_is_no_part_of_it(
     _, said = ran(capfd, log)
     assert [line for line in said if "wrapped" in line] == []
     assert count_of(said) == "4 server messages"
+
+
+def test_a_text_behind_the_longest_message_is_no_part_of_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    message = "2026-11-21T07:29:41.065Z [INFO]  core: successful mount: path=secret/ type=kv\n"
+    (log := tmp_path / "server.log").write_text(
+        f"{message}2026-11-21T07:29:41.066Z [INFO]  core: x\n{message}ended by hand\n"
+    )
+    _, said = ran(capfd, log)
+    assert [line for line in said if "wrapped" in line] == []
