@@ -222,12 +222,18 @@ class Maker:
             role.add(policy["PolicyDocument"])
 
     def _secret(self, resource: Resource, _: str) -> str:
-        made = str(self.client("secretsmanager").create_secret(Name=resource.name)["ARN"])
+        given = {}
+        if how := resource.get("GenerateSecretString"):
+            _only(resource, how, {"PasswordLength", "ExcludePunctuation"})
+            made_up = self.client("secretsmanager").get_random_password(**how)
+            given = {"SecretString": made_up["RandomPassword"]}
+        made = str(self.client("secretsmanager").create_secret(Name=resource.name, **given)["ARN"])
         if key := resource.get("KmsKeyId"):
             self.keys[made] = key
         return made
 
     def _function(self, resource: Resource, arn: str) -> None:
+        variables = resource.get("Environment", {}).get("Variables", {})
         self.functions[arn] = FunctionSpec(
             name=resource.name,
             arn=arn,
@@ -235,8 +241,17 @@ class Maker:
             role=resource["Role"].rpartition("/")[2],
             memory_mib=resource.get("MemorySize", 128),
             timeout_seconds=resource.get("Timeout", 3),
-            environment=resource.get("Environment", {}).get("Variables", {}),
+            environment={name: self._value(resource, text) for name, text in variables.items()},
         )
+
+    def _value(self, resource: Resource, text: str) -> str:
+        """Return a text; instead of a dynamic reference to a secret, its value, as CloudFormation does."""
+        if not text.startswith("{{resolve:"):
+            return text
+        secret = text.removeprefix("{{resolve:secretsmanager:").removesuffix(":SecretString}}")
+        if text != f"{{{{resolve:secretsmanager:{secret}:SecretString}}}}":
+            raise UnsupportedTemplateError(f"{resource}: {text} is not supported")
+        return str(self.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
 
     def _event_invoke_config(self, resource: Resource, _: str) -> None:
         if (qualifier := resource["Qualifier"]) != "$LATEST":

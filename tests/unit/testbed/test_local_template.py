@@ -8,6 +8,7 @@ import pytest
 
 from testbed.aws.resources import _KINDS, NOT_CREATED, WITHOUT_EFFECT, Maker
 from testbed.aws.template import Made, Resource, Templates, UnsupportedTemplateError
+from tests.support.dynamodb import local_aws, make_client
 
 OTHER = {
     "Resources": {"Key961B73FD": {"Type": "T", "Properties": {}}},
@@ -89,3 +90,32 @@ def test_everything_that_is_left_out_has_a_reason() -> None:
     assert set(WITHOUT_EFFECT) - {""} <= set(_KINDS)
     reasons = [reason for properties in WITHOUT_EFFECT.values() for reason in properties.values()]
     assert all([*reasons, *NOT_CREATED.values()])
+
+
+def function(text: str) -> Resource:
+    variables = {"Variables": {"PLAIN": "text", "KEY": text}}
+    return Resource("s", "F", "AWS::Lambda::Function", {"Handler": "h", "Role": "x/r", "Environment": variables})
+
+
+def test_a_function_gets_the_value_of_a_generated_secret_instead_of_its_reference() -> None:
+    with local_aws():
+        maker = Maker(make_client)
+        generated = {"PasswordLength": 40, "ExcludePunctuation": True}
+        secrets = [
+            maker.make(Resource("s", name, "AWS::SecretsManager::Secret", {"GenerateSecretString": generated}))
+            for name in ("A", "B")
+        ]
+        found = set()
+        for secret in secrets:
+            made = maker.make(function(f"{{{{resolve:secretsmanager:{secret.ref}:SecretString}}}}"))
+            environment = maker.functions[made.attributes["Arn"]].environment
+            assert environment["PLAIN"] == "text"
+            found.add(environment["KEY"])
+    assert len(found) == 2
+    assert all(len(value) == 40 and value.isalnum() for value in found)
+
+
+@pytest.mark.parametrize("text", ["{{resolve:ssm:/name}}", "{{resolve:secretsmanager:a:SecretString:key}}"])
+def test_another_dynamic_reference_of_a_function_is_an_error(text: str) -> None:
+    with pytest.raises(UnsupportedTemplateError, match=r"s/F: \{\{resolve:"):
+        Maker(make_client).make(function(text))
