@@ -27,6 +27,7 @@ from vaultwatch.alerts import Alert, alert_id
 from vaultwatch.aws.publishing import AlertPublisher, History, open_store
 from vaultwatch.dispatch.groups import file_alert
 from vaultwatch.rules.facts import Level
+from vaultwatch.seals import Seal
 from vaultwatch.store import StoreError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ ALERTS, BATCH = 1_000, 250
 LARGE_BYTES = 30_000
 WRITERS = (2, 8, 100)
 SECONDS, QUICK_SECONDS = 20.0, 1.0
-_TABLE, _MEMORY_DAYS = "alerts", 90
+_TABLE, _SEAL, _MEMORY_DAYS = "alerts", Seal("x" * 64), 90
 _RECORD = {"type": "response", "request": {"id": "0" * 36, "operation": "update", "path": "sys/policies/acl/x"}}
 
 
@@ -94,7 +95,7 @@ def flood(*, large: bool) -> dict[str, float]:
     with mock_aws(), fast_dynamodb():
         client, accepting, meter = _client(), Accepting(), Meter()
         make_table(client, _TABLE)
-        store = open_store.__wrapped__(client, _TABLE, _MEMORY_DAYS)
+        store = open_store.__wrapped__(client, _TABLE, _SEAL, _MEMORY_DAYS)
         sns, history = cast("SNSClient", accepting), History(lambda: accepting, "history")
         publisher = AlertPublisher(lambda: store, sns, "topic", history, lambda: 600.0)
         alerts = [alert(f"p{number}", large_record(number) if large else _RECORD) for number in range(ALERTS)]
@@ -122,7 +123,7 @@ def writers(count: int, seconds: float) -> dict[str, int]:
         ends_at = time.monotonic() + seconds
 
         def write(writer: int) -> Counter[str]:
-            store, results = open_store.__wrapped__(client, _TABLE, _MEMORY_DAYS), Counter[str]()
+            store, results = open_store.__wrapped__(client, _TABLE, _SEAL, _MEMORY_DAYS), Counter[str]()
             while time.monotonic() < ends_at:
                 try:
                     store.file([file_alert(alert(f"{writer}-{results.total()}"))], 1_700_000_000.0)

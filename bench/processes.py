@@ -25,6 +25,7 @@ FUNCTION_ENVIRONMENT = {
     "HISTORY_STREAM_NAME": "none",
     "POWERTOOLS_METRICS_NAMESPACE": "Vaultwatch",
     "POWERTOOLS_SERVICE_NAME": "evaluate",
+    "ROW_SEAL_KEY": "x" * 64,
     "TABLE_NAME": "none",
     "TIMEZONE": "UTC",
     "TOPIC_ARN": "none",

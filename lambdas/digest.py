@@ -16,6 +16,7 @@ from lambdas._environment import load_rules, make_audience, read_environment, se
 from vaultwatch.aws.clients import make_client
 from vaultwatch.aws.first_seen import open_expectations
 from vaultwatch.aws.publishing import HISTORY, TOPIC, AlertPublisher, History, open_store
+from vaultwatch.seals import Seal, SealKey
 from vaultwatch.store import StoreError
 from vaultwatch.store.absences import Absences
 
@@ -26,6 +27,7 @@ class Environment(msgspec.Struct, frozen=True):
     alert_memory_days: int
     archive_bucket_name: str
     history_stream_name: str
+    row_seal_key: SealKey
     table_name: str
     timezone: str
     topic_arn: str
@@ -38,8 +40,9 @@ SNS = make_client("sns")
 AUDIENCE = make_audience(ENVIRONMENT.timezone, ENVIRONMENT.archive_bucket_name)
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 DYNAMODB = make_client("dynamodb")
-STORE = partial(open_store, DYNAMODB, ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
-ABSENCES = Absences(RULES, partial(open_expectations, DYNAMODB, ENVIRONMENT.table_name))
+TABLE = (DYNAMODB, ENVIRONMENT.table_name, Seal(ENVIRONMENT.row_seal_key))
+STORE = partial(open_store, *TABLE, ENVIRONMENT.alert_memory_days)
+ABSENCES = Absences(RULES, partial(open_expectations, *TABLE))
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:

@@ -35,6 +35,7 @@ from vaultwatch.aws.publishing import AlertPublisher, History, open_store
 from vaultwatch.batches import EncodedFrame, Findings
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.isolated_batches import IsolatedEvaluation
+from vaultwatch.seals import Seal, SealKey
 
 if TYPE_CHECKING:
     from vaultwatch.store.apart import FailedAlert
@@ -47,6 +48,7 @@ class Environment(msgspec.Struct, frozen=True):
     archive_bucket_name: str
     bucket_name: str
     history_stream_name: str
+    row_seal_key: SealKey
     table_name: str
     timezone: str
     topic_arn: str
@@ -58,10 +60,11 @@ AUDIENCE = make_audience(ENVIRONMENT.timezone, ENVIRONMENT.archive_bucket_name)
 SNS = make_client("sns")
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 DYNAMODB = make_client("dynamodb")
-STORE = partial(open_store, DYNAMODB, ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
-COUNTING = SharedCounting(RULES.correlations, partial(open_counts, DYNAMODB, ENVIRONMENT.table_name))
-MEMORY = partial(open_memory, DYNAMODB, ENVIRONMENT.table_name)
-EXPECTATIONS = partial(open_expectations, DYNAMODB, ENVIRONMENT.table_name)
+TABLE = (DYNAMODB, ENVIRONMENT.table_name, Seal(ENVIRONMENT.row_seal_key))
+STORE = partial(open_store, *TABLE, ENVIRONMENT.alert_memory_days)
+COUNTING = SharedCounting(RULES.correlations, partial(open_counts, *TABLE))
+MEMORY = partial(open_memory, *TABLE)
+EXPECTATIONS = partial(open_expectations, *TABLE)
 FIRSTS = SharedFirsts(RULES.rules, MEMORY, EXPECTATIONS, ENVIRONMENT.alert_memory_days)
 BUCKET = AlertsBucket(cache(partial(make_client, "s3")), ENVIRONMENT.bucket_name)
 

@@ -40,6 +40,7 @@ from vaultwatch.dispatch.groups import file_late
 from vaultwatch.errors import ArchiveError, BucketError, FrameError
 from vaultwatch.isolated_batches import IsolatedSweep
 from vaultwatch.printable import one_line
+from vaultwatch.seals import Seal, SealKey
 
 _CHUNK_BYTES = 1024 * 1024
 _log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Environment(msgspec.Struct, frozen=True):
     archive_bucket_name: str
     bucket_name: str
     history_stream_name: str
+    row_seal_key: SealKey
     stream_arn: str
     table_name: str
     timezone: str
@@ -64,10 +66,11 @@ AUDIENCE = make_audience(ENVIRONMENT.timezone, ENVIRONMENT.archive_bucket_name)
 SNS, S3 = make_client("sns"), make_client("s3")
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 DYNAMODB = make_client("dynamodb")
-STORE = partial(open_store, DYNAMODB, ENVIRONMENT.table_name, ENVIRONMENT.alert_memory_days)
-COUNTING = SharedCounting(RULES.correlations, partial(open_counts, DYNAMODB, ENVIRONMENT.table_name))
-MEMORY = partial(open_memory, DYNAMODB, ENVIRONMENT.table_name)
-EXPECTATIONS = partial(open_expectations, DYNAMODB, ENVIRONMENT.table_name)
+TABLE = (DYNAMODB, ENVIRONMENT.table_name, Seal(ENVIRONMENT.row_seal_key))
+STORE = partial(open_store, *TABLE, ENVIRONMENT.alert_memory_days)
+COUNTING = SharedCounting(RULES.correlations, partial(open_counts, *TABLE))
+MEMORY = partial(open_memory, *TABLE)
+EXPECTATIONS = partial(open_expectations, *TABLE)
 FIRSTS = SharedFirsts(RULES.rules, MEMORY, EXPECTATIONS, ENVIRONMENT.alert_memory_days)
 STREAM = StreamReader(cache(partial(make_client, "kinesis")), ENVIRONMENT.stream_arn)
 BUCKET = AlertsBucket(lambda: S3, ENVIRONMENT.bucket_name)

@@ -12,6 +12,7 @@ from stacks.constructs import permissions, row_permissions
 from stacks.constructs.alerts_history import AlertsHistory
 from stacks.constructs.alerts_table import AlertsTable
 from stacks.constructs.queue import encrypted_queue
+from stacks.constructs.row_seal import RowSeal
 from vaultwatch.settings import Settings
 
 
@@ -22,7 +23,7 @@ class Alerts(Construct):
         scope: The construct that holds them.
         construct_id: The id within `scope`.
         settings: How long alerts are remembered, and the time zone of notifications.
-        key: The key that encrypts what is published.
+        key: The key that encrypts what is published, and the key that seals rows.
         history: The history, which gets every alert.
         archive: The archive bucket, where people find the entries of an alert.
     """
@@ -43,6 +44,7 @@ class Alerts(Construct):
         self._history = history
         self._archive = archive
         self.table = AlertsTable(self, "Table")
+        self._row_seal = RowSeal(self, "RowSeal", key=key)
         self.topic = sns.Topic(self, "Topic", master_key=key, enforce_ssl=True)
         self.undelivered = encrypted_queue(self, "Undelivered")
         self.undelivered.add_to_resource_policy(self._send_undelivered())
@@ -72,6 +74,7 @@ class Alerts(Construct):
             "HISTORY_STREAM_NAME": self._history.stream_name,
             "TABLE_NAME": self.table.table_name,
             "TOPIC_ARN": self.topic.topic_arn,
+            **self._row_seal.environment,
         }
 
     @property

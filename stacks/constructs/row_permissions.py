@@ -13,7 +13,7 @@ names (DynamoDB developer guide, "Using IAM policy conditions for fine-grained a
   context keys"). `Null` refuses such a call, should somebody add the action.
 
 IAM has no permission to create a row without replacing one. So a function may replace the alerts and windows that it
-makes itself; nobody may delete an alert.
+makes itself, but rows without its seal (`vaultwatch.seals`) decide nothing; nobody may delete an alert.
 """
 
 from __future__ import annotations
@@ -85,9 +85,10 @@ def remember_live_rules(table: dynamodb.ITable) -> iam.PolicyStatement:
 def close_windows(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
     """Allow a function to close suppression windows, to send what is due or unsent, and to postpone retries.
 
-    With these it can neither open nor prolong a window, only end one, which makes people be notified.
+    With these it can neither open nor prolong a window, only end one, which makes people be notified. Of what rules
+    hold and expect, it deletes what is due and Vaultwatch did not write.
     """
-    deleted = (schema.ADDED_ROWS, schema.WINDOW_ROWS)
+    deleted = (schema.ADDED_ROWS, schema.EXPECTED_ROWS, schema.RULE_ROWS, schema.WINDOW_ROWS)
     read = (schema.ALERT_ROWS, *_DECIDED_BY, schema.NOTIFICATION_ROWS, schema.ADDED_ROWS)
     written = (schema.LIMIT_ROWS, schema.NOTIFICATION_ROWS, schema.RULE_ROWS)
     found = [f"{table.table_arn}/index/{index.name}" for index in schema.INDEXES]

@@ -72,7 +72,10 @@ def test_each_function_has_what_it_needs_and_no_tracing_on_the_hot_path(
     assert text(function["LoggingConfig"]["LogGroup"]) == f"<{construct}FunctionLogs>"
 
 
-STORING = {"ARCHIVE_BUCKET_NAME", "ALERT_MEMORY_DAYS", "HISTORY_STREAM_NAME", "TABLE_NAME", "TIMEZONE", "TOPIC_ARN"}
+STORING = {
+    *("ARCHIVE_BUCKET_NAME", "ALERT_MEMORY_DAYS", "HISTORY_STREAM_NAME", "ROW_SEAL_KEY", "TABLE_NAME", "TIMEZONE"),
+    "TOPIC_ARN",
+}
 
 
 @pytest.mark.parametrize(
@@ -223,9 +226,22 @@ def test_without_slack_none_of_its_resources_exist(synthesized: Synthesized) -> 
 
 
 def test_the_webhook_is_not_in_the_template(alerting: Template) -> None:
-    secret = properties(alerting, "SecretsManager::Secret")
+    secret = properties(alerting, "SecretsManager::Secret", "Slack")
 
     assert set(secret) == {"Description", "KmsKeyId", "Tags"}  # neither a value nor a generated one
+
+
+@pytest.mark.parametrize("construct", ["Evaluation", "Digest", "Sweep"])
+def test_the_key_that_seals_rows_is_generated_and_only_referred_to(alerting: Template, construct: str) -> None:
+    [name] = [name for name in of_type(alerting, "SecretsManager::Secret") if name.startswith("AlertsRowSeal")]
+    secret = properties(alerting, "SecretsManager::Secret", "AlertsRowSeal")
+    variables = properties(alerting, "Lambda::Function", construct)["Environment"]["Variables"]
+
+    assert secret["GenerateSecretString"] == {"PasswordLength": 64, "ExcludePunctuation": True}
+    assert "SecretString" not in secret
+    assert text(secret["KmsKeyId"]) == "<Key.Arn>"
+    reference = ["{{resolve:secretsmanager:", {"Ref": name}, ":SecretString}}"]
+    assert variables["ROW_SEAL_KEY"] == {"Fn::Join": ["", reference]}
 
 
 def test_addresses_of_the_settings_are_subscribed(alerting: Template) -> None:

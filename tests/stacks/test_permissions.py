@@ -54,7 +54,7 @@ ALLOWED = {
             "added#* alert#* family#* group#* limit#* notification#* rule#*"
         ),
         "Summarize": "dynamodb:PutItem on <AlertsTable.Arn> for limit#* notification#* rule#*",
-        "CloseWindows": "dynamodb:DeleteItem on <AlertsTable.Arn> for added#* group#*",
+        "CloseWindows": "dynamodb:DeleteItem on <AlertsTable.Arn> for added#* expected#* group#* rule#*",
         "PostponeRetries": "dynamodb:UpdateItem on <AlertsTable.Arn> for notification#*",
         "SettleExpected": "dynamodb:BatchGetItem PutItem on <AlertsTable.Arn> for expected#*",
         "StoreAlerts": "dynamodb:PutItem on <AlertsTable.Arn> for added#* alert#* family#* group#*",
@@ -140,6 +140,16 @@ def test_every_permission_on_rows_names_them_and_none_is_for_a_whole_table(alert
 
     unlimited = [it["Sid"] for it in found if "Condition" not in it]
     assert unlimited == (["FindDue"] if name == "DigestFunction" else [])  # of indexes, which hold its rows only
+
+
+@pytest.mark.parametrize("stack", ["alerting", "log-server", "vault"])
+def test_no_role_may_read_the_key_that_seals_rows(templates: dict[str, Template], stack: str) -> None:
+    found = [it for role in of_type(templates[stack], "IAM::Role").values() for it in statements(role)]
+    actions = {action for it in found for action in as_list(it["Action"])}
+    secrets = {text(of) for it in found if "secretsmanager:" in str(it["Action"]) for of in as_list(it["Resource"])}
+
+    assert not {action for action in actions if action.startswith("lambda:Get") or "*" in action}
+    assert not {name for name in secrets if "RowSeal" in name or "*" in name}
 
 
 def test_there_are_no_other_roles_and_no_other_policies(alerting: Template) -> None:

@@ -90,7 +90,7 @@ def test_resources_with_data_have_a_deletion_policy(templates: dict[str, Templat
         "Logs::LogGroup": "Delete",
         "Logs::LogStream": "Delete",
         "SQS::Queue": "Delete",
-        "SecretsManager::Secret": "Delete",  # a person puts it there, and can again
+        "SecretsManager::Secret": "Delete",  # a person puts it there again; alerts can be read without their seals
         "EC2::Volume": "Retain",
     }
     found = {

@@ -16,12 +16,15 @@ from moto import mock_aws
 
 from testbed.aws import alerts_table
 from testbed.aws.dynamodb import fast_dynamodb
+from vaultwatch.seals import Seal
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 REGION = "eu-west-1"
 TABLE = "alerts"
+SEAL_KEY = "the key of a deployment, which no role can read"
+SEAL = Seal(SEAL_KEY)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ import zstandard
 from botocore.client import BaseClient
 
 from testbed.aws.firehose import direct_puts
-from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table, session
+from tests.support.dynamodb import SEAL_KEY, TABLE, all_rows, local_aws, make_client, make_table, session
 from vaultwatch.alerts import Alert
 from vaultwatch.aws import clients, keys
 from vaultwatch.aws.counting import SharedCounting, open_counts
@@ -82,9 +82,9 @@ class World:
         module = started(name, few=self.few)
         if name in self._new:
             self._new.remove(name)
-            counts = partial(open_counts, module.DYNAMODB, TABLE)
+            counts = partial(open_counts, *module.TABLE)
             self.monkeypatch.setattr(module, "COUNTING", SharedCounting(module.RULES.correlations, counts))
-            memory = partial(open_memory, module.DYNAMODB, TABLE)
+            memory = partial(open_memory, *module.TABLE)
             firsts = SharedFirsts(module.RULES.rules, memory, module.EXPECTATIONS, 90)
             self.monkeypatch.setattr(module, "FIRSTS", firsts)
         return module
@@ -297,6 +297,7 @@ def world(monkeypatch: pytest.MonkeyPatch, *, few: bool = False) -> Iterator[Wor
             "BUCKET_NAME": BUCKET,
             "HISTORY_STREAM_NAME": "history",
             **metrics_variables("tested", "vaultwatch"),
+            "ROW_SEAL_KEY": SEAL_KEY,
             "SLACK_SECRET_ARN": made.secret,
             "STREAM_ARN": f"arn:aws:kinesis:eu-west-1:123456789012:stream/{STREAM}",
             "TABLE_NAME": TABLE,

@@ -22,6 +22,7 @@ from vaultwatch.detection.correlation import verdict_of
 from vaultwatch.detection.counting import CountedWindow, Window, is_within_another
 from vaultwatch.detection.ordered import slots
 from vaultwatch.detection.windows import WindowKey, joined
+from vaultwatch.seals import Seal
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -43,11 +44,11 @@ _SHARE = 4
 _log = logging.getLogger(__name__)
 
 
-def open_counts(client: DynamoDBClient, table: str) -> DynamoCounts:
+def open_counts(client: DynamoDBClient, table: str, seal: Seal) -> DynamoCounts:
     """Return the counts in the alerts table; imported when they are first used, like the store."""
     from vaultwatch.store.dynamodb.counts import DynamoCounts
 
-    return DynamoCounts(client, table)
+    return DynamoCounts(client, table, seal)
 
 
 class SharedCounting:

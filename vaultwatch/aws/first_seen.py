@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vaultwatch.alerts import Alert
     from vaultwatch.batches import Findings
     from vaultwatch.rules.pack import Rule
+    from vaultwatch.seals import Seal
     from vaultwatch.store.absences import Absences
     from vaultwatch.store.dynamodb.expectations import DynamoExpectations
     from vaultwatch.store.dynamodb.memory import DynamoMemory
@@ -28,18 +29,18 @@ _SPARE_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
-def open_memory(client: DynamoDBClient, table: str) -> DynamoMemory:
+def open_memory(client: DynamoDBClient, table: str, seal: Seal) -> DynamoMemory:
     """Return the memory in the alerts table; imported when it is first used, like the store."""
     from vaultwatch.store.dynamodb.memory import DynamoMemory
 
-    return DynamoMemory(client, table)
+    return DynamoMemory(client, table, seal)
 
 
-def open_expectations(client: DynamoDBClient, table: str) -> DynamoExpectations:
+def open_expectations(client: DynamoDBClient, table: str, seal: Seal) -> DynamoExpectations:
     """Return what is expected according to the alerts table; imported when it is first used, like the store."""
     from vaultwatch.store.dynamodb.expectations import DynamoExpectations
 
-    return DynamoExpectations(client, table)
+    return DynamoExpectations(client, table, seal)
 
 
 class SharedFirsts:

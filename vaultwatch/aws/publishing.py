@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from vaultwatch.audience import EVERYBODY, Audience
 from vaultwatch.aws import metrics
 from vaultwatch.backoff import Backoff
+from vaultwatch.seals import Seal, foreign_rows
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -43,7 +44,7 @@ _AGAIN = Backoff(first_seconds=60.0, longest_seconds=3600.0)
 
 
 @cache
-def open_store(client: DynamoDBClient, table: str, memory_days: int) -> DynamoStore:
+def open_store(client: DynamoDBClient, table: str, seal: Seal, memory_days: int) -> DynamoStore:
     """Open the store with two sinks: the topic, whose subscriptions decide who gets which notification, and history."""
     from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, NOTIFIED
     from vaultwatch.dispatch.routes import Route
@@ -54,7 +55,7 @@ def open_store(client: DynamoDBClient, table: str, memory_days: int) -> DynamoSt
         Route(TOPIC, NOTIFIED, Level.INFORMATIONAL),
         Route(HISTORY, ALL_DISPOSITIONS - NOTIFIED, Level.INFORMATIONAL, batched=True),
     )
-    return DynamoStore(client, table, routes, remembered_seconds=memory_days * 86400.0)
+    return DynamoStore(client, table, seal, routes, remembered_seconds=memory_days * 86400.0)
 
 
 class History(NamedTuple):
@@ -91,8 +92,7 @@ class AlertPublisher:
         seconds_left: Callable[[], float],
         audience: Audience = EVERYBODY,
     ) -> None:
-        self._open_store = store
-        self._uses_store = False
+        self._store = store
         self._client = client
         self._topic_arn = topic_arn
         self._history_stream = history
@@ -101,10 +101,6 @@ class AlertPublisher:
         self._new_alerts = metrics.NewAlerts()
         self._failed_count = 0
         self.failed: list[FailedAlert] = []
-
-    def _store(self) -> DynamoStore:
-        self._uses_store = True
-        return self._open_store()
 
     @cached_property
     def _topic(self) -> Publisher:
@@ -196,19 +192,12 @@ class AlertPublisher:
         metrics.write(
             {
                 metrics.FAILED_ALERTS: self._failed_count + sum(publisher.bare_count for publisher in used),
-                metrics.FOREIGN_ROWS: self._foreign_rows(),
+                metrics.FOREIGN_ROWS: foreign_rows.taken(),
                 metrics.PUBLISHED_NOTIFICATIONS: self.published_count,
                 metrics.REFUSED_NOTIFICATIONS: sum(len(publisher.refused) for publisher in used),
                 metrics.PUBLISH_FAILURES: int(any(publisher.failure for publisher in used)),
             }
         )
-
-    def _foreign_rows(self) -> int:
-        if not self._uses_store:
-            return 0
-        from vaultwatch.store.dynamodb.rows import foreign_rows
-
-        return foreign_rows.taken()
 
     def _publish(self, notifications: Sequence[Notification]) -> None:
         """Publish notifications: first those for people, the highest level first."""

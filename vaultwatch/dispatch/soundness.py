@@ -1,8 +1,8 @@
 """Whether stored state can be of dispatch's making.
 
-Whoever has the credential of a function can write rows that are readable, and on which dispatch or the store would fail
-each time: a count that no JSON can hold, a time that no database accepts, a text that fills a row. Nobody must silence
-a rule in this way. So the store treats state that is not sound as missing.
+Code that runs inside a function can write rows that are readable, and on which dispatch or the store would fail each
+time: a count that no JSON can hold, a time that no database accepts, a text that fills a row. Nobody must silence a
+rule in this way. So the store treats state that is not sound as missing.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from vaultwatch.dispatch.notification import NOTIFIED
 from vaultwatch.errors import VaultwatchError
 from vaultwatch.notify import history, publisher, sns, text
 from vaultwatch.store.dynamodb import filing, rows
-from vaultwatch.store.dynamodb import table as table_module
+from vaultwatch.store.dynamodb.table import Table
 
 STORING: dict[str, tuple[Any, str]] = {
     "group": (groups, "group_key"),
@@ -138,14 +138,14 @@ def test_an_alert_that_dynamodb_refuses_is_no_failure_of_the_infrastructure(
     aws: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluate = aws.function("evaluate")
-    item = table_module._item
+    item = Table._item
 
-    def refused(row: Any) -> Any:
+    def refused(table: Table, row: Any) -> Any:
         if b"mallory" in _plain(row.body):
             raise ClientError({"Error": {"Code": "ValidationException"}}, "TransactWriteItems")
-        return item(row)
+        return item(table, row)
 
-    monkeypatch.setattr(table_module, "_item", refused)
+    monkeypatch.setattr(Table, "_item", refused)
     evaluate.handler(kinesis(frame(aws)), Context())
     assert names(*(alert.summary for alert in aws.alerts().values())) == {"alice", "bob", "carol"}
     assert len(aws.alerts()) == 4

@@ -26,6 +26,7 @@ VARIABLES = {
     "ARCHIVE_BUCKET_NAME": "archive",
     "AWS_DEFAULT_REGION": "eu-west-1",
     "BUCKET_NAME": "alerts",
+    "ROW_SEAL_KEY": "of at least 32 characters, like this one",
     "SLACK_SECRET_ARN": "arn",
     "HISTORY_STREAM_NAME": "none",
     "STREAM_ARN": "arn",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dynamodb import TABLE, local_aws, make_client, make_table
+from tests.support.dynamodb import SEAL, TABLE, local_aws, make_client, make_table
 from vaultwatch.dispatch.notification import ALL_DISPOSITIONS
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.rules.facts import Level
@@ -30,7 +30,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opene
         if request.param == "sqlite":
             opened.append(SqliteStore(tmp_path / "state" / "alerts.sqlite", routes))
         else:
-            opened.append(DynamoStore(make_client("dynamodb"), TABLE, routes))
+            opened.append(DynamoStore(make_client("dynamodb"), TABLE, SEAL, routes))
         return opened[-1]
 
     with local_aws() if request.param == "dynamodb" else nullcontext():

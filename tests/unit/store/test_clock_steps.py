@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.dynamodb import TABLE, local_aws, make_client, make_table
+from tests.support.dynamodb import SEAL, TABLE, local_aws, make_client, make_table
 from tests.unit.store.alerts import a_filing
 from tests.unit.store.conftest import ROUTES
 from vaultwatch.dispatch.groups import WINDOW_SECONDS
@@ -44,7 +44,7 @@ def open_store(name: str) -> Iterator[Store]:
         return
     with local_aws():
         make_table(make_client("dynamodb"))
-        yield DynamoStore(make_client("dynamodb"), TABLE, ROUTES)
+        yield DynamoStore(make_client("dynamodb"), TABLE, SEAL, ROUTES)
 
 
 @dataclass

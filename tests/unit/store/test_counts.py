@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table
+from tests.support.dynamodb import SEAL, TABLE, all_rows, local_aws, make_client, make_table
 from vaultwatch.store import StoreRefused
 from vaultwatch.store.counts import Shared
 from vaultwatch.store.dynamodb.counts import DynamoCounts
@@ -18,12 +18,12 @@ LARGEST = 2**64 - 1
 def counts() -> Iterator[DynamoCounts]:
     with local_aws():
         make_table(make_client("dynamodb"))
-        yield DynamoCounts(make_client("dynamodb"), TABLE)
+        yield DynamoCounts(make_client("dynamodb"), TABLE, SEAL)
 
 
 def test_each_process_gets_what_all_have_counted(counts: DynamoCounts) -> None:
     assert counts.add("w", {1, LARGEST}, {-7}, 100.0) == Shared(frozenset({1, LARGEST}), frozenset({-7}))
-    other = DynamoCounts(make_client("dynamodb"), TABLE)
+    other = DynamoCounts(make_client("dynamodb"), TABLE, SEAL)
     for _ in range(2):
         assert other.add("w", {1, 2}, {-6}, 200.0) == Shared(frozenset({1, 2, LARGEST}), frozenset({-7, -6}))
     assert counts.add("another", {3}, {0}, 100.0) == Shared(frozenset({3}), frozenset({0}))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table, one_at_a_time
+from tests.support.dynamodb import SEAL, TABLE, all_rows, local_aws, make_client, make_table, one_at_a_time
 from tests.support.functions import watching
 from tests.unit.store.alerts import a_filing, record
 from vaultwatch.dispatch.notification import NOTIFIED, Filing, Notification, Recorded
@@ -32,7 +32,7 @@ def client() -> Iterator[Any]:
 @pytest.fixture
 def store(client: Any) -> DynamoStore:
     """Return a store that has just met another writer."""
-    made = DynamoStore(client, TABLE, PEOPLE, sleep=lambda seconds: None)
+    made = DynamoStore(client, TABLE, SEAL, PEOPLE, sleep=lambda seconds: None)
 
     def judge(number: int, name: str, is_made: bool) -> None:
         if name == "DynamoDB.TransactWriteItems" and calls.names.count(name) == 1:
@@ -80,7 +80,7 @@ def test_a_known_alert_is_not_counted_again(store: DynamoStore) -> None:
 
 
 def test_a_notification_meanwhile_loses_none_that_the_rule_holds(client: Any, store: DynamoStore) -> None:
-    record(DynamoStore(client, TABLE, PEOPLE), a_flood(7, "held"), T0 + 1)
+    record(DynamoStore(client, TABLE, SEAL, PEOPLE), a_flood(7, "held"), T0 + 1)
     urgent = store.file([a_filing("e", level=Level.CRITICAL, principal="mallory")], T0 + 2).notifications
     assert [one.disposition for one in urgent] == ["first"]
     assert counted(urgent) + counted(store.settle(T0 + 70)) == 7
@@ -94,11 +94,11 @@ def test_after_a_minute_without_a_conflict_the_row_of_the_rule_is_written_again(
 @pytest.mark.parametrize("writers", [2, 8, 40])
 def test_any_number_of_writers_loses_and_doubles_no_count_and_is_no_store_error(client: Any, writers: int) -> None:
     def write(writer: int) -> list[Recorded]:
-        store = DynamoStore(client, TABLE, PEOPLE)
+        store = DynamoStore(client, TABLE, SEAL, PEOPLE)
         return [result for batch in range(3) for result in record(store, a_flood(4, f"{writer}-{batch}-"), T0)]
 
     with one_at_a_time(), ThreadPoolExecutor(writers) as pool:
         results = [result for written in pool.map(write, range(writers)) for result in written]
     notified = sum(result.disposition == "first" for result in results)
     assert notified <= 15
-    assert counted(DynamoStore(client, TABLE, PEOPLE).settle(T0 + 3600)) + notified == writers * 12
+    assert counted(DynamoStore(client, TABLE, SEAL, PEOPLE).settle(T0 + 3600)) + notified == writers * 12

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table, one_at_a_time
+from tests.support.dynamodb import SEAL, TABLE, all_rows, local_aws, make_client, make_table, one_at_a_time
 from tests.support.functions import watching
 from tests.unit.store.alerts import a_filing, an_alert, record, settle
 from tests.unit.store.conftest import ROUTES
@@ -36,7 +36,7 @@ def client() -> Iterator[Any]:
 
 @pytest.fixture
 def store(client: Any) -> DynamoStore:
-    return DynamoStore(client, TABLE, TOPIC, sleep=lambda seconds: None)
+    return DynamoStore(client, TABLE, SEAL, TOPIC, sleep=lambda seconds: None)
 
 
 def rows(kind: str) -> list[dict[str, Any]]:
@@ -62,7 +62,7 @@ class TestTransactions:
         assert calls.names.count("DynamoDB.TransactWriteItems") == 1
 
     def test_that_conflict_with_another_writer_decide_again(self, store: DynamoStore, client: Any) -> None:
-        other = DynamoStore(client, TABLE, TOPIC)
+        other = DynamoStore(client, TABLE, SEAL, TOPIC)
         events = iter(["o1", "o2"])
         busy = False
 
@@ -90,7 +90,7 @@ class TestTransactions:
                 raise ClientError(said, "TransactWriteItems")
 
         with watching(judge), pytest.raises(StoreError, match="concurrent writers"):
-            record(DynamoStore(client, TABLE, TOPIC, sleep=pauses.append), [a_filing()], T0)
+            record(DynamoStore(client, TABLE, SEAL, TOPIC, sleep=pauses.append), [a_filing()], T0)
         assert PATIENCE_SECONDS <= sum(pauses) < PATIENCE_SECONDS + 2
 
     def test_are_not_retried_if_dynamodb_calls_them_invalid(self, store: DynamoStore) -> None:
@@ -116,7 +116,7 @@ class TestAFlood:
 
     def test_takes_few_calls_whether_it_repeats_itself_or_not(self, client: Any) -> None:
         for principals, rule in ((1, "r"), (1_000, "s")):
-            store = DynamoStore(client, TABLE, self.AWS)
+            store = DynamoStore(client, TABLE, SEAL, self.AWS)
             filings = [a_filing(f"e{n}", rule=rule, principal=f"p{n % principals}") for n in range(1_000)]
             with watching() as calls:
                 filed = store.file(filings, T0)
@@ -125,7 +125,7 @@ class TestAFlood:
             assert sorted(alerts) == sorted(filing.alert.id for filing in filings)
 
     def test_a_notification_for_a_batched_sink_is_marked_sent_as_a_whole(self, client: Any) -> None:
-        store = DynamoStore(client, TABLE, self.AWS)
+        store = DynamoStore(client, TABLE, SEAL, self.AWS)
         store.file([a_filing(f"e{n}") for n in range(120)], T0)
         unsent = [one.notification for one in store.unsent("history", T0, limit=100)]
         assert sum(len(one.alerts) for one in unsent) == 119
@@ -136,7 +136,7 @@ class TestAFlood:
     def test_large_alerts_that_notify_nobody_are_stored_without_the_largest_values_of_their_records(
         self, client: Any
     ) -> None:
-        store = DynamoStore(client, TABLE, self.AWS)
+        store = DynamoStore(client, TABLE, SEAL, self.AWS)
         store.file([a_filing(f"e{n}", record={"data": incompressible(n, 30_000)}) for n in range(9)], T0)
         sizes = sorted(len(row["body"]["B"]) for row in rows("alert"))
         assert sizes[-2] < 6_000
@@ -144,7 +144,7 @@ class TestAFlood:
 
     @pytest.mark.parametrize("name", ["record", "error"])
     def test_no_transaction_is_larger_than_dynamodb_allows(self, client: Any, name: str) -> None:
-        store = DynamoStore(client, TABLE, self.AWS)
+        store = DynamoStore(client, TABLE, SEAL, self.AWS)
 
         def filings(outcome: str) -> list[Filing]:
             texts = [incompressible(f"{outcome}{n}", 110_000) for n in range(60)]
@@ -160,7 +160,7 @@ class TestAFlood:
         self, client: Any, writers: int
     ) -> None:
         def write(writer: int) -> list[Recorded]:
-            store = DynamoStore(client, TABLE, self.AWS)
+            store = DynamoStore(client, TABLE, SEAL, self.AWS)
             return [
                 result
                 for batch in range(3)
@@ -170,13 +170,13 @@ class TestAFlood:
         with one_at_a_time(), ThreadPoolExecutor(writers) as pool:
             results = [result for written in pool.map(write, range(writers)) for result in written]
         assert Counter(result.disposition for result in results) == {"first": 1, "suppressed": writers * 12 - 1}
-        [summary] = DynamoStore(client, TABLE, self.AWS).settle(T0 + 3600)
+        [summary] = DynamoStore(client, TABLE, SEAL, self.AWS).settle(T0 + 3600)
         assert summary.merged_count == writers * 12 - 1
 
 
 class TestMemory:
     def test_rows_have_a_time_to_live(self, client: Any) -> None:
-        record(DynamoStore(client, TABLE, TOPIC, remembered_seconds=1000), [a_filing()], T0)
+        record(DynamoStore(client, TABLE, SEAL, TOPIC, remembered_seconds=1000), [a_filing()], T0)
         assert {row["expires_at"]["N"] for row in rows("alert") + rows("sink#sns")} == {"1700001000"}
         assert all("expires_at" not in row for row in rows("held") + rows("window"))
 
@@ -251,7 +251,7 @@ def test_unprocessed_items_are_requested_again(client: Any) -> None:
         return {**call(RequestItems={TABLE: wrap(now)}), left: {TABLE: wrap(later)}}
 
     pauses: list[float] = []
-    store = DynamoStore(client, TABLE, TOPIC, sleep=pauses.append)
+    store = DynamoStore(client, TABLE, SEAL, TOPIC, sleep=pauses.append)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client, "batch_get_item", lambda **given: half(read, "UnprocessedKeys", given))
         patch.setattr(client, "batch_write_item", lambda **given: half(delete, "UnprocessedItems", given))
@@ -265,7 +265,7 @@ def test_unprocessed_items_are_requested_again(client: Any) -> None:
 
 def test_items_that_stay_unprocessed_are_an_error(client: Any) -> None:
     pauses: list[float] = []
-    store = DynamoStore(client, TABLE, TOPIC, sleep=pauses.append)
+    store = DynamoStore(client, TABLE, SEAL, TOPIC, sleep=pauses.append)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             client, "batch_get_item", lambda **given: {"Responses": {}, "UnprocessedKeys": given["RequestItems"]}
@@ -319,6 +319,6 @@ def test_what_was_sent_is_kept_by_sink(client: Any, store: DynamoStore) -> None:
 
 
 def test_routes_of_the_contract_fit_a_transaction_too(client: Any) -> None:
-    store = DynamoStore(client, TABLE, ROUTES)
+    store = DynamoStore(client, TABLE, SEAL, ROUTES)
     record(store, [a_filing("e0", rule=f"r{n}") for n in range(25)], T0)
     assert len(record(store, [a_filing("e1", rule=f"r{n}", principal="bob") for n in range(25)], T0)) == 25

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table
+from tests.support.dynamodb import SEAL, TABLE, all_rows, local_aws, make_client, make_table
 from tests.unit.detection.test_absences import SPAN, expecting, first
 from vaultwatch.detection.absences import Run
 from vaultwatch.detection.firsts import Combination
@@ -27,7 +27,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Expectation
     with local_aws() if request.param == "dynamodb" else nullcontext():
         if request.param == "dynamodb":
             make_table(make_client("dynamodb"))
-            yield DynamoExpectations(make_client("dynamodb"), TABLE)
+            yield DynamoExpectations(make_client("dynamodb"), TABLE, SEAL)
         else:
             store = SqliteStore(tmp_path / "alerts.sqlite")
             yield store
@@ -112,7 +112,7 @@ def test_a_row_that_somebody_else_wrote_is_replaced() -> None:
     with local_aws():
         client = make_client("dynamodb")
         make_table(client)
-        kept = DynamoExpectations(client, TABLE)
+        kept = DynamoExpectations(client, TABLE, SEAL)
         kept.expect([expected(T0)], LATER)
         (row,) = all_rows()
         client.put_item(TableName=TABLE, Item={**row, "body": {"B": b"{}"}})

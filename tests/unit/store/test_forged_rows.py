@@ -1,4 +1,7 @@
-"""Rows that Vaultwatch did not write hold back no alert: they are treated as missing, and replaced."""
+"""Rows that Vaultwatch did not write hold back no alert: they are treated as missing, and replaced.
+
+Those that it might have sealed, with a content that it does not write, come from code that runs in a function.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.support.dynamodb import TABLE, all_rows, local_aws, make_client, make_table
+from tests.support.dynamodb import SEAL, TABLE, all_rows, local_aws, make_client, make_table
 from tests.unit.store.alerts import a_filing, an_alert, record
 from vaultwatch.dispatch.drafts import head_of
 from vaultwatch.dispatch.held import Held
@@ -17,9 +20,13 @@ from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, NOTIFIED
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.dispatch.soundness import is_sound
 from vaultwatch.rules.facts import Level
+from vaultwatch.seals import Seal, foreign_rows
 from vaultwatch.store.dynamodb.adapter import DynamoStore
+from vaultwatch.store.dynamodb.expectations import DynamoExpectations
+from vaultwatch.store.dynamodb.memory import DynamoMemory
 from vaultwatch.store.dynamodb.rows import read_held
-from vaultwatch.store.dynamodb.schema import VERSION, held_key
+from vaultwatch.store.dynamodb.schema import SEAL as SEAL_MARK
+from vaultwatch.store.dynamodb.schema import SEALED_MARKS, expected_key, held_key, window_key
 
 T0 = 1_700_000_000.0
 TOPIC = (Route("sns", ALL_DISPOSITIONS, Level.INFORMATIONAL),)
@@ -27,23 +34,31 @@ Row = dict[str, Any]
 
 
 def another_key(row: Row) -> Row:
-    """A body that belongs to another row, with the version of that body."""
+    """A body that belongs to another row, with its seal."""
     kind = row["sk"]["S"]
     other = next((one for one in ORIGINAL if one["sk"]["S"] == kind and one["pk"] != row["pk"]), row)
-    return {**row, "body": other["body"], VERSION: other.get(VERSION, row.get(VERSION))}
+    return {**row, "body": other["body"], SEAL_MARK: other.get(SEAL_MARK, row.get(SEAL_MARK))}
 
 
 def forged(change: Callable[[Any], Any]) -> Callable[[Row], Row]:
-    """A body that can be read, with the version that belongs to it and the names that belong to its key."""
+    """A body that can be read, with the seal that belongs to it and the names that belong to its key."""
 
     def of(row: Row) -> Row:
         try:
             body = msgspec.json.encode(changed(msgspec.json.decode(row["body"]["B"]), change))
         except msgspec.DecodeError:  # an alert, compressed
             return row
-        return {**row, "body": {"B": body}, VERSION: {"B": hashlib.sha256(body).digest()[:16]}}
+        return sealed({**row, "body": {"B": body}})
 
     return of
+
+
+def sealed(row: Row, seal: Seal = SEAL) -> Row:
+    """A row with the seal that belongs to what it is."""
+    found = {name: row[name] for name in SEALED_MARKS if name in row}
+    values = {name: float(value["N"]) if "N" in value else value["S"] for name, value in found.items()}
+    key = row["pk"]["S"], row["sk"]["S"]
+    return {**row, SEAL_MARK: {"B": seal.of(key, row["body"]["B"], values)}}
 
 
 def changed(value: Any, change: Callable[[Any], Any]) -> Any:
@@ -60,7 +75,20 @@ def number(value: float) -> Callable[[Row], Row]:
 
 def marks(value: str) -> Callable[[Row], Row]:
     """The numbers beside the body, by which indexes and the expiry find a row."""
-    return lambda row: {name: {"N": value} if "N" in part else part for name, part in row.items()}
+    return lambda row: sealed(with_marks(row, value))
+
+
+def with_marks(row: Row, value: str) -> Row:
+    return {name: {"N": value} if "N" in part else part for name, part in row.items()}
+
+
+def with_checksum(row: Row) -> Row:
+    """What was a valid row before there were seals."""
+    return {**without_seal(row), "version": {"B": hashlib.sha256(row["body"]["B"]).digest()[:16]}}
+
+
+def without_seal(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != SEAL_MARK}
 
 
 ORIGINAL: list[Row] = []
@@ -71,8 +99,13 @@ FORGERIES: dict[str, Callable[[Row], Row]] = {
     "garbage": lambda row: {**row, "body": {"B": b"\x00garbage"}},
     "nesting": lambda row: {**row, "body": {"B": b"[" * 100_000}},
     "another body": lambda row: {**row, "body": {"B": b"{}"}},
-    "a wrong version": lambda row: {**row, VERSION: {"B": b"0" * 16}},
-    "no version": lambda row: {name: value for name, value in row.items() if name != VERSION},
+    "a wrong seal": lambda row: {**row, SEAL_MARK: {"B": b"0" * 16}},
+    "a seal of another type": lambda row: {**row, SEAL_MARK: {"S": "0" * 16}},
+    "no seal": without_seal,
+    "a checksum": with_checksum,
+    "the seal of another key": lambda row: sealed(row, Seal("a guess")),
+    "other marks": lambda row: with_marks(row, str(2 * T0)),
+    "an expiry of another type": lambda row: {**row, **({"expires_at": {"BOOL": True}} if "expires_at" in row else {})},
     "the body of another row": another_key,
     "the largest number of JSON": number(2**64 - 1),
     "times that no database accepts": number(-1e300),
@@ -93,7 +126,7 @@ def client() -> Iterator[Any]:
 
 @pytest.fixture
 def store(client: Any) -> DynamoStore:
-    return DynamoStore(client, TABLE, TOPIC, sleep=lambda seconds: None)
+    return DynamoStore(client, TABLE, SEAL, TOPIC, sleep=lambda seconds: None)
 
 
 def forge(client: Any, forgery: str) -> None:
@@ -160,11 +193,47 @@ def test_no_number_puts_off_a_notification_or_the_completion_of_an_alert(
     assert completed.completed
 
 
+def test_what_is_due_and_foreign_is_found_once(client: Any, store: DynamoStore) -> None:
+    expectations = DynamoExpectations(client, TABLE, SEAL)
+    some(T0, store, 0)
+    due = {"due_at": {"N": str(T0)}, "body": {"B": b"{}"}}
+    for kind, key in {"held": held_key("r"), "window": window_key("g"), "expected": expected_key("e")}.items():
+        row = {"pk": {"S": key[0]}, "sk": {"S": key[1]}, "due_kind": {"S": kind}, **due}
+        client.put_item(TableName=TABLE, Item=row)
+    foreign_rows.taken()
+    for found in (3, 0):
+        store.settle(T0 + 1)
+        assert expectations.due(T0 + 1) == []
+        assert foreign_rows.taken() == found
+
+
+def test_an_earlier_row_that_is_put_back_suppresses_for_its_own_time_only(client: Any, store: DynamoStore) -> None:
+    memory = DynamoMemory(client, TABLE, SEAL)
+    record(store, [a_filing("e", principal="p0", path="other")], T0)
+    memory.remember(["name"], T0 + 100)
+    earlier = all_rows()
+    later = T0 + 90 * 86_400 + 1
+    memory.remember(["name"], later + 100)
+    record(store, [a_filing("f", principal="p0", path="other")], later - 60)
+    for row in earlier:
+        client.put_item(TableName=TABLE, Item=row)
+    filed = store.file([a_filing("e", principal="p0", path="other")], later)
+    assert [one.id for one in filed.notifications if one.disposition == "first"] == [filed.recorded[0].alert_id]
+    assert memory.seen(["name"], later) == {}
+
+
 @pytest.mark.parametrize("forgery", FORGERIES)
-def test_whatever_the_rows_contain_rules_are_live_from_some_time(client: Any, store: DynamoStore, forgery: str) -> None:
+def test_whatever_the_rows_contain_no_rule_is_live_later_than_before(
+    client: Any, store: DynamoStore, forgery: str
+) -> None:
+    """A rule that is live from now on learns what is usual, and raises no alert on it."""
     store.live_since({"rule": "1"}, T0)
     forge(client, forgery)
-    assert store.live_since({"rule": "1"}, T0 + 10)["rule"] in (T0, T0 + 10)
+    since = store.live_since({"rule": "1"}, T0 + 10)["rule"]
+    assert since in (T0, T0 + 10) if forgery in SEALED else since in (0.0, T0)
+
+
+SEALED = {"the largest number of JSON", "times that no database accepts", "times to come"}
 
 
 def test_a_row_larger_than_any_that_dispatch_makes_is_not_read() -> None:
@@ -172,6 +241,6 @@ def test_a_row_larger_than_any_that_dispatch_makes_is_not_read() -> None:
     alert = an_alert()
     held = Held(head_of(alert), notified=(("x" * 300, T0),) * 1_000)
     body, (pk, sk) = msgspec.json.encode(held), held_key(alert.rule)
-    row = {"pk": {"S": pk}, "sk": {"S": sk}, "body": {"B": body}, VERSION: {"B": hashlib.sha256(body).digest()[:16]}}
+    row = {"pk": {"S": pk}, "sk": {"S": sk}, "body": {"B": body}}
     assert is_sound(held)
     assert read_held(row) is None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dynamodb import TABLE, local_aws, make_client, make_table
+from tests.support.dynamodb import SEAL, TABLE, local_aws, make_client, make_table
 from vaultwatch.store import Store, StoreError
 from vaultwatch.store.dynamodb.adapter import DynamoStore
 from vaultwatch.store.dynamodb.memory import DynamoMemory
@@ -26,7 +26,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
 
     def opener() -> tuple[Memory, Store]:
         if request.param == "dynamodb":
-            return DynamoMemory(client, TABLE), DynamoStore(client, TABLE)
+            return DynamoMemory(client, TABLE, SEAL), DynamoStore(client, TABLE, SEAL)
         store = SqliteStore(tmp_path / "alerts.sqlite")
         return store, store
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from testbed.aws.metered import Meter
-from tests.support.dynamodb import TABLE, local_aws, make_client, make_table
+from tests.support.dynamodb import SEAL, TABLE, local_aws, make_client, make_table
 from vaultwatch.store.dynamodb.table import Row, Table
 
 KEY = ("alert#1", "alert")
@@ -36,7 +36,7 @@ def test_write_units_of_transactions(written: list[Row], units: int) -> None:
         meter = Meter()
         with meter.metering():
             for row in written:
-                Table(make_client("dynamodb"), TABLE).write([row])
+                Table(make_client("dynamodb"), TABLE, SEAL).write([row])
     assert meter.write_units == units
     assert meter.calls == {"TransactWriteItems": len(written)}
 
@@ -44,7 +44,7 @@ def test_write_units_of_transactions(written: list[Row], units: int) -> None:
 def test_reads_deletions_and_what_is_left() -> None:
     with local_aws():
         make_table(make_client("dynamodb"))
-        table, meter = Table(make_client("dynamodb"), TABLE), Meter()
+        table, meter = Table(make_client("dynamodb"), TABLE, SEAL), Meter()
         with meter.metering():
             table.write([a_row(5_000)])
             table.read([KEY, ("alert#2", "alert")])

@@ -23,6 +23,7 @@ from vaultwatch.dispatch.held import by_urgency
 from vaultwatch.dispatch.notification import Filing, Notification, Recorded
 from vaultwatch.dispatch.portions import capped
 from vaultwatch.dispatch.routes import Route
+from vaultwatch.seals import Seal
 from vaultwatch.store import REMEMBERED_SECONDS, Filed, StoreError, StoreRefused, Unsent, always
 from vaultwatch.store.dynamodb.filing import Done, Work, share_out
 from vaultwatch.store.dynamodb.live import live_since
@@ -62,6 +63,7 @@ class DynamoStore:
     Args:
         client: botocore's client for DynamoDB.
         table: The table's name.
+        seal: Seals the rows.
         routes: The notifications that each sink wants.
         remembered_seconds: How long alerts are remembered.
         sleep: Waits for a number of seconds.
@@ -71,12 +73,13 @@ class DynamoStore:
         self,
         client: DynamoDBClient,
         table: str,
+        seal: Seal,
         routes: Sequence[Route] = (),
         *,
         remembered_seconds: float = REMEMBERED_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._open_table: Table | None = Table(client, table, sleep)
+        self._open_table: Table | None = Table(client, table, seal, sleep)
         self._routes = tuple(routes)
         self._remembered_seconds = remembered_seconds
         self._sleep = sleep
@@ -104,10 +107,12 @@ class DynamoStore:
                 if not may_go_on():
                     break
                 self._insisting(partial(move_to_rules, table, list(map(key_of, page)), now), now)
-        due = [item for page in table.find("due", _DUE, {":kind": "held", ":now": now}) for item in page]
-        readable = [(item, held) for item in due if (held := read_held(item))]
-        for item, _ in sorted(readable, key=lambda one: by_urgency(one[1])):
-            made += self._insisting(partial(self._flush, key_of(item), now), now)
+        due = [key_of(item) for page in table.find("due", _DUE, {":kind": "held", ":now": now}) for item in page]
+        rows = table.read(due)
+        self._insisting(partial(table.remove_foreign, rows), now)
+        readable = [(key, held) for key, item in rows.items() if (held := read_held(item))]
+        for key, _ in sorted(readable, key=lambda one: by_urgency(one[1])):
+            made += self._insisting(partial(self._flush, key, now), now)
         return self._assemble(made)
 
     def next_due(self, now: float) -> float | None:

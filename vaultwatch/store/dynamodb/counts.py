@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from vaultwatch.seals import Seal
 from vaultwatch.store.counts import Shared
 from vaultwatch.store.dynamodb.schema import EXPIRES_AT, count_key
 from vaultwatch.store.dynamodb.table import Table
@@ -19,8 +20,8 @@ _BYTES = 8
 class DynamoCounts:
     """`Counts` in the table `table`."""
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
-        self._table = Table(client, table)
+    def __init__(self, client: DynamoDBClient, table: str, seal: Seal) -> None:
+        self._table = Table(client, table, seal)
 
     def add(self, window: str, hashes: Collection[int], halves: Collection[int], expires_at: float) -> Shared:
         """See `Counts.add`: one write, whose units grow with the size of the row."""
@@ -38,4 +39,5 @@ class DynamoCounts:
 
     def mark_reached(self, window: str) -> None:
         """See `Counts.mark_reached`."""
-        self._table.change(count_key(window), f"SET {_REACHED} = :one", {":one": 1})
+        key = count_key(window)
+        self._table.change(key, f"SET {_REACHED} = :seal", {":seal": self._table.attribute(key, _REACHED)})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from vaultwatch.seals import Seal
 from vaultwatch.store import StoreError
 from vaultwatch.store.dynamodb.rows import read_body
 from vaultwatch.store.dynamodb.schema import DUE, EXPIRES_AT, expected_key
@@ -26,8 +27,8 @@ _MOST = 100
 class DynamoExpectations:
     """`Expectations` in the table `table`."""
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
-        self._table = Table(client, table)
+    def __init__(self, client: DynamoDBClient, table: str, seal: Seal) -> None:
+        self._table = Table(client, table, seal)
 
     def expect(self, expected: Sequence[Expected], forget_at: float) -> None:
         """See `Expectations.expect`: a read and a write for each event that is later than what is known."""
@@ -39,6 +40,7 @@ class DynamoExpectations:
         found = list[Expected]()
         for page in self._table.find(DUE.name, _DUE, {":kind": _KIND, ":now": now}):
             rows = self._table.read(map(key_of, page))
+            self._table.remove_foreign(rows)
             present = (rows[key] for key in map(key_of, page) if key in rows)
             due = (item for item in present if DUE.partition_key in item and number(item, DUE.sort_key) <= now)
             found += [one for item in due if (one := _read(item))]

@@ -8,9 +8,10 @@ import msgspec
 
 from vaultwatch.store.dynamodb.rows import read_body
 from vaultwatch.store.dynamodb.schema import EXPIRES_AT, live_key
-from vaultwatch.store.dynamodb.table import MAX_ACTIONS, Item, Row, Table, number, replace_row
+from vaultwatch.store.dynamodb.table import MAX_ACTIONS, Item, Row, Table, number, replace_row, seal_of
 
 _WRITTEN_SECONDS = 86400.0
+_EVER = 0.0
 
 
 def live_since(table: Table, digests: Mapping[str, str], now: float, expires_at: float) -> dict[str, float]:
@@ -38,5 +39,7 @@ def known_live_since(table: Table, digests: Mapping[str, str], now: float) -> di
 
 
 def _since(row: Item | None, now: float) -> float:
+    if row is not None and seal_of(row) is None:
+        return _EVER  # since now, it would learn again, and raise no alerts on what it has learned
     stored = read_body(row, float) if row and number(row, EXPIRES_AT) > now else None
     return now if stored is None else min(stored, now)  # a later time would hold all old alerts back

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
+from vaultwatch.seals import Seal
 from vaultwatch.store.dynamodb.live import known_live_since
 from vaultwatch.store.dynamodb.schema import EXPIRES_AT, seen_key
 from vaultwatch.store.dynamodb.table import Row, Table, number
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 class DynamoMemory:
     """`Memory` in the table `table`."""
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
-        self._table = Table(client, table)
+    def __init__(self, client: DynamoDBClient, table: str, seal: Seal) -> None:
+        self._table = Table(client, table, seal)
 
     def seen(self, names: Collection[str], now: float) -> dict[str, float]:
         """See `Memory.seen`."""

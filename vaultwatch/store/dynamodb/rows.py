@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
@@ -20,8 +19,8 @@ from vaultwatch.dispatch.notification import Disposition, Filing
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.dispatch.same_fact import Sightings, family_of
 from vaultwatch.dispatch.soundness import MAX_STATE_BYTES, is_sound
-from vaultwatch.printable import one_line
 from vaultwatch.reading.bounds import bounded, brief
+from vaultwatch.seals import foreign_rows
 from vaultwatch.store.dynamodb.schema import (
     EXPIRES_AT,
     Key,
@@ -42,22 +41,6 @@ GATHERED = 50
 SHARED_KEYS = (limit_key("ordinary"), limit_key("urgent"))
 """The keys of rows that all alerts share. Only a notification writes them: a flood of suppressed alerts reads them."""
 _T = TypeVar("_T")
-
-
-class ForeignRows:
-    """How many rows this process has ignored, because Vaultwatch did not write them."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def taken(self) -> int:
-        """Return how many there were since the last call."""
-        count, self.count = self.count, 0
-        return count
-
-
-foreign_rows = ForeignRows()
-_log = logging.getLogger(__name__)
 
 
 def read_body(item: Item, type_: type[_T]) -> _T | None:
@@ -110,14 +93,14 @@ def _sound(type_: type[_T], body: bytes) -> _T:
 
 
 def _readable(item: Item, decode: Callable[[bytes], _T]) -> _T | None:
+    body = body_of(item)
+    if body is None:  # of a foreign row
+        return None
     try:
-        if (body := body_of(item)) is not None:
-            return decode(body)
+        return decode(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        pass
-    foreign_rows.count += 1
-    _log.error("the row %s cannot be read, and is ignored: who wrote it?", one_line(str(key_of(item)), 300))
-    return None
+        foreign_rows.add(key_of(item))
+        return None
 
 
 def needed(event: Sequence[Filing]) -> Iterator[Key]:
@@ -160,8 +143,9 @@ def changed_rows(state: State, rows: Mapping[Key, Item], expires_at: float) -> l
             if limit.moments
         ),
     ]
-    seen = (replace_row(rows.get(row.key), row.key, row.body, row.marks) for row in made)
-    return [row for row in seen if row.body != row.seen]
+    found = {row.key: rows.get(row.key) for row in made}
+    changed = [row for row in made if row.body != body_of(found[row.key])]
+    return [replace_row(found[row.key], row.key, row.body, row.marks) for row in changed]
 
 
 def prepared(drafts: Sequence[Draft], routes: Sequence[Route]) -> list[Draft]:

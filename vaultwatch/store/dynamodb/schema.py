@@ -40,8 +40,8 @@ EXPECTED_ROWS = "expected#"
 
 PARTITION_KEY = "pk"
 SORT_KEY = "sk"
-VERSION = "version"
-"""The beginning of the SHA-256 of the row's content, by which a writer recognises what it has read."""
+SEAL = "seal"
+"""By which a row of Vaultwatch is recognised, and by a writer what it has read: `vaultwatch.seals`."""
 EXPIRES_AT = "expires_at"
 """DynamoDB deletes a row after this time (TTL)."""
 
@@ -57,6 +57,8 @@ class Index(NamedTuple):
 DUE = Index("due", "due_kind", "due_at")
 UNSENT = Index("unsent", "unsent_sink", "unsent_order")
 INDEXES = (DUE, UNSENT)
+SEALED_MARKS = (*DUE[1:], EXPIRES_AT)
+"""What decides something besides the key and the body of a row. Without them changes when a notification is retried."""
 
 
 def alert_key(alert_id: str) -> Key:

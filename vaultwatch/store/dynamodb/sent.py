@@ -1,10 +1,14 @@
-"""The notifications that a sink behind a queue has accepted: rows of their own in the table of the Store."""
+"""The notifications that a sink behind a queue has accepted: rows of their own in the table of the Store.
+
+They have no seal: only the function of the sink may write them, and it could as well delete messages from its queue.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from vaultwatch.seals import UNSEALED
 from vaultwatch.store import REMEMBERED_SECONDS
 from vaultwatch.store.dynamodb.schema import EXPIRES_AT, sent_key
 from vaultwatch.store.dynamodb.table import Row, Table
@@ -17,7 +21,7 @@ class SentNotifications:
     """The ids that one sink has accepted, kept for as long as a notification could return. Raises `StoreError`."""
 
     def __init__(self, client: DynamoDBClient, table: str, sink: str) -> None:
-        self._table = Table(client, table)
+        self._table = Table(client, table, UNSEALED)
         self._sink = sink
 
     def known(self, notification_ids: Iterable[str]) -> set[str]:

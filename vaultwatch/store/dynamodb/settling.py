@@ -9,7 +9,7 @@ from vaultwatch.dispatch.groups import Window
 from vaultwatch.dispatch.held import Held, joined
 from vaultwatch.store.dynamodb.rows import changed_rows, load_state, read_added, read_window
 from vaultwatch.store.dynamodb.schema import Key, held_key
-from vaultwatch.store.dynamodb.table import Gone, Item, Table, body_of, key_of
+from vaultwatch.store.dynamodb.table import Gone, Item, Table, key_of, seal_of
 
 
 def move_to_rules(table: Table, keys: Sequence[Key], now: float) -> None:
@@ -30,7 +30,7 @@ def move_to_rules(table: Table, keys: Sequence[Key], now: float) -> None:
         of_rule = {key: one for key, one in due.items() if one.head.rule == rule}
         for one in of_rule.values():
             _move(one, state, now)
-        gone = [Gone(key, body_of(rows[key])) for key in of_rule]
+        gone = [Gone(key, seal_of(rows[key])) for key in of_rule]
         table.write([*gone, *changed_rows(state, held, now)])
 
 

@@ -1,12 +1,12 @@
 """One DynamoDB table through botocore: rows by key, conditional transactions, and queries of an index.
 
-Every row has the keys `pk` and `sk` and its content as JSON in `body`. A change names the body that it replaces: if the
-row has another one by then, nothing of its transaction is written.
+Every row has the keys `pk` and `sk`, its content as JSON in `body`, and a seal (`vaultwatch.seals`). Of a row without a
+valid seal, only the key is read: it is there to be replaced. A change names the seal of the row that it replaces: if it
+has another one by then, nothing of its transaction is written.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,8 +16,9 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from vaultwatch.backoff import Backoff
+from vaultwatch.seals import Seal, foreign_rows
 from vaultwatch.store import StoreError, StoreRefused
-from vaultwatch.store.dynamodb.schema import PARTITION_KEY, SORT_KEY, VERSION, Key
+from vaultwatch.store.dynamodb.schema import PARTITION_KEY, SEAL, SEALED_MARKS, SORT_KEY, Key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -46,7 +47,7 @@ class Conflict(Exception):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A row to write. If `guarded`, the present row must have the body `seen` (None: there must be no row).
+    """A row to write. If `guarded`, the present row must have the seal `seen` (None: there must be no row).
 
     `marks` are the numbers and texts of indexes and expiry.
     """
@@ -59,7 +60,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Gone(msgspec.Struct, frozen=True):
-    """A row to delete; if `guarded`, only if it still has the body that was read."""
+    """A row to delete; if `guarded`, only if it still has the seal that was read."""
 
     key: Key
     seen: bytes | None
@@ -69,19 +70,22 @@ class Gone(msgspec.Struct, frozen=True):
 class Table:
     """The table `name`, accessed with `client`. If DynamoDB fails, every method raises `StoreError`."""
 
-    def __init__(self, client: DynamoDBClient, name: str, sleep: Callable[[float], object] = time.sleep) -> None:
+    def __init__(
+        self, client: DynamoDBClient, name: str, seal: Seal, sleep: Callable[[float], object] = time.sleep
+    ) -> None:
         self._client = client
         self._name = name
+        self._seal = seal
         self._sleep = sleep
 
     def read(self, keys: Iterable[Key]) -> dict[Key, Item]:
-        """Return the rows with these keys, with consistent reads."""
+        """Return the rows with these keys, with consistent reads; of a foreign one, its key only."""
         found: dict[Key, Item] = {}
         for some in _portions(list(dict.fromkeys(keys)), _MAX_READ):
             request: Mapping[str, Any] = {self._name: {"Keys": [_key(key) for key in some], "ConsistentRead": True}}
             for answer in self._answers(self._client.batch_get_item, request, "UnprocessedKeys"):
                 for item in answer["Responses"].get(self._name, []):
-                    found[key_of(item)] = item
+                    found[key_of(item)] = self._own(item)
         return found
 
     def write(self, actions: Sequence[Row | Gone]) -> None:
@@ -94,10 +98,10 @@ class Table:
     def put(self, row: Row) -> None:
         """Write one row, whatever it replaces."""
         with _asking():
-            self._client.put_item(TableName=self._name, Item=_item(row))
+            self._client.put_item(TableName=self._name, Item=self._item(row))
 
-    def change(self, key: Key, expression: str, values: Mapping[str, float]) -> None:
-        """Change numbers of a row, if it exists."""
+    def change(self, key: Key, expression: str, values: Mapping[str, float | bytes]) -> None:
+        """Change parts of a row that are not sealed, if it exists."""
         try:
             with _asking():
                 self._client.update_item(
@@ -113,13 +117,13 @@ class Table:
     def unite(
         self, key: Key, sets: Mapping[str, Sequence[bytes]], marks: Mapping[str, float], *, unless: str
     ) -> dict[str, list[bytes]] | None:
-        """Add elements to sets of a row, which is made if there is none.
+        """Add elements to sets of a row, which is made if there is none. The sets have no seal.
 
         Args:
             key: The row.
             sets: The elements to add, by the names of the sets; none may be empty.
             marks: Numbers to set.
-            unless: If the row has this attribute, it is not changed.
+            unless: If the row has the `attribute` of this name, it is not changed.
 
         Returns:
             The sets as they are now; None if the row was not changed.
@@ -133,13 +137,25 @@ class Table:
                     TableName=self._name,
                     Key=_key(key),
                     UpdateExpression=f"ADD {added} SET {assigned}",
-                    ConditionExpression=f"attribute_not_exists({unless})",
-                    ExpressionAttributeValues={**values, **_values(numbers)},
+                    ConditionExpression=f"attribute_not_exists({unless}) OR {unless} <> :done",
+                    ExpressionAttributeValues={**values, **_values({**numbers, ":done": self.attribute(key, unless)})},
                     ReturnValues="ALL_NEW",
                 )
         except Conflict:
             return None
+        if unless in answer["Attributes"]:
+            foreign_rows.add(key)
         return {name: [bytes(one) for one in answer["Attributes"][name]["BS"]] for name in sets}
+
+    def attribute(self, key: Key, name: str) -> bytes:
+        """Return the value of an attribute of a row that nobody else can write."""
+        return self._seal.of(key, name.encode(), {})
+
+    def remove_foreign(self, rows: Mapping[Key, Item]) -> None:
+        """Delete the foreign ones among rows that an index has found, which would be found again and again."""
+        foreign = [Gone(key, None, guarded=False) for key, item in rows.items() if seal_of(item) is None]
+        for at in range(0, len(foreign), MAX_ACTIONS):
+            self.write(foreign[at : at + MAX_ACTIONS])
 
     def delete(self, keys: Iterable[Key]) -> None:
         """Delete these rows; a missing one is no error."""
@@ -151,7 +167,7 @@ class Table:
     def find(
         self, index: str, condition: str, values: Mapping[str, Any], *, filtered: str = "", page: int = _PAGE
     ) -> Iterator[list[Item]]:
-        """Yield pages of an index, in its order. An index lags: `read` the keys for the present rows."""
+        """Yield pages of an index, in its order. It lags, and seals are not checked: `read` the keys for the rows."""
         query: dict[str, Any] = {
             "TableName": self._name,
             "IndexName": index,
@@ -174,17 +190,30 @@ class Table:
         if not action.guarded:
             if isinstance(action, Gone):
                 return {"Delete": {"TableName": self._name, "Key": _key(action.key)}}
-            return {"Put": {"TableName": self._name, "Item": _item(action)}}
+            return {"Put": {"TableName": self._name, "Item": self._item(action)}}
         condition: dict[str, Any] = {
             "TableName": self._name,
             "ConditionExpression": f"attribute_not_exists({PARTITION_KEY})",
         }
         if action.seen is not None:
-            condition["ConditionExpression"] = f"{VERSION} = :seen"
-            condition["ExpressionAttributeValues"] = {":seen": {"B": _version(action.seen)}}
+            condition["ConditionExpression"] = f"{SEAL} = :seen"
+            condition["ExpressionAttributeValues"] = {":seen": {"B": action.seen}}
         if isinstance(action, Gone):
             return {"Delete": {"Key": _key(action.key), **condition}}
-        return {"Put": {"Item": _item(action), **condition}}
+        return {"Put": {"Item": self._item(action), **condition}}
+
+    def _item(self, row: Row) -> Item:
+        seal = self._seal.of(row.key, row.body, {name: row.marks[name] for name in SEALED_MARKS if name in row.marks})
+        return {**_key(row.key), "body": {"B": row.body}, SEAL: {"B": seal}, **_values(row.marks)}
+
+    def _own(self, item: Item) -> Item:
+        """Return a row as it is if its seal is valid, else without anything that somebody else wrote."""
+        key, body, seal = key_of(item), body_of(item), seal_of(item)
+        marks = {name: _mark(item[name]) for name in SEALED_MARKS if name in item}
+        if body is not None and seal is not None and self._seal.holds(seal, key, body, marks):
+            return item
+        foreign_rows.add(key)
+        return _key(key)
 
     def _answers(self, call: Callable[..., Any], request: Mapping[str, Any], left: str) -> Iterator[Any]:
         """Yield the answers of a batch call, and repeat it for unprocessed items, after longer and longer pauses.
@@ -213,19 +242,18 @@ def number(item: Item, name: str) -> float:
 
 
 def body_of(item: Item | None) -> bytes | None:
-    """Return the body of a row as it was read; None if there is no row, or if Vaultwatch did not write it."""
-    body = (item or {}).get("body", {}).get("B")
-    if item is None or body is None or item.get(VERSION) != {"B": _version(body)}:
-        return None
-    return bytes(body)
+    """Return the body of a row that was read; None if there is no row, or a foreign one."""
+    return _bytes(item, "body")
+
+
+def seal_of(item: Item | None) -> bytes | None:
+    """Return the seal of a row that was read; None if there is no row, or a foreign one."""
+    return _bytes(item, SEAL)
 
 
 def replace_row(item: Item | None, key: Key, body: bytes, marks: Mapping[str, str | float | int]) -> Row:
-    """Return a row to write instead of the one that was read.
-
-    A row that Vaultwatch did not write is replaced whatever it is by then: its version says nothing.
-    """
-    seen = body_of(item)
+    """Return a row to write instead of the one that was read; a foreign one is replaced whatever it is by then."""
+    seen = seal_of(item)
     return Row(key, body, seen, marks, guarded=item is None or seen is not None)
 
 
@@ -259,17 +287,28 @@ def _key(key: Key) -> Item:
     return {PARTITION_KEY: {"S": key[0]}, SORT_KEY: {"S": key[1]}}
 
 
-def _item(row: Row) -> Item:
-    return {**_key(row.key), "body": {"B": row.body}, VERSION: {"B": _version(row.body)}, **_values(row.marks)}
-
-
-def _version(body: bytes) -> bytes:
-    """Return what a condition compares instead of the body, which would count in the size of the transaction."""
-    return hashlib.sha256(body).digest()[:16]
+def _bytes(item: Item | None, name: str) -> bytes | None:
+    found: bytes | None = (item or {}).get(name, {}).get("B")
+    return found
 
 
 def _values(values: Mapping[str, Any]) -> Item:
-    return {name: {"S": value} if isinstance(value, str) else {"N": repr(value)} for name, value in values.items()}
+    return {name: _value(value) for name, value in values.items()}
+
+
+def _value(value: str | float | bytes) -> dict[str, Any]:
+    match value:
+        case str():
+            return {"S": value}
+        case bytes():
+            return {"B": value}
+        case _:
+            return {"N": repr(value)}
+
+
+def _mark(value: Mapping[str, Any]) -> str | float:
+    """Return a number or text of a row as it was written; Vaultwatch writes no other values here."""
+    return float(value["N"]) if "N" in value else str(value.get("S", value))
 
 
 def _portions(keys: Sequence[Key], size: int) -> Iterator[Sequence[Key]]:

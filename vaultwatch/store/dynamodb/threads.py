@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from vaultwatch.seals import UNSEALED
 from vaultwatch.store.dynamodb.rows import read_body
 from vaultwatch.store.dynamodb.schema import EXPIRES_AT, thread_key
 from vaultwatch.store.dynamodb.table import Conflict, Table, replace_row
@@ -19,7 +20,7 @@ class DynamoThreads:
     """`Threads` of one sink in the table `table`."""
 
     def __init__(self, client: DynamoDBClient, table: str, sink: str) -> None:
-        self._table = Table(client, table)
+        self._table = Table(client, table, UNSEALED)
         self._sink = sink
 
     def get(self, group: str) -> Thread | None:

@@ -1,0 +1,95 @@
+"""What somebody without the key writes to the table in advance silences no rule that remembers, waits or counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.dynamodb import TABLE, all_rows, make_client
+from tests.support.functions import ARCHIVE, AUDIT_TAG, World, started, total
+from tests.unit.detection.test_absences import event, expecting
+from tests.unit.detection.test_firsts import DAY, learning
+from tests.unit.lambdas.test_counting import LINES, raised
+from tests.unit.lambdas.test_first_seen import EXPECTED, LIVE, USES, with_rules
+from vaultwatch.seals import Seal
+from vaultwatch.store.absences import Absences
+from vaultwatch.store.dynamodb.expectations import DynamoExpectations
+from vaultwatch.store.dynamodb.memory import DynamoMemory
+from vaultwatch.store.dynamodb.schema import SEEN_ROWS
+
+GUESS = Seal("another key than that of the deployment")
+
+
+def test_seen_before(aws: World, capsys: pytest.CaptureFixture[str]) -> None:
+    aws.now = LIVE
+    with_rules(aws, "evaluate").STORE().live_since({rule.name: rule.digest for rule in learning()}, LIVE)
+    aws.now = LIVE + 30 * DAY
+    frame = aws.frame(*(AUDIT_TAG + line for line in USES))
+    aws.evaluate(frame)
+    seen = [row["pk"]["S"].removeprefix(SEEN_ROWS) for row in all_rows() if row["sk"]["S"] == "seen"]
+    wipe()
+    aws.published()
+
+    DynamoMemory(make_client("dynamodb"), TABLE, GUESS).remember(seen, aws.now + 90 * DAY)
+    with_rules(aws, "evaluate")
+    capsys.readouterr()
+    aws.evaluate(frame)
+
+    assert set(aws.alerts()) == EXPECTED
+    assert len([one for one in aws.published() if one.disposition == "first"]) == 2
+    assert total(capsys.readouterr().out, "ForeignRows") >= len(seen)
+
+
+def test_live_since_a_moment_ago_so_that_a_rule_learns_again(aws: World) -> None:
+    aws.now = LIVE
+    store = with_rules(aws, "evaluate").STORE
+    store().live_since({rule.name: rule.digest for rule in learning()}, LIVE)
+    aws.now = LIVE + 30 * DAY
+    for row in all_rows():
+        if row["sk"]["S"] == "live":
+            make_client("dynamodb").put_item(TableName=TABLE, Item={**row, "body": {"B": str(aws.now).encode()}})
+    aws.evaluate(aws.frame(*(AUDIT_TAG + line for line in USES)))
+    assert set(aws.alerts()) >= EXPECTED
+
+
+def test_come_as_expected(aws: World, capsys: pytest.CaptureFixture[str]) -> None:
+    rules = expecting()
+    digest, module = started("digest", few=False), with_rules(aws, "evaluate", rules)
+    aws.monkeypatch.setattr(digest, "ABSENCES", Absences(rules, digest.ABSENCES._expectations))
+    aws.now = LIVE + 2001 * 3600
+    aws.evaluate(aws.frame(event(2000)))
+    [come] = module.EXPECTATIONS().due(LIVE + 3000 * 3600)
+    wipe()
+
+    aws.now = LIVE + 25 * 3600
+    DynamoExpectations(make_client("dynamodb"), TABLE, GUESS).expect([come], aws.now + 90 * DAY)
+    capsys.readouterr()
+    aws.evaluate(aws.frame(event(0), event(24)))
+    assert total(capsys.readouterr().out, "ForeignRows") == 1
+    aws.now += 25 * 3600
+    aws.digest()
+    assert len(aws.alerts()) == 1
+    assert len([one for one in aws.published() if one.disposition == "first"]) == 1
+
+
+@pytest.mark.parametrize("mark", [{"N": "1"}, {"B": b"0" * 16}], ids=["a number", "a wrong seal"])
+def test_counted_to_the_threshold(aws: World, capsys: pytest.CaptureFixture[str], mark: Any) -> None:
+    halves = [b"\n".join(AUDIT_TAG + line for line in part) for part in (LINES[:90], LINES[90:])]
+    aws.evaluate(aws.frame(*halves[0].splitlines()))
+    assert raised(aws) == []
+    counts = [row for row in all_rows() if row["sk"]["S"] == "count"]
+    for row in counts:
+        make_client("dynamodb").put_item(TableName=TABLE, Item={**row, "reached": mark})
+    capsys.readouterr()
+    aws.sweep(ARCHIVE, aws.archive("00000002-20261121T075958", b"\n".join(LINES[90:])))
+    assert counts
+    assert len(raised(aws)) == 1
+    assert total(capsys.readouterr().out, "ForeignRows") > 0
+
+
+def wipe() -> None:
+    """Delete all rows but those that say since when rules are live."""
+    for row in all_rows():
+        if row["sk"]["S"] != "live":
+            make_client("dynamodb").delete_item(TableName=TABLE, Key={"pk": row["pk"], "sk": row["sk"]})
