@@ -350,6 +350,8 @@ class Detector:
             if self._split_line(split_tag(line)[1]).opens_message:
                 self._last_was_server = True
                 break
+        if self._unwraps and self._last_was_server and (delimiter := _columns_in(head)):
+            self._unwrapper.begin_table(delimiter)
         self._keys = ServerEventKeys(log_start=log_start, last=last)
         if self._has_server:
             self._server.keys = self._keys
@@ -597,6 +599,12 @@ def _with_members_once(before: Before | None, line: bytes) -> bytes:
     if repeated:
         raise ForTheReader
     return text
+
+
+def _columns_in(head: bytes) -> bytes:
+    from vaultwatch.reading.columns import delimiter_behind_messages  # not needed by audit logs
+
+    return delimiter_behind_messages(head)
 
 
 def _without_tag(line: bytes) -> bytes:

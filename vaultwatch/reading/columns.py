@@ -5,7 +5,7 @@
 
 A program that writes CSV puts a cell that holds a delimiter or a quote in quotes. So a message that is a cell without
 quotes ends at the next delimiter. Without a heading, what shows that it is a cell is the delimiter in front of its
-time, or a tab, which no message has outside of quotes.
+time, a tab, which no message has outside of quotes, or that columns are behind every message at the beginning of a log.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ IN_LABELS = re.compile(rb'\\"|"request"|"@level"|' + HEAD)
 RULE_OF_MARKDOWN = re.compile(rb"[|+](?:[ \t]{0,64}:?-{1,512}:?[ \t]{0,64}[|+]){1,64}")
 """The row below the heading of a table of Markdown: `|---|---|`; and of one that MySQL prints: `+----+----+`."""
 _CELL = re.compile(rb"(?:[^{\"]{0,512}([,;\t|]))??(?=" + HEAD + rb")")
+_FEWEST_ROWS = 2
 _COLUMNS = {
     delimiter: re.compile(rb'(?:%s(?:[^\s"=%s][^"=%s]{0,512}|"[^"]{0,512}")?){1,16}' % ((re.escape(delimiter),) * 3))
     for delimiter in (b",", b";", b"\t", b"|")
@@ -63,15 +64,28 @@ def heading_of(row: bytes) -> Heading | None:
     return None
 
 
-def without_columns(text: bytes) -> bytes | None:
+def delimiter_behind_messages(head: bytes) -> bytes:
+    """Return what is between the messages of a log and columns behind them; b"" if not all have such columns.
+
+    Args:
+        head: The first bytes of the log.
+    """
+    messages = [line.strip() for line in head.split(b"\n")[:-1] if _OPENS_MESSAGE.match(line)]
+    if len(messages) < _FEWEST_ROWS:
+        return b""
+    return next((one for one in (b",", b";", b"|") if all(without_columns(text, one) for text in messages)), b"")
+
+
+def without_columns(text: bytes, behind: bytes = b"") -> bytes | None:
     """Return the message in a row of which it is a cell without quotes; None if no column is behind it.
 
     Args:
         text: A line that holds one message.
+        behind: What is between the messages of this log and columns behind them; b"" if nothing is known of that.
     """
     if not (cell := _CELL.match(text)):
         return None
-    delimiter = cell[1] or b"\t"
+    delimiter = cell[1] or behind or b"\t"
     end = text.find(delimiter, cell.end())
     if end < 0 or not _COLUMNS[delimiter].fullmatch(text, end):
         return None

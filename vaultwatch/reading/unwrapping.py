@@ -118,13 +118,18 @@ class Unwrapper:
         self._is_export = False  # of journald: a field a line
         self._frames: dict[bytes, bytes] = {}
         self._heading: Heading | None = None  # of a table
+        self._behind = b""  # between the messages of a table without a heading and their columns
         self._is_markdown = False
         self._around: re.Pattern[bytes] | None = None  # what a document has around records
+
+    def begin_table(self, delimiter: bytes) -> None:
+        """Begin a log in which this is between messages and columns behind them."""
+        self._behind = delimiter
 
     @property
     def is_table(self) -> bool:
         """Whether the next line may be a row of a table, or one of a document."""
-        return self._heading is not None or self._is_markdown or self._around is not None
+        return bool(self._heading or self._behind or self._is_markdown or self._around)
 
     @property
     def holds_object(self) -> bool:
@@ -186,7 +191,7 @@ class Unwrapper:
         rests = [rest for rest in self._frames.values() if rest.strip()]
         self._frames.clear()
         found += [Piece(piece, self._number) for rest in rests for piece in self._pieces(b"", rest, self._number, 1)]
-        self._is_export, self._heading, self._is_markdown, self._around = False, None, False, None
+        self._is_export, self._heading, self._is_markdown, self._around, self._behind = False, None, False, None, b""
         return found
 
     def _cri(self, cri: re.Match[bytes], line: bytes, rest: bytes, number: int) -> list[Piece]:
@@ -264,7 +269,7 @@ class Unwrapper:
             yield from messages
         elif self._is_noise(text, number):
             return
-        elif message := without_columns(text):
+        elif message := without_columns(text, self._behind):
             yield message
         elif b" [" in text[40:] and _BEHIND_MARK.search(text):
             yield _MARKS.sub(b"", text)
@@ -331,6 +336,8 @@ class Unwrapper:
         start = 0
         while start < len(text):
             ended = _end_of_object(view[start:])
+            if ended is None and start and _ends_cell(text, start) and not CAN_HOLD_RECORD.search(text, start):
+                return  # columns
             if ended is None or ended == 0:
                 yield from self._unfinished(whole, bytes(view[start:]), start, number, level, ended)
                 return
@@ -541,6 +548,11 @@ def _is_record(text: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return True  # for the reader to judge
     return shape.request is not msgspec.UNSET or shape.level is not msgspec.UNSET
+
+
+def _ends_cell(text: bytes, end: int) -> bool:
+    """Return whether what separates an object from the text behind it is a delimiter of columns."""
+    return _DELIMITER.search(text, text.rfind(b"}", 0, end), end) is not None
 
 
 def _separators(text: bytes, start: int) -> int:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.unit.detection.records import SERVER
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.detection.verdict import Verdict
 from vaultwatch.inputs.logs import logs_in
 from vaultwatch.reading.assembly import Assembly
 from vaultwatch.reading.logfmt import message_of
@@ -55,6 +56,12 @@ def evaluate(text: str | bytes, reject: Callable[[Rejected], None] = lambda _: N
     detector.flush()
     counts = detector.counts
     return Counted(counts.audit, counts.server, counts.rejected), detector
+
+
+def verdicts(text: str) -> list[Verdict]:
+    detector = Detector(RULES, unwrap=True)
+    detector.begin_log(text.encode()[:65536], name="log")
+    return detector.feed(text.encode().splitlines(keepends=True)) + detector.flush()
 
 
 def counted(text: str | bytes) -> Counted:
@@ -596,3 +603,33 @@ def test_an_entry_that_is_yaml_itself_is_rejected() -> None:
 def test_a_table_of_psql() -> None:
     table = " id | msg\n----+-----\n" + rows(lambda one: f"  1 | {one}\n", A, S, B) + "(3 rows)\n"
     assert counted(table) == Counted(2, 2)  # its heading is a text at the beginning of a server log
+
+
+SEALED = "2026-03-01T10:00:00.123Z [INFO]  core: vault is sealed"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "|", "\t"])
+@pytest.mark.parametrize(
+    "columns", [["vault-1", "core"], ["1772359200", "a b"], [""], ["2026-03-01 10:00:00", "stdout", ""]]
+)
+def test_columns_behind_a_message_without_quotes_and_heading_are_no_part_of_it(
+    delimiter: str, columns: list[str]
+) -> None:
+    row = delimiter.join(["{}", *columns]) + "\n"
+    log = row.format(S) + row.format(SEALED)
+    assert evaluate(log)[1].counts.server == 2
+    assert [verdict.rule.name for verdict in verdicts(log)] == [
+        verdict.rule.name for verdict in verdicts(f"{S}\n{SEALED}\n")
+    ]
+
+
+def test_a_text_behind_a_comma_is_part_of_a_message_unless_all_messages_have_columns() -> None:
+    log = f"{S}\n{SEALED},now\n"
+    assert [verdict.rule.name for verdict in verdicts(log)] == [verdict.rule.name for verdict in verdicts(f"{S}\n")]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "|", "\t", " | "])
+def test_columns_behind_an_entry_are_no_rejected_line(delimiter: str) -> None:
+    assert counted("".join(f"{text}{delimiter}vault-1{delimiter}a b\n" for text in (A, B, J))) == Counted(2, 1)
+    assert counted(f'{A}{delimiter}{{"type":"re\n') == Counted(1, 0, 1)
+    assert counted(f"{A} behind\n") == Counted(1, 0, 1)
