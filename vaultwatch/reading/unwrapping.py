@@ -75,8 +75,12 @@ _SHELL_NOISE = re.compile(
 _FIRST_PAIR = re.compile(rb"[A-Za-z_@][\w.@/-]{0,127}=")
 _FRAME = re.compile(rb"(\d{1,7}) (?=<\d{1,3}>)")
 _MARKS = re.compile(rb"(?:\x1b|#033)\[[0-9;]{0,32}m|#011|#012\Z")  # terminal colours, and what rsyslog escapes
-_REST_OF_PREFIX = re.compile(rb"(?:#0[0-3][0-7])+|\d{13}|['\"]?\)?[,;]?")
-"""What rsyslog escapes, the last column of `aws logs --output text`, and the end of a value in YAML or SQL."""
+_REST_OF_PREFIX = re.compile(rb"(?:#0[0-3][0-7])+|\d{13}|['\"`]{0,3}\)?[,;]?|>?(?:</[\w:.-]{1,64}>){0,8}")
+"""What rsyslog escapes, the last column of `aws logs --output text`, the end in YAML, SQL, Markdown and XML."""
+_BULK = re.compile(
+    rb'\{\s?"(?:index|create)"\s?:\s?\{(?:\s?"_\w{1,32}"\s?:\s?(?:"[^"\\]{0,256}"|[\w.-]{1,32})\s?,?){0,8}\s?\}\s?\}'
+)
+"""The line in front of each document that Elasticsearch loads."""
 _EXPORT_FIELD = re.compile(rb"_?_?[A-Z][A-Z0-9_]{0,64}=")
 _EXPORT_NAME = re.compile(rb"_?_?[A-Z][A-Z0-9_]{1,64}")  # the value, which has other bytes than text, follows
 _VERBOSE = re.compile(rb"[A-Z][a-z]{2} \d{4}-[^\[{]{1,64} \[s=[0-9a-f]{1,64};i=")  # journalctl -o verbose
@@ -361,6 +365,8 @@ class Unwrapper:
             yield whole
             return
         texts = texts_in(text)
+        if not texts and _BULK.fullmatch(text):
+            return
         if isinstance(texts, Frame):
             yield from self._framed(texts, number, level)
             return
@@ -556,7 +562,7 @@ def _ends_cell(text: bytes, end: int) -> bool:
 
 
 def _separators(text: bytes, start: int) -> int:
-    """Return how many bytes after an object only separate it from the next: commas, brackets, terminal colours."""
+    """Return how many bytes after an object only separate it from the next: commas, quotes, terminal colours."""
     rest = text[start : start + 4096]
     bare = _COLOUR.sub(lambda found: b" " * len(found[0]), rest)
-    return len(bare) - len(bare.lstrip(_AROUND + b"|"))
+    return len(bare) - len(bare.lstrip(_AROUND + b"|'`()"))

@@ -633,3 +633,24 @@ def test_columns_behind_an_entry_are_no_rejected_line(delimiter: str) -> None:
     assert counted("".join(f"{text}{delimiter}vault-1{delimiter}a b\n" for text in (A, B, J))) == Counted(2, 1)
     assert counted(f'{A}{delimiter}{{"type":"re\n') == Counted(1, 0, 1)
     assert counted(f"{A} behind\n") == Counted(1, 0, 1)
+
+
+@pytest.mark.parametrize("texts", [(A, S, B), (S, A, B, S), (A, B, S, S), (A, B), (S, S)])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda texts: "[" + ", ".join(f"'{one}'" for one in texts) + "]\n",
+        lambda texts: "(" + ", ".join(f"'{one}'" for one in texts) + ")\n",
+        lambda texts: ", ".join(f"`{one}`" for one in texts) + "\n",
+        lambda texts: "<logs>\n" + rows(lambda one: f"<entry><![CDATA[{one}]]></entry>\n", *texts),
+        lambda texts: "".join(f"```{one}```\n" for one in texts),
+        lambda texts: rows(
+            lambda one: f'{{"index":{{"_index":"vault","_id":null}}}}\n{json.dumps({"message": one})}\n', *texts
+        ),
+    ],
+    ids=["list", "tuple", "code", "xml", "fences", "bulk"],
+)
+def test_what_stands_around_records_is_no_rejected_line(wrap: Callable[[Any], str], texts: Any) -> None:
+    found = counted(wrap(texts))
+    heading = int(wrap(texts).startswith("<logs>"))  # counted in the log that follows it
+    assert (found.audit, found.server + found.rejected - heading) == (texts.count(A) + texts.count(B), texts.count(S))
