@@ -15,10 +15,12 @@ import msgspec
 from vaultwatch.reading.budget import Budget, exceeded
 from vaultwatch.reading.decoding import Decoded, decode_object, in_budget_of
 from vaultwatch.reading.in_part import note_of
+from vaultwatch.reading.joined_messages import HEAD
 from vaultwatch.reading.left_out import NOTHING, LeftOut
 from vaultwatch.reading.repeated import repeated_members
 
 _AROUND = b" \t\r\n\0"
+_MISPLACED_MESSAGE = "a message of the server log in an audit log, or behind an unknown text"
 _OBJECT = re.compile(rb'\{[ \t\r\n]*"')
 
 
@@ -226,7 +228,8 @@ def _read(text: bytes) -> Decoded | str:
         return "XML: an audit device with format=jsonx"
     content = _object_in(text)
     if not content:
-        return "no JSON object in the line"
+        is_message = b" [" in text and re.search(HEAD, text) is not None
+        return _MISPLACED_MESSAGE if is_message else "no JSON object in the line"
     found = decode_object(content)
     fault = found if isinstance(found, str) else _why_not_an_entry(found.fields)
     if isinstance(found, str) or fault:

@@ -654,3 +654,14 @@ def test_what_stands_around_records_is_no_rejected_line(wrap: Callable[[Any], st
     found = counted(wrap(texts))
     heading = int(wrap(texts).startswith("<logs>"))  # counted in the log that follows it
     assert (found.audit, found.server + found.rejected - heading) == (texts.count(A) + texts.count(B), texts.count(S))
+
+
+@pytest.mark.parametrize("before", ["|07:29 |", "  msg = "])
+def test_a_message_behind_what_is_not_known_is_rejected_as_such(before: str) -> None:
+    rejected: list[str] = []
+    found, _ = evaluate(f"{A}\n{before}{S}\nnothing\n", lambda line: rejected.append(line.reason))
+    assert found == Counted(1, 0, 2)
+    assert rejected == [
+        "a message of the server log in an audit log, or behind an unknown text",
+        "no JSON object in the line",
+    ]
