@@ -497,9 +497,10 @@ def _records_in_row(text: bytes) -> list[bytes]:
 def _records_in_markdown(row: bytes) -> list[bytes]:
     """Return the objects and messages in a row of a table of Markdown; none if an object in it is not whole."""
     text, found, at = row.replace(b"\\|", b"|"), list[bytes](), 0
+    view = memoryview(text)  # a slice of the text itself would copy it for each object
     while mark := CAN_HOLD_RECORD.search(text, at):
         start = mark.start()
-        end = text.find(b" |", start) if mark[0][:1] != b"{" else start + (_end_of_object(text[start:]) or 0)
+        end = text.find(b" |", start) if mark[0][:1] != b"{" else start + (_end_of_object(view[start:]) or 0)
         if end == start:
             return []
         at = len(text) if end < 0 else end
