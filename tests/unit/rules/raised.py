@@ -16,6 +16,7 @@ RAISED_BY: Mapping[str, Mapping[str, str]] = {
     "audit-hashing-weakened": {"": "audit_hashing_weakened"},
     "audited-headers-changed": {"": "audit_request_headers_changed"},
     "auth-config-changed": {"": "audit_auth_trust_changed"},
+    "auth-method-enabled": {"": "audit_auth_method_enabled"},
     "auth-method-disabled": {"": "audit_auth_method_disabled"},
     "auth-method-tuned": {"": "audit_token_limits_changed"},
     "auth-role-changed": {
@@ -39,6 +40,7 @@ RAISED_BY: Mapping[str, Mapping[str, str]] = {
         "sys/raw/": "audit_raw_storage_used",
         "raft/snapshot": "audit_snapshot_taken",
         "transit/export/": "audit_transit_key_exported",
+        "update sys/auth/": "audit_auth_method_enabled",
         " sys/": "audit_privileged_path_refused",
         " auth/approle/role/": "audit_privileged_path_refused",
         " identity/": "audit_privileged_path_refused",

@@ -49,7 +49,7 @@ def files() -> dict[str, str]:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files from the first part of the page, and without the shipped rules."""
     for name, text in files().items():
-        if "audit_auth_method_enabled" in name:
+        if "audit_payments_secret_written" in name:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
