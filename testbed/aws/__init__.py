@@ -93,6 +93,7 @@ class LocalAws:
             self._invoke,
             self.sts,
             maker.instances,
+            bucket_policies=maker.bucket_policies,
         )
         self.deliveries = Deliveries(maker.roles, maker.admits, self._put)
         self._firehoses: dict[str, Delivery] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 from xml.etree import ElementTree
@@ -14,7 +14,7 @@ from moto.core.routing import get_service_router
 
 from testbed.aws.leading_keys import leading_keys
 from testbed.aws.permissions import Context, Need
-from testbed.aws.template import REGION, arn_of
+from testbed.aws.template import REGION, arn_of, role_arn
 
 _INVOCATION = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 
@@ -47,6 +47,8 @@ class Request(moto_request.Request):
             return str(get_service_router("s3").match(self)[0].name)
         if invoked_function(self):
             return "Invoke"
+        if self.service == "lambda":
+            return str(get_service_router("lambda").match(self)[0].name)
         if _RECORD_SETS.fullmatch(self.path):
             return "ChangeResourceRecordSets"
         return self.headers.get("x-amz-target", "").rpartition(".")[2] or self.form.get("Action", "?")
@@ -54,8 +56,8 @@ class Request(moto_request.Request):
     @cached_property
     def arguments(self) -> Mapping[str, Any]:
         """The arguments: from the JSON or the form in the body, or with S3 from the path."""
-        if self.service == "s3":
-            return get_service_router("s3").match(self)[1]
+        if self.service == "s3" or (self.service == "lambda" and not invoked_function(self)):
+            return get_service_router(self.service).match(self)[1]
         if zone := _RECORD_SETS.fullmatch(self.path):
             return {"HostedZoneId": zone[1]}
         found: Mapping[str, Any] = self.form.to_dict() or json.loads(self.get_data() or b"{}")
@@ -107,9 +109,9 @@ def _actions(request: Request) -> list[tuple[str, str, Context]]:
             return _row_actions(operation, arguments)
         case "firehose":
             return [(operation, arn_of("firehose", f"deliverystream/{arguments['DeliveryStreamName']}"), {})]
-        case "lambda":
+        case "lambda" if invoked_function(request):
             return [("InvokeFunction", invoked_function(request), {})]
-        case "ssm":
+        case "ssm" if "Name" in arguments:
             replacing = {"ssm:Overwrite": str(arguments.get("Overwrite", False)).lower()}
             context = replacing if operation == "PutParameter" else {}
             return [(operation, arn_of("ssm", f"parameter{arguments['Name']}"), context)]
@@ -117,12 +119,26 @@ def _actions(request: Request) -> list[tuple[str, str, Context]]:
             return [(operation.removesuffix("Batch"), arguments["TopicArn"], {})]
         case "sqs":
             return [(operation.removesuffix("Batch"), arn_of("sqs", arguments["QueueUrl"].rpartition("/")[2]), {})]
-        case "s3" if "versionId" not in request.args:  # a version needs other actions
-            headers = [action for header, action in _S3_HEADERS.items() if header in request.headers]
-            where = "arn:aws:s3:::" + "/".join(arguments.values())
-            listed = {"s3:prefix": request.args["prefix"]} if "prefix" in request.args else {}
-            return [(action, where, listed) for action in (_S3_ACTIONS[operation], *headers)]
+        case "s3":
+            return _object_actions(request)
     return _host_actions(request)
+
+
+def _object_actions(request: Request) -> list[tuple[str, str, Context]]:
+    """Return those of S3; a version of an object needs an action of its own."""
+    operation, arguments = request.operation, request.arguments
+    action = _S3_ACTIONS[operation] + ("Version" if "versionId" in request.args else "")
+    headers = [action for header, action in _S3_HEADERS.items() if header in request.headers]
+    context = {"s3:prefix": request.args["prefix"]} if "prefix" in request.args else {}
+    if action == "PutObject":
+        context["s3:ObjectCreationOperation"] = str(operation in _CREATING).lower()
+    if "if-none-match" in request.headers:
+        context["s3:if-none-match"] = request.headers["if-none-match"]
+    where = "arn:aws:s3:::" + "/".join(arguments[name] for name in ("Bucket", "Key") if name in arguments)
+    found: list[tuple[str, str, Context]] = [(action, where, context) for action in (action, *headers)]
+    if source := request.headers.get("x-amz-copy-source"):
+        found.append(("GetObject", f"arn:aws:s3:::{source.lstrip('/')}", {}))
+    return found
 
 
 def _host_actions(request: Request) -> list[tuple[str, str, Context]]:
@@ -136,9 +152,9 @@ def _host_actions(request: Request) -> list[tuple[str, str, Context]]:
             return [(operation, f"arn:aws:route53:::hostedzone/{arguments['HostedZoneId']}", _records(request))]
         case "cloudformation":
             return [(operation, arn_of("cloudformation", f"stack/{arguments['StackName']}/1"), {})]
-        case "monitoring":
+        case "monitoring" if operation == "PutMetricData":
             return [(operation, "*", {"cloudwatch:namespace": arguments["Namespace"]})]
-    raise KeyError(request.service)
+    return [(operation, _RESOURCES[request.service, operation](arguments), {})]
 
 
 def record_sets(request: Request) -> list[tuple[str, dict[str, Any]]]:
@@ -187,16 +203,53 @@ _PARTS = {
     "Update": "UpdateItem",
 }
 
+_RESOURCES: Mapping[tuple[str, str], Callable[[Mapping[str, Any]], str]] = {
+    ("ec2", "CreateTags"): lambda given: arn_of("ec2", f"instance/{given['ResourceId.1']}"),
+    ("ec2", "DescribeInstances"): lambda given: "*",
+    ("ec2", "TerminateInstances"): lambda given: arn_of("ec2", f"instance/{given['InstanceId.1']}"),
+    ("events", "DisableRule"): lambda given: arn_of("events", f"rule/{given['Name']}"),
+    ("iam", "AttachRolePolicy"): lambda given: role_arn(given["RoleName"]),
+    ("iam", "DeleteRole"): lambda given: role_arn(given["RoleName"]),
+    ("iam", "GetRole"): lambda given: role_arn(given["RoleName"]),
+    ("iam", "PutRolePolicy"): lambda given: role_arn(given["RoleName"]),
+    ("lambda", "GetFunction"): lambda given: arn_of("lambda", f"function:{given['FunctionName']}"),
+    ("lambda", "UpdateFunctionCode"): lambda given: arn_of("lambda", f"function:{given['FunctionName']}"),
+    ("logs", "DeleteLogGroup"): lambda given: arn_of("logs", given["logGroupName"]),
+    ("logs", "GetLogEvents"): lambda given: arn_of("logs", given["logGroupName"]),
+    ("logs", "PutLogEvents"): lambda given: arn_of("logs", given["logGroupName"]),
+    ("monitoring", "DeleteAlarms"): lambda given: arn_of("cloudwatch", f"alarm:{_first(given, 'AlarmNames')}"),
+    ("monitoring", "DisableAlarmActions"): lambda given: arn_of("cloudwatch", f"alarm:{_first(given, 'AlarmNames')}"),
+    ("ssm", "SendCommand"): lambda given: arn_of("ec2", f"instance/{given['InstanceIds'][0]}"),
+    ("ssm", "StartSession"): lambda given: arn_of("ec2", f"instance/{given['Target']}"),
+    ("ssm", "UpdateInstanceInformation"): lambda given: "*",
+    ("sts", "AssumeRole"): lambda given: given["RoleArn"],
+}
+"""The resource of a call that is on one, by service and operation. A log group's ARN is that of the templates here."""
+
+
+def _first(given: Mapping[str, Any], name: str) -> str:
+    return str(given[name][0] if name in given else given[f"{name}.member.1"])
+
+
+_CREATING = ("CompleteMultipartUpload", "CopyObject", "PutObject")
+"""The operations that make an object; the others of an upload in parts do not."""
 _S3_ACTIONS = {
     "AbortMultipartUpload": "AbortMultipartUpload",
     "CompleteMultipartUpload": "PutObject",
+    "CopyObject": "PutObject",
     "CreateMultipartUpload": "PutObject",
+    "DeleteBucketPolicy": "DeleteBucketPolicy",
     "DeleteObject": "DeleteObject",
+    "GetBucketPolicy": "GetBucketPolicy",
     "GetObject": "GetObject",
     "HeadBucket": "ListBucket",
     "HeadObject": "GetObject",
     "ListObjectsV2": "ListBucket",
+    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+    "PutBucketPolicy": "PutBucketPolicy",
+    "PutBucketVersioning": "PutBucketVersioning",
     "PutObject": "PutObject",
+    "PutObjectRetention": "PutObjectRetention",
     "UploadPart": "PutObject",
 }
 _S3_HEADERS = {"x-amz-object-lock-mode": "PutObjectRetention", "x-amz-tagging": "PutObjectTagging"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from threading import RLock
@@ -47,6 +47,7 @@ class Endpoint:
         sts: Answers calls of STS, and knows the roles of the credentials that it handed out.
         fault: Decides what happens to a call made with a role, or by a host: "" for nothing, "kill after" to kill its
             process once the call is done, or the error code to answer with instead.
+        bucket_policies: The policies of buckets, by their ARN: what they deny to everybody is denied.
         hosts: The access keys of hosts, which have no role and may do everything.
         calls: The calls made with a role.
     """
@@ -61,6 +62,7 @@ class Endpoint:
     instances: Instances
     fault: Callable[[Call], str] = lambda call: ""
     calls: list[Call] = field(default_factory=list)
+    bucket_policies: Mapping[str, Policy] = field(default_factory=dict)
     hosts: frozenset[str] = frozenset()
 
     def __enter__(self) -> Endpoint:
@@ -76,7 +78,7 @@ class Endpoint:
 
     def _serve(self, request: Request) -> Response:
         request.get_data()  # caches the body, before a form is read from it
-        if request.service == "sts":
+        if request.service == "sts" and request.operation != "AssumeRole":  # needs no permission
             return self.sts.respond(request)
         name = self.sts.owner(request.credential[0])
         role = self.roles.get(name)
@@ -117,6 +119,9 @@ class Endpoint:
         )
 
     def _allows(self, name: str, role: Policy, need: Need) -> bool:
+        bucket = self.bucket_policies.get(need.resource.partition("/")[0])
+        if bucket and bucket.denies(need):
+            return False
         own = self.key_policies.get(need.resource)
         if own is None:
             return role.allows(need)
@@ -157,7 +162,7 @@ def _denial(request: Request, need: Need) -> Response:
 
 def _refusal(request: Request, code: str, message: str, status: int) -> Response:
     """Return an error in the protocol of the request."""
-    if "x-amz-target" in request.headers:
+    if "x-amz-target" in request.headers or request.service == "lambda":
         return Response(json.dumps({"__type": code, "message": message}), status, content_type="application/json")
     error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
     body = error if request.service == "s3" else f"<ErrorResponse>{error}</ErrorResponse>"

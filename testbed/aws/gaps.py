@@ -7,8 +7,8 @@
   the policies of queues: `Deliveries`.
 
 These gaps remain: throttling and partial failures (use a fault of `Endpoint`, or tests/support/kinesis.py), TTL and
-lifecycle rules (nothing is deleted), policies of buckets, topics and keys, alarms, resharding, access logs, X-Ray, and
-Firehose's conversions.
+lifecycle rules (nothing is deleted), what policies of buckets allow, policies of topics and keys, alarms, resharding,
+access logs, X-Ray, and Firehose's conversions.
 """
 
 from __future__ import annotations

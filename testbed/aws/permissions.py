@@ -14,7 +14,7 @@ Context = Mapping[str, str | tuple[str, ...]]
 """The values for conditions, by key; a tuple where IAM calls the key multivalued."""
 
 # In the context of every call on AWS, where calls are made over TLS.
-_SECURE = {"aws:SecureTransport": "true"}
+_SECURE = {"aws:SecureTransport": "true", "s3:TlsVersion": "1.3"}
 _FOR_ALL = "ForAllValues:"
 
 
@@ -89,6 +89,10 @@ class Policy:
                 grant.note(need)
         return allowed
 
+    def denies(self, need: Need) -> bool:
+        """Return whether this is denied to everybody."""
+        return any(not grant.allows and grant.meets(need) for grant in self.grants)
+
     def unneeded(self) -> list[str]:
         """Return the permissions that no call needed."""
         allowing = [grant for grant in self.grants if grant.allows]
@@ -143,6 +147,7 @@ _OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
     "ArnLike": _like,
     "ArnNotEquals": lambda given, pattern: not _like(given, pattern),
     "Bool": str.__eq__,
+    "NumericLessThan": lambda given, value: float(given) < float(value),
     "StringEquals": str.__eq__,
     "StringLike": _like,
 }

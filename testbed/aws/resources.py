@@ -49,7 +49,6 @@ NOT_CREATED = {
     "AWS::KMS::Key": "moto encrypts nothing; permissions on it are checked, by its ARN. Keys that sign are created",
     "AWS::Logs::LogGroup": _LOGS,
     "AWS::Logs::LogStream": _LOGS,
-    "AWS::S3::BucketPolicy": _ROLES_ONLY,
     "AWS::SNS::TopicPolicy": _ROLES_ONLY,
     "AWS::SecretsManager::ResourcePolicy": _ROLES_ONLY,
 }
@@ -108,6 +107,7 @@ class Maker:
     policies: dict[str, Policy] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     key_policies: dict[str, Policy] = field(default_factory=dict)
+    bucket_policies: dict[str, Policy] = field(default_factory=dict)
     functions: dict[str, FunctionSpec] = field(default_factory=dict)
     retries: dict[str, int] = field(default_factory=dict)  # of asynchronous invocations
     mappings: list[dict[str, Any]] = field(default_factory=list)
@@ -168,6 +168,10 @@ class Maker:
             if events != {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}:
                 raise UnsupportedTemplateError(f"{resource}: only notifications through EventBridge are supported")
             s3.put_bucket_notification_configuration(**name, NotificationConfiguration={"EventBridgeConfiguration": {}})
+
+    def _bucket_policy(self, resource: Resource, _: str) -> None:
+        policy = self.bucket_policies[f"arn:aws:s3:::{resource['Bucket']}"] = Policy(str(resource))
+        policy.add(resource["PolicyDocument"])
 
     def _stream(self, resource: Resource, arn: str) -> None:
         shards = resource.some("ShardCount", "StreamModeDetails")
@@ -296,6 +300,7 @@ _KINDS: dict[str, tuple[Callable[[Maker, Resource, str], str | None], str]] = {
     "AWS::Lambda::Function": (Maker._function, arn_of("lambda", "function:")),
     "AWS::Lambda::Permission": (Maker._permission, ""),
     "AWS::S3::Bucket": (Maker._bucket, "arn:aws:s3:::"),
+    "AWS::S3::BucketPolicy": (Maker._bucket_policy, ""),
     "AWS::SNS::Subscription": (Maker._subscription, ""),
     "AWS::SNS::Topic": (Maker._topic, arn_of("sns", "")),
     "AWS::SQS::Queue": (Maker._queue, arn_of("sqs", "")),

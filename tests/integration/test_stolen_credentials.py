@@ -248,6 +248,8 @@ def test_a_role_may_call_the_other_services_that_it_needs_and_change_none(aws: L
         try:
             getattr(aws.client(service, role), operation)(**filled)
         except ClientError as error:
+            if "not listed" in str(error):
+                raise AssertionError("the local AWS does not know what this call needs") from error
             return "AccessDenied" not in error.response["Error"]["Code"] and "Authorization" not in str(error)
         return True
 
