@@ -12,18 +12,20 @@ exception in a rule is counted under the rule's name and affects no other rule.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
 from vaultwatch.errors import RuleError
+from vaultwatch.printable import spelled_out
 from vaultwatch.reading.view import View
 from vaultwatch.rules.conditions import Exists
 from vaultwatch.rules.facts import Level, Service
 from vaultwatch.rules.files import rule_files
 from vaultwatch.rules.pack import CompiledRule, Rule
+from vaultwatch.rules.titles import fault_of_name, fault_of_title
 
 Function: TypeAlias = Callable[[View], bool]
 
@@ -46,13 +48,21 @@ def rule(
         facts: Any of description, runbook, tags, falsepositives, references.
 
     Raises:
-        RuleError: A level, service, status or fact is unknown.
+        RuleError: A level, service, status or fact is unknown, or a title or the name could pass for another one.
     """
 
     def register(function: Function) -> Function:
         name = function.__name__
-        if level not in list(Level) or service not in ("audit", "server") or status not in _STATUSES:
+        denied = facts.get("denied_level")
+        if (
+            level not in list(Level)
+            or denied not in (None, *Level)
+            or service not in ("audit", "server")
+            or status not in _STATUSES
+        ):
             raise RuleError(f"{name}: unknown level, service or status")
+        if fault := fault_of_name(name) or _fault_of_titles(title, facts):
+            raise RuleError(f"{spelled_out(name)}: {fault}")
         try:
             compiled = CompiledRule(
                 name=name,
@@ -69,6 +79,15 @@ def rule(
         return function
 
     return register
+
+
+def _fault_of_titles(title: object, facts: Mapping[str, object]) -> str:
+    """Return what is wrong with the titles of a rule, as those of Sigma rules are checked."""
+    if not isinstance(title, str):
+        return "the title is no text"
+    others = [(name, facts.get(name, "")) for name in ("denied_title", "unanswered_title")]
+    faults = [(name, fault_of_title(one) if isinstance(one, str) else "it is no text") for name, one in others]
+    return fault_of_title(title) or next((f"{name}: {fault}" for name, fault in faults if fault), "")
 
 
 def load_python_rules(directories: Sequence[Path], taken: Collection[str] = ()) -> list[Rule]:

@@ -18,6 +18,11 @@ from vaultwatch.rules.python_rules import rule
 def audit_one(entry):
     return entry["request"]["path"] == "sys/seal"
 """
+NAMELESS = """
+def one(entry): return True
+one.__name__ = "audit_one\\nother"
+rule(title="T", level="high", service="audit")(one)
+"""
 LINE = b'{"time":"2026-11-21T07:29:41Z","type":"request","request":{"id":"r","path":"sys/seal"}}'
 
 
@@ -75,6 +80,15 @@ def test_it_gets_the_local_time_even_if_no_other_rule_uses_it(tmp_path: Path) ->
         (RULE.replace('"experimental"', '"draft"'), "audit_one: unknown level, service or status"),
         (RULE.replace("runbook", "nonsense"), "audit_one: .*nonsense"),
         (RULE.replace('title="T", ', ""), "title"),
+        (RULE.replace('"T"', '"T\\nCritical: all is well"'), "audit_one: .* title has .* more than one line"),
+        (RULE.replace('"T"', '"T\u202etxt"'), "audit_one: .*not visible"),
+        (RULE.replace('"T"', '"\u0410lert"'), "audit_one: .*several scripts"),
+        (RULE.replace('"T"', "5"), "audit_one: the title is no text"),
+        (RULE.replace("runbook", "denied_title").replace('"do"', '"\u0410lert"'), "audit_one: denied_title: .*scripts"),
+        (RULE.replace("runbook", "unanswered_title").replace('"do"', '"a\\n"'), "audit_one: unanswered_title: .*line"),
+        (RULE.replace("runbook", "denied_level").replace('"do"', '"urgent"'), "audit_one: unknown level"),
+        (RULE.replace("audit_one", "audit_\u043ene"), "letters beyond ASCII"),
+        ("from vaultwatch.rules.python_rules import rule\n" + NAMELESS, "characters that are not visible"),
         (RULE + RULE, "a second rule named audit_one"),
     ],
 )

@@ -10,9 +10,9 @@ import msgspec
 
 from vaultwatch.errors import RuleError, did_you_mean
 from vaultwatch.rules.compiling.checks import check_field
-from vaultwatch.rules.compiling.titles import fault_of_title
 from vaultwatch.rules.facts import Level, Service
 from vaultwatch.rules.pack import CompiledRule
+from vaultwatch.rules.titles import fault_of_title
 
 KEYS = frozenset({"runbook", "denied", "unanswered", "group-by", "window", "same-as"})
 MAX_WINDOW_SECONDS = 7 * 86_400

@@ -12,10 +12,10 @@ from vaultwatch.errors import RuleError, did_you_mean
 from vaultwatch.rules.compiling.documents import OVERRIDES
 from vaultwatch.rules.compiling.faults import hint_of_rule, lines_of
 from vaultwatch.rules.compiling.notifying import window_seconds
-from vaultwatch.rules.compiling.titles import fault_of_title
 from vaultwatch.rules.compiling.yaml_core import load_documents
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import CompiledRule
+from vaultwatch.rules.titles import fault_of_title
 
 _FILE = f"{OVERRIDES}.yml"
 

@@ -12,14 +12,12 @@ from sigma.exceptions import SigmaConditionError
 from sigma.rule import SigmaRule, SigmaRuleBase
 
 from vaultwatch.errors import RuleError
-from vaultwatch.printable import spelled_out
 from vaultwatch.rules.compiling import notifying
 from vaultwatch.rules.compiling.checks import check_fields, check_negations
 from vaultwatch.rules.compiling.documents import Document, located
 from vaultwatch.rules.compiling.faults import not_read, not_sigma, one_line
 from vaultwatch.rules.compiling.numbers import exact_numbers
 from vaultwatch.rules.compiling.placeholders import Placeholders, fill, used
-from vaultwatch.rules.compiling.titles import fault_of_title
 from vaultwatch.rules.compiling.translate import translate
 from vaultwatch.rules.compiling.unsupported import (
     SIGMA_FAULTS,
@@ -30,6 +28,7 @@ from vaultwatch.rules.compiling.unsupported import (
 from vaultwatch.rules.conditions import Condition, Or
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import CompiledRule
+from vaultwatch.rules.titles import fault_of_name, fault_of_title
 
 RULE_KEYS = frozenset(
     (
@@ -66,9 +65,7 @@ def check_shape(
     name, status, level = found["name"], found.get("status", "test"), found["level"]
     if name != path.stem:
         raise RuleError(f"{where}: name is {name}, but the file is {path.name}: they must be the same")
-    if not name.isascii():
-        raise RuleError(f"{where}: the name {spelled_out(name)} has letters beyond ASCII, which can look like others")
-    if fault := fault_of_title(str(found["title"])):
+    if fault := fault_of_name(name) or fault_of_title(str(found["title"])):
         raise RuleError(f"{where}: {fault}")
     if str(status) not in _STATUSES:
         raise RuleError(f"{where}: unsupported status {status}: not one of {', '.join(_STATUSES)}")

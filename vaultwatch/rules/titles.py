@@ -1,4 +1,4 @@
-"""What a title may not hold, because people recognise an alert by it."""
+"""What the title and the name of a rule may not hold, because people recognise an alert by them."""
 
 from __future__ import annotations
 
@@ -23,4 +23,17 @@ def fault_of_title(title: str) -> str:
         if len(scripts) > 1 and scripts & _ALIKE:
             listed = " and ".join(sorted(one.lower() for one in scripts))
             return f"the title has a word with letters of several scripts ({listed}), which can look like another one"
+    return ""
+
+
+def fault_of_name(name: str) -> str:
+    """Return what is wrong with the name of a rule; "" if nothing is.
+
+    Args:
+        name: The name.
+    """
+    if not name.isascii():
+        return f"the name {spelled_out(name)} has letters beyond ASCII, which can look like others"
+    if spelled_out(name) != name:
+        return f"the name {spelled_out(name)} has characters that are not visible, or more than one line"
     return ""
