@@ -59,8 +59,10 @@ _TOO_DEEP = Wrapped([b'{"type":"[left out: nested too deeply]"}'], certain=True)
 
 def is_record(found: Any) -> bool:
     """Return whether a decoded JSON object is an audit entry or a server-log message."""
-    if "@message" in found or "@level" in found:
-        return isinstance(found.get("@message", ""), str) and not _looks_wrapped(found.get("@message", ""))
+    if "@level" in found:  # of hclog: the message may be a text of a client, which can look like a record
+        return isinstance(found.get("@message", ""), str)
+    if "@message" in found:
+        return isinstance(found["@message"], str) and not _looks_wrapped(found["@message"])
     kind = found.get("type")
     return isinstance(found.get("request"), dict) and isinstance(kind, str) and kind.endswith(("request", "response"))
 

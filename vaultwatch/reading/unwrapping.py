@@ -361,7 +361,7 @@ class Unwrapper:
             yield from _messages_in(rest) if start else [whole]
 
     def _object(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
-        if _is_record(text) and b'"@message"' not in text:
+        if _is_record(text) and (b'"@message"' not in text or _is_message(text)):
             yield whole
             return
         texts = texts_in(text)
@@ -560,6 +560,15 @@ def _is_record(text: bytes) -> bool:
 def _ends_cell(text: bytes, end: int) -> bool:
     """Return whether what separates an object from the text behind it is a delimiter of columns."""
     return _DELIMITER.search(text, text.rfind(b"}", 0, end), end) is not None
+
+
+def _is_message(text: bytes) -> bool:
+    """Return whether a record is a message of hclog: in it, `@message` may be a text of a client, not a record."""
+    try:
+        shape = _shape_of(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return shape.level is not msgspec.UNSET
 
 
 def _separators(text: bytes, start: int) -> int:
