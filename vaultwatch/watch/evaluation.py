@@ -84,6 +84,7 @@ class Evaluation:
             self._look_for_absences()
             self._next_look = time.monotonic() + _LOOKED_SECONDS
         self._gather(self._detector.due())
+        self._judge()
         if self._gathered and time.monotonic() >= self._next_store:
             self._store()
         self._report_dropped()

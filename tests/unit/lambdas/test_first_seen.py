@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -12,15 +14,19 @@ import pytest
 from tests.support.dynamodb import all_rows
 from tests.support.functions import ARCHIVE, AUDIT_TAG, SOCKET_TAG, World, started, total, watching
 from tests.support.watching import options
+from tests.unit.detection.records import rule
 from tests.unit.detection.test_absences import alerts as absent
 from tests.unit.detection.test_absences import event, expecting, other
-from tests.unit.detection.test_correlation import BEGIN, ids
+from tests.unit.detection.test_correlation import BEGIN, LOGGED, ids
 from tests.unit.detection.test_firsts import BEFORE, DAY, alerts, learning, use
 from tests.unit.detection.test_firsts import BEGIN as FIRST_LINE
 from tests.unit.detection.test_ordered import TWO, read, write
 from vaultwatch.aws.counting import SharedCounting
 from vaultwatch.aws.first_seen import SharedFirsts
 from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.detection.server import MESSAGE_WAIT_SECONDS
+from vaultwatch.rules.conditions import Never
+from vaultwatch.rules.correlations import Correlation
 from vaultwatch.rules.pack import Rule
 from vaultwatch.store.absences import Absences
 from vaultwatch.store.sqlite import SqliteStore
@@ -215,3 +221,19 @@ class TestAbsence:
         found = watched(tmp_path, expecting(), parts[:2], lambda: moments.append(next(later)))
         assert found == set()
         assert watched(tmp_path, expecting(), parts[2:], lambda: moments.append(next(later))) == self.EXPECTED
+
+    def test_watch_expects_also_what_the_last_message_of_the_server_log_says(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing marks the last line of a message, so it is complete once a second has passed without another."""
+        clock, correlation = [0.0], Correlation(type="absence", rules=("logged",), threshold=0, timespan_seconds=86_400)
+        rules = [LOGGED, rule(Never(), "missing", "server", correlation=correlation)]
+        monkeypatch.setattr("time.monotonic", lambda: clock[0])
+        made = replace(options(tmp_path), load_rules=lambda: rules, source="server")
+        store = SqliteStore(made.store_file)
+        one = Evaluation(made, Recorder(made, store, lambda: None), store, "")
+        one.feed(datetime.now(UTC).isoformat().encode() + b" [ERROR] core: failed: x=1\n")
+        assert store.due(math.inf) == []
+        clock[0] += MESSAGE_WAIT_SECONDS
+        one.do_due()
+        assert [expected.rule for expected in store.due(math.inf)] == ["missing"]
