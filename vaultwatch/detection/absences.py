@@ -8,7 +8,7 @@ each run nothing came when it was due.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -79,6 +79,12 @@ class Runs:
                 continue
             for run in runs:
                 self._add(self._seen.setdefault(of, []), run, timespans(of.rule))
+
+    def has_room(self, seen: Sequence[GroupSeen]) -> bool:
+        """Return whether what was seen elsewhere can be added without giving up any of it."""
+        groups = {of: len(runs) for of, runs in seen}
+        most = max((len(self._seen.get(of, ())) + runs for of, runs in groups.items()), default=0)
+        return len(self._seen.keys() | groups.keys()) <= MAX_GROUPS and most <= MAX_RUNS
 
     def _add(self, runs: list[Run], run: Run, timespan_seconds: int) -> None:
         """Add a run, as one with all that are at most a timespan away."""

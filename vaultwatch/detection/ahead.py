@@ -135,6 +135,7 @@ class Ahead(msgspec.Struct, frozen=True):
         span: The time that the input covers, as far as it was noted.
         firsts: The combinations that were seen.
         runs: When expected events were seen.
+        dropped: How many combinations and expected events were given up.
     """
 
     counts: dict[str, int]
@@ -146,6 +147,7 @@ class Ahead(msgspec.Struct, frozen=True):
     span: Span
     firsts: list[CombinationSeen]
     runs: list[GroupSeen]
+    dropped: int
 
 
 class _Noting(OrderedDict[str, _Deadline]):
@@ -195,6 +197,7 @@ class NotingWaiting(Waiting):
             span=detector.correlator.span,
             firsts=detector.correlator.firsts.seen,
             runs=detector.correlator.runs.seen,
+            dropped=detector.correlator.dropped,
         )
 
 
@@ -213,6 +216,9 @@ def follows(detector: Detector, ahead: Ahead, steps: Collection[Step] = ()) -> b
     if waiting and len(waiting) + ahead.most_waiting > MAX_WAITING:
         return False
     counting = detector.correlator.counting
+    firsts, runs = detector.correlator.firsts, detector.correlator.runs
+    if ahead.dropped or not (firsts.has_room(ahead.firsts) and runs.has_room(ahead.runs)):
+        return False
     if not (
         counting.has_room(len(steps), len(steps)) or counting.has_room(len({step.half for step in steps}), len(steps))
     ):

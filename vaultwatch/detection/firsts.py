@@ -6,7 +6,7 @@ Of two records the earlier one is kept, so the order in which they arrive does n
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -77,6 +77,10 @@ class Firsts:
                 self.dropped += 1
             elif known is None or first.found.order < known.found.order:
                 self._seen[combination] = first
+
+    def has_room(self, seen: Sequence[CombinationSeen]) -> bool:
+        """Return whether what was seen elsewhere can be added without giving up any of it."""
+        return len(self._seen) + sum(one not in self._seen for one, _ in seen) <= self._most
 
     @property
     def seen(self) -> list[CombinationSeen]:
