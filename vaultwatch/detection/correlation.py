@@ -362,6 +362,15 @@ def _view_of(text: bytes) -> View:
     return {} if isinstance(entry, Rejected) else audit_view(entry, with_secrets=False)
 
 
+def without_entry(first: First, service: Service) -> First:
+    """Return a record for a store, with what its alert shows: an audit entry may hold secrets in clear."""
+    return msgspec.structs.replace(first, sample=_shown_of(first.sample, service))
+
+
+def _shown_of(kept: Sample, service: Service) -> dict[str, Any]:
+    return _part(_view_of(kept), service) if isinstance(kept, bytes) else dict(kept)  # windows may share one
+
+
 def _part(view: View, service: Service) -> dict[str, Any]:
     sample: dict[str, Any] = {}
     for field in _SAMPLED[service]:
@@ -407,8 +416,7 @@ class _Shown(NamedTuple):
 
 def _verdict(one: Correlated, of: tuple[str, ...], key: tuple[str, ...], window: str, seen: _Shown) -> Verdict:
     """Return a verdict about a group, which is known by its key."""
-    service, kept = one.facts.service, seen.sample
-    sample = _part(_view_of(kept), service) if isinstance(kept, bytes) else dict(kept)  # windows may share one
+    sample = _shown_of(seen.sample, one.facts.service)
     group = tuple(map(brief, of))
     return Verdict(
         rule=one.facts,

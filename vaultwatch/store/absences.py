@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from vaultwatch.alerts import Alert, alert_of
-from vaultwatch.detection.absences import GroupSeen
-from vaultwatch.detection.correlation import absence_verdict
+from vaultwatch.detection.absences import GroupSeen, Run
+from vaultwatch.detection.correlation import absence_verdict, without_entry
 from vaultwatch.detection.firsts import Combination
 from vaultwatch.rules.correlations import Correlations
 from vaultwatch.rules.pack import Rule
@@ -49,8 +49,7 @@ class Absences:
         Raises:
             StoreError: The store failed; the same may be kept again.
         """
-        known = [(of, runs[-1]) for of, runs in seen if of.rule in self._by_name]
-        expected = [Expected(*of, run, run.ends + self._timespan(of.rule)) for of, run in known]
+        expected = [self._expected(of, runs[-1]) for of, runs in seen if of.rule in self._by_name]
         if kept := [one for one in expected if one.due_at > now - TOO_OLD_SECONDS]:
             self._expectations().expect(kept, now + REMEMBERED_SECONDS)
 
@@ -87,5 +86,7 @@ class Absences:
         """
         self._expectations().settle_due(overdue.expected, now + REMEMBERED_SECONDS)
 
-    def _timespan(self, rule: str) -> int:
-        return self._by_name[rule].correlation.timespan_seconds
+    def _expected(self, of: Combination, run: Run) -> Expected:
+        one = self._by_name[of.rule]
+        kept = Run(run.begins, without_entry(run.last, one.facts.service))
+        return Expected(*of, kept, run.ends + one.correlation.timespan_seconds)

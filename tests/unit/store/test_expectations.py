@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.dynamodb import SEAL, TABLE, all_rows, local_aws, make_client, make_table
-from tests.unit.detection.test_absences import SPAN, expecting, first
+from tests.unit.detection.test_absences import SPAN, event, expecting, first
+from tests.unit.detection.test_correlation import BEGIN
+from vaultwatch.alerts import alert_of
 from vaultwatch.detection.absences import Run
+from vaultwatch.detection.correlation import absence_verdict
+from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.firsts import Combination
 from vaultwatch.store.absences import TOO_OLD_SECONDS, Absences
 from vaultwatch.store.dynamodb.expectations import DynamoExpectations
@@ -99,6 +105,22 @@ def test_a_rule_that_is_not_used_any_more_or_waits_longer_now_raises_nothing(kep
     assert names(kept, T0 + 61) == []
     assert kept.due(T0 + SPAN) == [expected(T0)]
     assert len(names(kept, T0 + SPAN)) == 1
+
+
+def test_nothing_of_an_entry_is_stored_but_what_its_alert_shows(kept: Expectations) -> None:
+    """A device with `log_raw` logs tokens in clear, and any device the values that are not to be hashed."""
+    rules = expecting()
+    clear: dict[str, Any] = {"auth": {"display_name": "job", "client_token": "hvs.clear"}, "response": "clear"}
+    detector = Detector(rules)
+    detector.feed([event(0, **clear)])
+    seen = detector.correlator.runs.seen
+    raised = absence_verdict(detector.correlator.correlations.by_name["missing"], seen[0][0], seen[0][1][-1])
+    Absences(rules, lambda: kept).expect(seen, BEGIN.timestamp() - 20 * 86_400)
+    (found,) = kept.due(math.inf)
+    assert "clear" not in str(found)
+    (overdue,) = Absences(rules, lambda: kept).overdue(math.inf)
+    assert overdue.alert == alert_of(raised)
+    assert "job" in str(overdue.alert)
 
 
 def test_without_such_a_rule_nobody_asks() -> None:
