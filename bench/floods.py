@@ -1,5 +1,8 @@
 """Measures floods of alerts and crowds of writers on the local AWS: `python -m bench.floods` prints figures as JSON.
 
+It also measures what correlations remember: 1,000 combinations of values, new and on the next day, and an event that
+has to come again.
+
 A flood is 1,000 alerts of one rule under as many names, in batches of 250, through the code with which `evaluate`
 stores and publishes alerts. Large alerts have records of 30 kB that hardly compress. SNS and Firehose are stand-ins
 that accept everything. Writers are threads, each with a store of its own, that file alerts of one rule one by one.
@@ -25,10 +28,19 @@ from testbed.aws.dynamodb import fast_dynamodb
 from testbed.aws.metered import Meter
 from vaultwatch.alerts import Alert, alert_id
 from vaultwatch.aws.publishing import AlertPublisher, History, open_store
+from vaultwatch.detection.absences import Run
+from vaultwatch.detection.counting import Occurrence
+from vaultwatch.detection.firsts import Combination, First
 from vaultwatch.dispatch.groups import file_alert
+from vaultwatch.reading.records import NO_ORIGIN
 from vaultwatch.rules.facts import Level
+from vaultwatch.rules.pack import shipped_rules
 from vaultwatch.seals import Seal
 from vaultwatch.store import StoreError
+from vaultwatch.store.absences import Absences
+from vaultwatch.store.dynamodb.expectations import DynamoExpectations
+from vaultwatch.store.dynamodb.memory import DynamoMemory
+from vaultwatch.store.first_seen import FirstSeen
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -38,6 +50,8 @@ LARGE_BYTES = 30_000
 WRITERS = (2, 8, 100)
 SECONDS, QUICK_SECONDS = 20.0, 1.0
 _TABLE, _SEAL, _MEMORY_DAYS = "alerts", Seal("x" * 64), 90
+_NEW, _EXPECTED = "audit_administrative_policy_new_address", "audit_backup_snapshot_missing"
+_NOW = 1_700_000_000.0
 _RECORD = {"type": "response", "request": {"id": "0" * 36, "operation": "update", "path": "sys/policies/acl/x"}}
 
 
@@ -115,6 +129,40 @@ def flood(*, large: bool) -> dict[str, float]:
     }
 
 
+def remembered() -> dict[str, dict[str, int]]:
+    """Return what it takes to remember combinations of values: new ones, on the next day, and expected events."""
+    rules, found = shipped_rules(), dict[str, dict[str, int]]()
+    seen = [(Combination(_NEW, (f"e{number}", "", "192.0.2.7")), _first(_NOW)) for number in range(ALERTS)]
+    with mock_aws(), fast_dynamodb():
+        client = _client()
+        make_table(client, _TABLE)
+        for name, now in (("new", _NOW), ("known", _NOW + 86_401)):
+            firsts, meter = FirstSeen(rules, lambda: DynamoMemory(client, _TABLE, _SEAL)), Meter()
+            with meter.metering():
+                firsts.remember(firsts.judge(seen, now), now)
+            found[name] = _units(meter)
+        absences, meter = Absences(rules, lambda: DynamoExpectations(client, _TABLE, _SEAL)), Meter()
+        with meter.metering():
+            for number in range(ALERTS):
+                moment = _NOW + number
+                absences.expect([(Combination(_EXPECTED, ("prod",)), [Run(moment, _first(moment))])], moment)
+        found["expected"] = _units(meter)
+    return found
+
+
+def _first(moment: float) -> First:
+    return First(Occurrence(moment, "2026-11-28T07:08:09.123456Z", "0" * 64, NO_ORIGIN), _RECORD, "secret/data/app")
+
+
+def _units(meter: Meter) -> dict[str, int]:
+    return {
+        "calls": meter.calls.total(),
+        "write_units": meter.write_units,
+        "read_units": meter.read_units,
+        "stored_bytes": meter.stored_bytes,
+    }
+
+
 def writers(count: int, seconds: float) -> dict[str, int]:
     """Return how many alerts so many writers store in this time, with how many calls, and how many errors they get."""
     with mock_aws(), fast_dynamodb():
@@ -126,7 +174,7 @@ def writers(count: int, seconds: float) -> dict[str, int]:
             store, results = open_store.__wrapped__(client, _TABLE, _SEAL, _MEMORY_DAYS), Counter[str]()
             while time.monotonic() < ends_at:
                 try:
-                    store.file([file_alert(alert(f"{writer}-{results.total()}"))], 1_700_000_000.0)
+                    store.file([file_alert(alert(f"{writer}-{results.total()}"))], _NOW)
                     results["stored"] += 1
                 except StoreError:
                     results["errors"] += 1
@@ -150,7 +198,8 @@ def main() -> int:
     seconds = SECONDS if parser.parse_args().rounds > 1 else QUICK_SECONDS
     crowds = {str(count): writers(count, seconds) for count in WRITERS}
     floods = {"small": flood(large=False), "large": flood(large=True)}
-    print(json.dumps({"alerts": ALERTS, "batch": BATCH, "large_bytes": LARGE_BYTES, **floods, "writers": crowds}))
+    sizes = {"alerts": ALERTS, "batch": BATCH, "large_bytes": LARGE_BYTES}
+    print(json.dumps({**sizes, **floods, "remembered": remembered(), "writers": crowds}))
     return 0
 
 

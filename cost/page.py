@@ -10,14 +10,17 @@ from bench.results import Result
 from cost import prices as usd
 from cost.attack import ALERTS_A_SECOND, Flood, records_a_second
 from cost.hosts import SIZES, crossing, lanes_gib, parts
-from cost.model import COUNTING, SECONDS, WINDOW_SECONDS, Assumptions, Model, read
+from cost.model import COUNTING, DAYS, HOURS, SECONDS, WINDOW_SECONDS, Assumptions, Model, read
 from cost.prices import PRICES, SOURCES
 from vaultwatch.aws.counting import MAX_SHARED
 from vaultwatch.dispatch.limits import NOTIFICATIONS_A_MINUTE
+from vaultwatch.store.first_seen import MAX_JUDGED
 
 RATES = (10, 100, 1_000, 10_000)
 GOAL_RATE, GOAL_USD = 1_000, 150
 COUNTING_GOAL_USD = 20
+_COMBINATIONS, _LOOKED_UP = 1_000, 20
+"""How many combinations of values are used every day, and how often each is looked up in the table."""
 SHOWN_FROM_USD = 0.05
 """The smallest change that the sensitivity table shows."""
 
@@ -35,7 +38,8 @@ def page(document: Mapping[str, Any]) -> str:
         document: The contents of results.json.
     """
     model = Model(read(document["measured"]["frames"]))
-    sums = (_introduction(), _totals(model), _parts(model), _archive(model), _hosts(model))
+    totals = _totals(model, document["measured"]["floods"])
+    sums = (_introduction(), totals, _parts(model), _archive(model), _hosts(model))
     reasons = (
         _attack(model, document["measured"]),
         _weights(model),
@@ -63,7 +67,7 @@ def _introduction() -> Iterator[str]:
     )
 
 
-def _totals(model: Model) -> Iterator[str]:
+def _totals(model: Model, floods: Mapping[str, Any]) -> Iterator[str]:
     fixed = sum(model.fixed().values())
     yield from _heading("Total")
     yield (
@@ -84,6 +88,8 @@ def _totals(model: Model) -> Iterator[str]:
     yield f"Goal: at most {GOAL_USD} USD variable at {GOAL_RATE:,} records per second: {cost:.2f}, {judgement}."
     yield ""
     yield from _counting(model)
+    yield ""
+    yield from _remembering(floods)
 
 
 def _counting(model: Model) -> Iterator[str]:
@@ -97,6 +103,25 @@ def _counting(model: Model) -> Iterator[str]:
         f"of its threshold: {groups:g} groups, {windows:,.0f} windows of {WINDOW_SECONDS // 60} minutes a month, "
         f"{assumed.shares:g} writes each. One evaluation writes at most {MAX_SHARED} windows: a client who makes up "
         f"groups costs at most {attack:.2f} USD an hour with one evaluation a second."
+    )
+
+
+def _remembering(floods: Mapping[str, Any]) -> Iterator[str]:
+    found, each = floods["remembered"], floods["alerts"]
+    new, known, expected = (
+        [found[kind][units] / each for units in ("write_units", "read_units")] for kind in ("new", "known", "expected")
+    )
+    a_day = known[0] * usd.WRITE.usd + _LOOKED_UP * known[1] * usd.READ.usd
+    a_minute = HOURS * 60 * (expected[0] * usd.WRITE.usd + expected[1] * usd.READ.usd)
+    attack = MAX_JUDGED * 3600 * (new[0] * usd.WRITE.usd + new[1] * usd.READ.usd)
+    yield (
+        f"Rules on what is new take {new[0]:.1f} write units and {new[1]:.1f} read units for a new combination of "
+        f"values, and {known[0]:.1f} and {known[1]:.1f} for one that is used on the next day (measured like a flood, "
+        f"below). {_COMBINATIONS:,} combinations that are used every day, and that {_LOOKED_UP // 2} processes look up "
+        f"twice a day each, cost {_COMBINATIONS * DAYS * a_day:.2f} USD. One evaluation looks up at most "
+        f"{MAX_JUDGED:,}: a client who makes up combinations costs at most {attack:.2f} USD an hour with one "
+        f"evaluation a second. An event that is expected again takes {expected[0]:.1f} write units and "
+        f"{expected[1]:.1f} read units: one a minute costs {a_minute:.2f} USD."
     )
 
 

@@ -65,6 +65,9 @@ class Meter:
             ((kind, given),) = action.items()
             self._write(given["Item"] if kind == "Put" else given["Key"], kind == "Put", factor=2)
 
+    def _PutItem(self, arguments: Any, _: Any) -> None:  # noqa: N802 - DynamoDB's name
+        self._write(arguments["Item"], True, factor=1)
+
     def _BatchWriteItem(self, arguments: Any, _: Any) -> None:  # noqa: N802 - DynamoDB's name
         for requests in arguments["RequestItems"].values():
             for request in requests:

@@ -153,6 +153,17 @@ def test_a_flood_is_read_from_what_was_measured(document: dict[str, Any]) -> Non
         assert f"{sum(flood.an_hour(MODEL.assumed).values()):.2f}" in page(document)
 
 
+def test_what_rules_remember_costs_what_was_measured(document: dict[str, Any]) -> None:
+    found = document["measured"]["floods"]
+    text = page(document)
+    assert "1,000 combinations that are used every day" in text
+    assert "one a minute costs 0.11 USD" in text
+    found["remembered"]["expected"]["write_units"] *= 2
+    assert "one a minute costs 0.22 USD" in page(document)
+    found["remembered"]["expected"]["write_units"] //= 2
+    assert page(document) == text
+
+
 def test_only_what_people_are_notified_of_goes_through_sns() -> None:
     nobody = replace(MODEL, assumed=replace(MODEL.assumed, notified=0.0))
     assert nobody.variable(GOAL_RATE)["SNS, e-mail"] == 0
