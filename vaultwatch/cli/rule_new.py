@@ -53,7 +53,7 @@ def command(name: str, source: str, into: Path) -> None:
 
     if not _NAME.fullmatch(name) or len(name) > _MAX_NAME:
         raise SettingError(
-            f"a rule's name is of lower-case words joined by `_`, such as audit_ldap_enabled, not {name}"
+            f"a rule's name is of two or more lower-case words joined by `_`, such as audit_ldap_enabled, not {name}"
         )
     if name in (rule.name for rule in shipped_rules()):
         raise SettingError(f"{name} is a shipped rule: choose another name")

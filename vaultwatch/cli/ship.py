@@ -47,9 +47,8 @@ def command(
     """Send the lines on stdin to Kinesis, batched into frames: for syslog-ng's program() destination.
 
     It reads its input to the end, even after SIGTERM. While a setting cannot be used, it logs why, reads nothing, and
-    checks again every 10 seconds; --check-config finds such a problem before the start. A wrong value of --source,
-    --level or --timezone ends it with status 2, unless syslog-ng has started it. Credentials, region and
-    endpoint are those of any AWS SDK.
+    checks again every 10 seconds; --check-config finds such a problem before the start. A wrong value of --source
+    ends it with status 2, unless syslog-ng has started it. Credentials, region and endpoint are those of any AWS SDK.
     """
     from vaultwatch.ship import handler
     from vaultwatch.ship.options import ShipOptions

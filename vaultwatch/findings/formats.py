@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape, quoteattr
 import msgspec
 
 from vaultwatch.findings.found import Finding
-from vaultwatch.printable import one_line, printable_json
+from vaultwatch.printable import counted, one_line, printable_json
 from vaultwatch.rules.facts import Level, RuleFacts
 
 _COLUMNS = ("time", "level", "rule", "title", "summary", "outcome", "who", "principal", "path", "namespace")
@@ -93,7 +93,7 @@ def as_junit(alerts: Iterable[Finding], rules: Sequence[RuleFacts], failures: Se
     for rule, lines in shown.items():
         yield f'<testcase classname="vaultwatch" name={quoteattr(rule)}>'
         if lines:
-            yield f'<failure message="{counts[rule]} alerts">' + "\n".join(lines) + "</failure>"
+            yield f'<failure message="{counted(counts[rule], "alert")}">' + "\n".join(lines) + "</failure>"
         yield "</testcase>"
     yield "</testsuite></testsuites>"
 

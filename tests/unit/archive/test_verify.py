@@ -83,7 +83,7 @@ class TestS3:
         assert run("verify", archive.place) == (
             1,
             [f"{archive.keys[2]}: hidden by a delete marker"],
-            "3 segments, 1 faults\n",
+            "3 segments, 1 fault\n",
         )
 
     def test_what_has_expired_is_no_fault_if_it_is_said(

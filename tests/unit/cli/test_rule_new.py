@@ -80,8 +80,8 @@ def test_whatever_an_entry_contains(
 @pytest.mark.parametrize(
     ("name", "source", "reported"),
     [
-        ("Audit-X", line(), "a rule's name is of lower-case words joined by `_`"),
-        ("../audit_x", line(), "a rule's name is of lower-case words"),
+        ("Audit-X", line(), "a rule's name is of two or more lower-case words joined by `_`"),
+        ("../audit_x", line(), "a rule's name is of two or more lower-case words"),
         ("audit_policy_written", line(), "audit_policy_written is a shipped rule"),
         ("audit_x", "/proc/nowhere", "/proc/nowhere: No such file or directory"),
         ("audit_x", "{}", "the line: there is no record to read: "),
