@@ -63,10 +63,10 @@ def list_rules(rule_dirs: tuple[Path, ...], form: str) -> None:
             facts = msgspec.to_builtins(rule)
             click.echo(msgspec.json.encode({key: facts[key] for key in facts if key != "condition"}).decode())
         else:
-            click.echo(f"{rule.name:34} {rule.level:13} {rule.title}{_notes(rule)}")
+            click.echo(f"{rule.name:40} {rule.level:13} {rule.title}{_notes(rule)}")
     for name in _disabled(rule_dirs):
         disabled = json.dumps({"name": name, "enabled": False})
-        click.echo(disabled if form == "json" else f"{name:34} {'-':13} (disabled by overrides.yml)")
+        click.echo(disabled if form == "json" else f"{name:40} {'-':13} (disabled by overrides.yml)")
 
 
 def _notes(rule: CompiledRule) -> str:

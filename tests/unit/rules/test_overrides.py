@@ -109,6 +109,6 @@ def test_a_rule_that_a_correlation_counts_cannot_be_disabled(folder: Path) -> No
         "title: Many\nname: many\nlevel: low\ncorrelation:\n  type: event_count\n  rules: [rule]\n"
         "  group-by: [request.path]\n  timespan: 10m\n  condition: {gte: 10}\n"
     )
-    with pytest.raises(RuleError, match="rule cannot be disabled, because many counts it"):
+    with pytest.raises(RuleError, match=r"overrides\.yml, line 1: rule cannot be disabled, because many counts it"):
         overridden(folder, "rule: {enabled: false}")
     assert overridden(folder, "many: {level: high}")["many"].level == "high"

@@ -94,8 +94,10 @@ def overridden(
     for rule in enabled:
         for name in rule.correlation.rules if rule.correlation else ():
             if not _is_enabled(name, overrides):
+                path = next(path for path in (one / _FILE for one in directories) if name in _mapping(path))
                 raise RuleError(
-                    f"{_FILE}: {name} cannot be disabled, because {rule.name} counts it: use `staged: true`"
+                    f"{_place(path, name)}: {name} cannot be disabled, because {rule.name} counts it: "
+                    "use `staged: true`"
                 )
     return enabled
 
