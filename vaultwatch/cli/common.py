@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -71,6 +71,11 @@ class HandlerCommand(click.Command):
 def complete_place(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Let the shell complete the name of a file or folder; a place may also be no file."""
     return [CompletionItem(incomplete, type="file")]
+
+
+def completing(*words: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Return what completes one of some words; which of them are allowed is for the command to say."""
+    return lambda _ctx, _param, incomplete: [word for word in words if word.startswith(incomplete.lower())]
 
 
 def complete_rule(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:

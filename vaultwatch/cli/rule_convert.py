@@ -11,7 +11,7 @@ import click
 import msgspec
 import yaml
 
-from vaultwatch.cli.common import RulesFolder, check_rule_names, default_rules
+from vaultwatch.cli.common import RulesFolder, check_rule_names, complete_rule, default_rules
 from vaultwatch.cli.examples import examples
 from vaultwatch.printable import one_line
 
@@ -34,7 +34,10 @@ _LONGEST_LINE = 500
 )
 @click.argument("directories", nargs=-1, type=RulesFolder(), metavar="[DIR]...")
 @click.option("--to", "target", type=click.Choice(TARGETS), required=True, help="What to convert the rules for.")
-@click.option("--rule", "patterns", multiple=True, metavar="NAME", help="Only this rule; * and ? are wildcards.")
+@click.option(
+    "--rule", "patterns", multiple=True, metavar="NAME", shell_complete=complete_rule,
+    help="Only this rule; * and ? are wildcards.",
+)  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--pipeline", is_flag=True, help="Write the processing pipeline for `sigma convert` instead of queries.")
 def command(directories: tuple[Path, ...], target: str, patterns: tuple[str, ...], form: str, pipeline: bool) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from vaultwatch.cli.common import HandlerCommand
+from vaultwatch.cli.common import HandlerCommand, completing
 from vaultwatch.cli.examples import examples
 
 _FILE = click.Path(path_type=Path)
@@ -19,7 +19,10 @@ _FILE = click.Path(path_type=Path)
         "vaultwatch ship --source audit --stream vaultwatch --check-config",
     ),
 )
-@click.option("--source", required=True, metavar="audit|server", help="The log that the lines come from.")
+@click.option(
+    "--source", required=True, metavar="audit|server", shell_complete=completing("audit", "server"),
+    help="The log that the lines come from.",
+)  # fmt: skip
 @click.option("--stream", required=True, metavar="NAME", help="Name of the Kinesis stream.")
 @click.option(
     "--oversize-bucket", default="", metavar="NAME", help="S3 bucket for lines that are too large for the stream."

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from vaultwatch.cli.common import HandlerCommand, RulesFolder, load_rules
+from vaultwatch.cli.common import HandlerCommand, RulesFolder, completing, load_rules
 from vaultwatch.cli.examples import examples
+from vaultwatch.rules.facts import Level
 from vaultwatch.zones import find_zone
 
 _FILE = click.Path(path_type=Path)
@@ -22,7 +23,10 @@ _FILE = click.Path(path_type=Path)
         "vaultwatch watch --source audit --slack-webhook-file /etc/vaultwatch/slack-webhook --check-config",
     ),
 )
-@click.option("--source", required=True, metavar="audit|server", help="The log that the lines come from.")
+@click.option(
+    "--source", required=True, metavar="audit|server", shell_complete=completing("audit", "server"),
+    help="The log that the lines come from.",
+)  # fmt: skip
 @click.option("--alert-log", type=_FILE, metavar="FILE", help="Append alerts to this file, one JSON object per line.")
 @click.option(
     "--logs", default="", metavar="PLACE",
@@ -39,7 +43,10 @@ _FILE = click.Path(path_type=Path)
 )  # fmt: skip
 @click.option("--slack-channel", default="", metavar="CHANNEL", help="Slack channel of the bot, by id or name.")
 @click.option("--sns-topic", default="", metavar="ARN", help="Publish alerts to this SNS topic.")
-@click.option("--level", default="low", show_default=True, metavar="LEVEL", help="Lowest level to notify about.")
+@click.option(
+    "--level", default="low", show_default=True, metavar="LEVEL", shell_complete=completing(*map(str, Level)),
+    help="Lowest level to notify about.",
+)  # fmt: skip
 @click.option(
     "--state", type=_FILE, metavar="DIR",
     help="Directory for alerts, and for notifications that are not sent yet. Default: /var/lib/vaultwatch, "

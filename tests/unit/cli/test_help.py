@@ -79,3 +79,17 @@ def test_the_shell_completes_files_where_a_log_is_named(words: str) -> None:
 @pytest.mark.parametrize("words", ["rules show", "rules explain", "check --rule", "report --exclude"])
 def test_the_shell_completes_the_names_of_rules(words: str) -> None:
     assert completed(words, "audit_device_d") == [("plain", "audit_device_disabled")]
+
+
+@pytest.mark.parametrize(
+    ("words", "start", "found"),
+    [
+        ("watch --source", "a", ["audit"]),
+        ("watch --level", "h", ["high"]),
+        ("ship --source", "s", ["server"]),
+        ("check --format", "ju", ["junit"]),
+        ("rules convert --rule", "audit_device_d", ["audit_device_disabled"]),
+    ],
+)
+def test_the_shell_completes_the_values_of_options(words: str, start: str, found: list[str]) -> None:
+    assert [value for _, value in completed(words, start)] == found
