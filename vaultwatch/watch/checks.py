@@ -82,7 +82,8 @@ def facts(options: WatchOptions) -> Iterator[str]:
     names = [sink.name for sink in options.sinks()]
     yield f"alerts of level {options.minimum_level} and above go to: {', '.join(names) or 'nobody'}"
     yield f"rejected lines are kept in {options.rejected}" if options.rejected else "rejected lines are only counted"
-    yield "all settings can be used"
+    lacks_metrics = any(metrics_notes(options.metrics, "watch"))
+    yield "all other settings can be used" if lacks_metrics else "all settings can be used"
 
 
 def notes(options: WatchOptions) -> list[str]:

@@ -127,6 +127,15 @@ class TestCheckConfig:
             "all settings can be used",
         ]
 
+    def test_metrics_that_cannot_be_written_keep_nothing_back_and_are_not_among_what_can_be_used(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        settings = ["--state", str(tmp_path / "state"), "--metrics", "/proc/nowhere/x"]
+        assert main(["watch", "--source", "audit", "--check-config", *settings]) == 0
+        out, err = capsys.readouterr()
+        assert "there are no metrics until this is fixed" in err
+        assert out.endswith("\nall other settings can be used\n")
+
     def test_what_silences_a_shipped_rule_is_said(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (tmp_path / "overrides.yml").write_text("audit_seal_requested: {enabled: false}\n")
         rules = ["--rules", str(ROOT / "rules"), "--rules", str(tmp_path)]
