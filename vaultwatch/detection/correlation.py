@@ -51,6 +51,8 @@ _MOST_AHEAD_SECONDS = 3600.0
 _SAMPLE_BYTES = 4096
 _Found: TypeAlias = tuple[Correlated, tuple[str, ...], Thing, str]
 """What a correlation counts of a record: the correlation, the group, the thing, and its text for people."""
+_Known: TypeAlias = Remembered[tuple[str | None, ...], tuple[str, ...]]
+"""Some texts of records as they are counted: one table for all that is counted, so that the memory is bounded."""
 _TextsOf: TypeAlias = Callable[[tuple[str, ...]], tuple[str, ...]]
 """Returns the texts of some fields of a record, as they are counted."""
 _OfValues: TypeAlias = Callable[[Values, Callable[[], Origin], tzinfo | None], tuple[str, ...]]
@@ -117,6 +119,7 @@ class Correlator:
         self.received = math.inf
         self._counts = counts
         self._reads: Remembered[tuple[Plan, Rules], list[_Read] | None] = Remembered(self._reads_of, len)
+        self._counted_texts: _Known = Remembered(_all_counted, _length)
 
     def take(
         self, matching: list[Rule], view: View, key: str, time: Any, origin: Origin
@@ -173,7 +176,8 @@ class Correlator:
         plan, matching = of
         if any(rule.name not in self.correlations.silent for rule in matching):
             return None
-        return [_read(plan, rule.name, one) for rule in matching for one in self.correlations.by_rule[rule.name]]
+        by_rule, known = self.correlations.by_rule, self._counted_texts
+        return [_read(plan, rule.name, one, known) for rule in matching for one in by_rule[rule.name]]
 
     def _count(
         self,
@@ -312,21 +316,21 @@ def _texts(view: View, fields: Iterable[str]) -> tuple[str, ...]:
     )
 
 
-def _read(plan: Plan, rule: str, one: Correlated) -> _Read:
-    group = _texts_of_few(plan, one.group_by)
+def _read(plan: Plan, rule: str, one: Correlated, known: _Known) -> _Read:
+    group = _texts_of_few(plan, one.group_by, known)
     if one.correlation.type in _OF_RULES:
         return _Read(one, group, lambda _values, _origin, _zone: (rule,))
-    return _Read(one, group, _texts_of_few(plan, one.shown if one.correlation.type in _OF_EVENTS else one.fields))
+    shown = one.shown if one.correlation.type in _OF_EVENTS else one.fields
+    return _Read(one, group, _texts_of_few(plan, shown, known))
 
 
-def _texts_of_few(plan: Plan, fields: tuple[str, ...]) -> _OfValues:
+def _texts_of_few(plan: Plan, fields: tuple[str, ...], known: _Known) -> _OfValues:
     """Return what returns the texts of some fields of an entry, as they are counted, from the few that are decoded."""
     pick = plan.texts[fields]
     if pick is None:
         return lambda values, origin, zone: _texts(plan.view(values, origin(), zone), fields)
     if len(fields) == 1:
         return lambda values, _origin, _zone: (_counted(*pick(values)),)
-    known: Remembered[tuple[str | None, ...], tuple[str, ...]] = Remembered(_all_counted, _length)
     return lambda values, _origin, _zone: known[pick(values)]
 
 

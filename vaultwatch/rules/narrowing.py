@@ -32,7 +32,8 @@ class Narrowing:
         """Take what the gate does not look up of each alternative, and the fields that it decodes as texts."""
         self._alternatives = alternatives
         self._masks = masks(alternatives)
-        self._texts = frozenset(texts)
+        # One table for each field, and not for each plan, so that the memory is bounded.
+        self._by_text = {field: _by_text(self._masks[field]) for field in self._masks.keys() & set(texts)}
         self._plans: dict[int, _Plan | None] = {}
 
     def of(self, mask: int, text: bytes, gate: Any) -> int:
@@ -57,24 +58,32 @@ class Narrowing:
         return plan
 
     def _reading(self, asked: Mapping[str, Masks]) -> _Plan | None:
-        if asked and self._texts.issuperset(asked):
-            return _of_the_gate(asked)
+        if asked and self._by_text.keys() >= asked.keys():
+            return _of_the_gate({field: self._by_text[field] for field in asked})
         by_json = JsonMasks(asked)
         return _of_the_entry(by_json) if 0 < len(by_json.fields) <= MAX_FIELDS else None
 
 
-def _of_the_gate(asked: Mapping[str, Masks]) -> _Plan:
-    """Look up texts that the gate has decoded."""
+def _by_text(known: Masks) -> Remembered[str | None, int]:
+    """Return the alternatives by a text of a field."""
 
-    def look_up(texts: Any) -> int:
+    def look_up(text: str | None) -> int:
+        return of_text(known, text) if len(text or "") <= MAX_FIELD_BYTES else ANY
+
+    return Remembered(look_up, lambda text: len(text or ""))
+
+
+def _of_the_gate(by_text: Mapping[str, Remembered[str | None, int]]) -> _Plan:
+    """Look up texts that the gate has decoded."""
+    looked_up = [(attrgetter(field), known) for field, known in by_text.items()]
+
+    def plan(_text: bytes, gate: Any) -> int:
         mask = ANY
-        for known, text in zip(asked.values(), texts if len(asked) > 1 else (texts,), strict=True):
-            mask &= of_text(known, text) if len(text or "") <= MAX_FIELD_BYTES else ANY
+        for text_of, known in looked_up:
+            mask &= known[text_of(gate)]
         return mask
 
-    found: Remembered[Any, int] = Remembered(look_up, lambda texts: len(str(texts)))
-    texts_of: Any = attrgetter(*asked)  # which returns a tuple only of several values
-    return lambda _text, gate: found[texts_of(gate)]
+    return plan
 
 
 def _of_the_entry(by_json: JsonMasks) -> _Plan:
