@@ -413,6 +413,8 @@ REFUSED = [
     (sigma(PATH.format(": a"), more="status: [test]\n"), "unsupported status"),
     (sigma(PATH.format(": a"), more="status: draft\n"), "status draft: not one of stable, test, experimental"),
     (sigma(PATH.format(": a")).replace("level: low", "level: urgent"), "unknown level urgent"),
+    (sigma(PATH.format(": a"), more="falsepositives: [a: b]\n"), "falsepositives: a list of texts"),
+    (sigma(PATH.format(": a"), more="references: [[x]]\n"), "references: a list of texts"),
     (sigma(PATH.format(": a")).replace("level: low", "level: x"), "x: not one of informational, low, medium, high, cr"),
     (sigma(PATH.format(": a")).replace("level: low", "level: [low]"), "unknown level"),
     (sigma(PATH.format(": a")).replace("level: low\n", ""), "no level"),

@@ -46,7 +46,7 @@ _OF_FILTER = re.compile("^selection _filt_[a-z]{10}_")
 def check_shape(
     where: str, found: dict[str, Any], path: Path, keys: Collection[str], required: Collection[str]
 ) -> None:
-    """Refuse a rule that lacks keys, has others than these, or whose name, status or level is not valid.
+    """Refuse a rule that lacks keys, has others than these, or one of whose facts is not valid.
 
     Args:
         where: The rule's file, for the error.
@@ -71,6 +71,10 @@ def check_shape(
         raise RuleError(f"{where}: unsupported status {status}: not one of {', '.join(_STATUSES)}")
     if level not in list(Level):
         raise RuleError(f"{where}: unknown level {level}: not one of {', '.join(Level)}")
+    for key in ("falsepositives", "references"):
+        texts = found.get(key) or []
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise RuleError(f"{where}: {key}: a list of texts; one with a colon and a space needs quotes")
 
 
 def common_facts(sigma: SigmaRuleBase, notified: notifying.Notifying) -> dict[str, Any]:
