@@ -107,8 +107,8 @@ def test_a_shipped_rule_is_explained_with_the_names_of_its_selections(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = tmp_path / "audit.log"
-    log.write_text(line("sys/policies/acl/b"))
-    status, out, _ = run(capsys, "audit_policy_written", log)
+    log.write_text(line("sys/remount"))
+    status, out, _ = run(capsys, "audit_mount_moved", log)
     assert status == 0
     assert "yes  selection selection\n" in out
 
