@@ -69,7 +69,8 @@ def alerts_and_deliveries(table_rows: Iterable[Mapping[str, Any]]) -> tuple[dict
     for row in table_rows:
         key = row["pk"]["S"]
         if key.startswith(ALERT_ROWS):
-            alerts[key.removeprefix(ALERT_ROWS)] = decode_alert(row["body"]["B"])
+            alert = decode_alert(row["body"]["B"])
+            alerts[alert.id] = alert
         elif key.startswith(_SENT_TO_SLACK):
             delivered.add(key.removeprefix(_SENT_TO_SLACK))
     return alerts, delivered

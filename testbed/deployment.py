@@ -85,7 +85,7 @@ class Deployment:
 
     def alert_ids(self) -> list[str]:
         """Return the ids of the stored alerts."""
-        return [row["pk"]["S"].partition("#")[2] for row in self.rows() if row["sk"]["S"] == "alert"]
+        return [alert.id for alert in self.alerts()]
 
     def alerts(self) -> list[Alert]:
         """Return the stored alerts."""

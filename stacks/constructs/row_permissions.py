@@ -13,7 +13,8 @@ names (DynamoDB developer guide, "Using IAM policy conditions for fine-grained a
   context keys"). `Null` refuses such a call, should somebody add the action.
 
 IAM has no permission to create a row without replacing one. So a function may replace the alerts and windows that it
-makes itself, but rows without its seal (`vaultwatch.seals`) decide nothing; nobody may delete an alert.
+makes itself. But whoever has its credential and not the key of `vaultwatch.seals` cannot name them, unless the function
+may query an index, and rows without a seal decide nothing; nobody may delete an alert.
 """
 
 from __future__ import annotations

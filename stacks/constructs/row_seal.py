@@ -1,4 +1,4 @@
-"""The key with which functions seal rows of the alerts table (`vaultwatch.seals`)."""
+"""The key with which functions name and seal rows of the alerts table (`vaultwatch.seals`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class RowSeal(Construct):
     """A secret that AWS generates, and that CloudFormation writes into the environment of functions.
 
     No role of the deployment may read it, or the configuration of a function: whoever has the credential of a function
-    and runs no code in it cannot seal rows. Templates contain a reference to it only.
+    and runs no code in it can neither name nor seal rows. Templates contain a reference to it only.
 
     Args:
         scope: The construct that holds the key.
@@ -32,7 +32,7 @@ class RowSeal(Construct):
         secret = secretsmanager.CfnSecret(
             self,
             "Key",
-            description="Seals the rows of the alerts table; with another key, functions ignore all rows",
+            description="Names and seals the rows of the alerts table; with another key, functions ignore all rows",
             generate_secret_string=generated,
             kms_key_id=key.key_arn,
         )

@@ -1,4 +1,4 @@
-"""Whoever has the credential of a function, and not the key that seals rows, hides no alert in advance."""
+"""Whoever has the credential of a function, and not the key that names and seals rows, hides no alert in advance."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from testbed.deployment import ALERTING, Deployment, deploy
 from testbed.recorded import tagged
+from tests.support.dynamodb import Listed
 from vaultwatch.alerts import Alert
 from vaultwatch.dispatch.decisions import State
 from vaultwatch.dispatch.drafts import head_of
@@ -27,7 +28,6 @@ from vaultwatch.store.dynamodb.table import Row, Table
 from vaultwatch.store.encoding import pack_alert
 
 BEGINS = tagged("vault-1.14.2", "audit")[7][2:4]  # a root generation
-FUNCTIONS = ("Evaluation", "Sweep", "Digest")
 KINDS = ("alert", "window", "held", "limit", "sightings")
 Deployed = Callable[[], Any]
 
@@ -83,7 +83,7 @@ def alert(deployed_templates: dict[str, Any], bundle: Path) -> Alert:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_of_them_would_hide_it_if_it_had_the_seal_of_the_deployment(
+def test_each_of_them_would_hide_it_if_it_had_the_key_of_the_deployment(
     deployed: Deployed, alert: Alert, kind: str
 ) -> None:
     with deployed() as deployment:
@@ -93,14 +93,28 @@ def test_each_of_them_would_hide_it_if_it_had_the_seal_of_the_deployment(
         assert deployment.aws.mails == []
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize(("function", "seal"), [("Evaluation", Seal("a guess")), ("Sweep", UNSEALED)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_it_the_alert_is_notified_at_once_and_an_alarm_fires(
-    deployed: Deployed, alert: Alert, kind: str, function: str
+def test_without_it_nobody_finds_the_name_of_a_row_that_is_read(
+    deployed: Deployed, alert: Alert, kind: str, function: str, seal: Seal
 ) -> None:
     with deployed() as deployment:
         forged = hiding(alert, deployment.aws.now())[kind]
-        store(deployment, function, forged, UNSEALED if function == "Sweep" else Seal("a guess"))
+        store(deployment, function, forged, seal)
+        deployment.ship(BEGINS)
+        deployment.aws.run_until_idle()
+        assert forged
+        assert len(deployment.aws.mails) == 1
+        assert "vaultwatch-evaluate-foreign-rows" not in deployment.aws.fired_alarms()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_the_name_and_without_the_key_the_alert_is_notified_at_once_and_an_alarm_fires(
+    deployed: Deployed, alert: Alert, kind: str
+) -> None:
+    with deployed() as deployment:
+        forged = hiding(alert, deployment.aws.now())[kind]
+        store(deployment, "Digest", forged, Listed(own_seal(deployment)))
         deployment.ship(BEGINS)
         deployment.aws.run_until_idle()
         assert forged

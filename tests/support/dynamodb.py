@@ -27,6 +27,18 @@ SEAL_KEY = "the key of a deployment, which no role can read"
 SEAL = Seal(SEAL_KEY)
 
 
+class Listed(Seal):
+    """What somebody has who has seen a list of the rows, and not the key: their names, and no seals.
+
+    Args:
+        names: Names the rows.
+    """
+
+    def __init__(self, names: Seal) -> None:
+        super().__init__("a guess")
+        self.name = names.name  # type: ignore[method-assign]
+
+
 @contextmanager
 def local_aws() -> Iterator[None]:
     """Run moto in this process."""

@@ -1,4 +1,4 @@
-"""A seal belongs to one row, and to one key."""
+"""A seal belongs to one row, and to one key; so does the name of a row."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vaultwatch.seals import UNSEALED, ForeignRows, Seal, SealKey
 
@@ -44,6 +46,41 @@ def test_another_key_gives_another_one() -> None:
 
 def test_a_number_is_the_same_in_whatever_form_dynamodb_returns_it() -> None:
     assert SEAL.of(KEY, BODY, {"expires_at": 3}) == SEAL.of(KEY, BODY, {"expires_at": float("3.00")})
+
+
+TEXTS = st.one_of(
+    st.text(st.characters(exclude_categories=())),  # with lone surrogates
+    st.integers(0, 3).map(str),
+    st.sampled_from(["ordinary", "urgent", "\ud800", "\ufffd", "a\0b", "a", "0" * 32]),
+)
+
+
+BEGINNINGS = st.sampled_from(["alert#", "notification#"])
+
+
+class TestNames:
+    @given(BEGINNINGS, TEXTS, BEGINNINGS, TEXTS)
+    def test_of_two_rows_are_two(self, beginning: str, text: str, other_beginning: str, other_text: str) -> None:
+        one, other = beginning + text, other_beginning + other_text
+        assert (SEAL.name(one) == SEAL.name(other)) == (one == other)
+        # the alert of a notification has the same id
+        assert (hidden(SEAL.name(one)) == hidden(SEAL.name(other))) == (one == other)
+
+    @given(BEGINNINGS, TEXTS)
+    def test_keep_their_beginning_and_the_rest_are_128_bits_that_depend_on_the_key(
+        self, beginning: str, text: str
+    ) -> None:
+        name = SEAL.name(beginning + text)
+        assert name.startswith(beginning)
+        assert len(bytes.fromhex(hidden(name))) == 16
+        assert name != Seal("another key that nobody can guess, as long").name(beginning + text)
+
+    def test_without_a_key_are_clear(self) -> None:
+        assert UNSEALED.name("sent#slack#1") == "sent#slack#1"
+
+
+def hidden(name: str) -> str:
+    return name.partition("#")[2]
 
 
 @pytest.mark.parametrize("key", ["", "short", "x" * 31])

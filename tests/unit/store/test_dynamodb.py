@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ from vaultwatch.dispatch.routes import Route
 from vaultwatch.rules.facts import Level
 from vaultwatch.store import REMEMBERED_SECONDS, StoreError
 from vaultwatch.store.dynamodb.adapter import PATIENCE_SECONDS, DynamoStore
+from vaultwatch.store.dynamodb.counts import DynamoCounts
+from vaultwatch.store.dynamodb.memory import DynamoMemory
 from vaultwatch.store.dynamodb.sent import SentNotifications
 
 T0 = 1_700_000_000.0
@@ -284,6 +287,19 @@ def test_a_row_that_cannot_be_read_is_replaced(store: DynamoStore, client: Any) 
     assert rows("held")[0]["body"] != {"B": b"x"}
 
 
+def test_no_name_of_a_row_shows_what_it_is_about(store: DynamoStore, client: Any) -> None:
+    record(store, [a_filing("e1", same_as=("other",)), a_filing("e2", rule="held")], T0)
+    store.live_since({"rule": "digest"}, T0)
+    DynamoMemory(client, TABLE, SEAL).remember(["seen"], T0)
+    DynamoCounts(client, TABLE, SEAL).add("window", {1}, {0}, T0)
+    names = [row["pk"]["S"] for row in all_rows()]
+    beginnings = {name.partition("#")[0] for name in names}
+    assert beginnings == {"alert", "count", "family", "group", "limit", "live", "notification", "rule", "seen"}
+    assert all(re.fullmatch("[a-z]+#[0-9a-f]{32}", name) for name in names)
+    clear = (an_alert("e1").id, a_filing("e1").group)
+    assert not any(one in name for one in clear for name in names)
+
+
 def test_an_error_quotes_nothing_of_the_request(store: DynamoStore) -> None:
     def judge(number: int, name: str, made: bool) -> None:
         raise EndpointConnectionError(endpoint_url="https://alice")
@@ -300,8 +316,8 @@ class TestLiveRules:
         store.live_since({"a": "1", "b": "1"}, T0)
         store.live_since({"a": "1"}, T0 + 20 * self.DAY)
         assert {row["pk"]["S"]: int(row["expires_at"]["N"]) for row in rows("live")} == {
-            "live#a#1": T0 + 20 * self.DAY + REMEMBERED_SECONDS,
-            "live#b#1": T0 + REMEMBERED_SECONDS,
+            SEAL.name("live#a#1"): T0 + 20 * self.DAY + REMEMBERED_SECONDS,
+            SEAL.name("live#b#1"): T0 + REMEMBERED_SECONDS,
         }
 
     def test_that_are_read_all_the_time_are_written_once_a_day(self, store: DynamoStore) -> None:

@@ -38,9 +38,9 @@ from vaultwatch.store.dynamodb.rows import (
     read_draft,
     read_held,
 )
-from vaultwatch.store.dynamodb.schema import Key, alert_key, delivery_key
+from vaultwatch.store.dynamodb.schema import Key, alert_key, delivery_key, held_key
 from vaultwatch.store.dynamodb.settling import move_to_rules
-from vaultwatch.store.dynamodb.table import Conflict, Item, Table, key_of, number
+from vaultwatch.store.dynamodb.table import Conflict, Item, Table, number
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -106,13 +106,12 @@ class DynamoStore:
             for page in table.find("due", _DUE, {":kind": kind, ":now": now}):
                 if not may_go_on():
                     break
-                self._insisting(partial(move_to_rules, table, list(map(key_of, page)), now), now)
-        due = [key_of(item) for page in table.find("due", _DUE, {":kind": "held", ":now": now}) for item in page]
-        rows = table.read(due)
+                self._insisting(partial(move_to_rules, table, page, now), now)
+        due = [item for page in table.find("due", _DUE, {":kind": "held", ":now": now}) for item in page]
+        rows = table.read_found(due)
         self._insisting(partial(table.remove_foreign, rows), now)
-        readable = [(key, held) for key, item in rows.items() if (held := read_held(item))]
-        for key, _ in sorted(readable, key=lambda one: by_urgency(one[1])):
-            made += self._insisting(partial(self._flush, key, now), now)
+        for held in sorted(filter(None, map(read_held, rows)), key=by_urgency):
+            made += self._insisting(partial(self._flush, held_key(held.head.rule), now), now)
         return self._assemble(made)
 
     def next_due(self, now: float) -> float | None:
@@ -128,9 +127,8 @@ class DynamoStore:
         found: list[tuple[Draft, Item]] = []
         filtered = "(not_before <= :now OR not_before > :distant) AND (created_at <= :made OR created_at > :distant)"
         for page in table.find("unsent", "unsent_sink = :sink", values, filtered=filtered):
-            rows = table.read(map(key_of, page))
-            present = [rows[key] for key in map(key_of, page) if key in rows]
-            due = [item for item in present if not now < number(item, "not_before") <= distant]
+            rows = table.read_found(page)
+            due = [item for item in rows if not now < number(item, "not_before") <= distant]
             found += [(draft, item) for item in due if (draft := read_draft(item))]
             if len(found) >= limit:
                 break

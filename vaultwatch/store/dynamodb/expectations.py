@@ -11,7 +11,7 @@ from vaultwatch.seals import Seal
 from vaultwatch.store import StoreError
 from vaultwatch.store.dynamodb.rows import read_body
 from vaultwatch.store.dynamodb.schema import DUE, EXPIRES_AT, expected_key
-from vaultwatch.store.dynamodb.table import Conflict, Item, Table, key_of, number, replace_row
+from vaultwatch.store.dynamodb.table import Conflict, Item, Table, number, replace_row
 from vaultwatch.store.expectations import Expected
 
 if TYPE_CHECKING:
@@ -39,10 +39,9 @@ class DynamoExpectations:
         """See `Expectations.due`."""
         found = list[Expected]()
         for page in self._table.find(DUE.name, _DUE, {":kind": _KIND, ":now": now}):
-            rows = self._table.read(map(key_of, page))
+            rows = self._table.read_found(page)
             self._table.remove_foreign(rows)
-            present = (rows[key] for key in map(key_of, page) if key in rows)
-            due = (item for item in present if DUE.partition_key in item and number(item, DUE.sort_key) <= now)
+            due = (item for item in rows if DUE.partition_key in item and number(item, DUE.sort_key) <= now)
             found += [one for item in due if (one := _read(item))]
             if len(found) >= _MOST:
                 break
@@ -79,5 +78,4 @@ class DynamoExpectations:
 
 
 def _read(item: Item) -> Expected | None:
-    found = read_body(item, Expected)
-    return found if found is not None and expected_key(found.name) == key_of(item) else None
+    return read_body(item, Expected)

@@ -24,7 +24,6 @@ from vaultwatch.seals import foreign_rows
 from vaultwatch.store.dynamodb.schema import (
     EXPIRES_AT,
     Key,
-    added_key,
     alert_key,
     delivery_key,
     held_key,
@@ -32,7 +31,7 @@ from vaultwatch.store.dynamodb.schema import (
     sightings_key,
     window_key,
 )
-from vaultwatch.store.dynamodb.table import Item, Row, body_of, key_of, replace_row
+from vaultwatch.store.dynamodb.table import Item, Row, body_of, place_of, replace_row
 from vaultwatch.store.encoding import decode_alert, encode_alert
 
 MAX_ALERT_BYTES = 120_000
@@ -53,37 +52,28 @@ def read_body(item: Item, type_: type[_T]) -> _T | None:
 
 def read_alert(item: Item) -> Alert | None:
     """Decode the alert of a row; None if Vaultwatch did not write it."""
-    alert = _readable(item, decode_alert)
-    return alert if alert and alert_key(alert.id) == key_of(item) else None
+    return _readable(item, decode_alert)
 
 
 def read_window(item: Item) -> Window | None:
     """Decode the window of a row; None if Vaultwatch did not write it."""
-    window = read_body(item, Window)
-    return window if window and window_key(window.group) == key_of(item) else None
+    return read_body(item, Window)
 
 
 def read_held(item: Item) -> Held | None:
     """Decode what a rule holds; None if Vaultwatch did not write it."""
-    held = read_body(item, Held)
-    return held if held and held_key(held.head.rule) == key_of(item) else None
+    return read_body(item, Held)
 
 
 def read_added(item: Item) -> Held | None:
     """Decode what a writer in a crowd adds to what a rule holds; None if Vaultwatch did not write it."""
     added = read_body(item, Held)
-    return added if added and added.tallies and added_key(added.tallies[0].latest) == key_of(item) else None
+    return added if added and added.tallies else None
 
 
 def read_draft(item: Item) -> Draft | None:
     """Decode a notification that is not sent; None if Vaultwatch did not write it."""
-    draft = read_body(item, Draft)
-    return draft if draft and key_of(item)[0] == delivery_key(draft.id, "")[0] else None
-
-
-def _read_sightings(item: Item) -> Sightings | None:
-    sightings = read_body(item, Sightings)
-    return sightings if sightings and sightings_key(sightings.family) == key_of(item) else None
+    return read_body(item, Draft)
 
 
 def _sound(type_: type[_T], body: bytes) -> _T:
@@ -99,7 +89,7 @@ def _readable(item: Item, decode: Callable[[bytes], _T]) -> _T | None:
     try:
         return decode(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        foreign_rows.add(key_of(item))
+        foreign_rows.add(place_of(item))
         return None
 
 
@@ -123,7 +113,7 @@ def load_state(rows: Mapping[Key, Item]) -> State:
             state.windows[window.group] = window
         elif kind == "held" and (held := read_held(item)):
             state.held[held.head.rule] = held
-        elif kind == "sightings" and (sightings := _read_sightings(item)):
+        elif kind == "sightings" and (sightings := read_body(item, Sightings)):
             state.sightings[sightings.family] = sightings
     state.ordinary, state.urgent = (
         read_body(rows[key], Limit) or Limit() if key in rows else Limit() for key in SHARED_KEYS

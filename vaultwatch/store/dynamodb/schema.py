@@ -16,8 +16,12 @@
     seen#<combination>     seen          that a correlation has seen a combination (`memory`); expires
 
 Partition keys begin with what their rows are, because IAM limits a function to rows by the beginning of the partition
-key alone (`stacks/constructs/permissions.py`): rows that different functions write have different beginnings. The
+key alone (`stacks/constructs/row_permissions.py`): rows that different functions write have different beginnings. The
 template, the roles, the tests and the adapter take all names from here.
+
+These keys are clear. In the table, an HMAC stands behind the beginning (`vaultwatch.seals`), so that only who has the
+key or a list of the rows can name one. `sent#` and `thread#`, which one function without that key writes and reads, are
+stored as they are here: with its credential one could as well delete messages from its queue.
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 Every row has the keys `pk` and `sk`, its content as JSON in `body`, and a seal (`vaultwatch.seals`). Of a row without a
 valid seal, only the key is read: it is there to be replaced. A change names the seal of the row that it replaces: if it
 has another one by then, nothing of its transaction is written.
+
+A `Key` is clear, here and wherever it is passed. This module alone knows by which key a row is stored: its `pk` is the
+name of the clear one (`Seal.name`). So what an index finds has no clear key but what its content says.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 Item = dict[str, Any]
+Place = tuple[str, str]
+"""The key by which a row is stored."""
 
 MAX_ACTIONS = 100
 MAX_TRANSACTION_BYTES = 3_500_000  # of 4 MiB, which count names and conditions too
@@ -60,15 +65,21 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Gone(msgspec.Struct, frozen=True):
-    """A row to delete; if `guarded`, only if it still has the seal that was read."""
+    """A row to delete if it still has the seal that was read."""
 
     key: Key
     seen: bytes | None
-    guarded: bool = True
 
 
 class Table:
-    """The table `name`, accessed with `client`. If DynamoDB fails, every method raises `StoreError`."""
+    """The table `name`, accessed with `client`. If DynamoDB fails, every method raises `StoreError`.
+
+    Args:
+        client: botocore's client for DynamoDB.
+        name: The table's name.
+        seal: Names and seals the rows.
+        sleep: Waits for a number of seconds.
+    """
 
     def __init__(
         self, client: DynamoDBClient, name: str, seal: Seal, sleep: Callable[[float], object] = time.sleep
@@ -80,13 +91,14 @@ class Table:
 
     def read(self, keys: Iterable[Key]) -> dict[Key, Item]:
         """Return the rows with these keys, with consistent reads; of a foreign one, its key only."""
-        found: dict[Key, Item] = {}
-        for some in _portions(list(dict.fromkeys(keys)), _MAX_READ):
-            request: Mapping[str, Any] = {self._name: {"Keys": [_key(key) for key in some], "ConsistentRead": True}}
-            for answer in self._answers(self._client.batch_get_item, request, "UnprocessedKeys"):
-                for item in answer["Responses"].get(self._name, []):
-                    found[key_of(item)] = self._own(item)
-        return found
+        stored = {self._place(key): key for key in keys}
+        return {stored[place]: item for place, item in self._read(stored).items()}
+
+    def read_found(self, page: Iterable[Item]) -> list[Item]:
+        """Return the rows that an index has found, as `read` does, in their order; those that are gone are left out."""
+        places = list(map(place_of, page))
+        found = self._read(places)
+        return [found[place] for place in dict.fromkeys(places) if place in found]
 
     def write(self, actions: Sequence[Row | Gone]) -> None:
         """Write everything or nothing; raises `Conflict` if a row differs from what was read."""
@@ -106,7 +118,7 @@ class Table:
             with _asking():
                 self._client.update_item(
                     TableName=self._name,
-                    Key=_key(key),
+                    Key=self._key(key),
                     UpdateExpression=expression,
                     ConditionExpression=f"attribute_exists({PARTITION_KEY})",
                     ExpressionAttributeValues=_values(values),
@@ -135,7 +147,7 @@ class Table:
             with _asking():
                 answer = self._client.update_item(
                     TableName=self._name,
-                    Key=_key(key),
+                    Key=self._key(key),
                     UpdateExpression=f"ADD {added} SET {assigned}",
                     ConditionExpression=f"attribute_not_exists({unless}) OR {unless} <> :done",
                     ExpressionAttributeValues={**values, **_values({**numbers, ":done": self.attribute(key, unless)})},
@@ -144,30 +156,35 @@ class Table:
         except Conflict:
             return None
         if unless in answer["Attributes"]:
-            foreign_rows.add(key)
+            foreign_rows.add(self._place(key))
         return {name: [bytes(one) for one in answer["Attributes"][name]["BS"]] for name in sets}
 
     def attribute(self, key: Key, name: str) -> bytes:
         """Return the value of an attribute of a row that nobody else can write."""
-        return self._seal.of(key, name.encode(), {})
+        return self._seal.of(self._place(key), name.encode(), {})
 
-    def remove_foreign(self, rows: Mapping[Key, Item]) -> None:
+    def remove_foreign(self, rows: Iterable[Item]) -> None:
         """Delete the foreign ones among rows that an index has found, which would be found again and again."""
-        foreign = [Gone(key, None, guarded=False) for key, item in rows.items() if seal_of(item) is None]
-        for at in range(0, len(foreign), MAX_ACTIONS):
-            self.write(foreign[at : at + MAX_ACTIONS])
+        self.remove([item for item in rows if seal_of(item) is None])
+
+    def remove(self, rows: Sequence[Item]) -> None:
+        """Delete rows that an index has found, whatever they are by now; raises `Conflict`."""
+        for some in _portions(list(map(place_of, rows)), MAX_ACTIONS):
+            actions: Any = [{"Delete": {"TableName": self._name, "Key": _keys(place)}} for place in some]
+            with _asking():
+                self._client.transact_write_items(TransactItems=actions)
 
     def delete(self, keys: Iterable[Key]) -> None:
         """Delete these rows; a missing one is no error."""
         for some in _portions(list(dict.fromkeys(keys)), _MAX_DELETED):
-            request: Mapping[str, Any] = {self._name: [{"DeleteRequest": {"Key": _key(key)}} for key in some]}
+            request: Mapping[str, Any] = {self._name: [{"DeleteRequest": {"Key": self._key(key)}} for key in some]}
             for _ in self._answers(self._client.batch_write_item, request, "UnprocessedItems"):
                 pass
 
     def find(
         self, index: str, condition: str, values: Mapping[str, Any], *, filtered: str = "", page: int = _PAGE
     ) -> Iterator[list[Item]]:
-        """Yield pages of an index, in its order. It lags, and seals are not checked: `read` the keys for the rows."""
+        """Yield pages of an index, in its order. It lags, and seals are not checked: see `read_found`."""
         query: dict[str, Any] = {
             "TableName": self._name,
             "IndexName": index,
@@ -187,9 +204,7 @@ class Table:
             query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def _action(self, action: Row | Gone) -> Any:
-        if not action.guarded:
-            if isinstance(action, Gone):
-                return {"Delete": {"TableName": self._name, "Key": _key(action.key)}}
+        if isinstance(action, Row) and not action.guarded:
             return {"Put": {"TableName": self._name, "Item": self._item(action)}}
         condition: dict[str, Any] = {
             "TableName": self._name,
@@ -199,21 +214,38 @@ class Table:
             condition["ConditionExpression"] = f"{SEAL} = :seen"
             condition["ExpressionAttributeValues"] = {":seen": {"B": action.seen}}
         if isinstance(action, Gone):
-            return {"Delete": {"Key": _key(action.key), **condition}}
+            return {"Delete": {"Key": self._key(action.key), **condition}}
         return {"Put": {"Item": self._item(action), **condition}}
 
     def _item(self, row: Row) -> Item:
-        seal = self._seal.of(row.key, row.body, {name: row.marks[name] for name in SEALED_MARKS if name in row.marks})
-        return {**_key(row.key), "body": {"B": row.body}, SEAL: {"B": seal}, **_values(row.marks)}
+        marks = {name: row.marks[name] for name in SEALED_MARKS if name in row.marks}
+        place = self._place(row.key)
+        seal = self._seal.of(place, row.body, marks)
+        return {**_keys(place), "body": {"B": row.body}, SEAL: {"B": seal}, **_values(row.marks)}
 
     def _own(self, item: Item) -> Item:
         """Return a row as it is if its seal is valid, else without anything that somebody else wrote."""
-        key, body, seal = key_of(item), body_of(item), seal_of(item)
+        place, body, seal = place_of(item), body_of(item), seal_of(item)
         marks = {name: _mark(item[name]) for name in SEALED_MARKS if name in item}
-        if body is not None and seal is not None and self._seal.holds(seal, key, body, marks):
+        if body is not None and seal is not None and self._seal.holds(seal, place, body, marks):
             return item
-        foreign_rows.add(key)
-        return _key(key)
+        foreign_rows.add(place)
+        return _keys(place)
+
+    def _read(self, places: Iterable[Place]) -> dict[Place, Item]:
+        found: dict[Place, Item] = {}
+        for some in _portions(list(dict.fromkeys(places)), _MAX_READ):
+            request: Mapping[str, Any] = {self._name: {"Keys": list(map(_keys, some)), "ConsistentRead": True}}
+            for answer in self._answers(self._client.batch_get_item, request, "UnprocessedKeys"):
+                for item in answer["Responses"].get(self._name, []):
+                    found[place_of(item)] = self._own(item)
+        return found
+
+    def _place(self, key: Key) -> Place:
+        return self._seal.name(key[0]), key[1]
+
+    def _key(self, key: Key) -> Item:
+        return _keys(self._place(key))
 
     def _answers(self, call: Callable[..., Any], request: Mapping[str, Any], left: str) -> Iterator[Any]:
         """Yield the answers of a batch call, and repeat it for unprocessed items, after longer and longer pauses.
@@ -231,8 +263,8 @@ class Table:
         raise StoreError(f"DynamoDB left items unprocessed {_BATCH_ATTEMPTS} times")
 
 
-def key_of(item: Item) -> Key:
-    """Return the key of a row."""
+def place_of(item: Item) -> Place:
+    """Return the key by which a row is stored."""
     return item[PARTITION_KEY]["S"], item[SORT_KEY]["S"]
 
 
@@ -283,8 +315,8 @@ def _failure(response: Any) -> Exception:
     return kind(f"DynamoDB answered {code}" + (f" ({named})" if named else ""))
 
 
-def _key(key: Key) -> Item:
-    return {PARTITION_KEY: {"S": key[0]}, SORT_KEY: {"S": key[1]}}
+def _keys(place: Place) -> Item:
+    return {PARTITION_KEY: {"S": place[0]}, SORT_KEY: {"S": place[1]}}
 
 
 def _bytes(item: Item | None, name: str) -> bytes | None:

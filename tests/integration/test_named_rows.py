@@ -1,0 +1,206 @@
+"""Of a row that decides something, nobody without the key of the deployment knows the name, whatever else he knows.
+
+He knows ids and groups of alerts, which are in Slack, and all of this code. With the credential of `digest` he can list
+what is due and what is unsent, and so change these rows: it is said below what that does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbed.aws import Call
+from testbed.deployment import ALERTING, Deployment, deploy
+from testbed.recorded import tagged
+from tests.integration.test_forged_state import own_seal
+from vaultwatch.alerts import Alert
+from vaultwatch.aws.publishing import TOPIC
+from vaultwatch.detection.absences import Run
+from vaultwatch.detection.counting import Occurrence
+from vaultwatch.detection.firsts import Combination, First
+from vaultwatch.dispatch.groups import group_key
+from vaultwatch.reading.records import NO_ORIGIN
+from vaultwatch.rules.pack import shipped_rules
+from vaultwatch.seals import UNSEALED, Seal
+from vaultwatch.store.absences import Absences
+from vaultwatch.store.dynamodb import schema
+from vaultwatch.store.dynamodb.expectations import DynamoExpectations
+
+ACT = tagged("vault-1.14.2", "audit")[10][10:12]  # a secrets engine disabled
+MISSING = "audit_backup_snapshot_missing"
+REPEATS = 3
+LISTED = [(schema.DUE, "window"), (schema.DUE, "held"), (schema.DUE, "added"), (schema.DUE, "expected")]
+LISTED += [(schema.UNSENT, "sns"), (schema.UNSENT, "history")]
+Row = dict[str, Any]
+
+
+class Thief:
+    """Uses the table with the credential of a function.
+
+    Args:
+        deployment: The deployment.
+        function: The function.
+        names: By what he believes to find rows; None if he lists them, as `digest` may.
+    """
+
+    def __init__(self, deployment: Deployment, function: str, names: Seal | None) -> None:
+        aws = deployment.aws
+        self._client = aws.client("dynamodb", aws.physical_id(ALERTING, f"{function}/Function/Role"))
+        self._table, self._names = aws.physical_id(ALERTING, "Alerts/Table"), names
+
+    def listed(self) -> list[Row]:
+        """Return all that the indexes show."""
+        return [row for index, value in LISTED for row in self._query(index, value)]
+
+    def _query(self, index: schema.Index, value: str) -> list[Row]:
+        equal = {":value": {"S": value}}
+        condition = {"KeyConditionExpression": f"{index.partition_key} = :value", "ExpressionAttributeValues": equal}
+        found: list[Row] = self._client.query(TableName=self._table, IndexName=index.name, **condition)["Items"]
+        return found
+
+    def places(self, key: schema.Key) -> list[Row]:
+        """Return the keys that he tries for a row."""
+        if self._names is not None:
+            return [{"pk": {"S": self._names.name(key[0])}, "sk": {"S": key[1]}}]
+        return [{name: row[name] for name in ("pk", "sk")} for row in self.listed() if row["sk"]["S"] == key[1]]
+
+    def read(self, key: schema.Key) -> list[Row]:
+        """Return what he can read of a row."""
+        places = self.places(key)
+        if not places:
+            return []
+        answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": places}})
+        found: list[Row] = answer["Responses"][self._table]
+        return found
+
+    def put(self, *rows: Row) -> None:
+        """Write rows over others."""
+        for row in rows:
+            self._client.put_item(TableName=self._table, Item=row)
+
+    def overwrite(self, key: schema.Key) -> None:
+        """Write nothing over a row."""
+        self.put(*({**place, "body": {"B": b"{}"}, schema.SEAL: {"B": b"0" * 16}} for place in self.places(key)))
+
+    def mark_sent(self, key: schema.Key) -> None:
+        """Delete a notification that is not sent."""
+        for place in self.places(key):
+            self._client.batch_write_item(RequestItems={self._table: [{"DeleteRequest": {"Key": place}}]})
+
+
+def another(number: int) -> list[bytes]:
+    """Return the same act again, from another address, so that a summary says so."""
+    lines = [line.replace(b'"request":{"id":"', b'"request":{"id":"%d-' % number) for line in ACT]
+    return [re.sub(rb'"remote_address":"[^"]+"', b'"remote_address":"192.0.2.%d"' % number, line) for line in lines]
+
+
+def ship(deployment: Deployment, *lines: list[bytes]) -> None:
+    deployment.ship(*lines)
+    deployment.aws.run_until_idle()
+
+
+def counted(deployment: Deployment) -> int:
+    """Return how many alerts summaries have counted, hours later."""
+    for _ in range(3):
+        deployment.aws.tick(3600)
+    return sum(one.merged_count for one in deployment.published())
+
+
+def repeats_written_over(deployment: Deployment, thief: Thief, alert: Alert) -> int:
+    ship(deployment, ACT)
+    ship(deployment, *map(another, range(REPEATS)))
+    thief.overwrite(schema.window_key(group_key(alert)))
+    return counted(deployment)
+
+
+def repeats_put_back(deployment: Deployment, thief: Thief, alert: Alert) -> int:
+    ship(deployment, ACT)
+    rows = thief.read(schema.window_key(group_key(alert)))
+    ship(deployment, *map(another, range(REPEATS)))
+    thief.put(*rows)
+    return counted(deployment)
+
+
+def held_written_over(deployment: Deployment, thief: Thief, alert: Alert) -> int:
+    """Acts of the same principal on other clusters, which wait for the rule's next notification."""
+    ship(deployment, ACT)
+    ship(deployment, *([line.replace(b"@prod/", b"@c%d/" % n) for line in another(n)] for n in range(REPEATS)))
+    thief.overwrite(schema.held_key(alert.rule))
+    return counted(deployment)
+
+
+def unsent(deployment: Deployment, attack: Callable[[], None]) -> int:
+    """Return how many alerts people are notified of by whose notification `evaluate` could not publish."""
+
+    def no_topic(call: Call) -> str:
+        return "ServiceUnavailable" if "Evaluation" in call.role and call.operation == "PublishBatch" else ""
+
+    deployment.aws.endpoint.fault = no_topic
+    ship(deployment, ACT)
+    attack()
+    deployment.aws.endpoint.fault = lambda call: ""
+    deployment.aws.tick(121)
+    return sum("vault-1.14.2" in mail.text for mail in deployment.aws.mails)  # the node, which only the alert names
+
+
+def unsent_marked_as_sent(deployment: Deployment, thief: Thief, alert: Alert) -> int:
+    return unsent(deployment, lambda: thief.mark_sent(schema.delivery_key(alert.id, TOPIC)))
+
+
+def unsent_alert_written_over(deployment: Deployment, thief: Thief, alert: Alert) -> int:
+    return unsent(deployment, lambda: thief.overwrite(schema.alert_key(alert.id)))
+
+
+def expected_written_over(deployment: Deployment, thief: Thief, alert: Alert) -> int:
+    aws, now = deployment.aws, deployment.aws.now()
+    as_evaluate = DynamoExpectations(
+        aws.client("dynamodb"), aws.physical_id(ALERTING, "Alerts/Table"), own_seal(deployment)
+    )
+    of = Combination(MISSING, ("prod",))
+    event = First(Occurrence(now, "2026-11-28T07:08:09Z", "0" * 64, NO_ORIGIN), {}, "sys/storage/raft/snapshot")
+    absences = Absences(shipped_rules(), lambda: as_evaluate)
+    absences.expect([(of, [Run(now, event)])], now)
+    aws.tick(25 * 3600)
+    thief.overwrite(schema.expected_key(of.digest))
+    for _ in range(3):
+        aws.tick(3600)
+    return sum(one.rule == MISSING for one in deployment.alerts())
+
+
+ATTACKS = {
+    repeats_written_over: (REPEATS, 0),
+    repeats_put_back: (REPEATS, 0),
+    held_written_over: (REPEATS, 0),
+    unsent_marked_as_sent: (1, 0),
+    unsent_alert_written_over: (1, 1),
+    expected_written_over: (1, 0),
+}
+"""What people are notified of: without the thief, and if he can list what is due and unsent."""
+THIEVES = {"Evaluation": UNSEALED, "Sweep": Seal("a guess, as long as that of a deployment"), "Digest": None}
+
+
+@pytest.fixture
+def deployment(deployed_templates: dict[str, Any], bundle: Path) -> Iterator[Deployment]:
+    with deploy(deployed_templates, bundle) as deployment:
+        yield deployment
+
+
+@pytest.fixture(scope="module")
+def alert(deployed_templates: dict[str, Any], bundle: Path) -> Alert:
+    with deploy(deployed_templates, bundle) as deployment:
+        ship(deployment, ACT)
+        [alert] = deployment.alerts()
+        return alert
+
+
+@pytest.mark.parametrize("function", THIEVES)
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+def test_only_what_is_due_or_unsent_can_be_changed_and_with_the_credential_of_digest_alone(
+    deployment: Deployment, alert: Alert, attack: Callable[..., int], function: str
+) -> None:
+    thief = Thief(deployment, function, THIEVES[function])
+    assert attack(deployment, thief, alert) == ATTACKS[attack][function == "Digest"]
