@@ -91,6 +91,7 @@ class LocalAws:
             self._kill,
             maker.key_policies,
             self._invoke,
+            maker.functions,
             self.sts,
             maker.instances,
             bucket_policies=maker.bucket_policies,

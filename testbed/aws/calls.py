@@ -67,9 +67,12 @@ class Request(moto_request.Request):
 def invoked_function(request: Request) -> str:
     """Return the ARN of the function that a request invokes, "" if it is another request."""
     found = _INVOCATION.fullmatch(request.path) if request.service == "lambda" else None
-    if found is None:
-        return ""
-    return found[1] if found[1].startswith("arn:") else arn_of("lambda", f"function:{found[1]}")
+    return function_arn(found[1]) if found else ""
+
+
+def function_arn(name: str) -> str:
+    """Return the ARN of a function that a call names by its name or its ARN."""
+    return name if name.startswith("arn:") else arn_of("lambda", f"function:{name}")
 
 
 def needs(request: Request, keys: Mapping[str, str]) -> list[Need]:
@@ -212,8 +215,10 @@ _RESOURCES: Mapping[tuple[str, str], Callable[[Mapping[str, Any]], str]] = {
     ("iam", "DeleteRole"): lambda given: role_arn(given["RoleName"]),
     ("iam", "GetRole"): lambda given: role_arn(given["RoleName"]),
     ("iam", "PutRolePolicy"): lambda given: role_arn(given["RoleName"]),
-    ("lambda", "GetFunction"): lambda given: arn_of("lambda", f"function:{given['FunctionName']}"),
-    ("lambda", "UpdateFunctionCode"): lambda given: arn_of("lambda", f"function:{given['FunctionName']}"),
+    ("lambda", "GetFunction"): lambda given: function_arn(given["FunctionName"]),
+    ("lambda", "GetFunctionConfiguration"): lambda given: function_arn(given["FunctionName"]),
+    ("lambda", "ListFunctions"): lambda given: "*",
+    ("lambda", "UpdateFunctionCode"): lambda given: function_arn(given["FunctionName"]),
     ("logs", "DeleteLogGroup"): lambda given: arn_of("logs", given["logGroupName"]),
     ("logs", "GetLogEvents"): lambda given: arn_of("logs", given["logGroupName"]),
     ("logs", "PutLogEvents"): lambda given: arn_of("logs", given["logGroupName"]),

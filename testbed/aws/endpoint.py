@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from threading import RLock
+from typing import Any
 from xml.sax.saxutils import escape
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Response
 
 from testbed.aws import gaps
-from testbed.aws.calls import Request, UnknownCallError, invoked_function, needs
+from testbed.aws.calls import Request, UnknownCallError, function_arn, invoked_function, needs
+from testbed.aws.functions import FunctionSpec
 from testbed.aws.instances import Instances
 from testbed.aws.permissions import Need, Policy
 from testbed.aws.server import Server
@@ -43,6 +45,7 @@ class Endpoint:
         kill: Ends the process of the function that made a call.
         key_policies: The policies of KMS keys for whose use no role needs a permission, by the ARN of the key.
         invoke: Runs the function with this ARN, and returns Lambda's answer.
+        functions: The functions by ARN, whose configuration calls may read.
         instances: Answers the calls of hosts, and knows the tags of instances.
         sts: Answers calls of STS, and knows the roles of the credentials that it handed out.
         fault: Decides what happens to a call made with a role, or by a host: "" for nothing, "kill after" to kill its
@@ -58,6 +61,7 @@ class Endpoint:
     kill: Callable[[str], None]
     key_policies: dict[str, Policy]
     invoke: Callable[[str, bytes], Response]
+    functions: Mapping[str, FunctionSpec]
     sts: Sts
     instances: Instances
     fault: Callable[[Call], str] = lambda call: ""
@@ -132,6 +136,8 @@ class Endpoint:
         body = request.get_data()
         if function := invoked_function(request):
             return self.invoke(function, body)
+        if request.service == "lambda" and (described := self._described(request)):
+            return Response(json.dumps(described), content_type="application/json")
         if answer_of_host := self.instances.answer(request):
             return answer_of_host
         if wrong := gaps.upload_fault(request):
@@ -145,6 +151,17 @@ class Endpoint:
         if answer.status_code < 300 and request.method != "GET":
             self.on_write(request)
         return answer
+
+
+    def _described(self, request: Request) -> dict[str, Any] | None:
+        match request.operation:
+            case "ListFunctions":
+                return {"Functions": [one.described() for one in self.functions.values()]}
+            case "GetFunction":
+                return {"Configuration": self.functions[function_arn(request.arguments["FunctionName"])].described()}
+            case "GetFunctionConfiguration":
+                return self.functions[function_arn(request.arguments["FunctionName"])].described()
+        return None
 
 
 def _injected(request: Request, code: str) -> Response:

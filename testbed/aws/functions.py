@@ -24,7 +24,7 @@ from werkzeug.wrappers import Request, Response
 
 from testbed.aws.clock import Clock
 from testbed.aws.server import Server
-from testbed.aws.template import REGION
+from testbed.aws.template import REGION, role_arn
 
 _INIT_SECONDS = 60.0  # Lambda gives 10; a busy machine is slow, not wrong
 _LOOK_SECONDS = 0.05  # how often the memory is measured
@@ -47,6 +47,19 @@ class FunctionSpec:
     memory_mib: int
     timeout_seconds: float
     environment: Mapping[str, str]
+
+
+    def described(self) -> dict[str, Any]:
+        """Return Lambda's `FunctionConfiguration`, whose environment is in clear for whoever may read it."""
+        return {
+            "FunctionName": self.name,
+            "FunctionArn": self.arn,
+            "Handler": self.handler,
+            "Role": role_arn(self.role),
+            "MemorySize": self.memory_mib,
+            "Timeout": int(self.timeout_seconds),
+            "Environment": {"Variables": dict(self.environment)},
+        }
 
 
 @dataclass(frozen=True)

@@ -221,6 +221,11 @@ CALLS: Mapping[str, tuple[str, str, dict[str, str]]] = {
     "read the webhook": ("secretsmanager", "get_secret_value", {"SecretId": "{secret}"}),
     "replace the webhook": ("secretsmanager", "put_secret_value", {"SecretId": "{secret}", "SecretString": "x"}),
     "read the key that seals rows": ("secretsmanager", "get_secret_value", {"SecretId": "{row_seal}"}),
+    "read it in the configuration": ("lambda", "get_function_configuration", {"FunctionName": "{evaluate}"}),
+    "read it with the code": ("lambda", "get_function", {"FunctionName": "{evaluate}"}),
+    "read it in a list": ("lambda", "list_functions", {}),
+    "run evaluate": ("lambda", "invoke", {"FunctionName": "{evaluate}", "Payload": "{{}}"}),
+    "replace its code": ("lambda", "update_function_code", {"FunctionName": "{evaluate}", "ZipFile": "x"}),
     "delete the table": ("dynamodb", "delete_table", {"TableName": "{table}"}),
     "unlock the archive": ("s3", "delete_bucket_policy", {"Bucket": "{archive}"}),
     "delete an alarm": ("cloudwatch", "delete_alarms", {"AlarmNames": "x"}),
@@ -236,6 +241,18 @@ MAY_CALL = {
     "Slack/Function": {"read the webhook", "receive what notify is to send"},
     "Reconciliation/Function": set[str](),
 }
+
+
+def test_who_may_read_the_configuration_of_a_function_reads_the_key_that_seals_rows(aws: LocalAws) -> None:
+    places, lambdas = _places(aws), aws.client("lambda")
+    name = {"FunctionName": places["evaluate"]}
+    key = aws.client("secretsmanager").get_secret_value(SecretId=places["row_seal"])["SecretString"]
+    for found in (
+        lambdas.get_function_configuration(**name),
+        lambdas.get_function(**name)["Configuration"],
+        *(one for one in lambdas.list_functions()["Functions"] if one["FunctionName"] == places["evaluate"]),
+    ):
+        assert found["Environment"]["Variables"]["ROW_SEAL_KEY"] == key
 
 
 @pytest.mark.parametrize("holder", MAY_CALL)
@@ -261,6 +278,7 @@ def _places(aws: LocalAws) -> dict[str, str]:
         "stream": aws.output(ALERTING, "StreamName"),
         "topic": aws.output(ALERTING, "AlertsTopicArn"),
         "secret": aws.output(ALERTING, "SlackSecretArn"),
+        "evaluate": aws.physical_id(ALERTING, "Evaluation/Function"),
         "row_seal": aws.physical_id(ALERTING, "Alerts/RowSeal/Key"),
         "sweep": aws.physical_id(ALERTING, "Sweep/Queue/Waiting"),
         "slack": aws.physical_id(ALERTING, "Slack/Queue/Waiting"),

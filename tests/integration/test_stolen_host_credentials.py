@@ -200,6 +200,8 @@ CALLS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
     "run sweep": ("lambda", "invoke", {"FunctionName": "{sweeping}", "Payload": "{{}}"}),
     "replace the code of sign": ("lambda", "update_function_code", {"FunctionName": "{sign}", "ZipFile": "x"}),
     "read the code of sign": ("lambda", "get_function", {"FunctionName": "{sign}"}),
+    "read the key of rows": ("lambda", "get_function_configuration", {"FunctionName": "{evaluate}"}),
+    "list the functions, and that key": ("lambda", "list_functions", {}),
     "unseal": ("kms", "decrypt", {"KeyId": "{seal_key}", "CiphertextBlob": "x"}),
     "disable the key of the seal": ("kms", "disable_key", {"KeyId": "{seal_key}"}),
     "decrypt objects of the archive": ("kms", "decrypt", {"KeyId": "{archive_key}", "CiphertextBlob": "x"}),
