@@ -207,6 +207,18 @@ def test_what_is_due_and_foreign_is_found_once(client: Any, store: DynamoStore) 
         assert foreign_rows.taken() == found
 
 
+def test_what_is_unsent_and_foreign_is_found_once(client: Any, store: DynamoStore) -> None:
+    (first,) = store.file([a_filing("e")], T0).notifications
+    [row] = [row for row in all_rows() if row["sk"]["S"] == "sink#sns"]
+    for number in range(100):
+        forged = {"pk": {"S": f"notification#{number}"}, "unsent_order": {"N": "0"}, "body": {"B": b"{}"}}
+        client.put_item(TableName=TABLE, Item={**row, **forged})
+    foreign_rows.taken()
+    for found in (100, 0):
+        assert [one.notification.id for one in store.unsent("sns", T0 + 60)] == [first.id]
+        assert foreign_rows.taken() == found
+
+
 def test_an_earlier_row_that_is_put_back_suppresses_for_its_own_time_only(client: Any, store: DynamoStore) -> None:
     memory = DynamoMemory(client, TABLE, SEAL)
     record(store, [a_filing("e", principal="p0", path="other")], T0)

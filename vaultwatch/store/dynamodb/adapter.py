@@ -128,6 +128,7 @@ class DynamoStore:
         filtered = "(not_before <= :now OR not_before > :distant) AND (created_at <= :made OR created_at > :distant)"
         for page in table.find("unsent", "unsent_sink = :sink", values, filtered=filtered):
             rows = table.read_found(page)
+            table.delete_foreign(rows)
             due = [item for item in rows if not now < number(item, "not_before") <= distant]
             found += [(draft, item) for item in due if (draft := read_draft(item))]
             if len(found) >= limit:
