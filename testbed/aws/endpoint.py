@@ -152,7 +152,6 @@ class Endpoint:
             self.on_write(request)
         return answer
 
-
     def _described(self, request: Request) -> dict[str, Any] | None:
         match request.operation:
             case "ListFunctions":

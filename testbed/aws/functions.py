@@ -48,7 +48,6 @@ class FunctionSpec:
     timeout_seconds: float
     environment: Mapping[str, str]
 
-
     def described(self) -> dict[str, Any]:
         """Return Lambda's `FunctionConfiguration`, whose environment is in clear for whoever may read it."""
         return {
