@@ -22,6 +22,8 @@ from vaultwatch.rules.pack import shipped_rules
 
 DATA = Path(__file__).parents[1] / "data" / "secrets"
 SHIPPED = Ruleset(shipped_rules())
+FIXTURES = Path(__file__).parents[2] / "rules" / "fixtures"
+DECODED = [one for one in sorted(FIXTURES.glob("audit_*")) if one.name != "audit_entry_over_budget"]
 IN_CLEAR = ("headers-raw.jsonl", "log-raw.jsonl")
 BASE62 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 TOKENS = st.one_of(
@@ -195,8 +197,19 @@ def test_a_token_elsewhere_raises_an_alert_if_the_entry_raises_another(token: st
     assert names(entry("sys/audit/file")) == {"audit_device_disabled", "audit_secret_in_clear"}
 
 
-def names(line: str) -> set[str]:
-    detector = Detector(SHIPPED, source="audit")
+@pytest.mark.parametrize("folder", DECODED, ids=lambda folder: folder.name)
+def test_a_token_elsewhere_raises_the_same_alerts_in_whatever_way_an_entry_is_read(folder: Path) -> None:
+    """Also in an entry that only counts for a correlation: the index does not decode it to the end."""
+    for line in (folder / "match.jsonl").read_bytes().splitlines():
+        entry = json.loads(line)
+        request = entry.setdefault("request", {})
+        request["data"] = {**(request.get("data") or {}), "elsewhere": "hvs.CAESIRAWTOKENEXAMPLE"}
+        text = json.dumps(entry)
+        assert names(text) == names(text, before_record=lambda: "")
+
+
+def names(line: str, **options: Any) -> set[str]:
+    detector = Detector(SHIPPED, source="audit", **options)
     return {verdict.rule.name for verdict in detector.feed([line.encode()]) + detector.flush()}
 
 

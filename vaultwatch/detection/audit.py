@@ -62,8 +62,13 @@ class AuditDetector:
         return view, matching
 
     def _raises_alerts(self, matching: Sequence[Rule], key: str) -> bool:
-        """Return whether a rule matches an entry, or the request that it answers, and is not silenced."""
-        return bool(self.waiting.of(key)) or any(not rule.compiled.silenced_by for rule in matching)
+        """Return whether a rule matches an entry, or the request that it answers, and is not silenced or just counted.
+
+        With the index, what is just counted is not read to its end.
+        """
+        silent = self._correlator.correlations.silent
+        loud = (rule for rule in matching if rule.name not in silent)
+        return bool(self.waiting.of(key)) or any(not rule.compiled.silenced_by for rule in loud)
 
     def _matching_partial(self, entry: AuditEntry, rules: Rules) -> tuple[View, list[Rule]]:
         view, partial_view = audit_view(entry, self._evaluator.zone), partial_audit_view(entry, self._evaluator.zone)
