@@ -143,7 +143,9 @@ def counted_sentence(first: dict[str, Any], counted: Counted) -> str:
     times = f"first at {quoted_time(_shown(counted.first[0], 64))}, last at {quoted_time(_shown(counted.last[0], 64))}"
     named = ", ".join(dict.fromkeys(_group_names(first, counted.by)))
     said = f"at least {counted.least} {what} in the {_span(counted.timespan_seconds)} from {counted.window}"
-    return f"{named}{': ' if named else ''}{said}{f': {listed}' if listed else ''}; {times}"
+    where = ", ".join(_named(cluster, _COUNTED_LIMIT) for cluster in counted.clusters)
+    said += f": {listed}" if listed else ""
+    return f"{named}{': ' if named else ''}{said}; {times}{f'; on the clusters {where}' if where else ''}"
 
 
 def _first_seen_sentence(first: dict[str, Any], counted: Counted) -> str:

@@ -389,7 +389,7 @@ def verdict_of(one: Correlated, key: WindowKey, window: Window) -> Verdict:
     """Return the verdict of a correlation on a window that has reached its threshold."""
     begins = datetime.fromtimestamp(key.starts, UTC).isoformat().replace("+00:00", "Z")
     values = one.correlation.rules if one.correlation.type == "temporal_ordered" else window.values
-    seen = _Shown(window.first, window.last, window.sample, tuple(values))
+    seen = _Shown(window.first, window.last, window.sample, tuple(values), tuple(filter(None, window.clusters)))
     return _verdict(one, key.group, (*key.group, begins), begins, seen)
 
 
@@ -416,6 +416,7 @@ class _Shown(NamedTuple):
     last: Occurrence
     sample: Sample
     values: tuple[str, ...]
+    clusters: tuple[str, ...] = ()
 
 
 def _verdict(one: Correlated, of: tuple[str, ...], key: tuple[str, ...], window: str, seen: _Shown) -> Verdict:
@@ -440,5 +441,6 @@ def _verdict(one: Correlated, of: tuple[str, ...], key: tuple[str, ...], window:
             values=tuple(brief(value) for value in seen.values if value),
             first=(brief(seen.first.time), brief(seen.first.event_key)),
             last=(brief(seen.last.time), brief(seen.last.event_key)),
+            clusters=tuple(map(brief, seen.clusters)) if len(seen.clusters) > 1 else (),
         ),
     )

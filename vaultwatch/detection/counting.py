@@ -11,7 +11,7 @@ count is asked for. Few groups ever come near a threshold, so that this is rare.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
@@ -69,6 +69,7 @@ class Window(msgspec.Struct):
     threshold, it has no hashes any more. If it is shared with other processes, `shared` is how many of its hashes they
     know, and `is_spread` says that they counted something in both halves of it. If it looks for a chain
     (`vaultwatch.detection.ordered`), the hashes are points, and `shared_slots` is where those are that they know.
+    `clusters` are those of up to ten records.
     """
 
     first: Occurrence
@@ -76,6 +77,7 @@ class Window(msgspec.Struct):
     sample: Sample
     hashes: set[int] = msgspec.field(default_factory=set)
     values: dict[str, None] = msgspec.field(default_factory=dict)
+    clusters: tuple[str, ...] = ()
     reached: bool = False
     shared: int = 0
     is_spread: bool = False
@@ -89,6 +91,7 @@ class Window(msgspec.Struct):
         if part.last.order > self.last.order:
             self.last = part.last
         self.values = dict.fromkeys(islice({**self.values, **part.values}, MAX_VALUES))
+        self.clusters = _first_of((*self.clusters, *part.clusters))
 
 
 CountedWindow: TypeAlias = tuple[WindowKey, Window]
@@ -113,6 +116,7 @@ class HalfCount(msgspec.Struct):
         first: The first record.
         last: The last one.
         sample: The record that was counted first, or a part of it.
+        clusters: Where it was counted, in this order, as far as that is shown.
         things: What was counted, in this order, with texts for people as far as they are shown.
         is_near: Whether it, or one beside it, holds half of the threshold or more.
         is_done: Whether both windows that it is in have reached the threshold: nothing is counted any more.
@@ -122,6 +126,7 @@ class HalfCount(msgspec.Struct):
     first: Occurrence
     last: Occurrence
     sample: Sample
+    clusters: tuple[str, ...]
     things: dict[Thing, str] = msgspec.field(default_factory=dict)
     is_near: bool = False
     is_done: bool = False
@@ -230,6 +235,8 @@ class Counting:
                 half.last = found
             else:
                 half.first, half.last = min(half.first, found, key=_order), max(half.last, found, key=_order)
+            if found.origin.cluster not in half.clusters:
+                half.clusters = _first_of((*half.clusters, found.origin.cluster))
         things[thing] = text if len(things) < MAX_VALUES else ""
         self._things += 1
         if key[0] in self.chains:
@@ -256,6 +263,7 @@ class Counting:
             last=max((half.last for half in halves), key=_order),
             sample=halves[0].sample,
             values=dict.fromkeys(islice(texts, MAX_VALUES)),
+            clusters=_first_of(cluster for half in halves for cluster in half.clusters),
             reached=key in self._done,
         )
         if not window.reached:
@@ -282,7 +290,7 @@ class Counting:
         half = self._halves.get(key)
         if half is None:
             self.dropped += self._late_before > -math.inf and WindowKey(*key).ends < self._late_before
-            half = self._halves[key] = HalfCount(self._begun, found, found, sample())
+            half = self._halves[key] = HalfCount(self._begun, found, found, sample(), (found.origin.cluster,))
             half.is_near = any(one.is_near for one in self._beside(key))
             self._begun += 1
         return half
@@ -344,6 +352,11 @@ class Counting:
             self._things -= len(self._halves.pop(key).things)
             self._done.difference_update(windows_around(key))
             self.dropped += is_lost
+
+
+def _first_of(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the first different ones, as many as are shown."""
+    return tuple(islice(dict.fromkeys(texts), MAX_VALUES))
 
 
 def _worth(item: CountedWindow) -> tuple[bool, int, float]:

@@ -47,7 +47,7 @@ class Correlation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         return tuple(self.aliases.get(name, {}).get(rule, name) for name in names)
 
 
-class Counted(msgspec.Struct, frozen=True, kw_only=True):
+class Counted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a correlation has counted in one window when it reached its threshold.
 
     Attributes:
@@ -60,6 +60,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
         values: Up to ten of what it counted.
         first: The time and the event key of the first record that it counted.
         last: Those of the last one.
+        clusters: Up to ten clusters, if records of several were counted.
     """
 
     type: CorrelationType
@@ -71,6 +72,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
     values: tuple[str, ...]
     first: tuple[str, str]
     last: tuple[str, str]
+    clusters: tuple[str, ...] = ()
 
 
 class Correlated(NamedTuple):

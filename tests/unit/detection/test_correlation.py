@@ -107,6 +107,18 @@ class TestCounting:
     def test_without_a_group_everything_is_counted_together(self) -> None:
         assert len(alerts(counting(group_by=()), [entry(n, who=None) for n in range(9)])) == 1
 
+    def test_an_alert_names_the_clusters_of_what_was_counted_if_there_are_several(self) -> None:
+        def counted(*clusters: str) -> Any:
+            lines = [b"@%s/n/file " % one.encode() + entry(n) for n, one in enumerate(clusters)]
+            (alert,) = alerts(counting(threshold=len(clusters)), lines)
+            return alert
+
+        assert "cluster" not in counted("prod", "prod", "prod").summary
+        several = counted("prod", "test", "prod")
+        assert several.summary.endswith("; on the clusters prod, test")
+        assert (several.cluster, several.record["counted"]["clusters"]) == ("prod", ["prod", "test"])
+        assert len(counted(*(f"c{n}" for n in range(12))).record["counted"]["clusters"]) == 10
+
     def test_an_event_counts_once_however_many_entries_and_devices_log_it(self) -> None:
         copies = [tag + entry(n, type=kind) for n in range(2) for kind in ("request", "response")
                   for tag in (b"@c/n/file ", b"@c/n/socket ")]  # fmt: skip

@@ -9,9 +9,9 @@ from functools import partial
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaultwatch.detection.counting import LATE_SECONDS, MAX_VALUES, Counting, Occurrence
+from vaultwatch.detection.counting import LATE_SECONDS, MAX_VALUES, Counting, Occurrence, Window
 from vaultwatch.detection.windows import WindowKey, windows_around
-from vaultwatch.reading.records import NO_ORIGIN
+from vaultwatch.reading.records import NO_ORIGIN, Origin
 
 SPAN = 600
 HALF = SPAN // 2
@@ -31,6 +31,23 @@ def fed(counting: Counting, events: Iterable[Event], threshold: int = 3) -> list
         found = partial(Occurrence, moment, str(moment), thing, NO_ORIGIN)
         raised += [key for key, _ in counting.count(half, threshold, thing, thing, found, dict)]
     return raised
+
+
+def test_a_window_has_the_clusters_of_both_halves_and_of_what_was_counted_elsewhere() -> None:
+    def window(*clusters: str) -> Window:
+        counting = Counting()
+        for number, cluster in enumerate(clusters):
+            half = ("rule", ("a",), number % 2, SPAN)
+            found = partial(Occurrence, number * HALF + 1.0, "", str(number), Origin(cluster, "n", "file"))
+            counting.count(half, 99, str(number), str(number), found, dict)
+        return counting.window(WindowKey("rule", ("a",), 0, SPAN))
+
+    joined = window("prod", "test", "prod", "prod")
+    assert list(joined.clusters) == ["prod", "test"]
+    joined.join(window("test", "dev"))
+    assert list(joined.clusters) == ["prod", "test", "dev"]
+    joined.join(window(*map(str, range(20))))
+    assert len(joined.clusters) == MAX_VALUES
 
 
 def things_in_each_window(events: Iterable[Event]) -> dict[WindowKey, set[str]]:
