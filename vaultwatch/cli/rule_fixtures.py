@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from vaultwatch.cli.common import load_rules
 from vaultwatch.detection.detector import Detector
+from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.errors import RuleError
 from vaultwatch.reading.records import Rejected
 from vaultwatch.rules.compiling import PLACEHOLDERS_FILES, compile_directories, lint
@@ -125,6 +126,7 @@ def _filters(rule: Rule, counted: Sequence[Rule]) -> tuple[str, ...]:
 
 def _test_kind(rule: Rule, counted: Sequence[Rule], folder: Path, kind: str) -> Iterator[Fault]:
     wanted = kind == "match"
+    ruleset = Ruleset([rule, *counted])
     files = [path for suffix in ("jsonl", "log") if (path := folder / f"{kind}.{suffix}").exists()]
     read = 0
     for path in files:
@@ -132,7 +134,7 @@ def _test_kind(rule: Rule, counted: Sequence[Rule], folder: Path, kind: str) -> 
             lines = path.read_bytes().splitlines(keepends=True)
         except OSError as error:
             raise RuleError(f"{path}: {error.strerror}") from error
-        for number, block, matched, records, trouble in _records(rule, counted, lines):
+        for number, block, matched, records, trouble in _records(rule, ruleset, lines, is_one_log=bool(counted)):
             read += records
             where = f"{rule.name}: {path.name}, line {number}"
             if trouble:
@@ -144,16 +146,16 @@ def _test_kind(rule: Rule, counted: Sequence[Rule], folder: Path, kind: str) -> 
 
 
 def _records(
-    rule: Rule, counted: Sequence[Rule], lines: Sequence[bytes]
+    rule: Rule, ruleset: Ruleset, lines: Sequence[bytes], *, is_one_log: bool
 ) -> Iterator[tuple[int, list[bytes], int, int, str]]:
     """Yield for each log the number of its last line, its lines, how many records match, how many it has, what failed.
 
     If a correlation raises an alert, all records of the log match.
     """
-    for number, block in [(len(lines), list(lines))] if counted else _blocks(rule, lines):
+    for number, block in [(len(lines), list(lines))] if is_one_log else _blocks(rule, lines):
         trouble: list[str] = []
         detector = Detector(
-            [rule, *counted],
+            ruleset,
             source=rule.service,
             zone=UTC,
             on_rejected=partial(_note_rejected, trouble),
@@ -165,7 +167,7 @@ def _records(
         records = detector.counts.audit + detector.counts.server
         matched = {verdict.event_key for verdict in verdicts if verdict.rule.name == rule.name}
         if records or trouble:
-            matching = records if matched and counted else len(matched)
+            matching = records if matched and is_one_log else len(matched)
             yield number, block, matching, records, trouble[0] if trouble else ""
 
 
