@@ -242,4 +242,4 @@ def test_a_value_nested_without_end_is_cut() -> None:
 
 @pytest.mark.parametrize("piece", ["hvs.", "hvs.abcdefgh ", "\\", "%", "s.a", "authorization: ", "basic ", "\\u00"])
 def test_the_work_is_linear_in_the_text(piece: str) -> None:
-    assert growth(lambda size: redacted_text(piece * size), 20_000) < 3
+    assert growth(lambda size: redacted_text(piece * size), 5_000) < 3

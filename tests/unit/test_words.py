@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import re2
 
 ROOT = Path(__file__).parents[2]
 READ_BY_PEOPLE = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "Makefile", "app.py", "cdk.json")
@@ -53,6 +54,8 @@ _WORDS = re.compile(
     ),
     re.IGNORECASE,
 )
+# The same without what is around a word, in linear time: most files have none.
+_ANYWHERE = re2.compile(re.sub(r"\(\?<?[!=][^)]*\)", "", f"(?i){'|'.join(REPLACED.values())}").replace(" ", "[ _]"))
 
 
 def texts() -> list[Path]:
@@ -66,6 +69,7 @@ def texts() -> list[Path]:
 @pytest.mark.parametrize("path", texts(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_it_uses_the_words_of_the_field(path: Path) -> None:
     lines = [str(path.relative_to(ROOT)), *path.read_text("utf-8", "replace").splitlines()]
+    lines = lines if _ANYWHERE.search("\n".join(lines)) else []
     instead = list(REPLACED)
     found = [
         f"line {number}: {match[0]!r}: say {instead[int(str(match.lastgroup)[1:])]}"

@@ -114,7 +114,7 @@ class TestPosts:
         assert shown([post]).count("vault token revoke -accessor abc") == 3
         assert "as above" not in shown([post])
 
-    @settings(max_examples=60)
+    @settings(max_examples=25)
     @given(st.data())
     def test_are_valid_for_slack_whatever_a_log_contains(self, data: st.DataObject) -> None:
         anything = st.text(max_size=40) | st.sampled_from(
