@@ -258,7 +258,7 @@ def test_it_shows_on_s3(archive: Archive, capfd: pytest.CaptureFixture[str], tam
         assert TAMPERINGS[tampering] in verify(capfd, archive.place)
 
 
-@pytest.mark.parametrize("tampering", TAMPERINGS.keys() - NOT_IN_A_COPY.keys(), ids=lambda it: it.__name__)
+@pytest.mark.parametrize("tampering", [it for it in TAMPERINGS if it not in NOT_IN_A_COPY], ids=lambda it: it.__name__)
 def test_it_shows_in_a_copy_with_the_notes(
     archive: Archive, tmp_path: Path, capfd: pytest.CaptureFixture[str], tampering: Tampering
 ) -> None:
