@@ -3,6 +3,7 @@
 import json
 import sys
 import unicodedata
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -10,18 +11,22 @@ from hypothesis import strategies as st
 
 from vaultwatch.printable import counted, one_line, printable_json, quoted, quoted_time, spelled_out
 
-EVERY = [chr(code) for code in range(sys.maxunicode + 1)]
 UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
+def characters(end: int = sys.maxunicode + 1) -> Iterator[str]:
+    """Yield every character before a code."""
+    return map(chr, range(end))
+
+
 def test_every_control_format_separator_and_surrogate_character_is_spelled_out() -> None:
-    unsafe = [char for char in EVERY if unicodedata.category(char) in UNSAFE]
+    unsafe = [char for char in characters() if unicodedata.category(char) in UNSAFE]
     assert len(unsafe) > 2_000
     assert [char for char in unsafe if not spelled_out(char).startswith("\\") or not spelled_out(char).isascii()] == []
 
 
 def test_every_letter_and_digit_that_is_written_from_right_to_left_is_spelled_out() -> None:
-    turned = [char for char in EVERY if unicodedata.bidirectional(char) in ("R", "AL", "AN")]
+    turned = [char for char in characters() if unicodedata.bidirectional(char) in ("R", "AL", "AN")]
     assert len(turned) > 3_000
     assert [char for char in turned if spelled_out(char) == char] == []
 
@@ -48,7 +53,7 @@ def test_nothing_in_quotation_marks_looks_like_one() -> None:
     words = ("QUOTATION MARK", "DOUBLE PRIME", "TRIPLE PRIME", "DITTO MARK", "GERSHAYIM", "DOUBLE ACUTE ACCENT")
     named = [
         char
-        for char in EVERY[:0x20000]
+        for char in characters(0x20000)
         if not char.isalpha() and any(word in unicodedata.name(char, "") for word in words)
     ]
     alike = [char for char in named if not unicodedata.combining(char) and "SINGLE" not in unicodedata.name(char)]
@@ -76,7 +81,7 @@ def test_printable_json_is_the_same_json(text: str) -> None:
 
 def test_printable_json_has_no_character_that_a_terminal_obeys() -> None:
     shown = printable_json(
-        json.dumps("".join(EVERY[:0x3100] + EVERY[0xD800:0x20000]), ensure_ascii=False).encode("utf-8", "replace")
+        json.dumps("".join([*characters(0x3100), *map(chr, range(0xD800, 0x20000))]), ensure_ascii=False).encode("utf-8", "replace")
     ).decode()
     assert not {char for char in shown if unicodedata.category(char) in ("Cc", "Cf", "Co", "Zl", "Zp")} - {"\x7f"}
     assert not {char for char in shown if unicodedata.bidirectional(char) in ("R", "AL", "AN")}

@@ -206,18 +206,19 @@ class TestRejects:
         read_audit_entry(written({"type": kind, "request": request, "auth": auth}))
 
     @pytest.mark.parametrize(
-        "line",
+        ("start", "repeated"),
         [
-            pytest.param(b"{" * 2**26, marks=pytest.mark.long),
-            pytest.param(b'{"a":' * (2**26 // 5), marks=pytest.mark.long),
-            b'"' * 2**26,
-            b"\x80" * 2**26,
-            b'{"a":"' + b"x" * 2**26,
-            b"\0" * 2**26,
+            pytest.param(b"", b"{", marks=pytest.mark.long),
+            pytest.param(b"", b'{"a":', marks=pytest.mark.long),
+            (b"", b'"'),
+            (b"", b"\x80"),
+            (b'{"a":"', b"x"),
+            (b"", b"\0"),
         ],
         ids=["braces", "nested", "quotes", "invalid", "string", "nul"],
     )
-    def test_a_line_of_64_mib_takes_linear_time(self, line: bytes) -> None:
+    def test_a_line_of_64_mib_takes_linear_time(self, start: bytes, repeated: bytes) -> None:
+        line = start + repeated * (2**26 // len(repeated))
         assert growth(lambda size: read_audit_entry(line[:size]), 2**18) < 3
         assert isinstance(read_audit_entry(line), Rejected)
 
