@@ -80,9 +80,8 @@ def test_printable_json_is_the_same_json(text: str) -> None:
 
 
 def test_printable_json_has_no_character_that_a_terminal_obeys() -> None:
-    shown = printable_json(
-        json.dumps("".join([*characters(0x3100), *map(chr, range(0xD800, 0x20000))]), ensure_ascii=False).encode("utf-8", "replace")
-    ).decode()
+    text = "".join([*characters(0x3100), *map(chr, range(0xD800, 0x20000))])
+    shown = printable_json(json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")).decode()
     assert not {char for char in shown if unicodedata.category(char) in ("Cc", "Cf", "Co", "Zl", "Zp")} - {"\x7f"}
     assert not {char for char in shown if unicodedata.bidirectional(char) in ("R", "AL", "AN")}
 
