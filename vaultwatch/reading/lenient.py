@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,8 @@ _LONE_SURROGATE = on_first_use(rb"\\u(?:%s(?!\\u%s)|(?<!\\u%s\\u)%s)" % (_HIGH, 
 _PAIR = on_first_use(rb"\\u%s\\u%s" % (_HIGH, _LOW))
 _ESCAPE_BYTES = 6
 _BLOCK_BYTES = 64 * 1024
+_NEVER_REFUSED_DIGITS = 640
+"""`sys.int_info.str_digits_check_threshold`, which 3.11.0rc1, the Python 3.11 of Ubuntu 22.04, does not have."""
 
 
 def decode(text: bytes | bytearray | msgspec.Raw) -> Any:
@@ -110,12 +111,12 @@ def _decoder() -> JSONDecoder:
 def _make_decoder(object_of: Callable[[list[tuple[str, Any]]], Any] | None) -> JSONDecoder:
     from json import JSONDecoder  # imported here: it takes 3 ms, and nearly no log needs it
 
-    return JSONDecoder(strict=False, parse_int=_integer, object_pairs_hook=object_of)
+    return JSONDecoder(strict=False, parse_int=integer, object_pairs_hook=object_of)
 
 
-def _integer(digits: str) -> int | float:
-    """Return an integer: Python refuses those of thousands of digits, Go does not."""
-    return int(digits) if len(digits) <= sys.int_info.str_digits_check_threshold else float(digits)
+def integer(digits: str) -> int | float:
+    """Return an integer, or a float if it has very many digits: Python refuses thousands of them, Go does not."""
+    return int(digits) if len(digits) <= _NEVER_REFUSED_DIGITS else float(digits)
 
 
 def _encodable(value: Any) -> Any:

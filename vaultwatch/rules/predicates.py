@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import operator
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -13,6 +12,7 @@ from typing import Any, TypeAlias
 import re2
 
 from vaultwatch.reading.identity import parse_time
+from vaultwatch.reading.lenient import integer
 from vaultwatch.reading.view import View
 from vaultwatch.rules.conditions import (
     And,
@@ -333,8 +333,7 @@ def _number_of(value: Any) -> int | float | None:
         found = _DECIMAL.fullmatch(value)
         if found is None:
             return None
-        is_integer = found.lastindex is None and len(value) <= sys.int_info.str_digits_check_threshold
-        return int(value) if is_integer else float(value)
+        return integer(value) if found.lastindex is None else float(value)
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
