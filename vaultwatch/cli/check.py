@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from vaultwatch.cli.check_jobs import cores
 from vaultwatch.cli.check_output import FORMATS, Closing, Form, show
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Write rejected lines to this new or empty file (JSON), as they stood in the log.",
 )
-@click.option("--stats", type=click.Path(path_type=Path), help="Write the closing counts here (JSON).")
+@click.option("--stats", type=click.Path(path_type=Path), help="Write the closing counts here (JSON); `-` is stdout.")
 @click.option(
     "--jobs", type=click.IntRange(1, 256), metavar="N",
     help="Processes that read at the same time: files, and parts of large plain audit logs. Default: one per core.",
@@ -87,6 +88,7 @@ def command(
     of a folder, is empty or no log of Vault, if a rule raised an error, or if an option is wrong.
     """
     started = time.monotonic()
+    _check_together(ctx, form, each)
     rules = asked.rules()
     settings = asked.settings(rules)
     collect_garbage_rarely()
@@ -100,6 +102,8 @@ def command(
             click.echo("reading from the terminal; press Ctrl-D to end", err=True)
 
         def show_found() -> None:
+            if keep:
+                keep.flush()  # on stdout, no alert stands within a rejected line
             if coverage and run.failed and run.read_nothing:
                 click.echo("no page is written, because no log could be read", err=True)
             elif coverage:
@@ -119,6 +123,24 @@ def command(
         if figures:
             figures.write(closing.figures())
     return 2 if run.failed else 1 if findings.count else 0
+
+
+def _check_together(ctx: click.Context, form: Form, each: bool | None) -> None:
+    """Refuse an option that another one makes useless.
+
+    Raises:
+        UsageError: There is one.
+    """
+    manner = "--alerts" if each else "--groups"
+    given = {name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    if each is not None and form == "html" or each is False and form != "table":
+        raise click.UsageError(f"{manner}: is for --format table")
+    if ctx.params["jobs"] and form == "html":
+        raise click.UsageError("--jobs: a page is made by one process")
+    if ctx.params["quiet"] and (useless := given & {"form", "each"}):
+        raise click.UsageError(f"--quiet: shows no alerts: leave out {'--format' if 'form' in useless else manner}")
+    if ctx.params["quiet"] and ctx.params["progress"]:
+        raise click.UsageError("--quiet: shows no progress: leave out --progress")
 
 
 def _coverage() -> Coverage:

@@ -39,6 +39,19 @@ class RulesFolder(click.Path):
         return SHIPPED_FILES if value == SHIPPED else super().convert(value, param, ctx)
 
 
+class HandlerPath(click.Path):
+    """A file or folder of a handler, whose stdin has the lines and whose stdout nobody reads: `-` is neither."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See `click.Path`."""
+        if value == "-":
+            raise click.UsageError(f"{param.opts[0] if param else 'a file'}: `-` is no name of a file here")
+        return super().convert(value, param, ctx)
+
+
 rules_option = click.option(
     "--rules",
     "rule_dirs",

@@ -15,7 +15,7 @@ import click
 from vaultwatch.inputs.logs import STDIN
 from vaultwatch.outputs import Output
 
-_STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
+_STREAMS = {STDIN: 1, "/dev/stdout": 1, "/dev/stderr": 2}  # what is stdin for an input is stdout for an output
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})")
 
 
@@ -97,6 +97,8 @@ def write_output(option: str, path: Path, output: Output, parts: Iterable[bytes]
                 file.writelines(parts)
         else:
             _replace(Path(os.path.realpath(path)), parts, mode)
+    except BrokenPipeError:  # the reader of stdout is gone
+        raise
     except OSError as error:
         raise click.UsageError(f"{option}: {path}: {error.strerror}") from error
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -46,7 +45,7 @@ _MODE = 0o600
 )
 @click.argument("places", nargs=-1, metavar="[FILE]...", shell_complete=complete_place)
 @click.option(
-    "-o", "--output", default="report.html", show_default=True, metavar="PAGE",
+    "-o", "--output", type=click.Path(path_type=Path), default="report.html", show_default=True, metavar="PAGE",
     help="The page to write; `-` is stdout. A report that is there is replaced, any other file is not.",
 )  # fmt: skip
 @selecting
@@ -54,7 +53,7 @@ _MODE = 0o600
 def command(
     ctx: click.Context,
     places: tuple[str, ...],
-    output: str,
+    output: Path,
     asked: Asked,
 ) -> int:
     """Write what existing logs show as one page of HTML.
@@ -69,9 +68,7 @@ def command(
     """
     rules = asked.rules()
     settings = asked.settings(rules)
-    page_file = None if output == STDIN else Path(output)
-    if page_file:
-        check_output("--output", page_file, _REPORT, places)
+    check_output("--output", output, _REPORT, places)
     rejects, coverage = Rejects(None), Coverage()
     run = Run(settings, Manner(1, asked.watched, asked.allow_empty), rejects, coverage)
     with Findings(settings.selection, run.detector.count_rule_error) as findings:
@@ -80,10 +77,8 @@ def command(
             click.echo(f"{output}: is not written, because no log could be read", err=True)
             return 2
         parts = (part.encode() for part in page_of(ctx, run, findings, coverage, rules, asked))
-        if page_file is None:
-            sys.stdout.buffer.writelines(parts)
-        else:
-            write_output("--output", page_file, _REPORT, parts, _MODE)
+        write_output("--output", output, _REPORT, parts, _MODE)
+        if str(output) != STDIN:
             click.echo(f"{output}: {counted(findings.count, 'alert')}", err=True)
         if findings.hidden:
             click.echo(hidden_line(findings), err=True)

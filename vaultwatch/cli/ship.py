@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from vaultwatch.cli.common import HandlerCommand, completing
+from vaultwatch.cli.common import HandlerCommand, HandlerPath, completing
 from vaultwatch.cli.examples import examples
 
-_FILE = click.Path(path_type=Path)
+_FILE = HandlerPath()
 
 
 @click.command(

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from vaultwatch.cli.common import HandlerCommand, RulesFolder, completing, load_rules
+from vaultwatch.cli.common import HandlerCommand, HandlerPath, RulesFolder, completing, load_rules
 from vaultwatch.cli.examples import examples
 from vaultwatch.rules.facts import Level
 from vaultwatch.zones import find_zone
 
-_FILE = click.Path(path_type=Path)
+_FILE = HandlerPath()
 
 
 @click.command(

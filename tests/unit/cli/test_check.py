@@ -796,6 +796,15 @@ class TestWhatAUserCanDoWrong:
             (["--stats", "/nowhere/stats"], "--stats: /nowhere/stats: there is no folder /nowhere"),
             (["--rejected", "/nowhere/rejected"], "--rejected: /nowhere/rejected: there is no folder /nowhere"),
             (["--stats", "/"], "--stats: /: is not a regular file"),
+            (["--groups", "--format", "csv"], "--groups: is for --format table"),
+            (["--groups", "--format", "html"], "--groups: is for --format table"),
+            (["--alerts", "--format", "html"], "--alerts: is for --format table"),
+            (["-q", "--format", "json"], "--quiet: shows no alerts: leave out --format"),
+            (["-q", "--format", "html"], "--quiet: shows no alerts: leave out --format"),
+            (["-q", "--groups"], "--quiet: shows no alerts: leave out --groups"),
+            (["-q", "--alerts"], "--quiet: shows no alerts: leave out --alerts"),
+            (["-q", "--progress"], "--quiet: shows no progress: leave out --progress"),
+            (["--jobs", "2", "--format", "html"], "--jobs: a page is made by one process"),
         ],
     )
     def test_is_reported_in_one_line(self, check: Check, arguments: list[str], why: str) -> None:

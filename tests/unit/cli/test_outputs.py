@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,6 +78,35 @@ class TestEveryOutput:
         assert found.startswith(b"before\n")
         assert len(found) > len(b"before\n")
         assert run(COMMANDS[name], os.devnull)[1] == ""
+
+    def test_goes_to_stdout_where_it_is_named_by_a_dash(
+        self, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        (rules := tmp_path / "rules").mkdir()
+        (rules / RULE.name).write_bytes(RULE.read_bytes())
+        (here := tmp_path / "here").mkdir()
+        monkeypatch.chdir(here)
+        command = [str(rules) if word == "RULES" else str(word) for word in COMMANDS[name]]
+        for place in ("-", "output"):
+            main([*command, place])
+        found = capfdbinary.readouterr()
+        last = (here / "output").read_bytes().splitlines()[-1]
+        assert re.sub(rb"[0-9]", b"", last) in re.sub(rb"[0-9]", b"", found.out)
+        assert [path.name for path in here.iterdir()] == ["output"]
+
+
+@pytest.mark.parametrize("option", ["--alert-log", "--rejected", "--stats", "--metrics", "--log-file", "--state"])
+def test_a_handler_has_no_stdout_for_its_files(run: Run, tmp_path: Path, option: str) -> None:
+    command = ["watch", "--source", "audit", "--check-config", "--state", tmp_path, option]
+    assert run(command, "-") == (2, f"vaultwatch: {option}: `-` is no name of a file here")
+
+
+def test_rejected_lines_on_stdout_are_not_torn_apart_by_alerts(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    (log := tmp_path / "log").write_bytes(b"x" * 3_000 + b"\n" + AUDIT.read_bytes() + (b"y" * 3_000 + b"\n") * 9)
+    main(["check", "--format", "json", "--rejected", "-", str(log)])
+    assert len([json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]) > 10
 
 
 def test_a_catalogue_does_not_replace_the_readme_of_somebody_else(run: Run, tmp_path: Path) -> None:
