@@ -79,7 +79,8 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     `alerts` are new alerts of one event, or of acts of one principal under one rule, the most important first.
     `merged_count` is the exact number of further alerts that it counts; `merged` lists at most 20 of their groups, the
     worst first. `rule`, `title`, `level`, `service` and `cluster` are those of its most important alert, and `group` is
-    the key of that alert's group; a summary of several groups has no `group`.
+    the key of that alert's group; a summary of several groups has no `group`. `note` is its last sentence, if that is
+    not how long repeats are suppressed.
     """
 
     id: str
@@ -94,3 +95,4 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     alerts: tuple[Alert, ...] = ()
     merged: tuple[Merged, ...] = ()
     merged_count: int = 0
+    note: str = ""

@@ -172,7 +172,9 @@ def merged_lines(notification: Notification, audience: Audience = EVERYBODY, len
 
 
 def window_note(notification: Notification) -> str:
-    """Return a sentence on how long repeats of the notification's alerts are suppressed."""
+    """Return the last sentence of a notification: how long repeats of its alerts are suppressed, if it has no other."""
+    if notification.note:
+        return notification.note
     seconds = min(map(window_seconds, notification.alerts), default=0.0)
     if not seconds:
         return "The complete entries are in the alert log."

@@ -171,7 +171,11 @@ class TestTestNotification:
             monkeypatch.setenv("VAULTWATCH_SLACK_WEBHOOK_URL", slack.webhook_url)
             arguments = ["--state", str(tmp_path), "--alert-log", str(log), "--test-notification"]
             assert main(["watch", "--source", "audit", *arguments]) == 0
-            assert "Vaultwatch can reach you" in slack.page()
+            page = slack.page()
+        assert "Vaultwatch can reach you" in page
+        assert "This is a test: no alert was stored, and there is nothing to do." in page
+        assert "Repeats" not in page
+        assert "vaultwatch search" not in page
         assert capsys.readouterr().out.endswith("slack: accepted the test notification\n")
         assert log.read_bytes() == b""
 
