@@ -133,7 +133,7 @@ def _check_together(ctx: click.Context, form: Form, each: bool | None) -> None:
     """
     manner = "--alerts" if each else "--groups"
     given = {name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-    if each is not None and form == "html" or each is False and form != "table":
+    if (each is not None and form == "html") or (each is False and form != "table"):
         raise click.UsageError(f"{manner}: is for --format table")
     if ctx.params["jobs"] and form == "html":
         raise click.UsageError("--jobs: a page is made by one process")

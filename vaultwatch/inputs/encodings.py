@@ -15,6 +15,8 @@ _MARKS = {
 }
 _WITHOUT_MARK = ((re.compile(rb"(?:[\t -~]\0){4}"), "utf-16-le"), (re.compile(rb"(?:\0[\t -~]){4}"), "utf-16-be"))
 _PIECE_BYTES = 64 * 1024
+LONGEST_START = 8
+"""How many bytes show the encoding."""
 
 
 def as_utf_8(raw: Any) -> Any:
@@ -23,16 +25,21 @@ def as_utf_8(raw: Any) -> Any:
     Args:
         raw: A buffered stream.
     """
-    start = raw.peek(8)[:8]
+    start = raw.peek(LONGEST_START)[:LONGEST_START]
     if start.startswith(codecs.BOM_UTF8):
         raw.read(len(codecs.BOM_UTF8))
         return raw
+    mark, name = encoding_of(start)
+    raw.read(len(mark))
+    return io.BufferedReader(_Decoded(raw, name)) if name else raw
+
+
+def encoding_of(start: bytes) -> tuple[bytes, str]:
+    """Return the mark that a text begins with, and its encoding; an empty name if it is neither UTF-16 nor UTF-32."""
     for mark, name in _MARKS.items():
         if start.startswith(mark):
-            raw.read(len(mark))
-            return io.BufferedReader(_Decoded(raw, name))
-    name = next((name for form, name in _WITHOUT_MARK if form.match(start)), "")
-    return io.BufferedReader(_Decoded(raw, name)) if name else raw
+            return mark, name
+    return b"", next((name for form, name in _WITHOUT_MARK if form.match(start)), "")
 
 
 class _Decoded(io.RawIOBase):

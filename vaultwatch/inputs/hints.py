@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from vaultwatch.inputs.encodings import LONGEST_START, encoding_of
 from vaultwatch.inputs.logs import STDIN
 from vaultwatch.reading.budget import SMALL_BYTES
 from vaultwatch.reading.records import Rejected
@@ -55,6 +56,12 @@ _TOOLS = {
     b"- request:": "yq -o json",
 }
 """What files of other forms begin with, and what makes logs of them."""
+_OF_RUBY = (
+    r"""import re, sys; sys.stdout.write(re.sub(r"(\"(?:[^\"\\]|\\.)*\")( *=>)?|\bnil\b|\[\d+\] |"""
+    r"""(\d{4}-\d\d-\d\dT[\d:.]+Z)", """
+    r"""lambda one: (one[1] + (":" if one[2] else "") if one[1] else f"\"{one[3]}\"" if one[3] else """
+    r""""null" if one[0] == "nil" else ""), sys.stdin.read()))"""
+)
 _HALF = r"sed 's/\\\\/\\/g'"
 _SCRIPTS = (
     (
@@ -85,11 +92,9 @@ _SCRIPTS = (
     (
         re.compile(rb'\A\{\s{0,64}"[^"\\]{1,128}"\s{0,64}=>'),
         "it is what Ruby prints of an object, also by Logstash's codec rubydebug",
-        r"""import re, sys; sys.stdout.write(re.sub(r"(\"(?:[^\"\\]|\\.)*\")( *=>)?|\bnil\b|\[\d+\] |"""
-        r"""(\d{4}-\d\d-\d\dT[\d:.]+Z)", """
-        r"""lambda one: (one[1] + (":" if one[2] else "") if one[1] else f"\"{one[3]}\"" if one[3] else """
-        r""""null" if one[0] == "nil" else ""), sys.stdin.read()))""",
+        _OF_RUBY,
     ),
+    (re.compile(rb'\A\[\d+\] [^"]{0,256}\{"[^"\\]{1,128}"=>'), "it is what Fluent Bit prints for people", _OF_RUBY),
     (
         re.compile(
             rb"\A(?:From \S|(?:Return-Path|Received|Delivered-To|MIME-Version|Message-ID|Date|From|To|Subject): )"
@@ -107,7 +112,7 @@ _AFTER_CR = re.compile(rb"\r(?:[^\r{]{0,120} )?(?:\{\"|\d{4}-\d\d-\d\dT[\d:.,+Z-
 """A record behind a CR: a progress bar writes CRs too, but no records."""
 _CR_TO_LF = r"""awk '{ gsub(/\r/, "\n") } 1'"""
 _JOIN_MESSAGES = (
-    r"""awk '/^==>/ || !NF { m = 0 } { h = /^[{]|:[0-9][0-9]:[0-9][0-9][^ ]* \[/; printf "%%s%%s", """
+    r"""awk '{ sub(/\r$/, "") } /^==>/ || !NF { m = 0 } { h = /^[{]|:[0-9][0-9]:[0-9][0-9][^ ]* \[/; printf "%%s%%s", """
     r"""NR == 1 ? "" : h || !m || /^  / ? "\n" : "%s", $0 } h { m = 1 } END { print "" }'"""
 )
 """Joins a line to the message before it, unless it is of a banner or one of several lines that hclog indents."""
@@ -161,8 +166,6 @@ def _hint_for_text(name: str, start: bytes) -> str:
         return f"; its backslashes are doubled: {_command(_HALF, name)} | vaultwatch check"
     if _is_binary(start):
         return "; it is not text"
-    if b'"=>"' in start:
-        return "; it is what Fluent Bit prints for people: set `format json_lines` of its output"
     if b"\n" not in start.rstrip() and _AFTER_CR.search(start):
         return f"; its lines end with CR alone: {_command(_CR_TO_LF, name)} | vaultwatch check"
     if "“".encode() in start:
@@ -182,7 +185,7 @@ def _hint_for_divided(name: str, start: bytes) -> str:
 
 def _joining(member: str) -> str:
     """Return the command that joins lines into objects that begin with a member."""
-    return f"""awk '/^[{{]"{member}":/ && NR > 1 {{ print "" }} {{ printf "%s", $0 }} END {{ print "" }}'"""
+    return f"""awk '{{ sub(/\\r$/, "") }} /^[{{]"{member}":/ && NR > 1 {{ print "" }} {{ printf "%s", $0 }} END {{ print "" }}'"""
 
 
 def _command(tool: str, name: str) -> str:
@@ -196,7 +199,20 @@ def _command(tool: str, name: str) -> str:
         member = shlex.quote(name.removeprefix(f"{archive}/"))
         extract = "unzip -p" if archive.endswith(".zip") else "tar -xOf"
         return " | ".join(filter(None, (f"{extract} {_quoted(archive)} {member}", decompress, tool)))
-    return f"{decompress} {_quoted(name)} | {tool}" if decompress else f"{tool} {_quoted(name)}"
+    if decompress or (decode := _decoding(name)):
+        return f"{decompress or decode} {_quoted(name)} | {tool}"
+    return f"{tool} {_quoted(name)}"
+
+
+def _decoding(path: str) -> str:
+    """Return the command that makes UTF-8 of a file; "" if that is what it has."""
+    try:
+        with Path(path).open("rb") as file:
+            mark, encoding = encoding_of(file.read(LONGEST_START))
+    except OSError:
+        return ""
+    name = encoding.upper().replace("-LE", "" if mark else "LE").replace("-BE", "" if mark else "BE")
+    return f"iconv -f {name} -t UTF-8" if name else ""
 
 
 def _archive_of(name: str) -> str:

@@ -55,8 +55,7 @@ def messages_in(text: bytes, end_of: EndOf) -> list[bytes]:
     is_other = _ENDS_OTHER_LINE.search(prefix[-1:]) is not None
     quote = prefix[-1:] if prefix.endswith(_QUOTES) else b""
     if not starts and not is_other:
-        bare = _without_quote(text, quote) if prefix == quote else text
-        return [text if bare == text else bare[1:]]
+        return [_without_end(text, prefix, quote)]
     parts, begin = list[bytes](), own.start()
     if is_other or (not quote and (b"{" in prefix or len(prefix) > _LONGEST_PREFIX)):
         parts.append(prefix)
@@ -136,6 +135,17 @@ def _without_separators(part: bytes) -> bytes:
         if len(part) == before:
             break
     return part
+
+
+def _without_end(text: bytes, prefix: bytes, quote: bytes) -> bytes:
+    """Remove what closes the quote or the tags in front of the only message of a line."""
+    if prefix.endswith(b">"):
+        return _without_separators(text)
+    if prefix == quote:
+        bare = _without_quote(text, quote)
+        return text if bare == text else bare[1:]
+    has_pair = quote in (b"'", b"`") and text.count(quote, len(prefix)) % 2 == 1
+    return _without_quote(text, quote) if has_pair else text
 
 
 def _without_quote(part: bytes, quote: bytes) -> bytes:

@@ -107,6 +107,8 @@ def split_line(line: bytes) -> ServerLine:
     """Take a line apart, without its newline and tag."""
     line = mask_secrets(line)
     text = without_colours(line).removesuffix(b"\r")
+    if text.startswith(b"\0"):
+        text = text.lstrip(b"\0") or text  # what a file has that was truncated while somebody wrote at its old end
     if head := read_head(text):
         return ServerLine(line, NO_HEADER, text, head)
     header, text = strip_syslog_header(text)

@@ -42,10 +42,11 @@ from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_hea
 
 _MAX_HELD = 16
 _MAX_LEVELS = 4
-_SHORTEST_PART = 1_000
+_SHORTEST_PART = 400
+"""Bytes: syslog over UDP may cut at 480 with the header (RFC 5424), most programs at 1,024 or more."""
 _AROUND = b' \t\r\n\0,;[]\x1e"'
 _LONGEST_SEPARATOR = 64
-_COLOUR = re.compile(rb"\x1b\[[0-9;]{0,32}m")
+_COLOUR = re.compile(rb"\x1b\[[0-9;]{0,32}[mK]")
 _CRI = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S{0,20} (?:stdout|stderr)) ([PF]) ?")
 _ANY_HEAD = re.compile(HEAD)
 _OPENS_WITH_HEAD = re.compile(rb"[^{\"]{0,256}?" + HEAD)
@@ -156,6 +157,8 @@ class Unwrapper:
         text = line.strip(b" \t\r\n\0")
         if not text or len(text) > MAX_BYTES:
             return [Piece(line, number)]
+        if b"\x1b[" in text and (b'"' in text or b"{" in text or self.holds_object):  # no JSON has this byte
+            line = text = _COLOUR.sub(b"", text)
         if _RECORD_AFTER_CR.search(text):
             parts = [part for part in text.split(b"\r") if part.strip()]
             return [piece for part in parts for piece in self.read(part, number)]
@@ -318,14 +321,14 @@ class Unwrapper:
         start = max(text.find(b'{"'), 0)
         header, rest = strip_syslog_header(text)
         ended = _end_of_object(text[start:])
-        if ended == 0 and header is not NO_HEADER and len(rest) >= _SHORTEST_PART:
-            key = _stream(header)
+        key = _stream(header)
+        if header is not NO_HEADER and key in self._held and not _NEW_RECORD.match(rest):
+            yield from self._without_object(whole, text, number)
+        elif ended == 0 and header is not NO_HEADER and len(rest) >= _SHORTEST_PART:
             if key in self._held:
                 yield from (piece.line for piece in self._give_up(key))
             self._hold(key, rest, text, number)
             yield from (piece.line for piece in self._give_up_oldest())
-        elif header is not NO_HEADER and _stream(header) in self._held:
-            yield from self._without_object(whole, text, number)
         elif ended is None or ended == 0 or (ended == len(text) - start and _is_record(text[start:])):
             yield whole
         else:

@@ -105,6 +105,20 @@ def test_what_logstash_prints_for_people_becomes_json(tmp_path: Path) -> None:
     assert json.loads(pasted(hint(str(file), printed))) == expected
 
 
+def test_what_fluent_bit_prints_for_people_becomes_json(tmp_path: Path) -> None:
+    printed = f'[12] vault.audit: [[1772359200.1, {{}}], {{"stream"=>"stdout", "log"=>{json.dumps(TEXT)}}}]\n'
+    (file := tmp_path / "log").write_text(printed * 2)
+    (found, _) = pasted(hint(str(file), printed)).splitlines()
+    assert json.JSONDecoder().raw_decode(found, found.index('{"'))[0] == {"stream": "stdout", "log": TEXT}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8"])
+def test_a_file_that_powershell_has_saved_is_decoded_before_it_is_joined(encoding: str, tmp_path: Path) -> None:
+    wrapped = [TEXT[start : start + 30] for start in range(0, len(TEXT), 30)]
+    (file := tmp_path / "log").write_text("\r\n".join(wrapped * 2) + "\r\n", encoding=encoding, newline="")
+    assert pasted(hint(str(file), wrapped[0])).splitlines() == [TEXT] * 2
+
+
 MAIL = "From: a@example.org\nSubject: logs\nContent-Transfer-Encoding: "
 
 
@@ -195,7 +209,7 @@ def test_the_quotes_of_a_word_processor_are_replaced(tmp_path: Path) -> None:
         (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
         (b"\x1f\x9d\x90", "gzip -dc no.log | vaultwatch check"),
         (b"]\0\0\x80\0", "xz --format=lzma -dc no.log | vaultwatch check"),
-        (b'[0] vault: [[1732174183.1, {}], {"log"=>"{', "set `format json_lines`"),
+        (b'[0] vault: [[1732174183.1, {}], {"log"=>"{', "it is what Fluent Bit prints for people"),
         (b"hello", "expected are audit entries"),
     ],
 )

@@ -72,6 +72,12 @@ def lines(wrap: Callable[[str], Any], *texts: str) -> str:
     return "".join(json.dumps(wrap(text)) + "\n" for text in texts)
 
 
+def coloured(text: str) -> str:
+    """Return JSON as `jq -C` prints it."""
+    bright = text.replace("{", "\x1b[1;39m{\x1b[0m").replace("}", "\x1b[1;39m\x1b[1;39m}\x1b[0m")
+    return bright.replace('": ', '"\x1b[0m\x1b[1;39m:\x1b[0m ').replace(' "', ' \x1b[0;32m"') + "\n"
+
+
 def cut(text: str, size: int) -> list[str]:
     return [text[start : start + size] for start in range(0, len(text), size)]
 
@@ -101,6 +107,10 @@ def test_the_forms_from_the_field_are_read_whole(name: str, least: Counted) -> N
     [
         (lines(lambda text: {"log": text + "\n", "stream": "stdout"}, A, B, S, J), Counted(2, 2)),
         (lines(lambda text: {"date": 1.5, "log": text}, A, B, S), Counted(2, 1)),
+        (coloured(json.dumps({"request": {"id": "a1", "path": "p"}, "type": "request"})) * 2, Counted(2, 0)),
+        (coloured(json.dumps({"request": {"id": "a1"}, "type": "request"}, indent=2)) * 2, Counted(2, 0)),
+        ("\0" * 5_000 + f"{S}\n{S}\n", Counted(0, 2)),
+        ("".join(f"{HEADER}{part}\n" for part in cut(LONG, 420)), Counted(1, 0)),
         (lines(lambda text: {"file": "f", "message": text, "source_type": "file"}, A, S, J), Counted(1, 2)),
         (lines(lambda text: {"message": "other", "event": {"original": text}}, A), Counted(1, 0)),
         (lines(lambda text: {"log": {"file": {"path": "p"}}, "message": text}, A), Counted(1, 0)),
@@ -456,6 +466,19 @@ def test_messages_of_the_server_log_in_csv_with_semicolons_are_counted_right() -
 )
 def test_columns_beside_a_message_without_quotes_are_no_part_of_it(text: str) -> None:
     assert texts_of_messages(text) == ["root generation finished"]
+
+
+@pytest.mark.parametrize(
+    "row", ["line: '{}'", '- msg: "{}"', "  text: '{}',", "<td><span>{}</span></td></tr>", "it's `{}`"]
+)
+def test_the_quotes_around_a_message_behind_a_prefix_are_no_part_of_it(row: str) -> None:
+    assert texts_of_messages(row.format(S) + "\n") == ["root generation finished"]
+
+
+@pytest.mark.parametrize("end", [' error="x"', " by 'ops'", " can't", ' error="a \\"b\\""'])
+@pytest.mark.parametrize("prefix", ["vault-1 ", "it's "])
+def test_quotes_that_a_message_ends_with_are_part_of_it(prefix: str, end: str) -> None:
+    assert texts_read(f"{prefix}{S}{end}") == [f"{prefix}{S}{end}"]
 
 
 @pytest.mark.parametrize("rest", [", b", ",c=d", ',"c" d', ': a="b",c'])
