@@ -80,12 +80,13 @@ def command(
     with the file and the line of its record; on a terminal in groups, the most important first. --stats replaces
     counts that it wrote before, and no other file; --rejected replaces nothing.
 
-    Of the files in a folder, or those that match a pattern, empty ones are skipped. Those that are no logs are named,
-    up to ten, and counted. What Vaultwatch itself wrote is left out and named, up to a hundred, and counted: files
+    Of the files in a folder, or those that match a pattern, empty ones are skipped. Those that are no logs are counted
+    by kind, with a few names. What Vaultwatch itself wrote is left out and named, up to a hundred, and counted: files
     whose every line is one of its alerts or rejected lines.
 
     Exit status: 0 if no alert is shown, 1 if alerts are shown, 2 if a file cannot be read to its end, if a FILE, or all
-    of a folder, is empty or no log of Vault, if a rule raised an error, or if an option is wrong.
+    of a folder, is empty or no log of Vault or has more rejected lines than records, if a rule raised an error, or if
+    an option is wrong.
     """
     started = time.monotonic()
     _check_together(ctx, form, each)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from functools import partial
 from typing import Literal
 
@@ -113,6 +113,8 @@ class Closing:
             click.echo(hidden_line(self._findings), err=True)
         _report_staged(self._findings.staged)
         _report_silenced(self._findings.silenced)
+        if doubtful := _doubtful(self._run.torn, self._findings):
+            click.echo(doubtful, err=True)
         for sentence in uncounted(counts):
             click.echo(sentence, err=True)
         if self._run.reader.names or not self._run.failed:
@@ -141,6 +143,15 @@ class Closing:
             f"{f' ({reason})' if reason else ''}, {over if counts.partial else ''}"
             f"{counted(self._findings.count, 'alert')}, {self._seconds:.1f} s"
         )
+
+
+def _doubtful(torn: Container[str], findings: Findings) -> str:
+    """Return how many alerts are of files that may be no logs, because most of their lines were rejected."""
+    count = sum(alert.source.file in torn for alert in findings) if torn else 0
+    if not count:
+        return ""
+    which = f"{count:,} of {counted(findings.count, 'alert')}" if count < findings.count else counted(count, "alert")
+    return f"{which} in files of which more lines are rejected than read: they may be no logs of Vault"
 
 
 def hidden_line(findings: Findings) -> str:

@@ -10,6 +10,7 @@ import click
 
 from vaultwatch.audience import S3
 from vaultwatch.cli.check_jobs import Ahead
+from vaultwatch.cli.foreign import Foreign
 from vaultwatch.cli.objects import objects_at
 from vaultwatch.cli.outputs import is_same
 from vaultwatch.cli.own_files import MOST_NAMED, say_left_out
@@ -27,6 +28,7 @@ from vaultwatch.printable import counted, one_line
 
 _MOST_NAMED = 10
 _MOST_PROBLEMS = 1_000
+_MOST_TORN = 3
 _Files = list[tuple[str, list[Part]]]
 """The files at a place, with their parts."""
 
@@ -55,15 +57,17 @@ class _Found:
     Attributes:
         read: How many logs could be read, or some lines of them.
         unreadable: How many files could not be read, or not to their end.
-        strange: How many are no logs.
+        foreign: Those that are no logs.
         torn: How many have more lines that were rejected than records.
+        of_torn: The first of these.
         wrapped: How many have lines that look wrapped.
         own: What Vaultwatch itself has written, by the name of the log.
     """
 
     def __init__(self) -> None:
-        self.read = self.unreadable = self.strange = self.torn = self.wrapped = 0
-        self.strangers: list[str] = []
+        self.read = self.unreadable = self.torn = self.wrapped = 0
+        self.foreign = Foreign()
+        self.of_torn: list[LogRead] = []
         self.own: dict[str, str] = {}
 
 
@@ -77,6 +81,7 @@ class Run:
         notes: Which files, of a place that has logs too, are no logs of Vault, in sentences; at most a thousand.
         own: How many logs were left out, because Vaultwatch itself has written them.
         own_names: Their names, at most a hundred.
+        torn: The names of logs with more rejected lines than records, at most a thousand.
     """
 
     def __init__(
@@ -105,6 +110,7 @@ class Run:
         self.notes: list[str] = []
         self.own = 0
         self.own_names: list[str] = []
+        self.torn: set[str] = set()
         self._settings = settings
         self._outputs = outputs
         self._manner = manner._replace(jobs=1) if observer else manner
@@ -202,16 +208,16 @@ class Run:
             found.read += 1
             if log.rejected > log.records:
                 found.torn += 1
-                if found.torn <= _MOST_NAMED:
-                    self._say_torn(log)
+                if len(self.torn) < _MOST_PROBLEMS:
+                    self.torn.add(log.name)
+                if len(found.of_torn) < _MOST_NAMED:
+                    found.of_torn.append(log)
             elif log.width:
                 found.wrapped += 1
                 if found.wrapped <= _MOST_NAMED:
                     self._say_wrapped(log)
         elif log.rejected:
-            found.strange += 1
-            if found.strange <= _MOST_NAMED:
-                found.strangers.append(_strange(log))
+            found.foreign.add(log)
 
     def _show(self, log: Log, position: int, _size: int) -> None:
         if not self._manner.watched or self._overall:
@@ -228,11 +234,18 @@ class Run:
             shown.clear()
         self._progress = None
 
-    def _say_torn(self, log: LogRead) -> None:
-        if first := log.first:
-            read, lines = counted(log.records, "record"), counted(log.rejected, "line")
-            what = f"only {read} can be read, and {lines} cannot; the first"
-            self._note(f"{log.name}: {what}: {first.reason}{hint_for(log.name, first)}")
+    def _judge_torn(self, place: str, found: _Found) -> None:
+        """Say of which logs most lines were rejected; it is an error if no other log was read at a place."""
+        say = self.fail if found.torn == found.read else self._note
+        if found.torn > _MOST_TORN:
+            names = ", ".join(log.name.removeprefix(f"{place.rstrip('/')}/") for log in found.of_torn[:_MOST_TORN])
+            say(f"{shown(place)}: of {found.torn:,} files ({names}, ...), more lines are rejected than read")
+            return
+        for log in found.of_torn:
+            if first := log.first:
+                read, lines = counted(log.records, "record"), counted(log.rejected, "line")
+                what = f"only {read} can be read, and {lines} cannot; the first"
+                say(f"{log.name}: {what}: {first.reason}{hint_for(log.name, first)}")
 
     def _say_wrapped(self, log: LogRead) -> None:
         command = joining_lines(log.name, is_exact=log.is_exact)
@@ -245,15 +258,11 @@ class Run:
         """Fail if no log could be read at a place; a folder may have other files as well, and empty logs."""
         if (others := found.unreadable - _MOST_NAMED) > 0:
             self.fail(f"{shown(place)}: {counted(others, 'more file')} cannot be read, {found.unreadable:,} in all")
-        if (others := found.strange - _MOST_NAMED) > 0:
-            text = f"{shown(place)}: nothing can be read of {counted(others, 'more file')}, {found.strange:,} in all"
-            found.strangers.append(text)
         kept, say = (self.notes, self._note) if found.read else (self.problems, self._say)
-        for message in filter(None, found.strangers):
+        for message in found.foreign.sentences(shown(place)):
             say(message)
             self._keep(kept, message)
-        if (others := found.torn - _MOST_NAMED) > 0:
-            self._note(f"{shown(place)}: of {counted(others, 'more file')}, more lines are rejected than read")
+        self._judge_torn(place, found)
         if (others := found.wrapped - _MOST_NAMED) > 0:
             self._note(f"{shown(place)}: {counted(others, 'more log')} seem to have wrapped lines")
         if found.own and self._former is None and not self._manner.quiet:
@@ -261,7 +270,7 @@ class Run:
             say_left_out(place, found.own)
         if found.read or found.unreadable:
             return
-        if found.strange:
+        if found.foreign.count:
             self.failed = True
         elif not self._manner.allow_empty:
             why = "nothing else is there" if found.own else "it is empty, or nothing in it is a record"
@@ -286,15 +295,6 @@ class Run:
         self._clear()
         if self._former is None or message not in (*self._former.problems, *self._former.notes):
             click.echo(one_line(f"vaultwatch: {message}"), err=True)
-
-
-def _strange(log: LogRead) -> str:
-    """Return why nothing could be read of a log, and what to do about it."""
-    if log.first is None:
-        return ""
-    lines = log.rejected
-    what = "its only line is rejected" if lines == 1 else f"none of its {lines:,} lines can be read; the first"
-    return f"{log.name}: {what}: {log.first.reason}{hint_for(log.name, log.first)}"
 
 
 def _name_of(named: Sequence[tuple[str, _Files]]) -> str:

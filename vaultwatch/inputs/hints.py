@@ -56,6 +56,7 @@ _TOOLS = {
     b"- request:": "yq -o json",
 }
 """What files of other forms begin with, and what makes logs of them."""
+_OPENS_TEXT = re.compile(rb'"\s{0,64}(?:[\[{\\]|\d{4}-)')
 _OF_RUBY = (
     r"""import re, sys; sys.stdout.write(re.sub(r"(\"(?:[^\"\\]|\\.)*\")( *=>)?|\bnil\b|\[\d+\] |"""
     r"""(\d{4}-\d\d-\d\dT[\d:.]+Z)", """
@@ -112,7 +113,8 @@ _AFTER_CR = re.compile(rb"\r(?:[^\r{]{0,120} )?(?:\{\"|\d{4}-\d\d-\d\dT[\d:.,+Z-
 """A record behind a CR: a progress bar writes CRs too, but no records."""
 _CR_TO_LF = r"""awk '{ gsub(/\r/, "\n") } 1'"""
 _JOIN_MESSAGES = (
-    r"""awk '{ sub(/\r$/, "") } /^==>/ || !NF { m = 0 } { h = /^[{]|:[0-9][0-9]:[0-9][0-9][^ ]* \[/; printf "%%s%%s", """
+    r"""awk '{ sub(/\r$/, "") } /^==>/ || !NF { m = 0 } """
+    r"""{ h = /^[{]|:[0-9][0-9]:[0-9][0-9][^ ]* \[/; printf "%%s%%s", """
     r"""NR == 1 ? "" : h || !m || /^  / ? "\n" : "%s", $0 } h { m = 1 } END { print "" }'"""
 )
 """Joins a line to the message before it, unless it is of a banner or one of several lines that hclog indents."""
@@ -160,7 +162,7 @@ def _hint_for_text(name: str, start: bytes) -> str:
     for form, what, script in _SCRIPTS:
         if form.search(start):
             return f"; {what}: {_command('cat', name)} | python3 -c {shlex.quote(script)} | vaultwatch check"
-    if start.startswith(b'"'):
+    if _OPENS_TEXT.match(start):
         return f"; it is JSON in a text: {_command('jq -r .', name)} | vaultwatch check"
     if b'\\\\"' in start:
         return f"; its backslashes are doubled: {_command(_HALF, name)} | vaultwatch check"
@@ -185,7 +187,8 @@ def _hint_for_divided(name: str, start: bytes) -> str:
 
 def _joining(member: str) -> str:
     """Return the command that joins lines into objects that begin with a member."""
-    return f"""awk '{{ sub(/\\r$/, "") }} /^[{{]"{member}":/ && NR > 1 {{ print "" }} {{ printf "%s", $0 }} END {{ print "" }}'"""
+    begins = f"""/^[{{]"{member}":/ && NR > 1 {{ print "" }}"""
+    return f"""awk '{begins} {{ sub(/\\r$/, ""); printf "%s", $0 }} END {{ print "" }}'"""
 
 
 def _command(tool: str, name: str) -> str:

@@ -15,6 +15,11 @@ from vaultwatch.reading.rejected import encode_rejected
 _WHERE = re.compile(r" at byte \d+ of \d+")
 
 
+def without_position(reason: str) -> str:
+    """Return a reason without the position in the line, so that it is the same for other lines."""
+    return _WHERE.sub("", reason)
+
+
 class Rejects:
     """Counts rejected lines by their reasons, and writes them to a file.
 
@@ -44,7 +49,7 @@ class Rejects:
     def add(self, line: Rejected) -> None:
         """Count a rejected line, and write it; one of which several parts were rejected is written once."""
         self.first = self.first or line
-        self.reasons[_WHERE.sub("", line.reason)] += 1
+        self.reasons[without_position(line.reason)] += 1
         if self._keep is None or (line.whole and line.whole is self._whole):
             return
         self._whole = line.whole
@@ -71,4 +76,4 @@ class Rejects:
 
 def _as_it_stood(line: Rejected) -> Rejected:
     """Return what stood in the log instead of a part of it; a position in the part is none in the whole."""
-    return msgspec.structs.replace(line, raw=line.whole, reason=_WHERE.sub("", line.reason))
+    return msgspec.structs.replace(line, raw=line.whole, reason=without_position(line.reason))

@@ -26,6 +26,9 @@ from vaultwatch.cli import main
 
 DATA = Path(__file__).parents[2] / "data" / "recordings" / "vault-1.14.2"
 AUDIT = DATA / "generate-root" / "audit.jsonl"
+SEALED_TEXT = (
+    '{"time":"2026-11-21T07:29:41Z","type":"request","request":{"id":"e1","path":"sys/seal","operation":"update"}}\n'
+)
 SERVER = DATA / "generate-root" / "server.log"
 KEYS = {
     *("id", "rule", "title", "level", "service", "time", "event_key", "outcome", "summary", "principal"),
@@ -306,17 +309,19 @@ class TestAlerts:
             (folder / f"notes-{number}").write_text("plain\n")
         (folder / "torn").write_text('{"type":\n' * 2 + seal.read_text())
         (folder / "own.alert").write_text(check("--format", "json", seal).out)
-        assert len(check(folder).err.splitlines()) == 14  # 10 notes, 2 more, what is torn, what is ours, the counts
+        (folder / "good").write_text(seal.read_text())
+        assert len(check(folder).err.splitlines()) == 4  # the notes, what is torn, what is ours, the counts
         assert check("-q", folder) == (1, "", "")
         (folder / "cut.gz").write_bytes(gzip.compress(b"plain\n")[:-1])
         found = check("-q", folder)
         assert (found.status, found.err.splitlines()[1:]) == (2, [])
         assert found.err.startswith(f"vaultwatch: {folder}/cut.gz: ")
-        (folder / "torn").unlink()
-        (folder / "cut.gz").unlink()
+        for name in ("torn", "cut.gz", "good"):
+            (folder / name).unlink()
+        names = "notes-0, notes-1, notes-10, ..."
+        said = f"vaultwatch: {folder}: nothing can be read of 12 files ({names}); their first lines: no JSON object in"
         found = check("-q", folder)
-        assert (found.status, len(found.err.splitlines())) == (2, 11)
-        assert all(line.startswith(f"vaultwatch: {folder}") for line in found.err.splitlines())
+        assert (found.status, found.err.startswith(said), len(found.err.splitlines())) == (2, True, 1)
 
     def test_html_is_the_page_of_report(self, check: Check, seal: Path) -> None:
         found = check("--format", "html", seal)
@@ -627,16 +632,56 @@ class TestFolders:
         assert (found.status, len(found.alerts)) == (2, 7)
         assert found.err.splitlines()[0].startswith(f"vaultwatch: {closed}: ")
 
-    def test_foreign_files_are_named_up_to_ten_and_counted(self, check: Check, folder: Path) -> None:
+    def test_foreign_files_are_counted_by_kind_and_a_few_are_named(self, check: Check, folder: Path) -> None:
         for number in range(12):
             (folder / f"notes-{number}").write_text("plain\n")
             (folder / f"cut-{number}.gz").write_bytes(gzip.compress(b"plain\n")[:-1])
         found = check("--source", "audit", folder)
         lines = found.err.splitlines()
         assert found.status == 2
-        assert [sum(f"/{name}-" in line for line in lines) for name in ("notes", "cut")] == [10, 10]
-        assert f"vaultwatch: {folder}: nothing can be read of 2 more files, 12 in all" in lines
+        assert sum("/cut-" in line for line in lines) == 10
+        said = f"vaultwatch: {folder}: nothing can be read of 12 files (notes-0, notes-1, notes-10, ...); their first"
+        assert sum(line.startswith(said) for line in lines) == 1
         assert f"vaultwatch: {folder}: 2 more files cannot be read, 12 in all" in lines
+
+    def test_the_rarest_kinds_of_foreign_files_are_counted_only(self, check: Check, folder: Path) -> None:
+        for number, text in enumerate(["plain", "{", '{"a":', '{"a" 1}', "[", "{]", '{"a":1']):
+            for copy in range(8 - number):
+                (folder / f"{number}-{copy}").write_text(f"{text}\n")
+        lines = check("--source", "audit", folder).err.splitlines()
+        assert 3 <= len(lines) <= 7
+        assert lines[-2].endswith(" more files, 35 in all") or len(lines) < 7
+
+    def test_a_hint_for_several_files_works_for_the_first(self, check: Check, folder: Path) -> None:
+        for name in ("a", "b"):
+            (folder / name).write_text(json.dumps({"odd": {"x": "2026-03-01T10:00:00Z [INFO] x"}}) + "\n")
+        err = check("--source", "audit", folder).err
+        assert "nothing can be read of 2 files (a, b); their first lines: " in err
+        assert f"jq -r .odd.x {folder}/a | vaultwatch check" in err
+
+    def test_source_code_is_no_json_in_a_text(self, check: Check, folder: Path) -> None:
+        (folder / "a.py").write_text('"""A module."""\n')
+        assert "JSON in a text" not in check("--source", "audit", folder).err
+
+    def test_a_place_of_which_most_lines_are_rejected_is_an_error(self, check: Check, tmp_path: Path) -> None:
+        (tmp_path / "in").mkdir()
+        code = tmp_path / "in" / "code.py"
+        code.write_text(SEALED_TEXT + "plain\n" * 5)
+        for place in (code, tmp_path / "in"):
+            found = check("--source", "audit", place)
+            assert (found.status, "only 1 record can be read, and 5 lines cannot" in found.err) == (2, True)
+        (tmp_path / "in" / "good.log").write_bytes(AUDIT.read_bytes())
+        assert check("--source", "audit", tmp_path / "in").status == 1
+
+    def test_alerts_in_files_that_may_be_no_logs_are_counted(self, check: Check, folder: Path) -> None:
+        for number in range(4):
+            (folder / f"code-{number}.py").write_text(SEALED_TEXT + "plain\n" * 5)
+        lines = check("--source", "audit", folder).err.splitlines()
+        torn = "of 4 files (code-0.py, code-1.py, code-2.py, ...), more lines are rejected than read"
+        assert f"vaultwatch: {folder}: {torn}" in lines
+        assert lines[-2] == (
+            "1 of 8 alerts in files of which more lines are rejected than read: they may be no logs of Vault"
+        )
 
     def test_foreign_files_among_logs_are_no_error(self, check: Check, folder: Path) -> None:
         (folder / "notes").write_text("plain\n")
