@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 
 from vaultwatch.cli.examples import examples
-from vaultwatch.errors import RuleErrors, VaultwatchError, did_you_mean
+from vaultwatch.cli.groups import Group, text_of
+from vaultwatch.errors import RuleErrors, VaultwatchError
 
 _SUBCOMMANDS = {
     "check": "Check existing logs against the rules.",
@@ -32,15 +33,13 @@ _EXTRAS = {"boto3": "aws", "botocore": "aws", "cryptography": "host"}
 """The extra of each package that only some commands need."""
 
 
-class _Subcommands(click.Group):
+class _Subcommands(Group):
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(_SUBCOMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _SUBCOMMANDS:
-            if not ctx.resilient_parsing:  # as in shell completion
-                ctx.fail(f"no such command `{cmd_name}`{did_you_mean(cmd_name, _SUBCOMMANDS)}")
-            return None
+            return super().get_command(ctx, cmd_name)
         found: click.Command = import_module(f"vaultwatch.cli.{cmd_name}").command
         return found
 
@@ -78,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
         click.echo(error.format_message(), err=True)
         return 2
     except click.ClickException as error:
-        return _fail(error.format_message())
+        return _fail(text_of(error))
     except VaultwatchError as error:
         return max(map(_fail, map(str, error.errors if isinstance(error, RuleErrors) else [error])))
     except ModuleNotFoundError as error:

@@ -12,6 +12,7 @@ import click
 
 from vaultwatch.audience import S3
 from vaultwatch.cli.examples import examples
+from vaultwatch.cli.groups import Group
 from vaultwatch.cli.outputs import write_output
 from vaultwatch.errors import BOTO3_MISSING, SettingError
 from vaultwatch.outputs import metrics_by
@@ -32,7 +33,7 @@ _place = click.argument("place", metavar="PLACE")
 _format = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 
 
-@click.group("archive", epilog=examples("vaultwatch archive verify s3://ARCHIVE"))
+@click.group("archive", cls=Group, epilog=examples("vaultwatch archive verify s3://ARCHIVE"))
 def command() -> None:
     """Upload logs to the archive, list its segments, and verify that none was lost or altered."""
 

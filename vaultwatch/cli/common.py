@@ -12,6 +12,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from vaultwatch.cli.groups import text_of
 from vaultwatch.errors import RuleError, SettingError, did_you_mean
 from vaultwatch.printable import one_line
 from vaultwatch.reading.identity import parse_time
@@ -77,7 +78,7 @@ class HandlerCommand(click.Command):
         except click.UsageError as error:
             if "--check-config" in given or not may_be_restarted(0):
                 raise
-            refuse(str(info_name), one_line(error.format_message()))
+            refuse(str(info_name), one_line(text_of(error)))
             raise click.exceptions.Exit(2) from error
 
 

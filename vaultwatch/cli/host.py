@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from vaultwatch.cli.examples import examples
+from vaultwatch.cli.groups import Group
 
 _FILE = click.Path(path_type=Path)
 _VALUES, _ASSETS = Path("/etc/vaultwatch/host.json"), Path("/opt/vaultwatch/assets")
 
 
-@click.group("host", epilog=examples("vaultwatch host certificate"))
+@click.group("host", cls=Group, epilog=examples("vaultwatch host certificate"))
 def command() -> None:
     """Set up and maintain a node or the log server of a deployment."""
 

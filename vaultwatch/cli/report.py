@@ -17,7 +17,7 @@ from vaultwatch.cli.check_run import Manner, Run
 from vaultwatch.cli.common import SHIPPED, SHIPPED_FILES, complete_place
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.outputs import check_output, write_output
-from vaultwatch.cli.selecting import Asked, selecting
+from vaultwatch.cli.selecting import Asked, highest_level, selecting
 from vaultwatch.findings.found import Findings
 from vaultwatch.findings.selection import Selection
 from vaultwatch.inputs.logs import STDIN
@@ -111,7 +111,7 @@ def page_of(
         counts=run.detector.counts,
         reasons=run.reader.rejects.reasons.most_common(),
         rules=[rule.compiled for rule in rules],
-        left_out=frozenset(rule.name for rule in rules if not _is_selected(rule, selection)),
+        left_out={rule.name: why for rule in rules if (why := _why_left_out(rule, selection))},
         staged=findings.staged,
         silenced=findings.silenced,
         selected=asked.selects,
@@ -121,9 +121,15 @@ def page_of(
     yield from page(contents)
 
 
-def _is_selected(rule: Rule, selection: Selection) -> bool:
-    highest = max(rule.compiled.level, rule.compiled.denied_level or rule.compiled.level, key=lambda level: level.rank)
-    return selection.takes_rule(rule.name) and highest.rank >= selection.level.rank
+def _why_left_out(rule: Rule, selection: Selection) -> str:
+    """Return why no alert of a rule can be shown; "" if one can."""
+    if not selection.takes_rule(rule.name):
+        return "left out by an option"
+    return (
+        ""
+        if highest_level(rule).rank >= selection.level.rank
+        else f"not shown: alerts are shown from level {selection.level} on"
+    )
 
 
 def _place(log: str) -> str:

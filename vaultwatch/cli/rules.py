@@ -23,6 +23,7 @@ from vaultwatch.cli.common import (
     rules_option,
 )
 from vaultwatch.cli.examples import examples
+from vaultwatch.cli.groups import Group
 from vaultwatch.cli.outputs import write_output
 from vaultwatch.outputs import Output
 from vaultwatch.printable import counted, one_line
@@ -34,7 +35,7 @@ _LONGEST_LINE = 500
 _PACK = Output("a pack of rules", re.compile(rb'\{"version":\d+,"rules":\['))
 
 
-@click.group("rules", epilog=examples("vaultwatch rules list"))
+@click.group("rules", cls=Group, epilog=examples("vaultwatch rules list"))
 def command() -> None:
     """List, make, test, compare, convert and compile the detection rules."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -51,10 +52,18 @@ class Asked(NamedTuple):
         Raises:
             RuleError: A rule does not compile.
             SettingError: There is no rule with a name that an option names.
+            UsageError: No alert of a rule that is asked for has the level that is asked for.
         """
         rules = load_rules(self.rule_dirs)
         check_rule_names([rule.name for rule in rules], (*self.only, *self.exclude))
+        self._check_levels(rules)
         return rules
+
+    def _check_levels(self, rules: Sequence[Rule]) -> None:
+        for pattern in self.only:
+            highest = max((highest_level(rule) for rule in rules if fnmatchcase(rule.name, pattern)), key=_rank)
+            if highest.rank < Level(self.level).rank:
+                raise click.UsageError(f"--rule: alerts of `{pattern}` are of level {highest}: add --level {highest}")
 
     def selection(self) -> Selection:
         """Return which alerts are shown.
@@ -76,6 +85,15 @@ class Asked(NamedTuple):
         """
         ruleset = Ruleset([*rules, *load_silenced(self.rule_dirs, rules)])
         return Settings(ruleset, self.source, find_zone(self.timezone, "--timezone"), self.selection())
+
+
+def _rank(level: Level) -> int:
+    return level.rank
+
+
+def highest_level(rule: Rule) -> Level:
+    """Return the highest level that an alert of a rule can have."""
+    return max(rule.compiled.level, rule.compiled.denied_level or rule.compiled.level, key=_rank)
 
 
 _OPTIONS = (

@@ -33,7 +33,7 @@ class Contents(msgspec.Struct, frozen=True):
         counts: The numbers of records read, and of errors.
         reasons: Why lines were rejected, and how many for which reason.
         rules: All rules.
-        left_out: Names of rules whose alerts the user did not want.
+        left_out: Why no alert of a rule is shown, by the names of rules of which none can be.
         staged: How many alerts staged rules have.
         silenced: How many alerts are silenced, by rule and by the file that silences them.
         selected: Whether the user wanted only some of the alerts.
@@ -50,7 +50,7 @@ class Contents(msgspec.Struct, frozen=True):
     counts: Counts
     reasons: Sequence[tuple[str, int]]
     rules: Sequence[CompiledRule]
-    left_out: frozenset[str]
+    left_out: dict[str, str]
     staged: dict[str, int]
     silenced: dict[tuple[str, str], int]
     selected: bool

@@ -84,8 +84,8 @@ def _state(rule: CompiledRule, contents: Contents) -> str:
     read = contents.counts.audit if rule.service == "audit" else contents.counts.server
     if staged := contents.staged.get(rule.name):
         return f"staged: {counted(staged, 'match')}"
-    if rule.name in contents.left_out:
-        return "left out by an option"
+    if why := contents.left_out.get(rule.name):
+        return why
     if contents.cases.hits.get(rule.name):
         return "matched"
     if not read:

@@ -23,6 +23,11 @@ def rule_files(directory: Path, suffixes: Collection[str]) -> Iterator[Path]:
     yield from _files_below(directory, suffixes, frozenset())
 
 
+def name_of(path: Path, directory: Path) -> str:
+    """Return how errors name a file: by its folder of rules, and where it is in that."""
+    return str(path.relative_to(directory.parent) if directory.parent in path.parents else path)
+
+
 def _files_below(folder: Path, suffixes: Collection[str], above: frozenset[Path]) -> Iterator[Path]:
     above |= {folder.resolve()}
     found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))

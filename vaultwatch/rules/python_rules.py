@@ -23,7 +23,7 @@ from vaultwatch.printable import spelled_out
 from vaultwatch.reading.view import View
 from vaultwatch.rules.conditions import Exists
 from vaultwatch.rules.facts import Level, Service
-from vaultwatch.rules.files import rule_files
+from vaultwatch.rules.files import name_of, rule_files
 from vaultwatch.rules.pack import CompiledRule, Rule
 from vaultwatch.rules.titles import fault_of_name, fault_of_title
 
@@ -102,16 +102,21 @@ def load_python_rules(directories: Sequence[Path], taken: Collection[str] = ()) 
     """
     found: list[Rule] = []
     names = set(taken)
-    for path in [path for directory in directories for path in rule_files(directory, {".py"})]:
-        for made in _import_rules(path):
+    for path, where in _files(directories):
+        for made in _import_rules(path, where):
             if made.name in names:
-                raise RuleError(f"{path.name}: a second rule named {made.name}")
+                raise RuleError(f"{where}: a second rule named {made.name}")
             names.add(made.name)
             found.append(made)
     return found
 
 
-def _import_rules(path: Path) -> list[Rule]:
+def _files(directories: Sequence[Path]) -> list[tuple[Path, str]]:
+    """Return the files of rules, with the names by which errors call them."""
+    return [(path, name_of(path, folder)) for folder in directories for path in rule_files(folder, {".py"})]
+
+
+def _import_rules(path: Path, where: str) -> list[Rule]:
     _collecting.clear()
     name = f"vaultwatch_rules_{path.stem}"
     module = ModuleType(name)
@@ -120,7 +125,10 @@ def _import_rules(path: Path) -> list[Rule]:
         source = path.read_bytes()
         SourceFileLoader(name, str(path)).exec_module(module)
     except RuleError as error:
-        raise RuleError(f"{path.name}: {error}") from error
+        raise RuleError(f"{where}: {error}") from error
+    except SyntaxError as error:  # its text would name the file again
+        line = f" (line {error.lineno})" if error.lineno else ""
+        raise RuleError(f"{where}: {type(error).__name__}: {error.msg}{line}") from error
     except (Exception, SystemExit) as error:  # a module may raise anything: reported in one line
-        raise RuleError(f"{path.name}: {type(error).__name__}: {error}") from error
+        raise RuleError(f"{where}: {type(error).__name__}: {error}") from error
     return [Rule(made.compiled, made.matches, source) for made in _collecting]

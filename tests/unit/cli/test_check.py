@@ -844,6 +844,11 @@ class TestWhatAUserCanDoWrong:
             (["--groups", "--format", "csv"], "--groups: is for --format table"),
             (["--groups", "--format", "html"], "--groups: is for --format table"),
             (["--alerts", "--format", "html"], "--alerts: is for --format table"),
+            (
+                ["--rule", "audit_login_failed"],
+                "--rule: alerts of `audit_login_failed` are of level informational: add --level informational",
+            ),
+            (["--rule", "audit_l?sing*", "--level", "critical"], "there is no rule `audit_l?sing*`"),
             (["-q", "--format", "json"], "--quiet: shows no alerts: leave out --format"),
             (["-q", "--format", "html"], "--quiet: shows no alerts: leave out --format"),
             (["-q", "--groups"], "--quiet: shows no alerts: leave out --groups"),

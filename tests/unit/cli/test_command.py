@@ -54,6 +54,21 @@ def test_a_misspelled_command_is_answered_with_the_nearest_one(capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rules", "lst"], "no such command `lst`; did you mean `list`?"),
+        (["archive", "lst"], "no such command `lst`; did you mean `list`?"),
+        (["host", "banana"], "no such command `banana`"),
+        (["check", "--levl", "high"], "no such option `--levl`; did you mean `--level`?"),
+        (["check", "--zzz"], "no such option `--zzz`"),
+    ],
+)
+def test_suggestions_are_made_in_one_style(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert capsys.readouterr().err == f"vaultwatch: {said}\n"
+
+
+@pytest.mark.parametrize(
     ("package", "extra"), [("boto3", "aws"), ("botocore.session", "aws"), ("cryptography.x509", "host")]
 )
 def test_a_command_whose_extra_is_missing_names_it_in_one_line(

@@ -29,7 +29,7 @@ class TestUsage:
         [
             ([], "Missing option '--source'."),
             (["--source"], "Option '--source' requires an argument."),
-            (["--source", "audit", "--nope"], "No such option '--nope'."),
+            (["--source", "audit", "--nope"], "no such option `--nope`"),
             (["--source", "audit", "file"], "Got unexpected extra argument (file)"),
         ],
     )
@@ -63,7 +63,7 @@ class TestUsage:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["--source", "audit", "--nope"], "vaultwatch: No such option '--nope'."),
+            (["--source", "audit", "--nope"], "vaultwatch: no such option `--nope`"),
             (["--source", "foo"], "vaultwatch watch: --source: 'foo' is neither audit nor server"),
             (["--source", "audit", "--level", "x"], "vaultwatch watch: --level: 'x' is not one of "),
             (["--source", "audit", "--timezone", "x"], "vaultwatch watch: --timezone: "),
@@ -84,7 +84,7 @@ class TestUsage:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
             assert process.wait(20) == 2
             assert process.stderr is not None
-            assert process.stderr.read() == b"vaultwatch: No such option '--nope'.\n"
+            assert process.stderr.read() == b"vaultwatch: no such option `--nope`\n"
 
 
 class TestTerminal:

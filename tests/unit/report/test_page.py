@@ -259,6 +259,8 @@ def test_rules_are_listed_with_their_state(report: Make) -> None:
     assert "medium Policy written audit_policy_written" in text.partition("Left out by an option")[2]
     assert "high Seal requested audit_seal_requested" in text.partition("No match (")[2].partition("Not tried")[0]
     assert "server_rekey_started" in text.partition("Not tried: no server log was read (")[2]
+    assert "audit_login_failed" in text.partition("Not shown: alerts are shown from level low on (")[2]
+    assert "Left out" not in report(DEVICES).page.text
     assert "No server log was read" in text
 
 

@@ -69,7 +69,7 @@ def test_it_gets_the_local_time_even_if_no_other_rule_uses_it(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("syntax error", "SyntaxError"),
+        ("syntax error", r"SyntaxError: invalid syntax \(line 1\)\Z"),
         ("raise ValueError('broken\\nhere')", "ValueError: broken"),
         ("import sys; sys.exit(0)", "SystemExit: 0"),
         ("import nothing_of_that_name", "ModuleNotFoundError"),
@@ -93,8 +93,15 @@ def test_it_gets_the_local_time_even_if_no_other_rule_uses_it(tmp_path: Path) ->
     ],
 )
 def test_a_broken_file_is_refused_by_name(text: str, why: str, tmp_path: Path) -> None:
-    with pytest.raises(RuleError, match=rf"(?s)one\.py: .*{why}"):
+    with pytest.raises(RuleError, match=rf"(?s)\A{tmp_path.name}/one\.py: .*{why}"):
         load(tmp_path, one=text)
+
+
+def test_a_broken_file_is_named_with_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "kv").mkdir(parents=True)
+    (tmp_path / "mine" / "kv" / "one.py").write_text("1 / 0")
+    with pytest.raises(RuleError, match=r"\Amine/kv/one\.py: ZeroDivisionError"):
+        load_python_rules([tmp_path / "mine"])
 
 
 def test_a_name_that_a_sigma_rule_has_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from vaultwatch.errors import RuleError, RuleErrors
 from vaultwatch.rules.compiling.faults import lines_of
 from vaultwatch.rules.compiling.yaml_core import load_documents
-from vaultwatch.rules.files import rule_files
+from vaultwatch.rules.files import name_of, rule_files
 
 _T = TypeVar("_T")
 PLACEHOLDERS = "placeholders"
@@ -77,7 +77,7 @@ def read_documents(directory: Path, faults: Faults | None = None) -> Iterator[Do
     except OSError as error:
         raise RuleError(f"{error.filename}: {error.strerror}") from error
     for path in paths:
-        where = str(path.relative_to(directory.parent) if directory.parent in path.parents else path)
+        where = name_of(path, directory)
         read = partial(_documents_of, path, directory, where)
         for found in [read()] if faults is None else faults.attempt(read):
             yield from found
