@@ -249,8 +249,9 @@ class Run:
 
     def _say_wrapped(self, log: LogRead) -> None:
         command = joining_lines(log.name, is_exact=log.is_exact)
-        lines = f"{log.wrapped:,} lines seem to be parts of messages that were wrapped at {log.width}"
-        message = f"{log.name}: {lines}: {command}"
+        several = f"{log.wrapped:,} lines seem to be parts of messages that were wrapped"
+        what = several if log.wrapped > 1 else "1 line seems to be a part of a message that was wrapped"
+        message = f"{log.name}: {what} at {log.width}: {command}"
         self._note(message)
         self._keep(self.problems, message)
 

@@ -37,6 +37,7 @@ _FORMS = {
     b"<html": _WEB_PAGE,
     b"PK\x03\x04": "it is a zip archive in another archive: unpack that one first",
     b"PAR1": "it is Parquet: export it as JSON",
+    b"Obj\x01": "it is Avro: export it as JSON",
     b"ElfFile\0": "it is an event log of Windows: export it as text",
     b"\xff\x06\0\0sNaPpY": "it is compressed with snappy: decompress it first",
     b"\xd0\xcf\x11\xe0": "it is a document of Microsoft Office: save the log as text or CSV",

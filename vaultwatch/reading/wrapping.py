@@ -10,6 +10,8 @@ import sys
 
 _NARROWEST = 50
 """Bytes: people wrap no logs at less; a few short lines before a banner reach no further."""
+_TERMINALS = frozenset({80, 100, 120, 132, 160})
+"""Bytes: the usual widths of terminals."""
 _INDENTED = b"  "
 """How a further line of a message of several begins."""
 
@@ -53,9 +55,10 @@ class Wrapping:
     def width(self) -> int:
         """The width, in bytes, at which lines were wrapped; 0 if none was.
 
-        A single line behind the widest one can be anything.
+        A single line behind the widest one can be anything, unless that is as wide as terminals are.
         """
-        return self._widest if self.parts > 1 and _NARROWEST <= self._widest <= self._reach else 0
+        several = self.parts > 1 or (self.parts == 1 and self._widest in _TERMINALS and self.is_exact)
+        return self._widest if several and _NARROWEST <= self._widest <= self._reach else 0
 
     @property
     def is_exact(self) -> bool:

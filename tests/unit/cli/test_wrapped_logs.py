@@ -91,6 +91,18 @@ def test_a_text_that_had_room_in_the_line_before_is_no_part_of_it(
     assert count_of(said) == "4 server messages"
 
 
+@pytest.mark.parametrize(("width", "is_named"), [(80, True), (132, True), (81, False), (60, False)])
+def test_a_single_message_that_a_terminal_has_wrapped_is_named(
+    width: int, is_named: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    message = f"2026-11-21T07:29:41.065Z [INFO]  core: {'successful mount ' * 9}"[: width + 20]
+    short = "2026-11-21T07:29:41.066Z [INFO]  core: x\n"
+    (log := tmp_path / "server.log").write_text(f"{short}{message[:width]}\n{message[width:]}\n{short}")
+    _, said = ran(capfd, log)
+    named = [line for line in said if f"1 line seems to be a part of a message that was wrapped at {width}: awk" in line]
+    assert len(named) == is_named
+
+
 def test_a_text_behind_the_longest_message_is_no_part_of_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     message = "2026-11-21T07:29:41.065Z [INFO]  core: successful mount: path=secret/ type=kv\n"
     (log := tmp_path / "server.log").write_text(

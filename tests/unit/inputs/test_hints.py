@@ -198,6 +198,7 @@ def test_the_quotes_of_a_word_processor_are_replaced(tmp_path: Path) -> None:
         (b"<!DOCTYPE html><html>", "it is a web page"),
         (b"PK\x03\x04\x14\0", "a zip archive in another archive"),
         (b"PAR1\x15\x04", "it is Parquet"),
+        (b"Obj\x01\x04\x14", "it is Avro"),
         (b"LPKSHHRH\0\0", "journalctl -o json --file no.log | vaultwatch check"),
         (b"\x04\x22\x4d\x18\x64", "lz4 -dc no.log | vaultwatch check"),
         (b"\x7fELF\0", "it is not text"),
