@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--alerts/--groups", "each", default=None,
-    help="List each alert, or groups by rule, principal and namespace. Default: groups on a terminal.",
+    help="In the table, list each alert, or groups by rule, principal and namespace. Default: groups on a terminal.",
 )  # fmt: skip
 @click.option(
     "--rejected",

@@ -37,7 +37,7 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option(
     "--syslog-ng/--no-syslog-ng", "syslog_ng", default=None,
-    help="Whether this machine passes on its logs by syslog-ng. Without: if that is installed.",
+    help="Whether this machine passes on its logs by syslog-ng. Default: if that is installed.",
 )  # fmt: skip
 @click.option("--disk", "disks", type=_FILE, multiple=True, metavar="PATH", help="How full the disk of this path is.")
 @click.option(
@@ -57,8 +57,9 @@ def command(
     how many lines wait in the queues of syslog-ng and how many they dropped. With a token that can do nothing but ask
     about itself, the call of the canary: `watch --metrics` says when its entry arrived.
 
-    Exit status: 0, 1 if there is a problem: Vault or syslog-ng does not answer, Vault is sealed or refuses the canary,
-    lines were dropped, a disk cannot be read; 2 if it cannot run. With --metrics, where all of that is, 0 instead of 1.
+    Exit status: 0 if all is well; 1 if there is a problem: Vault or syslog-ng does not answer, Vault is sealed or
+    refuses the canary, lines were dropped, a disk cannot be read; 2 if it cannot run. With --metrics, which say all of
+    that, 0 instead of 1.
     """
     if metrics:
         check_output(

@@ -67,7 +67,7 @@ def _known_fields(_ctx: click.Context, _param: click.Parameter, fields: tuple[st
 )
 @click.option(
     "--against", is_flag=True, expose_value=False,
-    help="Divides both sides. Not needed between one LEFT and one RIGHT.",
+    help="Divides the left side from the right. Not needed between one LEFT and one RIGHT.",
 )  # fmt: skip
 @click.option(
     "--from", "begin", metavar="TIME",

@@ -51,7 +51,7 @@ class TestUsage:
         with subprocess.Popen(command, stdin=reading, stderr=subprocess.PIPE, bufsize=0, cwd=ROOT) as process:
             assert process.stderr is not None
             os.write(writing, b"line\n")
-            assert b"No such option" in process.stderr.readline()
+            assert b"no such option" in process.stderr.readline()
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(0.2)
             os.close(writing)

@@ -99,7 +99,9 @@ def test_a_single_message_that_a_terminal_has_wrapped_is_named(
     short = "2026-11-21T07:29:41.066Z [INFO]  core: x\n"
     (log := tmp_path / "server.log").write_text(f"{short}{message[:width]}\n{message[width:]}\n{short}")
     _, said = ran(capfd, log)
-    named = [line for line in said if f"1 line seems to be a part of a message that was wrapped at {width}: awk" in line]
+    named = [
+        line for line in said if f"1 line seems to be a part of a message that was wrapped at {width}: awk" in line
+    ]
     assert len(named) == is_named
 
 
