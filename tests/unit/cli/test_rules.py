@@ -397,7 +397,7 @@ class TestBroken:
         (folder / "odd.py").write_text(text)
         status, out, err = run(capsys, "test", folder)
         assert (status, out, err.count("\n")) == (2, "", 1)
-        assert err.startswith("vaultwatch: odd.py: ")
+        assert err.startswith("vaultwatch: mine/odd.py: ")
 
     @pytest.mark.parametrize("arguments", [["list", "--rules", "/proc/nowhere"], ["test", "/proc/nowhere"]])
     def test_a_missing_folder_is_reported(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
