@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from functools import partial
 from typing import Literal
 
@@ -145,7 +145,7 @@ class Closing:
         )
 
 
-def _doubtful(torn: Container[str], findings: Findings) -> str:
+def _doubtful(torn: Set[str], findings: Findings) -> str:
     """Return how many alerts are of files that may be no logs, because most of their lines were rejected."""
     count = sum(alert.source.file in torn for alert in findings) if torn else 0
     if not count:
