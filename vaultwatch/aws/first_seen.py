@@ -115,8 +115,9 @@ class SharedFirsts:
     def _expect(self, findings: Findings) -> None:
         from vaultwatch.store import StoreError
 
+        known = [one for one in findings.expected if self._absences.is_of_known_cluster(one)]
         try:
-            self._absences.expect(findings.expected, time.time())
+            self._absences.expect(known, time.time())
         except StoreError as error:
-            findings.groups_dropped += len(findings.expected)
+            findings.groups_dropped += len(known)
             _log.warning("what is expected is not known: %s", error)

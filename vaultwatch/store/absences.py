@@ -53,6 +53,16 @@ class Absences:
         if kept := [one for one in expected if one.due_at > now - TOO_OLD_SECONDS]:
             self._expectations().expect(kept, now + REMEMBERED_SECONDS)
 
+    def is_of_known_cluster(self, seen: GroupSeen) -> bool:
+        """Return whether what a rule expects of each cluster names one.
+
+        The archive does not hold its name (`vaultwatch.archive.segments`), so nothing would ever come again for it.
+        """
+        of, _ = seen
+        one = self._by_name.get(of.rule)
+        fields = one.group_by if one else ()
+        return not any(name == "cluster" and value in ("", "unknown") for name, value in zip(fields, of.group))
+
     def overdue(self, now: float) -> list[Overdue]:
         """Return what is due and has not come: call `settle` with each once its alert is stored.
 

@@ -213,6 +213,11 @@ class TestAbsence:
         ready.now = self.DUE + 25 * 3600
         assert len(self.raised(ready)) == 1
 
+    def test_nothing_is_expected_of_a_cluster_that_the_archive_does_not_name(self, ready: World) -> None:
+        untagged = b"".join(event(hour, tag=b"") for hour in (0, 12, 24))
+        ready.sweep(ARCHIVE, ready.archive("00000001-20261121T070000", untagged, "audit-file"))
+        assert [row for row in all_rows() if row.get("due_kind") == {"S": "expected"}] == []
+
     def test_watch_raises_it_by_its_clock(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         moments = [LIVE + 25 * 3600]
         monkeypatch.setattr("time.time", lambda: moments[-1])
