@@ -85,8 +85,8 @@ def command(
     whose every line is one of its alerts or rejected lines.
 
     Exit status: 0 if no alert is shown, 1 if alerts are shown, 2 if a file cannot be read to its end, if a FILE, or all
-    of a folder, is empty or no log of Vault or has more rejected lines than records, if a rule raised an error, or if
-    an option is wrong.
+    of a folder, is empty or no log of Vault, or has more rejected lines than records and no alert, if a rule raised an
+    error, or if an option is wrong.
     """
     started = time.monotonic()
     _check_together(ctx, form, each)
@@ -123,7 +123,7 @@ def command(
         closing.say(counts=not quiet)
         if figures:
             figures.write(closing.figures())
-    return 2 if run.failed else 1 if findings.count else 0
+    return run.status(findings.count)
 
 
 def _check_together(ctx: click.Context, form: Form, each: bool | None) -> None:

@@ -55,7 +55,7 @@ def _rows(form: Form, findings: Findings, run: Run, rules: Sequence[Rule]) -> It
     from vaultwatch.findings.formats import as_csv, as_junit, as_sarif
 
     facts = [rule.compiled for rule in rules]
-    failures = [*run.problems, *_rule_problems(run)] if run.failed else []
+    failures = [*run.problems, *_rule_problems(run)] if run.status(findings.count) == 2 else []
     if form == "sarif":
         return as_sarif(findings, facts, version("vaultwatch"), failures)
     return as_junit(findings, facts, failures) if form == "junit" else as_csv(findings)

@@ -77,6 +77,7 @@ class Run:
     Attributes:
         reader: What evaluates them.
         failed: Whether something could not be done that the user asked for.
+        doubtful: Whether a place has only logs with more rejected lines than records.
         problems: What could not be read, or not as it was written, in sentences; at most a thousand.
         notes: Which files, of a place that has logs too, are no logs of Vault, in sentences; at most a thousand.
         own: How many logs were left out, because Vaultwatch itself has written them.
@@ -105,7 +106,7 @@ class Run:
         """
         self._former = former
         self.reader = Reader(settings, rejects, observer=observer)
-        self.failed = False
+        self.failed = self.doubtful = False
         self.problems: list[str] = []
         self.notes: list[str] = []
         self.own = 0
@@ -235,8 +236,8 @@ class Run:
         self._progress = None
 
     def _judge_torn(self, place: str, found: _Found) -> None:
-        """Say of which logs most lines were rejected; it is an error if no other log was read at a place."""
-        say = self.fail if found.torn == found.read else self._note
+        """Say of which logs most lines were rejected; without an alert, it is an error if all of a place are such."""
+        say = self._doubt if found.torn and found.torn == found.read else self._note
         if found.torn > _MOST_TORN:
             names = ", ".join(log.name.removeprefix(f"{place.rstrip('/')}/") for log in found.of_torn[:_MOST_TORN])
             say(f"{shown(place)}: of {found.torn:,} files ({names}, ...), more lines are rejected than read")
@@ -282,6 +283,17 @@ class Run:
         self.failed = True
         self._keep(self.problems, message)
         self._say(message)
+
+    def _doubt(self, message: str) -> None:
+        """Say that a place may be no log."""
+        self.doubtful = True
+        self._keep(self.problems, message)
+        self._say(message)
+
+    def status(self, alerts: int) -> int:
+        """Return the exit status for this number of alerts."""
+        is_error = self.failed or (self.doubtful and not alerts)
+        return 2 if is_error else 1 if alerts else 0
 
     def _keep(self, messages: list[str], message: str) -> None:
         if len(messages) < _MOST_PROBLEMS:

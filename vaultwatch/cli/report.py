@@ -63,9 +63,9 @@ def command(
     select alerts, while calls and completeness are of all that was read.
 
     Exit status: that of `check`: 0 if there is no alert, 1 if there are alerts, 2 if a file cannot be read to its end,
-    if a FILE, or all of a folder, is empty or no log of Vault or has more rejected lines than records, if a rule raised
-    an error, or if an option is wrong. No page is written if no line could be read, unless --allow-empty accepts an
-    empty log.
+    if a FILE, or all of a folder, is empty or no log of Vault, or has more rejected lines than records and no alert, if
+    a rule raised an error, or if an option is wrong. No page is written if no line could be read, unless --allow-empty
+    accepts an empty log.
     """
     rules = asked.rules()
     settings = asked.settings(rules)
@@ -83,7 +83,7 @@ def command(
             click.echo(f"{output}: {counted(findings.count, 'alert')}", err=True)
         if findings.hidden:
             click.echo(hidden_line(findings), err=True)
-        return 2 if run.failed else 1 if findings.count else 0
+        return run.status(findings.count)
 
 
 def page_of(
