@@ -33,7 +33,7 @@ from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import shipped_rules
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="no Node.js")
-MOST_LATER = 8
+MOST_LATER = 16
 """Alerts below a later scenario: those of requests without a response, and those of a busy machine."""
 MOST_DELAYED = 6
 """Notifications of what only the archive has: two root tokens, and what was done with them."""

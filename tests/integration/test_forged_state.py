@@ -93,7 +93,10 @@ def test_each_of_them_would_hide_it_if_it_had_the_key_of_the_deployment(
         assert deployment.aws.mails == []
 
 
-@pytest.mark.parametrize(("function", "seal"), [("Evaluation", Seal("a guess")), ("Sweep", UNSEALED)])
+@pytest.mark.parametrize(
+    ("function", "seal"),
+    [("Evaluation", Seal("a guess")), pytest.param("Sweep", UNSEALED, marks=pytest.mark.long)],
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_it_nobody_finds_the_name_of_a_row_that_is_read(
     deployed: Deployed, alert: Alert, kind: str, function: str, seal: Seal

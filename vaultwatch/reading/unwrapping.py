@@ -157,8 +157,8 @@ class Unwrapper:
         text = line.strip(b" \t\r\n\0")
         if not text or len(text) > MAX_BYTES:
             return [Piece(line, number)]
-        if b"\x1b[" in text and (b'"' in text or b"{" in text or self.holds_object):  # no JSON has this byte
-            line = text = _COLOUR.sub(b"", text)
+        if b"\x1b[" in text and (b"{" in text or self.holds_object):  # no JSON has this byte
+            return self._without_colours(line, text, number)
         if _RECORD_AFTER_CR.search(text):
             parts = [part for part in text.split(b"\r") if part.strip()]
             return [piece for part in parts for piece in self.read(part, number)]
@@ -175,6 +175,13 @@ class Unwrapper:
         if self._heading and (message := self._heading.message_in(text)):
             line = text = message
         return [Piece(piece, number) for piece in self._pieces(line, text, number, 0)]
+
+    def _without_colours(self, line: bytes, text: bytes, number: int) -> list[Piece]:
+        """Return what is in a line without its colours; the line as it is if that is no JSON."""
+        plain = _COLOUR.sub(b"", text).replace(b"\x1b[", b"")
+        pieces = self.read(plain, number)
+        is_message = pieces == [Piece(plain, number)] and not plain.startswith(b"{")
+        return [Piece(line, number)] if is_message else pieces
 
     def _records_in_document(self, text: bytes, number: int) -> list[bytes]:
         """Return the objects and messages in a row of a table, or in a statement of SQL."""

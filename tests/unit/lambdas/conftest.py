@@ -10,6 +10,6 @@ from tests.support.functions import World, world
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    with world(monkeypatch) as made:
+def aws(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    with world(monkeypatch, few=request.node.get_closest_marker("every_rule") is None) as made:
         yield made

@@ -104,6 +104,7 @@ def test_a_response_in_a_later_batch_completes_the_alert_without_a_second_notifi
     assert len(aws.published()) == 1
 
 
+@pytest.mark.every_rule
 def test_the_lines_of_a_server_log_message_are_joined(aws: World) -> None:
     lines = [
         b"2026-11-21T07:59:58.000Z [ERROR] core: failed to unseal:",
@@ -116,6 +117,7 @@ def test_the_lines_of_a_server_log_message_are_joined(aws: World) -> None:
     assert "second cause" in alert.summary
 
 
+@pytest.mark.every_rule
 def test_banners_without_a_time_are_different_events_in_every_frame_and_the_same_on_redelivery(
     aws: World,
 ) -> None:
@@ -407,6 +409,7 @@ def test_a_batch_full_of_alerts_is_evaluated_in_parts(aws: World) -> None:
     assert [len(part) for part in parts] == [1200, 1200, 600, 0]
 
 
+@pytest.mark.every_rule
 @pytest.mark.parametrize("recording", ["openbao-2.6.2/policy-changes", "vault-1.14.2/generate-root"])
 @pytest.mark.parametrize("per_frame", [1, 1000])
 def test_a_recording_in_frames_gives_the_alerts_of_its_tagged_lines_by_id(

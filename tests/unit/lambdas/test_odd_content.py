@@ -51,6 +51,7 @@ def test_odd_times(aws: World, way: str) -> None:
     assert RULE in str(aws.published())
 
 
+@pytest.mark.every_rule
 @pytest.mark.parametrize("at", [-62_135_596_800.0, 253_402_300_799.0])
 def test_frames_from_the_first_and_the_last_year(aws: World, at: float) -> None:
     server = b"@prod/vault-1/server ==> Vault shutdown triggered"

@@ -72,6 +72,7 @@ def test_live_since_a_moment_ago_so_that_a_rule_learns_again(aws: World) -> None
     assert set(aws.alerts()) >= EXPECTED
 
 
+@pytest.mark.every_rule
 def test_come_as_expected(aws: World, capsys: pytest.CaptureFixture[str], thief: Seal) -> None:
     rules = expecting()
     digest, module = started("digest", few=False), with_rules(aws, "evaluate", rules)

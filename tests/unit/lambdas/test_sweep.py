@@ -138,6 +138,7 @@ def test_an_alert_from_before_its_rule_was_changed_is_only_in_a_summary(settled:
     assert [message.disposition for message in settled.published()] == ["first"]
 
 
+@pytest.mark.every_rule
 def test_messages_of_a_server_log_have_the_ids_of_the_stream(settled: World) -> None:
     log = b"2026-11-21T07:59:58.000Z [ERROR] core: failed to unseal:\n  error=\n  | first cause\n"
     log += b"==> Vault shutdown triggered\n"
@@ -329,6 +330,7 @@ class TestDiscarded:
         assert "not a report on a discarded batch" in caplog.text
 
 
+@pytest.mark.every_rule
 def test_a_banner_that_begins_a_log_is_the_same_event_in_the_archive_as_on_the_stream(aws: World) -> None:
     banner = b"==> Vault shutdown triggered\n"
     now = datetime.fromtimestamp(aws.now, UTC)

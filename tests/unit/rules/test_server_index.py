@@ -123,6 +123,7 @@ def found_by_trying_all(rules: Sequence[Rule], lines: Sequence[bytes]) -> tuple[
 @example([Text("fields.error", "contains", "a", False)], ['{"@level":"info","@message":"x","error":false}'])
 @example([Text("fields.error", "eq", 'a"b', False)], ['2026-11-21T07:29:48.933Z [ERROR] core: x: error="a\\"b"'])
 @example([Text("message", "contains", "failed", False)], ["2026-11-21T07:29:48.933Z [ERROR] core: fai\x1b[31mled"])
+@example([Exists("level", False)], ['Nov 21 07:29:41 host vault[7]: {" [x, y] \x1b[31m'])
 @example([Text("message", "contains", "k", False)], ["2026-11-21T07:29:48.933Z [ERROR] core: \u212a"])
 def test_on_generated_conditions_and_lines(conditions: list[Condition], lines: list[str]) -> None:
     rules, encoded = rules_of(conditions), [line.encode() + b"\n" for line in lines]
