@@ -157,8 +157,8 @@ class Unwrapper:
         text = line.strip(b" \t\r\n\0")
         if not text or len(text) > MAX_BYTES:
             return [Piece(line, number)]
-        if b"\x1b[" in text and (b"{" in text or self.holds_object):  # no JSON has this byte
-            return self._without_colours(line, text, number)
+        if plain := self._plain(text):
+            return self._without_colours(line, plain, number)
         if _RECORD_AFTER_CR.search(text):
             parts = [part for part in text.split(b"\r") if part.strip()]
             return [piece for part in parts for piece in self.read(part, number)]
@@ -176,9 +176,15 @@ class Unwrapper:
             line = text = message
         return [Piece(piece, number) for piece in self._pieces(line, text, number, 0)]
 
-    def _without_colours(self, line: bytes, text: bytes, number: int) -> list[Piece]:
+    def _plain(self, text: bytes) -> bytes:
+        """Return what may be JSON without its colours; b"" if it has none, or other sequences that terminals obey."""
+        if b"\x1b[" not in text or not (b"{" in text or self.holds_object):
+            return b""
+        plain = _COLOUR.sub(b"", text)
+        return b"" if b"\x1b[" in plain else plain
+
+    def _without_colours(self, line: bytes, plain: bytes, number: int) -> list[Piece]:
         """Return what is in a line without its colours; the line as it is if that is no JSON."""
-        plain = _COLOUR.sub(b"", text).replace(b"\x1b[", b"")
         pieces = self.read(plain, number)
         is_message = pieces == [Piece(plain, number)] and not plain.startswith(b"{")
         return [Piece(line, number)] if is_message else pieces
