@@ -166,6 +166,7 @@ class TestOrder:
         assert watched(tmp_path, TWO, [b"".join(reversed(self.LINES))], lambda: None) == self.EXPECTED
 
 
+@pytest.mark.every_rule
 class TestAbsence:
     """What does not come: digest and watch raise it when it is due, with the id that check gives it."""
 
