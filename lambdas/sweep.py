@@ -71,7 +71,7 @@ STORE = partial(open_store, *TABLE, ENVIRONMENT.alert_memory_days)
 COUNTING = SharedCounting(RULES.correlations, partial(open_counts, *TABLE))
 MEMORY = partial(open_memory, *TABLE)
 EXPECTATIONS = partial(open_expectations, *TABLE)
-FIRSTS = SharedFirsts(RULES.rules, MEMORY, EXPECTATIONS, ENVIRONMENT.alert_memory_days)
+FIRSTS = SharedFirsts(RULES.rules, MEMORY, EXPECTATIONS, ENVIRONMENT.alert_memory_days, of_archive=True)
 STREAM = StreamReader(cache(partial(make_client, "kinesis")), ENVIRONMENT.stream_arn)
 BUCKET = AlertsBucket(lambda: S3, ENVIRONMENT.bucket_name)
 

@@ -85,7 +85,7 @@ class World:
             counts = partial(open_counts, *module.TABLE)
             self.monkeypatch.setattr(module, "COUNTING", SharedCounting(module.RULES.correlations, counts))
             memory = partial(open_memory, *module.TABLE)
-            firsts = SharedFirsts(module.RULES.rules, memory, module.EXPECTATIONS, 90)
+            firsts = SharedFirsts(module.RULES.rules, memory, module.EXPECTATIONS, 90, of_archive=name == "sweep")
             self.monkeypatch.setattr(module, "FIRSTS", firsts)
         return module
 

@@ -51,6 +51,7 @@ class SharedFirsts:
         memory: Returns where it is remembered; called when something was seen.
         expectations: Returns where it is kept what is expected; called when something was seen that is.
         remembered_days: How long a combination is remembered.
+        of_archive: Whether records come from the archive, which does not hold the names of clusters.
     """
 
     def __init__(
@@ -59,11 +60,14 @@ class SharedFirsts:
         memory: Callable[[], Memory],
         expectations: Callable[[], Expectations],
         remembered_days: int,
+        *,
+        of_archive: bool = False,
     ) -> None:
         self._rules = rules
         self._expectations = expectations
         self._memory = memory
         self._remembered_seconds = remembered_days * 86400.0
+        self._of_archive = of_archive
 
     @cached_property
     def _first_seen(self) -> FirstSeen:
@@ -115,7 +119,9 @@ class SharedFirsts:
     def _expect(self, findings: Findings) -> None:
         from vaultwatch.store import StoreError
 
-        known = [one for one in findings.expected if self._absences.is_of_known_cluster(one)]
+        known = findings.expected
+        if self._of_archive:  # evaluate has seen it too, with its cluster
+            known = [one for one in known if self._absences.is_of_known_cluster(one)]
         try:
             self._absences.expect(known, time.time())
         except StoreError as error:

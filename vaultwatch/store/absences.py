@@ -56,7 +56,7 @@ class Absences:
     def is_of_known_cluster(self, seen: GroupSeen) -> bool:
         """Return whether what a rule expects of each cluster names one.
 
-        The archive does not hold its name (`vaultwatch.archive.segments`), so nothing would ever come again for it.
+        `vaultwatch.archive.segments` calls it `unknown` where a file does not name it; nothing would ever come again.
         """
         of, _ = seen
         one = self._by_name.get(of.rule)
