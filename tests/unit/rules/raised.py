@@ -70,6 +70,7 @@ RAISED_BY: Mapping[str, Mapping[str, str]] = {
     "quota-changed": {"delete ": "audit_quota_removed", "": "audit_quota_changed"},
     "raw-storage": {"": "audit_raw_storage_used"},
     "rekey-cancelled": {"": "audit_rekey_cancelled"},
+    "rekey-complete": {"": "audit_rekey_completed"},
     "rekey-progress": {"": "audit_rekey_progress"},
     "rekey-started": {"": "audit_rekey_started"},
     "root-generation-cancelled": {"": "audit_root_generation_cancelled"},
