@@ -112,6 +112,7 @@ class Run:
         self.own = 0
         self.own_names: list[str] = []
         self.torn: set[str] = set()
+        self._doubts: list[str] = []
         self._settings = settings
         self._outputs = outputs
         self._manner = manner._replace(jobs=1) if observer else manner
@@ -149,6 +150,8 @@ class Run:
                 self._read_place(place, files, ahead, findings)
         findings.add(self.detector.flush())
         self._clear()
+        for message in () if findings.count else self._doubts:
+            self._say(message)
         self.failed = self.failed or bool(self.reader.errors)
 
     def _files(self, place: str) -> _Files:
@@ -285,10 +288,13 @@ class Run:
         self._say(message)
 
     def _doubt(self, message: str) -> None:
-        """Say that a place may be no log."""
+        """Say that a place may be no log; if only errors are said, once it is known that there is no alert."""
         self.doubtful = True
         self._keep(self.problems, message)
-        self._say(message)
+        if self._manner.quiet:
+            self._keep(self._doubts, message)
+        else:
+            self._say(message)
 
     def status(self, alerts: int) -> int:
         """Return the exit status for this number of alerts."""

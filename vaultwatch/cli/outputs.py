@@ -77,6 +77,16 @@ def check_output(option: str, path: Path, output: Output, inputs: Sequence[str] 
         raise click.UsageError(f"{option}: {path}: {why}")
 
 
+def check_folder(option: str, path: Path) -> None:
+    """Refuse what names stdout where a folder is asked for.
+
+    Raises:
+        UsageError: It does.
+    """
+    if _descriptor(path) is not None:
+        raise click.UsageError(f"{option}: {path}: a folder is expected, and this is stdout")
+
+
 def write_output(option: str, path: Path, output: Output, parts: Iterable[bytes], mode: int = 0o644) -> None:
     """Write a file: one that is there is replaced, with its permissions, once all of the output is on the disk.
 

@@ -11,7 +11,7 @@ import msgspec
 
 from vaultwatch.cli.common import RulesFolder, default_rules, load_rules
 from vaultwatch.cli.examples import examples
-from vaultwatch.cli.outputs import check_output, write_output
+from vaultwatch.cli.outputs import check_folder, check_output, write_output
 from vaultwatch.cli.rule_pages import index_page, rule_page
 from vaultwatch.cli.rule_provenance import origins, recorded_lines
 from vaultwatch.errors import RuleError, SettingError
@@ -42,6 +42,7 @@ def command(directories: tuple[Path, ...], output: Path) -> None:
     Pages of rules that no longer exist are left. If another file has the name of a page, nothing is written. Without
     DIR: the folder `rules` here, or the shipped rules.
     """
+    check_folder("--output", output)
     made = list(pages(directories or [default_rules()]))
     try:
         output.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import click
 
 from vaultwatch.cli.examples import examples
+from vaultwatch.cli.outputs import check_folder
 from vaultwatch.errors import RuleError, SettingError
 from vaultwatch.printable import one_line
 from vaultwatch.reading.view import View
@@ -51,6 +52,7 @@ def command(name: str, source: str, into: Path) -> None:
     """
     from vaultwatch.cli.rule_scaffold import scaffold
 
+    check_folder("--into", into)
     if not _NAME.fullmatch(name) or len(name) > _MAX_NAME:
         raise SettingError(
             f"a rule's name is of two or more lower-case words joined by `_`, such as audit_ldap_enabled, not {name}"

@@ -323,6 +323,18 @@ class TestAlerts:
         found = check("-q", folder)
         assert (found.status, found.err.startswith(said), len(found.err.splitlines())) == (2, True, 1)
 
+    def test_quiet_says_nothing_of_a_log_that_is_mostly_rejected_if_it_has_raised_an_alert(
+        self, check: Check, seal: Path, tmp_path: Path
+    ) -> None:
+        torn = tmp_path / "torn"
+        torn.write_text('{"type":\n' * 2 + seal.read_text())
+        assert check("-q", torn) == (1, "", "")
+        found = check("-q", "--rule", "audit_device_disabled", torn)
+        assert (found.status, found.out, len(found.err.splitlines())) == (2, "", 1)
+        assert found.err.startswith(f"vaultwatch: {torn}: only 1 record can be read, and 2 lines cannot; the first: ")
+        found = check("-q", torn, tmp_path / "missing")
+        assert (found.status, found.err.count("\n"), "torn" in found.err) == (2, 1, False)
+
     def test_html_is_the_page_of_report(self, check: Check, seal: Path) -> None:
         found = check("--format", "html", seal)
         assert found.status == 1

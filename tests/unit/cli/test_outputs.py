@@ -109,6 +109,25 @@ def test_rejected_lines_on_stdout_are_not_torn_apart_by_alerts(
     assert len([json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]) > 10
 
 
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [(["rules", "catalogue"], "--output"), (["rules", "new", "own", "--from", str(AUDIT)], "--into")],
+)
+@pytest.mark.parametrize("name", ["-", "/dev/stdout"])
+def test_a_folder_is_never_stdout(
+    command: list[str],
+    option: str,
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*command, option, name]) == 2
+    assert capfd.readouterr().err == f"vaultwatch: {option}: {name}: a folder is expected, and this is stdout\n"
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_catalogue_does_not_replace_the_readme_of_somebody_else(run: Run, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# My rules\n")
     status, error = run(["rules", "catalogue", "RULES", "--output"], tmp_path)
