@@ -60,12 +60,13 @@ class _Found:
         foreign: Those that are no logs.
         torn: How many have more lines that were rejected than records.
         of_torn: The first of these.
+        partly: How many others have lines that were cut, or mixed with others.
         wrapped: How many have lines that look wrapped.
         own: What Vaultwatch itself has written, by the name of the log.
     """
 
     def __init__(self) -> None:
-        self.read = self.unreadable = self.torn = self.wrapped = 0
+        self.read = self.unreadable = self.torn = self.wrapped = self.partly = 0
         self.foreign = Foreign()
         self.of_torn: list[LogRead] = []
         self.own: dict[str, str] = {}
@@ -210,18 +211,27 @@ class Run:
             found.own[log.name] = log.own
         elif log.records:
             found.read += 1
-            if log.rejected > log.records:
-                found.torn += 1
-                if len(self.torn) < _MOST_PROBLEMS:
-                    self.torn.add(log.name)
-                if len(found.of_torn) < _MOST_NAMED:
-                    found.of_torn.append(log)
-            elif log.width:
-                found.wrapped += 1
-                if found.wrapped <= _MOST_NAMED:
-                    self._say_wrapped(log)
+            self._count_read(log, found)
         elif log.rejected:
             found.foreign.add(log)
+
+    def _count_read(self, log: LogRead, found: _Found) -> None:
+        """Count a log with records, by what is wrong with its other lines."""
+        if log.rejected > log.records:
+            found.torn += 1
+            if len(self.torn) < _MOST_PROBLEMS:
+                self.torn.add(log.name)
+            if len(found.of_torn) < _MOST_NAMED:
+                found.of_torn.append(log)
+        elif log.width:
+            found.wrapped += 1
+            if found.wrapped <= _MOST_NAMED:
+                self._say_wrapped(log)
+        elif log.first and log.torn.kind:
+            found.partly += 1
+            if found.partly <= _MOST_NAMED:
+                what = f"{counted(log.rejected, 'line')} cannot be read"
+                self._note(f"{log.name}: {what}{hint_for(log.name, log.first, log.torn)}")
 
     def _show(self, log: Log, position: int, _size: int) -> None:
         if not self._manner.watched or self._overall:
@@ -249,7 +259,7 @@ class Run:
             if first := log.first:
                 read, lines = counted(log.records, "record"), counted(log.rejected, "line")
                 what = f"only {read} can be read, and {lines} cannot; the first"
-                say(f"{log.name}: {what}: {first.reason}{hint_for(log.name, first)}")
+                say(f"{log.name}: {what}: {first.reason}{hint_for(log.name, first, log.torn)}")
 
     def _say_wrapped(self, log: LogRead) -> None:
         command = joining_lines(log.name, is_exact=log.is_exact)
@@ -268,6 +278,8 @@ class Run:
             say(message)
             self._keep(kept, message)
         self._judge_torn(place, found)
+        if (others := found.partly - _MOST_NAMED) > 0:
+            self._note(f"{shown(place)}: {counted(others, 'more log')} have lines that were cut or mixed")
         if (others := found.wrapped - _MOST_NAMED) > 0:
             self._note(f"{shown(place)}: {counted(others, 'more log')} seem to have wrapped lines")
         if found.own and self._former is None and not self._manner.quiet:

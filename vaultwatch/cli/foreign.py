@@ -43,7 +43,8 @@ class Foreign:
         self.count += 1
         if log.first is None:
             return
-        key = (without_position(log.first.reason), hint_for(STDIN, log.first))
+        hint = log.torn.kind or hint_for(STDIN, log.first)  # else as many kinds as files: torn lines are counted
+        key = (without_position(log.first.reason), hint)
         if key in self._kinds or len(self._kinds) < _MOST_KEPT:
             kind = self._kinds.setdefault(key, _Kind())
             kind.count += 1
@@ -77,4 +78,4 @@ def _together(place: str, reason: str, kind: _Kind) -> str:
 
 
 def _hint(log: LogRead) -> str:
-    return hint_for(log.name, log.first) if log.first else ""
+    return hint_for(log.name, log.first, log.torn) if log.first else ""

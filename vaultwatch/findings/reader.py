@@ -32,6 +32,7 @@ from vaultwatch.inputs.logs import STDIN, Log
 from vaultwatch.inputs.own import set_apart
 from vaultwatch.inputs.parts import Part, logs_of
 from vaultwatch.inputs.rejects import Rejects
+from vaultwatch.inputs.torn import Torn
 from vaultwatch.reading.budget import SMALL_BYTES
 from vaultwatch.reading.lines import LineSplitter
 from vaultwatch.reading.records import Origin, Rejected
@@ -61,6 +62,7 @@ class LogRead(msgspec.Struct, frozen=True):
         records: How many records it has.
         rejected: How many rejected lines it has.
         first: The beginning of the first of these.
+        torn: How they were torn.
         own: What of its own output Vaultwatch has written to it: then it was left out.
         wrapped: How many lines look like parts of messages that were wrapped.
         width: At how many bytes; 0 if none was.
@@ -71,6 +73,7 @@ class LogRead(msgspec.Struct, frozen=True):
     records: int = 0
     rejected: int = 0
     first: Rejected | None = None
+    torn: Torn = msgspec.field(default_factory=Torn)
     own: str = ""
     wrapped: int = 0
     width: int = 0
@@ -208,7 +211,7 @@ class Reader:
             else:
                 findings.take(msgspec.structs.replace(found, line=found.line + lines) if lines else found)
         take_over(self.detector, result.ahead)
-        self.rejects.add_all(result.reasons, result.first, result.kept)
+        self.rejects.add_all(result.reasons, result.first, result.torn, result.kept)
         self.errors |= result.errors
         if part.is_whole:
             yield from result.logs
@@ -220,14 +223,15 @@ class Reader:
     def _begin(self, log: str, head: bytes, names: list[str] | None = None) -> None:
         name = shown(log)
         self.names += [name] if names is None else names
-        self._before, self.rejects.first = self._lines(), None
+        self._before = self._lines()
+        self.rejects.begin_log()
         if self._observer:
             self._observer.begin_log(name, self.detector.counts)
         self.detector.begin_log(head, name=name)
 
     def _end(self) -> LogRead:
         records, rejected = (after - before for after, before in zip(self._lines(), self._before, strict=True))
-        read = LogRead(self.names[-1], records, rejected, _beginning(self.rejects.first))
+        read = LogRead(self.names[-1], records, rejected, _beginning(self.rejects.first), self.rejects.torn)
         wrapping = self.detector.wrapping
         if not wrapping.width:
             return read
@@ -280,6 +284,7 @@ class Result(msgspec.Struct, frozen=True):
         errors: The last error of each rule that raised one.
         reasons: How often lines were rejected for which reason.
         first: The beginning of the first of them in the log that was read last.
+        torn: How those of that log were torn.
         kept: The rejected lines, if they are kept.
         failure: Why the part could not be read to its end.
     """
@@ -291,6 +296,7 @@ class Result(msgspec.Struct, frozen=True):
     errors: dict[str, str]
     reasons: dict[str, int]
     first: Rejected | None
+    torn: Torn
     kept: bytes
     failure: str
 
@@ -335,7 +341,8 @@ def _read_ahead(settings: Settings, part: Part, advance: Callable[[int], None], 
         return b""
     kept = keep.getvalue() if keep else b""
     ahead, first = waiting.leave(reader.detector), _beginning(rejects.first)
-    return _encode(Result(ahead, found.found, reader.names, logs, reader.errors, rejects.reasons, first, kept, failure))
+    counted = (rejects.reasons, first, rejects.torn)
+    return _encode(Result(ahead, found.found, reader.names, logs, reader.errors, *counted, kept, failure))
 
 
 class _Gathered:

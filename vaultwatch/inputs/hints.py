@@ -13,6 +13,7 @@ import msgspec
 
 from vaultwatch.inputs.encodings import LONGEST_START, encoding_of
 from vaultwatch.inputs.logs import STDIN
+from vaultwatch.inputs.torn import Torn
 from vaultwatch.reading.budget import SMALL_BYTES
 from vaultwatch.reading.records import Rejected
 
@@ -29,15 +30,10 @@ _WRAPPED_AT = (64, 76)
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\b\t\n\f\r\x1b")
 _MOSTLY_INVALID = 0.2
-_WEB_PAGE = "it is a web page, perhaps of a login: download the log itself"
 _FORMS = {
     b"<json:": "configure the audit device with format=json, which is its default",
-    b"<?xml": "it is XML: export it as JSON or CSV",
-    b"<!DOCTYPE": _WEB_PAGE,
-    b"<html": _WEB_PAGE,
     b"PK\x03\x04": "it is a zip archive in another archive: unpack that one first",
     b"PAR1": "it is Parquet: export it as JSON",
-    b"Obj\x01": "it is Avro: export it as JSON",
     b"ElfFile\0": "it is an event log of Windows: export it as text",
     b"\xff\x06\0\0sNaPpY": "it is compressed with snappy: decompress it first",
     b"\xd0\xcf\x11\xe0": "it is a document of Microsoft Office: save the log as text or CSV",
@@ -65,7 +61,19 @@ _OF_RUBY = (
     r""""null" if one[0] == "nil" else ""), sys.stdin.read()))"""
 )
 _HALF = r"sed 's/\\\\/\\/g'"
+_OF_MARKUP = (
+    r"""import html, re, sys; text = re.sub(r"</?(?:a|b|code|em|font|i|mark|sg|span|strong|wbr)\b[^>]*>", "", """
+    r"""sys.stdin.read()); [print(one) for one in html.unescape(re.sub("<[^>]*>", "\n", text)).split("\n") """
+    r"""if "{" in one or "] " in one or one.startswith("  ")]"""
+)
+"""Prints the lines that may be of a record: what is beside records, such as a title, would be rejected."""
 _SCRIPTS = (
+    (
+        re.compile(rb"(?i)\A<(?:!doctype html|html|head|body|pre|table)\b"),
+        "it is a web page: if of a login, download the log itself; if it shows the log",
+        _OF_MARKUP,
+    ),
+    (re.compile(rb"\A<(?:\?xml |[A-Za-z][\w.:-]{0,64}(?: [^<>]{0,512})?>\s*(?:<|\Z))"), "it is XML", _OF_MARKUP),
     (
         re.compile(rb"&quot;[\w@]{1,64}&quot;\s?:"),
         "its quotes are those of HTML",
@@ -119,16 +127,22 @@ _JOIN_MESSAGES = (
     r"""NR == 1 ? "" : h || !m || /^  / ? "\n" : "%s", $0 } h { m = 1 } END { print "" }'"""
 )
 """Joins a line to the message before it, unless it is of a banner or one of several lines that hclog indents."""
+_SHOW_CUT = r"""LC_ALL=C awk '{ sub(/\r$/, "") } length($0) == %d { print NR ": " $0 }'"""
+_SHOW_BROKEN = r"""jq -nrR 'inputs | . as $line | try (fromjson | empty) catch "\(input_line_number): \($line)"'"""
+_WHOLE = Torn()
 _DECOMPRESS = {".gz": "gzip -dc", ".zst": "zstd -dc", ".bz2": "bzip2 -dc", ".xz": "xz -dc"}
 
 
-def hint_for(name: str, first: Rejected) -> str:
+def hint_for(name: str, first: Rejected, torn: Torn = _WHOLE) -> str:
     """Return the end of a sentence that says what to do.
 
     Args:
         name: The log.
         first: The first line that was rejected in it.
+        torn: How its lines were torn.
     """
+    if torn.kind:
+        return _hint_for_torn(name, torn)
     start = first.raw[:SMALL_BYTES].lstrip()
     if known := next((text for form, text in _FORMS.items() if start.startswith(form)), ""):
         return f"; {known}"
@@ -143,6 +157,26 @@ def hint_for(name: str, first: Rejected) -> str:
         decode = f"jq -rj {shlex.quote(f'{path} | @base64d')}"
         return f"; records are inside {path}, in base64: {_command(decode, name)} | vaultwatch check"
     return _hint_for_divided(name, start.rstrip()) or _hint_for_text(name, start)
+
+
+def _hint_for_torn(name: str, torn: Torn) -> str:
+    """Return what was done to lines that cannot be recovered, what to read instead, and the command that shows them."""
+    count, at = torn.lengths.get(torn.cut_at, 0), torn.cut_at
+    if at:
+        what = f"{count:,} lines end at byte {at}, and none of the others is longer: something cut them there"
+        instead, show = "what is missing is not in this file: read the log itself", _SHOW_CUT % at
+    else:
+        what = f"{torn.mixed:,} lines begin and end like entries and are broken in between"
+        what += ": two programs wrote to this file at once"
+        instead, show = "what they tore apart is no entry any more: read the log of another audit device", _SHOW_BROKEN
+    shown = f"; the lines: {_command(show, name)}" if torn.is_in_lines else ""
+    return f"; {what}; {instead} (`vault audit list -detailed` names it){shown}"
+
+
+def reading_avro(name: str) -> str:
+    """Return the command that makes JSON of a log in Avro; Debian lets pip install only into an environment."""
+    read = _command("~/avro/bin/fastavro -", name).replace("fastavro - ", "fastavro ")
+    return f"python3 -m venv ~/avro && ~/avro/bin/pip install -q fastavro && {read} | vaultwatch check"
 
 
 def joining_lines(name: str, *, is_exact: bool) -> str:

@@ -20,6 +20,7 @@ from vaultwatch.inputs.order import by_rotation
 
 STDIN = "-"
 _TAR_START = 512
+_AVRO = b"Obj\x01"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,15}://")
 HEAD_BYTES = 65536
 _MAX_EXPANSION = 2_000
@@ -141,6 +142,10 @@ def _log(name: str, stream: Any, size: int, is_compressed: bool) -> Log:
     with reading():
         text = as_utf_8(stream)
         head = text.peek(HEAD_BYTES)[:HEAD_BYTES]
+    if head.startswith(_AVRO):  # without compression, some entries in it begin a line, and others do not
+        from vaultwatch.inputs.hints import reading_avro
+
+        raise Unreadable(f"it is Avro: {reading_avro(name)}")
     limit = max(_ALWAYS_ALLOWED_BYTES, _MAX_EXPANSION * size) if is_compressed and size else 0
     return Log(name, head, 0 if is_compressed else size, lambda: _chunks(text, limit))
 

@@ -9,6 +9,7 @@ from typing import IO
 
 import msgspec
 
+from vaultwatch.inputs.torn import Torn
 from vaultwatch.reading.records import Rejected
 from vaultwatch.reading.rejected import encode_rejected
 
@@ -26,6 +27,7 @@ class Rejects:
     Attributes:
         reasons: How often each reason occurred.
         first: The first line that was rejected in the log that is being read; None if none was.
+        torn: How entries of that log were torn.
         kept_bytes: How much was written to the file.
     """
 
@@ -37,6 +39,7 @@ class Rejects:
         """
         self.reasons: Counter[str] = Counter()
         self.first: Rejected | None = None
+        self.torn = Torn()
         self._whole = b""
         self.kept_bytes = 0
         self._keep = keep
@@ -46,9 +49,14 @@ class Rejects:
         """Whether lines are written to a file."""
         return self._keep is not None
 
+    def begin_log(self) -> None:
+        """Begin another log."""
+        self.first, self.torn = None, Torn()
+
     def add(self, line: Rejected) -> None:
         """Count a rejected line, and write it; one of which several parts were rejected is written once."""
         self.first = self.first or line
+        self.torn.note(line)
         self.reasons[without_position(line.reason)] += 1
         if self._keep is None or (line.whole and line.whole is self._whole):
             return
@@ -56,9 +64,10 @@ class Rejects:
         for piece in encode_rejected(_as_it_stood(line) if line.whole else line):
             self._write(piece)
 
-    def add_all(self, reasons: Mapping[str, int], first: Rejected | None, kept: bytes) -> None:
-        """Add what was counted elsewhere: reasons, the first line, and the lines as they are kept."""
+    def add_all(self, reasons: Mapping[str, int], first: Rejected | None, torn: Torn, kept: bytes) -> None:
+        """Add what was counted elsewhere: reasons, the first line, how lines were torn, and those that are kept."""
         self.first = self.first or first
+        self.torn.add(torn)
         self.reasons.update(reasons)
         self._write(kept)
 

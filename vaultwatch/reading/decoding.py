@@ -145,5 +145,7 @@ def _deep_recursion() -> Iterator[None]:
 
 
 def _reason(text: bytes, error: ValueError) -> str:
+    if lenient.is_cut_off(text):
+        return f"broken JSON: cut off at byte {len(text)} of {len(text)}"
     what = str(getattr(error, "msg", "not JSON")).rstrip(": ").removesuffix(" at")
     return f"broken JSON: {what} at byte {lenient.byte_of_error(text, error)} of {len(text)}"

@@ -56,6 +56,19 @@ def decode_pairs(text: bytes, object_of: Callable[[list[tuple[str, Any]]], Any])
     return _encodable(_make_decoder(object_of).decode(text.decode("utf-8", "replace")))
 
 
+def is_cut_off(text: bytes) -> bool:
+    """Return whether text that is no JSON lacks only its end.
+
+    Args:
+        text: The text.
+    """
+    try:
+        msgspec.json.decode(bytes(mended(text)).decode("utf-8", "replace"))
+    except (msgspec.DecodeError, RecursionError) as error:
+        return "truncated" in str(error)
+    return False
+
+
 def byte_of_error(text: bytes, error: ValueError) -> int:
     """Return the byte at which JSON breaks, each byte that is not UTF-8 counted as one.
 

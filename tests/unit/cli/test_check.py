@@ -543,6 +543,25 @@ class TestFiles:
         assert expected in found.err
         assert "1 rejected" in found.err
 
+    @pytest.mark.parametrize(
+        ("name", "read"),
+        [
+            ("it's.avro", "~/avro/bin/fastavro '{}/it'\"'\"'s.avro'"),
+            ("a.avro.gz", "gzip -dc {}/a.avro.gz | ~/avro/bin/fastavro -"),
+            ("a.zip", "unzip -p {}/a.zip b.avro | ~/avro/bin/fastavro -"),
+        ],
+    )
+    def test_avro_is_refused_whole_with_what_reads_it(self, check: Check, tmp_path: Path, name: str, read: str) -> None:
+        """The command was tried with fastavro 1.13, on blocks without compression and with deflate."""
+        avro = b"Obj\x01\x04\x14avro.codec\x08null\x00" + AUDIT.read_bytes()
+        content = zipped({"b.avro": avro}) if name.endswith("zip") else gzip.compress(avro) if ".gz" in name else avro
+        (tmp_path / name).write_bytes(content)
+        install = "python3 -m venv ~/avro && ~/avro/bin/pip install -q fastavro"
+        found = check("-q", tmp_path / name)
+        log = f"{tmp_path}/{name}"
+        said = f"vaultwatch: {log}: it is Avro: {install} && {read.format(tmp_path)} | vaultwatch check\n"
+        assert found == (2, "", said)
+
 
 class TestFolders:
     def test_are_read_with_all_files_below_them_the_oldest_first(self, check: Check, own: Path, tmp_path: Path) -> None:

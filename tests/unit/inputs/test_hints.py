@@ -182,6 +182,47 @@ def test_base64_in_an_envelope_is_decoded(tmp_path: Path) -> None:
     assert pasted(hint(str(file), frame)) == f"{MESSAGE}\n" * 2
 
 
+OF_SPLUNK = """<?xml version='1.0' encoding='UTF-8'?>
+<results preview='0'>
+<meta><fieldOrder><field>_time</field><field>_raw</field></fieldOrder></meta>
+{rows}</results>
+"""
+ROW = """\t<result offset='0'>
+\t\t<field k='_time'>
+\t\t\t<value><text>2026-11-21T07:29:41.000+00:00</text></value>
+\t\t</field>
+\t\t<field k='_raw'><v xml:space='preserve' trunc='0'>{raw}</v></field>
+\t</result>
+"""
+OF_PAGE = (
+    "<!DOCTYPE html>\n<html><head><title>Logs</title></head><body>\n<h1>Logs</h1>\n<pre>{rows}</pre></body></html>\n"
+)
+HIGHLIGHTED = '<span class="c">{raw}</span>\n'
+SEVERAL_LINES = (
+    '2026-11-21T07:29:41.933Z [ERROR] core: failed:\n  error=\n  | 1 error occurred:\n  | \t* <nil> & "x"\n  '
+)
+
+
+@pytest.mark.parametrize(
+    ("whole", "row", "says"),
+    [
+        (OF_SPLUNK, ROW, "; it is XML: cat "),
+        (OF_PAGE, HIGHLIGHTED, "; it is a web page: if of a login, download the log itself; if it shows the log: cat "),
+        (OF_PAGE.removeprefix("<!DOCTYPE html>\n"), "{raw}\n", "; it is a web page"),
+        (OF_PAGE.replace("pre>", "table>"), "<tr><td>1</td><td><code>{raw}</code></td></tr>", "; it is a web page"),
+    ],
+)
+@pytest.mark.parametrize("quote", [True, False])
+def test_records_are_taken_out_of_markup(whole: str, row: str, says: str, quote: bool, tmp_path: Path) -> None:
+    escaped = (html.escape(text, quote=quote) for text in (TEXT, MESSAGE, SEVERAL_LINES, TEXT))
+    text = whole.format(rows="".join(row.format(raw=raw) for raw in escaped))
+    (file := tmp_path / "it's.xml").write_text(text)
+    found = hint(str(file), text.partition("\n")[0])
+    assert found.startswith(says)
+    lines = [line for line in pasted(found[found.index(": cat ") :]).splitlines() if line.strip()]
+    assert lines == [TEXT, MESSAGE, *SEVERAL_LINES.rstrip().splitlines(), TEXT]
+
+
 def test_a_token_in_json_is_not_taken_for_a_log() -> None:
     assert "base64" not in hint("a.log", json.dumps({"jwt": "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"}))
 
@@ -194,11 +235,8 @@ def test_the_quotes_of_a_word_processor_are_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("start", "says"),
     [
-        (b"<?xml version='1.0'?>", "export it as JSON or CSV"),
-        (b"<!DOCTYPE html><html>", "it is a web page"),
         (b"PK\x03\x04\x14\0", "a zip archive in another archive"),
         (b"PAR1\x15\x04", "it is Parquet"),
-        (b"Obj\x01\x04\x14", "it is Avro"),
         (b"LPKSHHRH\0\0", "journalctl -o json --file no.log | vaultwatch check"),
         (b"\x04\x22\x4d\x18\x64", "lz4 -dc no.log | vaultwatch check"),
         (b"\x7fELF\0", "it is not text"),

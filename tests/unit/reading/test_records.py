@@ -259,7 +259,11 @@ def test_a_rejected_line_is_kept_with_its_origin() -> None:
         (b'{"a" 1}', "broken JSON: Expecting ':' delimiter at byte 5 of 7"),
         ('{"é" 1}'.encode(), "broken JSON: Expecting ':' delimiter at byte 6 of 8"),
         (b'{"\xff\xe2\x82" 1}', "broken JSON: Expecting ':' delimiter at byte 7 of 9"),
-        (b'{"a": "b', "broken JSON: Unterminated string starting at byte 6 of 8"),
+        (b'{"a": "b', "broken JSON: cut off at byte 8 of 8"),
+        (b'{"a": {"b": 1', "broken JSON: cut off at byte 13 of 13"),
+        (b'{"a": {"b":', "broken JSON: cut off at byte 11 of 11"),
+        (b'{"a": "\xff\\ud800", "b', "broken JSON: cut off at byte 19 of 19"),
+        (b'{"a": "\xff\\u00', "broken JSON: cut off at byte 12 of 12"),
         (b'{"a": "\\q"}', "broken JSON: Invalid \\escape at byte 7 of 11"),
     ],
 )
