@@ -50,6 +50,9 @@ def _act(operations: str, path: str, verbs: str, what: str, mount_type: str = ""
     return _Act(operations, re.compile(path, re.DOTALL), present, past, what, mount_type)
 
 
+_REKEY = "(?:rekey|rekey-recovery-key|rotate/root|rotate/recovery)"
+_OIDC = "(key|client|provider|assignment|scope|role)"
+_WRITE = "create update patch"
 _ACTS = (
     _act("create update patch", r"sys/polic(?:y|ies/(?:acl|rgp|egp))/(.+)", "update/updated", "policy {}"),
     _act("delete", r"sys/polic(?:y|ies/(?:acl|rgp|egp))/(.+)", "delete/deleted", "policy {}"),
@@ -65,8 +68,12 @@ _ACTS = (
     _act("update", r"sys/generate-root(?:-token)?/attempt", "start generating/started generating", "a root token"),
     _act("delete", r"sys/generate-root(?:-token)?/attempt", "cancel/cancelled", "the generation of a root token"),
     _act("update", r"sys/generate-root(?:-token)?/update", "submit/submitted", "a key share for a root token"),
-    _act("update", r"sys/(?:rekey|rekey-recovery-key|rotate/root|rotate/recovery)/init", "start/started", "a rekey"),
-    _act("delete", r"sys/(?:rekey|rekey-recovery-key|rotate/root|rotate/recovery)/init", "cancel/cancelled", "a rekey"),
+    _act("update", f"sys/{_REKEY}/init", "start/started", "a rekey"),
+    _act("update", f"sys/{_REKEY}/(?:update|verify)", "submit/submitted", "a key share for a rekey"),
+    _act("delete", f"sys/{_REKEY}/(?:init|verify)", "cancel/cancelled", "a rekey"),
+    _act("update", r"sys/rotate(?:/keyring)?", "rotate/rotated", "the encryption key"),
+    _act("update", r"sys/rotate/root", "rotate/rotated", "the root key"),
+    _act("update", r"sys/rotate(?:/keyring)?/config", "change/changed", "the rotation of the encryption key"),
     _act("update", r"sys/seal", "seal/sealed", "the server"),
     _act("update", r"sys/step-down", "make/made", "the active node step down"),
     _act("read", r"sys/storage/raft/snapshot", "take/took", "a snapshot of the storage"),
@@ -76,19 +83,97 @@ _ACTS = (
     _act("delete", r"sys/plugins/catalog/(.+)", "deregister/deregistered", "plugin {}"),
     _act("update", r"sys/(?:leases/)?revoke-(?:prefix|force)/(.+)", "revoke/revoked", "all leases below {}"),
     _act("update", r"sys/wrapping/unwrap", "unwrap/unwrapped", "a wrapped response"),
+    _act("update", r"sys/audit-hash/(.+)", "compute/computed", "a hash of audit device {}"),
+    _act("update", r"sys/config/cors", "change/changed", "CORS"),
+    _act("delete", r"sys/config/cors", "disable/disabled", "CORS"),
+    _act("update", r"sys/config/ui/headers/(.+)", "set/set", "header {} of the web interface"),
+    _act("update", r"sys/loggers", "change/changed", "the log level"),
+    _act("update", r"sys/loggers/(.+)", "change/changed", "the log level of {}"),
+    _act("delete", r"sys/loggers(?:/.+)?", "reset/reset", "the log level"),
+    _act("update", r"sys/quotas/(rate-limit|lease-count)/(.+)", "set/set", "{} quota {}"),
+    _act("delete", r"sys/quotas/(rate-limit|lease-count)/(.+)", "remove/removed", "{} quota {}"),
+    _act("update", r"sys/quotas/config", "change/changed", "the settings of quotas"),
+    _act(_WRITE, r"sys/policies/password/(.+)", "write/wrote", "password policy {}"),
+    _act("delete", r"sys/policies/password/(.+)", "delete/deleted", "password policy {}"),
+    _act("update", r"sys/remount", "move/moved", "a mount"),
+    _act("update", r"sys/namespaces/api-lock/lock/(.+)", "lock/locked", "namespace {}"),
+    _act("update", r"sys/namespaces/api-lock/unlock/(.+)", "unlock/unlocked", "namespace {}"),
+    _act("update", r"sys/namespaces/(.+)/seal", "seal/sealed", "namespace {}"),
+    _act("update", r"sys/namespaces/(.+)/unseal", "unseal/unsealed", "namespace {}"),
+    _act("update", r"sys/locked-users/[^/]+/unlock/(.+)", "unlock/unlocked", "user {}"),
+    _act("update", r"sys/plugins/reload/.+", "reload/reloaded", "a plugin"),
+    _act("update", r"identity/entity/merge", "merge/merged", "entities"),
+    _act(_WRITE, r"identity/entity-alias(?:/id/.+)?", "write/wrote", "the alias of an entity"),
+    _act("delete", r"identity/entity-alias/id/.+", "delete/deleted", "the alias of an entity"),
+    _act(_WRITE, r"identity/group-alias(?:/id/.+)?", "write/wrote", "the alias of a group"),
+    _act("delete", r"identity/group-alias/id/.+", "delete/deleted", "the alias of a group"),
+    _act(_WRITE, r"identity/entity", "write/wrote", "an entity"),
+    _act(_WRITE, r"identity/group", "write/wrote", "a group"),
+    _act(_WRITE, r"identity/(entity|group)/(?:id|name)/(.+)", "write/wrote", "{} {}"),
+    _act("delete", r"identity/(entity|group)/(?:id|name)/(.+)", "delete/deleted", "{} {}"),
+    _act(_WRITE, r"identity/mfa/login-enforcement/(.+)", "write/wrote", "MFA enforcement {}"),
+    _act("delete", r"identity/mfa/login-enforcement/(.+)", "delete/deleted", "MFA enforcement {}"),
+    _act("update", r"identity/mfa/method/totp/admin-generate", "generate/generated", "the TOTP secret of a user"),
+    _act("update", r"identity/mfa/method/totp/admin-destroy", "destroy/destroyed", "the TOTP secret of a user"),
+    _act(_WRITE, r"identity/mfa/method/([^/]+)(?:/.+)?", "write/wrote", "an MFA method of type {}"),
+    _act("delete", r"identity/mfa/method/([^/]+)/.+", "delete/deleted", "an MFA method of type {}"),
+    _act("update", r"identity/oidc/key/([^/]+)/rotate", "rotate/rotated", "OIDC key {}"),
+    _act(_WRITE, f"identity/oidc/{_OIDC}/([^/]+)", "write/wrote", "OIDC {} {}"),
+    _act("delete", f"identity/oidc/{_OIDC}/([^/]+)", "delete/deleted", "OIDC {} {}"),
+    _act("update", r"identity/oidc/config", "change/changed", "the issuer of OIDC tokens"),
     _act("update create", r"(auth/.+/login(?:/.*)?)", "log in/logged in", "at {}"),
     _act("update", r"auth/token/create(?:-orphan|/.+)?", "create/created", "a token"),
     _act("update", r"auth/token/revoke(?:-self|-orphan|-accessor)?", "revoke/revoked", "a token"),
+    _act(_WRITE, r"auth/token/roles/(.+)", "write/wrote", "token role {}"),
+    _act("delete", r"auth/token/roles/(.+)", "delete/deleted", "token role {}"),
+    _act(_WRITE, r"auth/(.+)/users/([^/]+)/password", "set/set", "the password of user {1} of auth method {0}"),
+    _act(_WRITE, r"auth/(.+)/users/([^/]+)(?:/policies)?", "write/wrote", "user {1} of auth method {0}"),
+    _act("delete", r"auth/(.+)/users/([^/]+)", "delete/deleted", "user {1} of auth method {0}"),
+    _act("update", r"auth/(.+)/role/([^/]+)/secret-id", "create/created", "a secret id of role {1} of auth method {0}"),
+    _act("update", r"auth/(.+)/role/([^/]+)/custom-secret-id", "set/set", "a secret id of role {1} of auth method {0}"),
+    _act(_WRITE, r"auth/(.+)/role/([^/]+)(?:/(?!secret-id)[^/]+)?", "write/wrote", "role {1} of auth method {0}"),
+    _act("delete", r"auth/(.+)/role/([^/]+)", "delete/deleted", "role {1} of auth method {0}"),
+    _act(_WRITE, r"auth/(.+)/groups/([^/]+)", "write/wrote", "group {1} of auth method {0}"),
+    _act("delete", r"auth/(.+)/groups/([^/]+)", "delete/deleted", "group {1} of auth method {0}"),
+    _act(_WRITE, r"auth/(.+)/certs/([^/]+)", "write/wrote", "certificate {1} of auth method {0}"),
+    _act("delete", r"auth/(.+)/certs/([^/]+)", "delete/deleted", "certificate {1} of auth method {0}"),
+    _act(_WRITE, r"auth/(.+)/config(?:/.+)?", "configure/configured", "auth method {}"),
     _act("update", r"(?:issuer/[^/]+/)?issue/(.+)", "issue/issued", "a certificate with role {}", "pki"),
     _act("update", r"(?:issuer/[^/]+/)?sign/(.+)", "sign/signed", "a certificate with role {}", "pki"),
     _act("read", r"export/[^/]+/([^/]+).*", "export/exported", "transit key {}", "transit"),
+    _act("update", r"keys/([^/]+)/trim", "delete/deleted", "old versions of transit key {}", "transit"),
+    _act("update", r"keys/([^/]+)/config", "change/changed", "the settings of transit key {}", "transit"),
+    _act("update", r"keys/([^/]+)", "create/created", "transit key {}", "transit"),
+    _act("delete", r"keys/([^/]+)", "delete/deleted", "transit key {}", "transit"),
+    _act("update", r"restore/(.+)", "restore/restored", "transit key {}", "transit"),
+    _act("update", r"(?:root|issuer/[^/]+)/sign-(?:intermediate|self-issued)", "sign/signed", "a CA", "pki"),
+    _act("update", r"(?:root/(?:generate|rotate)|issuers/generate/root)/.+", "generate/generated", "a root CA", "pki"),
+    _act("delete", r"root", "delete/deleted", "all issuers and keys", "pki"),
+    _act(_WRITE, r"roles/(.+)", "write/wrote", "PKI role {}", "pki"),
+    _act(_WRITE, r"config/(.+)", "change/changed", "the setting {} of the PKI engine", "pki"),
+    _act("update", r"config/ca", "write/wrote", "the SSH CA", "ssh"),
+    _act("delete", r"config/ca", "delete/deleted", "the SSH CA", "ssh"),
+    _act(_WRITE, r"roles/(.+)", "write/wrote", "SSH role {}", "ssh"),
+    _act(_WRITE, r"config/(.+)", "configure/configured", "database connection {}", "database"),
+    _act(_WRITE, r"roles/(.+)", "write/wrote", "database role {}", "database"),
+    _act("update", r"rotate-root/(.+)", "rotate/rotated", "the root credentials of {}", "database"),
+    _act("update", r"destroy/(.+)", "destroy/destroyed", "versions of secret {}", "kv"),
+    _act("delete", r"metadata/(.+)", "delete/deleted", "secret {} with all its versions", "kv"),
+    _act("update create", r"config", "change/changed", "the settings of the engine", "kv"),
 )
+_ACTS_OF = {
+    operation: tuple(act for act in _ACTS if operation in act.operations.split())
+    for operation in {operation for act in _ACTS for operation in act.operations.split()}
+}
 _PLAIN = {
     "read": ("read", "read"),
     "list": ("list", "listed"),
     "scan": ("scan", "scanned"),
     "delete": ("delete", "deleted"),
     "patch": ("patch", "patched"),
+    "create": ("write", "wrote"),
+    "update": ("write", "wrote"),
+    "recover": ("recover", "recovered"),
 }
 _OF_SECRETS = {"create": ("create", "created"), "update": ("update", "updated")}
 
@@ -274,9 +359,9 @@ def _meaning(request: dict[str, Any]) -> tuple[str, str, str]:
     """Return the verb, in present and past tense, and its object."""
     operation, path = brief(request.get("operation"), 32), brief(request.get("path"))
     kind, below = mount_of(path, *(_text(request.get(key)) for key in ("mount_point", "mount_type")))
-    for act in _ACTS:
+    for act in _ACTS_OF.get(operation, ()):
         tried = path if not act.mount_type else below if act.mount_type == kind else None
-        found = act.path.fullmatch(tried) if tried and operation in act.operations.split() else None
+        found = act.path.fullmatch(tried) if tried else None
         if found:
             return act.present, act.past, act.what.format(*(_named(part, _PATH_LIMIT) for part in found.groups()))
     shown = _named(path, _PATH_LIMIT) or "no path"

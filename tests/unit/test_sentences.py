@@ -118,7 +118,26 @@ class TestDeed:
             ("read", "secret/data/app", "read secret/data/app"),
             ("list", "secret/metadata/", "listed secret/metadata/"),
             ("update", "secret/data/app", "updated secret/data/app"),
-            ("update", "sys/raw/x", "called update on sys/raw/x"),
+            ("update", "sys/raw/x", "wrote sys/raw/x"),
+            ("recover", "kv/x", "recovered kv/x"),
+            ("update", "sys/rekey/verify", "submitted a key share for a rekey"),
+            ("delete", "sys/rotate/root/verify", "cancelled a rekey"),
+            ("update", "sys/rotate/root", "rotated the root key"),
+            ("update", "sys/loggers/core", "changed the log level of core"),
+            ("update", "sys/quotas/rate-limit/all", "set rate-limit quota all"),
+            ("update", "sys/namespaces/api-lock/lock/team", "locked namespace team"),
+            ("update", "sys/namespaces/team/seal", "sealed namespace team"),
+            ("update", "sys/locked-users/auth_userpass_1/unlock/bob", "unlocked user bob"),
+            ("update", "identity/entity/merge", "merged entities"),
+            ("update", "identity/group/name/admins", "wrote group admins"),
+            ("delete", "identity/mfa/login-enforcement/all", "deleted MFA enforcement all"),
+            ("create", "identity/oidc/client/app", "wrote OIDC client app"),
+            ("update", "auth/userpass/users/bob/password", "set the password of user bob of auth method userpass"),
+            ("update", "auth/eu/approle/role/app/policies", "wrote role app of auth method eu/approle"),
+            ("update", "auth/approle/role/app/secret-id", "created a secret id of role app of auth method approle"),
+            ("update", "auth/approle/role/app/secret-id/lookup", "wrote auth/approle/role/app/secret-id/lookup"),
+            ("update", "auth/token/roles/ci", "wrote token role ci"),
+            ("update", "auth/ldap/config", "configured auth method ldap"),
             ("alias-lookahead", "auth/x", "called alias-lookahead on auth/x"),
             ("read", None, "read no path"),
             (None, "a", "called an operation without a name on a"),
@@ -131,6 +150,10 @@ class TestDeed:
     def test_an_engine_is_known_by_its_type_wherever_it_is_mounted(self) -> None:
         issued = entry("update", "ca-eu/issue/web", mount_type="pki", mount_point="ca-eu/")
         assert "issued a certificate with role web" in sentence(issued, "succeeded", "")
+        trimmed = entry("update", "keys-eu/keys/app/trim", mount_type="transit", mount_point="keys-eu/")
+        assert "deleted old versions of transit key app" in sentence(trimmed, "succeeded", "")
+        destroyed = entry("update", "kv-eu/destroy/app", mount_type="kv", mount_point="kv-eu/")
+        assert "destroyed versions of secret app" in sentence(destroyed, "succeeded", "")
         secret = entry("update", "ca-eu/issue/web", mount_type="kv", mount_point="ca-eu/")
         assert "updated ca-eu/issue/web" in sentence(secret, "succeeded", "")
 
