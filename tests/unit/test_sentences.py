@@ -129,6 +129,7 @@ class TestDeed:
             ("update", "sys/namespaces/team/seal", "sealed namespace team"),
             ("update", "sys/locked-users/auth_userpass_1/unlock/bob", "unlocked user bob"),
             ("update", "identity/entity/merge", "merged entities"),
+            ("update", "identity/entity/batch-delete", "deleted entities"),
             ("update", "identity/group/name/admins", "wrote group admins"),
             ("delete", "identity/mfa/login-enforcement/all", "deleted MFA enforcement all"),
             ("create", "identity/oidc/client/app", "wrote OIDC client app"),
@@ -152,6 +153,8 @@ class TestDeed:
         assert "issued a certificate with role web" in sentence(issued, "succeeded", "")
         trimmed = entry("update", "keys-eu/keys/app/trim", mount_type="transit", mount_point="keys-eu/")
         assert "deleted old versions of transit key app" in sentence(trimmed, "succeeded", "")
+        saved = entry("read", "keys-eu/backup/app", mount_type="transit", mount_point="keys-eu/")
+        assert "backed up transit key app" in sentence(saved, "succeeded", "")
         destroyed = entry("update", "kv-eu/destroy/app", mount_type="kv", mount_point="kv-eu/")
         assert "destroyed versions of secret app" in sentence(destroyed, "succeeded", "")
         secret = entry("update", "ca-eu/issue/web", mount_type="kv", mount_point="ca-eu/")
