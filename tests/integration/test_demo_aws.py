@@ -67,6 +67,7 @@ def test_every_line_of_the_session_is_evaluated_and_what_only_the_archive_has_is
 
 @needs_syslog_ng
 @needs_node
+@pytest.mark.long
 def test_notifications_that_slack_refuses_at_first_are_sent_again_and_kept_in_the_folder(tmp_path: Path) -> None:
     arguments = ("--scenario=vault-1.14.2/generate-root", "--slack-errors=2")
     with started(tmp_path, *arguments, MODE="aws", KEEP="1") as process:

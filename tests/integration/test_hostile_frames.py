@@ -32,7 +32,7 @@ def audit_hostile(entry):
     act = globals().get(str(entry["request"]["path"]).removeprefix("hostile/"))
     return bool(act and act())
 """
-ACTS = ("leave", "use_memory", "loop", "kill", "end")
+ACTS = ("use_memory", "loop", "kill", "leave", "end")
 LONGEST_DELAY_SECONDS = 300
 SECONDS = 120  # of sweep too, whose children may take half of it
 
@@ -61,7 +61,7 @@ def critical(number: int) -> bytes:
     return b"@prod/vault-1/file " + json.dumps(fields).encode() + b"\n"
 
 
-@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("act", [*ACTS[:3], *(pytest.param(act, marks=pytest.mark.long) for act in ACTS[3:])])
 def test_a_hostile_frame_is_parked_and_the_critical_alert_behind_it_notified_in_time(
     deployment: Deployment, act: str
 ) -> None:

@@ -180,6 +180,7 @@ ATTACKS = {
     expected_written_over: (1, 0),
 }
 """What people are notified of: without the thief, and if he can list what is due and unsent."""
+FEW = [("Evaluation", repeats_written_over), ("Sweep", unsent_marked_as_sent), ("Evaluation", expected_written_over)]
 THIEVES = {"Evaluation": UNSEALED, "Sweep": Seal("a guess, as long as that of a deployment"), "Digest": None}
 
 
@@ -198,9 +199,17 @@ def alert(deployed_templates: dict[str, Any], bundle: Path) -> Alert:
 
 
 @pytest.mark.parametrize(
-    "function", [pytest.param(one, marks=[pytest.mark.long] * (one == "Sweep")) for one in THIEVES]
-)  # which has the same permissions on rows as evaluate
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+    ("function", "attack"),
+    [
+        # Sweep has the permissions of evaluate on rows, and neither finds a name: three attacks show it.
+        pytest.param(
+            function, attack, marks=[pytest.mark.long] * (function != "Digest" and (function, attack) not in FEW)
+        )
+        for function in THIEVES
+        for attack in ATTACKS
+    ],
+    ids=lambda it: getattr(it, "__name__", it),
+)
 def test_only_what_is_due_or_unsent_can_be_changed_and_with_the_credential_of_digest_alone(
     deployment: Deployment, alert: Alert, attack: Callable[..., int], function: str
 ) -> None:
