@@ -7,6 +7,7 @@ without an alert. A rule learns for its timespan, from when it or a rule that it
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from vaultwatch.store.memory import Memory
 
 MAX_KNOWN = 20_000
 MAX_JUDGED = 1_000
-"""Combinations that one call looks up in the store."""
+"""Combinations that one call looks up in the store, of all rules alike."""
 TRUSTED_SECONDS = 43_200.0
 """How long a process does not ask the store again about a combination."""
 _RENEWED_SECONDS = 86_400.0
@@ -80,7 +81,7 @@ class FirstSeen:
         asked = [one for one in seen if not now < self._known.get(one[0].digest, 0.0) <= now + TRUSTED_SECONDS]
         if not asked:
             return Judged([], [], [])
-        left_out, asked = max(0, len(asked) - MAX_JUDGED), asked[:MAX_JUDGED]
+        left_out, asked = max(0, len(asked) - MAX_JUDGED), _shared_out(asked, MAX_JUDGED)
         until = self._memory().seen([combination.digest for combination, _ in asked], now)
         new = [one for one in asked if one[0].digest not in until]
         learned = self._learned({combination.rule for combination, _ in new}, now)
@@ -118,3 +119,13 @@ class FirstSeen:
             name: max(live[one] for one in some) + self._by_name[name].correlation.timespan_seconds
             for name, some in of.items()
         }
+
+
+def _shared_out(seen: Sequence[CombinationSeen], most: int) -> list[CombinationSeen]:
+    """Return so many, the first of each rule before the second of any: no rule uses up the room of another."""
+    before = Counter[str]()
+    ranked = list[tuple[int, CombinationSeen]]()
+    for one in seen:
+        ranked.append((before[one[0].rule], one))
+        before[one[0].rule] += 1
+    return [one for _, one in sorted(ranked, key=lambda it: it[0])[:most]]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +13,7 @@ from tests.unit.detection.test_firsts import DAY, learning
 from vaultwatch.detection.counting import Occurrence
 from vaultwatch.detection.firsts import Combination, CombinationSeen, First
 from vaultwatch.reading.records import NO_ORIGIN
+from vaultwatch.rules.pack import Rule
 from vaultwatch.store.first_seen import MAX_JUDGED, TRUSTED_SECONDS, FirstSeen
 
 T0 = 1_700_000_000.0
@@ -107,6 +110,15 @@ def test_one_call_looks_up_a_bounded_number_and_says_how_many_it_left_out() -> N
     many = [seen(LEARNED, f"made-up-{number}") for number in range(MAX_JUDGED + 7)]
     judged = FirstSeen(RULES, lambda: memory).judge(many, LEARNED)
     assert (len(judged.alerts), judged.left_out, memory.asked) == (MAX_JUDGED, 7, MAX_JUDGED)
+
+
+def test_no_rule_uses_up_the_look_ups_of_another() -> None:
+    rules = [*RULES, Rule(msgspec.structs.replace(RULES[1].compiled, name="another"))]
+    flood = [seen(LEARNED, f"made-up-{number}") for number in range(10 * MAX_JUDGED)]
+    late = [(of._replace(rule="another"), first) for of, first in (seen(LEARNED + 1, who) for who in ("bob", "carol"))]
+    judged = FirstSeen(rules, Remembering).judge([*flood, *late], LEARNED)
+    raised = Counter(alert.rule for alert in judged.alerts)
+    assert raised == {"new": MAX_JUDGED - 2, "another": 2}
 
 
 EVENTS = st.lists(st.tuples(st.integers(0, 12), st.sampled_from("abc")), max_size=10)
