@@ -2,10 +2,11 @@
 
 Of each segment it notes the digest where no host can write: `vaultwatch archive verify` finds what was removed or
 altered since. Such frames are read from the stream again, never from the alerts bucket: a function that can write there
-could forge lines. An alert that `evaluate` has raised is recognised by its id. A new one is marked late; if it is older
-than its rule, or than the alerts that are remembered, it appears only in a summary. Bad content never raises, and never
-ends the function, which reads it in child processes: a record that ends its child is stored as rejected, and all others
-are evaluated. Failures of the infrastructure raise, and SQS delivers the message again.
+could forge lines. An alert that `evaluate` has raised is recognised by its id; if its notification was not sent, and
+does not wait to be, it is made again. A new alert is marked late; if it is older than its rule, or than the alerts that
+are remembered, it appears only in a summary. Bad content never raises, and never ends the function, which reads it in
+child processes: a record that ends its child is stored as rejected, and all others are evaluated. Failures of the
+infrastructure raise, and SQS delivers the message again.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ SNS, S3 = make_client("sns"), make_client("s3")
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 DYNAMODB = make_client("dynamodb")
 TABLE = (DYNAMODB, ENVIRONMENT.table_name, Seal(ENVIRONMENT.row_seal_key))
-STORE = partial(open_store, *TABLE, ENVIRONMENT.alert_memory_days)
+STORE = partial(open_store, *TABLE, ENVIRONMENT.alert_memory_days, checks_deliveries=True)
 COUNTING = SharedCounting(RULES.correlations, partial(open_counts, *TABLE))
 MEMORY = partial(open_memory, *TABLE)
 EXPECTATIONS = partial(open_expectations, *TABLE)

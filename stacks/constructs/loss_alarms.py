@@ -77,8 +77,9 @@ LOSSES = (
         "foreign-rows",
         metrics.FOREIGN_ROWS,
         "The function {function} found rows in the alerts table that Vaultwatch did not write. It ignores and replaces "
-        "them, so that they hold back no alert. Its log names each row. Find out whose credential wrote them: check "
-        "the roles that may write to the table and, if its trail records data events, CloudTrail.",
+        "them, so that they hold back no alert. Or it found that a notification was deleted before it was sent, and "
+        "sent it. Its log names each row. Find out whose credential it was: check the roles that may write to the "
+        "table and, if its trail records data events, CloudTrail.",
     ),
     Loss(
         "late-alerts",

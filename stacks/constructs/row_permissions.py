@@ -60,7 +60,6 @@ def store_alerts(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
         allow_rows("StoreAlerts", table, ["PutItem"], [*rows, schema.ADDED_ROWS, schema.NOTIFICATION_ROWS]),
         allow_rows("ShareCounts", table, ["UpdateItem"], [schema.COUNT_ROWS]),
         allow_rows("RememberSeen", table, ["BatchGetItem", "PutItem"], [schema.EXPECTED_ROWS, schema.SEEN_ROWS]),
-        _mark_sent(table),
     ]
 
 
@@ -71,6 +70,11 @@ def raise_absences(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
         allow_rows("SettleExpected", table, ["BatchGetItem", "PutItem"], [schema.EXPECTED_ROWS]),
         allow_rows("StoreAlerts", table, ["PutItem"], rows),
     ]
+
+
+def check_deliveries(table: dynamodb.ITable) -> iam.PolicyStatement:
+    """Allow a function to read whether notifications are sent, which it cannot list."""
+    return allow_rows("CheckDeliveries", table, ["BatchGetItem"], [schema.NOTIFICATION_ROWS])
 
 
 def read_live_rules(table: dynamodb.ITable) -> iam.PolicyStatement:
@@ -87,9 +91,15 @@ def close_windows(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
     """Allow a function to close suppression windows, to send what is due or unsent, and to postpone retries.
 
     With these it can neither open nor prolong a window, only end one, which makes people be notified. Of what rules
-    hold and expect, it deletes what is due and Vaultwatch did not write.
+    hold and expect, and of notifications, it deletes what is due and Vaultwatch did not write.
     """
-    deleted = (schema.ADDED_ROWS, schema.EXPECTED_ROWS, schema.RULE_ROWS, schema.WINDOW_ROWS)
+    deleted = (
+        schema.ADDED_ROWS,
+        schema.EXPECTED_ROWS,
+        schema.NOTIFICATION_ROWS,
+        schema.RULE_ROWS,
+        schema.WINDOW_ROWS,
+    )
     read = (schema.ALERT_ROWS, *_DECIDED_BY, schema.NOTIFICATION_ROWS, schema.ADDED_ROWS)
     written = (schema.LIMIT_ROWS, schema.NOTIFICATION_ROWS, schema.RULE_ROWS)
     found = [f"{table.table_arn}/index/{index.name}" for index in schema.INDEXES]
@@ -99,7 +109,6 @@ def close_windows(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
         allow_rows("CloseWindows", table, ["DeleteItem"], deleted),
         allow_rows("PostponeRetries", table, ["UpdateItem"], [schema.NOTIFICATION_ROWS]),
         allow("FindDue", ["dynamodb:Query"], found),
-        _mark_sent(table),
     ]
 
 
@@ -116,7 +125,3 @@ def record_deliveries(table: dynamodb.ITable, sink: str, *, threads: bool) -> ia
     """
     rows = [schema.sent_rows(sink), *([schema.thread_rows(sink)] if threads else [])]
     return allow_rows("RecordDeliveries", table, ["BatchGetItem", "PutItem"], rows)
-
-
-def _mark_sent(table: dynamodb.ITable) -> iam.PolicyStatement:
-    return allow_rows("MarkSent", table, ["BatchWriteItem"], [schema.NOTIFICATION_ROWS])

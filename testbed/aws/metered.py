@@ -68,11 +68,6 @@ class Meter:
     def _PutItem(self, arguments: Any, _: Any) -> None:  # noqa: N802 - DynamoDB's name
         self._write(arguments["Item"], True, factor=1)
 
-    def _BatchWriteItem(self, arguments: Any, _: Any) -> None:  # noqa: N802 - DynamoDB's name
-        for requests in arguments["RequestItems"].values():
-            for request in requests:
-                self._write(request["DeleteRequest"]["Key"], False, factor=1)
-
     def _BatchGetItem(self, arguments: Any, answer: Any) -> None:  # noqa: N802 - DynamoDB's name
         rows = [row for of_table in answer["Responses"].values() for row in of_table]
         missing = sum(len(of_table["Keys"]) for of_table in arguments["RequestItems"].values()) - len(rows)

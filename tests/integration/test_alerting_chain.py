@@ -46,6 +46,7 @@ NOT_SEEN_HERE = {
     "EvaluationFunctionRole*: StoreAlerts: dynamodb:PutItem on * for added#*": "in a crowd of writers, as in sweep",
     "DigestFunctionRole*: CloseWindows: * for rule#*": "only what is due and foreign: test_forged_rows.py",
     "DigestFunctionRole*: CloseWindows: * for expected#*": "as above",
+    "DigestFunctionRole*: CloseWindows: * for notification#*": "as above",
     "DigestFunctionRole*: StoreAlerts: dynamodb:PutItem on * for added#*": "in a crowd of writers, as in sweep",
     "DigestFunctionRole*: * for family#*": "no shipped rule that expects an event has others on the same fact",
     "HistoryRole*: WriteAlerts: s3:AbortMultipartUpload on *": "Firehose, when a large object fails",

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
+from botocore.exceptions import ClientError
 
 from testbed.aws import Call
 from testbed.deployment import ALERTING, Deployment, deploy
@@ -48,7 +51,7 @@ class Thief:
     """
 
     def __init__(self, deployment: Deployment, function: str, names: Seal | None) -> None:
-        aws = deployment.aws
+        self._aws = aws = deployment.aws
         self._client = aws.client("dynamodb", aws.physical_id(ALERTING, f"{function}/Function/Role"))
         self._table, self._names = aws.physical_id(ALERTING, "Alerts/Table"), names
 
@@ -86,10 +89,12 @@ class Thief:
         """Write nothing over a row."""
         self.put(*({**place, "body": {"B": b"{}"}, schema.SEAL: {"B": b"0" * 16}} for place in self.places(key)))
 
-    def mark_sent(self, key: schema.Key) -> None:
-        """Delete a notification that is not sent."""
+    def remove(self, key: schema.Key) -> None:
+        """Delete a notification that is not sent, as only digest may."""
         for place in self.places(key):
-            self._client.batch_write_item(RequestItems={self._table: [{"DeleteRequest": {"Key": place}}]})
+            with suppress(ClientError):
+                self._client.delete_item(TableName=self._table, Key=place)
+        self._aws.endpoint.calls.clear()  # whose refusals say that it may not
 
 
 def another(number: int) -> list[bytes]:
@@ -144,11 +149,23 @@ def unsent(deployment: Deployment, attack: Callable[[], None]) -> int:
     attack()
     deployment.aws.endpoint.fault = lambda call: ""
     deployment.aws.tick(121)
+    archive(deployment, ACT)
     return sum("vault-1.14.2" in mail.text for mail in deployment.aws.mails)  # the node, which only the alert names
 
 
-def unsent_marked_as_sent(deployment: Deployment, thief: Thief, alert: Alert) -> int:
-    return unsent(deployment, lambda: thief.mark_sent(schema.delivery_key(alert.id, TOPIC)))
+def archive(deployment: Deployment, lines: list[bytes]) -> None:
+    """Archive the log server's copy of lines, and let sweep evaluate it."""
+    key, body = "archive/source=audit/node=log-1/dt=2026-11-21/hour=09/00000001-20261121T090000.zst", b"".join(lines)
+    deployment.aws.client("s3").put_object(Bucket=deployment.bucket("Archive"), Key=key, Body=zstandard.compress(body))
+    deployment.aws.run_until_idle()
+
+
+def unsent_removed(deployment: Deployment, thief: Thief, alert: Alert) -> int:
+    return unsent(deployment, lambda: thief.remove(schema.delivery_key(alert.id, TOPIC)))
+
+
+def unsent_written_over(deployment: Deployment, thief: Thief, alert: Alert) -> int:
+    return unsent(deployment, lambda: thief.overwrite(schema.delivery_key(alert.id, TOPIC)))
 
 
 def unsent_alert_written_over(deployment: Deployment, thief: Thief, alert: Alert) -> int:
@@ -175,12 +192,13 @@ ATTACKS = {
     repeats_written_over: (REPEATS, 0),
     repeats_put_back: (REPEATS, 0),
     held_written_over: (REPEATS, 0),
-    unsent_marked_as_sent: (1, 0),
+    unsent_removed: (1, 1),
+    unsent_written_over: (1, 1),
     unsent_alert_written_over: (1, 1),
     expected_written_over: (1, 0),
 }
 """What people are notified of: without the thief, and if he can list what is due and unsent."""
-FEW = [("Evaluation", repeats_written_over), ("Sweep", unsent_marked_as_sent), ("Evaluation", expected_written_over)]
+FEW = [("Evaluation", repeats_written_over), ("Sweep", unsent_written_over), ("Evaluation", expected_written_over)]
 THIEVES = {"Evaluation": UNSEALED, "Sweep": Seal("a guess, as long as that of a deployment"), "Digest": None}
 
 

@@ -16,7 +16,6 @@ PUBLISH = {
     "KeepHistory": "firehose:PutRecordBatch on <HistoryDelivery.Arn>",
     "EncryptMessages": "kms:Decrypt GenerateDataKey on <Key.Arn> via sns",
 }
-MARK_SENT = {"MarkSent": "dynamodb:BatchWriteItem on <AlertsTable.Arn> for notification#*"}
 STORE_AND_PUBLISH = {
     "ReadAlerts": "dynamodb:BatchGetItem on <AlertsTable.Arn> for alert#* family#* group#* limit#* rule#*",
     "StoreAlerts": (
@@ -24,7 +23,6 @@ STORE_AND_PUBLISH = {
     ),
     "ShareCounts": "dynamodb:UpdateItem on <AlertsTable.Arn> for count#*",
     "RememberSeen": "dynamodb:BatchGetItem PutItem on <AlertsTable.Arn> for expected#* seen#*",
-    **MARK_SENT,
     **PUBLISH,
 }
 LIVE_RULES = {"RememberLiveRules": "dynamodb:BatchGetItem PutItem on <AlertsTable.Arn> for live#*"}
@@ -54,13 +52,14 @@ ALLOWED = {
             "added#* alert#* family#* group#* limit#* notification#* rule#*"
         ),
         "Summarize": "dynamodb:PutItem on <AlertsTable.Arn> for limit#* notification#* rule#*",
-        "CloseWindows": "dynamodb:DeleteItem on <AlertsTable.Arn> for added#* expected#* group#* rule#*",
+        "CloseWindows": (
+            "dynamodb:DeleteItem on <AlertsTable.Arn> for added#* expected#* group#* notification#* rule#*"
+        ),
         "PostponeRetries": "dynamodb:UpdateItem on <AlertsTable.Arn> for notification#*",
         "SettleExpected": "dynamodb:BatchGetItem PutItem on <AlertsTable.Arn> for expected#*",
         "StoreAlerts": "dynamodb:PutItem on <AlertsTable.Arn> for added#* alert#* family#* group#*",
         "FindDue": "dynamodb:Query on <AlertsTable.Arn>/index/due <AlertsTable.Arn>/index/unsent",
         **LIVE_RULES,
-        **MARK_SENT,
         **PUBLISH,
     },
     "SweepFunction": {
@@ -77,6 +76,7 @@ ALLOWED = {
         "WriteFailed": "s3:PutObject on <archive:Alerts.Arn>/rejected/alerts/*",
         "DecryptObjects": "kms:Decrypt on <archive:Key.Arn> via s3",
         "EncryptObjects": "kms:GenerateDataKey on <archive:Key.Arn> via s3",
+        "CheckDeliveries": "dynamodb:BatchGetItem on <AlertsTable.Arn> for notification#*",
         **LIVE_RULES,
         **STORE_AND_PUBLISH,
     },

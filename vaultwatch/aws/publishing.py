@@ -44,7 +44,9 @@ _AGAIN = Backoff(first_seconds=60.0, longest_seconds=3600.0)
 
 
 @cache
-def open_store(client: DynamoDBClient, table: str, seal: Seal, memory_days: int) -> DynamoStore:
+def open_store(
+    client: DynamoDBClient, table: str, seal: Seal, memory_days: int, *, checks_deliveries: bool = False
+) -> DynamoStore:
     """Open the store with two sinks: the topic, whose subscriptions decide who gets which notification, and history."""
     from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, NOTIFIED
     from vaultwatch.dispatch.routes import Route
@@ -55,7 +57,14 @@ def open_store(client: DynamoDBClient, table: str, seal: Seal, memory_days: int)
         Route(TOPIC, NOTIFIED, Level.INFORMATIONAL),
         Route(HISTORY, ALL_DISPOSITIONS - NOTIFIED, Level.INFORMATIONAL, batched=True),
     )
-    return DynamoStore(client, table, seal, routes, remembered_seconds=memory_days * 86400.0)
+    return DynamoStore(
+        client,
+        table,
+        seal,
+        routes,
+        remembered_seconds=memory_days * 86400.0,
+        checks_deliveries=checks_deliveries,
+    )
 
 
 class History(NamedTuple):
@@ -213,7 +222,7 @@ class AlertPublisher:
                 self._history.publish(others)
 
     def _mark(self, sink: str, notification_ids: Sequence[str]) -> None:
-        self._store().mark_sent(notification_ids, sink)
+        self._store().mark_sent(notification_ids, sink, time.time())
 
     def _may_go_on(self) -> bool:
         return self._seconds_left() > _PUBLISHING_SPARE_SECONDS

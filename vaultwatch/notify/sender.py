@@ -234,7 +234,7 @@ class _Worker(_Looping):
         self.sent += 1
         self.last_sent = self.clock()
         self._sink_problems.resolve(f"{self.name}: works again")
-        self._in_store(lambda: self.store.mark_sent([unsent.notification.id], self.sink.name))
+        self._in_store(lambda: self.store.mark_sent([unsent.notification.id], self.sink.name, self.clock()))
 
     def _failed(self, error: DeliveryError) -> None:
         self._failures += 1

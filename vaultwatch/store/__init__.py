@@ -16,7 +16,7 @@ How to use it:
     store.settle(now)                          at `next_due`, or at any other time
     for u in store.unsent(sink, now):          one page, the most urgent first; repeat until it is empty
         sink.send(u.notification)
-        store.mark_sent([u.notification.id], sink)      or put_off(id, sink, until) if the sink failed
+        store.mark_sent([u.notification.id], sink, now)     or put_off(id, sink, until) if the sink failed
     store.purge(now)                           about once an hour
 
 `file` and `settle` return the notifications that they made, for callers that send them at once. Times are in seconds
@@ -101,8 +101,8 @@ class Store(Protocol):
         """
         ...
 
-    def mark_sent(self, notification_ids: Iterable[str], sink: str) -> None:
-        """Note that a sink has accepted notifications. Unknown ids, and those already marked, change nothing."""
+    def mark_sent(self, notification_ids: Iterable[str], sink: str, now: float) -> None:
+        """Note that a sink has accepted notifications. With unknown ids, and those already marked, nothing is sent."""
         ...
 
     def put_off(self, notification_id: str, sink: str, until: float) -> None:

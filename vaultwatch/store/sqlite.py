@@ -131,7 +131,7 @@ class SqliteStore:
             ).fetchall()
         return {str(sink): Backlog(int(count), float(oldest)) for sink, count, oldest in found}
 
-    def mark_sent(self, notification_ids: Iterable[str], sink: str) -> None:
+    def mark_sent(self, notification_ids: Iterable[str], sink: str, now: float) -> None:  # noqa: ARG002
         """See `Store.mark_sent`; a notification that every sink has accepted is deleted."""
         ids = list(notification_ids)
         with self._database.transaction() as db:

@@ -144,13 +144,13 @@ def test_a_flood_of_windows_that_end_delays_no_summary_of_another_rule(aws: Worl
 
 
 def test_what_cannot_be_marked_as_sent_is_published_again_at_growing_intervals(aws: World) -> None:
-    def deletes_are_denied(number: int, name: str, made: bool) -> None:
-        if name == "DynamoDB.BatchWriteItem":
-            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "BatchWriteItem")
+    def marks_are_denied(number: int, name: str, made: bool) -> None:
+        if name == "DynamoDB.PutItem":
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "PutItem")
 
     stored_unpublished(aws, aws.frame(*(entry(number, principal=f"p{number}") for number in range(3))))
     digest, times = aws.function("digest"), Counter[str]()
-    with watching(deletes_are_denied):
+    with watching(marks_are_denied):
         for _ in range(60):
             aws.now += 60
             with suppress(StoreError):

@@ -62,7 +62,7 @@ def test_what_is_published_has_a_text_for_people_and_attributes_for_filters(aws:
         with mock.patch.object(evaluate.SNS, "publish_batch", wraps=evaluate.SNS.publish_batch) as publish:
             evaluate.handler(kinesis(aws.frame(entry(1))), Context())
     assert calls.names == ["DynamoDB.BatchGetItem", "DynamoDB.TransactWriteItems", "SNS.PublishBatch",
-                           "DynamoDB.BatchWriteItem"]  # fmt: skip
+                           "DynamoDB.PutItem"]  # fmt: skip
     [one] = publish.call_args.kwargs["PublishBatchRequestEntries"]
     attributes = {name: value["StringValue"] for name, value in one["MessageAttributes"].items()}
     assert attributes == {

@@ -89,7 +89,7 @@ class Row:
 
 
 DYNAMODB_READ, DYNAMODB_WRITE = "DynamoDB.BatchGetItem", "DynamoDB.TransactWriteItems"
-MARK_SENT, PUBLISH, QUERY = "DynamoDB.BatchWriteItem", "SNS.PublishBatch", "DynamoDB.Query"
+MARK_SENT, PUBLISH, QUERY = "DynamoDB.PutItem", "SNS.PublishBatch", "DynamoDB.Query"
 KEEP = "Firehose.PutRecordBatch"
 ROWS = [
     # alice is in a frame of her own, bob in lines that are in S3, carol beside a line that is rejected.

@@ -227,11 +227,11 @@ class TestFailingStores:
         calls: list[str] = []
         mark = SqliteStore.mark_sent
 
-        def failing_once(store: SqliteStore, message_id: str, sink: str) -> None:
+        def failing_once(store: SqliteStore, message_id: str, sink: str, now: float) -> None:
             calls.append(message_id)
             if len(calls) == 1:
                 raise StoreError("disk full")
-            mark(store, message_id, sink)
+            mark(store, message_id, sink, now)
             marked.set()
 
         monkeypatch.setattr(SqliteStore, "mark_sent", failing_once)

@@ -26,7 +26,7 @@ def take(store: Store, sink: str = "people", now: float = T0 + 1e6) -> list[Noti
     taken: list[Notification] = []
     while page := store.unsent(sink, now):
         taken += [unsent.notification for unsent in page]
-        store.mark_sent([unsent.notification.id for unsent in page], sink)
+        store.mark_sent([unsent.notification.id for unsent in page], sink, now)
     return taken
 
 
@@ -333,8 +333,8 @@ class TestSending:
 
     def test_marking_twice_or_marking_an_unknown_id_changes_nothing(self, store: Store) -> None:
         record(store, [a_filing("e1")], T0)
-        store.mark_sent(["unknown", an_alert("e1").id], "people")
-        store.mark_sent([an_alert("e1").id], "people")
+        store.mark_sent(["unknown", an_alert("e1").id], "people", T0)
+        store.mark_sent([an_alert("e1").id], "people", T0)
         assert take(store, "people") == []
         assert len(take(store, "archive")) == 1
 

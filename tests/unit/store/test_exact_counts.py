@@ -118,7 +118,7 @@ class Deliveries(RuleBasedStateMachine):
     def send_a_page(self, limit: int) -> None:
         for unsent in self.store.unsent("archive", self.now, limit=limit):
             self.count(unsent.notification)
-            self.store.mark_sent([unsent.notification.id], "archive")
+            self.store.mark_sent([unsent.notification.id], "archive", self.now)
 
     def count(self, notification: Notification) -> None:
         assert notification.id not in self.seen

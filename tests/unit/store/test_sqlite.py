@@ -44,7 +44,7 @@ def test_only_its_owner_can_read_its_files(store: SqliteStore, path: Path) -> No
 def test_a_notification_that_all_sinks_have_accepted_is_deleted(store: SqliteStore, path: Path) -> None:
     record(store, [a_filing()], T0)
     for route in ROUTES:
-        store.mark_sent([a_filing().alert.id], route.sink)
+        store.mark_sent([a_filing().alert.id], route.sink, T0)
     with sqlite3.connect(path) as db:
         assert db.execute("SELECT (SELECT count(*) FROM notification), (SELECT count(*) FROM delivery)").fetchone() == (
             0,
@@ -236,7 +236,7 @@ def test_a_kill_at_any_moment_loses_nothing_and_counts_nothing_twice(path: Path)
             message = unsent.notification
             published += len(message.alerts)
             notified += message.merged_count + (len(message.alerts) if message.disposition == "first" else 0)
-            store.mark_sent([message.id], "archive")
+            store.mark_sent([message.id], "archive", T0)
     with sqlite3.connect(path) as db:
         (stored,) = db.execute("SELECT count(*) FROM alert").fetchone()
     db.close()

@@ -194,7 +194,7 @@ def test_two_processes_file_and_close_at_once_and_everything_is_counted_exactly_
                 one = unsent.notification
                 published += len(one.alerts)
                 notified += one.merged_count + (len(one.alerts) if one.disposition == "first" else 0)
-            store.mark_sent([unsent.notification.id for unsent in page], "archive")
+            store.mark_sent([unsent.notification.id for unsent in page], "archive", 1e10)
         store.close()
     with sqlite3.connect(path) as db:
         (left,) = db.execute("SELECT count(*) FROM window").fetchone()

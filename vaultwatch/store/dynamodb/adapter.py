@@ -25,6 +25,7 @@ from vaultwatch.dispatch.portions import capped
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.seals import Seal
 from vaultwatch.store import REMEMBERED_SECONDS, Filed, StoreError, StoreRefused, Unsent, always
+from vaultwatch.store.dynamodb.deliveries import is_listed, sent_row
 from vaultwatch.store.dynamodb.filing import Done, Work, share_out
 from vaultwatch.store.dynamodb.live import live_since
 from vaultwatch.store.dynamodb.rows import (
@@ -66,6 +67,7 @@ class DynamoStore:
         seal: Seals the rows.
         routes: The notifications that each sink wants.
         remembered_seconds: How long alerts are remembered.
+        checks_deliveries: Whether `file` makes notifications of known alerts again that are gone (`deliveries`).
         sleep: Waits for a number of seconds.
     """
 
@@ -77,11 +79,13 @@ class DynamoStore:
         routes: Sequence[Route] = (),
         *,
         remembered_seconds: float = REMEMBERED_SECONDS,
+        checks_deliveries: bool = False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._open_table: Table | None = Table(client, table, seal, sleep)
         self._routes = tuple(routes)
         self._remembered_seconds = remembered_seconds
+        self._checks_deliveries = checks_deliveries
         self._sleep = sleep
         self._crowded_until = 0.0
 
@@ -92,7 +96,12 @@ class DynamoStore:
         alerts: dict[Key, Alert] = {}
         filings = [fitting(filing) for filing in capped(filings)]
         for events in share_out(filings, self._routes):
-            work = Work([[filings[at] for at in event] for event in events], self._routes, self._remembered_seconds)
+            work = Work(
+                [[filings[at] for at in event] for event in events],
+                self._routes,
+                self._remembered_seconds,
+                self._checks_deliveries,
+            )
             done = self._insisting(partial(self._file, work, now), now)
             results.update(zip((at for event in events for at in event), done.recorded, strict=True))
             drafts += done.drafts
@@ -128,8 +137,8 @@ class DynamoStore:
         filtered = "(not_before <= :now OR not_before > :distant) AND (created_at <= :made OR created_at > :distant)"
         for page in table.find("unsent", "unsent_sink = :sink", values, filtered=filtered):
             rows = table.read_found(page)
-            table.delete_foreign(rows)
-            due = [item for item in rows if not now < number(item, "not_before") <= distant]
+            self._insisting(partial(table.remove_foreign, rows), now)
+            due = [item for item in rows if is_listed(item) and not now < number(item, "not_before") <= distant]
             found += [(draft, item) for item in due if (draft := read_draft(item))]
             if len(found) >= limit:
                 break
@@ -137,9 +146,10 @@ class DynamoStore:
         attempts = [int(number(item, "attempts")) for _, item in found]
         return [Unsent(notification, tried) for notification, tried in zip(notifications, attempts)]
 
-    def mark_sent(self, notification_ids: Iterable[str], sink: str) -> None:
-        """See `Store.mark_sent`."""
-        self._table.delete(delivery_key(notification_id, sink) for notification_id in notification_ids)
+    def mark_sent(self, notification_ids: Iterable[str], sink: str, now: float) -> None:
+        """See `Store.mark_sent`; the rows stay, so that one that is missing shows (`deliveries`)."""
+        for notification_id in notification_ids:
+            self._table.put(sent_row(delivery_key(notification_id, sink), now + self._remembered_seconds))
 
     def put_off(self, notification_id: str, sink: str, until: float) -> None:
         """See `Store.put_off`."""

@@ -19,6 +19,7 @@ from vaultwatch.dispatch.portions import ALERTS_PER_NOTIFICATION, split_events
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.reading.bounds import bounded
 from vaultwatch.store.dynamodb.crowd import added_rows, hide_alerts
+from vaultwatch.store.dynamodb.deliveries import lost_drafts
 from vaultwatch.store.dynamodb.rows import (
     GATHERED,
     SHARED_KEYS,
@@ -29,8 +30,16 @@ from vaultwatch.store.dynamodb.rows import (
     prepared,
     read_alert,
 )
-from vaultwatch.store.dynamodb.schema import EXPIRES_AT, Key, alert_key
-from vaultwatch.store.dynamodb.table import MAX_ACTIONS, MAX_TRANSACTION_BYTES, Item, Table, number, replace_row
+from vaultwatch.store.dynamodb.schema import EXPIRES_AT, NOTIFICATION, Key, alert_key
+from vaultwatch.store.dynamodb.table import (
+    MAX_ACTIONS,
+    MAX_TRANSACTION_BYTES,
+    Item,
+    Table,
+    number,
+    replace_row,
+    text_of,
+)
 from vaultwatch.store.encoding import decode_alert, encode_alert, pack_alert
 
 SUPPRESSED_RECORD_BYTES = 4096
@@ -54,6 +63,7 @@ class Work(msgspec.Struct, frozen=True):
     events: list[list[Filing]]
     routes: tuple[Route, ...]
     remembered_seconds: float
+    checks_deliveries: bool = False
 
     def do(self, table: Table, now: float, *, crowded: bool) -> Done:
         """Read the rows of these events, let dispatch decide, and write what has changed.
@@ -75,15 +85,21 @@ class Work(msgspec.Struct, frozen=True):
         alerts, hidden = dict(known), hide_alerts(state) if crowded else {}
         results = [result for event in events for result in _file(event, alerts, state, now)]
         expires_at = now + self.remembered_seconds
-        # kept when an alert is completed
-        expiries = {key: min(number(rows[key], EXPIRES_AT), expires_at) for key in known}
+        added = added_rows(state, hidden, now) if crowded else []
+        drafts = prepared(state.drafts, self.routes)
+        notified = {id_: draft.id for draft in drafts if draft.disposition in NOTIFIED for id_ in draft.alert_ids}
+        if self.checks_deliveries:
+            drafts += lost_drafts(table, [(rows[key], alert) for key, alert in known.items()], self.routes, now)
         written = [
-            replace_row(rows.get(key), key, pack_alert(alert), {EXPIRES_AT: int(expiries.get(key, expires_at))})
+            replace_row(
+                rows.get(key),
+                key,
+                pack_alert(alert),
+                _marks(rows[key] if key in known else None, expires_at, notified.get(alert.id, "")),
+            )
             for key, alert in alerts.items()
             if known.get(key) is not alert
         ]
-        added = added_rows(state, hidden, now) if crowded else []
-        drafts = prepared(state.drafts, self.routes)
         deliveries = delivery_rows(drafts, self.routes, expires_at)
         table.write([*written, *added, *changed_rows(state, rows, expires_at), *deliveries])
         return Done(results, drafts, {row.key: decode_alert(row.body) for row in written})
@@ -147,6 +163,13 @@ def share_out(filings: Sequence[Filing], routes: tuple[Route, ...]) -> list[list
 def _known(rows: Mapping[Key, Item], now: float) -> dict[Key, Alert]:
     stored = {key: item for key, item in rows.items() if key[1] == "alert" and number(item, EXPIRES_AT) > now}
     return {key: alert for key, item in stored.items() if (alert := read_alert(item))}
+
+
+def _marks(known: Item | None, expires_at: float, notification: str) -> dict[str, str | float | int]:
+    """Return the marks of an alert; one that is completed keeps its own."""
+    if known is not None:
+        expires_at, notification = min(number(known, EXPIRES_AT), expires_at), text_of(known, NOTIFICATION)
+    return {EXPIRES_AT: int(expires_at), **({NOTIFICATION: notification} if notification else {})}
 
 
 def _file(event: Sequence[Filing], alerts: dict[Key, Alert], state: State, now: float) -> list[Recorded]:

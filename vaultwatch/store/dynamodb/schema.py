@@ -8,7 +8,7 @@
     live#<rule>#<digest>   live          since when the rule is live; expires
     limit#<name>           limit         the notifications of the last minute
     family#<family>        sightings     alerts that stand for others; expires
-    notification#<id>      sink#<sink>   a notification that this sink lacks; expires      unsent: the sink, by priority
+    notification#<id>      sink#<sink>   a notification for this sink; expires             unsent: the sink, by priority
     sent#<sink>#<id>       sent          one that this sink has accepted; expires
     thread#<sink>#<group>  thread        the chat message of a group (`threads`); expires
     count#<window>         count         what functions have counted in a window (`counts`); expires
@@ -61,7 +61,9 @@ class Index(NamedTuple):
 DUE = Index("due", "due_kind", "due_at")
 UNSENT = Index("unsent", "unsent_sink", "unsent_order")
 INDEXES = (DUE, UNSENT)
-SEALED_MARKS = (*DUE[1:], EXPIRES_AT)
+NOTIFICATION = "notification"
+"""The id of the notification of an alert about which people are notified at once."""
+SEALED_MARKS = (*DUE[1:], EXPIRES_AT, NOTIFICATION)
 """What decides something besides the key and the body of a row. Without them changes when a notification is retried."""
 
 
@@ -116,7 +118,7 @@ def expected_key(group: str) -> Key:
 
 
 def delivery_key(notification_id: str, sink: str) -> Key:
-    """Return the key of a notification that a sink has not accepted yet."""
+    """Return the key of a notification for a sink."""
     return f"{NOTIFICATION_ROWS}{notification_id}", f"sink#{sink}"
 
 

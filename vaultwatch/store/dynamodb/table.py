@@ -33,7 +33,6 @@ Place = tuple[str, str]
 MAX_ACTIONS = 100
 MAX_TRANSACTION_BYTES = 3_500_000  # of 4 MiB, which count names and conditions too
 _MAX_READ = 100
-_MAX_DELETED = 25
 _PAGE = 90
 _BATCH_ATTEMPTS = 10
 _BATCH_BACKOFF = Backoff(first_seconds=0.05, longest_seconds=1.0)
@@ -174,20 +173,6 @@ class Table:
             with _asking():
                 self._client.transact_write_items(TransactItems=actions)
 
-    def delete(self, keys: Iterable[Key]) -> None:
-        """Delete these rows; a missing one is no error."""
-        self._delete(map(self._place, keys))
-
-    def delete_foreign(self, rows: Iterable[Item]) -> None:
-        """Delete the foreign ones among rows that an index has found, as `delete` does: another action for IAM."""
-        self._delete(place_of(item) for item in rows if seal_of(item) is None)
-
-    def _delete(self, places: Iterable[Place]) -> None:
-        for some in _portions(list(dict.fromkeys(places)), _MAX_DELETED):
-            request: Mapping[str, Any] = {self._name: [{"DeleteRequest": {"Key": _keys(place)}} for place in some]}
-            for _ in self._answers(self._client.batch_write_item, request, "UnprocessedItems"):
-                pass
-
     def find(
         self, index: str, condition: str, values: Mapping[str, Any], *, filtered: str = "", page: int = _PAGE
     ) -> Iterator[list[Item]]:
@@ -243,7 +228,7 @@ class Table:
         found: dict[Place, Item] = {}
         for some in _portions(list(dict.fromkeys(places)), _MAX_READ):
             request: Mapping[str, Any] = {self._name: {"Keys": list(map(_keys, some)), "ConsistentRead": True}}
-            for answer in self._answers(self._client.batch_get_item, request, "UnprocessedKeys"):
+            for answer in self._answers(request):
                 for item in answer["Responses"].get(self._name, []):
                     found[place_of(item)] = self._own(item)
         return found
@@ -254,16 +239,16 @@ class Table:
     def _key(self, key: Key) -> Item:
         return _keys(self._place(key))
 
-    def _answers(self, call: Callable[..., Any], request: Mapping[str, Any], left: str) -> Iterator[Any]:
-        """Yield the answers of a batch call, and repeat it for unprocessed items, after longer and longer pauses.
+    def _answers(self, request: Mapping[str, Any]) -> Iterator[Any]:
+        """Yield the answers to a read, and repeat it for unprocessed items, after longer and longer pauses.
 
         DynamoDB leaves items unprocessed beyond 16 MB or beyond its capacity: then an immediate retry makes it worse.
         """
         for attempt in range(1, _BATCH_ATTEMPTS + 1):
             with _asking():
-                answer = call(RequestItems=request)
+                answer = self._client.batch_get_item(RequestItems=request)
             yield answer
-            request = answer.get(left, {})
+            request = answer.get("UnprocessedKeys", {})
             if not request:
                 return
             self._sleep(_BATCH_BACKOFF.seconds(attempt))
@@ -278,6 +263,11 @@ def place_of(item: Item) -> Place:
 def number(item: Item, name: str) -> float:
     """Return a number of a row; 0 if it has none."""
     return float(item.get(name, {}).get("N", 0.0))
+
+
+def text_of(item: Item, name: str) -> str:
+    """Return a text of a row; an empty one if it has none."""
+    return str(item.get(name, {}).get("S", ""))
 
 
 def body_of(item: Item | None) -> bytes | None:
