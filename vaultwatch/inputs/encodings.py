@@ -35,11 +35,20 @@ def as_utf_8(raw: Any) -> Any:
 
 
 def encoding_of(start: bytes) -> tuple[bytes, str]:
-    """Return the mark that a text begins with, and its encoding; an empty name if it is neither UTF-16 nor UTF-32."""
+    """Return the mark that a text begins with, and its encoding; an empty name if it is neither UTF-16 nor UTF-32.
+
+    A log begins with a character of ASCII: other bytes behind a mark are damaged, or hostile.
+    """
     for mark, name in _MARKS.items():
-        if start.startswith(mark):
+        if start.startswith(mark) and _is_ascii(start[len(mark) :], name):
             return mark, name
     return b"", next((name for form, name in _WITHOUT_MARK if form.match(start)), "")
+
+
+def _is_ascii(after: bytes, name: str) -> bool:
+    """Return whether a text behind a mark begins with a character of ASCII, or is empty."""
+    first = after.decode(name, "replace")[:1]
+    return not first or (first.isascii() and (first.isprintable() or first.isspace()))
 
 
 class _Decoded(io.RawIOBase):

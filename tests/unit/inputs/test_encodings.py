@@ -37,9 +37,13 @@ def test_utf_16_without_a_mark_is_known_by_its_nuls(name: str) -> None:
     assert read(TEXT.encode(name)) == TEXT.encode()
 
 
-@given(st.binary(max_size=40).filter(lambda raw: b"\0" not in raw and raw[:2] not in (b"\xff\xfe", b"\xfe\xff")))
-def test_bytes_without_a_mark_or_nuls_stay_as_they_are(raw: bytes) -> None:
-    assert read(raw) == raw.removeprefix(codecs.BOM_UTF8)
+MARKS = (b"", codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+@given(st.sampled_from(MARKS), st.binary(max_size=40).filter(lambda raw: b"\0" not in raw))
+def test_bytes_without_nuls_stay_as_they_are_whatever_they_begin_with(mark: bytes, raw: bytes) -> None:
+    raw = mark + raw
+    assert read(raw) == (b"" if raw in MARKS else raw.removeprefix(codecs.BOM_UTF8))
 
 
 def test_nuls_that_a_disk_has_left_before_a_log_are_no_encoding() -> None:
