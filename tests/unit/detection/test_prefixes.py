@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vaultwatch.detection.detector import Detector
@@ -44,6 +44,7 @@ def test_what_may_begin_a_message_or_is_no_prefix_stays(before: bytes) -> None:
     assert remove(before + ENTRY) == before + ENTRY
 
 
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(LINES), min_size=1, max_size=6))
 @example([HEADER + ENTRY, HEADER + OPEN_QUOTE, HEADER + ENTRY])
 @example([HEADER + ENTRY, OPEN_QUOTE, ENTRY, HEADER + ENTRY])

@@ -83,7 +83,7 @@ def test_a_host_that_is_set_up_is_left_as_it_is(tmp_path: Path, role: str) -> No
     assert state(made) == before
 
 
-@pytest.mark.parametrize("role", VALUES)
+@pytest.mark.parametrize("role", ["node", pytest.param("log-server", marks=pytest.mark.long)])
 def test_a_loss_of_power_at_any_call_is_made_good_by_the_next_boot(tmp_path: Path, role: str) -> None:
     whole = machine(tmp_path / "whole", role)
     boot(whole.host, uptime_seconds=60)

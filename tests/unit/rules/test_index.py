@@ -188,7 +188,7 @@ def with_first_members(line: bytes) -> bytes:
 
 @pytest.fixture(scope="module")
 def lines() -> list[bytes]:
-    return [line for _, line in corpus.entries(7_000, seed=7, alert_rate=0.15)]
+    return [line for _, line in corpus.entries(3_000, seed=7, alert_rate=0.15)]
 
 
 @pytest.fixture(scope="module")
