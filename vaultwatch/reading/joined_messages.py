@@ -3,7 +3,11 @@ r"""Find the messages of the server log that follow each other on one line, with
 `aws logs get-log-events --output text` writes tabs between messages, a spreadsheet commas, a wiki `<br>`. A message
 begins wherever a time and a level stand outside of a value. A value in quotes (`error="..."`, `paths=["a b", ...]`)
 belongs to its message: hclog writes the texts of clients in this way, with their quotes escaped. A quote counts as the
-beginning of a value only if its end is followed by what can follow a value; any other hides no message.
+beginning of a value only if its end is followed by what can follow a value, and nothing in it is what hclog escapes,
+such as a tab between messages; any other hides no message.
+
+A quote behind two backslashes ends a value of the year in which hclog escaped backslashes, and today belongs to the
+text of a client. It does if it leaves an odd number of quotes without a backslash: a client can write none of those.
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ HEAD = (
 _OWN_HEAD = re.compile(HEAD)
 _CANDIDATE = re.compile(rb'(?P<value>=\[?)(?=")|(?P<list>=\[)(?=[^\s"\]])|(?P<head>' + HEAD + rb')|(?P<object>\{")')
 _QUOTE_OR_ESCAPE = re.compile(rb'\\.|"', re.DOTALL)
+_BARE_QUOTE = re.compile(rb'(?<!\\)"')
+_UNESCAPED = re.compile(rb"[\x00-\x1f\x7f]|\xe2\x80[\xa8\xa9]|\xc2\x85")  # what hclog escapes in a value
 _QUOTE_OR_BRACKET = re.compile(rb'["\]]')
 _AFTER_VALUE = re.compile(rb"[\s,;|\"')\]}<\0]|\xe2\x80[\xa8\xa9]|\xc2\x85|\Z")
 _CONTINUES_VALUE = re.compile(rb"(?:\A|: )\s{0,3}\| ?\Z")  # a line of a value of many lines, as hclog writes it
@@ -70,7 +76,7 @@ def messages_in(text: bytes, end_of: EndOf) -> list[bytes]:
 
 def _starts(text: bytes, at: int, end_of: EndOf) -> Iterator[int]:
     """Yield where another message or record begins, outside of values."""
-    closed_lists = at
+    closed_lists, quotes = at, _Quotes(text)
     while found := _CANDIDATE.search(text, at):
         at = found.end()
         if found["head"]:
@@ -83,35 +89,68 @@ def _starts(text: bytes, at: int, end_of: EndOf) -> Iterator[int]:
                 at = end
         elif text[at - 1 : at] == b"[":
             if found.start() >= closed_lists:
-                end, closed_lists = _end_of_list(text, at)
+                end, closed_lists = _end_of_list(text, at, quotes)
                 at = max(end, at)
         else:
-            at = max(_end_of_value(text, at), at)
+            at = max(_end_of_value(text, at, quotes), at)
 
 
-def _end_of_value(text: bytes, at: int) -> int:
+class _Quotes:
+    """The quotes of a text; they are asked for from its beginning to its end, which takes linear time."""
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._end = len(text.rstrip(_SEPARATORS))
+        self._left: int | None = None
+        self._left_at = 0
+
+    def closing(self, at: int) -> int:
+        """Return the position of the quote that ends a value; 0 if none does, or if hclog would have escaped a part."""
+        closing = self._closing(at)
+        return 0 if _UNESCAPED.search(self._text, at, closing) else closing
+
+    def _closing(self, at: int) -> int:
+        text = self._text
+        marks = _QUOTE_OR_ESCAPE.finditer(text, at)
+        closing = next((mark.start() for mark in marks if mark[0] == b'"'), 0)
+        if not closing:  # hclog escapes no backslash at the end of a value
+            return self._end - 1 if self._end - 2 >= at and text.endswith(b'\\"', 0, self._end) else 0
+        if text[closing - 1 : closing] == b"\\" and self._is_odd_behind(closing + 1):
+            further = _BARE_QUOTE.search(text, closing + 1)
+            return further.start() if further else self._end - 1
+        return closing
+
+    def _is_odd_behind(self, at: int) -> bool:
+        """Return whether an odd number of quotes without a backslash follow; the last one of a text counts as such."""
+        if self._left is None:
+            is_last = self._text.endswith(b'\\"', 0, self._end)
+            self._left = self._bare(0, len(self._text)) + is_last
+        self._left -= self._bare(self._left_at, at) - self._bare(at, self._left_at)
+        self._left_at = at
+        return self._left % 2 == 1
+
+    def _bare(self, begin: int, end: int) -> int:
+        return self._text.count(b'"', begin, end) - self._text.count(b'\\"', begin, end)
+
+
+def _end_of_value(text: bytes, at: int, quotes: _Quotes) -> int:
     """Return where a value in quotes ends; 0 if it does not end as hclog ends one."""
-    closing = _closing_quote(text, at + 1)
+    closing = quotes.closing(at + 1)
     return closing + 1 if closing and _AFTER_VALUE.match(text, closing + 1) else 0
 
 
-def _end_of_list(text: bytes, at: int) -> tuple[int, int]:
+def _end_of_list(text: bytes, at: int, quotes: _Quotes) -> tuple[int, int]:
     """Return where a list of values ends, 0 if it does not, and how far that was searched."""
     while mark := _QUOTE_OR_BRACKET.search(text, at):
         if _OWN_HEAD.search(text, at, mark.end() + 1):
             return 0, mark.end()
         if mark[0] == b"]":
             return (mark.end() if _AFTER_VALUE.match(text, mark.end()) else 0), mark.end()
-        closing = _closing_quote(text, mark.end())
+        closing = quotes.closing(mark.end())
         if not closing or text[closing + 1 : closing + 2] not in (b",", b"]"):
             return 0, mark.end()
         at = closing + 1
     return 0, len(text)
-
-
-def _closing_quote(text: bytes, at: int) -> int:
-    marks = _QUOTE_OR_ESCAPE.finditer(text, at)
-    return next((mark.start() for mark in marks if mark[0] == b'"'), 0)
 
 
 def _without_opening_quote(part: bytes, quote: bytes) -> tuple[bytes, bytes]:

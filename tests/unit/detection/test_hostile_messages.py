@@ -4,8 +4,12 @@ A server that logs in JSON writes such a text with its quotes escaped, as a memb
 """
 
 import json
+import re
+from collections.abc import Callable
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from vaultwatch.alerts import alert_of
 from vaultwatch.detection.detector import Detector, Source
@@ -67,3 +71,71 @@ def test_a_text_in_a_message_in_json_makes_no_record_and_hides_none(
     of = ("prod", "n1") if way in ("tagged", "segment") else ("", "")
     assert [(it.rule, it.time, it.cluster, it.node) for it in map(alert_of, verdicts)] == [("server_error", TIME, *of)]
     assert rejected == []
+
+
+def escaped(text: str) -> str:
+    """A value as hclog writes it today: control characters and quotes are escaped, backslashes are not."""
+    return re.sub(r'[\x00-\x1f"\x7f\x85]', lambda one: '\\"' if one[0] == '"' else f"\\x{ord(one[0]):02x}", text)
+
+
+def quoted(text: str) -> str:
+    """A value as hclog wrote it for a year from 2021, with Go's quoting: backslashes are escaped, too."""
+    return escaped(text.replace("\\", "\\\\"))
+
+
+PARTS = st.sampled_from(
+    [
+        "\\",
+        '"',
+        '\\"',
+        " ",
+        "=",
+        '="',
+        ",",
+        "]",
+        "[",
+        "|",
+        "\n",
+        "\t",
+        "a",
+        ": b=c",
+        f" {HEAD}",
+        f"\t{HEAD}",
+        ENTRY,
+        '{"',
+    ]
+)
+LAYOUTS: dict[str, Callable[[str], str]] = {
+    "a value": lambda text: f'login failed: error="{text} x"',
+    "a whole value": lambda text: f'login failed: error="{text}"',
+    "a value between others": lambda text: f'login failed: path="a b" error="{text} x" by="c d" n=1',
+    "a list": lambda text: f'login failed: paths=["{text} x", "c d"]',
+    "the end of a list": lambda text: f'login failed: paths=[a, "{text} x"] by="c d"',
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("write", [escaped, quoted])
+@given(st.lists(PARTS, max_size=8).map("".join))
+@example(f'\\" {HEAD}')
+@example(f"a {HEAD}\\")
+@example(f'\\" {HEAD}\\')
+@example(f'\\\\" {HEAD}: a="b')
+@example(f'\\"\\" {HEAD}: a=\\"\\" {HEAD}')
+def test_no_text_in_quotes_begins_a_message(
+    write: Callable[[str], str], layout: Callable[[str], str], text: str
+) -> None:
+    line = f"2026-11-29T20:00:05.1Z [ERROR] core: {layout(write(text))}".encode()
+    detector = Detector(RULES, source="server", on_rejected=lambda rejected: pytest.fail(rejected.reason))
+    found = map(alert_of, detector.feed([line]) + detector.flush())
+    assert [(it.rule, it.time) for it in found] == [("server_error", TIME)]
+
+
+@pytest.mark.parametrize("end", ["\\", "\\\\", "\\\\\\"])
+@pytest.mark.parametrize("separator", ["\t", "\u2028", "\r", "\t "])
+@pytest.mark.parametrize("later", ['a "quote', 'b: c="', f'b: c="{escaped(ENTRY)}', 'c\\"'])
+def test_no_end_of_a_text_in_quotes_hides_the_message_behind_it(end: str, separator: str, later: str) -> None:
+    head = "2026-11-29T20:00:05.1Z [ERROR] core:"
+    line = separator.join([f'{head} login failed: error="a{end}"', HEAD, f"{head} {later}"])
+    detector = Detector(RULES, source="server")
+    assert "server_barrier_initialized" in {it.rule.name for it in detector.feed([line.encode()]) + detector.flush()}
