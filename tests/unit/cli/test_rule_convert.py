@@ -107,6 +107,15 @@ def test_fields_as_the_documentation_adds_them_are_those_of_vaultwatch() -> None
             assert made["outcome"] == outcome(entry)
 
 
+# First-seen and what is missing are no part of Sigma's correlations; fields that are compared are none of each backend.
+NOT_CONVERTED = {
+    *("audit_administrative_policy_new_address", "audit_administrative_policy_new_identity"),
+    *("audit_backup_snapshot_missing", "audit_mount_tuned", "audit_token_limits_changed"),
+    *("audit_token_limits_raised", "audit_token_long_lived"),
+}
+COUNTING = ("in_bulk", "_names", "_name", "_no_leader")
+
+
 @with_backends
 class TestWithBackends:
     def test_every_shipped_rule_is_converted_or_named(self, run: Run) -> None:
@@ -117,10 +126,10 @@ class TestWithBackends:
             status, out, err = run("--to", target, "--format", "json", ROOT / "rules")
             queries = {found["rule"]: found["query"] for found in map(json.loads, out.splitlines())}
             left = {line.partition(":")[0] for line in err.splitlines()}
-            assert queries.keys() | left == names - counted
+            assert (queries.keys() | left) - counted == names - counted
             assert all(queries.values())
             assert (status == 1) == bool(left)
-            assert left <= {name for name in names if name.endswith(("in_bulk", "_names", "_name"))} or target == "loki"
+            assert left <= NOT_CONVERTED | {name for name in names if name.endswith(COUNTING)} or target == "loki"
 
     def test_a_query_has_placeholders_and_filters(self, run: Run, mine: Path) -> None:
         (mine / "pipeline.yml").write_text(FILTER)
@@ -142,9 +151,11 @@ class TestWithBackends:
         (mine / "overrides.yml").write_text("device_disabled: {enabled: false}\n")
         assert run("--to", "loki", mine) == (0, "", "")
 
-    def test_a_title_stays_on_its_line(self, run: Run, mine: Path) -> None:
+    def test_a_title_of_more_than_one_line_is_refused(self, run: Run, mine: Path) -> None:
         (mine / "device_disabled.yml").write_text(RULE.replace("Device disabled", '"Device\\nrm -rf /"'))
-        assert run("--to", "splunk", mine)[1].splitlines()[0] == r"# device_disabled (critical): Device\nrm -rf /"
+        status, out, err = run("--to", "splunk", mine)
+        assert (status, out) == (2, "")
+        assert "more than one line" in err
 
     def test_loki_compares_its_own_label_with_a_network(self, run: Run, mine: Path) -> None:
         rule = RULE.replace(
