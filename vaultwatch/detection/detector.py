@@ -20,8 +20,9 @@ from vaultwatch.detection.waiting import Waiting
 from vaultwatch.reading.budget import exceeded
 from vaultwatch.reading.identity import Seen, ServerEventKeys, parse_time
 from vaultwatch.reading.joined import is_whole, joined_entries, read_part
-from vaultwatch.reading.plain import is_plain_message, may_hold_records
+from vaultwatch.reading.plain import holds_nothing, is_plain_message, may_hold_records
 from vaultwatch.reading.records import (
+    NO_OBJECT,
     NO_ORIGIN,
     AuditEntry,
     Origin,
@@ -169,6 +170,8 @@ class Detector:
 
     def _read_unwrapped(self, sifted: Sifted, now: float, origin: Origin | None) -> list[Verdict]:
         """Read what the index found, after searching a line that it cannot read for other forms."""
+        if isinstance(sifted, Unreadable) and self._rejects_at_once(sifted.line, origin):
+            return []
         if isinstance(sifted, Unreadable) and self._is_to_search(sifted.line, origin):
             self._line += 1
             pieces = self._unwrapper.read(sifted.line, self._line)
@@ -182,6 +185,25 @@ class Detector:
         self._line += sifted.entries if isinstance(sifted, Passed) else 1
         found = self._read_alone(sifted, now, origin)
         return held + found if held else found
+
+    def _rejects_at_once(self, line: bytes, origin: Origin | None) -> bool:
+        """Reject a line that is nothing without searching it; most lines of files that are no logs are such.
+
+        The first line of a log says more than it holds: that a table or a document follows.
+        """
+        if self.source == "server" or origin or not self._line or self._may_continue or not holds_nothing(line):
+            return False
+        self._line += 1
+        if not line.isspace():
+            self._lines = []
+            self._evaluator.reject(Rejected(line.rstrip(b"\r\n"), NO_OBJECT))
+        return True
+
+    @property
+    def _may_continue(self) -> bool:
+        """Whether a line may belong to what was read before it."""
+        has_open = self._has_server and self._server.next_due is not None
+        return self._last_was_server or has_open or (self._has_unwrapper and self._unwrapper.holds_anything)
 
     def _is_to_search(self, line: bytes, origin: Origin | None) -> bool:
         """Return whether a line that the index cannot read may depend on those before it, in another form."""
@@ -345,6 +367,8 @@ class Detector:
         self._had_messages = False
         self._last_was_server = self.source == "server"
         for line in filter(None, head.split(b"\n")) if self.source == "auto" else ():
+            if holds_nothing(line):
+                continue
             if self._index.reads(line):
                 break
             if self._split_line(split_tag(line)[1]).opens_message:

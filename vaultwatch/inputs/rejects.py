@@ -18,7 +18,7 @@ _WHERE = re.compile(r" at byte \d+ of \d+")
 
 def without_position(reason: str) -> str:
     """Return a reason without the position in the line, so that it is the same for other lines."""
-    return _WHERE.sub("", reason)
+    return _WHERE.sub("", reason) if " at byte " in reason else reason
 
 
 class Rejects:

@@ -39,7 +39,7 @@ class Torn(msgspec.Struct):
     def note(self, line: Rejected) -> None:
         """Count a rejected line."""
         self.lines += 1
-        if not _BEGINS.match(line.raw) or not _TORN.match(line.reason):
+        if not _TORN.match(line.reason) or not _BEGINS.match(line.raw):
             return
         self.is_in_lines = self.is_in_lines or not line.whole
         if _BROKEN.match(line.reason) and line.raw.rstrip().endswith(b"}"):

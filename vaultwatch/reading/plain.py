@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from vaultwatch.reading.budget import SMALL_BYTES
+
 _MESSAGE = re.compile(
     rb"(?!\S{1,40} std(?:out|err) [PF] )(?:[^{\"]{0,120}? )??\d{4}-\d\d-\d\dT[\d:.,+Z-]{8,35} \[[A-Z]{4,5} ?\] "
 )
@@ -18,6 +20,24 @@ _ANOTHER = re.compile(rb"[\dZ] \[ {0,2}[A-Z]{3,5} {0,2}\]")
 _LEVEL = b'"@level":'
 _JSON_MESSAGE = b"{" + _LEVEL
 _FIRST_PAIR = re.compile(rb"[A-Za-z_@][\w.@/-]{0,127}=")
+
+_SIGN = re.compile(rb"\d:\d\d|==> |<json:|@message|__CURSOR=|\d <\d|\| (?:CHANGED|SUCCESS|FAILED)\b")
+"""What a line without a brace has if it is a record, a tag, or between records in another form: most often a time."""
+_OPENS_OTHER = re.compile(rb"[ \t\0]*(?:[@|+(]|--)|[ \t\r\n\0,;\[\]\x1e\"]*\Z")
+"""The beginning of a tag or of what separates records."""
+
+
+def holds_nothing(line: bytes) -> bool:
+    """Return whether a line is no record in any form, and no part of one, wherever no message or object is open.
+
+    Most lines of files that are no logs are such, and need not be searched. It may be wrong of the first line of a log.
+    """
+    return b"{" not in line and not _SIGN.search(line) and not _OPENS_OTHER.match(line) and len(line) <= SMALL_BYTES
+
+
+def is_of_a_value(line: bytes) -> bool:
+    """Return whether a line may be one of a value of a message of the server log that has several lines."""
+    return _OF_A_VALUE.match(line) is not None
 
 
 def is_plain_message(line: bytes) -> bool:

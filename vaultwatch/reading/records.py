@@ -20,7 +20,8 @@ from vaultwatch.reading.left_out import NOTHING, LeftOut
 from vaultwatch.reading.repeated import repeated_members
 
 _AROUND = b" \t\r\n\0"
-_MISPLACED_MESSAGE = "a message of the server log in an audit log, or behind an unknown text"
+NO_OBJECT = "no JSON object in the line"
+MISPLACED_MESSAGE = "a message of the server log in an audit log, or behind an unknown text"
 _OBJECT = re.compile(rb'\{[ \t\r\n]*"')
 
 
@@ -229,7 +230,7 @@ def _read(text: bytes) -> Decoded | str:
     content = _object_in(text)
     if not content:
         is_message = b" [" in text and re.search(HEAD, text) is not None
-        return _MISPLACED_MESSAGE if is_message else "no JSON object in the line"
+        return MISPLACED_MESSAGE if is_message else NO_OBJECT
     found = decode_object(content)
     fault = found if isinstance(found, str) else _why_not_an_entry(found.fields)
     if isinstance(found, str) or fault:
