@@ -12,6 +12,9 @@ process if it is
 
 and is a record of its own otherwise. JSON lines and banners are never continued. The first three rules join all 47
 messages of many lines in the recordings, with nodes interleaved; the last two are for older servers.
+
+A message behind a text that no known form has is read from its time on, unless it may be of a value, or has its quotes
+escaped: then it is rejected. So none is read without its level and time because of what is before it.
 """
 
 from __future__ import annotations
@@ -32,7 +35,17 @@ from vaultwatch.reading.hclog import (
     unescape,
     without_colours,
 )
-from vaultwatch.reading.records import Origin, Rejected, ServerMessage, ServerRecord, SkippedMessage, rejected_by_error
+from vaultwatch.reading.joined_messages import HEAD
+from vaultwatch.reading.plain import is_of_a_value
+from vaultwatch.reading.records import (
+    MISPLACED_MESSAGE,
+    Origin,
+    Rejected,
+    ServerMessage,
+    ServerRecord,
+    SkippedMessage,
+    rejected_by_error,
+)
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
 
 _Key = tuple[str, str, str, str, str]
@@ -65,6 +78,8 @@ _ANY_PREFIX = re.compile(
 )
 """What some program has written before a message: never the beginning of a line that continues one."""
 _JSON = re.compile(rb'\s*\{\s*["}]')
+_ANY_MESSAGE = re.compile(HEAD + rb'|\{\\{0,8}"@(?:level|message|module|timestamp|caller)\\{0,8}":')
+"""A message in a line, also where its quotes are still escaped: then nothing can be read of it."""
 
 
 def mask_secrets(line: bytes) -> bytes:
@@ -285,16 +300,27 @@ class ServerLogReader:
         if reason := _why_not_text(line.text):
             return [Rejected(line.raw, reason, origin, exceeded(line.raw, MAX_MESSAGE_BYTES))]
         key = _key(line.header, origin)
-        if line.head:
-            done = self._close(key)
-            self._open[key] = _Open(line, line.head, origin, now + self._max_wait_seconds)
-            return done if len(self._open) <= self._max_open else done + self._close(next(iter(self._open)))
-        if opened := self._waiting(key, line):
+        if line.head and line.head.level:
+            return self._begin(key, line, line.head, origin, now)
+        if not line.head and (opened := self._waiting(key, line)):
             opened.add(line)
             return []
         if not line.text.strip():
             return []
+        if not _JSON.match(line.text) and (found := _ANY_MESSAGE.search(line.text)) and found.start():
+            text = line.text[found.start() :]
+            if is_of_a_value(line.text) or text.startswith(b"{\\"):
+                partial = exceeded(line.raw, MAX_MESSAGE_BYTES)
+                return [*self._close(key), Rejected(line.raw, MISPLACED_MESSAGE, origin, partial)]
+            line = msgspec.structs.replace(line, text=text, head=read_head(text))
+        if line.head:
+            return self._begin(key, line, line.head, origin, now)
         return [*self._close(key), self._skipped(line, origin) or _single(line, origin)]
+
+    def _begin(self, key: _Key, line: ServerLine, head: Head, origin: Origin, now: float) -> _Completed:
+        done = self._close(key)
+        self._open[key] = _Open(line, head, origin, now + self._max_wait_seconds)
+        return done if len(self._open) <= self._max_open else done + self._close(next(iter(self._open)))
 
     def continues(self, line: ServerLine, origin: Origin) -> bool:
         """Return whether `feed` would add this line to an open message."""

@@ -51,7 +51,7 @@ _PID = rb"\[(?P<pid>[\w.-]{1,20})\]"
 _VAULT = rb"(?P<program>vault|openbao|bao)"
 _END = rb"(?: |$)"
 _VALUE = rb"\"[^\"\\]*(?:\\.[^\"\\]*){0,64}\""
-_ELEMENT = rb"\[[^\]\"]*(?:" + _VALUE + rb"[^\]\"]*){0,64}\]"
+_ELEMENT = rb"\[(?! {0,2}[A-Z]{3,5} {0,2}\] )[^\]\"]*(?:" + _VALUE + rb"[^\]\"]*){0,64}\]"
 
 _FORMS = [
     re.compile(pattern, re.DOTALL)
