@@ -72,6 +72,12 @@ def test_a_rule_that_asks_for_work_says_why_it_matters_and_has_two_to_five_steps
     assert 2 <= len(rule.runbook.strip().splitlines()) <= 5
 
 
+@pytest.mark.parametrize("rule", [rule.compiled for rule in shipped_rules()], ids=lambda rule: rule.name)
+def test_a_step_of_a_runbook_is_one_line_with_whole_sentences(rule: CompiledRule) -> None:
+    """Each line is a step of an alert."""
+    assert [line for line in rule.runbook.strip().splitlines() if not re.fullmatch(r"[A-Z].*[.?:]", line)] == []
+
+
 def test_commands_in_runbooks_can_be_pasted() -> None:
     """With their program, `vault`, which an alert replaces by `bao` where OpenBao wrote the entry."""
     bracketed = [
