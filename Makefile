@@ -55,7 +55,7 @@ types: setup
 
 test-integration: system
 	@echo "check: integration tests and fault tests (one dot per test)"
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest -rs tests/faults tests/integration
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" tools/pytest-in-two -rs -- tests/faults tests/integration/test_[a-d]* -- tests/integration/test_[e-z]*
 
 test-units: system
 	@tools/test-units
