@@ -19,7 +19,7 @@ from vaultwatch.detection.detector import Detector
 from vaultwatch.findings.found import Findings
 from vaultwatch.findings.reader import LogRead, Observer, Reader, Settings, shown
 from vaultwatch.inputs.errors import Unreadable
-from vaultwatch.inputs.hints import hint_for, joining_lines
+from vaultwatch.inputs.hints import decoding_quoted, hint_for, joining_lines
 from vaultwatch.inputs.logs import Log, files_at
 from vaultwatch.inputs.own import begins_as_own
 from vaultwatch.inputs.parts import PART_BYTES, Part, parts_of
@@ -262,7 +262,8 @@ class Run:
                 say(f"{log.name}: {what}: {first.reason}{hint_for(log.name, first, log.torn)}")
 
     def _say_wrapped(self, log: LogRead) -> None:
-        command = joining_lines(log.name, is_exact=log.is_exact)
+        is_quoted = log.is_quoted_printable
+        command = decoding_quoted(log.name) if is_quoted else joining_lines(log.name, is_exact=log.is_exact)
         several = f"{log.wrapped:,} lines seem to be parts of messages that were wrapped"
         what = several if log.wrapped > 1 else "1 line seems to be a part of a message that was wrapped"
         message = f"{log.name}: {what} at {log.width}: {command}"

@@ -67,6 +67,7 @@ class LogRead(msgspec.Struct, frozen=True):
         wrapped: How many lines look like parts of messages that were wrapped.
         width: At how many bytes; 0 if none was.
         is_exact: Whether within words.
+        is_quoted_printable: Whether as quoted-printable does it.
     """
 
     name: str
@@ -78,6 +79,7 @@ class LogRead(msgspec.Struct, frozen=True):
     wrapped: int = 0
     width: int = 0
     is_exact: bool = False
+    is_quoted_printable: bool = False
 
 
 class TakesVerdicts(Protocol):
@@ -235,7 +237,8 @@ class Reader:
         wrapping = self.detector.wrapping
         if not wrapping.width:
             return read
-        return msgspec.structs.replace(read, wrapped=wrapping.parts, width=wrapping.width, is_exact=wrapping.is_exact)
+        found = {"wrapped": wrapping.parts, "width": wrapping.width, "is_exact": wrapping.is_exact}
+        return msgspec.structs.replace(read, **found, is_quoted_printable=wrapping.is_quoted_printable)
 
     def _lines(self) -> tuple[int, int]:
         """Return how many records were read, and how many lines were rejected."""

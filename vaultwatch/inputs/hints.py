@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from vaultwatch.inputs.archives import is_zip
 from vaultwatch.inputs.encodings import LONGEST_START, encoding_of
 from vaultwatch.inputs.logs import STDIN
 from vaultwatch.inputs.torn import Torn
@@ -30,9 +31,9 @@ _WRAPPED_AT = (64, 76)
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\b\t\n\f\r\x1b")
 _MOSTLY_INVALID = 0.2
+_ZIP = b"PK\x03\x04"
 _FORMS = {
     b"<json:": "configure the audit device with format=json, which is its default",
-    b"PK\x03\x04": "it is a zip archive in another archive: unpack that one first",
     b"PAR1": "it is Parquet: export it as JSON",
     b"ElfFile\0": "it is an event log of Windows: export it as text",
     b"\xff\x06\0\0sNaPpY": "it is compressed with snappy: decompress it first",
@@ -144,6 +145,10 @@ def hint_for(name: str, first: Rejected, torn: Torn = _WHOLE) -> str:
     if torn.kind:
         return _hint_for_torn(name, torn)
     start = first.raw[:SMALL_BYTES].lstrip()
+    if start.startswith(_ZIP) and _archive_of(name):
+        inner = shlex.quote(f"./{Path(name).name}")
+        taken = _command("cat", name).removesuffix(" | cat")
+        return f"; it is a zip archive in another archive: {taken} >{inner} && vaultwatch check {inner}"
     if known := next((text for form, text in _FORMS.items() if start.startswith(form)), ""):
         return f"; {known}"
     if tool := next((tool for form, tool in _TOOLS.items() if start.startswith(form)), ""):
@@ -177,6 +182,11 @@ def reading_avro(name: str) -> str:
     """Return the command that makes JSON of a log in Avro; Debian lets pip install only into an environment."""
     read = _command("~/avro/bin/fastavro -", name).replace("fastavro - ", "fastavro ")
     return f"python3 -m venv ~/avro && ~/avro/bin/pip install -q fastavro && {read} | vaultwatch check"
+
+
+def decoding_quoted(name: str) -> str:
+    """Return the command that decodes quoted-printable, and joins the lines that it has divided."""
+    return f"{_command('python3 -m quopri -d', name)} | vaultwatch check"
 
 
 def joining_lines(name: str, *, is_exact: bool) -> str:
@@ -214,7 +224,7 @@ def _hint_for_text(name: str, start: bytes) -> str:
 def _hint_for_divided(name: str, start: bytes) -> str:
     """Return what to do if a line is a part of one that a mail program, or somebody else, has divided."""
     if _QUOTED_PRINTABLE.fullmatch(start):
-        return f"; it is quoted-printable: {_command('python3 -m quopri -d', name)} | vaultwatch check"
+        return f"; it is quoted-printable: {decoding_quoted(name)}"
     if wrapped := _WRAPPED_ENTRY.fullmatch(start):
         return f"; if its lines were wrapped: {_command(_joining(wrapped[1].decode()), name)} | vaultwatch check"
     return ""
@@ -235,7 +245,7 @@ def _command(tool: str, name: str) -> str:
         return " | ".join(filter(None, (f"aws s3 cp {shlex.quote(name)} -", decompress, tool)))
     if archive := _archive_of(name):
         member = shlex.quote(name.removeprefix(f"{archive}/"))
-        extract = "unzip -p" if archive.endswith(".zip") else "tar -xOf"
+        extract = "unzip -p" if _is_zip(archive) else "tar -xOf"
         return " | ".join(filter(None, (f"{extract} {_quoted(archive)} {member}", decompress, tool)))
     if decompress or (decode := _decoding(name)):
         return f"{decompress or decode} {_quoted(name)} | {tool}"
@@ -256,6 +266,14 @@ def _decoding(path: str) -> str:
 def _archive_of(name: str) -> str:
     """Return the file that a log is in; "" if it is a file itself."""
     return next((str(path) for path in Path(name).parents if path.is_file()), "")
+
+
+def _is_zip(path: str) -> bool:
+    try:
+        with Path(path).open("rb") as file:
+            return is_zip(file.read(len(_ZIP)))
+    except OSError:
+        return path.endswith(".zip")
 
 
 def _quoted(name: str) -> str:

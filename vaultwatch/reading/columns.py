@@ -17,7 +17,8 @@ from vaultwatch.reading.joined_messages import HEAD
 
 _DELIMITERS = ",;\t|"
 _MESSAGE_NAME = re.compile(
-    rb'(?i)"?@?(?:log_?message|message|msg|_raw|line|logentry|log|body|content|text|entry)"?', re.ASCII
+    rb'(?i)"?@?(?:\w{1,32}\.)?(?:log_?message|message|msg|_raw|line|logentry|log|body|content|text|entry|original)"?',
+    re.ASCII,
 )
 _OPENS_MESSAGE = re.compile(HEAD)
 CAN_HOLD_RECORD = re.compile(rb'\{[ \t\r\n]*\\?"|' + HEAD)

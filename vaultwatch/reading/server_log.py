@@ -71,6 +71,7 @@ _NEAR_START = 512
 _ANY_PREFIX = re.compile(
     rb"(?:[^\s{\"|][^{\"]{0,255}?(?:\{[^{}]{0,512}\} )?|\{\w{1,64}=[^{}]{0,512}\} "
     rb"|[ \t]{1,32}\d{1,9}[: \t][ \t]{0,8}"  # the numbers of cat -n
+    rb"|[ \t]{1,32}\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^{\"|=]{0,128} "  # Cloud Foundry
     rb"|[ \t]{1,32}\d[^{\"|=]{0,255}\| "  # a column of psql
     rb"|[ \t]{1,32}(?:- )?[\w.@/-]{1,64}: '?)(?<![\w=])(?="  # YAML
     rb"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)? \[ {0,2}[A-Z?]{3,7} {0,2}\]"
@@ -122,8 +123,8 @@ def split_line(line: bytes) -> ServerLine:
     """Take a line apart, without its newline and tag."""
     line = mask_secrets(line)
     text = without_colours(line).removesuffix(b"\r")
-    if text.startswith(b"\0"):
-        text = text.lstrip(b"\0") or text  # what a file has that was truncated while somebody wrote at its old end
+    if text.startswith(b"\0") or text.endswith(b"\0"):
+        text = text.strip(b"\0") or text  # what a file has that was truncated while somebody wrote at its old end
     if head := read_head(text):
         return ServerLine(line, NO_HEADER, text, head)
     header, text = strip_syslog_header(text)
@@ -146,6 +147,11 @@ class _Open:
         self._value_open = False
         self._quotes = b'="' in line.text
         self._quote_open = self._quotes and _odd_quotes(line.text)
+
+    @property
+    def waits_for_quote(self) -> bool:
+        """Whether a quote is open, so that anything continues the message."""
+        return self._quote_open
 
     def takes(self, text: bytes) -> bool:
         """Return whether a line that opens no message continues this one."""
@@ -307,8 +313,8 @@ class ServerLogReader:
             return []
         if not line.text.strip():
             return []
-        if not _JSON.match(line.text) and (found := _ANY_MESSAGE.search(line.text)) and found.start():
-            text = line.text[found.start() :]
+        if start := _hidden(line.text):
+            text = line.text[start:]
             if is_of_a_value(line.text) or text.startswith(b"{\\"):
                 partial = exceeded(line.raw, MAX_MESSAGE_BYTES)
                 return [*self._close(key), Rejected(line.raw, MISPLACED_MESSAGE, origin, partial)]
@@ -365,7 +371,15 @@ class ServerLogReader:
             return None
         if len(opened.lines) >= self._max_lines or opened.bytes + len(line.raw) > self._max_bytes:
             return None
+        if opened.waits_for_quote and _hidden(line.text) and not is_of_a_value(line.text):
+            return None
         return opened if opened.takes(line.text) else None
+
+
+def _hidden(text: bytes) -> int:
+    """Return where a message begins behind an unknown text; 0 if none does."""
+    found = None if _JSON.match(text) else _ANY_MESSAGE.search(text)
+    return found.start() if found else 0
 
 
 def _key(header: Header, origin: Origin) -> _Key:

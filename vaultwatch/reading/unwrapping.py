@@ -62,7 +62,7 @@ _CSV_PLAIN_MESSAGE = re.compile(rb'"[^"{]{0,512}",(?:"[^"{]{0,512}",|[^",{]{0,25
 _CSV_HEADER = re.compile(
     rb'(?i)[\w@", ]{0,256}@message[\w@", ]{0,256}'
     rb'|(?:"?[\w @.\[\]]{1,64}"?[,;\t|]){0,16}'
-    rb'"?(?:log_?message|message|msg|_raw|line|logentry|log|body|content|text|entry)"?'
+    rb'"?(?:\w{1,32}\.)?(?:log_?message|message|msg|_raw|line|logentry|log|body|content|text|entry|original)"?'
     rb'(?:[,;\t|]"?[\w @.\[\]]{1,64}"?){0,16}'
 )
 _DELIMITERS = ",;\t|"

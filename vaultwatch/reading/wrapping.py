@@ -25,6 +25,7 @@ class Wrapping:
 
     def __init__(self) -> None:
         self.parts = 0
+        self._soft, self._is_soft = 0, False
         self._widest = self._previous = 0
         self._reach = self._narrowest = sys.maxsize
         self._in_message = False
@@ -44,12 +45,18 @@ class Wrapping:
             self._in_message = False
         elif self._in_message and not continues and not line.startswith(_INDENTED):
             self.parts += 1
+            self._soft += self._is_soft
             word = line.split(None, 1)[0]
             self._reach = min(self._reach, self._previous + 1 + len(word))
             self._narrowest = min(self._narrowest, self._previous)
         if width > self._widest and b" " in line.strip():  # a word alone has no room in any line
             self._widest = width
-        self._previous = width
+        self._previous, self._is_soft = width, line.endswith(b"=")
+
+    @property
+    def is_quoted_printable(self) -> bool:
+        """Whether all lines that others continue end with the sign for that."""
+        return self.parts > 0 and self._soft == self.parts
 
     @property
     def width(self) -> int:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.support.archives import zipped
 from vaultwatch.inputs.hints import hint_for
 from vaultwatch.reading.records import Rejected
 
@@ -48,6 +49,17 @@ def test_a_log_in_an_archive_is_taken_out_of_it(tmp_path: Path, monkeypatch: pyt
     assert hint("logs.zip/deep/a.log", WRAPPED).endswith(
         ": unzip -p logs.zip deep/a.log | jq -r '.[\"odd name\"].x' | vaultwatch check"
     )
+
+
+@pytest.mark.parametrize("name", ["outer.zip", "outer.data"])
+def test_a_zip_archive_in_another_is_taken_out(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    inner = zipped({"a.log": MESSAGE.encode()})
+    Path(name).write_bytes(zipped({"deep/it's.zip": inner}))
+    found = hint(f"{name}/deep/it's.zip", inner)
+    assert found.startswith("; it is a zip archive in another archive: unzip -p ")
+    assert pasted(found.replace("&& vaultwatch check", "&& test -f")) == ""
+    assert Path("it's.zip").read_bytes() == inner
 
 
 def test_what_is_compressed_in_an_event_is_decompressed(tmp_path: Path) -> None:
@@ -235,7 +247,6 @@ def test_the_quotes_of_a_word_processor_are_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("start", "says"),
     [
-        (b"PK\x03\x04\x14\0", "a zip archive in another archive"),
         (b"PAR1\x15\x04", "it is Parquet"),
         (b"LPKSHHRH\0\0", "journalctl -o json --file no.log | vaultwatch check"),
         (b"\x04\x22\x4d\x18\x64", "lz4 -dc no.log | vaultwatch check"),

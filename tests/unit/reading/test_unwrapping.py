@@ -247,7 +247,11 @@ class TestSplitLines:
     [
         *("vault-0 vault ", "[vault-0] ", "vault-0: ", "<6>Nov 21 x: ", "file.log:12:", "file.log-12-", "ts=1 msg: "),
         *('2026-03-01T10:00:00Z {app="x"} ', "node1 | 2026-03-01T10:00:00.1Z ", "\x1b[36mvault-0\x1b[0m vault "),
-        *("vault.1.x9y8z7@node-1    | ", "vault-1  | 2026-03-01T10:00:00.1Z "),
+        *(
+            "   2026-11-21T07:29:41.12+0100 [APP/PROC/WEB/0] OUT ",
+            "vault.1.x9y8z7@node-1    | ",
+            "vault-1  | 2026-03-01T10:00:00.1Z ",
+        ),
     ],
 )
 def test_records_are_found_behind_any_prefix(prefix: str) -> None:
