@@ -11,9 +11,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.support.dynamodb import SEAL, TABLE, all_rows, local_aws, make_client, make_table
 from tests.unit.store.alerts import a_filing, an_alert, record
+from tests.unit.store.test_expectations import expected
 from vaultwatch.dispatch.drafts import head_of
 from vaultwatch.dispatch.held import Held
 from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, NOTIFIED
@@ -217,6 +219,40 @@ def test_what_is_unsent_and_foreign_is_found_once(client: Any, store: DynamoStor
     for found in (100, 0):
         assert [one.notification.id for one in store.unsent("sns", T0 + 60)] == [first.id]
         assert foreign_rows.taken() == found
+
+
+def test_foreign_rows_that_are_written_again_at_every_moment_hold_nothing_back(client: Any, monkeypatch: Any) -> None:
+    """So that each deletion conflicts with another writer."""
+    pauses = list[float]()
+    store = DynamoStore(client, TABLE, SEAL, TOPIC, sleep=pauses.append)
+    expectations = DynamoExpectations(client, TABLE, SEAL)
+    expectations.expect([event := expected(T0)], T0 + 9e6)
+    first, _ = store.file([a_filing("e1"), a_filing("e2", remote_address="198.51.100.1")], T0).notifications
+    for kind in ("held", "window", "added", "expected"):
+        marks = {"due_kind": {"S": kind}, "due_at": {"N": "1"}}
+        client.put_item(TableName=TABLE, Item={"pk": {"S": f"{kind}#junk"}, "sk": {"S": kind}, **marks})
+    marks = {
+        "unsent_sink": {"S": "sns"},
+        "unsent_order": {"N": "1"},
+        "not_before": {"N": "0"},
+        "created_at": {"N": "0"},
+    }
+    client.put_item(TableName=TABLE, Item={"pk": {"S": "notification#junk"}, "sk": {"S": "sink#sns"}, **marks})
+    write = client.transact_write_items
+
+    def conflicting(TransactItems: Any) -> Any:  # noqa: N803 - DynamoDB's name
+        keys = [one["Delete"]["Key"]["pk"]["S"] for one in TransactItems if "Delete" in one]
+        if not any(key.endswith("#junk") for key in keys):
+            return write(TransactItems=TransactItems)
+        reasons = [{"Code": "TransactionConflict"}]
+        said: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
+        raise ClientError(said, "TransactWriteItems")
+
+    monkeypatch.setattr(client, "transact_write_items", conflicting)
+    assert first.id in [one.notification.id for one in store.unsent("sns", T0 + 60)]
+    assert [one.merged_count for one in store.settle(T0 + 3600)] == [1]
+    assert expectations.due(T0 + 9e5) == [event]
+    assert pauses == []
 
 
 def test_an_earlier_row_that_is_put_back_suppresses_for_its_own_time_only(client: Any, store: DynamoStore) -> None:

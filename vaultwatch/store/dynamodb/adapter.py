@@ -118,7 +118,7 @@ class DynamoStore:
                 self._insisting(partial(move_to_rules, table, page, now), now)
         due = [item for page in table.find("due", _DUE, {":kind": "held", ":now": now}) for item in page]
         rows = table.read_found(due)
-        self._insisting(partial(table.remove_foreign, rows), now)
+        table.remove_foreign(rows)
         for held in sorted(filter(None, map(read_held, rows)), key=by_urgency):
             made += self._insisting(partial(self._flush, held_key(held.head.rule), now), now)
         return self._assemble(made)
@@ -137,7 +137,7 @@ class DynamoStore:
         filtered = "(not_before <= :now OR not_before > :distant) AND (created_at <= :made OR created_at > :distant)"
         for page in table.find("unsent", "unsent_sink = :sink", values, filtered=filtered):
             rows = table.read_found(page)
-            self._insisting(partial(table.remove_foreign, rows), now)
+            table.remove_foreign(rows)
             due = [item for item in rows if is_listed(item) and not now < number(item, "not_before") <= distant]
             found += [(draft, item) for item in due if (draft := read_draft(item))]
             if len(found) >= limit:

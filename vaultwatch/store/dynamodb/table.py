@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -167,10 +167,13 @@ class Table:
         self.remove([item for item in rows if seal_of(item) is None])
 
     def remove(self, rows: Sequence[Item]) -> None:
-        """Delete rows that an index has found, whatever they are by now; raises `Conflict`."""
+        """Delete rows that an index has found and nobody can read, whatever they are by now.
+
+        Those that somebody writes at this moment stay, and are found again: they must hold nothing back.
+        """
         for some in _portions(list(map(place_of, rows)), MAX_ACTIONS):
             actions: Any = [{"Delete": {"TableName": self._name, "Key": _keys(place)}} for place in some]
-            with _asking():
+            with suppress(Conflict), _asking():
                 self._client.transact_write_items(TransactItems=actions)
 
     def find(
