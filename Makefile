@@ -16,7 +16,7 @@ help:
 	@echo "make check FILE=LOG  check a log against the rules, with the command alone (LEVEL=medium: that level and above); needs only Python"
 	@echo "make setup  create .venv; needs only Python"
 	@echo "make system make setup, and install the Debian packages that the demo and most tests run; the other targets run this first"
-	@echo "make test   run all checks and tests: make check (style, types, rooms), test-integration, test-units (under /usr/bin/python3 if that can run them) and test-stacks"
+	@echo "make test   run all checks and tests: make check (style, types, rooms), test-integration, test-units (both under /usr/bin/python3 if that can run them) and test-stacks"
 	@echo "make test-convert  test what rules convert makes with the backends of its extra, in an environment of its own"
 	@echo "make test-long  run the tests that are too long for make test"
 	@echo "make hosts  boot a log server and a node of OpenBao in systemd-nspawn, from the user data of the templates (root)"
@@ -55,10 +55,11 @@ types: setup
 
 test-integration: system
 	@echo "check: integration tests and fault tests (one dot per test)"
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" tools/pytest-in-two -rs -- tests/faults tests/integration/test_[a-d]* -- tests/integration/test_[e-z]*
+	@tools/system-python tools/pytest-in-two -rs -- tests/faults tests/integration/test_[a-d]* -- tests/integration/test_[e-z]*
 
 test-units: system
-	@tools/test-units
+	@echo "check: unit tests (one dot per test)"
+	@tools/system-python tools/pytest-in-two -- tests/unit/[a-l]* -- tests/unit/[m-z]*
 
 test-stacks: system
 	@echo "check: tests of the templates (one dot per test)"

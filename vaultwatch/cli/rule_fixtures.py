@@ -19,7 +19,15 @@ from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.errors import RuleError
 from vaultwatch.reading.records import Rejected
-from vaultwatch.rules.compiling import PLACEHOLDERS_FILES, compile_directories, lint
+from vaultwatch.rules.compiling import (
+    PLACEHOLDERS_FILES,
+    Document,
+    compile_directories,
+    compile_few,
+    lint,
+    read_all,
+    read_placeholders,
+)
 from vaultwatch.rules.files import FIXTURES
 from vaultwatch.rules.pack import Rule
 
@@ -66,7 +74,8 @@ def tested(directories: Sequence[Path]) -> Tested:
     """
     rules = load_rules(directories)
     findings = lint([rule.compiled for rule in rules], directories)
-    found = [fault for rule in rules for fault in _test(rule, rules, directories)]
+    documents = read_all(directories)
+    found = [fault for rule in rules for fault in _test(rule, rules, directories, documents)]
     faults = [Fault(f"{finding.rule}: {finding.text}") for finding in findings if finding.is_error]
     faults += [fault for fault in found if not fault.silenced_by]
     silenced = Counter((fault.rule.name, fault.silenced_by) for fault in found if fault.rule and fault.silenced_by)
@@ -89,14 +98,16 @@ def fixtures_of(name: str, directories: Sequence[Path]) -> Path | None:
     return next((path for path in (base / FIXTURES / name for base in directories) if path.is_dir()), None)
 
 
-def _test(rule: Rule, rules: Sequence[Rule], directories: Sequence[Path]) -> Iterator[Fault]:
+def _test(
+    rule: Rule, rules: Sequence[Rule], directories: Sequence[Path], documents: Sequence[Document]
+) -> Iterator[Fault]:
     folder = fixtures_of(rule.name, directories)
     if folder is None:
         where = " or ".join(map(str, directories))
         yield Fault(f"{rule.name}: no fixtures: no folder fixtures/{rule.name} in {where}")
         return
     if any((folder / name).exists() for name in PLACEHOLDERS_FILES):
-        rules = [Rule(one) for one in compile_directories([*directories, folder])]
+        rules = _with_placeholders(rule, rules, [*directories, folder], documents)
         rule = _named(rule, rules)
     faults = [fault for kind in _KINDS for fault in _test_kind(rule, _counted(rule, rules), folder, kind)]
     filters = _filters(rule, _counted(rule, rules))
@@ -108,6 +119,17 @@ def _test(rule: Rule, rules: Sequence[Rule], directories: Sequence[Path]) -> Ite
     without = {fault.text for kind in _KINDS for fault in _test_kind(rule, _counted(rule, unfiltered), folder, kind)}
     for fault in faults:
         yield fault if fault.text in without else fault._replace(silenced_by=filters)
+
+
+def _with_placeholders(
+    rule: Rule, rules: Sequence[Rule], directories: Sequence[Path], documents: Sequence[Document]
+) -> list[Rule]:
+    """Return the rule and those it counts with the placeholders of these directories."""
+    counted = _counted(rule, rules)
+    if _filters(rule, counted):  # each filter refuses a rule that is not there, and so needs all of them
+        return [Rule(one) for one in compile_directories(directories)]
+    placeholders = {name: values for one in directories for name, values in read_placeholders(one).items()}
+    return [Rule(one) for one in compile_few(documents, {one.name for one in (rule, *counted)}, placeholders)]
 
 
 def _named(rule: Rule, rules: Sequence[Rule]) -> Rule:

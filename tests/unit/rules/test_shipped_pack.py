@@ -12,7 +12,7 @@ import yaml
 
 from vaultwatch.cli.rule_fixtures import failures
 from vaultwatch.cli.rule_pages import why
-from vaultwatch.rules.compiling import compile_pack
+from vaultwatch.rules.compiling import compile_directories, compile_few, compile_pack, read_all, read_placeholders
 from vaultwatch.rules.pack import CompiledRule, shipped_rules
 
 ROOT = Path(__file__).parents[3]
@@ -89,3 +89,17 @@ def test_commands_in_runbooks_can_be_pasted() -> None:
     assert len([part for _, part in bracketed if part.startswith("vault ")]) > 100
     prose = re.compile(r"read the path|plugin stanzas|audit stanzas")
     assert [one for one in bracketed if re.match(rf"({COMMANDS}) ", one[1]) and not prose.match(one[1])] == []
+
+
+def test_a_rule_compiled_with_others_of_its_placeholders_alone_is_that_of_the_whole_folder() -> None:
+    folders = [path.parent for path in (RULES / "fixtures").glob("*/placeholders.yaml")]
+    documents = read_all([RULES])
+    assert len(folders) > 10
+    for folder in folders[::3]:
+        whole = {rule.name: rule for rule in compile_directories([RULES, folder])}
+        correlation = whole[folder.name].correlation
+        names = {folder.name, *(correlation.rules if correlation else ())}
+        placeholders = {**read_placeholders(RULES), **read_placeholders(folder)}
+        assert {one.name: one for one in compile_few(documents, names, placeholders)} == {
+            name: whole[name] for name in names
+        }

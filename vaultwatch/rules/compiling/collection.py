@@ -112,6 +112,37 @@ def compile_with_values(
     return {rule.name: rule for rule in compiled}
 
 
+def read_all(directories: Iterable[Path]) -> list[Document]:
+    """Read the rules, correlations and filters of these directories, for `compile_few`.
+
+    Raises:
+        RuleError: Names the file, and says what is wrong.
+    """
+    return [document for directory in directories for document in read_documents(directory)]
+
+
+def compile_few(
+    documents: Iterable[Document], names: Collection[str], placeholders: Mapping[str, list[Any]]
+) -> list[CompiledRule]:
+    """Compile some of the rules and correlations that were read, without filters and overrides.
+
+    Args:
+        documents: All that were read, with the rules that these correlations count.
+        names: Their names.
+        placeholders: The values of placeholders.
+
+    Raises:
+        RuleError: Names the file, and says what is wrong.
+    """
+    some = [document for document in documents if document.found.get("name") in names]
+    rules = [ParsedRule(document, dict(placeholders)) for document in some if "detection" in document.found]
+    compiled = [rule.compile() for rule in rules]
+    by_reference = {str(rule.sigma.id): one for rule, one in zip(rules, compiled, strict=True) if rule.sigma.id}
+    by_reference |= {one.name: one for one in compiled}
+    correlations = [document for document in some if "correlation" in document.found]
+    return compiled + [compile_correlation(document, by_reference) for document in correlations]
+
+
 def selections_of(name: str, directories: Sequence[Path]) -> dict[Condition, str]:
     """Return the names of a rule's selections, and of those of its filters, by their conditions.
 
