@@ -15,6 +15,7 @@ from vaultwatch.rules.conditions import (
     Boolean,
     Condition,
     Exists,
+    FieldReference,
     FieldTest,
     Keyword,
     Never,
@@ -164,6 +165,15 @@ def _test(test: FieldTest) -> str:
             return f"{column} {'NOT ' if wanted else ''}IN ('', '[]')"
         case Number(op=op, value=number):
             return f"coalesce(TRY_CAST({column} AS DOUBLE) {_OPERATORS[op]} {number}, false)"
+        case FieldReference(other=other, how=how) if other not in LISTS:
+            value = _value(other)
+            compared = {
+                "eq": f"{column} = {value}",
+                "prefix": f"starts_with({column}, {value})",
+                "suffix": f"ends_with({column}, {value})",
+                "contains": f"contains({column}, {value})",
+            }[how]
+            return f"({compared} AND {value} <> '')"
         case _:
             raise NotInSql(f"a test of the kind {type(test).__name__}")
 
