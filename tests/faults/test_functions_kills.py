@@ -94,7 +94,7 @@ def dies(at: int, after: bool, error: BaseException) -> Callable[[int, str, bool
 
 
 @pytest.mark.parametrize("run", [evaluate, digest, sweep])
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("after", [True, pytest.param(False, marks=pytest.mark.long)], ids=["after", "before"])
 def test_a_kill_at_any_call_loses_and_repeats_nothing(run: Callable[[World], None], after: bool) -> None:
     for at in range(calls_of(run)):
         with pytest.MonkeyPatch.context() as patch, world(patch, few=True) as aws:

@@ -41,7 +41,7 @@ def checked(lines: list[bytes], folder: Path) -> set[str]:
     return {alert["id"] for alert in found if alert["rule"] not in COUNTING}
 
 
-@pytest.mark.parametrize("product", ["vault-1.14.2", "openbao-2.6.2"])
+@pytest.mark.parametrize("product", [pytest.param("vault-1.14.2", marks=pytest.mark.long), "openbao-2.6.2"])
 def test_two_lanes_in_random_and_reordered_frames_raise_each_alert_once(
     product: str, deployed_templates: dict[str, Any], bundle: Path, tmp_path: Path
 ) -> None:

@@ -83,6 +83,7 @@ def test_notifications_that_slack_refuses_at_first_are_sent_again_and_kept_in_th
 
 
 @needs_node
+@pytest.mark.long
 def test_node_has_ended_once_the_templates_are_built(tmp_path: Path) -> None:
     """The Ctrl-C that ends the demo would end the CDK's Node.js process too, which then prints a traceback."""
     code = "import sys, pathlib, testbed.build as it; it._KEPT = pathlib.Path(sys.argv[1]); it.build()\n"
