@@ -331,7 +331,7 @@ class TestNoPushBack:
         lines = entries("socket", 20_000, padding=1200)
         send(node, "socket", lines)
         send(node, "file", entries("file", 1000))
-        eventually(lambda: len(pair.server.kept("audit")) == len(lines))
+        eventually(lambda: len(set(pair.server.kept("audit"))) == len(lines))  # a new connection may repeat some
         assert len(arrived(pair.server, "socket")) < len(lines)
         for handler in handlers:
             os.kill(handler, signal.SIGCONT)
