@@ -32,7 +32,7 @@ setup:
 system:
 	@tools/setup system
 
-# Three at a time: each uses one processor or waits for processes. Their output is interleaved line by line.
+# Three at a time, of which two run in two processes each: much of the time they wait for other processes. Their output is interleaved line by line.
 test: style
 	@$(MAKE) --no-print-directory --jobs=3 types test-integration test-units test-stacks
 	@$(MAKE) --no-print-directory test-hosts

@@ -49,8 +49,7 @@ def compile_directories(
     whole = [(rule, one) for rule in rules for one in faults.attempt(rule.compile)]
     faults.report()
     rules, compiled = [rule for rule, _ in whole], [one for _, one in whole]
-    by_reference = {str(rule.sigma.id): one for rule, one in zip(rules, compiled, strict=True) if rule.sigma.id}
-    by_reference |= {one.name: one for one in compiled}
+    by_reference = _by_reference(rules, compiled)
     for document in correlations:
         compiled += faults.attempt(partial(compile_correlation, document, by_reference))
     faults.report()
@@ -104,12 +103,8 @@ def compile_with_values(
     Raises:
         RuleError: Names the file, and says what is wrong.
     """
-    placeholders = {**read_placeholders(directory), **values}
-    documents = [
-        one for one in read_documents(directory) if "detection" in one.found and one.found.get("name") in names
-    ]
-    compiled = [ParsedRule(document, placeholders).compile() for document in documents]
-    return {rule.name: rule for rule in compiled}
+    documents = [one for one in read_documents(directory) if "detection" in one.found]
+    return {rule.name: rule for rule in compile_few(documents, names, {**read_placeholders(directory), **values})}
 
 
 def read_all(directories: Iterable[Path]) -> list[Document]:
@@ -137,10 +132,15 @@ def compile_few(
     some = [document for document in documents if document.found.get("name") in names]
     rules = [ParsedRule(document, dict(placeholders)) for document in some if "detection" in document.found]
     compiled = [rule.compile() for rule in rules]
-    by_reference = {str(rule.sigma.id): one for rule, one in zip(rules, compiled, strict=True) if rule.sigma.id}
-    by_reference |= {one.name: one for one in compiled}
+    by_reference = _by_reference(rules, compiled)
     correlations = [document for document in some if "correlation" in document.found]
     return compiled + [compile_correlation(document, by_reference) for document in correlations]
+
+
+def _by_reference(rules: Sequence[ParsedRule], compiled: Sequence[CompiledRule]) -> dict[str, CompiledRule]:
+    """Return compiled rules by what a correlation may call them: id or name."""
+    by_id = {str(rule.sigma.id): one for rule, one in zip(rules, compiled, strict=True) if rule.sigma.id}
+    return by_id | {one.name: one for one in compiled}
 
 
 def selections_of(name: str, directories: Sequence[Path]) -> dict[Condition, str]:
