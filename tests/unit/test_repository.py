@@ -119,3 +119,17 @@ def test_the_readme_is_short() -> None:
 )
 def test_every_module_says_what_it_is(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
+
+
+def test_every_package_of_the_cdk_that_is_imported_is_read_by_the_type_checker() -> None:
+    """One that is not listed there would have no types, without a word."""
+    overrides = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["overrides"]
+    [listed] = [set(one["module"]) for one in overrides if one.get("follow_imports") == "normal"]
+    imported = {"aws_cdk"}
+    for path in (path for folder in ("stacks", "tests", "testbed", "cost") for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "aws_cdk":
+                imported |= {f"aws_cdk.{name.name}" for name in node.names if name.name.islower()}
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("aws_cdk."):
+                imported.add(str(node.module))
+    assert listed == imported
