@@ -261,9 +261,8 @@ class TestCertificates:
         for file, content in right.items():
             file.write_bytes(content)
         pair.server.syslog_ng.reload()
-        wait_for(pair.server, "file", entries("file", 10), twice=True)
-        # 3.38 may lose the first line that waited: docs/guarantee.md, hop 4.
-        eventually(lambda: all({*entries(lane, 10)[1:]} <= {*arrived(pair.server, lane)} for lane in LANES))
+        # 3.38 may lose one of the lines that waited: docs/guarantee.md, hop 4.
+        eventually(lambda: all(len({*entries(lane, 10)} - {*arrived(pair.server, lane)}) <= 1 for lane in LANES))
 
     def test_a_client_without_a_certificate_or_without_tls_gets_nothing_in(self, pair: Pair) -> None:
         pair.server.start()
@@ -331,7 +330,7 @@ class TestNoPushBack:
         lines = entries("socket", 20_000, padding=1200)
         send(node, "socket", lines)
         send(node, "file", entries("file", 1000))
-        eventually(lambda: len(set(pair.server.kept("audit"))) == len(lines))  # a new connection may repeat some
+        eventually(lambda: {split_tag(line)[1] for line in pair.server.kept("audit")} == set(lines))
         assert len(arrived(pair.server, "socket")) < len(lines)
         for handler in handlers:
             os.kill(handler, signal.SIGCONT)
