@@ -112,6 +112,7 @@ requirements:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --strip-extras --no-header requirements-peers.in -o requirements-peers.txt
 	sed -n 's/^dependencies = //p' pyproject.toml | tr -d '[]",' | tr ' ' '\n' | sed 's/[<>=].*//' >.wheels.in
 	sed -n 's/^\([a-z0-9.-]*==[^ ]*\).*/\1/p' requirements.txt >.wheels.pins
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --strip-extras --no-header --no-annotate -c .wheels.pins .wheels.in -o requirements-command.txt
 	uv pip compile --quiet --universal --python-version 3.11 --format pylock.toml -c .wheels.pins .wheels.in -o pylock.wheels.toml
 	python3 tools/wheels.py pylock.wheels.toml >tests/data/wheels.txt
 	rm .wheels.in .wheels.pins pylock.wheels.toml

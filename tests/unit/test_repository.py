@@ -5,12 +5,17 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = ["requirements.txt", "requirements-dev.txt", "requirements-convert.txt", "requirements-peers.txt"]
+COMMAND = "requirements-command.txt"
+"""What the command alone needs, made of the dependencies of the package."""
 
 # Put together here, so that this file does not name them either.
 REGISTRY_HOSTS = [
@@ -57,6 +62,19 @@ def pins(name: str) -> set[str]:
     return {re.sub(r" --hash=\S+", "", line) for line in requirements(name)}
 
 
+def needed_by(package: str) -> set[str]:
+    """Return the names of the packages that an installed one needs on this machine, directly or not."""
+    found, left = set[str](), [package]
+    while left:
+        for line in distribution(left.pop()).requires or ():
+            needed = Requirement(line)
+            name = canonicalize_name(needed.name)
+            if name not in found and (needed.marker is None or needed.marker.evaluate({"extra": ""})):
+                found.add(name)
+                left.append(name)
+    return found
+
+
 def direct(name: str) -> set[str]:
     """Return the names in a requirements*.in."""
     lines = (ROOT / name).read_text().splitlines()
@@ -78,7 +96,7 @@ def test_no_file_names_a_path_of_somebodys_machine() -> None:
     assert [path for path in committed_files() if MACHINE_PATH.search(path.read_bytes())] == []
 
 
-@pytest.mark.parametrize("name", REQUIREMENTS)
+@pytest.mark.parametrize("name", [*REQUIREMENTS, COMMAND])
 def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
     assert requirements(name)
     assert [line for line in requirements(name) if not REQUIREMENT.fullmatch(line)] == []
@@ -90,6 +108,14 @@ def test_both_requirement_files_pin_the_same_versions() -> None:
         by_name.setdefault(pin.split("==")[0], set()).add(pin.split(" ; ")[0])
     shared = {pin.split("==")[0] for pin in pins("requirements.txt")}
     assert [versions for name, versions in by_name.items() if name in shared and len(versions) > 1] == []
+
+
+def test_the_command_alone_is_installed_with_the_versions_that_are_tested() -> None:
+    """`make check FILE=LOG` and the container install nothing else, so whatever is missing here is missing there."""
+    command = set(requirements(COMMAND))
+    assert command <= set(requirements("requirements.txt"))
+    installed = {line.split("==")[0] for line in command}
+    assert needed_by("vaultwatch") <= installed
 
 
 @pytest.mark.parametrize("name", [name.replace(".txt", ".in") for name in REQUIREMENTS])
