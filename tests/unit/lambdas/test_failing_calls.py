@@ -309,8 +309,18 @@ def scenarios(aws: World) -> Iterator[dict[str, Callable[[], Scenario]]]:
 Scenarios = dict[str, Callable[[], Scenario]]
 
 
-@pytest.mark.parametrize("fault", ["throttled", "timed out", pytest.param("denied", marks=pytest.mark.long)])
-@pytest.mark.parametrize("row", ROWS, ids=str)
+def each_call_in_each_way() -> list[Any]:
+    """Return each row with each fault, of which all but one, in turn, are long."""
+    return [
+        pytest.param(
+            row, fault, marks=[] if position == number % len(FAULTS) else [pytest.mark.long], id=f"{row}-{fault}"
+        )
+        for number, row in enumerate(ROWS)
+        for position, fault in enumerate(FAULTS)
+    ]
+
+
+@pytest.mark.parametrize(("row", "fault"), each_call_in_each_way())
 def test_while_a_call_fails(
     aws: World, scenarios: Scenarios, capsys: pytest.CaptureFixture[str], row: Row, fault: str
 ) -> None:
