@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from vaultwatch.cli.rule_coverage import Part, Row
+from vaultwatch.cli.rule_coverage_file import Part, Row
 from vaultwatch.cli.rule_markdown import code, paragraph, plain, table
 
 _INTRODUCTION = (

@@ -11,7 +11,8 @@ import pytest
 
 from vaultwatch.alerts import alert_of
 from vaultwatch.cli import main
-from vaultwatch.cli.rule_coverage import COVERAGE, Row, read_coverage
+from vaultwatch.cli.rule_coverage import COVERAGE
+from vaultwatch.cli.rule_coverage_file import Row, read_coverage
 from vaultwatch.cli.rule_coverage_page import page
 from vaultwatch.detection.detector import Detector
 from vaultwatch.errors import RuleError, SettingError
