@@ -8,9 +8,10 @@ request that was denied is never described as if it had been carried out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from vaultwatch.patterns import on_first_use
 from vaultwatch.printable import one_line, quoted, quoted_address, quoted_time
 from vaultwatch.reading.bounds import brief
 from vaultwatch.reading.identity import Outcome
@@ -38,7 +39,7 @@ class _Act(NamedTuple):
     """The meaning of requests to a path: `{}` in `what` is the pattern's group. `mount_type` is "" for whole paths."""
 
     operations: str
-    path: re.Pattern[str]
+    path: Callable[[], re.Pattern[str]]
     present: str
     past: str
     what: str
@@ -47,7 +48,7 @@ class _Act(NamedTuple):
 
 def _act(operations: str, path: str, verbs: str, what: str, mount_type: str = "") -> _Act:
     present, _, past = verbs.partition("/")
-    return _Act(operations, re.compile(path, re.DOTALL), present, past, what, mount_type)
+    return _Act(operations, on_first_use(path, re.DOTALL), present, past, what, mount_type)
 
 
 _REKEY = "(?:rekey|rekey-recovery-key|rotate/root|rotate/recovery)"
@@ -368,7 +369,7 @@ def _meaning(request: dict[str, Any]) -> tuple[str, str, str]:
     kind, below = mount_of(path, *(_text(request.get(key)) for key in ("mount_point", "mount_type")))
     for act in _ACTS_OF.get(operation, ()):
         tried = path if not act.mount_type else below if act.mount_type == kind else None
-        found = act.path.fullmatch(tried) if tried else None
+        found = act.path().fullmatch(tried) if tried else None
         if found:
             return act.present, act.past, act.what.format(*(_named(part, _PATH_LIMIT) for part in found.groups()))
     shown = _named(path, _PATH_LIMIT) or "no path"

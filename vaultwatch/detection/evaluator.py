@@ -75,7 +75,7 @@ class Ruleset:
         silent = [rule for rule in self.rules if rule.service == "audit" and rule.name in counted]
         self.index = AuditIndex(self.rules, {text for rule in silent for text in texts_for((rule,), also[rule.name])})
         self.screen = Screen(also, self.index.texts)
-        self.asks_local_time = any(uses_field(rule.compiled.condition, "local") for rule in self.rules)
+        self.asks_local_time = any(uses_field(rule.fields, "local") for rule in self.rules)
 
     @cached_property
     def server_index(self) -> ServerIndex:

@@ -15,7 +15,6 @@ import msgspec
 from vaultwatch.reading.budget import Budget, exceeded
 from vaultwatch.reading.decoding import Decoded, decode_object, in_budget_of
 from vaultwatch.reading.in_part import note_of
-from vaultwatch.reading.joined_messages import HEAD
 from vaultwatch.reading.left_out import NOTHING, LeftOut
 from vaultwatch.reading.repeated import repeated_members
 
@@ -229,13 +228,18 @@ def _read(text: bytes) -> Decoded | str:
         return "XML: an audit device with format=jsonx"
     content = _object_in(text)
     if not content:
-        is_message = b" [" in text and re.search(HEAD, text) is not None
-        return MISPLACED_MESSAGE if is_message else NO_OBJECT
+        return MISPLACED_MESSAGE if b" [" in text and _holds_message(text) else NO_OBJECT
     found = decode_object(content)
     fault = found if isinstance(found, str) else _why_not_an_entry(found.fields)
     if isinstance(found, str) or fault:
         return fault
     return found if content is text or found.partial else in_budget_of(text, found)
+
+
+def _holds_message(text: bytes) -> bool:
+    from vaultwatch.reading.joined_messages import HEAD  # most logs need none of its patterns
+
+    return re.search(HEAD, text) is not None
 
 
 def _object_in(text: bytes) -> bytes:

@@ -7,7 +7,7 @@ conditions into functions. A field is a dotted path; a list on the path matches 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -134,6 +134,6 @@ def fields_of(condition: Condition) -> frozenset[str]:
     return frozenset({test.field for test in tests} | others)
 
 
-def uses_field(condition: Condition, name: str) -> bool:
-    """Return whether a condition names the field `name` or one below it."""
-    return any(field == name or field.startswith(f"{name}.") for field in fields_of(condition))
+def uses_field(fields: Iterable[str], name: str) -> bool:
+    """Return whether the field `name` or one below it is among those that a condition names."""
+    return any(field == name or field.startswith(f"{name}.") for field in fields)

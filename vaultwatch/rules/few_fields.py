@@ -190,7 +190,7 @@ def _name_their_fields(rules: Rules) -> bool:
 
 
 def _named(rules: Rules) -> set[str]:
-    return {field for rule in rules for field in fields_of(rule.compiled.condition)}
+    return {field for rule in rules for field in rule.fields}
 
 
 def _decoded_for(named: Collection[str], also: Collection[str]) -> set[str]:

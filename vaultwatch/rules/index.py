@@ -109,9 +109,10 @@ class AuditIndex:
             also: Texts that the gate decodes besides, because most candidates are read from them.
         """
         self.rules = tuple(rule for rule in rules if rule.service == "audit")
-        self.of_secrets = tuple(r for r in self.rules if needs_field(r.compiled.condition, "secret_in_clear"))
-        self.of_partial = tuple(r for r in self.rules if needs_field(r.compiled.condition, "partial"))
-        self._of_repeated = {r for r in self.rules if needs_field(r.compiled.condition, "repeated_members")}
+        self.of_secrets, self.of_partial, self._of_repeated = (
+            tuple(one for one in self.rules if name in one.fields and needs_field(one.compiled.condition, name))
+            for name in ("secret_in_clear", "partial", "repeated_members")
+        )
         # The first two are the secrets in the path and in the headers; no path has the second.
         parts = tuple(Anchor("request.path", "contains", part) for part in PARTS_OF_SECRETS if self.of_secrets)
         found: list[tuple[Alternative, Rules]] = [({"request.path": some}, self.of_secrets) for some in (parts, ())]

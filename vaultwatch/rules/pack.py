@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from vaultwatch.errors import RuleError
-from vaultwatch.reading.view import View
-from vaultwatch.rules.conditions import Condition, uses_field
+from vaultwatch.rules.conditions import Condition, fields_of, uses_field
 from vaultwatch.rules.correlations import Correlation
 from vaultwatch.rules.facts import RuleFacts
 from vaultwatch.rules.predicates import Predicate, predicate
@@ -47,18 +47,25 @@ class CompiledPack(msgspec.Struct, frozen=True):
 
 
 class Rule:
-    """One rule, ready to run: its facts, and `matches(view)`. `source` is the file of a rule in Python."""
+    """One rule: its facts, and `matches(view)`, which is made on first use, as most rules match nothing in a log.
 
-    __slots__ = ("asks_partial", "asks_secrets", "compiled", "matches", "name", "service", "source")
+    `source` is the file of a rule in Python.
+    """
 
     def __init__(self, compiled: CompiledRule, matches: Predicate | None = None, source: bytes = b"") -> None:
         self.compiled = compiled
         self.name = compiled.name
         self.service = compiled.service
         self.source = source
-        self.asks_partial = uses_field(compiled.condition, "partial")
-        self.asks_secrets = bool(source) or uses_field(compiled.condition, "secret_in_clear")
-        self.matches: Callable[[View], bool] = matches or predicate(compiled.condition)
+        self.fields = fields_of(compiled.condition)
+        self.asks_partial = uses_field(self.fields, "partial")
+        self.asks_secrets = bool(source) or uses_field(self.fields, "secret_in_clear")
+        self._given = matches
+
+    @cached_property
+    def matches(self) -> Predicate:
+        """Returns whether the rule matches a record's view."""
+        return self._given or predicate(self.compiled.condition)
 
     @property
     def digest(self) -> str:

@@ -25,7 +25,7 @@ class ServerIndex:
     def __init__(self, rules: Iterable[Rule]) -> None:
         """Index the server rules among `rules`."""
         self.rules = tuple(rule for rule in rules if rule.service == "server")
-        of_partial = [needs_field(rule.compiled.condition, "partial") for rule in self.rules]
+        of_partial = ["partial" in one.fields and needs_field(one.compiled.condition, "partial") for one in self.rules]
         found = [(n, one) for n, rule in enumerate(self.rules) for one in _alternatives(rule)]
         self._rule_of = [number for number, _ in found]
         self._of_partial = sum(1 << bit for bit, (number, _) in enumerate(found) if of_partial[number])

@@ -61,4 +61,4 @@ def test_a_condition_names_its_fields_on_both_sides_of_a_reference() -> None:
 
 @pytest.mark.parametrize(("name", "expected"), [("c", True), ("c.d", True), ("c.d.e", False), ("x*", False)])
 def test_a_field_is_used_if_it_or_one_below_it_is_named(name: str, expected: bool) -> None:
-    assert uses_field(EVERY_KIND, name) is expected
+    assert uses_field(fields_of(EVERY_KIND), name) is expected
