@@ -15,7 +15,7 @@ import msgspec
 from lambdas._environment import load_rules, make_audience, read_environment, seconds_left
 from vaultwatch.aws.clients import make_client
 from vaultwatch.aws.first_seen import open_expectations
-from vaultwatch.aws.publishing import HISTORY, TOPIC, AlertPublisher, History, open_store
+from vaultwatch.aws.publishing import HISTORY, TOPIC, AlertPublisher, History, Topic, open_store
 from vaultwatch.seals import Seal, SealKey
 from vaultwatch.store import StoreError
 from vaultwatch.store.absences import Absences
@@ -40,7 +40,9 @@ SNS = make_client("sns")
 AUDIENCE = make_audience(ENVIRONMENT.timezone, ENVIRONMENT.archive_bucket_name)
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 DYNAMODB = make_client("dynamodb")
-TABLE = (DYNAMODB, ENVIRONMENT.table_name, Seal(ENVIRONMENT.row_seal_key))
+SEAL = Seal(ENVIRONMENT.row_seal_key)
+ALERTS_TOPIC = Topic(SNS, ENVIRONMENT.topic_arn, SEAL)
+TABLE = (DYNAMODB, ENVIRONMENT.table_name, SEAL)
 STORE = partial(open_store, *TABLE, ENVIRONMENT.alert_memory_days)
 ABSENCES = Absences(RULES, partial(open_expectations, *TABLE))
 
@@ -48,7 +50,7 @@ ABSENCES = Absences(RULES, partial(open_expectations, *TABLE))
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """Publish what is due, as far as time allows; the next run, a minute later, publishes the rest."""
     now = time.time()
-    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, HISTORY_STREAM, seconds_left(context), AUDIENCE)
+    publisher = AlertPublisher(STORE, ALERTS_TOPIC, HISTORY_STREAM, seconds_left(context), AUDIENCE)
     steps: list[Callable[[float], object]] = [
         publisher.publish_due,
         partial(publisher.publish_unsent, TOPIC),

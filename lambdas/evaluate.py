@@ -31,7 +31,7 @@ from vaultwatch.aws.alerts_first import PromptFetch, keep
 from vaultwatch.aws.clients import make_client
 from vaultwatch.aws.counting import SharedCounting, open_counts
 from vaultwatch.aws.first_seen import SharedFirsts, open_expectations, open_memory
-from vaultwatch.aws.publishing import AlertPublisher, History, open_store
+from vaultwatch.aws.publishing import AlertPublisher, History, Topic, open_store
 from vaultwatch.batches import EncodedFrame, Findings
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.isolated_batches import IsolatedEvaluation
@@ -60,7 +60,9 @@ AUDIENCE = make_audience(ENVIRONMENT.timezone, ENVIRONMENT.archive_bucket_name)
 SNS = make_client("sns")
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 DYNAMODB = make_client("dynamodb")
-TABLE = (DYNAMODB, ENVIRONMENT.table_name, Seal(ENVIRONMENT.row_seal_key))
+SEAL = Seal(ENVIRONMENT.row_seal_key)
+ALERTS_TOPIC = Topic(SNS, ENVIRONMENT.topic_arn, SEAL)
+TABLE = (DYNAMODB, ENVIRONMENT.table_name, SEAL)
 STORE = partial(open_store, *TABLE, ENVIRONMENT.alert_memory_days)
 COUNTING = SharedCounting(RULES.correlations, partial(open_counts, *TABLE))
 MEMORY = partial(open_memory, *TABLE)
@@ -86,7 +88,7 @@ def _publish_alerts(frames: Iterable[EncodedFrame], context: Any) -> tuple[Findi
     limits, patience = limits_of_children(context)
     fetch = PromptFetch(BUCKET, room_for_lines(context))
     evaluation = IsolatedEvaluation(RULES, AUDIENCE.zone, claim=fetch, limits=limits, patience=patience)
-    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, HISTORY_STREAM, seconds_left(context), AUDIENCE)
+    publisher = AlertPublisher(STORE, ALERTS_TOPIC, HISTORY_STREAM, seconds_left(context), AUDIENCE)
     try:
         with closing(evaluation.frames(frames)) as found:
             for alerts in found:

@@ -15,6 +15,7 @@ from vaultwatch.aws.queue import NotificationQueue, QueueMessage
 from vaultwatch.errors import DeliveryError
 from vaultwatch.notify.slack.bot import SlackBot
 from vaultwatch.notify.slack.webhook import SlackWebhook
+from vaultwatch.seals import Seal, SealKey
 from vaultwatch.store.dynamodb.sent import SentNotifications
 from vaultwatch.store.dynamodb.threads import DynamoThreads
 
@@ -25,6 +26,7 @@ class Environment(msgspec.Struct, frozen=True):
     """Variables of this function."""
 
     archive_bucket_name: str
+    row_seal_key: SealKey
     slack_secret_arn: str
     table_name: str
     timezone: str
@@ -51,13 +53,17 @@ AUDIENCE = make_audience(ENVIRONMENT.timezone, ENVIRONMENT.archive_bucket_name)
 SECRETS, SQS, DYNAMODB = make_client("secretsmanager"), make_client("sqs"), make_client("dynamodb")
 SENT = SentNotifications(DYNAMODB, ENVIRONMENT.table_name, "slack")
 THREADS = DynamoThreads(DYNAMODB, ENVIRONMENT.table_name, "slack")
-QUEUE = NotificationQueue(SQS, open_slack, SENT)
+QUEUE = NotificationQueue(SQS, open_slack, SENT, Seal(ENVIRONMENT.row_seal_key))
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Deliver one batch of an SQS event source; what Slack did not accept goes back to the queue."""
     delivery = QUEUE.deliver([_message(record) for record in event["Records"]], seconds_left(context))
-    counts = {metrics.SENT_NOTIFICATIONS: delivery.sent, metrics.FAILED_NOTIFICATIONS: len(delivery.failed)}
+    counts = {
+        metrics.SENT_NOTIFICATIONS: delivery.sent,
+        metrics.FAILED_NOTIFICATIONS: len(delivery.failed),
+        metrics.FOREIGN_MESSAGES: delivery.foreign,
+    }
     metrics.write(counts, sink="slack")
     return {"batchItemFailures": [{"itemIdentifier": message.id} for message in delivery.failed]}
 

@@ -33,7 +33,7 @@ from vaultwatch.aws.alerts_first import PromptFetch
 from vaultwatch.aws.clients import make_client
 from vaultwatch.aws.counting import SharedCounting, open_counts
 from vaultwatch.aws.first_seen import SharedFirsts, open_expectations, open_memory
-from vaultwatch.aws.publishing import AlertPublisher, History, open_store
+from vaultwatch.aws.publishing import AlertPublisher, History, Topic, open_store
 from vaultwatch.aws.stream import MAX_REPORT_BYTES, StreamReader, discarded_batch, parked_batch
 from vaultwatch.batches import EncodedFrame, UnreadableFrame
 from vaultwatch.detection.evaluator import Ruleset
@@ -67,7 +67,9 @@ AUDIENCE = make_audience(ENVIRONMENT.timezone, ENVIRONMENT.archive_bucket_name)
 SNS, S3 = make_client("sns"), make_client("s3")
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 DYNAMODB = make_client("dynamodb")
-TABLE = (DYNAMODB, ENVIRONMENT.table_name, Seal(ENVIRONMENT.row_seal_key))
+SEAL = Seal(ENVIRONMENT.row_seal_key)
+ALERTS_TOPIC = Topic(SNS, ENVIRONMENT.topic_arn, SEAL)
+TABLE = (DYNAMODB, ENVIRONMENT.table_name, SEAL)
 STORE = partial(open_store, *TABLE, ENVIRONMENT.alert_memory_days, checks_deliveries=True)
 COUNTING = SharedCounting(RULES.correlations, partial(open_counts, *TABLE))
 MEMORY = partial(open_memory, *TABLE)
@@ -106,7 +108,7 @@ def _sweep(bucket: str, key: str, context: Any) -> None:
 
 
 def _publish_alerts(found: Generator[list[Alert], None, None], context: Any) -> None:
-    publisher = AlertPublisher(STORE, SNS, ENVIRONMENT.topic_arn, HISTORY_STREAM, seconds_left(context), AUDIENCE)
+    publisher = AlertPublisher(STORE, ALERTS_TOPIC, HISTORY_STREAM, seconds_left(context), AUDIENCE)
     now, memory = time.time(), ENVIRONMENT.alert_memory_days * 86400.0
     live_since = cache(lambda: STORE().live_since({rule.name: rule.digest for rule in RULES.rules}, now))
     try:

@@ -1,4 +1,4 @@
-"""Name and seal the rows of a table, so that nobody else can find one, or write one that is not recognised.
+"""Name and seal the rows of a table, and seal messages: nobody else can find or write one that is recognised.
 
 A name is an HMAC-SHA-256 over what a row would be called in clear. So whoever may read and write rows of a certain
 kind, but has neither the key nor a list of the rows, can name none of them, whatever he knows of alerts and rules.
@@ -22,8 +22,8 @@ from vaultwatch.printable import one_line
 SealKey = Annotated[str, msgspec.Meta(min_length=32)]
 """A key that nobody can guess."""
 _BYTES = 16  # of a name or seal: 128 bits
-_OF_NAMES, _OF_SEALS = b"name\0", b"seal\0"
-"""What an HMAC begins with, so that none is both."""
+_OF_NAMES, _OF_SEALS, _OF_MESSAGES = b"name\0", b"seal\0", b"message\0"
+"""What an HMAC begins with, so that none is two of them."""
 _log = logging.getLogger(__name__)
 
 
@@ -89,6 +89,14 @@ class Seal:
         fields = [(name, one if isinstance(one, str) else float(one)) for name, one in sorted(marks.items())]
         sealed = msgspec.msgpack.encode((key, body, fields))
         return hmac.digest(self._key, _OF_SEALS + sealed, "sha256")[:_BYTES]
+
+    def of_message(self, body: bytes) -> str:
+        """Return the seal of a message that is published: 32 hex digits.
+
+        Args:
+            body: The whole message.
+        """
+        return hmac.digest(self._key, _OF_MESSAGES + body, "sha256")[:_BYTES].hex()
 
     def holds(self, seal: bytes, key: tuple[str, str], body: bytes, marks: Mapping[str, str | float]) -> bool:
         """Return whether this is the seal of a row."""

@@ -66,6 +66,11 @@ class Alerts(Construct):
         return {"ARCHIVE_BUCKET_NAME": self._archive.bucket_name, "TIMEZONE": self._settings.timezone}
 
     @property
+    def sealing(self) -> dict[str, str]:
+        """The variable of a function that makes or checks seals."""
+        return self._row_seal.environment
+
+    @property
     def environment(self) -> dict[str, str]:
         """The variables of a function that stores and publishes alerts."""
         return {
@@ -74,7 +79,7 @@ class Alerts(Construct):
             "HISTORY_STREAM_NAME": self._history.stream_name,
             "TABLE_NAME": self.table.table_name,
             "TOPIC_ARN": self.topic.topic_arn,
-            **self._row_seal.environment,
+            **self.sealing,
         }
 
     @property

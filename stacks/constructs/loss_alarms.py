@@ -82,6 +82,15 @@ LOSSES = (
         "table and, if its trail records data events, CloudTrail.",
     ),
     Loss(
+        "foreign-messages",
+        metrics.FOREIGN_MESSAGES,
+        "The function {function} dropped messages of its queue that Vaultwatch did not publish, and did not send them. "
+        "Whoever published them to the alerts topic may also have sent e-mails in the name of Vaultwatch: believe none "
+        "that the alerts table does not have. Its log shows the beginning of each. Find out whose credential it was: "
+        "only the roles of evaluate, sweep, digest and administrators may publish to the topic.",
+        sink="slack",
+    ),
+    Loss(
         "late-alerts",
         metrics.LATE_ALERTS,
         "The function {function} found alerts in the archive that the stream had not raised. People were notified of "

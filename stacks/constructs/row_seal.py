@@ -1,4 +1,4 @@
-"""The key with which functions name and seal rows of the alerts table (`vaultwatch.seals`)."""
+"""The key with which functions name and seal rows of the alerts table, and seal notifications (`vaultwatch.seals`)."""
 
 from __future__ import annotations
 

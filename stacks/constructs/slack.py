@@ -46,6 +46,7 @@ class SlackNotifications(Construct):
                 "SLACK_SECRET_ARN": self.secret.ref,
                 "TABLE_NAME": alerts.table.table_name,
                 **alerts.audience,
+                **alerts.sealing,
                 **({"SLACK_CHANNEL": channel} if (channel := defaults.settings.slack_channel) else {}),
             },
             statements=[

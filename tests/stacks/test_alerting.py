@@ -85,7 +85,7 @@ STORING = {
         ("Digest", "digest", STORING),
         ("Sweep", "sweep", {"BUCKET_NAME", "STREAM_ARN", *STORING}),
         ("Reconciliation", "reconcile", {"ARCHIVE_BUCKET_NAME"}),
-        ("Slack", "notify", {"ARCHIVE_BUCKET_NAME", "SLACK_SECRET_ARN", "TABLE_NAME", "TIMEZONE"}),
+        ("Slack", "notify", {"ARCHIVE_BUCKET_NAME", "ROW_SEAL_KEY", "SLACK_SECRET_ARN", "TABLE_NAME", "TIMEZONE"}),
     ],
 )
 def test_each_function_gets_the_variables_it_needs_and_no_others(

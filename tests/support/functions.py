@@ -220,7 +220,7 @@ class Topic:
     def behind(self, aws: World, name: str) -> Callable[[dict[str, Any], Any], Any]:
         """Return the handler of a function that publishes here."""
         function = aws.function(name)
-        aws.monkeypatch.setattr(function, "SNS", self)
+        aws.monkeypatch.setattr(function, "ALERTS_TOPIC", function.ALERTS_TOPIC._replace(client=self))
         return cast("Callable[[dict[str, Any], Any], Any]", function.handler)
 
     def publish_batch(self, **asked: Any) -> dict[str, Any]:

@@ -127,6 +127,8 @@ UNSENT_NOTIFICATIONS = Metric("UnsentNotifications", "Count", ("digest",))
 
 SENT_NOTIFICATIONS = Metric("SentNotifications", "Count", ("notify",), ("sink",))
 FAILED_NOTIFICATIONS = Metric("FailedNotifications", "Count", ("notify",), ("sink",))
+# Messages of the queue that Vaultwatch has not published, and drops: somebody else may publish to the topic.
+FOREIGN_MESSAGES = Metric("ForeignMessages", "Count", ("notify",), ("sink",))
 
 # Of the certificate that a host uses, and of the authority's own, in days.
 CERTIFICATE_DAYS_LEFT = Metric("CertificateDaysLeft", "Count", ("sign",), ("host",))

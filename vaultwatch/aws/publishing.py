@@ -74,6 +74,14 @@ class History(NamedTuple):
     stream_name: str
 
 
+class Topic(NamedTuple):
+    """The topic that notifies people; `seal` seals what `notify` gets."""
+
+    client: SNSClient
+    arn: str
+    seal: Seal
+
+
 class AlertPublisher:
     """Stores alerts and publishes their notifications, during one invocation of a function.
 
@@ -82,8 +90,7 @@ class AlertPublisher:
 
     Args:
         store: Returns the store; called when there is something to store or to publish.
-        client: botocore's client for SNS.
-        topic_arn: The alerts topic.
+        topic: The alerts topic.
         history: Gets the alerts that notify nobody.
         seconds_left: Returns how long the function may still run.
         audience: Whom it is for.
@@ -95,15 +102,13 @@ class AlertPublisher:
     def __init__(
         self,
         store: Callable[[], DynamoStore],
-        client: SNSClient,
-        topic_arn: str,
+        topic: Topic,
         history: History,
         seconds_left: Callable[[], float],
         audience: Audience = EVERYBODY,
     ) -> None:
         self._store = store
-        self._client = client
-        self._topic_arn = topic_arn
+        self._alerts_topic = topic
         self._history_stream = history
         self._seconds_left = seconds_left
         self._audience = audience
@@ -115,9 +120,8 @@ class AlertPublisher:
     def _topic(self) -> Publisher:
         from vaultwatch.notify.publisher import Publisher
 
-        return Publisher(
-            self._client, self._topic_arn, partial(self._mark, TOPIC), self._may_go_on, audience=self._audience
-        )
+        client, arn, seal = self._alerts_topic
+        return Publisher(client, arn, partial(self._mark, TOPIC), self._may_go_on, audience=self._audience, seal=seal)
 
     @cached_property
     def _history(self) -> HistoryPublisher:

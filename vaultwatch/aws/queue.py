@@ -1,5 +1,8 @@
 """Deliver notifications from an SQS queue to one sink, and skip those that are known to have been sent.
 
+A message without the seal of the deployment is dropped and counted: somebody who may publish to the topic, and has not
+the key, must neither speak in the name of Vaultwatch nor use up the time of what is real.
+
 A notification that the sink does not accept stays in the queue. If the sink asks us to wait, `deliver` waits while
 there is time; otherwise the messages stay invisible for that long.
 """
@@ -16,7 +19,9 @@ import msgspec
 from vaultwatch.backoff import Backoff
 from vaultwatch.dispatch.notification import Notification
 from vaultwatch.errors import DeliveryError, SettingError, SinkBusy, SinkMisconfigured, SinkRefused
-from vaultwatch.notify.machine import decode_notification
+from vaultwatch.notify.machine import decode_notification, is_sealed
+from vaultwatch.printable import one_line
+from vaultwatch.seals import Seal
 from vaultwatch.store import StoreError
 
 if TYPE_CHECKING:
@@ -30,6 +35,8 @@ _FIRST_PAUSE_SECONDS = 30.0  # after a failure
 _LONGEST_PAUSE_SECONDS = (
     360.0  # the queue's visibility timeout, with which the receives of a message last for more than a day
 )
+_QUOTED = 500
+"""How many characters of a foreign message the log shows: many may come."""
 _MAX_INVISIBLE_SECONDS = 43_200  # SQS API reference, ChangeMessageVisibility
 _log = logging.getLogger(__name__)
 
@@ -43,21 +50,33 @@ class QueueMessage(msgspec.Struct, frozen=True):
     receives: int
     body: str
 
-    def notification(self) -> Notification | None:
-        """Decode the body, which SNS writes bare or in its envelope; None if it contains no notification."""
-        body = self.body.encode()
+    def published(self, seal: Seal) -> bytes | None:
+        """Return what was published, which SNS delivers bare or in its envelope; None if it has not this seal."""
         try:
-            envelope = msgspec.json.decode(body)
-            inner = envelope.get("Message") if isinstance(envelope, dict) else None
-            return decode_notification(inner.encode() if isinstance(inner, str) else body)
+            body = self.body.encode()
+            if is_sealed(body, seal):
+                return body
+            inner = msgspec.json.decode(body, type=_Envelope).Message.encode()
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return None
+        return inner if is_sealed(inner, seal) else None
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    Message: str
 
 
 class Delivery(msgspec.Struct):
-    """The result of a batch: how many notifications the sink accepted, and the messages that return to the queue."""
+    """The result of a batch.
+
+    Attributes:
+        sent: How many notifications the sink accepted.
+        foreign: How many messages Vaultwatch has not published.
+        failed: The messages that return to the queue.
+    """
 
     sent: int = 0
+    foreign: int = 0
     failed: list[QueueMessage] = []
 
 
@@ -77,6 +96,7 @@ class NotificationQueue:
         open_sink: Opens the sink; called for the first notification, and again when the sink's settings were wrong,
             because somebody may have repaired them.
         sent: The notifications that the sink has accepted before.
+        seal: The seal of what is published.
         sleep: Waits for a number of seconds.
     """
 
@@ -85,18 +105,20 @@ class NotificationQueue:
         client: SQSClient,
         open_sink: Callable[[], Sink],
         sent: SentNotifications,
+        seal: Seal,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
         self._open_sink = open_sink
         self._sink: Sink | None = None
         self._sent = sent
+        self._seal = seal
         self._sleep = sleep
 
     def deliver(self, messages: Sequence[QueueMessage], seconds_left: Callable[[], float]) -> Delivery:
         """Send the notifications of a batch, in order, until the sink is unavailable or the time is up."""
         delivery = Delivery()
-        notifications = [message.notification() for message in messages]
+        messages, notifications = self._own(messages, delivery)
         known = self._known(notification.id for notification in notifications if notification)
         for place, (message, notification) in enumerate(zip(messages, notifications, strict=True)):
             if notification and notification.id in known:
@@ -113,6 +135,24 @@ class NotificationQueue:
             else:
                 delivery.failed.append(message)
         return delivery
+
+    def _own(
+        self, messages: Sequence[QueueMessage], delivery: Delivery
+    ) -> tuple[list[QueueMessage], list[Notification | None]]:
+        """Return the messages that Vaultwatch has published, with their notifications; others are counted."""
+        own, notifications = list[QueueMessage](), list[Notification | None]()
+        for message in messages:
+            if (body := message.published(self._seal)) is None:
+                delivery.foreign += 1
+                quoted = one_line(message.body, _QUOTED)
+                _log.error("message %s was not published by Vaultwatch, and is not sent: %s", message.id, quoted)
+                continue
+            own.append(message)
+            try:
+                notifications.append(decode_notification(body))
+            except msgspec.DecodeError:  # of another version
+                notifications.append(None)
+        return own, notifications
 
     def _accepts(
         self, message: QueueMessage, notification: Notification | None, seconds_left: Callable[[], float]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 
 import msgspec
 from msgspec.structs import replace
@@ -11,11 +12,28 @@ from vaultwatch.alerts import Alert
 from vaultwatch.dispatch.notification import Notification
 from vaultwatch.notify.text import FACT_LIMIT, action_lines, shortened, visible
 from vaultwatch.printable import printable_json
+from vaultwatch.seals import Seal
 
 _LOG_TEXTS = (
     *("time", "event_key", "summary", "principal", "who", "path", "namespace", "remote_address", "error"),
     *("cluster", "node"),
 )
+
+
+_SEAL = b',"seal":"'
+_SEAL_BYTES = len(_SEAL) + 32 + len(b'"')
+
+
+def sealed_json(notification: Notification, limit_bytes: int, seal: Seal) -> bytes:
+    """Return what `machine_json` does, with a last member `seal` over what it would be without that."""
+    body = machine_json(notification, limit_bytes - _SEAL_BYTES)
+    return body[:-1] + _SEAL + seal.of_message(body).encode() + b'"}'
+
+
+def is_sealed(body: bytes, seal: Seal) -> bool:
+    """Return whether `sealed_json` with this key has made these bytes."""
+    content, _, end = body.rpartition(_SEAL)
+    return hmac.compare_digest(end, seal.of_message(content + b"}").encode() + b'"}')
 
 
 def machine_json(notification: Notification, limit_bytes: int) -> bytes:

@@ -13,8 +13,10 @@ from vaultwatch.dispatch.notification import NOTIFIED, Notification
 from vaultwatch.errors import DeliveryError
 from vaultwatch.notify.apart import without_any_text
 from vaultwatch.notify.batch import BatchPublisher, Mark
+from vaultwatch.notify.machine import sealed_json
 from vaultwatch.notify.sink import Pace
 from vaultwatch.notify.sns import publication
+from vaultwatch.seals import UNSEALED, Seal
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -51,6 +53,7 @@ class Publisher(BatchPublisher[list[Entry]]):
         may_go_on: Callable[[], bool],
         pace: Pace = NOTIFIED_PACE,
         audience: Audience = EVERYBODY,
+        seal: Seal = UNSEALED,
     ) -> None:
         """Prepare the publisher.
 
@@ -61,12 +64,13 @@ class Publisher(BatchPublisher[list[Entry]]):
             may_go_on: Returns whether there is time for another call.
             pace: The pace of calls that notify people, shared by all publishers of a process.
             audience: Whom it is for.
+            seal: Seals what machines get.
         """
         super().__init__(mark, may_go_on)
         self._client = client
         self._topic_arn = topic_arn
         self._pace = pace
-        self._audience = audience
+        self._publication = partial(publication, audience=audience, write=partial(sealed_json, seal=seal))
 
     def _send(self, portion: list[Entry]) -> list[Notification]:
         if not any(_is_notified(notification) for notification, _ in portion):
@@ -111,7 +115,7 @@ class Publisher(BatchPublisher[list[Entry]]):
         return taken
 
     def _entry(self, notification: Notification) -> dict[str, Any] | None:
-        return self._written(notification, partial(publication, audience=self._audience))
+        return self._written(notification, self._publication)
 
     def _portions(self, notifications: Sequence[Notification]) -> Iterator[list[Entry]]:
         portion: list[Entry] = []

@@ -7,6 +7,7 @@ characters. AWS suspends a subscription that gets more than ten mails a second, 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -27,6 +28,9 @@ _BODY_LIMIT_BYTES = 250_000
 _LIMITS_BYTES = ((30_000, 48_000), (15_000, 24_000), (8_000, 12_000))
 _REFUSED = {"InvalidParameter", "InvalidParameterValue", "ParameterValueInvalid", "ValidationException"}
 _BUSY_WAIT_SECONDS = 5.0
+
+WriteMachineJson = Callable[[Notification, int], bytes]
+"""Writes a notification as JSON of at most so many bytes."""
 
 
 class SnsClient(Protocol):
@@ -122,17 +126,20 @@ def connect(topic_arn: str, **options: Any) -> SnsSink:
     return SnsSink(client, topic_arn, **options)
 
 
-def publication(notification: Notification, audience: Audience = EVERYBODY) -> dict[str, Any]:
+def publication(
+    notification: Notification, audience: Audience = EVERYBODY, write: WriteMachineJson = machine_json
+) -> dict[str, Any]:
     """Return the arguments of `publish`, without the topic.
 
     Args:
         notification: What to publish.
         audience: Whom it is for.
+        write: Writes what machines get.
     """
     return {
         "Subject": subject(notification, audience),
         "MessageStructure": "json",
-        "Message": _body(notification, audience),
+        "Message": _body(notification, audience, write),
         "MessageAttributes": {name: _attribute(value) for name, value in attributes(notification).items()},
     }
 
@@ -158,10 +165,10 @@ def _attribute(value: str) -> dict[str, str]:
     return {"DataType": "String", "StringValue": value}
 
 
-def _body(notification: Notification, audience: Audience) -> str:
+def _body(notification: Notification, audience: Audience, write: WriteMachineJson) -> str:
     for text_bytes, machine_bytes in _LIMITS_BYTES:
         readable = _cut(text.email_text(notification, audience), text_bytes)
-        machine = machine_json(notification, machine_bytes).decode()
+        machine = write(notification, machine_bytes).decode()
         bodies = {"default": readable, "email": readable} | dict.fromkeys(MACHINE_PROTOCOLS, machine)
         body = msgspec.json.encode(bodies)
         if len(body) <= _BODY_LIMIT_BYTES:

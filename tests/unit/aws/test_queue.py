@@ -10,15 +10,21 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.unit.notify.samples import a_message
 from vaultwatch.aws.queue import Delivery, NotificationQueue, QueueMessage
 from vaultwatch.dispatch.notification import Notification
 from vaultwatch.errors import DeliveryError, SettingError, SinkBusy, SinkMisconfigured, SinkRefused
+from vaultwatch.notify.machine import is_sealed, machine_json, sealed_json
+from vaultwatch.seals import Seal
 from vaultwatch.store import StoreError
 
 ARN = "arn:aws:sqs:eu-west-1:123456789012:slack"
 DAY_SECONDS = 86_400
+SEAL = Seal("the key of this deployment, which nobody else has")
 
 
 @dataclass
@@ -83,7 +89,7 @@ class World:
     opened: int = 0
 
     def __post_init__(self) -> None:
-        self.queue = NotificationQueue(cast("Any", self.sqs), self.open, cast("Any", self.sent), self.sleep)
+        self.queue = NotificationQueue(cast("Any", self.sqs), self.open, cast("Any", self.sent), SEAL, self.sleep)
 
     def open(self) -> Any:
         self.opened += 1
@@ -104,7 +110,7 @@ def world() -> World:
 
 def message(number: int, receives: int = 1, body: str | None = None) -> QueueMessage:
     """Return a message with the notification of this number."""
-    text = msgspec.json.encode(msgspec.structs.replace(a_message(), id=f"n{number}")).decode()
+    text = sealed_json(msgspec.structs.replace(a_message(), id=f"n{number}"), 100_000, SEAL).decode()
     return QueueMessage(f"m{number}", f"h{number}", ARN, receives, text if body is None else body)
 
 
@@ -126,12 +132,54 @@ def test_the_envelope_of_sns_is_opened(world: World) -> None:
 _DEEP = "[" * 100_000 + "]" * 100_000
 
 
-@pytest.mark.parametrize(
-    "body", ["no json", "[1]", '{"Message": "x"}', _DEEP, json.dumps({"Message": '{"merged":' + _DEEP})]
-)
-def test_a_message_without_a_notification_returns_to_the_queue_alone(world: World, body: str) -> None:
-    delivery = world.deliver(message(0, body=body), message(1))
-    assert (ids(delivery), world.sink.accepted) == (["m0"], ["n1"])
+def sealed(content: str) -> str:
+    """Return an object with the seal of the deployment."""
+    return f'{content[:-1]},"seal":"{SEAL.of_message(content.encode())}"}}'
+
+
+@pytest.mark.parametrize("content", ['{"alerts":1}', '{"merged":' + _DEEP + "}"])
+def test_a_notification_of_another_version_returns_to_the_queue_alone(world: World, content: str) -> None:
+    delivery = world.deliver(message(0, body=sealed(content)), message(1))
+    assert (ids(delivery), world.sink.accepted, delivery.foreign) == (["m0"], ["n1"], 0)
+
+
+UNSEALED_JSON = machine_json(a_message(), 100_000).decode()
+FOREIGN = {
+    "no JSON": "no json",
+    "a list": "[1]",
+    "an envelope of nothing": '{"Message": "x"}',
+    "deep": _DEEP,
+    "a deep envelope": json.dumps({"Message": '{"merged":' + _DEEP}),
+    "without a seal": UNSEALED_JSON,
+    "with the seal of another key": sealed_json(a_message(), 100_000, Seal("x" * 64)).decode(),
+    "with a seal that anybody can make": sealed_json(a_message(), 100_000, Seal("")).decode(),
+    "with the seal of another notification": UNSEALED_JSON[:-1] + message(1).body[-43:],
+    "with the seal in another place": "{" + message(0).body[-42:-1] + "," + UNSEALED_JSON[1:],
+    "in the envelope, without a seal": json.dumps({"Message": UNSEALED_JSON}),
+    "a surrogate": UNSEALED_JSON[:-1] + "\ud800}",
+}
+
+
+@pytest.mark.parametrize("body", FOREIGN.values(), ids=FOREIGN)
+def test_what_vaultwatch_has_not_published_is_dropped_counted_and_shown_in_the_log(
+    world: World, body: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not in the name of the real one either, which comes after it."""
+    delivery = world.deliver(message(0, body=body), message(1), replace(message(0), id="m2"))
+    assert delivery == Delivery(sent=2, foreign=1)
+    assert world.sink.accepted == ["n1", "n0"]
+    (shown,) = [record.getMessage() for record in caplog.records]
+    assert shown.startswith("message m0 was not published by Vaultwatch")
+    assert len(shown) < 700
+    assert "\n" not in shown
+
+
+@given(st.integers(0, 100_000), st.integers(1, 255))
+def test_no_byte_of_a_notification_can_be_changed(place: int, by: int) -> None:
+    body = bytearray(sealed_json(a_message(), 100_000, SEAL))
+    assert is_sealed(bytes(body), SEAL)
+    body[place % len(body)] ^= by
+    assert not is_sealed(bytes(body), SEAL)
 
 
 def test_without_its_table_it_sends_twice_rather_than_not_at_all(

@@ -18,7 +18,7 @@ from tests.support.functions import ARCHIVE, Context, World, entry, kinesis, obj
 from vaultwatch.dispatch import decisions, groups
 from vaultwatch.dispatch.notification import NOTIFIED
 from vaultwatch.errors import VaultwatchError
-from vaultwatch.notify import history, publisher, sns, text
+from vaultwatch.notify import history, machine, publisher, text
 from vaultwatch.store.dynamodb import filing, rows
 from vaultwatch.store.dynamodb.table import Table
 
@@ -35,7 +35,7 @@ PUBLISHING: dict[str, tuple[Any, str]] = {
     "publication": (publisher, "publication"),
     "text": (text, "summary_line"),
     "facts": (text, "facts"),
-    "json": (sns, "machine_json"),
+    "json": (machine, "machine_json"),
 }
 NAMES = ("alice", "bob", "mallory", "carol")
 

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 
 from testbed.slack import SlackStandIn
-from tests.support.dynamodb import make_client
-from tests.support.functions import Context, Killed, World, entry, queue_record, watching
+from tests.support.dynamodb import SEAL_KEY, make_client
+from tests.support.functions import Context, Killed, World, entry, queue_record, total, watching
+from vaultwatch.notify.machine import decode_notification, sealed_json
 from vaultwatch.notify.slack.bot import SlackBot
 from vaultwatch.notify.slack.webhook import SlackWebhook
+from vaultwatch.seals import Seal
 
 
 @pytest.fixture
@@ -68,6 +71,18 @@ def bodies(aws: World) -> list[str]:
 def test_each_notification_is_one_post(notify: Notify, slack: SlackStandIn, bodies: list[str]) -> None:
     assert notify(*bodies) == []
     assert slack.accepted == 3
+
+
+def test_what_somebody_else_publishes_is_dropped_and_counted_and_the_real_one_of_that_name_is_posted(
+    notify: Notify, slack: SlackStandIn, bodies: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The credential of a function that publishes is enough to read the stream, and to compute what comes."""
+    forged = bodies[0].replace("p0", "nobody")
+    capsys.readouterr()
+    assert notify(forged, json.dumps({"Message": forged}), bodies[0]) == []
+    assert slack.accepted == 1
+    assert "nobody" not in str(slack.messages)
+    assert total(capsys.readouterr().out, "ForeignMessages") == 2
 
 
 def test_notifications_that_slack_does_not_accept_return_and_stay_hidden_longer_each_time(
@@ -147,12 +162,13 @@ class TestWithABotToken:
     def test_a_group_is_one_message_whichever_process_continues_it(
         self, notify: Notify, slack: SlackStandIn, bodies: list[str]
     ) -> None:
-        first, second, other = (json.loads(body) for body in bodies)
-        first["group"] = second["group"] = "a" * 32
-        other["group"] = "b" * 32
-        assert notify(json.dumps(first), json.dumps(other)) == []
+        first, second, other = (
+            sealed_json(replace(decode_notification(body.encode()), group=group), 100_000, Seal(SEAL_KEY)).decode()
+            for body, group in zip(bodies, ("a" * 32, "a" * 32, "b" * 32), strict=True)
+        )
+        assert notify(first, other) == []
         notify.start()
-        assert notify(json.dumps(second)) == []
+        assert notify(second) == []
         assert [post.thread_ts for post in slack.messages] == ["", "", slack.messages[0].ts]
         assert slack.updated == 1
 
