@@ -194,7 +194,7 @@ def readings(entry: AuditEntry, line: bytes) -> tuple[AuditEntry, ...]:
         entry: The entry, with the last member of each name.
         line: The line that it was read from, which is within its budget.
     """
-    found = repeated_members(_object_in(line.strip(_AROUND)))
+    found = repeated_members(_object_in(line.strip(_AROUND)), entry.fields)
     if found is None:
         return (entry,)
     last = msgspec.structs.replace(entry, repeated=found.names)

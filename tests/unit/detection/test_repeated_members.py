@@ -70,6 +70,20 @@ def test_what_vault_writes_raises_nothing(is_thorough: bool) -> None:
     assert raised(lines, is_thorough=is_thorough) == set()
 
 
+def test_an_entry_as_vault_writes_it_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[bytes] = []
+
+    def search(text: bytes, _object_of: object) -> None:
+        searched.append(text)
+
+    monkeypatch.setattr("vaultwatch.reading.lenient.decode_pairs", search)
+    assert raised([entry('"type":"response"', REAL)]) == {ACT}
+    assert searched == []
+    for text in (REAL.replace(",", ", "), REAL.replace("e1", r"\u003ce1"), REAL.replace("e1", r"\ud800")):
+        assert raised([entry('"type":"response"', text)]) == {ACT}
+    assert len(searched) == 3
+
+
 def test_the_rest_of_a_log_is_read_by_the_index() -> None:
     detector = Detector(RULES)
     detector.feed([entry(REAL, REAL, '"type":"request"'), *(request(f"e{n}", "kv/app") for n in range(3))])
