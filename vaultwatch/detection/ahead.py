@@ -62,12 +62,19 @@ class Asked(msgspec.Struct):
 
 
 class Step(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """What a record adds to the counts of two windows: see `Correlator.step`; `sample` is empty unless it is first."""
+    """What a record adds to the counts of two windows: see `Correlator.step`; `sample` is empty unless it is first.
+
+    `origin` is that of its occurrence, as it is encoded in the fewest steps: the last two are its position, "" and 0 if
+    it has none.
+    """
 
     half: Half
     thing: Thing
     text: str
-    found: Occurrence
+    moment: float
+    time: str
+    event_key: str
+    origin: tuple[str, str, str, str, int]
     sample: Sample
 
 
@@ -109,17 +116,14 @@ class NotingCorrelator(Correlator):
             shown = {}
         known.add(thing)
         found = occurrence()
-        return (
-            StepVerdict(
-                rule=one.facts,
-                event_key=found.event_key,
-                origin=found.origin,
-                outcome="unknown",
-                time=found.time,
-                record={},
-                step=Step(half, thing, text if len(known) <= MAX_VALUES else "", found, shown),
-            ),
+        key, time, origin = found.event_key, found.time, found.origin
+        log, line = (origin.position.log, origin.position.line) if origin.position else ("", 0)
+        place = origin.cluster, origin.node, origin.lane, log, line
+        step = Step(half, thing, text if len(known) <= MAX_VALUES else "", found.moment, time, key, place, shown)
+        verdict = StepVerdict(
+            rule=one.facts, event_key=key, origin=origin, outcome="unknown", time=time, record={}, step=step
         )
+        return (verdict,)
 
 
 class Ahead(msgspec.Struct, frozen=True):
@@ -246,13 +250,12 @@ def take_over(detector: Detector, ahead: Ahead) -> None:
 
 def count_again(detector: Detector, step: Step) -> Sequence[Verdict]:
     """Count what was counted in a part that another detector has read ahead, and return what that leads to."""
-    correlator, lines = detector.correlator, detector.lines
+    correlator = detector.correlator
 
     def occurrence() -> Occurrence:
-        found = step.found
-        if not lines:
-            return found
-        return Occurrence(found.moment, found.time, found.event_key, _origin(found.origin, lines))
+        cluster, node, lane, log, line = step.origin
+        position = Position(log, detector.lines + line) if log else None
+        return Occurrence(step.moment, step.time, step.event_key, Origin(cluster, node, lane, position))
 
     one = correlator.correlations.by_name[step.half[0]]
     return correlator.step(one, step.half, step.thing, step.text, occurrence, lambda: step.sample)

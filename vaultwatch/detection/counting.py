@@ -337,8 +337,9 @@ class Counting:
 
     def _beside(self, key: Half) -> list[HalfCount]:
         rule, group, number, timespan_seconds = key
-        both = (self._halves.get((rule, group, one, timespan_seconds)) for one in (number - 1, number + 1))
-        return [half for half in both if half]
+        before = self._halves.get((rule, group, number - 1, timespan_seconds))
+        after = self._halves.get((rule, group, number + 1, timespan_seconds))
+        return [half for half in (before, after) if half]
 
     def _make_room(self) -> None:
         held = [

@@ -212,11 +212,12 @@ class AuditIndex:
                     mask |= secrets
                 if mask:
                     mask = narrowed(mask, text, gate)
-                if not mask and not (waiting and request.id in waiting):
+                is_awaited = request.id in waiting
+                if not mask and not is_awaited:
                     passed += 1
                     continue
                 rules = rules_by_mask[mask]
-                if settle and mask and not (waiting and (not request.id or request.id in waiting)):  # noqa: SIM102
+                if settle and mask and not is_awaited and (request.id or not waiting):  # noqa: SIM102
                     if settle(line, text, gate, rules, passed):
                         passed += 1
                         continue
