@@ -14,7 +14,7 @@ names (DynamoDB developer guide, "Using IAM policy conditions for fine-grained a
 
 IAM has no permission to create a row without replacing one. So a function may replace the alerts and windows that it
 makes itself. But whoever has its credential and not the key of `vaultwatch.seals` cannot name them, unless the function
-may query an index, and rows without a seal decide nothing; nobody may delete an alert.
+may query an index, and rows without a seal decide nothing; nobody may delete a row.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def store_alerts(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
 
 def raise_absences(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
     """Allow a function to store the alerts on what is due and has not come, and to note that it did."""
-    rows = (schema.ADDED_ROWS, schema.ALERT_ROWS, schema.SIGHTINGS_ROWS, schema.WINDOW_ROWS)
+    rows = (schema.ALERT_ROWS, schema.SIGHTINGS_ROWS)  # besides those that `close_windows` allows
     return [
         allow_rows("SettleExpected", table, ["BatchGetItem", "PutItem"], [schema.EXPECTED_ROWS]),
         allow_rows("StoreAlerts", table, ["PutItem"], rows),
@@ -90,24 +90,21 @@ def remember_live_rules(table: dynamodb.ITable) -> iam.PolicyStatement:
 def close_windows(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
     """Allow a function to close suppression windows, to send what is due or unsent, and to postpone retries.
 
-    With these it can neither open nor prolong a window, only end one, which makes people be notified. Of what rules
-    hold and expect, and of notifications, it deletes what is due and Vaultwatch did not write.
+    With these it can neither open nor prolong a window, only end one, which makes people be notified. It deletes
+    nothing: what is settled stays, in no index, until it expires.
     """
-    deleted = (
+    read = (schema.ALERT_ROWS, *_DECIDED_BY, schema.NOTIFICATION_ROWS, schema.ADDED_ROWS)
+    written = (
         schema.ADDED_ROWS,
-        schema.EXPECTED_ROWS,
+        schema.LIMIT_ROWS,
         schema.NOTIFICATION_ROWS,
         schema.RULE_ROWS,
         schema.WINDOW_ROWS,
     )
-    read = (schema.ALERT_ROWS, *_DECIDED_BY, schema.NOTIFICATION_ROWS, schema.ADDED_ROWS)
-    written = (schema.LIMIT_ROWS, schema.NOTIFICATION_ROWS, schema.RULE_ROWS)
     found = [f"{table.table_arn}/index/{index.name}" for index in schema.INDEXES]
     return [
         allow_rows("ReadAlerts", table, ["BatchGetItem"], read),
-        allow_rows("Summarize", table, ["PutItem"], written),
-        allow_rows("CloseWindows", table, ["DeleteItem"], deleted),
-        allow_rows("PostponeRetries", table, ["UpdateItem"], [schema.NOTIFICATION_ROWS]),
+        allow_rows("CloseWindows", table, ["PutItem"], written),
         allow("FindDue", ["dynamodb:Query"], found),
     ]
 

@@ -10,8 +10,12 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-def make_table(client: DynamoDBClient, name: str) -> None:
-    """Create the table that the stack `alerting` creates."""
+_STREAM: Any = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+_EXPIRY: Any = {"AttributeName": schema.EXPIRES_AT, "Enabled": True}
+
+
+def make_table(client: DynamoDBClient, name: str, *, stream: bool = False) -> None:
+    """Create the table that the stack `alerting` creates; its stream only if it is wanted, since moto keeps it all."""
     keys, text, number = (schema.PARTITION_KEY, schema.SORT_KEY), {"AttributeType": "S"}, {"AttributeType": "N"}
     attributes: Any = [{"AttributeName": key, **text} for key in keys]
     indexes: Any = []
@@ -33,7 +37,9 @@ def make_table(client: DynamoDBClient, name: str) -> None:
         KeySchema=_keys(*keys),
         GlobalSecondaryIndexes=indexes,
         BillingMode="PAY_PER_REQUEST",
+        **({"StreamSpecification": _STREAM} if stream else {}),
     )
+    client.update_time_to_live(TableName=name, TimeToLiveSpecification=_EXPIRY)
 
 
 def _keys(partition: str, sort: str) -> Any:

@@ -19,6 +19,8 @@ from moto.dynamodb.exceptions import MockValidationException
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
 
+from testbed.aws import table_stream
+
 _MOTO = DynamoDBBackend.transact_write_items
 _SERIALIZE_MEMBER = BaseJSONSerializer._serialize_structure_member
 
@@ -48,6 +50,7 @@ def fast_dynamodb() -> Iterator[None]:
     with (
         patch.object(DynamoDBBackend, "transact_write_items", _transact),
         patch.object(BaseJSONSerializer, "_serialize_structure_member", _serialize_member),
+        table_stream.patched(),
     ):
         yield
 
@@ -64,7 +67,10 @@ def _transact(backend: DynamoDBBackend, items: list[dict[str, Any]]) -> None:
         raise MockValidationException("Attempting to store more than 38 significant digits in a Number")
     touched = [(action["TableName"], _key(backend, action)) for item in items for action in item.values()]
     before = [copy.deepcopy(backend.get_item(*place)) for place in touched]
-    with patch.object(Table, "__deepcopy__", lambda table, memo: table, create=True):
+    with (
+        patch.object(Table, "__deepcopy__", lambda table, memo: table, create=True),
+        table_stream.undone_on_error(backend),
+    ):
         try:
             _MOTO(backend, items)
         except BaseException:

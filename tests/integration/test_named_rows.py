@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
-from botocore.exceptions import ClientError
 
 from testbed.aws import Call
 from testbed.deployment import ALERTING, Deployment, deploy
@@ -90,14 +88,6 @@ class Thief:
         """Write nothing over a row."""
         self.put(*({**place, "body": {"B": b"{}"}, schema.SEAL: {"B": b"0" * 16}} for place in self.places(key)))
 
-    def remove(self, key: schema.Key) -> None:
-        """Delete a notification that is not sent, as only digest may."""
-        for place in self.places(key):
-            with nullcontext() if self.lists else suppress(ClientError):
-                self._client.delete_item(TableName=self._table, Key=place)
-        if not self.lists:
-            self._aws.endpoint.calls.clear()  # whose refusals say that it may not
-
 
 def another(number: int) -> list[bytes]:
     """Return the same act again, from another address, so that a summary says so."""
@@ -162,20 +152,12 @@ def archive(deployment: Deployment, lines: list[bytes]) -> None:
     deployment.aws.run_until_idle()
 
 
-def unsent_removed(deployment: Deployment, thief: Thief, alert: Alert) -> int:
-    return unsent_stolen(deployment, thief, alert, thief.remove)
-
-
 def unsent_written_over(deployment: Deployment, thief: Thief, alert: Alert) -> int:
-    return unsent_stolen(deployment, thief, alert, thief.overwrite)
-
-
-def unsent_stolen(deployment: Deployment, thief: Thief, alert: Alert, theft: Callable[[schema.Key], None]) -> int:
     key = schema.delivery_key(alert.id, TOPIC)
 
     def attack() -> None:
         assert thief.places(key)
-        theft(key)
+        thief.overwrite(key)
         assert not thief.lists or thief.places(key) == []  # or the attack has done nothing
 
     return unsent(deployment, attack)
@@ -205,7 +187,6 @@ ATTACKS = {
     repeats_written_over: (REPEATS, 0),
     repeats_put_back: (REPEATS, 0),
     held_written_over: (REPEATS, 0),
-    unsent_removed: (1, 1),
     unsent_written_over: (1, 1),
     unsent_alert_written_over: (1, 1),
     expected_written_over: (1, 0),

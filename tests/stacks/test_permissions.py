@@ -51,13 +51,9 @@ ALLOWED = {
             "dynamodb:BatchGetItem on <AlertsTable.Arn> for "
             "added#* alert#* family#* group#* limit#* notification#* rule#*"
         ),
-        "Summarize": "dynamodb:PutItem on <AlertsTable.Arn> for limit#* notification#* rule#*",
-        "CloseWindows": (
-            "dynamodb:DeleteItem on <AlertsTable.Arn> for added#* expected#* group#* notification#* rule#*"
-        ),
-        "PostponeRetries": "dynamodb:UpdateItem on <AlertsTable.Arn> for notification#*",
+        "CloseWindows": "dynamodb:PutItem on <AlertsTable.Arn> for added#* group#* limit#* notification#* rule#*",
         "SettleExpected": "dynamodb:BatchGetItem PutItem on <AlertsTable.Arn> for expected#*",
-        "StoreAlerts": "dynamodb:PutItem on <AlertsTable.Arn> for added#* alert#* family#* group#*",
+        "StoreAlerts": "dynamodb:PutItem on <AlertsTable.Arn> for alert#* family#*",
         "FindDue": "dynamodb:Query on <AlertsTable.Arn>/index/due <AlertsTable.Arn>/index/unsent",
         **LIVE_RULES,
         **PUBLISH,

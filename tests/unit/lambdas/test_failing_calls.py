@@ -127,7 +127,7 @@ ROWS = [
     Row("digest", PUBLISH, ("PublishFailures", "UnsentNotifications")),
     Row("digest", KEEP, ("PublishFailures", "UnsentNotifications"), notified="erin frank"),
     Row("digest", MARK_SENT, (ERRORS,), notified="erin frank"),
-    Row("digest", "DynamoDB.UpdateItem", (ERRORS, "RefusedNotifications"), notified="erin frank"),
+    Row("digest", DYNAMODB_WRITE, (ERRORS, "RefusedNotifications"), notified="erin frank", after=MARK_SENT),
     # grace and heidi are in the queue.
     Row("notify", "Secrets Manager.GetSecretValue", ("FailedNotifications",)),
     Row("notify", DYNAMODB_READ, (), notified="grace heidi"),

@@ -16,6 +16,7 @@ from vaultwatch.dispatch.notification import NOTIFIED, Filing, Notification, Rec
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.rules.facts import Level
 from vaultwatch.store.dynamodb.adapter import CROWD_SECONDS, DynamoStore
+from vaultwatch.store.dynamodb.table import SETTLED
 
 T0 = 1_700_000_000.0
 PEOPLE = (Route("people", NOTIFIED, Level.INFORMATIONAL),)
@@ -50,7 +51,7 @@ def a_flood(size: int, name: str = "p") -> list[Filing]:
 
 
 def bodies(kind: str) -> list[bytes]:
-    return [row["body"]["B"] for row in all_rows() if row["sk"]["S"] == kind]
+    return [row["body"]["B"] for row in all_rows() if row["sk"]["S"] == kind and row["body"]["B"] != SETTLED]
 
 
 def counted(notifications: Sequence[Notification]) -> int:

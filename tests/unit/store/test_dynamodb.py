@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from vaultwatch.store.dynamodb.adapter import PATIENCE_SECONDS, DynamoStore
 from vaultwatch.store.dynamodb.counts import DynamoCounts
 from vaultwatch.store.dynamodb.memory import DynamoMemory
 from vaultwatch.store.dynamodb.sent import SentNotifications
+from vaultwatch.store.dynamodb.table import SETTLED, SETTLED_SECONDS
 
 T0 = 1_700_000_000.0
 TOPIC = (Route("sns", ALL_DISPOSITIONS, Level.INFORMATIONAL),)
@@ -196,10 +198,16 @@ class TestMemory:
         (row,) = rows("alert")
         assert float(row["expires_at"]["N"]) == T0 + REMEMBERED_SECONDS
 
-    def test_a_closed_window_leaves_no_row(self, store: DynamoStore) -> None:
+    def test_a_closed_window_leaves_a_row_that_is_in_no_index_and_expires_soon(self, store: DynamoStore) -> None:
         record(store, [a_filing("e1"), a_filing("e2")], T0)
         store.settle(T0 + 900)
-        assert rows("window") == []
+        [row] = rows("window")
+        assert row.keys() == {"pk", "sk", "body", "seal", "written", "expires_at"}
+        assert row["body"]["B"] == SETTLED
+        assert 0 < float(row["expires_at"]["N"]) - time.time() <= SETTLED_SECONDS
+        assert store.settle(T0 + 1800) == []
+        assert store.file([a_filing("e3")], T0 + 1800).recorded[0].disposition == "first"
+        assert rows("window")[0]["body"]["B"] != SETTLED
 
 
 class TestAnIndexThatLags:

@@ -221,6 +221,29 @@ def test_what_is_unsent_and_foreign_is_found_once(client: Any, store: DynamoStor
         assert foreign_rows.taken() == found
 
 
+def test_rows_that_the_indexes_show_and_digest_may_not_read_hold_nothing_back(client: Any, monkeypatch: Any) -> None:
+    """`evaluate` may write rows of what was seen, with the marks of an index; `digest` may not read them."""
+    store = DynamoStore(client, TABLE, SEAL, TOPIC, sleep=lambda seconds: None)
+    expectations = DynamoExpectations(client, TABLE, SEAL)
+    expectations.expect([event := expected(T0)], T0 + 9e6)
+    first, _ = store.file([a_filing("e1"), a_filing("e2", remote_address="198.51.100.1")], T0).notifications
+    own = {"unsent_sink": {"S": "sns"}, "unsent_order": {"N": "1"}, "not_before": {"N": "0"}, "created_at": {"N": "0"}}
+    for kind in ("held", "window", "added", "expected"):
+        marks = {"due_kind": {"S": kind}, "due_at": {"N": "1"}, **own}
+        client.put_item(TableName=TABLE, Item={"pk": {"S": f"seen#{kind}"}, "sk": {"S": kind}, **marks})
+    read = client.batch_get_item
+
+    def denying(RequestItems: Any) -> Any:  # noqa: N803 - DynamoDB's name
+        if any(key["pk"]["S"].startswith("seen#") for key in RequestItems[TABLE]["Keys"]):
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "BatchGetItem")
+        return read(RequestItems=RequestItems)
+
+    monkeypatch.setattr(client, "batch_get_item", denying)
+    assert first.id in [one.notification.id for one in store.unsent("sns", T0 + 60)]
+    assert [one.merged_count for one in store.settle(T0 + 3600)] == [1]
+    assert expectations.due(T0 + 9e5) == [event]
+
+
 def test_foreign_rows_that_are_written_again_at_every_moment_hold_nothing_back(client: Any, monkeypatch: Any) -> None:
     """So that each deletion conflicts with another writer."""
     pauses = list[float]()

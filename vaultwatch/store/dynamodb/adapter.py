@@ -24,8 +24,8 @@ from vaultwatch.dispatch.notification import Filing, Notification, Recorded
 from vaultwatch.dispatch.portions import capped
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.seals import Seal
-from vaultwatch.store import REMEMBERED_SECONDS, Filed, StoreError, StoreRefused, Unsent, always
-from vaultwatch.store.dynamodb.deliveries import is_listed, sent_row
+from vaultwatch.store import REMEMBERED_SECONDS, Filed, StoreError, Unsent, always
+from vaultwatch.store.dynamodb.deliveries import is_listed, put_off, sent_row
 from vaultwatch.store.dynamodb.filing import Done, Work, share_out
 from vaultwatch.store.dynamodb.live import live_since
 from vaultwatch.store.dynamodb.rows import (
@@ -39,7 +39,16 @@ from vaultwatch.store.dynamodb.rows import (
     read_draft,
     read_held,
 )
-from vaultwatch.store.dynamodb.schema import Key, alert_key, delivery_key, held_key
+from vaultwatch.store.dynamodb.schema import (
+    ADDED_ROWS,
+    NOTIFICATION_ROWS,
+    RULE_ROWS,
+    WINDOW_ROWS,
+    Key,
+    alert_key,
+    delivery_key,
+    held_key,
+)
 from vaultwatch.store.dynamodb.settling import move_to_rules
 from vaultwatch.store.dynamodb.table import Conflict, Item, Table, number
 
@@ -54,6 +63,8 @@ _CONFLICT = Backoff(first_seconds=0.02, longest_seconds=2.0)
 _LAST_MOMENT = 9e12
 _LONGEST_WAIT_SECONDS = 2 * 3600.0
 """A notification that is put off for longer was put off by somebody else, and is due."""
+_LISTED = {"added": ADDED_ROWS, "window": WINDOW_ROWS, "held": RULE_ROWS}
+"""How the partition keys of the rows begin that are due, by their kind."""
 _DUE = "due_kind = :kind AND due_at <= :now"
 _T = TypeVar("_T")
 
@@ -111,21 +122,21 @@ class DynamoStore:
     def settle(self, now: float, may_go_on: Callable[[], bool] = always) -> list[Notification]:
         """See `Store.settle`; the summaries of the highest levels are made first."""
         table, made = self._table, list[Draft]()
-        for kind in ("added", "window"):
-            for page in table.find("due", _DUE, {":kind": kind, ":now": now}):
+        for kind in ("added", "window"):  # which change what rules hold
+            for page in table.find("due", _LISTED[kind], _DUE, {":kind": kind, ":now": now}):
                 if not may_go_on():
                     break
                 self._insisting(partial(move_to_rules, table, page, now), now)
-        due = [item for page in table.find("due", _DUE, {":kind": "held", ":now": now}) for item in page]
+        due = [item for page in table.find("due", RULE_ROWS, _DUE, {":kind": "held", ":now": now}) for item in page]
         rows = table.read_found(due)
-        table.remove_foreign(rows)
+        table.settle_foreign(rows)
         for held in sorted(filter(None, map(read_held, rows)), key=by_urgency):
             made += self._insisting(partial(self._flush, held_key(held.head.rule), now), now)
         return self._assemble(made)
 
     def next_due(self, now: float) -> float | None:
         """See `Store.next_due`."""
-        moments = [self._next_due(kind, now) for kind in ("added", "window", "held")]
+        moments = [self._next_due(kind, now) for kind in _LISTED]
         return min((moment for moment in moments if moment is not None), default=None)
 
     def unsent(self, sink: str, now: float, *, limit: int = 10, age_seconds: float = 0.0) -> list[Unsent]:
@@ -135,9 +146,9 @@ class DynamoStore:
         values = {":sink": sink, ":now": now, ":made": made, ":distant": distant}
         found: list[tuple[Draft, Item]] = []
         filtered = "(not_before <= :now OR not_before > :distant) AND (created_at <= :made OR created_at > :distant)"
-        for page in table.find("unsent", "unsent_sink = :sink", values, filtered=filtered):
+        for page in table.find("unsent", NOTIFICATION_ROWS, "unsent_sink = :sink", values, filtered=filtered):
             rows = table.read_found(page)
-            table.remove_foreign(rows)
+            table.settle_foreign(rows)
             due = [item for item in rows if is_listed(item) and not now < number(item, "not_before") <= distant]
             found += [(draft, item) for item in due if (draft := read_draft(item))]
             if len(found) >= limit:
@@ -152,12 +163,15 @@ class DynamoStore:
             self._table.put(sent_row(delivery_key(notification_id, sink), now + self._remembered_seconds))
 
     def put_off(self, notification_id: str, sink: str, until: float) -> None:
-        """See `Store.put_off`."""
-        key, values = delivery_key(notification_id, sink), {":one": 1, ":until": until}
+        """See `Store.put_off`; one that is sent, or that somebody else wrote, stays as it is."""
+        key = delivery_key(notification_id, sink)
+        item = self._table.read([key]).get(key)
+        if item is None or not is_listed(item):
+            return
         try:
-            self._table.change(key, "SET attempts = attempts + :one, not_before = :until", values)
-        except StoreRefused:  # the number of attempts is not ours
-            self._table.change(key, "SET attempts = :one, not_before = :until", values)
+            self._table.write([put_off(item, key, until)])
+        except Conflict:
+            return  # another function has just sent it, or put it off
 
     def live_since(self, digests: Mapping[str, str], now: float) -> dict[str, float]:
         """See `Store.live_since`."""
@@ -210,7 +224,8 @@ class DynamoStore:
         return drafts
 
     def _next_due(self, kind: str, now: float) -> float | None:
-        query = self._table.find("due", "due_kind = :kind AND due_at > :now", {":kind": kind, ":now": now}, page=1)
+        later = "due_kind = :kind AND due_at > :now"
+        query = self._table.find("due", _LISTED[kind], later, {":kind": kind, ":now": now}, page=1)
         return next((number(page[0], "due_at") for page in query), None)
 
     def _assemble(self, drafts: Sequence[Draft], alerts: Mapping[Key, Alert] | None = None) -> list[Notification]:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from vaultwatch.seals import Seal
 from vaultwatch.store.counts import Shared
-from vaultwatch.store.dynamodb.schema import EXPIRES_AT, count_key
+from vaultwatch.store.dynamodb.schema import EXPIRES_AT, REACHED, count_key
 from vaultwatch.store.dynamodb.table import Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_REACHED = "reached"
 _BYTES = 8
 
 
@@ -29,7 +28,7 @@ class DynamoCounts:
             "hashes": [number.to_bytes(_BYTES) for number in hashes],
             "halves": [number.to_bytes(_BYTES, signed=True) for number in halves],
         }
-        found = self._table.unite(count_key(window), sets, {EXPIRES_AT: int(expires_at)}, unless=_REACHED)
+        found = self._table.unite(count_key(window), sets, {EXPIRES_AT: int(expires_at)}, unless=REACHED)
         if found is None:
             return Shared(reached=True)
         return Shared(
@@ -40,4 +39,4 @@ class DynamoCounts:
     def mark_reached(self, window: str) -> None:
         """See `Counts.mark_reached`."""
         key = count_key(window)
-        self._table.change(key, f"SET {_REACHED} = :seal", {":seal": self._table.attribute(key, _REACHED)})
+        self._table.change(key, f"SET {REACHED} = :seal", {":seal": self._table.attribute(key, REACHED)})

@@ -17,18 +17,35 @@ from vaultwatch.dispatch.notification import Disposition
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.seals import foreign_rows
 from vaultwatch.store.dynamodb.rows import read_draft
-from vaultwatch.store.dynamodb.schema import EXPIRES_AT, NOTIFICATION, UNSENT, Key, delivery_key
-from vaultwatch.store.dynamodb.table import Item, Row, Table, body_of, number, text_of
+from vaultwatch.store.dynamodb.schema import (
+    ATTEMPTS,
+    EXPIRES_AT,
+    NOT_BEFORE,
+    NOTIFICATION,
+    SEALED_MARKS,
+    UNSENT,
+    WRITTEN,
+    Key,
+    delivery_key,
+)
+from vaultwatch.store.dynamodb.table import Item, Row, Table, body_of, mark_of, number, replace_row, text_of
 
 UNSENT_SECONDS = 300.0
 """How long a notification may wait until it is made again: `digest` sends what is unsent each minute."""
 _FIRST: Disposition = "first"
-_SENT = b"sent"
+SENT = b"sent"
 
 
 def sent_row(key: Key, expires_at: float) -> Row:
     """Return what is left of the row of a notification once its sink has accepted it; no index has it."""
-    return Row(key, _SENT, None, {EXPIRES_AT: int(expires_at)}, guarded=False)
+    return Row(key, SENT, None, {EXPIRES_AT: int(expires_at)}, guarded=False)
+
+
+def put_off(item: Item, key: Key, until: float) -> Row:
+    """Return the row of a notification that was not accepted, to be tried again at a time."""
+    marks = {name: mark_of(item, name) for name in SEALED_MARKS if name in item and name != WRITTEN}
+    later = {NOT_BEFORE: until, ATTEMPTS: number(item, ATTEMPTS) + 1}
+    return replace_row(item, key, body_of(item) or b"", {**marks, **later})
 
 
 def is_listed(item: Item) -> bool:
@@ -67,7 +84,7 @@ def _is_lost(key: Key, item: Item | None, alert: Item, now: float) -> bool:
     if item is None:
         foreign_rows.add_missing(key)
         return True
-    if body_of(item) == _SENT:
+    if body_of(item) == SENT:
         return number(item, EXPIRES_AT) < number(alert, EXPIRES_AT)  # of an alert that was forgotten
     draft = read_draft(item)
     return draft is None or draft.created_at < now - UNSENT_SECONDS

@@ -10,7 +10,7 @@ import msgspec
 from vaultwatch.seals import Seal
 from vaultwatch.store import StoreError
 from vaultwatch.store.dynamodb.rows import read_body
-from vaultwatch.store.dynamodb.schema import DUE, EXPIRES_AT, expected_key
+from vaultwatch.store.dynamodb.schema import DUE, EXPECTED_ROWS, EXPIRES_AT, expected_key
 from vaultwatch.store.dynamodb.table import Conflict, Item, Table, number, replace_row
 from vaultwatch.store.expectations import Expected
 
@@ -38,9 +38,9 @@ class DynamoExpectations:
     def due(self, now: float) -> list[Expected]:
         """See `Expectations.due`."""
         found = list[Expected]()
-        for page in self._table.find(DUE.name, _DUE, {":kind": _KIND, ":now": now}):
+        for page in self._table.find(DUE.name, EXPECTED_ROWS, _DUE, {":kind": _KIND, ":now": now}):
             rows = self._table.read_found(page)
-            self._table.remove_foreign(rows)
+            self._table.settle_foreign(rows)
             due = (item for item in rows if DUE.partition_key in item and number(item, DUE.sort_key) <= now)
             found += [one for item in due if (one := _read(item))]
             if len(found) >= _MOST:

@@ -22,7 +22,11 @@ from vaultwatch.dispatch.soundness import MAX_STATE_BYTES, is_sound
 from vaultwatch.reading.bounds import bounded, brief
 from vaultwatch.seals import foreign_rows
 from vaultwatch.store.dynamodb.schema import (
+    ATTEMPTS,
+    CREATED_AT,
     EXPIRES_AT,
+    NOT_BEFORE,
+    UNSENT,
     Key,
     alert_key,
     delivery_key,
@@ -31,7 +35,7 @@ from vaultwatch.store.dynamodb.schema import (
     sightings_key,
     window_key,
 )
-from vaultwatch.store.dynamodb.table import Item, Row, body_of, place_of, replace_row
+from vaultwatch.store.dynamodb.table import SETTLED, Item, Row, body_of, place_of, replace_row
 from vaultwatch.store.encoding import decode_alert, encode_alert
 
 MAX_ALERT_BYTES = 120_000
@@ -84,7 +88,7 @@ def _sound(type_: type[_T], body: bytes) -> _T:
 
 def _readable(item: Item, decode: Callable[[bytes], _T]) -> _T | None:
     body = body_of(item)
-    if body is None:  # of a foreign row
+    if body is None or body == SETTLED:  # None: of a foreign row
         return None
     try:
         return decode(body)
@@ -166,11 +170,11 @@ def delivery_rows(drafts: Sequence[Draft], routes: Sequence[Route], expires_at: 
             msgspec.json.encode(draft),
             None,
             {
-                "unsent_sink": route.sink,
-                "unsent_order": (priority(draft) + 4) * 10**13 + int(draft.created_at * 1000),
-                "created_at": draft.created_at,
-                "not_before": 0,
-                "attempts": 0,
+                UNSENT.partition_key: route.sink,
+                UNSENT.sort_key: (priority(draft) + 4) * 10**13 + int(draft.created_at * 1000),
+                CREATED_AT: draft.created_at,
+                NOT_BEFORE: 0,
+                ATTEMPTS: 0,
                 EXPIRES_AT: int(expires_at),
             },
             guarded=False,

@@ -41,6 +41,10 @@ NOTIFICATION_ROWS = "notification#"
 COUNT_ROWS = "count#"
 SEEN_ROWS = "seen#"
 EXPECTED_ROWS = "expected#"
+SENT_ROWS = "sent#"
+THREAD_ROWS = "thread#"
+REACHED = "reached"
+"""The attribute of a shared count that says, with a seal of its own, that it has reached its threshold."""
 
 PARTITION_KEY = "pk"
 SORT_KEY = "sk"
@@ -48,6 +52,8 @@ SEAL = "seal"
 """By which a row of Vaultwatch is recognised, and by a writer what it has read: `vaultwatch.seals`."""
 EXPIRES_AT = "expires_at"
 """DynamoDB deletes a row after this time (TTL)."""
+WRITTEN = "written"
+"""When the row was written, in ms since the epoch by the writer's clock, and later than the row that it replaced."""
 
 
 class Index(NamedTuple):
@@ -63,8 +69,12 @@ UNSENT = Index("unsent", "unsent_sink", "unsent_order")
 INDEXES = (DUE, UNSENT)
 NOTIFICATION = "notification"
 """The id of the notification of an alert about which people are notified at once."""
-SEALED_MARKS = (*DUE[1:], EXPIRES_AT, NOTIFICATION)
-"""What decides something besides the key and the body of a row. Without them changes when a notification is retried."""
+CREATED_AT, NOT_BEFORE, ATTEMPTS = "created_at", "not_before", "attempts"
+"""Of a notification that is not sent: when it was made, when it may be tried again, and how often it was tried."""
+FORMER_MARKS = (*DUE[1:], EXPIRES_AT, NOTIFICATION)
+"""What is sealed in a row without `written`, as earlier versions wrote it."""
+SEALED_MARKS = (*FORMER_MARKS, *UNSENT[1:], CREATED_AT, NOT_BEFORE, ATTEMPTS, WRITTEN)
+"""What decides something besides the key and the body of a row."""
 
 
 def alert_key(alert_id: str) -> Key:
@@ -124,7 +134,7 @@ def delivery_key(notification_id: str, sink: str) -> Key:
 
 def sent_rows(sink: str) -> str:
     """Return the prefix of the partition keys of notifications that a sink has accepted."""
-    return f"sent#{sink}#"
+    return f"{SENT_ROWS}{sink}#"
 
 
 def sent_key(notification_id: str, sink: str) -> Key:
@@ -134,7 +144,7 @@ def sent_key(notification_id: str, sink: str) -> Key:
 
 def thread_rows(sink: str) -> str:
     """Return the prefix of the partition keys of a sink's chat messages."""
-    return f"thread#{sink}#"
+    return f"{THREAD_ROWS}{sink}#"
 
 
 def thread_key(group: str, sink: str) -> Key:

@@ -2,7 +2,9 @@
 
 Every row has the keys `pk` and `sk`, its content as JSON in `body`, and a seal (`vaultwatch.seals`). Of a row without a
 valid seal, only the key is read: it is there to be replaced. A change names the seal of the row that it replaces: if it
-has another one by then, nothing of its transaction is written.
+has another one by then, nothing of its transaction is written. Each row says when it was written, always later than the
+one that it replaces, and none is deleted: what is settled stays without the marks of indexes until it expires. So
+whoever sees each change of the table knows which ones Vaultwatch has not made (`changes`).
 
 A `Key` is clear, here and wherever it is passed. This module alone knows by which key a row is stored: its `pk` is the
 name of the clear one (`Seal.name`). So what an index finds has no clear key but what its content says.
@@ -13,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,18 +23,33 @@ from botocore.exceptions import BotoCoreError, ClientError
 from vaultwatch.backoff import Backoff
 from vaultwatch.seals import Seal, foreign_rows
 from vaultwatch.store import StoreError, StoreRefused
-from vaultwatch.store.dynamodb.schema import PARTITION_KEY, SEAL, SEALED_MARKS, SORT_KEY, Key
+from vaultwatch.store.dynamodb.schema import (
+    EXPIRES_AT,
+    FORMER_MARKS,
+    PARTITION_KEY,
+    SEAL,
+    SEALED_MARKS,
+    SORT_KEY,
+    WRITTEN,
+    Key,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+_T = TypeVar("_T")
 Item = dict[str, Any]
 Place = tuple[str, str]
 """The key by which a row is stored."""
 
+SETTLED = b"settled"
+"""The content of a row of which nothing remains to be done. It reads as a missing one."""
+SETTLED_SECONDS = 3600.0
+"""When such a row expires: later than what was there before could be put back without being noticed (`changes`)."""
 MAX_ACTIONS = 100
 MAX_TRANSACTION_BYTES = 3_500_000  # of 4 MiB, which count names and conditions too
 _MAX_READ = 100
+_MAX_AHEAD_MS = 3_600_000
 _PAGE = 90
 _BATCH_ATTEMPTS = 10
 _BATCH_BACKOFF = Backoff(first_seconds=0.05, longest_seconds=1.0)
@@ -53,7 +70,7 @@ class Conflict(Exception):
 class Row(msgspec.Struct, frozen=True):
     """A row to write. If `guarded`, the present row must have the seal `seen` (None: there must be no row).
 
-    `marks` are the numbers and texts of indexes and expiry.
+    `marks` are the numbers and texts of indexes and expiry. `after` is when the present row was written, in ms.
     """
 
     key: Key
@@ -61,13 +78,13 @@ class Row(msgspec.Struct, frozen=True):
     seen: bytes | None
     marks: Mapping[str, str | float | int] = {}
     guarded: bool = True
+    after: float = 0.0
 
 
-class Gone(msgspec.Struct, frozen=True):
-    """A row to delete if it still has the seal that was read."""
+class Settled(msgspec.Struct, frozen=True):
+    """A row that an index has found, of which nothing remains to be done; written if it still has the seal it had."""
 
-    key: Key
-    seen: bytes | None
+    item: Item
 
 
 class Table:
@@ -87,6 +104,7 @@ class Table:
         self._name = name
         self._seal = seal
         self._sleep = sleep
+        self._last_written = 0
 
     def read(self, keys: Iterable[Key]) -> dict[Key, Item]:
         """Return the rows with these keys, with consistent reads; of a foreign one, its key only."""
@@ -99,17 +117,18 @@ class Table:
         found = self._read(places)
         return [found[place] for place in dict.fromkeys(places) if place in found]
 
-    def write(self, actions: Sequence[Row | Gone]) -> None:
+    def write(self, actions: Sequence[Row | Settled]) -> None:
         """Write everything or nothing; raises `Conflict` if a row differs from what was read."""
         if not actions:
             return
+        written = self._written()
         with _asking():
-            self._client.transact_write_items(TransactItems=[self._action(action) for action in actions])
+            self._client.transact_write_items(TransactItems=[self._action(action, written) for action in actions])
 
     def put(self, row: Row) -> None:
         """Write one row, whatever it replaces."""
         with _asking():
-            self._client.put_item(TableName=self._name, Item=self._item(row))
+            self._client.put_item(TableName=self._name, Item=self._item(row, self._written()))
 
     def change(self, key: Key, expression: str, values: Mapping[str, float | bytes]) -> None:
         """Change parts of a row that are not sealed, if it exists."""
@@ -160,26 +179,35 @@ class Table:
 
     def attribute(self, key: Key, name: str) -> bytes:
         """Return the value of an attribute of a row that nobody else can write."""
-        return self._seal.of(self._place(key), name.encode(), {})
+        return attribute_of(self._seal, self._place(key), name)
 
-    def remove_foreign(self, rows: Iterable[Item]) -> None:
-        """Delete the foreign ones among rows that an index has found, which would be found again and again."""
-        self.remove([item for item in rows if seal_of(item) is None])
+    def settle_foreign(self, rows: Iterable[Item]) -> None:
+        """Settle the foreign ones among rows that an index has found, which would be found again and again."""
+        self.settle([item for item in rows if seal_of(item) is None])
 
-    def remove(self, rows: Sequence[Item]) -> None:
-        """Delete rows that an index has found and nobody can read, whatever they are by now.
+    def settle(self, rows: Sequence[Item]) -> None:
+        """Settle rows that an index has found and nobody can read, whatever they are by now.
 
         Those that somebody writes at this moment stay, and are found again: they must hold nothing back.
         """
-        for some in _portions(list(map(place_of, rows)), MAX_ACTIONS):
-            actions: Any = [{"Delete": {"TableName": self._name, "Key": _keys(place)}} for place in some]
-            with suppress(Conflict), _asking():
-                self._client.transact_write_items(TransactItems=actions)
+        for some in _portions(rows, MAX_ACTIONS):
+            with suppress(Conflict):
+                self.write([Settled(item) for item in some])
 
     def find(
-        self, index: str, condition: str, values: Mapping[str, Any], *, filtered: str = "", page: int = _PAGE
+        self, index: str, rows: str, condition: str, values: Mapping[str, Any], *, filtered: str = "", page: int = _PAGE
     ) -> Iterator[list[Item]]:
-        """Yield pages of an index, in its order. It lags, and seals are not checked: see `read_found`."""
+        """Yield pages of an index, in its order. It lags, and seals are not checked: see `read_found`.
+
+        Args:
+            index: The name of the index.
+            rows: How the partition keys of its rows begin. Others are left out: somebody else has put them there, and
+                whoever searches the index may not read them.
+            condition: On the keys of the index.
+            values: The values in `condition` and `filtered`.
+            filtered: A condition on other attributes; "" for none.
+            page: How many rows a page has at most.
+        """
         query: dict[str, Any] = {
             "TableName": self._name,
             "IndexName": index,
@@ -192,40 +220,48 @@ class Table:
         while True:
             with _asking():
                 answer = self._client.query(**query)
-            if answer["Items"]:
-                yield answer["Items"]
+            if found := [item for item in answer["Items"] if place_of(item)[0].startswith(rows)]:
+                yield found
             if "LastEvaluatedKey" not in answer:
                 return
             query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
-    def _action(self, action: Row | Gone) -> Any:
-        if isinstance(action, Row) and not action.guarded:
-            return {"Put": {"TableName": self._name, "Item": self._item(action)}}
-        condition: dict[str, Any] = {
-            "TableName": self._name,
-            "ConditionExpression": f"attribute_not_exists({PARTITION_KEY})",
-        }
-        if action.seen is not None:
-            condition["ConditionExpression"] = f"{SEAL} = :seen"
-            condition["ExpressionAttributeValues"] = {":seen": {"B": action.seen}}
-        if isinstance(action, Gone):
-            return {"Delete": {"Key": self._key(action.key), **condition}}
-        return {"Put": {"Item": self._item(action), **condition}}
+    def _action(self, action: Row | Settled, written: int) -> Any:
+        if isinstance(action, Settled):
+            item, seen = self._settled(action.item, written), seal_of(action.item)
+            guarded = seen is not None
+        else:
+            item, seen, guarded = self._item(action, written), action.seen, action.guarded
+        put: dict[str, Any] = {"TableName": self._name, "Item": item}
+        if guarded and seen is None:
+            put["ConditionExpression"] = f"attribute_not_exists({PARTITION_KEY})"
+        elif guarded:
+            put["ConditionExpression"] = f"{SEAL} = :seen"
+            put["ExpressionAttributeValues"] = {":seen": {"B": seen}}
+        return {"Put": put}
 
-    def _item(self, row: Row) -> Item:
-        marks = {name: row.marks[name] for name in SEALED_MARKS if name in row.marks}
-        place = self._place(row.key)
-        seal = self._seal.of(place, row.body, marks)
-        return {**_keys(place), "body": {"B": row.body}, SEAL: {"B": seal}, **_values(row.marks)}
+    def _item(self, row: Row, written: int) -> Item:
+        return self._sealed(self._place(row.key), row.body, row.marks, _later(written, row.after))
+
+    def _settled(self, item: Item, written: int) -> Item:
+        marks = {EXPIRES_AT: int(time.time() + SETTLED_SECONDS)}
+        return self._sealed(place_of(item), SETTLED, marks, _later(written, number(item, WRITTEN)))
+
+    def _sealed(self, place: Place, body: bytes, marks: Mapping[str, str | float | int], written: int) -> Item:
+        marks = {**marks, WRITTEN: written}
+        return {**_keys(place), "body": {"B": body}, SEAL: {"B": self._seal.of(place, body, marks)}, **_values(marks)}
+
+    def _written(self) -> int:
+        """Return the present time in ms, later than what this table has returned before."""
+        self._last_written = max(int(time.time() * 1000), self._last_written + 1)
+        return self._last_written
 
     def _own(self, item: Item) -> Item:
         """Return a row as it is if its seal is valid, else without anything that somebody else wrote."""
-        place, body, seal = place_of(item), body_of(item), seal_of(item)
-        marks = {name: _mark(item[name]) for name in SEALED_MARKS if name in item}
-        if body is not None and seal is not None and self._seal.holds(seal, place, body, marks):
+        if is_sealed(self._seal, item):
             return item
-        foreign_rows.add(place)
-        return _keys(place)
+        foreign_rows.add(place_of(item))
+        return _keys(place_of(item))
 
     def _read(self, places: Iterable[Place]) -> dict[Place, Item]:
         found: dict[Place, Item] = {}
@@ -258,6 +294,19 @@ class Table:
         raise StoreError(f"DynamoDB left items unprocessed {_BATCH_ATTEMPTS} times")
 
 
+def is_sealed(seal: Seal, item: Item) -> bool:
+    """Return whether a row has the seal that belongs to it."""
+    body, own = body_of(item), seal_of(item)
+    names = SEALED_MARKS if WRITTEN in item else FORMER_MARKS
+    marks = {name: mark_of(item, name) for name in names if name in item}
+    return body is not None and own is not None and seal.holds(own, place_of(item), body, marks)
+
+
+def attribute_of(seal: Seal, place: Place, name: str) -> bytes:
+    """Return the value of an attribute of a row that nobody else can write."""
+    return seal.of(place, name.encode(), {})
+
+
 def place_of(item: Item) -> Place:
     """Return the key by which a row is stored."""
     return item[PARTITION_KEY]["S"], item[SORT_KEY]["S"]
@@ -285,8 +334,8 @@ def seal_of(item: Item | None) -> bytes | None:
 
 def replace_row(item: Item | None, key: Key, body: bytes, marks: Mapping[str, str | float | int]) -> Row:
     """Return a row to write instead of the one that was read; a foreign one is replaced whatever it is by then."""
-    seen = seal_of(item)
-    return Row(key, body, seen, marks, guarded=item is None or seen is not None)
+    seen, after = seal_of(item), number(item or {}, WRITTEN)
+    return Row(key, body, seen, marks, guarded=item is None or seen is not None, after=after)
 
 
 @contextmanager
@@ -338,10 +387,16 @@ def _value(value: str | float | bytes) -> dict[str, Any]:
             return {"N": repr(value)}
 
 
-def _mark(value: Mapping[str, Any]) -> str | float:
+def mark_of(item: Item, name: str) -> str | float:
     """Return a number or text of a row as it was written; Vaultwatch writes no other values here."""
+    value = item[name]
     return float(value["N"]) if "N" in value else str(value.get("S", value))
 
 
-def _portions(keys: Sequence[Key], size: int) -> Iterator[Sequence[Key]]:
+def _later(written: int, after: float) -> int:
+    """Return when a row is written: now, or later than the row that it replaces, whose time may be nonsense."""
+    return max(written, int(min(after, written + _MAX_AHEAD_MS)) + 1)
+
+
+def _portions(keys: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
     return (keys[at : at + size] for at in range(0, len(keys), size))
