@@ -25,6 +25,8 @@ CORE_MIB = 1769
 MAX_SEGMENT_BYTES = 64 * 1024**2
 RECONCILE_SECONDS = 900
 """The longest that `reconcile` may take for an hour."""
+WITNESS_MIB, WITNESS_SECONDS = 256, 5
+"""The memory of `witness`, and how long changes wait for others, so that there is one invocation for all of them."""
 LANES = ARCHIVES = 2
 WINDOW_SECONDS = 600
 """The shortest timespan of a correlation in the pack; a window begins every half of it."""
@@ -54,6 +56,8 @@ class Assumptions:
     )
     digest_ms: float = _assume(100, "ms that `digest` takes every minute")
     notify_ms: float = _assume(400, "ms that `notify` takes per notification")
+    changed_rows: float = _assume(8, "changes of rows of the table per alert, each of which `witness` judges")
+    witness_ms: float = _assume(1, "ms that `witness` takes for a change, besides those of its invocation")
     reconciled_cpu_us: float = _assume(
         57, "µs of CPU time for each entry that `reconcile` compares (measured by hand: docs/reconcile.md)"
     )
@@ -61,7 +65,7 @@ class Assumptions:
         1.5, "times an hour's entries that `reconcile` reads of each copy, since segments begin before the hour"
     )
     other_metrics: float = _assume(50, "custom metrics besides those that `evaluate` writes for each node")
-    alarms: float = _assume(63, "alarms")
+    alarms: float = _assume(69, "alarms")
     counted_groups: float = _assume(
         0.1,
         "groups (identities, addresses) per record a second that hold at least a quarter of a threshold in each "
@@ -135,6 +139,7 @@ class Model:
             "Lambda: sweep": self._sweep(rate),
             "Lambda, S3: reconcile": self._reconcile(rate),
             "Lambda: digest, notify": self._digest_and_notify(rate),
+            "Lambda: witness": self._witness(rate),
             "DynamoDB": self._dynamodb(rate),
             COUNTING: self._counting(rate),
             "SNS, e-mail": self._sns(rate),
@@ -232,6 +237,17 @@ class Model:
             notified, self.assumed.notify_ms, 256
         )
 
+    def _witness(self, rate: float) -> float:
+        """Reads of the table's stream are free; what changes within five seconds is one invocation."""
+        changes = self._alerts(rate) * self.assumed.changed_rows + self._counting_writes(rate)
+        calls = self._witness_calls(rate)
+        gib_seconds = (calls * self.assumed.call_ms + changes * self.assumed.witness_ms) / 1000 * WITNESS_MIB / 1024
+        return calls * usd.REQUEST.usd + gib_seconds * usd.GB_SECOND.usd
+
+    def _witness_calls(self, rate: float) -> float:
+        changes = self._alerts(rate) * self.assumed.changed_rows + self._counting_writes(rate)
+        return min(changes, SECONDS / WITNESS_SECONDS)
+
     def _dynamodb(self, rate: float) -> float:
         """Rows of an alert, its notification, its group and its rule; the three later copies only read them."""
         alerts, kib = self._alerts(rate), ceil(self.measured.alert_bytes / 1024)
@@ -244,10 +260,13 @@ class Model:
 
     def _counting(self, rate: float) -> float:
         """Counts of correlations that are shared through the table, one write unit each, and the time of the calls."""
-        windows = SECONDS / (WINDOW_SECONDS / 2)
-        writes = self.assumed.counted_groups * rate * windows * self.assumed.shares
+        writes = self._counting_writes(rate)
         seconds = writes * self.assumed.share_ms / 1000
         return writes * usd.WRITE.usd + seconds * self.settings.sweep_memory_mib / 1024 * usd.GB_SECOND.usd
+
+    def _counting_writes(self, rate: float) -> float:
+        windows = SECONDS / (WINDOW_SECONDS / 2)
+        return self.assumed.counted_groups * rate * windows * self.assumed.shares
 
     def _sns(self, rate: float) -> float:
         """Only what people are notified of goes through SNS; every other alert goes to Firehose directly."""
@@ -263,7 +282,7 @@ class Model:
         return 5120 * ceil(self.measured.alert_bytes / 5120)
 
     def _logs(self, rate: float) -> float:
-        calls = self._frames(rate) + self._heartbeats() * 2 + self._objects(rate)
+        calls = self._frames(rate) + self._heartbeats() * 2 + self._objects(rate) + self._witness_calls(rate)
         return calls * (self.measured.log_bytes + self.assumed.call_log_bytes) / GIB * usd.LOG.usd
 
     def _watch(self) -> float:

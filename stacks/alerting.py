@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aws_cdk import CfnOutput, Stack
-from constructs import Construct
+from constructs import Construct, DependencyGroup
 
 from stacks.archive import ArchiveStack
 from stacks.constructs.alarms import Alarms
@@ -24,6 +24,7 @@ from stacks.constructs.reconciliation import Reconciliation
 from stacks.constructs.silenced_rules import warn_of_silenced_rules
 from stacks.constructs.slack import SlackNotifications
 from stacks.constructs.sweep import Sweep
+from stacks.constructs.witness import Witness
 from vaultwatch.settings import Settings
 
 
@@ -71,7 +72,7 @@ class AlertingStack(Stack):
         self._output("AlertsTopicArn", self._alerts.topic.topic_arn, "The topic to which every alert is published")
 
     def _add_functions(self, defaults: FunctionDefaults, archive: ArchiveStack) -> None:
-        Evaluation(
+        evaluation = Evaluation(
             self,
             "Evaluation",
             defaults=defaults,
@@ -81,8 +82,8 @@ class AlertingStack(Stack):
             bucket=archive.alerts,
             bucket_key=archive.key,
         )
-        Digest(self, "Digest", defaults=defaults, alerts=self._alerts)
-        Sweep(
+        digest = Digest(self, "Digest", defaults=defaults, alerts=self._alerts)
+        sweep = Sweep(
             self,
             "Sweep",
             defaults=defaults,
@@ -93,6 +94,8 @@ class AlertingStack(Stack):
             stream=self.stream,
             stream_key=self.key,
         )
+        writers = DependencyGroup(evaluation, digest, sweep)
+        Witness(self, "Witness", defaults=defaults, alerts=self._alerts, writers=writers)
 
         if defaults.settings.reconcile:
             Reconciliation(self, "Reconciliation", defaults=defaults, archive=archive.archive, key=archive.key)

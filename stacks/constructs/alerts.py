@@ -67,7 +67,7 @@ class Alerts(Construct):
 
     @property
     def sealing(self) -> dict[str, str]:
-        """The variable of a function that makes or checks seals."""
+        """The variable of a function that names, seals or judges rows."""
         return self._row_seal.environment
 
     @property

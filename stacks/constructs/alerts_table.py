@@ -10,7 +10,7 @@ from vaultwatch.store.dynamodb import schema
 
 
 class AlertsTable(dynamodb.Table):
-    """The DynamoDB table behind `vaultwatch.store.dynamodb`. It outlives its stack.
+    """The DynamoDB table behind `vaultwatch.store.dynamodb`, with a stream of its changes. It outlives its stack.
 
     Args:
         scope: The construct that holds the table.
@@ -30,6 +30,7 @@ class AlertsTable(dynamodb.Table):
                 point_in_time_recovery_enabled=True
             ),
             time_to_live_attribute=schema.EXPIRES_AT,
+            stream=dynamodb.StreamViewType.NEW_AND_OLD_IMAGES,
             deletion_protection=True,
             removal_policy=RemovalPolicy.RETAIN,
         )

@@ -82,6 +82,22 @@ LOSSES = (
         "table and, if its trail records data events, CloudTrail.",
     ),
     Loss(
+        "rows-altered",
+        metrics.ALTERED_ROWS,
+        "Somebody other than Vaultwatch deleted rows of the alerts table, wrote over them, or put back earlier ones. "
+        "The log of the function {function} has a line for each: which row, and what is lost with it (the rule, the "
+        "group, how many alerts). People may not be notified of these. Read the alerts in the history, find out whose "
+        "credential it was, revoke it, and make another key of the rows.",
+        period=MINUTE,
+    ),
+    Loss(
+        "unreadable-changes",
+        metrics.UNREADABLE_CHANGES,
+        "The function {function} could not read records of the stream of the alerts table, so it has not judged these "
+        "changes. Its log says why. The stream must have the view type NEW_AND_OLD_IMAGES: check in CloudTrail who "
+        "changed the table.",
+    ),
+    Loss(
         "foreign-messages",
         metrics.FOREIGN_MESSAGES,
         "The function {function} dropped messages of its queue that Vaultwatch did not publish, and did not send them. "

@@ -33,15 +33,17 @@ from testbed.aws.firehose import direct_puts
 from testbed.aws.functions import Function, Outcome
 from testbed.aws.gaps import Deliveries, Mail, patches
 from testbed.aws.instances import Instances
-from testbed.aws.mappings import Delivery, KinesisShard, Queue, Schedule
+from testbed.aws.mappings import Delivery, KinesisShard, Queue, Schedule, TableShard
 from testbed.aws.permissions import Need
 from testbed.aws.resources import Maker
 from testbed.aws.sts import STS_HOST, Session, Sts
+from testbed.aws.table_stream import expire_rows
 from testbed.aws.template import REGION, Template, Templates, UnsupportedTemplateError
 
 __all__ = ["Call", "LocalAws", "LocalAwsError", "Mail", "Outcome", "UnsupportedTemplateError"]
 
 _SESSION = boto3.Session()  # reads botocore's descriptions of the services only once
+_WRITING = ("BatchWriteItem", "DeleteItem", "PutItem", "TransactWriteItems", "UpdateItem")
 _ONLY_ONE = Lock()  # a second one would take messages from the queues of the first
 
 
@@ -191,6 +193,14 @@ class LocalAws:
         self.clock.move(seconds)
         self.run_until_idle(timeout)
 
+    def expire_rows(self, timeout: float = 60.0) -> int:
+        """Delete the rows whose time has come, as DynamoDB does within days, and return how many there were."""
+        with self.endpoint.one_at_a_time:
+            count = expire_rows(REGION, self.now())
+        self.clock.note_rows()
+        self.run_until_idle(timeout)
+        return count
+
     @property
     def refused(self) -> list[Call]:
         """The calls that were denied."""
@@ -265,7 +275,8 @@ class LocalAws:
             workers.append(Worker(arn, self.clock, self._firehoses[arn].step))
         for mapping in self._maker.mappings:
             name = f"{mapping['FunctionName']} from {mapping['EventSourceArn']}"
-            workers += [Worker(name, self.clock, poller.step) for poller in self._pollers(mapping)]
+            of_rows = ":dynamodb:" in mapping["EventSourceArn"]
+            workers += [Worker(name, self.clock, one.step, of_rows=of_rows) for one in self._pollers(mapping)]
         for arn, rule in self._maker.rules.items():
             workers += [Worker(arn, self.clock, schedule.step) for schedule in self._follow(arn, rule)]
         for worker in workers:
@@ -279,6 +290,8 @@ class LocalAws:
                 role = self._maker.functions[function].role
                 for shard in self.client("kinesis", role).list_shards(StreamARN=source)["Shards"]:
                     yield KinesisShard(mapping, self._function(function), self, shard["ShardId"])
+            case "dynamodb":
+                yield TableShard(mapping, self._function(function), self, "")
             case "sqs":
                 for _ in range(mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 5)):  # AWS starts with five
                     yield Queue(mapping, self._function(function), self)
@@ -310,7 +323,10 @@ class LocalAws:
             function.close()
 
     def _on_write(self, request: Request) -> None:
-        if request.service != "dynamodb" and request.operation.startswith(("Complete", "Publish", "Put", "Send")):
+        if request.service == "dynamodb":
+            if request.operation in _WRITING:
+                self.clock.note_rows()
+        elif request.operation.startswith(("Complete", "Publish", "Put", "Send")):
             self.clock.note()
 
     def _kill(self, environment: str) -> None:

@@ -21,13 +21,14 @@ class Clock:
         file: Contains the seconds by which the clock was moved, for other processes.
         changed: Notified after each change.
         changes: How many changes there were.
+        row_changes: How many changes of a table, after which only the pollers of its stream have work.
         stopped: Whether the workers should end.
     """
 
     def __init__(self, file: Path, behind_seconds: float = 0.0) -> None:
         self.file = file
         self.changed = Condition()
-        self.changes = 0
+        self.changes = self.row_changes = 0
         self.stopped = False
         self._moved = 0.0
         self.move(-behind_seconds)
@@ -50,6 +51,12 @@ class Clock:
             self.changes += 1
             self.changed.notify_all()
 
+    def note_rows(self) -> None:
+        """Note a change of a table."""
+        with self.changed:
+            self.row_changes += 1
+            self.changed.notify_all()
+
     def stop(self) -> None:
         """Let every worker end after its present step."""
         self.stopped = True
@@ -57,32 +64,43 @@ class Clock:
 
 
 class Worker(Thread):
-    """Calls `step` until it returns False (no work), then again after each change and each second."""
+    """Calls `step` until it returns False (no work), then again after each change and each second.
 
-    def __init__(self, name: str, clock: Clock, step: Callable[[], bool]) -> None:
+    Args:
+        name: Its name, for errors.
+        clock: Notes changes.
+        step: Does one piece of work, and returns whether there was any.
+        of_rows: Whether changes of tables give it work.
+    """
+
+    def __init__(self, name: str, clock: Clock, step: Callable[[], bool], *, of_rows: bool = False) -> None:
         super().__init__(name=name)
         self.error: Exception | None = None
-        self._clock, self._step = clock, step
-        self._rested_at = -1
+        self._clock, self._step, self._of_rows = clock, step, of_rows
+        self._rested_at = (-1, -1)
 
     @property
     def idle(self) -> bool:
         """Whether it has found no work since the last change."""
-        return self._rested_at == self._clock.changes
+        return self._rested_at == self._changes
 
     def run(self) -> None:
         """Work until the clock stops."""
         try:
             while not self._clock.stopped:
-                before = self._clock.changes
+                before = self._changes
                 if not self._step():
                     self._rest(before)
         except Exception as error:  # noqa: BLE001  the thread's outermost edge; `run_until_idle` raises it
             self.error = error
             self._clock.note()
 
-    def _rest(self, before: int) -> None:
+    @property
+    def _changes(self) -> tuple[int, int]:
+        return self._clock.changes, self._clock.row_changes if self._of_rows else 0
+
+    def _rest(self, before: tuple[int, int]) -> None:
         with self._clock.changed:
             self._rested_at = before
             self._clock.changed.notify_all()
-            self._clock.changed.wait_for(lambda: self._clock.changes != before, _LOOK_AGAIN_SECONDS)
+            self._clock.changed.wait_for(lambda: self._changes != before, _LOOK_AGAIN_SECONDS)

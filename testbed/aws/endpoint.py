@@ -71,7 +71,7 @@ class Endpoint:
 
     def __enter__(self) -> Endpoint:
         self._moto = DomainDispatcherApplication(create_backend_app)
-        self._one_at_a_time = RLock()  # moto's backends are not thread-safe, as their code says
+        self.one_at_a_time = RLock()  # moto's backends are not thread-safe, as their code says
         self.application = Request.application(self._serve)  # type: ignore[arg-type]  # of a subclass
         self._server = Server(self.application)
         self.url = f"http://{self._server.address}"
@@ -146,7 +146,7 @@ class Endpoint:
             )
         environ = request.environ | {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
         environ.pop("HTTP_TRANSFER_ENCODING", None)
-        with self._one_at_a_time:
+        with self.one_at_a_time:
             answer = Response.from_app(self._moto, environ, buffered=True)
         if answer.status_code < 300 and request.method != "GET":
             self.on_write(request)

@@ -6,9 +6,9 @@
 - moto's SNS does not deliver to Firehose and e-mail, fails `publish` if a subscriber cannot be reached, and ignores
   the policies of queues: `Deliveries`.
 
-These gaps remain: throttling and partial failures (use a fault of `Endpoint`, or tests/support/kinesis.py), TTL and
-lifecycle rules (nothing is deleted), what policies of buckets allow, policies of topics and keys, alarms, resharding,
-access logs, X-Ray, and Firehose's conversions.
+These gaps remain: throttling and partial failures (use a fault of `Endpoint`, or tests/support/kinesis.py), lifecycle
+rules (nothing is deleted; expired rows are if a test says so: `LocalAws.expire_rows`), what policies of buckets allow,
+policies of topics and keys, alarms, resharding, access logs, X-Ray, and Firehose's conversions.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _CHECKSUM = "x-amz-checksum-"
 
 def patches(now: Callable[[], float]) -> Iterator[AbstractContextManager[Any]]:
     """Yield the patches of moto. `now` becomes its time for visibility of messages, arrivals and dates of objects."""
-    for module in ("core.utils", "kinesis.models", "s3.models"):
+    for module in ("core.utils", "dynamodb.models.table", "kinesis.models", "s3.models"):
         yield patch(f"moto.{module}.utcnow", lambda: datetime.fromtimestamp(now(), UTC).replace(tzinfo=None))
     yield patch("moto.s3.notifications._send_event_bridge_message", _send_created)
     yield fast_dynamodb()

@@ -1,6 +1,7 @@
-"""The event source mappings on Kinesis and SQS, the schedules, and the Firehose of the local AWS.
+"""The event source mappings on Kinesis, streams of tables and SQS, the schedules, and the Firehose of the local AWS.
 
-Sources: Lambda guide, "Processing records from Kinesis", "Using Lambda with SQS", "Retain discarded batch records",
+Sources: Lambda guide, "Processing records from Kinesis", "Using Lambda with DynamoDB", "Using Lambda with SQS",
+"Retain discarded batch records",
 "Asynchronous invocation". Each class is one of AWS's pollers and uses the function's role. Its `step` does one piece of
 work and returns whether there was any.
 """
@@ -20,6 +21,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from testbed.aws.functions import Function, Outcome
+from testbed.aws.table_stream import event_record
 from testbed.aws.template import ACCOUNT, REGION, UnsupportedTemplateError
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 _MAX_EVENT_BYTES = 6 * 1024 * 1024
 _LONGEST_BACKOFF_SECONDS = 60.0
+_STREAM_SECONDS, _MAX_STREAM_RECORDS = 86_400.0, 1_000
 
 
 def _iso(seconds: float) -> str:
@@ -62,8 +65,7 @@ class KinesisShard:
         now, age = self.aws.now(), self.mapping.get("MaximumRecordAgeInSeconds", -1)
         if not self._waiting or self._until > now:
             return False
-        arrivals = [record["kinesis"]["approximateArrivalTimestamp"] for record in self._waiting]
-        if old := sum(arrival < now - age for arrival in arrivals if age >= 0):
+        if old := sum(self._arrival(record) < now - age for record in self._waiting if age >= 0):
             self._give_up(old, "RecordAgeExceeded", None)
         else:
             self._try(self._waiting[: self._size or len(self._waiting)])
@@ -98,11 +100,20 @@ class KinesisShard:
             "eventSourceARN": self.mapping["EventSourceArn"],
         }
 
+    def _arrival(self, record: Mapping[str, Any]) -> float:
+        return float(record["kinesis"]["approximateArrivalTimestamp"])
+
+    def _number(self, record: Mapping[str, Any]) -> str:
+        return str(record["kinesis"]["sequenceNumber"])
+
+    def _bytes(self, record: Mapping[str, Any]) -> int:
+        return len(record["kinesis"]["data"]) + 600
+
     def _try(self, records: list[dict[str, Any]]) -> None:
-        sizes = accumulate(len(record["kinesis"]["data"]) + 600 for record in records)
+        sizes = accumulate(map(self._bytes, records))
         records = records[: max(1, sum(size <= _MAX_EVENT_BYTES for size in sizes))]
         outcome = self.aws.invoke(self.function, {"Records": records})
-        numbers = [record["kinesis"]["sequenceNumber"] for record in records]
+        numbers = list(map(self._number, records))
         failed = _failed_items(outcome, numbers)
         first = min(map(numbers.index, failed), default=len(records))
         self._done(first)
@@ -117,7 +128,7 @@ class KinesisShard:
         else:
             # A single record waits longer each time; one that has just been split off is tried at once.
             self._size, self._tries = len(records), self._tries + 1
-            self._until = self.aws.now() + min(2.0 ** (self._tries - 1), _LONGEST_BACKOFF_SECONDS)
+            self._until = self.aws.now() + min(2.0 ** min(self._tries - 1, 10), _LONGEST_BACKOFF_SECONDS)
 
     def _done(self, count: int) -> None:
         if count:
@@ -159,6 +170,43 @@ class KinesisShard:
             },
             "payload": json.dumps({"Records": records}),
         }
+
+
+@dataclass
+class TableShard(KinesisShard):
+    """Polls the stream of a table, which keeps a change for 24 hours, and has those of one row in their order.
+
+    A call returns at most 1,000 records (DynamoDB API reference, GetRecords). There is no on-failure destination.
+    """
+
+    def __post_init__(self) -> None:
+        """Begin where the stream is when the mapping is made."""
+        arn = {"StreamArn": self.mapping["EventSourceArn"]}
+        self._streams = self.aws.client("dynamodbstreams", self.function.spec.role)
+        [shard] = self._streams.describe_stream(**arn)["StreamDescription"]["Shards"]
+        start = {"ShardId": shard["ShardId"], "ShardIteratorType": self.mapping["StartingPosition"]}
+        self._iterator = self._streams.get_shard_iterator(**arn, **start)["ShardIterator"]
+
+    def step(self) -> bool:
+        """Try one batch of what the stream still has."""
+        oldest = self.aws.now() - _STREAM_SECONDS
+        self._waiting = [record for record in self._waiting if self._arrival(record) >= oldest]
+        return super().step()
+
+    def _read(self) -> list[dict[str, Any]]:
+        limit = min(self.mapping.get("BatchSize", 100), _MAX_STREAM_RECORDS)
+        found = self._streams.get_records(ShardIterator=self._iterator, Limit=limit)
+        self._iterator = found["NextShardIterator"]
+        return [event_record(record, self.mapping["EventSourceArn"]) for record in found["Records"]]
+
+    def _arrival(self, record: Mapping[str, Any]) -> float:
+        return float(record["dynamodb"]["ApproximateCreationDateTime"])
+
+    def _number(self, record: Mapping[str, Any]) -> str:
+        return str(record["dynamodb"]["SequenceNumber"])
+
+    def _bytes(self, record: Mapping[str, Any]) -> int:
+        return len(json.dumps(record))
 
 
 @dataclass

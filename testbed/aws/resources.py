@@ -71,7 +71,10 @@ WITHOUT_EFFECT = {
         "DeliveryStreamType": "only DirectPut: SNS and the functions put into it",
     },
     "AWS::Lambda::EventInvokeConfig": {"MaximumEventAgeInSeconds": "no event waits here: no function is throttled"},
-    "AWS::Lambda::EventSourceMapping": {"MetricsConfig": "no metrics here; `LocalAws.invocations` counts"},
+    "AWS::Lambda::EventSourceMapping": {
+        "MaximumBatchingWindowInSeconds": "a batch is what there is: nothing waits for more",
+        "MetricsConfig": "no metrics here; `LocalAws.invocations` counts",
+    },
     "AWS::Lambda::Function": {
         "Architectures": "the bundle is that of the running machine",
         "EphemeralStorage": "`/tmp` is that of this machine",
@@ -91,7 +94,8 @@ WITHOUT_EFFECT = {
 _ATTRIBUTES = ("AvailabilityZone", "CanonicalHostedZoneID", "DNSName", "DefaultSecurityGroup", "GroupId")
 _ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 # The only values of these properties that are supported; the defaults may be left out.
-_PLAIN = {"MaximumBatchingWindowInSeconds": 0, "ParallelizationFactor": 1, "StartingPosition": "TRIM_HORIZON"}
+_PLAIN = {"ParallelizationFactor": 1}
+_POSITIONS = {":kinesis:": ("TRIM_HORIZON",), ":dynamodb:": ("LATEST", "TRIM_HORIZON")}
 _MAPPING = {**_PLAIN, "FunctionResponseTypes": ["ReportBatchItemFailures"]}
 
 
@@ -111,6 +115,7 @@ class Maker:
     functions: dict[str, FunctionSpec] = field(default_factory=dict)
     retries: dict[str, int] = field(default_factory=dict)  # of asynchronous invocations
     mappings: list[dict[str, Any]] = field(default_factory=list)
+    streams: dict[str, str] = field(default_factory=dict)  # of tables, by the ARN of the table
     rules: dict[str, dict[str, Any]] = field(default_factory=dict)
     deliveries: dict[str, dict[str, Any]] = field(default_factory=dict)
     instances: Instances = field(default_factory=Instances)
@@ -139,7 +144,8 @@ class Maker:
             resource.properties,
             {*resource.asked, *WITHOUT_EFFECT[""], *WITHOUT_EFFECT.get(resource.type, ())},
         )
-        return Made(ref, {"Arn": arn, f"{kind}Name": resource.name} if begins else {})
+        own = {"StreamArn": self.streams[arn]} if arn in self.streams else {}
+        return Made(ref, {"Arn": arn, f"{kind}Name": resource.name, **own} if begins else {})
 
     def admits(self, service: str, need: Need) -> bool:
         """Return whether the policy of the needed resource allows this to a service."""
@@ -179,10 +185,13 @@ class Maker:
         if encryption := resource.get("StreamEncryption"):
             self.keys[arn] = encryption["KeyId"]
 
-    def _table(self, resource: Resource, _: str) -> None:
+    def _table(self, resource: Resource, arn: str) -> None:
         dynamodb, name = self.client("dynamodb"), {"TableName": resource.name}
         same = ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema")
-        dynamodb.create_table(**name, **resource.some(*same))
+        view = {**resource.get("StreamSpecification", {})}
+        stream = {"StreamSpecification": {"StreamEnabled": True, **view}} if view else {}
+        made = dynamodb.create_table(**name, **resource.some(*same), **stream)
+        self.streams[arn] = made["TableDescription"].get("LatestStreamArn", "")
         if expiry := resource.some("TimeToLiveSpecification"):
             dynamodb.update_time_to_live(**name, **expiry)
 
@@ -265,9 +274,14 @@ class Maker:
 
     def _mapping(self, resource: Resource, _: str) -> None:
         names = ("BisectBatchOnFunctionError", "MaximumRecordAgeInSeconds", "MaximumRetryAttempts", "DestinationConfig")
-        given = resource.some("FunctionName", "EventSourceArn", "BatchSize", "ScalingConfig", *names)
+        own = ("FunctionName", "EventSourceArn", "BatchSize", "ScalingConfig", "StartingPosition")
+        given = resource.some(*own, *names)
         if _PLAIN | resource.some(*_MAPPING) != _MAPPING:
             raise UnsupportedTemplateError(f"{resource}: only {_MAPPING} is supported")
+        source = given["EventSourceArn"]
+        allowed = [one for kind, some in _POSITIONS.items() if kind in source for one in some]
+        if "StartingPosition" in given and given["StartingPosition"] not in allowed:
+            raise UnsupportedTemplateError(f"{resource}: only the starting positions {allowed} are supported")
         self.mappings.append(given)
 
     def _rule(self, resource: Resource, arn: str) -> None:

@@ -1,7 +1,8 @@
 """Of a row that decides something, nobody without the key of the deployment knows the name, whatever else he knows.
 
 He knows ids and groups of alerts, which are in Slack, and all of this code. With the credential of `digest` he can list
-what is due and what is unsent, and so change these rows: it is said below what that does.
+what is due and what is unsent, and so change these rows: it is said below what that does, and that an alarm fires at
+once, whose log says what is lost.
 """
 
 from __future__ import annotations
@@ -80,9 +81,15 @@ class Thief:
         return found
 
     def put(self, *rows: Row) -> None:
-        """Write rows over others."""
+        """Write rows over others: no alarm has fired before, and one has once he is done."""
+        assert not self._is_noticed()
         for row in rows:
             self._client.put_item(TableName=self._table, Item=row)
+        assert self._is_noticed() is bool(rows)
+
+    def _is_noticed(self) -> bool:
+        self._aws.run_until_idle()
+        return "vaultwatch-witness-rows-altered" in self._aws.fired_alarms()
 
     def overwrite(self, key: schema.Key) -> None:
         """Write nothing over a row."""
@@ -163,6 +170,27 @@ def unsent_written_over(deployment: Deployment, thief: Thief, alert: Alert) -> i
     return unsent(deployment, attack)
 
 
+def unsent_put_off(deployment: Deployment, thief: Thief, alert: Alert) -> int:
+    def attack() -> None:
+        later = {"N": repr(deployment.aws.now() + 7000)}
+        thief.put(*({**row, "not_before": later} for row in thief.read(schema.delivery_key(alert.id, TOPIC))))
+
+    return unsent(deployment, attack)
+
+
+def summary_written_over(deployment: Deployment, thief: Thief, alert: Alert) -> int:
+    """Repeats of which a summary is made while the topic accepts nothing."""
+    ship(deployment, ACT)
+    ship(deployment, *map(another, range(REPEATS)))
+    deployment.aws.endpoint.fault = lambda call: "ServiceUnavailable" if call.operation == "PublishBatch" else ""
+    deployment.aws.tick(3600)
+    places = thief.listed() if thief.lists else []
+    assert not thief.lists or [row["sk"]["S"] for row in places].count(f"sink#{TOPIC}") == 1
+    thief.put(*({**row, "body": {"B": b"{}"}} for row in places if row["sk"]["S"] == f"sink#{TOPIC}"))
+    deployment.aws.endpoint.fault = lambda call: ""
+    return counted(deployment)
+
+
 def unsent_alert_written_over(deployment: Deployment, thief: Thief, alert: Alert) -> int:
     return unsent(deployment, lambda: thief.overwrite(schema.alert_key(alert.id)))
 
@@ -183,15 +211,17 @@ def expected_written_over(deployment: Deployment, thief: Thief, alert: Alert) ->
     return sum(one.rule == MISSING for one in deployment.alerts())
 
 
-ATTACKS = {
-    repeats_written_over: (REPEATS, 0),
-    repeats_put_back: (REPEATS, 0),
-    held_written_over: (REPEATS, 0),
-    unsent_written_over: (1, 1),
-    unsent_alert_written_over: (1, 1),
-    expected_written_over: (1, 0),
+ATTACKS: dict[Callable[..., int], tuple[int, int, str]] = {
+    repeats_written_over: (REPEATS, 0, "window: 3 repeats of rule "),
+    repeats_put_back: (REPEATS, 0, "window: 3 repeats of rule "),
+    held_written_over: (REPEATS, 0, "held: 3 alerts of rule "),
+    unsent_written_over: (1, 1, "sink#sns: first of rule "),
+    unsent_put_off: (1, 1, "sink#sns: first of rule "),
+    unsent_alert_written_over: (1, 1, ""),
+    summary_written_over: (REPEATS, 0, "sink#sns: summary of rule "),
+    expected_written_over: (1, 0, f"expected: an event that rule {MISSING} expects of "),
 }
-"""What people are notified of: without the thief, and if he can list what is due and unsent."""
+"""What people are notified of: without the thief, and if he can list what is due and unsent; and what then is lost."""
 FEW = [("Evaluation", repeats_written_over), ("Sweep", unsent_written_over), ("Evaluation", expected_written_over)]
 THIEVES = {"Evaluation": UNSEALED, "Sweep": Seal("a guess, as long as that of a deployment"), "Digest": None}
 
@@ -226,4 +256,7 @@ def test_only_what_is_due_or_unsent_can_be_changed_and_with_the_credential_of_di
     deployment: Deployment, alert: Alert, attack: Callable[..., int], function: str
 ) -> None:
     thief = Thief(deployment, function, THIEVES[function])
-    assert attack(deployment, thief, alert) == ATTACKS[attack][function == "Digest"]
+    by_default, stolen, lost = ATTACKS[attack]
+    assert attack(deployment, thief, alert) == (stolen if thief.lists else by_default)
+    log = deployment.aws.log("witness.handler")
+    assert (f"lost is {lost}" in log) is (thief.lists and bool(lost))

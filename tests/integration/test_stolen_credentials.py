@@ -64,6 +64,7 @@ KEYS = {
 OBJECTS = {
     "History": {"get_object": {"alerts/x"}, "put_object": {"alerts/x"}},
     "Reconciliation/Function": {"get_object": {COPY, FILE_COPY}, "put_object": set[str]()},
+    "Witness/Function": {"get_object": set[str](), "put_object": set[str]()},
     "Evaluation/Function": {
         "get_object": {"oversize/x"},
         "put_object": {"aws/lambda/x", "parked/x", "rejected/x", *EXCLUDED},
@@ -157,7 +158,7 @@ def test_a_function_may_write_and_read_the_rows_it_needs_and_no_others(aws: Loca
     assert {name for name, key in ROWS.items() if thief.updates(key)} == UPDATE[function]
 
 
-@pytest.mark.parametrize("holder", ["Reconciliation", "History", "History/Feed"])
+@pytest.mark.parametrize("holder", ["Reconciliation", "Witness", "History", "History/Feed"])
 def test_who_has_the_names_of_rows_and_the_credential_of_another_role_reaches_none(aws: LocalAws, holder: str) -> None:
     thief = Thief(aws, holder)
 
@@ -259,6 +260,7 @@ MAY_CALL = {
     "Digest/Function": PUBLISHING,
     "Slack/Function": {"read the webhook", "receive what notify is to send"},
     "Reconciliation/Function": set[str](),
+    "Witness/Function": set[str](),
 }
 
 

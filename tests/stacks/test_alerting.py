@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from cost.model import WITNESS_SECONDS
 from tests.support.templates import Template, of_type, properties, text
 
 Synthesized = Callable[..., dict[str, Template]]
@@ -39,6 +40,35 @@ def test_a_frame_is_retried_for_a_day_and_never_blocks_the_others(alerting: Temp
         "ParallelizationFactor": 1,
         "StartingPosition": "TRIM_HORIZON",
     }
+
+
+def test_changes_of_the_table_are_judged_in_their_order_until_the_stream_forgets_them(alerting: Template) -> None:
+    mapping = properties(alerting, "Lambda::EventSourceMapping", "Witness")
+
+    assert text(mapping.pop("EventSourceArn")) == "<AlertsTable.StreamArn>"
+    assert text(mapping.pop("FunctionName")) == "<WitnessFunction.Arn>"
+    del mapping["Tags"]
+    assert mapping == {
+        "BatchSize": 1_000,
+        "BisectBatchOnFunctionError": True,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "MaximumBatchingWindowInSeconds": WITNESS_SECONDS,
+        "MaximumRecordAgeInSeconds": -1,
+        "MaximumRetryAttempts": -1,
+        "MetricsConfig": {"Metrics": ["EventCount"]},
+        "ParallelizationFactor": 1,
+        "StartingPosition": "LATEST",
+    }
+    [table] = of_type(alerting, "DynamoDB::Table").values()
+    assert table["Properties"]["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+
+
+def test_changes_are_judged_once_every_function_that_writes_rows_is_of_this_version(alerting: Template) -> None:
+    found = of_type(alerting, "Lambda::EventSourceMapping")
+    [mapping] = [mapping for name, mapping in found.items() if name.startswith("Witness")]
+
+    before = " ".join(mapping["DependsOn"])
+    assert all(f"{name}Function" in before for name in ("Evaluation", "Digest", "Sweep"))
 
 
 def test_the_functions_run_as_the_settings_say(synthesized: Synthesized) -> None:
@@ -102,7 +132,7 @@ def test_each_function_gets_the_variables_it_needs_and_no_others(
 def test_every_log_group_keeps_entries_as_long_as_the_settings_say(synthesized: Synthesized) -> None:
     groups = of_type(synthesized(log_retention_days=14)["alerting"], "Logs::LogGroup")
 
-    assert len(groups) == 6
+    assert len(groups) == 7
     assert {group["Properties"]["RetentionInDays"] for group in groups.values()} == {14}
 
 

@@ -58,6 +58,10 @@ ALLOWED = {
         **LIVE_RULES,
         **PUBLISH,
     },
+    "WitnessFunction": {
+        "WriteLogs": "logs:CreateLogStream PutLogEvents on <WitnessFunctionLogs.Arn>",
+        "ReadChanges": ("dynamodb:DescribeStream GetRecords GetShardIterator ListStreams on <AlertsTable.StreamArn>"),
+    },
     "SweepFunction": {
         "WriteLogs": "logs:CreateLogStream PutLogEvents on <SweepFunctionLogs.Arn>",
         **TRACE,
@@ -135,7 +139,8 @@ def test_every_permission_on_rows_names_them_and_none_is_for_a_whole_table(alert
     found = [it for it in statements(role) if as_list(it["Action"])[0].startswith("dynamodb:")]
 
     unlimited = [it["Sid"] for it in found if "Condition" not in it]
-    assert unlimited == (["FindDue"] if name == "DigestFunction" else [])  # of indexes, which hold its rows only
+    # Of indexes, which hold its rows only, and of the stream.
+    assert unlimited == {"DigestFunction": ["FindDue"], "WitnessFunction": ["ReadChanges"]}.get(name, [])
 
 
 @pytest.mark.parametrize("stack", ["alerting", "log-server", "vault"])

@@ -113,7 +113,8 @@ def test_more_alerts_cost_more_at_the_services_that_handle_alerts() -> None:
     more = replace(MODEL, assumed=replace(MODEL.assumed, alerts_per_million=20))
     before, after = MODEL.variable(GOAL_RATE), more.variable(GOAL_RATE)
     changed = {name for name in before if after[name] > before[name]}
-    assert changed == {"DynamoDB", "SNS, e-mail", "SQS, EventBridge", "Firehose", "Lambda: digest, notify"}
+    of_functions = {"Lambda: digest, notify", "Lambda: witness"}
+    assert changed == {"DynamoDB", "SNS, e-mail", "SQS, EventBridge", "Firehose", *of_functions}
 
 
 FLOOD = Flood(calls=0.05, write_units=3.0, index_units=0.25, read_units=1.5, stored_bytes=600.0, line_bytes=6_000.0)
