@@ -221,6 +221,25 @@ def test_a_row_that_dynamodb_deletes_before_its_time_is_reported(table: Changing
     assert judgement.what == "deleted"
 
 
+@pytest.mark.parametrize(
+    ("identity", "reported"),
+    [
+        ({"type": "Service", "principalId": "dynamodb.amazonaws.com"}, []),
+        ({"type": "Service", "principalId": "dynamodb.amazonaws.com", "more": 1}, []),
+        ({"type": "Service", "principalId": "another.amazonaws.com"}, ["deleted"]),
+        ({"principalId": "dynamodb.amazonaws.com"}, ["deleted"]),
+        ({}, ["deleted"]),
+        (None, ["deleted"]),
+    ],
+)
+def test_only_dynamodb_itself_may_delete_what_is_expired(table: Changing, identity: Any, reported: list[str]) -> None:
+    table.memory.remember(["name"], table.now + 60)
+    table.now += 61
+    table.expire()
+    found = [judge(SEAL, read_change({**record, "userIdentity": identity})) for record in changes()]
+    assert [one.what for one in found if one] == reported
+
+
 def test_two_functions_that_write_the_same_at_once_are_silent(table: Changing) -> None:
     """Their clocks differ by some ms, and neither reads what the other has written."""
     record(table.store, [a_filing("e")], table.now)
@@ -334,6 +353,7 @@ BROKEN: dict[str, Callable[[Any], Any]] = {
     "no row": lambda record: {**record, "dynamodb": {"ApproximateCreationDateTime": 1}},
     "no time": lambda record: {**record, "dynamodb": {"NewImage": record["dynamodb"]["NewImage"]}},
     "a list": lambda record: {**record, "dynamodb": {**record["dynamodb"], "NewImage": []}},
+    "an identity of another type": lambda record: {**record, "userIdentity": 1},
     "no key": lambda record: {**record, "dynamodb": {**record["dynamodb"], "NewImage": {"a": {"S": "b"}}}},
     "no base64": lambda record: {
         **record,

@@ -126,7 +126,7 @@ def read_change(record: Mapping[str, Any]) -> Change:
     try:
         change = record["dynamodb"]
         before, after = (_item(change.get(name)) for name in ("OldImage", "NewImage"))
-        at, expired = float(change["ApproximateCreationDateTime"]), record.get("userIdentity") == _TTL
+        at, expired = float(change["ApproximateCreationDateTime"]), _TTL.items() <= _identity(record).items()
         for item in filter(None, (before, after)):
             place_of(item)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -234,6 +234,11 @@ def _content(beginning: str, body: bytes) -> str:
             alert = decode_alert(body)
             return f"alert {alert.id} of rule {alert.rule}"
     return ""
+
+
+def _identity(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return who has changed the row; Lambda says so only of DynamoDB itself."""
+    return dict(record.get("userIdentity") or {})
 
 
 def _item(image: Any) -> Item | None:
