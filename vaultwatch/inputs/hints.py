@@ -17,6 +17,7 @@ from vaultwatch.inputs.logs import STDIN
 from vaultwatch.inputs.torn import Torn
 from vaultwatch.reading.budget import SMALL_BYTES
 from vaultwatch.reading.records import Rejected
+from vaultwatch.reading.repeats import shows_record
 
 _MAX_VALUES = 1_000
 _S3 = "s3://"
@@ -54,6 +55,7 @@ _TOOLS = {
     b"- request:": "yq -o json",
 }
 """What files of other forms begin with, and what makes logs of them."""
+_OPENS_ENVELOPE = re.compile(rb'(?!\{"(?:time|type|auth|request|@level)":)[\[{]')
 _OPENS_TEXT = re.compile(rb'"\s{0,64}(?:[\[{\\]|\d{4}-)')
 _OF_RUBY = (
     r"""import re, sys; sys.stdout.write(re.sub(r"(\"(?:[^\"\\]|\\.)*\")( *=>)?|\bnil\b|\[\d+\] |"""
@@ -61,6 +63,11 @@ _OF_RUBY = (
     r"""lambda one: (one[1] + (":" if one[2] else "") if one[1] else f"\"{one[3]}\"" if one[3] else """
     r""""null" if one[0] == "nil" else ""), sys.stdin.read()))"""
 )
+_EACH_RECORD = (
+    """jq -r 'def r: if type == "object" and (has("request") or has("@level")) then tojson """
+    """elif type == "string" then select(test("[{[]")) else .[]? | r end; r'"""
+)
+"""Prints the records in an envelope of any form."""
 _HALF = r"sed 's/\\\\/\\/g'"
 _OF_MARKUP = (
     r"""import html, re, sys; text = re.sub(r"</?(?:a|b|code|em|font|i|mark|sg|span|strong|wbr)\b[^>]*>", "", """
@@ -161,6 +168,8 @@ def hint_for(name: str, first: Rejected, torn: Torn = _WHOLE) -> str:
     if path := _path_to(_is_encoded, first.raw):
         decode = f"jq -rj {shlex.quote(f'{path} | @base64d')}"
         return f"; records are inside {path}, in base64: {_command(decode, name)} | vaultwatch check"
+    if len(first.raw) > SMALL_BYTES and _OPENS_ENVELOPE.match(start) and shows_record(start):
+        return f"; it is too large to be read as one line: {_command(_EACH_RECORD, name)} | vaultwatch check"
     return _hint_for_divided(name, start.rstrip()) or _hint_for_text(name, start)
 
 

@@ -1,4 +1,4 @@
-"""Recognise the lines of a document that holds records in some of its lines: YAML, or a dump of an SQL database.
+"""Recognise the lines of a document that holds records in some of its lines: YAML, a JSON array, or a dump of SQL.
 
     logs:                                 CREATE TABLE `logs` (
     - timestamp: 2026-11-21                 `message` text
@@ -19,6 +19,11 @@ _OF_YAML = re.compile(
     rb"(?!(?:- )?['\"]?(?:request|@level)['\"]?:)"  # of a record that is YAML itself
     rb"(?:---|\.\.\.|-|(?:- {1,8}){1,8}[^{:]{0,512}|(?:- {1,8}){0,8}['\"]?[\w.@/-]{1,64}['\"]?:(?: [^{]{0,512})?)"
 )
+_ARRAY = re.compile(rb"\[[\[\s]{0,64}")
+OF_ARRAY = re.compile(
+    rb'(?:"[\w.@/:-]{0,128}"|-?\d{1,32}(?:\.\d{1,32})?(?:[eE][+-]?\d{1,4})?|true|false|null)[ \t]{0,8},?'
+)
+"""A tag, a time or a number beside texts and objects."""
 _SQL = re.compile(
     rb"--(?! (?:Logs|Journal|Boot|Reboot)\b)(?: |\Z)|/\*|(?:CREATE|DROP|INSERT|SET|LOCK|BEGIN|PRAGMA|COPY)\b"
 )
@@ -41,6 +46,8 @@ def document_of(first: bytes) -> re.Pattern[bytes] | None:
     """
     if _SQL.match(first):
         return OF_SQL
+    if _ARRAY.fullmatch(first):
+        return OF_ARRAY
     return _OF_YAML if _YAML.fullmatch(first) else None
 
 

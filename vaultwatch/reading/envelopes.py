@@ -2,7 +2,7 @@
 
 A record is a text or an object under one of the names in `_CARRIERS`, which may be nested and in lists, and under any
 other name if it shows what it is. Several are read, without those that repeat others. An object that is a record itself
-is never searched.
+is never searched. What has more values than a record may have is searched element by element, each decoded alone.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from vaultwatch.reading import lenient
 from vaultwatch.reading.budget import MAX_DEPTH, MAX_LENIENT_BYTES, exceeded, is_deep
+from vaultwatch.reading.elements import elements_of
 from vaultwatch.reading.repeats import Known, shows_record
 
 _CARRIERS = (
@@ -29,7 +30,10 @@ _CARRIERS = (
 )  # fmt: skip
 _MAX_LEVELS = 64
 """What is below is read as a line of its own if it shows a record."""
+_MAX_LARGE_LEVELS = 16
+"""How deep the list may be for which an envelope is large; each level of that is copied."""
 _MAX_BYTES = 64 * 1024 * 1024
+_NUMBERS = re.compile(rb"\[[\d,\s]*\]")
 _TIME_AND_LEVEL = re.compile(
     rb"\s{0,32}\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[^\s\[]{0,20} \[ {0,2}[A-Z?]{3,7} {0,2}\]"
 )
@@ -73,8 +77,8 @@ def texts_in(envelope: bytes) -> list[bytes] | Frame:
     Args:
         envelope: One JSON object.
     """
-    if exceeded(envelope, _MAX_BYTES) == "values":
-        return []
+    if _is_large(envelope):
+        return _texts_in_large(envelope)
     found = _decoded(envelope)
     if found is None or (isinstance(found, dict) and is_record(found)):
         return []
@@ -89,11 +93,86 @@ def texts_in_array(array: bytes) -> list[bytes]:
     Args:
         array: The whole array, in JSON.
     """
-    if exceeded(array, _MAX_BYTES) == "values":
+    try:
+        wrapped = _in_raw_list(array, 0) if array.startswith(b"[") else _NOTHING
+    except (ValueError, RecursionError):
         return []
-    found = _decoded(array)
-    wrapped = _in_list(found, 0, is_row=True) if isinstance(found, list) else _NOTHING
     return wrapped.texts if wrapped.certain else []
+
+
+def _is_large(text: bytes) -> bool:
+    """Return whether decoding a text could take many times its size."""
+    return exceeded(text, _MAX_BYTES) == "values"
+
+
+def _texts_in_large(envelope: bytes) -> list[bytes]:
+    try:
+        return [] if _is_large_record(envelope) else _search_raw(envelope, 0).texts
+    except (ValueError, RecursionError):
+        return []
+
+
+class _Shape(msgspec.Struct):
+    request: msgspec.Raw = msgspec.Raw()
+    type: msgspec.Raw = msgspec.Raw()
+    level: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="@level")
+    message: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="@message")
+
+
+_shape_of = msgspec.json.Decoder(_Shape).decode
+
+
+def _is_large_record(text: bytes) -> bool:
+    """Return whether an object is a record, as `is_record` does.
+
+    Raises:
+        ValueError: It is no strict JSON.
+        RecursionError: It is nested too deeply.
+    """
+    shape = _shape_of(text)
+    named = {"type": shape.type, "@level": shape.level, "@message": shape.message}
+    found = {name: _text_of(raw) for name, raw in named.items() if bytes(raw)}
+    return is_record({**found, "request": {} if bytes(shape.request).startswith(b"{") else None})
+
+
+def _text_of(raw: msgspec.Raw) -> Any:
+    return msgspec.json.decode(raw) if bytes(raw).startswith(b'"') else None
+
+
+def _search_raw(text: bytes, level: int) -> Wrapped:
+    """Search JSON, decoding only what is not large.
+
+    Raises:
+        ValueError: A part of it is no strict JSON, or is no envelope.
+        RecursionError: It is nested too deeply.
+    """
+    if not _is_large(text) or text.startswith(b'"'):
+        return _search(_decoded(text), level)
+    if level > _MAX_LARGE_LEVELS:
+        return _TOO_DEEP
+    if text.startswith(b"["):
+        return _in_raw_list(text, level, is_row=False)
+    if level and _is_large_record(text):
+        return Wrapped([text], certain=True)
+    return _in_members({name: bytes(raw) for name, raw in elements_of(memoryview(text))}, level, _search_raw)
+
+
+def _in_raw_list(text: bytes, level: int, *, is_row: bool = True) -> Wrapped:
+    """Search a list as `_in_list` does, decoding only what is not large."""
+    if not _is_large(text):
+        found = _decoded(text)
+        return _in_list(found, level, is_row=is_row) if isinstance(found, list) else _NOTHING
+    if level > _MAX_LARGE_LEVELS:
+        return _TOO_DEEP
+    if _NUMBERS.fullmatch(text):
+        return _in_list(msgspec.json.decode(text, type=list[int]), level)
+    return _together(_of_elements(text, level), is_row=is_row)
+
+
+def _of_elements(text: bytes, level: int) -> Iterator[tuple[Wrapped, bool]]:
+    for _, raw in elements_of(memoryview(text)):
+        is_list = raw[0] == ord("[")
+        yield (_in_raw_list if is_list else _search_raw)(bytes(raw), level + 1), is_list
 
 
 def _frame(found: Any) -> Frame | None:
@@ -154,9 +233,14 @@ def _in_object(value: dict[str, Any], level: int) -> Wrapped:
         return Wrapped([msgspec.json.encode(value)], certain=True)
     if str(value.get("field", "@message")).startswith("@") and value.get("field", "@message") != "@message":
         return _NOTHING  # another column of CloudWatch Insights
+    return _in_members(value, level, _search)
+
+
+def _in_members(members: Mapping[str, Any], level: int, search: Callable[[Any, int], Wrapped]) -> Wrapped:
     best, known, certain = _NOTHING, Known(), list[bytes]()
-    for name in (*(name for name in _CARRIERS if name in value), *(name for name in value if name not in _CARRIERS)):
-        found = _search(value[name], level + 1)
+    others = (name for name in members if name not in _CARRIERS)
+    for name in (*(name for name in _CARRIERS if name in members), *others):
+        found = search(members[name], level + 1)
         if found.certain:
             certain += known.without_repeats(found.texts)
         elif not best.texts and name in _CARRIERS:
@@ -167,20 +251,21 @@ def _in_object(value: dict[str, Any], level: int) -> Wrapped:
 def _in_list(items: list[Any], level: int, *, is_row: bool = False) -> Wrapped:
     if items and all(isinstance(item, int) and 8 < item < 256 for item in items):  # journald: bytes that are no text
         return _in_text(bytes(items), level)
-    found = [
-        _in_list(item, level + 1, is_row=True)
+    found = (
+        (_in_list(item, level + 1, is_row=True), True)
         if isinstance(item, list) and level < _MAX_LEVELS
-        else _search(item, level + 1)
+        else (_search(item, level + 1), isinstance(item, list))
         for item in items
-    ]
-    kept = [one for item, one in zip(items, found, strict=True) if one.certain or isinstance(item, list)]
-    return _together(kept if is_row and any(one.certain for one in kept) else found)
+    )
+    return _together(found, is_row=is_row)
 
 
 def _in_text(text: bytes, level: int) -> Wrapped:
     if not text.strip() or text.isdigit():  # Loki: the time beside a line
         return _NOTHING
     if text.lstrip().startswith(b"{"):
+        if _is_large(text):
+            return _in_large_text(text, level)
         inner = _decoded(text)
         if isinstance(inner, dict):
             found = Wrapped([text], certain=True) if is_record(inner) else _search(inner, level + 1)
@@ -188,6 +273,21 @@ def _in_text(text: bytes, level: int) -> Wrapped:
     return Wrapped([text], certain=shows_record(text))
 
 
-def _together(parts: Iterable[Wrapped]) -> Wrapped:
-    found = list(parts)
-    return Wrapped([text for part in found for text in part.texts], any(part.certain for part in found))
+def _in_large_text(text: bytes, level: int) -> Wrapped:
+    try:
+        is_one = _is_large_record(text)
+        found = Wrapped([text], certain=True) if is_one else _search_raw(text.strip(), level + 1)
+    except (ValueError, RecursionError):
+        return Wrapped([text], certain=shows_record(text))
+    return found if found.texts else Wrapped([text], certain=False)
+
+
+def _together(found: Iterable[tuple[Wrapped, bool]], *, is_row: bool) -> Wrapped:
+    """Return what was found in the elements of a list, each with whether it is a list itself."""
+    kept = [one for one in found if one[0].texts]
+    if not kept:
+        return _NOTHING
+    certain = any(part.certain for part, _ in kept)
+    if is_row and certain:
+        kept = [(part, is_list) for part, is_list in kept if part.certain or is_list]
+    return Wrapped([text for part, _ in kept for text in part.texts], certain)

@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from vaultwatch.reading.budget import exceeded
+
 _RECORD = re.compile(
     rb'\{\s{0,64}\\{0,8}"(?:time|type|auth|request|@level|@message|@module|@timestamp)\\{0,8}"\s?:'
     rb"|\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[^\s\[]{0,20} \[ {0,2}[A-Z?]{3,7} {0,2}\]"
@@ -59,9 +61,9 @@ class Known:
 
 
 def _event(line: bytes) -> Any:
-    """Return what identifies the record that a line is in JSON; None if it is another one."""
+    """Return what identifies the record that a line is in JSON; None if it is another one, or is over the budget."""
     try:
-        found = msgspec.json.decode(line) if line.startswith(b"{") else None
+        found = msgspec.json.decode(line) if line.startswith(b"{") and not exceeded(line) else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if not isinstance(found, dict):

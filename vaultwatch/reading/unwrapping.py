@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from vaultwatch.reading.assembly import MAX_BYTES, Assembly
-from vaultwatch.reading.budget import exceeded
+from vaultwatch.reading.budget import BYTES_PER_VALUE, MAX_VALUES, exceeded
 from vaultwatch.reading.columns import (
     CAN_HOLD_RECORD,
     IN_LABELS,
@@ -33,7 +33,8 @@ from vaultwatch.reading.columns import (
     heading_of,
     without_columns,
 )
-from vaultwatch.reading.documents import OF_SQL, document_of, literals
+from vaultwatch.reading.documents import OF_ARRAY, OF_SQL, document_of, literals
+from vaultwatch.reading.elements import elements_of, end_behind
 from vaultwatch.reading.envelopes import Frame, texts_in, texts_in_array
 from vaultwatch.reading.joined_messages import HEAD, messages_in
 from vaultwatch.reading.logfmt import message_of
@@ -56,7 +57,6 @@ _MOST_OTHER_OBJECTS = 16
 _OPENS_ARRAY = re.compile(rb'[\[\s]{1,64}["\d]')
 _RECORD_AFTER_CR = re.compile(rb"\r(?:[^\r{]{0,120} )?(?:\{\"|" + HEAD + rb")")  # others are of progress bars
 _NEW_RECORD = re.compile(rb'\{"(?:time|type|auth|request|@level|@message|@module|@timestamp)":|' + HEAD)
-_TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 _CSV_MESSAGE = re.compile(rb'[^{]{0,512}?"(?=' + HEAD + rb")")
 _CSV_PLAIN_MESSAGE = re.compile(rb'"[^"{]{0,512}",(?:"[^"{]{0,512}",|[^",{]{0,256},){0,8}(?=' + HEAD + rb")")
 _CSV_HEADER = re.compile(
@@ -190,13 +190,15 @@ class Unwrapper:
         return [Piece(line, number)] if is_message else pieces
 
     def _records_in_document(self, text: bytes, number: int) -> list[bytes]:
-        """Return the objects and messages in a row of a table, or in a statement of SQL."""
+        """Return the objects and messages in a row of a table, a text in an array, or a statement of SQL."""
         if number <= 1:
             self._around = document_of(text)
         begins = RULE_OF_MARKDOWN.fullmatch(text) is not None
         self._is_markdown = begins or (self._is_markdown and text.startswith(b"|"))
         if self._is_markdown:
             return _records_in_markdown(text)
+        if self._around is OF_ARRAY and text.startswith(b'"') and not OF_ARRAY.fullmatch(text):
+            return _lines_in_text(text)
         return [one for one in literals(text) if CAN_HOLD_RECORD.search(one)] if self._around is OF_SQL else []
 
     def interrupt(self) -> list[Piece]:
@@ -349,10 +351,10 @@ class Unwrapper:
 
     def _objects(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
         """Yield what is in one object or several."""
-        if exceeded(text, MAX_BYTES) == "values":
+        view = memoryview(text)
+        if exceeded(text, MAX_BYTES) == "values" and _are_short(view):
             yield whole
             return
-        view = memoryview(text)
         start = 0
         while start < len(text):
             ended = _end_of_object(view[start:])
@@ -430,29 +432,34 @@ def _frames(text: bytes) -> list[bytes]:
 
 def _lines_in_array(text: bytes) -> list[bytes]:
     """Return the texts and objects in an array of lines; none if it is another array, or cut off."""
-    if exceeded(text, MAX_BYTES) == "values":
-        return []
     array = text.rstrip(b", \t")
     try:
-        items = msgspec.json.decode(array)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        items = [bytes(item) for _, item in elements_of(memoryview(array))]
+        if not all(item.startswith((b'"', b"{")) for item in items) and (texts := texts_in_array(array)):
+            return [line for one in texts for line in one.split(b"\n") if line.strip()]
+        found = [line for item in items for line in _lines_of(item, 0) if line.strip()]
+    except (ValueError, RecursionError):
         return []
-    is_flat = all(isinstance(item, str | dict) for item in items)
-    if not is_flat and (texts := texts_in_array(array)):
-        return [line for one in texts for line in one.split(b"\n") if line.strip()]
-    found = [line for line in _lines_of(items) if line.strip()]
     return found if any(_OPENS_WITH_HEAD.match(line) or _NEW_RECORD.match(line) for line in found) else []
 
 
-def _lines_of(items: Any) -> Iterator[bytes]:
-    """Yield the lines and the objects in nested arrays."""
-    if isinstance(items, list):
-        for item in items:
-            yield from _lines_of(item)
-    elif isinstance(items, str):
-        yield from items.encode("utf-8", "replace").split(b"\n")
-    elif isinstance(items, dict):
-        yield msgspec.json.encode(items)
+def _lines_in_text(text: bytes) -> list[bytes]:
+    """Return the lines in a text of an array; none if it is something else."""
+    try:
+        return [line for line in _lines_of(text.rstrip(b", \t"), 0) if line.strip()]
+    except (ValueError, RecursionError):
+        return []
+
+
+def _lines_of(item: bytes, level: int) -> Iterator[bytes]:
+    """Yield the lines and the objects in an element of an array."""
+    if item.startswith(b"[") and level <= _MAX_LEVELS:
+        for _, inner in elements_of(memoryview(item)):
+            yield from _lines_of(bytes(inner), level + 1)
+    elif item.startswith(b'"'):
+        yield from msgspec.json.decode(item, type=str).encode("utf-8", "replace").split(b"\n")
+    elif item.startswith(b"{"):
+        yield item
 
 
 def _messages_in(text: bytes) -> list[bytes]:
@@ -559,8 +566,8 @@ def _end_of_object(text: Any) -> int | None:
     except RecursionError:
         return len(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if found := _TRAILING.search(str(error)):
-            return int(found[1]) - 1  # it counts the byte that it has read
+        if (end := end_behind(error)) is not None:
+            return end
         return 0 if "truncated" in str(error) else None
     return len(text)
 
@@ -571,6 +578,17 @@ def _is_record(text: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return True  # for the reader to judge
     return shape.request is not msgspec.UNSET or shape.level is not msgspec.UNSET
+
+
+def _are_short(text: memoryview) -> bool:
+    """Return whether a text begins with more and shorter objects than records are."""
+    at = count = 0
+    while at < len(text) and (ended := _end_of_object(text[at:])):
+        at, count = at + ended, count + 1
+        if count > MAX_VALUES:
+            return at < count * BYTES_PER_VALUE
+        at += _separators(text, at)
+    return False
 
 
 def _ends_cell(text: bytes, end: int) -> bool:
@@ -587,8 +605,8 @@ def _is_message(text: bytes) -> bool:
     return shape.level is not msgspec.UNSET
 
 
-def _separators(text: bytes, start: int) -> int:
+def _separators(text: bytes | memoryview, start: int) -> int:
     """Return how many bytes after an object only separate it from the next: commas, quotes, terminal colours."""
-    rest = text[start : start + 4096]
+    rest = bytes(text[start : start + 4096])
     bare = _COLOUR.sub(lambda found: b" " * len(found[0]), rest)
     return len(bare) - len(bare.lstrip(_AROUND + b"|'`()"))

@@ -10,6 +10,7 @@ import quopri
 import subprocess
 import zipfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -67,6 +68,23 @@ def test_what_is_compressed_in_an_event_is_decompressed(tmp_path: Path) -> None:
     event = json.dumps({"Records": [{"kinesis": {"data": data}} for data in packed]})
     (file := tmp_path / "event.json").write_text(event)
     assert pasted(hint(str(file), event)) == f"{MESSAGE}\n" * 2
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda texts: {"events": [{"timestamp": 1, "message": text} for text in texts]},
+        lambda texts: [[{"field": "@ptr", "value": "x"}, {"field": "@message", "value": text}] for text in texts],
+        lambda texts: {"hits": [{"_source": json.loads(text)} for text in texts]},
+    ],
+)
+def test_the_records_in_an_envelope_that_is_too_large_are_printed(wrap: Any, tmp_path: Path) -> None:
+    texts = [json.dumps({**ENTRY, "error": f"{{{number}"}) for number in range(500)]
+    text = json.dumps(wrap(texts))
+    (file := tmp_path / "it's large.json").write_text(text)
+    found = hint(str(file), text)
+    assert found.startswith("; it is too large to be read as one line: jq -r ")
+    assert [json.loads(line) for line in pasted(found).splitlines()] == [json.loads(line) for line in texts]
 
 
 @pytest.mark.parametrize(
