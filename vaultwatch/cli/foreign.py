@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vaultwatch.findings.reader import LogRead
+from vaultwatch.inputs.forms import form_named
 from vaultwatch.inputs.hints import hint_for
 from vaultwatch.inputs.logs import STDIN
 from vaultwatch.inputs.rejects import without_position
@@ -65,6 +66,8 @@ class Foreign:
 
 
 def _alone(log: LogRead) -> str:
+    if log.first and form_named(log.first.reason):
+        return f"{log.name}: {log.first.reason}{_hint(log)}"
     lines = log.rejected
     what = "its only line is rejected" if lines == 1 else f"none of its {lines:,} lines can be read; the first"
     return f"{log.name}: {what}: {log.first.reason if log.first else ''}{_hint(log)}"
@@ -72,8 +75,9 @@ def _alone(log: LogRead) -> str:
 
 def _together(place: str, reason: str, kind: _Kind) -> str:
     names = ", ".join(one.name.removeprefix(f"{place.rstrip('/')}/") for one in kind.some)
+    which = "the first" if form_named(reason) else "their first lines"
     more = ", ..." if kind.count > len(kind.some) else ""
-    said = f"{place}: nothing can be read of {kind.count:,} files ({names}{more}); their first lines: {reason}"
+    said = f"{place}: nothing can be read of {kind.count:,} files ({names}{more}); {which}: {reason}"
     return said + _hint(kind.some[0])
 
 

@@ -350,6 +350,15 @@ class Detector:
                 rejected = Rejected(rejected.raw, rejected.reason, rejected.origin, rejected.partial, self._whole)
         self._on_rejected(rejected)
 
+    def reject(self, log: Rejected) -> None:
+        """Count and report a log that is no text as one rejected line.
+
+        Args:
+            log: The beginning of the log that has begun, and what it is.
+        """
+        self._lines = []
+        self._evaluator.reject(log)
+
     def begin_log(
         self, head: bytes = b"", log_start: str = "", last: Mapping[str, Seen] | None = None, name: str = ""
     ) -> None:

@@ -171,6 +171,10 @@ class Reader:
                 continue
             if part.is_first or not self.names:
                 self._begin(log.name, log.head)
+            if log.form:
+                self.detector.reject(Rejected(log.head[:SMALL_BYTES], log.form))
+                yield self._end()
+                continue
             ends = True
             splitter, log_ends = LineSplitter(), _LogEnds(self.detector, begins=part.is_first)
             try:

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from vaultwatch.inputs.errors import Unreadable, reading
+from vaultwatch.inputs.forms import DOCUMENT, TABLE, Form
 from vaultwatch.inputs.order import by_rotation
 
 MAX_MEMBERS = 10_000
@@ -35,6 +36,24 @@ def is_zip(start: bytes) -> bool:
     return start.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
 
+def form_of_zip(file: Any) -> Form | None:
+    """Return which form a zip archive has that an office program has saved; None if it is an archive of files.
+
+    Raises:
+        Unreadable: The archive cannot be read.
+    """
+    import zipfile
+
+    with reading(), zipfile.ZipFile(file) as archive:
+        names = set(archive.namelist())
+        if {"mimetype", "content.xml"} <= names:
+            with archive.open("mimetype") as kind:
+                return TABLE if b"spreadsheet" in kind.read(_BLOCK) else DOCUMENT
+    if "[Content_Types].xml" not in names:
+        return None
+    return TABLE if any(name.startswith("xl/") for name in names) else DOCUMENT
+
+
 def is_tar(start: bytes) -> bool:
     """Return whether a file that starts with these bytes is a tar archive."""
     return start[257:262] == b"ustar"
@@ -49,7 +68,6 @@ def zip_members(file: Any) -> Iterator[Member]:
     import zipfile
 
     with reading(), zipfile.ZipFile(file) as archive:
-        _refuse_documents(archive.namelist())
         files = (one for one in archive.infolist() if not one.is_dir() and not _is_of_mac(one.filename))
         found = sorted(files, key=lambda one: by_rotation(one.filename))
         _refuse_many(len(found))
@@ -107,12 +125,6 @@ class _Content(io.RawIOBase):
 def _is_of_mac(name: str) -> bool:
     """Return whether macOS has added a file beside the archived one, for its attributes."""
     return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith("._")
-
-
-def _refuse_documents(names: Sequence[str]) -> None:
-    """Refuse what office programs save: their cells are cut, and what is a line in them is no line of the file."""
-    if "[Content_Types].xml" in names or {"mimetype", "content.xml"} <= set(names):
-        raise Unreadable("a document of an office program, not a log: save it as text or CSV")
 
 
 def _refuse_many(count: int) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from vaultwatch.inputs.archives import is_zip
 from vaultwatch.inputs.encodings import LONGEST_START, encoding_of
+from vaultwatch.inputs.forms import FILE, Form, form_named
 from vaultwatch.inputs.logs import STDIN
 from vaultwatch.inputs.torn import Torn
 from vaultwatch.reading.budget import SMALL_BYTES
@@ -35,26 +36,14 @@ _MOSTLY_INVALID = 0.2
 _ZIP = b"PK\x03\x04"
 _FORMS = {
     b"<json:": "configure the audit device with format=json, which is its default",
-    b"PAR1": "it is Parquet: export it as JSON",
-    b"ElfFile\0": "it is an event log of Windows: export it as text",
-    b"\xff\x06\0\0sNaPpY": "it is compressed with snappy: decompress it first",
-    b"\xd0\xcf\x11\xe0": "it is a document of Microsoft Office: save the log as text or CSV",
-    b"%PDF": "it is a PDF: save the log as text",
-    b"{\\rtf": "it is RTF: save the log as plain text",
     b"version https://git-lfs": "it is what Git LFS has in place of the file: run `git lfs pull` where it comes from",
 }
-"""What files of other forms begin with, and what to do about them."""
+"""What texts of other forms begin with, and what to do about them."""
 _TOOLS = {
-    b"LPKSHHRH": "journalctl -o json --file",
-    b"7z\xbc\xaf\x27\x1c": "7z x -so",
-    b"\x04\x22\x4d\x18": "lz4 -dc",
-    b"Rar!": "unrar p -inul",
-    b"\x1f\x9d": "gzip -dc",  # compress
-    b"]\0\0": "xz --format=lzma -dc",
     b"request:": "yq -o json",  # YAML
     b"- request:": "yq -o json",
 }
-"""What files of other forms begin with, and what makes logs of them."""
+"""What texts of other forms begin with, and what makes logs of them."""
 _OPENS_ENVELOPE = re.compile(rb'(?!\{"(?:time|type|auth|request|@level)":)[\[{]')
 _OPENS_TEXT = re.compile(rb'"\s{0,64}(?:[\[{\\]|\d{4}-)')
 _OF_RUBY = (
@@ -151,6 +140,8 @@ def hint_for(name: str, first: Rejected, torn: Torn = _WHOLE) -> str:
     """
     if torn.kind:
         return _hint_for_torn(name, torn)
+    if form := form_named(first.reason):
+        return f": {hint_of_form(name, form)}"
     start = first.raw[:SMALL_BYTES].lstrip()
     if start.startswith(_ZIP) and _archive_of(name):
         inner = shlex.quote(f"./{Path(name).name}")
@@ -187,10 +178,24 @@ def _hint_for_torn(name: str, torn: Torn) -> str:
     return f"; {what}; {instead} (`vault audit list -detailed` names it){shown}"
 
 
-def reading_avro(name: str) -> str:
-    """Return the command that makes JSON of a log in Avro; Debian lets pip install only into an environment."""
-    read = _command("~/avro/bin/fastavro -", name).replace("fastavro - ", "fastavro ")
-    return f"python3 -m venv ~/avro && ~/avro/bin/pip install -q fastavro && {read} | vaultwatch check"
+def hint_of_form(name: str, form: Form) -> str:
+    """Return what to do about a file that is no text.
+
+    Args:
+        name: The log.
+        form: Its form.
+    """
+    if not form.is_command:
+        return form.command
+    if FILE not in form.command:
+        read = _command(form.command, name).replace(" - ", " ")  # a dash stands for stdin, where no file is named
+    elif name not in ("stdin", STDIN) and Path(name).is_file():
+        read = form.command.replace(FILE, _quoted(name))
+    else:
+        inner = shlex.quote(f"./{Path(name).name}")
+        taken = "cat" if name in ("stdin", STDIN) else _command("cat", name).removesuffix(" | cat")
+        read = f"{taken} >{inner} && {form.command.replace(FILE, inner)}"
+    return f"{form.install}{read}" + ("" if "vaultwatch check" in read else " | vaultwatch check")
 
 
 def decoding_quoted(name: str) -> str:

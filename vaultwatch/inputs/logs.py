@@ -12,15 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vaultwatch.inputs.archives import is_tar, is_zip, tar_members, zip_members
+from vaultwatch.inputs.archives import form_of_zip, is_tar, is_zip, tar_members, zip_members
 from vaultwatch.inputs.decompression import CHUNK_BYTES, decompressed
 from vaultwatch.inputs.encodings import as_utf_8
 from vaultwatch.inputs.errors import Shortened, Unreadable, reading
+from vaultwatch.inputs.forms import Form, form_of
 from vaultwatch.inputs.order import by_rotation
 
 STDIN = "-"
 _TAR_START = 512
-_AVRO = b"Obj\x01"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,15}://")
 HEAD_BYTES = 65536
 _MAX_EXPANSION = 2_000
@@ -40,13 +40,15 @@ class Log(NamedTuple):
         head: Its first bytes.
         size: Bytes; 0 if it is not known.
         chunks: Yields its bytes in chunks of at most 256 KiB, each with the number of bytes up to its end; raises
-            `Unreadable` if the rest cannot be read.
+            `Unreadable` if the rest cannot be read, or if it is no text.
+        form: What is said of a file that is no text; "" of others.
     """
 
     name: str
     head: bytes
     size: int
     chunks: Callable[[], Iterator[tuple[bytes, int]]]
+    form: str = ""
 
 
 def files_at(place: str) -> list[str]:
@@ -110,6 +112,9 @@ def logs_in(name: str, opening: Opening | None = None) -> Iterator[Log]:
             return
         if not raw.seekable():
             raise Unreadable("a zip archive cannot be read as a stream: name a file")
+        if form := form_of_zip(raw):
+            yield _of_form(name, form, start)
+            return
         for member in zip_members(raw):
             yield from _streamed(f"{name}/{member.name}", member.stream, member.packed_bytes, is_packed=True)
 
@@ -130,7 +135,7 @@ def _streamed(name: str, raw: Any, size: int, *, is_packed: bool = False, is_fil
         is_archive = is_tar(stream.peek(_TAR_START)[:_TAR_START])
     if not is_archive:
         log = _log(name, stream, size, is_compressed or is_packed)
-        yield log._replace(chunks=lambda: _to_end(log, raw)) if is_file else log
+        yield log._replace(chunks=lambda: _to_end(log, raw)) if is_file and not log.form else log
         return
     for member in tar_members(stream):
         with reading():
@@ -142,12 +147,19 @@ def _log(name: str, stream: Any, size: int, is_compressed: bool) -> Log:
     with reading():
         text = as_utf_8(stream)
         head = text.peek(HEAD_BYTES)[:HEAD_BYTES]
-    if head.startswith(_AVRO):  # without compression, some entries in it begin a line, and others do not
-        from vaultwatch.inputs.hints import reading_avro
-
-        raise Unreadable(f"it is Avro: {reading_avro(name)}")
+    if form := form_of(name, head):
+        return _of_form(name, form, head)
     limit = max(_ALWAYS_ALLOWED_BYTES, _MAX_EXPANSION * size) if is_compressed and size else 0
     return Log(name, head, 0 if is_compressed else size, lambda: _chunks(text, limit))
+
+
+def _of_form(name: str, form: Form, head: bytes) -> Log:
+    def refuse() -> Iterator[tuple[bytes, int]]:
+        from vaultwatch.inputs.hints import hint_of_form
+
+        raise Unreadable(f"{form.what}: {hint_of_form(name, form)}")
+
+    return Log(name, head, 0, refuse, form.what)
 
 
 def _to_end(log: Log, raw: Any) -> Iterator[tuple[bytes, int]]:

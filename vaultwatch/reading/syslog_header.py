@@ -6,6 +6,7 @@ Known forms, each with or without a leading `<priority>`:
     2026-11-21T07:29:41+02:00 host vault[123]: text           rsyslog, syslog-ng, journalctl short-iso
     Sat 2026-11-21 07:29:41 UTC host vault[123]: text         journalctl short-full
     1795246181.065830 host vault[123]: text                   journalctl short-unix
+    [ 4181.065830 <    1.000200 >] host vault[123]: text      journalctl short-monotonic, short-delta
     <14>1 2026-11-21T07:29:41Z host vault 123 - - text        RFC 5424
     vault[123]: text, vault: text, host vault: text           no time
     2026-11-21T07:29:41.065830008Z stderr F text              Kubernetes CRI
@@ -40,10 +41,11 @@ _OPENER = rb"(?=\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d|\{\s*\"|==> )"
 _PRIORITY = rb"(?:<\d{1,3}>)?"
 _ISO_TIME = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 _TIME = (
-    rb"(?P<time>"
+    rb"(?:(?P<time>"
     rb"[A-Z][a-z]{2} [ \d]\d (?:\d{4} )?\d\d:\d\d:\d\d(?:\.\d{1,9})?"
     rb"|" + _ISO_TIME + rb"|[A-Z][a-z]{2} \d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? [A-Z+][A-Z\d:]{0,5}"
     rb"|\d{10}\.\d{6})"
+    rb"|\[ {0,9}\d{1,10}\.\d{6}(?: <[ \d.]{1,24}>)?\])"  # of a monotonic clock
 )
 _HOST = rb"(?P<host>[\w.:%-]{1,255})(?<!:)"
 _PROGRAM = rb"(?P<program>[^\s\[\]:{}\"=|<>]{1,128})"

@@ -78,6 +78,10 @@ _FRAME = re.compile(rb"(\d{1,7}) (?=<\d{1,3}>)")
 _MARKS = re.compile(rb"(?:\x1b|#033)\[[0-9;]{0,32}m|#011|#012\Z")  # terminal colours, and what rsyslog escapes
 _REST_OF_PREFIX = re.compile(rb"(?:#0[0-3][0-7])+|\d{13}|['\"`]{0,3}\)?[,;]?|>?(?:</[\w:.-]{1,64}>){0,8}")
 """What rsyslog escapes, the last column of `aws logs --output text`, the end in YAML, SQL, Markdown and XML."""
+_BLANK_LINE = re.compile(
+    rb'"(?:log|message|MESSAGE|line|msg|_raw|text|textPayload|value)"\s?:\s?"(?:\\[nrt]|\s){0,64}"'
+)
+_LEFT_OUT = re.compile(rb'"MESSAGE"\s?:\s?null\b')
 _BULK = re.compile(
     rb'\{\s?"(?:index|create)"\s?:\s?\{(?:\s?"_\w{1,32}"\s?:\s?(?:"[^"\\]{0,256}"|[\w.-]{1,32})\s?,?){0,8}\s?\}\s?\}'
 )
@@ -383,7 +387,10 @@ class Unwrapper:
             yield whole
             return
         texts = texts_in(text)
-        if not texts and _BULK.fullmatch(text):
+        if not texts and (_BULK.fullmatch(text) or _BLANK_LINE.search(text)):
+            return
+        if not texts and _LEFT_OUT.search(text):
+            yield Rejected(text, "journalctl has left a long message out: only with --all it prints those of 4 KiB")
             return
         if isinstance(texts, Frame):
             yield from self._framed(texts, number, level)

@@ -558,7 +558,7 @@ class TestFiles:
         (tmp_path / name).write_bytes(content)
         install = "python3 -m venv ~/avro && ~/avro/bin/pip install -q fastavro"
         found = check("-q", tmp_path / name)
-        log = f"{tmp_path}/{name}"
+        log = f"{tmp_path}/{name}{'/b.avro' if name.endswith('zip') else ''}"
         said = f"vaultwatch: {log}: it is Avro: {install} && {read.format(tmp_path)} | vaultwatch check\n"
         assert found == (2, "", said)
 

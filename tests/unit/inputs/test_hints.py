@@ -265,18 +265,10 @@ def test_the_quotes_of_a_word_processor_are_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("start", "says"),
     [
-        (b"PAR1\x15\x04", "it is Parquet"),
-        (b"LPKSHHRH\0\0", "journalctl -o json --file no.log | vaultwatch check"),
-        (b"\x04\x22\x4d\x18\x64", "lz4 -dc no.log | vaultwatch check"),
         (b"\x7fELF\0", "it is not text"),
         (b"\x89PNG", "it is not text"),
         (b"\xa7\x01\r\x1f", "it is not text"),
-        (b"%PDF-1.7", "it is a PDF"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1", "a document of Microsoft Office"),
-        (b"{\\rtf1\\ansi", "it is RTF"),
         (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
-        (b"\x1f\x9d\x90", "gzip -dc no.log | vaultwatch check"),
-        (b"]\0\0\x80\0", "xz --format=lzma -dc no.log | vaultwatch check"),
         (b'[0] vault: [[1732174183.1, {}], {"log"=>"{', "it is what Fluent Bit prints for people"),
         (b"hello", "expected are audit entries"),
     ],

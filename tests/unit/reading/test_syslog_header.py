@@ -24,6 +24,8 @@ MESSAGE = b"2026-11-21T07:29:41.065Z [INFO]  core: vault is unsealed"
         (b"<30>2026-10-02T06:28:49.123456Z host x-y[1]: ", Header("host", "x-y", "1", "2026-10-02T06:28:49.123456Z")),
         (b"Sat 2026-11-21 07:29:41 UTC host vault[1]: ", Header("host", "vault", "1", "Sat 2026-11-21 07:29:41 UTC")),
         (b"1795246181.065830 host vault[1]: ", Header("host", "vault", "1", "1795246181.065830")),
+        (b"[ 4181.065830] host vault[1]: ", Header("host", "vault", "1")),
+        (b"[ 4181.065830 <    0.000021 >] host vault[1]: ", Header("host", "vault", "1")),
         (b"<14>1 2026-11-21T07:29:41Z host vault 123 - - ", Header("host", "vault", "123", "2026-11-21T07:29:41Z")),
         (
             b'<14>1 2026-11-21T07:29:41Z h v - ID [a@1 k="]\\""][b] \xef\xbb\xbf',

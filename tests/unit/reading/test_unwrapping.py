@@ -308,11 +308,24 @@ def test_what_only_looks_like_another_form_is_read_as_it_is(text: str, expected:
         "{}" * 20_000,
         '{"log":"' + '\\"{' * 20_000 + '"}',
         "a" * 50_000 + '{"',
-        '{"MESSAGE":null}',
     ],
 )
 def test_a_hostile_line_is_one_rejected_line(text: str) -> None:
     assert counted(text) == Counted(0, 0, 1)
+
+
+def test_a_message_that_journalctl_has_left_out_is_rejected_as_such() -> None:
+    rejected: list[Rejected] = []
+    text = lines(lambda text: {"_PID": "1", "MESSAGE": text or None}, A, "", S)
+    assert evaluate(text, rejected.append)[0] == Counted(1, 1, 1)
+    assert rejected[0].reason == "journalctl has left a long message out: only with --all it prints those of 4 KiB"
+
+
+@pytest.mark.parametrize("wrap", [lambda text: {"log": f"{text}\n", "time": "x"}, lambda text: {"message": text}])
+def test_a_blank_line_in_an_envelope_is_no_rejected_line(wrap: Callable[[str], Any]) -> None:
+    assert counted(lines(wrap, S, "", "==> Vault server configuration:", "", "    Api Address: x", "  ", A)) == Counted(
+        1, 3
+    )
 
 
 FOREIGN = {"message": "started", "entries": ["request", "response"], "path": "sys/seal"}

@@ -1,0 +1,90 @@
+"""Files that are no text, and what makes a log of them.
+
+Of some of them a few records could be read, and most could not. So none is read, and each is named with a command.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+FILE = "{}"
+"""Stands in a command for a file: it cannot read a stream."""
+_OF_DOCUMENT = "soffice --cat {}"
+_SHEETS = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,false,false,false,-1"
+_OF_TABLE = (
+    f"""d=$(mktemp -d) && soffice --headless --convert-to '{_SHEETS}' --outdir "$d" {{}} && vaultwatch check "$d\""""
+)
+_ROWS = (
+    """'import duckdb, sys; [print(row[0]) for row in duckdb.read_parquet(sys.argv[1])"""
+    """.query("t", "select to_json(t) from t").fetchall()]'"""
+)
+_UNSNAP = """'import snappy, sys; snappy.stream_decompress(open(sys.argv[1], "rb"), sys.stdout.buffer)'"""
+
+
+class Form(NamedTuple):
+    """A form of files.
+
+    Attributes:
+        what: What such a file is, in a sentence.
+        command: What prints the log in it: it reads a file in the place of `FILE`, or else a stream; or a sentence.
+        is_command: Whether it is a command.
+        install: The command that installs it before; "" if systems have it.
+    """
+
+    what: str
+    command: str
+    is_command: bool = True
+    install: str = ""
+
+
+def _in_venv(name: str, package: str) -> str:
+    """Return the command that installs a package: Debian lets pip install only into an environment."""
+    return f"python3 -m venv ~/{name} && ~/{name}/bin/pip install -q {package} && "
+
+
+AVRO = Form("it is Avro", "~/avro/bin/fastavro -", install=_in_venv("avro", "fastavro"))
+DOCUMENT = Form("it is a document of an office program, of which LibreOffice makes text", _OF_DOCUMENT)
+TABLE = Form("it is a table of an office program, of which LibreOffice makes CSV", _OF_TABLE)
+_OLE = b"\xd0\xcf\x11\xe0"
+_WORKBOOK = "Workbook".encode("utf-16-le")
+_FORMS = {
+    b"Obj\x01": AVRO,
+    b"PAR1": Form("it is Parquet", f"~/duckdb/bin/python -c {_ROWS} {{}}", install=_in_venv("duckdb", "duckdb")),
+    b"\xff\x06\0\0sNaPpY": Form(
+        "it is compressed with snappy",
+        f"~/snappy/bin/python -c {_UNSNAP} {{}}",
+        install=_in_venv("snappy", "python-snappy"),
+    ),
+    b"%PDF": Form(
+        "it is a PDF, whose lines are wrapped and cannot be joined as they were",
+        "export the log itself, as text or JSON",
+        is_command=False,
+    ),
+    b"ElfFile\0": Form("it is an event log of Windows", "export it as text", is_command=False),
+    b"{\\rtf": DOCUMENT,
+    b"LPKSHHRH": Form("it is a journal of systemd", "journalctl --all -o json --file {}"),
+    b"7z\xbc\xaf\x27\x1c": Form("it is an archive of 7-Zip", "7z x -so {}"),
+    b"Rar!": Form("it is an archive of RAR", "unrar p -inul {}"),
+    b"\x04\x22\x4d\x18": Form("it is compressed with lz4", "lz4 -dc"),
+    b"\x1f\x9d": Form("it is compressed with compress", "gzip -dc"),
+    b"]\0\0": Form("it is compressed with lzma", "xz --format=lzma -dc"),
+}
+"""What files begin with that are of one form only."""
+_BY_WHAT = {form.what: form for form in (*_FORMS.values(), DOCUMENT, TABLE)}
+
+
+def form_of(name: str, head: bytes) -> Form | None:
+    """Return which form a file has; None if it may be text.
+
+    Args:
+        name: Its name, which shows what else may be too far behind its beginning.
+        head: Its first bytes.
+    """
+    if head.startswith(_OLE):
+        return TABLE if _WORKBOOK in head or name.lower().endswith(".xls") else DOCUMENT
+    return next((form for begins, form in _FORMS.items() if head.startswith(begins)), None)
+
+
+def form_named(what: str) -> Form | None:
+    """Return the form of which this is said; None if it is another sentence."""
+    return _BY_WHAT.get(what)
