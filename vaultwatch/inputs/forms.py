@@ -1,6 +1,7 @@
-"""Files that are no text, and what makes a log of them.
+"""Files that are no logs as they are, and what makes a log of them.
 
-Of some of them a few records could be read, and most could not. So none is read, and each is named with a command.
+Of some of them a few records could be read, and most could not, or each several times. So none is read, and each is
+named with a command. Only its first bytes decide that: no text of a client can make a log such a file.
 """
 
 from __future__ import annotations
@@ -59,6 +60,10 @@ _FORMS = {
         "it is a PDF, whose lines are wrapped and cannot be joined as they were",
         "export the log itself, as text or JSON",
         is_command=False,
+    ),
+    b"Debug line with all properties:\nFROMHOST: '": Form(
+        "it has rsyslog's debug format, in which each message stands three times",
+        r'''sed -n "s/^msg: ' \{0,1\}\(.*\)'\$/\1/p"''',
     ),
     b"ElfFile\0": Form("it is an event log of Windows", "export it as text", is_command=False),
     b"{\\rtf": DOCUMENT,

@@ -120,10 +120,10 @@ _AFTER_CR = re.compile(rb"\r(?:[^\r{]{0,120} )?(?:\{\"|\d{4}-\d\d-\d\dT[\d:.,+Z-
 _CR_TO_LF = r"""awk '{ gsub(/\r/, "\n") } 1'"""
 _JOIN_MESSAGES = (
     r"""awk '{ sub(/\r$/, "") } /^==>/ || !NF { m = 0 } """
-    r"""{ h = /^[{]|:[0-9][0-9]:[0-9][0-9][^ ]* \[/; printf "%%s%%s", """
+    r"""{ h = /^[{]|:[0-9][0-9]:[0-9][0-9][^ ]* \[|^ +[A-Z][A-Za-z0-9 ]*: /; printf "%%s%%s", """
     r"""NR == 1 ? "" : h || !m || /^  / ? "\n" : "%s", $0 } h { m = 1 } END { print "" }'"""
 )
-"""Joins a line to the message before it, unless it is of a banner or one of several lines that hclog indents."""
+"""Joins a line to the message or line of a banner before it, unless it is one of several lines that hclog indents."""
 _SHOW_CUT = r"""LC_ALL=C awk '{ sub(/\r$/, "") } length($0) == %d { print NR ": " $0 }'"""
 _SHOW_BROKEN = r"""jq -nrR 'inputs | . as $line | try (fromjson | empty) catch "\(input_line_number): \($line)"'"""
 _WHOLE = Torn()

@@ -9,9 +9,10 @@ process if it is
     anything                                       while a quote is open (hclog before 2021-02)
     a blank line, `* text`                         after `... occurred:` (Vault before 0.10: no quotes at all)
     a line of a Go stack trace                     after `panic`
+    anything                                       while a bracket of a line of a banner is open: somebody wrapped it
 
-and is a record of its own otherwise. JSON lines and banners are never continued. The first three rules join all 47
-messages of many lines in the recordings, with nodes interleaved; the last two are for older servers.
+and is a record of its own otherwise. JSON lines are never continued, nor are other lines of banners. The first three
+rules join all 47 messages of many lines in the recordings, with nodes interleaved; the next two are for older servers.
 
 A message behind a text that no known form has is read from its time on, unless it may be of a value, or has its quotes
 escaped: then it is rejected. So none is read without its level and time because of what is before it.
@@ -54,6 +55,10 @@ CouldMatch = Callable[[str, bytes], bool]
 """Says from its level and its line whether a rule could match a message; if not, the message is skipped."""
 
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\x1b\n")
+_OPENS_BRACKET = re.compile(rb"\s*[A-Z][\w ]{0,32}: [^()]{0,64}\([^()]*\Z")
+_MOST_PARTS = 16
+"""Lines that one line of a banner was wrapped into."""
+_NO_HEAD = Head("", "", 0)
 _MOSTLY_INVALID = 0.3  # about half of random bytes is invalid, and a tenth of Latin-1 prose
 _OPENS_VALUE = re.compile(rb"  ([^\s=|]{1,256}(?: [^\s=|]{1,256}){0,3})=\s*\Z")
 _IN_VALUE = re.compile(rb"  \||\s*\Z|   ?[^\s=|]{1,256}(?: [^\s=|]{1,256}){0,3}=")
@@ -147,6 +152,18 @@ class _Open:
         self._value_open = False
         self._quotes = b'="' in line.text
         self._quote_open = self._quotes and _odd_quotes(line.text)
+        self._first = line if head is _NO_HEAD else None
+
+    @property
+    def wrapped(self) -> ServerLine | None:
+        """The line of a banner that all lines were before somebody wrapped it; None if they are a message."""
+        if not self._first:
+            return None
+        text = self._first.text
+        for part in self.texts[1:]:  # a mail program leaves the blank out at which it wraps
+            is_cut_at_blank = text.endswith((b",", b":")) and not text.count(b'"') % 2 and not part.startswith(b" ")
+            text += b" " + part if is_cut_at_blank else part
+        return msgspec.structs.replace(self._first, raw=self._first.raw + text[len(self._first.text) :], text=text)
 
     @property
     def waits_for_quote(self) -> bool:
@@ -155,6 +172,8 @@ class _Open:
 
     def takes(self, text: bytes) -> bool:
         """Return whether a line that opens no message continues this one."""
+        if self._first:
+            return len(self.lines) < _MOST_PARTS and b")" not in self.texts[-1] and text.strip() != b""
         if self._quote_open or _OPENS_VALUE.match(text):
             return True
         if self._value_open:
@@ -184,7 +203,7 @@ def _odd_quotes(text: bytes) -> bool:
 
 def _finish(opened: _Open) -> ServerMessage | Rejected:
     try:
-        return _message(opened)
+        return _single(line, opened.origin) if (line := opened.wrapped) else _message(opened)
     except Exception as error:  # noqa: BLE001  only this message is rejected, not the line that ended it
         return rejected_by_error(error, b"\n".join(opened.lines), opened.origin)
 
@@ -319,8 +338,8 @@ class ServerLogReader:
                 partial = exceeded(line.raw, MAX_MESSAGE_BYTES)
                 return [*self._close(key), Rejected(line.raw, MISPLACED_MESSAGE, origin, partial)]
             line = msgspec.structs.replace(line, text=text, head=read_head(text))
-        if line.head:
-            return self._begin(key, line, line.head, origin, now)
+        if head := line.head or (_NO_HEAD if _OPENS_BRACKET.match(line.text) else None):
+            return self._begin(key, line, head, origin, now)
         return [*self._close(key), self._skipped(line, origin) or _single(line, origin)]
 
     def _begin(self, key: _Key, line: ServerLine, head: Head, origin: Origin, now: float) -> _Completed:

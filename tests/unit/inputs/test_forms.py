@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.archives import zipped
+from tests.unit.cli.test_check import DATA
 from vaultwatch.cli import main
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.forms import form_of
@@ -109,6 +110,36 @@ def test_what_reads_a_stream_is_given_one(tmp_path: Path, monkeypatch: pytest.Mo
         list(log.chunks())
     command = str(refused.value).partition(": ")[2].removesuffix(" | vaultwatch check")
     assert subprocess.run(["sh", "-c", command], check=True, capture_output=True).stdout == ENTRY
+
+
+DEBUG_FORMAT = """Debug line with all properties:
+FROMHOST: 'vault-1', fromhost-ip: '127.0.0.1', HOSTNAME: 'vault-1', PRI: 14,
+syslogtag 'vault[12]:', programname: 'vault', APP-NAME: 'vault', PROCID: '12', MSGID: '-',
+TIMESTAMP: 'Nov 21 07:29:41', STRUCTURED-DATA: '-',
+msg: ' {text}'
+escaped msg: ' {text}'
+inputname: imuxsock rawmsg: '<14>Nov 21 07:29:41 vault[12]: {text}'
+$!:{{ "a": 1 }}
+$.:
+$/:
+
+"""
+
+
+@pytest.mark.parametrize("name", ["audit-socket-down/server.log", "audit-device-changes/audit.jsonl"])
+def test_each_message_in_the_debug_format_of_rsyslog_counts_once(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = (DATA / name).read_text().splitlines()
+    (file := tmp_path / "it's debug").write_text("".join(DEBUG_FORMAT.format(text=line) for line in lines))
+    status, error = said(capfd, file)
+    assert status == 2
+    command = error.partition("three times: ")[2].removesuffix(" | vaultwatch check\n")
+    assert subprocess.run(["sh", "-c", command], check=True, capture_output=True).stdout.decode().splitlines() == lines
+
+
+def test_a_text_of_a_client_does_not_make_a_log_such_a_file() -> None:
+    assert form_of("a", ENTRY + DEBUG_FORMAT.encode()) is None
 
 
 def test_what_is_text_has_no_form() -> None:
