@@ -41,7 +41,7 @@ from vaultwatch.rules.pack import Rule
 
 if TYPE_CHECKING:
     from vaultwatch.detection.server import ServerDetector
-    from vaultwatch.reading.server_log import ServerLine
+    from vaultwatch.reading.server_log import KnownPrefixes, ServerLine
     from vaultwatch.reading.unwrapping import Piece, Unwrapper
 
 Source = Literal["auto", "audit", "server"]
@@ -374,13 +374,18 @@ class Detector:
         self._log, self._line = name, 0
         self._searched, self.wrapping = 0, Wrapping()
         self._had_messages = False
+        for name in ("_split_line", "_known_prefixes"):
+            self.__dict__.pop(name, None)  # of the log before
         self._last_was_server = self.source == "server"
         for line in filter(None, head.split(b"\n")) if self.source == "auto" else ():
             if holds_nothing(line):
                 continue
             if self._index.reads(line):
                 break
-            if self._split_line(split_tag(line)[1]).opens_message:
+            text = split_tag(line)[1]
+            if (start := text.find(b'{"', 0, _LONGEST_PREFIX)) > 0 and text.startswith(_FIRST_MEMBERS, start):
+                self._known_prefixes.learn_of_entry(text)
+            elif self._split_line(text).opens_message:
                 self._last_was_server = True
                 break
         if self._unwraps and self._last_was_server and (delimiter := _columns_in(head)):
@@ -619,7 +624,14 @@ class Detector:
         """Takes a line of the server log apart; imported on first use, like its detector."""
         from vaultwatch.reading.server_log import split_line
 
-        return split_line
+        return partial(split_line, known=self._known_prefixes)
+
+    @cached_property
+    def _known_prefixes(self) -> KnownPrefixes:
+        """What is before the messages of this log."""
+        from vaultwatch.reading.server_log import KnownPrefixes
+
+        return KnownPrefixes()
 
 
 def _with_members_once(before: Before | None, line: bytes) -> bytes:

@@ -17,7 +17,7 @@ from vaultwatch.reading.joined_messages import HEAD
 
 _DELIMITERS = ",;\t|"
 _MESSAGE_NAME = re.compile(
-    rb'(?i)"?@?(?:\w{1,32}\.)?(?:log_?message|message|msg|_raw|line|logentry|log|body|content|text|entry|original)"?',
+    rb'(?i)"?@?(?:\w{1,32}\.)?(?:log_?message|message|msg|_raw|line|logentry|log|body|content|text|text_?payload|entry|original)"?',
     re.ASCII,
 )
 _OPENS_MESSAGE = re.compile(HEAD)
@@ -43,12 +43,18 @@ class Heading(NamedTuple):
     message: int
 
     def message_in(self, row: bytes) -> bytes | None:
-        """Return the message in a row; None if its column has none, or another column can hold a record too."""
+        """Return the line in a row; None if its column may have none, or another column can hold a record too.
+
+        A row of another line of a message is known by its quotes, or it could be a line in a cell of several.
+        """
         found = cells(row, self.delimiter) if self.delimiter.encode() in row else []
-        if len(found) != self.columns or not _OPENS_MESSAGE.match(found[self.message]):
+        if len(found) != self.columns or (cell := found[self.message].rstrip()).startswith(b"{"):
             return None
-        others = [cell for place, cell in enumerate(found) if place != self.message]
-        return None if any(map(_can_hold_record, others)) else found[self.message]
+        is_whole = b'"%s"' % found[self.message].replace(b'"', b'""') in row
+        if not (is_whole or cell.startswith(b"==> ") or _OPENS_MESSAGE.match(cell.lstrip())):
+            return None
+        others = [other.strip() for place, other in enumerate(found) if place != self.message]
+        return None if any(map(_can_hold_record, others)) else cell
 
 
 def heading_of(row: bytes) -> Heading | None:
@@ -106,4 +112,4 @@ def cells(row: bytes, delimiter: str) -> list[bytes]:
         found = next(csv.reader([row.decode("utf-8", "surrogateescape")], strict=True, delimiter=delimiter), [])
     except csv.Error:  # a cell that is too long, or no CSV
         return []
-    return [cell.encode("utf-8", "surrogateescape").strip() for cell in found]
+    return [cell.encode("utf-8", "surrogateescape") for cell in found]

@@ -14,8 +14,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import msgspec
+
 _YAML = re.compile(rb"---|- [^{]{0,512}|[\w.@/-]{1,64}:")
-_OF_YAML = re.compile(
+OF_YAML = re.compile(
     rb"(?!(?:- )?['\"]?(?:request|@level)['\"]?:)"  # of a record that is YAML itself
     rb"(?:---|\.\.\.|-|(?:- {1,8}){1,8}[^{:]{0,512}|(?:- {1,8}){0,8}['\"]?[\w.@/-]{1,64}['\"]?:(?: [^{]{0,512})?)"
 )
@@ -48,7 +50,26 @@ def document_of(first: bytes) -> re.Pattern[bytes] | None:
         return OF_SQL
     if _ARRAY.fullmatch(first):
         return OF_ARRAY
-    return _OF_YAML if _YAML.fullmatch(first) else None
+    return OF_YAML if _YAML.fullmatch(first) else None
+
+
+_PAIR_OF_YAML = re.compile(
+    rb"(?:- {1,8})?(?:log|message|MESSAGE|line|msg|textPayload|text|_raw|content|LogMessage): "
+    rb"(?:(\"(?:[^\"\\]|\\.)*\")|'((?:[^']|'')*)'|([^\s{|>\"'&*!%@`][^{]*))"
+)
+
+
+def text_of_pair(line: bytes) -> bytes:
+    """Return the text in a line of YAML that has a line of a log under one of its usual names; b"" if it has none."""
+    if not (found := _PAIR_OF_YAML.fullmatch(line)):
+        return b""
+    double, single, plain = found.groups()
+    if not double:
+        return plain or single.replace(b"''", b"'")
+    try:
+        return str(msgspec.json.decode(double)).encode("utf-8", "replace")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return bytes(double[1:-1])
 
 
 def literals(statement: bytes) -> Iterator[bytes]:

@@ -27,6 +27,7 @@ _CARRIERS = (
     "data", "body", "stringValue", "streams", "values", "value",  # Loki, OpenTelemetry
     "resourceLogs", "scopeLogs", "logRecords", "hits", "_source", "full_message", "short_message",  # GELF
     "properties", "LogEntry", "logEntry", "Message", "fields", "payload", "@message", "text", "hashicorp_vault",
+    "LogMessage",  # Azure Monitor
 )  # fmt: skip
 _MAX_LEVELS = 64
 """What is below is read as a line of its own if it shows a record."""
@@ -288,6 +289,6 @@ def _together(found: Iterable[tuple[Wrapped, bool]], *, is_row: bool) -> Wrapped
     if not kept:
         return _NOTHING
     certain = any(part.certain for part, _ in kept)
-    if is_row and certain:
+    if is_row and sum(part.certain for part, _ in kept) == 1:  # several are a column
         kept = [(part, is_list) for part, is_list in kept if part.certain or is_list]
     return Wrapped([text for part, _ in kept for text in part.texts], certain)

@@ -43,7 +43,9 @@ _HEAD = re.compile(
     rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)|" + _SLASH_TIME + rb")"
     rb" \[ {0,2}([A-Z?]{3,7}) {0,2}\](?: {1,2}|$)"
     rb"|(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,9})?) ([A-Z]) \|(?: \[ ?([A-Z]{3,5}) ?\])?(?: |$)"
-    rb"|(" + _SLASH_TIME + rb")(?: |$))"
+    rb"|("
+    + _SLASH_TIME
+    + rb")(?: (?!\{\"(?:time|type|auth|request|@level)\":|\d{4}-\d\d-\d\dT\d\d:|==> )|$))"  # else it is before a record
 )
 _ANSI = re.compile(rb"\x1b\[[0-9;]{0,32}[A-Za-z]")
 _MODULE = re.compile(r"([a-z][\w./()-]{0,254}): ")

@@ -30,6 +30,7 @@ _QUOTE_OR_BRACKET = re.compile(rb'["\]]')
 _AFTER_VALUE = re.compile(rb"[\s,;|\"')\]}<\0]|\xe2\x80[\xa8\xa9]|\xc2\x85|\Z")
 _CONTINUES_VALUE = re.compile(rb"(?:\A|: )\s{0,3}\| ?\Z")  # a line of a value of many lines, as hclog writes it
 _ENDS_OTHER_LINE = re.compile(rb"[\w.)\]}]")
+_ENDS_WITH_LEVEL = re.compile(rb"\[[a-z]{3,9}\]\Z")  # Fly.io: `2026-11-21T07:29:41Z app[148e] iad [info]`
 _QUOTES = (b'"', b"'", b"`")
 _SEPARATORS = b" \t\r\n\f\v\0,;|"
 _LONG_SEPARATORS = (b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85", b"\\n", b"\\r", b"\\t")
@@ -58,7 +59,7 @@ def messages_in(text: bytes, end_of: EndOf) -> list[bytes]:
         return [text]
     starts = list(_starts(text, own.end(), end_of))
     prefix = text[: own.start()]
-    is_other = _ENDS_OTHER_LINE.search(prefix[-1:]) is not None
+    is_other = _ENDS_OTHER_LINE.search(prefix[-1:]) is not None and not _ENDS_WITH_LEVEL.search(prefix[-16:])
     quote = prefix[-1:] if prefix.endswith(_QUOTES) else b""
     if not starts and not is_other:
         return [_without_end(text, prefix, quote)]

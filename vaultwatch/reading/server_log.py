@@ -55,6 +55,9 @@ CouldMatch = Callable[[str, bytes], bool]
 """Says from its level and its line whether a rule could match a message; if not, the message is skipped."""
 
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\x1b\n")
+_NUMBER_OR_BLANKS = re.compile(rb"\d+| +")
+_SHORTEST_PREFIX = 6
+_MOST_FORMS = 16
 _OPENS_BRACKET = re.compile(rb"\s*[A-Z][\w ]{0,32}: [^()]{0,64}\([^()]*\Z")
 _MOST_PARTS = 16
 """Lines that one line of a banner was wrapped into."""
@@ -124,21 +127,57 @@ class ServerLine(msgspec.Struct, frozen=True):
         return True
 
 
-def split_line(line: bytes) -> ServerLine:
-    """Take a line apart, without its newline and tag."""
+class KnownPrefixes:
+    """What some program has written before each line of a log, learned from lines that hold a message behind it."""
+
+    def __init__(self) -> None:
+        """Know none."""
+        self._forms: dict[bytes, re.Pattern[bytes]] = {}
+
+    def learn(self, prefix: bytes) -> None:
+        """Learn one; of those that differ only in their numbers and blanks, one."""
+        form = _NUMBER_OR_BLANKS.sub(lambda found: b"\0" if found[0].strip() else b" ", prefix)
+        if form in self._forms or len(self._forms) >= _MOST_FORMS or len(prefix) < _SHORTEST_PREFIX:
+            return
+        bare = re.escape(form.rstrip(b" ")).replace(b"\\ ", b" {1,32}").replace(re.escape(b"\0"), rb"\d{1,32}")
+        end = re.escape(prefix[len(prefix.rstrip(b" ")) :])
+        self._forms[form] = re.compile(bare + (rb"(?:%s|\Z)" % end if end else b""))
+
+    def learn_of_entry(self, line: bytes) -> None:
+        """Learn what is before an audit entry, behind its header."""
+        text = strip_syslog_header(without_colours(line))[1]
+        if (start := text.find(b'{"')) > 0:
+            self.learn(text[:start])
+
+    def remove(self, text: bytes) -> bytes:
+        """Return a line without its prefix; the line as it is if it has none that is known."""
+        return next((text[found.end() :] for form in self._forms.values() if (found := form.match(text))), text)
+
+
+def split_line(line: bytes, known: KnownPrefixes | None = None) -> ServerLine:
+    """Take a line apart.
+
+    Args:
+        line: The line, without its newline and tag.
+        known: The prefixes of its log.
+    """
     line = mask_secrets(line)
     text = without_colours(line).removesuffix(b"\r")
     if text.startswith(b"\0") or text.endswith(b"\0"):
         text = text.strip(b"\0") or text  # what a file has that was truncated while somebody wrote at its old end
     if head := read_head(text):
+        if not head.level and known and (rest := known.remove(text)) is not text:
+            return ServerLine(line, NO_HEADER, rest, None)  # behind the time that a program in Go writes
         return ServerLine(line, NO_HEADER, text, head)
     header, text = strip_syslog_header(text)
     if header is not NO_HEADER and (head := read_head(text)):
         return ServerLine(line, header, text, head)
     if prefix := _ANY_PREFIX.match(text):
         text = text[prefix.end() :]
+        if known:
+            known.learn(prefix[0])
         return ServerLine(line, header, text, read_head(text))
-    return ServerLine(line, header, text, None)
+    return ServerLine(line, header, known.remove(text) if known else text, None)
 
 
 class _Open:

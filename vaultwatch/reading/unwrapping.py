@@ -33,7 +33,7 @@ from vaultwatch.reading.columns import (
     heading_of,
     without_columns,
 )
-from vaultwatch.reading.documents import OF_ARRAY, OF_SQL, document_of, literals
+from vaultwatch.reading.documents import OF_ARRAY, OF_SQL, OF_YAML, document_of, literals, text_of_pair
 from vaultwatch.reading.elements import elements_of, end_behind
 from vaultwatch.reading.envelopes import Frame, texts_in, texts_in_array
 from vaultwatch.reading.joined_messages import HEAD, messages_in
@@ -62,11 +62,12 @@ _CSV_PLAIN_MESSAGE = re.compile(rb'"[^"{]{0,512}",(?:"[^"{]{0,512}",|[^",{]{0,25
 _CSV_HEADER = re.compile(
     rb'(?i)[\w@", ]{0,256}@message[\w@", ]{0,256}'
     rb'|(?:"?[\w @.\[\]]{1,64}"?[,;\t|]){0,16}'
-    rb'"?(?:\w{1,32}\.)?(?:log_?message|message|msg|_raw|line|logentry|log|body|content|text|entry|original)"?'
+    rb'"?(?:\w{1,32}\.)?(?:log_?message|message|msg|_raw|line|logentry|log|body|content|text|text_?payload|entry|original)"?'
     rb'(?:[,;\t|]"?[\w @.\[\]]{1,64}"?){0,16}'
 )
 _DELIMITERS = ",;\t|"
 _DELIMITER = re.compile(rb"[,;\t|]")
+_NAMES_DELIMITER = re.compile(rb"(?i)\"?sep=[,;\t|]\"?")  # for Excel, in the first line
 _CSV_REST = re.compile(rb'"(?:[,;\t|][^{}]{0,4096})?')
 _SHELL_NOISE = re.compile(
     rb"--(?: (?:Logs begin|Journal begins|Boot|Reboot|No entries)\b[^{]{0,256})?"
@@ -79,7 +80,7 @@ _MARKS = re.compile(rb"(?:\x1b|#033)\[[0-9;]{0,32}m|#011|#012\Z")  # terminal co
 _REST_OF_PREFIX = re.compile(rb"(?:#0[0-3][0-7])+|\d{13}|['\"`]{0,3}\)?[,;]?|>?(?:</[\w:.-]{1,64}>){0,8}")
 """What rsyslog escapes, the last column of `aws logs --output text`, the end in YAML, SQL, Markdown and XML."""
 _BLANK_LINE = re.compile(
-    rb'"(?:log|message|MESSAGE|line|msg|_raw|text|textPayload|value)"\s?:\s?"(?:\\[nrt]|\s){0,64}"'
+    rb'"(?:log|message|MESSAGE|line|msg|_raw|text|textPayload|value|LogMessage)"\s?:\s?"(?:\\[nrt]|\s){0,64}"'
 )
 _LEFT_OUT = re.compile(rb'"MESSAGE"\s?:\s?null\b')
 _BULK = re.compile(
@@ -127,6 +128,7 @@ class Unwrapper:
         self._is_export = False  # of journald: a field a line
         self._frames: dict[bytes, bytes] = {}
         self._heading: Heading | None = None  # of a table
+        self._heading_at = 1
         self._behind = b""  # between the messages of a table without a heading and their columns
         self._is_markdown = False
         self._around: re.Pattern[bytes] | None = None  # what a document has around records
@@ -176,7 +178,9 @@ class Unwrapper:
             return [*self.interrupt(), *self.read(line, number)]
         if found := self._records_in_document(text, number):
             return [Piece(piece, number) for one in found for piece in self._pieces(b"", one, number, 1)]
-        if self._heading and (message := self._heading.message_in(text)):
+        if self._heading and (message := self._heading.message_in(text)) is not None:
+            if not message.strip():
+                return []
             line = text = message
         return [Piece(piece, number) for piece in self._pieces(line, text, number, 0)]
 
@@ -203,6 +207,8 @@ class Unwrapper:
             return _records_in_markdown(text)
         if self._around is OF_ARRAY and text.startswith(b'"') and not OF_ARRAY.fullmatch(text):
             return _lines_in_text(text)
+        if self._around is OF_YAML and (line := text_of_pair(text)).strip():
+            return [line]
         return [one for one in literals(text) if CAN_HOLD_RECORD.search(one)] if self._around is OF_SQL else []
 
     def interrupt(self) -> list[Piece]:
@@ -218,6 +224,7 @@ class Unwrapper:
         self._frames.clear()
         found += [Piece(piece, self._number) for rest in rests for piece in self._pieces(b"", rest, self._number, 1)]
         self._is_export, self._heading, self._is_markdown, self._around, self._behind = False, None, False, None, b""
+        self._heading_at = 1
         return found
 
     def _cri(self, cri: re.Match[bytes], line: bytes, rest: bytes, number: int) -> list[Piece]:
@@ -315,7 +322,10 @@ class Unwrapper:
         is_separator = len(text) <= _LONGEST_SEPARATOR and not text.strip(_AROUND)
         if is_separator or _SHELL_NOISE.fullmatch(text):
             return True
-        is_row = (number <= 1 or b"@message" in text) and _DELIMITER.search(text)
+        if number <= 1 and _NAMES_DELIMITER.fullmatch(text):
+            self._heading_at = number + 1
+            return True
+        is_row = (number <= self._heading_at or b"@message" in text) and _DELIMITER.search(text)
         if not is_row or not _CSV_HEADER.fullmatch(text):
             return False
         self._heading = heading_of(text)
@@ -518,7 +528,7 @@ def _without_columns(text: bytes) -> bytes:
 def _records_in_row(text: bytes) -> list[bytes]:
     """Return the cells of a row of CSV that can hold a record, whole or not; none if no cell is a whole one."""
     for delimiter in _DELIMITERS:
-        found = cells(text, delimiter) if delimiter.encode() in text else []
+        found = [cell.strip() for cell in cells(text, delimiter)] if delimiter.encode() in text else []
         if any(_OPENS_WITH_HEAD.match(cell) or _is_whole_record(cell) for cell in found):
             return [cell for cell in found if CAN_HOLD_RECORD.search(cell) and not _is_labels(cell)]
     return []
