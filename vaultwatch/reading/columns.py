@@ -45,13 +45,18 @@ class Heading(NamedTuple):
     def message_in(self, row: bytes) -> bytes | None:
         """Return the line in a row; None if its column may have none, or another column can hold a record too.
 
-        A row of another line of a message is known by its quotes, or it could be a line in a cell of several.
+        A further line of a message is known by its quotes or its indentation in a row that has none: else the row could
+        be a line in a cell of several.
+
+        Args:
+            row: The row, without its end.
         """
         found = cells(row, self.delimiter) if self.delimiter.encode() in row else []
         if len(found) != self.columns or (cell := found[self.message].rstrip()).startswith(b"{"):
             return None
         is_whole = b'"%s"' % found[self.message].replace(b'"', b'""') in row
-        if not (is_whole or cell.startswith(b"==> ") or _OPENS_MESSAGE.match(cell.lstrip())):
+        is_further = self.message > 0 and not row[:1].isspace() and (not cell or cell.startswith(b"  "))
+        if not (is_whole or is_further or cell.startswith(b"==> ") or _OPENS_MESSAGE.match(cell.lstrip())):
             return None
         others = [other.strip() for place, other in enumerate(found) if place != self.message]
         return None if any(map(_can_hold_record, others)) else cell

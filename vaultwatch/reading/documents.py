@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-_YAML = re.compile(rb"---|- [^{]{0,512}|[\w.@/-]{1,64}:")
+_YAML = re.compile(rb"---|- [^{]{0,512}|- [\w.@/-]{1,64}: ['\"]\{.{1,65536}|[\w.@/-]{1,64}:")
 OF_YAML = re.compile(
     rb"(?!(?:- )?['\"]?(?:request|@level)['\"]?:)"  # of a record that is YAML itself
     rb"(?:---|\.\.\.|-|(?:- {1,8}){1,8}[^{:]{0,512}|(?:- {1,8}){0,8}['\"]?[\w.@/-]{1,64}['\"]?:(?: [^{]{0,512})?)"

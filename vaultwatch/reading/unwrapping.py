@@ -140,7 +140,7 @@ class Unwrapper:
     @property
     def is_table(self) -> bool:
         """Whether the next line may be a row of a table, or one of a document."""
-        return bool(self._heading or self._behind or self._is_markdown or self._around)
+        return bool(self._heading or self._behind or self._is_markdown or self._around or self._heading_at > 1)
 
     @property
     def holds_object(self) -> bool:
@@ -178,11 +178,9 @@ class Unwrapper:
             return [*self.interrupt(), *self.read(line, number)]
         if found := self._records_in_document(text, number):
             return [Piece(piece, number) for one in found for piece in self._pieces(b"", one, number, 1)]
-        if self._heading and (message := self._heading.message_in(text)) is not None:
-            if not message.strip():
-                return []
+        if self._heading and (message := self._heading.message_in(line.strip(b"\r\n\0"))) is not None:
             line = text = message
-        return [Piece(piece, number) for piece in self._pieces(line, text, number, 0)]
+        return [Piece(piece, number) for piece in self._pieces(line, text, number, 0)] if text else []
 
     def _plain(self, text: bytes) -> bytes:
         """Return what may be JSON without its colours; b"" if it has none, or other sequences that terminals obey."""
