@@ -6,6 +6,7 @@ named with a command. Only its first bytes decide that: no text of a client can 
 
 from __future__ import annotations
 
+import shlex
 from typing import NamedTuple
 
 FILE = "{}"
@@ -20,6 +21,13 @@ _ROWS = (
     """.query("t", "select to_json(t) from t").fetchall()]'"""
 )
 _UNSNAP = """'import snappy, sys; snappy.stream_decompress(open(sys.argv[1], "rb"), sys.stdout.buffer)'"""
+
+OF_MARKUP = (
+    r"""import html, re, sys; text = re.sub(r"</?(?:a|b|code|em|font|i|mark|sg|span|strong|wbr)\b[^>]*>", "", """
+    r"""sys.stdin.read()); [print(one) for one in html.unescape(re.sub("<[^>]*>", "\n", text)).split("\n") """
+    r"""if "{" in one or "] " in one or one.startswith(("  ", "==> "))]"""
+)
+"""Prints the lines that may be of a record: what is beside records, such as a title, would be rejected."""
 
 
 class Form(NamedTuple):
@@ -61,6 +69,7 @@ _FORMS = {
         "export the log itself, as text or JSON",
         is_command=False,
     ),
+    b"<?xml ": Form("it is XML", f"cat {{}} | python3 -c {shlex.quote(OF_MARKUP)}"),
     b"Debug line with all properties:\nFROMHOST: '": Form(
         "it has rsyslog's debug format, in which each message stands three times",
         r'''sed -n "s/^msg: ' \{0,1\}\(.*\)'\$/\1/p"''',

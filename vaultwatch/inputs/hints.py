@@ -13,7 +13,7 @@ import msgspec
 
 from vaultwatch.inputs.archives import is_zip
 from vaultwatch.inputs.encodings import LONGEST_START, encoding_of
-from vaultwatch.inputs.forms import FILE, Form, form_named
+from vaultwatch.inputs.forms import FILE, OF_MARKUP, Form, form_named
 from vaultwatch.inputs.logs import STDIN
 from vaultwatch.inputs.torn import Torn
 from vaultwatch.reading.budget import SMALL_BYTES
@@ -58,19 +58,13 @@ _EACH_RECORD = (
 )
 """Prints the records in an envelope of any form."""
 _HALF = r"sed 's/\\\\/\\/g'"
-_OF_MARKUP = (
-    r"""import html, re, sys; text = re.sub(r"</?(?:a|b|code|em|font|i|mark|sg|span|strong|wbr)\b[^>]*>", "", """
-    r"""sys.stdin.read()); [print(one) for one in html.unescape(re.sub("<[^>]*>", "\n", text)).split("\n") """
-    r"""if "{" in one or "] " in one or one.startswith("  ")]"""
-)
-"""Prints the lines that may be of a record: what is beside records, such as a title, would be rejected."""
 _SCRIPTS = (
     (
         re.compile(rb"(?i)\A<(?:!doctype html|html|head|body|pre|table)\b"),
         "it is a web page: if of a login, download the log itself; if it shows the log",
-        _OF_MARKUP,
+        OF_MARKUP,
     ),
-    (re.compile(rb"\A<(?:\?xml |[A-Za-z][\w.:-]{0,64}(?: [^<>]{0,512})?>\s*(?:<|\Z))"), "it is XML", _OF_MARKUP),
+    (re.compile(rb"\A<(?:\?xml |[A-Za-z][\w.:-]{0,64}(?: [^<>]{0,512})?>\s*(?:<|\Z))"), "it is XML", OF_MARKUP),
     (
         re.compile(rb"&quot;[\w@]{1,64}&quot;\s?:"),
         "its quotes are those of HTML",
@@ -229,7 +223,7 @@ def _hint_for_text(name: str, start: bytes) -> str:
         return "; it is not text"
     if b"\n" not in start.rstrip() and _AFTER_CR.search(start):
         return f"; its lines end with CR alone: {_command(_CR_TO_LF, name)} | vaultwatch check"
-    if "“".encode() in start:
+    if any(quote.encode() in start for quote in "“”"):
         straight = _command("sed 's/[“”]/\"/g'", name)
         return f"; its quotes are those of a word processor: {straight} | vaultwatch check"
     return "; expected are audit entries (JSON) or messages of the server log, of Vault or OpenBao"

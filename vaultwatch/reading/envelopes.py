@@ -27,7 +27,7 @@ _CARRIERS = (
     "data", "body", "stringValue", "streams", "values", "value",  # Loki, OpenTelemetry
     "resourceLogs", "scopeLogs", "logRecords", "hits", "_source", "full_message", "short_message",  # GELF
     "properties", "LogEntry", "logEntry", "Message", "fields", "payload", "@message", "text", "hashicorp_vault",
-    "LogMessage",  # Azure Monitor
+    "LogMessage", "S",  # Azure Monitor, DynamoDB
 )  # fmt: skip
 _MAX_LEVELS = 64
 """What is below is read as a line of its own if it shows a record."""

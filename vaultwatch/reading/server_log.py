@@ -56,7 +56,8 @@ CouldMatch = Callable[[str, bytes], bool]
 
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\x1b\n")
 _NUMBER_OR_BLANKS = re.compile(rb"\d+| +")
-_SHORTEST_PREFIX = 6
+_PREFIX = re.compile(rb"(?s).{6}|\d{1,9}[:\t]\Z|[>+] ?\Z|(?:\xc2\xa0)+\Z")
+"""What is long enough, or what grep -n, Markdown, diff and web pages put before each line."""
 _MOST_FORMS = 16
 _OPENS_BRACKET = re.compile(rb"\s*[A-Z][\w ]{0,32}: [^()]{0,64}\([^()]*\Z")
 _MOST_PARTS = 16
@@ -137,7 +138,7 @@ class KnownPrefixes:
     def learn(self, prefix: bytes) -> None:
         """Learn one; of those that differ only in their numbers and blanks, one."""
         form = _NUMBER_OR_BLANKS.sub(lambda found: b"\0" if found[0].strip() else b" ", prefix)
-        if form in self._forms or len(self._forms) >= _MOST_FORMS or len(prefix) < _SHORTEST_PREFIX:
+        if form in self._forms or len(self._forms) >= _MOST_FORMS or not _PREFIX.match(prefix):
             return
         bare = re.escape(form.rstrip(b" ")).replace(b"\\ ", b" {1,32}").replace(re.escape(b"\0"), rb"\d{1,32}")
         end = re.escape(prefix[len(prefix.rstrip(b" ")) :])

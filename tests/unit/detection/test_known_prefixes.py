@@ -27,6 +27,9 @@ PLATFORMS: dict[str, Callable[[int, str], str]] = {
     "Python": lambda second, text: f"2026-11-21 07:29:{second},933 [INFO] vault: {text}",
     "Go": lambda second, text: f"2026/11/21 07:29:{second} {text}",
     "journalctl -o short-delta": lambda second, text: f"[   41.0658{second} <    0.000021 >] host vault[12]: {text}",
+    "grep -n": lambda second, text: f"{second}:{text}",
+    "diff": lambda _, text: f"+{text}",
+    "Markdown": lambda _, text: f"> {text}",
     "cat -n": lambda second, text: f"{second:6}\t{text}",
 }
 

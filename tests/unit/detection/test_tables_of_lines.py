@@ -38,6 +38,7 @@ TABLES = {
     "Excel": "sep=;\n" + table(["Time", "Line", "id"], lambda text: [TIME, text, "a"], delimiter=";", **QUOTED),
     "YAML of gcloud": "".join(f"---\ninsertId: a\ntextPayload: {json.dumps(text)}\n" for text in LINES),
     "YAML with single quotes": "".join("- message: '{}'\n".format(text.replace("'", "''")) for text in LINES),
+    "DynamoDB": json.dumps({"Items": [{"id": {"S": "a"}, "message": {"S": text}} for text in LINES]}),
     "JSON of az": json.dumps([{"LogMessage": text, "TimeGenerated": TIME} for text in LINES], indent=2),
 }
 

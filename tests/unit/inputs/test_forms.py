@@ -7,6 +7,7 @@ systemd 252.
 
 from __future__ import annotations
 
+import html
 import json
 import lzma
 import shlex
@@ -40,6 +41,7 @@ BEGINS = {
     b"\x04\x22\x4d\x18": "it is compressed with lz4: lz4 -dc {} | vaultwatch check",
     b"\x1f\x9d\x90": "it is compressed with compress: gzip -dc {} | vaultwatch check",
     b"]\0\0\x80\0": "it is compressed with lzma: xz --format=lzma -dc {} | vaultwatch check",
+    b"<?xml version='1.0'?>": "it is XML: cat {} | python3 -c ",
     b"ElfFile\0": "it is an event log of Windows: export it as text",
 }
 
@@ -136,6 +138,18 @@ def test_each_message_in_the_debug_format_of_rsyslog_counts_once(
     assert status == 2
     command = error.partition("three times: ")[2].removesuffix(" | vaultwatch check\n")
     assert subprocess.run(["sh", "-c", command], check=True, capture_output=True).stdout.decode().splitlines() == lines
+
+
+def test_no_line_of_a_server_log_in_xml_is_lost(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    lines = (DATA / "ordinary-restart" / "server.log").read_text().splitlines()
+    rows = "".join(f"<log>{html.escape(line)}</log>\n" for line in lines)
+    (file := tmp_path / "log.xml").write_text(f'<?xml version="1.0"?>\n<logs>\n{rows}</logs>\n')
+    status, error = said(capfd, file)
+    assert status == 2
+    command = error.partition("it is XML: ")[2].removesuffix(" | vaultwatch check\n")
+    printed = subprocess.run(["sh", "-c", command], check=True, capture_output=True, text=True).stdout.splitlines()
+    assert any(line.startswith("==> ") for line in printed)
+    assert printed == [line for line in lines if "{" in line or "] " in line or line.startswith(("  ", "==> "))]
 
 
 def test_a_text_of_a_client_does_not_make_a_log_such_a_file() -> None:

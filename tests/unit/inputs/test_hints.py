@@ -258,7 +258,7 @@ def test_a_token_in_json_is_not_taken_for_a_log() -> None:
 
 
 def test_the_quotes_of_a_word_processor_are_replaced(tmp_path: Path) -> None:
-    (file := tmp_path / "chat.txt").write_text("{\u201ctype\u201d:\u201crequest\u201d}\n")
+    (file := tmp_path / "chat.txt").write_text("{\u201ctype\u201d:\u201drequest\u201d}\n")
     assert pasted(hint(str(file), file.read_bytes())) == '{"type":"request"}\n'
 
 
