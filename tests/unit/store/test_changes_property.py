@@ -153,7 +153,7 @@ def test_what_our_store_does_is_silent_and_every_theft_is_reported(
 
 
 @pytest.mark.long
-@settings(max_examples=1_500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(A_STEP, min_size=2, max_size=25), st.integers(0, 24), st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(A_STEP, min_size=2, max_size=20), st.integers(0, 19), st.data())
 def test_so_it_is_in_longer_sequences(steps: list[Step], at: int, data: Any) -> None:
     run(steps, at, data)
