@@ -20,7 +20,7 @@ from vaultwatch.cli.outputs import Outputs
 from vaultwatch.cli.selecting import Asked, selecting
 from vaultwatch.detection.evaluator import collect_garbage_rarely
 from vaultwatch.findings.found import Findings
-from vaultwatch.inputs.logs import STDIN
+from vaultwatch.inputs import STDIN
 from vaultwatch.inputs.rejects import Rejects
 from vaultwatch.outputs import NEW_REJECTED, STATS
 from vaultwatch.rules.pack import Rule

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vaultwatch.findings.reader import LogRead
+from vaultwatch.inputs import STDIN
 from vaultwatch.inputs.forms import form_named
 from vaultwatch.inputs.hints import hint_for
-from vaultwatch.inputs.logs import STDIN
 from vaultwatch.inputs.rejects import without_position
 from vaultwatch.printable import counted
 

@@ -12,7 +12,7 @@ from typing import IO
 
 import click
 
-from vaultwatch.inputs.logs import STDIN
+from vaultwatch.inputs import STDIN
 from vaultwatch.outputs import Output
 
 _STREAMS = {STDIN: 1, "/dev/stdout": 1, "/dev/stderr": 2}  # what is stdin for an input is stdout for an output

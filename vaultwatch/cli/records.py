@@ -9,9 +9,10 @@ from vaultwatch.cli.own_files import say_left_out
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Counts
 from vaultwatch.errors import SettingError
+from vaultwatch.inputs import STDIN
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.hints import hint_for
-from vaultwatch.inputs.logs import STDIN, Log, files_at, logs_in
+from vaultwatch.inputs.logs import Log, files_at, logs_in
 from vaultwatch.inputs.own import set_apart
 from vaultwatch.inputs.rejects import Rejects
 from vaultwatch.reading.lines import LineSplitter

@@ -20,7 +20,7 @@ from vaultwatch.cli.outputs import check_output, write_output
 from vaultwatch.cli.selecting import Asked, highest_level, selecting
 from vaultwatch.findings.found import Findings
 from vaultwatch.findings.selection import Selection
-from vaultwatch.inputs.logs import STDIN
+from vaultwatch.inputs import STDIN
 from vaultwatch.inputs.rejects import Rejects
 from vaultwatch.outputs import Output
 from vaultwatch.printable import counted

@@ -22,7 +22,7 @@ from vaultwatch.findings.found import Findings
 from vaultwatch.findings.reader import Settings
 from vaultwatch.findings.selection import Selection
 from vaultwatch.findings.table import short_names
-from vaultwatch.inputs.logs import STDIN
+from vaultwatch.inputs import STDIN
 from vaultwatch.inputs.rejects import Rejects
 from vaultwatch.printable import counted, one_line, printable_json, quoted_time
 from vaultwatch.rules.facts import Level

@@ -27,8 +27,9 @@ from vaultwatch.detection.verdict import Verdict
 from vaultwatch.detection.waiting import Waiting
 from vaultwatch.findings.found import Findings, Found, find, key_of
 from vaultwatch.findings.selection import Selection
+from vaultwatch.inputs import STDIN
 from vaultwatch.inputs.errors import Unreadable
-from vaultwatch.inputs.logs import STDIN, Log
+from vaultwatch.inputs.logs import Log
 from vaultwatch.inputs.own import set_apart
 from vaultwatch.inputs.parts import Part, logs_of
 from vaultwatch.inputs.rejects import Rejects

@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
+from vaultwatch.inputs import STDIN
 from vaultwatch.inputs.archives import is_zip
 from vaultwatch.inputs.encodings import LONGEST_START, encoding_of
 from vaultwatch.inputs.forms import FILE, OF_MARKUP, Form, form_named
-from vaultwatch.inputs.logs import STDIN
 from vaultwatch.inputs.torn import Torn
 from vaultwatch.reading.budget import SMALL_BYTES
 from vaultwatch.reading.records import Rejected

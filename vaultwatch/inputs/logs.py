@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vaultwatch.inputs import STDIN
 from vaultwatch.inputs.archives import form_of_zip, is_tar, is_zip, tar_members, zip_members
 from vaultwatch.inputs.decompression import CHUNK_BYTES, decompressed
 from vaultwatch.inputs.encodings import as_utf_8
@@ -19,7 +20,6 @@ from vaultwatch.inputs.errors import Shortened, Unreadable, reading
 from vaultwatch.inputs.forms import Form, form_of
 from vaultwatch.inputs.order import by_rotation
 
-STDIN = "-"
 _TAR_START = 512
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,15}://")
 HEAD_BYTES = 65536

@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+from vaultwatch.inputs import STDIN
 from vaultwatch.inputs.decompression import CHUNK_BYTES
 from vaultwatch.inputs.errors import Shortened, Unreadable, reading
-from vaultwatch.inputs.logs import HEAD_BYTES, STDIN, Log, Opening, logs_in
+from vaultwatch.inputs.logs import HEAD_BYTES, Log, Opening, logs_in
 
 PART_BYTES = 64 * CHUNK_BYTES
 """A multiple of a chunk: lines that are longer than any program accepts are cut where chunks end."""
