@@ -313,13 +313,13 @@ def _add_or_complete(db: sqlite3.Connection, filing: Filing, now: float) -> tupl
     if _add(db, filing, now):
         return filing, None
     stored = _alert(db, filing.alert.id)
-    if stored is not None and contradicts(filing.alert, stored.outcome):
+    if stored is not None and contradicts(filing.alert, stored):
         return _add_or_complete(db, under_own_id(filing), now)
     return filing, _complete(db, filing.alert, stored)
 
 
 def _complete(db: sqlite3.Connection, alert: Alert, stored: Alert | None) -> Recorded:
-    if stored is None or not completes(alert, stored.outcome):
+    if stored is None or not completes(alert, stored):
         return Recorded(alert.id, new=False)
     body = encode_alert(replace(alert, late=stored.late))
     db.execute("UPDATE alert SET body = ? WHERE id = ?", (body, alert.id))

@@ -115,6 +115,15 @@ def test_an_alert_that_evaluate_missed_is_notified_and_marked_late(
     assert settled.published() == []
 
 
+def test_the_act_that_a_forged_entry_with_its_id_attributes_to_somebody_else_is_notified(settled: World) -> None:
+    """The log server sees the id of a request first. The node's own segment has what Vault really wrote."""
+    settled.evaluate(settled.frame(entry(5, principal="backup-job")))
+    settled.sweep(ARCHIVE, settled.archive("1", lines(entry(5, principal="mallory"))))
+    [forged, real] = [one.alerts[0] for one in settled.published()]
+    assert (forged.principal, real.principal) == ("backup-job", "mallory")
+    assert real.late
+
+
 def test_an_alert_older_than_remembered_ones_is_only_in_a_summary(settled: World) -> None:
     old = [entry(n, principal=f"p{n}", time=at(settled.now - 91 * 86400)) for n in range(7)]
     settled.sweep(ARCHIVE, settled.archive("1", lines(*old)))

@@ -1,18 +1,20 @@
-"""A forged entry with the id of a request that is under way cannot let an act that succeeded seem denied."""
+"""A forged entry with the id of a request that is under way hides no act: neither its outcome, nor whose it was."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from testbed.recorded import RECORDINGS
 from tests.unit.store.alerts import a_filing
 from tests.unit.store.conftest import Opener
-from vaultwatch.alerts import alert_of
+from vaultwatch.alerts import Alert, alert_of
 from vaultwatch.detection.detector import Detector
+from vaultwatch.dispatch.contradictions import contradicts
 from vaultwatch.dispatch.notification import NOTIFIED, Filing, Notification
 from vaultwatch.reading.identity import Outcome
 from vaultwatch.rules.facts import Level
@@ -71,6 +73,71 @@ def test_the_alert_has_an_id_of_its_own_the_same_each_time(open_store: Opener) -
     assert done.new
     assert not again.new
     assert denied.alert_id != done.alert_id == again.alert_id
+
+
+ENTRY = {"type": "response", "request": {"id": "e1"}}
+OTHERS = {"principal": "backup", "remote_address": "192.0.2.99", "path": "secret/data/other", "namespace": "team-b/"}
+
+
+def act(outcome: Outcome = "succeeded", **changes: Any) -> Filing:
+    return a_filing("e1", outcome=outcome, record=ENTRY, **changes)
+
+
+@pytest.mark.parametrize("field", OTHERS)
+def test_the_act_of_somebody_else_under_its_id_hides_none(store: Store, field: str) -> None:
+    changed: dict[str, Any] = {field: OTHERS[field]}
+    forged = act(**changed)
+    [first] = store.file([forged], T0).recorded
+    [real] = store.file([act()], T0 + 1).recorded
+    assert (first.new, real.new) == (True, True)
+    assert [one.new for one in store.file([act(), forged, act()], T0 + 2).recorded] == [False] * 3
+
+
+def test_it_is_notified_by_name(store: Store) -> None:
+    made = [one for forged in (act(principal="backup"), act()) for one in store.file([forged], T0).notifications]
+    assert [alert.principal for one in made for alert in one.alerts] == ["backup", "alice"]
+
+
+def test_in_one_call_too_and_before_its_response(store: Store) -> None:
+    calls = [act("unknown", principal="backup"), act("unknown"), act()]
+    assert [one.new for one in store.file(calls, T0).recorded].count(True) == 2
+    assert [one.new for one in store.file(calls, T0 + 1).recorded].count(True) == 0
+
+
+def test_its_response_completes_it(store: Store) -> None:
+    calls = [act("unknown", principal="backup"), act("unknown"), act()]
+    found = [one for call in calls for one in store.file([call], T0).recorded]
+    assert [(one.new, one.completed) for one in found] == [(True, False), (True, False), (False, True)]
+
+
+@pytest.mark.parametrize("lacking", [{"principal": "192.0.2.7"}, {"principal": "vault-1", "remote_address": ""}])
+def test_what_a_copy_of_it_lacks_makes_no_other_act(store: Store, lacking: dict[str, Any]) -> None:
+    """As of a login before its response, or of a device that leaves fields out."""
+    copies = [act("unknown", **lacking), act(), act(**lacking)]
+    assert [one.new for copy in copies for one in store.file([copy], T0).recorded] == [True, False, False]
+    assert [one.new for one in store.file(copies, T0).recorded].count(True) == 0
+
+
+def test_what_was_counted_has_no_act(store: Store) -> None:
+    counted = [a_filing("e1", path=path, record={"counted": {}}) for path in ("kv/a", "kv/b")]
+    assert [one.new for one in store.file(counted, T0).recorded] == [True, False]
+
+
+@pytest.mark.parametrize("product", ["openbao-2.6.2", "vault-1.14.2"])
+def test_no_event_of_a_real_server_names_two_acts(product: str) -> None:
+    """In neither of its entries, nor in what its other device wrote."""
+    compared = 0
+    for folder in sorted((RECORDINGS / product).iterdir()):
+        seen = dict[str, Alert]()
+        for log in sorted(folder.glob("audit*.jsonl")):
+            lines = log.read_bytes().splitlines()
+            for kind in (b'"type":"request"', b'"type":"response"'):
+                detector = Detector(shipped_rules(), source="audit")
+                some = [line for line in lines if kind in line]
+                for alert in map(alert_of, [*detector.feed(some), *detector.flush()]):
+                    compared += alert.id in seen
+                    assert not contradicts(alert, seen.setdefault(alert.id, alert))
+    assert compared > 200
 
 
 @pytest.mark.parametrize("log", sorted(RECORDINGS.glob("*/*/audit*.jsonl")), ids=lambda path: path.parent.name)

@@ -78,7 +78,7 @@ class Work(msgspec.Struct, frozen=True):
         """
         rows = table.read([*SHARED_KEYS, *(key for event in self.events for key in needed(event))])
         known, state = _known(rows, now), load_state(rows)
-        events = set_apart(self.events, {alert.id: alert.outcome for alert in known.values()})
+        events = set_apart(self.events, {alert.id: alert for alert in known.values()})
         if events != self.events:
             rows |= table.read(alert_key(filing.alert.id) for event in events for filing in event)
             known = _known(rows, now)
@@ -182,7 +182,7 @@ def _file(event: Sequence[Filing], alerts: dict[Key, Alert], state: State, now: 
         if stored is None:
             alerts[key] = filing.alert
             fresh.append(filing)
-        elif completes(filing.alert, stored.outcome):
+        elif completes(filing.alert, stored):
             alerts[key] = replace(filing.alert, late=stored.late)
             known[index] = Recorded(filing.alert.id, new=False, completed=True)
         else:
