@@ -10,7 +10,7 @@ $(error MODE=$(MODE) is neither aws nor watch)
 endif
 endif
 
-.PHONY: help setup system test check style types test-units test-integration test-stacks test-hosts test-convert test-long hosts faults demo bench synth requirements
+.PHONY: help setup system test check style types test-units test-integration test-stacks test-stacks-and-hosts test-hosts test-convert test-long hosts faults demo bench synth requirements
 
 help:
 	@echo "make check FILE=LOG  check a log against the rules, with the command alone (LEVEL=medium: that level and above); needs only Python"
@@ -34,8 +34,7 @@ system:
 
 # Three at a time, of which two run in two processes each: much of the time they wait for other processes. Their output is interleaved line by line.
 test: style
-	@$(MAKE) --no-print-directory --jobs=3 types test-integration test-units test-stacks
-	@$(MAKE) --no-print-directory test-hosts
+	@$(MAKE) --no-print-directory --jobs=3 types test-integration test-units test-stacks-and-hosts
 
 # The name of a log may contain blanks, quotes and dollars: it reaches the script as it was given.
 ifdef FILE
@@ -59,11 +58,15 @@ test-integration: system
 
 test-units: system
 	@echo "check: unit tests (one dot per test)"
-	@tools/system-python tools/pytest-in-two -- tests/unit/[a-l]* -- tests/unit/[m-z]*
+	@tools/system-python tools/pytest-in-two -- tests/unit/[a-n]* -- tests/unit/[o-z]*
 
 test-stacks: system
 	@echo "check: tests of the templates (one dot per test)"
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest tests/stacks
+
+# The hosts boot while the last of the other tests still run.
+test-stacks-and-hosts: test-stacks
+	@$(MAKE) --no-print-directory test-hosts
 
 # The short form of `make hosts`, where the base tree exists and machines can boot; elsewhere a line says why not.
 test-hosts: system
