@@ -52,7 +52,7 @@ def command(text: str, places: tuple[str, ...], when: str | None) -> int:
     lines, read = sum(count for count, _ in found), sum(whole for _, whole in found)
     sys.stdout.flush()
     if lines or read or not logs:
-        click.echo(f"{counted(lines, 'line')} found in {counted(len(logs), 'log')}", err=True)
+        click.echo(f"{counted(lines, 'line')} found, {counted(len(logs), 'log')} searched", err=True)
     return 2 if read < len(logs) else 0 if lines else 1
 
 

@@ -51,7 +51,11 @@ def test_a_log_that_cannot_be_opened_is_not_counted(search: Search, tmp_path: Pa
 
 def test_both_entries_of_a_request_are_found_by_its_id(search: Search) -> None:
     logged = [line for line in (RECORDING / "audit.jsonl").read_bytes().splitlines() if REQUEST_ID.encode() in line]
-    assert search(REQUEST_ID, RECORDING / "audit.jsonl") == (0, b"\n".join(logged) + b"\n", "2 lines found in 1 log\n")
+    assert search(REQUEST_ID, RECORDING / "audit.jsonl") == (
+        0,
+        b"\n".join(logged) + b"\n",
+        "2 lines found, 1 log searched\n",
+    )
 
 
 def test_a_folder_is_searched_with_all_files_below_it_compressed_or_not(search: Search, tmp_path: Path) -> None:
@@ -61,7 +65,7 @@ def test_a_folder_is_searched_with_all_files_below_it_compressed_or_not(search: 
     (tmp_path / "archive" / "audit-0.gz").write_bytes(gzip.compress(b"the oldest wanted one\n"))
     found = search("wanted", tmp_path)
     assert found.out == b"the oldest wanted one\nan older wanted one\nthe newest wanted one\n"
-    assert (found.status, found.err) == (0, "3 lines found in 3 logs\n")
+    assert (found.status, found.err) == (0, "3 lines found, 3 logs searched\n")
 
 
 def test_lines_that_continue_a_message_are_printed_with_it(search: Search, tmp_path: Path) -> None:
@@ -72,7 +76,7 @@ def test_lines_that_continue_a_message_are_printed_with_it(search: Search, tmp_p
 
 def test_nothing_found_is_status_1(search: Search, tmp_path: Path) -> None:
     (tmp_path / "audit").write_bytes(b"other\n")
-    assert search("wanted", tmp_path / "audit") == (1, b"", "0 lines found in 1 log\n")
+    assert search("wanted", tmp_path / "audit") == (1, b"", "0 lines found, 1 log searched\n")
 
 
 def test_an_empty_log_is_an_error_unless_it_is_one_of_a_folder(search: Search, tmp_path: Path) -> None:
@@ -133,7 +137,7 @@ class TestArchive:
 
     def test_only_the_segment_that_covers_the_time_is_read(self, search: Search) -> None:
         found = search("wanted", "s3://vault-archive", "--time", MOMENT.isoformat())
-        assert found == (0, b"wanted, -30 minutes\n", "1 line found in 1 log\n")
+        assert found == (0, b"wanted, -30 minutes\n", "1 line found, 1 log searched\n")
 
     def test_an_unknown_bucket_is_one_line(self, search: Search) -> None:
         found = search("wanted", "s3://elsewhere", "--time", MOMENT.isoformat())
