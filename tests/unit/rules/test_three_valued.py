@@ -109,7 +109,7 @@ def views(entry: dict[str, Any]) -> tuple[PartialView, dict[str, Any]]:
     return partial_audit_view(found), complete
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(entries, conditions)
 @example({"type": "response", "request": {}, "response": {"data": "@list"}}, Not(Exists("response.data", True)))
 @example({"type": "request", "request": {"path": "a", "data": {"a": "b"}}}, Keyword("contains", "left out"))
