@@ -10,7 +10,7 @@ import shlex
 from typing import NamedTuple
 
 FILE = "{}"
-"""Stands in a command for a file: it cannot read a stream."""
+"""The place of a file in a command that cannot read a stream."""
 _OF_DOCUMENT = "soffice --cat {}"
 _SHEETS = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,false,false,false,-1"
 _OF_TABLE = (
