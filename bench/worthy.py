@@ -49,8 +49,13 @@ def _generation_cancelled(rng: Random, world: World, who: Principal) -> Call:
 
 
 def _policy_written(rng: Random, world: World, who: Principal) -> Call:
-    kind = ("policies/acl/", "policies/rgp/", "policies/egp/", "policy/")[rng.getrandbits(2)]
-    return call(world.admin, "update", SYS, kind + who.policies[-1], {"policy": hashed(who.name)})
+    kind = ("policies/acl/", "policy/")[rng.getrandbits(1)]
+    return call(world.admin, "update", SYS, f"{kind}team-{who.policies[-1]}", {"policy": hashed(who.name)})
+
+
+def _sentinel_policy_changed(rng: Random, world: World, who: Principal) -> Call:
+    kind = ("policies/rgp/", "policies/egp/")[rng.getrandbits(1)]
+    return call(world.admin, "update", SYS, f"{kind}team-{who.policies[-1]}", {"policy": hashed(who.name)})
 
 
 def _policy_deleted(rng: Random, world: World, who: Principal) -> Call:
@@ -92,6 +97,7 @@ WORTHY: dict[str, Maker] = {
     "audit_root_generation_completed": _generation_completed,
     "audit_root_generation_cancelled": _generation_cancelled,
     "audit_policy_written": _policy_written,
+    "audit_sentinel_policy_changed": _sentinel_policy_changed,
     "audit_policy_deleted": _policy_deleted,
     "audit_emergency_path_used": _emergency,
     "audit_forbidden_path_in_namespace": _forbidden,

@@ -152,8 +152,8 @@ class Node:
         for made in (folder, self.buffers):
             made.mkdir(mode=0o750)
         self.audit_file = folder / "audit.log"
-        self.audit_port = free_port(1515)
-        self.journal_port = free_port(1514)
+        self.audit_port = free_port()
+        self.journal_port = free_port()
         self.syslog_ng = SyslogNg(folder, search or search_path(), environment, tree)
         self._ports = ports
         self._buffer_bytes = buffer_bytes

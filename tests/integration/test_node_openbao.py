@@ -46,16 +46,21 @@ class Hosts:
         self.audit = folder / "audit"
         self.audit.mkdir()
         self.node.audit_file = self.audit / "audit.log"
-        self._server = NodeConfiguration(
-            folder, tls=self.node.tls, audit=self.audit, audit_port=self.node.audit_port, key=folder / "key"
-        )
-        self.api = VaultApi(f"https://localhost:{self._server.port}", self.node.tls / "authority.pem")
         self.token = ""
 
     def start(self) -> None:
         self.server.start()
         self.node.start()
-        configuration = self._server.write()
+        # Only now: a node that finds its port taken starts on another one.
+        server = NodeConfiguration(
+            self._folder,
+            tls=self.node.tls,
+            audit=self.audit,
+            audit_port=self.node.audit_port,
+            key=self._folder / "key",
+        )
+        self.api = VaultApi(f"https://localhost:{server.port}", self.node.tls / "authority.pem")
+        configuration = server.write()
         self._log = (self._folder / "openbao.log").open("wb")
         environment = {"PATH": os.environ["PATH"], "HOME": str(self._folder)}
         command = ["bao", "server", f"-config={configuration}"]

@@ -109,6 +109,14 @@ def test_every_rule_gets_calls_and_their_number_is_reported() -> None:
     assert expected == Counter(rule for rule, _ in named)
 
 
+def test_each_of_these_calls_raises_one_alert_of_its_rule() -> None:
+    out, counting = io.BytesIO(), counting_rules()
+    expected = write(out, 2_000, seed=1, alert_rate=0.2)
+    detector = Detector(shipped_rules(), source="audit")
+    alerts = [*detector.feed(out.getvalue().splitlines(keepends=True)), *detector.flush()]
+    assert Counter(name for alert in alerts if (name := alert.rule.name) not in counting) == expected
+
+
 def test_an_alert_rate_of_zero_makes_no_call_that_must_raise_an_alert() -> None:
     assert {rule for rule, _ in entries(1_000, seed=1, alert_rate=0)} == {""}
 
