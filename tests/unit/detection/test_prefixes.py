@@ -44,7 +44,7 @@ def test_what_may_begin_a_message_or_is_no_prefix_stays(before: bytes) -> None:
     assert remove(before + ENTRY) == before + ENTRY
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(st.lists(st.sampled_from(LINES), min_size=1, max_size=6))
 @example([HEADER + ENTRY, HEADER + OPEN_QUOTE, HEADER + ENTRY])
 @example([HEADER + ENTRY, OPEN_QUOTE, ENTRY, HEADER + ENTRY])

@@ -93,7 +93,7 @@ HOSTILE = {
 def test_hostile_text_takes_no_more_memory_than_some_copies_of_it(name: str) -> None:
     """A repeated group takes 120 bytes of memory for each round to which it can backtrack."""
     read, part = HOSTILE[name]
-    text = server_log.of_length(part, 16 * KIB)
+    text = server_log.of_length(part, 8 * KIB)
     read(text)
     assert peak_bytes(partial(read, text)) < 40 * len(text)
 
