@@ -212,7 +212,7 @@ def _of_server(verdict: Verdict) -> Alert:
         level=rule.level,
         summary=said + _undecided(verdict),
         principal=brief(verdict.origin.node),
-        path=distinct(fields.get("path")),
+        path=distinct(fields.get("path") or fields.get("request_path")),
         namespace=distinct(fields.get("namespace")),
         remote_address="",
         error=brief(fields.get("error")),

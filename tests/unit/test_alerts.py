@@ -266,6 +266,17 @@ class TestServer:
             "fields": fields, "raw": "raw line",
         }  # fmt: skip
 
+    @pytest.mark.parametrize(("fields", "path"), [
+        ({"path": "secret/a"}, "secret/a"), ({"request_path": "secret/b"}, "secret/b"),
+        ({"path": "file/", "request_path": "secret/b"}, "file/"), ({}, ""),
+    ])  # fmt: skip
+    def test_the_path_is_that_of_the_request_whatever_the_field_is_called(
+        self, fields: dict[str, str], path: str
+    ) -> None:
+        rule = RuleFacts(name="server_x", title="X", level=Level.LOW, service="server")
+        message = ServerMessage("2026-11-21T07:29:41Z", "error", "core", "failed to audit", fields, b"line", ORIGIN)
+        assert alert_of(on_message(rule, message, server_view(message), "key", message.time)).path == path
+
     def test_a_banner(self) -> None:
         message = ServerMessage("", "", "", "==> stop", {}, b"==> stop", header_time="Nov 21 07:29:41", host="h")
         rule = RuleFacts(name="server_x", title="X done", level=Level.LOW, service="server")
