@@ -32,6 +32,12 @@ _COMMANDS = (
 _COMMAND = on_first_use(rf"(?<![\w/.-])vault(?= (?:{_COMMANDS})(?![\w-]))")
 """The program in a runbook's commands, which are the same in both products."""
 
+REFUSED = (
+    "The request was denied or failed: ask who made it, and why. Steps that undo it apply only if it took effect all "
+    "the same."
+)
+"""The first action of an alert on a request that was denied or failed: its runbook is about one that succeeded."""
+
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One rule and one event, or a correlation and what it counted.
@@ -135,7 +141,7 @@ def without_texts(alert: Alert, error: str) -> Alert:
 
 
 def runbook_lines(text: str, program: str = "") -> tuple[str, ...]:
-    """Return the lines of a rule's runbook, with which the actions of its alerts begin.
+    """Return the lines of a rule's runbook, with which the actions of its alerts begin; before them may be `REFUSED`.
 
     Args:
         text: The runbook, in which commands begin with `vault`.
@@ -197,7 +203,7 @@ def _of_audit(verdict: Verdict) -> Alert:
         namespace=distinct(_object(request.get("namespace")).get("path")),
         remote_address=brief(request.get("remote_address")),
         error=error,
-        actions=(*runbook_lines(rule.runbook, program_of(fields)), *commands),
+        actions=(*_steps(rule, verdict.outcome, program_of(fields)), *commands),
         record=bounded(redacted(last)),
     )
 
@@ -243,8 +249,16 @@ def _of_counted(verdict: Verdict, counted: Counted) -> Alert:
     )
 
 
+def _steps(rule: RuleFacts, outcome: Outcome, program: str = "") -> tuple[str, ...]:
+    """Return the lines of the runbook for the outcome of a request."""
+    lines = runbook_lines(rule.runbook, program)
+    is_about_refusals = rule.denied_title == rule.title
+    return (REFUSED, *lines) if lines and outcome == "failed" and not is_about_refusals else lines
+
+
 def _bare(verdict: Verdict, error: str) -> Alert:
-    title, level = title_and_level(verdict.rule, "unknown" if verdict.counted else verdict.outcome, "")
+    outcome: Outcome = "unknown" if verdict.counted else verdict.outcome
+    title, level = title_and_level(verdict.rule, outcome, "")
     return _alert(
         verdict,
         title=title,
@@ -254,7 +268,7 @@ def _bare(verdict: Verdict, error: str) -> Alert:
         path="",
         namespace="",
         remote_address="",
-        actions=runbook_lines(verdict.rule.runbook),
+        actions=_steps(verdict.rule, outcome),
         record={"vaultwatch": f"describing this record failed: {error}"},
     )
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaultwatch.alerts import Alert, alert_id, alert_of, title_and_level
+from vaultwatch.alerts import REFUSED, Alert, alert_id, alert_of, title_and_level
 from vaultwatch.detection.verdict import completed, on_entry, on_message
 from vaultwatch.reading.bounds import MAX_RECORD_BYTES
 from vaultwatch.reading.identity import Outcome, audit_event_key
@@ -84,6 +84,28 @@ class TestRunbook:
         rule = msgspec.structs.replace(self.RULE, runbook=text)
         found = alert(entry(request={**REQUEST, "mount_running_version": "v2.6.2+builtin.bao"}), rule)
         assert found.actions[0] == text
+
+
+    @pytest.mark.parametrize(
+        ("members", "first"),
+        [({}, "Look"), ({"error": "permission denied"}, REFUSED), ({"error": "failed to parse"}, REFUSED)],
+    )
+    def test_of_what_was_refused_says_so_first(self, members: dict[str, Any], first: str) -> None:
+        found = alert(entry(), self.RULE, entry("response", response={}, **members))
+        assert found.actions[0].startswith(first)
+        assert any(action.startswith("Look") for action in found.actions[:2])
+        assert found.actions.count(REFUSED) == (first == REFUSED)
+
+    def test_of_what_was_only_requested_does_not(self) -> None:
+        assert REFUSED not in alert(entry(), self.RULE).actions
+
+    def test_of_a_rule_on_refusals_does_not(self) -> None:
+        rule = msgspec.structs.replace(self.RULE, denied_title=self.RULE.title)
+        assert alert(entry("response", error="permission denied"), rule).actions[0].startswith("Look")
+
+    def test_that_is_empty_stays_empty(self) -> None:
+        rule = msgspec.structs.replace(self.RULE, runbook="")
+        assert alert(entry("response", error="permission denied", auth=None), rule).actions == ()
 
 
 class TestId:
@@ -166,7 +188,7 @@ class TestCompletion:
         assert (found.outcome, found.summary) == (outcome, words)
         assert found.record == response.fields
         assert found.actions[-1].startswith("vault token revoke -accessor acc2")
-        assert found.actions[:-1] == alert(entry()).actions
+        assert [line for line in found.actions[:-1] if line != REFUSED] == [*alert(entry()).actions]
         assert (found.id, found.time) == (alert(entry()).id, alert(entry()).time)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from vaultwatch.alerts import runbook_lines
+from vaultwatch.alerts import REFUSED, runbook_lines
 from vaultwatch.audience import Audience
 from vaultwatch.findings.found import Finding
 from vaultwatch.findings.groups import Group, Groups, Key
@@ -60,11 +60,14 @@ class Case(msgspec.Struct):
 
         Args:
             alert: The alert.
-            steps: How many lines the rule's runbook has, which its actions begin with.
+            steps: How many lines the rule's runbook has, which its actions begin with, behind `REFUSED`.
             place: Where its log is found again, for a shell; "" if nowhere.
         """
+        is_refused = alert.actions[:1] == (REFUSED,)
+        steps += is_refused
         if not self.alerts:
-            self.runbook, self.search = alert.actions[:steps], Audience(place=place).search_command(alert)
+            self.runbook = alert.actions[is_refused and not self.group.refused : steps]
+            self.search = Audience(place=place).search_command(alert)
         if len(self.alerts) < self.limit:
             self.alerts.append(msgspec.structs.replace(alert, record={}, actions=()))
         new = [action for action in alert.actions[steps:] if action not in self.commands]

@@ -16,6 +16,7 @@ import pytest
 
 from tests.unit.report.parsed import Page
 from tests.unit.store.alerts import an_alert
+from vaultwatch.alerts import REFUSED
 from vaultwatch.cli import main
 
 RULES = Path(__file__).parents[3] / "rules"
@@ -90,6 +91,17 @@ def test_the_page_says_what_happened_who_did_it_and_what_to_do(report: Make) -> 
     assert re.search(rf"vaultwatch search [0-9a-f-]{{36}} {DEVICES}", text)
     selected = "--rules shipped --rule audit_device_disabled"
     assert re.search(rf"vaultwatch report -o \S+report.html {selected} {DEVICES}", text)
+
+
+def test_what_was_refused_is_said_above_what_to_do(report: Make, tmp_path: Path) -> None:
+    """One that succeeded as well is what to act upon: then it is not said."""
+    log, denied = tmp_path / "log", entry(error="1 error occurred:\n\t* permission denied\n\n")
+    for lines, said in ((denied, True), (denied + entry(request={**json.loads(entry())["request"], "id": "r-2"}), False)):
+        log.write_text(lines)
+        page = report(log)
+        assert (REFUSED in page.page.text) is said
+        assert "List the audit devices" in page.page.text
+        assert page.markup.count("vault token revoke -accessor acc-1") == 1
 
 
 def test_every_alert_has_an_anchor_that_is_its_id(report: Make, capfd: pytest.CaptureFixture[str]) -> None:
