@@ -7,9 +7,11 @@ output: each line, from the first to the last, decodes as exactly what we write.
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from typing import IO, Any
+from typing import IO, Annotated, Any
 
 import msgspec
 
@@ -17,9 +19,10 @@ from vaultwatch.inputs.decompression import CHUNK_BYTES
 from vaultwatch.inputs.errors import Unreadable, reading
 from vaultwatch.inputs.logs import Log
 from vaultwatch.outputs import ALERTS, REJECTED, Output
+from vaultwatch.reading.identity import Outcome
 from vaultwatch.reading.lines import LineSplitter
+from vaultwatch.rules.facts import Level
 
-_KINDS = (ALERTS, REJECTED)
 _IN_MEMORY_BYTES = 4 * 1024 * 1024
 
 
@@ -67,6 +70,32 @@ class RejectedLine(msgspec.Struct, forbid_unknown_fields=True):
     line_base64: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class AlertRow(msgspec.Struct):
+    """An alert as a row of CSV: the attributes are the columns."""
+
+    time: str
+    level: Level
+    rule: str
+    title: str
+    summary: str
+    outcome: Outcome
+    who: str
+    principal: str
+    path: str
+    namespace: str
+    remote_address: str
+    cluster: str
+    node: str
+    event_key: str
+    id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+    file: str
+    line: Annotated[str, msgspec.Meta(pattern="^[0-9]+$")]
+
+
+_COLUMNS = AlertRow.__struct_fields__
+_HEADING = ",".join(_COLUMNS).encode()
+_ROWS = Output(ALERTS.name, re.compile(_HEADING[:40]))
+_KINDS = (ALERTS, REJECTED, _ROWS)
 _DECODERS: dict[Output, msgspec.json.Decoder[Any]] = {
     ALERTS: msgspec.json.Decoder(AlertLine),
     REJECTED: msgspec.json.Decoder(RejectedLine),
@@ -124,11 +153,29 @@ def _kind(head: bytes) -> Output | None:
 def _is_of(kind: Output, line: bytes) -> bool:
     if not line.strip():
         return True
+    if kind is _ROWS:
+        return _is_row(line.removesuffix(b"\n"))
     try:
         found = _DECODERS[kind].decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return kind is ALERTS or (found.line is msgspec.UNSET) != (found.line_base64 is msgspec.UNSET)
+
+
+def _is_row(line: bytes) -> bool:
+    """Return whether a line is the heading, or an alert as `check --format csv` writes it, byte for byte."""
+    import csv
+
+    if line == _HEADING:
+        return True
+    again = io.StringIO()
+    try:
+        [cells] = csv.reader([line.decode()], strict=True)
+        msgspec.convert(dict(zip(_COLUMNS, cells, strict=True)), AlertRow)
+        csv.writer(again, lineterminator="").writerow(cells)
+    except (csv.Error, ValueError):  # also of UTF-8, of another number of cells, and of what a cell may not be
+        return False
+    return again.getvalue().encode() == line
 
 
 def _keeping(chunks: Iterator[tuple[bytes, int]], kept: IO[bytes], failures: list[Unreadable]) -> Iterator[bytes]:

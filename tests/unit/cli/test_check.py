@@ -607,14 +607,15 @@ class TestFolders:
         other = check("--format", "json", devices, "--rejected", folder / "rejected", tmp_path / "broken")
         (folder / "audit.alert-1.gz").write_bytes(gzip.compress(other.out.encode()))
         (folder / "old.tar").write_bytes(tarred({"audit.alert": other.out.encode()}))
-        left_out = [f"{folder}/{name}" for name in ("audit.alert-1.gz", "old.tar/audit.alert")]
+        (folder / "alerts.csv").write_text(check("--format", "csv", devices).out)
+        left_out = [f"{folder}/{name}" for name in ("alerts.csv", "audit.alert-1.gz", "old.tar/audit.alert")]
         for jobs in (1, 2):
             found = check("--format", "json", "--jobs", jobs, "--stats", tmp_path / "stats", folder)
             assert (found.alerts, found.status) == (alone.alerts, 1)
-            assert json.loads((tmp_path / "stats").read_text())["left_out"] == 3
+            assert json.loads((tmp_path / "stats").read_text())["left_out"] == 4
             said = found.err.splitlines()[0]
             assert said.startswith(f"{folder}: left out, because vaultwatch wrote it: {left_out[0]} (alerts), ")
-            assert f"{left_out[1]} (alerts)" in said
+            assert all(f"{name} (alerts)" in said for name in left_out)
             assert f"{folder}/rejected (rejected lines)" in said
             assert len(found.err.splitlines()) == 2
         named = check("--format", "json", folder / "audit.alert-1.gz")
