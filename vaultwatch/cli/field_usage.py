@@ -25,9 +25,11 @@ class Usage(msgspec.Struct):
         records: In how many records.
         examples: Its first different values, as logged; at most `MAX_EXAMPLES`, of at most 1,000
             characters. All hashes are one value.
+        has_more: Whether there were others.
     """
 
     records: int = 0
+    has_more: bool = False
     examples: list[str] = msgspec.field(default_factory=list)
 
 
@@ -55,8 +57,9 @@ class FieldUsage:
                 continue
             usage.records += field not in seen
             seen.add(field)
-            if len(usage.examples) < MAX_EXAMPLES and text not in usage.examples:
-                usage.examples.append(text)
+            if not usage.has_more and text not in usage.examples:
+                usage.has_more = len(usage.examples) == MAX_EXAMPLES
+                usage.examples += [] if usage.has_more else [text]
         return False
 
     def _usage(self, field: str) -> Usage | None:

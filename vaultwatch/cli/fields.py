@@ -42,7 +42,7 @@ _SERVICES: tuple[Service, ...] = ("audit", "server")
 def command(places: tuple[str, ...], below: str, form: str) -> None:
     """List the fields that the records of a log have, as rules name them.
 
-    For each field: in how many records it is, and up to three of its values. Fields that Vaultwatch derives, such as
+    For each field: in how many records it is, up to three of its values, and whether it has more. Fields that Vaultwatch derives, such as
     outcome and mount_path, are among them. A LOG may have any form that check reads; without it, or with "-", records
     are read from stdin. At most 2,000 fields of each log are listed; values are cut, and shown without secrets.
 
@@ -61,13 +61,14 @@ def command(places: tuple[str, ...], below: str, form: str) -> None:
 
 
 class _Row(msgspec.Struct):
-    """A field of a log, without secrets: in how many of its records it is, and some values."""
+    """A field of a log, without secrets: in how many of its records it is, some values, and whether it has more."""
 
     log: Service
     field: str
     records: int
     of: int
     examples: list[str]
+    more: bool
 
 
 def _observer(service: Service, usage: FieldUsage) -> Rule:
@@ -79,7 +80,7 @@ def _rows(service: Service, usage: FieldUsage, below: str) -> Iterator[_Row]:
     for field, one in sorted(usage.fields.items()):
         if not below or field == below or field.startswith(f"{below.removesuffix('.')}."):
             examples = [without_secrets(field, text) for text in one.examples]
-            yield _Row(service, redacted_text(field), one.records, usage.records, examples)
+            yield _Row(service, redacted_text(field), one.records, usage.records, examples, one.has_more)
 
 
 def _table(rows: list[_Row]) -> Iterator[str]:
@@ -92,7 +93,7 @@ def _table(rows: list[_Row]) -> Iterator[str]:
             yield f"{title:{width}}  RECORDS       %  VALUES"
         examples = ", ".join(shown_value(row.field, text) for text in row.examples)
         share = 100 * row.records / row.of
-        yield f"{one_line(row.field, _MAX_NAME):{width}}  {row.records:7,}  {share:5.1f}%  {examples}"
+        yield f"{one_line(row.field, _MAX_NAME):{width}}  {row.records:7,}  {share:5.1f}%  {examples}{' and more' if row.more else ''}"
 
 
 def _as_json(row: _Row) -> str:

@@ -50,7 +50,7 @@ def test_each_field_has_its_records_and_up_to_three_values(log: Path, capsys: py
     assert (status, err) == (0, "")
     assert out.startswith("4 RECORDS OF THE AUDIT LOG ")
     found = rows(out)
-    assert found["auth.display_name"] == ["4", "100.0%", "ann,", "bob,", "cid"]
+    assert found["auth.display_name"] == ["4", "100.0%", "ann,", "bob,", "cid", "and", "more"]
     assert found["auth.policies"] == ["4", "100.0%", "p,", "q"]
     assert found["request.data.a"] == ["2", "50.0%", '"hmac-sha256:..."']
     assert found["request.data.b"] == ["1", "25.0%", "true"]
@@ -58,6 +58,18 @@ def test_each_field_has_its_records_and_up_to_three_values(log: Path, capsys: py
     assert found["outcome"] == ["4", "100.0%", "unknown"]
     assert found["mount_path"] == ["4", "100.0%", "a"]
     assert "request.data.c" not in found, "rules count it as absent"
+
+
+@pytest.mark.parametrize(("names", "has_more"), [("abc", False), ("abca", False), ("abcd", True), ("abcdd", True)])
+def test_more_than_three_values_are_named_as_more(
+    names: str, has_more: bool, log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.write_text("".join(map(line, names)))
+    assert rows(run(capsys, log)[1])["auth.display_name"][2:] == ["a,", "b,", *(["c", "and", "more"] if has_more else ["c"])]
+    found = [json.loads(text) for text in run(capsys, log, "--format", "json")[1].splitlines()]
+    assert [(one["examples"], one["more"]) for one in found if one["field"] == "auth.display_name"] == [
+        (["a", "b", "c"], has_more)
+    ]
 
 
 def test_alerts_of_vaultwatch_in_a_folder_are_no_records(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,7 +95,7 @@ def test_both_logs_are_listed_and_json_is_one_field_per_line(
     log.write_text(line())
     (tmp_path / "server.log").write_text("2026-11-21T07:00:00.000Z [INFO]  core: sealed: path=kv/\n")
     found = [json.loads(text) for text in run(capsys, tmp_path, "--format", "json")[1].splitlines()]
-    path = {"field": "fields.path", "records": 1, "of": 1, "examples": ["kv/"], "log": "server"}
+    path = {"field": "fields.path", "records": 1, "of": 1, "examples": ["kv/"], "more": False, "log": "server"}
     assert path in found
     assert {one["log"] for one in found} == {"audit", "server"}
 
