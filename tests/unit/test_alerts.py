@@ -85,7 +85,6 @@ class TestRunbook:
         found = alert(entry(request={**REQUEST, "mount_running_version": "v2.6.2+builtin.bao"}), rule)
         assert found.actions[0] == text
 
-
     @pytest.mark.parametrize(
         ("members", "first"),
         [({}, "Look"), ({"error": "permission denied"}, REFUSED), ({"error": "failed to parse"}, REFUSED)],

@@ -158,7 +158,8 @@ def hidden_line(findings: Findings) -> str:
     """Return how many alerts options hide, so that a selection that selects nothing is noticed."""
     counts = sorted(findings.hidden.items())
     which = ", ".join(option if len(counts) == 1 else f"{option}: {count:,}" for option, count in counts)
-    return f"{counted(findings.hidden.total(), 'more alert')} not shown ({which})"
+    unit = "more alert" if findings.count else "alert"
+    return f"{counted(findings.hidden.total(), unit)} not shown ({which})"
 
 
 def _report_staged(counts: Counter[str]) -> None:

@@ -42,9 +42,10 @@ _SERVICES: tuple[Service, ...] = ("audit", "server")
 def command(places: tuple[str, ...], below: str, form: str) -> None:
     """List the fields that the records of a log have, as rules name them.
 
-    For each field: in how many records it is, up to three of its values, and whether it has more. Fields that Vaultwatch derives, such as
-    outcome and mount_path, are among them. A LOG may have any form that check reads; without it, or with "-", records
-    are read from stdin. At most 2,000 fields of each log are listed; values are cut, and shown without secrets.
+    For each field: in how many records it is, up to three of its values, and whether it has more. Fields that
+    Vaultwatch derives, such as outcome and mount_path, are among them. A LOG may have any form that check reads;
+    without it, or with "-", records are read from stdin. At most 2,000 fields of each log are listed; values are cut,
+    and shown without secrets.
 
     Exit status: 0, or 2 if a log cannot be read, or has no records.
     """
@@ -92,8 +93,8 @@ def _table(rows: list[_Row]) -> Iterator[str]:
             title = f"{counted(row.of, 'record')} of the {log} log".upper()
             yield f"{title:{width}}  RECORDS       %  VALUES"
         examples = ", ".join(shown_value(row.field, text) for text in row.examples)
-        share = 100 * row.records / row.of
-        yield f"{one_line(row.field, _MAX_NAME):{width}}  {row.records:7,}  {share:5.1f}%  {examples}{' and more' if row.more else ''}"
+        share, more = 100 * row.records / row.of, " and more" if row.more else ""
+        yield f"{one_line(row.field, _MAX_NAME):{width}}  {row.records:7,}  {share:5.1f}%  {examples}{more}"
 
 
 def _as_json(row: _Row) -> str:

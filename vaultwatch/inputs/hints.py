@@ -15,6 +15,7 @@ from vaultwatch.inputs import STDIN
 from vaultwatch.inputs.archives import is_zip
 from vaultwatch.inputs.encodings import LONGEST_START, encoding_of
 from vaultwatch.inputs.forms import FILE, OF_MARKUP, Form, form_named
+from vaultwatch.inputs.rejects import NOT_TEXT, is_binary
 from vaultwatch.inputs.torn import Torn
 from vaultwatch.reading.budget import SMALL_BYTES
 from vaultwatch.reading.records import Rejected
@@ -31,8 +32,7 @@ _ENCODED = ("eyJ", "MjAy")
 _DECODE_EACH = 'while read -r one; do printf %s "$one" | base64 -d; done'
 _WRAPPED_AT = (64, 76)
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
-_CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\b\t\n\f\r\x1b")
-_MOSTLY_INVALID = 0.2
+_FILES_MAY_BE = "; a log may be plain, gzip, zstd, bzip2, xz, zip or tar"
 _ZIP = b"PK\x03\x04"
 _FORMS = {
     b"<json:": "configure the audit device with format=json, which is its default",
@@ -155,7 +155,7 @@ def hint_for(name: str, first: Rejected, torn: Torn = _WHOLE) -> str:
         return f"; records are inside {path}, in base64: {_command(decode, name)} | vaultwatch check"
     if len(first.raw) > SMALL_BYTES and _OPENS_ENVELOPE.match(start) and shows_record(start):
         return f"; it is too large to be read as one line: {_command(_EACH_RECORD, name)} | vaultwatch check"
-    return _hint_for_divided(name, start.rstrip()) or _hint_for_text(name, start)
+    return _hint_for_divided(name, start.rstrip()) or _hint_for_text(name, start, first.reason)
 
 
 def _hint_for_torn(name: str, torn: Torn) -> str:
@@ -207,7 +207,7 @@ def joining_lines(name: str, *, is_exact: bool) -> str:
     return f"{_command(_JOIN_MESSAGES % ('' if is_exact else ' '), name)} | vaultwatch check"
 
 
-def _hint_for_text(name: str, start: bytes) -> str:
+def _hint_for_text(name: str, start: bytes, reason: str) -> str:
     if _is_encoded(line := start.decode("utf-8", "replace").rstrip()) or line.startswith(_PACKED):
         each = line.endswith("=") or len(line) not in _WRAPPED_AT
         decode = f"{_command('cat', name)} | {_DECODE_EACH}" if each else _command("base64 -d", name)
@@ -219,8 +219,8 @@ def _hint_for_text(name: str, start: bytes) -> str:
         return f"; it is JSON in a text: {_command('jq -r .', name)} | vaultwatch check"
     if b'\\\\"' in start:
         return f"; its backslashes are doubled: {_command(_HALF, name)} | vaultwatch check"
-    if _is_binary(start):
-        return "; it is not text"
+    if is_binary(start):
+        return ("" if reason == NOT_TEXT else f"; {NOT_TEXT}") + _FILES_MAY_BE
     if b"\n" not in start.rstrip() and _AFTER_CR.search(start):
         return f"; its lines end with CR alone: {_command(_CR_TO_LF, name)} | vaultwatch check"
     if any(quote.encode() in start for quote in "“”"):
@@ -286,12 +286,6 @@ def _is_zip(path: str) -> bool:
 
 def _quoted(name: str) -> str:
     return shlex.quote(f"./{name}" if name.startswith("-") else name)
-
-
-def _is_binary(start: bytes) -> bool:
-    """Return whether a line has control characters, or is mostly no UTF-8."""
-    invalid = start.decode("utf-8", "replace").count("\ufffd")
-    return len(start.translate(None, _CONTROLS)) < len(start) or invalid > _MOSTLY_INVALID * len(start)
 
 
 def _path_to(is_it: Callable[[str], bool], raw: bytes) -> str:

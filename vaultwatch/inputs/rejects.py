@@ -10,15 +10,31 @@ from typing import IO
 import msgspec
 
 from vaultwatch.inputs.torn import Torn
-from vaultwatch.reading.records import Rejected
+from vaultwatch.reading.budget import SMALL_BYTES
+from vaultwatch.reading.records import NO_OBJECT, Rejected
 from vaultwatch.reading.rejected import encode_rejected
 
+NOT_TEXT = "it is not text"
+_OF_NOISE = (NO_OBJECT, "broken JSON: Expecting property name")
+"""Reasons that noise has, by chance: it depends on whether a brace is in it."""
+_CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\b\t\n\f\r\x1b")
+_MOSTLY_INVALID = 0.2
 _WHERE = re.compile(r" at byte \d+ of \d+")
 
 
 def without_position(reason: str) -> str:
     """Return a reason without the position in the line, so that it is the same for other lines."""
     return _WHERE.sub("", reason) if " at byte " in reason else reason
+
+
+def is_binary(start: bytes) -> bool:
+    """Return whether a line has control characters, or is mostly no UTF-8.
+
+    Args:
+        start: Its beginning.
+    """
+    invalid = start.decode("utf-8", "replace").count("\ufffd")
+    return len(start.translate(None, _CONTROLS)) < len(start) or invalid > _MOSTLY_INVALID * len(start)
 
 
 class Rejects:
@@ -55,6 +71,8 @@ class Rejects:
 
     def add(self, line: Rejected) -> None:
         """Count a rejected line, and write it; one of which several parts were rejected is written once."""
+        if line.reason.startswith(_OF_NOISE) and is_binary(line.raw[:SMALL_BYTES]):
+            line = msgspec.structs.replace(line, reason=NOT_TEXT)
         self.first = self.first or line
         self.torn.note(line)
         self.reasons[without_position(line.reason)] += 1

@@ -9,6 +9,7 @@ import gzip
 import json
 import lzma
 import os
+import random
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -400,11 +401,15 @@ class TestAlerts:
 
     def test_what_is_not_selected_is_counted_in_one_line(self, check: Check) -> None:
         changes = DATA / "audit-device-changes" / "audit.jsonl"
-        assert "9 more alerts not shown (--principal)" in check("--principal", "zzz", changes).err.splitlines()
+        assert "2 more alerts not shown (--level)" in check("--level", "medium", changes).err.splitlines()
         found = check("--principal", "zzz", "--level", "critical", changes, changes).err.splitlines()
         (line,) = (line for line in found if "not shown" in line)
-        assert line.startswith("9 more alerts not shown (--level: ")
-        assert "more alerts not shown" not in check(changes).err
+        assert line.startswith("9 alerts not shown (--level: ")
+        assert "not shown" not in check(changes).err
+
+    def test_what_is_not_selected_is_no_more_if_nothing_is_shown(self, check: Check) -> None:
+        changes = DATA / "audit-device-changes" / "audit.jsonl"
+        assert "9 alerts not shown (--principal)" in check("--principal", "zzz", changes).err.splitlines()
 
     def test_time_zones(self, check: Check, tmp_path: Path, seal: Path) -> None:
         (tmp_path / "hour.yml").write_text(sigma("s: {local.hour: 16, local.weekday: 6}\ncondition: s", name="hour"))
@@ -795,6 +800,14 @@ class TestReports:
         assert "3 rejected lines (most often: broken JSON: " in closing
         assert "0 rejected lines, 7 alerts" in check(AUDIT).err
 
+    @pytest.mark.parametrize("seed", range(5))
+    def test_what_is_no_text_is_named_alike_in_every_line(self, check: Check, tmp_path: Path, seed: int) -> None:
+        """A brace in noise is no JSON, and the first line has no other reason than most of the others."""
+        (tmp_path / "noise").write_bytes(random.Random(seed).randbytes(20_000))
+        message, closing = check(tmp_path / "noise").err.splitlines()
+        assert "lines can be read; the first: it is not text; a log may be plain, gzip, " in message
+        assert re.search(r"rejected lines \((?:most often: )?it is not text\)", closing)
+
     @pytest.mark.parametrize(
         ("line", "hint"),
         [
@@ -819,7 +832,7 @@ class TestReports:
         assert [one.get("line") for one in kept] == ['{"type":', None, '{"a":1}']
         assert (kept[1]["node"], base64.b64decode(kept[1]["line_base64"])) == ("n", b"plain \xff\0")
         assert [one["reason"].split(":")[0] for one in kept] == [
-            "broken JSON", "no JSON object in the line", "JSON, but no audit entry",
+            "broken JSON", "it is not text", "JSON, but no audit entry",
         ]  # fmt: skip
         assert "3 rejected" in found.err
 

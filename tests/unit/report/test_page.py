@@ -96,7 +96,8 @@ def test_the_page_says_what_happened_who_did_it_and_what_to_do(report: Make) -> 
 def test_what_was_refused_is_said_above_what_to_do(report: Make, tmp_path: Path) -> None:
     """One that succeeded as well is what to act upon: then it is not said."""
     log, denied = tmp_path / "log", entry(error="1 error occurred:\n\t* permission denied\n\n")
-    for lines, said in ((denied, True), (denied + entry(request={**json.loads(entry())["request"], "id": "r-2"}), False)):
+    succeeded = entry(request={**json.loads(entry())["request"], "id": "r-2"})
+    for lines, said in ((denied, True), (denied + succeeded, False)):
         log.write_text(lines)
         page = report(log)
         assert (REFUSED in page.page.text) is said
