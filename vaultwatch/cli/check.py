@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from vaultwatch.cli.check_jobs import cores
-from vaultwatch.cli.check_output import FORMATS, Closing, Form, show
+from vaultwatch.cli.check_output import FORMATS, Closing, Form, lacking_line, show
 from vaultwatch.cli.check_run import Manner, Run
 from vaultwatch.cli.common import complete_place
 from vaultwatch.cli.examples import examples
@@ -117,9 +117,10 @@ def command(
         except KeyboardInterrupt:
             run.fail("interrupted: these are the alerts up to here")
             show_found()
-            raise
+            raise click.Abort from None  # for a KeyboardInterrupt, click would print an empty line
         show_found()
-        closing = Closing(run, findings, time.monotonic() - started)
+        lacking = lacking_line(run, rules, settings.selection)
+        closing = Closing(run, findings, time.monotonic() - started, lacking)
         closing.say(counts=not quiet)
         if figures:
             figures.write(closing.figures())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import partial
 from typing import Literal
 
@@ -15,8 +15,10 @@ import msgspec
 from vaultwatch.cli.check_run import Run
 from vaultwatch.detection.evaluator import Counts
 from vaultwatch.findings.found import Findings
+from vaultwatch.findings.selection import Selection
 from vaultwatch.findings.table import rows, short_names
 from vaultwatch.findings.uncounted import uncounted
+from vaultwatch.findings.unseen import without_log
 from vaultwatch.printable import counted, one_line, printable_json
 from vaultwatch.rules.facts import Level
 from vaultwatch.rules.pack import Rule
@@ -35,7 +37,7 @@ def show(findings: Findings, form: Form, run: Run, rules: Sequence[Rule], *, eac
         form: How.
         run: What was read.
         rules: The rules that it was checked against.
-        each: Whether a table lists each alert, and not groups of them and what was not looked for.
+        each: Whether a table lists each alert, and not groups of them.
     """
     if form == "json":
         for line in findings.lines():
@@ -68,21 +70,16 @@ def _rule_problems(run: Run) -> list[str]:
     return [one_line(f"rule {name} raised on {counted(counts[name], 'record')}: {error}") for name, error in errors]
 
 
-def _answers(findings: Findings, run: Run, rules: Sequence[Rule]) -> Iterator[str]:
+def _answers(findings: Findings, run: Run, _rules: Sequence[Rule]) -> Iterator[str]:
     from vaultwatch.findings.answers import answers
     from vaultwatch.findings.groups import grouped
     from vaultwatch.findings.tally import Tally, who_and_where
-    from vaultwatch.findings.unseen import without_log
 
     yield from answers(grouped(findings), short_names(run.reader.names), _colored)
     tally = Tally()
     tally.count_alerts(findings)
     if tally.total.alerts:
         yield from ("", *who_and_where(tally))
-    counts = run.detector.counts
-    missing = without_log([rule.compiled for rule in rules], counts.audit, counts.server)
-    if missing and (counts.audit or counts.server):
-        yield from ("", missing) if findings.count else (missing,)
 
 
 def _colored(text: str, level: Level) -> str:
@@ -93,9 +90,9 @@ def _colored(text: str, level: Level) -> str:
 class Closing:
     """The counts at the end."""
 
-    def __init__(self, run: Run, findings: Findings, seconds: float) -> None:
-        """Count what a run has read and found in these seconds."""
-        self._run, self._findings, self._seconds = run, findings, seconds
+    def __init__(self, run: Run, findings: Findings, seconds: float, lacking: str = "") -> None:
+        """Count what a run has read and found in these seconds, and say what was not looked for."""
+        self._run, self._findings, self._seconds, self._lacking = run, findings, seconds, lacking
 
     def say(self, *, counts: bool = True) -> None:
         """Print the errors of rules.
@@ -109,6 +106,8 @@ class Closing:
             self._say_counts(self._run.detector.counts)
 
     def _say_counts(self, counts: Counts) -> None:
+        if self._lacking:
+            click.echo(self._lacking, err=True)
         if self._findings.hidden:
             click.echo(hidden_line(self._findings), err=True)
         _report_staged(self._findings.staged)
@@ -152,6 +151,12 @@ def _doubtful(torn: Set[str], findings: Findings) -> str:
         return ""
     which = f"{count:,} of {counted(findings.count, 'alert')}" if count < findings.count else counted(count, "alert")
     return f"{which} in files of which more lines are rejected than read: they may be no logs of Vault"
+
+
+def lacking_line(run: Run, rules: Iterable[Rule], selection: Selection) -> str:
+    """Return how many rules that are selected had no log to look at; "" if none, or if nothing could be read at all."""
+    counts, selected = run.detector.counts, [rule.compiled for rule in rules if selection.takes_rule(rule.name)]
+    return "" if run.read_nothing else without_log(selected, counts.audit, counts.server)
 
 
 def hidden_line(findings: Findings) -> str:

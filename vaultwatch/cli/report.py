@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from vaultwatch.cli.check_output import hidden_line
+from vaultwatch.cli.check_output import hidden_line, lacking_line
 from vaultwatch.cli.check_run import Manner, Run
 from vaultwatch.cli.common import SHIPPED, SHIPPED_FILES, complete_place
 from vaultwatch.cli.examples import examples
@@ -81,6 +81,8 @@ def command(
         write_output("--output", output, _REPORT, parts, _MODE)
         if str(output) != STDIN:
             click.echo(f"{output}: {counted(findings.count, 'alert')}", err=True)
+        if missing := lacking_line(run, rules, settings.selection):
+            click.echo(missing, err=True)
         if findings.hidden:
             click.echo(hidden_line(findings), err=True)
         return run.status(findings.count)

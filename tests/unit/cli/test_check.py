@@ -24,6 +24,7 @@ from tests.support.faults import raise_on
 from tests.unit.rules.sigma import sigma
 from vaultwatch import alerts
 from vaultwatch.cli import main
+from vaultwatch.cli.check_output import FORMATS
 
 DATA = Path(__file__).parents[2] / "data" / "recordings" / "vault-1.14.2"
 AUDIT = DATA / "generate-root" / "audit.jsonl"
@@ -269,14 +270,20 @@ class TestAlerts:
             "              without a time, first in server.log:1",
         ]
 
-    def test_behind_groups_is_how_many_rules_had_no_log_to_look_at(self, check: Check) -> None:
-        folder = DATA / "ordinary-restart"
-        quiet = check("--groups", "--level", "critical", folder / "server.log").out.splitlines()
-        assert len(quiet) == 1
-        assert re.fullmatch(r"No audit log was read: \d+ rules had nothing to look at\.", quiet[0])
-        both = check("--groups", DATA / "audit-device-changes" / "audit.jsonl", folder / "server.log").out
-        assert "had nothing to look at" not in both
-        assert "had nothing to look at" not in check("--alerts", folder / "server.log").out
+    @pytest.mark.parametrize("form", ["--groups", "--alerts", *(f"--format={form}" for form in FORMATS)])
+    def test_how_many_rules_had_no_log_to_look_at_is_said_beside_any_format(self, check: Check, form: str) -> None:
+        log = DATA / "ordinary-restart" / "server.log"
+        found = check(form, "--level", "critical", log)
+        assert re.fullmatch(r"No audit log was read: \d+ rules had nothing to look at\.", found.err.splitlines()[0])
+        assert "had nothing to look at" not in found.out or form == "--format=html"
+        assert "had nothing to look at" not in check(form, DATA / "audit-device-changes" / "audit.jsonl", log).err
+
+    def test_only_rules_that_are_asked_for_had_nothing_to_look_at(self, check: Check) -> None:
+        rules = ("--rule", "audit_device_disabled", "--rule", "server_sealed")
+        assert "No server log was read: 1 rule had nothing to look at." in check(*rules, AUDIT).err
+        assert "nothing to look at" not in check("--rule", "audit_*", AUDIT).err
+        assert "nothing to look at" not in check("--exclude", "server_*", AUDIT).err
+        assert "nothing to look at" not in check("-q", AUDIT).err
 
     def test_behind_groups_is_who_and_where(self, check: Check) -> None:
         shown = check("--groups", DATA / "audit-device-changes" / "audit.jsonl").out.splitlines()
@@ -311,7 +318,7 @@ class TestAlerts:
         (folder / "torn").write_text('{"type":\n' * 2 + seal.read_text())
         (folder / "own.alert").write_text(check("--format", "json", seal).out)
         (folder / "good").write_text(seal.read_text())
-        assert len(check(folder).err.splitlines()) == 4  # the notes, what is torn, what is ours, the counts
+        assert len(check(folder).err.splitlines()) == 5  # the notes, what is torn, what is ours, the lack, the counts
         assert check("-q", folder) == (1, "", "")
         (folder / "cut.gz").write_bytes(gzip.compress(b"plain\n")[:-1])
         found = check("-q", folder)
@@ -510,8 +517,8 @@ class TestFiles:
         found = check(*names, seal)
         assert found.status == 2
         lines = found.err.splitlines()
-        assert len(lines) == len(names) + 1
-        assert all(line.isprintable() and line.startswith("vaultwatch: ") for line in lines[:-1])
+        assert len(lines) == len(names) + 2
+        assert all(line.isprintable() and line.startswith("vaultwatch: ") for line in lines[:-2])
         assert ["No such file" in lines[n] for n in range(3)] == [True] * 3
         assert lines[-1].startswith("1 audit entry, 0 server messages, 0 rejected lines, 1 alert, ")
 
@@ -622,7 +629,7 @@ class TestFolders:
             assert said.startswith(f"{folder}: left out, because vaultwatch wrote it: {left_out[0]} (alerts), ")
             assert all(f"{name} (alerts)" in said for name in left_out)
             assert f"{folder}/rejected (rejected lines)" in said
-            assert len(found.err.splitlines()) == 2
+            assert len(found.err.splitlines()) == 3
         named = check("--format", "json", folder / "audit.alert-1.gz")
         assert {alert["id"] for alert in named.alerts} == {alert["id"] for alert in other.alerts}
 
@@ -644,7 +651,7 @@ class TestFolders:
             (folder / "rejected").unlink(missing_ok=True)
             found = check(*options)
             assert found.status == 1
-            assert [line.split(":")[1] for line in found.err.splitlines()[:-1]] == [f" {folder}/broken"]
+            assert [line.split(":")[1] for line in found.err.splitlines()[:-2]] == [f" {folder}/broken"]
         assert len((folder / "rejected").read_text().splitlines()) == 1_000
 
     def test_one_file_that_cannot_be_read_is_an_error(self, check: Check, folder: Path) -> None:
@@ -729,7 +736,7 @@ class TestFolders:
         (folder / "empty").touch()
         found = check("--source", "audit", "--format", "json", folder)
         assert (found.status, len(found.alerts)) == (1, 7)
-        assert len(found.err.splitlines()) == 2
+        assert len(found.err.splitlines()) == 3
 
 
 class TestReports:
@@ -792,7 +799,7 @@ class TestReports:
 
     def test_a_file_of_which_some_can_be_read_is_counted_only(self, check: Check, tmp_path: Path) -> None:
         (tmp_path / "cut.jsonl").write_bytes(AUDIT.read_bytes() + b'{"time":')
-        assert len(check(tmp_path / "cut.jsonl").err.splitlines()) == 1
+        assert "cut.jsonl" not in check(tmp_path / "cut.jsonl").err
 
     def test_the_commonest_reason_is_in_the_closing_line(self, check: Check, tmp_path: Path) -> None:
         (tmp_path / "log").write_text('{"type":\n{"typ\nplain\n')
@@ -863,6 +870,14 @@ class TestReports:
     def test_progress_is_shown_on_a_terminal_only(self, check: Check) -> None:
         assert "%" not in check(AUDIT).err
         assert "100 %" in check("--progress", AUDIT).err
+
+
+def test_ctrl_c_is_one_line(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vaultwatch.cli.check_run.Run.read", read)
+    assert check(AUDIT) == (130, "", "vaultwatch: interrupted: these are the alerts up to here\n")
 
 
 class TestWhatAUserCanDoWrong:

@@ -266,7 +266,8 @@ def test_what_vaultwatch_wrote_itself_is_named_as_left_out(report: Make, tmp_pat
 
 
 def test_rules_are_listed_with_their_state(report: Make) -> None:
-    text = report(DEVICES, "--exclude", "audit_policy*").page.text
+    found = report(DEVICES, "--exclude", "audit_policy*")
+    text = found.page.text
     assert "Audit device disabled audit_device_disabled critical audit 4 matched" in text
     assert "Left out by an option" in text
     assert "medium Policy written audit_policy_written" in text.partition("Left out by an option")[2]
@@ -275,6 +276,7 @@ def test_rules_are_listed_with_their_state(report: Make) -> None:
     assert "audit_login_failed" in text.partition("Not shown: alerts are shown from level low on (")[2]
     assert "Left out" not in report(DEVICES).page.text
     assert "No server log was read" in text
+    assert "No server log was read: " in found.err
 
 
 def test_large_numbers_of_alerts_are_bounded_and_counted_exactly(
