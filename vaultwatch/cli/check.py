@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from vaultwatch.cli.check_jobs import cores
 from vaultwatch.cli.check_output import FORMATS, Closing, Form, lacking_line, show
 from vaultwatch.cli.check_run import Manner, Run
-from vaultwatch.cli.common import complete_place
+from vaultwatch.cli.common import complete_place, note_terminal
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.outputs import Outputs
 from vaultwatch.cli.selecting import Asked, selecting
@@ -99,8 +99,7 @@ def command(
         manner = Manner(jobs or cores(), asked.watched and not quiet, asked.allow_empty, quiet=quiet)
         run = Run(settings, manner, Rejects(keep), coverage, outputs.paths)
         findings = outputs.enter_context(Findings(settings.selection, run.detector.count_rule_error))
-        if not places and sys.stdin.isatty():
-            click.echo("reading from the terminal; press Ctrl-D to end", err=True)
+        note_terminal(places)
 
         def show_found() -> None:
             if keep:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -14,6 +15,7 @@ from click.shell_completion import CompletionItem
 
 from vaultwatch.cli.groups import text_of
 from vaultwatch.errors import RuleError, SettingError, did_you_mean
+from vaultwatch.inputs import STDIN
 from vaultwatch.printable import one_line
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.rules.correlations import Correlations
@@ -80,6 +82,22 @@ class HandlerCommand(click.Command):
                 raise
             refuse(str(info_name), one_line(text_of(error)))
             raise click.exceptions.Exit(2) from error
+
+
+def note_terminal(places: Sequence[str]) -> None:
+    """Say that lines are read from the terminal, if they are: nothing else shows what a command waits for."""
+    if STDIN in (places or (STDIN,)) and sys.stdin and sys.stdin.isatty():  # without one if it is closed
+        click.echo("reading from the terminal; press Ctrl-D to end", err=True)
+
+
+def hinting_at(command: str, message: str) -> str:
+    """Return a message whose hint, a command that makes a log of a file, gives it to another command than `check`.
+
+    Args:
+        command: The other command, and its arguments.
+        message: What cannot be read, and the hint.
+    """
+    return message.replace("vaultwatch check", f"vaultwatch {command}")
 
 
 def complete_place(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 import msgspec
 
-from vaultwatch.cli.common import complete_place
+from vaultwatch.cli.common import complete_place, hinting_at, note_terminal
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.field_usage import MAX_FIELDS, FieldUsage
 from vaultwatch.cli.records import read_records
@@ -50,7 +50,11 @@ def command(places: tuple[str, ...], below: str, form: str) -> None:
     Exit status: 0, or 2 if a log cannot be read, or has no records.
     """
     found = {service: FieldUsage() for service in _SERVICES}
-    read_records(places or ("-",), [_observer(service, usage) for service, usage in found.items()])
+    note_terminal(places)
+    try:
+        read_records(places or ("-",), [_observer(service, usage) for service, usage in found.items()])
+    except SettingError as error:
+        raise SettingError(hinting_at("fields", str(error))) from error
     rows = [row for service, usage in found.items() for row in _rows(service, usage, below)]
     if not rows:
         names = [field for usage in found.values() for field in usage.fields]

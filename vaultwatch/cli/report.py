@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from vaultwatch.cli.check_output import hidden_line, lacking_line
 from vaultwatch.cli.check_run import Manner, Run
-from vaultwatch.cli.common import SHIPPED, SHIPPED_FILES, complete_place
+from vaultwatch.cli.common import SHIPPED, SHIPPED_FILES, complete_place, note_terminal
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.outputs import check_output, write_output
 from vaultwatch.cli.selecting import Asked, highest_level, selecting
@@ -73,6 +73,7 @@ def command(
     rejects, coverage = Rejects(None), Coverage()
     run = Run(settings, Manner(1, asked.watched, asked.allow_empty), rejects, coverage)
     with Findings(settings.selection, run.detector.count_rule_error) as findings:
+        note_terminal(places)
         run.read(places or (STDIN,), findings)
         if run.failed and run.read_nothing:
             click.echo(f"{output}: is not written, because no log could be read", err=True)

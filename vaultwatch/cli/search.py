@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
 import click
 
 from vaultwatch.audience import S3
-from vaultwatch.cli.common import complete_place
+from vaultwatch.cli.common import complete_place, hinting_at, note_terminal
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.places import archived_logs, local_logs
 from vaultwatch.errors import ArchiveError, SettingError
@@ -42,18 +43,25 @@ def command(text: str, places: tuple[str, ...], when: str | None) -> int:
     each with the lines that continue it; on a terminal, control characters are shown as codes.
 
     Exit status: 0 if a line was found, 1 if none was, 2 if something cannot be read, if a file that is named is empty,
-    or if an option is wrong.
+    if a folder has no file, or if an option is wrong.
     """
     if not text:
         raise click.UsageError("TEXT: must not be empty")
+    if when and not any(place.startswith(S3) for place in places):
+        raise click.UsageError("--time: is for an archive on S3: no PLACE is one")
+    note_terminal(places)
     wanted, show = text.encode("utf-8", "surrogateescape"), _show_on_terminal if sys.stdout.isatty() else _show
-    logs = [log for place in places or ("-",) for log in _logs_at(place, when)]
-    found = [_search(log, wanted, show, named=log.name in (places or ("-",))) for log in logs]
+    at = {place: _logs_at(place, when) for place in places or ("-",)}
+    logs = [log for found in at.values() for log in found]
+    empty = [place for place, found in at.items() if not (found or place.startswith(S3))]
+    for place in empty:
+        click.echo(one_line(f"vaultwatch: {place}: there is no log to search: it has no file"), err=True)
+    found = [_search(log, wanted, show, named=log.name in at) for log in logs]
     lines, read = sum(count for count, _ in found), sum(whole for _, whole in found)
     sys.stdout.flush()
-    if lines or read or not logs:
+    if lines or read or not (logs or empty):
         click.echo(f"{counted(lines, 'line')} found, {counted(len(logs), 'log')} searched", err=True)
-    return 2 if read < len(logs) else 0 if lines else 1
+    return 2 if empty or read < len(logs) else 0 if lines else 1
 
 
 def _search(log: Log, wanted: bytes, show: Callable[[bytes], None], *, named: bool) -> tuple[int, bool]:
@@ -67,7 +75,8 @@ def _search(log: Log, wanted: bytes, show: Callable[[bytes], None], *, named: bo
             show(line)
             found += matches
     except (Unreadable, ArchiveError) as error:
-        click.echo(one_line(f"vaultwatch: {log.name}: {error}"), err=True)
+        command = f"search {shlex.quote(wanted.decode('utf-8', 'surrogateescape'))}"
+        click.echo(one_line(f"vaultwatch: {log.name}: {hinting_at(command, str(error))}"), err=True)
         return found, False
     return found, True
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import HUNG_SECONDS
 from vaultwatch.cli import main
 
 
@@ -90,3 +96,20 @@ def test_a_missing_package_that_no_extra_has_is_an_error(monkeypatch: pytest.Mon
     monkeypatch.setattr("vaultwatch.cli.import_module", missing)
     with pytest.raises(ModuleNotFoundError):
         main(["host"])
+
+
+@pytest.mark.parametrize("command", [["check"], ["report", "-"], ["search", "wanted"], ["fields"]])
+def test_what_waits_for_a_terminal_says_so(command: list[str], tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    os.write(ours, b"plain\n\x04")
+    done = subprocess.run(
+        [sys.executable, "-m", "vaultwatch", *command],
+        stdin=theirs,
+        capture_output=True,
+        cwd=tmp_path,
+        check=False,
+        timeout=HUNG_SECONDS,
+    )
+    assert done.stderr.splitlines()[0] == b"reading from the terminal; press Ctrl-D to end"
+    os.close(ours)
+    os.close(theirs)

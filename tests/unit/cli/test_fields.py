@@ -113,6 +113,12 @@ def test_names_and_values_from_a_log_are_escaped_bounded_and_without_secrets(
     assert max(map(len, out.splitlines())) < 1_500
 
 
+def test_a_command_that_makes_a_log_lists_its_fields(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log.write_bytes(b"]\0\0\x80\0")
+    assert run(capsys, log)[2].endswith(f": xz --format=lzma -dc {log} | vaultwatch fields\n")
+    assert run(capsys, "https://example.org/a")[2].endswith("| vaultwatch fields -\n")
+
+
 def test_fields_beyond_the_bound_are_counted(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log.write_text("".join(line(**{f"f{batch}-{number}": 1 for number in range(700)}) for batch in range(4)))
     status, out, err = run(capsys, log)

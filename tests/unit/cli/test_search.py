@@ -88,6 +88,26 @@ def test_an_empty_log_is_an_error_unless_it_is_one_of_a_folder(search: Search, t
     assert search("wanted", tmp_path).status == 1
 
 
+def test_a_folder_without_a_file_is_an_error(search: Search, tmp_path: Path) -> None:
+    said = f"vaultwatch: {tmp_path}: there is no log to search: it has no file\n"
+    assert search("wanted", tmp_path) == (2, b"", said)
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "log").write_bytes(b"wanted\n")
+    assert search("wanted", tmp_path).status == 0
+
+
+@pytest.mark.parametrize(("place", "command"), [
+    ("https://example.org/a", "curl -fsSL https://example.org/a | vaultwatch search 'a b' -"),
+    ("PDF.lzma", "xz --format=lzma -dc PDF.lzma | vaultwatch search 'a b'"),
+])  # fmt: skip
+def test_a_command_that_makes_a_log_searches_it(
+    search: Search, place: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("PDF.lzma").write_bytes(b"]\0\0\x80\0")
+    assert search("a b", place).err.endswith(f"{command}\n")
+
+
 def test_a_damaged_file_is_searched_up_to_the_damage_and_the_others_in_full(search: Search, tmp_path: Path) -> None:
     whole = b"".join(b"wanted %d\n" % number for number in range(1000))
     (tmp_path / "a.zst").write_bytes(zstandard.compress(b"wanted too\n") + zstandard.compress(whole)[:-9])
@@ -117,6 +137,7 @@ def test_control_characters_reach_no_terminal(tmp_path: Path) -> None:
         (["wanted", "s3://bucket"], "--time: is required to search an archive on S3"),
         (["wanted", "s3://bucket", "--time", "today"], "--time: `today` is not an RFC 3339 time"),
         (["wanted", "s3://", "--time", "2026-11-21T07:29:41Z"], "s3://: names no bucket"),
+        (["wanted", "--time", "2026-11-21T07:29:41Z", "audit"], "--time: is for an archive on S3: no PLACE is one"),
     ],
 )
 def test_a_wrong_use_is_one_line(search: Search, arguments: list[str], error: str) -> None:
