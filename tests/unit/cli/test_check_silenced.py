@@ -62,14 +62,15 @@ class Folder:
         (self.folder / "rules" / name).write_text(text)
 
     def check(self, *options: str) -> tuple[list[str], list[str], list[list[Any]]]:
-        """Return the rules that raised alerts, what stderr says before its last line, and what --stats counts."""
+        """Return the rules that raised alerts, what stderr says of them, and what --stats counts."""
         stats = self.folder / "stats"
         arguments = ["--rules", str(self.folder / "rules"), "--format", "json", "--stats", str(stats), *options]
         main(["check", *arguments, str(self.log)])
         out, err = self._capfd.readouterr()
         self.outcomes = [json.loads(line)["outcome"] for line in out.splitlines()]
         counted = json.loads(stats.read_text())["silenced"]
-        shown = err.replace(" by rules/", " by ").splitlines()[:-1]
+        said = err.replace(" by rules/", " by ").splitlines()[:-1]
+        shown = [line for line in said if "nothing to look at" not in line]
         return (
             [json.loads(line)["rule"] for line in out.splitlines()],
             shown,
