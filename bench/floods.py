@@ -111,7 +111,7 @@ def flood(*, large: bool) -> dict[str, float]:
         make_table(client, _TABLE)
         store = open_store.__wrapped__(client, _TABLE, _SEAL, _MEMORY_DAYS)
         sns, history = cast("SNSClient", accepting), History(lambda: accepting, "history")
-        publisher = AlertPublisher(lambda: store, Topic(sns, "topic", _SEAL), history, lambda: 600.0)
+        publisher = AlertPublisher(lambda: store, Topic(sns, "topic", _SEAL, ""), history, lambda: 600.0)
         alerts = [alert(f"p{number}", large_record(number) if large else _RECORD) for number in range(ALERTS)]
         with meter.metering():
             for at in range(0, ALERTS, BATCH):

@@ -23,6 +23,7 @@ FUNCTION_ENVIRONMENT = {
     "BUCKET_NAME": "none",
     "DEPLOYMENT": "vaultwatch",
     "HISTORY_STREAM_NAME": "none",
+    "MAIL_KEY": "x" * 64,
     "POWERTOOLS_METRICS_NAMESPACE": "Vaultwatch",
     "POWERTOOLS_SERVICE_NAME": "evaluate",
     "ROW_SEAL_KEY": "x" * 64,

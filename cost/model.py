@@ -291,4 +291,4 @@ class Model:
 
     def _keys(self) -> float:
         requests = HOURS * self.assumed.key_requests_an_hour * usd.KEY_REQUEST.usd
-        return 3 * usd.KEY.usd + requests + 2 * usd.SECRET.usd + HOURS * 12 * usd.SECRET_REQUEST.usd
+        return 3 * usd.KEY.usd + requests + 3 * usd.SECRET.usd + HOURS * 12 * usd.SECRET_REQUEST.usd

@@ -16,7 +16,7 @@ from lambdas._environment import load_rules, make_audience, read_environment, se
 from vaultwatch.aws.clients import make_client
 from vaultwatch.aws.first_seen import open_expectations
 from vaultwatch.aws.publishing import HISTORY, TOPIC, AlertPublisher, History, Topic, open_store
-from vaultwatch.seals import Seal, SealKey
+from vaultwatch.seals import Seal, SecretKey
 from vaultwatch.store import StoreError
 from vaultwatch.store.absences import Absences
 
@@ -27,7 +27,8 @@ class Environment(msgspec.Struct, frozen=True):
     alert_memory_days: int
     archive_bucket_name: str
     history_stream_name: str
-    row_seal_key: SealKey
+    mail_key: SecretKey
+    row_seal_key: SecretKey
     table_name: str
     timezone: str
     topic_arn: str
@@ -41,7 +42,7 @@ AUDIENCE = make_audience(ENVIRONMENT.timezone, ENVIRONMENT.archive_bucket_name)
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 DYNAMODB = make_client("dynamodb")
 SEAL = Seal(ENVIRONMENT.row_seal_key)
-ALERTS_TOPIC = Topic(SNS, ENVIRONMENT.topic_arn, SEAL)
+ALERTS_TOPIC = Topic(SNS, ENVIRONMENT.topic_arn, SEAL, ENVIRONMENT.mail_key)
 TABLE = (DYNAMODB, ENVIRONMENT.table_name, SEAL)
 STORE = partial(open_store, *TABLE, ENVIRONMENT.alert_memory_days)
 ABSENCES = Absences(RULES, partial(open_expectations, *TABLE))

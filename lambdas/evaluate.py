@@ -35,7 +35,7 @@ from vaultwatch.aws.publishing import AlertPublisher, History, Topic, open_store
 from vaultwatch.batches import EncodedFrame, Findings
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.isolated_batches import IsolatedEvaluation
-from vaultwatch.seals import Seal, SealKey
+from vaultwatch.seals import Seal, SecretKey
 
 if TYPE_CHECKING:
     from vaultwatch.store.apart import FailedAlert
@@ -48,7 +48,8 @@ class Environment(msgspec.Struct, frozen=True):
     archive_bucket_name: str
     bucket_name: str
     history_stream_name: str
-    row_seal_key: SealKey
+    mail_key: SecretKey
+    row_seal_key: SecretKey
     table_name: str
     timezone: str
     topic_arn: str
@@ -61,7 +62,7 @@ SNS = make_client("sns")
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 DYNAMODB = make_client("dynamodb")
 SEAL = Seal(ENVIRONMENT.row_seal_key)
-ALERTS_TOPIC = Topic(SNS, ENVIRONMENT.topic_arn, SEAL)
+ALERTS_TOPIC = Topic(SNS, ENVIRONMENT.topic_arn, SEAL, ENVIRONMENT.mail_key)
 TABLE = (DYNAMODB, ENVIRONMENT.table_name, SEAL)
 STORE = partial(open_store, *TABLE, ENVIRONMENT.alert_memory_days)
 COUNTING = SharedCounting(RULES.correlations, partial(open_counts, *TABLE))

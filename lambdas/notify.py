@@ -15,7 +15,7 @@ from vaultwatch.aws.queue import NotificationQueue, QueueMessage
 from vaultwatch.errors import DeliveryError
 from vaultwatch.notify.slack.bot import SlackBot
 from vaultwatch.notify.slack.webhook import SlackWebhook
-from vaultwatch.seals import Seal, SealKey
+from vaultwatch.seals import Seal, SecretKey
 from vaultwatch.store.dynamodb.sent import SentNotifications
 from vaultwatch.store.dynamodb.threads import DynamoThreads
 
@@ -26,7 +26,7 @@ class Environment(msgspec.Struct, frozen=True):
     """Variables of this function."""
 
     archive_bucket_name: str
-    row_seal_key: SealKey
+    row_seal_key: SecretKey
     slack_secret_arn: str
     table_name: str
     timezone: str

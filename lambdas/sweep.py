@@ -41,7 +41,7 @@ from vaultwatch.dispatch.groups import file_late
 from vaultwatch.errors import ArchiveError, BucketError, FrameError
 from vaultwatch.isolated_batches import IsolatedSweep
 from vaultwatch.printable import one_line
-from vaultwatch.seals import Seal, SealKey
+from vaultwatch.seals import Seal, SecretKey
 
 _CHUNK_BYTES = 1024 * 1024
 _log = logging.getLogger(__name__)
@@ -54,7 +54,8 @@ class Environment(msgspec.Struct, frozen=True):
     archive_bucket_name: str
     bucket_name: str
     history_stream_name: str
-    row_seal_key: SealKey
+    mail_key: SecretKey
+    row_seal_key: SecretKey
     stream_arn: str
     table_name: str
     timezone: str
@@ -68,7 +69,7 @@ SNS, S3 = make_client("sns"), make_client("s3")
 HISTORY_STREAM = History(cache(partial(make_client, "firehose")), ENVIRONMENT.history_stream_name)
 DYNAMODB = make_client("dynamodb")
 SEAL = Seal(ENVIRONMENT.row_seal_key)
-ALERTS_TOPIC = Topic(SNS, ENVIRONMENT.topic_arn, SEAL)
+ALERTS_TOPIC = Topic(SNS, ENVIRONMENT.topic_arn, SEAL, ENVIRONMENT.mail_key)
 TABLE = (DYNAMODB, ENVIRONMENT.table_name, SEAL)
 STORE = partial(open_store, *TABLE, ENVIRONMENT.alert_memory_days, checks_deliveries=True)
 COUNTING = SharedCounting(RULES.correlations, partial(open_counts, *TABLE))

@@ -15,7 +15,7 @@ import msgspec
 
 from lambdas._environment import read_environment
 from vaultwatch.aws import metrics
-from vaultwatch.seals import Seal, SealKey
+from vaultwatch.seals import Seal, SecretKey
 from vaultwatch.store.dynamodb.changes import judge_all
 
 _log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 class Environment(msgspec.Struct, frozen=True):
     """Variables of this function."""
 
-    row_seal_key: SealKey
+    row_seal_key: SecretKey
 
 
 SEAL = Seal(read_environment(Environment).row_seal_key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aws_cdk import CfnOutput, Stack
-from constructs import Construct, DependencyGroup
+from constructs import Construct, DependencyGroup, IDependable
 
 from stacks.archive import ArchiveStack
 from stacks.constructs.alarms import Alarms
@@ -66,12 +66,13 @@ class AlertingStack(Stack):
         alarms.watch_topic(self._alerts.topic, undelivered=self._alerts.undelivered)
         watch_losses(alarms, sinks=frozenset({"slack"} if settings.slack else ()))
         defaults = FunctionDefaults(settings=settings, code=code, alarms=alarms)
-        self._add_functions(defaults, archive)
-        self._add_subscribers(defaults)
+        publishers = self._add_functions(defaults, archive)
+        self._add_subscribers(defaults, publishers)
         self._output("StreamName", self.stream.stream_name, "The stream for `vaultwatch ship --stream`")
         self._output("AlertsTopicArn", self._alerts.topic.topic_arn, "The topic to which every alert is published")
 
-    def _add_functions(self, defaults: FunctionDefaults, archive: ArchiveStack) -> None:
+    def _add_functions(self, defaults: FunctionDefaults, archive: ArchiveStack) -> IDependable:
+        """Add the functions, and return those that store and publish alerts."""
         evaluation = Evaluation(
             self,
             "Evaluation",
@@ -94,16 +95,22 @@ class AlertingStack(Stack):
             stream=self.stream,
             stream_key=self.key,
         )
-        writers = DependencyGroup(evaluation, digest, sweep)
-        Witness(self, "Witness", defaults=defaults, alerts=self._alerts, writers=writers)
+        storing = DependencyGroup(evaluation, digest, sweep)
+        Witness(self, "Witness", defaults=defaults, alerts=self._alerts, writers=storing)
 
         if defaults.settings.reconcile:
             Reconciliation(self, "Reconciliation", defaults=defaults, archive=archive.archive, key=archive.key)
+        return storing
 
-    def _add_subscribers(self, defaults: FunctionDefaults) -> None:
-        settings, topic = defaults.settings, self._alerts.topic
+    def _add_subscribers(self, defaults: FunctionDefaults, publishers: IDependable) -> None:
+        settings = defaults.settings
         EmailNotifications(
-            self, "Email", topic=topic, addresses=settings.alert_emails, level=settings.alert_email_level
+            self,
+            "Email",
+            alerts=self._alerts,
+            addresses=settings.alert_emails,
+            level=settings.alert_email_level,
+            publishers=publishers,
         )
         if settings.slack:
             slack = SlackNotifications(self, "Slack", defaults=defaults, alerts=self._alerts, key=self.key)

@@ -19,7 +19,7 @@ import msgspec
 
 from vaultwatch.printable import one_line
 
-SealKey = Annotated[str, msgspec.Meta(min_length=32)]
+SecretKey = Annotated[str, msgspec.Meta(min_length=32)]
 """A key that nobody can guess."""
 _BYTES = 16  # of a name or seal: 128 bits
 _OF_NAMES, _OF_SEALS, _OF_MESSAGES = b"name\0", b"seal\0", b"message\0"

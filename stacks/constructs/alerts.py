@@ -11,8 +11,8 @@ from constructs import Construct
 from stacks.constructs import permissions, row_permissions
 from stacks.constructs.alerts_history import AlertsHistory
 from stacks.constructs.alerts_table import AlertsTable
+from stacks.constructs.generated_key import GeneratedKey
 from stacks.constructs.queue import encrypted_queue
-from stacks.constructs.row_seal import RowSeal
 from vaultwatch.settings import Settings
 
 
@@ -23,9 +23,12 @@ class Alerts(Construct):
         scope: The construct that holds them.
         construct_id: The id within `scope`.
         settings: How long alerts are remembered, and the time zone of notifications.
-        key: The key that encrypts what is published, and the key that seals rows.
+        key: The KMS key that encrypts what is published, and the keys of functions.
         history: The history, which gets every alert.
         archive: The archive bucket, where people find the entries of an alert.
+
+    Attributes:
+        mail_key: The reference to the key by which e-mail subscriptions know what the functions have published.
     """
 
     def __init__(
@@ -44,7 +47,22 @@ class Alerts(Construct):
         self._history = history
         self._archive = archive
         self.table = AlertsTable(self, "Table")
-        self._row_seal = RowSeal(self, "RowSeal", key=key)
+        self._row_seal = GeneratedKey(
+            self,
+            "RowSeal",
+            key=key,
+            description="Names and seals the rows of the alerts table; with another key, functions ignore all rows",
+            reason="With another key, functions would ignore all rows of the alerts table once. No role may read the "
+            "secret, and whoever has read it also needs the credential of a function to forge a row.",
+        )
+        self.mail_key = GeneratedKey(
+            self,
+            "MailKey",
+            key=key,
+            description="E-mail subscriptions let only notifications with this key through",
+            reason="With another key, no e-mail would be sent until the subscriptions have it, too. No role may read "
+            "the secret, and whoever has read it also needs the credential of a function to publish.",
+        ).reference
         self.topic = sns.Topic(self, "Topic", master_key=key, enforce_ssl=True)
         self.undelivered = encrypted_queue(self, "Undelivered")
         self.undelivered.add_to_resource_policy(self._send_undelivered())
@@ -68,7 +86,7 @@ class Alerts(Construct):
     @property
     def sealing(self) -> dict[str, str]:
         """The variable of a function that names, seals or judges rows."""
-        return self._row_seal.environment
+        return {"ROW_SEAL_KEY": self._row_seal.reference}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -77,6 +95,7 @@ class Alerts(Construct):
             **self.audience,
             "ALERT_MEMORY_DAYS": str(self._settings.alert_memory_days),
             "HISTORY_STREAM_NAME": self._history.stream_name,
+            "MAIL_KEY": self.mail_key,
             "TABLE_NAME": self.table.table_name,
             "TOPIC_ARN": self.topic.topic_arn,
             **self.sealing,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
-from constructs import Construct
+from constructs import Construct, IDependable
 
-from stacks.constructs.filters import for_people
+from stacks.constructs.alerts import Alerts
+from stacks.constructs.filters import for_mail
 from vaultwatch.rules.facts import Level
 
 
@@ -18,14 +18,25 @@ class EmailNotifications(Construct):
     Args:
         scope: The construct that holds the notifications.
         construct_id: The id within `scope`.
-        topic: The topic to which alerts are published.
+        alerts: Where alerts are published.
         addresses: The addresses to notify.
         level: The lowest level of which they are notified.
+        publishers: The functions that publish: at an upgrade, the subscriptions ask for the key once all functions have
+            it.
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, topic: sns.Topic, addresses: Sequence[str], level: Level
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        alerts: Alerts,
+        addresses: Sequence[str],
+        level: Level,
+        publishers: IDependable,
     ) -> None:
         super().__init__(scope, construct_id)
+        policy = for_mail(level, alerts.mail_key)
         for address in addresses:
-            topic.add_subscription(subscriptions.EmailSubscription(address, filter_policy=for_people(level)))
+            subscription = subscriptions.EmailSubscription(address, filter_policy=policy)
+            alerts.topic.add_subscription(subscription).node.add_dependency(publishers)

@@ -119,7 +119,8 @@ def _actions(request: Request) -> list[tuple[str, str, Context]]:
             context = replacing if operation == "PutParameter" else {}
             return [(operation, arn_of("ssm", f"parameter{arguments['Name']}"), context)]
         case "sns":
-            return [(operation.removesuffix("Batch"), arguments["TopicArn"], {})]
+            named = arguments.get("TopicArn") or arguments["SubscriptionArn"]
+            return [(operation.removesuffix("Batch"), named, {})]
         case "sqs":
             return [(operation.removesuffix("Batch"), arn_of("sqs", arguments["QueueUrl"].rpartition("/")[2]), {})]
         case "s3":

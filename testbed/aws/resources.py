@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -134,6 +134,7 @@ class Maker:
             raise UnsupportedTemplateError(f"{resource}: its type is not supported")
         how, begins = _KINDS[resource.type]
         arn = begins + resource.name
+        resource = replace(resource, properties=self._with_secrets(resource, resource.properties))
         try:
             ref = how(self, resource, arn) or resource.name
         except (BotoCoreError, ClientError, KeyError) as error:
@@ -254,17 +255,22 @@ class Maker:
             role=resource["Role"].rpartition("/")[2],
             memory_mib=resource.get("MemorySize", 128),
             timeout_seconds=resource.get("Timeout", 3),
-            environment={name: self._value(resource, text) for name, text in variables.items()},
+            environment=dict(variables),
         )
 
-    def _value(self, resource: Resource, text: str) -> str:
-        """Return a text; instead of a dynamic reference to a secret, its value, as CloudFormation does."""
-        if not text.startswith("{{resolve:"):
-            return text
-        secret = text.removeprefix("{{resolve:secretsmanager:").removesuffix(":SecretString}}")
-        if text != f"{{{{resolve:secretsmanager:{secret}:SecretString}}}}":
-            raise UnsupportedTemplateError(f"{resource}: {text} is not supported")
-        return str(self.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
+    def _with_secrets(self, resource: Resource, value: Any) -> Any:
+        """Return a value with those of secrets instead of dynamic references to them, as CloudFormation does."""
+        match value:
+            case dict():
+                return {name: self._with_secrets(resource, inside) for name, inside in value.items()}
+            case list():
+                return [self._with_secrets(resource, inside) for inside in value]
+            case str() if "{{resolve:" in value:
+                secret = value.removeprefix("{{resolve:secretsmanager:").removesuffix(":SecretString}}")
+                if value != f"{{{{resolve:secretsmanager:{secret}:SecretString}}}}":
+                    raise UnsupportedTemplateError(f"{resource}: {value} is not supported")
+                return str(self.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
+        return value
 
     def _event_invoke_config(self, resource: Resource, _: str) -> None:
         if (qualifier := resource["Qualifier"]) != "$LATEST":

@@ -1,4 +1,4 @@
-"""With the stolen credential of a function that publishes, nobody can write to Slack, or keep anything out of it."""
+"""With the stolen credential of a publishing function, nobody writes to Slack or a mailbox, or holds back an alert."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vaultwatch.notify.sns import publication
 from vaultwatch.seals import Seal
 
 BEGINS = tagged("vault-1.14.2", "audit")[7][2:4]  # a root generation
-FLOOD = 200
+FLOOD = 20
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def notification(deployed_templates: dict[str, Any], bundle: Path) -> Notificati
 
 
 @pytest.mark.parametrize("function", ["Evaluation", "Sweep", "Digest"])
-def test_what_a_thief_publishes_is_not_in_slack_and_what_it_stands_for_is(
+def test_what_a_thief_publishes_is_in_no_mailbox_and_not_in_slack_and_what_it_stands_for_is(
     deployed_templates: dict[str, Any], bundle: Path, notification: Notification, function: str
 ) -> None:
     harmless = replace(notification, alerts=tuple(replace(one, summary="all is well") for one in notification.alerts))
@@ -41,17 +41,24 @@ def test_what_a_thief_publishes_is_not_in_slack_and_what_it_stands_for_is(
     with deploy(deployed_templates, bundle) as deployment:
         for one in (harmless, *others):
             publish(deployment, function, one)
+        publish(deployment, function, harmless, mail_key="a guess, as long as that of a deployment")
+        assert deployment.aws.mails == []
+        deployment.aws.run_until_idle()
+        assert deployment.slack.accepted == 0
         deployment.ship(BEGINS)
         deployment.aws.run_until_idle()
         assert deployment.slack.accepted == 1
         assert "all is well" not in str(deployment.slack.messages)
         assert "vaultwatch-notify-foreign-messages" in deployment.aws.fired_alarms()
+        [mail] = deployment.aws.mails
+        assert "root" in mail.text
+        assert "all is well" not in mail.text
 
 
-def publish(deployment: Deployment, function: str, notification: Notification) -> None:
+def publish(deployment: Deployment, function: str, notification: Notification, mail_key: str = "") -> None:
     """Publish a notification as the function would, but with a key that a thief has made up."""
     aws = deployment.aws
-    message = publication(notification)
+    message = publication(notification, mail_key=mail_key)
     bodies = json.loads(message["Message"])
     content = bodies["sqs"]
     bodies["sqs"] = f'{content[:-1]},"seal":"{Seal("a guess").of_message(content.encode())}"}}'

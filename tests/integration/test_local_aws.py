@@ -100,6 +100,8 @@ def template() -> dict[str, Any]:
     created = {"source": ["aws.s3"], "detail": {"object": {"key": [{"prefix": "in/"}]}}}
     redrive = {"RedrivePolicy": {"deadLetterTargetArn": get("Undelivered")}}
     people = {"TopicArn": {"Ref": "Topic"}, "FilterPolicy": {"disposition": ["first"]}}
+    secret = {"Fn::Join": ["", ["{{resolve:secretsmanager:", {"Ref": "Secret"}, ":SecretString}}"]]}
+    mails = {"TopicArn": {"Ref": "Topic"}, "FilterPolicy": {"disposition": ["first", "summary"], "key": [secret]}}
     return {
         "Resources": {
             "Bucket": resource(
@@ -126,7 +128,10 @@ def template() -> dict[str, Any]:
             "ToNobody": resource("SNS::Subscription", Protocol="sqs", Endpoint=get("Dead"), **people, **redrive),
             "Undelivered": resource("SQS::Queue"),
             "UndeliveredPolicy": policy("sns", "Undelivered", {"Ref": "Topic"}),
-            "ToMail": resource("SNS::Subscription", Protocol="email", Endpoint="a@example.org", **people),
+            "ToMail": resource("SNS::Subscription", Protocol="email", Endpoint="a@example.org", **mails),
+            "Secret": resource(
+                "SecretsManager::Secret", GenerateSecretString={"PasswordLength": 40, "ExcludePunctuation": True}
+            ),
             "ToFirehose": resource(
                 "SNS::Subscription",
                 Protocol="firehose",
@@ -295,7 +300,7 @@ def test_sns_delivers_by_filter_and_policy_and_a_failed_subscriber_affects_no_ot
         aws.client("sns").publish(Message=bodies, MessageStructure="json", **topic)
     assert waiting(aws, "People") == ["for machines"]
     assert [json.loads(body)["Message"] for body in waiting(aws, "Undelivered")] == ["for machines"]
-    assert [(mail.address, mail.text) for mail in aws.mails] == [("a@example.org", "for people")]
+    assert aws.mails == []  # they ask for another attribute, too
     assert ["Dead" in failure and "policy" in failure for failure in aws.deliveries.failures] == [True]
     aws.tick(299)
     s3, bucket = aws.client("s3"), aws.physical_id("toy", "Bucket")
@@ -304,6 +309,33 @@ def test_sns_delivers_by_filter_and_policy_and_a_failed_subscriber_affects_no_ot
     [found] = s3.list_objects_v2(Bucket=bucket, Prefix="alerts/dt=20")["Contents"]
     lines = gzip.decompress(s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read()).splitlines()
     assert [json.loads(line)["MessageAttributes"]["disposition"]["Value"] for line in lines] == ["first", "suppressed"]
+
+
+def test_a_mail_is_sent_only_of_what_has_each_attribute_with_a_value_that_the_filter_names(aws: LocalAws) -> None:
+    secret = aws.client("secretsmanager").get_secret_value(SecretId=aws.physical_id("toy", "Secret"))["SecretString"]
+    reference = aws.client("sns").list_subscriptions()["Subscriptions"]
+    found = [
+        aws.client("sns").get_subscription_attributes(SubscriptionArn=one["SubscriptionArn"])["Attributes"]
+        for one in reference
+        if one["Protocol"] == "email"
+    ]
+    assert [json.loads(one["FilterPolicy"])["key"] for one in found] == [[secret]]
+    for disposition, *keys in (
+        ("first", secret),
+        ("first", secret[:-1]),
+        ("first", f"{secret} "),
+        ("first",),
+        ("suppressed", secret),
+        ("summary", secret),
+    ):
+        given = {"disposition": disposition, **({"key": keys[0]} if keys else {})}
+        attributes: Any = {name: {"DataType": "String", "StringValue": value} for name, value in given.items()}
+        topic = aws.physical_id("toy", "Topic")
+        aws.client("sns").publish(TopicArn=topic, Message=str(given), MessageAttributes=attributes)
+    assert [(mail.address, secret in mail.text, "summary" in mail.text) for mail in aws.mails] == [
+        ("a@example.org", True, False),
+        ("a@example.org", True, True),
+    ]
 
 
 def test_a_new_object_reaches_the_queue_of_the_rule_that_wants_it(aws: LocalAws) -> None:

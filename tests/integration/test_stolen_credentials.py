@@ -241,9 +241,11 @@ CALLS: Mapping[str, tuple[str, str, dict[str, str]]] = {
     "read the webhook": ("secretsmanager", "get_secret_value", {"SecretId": "{secret}"}),
     "replace the webhook": ("secretsmanager", "put_secret_value", {"SecretId": "{secret}", "SecretString": "x"}),
     "read the key that seals rows": ("secretsmanager", "get_secret_value", {"SecretId": "{row_seal}"}),
-    "read it in the configuration": ("lambda", "get_function_configuration", {"FunctionName": "{evaluate}"}),
-    "read it with the code": ("lambda", "get_function", {"FunctionName": "{evaluate}"}),
-    "read it in a list": ("lambda", "list_functions", {}),
+    "read the key of mails": ("secretsmanager", "get_secret_value", {"SecretId": "{mail_key}"}),
+    "read it in the subscription": ("sns", "get_subscription_attributes", {"SubscriptionArn": "{mail}"}),
+    "read both in the configuration": ("lambda", "get_function_configuration", {"FunctionName": "{evaluate}"}),
+    "read them with the code": ("lambda", "get_function", {"FunctionName": "{evaluate}"}),
+    "read them in a list": ("lambda", "list_functions", {}),
     "run evaluate": ("lambda", "invoke", {"FunctionName": "{evaluate}", "Payload": "{{}}"}),
     "replace its code": ("lambda", "update_function_code", {"FunctionName": "{evaluate}", "ZipFile": "x"}),
     "delete the table": ("dynamodb", "delete_table", {"TableName": "{table}"}),
@@ -264,16 +266,20 @@ MAY_CALL = {
 }
 
 
-def test_who_may_read_the_configuration_of_a_function_reads_the_key_that_seals_rows(aws: LocalAws) -> None:
+def test_who_may_read_the_configuration_of_a_function_reads_its_keys(aws: LocalAws) -> None:
     places, lambdas = _places(aws), aws.client("lambda")
     name = {"FunctionName": places["evaluate"]}
-    key = aws.client("secretsmanager").get_secret_value(SecretId=places["row_seal"])["SecretString"]
+    secrets = {"ROW_SEAL_KEY": places["row_seal"], "MAIL_KEY": places["mail_key"]}
+    keys = {
+        variable: aws.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
+        for variable, secret in secrets.items()
+    }
     for found in (
         lambdas.get_function_configuration(**name),
         lambdas.get_function(**name)["Configuration"],
         *(one for one in lambdas.list_functions()["Functions"] if one["FunctionName"] == places["evaluate"]),
     ):
-        assert found["Environment"]["Variables"]["ROW_SEAL_KEY"] == key
+        assert found["Environment"]["Variables"].items() >= keys.items()
 
 
 @pytest.mark.parametrize("holder", MAY_CALL)
@@ -294,6 +300,13 @@ def test_a_role_may_call_the_other_services_that_it_needs_and_change_none(aws: L
     assert {name for name, call in CALLS.items() if may(*call)} == MAY_CALL[holder]
 
 
+def _mail_subscription(aws: LocalAws) -> str:
+    topic = aws.output(ALERTING, "AlertsTopicArn")
+    found = aws.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    [arn] = [one["SubscriptionArn"] for one in found if one["Protocol"] == "email"]
+    return str(arn)
+
+
 def _places(aws: LocalAws) -> dict[str, str]:
     return {
         "stream": aws.output(ALERTING, "StreamName"),
@@ -301,6 +314,8 @@ def _places(aws: LocalAws) -> dict[str, str]:
         "secret": aws.output(ALERTING, "SlackSecretArn"),
         "evaluate": aws.physical_id(ALERTING, "Evaluation/Function"),
         "row_seal": aws.physical_id(ALERTING, "Alerts/RowSeal/Key"),
+        "mail_key": aws.physical_id(ALERTING, "Alerts/MailKey"),
+        "mail": _mail_subscription(aws),
         "sweep": aws.physical_id(ALERTING, "Sweep/Queue/Waiting"),
         "slack": aws.physical_id(ALERTING, "Slack/Queue/Waiting"),
         "table": aws.physical_id(ALERTING, "Alerts/Table"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 
@@ -103,8 +104,8 @@ def test_each_function_has_what_it_needs_and_no_tracing_on_the_hot_path(
 
 
 STORING = {
-    *("ARCHIVE_BUCKET_NAME", "ALERT_MEMORY_DAYS", "HISTORY_STREAM_NAME", "ROW_SEAL_KEY", "TABLE_NAME", "TIMEZONE"),
-    "TOPIC_ARN",
+    *("ARCHIVE_BUCKET_NAME", "ALERT_MEMORY_DAYS", "HISTORY_STREAM_NAME", "MAIL_KEY", "ROW_SEAL_KEY", "TABLE_NAME"),
+    *("TIMEZONE", "TOPIC_ARN"),
 }
 
 
@@ -221,6 +222,8 @@ def test_people_get_first_alerts_and_summaries_from_the_level_of_their_sink_on(s
 
     filters = {it["Properties"]["Protocol"]: it["Properties"].get("FilterPolicy") for it in found}
     everything = ["informational", "low", "medium", "high", "critical"]
+    [key] = filters["email"].pop("mail_key")
+    assert text(key) == "{{resolve:secretsmanager:<AlertsMailKey>:SecretString}}"
     assert filters == {
         "email": {"disposition": ["first", "summary"], "level": ["high", "critical"]},
         "sqs": {"disposition": ["first", "summary"], "level": everything},
@@ -261,17 +264,40 @@ def test_the_webhook_is_not_in_the_template(alerting: Template) -> None:
     assert set(secret) == {"Description", "KmsKeyId", "Tags"}  # neither a value nor a generated one
 
 
+def test_a_mail_needs_the_key_of_the_functions_which_have_it_first(alerting: Template) -> None:
+    [mail] = [
+        it
+        for it in of_type(alerting, "SNS::Subscription").values()
+        if it["Properties"]["Protocol"] == "email" and text(it["Properties"]["TopicArn"]) == "<AlertsTopic>"
+    ]
+
+    publishing = {
+        name: it["Properties"]["Environment"]["Variables"].get("MAIL_KEY") for name, it in functions(alerting)
+    }
+    keys = [value for value in publishing.values() if value]
+    assert keys == 3 * mail["Properties"]["FilterPolicy"]["mail_key"]
+    assert {name for name, value in publishing.items() if value} <= set(mail["DependsOn"])
+
+
+def functions(alerting: Template) -> Iterable[tuple[str, Any]]:
+    return of_type(alerting, "Lambda::Function").items()
+
+
+@pytest.mark.parametrize("variable", ["ROW_SEAL_KEY", "MAIL_KEY"])
 @pytest.mark.parametrize("construct", ["Evaluation", "Digest", "Sweep"])
-def test_the_key_that_seals_rows_is_generated_and_only_referred_to(alerting: Template, construct: str) -> None:
-    [name] = [name for name in of_type(alerting, "SecretsManager::Secret") if name.startswith("AlertsRowSeal")]
-    secret = properties(alerting, "SecretsManager::Secret", "AlertsRowSeal")
+def test_a_key_of_functions_is_generated_and_only_referred_to(
+    alerting: Template, construct: str, variable: str
+) -> None:
+    holder = {"ROW_SEAL_KEY": "AlertsRowSeal", "MAIL_KEY": "AlertsMailKey"}[variable]
+    [name] = [name for name in of_type(alerting, "SecretsManager::Secret") if name.startswith(holder)]
+    secret = properties(alerting, "SecretsManager::Secret", holder)
     variables = properties(alerting, "Lambda::Function", construct)["Environment"]["Variables"]
 
     assert secret["GenerateSecretString"] == {"PasswordLength": 64, "ExcludePunctuation": True}
     assert "SecretString" not in secret
     assert text(secret["KmsKeyId"]) == "<Key.Arn>"
     reference = ["{{resolve:secretsmanager:", {"Ref": name}, ":SecretString}}"]
-    assert variables["ROW_SEAL_KEY"] == {"Fn::Join": ["", reference]}
+    assert variables[variable] == {"Fn::Join": ["", reference]}
 
 
 def test_addresses_of_the_settings_are_subscribed(alerting: Template) -> None:

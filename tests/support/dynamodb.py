@@ -26,6 +26,7 @@ REGION = "eu-west-1"
 TABLE = "alerts"
 SEAL_KEY = "the key of a deployment, which no role can read"
 SEAL = Seal(SEAL_KEY)
+MAIL_KEY = "the key of its e-mails, which no role can read either"
 
 
 class Listed(Seal):

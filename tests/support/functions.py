@@ -26,7 +26,7 @@ import zstandard
 from botocore.client import BaseClient
 
 from testbed.aws.firehose import direct_puts
-from tests.support.dynamodb import SEAL_KEY, TABLE, all_rows, local_aws, make_client, make_table, session
+from tests.support.dynamodb import MAIL_KEY, SEAL_KEY, TABLE, all_rows, local_aws, make_client, make_table, session
 from vaultwatch.alerts import Alert
 from vaultwatch.aws import clients, keys
 from vaultwatch.aws.counting import SharedCounting, open_counts
@@ -296,6 +296,7 @@ def world(monkeypatch: pytest.MonkeyPatch, *, few: bool = False) -> Iterator[Wor
             "ARCHIVE_BUCKET_NAME": ARCHIVE,
             "BUCKET_NAME": BUCKET,
             "HISTORY_STREAM_NAME": "history",
+            "MAIL_KEY": MAIL_KEY,
             **metrics_variables("tested", "vaultwatch"),
             "ROW_SEAL_KEY": SEAL_KEY,
             "SLACK_SECRET_ARN": made.secret,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaultwatch.seals import UNSEALED, ForeignRows, Seal, SealKey
+from vaultwatch.seals import UNSEALED, ForeignRows, Seal, SecretKey
 
 KEY, BODY = ("group#1", "window"), b"{}"
 MARKS: dict[str, str | float] = {"due_kind": "window", "due_at": 1.5, "expires_at": 2}
@@ -86,7 +86,7 @@ def hidden(name: str) -> str:
 @pytest.mark.parametrize("key", ["", "short", "x" * 31])
 def test_a_key_that_can_be_guessed_is_refused(key: str) -> None:
     with pytest.raises(msgspec.ValidationError):
-        msgspec.convert(key, SealKey)
+        msgspec.convert(key, SecretKey)
 
 
 def test_foreign_rows_are_counted_and_named_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -75,11 +75,19 @@ class History(NamedTuple):
 
 
 class Topic(NamedTuple):
-    """The topic that notifies people; `seal` seals what `notify` gets."""
+    """The topic that notifies people.
+
+    Attributes:
+        client: botocore's client for SNS.
+        arn: The topic.
+        seal: Seals what `notify` gets.
+        mail_key: The key for which e-mail subscriptions ask.
+    """
 
     client: SNSClient
     arn: str
     seal: Seal
+    mail_key: str
 
 
 class AlertPublisher:
@@ -120,8 +128,16 @@ class AlertPublisher:
     def _topic(self) -> Publisher:
         from vaultwatch.notify.publisher import Publisher
 
-        client, arn, seal = self._alerts_topic
-        return Publisher(client, arn, partial(self._mark, TOPIC), self._may_go_on, audience=self._audience, seal=seal)
+        client, arn, seal, mail_key = self._alerts_topic
+        return Publisher(
+            client,
+            arn,
+            partial(self._mark, TOPIC),
+            self._may_go_on,
+            audience=self._audience,
+            seal=seal,
+            mail_key=mail_key,
+        )
 
     @cached_property
     def _history(self) -> HistoryPublisher:

@@ -54,6 +54,7 @@ class Publisher(BatchPublisher[list[Entry]]):
         pace: Pace = NOTIFIED_PACE,
         audience: Audience = EVERYBODY,
         seal: Seal = UNSEALED,
+        mail_key: str = "",
     ) -> None:
         """Prepare the publisher.
 
@@ -65,12 +66,14 @@ class Publisher(BatchPublisher[list[Entry]]):
             pace: The pace of calls that notify people, shared by all publishers of a process.
             audience: Whom it is for.
             seal: Seals what machines get.
+            mail_key: The key for which e-mail subscriptions ask; "" if they ask for none.
         """
         super().__init__(mark, may_go_on)
         self._client = client
         self._topic_arn = topic_arn
         self._pace = pace
-        self._publication = partial(publication, audience=audience, write=partial(sealed_json, seal=seal))
+        write = partial(sealed_json, seal=seal)
+        self._publication = partial(publication, audience=audience, write=write, mail_key=mail_key)
 
     def _send(self, portion: list[Entry]) -> list[Notification]:
         if not any(_is_notified(notification) for notification, _ in portion):

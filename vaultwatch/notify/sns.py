@@ -22,6 +22,8 @@ from vaultwatch.notify.machine import machine_json
 from vaultwatch.notify.sink import Pace
 from vaultwatch.rules.facts import Level
 
+MAIL_KEY = "mail_key"
+"""The attribute with the key for which filter policies of e-mail subscriptions ask (`stacks.constructs.filters`)."""
 MACHINE_PROTOCOLS = ("sqs", "lambda", "https", "firehose")
 _BODY_LIMIT_BYTES = 250_000
 # Limits of text and of JSON, which are escaped once more in the body: the first pair that fits is used.
@@ -127,7 +129,10 @@ def connect(topic_arn: str, **options: Any) -> SnsSink:
 
 
 def publication(
-    notification: Notification, audience: Audience = EVERYBODY, write: WriteMachineJson = machine_json
+    notification: Notification,
+    audience: Audience = EVERYBODY,
+    write: WriteMachineJson = machine_json,
+    mail_key: str = "",
 ) -> dict[str, Any]:
     """Return the arguments of `publish`, without the topic.
 
@@ -135,12 +140,14 @@ def publication(
         notification: What to publish.
         audience: Whom it is for.
         write: Writes what machines get.
+        mail_key: The key for which e-mail subscriptions ask; "" if they ask for none.
     """
+    with_key = attributes(notification) | ({MAIL_KEY: mail_key} if mail_key else {})
     return {
         "Subject": subject(notification, audience),
         "MessageStructure": "json",
         "Message": _body(notification, audience, write),
-        "MessageAttributes": {name: _attribute(value) for name, value in attributes(notification).items()},
+        "MessageAttributes": {name: _attribute(value) for name, value in with_key.items()},
     }
 
 

@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from tests.support.dynamodb import make_client
+from tests.support.dynamodb import MAIL_KEY, make_client
 from tests.support.faults import raise_on
 from tests.support.functions import (
     AUDIT_TAG,
@@ -66,8 +66,13 @@ def test_what_is_published_has_a_text_for_people_and_attributes_for_filters(aws:
     [one] = publish.call_args.kwargs["PublishBatchRequestEntries"]
     attributes = {name: value["StringValue"] for name, value in one["MessageAttributes"].items()}
     assert attributes == {
-        "disposition": "first", "level": "medium", "rule": "audit_policy_written", "service": "audit", "cluster": "prod"
-    }  # fmt: skip
+        "disposition": "first",
+        "level": "medium",
+        "rule": "audit_policy_written",
+        "service": "audit",
+        "cluster": "prod",
+        "mail_key": MAIL_KEY,
+    }
     bodies = json.loads(one["Message"])
     assert "alice" in bodies["email"]
     assert json.loads(bodies["sqs"])["disposition"] == "first"

@@ -29,6 +29,7 @@ VARIABLES = {
     "ROW_SEAL_KEY": "of at least 32 characters, like this one",
     "SLACK_SECRET_ARN": "arn",
     "HISTORY_STREAM_NAME": "none",
+    "MAIL_KEY": "of at least 32 characters, like that one",
     "STREAM_ARN": "arn",
     "TABLE_NAME": "table",
     "TIMEZONE": "UTC",

@@ -22,7 +22,7 @@ from tests.unit.store.alerts import an_alert
 from vaultwatch.audience import Audience
 from vaultwatch.errors import DeliveryError, SettingError, SinkBusy, SinkRefused
 from vaultwatch.notify.machine import decode_notification
-from vaultwatch.notify.sns import MACHINE_PROTOCOLS, SnsSink, attributes, connect, publication, subject
+from vaultwatch.notify.sns import MACHINE_PROTOCOLS, MAIL_KEY, SnsSink, attributes, connect, publication, subject
 from vaultwatch.notify.text import email_text
 
 ARN = "arn:aws:sns:eu-central-1:123456789012:alerts"
@@ -65,6 +65,13 @@ class TestPublication:
         assert attributes(a_summary())["disposition"] == "summary"
         assert attributes(a_message(an_alert(cluster="")))["cluster"] == "unknown"
 
+    def test_has_the_key_for_which_e_mail_subscriptions_ask_beside_them_and_nowhere_else(self) -> None:
+        arguments = publication(a_message(), mail_key="a secret")
+        key = arguments["MessageAttributes"].pop(MAIL_KEY)
+        assert key == {"DataType": "String", "StringValue": "a secret"}
+        assert arguments == publication(a_message())
+        assert "a secret" not in str(arguments)
+
     @given(st.text(min_size=1), st.integers(1, 30))
     def test_a_subject_is_short_printable_ascii(self, title: str, alerts: int) -> None:
         line = subject(a_message(*[an_alert(title=title)] * alerts, merged=a_summary().merged))
@@ -76,7 +83,7 @@ class TestPublication:
         for char in ('"', "\U0001f600", "\uffff"):
             huge = [an_alert(rule=f"r{n}", record={"d": char * 8000}, actions=(char * 5000,) * 12,
                              **dict.fromkeys(LOGGED, char * 2000)) for n in range(25)]  # fmt: skip
-            arguments = publication(a_message(*huge, merged=a_summary(20).merged))
+            arguments = publication(a_message(*huge, merged=a_summary(20).merged), mail_key="x" * 64)
             assert len(arguments["Message"].encode()) + len(str(arguments["MessageAttributes"])) < 256 * 1024
             body = json.loads(arguments["Message"])["sqs"]
             assert len(decode_notification(body.encode()).alerts) == 25

@@ -116,6 +116,6 @@ def test_a_function_gets_the_value_of_a_generated_secret_instead_of_its_referenc
 
 
 @pytest.mark.parametrize("text", ["{{resolve:ssm:/name}}", "{{resolve:secretsmanager:a:SecretString:key}}"])
-def test_another_dynamic_reference_of_a_function_is_an_error(text: str) -> None:
+def test_another_dynamic_reference_is_an_error(text: str) -> None:
     with pytest.raises(UnsupportedTemplateError, match=r"s/F: \{\{resolve:"):
         Maker(make_client).make(function(text))
