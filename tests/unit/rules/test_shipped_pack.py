@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 
 from vaultwatch.cli.rule_fixtures import failures
 from vaultwatch.cli.rule_pages import why
+from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.rules import pack
 from vaultwatch.rules.compiling import compile_directories, compile_few, compile_pack, read_all, read_placeholders
@@ -54,6 +56,22 @@ def test_a_condition_becomes_a_function_when_its_rule_is_first_evaluated(monkeyp
 
 def test_every_rule_passes_its_fixtures() -> None:
     assert failures([RULES]) == (len(shipped_rules()), [])
+
+
+def test_a_client_that_writes_1_for_true_raises_the_same_alert() -> None:
+    """Servers take 1 and 0 for true and false; audit logs have them as they came."""
+    detector, tried = Detector(shipped_rules(), source="audit"), set()
+    for file in sorted((RULES / "fixtures").glob("audit_*/match.jsonl")):
+        for entry in (json.loads(line) for line in file.read_text().splitlines() if "[[[" not in line):
+            data = entry["request"].get("data") or {}
+            numbers = {name: int(value) for name, value in data.items() if isinstance(value, bool)}
+            if not numbers:
+                continue
+            entry["request"]["data"] = data | numbers
+            found = [*detector.feed([json.dumps(entry).encode()]), *detector.flush()]
+            assert file.parent.name in {verdict.rule.name for verdict in found}, numbers
+            tried.add(file.parent.name)
+    assert len(tried) > 5
 
 
 def test_fixtures_set_every_placeholder_that_their_rule_uses() -> None:
