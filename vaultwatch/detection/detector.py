@@ -41,6 +41,7 @@ from vaultwatch.rules.pack import Rule
 
 if TYPE_CHECKING:
     from vaultwatch.detection.server import ServerDetector
+    from vaultwatch.reading.envelopes import Envelopes
     from vaultwatch.reading.server_log import KnownPrefixes, ServerLine
     from vaultwatch.reading.unwrapping import Piece, Unwrapper
 
@@ -210,6 +211,8 @@ class Detector:
         if is_plain_message(line) and not (self._has_unwrapper and self._unwrapper.is_table):
             return False
         here, text = split_tag(line) if origin is None else (NO_ORIGIN, line)
+        if self._has_unwrapper and self._unwrapper.holds_object:
+            return not here.lane
         return not here.lane and not self._continues(text, origin or NO_ORIGIN)
 
     def _foreign(self, pieces: Sequence[Piece], lines: Sequence[bytes], origin: Origin) -> Piece | None:
@@ -259,7 +262,7 @@ class Detector:
     def _read_forms(self, line: bytes, origin: Origin, now: float) -> list[Verdict]:
         from vaultwatch.reading.unwrapping import Unwrapper
 
-        unwrapper = Unwrapper()
+        unwrapper = Unwrapper(self._envelopes)
         pieces = unwrapper.read(line, self._line) + unwrapper.flush()
         self._searched += max(len(pieces), 1)
         are_short = len(pieces) > len(line) // _SHORTEST_RECORD
@@ -374,7 +377,7 @@ class Detector:
         self._log, self._line = name, 0
         self._searched, self.wrapping = 0, Wrapping()
         self._had_messages = False
-        for name in ("_split_line", "_known_prefixes"):
+        for name in ("_split_line", "_known_prefixes", "_envelopes"):
             self.__dict__.pop(name, None)  # of the log before
         self._last_was_server = self.source == "server"
         for line in filter(None, head.split(b"\n")) if self.source == "auto" else ():
@@ -467,6 +470,13 @@ class Detector:
         from vaultwatch.reading.unwrapping import Unwrapper
 
         return Unwrapper()
+
+    @cached_property
+    def _envelopes(self) -> Envelopes:
+        """Searches the envelopes of a stream."""
+        from vaultwatch.reading.envelopes import Envelopes
+
+        return Envelopes()
 
     @property
     def _has_unwrapper(self) -> bool:

@@ -1,8 +1,13 @@
 """Find the records that shippers and container runtimes wrap in JSON objects of their own.
 
-A record is a text or an object under one of the names in `_CARRIERS`, which may be nested and in lists, and under any
-other name if it shows what it is. Several are read, without those that repeat others. An object that is a record itself
-is never searched. What has more values than a record may have is searched element by element, each decoded alone.
+A record is a text or an object that shows what it is, under any name, nested and in lists. Several are read, without
+those that repeat others. A text that does not show it, such as a further line of a message, is a line if it is under a
+name, or in a column, in which a record was found in the same log: a shipper writes all lines there. Before one was
+found, it is a line under one of the names in `_CARRIERS`. An object in a list of records in which nothing was found is
+rejected.
+
+An object that is a record itself is never searched. What has more values than a record may have is searched element by
+element, each decoded alone.
 """
 
 from __future__ import annotations
@@ -10,8 +15,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -20,15 +25,25 @@ from vaultwatch.reading.budget import MAX_DEPTH, MAX_LENIENT_BYTES, exceeded, is
 from vaultwatch.reading.elements import elements_of
 from vaultwatch.reading.repeats import Known, shows_record
 
-_CARRIERS = (
+_CARRIERS = dict.fromkeys((
     "log", "message", "MESSAGE", "line", "msg", "event", "original", "_raw", "raw",  # docker, Beats, journald, Splunk
     "result", "results", "logEvents", "events", "records", "Records", "logs", "entries",  # CloudWatch, Event Hubs
     "content", "attributes", "jsonPayload", "textPayload", "protoPayload",  # Datadog, Stackdriver
     "data", "body", "stringValue", "streams", "values", "value",  # Loki, OpenTelemetry
     "resourceLogs", "scopeLogs", "logRecords", "hits", "_source", "full_message", "short_message",  # GELF
     "properties", "LogEntry", "logEntry", "Message", "fields", "payload", "@message", "text", "hashicorp_vault",
-    "LogMessage", "S",  # Azure Monitor, DynamoDB
-)  # fmt: skip
+    "LogMessage",  # Azure Monitor
+))  # fmt: skip
+_TYPES = frozenset({"stringValue", "string_value", "S"})
+"""What the type of a text is called where a name would be: of OpenTelemetry and DynamoDB."""
+_CELLS = {"f": "v", "Data": "VarCharValue"}
+"""What the cells of a row are called in BigQuery and Athena, by the name of the row."""
+_KEYS = ("field", "key", "name", "Field", "Key", "Name")
+_VALUES = ("value", "Value")
+_WORD = re.compile(rb"[\w.,:;/@+=-]*\s*")
+"""What is beside a line: a time, a name, an address, a file; and no line."""
+_DIGITS = re.compile(r"\d+")
+_MOST_NAMES = 64
 _MAX_LEVELS = 64
 """What is below is read as a line of its own if it shows a record."""
 _MAX_LARGE_LEVELS = 16
@@ -39,8 +54,11 @@ _TIME_AND_LEVEL = re.compile(
     rb"\s{0,32}\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[^\s\[]{0,20} \[ {0,2}[A-Z?]{3,7} {0,2}\]"
 )
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]{16,}={0,2}\s{0,2}")
+_BANNER = b"==> "
 _FRAME = frozenset({"Data", "File", "Offset"})
 _ALSO_IN_FRAME = "FileEvent"
+_Name: TypeAlias = str | int
+"""The name of a member, or the number of a column."""
 
 
 class Frame(NamedTuple):
@@ -51,13 +69,29 @@ class Frame(NamedTuple):
 
 
 class Wrapped(NamedTuple):
-    """The texts in an envelope, and whether one of them is a record for certain."""
+    """What was found in a value.
+
+    Attributes:
+        texts: The texts; blank ones are blank lines.
+        certain: Whether they are lines of a log for certain.
+        names: The names directly above them.
+    """
 
     texts: list[bytes]
     certain: bool
+    names: frozenset[_Name] = frozenset()
+
+
+class _Part(NamedTuple):
+    """What was found in an element of a list, and the element itself, which may be JSON."""
+
+    found: Wrapped
+    element: Any
+    is_list: bool
 
 
 _NOTHING = Wrapped([], certain=False)
+_BLANK = Wrapped([b""], certain=False)
 _TOO_DEEP = Wrapped([b'{"type":"[left out: nested too deeply]"}'], certain=True)
 """What cannot be searched is rejected."""
 
@@ -72,45 +106,270 @@ def is_record(found: Any) -> bool:
     return isinstance(found.get("request"), dict) and isinstance(kind, str) and kind.endswith(("request", "response"))
 
 
-def texts_in(envelope: bytes) -> list[bytes] | Frame:
-    """Return the texts in an object that is no record, in their order; none if it is no envelope.
+class Envelopes:
+    """Searches the envelopes of a log, and remembers the names under which it has found records."""
 
-    Args:
-        envelope: One JSON object.
-    """
-    if _is_large(envelope):
-        return _texts_in_large(envelope)
-    found = _decoded(envelope)
-    if found is None or (isinstance(found, dict) and is_record(found)):
-        return []
-    return _frame(found) or _search(found, 0).texts
+    def __init__(self) -> None:
+        """Know no names."""
+        self._names: set[_Name] = set()
+        self._passed: set[_Name] = set()
+        self._has_other_text = False
+
+    @property
+    def has_names(self) -> bool:
+        """Whether a name is known."""
+        return bool(self._names)
+
+    def texts_in(self, envelope: bytes) -> list[bytes] | Frame:
+        """Return the texts in an object that is no record, in their order; none if it is no envelope.
+
+        Args:
+            envelope: One JSON object.
+        """
+        if _is_large(envelope):
+            return self._texts_in_large(envelope)
+        found = _decoded(envelope)
+        if found is None or (isinstance(found, dict) and is_record(found)):
+            return []
+        return _frame(found) or self._learning(lambda: self._search(found, 0)).texts
+
+    def texts_in_array(self, array: bytes) -> list[bytes]:
+        """Return the texts in an array that is no list of lines or records, in their order; none if it is one.
+
+        Fluentd forwards [tag, [[time, record], ...]], and CloudWatch Logs Insights has the fields of a line in a list.
+        What is beside records is left out, as it is in objects.
+
+        Args:
+            array: The whole array, in JSON.
+        """
+        try:
+            if not (array.startswith(b"[") and _is_row(array)):
+                return []
+            found = self._learning(lambda: self._in_raw_list(array, 0))
+        except (ValueError, RecursionError):
+            return []
+        return found.texts if found.certain else []
+
+    def _learning(self, search: Callable[[], Wrapped]) -> Wrapped:
+        """Search, and search again if texts were left out under names that are known only now.
+
+        If no text is one for certain, and another one could be, none is taken.
+        """
+        self._passed.clear()
+        self._has_other_text = False
+        found = search()
+        if not found.certain and self._has_other_text:
+            return _NOTHING
+        new = found.names - self._names if found.certain and len(self._names) < _MOST_NAMES else frozenset()
+        self._names |= new
+        return search() if new & self._passed else found
+
+    def _texts_in_large(self, envelope: bytes) -> list[bytes]:
+        try:
+            if _is_large_record(envelope):
+                return []
+            return self._learning(lambda: self._search_raw(envelope, 0)).texts
+        except (ValueError, RecursionError):
+            return []
+
+    def _search_raw(self, text: bytes, level: int) -> Wrapped:
+        """Search JSON, decoding only what is not large.
+
+        Raises:
+            ValueError: A part of it is no strict JSON, or is no envelope.
+            RecursionError: It is nested too deeply.
+        """
+        if not _is_large(text) or text.startswith(b'"'):
+            return self._search(_decoded(text), level)
+        if level > _MAX_LARGE_LEVELS:
+            return _TOO_DEEP
+        if text.startswith(b"["):
+            return self._in_raw_list(text, level, is_row=False)
+        if level and _is_large_record(text):
+            return Wrapped([text], certain=True)
+        return self._in_members({name: bytes(raw) for name, raw in elements_of(memoryview(text))}, level, is_raw=True)
+
+    def _in_raw_list(self, text: bytes, level: int, *, is_row: bool = True) -> Wrapped:
+        """Search a list as `_in_list` does, decoding only what is not large."""
+        if not _is_large(text):
+            found = _decoded(text)
+            return self._in_list(found, level, is_row=is_row) if isinstance(found, list) else _NOTHING
+        if level > _MAX_LARGE_LEVELS:
+            return _TOO_DEEP
+        if _NUMBERS.fullmatch(text):
+            return self._in_list(msgspec.json.decode(text, type=list[int]), level)
+        elements = (bytes(raw) for _, raw in elements_of(memoryview(text)))
+        return self._together(self._raw_parts(elements, level), is_row=is_row)
+
+    def _raw_parts(self, elements: Iterable[bytes], level: int) -> Iterator[_Part]:
+        for raw in elements:
+            is_list = raw.startswith(b"[")
+            yield _Part((self._in_raw_list if is_list else self._search_raw)(raw, level + 1), raw, is_list)
+
+    def _search(self, value: Any, level: int) -> Wrapped:
+        if level > _MAX_LEVELS:
+            return _below(value)
+        if isinstance(value, str):
+            text = value.encode("utf-8", "replace")
+            unpacked = None if shows_record(text) else _unpacked(value)
+            return self._in_text(unpacked if unpacked and shows_record(unpacked) else text, level)
+        if isinstance(value, dict):
+            if level and is_record(value):
+                return Wrapped([msgspec.json.encode(value)], certain=True)
+            return self._in_members(value, level)
+        return self._in_list(value, level) if isinstance(value, list) else _NOTHING
+
+    def _in_members(self, members: Mapping[str, Any], level: int, *, is_raw: bool = False) -> Wrapped:
+        search = self._search_raw if is_raw else self._search
+        if len(members) == 1 and not _TYPES.isdisjoint(members):
+            return search(next(iter(members.values())), level + 1)
+        if _are_alike(members):
+            parts = self._raw_parts if is_raw else self._parts
+            return self._together(parts(members.values(), level), is_row=False)
+        names = (*(name for name in _CARRIERS if name in members), *(name for name in members if name not in _CARRIERS))
+        found = {name: self._in_member(name, members[name], level, search) for name in names}
+        certain = [one for one in found.values() if one.certain]
+        if not certain:
+            return self._likely(found)
+        self._passed.update(*(one.names for one in found.values() if not one.certain))
+        if len(certain) == 1:
+            return certain[0]
+        known = Known()
+        kept = [(known.without_repeats(one.texts), one.names) for one in certain]
+        texts = [text for new, _ in kept for text in new]
+        return Wrapped(texts, True, frozenset[_Name]().union(*(above for new, above in kept if new)))
+
+    def _in_member(self, name: str, value: Any, level: int, search: Callable[[Any, int], Wrapped]) -> Wrapped:
+        cells = _cells(name, value)
+        return self._under(name, self._in_list(cells, level + 2, is_row=True) if cells else search(value, level + 1))
+
+    def _likely(self, found: Mapping[str, Wrapped]) -> Wrapped:
+        """Return the first texts under a usual name, and note whether others could be lines."""
+        best = _NOTHING
+        for name, one in found.items():
+            if name in _CARRIERS and one.texts and not _has_text(best):
+                self._passed |= best.names
+                best = one
+            else:
+                self._passed |= one.names
+                self._has_other_text |= not all(map(_WORD.fullmatch, one.texts))
+        return best
+
+    def _under(self, name: _Name, found: Wrapped) -> Wrapped:
+        """Return what was found in the value that has a name: of a known one, its texts are certain."""
+        if found.names or not found.texts:
+            return found
+        return Wrapped(found.texts, found.certain or name in self._names, frozenset({name}))
+
+    def _in_list(self, items: list[Any], level: int, *, is_row: bool = False) -> Wrapped:
+        if items and all(isinstance(item, int) and 8 < item < 256 for item in items):  # journald: no text, but bytes
+            return self._in_text(bytes(items), level)
+        if pairs := _pairs(items):
+            return self._in_members(pairs, level)
+        return self._together(self._parts(items, level), is_row=is_row)
+
+    def _parts(self, items: Iterable[Any], level: int) -> Iterator[_Part]:
+        for item in items:
+            is_list = isinstance(item, list)
+            is_row = is_list and level < _MAX_LEVELS
+            found = self._in_list(item, level + 1, is_row=True) if is_row else self._search(item, level + 1)
+            yield _Part(found, item, is_list)
+
+    def _together(self, parts: Iterable[_Part], *, is_row: bool) -> Wrapped:
+        """Return what was found in the elements of a list; in a row, each is in a column."""
+        found = [part._replace(found=self._under(at, part.found)) if is_row else part for at, part in enumerate(parts)]
+        certain = [part for part in found if part.found.certain]
+        names = frozenset[_Name]().union(*(part.found.names for part in certain or found))
+        if not certain:
+            return Wrapped([text for part in found for text in part.found.texts], False, names)
+        if is_row and len(certain) == 1:  # several are a column
+            self._passed.update(*(part.found.names for part in found))
+            found = [part for part in found if part.found.certain or part.is_list]
+        texts = [text for part in found for text in part.found.texts or ([] if is_row else _left(part.element))]
+        return Wrapped(texts, True, names)
+
+    def _in_text(self, text: bytes, level: int) -> Wrapped:
+        if text.isdigit():  # Loki: the time beside a line
+            return _NOTHING
+        if text.decode() in _CARRIERS:  # Athena: the name of a column, in its first row
+            return _BLANK
+        if text.lstrip().startswith(b"{"):
+            if _is_large(text):
+                return self._in_large_text(text, level)
+            inner = _decoded(text)
+            if isinstance(inner, dict):
+                found = Wrapped([text], certain=True) if is_record(inner) else self._search(inner, level + 1)
+                return found if found.texts else Wrapped([text], certain=False)
+        return _of_text(text)
+
+    def _in_large_text(self, text: bytes, level: int) -> Wrapped:
+        try:
+            is_one = _is_large_record(text)
+            found = Wrapped([text], certain=True) if is_one else self._search_raw(text.strip(), level + 1)
+        except (ValueError, RecursionError):
+            return _of_text(text)
+        return found if found.texts else Wrapped([text], certain=False)
 
 
-def texts_in_array(array: bytes) -> list[bytes]:
-    """Return the texts in an array of other values than records, in their order; none if it is no array.
+def _has_text(found: Wrapped) -> bool:
+    return any(text.strip() for text in found.texts)
 
-    Fluentd forwards [tag, [[time, record], ...]]. What is beside records is left out, as it is in objects.
 
-    Args:
-        array: The whole array, in JSON.
-    """
-    try:
-        wrapped = _in_raw_list(array, 0) if array.startswith(b"[") else _NOTHING
-    except (ValueError, RecursionError):
-        return []
-    return wrapped.texts if wrapped.certain else []
+def _of_text(text: bytes) -> Wrapped:
+    return Wrapped([text], certain=shows_record(text) or text.startswith(_BANNER))
+
+
+def _below(value: Any) -> Wrapped:
+    """Return what is so deep that it is not searched, if it shows a record."""
+    if is_deep(value, MAX_DEPTH):
+        return _TOO_DEEP
+    text = value.encode("utf-8", "replace") if isinstance(value, str) else msgspec.json.encode(value)
+    return Wrapped([text], certain=True) if shows_record(text) else _NOTHING
+
+
+def _left(element: Any) -> list[bytes]:
+    """Return an object in which nothing was found, as it is."""
+    if isinstance(element, bytes):
+        return [element] if element.startswith(b"{") else []
+    return [msgspec.json.encode(element)] if isinstance(element, dict) else []
+
+
+def _are_alike(names: Collection[str]) -> bool:
+    """Return whether the names of members differ only in their numbers, so that the object is a list."""
+    return len(names) > 1 and len({_DIGITS.sub("", name) for name in names}) == 1
+
+
+def _pairs(items: Sequence[Any]) -> dict[str, Any]:
+    """Return the members that a list of names and values stands for; none if it is another list."""
+    found: dict[str, Any] = {}
+    for item in items:
+        names = [item[name] for name in _KEYS if name in item] if isinstance(item, dict) else []
+        values = [item[name] for name in _VALUES if name in item] if names else []
+        if len(names) != 1 or len(values) != 1 or not isinstance(names[0], str) or names[0] in found:
+            return {}
+        found[names[0]] = values[0]
+    return found
+
+
+def _is_row(array: bytes) -> bool:
+    """Return whether an array has other elements than texts and objects, or is a list of names and values."""
+    if not _is_large(array):
+        found = _decoded(array)
+        is_list = isinstance(found, list)
+        return is_list and (not all(isinstance(item, str | dict) for item in found) or bool(_pairs(found)))
+    return not all(raw[0] in b'"{' for _, raw in elements_of(memoryview(array)))
+
+
+def _cells(name: str, row: Any) -> list[Any]:
+    """Return the cells in a row of objects with one member; none if it is something else."""
+    cell = _CELLS.get(name)
+    is_row = cell and isinstance(row, list) and all(isinstance(one, dict) and one.keys() == {cell} for one in row)
+    return [one[cell] for one in row] if is_row else []
 
 
 def _is_large(text: bytes) -> bool:
     """Return whether decoding a text could take many times its size."""
     return exceeded(text, _MAX_BYTES) == "values"
-
-
-def _texts_in_large(envelope: bytes) -> list[bytes]:
-    try:
-        return [] if _is_large_record(envelope) else _search_raw(envelope, 0).texts
-    except (ValueError, RecursionError):
-        return []
 
 
 class _Shape(msgspec.Struct):
@@ -138,42 +397,6 @@ def _is_large_record(text: bytes) -> bool:
 
 def _text_of(raw: msgspec.Raw) -> Any:
     return msgspec.json.decode(raw) if bytes(raw).startswith(b'"') else None
-
-
-def _search_raw(text: bytes, level: int) -> Wrapped:
-    """Search JSON, decoding only what is not large.
-
-    Raises:
-        ValueError: A part of it is no strict JSON, or is no envelope.
-        RecursionError: It is nested too deeply.
-    """
-    if not _is_large(text) or text.startswith(b'"'):
-        return _search(_decoded(text), level)
-    if level > _MAX_LARGE_LEVELS:
-        return _TOO_DEEP
-    if text.startswith(b"["):
-        return _in_raw_list(text, level, is_row=False)
-    if level and _is_large_record(text):
-        return Wrapped([text], certain=True)
-    return _in_members({name: bytes(raw) for name, raw in elements_of(memoryview(text))}, level, _search_raw)
-
-
-def _in_raw_list(text: bytes, level: int, *, is_row: bool = True) -> Wrapped:
-    """Search a list as `_in_list` does, decoding only what is not large."""
-    if not _is_large(text):
-        found = _decoded(text)
-        return _in_list(found, level, is_row=is_row) if isinstance(found, list) else _NOTHING
-    if level > _MAX_LARGE_LEVELS:
-        return _TOO_DEEP
-    if _NUMBERS.fullmatch(text):
-        return _in_list(msgspec.json.decode(text, type=list[int]), level)
-    return _together(_of_elements(text, level), is_row=is_row)
-
-
-def _of_elements(text: bytes, level: int) -> Iterator[tuple[Wrapped, bool]]:
-    for _, raw in elements_of(memoryview(text)):
-        is_list = raw[0] == ord("[")
-        yield (_in_raw_list if is_list else _search_raw)(bytes(raw), level + 1), is_list
 
 
 def _frame(found: Any) -> Frame | None:
@@ -212,83 +435,3 @@ def _decoded_leniently(text: bytes) -> Any:
         return lenient.decode(text) if len(text) <= MAX_LENIENT_BYTES else None
     except (ValueError, RecursionError):
         return None
-
-
-def _search(value: Any, level: int) -> Wrapped:
-    if level > _MAX_LEVELS:
-        if is_deep(value, MAX_DEPTH):
-            return _TOO_DEEP
-        text = value.encode("utf-8", "replace") if isinstance(value, str) else msgspec.json.encode(value)
-        return Wrapped([text], certain=True) if shows_record(text) else _NOTHING
-    if isinstance(value, str):
-        text = value.encode("utf-8", "replace")
-        unpacked = None if shows_record(text) else _unpacked(value)
-        return _in_text(unpacked if unpacked and shows_record(unpacked) else text, level)
-    if isinstance(value, dict):
-        return _in_object(value, level)
-    return _in_list(value, level) if isinstance(value, list) else _NOTHING
-
-
-def _in_object(value: dict[str, Any], level: int) -> Wrapped:
-    if level and is_record(value):
-        return Wrapped([msgspec.json.encode(value)], certain=True)
-    if str(value.get("field", "@message")).startswith("@") and value.get("field", "@message") != "@message":
-        return _NOTHING  # another column of CloudWatch Insights
-    return _in_members(value, level, _search)
-
-
-def _in_members(members: Mapping[str, Any], level: int, search: Callable[[Any, int], Wrapped]) -> Wrapped:
-    best, known, certain = _NOTHING, Known(), list[bytes]()
-    others = (name for name in members if name not in _CARRIERS)
-    for name in (*(name for name in _CARRIERS if name in members), *others):
-        found = search(members[name], level + 1)
-        if found.certain:
-            certain += known.without_repeats(found.texts)
-        elif not best.texts and name in _CARRIERS:
-            best = found
-    return Wrapped(certain, certain=True) if certain else best
-
-
-def _in_list(items: list[Any], level: int, *, is_row: bool = False) -> Wrapped:
-    if items and all(isinstance(item, int) and 8 < item < 256 for item in items):  # journald: bytes that are no text
-        return _in_text(bytes(items), level)
-    found = (
-        (_in_list(item, level + 1, is_row=True), True)
-        if isinstance(item, list) and level < _MAX_LEVELS
-        else (_search(item, level + 1), isinstance(item, list))
-        for item in items
-    )
-    return _together(found, is_row=is_row)
-
-
-def _in_text(text: bytes, level: int) -> Wrapped:
-    if not text.strip() or text.isdigit():  # Loki: the time beside a line
-        return _NOTHING
-    if text.lstrip().startswith(b"{"):
-        if _is_large(text):
-            return _in_large_text(text, level)
-        inner = _decoded(text)
-        if isinstance(inner, dict):
-            found = Wrapped([text], certain=True) if is_record(inner) else _search(inner, level + 1)
-            return found if found.texts else Wrapped([text], certain=False)
-    return Wrapped([text], certain=shows_record(text))
-
-
-def _in_large_text(text: bytes, level: int) -> Wrapped:
-    try:
-        is_one = _is_large_record(text)
-        found = Wrapped([text], certain=True) if is_one else _search_raw(text.strip(), level + 1)
-    except (ValueError, RecursionError):
-        return Wrapped([text], certain=shows_record(text))
-    return found if found.texts else Wrapped([text], certain=False)
-
-
-def _together(found: Iterable[tuple[Wrapped, bool]], *, is_row: bool) -> Wrapped:
-    """Return what was found in the elements of a list, each with whether it is a list itself."""
-    kept = [one for one in found if one[0].texts]
-    if not kept:
-        return _NOTHING
-    certain = any(part.certain for part, _ in kept)
-    if is_row and sum(part.certain for part, _ in kept) == 1:  # several are a column
-        kept = [(part, is_list) for part, is_list in kept if part.certain or is_list]
-    return Wrapped([text for part, _ in kept for text in part.texts], certain)

@@ -35,14 +35,32 @@ class Known:
     def __init__(self) -> None:
         """Begin without any."""
         self._lines: dict[bytes, Any] = {}
+        self._without_records = set[tuple[bytes, ...]]()
 
     def without_repeats(self, texts: list[bytes]) -> list[bytes]:
-        """Return the texts, which show records, of which a line is new; none if all of them repeat others."""
-        lines = [line for text in texts for line in text.split(b"\n") if shows_record(line)]
-        is_new = any(not self._repeats(line) for line in lines)
+        """Return the texts of which a line that shows a record is new, or of which none shows one.
+
+        Of texts that repeat others, return what continues a record that the others only begin.
+        """
+        lines = [line for text in texts for line in text.split(b"\n")]
+        records = [line for line in lines if shows_record(line)]
+        if not records:
+            is_known = tuple(texts) in self._without_records
+            self._without_records.add(tuple(texts))
+            return [] if is_known else texts
+        is_new = any(not self._repeats(line) for line in records)
+        new = texts if is_new else [line for line in lines if not (shows_record(line) or self._has(line))]
         for line in lines:
-            self._lines.setdefault(line, _event(line))
-        return texts if is_new else []
+            self._lines.setdefault(line, _event(line) if shows_record(line) else None)
+        return new
+
+    def _has(self, line: bytes) -> bool:
+        """Return whether a line is blank, one of those, or a part of one."""
+        return (
+            not line.strip()
+            or line in self._lines
+            or (len(self._lines) <= _MOST and any(line in other for other in self._lines))
+        )
 
     def _repeats(self, line: bytes) -> bool:
         if line in self._lines:

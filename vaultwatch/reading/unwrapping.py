@@ -35,7 +35,7 @@ from vaultwatch.reading.columns import (
 )
 from vaultwatch.reading.documents import OF_ARRAY, OF_SQL, OF_YAML, document_of, literals, text_of_pair
 from vaultwatch.reading.elements import elements_of, end_behind
-from vaultwatch.reading.envelopes import Frame, texts_in, texts_in_array
+from vaultwatch.reading.envelopes import Envelopes, Frame
 from vaultwatch.reading.joined_messages import HEAD, messages_in
 from vaultwatch.reading.logfmt import message_of
 from vaultwatch.reading.records import Rejected
@@ -54,7 +54,7 @@ _OPENS_WITH_HEAD = re.compile(rb"[^{\"]{0,256}?" + HEAD)
 _BEHIND_MARK = re.compile(rb"(?<=[m1])" + HEAD)
 _GLUED_OBJECT = re.compile(rb"(?<=[\w.)\]}])\{\"(?:time|type|@level)\": ?\"")
 _MOST_OTHER_OBJECTS = 16
-_OPENS_ARRAY = re.compile(rb'[\[\s]{1,64}["\d]')
+_OPENS_ARRAY = re.compile(rb'[\[\s]{1,64}(?:["\d]|\{\s{0,64}"(?i:field|key|name)")')
 _RECORD_AFTER_CR = re.compile(rb"\r(?:[^\r{]{0,120} )?(?:\{\"|" + HEAD + rb")")  # others are of progress bars
 _NEW_RECORD = re.compile(rb'\{"(?:time|type|auth|request|@level|@message|@module|@timestamp)":|' + HEAD)
 _CSV_MESSAGE = re.compile(rb'[^{]{0,512}?"(?=' + HEAD + rb")")
@@ -79,9 +79,6 @@ _FRAME = re.compile(rb"(\d{1,7}) (?=<\d{1,3}>)")
 _MARKS = re.compile(rb"(?:\x1b|#033)\[[0-9;]{0,32}m|#011|#012\Z")  # terminal colours, and what rsyslog escapes
 _REST_OF_PREFIX = re.compile(rb"(?:#0[0-3][0-7])+|\d{13}|['\"`]{0,3}\)?[,;]?|>?(?:</[\w:.-]{1,64}>){0,8}")
 """What rsyslog escapes, the last column of `aws logs --output text`, the end in YAML, SQL, Markdown and XML."""
-_BLANK_LINE = re.compile(
-    rb'"(?:log|message|MESSAGE|line|msg|_raw|text|textPayload|value|LogMessage)"\s?:\s?"(?:\\[nrt]|\s){0,64}"'
-)
 _LEFT_OUT = re.compile(rb'"MESSAGE"\s?:\s?null\b')
 _BULK = re.compile(
     rb'\{\s?"(?:index|create)"\s?:\s?\{(?:\s?"_\w{1,32}"\s?:\s?(?:"[^"\\]{0,256}"|[\w.-]{1,32})\s?,?){0,8}\s?\}\s?\}'
@@ -120,13 +117,18 @@ class Unwrapper:
         joined: The lines of which `read` has put something together that ended with the last one.
     """
 
-    def __init__(self) -> None:
-        """Begin with nothing held."""
+    def __init__(self, envelopes: Envelopes | None = None) -> None:
+        """Begin with nothing held.
+
+        Args:
+            envelopes: Searches the envelopes of the log, if it has searched others before.
+        """
         self.joined: list[bytes] = []
         self._number = 0
         self._held: dict[bytes, Assembly] = {}
         self._is_export = False  # of journald: a field a line
         self._frames: dict[bytes, bytes] = {}
+        self._envelopes = envelopes or Envelopes()
         self._heading: Heading | None = None  # of a table
         self._heading_at = 1
         self._behind = b""  # between the messages of a table without a heading and their columns
@@ -150,7 +152,7 @@ class Unwrapper:
     @property
     def holds_anything(self) -> bool:
         """Whether the next line could depend on those before it."""
-        return bool(self._held) or bool(self._frames) or self._is_export or self.is_table
+        return bool(self._held or self._frames) or self._envelopes.has_names or self._is_export or self.is_table
 
     def read(self, line: bytes, number: int) -> list[Piece]:
         """Return what is in a line; the line itself if it holds nothing in another form.
@@ -222,7 +224,7 @@ class Unwrapper:
         self._frames.clear()
         found += [Piece(piece, self._number) for rest in rests for piece in self._pieces(b"", rest, self._number, 1)]
         self._is_export, self._heading, self._is_markdown, self._around, self._behind = False, None, False, None, b""
-        self._heading_at = 1
+        self._heading_at, self._envelopes = 1, Envelopes()
         return found
 
     def _cri(self, cri: re.Match[bytes], line: bytes, rest: bytes, number: int) -> list[Piece]:
@@ -271,7 +273,7 @@ class Unwrapper:
         start = text.find(b"{")
         if self._is_export and text.startswith(_MESSAGE):
             yield from self._pieces(b"", text[len(_MESSAGE) :], number, level + 1)
-        elif level <= _MAX_LEVELS and _OPENS_ARRAY.match(text) and (found := _lines_in_array(text)):
+        elif level <= _MAX_LEVELS and _OPENS_ARRAY.match(text) and (found := self._lines_in_array(text)) is not None:
             for one in found:
                 yield from self._pieces(b"", one, number, level + 1)
         elif start < 0 or _OPENS_WITH_HEAD.match(text) or _is_row_of_messages(text, start):
@@ -287,6 +289,17 @@ class Unwrapper:
             yield from self._objects(whole, text[start:], number, level)
         else:
             yield from self._behind_prefix(whole, text, number, level)
+
+    def _lines_in_array(self, text: bytes) -> list[bytes] | None:
+        """Return the texts and objects in an array of lines; None if it is another array, or cut off."""
+        array = text.rstrip(b", \t")
+        try:
+            if texts := self._envelopes.texts_in_array(array):
+                return [line for one in texts for line in one.split(b"\n") if line.strip()]
+            found = [line for line in _lines_of(array, 0) if line.strip()]
+        except (ValueError, RecursionError):
+            return None
+        return found if any(_OPENS_WITH_HEAD.match(line) or _NEW_RECORD.match(line) for line in found) else None
 
     def _without_object(self, whole: bytes, text: bytes, number: int) -> Iterator[bytes | Rejected]:
         """Yield what is in a line of plain text or of the server log."""
@@ -394,8 +407,8 @@ class Unwrapper:
         if _is_record(text) and (b'"@message"' not in text or _is_message(text)):
             yield whole
             return
-        texts = texts_in(text)
-        if not texts and (_BULK.fullmatch(text) or _BLANK_LINE.search(text)):
+        texts = self._envelopes.texts_in(text)
+        if not texts and _BULK.fullmatch(text):
             return
         if not texts and _LEFT_OUT.search(text):
             yield Rejected(text, "journalctl has left a long message out: only with --all it prints those of 4 KiB")
@@ -443,19 +456,6 @@ def _frames(text: bytes) -> list[bytes]:
         position = frame.end() + int(frame[1])
         found.append(text[frame.end() : position])
     return found if position >= len(text) else []
-
-
-def _lines_in_array(text: bytes) -> list[bytes]:
-    """Return the texts and objects in an array of lines; none if it is another array, or cut off."""
-    array = text.rstrip(b", \t")
-    try:
-        items = [bytes(item) for _, item in elements_of(memoryview(array))]
-        if not all(item.startswith((b'"', b"{")) for item in items) and (texts := texts_in_array(array)):
-            return [line for one in texts for line in one.split(b"\n") if line.strip()]
-        found = [line for item in items for line in _lines_of(item, 0) if line.strip()]
-    except (ValueError, RecursionError):
-        return []
-    return found if any(_OPENS_WITH_HEAD.match(line) or _NEW_RECORD.match(line) for line in found) else []
 
 
 def _lines_in_text(text: bytes) -> list[bytes]:

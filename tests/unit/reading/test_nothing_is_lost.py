@@ -1,0 +1,232 @@
+"""Whatever wraps the lines of a log in JSON: each line is read as it is without that, or is counted as rejected."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.unit.detection.records import SERVER, rule
+from vaultwatch.detection.detector import Detector
+from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.reading.budget import exceeded
+from vaultwatch.reading.envelopes import Envelopes
+from vaultwatch.reading.records import Rejected
+from vaultwatch.rules.conditions import Exists
+
+RULES = Ruleset([SERVER, rule(Exists("request.path", True), "entry")])
+_MARK = re.compile(r"mark-\d+-")
+_TIME = "2026-03-01T10:00:{:02}.123Z"
+BLOCKS = (
+    [f"{_TIME} [INFO]  core: vault is sealed: mark"],
+    [
+        f"{_TIME} [ERROR] core: failed to unseal: mark",
+        "  error=",
+        "  | 2 errors occurred: mark",
+        "  | \t* permission denied mark",
+        "  | ",
+        "  ",
+    ],
+    [
+        f"{_TIME} [ERROR] core: panic serving 10.0.0.1:443: mark",
+        "goroutine 18 [running]: mark",
+        "main.serve(mark)",
+        "\t/go/src/net/http/server.go:1868 mark",
+        "created by net/http.(*Server).Serve mark",
+    ],
+    ["==> Vault server configuration: mark", "", "       Api Address: http://127.0.0.1:8200 mark", "   Cgo: mark", ""],
+    ["panic: runtime error mark", "", "goroutine 1 [running]: mark", "main.main(mark)", "exit status 2 mark"],
+    [
+        '{"@level":"warn","@message":"lease count mark","@module":"expiration",'
+        f'"@timestamp":"{_TIME.replace("{", "{{").replace("}", "}}")}"}}'.replace("{{:02}}", "{:02}")
+    ],
+    ['{"time":"2026-03-01T10:00:01Z","type":"request","request":{"id":"mark","path":"sys/mark"}}'],
+    ['{"time":"2026-03-01T10:00:01Z","type":"response","request":{"id":"mark","path":"sys/mark"}}'],
+)
+
+
+def lines_of(blocks: list[int]) -> list[str]:
+    """Return the lines of a log of which each has a mark of its own, unless it is blank."""
+    numbers, found = count(), list[str]()
+    for place, block in enumerate(blocks):
+        for line in BLOCKS[block]:
+            timed = line.replace("{:02}", f"{place % 60:02}")
+            found.append(timed.replace("mark", f"mark-{next(numbers)}-"))
+    return found
+
+
+class Read(NamedTuple):
+    """The marks in each record of a log, in each rejected line, and how many of these there are."""
+
+    records: list[frozenset[str]]
+    rejected: frozenset[str]
+    lines: int
+
+    @property
+    def marks(self) -> frozenset[str]:
+        return self.rejected.union(*self.records)
+
+
+def read(text: str, *, unwrap: bool = True) -> Read:
+    rejected: list[Rejected] = []
+    detector = Detector(RULES, unwrap=unwrap, on_rejected=rejected.append)
+    if unwrap:
+        detector.begin_log(text.encode()[:65536], name="log")
+    found = detector.feed(text.encode().splitlines(keepends=True)) + detector.end_log() + detector.flush()
+    shown = [json.dumps([verdict.record, verdict.response]) for verdict in found]
+    marks = frozenset(mark for line in rejected for mark in _MARK.findall(line.raw.decode()))
+    return Read([frozenset(_MARK.findall(one)) for one in shown], marks, detector.counts.rejected)
+
+
+Wrap = Callable[[str, str], Any]
+"""Makes an envelope of a name and a text."""
+SIBLINGS: dict[str, Wrap] = {
+    "alone": lambda name, text: {name: text},
+    "with its end": lambda name, text: {name: f"{text}\n"},
+    "first": lambda name, text: {name: text, "stream": "stdout", "@ts": "2026-03-01T10:00:00Z", "n": 1},
+    "last": lambda name, text: {"pod": "vault-0", "labels": {"app": "a b", "x": ["y"]}, name: text},
+    "beside a message": lambda name, text: {"message": "a line", name: text},
+    "beside a blank": lambda name, text: {"short_message": "", name: text},
+    "nested": lambda name, text: {"stream": "stdout", "in": {"it": {name: text}, "pod": "vault-0"}},
+    "in a list": lambda name, text: {"k": [{"of": [text]}], "pod": "v"} if name == "k" else {name: [text], "pod": "v"},
+    "in a row": lambda name, text: [_TIME, "vault-0", text],
+    "in a pair": lambda name, text: [{"key": "pod", "value": "vault-0"}, {"key": name, "value": {"stringValue": text}}],
+    "in a field": lambda name, text: [{"field": name, "value": text}, {"field": "@ptr", "value": "a b"}],
+}
+All = Callable[[list[Any], str], str]
+"""Makes a log of envelopes and a name."""
+LOGS: dict[str, All] = {
+    "a line each": lambda envelopes, _: "".join(json.dumps(one) + "\n" for one in envelopes),
+    "many lines each": lambda envelopes, _: "".join(json.dumps(one, indent=2) + "\n" for one in envelopes),
+    "one line": lambda envelopes, _: "".join(map(json.dumps, envelopes)),
+    "a list": lambda envelopes, name: json.dumps({name: envelopes}),
+    "a list over many lines": lambda envelopes, name: json.dumps({"took": 1, name: envelopes}, indent=2),
+    "an array": lambda envelopes, _: json.dumps(envelopes),
+    "an array over many lines": lambda envelopes, _: json.dumps(envelopes, indent=1),
+    "an array, a line each": lambda envelopes, _: "[\n" + ",\n".join(map(json.dumps, envelopes)) + "\n]\n",
+    "numbered": lambda envelopes, name: json.dumps({name: {str(at): one for at, one in enumerate(envelopes)}}),
+    "by key": lambda envelopes, _: json.dumps({f"k{at}": one for at, one in enumerate(envelopes)}),
+    "lists of some": lambda envelopes, name: json.dumps({name: [envelopes[:3], envelopes[3:]], "pod": "vault-0"}),
+    "in lists": lambda envelopes, name: json.dumps({name: [[[1, 2], [one]] for one in envelopes]}),
+}
+IN_LISTS = {"in a row", "in a pair", "in a field"}
+BARE = {"a line each", "many lines each", "one line", "an array over many lines", "an array, a line each"}
+"""Logs of which a list is a line: its elements are read as lines, because nothing says that they are columns."""
+OF_RECORDS = {"request", "type", "@level", "@message"}
+NAMES = st.sampled_from(["log", "doc", "message", "text", "a b", "x", "größe", "_", "msg", "v", "Data"]) | st.text(
+    min_size=1
+).filter(lambda name: name not in OF_RECORDS and not name.isdigit())
+
+
+def wrapped(lines: list[str], log: str, sibling: str, name: str, *, per_text: int = 1) -> str:
+    texts = ["\n".join(lines[at : at + per_text]) for at in range(0, len(lines), per_text)]
+    return LOGS[log]([SIBLINGS[sibling](name, text) for text in texts], name)
+
+
+@pytest.fixture(params=[False, True], ids=["small", "large"], scope="module")
+def _sizes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Read every envelope as a small one, or as one with more values than a record has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vaultwatch.reading.envelopes._is_large", lambda text: request.param and len(text) > 1_000)
+        yield
+
+
+@pytest.mark.usefixtures("_sizes")
+@given(
+    st.lists(st.integers(0, len(BLOCKS) - 1), min_size=1, max_size=6),
+    st.sampled_from(sorted(LOGS)),
+    st.sampled_from(sorted(SIBLINGS)),
+    NAMES,
+    st.integers(1, 3),
+)
+@example([1, 2, 0], "a list", "alone", "doc", 1)
+@example([2, 1], "a list", "first", "doc", 1)
+@example([1, 3], "an array over many lines", "alone", "log", 1)
+def test_each_line_in_an_envelope_is_read_or_counted(
+    blocks: list[int], log: str, sibling: str, name: str, per_text: int
+) -> None:
+    lines = lines_of(blocks)
+    plain, found = read("\n".join(lines) + "\n"), read(wrapped(lines, log, sibling, name, per_text=per_text))
+    assert not plain.marks - found.marks
+    if not (plain.lines or found.lines or (sibling in IN_LISTS and log in BARE)):
+        assert found.records == plain.records
+
+
+@given(
+    st.lists(st.integers(0, len(BLOCKS) - 1), min_size=1, max_size=6),
+    st.sampled_from(["a line each", "one line", "a list", "an array", "numbered", "by key"]),
+    st.sampled_from(sorted(SIBLINGS)),
+    NAMES,
+    st.integers(1, 3),
+)
+def test_each_line_in_an_envelope_of_a_stream_is_read_or_counted(
+    blocks: list[int], log: str, sibling: str, name: str, per_text: int
+) -> None:
+    lines = lines_of(blocks)
+    text = wrapped(lines, log, sibling, name, per_text=per_text)
+    plain, found = read("\n".join(lines) + "\n", unwrap=False), read(text, unwrap=False)
+    assert not plain.marks - found.marks
+    if not (plain.lines or found.lines or (sibling in IN_LISTS and log in BARE)):
+        assert found.records == plain.records
+
+
+ALL = [0, 1, 2, 3, 4, 5, 6, 7, 0, 2, 1, 6]
+
+
+@pytest.mark.usefixtures("_sizes")
+@pytest.mark.parametrize(
+    ("sibling", "log"), [(one, log) for one in SIBLINGS for log in LOGS if one not in IN_LISTS or log not in BARE]
+)
+def test_each_line_under_a_name_that_is_not_known_is_read(sibling: str, log: str) -> None:
+    lines = lines_of(ALL)
+    text = wrapped(lines, log, sibling, "doc")
+    assert read(text) == read("\n".join(lines) + "\n")
+
+
+def test_each_of_thousands_of_lines_in_one_envelope_is_read() -> None:
+    lines = lines_of(ALL * 60)
+    text = wrapped(lines, "a list", "first", "doc")
+    assert exceeded(text.encode(), len(text)) == "values"
+    assert read(text) == read("\n".join(lines) + "\n")
+
+
+HEAD = "2026-03-01T10:00:00.123Z [ERROR] core: failed: x"
+
+
+@pytest.mark.parametrize(
+    ("envelope", "texts"),
+    [
+        ({"logs": [{"doc": "before"}, {"doc": HEAD}, {"doc": "behind"}]}, ["before", HEAD, "behind"]),
+        ({"1": HEAD, "2": "behind", "3": HEAD}, [HEAD, "behind", HEAD]),
+        ({"doc": HEAD, "pod": "vault 0"}, [HEAD]),
+        ({"rows": [["10:00 h", "before"], ["10:01 h", HEAD]]}, ["before", HEAD]),
+        ({"rows": [[HEAD, "behind"], ["further", HEAD]]}, [HEAD, "behind", "further", HEAD]),
+        ({"logs": [{"out": HEAD}, {"err": "panic: x"}]}, [HEAD, '{"err":"panic: x"}']),
+        ({"logs": [{"doc": HEAD}, {"doc": ""}]}, [HEAD, ""]),
+        ({"log": HEAD, "whole": f"{HEAD}\n  error=\n  | x"}, [HEAD, "  error=", "  | x"]),
+        ({"f": [{"v": "10:00 h"}, {"v": HEAD}]}, [HEAD]),
+        ({"message": "a line"}, ["a line"]),
+        ({"message": "a line", "doc": "another line"}, []),
+        ({"message": "", "doc": "a line"}, []),
+        ({"message": "", "stream": "stdout"}, [""]),
+    ],
+)
+def test_of_an_envelope_the_texts_are_taken_that_are_lines(envelope: Any, texts: list[str]) -> None:
+    assert Envelopes().texts_in(json.dumps(envelope).encode()) == [text.encode() for text in texts]
+
+
+def test_the_name_of_the_lines_is_remembered_until_the_log_ends() -> None:
+    first, *further = [json.dumps({"doc": text}).encode() for text in (HEAD, "  error=", "  | x")]
+    rejected: list[Rejected] = []
+    detector = Detector(RULES, unwrap=True, on_rejected=rejected.append)
+    for lines in ([first, *further], [HEAD.encode(), *further]):
+        detector.begin_log(name="log")
+        detector.feed(lines)
+        detector.end_log()
+    assert (detector.counts.server, [line.raw for line in rejected]) == (2, further)
