@@ -2,17 +2,23 @@
 
 Each command was pasted for files that hold recorded logs, with these programs, and gave the alerts of the logs
 themselves: LibreOffice 7.4 (.doc, .docx, .odt, .rtf; audit logs in .xls, .xlsx, .ods), duckdb 2.0, python-snappy 0.7,
-systemd 252.
+systemd 252, bsdtar 3.6 (archives of 7-Zip 26.02 and its own, also with bzip2 and PPMd), unar 1.10 (RAR 4, stored),
+lz4 1.9, gzip 1.12 (files of ncompress 4.2).
 """
 
 from __future__ import annotations
 
+import gzip
 import html
 import json
 import lzma
 import shlex
+import shutil
+import struct
 import subprocess
+import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -27,6 +33,7 @@ from vaultwatch.inputs.logs import logs_in
 ENTRY = (
     b'{"time":"2026-11-21T07:29:41Z","type":"request","request":{"id":"e1","path":"sys/seal","operation":"update"}}\n'
 )
+PACKAGES = {"bsdtar": "libarchive-tools", "unar": "unar", "lz4": "lz4", "compress": "ncompress"}
 PDF = "it is a PDF, whose lines are wrapped and cannot be joined as they were: export the log itself, as text or JSON"
 BEGINS = {
     b"%PDF-1.7": PDF,
@@ -36,9 +43,9 @@ BEGINS = {
     b"\xd0\xcf\x11\xe0\xa1\xb1": "it is a document of an office program, of which LibreOffice makes text: soffice ",
     b"\xd0\xcf\x11\xe0\xa1\xb1" + "Workbook".encode("utf-16-le"): "it is a table of an office program, of which ",
     b"LPKSHHRH": "it is a journal of systemd: journalctl --all -o json --file {} | vaultwatch check",
-    b"7z\xbc\xaf\x27\x1c": "it is an archive of 7-Zip: 7z x -so {} | vaultwatch check",
-    b"Rar!": "it is an archive of RAR: unrar p -inul {} | vaultwatch check",
-    b"\x04\x22\x4d\x18": "it is compressed with lz4: lz4 -dc {} | vaultwatch check",
+    b"7z\xbc\xaf\x27\x1c": "it is an archive of 7-Zip, which the package libarchive-tools unpacks: d=$(mktemp -d) && ",
+    b"Rar!": 'it is an archive of RAR, which the package unar unpacks: d=$(mktemp -d) && unar -q -o "$d" {} && ',
+    b"\x04\x22\x4d\x18": "it is compressed with lz4, which the package lz4 reads: lz4 -dc {} | vaultwatch check",
     b"\x1f\x9d\x90": "it is compressed with compress: gzip -dc {} | vaultwatch check",
     b"]\0\0\x80\0": "it is compressed with lzma: xz --format=lzma -dc {} | vaultwatch check",
     b"<?xml version='1.0'?>": "it is XML: cat {} | python3 -c ",
@@ -112,6 +119,60 @@ def test_what_reads_a_stream_is_given_one(tmp_path: Path, monkeypatch: pytest.Mo
         list(log.chunks())
     command = str(refused.value).partition(": ")[2].removesuffix(" | vaultwatch check")
     assert subprocess.run(["sh", "-c", command], check=True, capture_output=True).stdout == ENTRY
+
+
+def rar(files: dict[str, bytes]) -> bytes:
+    """Return an archive as RAR 4 writes it with -m0: no program that can make one is free."""
+
+    def block(kind: int, fields: bytes, data: bytes = b"") -> bytes:
+        head = struct.pack("<BHH", kind, 0x8000 if data else 0, 7 + len(fields)) + fields
+        return struct.pack("<H", zlib.crc32(head) & 0xFFFF) + head + data
+
+    packed = b"".join(
+        block(0x74, struct.pack("<LLBLLBBHL", len(data), len(data), 3, zlib.crc32(data), 0x50210000, 20, 0x30,
+                                len(name), 0o100644) + name.encode(), data)
+        for name, data in files.items()
+    )  # fmt: skip
+    return b"Rar!\x1a\x07\0" + block(0x73, bytes(6)) + packed + block(0x7B, b"")
+
+
+PLAIN, OLDER = (DATA / name / "audit.jsonl" for name in ("audit-device-changes", "generate-root"))
+FILES = {"audit.log": PLAIN.read_bytes(), "audit.log.1.gz": gzip.compress(OLDER.read_bytes())}
+
+
+def packed(program: str, folder: Path) -> bytes:
+    """Return both files, packed in the form that a program unpacks."""
+    for name, content in FILES.items():
+        (folder / name).write_bytes(content)
+    make = {
+        "bsdtar": ["bsdtar", "-c", "--format=7zip", "-f", "-", *FILES],
+        "lz4": ["sh", "-c", f"tar -c {' '.join(FILES)} | lz4 -q"],
+        "compress": ["sh", "-c", f"tar -c {' '.join(FILES)} | compress -c"],
+    }
+    if program not in make:
+        return rar(FILES)
+    return subprocess.run(make[program], cwd=folder, check=True, capture_output=True).stdout
+
+
+@pytest.mark.parametrize("program", ["bsdtar", "unar", "lz4", "compress"])
+def test_what_is_packed_raises_the_alerts_of_the_logs_in_it(
+    program: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"no {program}: apt-get install {PACKAGES[program]}")
+    (folder := tmp_path / "logs").mkdir()
+    (file := tmp_path / "it's packed").write_bytes(packed(program, folder))
+    status, error = said(capfd, file)
+    assert status == 2
+    command = error.removeprefix(f"vaultwatch: {file}: ").partition(": ")[2].strip()
+    check = f"{shlex.quote(sys.executable)} -m vaultwatch check --format json"
+    done = subprocess.run(["sh", "-c", command.replace("vaultwatch check", check)], check=False, capture_output=True)
+    main(["check", "--format", "json", str(folder)])
+    assert ids(done.stdout.decode()) == ids(capfd.readouterr().out) != []
+
+
+def ids(out: str) -> list[str]:
+    return sorted(json.loads(line)["id"] for line in out.splitlines())
 
 
 DEBUG_FORMAT = """Debug line with all properties:
