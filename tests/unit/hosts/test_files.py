@@ -24,6 +24,7 @@ ONE_MACHINE = {  # installed by hand, see docs/watch.md
     "syslog-ng/vaultwatch.conf",
     "syslog-ng/vaultwatch-journal.conf",
     "syslog-ng/vaultwatch-settings.conf",
+    "systemd/vaultwatch-follow.sh",
     "systemd/vaultwatch-watch.service",
 }
 BEFORE = {"apt", "boot", "node-package", "python"}

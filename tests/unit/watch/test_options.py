@@ -216,7 +216,7 @@ def test_a_notification_says_to_search_where_the_log_is(
 
 def test_the_unit_searches_the_folder_of_the_log_that_it_reads() -> None:
     unit = (Path(__file__).parents[3] / "assets" / "systemd" / "vaultwatch-watch.service").read_text()
-    assert "-F /var/log/vault/audit.log | " in unit
+    assert "vaultwatch-follow.sh /var/log/vault/audit.log | " in unit
     assert " --logs /var/log/vault " in unit
 
 
