@@ -85,9 +85,10 @@ LOSSES = (
         "rows-altered",
         metrics.ALTERED_ROWS,
         "Somebody other than Vaultwatch deleted rows of the alerts table, wrote over them, or put back earlier ones. "
-        "The log of the function {function} has a line for each: which row, and what is lost with it (the rule, the "
-        "group, how many alerts). People may not be notified of these. Read the alerts in the history, find out whose "
-        "credential it was, revoke it, and make another key of the rows.",
+        "The function {function} restores the rows that can be listed, and its log has a line for each: which row, "
+        "and what was restored or is lost with it (the rule, the group, how many alerts). People may not be notified "
+        "of what is lost. Read these alerts in the history, find out whose credential it was, revoke it, and make "
+        "another key of the rows.",
         period=MINUTE,
     ),
     Loss(

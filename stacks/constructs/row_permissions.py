@@ -72,6 +72,11 @@ def raise_absences(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
     ]
 
 
+def restore_rows(table: dynamodb.ITable) -> iam.PolicyStatement:
+    """Allow a function to restore the rows that `digest` may list, on conditions of its own; it reads none."""
+    return allow_rows("RestoreRows", table, ["PutItem"], schema.LISTED_ROWS)
+
+
 def check_deliveries(table: dynamodb.ITable) -> iam.PolicyStatement:
     """Allow a function to read whether notifications are sent, which it cannot list."""
     return allow_rows("CheckDeliveries", table, ["BatchGetItem"], [schema.NOTIFICATION_ROWS])

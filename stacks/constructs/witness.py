@@ -1,4 +1,4 @@
-"""The function `witness`: it judges each change of the alerts table, and reports what Vaultwatch has not done."""
+"""The function `witness`: it judges each change of the alerts table, and undoes what Vaultwatch has not done."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct, IDependable
 
-from stacks.constructs import permissions
+from stacks.constructs import permissions, row_permissions
 from stacks.constructs.alerts import Alerts
 from stacks.constructs.function import Function, FunctionDefaults, FunctionSize
 from stacks.constructs.stream_alarms import watch_changes
@@ -18,9 +18,9 @@ BATCH_SECONDS = 5
 class Witness(Construct):
     """The function `witness` and its event source mapping on the stream of the alerts table.
 
-    It may read that stream, and neither read nor write the table: the credential of another function is of no use to
-    silence it, and its own is of no use to change a row. X-Ray does not trace it: there would be a trace for every
-    write of the others.
+    It may read that stream and write the rows that `digest` may list and write, too, and read none. The credential of
+    another function is of no use to silence it; what somebody does with its own is a change that it judges. X-Ray does
+    not trace it: there would be a trace for every write of the others.
 
     Args:
         scope: The construct that holds the witness.
@@ -47,11 +47,12 @@ class Witness(Construct):
             "Function",
             defaults=defaults,
             name="witness",
-            description="Judges each change of the alerts table, and reports what Vaultwatch has not done",
+            description="Judges each change of the alerts table, reports and undoes what others have done",
             size=FunctionSize(memory_mib=256, timeout_seconds=60),
-            environment=alerts.sealing,
-            statements=[permissions.read_changes(stream)],
-            effect="Until it succeeds, nobody is notified of rows that somebody deletes, writes over or puts back.",
+            environment={"TABLE_NAME": alerts.table.table_name, **alerts.sealing},
+            statements=[permissions.read_changes(stream), row_permissions.restore_rows(alerts.table)],
+            effect="Until it succeeds, rows that somebody deletes, writes over or puts back are neither reported nor "
+            "restored.",
             traced=False,
         ).resource
         mapping = self._mapping(function, stream)

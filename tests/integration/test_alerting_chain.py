@@ -45,6 +45,7 @@ NOT_SEEN_HERE = {
     "ReconciliationFunctionRole*: ReceiveMessages: sqs:DeleteMessage on *": "as above",
     "EvaluationFunctionRole*: ReadStream: kinesis:DescribeStream on *": "the Lambda guide asks for it",
     "WitnessFunctionRole*: ReadChanges: dynamodb:ListStreams on *": "the DynamoDB guide asks for it",
+    "WitnessFunctionRole*: RestoreRows: *": "nobody alters a row here; tests/integration/test_named_rows.py does",
     "EvaluationFunctionRole*: StoreAlerts: dynamodb:PutItem on * for added#*": "in a crowd of writers, as in sweep",
     "DigestFunctionRole*: * for family#*": "no shipped rule that expects an event has others on the same fact",
     "HistoryRole*: WriteAlerts: s3:AbortMultipartUpload on *": "Firehose, when a large object fails",

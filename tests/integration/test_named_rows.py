@@ -1,8 +1,8 @@
 """Of a row that decides something, nobody without the key of the deployment knows the name, whatever else he knows.
 
 He knows ids and groups of alerts, which are in Slack, and all of this code. With the credential of `digest` he can list
-what is due and what is unsent, and so change these rows: it is said below what that does, and that an alarm fires at
-once, whose log says what is lost.
+what is due and what is unsent, and so change these rows: an alarm fires at once, and the witness restores them. So
+people are notified as they are without him.
 """
 
 from __future__ import annotations
@@ -165,7 +165,6 @@ def unsent_written_over(deployment: Deployment, thief: Thief, alert: Alert) -> i
     def attack() -> None:
         assert thief.places(key)
         thief.overwrite(key)
-        assert not thief.lists or thief.places(key) == []  # or the attack has done nothing
 
     return unsent(deployment, attack)
 
@@ -211,17 +210,17 @@ def expected_written_over(deployment: Deployment, thief: Thief, alert: Alert) ->
     return sum(one.rule == MISSING for one in deployment.alerts())
 
 
-ATTACKS: dict[Callable[..., int], tuple[int, int, str]] = {
-    repeats_written_over: (REPEATS, 0, "window: 3 repeats of rule "),
-    repeats_put_back: (REPEATS, 0, "window: 3 repeats of rule "),
-    held_written_over: (REPEATS, 0, "held: 3 alerts of rule "),
-    unsent_written_over: (1, 1, "sink#sns: first of rule "),
-    unsent_put_off: (1, 1, "sink#sns: first of rule "),
-    unsent_alert_written_over: (1, 1, ""),
-    summary_written_over: (REPEATS, 0, "sink#sns: summary of rule "),
-    expected_written_over: (1, 0, f"expected: an event that rule {MISSING} expects of "),
+ATTACKS: dict[Callable[..., int], tuple[int, str]] = {
+    repeats_written_over: (REPEATS, "window: 3 repeats of rule "),
+    repeats_put_back: (REPEATS, "window: 3 repeats of rule "),
+    held_written_over: (REPEATS, "held: 3 alerts of rule "),
+    unsent_written_over: (1, "sink#sns: first of rule "),
+    unsent_put_off: (1, "sink#sns: first of rule "),
+    unsent_alert_written_over: (1, ""),
+    summary_written_over: (REPEATS, "sink#sns: summary of rule "),
+    expected_written_over: (1, f"expected: an event that rule {MISSING} expects of "),
 }
-"""What people are notified of: without the thief, and if he can list what is due and unsent; and what then is lost."""
+"""What people are notified of, and what is restored if he can list what is due and unsent."""
 FEW = [("Evaluation", repeats_written_over), ("Sweep", unsent_written_over)]
 FEW += [("Digest", attack) for attack in ATTACKS if attack not in (repeats_put_back, unsent_written_over)]
 THIEVES = {"Evaluation": UNSEALED, "Sweep": Seal("a guess, as long as that of a deployment"), "Digest": None}
@@ -251,11 +250,26 @@ def alert(deployed_templates: dict[str, Any], bundle: Path) -> Alert:
     ],
     ids=lambda it: getattr(it, "__name__", it),
 )
-def test_only_what_is_due_or_unsent_can_be_changed_and_with_the_credential_of_digest_alone(
+def test_people_are_notified_as_without_him_and_what_he_can_list_is_restored(
     deployment: Deployment, alert: Alert, attack: Callable[..., int], function: str
 ) -> None:
     thief = Thief(deployment, function, THIEVES[function])
-    by_default, stolen, lost = ATTACKS[attack]
-    assert attack(deployment, thief, alert) == (stolen if thief.lists else by_default)
+    notified, altered = ATTACKS[attack]
+    assert attack(deployment, thief, alert) == notified
     log = deployment.aws.log("witness.handler")
-    assert (f"lost is {lost}" in log) is (thief.lists and bool(lost))
+    assert (f"restored is {altered}" in log) is (thief.lists and bool(altered))
+    assert "lost is" not in log
+
+
+def test_who_knows_all_names_from_the_stream_and_has_the_credential_of_witness_does_no_better(
+    deployment: Deployment,
+) -> None:
+    ship(deployment, ACT)
+    ship(deployment, *map(another, range(REPEATS)))
+    [window] = [row for row in deployment.rows() if row["sk"]["S"] == "window"]
+    aws = deployment.aws
+    client = aws.client("dynamodb", aws.physical_id(ALERTING, "Witness/Function/Role"))
+    client.put_item(TableName=aws.physical_id(ALERTING, "Alerts/Table"), Item={**window, "body": {"B": b"{}"}})
+    aws.run_until_idle()
+    assert "vaultwatch-witness-rows-altered" in aws.fired_alarms()
+    assert counted(deployment) == REPEATS

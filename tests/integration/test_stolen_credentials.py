@@ -32,19 +32,22 @@ ROWS = {
 }
 STORED = {"alert", "window", "held", "limit", "sightings", "notification"}
 SEEN = {"seen", "expected"}
+LISTED = {"window", "held", "expected", "notification"}
 PUT = {
     "Evaluation": STORED | SEEN,
     "Sweep": STORED | SEEN | {"live"},
     "Digest": STORED | {"expected", "live"},
     "Slack": {"sent"},
+    "Witness": LISTED,
 }
 READ = {
     "Evaluation": STORED - {"notification"} | SEEN | {"live"},
     "Sweep": STORED | SEEN | {"live"},
     "Digest": STORED | {"expected", "live"},
     "Slack": {"sent"},
+    "Witness": set[str](),
 }
-UPDATE = {"Evaluation": {"count"}, "Sweep": {"count"}, "Digest": set[str](), "Slack": set[str]()}
+UPDATE = {"Evaluation": {"count"}, "Sweep": {"count"}, "Digest": set[str](), "Slack": set[str](), "Witness": set[str]()}
 
 
 COPY, FILE_COPY = "archive/source=audit/node=vault-1/x", "archive/source=audit-file/node=vault-1/x"
@@ -158,7 +161,7 @@ def test_a_function_may_write_and_read_the_rows_it_needs_and_no_others(aws: Loca
     assert {name for name, key in ROWS.items() if thief.updates(key)} == UPDATE[function]
 
 
-@pytest.mark.parametrize("holder", ["Reconciliation", "Witness", "History", "History/Feed"])
+@pytest.mark.parametrize("holder", ["Reconciliation", "History", "History/Feed"])
 def test_who_has_the_names_of_rows_and_the_credential_of_another_role_reaches_none(aws: LocalAws, holder: str) -> None:
     thief = Thief(aws, holder)
 
@@ -171,7 +174,12 @@ def test_who_has_the_names_of_rows_and_the_credential_of_another_role_reaches_no
         ]
 
 
-@pytest.mark.parametrize("function", PUT)
+def test_witness_may_write_nothing_that_digest_may_not(aws: LocalAws) -> None:
+    assert PUT["Witness"] < PUT["Digest"]
+    assert not READ["Witness"]
+
+
+@pytest.mark.parametrize("function", sorted(PUT.keys() - {"Witness"}))
 def test_a_batch_with_one_row_of_another_function_is_refused_as_a_whole(aws: LocalAws, function: str) -> None:
     thief, own = Thief(aws, function), ROWS[min(READ[function])]
 

@@ -61,6 +61,7 @@ ALLOWED = {
     "WitnessFunction": {
         "WriteLogs": "logs:CreateLogStream PutLogEvents on <WitnessFunctionLogs.Arn>",
         "ReadChanges": ("dynamodb:DescribeStream GetRecords GetShardIterator ListStreams on <AlertsTable.StreamArn>"),
+        "RestoreRows": "dynamodb:PutItem on <AlertsTable.Arn> for added#* expected#* group#* notification#* rule#*",
     },
     "SweepFunction": {
         "WriteLogs": "logs:CreateLogStream PutLogEvents on <SweepFunctionLogs.Arn>",

@@ -8,18 +8,28 @@ from typing import Any
 
 import pytest
 
-from tests.support.dynamodb import SEAL_KEY, all_rows, changes
+from tests.support.dynamodb import REGION, SEAL_KEY, TABLE, all_rows, changes
 from tests.support.functions import Context, start, total
 from tests.unit.store.alerts import a_filing, record
 from tests.unit.store.changing import Changing, changing
 from vaultwatch.aws.metrics import variables
+from vaultwatch.store import StoreError
+from vaultwatch.store.dynamodb.table import body_of
 
 UNREADABLE: list[Any] = [None, {}, {"dynamodb": {"ApproximateCreationDateTime": "x"}}, {"dynamodb": {"NewImage": 1}}]
 
 
+def without_network(monkeypatch: pytest.MonkeyPatch, witness: ModuleType) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise StoreError("DynamoDB could not be reached")
+
+    monkeypatch.setattr(witness.Table, "put_instead", fail)
+
+
 @pytest.fixture
 def witness(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    for name, value in {"ROW_SEAL_KEY": SEAL_KEY, **variables("witness", "tested")}.items():
+    given = {"ROW_SEAL_KEY": SEAL_KEY, "TABLE_NAME": TABLE, "AWS_DEFAULT_REGION": REGION}
+    for name, value in {**given, **variables("witness", "tested")}.items():
         monkeypatch.setenv(name, value)
     return start("witness")
 
@@ -38,9 +48,26 @@ def test_it_names_each_row_that_somebody_deleted_and_counts_it_for_an_alarm(
     assert witness.handler({"Records": changes()}, Context()) == {"batchItemFailures": []}
     [line] = caplog.messages
     assert "deleted" in line
-    assert "3 repeats of rule audit_root_policy_used" in line
+    assert "restored is window: 3 repeats of rule audit_root_policy_used" in line
+    assert body_of(table.row("window"))
     printed = capsys.readouterr().out
     assert (total(printed, "AlteredRows"), total(printed, "UnreadableChanges")) == (1, 0)
+
+
+def test_what_cannot_be_restored_now_comes_again_with_what_follows_it(
+    witness: ModuleType, table: Changing, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = table.row("window")
+    table.delete(row)
+    batch = {"Records": changes()}
+    with monkeypatch.context() as patched:
+        without_network(patched, witness)
+        [failed] = witness.handler(batch, Context())["batchItemFailures"]
+    assert failed == {"itemIdentifier": batch["Records"][-1]["dynamodb"]["SequenceNumber"]}
+    assert "not restored yet is window: 3 repeats" in caplog.messages[-1]
+    assert witness.handler(batch, Context()) == {"batchItemFailures": []}
+    assert "restored is window: 3 repeats" in caplog.messages[-1]
+    assert body_of(table.row("window")) == body_of(row)
 
 
 def test_what_vaultwatch_does_is_not_counted(

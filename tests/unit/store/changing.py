@@ -21,6 +21,8 @@ from vaultwatch.store.dynamodb.changes import Judgement, judge, read_change
 from vaultwatch.store.dynamodb.counts import DynamoCounts
 from vaultwatch.store.dynamodb.expectations import DynamoExpectations
 from vaultwatch.store.dynamodb.memory import DynamoMemory
+from vaultwatch.store.dynamodb.restoring import restore
+from vaultwatch.store.dynamodb.table import Table
 
 T0 = 1_800_000_000.0
 ROUTES = (
@@ -43,12 +45,17 @@ class Changing:
         self.expectations = DynamoExpectations(self.client, TABLE, SEAL)
         self.memory = DynamoMemory(self.client, TABLE, SEAL)
         self.counts = DynamoCounts(self.client, TABLE, SEAL)
+        self._table = Table(self.client, TABLE, SEAL)
 
     def judged(self) -> list[Judgement]:
         """Return what is judged of the changes since the last call."""
         new = changes()[self._judged :]
         self._judged += len(new)
         return [one for record in new if (one := judge(SEAL, read_change(record)))]
+
+    def witness(self) -> list[Judgement]:
+        """Judge the changes since the last call, and restore what was there, as the function witness does."""
+        return restore(self._table, SEAL, self.judged(), self.now, lambda: True)
 
     def expire(self) -> None:
         """Let DynamoDB delete what is expired."""

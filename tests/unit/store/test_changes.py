@@ -166,7 +166,7 @@ def test_a_row_of_nobody_is_reported_and_its_replacement_is_not(table: Changing)
     assert (judgement.what, judgement.lost) == ("written by somebody else", "")
     table.store.settle(table.now + DAY)
     assert [(row["body"]["B"], what(table)) for row in all_rows() if row["pk"]["S"] == "group#" + "0" * 32] == [
-        (b"settled", [])
+        (b"removed", [])
     ]
 
 
@@ -381,5 +381,5 @@ def test_a_row_of_ours_whose_content_cannot_be_read_is_reported_as_such(table: C
         "seal": {"B": base64.b64encode(SEAL.of(key, body, marks)).decode()},
         "written": {"N": str(int(at * 1000))},
     }
-    change = read_change({"dynamodb": {"ApproximateCreationDateTime": at, "OldImage": image}})
+    change = read_change({"dynamodb": {"ApproximateCreationDateTime": at, "SequenceNumber": "1", "OldImage": image}})
     assert "its content cannot be read" in str(judge(SEAL, change))

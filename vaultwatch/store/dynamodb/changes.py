@@ -24,9 +24,10 @@ from vaultwatch.printable import counted, one_line
 from vaultwatch.seals import UNSEALED, Seal
 from vaultwatch.store.dynamodb import schema
 from vaultwatch.store.dynamodb.deliveries import SENT
-from vaultwatch.store.dynamodb.schema import EXPIRES_AT, REACHED, WRITTEN
+from vaultwatch.store.dynamodb.schema import EXPIRES_AT, REACHED, REPLACES, WRITTEN
 from vaultwatch.store.dynamodb.table import (
-    SETTLED,
+    EMPTY,
+    REMOVED,
     Item,
     Place,
     attribute_of,
@@ -38,7 +39,8 @@ from vaultwatch.store.dynamodb.table import (
 from vaultwatch.store.encoding import decode_alert
 from vaultwatch.store.expectations import Expected
 
-What = Literal["deleted", "put back", "written by somebody else", "taken from"]
+What = Literal["deleted", "put back", "written by somebody else", "taken from", "taken for a foreign one"]
+Became = Literal["lost", "restored", "not restored yet"]
 LATE_SECONDS = 300.0
 """A row that was written longer before its change is an earlier one. DynamoDB's clock and ours differ by less."""
 _TTL = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
@@ -57,12 +59,14 @@ class Change(msgspec.Struct, frozen=True):
         after: The row after it; None if it was deleted.
         at: When DynamoDB made it, in seconds since the epoch.
         expired: Whether DynamoDB deleted the row because it was expired.
+        number: The sequence number of its record.
     """
 
     before: Item | None
     after: Item | None
     at: float
     expired: bool = False
+    number: str = ""
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -72,15 +76,25 @@ class Judgement(msgspec.Struct, frozen=True):
         what: What has happened to the row.
         place: The key by which the row is stored.
         lost: What the row was about before, and what it counted; "" if Vaultwatch had written none.
+        became: What has become of that.
+        before: The row before the change; None if Vaultwatch had written none.
+        after: The row after it; None if it was deleted.
+        at: When it was changed, in seconds since the epoch.
+        number: The sequence number of the record.
     """
 
     what: What
     place: Place
     lost: str
+    became: Became = "lost"
+    before: Item | None = None
+    after: Item | None = None
+    at: float = 0.0
+    number: str = ""
 
     def __str__(self) -> str:
         """One line for the log: it contains no secret and no text that a log may contain, but values of `group_by`."""
-        lost = f"lost is {self.lost}" if self.lost else "nothing is lost with it"
+        lost = f"{self.became} is {self.lost}" if self.lost else "nothing is lost with it"
         return one_line(f"a row was {self.what}: {self.place[0]} {self.place[1]}; {lost}", 4 * _MAX_TEXT)
 
 
@@ -126,14 +140,15 @@ def read_change(record: Mapping[str, Any]) -> Change:
     try:
         change = record["dynamodb"]
         before, after = (_item(change.get(name)) for name in ("OldImage", "NewImage"))
-        at, expired = float(change["ApproximateCreationDateTime"]), _TTL.items() <= _identity(record).items()
+        at, number = float(change["ApproximateCreationDateTime"]), str(change["SequenceNumber"])
+        expired = _TTL.items() <= _identity(record).items()
         for item in filter(None, (before, after)):
             place_of(item)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StreamError(f"a record of the table's stream cannot be read: {type(error).__name__}") from None
     if before is None and after is None:
         raise StreamError("a record of the table's stream has no row: is its view type NEW_AND_OLD_IMAGES?")
-    return Change(before, after, at, expired)
+    return Change(before, after, at, expired, number)
 
 
 def judge(seal: Seal, change: Change) -> Judgement | None:
@@ -147,7 +162,9 @@ def judge(seal: Seal, change: Change) -> Judgement | None:
         what = _of_row(seal, change.before if ours else None, change)
     if what is None:
         return None
-    return Judgement(what, place, _about(change.before) if ours and change.before else "")
+    before = change.before if ours else None
+    about = _about(before) if before else ""
+    return Judgement(what, place, about, before=before, after=change.after, at=change.at, number=change.number)
 
 
 def _of_row(seal: Seal, before: Item | None, change: Change) -> What | None:
@@ -159,9 +176,16 @@ def _of_row(seal: Seal, before: Item | None, change: Change) -> What | None:
         return "written by somebody else"
     if WRITTEN in after and number(after, WRITTEN) < (change.at - LATE_SECONDS) * 1000:
         return "put back"
+    if before is not None and body_of(before) not in EMPTY and _is_instead_of_a_foreign_one(after):
+        return "taken for a foreign one"
     if before is None or number(before, WRITTEN) < number(after, WRITTEN) or WRITTEN not in before:
         return None
     return None if _says_the_same(before, after) else "put back"
+
+
+def _is_instead_of_a_foreign_one(after: Item) -> bool:
+    """Return whether a function that had read somebody else's row has written it, whatever was there by then."""
+    return body_of(after) == REMOVED or REPLACES in after
 
 
 def _says_the_same(before: Item, after: Item) -> bool:
@@ -200,7 +224,7 @@ def _elements(item: Item, name: str) -> set[bytes]:
 def _about(item: Item) -> str:
     """Return what a row of ours is about; what cannot be read is said to be so."""
     body, (name, kind) = body_of(item) or b"", place_of(item)
-    if body == SETTLED:
+    if body in EMPTY:
         return f"{kind}: it was settled"
     if body == SENT:
         return f"{kind}: the notification was sent"

@@ -22,6 +22,7 @@ from vaultwatch.store.dynamodb.schema import (
     EXPIRES_AT,
     NOT_BEFORE,
     NOTIFICATION,
+    REPLACES,
     SEALED_MARKS,
     UNSENT,
     WRITTEN,
@@ -43,7 +44,7 @@ def sent_row(key: Key, expires_at: float) -> Row:
 
 def put_off(item: Item, key: Key, until: float) -> Row:
     """Return the row of a notification that was not accepted, to be tried again at a time."""
-    marks = {name: mark_of(item, name) for name in SEALED_MARKS if name in item and name != WRITTEN}
+    marks = {name: mark_of(item, name) for name in SEALED_MARKS if name in item and name not in (WRITTEN, REPLACES)}
     later = {NOT_BEFORE: until, ATTEMPTS: number(item, ATTEMPTS) + 1}
     return replace_row(item, key, body_of(item) or b"", {**marks, **later})
 

@@ -43,6 +43,8 @@ SEEN_ROWS = "seen#"
 EXPECTED_ROWS = "expected#"
 SENT_ROWS = "sent#"
 THREAD_ROWS = "thread#"
+LISTED_ROWS = (WINDOW_ROWS, RULE_ROWS, ADDED_ROWS, NOTIFICATION_ROWS, EXPECTED_ROWS)
+"""The rows that an index may show: whoever may query it can name them."""
 REACHED = "reached"
 """The attribute of a shared count that says, with a seal of its own, that it has reached its threshold."""
 
@@ -73,7 +75,9 @@ CREATED_AT, NOT_BEFORE, ATTEMPTS = "created_at", "not_before", "attempts"
 """Of a notification that is not sent: when it was made, when it may be tried again, and how often it was tried."""
 FORMER_MARKS = (*DUE[1:], EXPIRES_AT, NOTIFICATION)
 """What is sealed in a row without `written`, as earlier versions wrote it."""
-SEALED_MARKS = (*FORMER_MARKS, *UNSENT[1:], CREATED_AT, NOT_BEFORE, ATTEMPTS, WRITTEN)
+REPLACES = "replaces"
+"""Of a row that its writer put over one that it had found to be foreign, whatever it was by then: `foreign`."""
+SEALED_MARKS = (*FORMER_MARKS, *UNSENT[1:], CREATED_AT, NOT_BEFORE, ATTEMPTS, WRITTEN, REPLACES)
 """What decides something besides the key and the body of a row."""
 
 

@@ -9,7 +9,7 @@ from vaultwatch.dispatch.groups import Window
 from vaultwatch.dispatch.held import Held, joined
 from vaultwatch.store.dynamodb.rows import changed_rows, load_state, read_added, read_window
 from vaultwatch.store.dynamodb.schema import held_key
-from vaultwatch.store.dynamodb.table import SETTLED, Item, Settled, Table, body_of, place_of
+from vaultwatch.store.dynamodb.table import EMPTY, Item, Settled, Table, body_of, place_of
 
 
 def move_to_rules(table: Table, page: Sequence[Item], now: float) -> None:
@@ -20,7 +20,7 @@ def move_to_rules(table: Table, page: Sequence[Item], now: float) -> None:
     Raises:
         Conflict: A row has changed meanwhile. What was moved before is missing when this is called again.
     """
-    rows = [(item, _read(item)) for item in table.read_found(page) if body_of(item) != SETTLED]
+    rows = [(item, _read(item)) for item in table.read_found(page) if body_of(item) not in EMPTY]
     table.settle([item for item, one in rows if one is None])
     due = [(Settled(item), one) for item, one in rows if one is not None and _is_due(one, now)]
     for rule in dict.fromkeys(one.head.rule for _, one in due):

@@ -27,6 +27,7 @@ from vaultwatch.store.dynamodb.schema import (
     EXPIRES_AT,
     FORMER_MARKS,
     PARTITION_KEY,
+    REPLACES,
     SEAL,
     SEALED_MARKS,
     SORT_KEY,
@@ -43,7 +44,10 @@ Place = tuple[str, str]
 """The key by which a row is stored."""
 
 SETTLED = b"settled"
-"""The content of a row of which nothing remains to be done. It reads as a missing one."""
+"""The content of a row of which nothing remains to be done. It reads as a missing one, as `REMOVED` does."""
+REMOVED = b"removed"
+"""The content of such a row instead of one that somebody else wrote; so it is not what settled a row of ours."""
+EMPTY = (SETTLED, REMOVED)
 SETTLED_SECONDS = 3600.0
 """When such a row expires: later than what was there before could be put back without being noticed (`changes`)."""
 MAX_ACTIONS = 100
@@ -51,6 +55,7 @@ MAX_TRANSACTION_BYTES = 3_500_000  # of 4 MiB, which count names and conditions 
 _MAX_READ = 100
 _MAX_AHEAD_MS = 3_600_000
 _PAGE = 90
+_BINARY: Item = {":binary": {"S": "B"}}
 _BATCH_ATTEMPTS = 10
 _BATCH_BACKOFF = Backoff(first_seconds=0.05, longest_seconds=1.0)
 _PASSING = {
@@ -64,7 +69,16 @@ _PASSING = {
 
 
 class Conflict(Exception):
-    """A concurrent writer was faster, or DynamoDB throttled the call; nothing was changed."""
+    """A concurrent writer was faster, or DynamoDB throttled the call; nothing was changed.
+
+    Args:
+        code: DynamoDB's code.
+        present: The row that is there, if the call asked for it.
+    """
+
+    def __init__(self, code: str, present: Item | None = None) -> None:
+        super().__init__(code)
+        self.present = present
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -129,6 +143,34 @@ class Table:
         """Write one row, whatever it replaces."""
         with _asking():
             self._client.put_item(TableName=self._name, Item=self._item(row, self._written()))
+
+    def put_instead(self, old: Item, present: Item | None) -> None:
+        """Write what a row was once more, later than what is there now, if that is still there.
+
+        Args:
+            old: The row as it was, with its seal.
+            present: The row that is there now; None if there is none.
+
+        Raises:
+            Conflict: Another row is there, or none; the error has it.
+        """
+        marks = {name: mark_of(old, name) for name in SEALED_MARKS if name in old and name not in (WRITTEN, REPLACES)}
+        newest = max(number(one, WRITTEN) for one in (old, present) if one and is_sealed(self._seal, one))
+        item = self._sealed(place_of(old), body_of(old) or b"", marks, _later(self._written(), newest))
+        condition, values = f"attribute_not_exists({PARTITION_KEY})", Item()
+        if present is not None and (seen := seal_of(present)) is not None:
+            condition, values = f"{SEAL} = :seen", {":seen": {"B": seen}}
+        elif present is not None:  # its seal is missing, or none
+            condition, values = f"attribute_exists({PARTITION_KEY}) AND NOT attribute_type({SEAL}, :binary)", _BINARY
+        given: Any = {"ExpressionAttributeValues": values} if values else {}
+        with _asking():
+            self._client.put_item(
+                TableName=self._name,
+                Item=item,
+                ConditionExpression=condition,
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **given,
+            )
 
     def change(self, key: Key, expression: str, values: Mapping[str, float | bytes]) -> None:
         """Change parts of a row that are not sealed, if it exists."""
@@ -244,8 +286,8 @@ class Table:
         return self._sealed(self._place(row.key), row.body, row.marks, _later(written, row.after))
 
     def _settled(self, item: Item, written: int) -> Item:
-        marks = {EXPIRES_AT: int(time.time() + SETTLED_SECONDS)}
-        return self._sealed(place_of(item), SETTLED, marks, _later(written, number(item, WRITTEN)))
+        marks, body = {EXPIRES_AT: int(time.time() + SETTLED_SECONDS)}, SETTLED if seal_of(item) else REMOVED
+        return self._sealed(place_of(item), body, marks, _later(written, number(item, WRITTEN)))
 
     def _sealed(self, place: Place, body: bytes, marks: Mapping[str, str | float | int], written: int) -> Item:
         marks = {**marks, WRITTEN: written}
@@ -335,7 +377,9 @@ def seal_of(item: Item | None) -> bytes | None:
 def replace_row(item: Item | None, key: Key, body: bytes, marks: Mapping[str, str | float | int]) -> Row:
     """Return a row to write instead of the one that was read; a foreign one is replaced whatever it is by then."""
     seen, after = seal_of(item), number(item or {}, WRITTEN)
-    return Row(key, body, seen, marks, guarded=item is None or seen is not None, after=after)
+    if item is not None and seen is None:
+        return Row(key, body, None, {**marks, REPLACES: "foreign"}, guarded=False)
+    return Row(key, body, seen, marks, after=after)
 
 
 @contextmanager
@@ -356,7 +400,7 @@ def _failure(response: Any) -> Exception:
     code = str(response.get("Error", {}).get("Code", ""))
     reasons = [str(reason.get("Code", "")) for reason in response.get("CancellationReasons", [])]
     if code in ("ConditionalCheckFailedException", "TransactionInProgressException"):
-        return Conflict(code)
+        return Conflict(code, response.get("Item") or None)
     if code == "TransactionCanceledException" and reasons and _PASSING.issuperset(reasons):
         return Conflict(code)
     named = ", ".join(sorted(set(reasons) - {"None"}))
