@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -33,6 +34,10 @@ _EXTRAS = {"boto3": "aws", "botocore": "aws", "cryptography": "host"}
 """The extra of each package that only some commands need."""
 
 
+class _OutputGoneError(Exception):
+    """Nobody reads the output any more."""
+
+
 class _Subcommands(Group):
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(_SUBCOMMANDS)
@@ -42,6 +47,12 @@ class _Subcommands(Group):
             return super().get_command(ctx, cmd_name)
         found: click.Command = import_module(f"vaultwatch.cli.{cmd_name}").command
         return found
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:  # of which click makes status 1, which says that alerts were found
+            raise _OutputGoneError from error
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -84,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(_missing(error))
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:  # the reader of our output is gone
+    except (_OutputGoneError, BrokenPipeError):
         _drop_output()
         return 141
     except OSError as error:  # errors of reading are handled where files are read

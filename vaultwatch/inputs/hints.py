@@ -39,11 +39,9 @@ _FORMS = {
     b"version https://git-lfs": "it is what Git LFS has in place of the file: run `git lfs pull` where it comes from",
 }
 """What texts of other forms begin with, and what to do about them."""
-_TOOLS = {
-    b"request:": "yq -o json",  # YAML
-    b"- request:": "yq -o json",
-}
-"""What texts of other forms begin with, and what makes logs of them."""
+_YAML = re.compile(rb"(?:- )?(?:auth|request|response|time|type):|---\s*\Z")
+_OF_YAML = """sh -c 'case $(yq --version) in *mikefarah*) yq -o json "$@" ;; *) yq . "$@" ;; esac' yq"""
+"""Two programs have this name; Debian has the one whose first argument is a filter of jq."""
 _OPENS_ENVELOPE = re.compile(rb'(?!\{"(?:time|type|auth|request|@level)":)[\[{]')
 _OPENS_TEXT = re.compile(rb'"\s{0,64}(?:[\[{\\]|\d{4}-)')
 _OF_RUBY = (
@@ -143,8 +141,8 @@ def hint_for(name: str, first: Rejected, torn: Torn = _WHOLE) -> str:
         return f"; it is a zip archive in another archive: {taken} >{inner} && vaultwatch check {inner}"
     if known := next((text for form, text in _FORMS.items() if start.startswith(form)), ""):
         return f"; {known}"
-    if tool := next((tool for form, tool in _TOOLS.items() if start.startswith(form)), ""):
-        return f"; it is in a form of its own: {_command(tool, name)} | vaultwatch check"
+    if _YAML.match(start):
+        return f"; it is YAML, which the package yq reads: {_command(_OF_YAML, name)} | vaultwatch check"
     if path := _path_to(_shows_record, first.raw):
         return f"; a record is inside {path}: {_command(f'jq -r {shlex.quote(path)}', name)} | vaultwatch check"
     if path := _path_to(_is_packed, first.raw):

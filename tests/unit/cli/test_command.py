@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.waiting import HUNG_SECONDS
+from tests.support.watching import entry
 from vaultwatch.cli import main
 
 
@@ -113,3 +114,18 @@ def test_what_waits_for_a_terminal_says_so(command: list[str], tmp_path: Path) -
     assert done.stderr.splitlines()[0] == b"reading from the terminal; press Ctrl-D to end"
     os.close(ours)
     os.close(theirs)
+
+
+@pytest.mark.parametrize("command", [["fields"], ["search", "policies"]])
+def test_whoever_reads_less_than_is_written_ends_it_quietly(command: list[str], tmp_path: Path) -> None:
+    (log := tmp_path / "audit.log").write_text("".join(entry(number).decode() for number in range(300)))
+    reads, writes = os.pipe()
+    os.close(reads)
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-m", "vaultwatch", *command, log],
+            stdout=writes, stderr=subprocess.PIPE, timeout=HUNG_SECONDS, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(writes)
+    assert (ran.returncode, ran.stderr) == (141, b"")

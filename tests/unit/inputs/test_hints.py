@@ -6,7 +6,10 @@ import base64
 import gzip
 import html
 import json
+import os
 import quopri
+import re
+import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import yaml
 
 from tests.support.archives import zipped
 from vaultwatch.inputs.hints import hint_for
@@ -123,8 +127,25 @@ def test_a_text_in_another_form_becomes_the_entry(text: str, hint_begins: str, t
     assert [json.loads(line[line.index("{") :]) for line in pasted(found).splitlines()] == [ENTRY] * 2
 
 
-def test_yaml_becomes_json() -> None:
-    assert hint("a.yaml", "request:") == "; it is in a form of its own: yq -o json a.yaml | vaultwatch check"
+@pytest.mark.parametrize("begins", ["auth:", "- request:", "---", "time: '2026-03-01T10:00:00Z'"])
+def test_yaml_becomes_json_by_either_program_of_this_name(
+    begins: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = hint("a.yaml", begins)
+    assert found.startswith("; it is YAML, which the package yq reads: ")
+    (yq := tmp_path / "yq").write_text('#!/bin/sh\n[ "$1" = --version ] && cat "$0.version" || echo "$@"\n')
+    yq.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for version, called in {"yq (github.com/mikefarah/yq) version v4.44.3": "-o json", "yq 3.1.0": "."}.items():
+        (tmp_path / "yq.version").write_text(version)
+        assert pasted(found) == f"{called} a.yaml\n"
+
+
+@pytest.mark.skipif(shutil.which("yq") is None, reason="yq is not on PATH")
+def test_yaml_becomes_the_entries(tmp_path: Path) -> None:
+    (file := tmp_path / "a.yaml").write_text(f"---\n{yaml.safe_dump(ENTRY)}" * 2)
+    shown = pasted(hint(str(file), "---"))
+    assert [json.loads(one) for one in re.split(r"(?m)^(?={)", shown)[1:]] == [ENTRY] * 2
 
 
 def test_what_logstash_prints_for_people_becomes_json(tmp_path: Path) -> None:
