@@ -79,6 +79,12 @@ _SCRIPTS = (
         "import sys; [print(bytes.fromhex(one).decode()) for one in sys.stdin]",
     ),
     (
+        re.compile(rb"\A[0-9a-f]{6,16}:? {1,2}(?:[0-9a-f]{2}){1,2} [0-9a-f]{2}[0-9a-f ]{8}"),
+        "it is a dump in hexadecimal, as of hexdump -C, xxd or od",
+        r"""import re, sys; [sys.stdout.buffer.write(bytes.fromhex(one[1] or one[2])) for one in re.finditer("""
+        r"""r"(?m)^[0-9a-f]+(?: +((?:[0-9a-f]{2} +)+)[|>]|: ((?:[0-9a-f]{2,4} )+) )", sys.stdin.read())]""",
+    ),
+    (
         re.compile(rb"\Ab['\"]"),
         "it is what Python prints of bytes",
         "import ast, sys; [print(ast.literal_eval(one.strip()).decode()) for one in sys.stdin]",

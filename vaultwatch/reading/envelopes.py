@@ -133,6 +133,11 @@ class Envelopes:
             return []
         return _frame(found) or self._learning(lambda: self._search(found, 0)).texts
 
+    def texts_in_pairs(self, pairs: Mapping[str, str]) -> list[bytes]:
+        """Return the texts among the values of pairs that are lines for certain."""
+        found = self._learning(lambda: self._in_members(pairs, 0))
+        return found.texts if found.certain else []
+
     def texts_in_array(self, array: bytes) -> list[bytes]:
         """Return the texts in an array that is no list of lines or records, in their order; none if it is one.
 

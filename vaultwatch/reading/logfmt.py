@@ -28,8 +28,6 @@ def message_of(line: bytes) -> bytes | None:
     Args:
         line: A line without its end.
     """
-    if b"=" not in line[:128] or len(line) > MAX_MESSAGE_BYTES:
-        return None
     pairs = _pairs(line)
     found = {name: _taken(pairs, names) for name, names in _NAMES.items()}
     if found.keys() & pairs.keys() or any(name in pairs for name in _NAMES["@message"]):
@@ -40,9 +38,22 @@ def message_of(line: bytes) -> bytes | None:
     return msgspec.json.encode({name: value for name, value in {**pairs, **found}.items() if value})
 
 
+def texts_of(line: bytes) -> dict[str, str]:
+    """Return the texts in a line of pairs that can be a line of a log: of a message with time and level, only its text.
+
+    Args:
+        line: A line without its end.
+    """
+    pairs = _pairs(line)
+    is_message = all(any(name in pairs for name in _NAMES[part]) for part in ("@timestamp", "@level", "@message"))
+    return {name: pairs[name] for name in _NAMES["@message"] if name in pairs} if is_message else pairs
+
+
 def _pairs(line: bytes) -> dict[str, str]:
     """Return all pairs of a line; none if it has anything else, or a key twice."""
     found: dict[str, str] = {}
+    if b"=" not in line[:128] or len(line) > MAX_MESSAGE_BYTES:
+        return found
     position = 0
     while position < len(line):
         if not (pair := _PAIR.match(line, position)):

@@ -18,7 +18,7 @@ from vaultwatch.reading.in_part import note_of
 from vaultwatch.reading.left_out import NOTHING, LeftOut
 from vaultwatch.reading.repeated import repeated_members
 
-_AROUND = b" \t\r\n\0"
+_AROUND = b" \t\r\n\f\v\0\x1e"
 NO_OBJECT = "no JSON object in the line"
 MISPLACED_MESSAGE = "a message of the server log in an audit log, or behind an unknown text"
 _OBJECT = re.compile(rb'\{[ \t\r\n]*"')

@@ -55,6 +55,8 @@ CouldMatch = Callable[[str, bytes], bool]
 """Says from its level and its line whether a rule could match a message; if not, the message is skipped."""
 
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\x1b\n")
+_AROUND = (b"\0", b"\f", b"\v", b"\x1e")
+"""What separates lines beside line ends; and NUL in a file that was truncated while somebody wrote at its old end."""
 _NUMBER_OR_BLANKS = re.compile(rb"\d+| +")
 _PREFIX = re.compile(rb"(?s).{6}|\d{1,9}[:\t]\Z|[>+] ?\Z|(?:\xc2\xa0)+\Z")
 """What is long enough, or what grep -n, Markdown, diff and web pages put before each line."""
@@ -164,8 +166,8 @@ def split_line(line: bytes, known: KnownPrefixes | None = None) -> ServerLine:
     """
     line = mask_secrets(line)
     text = without_colours(line).removesuffix(b"\r")
-    if text.startswith(b"\0") or text.endswith(b"\0"):
-        text = text.strip(b"\0") or text  # what a file has that was truncated while somebody wrote at its old end
+    if text.startswith(_AROUND) or text.endswith(_AROUND):
+        text = text.strip(b"".join(_AROUND)) or text
     if head := read_head(text):
         if not head.level and known and (rest := known.remove(text)) is not text:
             return ServerLine(line, NO_HEADER, rest, None)  # behind the time that a program in Go writes

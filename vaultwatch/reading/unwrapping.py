@@ -33,11 +33,20 @@ from vaultwatch.reading.columns import (
     heading_of,
     without_columns,
 )
-from vaultwatch.reading.documents import OF_ARRAY, OF_SQL, OF_YAML, document_of, literals, text_of_pair
+from vaultwatch.reading.documents import (
+    OF_ARRAY,
+    OF_OTEL,
+    OF_SQL,
+    OF_YAML,
+    body_of_otel,
+    document_of,
+    literals,
+    text_of_pair,
+)
 from vaultwatch.reading.elements import elements_of, end_behind
 from vaultwatch.reading.envelopes import Envelopes, Frame
 from vaultwatch.reading.joined_messages import HEAD, messages_in
-from vaultwatch.reading.logfmt import message_of
+from vaultwatch.reading.logfmt import message_of, texts_of
 from vaultwatch.reading.records import Rejected
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
 
@@ -45,8 +54,9 @@ _MAX_HELD = 16
 _MAX_LEVELS = 4
 _SHORTEST_PART = 400
 """Bytes: syslog over UDP may cut at 480 with the header (RFC 5424), most programs at 1,024 or more."""
-_AROUND = b' \t\r\n\0,;[]\x1e"'
+_AROUND = b' \t\r\n\f\v\0,;[]\x1e\x1f"'
 _LONGEST_SEPARATOR = 64
+_LONGEST_HEADER = 300
 _COLOUR = re.compile(rb"\x1b\[[0-9;]{0,32}[mK]")
 _CRI = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S{0,20} (?:stdout|stderr)) ([PF]) ?")
 _ANY_HEAD = re.compile(HEAD)
@@ -56,6 +66,9 @@ _GLUED_OBJECT = re.compile(rb"(?<=[\w.)\]}])\{\"(?:time|type|@level)\": ?\"")
 _MOST_OTHER_OBJECTS = 16
 _OPENS_ARRAY = re.compile(rb'[\[\s]{1,64}(?:["\d]|\{\s{0,64}"(?i:field|key|name)")')
 _RECORD_AFTER_CR = re.compile(rb"\r(?:[^\r{]{0,120} )?(?:\{\"|" + HEAD + rb")")  # others are of progress bars
+_SEPARATORS = (b"\0", b"\f", b"\v", b"\x1e", b"\x1f", b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85")
+_SEPARATED = re.compile(rb"(" + b"|".join(_SEPARATORS) + rb")[ \t]{0,8}(?:\{\"|" + HEAD + rb")")
+"""What separates records in the place of a line end: hclog and JSON of Go escape it in texts."""
 _NEW_RECORD = re.compile(rb'\{"(?:time|type|auth|request|@level|@message|@module|@timestamp)":|' + HEAD)
 _CSV_MESSAGE = re.compile(rb'[^{]{0,512}?"(?=' + HEAD + rb")")
 _CSV_PLAIN_MESSAGE = re.compile(rb'"[^"{]{0,512}",(?:"[^"{]{0,512}",|[^",{]{0,256},){0,8}(?=' + HEAD + rb")")
@@ -167,18 +180,15 @@ class Unwrapper:
             return [Piece(line, number)]
         if plain := self._plain(text):
             return self._without_colours(line, plain, number)
-        if _RECORD_AFTER_CR.search(text):
-            parts = [part for part in text.split(b"\r") if part.strip()]
-            return [piece for part in parts for piece in self.read(part, number)]
-        if _FRAME.match(text) and len(frames := _frames(text)) > 1:
-            return [piece for frame in frames for piece in self.read(frame, number)]
+        if parts := _divided(text):
+            return [piece for part in parts if part.strip() for piece in self.read(part, number)]
         if cri := _CRI.match(text):
             return self._cri(cri, line, text[cri.end() :], number)
         if self.holds_object:
             if not _NEW_RECORD.match(text):
                 return self._continue(_PRETTY, text, line, number)
             return [*self.interrupt(), *self.read(line, number)]
-        if found := self._records_in_document(text, number):
+        if (found := self._in_document(text, number)) is not None:
             return [Piece(piece, number) for one in found for piece in self._pieces(b"", one, number, 1)]
         if self._heading and (message := self._heading.message_in(line.strip(b"\r\n\0"))) is not None:
             line = text = message
@@ -197,15 +207,22 @@ class Unwrapper:
         is_message = pieces == [Piece(plain, number)] and not plain.startswith(b"{")
         return [Piece(line, number)] if is_message else pieces
 
-    def _records_in_document(self, text: bytes, number: int) -> list[bytes]:
-        """Return the objects and messages in a row of a table, a text in an array, or a statement of SQL."""
+    def _in_document(self, text: bytes, number: int) -> list[bytes] | None:
+        """Return what is in a line of a document; None if it is none."""
         if number <= 1:
             self._around = document_of(text)
+        if self._around is OF_OTEL and (body := body_of_otel(text)) is not None:
+            return [body] if body.strip() else []
+        return self._records_in_document(text) or None
+
+    def _records_in_document(self, text: bytes) -> list[bytes]:
+        """Return the objects and messages in a row of a table, a text in an array, or a statement of SQL."""
         begins = RULE_OF_MARKDOWN.fullmatch(text) is not None
         self._is_markdown = begins or (self._is_markdown and text.startswith(b"|"))
         if self._is_markdown:
             return _records_in_markdown(text)
-        if self._around is OF_ARRAY and text.startswith(b'"') and not OF_ARRAY.fullmatch(text):
+        is_text = text.startswith(b'"') and (self._around is OF_ARRAY or (text.endswith(b'",') and not self._heading))
+        if is_text and not (self._around is OF_ARRAY and OF_ARRAY.fullmatch(text)):
             return _lines_in_text(text)
         if self._around is OF_YAML and (line := text_of_pair(text)).strip():
             return [line]
@@ -273,7 +290,7 @@ class Unwrapper:
         start = text.find(b"{")
         if self._is_export and text.startswith(_MESSAGE):
             yield from self._pieces(b"", text[len(_MESSAGE) :], number, level + 1)
-        elif level <= _MAX_LEVELS and _OPENS_ARRAY.match(text) and (found := self._lines_in_array(text)) is not None:
+        elif level <= _MAX_LEVELS and (found := self._lines_in(text)) is not None:
             for one in found:
                 yield from self._pieces(b"", one, number, level + 1)
         elif start < 0 or _OPENS_WITH_HEAD.match(text) or _is_row_of_messages(text, start):
@@ -289,6 +306,17 @@ class Unwrapper:
             yield from self._objects(whole, text[start:], number, level)
         else:
             yield from self._behind_prefix(whole, text, number, level)
+
+    def _lines_in(self, text: bytes) -> list[bytes] | None:
+        """Return the lines in an array, or in the values of pairs; None if none is known to be one."""
+        if _OPENS_ARRAY.match(text) and (found := self._lines_in_array(text)) is not None:
+            return found
+        has_pairs = _FIRST_PAIR.match(text) is not None
+        pairs = texts_of(text) if has_pairs else _texts_of_event(text)
+        texts = self._envelopes.texts_in_pairs(pairs) if pairs else []
+        if not texts and has_pairs and (message := message_of(text)):
+            return [message]
+        return [line for one in texts for line in one.split(b"\n") if line.strip()] if texts else None
 
     def _lines_in_array(self, text: bytes) -> list[bytes] | None:
         """Return the texts and objects in an array of lines; None if it is another array, or cut off."""
@@ -318,7 +346,7 @@ class Unwrapper:
         elif b" [" in text[40:] and _BEHIND_MARK.search(text):
             yield _MARKS.sub(b"", text)
         else:
-            yield (message_of(text) if _FIRST_PAIR.match(text) else None) or whole
+            yield whole
 
     def _is_noise(self, text: bytes, number: int) -> bool:
         """Return whether a line only separates or names what other lines hold."""
@@ -447,6 +475,25 @@ class Unwrapper:
             yield from (piece.line for piece in self._give_up_oldest())
             return
         yield from self._pieces(b"", line, number, level + 1)
+
+
+def _texts_of_event(text: bytes) -> dict[str, str]:
+    if b"CEF:" not in text[:_LONGEST_HEADER] and b"LEEF:" not in text[:_LONGEST_HEADER]:
+        return {}
+    from vaultwatch.reading.events import messages_of  # few logs need its patterns
+
+    return messages_of(text)
+
+
+def _divided(text: bytes) -> list[bytes]:
+    """Return the lines in a line that something else than line ends separates; none if it is one."""
+    if _RECORD_AFTER_CR.search(text):
+        return text.split(b"\r")
+    has_other = any(separator in text for separator in _SEPARATORS)  # far faster than the pattern
+    if has_other and (found := _SEPARATED.search(text)) and not _is_object(text):
+        return text.split(found[1])
+    frames = _frames(text) if _FRAME.match(text) else []
+    return frames if len(frames) > 1 else []
 
 
 def _frames(text: bytes) -> list[bytes]:
@@ -585,6 +632,10 @@ def _end_of_object(text: Any) -> int | None:
             return end
         return 0 if "truncated" in str(error) else None
     return len(text)
+
+
+def _is_object(text: bytes) -> bool:
+    return text.startswith(b"{") and _end_of_object(text) == len(text)
 
 
 def _is_record(text: bytes) -> bool:

@@ -107,12 +107,23 @@ ENTRY = {"type": "request", "request": {"path": 'a"b'}}
 TEXT = json.dumps(ENTRY)
 
 
+def dump(content: bytes, mark: str = "") -> str:
+    """Return what hexdump -C prints, or xxd, which has a mark behind the place."""
+    rows = [(at, content[at : at + 16]) for at in range(0, len(content), 16)]
+    shown = {at: "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row) for at, row in rows}
+    if mark:
+        return "\n".join(f"{at:08x}: {row.hex(' ', -2):<39}  {shown[at]}" for at, row in rows)
+    return "\n".join(f"{at:08x}  {row[:8].hex(' '):<24} {row[8:].hex(' '):<24} |{shown[at]}|" for at, row in rows)
+
+
 @pytest.mark.parametrize(
     ("text", "hint_begins"),
     [
         (html.escape(TEXT), "; its quotes are those of HTML: cat "),
         (quote(TEXT), "; it is encoded as a part of a URL: cat "),
         (TEXT.encode().hex(), "; it is in hexadecimal: cat "),
+        (dump(f"{TEXT}\n".encode()), "; it is a dump in hexadecimal, as of hexdump -C, xxd or od: cat "),
+        (dump(f"{TEXT}\n".encode(), ":"), "; it is a dump in hexadecimal, as of hexdump -C, xxd or od: cat "),
         (repr(TEXT.encode()), "; it is what Python prints of bytes: cat "),
         (repr(ENTRY), "; it is what Python prints of an object: cat "),
         (json.dumps(TEXT), "; it is JSON in a text: jq -r . "),

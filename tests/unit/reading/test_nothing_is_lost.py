@@ -78,7 +78,7 @@ def read(text: str, *, unwrap: bool = True) -> Read:
     detector = Detector(RULES, unwrap=unwrap, on_rejected=rejected.append)
     if unwrap:
         detector.begin_log(text.encode()[:65536], name="log")
-    found = detector.feed(text.encode().splitlines(keepends=True)) + detector.end_log() + detector.flush()
+    found = detector.feed([line + b"\n" for line in text.encode().split(b"\n")]) + detector.end_log() + detector.flush()
     shown = [json.dumps([verdict.record, verdict.response]) for verdict in found]
     marks = frozenset(mark for line in rejected for mark in _MARK.findall(line.raw.decode()))
     return Read([frozenset(_MARK.findall(one)) for one in shown], marks, detector.counts.rejected)
@@ -230,3 +230,66 @@ def test_the_name_of_the_lines_is_remembered_until_the_log_ends() -> None:
         detector.feed(lines)
         detector.end_log()
     assert (detector.counts.server, [line.raw for line in rejected]) == (2, further)
+
+
+def of_otel(lines: list[str]) -> str:
+    head = '2026-11-21T07:29:41.123Z\tinfo\tLogs\t{"resource logs": 1, "log records": 9}\n'
+    more = "Resource attributes:\n     -> service.name: Str(vault)\nScopeLogs #0\nInstrumentationScope  \n"
+    records = "".join(
+        f"LogRecord #{number}\nObservedTimestamp: 2026-11-21 07:29:41.1 +0000 UTC\nSeverityText: \nBody: Str({line})\n"
+        "Attributes:\n     -> log.file.name: Str(vault.log)\nTrace ID: \nSpan ID: \nFlags: 0\n"
+        for number, line in enumerate(lines)
+    )
+    return f'{head}Resource SchemaURL: \n{more}{records}\t{{"otelcol.component.id": "debug", "resource": {{}}}}\n'
+
+
+def of_cef(line: str) -> str:
+    text = line.replace("\\", "\\\\").replace("=", "\\=")
+    return f"Nov 21 07:29:41 host CEF:0|HashiCorp|Vault|1.15|log|vault|3|rt=1 msg={text} dvchost=vault-0\n"
+
+
+LEEF = "devTime=Nov 21 2026 07:29:41{0}msg={1}{0}src=1.2.3.4\n"
+OTHER_FORMS: dict[str, Callable[[list[str]], str]] = {
+    "texts with commas": lambda lines: "".join(f"    {json.dumps(line)},\n" for line in lines),
+    "envelopes with commas": lambda lines: "".join(json.dumps({"doc": line}) + ",\n" for line in lines),
+    "the debug exporter": of_otel,
+    "the debug exporter, without its first line": lambda lines: of_otel(lines).split("\n", 1)[1],
+    "CEF": lambda lines: "".join(map(of_cef, lines)),
+    "LEEF": lambda lines: "".join("LEEF:1.0|a|b|c|d|" + LEEF.format("\t", line) for line in lines),
+    "LEEF with a delimiter": lambda lines: "".join("LEEF:2.0|a|b|c|d|^|" + LEEF.format("^", line) for line in lines),
+    "LEEF with a code": lambda lines: "".join("LEEF:2.0|a|b|c|d|x5E|" + LEEF.format("^", line) for line in lines),
+    "pairs": lambda lines: "".join(f"stream=stdout log={json.dumps(line)}\n" for line in lines),
+    "pairs of messages": lambda lines: "".join(
+        f"ts=2026-03-01T10:00:00Z level=info msg={json.dumps(line)}\n" for line in lines
+    ),
+    **{
+        f"{separator!r} for line ends": separator.join
+        for separator in ("\0", "\f", "\v", "\x1e", "\u2028", "\u2029", "\x85")
+    },
+    "form feeds at line ends": lambda lines: "\f\n".join(filter(str.strip, lines)) + "\f\n",
+}
+
+
+@pytest.mark.parametrize("form", OTHER_FORMS)
+def test_each_line_in_another_form_is_read(form: str) -> None:
+    lines = lines_of(ALL)
+    assert read(OTHER_FORMS[form](lines)) == read("\n".join(lines) + "\n")
+
+
+FAKE = "2026-03-01T10:00:09.123Z [INFO]  core: vault is unsealed mark-9-"
+REAL = HEAD.replace("x", "mark-1-")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{REAL}: path=CEF:0|a|b|c|d|e|f|msg={FAKE}",
+        f'ts=2026-03-01T10:00:00Z level=info msg="sealed mark-1-" user="{FAKE}"',
+        f"CEF:0|a|b|c|d|e|f|suser={FAKE} msg={REAL}",
+        json.dumps({"time": "x", "type": "request", "request": {"id": "mark-1-", "path": f"a\u2028{FAKE}"}}),
+        json.dumps({"vault": {"type": "request", "request": {"id": "mark-1-", "path": f"a\u2028{FAKE}"}}}),
+    ],
+)
+def test_a_text_of_a_client_hides_no_record(line: str) -> None:
+    text = json.dumps(json.loads(line), ensure_ascii=False) if line.startswith("{") else line
+    assert any("mark-1-" in record for record in read(f"{text}\n").records)
