@@ -44,6 +44,7 @@ FULL = Lengths(FACT_LIMIT, SUMMARY_LIMIT)
 SHORT = Lengths(100, 250)
 BRIEF = Lengths(40, 80, is_brief=True)
 LISTED = Lengths(40, 80, alerts=3, is_brief=True)
+FIRST_ONLY = Lengths(40, 80, alerts=1, is_brief=True)
 ACTION_LIMIT = 2_500
 ACTIONS_SHOWN = 20
 LEVEL_SIGNS = {

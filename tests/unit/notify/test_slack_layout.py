@@ -109,6 +109,16 @@ class TestPosts:
         assert all(f"rule_{n}" in shown([post]) for n in range(16))
         assert "13 more alerts on the same event:" in shown([post])
 
+    def test_of_several_long_runbooks_that_of_the_first_is_shown_and_a_command_that_shows_the_others(self) -> None:
+        acts = [an_alert(f"e{n}", rule=f"rule_{n}", actions=(f"{n}a{'x' * 2_000}", f"{n}b{'y' * 2_000}"))
+                for n in range(3)]  # fmt: skip
+        (post,) = posts(a_message(*acts))
+        text = shown([post])
+        assert all(action in text for action in acts[0].actions)
+        assert "1ax" not in text
+        assert all(f"(rule rule_{n})" in text for n in (1, 2))
+        assert "vaultwatch rules show" in text
+
     def test_one_that_fits_repeats_everything(self) -> None:
         (post,) = posts(a_message(*(an_alert(f"e{n}") for n in range(3))))
         assert shown([post]).count("vault token revoke -accessor abc") == 3

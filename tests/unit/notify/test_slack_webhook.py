@@ -38,7 +38,7 @@ def test_it_returns_once_slack_has_accepted(sink: SlackWebhook, slack: SlackStan
 
 
 def test_it_limits_the_rate_of_its_posts() -> None:
-    alerts = [an_alert(rule=f"rule_{n}", actions=tuple(f"{n}{m}" + "x" * 2000 for m in range(3))) for n in range(2)]
+    alerts = [an_alert(rule=f"rule_{n}", actions=tuple(f"{n}{m}" + "x" * 2000 for m in range(6))) for n in range(2)]
     with SlackStandIn(interval_seconds=0.2) as slack:
         sink = SlackWebhook(slack.webhook_url, interval_seconds=0.2)
         sink.send(a_message(*alerts))

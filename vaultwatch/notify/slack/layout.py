@@ -4,7 +4,7 @@ Limits (docs.slack.dev, Block Kit and rate limits): 50 blocks a message, 3,000 c
 beyond these, undocumented, about 12,000 characters over all blocks (slackapi/bolt-js#2509, #2867: 11,341 were
 refused). Slack accepts one post a second. A notification that does not fit into one post is written shorter: texts of
 the log are cut, what several alerts have in common is written once, and at last all but the first have a line each. If
-it still does not fit, because of a runbook of many pages, it is divided among several.
+it still does not fit, because the first has a runbook of many pages, it is divided among several.
 
 Text from a log is only ever put into `plain_text` and preformatted elements: in mrkdwn, Slack would turn parts of it
 into links and channel names even if `&<>` are escaped. The fallback text, which is mrkdwn, is only the headline.
@@ -49,12 +49,11 @@ def posts(notification: Notification, audience: Audience = EVERYBODY) -> list[Po
 
 def portions(notification: Notification, audience: Audience = EVERYBODY) -> list[list[Block]]:
     """Return the notification's blocks, without a header, as short as one post needs, else in several portions."""
-    tried = []
-    for lengths in (text.FULL, text.SHORT, text.BRIEF, text.LISTED):
-        tried.append(list(_portions(_body(notification, audience, lengths))))
-        if len(tried[-1]) == 1:
-            return tried[-1]
-    return tried[-2]  # complete
+    for lengths in (text.FULL, text.SHORT, text.BRIEF, text.LISTED, text.FIRST_ONLY):
+        tried = list(_portions(_body(notification, audience, lengths)))
+        if len(tried) == 1:
+            return tried
+    return list(_portions(_body(notification, audience, text.BRIEF)))  # complete
 
 
 def under_headline(level: Level, headline: str, body: Sequence[Block]) -> Post:
@@ -98,7 +97,9 @@ def _body(notification: Notification, audience: Audience, lengths: text.Lengths)
         if lengths is not text.FULL:
             above = facts
             said.update(actions)
-    yield from _preformatted(text.listed_lines(notification, lengths.alerts, lengths))
+    if listed := text.listed_lines(notification, lengths.alerts, lengths):
+        yield from _preformatted(listed)
+        yield note("What to do next about these: vaultwatch rules show RULE")
     if notification.merged_count:
         yield section(text.counted_line(notification))
         yield from _preformatted(text.merged_lines(notification, audience, lengths))
