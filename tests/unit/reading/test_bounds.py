@@ -59,7 +59,7 @@ class TestBounded:
         record = {"a": "x" * (MAX_RECORD_BYTES - len('{"a":""}') + more)}
         assert (bounded(record) is record) is untouched
 
-    @settings(max_examples=50)
+    @settings(max_examples=25)
     @given(RECORDS, st.integers(300, 3_000))
     def test_the_result_is_never_larger_than_the_limit(self, record: dict[str, Any], limit: int) -> None:
         found = bounded(record, limit)

@@ -197,7 +197,7 @@ def expected(lines: list[bytes]) -> dict[str, set[str]]:
 
 
 class TestEqualsTryingEveryRule:
-    @settings(max_examples=250)
+    @settings(max_examples=150)
     @given(
         st.lists(CONDITIONS, min_size=1, max_size=6),
         st.lists(ENTRIES, min_size=1, max_size=6),

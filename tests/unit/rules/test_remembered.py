@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vaultwatch.rules.remembered import (
@@ -45,6 +45,7 @@ def test_a_hundred_caches_take_no_more_than_all_may() -> None:
     assert caches[-1]
 
 
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(["fill", "empty", "drop"])))
 def test_what_nobody_uses_counts_no_more(steps: list[str]) -> None:
     gc.collect()

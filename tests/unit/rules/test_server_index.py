@@ -117,7 +117,7 @@ def found_by_trying_all(rules: Sequence[Rule], lines: Sequence[bytes]) -> tuple[
     return matches, counts[0], counts[1]
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(CONDITIONS, min_size=1, max_size=5), st.lists(LINES, min_size=1, max_size=8))
 @example([Text("fields.n", "eq", "5.0", False)], ['{"@level":"info","@message":"x","n":50e-1}'])
 @example([Text("fields.error", "contains", "a", False)], ['{"@level":"info","@message":"x","error":false}'])

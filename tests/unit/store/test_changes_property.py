@@ -144,7 +144,7 @@ def run(steps: list[Step], at: int, data: st.DataObject) -> None:
                 assert len(table.judged()) == reported
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(A_STEP, min_size=2, max_size=10), st.integers(0, 9), st.data())
 def test_what_our_store_does_is_silent_and_every_theft_is_reported(
     steps: list[Step], at: int, data: st.DataObject
