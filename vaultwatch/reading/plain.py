@@ -21,7 +21,9 @@ _LEVEL = b'"@level":'
 _JSON_MESSAGE = b"{" + _LEVEL
 _FIRST_PAIR = re.compile(rb"[A-Za-z_@][\w.@/-]{0,127}=")
 
-_SIGN = re.compile(rb"\d:\d\d|==> |<json:|@message|__CURSOR=|\d <\d|\| (?:CHANGED|SUCCESS|FAILED)\b")
+_SIGN = re.compile(
+    rb"\d:\d\d|==> |<json:|@message|__CURSOR=|\d <\d|\| (?:CHANGED|SUCCESS|FAILED)\b|panic: |fatal error: "
+)
 """What a line without a brace has if it is a record, a tag, or between records in another form: most often a time."""
 _OPENS_OTHER = re.compile(rb"[ \t\0]*(?:[@|+(]|--)|[ \t\r\n\0,;\[\]\x1e\"]*\Z")
 """The beginning of a tag or of what separates records."""

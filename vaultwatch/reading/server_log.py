@@ -60,6 +60,8 @@ _AROUND = (b"\0", b"\f", b"\v", b"\x1e")
 _NUMBER_OR_BLANKS = re.compile(rb"\d+| +")
 _PREFIX = re.compile(rb"(?s).{6}|\d{1,9}[:\t]\Z|[>+] ?\Z|(?:\xc2\xa0)+\Z")
 """What is long enough, or what grep -n, Markdown, diff and web pages put before each line."""
+_OPENS = (b"==> ", b"panic: ", b"fatal error: ")
+"""How a banner begins, and what the runtime of Go writes last, which has neither time nor level."""
 _MOST_FORMS = 16
 _OPENS_BRACKET = re.compile(rb"\s*[A-Z][\w ]{0,32}: [^()]{0,64}\([^()]*\Z")
 _MOST_PARTS = 16
@@ -118,8 +120,8 @@ class ServerLine(msgspec.Struct, frozen=True):
 
     @property
     def opens_message(self) -> bool:
-        """Whether the line opens a message: with a head, as a banner or in JSON."""
-        if self.head or self.text.startswith(b"==> ") or _SERVER_KEY.match(self.text):
+        """Whether the line opens a message: with a head, as a banner, in JSON, or as the end of a Go program."""
+        if self.head or self.text.startswith(_OPENS) or _SERVER_KEY.match(self.text):
             return True
         if not self.text.lstrip().startswith(b"{") or not _SERVER_KEY_LATER.search(self.text, 0, _NEAR_START):
             return False

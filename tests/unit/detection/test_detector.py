@@ -142,6 +142,28 @@ class TestTime:
 SOURCES: tuple[Source, ...] = ("auto", "audit", "server")
 
 
+CRASH = [
+    b"panic: runtime error: invalid memory address or nil pointer dereference",
+    b"[signal SIGSEGV: segmentation violation code=0x1 addr=0x18 pc=0x2a3b4c]",
+    b"",
+    b"goroutine 421 [running]:",
+    b"vault.(*Core).handleRequest(0xc000a1e000, {0x8d0f2a8, 0xc0016b2000})",
+    b"\t/src/vault/request_handling.go:1024 +0x1a4",
+    b"created by net/http.(*Server).Serve",
+]
+
+
+@pytest.mark.parametrize("end", [CRASH, [b"fatal error: concurrent map writes", *CRASH[2:]]], ids=["panic", "fatal"])
+@pytest.mark.parametrize(
+    "before", [[], [request("r1")], [HEAD % 1, request("r1"), response("r1")]], ids=["nothing", "audit", "both"]
+)
+def test_a_crash_is_read_whatever_the_log_has_before_it(before: list[bytes], end: list[bytes]) -> None:
+    detector = Detector(shipped_rules())
+    found = [*detector.feed([*before, *end]), *detector.flush()]
+    assert [verdict.rule.name for verdict in found if verdict.rule.name == "server_panic"] == ["server_panic"]
+    assert detector.counts.rejected == 0
+
+
 class TestBothLogsInOneStream:
     def test_line_by_line(self) -> None:
         lines = [HEAD % 1, request("e1"), HEAD % 2, request("e2", path="x"), SHUTDOWN, response("e1")]
