@@ -29,7 +29,7 @@ _PACKED = "H4sI"
 _UNPACK_EACH = 'while read -r one; do printf %s "$one" | base64 -d | gunzip; done'
 _ENCODED = ("eyJ", "MjAy")
 """How JSON and a time begin in base64."""
-_DECODE_EACH = 'while read -r one; do printf %s "$one" | base64 -d; done'
+_DECODE_EACH = 'while read -r one; do printf %s "$one" | base64 -d; echo; done'
 _WRAPPED_AT = (64, 76)
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
 _FILES_MAY_BE = "; a log may be plain, gzip, zstd, bzip2, xz, zip or tar"
