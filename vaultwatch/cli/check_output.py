@@ -6,7 +6,6 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
-from functools import partial
 from typing import Literal
 
 import click
@@ -43,8 +42,8 @@ def show(findings: Findings, form: Form, run: Run, rules: Sequence[Rule], *, eac
         for line in findings.lines():
             sys.stdout.buffer.write(printable_json(line) + b"\n")
     else:
-        shown = _answers if form == "table" and not each else partial(_rows, form)
-        for row in shown(findings, run, rules):
+        is_grouped = form == "table" and not each
+        for row in _answers(findings, run) if is_grouped else _rows(form, findings, run, rules):
             click.echo(row)
     sys.stdout.flush()
 
@@ -70,7 +69,7 @@ def _rule_problems(run: Run) -> list[str]:
     return [one_line(f"rule {name} raised on {counted(counts[name], 'record')}: {error}") for name, error in errors]
 
 
-def _answers(findings: Findings, run: Run, _rules: Sequence[Rule]) -> Iterator[str]:
+def _answers(findings: Findings, run: Run) -> Iterator[str]:
     from vaultwatch.findings.answers import answers
     from vaultwatch.findings.groups import grouped
     from vaultwatch.findings.tally import Tally, who_and_where
