@@ -1,6 +1,6 @@
 """Restore rows that somebody else has written over, replaced by earlier ones, or deleted.
 
-What a row was stands in the change that is judged (`changes`), with its seal. It is written once more, unless
+The change that is judged (`changes`) has the row before it, with its seal. That row is written again, unless
 Vaultwatch itself has written to the row since: then what the row was about is lost, and named as such. A change may be
 judged again: what was restored, or has come since, stays.
 
