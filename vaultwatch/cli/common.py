@@ -90,16 +90,6 @@ def note_terminal(places: Sequence[str]) -> None:
         click.echo("reading from the terminal; press Ctrl-D to end", err=True)
 
 
-def hinting_at(command: str, message: str) -> str:
-    """Return a message whose hint, a command that makes a log of a file, gives it to another command than `check`.
-
-    Args:
-        command: The other command, and its arguments.
-        message: What cannot be read, and the hint.
-    """
-    return message.replace("vaultwatch check", f"vaultwatch {command}")
-
-
 def complete_place(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Let the shell complete the name of a file or folder; a place may also be no file."""
     return [CompletionItem(incomplete, type="file")]

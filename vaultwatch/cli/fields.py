@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 import msgspec
 
-from vaultwatch.cli.common import complete_place, hinting_at, note_terminal
+from vaultwatch.cli.common import complete_place, note_terminal
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.field_usage import MAX_FIELDS, FieldUsage
 from vaultwatch.cli.records import read_records
@@ -51,10 +51,8 @@ def command(places: tuple[str, ...], below: str, form: str) -> None:
     """
     found = {service: FieldUsage() for service in _SERVICES}
     note_terminal(places)
-    try:
-        read_records(places or ("-",), [_observer(service, usage) for service, usage in found.items()])
-    except SettingError as error:
-        raise SettingError(hinting_at("fields", str(error))) from error
+    observers = [_observer(service, usage) for service, usage in found.items()]
+    read_records(places or ("-",), observers, "vaultwatch fields")
     rows = [row for service, usage in found.items() for row in _rows(service, usage, below)]
     if not rows:
         names = [field for usage in found.values() for field in usage.fields]

@@ -8,19 +8,25 @@ from typing import Any
 from vaultwatch.audience import S3
 from vaultwatch.cli.objects import Keys, listed
 from vaultwatch.errors import ArchiveError
+from vaultwatch.inputs import CHECK
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.logs import files_at, logs_in
 from vaultwatch.reconcile import Log
 
 
-def local_logs(place: str) -> list[Log]:
-    """Return a file with the logs in it, all files below a folder, or those that match a pattern; "-" is stdin."""
-    return [_file(name) for name in files_at(place)]
+def local_logs(place: str, reader: str = CHECK) -> list[Log]:
+    """Return a file with the logs in it, all files below a folder, or those that match a pattern; "-" is stdin.
+
+    Args:
+        place: The place.
+        reader: The command that reads them, as it reads stdin: a hint names it.
+    """
+    return [_file(name, reader) for name in files_at(place)]
 
 
-def _file(name: str) -> Log:
+def _file(name: str, reader: str) -> Log:
     def read() -> Iterator[bytes]:
-        for log in logs_in(name):
+        for log in logs_in(name, reader=reader):
             yield from (chunk for chunk, _ in log.chunks())
 
     return Log(name, read)

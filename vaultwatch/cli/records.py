@@ -16,79 +16,96 @@ from vaultwatch.inputs.logs import Log, files_at, logs_in
 from vaultwatch.inputs.own import set_apart
 from vaultwatch.inputs.rejects import Rejects
 from vaultwatch.reading.lines import LineSplitter
+from vaultwatch.reading.records import Rejected
 from vaultwatch.rules.pack import Rule
 
 
-def read_records(places: Sequence[str], observers: Sequence[Rule]) -> Counts:
+def read_records(places: Sequence[str], observers: Sequence[Rule], reader: str) -> Counts:
     """Read logs in any form that `check` reads, and return how many records there were.
 
     Args:
         places: Files, folders, patterns, or "-" for stdin.
         observers: Rules that are given every record (`vaultwatch.detection.views.observing`).
+        reader: The command that reads them, as it reads stdin: a hint names it.
 
     Raises:
         SettingError: A file cannot be read, or there is no record.
     """
-    rejects = Rejects(None)
-    detector = _detector(observers, rejects)
+    found = _Records(observers)
     for place in places:
         left_out = dict[str, str]()
         for name in files_at(place):
             try:
-                for found in logs_in(name):
-                    own, log = ("", found) if name == place else set_apart(found)
+                for one in logs_in(name, reader=reader):
+                    own, log = ("", one) if name == place else set_apart(one)
                     if own:
                         left_out[log.name] = own
                     else:
-                        _read(detector, log)
+                        found.read(log)
             except Unreadable as error:
                 raise SettingError(f"{_shown(name)}: {error}") from error
         if left_out:
             say_left_out(place, left_out)
-    return _end(detector, rejects, places)
+    return found.end(places, reader)
 
 
-def read_line(line: str, observers: Sequence[Rule]) -> Counts:
+def read_line(line: str, observers: Sequence[Rule], reader: str) -> Counts:
     """Read a line of a log, in any form that `check` reads.
 
     Args:
         line: The line.
         observers: As for `read_records`.
+        reader: As for `read_records`.
 
     Raises:
         SettingError: There is no record in it.
     """
-    rejects = Rejects(None)
-    detector = _detector(observers, rejects)
-    detector.feed(line.encode("utf-8", "surrogateescape").splitlines(keepends=True))
-    return _end(detector, rejects, ["the line"])
+    found = _Records(observers)
+    found.feed(line.encode("utf-8", "surrogateescape").splitlines(keepends=True))
+    return found.end(["the line"], reader)
 
 
-def _detector(observers: Sequence[Rule], rejects: Rejects) -> Detector:
-    return Detector(observers, zone=UTC, on_rejected=rejects.add, unwrap=True)
+class _Records:
+    """Reads logs, and keeps the first line that is rejected in them, and which log that is."""
 
+    def __init__(self, observers: Sequence[Rule]) -> None:
+        self._rejects, self._log, self._first_log = Rejects(None), STDIN, STDIN
+        self._detector = Detector(observers, zone=UTC, on_rejected=self._reject, unwrap=True)
 
-def _end(detector: Detector, rejects: Rejects, places: Sequence[str]) -> Counts:
-    """Return how many records there were.
+    def read(self, log: Log) -> None:
+        """Read a log.
 
-    Raises:
-        SettingError: There was none.
-    """
-    detector.flush()
-    if not detector.counts.audit + detector.counts.server:
-        first = rejects.first
-        why = f"{first.reason}{hint_for(places[0], first)}" if first else "it is empty"
-        raise SettingError(f"{', '.join(map(_shown, places))}: there is no record to read: {why}")
-    return detector.counts
+        Raises:
+            Unreadable: It cannot be read to its end.
+        """
+        self._log, splitter = log.name, LineSplitter()
+        self._detector.begin_log(log.head, name=log.name)
+        for chunk, _ in log.chunks():
+            self.feed(splitter.push(chunk))
+        self.feed(splitter.flush())
+        self._detector.end_log()
 
+    def feed(self, lines: list[bytes]) -> None:
+        """Read the next lines."""
+        self._detector.feed(lines)
 
-def _read(detector: Detector, log: Log) -> None:
-    splitter = LineSplitter()
-    detector.begin_log(log.head, name=log.name)
-    for chunk, _ in log.chunks():
-        detector.feed(splitter.push(chunk))
-    detector.feed(splitter.flush())
-    detector.end_log()
+    def end(self, places: Sequence[str], reader: str) -> Counts:
+        """Return how many records there were.
+
+        Raises:
+            SettingError: There was none.
+        """
+        self._detector.flush()
+        counts, first = self._detector.counts, self._rejects.first
+        if not counts.audit + counts.server:
+            why = f"{first.reason}{hint_for(self._first_log, first, reader=reader)}" if first else "it is empty"
+            raise SettingError(f"{', '.join(map(_shown, places))}: there is no record to read: {why}")
+        return counts
+
+    def _reject(self, line: Rejected) -> None:
+        if self._rejects.first is None:
+            self._first_log = self._log
+        self._rejects.add(line)
 
 
 def _shown(name: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import heapq
+import shlex
 from pathlib import Path
 
 import click
 
-from vaultwatch.cli.common import SHIPPED_FILES, complete_place, complete_rule, find_rule, rules_option
+from vaultwatch.cli.common import SHIPPED, SHIPPED_FILES, complete_place, complete_rule, find_rule, rules_option
 from vaultwatch.cli.examples import examples
 from vaultwatch.errors import RuleError, SettingError
 from vaultwatch.printable import counted, one_line
@@ -55,7 +56,9 @@ def command(rule: str, place: str, rule_dirs: tuple[Path, ...], most: int) -> in
         bases = ", ".join(found.compiled.correlation.rules)
         raise SettingError(f"{rule} counts the matches of other rules: explain those, which are {bases}")
     nearest = _Nearest(found, most)
-    read_records([place], [observing(found.compiled, nearest.add)])
+    options = (word for one in rule_dirs for word in ("--rules", SHIPPED if one == SHIPPED_FILES else str(one)))
+    reader = shlex.join(["vaultwatch", "rules", "explain", *options, rule])
+    read_records([place], [observing(found.compiled, nearest.add)], reader)
     if not nearest.records:
         raise SettingError(f"{place}: no record of the {found.service} log, which {rule} is for")
     names = selections_of(rule, rule_dirs or [path for path in [SHIPPED_FILES] if path.is_dir()])

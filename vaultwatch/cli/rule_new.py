@@ -59,7 +59,7 @@ def command(name: str, source: str, into: Path) -> None:
         )
     if name in (rule.name for rule in shipped_rules()):
         raise SettingError(f"{name} is a shipped rule: choose another name")
-    found = _first_record(source)
+    found = _first_record(source, name)
     made = scaffold(name, found.service, found.view)
     folder = into / "fixtures" / name
     contents = {
@@ -90,8 +90,8 @@ def _said(view: View) -> str:
     return f"{view.get('type')} of {view.get('time')}, {what}"
 
 
-def _first_record(source: str) -> _First:
-    """Return the first record.
+def _first_record(source: str, name: str) -> _First:
+    """Return the first record, of the log that the rule's name begins with, if it begins with one.
 
     Raises:
         SettingError: There is none.
@@ -99,12 +99,20 @@ def _first_record(source: str) -> _First:
     from vaultwatch.cli.records import read_line, read_records
 
     found: list[tuple[Service, View]] = []
-    observers = [_observer(service, found) for service in _SERVICES]
+    services = [one for one in _SERVICES if name.startswith(f"{one}_")] or _SERVICES
+    observers = [_observer(service, found) for service in services]
+    reader = f"vaultwatch rules new {name} --from -"
     if source.lstrip().startswith("{") or " [" in source:
-        counts = read_line(source, observers)
+        counts = read_line(source, observers, reader)
     else:
-        counts = read_records([source], observers)
-    records = counts.audit + counts.server
+        counts = read_records([source], observers, reader)
+    if not found:
+        (other,) = set(_SERVICES) - set(services)
+        raise SettingError(
+            f"--from: no record is of the {services[0]} log, which the name {name} begins with; "
+            f"{other}_{name.partition('_')[2]} would be a name for the {other} log"
+        )
+    records = sum({"audit": counts.audit, "server": counts.server}[service] for service in services)
     return _First(*found[0], "the only record" if records == 1 else f"the first of {records:,} records")
 
 

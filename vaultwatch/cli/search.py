@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 import click
 
 from vaultwatch.audience import S3
-from vaultwatch.cli.common import complete_place, hinting_at, note_terminal
+from vaultwatch.cli.common import complete_place, note_terminal
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.places import archived_logs, local_logs
 from vaultwatch.errors import ArchiveError, SettingError
@@ -51,7 +51,8 @@ def command(text: str, places: tuple[str, ...], when: str | None) -> int:
         raise click.UsageError("--time: is for an archive on S3: no PLACE is one")
     note_terminal(places)
     wanted, show = text.encode("utf-8", "surrogateescape"), _show_on_terminal if sys.stdout.isatty() else _show
-    at = {place: _logs_at(place, when) for place in places or ("-",)}
+    reader = f"vaultwatch search {shlex.quote(text)}"
+    at = {place: _logs_at(place, when, reader) for place in places or ("-",)}
     logs = [log for found in at.values() for log in found]
     empty = [place for place, found in at.items() if not (found or place.startswith(S3))]
     for place in empty:
@@ -75,8 +76,7 @@ def _search(log: Log, wanted: bytes, show: Callable[[bytes], None], *, named: bo
             show(line)
             found += matches
     except (Unreadable, ArchiveError) as error:
-        command = f"search {shlex.quote(wanted.decode('utf-8', 'surrogateescape'))}"
-        click.echo(one_line(f"vaultwatch: {log.name}: {hinting_at(command, str(error))}"), err=True)
+        click.echo(one_line(f"vaultwatch: {log.name}: {error}"), err=True)
         return found, False
     return found, True
 
@@ -120,8 +120,8 @@ def _show_on_terminal(line: bytes) -> None:
     click.echo(one_line(line.decode("utf-8", "backslashreplace").rstrip("\r\n")))
 
 
-def _logs_at(place: str, when: str | None) -> list[Log]:
-    return _segments(place, when) if place.startswith(S3) else local_logs(place)
+def _logs_at(place: str, when: str | None, reader: str) -> list[Log]:
+    return _segments(place, when) if place.startswith(S3) else local_logs(place, reader)
 
 
 def _segments(place: str, when: str | None) -> list[Log]:

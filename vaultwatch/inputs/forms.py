@@ -13,10 +13,9 @@ FILE = "{}"
 """The place of a file in a command that cannot read a stream."""
 _OF_DOCUMENT = "soffice --cat {}"
 _SHEETS = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,false,false,false,-1"
-_OF_TABLE = (
-    f"""d=$(mktemp -d) && soffice --headless --convert-to '{_SHEETS}' --outdir "$d" {{}} && vaultwatch check "$d\""""
-)
-_INTO_FOLDER = 'd=$(mktemp -d) && %s && vaultwatch check "$d"'
+_OF_TABLE = f"""d=$(mktemp -d) && soffice --headless --convert-to '{_SHEETS}' --outdir "$d" {{}}"""
+_FOLDER = '"$d"'
+_INTO_FOLDER = "d=$(mktemp -d) && %s"
 """Unpacks an archive: one that prints its files would run them together, and packed ones with plain ones."""
 _ROWS = (
     """'import duckdb, sys; [print(row[0]) for row in duckdb.read_parquet(sys.argv[1])"""
@@ -40,12 +39,14 @@ class Form(NamedTuple):
         command: What prints the log in it: it reads a file in the place of `FILE`, or else a stream; or a sentence.
         is_command: Whether it is a command.
         install: The command that installs it before; "" if systems have it.
+        place: Where the command puts the logs instead of printing them, for a shell.
     """
 
     what: str
     command: str
     is_command: bool = True
     install: str = ""
+    place: str = ""
 
 
 def _in_venv(name: str, package: str) -> str:
@@ -55,7 +56,7 @@ def _in_venv(name: str, package: str) -> str:
 
 AVRO = Form("it is Avro", "~/avro/bin/fastavro -", install=_in_venv("avro", "fastavro"))
 DOCUMENT = Form("it is a document of an office program, of which LibreOffice makes text", _OF_DOCUMENT)
-TABLE = Form("it is a table of an office program, of which LibreOffice makes CSV", _OF_TABLE)
+TABLE = Form("it is a table of an office program, of which LibreOffice makes CSV", _OF_TABLE, place=_FOLDER)
 _OLE = b"\xd0\xcf\x11\xe0"
 _WORKBOOK = "Workbook".encode("utf-16-le")
 _FORMS = {
@@ -83,9 +84,13 @@ _FORMS = {
     b"{\\rtf": DOCUMENT,
     b"LPKSHHRH": Form("it is a journal of systemd", "journalctl --all -o json --file {}"),
     b"7z\xbc\xaf\x27\x1c": Form(
-        "it is an archive of 7-Zip, which the package libarchive-tools unpacks", _INTO_FOLDER % 'bsdtar -xf {} -C "$d"'
+        "it is an archive of 7-Zip, which the package libarchive-tools unpacks",
+        _INTO_FOLDER % 'bsdtar -xf {} -C "$d"',
+        place=_FOLDER,
     ),
-    b"Rar!": Form("it is an archive of RAR, which the package unar unpacks", _INTO_FOLDER % 'unar -q -o "$d" {}'),
+    b"Rar!": Form(
+        "it is an archive of RAR, which the package unar unpacks", _INTO_FOLDER % 'unar -q -o "$d" {}', place=_FOLDER
+    ),
     b"\x04\x22\x4d\x18": Form("it is compressed with lz4, which the package lz4 reads", "lz4 -dc"),
     b"\x1f\x9d": Form("it is compressed with compress", "gzip -dc"),
     b"]\0\0": Form("it is compressed with lzma", "xz --format=lzma -dc"),

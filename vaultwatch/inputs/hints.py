@@ -7,11 +7,11 @@ import shlex
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from vaultwatch.inputs import STDIN
+from vaultwatch.inputs import CHECK, STDIN
 from vaultwatch.inputs.archives import is_zip
 from vaultwatch.inputs.encodings import LONGEST_START, encoding_of
 from vaultwatch.inputs.forms import FILE, OF_MARKUP, Form, form_named
@@ -128,38 +128,38 @@ _WHOLE = Torn()
 _DECOMPRESS = {".gz": "gzip -dc", ".zst": "zstd -dc", ".bz2": "bzip2 -dc", ".xz": "xz -dc"}
 
 
-def hint_for(name: str, first: Rejected, torn: Torn = _WHOLE) -> str:
+class _Way(NamedTuple):
+    """What can be done about a log.
+
+    Attributes:
+        what: What it is, in a sentence.
+        command: The command that prints what can be read; "" if there is none.
+        place: Where the command puts it instead, for a shell; "" if it prints it.
+    """
+
+    what: str
+    command: str = ""
+    place: str = ""
+
+    def read_by(self, reader: str) -> str:
+        """Return a sentence that ends with the command, and with the one that reads what it gives."""
+        return f"{self.what}: {_given(self.command, self.place, reader)}" if self.command else self.what
+
+
+def hint_for(name: str, first: Rejected, torn: Torn = _WHOLE, reader: str = CHECK) -> str:
     """Return the end of a sentence that says what to do.
 
     Args:
         name: The log.
         first: The first line that was rejected in it.
         torn: How its lines were torn.
+        reader: The command that is to read what can be read, from its stdin.
     """
     if torn.kind:
         return _hint_for_torn(name, torn)
     if form := form_named(first.reason):
-        return f": {hint_of_form(name, form)}"
-    start = first.raw[:SMALL_BYTES].lstrip()
-    if start.startswith(_ZIP) and _archive_of(name):
-        inner = shlex.quote(f"./{Path(name).name}")
-        taken = _command("cat", name).removesuffix(" | cat")
-        return f"; it is a zip archive in another archive: {taken} >{inner} && vaultwatch check {inner}"
-    if known := next((text for form, text in _FORMS.items() if start.startswith(form)), ""):
-        return f"; {known}"
-    if _YAML.match(start):
-        return f"; it is YAML, which the package yq reads: {_command(_OF_YAML, name)} | vaultwatch check"
-    if path := _path_to(_shows_record, first.raw):
-        return f"; a record is inside {path}: {_command(f'jq -r {shlex.quote(path)}', name)} | vaultwatch check"
-    if path := _path_to(_is_packed, first.raw):
-        unpacked = f"{_command(f'jq -r {shlex.quote(path)}', name)} | {_UNPACK_EACH}"
-        return f"; records are compressed inside {path}: {unpacked} | vaultwatch check"
-    if path := _path_to(_is_encoded, first.raw):
-        decode = f"jq -rj {shlex.quote(f'{path} | @base64d')}"
-        return f"; records are inside {path}, in base64: {_command(decode, name)} | vaultwatch check"
-    if len(first.raw) > SMALL_BYTES and _OPENS_ENVELOPE.match(start) and shows_record(start):
-        return f"; it is too large to be read as one line: {_command(_EACH_RECORD, name)} | vaultwatch check"
-    return _hint_for_divided(name, start.rstrip()) or _hint_for_text(name, start, first.reason)
+        return f": {hint_of_form(name, form, reader)}"
+    return (_way_of_form(name, first) or _way_in_json(name, first.raw) or _way_of_text(name, first)).read_by(reader)
 
 
 def _hint_for_torn(name: str, torn: Torn) -> str:
@@ -176,12 +176,13 @@ def _hint_for_torn(name: str, torn: Torn) -> str:
     return f"; {what}; {instead} (`vault audit list -detailed` names it){shown}"
 
 
-def hint_of_form(name: str, form: Form) -> str:
+def hint_of_form(name: str, form: Form, reader: str = CHECK) -> str:
     """Return what to do about a file that is no text.
 
     Args:
         name: The log.
         form: Its form.
+        reader: The command that is to read the log in it.
     """
     if not form.is_command:
         return form.command
@@ -193,12 +194,12 @@ def hint_of_form(name: str, form: Form) -> str:
         inner = shlex.quote(f"./{Path(name).name}")
         taken = "cat" if name in ("stdin", STDIN) else _command("cat", name).removesuffix(" | cat")
         read = f"{taken} >{inner} && {form.command.replace(FILE, inner)}"
-    return f"{form.install}{read}" + ("" if "vaultwatch check" in read else " | vaultwatch check")
+    return _given(f"{form.install}{read}", form.place, reader)
 
 
 def decoding_quoted(name: str) -> str:
     """Return the command that decodes quoted-printable, and joins the lines that it has divided."""
-    return f"{_command('python3 -m quopri -d', name)} | vaultwatch check"
+    return f"{_decoding_quoted(name)} | {CHECK}"
 
 
 def joining_lines(name: str, *, is_exact: bool) -> str:
@@ -208,38 +209,79 @@ def joining_lines(name: str, *, is_exact: bool) -> str:
         name: The log.
         is_exact: Whether they were wrapped within words.
     """
-    return f"{_command(_JOIN_MESSAGES % ('' if is_exact else ' '), name)} | vaultwatch check"
+    return f"{_command(_JOIN_MESSAGES % ('' if is_exact else ' '), name)} | {CHECK}"
 
 
-def _hint_for_text(name: str, start: bytes, reason: str) -> str:
+def _given(command: str, place: str, reader: str) -> str:
+    """Return a command with the one that reads what it prints, or what it has put at a place, for a shell."""
+    return f"{command} && {reader.removesuffix(' -')} {place}" if place else f"{command} | {reader}"
+
+
+def _decoding_quoted(name: str) -> str:
+    return _command("python3 -m quopri -d", name)
+
+
+def _way_of_form(name: str, first: Rejected) -> _Way | None:
+    """Return what to do about a log of another form, which its beginning shows."""
+    start = first.raw[:SMALL_BYTES].lstrip()
+    if start.startswith(_ZIP) and _archive_of(name):
+        inner = shlex.quote(f"./{Path(name).name}")
+        taken = _command("cat", name).removesuffix(" | cat")
+        return _Way("; it is a zip archive in another archive", f"{taken} >{inner}", inner)
+    if known := next((text for form, text in _FORMS.items() if start.startswith(form)), ""):
+        return _Way(f"; {known}")
+    if _YAML.match(start):
+        return _Way("; it is YAML, which the package yq reads", _command(_OF_YAML, name))
+    return None
+
+
+def _way_in_json(name: str, raw: bytes) -> _Way | None:
+    """Return what to do about an object that has records in a form that is not read, or is too large."""
+    if path := _path_to(_shows_record, raw):
+        return _Way(f"; a record is inside {path}", _command(f"jq -r {shlex.quote(path)}", name))
+    if path := _path_to(_is_packed, raw):
+        unpacked = f"{_command(f'jq -r {shlex.quote(path)}', name)} | {_UNPACK_EACH}"
+        return _Way(f"; records are compressed inside {path}", unpacked)
+    if path := _path_to(_is_encoded, raw):
+        decode = f"jq -rj {shlex.quote(f'{path} | @base64d')}"
+        return _Way(f"; records are inside {path}, in base64", _command(decode, name))
+    start = raw[:SMALL_BYTES].lstrip()
+    if len(raw) > SMALL_BYTES and _OPENS_ENVELOPE.match(start) and shows_record(start):
+        return _Way("; it is too large to be read as one line", _command(_EACH_RECORD, name))
+    return None
+
+
+def _way_of_text(name: str, first: Rejected) -> _Way:
+    start = first.raw[:SMALL_BYTES].lstrip()
+    if divided := _way_of_divided(name, start.rstrip()):
+        return divided
     if _is_encoded(line := start.decode("utf-8", "replace").rstrip()) or line.startswith(_PACKED):
         each = line.endswith("=") or len(line) not in _WRAPPED_AT
         decode = f"{_command('cat', name)} | {_DECODE_EACH}" if each else _command("base64 -d", name)
-        return f"; it is in base64: {decode} | vaultwatch check"
+        return _Way("; it is in base64", decode)
     for form, what, script in _SCRIPTS:
         if form.search(start):
-            return f"; {what}: {_command('cat', name)} | python3 -c {shlex.quote(script)} | vaultwatch check"
+            return _Way(f"; {what}", f"{_command('cat', name)} | python3 -c {shlex.quote(script)}")
     if _OPENS_TEXT.match(start):
-        return f"; it is JSON in a text: {_command('jq -r .', name)} | vaultwatch check"
+        return _Way("; it is JSON in a text", _command("jq -r .", name))
     if b'\\\\"' in start:
-        return f"; its backslashes are doubled: {_command(_HALF, name)} | vaultwatch check"
+        return _Way("; its backslashes are doubled", _command(_HALF, name))
     if is_binary(start):
-        return ("" if reason == NOT_TEXT else f"; {NOT_TEXT}") + _FILES_MAY_BE
+        return _Way(("" if first.reason == NOT_TEXT else f"; {NOT_TEXT}") + _FILES_MAY_BE)
     if b"\n" not in start.rstrip() and _AFTER_CR.search(start):
-        return f"; its lines end with CR alone: {_command(_CR_TO_LF, name)} | vaultwatch check"
+        return _Way("; its lines end with CR alone", _command(_CR_TO_LF, name))
     if any(quote.encode() in start for quote in "“”"):
-        straight = _command("sed 's/[“”]/\"/g'", name)
-        return f"; its quotes are those of a word processor: {straight} | vaultwatch check"
-    return "; expected are audit entries (JSON) or messages of the server log, of Vault or OpenBao"
+        return _Way("; its quotes are those of a word processor", _command("sed 's/[“”]/\"/g'", name))
+    return _Way("; expected are audit entries (JSON) or messages of the server log, of Vault or OpenBao")
 
 
-def _hint_for_divided(name: str, start: bytes) -> str:
+def _way_of_divided(name: str, start: bytes) -> _Way | None:
     """Return what to do if a line is a part of one that a mail program, or somebody else, has divided."""
     if _QUOTED_PRINTABLE.fullmatch(start):
-        return f"; it is quoted-printable: {decoding_quoted(name)}"
+        return _Way("; it is quoted-printable", _decoding_quoted(name))
     if wrapped := _WRAPPED_ENTRY.fullmatch(start):
-        return f"; if its lines were wrapped: {_command(_joining(wrapped[1].decode()), name)} | vaultwatch check"
-    return ""
+        return _Way("; if its lines were wrapped", _command(_joining(wrapped[1].decode()), name))
+    return None
 
 
 def _joining(member: str) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vaultwatch.inputs import STDIN
+from vaultwatch.inputs import CHECK, STDIN
 from vaultwatch.inputs.archives import form_of_zip, is_tar, is_zip, tar_members, zip_members
 from vaultwatch.inputs.decompression import CHUNK_BYTES, decompressed
 from vaultwatch.inputs.encodings import as_utf_8
@@ -93,71 +93,74 @@ def is_folder(place: str) -> bool:
         return False
 
 
-def logs_in(name: str, opening: Opening | None = None) -> Iterator[Log]:
+def logs_in(name: str, opening: Opening | None = None, reader: str = CHECK) -> Iterator[Log]:
     """Open a file and yield its log, or each of those in an archive; one is open until the next.
 
     Args:
         name: A path, or "-" for stdin.
         opening: Opens what has this name, if that is no file.
+        reader: The command that reads it, as it reads stdin: a hint names it.
 
     Raises:
         Unreadable: It cannot be opened or read.
     """
     with ExitStack() as stack:
         with reading():
-            raw, size = stack.enter_context((opening or partial(_opened, name))())
+            raw, size = stack.enter_context((opening or partial(_opened, name, reader))())
             start = raw.peek(4)[:4]
         if not is_zip(start):
-            yield from _streamed(name, raw, size, is_file=opening is None)
+            yield from _streamed(name, raw, size, reader, is_file=opening is None)
             return
         if not raw.seekable():
             raise Unreadable("a zip archive cannot be read as a stream: name a file")
         if form := form_of_zip(raw):
-            yield _of_form(name, form, start)
+            yield _of_form(name, form, start, reader)
             return
         for member in zip_members(raw):
-            yield from _streamed(f"{name}/{member.name}", member.stream, member.packed_bytes, is_packed=True)
+            yield from _streamed(f"{name}/{member.name}", member.stream, member.packed_bytes, reader, is_packed=True)
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[tuple[Any, int]]:
+def _opened(name: str, reader: str) -> Iterator[tuple[Any, int]]:
     path: int | str = 0 if name == STDIN else name
     if _URL.match(name) and not Path(name).exists():
-        command = f"curl -fsSL {shlex.quote(name)} | vaultwatch check -"
+        command = f"curl -fsSL {shlex.quote(name)} | {reader}"
         raise Unreadable(f"addresses are not read; {command if name.startswith('http') else 'download it first'}")
     with open(path, "rb", buffering=CHUNK_BYTES, closefd=name != STDIN) as raw:
         yield raw, 0 if name == STDIN else Path(name).stat().st_size
 
 
-def _streamed(name: str, raw: Any, size: int, *, is_packed: bool = False, is_file: bool = False) -> Iterator[Log]:
+def _streamed(
+    name: str, raw: Any, size: int, reader: str, *, is_packed: bool = False, is_file: bool = False
+) -> Iterator[Log]:
     with reading():
         stream, is_compressed = decompressed(raw)
         is_archive = is_tar(stream.peek(_TAR_START)[:_TAR_START])
     if not is_archive:
-        log = _log(name, stream, size, is_compressed or is_packed)
+        log = _log(name, stream, size, reader, is_compressed=is_compressed or is_packed)
         yield log._replace(chunks=lambda: _to_end(log, raw)) if is_file and not log.form else log
         return
     for member in tar_members(stream):
         with reading():
             content, _ = decompressed(member.stream)
-        yield _log(f"{name}/{member.name}", content, size, is_compressed=True)
+        yield _log(f"{name}/{member.name}", content, size, reader, is_compressed=True)
 
 
-def _log(name: str, stream: Any, size: int, is_compressed: bool) -> Log:
+def _log(name: str, stream: Any, size: int, reader: str, *, is_compressed: bool) -> Log:
     with reading():
         text = as_utf_8(stream)
         head = text.peek(HEAD_BYTES)[:HEAD_BYTES]
     if form := form_of(name, head):
-        return _of_form(name, form, head)
+        return _of_form(name, form, head, reader)
     limit = max(_ALWAYS_ALLOWED_BYTES, _MAX_EXPANSION * size) if is_compressed and size else 0
     return Log(name, head, 0 if is_compressed else size, lambda: _chunks(text, limit))
 
 
-def _of_form(name: str, form: Form, head: bytes) -> Log:
+def _of_form(name: str, form: Form, head: bytes, reader: str) -> Log:
     def refuse() -> Iterator[tuple[bytes, int]]:
         from vaultwatch.inputs.hints import hint_of_form
 
-        raise Unreadable(f"{form.what}: {hint_of_form(name, form)}")
+        raise Unreadable(f"{form.what}: {hint_of_form(name, form, reader)}")
 
     return Log(name, head, 0, refuse, form.what)
 

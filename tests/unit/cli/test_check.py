@@ -356,7 +356,7 @@ class TestAlerts:
     @pytest.mark.parametrize(
         ("address", "hint"),
         [
-            ("https://example.org/a.log?x=1", "curl -fsSL 'https://example.org/a.log?x=1' | vaultwatch check -"),
+            ("https://example.org/a.log?x=1", "curl -fsSL 'https://example.org/a.log?x=1' | vaultwatch check"),
             ("gs://bucket/a.log", "download it first"),
         ],
     )

@@ -114,9 +114,14 @@ def test_names_and_values_from_a_log_are_escaped_bounded_and_without_secrets(
 
 
 def test_a_command_that_makes_a_log_lists_its_fields(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = log.with_name("vaultwatch check")
     log.write_bytes(b"]\0\0\x80\0")
-    assert run(capsys, log)[2].endswith(f": xz --format=lzma -dc {log} | vaultwatch fields\n")
-    assert run(capsys, "https://example.org/a")[2].endswith("| vaultwatch fields -\n")
+    assert run(capsys, log)[2].endswith(f": xz --format=lzma -dc '{log}' | vaultwatch fields\n")
+    assert run(capsys, "https://example.org/a")[2].endswith("| vaultwatch fields\n")
+    log.write_bytes(b"Rar!")
+    assert run(capsys, log)[2].endswith(f"""unar -q -o "$d" '{log}' && vaultwatch fields "$d"\n""")
+    log.write_text('"2026-11-21 x\n')
+    assert run(capsys, log.parent)[2].endswith(f": jq -r . '{log}' | vaultwatch fields\n")
 
 
 def test_fields_beyond_the_bound_are_counted(log: Path, capsys: pytest.CaptureFixture[str]) -> None:

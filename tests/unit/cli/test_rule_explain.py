@@ -145,3 +145,15 @@ def test_what_cannot_be_explained_is_one_line(
 def test_a_file_that_is_missing_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "mine_policy", "/proc/nowhere", "--rules", folder) == (
         2, "", "vaultwatch: /proc/nowhere: No such file or directory\n")  # fmt: skip
+
+
+def test_a_command_that_makes_a_log_explains_the_rule_by_it(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (log := tmp_path / "vaultwatch check").write_text('"2026-11-21 x\n')
+    _, _, err = run(capsys, "mine_policy", log, "--rules", "shipped", "--rules", folder)
+    command = f"vaultwatch rules explain --rules shipped --rules {folder} mine_policy"
+    assert err.endswith(f": jq -r . '{log}' | {command}\n")
+    log.write_bytes(b"]\0\0\x80\0")
+    _, _, err = run(capsys, "mine_policy", log, "--rules", "shipped", "--rules", folder)
+    assert err.endswith(f": xz --format=lzma -dc '{log}' | {command}\n")

@@ -96,6 +96,45 @@ def test_what_makes_no_rule_is_one_line_and_writes_nothing(
     assert reported in err
 
 
+@pytest.mark.parametrize(
+    ("place", "command"),
+    [
+        ("vaultwatch check", """unar -q -o "$d" 'vaultwatch check' && vaultwatch rules new audit_x --from "$d"\n"""),
+        ("https://example.org/a", "curl -fsSL https://example.org/a | vaultwatch rules new audit_x --from -\n"),
+        ('{"odd": "[INFO]"', "; expected are audit entries (JSON) or messages of the server log, of Vault or "),
+        ('"2026-11-21 [', ": jq -r . | vaultwatch rules new audit_x --from -\n"),
+    ],
+)
+def test_a_command_that_makes_a_log_makes_the_rule_of_it(
+    place: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("vaultwatch check").write_bytes(b"Rar!")
+    assert run(capsys, "audit_x", "--from", place)[2].removesuffix("OpenBao\n").endswith(command)
+
+
+@pytest.mark.parametrize("service", ["audit", "server"])
+def test_the_record_is_of_the_log_that_the_name_begins_with(
+    service: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs = {"audit": f"{line()}\n", "server": SERVER.partition("\n")[0] + "\n"}
+    other = next(one for one in logs if one != service)
+    (both := tmp_path / "both.log").write_text(logs[other] * 3 + logs[service] * 2)
+    (alone := tmp_path / "alone.log").write_text(logs[other])
+    assert run(capsys, f"{service}_x", "--from", alone, "--into", tmp_path / "mine") == (
+        2,
+        "",
+        f"vaultwatch: --from: no record is of the {service} log, which the name {service}_x begins with; "
+        f"{other}_x would be a name for the {other} log\n",
+    )
+    assert run(capsys, f"{service}_x", "--from", both, "--into", tmp_path / "mine")[2].startswith(
+        "made from the first of 2 records: "
+    )
+    made = yaml.safe_load((tmp_path / "mine" / f"{service}_x.yml").read_text())
+    assert made["logsource"]["service"] == service
+    assert run(capsys, "mine_x", "--from", both, "--into", tmp_path / "mine")[2].startswith("made from the first of 5 ")
+
+
 def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "audit_x.yml").write_text("mine")
     status, _, err = run(capsys, "audit_x", "--from", line(), "--into", tmp_path)

@@ -97,14 +97,14 @@ def test_a_folder_without_a_file_is_an_error(search: Search, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("place", "command"), [
-    ("https://example.org/a", "curl -fsSL https://example.org/a | vaultwatch search 'a b' -"),
-    ("PDF.lzma", "xz --format=lzma -dc PDF.lzma | vaultwatch search 'a b'"),
+    ("https://example.org/a", "curl -fsSL https://example.org/a | vaultwatch search 'a b'"),
+    ("vaultwatch check", "xz --format=lzma -dc 'vaultwatch check' | vaultwatch search 'a b'"),
 ])  # fmt: skip
 def test_a_command_that_makes_a_log_searches_it(
     search: Search, place: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("PDF.lzma").write_bytes(b"]\0\0\x80\0")
+    Path("vaultwatch check").write_bytes(b"]\0\0\x80\0")
     assert search("a b", place).err.endswith(f"{command}\n")
 
 
