@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 import click
 
@@ -12,14 +14,24 @@ from vaultwatch.audience import S3
 from vaultwatch.cli.common import complete_place, note_terminal
 from vaultwatch.cli.examples import examples
 from vaultwatch.cli.places import archived_logs, local_logs
+from vaultwatch.cli.search_records import Beginning, may_contain, records_with
 from vaultwatch.errors import ArchiveError, SettingError
+from vaultwatch.inputs import STDIN
 from vaultwatch.inputs.errors import Unreadable
+from vaultwatch.inputs.hints import hint_for
+from vaultwatch.inputs.logs import HEAD_BYTES
 from vaultwatch.printable import counted, one_line
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.reading.lines import LineSplitter
 from vaultwatch.reconcile import Log
 
 _CONTINUES = (b"  ", b"\t")
+_HEX = re.compile("[0-9a-f]+")
+_OF_ALERTS = {
+    32: "the id of an alert, no log has it: search for the alert's event_key, or for its time if that has 64 digits",
+    64: "the event_key of an alert, no log has one of 64 digits: search for the alert's time",
+}
+"""What a text of so many hexadecimal digits may be that was found nowhere."""
 
 
 @click.command(
@@ -40,7 +52,8 @@ def command(text: str, places: tuple[str, ...], when: str | None) -> int:
 
     A PLACE is a file (plain, gzip, zstd, bzip2, xz, zip or tar), a folder with all files below it, a pattern,
     s3://BUCKET for the archive of a deployment, or "-" (or nothing) for stdin. Lines are printed as they were logged,
-    each with the lines that continue it; on a terminal, control characters are shown as codes.
+    each with the lines that continue it; of envelopes, tables and base64, the records that contain TEXT are printed,
+    as check reads them, or else the lines. On a terminal, control characters are shown as codes.
 
     Exit status: 0 if a line was found, 1 if none was, 2 if something cannot be read, if a file that is named is empty,
     if a folder has no file, or if an option is wrong.
@@ -57,28 +70,64 @@ def command(text: str, places: tuple[str, ...], when: str | None) -> int:
     empty = [place for place, found in at.items() if not (found or place.startswith(S3))]
     for place in empty:
         click.echo(one_line(f"vaultwatch: {place}: there is no log to search: it has no file"), err=True)
-    found = [_search(log, wanted, show, named=log.name in at) for log in logs]
+    found = [_search(log, wanted, show, reader, named=log.name in at) for log in logs]
     lines, read = sum(count for count, _ in found), sum(whole for _, whole in found)
     sys.stdout.flush()
     if lines or read or not (logs or empty):
         click.echo(f"{counted(lines, 'line')} found, {counted(len(logs), 'log')} searched", err=True)
+    if not lines and (other := _OF_ALERTS.get(len(text)) if _HEX.fullmatch(text) else None):
+        click.echo(f"if TEXT is {other}", err=True)
     return 2 if empty or read < len(logs) else 0 if lines else 1
 
 
-def _search(log: Log, wanted: bytes, show: Callable[[bytes], None], *, named: bool) -> tuple[int, bool]:
+def _search(log: Log, wanted: bytes, show: Callable[[bytes], None], reader: str, *, named: bool) -> tuple[int, bool]:
     """Show what a log contains; return the number of matching lines, and whether all of the log could be read.
 
     One that the user named must not be empty.
     """
     found = 0
     try:
-        for line, matches in _matching(_not_empty(log) if named else log.read(), wanted):
+        head, pieces = _begun(_not_empty(log) if named else log.read())
+        begins = Beginning(head)
+        if begins.is_wrapped and not begins.is_encoded and log.name != STDIN:
+            if not may_contain(wanted, pieces):
+                return 0, True
+            pieces = log.read()
+        for line, matches in _wrapped(pieces, wanted, head) if begins.is_wrapped else _matching(pieces, wanted):
             show(line)
             found += matches
     except (Unreadable, ArchiveError) as error:
         click.echo(one_line(f"vaultwatch: {log.name}: {error}"), err=True)
         return found, False
+    if named and not found and (first := begins.first) and reader in (hint := hint_for(log.name, first, reader=reader)):
+        message = f"vaultwatch: {log.name}: its lines are no records: {first.reason}{hint}"
+        click.echo(one_line(message), err=True)
     return found, True
+
+
+def _begun(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """Return the first bytes of a log, and all of them, which raise what the first did not come to."""
+    head, failed = b"", list[Exception]()
+    try:
+        while len(head) < HEAD_BYTES and (piece := next(pieces, b"")):
+            head += piece
+    except (Unreadable, ArchiveError) as error:
+        failed.append(error)
+
+    def all_of_it() -> Iterator[bytes]:
+        yield head
+        for error in failed:
+            raise error
+        yield from pieces
+
+    return head[:HEAD_BYTES], all_of_it()
+
+
+def _wrapped(pieces: Iterable[bytes], wanted: bytes, head: bytes) -> Iterator[tuple[bytes, bool]]:
+    """Yield the records that contain the text, each as one matching line."""
+    splitter = LineSplitter()
+    batches = chain((splitter.push(piece) for piece in pieces), iter(splitter.flush, []))
+    return ((line, True) for line in records_with(wanted, batches, head))
 
 
 def _not_empty(log: Log) -> Iterator[bytes]:
@@ -100,7 +149,7 @@ def _matching(pieces: Iterable[bytes], wanted: bytes) -> Iterator[tuple[bytes, b
     within = False
     for line in _lines(pieces):
         matches = wanted in line
-        within = matches or (within and line.startswith(_CONTINUES))
+        within = matches or (within and line.startswith(_CONTINUES) and not line.lstrip().startswith(b"{"))
         if within:
             yield line, matches
 

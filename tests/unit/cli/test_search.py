@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import pty
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -74,6 +76,106 @@ def test_lines_that_continue_a_message_are_printed_with_it(search: Search, tmp_p
     assert search("wanted", log).out == b"[ERROR] core: wanted:\n  error=\n  | first\n  \n"
 
 
+def test_an_entry_continues_no_message(search: Search, tmp_path: Path) -> None:
+    (log := tmp_path / "configmap.yaml").write_bytes(b'data:\n    {"a": "wanted"}\n    {"a": "other"}\n')
+    assert search("wanted", log).out == b'    {"a": "wanted"}\n'
+
+
+ENTRIES = (RECORDING / "audit.jsonl").read_text().splitlines()
+EVENTS = [{"timestamp": 1, "message": entry} for entry in ENTRIES]
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        json.dumps({"events": EVENTS, "nextForwardToken": "f/1"}),
+        json.dumps({"events": EVENTS * 8, "nextForwardToken": "f/1"}, indent=4),
+        "".join(f"{json.dumps({'log': entry, 'stream': 'stdout'})}\n" for entry in ENTRIES),
+        "".join(f"{json.dumps({'data': b64encode(entry.encode()).decode()})}\n" for entry in ENTRIES),
+        "".join(json.dumps({"time": 1, "event": entry}) for entry in ENTRIES),
+        "a,line\n" + "".join('1,"{}"\n'.format(entry.replace('"', '""')) for entry in ENTRIES),
+        "\r".join(ENTRIES),
+        "".join(ENTRIES),
+    ],
+    ids=["one line", "pretty", "docker", "base64", "HEC", "CSV", "CR", "joined"],
+)
+def test_what_is_printed_of_an_envelope_is_the_entry(search: Search, log: str, tmp_path: Path) -> None:
+    (file := tmp_path / "log").write_bytes(log.encode())
+    assert search("nowhere", file) == (1, b"", "0 lines found, 1 log searched\n")
+    wanted = [entry for entry in ENTRIES if REQUEST_ID in entry]
+    found = search(REQUEST_ID, file)
+    assert sorted(set(found.out.decode().splitlines())) == sorted(wanted)
+    assert (found.status, found.err) == (0, f"{found.out.count(b'}' + bytes([10]))} lines found, 1 log searched\n")
+
+
+@pytest.mark.parametrize("wanted", ["a/b", "a<b", "x-y"])
+def test_a_text_that_json_escapes_is_found(search: Search, wanted: str, tmp_path: Path) -> None:
+    entry = json.dumps({"request": {"path": wanted}, "type": "request"})
+    (log := tmp_path / "log").write_text(json.dumps({"log": entry}).replace("/", "\\/").replace("<", "\\u003c") + "\n")
+    assert search(wanted, log).out.decode().splitlines() == [entry]
+    assert search("nowhere", log).status == 1
+
+
+@pytest.mark.parametrize("cut", [1, 18, 35])
+def test_a_text_that_a_shipper_has_cut_is_found(search: Search, cut: int, tmp_path: Path) -> None:
+    request = {"id": "r1", "operation": "read", "data": {"a": "x" * 900}, "path": REQUEST_ID}
+    entry = json.dumps({"time": "2026-11-21T07:29:41Z", "type": "request", "request": request})
+    at = entry.index(REQUEST_ID) + cut
+    parts = [(entry.replace(REQUEST_ID, "other"), True)] * 80 + [(entry[:at], False), (entry[at:], True)]
+    lines = (f"{json.dumps({'frag': part, 'last': is_last})}\n" for part, is_last in parts)
+    (log := tmp_path / "log").write_text("".join(lines))
+    assert search(REQUEST_ID, log).out.decode().splitlines() == [entry]
+
+
+def test_a_message_of_an_envelope_has_all_its_lines(search: Search, tmp_path: Path) -> None:
+    message = "2026-03-01T10:00:00.123Z [ERROR] core: wanted:\n  error=\n  | first\n  \n"
+    other = "2026-03-01T10:00:00.124Z [INFO]  core: other\n"
+    lines = (message + other).splitlines(keepends=True)
+    (log := tmp_path / "log").write_text("".join(f"{json.dumps({'log': line})}\n" for line in lines))
+    found = search("wanted", log)
+    assert (found.out.decode().rstrip(), found.err[:12]) == (message.rstrip(), "1 line found")
+
+
+def test_a_text_beside_records_is_found_too(search: Search, tmp_path: Path) -> None:
+    lines = [f"{json.dumps({'log': entry, 'pod': f'vault-{number}'})}\n" for number, entry in enumerate(ENTRIES)]
+    (log := tmp_path / "log").write_text("".join(lines))
+    assert search("vault-3", log) == (0, lines[3].encode(), "1 line found, 1 log searched\n")
+
+
+TRUNCATED = "Compressed file ended before the end-of-stream marker was reached"
+
+
+def test_a_rejected_line_is_found_beside_records(search: Search, tmp_path: Path) -> None:
+    lines = [f"{json.dumps({'log': entry})}\n" for entry in ENTRIES] + [f"cut off {{{REQUEST_ID}\n"]
+    (log := tmp_path / "log").write_text("".join(lines))
+    assert search(REQUEST_ID, log).out.splitlines()[2:] == [f"cut off {{{REQUEST_ID}".encode()]
+
+
+def test_a_log_whose_lines_are_no_records_has_a_hint(search: Search, tmp_path: Path) -> None:
+    (log := tmp_path / "log").write_text("".join(f"{b64encode(entry.encode()).decode()}\n" for entry in ENTRIES))
+    found = search(REQUEST_ID, log)
+    assert (found.status, found.out) == (1, b"")
+    hint, closing = found.err.splitlines()
+    said = f"vaultwatch: {log}: its lines are no records: no JSON object in the line; it is in base64: "
+    assert hint.startswith(f"{said}cat {log} | while ")
+    assert hint.endswith(f" | vaultwatch search {REQUEST_ID}")
+    assert closing == "0 lines found, 1 log searched"
+    assert len(search(REQUEST_ID, tmp_path).err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("ab" * 16, "no log has it: search for the alert's event_key"), ("ab" * 32, "search for the alert's time")],
+)
+def test_what_no_log_has_is_said_of_an_id(search: Search, text: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "audit").write_bytes(b"other\n")
+    found = search(text, tmp_path / "audit")
+    assert found.status == 1
+    assert says in found.err.splitlines()[-1]
+    (tmp_path / "audit.alert").write_text(f'{{"id":"{text}"}}\n')
+    assert search(text, tmp_path) == (0, f'{{"id":"{text}"}}\n'.encode(), "1 line found, 2 logs searched\n")
+
+
 def test_nothing_found_is_status_1(search: Search, tmp_path: Path) -> None:
     (tmp_path / "audit").write_bytes(b"other\n")
     assert search("wanted", tmp_path / "audit") == (1, b"", "0 lines found, 1 log searched\n")
@@ -118,6 +220,14 @@ def test_a_damaged_file_is_searched_up_to_the_damage_and_the_others_in_full(sear
         f"{tmp_path}/a.zst: damaged: the file ends within a zstd frame",
         f"{tmp_path}/none: No such file or directory",
     ]
+
+
+def test_a_damaged_envelope_too(search: Search, tmp_path: Path) -> None:
+    text = json.dumps({"events": EVENTS}, indent=1)
+    (log := tmp_path / "a.gz").write_bytes(gzip.compress(text[: text.rindex(REQUEST_ID) + 100].encode())[:-9])
+    found = search(REQUEST_ID, log)
+    assert (found.status, found.err.splitlines()[0]) == (2, f"vaultwatch: {log}: damaged: {TRUNCATED}")
+    assert REQUEST_ID.encode() in found.out
 
 
 def test_control_characters_reach_no_terminal(tmp_path: Path) -> None:
