@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from itertools import cycle
 from typing import Any
 from unittest import mock
 from uuid import UUID
@@ -360,8 +361,7 @@ class TestARequestWithoutAResponse:
 
 
 class TestARecordOfASegment:
-    @pytest.mark.parametrize("act", ACTS)
-    @pytest.mark.parametrize("place", [0, 5, len(AUDIT)])
+    @pytest.mark.parametrize(("act", "place"), list(zip(ACTS, cycle([0, 5, len(AUDIT)]))))
     def test_that_ends_its_child_is_excluded_alone_with_the_reason(self, act: str, place: int) -> None:
         line = bare(entry(900, f"hostile/{act}"))
         swept = Swept(*AUDIT[:place], line, *AUDIT[place:])
@@ -372,9 +372,12 @@ class TestARecordOfASegment:
         assert (swept.findings.records, swept.findings.rejected, swept.given_up) == (len(AUDIT), 1, [])
 
     @pytest.mark.parametrize(
-        "message", [b"[INFO]  core: hostile: kill", b"[INFO]  core: odd:\n  a=\n  | hostile: loop"]
+        ("message", "place"),
+        [
+            *((b"[INFO]  core: hostile: kill", place) for place in (1, len(SERVER))),
+            *((b"[INFO]  core: odd:\n  a=\n  | hostile: loop", place) for place in (4, 5)),
+        ],
     )
-    @pytest.mark.parametrize("place", [1, 4, 5, len(SERVER)])
     def test_may_be_a_message_and_ends_neither_the_line_behind_it_nor_identities(
         self, message: bytes, place: int
     ) -> None:

@@ -137,4 +137,4 @@ def test_any_text_is_read(text: str) -> None:
 
 @pytest.mark.parametrize("part", server_log.TEXTS)
 def test_hostile_text_does_not_hang(part: tuple[bytes, bytes]) -> None:
-    server_log.read_hostile_text(server_log.of_length(part, 1 << 18))
+    server_log.read_hostile_text(server_log.of_length(part, 1 << 17))

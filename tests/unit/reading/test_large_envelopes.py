@@ -53,8 +53,13 @@ WRAPS: dict[str, Wrap] = {
 }
 
 
-@pytest.mark.parametrize("indent", [None, 2])
-@pytest.mark.parametrize("name", sorted(WRAPS))
+@pytest.mark.parametrize(
+    ("name", "indent"),
+    [
+        *((name, None) for name in sorted(WRAPS)),
+        *((name, 2) for name in ("an array of entries", "CloudWatch Logs", "Fluentd")),
+    ],
+)
 def test_all_records_of_a_large_envelope_are_read(name: str, indent: int | None) -> None:
     text = json.dumps(WRAPS[name](ENTRIES, TEXTS), indent=indent)
     assert exceeded(text.encode(), len(text)) == "values" or indent

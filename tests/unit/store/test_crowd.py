@@ -92,7 +92,7 @@ def test_after_a_minute_without_a_conflict_the_row_of_the_rule_is_written_again(
     assert bodies("added") == []
 
 
-@pytest.mark.parametrize("writers", [2, 8, 40])
+@pytest.mark.parametrize("writers", [2, 8, pytest.param(40, marks=pytest.mark.long)])
 def test_any_number_of_writers_loses_and_doubles_no_count_and_is_no_store_error(client: Any, writers: int) -> None:
     def write(writer: int) -> list[Recorded]:
         store = DynamoStore(client, TABLE, SEAL, PEOPLE)

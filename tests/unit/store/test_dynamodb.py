@@ -160,7 +160,7 @@ class TestAFlood:
         results = record(store, filings("failed"), T0 + 1)
         assert [result.completed for result in results] == [True] * 60
 
-    @pytest.mark.parametrize("writers", [2, 8, 40])
+    @pytest.mark.parametrize("writers", [2, 8, pytest.param(40, marks=pytest.mark.long)])
     def test_from_many_writers_loses_and_doubles_no_count_and_is_no_store_error(
         self, client: Any, writers: int
     ) -> None:
