@@ -12,17 +12,16 @@ element, each decoded alone.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from vaultwatch.reading import lenient
 from vaultwatch.reading.budget import MAX_DEPTH, MAX_LENIENT_BYTES, exceeded, is_deep
 from vaultwatch.reading.elements import elements_of
+from vaultwatch.reading.encoded import BANNERS, decoded, is_banner, text_in, unpacked
 from vaultwatch.reading.repeats import Known, shows_record
 
 _CARRIERS = dict.fromkeys((
@@ -53,11 +52,22 @@ _NUMBERS = re.compile(rb"\[[\d,\s]*\]")
 _TIME_AND_LEVEL = re.compile(
     rb"\s{0,32}\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[^\s\[]{0,20} \[ {0,2}[A-Z?]{3,7} {0,2}\]"
 )
-_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{16,}={0,2}\s{0,2}")
-_BANNER = b"==> "
 _FRAME = frozenset({"Data", "File", "Offset"})
 _ALSO_IN_FRAME = "FileEvent"
-_Name: TypeAlias = str | int
+
+
+_Form: TypeAlias = Literal["", "base64", "row", "digits"]
+"""How a text is written: in base64, in a list beside words; or in digits, which are a line only under a known name."""
+
+
+class _Formed(NamedTuple):
+    """That the lines under a name have a form."""
+
+    name: str | int
+    form: _Form
+
+
+_Name: TypeAlias = str | int | _Formed
 """The name of a member, or the number of a column."""
 
 
@@ -75,11 +85,13 @@ class Wrapped(NamedTuple):
         texts: The texts; blank ones are blank lines.
         certain: Whether they are lines of a log for certain.
         names: The names directly above them.
+        form: How they were written.
     """
 
     texts: list[bytes]
     certain: bool
     names: frozenset[_Name] = frozenset()
+    form: _Form = ""
 
 
 class _Part(NamedTuple):
@@ -167,7 +179,7 @@ class Envelopes:
             return _NOTHING
         new = found.names - self._names if found.certain and len(self._names) < _MOST_NAMES else frozenset()
         self._names |= new
-        return search() if new & self._passed else found
+        return search() if new & self._passed or any(isinstance(name, _Formed) for name in new) else found
 
     def _texts_in_large(self, envelope: bytes) -> list[bytes]:
         try:
@@ -204,7 +216,7 @@ class Envelopes:
         if _NUMBERS.fullmatch(text):
             return self._in_list(msgspec.json.decode(text, type=list[int]), level)
         elements = (bytes(raw) for _, raw in elements_of(memoryview(text)))
-        return self._together(self._raw_parts(elements, level), is_row=is_row)
+        return self._together(self._raw_parts(elements, level), level, is_row=is_row)
 
     def _raw_parts(self, elements: Iterable[bytes], level: int) -> Iterator[_Part]:
         for raw in elements:
@@ -215,9 +227,9 @@ class Envelopes:
         if level > _MAX_LEVELS:
             return _below(value)
         if isinstance(value, str):
-            text = value.encode("utf-8", "replace")
-            unpacked = None if shows_record(text) else _unpacked(value)
-            return self._in_text(unpacked if unpacked and shows_record(unpacked) else text, level)
+            if (inner := text_in(value)) and ((found := self._in_text(inner, level + 1)).certain or is_banner(inner)):
+                return found._replace(certain=True, form="base64")
+            return self._in_text(value.encode("utf-8", "replace"), level)
         if isinstance(value, dict):
             if level and is_record(value):
                 return Wrapped([msgspec.json.encode(value)], certain=True)
@@ -230,7 +242,7 @@ class Envelopes:
             return search(next(iter(members.values())), level + 1)
         if _are_alike(members):
             parts = self._raw_parts if is_raw else self._parts
-            return self._together(parts(members.values(), level), is_row=False)
+            return self._together(parts(members.values(), level), level, is_row=False)
         names = (*(name for name in _CARRIERS if name in members), *(name for name in members if name not in _CARRIERS))
         found = {name: self._in_member(name, members[name], level, search) for name in names}
         certain = [one for one in found.values() if one.certain]
@@ -246,32 +258,51 @@ class Envelopes:
 
     def _in_member(self, name: str, value: Any, level: int, search: Callable[[Any, int], Wrapped]) -> Wrapped:
         cells = _cells(name, value)
-        return self._under(name, self._in_list(cells, level + 2, is_row=True) if cells else search(value, level + 1))
+        if cells:
+            found = self._in_list(cells, level + 2, is_row=True)
+        elif _Formed(name, "row") in self._names:
+            found = self._in_row(value, level + 1)
+        else:
+            found = search(value, level + 1)
+        return self._under(name, found, level)
+
+    def _in_row(self, value: Any, level: int) -> Wrapped:
+        if isinstance(value, bytes):
+            return self._in_raw_list(value, level) if value.startswith(b"[") else self._search_raw(value, level)
+        return self._in_list(value, level, is_row=True) if isinstance(value, list) else self._search(value, level)
 
     def _likely(self, found: Mapping[str, Wrapped]) -> Wrapped:
         """Return the first texts under a usual name, and note whether others could be lines."""
         best = _NOTHING
         for name, one in found.items():
-            if name in _CARRIERS and one.texts and not _has_text(best):
+            if one.form == "digits":
+                self._passed |= one.names
+            elif name in _CARRIERS and one.texts and not _has_text(best):
                 self._passed |= best.names
                 best = one
             else:
                 self._passed |= one.names
-                self._has_other_text |= not all(map(_WORD.fullmatch, one.texts))
+                self._has_other_text |= not all(map(_is_word, one.texts))
         return best
 
-    def _under(self, name: _Name, found: Wrapped) -> Wrapped:
+    def _under(self, name: str | int, found: Wrapped, level: int) -> Wrapped:
         """Return what was found in the value that has a name: of a known one, its texts are certain."""
+        names = frozenset[_Name]({_Formed(name, found.form)} if found.form in ("base64", "row") else ())
         if found.names or not found.texts:
-            return found
-        return Wrapped(found.texts, found.certain or name in self._names, frozenset({name}))
+            return found._replace(names=found.names | names, form="")
+        if _Formed(name, "base64") in self._names and not found.form:
+            inner = [self._in_text(decoded(text), level + 1) for text in found.texts]
+            names = names.union(*(one.names for one in inner))
+            found = Wrapped([text for one in inner for text in one.texts], certain=True)
+        form: _Form = "digits" if found.form == "digits" else ""
+        return Wrapped(found.texts, found.certain or name in self._names, names | {name}, form)
 
     def _in_list(self, items: list[Any], level: int, *, is_row: bool = False) -> Wrapped:
         if items and all(isinstance(item, int) and 8 < item < 256 for item in items):  # journald: no text, but bytes
             return self._in_text(bytes(items), level)
         if pairs := _pairs(items):
             return self._in_members(pairs, level)
-        return self._together(self._parts(items, level), is_row=is_row)
+        return self._together(self._parts(items, level), level, is_row=is_row)
 
     def _parts(self, items: Iterable[Any], level: int) -> Iterator[_Part]:
         for item in items:
@@ -280,23 +311,26 @@ class Envelopes:
             found = self._in_list(item, level + 1, is_row=True) if is_row else self._search(item, level + 1)
             yield _Part(found, item, is_list)
 
-    def _together(self, parts: Iterable[_Part], *, is_row: bool) -> Wrapped:
+    def _together(self, parts: Iterable[_Part], level: int, *, is_row: bool) -> Wrapped:
         """Return what was found in the elements of a list; in a row, each is in a column."""
-        found = [part._replace(found=self._under(at, part.found)) if is_row else part for at, part in enumerate(parts)]
+        found = list(parts)
+        are_words = not is_row and _is_beside_words(found)
+        if is_row or are_words:
+            found = [part._replace(found=self._under(at, part.found, level)) for at, part in enumerate(found)]
         certain = [part for part in found if part.found.certain]
         names = frozenset[_Name]().union(*(part.found.names for part in certain or found))
         if not certain:
-            return Wrapped([text for part in found for text in part.found.texts], False, names)
-        if is_row and len(certain) == 1:  # several are a column
+            return Wrapped([text for part in found if not part.found.form for text in part.found.texts], False, names)
+        if (is_row or are_words) and len(certain) == 1:  # several are a column
             self._passed.update(*(part.found.names for part in found))
             found = [part for part in found if part.found.certain or part.is_list]
         texts = [text for part in found for text in part.found.texts or ([] if is_row else _left(part.element))]
-        return Wrapped(texts, True, names)
+        return Wrapped(texts, True, names, "row" if are_words else certain[0].found.form)
 
     def _in_text(self, text: bytes, level: int) -> Wrapped:
         if text.isdigit():  # Loki: the time beside a line
-            return _NOTHING
-        if text.decode() in _CARRIERS:  # Athena: the name of a column, in its first row
+            return Wrapped([text], certain=False, form="digits")
+        if text.decode("utf-8", "replace") in _CARRIERS:  # Athena: the name of a column, in its first row
             return _BLANK
         if text.lstrip().startswith(b"{"):
             if _is_large(text):
@@ -316,12 +350,28 @@ class Envelopes:
         return found if found.texts else Wrapped([text], certain=False)
 
 
+def _is_word(text: bytes) -> bool:
+    return _WORD.fullmatch(text) is not None and not text_in(text.decode("utf-8", "replace"))
+
+
+def _is_text(element: Any) -> bool:
+    return element.startswith(b'"') if isinstance(element, bytes) else isinstance(element, str)
+
+
+def _is_beside_words(parts: Sequence[_Part]) -> bool:
+    """Return whether one text of a list is a line for certain, and all others are words, as columns have."""
+    if len(parts) < 2 or not all(_is_text(part.element) for part in parts):
+        return False
+    others = [part.found.texts for part in parts if not part.found.certain]
+    return len(others) == len(parts) - 1 and all(texts and texts[0].strip() and _is_word(texts[0]) for texts in others)
+
+
 def _has_text(found: Wrapped) -> bool:
     return any(text.strip() for text in found.texts)
 
 
 def _of_text(text: bytes) -> Wrapped:
-    return Wrapped([text], certain=shows_record(text) or text.startswith(_BANNER))
+    return Wrapped([text], certain=shows_record(text) or text.startswith(BANNERS[:1]))
 
 
 def _below(value: Any) -> Wrapped:
@@ -407,18 +457,8 @@ def _text_of(raw: msgspec.Raw) -> Any:
 def _frame(found: Any) -> Frame | None:
     if not isinstance(found, dict) or found.keys() - {_ALSO_IN_FRAME} != _FRAME or not isinstance(found["Data"], str):
         return None
-    content = _unpacked(found["Data"])
+    content = unpacked(found["Data"])
     return None if content is None else Frame(str(found["File"]).encode("utf-8", "replace"), content)
-
-
-def _unpacked(text: str) -> bytes | None:
-    """Return what a text is in base64; None if it is not."""
-    if not _BASE64.fullmatch(text):
-        return None
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except binascii.Error:
-        return None
 
 
 def _looks_wrapped(message: str) -> bool:

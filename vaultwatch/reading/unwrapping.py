@@ -44,6 +44,7 @@ from vaultwatch.reading.documents import (
     text_of_pair,
 )
 from vaultwatch.reading.elements import elements_of, end_behind
+from vaultwatch.reading.encoded import text_in
 from vaultwatch.reading.envelopes import Envelopes, Frame
 from vaultwatch.reading.joined_messages import HEAD, messages_in
 from vaultwatch.reading.logfmt import message_of, texts_of
@@ -356,7 +357,7 @@ class Unwrapper:
             return True
         if RULE_OF_MARKDOWN.fullmatch(text):
             return True
-        if self._around and self._around.fullmatch(text) and not _ANY_HEAD.search(text):
+        if self._around and self._around.fullmatch(text) and not _ANY_HEAD.search(text) and not _is_encoded(text):
             return True
         is_separator = len(text) <= _LONGEST_SEPARATOR and not text.strip(_AROUND)
         if is_separator or _SHELL_NOISE.fullmatch(text):
@@ -614,6 +615,11 @@ def _messages_in_row(text: bytes) -> list[bytes]:
         return []
     is_alone = len(_ANY_HEAD.findall(message)) == len(_ANY_HEAD.findall(text))
     return [message] if is_alone else _records_in_row(text)
+
+
+def _is_encoded(text: bytes) -> bool:
+    """Return whether a text in quotes may be a line in base64."""
+    return text_in(text.strip(b'", ').decode("utf-8", "replace")) is not None
 
 
 def _stream(header: Header) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from vaultwatch.rules.conditions import Exists
 
 RULES = Ruleset([SERVER, rule(Exists("request.path", True), "entry")])
 _MARK = re.compile(r"mark-\d+-")
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4}){4,}[A-Za-z0-9+/]{0,3}")
 _TIME = "2026-03-01T10:00:{:02}.123Z"
 BLOCKS = (
     [f"{_TIME} [INFO]  core: vault is sealed: mark"],
@@ -73,6 +75,14 @@ class Read(NamedTuple):
         return self.rejected.union(*self.records)
 
 
+def marks_in(text: str) -> set[str]:
+    """Return the marks in a rejected line, also in base64."""
+    found = set(_MARK.findall(text))
+    for encoded in _BASE64.findall(text.replace("\\n", "").replace("\n", "")):
+        found |= marks_in(base64.b64decode(encoded + "=" * (-len(encoded) % 4)).decode("utf-8", "replace"))
+    return found
+
+
 def read(text: str, *, unwrap: bool = True) -> Read:
     rejected: list[Rejected] = []
     detector = Detector(RULES, unwrap=unwrap, on_rejected=rejected.append)
@@ -80,7 +90,7 @@ def read(text: str, *, unwrap: bool = True) -> Read:
         detector.begin_log(text.encode()[:65536], name="log")
     found = detector.feed([line + b"\n" for line in text.encode().split(b"\n")]) + detector.end_log() + detector.flush()
     shown = [json.dumps([verdict.record, verdict.response]) for verdict in found]
-    marks = frozenset(mark for line in rejected for mark in _MARK.findall(line.raw.decode()))
+    marks = frozenset(mark for line in rejected for mark in marks_in(line.raw.decode()))
     return Read([frozenset(_MARK.findall(one)) for one in shown], marks, detector.counts.rejected)
 
 
@@ -94,10 +104,22 @@ SIBLINGS: dict[str, Wrap] = {
     "beside a message": lambda name, text: {"message": "a line", name: text},
     "beside a blank": lambda name, text: {"short_message": "", name: text},
     "nested": lambda name, text: {"stream": "stdout", "in": {"it": {name: text}, "pod": "vault-0"}},
+    "in a list beside a word": lambda name, text: {name: ["vault-0", text], "pod": "v"},
     "in a list": lambda name, text: {"k": [{"of": [text]}], "pod": "v"} if name == "k" else {name: [text], "pod": "v"},
     "in a row": lambda name, text: [_TIME, "vault-0", text],
     "in a pair": lambda name, text: [{"key": "pod", "value": "vault-0"}, {"key": name, "value": {"stringValue": text}}],
     "in a field": lambda name, text: [{"field": name, "value": text}, {"field": "@ptr", "value": "a b"}],
+}
+Encode = Callable[[str], str]
+"""Writes a text of an envelope in another form."""
+ENCODINGS: dict[str, Encode] = {
+    "text": str,
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64 with its end": lambda text: base64.b64encode(text.encode() + b"\n").decode(),
+    "base64 in lines": lambda text: base64.encodebytes(text.encode()).decode(),
+    "JSON": lambda text: json.dumps({"doc": text, "stream": "stdout"}),
+    "JSON in base64": lambda text: base64.b64encode(json.dumps({"doc": text, "pod": "vault-0"}).encode()).decode(),
+    "base64 in JSON": lambda text: json.dumps({"doc": base64.b64encode(text.encode()).decode()}),
 }
 All = Callable[[list[Any], str], str]
 """Makes a log of envelopes and a name."""
@@ -124,8 +146,9 @@ NAMES = st.sampled_from(["log", "doc", "message", "text", "a b", "x", "größe",
 ).filter(lambda name: name not in OF_RECORDS and not name.isdigit())
 
 
-def wrapped(lines: list[str], log: str, sibling: str, name: str, *, per_text: int = 1) -> str:
+def wrapped(lines: list[str], log: str, sibling: str, name: str, encoding: str = "text", *, per_text: int = 1) -> str:
     texts = ["\n".join(lines[at : at + per_text]) for at in range(0, len(lines), per_text)]
+    texts = list(map(ENCODINGS[encoding], texts))
     return LOGS[log]([SIBLINGS[sibling](name, text) for text in texts], name)
 
 
@@ -143,16 +166,20 @@ def _sizes(request: pytest.FixtureRequest) -> Iterator[None]:
     st.sampled_from(sorted(LOGS)),
     st.sampled_from(sorted(SIBLINGS)),
     NAMES,
+    st.sampled_from(sorted(ENCODINGS)),
     st.integers(1, 3),
 )
-@example([1, 2, 0], "a list", "alone", "doc", 1)
-@example([2, 1], "a list", "first", "doc", 1)
-@example([1, 3], "an array over many lines", "alone", "log", 1)
+@example([1, 2, 0], "a list", "alone", "doc", "text", 1)
+@example([2, 1], "a list", "first", "doc", "text", 1)
+@example([1, 3], "an array over many lines", "alone", "log", "text", 1)
+@example([0, 4], "a list", "last", "Data", "base64", 1)
+@example([0, 1], "a line each", "first", "data", "base64", 1)
+@example([0, 4], "a list", "in a list beside a word", "x", "text", 1)
 def test_each_line_in_an_envelope_is_read_or_counted(
-    blocks: list[int], log: str, sibling: str, name: str, per_text: int
+    blocks: list[int], log: str, sibling: str, name: str, encoding: str, per_text: int
 ) -> None:
     lines = lines_of(blocks)
-    plain, found = read("\n".join(lines) + "\n"), read(wrapped(lines, log, sibling, name, per_text=per_text))
+    plain, found = read("\n".join(lines) + "\n"), read(wrapped(lines, log, sibling, name, encoding, per_text=per_text))
     assert not plain.marks - found.marks
     if not (plain.lines or found.lines or (sibling in IN_LISTS and log in BARE)):
         assert found.records == plain.records
@@ -163,13 +190,14 @@ def test_each_line_in_an_envelope_is_read_or_counted(
     st.sampled_from(["a line each", "one line", "a list", "an array", "numbered", "by key"]),
     st.sampled_from(sorted(SIBLINGS)),
     NAMES,
+    st.sampled_from(sorted(ENCODINGS)),
     st.integers(1, 3),
 )
 def test_each_line_in_an_envelope_of_a_stream_is_read_or_counted(
-    blocks: list[int], log: str, sibling: str, name: str, per_text: int
+    blocks: list[int], log: str, sibling: str, name: str, encoding: str, per_text: int
 ) -> None:
     lines = lines_of(blocks)
-    text = wrapped(lines, log, sibling, name, per_text=per_text)
+    text = wrapped(lines, log, sibling, name, encoding, per_text=per_text)
     plain, found = read("\n".join(lines) + "\n", unwrap=False), read(text, unwrap=False)
     assert not plain.marks - found.marks
     if not (plain.lines or found.lines or (sibling in IN_LISTS and log in BARE)):
@@ -187,6 +215,13 @@ def test_each_line_under_a_name_that_is_not_known_is_read(sibling: str, log: str
     lines = lines_of(ALL)
     text = wrapped(lines, log, sibling, "doc")
     assert read(text) == read("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("log", ["a line each", "a list", "an array"])
+def test_each_line_that_is_encoded_is_read(encoding: str, log: str) -> None:
+    lines = lines_of(ALL)
+    assert read(wrapped(lines, log, "last", "doc", encoding)) == read("\n".join(lines) + "\n")
 
 
 def test_each_of_thousands_of_lines_in_one_envelope_is_read() -> None:
