@@ -16,11 +16,10 @@ log decides that it is such a document, so that no text that a client can write 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
-import msgspec
-
-_YAML = re.compile(rb"---|- [^{]{0,512}|- [\w.@/-]{1,64}: ['\"]\{.{1,65536}|[\w.@/-]{1,64}:")
+_YAML = re.compile(
+    rb"---|- [^{]{0,512}|- [\w.@/-]{1,64}: ['\"]\{.{1,65536}|[\w.@/-]{1,64}:(?: [|>][+-]?)?|apiVersion: [\w./]{1,64}"
+)
 OF_YAML = re.compile(
     rb"(?!(?:- )?['\"]?(?:request|@level)['\"]?:)"  # of a record that is YAML itself
     rb"(?:---|\.\.\.|-|(?:- {1,8}){1,8}[^{:]{0,512}|(?:- {1,8}){0,8}['\"]?[\w.@/-]{1,64}['\"]?:(?: [^{]{0,512})?)"
@@ -55,9 +54,6 @@ _BODY_OF_OTEL = re.compile(rb"Body: Str\((?:(.*)\)|(.*))")
 """The text of a record, of which the first of several lines is not closed."""
 
 
-_QUOTE_OR_ESCAPE = re.compile(rb"\\.|''|'", re.DOTALL)
-
-
 def document_of(first: bytes) -> re.Pattern[bytes] | None:
     """Return what the lines match that a document has around records; None if a log is no such document.
 
@@ -79,33 +75,3 @@ def body_of_otel(line: bytes) -> bytes | None:
         return b""
     found = _BODY_OF_OTEL.fullmatch(line)
     return (found[1] or found[2] or b"") if found else None
-
-
-_PAIR_OF_YAML = re.compile(
-    rb"(?:- {1,8})?(?:log|message|MESSAGE|line|msg|textPayload|text|_raw|content|LogMessage): "
-    rb"(?:(\"(?:[^\"\\]|\\.)*\")|'((?:[^']|'')*)'|([^\s{|>\"'&*!%@`][^{]*))"
-)
-
-
-def text_of_pair(line: bytes) -> bytes:
-    """Return the text in a line of YAML that has a line of a log under one of its usual names; b"" if it has none."""
-    if not (found := _PAIR_OF_YAML.fullmatch(line)):
-        return b""
-    double, single, plain = found.groups()
-    if not double:
-        return plain or single.replace(b"''", b"'")
-    try:
-        return str(msgspec.json.decode(double)).encode("utf-8", "replace")
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return bytes(double[1:-1])
-
-
-def literals(statement: bytes) -> Iterator[bytes]:
-    """Yield the texts in a line of SQL, without their quotes; what MySQL escapes with a backslash stays escaped."""
-    start = -1
-    for mark in _QUOTE_OR_ESCAPE.finditer(statement):
-        if mark[0] != b"'":
-            continue
-        if start >= 0:
-            yield statement[start : mark.start()].replace(b"''", b"'")
-        start = -1 if start >= 0 else mark.end()

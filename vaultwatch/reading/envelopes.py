@@ -167,6 +167,15 @@ class Envelopes:
             return []
         return found.texts if found.certain else []
 
+    def texts_in_rows(self, rows: Sequence[Sequence[str | None]]) -> list[bytes]:
+        """Return the texts in the rows of a table that are lines for certain.
+
+        Args:
+            rows: The cells of each; None for what is no text.
+        """
+        found = self._learning(lambda: self._in_list(list(map(list, rows)), 0))
+        return found.texts if found.certain else []
+
     def _learning(self, search: Callable[[], Wrapped]) -> Wrapped:
         """Search, and search again if texts were left out under names that are known only now.
 
@@ -282,7 +291,7 @@ class Envelopes:
                 best = one
             else:
                 self._passed |= one.names
-                self._has_other_text |= not all(map(_is_word, one.texts))
+                self._has_other_text |= not all(map(is_word, one.texts))
         return best
 
     def _under(self, name: str | int, found: Wrapped, level: int) -> Wrapped:
@@ -320,9 +329,11 @@ class Envelopes:
         certain = [part for part in found if part.found.certain]
         names = frozenset[_Name]().union(*(part.found.names for part in certain or found))
         if not certain:
-            return Wrapped([text for part in found if not part.found.form for text in part.found.texts], False, names)
+            texts = [text for part in found if not part.found.form for text in part.found.texts]
+            is_beside = is_row and any(isinstance(name, int) for name in self._names)
+            return Wrapped([text for text in texts if not (is_beside and is_word(text))], False, names)
+        self._passed.update(*(part.found.names for part in found if not part.found.certain))
         if (is_row or are_words) and len(certain) == 1:  # several are a column
-            self._passed.update(*(part.found.names for part in found))
             found = [part for part in found if part.found.certain or part.is_list]
         texts = [text for part in found for text in part.found.texts or ([] if is_row else _left(part.element))]
         return Wrapped(texts, True, names, "row" if are_words else certain[0].found.form)
@@ -350,7 +361,8 @@ class Envelopes:
         return found if found.texts else Wrapped([text], certain=False)
 
 
-def _is_word(text: bytes) -> bool:
+def is_word(text: bytes) -> bool:
+    """Return whether a text is what is beside a line, such as a time or a name, and no line."""
     return _WORD.fullmatch(text) is not None and not text_in(text.decode("utf-8", "replace"))
 
 
@@ -363,7 +375,7 @@ def _is_beside_words(parts: Sequence[_Part]) -> bool:
     if len(parts) < 2 or not all(_is_text(part.element) for part in parts):
         return False
     others = [part.found.texts for part in parts if not part.found.certain]
-    return len(others) == len(parts) - 1 and all(texts and texts[0].strip() and _is_word(texts[0]) for texts in others)
+    return len(others) == len(parts) - 1 and all(texts and texts[0].strip() and is_word(texts[0]) for texts in others)
 
 
 def _has_text(found: Wrapped) -> bool:

@@ -40,8 +40,6 @@ from vaultwatch.reading.documents import (
     OF_YAML,
     body_of_otel,
     document_of,
-    literals,
-    text_of_pair,
 )
 from vaultwatch.reading.elements import elements_of, end_behind
 from vaultwatch.reading.encoded import text_in
@@ -49,7 +47,9 @@ from vaultwatch.reading.envelopes import Envelopes, Frame
 from vaultwatch.reading.joined_messages import HEAD, messages_in
 from vaultwatch.reading.logfmt import message_of, texts_of
 from vaultwatch.reading.records import Rejected
+from vaultwatch.reading.sql_rows import lines_of
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
+from vaultwatch.reading.yaml_lines import YamlLines
 
 _MAX_HELD = 16
 _MAX_LEVELS = 4
@@ -189,7 +189,7 @@ class Unwrapper:
             if not _NEW_RECORD.match(text):
                 return self._continue(_PRETTY, text, line, number)
             return [*self.interrupt(), *self.read(line, number)]
-        if (found := self._in_document(text, number)) is not None:
+        if (found := self._in_document(line.rstrip(b"\r\n\0"), text, number)) is not None:
             return [Piece(piece, number) for one in found for piece in self._pieces(b"", one, number, 1)]
         if self._heading and (message := self._heading.message_in(line.strip(b"\r\n\0"))) is not None:
             line = text = message
@@ -208,16 +208,21 @@ class Unwrapper:
         is_message = pieces == [Piece(plain, number)] and not plain.startswith(b"{")
         return [Piece(line, number)] if is_message else pieces
 
-    def _in_document(self, text: bytes, number: int) -> list[bytes] | None:
+    def _in_document(self, line: bytes, text: bytes, number: int) -> list[bytes] | None:
         """Return what is in a line of a document; None if it is none."""
         if number <= 1:
             self._around = document_of(text)
+            self._yaml = YamlLines(self._envelopes)
+        if self._around is OF_YAML:
+            return self._yaml.lines_in(line)
+        if self._around is OF_SQL:
+            return lines_of(text, self._envelopes)
         if self._around is OF_OTEL and (body := body_of_otel(text)) is not None:
             return [body] if body.strip() else []
         return self._records_in_document(text) or None
 
     def _records_in_document(self, text: bytes) -> list[bytes]:
-        """Return the objects and messages in a row of a table, a text in an array, or a statement of SQL."""
+        """Return the objects and messages in a row of a table, or a text in an array."""
         begins = RULE_OF_MARKDOWN.fullmatch(text) is not None
         self._is_markdown = begins or (self._is_markdown and text.startswith(b"|"))
         if self._is_markdown:
@@ -225,9 +230,7 @@ class Unwrapper:
         is_text = text.startswith(b'"') and (self._around is OF_ARRAY or (text.endswith(b'",') and not self._heading))
         if is_text and not (self._around is OF_ARRAY and OF_ARRAY.fullmatch(text)):
             return _lines_in_text(text)
-        if self._around is OF_YAML and (line := text_of_pair(text)).strip():
-            return [line]
-        return [one for one in literals(text) if CAN_HOLD_RECORD.search(one)] if self._around is OF_SQL else []
+        return []
 
     def interrupt(self) -> list[Piece]:
         """Give up an object over many lines, because a line of another kind follows; return its lines."""
@@ -295,7 +298,7 @@ class Unwrapper:
             for one in found:
                 yield from self._pieces(b"", one, number, level + 1)
         elif start < 0 or _OPENS_WITH_HEAD.match(text) or _is_row_of_messages(text, start):
-            yield from self._without_object(whole, text, number)
+            yield from self._without_object(whole, text, number, level)
         elif level > _MAX_LEVELS:
             yield whole
         elif text[start : start + 3] == b'{""':
@@ -330,7 +333,7 @@ class Unwrapper:
             return None
         return found if any(_OPENS_WITH_HEAD.match(line) or _NEW_RECORD.match(line) for line in found) else None
 
-    def _without_object(self, whole: bytes, text: bytes, number: int) -> Iterator[bytes | Rejected]:
+    def _without_object(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
         """Yield what is in a line of plain text or of the server log."""
         header, rest = strip_syslog_header(text) if self._held else (NO_HEADER, text)
         key = _stream(header)
@@ -340,7 +343,7 @@ class Unwrapper:
             yield from parts
         elif messages := _messages_in_row(text):
             yield from messages
-        elif self._is_noise(text, number):
+        elif _is_separator(text) or (level == 0 and self._is_noise(text, number)):
             return
         elif message := without_columns(text, self._behind):
             yield message
@@ -357,10 +360,16 @@ class Unwrapper:
             return True
         if RULE_OF_MARKDOWN.fullmatch(text):
             return True
-        if self._around and self._around.fullmatch(text) and not _ANY_HEAD.search(text) and not _is_encoded(text):
+        is_done = self._around in (OF_YAML, OF_SQL)
+        if (
+            self._around
+            and not is_done
+            and self._around.fullmatch(text)
+            and not _ANY_HEAD.search(text)
+            and not _is_encoded(text)
+        ):
             return True
-        is_separator = len(text) <= _LONGEST_SEPARATOR and not text.strip(_AROUND)
-        if is_separator or _SHELL_NOISE.fullmatch(text):
+        if _SHELL_NOISE.fullmatch(text):
             return True
         if number <= 1 and _NAMES_DELIMITER.fullmatch(text):
             self._heading_at = number + 1
@@ -392,7 +401,7 @@ class Unwrapper:
         ended = _end_of_object(text[start:])
         key = _stream(header)
         if header is not NO_HEADER and key in self._held and not _NEW_RECORD.match(rest):
-            yield from self._without_object(whole, text, number)
+            yield from self._without_object(whole, text, number, level)
         elif ended == 0 and header is not NO_HEADER and len(rest) >= _SHORTEST_PART:
             if key in self._held:
                 yield from (piece.line for piece in self._give_up(key))
@@ -615,6 +624,10 @@ def _messages_in_row(text: bytes) -> list[bytes]:
         return []
     is_alone = len(_ANY_HEAD.findall(message)) == len(_ANY_HEAD.findall(text))
     return [message] if is_alone else _records_in_row(text)
+
+
+def _is_separator(text: bytes) -> bool:
+    return len(text) <= _LONGEST_SEPARATOR and not text.strip(_AROUND)
 
 
 def _is_encoded(text: bytes) -> bool:

@@ -283,6 +283,10 @@ def of_cef(line: str) -> str:
     return f"Nov 21 07:29:41 host CEF:0|HashiCorp|Vault|1.15|log|vault|3|rt=1 msg={text} dvchost=vault-0\n"
 
 
+def of_rows(lines: list[str], row: str, between: str) -> str:
+    return between.join(row.format(line.replace("'", "''")) for line in lines)
+
+
 LEEF = "devTime=Nov 21 2026 07:29:41{0}msg={1}{0}src=1.2.3.4\n"
 OTHER_FORMS: dict[str, Callable[[list[str]], str]] = {
     "texts with commas": lambda lines: "".join(f"    {json.dumps(line)},\n" for line in lines),
@@ -297,6 +301,20 @@ OTHER_FORMS: dict[str, Callable[[list[str]], str]] = {
     "pairs of messages": lambda lines: "".join(
         f"ts=2026-03-01T10:00:00Z level=info msg={json.dumps(line)}\n" for line in lines
     ),
+    "YAML": lambda lines: "".join(f"- host: v1\n  message: {json.dumps(line)}\n" for line in lines),
+    "YAML under another name": lambda lines: "".join(f"- doc: {json.dumps(line)}\n  pod: 1\n" for line in lines),
+    "YAML in single quotes": lambda lines: "---\n" + of_rows(lines, "- doc: '{}'\n  at: 2026-03-01\n", ""),
+    "a list in YAML": lambda lines: "logs:\n" + "".join(f"- {json.dumps(line)}\n" for line in lines),
+    "blocks of YAML": lambda lines: "".join(f"- host: v1\n  doc: |-\n    {line}\n" for line in lines),
+    "a block of YAML": lambda lines: "log: |\n" + "".join(f"  {line}\n" for line in lines),
+    "a map of Kubernetes": lambda lines: (
+        "apiVersion: v1\nkind: ConfigMap\ndata:\n  vault.log: |\n" + "".join(f"    {line}\n" for line in lines)
+    ),
+    "SQL": lambda lines: of_rows(lines, "INSERT INTO logs (at, doc) VALUES ('2026-03-01', '{}');\n", ""),
+    "rows of SQL": lambda lines: (
+        "INSERT INTO logs VALUES\n" + of_rows(lines, "(1, NULL, '{}', 'vault-0')", ",\n") + ";\n"
+    ),
+    "one line of SQL": lambda lines: "INSERT INTO logs VALUES " + of_rows(lines, "(lower('A'),'{}')", ",") + ";\n",
     **{
         f"{separator!r} for line ends": separator.join
         for separator in ("\0", "\f", "\v", "\x1e", "\u2028", "\u2029", "\x85")
@@ -305,10 +323,26 @@ OTHER_FORMS: dict[str, Callable[[list[str]], str]] = {
 }
 
 
+NO_TABS = {"LEEF"}
+"""Forms in which a line with a tab is several values."""
+
+
 @pytest.mark.parametrize("form", OTHER_FORMS)
 def test_each_line_in_another_form_is_read(form: str) -> None:
     lines = lines_of(ALL)
     assert read(OTHER_FORMS[form](lines)) == read("\n".join(lines) + "\n")
+
+
+@given(
+    st.lists(st.integers(0, len(BLOCKS) - 1), min_size=1, max_size=6),
+    st.sampled_from(sorted(OTHER_FORMS.keys() - NO_TABS)),
+)
+@example([4], "SQL")
+@example([3], "YAML under another name")
+def test_each_line_in_another_form_is_read_or_counted(blocks: list[int], form: str) -> None:
+    lines = lines_of([*blocks, 0] if "line ends" in form else blocks)  # a single message shows no separator
+    plain, found = read("\n".join(lines) + "\n"), read(OTHER_FORMS[form](lines))
+    assert not plain.marks - found.marks
 
 
 FAKE = "2026-03-01T10:00:09.123Z [INFO]  core: vault is unsealed mark-9-"
