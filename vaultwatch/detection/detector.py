@@ -211,7 +211,7 @@ class Detector:
         if is_plain_message(line) and not (self._has_unwrapper and self._unwrapper.is_table):
             return False
         here, text = split_tag(line) if origin is None else (NO_ORIGIN, line)
-        if self._has_unwrapper and self._unwrapper.holds_object:
+        if self._has_unwrapper and self._unwrapper.comes_first(text):
             return not here.lane
         return not here.lane and not self._continues(text, origin or NO_ORIGIN)
 

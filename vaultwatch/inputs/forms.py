@@ -24,9 +24,11 @@ _ROWS = (
 _UNSNAP = """'import snappy, sys; snappy.stream_decompress(open(sys.argv[1], "rb"), sys.stdout.buffer)'"""
 
 OF_MARKUP = (
-    r"""import html, re, sys; text = re.sub(r"</?(?:a|b|code|em|font|i|mark|sg|span|strong|wbr)\b[^>]*>", "", """
-    r"""sys.stdin.read()); [print(one) for one in html.unescape(re.sub("<[^>]*>", "\n", text)).split("\n") """
-    r"""if "{" in one or "] " in one or one.startswith(("  ", "==> "))]"""
+    r"""import html, re, sys; text = re.sub(r"(?s)<!\[CDATA\[(.*?)\]\]>", lambda one: html.escape(one[1]), """
+    r"""sys.stdin.read()); text = re.sub(r"</?(?:a|b|code|em|font|i|mark|sg|span|strong|wbr)\b[^>]*>", "", text); """
+    r"""[print(one) for one in html.unescape(re.sub("<[^>]*>", "\n", text)).split("\n") """
+    r"""if "{" in one or "] " in one or """
+    r"""re.match(r"  |==> |panic: |fatal error: |\[signal |goroutine |created by |\t/|\S+\(", one)]"""
 )
 """Prints the lines that may be of a record: what is beside records, such as a title, would be rejected."""
 

@@ -22,6 +22,7 @@ from vaultwatch.reading import lenient
 from vaultwatch.reading.budget import MAX_DEPTH, MAX_LENIENT_BYTES, exceeded, is_deep
 from vaultwatch.reading.elements import elements_of
 from vaultwatch.reading.encoded import BANNERS, decoded, is_banner, text_in, unpacked
+from vaultwatch.reading.quoted import Quoted
 from vaultwatch.reading.repeats import Known, shows_record
 
 _CARRIERS = dict.fromkeys((
@@ -119,10 +120,15 @@ def is_record(found: Any) -> bool:
 
 
 class Envelopes:
-    """Searches the envelopes of a log, and remembers the names under which it has found records."""
+    """Searches the envelopes of a log, and remembers the names under which it has found records.
+
+    Attributes:
+        quoted: Finds its lines in quotes.
+    """
 
     def __init__(self) -> None:
         """Know no names."""
+        self.quoted = Quoted()
         self._names: set[_Name] = set()
         self._passed: set[_Name] = set()
         self._has_other_text = False

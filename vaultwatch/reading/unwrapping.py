@@ -40,6 +40,7 @@ from vaultwatch.reading.documents import (
     OF_YAML,
     body_of_otel,
     document_of,
+    sections_of,
 )
 from vaultwatch.reading.elements import elements_of, end_behind
 from vaultwatch.reading.encoded import text_in
@@ -166,7 +167,12 @@ class Unwrapper:
     @property
     def holds_anything(self) -> bool:
         """Whether the next line could depend on those before it."""
-        return bool(self._held or self._frames) or self._envelopes.has_names or self._is_export or self.is_table
+        is_any = bool(self._held or self._frames) or self._envelopes.has_names or self._is_export or self.is_table
+        return is_any or self._envelopes.quoted.is_known
+
+    def comes_first(self, line: bytes) -> bool:
+        """Return whether a line is for this, even if it may continue a message of the server log."""
+        return self.holds_object or self._envelopes.quoted.is_line(line)
 
     def read(self, line: bytes, number: int) -> list[Piece]:
         """Return what is in a line; the line itself if it holds nothing in another form.
@@ -314,6 +320,8 @@ class Unwrapper:
     def _lines_in(self, text: bytes) -> list[bytes] | None:
         """Return the lines in an array, or in the values of pairs; None if none is known to be one."""
         if _OPENS_ARRAY.match(text) and (found := self._lines_in_array(text)) is not None:
+            return found
+        if (found := self._envelopes.quoted.lines_in(text)) is not None:
             return found
         has_pairs = _FIRST_PAIR.match(text) is not None
         pairs = texts_of(text) if has_pairs else _texts_of_event(text)
@@ -497,6 +505,8 @@ def _texts_of_event(text: bytes) -> dict[str, str]:
 
 def _divided(text: bytes) -> list[bytes]:
     """Return the lines in a line that something else than line ends separates; none if it is one."""
+    if sections := sections_of(text):
+        return sections
     if _RECORD_AFTER_CR.search(text):
         return text.split(b"\r")
     has_other = any(separator in text for separator in _SEPARATORS)  # far faster than the pattern

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -201,16 +202,32 @@ def test_each_message_in_the_debug_format_of_rsyslog_counts_once(
     assert subprocess.run(["sh", "-c", command], check=True, capture_output=True).stdout.decode().splitlines() == lines
 
 
-def test_no_line_of_a_server_log_in_xml_is_lost(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    lines = (DATA / "ordinary-restart" / "server.log").read_text().splitlines()
-    rows = "".join(f"<log>{html.escape(line)}</log>\n" for line in lines)
+PANIC = """panic: runtime error: index out of range
+fatal error: all goroutines are asleep - deadlock!
+[signal SIGSEGV: segmentation violation code=0x1 addr=0x18 pc=0x2a3b4c]
+goroutine 421 [running]:
+github.com/hashicorp/vault/vault.(*Core).handleRequest(0xc000a1e000, 0x8d0f2a8)
+\t/home/runner/work/vault/vault/vault/request_handling.go:1024 +0x1a4
+created by net/http.(*Server).Serve
+"""
+
+
+@pytest.mark.parametrize("write", [html.escape, "<![CDATA[{}]]>".format], ids=["escaped", "CDATA"])
+def test_no_line_of_a_server_log_in_xml_is_lost(
+    write: Callable[[str], str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = [*(DATA / "ordinary-restart" / "server.log").read_text().splitlines(), *PANIC.splitlines()]
+    rows = "".join(f"<log>{write(line)}</log>\n" for line in lines)
     (file := tmp_path / "log.xml").write_text(f'<?xml version="1.0"?>\n<logs>\n{rows}</logs>\n')
     status, error = said(capfd, file)
     assert status == 2
     command = error.partition("it is XML: ")[2].removesuffix(" | vaultwatch check\n")
     printed = subprocess.run(["sh", "-c", command], check=True, capture_output=True, text=True).stdout.splitlines()
     assert any(line.startswith("==> ") for line in printed)
-    assert printed == [line for line in lines if "{" in line or "] " in line or line.startswith(("  ", "==> "))]
+    of_panic = tuple(PANIC.splitlines())
+    assert printed == [
+        line for line in lines if "{" in line or "] " in line or line.startswith(("  ", "==> ", *of_panic))
+    ]
 
 
 def test_a_text_of_a_client_does_not_make_a_log_such_a_file() -> None:

@@ -117,6 +117,8 @@ ENCODINGS: dict[str, Encode] = {
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
     "base64 with its end": lambda text: base64.b64encode(text.encode() + b"\n").decode(),
     "base64 in lines": lambda text: base64.encodebytes(text.encode()).decode(),
+    "a text of JSON": json.dumps,
+    "quotes": lambda text: "\n".join(map('"{}"'.format, text.split("\n"))),
     "JSON": lambda text: json.dumps({"doc": text, "stream": "stdout"}),
     "JSON in base64": lambda text: base64.b64encode(json.dumps({"doc": text, "pod": "vault-0"}).encode()).decode(),
     "base64 in JSON": lambda text: json.dumps({"doc": base64.b64encode(text.encode()).decode()}),
@@ -174,6 +176,7 @@ def _sizes(request: pytest.FixtureRequest) -> Iterator[None]:
 @example([1, 3], "an array over many lines", "alone", "log", "text", 1)
 @example([0, 4], "a list", "last", "Data", "base64", 1)
 @example([0, 1], "a line each", "first", "data", "base64", 1)
+@example([4, 5], "a line each", "alone", "doc", "a text of JSON", 2)
 @example([0, 4], "a list", "in a list beside a word", "x", "text", 1)
 def test_each_line_in_an_envelope_is_read_or_counted(
     blocks: list[int], log: str, sibling: str, name: str, encoding: str, per_text: int
@@ -287,6 +290,7 @@ def of_rows(lines: list[str], row: str, between: str) -> str:
     return between.join(row.format(line.replace("'", "''")) for line in lines)
 
 
+CDATA = "<event><host>vault-0</host><msg><![CDATA[{}]]></msg></event>"
 LEEF = "devTime=Nov 21 2026 07:29:41{0}msg={1}{0}src=1.2.3.4\n"
 OTHER_FORMS: dict[str, Callable[[list[str]], str]] = {
     "texts with commas": lambda lines: "".join(f"    {json.dumps(line)},\n" for line in lines),
@@ -301,6 +305,14 @@ OTHER_FORMS: dict[str, Callable[[list[str]], str]] = {
     "pairs of messages": lambda lines: "".join(
         f"ts=2026-03-01T10:00:00Z level=info msg={json.dumps(line)}\n" for line in lines
     ),
+    "texts of JSON": lambda lines: "".join(f"{json.dumps(line)}\n" for line in lines),
+    "texts of JSON with their ends": lambda lines: "".join(f"{json.dumps(line + chr(10))}\n" for line in lines),
+    "quotes": lambda lines: "".join(f'"{line}"\n' for line in lines),
+    "calls that strace shows": lambda lines: "".join(
+        f"[pid {812 + at}] write(2, {json.dumps(line)}, {len(line)}) = {len(line)}\n" for at, line in enumerate(lines)
+    ),
+    "XML on one line": lambda lines: f"<events>{''.join(map(CDATA.format, lines))}</events>\n",
+    "XML": lambda lines: "".join(f"{CDATA.format(line)}\n" for line in lines),
     "YAML": lambda lines: "".join(f"- host: v1\n  message: {json.dumps(line)}\n" for line in lines),
     "YAML under another name": lambda lines: "".join(f"- doc: {json.dumps(line)}\n  pod: 1\n" for line in lines),
     "YAML in single quotes": lambda lines: "---\n" + of_rows(lines, "- doc: '{}'\n  at: 2026-03-01\n", ""),
@@ -338,6 +350,8 @@ def test_each_line_in_another_form_is_read(form: str) -> None:
     st.sampled_from(sorted(OTHER_FORMS.keys() - NO_TABS)),
 )
 @example([4], "SQL")
+@example([0, 4], "quotes")
+@example([0, 4], "XML on one line")
 @example([3], "YAML under another name")
 def test_each_line_in_another_form_is_read_or_counted(blocks: list[int], form: str) -> None:
     lines = lines_of([*blocks, 0] if "line ends" in form else blocks)  # a single message shows no separator
