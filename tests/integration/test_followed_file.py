@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,10 +37,18 @@ class Device:
             self.written.append(line)
 
     def rotate(self, lines_behind: int = 50) -> None:
-        """Rename the file as logrotate does, and ask to reopen it once some lines were written to the renamed one."""
-        for number in (3, 2, 1):
-            if (older := self._file.with_name(f"audit.log.{number}")).exists():
-                older.rename(older.with_name(f"audit.log.{number + 1}"))
+        """Rename the file as logrotate does, and ask to reopen it once some lines were written to the renamed one.
+
+        Of the others, those before the one before are compressed, as with `delaycompress`.
+        """
+        for number in range(9, 0, -1):
+            for suffix in ("", ".gz"):
+                if (older := self._file.with_name(f"audit.log.{number}{suffix}")).exists():
+                    older.rename(older.with_name(f"audit.log.{number + 1}{suffix}"))
+        if (older := self._file.with_name("audit.log.2")).exists():
+            (packed := older.with_name("audit.log.2.gz")).write_bytes(gzip.compress(older.read_bytes()))
+            os.utime(packed, ns=(older.stat().st_atime_ns, older.stat().st_mtime_ns))
+            older.unlink()
         self._file.rename(self._file.with_name("audit.log.1"))
         for _ in range(lines_behind):
             self.write()
@@ -51,8 +61,8 @@ class Device:
 
 
 @contextmanager
-def following(file: Path) -> Iterator[list[bytes]]:
-    """Give the lines that are printed meanwhile."""
+def following(file: Path, go_on: Event | None = None) -> Iterator[list[bytes]]:
+    """Give the lines that are printed meanwhile; only the first one is read before an event, if it is given."""
     found: list[bytes] = []
     with subprocess.Popen([FOLLOW, file], stdout=subprocess.PIPE) as process:
         stdout = process.stdout
@@ -60,7 +70,8 @@ def following(file: Path) -> Iterator[list[bytes]]:
 
         def read() -> None:
             for line in stdout:
-                found.append(line)  # noqa: PERF402  others look at it meanwhile
+                found.append(line)
+                assert not go_on or go_on.wait(HUNG_SECONDS)
 
         reader = Thread(target=read)
         reader.start()
@@ -122,6 +133,21 @@ def test_two_rotations_before_it_looks_again_lose_nothing(file: Path) -> None:
         for _ in range(2):
             device.rotate()
             device.write()
+        eventually(lambda: all_of(device, found))
+    assert found == device.written
+
+
+def test_rotations_while_nobody_reads_lose_nothing(file: Path) -> None:
+    """Whoever reads the lines may wait for days, such as for room on a disk."""
+    device, go_on = Device(file), Event()
+    for _ in range(200):  # more than a pipe holds
+        device.write()
+    with following(file, go_on) as found:
+        eventually(lambda: found)
+        for _ in range(5):
+            device.rotate()
+            device.write()
+        go_on.set()
         eventually(lambda: all_of(device, found))
     assert found == device.written
 

@@ -59,8 +59,8 @@ def command(
     """Write what existing logs show as one page of HTML.
 
     The page says what happened, who called what from where, and what is missing from the logs. It needs no other file,
-    no network and no script, and can be mailed, archived and printed. FILE and the options are those of `check`; they
-    select alerts, while calls and completeness are of all that was read.
+    no network and no script, and can be mailed, archived and printed. FILE is that of `check`, and every option but
+    --output means what it means there. They select alerts, while calls and completeness are of all that was read.
 
     Exit status: that of `check`: 0 if there is no alert, 1 if there are alerts, 2 if a file cannot be read to its end,
     if a FILE, or all of a folder, is empty or no log of Vault, or has more rejected lines than records and no alert, if

@@ -93,3 +93,17 @@ def test_the_shell_completes_the_names_of_rules(words: str) -> None:
 )
 def test_the_shell_completes_the_values_of_options(words: str, start: str, found: list[str]) -> None:
     assert [value for _, value in completed(words, start)] == found
+
+
+def test_the_options_of_report_are_options_of_check_as_its_help_says() -> None:
+    of = {
+        name: {
+            option.opts[0]: (option.opts, option.secondary_opts, option.help, str(option.default))
+            for option in COMMANDS[name,].params
+            if isinstance(option, click.Option)
+        }
+        for name in ("check", "report")
+    }
+    assert "every option but --output means what it means there" in " ".join((COMMANDS["report",].help or "").split())
+    assert of["report"].keys() - of["check"].keys() == {"-o"}
+    assert all(of["check"][name] == of["report"][name] for name in of["report"].keys() - {"-o"})
