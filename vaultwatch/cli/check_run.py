@@ -214,13 +214,14 @@ class Run:
             self._count_read(log, found)
         elif log.rejected:
             found.foreign.add(log)
+            if log.over_budget:
+                self._note_torn(log)
 
     def _count_read(self, log: LogRead, found: _Found) -> None:
         """Count a log with records, by what is wrong with its other lines."""
         if log.rejected > log.records:
             found.torn += 1
-            if len(self.torn) < _MOST_PROBLEMS:
-                self.torn.add(log.name)
+            self._note_torn(log)
             if len(found.of_torn) < _MOST_NAMED:
                 found.of_torn.append(log)
         elif log.width:
@@ -232,6 +233,10 @@ class Run:
             if found.partly <= _MOST_NAMED:
                 what = f"{counted(log.rejected, 'line')} cannot be read"
                 self._note(f"{log.name}: {what}{hint_for(log.name, log.first, log.torn)}")
+
+    def _note_torn(self, log: LogRead) -> None:
+        if len(self.torn) < _MOST_PROBLEMS:
+            self.torn.add(log.name)
 
     def _show(self, log: Log, position: int, _size: int) -> None:
         if not self._manner.watched or self._overall:

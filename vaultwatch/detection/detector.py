@@ -68,6 +68,8 @@ class Detector:
         waits: The verdicts on requests that wait for their responses.
         correlator: What counts for correlations.
         wrapping: Whether lines of the server log were wrapped, in the log that is read now; only with `unwrap`.
+        is_foreign: Called with a rejected line over the budget: whether it is of no log of Vault, and raises no alert;
+            None if each raises one.
     """
 
     def __init__(
@@ -136,6 +138,7 @@ class Detector:
         self._searched, self._max_searched = 0, max_searched
         self._on_entries, self._on_message = on_entries, on_message
         self.wrapping = Wrapping()
+        self.is_foreign: Callable[[bytes], bool] | None = None
         self._log, self._line, self._has_tags = "", 0, True
         self._piece, self._lines, self._whole = b"", list[bytes](), b""
 
@@ -607,7 +610,9 @@ class Detector:
 
     def _take_rejected(self, rejected: Rejected, now: float) -> list[Verdict]:
         self._evaluator.reject(rejected)
-        return self._audit.evaluate(undecoded_entry(rejected), self._index.of_partial, now) if rejected.partial else []
+        if not rejected.partial or (self.is_foreign and self.is_foreign(rejected.raw)):
+            return []
+        return self._audit.evaluate(undecoded_entry(rejected), self._index.of_partial, now)
 
     def _server_line(self, text: bytes, origin: Origin) -> ServerLine | None:
         """Return a line of the server log; None if it belongs to an audit log.

@@ -32,7 +32,7 @@ from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.logs import Log
 from vaultwatch.inputs.own import set_apart
 from vaultwatch.inputs.parts import Part, logs_of
-from vaultwatch.inputs.rejects import Rejects
+from vaultwatch.inputs.rejects import Rejects, is_foreign
 from vaultwatch.inputs.torn import Torn
 from vaultwatch.reading.budget import SMALL_BYTES
 from vaultwatch.reading.lines import LineSplitter
@@ -62,6 +62,7 @@ class LogRead(msgspec.Struct, frozen=True):
         name: Its name.
         records: How many records it has.
         rejected: How many rejected lines it has.
+        over_budget: How many lines over the budget it has.
         first: The beginning of the first of these.
         torn: How they were torn.
         own: What of its own output Vaultwatch has written to it: then it was left out.
@@ -74,6 +75,7 @@ class LogRead(msgspec.Struct, frozen=True):
     name: str
     records: int = 0
     rejected: int = 0
+    over_budget: int = 0
     first: Rejected | None = None
     torn: Torn = msgspec.field(default_factory=Torn)
     own: str = ""
@@ -137,7 +139,7 @@ class Reader:
         self._observer = observer
         self.errors: dict[str, str] = {}
         self.names: list[str] = []
-        self._before = (0, 0)
+        self._before = (0, 0, 0)
         self.detector = Detector(
             settings.rules,
             source=settings.source,
@@ -165,6 +167,7 @@ class Reader:
         Raises:
             Unreadable: It cannot be read to its end.
         """
+        self.detector.is_foreign = self._is_foreign if part.is_first and not part.is_named else None
         for found in logs_of(part):
             own, log = ("", found) if part.is_named else set_apart(found)
             if own:
@@ -237,18 +240,22 @@ class Reader:
         self.detector.begin_log(head, name=name)
 
     def _end(self) -> LogRead:
-        records, rejected = (after - before for after, before in zip(self._lines(), self._before, strict=True))
-        read = LogRead(self.names[-1], records, rejected, _beginning(self.rejects.first), self.rejects.torn)
+        records, rejected, over = (after - before for after, before in zip(self._lines(), self._before, strict=True))
+        read = LogRead(self.names[-1], records, rejected, over, _beginning(self.rejects.first), self.rejects.torn)
         wrapping = self.detector.wrapping
         if not wrapping.width:
             return read
         found = {"wrapped": wrapping.parts, "width": wrapping.width, "is_exact": wrapping.is_exact}
         return msgspec.structs.replace(read, **found, is_quoted_printable=wrapping.is_quoted_printable)
 
-    def _lines(self) -> tuple[int, int]:
-        """Return how many records were read, and how many lines were rejected."""
+    def _is_foreign(self, line: bytes) -> bool:
+        """Return whether a line is of a file that is no text, of which no record was read."""
+        return self._lines()[0] == self._before[0] and is_foreign(line)
+
+    def _lines(self) -> tuple[int, int, int]:
+        """Return how many records were read, how many lines were rejected, and how many were over the budget."""
         counts = self.detector.counts
-        return counts.audit + counts.server, counts.rejected
+        return counts.audit + counts.server, counts.rejected, counts.partial
 
     def _note_rule_error(self, name: str, error: Exception) -> None:
         self.errors[name] = f"{type(error).__name__}: {error}"

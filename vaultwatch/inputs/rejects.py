@@ -18,6 +18,7 @@ NOT_TEXT = "it is not text"
 _OF_NOISE = (NO_OBJECT, "broken JSON: Expecting property name")
 """Reasons that noise has, by chance: it depends on whether a brace is in it."""
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\b\t\n\f\r\x1b")
+_OF_VAULT = (b'"request":', b'"@message":')
 _MOSTLY_INVALID = 0.2
 _WHERE = re.compile(r" at byte \d+ of \d+")
 
@@ -35,6 +36,14 @@ def is_binary(start: bytes) -> bool:
     """
     invalid = start.decode("utf-8", "replace").count("\ufffd")
     return len(start.translate(None, _CONTROLS)) < len(start) or invalid > _MOSTLY_INVALID * len(start)
+
+
+def is_foreign(line: bytes) -> bool:
+    """Return whether a line is of a file that is no text and has nothing of Vault: no client can make Vault write one.
+
+    NULs at its beginning are no sign: a crash of the host leaves them in a log.
+    """
+    return is_binary(line.lstrip(b"\0")[:SMALL_BYTES]) and not any(sign in line for sign in _OF_VAULT)
 
 
 class Rejects:

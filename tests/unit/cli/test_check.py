@@ -775,6 +775,29 @@ class TestReports:
         rules = f"{undecided} rule{'' if undecided == 1 else 's'} undecided"
         assert f"0 rejected lines, 1 record over budget ({rules}), " in found.err
 
+    @pytest.mark.parametrize(
+        ("line", "has_alert"),
+        [
+            (b"\x7fELF\0" + b"{," * 20_000, False),
+            (b"\0\0" + b'{"a",' * 20_000, True),
+            (b"\x7fELF\0" + b'{"request":[],' * 20_000, True),
+            (b'{"a",' * 20_000, True),
+        ],
+        ids=["binary", "NULs before it", "of Vault", "text"],
+    )
+    def test_a_line_over_the_budget_in_a_file_of_a_folder_that_is_no_text_raises_nothing(
+        self, check: Check, line: bytes, has_alert: bool, tmp_path: Path
+    ) -> None:
+        (tmp_path / "a.log").write_bytes(b"x\n" + line + b"\n")
+        rules = ["audit_entry_over_budget"] if has_alert else []
+        said = "1 alert in files of which more lines are rejected than read: they may be no logs of Vault"
+        for place, expected in ((tmp_path, rules), (tmp_path / "a.log", ["audit_entry_over_budget"])):
+            found = check("--format", "json", place)
+            assert [alert["rule"] for alert in found.alerts] == expected
+            assert (said in found.err, found.status) == (bool(expected), 2)
+        (tmp_path / "a.log").write_bytes(AUDIT.read_bytes() + line + b"\n")
+        assert "audit_entry_over_budget" in check("--format", "json", tmp_path).out
+
     def test_a_file_of_which_nothing_can_be_read_is_named_with_the_first_reason(
         self, check: Check, tmp_path: Path
     ) -> None:
