@@ -23,7 +23,7 @@ from vaultwatch.inputs.hints import decoding_quoted, hint_for, joining_lines
 from vaultwatch.inputs.logs import Log, files_at
 from vaultwatch.inputs.own import begins_as_own
 from vaultwatch.inputs.parts import PART_BYTES, Part, parts_of
-from vaultwatch.inputs.rejects import Rejects
+from vaultwatch.inputs.rejects import PACKED, Rejects
 from vaultwatch.printable import counted, one_line
 
 _MOST_NAMED = 10
@@ -228,10 +228,11 @@ class Run:
             found.wrapped += 1
             if found.wrapped <= _MOST_NAMED:
                 self._say_wrapped(log)
-        elif log.first and log.torn.kind:
+        elif log.first and (log.torn.kind or log.first.reason == PACKED):
             found.partly += 1
             if found.partly <= _MOST_NAMED:
                 what = f"{counted(log.rejected, 'line')} cannot be read"
+                what += f": {log.first.reason}" if log.first.reason == PACKED else ""
                 self._note(f"{log.name}: {what}{hint_for(log.name, log.first, log.torn)}")
 
     def _note_torn(self, log: LogRead) -> None:

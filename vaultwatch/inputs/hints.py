@@ -15,7 +15,7 @@ from vaultwatch.inputs import CHECK, STDIN
 from vaultwatch.inputs.archives import is_zip
 from vaultwatch.inputs.encodings import LONGEST_START, encoding_of
 from vaultwatch.inputs.forms import FILE, OF_MARKUP, Form, form_named
-from vaultwatch.inputs.rejects import NOT_TEXT, is_binary
+from vaultwatch.inputs.rejects import NOT_TEXT, PACKED, is_binary
 from vaultwatch.inputs.torn import Torn
 from vaultwatch.reading.budget import SMALL_BYTES
 from vaultwatch.reading.records import Rejected
@@ -24,6 +24,7 @@ from vaultwatch.reading.repeats import shows_record
 _MAX_VALUES = 1_000
 _S3 = "s3://"
 _SIGNS = ('"request"', '"@message"', "[INFO]", "[WARN]", "[ERROR]", "[DEBUG]")
+_NAMES = " | keys_unsorted[]"
 _PACKED = "H4sI"
 """How gzip begins in base64."""
 _UNPACK_EACH = 'while read -r one; do printf %s "$one" | base64 -d | gunzip; done'
@@ -50,6 +51,19 @@ _OF_RUBY = (
     r"""lambda one: (one[1] + (":" if one[2] else "") if one[1] else f"\"{one[3]}\"" if one[3] else """
     r""""null" if one[0] == "nil" else ""), sys.stdin.read()))"""
 )
+_BORDER = re.compile(rb"\+-{3,}(?:\+-{3,})*\+\s*\Z")
+_OF_TABLE = (
+    r"""import re, sys; [print(row[at + 1:at + len(widest)].rstrip() if row[:1] == "|" else row.rstrip(" |")) """
+    r"""for border, rows in re.findall(r"(?ms)^(\+[-+]+\+)$\n.*?^\1$\n(.*?)\n\1$", """
+    r"""sys.stdin.read().replace("\r", "")) for widest in [max(border.split("+"), key=len)] """
+    r"""for at in [border.index(widest)] for row in rows.split("\n")]"""
+)
+"""Prints the widest column of tables; in a cell of several lines, those behind the first stand alone."""
+_UNPACK_WITHIN = (
+    r"""import sys, zlib; plain = lambda data: (lambda at, gzip: data if at < 0 else data[:at] + """
+    r"""gzip.decompress(data[at:]) + plain(gzip.unused_data))(data.find(b"\x1f\x8b\x08"), zlib.decompressobj(31)); """
+    r"""sys.stdout.buffer.write(plain(sys.stdin.buffer.read()))"""
+)
 _EACH_RECORD = (
     """jq -r 'def r: if type == "object" and (has("request") or has("@level")) then tojson """
     """elif type == "string" then select(test("[{[]")) else .[]? | r end; r'"""
@@ -69,9 +83,10 @@ _SCRIPTS = (
         "import html, sys; sys.stdout.write(html.unescape(sys.stdin.read()))",
     ),
     (
-        re.compile(rb"%7[Bb]%22"),
+        re.compile(rb"%7[Bb]%22|T\d\d%3[Aa]\d\d%3[Aa]\d\d"),
         "it is encoded as a part of a URL",
-        "import sys, urllib.parse as url; sys.stdout.write(url.unquote(sys.stdin.read()))",
+        "import sys, urllib.parse as url; text = sys.stdin.read(); "
+        'sys.stdout.write((url.unquote if "%20" in text else url.unquote_plus)(text))',
     ),
     (
         re.compile(rb"\A(?:7[bB]22|3230[23])[0-9a-fA-F]{12,}\s*\Z"),
@@ -155,7 +170,7 @@ def hint_for(name: str, first: Rejected, torn: Torn = _WHOLE, reader: str = CHEC
         torn: How its lines were torn.
         reader: The command that is to read what can be read, from its stdin.
     """
-    if torn.kind:
+    if torn.kind and not _BORDER.match(first.raw[:SMALL_BYTES]):
         return _hint_for_torn(name, torn)
     if form := form_named(first.reason):
         return f": {hint_of_form(name, form, reader)}"
@@ -230,6 +245,10 @@ def _way_of_form(name: str, first: Rejected) -> _Way | None:
         return _Way("; it is a zip archive in another archive", f"{taken} >{inner}", inner)
     if known := next((text for form, text in _FORMS.items() if start.startswith(form)), ""):
         return _Way(f"; {known}")
+    if first.reason == PACKED:
+        return _Way("; as it is, and decompressed", _python(_UNPACK_WITHIN, name))
+    if _BORDER.match(start):
+        return _Way("; it is a table of a database client, whose cells are padded", _python(_OF_TABLE, name))
     if _YAML.match(start):
         return _Way("; it is YAML, which the package yq reads", _command(_OF_YAML, name))
     return None
@@ -238,7 +257,8 @@ def _way_of_form(name: str, first: Rejected) -> _Way | None:
 def _way_in_json(name: str, raw: bytes) -> _Way | None:
     """Return what to do about an object that has records in a form that is not read, or is too large."""
     if path := _path_to(_shows_record, raw):
-        return _Way(f"; a record is inside {path}", _command(f"jq -r {shlex.quote(path)}", name))
+        what = "a name in an object" if path.endswith(_NAMES) else f"inside {path}"
+        return _Way(f"; a record is {what}", _command(f"jq -r {shlex.quote(path)}", name))
     if path := _path_to(_is_packed, raw):
         unpacked = f"{_command(f'jq -r {shlex.quote(path)}', name)} | {_UNPACK_EACH}"
         return _Way(f"; records are compressed inside {path}", unpacked)
@@ -261,7 +281,7 @@ def _way_of_text(name: str, first: Rejected) -> _Way:
         return _Way("; it is in base64", decode)
     for form, what, script in _SCRIPTS:
         if form.search(start):
-            return _Way(f"; {what}", f"{_command('cat', name)} | python3 -c {shlex.quote(script)}")
+            return _Way(f"; {what}", _python(script, name))
     if _OPENS_TEXT.match(start):
         return _Way("; it is JSON in a text", _command("jq -r .", name))
     if b'\\\\"' in start:
@@ -304,6 +324,11 @@ def _command(tool: str, name: str) -> str:
     if decompress or (decode := _decoding(name)):
         return f"{decompress or decode} {_quoted(name)} | {tool}"
     return f"{tool} {_quoted(name)}"
+
+
+def _python(script: str, name: str) -> str:
+    """Return the command that gives a log to a program in Python."""
+    return f"{_command('cat', name)} | python3 -c {shlex.quote(script)}"
 
 
 def _decoding(path: str) -> str:
@@ -349,6 +374,8 @@ def _path_to(is_it: Callable[[str], bool], raw: bytes) -> str:
         path, value = level.popleft()
         if isinstance(value, str) and path and is_it(value):
             return path
+        if isinstance(value, dict) and any(map(is_it, value)):
+            return f"{path or '.'}{_NAMES}"
         level += _below(path, value)
     return ""
 

@@ -15,6 +15,8 @@ from vaultwatch.reading.records import NO_OBJECT, Rejected
 from vaultwatch.reading.rejected import encode_rejected
 
 NOT_TEXT = "it is not text"
+PACKED = "data that gzip has compressed, in a log that is not"
+_GZIP = b"\x1f\x8b\x08"
 _OF_NOISE = (NO_OBJECT, "broken JSON: Expecting property name")
 """Reasons that noise has, by chance: it depends on whether a brace is in it."""
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\b\t\n\f\r\x1b")
@@ -51,7 +53,8 @@ class Rejects:
 
     Attributes:
         reasons: How often each reason occurred.
-        first: The first line that was rejected in the log that is being read; None if none was.
+        first: The first line that was rejected in the log that is being read, or the last one in which compressed data
+            begins; None if none was.
         torn: How entries of that log were torn.
         kept_bytes: How much was written to the file.
     """
@@ -80,9 +83,10 @@ class Rejects:
 
     def add(self, line: Rejected) -> None:
         """Count a rejected line, and write it; one of which several parts were rejected is written once."""
-        if line.reason.startswith(_OF_NOISE) and is_binary(line.raw[:SMALL_BYTES]):
-            line = msgspec.structs.replace(line, reason=NOT_TEXT)
-        self.first = self.first or line
+        is_packed = line.raw.startswith(_GZIP) or b"}" + _GZIP in line.raw
+        if is_packed or (line.reason.startswith(_OF_NOISE) and is_binary(line.raw[:SMALL_BYTES])):
+            line = msgspec.structs.replace(line, reason=PACKED if is_packed else NOT_TEXT)
+        self.first = line if is_packed or self.first is None else self.first
         self.torn.note(line)
         self.reasons[without_position(line.reason)] += 1
         if self._keep is None or (line.whole and line.whole is self._whole):
@@ -93,7 +97,7 @@ class Rejects:
 
     def add_all(self, reasons: Mapping[str, int], first: Rejected | None, torn: Torn, kept: bytes) -> None:
         """Add what was counted elsewhere: reasons, the first line, how lines were torn, and those that are kept."""
-        self.first = self.first or first
+        self.first = first if first and first.reason == PACKED else self.first or first
         self.torn.add(torn)
         self.reasons.update(reasons)
         self._write(kept)

@@ -798,6 +798,17 @@ class TestReports:
         (tmp_path / "a.log").write_bytes(AUDIT.read_bytes() + line + b"\n")
         assert "audit_entry_over_budget" in check("--format", "json", tmp_path).out
 
+    @pytest.mark.parametrize("place", ["a.log", "."])
+    def test_compressed_data_that_was_appended_to_a_log_is_named(
+        self, check: Check, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("a.log").write_bytes(AUDIT.read_bytes() + gzip.compress(SERVER.read_bytes()))
+        found = check("--format", "json", place)
+        what = "data that gzip has compressed, in a log that is not"
+        assert f": {what}; as it is, and decompressed: cat a.log | python3 " in found.err.splitlines()[0]
+        assert found.status == 1
+
     def test_a_file_of_which_nothing_can_be_read_is_named_with_the_first_reason(
         self, check: Check, tmp_path: Path
     ) -> None:

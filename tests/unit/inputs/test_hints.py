@@ -12,15 +12,18 @@ import re
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 import yaml
 
 from tests.support.archives import zipped
 from vaultwatch.inputs.hints import hint_for
+from vaultwatch.inputs.rejects import Rejects
+from vaultwatch.inputs.torn import Torn
 from vaultwatch.reading.records import Rejected
 
 MESSAGE = "2026-03-01T10:00:00.123Z [INFO]  core: vault is unsealed"
@@ -136,6 +139,54 @@ def test_a_text_in_another_form_becomes_the_entry(text: str, hint_begins: str, t
     found = hint(str(file), text)
     assert found.startswith(hint_begins)
     assert [json.loads(line[line.index("{") :]) for line in pasted(found).splitlines()] == [ENTRY] * 2
+
+
+@pytest.mark.parametrize("encode", [quote, quote_plus])
+def test_a_server_log_in_a_url_becomes_its_messages(encode: Callable[[str], str], tmp_path: Path) -> None:
+    text = encode("2026-03-01T10:00:00.123Z [INFO]  core: 1 + 1%\n")
+    (file := tmp_path / "log").write_text(text)
+    found = hint(str(file), text)
+    assert found.startswith("; it is encoded as a part of a URL: cat ")
+    assert pasted(found) == "2026-03-01T10:00:00.123Z [INFO]  core: 1 + 1%\n"
+
+
+@pytest.mark.parametrize(("wrap", "path"), [(lambda key: {key: 1}, "."), (lambda key: {"a": {key: 1, "b": 2}}, ".a")])
+def test_records_that_are_names_in_an_object_are_printed(wrap: Any, path: str, tmp_path: Path) -> None:
+    text = json.dumps(wrap(TEXT))
+    (file := tmp_path / "log").write_text(f"{text}\n" * 2)
+    found = hint(str(file), text)
+    assert found.startswith(f"; a record is a name in an object: jq -r '{path} | keys_unsorted[]' ")
+    assert [line for line in pasted(found).splitlines() if line != "b"] == [TEXT] * 2
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_records_in_a_table_of_a_database_client_are_printed(end: str, tmp_path: Path) -> None:
+    several = "2026-03-01T10:00:00.123Z [ERROR] core: failed:\n  error=\n  | a | b\n  "
+    texts = [TEXT, MESSAGE, several, '{"request": {"path": "a | b"}}']
+    width = max(len(line) for text in texts for line in text.splitlines())
+    border = f"+----+{'-' * (width + 2)}+-------+"
+    rows = [border, f"| id | {'line':{width}} | host  |", border]
+    rows += [f"|  {number} | {text:{width}} | v1    |" for number, text in enumerate(texts)] + [border, "4 rows in set"]
+    (file := tmp_path / "it's a table").write_text(end.join("\n".join(rows).split("\n")), newline="")
+    found = hint_for(str(file), Rejected(rows[0].encode(), "no JSON object in the line"), Torn(9, {width: 9}))
+    assert found.startswith("; it is a table of a database client, whose cells are padded: cat ")
+    lines = pasted(found).splitlines()
+    assert [line for line in lines if not line.startswith("  ")] == [*texts[:2], several.partition("\n")[0], texts[3]]
+
+
+@pytest.mark.parametrize("between", ["\n", ""])
+def test_compressed_data_in_a_log_is_decompressed(between: str, tmp_path: Path) -> None:
+    whole = f"{TEXT}\n{TEXT}\n".encode()
+    packed = gzip.compress(whole)
+    (file := tmp_path / "log").write_bytes(f"{TEXT}{between}".encode() + packed * 2 + whole)
+    rejects = Rejects(None)
+    rejects.add(Rejected(f"{TEXT}{between}".encode() * (not between) + packed[:20], "broken JSON: Extra data"))
+    rejects.add(Rejected(packed[20:], "no JSON object in the line"))
+    assert rejects.first
+    assert rejects.first.reason == "data that gzip has compressed, in a log that is not"
+    found = hint_for(str(file), rejects.first)
+    assert found.startswith("; as it is, and decompressed: cat ")
+    assert pasted(found).encode() == f"{TEXT}{between}".encode() + whole * 3
 
 
 @pytest.mark.parametrize("begins", ["auth:", "- request:", "---", "time: '2026-03-01T10:00:00Z'"])
