@@ -305,7 +305,7 @@ class TestAHostileFrame:
 
     def test_does_not_take_an_answer_with_it_that_was_waiting_for_its_request(self) -> None:
         request = frame(lines(entry(1, kind="request")), 1)
-        answer = frame(lines(entry(1, "kv/data/app", kind="response", error="permission denied")), 8)
+        answer = frame(lines(entry(1, "", kind="response", error="permission denied")), 8)
         isolated = Isolated([request, bad("kill", 5), answer])
         assert [alert.outcome for alert in isolated.alerts] == ["failed"]
 

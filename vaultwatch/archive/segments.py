@@ -16,6 +16,7 @@ import zstandard
 
 from vaultwatch.aws.keys import Segment
 from vaultwatch.errors import ArchiveError
+from vaultwatch.reading.records import UNKNOWN_CLUSTER
 from vaultwatch.reading.zstd_reader import ZstdFrames
 
 _LANES = {"audit": "socket", "audit-file": "file", "server": "server"}
@@ -26,9 +27,9 @@ _CHUNK_BYTES = 1024 * 1024
 def tag_of(segment: Segment) -> bytes:
     """Return the tag that the segment's lines had on the stream.
 
-    The cluster is `unknown`: the archive does not hold its name.
+    The archive does not hold the name of the cluster.
     """
-    return f"@unknown/{segment.node}/{_LANES[segment.source]} ".encode()
+    return f"@{UNKNOWN_CLUSTER}/{segment.node}/{_LANES[segment.source]} ".encode()
 
 
 def unpack(compressed: Iterable[bytes]) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from vaultwatch.detection.correlation import Correlator
 from vaultwatch.detection.evaluator import Evaluator
 from vaultwatch.detection.verdict import Verdict, completed, on_entry, on_silenced
 from vaultwatch.detection.waiting import Waiting
-from vaultwatch.reading.identity import audit_event_key, is_response
+from vaultwatch.reading.identity import act_of, audit_event_key, is_response
 from vaultwatch.reading.records import AuditEntry
 from vaultwatch.reading.view import View, audit_view, partial_audit_view
 from vaultwatch.rules.index import Rules
@@ -76,13 +76,21 @@ class AuditDetector:
         return view, self._evaluator.matching_partial(all_rules, view, partial_view)
 
     def _answer(self, key: str, entry: AuditEntry, view: View, verdicts: list[Verdict]) -> list[Verdict]:
-        waited = self.waiting.of(key)
+        """Return what waited for this response, completed; a forged request with its id goes on waiting."""
+        waiting = self.waiting.of(key)
+        if not waiting:
+            return verdicts
+        act = act_of(entry)
+        waited = [verdict for verdict in waiting if verdict.act.agrees_with(act)]
         known = {verdict.rule.name for verdict in waited}
         out = [completed(verdict, entry, view) for verdict in waited]
-        self.waiting.remove(key)
+        self.waiting.remove(key, waited)
         return out + [verdict for verdict in verdicts if verdict.rule.name not in known]
 
     def _wait(self, key: str, verdicts: list[Verdict], now: float) -> list[Verdict]:
+        """Let verdicts wait, and return what does not: of one event and rule, only one act waits, the first."""
+        acts = {verdict.rule.name: verdict.act for verdict in self.waiting.of(key)}
+        others = [one for one in verdicts if one.rule.name in acts and not acts[one.rule.name].agrees_with(one.act)]
         if new := self.waiting.add(key, verdicts, now):
             self._on_waiting(new)
-        return self.waiting.excess()
+        return others + self.waiting.excess()

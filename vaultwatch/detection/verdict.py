@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from vaultwatch.reading.bounds import bounded, brief, distinct
-from vaultwatch.reading.identity import Outcome
+from vaultwatch.reading.identity import Act, Outcome, act_of
 from vaultwatch.reading.records import AuditEntry, Origin, ServerMessage
 from vaultwatch.reading.view import View
 from vaultwatch.redaction import SALTED
@@ -33,6 +33,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         group_values: A text for each of the rule's `group_by` fields, "" if the field is absent.
         time: As logged: RFC 3339, or the time in a syslog header.
         record: The audit entry, or the parts of the server-log message, that matched; at most 32 KiB of JSON.
+        act: What all entries of the event agree on, as far as this one shows it.
         response: The response entry that completed a verdict on a request; at most 32 KiB of JSON.
         counted: What was counted, if the rule is a correlation; then `record` is a part of the first record.
     """
@@ -44,6 +45,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     group_values: tuple[str, ...] = ()
     time: str
     record: dict[str, Any]
+    act: Act = Act()
     response: dict[str, Any] | None = None
     counted: Counted | None = None
 
@@ -58,6 +60,7 @@ def on_entry(rule: RuleFacts, entry: AuditEntry, view: View, event_key: str) -> 
         group_values=group_values(rule, view),
         time=brief(entry.fields.get("time")),
         record=bounded(entry.fields),
+        act=act_of(entry),
     )
 
 

@@ -45,9 +45,15 @@ class Waiting:
         """Return the verdicts that wait for the response of one event."""
         return self.events[key][1] if key in self.events else []
 
-    def remove(self, key: str) -> None:
-        """Remove the verdicts on one event, if there are any."""
-        self.events.pop(key, None)
+    def remove(self, key: str, verdicts: Sequence[Verdict]) -> None:
+        """Remove some of the verdicts that wait for the response of one event, which has come."""
+        if key not in self.events:
+            return
+        left = [verdict for verdict in self.events[key][1] if verdict not in verdicts]
+        if left:
+            self.events[key] = (self.events[key][0], left)
+        else:
+            del self.events[key]
 
     def excess(self) -> list[Verdict]:
         """Remove and return the oldest verdicts beyond the bound."""

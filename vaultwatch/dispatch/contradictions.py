@@ -1,23 +1,27 @@
 """What becomes of an alert whose id is known.
 
 All records of an event show the same outcome, or none, and the same act: who did it, from where, on what. Whoever can
-forge an entry of a request that is under way, with its id, could let it seem denied, or the act of somebody else; so an
-act that succeeded, or another one, is an alert of its own, whatever was stored under its id.
+forge an entry of a request that is under way, with its id, could let it seem denied, or the act of somebody else, or of
+nobody; so an act that succeeded, or another one, is an alert of its own, whatever was stored under its id.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert, alert_id
 from vaultwatch.dispatch.notification import Filing
+from vaultwatch.reading.bounds import brief
+from vaultwatch.reading.identity import Act, is_of_login
+from vaultwatch.reading.records import UNKNOWN_CLUSTER
 
 
 def completes(alert: Alert, stored: Alert) -> bool:
-    """Return whether an alert has the outcome that a stored one with its id lacks."""
-    return stored.outcome == "unknown" and alert.outcome != "unknown"
+    """Return whether an alert has the outcome that a stored one with its id lacks, and all that this one shows."""
+    return stored.outcome == "unknown" and alert.outcome != "unknown" and _act(alert).agrees_with(_act(stored))
 
 
 def contradicts(alert: Alert, stored: Alert) -> bool:
@@ -26,9 +30,9 @@ def contradicts(alert: Alert, stored: Alert) -> bool:
 
 
 def under_own_id(filing: Filing) -> Filing:
-    """Return the filing with an id of its own, the same each time."""
+    """Return the filing with an id of its own, the same for each copy: also for one without the name of its cluster."""
     alert = filing.alert
-    own = (alert.id, "failed" if alert.outcome == "failed" else "", *_act(alert))
+    own = (alert.id, "failed" if alert.outcome == "failed" else "", *_act(alert), *alert.group_values)
     return replace(filing, alert=replace(alert, id=alert_id(alert.rule, "\0".join(own))))
 
 
@@ -54,16 +58,31 @@ def _set_apart(filing: Filing, known: dict[str, Alert]) -> Filing:
 
 
 def _is_another_act(alert: Alert, stored: Alert) -> bool:
-    """Return whether two alerts of audit entries name different acts; what one of them lacks is no difference.
+    """Return whether an alert of an audit entry shows another act, or more of it than the entries of one event differ.
 
     What a correlation counted grows, and its alert has no request.
     """
     if "request" not in alert.record:
         return False
-    return any(one and other and one != other for one, other in zip(_act(alert), _act(stored), strict=True))
+    things = zip(_things(alert), _things(stored), strict=False)
+    return not _act(stored).agrees_with(_act(alert)) or any(one and its and one != its for one, its in things)
 
 
-def _act(alert: Alert) -> tuple[str, str, str, str]:
-    """Return who did it, from where, in which namespace, on what; without a caller, the principal is the address."""
-    caller = "" if alert.principal in (alert.remote_address, alert.node) else alert.principal
-    return caller, alert.remote_address, alert.namespace, alert.path
+def _act(alert: Alert) -> Act:
+    """Return what all entries of the event show; without a caller, the principal is the address or the node."""
+    is_unknown = alert.principal in (alert.remote_address, alert.node) or is_of_login(alert.record)
+    caller = "" if is_unknown else alert.principal
+    return Act(caller=caller, address=alert.remote_address, namespace=alert.namespace, path=alert.path)
+
+
+def _things(alert: Alert) -> tuple[str, ...]:
+    """Return what a copy may lack, because its device hashes it, or because its record is cut."""
+    cluster = "" if alert.cluster == UNKNOWN_CLUSTER else alert.cluster
+    request, auth = _object(alert.record.get("request")), _object(alert.record.get("auth"))
+    role = _object(auth.get("metadata")).get("role_name")
+    names = () if is_of_login(alert.record) else (auth.get("display_name"), role)
+    return cluster, *map(brief, (request.get("operation"), *names)), *alert.group_values
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

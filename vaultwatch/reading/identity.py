@@ -9,14 +9,34 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from vaultwatch.reading.records import ServerMessage, SkippedMessage
+from vaultwatch.reading.bounds import distinct
+from vaultwatch.reading.records import AuditEntry, ServerMessage, SkippedMessage
 from vaultwatch.redaction import SALTED
 
 Outcome = Literal["succeeded", "failed", "unknown"]
+
+
+class Act(NamedTuple):
+    """Who did what, from where, in which namespace, and on what path; "" for what an entry does not show.
+
+    `caller` identifies who did it, `name` is what texts call him.
+    """
+
+    operation: str = ""
+    name: str = ""
+    caller: str = ""
+    address: str = ""
+    namespace: str = ""
+    path: str = ""
+
+    def agrees_with(self, other: Act) -> bool:
+        """Return whether another entry of the event shows this act: nothing else, and nothing more."""
+        return all(mine == its for mine, its in zip(self, other, strict=True) if its)
+
 
 _LONGEST_TIME = 64  # a JSON message can have a time of megabytes
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -59,6 +79,27 @@ def audit_event_key(fields: dict[str, Any]) -> str:
     time = fields.get("time")
     bare["time"] = time.partition(".")[0].rstrip("Z") if isinstance(time, str) else None
     return hashlib.sha256(_encode(bare)).hexdigest()
+
+
+def act_of(entry: AuditEntry) -> Act:
+    """Return what all entries of an event show, as far as this one does; whom a login names, its request lacks."""
+    fields = entry.left_out.known(entry.fields) if entry.partial else entry.fields
+    auth, request = _object(fields.get("auth")), _object(fields.get("request"))
+    name = None if is_of_login(fields) else auth.get("display_name")
+    caller = None if is_of_login(fields) else auth.get("entity_id") or name
+    namespace = _object(request.get("namespace")).get("path")
+    shown = (request.get("operation"), name, caller, request.get("remote_address"), namespace, request.get("path"))
+    return Act(*map(distinct, shown))
+
+
+def is_of_login(fields: dict[str, Any]) -> bool:
+    """Return whether the caller that an entry names is the one that it logs in: its response gives out his token."""
+    used, given = _object(fields.get("auth")), _object(_object(fields.get("response")).get("auth"))
+    return any(used.get(name) and used.get(name) == given.get(name) for name in ("client_token", "accessor"))
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _without_salted(value: Any) -> Any:

@@ -147,6 +147,8 @@ def rejected_by_error(error: Exception, raw: bytes, origin: Origin) -> Rejected:
 
 
 _TAG = re.compile(rb"@([\w.-]{1,255})/([\w.:-]{1,255})/(socket|file|server) ")
+UNKNOWN_CLUSTER = "unknown"
+"""In the tags of lines from the archive."""
 LONGEST_TAG = 520
 """Bytes of the longest tag, with the space after it."""
 _origins: dict[bytes, Origin] = {}

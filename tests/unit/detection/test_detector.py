@@ -11,12 +11,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from testbed.recorded import RECORDINGS
 from tests.unit.detection.records import FAILED, HEAD, SEAL, SERVER, SHUTDOWN, VALUE, found, request, response, rule
 from vaultwatch.detection.detector import Detector, Source
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.detection.waiting import MAX_WAITING
 from vaultwatch.reading.hclog import without_colours
-from vaultwatch.reading.records import Origin, Rejected, split_tag
+from vaultwatch.reading.identity import Act, act_of, audit_event_key
+from vaultwatch.reading.records import AuditEntry, Origin, Rejected, read_audit_entry, split_tag
 from vaultwatch.reading.syslog_header import strip_syslog_header
 from vaultwatch.rules.conditions import Exists, Number
 from vaultwatch.rules.pack import Rule, shipped_rules
@@ -25,6 +27,52 @@ from vaultwatch.rules.pack import Rule, shipped_rules
 def run(lines: Iterable[bytes], rules: Sequence[Rule] = (SEAL, SERVER), source: Source = "auto") -> list[Verdict]:
     detector = Detector(rules, source=source)
     return detector.feed(lines) + detector.flush()
+
+
+ALICE, MALLORY = (dict[str, Any]({"auth": {"display_name": name}}) for name in ("alice", "mallory"))
+
+
+def acts(verdicts: Iterable[Verdict]) -> list[tuple[str, str]]:
+    return [(one.record["auth"]["display_name"], one.outcome) for one in verdicts]
+
+
+class TestForgedEntries:
+    """With the id of a request that is under way."""
+
+    def test_a_forged_request_does_not_get_the_response_of_the_real_one(self) -> None:
+        alerts = run([request(**MALLORY), request(**ALICE), response(**ALICE)])
+        assert acts(alerts) == [("alice", "unknown"), ("alice", "succeeded"), ("mallory", "unknown")]
+
+    def test_a_forged_response_does_not_complete_the_real_request(self) -> None:
+        alerts = run([request(**ALICE), response(**MALLORY, error="denied"), response(**ALICE)])
+        assert acts(alerts) == [("mallory", "failed"), ("alice", "succeeded")]
+
+    def test_of_an_event_and_a_rule_one_act_waits_however_many_are_forged(self) -> None:
+        detector = Detector([SEAL])
+        forged = [request(auth={"display_name": f"mallory-{number}"}) for number in range(100)]
+        assert len(detector.feed([request(**ALICE), *forged])) == 100
+        assert acts(detector.flush()) == [("alice", "unknown")]
+
+    @pytest.mark.parametrize("real", [[request(**ALICE), response(**ALICE)], [response(**ALICE)]])
+    def test_a_forged_request_of_nobody_does_not_either(self, real: list[bytes]) -> None:
+        [*_, answered, forged] = run([request(), *real])
+        assert acts([answered]) == [("alice", "succeeded")]
+        assert (forged.record.get("auth"), forged.outcome) == (None, "unknown")
+
+    def test_whom_a_login_names_its_request_lacks(self) -> None:
+        given = {"display_name": "alice", "accessor": "a1"}
+        assert found(run([request(), response(auth=given, response={"auth": given})])) == [("seal", "e1", "succeeded")]
+
+    def test_no_event_of_a_real_server_shows_two_acts(self) -> None:
+        compared = 0
+        for log in RECORDINGS.glob("*/*/audit*.jsonl"):
+            seen = dict[str, Act]()
+            for entry in map(read_audit_entry, log.read_bytes().splitlines()):
+                if isinstance(entry, AuditEntry):
+                    act, key = act_of(entry), audit_event_key(entry.fields)
+                    compared += key in seen
+                    assert seen.setdefault(key, act).agrees_with(act)
+        assert compared > 1000
 
 
 class TestOutcome:
@@ -36,10 +84,10 @@ class TestOutcome:
         assert detector.flush() == []
 
     def test_the_response_is_recognised_by_its_id_even_if_no_rule_matches_it(self) -> None:
-        alerts = run([request(), response(path="other", error="denied")])
+        alerts = run([request(), response(path="", error="denied")])
         assert found(alerts) == [("seal", "e1", "failed")]
         assert alerts[0].record["request"]["path"] == "sys/seal"
-        assert alerts[0].response == json.loads(response(path="other", error="denied"))
+        assert alerts[0].response == json.loads(response(path="", error="denied"))
 
     def test_a_request_that_failed_gives_its_verdict_at_once(self) -> None:
         detector = Detector([SEAL])

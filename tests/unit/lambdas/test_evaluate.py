@@ -95,7 +95,7 @@ def test_both_lanes_of_an_event_are_one_alert(aws: World) -> None:
 
 def test_a_request_waits_for_its_response_to_the_end_of_the_batch_whatever_the_order(aws: World) -> None:
     # The response alone raises nothing here, so that only the request that waited for it can.
-    request, response = entry(1, kind="request"), entry(1, "kv/data/app", kind="response", error="permission denied")
+    request, response = entry(1, kind="request"), entry(1, "", kind="response", error="permission denied")
     late = aws.frame(response, sequence=8)
     aws.evaluate(late, aws.frame(entry(2, "kv/data/app"), sequence=7), aws.frame(request, sequence=6))
     assert [alert.outcome for alert in aws.alerts().values()] == ["failed"]

@@ -93,6 +93,54 @@ def test_the_act_of_somebody_else_under_its_id_hides_none(store: Store, field: s
     assert [one.new for one in store.file([act(), forged, act()], T0 + 2).recorded] == [False] * 3
 
 
+LACKING = ({"principal": "vault-1", "remote_address": ""}, {"principal": "192.0.2.7"}, {"namespace": ""})
+
+
+@pytest.mark.parametrize("lacking", LACKING)
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_the_act_of_nobody_under_its_id_hides_none(store: Store, lacking: dict[str, Any], outcome: Outcome) -> None:
+    forged = act(outcome, **lacking)
+    assert [one.new for call in (forged, act()) for one in store.file([call], T0).recorded] == [True, True]
+    assert [one.new for one in store.file([act(), forged, act()], T0 + 2).recorded] == [False] * 3
+
+
+@pytest.mark.parametrize("lacking", LACKING)
+def test_neither_does_it_complete_the_real_one(store: Store, lacking: dict[str, Any]) -> None:
+    calls = [act("unknown"), act("failed", **lacking), act()]
+    found = [one for call in calls for one in store.file([call], T0).recorded]
+    assert [(one.new, one.completed) for one in found] == [(True, False), (False, False), (False, True)]
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"record": {"request": {"operation": "read"}}},
+        {"record": {"request": {}, "auth": {"display_name": "userpass-bob"}}},
+        {"record": {"request": {}, "auth": {"display_name": "userpass-alice", "metadata": {"role_name": "ci"}}}},
+        {"group_values": ("app-read",)},
+        {"cluster": "staging"},
+    ],
+)
+def test_neither_does_another_name_operation_cluster_or_thing_that_the_rule_names(
+    store: Store, forged: dict[str, Any]
+) -> None:
+    auth = {"display_name": "userpass-alice", "metadata": {"role_name": "operators"}}
+    real: dict[str, Any] = {"record": {"request": {"operation": "delete"}, "auth": auth}}
+    calls = [a_filing("e1", **{"group_values": ("root",), **real, **changes}) for changes in (forged, {})]
+    assert [one.new for call in calls for one in store.file([call], T0).recorded] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "lacking", [{"record": {"request": "[5000 bytes left out]"}}, {"group_values": ("",)}, {"cluster": "unknown"}]
+)
+def test_a_record_that_is_cut_a_value_that_is_hashed_and_a_segment_without_its_cluster_make_no_other_act(
+    store: Store, lacking: dict[str, Any]
+) -> None:
+    real: dict[str, Any] = {"record": {"request": {"id": "e1", "operation": "delete"}}, "group_values": ("root",)}
+    calls = [a_filing("e1", **{**real, **changes}) for changes in (lacking, {}, lacking)]
+    assert [one.new for call in calls for one in store.file([call], T0).recorded] == [True, False, False]
+
+
 def test_it_is_notified_by_name(store: Store) -> None:
     made = [one for forged in (act(principal="backup"), act()) for one in store.file([forged], T0).notifications]
     assert [alert.principal for one in made for alert in one.alerts] == ["backup", "alice"]
@@ -110,10 +158,18 @@ def test_its_response_completes_it(store: Store) -> None:
     assert [(one.new, one.completed) for one in found] == [(True, False), (True, False), (False, True)]
 
 
-@pytest.mark.parametrize("lacking", [{"principal": "192.0.2.7"}, {"principal": "vault-1", "remote_address": ""}])
-def test_what_a_copy_of_it_lacks_makes_no_other_act(store: Store, lacking: dict[str, Any]) -> None:
-    """As of a login before its response, or of a device that leaves fields out."""
-    copies = [act("unknown", **lacking), act(), act(**lacking)]
+LOGIN = {**ENTRY, "auth": {"accessor": "a1"}, "response": {"auth": {"accessor": "a1"}}}
+
+
+def test_whom_a_login_names_its_request_may_lack(store: Store) -> None:
+    asked: dict[str, Any] = {"principal": "192.0.2.7"}
+    copies = [act("unknown", **asked), a_filing("e1", record=LOGIN), act(**asked), a_filing("e1", record=LOGIN)]
+    assert [one.new for copy in copies for one in store.file([copy], T0).recorded] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("lacking", LACKING)
+def test_what_a_copy_lacks_that_comes_later_makes_no_other_act(store: Store, lacking: dict[str, Any]) -> None:
+    copies = [act("unknown"), act(), act(**lacking)]
     assert [one.new for copy in copies for one in store.file([copy], T0).recorded] == [True, False, False]
     assert [one.new for one in store.file(copies, T0).recorded].count(True) == 0
 
@@ -138,6 +194,15 @@ def test_no_event_of_a_real_server_names_two_acts(product: str) -> None:
                     compared += alert.id in seen
                     assert not contradicts(alert, seen.setdefault(alert.id, alert))
     assert compared > 200
+
+
+@pytest.mark.parametrize("recording", sorted({log.parent for log in RECORDINGS.glob("*/*/audit*.jsonl")}), ids=str)
+def test_what_two_devices_say_of_an_event_that_has_ended_is_the_same_act(recording: Path) -> None:
+    seen = dict[str, Alert]()
+    for log in sorted(recording.glob("audit*.jsonl")):
+        detector = Detector(shipped_rules(), source="audit")
+        for alert in map(alert_of, [*detector.feed(log.read_bytes().splitlines()), *detector.flush()]):
+            assert not contradicts(alert, seen.setdefault(alert.id, alert))
 
 
 @pytest.mark.parametrize("log", sorted(RECORDINGS.glob("*/*/audit*.jsonl")), ids=lambda path: path.parent.name)
