@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
@@ -237,6 +238,17 @@ class People:
             self.sent[one.notification.id] = one.notification
             self.table.store.mark_sent([one.notification.id], "sns", self.table.now)
 
+    def race(self, number: int) -> None:
+        """File alerts, and restore what was altered between what a function reads of the rows and what it writes."""
+        write = Table.write
+
+        def late(of: Table, actions: Any) -> None:
+            self.witness()
+            write(of, actions)
+
+        with mock.patch.object(Table, "write", late):
+            file(self.table, number)
+
     def witness(self) -> None:
         self.lost += sum(count_of(one) for one in self.table.witness() if one.became == "lost")
 
@@ -262,16 +274,17 @@ def count_of(judgement: Judgement) -> int:
     return 0
 
 
-def theft(table: Changing, data: st.DataObject, images: dict[tuple[str, str], list[Row]]) -> None:
-    """Let somebody do one thing to one row that an index shows, or has shown."""
-    if not images:
-        return
-    place = data.draw(st.sampled_from(sorted(images)), "row")
+KINDS_OF_THEFT = ("put back", "delete", "write over", "take from its index", "shorten")
+
+
+def theft(table: Changing, number: int, images: dict[tuple[str, str], list[Row]]) -> None:
+    """Let somebody do one thing to one row that an index shows, or has shown: the number says what, and to which."""
+    kind = KINDS_OF_THEFT[number % len(KINDS_OF_THEFT)]
+    places = sorted(images, key=lambda place: (place[1], place[0]))
+    place = places[number // len(KINDS_OF_THEFT) % len(places)] if places else ("", "")
     now = rows().get(place)
-    kinds = ["put back", *(["delete", "write over", "take from its index", "shorten"] if now else [])]
-    kind = data.draw(st.sampled_from(kinds), "theft")
-    if kind == "put back":
-        table.put(data.draw(st.sampled_from(images[place]), "image"))
+    if kind == "put back" and places:
+        table.put(images[place][number // 7 % len(images[place])])
     elif kind == "delete" and now:
         table.delete(now)
     elif now:
@@ -292,17 +305,19 @@ def crowd(table: Changing, number: int) -> None:
     file(table, number)
 
 
-STEPS = [file, None, crowd, file, None, put_off, close, "send", "witness"]
-A_STEP = st.tuples(st.sampled_from(STEPS), st.integers(0, 30))
+STEPS = [file, None, crowd, file, None, put_off, close, "send", "witness", "race"]
+A_STEP = st.tuples(st.sampled_from(STEPS), st.integers(0, 300))
 
 
-def run(steps: list[Any], data: st.DataObject) -> None:
+def run(steps: Sequence[Any]) -> None:
     images: dict[tuple[str, str], list[Row]] = {}
     with changing() as table:
         people = People(table)
         for at, (step, argument) in enumerate(steps):
             if step is None:
-                theft(table, data, images)
+                theft(table, argument, images)
+            elif step == "race":
+                people.race(at * 31 + argument)
             elif isinstance(step, str):
                 getattr(people, step)()
             else:
@@ -327,14 +342,30 @@ def run(steps: list[Any], data: st.DataObject) -> None:
 UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)  # shrinking takes minutes
 
 
-@settings(max_examples=15, deadline=None, phases=UNSHRUNK, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(A_STEP, min_size=4, max_size=10), st.data())
-def test_whatever_a_thief_does_between_each_alert_is_notified_or_named_as_lost(steps: list[Any], data: Any) -> None:
-    run(steps, data)
+FOUND: list[list[Any]] = [
+    [(crowd, 138), (crowd, 216), (None, 207)],
+    [("witness", 67), (file, 7), (None, 269), (crowd, 222), (file, 108), (file, 128), (file, 149)],
+    [(crowd, 148), (close, 73), ("witness", 60), ("race", 157), ("witness", 92), (None, 297), ("race", 96)],
+    [(file, 37), (file, 1), (file, 2), (None, 215), ("witness", 0)],
+    [(crowd, 264), (file, 105), ("witness", 185), (crowd, 278), (file, 270), (None, 46)],
+]
+"""Each of these alone finds a fault that was made on purpose: nothing is written, what is newer gives way, what was
+taken for a foreign row, put back, or deleted is not judged."""
+
+
+@pytest.mark.parametrize("steps", FOUND)
+def test_whatever_a_thief_does_between_each_alert_is_notified_or_named_as_lost(steps: list[Any]) -> None:
+    run(steps)
+
+
+@settings(max_examples=3, deadline=None, phases=UNSHRUNK, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(A_STEP, min_size=4, max_size=10))
+def test_so_it_is_whatever_else_he_does(steps: list[Any]) -> None:
+    run(steps)
 
 
 @pytest.mark.long
 @settings(max_examples=150, deadline=None, phases=UNSHRUNK, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(A_STEP, min_size=4, max_size=14), st.data())
-def test_so_it_is_in_longer_sequences_too(steps: list[Any], data: Any) -> None:
-    run(steps, data)
+@given(st.lists(A_STEP, min_size=4, max_size=14))
+def test_so_it_is_in_longer_sequences_too(steps: list[Any]) -> None:
+    run(steps)
