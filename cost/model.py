@@ -65,7 +65,7 @@ class Assumptions:
         1.5, "times an hour's entries that `reconcile` reads of each copy, since segments begin before the hour"
     )
     other_metrics: float = _assume(50, "custom metrics besides those that `evaluate` writes for each node")
-    alarms: float = _assume(69, "alarms")
+    alarms: float = _assume(70, "alarms")
     counted_groups: float = _assume(
         0.1,
         "groups (identities, addresses) per record a second that hold at least a quarter of a threshold in each "

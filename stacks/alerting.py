@@ -111,6 +111,7 @@ class AlertingStack(Stack):
             addresses=settings.alert_emails,
             level=settings.alert_email_level,
             publishers=publishers,
+            alarms=defaults.alarms,
         )
         if settings.slack:
             slack = SlackNotifications(self, "Slack", defaults=defaults, alerts=self._alerts, key=self.key)

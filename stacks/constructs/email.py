@@ -1,4 +1,8 @@
-"""Notifications by e-mail, which SNS sends itself."""
+"""Notifications by e-mail, which SNS sends itself.
+
+SNS says nothing of what its filters keep out. So a queue gets what no address does because it has another key than the
+filters ask for, and an alarm fires: otherwise, no e-mail would be sent, and nobody would know.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,11 @@ from collections.abc import Sequence
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct, IDependable
 
+from stacks.constructs import permissions
+from stacks.constructs.alarms import MINUTE, Alarms
 from stacks.constructs.alerts import Alerts
-from stacks.constructs.filters import for_mail
+from stacks.constructs.filters import for_mail, for_mail_with_another_key
+from stacks.constructs.queue import encrypted_queue
 from vaultwatch.rules.facts import Level
 
 
@@ -23,6 +30,7 @@ class EmailNotifications(Construct):
         level: The lowest level of which they are notified.
         publishers: The functions that publish: at an upgrade, the subscriptions ask for the key once all functions have
             it.
+        alarms: Where the alarm is added.
     """
 
     def __init__(
@@ -34,8 +42,24 @@ class EmailNotifications(Construct):
         addresses: Sequence[str],
         level: Level,
         publishers: IDependable,
+        alarms: Alarms,
     ) -> None:
         super().__init__(scope, construct_id)
+        if not addresses:
+            return
+        queue = encrypted_queue(self, "OtherKey")
+        reason = "Nothing receives from this queue, so that no message of it can fail; a person reads it."
+        permissions.acknowledge(queue, "SQS3", reason)
+        others = subscriptions.SqsSubscription(queue, filter_policy=for_mail_with_another_key(level, alerts.mail_key))
+        alerts.topic.add_subscription(others).node.add_dependency(publishers)
+        alarms.add(
+            "mails-with-another-key",
+            queue.metric_approximate_number_of_messages_visible(statistic="Maximum", period=MINUTE),
+            "Something was published with another key than the filters of the e-mail subscriptions ask for, and nobody "
+            "gets it by e-mail. If it is in the table too, the functions have another key than the filters, and no "
+            "e-mail is sent at all: deploy with another alert_email_level. Otherwise, somebody else has published it. "
+            "The queue EmailOtherKey has the messages; the alarm ends when you delete them.",
+        )
         policy = for_mail(level, alerts.mail_key)
         for address in addresses:
             subscription = subscriptions.EmailSubscription(address, filter_policy=policy)

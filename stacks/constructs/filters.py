@@ -38,3 +38,15 @@ def for_mail(minimum: Level, mail_key: str) -> Filter:
         mail_key: The key that nobody else knows.
     """
     return {**for_people(minimum), MAIL_KEY: sns.SubscriptionFilter.string_filter(allowlist=[mail_key])}
+
+
+def for_mail_with_another_key(minimum: Level, mail_key: str) -> Filter:
+    """Select what nobody gets by e-mail because it has another key than the subscriptions ask for.
+
+    It changes together with `for_mail`, so that both always ask for the same key.
+
+    Args:
+        minimum: The lowest level to select.
+        mail_key: The key that the subscriptions ask for.
+    """
+    return {**for_people(minimum), MAIL_KEY: sns.SubscriptionFilter.string_filter(denylist=[mail_key])}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,36 @@ def test_what_a_thief_publishes_is_in_no_mailbox_and_not_in_slack_and_what_it_st
         [mail] = deployment.aws.mails
         assert "root" in mail.text
         assert "all is well" not in mail.text
+        assert len(with_another_key(deployment)) == 1  # the guess
+
+
+def test_while_filters_have_another_key_than_the_functions_what_nobody_gets_is_in_a_queue_with_an_alarm(
+    deployed_templates: dict[str, Any], bundle: Path
+) -> None:
+    with deploy(deployed_templates, bundle) as deployment:
+        aws, sns = deployment.aws, deployment.aws.client("sns")
+        topic = aws.physical_id(ALERTING, "Alerts/Topic")
+        for one in sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]:
+            about = {"SubscriptionArn": one["SubscriptionArn"]}
+            policy = sns.get_subscription_attributes(**about)["Attributes"].get("FilterPolicy", "")
+            if "mail_key" in policy:
+                former = re.sub(r"[A-Za-z0-9]{64}", "a former key", policy)
+                assert former != policy
+                sns.set_subscription_attributes(**about, AttributeName="FilterPolicy", AttributeValue=former)
+        deployment.ship(BEGINS)
+        aws.run_until_idle()
+        assert (deployment.slack.accepted, aws.mails) == (1, [])
+        [message] = with_another_key(deployment)
+        assert "root" in message
+
+
+def with_another_key(deployment: Deployment) -> list[str]:
+    """Return what is in the queue for which an alarm fires, because no address gets it by e-mail."""
+    queue, found = deployment.aws.physical_id(ALERTING, "Email/OtherKey"), list[str]()
+    sqs = deployment.aws.client("sqs")
+    while messages := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+        found += [one["Body"] for one in messages]
+    return found
 
 
 def publish(deployment: Deployment, function: str, notification: Notification, mail_key: str = "") -> None:

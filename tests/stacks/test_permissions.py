@@ -183,6 +183,7 @@ def test_only_its_own_sources_may_send_to_a_queue(alerting: Template) -> None:
 
     assert senders == {
         "AlertsUndelivered": {("sns.amazonaws.com", "<AlertsTopic>")},
+        "EmailOtherKey": {("sns.amazonaws.com", "<AlertsTopic>")},
         "SlackQueueWaiting": {("sns.amazonaws.com", "<AlertsTopic>")},
         "SweepQueueWaiting": {("events.amazonaws.com", "<SweepNewObjects.Arn>")},
         "SweepQueueDeadLetters": {("events.amazonaws.com", "<SweepNewObjects.Arn>")},
