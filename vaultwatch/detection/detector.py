@@ -18,6 +18,7 @@ from vaultwatch.detection.prefixes import Prefixes
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.detection.waiting import Waiting
 from vaultwatch.reading.budget import exceeded
+from vaultwatch.reading.endings import ending_of
 from vaultwatch.reading.identity import Seen, ServerEventKeys, parse_time
 from vaultwatch.reading.joined import is_whole, joined_entries, read_part
 from vaultwatch.reading.plain import holds_nothing, is_plain_message, may_hold_records
@@ -396,6 +397,8 @@ class Detector:
                 break
         if self._unwraps and self._last_was_server and (delimiter := _columns_in(head)):
             self._unwrapper.begin_table(delimiter)
+        if self._unwraps and (ending := ending_of(head)):
+            self._unwrapper.begin_endings(ending)
         self._keys = ServerEventKeys(log_start=log_start, last=last)
         if self._has_server:
             self._server.keys = self._keys

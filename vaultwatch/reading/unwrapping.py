@@ -146,6 +146,7 @@ class Unwrapper:
         self._envelopes = envelopes or Envelopes()
         self._heading: Heading | None = None  # of a table
         self._heading_at = 1
+        self._ending = b""  # what is behind each line
         self._behind = b""  # between the messages of a table without a heading and their columns
         self._is_markdown = False
         self._around: re.Pattern[bytes] | None = None  # what a document has around records
@@ -154,10 +155,15 @@ class Unwrapper:
         """Begin a log in which this is between messages and columns behind them."""
         self._behind = delimiter
 
+    def begin_endings(self, ending: bytes) -> None:
+        """Begin a log in which this is behind each line."""
+        self._ending = ending
+
     @property
     def is_table(self) -> bool:
         """Whether the next line may be a row of a table, or one of a document."""
-        return bool(self._heading or self._behind or self._is_markdown or self._around or self._heading_at > 1)
+        is_row = self._heading or self._behind or self._is_markdown or self._around or self._heading_at > 1
+        return bool(is_row or self._ending)
 
     @property
     def holds_object(self) -> bool:
@@ -172,7 +178,7 @@ class Unwrapper:
 
     def comes_first(self, line: bytes) -> bool:
         """Return whether a line is for this, even if it may continue a message of the server log."""
-        return self.holds_object or self._envelopes.quoted.is_line(line)
+        return self.holds_object or bool(self._ending) or self._envelopes.quoted.is_line(line)
 
     def read(self, line: bytes, number: int) -> list[Piece]:
         """Return what is in a line; the line itself if it holds nothing in another form.
@@ -182,6 +188,8 @@ class Unwrapper:
             number: Its number.
         """
         self.joined, self._number = [], number
+        if self._ending and line.rstrip().endswith(self._ending):
+            line = line.rstrip().removesuffix(self._ending)
         text = line.strip(b" \t\r\n\0")
         if not text or len(text) > MAX_BYTES:
             return [Piece(line, number)]
@@ -251,7 +259,7 @@ class Unwrapper:
         self._frames.clear()
         found += [Piece(piece, self._number) for rest in rests for piece in self._pieces(b"", rest, self._number, 1)]
         self._is_export, self._heading, self._is_markdown, self._around, self._behind = False, None, False, None, b""
-        self._heading_at, self._envelopes = 1, Envelopes()
+        self._heading_at, self._ending, self._envelopes = 1, b"", Envelopes()
         return found
 
     def _cri(self, cri: re.Match[bytes], line: bytes, rest: bytes, number: int) -> list[Piece]:
@@ -418,7 +426,8 @@ class Unwrapper:
         elif ended is None or ended == 0 or (ended == len(text) - start and _is_record(text[start:])):
             yield whole
         else:
-            yield from self._objects(whole, text[start:], number, level)
+            found = list(self._objects(whole, text[start:], number, level))
+            yield from [whole] if found == [text[start:]] else found
 
     def _objects(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
         """Yield what is in one object or several."""

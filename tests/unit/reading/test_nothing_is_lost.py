@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -286,6 +287,10 @@ def of_cef(line: str) -> str:
     return f"Nov 21 07:29:41 host CEF:0|HashiCorp|Vault|1.15|log|vault|3|rt=1 msg={text} dvchost=vault-0\n"
 
 
+def of_endings(ending: str, lines: list[str]) -> str:
+    return "".join(f"{line}{ending}\n" for line in lines)
+
+
 def of_rows(lines: list[str], row: str, between: str) -> str:
     return between.join(row.format(line.replace("'", "''")) for line in lines)
 
@@ -305,6 +310,10 @@ OTHER_FORMS: dict[str, Callable[[list[str]], str]] = {
     "pairs of messages": lambda lines: "".join(
         f"ts=2026-03-01T10:00:00Z level=info msg={json.dumps(line)}\n" for line in lines
     ),
+    **{
+        f"with{ending!r} behind each line": partial(of_endings, ending)
+        for ending in (" [host=vault-1]", " host=vault-1", " | vault-0", ' {"pod":"vault-0"}')
+    },
     "texts of JSON": lambda lines: "".join(f"{json.dumps(line)}\n" for line in lines),
     "texts of JSON with their ends": lambda lines: "".join(f"{json.dumps(line + chr(10))}\n" for line in lines),
     "quotes": lambda lines: "".join(f'"{line}"\n' for line in lines),
