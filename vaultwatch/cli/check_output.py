@@ -13,7 +13,7 @@ import msgspec
 
 from vaultwatch.cli.check_run import Run
 from vaultwatch.detection.evaluator import Counts
-from vaultwatch.findings.found import Findings
+from vaultwatch.findings.found import Finding, Findings
 from vaultwatch.findings.selection import Selection
 from vaultwatch.findings.table import rows, short_names
 from vaultwatch.findings.uncounted import uncounted
@@ -24,6 +24,7 @@ from vaultwatch.rules.pack import Rule
 
 FORMATS = ("table", "json", "csv", "sarif", "junit", "html")
 Form = Literal["table", "json", "csv", "sarif", "junit", "html"]
+_CRASHES = ("panic: ", "fatal error: ")
 _MOST_NAMED = 5  # names of rules in one line
 _COLORS = {Level.CRITICAL: "red", Level.HIGH: "red", Level.MEDIUM: "yellow", Level.LOW: "cyan"}
 
@@ -111,8 +112,9 @@ class Closing:
             click.echo(hidden_line(self._findings), err=True)
         _report_staged(self._findings.staged)
         _report_silenced(self._findings.silenced)
-        if doubtful := _doubtful(self._run.torn, self._findings):
-            click.echo(doubtful, err=True)
+        for doubt in (_doubtful(self._run.torn, self._findings), _crashes(self._run.undated, self._findings)):
+            if doubt:
+                click.echo(doubt, err=True)
         for sentence in uncounted(counts):
             click.echo(sentence, err=True)
         if self._run.reader.names or not self._run.failed:
@@ -150,6 +152,25 @@ def _doubtful(torn: Set[str], findings: Findings) -> str:
         return ""
     which = f"{count:,} of {counted(findings.count, 'alert')}" if count < findings.count else counted(count, "alert")
     return f"{which} in files of which more lines are rejected than read: they may be no logs of Vault"
+
+
+def _crashes(undated: Set[str], findings: Findings) -> str:
+    """Return how many alerts are of crashes in files that have nothing else of Vault.
+
+    No text in them says whose crash it is for certain: the stack of one in a library names no package of Vault, and a
+    text of a client may be in it.
+    """
+    count = sum(_is_lonely_crash(alert, undated) for alert in findings) if undated else 0
+    if not count:
+        return ""
+    return (
+        f"{counted(count, 'alert')} of a crash in a file with nothing else of Vault: "
+        "if its stack names no package of Vault or OpenBao, another program may have crashed"
+    )
+
+
+def _is_lonely_crash(alert: Finding, undated: Set[str]) -> bool:
+    return alert.source.file in undated and str(alert.record.get("message", "")).startswith(_CRASHES)
 
 
 def lacking_line(run: Run, rules: Iterable[Rule], selection: Selection) -> str:

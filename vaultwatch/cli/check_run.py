@@ -84,6 +84,7 @@ class Run:
         own: How many logs were left out, because Vaultwatch itself has written them.
         own_names: Their names, at most a hundred.
         torn: The names of logs with more rejected lines than records, at most a thousand.
+        undated: The names of logs with messages of the server log only, none with a time, at most a thousand.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Run:
         self.own = 0
         self.own_names: list[str] = []
         self.torn: set[str] = set()
+        self.undated: set[str] = set()
         self._doubts: list[str] = []
         self._settings = settings
         self._outputs = outputs
@@ -211,6 +213,8 @@ class Run:
             found.own[log.name] = log.own
         elif log.records:
             found.read += 1
+            if log.is_undated and len(self.undated) < _MOST_PROBLEMS:
+                self.undated.add(log.name)
             self._count_read(log, found)
         elif log.rejected:
             found.foreign.add(log)

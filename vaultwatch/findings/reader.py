@@ -70,6 +70,7 @@ class LogRead(msgspec.Struct, frozen=True):
         width: At how many bytes; 0 if none was.
         is_exact: Whether within words.
         is_quoted_printable: Whether as quoted-printable does it.
+        is_undated: Whether it has messages of the server log only, and none with a time.
     """
 
     name: str
@@ -83,6 +84,7 @@ class LogRead(msgspec.Struct, frozen=True):
     width: int = 0
     is_exact: bool = False
     is_quoted_printable: bool = False
+    is_undated: bool = False
 
 
 class TakesVerdicts(Protocol):
@@ -140,6 +142,7 @@ class Reader:
         self.errors: dict[str, str] = {}
         self.names: list[str] = []
         self._before = (0, 0, 0)
+        self._audit_before, self._has_time = 0, False
         self.detector = Detector(
             settings.rules,
             source=settings.source,
@@ -150,7 +153,7 @@ class Reader:
             waiting=waiting,
             correlator=correlator,
             on_entries=observer.entries if observer else None,
-            on_message=observer.message if observer else None,
+            on_message=self._note_message,
         )
         self.detector.correlator.received = time.time()
 
@@ -234,6 +237,7 @@ class Reader:
         name = shown(log)
         self.names += [name] if names is None else names
         self._before = self._lines()
+        self._audit_before, self._has_time = self.detector.counts.audit, False
         self.rejects.begin_log()
         if self._observer:
             self._observer.begin_log(name, self.detector.counts)
@@ -242,6 +246,8 @@ class Reader:
     def _end(self) -> LogRead:
         records, rejected, over = (after - before for after, before in zip(self._lines(), self._before, strict=True))
         read = LogRead(self.names[-1], records, rejected, over, _beginning(self.rejects.first), self.rejects.torn)
+        has_entries = self.detector.counts.audit > self._audit_before
+        read = msgspec.structs.replace(read, is_undated=records > 0 and not (has_entries or self._has_time))
         wrapping = self.detector.wrapping
         if not wrapping.width:
             return read
@@ -256,6 +262,11 @@ class Reader:
         """Return how many records were read, how many lines were rejected, and how many were over the budget."""
         counts = self.detector.counts
         return counts.audit + counts.server, counts.rejected, counts.partial
+
+    def _note_message(self, time: str) -> None:
+        self._has_time = self._has_time or time != ""
+        if self._observer:
+            self._observer.message(time)
 
     def _note_rule_error(self, name: str, error: Exception) -> None:
         self.errors[name] = f"{type(error).__name__}: {error}"

@@ -798,6 +798,27 @@ class TestReports:
         (tmp_path / "a.log").write_bytes(AUDIT.read_bytes() + line + b"\n")
         assert "audit_entry_over_budget" in check("--format", "json", tmp_path).out
 
+    @pytest.mark.parametrize("jobs", [1, 4])
+    def test_a_crash_in_a_file_with_nothing_else_of_vault_may_be_of_another_program(
+        self, check: Check, jobs: int, tmp_path: Path
+    ) -> None:
+        crash = "panic: assignment to entry in nil map\n\ngoroutine 1 [running]:\nmain.main()\n\t/src/main.go:7 +0x1d\n"
+        (tmp_path / "other.log").write_text(crash)
+        (tmp_path / "audit.log").write_bytes(AUDIT.read_bytes())
+        said = (
+            "1 alert of a crash in a file with nothing else of Vault: if its stack names no package of Vault or OpenBao"
+        )
+        found = check("--format", "json", "--jobs", jobs, tmp_path)
+        assert "server_panic" in {alert["rule"] for alert in found.alerts}
+        assert said in found.err
+        for number, other in enumerate((AUDIT, SERVER)):
+            (tmp_path / f"{number}.log").write_text(crash.replace("entry", f"key {number}") + other.read_text())
+        found = check("--format", "json", "--jobs", jobs, tmp_path)
+        assert [alert["rule"] for alert in found.alerts].count("server_panic") == 3
+        assert said in found.err
+        (tmp_path / "other.log").unlink()
+        assert "of a crash" not in check("--jobs", jobs, tmp_path).err
+
     @pytest.mark.parametrize("place", ["a.log", "."])
     def test_compressed_data_that_was_appended_to_a_log_is_named(
         self, check: Check, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
