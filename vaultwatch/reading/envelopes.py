@@ -23,6 +23,7 @@ from vaultwatch.reading.budget import MAX_DEPTH, MAX_LENIENT_BYTES, exceeded, is
 from vaultwatch.reading.elements import elements_of
 from vaultwatch.reading.encoded import BANNERS, decoded, is_banner, text_in, unpacked
 from vaultwatch.reading.quoted import Quoted
+from vaultwatch.reading.repeated import with_all_members
 from vaultwatch.reading.repeats import Known, shows_record
 
 _CARRIERS = dict.fromkeys((
@@ -131,7 +132,7 @@ class Envelopes:
         self.quoted = Quoted()
         self._names: set[_Name] = set()
         self._passed: set[_Name] = set()
-        self._has_other_text = False
+        self._has_other_text = self._has_forms = False
 
     @property
     def has_names(self) -> bool:
@@ -194,7 +195,12 @@ class Envelopes:
             return _NOTHING
         new = found.names - self._names if found.certain and len(self._names) < _MOST_NAMES else frozenset()
         self._names |= new
-        return search() if new & self._passed or any(isinstance(name, _Formed) for name in new) else found
+        has_new_form = any(isinstance(name, _Formed) for name in new)
+        self._has_forms = self._has_forms or has_new_form
+        return search() if has_new_form or new & self._passed else found
+
+    def _has_form(self, name: str | int, form: _Form) -> bool:
+        return self._has_forms and _Formed(name, form) in self._names
 
     def _texts_in_large(self, envelope: bytes) -> list[bytes]:
         try:
@@ -219,7 +225,10 @@ class Envelopes:
             return self._in_raw_list(text, level, is_row=False)
         if level and _is_large_record(text):
             return Wrapped([text], certain=True)
-        return self._in_members({name: bytes(raw) for name, raw in elements_of(memoryview(text))}, level, is_raw=True)
+        members: dict[str, bytes] = {}
+        for name, raw in elements_of(memoryview(text)):
+            members[name] = b"[%s,%s]" % (members[name], raw) if name in members else bytes(raw)
+        return self._in_members(members, level, is_raw=True)
 
     def _in_raw_list(self, text: bytes, level: int, *, is_row: bool = True) -> Wrapped:
         """Search a list as `_in_list` does, decoding only what is not large."""
@@ -275,7 +284,7 @@ class Envelopes:
         cells = _cells(name, value)
         if cells:
             found = self._in_list(cells, level + 2, is_row=True)
-        elif _Formed(name, "row") in self._names:
+        elif self._has_form(name, "row"):
             found = self._in_row(value, level + 1)
         else:
             found = search(value, level + 1)
@@ -302,10 +311,12 @@ class Envelopes:
 
     def _under(self, name: str | int, found: Wrapped, level: int) -> Wrapped:
         """Return what was found in the value that has a name: of a known one, its texts are certain."""
+        if not found.form and (found.names or not found.texts):
+            return found
         names = frozenset[_Name]({_Formed(name, found.form)} if found.form in ("base64", "row") else ())
         if found.names or not found.texts:
             return found._replace(names=found.names | names, form="")
-        if _Formed(name, "base64") in self._names and not found.form:
+        if self._has_form(name, "base64") and not found.form:
             inner = [self._in_text(decoded(text), level + 1) for text in found.texts]
             names = names.union(*(one.names for one in inner))
             found = Wrapped([text for one in inner for text in one.texts], certain=True)
@@ -486,7 +497,8 @@ def _looks_wrapped(message: str) -> bool:
 
 def _decoded(text: bytes) -> Any:
     try:
-        return msgspec.json.decode(text)
+        found = msgspec.json.decode(text)
+        return found if isinstance(found, dict) and is_record(found) else with_all_members(text, found)
     except RecursionError:
         return None
     except (msgspec.DecodeError, UnicodeDecodeError):

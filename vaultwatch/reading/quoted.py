@@ -49,7 +49,7 @@ class Quoted:
         Args:
             text: A line; what is around it may be stripped.
         """
-        if b'"' not in text[:257] or not (parts := self._divided(text.strip())):
+        if text.startswith(b"{") or b'"' not in text[:257] or not (parts := self._divided(text.strip())):
             return None
         before, content = parts
         lines = [line for line in content.split(b"\n") if line.strip()]

@@ -6,12 +6,16 @@ be shown to one reader and hidden from another: both readings are evaluated.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, NamedTuple
 
 import msgspec
 
 from vaultwatch.reading import lenient
 
+_MAX_COUNTED_BYTES = 1024 * 1024
+_FEW_NAMES = 64
+"""To count them in the text is faster than to decode it again."""
 MAX_SEARCHED_BYTES = 64 * 1024
 """Longer objects are not searched: with the places of their members in a list, they take too much memory."""
 _UNREADABLE = "\N{REPLACEMENT CHARACTER}"
@@ -62,3 +66,40 @@ def _holds_all(decoded: Any, text: bytes) -> bool:
         return _encode(decoded) == text
     except ValueError:  # it has half of a character
         return False
+
+
+def with_all_members(text: bytes, decoded: Any) -> Any:
+    """Return a decoded value with a list of the values of each name that an object in it, no entry, has twice.
+
+    Args:
+        text: The value as JSON.
+        decoded: The value, with the last member of each name.
+    """
+    if len(text) > _MAX_COUNTED_BYTES or not isinstance(decoded, dict | list):
+        return decoded
+    names = _counted_names(decoded)
+    if len(names) <= _FEW_NAMES and all(text.count(b'"%s"' % one.encode()) <= names[one] for one in names):
+        return decoded
+
+    def members_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) == len(pairs) or "request" in members:
+            return members
+        values: dict[str, list[Any]] = {}
+        for name, value in pairs:
+            values.setdefault(name, []).append(value)
+        return {name: found if len(found) > 1 else found[0] for name, found in values.items()}
+
+    return lenient.decode_pairs(text, members_of)
+
+
+def _counted_names(decoded: Any) -> Counter[str]:
+    """Return how often each name stands in the objects of a value."""
+    names, values = Counter[str](), [decoded]
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            names.update(value.keys())
+            value = value.values()
+        values += [one for one in value if isinstance(one, dict | list)]
+    return names

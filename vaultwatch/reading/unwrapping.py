@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -48,9 +49,10 @@ from vaultwatch.reading.envelopes import Envelopes, Frame
 from vaultwatch.reading.joined_messages import HEAD, messages_in
 from vaultwatch.reading.logfmt import message_of, texts_of
 from vaultwatch.reading.records import Rejected
-from vaultwatch.reading.sql_rows import lines_of
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
-from vaultwatch.reading.yaml_lines import YamlLines
+
+if TYPE_CHECKING:
+    from vaultwatch.reading.yaml_lines import YamlLines
 
 _MAX_HELD = 16
 _MAX_LEVELS = 4
@@ -226,14 +228,22 @@ class Unwrapper:
         """Return what is in a line of a document; None if it is none."""
         if number <= 1:
             self._around = document_of(text)
-            self._yaml = YamlLines(self._envelopes)
         if self._around is OF_YAML:
             return self._yaml.lines_in(line)
         if self._around is OF_SQL:
+            from vaultwatch.reading.sql_rows import lines_of  # few logs are such
+
             return lines_of(text, self._envelopes)
         if self._around is OF_OTEL and (body := body_of_otel(text)) is not None:
             return [body] if body.strip() else []
         return self._records_in_document(text) or None
+
+    @cached_property
+    def _yaml(self) -> YamlLines:
+        """Finds the lines in a document of YAML."""
+        from vaultwatch.reading.yaml_lines import YamlLines  # few logs are such
+
+        return YamlLines(self._envelopes)
 
     def _records_in_document(self, text: bytes) -> list[bytes]:
         """Return the objects and messages in a row of a table, or a text in an array."""
@@ -260,6 +270,7 @@ class Unwrapper:
         found += [Piece(piece, self._number) for rest in rests for piece in self._pieces(b"", rest, self._number, 1)]
         self._is_export, self._heading, self._is_markdown, self._around, self._behind = False, None, False, None, b""
         self._heading_at, self._ending, self._envelopes = 1, b"", Envelopes()
+        self.__dict__.pop("_yaml", None)
         return found
 
     def _cri(self, cri: re.Match[bytes], line: bytes, rest: bytes, number: int) -> list[Piece]:

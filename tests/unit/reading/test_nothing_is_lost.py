@@ -97,6 +97,8 @@ def read(text: str, *, unwrap: bool = True) -> Read:
 
 Wrap = Callable[[str, str], Any]
 """Makes an envelope of a name and a text."""
+TWIN = "\0twin"
+"""Behind the name of a member that JSON has twice."""
 SIBLINGS: dict[str, Wrap] = {
     "alone": lambda name, text: {name: text},
     "with its end": lambda name, text: {name: f"{text}\n"},
@@ -107,6 +109,8 @@ SIBLINGS: dict[str, Wrap] = {
     "nested": lambda name, text: {"stream": "stdout", "in": {"it": {name: text}, "pod": "vault-0"}},
     "in a list beside a word": lambda name, text: {name: ["vault-0", text], "pod": "v"},
     "in a list": lambda name, text: {"k": [{"of": [text]}], "pod": "v"} if name == "k" else {name: [text], "pod": "v"},
+    "behind a member of its name": lambda name, text: {name: "up", name + TWIN: text},
+    "before a member of its name": lambda name, text: {"in": {name: text, name + TWIN: "up"}, "pod": "v"},
     "in a row": lambda name, text: [_TIME, "vault-0", text],
     "in a pair": lambda name, text: [{"key": "pod", "value": "vault-0"}, {"key": name, "value": {"stringValue": text}}],
     "in a field": lambda name, text: [{"field": name, "value": text}, {"field": "@ptr", "value": "a b"}],
@@ -152,7 +156,7 @@ NAMES = st.sampled_from(["log", "doc", "message", "text", "a b", "x", "größe",
 def wrapped(lines: list[str], log: str, sibling: str, name: str, encoding: str = "text", *, per_text: int = 1) -> str:
     texts = ["\n".join(lines[at : at + per_text]) for at in range(0, len(lines), per_text)]
     texts = list(map(ENCODINGS[encoding], texts))
-    return LOGS[log]([SIBLINGS[sibling](name, text) for text in texts], name)
+    return LOGS[log]([SIBLINGS[sibling](name, text) for text in texts], name).replace(json.dumps(TWIN)[1:-1], "")
 
 
 @pytest.fixture(params=[False, True], ids=["small", "large"], scope="module")
@@ -250,6 +254,11 @@ HEAD = "2026-03-01T10:00:00.123Z [ERROR] core: failed: x"
         ({"logs": [{"doc": HEAD}, {"doc": ""}]}, [HEAD, ""]),
         ({"log": HEAD, "whole": f"{HEAD}\n  error=\n  | x"}, [HEAD, "  error=", "  | x"]),
         ({"f": [{"v": "10:00 h"}, {"v": HEAD}]}, [HEAD]),
+        ({"logs": [{"doc": HEAD}, {"doc": "12345"}]}, [HEAD, "12345"]),
+        ({"values": [["1795246203000000000", HEAD], ["1795246204000000000", "12345"]]}, [HEAD, "12345"]),
+        ({"logs": [{"doc": ["vault-0", HEAD]}, {"doc": ["vault-0", "behind"]}]}, [HEAD, "behind"]),
+        ({"doc": HEAD, f"doc{TWIN}": "it is behind"}, [HEAD, "it is behind"]),
+        ({"in": [{"doc": "it is before", f"doc{TWIN}": HEAD}], "pod": "v"}, ["it is before", HEAD]),
         ({"message": "a line"}, ["a line"]),
         ({"message": "a line", "doc": "another line"}, []),
         ({"message": "", "doc": "a line"}, []),
@@ -257,7 +266,8 @@ HEAD = "2026-03-01T10:00:00.123Z [ERROR] core: failed: x"
     ],
 )
 def test_of_an_envelope_the_texts_are_taken_that_are_lines(envelope: Any, texts: list[str]) -> None:
-    assert Envelopes().texts_in(json.dumps(envelope).encode()) == [text.encode() for text in texts]
+    written = json.dumps(envelope).replace(json.dumps(TWIN)[1:-1], "")
+    assert Envelopes().texts_in(written.encode()) == [text.encode() for text in texts]
 
 
 def test_the_name_of_the_lines_is_remembered_until_the_log_ends() -> None:
