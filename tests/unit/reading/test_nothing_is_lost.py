@@ -144,6 +144,8 @@ LOGS: dict[str, All] = {
     "lists of some": lambda envelopes, name: json.dumps({name: [envelopes[:3], envelopes[3:]], "pod": "vault-0"}),
     "in lists": lambda envelopes, name: json.dumps({name: [[[1, 2], [one]] for one in envelopes]}),
 }
+IN_QUOTES = {"a text of JSON", "quotes"}
+BANNERS = {3, 4}
 IN_LISTS = {"in a row", "in a pair", "in a field"}
 BARE = {"a line each", "many lines each", "one line", "an array over many lines", "an array, a line each"}
 """Logs of which a list is a line: its elements are read as lines, because nothing says that they are columns."""
@@ -157,6 +159,11 @@ def wrapped(lines: list[str], log: str, sibling: str, name: str, encoding: str =
     texts = ["\n".join(lines[at : at + per_text]) for at in range(0, len(lines), per_text)]
     texts = list(map(ENCODINGS[encoding], texts))
     return LOGS[log]([SIBLINGS[sibling](name, text) for text in texts], name).replace(json.dumps(TWIN)[1:-1], "")
+
+
+def is_shown(first: int, encoding: str) -> bool:
+    """Return whether the first line shows how all are written: a banner in quotes shows it only in lines of a file."""
+    return encoding not in IN_QUOTES or first not in BANNERS
 
 
 @pytest.fixture(params=[False, True], ids=["small", "large"], scope="module")
@@ -189,7 +196,7 @@ def test_each_line_in_an_envelope_is_read_or_counted(
     lines = lines_of(blocks)
     plain, found = read("\n".join(lines) + "\n"), read(wrapped(lines, log, sibling, name, encoding, per_text=per_text))
     assert not plain.marks - found.marks
-    if not (plain.lines or found.lines or (sibling in IN_LISTS and log in BARE)):
+    if not (plain.lines or found.lines or (sibling in IN_LISTS and log in BARE)) and is_shown(blocks[0], encoding):
         assert found.records == plain.records
 
 
@@ -208,7 +215,7 @@ def test_each_line_in_an_envelope_of_a_stream_is_read_or_counted(
     text = wrapped(lines, log, sibling, name, encoding, per_text=per_text)
     plain, found = read("\n".join(lines) + "\n", unwrap=False), read(text, unwrap=False)
     assert not plain.marks - found.marks
-    if not (plain.lines or found.lines or (sibling in IN_LISTS and log in BARE)):
+    if not (plain.lines or found.lines or (sibling in IN_LISTS and log in BARE)) and is_shown(blocks[0], encoding):
         assert found.records == plain.records
 
 
