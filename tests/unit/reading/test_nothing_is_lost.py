@@ -402,3 +402,11 @@ REAL = HEAD.replace("x", "mark-1-")
 def test_a_text_of_a_client_hides_no_record(line: str) -> None:
     text = json.dumps(json.loads(line), ensure_ascii=False) if line.startswith("{") else line
     assert any("mark-1-" in record for record in read(f"{text}\n").records)
+
+
+@pytest.mark.parametrize(
+    "line", ["-- Boot mark-9-", "vault-0 | CHANGED >>", "(9 rows)", "TOKEN=mark-9-", "-----+-----"]
+)
+@pytest.mark.parametrize("wrap", ['{{"doc":"{}","pod":"v"}}\n', "__CURSOR=s=1\nMESSAGE={}\nPRIORITY=6\n\n"])
+def test_a_line_of_the_log_is_not_taken_for_what_is_between_records(line: str, wrap: str) -> None:
+    assert len(read("".join(map(wrap.format, (REAL, line)))).records) == 2
