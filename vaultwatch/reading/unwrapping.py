@@ -408,7 +408,7 @@ class Unwrapper:
         return True
 
     def _escaped(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
-        end = text.rfind(b"}") + 1
+        end = text.rfind(b"}") + 1 or len(text.rstrip(b'"\\'))  # the whole text, if its end is missing
         try:
             found = msgspec.json.decode(b'"' + text[:end] + b'"', type=str).encode()
         except (msgspec.DecodeError, UnicodeError):

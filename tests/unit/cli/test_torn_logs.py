@@ -107,3 +107,15 @@ def test_lines_into_which_two_programs_wrote_at_once_are_named(
 
 def test_of_what_servers_wrote_nothing_is_cut_or_mixed(capfd: pytest.CaptureFixture[str]) -> None:
     assert len(said(capfd, AUDIT, SERVER)) == 1
+
+
+@pytest.mark.parametrize("prefix", ['"', "x "])
+@pytest.mark.parametrize("length", [9, 60, 75])
+def test_an_entry_with_escaped_quotes_that_was_cut_is_rejected(
+    prefix: str, length: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Also if nothing that it opens is closed."""
+    cut = prefix + json.dumps(ENTRIES[0])[1 : length + 1]
+    assert "}" not in cut
+    (log := tmp_path / "cut.log").write_text(f"{cut}\n")
+    assert "1 rejected line (broken JSON: cut off)" in said(capfd, log)[-1]
