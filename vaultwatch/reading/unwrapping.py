@@ -31,6 +31,7 @@ from vaultwatch.reading.columns import (
     RULE_OF_MARKDOWN,
     Heading,
     cells,
+    cells_of_markdown,
     heading_of,
     without_columns,
 )
@@ -150,7 +151,7 @@ class Unwrapper:
         self._heading_at = 1
         self._ending = b""  # what is behind each line
         self._behind = b""  # between the messages of a table without a heading and their columns
-        self._is_markdown = False
+        self._markdown_columns = 0  # of the table that is open
         self._around: re.Pattern[bytes] | None = None  # what a document has around records
 
     def begin_table(self, delimiter: bytes) -> None:
@@ -164,7 +165,7 @@ class Unwrapper:
     @property
     def is_table(self) -> bool:
         """Whether the next line may be a row of a table, or one of a document."""
-        is_row = self._heading or self._behind or self._is_markdown or self._around or self._heading_at > 1
+        is_row = self._heading or self._behind or self._markdown_columns or self._around or self._heading_at > 1
         return bool(is_row or self._ending)
 
     @property
@@ -247,10 +248,14 @@ class Unwrapper:
 
     def _records_in_document(self, text: bytes) -> list[bytes]:
         """Return the objects and messages in a row of a table, or a text in an array."""
-        begins = RULE_OF_MARKDOWN.fullmatch(text) is not None
-        self._is_markdown = begins or (self._is_markdown and text.startswith(b"|"))
-        if self._is_markdown:
-            return _records_in_markdown(text)
+        if RULE_OF_MARKDOWN.fullmatch(text):
+            self._markdown_columns = len(text.translate(None, b" \t:-")) - 1
+        elif not text.startswith(b"|"):
+            self._markdown_columns = 0
+        if self._markdown_columns:
+            row = cells_of_markdown(text, self._markdown_columns)
+            texts = self._envelopes.texts_in_rows([row]) if row else []
+            return _records_in_markdown(text) or texts
         is_text = text.startswith(b'"') and (self._around is OF_ARRAY or (text.endswith(b'",') and not self._heading))
         if is_text and not (self._around is OF_ARRAY and OF_ARRAY.fullmatch(text)):
             return _lines_in_text(text)
@@ -268,7 +273,7 @@ class Unwrapper:
         rests = [rest for rest in self._frames.values() if rest.strip()]
         self._frames.clear()
         found += [Piece(piece, self._number) for rest in rests for piece in self._pieces(b"", rest, self._number, 1)]
-        self._is_export, self._heading, self._is_markdown, self._around, self._behind = False, None, False, None, b""
+        self._is_export, self._heading, self._markdown_columns, self._around, self._behind = False, None, 0, None, b""
         self._heading_at, self._ending, self._envelopes = 1, b"", Envelopes()
         self.__dict__.pop("_yaml", None)
         return found

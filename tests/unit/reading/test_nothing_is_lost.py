@@ -313,6 +313,7 @@ def of_rows(lines: list[str], row: str, between: str) -> str:
 
 
 CDATA = "<event><host>vault-0</host><msg><![CDATA[{}]]></msg></event>"
+BAR = "\\|"
 LEEF = "devTime=Nov 21 2026 07:29:41{0}msg={1}{0}src=1.2.3.4\n"
 OTHER_FORMS: dict[str, Callable[[list[str]], str]] = {
     "texts with commas": lambda lines: "".join(f"    {json.dumps(line)},\n" for line in lines),
@@ -331,6 +332,7 @@ OTHER_FORMS: dict[str, Callable[[list[str]], str]] = {
         f"with{ending!r} behind each line": partial(of_endings, ending)
         for ending in (" [host=vault-1]", " host=vault-1", " | vault-0", ' {"pod":"vault-0"}')
     },
+    "Markdown": lambda lines: "|---|:--|\n" + "".join(f"| vault-0 | {line.replace('|', BAR)} |\n" for line in lines),
     "texts of JSON": lambda lines: "".join(f"{json.dumps(line)}\n" for line in lines),
     "texts of JSON with their ends": lambda lines: "".join(f"{json.dumps(line + chr(10))}\n" for line in lines),
     "quotes": lambda lines: "".join(f'"{line}"\n' for line in lines),
