@@ -199,9 +199,6 @@ class Envelopes:
         self._has_forms = self._has_forms or has_new_form
         return search() if has_new_form or new & self._passed else found
 
-    def _has_form(self, name: str | int, form: _Form) -> bool:
-        return self._has_forms and _Formed(name, form) in self._names
-
     def _texts_in_large(self, envelope: bytes) -> list[bytes]:
         try:
             if _is_large_record(envelope):
@@ -284,7 +281,7 @@ class Envelopes:
         cells = _cells(name, value)
         if cells:
             found = self._in_list(cells, level + 2, is_row=True)
-        elif self._has_form(name, "row"):
+        elif self._has_forms and _Formed(name, "row") in self._names:
             found = self._in_row(value, level + 1)
         else:
             found = search(value, level + 1)
@@ -316,7 +313,7 @@ class Envelopes:
         names = frozenset[_Name]({_Formed(name, found.form)} if found.form in ("base64", "row") else ())
         if found.names or not found.texts:
             return found._replace(names=found.names | names, form="")
-        if self._has_form(name, "base64") and not found.form:
+        if self._has_forms and not found.form and _Formed(name, "base64") in self._names:
             inner = [self._in_text(decoded(text), level + 1) for text in found.texts]
             names = names.union(*(one.names for one in inner))
             found = Wrapped([text for one in inner for text in one.texts], certain=True)

@@ -75,7 +75,7 @@ def with_all_members(text: bytes, decoded: Any) -> Any:
         text: The value as JSON.
         decoded: The value, with the last member of each name.
     """
-    if len(text) > _MAX_COUNTED_BYTES or not isinstance(decoded, dict | list):
+    if len(text) > _MAX_COUNTED_BYTES or not isinstance(decoded, dict | list) or _holds_all(decoded, text):
         return decoded
     names = _counted_names(decoded)
     if len(names) <= _FEW_NAMES and all(text.count(b'"%s"' % one.encode()) <= names[one] for one in names):
