@@ -125,7 +125,12 @@ class Closing:
         counts = self._run.detector.counts
         found = {"audit": counts.audit, "server": counts.server, "rejected": counts.rejected}
         over = {"partial": counts.partial, "undecided": dict(counts.undecided)}
-        over |= {"undated": counts.undated, "future": counts.future, "groups_dropped": counts.groups_dropped}
+        over |= {
+            "unclear": counts.unclear,
+            "undated": counts.undated,
+            "future": counts.future,
+            "groups_dropped": counts.groups_dropped,
+        }
         silenced = [
             {"rule": rule, "by": file, "matches": count} for (rule, file), count in _ordered(self._findings.silenced)
         ]
@@ -138,7 +143,8 @@ class Closing:
         reason, undecided = self._run.reader.rejects.commonest(), counts.undecided.total()
         over = f"{counted(counts.partial, 'record')} over budget ({counted(undecided, 'rule')} undecided), "
         return one_line(
-            f"{counted(counts.audit, 'audit entry')}, {counted(counts.server, 'server message')}, "
+            f"{counted(counts.audit, 'audit entry')}, {counted(counts.server, 'server message')}"
+            f"{f' ({counts.unclear:,} unclear)' if counts.unclear else ''}, "
             f"{counted(counts.rejected, 'rejected line')}"
             f"{f' ({reason})' if reason else ''}, {over if counts.partial else ''}"
             f"{counted(self._findings.count, 'alert')}, {self._seconds:.1f} s"

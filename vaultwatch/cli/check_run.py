@@ -19,12 +19,13 @@ from vaultwatch.detection.detector import Detector
 from vaultwatch.findings.found import Findings
 from vaultwatch.findings.reader import LogRead, Observer, Reader, Settings, shown
 from vaultwatch.inputs.errors import Unreadable
-from vaultwatch.inputs.hints import decoding_quoted, hint_for, joining_lines
+from vaultwatch.inputs.hints import decoding_quoted, hint_for, is_of_known_form, joining_lines
 from vaultwatch.inputs.logs import Log, files_at
 from vaultwatch.inputs.own import begins_as_own
 from vaultwatch.inputs.parts import PART_BYTES, Part, parts_of
 from vaultwatch.inputs.rejects import PACKED, Rejects
-from vaultwatch.printable import counted, one_line
+from vaultwatch.printable import counted, one_line, quoted
+from vaultwatch.reading.records import NO_OBJECT, Rejected
 
 _MOST_NAMED = 10
 _MOST_PROBLEMS = 1_000
@@ -62,6 +63,9 @@ class _Found:
         of_torn: The first of these.
         partly: How many others have lines that were cut, or mixed with others.
         wrapped: How many have lines that look wrapped.
+        unclear: How many others have lines that are read as messages, though no server is known to write them.
+        of_unclear: The first of these.
+        mostly_unclear: How many have more such lines than other records.
         own: What Vaultwatch itself has written, by the name of the log.
     """
 
@@ -69,6 +73,8 @@ class _Found:
         self.read = self.unreadable = self.torn = self.wrapped = self.partly = 0
         self.foreign = Foreign()
         self.of_torn: list[LogRead] = []
+        self.of_unclear: list[LogRead] = []
+        self.unclear = self.mostly_unclear = 0
         self.own: dict[str, str] = {}
 
 
@@ -223,12 +229,18 @@ class Run:
 
     def _count_read(self, log: LogRead, found: _Found) -> None:
         """Count a log with records, by what is wrong with its other lines."""
+        found.mostly_unclear += log.unclear > log.records - log.unclear
+        is_wrapped = log.width > 0 and not is_of_known_form(log.name, Rejected(log.first_unclear, NO_OBJECT))
+        if log.unclear and not is_wrapped:
+            found.unclear += 1
+            if found.unclear <= _MOST_NAMED:
+                found.of_unclear.append(log)
         if log.rejected > log.records:
             found.torn += 1
             self._note_torn(log)
             if len(found.of_torn) < _MOST_NAMED:
                 found.of_torn.append(log)
-        elif log.width:
+        elif is_wrapped:
             found.wrapped += 1
             if found.wrapped <= _MOST_NAMED:
                 self._say_wrapped(log)
@@ -271,6 +283,20 @@ class Run:
                 what = f"only {read} can be read, and {lines} cannot; the first"
                 say(f"{log.name}: {what}: {first.reason}{hint_for(log.name, first, log.torn)}")
 
+    def _judge_unclear(self, place: str, found: _Found) -> None:
+        """Say of which logs lines were read as messages that are none; an error if of a place most lines are such."""
+        is_doubtful = found.mostly_unclear > 0 and found.mostly_unclear == found.read
+        self.doubtful = self.doubtful or is_doubtful
+        for log in found.of_unclear:
+            text = one_line(log.first_unclear.decode("utf-8", "replace").strip(), 80)
+            several = f"{log.unclear:,} lines are read as messages though they have"
+            what = several if log.unclear > 1 else "1 line is read as a message though it has"
+            hint = hint_for(log.name, Rejected(log.first_unclear, NO_OBJECT))
+            message = f"{log.name}: {what} neither time nor level, and no server is known to write such"
+            (self._doubt if is_doubtful else self._note)(f"{message}; the first: {quoted(text)}{hint}")
+        if (others := found.unclear - _MOST_NAMED) > 0:
+            self._note(f"{shown(place)}: {counted(others, 'more log')} have lines that no server is known to write")
+
     def _say_wrapped(self, log: LogRead) -> None:
         is_quoted = log.is_quoted_printable
         command = decoding_quoted(log.name) if is_quoted else joining_lines(log.name, is_exact=log.is_exact)
@@ -289,6 +315,7 @@ class Run:
             say(message)
             self._keep(kept, message)
         self._judge_torn(place, found)
+        self._judge_unclear(place, found)
         if (others := found.partly - _MOST_NAMED) > 0:
             self._note(f"{shown(place)}: {counted(others, 'more log')} have lines that were cut or mixed")
         if (others := found.wrapped - _MOST_NAMED) > 0:

@@ -205,7 +205,7 @@ class NotingWaiting(Waiting):
         )
 
 
-_NUMBERS = ("audit", "server", "rejected", "partial", "undated", "future")
+_NUMBERS = ("audit", "server", "rejected", "partial", "undated", "future", "unclear")
 
 
 def follows(detector: Detector, ahead: Ahead, steps: Collection[Step] = ()) -> bool:

@@ -88,6 +88,7 @@ class Detector:
         unwrap: bool = False,
         on_entries: Callable[[Sequence[bytes], Origin | None], None] | None = None,
         on_message: Callable[[str], None] | None = None,
+        on_unclear: Callable[[bytes], None] | None = None,
         waiting: Waiting | None = None,
         correlator: Callable[[Correlations, Counts], Correlator] = Correlator,
         max_searched: int = sys.maxsize,
@@ -113,6 +114,7 @@ class Detector:
                 are already removed. It must not raise.
             on_message: Called with the time of each message of the server log, as logged; "" if it has none. It must
                 not raise.
+            on_unclear: Called with each line of which the count `unclear` says how many there are. It must not raise.
             waiting: Keeps the verdicts that wait; by default one for `wait_seconds`.
             correlator: Makes what counts for correlations.
             is_thorough: Whether all entries are searched for members that stand twice (15 us each), and not only for
@@ -137,7 +139,7 @@ class Detector:
         self._had_messages = False
         self._unwraps = unwrap
         self._searched, self._max_searched = 0, max_searched
-        self._on_entries, self._on_message = on_entries, on_message
+        self._on_entries, self._on_message, self._on_unclear = on_entries, on_message, on_unclear
         self.wrapping = Wrapping()
         self.is_foreign: Callable[[bytes], bool] | None = None
         self._log, self._line, self._has_tags = "", 0, True
@@ -494,7 +496,8 @@ class Detector:
         from vaultwatch.detection.server import ServerDetector
 
         index = self._ruleset.server_index
-        return ServerDetector(index, self._evaluator, self._keys, self.correlator, self._on_message)
+        notes = self._on_message, self._on_unclear
+        return ServerDetector(index, self._evaluator, self._keys, self.correlator, *notes)
 
     @property
     def _has_server(self) -> bool:

@@ -41,7 +41,8 @@ class Counts(msgspec.Struct):
 
     `undated` is how many matches no correlation counted, because their records have no time that can be read, `future`
     how many, because their times are more than an hour after they were received, and `groups_dropped` how many counts
-    were given up because there were too many groups.
+    were given up because there were too many groups. `unclear` is how many messages are lines with neither time nor
+    level that no server is known to write.
     """
 
     audit: int = 0
@@ -53,6 +54,7 @@ class Counts(msgspec.Struct):
     undated: int = 0
     future: int = 0
     groups_dropped: int = 0
+    unclear: int = 0
 
 
 def collect_garbage_rarely() -> None:

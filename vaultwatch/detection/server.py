@@ -36,6 +36,7 @@ class ServerDetector:
         keys: ServerEventKeys,
         correlator: Correlator,
         on_message: Callable[[str], None] | None = None,
+        on_unclear: Callable[[bytes], None] | None = None,
     ) -> None:
         self.keys = keys
         self._note_message = on_message
@@ -43,7 +44,10 @@ class ServerDetector:
         self._index = index
         self._of_partial = tuple(rule for rule in index.rules if rule.asks_partial)
         self._evaluator = evaluator
-        self._reader = ServerLogReader(max_wait_seconds=MESSAGE_WAIT_SECONDS, could_match=self._could_match)
+        self._note_unclear = on_unclear
+        self._reader = ServerLogReader(
+            max_wait_seconds=MESSAGE_WAIT_SECONDS, could_match=self._could_match, on_unclear=self._on_unclear
+        )
 
     @property
     def next_due(self) -> float | None:
@@ -68,6 +72,11 @@ class ServerDetector:
 
     def _could_match(self, level: str, line: bytes) -> bool:
         return self._evaluator.before_record is not None or self._index.could_match(level, line)
+
+    def _on_unclear(self, line: bytes) -> None:
+        self._evaluator.counts.unclear += 1
+        if self._note_unclear:
+            self._note_unclear(line)
 
     def _evaluate(self, records: Iterable[ServerRecord]) -> list[Verdict]:
         return [verdict for record in records for verdict in self._verdicts(record)]

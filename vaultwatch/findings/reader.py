@@ -70,6 +70,8 @@ class LogRead(msgspec.Struct, frozen=True):
         width: At how many bytes; 0 if none was.
         is_exact: Whether within words.
         is_quoted_printable: Whether as quoted-printable does it.
+        unclear: How many of its messages are lines that no server is known to write.
+        first_unclear: The beginning of the first of these.
         is_undated: Whether it has messages of the server log only, and none with a time.
     """
 
@@ -84,6 +86,8 @@ class LogRead(msgspec.Struct, frozen=True):
     width: int = 0
     is_exact: bool = False
     is_quoted_printable: bool = False
+    unclear: int = 0
+    first_unclear: bytes = b""
     is_undated: bool = False
 
 
@@ -142,7 +146,7 @@ class Reader:
         self.errors: dict[str, str] = {}
         self.names: list[str] = []
         self._before = (0, 0, 0)
-        self._audit_before, self._has_time = 0, False
+        self._audit_before, self._unclear_before, self._has_time = 0, 0, False
         self.detector = Detector(
             settings.rules,
             source=settings.source,
@@ -154,6 +158,7 @@ class Reader:
             correlator=correlator,
             on_entries=observer.entries if observer else None,
             on_message=self._note_message,
+            on_unclear=rejects.note_unclear,
         )
         self.detector.correlator.received = time.time()
 
@@ -225,6 +230,7 @@ class Reader:
                 findings.take(msgspec.structs.replace(found, line=found.line + lines) if lines else found)
         take_over(self.detector, result.ahead)
         self.rejects.add_all(result.reasons, result.first, result.torn, result.kept)
+        self.rejects.note_unclear(result.unclear)
         self.errors |= result.errors
         if part.is_whole:
             yield from result.logs
@@ -238,6 +244,7 @@ class Reader:
         self.names += [name] if names is None else names
         self._before = self._lines()
         self._audit_before, self._has_time = self.detector.counts.audit, False
+        self._unclear_before = self.detector.counts.unclear
         self.rejects.begin_log()
         if self._observer:
             self._observer.begin_log(name, self.detector.counts)
@@ -248,6 +255,8 @@ class Reader:
         read = LogRead(self.names[-1], records, rejected, over, _beginning(self.rejects.first), self.rejects.torn)
         has_entries = self.detector.counts.audit > self._audit_before
         read = msgspec.structs.replace(read, is_undated=records > 0 and not (has_entries or self._has_time))
+        if unclear := self.detector.counts.unclear - self._unclear_before:
+            read = msgspec.structs.replace(read, unclear=unclear, first_unclear=self.rejects.unclear)
         wrapping = self.detector.wrapping
         if not wrapping.width:
             return read
@@ -312,6 +321,7 @@ class Result(msgspec.Struct, frozen=True):
         first: The beginning of the first of them in the log that was read last.
         torn: How those of that log were torn.
         kept: The rejected lines, if they are kept.
+        unclear: The beginning of the first line, in the log that was read last, that no server is known to write.
         failure: Why the part could not be read to its end.
     """
 
@@ -324,6 +334,7 @@ class Result(msgspec.Struct, frozen=True):
     first: Rejected | None
     torn: Torn
     kept: bytes
+    unclear: bytes
     failure: str
 
 
@@ -368,7 +379,9 @@ def _read_ahead(settings: Settings, part: Part, advance: Callable[[int], None], 
     kept = keep.getvalue() if keep else b""
     ahead, first = waiting.leave(reader.detector), _beginning(rejects.first)
     counted = (rejects.reasons, first, rejects.torn)
-    return _encode(Result(ahead, found.found, reader.names, logs, reader.errors, *counted, kept, failure))
+    return _encode(
+        Result(ahead, found.found, reader.names, logs, reader.errors, *counted, kept, rejects.unclear, failure)
+    )
 
 
 class _Gathered:

@@ -161,6 +161,9 @@ class _Way(NamedTuple):
         return f"{self.what}: {_given(self.command, self.place, reader)}" if self.command else self.what
 
 
+_EXPECTED = "; expected are audit entries (JSON) or messages of the server log, of Vault or OpenBao"
+
+
 def hint_for(name: str, first: Rejected, torn: Torn = _WHOLE, reader: str = CHECK) -> str:
     """Return the end of a sentence that says what to do.
 
@@ -175,6 +178,11 @@ def hint_for(name: str, first: Rejected, torn: Torn = _WHOLE, reader: str = CHEC
     if form := form_named(first.reason):
         return f": {hint_of_form(name, form, reader)}"
     return (_way_of_form(name, first) or _way_in_json(name, first.raw) or _way_of_text(name, first)).read_by(reader)
+
+
+def is_of_known_form(name: str, first: Rejected) -> bool:
+    """Return whether a command is known for a line, and it is none that was wrapped."""
+    return not (_way_of_divided(name, first.raw.strip()) or hint_for(name, first).endswith(_EXPECTED))
 
 
 def _hint_for_torn(name: str, torn: Torn) -> str:
@@ -292,7 +300,7 @@ def _way_of_text(name: str, first: Rejected) -> _Way:
         return _Way("; its lines end with CR alone", _command(_CR_TO_LF, name))
     if any(quote.encode() in start for quote in "“”"):
         return _Way("; its quotes are those of a word processor", _command("sed 's/[“”]/\"/g'", name))
-    return _Way("; expected are audit entries (JSON) or messages of the server log, of Vault or OpenBao")
+    return _Way(_EXPECTED)
 
 
 def _way_of_divided(name: str, start: bytes) -> _Way | None:

@@ -55,6 +55,7 @@ class Rejects:
         reasons: How often each reason occurred.
         first: The first line that was rejected in the log that is being read, or the last one in which compressed data
             begins; None if none was.
+        unclear: The beginning of the first of its lines that no server is known to write; b"" if none is such.
         torn: How entries of that log were torn.
         kept_bytes: How much was written to the file.
     """
@@ -67,6 +68,7 @@ class Rejects:
         """
         self.reasons: Counter[str] = Counter()
         self.first: Rejected | None = None
+        self.unclear = b""
         self.torn = Torn()
         self._whole = b""
         self.kept_bytes = 0
@@ -79,7 +81,11 @@ class Rejects:
 
     def begin_log(self) -> None:
         """Begin another log."""
-        self.first, self.torn = None, Torn()
+        self.first, self.unclear, self.torn = None, b"", Torn()
+
+    def note_unclear(self, line: bytes) -> None:
+        """Note a line that is read as a message, and that no server is known to write."""
+        self.unclear = self.unclear or line[:SMALL_BYTES]
 
     def add(self, line: Rejected) -> None:
         """Count a rejected line, and write it; one of which several parts were rejected is written once."""

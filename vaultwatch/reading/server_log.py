@@ -48,6 +48,7 @@ from vaultwatch.reading.records import (
     rejected_by_error,
 )
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
+from vaultwatch.reading.unclear import is_unclear
 
 _Key = tuple[str, str, str, str, str]
 _Completed = list[ServerRecord]
@@ -340,6 +341,7 @@ class ServerLogReader:
     header. A message is complete when its process begins the next one, `max_wait_seconds` after its first line
     (`due`), when another line would exceed `max_lines` or `max_bytes`, or when more than `max_open` messages are open
     (the oldest is closed first). A single longer line is still one record. `now` is in seconds of any monotonic clock.
+    `on_unclear` is called with each line that is a record by itself, but none that a server is known to write.
     """
 
     def __init__(
@@ -350,8 +352,10 @@ class ServerLogReader:
         max_wait_seconds: float = 5.0,
         max_open: int = 1000,
         could_match: CouldMatch = lambda level, line: True,
+        on_unclear: Callable[[bytes], None] = lambda line: None,
     ) -> None:
         self._could_match = could_match
+        self._on_unclear = on_unclear
         self._max_lines = max_lines
         self._max_bytes = max_bytes
         self._max_wait_seconds = max_wait_seconds
@@ -384,6 +388,8 @@ class ServerLogReader:
             line = msgspec.structs.replace(line, text=text, head=read_head(text))
         if head := line.head or (_NO_HEAD if _OPENS_BRACKET.match(line.text) else None):
             return self._begin(key, line, head, origin, now)
+        if not _JSON.match(line.text) and is_unclear(line.text):
+            self._on_unclear(line.raw)
         return [*self._close(key), self._skipped(line, origin) or _single(line, origin)]
 
     def _begin(self, key: _Key, line: ServerLine, head: Head, origin: Origin, now: float) -> _Completed:

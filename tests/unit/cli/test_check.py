@@ -754,6 +754,7 @@ class TestReports:
             "undated",
             "future",
             "groups_dropped",
+            "unclear",
             "silenced",
             "left_out",
             "alerts",

@@ -132,6 +132,7 @@ def outcome(places: list[str], jobs: int, part_bytes: int) -> dict[str, Any]:
             "silenced": findings.silenced,
             "staged": findings.staged,
             "counts": (counts.audit, counts.server, counts.rejected, counts.partial, counts.undecided, counts.undated),
+            "unclear": (counts.unclear, run.notes),
             "errors": (run.reader.errors, counts.rule_errors),
             "names": run.reader.names,
             "failed": run.failed,

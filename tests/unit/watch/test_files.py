@@ -18,7 +18,7 @@ def test_the_figures_say_what_was_read_and_found(tmp_path: Path) -> None:
     Figures(path, 0.0).write(counts, 4, final=True)
     assert json.loads(path.read_bytes()) == {
         "audit": 3, "server": 0, "rejected": 1, "partial": 0, "undecided": {}, "undated": 0, "future": 0,
-            "groups_dropped": 0,
+            "groups_dropped": 0, "unclear": 0,
                 "rule_errors": {"odd": 2}, "alerts": 4,
         "ended": True}  # fmt: skip
     assert list(tmp_path.iterdir()) == [path]

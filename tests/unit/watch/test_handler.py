@@ -223,7 +223,7 @@ def test_the_figures_count_everything_and_record_the_end(good: WatchOptions, tmp
         figures = json.loads(stats.read_bytes())
         assert figures == {
             "audit": 501, "server": 0, "rejected": 1, "partial": 0, "undecided": {}, "undated": 0, "future": 0,
-            "groups_dropped": 0,
+            "groups_dropped": 0, "unclear": 0,
                 "rule_errors": {}, "alerts": 1,
                 "ended": False}  # fmt: skip
     assert json.loads(stats.read_bytes())["ended"] is True

@@ -1,0 +1,28 @@
+"""See of a line with neither time nor level whether a server writes such lines, or something else may be in it.
+
+Each is read as a message of its own, because a rule may name it. A line in a form that is not known (base64, a column,
+a prefix of its own) would so be a message too, and nobody would hear that what it says was not read.
+"""
+
+from __future__ import annotations
+
+import re
+
+_OF_A_SERVER = re.compile(
+    rb"==> |panic: |fatal error: |\[signal |goroutine \d|exit status \d"
+    rb"|\s{0,64}[A-Z][\w /()-]{0,40}:(?: |\s*\Z)(?!.*\{)"  # a line of the banner, or an error before the log begins
+    rb"|  \||\s{0,64}\* |\d{1,4} errors? occurred:"
+    # what `server -dev` prints
+    rb"|WARNING! dev mode|and starts unsealed|authenticated to the CLI|You may need to set|\s{0,8}\$ export "
+    rb"|The unseal key and root token|seal/unseal the|Development mode should|The following dev plugins|\s{4,8}- \w",
+    re.DOTALL,
+)
+
+
+def is_unclear(text: bytes) -> bool:
+    """Return whether no server is known to write such a line.
+
+    Args:
+        text: A line with neither time nor level, without what other programs have put before it.
+    """
+    return _OF_A_SERVER.match(text) is None
