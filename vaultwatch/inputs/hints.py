@@ -27,10 +27,10 @@ _SIGNS = ('"request"', '"@message"', "[INFO]", "[WARN]", "[ERROR]", "[DEBUG]")
 _NAMES = " | keys_unsorted[]"
 _PACKED = "H4sI"
 """How gzip begins in base64."""
-_UNPACK_EACH = 'while read -r one; do printf %s "$one" | base64 -d | gunzip; done'
+_UNPACK_EACH = 'while read -r one || [ -n "$one" ]; do printf %s "$one" | base64 -d | gunzip; done'
 _ENCODED = ("eyJ", "MjAy")
 """How JSON and a time begin in base64."""
-_DECODE_EACH = 'while read -r one; do printf %s "$one" | base64 -d; echo; done'
+_DECODE_EACH = 'while read -r one || [ -n "$one" ]; do printf %s "$one" | base64 -d; echo; done'
 _WRAPPED_AT = (64, 76)
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
 _FILES_MAY_BE = "; a log may be plain, gzip, zstd, bzip2, xz, zip or tar"
@@ -91,7 +91,9 @@ _SCRIPTS = (
     (
         re.compile(rb"\A(?:7[bB]22|3230[23])[0-9a-fA-F]{12,}\s*\Z"),
         "it is in hexadecimal",
-        "import sys; [print(bytes.fromhex(one).decode()) for one in sys.stdin]",
+        # xxd -p divides what it prints into lines of 60 characters.
+        r"""import sys; [sys.stdout.buffer.write(bytes.fromhex(one) + (b"" if len(one) == 60 else b"\n")) """
+        r"""for one in sys.stdin.read().split()]""",
     ),
     (
         re.compile(rb"\A[0-9a-f]{6,16}:? {1,2}(?:[0-9a-f]{2}){1,2} [0-9a-f]{2}[0-9a-f ]{8}"),

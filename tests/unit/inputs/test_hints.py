@@ -141,6 +141,20 @@ def test_a_text_in_another_form_becomes_the_entry(text: str, hint_begins: str, t
     assert [json.loads(line[line.index("{") :]) for line in pasted(found).splitlines()] == [ENTRY] * 2
 
 
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_a_log_in_base64_on_one_line_becomes_its_entry(end: str, tmp_path: Path) -> None:
+    text = base64.b64encode(TEXT.encode()).decode()
+    (file := tmp_path / "log").write_text(text + end)
+    assert json.loads(pasted(hint(str(file), text))) == ENTRY
+
+
+def test_a_log_that_xxd_has_written_in_lines_becomes_its_entries(tmp_path: Path) -> None:
+    encoded = f"{TEXT} é\n{TEXT}\n".encode().hex()
+    lines = [encoded[at : at + 60] for at in range(0, len(encoded), 60)]
+    (file := tmp_path / "log").write_text("\n".join(lines) + "\n")
+    assert pasted(hint(str(file), lines[0])).split("\n")[:2] == [f"{TEXT} é", TEXT]
+
+
 @pytest.mark.parametrize("encode", [quote, quote_plus])
 def test_a_server_log_in_a_url_becomes_its_messages(encode: Callable[[str], str], tmp_path: Path) -> None:
     text = encode("2026-03-01T10:00:00.123Z [INFO]  core: 1 + 1%\n")
