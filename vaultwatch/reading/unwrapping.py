@@ -92,6 +92,8 @@ _SHELL_NOISE = re.compile(
     rb"|[\w.-]{1,255} \| (?:CHANGED|SUCCESS|FAILED)(?: \| rc=\d{1,3})? >>"
     rb"|-{1,512}(?:\+-{1,512}){1,64}|\(\d{1,12} rows?\)"
 )  # journalctl, grep, Ansible, psql
+_OF_FLAT_ENTRY = re.compile(rb'"(?:[\w@-]{1,32}[._])?request[._](?:path|operation|id)"\s{0,8}:')
+"""Beside a blank line: an entry whose members stand alone, as Datadog and VictoriaLogs parse it."""
 _FIRST_PAIR = re.compile(rb"[A-Za-z_@][\w.@/-]{0,127}=")
 _FRAME = re.compile(rb"(\d{1,7}) (?=<\d{1,3}>)")
 _MARKS = re.compile(rb"(?:\x1b|#033)\[[0-9;]{0,32}m|#011|#012\Z")  # terminal colours, and what rsyslog escapes
@@ -487,8 +489,12 @@ class Unwrapper:
         if isinstance(texts, Frame):
             yield from self._framed(texts, number, level)
             return
-        if not texts and not (self._frames and text == b"{}"):  # Nomad sends one when there is nothing to send
+        is_flat = _OF_FLAT_ENTRY.search(text) is not None and not any(map(bytes.strip, texts))
+        if is_flat or (
+            not texts and not (self._frames and text == b"{}")
+        ):  # Nomad sends one when there is nothing to send
             yield whole
+            return
         for found in texts:
             for line in found.split(b"\n"):
                 if line.strip():

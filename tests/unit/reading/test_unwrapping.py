@@ -705,3 +705,9 @@ def test_a_message_behind_what_is_not_known_is_rejected_as_such(before: str) -> 
         "a message of the server log in an audit log, or behind an unknown text",
         "no JSON object in the line",
     ]
+
+
+def test_an_entry_whose_members_stand_alone_beside_a_blank_line_is_rejected() -> None:
+    flat = {"message": "", "type": "request", "request.path": "sys/seal", "request.operation": "update"}
+    lines = ({"message": S}, flat, {"message": "", "host": "vault-1"})
+    assert counted("".join(f"{json.dumps(line)}\n" for line in lines)) == Counted(0, 1, 1)
