@@ -20,6 +20,7 @@ _MESSAGE_NAME = re.compile(
     rb'(?i)"?@?(?:\w{1,32}\.)?(?:log_?message|message|msg|_raw|line|logentry|log|body|content|text|text_?payload|entry|original)"?',
     re.ASCII,
 )
+_OF_ENTRIES = re.compile(rb"\brequest[._](?:path|operation|id)\b")
 _OPENS_MESSAGE = re.compile(HEAD)
 CAN_HOLD_RECORD = re.compile(rb'\{[ \t\r\n]*\\?"|' + HEAD)
 IN_LABELS = re.compile(rb'\\"|"request"|"@level"|' + HEAD)
@@ -42,6 +43,8 @@ class Heading(NamedTuple):
     delimiter: str
     columns: int
     message: int
+    has_entries: bool = False
+    """Whether members of audit entries have columns of their own."""
 
     def message_in(self, row: bytes) -> bytes | None:
         """Return the line in a row; None if its column may have none, or another column can hold a record too.
@@ -56,7 +59,8 @@ class Heading(NamedTuple):
         if len(found) != self.columns or (cell := found[self.message].rstrip()).startswith(b"{"):
             return None
         is_whole = b'"%s"' % found[self.message].replace(b'"', b'""') in row
-        is_further = self.message > 0 and not row[:1].isspace() and (not cell or cell.startswith(b"  "))
+        is_blank = not cell and not self.has_entries
+        is_further = self.message > 0 and not row[:1].isspace() and (is_blank or cell.startswith(b"  "))
         if not (is_whole or is_further or cell.startswith(b"==> ") or _OPENS_MESSAGE.match(cell.lstrip())):
             return None
         others = [other.strip() for place, other in enumerate(found) if place != self.message]
@@ -84,7 +88,7 @@ def heading_of(row: bytes) -> Heading | None:
         names = row.split(delimiter.encode())
         found = [place for place, name in enumerate(names) if _MESSAGE_NAME.fullmatch(name.strip())]
         if len(names) > 1 and found:
-            return Heading(delimiter, len(names), found[0])
+            return Heading(delimiter, len(names), found[0], _OF_ENTRIES.search(row) is not None)
     return None
 
 

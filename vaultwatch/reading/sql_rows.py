@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 
 from vaultwatch.reading.documents import OF_SQL
+from vaultwatch.reading.encoded import is_banner
 from vaultwatch.reading.envelopes import Envelopes, is_word
 from vaultwatch.reading.repeats import shows_record
 
@@ -30,7 +31,8 @@ def lines_of(statement: bytes, envelopes: Envelopes) -> list[bytes] | None:
     """
     rows = [row for row in _rows(statement) if any(row)] if _HAS_ROWS.match(statement) else []
     if not rows:
-        return [] if OF_SQL.fullmatch(statement) and not shows_record(statement) else None
+        is_line = shows_record(statement) or is_banner(statement.lstrip(b"- "))  # a log may have dashes before each
+        return [] if OF_SQL.fullmatch(statement) and not is_line else None
     texts = envelopes.texts_in_rows(rows)
     cells = [cell.encode("utf-8", "replace") for row in rows for cell in row if cell]
     return texts if texts or envelopes.has_names or all(map(is_word, cells)) else None

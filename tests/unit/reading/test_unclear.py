@@ -69,3 +69,12 @@ def test_a_line_in_a_form_that_is_not_known_is_counted(line: bytes) -> None:
 
 def test_what_continues_a_message_is_not() -> None:
     assert unclear(HEAD + b":", b"  error=", b"  | anything", b"  | at all", HEAD) == 0
+
+
+def test_a_crash_behind_dashes_is_no_comment_of_sql() -> None:
+    assert unclear(b"-- " + HEAD, b"-- panic: runtime error: x") == 1
+
+
+def test_a_row_with_an_entry_in_columns_of_its_own_is_no_blank_line() -> None:
+    heading = b"time,message,request.path,request.operation\n"
+    assert unclear(heading, b"1," + HEAD + b",,\n", b"2,,sys/seal,update\n") == 1

@@ -665,7 +665,7 @@ def test_columns_behind_a_message_without_quotes_and_heading_are_no_part_of_it(
 
 def test_a_text_behind_a_comma_is_part_of_a_message_unless_all_messages_have_columns() -> None:
     log = f"{S}\n{SEALED},now\n"
-    assert [verdict.rule.name for verdict in verdicts(log)] == [verdict.rule.name for verdict in verdicts(f"{S}\n")]
+    assert verdicts(log)[-1].record["message"] == "vault is sealed,now"
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "|", "\t", " | "])
