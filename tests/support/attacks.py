@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from tests.support.hostile import Search
@@ -68,17 +68,20 @@ class Attack(NamedTuple):
     calls: list[list[bytes]]
     archived: list[bytes]
 
-    def named_by(self, texts: Iterable[str]) -> list[str]:
+    def named_by(self, texts: Sequence[str]) -> list[str]:
         """Return those of some e-mails that have its alert, with what was done, by whom, from where, and its outcome.
 
         The outcome may be unknown, and the name be missing, if a request without them was evaluated first.
         """
-        who = rf"(?:alice-{self.number}|entity entity-{self.number}) \({re.escape(_address(self.number))}\)"
+        name, entity = f"alice-{self.number}", f"entity entity-{self.number}"
+        return self._with_caller(texts, name, rf"{name} \({entity}\)") or self._with_caller(texts, entity, entity)
+
+    def _with_caller(self, texts: Iterable[str], who: str, caller: str) -> list[str]:
         what = f"audit device device-{self.number}/ in namespace team-a/"
-        caller = rf"(?:alice-{self.number} \(entity entity-{self.number}\)|entity entity-{self.number})"
-        sentences = f"{who} (disabled {what}: succeeded|asked to disable {what}: no response logged)"
-        alone = rf"{sentences}[^\n]*\n\n +who +{caller}\n(?: +\w+ +[^\n]+\n)* +rule +audit_device_disabled\n"
-        merged = rf" Audit device (?:disabled|removal requested) by {caller}\n[^\n]*\n +{sentences}"
+        done = f"(disabled {what}: succeeded|asked to disable {what}: no response logged)"
+        sentence = rf"{who} \({re.escape(_address(self.number))}\) {done}"
+        alone = rf"{sentence}[^\n]*\n\n +who +{caller}\n(?: +\w+ +[^\n]+\n)* +rule +audit_device_disabled\n"
+        merged = rf" Audit device (?:disabled|removal requested) by {caller}\n[^\n]*\n +{sentence}"
         return [text for text in texts if re.search(f"{alone}|{merged}", text)]
 
 

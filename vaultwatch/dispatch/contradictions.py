@@ -30,9 +30,12 @@ def contradicts(alert: Alert, stored: Alert) -> bool:
 
 
 def under_own_id(filing: Filing) -> Filing:
-    """Return the filing with an id of its own, the same for each copy: also for one without the name of its cluster."""
+    """Return the filing with an id of its own, the same for each copy: also for one without the name of its cluster.
+
+    It is never set apart again: two that share it differ in their clusters at most.
+    """
     alert = filing.alert
-    own = (alert.id, "failed" if alert.outcome == "failed" else "", *_act(alert), *alert.group_values)
+    own = (alert.id, "failed" if alert.outcome == "failed" else "", *_act(alert), *_things(alert)[1:])
     return replace(filing, alert=replace(alert, id=alert_id(alert.rule, "\0".join(own))))
 
 

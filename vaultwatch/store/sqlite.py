@@ -314,7 +314,10 @@ def _add_or_complete(db: sqlite3.Connection, filing: Filing, now: float) -> tupl
         return filing, None
     stored = _alert(db, filing.alert.id)
     if stored is not None and contradicts(filing.alert, stored):
-        return _add_or_complete(db, under_own_id(filing), now)
+        filing = under_own_id(filing)
+        if _add(db, filing, now):
+            return filing, None
+        stored = _alert(db, filing.alert.id)
     return filing, _complete(db, filing.alert, stored)
 
 

@@ -104,6 +104,22 @@ def test_the_act_of_nobody_under_its_id_hides_none(store: Store, lacking: dict[s
     assert [one.new for one in store.file([act(), forged, act()], T0 + 2).recorded] == [False] * 3
 
 
+def test_neither_do_two_of_which_one_has_its_act_and_another_name(store: Store) -> None:
+    def named(name: str, outcome: Outcome = "succeeded", **changes: Any) -> Filing:
+        return a_filing("e1", outcome=outcome, record={"request": {}, "auth": {"display_name": name}}, **changes)
+
+    calls = [named("userpass-alice", remote_address="x"), named("true", "unknown"), named("userpass-alice")]
+    assert [one.new for call in calls for one in store.file([call], T0).recorded] == [True, True, True]
+    assert [one.new for one in store.file([calls[2]], T0).recorded] == [False]
+
+
+def test_any_number_of_them_costs_no_more_each(store: Store) -> None:
+    """On other clusters, so that they share an id of their own."""
+    forged = [act(cluster=f"c{number}") for number in range(1_200)]
+    recorded = store.file(forged, T0).recorded
+    assert [one.new for one in recorded] == [True, True, *[False] * 1_198]
+
+
 @pytest.mark.parametrize("lacking", LACKING)
 def test_neither_does_it_complete_the_real_one(store: Store, lacking: dict[str, Any]) -> None:
     calls = [act("unknown"), act("failed", **lacking), act()]
