@@ -10,6 +10,8 @@ import sys
 
 _NARROWEST = 50
 """Bytes: people wrap no logs at less; a few short lines before a banner reach no further."""
+_WIDEST = 998
+"""Bytes: the longest line of mail (RFC 5322), and more than terminals have; wider lines are those of a padded table."""
 _TERMINALS = frozenset({80, 100, 120, 132, 160})
 """Bytes: the usual widths of terminals."""
 _INDENTED = b"  "
@@ -65,7 +67,7 @@ class Wrapping:
         A single line behind the widest one can be anything, unless that is as wide as terminals are.
         """
         several = self.parts > 1 or (self.parts == 1 and self._widest in _TERMINALS and self.is_exact)
-        return self._widest if several and _NARROWEST <= self._widest <= self._reach else 0
+        return self._widest if several and _NARROWEST <= self._widest <= min(self._reach, _WIDEST) else 0
 
     @property
     def is_exact(self) -> bool:

@@ -143,6 +143,21 @@ def test_a_text_behind_the_longest_message_is_no_part_of_it(tmp_path: Path, capf
     assert [line for line in said if "wrapped" in line] == []
 
 
+@pytest.mark.parametrize(("width", "is_named"), [(998, True), (1_830, False)])
+def test_lines_that_are_wider_than_mail_and_terminals_are_those_of_a_table(
+    width: int, is_named: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = (
+        "2026-11-21T07:29:41.065Z [INFO]  core: x",
+        "one cell",
+        "2026-11-21T07:29:41.066Z [INFO]  core: y",
+        "another",
+    )
+    (log := tmp_path / "table").write_text("".join(f"{row.ljust(width - 1)}|\n" for row in rows))
+    _, said = ran(capfd, log)
+    assert any("wrapped" in line for line in said) is is_named
+
+
 def test_a_server_log_in_quoted_printable_is_decoded(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (encoded := tmp_path / "mail.txt").write_bytes(quopri.encodestring(IN_JSON.read_bytes()))
     _, said = ran(capfd, encoded)
