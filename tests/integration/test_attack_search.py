@@ -59,7 +59,7 @@ def named(deployment: Deployment, attacks: Sequence[Attack]) -> dict[int, tuple[
 
 
 @pytest.mark.parametrize(
-    ("seed", "count"), [(24, OF_A_MINUTE), *(pytest.param(seed, 200, marks=pytest.mark.long) for seed in range(6, 9))]
+    ("seed", "count"), [(24, OF_A_MINUTE), *(pytest.param(seed, 80, marks=pytest.mark.long) for seed in range(6, 9))]
 )
 def test_one_mail_and_one_post_name_each_act_in_time(deployment: Deployment, seed: int, count: int) -> None:
     aws, search, chance = deployment.aws, Attacks(seed), random.Random(seed)
