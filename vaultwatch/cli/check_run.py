@@ -63,6 +63,7 @@ class _Found:
         of_torn: The first of these.
         partly: How many others have lines that were cut, or mixed with others.
         wrapped: How many have lines that look wrapped.
+        of_wrapped: What is said of the first of these.
         unclear: How many others have lines that are read as messages, though no server is known to write them.
         of_unclear: The first of these.
         mostly_unclear: How many have more such lines than other records.
@@ -73,6 +74,7 @@ class _Found:
         self.read = self.unreadable = self.torn = self.wrapped = self.partly = 0
         self.foreign = Foreign()
         self.of_torn: list[LogRead] = []
+        self.of_wrapped: list[str] = []
         self.of_unclear: list[LogRead] = []
         self.unclear = self.mostly_unclear = 0
         self.own: dict[str, str] = {}
@@ -84,7 +86,8 @@ class Run:
     Attributes:
         reader: What evaluates them.
         failed: Whether something could not be done that the user asked for.
-        doubtful: Whether a place has only logs with more rejected lines than records.
+        doubtful: Whether a place has only logs of which most lines were rejected, or only ones of which most are read
+            as messages that no server is known to write.
         problems: What could not be read, or not as it was written, in sentences; at most a thousand.
         notes: Which files, of a place that has logs too, are no logs of Vault, in sentences; at most a thousand.
         own: How many logs were left out, because Vaultwatch itself has written them.
@@ -243,7 +246,7 @@ class Run:
         elif is_wrapped:
             found.wrapped += 1
             if found.wrapped <= _MOST_NAMED:
-                self._say_wrapped(log)
+                found.of_wrapped.append(self._say_wrapped(log))
         elif log.first and (log.torn.kind or log.first.reason == PACKED):
             found.partly += 1
             if found.partly <= _MOST_NAMED:
@@ -287,6 +290,8 @@ class Run:
         """Say of which logs lines were read as messages that are none; an error if of a place most lines are such."""
         is_doubtful = found.mostly_unclear > 0 and found.mostly_unclear == found.read
         self.doubtful = self.doubtful or is_doubtful
+        for message in found.of_wrapped if is_doubtful and self._manner.quiet else ():
+            self._keep(self._doubts, message)
         for log in found.of_unclear:
             text = one_line(log.first_unclear.decode("utf-8", "replace").strip(), 80)
             several = f"{log.unclear:,} lines are read as messages though they have"
@@ -297,7 +302,8 @@ class Run:
         if (others := found.unclear - _MOST_NAMED) > 0:
             self._note(f"{shown(place)}: {counted(others, 'more log')} have lines that no server is known to write")
 
-    def _say_wrapped(self, log: LogRead) -> None:
+    def _say_wrapped(self, log: LogRead) -> str:
+        """Say that lines of a log seem to be wrapped, and return what was said."""
         is_quoted = log.is_quoted_printable
         command = decoding_quoted(log.name) if is_quoted else joining_lines(log.name, is_exact=log.is_exact)
         several = f"{log.wrapped:,} lines seem to be parts of messages that were wrapped"
@@ -305,6 +311,7 @@ class Run:
         message = f"{log.name}: {what} at {log.width}: {command}"
         self._note(message)
         self._keep(self.problems, message)
+        return message
 
     def _judge(self, place: str, found: _Found) -> None:
         """Fail if no log could be read at a place; a folder may have other files as well, and empty logs."""
