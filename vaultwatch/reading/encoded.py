@@ -10,13 +10,6 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/\s]*={0,2}")
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _FEWEST = 16
 """Characters: of fewer, many words are base64 of something."""
-BANNERS = (b"==> ", b"panic: ", b"fatal error: ")
-"""How a server begins what has neither time nor level: a banner, and the end of a Go program."""
-
-
-def is_banner(text: bytes) -> bool:
-    """Return whether a text begins as what a server writes without time and level."""
-    return text.startswith(BANNERS)
 
 
 def text_in(text: str) -> bytes | None:

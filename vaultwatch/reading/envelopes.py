@@ -21,10 +21,11 @@ import msgspec
 from vaultwatch.reading import lenient
 from vaultwatch.reading.budget import MAX_DEPTH, MAX_LENIENT_BYTES, exceeded, is_deep
 from vaultwatch.reading.elements import elements_of
-from vaultwatch.reading.encoded import BANNERS, decoded, is_banner, text_in, unpacked
+from vaultwatch.reading.encoded import decoded, text_in, unpacked
 from vaultwatch.reading.quoted import Quoted
 from vaultwatch.reading.repeated import with_all_members
 from vaultwatch.reading.repeats import Known, shows_record
+from vaultwatch.reading.unclear import BANNERS, is_banner
 
 _CARRIERS = dict.fromkeys((
     "log", "message", "MESSAGE", "line", "msg", "event", "original", "_raw", "raw",  # docker, Beats, journald, Splunk

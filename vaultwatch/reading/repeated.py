@@ -94,7 +94,7 @@ def with_all_members(text: bytes, decoded: Any) -> Any:
 
 
 def _counted_names(decoded: Any) -> Counter[str]:
-    """Return how often each name stands in the objects of a value."""
+    """Return how often the objects in a value have each name."""
     names, values = Counter[str](), [decoded]
     while values:
         value = values.pop()

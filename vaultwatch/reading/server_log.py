@@ -48,7 +48,7 @@ from vaultwatch.reading.records import (
     rejected_by_error,
 )
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
-from vaultwatch.reading.unclear import is_unclear
+from vaultwatch.reading.unclear import is_banner, is_unclear
 
 _Key = tuple[str, str, str, str, str]
 _Completed = list[ServerRecord]
@@ -61,8 +61,6 @@ _AROUND = (b"\0", b"\f", b"\v", b"\x1e")
 _NUMBER_OR_BLANKS = re.compile(rb"\d+| +")
 _PREFIX = re.compile(rb"(?s).{6}|\d{1,9}[:\t]\Z|[>+] ?\Z|(?:\xc2\xa0)+\Z")
 """What is long enough, or what grep -n, Markdown, diff and web pages put before each line."""
-_OPENS = (b"==> ", b"panic: ", b"fatal error: ")
-"""How a banner begins, and what the runtime of Go writes last, which has neither time nor level."""
 _MOST_FORMS = 16
 _OPENS_BRACKET = re.compile(rb"\s*[A-Z][\w ]{0,32}: [^()]{0,64}\([^()]*\Z")
 _MOST_PARTS = 16
@@ -122,7 +120,7 @@ class ServerLine(msgspec.Struct, frozen=True):
     @property
     def opens_message(self) -> bool:
         """Whether the line opens a message: with a head, as a banner, in JSON, or as the end of a Go program."""
-        if self.head or self.text.startswith(_OPENS) or _SERVER_KEY.match(self.text):
+        if self.head or is_banner(self.text) or _SERVER_KEY.match(self.text):
             return True
         if not self.text.lstrip().startswith(b"{") or not _SERVER_KEY_LATER.search(self.text, 0, _NEAR_START):
             return False

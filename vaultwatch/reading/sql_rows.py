@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 
 from vaultwatch.reading.documents import OF_SQL
-from vaultwatch.reading.encoded import is_banner
 from vaultwatch.reading.envelopes import Envelopes, is_word
 from vaultwatch.reading.repeats import shows_record
+from vaultwatch.reading.unclear import is_banner
 
 _MARK = re.compile(rb"\\.|''|['(),]", re.DOTALL)
 _HAS_ROWS = re.compile(rb"\(|(?i:INSERT|REPLACE|VALUES)\b")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 
+BANNERS = (b"==> ", b"panic: ", b"fatal error: ")
+"""How a banner begins, and what the runtime of Go writes last."""
 _OF_A_SERVER = re.compile(
-    rb"==> |panic: |fatal error: |\[signal |goroutine \d|exit status \d"
+    b"|".join(map(re.escape, BANNERS)) + rb"|\[signal |goroutine \d|exit status \d"
     rb"|created by |\t\S{1,512}:\d{1,9}\b|[\w./@~-]{1,512}\.[^\s\"]{0,256}\([^\"]{0,4096}\)\s{0,8}\Z"  # of a stack
     rb"|\.\.\.|\s{0,64}[A-Z][\w /()-]{0,40}:(?: |\s*\Z)(?!.*\{)"  # of a banner, or an error before the log
     rb"|  \||\s{0,64}\* |\d{1,4} errors? occurred:"
@@ -18,6 +20,11 @@ _OF_A_SERVER = re.compile(
     rb"|The unseal key and root token|seal/unseal the|Development mode should|The following dev plugins|\s{4,8}- \w",
     re.DOTALL,
 )
+
+
+def is_banner(text: bytes) -> bool:
+    """Return whether a text begins as what only a server writes with neither time nor level."""
+    return text.startswith(BANNERS)
 
 
 def is_unclear(text: bytes) -> bool:
