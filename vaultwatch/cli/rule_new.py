@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -31,17 +32,19 @@ _SERVICES: tuple[Service, ...] = ("audit", "server")
         "grep sys/auth/ldap audit.log | vaultwatch rules new audit_ldap_enabled --from -",
         "vaultwatch rules test mine",
     ),
+    context_settings={"allow_extra_args": True},  # to say where they belong
 )
 @click.argument("name")
 @click.option(
-    "--from", "source", required=True, metavar="LOG|LINE|-",
-    help='A log, or a line of one, or "-" for stdin. The first record in it is used.',
+    "--from", "source", metavar="LOG|LINE|-",
+    help='A log, or a line of one, or "-" for stdin. The first record in it is used.  [required]',
 )  # fmt: skip
 @click.option(
     "--into", type=click.Path(path_type=Path), default=Path("mine"), show_default=True, metavar="DIR",
     help="The folder of your rules; it is made if it does not exist.",
 )  # fmt: skip
-def command(name: str, source: str, into: Path) -> None:
+@click.pass_context
+def command(context: click.Context, name: str, source: str | None, into: Path) -> None:
     """Make a rule and its fixtures from a record of a log.
 
     The rule selects the record by its path and operation, or by the level, module and message of the server log. The
@@ -52,6 +55,10 @@ def command(name: str, source: str, into: Path) -> None:
     """
     from vaultwatch.cli.rule_scaffold import scaffold
 
+    if source is None:
+        raise click.UsageError(f"give the log as --from {shlex.quote(context.args[0]) if context.args else 'LOG'}")
+    if context.args:
+        raise click.UsageError(f"one log is used: leave out {shlex.join(context.args)}")
     check_folder("--into", into)
     if not _NAME.fullmatch(name) or len(name) > _MAX_NAME:
         raise SettingError(

@@ -28,7 +28,8 @@ from vaultwatch.reconcile import Log
 _CONTINUES = (b"  ", b"\t")
 _HEX = re.compile("[0-9a-f]+")
 _OF_ALERTS = {
-    32: "the id of an alert, no log has it: search for the alert's event_key, or for its time if that has 64 digits",
+    32: "the id of an alert, no log has it: search for the alert's event_key; if the event_key is 64 hexadecimal "
+    "digits, no log has that either: search for the alert's time",
     64: "the event_key of an alert, no log has one of 64 digits: search for the alert's time",
 }
 """What a text of so many hexadecimal digits may be that was found nowhere."""

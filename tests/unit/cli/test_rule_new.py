@@ -135,6 +135,23 @@ def test_the_record_is_of_the_log_that_the_name_begins_with(
     assert run(capsys, "mine_x", "--from", both, "--into", tmp_path / "mine")[2].startswith("made from the first of 5 ")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["a.log"], "give the log as --from a.log"),
+        (["it's.log"], """give the log as --from 'it'"'"'s.log'"""),
+        ([], "give the log as --from LOG"),
+        (["--from", "a.log", "b.log"], "one log is used: leave out b.log"),
+    ],
+)
+def test_a_log_without_its_option_is_named_with_it(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = run(capsys, "audit_ldap_enabled", *arguments)
+    assert status == 2
+    assert says in err.splitlines()[-1]
+
+
 def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "audit_x.yml").write_text("mine")
     status, _, err = run(capsys, "audit_x", "--from", line(), "--into", tmp_path)

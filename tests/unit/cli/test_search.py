@@ -165,7 +165,10 @@ def test_a_log_whose_lines_are_no_records_has_a_hint(search: Search, tmp_path: P
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("ab" * 16, "no log has it: search for the alert's event_key"), ("ab" * 32, "search for the alert's time")],
+    [
+        ("ab" * 16, "search for the alert's event_key; if the event_key is 64 hexadecimal digits, no log has that either"),
+        ("ab" * 32, "search for the alert's time"),
+    ],
 )
 def test_what_no_log_has_is_said_of_an_id(search: Search, text: str, says: str, tmp_path: Path) -> None:
     (tmp_path / "audit").write_bytes(b"other\n")

@@ -33,7 +33,7 @@ def refusal(folder: Path, detection: str, file: str = "rule.yml") -> str:
         (SELECTION.format("request.path: %paths%"), "6: not YAML: a value begins with `%`: put the value in quotes"),
         (SELECTION.format("request.path: !x"), "6: not YAML: a value begins with `!`: put the value in quotes"),
         (SELECTION.format("request.path: [x"), "6: not YAML: a `[` that began on line 6 does not end"),
-        (SELECTION.format("request.path: 'x"), "8: not YAML: a quote that began on line 6 does not end"),
+        (SELECTION.format("request.path: 'x"), "7: not YAML: a quote that began on line 6 does not end"),
         (SELECTION.format('request.path: "\\d"'), "6: not YAML: an unknown escape with `\\` in double quotes"),
         ("a: b: c", "6: not YAML: a second `:` on a line, or a wrong indent"),
         ("a:\n  b: c\n\td: e", "8: not YAML: a tab: indent with spaces"),

@@ -57,7 +57,7 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
 def test_a_broken_rule_in_a_subfolder_is_named_with_its_folder(tmp_path: Path) -> None:
     write(tmp_path, "kv/a.yml")
     (tmp_path / "kv" / "b.yml").write_text("a: [")
-    with pytest.raises(RuleError, match=rf"{tmp_path.name}/kv/b.yml, line 2: not YAML"):
+    with pytest.raises(RuleError, match=rf"{tmp_path.name}/kv/b.yml, line 1: not YAML"):
         load_rules([tmp_path])
 
 

@@ -88,7 +88,7 @@ def test_an_empty_file_changes_nothing(folder: Path) -> None:
         ("rule: low", "overrides.yml: not one mapping of rules"),
         ("[rule]", "overrides.yml: not one mapping of rules"),
         ("a: {}\n---\nb: {}", "overrides.yml: not one mapping of rules"),
-        ("a: [", "overrides.yml, line 2: not YAML"),
+        ("a: [", "overrides.yml, line 1: not YAML"),
     ],
 )
 def test_what_is_wrong_is_refused_by_name(text: str, reported: str, folder: Path) -> None:

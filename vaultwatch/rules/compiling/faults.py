@@ -66,7 +66,8 @@ def not_yaml(error: BaseException, text: str, where: str) -> RuleError:
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
         began = (error.context_mark or mark).line + 1
         rest = "".join(text.split("\n")[mark.line : mark.line + 1])[mark.column :]
-        return RuleError(f"{where}, line {mark.line + 1}: not YAML: {_in_plain_words(str(error.problem), began, rest)}")
+        number = min(mark.line, text.rstrip().count("\n")) + 1  # the end of a text is behind its last line
+        return RuleError(f"{where}, line {number}: not YAML: {_in_plain_words(str(error.problem), began, rest)}")
     if isinstance(error, yaml.reader.ReaderError):
         number = text.count("\n", 0, int(error.position)) + 1
         return RuleError(f"{where}, line {number}: not YAML: the character {int(error.character):#04x} in a text")
