@@ -8,18 +8,17 @@ from typing import Any
 from vaultwatch.audience import S3
 from vaultwatch.cli.objects import Keys, listed
 from vaultwatch.errors import ArchiveError
-from vaultwatch.inputs import CHECK
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.logs import files_at, logs_in
 from vaultwatch.reconcile import Log
 
 
-def local_logs(place: str, reader: str = CHECK) -> list[Log]:
+def local_logs(place: str, reader: str) -> list[Log]:
     """Return a file with the logs in it, all files below a folder, or those that match a pattern; "-" is stdin.
 
     Args:
         place: The place.
-        reader: The command that reads them, as it reads stdin: a hint names it.
+        reader: The command that reads them, as it reads stdin, for a hint; "" if that cannot read stdin.
     """
     return [_file(name, reader) for name in files_at(place)]
 

@@ -193,8 +193,8 @@ def _logs_at(place: str, begin: datetime | None, end: datetime | None) -> list[L
         from vaultwatch.archive.listing import segments_below
 
         return archived_logs(place, lambda s3, bucket, prefix: segments_below(s3, bucket, prefix, begin, end))
-    found = [log for log in local_logs(place) if log.name == place or not _is_of_uploads(Path(log.name).name)]
-    return _without_own(place, found)
+    logs = local_logs(place, reader="")
+    return _without_own(place, [log for log in logs if log.name == place or not _is_of_uploads(Path(log.name).name)])
 
 
 def _without_own(place: str, logs: list[Log]) -> list[Log]:

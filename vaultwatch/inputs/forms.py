@@ -25,12 +25,17 @@ _UNSNAP = """'import snappy, sys; snappy.stream_decompress(open(sys.argv[1], "rb
 
 OF_MARKUP = (
     r"""import html, re, sys; text = re.sub(r"(?s)<!\[CDATA\[(.*?)\]\]>", lambda one: html.escape(one[1]), """
-    r"""sys.stdin.read()); text = re.sub(r"</?(?:a|b|code|em|font|i|mark|sg|span|strong|wbr)\b[^>]*>", "", text); """
-    r"""[print(one) for one in html.unescape(re.sub("<[^>]*>", "\n", text)).split("\n") """
+    r"""sys.stdin.read()); text = html.unescape(text) if re.search("&amp;(?:quot|lt|gt|#[0-9]+);", text) else text; """
+    r"""text = re.sub(r"</?(?:a|b|code|em|font|i|mark|sg|span|strong|wbr)\b[^>]*>", "", text); """
+    r"""tag = lambda one: "\n".join(["", *map("".join, re.findall(r"=(?:\"([^\"]*)\"|'([^']*)')", one[0])), ""]); """
+    r"""[print(one) for one in html.unescape(re.sub("<[^>]*>", tag, text)).split("\n") """
     r"""if "{" in one or "] " in one or """
     r"""re.match(r"  |==> |panic: |fatal error: |\[signal |goroutine |created by |\t/|\S+\(", one)]"""
 )
-"""Prints the lines that may be of a record: what is beside records, such as a title, would be rejected."""
+"""Prints the lines and attributes that may be of a record, also if they were escaped twice.
+
+What is beside records, such as a title, would be rejected.
+"""
 
 
 class Form(NamedTuple):

@@ -11,9 +11,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from vaultwatch.inputs import CHECK, STDIN
-from vaultwatch.inputs.archives import is_zip
-from vaultwatch.inputs.encodings import LONGEST_START, encoding_of
+from vaultwatch.inputs import CHECK
+from vaultwatch.inputs.commands import (
+    archive_of,
+    before_command,
+    given_to,
+    given_to_python,
+    is_stdin,
+    printed,
+    saved_as,
+    to_reader,
+)
 from vaultwatch.inputs.forms import FILE, OF_MARKUP, Form, form_named
 from vaultwatch.inputs.rejects import NOT_TEXT, PACKED, is_binary
 from vaultwatch.inputs.torn import Torn
@@ -22,7 +30,6 @@ from vaultwatch.reading.records import Rejected
 from vaultwatch.reading.repeats import shows_record
 
 _MAX_VALUES = 1_000
-_S3 = "s3://"
 _SIGNS = ('"request"', '"@message"', "[INFO]", "[WARN]", "[ERROR]", "[DEBUG]")
 _NAMES = " | keys_unsorted[]"
 _PACKED = "H4sI"
@@ -51,6 +58,13 @@ _OF_RUBY = (
     r"""lambda one: (one[1] + (":" if one[2] else "") if one[1] else f"\"{one[3]}\"" if one[3] else """
     r""""null" if one[0] == "nil" else ""), sys.stdin.read()))"""
 )
+_OF_FLUENT_BIT = (
+    r"""import re, sys; [print(re.sub(r"\\(.)", lambda of: {"n": "\n", "t": "\t"}.get(of[1], of[1]), one) """
+    r"""if re.fullmatch(r"(?:[^\"\\]|\\.)*", one) else one) """
+    r"""for one in re.findall(r"\"(?:log|message|msg|MESSAGE)\"=>\"(.*?)\"(?=, \"[\w.@-]+\"=>|\}\]?\s*$)", """
+    r"""sys.stdin.read(), re.M)]"""
+)
+"""A text may be printed as it is: then it has quotes without a backslash."""
 _BORDER = re.compile(rb"\+-{3,}(?:\+-{3,})*\+\s*\Z")
 _OF_TABLE = (
     r"""import re, sys; [print(row[at + 1:at + len(widest)].rstrip() if row[:1] == "|" else row.rstrip(" |")) """
@@ -116,6 +130,11 @@ _SCRIPTS = (
         "it is what Ruby prints of an object, also by Logstash's codec rubydebug",
         _OF_RUBY,
     ),
+    (
+        re.compile(rb'\A\[\d+\] [^"]{0,256}\{.{0,2048}"(?:log|message|msg|MESSAGE)"=>"'),
+        "it is what Fluent Bit prints for people",
+        _OF_FLUENT_BIT,
+    ),
     (re.compile(rb'\A\[\d+\] [^"]{0,256}\{"[^"\\]{1,128}"=>'), "it is what Fluent Bit prints for people", _OF_RUBY),
     (
         re.compile(
@@ -142,7 +161,6 @@ _JOIN_MESSAGES = (
 _SHOW_CUT = r"""LC_ALL=C awk '{ sub(/\r$/, "") } length($0) == %d { print NR ": " $0 }'"""
 _SHOW_BROKEN = r"""jq -nrR 'inputs | . as $line | try (fromjson | empty) catch "\(input_line_number): \($line)"'"""
 _WHOLE = Torn()
-_DECOMPRESS = {".gz": "gzip -dc", ".zst": "zstd -dc", ".bz2": "bzip2 -dc", ".xz": "xz -dc"}
 
 
 class _Way(NamedTuple):
@@ -158,9 +176,11 @@ class _Way(NamedTuple):
     command: str = ""
     place: str = ""
 
-    def read_by(self, reader: str) -> str:
-        """Return a sentence that ends with the command, and with the one that reads what it gives."""
-        return f"{self.what}: {_given(self.command, self.place, reader)}" if self.command else self.what
+    def read_by(self, name: str, reader: str) -> str:
+        """Return a sentence that ends with the command, and with the one that reads what it gives of a log."""
+        if not self.command:
+            return self.what
+        return f"{self.what}: {before_command(name, reader)}{to_reader(self.command, self.place, reader)}"
 
 
 _EXPECTED = "; expected are audit entries (JSON) or messages of the server log, of Vault or OpenBao"
@@ -179,7 +199,8 @@ def hint_for(name: str, first: Rejected, torn: Torn = _WHOLE, reader: str = CHEC
         return _hint_for_torn(name, torn)
     if form := form_named(first.reason):
         return f": {hint_of_form(name, form, reader)}"
-    return (_way_of_form(name, first) or _way_in_json(name, first.raw) or _way_of_text(name, first)).read_by(reader)
+    way = _way_of_form(name, first) or _way_in_json(name, first.raw) or _way_of_text(name, first)
+    return way.read_by(name, reader)
 
 
 def is_of_known_form(name: str, first: Rejected) -> bool:
@@ -197,7 +218,7 @@ def _hint_for_torn(name: str, torn: Torn) -> str:
         what = f"{torn.mixed:,} lines begin and end like entries and are broken in between"
         what += ": two programs wrote to this file at once"
         instead, show = "what they tore apart is no entry any more: read the log of another audit device", _SHOW_BROKEN
-    shown = f"; the lines: {_command(show, name)}" if torn.is_in_lines else ""
+    shown = f"; the lines: {before_command(name, CHECK)}{given_to(show, name)}" if torn.is_in_lines else ""
     return f"; {what}; {instead} (`vault audit list -detailed` names it){shown}"
 
 
@@ -212,14 +233,13 @@ def hint_of_form(name: str, form: Form, reader: str = CHECK) -> str:
     if not form.is_command:
         return form.command
     if FILE not in form.command:
-        read = _command(form.command, name).replace(" - ", " ")  # a dash stands for stdin, where no file is named
-    elif name not in ("stdin", STDIN) and Path(name).is_file():
-        read = form.command.replace(FILE, _quoted(name))
+        read = given_to(form.command, name).replace(" - ", " ")  # a dash stands for stdin, where no file is named
+    elif is_stdin(name) or Path(name).is_file():
+        read = form.command.replace(FILE, saved_as(name))
     else:
         inner = shlex.quote(f"./{Path(name).name}")
-        taken = "cat" if name in ("stdin", STDIN) else _command("cat", name).removesuffix(" | cat")
-        read = f"{taken} >{inner} && {form.command.replace(FILE, inner)}"
-    return _given(f"{form.install}{read}", form.place, reader)
+        read = f"{printed(name)} >{inner} && {form.command.replace(FILE, inner)}"
+    return f"{before_command(name, reader)}{to_reader(f'{form.install}{read}', form.place, reader)}"
 
 
 def decoding_quoted(name: str) -> str:
@@ -234,33 +254,27 @@ def joining_lines(name: str, *, is_exact: bool) -> str:
         name: The log.
         is_exact: Whether they were wrapped within words.
     """
-    return f"{_command(_JOIN_MESSAGES % ('' if is_exact else ' '), name)} | {CHECK}"
-
-
-def _given(command: str, place: str, reader: str) -> str:
-    """Return a command with the one that reads what it prints, or what it has put at a place, for a shell."""
-    return f"{command} && {reader.removesuffix(' -')} {place}" if place else f"{command} | {reader}"
+    return f"{given_to(_JOIN_MESSAGES % ('' if is_exact else ' '), name)} | {CHECK}"
 
 
 def _decoding_quoted(name: str) -> str:
-    return _command("python3 -m quopri -d", name)
+    return given_to("python3 -m quopri -d", name)
 
 
 def _way_of_form(name: str, first: Rejected) -> _Way | None:
     """Return what to do about a log of another form, which its beginning shows."""
     start = first.raw[:SMALL_BYTES].lstrip()
-    if start.startswith(_ZIP) and _archive_of(name):
+    if start.startswith(_ZIP) and archive_of(name):
         inner = shlex.quote(f"./{Path(name).name}")
-        taken = _command("cat", name).removesuffix(" | cat")
-        return _Way("; it is a zip archive in another archive", f"{taken} >{inner}", inner)
+        return _Way("; it is a zip archive in another archive", f"{printed(name)} >{inner}", inner)
     if known := next((text for form, text in _FORMS.items() if start.startswith(form)), ""):
         return _Way(f"; {known}")
     if first.reason == PACKED:
-        return _Way("; as it is, and decompressed", _python(_UNPACK_WITHIN, name))
+        return _Way("; as it is, and decompressed", given_to_python(_UNPACK_WITHIN, name))
     if _BORDER.match(start):
-        return _Way("; it is a table of a database client, whose cells are padded", _python(_OF_TABLE, name))
+        return _Way("; it is a table of a database client, whose cells are padded", given_to_python(_OF_TABLE, name))
     if _YAML.match(start):
-        return _Way("; it is YAML, which the package yq reads", _command(_OF_YAML, name))
+        return _Way("; it is YAML, which the package yq reads", given_to(_OF_YAML, name))
     return None
 
 
@@ -268,16 +282,16 @@ def _way_in_json(name: str, raw: bytes) -> _Way | None:
     """Return what to do about an object that has records in a form that is not read, or is too large."""
     if path := _path_to(_shows_record, raw):
         what = "a name in an object" if path.endswith(_NAMES) else f"inside {path}"
-        return _Way(f"; a record is {what}", _command(f"jq -r {shlex.quote(path)}", name))
+        return _Way(f"; a record is {what}", given_to(f"jq -r {shlex.quote(path)}", name))
     if path := _path_to(_is_packed, raw):
-        unpacked = f"{_command(f'jq -r {shlex.quote(path)}', name)} | {_UNPACK_EACH}"
+        unpacked = f"{given_to(f'jq -r {shlex.quote(path)}', name)} | {_UNPACK_EACH}"
         return _Way(f"; records are compressed inside {path}", unpacked)
     if path := _path_to(_is_encoded, raw):
         decode = f"jq -rj {shlex.quote(f'{path} | @base64d')}"
-        return _Way(f"; records are inside {path}, in base64", _command(decode, name))
+        return _Way(f"; records are inside {path}, in base64", given_to(decode, name))
     start = raw[:SMALL_BYTES].lstrip()
     if len(raw) > SMALL_BYTES and _OPENS_ENVELOPE.match(start) and shows_record(start):
-        return _Way("; it is too large to be read as one line", _command(_EACH_RECORD, name))
+        return _Way("; it is too large to be read as one line", given_to(_EACH_RECORD, name))
     return None
 
 
@@ -287,21 +301,21 @@ def _way_of_text(name: str, first: Rejected) -> _Way:
         return divided
     if _is_encoded(line := start.decode("utf-8", "replace").rstrip()) or line.startswith(_PACKED):
         each = line.endswith("=") or len(line) not in _WRAPPED_AT
-        decode = f"{_command('cat', name)} | {_DECODE_EACH}" if each else _command("base64 -d", name)
+        decode = f"{given_to('cat', name)} | {_DECODE_EACH}" if each else given_to("base64 -d", name)
         return _Way("; it is in base64", decode)
     for form, what, script in _SCRIPTS:
         if form.search(start):
-            return _Way(f"; {what}", _python(script, name))
+            return _Way(f"; {what}", given_to_python(script, name))
     if _OPENS_TEXT.match(start):
-        return _Way("; it is JSON in a text", _command("jq -r .", name))
+        return _Way("; it is JSON in a text", given_to("jq -r .", name))
     if b'\\\\"' in start:
-        return _Way("; its backslashes are doubled", _command(_HALF, name))
+        return _Way("; its backslashes are doubled", given_to(_HALF, name))
     if is_binary(start):
         return _Way(("" if first.reason == NOT_TEXT else f"; {NOT_TEXT}") + _FILES_MAY_BE)
     if b"\n" not in start.rstrip() and _AFTER_CR.search(start):
-        return _Way("; its lines end with CR alone", _command(_CR_TO_LF, name))
+        return _Way("; its lines end with CR alone", given_to(_CR_TO_LF, name))
     if any(quote.encode() in start for quote in "“”"):
-        return _Way("; its quotes are those of a word processor", _command("sed 's/[“”]/\"/g'", name))
+        return _Way("; its quotes are those of a word processor", given_to("sed 's/[“”]/\"/g'", name))
     return _Way(_EXPECTED)
 
 
@@ -310,7 +324,7 @@ def _way_of_divided(name: str, start: bytes) -> _Way | None:
     if _QUOTED_PRINTABLE.fullmatch(start):
         return _Way("; it is quoted-printable", _decoding_quoted(name))
     if wrapped := _WRAPPED_ENTRY.fullmatch(start):
-        return _Way("; if its lines were wrapped", _command(_joining(wrapped[1].decode()), name))
+        return _Way("; if its lines were wrapped", given_to(_joining(wrapped[1].decode()), name))
     return None
 
 
@@ -318,55 +332,6 @@ def _joining(member: str) -> str:
     """Return the command that joins lines into objects that begin with a member."""
     begins = f"""/^[{{]"{member}":/ && NR > 1 {{ print "" }}"""
     return f"""awk '{begins} {{ sub(/\\r$/, ""); printf "%s", $0 }} END {{ print "" }}'"""
-
-
-def _command(tool: str, name: str) -> str:
-    """Return the command that gives a log to a tool: a file, one in an archive, an object on S3, or stdin."""
-    decompress = _DECOMPRESS.get(Path(name).suffix)
-    if name in ("stdin", STDIN):
-        return tool
-    if name.startswith(_S3):
-        return " | ".join(filter(None, (f"aws s3 cp {shlex.quote(name)} -", decompress, tool)))
-    if archive := _archive_of(name):
-        member = shlex.quote(name.removeprefix(f"{archive}/"))
-        extract = "unzip -p" if _is_zip(archive) else "tar -xOf"
-        return " | ".join(filter(None, (f"{extract} {_quoted(archive)} {member}", decompress, tool)))
-    if decompress or (decode := _decoding(name)):
-        return f"{decompress or decode} {_quoted(name)} | {tool}"
-    return f"{tool} {_quoted(name)}"
-
-
-def _python(script: str, name: str) -> str:
-    """Return the command that gives a log to a program in Python."""
-    return f"{_command('cat', name)} | python3 -c {shlex.quote(script)}"
-
-
-def _decoding(path: str) -> str:
-    """Return the command that makes UTF-8 of a file; "" if that is what it has."""
-    try:
-        with Path(path).open("rb") as file:
-            mark, encoding = encoding_of(file.read(LONGEST_START))
-    except OSError:
-        return ""
-    name = encoding.upper().replace("-LE", "" if mark else "LE").replace("-BE", "" if mark else "BE")
-    return f"iconv -f {name} -t UTF-8" if name else ""
-
-
-def _archive_of(name: str) -> str:
-    """Return the file that a log is in; "" if it is a file itself."""
-    return next((str(path) for path in Path(name).parents if path.is_file()), "")
-
-
-def _is_zip(path: str) -> bool:
-    try:
-        with Path(path).open("rb") as file:
-            return is_zip(file.read(len(_ZIP)))
-    except OSError:
-        return path.endswith(".zip")
-
-
-def _quoted(name: str) -> str:
-    return shlex.quote(f"./{name}" if name.startswith("-") else name)
 
 
 def _path_to(is_it: Callable[[str], bool], raw: bytes) -> str:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from vaultwatch.inputs import CHECK, STDIN
 from vaultwatch.inputs.archives import form_of_zip, is_tar, is_zip, tar_members, zip_members
+from vaultwatch.inputs.commands import to_reader
 from vaultwatch.inputs.decompression import CHUNK_BYTES, decompressed
 from vaultwatch.inputs.encodings import as_utf_8
 from vaultwatch.inputs.errors import Shortened, Unreadable, reading
@@ -99,7 +100,7 @@ def logs_in(name: str, opening: Opening | None = None, reader: str = CHECK) -> I
     Args:
         name: A path, or "-" for stdin.
         opening: Opens what has this name, if that is no file.
-        reader: The command that reads it, as it reads stdin: a hint names it.
+        reader: The command that reads it, as it reads stdin, for a hint; "" if that cannot read stdin.
 
     Raises:
         Unreadable: It cannot be opened or read.
@@ -124,7 +125,7 @@ def logs_in(name: str, opening: Opening | None = None, reader: str = CHECK) -> I
 def _opened(name: str, reader: str) -> Iterator[tuple[Any, int]]:
     path: int | str = 0 if name == STDIN else name
     if _URL.match(name) and not Path(name).exists():
-        command = f"curl -fsSL {shlex.quote(name)} | {reader}"
+        command = to_reader(f"curl -fsSL {shlex.quote(name)}", "", reader)
         raise Unreadable(f"addresses are not read; {command if name.startswith('http') else 'download it first'}")
     with open(path, "rb", buffering=CHUNK_BYTES, closefd=name != STDIN) as raw:
         yield raw, 0 if name == STDIN else Path(name).stat().st_size

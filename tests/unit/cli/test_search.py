@@ -166,7 +166,10 @@ def test_a_log_whose_lines_are_no_records_has_a_hint(search: Search, tmp_path: P
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("ab" * 16, "search for the alert's event_key; if the event_key is 64 hexadecimal digits, no log has that either"),
+        (
+            "ab" * 16,
+            "search for the alert's event_key; if the event_key is 64 hexadecimal digits, no log has that either",
+        ),
         ("ab" * 32, "search for the alert's time"),
     ],
 )

@@ -97,13 +97,25 @@ def test_the_records_in_an_envelope_that_is_too_large_are_printed(wrap: Any, tmp
 @pytest.mark.parametrize(
     ("name", "command"),
     [
-        ("stdin", "jq -r .a"),
         ("s3://logs/a.json", "aws s3 cp s3://logs/a.json - | jq -r .a"),
         ("s3://logs/a.json.gz", "aws s3 cp s3://logs/a.json.gz - | gzip -dc | jq -r .a"),
     ],
 )
 def test_what_is_no_file_has_a_command_of_its_own(name: str, command: str) -> None:
     assert hint(name, json.dumps({"a": MESSAGE})) == f"; a record is inside .a: {command} | vaultwatch check"
+
+
+@pytest.mark.parametrize("text", [WRAPPED, "<html>", "%7B%22", "{\u201ctype"])
+def test_a_hint_for_stdin_reads_a_file_that_is_saved_before(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a file it would wait for the terminal."""
+    monkeypatch.chdir(tmp_path)
+    Path("stdin.log").write_text(text)
+    found = hint("stdin", text)
+    command = found.partition(": save it as stdin.log, then: ")[2]
+    assert command.endswith(" | vaultwatch check")
+    assert subprocess.run(["sh", "-c", command.removesuffix(" | vaultwatch check")], check=True).returncode == 0
 
 
 ENTRY = {"type": "request", "request": {"path": 'a"b'}}
@@ -232,11 +244,23 @@ def test_what_logstash_prints_for_people_becomes_json(tmp_path: Path) -> None:
     assert json.loads(pasted(hint(str(file), printed))) == expected
 
 
-def test_what_fluent_bit_prints_for_people_becomes_json(tmp_path: Path) -> None:
-    printed = f'[12] vault.audit: [[1772359200.1, {{}}], {{"stream"=>"stdout", "log"=>{json.dumps(TEXT)}}}]\n'
+@pytest.mark.parametrize("escape", [str, lambda text: text.replace("\\", "\\\\").replace('"', '\\"')])
+@pytest.mark.parametrize("begins", ["[12] vault.audit: [[1772359200.1, {}], {", "[12] vault.audit: [1772359200.1, {"])
+def test_what_fluent_bit_prints_of_lines_becomes_the_lines(
+    begins: str, escape: Callable[[str], str], tmp_path: Path
+) -> None:
+    """It prints a text as it is; before 1.9, and of bytes, with escapes."""
+    lines = [TEXT, MESSAGE, 'panic: a "b"', "", "\t/go/src/net/http/server.go:3086 +0x5cb", TEXT]
+    printed = "".join(f'{begins}"stream"=>"stdout", "log"=>"{escape(line)}", "_p"=>"F"}}]\n' for line in lines)
+    (file := tmp_path / "log").write_text(printed)
+    assert pasted(hint(str(file), printed.partition("\n")[0])).splitlines() == lines
+
+
+def test_what_fluent_bit_prints_of_entries_becomes_json(tmp_path: Path) -> None:
+    printed = f"[12] vault.audit: [[1772359200.1, {{}}], {TEXT.replace(': ', '=>')}]\n"
     (file := tmp_path / "log").write_text(printed * 2)
     (found, _) = pasted(hint(str(file), printed)).splitlines()
-    assert json.JSONDecoder().raw_decode(found, found.index('{"'))[0] == {"stream": "stdout", "log": TEXT}
+    assert json.JSONDecoder().raw_decode(found, found.index('{"'))[0] == ENTRY
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8"])
@@ -321,6 +345,10 @@ ROW = """\t<result offset='0'>
 \t\t<field k='_raw'><v xml:space='preserve' trunc='0'>{raw}</v></field>
 \t</result>
 """
+OF_ATTRIBUTES = "<events>\n{rows}</events>\n"
+EVENT = '<e n="1" lvl=\'a\' msg="{raw}"/>\n'
+OF_JIRA = "<rss><channel><item><description>&lt;pre&gt;{rows}&lt;/pre&gt;</description></item></channel></rss>\n"
+OF_FEED = "<rss><channel><item><description><![CDATA[<pre>{rows}</pre>]]></description></item></channel></rss>\n"
 OF_PAGE = (
     "<!DOCTYPE html>\n<html><head><title>Logs</title></head><body>\n<h1>Logs</h1>\n<pre>{rows}</pre></body></html>\n"
 )
@@ -328,6 +356,20 @@ HIGHLIGHTED = '<span class="c">{raw}</span>\n'
 SEVERAL_LINES = (
     '2026-11-21T07:29:41.933Z [ERROR] core: failed:\n  error=\n  | 1 error occurred:\n  | \t* <nil> & "x"\n  '
 )
+
+
+@pytest.mark.parametrize(
+    ("whole", "row", "times"), [(OF_ATTRIBUTES, EVENT, 1), (OF_JIRA, "{raw}\n", 2), (OF_FEED, "{raw}\n", 1)]
+)
+def test_records_in_attributes_and_those_escaped_twice_are_taken_out(
+    whole: str, row: str, times: int, tmp_path: Path
+) -> None:
+    lines = [TEXT, MESSAGE, *SEVERAL_LINES.splitlines(), "panic: x", "goroutine 1 [running]:", "\t/go/a.go:1 +0x1"]
+    escaped = [html.escape(html.escape(text) if times == 2 else text).replace("\t", "&#9;") for text in lines]
+    (file := tmp_path / "it's.xml").write_text(whole.format(rows="".join(row.format(raw=raw) for raw in escaped)))
+    found = hint(str(file), whole.partition("{")[0].partition("\n")[0])
+    assert found.startswith("; it is XML: cat ")
+    assert [line for line in pasted(found).splitlines() if line.strip()] == [line for line in lines if line.strip()]
 
 
 @pytest.mark.parametrize(
