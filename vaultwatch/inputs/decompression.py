@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -28,9 +29,7 @@ def decompressed(raw: Any) -> tuple[Any, bool]:
 def _layer(raw: Any) -> Any:
     magic = raw.peek(6)[:6]
     if magic[:2] == b"\x1f\x8b":
-        import gzip
-
-        return gzip.GzipFile(fileobj=raw, mode="rb")  # else it takes the mode of a file in it, which is a number
+        return io.BufferedReader(_StreamsReader(raw, _Gzip, magic[:2]), CHUNK_BYTES)
     if magic[:4] == b"\x28\xb5\x2f\xfd":
         from vaultwatch.reading.zstd_reader import ZstdReader
 
@@ -38,27 +37,58 @@ def _layer(raw: Any) -> Any:
     if magic[:3] == b"BZh" and magic[3:4].isdigit():
         import bz2
 
-        return io.BufferedReader(_StreamsReader(raw, bz2.BZ2Decompressor), CHUNK_BYTES)
+        return io.BufferedReader(_StreamsReader(raw, bz2.BZ2Decompressor, magic[:3]), CHUNK_BYTES)
     if magic == b"\xfd7zXZ\0":
         import lzma
 
         make = partial(lzma.LZMADecompressor, lzma.FORMAT_XZ, memlimit=_MAX_XZ_BYTES)
-        return io.BufferedReader(_StreamsReader(raw, make), CHUNK_BYTES)
+        return io.BufferedReader(_StreamsReader(raw, make, magic), CHUNK_BYTES)
     return None
 
 
+class _Gzip:
+    """A decompressor of one member of gzip, as `bz2` and `lzma` have them for their streams."""
+
+    def __init__(self) -> None:
+        self._member, self._is_full = zlib.decompressobj(16 + zlib.MAX_WBITS), False
+
+    @property
+    def eof(self) -> bool:
+        """Whether its end was reached."""
+        return self._member.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        """What is behind its end."""
+        return self._member.unused_data
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether more than was given is needed."""
+        return not (self._member.unconsumed_tail or self._is_full)
+
+    def decompress(self, data: bytes, most: int) -> bytes:
+        """Return at most so many bytes of what is in the data, and in what is left of the data before."""
+        plain = self._member.decompress(self._member.unconsumed_tail + data, most)
+        self._is_full = len(plain) == most
+        return plain
+
+
 class _StreamsReader(io.RawIOBase):
-    """The bytes of consecutive bzip2 or xz streams. The standard library's files accept any demand for memory.
+    """The bytes of consecutive streams of gzip, bzip2 or xz, and of a text that was appended to them as it is.
+
+    The standard library's files accept any demand for memory, or end at such a text.
 
     Raises:
         EOFError: The file ends within a stream.
+        ValueError: Behind a stream are bytes that are neither a stream nor text.
     """
 
-    def __init__(self, file: Any, make: Callable[[], Any]) -> None:
-        self._file, self._make = file, make
+    def __init__(self, file: Any, make: Callable[[], Any], magic: bytes) -> None:
+        self._file, self._make, self._magic = file, make, magic
         self._stream = make()
         self._rest = b""
-        self._within = False
+        self._within = self._is_plain = False
 
     def readable(self) -> bool:
         """See `io.RawIOBase`."""
@@ -68,8 +98,10 @@ class _StreamsReader(io.RawIOBase):
         """See `io.RawIOBase`."""
         plain = b""
         while not plain:
-            if self._stream.eof and not self._next_stream():
-                return 0
+            if self._is_plain or (self._stream.eof and not self._next_stream()):
+                data = self._rest or self._file.read1(_INPUT_BYTES)
+                plain, self._rest = data[: len(buffer)], data[len(buffer) :]
+                break
             if self._stream.needs_input and not self._rest:
                 self._rest = self._file.read1(_INPUT_BYTES)
                 if not self._rest:
@@ -81,12 +113,24 @@ class _StreamsReader(io.RawIOBase):
         return len(plain)
 
     def _next_stream(self) -> bool:
-        """Begin the next stream; return whether there is one. Streams of xz may have NULs between them."""
-        rest = self._stream.unused_data.lstrip(b"\0") or self._file.read1(_INPUT_BYTES).lstrip(b"\0")
+        """Begin the next stream; return whether there is one. Streams may have NULs between them."""
+        rest, more = self._stream.unused_data.lstrip(b"\0"), b"more"
+        while len(rest) < len(self._magic) and more:
+            more = self._file.read1(_INPUT_BYTES)
+            rest = (rest + more).lstrip(b"\0")
         self._stream, self._rest, self._within = self._make(), rest, False
-        return bool(rest)
+        self._is_plain = not rest.startswith(self._magic)
+        if self._is_plain and _is_binary(rest):
+            raise ValueError("behind the compressed data are bytes that are neither compressed nor text")
+        return not self._is_plain
 
     def _end(self) -> int:
         if self._within:
             raise EOFError("the file ends within a compressed stream")
         return 0
+
+
+def _is_binary(rest: bytes) -> bool:
+    from vaultwatch.inputs.rejects import is_binary
+
+    return is_binary(rest)

@@ -434,6 +434,10 @@ class TestFiles:
             ("log", gzip.compress),
             ("log.zst", gzip.compress),
             ("log", lambda data: gzip.compress(data[:999]) + gzip.compress(data[999:])),
+            ("log.gz", lambda data: gzip.compress(data[:999]) + data[999:]),
+            ("log.gz", lambda data: gzip.compress(data[:999]) + bytes(8) + gzip.compress(data[999:5999]) + data[5999:]),
+            ("log.bz2", lambda data: bz2.compress(data[:-2]) + data[-2:]),
+            ("log.xz", lambda data: lzma.compress(data[:999]) + data[999:]),
             ("log.zst", zstandard.compress),
             ("log.gz", zstandard.compress),
             ("log", lambda data: zstandard.compress(data[:999]) + zstandard.compress(data[999:])),
@@ -470,7 +474,7 @@ class TestFiles:
             "changed": whole[:middle]
             + bytes(byte ^ 0xFF for byte in whole[middle : middle + 64])
             + whole[middle + 64 :],
-            "garbage behind": whole + b"garbage garbage",
+            "garbage behind": whole + b"\1\xff garbage",
         }[damage]
         path = tmp_path / "damaged"
         path.write_bytes(damaged)
