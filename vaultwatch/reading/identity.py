@@ -15,6 +15,7 @@ import msgspec
 
 from vaultwatch.reading.bounds import distinct
 from vaultwatch.reading.records import AuditEntry, ServerMessage, SkippedMessage
+from vaultwatch.reading.repeated import repeated_members
 from vaultwatch.redaction import SALTED
 
 Outcome = Literal["succeeded", "failed", "unknown"]
@@ -130,6 +131,7 @@ Seen = tuple[str, int]
 class ServerEventKeys:
     """Makes the event keys of the server-log messages of one log, in their order.
 
+    A key is made of what the server has written, and its node: other programs put different texts before its lines.
     The key of a message without a time of its own (a banner) uses the time in its syslog header; without one, the last
     time that its node logged (else `log_start`, when the log began) and the message's ordinal since then.
     """
@@ -142,10 +144,10 @@ class ServerEventKeys:
     def key(self, message: ServerMessage) -> str:
         """Return the message's event key: 64 hex digits."""
         node = message.node
-        first_line = message.raw.partition(b"\n")[0].strip()
+        own = (message.own or message.raw.partition(b"\n")[0]).strip()
         parts = [self._time(message, node), message.level, message.module, node]
         digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass"))
-        digest.update(b"\0" + _without_header(first_line))
+        digest.update(b"\0" + (_in_order(own) if own.startswith(b"{") else own))
         return digest.hexdigest()
 
     def skip(self, message: SkippedMessage) -> None:
@@ -162,8 +164,7 @@ class ServerEventKeys:
         return message.time or message.header_time or last
 
     def _time(self, message: ServerMessage | SkippedMessage, node: str) -> str:
-        time = message.time or message.header_time
-        if time:
+        if time := message.time or (node and message.header_time):
             if len(self._last) >= self._max_nodes and node not in self._last:
                 self._last.clear()
             self._last[node] = (time[:_LONGEST_TIME], 0)
@@ -173,12 +174,13 @@ class ServerEventKeys:
         return f"{last}+{ordinal + 1}"
 
 
-def _without_header(first_line: bytes) -> bytes:
-    """Remove the syslog header that a relay may have put in front of a line."""
-    from vaultwatch.reading.hclog import read_head  # imported here: audit logs need neither of the two
-    from vaultwatch.reading.syslog_header import strip_syslog_header
-
-    return first_line if read_head(first_line) else strip_syslog_header(first_line)[1].strip()
+def _in_order(text: bytes) -> bytes:
+    """Return an object with its members in order and no blanks, as programs that read JSON write it; or as it is."""
+    try:
+        found = msgspec.json.decode(text)
+        return text if repeated_members(text, found) else _encode(found)
+    except (ValueError, RecursionError):
+        return text
 
 
 def parse_time(text: Any) -> datetime | None:

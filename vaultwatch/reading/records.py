@@ -82,6 +82,7 @@ class ServerMessage(msgspec.Struct, frozen=True):
         origin: Where it came from.
         header_time: The time in its syslog header; "" if it has none.
         host: The host in its syslog header; "" if it has none.
+        own: Its first line from its own time, or its `{`, on, without colours; b"" if that is not known.
     """
 
     time: str
@@ -94,6 +95,7 @@ class ServerMessage(msgspec.Struct, frozen=True):
     header_time: str = ""
     host: str = ""
     partial: Budget = ""
+    own: bytes = b""
 
     @property
     def node(self) -> str:

@@ -188,25 +188,25 @@ class _Open:
     """A message that further lines may continue: its lines as they arrived, and their texts without headers."""
 
     def __init__(self, line: ServerLine, head: Head, origin: Origin, deadline: float) -> None:
-        self.head, self.header, self.origin, self.deadline = head, line.header, origin, deadline
+        self.head, self.first, self.origin, self.deadline = head, line, origin, deadline
         self.lines = [line.raw]
         self.texts = [line.text[head.text_at :]]
         self.bytes = len(line.raw)
         self._value_open = False
         self._quotes = b'="' in line.text
         self._quote_open = self._quotes and _odd_quotes(line.text)
-        self._first = line if head is _NO_HEAD else None
+        self._is_banner = head is _NO_HEAD
 
     @property
     def wrapped(self) -> ServerLine | None:
         """The line of a banner that all lines were before somebody wrapped it; None if they are a message."""
-        if not self._first:
+        if not self._is_banner:
             return None
-        text = self._first.text
+        text = self.first.text
         for part in self.texts[1:]:  # a mail program leaves the blank out at which it wraps
             is_cut_at_blank = text.endswith((b",", b":")) and not text.count(b'"') % 2 and not part.startswith(b" ")
             text += b" " + part if is_cut_at_blank else part
-        return msgspec.structs.replace(self._first, raw=self._first.raw + text[len(self._first.text) :], text=text)
+        return msgspec.structs.replace(self.first, raw=self.first.raw + text[len(self.first.text) :], text=text)
 
     @property
     def waits_for_quote(self) -> bool:
@@ -215,7 +215,7 @@ class _Open:
 
     def takes(self, text: bytes) -> bool:
         """Return whether a line that opens no message continues this one."""
-        if self._first:
+        if self._is_banner:
             return len(self.lines) < _MOST_PARTS and b")" not in self.texts[-1] and text.strip() != b""
         if self._quote_open or _OPENS_VALUE.match(text):
             return True
@@ -263,9 +263,10 @@ def _message(opened: _Open) -> ServerMessage:
         fields=fields | values if values else fields,
         raw=opened.lines[0] if len(opened.lines) == 1 else b"\n".join(opened.lines),
         origin=opened.origin,
-        header_time=opened.header.time,
-        host=opened.header.host,
+        header_time=opened.first.header.time,
+        host=opened.first.header.host,
         partial=partial,
+        own=opened.first.text,
     )
 
 
@@ -313,7 +314,8 @@ def _single(line: ServerLine, origin: Origin) -> ServerMessage | Rejected:
     else:
         message = text[:MAX_MESSAGE_BYTES].decode("utf-8", "replace").strip()
         partial = "bytes" if len(text) > MAX_MESSAGE_BYTES else ""
-    return ServerMessage(time, level, module, message, fields, line.raw, origin, header.time, header.host, partial)
+    known = (line.raw, origin, header.time, header.host, partial, text)
+    return ServerMessage(time, level, module, message, fields, *known)
 
 
 def _time_and_level(line: ServerLine) -> tuple[str, str] | None:
@@ -418,7 +420,7 @@ class ServerLogReader:
 
     def _complete(self, opened: _Open) -> ServerRecord:
         if len(opened.lines) == 1 and not self._could_match(opened.head.level, opened.lines[0]):
-            header = opened.header
+            header = opened.first.header
             return SkippedMessage(opened.head.time, opened.lines[0], opened.origin, header.time, header.host)
         return _finish(opened)
 

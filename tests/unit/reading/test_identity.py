@@ -107,6 +107,11 @@ HEADERS = [
     b"2026-11-21T07:29:41.065830008Z stdout F ",
     b"vault[812]: ",
 ]
+BEFORE = [*HEADERS, b"", b"vault.log:", b"84: ", b"   84\t", b"a,b,", b"vault-0 vault ", b"\x1b[36mvault\x1b[0m | "]
+OWN = [
+    *(TEXT, TEXT + b": a=b", TEXT.replace(b"INFO] ", b"WARN] "), TEXT.replace(b"41.065", b"41.066"), TEXT + b" 84: x"),
+    *(AS_JSON, AS_JSON.replace(b'"core"', b'"seal"'), AS_JSON.replace(b'"}', b'","a":"b"}'), TEXT + b" " + AS_JSON),
+]
 
 
 class TestServerKeys:
@@ -131,6 +136,26 @@ class TestServerKeys:
     )
     def test_time_level_module_and_text_are_part_of_the_key(self, one: bytes, other: bytes) -> None:
         assert ServerEventKeys().key(message(one)) != ServerEventKeys().key(message(other))
+
+    @pytest.mark.parametrize(
+        "before", [b"vault.log:", b"84: ", b"    84\t", b"vault-0 vault ", b"{app=x} ", b"\x1b[36mv\x1b[0m "]
+    )
+    @pytest.mark.parametrize("line", [TEXT, AS_JSON])
+    def test_what_another_program_has_put_before_it_does_not_matter(self, before: bytes, line: bytes) -> None:
+        assert ServerEventKeys().key(message(before + line, NODE)) == ServerEventKeys().key(message(line, NODE))
+
+    @pytest.mark.parametrize("line", [TEXT, AS_JSON])
+    def test_colours_do_not_matter(self, line: bytes) -> None:
+        coloured = line.replace(b"vault", b"\x1b[31mvault\x1b[0m")
+        assert ServerEventKeys().key(message(coloured, NODE)) == ServerEventKeys().key(message(line, NODE))
+
+    @given(st.lists(st.tuples(st.sampled_from(BEFORE), st.sampled_from(OWN)), min_size=2, max_size=2))
+    def test_keys_are_equal_if_and_only_if_the_texts_of_the_messages_are(
+        self, lines: list[tuple[bytes, bytes]]
+    ) -> None:
+        (before, one), (before_other, other) = lines
+        keys = {ServerEventKeys().key(message(line, NODE)) for line in (before + one, before_other + other)}
+        assert (len(keys) == 1) == (one == other)
 
     def test_the_node_is_part_of_the_key(self) -> None:
         other = Origin("prod", "vault-b", "server")
@@ -166,6 +191,23 @@ class TestServerKeys:
         log = ServerEventKeys()
         assert log.key(message(line)) == log.key(message(line.replace(b"[812]", b"[813]")))
         assert log.key(message(line)) != log.key(message(line.replace(b":41 ", b":42 ")))
+
+    @pytest.mark.parametrize(
+        "header", [b"2026-11-21T07:29:42.065830008Z stdout F ", b"2026-11-21T07:29:42.1Z ", b"v | "]
+    )
+    def test_the_key_of_a_banner_has_no_time_of_a_header_without_a_node(self, header: bytes) -> None:
+        def keys(before: bytes) -> list[str]:
+            log = ServerEventKeys()
+            return [log.key(message(before + line)) for line in (TEXT, b"panic: runtime error", b"panic: again")]
+
+        assert keys(header) == keys(b"")
+
+    def test_the_order_and_the_blanks_of_json_do_not_matter(self) -> None:
+        key = ServerEventKeys().key(message(AS_JSON))
+        members = json.loads(AS_JSON)
+        for other in (json.dumps(dict(reversed(members.items()))), json.dumps(members), AS_JSON.decode() + "  "):
+            assert ServerEventKeys().key(message(other.encode())) == key
+        assert ServerEventKeys().key(message(AS_JSON.replace(b'"}', b'","@level":"info"}'))) != key
 
     def test_nodes_are_bounded(self) -> None:
         log = ServerEventKeys(max_nodes=10)
