@@ -66,7 +66,7 @@ def parts_of(name: str, divides: Callable[[bytes], bool], part_bytes: int) -> li
             return [Part(name, size)]
     except (OSError, ValueError, Unreadable):  # reported when it is read
         return [Part(name, 0)]
-    starts = range(0, size - part_bytes + 1, part_bytes)
+    starts = range(0, size - part_bytes // 2 + 1, part_bytes)
     ends: Iterable[int | None] = (*starts[1:], None)
     return [Part(name, (end or size) - start, start, end) for start, end in zip(starts, ends, strict=True)]
 

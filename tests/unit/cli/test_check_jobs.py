@@ -188,6 +188,15 @@ class TestRangesOfAFile:
         assert all(piece.endswith(b"\n") for piece in list(filter(None, found))[:-1])
         assert sum(part.size for part in parts) == len(content)
 
+    @pytest.mark.parametrize("size", [999, 1_000, 1_049, 1_050, 1_500, 2_049])
+    def test_are_of_one_size_but_for_the_last_of_at_least_half(self, tmp_path: Path, size: int) -> None:
+        """A last one of twice the size would keep one process busy when the others are done."""
+        path = tmp_path / "log"
+        path.write_bytes(b"x\n" * (size // 2) + b"\n" * (size % 2))
+        *others, last = [part.size for part in parts_of(str(path), lambda _: True, 100)]
+        assert set(others) == {100}
+        assert 50 <= last < 150
+
     @pytest.mark.parametrize("part_bytes", [CHUNK_BYTES, WHOLE])
     def test_that_are_gone_before_they_are_read_are_missed(self, tmp_path: Path, part_bytes: int) -> None:
         path = tmp_path / "log"
