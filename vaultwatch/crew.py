@@ -11,8 +11,8 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
+from mmap import mmap
 from multiprocessing import connection, get_context
-from multiprocessing.sharedctypes import RawArray
 from typing import Any
 
 from vaultwatch.errors import ChildEnded
@@ -40,7 +40,7 @@ class Crew(AbstractContextManager["Crew"]):
             OSError: A process cannot be started.
         """
         context = get_context("fork")
-        self._done = RawArray("Q", count)
+        self._done = memoryview(mmap(-1, 8 * count)).cast("Q")  # shared with the children
         self._children: list[_Child] = []
         for number in range(count):
             here, there = context.Pipe()
