@@ -8,89 +8,79 @@ requests that wait where the part begins has one of these keys, its verdicts are
 before it. If one has, or if the part ends within something, it must be read again.
 
 It counts only what is in the part, and returns each step that is new there. A step that repeats another changes no
-count, whatever was counted before; the others are done again, in their order, where the counts are known.
+count, whatever was counted before. The others are counted again where the counts are known: those of a half timespan at
+once, or, if they could raise an alert, in their order.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import msgspec
 
 from vaultwatch.detection.absences import GroupSeen, Run
 from vaultwatch.detection.correlation import Correlator, Span
-from vaultwatch.detection.counting import MAX_VALUES, Occurrence, Sample, Thing
+from vaultwatch.detection.counting import MAX_VALUES, HalfPart, Occurrence, Sample, Step, Thing
 from vaultwatch.detection.detector import WAIT_FOR_RESPONSE_SECONDS, Detector
 from vaultwatch.detection.evaluator import Counts
 from vaultwatch.detection.firsts import CombinationSeen, First
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.detection.waiting import MAX_WAITING, Waiting
 from vaultwatch.detection.windows import Half
-from vaultwatch.reading.records import Origin, Position
+from vaultwatch.reading.records import NO_ORIGIN, Origin, Position
 from vaultwatch.rules.correlations import Correlated, Correlations
 
 _MAX_NUMBERS = 1 << 18
 _MAP_BYTES = 1 << 23
-_Deadline: TypeAlias = tuple[float, list[Verdict]]
+_HASH = "q"
+Again: TypeAlias = Callable[[], Sequence[Verdict]]
+"""Counts a step, and returns the verdicts that this leads to."""
 
 
-class Asked(msgspec.Struct):
+class Asked(msgspec.Struct, frozen=True):
     """The event keys that were looked up, as their hashes, which are the same in processes with one parent.
 
     Once there are many, they are bits of a map: of 2 million keys that were looked up, one in 30 others seems to be
     among them.
     """
 
-    numbers: set[int] = msgspec.field(default_factory=set)
-    bits: bytearray = msgspec.field(default_factory=bytearray)
+    numbers: bytes
+    bits: bytes
 
-    def __contains__(self, key: str) -> bool:
-        """Return whether a key may have been looked up."""
-        number = hash(key)
-        place = number % (8 * _MAP_BYTES)
-        return number in self.numbers or bool(self.bits and self.bits[place >> 3] >> (place & 7) & 1)
-
-    def spill(self) -> None:
-        """Move the hashes to the map."""
-        self.bits = self.bits or bytearray(_MAP_BYTES)
-        for number in self.numbers:
-            place = number % (8 * _MAP_BYTES)
-            self.bits[place >> 3] |= 1 << (place & 7)
-        self.numbers.clear()
+    def has_any(self, keys: Iterable[str]) -> bool:
+        """Return whether one of some keys may have been looked up."""
+        numbers = set(array(_HASH, self.numbers))
+        places = [(number, *_place(number)) for number in map(hash, keys)]
+        return any(number in numbers or (self.bits and self.bits[at] & bit) for number, at, bit in places)
 
 
-class Step(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """What a record adds to the counts of two windows: see `Correlator.step`; `sample` is empty unless it is first.
-
-    `origin` is that of its occurrence, as it is encoded in the fewest steps: the last two are its position, "" and 0 if
-    it has none.
-    """
-
-    half: Half
-    thing: Thing
-    text: str
-    moment: float
-    time: str
-    event_key: str
-    origin: tuple[str, str, str, str, int]
-    sample: Sample
+def _place(number: int) -> tuple[int, int]:
+    """Return where the bit of a hash is in a map, and its value."""
+    return number % (8 * _MAP_BYTES) >> 3, 1 << (number & 7)
 
 
 class StepVerdict(Verdict, frozen=True, kw_only=True):
-    """A step in the place of the verdict that it may lead to, so that both are in order."""
+    """Stands for a step, in the place of the verdict that it may lead to, so that both are in order."""
 
-    step: Step
+    number: int
 
 
 class NotingCorrelator(Correlator):
-    """Notes what is counted in a part of the input that is read ahead."""
+    """Notes what is counted in a part of the input that is read ahead.
+
+    Attributes:
+        parts: What was counted, in the order of the first steps.
+    """
 
     def __init__(self, correlations: Correlations, counts: Counts) -> None:
         """See `Correlator`."""
         super().__init__(correlations, counts)
-        self._known: dict[Half, set[Thing]] = {}
+        self.parts: list[HalfPart] = []
+        self._known: dict[Half, tuple[set[Thing], list[Step]]] = {}
+        self._steps = 0
 
     def step(
         self,
@@ -101,29 +91,32 @@ class NotingCorrelator(Correlator):
         occurrence: Callable[[], Occurrence],
         sample: Callable[[], Sample],
     ) -> Sequence[Verdict]:
-        """Return a thing as a step if it is new in this part, and its windows still count: see `Correlator.step`.
+        """Return what stands for a thing if it is new in this part, and its windows still count: see `Correlator.step`.
 
         Which points a window keeps depends on all of them: each is a step.
         """
-        known = self._known.get(half)
-        if known is None:
-            known, shown = self._known.setdefault(half, set()), sample()
-        elif one.correlation.type == "temporal_ordered":
-            shown = {}
-        elif thing in known or len(known) >= one.correlation.threshold:
-            return ()
+        noted = self._known.get(half)
+        if noted is None:
+            known, steps = self._known[half] = set(), []
+            self.parts.append(HalfPart(half, one.correlation.threshold, sample(), steps))
         else:
-            shown = {}
+            known, steps = noted
+            is_in_order = one.correlation.type == "temporal_ordered"
+            if not is_in_order and (thing in known or len(known) >= one.correlation.threshold):
+                return ()
         known.add(thing)
         found = occurrence()
-        key, time, origin = found.event_key, found.time, found.origin
+        origin, number = found.origin, self._steps
         log, line = (origin.position.log, origin.position.line) if origin.position else ("", 0)
         place = origin.cluster, origin.node, origin.lane, log, line
-        step = Step(half, thing, text if len(known) <= MAX_VALUES else "", found.moment, time, key, place, shown)
-        verdict = StepVerdict(
-            rule=one.facts, event_key=key, origin=origin, outcome="unknown", time=time, record={}, step=step
+        shown = text if len(known) <= MAX_VALUES else ""
+        steps.append(Step(number, thing, shown, found.moment, found.time, found.event_key, place))
+        self._steps += 1
+        return (
+            StepVerdict(
+                rule=one.facts, event_key="", origin=NO_ORIGIN, outcome="unknown", time="", record={}, number=number
+            ),
         )
-        return (verdict,)
 
 
 class Ahead(msgspec.Struct, frozen=True):
@@ -136,6 +129,7 @@ class Ahead(msgspec.Struct, frozen=True):
         waiting: The verdicts on requests without responses.
         most_waiting: How many events waited at most.
         asked: The event keys that were looked up.
+        parts: What was counted, in the order of the first steps.
         span: The time that the input covers, as far as it was noted.
         firsts: The combinations that were seen.
         runs: When expected events were seen.
@@ -148,28 +142,11 @@ class Ahead(msgspec.Struct, frozen=True):
     waiting: list[Verdict]
     most_waiting: int
     asked: Asked
+    parts: list[HalfPart]
     span: Span
     firsts: list[CombinationSeen]
     runs: list[GroupSeen]
     dropped: int
-
-
-class _Noting(OrderedDict[str, _Deadline]):
-    """A dictionary that notes which keys are looked up."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked = Asked()
-
-    def __bool__(self) -> bool:
-        return True  # so that it is asked, even if it is empty
-
-    def __contains__(self, key: object) -> bool:
-        numbers = self.asked.numbers
-        numbers.add(hash(key))
-        if len(numbers) > _MAX_NUMBERS:
-            self.asked.spill()
-        return super().__contains__(key)
 
 
 class NotingWaiting(Waiting):
@@ -178,56 +155,72 @@ class NotingWaiting(Waiting):
     def __init__(self) -> None:
         """Begin with none, and without a note."""
         super().__init__(WAIT_FOR_RESPONSE_SECONDS)
-        self.events = self._noting = _Noting()
+        self._keys: list[str | None] = []
+        self.note = self._keys.append
+        self._numbers: set[int] = set()
+        self._bits = bytearray()
         self._most = 0
+
+    def of(self, key: str) -> list[Verdict]:
+        """See `Waiting.of`."""
+        self._keys.append(key)
+        return super().of(key)
 
     def add(self, key: str, verdicts: Sequence[Verdict], now: float) -> list[Verdict]:
         """See `Waiting.add`."""
-        self.of(key)  # looked up, like those that are not added
+        self._keys.append(key)  # looked up, like those that are not added
         new = super().add(key, verdicts, now)
         self._most = max(self._most, len(self.events))
         return new
 
+    def spill(self) -> None:
+        """Keep no more of the keys that were looked up than their hashes."""
+        self._numbers.update(map(hash, self._keys))
+        self._keys.clear()
+        if len(self._numbers) > _MAX_NUMBERS:
+            self._bits = self._bits or bytearray(_MAP_BYTES)
+            for at, bit in map(_place, self._numbers):
+                self._bits[at] |= bit
+            self._numbers.clear()
+
     def leave(self, detector: Detector) -> Ahead:
         """Return what the detector that these verdicts wait in leaves behind."""
-        counts = detector.counts
+        self.spill()
+        counts, correlator = detector.counts, detector.correlator
         return Ahead(
             counts={name: getattr(counts, name) for name in _NUMBERS},
             by_rule=(dict(counts.rule_errors), dict(counts.undecided)),
             lines=detector.lines,
             waiting=self.verdicts(),
             most_waiting=self._most,
-            asked=self._noting.asked,
-            span=detector.correlator.span,
-            firsts=detector.correlator.firsts.seen,
-            runs=detector.correlator.runs.seen,
-            dropped=detector.correlator.dropped,
+            asked=Asked(array(_HASH, self._numbers).tobytes(), bytes(self._bits)),
+            parts=correlator.parts if isinstance(correlator, NotingCorrelator) else [],
+            span=correlator.span,
+            firsts=correlator.firsts.seen,
+            runs=correlator.runs.seen,
+            dropped=correlator.dropped,
         )
 
 
 _NUMBERS = ("audit", "server", "rejected", "partial", "undated", "future", "unclear")
 
 
-def follows(detector: Detector, ahead: Ahead, steps: Collection[Step] = ()) -> bool:
+def follows(detector: Detector, ahead: Ahead) -> bool:
     """Return whether a detector would have read a part, that comes next, with the same results.
 
     Args:
         detector: One that has read everything before that part.
         ahead: What the detector that read ahead left behind.
-        steps: What it counted.
     """
     waiting = detector.waits.events
     if waiting and len(waiting) + ahead.most_waiting > MAX_WAITING:
         return False
-    counting = detector.correlator.counting
     firsts, runs = detector.correlator.firsts, detector.correlator.runs
     if ahead.dropped or not (firsts.has_room(ahead.firsts) and runs.has_room(ahead.runs)):
         return False
-    if not (
-        counting.has_room(len(steps), len(steps)) or counting.has_room(len({step.half for step in steps}), len(steps))
-    ):
+    if not _has_room(detector.correlator, ahead):
         return False
-    return not any(key in ahead.asked for key in waiting)
+    return not (waiting and ahead.asked.has_any(waiting))
 
 
 def take_over(detector: Detector, ahead: Ahead) -> None:
@@ -248,17 +241,27 @@ def take_over(detector: Detector, ahead: Ahead) -> None:
     detector.skip_lines(ahead.lines)
 
 
-def count_again(detector: Detector, step: Step) -> Sequence[Verdict]:
-    """Count what was counted in a part that another detector has read ahead, and return what that leads to."""
-    correlator = detector.correlator
+def count_most(detector: Detector, ahead: Ahead) -> list[tuple[int, Again]]:
+    """Count what was counted in a part that another detector has read ahead, as far as it can raise no alert.
 
-    def occurrence() -> Occurrence:
-        cluster, node, lane, log, line = step.origin
-        position = Position(log, detector.lines + line) if log else None
-        return Occurrence(step.moment, step.time, step.event_key, Origin(cluster, node, lane, position))
+    Returns:
+        The other steps, with their numbers, by which they have to be counted in order.
+    """
+    lines, correlator = detector.lines, detector.correlator
+    parts: Sequence[HalfPart] = ahead.parts
+    if _has_room(correlator, ahead):
+        parts = correlator.counting.join(parts, lines)
+    return [(step.number, partial(_count_again, correlator, one, step, lines)) for one in parts for step in one.steps]
 
-    one = correlator.correlations.by_name[step.half[0]]
-    return correlator.step(one, step.half, step.thing, step.text, occurrence, lambda: step.sample)
+
+def _has_room(correlator: Correlator, ahead: Ahead) -> bool:
+    return correlator.counting.has_room(len(ahead.parts), sum([len(one.steps) for one in ahead.parts]))
+
+
+def _count_again(correlator: Correlator, part: HalfPart, step: Step, lines: int) -> Sequence[Verdict]:
+    one = correlator.correlations.by_name[part.key[0]]
+    occurrence = partial(step.occurrence, lines)
+    return correlator.step(one, part.key, step.thing, step.text, occurrence, lambda: part.sample)
 
 
 def add_counts(counts: Counts, ahead: Ahead) -> None:

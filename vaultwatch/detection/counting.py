@@ -21,7 +21,7 @@ import msgspec
 from vaultwatch.detection.ordered import has_chain
 from vaultwatch.detection.ordered import surplus as surplus_points
 from vaultwatch.detection.windows import Half, WindowKey, hash_of, windows_around
-from vaultwatch.reading.records import Origin
+from vaultwatch.reading.records import Origin, Position
 
 MAX_HALVES = 20_000
 MAX_THINGS = 250_000
@@ -135,6 +135,51 @@ class HalfCount(msgspec.Struct):
 _order = attrgetter("order")
 
 
+class Step(msgspec.Struct, frozen=True, array_like=True):
+    """What a record adds to the count of a half timespan, in a part of the input that is read ahead.
+
+    Attributes:
+        number: How many steps were before it in the part.
+        thing: What is counted.
+        text: The same for people, if it is shown.
+        moment: Seconds since the epoch.
+        time: As logged.
+        event_key: Identifies its event.
+        origin: Where it came from, as it is encoded in the fewest steps: the last two are its position in the part, ""
+            and 0 if it has none.
+    """
+
+    number: int
+    thing: Thing
+    text: str
+    moment: float
+    time: str
+    event_key: str
+    origin: tuple[str, str, str, str, int]
+
+    def occurrence(self, lines: int) -> Occurrence:
+        """Return the record, if the part begins behind so many lines of its log."""
+        cluster, node, lane, log, line = self.origin
+        origin = Origin(cluster, node, lane, Position(log, line + lines) if log else None)
+        return Occurrence(self.moment, self.time, self.event_key, origin)
+
+
+class HalfPart(msgspec.Struct, frozen=True, array_like=True):
+    """What was counted in one half timespan of a group, in a part of the input that is read ahead.
+
+    Attributes:
+        key: The half timespan.
+        threshold: The count that is looked for.
+        sample: What is kept of the record that was counted first.
+        steps: What was counted, at least one step.
+    """
+
+    key: Half
+    threshold: int
+    sample: Sample
+    steps: list[Step]
+
+
 class Held(NamedTuple):
     """A count that takes room: when it ends, how many things it has, and whether it can raise no alert any more."""
 
@@ -196,7 +241,7 @@ class Counting:
         self.dropped = 0
         self._halves: dict[Half, HalfCount] = {}
         self._done: set[WindowKey] = set()
-        self._begun = 0
+        self._count_begun = 0
         self._max_halves = max_halves
         self._max_things = max_things
         self._things = 0
@@ -224,21 +269,11 @@ class Counting:
         """
         half = self._halves.get(key)
         if half is None or self._things >= self._max_things:
-            found = occurrence()
-            half = self._begin(key, found, sample)
+            half = self._begin(key, occurrence(), sample)
         things = half.things
         if thing in things or half.is_done:
             return ()
-        if things:
-            found = occurrence()
-            if found.moment > half.last.moment:  # as nearly all are
-                half.last = found
-            else:
-                half.first, half.last = min(half.first, found, key=_order), max(half.last, found, key=_order)
-            if found.origin.cluster not in half.clusters:
-                half.clusters = _first_of((*half.clusters, found.origin.cluster))
-        things[thing] = text if len(things) < MAX_VALUES else ""
-        self._things += 1
+        self._add(half, thing, text, occurrence() if things else half.first)
         if key[0] in self.chains:
             self._prune(key, half, self.chains[key[0]])
         if not half.is_near:
@@ -247,6 +282,34 @@ class Counting:
             for one in (half, *self._beside(key)):
                 one.is_near = True
         return self._reached(key, threshold)
+
+    def join(self, parts: Sequence[HalfPart], lines: int) -> list[HalfPart]:
+        """Count what was counted in a part of the input, except in groups of which a window could raise an alert.
+
+        Args:
+            parts: The halves, each once, in the order in which they were begun. There is room for them.
+            lines: The lines of the log before that part.
+
+        Returns:
+            The halves that are left: when their windows raise alerts, and what these show, depends on the order of all
+            steps in them.
+        """
+        halves = [self._halves.get(one.key) for one in parts]
+        near: set[tuple[str, tuple[str, ...]]] = set()
+        for known, one in zip(halves, parts, strict=True):
+            is_near = known.is_near if known else self._begins_near(one.key)
+            if is_near or 2 * (len(known.things if known else ()) + len(one.steps)) >= one.threshold:
+                near.add(one.key[:2])
+        left = []
+        for known, one in zip(halves, parts, strict=True):
+            repeats = known and not known.things.keys().isdisjoint([step.thing for step in one.steps])
+            if repeats or one.key[:2] in near or one.key[0] in self.chains:
+                left.append(one)
+                continue
+            half = known or self._begun(one.key, one.steps[0].occurrence(lines), one.sample, is_near=False)
+            for step in one.steps:
+                self._add(half, step.thing, step.text, step.occurrence(lines) if half.things else half.first)
+        return left
 
     def window(self, key: WindowKey) -> Window:
         """Return one window: what was counted in its two halves.
@@ -288,12 +351,27 @@ class Counting:
         if len(self._halves) >= self._max_halves or self._things >= self._max_things:
             self._make_room()
         half = self._halves.get(key)
-        if half is None:
-            self.dropped += self._late_before > -math.inf and WindowKey(*key).ends < self._late_before
-            half = self._halves[key] = HalfCount(self._begun, found, found, sample(), (found.origin.cluster,))
-            half.is_near = any(one.is_near for one in self._beside(key))
-            self._begun += 1
+        return half or self._begun(key, found, sample(), is_near=self._begins_near(key))
+
+    def _begun(self, key: Half, found: Occurrence, sample: Sample, *, is_near: bool) -> HalfCount:
+        self.dropped += self._late_before > -math.inf and WindowKey(*key).ends < self._late_before
+        half = self._halves[key] = HalfCount(self._count_begun, found, found, sample, (found.origin.cluster,))
+        half.is_near = is_near
+        self._count_begun += 1
         return half
+
+    def _add(self, half: HalfCount, thing: Thing, text: str, found: Occurrence) -> None:
+        """Add a thing that is new in a half."""
+        things = half.things
+        if things:
+            if found.moment > half.last.moment:  # as nearly all are
+                half.last = found
+            else:
+                half.first, half.last = min(half.first, found, key=_order), max(half.last, found, key=_order)
+            if found.origin.cluster not in half.clusters:
+                half.clusters = _first_of((*half.clusters, found.origin.cluster))
+        things[thing] = text if len(things) < MAX_VALUES else ""
+        self._things += 1
 
     def _reached(self, key: Half, threshold: int) -> Sequence[CountedWindow]:
         """Return the windows around a half that reach the threshold with it, as far as they raise an alert."""
@@ -309,6 +387,8 @@ class Counting:
 
     def _has_reached(self, key: WindowKey, threshold: int) -> bool:
         things = [half.things.keys() for half in self._halves_of(key)]
+        if sum(map(len, things)) < threshold:
+            return False
         both = things[0] | things[1] if len(things) > 1 else things[0]
         steps = self.chains.get(key.rule)
         return len(both) >= threshold and (steps is None or has_chain(key, _points(both), steps))
@@ -340,6 +420,9 @@ class Counting:
         before = self._halves.get((rule, group, number - 1, timespan_seconds))
         after = self._halves.get((rule, group, number + 1, timespan_seconds))
         return [half for half in (before, after) if half]
+
+    def _begins_near(self, key: Half) -> bool:
+        return True in [one.is_near for one in self._beside(key)]
 
     def _make_room(self) -> None:
         held = [

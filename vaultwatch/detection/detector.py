@@ -522,10 +522,10 @@ class Detector:
             return
         taken = 0
         try:
-            before, waiting = self._before(lines[:1], origin), self._audit.waiting.events
+            before, waiting = self._before(lines[:1], origin), self._audit.waiting
             if self._is_thorough:
                 before = partial(_with_members_once, before)
-            for sifted in self._index.sift(lines, waiting, before, settle):
+            for sifted in self._index.sift(lines, waiting.events, before, settle, waiting.note):
                 if self._on_entries and isinstance(sifted, Passed):
                     self._on_entries(lines[taken : taken + sifted.entries], origin)
                 yield sifted

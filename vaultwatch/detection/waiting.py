@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from vaultwatch.detection.verdict import Verdict
 
@@ -13,8 +13,11 @@ MAX_WAITING = 10_000
 class Waiting:
     """Verdicts by event key, in the order of their deadlines; bounded, because clients control how many requests wait.
 
-    `events` maps each waiting key to its deadline and verdicts; use it only for look-ups.
+    `events` maps each waiting key to its deadline and verdicts; use it only for look-ups. Unless `note` is None, it is
+    to be called with each key that is looked up there.
     """
+
+    note: Callable[[str | None], object] | None = None
 
     def __init__(self, wait_seconds: float, max_events: int = MAX_WAITING) -> None:
         self.events: OrderedDict[str, tuple[float, list[Verdict]]] = OrderedDict()

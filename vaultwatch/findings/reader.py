@@ -6,17 +6,18 @@ import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import tzinfo
+from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 import msgspec
 
 from vaultwatch.detection.ahead import (
+    Again,
     Ahead,
     NotingCorrelator,
     NotingWaiting,
-    Step,
     StepVerdict,
-    count_again,
+    count_most,
     follows,
     take_over,
 )
@@ -205,8 +206,7 @@ class Reader:
 
     def would_read_alike(self, part: Part, result: Result) -> bool:
         """Return whether this reader would find in a part what another one has found ahead."""
-        steps = [one for one in result.found if isinstance(one, Step)]
-        return (part.is_first or self.detector.carries_nothing) and follows(self.detector, result.ahead, steps)
+        return (part.is_first or self.detector.carries_nothing) and follows(self.detector, result.ahead)
 
     def take_over(self, part: Part, result: Result, findings: Findings) -> Iterator[LogRead]:
         """Continue behind a part that another reader has read ahead, and yield the logs that end in it.
@@ -222,12 +222,12 @@ class Reader:
         if part.is_first:
             self._begin(part.name, b"", result.names)
         lines = self.detector.lines
-        for found in result.found:
-            if isinstance(found, Step):
-                if verdicts := count_again(self.detector, found):  # of few steps
-                    findings.add(verdicts)
-            else:
+        in_order: list[tuple[int, Again | Found]] = [*count_most(self.detector, result.ahead), *result.found]
+        for _, found in sorted(in_order, key=itemgetter(0)):
+            if isinstance(found, Found):
                 findings.take(msgspec.structs.replace(found, line=found.line + lines) if lines else found)
+            else:
+                findings.add(found())
         take_over(self.detector, result.ahead)
         self.rejects.add_all(result.reasons, result.first, result.torn, result.kept)
         self.rejects.note_unclear(result.unclear)
@@ -313,7 +313,7 @@ class Result(msgspec.Struct, frozen=True):
 
     Attributes:
         ahead: What the detector has left behind.
-        found: The alerts, and the steps of correlations, in their order.
+        found: The alerts in their order, with the number of the last step of a correlation that was before it.
         names: The logs that were opened.
         logs: Those that were read to their ends.
         errors: The last error of each rule that raised one.
@@ -326,7 +326,7 @@ class Result(msgspec.Struct, frozen=True):
     """
 
     ahead: Ahead
-    found: list[Found | Step]
+    found: list[tuple[int, Found]]
     names: list[str]
     logs: list[LogRead]
     errors: dict[str, str]
@@ -363,6 +363,7 @@ def _read_ahead(settings: Settings, part: Part, advance: Callable[[int], None], 
 
     def on_chunk(log: Log, _position: int, read: int) -> None:
         nonlocal size
+        waiting.spill()
         if log.size:  # else it is compressed: how much of it has been read is not known
             advance(read)
             size -= read
@@ -388,15 +389,16 @@ class _Gathered:
     """The alerts of a part, each once."""
 
     def __init__(self, selection: Selection) -> None:
-        self.found: list[Found | Step] = []
+        self.found: list[tuple[int, Found]] = []
         self.bytes = 0
+        self._step = -1
         self._seen: set[tuple[bytes, str]] = set()
         self._selection = selection
 
     def add(self, verdicts: Iterable[Verdict]) -> None:
         for verdict in verdicts:
             if isinstance(verdict, StepVerdict):
-                self.found.append(verdict.step)
+                self._step = verdict.number
                 self.bytes += _STEP_BYTES
                 continue
             key = key_of(verdict)
@@ -404,7 +406,7 @@ class _Gathered:
                 if (key, found.hidden_by) in self._seen:
                     continue
                 self._seen.add((key, found.hidden_by))
-                self.found.append(found)
+                self.found.append((self._step, found))
                 self.bytes += len(found.alert)
 
 

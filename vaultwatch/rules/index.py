@@ -42,6 +42,7 @@ Before = Callable[[bytes], bytes]
 Settle: TypeAlias = Callable[[bytes, bytes, Any, "Rules", int], bool]
 """Returns whether nothing remains to do for an entry that rules could match: it is given the line, the entry in it,
 what the gate decoded, the rules, and how many passed entries are before it."""
+Note: TypeAlias = Callable[[str | None], object]
 
 _WITH_ANY = ("type", "request.operation", "request.mount_type")
 """The fields that the gate looks up beside any other, because that costs little."""
@@ -147,6 +148,7 @@ class AuditIndex:
         waiting: Collection[str],
         before: Before | None = None,
         settle: Settle | None = None,
+        note: Note | None = None,
     ) -> Iterator[Sifted]:
         """Sort lines, in their order, into entries to skip, candidates and unreadable lines.
 
@@ -155,8 +157,9 @@ class AuditIndex:
             waiting: Values of `request.id` whose entries are always candidates.
             before: Removes what is before the entry in a line, such as a tag. It may raise `ForTheReader`.
             settle: Tried on each entry that rules could match, unless a request waits that it may answer.
+            note: Called with each `request.id` that is looked up in `waiting`.
         """
-        return self._sift(lines, waiting, before, settle)
+        return self._sift(lines, waiting, before, settle, note)
 
     def reads(self, line: bytes) -> bool:
         """Return whether a line is an audit entry that the gate can decode."""
@@ -170,7 +173,7 @@ class AuditIndex:
 
     def candidates(self, entry: bytes) -> Rules:
         """Return the rules that an entry within its budget could match; all of them if the gate cannot decode it."""
-        (sifted,) = self._sift([entry], (), None, None, judged=True)
+        (sifted,) = self._sift([entry], (), None, None, None, judged=True)
         if isinstance(sifted, Unreadable):
             return self.rules
         return sifted.rules if isinstance(sifted, Candidate) else ()
@@ -181,6 +184,7 @@ class AuditIndex:
         waiting: Collection[str],
         before: Before | None,
         settle: Settle | None,
+        note: Note | None,
         *,
         judged: bool = False,
     ) -> Iterator[Sifted]:
@@ -212,12 +216,14 @@ class AuditIndex:
                     mask |= secrets
                 if mask:
                     mask = narrowed(mask, text, gate)
+                if note:
+                    note(request.id)
                 is_awaited = request.id in waiting
                 if not mask and not is_awaited:
                     passed += 1
                     continue
                 rules = rules_by_mask[mask]
-                if settle and mask and not is_awaited and (request.id or not waiting):  # noqa: SIM102
+                if settle and mask and not is_awaited and (request.id or not (waiting or note)):  # noqa: SIM102
                     if settle(line, text, gate, rules, passed):
                         passed += 1
                         continue
@@ -228,7 +234,7 @@ class AuditIndex:
             except AttributeError:  # `auth` or another object is null
                 if judged:
                     raise
-                found = self._sift([line], waiting, before, settle, judged=True)
+                found = self._sift([line], waiting, before, settle, note, judged=True)
             if passed:
                 yield Passed(passed)
                 passed = 0

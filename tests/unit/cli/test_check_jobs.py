@@ -55,6 +55,7 @@ COUNTING = [
     counting("many_updates", "event_count", UPDATES, threshold=3, generate=True),
     counting("one_path", "event_count", UPDATES, group_by=("request.path",), generate=True),
     counting("many_paths", "value_count", UPDATES, fields=("request.path",), generate=True),
+    counting("most_updates", "event_count", UPDATES, threshold=5, group_by=("request.path",), generate=True),
     counting("many_errors", "event_count", FAILED),
     counting("in_order", "temporal_ordered", UPDATES, SEALS, generate=True),
     counting("missing", "absence", UPDATES, threshold=0, group_by=("node",), generate=True),

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.detection.records import rule
 from vaultwatch.alerts import Alert, alert_of
-from vaultwatch.detection.ahead import NotingCorrelator, StepVerdict, count_again
+from vaultwatch.detection.ahead import Ahead, NotingCorrelator, NotingWaiting, count_most
 from vaultwatch.detection.counting import Counting
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.verdict import Verdict
@@ -55,6 +55,14 @@ def alerts(rules: Iterable[Rule], lines: Iterable[bytes]) -> list[Alert]:
 
 def ids(rules: Iterable[Rule], lines: Iterable[bytes]) -> list[str]:
     return [alert.id for alert in alerts(rules, lines)]
+
+
+def left_by(rules: Iterable[Rule], lines: Iterable[bytes], **options: Any) -> Ahead:
+    """Return what a detector leaves behind that reads ahead."""
+    waiting = NotingWaiting()
+    detector = Detector(rules, zone=UTC, waiting=waiting, correlator=NotingCorrelator, **options)
+    detector.feed(lines)
+    return waiting.leave(detector)
 
 
 class TestCounting:
@@ -184,8 +192,8 @@ class TestCounting:
         line = entry(1).replace(b'"path": "kv/1"', b'"path": "kv/1", "path": "kv/2"')
         in_order = Detector(rules, zone=UTC, is_thorough=True)
         assert [one.rule.name for one in in_order.feed([line])] == ["many"]
-        ahead = Detector(rules, zone=UTC, is_thorough=True, correlator=NotingCorrelator)
-        assert [one.step.thing for one in ahead.feed([line]) if isinstance(one, StepVerdict)] == ["kv/1", "kv/2"]
+        ahead = left_by(rules, [line], is_thorough=True)
+        assert [step.thing for part in ahead.parts for step in part.steps] == ["kv/1", "kv/2"]
 
     def test_groups_that_are_dropped_are_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("vaultwatch.detection.correlation.Counting", lambda: Counting(max_halves=10))
@@ -196,13 +204,11 @@ class TestCounting:
     def test_also_those_that_are_dropped_when_what_another_process_counted_is_counted_again(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        ahead = Detector(counting(), zone=UTC, correlator=NotingCorrelator)
-        steps = ahead.feed([entry(n, who=f"made-up-{n}") for n in range(100)])
+        ahead = left_by(counting(), [entry(n, who=f"made-up-{n}") for n in range(100)])
         monkeypatch.setattr("vaultwatch.detection.correlation.Counting", lambda: Counting(max_halves=10))
         detector = Detector(counting(), zone=UTC)
-        for one in steps:
-            assert isinstance(one, StepVerdict)
-            count_again(detector, one.step)
+        for _, again in count_most(detector, ahead):
+            again()
         assert detector.counts.groups_dropped > 85
 
 

@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from functools import partial
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vaultwatch.detection.counting import LATE_SECONDS, MAX_VALUES, Counting, Occurrence, Window
-from vaultwatch.detection.windows import WindowKey, windows_around
+from vaultwatch.detection.counting import LATE_SECONDS, MAX_VALUES, Counting, HalfPart, Occurrence, Step, Window
+from vaultwatch.detection.windows import Half, WindowKey, windows_around
 from vaultwatch.reading.records import NO_ORIGIN, Origin
 
 SPAN = 600
@@ -86,6 +86,30 @@ class TestWindows:
         assert (late.starts, late.ends) == (5.0, 10.0)
 
 
+def in_parts(events: Iterable[Event], threshold: int) -> list[HalfPart]:
+    """Return events as they are counted in a part of the input that is read ahead."""
+    parts: dict[Half, HalfPart] = {}
+    for number, (moment, group, thing) in enumerate(events):
+        key = ("rule", (group,), int(moment * 2 // SPAN), SPAN)
+        step = Step(number, thing, thing, moment, str(moment), thing, (f"c{number % 3}", "", "", "log", number))
+        part = parts.setdefault(key, HalfPart(key, threshold, {"first": number}, []))
+        if thing not in {step.thing for step in part.steps}:
+            part.steps.append(step)
+    return list(parts.values())
+
+
+def counted(counting: Counting, part: HalfPart, step: Step) -> list[str]:
+    """Return the windows that raise an alert by a step, with all that they show."""
+    found = counting.count(
+        part.key, part.threshold, step.thing, step.text, partial(step.occurrence, 0), lambda: part.sample
+    )
+    return [repr(one) for one in found]
+
+
+def shown_all(counting: Counting) -> list[str]:
+    return [repr(one) for one in sorted(counting.largest(10_000), key=lambda one: one[0])]
+
+
 class TestProperties:
     @given(EVENTS, st.randoms(), st.integers(1, 4))
     def test_the_order_does_not_matter_and_every_window_that_reaches_its_threshold_is_reported(
@@ -109,6 +133,25 @@ class TestProperties:
         counting = Counting()
         assert fed(counting, events, threshold) == once
         assert fed(counting, events, threshold) == []
+
+    @given(EVENTS, EVENTS, st.integers(1, 12))
+    @example([], [(0.0, "a", "1"), (1.0, "a", "2"), (2.0, "a", "3"), (HALF, "a", "4")], 4)
+    @example([(0.0, "a", "1"), (1.0, "a", "2"), (2.0, "a", "3")], [(HALF, "a", "4")], 4)
+    @example([(0.0, "a", "1"), (1.0, "a", "2"), (2.0, "a", "3"), (HALF, "a", "4")], [(HALF, "a", "5")], 5)
+    @example([(0.0, "a", "1")], [(0.0, "a", "1"), (HALF, "a", "1"), (SPAN, "a", "1")], 3)
+    @example([(0.0, "a", "1"), (1.0, "a", "2")], [(HALF, "a", "1"), (SPAN, "a", "1")], 4)
+    def test_what_is_counted_at_once_raises_what_it_would_one_by_one(
+        self, before: list[Event], events: list[Event], threshold: int
+    ) -> None:
+        parts = in_parts(events, threshold)
+        steps = {step.number: (part, step) for part in parts for step in part.steps}
+        one_by_one, at_once = Counting(), Counting()
+        assert fed(one_by_one, before, threshold) == fed(at_once, before, threshold)
+        expected = [shown for _, one in sorted(steps.items()) for shown in counted(one_by_one, *one)]
+        left = at_once.join(parts, 0)
+        again = {step.number: (part, step) for part in left for step in part.steps}
+        assert [shown for _, one in sorted(again.items()) for shown in counted(at_once, *one)] == expected
+        assert shown_all(at_once) == shown_all(one_by_one)
 
     @given(st.lists(st.text(max_size=5), max_size=300), st.integers(1, 20), st.integers(1, 50))
     def test_a_hostile_number_of_groups_is_bounded(self, groups: list[str], most: int, hashes: int) -> None:
