@@ -63,7 +63,7 @@ def _place(number: int) -> tuple[int, int]:
 
 
 class StepVerdict(Verdict, frozen=True, kw_only=True):
-    """Stands for a step, in the place of the verdict that it may lead to, so that both are in order."""
+    """The place of a step among the verdicts, so that both are in order."""
 
     number: int
 
@@ -91,7 +91,7 @@ class NotingCorrelator(Correlator):
         occurrence: Callable[[], Occurrence],
         sample: Callable[[], Sample],
     ) -> Sequence[Verdict]:
-        """Return what stands for a thing if it is new in this part, and its windows still count: see `Correlator.step`.
+        """Return the place of a thing if it is new in this part, and its windows still count: see `Correlator.step`.
 
         Which points a window keeps depends on all of them: each is a step.
         """
