@@ -6,7 +6,6 @@
     tallies        counts the alerts of a group, and decides which of them a summary shows
     limits         limits how many notifications people get in a minute
     same_fact      lets rules that match on the same fact share one notification
-    contradictions decides what becomes of an alert whose id is known
     decisions      decides about new alerts, windows that end, and held alerts
     drafts         a notification as it is stored
     soundness      recognises stored state that dispatch cannot have made

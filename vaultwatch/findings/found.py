@@ -14,6 +14,7 @@ from typing import IO, NamedTuple
 import msgspec
 
 from vaultwatch.alerts import Alert, alert_id, alert_of
+from vaultwatch.contradictions import contradicts, under_own_id
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.findings.selection import Selection
 from vaultwatch.reading.identity import parse_time
@@ -94,7 +95,8 @@ class Findings(AbstractContextManager["Findings"]):
         self.silenced: Counter[tuple[str, str]] = Counter()
         self._selection = selection
         self._on_error = on_error
-        self._seen: set[bytes] = set()
+        self._seen: dict[bytes, int] = {}  # the position in `_kept`, or -1
+        self._copies: set[int] = set()
         self._hidden: dict[bytes, str] = {}
         self._kept: list[_Kept] = []
         self._time = 0.0
@@ -122,21 +124,24 @@ class Findings(AbstractContextManager["Findings"]):
         return Counter(self._hidden.values())
 
     def add(self, verdicts: Iterable[Verdict]) -> None:
-        """Add the alerts of verdicts, unless they were added before: another audit device may log an event too."""
+        """Add the alerts of verdicts, unless they were added before: another audit device may log an event, too."""
         for verdict in verdicts:
-            key = key_of(verdict)
-            if key not in self._seen and (found := find(verdict, key, self._selection, self._on_error)):
+            if (copy := copy_of(verdict)) in self._copies:
+                continue
+            if found := find(verdict, key_of(verdict), self._selection, self._on_error):
                 self.take(found)
+                if not found.hidden_by:
+                    self._copies.add(copy)
 
     def take(self, found: Found) -> None:
-        """Add one alert, unless it was added before."""
-        if found.key in self._seen:
+        """Add one alert, unless it was added before; one with the id of another act gets an id of its own."""
+        if found.key in self._seen and (found := self._apart(found)).key in self._seen:
             return
         if found.hidden_by:
             self._hidden.setdefault(found.key, found.hidden_by)
             return
         self._hidden.pop(found.key, None)  # another device may have logged the event in the time that is selected
-        self._seen.add(found.key)
+        self._seen[found.key] = -1
         if found.silenced_by:
             self.silenced[found.rule, found.silenced_by] += 1
         elif found.staged:
@@ -147,14 +152,29 @@ class Findings(AbstractContextManager["Findings"]):
     def lines(self) -> Iterator[bytes]:
         """Yield all alerts as JSON, in the order of their time."""
         for kept in sorted(self._kept):
-            self._file.seek(kept.start)
-            yield self._file.read(kept.size)
+            yield self._line(kept)
 
     def __iter__(self) -> Iterator[Finding]:
         """Yield all alerts in the order of their time."""
         return map(msgspec.json.Decoder(Finding).decode, self.lines())
 
+    def _apart(self, found: Found) -> Found:
+        """Return an alert whose id is known under one of its own, if it contradicts that which was added before."""
+        at = self._seen[found.key]
+        if at < 0 or not found.alert:
+            return found
+        alert = msgspec.json.decode(found.alert, type=Alert)
+        if not contradicts(alert, msgspec.json.decode(self._line(self._kept[at]), type=Alert)):
+            return found
+        own = under_own_id(alert)
+        return msgspec.structs.replace(found, key=bytes.fromhex(own.id), alert=msgspec.json.encode(own))
+
+    def _line(self, kept: _Kept) -> bytes:
+        self._file.seek(kept.start)
+        return self._file.read(kept.size)
+
     def _keep(self, found: Found) -> None:
+        self._seen[found.key] = len(self._kept)
         self._time = self._time if found.time is None else found.time
         source = msgspec.json.encode(Source(found.file, found.line))
         line = found.alert[:-1] + b',"source":' + source + b"}"
@@ -167,6 +187,12 @@ class Findings(AbstractContextManager["Findings"]):
 def key_of(verdict: Verdict) -> bytes:
     """Return the id of a verdict's alert."""
     return bytes.fromhex(alert_id(verdict.rule.name, verdict.event_key))
+
+
+def copy_of(verdict: Verdict) -> int:
+    """Return what verdicts on the same act share, whichever entry of the event it was, on whichever device."""
+    parts = (verdict.rule.name, verdict.event_key, verdict.act, verdict.outcome, verdict.group_values)
+    return hash((*parts, verdict.origin.cluster))
 
 
 def find(

@@ -26,7 +26,7 @@ from vaultwatch.detection.detector import Detector, Source
 from vaultwatch.detection.evaluator import Counts, Ruleset
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.detection.waiting import Waiting
-from vaultwatch.findings.found import Findings, Found, find, key_of
+from vaultwatch.findings.found import Findings, Found, copy_of, find, key_of
 from vaultwatch.findings.selection import Selection
 from vaultwatch.inputs import STDIN
 from vaultwatch.inputs.errors import Unreadable
@@ -392,7 +392,7 @@ class _Gathered:
         self.found: list[tuple[int, Found]] = []
         self.bytes = 0
         self._step = -1
-        self._seen: set[tuple[bytes, str]] = set()
+        self._seen: set[tuple[int, str]] = set()
         self._selection = selection
 
     def add(self, verdicts: Iterable[Verdict]) -> None:
@@ -401,11 +401,11 @@ class _Gathered:
                 self._step = verdict.number
                 self.bytes += _STEP_BYTES
                 continue
-            key = key_of(verdict)
-            if (key, "") not in self._seen and (found := find(verdict, key, self._selection, _fail)):
-                if (key, found.hidden_by) in self._seen:
+            copy = copy_of(verdict)
+            if (copy, "") not in self._seen and (found := find(verdict, key_of(verdict), self._selection, _fail)):
+                if (copy, found.hidden_by) in self._seen:
                     continue
-                self._seen.add((key, found.hidden_by))
+                self._seen.add((copy, found.hidden_by))
                 self.found.append((self._step, found))
                 self.bytes += len(found.alert)
 

@@ -88,9 +88,15 @@ def act_of(entry: AuditEntry) -> Act:
     auth, request = _object(fields.get("auth")), _object(fields.get("request"))
     name = None if is_of_login(fields) else auth.get("display_name")
     caller = None if is_of_login(fields) else auth.get("entity_id") or name
-    namespace = _object(request.get("namespace")).get("path")
-    shown = (request.get("operation"), name, caller, request.get("remote_address"), namespace, request.get("path"))
+    address, namespace = request.get("remote_address"), shown_namespace(request)
+    shown = (request.get("operation"), name, caller, address, namespace, request.get("path"))
     return Act(*map(distinct, shown))
+
+
+def shown_namespace(request: dict[str, Any]) -> Any:
+    """Return the path of a request's namespace; the root namespace has an id only. None if there is neither."""
+    namespace = _object(request.get("namespace"))
+    return namespace.get("path") or namespace.get("id")
 
 
 def is_of_login(fields: dict[str, Any]) -> bool:

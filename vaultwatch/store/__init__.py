@@ -4,7 +4,7 @@ A store persists what `vaultwatch.dispatch` decided, and decides nothing. Every 
 
 - *alerts*, by id, for 90 days. Storing a known id changes nothing, except that a response which arrives later completes
   an outcome that was `unknown`, once, and that an act which succeeded is stored and notified under an id of its own if
-  it was stored as denied (`vaultwatch.dispatch.contradictions`);
+  it was stored as denied (`vaultwatch.contradictions`);
 - the state of dispatch: *windows* by group, the alerts that each rule *holds* for its next notification, rate *limits*,
   and *sightings* of alerts on the same fact;
 - *notifications*, with a *delivery* for each sink that wants them, until the sink has accepted it;

@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert
-from vaultwatch.dispatch.contradictions import completes, contradicts, under_own_id
+from vaultwatch.contradictions import completes, contradicts, under_own_id
 from vaultwatch.dispatch.decisions import close_window, file_event, flush
 from vaultwatch.dispatch.drafts import Draft, assemble, priority
 from vaultwatch.dispatch.held import by_urgency
@@ -314,7 +314,7 @@ def _add_or_complete(db: sqlite3.Connection, filing: Filing, now: float) -> tupl
         return filing, None
     stored = _alert(db, filing.alert.id)
     if stored is not None and contradicts(filing.alert, stored):
-        filing = under_own_id(filing)
+        filing = replace(filing, alert=under_own_id(filing.alert))
         if _add(db, filing, now):
             return filing, None
         stored = _alert(db, filing.alert.id)

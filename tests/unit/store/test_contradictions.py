@@ -13,8 +13,8 @@ from testbed.recorded import RECORDINGS
 from tests.unit.store.alerts import a_filing
 from tests.unit.store.conftest import Opener
 from vaultwatch.alerts import Alert, alert_of
+from vaultwatch.contradictions import contradicts
 from vaultwatch.detection.detector import Detector
-from vaultwatch.dispatch.contradictions import contradicts
 from vaultwatch.dispatch.notification import NOTIFIED, Filing, Notification
 from vaultwatch.reading.identity import Outcome
 from vaultwatch.rules.facts import Level

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.unit.store.alerts import a_filing, record, settle
 from tests.unit.store.conftest import ROUTES
-from vaultwatch.dispatch.contradictions import under_own_id
+from vaultwatch.contradictions import under_own_id
 from vaultwatch.dispatch.groups import is_urgent
 from vaultwatch.dispatch.held import Held
 from vaultwatch.dispatch.notification import Filing, Notification
@@ -80,7 +80,7 @@ class Deliveries(RuleBasedStateMachine):
         self.known.update(plain)
         for id_, filing in new:
             if id_ != filing.alert.id:  # it contradicts one that was stored as denied
-                assert (filing.alert.outcome, id_) == ("succeeded", under_own_id(filing).alert.id)
+                assert (filing.alert.outcome, id_) == ("succeeded", under_own_id(filing.alert).id)
                 assert id_ not in self.known
                 self.known[id_] = filing
 

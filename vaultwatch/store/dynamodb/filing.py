@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert
-from vaultwatch.dispatch.contradictions import completes, set_apart
+from vaultwatch.contradictions import completes, contradicts, under_own_id
 from vaultwatch.dispatch.decisions import State, file_event
 from vaultwatch.dispatch.drafts import Draft
 from vaultwatch.dispatch.groups import is_urgent
@@ -78,7 +78,7 @@ class Work(msgspec.Struct, frozen=True):
         """
         rows = table.read([*SHARED_KEYS, *(key for event in self.events for key in needed(event))])
         known, state = _known(rows, now), load_state(rows)
-        events = set_apart(self.events, {alert.id: alert for alert in known.values()})
+        events = _set_apart(self.events, {alert.id: alert for alert in known.values()})
         if events != self.events:
             rows |= table.read(alert_key(filing.alert.id) for event in events for filing in event)
             known = _known(rows, now)
@@ -163,6 +163,22 @@ def share_out(filings: Sequence[Filing], routes: tuple[Route, ...]) -> list[list
 def _known(rows: Mapping[Key, Item], now: float) -> dict[Key, Alert]:
     stored = {key: item for key, item in rows.items() if key[1] == "alert" and number(item, EXPIRES_AT) > now}
     return {key: alert for key, item in stored.items() if (alert := read_alert(item))}
+
+
+def _set_apart(events: Sequence[Sequence[Filing]], stored: Mapping[str, Alert]) -> list[list[Filing]]:
+    """Return events with ids of their own for alerts that contradict a stored one, or one before them."""
+    known = dict(stored)
+    return [[_apart(filing, known) for filing in event] for event in events]
+
+
+def _apart(filing: Filing, known: dict[str, Alert]) -> Filing:
+    alert = filing.alert
+    first = known.setdefault(alert.id, alert)
+    if contradicts(alert, first):
+        return replace(filing, alert=under_own_id(alert))
+    if completes(alert, first):
+        known[alert.id] = alert
+    return filing
 
 
 def _marks(known: Item | None, expires_at: float, notification: str) -> dict[str, str | float | int]:

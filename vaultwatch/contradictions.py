@@ -7,15 +7,13 @@ nobody; so an act that succeeded, or another one, is an alert of its own, whatev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert, alert_id
-from vaultwatch.dispatch.notification import Filing
-from vaultwatch.reading.bounds import brief
-from vaultwatch.reading.identity import Act, is_of_login
+from vaultwatch.reading.bounds import brief, distinct
+from vaultwatch.reading.identity import Act, is_of_login, shown_namespace
 from vaultwatch.reading.records import UNKNOWN_CLUSTER
 
 
@@ -29,35 +27,13 @@ def contradicts(alert: Alert, stored: Alert) -> bool:
     return (stored.outcome == "failed" and alert.outcome == "succeeded") or _is_another_act(alert, stored)
 
 
-def under_own_id(filing: Filing) -> Filing:
-    """Return the filing with an id of its own, the same for each copy: also for one without the name of its cluster.
+def under_own_id(alert: Alert) -> Alert:
+    """Return the alert with an id of its own, the same for each copy: also for one without the name of its cluster.
 
     It is never set apart again: two that share it differ in their clusters at most.
     """
-    alert = filing.alert
     own = (alert.id, "failed" if alert.outcome == "failed" else "", *_act(alert), *_things(alert)[1:])
-    return replace(filing, alert=replace(alert, id=alert_id(alert.rule, "\0".join(own))))
-
-
-def set_apart(events: Sequence[Sequence[Filing]], stored: Mapping[str, Alert]) -> list[list[Filing]]:
-    """Return events with ids of their own for alerts that contradict a stored one, or one before them.
-
-    Args:
-        events: The filings of each event, in their order.
-        stored: The stored alerts, by id.
-    """
-    known = dict(stored)
-    return [[_set_apart(filing, known) for filing in event] for event in events]
-
-
-def _set_apart(filing: Filing, known: dict[str, Alert]) -> Filing:
-    alert = filing.alert
-    first = known.setdefault(alert.id, alert)
-    if contradicts(alert, first):
-        return under_own_id(filing)
-    if completes(alert, first):
-        known[alert.id] = alert
-    return filing
+    return replace(alert, id=alert_id(alert.rule, "\0".join(own)))
 
 
 def _is_another_act(alert: Alert, stored: Alert) -> bool:
@@ -75,7 +51,8 @@ def _act(alert: Alert) -> Act:
     """Return what all entries of the event show; without a caller, the principal is the address or the node."""
     is_unknown = alert.principal in (alert.remote_address, alert.node) or is_of_login(alert.record)
     caller = "" if is_unknown else alert.principal
-    return Act(caller=caller, address=alert.remote_address, namespace=alert.namespace, path=alert.path)
+    namespace = shown_namespace(_object(alert.record.get("request"))) or alert.namespace
+    return Act(caller=caller, address=alert.remote_address, namespace=distinct(namespace), path=alert.path)
 
 
 def _things(alert: Alert) -> tuple[str, ...]:
