@@ -19,7 +19,6 @@ from vaultwatch.detection.detector import Detector
 from vaultwatch.findings.found import Findings
 from vaultwatch.findings.reader import LogRead, Observer, Reader, Settings, shown
 from vaultwatch.inputs.errors import Unreadable
-from vaultwatch.inputs.hints import decoding_quoted, hint_for, is_of_known_form, joining_lines
 from vaultwatch.inputs.logs import Log, files_at
 from vaultwatch.inputs.own import begins_as_own
 from vaultwatch.inputs.parts import PART_BYTES, Part, parts_of
@@ -233,7 +232,7 @@ class Run:
     def _count_read(self, log: LogRead, found: _Found) -> None:
         """Count a log with records, by what is wrong with its other lines."""
         found.mostly_unclear += log.unclear > log.records - log.unclear
-        is_wrapped = log.width > 0 and not is_of_known_form(log.name, Rejected(log.first_unclear, NO_OBJECT))
+        is_wrapped = log.width > 0 and not _is_of_known_form(log)
         if log.unclear and not is_wrapped:
             found.unclear += 1
             if found.unclear <= _MOST_NAMED:
@@ -250,6 +249,8 @@ class Run:
         elif log.first and (log.torn.kind or log.first.reason == PACKED):
             found.partly += 1
             if found.partly <= _MOST_NAMED:
+                from vaultwatch.inputs.hints import hint_for  # it has many patterns, and most logs need none
+
                 what = f"{counted(log.rejected, 'line')} cannot be read"
                 what += f": {log.first.reason}" if log.first.reason == PACKED else ""
                 self._note(f"{log.name}: {what}{hint_for(log.name, log.first, log.torn)}")
@@ -282,6 +283,8 @@ class Run:
             return
         for log in found.of_torn:
             if first := log.first:
+                from vaultwatch.inputs.hints import hint_for
+
                 read, lines = counted(log.records, "record"), counted(log.rejected, "line")
                 what = f"only {read} can be read, and {lines} cannot; the first"
                 say(f"{log.name}: {what}: {first.reason}{hint_for(log.name, first, log.torn)}")
@@ -293,6 +296,8 @@ class Run:
         for message in found.of_wrapped if is_doubtful and self._manner.quiet else ():
             self._keep(self._doubts, message)
         for log in found.of_unclear:
+            from vaultwatch.inputs.hints import hint_for
+
             text = one_line(log.first_unclear.decode("utf-8", "replace").strip(), 80)
             several = f"{log.unclear:,} lines are read as messages though they have"
             what = several if log.unclear > 1 else "1 line is read as a message though it has"
@@ -304,6 +309,8 @@ class Run:
 
     def _say_wrapped(self, log: LogRead) -> str:
         """Say that lines of a log seem to be wrapped, and return what was said."""
+        from vaultwatch.inputs.hints import decoding_quoted, joining_lines
+
         is_quoted = log.is_quoted_printable
         command = decoding_quoted(log.name) if is_quoted else joining_lines(log.name, is_exact=log.is_exact)
         several = f"{log.wrapped:,} lines seem to be parts of messages that were wrapped"
@@ -371,6 +378,12 @@ class Run:
         self._clear()
         if self._former is None or message not in (*self._former.problems, *self._former.notes):
             click.echo(one_line(f"vaultwatch: {message}"), err=True)
+
+
+def _is_of_known_form(log: LogRead) -> bool:
+    from vaultwatch.inputs.hints import is_of_known_form
+
+    return is_of_known_form(log.name, Rejected(log.first_unclear, NO_OBJECT))
 
 
 def _name_of(named: Sequence[tuple[str, _Files]]) -> str:

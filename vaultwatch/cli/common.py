@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from vaultwatch.cli.groups import text_of
 from vaultwatch.errors import RuleError, SettingError, did_you_mean
@@ -20,6 +19,9 @@ from vaultwatch.printable import one_line
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.rules.correlations import Correlations
 from vaultwatch.rules.pack import Rule, shipped_rules
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _INSTALLED_RULES = Path(__file__).parents[1] / "rules" / "sigma"
 SHIPPED_FILES = _INSTALLED_RULES if _INSTALLED_RULES.is_dir() else Path(__file__).parents[2] / "rules"
@@ -92,6 +94,8 @@ def note_terminal(places: Sequence[str]) -> None:
 
 def complete_place(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Let the shell complete the name of a file or folder; a place may also be no file."""
+    from click.shell_completion import CompletionItem  # only shells need it
+
     return [CompletionItem(incomplete, type="file")]
 
 
@@ -102,6 +106,8 @@ def completing(*words: str) -> Callable[[click.Context, click.Parameter, str], l
 
 def complete_rule(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the name of a shipped rule."""
+    from click.shell_completion import CompletionItem
+
     return [
         CompletionItem(rule.name, help=rule.compiled.title)
         for rule in shipped_rules()

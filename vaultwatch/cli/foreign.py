@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+import msgspec
 
 from vaultwatch.findings.reader import LogRead
 from vaultwatch.inputs import STDIN
 from vaultwatch.inputs.forms import form_named
-from vaultwatch.inputs.hints import hint_for
 from vaultwatch.inputs.rejects import without_position
 from vaultwatch.printable import counted
 
 _MOST_KINDS, _MOST_KEPT, _MOST_NAMED = 5, 100, 3
 
 
-@dataclass
-class _Kind:
+class _Kind(msgspec.Struct):
     """Files whose first line was rejected for one reason, and for which people can do the same.
 
     Attributes:
@@ -25,7 +24,7 @@ class _Kind:
     """
 
     count: int = 0
-    some: list[LogRead] = field(default_factory=list)
+    some: list[LogRead] = msgspec.field(default_factory=list)
 
 
 class Foreign:
@@ -41,6 +40,8 @@ class Foreign:
 
     def add(self, log: LogRead) -> None:
         """Add a file of which every line was rejected."""
+        from vaultwatch.inputs.hints import hint_for  # most logs need none of its patterns
+
         self.count += 1
         if log.first is None:
             return
@@ -82,4 +83,6 @@ def _together(place: str, reason: str, kind: _Kind) -> str:
 
 
 def _hint(log: LogRead) -> str:
+    from vaultwatch.inputs.hints import hint_for
+
     return hint_for(log.name, log.first, log.torn) if log.first else ""

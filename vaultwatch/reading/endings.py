@@ -12,8 +12,6 @@ import re
 
 import msgspec
 
-from vaultwatch.reading.hclog import read_head
-
 _FEWEST_LINES = 4
 _LONGEST = 256
 _STARTS = re.compile(rb"(?<![ \t])[ \t]")
@@ -80,5 +78,7 @@ def _ends_with_pair(text: bytes) -> bool:
 
 def _text_of(line: bytes) -> bytes:
     """Return the text of a message of hclog; b"" if the line has no head of one."""
+    from vaultwatch.reading.hclog import read_head  # few lines of audit logs end alike
+
     head = read_head(line)
     return line[head.text_at :] if head and "T" in head.time else b""

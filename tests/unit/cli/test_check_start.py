@@ -8,7 +8,8 @@ from pathlib import Path
 
 LATER = (
     *("asyncio", "boto3", "ctypes", "json", "multiprocessing", "random", "sigma", "subprocess"),
-    *("tempfile", "vaultwatch.reading.joined_messages"),
+    *("dataclasses", "tempfile", "click.shell_completion", "vaultwatch.inputs.hints", "vaultwatch.reading.hclog"),
+    "vaultwatch.reading.joined_messages",
 )
 """Each takes from two to forty milliseconds."""
 
