@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from functools import cached_property
+from io import BytesIO
 from typing import IO, NamedTuple
 
 import msgspec
@@ -101,17 +101,11 @@ class Findings(AbstractContextManager["Findings"]):
         self._kept: list[_Kept] = []
         self._time = 0.0
         self._end = 0
+        self._file: IO[bytes] = BytesIO()
 
     def __exit__(self, *_: object) -> None:
         """Remove the temporary file."""
-        if "_file" in self.__dict__:
-            self._file.close()
-
-    @cached_property
-    def _file(self) -> IO[bytes]:
-        from tempfile import SpooledTemporaryFile  # imported here: it takes 5 ms, and many logs raise no alert
-
-        return SpooledTemporaryFile(_IN_MEMORY_BYTES)
+        self._file.close()
 
     @property
     def count(self) -> int:
@@ -178,10 +172,20 @@ class Findings(AbstractContextManager["Findings"]):
         self._time = self._time if found.time is None else found.time
         source = msgspec.json.encode(Source(found.file, found.line))
         line = found.alert[:-1] + b',"source":' + source + b"}"
+        if self._end + len(line) > _IN_MEMORY_BYTES and isinstance(self._file, BytesIO):
+            self._file = _on_disk(self._file)
         self._file.seek(self._end)
         self._file.write(line)
         self._kept.append(_Kept(self._time, self._end, len(line)))
         self._end += len(line)
+
+
+def _on_disk(kept: BytesIO) -> IO[bytes]:
+    from tempfile import TemporaryFile  # with all that it imports, a thirtieth of the start of `check`
+
+    file = TemporaryFile()  # noqa: SIM115  the findings close it
+    file.write(kept.getbuffer())
+    return file
 
 
 def key_of(verdict: Verdict) -> bytes:
