@@ -18,17 +18,21 @@ from vaultwatch.cli.progress import Progress
 from vaultwatch.detection.detector import Detector
 from vaultwatch.findings.found import Findings
 from vaultwatch.findings.reader import LogRead, Observer, Reader, Settings, shown
+from vaultwatch.findings.trials import hint_of
+from vaultwatch.inputs import CHECK
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.logs import Log, files_at
 from vaultwatch.inputs.own import begins_as_own
 from vaultwatch.inputs.parts import PART_BYTES, Part, parts_of
 from vaultwatch.inputs.rejects import PACKED, Rejects
 from vaultwatch.printable import counted, one_line, quoted
-from vaultwatch.reading.records import NO_OBJECT, Rejected
+from vaultwatch.reading.records import Rejected
 
 _MOST_NAMED = 10
 _MOST_PROBLEMS = 1_000
 _MOST_TORN = 3
+_MOST_IN_OTHERS = 10
+"""Records: as examples, a text of another kind has fewer."""
 _Files = list[tuple[str, list[Part]]]
 """The files at a place, with their parts."""
 
@@ -70,10 +74,9 @@ class _Found:
     """
 
     def __init__(self) -> None:
-        self.read = self.unreadable = self.torn = self.wrapped = self.partly = 0
+        self.read = self.unreadable = self.torn = self.partly = 0
         self.foreign = Foreign()
         self.of_torn: list[LogRead] = []
-        self.of_wrapped: list[str] = []
         self.of_unclear: list[LogRead] = []
         self.unclear = self.mostly_unclear = 0
         self.own: dict[str, str] = {}
@@ -91,7 +94,7 @@ class Run:
         notes: Which files, of a place that has logs too, are no logs of Vault, in sentences; at most a thousand.
         own: How many logs were left out, because Vaultwatch itself has written them.
         own_names: Their names, at most a hundred.
-        torn: The names of logs with more rejected lines than records, at most a thousand.
+        torn: The names of files with a few records, and more rejected lines, at most a thousand.
         undated: The names of logs with messages of the server log only, none with a time, at most a thousand.
     """
 
@@ -232,8 +235,7 @@ class Run:
     def _count_read(self, log: LogRead, found: _Found) -> None:
         """Count a log with records, by what is wrong with its other lines."""
         found.mostly_unclear += log.unclear > log.records - log.unclear
-        is_wrapped = log.width > 0 and not _is_of_known_form(log)
-        if log.unclear and not is_wrapped:
+        if log.unclear:
             found.unclear += 1
             if found.unclear <= _MOST_NAMED:
                 found.of_unclear.append(log)
@@ -242,21 +244,22 @@ class Run:
             self._note_torn(log)
             if len(found.of_torn) < _MOST_NAMED:
                 found.of_torn.append(log)
-        elif is_wrapped:
-            found.wrapped += 1
-            if found.wrapped <= _MOST_NAMED:
-                found.of_wrapped.append(self._say_wrapped(log))
-        elif log.first and (log.torn.kind or log.first.reason == PACKED):
-            found.partly += 1
-            if found.partly <= _MOST_NAMED:
-                from vaultwatch.inputs.hints import hint_for  # it has many patterns, and most logs need none
+        elif log.first and not log.unclear:
+            self._note_partly(log, log.first, found)
 
-                what = f"{counted(log.rejected, 'line')} cannot be read"
-                what += f": {log.first.reason}" if log.first.reason == PACKED else ""
-                self._note(f"{log.name}: {what}{hint_for(log.name, log.first, log.torn)}")
+    def _note_partly(self, log: LogRead, first: Rejected, found: _Found) -> None:
+        """Say what can be done about the lines of a log that are rejected, if something is known."""
+        hint = hint_of(log) if found.partly < _MOST_NAMED and not self._manner.quiet else ""
+        if CHECK in hint or log.torn.kind or first.reason == PACKED:
+            found.partly += 1
+            if hint:
+                message = f"{log.name}: {counted(log.rejected, 'line')} cannot be read: {first.reason}{hint}"
+                self._note(message)
+                if CHECK in hint:
+                    self._keep(self.problems, message)
 
     def _note_torn(self, log: LogRead) -> None:
-        if len(self.torn) < _MOST_PROBLEMS:
+        if log.records < _MOST_IN_OTHERS and len(self.torn) < _MOST_PROBLEMS:
             self.torn.add(log.name)
 
     def _show(self, log: Log, position: int, _size: int) -> None:
@@ -281,44 +284,28 @@ class Run:
             names = ", ".join(log.name.removeprefix(f"{place.rstrip('/')}/") for log in found.of_torn[:_MOST_TORN])
             say(f"{shown(place)}: of {found.torn:,} files ({names}, ...), more lines are rejected than read")
             return
-        for log in found.of_torn:
+        for log in found.of_torn if say != self._note or not self._manner.quiet else ():
             if first := log.first:
-                from vaultwatch.inputs.hints import hint_for
-
                 read, lines = counted(log.records, "record"), counted(log.rejected, "line")
                 what = f"only {read} can be read, and {lines} cannot; the first"
-                say(f"{log.name}: {what}: {first.reason}{hint_for(log.name, first, log.torn)}")
+                say(f"{log.name}: {what}: {first.reason}{hint_of(log)}")
 
     def _judge_unclear(self, place: str, found: _Found) -> None:
         """Say of which logs lines were read as messages that are none; an error if of a place most lines are such."""
         is_doubtful = found.mostly_unclear > 0 and found.mostly_unclear == found.read
         self.doubtful = self.doubtful or is_doubtful
-        for message in found.of_wrapped if is_doubtful and self._manner.quiet else ():
-            self._keep(self._doubts, message)
-        for log in found.of_unclear:
-            from vaultwatch.inputs.hints import hint_for
-
+        for log in found.of_unclear if is_doubtful or not self._manner.quiet else ():
             text = one_line(log.first_unclear.decode("utf-8", "replace").strip(), 80)
             several = f"{log.unclear:,} lines are read as messages though they have"
             what = several if log.unclear > 1 else "1 line is read as a message though it has"
-            hint = hint_for(log.name, Rejected(log.first_unclear, NO_OBJECT))
+            hint = "" if found.torn <= _MOST_TORN and log in found.of_torn else hint_of(log)
             message = f"{log.name}: {what} neither time nor level, and no server is known to write such"
-            (self._doubt if is_doubtful else self._note)(f"{message}; the first: {quoted(text)}{hint}")
+            message = f"{message}; the first: {quoted(text)}{hint}"
+            (self._doubt if is_doubtful else self._note)(message)
+            if CHECK in hint and not is_doubtful:
+                self._keep(self.problems, message)
         if (others := found.unclear - _MOST_NAMED) > 0:
             self._note(f"{shown(place)}: {counted(others, 'more log')} have lines that no server is known to write")
-
-    def _say_wrapped(self, log: LogRead) -> str:
-        """Say that lines of a log seem to be wrapped, and return what was said."""
-        from vaultwatch.inputs.hints import decoding_quoted, joining_lines
-
-        is_quoted = log.is_quoted_printable
-        command = decoding_quoted(log.name) if is_quoted else joining_lines(log.name, is_exact=log.is_exact)
-        several = f"{log.wrapped:,} lines seem to be parts of messages that were wrapped"
-        what = several if log.wrapped > 1 else "1 line seems to be a part of a message that was wrapped"
-        message = f"{log.name}: {what} at {log.width}: {command}"
-        self._note(message)
-        self._keep(self.problems, message)
-        return message
 
     def _judge(self, place: str, found: _Found) -> None:
         """Fail if no log could be read at a place; a folder may have other files as well, and empty logs."""
@@ -332,8 +319,6 @@ class Run:
         self._judge_unclear(place, found)
         if (others := found.partly - _MOST_NAMED) > 0:
             self._note(f"{shown(place)}: {counted(others, 'more log')} have lines that were cut or mixed")
-        if (others := found.wrapped - _MOST_NAMED) > 0:
-            self._note(f"{shown(place)}: {counted(others, 'more log')} seem to have wrapped lines")
         if found.own and self._former is None and not self._manner.quiet:
             self._clear()
             say_left_out(place, found.own)
@@ -378,12 +363,6 @@ class Run:
         self._clear()
         if self._former is None or message not in (*self._former.problems, *self._former.notes):
             click.echo(one_line(f"vaultwatch: {message}"), err=True)
-
-
-def _is_of_known_form(log: LogRead) -> bool:
-    from vaultwatch.inputs.hints import is_of_known_form
-
-    return is_of_known_form(log.name, Rejected(log.first_unclear, NO_OBJECT))
 
 
 def _name_of(named: Sequence[tuple[str, _Files]]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from vaultwatch.findings.reader import LogRead
+from vaultwatch.findings.trials import hint_of
 from vaultwatch.inputs import STDIN
 from vaultwatch.inputs.forms import form_named
 from vaultwatch.inputs.rejects import without_position
@@ -51,7 +52,7 @@ class Foreign:
             kind = self._kinds.setdefault(key, _Kind())
             kind.count += 1
             if len(kind.some) < _MOST_NAMED:
-                kind.some.append(log)
+                kind.some.append(msgspec.structs.replace(log, sample=b"") if kind.some else log)
 
     def sentences(self, place: str) -> Iterator[str]:
         """Yield what to say of them, the most frequent kind first.
@@ -83,6 +84,4 @@ def _together(place: str, reason: str, kind: _Kind) -> str:
 
 
 def _hint(log: LogRead) -> str:
-    from vaultwatch.inputs.hints import hint_for
-
-    return hint_for(log.name, log.first, log.torn) if log.first else ""
+    return hint_of(log) if log.first else ""

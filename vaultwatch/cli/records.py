@@ -9,6 +9,7 @@ from vaultwatch.cli.own_files import say_left_out
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Counts
 from vaultwatch.errors import SettingError
+from vaultwatch.findings.trials import best_of
 from vaultwatch.inputs import STDIN
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.hints import hint_for
@@ -88,6 +89,7 @@ class _Records:
     def feed(self, lines: list[bytes]) -> None:
         """Read the next lines."""
         self._detector.feed(lines)
+        self._rejects.watch(lines)
 
     def end(self, places: Sequence[str], reader: str) -> Counts:
         """Return how many records there were.
@@ -98,9 +100,12 @@ class _Records:
         self._detector.flush()
         counts, first = self._detector.counts, self._rejects.first
         if not counts.audit + counts.server:
-            why = f"{first.reason}{hint_for(self._first_log, first, reader=reader)}" if first else "it is empty"
+            why = f"{first.reason}{self._hint(first, reader)}" if first else "it is empty"
             raise SettingError(f"{', '.join(map(_shown, places))}: there is no record to read: {why}")
         return counts
+
+    def _hint(self, first: Rejected, reader: str) -> str:
+        return hint_for(self._first_log, first, reader=reader, sample=self._rejects.sample, choose=best_of)
 
     def _reject(self, line: Rejected) -> None:
         if self._rejects.first is None:

@@ -16,6 +16,7 @@ from vaultwatch.cli.examples import examples
 from vaultwatch.cli.places import archived_logs, local_logs
 from vaultwatch.cli.search_records import Beginning, may_contain, records_with
 from vaultwatch.errors import ArchiveError, SettingError
+from vaultwatch.findings.trials import best_of
 from vaultwatch.inputs import STDIN
 from vaultwatch.inputs.errors import Unreadable
 from vaultwatch.inputs.hints import hint_for
@@ -100,7 +101,8 @@ def _search(log: Log, wanted: bytes, show: Callable[[bytes], None], reader: str,
     except (Unreadable, ArchiveError) as error:
         click.echo(one_line(f"vaultwatch: {log.name}: {error}"), err=True)
         return found, False
-    if named and not found and (first := begins.first) and reader in (hint := hint_for(log.name, first, reader=reader)):
+    first = begins.first if named and not found else None
+    if first and reader in (hint := hint_for(log.name, first, reader=reader, sample=head, choose=best_of)):
         message = f"vaultwatch: {log.name}: its lines are no records: {first.reason}{hint}"
         click.echo(one_line(message), err=True)
     return found, True

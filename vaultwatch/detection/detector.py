@@ -35,7 +35,6 @@ from vaultwatch.reading.records import (
     undecoded_entry,
 )
 from vaultwatch.reading.repeated import repeated_members
-from vaultwatch.reading.wrapping import Wrapping
 from vaultwatch.rules.correlations import Correlations
 from vaultwatch.rules.index import Before, Candidate, ForTheReader, Passed, Rules, Settle, Sifted, Unreadable
 from vaultwatch.rules.pack import Rule
@@ -68,7 +67,6 @@ class Detector:
     Attributes:
         waits: The verdicts on requests that wait for their responses.
         correlator: What counts for correlations.
-        wrapping: Whether lines of the server log were wrapped, in the log that is read now; only with `unwrap`.
         is_foreign: Called with a rejected line over the budget: whether it is of no log of Vault, and raises no alert;
             None if each raises one.
     """
@@ -140,7 +138,6 @@ class Detector:
         self._unwraps = unwrap
         self._searched, self._max_searched = 0, max_searched
         self._on_entries, self._on_message, self._on_unclear = on_entries, on_message, on_unclear
-        self.wrapping = Wrapping()
         self.is_foreign: Callable[[bytes], bool] | None = None
         self._log, self._line, self._has_tags = "", 0, True
         self._piece, self._lines, self._whole = b"", list[bytes](), b""
@@ -381,7 +378,7 @@ class Detector:
                 they begin.
         """
         self._log, self._line = name, 0
-        self._searched, self.wrapping = 0, Wrapping()
+        self._searched = 0
         self._had_messages = False
         for name in ("_split_line", "_known_prefixes", "_envelopes"):
             self.__dict__.pop(name, None)  # of the log before
@@ -570,9 +567,6 @@ class Detector:
         line = self._server_line(text, origin) if rules is None else None
         if line is not None:
             self._last_was_server = self._had_messages = True
-            if self._unwraps:
-                opens = line.opens_message or text.startswith(b"{")
-                self.wrapping.note(line.raw, opens=opens, continues=self._server.continues(line, origin))
             return self._server.read(line, origin, now)
         return self._read_entry(text, origin, rules, now) if rules is not None or text.strip() else []
 

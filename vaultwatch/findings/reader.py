@@ -67,13 +67,10 @@ class LogRead(msgspec.Struct, frozen=True):
         first: The beginning of the first of these.
         torn: How they were torn.
         own: What of its own output Vaultwatch has written to it: then it was left out.
-        wrapped: How many lines look like parts of messages that were wrapped.
-        width: At how many bytes; 0 if none was.
-        is_exact: Whether within words.
-        is_quoted_printable: Whether as quoted-printable does it.
         unclear: How many of its messages are lines that no server is known to write.
         first_unclear: The beginning of the first of these.
         is_undated: Whether it has messages of the server log only, and none with a time.
+        sample: Its lines around the first that was rejected, or that no server is known to write.
     """
 
     name: str
@@ -83,13 +80,10 @@ class LogRead(msgspec.Struct, frozen=True):
     first: Rejected | None = None
     torn: Torn = msgspec.field(default_factory=Torn)
     own: str = ""
-    wrapped: int = 0
-    width: int = 0
-    is_exact: bool = False
-    is_quoted_printable: bool = False
     unclear: int = 0
     first_unclear: bytes = b""
     is_undated: bool = False
+    sample: bytes = b""
 
 
 class TakesVerdicts(Protocol):
@@ -189,16 +183,20 @@ class Reader:
                 yield self._end()
                 continue
             ends = True
-            splitter, log_ends = LineSplitter(), _LogEnds(self.detector, begins=part.is_first)
+            splitter, log_ends, lines = LineSplitter(), _LogEnds(self.detector, begins=part.is_first), list[bytes]()
             try:
                 for chunk, position in log.chunks():
-                    findings.add(self.detector.feed(log_ends.watched(splitter.push(chunk))))
+                    lines = log_ends.watched(splitter.push(chunk))
+                    findings.add(self.detector.feed(lines))
+                    self.rejects.watch(lines)
                     on_chunk(log, position, len(chunk))
                 ends = part.is_last
             finally:
-                findings.add(self.detector.feed(log_ends.watched(splitter.flush())))
+                rest = log_ends.watched(splitter.flush())
+                findings.add(self.detector.feed(rest))
                 log_ends.note(ends=ends)
                 findings.add(self.detector.end_log() if ends else ())
+                self.rejects.watch(rest if rest or self.rejects.sample else lines)  # messages waited for further lines
                 if self._observer and ends:
                     self._observer.end_log(self.detector.counts)
             if ends:
@@ -229,7 +227,7 @@ class Reader:
             else:
                 findings.add(found())
         take_over(self.detector, result.ahead)
-        self.rejects.add_all(result.reasons, result.first, result.torn, result.kept)
+        self.rejects.add_all(result.reasons, result.first, result.torn, result.sample, result.kept)
         self.rejects.note_unclear(result.unclear)
         self.errors |= result.errors
         if part.is_whole:
@@ -257,11 +255,7 @@ class Reader:
         read = msgspec.structs.replace(read, is_undated=records > 0 and not (has_entries or self._has_time))
         if unclear := self.detector.counts.unclear - self._unclear_before:
             read = msgspec.structs.replace(read, unclear=unclear, first_unclear=self.rejects.unclear)
-        wrapping = self.detector.wrapping
-        if not wrapping.width:
-            return read
-        found = {"wrapped": wrapping.parts, "width": wrapping.width, "is_exact": wrapping.is_exact}
-        return msgspec.structs.replace(read, **found, is_quoted_printable=wrapping.is_quoted_printable)
+        return msgspec.structs.replace(read, sample=self.rejects.sample)
 
     def _is_foreign(self, line: bytes) -> bool:
         """Return whether a line is of a file that is no text, of which no record was read."""
@@ -320,6 +314,7 @@ class Result(msgspec.Struct, frozen=True):
         reasons: How often lines were rejected for which reason.
         first: The beginning of the first of them in the log that was read last.
         torn: How those of that log were torn.
+        sample: Its lines around the first of them.
         kept: The rejected lines, if they are kept.
         unclear: The beginning of the first line, in the log that was read last, that no server is known to write.
         failure: Why the part could not be read to its end.
@@ -333,6 +328,7 @@ class Result(msgspec.Struct, frozen=True):
     reasons: dict[str, int]
     first: Rejected | None
     torn: Torn
+    sample: bytes
     kept: bytes
     unclear: bytes
     failure: str
@@ -359,7 +355,7 @@ def read_ahead(settings: Settings, part: Part, advance: Callable[[int], None], *
 def _read_ahead(settings: Settings, part: Part, advance: Callable[[int], None], keep: io.BytesIO | None) -> bytes:
     waiting, found, rejects = NotingWaiting(), _Gathered(settings.selection), Rejects(keep)
     reader = Reader(settings, rejects, waiting, NotingCorrelator)
-    logs, failure, size = list[LogRead](), "", part.size
+    logs, failure, size, samples = list[LogRead](), "", part.size, 0
 
     def on_chunk(log: Log, _position: int, read: int) -> None:
         nonlocal size
@@ -367,11 +363,13 @@ def _read_ahead(settings: Settings, part: Part, advance: Callable[[int], None], 
         if log.size:  # else it is compressed: how much of it has been read is not known
             advance(read)
             size -= read
-        if found.bytes + rejects.kept_bytes > _MAX_RESULT_BYTES:
+        if found.bytes + rejects.kept_bytes + samples > _MAX_RESULT_BYTES:
             raise OverflowError
 
     try:
-        logs += reader.read(part, found, on_chunk)
+        for log in reader.read(part, found, on_chunk):
+            logs.append(log)
+            samples += len(log.sample)
     except Unreadable as error:
         failure = str(error)
     advance(max(size, 0))
@@ -379,7 +377,7 @@ def _read_ahead(settings: Settings, part: Part, advance: Callable[[int], None], 
         return b""
     kept = keep.getvalue() if keep else b""
     ahead, first = waiting.leave(reader.detector), _beginning(rejects.first)
-    counted = (rejects.reasons, first, rejects.torn)
+    counted = (rejects.reasons, first, rejects.torn, rejects.sample)
     return _encode(
         Result(ahead, found.found, reader.names, logs, reader.errors, *counted, kept, rejects.unclear, failure)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,8 @@ from vaultwatch.inputs.commands import (
     saved_as,
     to_reader,
 )
-from vaultwatch.inputs.forms import FILE, OF_MARKUP, Form, form_named
+from vaultwatch.inputs.forms import FILE, Form, form_named
+from vaultwatch.inputs.programs import OF_PAGE, UNPACKING, Program, programs_for
 from vaultwatch.inputs.rejects import NOT_TEXT, PACKED, is_binary
 from vaultwatch.inputs.torn import Torn
 from vaultwatch.reading.budget import SMALL_BYTES
@@ -37,8 +38,6 @@ _PACKED = "H4sI"
 _UNPACK_EACH = 'while read -r one || [ -n "$one" ]; do printf %s "$one" | base64 -d | gunzip; done'
 _ENCODED = ("eyJ", "MjAy")
 """How JSON and a time begin in base64."""
-_DECODE_EACH = 'while read -r one || [ -n "$one" ]; do printf %s "$one" | base64 -d; echo; done'
-_WRAPPED_AT = (64, 76)
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
 _FILES_MAY_BE = "; a log may be plain, gzip, zstd, bzip2, xz, zip or tar"
 _ZIP = b"PK\x03\x04"
@@ -51,113 +50,12 @@ _YAML = re.compile(rb"(?:- )?(?:auth|request|response|time|type):|---\s*\Z")
 _OF_YAML = """sh -c 'case $(yq --version) in *mikefarah*) yq -o json "$@" ;; *) yq . "$@" ;; esac' yq"""
 """Two programs have this name; Debian has the one whose first argument is a filter of jq."""
 _OPENS_ENVELOPE = re.compile(rb'(?!\{"(?:time|type|auth|request|@level)":)[\[{]')
-_OPENS_TEXT = re.compile(rb'"\s{0,64}(?:[\[{\\]|\d{4}-)')
-_OF_RUBY = (
-    r"""import re, sys; sys.stdout.write(re.sub(r"(\"(?:[^\"\\]|\\.)*\")( *=>)?|\bnil\b|\[\d+\] |"""
-    r"""(\d{4}-\d\d-\d\dT[\d:.]+Z)", """
-    r"""lambda one: (one[1] + (":" if one[2] else "") if one[1] else f"\"{one[3]}\"" if one[3] else """
-    r""""null" if one[0] == "nil" else ""), sys.stdin.read()))"""
-)
-_OF_FLUENT_BIT = (
-    r"""import re, sys; [print(re.sub(r"\\(.)", lambda of: {"n": "\n", "t": "\t"}.get(of[1], of[1]), one) """
-    r"""if re.fullmatch(r"(?:[^\"\\]|\\.)*", one) else one) """
-    r"""for one in re.findall(r"\"(?:log|message|msg|MESSAGE)\"=>\"(.*?)\"(?=, \"[\w.@-]+\"=>|\}\]?\s*$)", """
-    r"""sys.stdin.read(), re.M)]"""
-)
-"""A text may be printed as it is: then it has quotes without a backslash."""
-_BORDER = re.compile(rb"\+-{3,}(?:\+-{3,})*\+\s*\Z")
-_OF_TABLE = (
-    r"""import re, sys; [print(row[at + 1:at + len(widest)].rstrip() if row[:1] == "|" else row.rstrip(" |")) """
-    r"""for border, rows in re.findall(r"(?ms)^(\+[-+]+\+)$\n.*?^\1$\n(.*?)\n\1$", """
-    r"""sys.stdin.read().replace("\r", "")) for widest in [max(border.split("+"), key=len)] """
-    r"""for at in [border.index(widest)] for row in rows.split("\n")]"""
-)
-"""Prints the widest column of tables; in a cell of several lines, those behind the first stand alone."""
-_UNPACK_WITHIN = (
-    r"""import sys, zlib; plain = lambda data: (lambda at, gzip: data if at < 0 else data[:at] + """
-    r"""gzip.decompress(data[at:]) + plain(gzip.unused_data))(data.find(b"\x1f\x8b\x08"), zlib.decompressobj(31)); """
-    r"""sys.stdout.buffer.write(plain(sys.stdin.buffer.read()))"""
-)
 _EACH_RECORD = (
     """jq -r 'def r: if type == "object" and (has("request") or has("@level")) then tojson """
     """elif type == "string" then select(test("[{[]")) else .[]? | r end; r'"""
 )
 """Prints the records in an envelope of any form."""
-_HALF = r"sed 's/\\\\/\\/g'"
-_SCRIPTS = (
-    (
-        re.compile(rb"(?i)\A<(?:!doctype html|html|head|body|pre|table)\b"),
-        "it is a web page: if of a login, download the log itself; if it shows the log",
-        OF_MARKUP,
-    ),
-    (re.compile(rb"\A<(?:\?xml |[A-Za-z][\w.:-]{0,64}(?: [^<>]{0,512})?>\s*(?:<|\Z))"), "it is XML", OF_MARKUP),
-    (
-        re.compile(rb"&quot;[\w@]{1,64}&quot;\s?:"),
-        "its quotes are those of HTML",
-        "import html, sys; sys.stdout.write(html.unescape(sys.stdin.read()))",
-    ),
-    (
-        re.compile(rb"%7[Bb]%22|T\d\d%3[Aa]\d\d%3[Aa]\d\d"),
-        "it is encoded as a part of a URL",
-        "import sys, urllib.parse as url; text = sys.stdin.read(); "
-        'sys.stdout.write((url.unquote if "%20" in text else url.unquote_plus)(text))',
-    ),
-    (
-        re.compile(rb"\A(?:7[bB]22|3230[23])[0-9a-fA-F]{12,}\s*\Z"),
-        "it is in hexadecimal",
-        # xxd -p divides what it prints into lines of 60 characters.
-        r"""import sys; [sys.stdout.buffer.write(bytes.fromhex(one) + (b"" if len(one) == 60 else b"\n")) """
-        r"""for one in sys.stdin.read().split()]""",
-    ),
-    (
-        re.compile(rb"\A[0-9a-f]{6,16}:? {1,2}(?:[0-9a-f]{2}){1,2} [0-9a-f]{2}[0-9a-f ]{8}"),
-        "it is a dump in hexadecimal, as of hexdump -C, xxd or od",
-        r"""import re, sys; [sys.stdout.buffer.write(bytes.fromhex(one[1] or one[2])) for one in re.finditer("""
-        r"""r"(?m)^[0-9a-f]+(?: +((?:[0-9a-f]{2} +)+)[|>]|: ((?:[0-9a-f]{2,4} )+) )", sys.stdin.read())]""",
-    ),
-    (
-        re.compile(rb"\Ab['\"]"),
-        "it is what Python prints of bytes",
-        "import ast, sys; [print(ast.literal_eval(one.strip()).decode()) for one in sys.stdin]",
-    ),
-    (
-        re.compile(rb"\A\[?\{'[\w@]{1,64}':"),
-        "it is what Python prints of an object",
-        "import ast, json, sys; [print(json.dumps(ast.literal_eval(one.strip()))) for one in sys.stdin]",
-    ),
-    (
-        re.compile(rb'\A\{\s{0,64}"[^"\\]{1,128}"\s{0,64}=>'),
-        "it is what Ruby prints of an object, also by Logstash's codec rubydebug",
-        _OF_RUBY,
-    ),
-    (
-        re.compile(rb'\A\[\d+\] [^"]{0,256}\{.{0,2048}"(?:log|message|msg|MESSAGE)"=>"'),
-        "it is what Fluent Bit prints for people",
-        _OF_FLUENT_BIT,
-    ),
-    (re.compile(rb'\A\[\d+\] [^"]{0,256}\{"[^"\\]{1,128}"=>'), "it is what Fluent Bit prints for people", _OF_RUBY),
-    (
-        re.compile(
-            rb"\A(?:From \S|(?:Return-Path|Received|Delivered-To|MIME-Version|Message-ID|Date|From|To|Subject): )"
-        ),
-        "it is mail",
-        r"""import email, re, sys; [sys.stdout.buffer.write((part.get_payload(decode=True) or b"") + b"\n") """
-        r"""for mail in re.split(rb"(?m)^From .*\n", sys.stdin.buffer.read()) """
-        r"""for part in email.message_from_bytes(mail).walk()]""",
-    ),
-)
-"""What shows that Python can make a log of a text, what that is, and the program."""
-_WRAPPED_ENTRY = re.compile(rb'\{"(time|type|auth|request)":[^\n]{0,2048}(?<!\})')
-_QUOTED_PRINTABLE = re.compile(rb"(?=[^ {]{0,75}[ {])[ -~]{32,75}=")
-_AFTER_CR = re.compile(rb"\r(?:[^\r{]{0,120} )?(?:\{\"|\d{4}-\d\d-\d\dT[\d:.,+Z-]{8,35} \[[A-Z]{4,5} ?\] )")
-"""A record behind a CR: a progress bar writes CRs too, but no records."""
-_CR_TO_LF = r"""awk '{ gsub(/\r/, "\n") } 1'"""
-_JOIN_MESSAGES = (
-    r"""awk '{ sub(/\r$/, "") } /^==>/ || !NF { m = 0 } """
-    r"""{ h = /^[{]|:[0-9][0-9]:[0-9][0-9][^ ]* \[|^ +[A-Z][A-Za-z0-9 ]*: /; printf "%%s%%s", """
-    r"""NR == 1 ? "" : h || !m || /^  / ? "\n" : "%s", $0 } h { m = 1 } END { print "" }'"""
-)
-"""Joins a line to the message or line of a banner before it, unless it is one of several lines that hclog indents."""
+_NO_JSON = re.compile(rb"(?m)^\s{0,64}[^\s{}\[\]\"]")
 _SHOW_CUT = r"""LC_ALL=C awk '{ sub(/\r$/, "") } length($0) == %d { print NR ": " $0 }'"""
 _SHOW_BROKEN = r"""jq -nrR 'inputs | . as $line | try (fromjson | empty) catch "\(input_line_number): \($line)"'"""
 _WHOLE = Torn()
@@ -183,10 +81,25 @@ class _Way(NamedTuple):
         return f"{self.what}: {before_command(name, reader)}{to_reader(self.command, self.place, reader)}"
 
 
-_EXPECTED = "; expected are audit entries (JSON) or messages of the server log, of Vault or OpenBao"
+EXPECTED = "; expected are audit entries (JSON) or messages of the server log, of Vault or OpenBao"
+"""A hint that names no command."""
+Choose = Callable[[Iterable[Program], bytes], Program | None]
+"""Chooses a program, given those that may make a log of a text, and the text; none if no one of them helps."""
 
 
-def hint_for(name: str, first: Rejected, torn: Torn = _WHOLE, reader: str = CHECK) -> str:
+def the_first(programs: Iterable[Program], _text: bytes) -> Program | None:
+    """Choose the first program untried."""
+    return next(iter(programs), None)
+
+
+def hint_for(
+    name: str,
+    first: Rejected,
+    torn: Torn = _WHOLE,
+    reader: str = CHECK,
+    sample: bytes = b"",
+    choose: Choose = the_first,
+) -> str:
     """Return the end of a sentence that says what to do.
 
     Args:
@@ -194,18 +107,17 @@ def hint_for(name: str, first: Rejected, torn: Torn = _WHOLE, reader: str = CHEC
         first: The first line that was rejected in it.
         torn: How its lines were torn.
         reader: The command that is to read what can be read, from its stdin.
+        sample: Whole lines of the log around that line.
+        choose: See `Choose`.
     """
-    if torn.kind and not _BORDER.match(first.raw[:SMALL_BYTES]):
-        return _hint_for_torn(name, torn)
     if form := form_named(first.reason):
         return f": {hint_of_form(name, form, reader)}"
-    way = _way_of_form(name, first) or _way_in_json(name, first.raw) or _way_of_text(name, first)
-    return way.read_by(name, reader)
-
-
-def is_of_known_form(name: str, first: Rejected) -> bool:
-    """Return whether a command is known for a line, and it is none that was wrapped."""
-    return not (_way_of_divided(name, first.raw.strip()) or hint_for(name, first).endswith(_EXPECTED))
+    text = sample or first.raw[:SMALL_BYTES]
+    way = _way_of_form(name, first) or (_way_by_program(name, sample, choose) if sample else None)
+    way = way or _way_in_json(name, first.raw, text) or (None if sample else _way_by_program(name, text, choose))
+    if torn.kind and not way:
+        return _hint_for_torn(name, torn)
+    return (way or _way_of_others(first, text)).read_by(name, reader)
 
 
 def _hint_for_torn(name: str, torn: Torn) -> str:
@@ -242,25 +154,6 @@ def hint_of_form(name: str, form: Form, reader: str = CHECK) -> str:
     return f"{before_command(name, reader)}{to_reader(f'{form.install}{read}', form.place, reader)}"
 
 
-def decoding_quoted(name: str) -> str:
-    """Return the command that decodes quoted-printable, and joins the lines that it has divided."""
-    return f"{_decoding_quoted(name)} | {CHECK}"
-
-
-def joining_lines(name: str, *, is_exact: bool) -> str:
-    """Return the command that joins the lines of a server log that were wrapped.
-
-    Args:
-        name: The log.
-        is_exact: Whether they were wrapped within words.
-    """
-    return f"{given_to(_JOIN_MESSAGES % ('' if is_exact else ' '), name)} | {CHECK}"
-
-
-def _decoding_quoted(name: str) -> str:
-    return given_to("python3 -m quopri -d", name)
-
-
 def _way_of_form(name: str, first: Rejected) -> _Way | None:
     """Return what to do about a log of another form, which its beginning shows."""
     start = first.raw[:SMALL_BYTES].lstrip()
@@ -270,16 +163,22 @@ def _way_of_form(name: str, first: Rejected) -> _Way | None:
     if known := next((text for form, text in _FORMS.items() if start.startswith(form)), ""):
         return _Way(f"; {known}")
     if first.reason == PACKED:
-        return _Way("; as it is, and decompressed", given_to_python(_UNPACK_WITHIN, name))
-    if _BORDER.match(start):
-        return _Way("; it is a table of a database client, whose cells are padded", given_to_python(_OF_TABLE, name))
+        return _way_by(UNPACKING, name)
     if _YAML.match(start):
         return _Way("; it is YAML, which the package yq reads", given_to(_OF_YAML, name))
     return None
 
 
-def _way_in_json(name: str, raw: bytes) -> _Way | None:
-    """Return what to do about an object that has records in a form that is not read, or is too large."""
+def _way_in_json(name: str, raw: bytes, text: bytes) -> _Way | None:
+    """Return what to do about an object that has records in a form that is not read, or is too large.
+
+    Args:
+        name: The log.
+        raw: The line that has it.
+        text: Lines of the log around that: jq ends at one that is no JSON.
+    """
+    if _NO_JSON.search(text):
+        return None
     if path := _path_to(_shows_record, raw):
         what = "a name in an object" if path.endswith(_NAMES) else f"inside {path}"
         return _Way(f"; a record is {what}", given_to(f"jq -r {shlex.quote(path)}", name))
@@ -295,43 +194,21 @@ def _way_in_json(name: str, raw: bytes) -> _Way | None:
     return None
 
 
-def _way_of_text(name: str, first: Rejected) -> _Way:
-    start = first.raw[:SMALL_BYTES].lstrip()
-    if divided := _way_of_divided(name, start.rstrip()):
-        return divided
-    if _is_encoded(line := start.decode("utf-8", "replace").rstrip()) or line.startswith(_PACKED):
-        each = line.endswith("=") or len(line) not in _WRAPPED_AT
-        decode = f"{given_to('cat', name)} | {_DECODE_EACH}" if each else given_to("base64 -d", name)
-        return _Way("; it is in base64", decode)
-    for form, what, script in _SCRIPTS:
-        if form.search(start):
-            return _Way(f"; {what}", given_to_python(script, name))
-    if _OPENS_TEXT.match(start):
-        return _Way("; it is JSON in a text", given_to("jq -r .", name))
-    if b'\\\\"' in start:
-        return _Way("; its backslashes are doubled", given_to(_HALF, name))
-    if is_binary(start):
+def _way_by_program(name: str, text: bytes, choose: Choose) -> _Way | None:
+    program = choose(programs_for(text), text)
+    return _way_by(program, name) if program else None
+
+
+def _way_of_others(first: Rejected, text: bytes) -> _Way:
+    if is_binary(first.raw[:SMALL_BYTES].lstrip()):
         return _Way(("" if first.reason == NOT_TEXT else f"; {NOT_TEXT}") + _FILES_MAY_BE)
-    if b"\n" not in start.rstrip() and _AFTER_CR.search(start):
-        return _Way("; its lines end with CR alone", given_to(_CR_TO_LF, name))
-    if any(quote.encode() in start for quote in "“”"):
-        return _Way("; its quotes are those of a word processor", given_to("sed 's/[“”]/\"/g'", name))
-    return _Way(_EXPECTED)
+    if OF_PAGE in programs_for(text):
+        return _Way(f"; {OF_PAGE.what}, as of a login: download the log itself")
+    return _Way(EXPECTED)
 
 
-def _way_of_divided(name: str, start: bytes) -> _Way | None:
-    """Return what to do if a line is a part of one that a mail program, or somebody else, has divided."""
-    if _QUOTED_PRINTABLE.fullmatch(start):
-        return _Way("; it is quoted-printable", _decoding_quoted(name))
-    if wrapped := _WRAPPED_ENTRY.fullmatch(start):
-        return _Way("; if its lines were wrapped", given_to(_joining(wrapped[1].decode()), name))
-    return None
-
-
-def _joining(member: str) -> str:
-    """Return the command that joins lines into objects that begin with a member."""
-    begins = f"""/^[{{]"{member}":/ && NR > 1 {{ print "" }}"""
-    return f"""awk '{begins} {{ sub(/\\r$/, ""); printf "%s", $0 }} END {{ print "" }}'"""
+def _way_by(program: Program, name: str) -> _Way:
+    return _Way(f"; {program.what}", given_to_python(program.script, name))
 
 
 def _path_to(is_it: Callable[[str], bool], raw: bytes) -> str:

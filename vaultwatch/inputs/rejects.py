@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import IO
 
 import msgspec
@@ -22,6 +22,9 @@ _OF_NOISE = (NO_OBJECT, "broken JSON: Expecting property name")
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\b\t\n\f\r\x1b")
 _OF_VAULT = (b'"request":', b'"@message":')
 _MOSTLY_INVALID = 0.2
+_SAMPLE_BYTES = 128 * 1024
+_LINES_BEFORE = 50
+"""Of a head, as of mail, which is read as messages."""
 _WHERE = re.compile(r" at byte \d+ of \d+")
 
 
@@ -57,6 +60,7 @@ class Rejects:
             begins; None if none was.
         unclear: The beginning of the first of its lines that no server is known to write; b"" if none is such.
         torn: How entries of that log were torn.
+        sample: Its lines around the first of these.
         kept_bytes: How much was written to the file.
     """
 
@@ -68,7 +72,7 @@ class Rejects:
         """
         self.reasons: Counter[str] = Counter()
         self.first: Rejected | None = None
-        self.unclear = b""
+        self.unclear = self.sample = b""
         self.torn = Torn()
         self._whole = b""
         self.kept_bytes = 0
@@ -81,7 +85,22 @@ class Rejects:
 
     def begin_log(self) -> None:
         """Begin another log."""
-        self.first, self.unclear, self.torn = None, b"", Torn()
+        self.first, self.unclear, self.torn, self.sample = None, b"", Torn(), b""
+
+    def watch(self, lines: Sequence[bytes]) -> None:
+        """Keep the lines around the first that is rejected or unclear, of those that were read last."""
+        if len(self.sample) >= _SAMPLE_BYTES or not (self.first or self.unclear):
+            return
+        at = 0
+        if not self.sample:
+            begins = [text[:64].strip() for text in (self.unclear, self.first.raw if self.first else b"") if text]
+            at = next((number for number, line in enumerate(lines) if any(one in line for one in begins)), 0)
+        taken, size = list[bytes](), len(self.sample)
+        for line in lines[max(at - _LINES_BEFORE, 0) :]:
+            taken.append(line)
+            if (size := size + len(line)) >= _SAMPLE_BYTES:
+                break
+        self.sample += b"".join(taken)[: _SAMPLE_BYTES * 2]
 
     def note_unclear(self, line: bytes) -> None:
         """Note a line that is read as a message, and that no server is known to write."""
@@ -101,8 +120,11 @@ class Rejects:
         for piece in encode_rejected(_as_it_stood(line) if line.whole else line):
             self._write(piece)
 
-    def add_all(self, reasons: Mapping[str, int], first: Rejected | None, torn: Torn, kept: bytes) -> None:
-        """Add what was counted elsewhere: reasons, the first line, how lines were torn, and those that are kept."""
+    def add_all(
+        self, reasons: Mapping[str, int], first: Rejected | None, torn: Torn, sample: bytes, kept: bytes
+    ) -> None:
+        """Add what was counted elsewhere: reasons, the first line, how lines were torn, a sample, and those kept."""
+        self.sample = self.sample or sample
         self.first = first if first and first.reason == PACKED else self.first or first
         self.torn.add(torn)
         self.reasons.update(reasons)

@@ -734,6 +734,12 @@ class TestFolders:
             "1 of 8 alerts in files of which more lines are rejected than read: they may be no logs of Vault"
         )
 
+    def test_a_log_with_many_other_lines_is_not_said_to_be_none(self, check: Check, tmp_path: Path) -> None:
+        (log := tmp_path / "log").write_bytes(AUDIT.read_bytes() + b"row\n" * 40)
+        found = check("--source", "audit", log)
+        assert "18 records can be read, and 40 lines cannot" in found.err
+        assert "may be no logs" not in found.err
+
     def test_foreign_files_among_logs_are_no_error(self, check: Check, folder: Path) -> None:
         (folder / "notes").write_text("plain\n")
         (folder / "nowhere").symlink_to("nothing")

@@ -150,10 +150,12 @@ def test_a_file_that_is_missing_is_one_line(folder: Path, capsys: pytest.Capture
 def test_a_command_that_makes_a_log_explains_the_rule_by_it(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (log := tmp_path / "vaultwatch check").write_text('"2026-11-21 x\n')
+    log = tmp_path / "vaultwatch check"
+    log.write_text("{\u201ctype\u201d:\u201crequest\u201d,\u201crequest\u201d:{}}\n")
     _, _, err = run(capsys, "mine_policy", log, "--rules", "shipped", "--rules", folder)
     command = f"vaultwatch rules explain --rules shipped --rules {folder} mine_policy"
-    assert err.endswith(f": jq -r . '{log}' | {command}\n")
+    assert f": cat '{log}' | python3 -c " in err
+    assert err.endswith(f" | {command}\n")
     log.write_bytes(b"]\0\0\x80\0")
     _, _, err = run(capsys, "mine_policy", log, "--rules", "shipped", "--rules", folder)
     assert err.endswith(f": xz --format=lzma -dc '{log}' | {command}\n")

@@ -102,7 +102,7 @@ def test_what_makes_no_rule_is_one_line_and_writes_nothing(
         ("vaultwatch check", """unar -q -o "$d" 'vaultwatch check' && vaultwatch rules new audit_x --from "$d"\n"""),
         ("https://example.org/a", "curl -fsSL https://example.org/a | vaultwatch rules new audit_x --from -\n"),
         ('{"odd": "[INFO]"', "; expected are audit entries (JSON) or messages of the server log, of Vault or "),
-        ('"2026-11-21 [', ": jq -r . | vaultwatch rules new audit_x --from -\n"),
+        ("{\u201ctype\u201d:\u201crequest\u201d,\u201crequest\u201d:{}}", " | vaultwatch rules new audit_x --from -\n"),
     ],
 )
 def test_a_command_that_makes_a_log_makes_the_rule_of_it(

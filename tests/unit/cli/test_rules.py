@@ -356,7 +356,7 @@ class TestBroken:
     @pytest.mark.parametrize(
         ("name", "text", "reported"),
         [
-            ("x.yml", "a: [", "x.yml, line 2: not YAML"),
+            ("x.yml", "a: [", "x.yml, line 1: not YAML"),
             ("x.yml", "\0", "x.yml, line 1: not YAML"),
             ("x.yml", SIGMA.replace("name: seal", "name: other"), "x.yml: "),
             (

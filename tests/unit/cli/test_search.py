@@ -157,7 +157,7 @@ def test_a_log_whose_lines_are_no_records_has_a_hint(search: Search, tmp_path: P
     assert (found.status, found.out) == (1, b"")
     hint, closing = found.err.splitlines()
     said = f"vaultwatch: {log}: its lines are no records: no JSON object in the line; it is in base64: "
-    assert hint.startswith(f"{said}cat {log} | while ")
+    assert hint.startswith(f"{said}cat {log} | python3 -c ")
     assert hint.endswith(f" | vaultwatch search {REQUEST_ID}")
     assert closing == "0 lines found, 1 log searched"
     assert len(search(REQUEST_ID, tmp_path).err.splitlines()) == 1

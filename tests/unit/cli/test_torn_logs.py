@@ -80,7 +80,10 @@ def test_a_few_cut_lines_are_named_although_most_of_the_log_is_read(
     cut = sum(len(entry) > 1400 for entry in ENTRIES)
     assert 2 <= cut < len(ENTRIES) / 2
     found = said(capfd, log)
-    assert f"cut.log: {cut} lines cannot be read; {cut} lines end at byte 1400" in found[0]
+    assert (
+        f"cut.log: {cut} lines cannot be read: broken JSON: cut off at byte 1400 of 1400; {cut} lines end at byte 1400"
+        in found[0]
+    )
     assert len(pasted(found[0]).splitlines()) == cut
     assert said(capfd, "-q", log) == []
 

@@ -26,8 +26,8 @@ FRAGMENTS = (
     *(b"\x1b[31m", b"\r", ENTRY, ENTRY[:80], MESSAGE, b'["a"]', b"[pod/a/b] x", b"vault: x", b"vault[1]: x", b"<13>x"),
 )
 
-Found = tuple[int, int, int, int, int, list[tuple[str, bytes, bytes]]]
-"""Entries, messages, rejected lines, lines, the width of wrapped ones, and what was rejected."""
+Found = tuple[int, int, int, int, list[tuple[str, bytes, bytes]]]
+"""Entries, messages, rejected lines, lines, and what was rejected."""
 
 
 def read(lines: Sequence[bytes]) -> Found:
@@ -38,7 +38,7 @@ def read(lines: Sequence[bytes]) -> Found:
     one.flush()
     counts = one.counts
     found = [(line.reason, line.raw, line.whole) for line in rejected]
-    return counts.audit, counts.server, counts.rejected, one.lines, one.wrapping.width, found
+    return counts.audit, counts.server, counts.rejected, one.lines, found
 
 
 def searched(lines: Sequence[bytes]) -> Found:

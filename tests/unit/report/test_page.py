@@ -342,7 +342,8 @@ def test_a_report_on_messages_that_were_wrapped_says_so(report: Make, tmp_path: 
     message = f"2026-11-21T07:29:41Z [INFO]  core: {'word ' * 20}end"
     (tmp_path / "server.log").write_text(f"{message[:80]}\n{message[80:]}\n" * 2)
     text = report(tmp_path).page.text.partition("This report is not complete.")[2]
-    assert f"{tmp_path}/server.log: 2 lines seem to be parts of messages that were wrapped at 80: awk " in text
+    assert f"{tmp_path}/server.log: 2 lines are read as messages though they have neither time nor level" in text
+    assert "its lines seem to be wrapped at 80: cat " in text
 
 
 def test_a_rule_names_the_filters_that_are_applied_to_it_and_what_is_silenced_is_counted(
