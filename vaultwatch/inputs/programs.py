@@ -78,6 +78,18 @@ _KNOWN = (
         Program("it is XML", OF_MARKUP),
     ),
     (re.compile(rb"(?m)^\+-{3,}(?:\+-{3,})*\+\s*$"), _OF_TABLE),
+    (
+        re.compile(
+            rb"(?m)^\*{8,64} \d{1,9}\. row \*{8,64}$|^Row \d{1,9}:$|^-\[ RECORD \d{1,9} \]"
+            rb"|^ {0,64}\w{1,64} = (?:\{\"|\d{4}-\d\d-)"
+        ),
+        Program(
+            "it is a table of a database client, with a column in each line",
+            r"""import re, sys; text = sys.stdin.read(); """
+            r"""name = re.search(r"(?m)^ *(\w+)(?: =|:| *\|) +(?:\{\"|\d{4}-\d\d-\d\dT\S+ \[)", text)[1]; """
+            r"""[print(one) for one in re.findall(rf"(?m)^ *{name}(?: =|:| *\|) ?(.*)$", text)]""",
+        ),
+    ),
     (re.compile(rb"&quot;[\w@]{1,64}&quot;\s?:"), _OF_HTML),
     (
         re.compile(rb"%7[Bb]%22|T\d\d%3[Aa]\d\d%3[Aa]\d\d"),

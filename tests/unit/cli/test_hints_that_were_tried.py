@@ -95,6 +95,27 @@ def test_folded_texts_of_yaml_are_joined(style: str | None, tmp_path: Path, capf
     pasted(lines, yaml.safe_dump([{"line": line} for line in lines], default_style=style), tmp_path, capfd)
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{line:*^40}\n  id: {number}\nline: {text}\n",
+        "  id = {number}\nline = {text}\n\n",
+        "-[ RECORD {number} ]---\nid   | 1\nline | {text}\n",
+    ],
+)
+def test_of_a_table_with_a_column_in_each_line_only_the_records_are_printed(
+    form: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = (form.format(line=f" {number}. row ", number=number, text=line) for number, line in enumerate(LINES))
+    (log := tmp_path / "it's a table").write_text("".join(rows))
+    main(["check", str(log)])
+    (hint,) = [line for line in capfd.readouterr().err.splitlines() if line.endswith(" | vaultwatch check")]
+    assert "; it is a table of a database client, with a column in each line: cat " in hint
+    command = hint.partition("in each line: ")[2].removesuffix(" | vaultwatch check")
+    printed = subprocess.run(["sh", "-c", command], check=True, capture_output=True, text=True).stdout
+    assert printed == "\n".join(LINES) + "\n"
+
+
 def pasted(lines: list[str], text: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> str:
     """Check that the command for a text raises the alerts of these lines, and return what it says."""
     (plain := tmp_path / "plain").write_text("\n".join(lines) + "\n")
