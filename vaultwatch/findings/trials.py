@@ -14,6 +14,8 @@ from vaultwatch.findings.reader import LogRead
 from vaultwatch.reading.records import NO_OBJECT, Rejected
 
 if TYPE_CHECKING:
+    import subprocess
+
     from vaultwatch.inputs.programs import Program
 
 _MOST_SECONDS, _MOST_SECONDS_IN_ALL = 2.0, 4.0
@@ -83,25 +85,30 @@ def best_of(programs: Iterable[Program], text: bytes) -> Program | None:
 
 
 def _run(script: str, text: bytes) -> bytes:
-    """Return what a program prints; b"" if it fails, or takes too long.
+    """Return what a program prints; b"" if it fails, takes too long, or cannot be started.
 
     A process of its own can be ended, whatever a hostile text makes of a pattern.
     """
     import subprocess
     from tempfile import TemporaryFile
 
-    with TemporaryFile() as given:
-        given.write(text)
-        given.seek(0)
-        command = [sys.executable, "-I", "-c", script]
-        with subprocess.Popen(command, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-            ends = Timer(_MOST_SECONDS, process.kill)
-            ends.start()
-            try:
-                made = process.stdout.read(_MOST_BYTES) if process.stdout else b""
-                if len(made) == _MOST_BYTES:
-                    return made
-                return made if process.wait() == 0 else b""
-            finally:
-                ends.cancel()
-                process.kill()
+    command = [sys.executable, "-I", "-c", script]
+    try:
+        with TemporaryFile() as given:
+            given.write(text)
+            given.seek(0)
+            with subprocess.Popen(command, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+                return _printed(process)
+    except OSError:  # of a process or a file: what was not tried is not named
+        return b""
+
+
+def _printed(process: subprocess.Popen[bytes]) -> bytes:
+    ends = Timer(_MOST_SECONDS, process.kill)
+    ends.start()
+    try:
+        made = process.stdout.read(_MOST_BYTES) if process.stdout else b""
+        return made if len(made) == _MOST_BYTES or process.wait() == 0 else b""
+    finally:
+        ends.cancel()
+        process.kill()

@@ -159,6 +159,11 @@ def test_a_program_that_does_not_help_is_not_chosen(script: str, monkeypatch: py
     assert best_of([Program("", script)], text) is None
 
 
+def test_where_no_process_can_be_started_none_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/proc/nowhere")
+    assert best_of([Program("", f"print({ENTRIES[0]!r})")], b"x\n") is None
+
+
 def test_of_programs_that_help_the_one_with_most_records_is_chosen() -> None:
     text = f"x\n{ENTRIES[0]}\n".encode()
     whole, *others = (Program("", f"print({chr(10).join(ENTRIES[:count])!r})") for count in (4, 2, 1))
