@@ -41,8 +41,9 @@ from vaultwatch.rules.pack import Rule
 
 if TYPE_CHECKING:
     from vaultwatch.detection.server import ServerDetector
+    from vaultwatch.reading.affixes import Affixes
     from vaultwatch.reading.envelopes import Envelopes
-    from vaultwatch.reading.server_log import KnownPrefixes, ServerLine
+    from vaultwatch.reading.server_log import ServerLine
     from vaultwatch.reading.unwrapping import Piece, Unwrapper
 
 Source = Literal["auto", "audit", "server"]
@@ -265,7 +266,7 @@ class Detector:
     def _read_forms(self, line: bytes, origin: Origin, now: float) -> list[Verdict]:
         from vaultwatch.reading.unwrapping import Unwrapper
 
-        unwrapper = Unwrapper(self._envelopes)
+        unwrapper = Unwrapper(self._envelopes, self._affixes)
         pieces = unwrapper.read(line, self._line) + unwrapper.flush()
         self._searched += max(len(pieces), 1)
         are_short = len(pieces) > len(line) // _SHORTEST_RECORD
@@ -380,20 +381,13 @@ class Detector:
         self._log, self._line = name, 0
         self._searched = 0
         self._had_messages = False
-        for name in ("_split_line", "_known_prefixes", "_envelopes"):
+        for name in ("_split_line", "_affixes", "_envelopes"):
             self.__dict__.pop(name, None)  # of the log before
+        if self._has_unwrapper:
+            self._unwrapper.affixes = self._affixes
         self._last_was_server = self.source == "server"
-        for line in filter(None, head.split(b"\n")) if self.source == "auto" else ():
-            if holds_nothing(line):
-                continue
-            if self._index.reads(line):
-                break
-            text = split_tag(line)[1]
-            if (start := text.find(b'{"', 0, _LONGEST_PREFIX)) > 0 and text.startswith(_FIRST_MEMBERS, start):
-                self._known_prefixes.learn_of_entry(text)
-            elif self._split_line(text).opens_message:
-                self._last_was_server = True
-                break
+        if self.source == "auto":
+            self._look_ahead(head)
         if self._unwraps and self._last_was_server and (delimiter := _columns_in(head)):
             self._unwrapper.begin_table(delimiter)
         if self._unwraps and (ending := ending_of(head)):
@@ -401,6 +395,42 @@ class Detector:
         self._keys = ServerEventKeys(log_start=log_start, last=last)
         if self._has_server:
             self._server.keys = self._keys
+
+    def _look_ahead(self, head: bytes) -> None:
+        """See whether a log is one of a server, and what is around its lines: a crash can be before all that show it.
+
+        Args:
+            head: Its first bytes.
+        """
+        is_plain = True
+        for line in filter(None, head.split(b"\n")):
+            if holds_nothing(line):
+                continue
+            if self._index.reads(line):
+                break
+            text = split_tag(line)[1]
+            is_plain = not self._unwraps or is_plain_message(text)
+            if (start := text.find(b'{"', 0, _LONGEST_PREFIX)) > 0 and text.startswith(_FIRST_MEMBERS, start):
+                self._affixes.learn_of_entry(text)
+            elif self._split_line(text).opens_message:
+                self._last_was_server = True
+                break
+        if not is_plain:
+            self._learn_affixes(head)
+
+    def _learn_affixes(self, head: bytes) -> None:
+        from vaultwatch.reading.unwrapping import Unwrapper
+
+        unwrapper = Unwrapper(affixes=self._affixes)
+        try:
+            for number, line in enumerate(head.split(b"\n")[:-1], 1):
+                for piece in unwrapper.read(line, number):
+                    if not isinstance(piece.line, Rejected):
+                        self._split_line(piece.line)
+        except self._fatal:
+            raise
+        except Exception as error:  # noqa: BLE001  if reading the line raises again, only that line is rejected
+            self._evaluator.count_rule_error(INDEX, error)
 
     def end_log(self) -> list[Verdict]:
         """End a log, and with it its last message. Requests continue to wait: the response may be in the next log."""
@@ -474,7 +504,7 @@ class Detector:
         """Searches lines for records in other forms; imported on first use, because most logs are plain."""
         from vaultwatch.reading.unwrapping import Unwrapper
 
-        return Unwrapper()
+        return Unwrapper(affixes=self._affixes)
 
     @cached_property
     def _envelopes(self) -> Envelopes:
@@ -639,14 +669,14 @@ class Detector:
         """Takes a line of the server log apart; imported on first use, like its detector."""
         from vaultwatch.reading.server_log import split_line
 
-        return partial(split_line, known=self._known_prefixes)
+        return partial(split_line, known=self._affixes)
 
     @cached_property
-    def _known_prefixes(self) -> KnownPrefixes:
-        """What is before the messages of this log."""
-        from vaultwatch.reading.server_log import KnownPrefixes
+    def _affixes(self) -> Affixes:
+        """What is around the lines of this log."""
+        from vaultwatch.reading.affixes import Affixes
 
-        return KnownPrefixes()
+        return Affixes()
 
 
 def _with_members_once(before: Before | None, line: bytes) -> bytes:

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from vaultwatch.reading.affixes import Affixes
 from vaultwatch.reading.budget import MAX_MESSAGE_BYTES, SMALL_BYTES, Budget, exceeded
 from vaultwatch.reading.hclog import (
     Head,
@@ -58,10 +59,6 @@ CouldMatch = Callable[[str, bytes], bool]
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\x1b\n")
 _AROUND = (b"\0", b"\f", b"\v", b"\x1e")
 """What separates lines beside line ends; and NUL in a file that was truncated while somebody wrote at its old end."""
-_NUMBER_OR_BLANKS = re.compile(rb"\d+| +")
-_PREFIX = re.compile(rb"(?s).{6}|\d{1,9}[:\t]\Z|[>+] ?\Z|(?:\xc2\xa0)+\Z")
-"""What is long enough, or what grep -n, Markdown, diff and web pages put before each line."""
-_MOST_FORMS = 16
 _OPENS_BRACKET = re.compile(rb"\s*[A-Z][\w ]{0,32}: [^()]{0,64}\([^()]*\Z")
 _MOST_PARTS = 16
 """Lines that one line of a banner was wrapped into."""
@@ -85,7 +82,8 @@ _ANY_PREFIX = re.compile(
     rb"|[ \t]{1,32}\d{1,9}[: \t][ \t]{0,8}"  # the numbers of cat -n
     rb"|[ \t]{1,32}\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^{\"|=]{0,128} "  # Cloud Foundry
     rb"|[ \t]{1,32}\d[^{\"|=]{0,255}\| "  # a column of psql
-    rb"|[ \t]{1,32}(?:- )?[\w.@/-]{1,64}: '?)(?<![\w=])(?="  # YAML
+    rb"|[ \t]{1,32}(?:- )?[\w.@/-]{1,64}: '?"  # YAML
+    rb"|[A-Z_]{1,64}=)(?<!\w)(?<![^A-Z_]=)(?="  # journalctl -o export
     rb"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)? \[ {0,2}[A-Z?]{3,7} {0,2}\]"
     rb"|\{\"@(?:level|message|module|timestamp|caller)\":)"
 )
@@ -131,39 +129,12 @@ class ServerLine(msgspec.Struct, frozen=True):
         return True
 
 
-class KnownPrefixes:
-    """What some program has written before each line of a log, learned from lines that hold a message behind it."""
-
-    def __init__(self) -> None:
-        """Know none."""
-        self._forms: dict[bytes, re.Pattern[bytes]] = {}
-
-    def learn(self, prefix: bytes) -> None:
-        """Learn one; of those that differ only in their numbers and blanks, one."""
-        form = _NUMBER_OR_BLANKS.sub(lambda found: b"\0" if found[0].strip() else b" ", prefix)
-        if form in self._forms or len(self._forms) >= _MOST_FORMS or not _PREFIX.match(prefix):
-            return
-        bare = re.escape(form.rstrip(b" ")).replace(b"\\ ", b" {1,32}").replace(re.escape(b"\0"), rb"\d{1,32}")
-        end = re.escape(prefix[len(prefix.rstrip(b" ")) :])
-        self._forms[form] = re.compile(bare + (rb"(?:%s|\Z)" % end if end else b""))
-
-    def learn_of_entry(self, line: bytes) -> None:
-        """Learn what is before an audit entry, behind its header."""
-        text = strip_syslog_header(without_colours(line))[1]
-        if (start := text.find(b'{"')) > 0:
-            self.learn(text[:start])
-
-    def remove(self, text: bytes) -> bytes:
-        """Return a line without its prefix; the line as it is if it has none that is known."""
-        return next((text[found.end() :] for form in self._forms.values() if (found := form.match(text))), text)
-
-
-def split_line(line: bytes, known: KnownPrefixes | None = None) -> ServerLine:
+def split_line(line: bytes, known: Affixes | None = None) -> ServerLine:
     """Take a line apart.
 
     Args:
         line: The line, without its newline and tag.
-        known: The prefixes of its log.
+        known: What is around the lines of its log.
     """
     line = mask_secrets(line)
     text = without_colours(line).removesuffix(b"\r")
@@ -177,11 +148,12 @@ def split_line(line: bytes, known: KnownPrefixes | None = None) -> ServerLine:
     if header is not NO_HEADER and (head := read_head(text)):
         return ServerLine(line, header, text, head)
     if prefix := _ANY_PREFIX.match(text):
-        text = text[prefix.end() :]
         if known:
-            known.learn(prefix[0])
+            known.learn(text, prefix[0])
+        text = text[prefix.end() :]
         return ServerLine(line, header, text, read_head(text))
-    return ServerLine(line, header, known.remove(text) if known else text, None)
+    rest = known.remove(text) if known else text
+    return ServerLine(line, header, rest, read_head(rest) if rest is not text else None)
 
 
 class _Open:

@@ -24,6 +24,8 @@ import re
 
 import msgspec
 
+from vaultwatch.reading.unclear import BANNERS
+
 
 class Header(msgspec.Struct, frozen=True):
     """Who wrote a line and when, as text; "" where the header does not say."""
@@ -37,7 +39,7 @@ class Header(msgspec.Struct, frozen=True):
 NO_HEADER = Header()
 
 # What a server-log message can begin with: the head of a line, JSON, a banner.
-_OPENER = rb"(?=\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d|\{\s*\"|==> )"
+_OPENER = rb"(?=\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d|\{\s*\"|" + b"|".join(BANNERS) + rb")"
 _PRIORITY = rb"(?:<\d{1,3}>)?"
 _ISO_TIME = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 _TIME = (
@@ -47,8 +49,8 @@ _TIME = (
     rb"|\d{10}\.\d{6})"
     rb"|\[ {0,9}\d{1,10}\.\d{6}(?: <[ \d.]{1,24}>)?\])"  # of a monotonic clock
 )
-_HOST = rb"(?P<host>[\w.:%-]{1,255})(?<!:)"
-_PROGRAM = rb"(?P<program>[^\s\[\]:{}\"=|<>]{1,128})"
+_HOST = rb"(?P<host>(?!fatal error: )[\w.:%-]{1,255})(?<!:)"
+_PROGRAM = rb"(?P<program>(?!panic: )[^\s\[\]:{}\"=|<>]{1,128})"
 _PID = rb"\[(?P<pid>[\w.-]{1,20})\]"
 _VAULT = rb"(?P<program>vault|openbao|bao)"
 _END = rb"(?: |$)"

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from vaultwatch.reading.affixes import Affixes
 from vaultwatch.reading.assembly import MAX_BYTES, Assembly
 from vaultwatch.reading.budget import BYTES_PER_VALUE, MAX_VALUES, exceeded
 from vaultwatch.reading.columns import (
@@ -135,14 +136,17 @@ class Unwrapper:
 
     Attributes:
         joined: The lines of which `read` has put something together that ended with the last one.
+        affixes: Learns what is around the lines of the log.
     """
 
-    def __init__(self, envelopes: Envelopes | None = None) -> None:
+    def __init__(self, envelopes: Envelopes | None = None, affixes: Affixes | None = None) -> None:
         """Begin with nothing held.
 
         Args:
             envelopes: Searches the envelopes of the log, if it has searched others before.
+            affixes: Learns what is around the lines of the log.
         """
+        self.affixes = affixes or Affixes()
         self.joined: list[bytes] = []
         self._number = 0
         self._held: dict[bytes, Assembly] = {}
@@ -210,9 +214,17 @@ class Unwrapper:
             return [*self.interrupt(), *self.read(line, number)]
         if (found := self._in_document(line.rstrip(b"\r\n\0"), text, number)) is not None:
             return [Piece(piece, number) for one in found for piece in self._pieces(b"", one, number, 1)]
+        return self._read_row(line, text, number)
+
+    def _read_row(self, line: bytes, text: bytes, number: int) -> list[Piece]:
+        """Return what is in a line that is no part of a document, and learn what is around it."""
         if self._heading and (message := self._heading.message_in(line.strip(b"\r\n\0"))) is not None:
+            self.affixes.learn_of_row(text, message)
             line = text = message
-        return [Piece(piece, number) for piece in self._pieces(line, text, number, 0)] if text else []
+        pieces = list(self._pieces(line, text, number, 0)) if text else []
+        if len(pieces) == 1 and pieces[0] is not line and not isinstance(pieces[0], Rejected):
+            self.affixes.learn_of_row(text, pieces[0])
+        return [Piece(piece, number) for piece in pieces]
 
     def _plain(self, text: bytes) -> bytes:
         """Return what may be JSON without its colours; b"" if it has none, or other sequences that terminals obey."""
@@ -442,6 +454,7 @@ class Unwrapper:
             self._hold(key, rest, text, number)
             yield from (piece.line for piece in self._give_up_oldest())
         elif ended is None or ended == 0 or (ended == len(text) - start and _is_record(text[start:])):
+            self.affixes.learn_of_entry(text)
             yield whole
         else:
             found = list(self._objects(whole, text[start:], number, level))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.reading.test_unwrapping import A, Counted, S, counted, verdicts
-from vaultwatch.reading.server_log import KnownPrefixes, split_line
+from vaultwatch.reading.affixes import Affixes
+from vaultwatch.reading.server_log import split_line
 
 RECORDINGS = Path(__file__).parents[2] / "data" / "recordings" / "vault-1.14.2"
 TEXT = "".join((RECORDINGS / name / "server.log").read_text() for name in ("ordinary-restart", "audit-socket-down"))
@@ -50,7 +51,7 @@ def test_entries_behind_any_prefix_are_entries(platform: str) -> None:
 
 
 def test_a_line_without_a_prefix_stays_as_it_is() -> None:
-    known = KnownPrefixes()
+    known = Affixes()
     split_line(f"2026-11-21T07:29:41Z app[1] iad [info] {S}".encode(), known)
     for text in (b"  | 1 error occurred", b"==> Vault shutdown triggered", b"app[x] iad [info] x", b""):
         assert split_line(text, known).text == text
@@ -60,6 +61,6 @@ def test_a_line_without_a_prefix_stays_as_it_is() -> None:
 def test_a_prefix_is_of_one_log_only() -> None:
     prefixed = f"vault-node-1 says {S}\n"
     assert counted(prefixed + "vault-node-1 says ==> Vault shutdown triggered\n") == Counted(0, 2)
-    known = KnownPrefixes()
-    known.learn(b"a ")
+    known = Affixes()
+    known.learn(b"a x", b"a ")
     assert known.remove(b"a b") == b"a b"

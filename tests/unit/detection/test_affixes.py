@@ -1,0 +1,132 @@
+"""A crash is read behind what is before the messages of its log, and between what is around them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shlex
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.reading.test_unwrapping import A, verdicts
+from vaultwatch.reading.affixes import Affixes
+from vaultwatch.reading.server_log import split_line
+
+S = "2026-11-21T07:29:59.352Z [INFO]  core: vault is sealed"
+J = '{"@level":"info","@message":"vault is sealed","@module":"core","@timestamp":"2026-11-21T07:29:59.352000Z"}'
+CRASH = ["panic: runtime error: index out of range", "", "goroutine 1 [running]:", "main.main()", "\t/a/b.go:7 +0x1"]
+TIME = "2026-11-21T07:31:00.{:03}Z"
+Wrap = Callable[[int, str], str]
+
+
+def row(*cells: str, **form: object) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="", **form).writerow(cells)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+WRAPPED: dict[str, Wrap] = {
+    **{
+        f"{before!r} before each line": lambda _, text, before=before: before + text  # type: ignore[misc]
+        for before in (
+            *(
+                "- ",
+                "* ",
+                "# ",
+                "• ",
+                "— ",
+                "→ ",
+                ">> ",
+                "'",
+                "\u200b",
+                "\ufeff",
+                "INFO ",
+                "E ",
+                "msg: ",
+                "a,b,",
+                "a;b;",
+            ),
+            *("a\tb\t", "MESSAGE=", "$ ", "~ ", "vault-0 vault ", "@ "),
+        )
+    },
+    "numbers and dots": lambda number, text: f"{number}. {text}",
+    "numbers in brackets": lambda number, text: f"{number}) {text}",
+    "numbers and lines": lambda number, text: f"{number}| {text}",
+    "numbers of lines": lambda number, text: f"L{number}: {text}",
+    "numbers to the right": lambda number, text: f"{number:4} {text}",
+    "GitLab": lambda number, text: f"2026-11-21T07:31:00.{number:06}Z 01O {text}",
+    "git blame": lambda number, text: f"^{number * 7919:07x}a1 (Alice 2026-11-21 07:31:00 +0000  {number}) {text}",
+    "a table without a heading": lambda number, text: row(TIME.format(number), text, quoting=csv.QUOTE_ALL),
+    "a table of two texts": lambda number, text: row(TIME.format(number), "vault", text, quoting=csv.QUOTE_ALL),
+    "bars": lambda number, text: f"{TIME.format(number)} | vault-0 | {text}",
+    "bars around": lambda number, text: f"{TIME.format(number)} | vault-0 | {text} | prod | {number}",
+    "tabs": lambda number, text: row(TIME.format(number), "vault", text, delimiter="\t"),
+    "jq @sh": lambda _, text: shlex.quote(text) if "'" not in text and text else f"'{text}'",
+    "numbers in JSON": lambda number, text: json.dumps({"message": f"{number} {text}"}),
+    "TOML": lambda number, text: f"[[log]]\nts = {TIME.format(number)}\nline = {json.dumps(text)}\n",
+}
+TABLES: dict[str, tuple[Sequence[str], Callable[[int, str], Sequence[str]]]] = {
+    "CloudWatch": (["@timestamp", "@message", "@logStream"], lambda n, text: [TIME.format(n), text, "s,123:vault"]),
+    "Cloud Logging": (
+        ["insertId", "severity", "textPayload", "timestamp"],
+        lambda n, text: [f"{n * 7919:08x}{n}", "INFO", text, TIME.format(n)],
+    ),
+    "Azure": (["TimeGenerated [UTC]", "LogEntry", "Id"], lambda n, text: [f"11/21/2026, 07:31:0{n} AM", text, "abc"]),
+    "MongoDB": (["_id", "ts", "line"], lambda n, text: [f"ObjectId({n * 7919:x}0)", TIME.format(n), text]),
+}
+for name, (heading, cells) in TABLES.items():
+    WRAPPED[name] = lambda n, text, heading=heading, cells=cells: (  # type: ignore[misc]
+        (row(*heading) + "\n" if n == 1 else "") + row(*cells(n, text))
+    )
+
+
+def rules(lines: Sequence[str]) -> list[str]:
+    return sorted(verdict.rule.name for verdict in verdicts("\n".join(lines) + "\n"))
+
+
+@pytest.mark.parametrize("message", [S, J], ids=["text", "JSON"])
+@pytest.mark.parametrize("name", sorted(WRAPPED))
+def test_a_crash_is_read_as_behind_it_as_messages_are(name: str, message: str) -> None:
+    plain = [A, message, message.replace("59.3", "59.4"), *CRASH]
+    wrapped = [WRAPPED[name](number, line) for number, line in enumerate(plain, 1)]
+    assert "server_panic" in rules(plain)
+    assert rules(wrapped) == rules(plain)
+
+
+@pytest.mark.parametrize("name", sorted(WRAPPED))
+def test_a_crash_before_the_first_message_is_read(name: str) -> None:
+    plain = [A, *CRASH, S, S.replace("59.3", "59.4")]
+    wrapped = [WRAPPED[name](number, line) for number, line in enumerate(plain, 1)]
+    assert rules(wrapped) == rules(plain)
+
+
+@settings(max_examples=200)
+@given(st.text(st.sampled_from("ab1 ,:-|\t\"'x=[{"), max_size=8), st.text(max_size=20))
+def test_what_has_not_all_of_it_stays_as_it_is(before: str, text: str) -> None:
+    known = Affixes()
+    for number in range(2):
+        known.learn(b"%d" % number, before.encode())
+    line = text.encode("utf-8", "replace")
+    assert line.endswith(known.remove(line))
+    assert known.remove(b"\1" + line) == b"\1" + line
+
+
+def test_a_short_text_before_one_message_is_not_learned() -> None:
+    known = Affixes()
+    for _ in range(2):
+        split_line(f"- {S}".encode(), known)
+        assert split_line(b"- panic: x", known).text == b"- panic: x"
+    split_line(f"- {S}: again".encode(), known)
+    assert split_line(b"- panic: x", known).text == b"panic: x"
+
+
+def test_a_line_of_a_value_teaches_nothing() -> None:
+    known = Affixes()
+    for number in range(3):
+        split_line(f"  | {S} {number}".encode(), known)
+        known.learn(b"%d" % number, b"  | ")
+    assert split_line(b"  | panic: x", known).text == b"  | panic: x"
