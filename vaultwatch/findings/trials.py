@@ -48,11 +48,11 @@ class Worth(NamedTuple):
     def exceeds(self, other: Worth) -> bool:
         """Return whether more can be read of a text than of another one, and nothing less.
 
-        With the same records, at most half of the other lines: joined to a record, or left out, they become fewer.
+        With the same records, at most a quarter of the other lines: joined to a record, or left out, they become fewer.
         """
         if self.entries < other.entries or self.messages < other.messages:
             return False
-        fewer = self.others < other.others and self.others * 2 <= other.others
+        fewer = self.others < other.others and self.others * 4 <= other.others
         return self[:2] != other[:2] or (fewer and self[:2] != (0, 0))
 
 

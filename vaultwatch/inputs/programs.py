@@ -154,7 +154,8 @@ _KNOWN = (
         ),
     ),
     (
-        re.compile(rb"(?m)^(?=[^ {]{0,75}[ {])[ -~]{32,75}=$"),
+        # Every other sign of equality is encoded.
+        re.compile(rb"(?ms)\A(?!.*=(?![0-9A-Fa-f]{2}|\r?$))(?=.*^(?=[^ {\n]{0,75}[ {])[ -~]{32,75}=\r?$)"),
         Program("it is quoted-printable", "import quopri, sys; quopri.decode(sys.stdin.buffer, sys.stdout.buffer)"),
     ),
     (re.compile(rb"(?m)^(?:eyJ|MjAy|H4sI)[A-Za-z0-9+/]{12,}={0,2}\s*$"), _BASE64[0]),

@@ -21,7 +21,7 @@ from tests.unit.cli.test_check import DATA
 from vaultwatch.cli import main
 from vaultwatch.findings import trials
 from vaultwatch.findings.trials import best_of
-from vaultwatch.inputs.programs import Program
+from vaultwatch.inputs.programs import Program, programs_for
 
 ENTRIES = (DATA / "audit-device-changes" / "audit.jsonl").read_text().splitlines()
 MESSAGES = (DATA / "audit-socket-down" / "server.log").read_text().splitlines()
@@ -133,11 +133,20 @@ def pasted(lines: list[str], text: str, tmp_path: Path, capfd: pytest.CaptureFix
     return done.stderr
 
 
+@pytest.mark.parametrize("padded", [False, True])
+def test_lines_that_a_terminal_has_wrapped_become_those_that_they_were(padded: bool) -> None:
+    text = "\n".join(wrapped(120, padded=padded)) + "\n"
+    program = best_of(programs_for(text.encode()), text.encode())
+    assert program
+    assert trials._run(program.script, text.encode()).decode().splitlines() == [line.rstrip() for line in LINES]
+
+
 ROW = "2026-11-21T07:31:09.{number:03}Z,5c38b15f5c38b15f5c38b15f5c38b15f,projects/p/logs/stdout,k8s,INFO,{line}"
 NO_WRAPPED_LOGS = {
     "cells": [*LINES[:-5], *(ROW.format(number=number, line=line) for number, line in enumerate(CRASH * 3))],
     "a padded table": [f"\u2502 {number:3} \u2502 {line[:2000]:2000} \u2502" for number, line in enumerate(LINES)],
     "a narrow table": [f"| {number:3} | {line[:80]:80} |" for number, line in enumerate(LINES)],
+    "cells of PowerShell": [f"Message : {line[:100]}\n          {line[100:]}\n" for line in LINES],
     "two writers": ["".join(pair) for pair in zip(wrapped(4096), (line[:40] for line in LINES), strict=False)],
     "another program": [f"step {number}: compiled module number {number} of the project" for number in range(90)],
 }
@@ -150,6 +159,15 @@ def test_what_nothing_has_wrapped_is_not_said_to_be_wrapped(
     (log := tmp_path / "log").write_text("\n".join(lines) + "\n")
     main(["check", str(log)])
     assert "to be wrapped" not in capfd.readouterr().err
+
+
+def test_a_sign_of_equality_at_the_end_of_a_line_is_not_that_of_quoted_printable(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = "2026-11-21T07:29:41.100Z [INFO]  core: mounted: type=kv options=\nok\n"
+    (log := tmp_path / "log").write_text(line * 3)
+    main(["check", str(log)])
+    assert "quoted-printable" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("script", ["while True: pass", "raise ValueError", "print('x' * 99)", "print()"])
