@@ -52,6 +52,7 @@ from vaultwatch.reading.joined_messages import HEAD, messages_in
 from vaultwatch.reading.logfmt import message_of, texts_of
 from vaultwatch.reading.records import Rejected
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
+from vaultwatch.reading.unclear import BANNERS
 
 if TYPE_CHECKING:
     from vaultwatch.reading.yaml_lines import YamlLines
@@ -100,6 +101,7 @@ _FRAME = re.compile(rb"(\d{1,7}) (?=<\d{1,3}>)")
 _MARKS = re.compile(rb"(?:\x1b|#033)\[[0-9;]{0,32}m|#011|#012\Z")  # terminal colours, and what rsyslog escapes
 _REST_OF_PREFIX = re.compile(rb"(?:#0[0-3][0-7])+|\d{13}|['\"`]{0,3}\)?[,;]?|>?(?:</[\w:.-]{1,64}>){0,8}")
 """What rsyslog escapes, the last column of `aws logs --output text`, the end in YAML, SQL, Markdown and XML."""
+_APPENDED = re.compile(rb'[^"{}\\]{1,256}')
 _LEFT_OUT = re.compile(rb'"MESSAGE"\s?:\s?null\b')
 _BULK = re.compile(
     rb'\{\s?"(?:index|create)"\s?:\s?\{(?:\s?"_\w{1,32}"\s?:\s?(?:"[^"\\]{0,256}"|[\w.-]{1,32})\s?,?){0,8}\s?\}\s?\}'
@@ -486,7 +488,7 @@ class Unwrapper:
         """Hold an object that is not complete, unless it is a cut entry, which is read as far as it goes."""
         if level == 0 and ended == 0 and not _NEW_RECORD.match(rest):
             self._hold(_PRETTY, rest, whole if not start else rest, number)
-        elif rest.strip(_AROUND) and not (start and _REST_OF_PREFIX.fullmatch(rest)):
+        elif rest.strip(_AROUND) and not (start and (_REST_OF_PREFIX.fullmatch(rest) or _is_appended(rest))):
             yield from _messages_in(rest) if start else [whole]
 
     def _object(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
@@ -537,6 +539,13 @@ class Unwrapper:
             yield from (piece.line for piece in self._give_up_oldest())
             return
         yield from self._pieces(b"", line, number, level + 1)
+
+
+def _is_appended(text: bytes) -> bool:
+    """Return whether a text behind an object is what some program has appended: no part of JSON, and no message."""
+    return _APPENDED.fullmatch(text) is not None and not (
+        _ANY_HEAD.search(text) or any(map(text.__contains__, BANNERS))
+    )
 
 
 def _texts_of_event(text: bytes) -> dict[str, str]:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.reading.test_unwrapping import A, verdicts
+from tests.unit.reading.test_unwrapping import A, Counted, counted, verdicts
 from vaultwatch.reading.affixes import Affixes
 from vaultwatch.reading.server_log import split_line
 
@@ -130,3 +130,16 @@ def test_a_line_of_a_value_teaches_nothing() -> None:
         split_line(f"  | {S} {number}".encode(), known)
         known.learn(b"%d" % number, b"  | ")
     assert split_line(b"  | panic: x", known).text == b"  | panic: x"
+
+
+@pytest.mark.parametrize("behind", [" 2026-11-21T07:31:00.000Z", "$", "<br>", " ; vault-0", "^M$", ")", " # 1"])
+def test_an_entry_is_read_once_whatever_is_behind_it(behind: str) -> None:
+    assert counted(f"{A}{behind}\n" * 3) == Counted(3, 0)
+
+
+@pytest.mark.parametrize(
+    "behind", ['"path":"sys/mounts"}}', "}", "panic: runtime error: x", '{"type":"request"', "a" * 300]
+)
+def test_what_could_be_of_another_record_behind_an_entry_is_not_left_out(behind: str) -> None:
+    found = counted(f"{A}{behind}\n" * 3)
+    assert (found.audit, found.server + found.rejected) == (3, 3)
