@@ -105,7 +105,7 @@ def large_record(number: int) -> dict[str, Any]:
 
 
 def flood(*, large: bool) -> dict[str, float]:
-    """Return what a flood takes: calls, units (`index_units` of the busier index), rows, lines of the history."""
+    """Return what a flood takes: calls, units (also of the busiest partition), rows, lines of the history."""
     with mock_aws(), fast_dynamodb():
         client, accepting, meter = _client(), Accepting(), Meter()
         make_table(client, _TABLE)
@@ -120,7 +120,7 @@ def flood(*, large: bool) -> dict[str, float]:
     return {
         "calls": meter.calls.total() + counts["PublishBatch"] + counts["PutRecordBatch"],
         "write_units": meter.write_units,
-        "index_units": max(meter.index_units.values()),
+        "partition_units": max(meter.partition_units.values()),
         "read_units": meter.read_units,
         "stored_bytes": meter.stored_bytes,
         "notifications": counts["notifications"],

@@ -22,12 +22,12 @@ _FIREHOSE_BYTES = 5 * 1024
 class Flood:
     """What an alert of a flood takes on average: calls, units, and bytes in the table and in a line of the history.
 
-    `index_units` are write units of the busier index, which are among `write_units`.
+    `partition_units` are write units of the busiest partition, which are among `write_units`.
     """
 
     calls: float
     write_units: float
-    index_units: float
+    partition_units: float
     read_units: float
     stored_bytes: float
     line_bytes: float
@@ -38,7 +38,7 @@ class Flood:
         return cls(
             calls=measured["calls"] / alerts,
             write_units=measured["write_units"] / alerts,
-            index_units=measured["index_units"] / alerts,
+            partition_units=measured["partition_units"] / alerts,
             read_units=measured["read_units"] / alerts,
             stored_bytes=measured["stored_bytes"] / alerts,
             line_bytes=measured["history_bytes"] / measured["history_records"],
@@ -55,8 +55,8 @@ class Flood:
         }
 
     def limit_a_second(self) -> float:
-        """Return how many such alerts a second the busier index takes, if all its rows are in one partition."""
-        return PARTITION_UNITS_A_SECOND / self.index_units
+        """Return how many such alerts a second the busiest partition takes."""
+        return PARTITION_UNITS_A_SECOND / self.partition_units
 
     def kept(self, days: float) -> float:
         """Return the cost in USD of keeping the alerts of such an hour in the table for some days."""

@@ -25,9 +25,9 @@ CORE_MIB = 1769
 MAX_SEGMENT_BYTES = 64 * 1024**2
 RECONCILE_SECONDS = 900
 """The longest that `reconcile` may take for an hour."""
-WITNESS_MIB, WITNESS_SECONDS = 256, 5
-"""The memory of `witness`, and how long changes wait for others, so that there is one invocation for all of them."""
 LANES = ARCHIVES = 2
+CALENDARS = 6
+"""Of rows that wait: each minute `digest` reads the cursor of each, twice, and what is due."""
 WINDOW_SECONDS = 600
 """The shortest timespan of a correlation in the pack; a window begins every half of it."""
 COUNTING = "DynamoDB, Lambda: counts of correlations"
@@ -51,13 +51,11 @@ class Assumptions:
     call_log_bytes: float = _assume(400, "bytes that Lambda itself logs per invocation (START, END, REPORT)")
     shard_fill: float = _assume(0.7, "of a shard's 1 MiB per second in use before another is added")
     write_factor: float = _assume(2, "DynamoDB write units per KiB, since all writes are transactions")
-    index_factor: float = _assume(
-        2, "writes per row of an alert, including indexes and the removal of sent notifications"
+    row_factor: float = _assume(
+        2, "writes per row of an alert, including its part of appointments and the marks of sent notifications"
     )
     digest_ms: float = _assume(100, "ms that `digest` takes every minute")
     notify_ms: float = _assume(400, "ms that `notify` takes per notification")
-    changed_rows: float = _assume(8, "changes of rows of the table per alert, each of which `witness` judges")
-    witness_ms: float = _assume(1, "ms that `witness` takes for a change, besides those of its invocation")
     reconciled_cpu_us: float = _assume(
         57, "µs of CPU time for each entry that `reconcile` compares (measured by hand: docs/reconcile.md)"
     )
@@ -65,7 +63,7 @@ class Assumptions:
         1.5, "times an hour's entries that `reconcile` reads of each copy, since segments begin before the hour"
     )
     other_metrics: float = _assume(50, "custom metrics besides those that `evaluate` writes for each node")
-    alarms: float = _assume(70, "alarms")
+    alarms: float = _assume(64, "alarms")
     counted_groups: float = _assume(
         0.1,
         "groups (identities, addresses) per record a second that hold at least a quarter of a threshold in each "
@@ -139,7 +137,6 @@ class Model:
             "Lambda: sweep": self._sweep(rate),
             "Lambda, S3: reconcile": self._reconcile(rate),
             "Lambda: digest, notify": self._digest_and_notify(rate),
-            "Lambda: witness": self._witness(rate),
             "DynamoDB": self._dynamodb(rate),
             COUNTING: self._counting(rate),
             "SNS, e-mail": self._sns(rate),
@@ -237,23 +234,12 @@ class Model:
             notified, self.assumed.notify_ms, 256
         )
 
-    def _witness(self, rate: float) -> float:
-        """Reads of the table's stream are free; what changes within five seconds is one invocation."""
-        changes = self._alerts(rate) * self.assumed.changed_rows + self._counting_writes(rate)
-        calls = self._witness_calls(rate)
-        gib_seconds = (calls * self.assumed.call_ms + changes * self.assumed.witness_ms) / 1000 * WITNESS_MIB / 1024
-        return calls * usd.REQUEST.usd + gib_seconds * usd.GB_SECOND.usd
-
-    def _witness_calls(self, rate: float) -> float:
-        changes = self._alerts(rate) * self.assumed.changed_rows + self._counting_writes(rate)
-        return min(changes, SECONDS / WITNESS_SECONDS)
-
     def _dynamodb(self, rate: float) -> float:
         """Rows of an alert, its notification, its group and its rule; the three later copies only read them."""
         alerts, kib = self._alerts(rate), ceil(self.measured.alert_bytes / 1024)
-        writes = alerts * (2 * kib + 2) * self.assumed.write_factor * self.assumed.index_factor
+        writes = alerts * (2 * kib + 2) * self.assumed.write_factor * self.assumed.row_factor
         reads = alerts * (LANES + ARCHIVES) * (2 * ceil(kib / 4) + 2) * 2
-        polls = SECONDS / 60 * 4
+        polls = SECONDS / 60 * 3 * CALENDARS
         gib = alerts / DAYS * self.settings.alert_memory_days * self.measured.alert_bytes * 2 / GIB
         stored = gib * (usd.TABLE.usd + usd.RECOVERY.usd)
         return writes * usd.WRITE.usd + (reads + polls) * usd.READ.usd + stored
@@ -282,7 +268,7 @@ class Model:
         return 5120 * ceil(self.measured.alert_bytes / 5120)
 
     def _logs(self, rate: float) -> float:
-        calls = self._frames(rate) + self._heartbeats() * 2 + self._objects(rate) + self._witness_calls(rate)
+        calls = self._frames(rate) + self._heartbeats() * 2 + self._objects(rate)
         return calls * (self.measured.log_bytes + self.assumed.call_log_bytes) / GIB * usd.LOG.usd
 
     def _watch(self) -> float:

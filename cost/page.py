@@ -175,9 +175,9 @@ def _attack(model: Model, measured: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"People get at most {NOTIFICATIONS_A_MINUTE} notifications a minute of alerts that are not critical. One "
         f"shard takes {records_a_second(found['large_bytes'] * 3 / 4):.0f} large records a second, because both audit "
-        "devices send each of them; beyond that they wait in the log server's disk buffer. The busier index of the "
-        f"table takes about {floods[0].limit_a_second():,.0f} small alerts a second; beyond that DynamoDB throttles, "
-        "and frames wait on the stream."
+        "devices send each of them; beyond that they wait in the log server's disk buffer. The busiest partition of "
+        f"the table takes about {floods[0].limit_a_second():,.0f} small alerts a second; beyond that DynamoDB "
+        "throttles, and frames wait on the stream."
     )
 
 

@@ -2,11 +2,10 @@
 
 Of each segment it notes the digest where no host can write: `vaultwatch archive verify` finds what was removed or
 altered since. Such frames are read from the stream again, never from the alerts bucket: a function that can write there
-could forge lines. An alert that `evaluate` has raised is recognised by its id; if its notification was not sent, and
-does not wait to be, it is made again. A new alert is marked late; if it is older than its rule, or than the alerts that
-are remembered, it appears only in a summary. Bad content never raises, and never ends the function, which reads it in
-child processes: a record that ends its child is stored as rejected, and all others are evaluated. Failures of the
-infrastructure raise, and SQS delivers the message again.
+could forge lines. An alert that `evaluate` has raised is recognised by its id. A new alert is marked late; if it is
+older than its rule, or than the alerts that are remembered, it appears only in a summary. Bad content never raises, and
+never ends the function, which reads it in child processes: a record that ends its child is stored as rejected, and all
+others are evaluated. Failures of the infrastructure raise, and SQS delivers the message again.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ DYNAMODB = make_client("dynamodb")
 SEAL = Seal(ENVIRONMENT.row_seal_key)
 ALERTS_TOPIC = Topic(SNS, ENVIRONMENT.topic_arn, SEAL, ENVIRONMENT.mail_key)
 TABLE = (DYNAMODB, ENVIRONMENT.table_name, SEAL)
-STORE = partial(open_store, *TABLE, ENVIRONMENT.alert_memory_days, checks_deliveries=True)
+STORE = partial(open_store, *TABLE, ENVIRONMENT.alert_memory_days)
 COUNTING = SharedCounting(RULES.correlations, partial(open_counts, *TABLE))
 MEMORY = partial(open_memory, *TABLE)
 EXPECTATIONS = partial(open_expectations, *TABLE)

@@ -24,7 +24,6 @@ from stacks.constructs.reconciliation import Reconciliation
 from stacks.constructs.silenced_rules import warn_of_silenced_rules
 from stacks.constructs.slack import SlackNotifications
 from stacks.constructs.sweep import Sweep
-from stacks.constructs.witness import Witness
 from vaultwatch.settings import Settings
 
 
@@ -95,12 +94,10 @@ class AlertingStack(Stack):
             stream=self.stream,
             stream_key=self.key,
         )
-        storing = DependencyGroup(evaluation, digest, sweep)
-        Witness(self, "Witness", defaults=defaults, alerts=self._alerts, writers=storing)
 
         if defaults.settings.reconcile:
             Reconciliation(self, "Reconciliation", defaults=defaults, archive=archive.archive, key=archive.key)
-        return storing
+        return DependencyGroup(evaluation, digest, sweep)
 
     def _add_subscribers(self, defaults: FunctionDefaults, publishers: IDependable) -> None:
         settings = defaults.settings

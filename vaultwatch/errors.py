@@ -5,7 +5,6 @@
     ├── RuleError         a rule, a filter or a placeholder cannot be compiled, or has no fixtures
     │   └── RuleErrors    several of them
     ├── FrameError        one Kinesis record cannot be read or decoded
-    ├── StreamError       one record of the stream of the alerts table cannot be read
     ├── StoreError        the store failed and has changed nothing (`vaultwatch.store`)
     │   └── StoreRefused  it would fail again: it refuses what it was given
     ├── ArchiveError      an archived segment cannot be read
@@ -68,10 +67,6 @@ class RuleErrors(RuleError):
 
 class FrameError(VaultwatchError):
     """One Kinesis record cannot be read or decoded."""
-
-
-class StreamError(VaultwatchError):
-    """One record of the stream of the alerts table cannot be read."""
 
 
 class ArchiveError(VaultwatchError):

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class ForeignRows:
-    """How many rows this process has ignored, because Vaultwatch did not write them, or found deleted."""
+    """How many rows this process has ignored, because Vaultwatch did not write them."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -37,11 +37,6 @@ class ForeignRows:
         """Count a row, and log its key."""
         self.count += 1
         _log.error("the row %s cannot be read, and is ignored: who wrote it?", one_line(str(key), 300))
-
-    def add_missing(self, key: tuple[str, str]) -> None:
-        """Count a row that Vaultwatch never deletes and that is missing, and log what it would be called in clear."""
-        self.count += 1
-        _log.error("the row %s is missing: who deleted it?", one_line(str(key), 300))
 
     def taken(self) -> int:
         """Return how many there were since the last call."""

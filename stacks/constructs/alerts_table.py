@@ -10,7 +10,7 @@ from vaultwatch.store.dynamodb import schema
 
 
 class AlertsTable(dynamodb.Table):
-    """The DynamoDB table behind `vaultwatch.store.dynamodb`, with a stream of its changes. It outlives its stack.
+    """The DynamoDB table behind `vaultwatch.store.dynamodb`. It outlives its stack, and no index lists its rows.
 
     Args:
         scope: The construct that holds the table.
@@ -30,16 +30,9 @@ class AlertsTable(dynamodb.Table):
                 point_in_time_recovery_enabled=True
             ),
             time_to_live_attribute=schema.EXPIRES_AT,
-            stream=dynamodb.StreamViewType.NEW_AND_OLD_IMAGES,
             deletion_protection=True,
             removal_policy=RemovalPolicy.RETAIN,
         )
-        for index in schema.INDEXES:
-            self.add_global_secondary_index(
-                index_name=index.name,
-                partition_key=_text(index.partition_key),
-                sort_key=dynamodb.Attribute(name=index.sort_key, type=dynamodb.AttributeType.NUMBER),
-            )
 
 
 def _text(name: str) -> dynamodb.Attribute:

@@ -77,26 +77,8 @@ LOSSES = (
         "foreign-rows",
         metrics.FOREIGN_ROWS,
         "The function {function} found rows in the alerts table that Vaultwatch did not write. It ignores and replaces "
-        "them, so that they hold back no alert. Or it found that a notification was deleted before it was sent, and "
-        "sent it. Its log names each row. Find out whose credential it was: check the roles that may write to the "
-        "table and, if its trail records data events, CloudTrail.",
-    ),
-    Loss(
-        "rows-altered",
-        metrics.ALTERED_ROWS,
-        "Somebody other than Vaultwatch deleted rows of the alerts table, wrote over them, or put back earlier ones. "
-        "The function {function} restores the rows that can be listed, and its log has a line for each: which row, "
-        "and what was restored or is lost with it (the rule, the group, how many alerts). People may not be notified "
-        "of what is lost. Read these alerts in the history, find out whose credential it was, revoke it, and make "
-        "another key of the rows.",
-        period=MINUTE,
-    ),
-    Loss(
-        "unreadable-changes",
-        metrics.UNREADABLE_CHANGES,
-        "The function {function} could not read records of the stream of the alerts table, so it has not judged these "
-        "changes. Its log says why. The stream must have the view type NEW_AND_OLD_IMAGES: check in CloudTrail who "
-        "changed the table.",
+        "them, so that they hold back no alert. Its log names each row. Find out whose credential it was: check the "
+        "roles that may write to the table and, if its trail records data events, CloudTrail.",
     ),
     Loss(
         "foreign-messages",

@@ -21,7 +21,6 @@ NEEDED_BY_AWS = {
     "WriteLogs": "the Lambda runtime, and Firehose, write their logs with the role",
     "Trace": "Lambda's X-Ray daemon sends the segments",
     "ReadStream": "the event source mapping polls with the role",
-    "ReadChanges": "the event source mapping polls with the role",
     "ReceiveMessages": "the event source mapping polls with the role",
     "WriteDiscarded": "the event source mapping writes the frames that it discards",
     "FindBucket": "the event source mapping checks that the bucket exists",
@@ -75,12 +74,6 @@ def read_stream(stream: kinesis.Stream, key: kms.IKey) -> list[iam.PolicyStateme
         allow("ReadStream", [f"kinesis:{action}" for action in read], [stream.stream_arn]),
         allow("DecryptFrames", ["kms:Decrypt"], [key.key_arn], via="kinesis"),
     ]
-
-
-def read_changes(stream_arn: str) -> iam.PolicyStatement:
-    """Allow an event source mapping to poll the stream of a table."""
-    read = ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
-    return allow("ReadChanges", [f"dynamodb:{action}" for action in read], [stream_arn])
 
 
 def read_again(stream: kinesis.Stream, key: kms.IKey) -> list[iam.PolicyStatement]:

@@ -5,16 +5,15 @@ names (DynamoDB developer guide, "Using IAM policy conditions for fine-grained a
 
 - It has one value for GetItem, PutItem, UpdateItem and DeleteItem, and as many as the call names for the batch calls.
   `ForAllValues` requires every one of them to begin as the policy says.
-- A transaction has no action of its own: each of its parts is judged as PutItem, UpdateItem, DeleteItem or
+- A transaction has no action of its own: each of its parts is judged as GetItem, PutItem, UpdateItem, DeleteItem or
   ConditionCheckItem on its own key ("Using IAM with DynamoDB transactions").
-- A query of an index names the index's partition key, `window` or `sns`, and not the row's. The indexes hold only rows
-  of `digest`, which alone may query them, so a condition would exclude nothing.
+- For a query it is the one partition key that the query names.
 - Of a call that names no key, such as a scan, `ForAllValues` holds (IAM user guide, "Set operators for multivalued
   context keys"). `Null` refuses such a call, should somebody add the action.
 
 IAM has no permission to create a row without replacing one. So a function may replace the alerts and windows that it
-makes itself. But whoever has its credential and not the key of `vaultwatch.seals` cannot name them, unless the function
-may query an index, and rows without a seal decide nothing; nobody may delete a row.
+makes itself. But whoever has its credential and not the key of `vaultwatch.seals` cannot name them: there is no index,
+no role may scan the table, and a query names a partition. Rows without a seal decide nothing; nobody may delete a row.
 """
 
 from __future__ import annotations
@@ -29,6 +28,16 @@ from vaultwatch.store.dynamodb import schema
 
 _DECIDED_BY = (schema.LIMIT_ROWS, schema.RULE_ROWS, schema.SIGHTINGS_ROWS, schema.WINDOW_ROWS)
 """The rows of which `evaluate` and `sweep` decide who is notified."""
+_WAITING = (schema.ADDED_ROWS, schema.CALENDAR_ROWS, schema.NOTIFICATION_ROWS)
+"""The rows that they write for `digest`."""
+_IN_CALENDARS = (
+    schema.ADDED_ROWS,
+    schema.EXPECTED_ROWS,
+    schema.NOTIFICATION_ROWS,
+    schema.RULE_ROWS,
+    schema.WINDOW_ROWS,
+)
+"""The rows that wait."""
 
 
 def allow_rows(
@@ -57,7 +66,7 @@ def store_alerts(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
     rows = (schema.ALERT_ROWS, *_DECIDED_BY)
     return [
         allow_rows("ReadAlerts", table, ["BatchGetItem"], rows),
-        allow_rows("StoreAlerts", table, ["PutItem"], [*rows, schema.ADDED_ROWS, schema.NOTIFICATION_ROWS]),
+        allow_rows("StoreAlerts", table, ["PutItem"], [*rows, *_WAITING]),
         allow_rows("ShareCounts", table, ["UpdateItem"], [schema.COUNT_ROWS]),
         allow_rows("RememberSeen", table, ["BatchGetItem", "PutItem"], [schema.EXPECTED_ROWS, schema.SEEN_ROWS]),
     ]
@@ -70,16 +79,6 @@ def raise_absences(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
         allow_rows("SettleExpected", table, ["BatchGetItem", "PutItem"], [schema.EXPECTED_ROWS]),
         allow_rows("StoreAlerts", table, ["PutItem"], rows),
     ]
-
-
-def restore_rows(table: dynamodb.ITable) -> iam.PolicyStatement:
-    """Allow a function to restore the rows that `digest` may list, on conditions of its own; it reads none."""
-    return allow_rows("RestoreRows", table, ["PutItem"], schema.LISTED_ROWS)
-
-
-def check_deliveries(table: dynamodb.ITable) -> iam.PolicyStatement:
-    """Allow a function to read whether notifications are sent, which it cannot list."""
-    return allow_rows("CheckDeliveries", table, ["BatchGetItem"], [schema.NOTIFICATION_ROWS])
 
 
 def read_live_rules(table: dynamodb.ITable) -> iam.PolicyStatement:
@@ -95,22 +94,15 @@ def remember_live_rules(table: dynamodb.ITable) -> iam.PolicyStatement:
 def close_windows(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
     """Allow a function to close suppression windows, to send what is due or unsent, and to postpone retries.
 
-    With these it can neither open nor prolong a window, only end one, which makes people be notified. It deletes
-    nothing: what is settled stays, in no index, until it expires.
+    It deletes nothing: what is settled stays until it expires.
     """
-    read = (schema.ALERT_ROWS, *_DECIDED_BY, schema.NOTIFICATION_ROWS, schema.ADDED_ROWS)
-    written = (
-        schema.ADDED_ROWS,
-        schema.LIMIT_ROWS,
-        schema.NOTIFICATION_ROWS,
-        schema.RULE_ROWS,
-        schema.WINDOW_ROWS,
-    )
-    found = [f"{table.table_arn}/index/{index.name}" for index in schema.INDEXES]
+    read = (schema.ALERT_ROWS, *_DECIDED_BY, *_WAITING)
+    written = (schema.LIMIT_ROWS, schema.RULE_ROWS, schema.WINDOW_ROWS, *_WAITING)
     return [
         allow_rows("ReadAlerts", table, ["BatchGetItem"], read),
         allow_rows("CloseWindows", table, ["PutItem"], written),
-        allow("FindDue", ["dynamodb:Query"], found),
+        allow_rows("FindDue", table, ["Query"], [schema.CALENDAR_ROWS]),
+        allow_rows("SeeSettled", table, ["GetItem"], _IN_CALENDARS),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The alarms on the streams: that of the frames, with silence, delays and discards, and that of the alerts table."""
+"""The alarms on the stream of frames: silence, delays and discards."""
 
 from __future__ import annotations
 
@@ -27,27 +27,6 @@ def watch_stream(
     alarms.watch_mapping("evaluate", mapping)
     _watch_delays(alarms, stream, function)
     _watch_discards(alarms, function, mapping)
-
-
-def watch_changes(alarms: Alarms, *, function: lambda_.Function, mapping: lambda_.CfnEventSourceMapping) -> None:
-    """Alarm when the changes of the alerts table wait on its stream, or nothing reads them.
-
-    Args:
-        alarms: Where the alarms are added.
-        function: The function that judges them.
-        mapping: The event source mapping between the two.
-    """
-    alarms.watch_mapping("witness", mapping)
-    alarms.add(
-        "changes-delayed",
-        function.metric("IteratorAge", statistic="Maximum", period=MINUTE),
-        "Changes of the alerts table wait more than a minute until the function witness judges them; after 24 hours "
-        "the stream forgets them. Until then, nobody is notified of rows that somebody deletes, writes over or puts "
-        "back. Check the errors and the duration of the function witness, and who writes that much to the table.",
-        threshold=60_000,
-        periods=5,
-        datapoints=3,
-    )
 
 
 def _watch_silence(alarms: Alarms, function: lambda_.Function) -> None:

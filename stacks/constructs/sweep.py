@@ -71,7 +71,6 @@ class Sweep(Construct):
                 *permissions.read_again(stream, stream_key),
                 *_bucket_statements(archive, parked, key),
                 *alerts.storing,
-                row_permissions.check_deliveries(alerts.table),
                 row_permissions.remember_live_rules(alerts.table),
             ],
             effect="SQS redelivers the segments; alerts from the stream are not affected.",

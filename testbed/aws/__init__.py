@@ -33,11 +33,10 @@ from testbed.aws.firehose import direct_puts
 from testbed.aws.functions import Function, Outcome
 from testbed.aws.gaps import Deliveries, Mail, patches
 from testbed.aws.instances import Instances
-from testbed.aws.mappings import Delivery, KinesisShard, Queue, Schedule, TableShard
+from testbed.aws.mappings import Delivery, KinesisShard, Queue, Schedule
 from testbed.aws.permissions import Need
 from testbed.aws.resources import Maker
 from testbed.aws.sts import STS_HOST, Session, Sts
-from testbed.aws.table_stream import expire_rows
 from testbed.aws.template import REGION, Template, Templates, UnsupportedTemplateError
 
 __all__ = ["Call", "LocalAws", "LocalAwsError", "Mail", "Outcome", "UnsupportedTemplateError"]
@@ -193,14 +192,6 @@ class LocalAws:
         self.clock.move(seconds)
         self.run_until_idle(timeout)
 
-    def expire_rows(self, timeout: float = 60.0) -> int:
-        """Delete the rows whose time has come, as DynamoDB does within days, and return how many there were."""
-        with self.endpoint.one_at_a_time:
-            count = expire_rows(REGION, self.now())
-        self.clock.note_rows()
-        self.run_until_idle(timeout)
-        return count
-
     @property
     def refused(self) -> list[Call]:
         """The calls that were denied."""
@@ -290,8 +281,6 @@ class LocalAws:
                 role = self._maker.functions[function].role
                 for shard in self.client("kinesis", role).list_shards(StreamARN=source)["Shards"]:
                     yield KinesisShard(mapping, self._function(function), self, shard["ShardId"])
-            case "dynamodb":
-                yield TableShard(mapping, self._function(function), self, "")
             case "sqs":
                 for _ in range(mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 5)):  # AWS starts with five
                     yield Queue(mapping, self._function(function), self)

@@ -182,13 +182,7 @@ def _records(request: Request) -> Context:
 
 
 def _row_actions(operation: str, arguments: Mapping[str, Any]) -> list[tuple[str, str, Context]]:
-    """Return those of DynamoDB: a transaction needs the permissions of its parts (DynamoDB guide), a batch its own.
-
-    Those of its streams name a stream, or an iterator, which begins with the ARN of one.
-    """
-    if operation in _OF_STREAMS:
-        named = str(arguments.get("StreamArn") or arguments["ShardIterator"])
-        return [(operation, named.partition("|")[0], {})]
+    """Return those of DynamoDB: a transaction needs the permissions of its parts (DynamoDB guide), a batch its own."""
     if "TransactItems" in arguments:
         inside = [(_PARTS[kind], asked) for item in arguments["TransactItems"] for kind, asked in item.items()]
         parts = [(action, asked["TableName"], asked) for action, asked in inside]
@@ -205,7 +199,6 @@ def _row_actions(operation: str, arguments: Mapping[str, Any]) -> list[tuple[str
 
 # The argument that is the ARN of the resource.
 _NAMED_BY = {"kms": "KeyId", "secretsmanager": "SecretId"}
-_OF_STREAMS = ("DescribeStream", "GetRecords", "GetShardIterator")
 _PARTS = {
     "ConditionCheck": "ConditionCheckItem",
     "Delete": "DeleteItem",

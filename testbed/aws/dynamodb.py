@@ -19,8 +19,6 @@ from moto.dynamodb.exceptions import MockValidationException
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
 
-from testbed.aws import table_stream
-
 _MOTO = DynamoDBBackend.transact_write_items
 _SERIALIZE_MEMBER = BaseJSONSerializer._serialize_structure_member
 
@@ -50,7 +48,6 @@ def fast_dynamodb() -> Iterator[None]:
     with (
         patch.object(DynamoDBBackend, "transact_write_items", _transact),
         patch.object(BaseJSONSerializer, "_serialize_structure_member", _serialize_member),
-        table_stream.patched(),
     ):
         yield
 
@@ -67,10 +64,7 @@ def _transact(backend: DynamoDBBackend, items: list[dict[str, Any]]) -> None:
         raise MockValidationException("Attempting to store more than 38 significant digits in a Number")
     touched = [(action["TableName"], _key(backend, action)) for item in items for action in item.values()]
     before = [copy.deepcopy(backend.get_item(*place)) for place in touched]
-    with (
-        patch.object(Table, "__deepcopy__", lambda table, memo: table, create=True),
-        table_stream.undone_on_error(backend),
-    ):
+    with patch.object(Table, "__deepcopy__", lambda table, memo: table, create=True):
         try:
             _MOTO(backend, items)
         except BaseException:

@@ -7,7 +7,7 @@
   the policies of queues: `Deliveries`.
 
 These gaps remain: throttling and partial failures (use a fault of `Endpoint`, or tests/support/kinesis.py), lifecycle
-rules (nothing is deleted; expired rows are if a test says so: `LocalAws.expire_rows`), what policies of buckets allow,
+rules and expiry (nothing is deleted), what policies of buckets allow,
 policies of topics and keys, alarms, resharding, access logs, X-Ray, and Firehose's conversions.
 """
 

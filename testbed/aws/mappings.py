@@ -1,6 +1,6 @@
-"""The event source mappings on Kinesis, streams of tables and SQS, the schedules, and the Firehose of the local AWS.
+"""The event source mappings on Kinesis and SQS, the schedules, and the Firehose of the local AWS.
 
-Sources: Lambda guide, "Processing records from Kinesis", "Using Lambda with DynamoDB", "Using Lambda with SQS",
+Sources: Lambda guide, "Processing records from Kinesis", "Using Lambda with SQS",
 "Retain discarded batch records",
 "Asynchronous invocation". Each class is one of AWS's pollers and uses the function's role. Its `step` does one piece of
 work and returns whether there was any.
@@ -21,7 +21,6 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from testbed.aws.functions import Function, Outcome
-from testbed.aws.table_stream import event_record
 from testbed.aws.template import ACCOUNT, REGION, UnsupportedTemplateError
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 _MAX_EVENT_BYTES = 6 * 1024 * 1024
 _LONGEST_BACKOFF_SECONDS = 60.0
-_STREAM_SECONDS, _MAX_STREAM_RECORDS = 86_400.0, 1_000
 
 
 def _iso(seconds: float) -> str:
@@ -170,43 +168,6 @@ class KinesisShard:
             },
             "payload": json.dumps({"Records": records}),
         }
-
-
-@dataclass
-class TableShard(KinesisShard):
-    """Polls the stream of a table, which keeps a change for 24 hours, and has those of one row in their order.
-
-    A call returns at most 1,000 records (DynamoDB API reference, GetRecords). There is no on-failure destination.
-    """
-
-    def __post_init__(self) -> None:
-        """Begin where the stream is when the mapping is made."""
-        arn = {"StreamArn": self.mapping["EventSourceArn"]}
-        self._streams = self.aws.client("dynamodbstreams", self.function.spec.role)
-        [shard] = self._streams.describe_stream(**arn)["StreamDescription"]["Shards"]
-        start = {"ShardId": shard["ShardId"], "ShardIteratorType": self.mapping["StartingPosition"]}
-        self._iterator = self._streams.get_shard_iterator(**arn, **start)["ShardIterator"]
-
-    def step(self) -> bool:
-        """Try one batch of what the stream still has."""
-        oldest = self.aws.now() - _STREAM_SECONDS
-        self._waiting = [record for record in self._waiting if self._arrival(record) >= oldest]
-        return super().step()
-
-    def _read(self) -> list[dict[str, Any]]:
-        limit = min(self.mapping.get("BatchSize", 100), _MAX_STREAM_RECORDS)
-        found = self._streams.get_records(ShardIterator=self._iterator, Limit=limit)
-        self._iterator = found["NextShardIterator"]
-        return [event_record(record, self.mapping["EventSourceArn"]) for record in found["Records"]]
-
-    def _arrival(self, record: Mapping[str, Any]) -> float:
-        return float(record["dynamodb"]["ApproximateCreationDateTime"])
-
-    def _number(self, record: Mapping[str, Any]) -> str:
-        return str(record["dynamodb"]["SequenceNumber"])
-
-    def _bytes(self, record: Mapping[str, Any]) -> int:
-        return len(json.dumps(record))
 
 
 @dataclass

@@ -1,8 +1,7 @@
 """Count calls of AWS, and the units that DynamoDB charges for them.
 
 Units are those of the DynamoDB developer guide ("Read and write operations"): a write unit per KiB of the larger of the
-row before and after, two in a transaction, and one per KiB in each index that has the row, or two if its key there
-changes; a read unit per 4 KiB of a consistent read. moto reports none of this.
+row before and after, two in a transaction; a read unit per 4 KiB of a consistent read. moto reports none of this.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ class Meter:
 
     Attributes:
         calls: The number of calls by operation.
-        write_units: Write units of successful calls, including those of indexes.
-        index_units: Those of each index among them.
+        write_units: Write units of successful calls.
+        partition_units: Those of each partition key.
         read_units: Read units of reads by key.
     """
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
-        self.index_units: Counter[str] = Counter()
+        self.partition_units: Counter[str] = Counter()
         self.write_units = self.read_units = 0
         self._rows: dict[tuple[str, str], _Row] = {}
         self._lock = Lock()
@@ -78,18 +77,9 @@ class Meter:
         before, after = self._rows.pop(key, None), item if is_put else None
         if after is not None:
             self._rows[key] = after
-        in_indexes = Counter({index.name: _index_units(index, before, after) for index in schema.INDEXES})
-        self.index_units += in_indexes
-        self.write_units += factor * max(_kib(before), _kib(after)) + in_indexes.total()
-
-
-def _index_units(index: schema.Index, before: _Row | None, after: _Row | None) -> int:
-    old, new = (row if row is not None and index.partition_key in row else None for row in (before, after))
-    if old is None and new is None:
-        return 0
-    if old is not None and new is not None and all(old[key] == new[key] for key in index[1:]):
-        return max(_kib(old), _kib(new))
-    return sum(_kib(row) for row in (old, new) if row is not None)
+        units = factor * max(_kib(before), _kib(after))
+        self.write_units += units
+        self.partition_units[key[0]] += units
 
 
 def _kib(row: _Row | None) -> int:

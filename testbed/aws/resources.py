@@ -115,7 +115,6 @@ class Maker:
     functions: dict[str, FunctionSpec] = field(default_factory=dict)
     retries: dict[str, int] = field(default_factory=dict)  # of asynchronous invocations
     mappings: list[dict[str, Any]] = field(default_factory=list)
-    streams: dict[str, str] = field(default_factory=dict)  # of tables, by the ARN of the table
     rules: dict[str, dict[str, Any]] = field(default_factory=dict)
     deliveries: dict[str, dict[str, Any]] = field(default_factory=dict)
     instances: Instances = field(default_factory=Instances)
@@ -145,8 +144,7 @@ class Maker:
             resource.properties,
             {*resource.asked, *WITHOUT_EFFECT[""], *WITHOUT_EFFECT.get(resource.type, ())},
         )
-        own = {"StreamArn": self.streams[arn]} if arn in self.streams else {}
-        return Made(ref, {"Arn": arn, f"{kind}Name": resource.name, **own} if begins else {})
+        return Made(ref, {"Arn": arn, f"{kind}Name": resource.name} if begins else {})
 
     def admits(self, service: str, need: Need) -> bool:
         """Return whether the policy of the needed resource allows this to a service."""
@@ -186,13 +184,10 @@ class Maker:
         if encryption := resource.get("StreamEncryption"):
             self.keys[arn] = encryption["KeyId"]
 
-    def _table(self, resource: Resource, arn: str) -> None:
+    def _table(self, resource: Resource, _: str) -> None:
         dynamodb, name = self.client("dynamodb"), {"TableName": resource.name}
-        same = ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema")
-        view = {**resource.get("StreamSpecification", {})}
-        stream = {"StreamSpecification": {"StreamEnabled": True, **view}} if view else {}
-        made = dynamodb.create_table(**name, **resource.some(*same), **stream)
-        self.streams[arn] = made["TableDescription"].get("LatestStreamArn", "")
+        same = ("AttributeDefinitions", "BillingMode", "KeySchema")
+        dynamodb.create_table(**name, **resource.some(*same))
         if expiry := resource.some("TimeToLiveSpecification"):
             dynamodb.update_time_to_live(**name, **expiry)
 

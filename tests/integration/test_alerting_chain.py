@@ -31,7 +31,6 @@ NO_HEARTBEATS = {"vaultwatch-audit-heartbeats-missing", "vaultwatch-server-heart
 BY_AWS = {
     *("kinesis.describestreamsummary", "kinesis.listshards", "sqs.receivemessage", "sqs.deletemessage"),
     *("sqs.deletemessagebatch", "sqs.getqueueattributes", "s3.headbucket"),
-    *("dynamodb.describestream", "dynamodb.getrecords", "dynamodb.getsharditerator"),
 }
 # Permissions that no call in these tests needs, each with its reason.
 NOT_SEEN_HERE = {
@@ -44,8 +43,6 @@ NOT_SEEN_HERE = {
     "ReconciliationFunctionRole*: DecryptObjects: *": "as above",
     "ReconciliationFunctionRole*: ReceiveMessages: sqs:DeleteMessage on *": "as above",
     "EvaluationFunctionRole*: ReadStream: kinesis:DescribeStream on *": "the Lambda guide asks for it",
-    "WitnessFunctionRole*: ReadChanges: dynamodb:ListStreams on *": "the DynamoDB guide asks for it",
-    "WitnessFunctionRole*: RestoreRows: *": "nobody alters a row here; tests/integration/test_named_rows.py does",
     "EvaluationFunctionRole*: StoreAlerts: dynamodb:PutItem on * for added#*": "in a crowd of writers, as in sweep",
     "DigestFunctionRole*: * for family#*": "no shipped rule that expects an event has others on the same fact",
     "HistoryRole*: WriteAlerts: s3:AbortMultipartUpload on *": "Firehose, when a large object fails",

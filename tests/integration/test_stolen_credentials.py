@@ -14,7 +14,7 @@ from testbed.deployment import ALERTING, ARCHIVE
 from vaultwatch.store.dynamodb import schema
 
 Row = dict[str, Any]
-NEVER_DUE = {"due_kind": {"S": "window"}, "due_at": {"N": "9e12"}, "body": {"B": b"{}"}}
+NEVER_DUE = {"due_at": {"N": "9e12"}, "body": {"B": b"{}"}}
 ROWS = {
     "alert": schema.alert_key("1"),
     "window": schema.window_key("g"),
@@ -29,25 +29,23 @@ ROWS = {
     "sent to another sink": schema.sent_key("n", "pager"),
     "thread": schema.thread_key("g", "slack"),
     "count": schema.count_key("w"),
+    "calendar": (schema.calendar_key("window", 1), "1"),
 }
-STORED = {"alert", "window", "held", "limit", "sightings", "notification"}
+STORED = {"alert", "window", "held", "limit", "sightings", "notification", "calendar"}
 SEEN = {"seen", "expected"}
-LISTED = {"window", "held", "expected", "notification"}
 PUT = {
     "Evaluation": STORED | SEEN,
     "Sweep": STORED | SEEN | {"live"},
     "Digest": STORED | {"expected", "live"},
     "Slack": {"sent"},
-    "Witness": LISTED,
 }
 READ = {
-    "Evaluation": STORED - {"notification"} | SEEN | {"live"},
-    "Sweep": STORED | SEEN | {"live"},
+    "Evaluation": STORED - {"notification", "calendar"} | SEEN | {"live"},
+    "Sweep": STORED - {"notification", "calendar"} | SEEN | {"live"},
     "Digest": STORED | {"expected", "live"},
     "Slack": {"sent"},
-    "Witness": set[str](),
 }
-UPDATE = {"Evaluation": {"count"}, "Sweep": {"count"}, "Digest": set[str](), "Slack": set[str](), "Witness": set[str]()}
+UPDATE = {"Evaluation": {"count"}, "Sweep": {"count"}, "Digest": set[str](), "Slack": set[str]()}
 
 
 COPY, FILE_COPY = "archive/source=audit/node=vault-1/x", "archive/source=audit-file/node=vault-1/x"
@@ -67,7 +65,6 @@ KEYS = {
 OBJECTS = {
     "History": {"get_object": {"alerts/x"}, "put_object": {"alerts/x"}},
     "Reconciliation/Function": {"get_object": {COPY, FILE_COPY}, "put_object": set[str]()},
-    "Witness/Function": {"get_object": set[str](), "put_object": set[str]()},
     "Evaluation/Function": {
         "get_object": {"oversize/x"},
         "put_object": {"aws/lambda/x", "parked/x", "rejected/x", *EXCLUDED},
@@ -119,7 +116,7 @@ class Thief:
 
     def updates(self, key: schema.Key) -> bool:
         """Return whether it may change a part of a row, alone and in a transaction; both give the same answer."""
-        update: Any = {"TableName": self.table, "Key": _key(key), "UpdateExpression": "REMOVE due_kind, unsent_sink"}
+        update: Any = {"TableName": self.table, "Key": _key(key), "UpdateExpression": "REMOVE due_at"}
         alone = self.may("update_item", **update)
         assert alone == self.may("transact_write_items", TransactItems=[{"Update": update}])
         return alone
@@ -165,7 +162,7 @@ def test_a_function_may_write_and_read_the_rows_it_needs_and_no_others(aws: Loca
 def test_who_has_the_names_of_rows_and_the_credential_of_another_role_reaches_none(aws: LocalAws, holder: str) -> None:
     thief = Thief(aws, holder)
 
-    for key in (ROWS["window"], ROWS["notification"]):  # which digest lists
+    for key in (ROWS["window"], ROWS["notification"]):  # which digest writes, too
         assert [thief.puts(key), thief.reads(key), thief.updates(key), thief.deletes(key)] == [
             False,
             False,
@@ -174,12 +171,7 @@ def test_who_has_the_names_of_rows_and_the_credential_of_another_role_reaches_no
         ]
 
 
-def test_witness_may_write_nothing_that_digest_may_not(aws: LocalAws) -> None:
-    assert PUT["Witness"] < PUT["Digest"]
-    assert not READ["Witness"]
-
-
-@pytest.mark.parametrize("function", sorted(PUT.keys() - {"Witness"}))
+@pytest.mark.parametrize("function", PUT)
 def test_a_batch_with_one_row_of_another_function_is_refused_as_a_whole(aws: LocalAws, function: str) -> None:
     thief, own = Thief(aws, function), ROWS[min(READ[function])]
 
@@ -204,17 +196,15 @@ def test_a_call_that_names_no_key_is_refused(aws: LocalAws, function: str) -> No
 
 
 @pytest.mark.parametrize("function", PUT)
-def test_only_digest_may_query_an_index_and_nobody_the_table(aws: LocalAws, function: str) -> None:
+def test_only_digest_may_query_and_nothing_but_a_calendar(aws: LocalAws, function: str) -> None:
     thief = Thief(aws, function)
 
-    def queries(name: str, value: str, **index: str) -> bool:
-        values = {":value": {"S": value}}
-        condition = {"KeyConditionExpression": f"{name} = :value", "ExpressionAttributeValues": values}
-        return thief.may("query", TableName=thief.table, **condition, **index)
+    def queries(partition: str) -> bool:
+        condition = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": {":pk": {"S": partition}}}
+        return thief.may("query", TableName=thief.table, **condition)
 
-    assert queries("due_kind", "window", IndexName="due") is (function == "Digest")
-    assert queries("unsent_sink", "sns", IndexName="unsent") is (function == "Digest")
-    assert not queries("pk", ROWS["window"][0])
+    found = {name for name, (partition, _) in ROWS.items() if queries(partition)}
+    assert found == ({"calendar"} if function == "Digest" else set())
 
 
 @pytest.mark.parametrize("holder", OBJECTS)
@@ -270,7 +260,6 @@ MAY_CALL = {
     "Digest/Function": PUBLISHING,
     "Slack/Function": {"read the webhook", "receive what notify is to send"},
     "Reconciliation/Function": set[str](),
-    "Witness/Function": set[str](),
 }
 
 

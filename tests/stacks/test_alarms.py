@@ -133,7 +133,6 @@ def test_missing_data_is_an_alarm_where_something_must_always_come(alarms: dict[
         "evaluate-mapping-stopped",
         "notify-mapping-stopped",
         "sweep-mapping-stopped",
-        "witness-mapping-stopped",
         "reconcile-mapping-stopped",
         "reconcile-stopped",
     }
@@ -164,7 +163,7 @@ def test_every_event_source_mapping_is_watched_by_what_it_polls(alerting: Templa
         assert mapping["Properties"]["MetricsConfig"] == {"Metrics": ["EventCount"]}
 
 
-@pytest.mark.parametrize("function", ["Evaluation", "Digest", "Sweep", "Witness", "Reconciliation", "Slack"])
+@pytest.mark.parametrize("function", ["Evaluation", "Digest", "Sweep", "Reconciliation", "Slack"])
 @pytest.mark.parametrize("metric", ["Errors", "Throttles"])
 def test_each_function_that_fails_or_is_throttled_raises_an_alarm(
     alarms: dict[str, Any], function: str, metric: str
@@ -176,7 +175,6 @@ def test_each_function_that_fails_or_is_throttled_raises_an_alarm(
     ("namespace", "metric", "what"),
     [
         ("AWS/Lambda", "IteratorAge", "<EvaluationFunction>"),
-        ("AWS/Lambda", "IteratorAge", "<WitnessFunction>"),
         ("AWS/Lambda", "DestinationDeliveryFailures", "<EvaluationFunction>"),
         ("AWS/Lambda", "OnFailureDestinationDeliveredEventCount", "<EvaluationMapping>"),
         ("AWS/Lambda", "Invocations", "<DigestFunction>"),
@@ -239,12 +237,6 @@ def test_heartbeats_are_watched_for_each_log(alarms: dict[str, Any]) -> None:
     found = [dimensions(alarm) for alarm in alarms.values() if alarm["MetricName"] == "Heartbeats"]
 
     assert [one["source"] for one in found] == ["audit", "server"]
-
-
-def test_a_row_that_somebody_alters_raises_an_alarm_within_a_minute(alarms: dict[str, Any]) -> None:
-    alarm = alarms["witness-rows-altered"]
-
-    assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["Threshold"]) == (60, 1, 0)
 
 
 def test_without_slack_there_is_no_alarm_about_it(synthesized: Synthesized) -> None:

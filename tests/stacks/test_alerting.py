@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from cost.model import WITNESS_SECONDS
 from tests.support.templates import Template, of_type, properties, text
 
 Synthesized = Callable[..., dict[str, Template]]
@@ -43,33 +42,10 @@ def test_a_frame_is_retried_for_a_day_and_never_blocks_the_others(alerting: Temp
     }
 
 
-def test_changes_of_the_table_are_judged_in_their_order_until_the_stream_forgets_them(alerting: Template) -> None:
-    mapping = properties(alerting, "Lambda::EventSourceMapping", "Witness")
-
-    assert text(mapping.pop("EventSourceArn")) == "<AlertsTable.StreamArn>"
-    assert text(mapping.pop("FunctionName")) == "<WitnessFunction.Arn>"
-    del mapping["Tags"]
-    assert mapping == {
-        "BatchSize": 1_000,
-        "BisectBatchOnFunctionError": True,
-        "FunctionResponseTypes": ["ReportBatchItemFailures"],
-        "MaximumBatchingWindowInSeconds": WITNESS_SECONDS,
-        "MaximumRecordAgeInSeconds": -1,
-        "MaximumRetryAttempts": -1,
-        "MetricsConfig": {"Metrics": ["EventCount"]},
-        "ParallelizationFactor": 1,
-        "StartingPosition": "LATEST",
-    }
+def test_nothing_lists_the_rows_of_the_table(alerting: Template) -> None:
     [table] = of_type(alerting, "DynamoDB::Table").values()
-    assert table["Properties"]["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
 
-
-def test_changes_are_judged_once_every_function_that_writes_rows_is_of_this_version(alerting: Template) -> None:
-    found = of_type(alerting, "Lambda::EventSourceMapping")
-    [mapping] = [mapping for name, mapping in found.items() if name.startswith("Witness")]
-
-    before = " ".join(mapping["DependsOn"])
-    assert all(f"{name}Function" in before for name in ("Evaluation", "Digest", "Sweep"))
+    assert not {"GlobalSecondaryIndexes", "LocalSecondaryIndexes", "StreamSpecification"} & table["Properties"].keys()
 
 
 def test_the_functions_run_as_the_settings_say(synthesized: Synthesized) -> None:
@@ -133,7 +109,7 @@ def test_each_function_gets_the_variables_it_needs_and_no_others(
 def test_every_log_group_keeps_entries_as_long_as_the_settings_say(synthesized: Synthesized) -> None:
     groups = of_type(synthesized(log_retention_days=14)["alerting"], "Logs::LogGroup")
 
-    assert len(groups) == 7
+    assert len(groups) == 6
     assert {group["Properties"]["RetentionInDays"] for group in groups.values()} == {14}
 
 
@@ -337,10 +313,6 @@ def test_the_table_expires_its_rows_and_can_be_restored(alerting: Template) -> N
     assert found["SSESpecification"] == {"SSEEnabled": True}
     assert found["BillingMode"] == "PAY_PER_REQUEST"
     assert table["DeletionPolicy"] == "Retain"
-    assert {
-        index["IndexName"]: [key["AttributeName"] for key in index["KeySchema"]]
-        for index in found["GlobalSecondaryIndexes"]
-    } == {"due": ["due_kind", "due_at"], "unsent": ["unsent_sink", "unsent_order"]}
 
 
 def test_every_alert_is_written_to_the_alerts_folder(alerting: Template) -> None:

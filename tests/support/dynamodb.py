@@ -16,7 +16,6 @@ from moto import mock_aws
 
 from testbed.aws import alerts_table
 from testbed.aws.dynamodb import fast_dynamodb
-from testbed.aws.table_stream import event_record
 from vaultwatch.seals import Seal
 
 if TYPE_CHECKING:
@@ -77,22 +76,9 @@ def one_at_a_time() -> Iterator[None]:
         yield
 
 
-def make_table(client: DynamoDBClient, *, stream: bool = False) -> None:
-    """Create the table that the stack `alerting` creates, with its stream if it is wanted."""
-    alerts_table.make_table(client, TABLE, stream=stream)
-
-
-def changes() -> list[dict[str, Any]]:
-    """Return every change of the table, as a function gets them from its stream."""
-    client = make_client("dynamodbstreams")
-    [stream] = client.list_streams(TableName=TABLE)["Streams"]
-    arn = stream["StreamArn"]
-    [shard] = client.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
-    iterator = client.get_shard_iterator(StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")
-    found, after = list[Any](), iterator["ShardIterator"]
-    while page := (answer := client.get_records(ShardIterator=after))["Records"]:
-        found, after = found + page, answer["NextShardIterator"]
-    return [event_record(record, arn) for record in found]
+def make_table(client: DynamoDBClient) -> None:
+    """Create the table that the stack `alerting` creates."""
+    alerts_table.make_table(client, TABLE)
 
 
 def all_rows() -> list[dict[str, Any]]:

@@ -189,7 +189,9 @@ class World:
 
     def unsent(self) -> int:
         """Return how many alerts and summaries are stored and not published."""
-        drafts = [json.loads(row["body"]["B"]) for row in all_rows() if "unsent_sink" in row]
+        drafts = [
+            json.loads(row["body"]["B"]) for row in all_rows() if row["sk"]["S"].startswith("sink#") and "due_at" in row
+        ]
         return sum(max(1, len(draft.get("alert_ids", ()))) for draft in drafts)
 
     def published(self) -> list[Notification]:

@@ -121,8 +121,6 @@ FAILED_ALERTS = Metric("FailedAlerts", "Count", _PUBLISHING)
 # Rows of the table that Vaultwatch did not write, and ignores: somebody else did.
 FOREIGN_ROWS = Metric("ForeignRows", "Count", _PUBLISHING)
 # Changes of the table that Vaultwatch has not made, and records of its stream that cannot be read.
-ALTERED_ROWS = Metric("AlteredRows", "Count", ("witness",))
-UNREADABLE_CHANGES = Metric("UnreadableChanges", "Count", ("witness",))
 PUBLISHED_NOTIFICATIONS = Metric("PublishedNotifications", "Count", _PUBLISHING)
 REFUSED_NOTIFICATIONS = Metric("RefusedNotifications", "Count", _PUBLISHING)
 PUBLISH_FAILURES = Metric("PublishFailures", "Count", _PUBLISHING)

@@ -44,9 +44,7 @@ _AGAIN = Backoff(first_seconds=60.0, longest_seconds=3600.0)
 
 
 @cache
-def open_store(
-    client: DynamoDBClient, table: str, seal: Seal, memory_days: int, *, checks_deliveries: bool = False
-) -> DynamoStore:
+def open_store(client: DynamoDBClient, table: str, seal: Seal, memory_days: int) -> DynamoStore:
     """Open the store with two sinks: the topic, whose subscriptions decide who gets which notification, and history."""
     from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, NOTIFIED
     from vaultwatch.dispatch.routes import Route
@@ -57,14 +55,7 @@ def open_store(
         Route(TOPIC, NOTIFIED, Level.INFORMATIONAL),
         Route(HISTORY, ALL_DISPOSITIONS - NOTIFIED, Level.INFORMATIONAL, batched=True),
     )
-    return DynamoStore(
-        client,
-        table,
-        seal,
-        routes,
-        remembered_seconds=memory_days * 86400.0,
-        checks_deliveries=checks_deliveries,
-    )
+    return DynamoStore(client, table, seal, routes, remembered_seconds=memory_days * 86400.0)
 
 
 class History(NamedTuple):

@@ -78,7 +78,7 @@ class Store(Protocol):
 
         Args:
             now: The present time.
-            may_go_on: Called before each page of windows. If it returns False, the other windows are left to the next
+            may_go_on: Called before each hundred windows or so. If it returns False, the others are left to the next
                 call: after a flood there may be too many for one call, and no summary must wait for them.
 
         Returns:

@@ -11,7 +11,6 @@ from vaultwatch.detection.correlation import absence_verdict, without_entry
 from vaultwatch.detection.firsts import Combination
 from vaultwatch.rules.correlations import Correlations
 from vaultwatch.rules.pack import Rule
-from vaultwatch.store import REMEMBERED_SECONDS
 from vaultwatch.store.expectations import Expectations, Expected
 
 TOO_OLD_SECONDS = 2 * 86_400.0
@@ -51,7 +50,7 @@ class Absences:
         """
         expected = [self._expected(of, runs[-1]) for of, runs in seen if of.rule in self._by_name]
         if kept := [one for one in expected if one.due_at > now - TOO_OLD_SECONDS]:
-            self._expectations().expect(kept, now + REMEMBERED_SECONDS)
+            self._expectations().expect(kept, now)
 
     def is_of_known_cluster(self, seen: GroupSeen) -> bool:
         """Return whether what a rule expects of each cluster names one.
@@ -79,10 +78,10 @@ class Absences:
             one = self._by_name.get(expected.rule)
             due_at = expected.run.ends + one.correlation.timespan_seconds if one else 0.0
             if one is None or len(expected.group) != len(one.correlation.group_by):
-                self._expectations().settle_due(expected, now + REMEMBERED_SECONDS)
+                self._expectations().settle_due(expected, now)
             elif due_at > now:
                 later = Expected(expected.rule, expected.group, expected.run, due_at)
-                self._expectations().expect([later], now + REMEMBERED_SECONDS)
+                self._expectations().expect([later], now)
             else:
                 verdict = absence_verdict(one, Combination(expected.rule, expected.group), expected.run)
                 found.append(Overdue(expected, alert_of(verdict)))
@@ -94,7 +93,7 @@ class Absences:
         Raises:
             StoreError: The store failed; the alert will be raised again, with the same id.
         """
-        self._expectations().settle_due(overdue.expected, now + REMEMBERED_SECONDS)
+        self._expectations().settle_due(overdue.expected, now)
 
     def _expected(self, of: Combination, run: Run) -> Expected:
         one = self._by_name[of.rule]

@@ -40,14 +40,14 @@ class Expected(msgspec.Struct, frozen=True):
 class Expectations(Protocol):
     """The contract. If a method fails, it raises `StoreError` and nothing else."""
 
-    def expect(self, expected: Sequence[Expected], forget_at: float) -> None:
-        """Keep the latest events, and forget them at a time."""
+    def expect(self, expected: Sequence[Expected], now: float) -> None:
+        """Keep the latest events, for as long as alerts are remembered."""
         ...
 
     def due(self, now: float) -> list[Expected]:
         """Return some of what is due and was not settled, the earliest first."""
         ...
 
-    def settle_due(self, expected: Expected, forget_at: float) -> None:
+    def settle_due(self, expected: Expected, now: float) -> None:
         """Note that an alert was raised on what is due; if another event came since, this changes nothing."""
         ...

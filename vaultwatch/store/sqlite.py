@@ -182,7 +182,7 @@ class SqliteStore:
         """See `Memory.rules_live_since`, which is recorded."""
         return {name: min(since, now) for name, since in self.live_since(digests, now).items()}
 
-    def expect(self, expected: Sequence[Expected], forget_at: float) -> None:
+    def expect(self, expected: Sequence[Expected], now: float) -> None:
         """See `Expectations.expect`."""
         with self._database.transaction() as db:
             for one in expected:
@@ -190,7 +190,7 @@ class SqliteStore:
                 if row is None or one.replaces(msgspec.json.decode(row[0], type=Expected)):
                     body = msgspec.json.encode(one)
                     db.execute("INSERT OR REPLACE INTO expected VALUES (?, ?, ?, ?)",
-                               (one.name, body, one.due_at, forget_at))  # fmt: skip
+                               (one.name, body, one.due_at, now + REMEMBERED_SECONDS))  # fmt: skip
 
     def due(self, now: float) -> list[Expected]:
         """See `Expectations.due`."""
@@ -198,11 +198,11 @@ class SqliteStore:
         with self._database.reading() as db:
             return [msgspec.json.decode(body, type=Expected) for (body,) in db.execute(find, (now, _PAGE))]
 
-    def settle_due(self, expected: Expected, forget_at: float) -> None:
+    def settle_due(self, expected: Expected, now: float) -> None:
         """See `Expectations.settle_due`."""
         settle = "UPDATE expected SET due_at = NULL, until = ? WHERE name = ? AND body = ?"
         with self._database.transaction() as db:
-            db.execute(settle, (forget_at, expected.name, msgspec.json.encode(expected)))
+            db.execute(settle, (now + REMEMBERED_SECONDS, expected.name, msgspec.json.encode(expected)))
 
     def purge(self, now: float) -> int:
         """See `Store.purge`; beyond a million alerts, the oldest are deleted early.

@@ -140,10 +140,10 @@ def test_an_alert_that_dynamodb_refuses_is_no_failure_of_the_infrastructure(
     evaluate = aws.function("evaluate")
     item = Table._item
 
-    def refused(table: Table, row: Any, written: int) -> Any:
+    def refused(table: Table, row: Any) -> Any:
         if b"mallory" in _plain(row.body):
             raise ClientError({"Error": {"Code": "ValidationException"}}, "TransactWriteItems")
-        return item(table, row, written)
+        return item(table, row)
 
     monkeypatch.setattr(Table, "_item", refused)
     evaluate.handler(kinesis(frame(aws)), Context())

@@ -124,6 +124,7 @@ ROWS = [
     Row("digest", DYNAMODB_READ, (ERRORS,)),
     Row("digest", DYNAMODB_READ, (ERRORS,), notified="erin", times=1),
     Row("digest", DYNAMODB_WRITE, (ERRORS,), notified="erin"),
+    Row("digest", "DynamoDB.TransactGetItems", (ERRORS,), notified="erin"),
     Row("digest", PUBLISH, ("PublishFailures", "UnsentNotifications")),
     Row("digest", KEEP, ("PublishFailures", "UnsentNotifications"), notified="erin frank"),
     Row("digest", MARK_SENT, (ERRORS,), notified="erin frank"),

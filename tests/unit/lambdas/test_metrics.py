@@ -116,11 +116,7 @@ def reconcile(aws: World) -> Invocation:
     return partial(aws.function("reconcile").handler, {"Records": [queue_record(body)]}, Context(900_000))
 
 
-def witness(aws: World) -> Invocation:
-    return partial(aws.function("witness").handler, {"Records": []}, Context())
-
-
-@pytest.mark.parametrize("invocation", [evaluate, sweep, digest, notify, reconcile, witness])
+@pytest.mark.parametrize("invocation", [evaluate, sweep, digest, notify, reconcile])
 def test_a_function_writes_exactly_what_is_declared_for_it(
     aws: World, capsys: pytest.CaptureFixture[str], invocation: Callable[[World], Invocation]
 ) -> None:

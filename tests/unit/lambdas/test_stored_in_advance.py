@@ -79,11 +79,11 @@ def test_come_as_expected(aws: World, capsys: pytest.CaptureFixture[str], thief:
     aws.monkeypatch.setattr(digest, "ABSENCES", Absences(rules, digest.ABSENCES._expectations))
     aws.now = LIVE + 2001 * 3600
     aws.evaluate(aws.frame(event(2000)))
-    [come] = module.EXPECTATIONS().due(LIVE + 3000 * 3600)
+    [come] = module.EXPECTATIONS().due(LIVE + 2030 * 3600)
     wipe()
 
     aws.now = LIVE + 25 * 3600
-    DynamoExpectations(make_client("dynamodb"), TABLE, thief).expect([come], aws.now + 90 * DAY)
+    DynamoExpectations(make_client("dynamodb"), TABLE, thief).expect([come], aws.now)
     capsys.readouterr()
     aws.evaluate(aws.frame(event(0), event(24)))
     assert total(capsys.readouterr().out, "ForeignRows") == isinstance(thief, Listed)

@@ -60,7 +60,7 @@ def counted(notifications: Sequence[Notification]) -> int:
 
 def test_alerts_that_wait_leave_the_row_of_their_rule_as_it_is(store: DynamoStore) -> None:
     before = bodies("held")
-    record(store, a_flood(40), T0 + 1)
+    record(store, a_flood(35), T0 + 1)
     assert bodies("held") == before
     assert len(bodies("added")) == 1
 

@@ -1,4 +1,4 @@
-"""The DynamoDB adapter beyond the contract: many writers, an index that lags, limits of rows."""
+"""The DynamoDB adapter beyond the contract: many writers, limits of rows, and names that show nothing."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from tests.support.dynamodb import SEAL, TABLE, all_rows, local_aws, make_client
 from tests.support.functions import watching
 from tests.unit.store.alerts import a_filing, an_alert, record, settle
 from tests.unit.store.conftest import ROUTES
+from tests.unit.store.test_calendar import seen_item_by_item
 from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, NOTIFIED, Filing, Recorded
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.rules.facts import Level
 from vaultwatch.store import REMEMBERED_SECONDS, StoreError
 from vaultwatch.store.dynamodb.adapter import PATIENCE_SECONDS, DynamoStore
+from vaultwatch.store.dynamodb.calendar import LATE_SECONDS, Calendar
 from vaultwatch.store.dynamodb.counts import DynamoCounts
 from vaultwatch.store.dynamodb.memory import DynamoMemory
 from vaultwatch.store.dynamodb.sent import SentNotifications
@@ -198,11 +200,11 @@ class TestMemory:
         (row,) = rows("alert")
         assert float(row["expires_at"]["N"]) == T0 + REMEMBERED_SECONDS
 
-    def test_a_closed_window_leaves_a_row_that_is_in_no_index_and_expires_soon(self, store: DynamoStore) -> None:
+    def test_a_closed_window_leaves_a_row_that_waits_for_nothing_and_expires_soon(self, store: DynamoStore) -> None:
         record(store, [a_filing("e1"), a_filing("e2")], T0)
         store.settle(T0 + 900)
         [row] = rows("window")
-        assert row.keys() == {"pk", "sk", "body", "seal", "written", "expires_at"}
+        assert row.keys() == {"pk", "sk", "body", "seal", "expires_at"}
         assert row["body"]["B"] == SETTLED
         assert 0 < float(row["expires_at"]["N"]) - time.time() <= SETTLED_SECONDS
         assert store.settle(T0 + 1800) == []
@@ -210,35 +212,55 @@ class TestMemory:
         assert rows("window")[0]["body"]["B"] != SETTLED
 
 
-class TestAnIndexThatLags:
-    def test_shows_no_notification_that_was_sent(self, store: DynamoStore, client: Any) -> None:
-        record(store, [a_filing("e1"), a_filing("e2", rule="other")], T0)
-        shown = client.query(
-            TableName=TABLE, IndexName="unsent", KeyConditionExpression="unsent_sink = :s",
-            ExpressionAttributeValues={":s": {"S": "sns"}},
-        )  # fmt: skip
-        store.mark_sent([an_alert("e1").id], "sns", T0)
+def test_two_functions_that_settle_at_the_same_time_close_no_window_twice(store: DynamoStore, client: Any) -> None:
+    record(store, [a_filing("e1"), a_filing("e2", remote_address="198.51.100.1")], T0)
+    real = client.query
+    shown: dict[str, Any] = {}
 
-        def stale(**given: Any) -> Any:
-            return shown
+    def stale(**given: Any) -> Any:
+        return shown.setdefault(given["ExpressionAttributeValues"][":pk"]["S"], real(**given))
 
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(client, "query", stale)
-            assert [unsent.notification.rule for unsent in store.unsent("sns", T0)] == ["other"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "query", stale)
+        made = [store.settle(T0 + 900), store.settle(T0 + 901)]
+    assert [[one.merged_count for one in summaries] for summaries in made] == [[1], []]
 
-    def test_closes_no_window_twice(self, store: DynamoStore, client: Any) -> None:
-        record(store, [a_filing("e1"), a_filing("e2", remote_address="198.51.100.1")], T0)
-        real = client.query
-        shown: dict[str, Any] = {}
 
-        def stale(**given: Any) -> Any:
-            kind = given["ExpressionAttributeValues"].get(":kind", {}).get("S")
-            return shown.setdefault(kind, real(**given)) if kind == "window" else real(**given)
+def test_what_a_writer_in_a_crowd_adds_is_in_a_summary_though_digest_looks_before_all_of_it_is_visible(
+    store: DynamoStore, client: Any
+) -> None:
+    digest = DynamoStore(client, TABLE, SEAL, TOPIC, sleep=lambda seconds: None)
+    record(store, [a_filing("e0", principal="p0")], T0)
+    store._crowded_until = T0 + 1e9
+    with seen_item_by_item(client, lambda: digest.settle(T0 + 1)):
+        record(store, [a_filing(f"f{n}", principal=f"q{n}", cluster=f"c{n}") for n in range(30)], T0 + 1)
+    for hour in range(1, 4):
+        digest.settle(T0 + hour * 3600)
+    assert [row for row in rows("added") if "due_at" in row] == []
 
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(client, "query", stale)
-            made = [store.settle(T0 + 900), store.settle(T0 + 901)]
-        assert [[one.merged_count for one in summaries] for summaries in made] == [[1], []]
+
+def test_an_appointment_that_cannot_be_settled_keeps_back_no_summary(store: DynamoStore) -> None:
+    record(store, [a_filing("e1"), a_filing("e2", remote_address="198.51.100.1")], T0)
+
+    def fail(*given: Any) -> None:
+        raise StoreError("DynamoDB answered ThrottlingException")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Calendar, "close", fail)
+        with pytest.raises(StoreError, match="Throttling"):
+            store.settle(T0 + 3600)
+        assert sum(one.notification.merged_count for one in store.unsent("sns", T0 + 3660)) == 1
+
+
+def test_after_an_outage_of_half_an_hour_pages_of_unsent_notifications_end_with_the_last_one(
+    store: DynamoStore,
+) -> None:
+    record(store, [a_filing(f"e{n}", principal=f"p{n}") for n in range(30)], T0)
+    at, sent = T0 + LATE_SECONDS + 60, 0
+    while page := store.unsent("sns", at, limit=10):
+        store.mark_sent([one.notification.id for one in page], "sns", at)
+        sent += len(page)
+    assert sent == 30
 
 
 def test_nothing_is_scanned(store: DynamoStore) -> None:
@@ -298,7 +320,7 @@ def test_no_name_of_a_row_shows_what_it_is_about(store: DynamoStore, client: Any
     DynamoCounts(client, TABLE, SEAL).add("window", {1}, {0}, T0)
     names = [row["pk"]["S"] for row in all_rows()]
     beginnings = {name.partition("#")[0] for name in names}
-    assert beginnings == {"alert", "count", "family", "group", "limit", "live", "notification", "rule", "seen"}
+    assert beginnings == {"alert", "count", "due", "family", "group", "limit", "live", "notification", "rule", "seen"}
     assert all(re.fullmatch("[a-z]+#[0-9a-f]{32}", name) for name in names)
     clear = (an_alert("e1").id, a_filing("e1").group)
     assert not any(one in name for one in clear for name in names)

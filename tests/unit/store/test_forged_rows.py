@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from botocore.exceptions import ClientError
 
 from tests.support.dynamodb import SEAL, TABLE, all_rows, local_aws, make_client, make_table
 from tests.unit.store.alerts import a_filing, an_alert, record
@@ -23,12 +22,13 @@ from vaultwatch.dispatch.routes import Route
 from vaultwatch.dispatch.soundness import is_sound
 from vaultwatch.rules.facts import Level
 from vaultwatch.seals import Seal, foreign_rows
+from vaultwatch.store.dynamodb import schema
 from vaultwatch.store.dynamodb.adapter import DynamoStore
 from vaultwatch.store.dynamodb.expectations import DynamoExpectations
 from vaultwatch.store.dynamodb.memory import DynamoMemory
 from vaultwatch.store.dynamodb.rows import read_held
 from vaultwatch.store.dynamodb.schema import SEAL as SEAL_MARK
-from vaultwatch.store.dynamodb.schema import SEALED_MARKS, expected_key, held_key, window_key
+from vaultwatch.store.dynamodb.schema import SEALED_MARKS, held_key
 
 T0 = 1_700_000_000.0
 TOPIC = (Route("sns", ALL_DISPOSITIONS, Level.INFORMATIONAL),)
@@ -58,7 +58,7 @@ def forged(change: Callable[[Any], Any]) -> Callable[[Row], Row]:
 def sealed(row: Row, seal: Seal = SEAL) -> Row:
     """A row with the seal that belongs to what it is."""
     found = {name: row[name] for name in SEALED_MARKS if name in row}
-    values = {name: float(value["N"]) if "N" in value else value["S"] for name, value in found.items()}
+    values = {name: float(value["N"]) for name, value in found.items()}
     key = row["pk"]["S"], row["sk"]["S"]
     return {**row, SEAL_MARK: {"B": seal.of(key, row["body"]["B"], values)}}
 
@@ -94,6 +94,9 @@ def without_seal(row: Row) -> Row:
 
 
 ORIGINAL: list[Row] = []
+BESIDE_CALENDARS = tuple(
+    kind for name, kind in vars(schema).items() if name.endswith("_ROWS") and kind != schema.CALENDAR_ROWS
+)
 FORGERIES: dict[str, Callable[[Row], Row]] = {
     "no body": lambda row: {name: value for name, value in row.items() if name != "body"},
     "an empty body": lambda row: {**row, "body": {"B": b""}},
@@ -131,9 +134,9 @@ def store(client: Any) -> DynamoStore:
     return DynamoStore(client, TABLE, SEAL, TOPIC, sleep=lambda seconds: None)
 
 
-def forge(client: Any, forgery: str) -> None:
-    """Change every row that there is."""
-    ORIGINAL[:] = all_rows()
+def forge(client: Any, forgery: str, rows: tuple[str, ...] = BESIDE_CALENDARS) -> None:
+    """Change every row of these kinds."""
+    ORIGINAL[:] = [row for row in all_rows() if row["pk"]["S"].startswith(rows)]
     for row in ORIGINAL:
         client.put_item(TableName=TABLE, Item=FORGERIES[forgery](row))
 
@@ -195,87 +198,37 @@ def test_no_number_puts_off_a_notification_or_the_completion_of_an_alert(
     assert completed.completed
 
 
-def test_what_is_due_and_foreign_is_found_once(client: Any, store: DynamoStore) -> None:
+def test_foreign_rows_that_an_appointment_names_hold_nothing_back_and_are_found_once(
+    client: Any, store: DynamoStore
+) -> None:
     expectations = DynamoExpectations(client, TABLE, SEAL)
+    expectations.expect([expected(T0)], T0)
+    (first, _) = store.file([a_filing("e1"), a_filing("e2", rule="other")], T0).notifications
+    kept = schema.CALENDAR_ROWS, schema.ALERT_ROWS, SEAL.name(schema.delivery_key(first.id, "sns")[0])
+    for row in all_rows():
+        if not row["pk"]["S"].startswith(kept):
+            client.put_item(TableName=TABLE, Item=without_seal(row))
+    foreign_rows.taken()
+    for at in (T0 + 86_400, T0 + 86_460):
+        assert first.id in [one.notification.id for one in store.unsent("sns", at)]
+        assert store.settle(at) == []
+        assert expectations.due(at + 86_400) == []
+        assert (foreign_rows.taken() > 0) == (at == T0 + 86_400)
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_whatever_a_calendar_contains_what_is_overdue_comes_with_the_next_alert_of_its_rule(
+    client: Any, store: DynamoStore, forgery: str
+) -> None:
+    """Nobody can name a row of a calendar without the key."""
     some(T0, store, 0)
-    due = {"due_at": {"N": str(T0)}, "body": {"B": b"{}"}}
-    for kind, key in {"held": held_key("r"), "window": window_key("g"), "expected": expected_key("e")}.items():
-        row = {"pk": {"S": key[0]}, "sk": {"S": key[1]}, "due_kind": {"S": kind}, **due}
-        client.put_item(TableName=TABLE, Item=row)
-    foreign_rows.taken()
-    for found in (3, 0):
-        store.settle(T0 + 1)
-        assert expectations.due(T0 + 1) == []
-        assert foreign_rows.taken() == found
-
-
-def test_what_is_unsent_and_foreign_is_found_once(client: Any, store: DynamoStore) -> None:
-    (first,) = store.file([a_filing("e")], T0).notifications
-    [row] = [row for row in all_rows() if row["sk"]["S"] == "sink#sns"]
-    for number in range(100):
-        forged = {"pk": {"S": f"notification#{number}"}, "unsent_order": {"N": "0"}, "body": {"B": b"{}"}}
-        client.put_item(TableName=TABLE, Item={**row, **forged})
-    foreign_rows.taken()
-    for found in (100, 0):
-        assert [one.notification.id for one in store.unsent("sns", T0 + 60)] == [first.id]
-        assert foreign_rows.taken() == found
-
-
-def test_rows_that_the_indexes_show_and_digest_may_not_read_hold_nothing_back(client: Any, monkeypatch: Any) -> None:
-    """`evaluate` may write rows of what was seen, with the marks of an index; `digest` may not read them."""
-    store = DynamoStore(client, TABLE, SEAL, TOPIC, sleep=lambda seconds: None)
-    expectations = DynamoExpectations(client, TABLE, SEAL)
-    expectations.expect([event := expected(T0)], T0 + 9e6)
-    first, _ = store.file([a_filing("e1"), a_filing("e2", remote_address="198.51.100.1")], T0).notifications
-    own = {"unsent_sink": {"S": "sns"}, "unsent_order": {"N": "1"}, "not_before": {"N": "0"}, "created_at": {"N": "0"}}
-    for kind in ("held", "window", "added", "expected"):
-        marks = {"due_kind": {"S": kind}, "due_at": {"N": "1"}, **own}
-        client.put_item(TableName=TABLE, Item={"pk": {"S": f"seen#{kind}"}, "sk": {"S": kind}, **marks})
-    read = client.batch_get_item
-
-    def denying(RequestItems: Any) -> Any:  # noqa: N803 - DynamoDB's name
-        if any(key["pk"]["S"].startswith("seen#") for key in RequestItems[TABLE]["Keys"]):
-            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "BatchGetItem")
-        return read(RequestItems=RequestItems)
-
-    monkeypatch.setattr(client, "batch_get_item", denying)
-    assert first.id in [one.notification.id for one in store.unsent("sns", T0 + 60)]
-    assert [one.merged_count for one in store.settle(T0 + 3600)] == [1]
-    assert expectations.due(T0 + 9e5) == [event]
-
-
-def test_foreign_rows_that_are_written_again_at_every_moment_hold_nothing_back(client: Any, monkeypatch: Any) -> None:
-    """So that each deletion conflicts with another writer."""
-    pauses = list[float]()
-    store = DynamoStore(client, TABLE, SEAL, TOPIC, sleep=pauses.append)
-    expectations = DynamoExpectations(client, TABLE, SEAL)
-    expectations.expect([event := expected(T0)], T0 + 9e6)
-    first, _ = store.file([a_filing("e1"), a_filing("e2", remote_address="198.51.100.1")], T0).notifications
-    for kind in ("held", "window", "added", "expected"):
-        marks = {"due_kind": {"S": kind}, "due_at": {"N": "1"}}
-        client.put_item(TableName=TABLE, Item={"pk": {"S": f"{kind}#junk"}, "sk": {"S": kind}, **marks})
-    marks = {
-        "unsent_sink": {"S": "sns"},
-        "unsent_order": {"N": "1"},
-        "not_before": {"N": "0"},
-        "created_at": {"N": "0"},
-    }
-    client.put_item(TableName=TABLE, Item={"pk": {"S": "notification#junk"}, "sk": {"S": "sink#sns"}, **marks})
-    write = client.transact_write_items
-
-    def conflicting(TransactItems: Any) -> Any:  # noqa: N803 - DynamoDB's name
-        keys = [one["Delete"]["Key"]["pk"]["S"] for one in TransactItems if "Delete" in one]
-        if not any(key.endswith("#junk") for key in keys):
-            return write(TransactItems=TransactItems)
-        reasons = [{"Code": "TransactionConflict"}]
-        said: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
-        raise ClientError(said, "TransactWriteItems")
-
-    monkeypatch.setattr(client, "transact_write_items", conflicting)
-    assert first.id in [one.notification.id for one in store.unsent("sns", T0 + 60)]
-    assert [one.merged_count for one in store.settle(T0 + 3600)] == [1]
-    assert expectations.due(T0 + 9e5) == [event]
-    assert pauses == []
+    forge(client, forgery, (schema.CALENDAR_ROWS,))
+    store.settle(T0 + 62)
+    filed = store.file([a_filing("new", principal="p2", path="third")], T0 + 1_000)
+    made = [*filed.notifications, *store.settle(T0 + 1_000)]
+    counted = [alert.event_key for one in made for merged in one.merged for alert in merged.alerts]
+    assert "new" in {alert.event_key for one in made for alert in one.alerts}
+    assert "held0" in counted or store.settle(T0 + 62) == []
 
 
 def test_an_earlier_row_that_is_put_back_suppresses_for_its_own_time_only(client: Any, store: DynamoStore) -> None:

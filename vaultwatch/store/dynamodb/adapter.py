@@ -3,9 +3,7 @@
 Rows are read consistently, decided on, and written in one transaction that fails if any of them has changed meanwhile;
 then all is read and decided again. As many events as fit share a transaction (32 in a flood of one rule), so that a
 flood does not wait for one round trip an alert. Writers of one rule do not wait for each other (`crowd`); those of one
-group do, because its repeats are counted in one row (2, 8 and 100 of them on the local AWS: none fails in 20 s). An
-index takes at most 1,000 write units a second in one partition: some 3,000 alerts a second of a flood (docs/cost.md),
-above which DynamoDB throttles and `file` waits, then raises.
+group do, because its repeats are counted in one row (2, 8 and 100 of them on the local AWS: none fails in 20 s).
 """
 
 from __future__ import annotations
@@ -18,14 +16,14 @@ from typing import TYPE_CHECKING, TypeVar
 from vaultwatch.alerts import Alert
 from vaultwatch.backoff import Backoff
 from vaultwatch.dispatch.decisions import flush
-from vaultwatch.dispatch.drafts import Draft, alert_ids, assemble
+from vaultwatch.dispatch.drafts import Draft, alert_ids, assemble, priority
 from vaultwatch.dispatch.held import by_urgency
 from vaultwatch.dispatch.notification import Filing, Notification, Recorded
 from vaultwatch.dispatch.portions import capped
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.seals import Seal
 from vaultwatch.store import REMEMBERED_SECONDS, Filed, StoreError, Unsent, always
-from vaultwatch.store.dynamodb.deliveries import is_listed, put_off, sent_row
+from vaultwatch.store.dynamodb.calendar import Calendar, failure_of, with_appointments
 from vaultwatch.store.dynamodb.filing import Done, Work, share_out
 from vaultwatch.store.dynamodb.live import live_since
 from vaultwatch.store.dynamodb.rows import (
@@ -35,22 +33,15 @@ from vaultwatch.store.dynamodb.rows import (
     fitting,
     load_state,
     prepared,
+    put_off,
     read_alert,
     read_draft,
     read_held,
+    sent_row,
 )
-from vaultwatch.store.dynamodb.schema import (
-    ADDED_ROWS,
-    NOTIFICATION_ROWS,
-    RULE_ROWS,
-    WINDOW_ROWS,
-    Key,
-    alert_key,
-    delivery_key,
-    held_key,
-)
+from vaultwatch.store.dynamodb.schema import ATTEMPTS, DUE_AT, Key, alert_key, delivery_key, held_key, sink_calendar
 from vaultwatch.store.dynamodb.settling import move_to_rules
-from vaultwatch.store.dynamodb.table import Conflict, Item, Table, number
+from vaultwatch.store.dynamodb.table import MAX_ACTIONS, Conflict, Item, Table, number
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -60,12 +51,15 @@ PATIENCE_SECONDS = 30.0
 CROWD_SECONDS = 60.0
 """How long after a conflict a store behaves as if there were other writers."""
 _CONFLICT = Backoff(first_seconds=0.02, longest_seconds=2.0)
-_LAST_MOMENT = 9e12
+_CALENDARS = ("added", "window", "held")
+_MOVED = MAX_ACTIONS - 10
+"""How many rows are moved to what their rule holds in one transaction, which also writes that and an appointment."""
+_AHEAD_SECONDS = 3 * 86400.0
+"""Longer than any window."""
+_COMPARED = 1_000
+"""How many notifications that are unsent are compared to find the most urgent ones."""
 _LONGEST_WAIT_SECONDS = 2 * 3600.0
 """A notification that is put off for longer was put off by somebody else, and is due."""
-_LISTED = {"added": ADDED_ROWS, "window": WINDOW_ROWS, "held": RULE_ROWS}
-"""How the partition keys of the rows begin that are due, by their kind."""
-_DUE = "due_kind = :kind AND due_at <= :now"
 _T = TypeVar("_T")
 
 
@@ -78,7 +72,6 @@ class DynamoStore:
         seal: Seals the rows.
         routes: The notifications that each sink wants.
         remembered_seconds: How long alerts are remembered.
-        checks_deliveries: Whether `file` makes notifications of known alerts again that are gone (`deliveries`).
         sleep: Waits for a number of seconds.
     """
 
@@ -90,13 +83,11 @@ class DynamoStore:
         routes: Sequence[Route] = (),
         *,
         remembered_seconds: float = REMEMBERED_SECONDS,
-        checks_deliveries: bool = False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._open_table: Table | None = Table(client, table, seal, sleep)
         self._routes = tuple(routes)
         self._remembered_seconds = remembered_seconds
-        self._checks_deliveries = checks_deliveries
         self._sleep = sleep
         self._crowded_until = 0.0
 
@@ -111,7 +102,6 @@ class DynamoStore:
                 [[filings[at] for at in event] for event in events],
                 self._routes,
                 self._remembered_seconds,
-                self._checks_deliveries,
             )
             done = self._insisting(partial(self._file, work, now), now)
             results.update(zip((at for event in events for at in event), done.recorded, strict=True))
@@ -120,45 +110,39 @@ class DynamoStore:
         return Filed([results[at] for at in range(len(filings))], self._assemble(drafts, alerts))
 
     def settle(self, now: float, may_go_on: Callable[[], bool] = always) -> list[Notification]:
-        """See `Store.settle`; the summaries of the highest levels are made first."""
-        table, made = self._table, list[Draft]()
-        for kind in ("added", "window"):  # which change what rules hold
-            for page in table.find("due", _LISTED[kind], _DUE, {":kind": kind, ":now": now}):
-                if not may_go_on():
-                    break
-                self._insisting(partial(move_to_rules, table, page, now), now)
-        due = [item for page in table.find("due", RULE_ROWS, _DUE, {":kind": "held", ":now": now}) for item in page]
-        rows = table.read_found(due)
-        table.settle_foreign(rows)
-        for held in sorted(filter(None, map(read_held, rows)), key=by_urgency):
-            made += self._insisting(partial(self._flush, held_key(held.head.rule), now), now)
+        """See `Store.settle`; the highest levels come first, and what fails keeps back nothing else: that is unsent."""
+        made = list[Draft]()
+        moves = [partial(self._move, name, now, may_go_on) for name in ("added", "window")]  # to what rules hold
+        failures = [failure_of(step) for step in (*moves, partial(self._flush_due, made, now))]
+        failure = next(filter(None, failures), None)
+        if failure:
+            raise failure  # what was made is unsent
         return self._assemble(made)
 
     def next_due(self, now: float) -> float | None:
         """See `Store.next_due`."""
-        moments = [self._next_due(kind, now) for kind in _LISTED]
+        moments = [Calendar(self._table, name).next_at(now, _AHEAD_SECONDS) for name in _CALENDARS]
         return min((moment for moment in moments if moment is not None), default=None)
 
     def unsent(self, sink: str, now: float, *, limit: int = 10, age_seconds: float = 0.0) -> list[Unsent]:
-        """See `Store.unsent`."""
-        table, now = self._table, min(now, _LAST_MOMENT)
-        made, distant = now - age_seconds if age_seconds else _LAST_MOMENT, now + _LONGEST_WAIT_SECONDS
-        values = {":sink": sink, ":now": now, ":made": made, ":distant": distant}
-        found: list[tuple[Draft, Item]] = []
-        filtered = "(not_before <= :now OR not_before > :distant) AND (created_at <= :made OR created_at > :distant)"
-        for page in table.find("unsent", NOTIFICATION_ROWS, "unsent_sink = :sink", values, filtered=filtered):
-            rows = table.read_found(page)
-            table.settle_foreign(rows)
-            due = [item for item in rows if is_listed(item) and not now < number(item, "not_before") <= distant]
-            found += [(draft, item) for item in due if (draft := read_draft(item))]
-            if len(found) >= limit:
-                break
+        """See `Store.unsent`; of more than a thousand or so, the oldest thousand are compared."""
+        calendar = Calendar(self._table, sink_calendar(sink), _LONGEST_WAIT_SECONDS)
+
+        def decode(item: Item) -> Draft | None:
+            draft = read_draft(item)
+            is_recent = draft is not None and now - age_seconds < draft.created_at <= now + _LONGEST_WAIT_SECONDS
+            return None if is_recent else draft
+
+        found, failure = calendar.find(now, decode, max(limit, _COMPARED))
+        if failure and not found:
+            raise failure
+        found.sort(key=lambda one: (priority(one[0]), one[0].created_at))
         notifications = self._assemble([draft for draft, _ in found[:limit]])
-        attempts = [int(number(item, "attempts")) for _, item in found]
+        attempts = [int(number(item, ATTEMPTS)) for _, item in found]
         return [Unsent(notification, tried) for notification, tried in zip(notifications, attempts)]
 
     def mark_sent(self, notification_ids: Iterable[str], sink: str, now: float) -> None:
-        """See `Store.mark_sent`; the rows stay, so that one that is missing shows (`deliveries`)."""
+        """See `Store.mark_sent`; the rows stay until they expire."""
         for notification_id in notification_ids:
             self._table.put(sent_row(delivery_key(notification_id, sink), now + self._remembered_seconds))
 
@@ -166,7 +150,7 @@ class DynamoStore:
         """See `Store.put_off`; one that is sent, or that somebody else wrote, stays as it is."""
         key = delivery_key(notification_id, sink)
         item = self._table.read([key]).get(key)
-        if item is None or not is_listed(item):
+        if item is None or DUE_AT not in item:
             return
         try:
             self._table.write([put_off(item, key, until)])
@@ -220,13 +204,35 @@ class DynamoStore:
         flush(held, state, now)
         drafts = prepared(state.drafts, self._routes)
         deliveries = delivery_rows(drafts, self._routes, expires_at)
-        self._table.write([*changed_rows(state, rows, expires_at), *deliveries])
+        self._table.write(with_appointments([*changed_rows(state, rows, expires_at), *deliveries], now))
         return drafts
 
-    def _next_due(self, kind: str, now: float) -> float | None:
-        later = "due_kind = :kind AND due_at > :now"
-        query = self._table.find("due", _LISTED[kind], later, {":kind": kind, ":now": now}, page=1)
-        return next((number(page[0], "due_at") for page in query), None)
+    def _move(self, name: str, now: float, may_go_on: Callable[[], bool]) -> None:
+        """Join what the rows of a calendar count to what their rules hold."""
+        calendar = Calendar(self._table, name)
+        for page in calendar.due(now):
+            keys = list(dict.fromkeys(key for one in page for key in one.named))
+            for at in range(0, len(keys), _MOVED):
+                if not may_go_on():
+                    calendar.move_on(now, is_whole=False)
+                    return
+                self._insisting(partial(self._move_some, keys[at : at + _MOVED], now), now)
+            calendar.close(page, calendar.read(page), now)
+        calendar.move_on(now)
+
+    def _flush_due(self, made: list[Draft], now: float) -> None:
+        """Add the summaries of what rules hold and is due."""
+        calendar = Calendar(self._table, "held")
+        pages = list(calendar.due(now))
+        due = [item for page in pages for item in calendar.read(page).values()]
+        for held in sorted(filter(None, map(read_held, due)), key=by_urgency):
+            made += self._insisting(partial(self._flush, held_key(held.head.rule), now), now)
+        for page in pages:
+            calendar.close(page, calendar.read(page), now)
+        calendar.move_on(now)
+
+    def _move_some(self, keys: Sequence[Key], now: float) -> None:
+        move_to_rules(self._table, self._table.read(keys), now)
 
     def _assemble(self, drafts: Sequence[Draft], alerts: Mapping[Key, Alert] | None = None) -> list[Notification]:
         """Return the notifications; reads the alerts that are not among these, which were just stored."""

@@ -11,8 +11,8 @@ import msgspec
 
 from vaultwatch.dispatch.decisions import State
 from vaultwatch.dispatch.held import Held, has_notified, joined, without_alerts
-from vaultwatch.store.dynamodb.schema import added_key
-from vaultwatch.store.dynamodb.table import Row
+from vaultwatch.store.dynamodb.schema import DUE_AT, added_key
+from vaultwatch.store.dynamodb.table import Row, Wait
 
 
 def hide_alerts(state: State) -> dict[str, Held]:
@@ -37,5 +37,5 @@ def added_rows(state: State, hidden: dict[str, Held], now: float) -> list[Row]:
 
 def _added_row(held: Held, now: float) -> Row:
     """Return a row that no other writer has: its key is one of the alerts that this transaction stores."""
-    marks: dict[str, str | float | int] = {"due_kind": "added", "due_at": now}
-    return Row(added_key(held.tallies[0].latest), msgspec.json.encode(held), None, marks, guarded=False)
+    key, body = added_key(held.tallies[0].latest), msgspec.json.encode(held)
+    return Row(key, body, None, {DUE_AT: now}, guarded=False, waits=Wait("added", now))

@@ -18,8 +18,8 @@ from vaultwatch.dispatch.notification import NOTIFIED, Filing, Recorded
 from vaultwatch.dispatch.portions import ALERTS_PER_NOTIFICATION, split_events
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.reading.bounds import bounded
+from vaultwatch.store.dynamodb.calendar import with_appointments
 from vaultwatch.store.dynamodb.crowd import added_rows, hide_alerts
-from vaultwatch.store.dynamodb.deliveries import lost_drafts
 from vaultwatch.store.dynamodb.rows import (
     GATHERED,
     SHARED_KEYS,
@@ -30,7 +30,7 @@ from vaultwatch.store.dynamodb.rows import (
     prepared,
     read_alert,
 )
-from vaultwatch.store.dynamodb.schema import EXPIRES_AT, NOTIFICATION, Key, alert_key
+from vaultwatch.store.dynamodb.schema import EXPIRES_AT, Key, alert_key
 from vaultwatch.store.dynamodb.table import (
     MAX_ACTIONS,
     MAX_TRANSACTION_BYTES,
@@ -38,13 +38,14 @@ from vaultwatch.store.dynamodb.table import (
     Table,
     number,
     replace_row,
-    text_of,
 )
 from vaultwatch.store.encoding import decode_alert, encode_alert, pack_alert
 
 SUPPRESSED_RECORD_BYTES = 4096
 """The most of a record that is stored of an alert that notifies nobody; the archive has the whole entry."""
 _ROWS_OF_AN_ALERT = 4
+_CALENDARS = 3
+"""In which rows of a transaction wait, besides those of the sinks: windows, what rules hold, and what is added."""
 _OTHER_BYTES = 40_000
 """The most that the rows besides an alert take: its window, what its rule holds, a notification with twenty groups."""
 
@@ -63,7 +64,6 @@ class Work(msgspec.Struct, frozen=True):
     events: list[list[Filing]]
     routes: tuple[Route, ...]
     remembered_seconds: float
-    checks_deliveries: bool = False
 
     def do(self, table: Table, now: float, *, crowded: bool) -> Done:
         """Read the rows of these events, let dispatch decide, and write what has changed.
@@ -87,21 +87,18 @@ class Work(msgspec.Struct, frozen=True):
         expires_at = now + self.remembered_seconds
         added = added_rows(state, hidden, now) if crowded else []
         drafts = prepared(state.drafts, self.routes)
-        notified = {id_: draft.id for draft in drafts if draft.disposition in NOTIFIED for id_ in draft.alert_ids}
-        if self.checks_deliveries:
-            drafts += lost_drafts(table, [(rows[key], alert) for key, alert in known.items()], self.routes, now)
         written = [
             replace_row(
                 rows.get(key),
                 key,
                 pack_alert(alert),
-                _marks(rows[key] if key in known else None, expires_at, notified.get(alert.id, "")),
+                {EXPIRES_AT: _expiry(rows[key] if key in known else None, expires_at)},
             )
             for key, alert in alerts.items()
             if known.get(key) is not alert
         ]
         deliveries = delivery_rows(drafts, self.routes, expires_at)
-        table.write([*written, *added, *changed_rows(state, rows, expires_at), *deliveries])
+        table.write(with_appointments([*written, *added, *changed_rows(state, rows, expires_at), *deliveries], now))
         return Done(results, drafts, {row.key: decode_alert(row.body) for row in written})
 
 
@@ -132,7 +129,8 @@ class Load(msgspec.Struct, frozen=True):
 
     def fits(self) -> bool:
         """Return whether it fits into one transaction."""
-        return len(self.keys) + self._deliveries <= MAX_ACTIONS and self.size_bytes <= MAX_TRANSACTION_BYTES
+        rows = len(self.keys) + self._deliveries + _CALENDARS + len(self.routes)
+        return rows <= MAX_ACTIONS and self.size_bytes <= MAX_TRANSACTION_BYTES
 
     @property
     def _deliveries(self) -> int:
@@ -148,7 +146,7 @@ def share_out(filings: Sequence[Filing], routes: tuple[Route, ...]) -> list[list
     """Divide filings among transactions: for each one its events, and for each event the positions of its filings."""
     shares: list[list[list[int]]] = []
     load = Load(routes)
-    most = (MAX_ACTIONS - len(SHARED_KEYS)) // (_ROWS_OF_AN_ALERT + len(routes))
+    most = (MAX_ACTIONS - len(SHARED_KEYS) - _CALENDARS - len(routes)) // (_ROWS_OF_AN_ALERT + len(routes))
     for positions in split_events(filings, min(ALERTS_PER_NOTIFICATION, most)):
         event = [filings[at] for at in positions]
         if shares and (more := load.with_event(event)).fits():
@@ -181,11 +179,9 @@ def _apart(filing: Filing, known: dict[str, Alert]) -> Filing:
     return filing
 
 
-def _marks(known: Item | None, expires_at: float, notification: str) -> dict[str, str | float | int]:
-    """Return the marks of an alert; one that is completed keeps its own."""
-    if known is not None:
-        expires_at, notification = min(number(known, EXPIRES_AT), expires_at), text_of(known, NOTIFICATION)
-    return {EXPIRES_AT: int(expires_at), **({NOTIFICATION: notification} if notification else {})}
+def _expiry(known: Item | None, expires_at: float) -> int:
+    """Return when an alert expires; one that is completed keeps its own time."""
+    return int(expires_at if known is None else min(number(known, EXPIRES_AT), expires_at))
 
 
 def _file(event: Sequence[Filing], alerts: dict[Key, Alert], state: State, now: float) -> list[Recorded]:

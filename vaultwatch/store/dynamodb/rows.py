@@ -23,22 +23,23 @@ from vaultwatch.reading.bounds import bounded, brief
 from vaultwatch.seals import foreign_rows
 from vaultwatch.store.dynamodb.schema import (
     ATTEMPTS,
-    CREATED_AT,
+    DUE_AT,
     EXPIRES_AT,
-    NOT_BEFORE,
-    UNSENT,
     Key,
     alert_key,
     delivery_key,
     held_key,
     limit_key,
     sightings_key,
+    sink_calendar,
     window_key,
 )
-from vaultwatch.store.dynamodb.table import EMPTY, Item, Row, body_of, place_of, replace_row
+from vaultwatch.store.dynamodb.table import EMPTY, Item, Row, Wait, body_of, number, place_of, replace_row
 from vaultwatch.store.encoding import decode_alert, encode_alert
 
 MAX_ALERT_BYTES = 120_000
+SENT = b"sent"
+"""The content of the row of a notification that its sink has accepted."""
 GATHERED = 50
 """How many alerts at most a notification for a batched sink holds."""
 SHARED_KEYS = (limit_key("ordinary"), limit_key("urgent"))
@@ -139,7 +140,7 @@ def changed_rows(state: State, rows: Mapping[Key, Item], expires_at: float) -> l
     ]
     found = {row.key: rows.get(row.key) for row in made}
     changed = [row for row in made if row.body != body_of(found[row.key])]
-    return [replace_row(found[row.key], row.key, row.body, row.marks) for row in changed]
+    return [replace_row(found[row.key], row.key, row.body, row.marks, row.waits) for row in changed]
 
 
 def prepared(drafts: Sequence[Draft], routes: Sequence[Route]) -> list[Draft]:
@@ -169,15 +170,9 @@ def delivery_rows(drafts: Sequence[Draft], routes: Sequence[Route], expires_at: 
             delivery_key(draft.id, route.sink),
             msgspec.json.encode(draft),
             None,
-            {
-                UNSENT.partition_key: route.sink,
-                UNSENT.sort_key: (priority(draft) + 4) * 10**13 + int(draft.created_at * 1000),
-                CREATED_AT: draft.created_at,
-                NOT_BEFORE: 0,
-                ATTEMPTS: 0,
-                EXPIRES_AT: int(expires_at),
-            },
+            {DUE_AT: draft.created_at, ATTEMPTS: 0, EXPIRES_AT: int(expires_at)},
             guarded=False,
+            waits=Wait(sink_calendar(route.sink), draft.created_at),
         )
         for draft in drafts
         for route in routes
@@ -196,17 +191,25 @@ def fitting(filing: Filing) -> Filing:
     return replace(filing, alert=replace(alert, **texts, actions=actions, record=bounded(readable)))
 
 
+def sent_row(key: Key, expires_at: float) -> Row:
+    """Return what is left of the row of a notification once its sink has accepted it."""
+    return Row(key, SENT, None, {EXPIRES_AT: int(expires_at)}, guarded=False)
+
+
+def put_off(item: Item, key: Key, until: float) -> Row:
+    """Return the row of a notification that was not accepted, to be tried again at a time."""
+    marks = {ATTEMPTS: number(item, ATTEMPTS) + 1, EXPIRES_AT: number(item, EXPIRES_AT)}
+    return replace_row(item, key, body_of(item) or b"", marks, Wait(key[1], until))
+
+
 def _window_row(window: Window) -> Row:
-    marks: dict[str, str | float | int] = {"due_kind": "window", "due_at": window.closes_at}
-    return Row(window_key(window.group), msgspec.json.encode(window), None, marks)
+    return Row(window_key(window.group), msgspec.json.encode(window), None, waits=Wait("window", window.closes_at))
 
 
 def _held_row(held: Held) -> Row:
     """Return the row of what a rule holds. It never expires: there is one for each rule."""
-    marks: dict[str, str | float | int] = {}
-    if held.due_at is not None:
-        marks = {"due_kind": "held", "due_at": held.due_at}
-    return Row(held_key(held.head.rule), msgspec.json.encode(held), None, marks)
+    waits = None if held.due_at is None else Wait("held", held.due_at)
+    return Row(held_key(held.head.rule), msgspec.json.encode(held), None, waits=waits)
 
 
 def _sightings_row(sightings: Sightings, expires_at: float) -> Row:

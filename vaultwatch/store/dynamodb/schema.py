@@ -1,32 +1,33 @@
-"""The schema of the alerts table: keys, indexes and the attribute by which rows expire.
+"""The schema of the alerts table: keys, and the attributes by which rows wait and expire.
 
-    pk                     sk            what it is                                        found through
+    pk                     sk            what it is                                        waits in the calendar of
     alert#<id>             alert         an alert; expires
-    group#<group>          window        a group's suppression window                      due: `window`, by its end
-    rule#<rule>            held          what a rule holds for its next notification       due: `held`, once it is due
-    added#<alert id>       added         alerts for `held`, from writers in a crowd         due: `added`, at once
+    group#<group>          window        a group's suppression window                      `window`, for its end
+    rule#<rule>            held          what a rule holds for its next notification       `held`, once it is due
+    added#<alert id>       added         alerts for `held`, from writers in a crowd         `added`, at once
     live#<rule>#<digest>   live          since when the rule is live; expires
     limit#<name>           limit         the notifications of the last minute
     family#<family>        sightings     alerts that stand for others; expires
-    notification#<id>      sink#<sink>   a notification for this sink; expires             unsent: the sink, by priority
+    notification#<id>      sink#<sink>   a notification for this sink; expires             `sink#<sink>`, until sent
     sent#<sink>#<id>       sent          one that this sink has accepted; expires
     thread#<sink>#<group>  thread        the chat message of a group (`threads`); expires
     count#<window>         count         what functions have counted in a window (`counts`); expires
-    expected#<group>       expected      when an event is due that has to come again; expires  due: `expected`, then
+    expected#<group>       expected      when an event is due that has to come again; expires  `expected`, until then
     seen#<combination>     seen          that a correlation has seen a combination (`memory`); expires
+    due#<calendar>#<day>   <time>#<id>   rows that wait, and until when (`calendar`); expires
+    due#<calendar>         cursor        up to when nothing of a calendar is left
 
 Partition keys begin with what their rows are, because IAM limits a function to rows by the beginning of the partition
 key alone (`stacks/constructs/row_permissions.py`): rows that different functions write have different beginnings. The
 template, the roles, the tests and the adapter take all names from here.
 
 These keys are clear. In the table, an HMAC stands behind the beginning (`vaultwatch.seals`), so that only who has the
-key or a list of the rows can name one. `sent#` and `thread#`, which one function without that key writes and reads, are
+key can name a row. There is no index, which would list rows to who has no key: what waits is found through a calendar
+whose keys have such names, too. `sent#` and `thread#`, which one function without that key writes and reads, are
 stored as they are here: with its credential one could as well delete messages from its queue.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 Key = tuple[str, str]
 
@@ -43,8 +44,7 @@ SEEN_ROWS = "seen#"
 EXPECTED_ROWS = "expected#"
 SENT_ROWS = "sent#"
 THREAD_ROWS = "thread#"
-LISTED_ROWS = (WINDOW_ROWS, RULE_ROWS, ADDED_ROWS, NOTIFICATION_ROWS, EXPECTED_ROWS)
-"""The rows that an index may show: whoever may query it can name them."""
+CALENDAR_ROWS = "due#"
 REACHED = "reached"
 """The attribute of a shared count that says, with a seal of its own, that it has reached its threshold."""
 
@@ -54,30 +54,11 @@ SEAL = "seal"
 """By which a row of Vaultwatch is recognised, and by a writer what it has read: `vaultwatch.seals`."""
 EXPIRES_AT = "expires_at"
 """DynamoDB deletes a row after this time (TTL)."""
-WRITTEN = "written"
-"""When the row was written, in ms since the epoch by the writer's clock, and later than the row that it replaced."""
-
-
-class Index(NamedTuple):
-    """A sparse global secondary index: it contains the rows that have its two keys, a text and a number."""
-
-    name: str
-    partition_key: str
-    sort_key: str
-
-
-DUE = Index("due", "due_kind", "due_at")
-UNSENT = Index("unsent", "unsent_sink", "unsent_order")
-INDEXES = (DUE, UNSENT)
-NOTIFICATION = "notification"
-"""The id of the notification of an alert about which people are notified at once."""
-CREATED_AT, NOT_BEFORE, ATTEMPTS = "created_at", "not_before", "attempts"
-"""Of a notification that is not sent: when it was made, when it may be tried again, and how often it was tried."""
-FORMER_MARKS = (*DUE[1:], EXPIRES_AT, NOTIFICATION)
-"""What is sealed in a row without `written`, as earlier versions wrote it."""
-REPLACES = "replaces"
-"""Of a row that its writer put over one that it had found to be foreign, whatever it was by then: `foreign`."""
-SEALED_MARKS = (*FORMER_MARKS, *UNSENT[1:], CREATED_AT, NOT_BEFORE, ATTEMPTS, WRITTEN, REPLACES)
+DUE_AT = "due_at"
+"""Of a row that waits: until when, in seconds since the epoch."""
+ATTEMPTS = "attempts"
+"""How often a notification was tried that is not sent."""
+SEALED_MARKS = (EXPIRES_AT, DUE_AT, ATTEMPTS)
 """What decides something besides the key and the body of a row."""
 
 
@@ -133,7 +114,7 @@ def expected_key(group: str) -> Key:
 
 def delivery_key(notification_id: str, sink: str) -> Key:
     """Return the key of a notification for a sink."""
-    return f"{NOTIFICATION_ROWS}{notification_id}", f"sink#{sink}"
+    return f"{NOTIFICATION_ROWS}{notification_id}", sink_calendar(sink)
 
 
 def sent_rows(sink: str) -> str:
@@ -154,3 +135,23 @@ def thread_rows(sink: str) -> str:
 def thread_key(group: str, sink: str) -> Key:
     """Return the key of the chat message of a group."""
     return f"{thread_rows(sink)}{group}", "thread"
+
+
+def calendar_key(calendar: str, day: int) -> str:
+    """Return the partition key of what waits until a day.
+
+    Args:
+        calendar: The name of the calendar.
+        day: Days since the epoch.
+    """
+    return f"{CALENDAR_ROWS}{calendar}#{day}"
+
+
+def cursor_key(calendar: str) -> Key:
+    """Return the key of the time up to which nothing of a calendar is left."""
+    return f"{CALENDAR_ROWS}{calendar}", "cursor"
+
+
+def sink_calendar(sink: str) -> str:
+    """Return the sort key of the notifications for a sink, and the name of their calendar."""
+    return f"sink#{sink}"

@@ -1,21 +1,19 @@
-"""One DynamoDB table through botocore: rows by key, conditional transactions, and queries of an index.
+"""One DynamoDB table through botocore: rows by key, conditional transactions, and ranges of sort keys.
 
 Every row has the keys `pk` and `sk`, its content as JSON in `body`, and a seal (`vaultwatch.seals`). Of a row without a
 valid seal, only the key is read: it is there to be replaced. A change names the seal of the row that it replaces: if it
-has another one by then, nothing of its transaction is written. Each row says when it was written, always later than the
-one that it replaces, and none is deleted: what is settled stays without the marks of indexes until it expires. So
-whoever sees each change of the table knows which ones Vaultwatch has not made (`changes`).
+has another one by then, nothing of its transaction is written. None is deleted: what is settled stays until it expires.
 
 A `Key` is clear, here and wherever it is passed. This module alone knows by which key a row is stored: its `pk` is the
-name of the clear one (`Seal.name`). So what an index finds has no clear key but what its content says.
+name of the clear one (`Seal.name`).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
@@ -23,17 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from vaultwatch.backoff import Backoff
 from vaultwatch.seals import Seal, foreign_rows
 from vaultwatch.store import StoreError, StoreRefused
-from vaultwatch.store.dynamodb.schema import (
-    EXPIRES_AT,
-    FORMER_MARKS,
-    PARTITION_KEY,
-    REPLACES,
-    SEAL,
-    SEALED_MARKS,
-    SORT_KEY,
-    WRITTEN,
-    Key,
-)
+from vaultwatch.store.dynamodb.schema import DUE_AT, EXPIRES_AT, PARTITION_KEY, SEAL, SEALED_MARKS, SORT_KEY, Key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -44,18 +32,14 @@ Place = tuple[str, str]
 """The key by which a row is stored."""
 
 SETTLED = b"settled"
-"""The content of a row of which nothing remains to be done. It reads as a missing one, as `REMOVED` does."""
-REMOVED = b"removed"
-"""The content of such a row instead of one that somebody else wrote; so it is not what settled a row of ours."""
-EMPTY = (SETTLED, REMOVED)
+"""The content of a row of which nothing remains to be done. It reads as a missing one."""
+EMPTY = (SETTLED,)
 SETTLED_SECONDS = 3600.0
-"""When such a row expires: later than what was there before could be put back without being noticed (`changes`)."""
+"""When such a row expires."""
 MAX_ACTIONS = 100
 MAX_TRANSACTION_BYTES = 3_500_000  # of 4 MiB, which count names and conditions too
 _MAX_READ = 100
-_MAX_AHEAD_MS = 3_600_000
-_PAGE = 90
-_BINARY: Item = {":binary": {"S": "B"}}
+_MAX_READ_TOGETHER = 25  # of rows that are small, or few
 _BATCH_ATTEMPTS = 10
 _BATCH_BACKOFF = Backoff(first_seconds=0.05, longest_seconds=1.0)
 _PASSING = {
@@ -69,36 +53,30 @@ _PASSING = {
 
 
 class Conflict(Exception):
-    """A concurrent writer was faster, or DynamoDB throttled the call; nothing was changed.
+    """A concurrent writer was faster, or DynamoDB throttled the call; nothing was changed."""
 
-    Args:
-        code: DynamoDB's code.
-        present: The row that is there, if the call asked for it.
-    """
 
-    def __init__(self, code: str, present: Item | None = None) -> None:
-        super().__init__(code)
-        self.present = present
+class Wait(NamedTuple):
+    """What a row waits for: a moment in a calendar, in seconds since the epoch."""
+
+    calendar: str
+    until: float
 
 
 class Row(msgspec.Struct, frozen=True):
     """A row to write. If `guarded`, the present row must have the seal `seen` (None: there must be no row).
 
-    `marks` are the numbers and texts of indexes and expiry. `after` is when the present row was written, in ms.
+    `marks` are the numbers beside its content, `waits` is what it waits for, and `waited_until` is until when the row
+    waits that it replaces.
     """
 
     key: Key
     body: bytes
     seen: bytes | None
-    marks: Mapping[str, str | float | int] = {}
+    marks: Mapping[str, float] = {}
     guarded: bool = True
-    after: float = 0.0
-
-
-class Settled(msgspec.Struct, frozen=True):
-    """A row that an index has found, of which nothing remains to be done; written if it still has the seal it had."""
-
-    item: Item
+    waits: Wait | None = None
+    waited_until: float | None = None
 
 
 class Table:
@@ -118,59 +96,37 @@ class Table:
         self._name = name
         self._seal = seal
         self._sleep = sleep
-        self._last_written = 0
 
     def read(self, keys: Iterable[Key]) -> dict[Key, Item]:
         """Return the rows with these keys, with consistent reads; of a foreign one, its key only."""
         stored = {self._place(key): key for key in keys}
         return {stored[place]: item for place, item in self._read(stored).items()}
 
-    def read_found(self, page: Iterable[Item]) -> list[Item]:
-        """Return the rows that an index has found, as `read` does, in their order; those that are gone are left out."""
-        places = list(map(place_of, page))
-        found = self._read(places)
-        return [found[place] for place in dict.fromkeys(places) if place in found]
+    def read_settled(self, keys: Iterable[Key]) -> dict[Key, Item]:
+        """Return what `read` does, of rows of which no transaction is under way; raises `Conflict` if one is.
 
-    def write(self, actions: Sequence[Row | Settled]) -> None:
+        Beside a transaction, a query and a batch may see some of its rows and not the others (DynamoDB developer guide,
+        "Isolation levels for DynamoDB transactions").
+        """
+        found: dict[Key, Item] = {}
+        for some in _portions(list(keys), _MAX_READ_TOGETHER):
+            gets: Any = [{"Get": {"TableName": self._name, "Key": self._key(key)}} for key in some]
+            with _asking():
+                answers = self._client.transact_get_items(TransactItems=gets)["Responses"]
+            found |= {key: self._own(answer["Item"]) for key, answer in zip(some, answers) if "Item" in answer}
+        return found
+
+    def write(self, rows: Sequence[Row]) -> None:
         """Write everything or nothing; raises `Conflict` if a row differs from what was read."""
-        if not actions:
+        if not rows:
             return
-        written = self._written()
         with _asking():
-            self._client.transact_write_items(TransactItems=[self._action(action, written) for action in actions])
+            self._client.transact_write_items(TransactItems=[self._action(row) for row in rows])
 
     def put(self, row: Row) -> None:
         """Write one row, whatever it replaces."""
         with _asking():
-            self._client.put_item(TableName=self._name, Item=self._item(row, self._written()))
-
-    def put_instead(self, old: Item, present: Item | None) -> None:
-        """Write what a row was once more, later than what is there now, if that is still there.
-
-        Args:
-            old: The row as it was, with its seal.
-            present: The row that is there now; None if there is none.
-
-        Raises:
-            Conflict: Another row is there, or none; the error has it.
-        """
-        marks = {name: mark_of(old, name) for name in SEALED_MARKS if name in old and name not in (WRITTEN, REPLACES)}
-        newest = max(number(one, WRITTEN) for one in (old, present) if one and is_sealed(self._seal, one))
-        item = self._sealed(place_of(old), body_of(old) or b"", marks, _later(self._written(), newest))
-        condition, values = f"attribute_not_exists({PARTITION_KEY})", Item()
-        if present is not None and (seen := seal_of(present)) is not None:
-            condition, values = f"{SEAL} = :seen", {":seen": {"B": seen}}
-        elif present is not None:  # its seal is missing, or none
-            condition, values = f"attribute_exists({PARTITION_KEY}) AND NOT attribute_type({SEAL}, :binary)", _BINARY
-        given: Any = {"ExpressionAttributeValues": values} if values else {}
-        with _asking():
-            self._client.put_item(
-                TableName=self._name,
-                Item=item,
-                ConditionExpression=condition,
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                **given,
-            )
+            self._client.put_item(TableName=self._name, Item=self._item(row))
 
     def change(self, key: Key, expression: str, values: Mapping[str, float | bytes]) -> None:
         """Change parts of a row that are not sealed, if it exists."""
@@ -223,80 +179,42 @@ class Table:
         """Return the value of an attribute of a row that nobody else can write."""
         return attribute_of(self._seal, self._place(key), name)
 
-    def settle_foreign(self, rows: Iterable[Item]) -> None:
-        """Settle the foreign ones among rows that an index has found, which would be found again and again."""
-        self.settle([item for item in rows if seal_of(item) is None])
-
-    def settle(self, rows: Sequence[Item]) -> None:
-        """Settle rows that an index has found and nobody can read, whatever they are by now.
-
-        Those that somebody writes at this moment stay, and are found again: they must hold nothing back.
-        """
-        for some in _portions(rows, MAX_ACTIONS):
-            with suppress(Conflict):
-                self.write([Settled(item) for item in some])
-
-    def find(
-        self, index: str, rows: str, condition: str, values: Mapping[str, Any], *, filtered: str = "", page: int = _PAGE
-    ) -> Iterator[list[Item]]:
-        """Yield pages of an index, in its order. It lags, and seals are not checked: see `read_found`.
+    def find(self, partition: str, first: str, last: str) -> Iterator[list[tuple[Key, Item]]]:
+        """Yield pages of the rows of a partition with sort keys from `first` to `last`, in their order, as `read` does.
 
         Args:
-            index: The name of the index.
-            rows: How the partition keys of its rows begin. Others are left out: somebody else has put them there, and
-                whoever searches the index may not read them.
-            condition: On the keys of the index.
-            values: The values in `condition` and `filtered`.
-            filtered: A condition on other attributes; "" for none.
-            page: How many rows a page has at most.
+            partition: The clear partition key.
+            first: The lowest sort key.
+            last: The highest sort key.
         """
         query: dict[str, Any] = {
             "TableName": self._name,
-            "IndexName": index,
-            "KeyConditionExpression": condition,
-            "ExpressionAttributeValues": _values(values),
-            "Limit": page,
+            "KeyConditionExpression": f"{PARTITION_KEY} = :pk AND {SORT_KEY} BETWEEN :first AND :last",
+            "ExpressionAttributeValues": _values({":pk": self._seal.name(partition), ":first": first, ":last": last}),
+            "ConsistentRead": True,
         }
-        if filtered:
-            query["FilterExpression"] = filtered
         while True:
             with _asking():
                 answer = self._client.query(**query)
-            if found := [item for item in answer["Items"] if place_of(item)[0].startswith(rows)]:
-                yield found
+            if found := answer["Items"]:
+                yield [((partition, place_of(item)[1]), self._own(item)) for item in found]
             if "LastEvaluatedKey" not in answer:
                 return
             query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
-    def _action(self, action: Row | Settled, written: int) -> Any:
-        if isinstance(action, Settled):
-            item, seen = self._settled(action.item, written), seal_of(action.item)
-            guarded = seen is not None
-        else:
-            item, seen, guarded = self._item(action, written), action.seen, action.guarded
-        put: dict[str, Any] = {"TableName": self._name, "Item": item}
-        if guarded and seen is None:
+    def _action(self, row: Row) -> Any:
+        put: dict[str, Any] = {"TableName": self._name, "Item": self._item(row)}
+        if row.guarded and row.seen is None:
             put["ConditionExpression"] = f"attribute_not_exists({PARTITION_KEY})"
-        elif guarded:
+        elif row.guarded:
             put["ConditionExpression"] = f"{SEAL} = :seen"
-            put["ExpressionAttributeValues"] = {":seen": {"B": seen}}
+            put["ExpressionAttributeValues"] = {":seen": {"B": row.seen}}
         return {"Put": put}
 
-    def _item(self, row: Row, written: int) -> Item:
-        return self._sealed(self._place(row.key), row.body, row.marks, _later(written, row.after))
-
-    def _settled(self, item: Item, written: int) -> Item:
-        marks, body = {EXPIRES_AT: int(time.time() + SETTLED_SECONDS)}, SETTLED if seal_of(item) else REMOVED
-        return self._sealed(place_of(item), body, marks, _later(written, number(item, WRITTEN)))
-
-    def _sealed(self, place: Place, body: bytes, marks: Mapping[str, str | float | int], written: int) -> Item:
-        marks = {**marks, WRITTEN: written}
-        return {**_keys(place), "body": {"B": body}, SEAL: {"B": self._seal.of(place, body, marks)}, **_values(marks)}
-
-    def _written(self) -> int:
-        """Return the present time in ms, later than what this table has returned before."""
-        self._last_written = max(int(time.time() * 1000), self._last_written + 1)
-        return self._last_written
+    def _item(self, row: Row) -> Item:
+        place = self._place(row.key)
+        seal = self._seal.of(place, row.body, row.marks)
+        return {**_keys(place), "body": {"B": row.body}, SEAL: {"B": seal}, **_values(row.marks)}
 
     def _own(self, item: Item) -> Item:
         """Return a row as it is if its seal is valid, else without anything that somebody else wrote."""
@@ -339,8 +257,7 @@ class Table:
 def is_sealed(seal: Seal, item: Item) -> bool:
     """Return whether a row has the seal that belongs to it."""
     body, own = body_of(item), seal_of(item)
-    names = SEALED_MARKS if WRITTEN in item else FORMER_MARKS
-    marks = {name: mark_of(item, name) for name in names if name in item}
+    marks = {name: number(item, name) for name in SEALED_MARKS if name in item}
     return body is not None and own is not None and seal.holds(own, place_of(item), body, marks)
 
 
@@ -359,11 +276,6 @@ def number(item: Item, name: str) -> float:
     return float(item.get(name, {}).get("N", 0.0))
 
 
-def text_of(item: Item, name: str) -> str:
-    """Return a text of a row; an empty one if it has none."""
-    return str(item.get(name, {}).get("S", ""))
-
-
 def body_of(item: Item | None) -> bytes | None:
     """Return the body of a row that was read; None if there is no row, or a foreign one."""
     return _bytes(item, "body")
@@ -374,12 +286,26 @@ def seal_of(item: Item | None) -> bytes | None:
     return _bytes(item, SEAL)
 
 
-def replace_row(item: Item | None, key: Key, body: bytes, marks: Mapping[str, str | float | int]) -> Row:
-    """Return a row to write instead of the one that was read; a foreign one is replaced whatever it is by then."""
-    seen, after = seal_of(item), number(item or {}, WRITTEN)
-    if item is not None and seen is None:
-        return Row(key, body, None, {**marks, REPLACES: "foreign"}, guarded=False)
-    return Row(key, body, seen, marks, after=after)
+def replace_row(item: Item | None, key: Key, body: bytes, marks: Mapping[str, float], waits: Wait | None = None) -> Row:
+    """Return a row to write instead of the one that was read; a foreign one is replaced whatever it is by then.
+
+    Args:
+        item: The row that was read; None if there was none.
+        key: Its key.
+        body: Its content.
+        marks: Its numbers, without what `waits` says.
+        waits: What it waits for; None for nothing.
+    """
+    seen = seal_of(item)
+    if waits is not None:
+        marks = {**marks, DUE_AT: waits.until}
+    waited_until = number(item, DUE_AT) if item is not None and DUE_AT in item else None
+    return Row(key, body, seen, marks, item is None or seen is not None, waits, waited_until)
+
+
+def settled_row(key: Key, item: Item) -> Row:
+    """Return the row to write instead of one of which nothing remains to be done, if it is still as it was read."""
+    return Row(key, SETTLED, seal_of(item), {EXPIRES_AT: int(time.time() + SETTLED_SECONDS)})
 
 
 @contextmanager
@@ -400,7 +326,7 @@ def _failure(response: Any) -> Exception:
     code = str(response.get("Error", {}).get("Code", ""))
     reasons = [str(reason.get("Code", "")) for reason in response.get("CancellationReasons", [])]
     if code in ("ConditionalCheckFailedException", "TransactionInProgressException"):
-        return Conflict(code, response.get("Item") or None)
+        return Conflict(code)
     if code == "TransactionCanceledException" and reasons and _PASSING.issuperset(reasons):
         return Conflict(code)
     named = ", ".join(sorted(set(reasons) - {"None"}))
@@ -429,17 +355,6 @@ def _value(value: str | float | bytes) -> dict[str, Any]:
             return {"B": value}
         case _:
             return {"N": repr(value)}
-
-
-def mark_of(item: Item, name: str) -> str | float:
-    """Return a number or text of a row as it was written; Vaultwatch writes no other values here."""
-    value = item[name]
-    return float(value["N"]) if "N" in value else str(value.get("S", value))
-
-
-def _later(written: int, after: float) -> int:
-    """Return when a row is written: now, or later than the row that it replaces, whose time may be nonsense."""
-    return max(written, int(min(after, written + _MAX_AHEAD_MS)) + 1)
 
 
 def _portions(keys: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
