@@ -139,7 +139,8 @@ def split_line(line: bytes, known: Affixes | None = None) -> ServerLine:
     line = mask_secrets(line)
     text = without_colours(line).removesuffix(b"\r")
     if text.startswith(_AROUND) or text.endswith(_AROUND):
-        text = text.strip(b"".join(_AROUND)) or text
+        within = text.strip(b"".join(_AROUND))
+        text = within if within.strip() else text
     if head := read_head(text):
         if not head.level and known and (rest := known.remove(text)) is not text:
             return ServerLine(line, NO_HEADER, rest, None)  # behind the time that a program in Go writes
