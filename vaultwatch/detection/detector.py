@@ -266,7 +266,7 @@ class Detector:
     def _read_forms(self, line: bytes, origin: Origin, now: float) -> list[Verdict]:
         from vaultwatch.reading.unwrapping import Unwrapper
 
-        unwrapper = Unwrapper(self._envelopes, self._affixes)
+        unwrapper = Unwrapper(self._envelopes, self._affixes, is_stream=not self._unwraps)
         pieces = unwrapper.read(line, self._line) + unwrapper.flush()
         self._searched += max(len(pieces), 1)
         are_short = len(pieces) > len(line) // _SHORTEST_RECORD

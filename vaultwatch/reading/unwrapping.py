@@ -141,13 +141,17 @@ class Unwrapper:
         affixes: Learns what is around the lines of the log.
     """
 
-    def __init__(self, envelopes: Envelopes | None = None, affixes: Affixes | None = None) -> None:
+    def __init__(
+        self, envelopes: Envelopes | None = None, affixes: Affixes | None = None, *, is_stream: bool = False
+    ) -> None:
         """Begin with nothing held.
 
         Args:
             envelopes: Searches the envelopes of the log, if it has searched others before.
             affixes: Learns what is around the lines of the log.
+            is_stream: Whether only Vault and syslog-ng write the lines: what is behind an entry is then rejected.
         """
+        self._is_stream = is_stream
         self.affixes = affixes or Affixes()
         self.joined: list[bytes] = []
         self._number = 0
@@ -488,8 +492,12 @@ class Unwrapper:
         """Hold an object that is not complete, unless it is a cut entry, which is read as far as it goes."""
         if level == 0 and ended == 0 and not _NEW_RECORD.match(rest):
             self._hold(_PRETTY, rest, whole if not start else rest, number)
-        elif rest.strip(_AROUND) and not (start and (_REST_OF_PREFIX.fullmatch(rest) or _is_appended(rest))):
+        elif rest.strip(_AROUND) and not (start and self._is_left_out(rest)):
             yield from _messages_in(rest) if start else [whole]
+
+    def _is_left_out(self, rest: bytes) -> bool:
+        """Return whether what is behind an object is no record and no part of one."""
+        return _REST_OF_PREFIX.fullmatch(rest) is not None or (not self._is_stream and _is_appended(rest))
 
     def _object(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
         if _is_record(text) and (b'"@message"' not in text or _is_message(text)):
