@@ -140,7 +140,7 @@ def split_line(line: bytes, known: Affixes | None = None) -> ServerLine:
     text = without_colours(line).removesuffix(b"\r")
     if text.startswith(_AROUND) or text.endswith(_AROUND):
         within = text.strip(b"".join(_AROUND))
-        text = within if within.strip() else text
+        text = within if strip_syslog_header(within)[1].strip() else text
     if head := read_head(text):
         if not head.level and known and (rest := known.remove(text)) is not text:
             return ServerLine(line, NO_HEADER, rest, None)  # behind the time that a program in Go writes

@@ -334,6 +334,7 @@ def says_something(line: bytes) -> bool:
 class TestNothingIsLost:
     @example([b"\x1b[A"], "server", False)
     @example([b"\0 "], "server", False)
+    @example([b"<13>Nov 21 07:29:41 host vault[1]: \0"], "server", False)
     @given(LINES, st.sampled_from(SOURCES), st.booleans())
     def test_no_bytes_raise_and_every_line_is_accounted_for(
         self, lines: list[bytes], source: Source, whole_pack: bool
