@@ -242,7 +242,7 @@ def test_a_broken_rule_stops_synthesis_with_one_line(sources: Path, tmp_path: Pa
     done = _run_app(own, tmp_path / "out", {})
 
     assert done.returncode == 1
-    assert re.match(r"cdk synth: \S*broken\.yml, line 2: ", done.stderr)
+    assert re.match(r"cdk synth: \S*broken\.yml, line 1: ", done.stderr)
     assert done.stderr.count("\n") == 1
 
 
