@@ -36,7 +36,7 @@ from vaultwatch.store.dynamodb.table import (
 
 LATE_SECONDS = 1800.0
 """Longer than a function runs, and waits for others, after it has read the time."""
-UNKNOWN_SECONDS = 86400.0
+UNKNOWN_SECONDS = 7 * 86400.0
 """How far back whoever keeps a calendar looks for the first time."""
 KEPT_SECONDS = 90 * 86400.0
 """How long after its time an appointment expires, if nobody has kept the calendar."""
