@@ -252,6 +252,14 @@ def test_an_appointment_that_cannot_be_settled_keeps_back_no_summary(store: Dyna
         assert sum(one.notification.merged_count for one in store.unsent("sns", T0 + 3660)) == 1
 
 
+def test_what_there_was_no_time_for_is_settled_later_however_late_it_is(store: DynamoStore) -> None:
+    record(store, [a_filing("e1"), a_filing("e2", remote_address="198.51.100.1")], T0)
+    store.settle(T0 + 1)
+    for hours in (3, 6, 9):
+        assert store.settle(T0 + hours * 3600, lambda: False) == []
+    assert [one.merged_count for one in store.settle(T0 + 12 * 3600)] == [1]
+
+
 def test_after_an_outage_of_half_an_hour_pages_of_unsent_notifications_end_with_the_last_one(
     store: DynamoStore,
 ) -> None:

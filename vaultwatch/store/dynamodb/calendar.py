@@ -107,7 +107,7 @@ class Calendar:
         self._name = name
         self._longest_seconds = longest_seconds
         self._is_left = False
-        self._closed_to = math.inf
+        self._closed_to: float | None = None
 
     def due(self, now: float) -> Iterator[list[Appointment]]:
         """Yield pages of the appointments that are due and not settled, in the order of their times."""
@@ -163,9 +163,7 @@ class Calendar:
         """
         try:
             self._close(page, rows, now)
-        except (
-            Conflict
-        ):  # another process keeps the calendar, or writes a row, or DynamoDB throttles: it is found again
+        except Conflict:  # with another keeper or writer, or DynamoDB throttles: it is found again
             self._is_left = True
         self._closed_to = page[-1].at
 
@@ -197,11 +195,10 @@ class Calendar:
             now: The present time.
             is_whole: Whether all pages are closed.
         """
-        if self._is_left:
+        closed_to = now if is_whole else self._closed_to
+        if self._is_left or closed_to is None:
             return
-        key, at = cursor_key(self._name), now - LATE_SECONDS
-        if not is_whole:
-            at = min(at, self._closed_to)
+        key, at = cursor_key(self._name), min(now - LATE_SECONDS, closed_to)
         row = self._table.read([key]).get(key)
         known = read_body(row, float) if row else None
         if known is not None and abs(at - known) < _MOVED_SECONDS:
