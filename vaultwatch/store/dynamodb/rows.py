@@ -34,7 +34,7 @@ from vaultwatch.store.dynamodb.schema import (
     sink_calendar,
     window_key,
 )
-from vaultwatch.store.dynamodb.table import EMPTY, Item, Row, Wait, body_of, number, place_of, replace_row
+from vaultwatch.store.dynamodb.table import SETTLED, Item, Row, Wait, body_of, number, place_of, replace_row
 from vaultwatch.store.encoding import decode_alert, encode_alert
 
 MAX_ALERT_BYTES = 120_000
@@ -89,7 +89,7 @@ def _sound(type_: type[_T], body: bytes) -> _T:
 
 def _readable(item: Item, decode: Callable[[bytes], _T]) -> _T | None:
     body = body_of(item)
-    if body is None or body in EMPTY:  # None: of a foreign row
+    if body is None or body == SETTLED:  # None: of a foreign row
         return None
     try:
         return decode(body)

@@ -33,7 +33,6 @@ Place = tuple[str, str]
 
 SETTLED = b"settled"
 """The content of a row of which nothing remains to be done. It reads as a missing one."""
-EMPTY = (SETTLED,)
 SETTLED_SECONDS = 3600.0
 """When such a row expires."""
 MAX_ACTIONS = 100
