@@ -13,11 +13,14 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import os
 import random
 import time
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import TYPE_CHECKING, Any, cast
 
 import botocore.session
@@ -27,7 +30,7 @@ from testbed.aws.alerts_table import make_table
 from testbed.aws.dynamodb import fast_dynamodb
 from testbed.aws.metered import Meter
 from vaultwatch.alerts import Alert, alert_id
-from vaultwatch.aws.publishing import AlertPublisher, History, Topic, open_store
+from vaultwatch.aws.publishing import HISTORY, TOPIC, AlertPublisher, History, Topic, open_store
 from vaultwatch.detection.absences import Run
 from vaultwatch.detection.counting import Occurrence
 from vaultwatch.detection.firsts import Combination, First
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
 
 ALERTS, BATCH = 1_000, 250
 LARGE_BYTES = 30_000
+MINUTES = 45
+"""Until nothing of a flood is left for `digest`: it sends summaries after ten minutes, and looks back half an hour."""
 WRITERS = (2, 8, 100)
 SECONDS, QUICK_SECONDS = 20.0, 1.0
 _TABLE, _SEAL, _MEMORY_DAYS = "alerts", Seal("x" * 64), 90
@@ -105,7 +110,11 @@ def large_record(number: int) -> dict[str, Any]:
 
 
 def flood(*, large: bool) -> dict[str, float]:
-    """Return what a flood takes: calls, units (also of the busiest partition), rows, lines of the history."""
+    """Return what a flood takes: calls, units (also of the busiest partition), rows, lines of the history.
+
+    What `digest` takes afterwards, more than without a flood, is in `digest_*`: it looks at the same appointments again
+    for half an hour, and settles them.
+    """
     with mock_aws(), fast_dynamodb():
         client, accepting, meter = _client(), Accepting(), Meter()
         make_table(client, _TABLE)
@@ -113,11 +122,18 @@ def flood(*, large: bool) -> dict[str, float]:
         sns, history = cast("SNSClient", accepting), History(lambda: accepting, "history")
         publisher = AlertPublisher(lambda: store, Topic(sns, "topic", _SEAL, ""), history, lambda: 600.0)
         alerts = [alert(f"p{number}", large_record(number) if large else _RECORD) for number in range(ALERTS)]
+        idle, after = Meter(), Meter()
+        _keep_calendars(publisher, time.time() - MINUTES * 60, Meter())
+        _keep_calendars(publisher, time.time() - MINUTES * 60, idle)
         with meter.metering():
             for at in range(0, ALERTS, BATCH):
                 publisher.add(alerts[at : at + BATCH])
-    counts = accepting.counts
+        counts = accepting.counts.copy()
+        _keep_calendars(publisher, time.time(), after)
     return {
+        "digest_calls": after.calls.total() - idle.calls.total(),
+        "digest_write_units": after.write_units - idle.write_units,
+        "digest_read_units": after.read_units - idle.read_units,
         "calls": meter.calls.total() + counts["PublishBatch"] + counts["PutRecordBatch"],
         "write_units": meter.write_units,
         "partition_units": max(meter.partition_units.values()),
@@ -127,6 +143,15 @@ def flood(*, large: bool) -> dict[str, float]:
         "history_records": counts["records"],
         "history_bytes": counts["record_bytes"],
     }
+
+
+def _keep_calendars(publisher: AlertPublisher, since: float, meter: Meter) -> None:
+    """Do for some time what `digest` does each minute; its metrics are not shown."""
+    with meter.metering(), redirect_stdout(StringIO()):
+        for minute in range(1, MINUTES + 1):
+            publisher.publish_due(since + minute * 60)
+            for sink in (TOPIC, HISTORY):
+                publisher.publish_unsent(sink, since + minute * 60)
 
 
 def remembered() -> dict[str, dict[str, int]]:
@@ -193,12 +218,13 @@ def _client() -> Any:
 
 def main() -> int:
     """Run the command, whose output is one JSON object."""
+    os.environ |= {"DEPLOYMENT": "bench", "POWERTOOLS_METRICS_NAMESPACE": "bench"}
     parser = argparse.ArgumentParser(prog="python -m bench.floods")
     parser.add_argument("--rounds", type=int, default=5)
     seconds = SECONDS if parser.parse_args().rounds > 1 else QUICK_SECONDS
     crowds = {str(count): writers(count, seconds) for count in WRITERS}
     floods = {"small": flood(large=False), "large": flood(large=True)}
-    sizes = {"alerts": ALERTS, "batch": BATCH, "large_bytes": LARGE_BYTES}
+    sizes = {"alerts": ALERTS, "batch": BATCH, "large_bytes": LARGE_BYTES, "digest_minutes": MINUTES}
     print(json.dumps({**sizes, **floods, "remembered": remembered(), "writers": crowds}))
     return 0
 

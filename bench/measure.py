@@ -260,9 +260,11 @@ def floods(bench: Bench, measured: dict[str, Any]) -> list[Result]:
     measured["floods"] = found
     figures = []
     for kind in ("small", "large"):
-        calls, units = (found[kind][name] / found["alerts"] for name in ("calls", "write_units"))
+        calls, stored, settled = (
+            found[kind][name] / found["alerts"] for name in ("calls", "write_units", "digest_write_units")
+        )
         figures.append(Result(f"API calls per 1,000 {kind} alerts", (1_000 * calls,), "calls", "at_most", 100))
-        figures.append(Result(f"write units per {kind} alert", (units,), "units", "at_most", 6))
+        figures.append(Result(f"write units per {kind} alert", (stored + settled,), "units", "at_most", 6))
     for count, crowd in found["writers"].items():
         calls = crowd["calls"] / max(1, crowd["stored"])
         figures.append(Result(f"API calls per alert with {count} writers", (calls,), "calls", "at_most", 4))

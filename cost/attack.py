@@ -22,7 +22,8 @@ _FIREHOSE_BYTES = 5 * 1024
 class Flood:
     """What an alert of a flood takes on average: calls, units, and bytes in the table and in a line of the history.
 
-    `partition_units` are write units of the busiest partition, which are among `write_units`.
+    What `digest` takes is among the calls and units of both kinds. `partition_units` are write units of the busiest
+    partition while alerts are stored.
     """
 
     calls: float
@@ -36,10 +37,10 @@ class Flood:
     def read(cls, measured: Mapping[str, Any], alerts: int) -> Flood:
         """Read what `bench.floods` measured with this number of alerts."""
         return cls(
-            calls=measured["calls"] / alerts,
-            write_units=measured["write_units"] / alerts,
+            calls=(measured["calls"] + measured["digest_calls"]) / alerts,
+            write_units=(measured["write_units"] + measured["digest_write_units"]) / alerts,
             partition_units=measured["partition_units"] / alerts,
-            read_units=measured["read_units"] / alerts,
+            read_units=(measured["read_units"] + measured["digest_read_units"]) / alerts,
             stored_bytes=measured["stored_bytes"] / alerts,
             line_bytes=measured["history_bytes"] / measured["history_records"],
         )

@@ -156,10 +156,11 @@ def _attack(model: Model, measured: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"Somebody raises {ALERTS_A_SECOND:,} alerts a second, of one rule under as many names, so that no suppression "
         f"window counts them. Calls and units are those of {found['alerts']:,} alerts in batches of {found['batch']}, "
-        "measured with the code of `evaluate` on a local AWS (moto), where units are counted as the DynamoDB developer "
-        "guide describes (`testbed/aws/metered.py`); SNS and Firehose are stand-ins that accept everything. Records of "
-        f"large alerts have {found['large_bytes'] // 1000} kB that hardly compress. Costs are USD per hour of such a "
-        "flood, without the records themselves, which cost what all records cost."
+        f"measured with the code of `evaluate`, and of `digest` in the {found['digest_minutes']} minutes that follow, "
+        "on a local AWS (moto), where units are counted as the DynamoDB developer guide describes "
+        "(`testbed/aws/metered.py`); SNS and Firehose are stand-ins that accept everything. Records of large alerts "
+        f"have {found['large_bytes'] // 1000} kB that hardly compress. Costs are USD per hour of such a flood, without "
+        "the records themselves, which cost what all records cost."
     )
     yield ""
     yield from _table("", ["small alerts", "large alerts"])

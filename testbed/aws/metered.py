@@ -1,7 +1,8 @@
 """Count calls of AWS, and the units that DynamoDB charges for them.
 
 Units are those of the DynamoDB developer guide ("Read and write operations"): a write unit per KiB of the larger of the
-row before and after, two in a transaction; a read unit per 4 KiB of a consistent read. moto reports none of this.
+row before and after, two in a transaction; a read unit per 4 KiB of a consistent read of a row or of a page, two in a
+transaction. moto reports none of this.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Meter:
         calls: The number of calls by operation.
         write_units: Write units of successful calls.
         partition_units: Those of each partition key.
-        read_units: Read units of reads by key.
+        read_units: Read units of reads by key and of queries.
     """
 
     def __init__(self) -> None:
@@ -70,7 +71,13 @@ class Meter:
     def _BatchGetItem(self, arguments: Any, answer: Any) -> None:  # noqa: N802 - DynamoDB's name
         rows = [row for of_table in answer["Responses"].values() for row in of_table]
         missing = sum(len(of_table["Keys"]) for of_table in arguments["RequestItems"].values()) - len(rows)
-        self.read_units += missing + sum(ceil(size(_values(row)) / 4096) for row in rows)
+        self.read_units += missing + sum(map(_of_4_kib, rows))
+
+    def _TransactGetItems(self, _: Any, answer: Any) -> None:  # noqa: N802 - DynamoDB's name
+        self.read_units += sum(2 * _of_4_kib(one.get("Item", {})) for one in answer["Responses"])
+
+    def _Query(self, _: Any, answer: Any) -> None:  # noqa: N802 - DynamoDB's name
+        self.read_units += _of_4_kib(*answer["Items"])
 
     def _write(self, item: _Row, is_put: bool, *, factor: int) -> None:
         key = item[schema.PARTITION_KEY]["S"], item[schema.SORT_KEY]["S"]
@@ -84,6 +91,10 @@ class Meter:
 
 def _kib(row: _Row | None) -> int:
     return 1 if row is None else ceil(max(1, size(_values(row))) / 1024)
+
+
+def _of_4_kib(*rows: _Row) -> int:
+    return max(1, ceil(sum(size(_values(row)) for row in rows) / 4096))
 
 
 def _values(row: _Row) -> dict[str, Any]:

@@ -150,6 +150,10 @@ def test_a_flood_is_read_from_what_was_measured(document: dict[str, Any]) -> Non
     for name in ("small", "large"):
         flood = Flood.read(found[name], found["alerts"])
         assert 0 < flood.partition_units < flood.write_units
+        assert flood.write_units == pytest.approx(
+            (found[name]["write_units"] + found[name]["digest_write_units"]) / 1_000
+        )
+        assert flood.read_units == pytest.approx((found[name]["read_units"] + found[name]["digest_read_units"]) / 1_000)
         assert f"{sum(flood.an_hour(MODEL.assumed).values()):.2f}" in page(document)
 
 

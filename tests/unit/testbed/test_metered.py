@@ -48,3 +48,18 @@ def test_reads_and_what_is_left() -> None:
     assert (meter.read_units, meter.write_units) == (2 + 1 + 2 + 1, 10 + 2 + 10 + 4)
     assert 6_500 < stored < 6_750
     assert meter.stored_bytes < 300
+
+
+def test_a_query_reads_the_bytes_of_its_page_and_a_transaction_twice_those_of_each_row() -> None:
+    with local_aws():
+        make_table(make_client("dynamodb"))
+        table, meter = Table(make_client("dynamodb"), TABLE, SEAL), Meter()
+        rows = [Row(("day#1", f"{number}"), b"x" * 3_000, None, guarded=False) for number in range(3)]
+        with meter.metering():
+            table.write(rows)
+            pages = list(table.find("day#1", "0", "9"))
+            queried = meter.read_units
+            table.read_settled([*(row.key for row in rows), ("day#1", "none")])
+            list(table.find("day#2", "0", "9"))
+    assert [len(page) for page in pages] == [3]
+    assert (queried, meter.read_units - queried) == (3, 4 * 2 + 1)
