@@ -35,7 +35,6 @@ ACT = tagged("vault-1.14.2", "audit")[10][10:12]  # a secrets engine disabled
 MISSING = "audit_backup_snapshot_missing"
 REPEATS = 3
 CALENDARS = ("window", "held", "added", "expected", *map(schema.sink_calendar, (TOPIC, HISTORY)))
-DAY_SECONDS = 86_400
 Row = dict[str, Any]
 
 
@@ -75,10 +74,10 @@ class Thief:
         return found
 
     def calendars(self) -> list[Row]:
-        """Return what he finds of the calendars of these days."""
-        today = int(self._aws.now() // DAY_SECONDS)
-        days = [schema.calendar_key(name, day) for name in CALENDARS for day in range(today - 1, today + 2)]
-        return [row for day in days for row in self.query(self._names.name(day))]
+        """Return what he finds of the calendars of these weeks."""
+        moments = [self._aws.now() + schema.WEEK_SECONDS * weeks for weeks in (-1, 0, 1)]
+        keys = [schema.calendar_key(name, at) for name in CALENDARS for at in moments]
+        return [row for key in keys for row in self.query(self._names.name(key))]
 
     def put(self, *rows: Row) -> None:
         """Write rows over others."""

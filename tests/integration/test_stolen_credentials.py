@@ -29,7 +29,7 @@ ROWS = {
     "sent to another sink": schema.sent_key("n", "pager"),
     "thread": schema.thread_key("g", "slack"),
     "count": schema.count_key("w"),
-    "calendar": (schema.calendar_key("window", 1), "1"),
+    "calendar": (schema.calendar_key("window", 1.0), "1"),
 }
 STORED = {"alert", "window", "held", "limit", "sightings", "notification", "calendar"}
 SEEN = {"seen", "expected"}

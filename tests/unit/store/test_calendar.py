@@ -19,7 +19,7 @@ from vaultwatch.store.dynamodb import schema
 from vaultwatch.store.dynamodb.calendar import LATE_SECONDS, UNKNOWN_SECONDS, Appointment, Calendar, with_appointments
 from vaultwatch.store.dynamodb.table import SETTLED, Conflict, Table, Wait, replace_row
 
-T0 = 1_700_000_000.0
+T0 = 1_700_092_800.0 - 6_400  # before the end of a week, so that what is due later is in another partition
 DAY = 86_400.0
 NAME = "window"
 
@@ -200,8 +200,8 @@ def test_a_row_that_waits_longer_than_any_is_due(table: Table) -> None:
 def test_whoever_lists_the_rows_without_the_key_finds_no_clear_name(table: Table) -> None:
     write(table, T0, n1=T0)
     partitions = {row["pk"]["S"] for row in appointments()}
-    assert partitions == {SEAL.name(schema.calendar_key(NAME, int(T0 // DAY)))}
-    assert not any(NAME in name or str(int(T0 // DAY)) in name for name in partitions)
+    assert partitions == {SEAL.name(schema.calendar_key(NAME, T0))}
+    assert not any(NAME in name or str(int(T0 // schema.WEEK_SECONDS)) in name for name in partitions)
 
 
 @contextmanager

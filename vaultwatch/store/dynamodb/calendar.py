@@ -1,7 +1,7 @@
 """Calendars: which rows wait, and until when, so that no index has to list rows to whoever may query it.
 
 A row that waits is written together with an *appointment*, a row of the calendar that names it, unless an earlier one
-does so already. Appointments are in a partition for each day, in the order of their times. Like all rows they have
+does so already. Appointments are in a partition for each week, in the order of their times. Like all rows they have
 names that nobody can know without the key: with the credential of a function alone, nobody finds one.
 
 Whoever keeps a calendar looks at each appointment when its time has come. If the rows it names wait no longer, it is
@@ -21,7 +21,7 @@ import msgspec
 
 from vaultwatch.store import StoreError
 from vaultwatch.store.dynamodb.rows import read_body
-from vaultwatch.store.dynamodb.schema import DUE_AT, EXPIRES_AT, Key, calendar_key, cursor_key
+from vaultwatch.store.dynamodb.schema import DUE_AT, EXPIRES_AT, WEEK_SECONDS, Key, calendar_key, cursor_key
 from vaultwatch.store.dynamodb.table import (
     MAX_ACTIONS,
     Conflict,
@@ -36,13 +36,12 @@ from vaultwatch.store.dynamodb.table import (
 
 LATE_SECONDS = 1800.0
 """Longer than a function runs, and waits for others, after it has read the time."""
-UNKNOWN_SECONDS = 7 * 86400.0
+UNKNOWN_SECONDS = WEEK_SECONDS
 """How far back whoever keeps a calendar looks for the first time."""
 KEPT_SECONDS = 90 * 86400.0
 """How long after its time an appointment expires, if nobody has kept the calendar."""
 _OVERDUE_SECONDS = 300.0
 _MOVED_SECONDS = 300.0
-_DAY = 86400.0
 _PAGE = 40
 _END = "~"  # behind every digit
 _T = TypeVar("_T")
@@ -78,7 +77,7 @@ def _is_known(row: Row, waits: Wait, now: float) -> bool:
 def _appointment(calendar: str, waiting: Sequence[tuple[float, Key]], now: float) -> Row:
     """Return the appointment of the first moment; what waits longer gets another one then."""
     at = max(now, min(moment for moment, _ in waiting))
-    key = (calendar_key(calendar, int(at // _DAY)), f"{_sortable(at)}#{secrets.token_hex(8)}")
+    key = (calendar_key(calendar, at), f"{_sortable(at)}#{secrets.token_hex(8)}")
     return Row(key, msgspec.json.encode([key for _, key in waiting]), None, {EXPIRES_AT: int(at + KEPT_SECONDS)})
 
 
@@ -232,8 +231,8 @@ class Calendar:
 
     def _between(self, since: float, until: float) -> Iterator[list[Appointment]]:
         first, last = _sortable(since), _sortable(until) + _END
-        for day in range(max(0, int(since // _DAY)), int(until // _DAY) + 1):
-            for page in self._table.find(calendar_key(self._name, day), first, last):
+        for week in range(max(0, int(since // WEEK_SECONDS)), int(until // WEEK_SECONDS) + 1):
+            for page in self._table.find(calendar_key(self._name, week * WEEK_SECONDS), first, last):
                 found = [one for key, item in page if (one := _read(key, item))]
                 yield from (found[at : at + _PAGE] for at in range(0, len(found), _PAGE))
 

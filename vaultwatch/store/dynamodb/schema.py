@@ -45,6 +45,8 @@ EXPECTED_ROWS = "expected#"
 SENT_ROWS = "sent#"
 THREAD_ROWS = "thread#"
 CALENDAR_ROWS = "due#"
+WEEK_SECONDS = 7 * 86400.0
+"""What one partition of a calendar has."""
 REACHED = "reached"
 """The attribute of a shared count that says, with a seal of its own, that it has reached its threshold."""
 
@@ -137,14 +139,14 @@ def thread_key(group: str, sink: str) -> Key:
     return f"{thread_rows(sink)}{group}", "thread"
 
 
-def calendar_key(calendar: str, day: int) -> str:
-    """Return the partition key of what waits until a day.
+def calendar_key(calendar: str, at: float) -> str:
+    """Return the partition key of what waits until a moment.
 
     Args:
         calendar: The name of the calendar.
-        day: Days since the epoch.
+        at: Seconds since the epoch.
     """
-    return f"{CALENDAR_ROWS}{calendar}#{day}"
+    return f"{CALENDAR_ROWS}{calendar}#{int(at // WEEK_SECONDS)}"
 
 
 def cursor_key(calendar: str) -> Key:
