@@ -2,7 +2,8 @@
 
 moto 5.2 copies every table for each item of a transaction, so that it can restore them. This patch copies only the
 items that the transaction names, and restores those. In an answer, it looks for each of the ten types of a value under
-several spellings, although a value has one type: half of the time of a test of the store.
+several spellings, although a value has one type: half of the time of a test of the store. For a query it sorts all rows
+of the table, and for each call it searches its own classes for methods.
 """
 
 from __future__ import annotations
@@ -11,15 +12,20 @@ import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from unittest.mock import patch
 
+from moto.core import responses
 from moto.core.serialize import BaseJSONSerializer
+from moto.core.utils import method_names_from_class
 from moto.dynamodb.exceptions import MockValidationException
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
 
 _MOTO = DynamoDBBackend.transact_write_items
+_QUERY = Table.query
+_METHOD_NAMES = cache(method_names_from_class)
 _SERIALIZE_MEMBER = BaseJSONSerializer._serialize_structure_member
 
 
@@ -48,6 +54,8 @@ def fast_dynamodb() -> Iterator[None]:
     with (
         patch.object(DynamoDBBackend, "transact_write_items", _transact),
         patch.object(BaseJSONSerializer, "_serialize_structure_member", _serialize_member),
+        patch.object(Table, "query", _query),
+        patch.object(responses, "method_names_from_class", _METHOD_NAMES),
     ):
         yield
 
@@ -55,6 +63,12 @@ def fast_dynamodb() -> Iterator[None]:
 def _serialize_member(serializer: Any, serialized: Any, value: Any, shape: Any, key: str) -> None:
     if shape.parent.name != "AttributeValue" or key in value:
         _SERIALIZE_MEMBER(serializer, serialized, value, shape, key)
+
+
+def _query(table: Table, hash_key: Any, *given: Any, **named: Any) -> Any:
+    """Query the rows of one partition; the table has no index."""
+    with patch.object(table, "all_items", lambda: list(table.items.get(hash_key, {}).values())):
+        return _QUERY(table, hash_key, *given, **named)
 
 
 def _transact(backend: DynamoDBBackend, items: list[dict[str, Any]]) -> None:

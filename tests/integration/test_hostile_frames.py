@@ -23,6 +23,8 @@ from vaultwatch.rules.python_rules import rule
 def use_memory(): return [bytes(1 << 20) for _ in range(1 << 20)]
 def loop():
     while True: pass
+def hang():
+    while True: signal.pause()
 def leave(): raise SystemExit
 def kill(): os.kill(os.getpid(), signal.SIGKILL)
 def end(): os._exit(0)
@@ -32,7 +34,7 @@ def audit_hostile(entry):
     act = globals().get(str(entry["request"]["path"]).removeprefix("hostile/"))
     return bool(act and act())
 """
-ACTS = ("use_memory", "loop", "kill", "leave", "end")
+ACTS = ("use_memory", "loop", "kill", "leave", "end", "hang")
 LONGEST_DELAY_SECONDS = 300
 SECONDS = 120  # of sweep too, whose children may take half of it
 
@@ -81,7 +83,7 @@ def test_a_hostile_frame_is_parked_and_the_critical_alert_behind_it_notified_in_
 
 @pytest.mark.parametrize("frames", [2, pytest.param(20, marks=pytest.mark.long)])
 def test_frames_that_hang_delay_no_alert_by_five_minutes(deployment: Deployment, frames: int) -> None:
-    aws, began, line = deployment.aws, deployment.aws.now(), hostile("loop")
+    aws, began, line = deployment.aws, deployment.aws.now(), hostile("hang")
     deployment.put(*(deployment.frame([critical(number), line]) for number in range(frames)))
     deployment.put(deployment.frame([critical(99)]))
     aws.run_until_idle(timeout=250)

@@ -69,11 +69,11 @@ def alerts_in_memory() -> Iterator[Callable[[], int]]:
 
 @pytest.fixture
 def settled(aws: World) -> World:
-    """Make the rules 200 days old, with a digest in between."""
+    """Make the rules 200 days old, with digests in between."""
     aws.now -= 200 * 86400
-    for _ in range(4):
+    for _ in range(3):
         aws.digest()
-        aws.now += 50 * 86400
+        aws.now += 200 * 86400 / 3
     return aws
 
 
