@@ -55,6 +55,8 @@ _DERIVED_FROM = {
     "mount_path": _MOUNT,
     "local": (("time",),),
 }
+_MOST_LEVELS = 2
+"""How deep in the data of a request rules name members: `request.data.config.x`."""
 _MOST_NAMESPACES = 100  # nested; bounds the time for a hostile mount point
 DEFAULT_MOUNTS = {
     "secret/": "kv",
@@ -98,7 +100,11 @@ def audit_view(entry: AuditEntry, zone: tzinfo | None = None, *, with_secrets: b
         derived["repeated_members"] = list(entry.repeated)
     if with_secrets:
         derived["secret_in_clear"] = holds_secret(fields) or None  # absent, so that no keyword finds "false"
-    return {**fields, **derived, **_origin(entry.origin), "local": _local(fields.get("time"), zone)}
+    view: View = {**fields, **derived, **_origin(entry.origin), "local": _local(fields.get("time"), zone)}
+    data = request.get("data")
+    if (known := in_any_case(data)) is not data:
+        view["request"] = {**request, "data": known}
+    return view
 
 
 def view_of_few(fields: dict[str, Any], origin: Origin, zone: tzinfo | None, asked: Collection[str]) -> View:
@@ -118,8 +124,24 @@ def view_of_few(fields: dict[str, Any], origin: Origin, zone: tzinfo | None, ask
         fields["mount_type"], fields["mount_path"] = mount_of(_text(path), _text(mount_point), _text(mount_type))
     if "local" in asked:
         fields["local"] = _local(fields.get("time"), zone)
+    if "data" in request:
+        request["data"] = in_any_case(request["data"])
     fields["cluster"], fields["node"], fields["lane"] = origin.cluster, origin.node, origin.lane
     return fields
+
+
+def in_any_case(data: Any, levels: int = _MOST_LEVELS) -> Any:
+    """Return the data of a request, where each member that is not in lower case is under that name, too.
+
+    Vault decodes what creates a token, configures a mount or the user lockout with Go's mapstructure, for which `Period`
+    and `period` are the same. One that has the exact name takes precedence.
+    """
+    if levels == 0 or not isinstance(data, dict):
+        return data
+    folded = {lower: value for name, value in data.items() if (lower := name.casefold()) != name}
+    known = {**folded, **data} if folded else data
+    below = {name: one for name, value in known.items() if (one := in_any_case(value, levels - 1)) is not value}
+    return {**known, **below} if below else known
 
 
 def server_view(message: ServerMessage, zone: tzinfo | None = None) -> View:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from vaultwatch.reading.view import in_any_case
 from vaultwatch.rules.anchors import Masks
 from vaultwatch.rules.gate import gate_field
 from vaultwatch.rules.predicates import text_of, values
@@ -60,6 +61,7 @@ class JsonMasks:
             return ANY
         try:
             asked = {name: msgspec.json.decode(raw) if raw else None}
+            asked["request.data"] = in_any_case(asked.get("request.data"))
         except (msgspec.DecodeError, ValueError, RecursionError):  # the reader is more lenient than the gate
             return ANY
         mask = ANY

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.work import growth
 from vaultwatch.reading.records import AuditEntry, Origin, ServerMessage
-from vaultwatch.reading.view import audit_view, mount_of, server_view
+from vaultwatch.reading.view import audit_view, in_any_case, mount_of, server_view
 
 ORIGIN = Origin("prod", "vault-a", "file")
 
@@ -114,3 +114,23 @@ class TestServer:
             ServerMessage("", "", "", "x", {}, b"x", header_time="2026-11-21T01:00:00Z", host="host"), UTC
         )
         assert (found["node"], found["time"], found["local"]["hour"]) == ("host", "2026-11-21T01:00:00Z", 1)
+
+
+class TestDataOfARequest:
+    def test_members_in_another_case_are_under_their_name_in_lower_case_too(self) -> None:
+        data = {"Period": "1h", "CONFIG": {"A": 1}, "loc\u212aout": True}
+        expected = {"period": "1h", "config": {"A": 1, "a": 1}, "lockout": True}
+        assert in_any_case(data).items() >= expected.items()
+        assert in_any_case(data).keys() > data.keys()
+
+    def test_the_exact_name_takes_precedence(self) -> None:
+        assert in_any_case({"Id": 1, "id": 2, "ID": 3})["id"] == 2
+
+    def test_what_is_in_lower_case_is_not_copied(self) -> None:
+        data = {"a": {"b": 1}, "c": [{"D": 1}]}
+        assert in_any_case(data) is data
+
+    def test_the_entry_itself_stays_as_it_was_logged(self) -> None:
+        entry = AuditEntry({"type": "request", "request": {"path": "a", "data": {"Id": 1}}}, ORIGIN)
+        assert audit_view(entry)["request"]["data"] == {"Id": 1, "id": 1}
+        assert entry.fields["request"]["data"] == {"Id": 1}

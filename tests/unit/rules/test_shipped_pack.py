@@ -74,6 +74,25 @@ def test_a_client_that_writes_1_for_true_raises_the_same_alert() -> None:
     assert len(tried) > 5
 
 
+def _capitals(value: Any) -> Any:
+    return {name.upper(): _capitals(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+def test_a_client_that_writes_names_in_capitals_raises_the_same_alert() -> None:
+    """Vault takes them for the same names where it decodes requests with Go's mapstructure, as that of a new token."""
+    detector, tried = Detector(shipped_rules(), source="audit"), set[str]()
+    for file in sorted((RULES / "fixtures").glob("audit_*/match.jsonl")):
+        for entry in (json.loads(line) for line in file.read_text().splitlines() if "[[[" not in line):
+            found = []
+            for data in (entry["request"].get("data"), _capitals(entry["request"].get("data"))):
+                entry["request"]["data"] = data
+                verdicts = [*detector.feed([json.dumps(entry).encode()]), *detector.flush()]
+                found.append({verdict.rule.name for verdict in verdicts if not verdict.counted})
+            assert found[0] <= found[1], entry["request"]["data"]
+            tried |= found[1]
+    assert tried > {"audit_hashing_weakened", "audit_lockout_weakened", "audit_token_chosen", "audit_token_long_lived"}
+
+
 def test_fixtures_set_every_placeholder_that_their_rule_uses() -> None:
     for path in RULES.rglob("audit_*.yml"):
         counted = yaml.safe_load(path.read_text()).get("correlation", {}).get("rules", [])
