@@ -1,10 +1,10 @@
 """Let rules that match on the same fact share one notification.
 
 The end of a root generation is in the audit log and in the server log, and there is a rule for each. Such rules name
-each other in `same_as`. The first of their alerts is notified; an alert of another rule within a minute, on the same
-node, is published as `suppressed` and counted in its own group. A notified alert covers at most one alert of each other
-rule, so that a second fact is never hidden, and never covers an alert of a higher level or one that differs in whether
-it was denied.
+each other in `same_as`. The first of their alerts is notified; an alert of another rule within a minute, or of the
+other log within two seconds, on the same node and, if both name one, on the same thing, is published as `suppressed`
+and counted in its own group. A notified alert covers at most one alert of each other rule, so that a second fact is
+never hidden, and never covers an alert of a higher level or one that differs in whether it was denied.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from vaultwatch.alerts import Alert
 from vaultwatch.dispatch.groups import was_denied
 from vaultwatch.printable import encodable
 from vaultwatch.reading.identity import parse_time
-from vaultwatch.rules.facts import Level
+from vaultwatch.rules.facts import Level, Service
 
 SAME_FACT_SECONDS = 60.0
+OF_BOTH_LOGS_SECONDS = 2.0
+"""A server writes both logs within 15 ms (measured). An earlier message, of somebody else, must not hide who did it."""
 MAX_SIGHTINGS = 16
+_PATH_CHARACTERS = 200
 
 
 class Sighting(msgspec.Struct, frozen=True, array_like=True):
@@ -35,6 +38,8 @@ class Sighting(msgspec.Struct, frozen=True, array_like=True):
     level: Level
     denied: bool
     covered: tuple[str, ...] = ()
+    service: Service = "server"
+    path: str = ""
 
 
 class Sightings(msgspec.Struct, frozen=True):
@@ -66,7 +71,16 @@ def sight(sightings: Sightings, alert: Alert, now: float) -> Sightings:
 
 
 def _sighting(alert: Alert, now: float) -> Sighting:
-    return Sighting(alert.rule, encodable(alert.node), _at(alert), now, alert.level, was_denied(alert))
+    return Sighting(
+        alert.rule,
+        encodable(alert.node),
+        _at(alert),
+        now,
+        alert.level,
+        was_denied(alert),
+        service=alert.service,
+        path=_end_of_path(alert),
+    )
 
 
 def _is_same(sighting: Sighting, alert: Alert, now: float) -> bool:
@@ -76,8 +90,24 @@ def _is_same(sighting: Sighting, alert: Alert, now: float) -> bool:
         and sighting.level.rank >= alert.level.rank
         and sighting.denied == was_denied(alert)
         and (not sighting.node or not alert.node or sighting.node == encodable(alert.node))
-        and _seconds_apart(sighting, alert, now) <= SAME_FACT_SECONDS
+        and (sighting.service == alert.service or _is_same_thing(sighting.path, _end_of_path(alert)))
+        and _seconds_apart(sighting, alert, now) <= _most_seconds_apart(sighting, alert)
     )
+
+
+def _is_same_thing(one: str, other: str) -> bool:
+    """Return whether one path is the end of the other: the server log has `ldap/`, the audit log `sys/auth/ldap`."""
+    short, long = sorted((one.rstrip("/"), other.rstrip("/")), key=len)
+    return not (one and other) or (bool(short) and f"/{long}".endswith(f"/{short}"))
+
+
+def _end_of_path(alert: Alert) -> str:
+    return encodable(alert.path)[-_PATH_CHARACTERS:]
+
+
+def _most_seconds_apart(sighting: Sighting, alert: Alert) -> float:
+    are_timed = sighting.at is not None and _at(alert) is not None
+    return OF_BOTH_LOGS_SECONDS if are_timed and sighting.service != alert.service else SAME_FACT_SECONDS
 
 
 def _seconds_apart(sighting: Sighting, alert: Alert, now: float) -> float:

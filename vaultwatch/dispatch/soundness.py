@@ -54,7 +54,8 @@ def is_sound(state: object) -> bool:
             )
         case Sightings():
             return len(state.seen) <= MAX_SIGHTINGS and all(
-                _are_names([one.rule, *one.covered]) and _are_times(one.at or 0.0, one.filed_at) for one in state.seen
+                _are_names([one.rule, one.path, *one.covered]) and _are_times(one.at or 0.0, one.filed_at)
+                for one in state.seen
             )
         case Limit():
             return len(state.moments) <= _MAX_MARKS and _are_times(*state.moments)

@@ -19,7 +19,7 @@ T0 = 1_700_000_000.0
 CRITICAL = {"level": Level.CRITICAL}
 SERVER = {"level": Level.CRITICAL, "service": "server", "outcome": "unknown", "remote_address": ""}
 AUDIT = {"rule": "audit_end", "same_as": ("server_end",), "path": "sys/x"}
-SERVER_END = {"rule": "server_end", "same_as": ("audit_end",), "service": "server", "outcome": "unknown"}
+SERVER_END = {"rule": "server_end", "same_as": ("audit_end",), "service": "server", "outcome": "unknown", "path": ""}
 PRODUCTS = ("vault-1.14.2", "openbao-2.6.2")
 DISABLED = "audit_device_disabled"
 
@@ -177,6 +177,24 @@ class TestRulesOnTheSameFact:
         for order in (1, -1):
             desk = Desk()
             assert [desk.file([alert], T0) for alert in self.pair("1", 0)[::order]] == [["first"], ["suppressed"]]
+
+    @pytest.mark.parametrize(
+        "server", [{"time": at(5)}, {"time": at(55)}, {"path": "ldap/"}, {"path": "/"}, {"path": "s/x/"}]
+    )
+    def test_a_message_of_another_moment_or_on_something_else_never_stands_for_the_entry(
+        self, server: dict[str, Any]
+    ) -> None:
+        """Whoever forges one hides who did it: a message names nobody."""
+        for order in (1, -1):
+            desk = Desk()
+            assert [desk.file([alert], T0) for alert in self.pair("1", 0, **server)[::order]] == [["first"], ["first"]]
+
+    @pytest.mark.parametrize("path", ["x/", "x", "sys/x/"])
+    def test_one_on_the_same_thing_does(self, path: str) -> None:
+        for order in (1, -1):
+            desk = Desk()
+            filed = [desk.file([alert], T0) for alert in self.pair("1", 0, path=path)[::order]]
+            assert filed == [["first"], ["suppressed"]]
 
     def test_in_one_call_the_one_that_names_who_succeeded_stands_for_the_other(self) -> None:
         for order in (1, -1):
