@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from vaultwatch.alerts import Alert, alert_id
+from vaultwatch.detection.windows import joined
 from vaultwatch.reading.bounds import brief, distinct
 from vaultwatch.reading.identity import Act, is_of_login, shown_namespace
 from vaultwatch.reading.records import UNKNOWN_CLUSTER
@@ -30,10 +31,11 @@ def contradicts(alert: Alert, stored: Alert) -> bool:
 def under_own_id(alert: Alert) -> Alert:
     """Return the alert with an id of its own, the same for each copy: also for one without the name of its cluster.
 
-    It is never set apart again: two that share it differ in their clusters at most.
+    It is never set apart again: two that share it differ in their clusters at most. No alert that is not set apart has
+    such an id, whatever its event key: each is of a rule with a name.
     """
-    own = (alert.id, "failed" if alert.outcome == "failed" else "", *_act(alert), *_things(alert)[1:])
-    return replace(alert, id=alert_id(alert.rule, "\0".join(own)))
+    own = (alert.rule, alert.id, "failed" if alert.outcome == "failed" else "", *_act(alert), *_things(alert)[1:])
+    return replace(alert, id=alert_id("", joined(own)))
 
 
 def _is_another_act(alert: Alert, stored: Alert) -> bool:

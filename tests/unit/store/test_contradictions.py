@@ -113,6 +113,18 @@ def test_neither_do_two_of_which_one_has_its_act_and_another_name(store: Store) 
     assert [one.new for one in store.file([calls[2]], T0).recorded] == [False]
 
 
+def test_neither_does_one_whose_id_spells_the_real_act(store: Store) -> None:
+    """Whoever sees the real entry first knows all that its own id is made of."""
+    spelled = "\0".join((act().alert.id, *("",) * 3, "alice", "192.0.2.7", "root", "secret/data/app", *("",) * 3))
+    calls = [act(path="x"), a_filing(spelled, outcome="failed", record=ENTRY, path="y"), act()]
+    assert [one.new for call in calls for one in store.file([call], T0).recorded] == [True, True, True]
+
+
+def test_neither_do_two_whose_names_divide_the_same_text_otherwise(store: Store) -> None:
+    calls = [act(path="x"), act(namespace="a\0b", path="c"), act(namespace="a", path="b\0c")]
+    assert [one.new for call in calls for one in store.file([call], T0).recorded] == [True, True, True]
+
+
 def test_any_number_of_them_costs_no_more_each(store: Store) -> None:
     """On other clusters, so that they share an id of their own."""
     forged = [act(cluster=f"c{number}") for number in range(1_200)]
