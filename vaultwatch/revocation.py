@@ -26,7 +26,9 @@ def revocations(entry: dict[str, Any]) -> list[str]:
     Args:
         entry: The audit entry, request or response.
     """
-    created = _object(_object(entry.get("response")).get("auth")).get("accessor")
+    response = _object(entry.get("response"))
+    wrapped = _object(response.get("wrap_info")).get("wrapped_accessor")
+    created = _object(response.get("auth")).get("accessor") or wrapped
     used = _object(entry.get("auth")).get("accessor")
     accessors = dict.fromkeys(found for found in (created, used) if isinstance(found, str))
     return [_command(accessor, entry) for accessor in accessors if _is_usable(accessor)]

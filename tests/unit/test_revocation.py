@@ -76,6 +76,11 @@ def test_the_token_that_was_created_comes_first() -> None:
     assert len(revocations(entry("acc1", created="acc1", **VAULT))) == 1
 
 
+def test_so_does_one_whose_response_is_wrapped() -> None:
+    wrapped = {**entry("acc1", **VAULT), "response": {"wrap_info": {"accessor": "acc3", "wrapped_accessor": "acc2"}}}
+    assert [re.sub(r".* ", "", command) for command in revocations(wrapped)] == ["acc2", "acc1"]
+
+
 @pytest.mark.parametrize(
     "accessor",
     [

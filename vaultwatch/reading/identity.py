@@ -101,8 +101,10 @@ def shown_namespace(request: dict[str, Any]) -> Any:
 
 def is_of_login(fields: dict[str, Any]) -> bool:
     """Return whether the caller that an entry names is the one that it logs in: its response gives out his token."""
-    used, given = _object(fields.get("auth")), _object(_object(fields.get("response")).get("auth"))
-    return any(used.get(name) and used.get(name) == given.get(name) for name in ("client_token", "accessor"))
+    used, response = _object(fields.get("auth")), _object(fields.get("response"))
+    given, wrapped = _object(response.get("auth")), _object(response.get("wrap_info")).get("wrapped_accessor")
+    pairs = (("client_token", given.get("client_token")), ("accessor", given.get("accessor")), ("accessor", wrapped))
+    return any(used.get(name) and used.get(name) == its for name, its in pairs)
 
 
 def _object(value: Any) -> dict[str, Any]:

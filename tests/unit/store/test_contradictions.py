@@ -187,11 +187,13 @@ def test_its_response_completes_it(store: Store) -> None:
 
 
 LOGIN = {**ENTRY, "auth": {"accessor": "a1"}, "response": {"auth": {"accessor": "a1"}}}
+WRAPPED_LOGIN = {**LOGIN, "response": {"wrap_info": {"accessor": "a2", "wrapped_accessor": "a1"}}}
 
 
-def test_whom_a_login_names_its_request_may_lack(store: Store) -> None:
+@pytest.mark.parametrize("login", [LOGIN, WRAPPED_LOGIN])
+def test_whom_a_login_names_its_request_may_lack(store: Store, login: dict[str, Any]) -> None:
     asked: dict[str, Any] = {"principal": "192.0.2.7"}
-    copies = [act("unknown", **asked), a_filing("e1", record=LOGIN), act(**asked), a_filing("e1", record=LOGIN)]
+    copies = [act("unknown", **asked), a_filing("e1", record=login), act(**asked), a_filing("e1", record=login)]
     assert [one.new for copy in copies for one in store.file([copy], T0).recorded] == [True, False, False, False]
 
 
