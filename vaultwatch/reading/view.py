@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Collection
 from datetime import tzinfo
 from typing import Any
@@ -57,6 +58,7 @@ _DERIVED_FROM = {
 }
 _MOST_LEVELS = 2
 """How deep in the data of a request rules name members: `request.data.config.x`."""
+_CONTAINERS = (dict, list)
 _MOST_NAMESPACES = 100  # nested; bounds the time for a hostile mount point
 DEFAULT_MOUNTS = {
     "secret/": "kv",
@@ -133,15 +135,22 @@ def view_of_few(fields: dict[str, Any], origin: Origin, zone: tzinfo | None, ask
 def in_any_case(data: Any, levels: int = _MOST_LEVELS) -> Any:
     """Return the data of a request, where each member that is not in lower case is under that name, too.
 
-    Vault decodes what creates a token, configures a mount or the user lockout with Go's mapstructure, for which `Period`
-    and `period` are the same. One that has the exact name takes precedence.
+    Vault decodes what creates a token, or configures a mount or the user lockout, with Go's mapstructure. For that,
+    `Period` is `period` unless both are there, and a list of maps is one map.
     """
-    if levels == 0 or not isinstance(data, dict):
+    if type(data) is list:
+        if not any(type(item) in _CONTAINERS for item in data):
+            return data
+        items = [in_any_case(item, levels) for item in data]
+        return data if all(map(operator.is_, items, data)) else items
+    if levels == 0 or type(data) is not dict:
         return data
-    folded = {lower: value for name, value in data.items() if (lower := name.casefold()) != name}
-    known = {**folded, **data} if folded else data
-    below = {name: one for name, value in known.items() if (one := in_any_case(value, levels - 1)) is not value}
-    return {**known, **below} if below else known
+    names = "".join(data)
+    if names.casefold() != names:
+        data = {**{name.casefold(): value for name, value in data.items()}, **data}
+    below = [(name, value) for name, value in data.items() if type(value) in _CONTAINERS]
+    changed = {name: one for name, value in below if (one := in_any_case(value, levels - 1)) is not value}
+    return {**data, **changed} if changed else data
 
 
 def server_view(message: ServerMessage, zone: tzinfo | None = None) -> View:

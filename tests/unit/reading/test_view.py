@@ -118,8 +118,9 @@ class TestServer:
 
 class TestDataOfARequest:
     def test_members_in_another_case_are_under_their_name_in_lower_case_too(self) -> None:
-        data = {"Period": "1h", "CONFIG": {"A": 1}, "loc\u212aout": True}
-        expected = {"period": "1h", "config": {"A": 1, "a": 1}, "lockout": True}
+        data = {"Period": "1h", "CONFIG": {"A": 1}, "loc\u212aout": True, "several": [[{"B": 1}, 2], {"b": 2}]}
+        several = [[{"B": 1, "b": 1}, 2], {"b": 2}]
+        expected = {"period": "1h", "config": {"A": 1, "a": 1}, "lockout": True, "several": several}
         assert in_any_case(data).items() >= expected.items()
         assert in_any_case(data).keys() > data.keys()
 
@@ -127,7 +128,7 @@ class TestDataOfARequest:
         assert in_any_case({"Id": 1, "id": 2, "ID": 3})["id"] == 2
 
     def test_what_is_in_lower_case_is_not_copied(self) -> None:
-        data = {"a": {"b": 1}, "c": [{"D": 1}]}
+        data = {"a": {"b": {"C": 1}}, "d": [{"e": 1}, 2]}
         assert in_any_case(data) is data
 
     def test_the_entry_itself_stays_as_it_was_logged(self) -> None:
