@@ -24,6 +24,8 @@ MAX_JUDGED = 1_000
 """Combinations that one call looks up in the store, of all rules alike."""
 TRUSTED_SECONDS = 43_200.0
 """How long a process does not ask the store again about a combination."""
+LATE_SECONDS = 31 * 86_400.0
+"""How late records may be judged. Of one with an earlier time, which may be forged, nothing is learned."""
 _RENEWED_SECONDS = 86_400.0
 
 
@@ -88,7 +90,7 @@ class FirstSeen:
         alerts = [
             alert_of(first_verdict(self._by_name[combination.rule], combination, first))
             for combination, first in new
-            if first.found.moment >= learned[combination.rule]
+            if max(first.found.moment, now - LATE_SECONDS) >= learned[combination.rule]
         ]
         fresh = now + self._remembered_seconds - _RENEWED_SECONDS
         digests = [combination.digest for combination, _ in asked]

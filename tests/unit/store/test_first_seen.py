@@ -63,6 +63,13 @@ def test_what_was_learned_raises_nothing_and_what_is_new_raises_an_alert_once() 
     assert raised
 
 
+def test_a_forged_time_from_when_a_rule_learned_lets_nobody_be_known() -> None:
+    memory = Remembering()
+    one = FirstSeen(RULES, lambda: memory)
+    for forged in (T0, T0 + DAY, 0.0, -1e9):
+        assert len(take(one, LEARNED + 32 * DAY, seen(forged, f"{forged}"))) == 1
+
+
 def test_a_rule_learns_from_when_the_last_of_its_rules_became_live() -> None:
     memory = Remembering()
     memory.rules_live_since = lambda digests, now: {"new": T0, "reads": T0 + DAY}  # type: ignore[method-assign]
