@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +11,14 @@ from msgspec.structs import replace
 from testbed.recorded import DEFAULT_SCENARIOS
 from tests.unit.dispatch.desk import Desk, alerts_of, replay
 from tests.unit.store.alerts import an_alert
-from vaultwatch.alerts import Alert
+from vaultwatch.alerts import Alert, alert_of
+from vaultwatch.detection.detector import Detector
 from vaultwatch.dispatch.groups import group_key
 from vaultwatch.dispatch.tallies import REPEATS_WORTH_A_SUMMARY
 from vaultwatch.rules.facts import Level
+from vaultwatch.rules.pack import shipped_rules
 
+ROOT = Path(__file__).parents[3]
 T0 = 1_700_000_000.0
 CRITICAL = {"level": Level.CRITICAL}
 SERVER = {"level": Level.CRITICAL, "service": "server", "outcome": "unknown", "remote_address": ""}
@@ -57,6 +61,21 @@ class TestADeniedActDoesNotHideARealOne:
         desk.settle(T0 + 60)
         shown = [merged.latest.group_values for one in desk.notifications() for merged in one.merged]
         assert shown == [("default",)]
+
+
+    def test_a_token_with_an_administrators_policy_does_not_hide_one_with_another(self) -> None:
+        line = (ROOT / "rules/fixtures/audit_token_privileged/match.jsonl").read_bytes().splitlines()[0]
+        detector, desk = Detector(shipped_rules(), source="audit"), Desk()
+        for number, policy in enumerate((b"admin", b"administrator")):
+            entry = line.replace(b'"id":"', b'"id":"%d' % number).replace(b'["admin","default"]', b'["%s"]' % policy)
+            assert policy in entry
+            desk.file([alert_of(verdict) for verdict in detector.feed([entry])], T0 + number)
+        desk.settle(T0 + 62)
+        shown = {alert.id for one in desk.notifications() for alert in one.alerts}
+        shown |= {merged.latest.id for one in desk.notifications() for merged in one.merged}
+        privileged = {id_ for id_, alert in desk.alerts.items() if alert.rule == "audit_token_privileged"}
+        assert len(privileged) == 2
+        assert privileged <= shown
 
 
 class TestUrgentAlerts:
