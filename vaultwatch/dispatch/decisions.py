@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from vaultwatch.alerts import Alert
 from vaultwatch.dispatch import held as holding
 from vaultwatch.dispatch.drafts import Draft, head_of
-from vaultwatch.dispatch.groups import Window, count_repeat, importance, is_urgent, open_window, see
+from vaultwatch.dispatch.groups import Window, count_repeat, importance, is_urgent, open_window, see, was_denied
 from vaultwatch.dispatch.held import Held
 from vaultwatch.dispatch.limits import (
     FIRSTS_A_MINUTE,
@@ -79,9 +79,10 @@ def flush(held: Held, state: State, now: float) -> None:
 def _choose(event: Sequence[Filing], state: State, now: float) -> list[Filing]:
     """Return the alerts of which one notification is made now; count the others, unless people are never notified.
 
-    If the limits allow a notification of one of them, the others need no further room beside it.
+    If the limits allow a notification of one of them, the others need no further room beside it. What was not denied
+    comes first, whatever the level of what was: one of them may be forged.
     """
-    ranked = sorted(event, key=lambda filing: importance(filing.alert))
+    ranked = sorted(event, key=lambda filing: (was_denied(filing.alert), importance(filing.alert)))
     wanted = [filing for filing in ranked if filing.notify and _is_wanted_now(filing, state, now)]
     payer = next((filing for filing in wanted if _has_room(filing.alert, state, now)), None)
     if payer is None:
@@ -188,7 +189,7 @@ def _notification(notified: Sequence[Filing], state: State, now: float) -> Draft
     return Draft(
         id=lead.alert.id,
         disposition="first",
-        head=head_of(lead.alert),
+        head=head_of(*(filing.alert for filing in notified)),
         created_at=now,
         group=lead.group,
         alert_ids=tuple(filing.alert.id for filing in notified),

@@ -20,7 +20,7 @@ Find = Callable[[str], Alert | None]
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The properties of a notification that come from its most important alert."""
+    """The properties of a notification: those of its first alert, and the highest level."""
 
     rule: str
     title: str
@@ -42,9 +42,10 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     merged_count: int = 0
 
 
-def head_of(alert: Alert) -> Head:
-    """Return the head of a notification of this alert."""
-    return Head(alert.rule, alert.title, alert.level, alert.service, encodable(alert.cluster))
+def head_of(alert: Alert, *others: Alert) -> Head:
+    """Return the head of a notification of this alert, and of others with it."""
+    level = max((one.level for one in (alert, *others)), key=lambda level: level.rank)
+    return Head(alert.rule, alert.title, level, alert.service, encodable(alert.cluster))
 
 
 def priority(draft: Draft) -> int:
@@ -62,7 +63,7 @@ def assemble(draft: Draft, find: Find) -> Notification:
     alerts = tuple(alert for alert in map(find, draft.alert_ids) if alert is not None)
     merged = tuple(one for tally in draft.merged if (one := _merged(tally, find)) is not None)
     lead = alerts[0] if alerts else merged[0].worst if merged else None
-    head = draft.head if lead is None else head_of(lead)
+    head = draft.head if lead is None else head_of(lead, *alerts)
     return Notification(
         id=draft.id,
         disposition=draft.disposition,

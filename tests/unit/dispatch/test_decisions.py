@@ -45,6 +45,17 @@ class TestADeniedActDoesNotHideARealOne:
         assert desk.file([denied], T0) == ["first"]
         assert desk.file([done], T0 + 6) == ["first"]
 
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_of_one_event_what_was_done_comes_first_and_the_highest_level_counts(self, order: int) -> None:
+        """A refusal may have a higher level, and a forged entry may have the id of the real one."""
+        refused = an_alert("e1", outcome="failed", title="refused", level=Level.HIGH)
+        done = replace(an_alert("e1", title="done", level=Level.MEDIUM), id="1" * 32)
+        desk = Desk()
+        assert desk.file([refused, done][::order], T0) == ["first", "first"]
+        [one] = desk.notifications()
+        assert (one.title, one.level, one.id) == ("done", Level.HIGH, done.id)
+        assert [alert.outcome for alert in one.alerts] == ["succeeded", "failed"]
+
     @pytest.mark.parametrize("product", PRODUCTS)
     def test_every_removal_of_an_audit_device_is_notified(self, product: str) -> None:
         desk = Desk()
@@ -61,7 +72,6 @@ class TestADeniedActDoesNotHideARealOne:
         desk.settle(T0 + 60)
         shown = [merged.latest.group_values for one in desk.notifications() for merged in one.merged]
         assert shown == [("default",)]
-
 
     def test_a_token_with_an_administrators_policy_does_not_hide_one_with_another(self) -> None:
         line = (ROOT / "rules/fixtures/audit_token_privileged/match.jsonl").read_bytes().splitlines()[0]
