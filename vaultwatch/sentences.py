@@ -8,7 +8,7 @@ request that was denied is never described as if it had been carried out.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from vaultwatch.patterns import on_first_use
@@ -27,12 +27,17 @@ _COUNTED = {
     "temporal": "rules matched",
     "temporal_ordered": "rules matched one after the other",
 }
+_MOST_PARTS = 20  # of the path of a request to an auth method
 _IDENTITY = ("auth.entity_id", "auth.display_name")
 """Fields that the name of a caller stands for."""
 _PLAIN_ERRORS = frozenset(
     ("permission denied", "invalid credentials", "invalid token", "missing client token", "unsupported operation")
 )
 """Vault's own words, of which no client controls any."""
+
+
+_AUTH = "auth"
+"""The mount type of acts of any auth method, whose first group is the path of the method."""
 
 
 class _Act(NamedTuple):
@@ -123,23 +128,23 @@ _ACTS = (
     _act(_WRITE, f"identity/oidc/{_OIDC}/([^/]+)", "write/wrote", "OIDC {} {}"),
     _act("delete", f"identity/oidc/{_OIDC}/([^/]+)", "delete/deleted", "OIDC {} {}"),
     _act("update", r"identity/oidc/config", "change/changed", "the issuer of OIDC tokens"),
-    _act("update create", r"(auth/.+/login(?:/.*)?)", "log in/logged in", "at {}"),
+    _act("update create", r"(login(?:/.*)?)", "log in/logged in", "at auth/{}/{}", _AUTH),
     _act("update", r"auth/token/create(?:-orphan|/.+)?", "create/created", "a token"),
     _act("update", r"auth/token/revoke(?:-self|-orphan|-accessor)?", "revoke/revoked", "a token"),
     _act(_WRITE, r"auth/token/roles/(.+)", "write/wrote", "token role {}"),
     _act("delete", r"auth/token/roles/(.+)", "delete/deleted", "token role {}"),
-    _act(_WRITE, r"auth/(.+)/users/([^/]+)/password", "set/set", "the password of user {1} of auth method {0}"),
-    _act(_WRITE, r"auth/(.+)/users/([^/]+)(?:/policies)?", "write/wrote", "user {1} of auth method {0}"),
-    _act("delete", r"auth/(.+)/users/([^/]+)", "delete/deleted", "user {1} of auth method {0}"),
-    _act("update", r"auth/(.+)/role/([^/]+)/secret-id", "create/created", "a secret id of role {1} of auth method {0}"),
-    _act("update", r"auth/(.+)/role/([^/]+)/custom-secret-id", "set/set", "a secret id of role {1} of auth method {0}"),
-    _act(_WRITE, r"auth/(.+)/role/([^/]+)(?:/(?!secret-id)[^/]+)?", "write/wrote", "role {1} of auth method {0}"),
-    _act("delete", r"auth/(.+)/role/([^/]+)", "delete/deleted", "role {1} of auth method {0}"),
-    _act(_WRITE, r"auth/(.+)/groups/([^/]+)", "write/wrote", "group {1} of auth method {0}"),
-    _act("delete", r"auth/(.+)/groups/([^/]+)", "delete/deleted", "group {1} of auth method {0}"),
-    _act(_WRITE, r"auth/(.+)/certs/([^/]+)", "write/wrote", "certificate {1} of auth method {0}"),
-    _act("delete", r"auth/(.+)/certs/([^/]+)", "delete/deleted", "certificate {1} of auth method {0}"),
-    _act(_WRITE, r"auth/(.+)/config(?:/.+)?", "configure/configured", "auth method {}"),
+    _act(_WRITE, r"users/([^/]+)/password", "set/set", "the password of user {1} of auth method {0}", _AUTH),
+    _act(_WRITE, r"users/([^/]+)(?:/policies)?", "write/wrote", "user {1} of auth method {0}", _AUTH),
+    _act("delete", r"users/([^/]+)", "delete/deleted", "user {1} of auth method {0}", _AUTH),
+    _act("update", r"role/([^/]+)/secret-id", "create/created", "a secret id of role {1} of auth method {0}", _AUTH),
+    _act("update", r"role/([^/]+)/custom-secret-id", "set/set", "a secret id of role {1} of auth method {0}", _AUTH),
+    _act(_WRITE, r"role/([^/]+)(?:/(?!secret-id)[^/]+)?", "write/wrote", "role {1} of auth method {0}", _AUTH),
+    _act("delete", r"role/([^/]+)", "delete/deleted", "role {1} of auth method {0}", _AUTH),
+    _act(_WRITE, r"groups/([^/]+)", "write/wrote", "group {1} of auth method {0}", _AUTH),
+    _act("delete", r"groups/([^/]+)", "delete/deleted", "group {1} of auth method {0}", _AUTH),
+    _act(_WRITE, r"certs/([^/]+)", "write/wrote", "certificate {1} of auth method {0}", _AUTH),
+    _act("delete", r"certs/([^/]+)", "delete/deleted", "certificate {1} of auth method {0}", _AUTH),
+    _act(_WRITE, r"config(?:/.+)?", "configure/configured", "auth method {}", _AUTH),
     _act("update", r"(?:issuer/[^/]+/)?issue/(.+)", "issue/issued", "a certificate with role {}", "pki"),
     _act("update", r"(?:issuer/[^/]+/)?sign/(.+)", "sign/signed", "a certificate with role {}", "pki"),
     _act("read", r"export/[^/]+/([^/]+).*", "export/exported", "transit key {}", "transit"),
@@ -368,16 +373,39 @@ def _meaning(request: dict[str, Any]) -> tuple[str, str, str]:
     operation, path = brief(request.get("operation"), 32), brief(request.get("path"))
     kind, below = mount_of(path, *(_text(request.get(key)) for key in ("mount_point", "mount_type")))
     for act in _ACTS_OF.get(operation, ()):
-        tried = path if not act.mount_type else below if act.mount_type == kind else None
-        found = act.path().fullmatch(tried) if tried else None
-        if found:
-            return act.present, act.past, act.what.format(*(_named(part, _PATH_LIMIT) for part in found.groups()))
+        groups = _groups(act, path, kind, below)
+        if groups is not None:
+            return act.present, act.past, act.what.format(*(_named(part, _PATH_LIMIT) for part in groups))
     shown = _named(path, _PATH_LIMIT) or "no path"
     known = _PLAIN | (_OF_SECRETS if kind in ("kv", "cubbyhole") else {})
     if operation in known:
         return (*known[operation], shown)
     operation = _named(operation, 32) or "an operation without a name"
     return f"call {operation} on", f"called {operation} on", shown
+
+
+def _groups(act: _Act, path: str, kind: str | None, below: str | None) -> Sequence[str | None] | None:
+    """Return the groups of an act's pattern, if it is the act of a request; None if it is not.
+
+    Of an auth method, only what is below its mount decides: a role can be named `login`, and a mount `x/role/y`.
+    """
+    if act.mount_type == _AUTH and path.startswith("auth/"):
+        for mount, rest in _mounts(path, below):
+            if found := act.path().fullmatch(rest):
+                return mount, *found.groups()
+        return None
+    tried = path if not act.mount_type else below if act.mount_type == kind else None
+    found = act.path().fullmatch(tried) if tried else None
+    return found.groups() if found else None
+
+
+def _mounts(path: str, below: str | None) -> Iterator[tuple[str, str]]:
+    """Yield the path of an auth method, and what is below it; any division if the log does not show the mount."""
+    parts = path.split("/", _MOST_PARTS)[1:]
+    for count in range(len(parts) - 1, 0, -1):
+        mount, rest = "/".join(parts[:count]), "/".join(parts[count:])
+        if below is None or rest == below:
+            yield mount, rest
 
 
 def _named(value: Any, limit: int) -> str:

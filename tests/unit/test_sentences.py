@@ -114,6 +114,11 @@ class TestDeed:
             ("update", "sys/step-down", "made the active node step down"),
             ("read", "sys/storage/raft/snapshot", "took a snapshot of the storage"),
             ("update", "auth/userpass/login/bob", "logged in at auth/userpass/login/bob"),
+            ("update", "auth/corp/eu/login/bob", "logged in at auth/corp/eu/login/bob"),
+            ("update", "auth/userpass/users/login", "wrote user login of auth method userpass"),
+            ("update", "auth/token/roles/login", "wrote token role login"),
+            ("update", "auth/token/create/login", "created a token"),
+            ("update", "auth/ldap/config/login", "configured auth method ldap"),
             ("update", "auth/token/create", "created a token"),
             ("read", "secret/data/app", "read secret/data/app"),
             ("list", "secret/metadata/", "listed secret/metadata/"),
@@ -159,6 +164,18 @@ class TestDeed:
         assert "destroyed versions of secret app" in sentence(destroyed, "succeeded", "")
         secret = entry("update", "ca-eu/issue/web", mount_type="kv", mount_point="ca-eu/")
         assert "updated ca-eu/issue/web" in sentence(secret, "succeeded", "")
+
+    @pytest.mark.parametrize(
+        ("path", "mount", "past"),
+        [
+            ("auth/x/role/y/config", "auth/x/role/y/", "configured auth method x/role/y"),
+            ("auth/x/users/login", "auth/x/users/", "logged in at auth/x/users/login"),
+            ("auth/x/login/y/role/ci", "auth/x/login/y/", "wrote role ci of auth method x/login/y"),
+        ],
+    )
+    def test_what_a_method_is_called_makes_no_other_act(self, path: str, mount: str, past: str) -> None:
+        said = sentence(entry("update", path, mount_type="jwt", mount_point=mount), "succeeded", "")
+        assert said == f"userpass-alice (127.0.0.1) {past}: succeeded"
 
 
 class TestOutcome:
