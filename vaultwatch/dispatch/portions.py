@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from vaultwatch.dispatch.groups import importance
+from vaultwatch.dispatch.groups import importance, was_denied
 from vaultwatch.dispatch.limits import GROUPS_OF_A_RULE
 from vaultwatch.dispatch.notification import Filing
 
@@ -62,5 +62,13 @@ def _events(filings: Sequence[Filing]) -> list[list[int]]:
 
 
 def _by_importance(filings: Sequence[Filing]) -> list[int]:
-    """Return the positions, what people are notified of and the most important first; of two alike, the earlier one."""
-    return sorted(range(len(filings)), key=lambda place: (not filings[place].notify, *importance(filings[place].alert)))
+    """Return the positions, the most important first; of two alike, the earlier one.
+
+    That is what people are notified of, then what was not denied, so that refusals of a higher level displace no act.
+    """
+
+    def rank(place: int) -> tuple[object, ...]:
+        filing = filings[place]
+        return not filing.notify, was_denied(filing.alert), importance(filing.alert)
+
+    return sorted(range(len(filings)), key=rank)

@@ -69,6 +69,15 @@ def test_decoys_of_any_other_weight_hide_no_act_that_is_worse(act: Weight, decoy
     assert sum(len(one.alerts) + one.merged_count for one in desk.notifications()) == 201
 
 
+@pytest.mark.parametrize("outcome", ["succeeded", "unknown"])
+def test_in_one_call_refusals_of_a_higher_level_use_up_neither_the_cap_nor_the_limits(outcome: str) -> None:
+    refused = [an_alert(f"d{n}", principal=f"name {n}", outcome="failed") for n in range(200)]
+    act = an_alert("act", principal="mallory", path="real", level=Level.MEDIUM, outcome=outcome)
+    desk = Desk()
+    desk.file([*refused, act], T0)
+    assert "act" in names(desk.notifications()[0])
+
+
 @pytest.mark.parametrize(("level", "outcome"), [(Level.CRITICAL, "unknown"), (Level.HIGH, "failed")])
 def test_10_000_decoys_a_minute_under_10_000_names_hide_no_success(level: Level, outcome: str) -> None:
     desk, before = Desk(), 0
