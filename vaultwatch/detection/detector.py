@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from vaultwatch.reading.affixes import Affixes
     from vaultwatch.reading.envelopes import Envelopes
     from vaultwatch.reading.server_log import ServerLine
-    from vaultwatch.reading.unwrapping import Piece, Unwrapper
+    from vaultwatch.reading.split_lines import Piece
+    from vaultwatch.reading.unwrapping import Unwrapper
 
 Source = Literal["auto", "audit", "server"]
 WAIT_FOR_RESPONSE_SECONDS = 5.0

@@ -13,17 +13,25 @@ element, each decoded alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from vaultwatch.reading import lenient
-from vaultwatch.reading.budget import MAX_DEPTH, MAX_LENIENT_BYTES, exceeded, is_deep
+from vaultwatch.reading.budget import MAX_DEPTH, exceeded, is_deep
 from vaultwatch.reading.elements import elements_of
-from vaultwatch.reading.encoded import decoded, text_in, unpacked
+from vaultwatch.reading.encoded import decoded, text_in
+from vaultwatch.reading.envelope_parts import (
+    Frame,
+    are_alike,
+    cells_of,
+    decoded_json,
+    frame_of,
+    is_large_record,
+    is_record,
+    pairs_of,
+)
 from vaultwatch.reading.quoted import Quoted
-from vaultwatch.reading.repeated import with_all_members
 from vaultwatch.reading.repeats import Known, shows_record
 from vaultwatch.reading.unclear import BANNERS, is_banner
 
@@ -38,13 +46,8 @@ _CARRIERS = dict.fromkeys((
 ))  # fmt: skip
 _TYPES = frozenset({"stringValue", "string_value", "S"})
 """What the type of a text is called where a name would be: of OpenTelemetry and DynamoDB."""
-_CELLS = {"f": "v", "Data": "VarCharValue"}
-"""What the cells of a row are called in BigQuery and Athena, by the name of the row."""
-_KEYS = ("field", "key", "name", "Field", "Key", "Name")
-_VALUES = ("value", "Value")
 _WORD = re.compile(rb"[\w.,:;/@+=-]*\s*")
 """What is beside a line: a time, a name, an address, a file; and no line."""
-_DIGITS = re.compile(r"\d+")
 _MOST_NAMES = 64
 _MAX_LEVELS = 64
 """What is below is read as a line of its own if it shows a record."""
@@ -52,11 +55,6 @@ _MAX_LARGE_LEVELS = 16
 """How deep the list may be for which an envelope is large; each level of that is copied."""
 _MAX_BYTES = 64 * 1024 * 1024
 _NUMBERS = re.compile(rb"\[[\d,\s]*\]")
-_TIME_AND_LEVEL = re.compile(
-    rb"\s{0,32}\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[^\s\[]{0,20} \[ {0,2}[A-Z?]{3,7} {0,2}\]"
-)
-_FRAME = frozenset({"Data", "File", "Offset"})
-_ALSO_IN_FRAME = "FileEvent"
 
 
 _Form: TypeAlias = Literal["", "base64", "row", "digits"]
@@ -72,13 +70,6 @@ class _Formed(NamedTuple):
 
 _Name: TypeAlias = str | int | _Formed
 """The name of a member, or the number of a column."""
-
-
-class Frame(NamedTuple):
-    """A part of a file, which can begin and end anywhere, as the log API of Nomad sends it."""
-
-    file: bytes
-    content: bytes
 
 
 class Wrapped(NamedTuple):
@@ -111,16 +102,6 @@ _TOO_DEEP = Wrapped([b'{"type":"[left out: nested too deeply]"}'], certain=True)
 """What cannot be searched is rejected."""
 
 
-def is_record(found: Any) -> bool:
-    """Return whether a decoded JSON object is an audit entry or a server-log message."""
-    if "@level" in found:  # of hclog: the message may be a text of a client, which can look like a record
-        return isinstance(found.get("@message", ""), str)
-    if "@message" in found:
-        return isinstance(found["@message"], str) and not _looks_wrapped(found["@message"])
-    kind = found.get("type")
-    return isinstance(found.get("request"), dict) and isinstance(kind, str) and kind.endswith(("request", "response"))
-
-
 class Envelopes:
     """Searches the envelopes of a log, and remembers the names under which it has found records.
 
@@ -148,10 +129,10 @@ class Envelopes:
         """
         if _is_large(envelope):
             return self._texts_in_large(envelope)
-        found = _decoded(envelope)
+        found = decoded_json(envelope)
         if found is None or (isinstance(found, dict) and is_record(found)):
             return []
-        return _frame(found) or self._learning(lambda: self._search(found, 0)).texts
+        return frame_of(found) or self._learning(lambda: self._search(found, 0)).texts
 
     def texts_in_pairs(self, pairs: Mapping[str, str]) -> list[bytes]:
         """Return the texts among the values of pairs that are lines for certain."""
@@ -202,7 +183,7 @@ class Envelopes:
 
     def _texts_in_large(self, envelope: bytes) -> list[bytes]:
         try:
-            if _is_large_record(envelope):
+            if is_large_record(envelope):
                 return []
             return self._learning(lambda: self._search_raw(envelope, 0)).texts
         except (ValueError, RecursionError):
@@ -216,12 +197,12 @@ class Envelopes:
             RecursionError: It is nested too deeply.
         """
         if not _is_large(text) or text.startswith(b'"'):
-            return self._search(_decoded(text), level)
+            return self._search(decoded_json(text), level)
         if level > _MAX_LARGE_LEVELS:
             return _TOO_DEEP
         if text.startswith(b"["):
             return self._in_raw_list(text, level, is_row=False)
-        if level and _is_large_record(text):
+        if level and is_large_record(text):
             return Wrapped([text], certain=True)
         members: dict[str, bytes] = {}
         for name, raw in elements_of(memoryview(text)):
@@ -231,7 +212,7 @@ class Envelopes:
     def _in_raw_list(self, text: bytes, level: int, *, is_row: bool = True) -> Wrapped:
         """Search a list as `_in_list` does, decoding only what is not large."""
         if not _is_large(text):
-            found = _decoded(text)
+            found = decoded_json(text)
             return self._in_list(found, level, is_row=is_row) if isinstance(found, list) else _NOTHING
         if level > _MAX_LARGE_LEVELS:
             return _TOO_DEEP
@@ -262,7 +243,7 @@ class Envelopes:
         search = self._search_raw if is_raw else self._search
         if len(members) == 1 and not _TYPES.isdisjoint(members):
             return search(next(iter(members.values())), level + 1)
-        if _are_alike(members):
+        if are_alike(members):
             parts = self._raw_parts if is_raw else self._parts
             return self._together(parts(members.values(), level), level, is_row=False)
         names = (*(name for name in _CARRIERS if name in members), *(name for name in members if name not in _CARRIERS))
@@ -279,7 +260,7 @@ class Envelopes:
         return Wrapped(texts, True, frozenset[_Name]().union(*(above for new, above in kept if new)))
 
     def _in_member(self, name: str, value: Any, level: int, search: Callable[[Any, int], Wrapped]) -> Wrapped:
-        cells = _cells(name, value)
+        cells = cells_of(name, value)
         if cells:
             found = self._in_list(cells, level + 2, is_row=True)
         elif self._has_forms and _Formed(name, "row") in self._names:
@@ -324,7 +305,7 @@ class Envelopes:
     def _in_list(self, items: list[Any], level: int, *, is_row: bool = False) -> Wrapped:
         if items and all(isinstance(item, int) and 8 < item < 256 for item in items):  # journald: no text, but bytes
             return self._in_text(bytes(items), level)
-        if pairs := _pairs(items):
+        if pairs := pairs_of(items):
             return self._in_members(pairs, level)
         return self._together(self._parts(items, level), level, is_row=is_row)
 
@@ -361,7 +342,7 @@ class Envelopes:
         if text.lstrip().startswith(b"{"):
             if _is_large(text):
                 return self._in_large_text(text, level)
-            inner = _decoded(text)
+            inner = decoded_json(text)
             if isinstance(inner, dict):
                 found = Wrapped([text], certain=True) if is_record(inner) else self._search(inner, level + 1)
                 return found if found.texts else Wrapped([text], certain=False)
@@ -369,7 +350,7 @@ class Envelopes:
 
     def _in_large_text(self, text: bytes, level: int) -> Wrapped:
         try:
-            is_one = _is_large_record(text)
+            is_one = is_large_record(text)
             found = Wrapped([text], certain=True) if is_one else self._search_raw(text.strip(), level + 1)
         except (ValueError, RecursionError):
             return _of_text(text)
@@ -416,95 +397,15 @@ def _left(element: Any) -> list[bytes]:
     return [msgspec.json.encode(element)] if isinstance(element, dict) else []
 
 
-def _are_alike(names: Collection[str]) -> bool:
-    """Return whether the names of members differ only in their numbers, so that the object is a list."""
-    return len(names) > 1 and len({_DIGITS.sub("", name) for name in names}) == 1
-
-
-def _pairs(items: Sequence[Any]) -> dict[str, Any]:
-    """Return the members that a list of names and values stands for; none if it is another list."""
-    found: dict[str, Any] = {}
-    for item in items:
-        names = [item[name] for name in _KEYS if name in item] if isinstance(item, dict) else []
-        values = [item[name] for name in _VALUES if name in item] if names else []
-        if len(names) != 1 or len(values) != 1 or not isinstance(names[0], str) or names[0] in found:
-            return {}
-        found[names[0]] = values[0]
-    return found
-
-
 def _is_row(array: bytes) -> bool:
     """Return whether an array has other elements than texts and objects, or is a list of names and values."""
     if not _is_large(array):
-        found = _decoded(array)
+        found = decoded_json(array)
         is_list = isinstance(found, list)
-        return is_list and (not all(isinstance(item, str | dict) for item in found) or bool(_pairs(found)))
+        return is_list and (not all(isinstance(item, str | dict) for item in found) or bool(pairs_of(found)))
     return not all(raw[0] in b'"{' for _, raw in elements_of(memoryview(array)))
-
-
-def _cells(name: str, row: Any) -> list[Any]:
-    """Return the cells in a row of objects with one member; none if it is something else."""
-    cell = _CELLS.get(name)
-    is_row = cell and isinstance(row, list) and all(isinstance(one, dict) and one.keys() == {cell} for one in row)
-    return [one[cell] for one in row] if is_row else []
 
 
 def _is_large(text: bytes) -> bool:
     """Return whether decoding a text could take many times its size."""
     return exceeded(text, _MAX_BYTES) == "values"
-
-
-class _Shape(msgspec.Struct):
-    request: msgspec.Raw = msgspec.Raw()
-    type: msgspec.Raw = msgspec.Raw()
-    level: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="@level")
-    message: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="@message")
-
-
-_shape_of = msgspec.json.Decoder(_Shape).decode
-
-
-def _is_large_record(text: bytes) -> bool:
-    """Return whether an object is a record, as `is_record` does.
-
-    Raises:
-        ValueError: It is no strict JSON.
-        RecursionError: It is nested too deeply.
-    """
-    shape = _shape_of(text)
-    named = {"type": shape.type, "@level": shape.level, "@message": shape.message}
-    found = {name: _text_of(raw) for name, raw in named.items() if bytes(raw)}
-    return is_record({**found, "request": {} if bytes(shape.request).startswith(b"{") else None})
-
-
-def _text_of(raw: msgspec.Raw) -> Any:
-    return msgspec.json.decode(raw) if bytes(raw).startswith(b'"') else None
-
-
-def _frame(found: Any) -> Frame | None:
-    if not isinstance(found, dict) or found.keys() - {_ALSO_IN_FRAME} != _FRAME or not isinstance(found["Data"], str):
-        return None
-    content = unpacked(found["Data"])
-    return None if content is None else Frame(str(found["File"]).encode("utf-8", "replace"), content)
-
-
-def _looks_wrapped(message: str) -> bool:
-    """Return whether the message of CloudWatch Insights, which is called @message too, holds a record."""
-    return message.startswith('{"') or _TIME_AND_LEVEL.match(message[:64].encode("utf-8", "replace")) is not None
-
-
-def _decoded(text: bytes) -> Any:
-    try:
-        found = msgspec.json.decode(text)
-        return found if isinstance(found, dict) and is_record(found) else with_all_members(text, found)
-    except RecursionError:
-        return None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _decoded_leniently(text)
-
-
-def _decoded_leniently(text: bytes) -> Any:
-    try:
-        return lenient.decode(text) if len(text) <= MAX_LENIENT_BYTES else None
-    except (ValueError, RecursionError):
-        return None

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.detection.test_known_prefixes import TEXT, WHOLE
+from tests.unit.detection.test_affixes import TEXT, WHOLE
 from tests.unit.reading.test_unwrapping import A, Counted, counted, verdicts
 
 LINES = [A, *TEXT.splitlines()]

@@ -20,7 +20,8 @@ from vaultwatch.inputs.logs import logs_in
 from vaultwatch.reading.assembly import Assembly
 from vaultwatch.reading.logfmt import message_of
 from vaultwatch.reading.records import Position, Rejected
-from vaultwatch.reading.unwrapping import Piece, Unwrapper
+from vaultwatch.reading.split_lines import Piece
+from vaultwatch.reading.unwrapping import Unwrapper
 from vaultwatch.rules.pack import shipped_rules
 
 FORMS = Path(__file__).parents[2] / "data" / "forms"

@@ -1,0 +1,146 @@
+"""Read the lines of a log that is a document: what they hold of a record, and which are only between records."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from vaultwatch.reading.arrays import lines_in_text
+from vaultwatch.reading.columns import (
+    RULE_OF_MARKDOWN,
+    Heading,
+    cells_of_markdown,
+    heading_of,
+    without_columns,
+)
+from vaultwatch.reading.documents import OF_ARRAY, OF_OTEL, OF_SQL, OF_YAML, body_of_otel, document_of
+from vaultwatch.reading.encoded import text_in
+from vaultwatch.reading.envelopes import Envelopes
+from vaultwatch.reading.rows import ANY_HEAD, DELIMITER, records_in_markdown
+
+if TYPE_CHECKING:
+    from vaultwatch.reading.yaml_lines import YamlLines
+
+_CSV_HEADER = re.compile(
+    rb'(?i)[\w@", ]{0,256}@message[\w@", ]{0,256}'
+    rb'|(?:"?[\w @.\[\]]{1,64}"?[,;\t|]){0,16}'
+    rb'"?(?:\w{1,32}\.)?(?:log_?message|message|msg|_raw|line|logentry|log|body|content|text|text_?payload|entry|original)"?'
+    rb'(?:[,;\t|]"?[\w @.\[\]]{1,64}"?){0,16}'
+)
+_NAMES_DELIMITER = re.compile(rb"(?i)\"?sep=[,;\t|]\"?")  # for Excel, in the first line
+_SHELL_NOISE = re.compile(
+    rb"--(?: (?:Logs begin|Journal begins|Boot|Reboot|No entries)\b[^{]{0,256})?"
+    rb"|[\w.-]{1,255} \| (?:CHANGED|SUCCESS|FAILED)(?: \| rc=\d{1,3})? >>"
+    rb"|-{1,512}(?:\+-{1,512}){1,64}|\(\d{1,12} rows?\)"
+)  # journalctl, grep, Ansible, psql
+_EXPORT_FIELD = re.compile(rb"_?_?[A-Z][A-Z0-9_]{0,64}=")
+_EXPORT_NAME = re.compile(rb"_?_?[A-Z][A-Z0-9_]{1,64}")  # the value, which has other bytes than text, follows
+_VERBOSE = re.compile(rb"[A-Z][a-z]{2} \d{4}-[^\[{]{1,64} \[s=[0-9a-f]{1,64};i=")  # journalctl -o verbose
+_EXPORT, _MESSAGE = b"__CURSOR=", b"MESSAGE="
+
+
+class Document:
+    """Reads the lines of one log as those of a document, once its first lines have shown that it is one."""
+
+    def __init__(self, envelopes: Envelopes, behind: bytes = b"") -> None:
+        """Begin a log.
+
+        Args:
+            envelopes: Remembers the names of the log.
+            behind: What is between the messages of a table without a heading and the columns behind them.
+        """
+        self._envelopes = envelopes
+        self._behind = behind
+        self.is_export = False  # of journald: a field a line
+        self._heading: Heading | None = None  # of a table
+        self._heading_at = 1
+        self._markdown_columns = 0  # of the table that is open
+        self._around: re.Pattern[bytes] | None = None  # what it has around records
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the next line may be a row of a table, or another line of a document."""
+        return bool(self._heading or self._behind or self._markdown_columns or self._around or self._heading_at > 1)
+
+    def message_in_row(self, line: bytes) -> bytes | None:
+        """Return the message in a row of a table with a heading; None if it is no such row."""
+        return self._heading.message_in(line.strip(b"\r\n\0")) if self._heading else None
+
+    def without_columns(self, text: bytes) -> bytes | None:
+        """Return the message in a row without the columns around it; None if it is none."""
+        return without_columns(text, self._behind)
+
+    def message_of_export(self, text: bytes) -> bytes | None:
+        """Return the message in a field that journald has exported; None if it is another one."""
+        return text[len(_MESSAGE) :] if self.is_export and text.startswith(_MESSAGE) else None
+
+    def lines_in(self, line: bytes, text: bytes, number: int) -> list[bytes] | None:
+        """Return what is in a line of a document; None if it is none.
+
+        Args:
+            line: The line without its end.
+            text: The same, stripped.
+            number: Its number.
+        """
+        if number <= 1:
+            self._around = document_of(text)
+        if self._around is OF_YAML:
+            return self._yaml.lines_in(line)
+        if self._around is OF_SQL:
+            from vaultwatch.reading.sql_rows import lines_of  # few logs are such
+
+            return lines_of(text, self._envelopes)
+        if self._around is OF_OTEL and (body := body_of_otel(text)) is not None:
+            return [body] if body.strip() else []
+        return self._records_in(text) or None
+
+    @cached_property
+    def _yaml(self) -> YamlLines:
+        """Finds the lines in a document of YAML."""
+        from vaultwatch.reading.yaml_lines import YamlLines  # few logs are such
+
+        return YamlLines(self._envelopes)
+
+    def _records_in(self, text: bytes) -> list[bytes]:
+        """Return the objects and messages in a row of a table, or a text in an array."""
+        if RULE_OF_MARKDOWN.fullmatch(text):
+            self._markdown_columns = len(text.translate(None, b" \t:-")) - 1
+        elif not text.startswith(b"|"):
+            self._markdown_columns = 0
+        if self._markdown_columns:
+            row = cells_of_markdown(text, self._markdown_columns)
+            texts = self._envelopes.texts_in_rows([row]) if row else []
+            return records_in_markdown(text) or texts
+        is_text = text.startswith(b'"') and (self._around is OF_ARRAY or (text.endswith(b'",') and not self._heading))
+        if is_text and not (self._around is OF_ARRAY and OF_ARRAY.fullmatch(text)):
+            return lines_in_text(text)
+        return []
+
+    def is_noise(self, text: bytes, number: int) -> bool:
+        """Return whether a line only separates or names what other lines hold."""
+        begins = text.startswith(_EXPORT) or _VERBOSE.match(text) is not None
+        self.is_export = self.is_export or begins
+        if self.is_export and (begins or _EXPORT_FIELD.match(text) or _EXPORT_NAME.fullmatch(text)):
+            return True
+        if RULE_OF_MARKDOWN.fullmatch(text) or self._is_around(text) or _SHELL_NOISE.fullmatch(text):
+            return True
+        if number <= 1 and _NAMES_DELIMITER.fullmatch(text):
+            self._heading_at = number + 1
+            return True
+        is_row = (number <= self._heading_at or b"@message" in text) and DELIMITER.search(text)
+        if not is_row or not _CSV_HEADER.fullmatch(text):
+            return False
+        self._heading = heading_of(text)
+        return True
+
+    def _is_around(self, text: bytes) -> bool:
+        """Return whether the document has such lines around records; those of YAML and SQL were asked before."""
+        if not self._around or self._around in (OF_YAML, OF_SQL) or not self._around.fullmatch(text):
+            return False
+        return not ANY_HEAD.search(text) and not _is_encoded(text)
+
+
+def _is_encoded(text: bytes) -> bool:
+    """Return whether a text in quotes may be a line in base64."""
+    return text_in(text.strip(b'", ').decode("utf-8", "replace")) is not None

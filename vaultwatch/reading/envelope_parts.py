@@ -1,0 +1,124 @@
+"""See what the objects, lists and texts of an envelope are: records, pairs, cells of a row, parts of a file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from vaultwatch.reading import lenient
+from vaultwatch.reading.budget import MAX_LENIENT_BYTES
+from vaultwatch.reading.encoded import unpacked
+from vaultwatch.reading.repeated import with_all_members
+
+_CELLS = {"f": "v", "Data": "VarCharValue"}
+"""What the cells of a row are called in BigQuery and Athena, by the name of the row."""
+_KEYS = ("field", "key", "name", "Field", "Key", "Name")
+_VALUES = ("value", "Value")
+_DIGITS = re.compile(r"\d+")
+_TIME_AND_LEVEL = re.compile(
+    rb"\s{0,32}\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[^\s\[]{0,20} \[ {0,2}[A-Z?]{3,7} {0,2}\]"
+)
+_FRAME = frozenset({"Data", "File", "Offset"})
+_ALSO_IN_FRAME = "FileEvent"
+
+
+class Frame(NamedTuple):
+    """A part of a file, which can begin and end anywhere, as the log API of Nomad sends it."""
+
+    file: bytes
+    content: bytes
+
+
+def is_record(found: Any) -> bool:
+    """Return whether a decoded JSON object is an audit entry or a server-log message."""
+    if "@level" in found:  # of hclog: the message may be a text of a client, which can look like a record
+        return isinstance(found.get("@message", ""), str)
+    if "@message" in found:
+        return isinstance(found["@message"], str) and not _looks_wrapped(found["@message"])
+    kind = found.get("type")
+    return isinstance(found.get("request"), dict) and isinstance(kind, str) and kind.endswith(("request", "response"))
+
+
+def are_alike(names: Collection[str]) -> bool:
+    """Return whether the names of members differ only in their numbers, so that the object is a list."""
+    return len(names) > 1 and len({_DIGITS.sub("", name) for name in names}) == 1
+
+
+def pairs_of(items: Sequence[Any]) -> dict[str, Any]:
+    """Return the members that a list of names and values stands for; none if it is another list."""
+    found: dict[str, Any] = {}
+    for item in items:
+        names = [item[name] for name in _KEYS if name in item] if isinstance(item, dict) else []
+        values = [item[name] for name in _VALUES if name in item] if names else []
+        if len(names) != 1 or len(values) != 1 or not isinstance(names[0], str) or names[0] in found:
+            return {}
+        found[names[0]] = values[0]
+    return found
+
+
+def cells_of(name: str, row: Any) -> list[Any]:
+    """Return the cells in a row of objects with one member; none if it is something else."""
+    cell = _CELLS.get(name)
+    is_row = cell and isinstance(row, list) and all(isinstance(one, dict) and one.keys() == {cell} for one in row)
+    return [one[cell] for one in row] if is_row else []
+
+
+class _Shape(msgspec.Struct):
+    request: msgspec.Raw = msgspec.Raw()
+    type: msgspec.Raw = msgspec.Raw()
+    level: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="@level")
+    message: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="@message")
+
+
+_shape_of = msgspec.json.Decoder(_Shape).decode
+
+
+def is_large_record(text: bytes) -> bool:
+    """Return whether an object is a record, as `is_record` does.
+
+    Raises:
+        ValueError: It is no strict JSON.
+        RecursionError: It is nested too deeply.
+    """
+    shape = _shape_of(text)
+    named = {"type": shape.type, "@level": shape.level, "@message": shape.message}
+    found = {name: _text_of(raw) for name, raw in named.items() if bytes(raw)}
+    return is_record({**found, "request": {} if bytes(shape.request).startswith(b"{") else None})
+
+
+def _text_of(raw: msgspec.Raw) -> Any:
+    return msgspec.json.decode(raw) if bytes(raw).startswith(b'"') else None
+
+
+def frame_of(found: Any) -> Frame | None:
+    """Return the part of a file that an object is; None if it is something else."""
+    if not isinstance(found, dict) or found.keys() - {_ALSO_IN_FRAME} != _FRAME or not isinstance(found["Data"], str):
+        return None
+    content = unpacked(found["Data"])
+    return None if content is None else Frame(str(found["File"]).encode("utf-8", "replace"), content)
+
+
+def _looks_wrapped(message: str) -> bool:
+    """Return whether the message of CloudWatch Insights, which is called @message too, holds a record."""
+    return message.startswith('{"') or _TIME_AND_LEVEL.match(message[:64].encode("utf-8", "replace")) is not None
+
+
+def decoded_json(text: bytes) -> Any:
+    """Return what a text is in JSON, also if that is not strict; None if it is none."""
+    try:
+        found = msgspec.json.decode(text)
+        return found if isinstance(found, dict) and is_record(found) else with_all_members(text, found)
+    except RecursionError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _decoded_leniently(text)
+
+
+def _decoded_leniently(text: bytes) -> Any:
+    try:
+        return lenient.decode(text) if len(text) <= MAX_LENIENT_BYTES else None
+    except (ValueError, RecursionError):
+        return None
