@@ -18,9 +18,6 @@ _CELLS = {"f": "v", "Data": "VarCharValue"}
 _KEYS = ("field", "key", "name", "Field", "Key", "Name")
 _VALUES = ("value", "Value")
 _DIGITS = re.compile(r"\d+")
-_TIME_AND_LEVEL = re.compile(
-    rb"\s{0,32}\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[^\s\[]{0,20} \[ {0,2}[A-Z?]{3,7} {0,2}\]"
-)
 _FRAME = frozenset({"Data", "File", "Offset"})
 _ALSO_IN_FRAME = "FileEvent"
 
@@ -37,7 +34,7 @@ def is_record(found: Any) -> bool:
     if "@level" in found:  # of hclog: the message may be a text of a client, which can look like a record
         return isinstance(found.get("@message", ""), str)
     if "@message" in found:
-        return isinstance(found["@message"], str) and not _looks_wrapped(found["@message"])
+        return "@module" in found and isinstance(found["@message"], str)  # else of CloudWatch Insights
     kind = found.get("type")
     return isinstance(found.get("request"), dict) and isinstance(kind, str) and kind.endswith(("request", "response"))
 
@@ -99,11 +96,6 @@ def frame_of(found: Any) -> Frame | None:
         return None
     content = unpacked(found["Data"])
     return None if content is None else Frame(str(found["File"]).encode("utf-8", "replace"), content)
-
-
-def _looks_wrapped(message: str) -> bool:
-    """Return whether the message of CloudWatch Insights, which is called @message too, holds a record."""
-    return message.startswith('{"') or _TIME_AND_LEVEL.match(message[:64].encode("utf-8", "replace")) is not None
 
 
 def decoded_json(text: bytes) -> Any:

@@ -23,6 +23,7 @@ HEAD = (
 )
 _OWN_HEAD = re.compile(HEAD)
 _CANDIDATE = re.compile(rb'(?P<value>=\[?)(?=")|(?P<list>=\[)(?=[^\s"\]])|(?P<head>' + HEAD + rb')|(?P<object>\{")')
+_BANNER = re.compile(rb"(?:[\s;,|]|\\n|#012|<br ?/?>){0,16}((?:==>|panic:|fatal error:) )")
 _QUOTE_OR_ESCAPE = re.compile(rb'\\.|"', re.DOTALL)
 _BARE_QUOTE = re.compile(rb'(?<!\\)"')
 _UNESCAPED = re.compile(rb"[\x00-\x1f\x7f]|\xe2\x80[\xa8\xa9]|\xc2\x85")  # what hclog escapes in a value
@@ -33,7 +34,7 @@ _ENDS_OTHER_LINE = re.compile(rb"[\w.)\]}]")
 _ENDS_WITH_LEVEL = re.compile(rb"\[[a-z]{3,9}\]\Z")  # Fly.io: `2026-11-21T07:29:41Z app[148e] iad [info]`
 _QUOTES = (b'"', b"'", b"`")
 _SEPARATORS = b" \t\r\n\f\v\0,;|"
-_LONG_SEPARATORS = (b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85", b"\\n", b"\\r", b"\\t")
+_LONG_SEPARATORS = (b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85", b"\\n", b"\\r", b"\\t", b"#012")
 _TAG = re.compile(rb"(?i)</?(?:br|p|div|li|ul|td|tr|span|pre|code)\b[^<>]{0,64}>\Z")
 _LONGEST_TAG = 80
 _MOST_SEPARATORS = 64
@@ -85,9 +86,11 @@ def _starts(text: bytes, at: int, end_of: EndOf) -> Iterator[int]:
         elif found["object"]:
             is_value = text[found.start() - 1 : found.start()] == b"="
             if end := end_of(text, found.start(), is_value=is_value):
+                at = end
                 if not is_value:
                     yield found.start()
-                at = end
+                    if banner := _BANNER.match(text, end):
+                        yield banner.start(1)
         elif text[at - 1 : at] == b"[":
             if found.start() >= closed_lists:
                 end, closed_lists = _end_of_list(text, at, quotes)

@@ -27,6 +27,7 @@ import msgspec
 
 from vaultwatch.reading.affixes import Affixes
 from vaultwatch.reading.budget import MAX_MESSAGE_BYTES, SMALL_BYTES, Budget, exceeded
+from vaultwatch.reading.glued import banner_at, lines_of
 from vaultwatch.reading.hclog import (
     Head,
     json_budget,
@@ -89,6 +90,7 @@ _ANY_PREFIX = re.compile(
 )
 """What some program has written before a message: never the beginning of a line that continues one."""
 _JSON = re.compile(rb'\s*\{\s*["}]')
+_GLUED = re.compile(rb"(?<=[\w.)\]}/\"'])(?<![_-])(?:" + HEAD + rb"|(?:==>|panic:|fatal error:) )")
 _ANY_MESSAGE = re.compile(HEAD + rb'|\{\\{0,8}"@(?:level|message|module|timestamp|caller)\\{0,8}":')
 """A message in a line, also where its quotes are still escaped: then nothing can be read of it."""
 
@@ -198,7 +200,13 @@ class _Open:
             return not text.strip() or text.lstrip().startswith(b"* ")
         return b"panic" in self.texts[0] and bool(_STACK_LINE.match(text))
 
-    def add(self, line: ServerLine) -> None:
+    def add(self, line: ServerLine, origin: Origin) -> _Completed:
+        """Add a line, and return what is behind it: a message in a line of a value could also be of a client."""
+        rejected: _Completed = []
+        if is_of_a_value(line.text) and (behind := _GLUED.search(line.text)):
+            text = line.text[behind.start() :]
+            rejected.append(Rejected(text, MISPLACED_MESSAGE, origin, exceeded(text, MAX_MESSAGE_BYTES)))
+            line = msgspec.structs.replace(line, raw=line.raw.removesuffix(text), text=line.text[: behind.start()])
         self.lines.append(line.raw)
         self.texts.append(line.text)
         self.bytes += len(line.raw)
@@ -206,6 +214,7 @@ class _Open:
             self._quote_open ^= _odd_quotes(line.text)
         elif _OPENS_VALUE.match(line.text):
             self._value_open = True
+        return rejected
 
 
 def _odd_quotes(text: bytes) -> bool:
@@ -217,16 +226,35 @@ def _odd_quotes(text: bytes) -> bool:
     return (text.count(b'"') - text.count(b'\\"')) % 2 == 1
 
 
-def _finish(opened: _Open) -> ServerMessage | Rejected:
+def _finish(opened: _Open) -> list[ServerRecord]:
     try:
-        return _single(line, opened.origin) if (line := opened.wrapped) else _message(opened)
+        return [_single(line, opened.origin)] if (line := opened.wrapped) else list(_messages(opened))
     except Exception as error:  # noqa: BLE001  only this message is rejected, not the line that ended it
-        return rejected_by_error(error, b"\n".join(opened.lines), opened.origin)
+        return [rejected_by_error(error, b"\n".join(opened.lines), opened.origin)]
+
+
+def _messages(opened: _Open) -> Iterator[ServerMessage | Rejected]:
+    """Yield a message, and the lines that are no part of it because a banner or a crash is behind it in its line."""
+    at = banner_at(opened.texts[0]) if len(opened.texts[0]) <= MAX_MESSAGE_BYTES else 0
+    if not at:
+        yield _message(opened)
+        return
+    banner = opened.texts[0][at:]
+    further = zip([banner, *opened.lines[1:]], [banner, *opened.texts[1:]], strict=True)
+    first = opened.first
+    opened.first = msgspec.structs.replace(first, text=first.text[: -len(banner)])
+    opened.lines, opened.texts = [first.raw.replace(banner, b"")], [opened.texts[0][:at]]
+    yield _message(opened)
+    for raw, text in further:
+        if text.strip():
+            yield _single(msgspec.structs.replace(first, raw=raw, text=text, head=None), opened.origin)
 
 
 def _message(opened: _Open) -> ServerMessage:
     partial: Budget = "bytes" if sum(map(len, opened.texts)) > MAX_MESSAGE_BYTES else ""
-    text, values = _join(list(_beginning(opened.texts)) if partial else opened.texts)
+    texts = list(_beginning(opened.texts)) if partial else opened.texts
+    further = lines_of(texts[0]) if len(texts) == 1 else texts
+    text, values = _join(further)
     module, message, fields = read_text(text, quotes=opened.head.time[4] != "/", pairs=not partial)
     return ServerMessage(
         time=opened.head.time,
@@ -239,7 +267,7 @@ def _message(opened: _Open) -> ServerMessage:
         header_time=opened.first.header.time,
         host=opened.first.header.host,
         partial=partial,
-        own=opened.first.text,
+        own=opened.first.text.removesuffix(texts[0]) + further[0],
     )
 
 
@@ -349,8 +377,7 @@ class ServerLogReader:
         if line.head and line.head.level:
             return self._begin(key, line, line.head, origin, now)
         if not line.head and (opened := self._waiting(key, line)):
-            opened.add(line)
-            return []
+            return opened.add(line, origin)
         if not line.text.strip():
             return []
         if start := _hidden(line.text):
@@ -383,18 +410,18 @@ class ServerLogReader:
 
     def flush(self) -> _Completed:
         """Close every open message at the end of the input."""
-        done = [self._complete(opened) for opened in self._open.values()]
+        done = [record for opened in self._open.values() for record in self._complete(opened)]
         self._open.clear()
         return done
 
     def _close(self, key: _Key) -> _Completed:
         opened = self._open.pop(key, None)
-        return [self._complete(opened)] if opened else []
+        return self._complete(opened) if opened else []
 
-    def _complete(self, opened: _Open) -> ServerRecord:
+    def _complete(self, opened: _Open) -> _Completed:
         if len(opened.lines) == 1 and not self._could_match(opened.head.level, opened.lines[0]):
             header = opened.first.header
-            return SkippedMessage(opened.head.time, opened.lines[0], opened.origin, header.time, header.host)
+            return [SkippedMessage(opened.head.time, opened.lines[0], opened.origin, header.time, header.host)]
         return _finish(opened)
 
     def _skipped(self, line: ServerLine, origin: Origin) -> SkippedMessage | None:

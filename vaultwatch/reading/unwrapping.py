@@ -331,7 +331,7 @@ class Unwrapper:
         start = 0
         while start < len(text):
             ended = end_of_object(view[start:])
-            if ended is None and start and ends_cell(text, start) and not CAN_HOLD_RECORD.search(text, start):
+            if ended is None and start and ends_cell(text, start) and not _may_hold_line(text[start:]):
                 return  # columns
             if ended is None or ended == 0:
                 yield from self._unfinished(whole, bytes(view[start:]), start, number, level, ended)
@@ -404,7 +404,12 @@ class Unwrapper:
 
 def _is_appended(text: bytes) -> bool:
     """Return whether a text behind an object is what some program has appended: no part of JSON, and no message."""
-    return _APPENDED.fullmatch(text) is not None and not (ANY_HEAD.search(text) or any(map(text.__contains__, BANNERS)))
+    return _APPENDED.fullmatch(text) is not None and not _may_hold_line(text)
+
+
+def _may_hold_line(text: bytes) -> bool:
+    """Return whether a text behind an object can hold another record, or a banner."""
+    return CAN_HOLD_RECORD.search(text) is not None or any(map(text.__contains__, BANNERS))
 
 
 def _texts_of_event(text: bytes) -> dict[str, str]:
