@@ -25,9 +25,6 @@ _OPENS_MESSAGE = re.compile(HEAD)
 CAN_HOLD_RECORD = re.compile(rb'\{[ \t\r\n]*\\?"|' + HEAD)
 IN_LABELS = re.compile(rb'\\"|"request"|"@level"|' + HEAD)
 """What an object of labels beside a record does not have."""
-RULE_OF_MARKDOWN = re.compile(rb"[|+](?:[ \t]{0,64}:?-{1,65536}:?[ \t]{0,64}[|+]){1,64}")
-"""The row below the heading of a table of Markdown: `|---|---|`; and of one that MySQL prints: `+----+----+`."""
-_BETWEEN = re.compile(rb"(?<!\\)\|")
 _CELL = re.compile(rb"(?:[^{\"]{0,512}([,;\t|]))??(?=" + HEAD + rb")")
 _FEWEST_ROWS = 2
 _COLUMNS = {
@@ -65,17 +62,6 @@ class Heading(NamedTuple):
             return None
         others = [other.strip() for place, other in enumerate(found) if place != self.message]
         return None if any(map(_can_hold_record, others)) else cell
-
-
-def cells_of_markdown(row: bytes, columns: int) -> list[str]:
-    """Return the cells of a row of Markdown; none if a cell has the sign that is between them.
-
-    Args:
-        row: The row, stripped.
-        columns: How many it should have.
-    """
-    found = [cell.removeprefix(b" ").rstrip().replace(b"\\|", b"|") for cell in _BETWEEN.split(row)[1:-1]]
-    return [cell.decode("utf-8", "replace") for cell in found] if len(found) == columns else []
 
 
 def heading_of(row: bytes) -> Heading | None:

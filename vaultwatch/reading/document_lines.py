@@ -7,33 +7,29 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from vaultwatch.reading.arrays import lines_in_text
-from vaultwatch.reading.columns import (
-    RULE_OF_MARKDOWN,
-    Heading,
-    cells_of_markdown,
-    heading_of,
-    without_columns,
-)
+from vaultwatch.reading.bar_tables import BarTable
+from vaultwatch.reading.columns import Heading, heading_of, without_columns
 from vaultwatch.reading.documents import OF_ARRAY, OF_OTEL, OF_SQL, OF_YAML, body_of_otel, document_of
 from vaultwatch.reading.encoded import text_in
 from vaultwatch.reading.envelopes import Envelopes
-from vaultwatch.reading.rows import ANY_HEAD, DELIMITER, records_in_markdown
+from vaultwatch.reading.rows import ANY_HEAD, DELIMITER
 
 if TYPE_CHECKING:
     from vaultwatch.reading.yaml_lines import YamlLines
 
 _CSV_HEADER = re.compile(
     rb'(?i)[\w@", ]{0,256}@message[\w@", ]{0,256}'
-    rb'|(?:"?[\w @.\[\]]{1,64}"?[,;\t|]){0,16}'
-    rb'"?(?:\w{1,32}\.)?(?:log_?message|message|msg|_raw|line|logentry|log|body|content|text|text_?payload|entry|original)"?'
-    rb'(?:[,;\t|]"?[\w @.\[\]]{1,64}"?){0,16}'
+    rb'|(?:"?[\w @.\[\]]{0,512}"?[,;\t|]){0,16}'
+    rb' {0,4096}"?(?:\w{1,32}\.)?'
+    rb'(?:log_?message|message|msg|_raw|line|logentry|log|body|content|text|text_?payload|entry|original)"?'
+    rb'(?: {0,4096}[,;\t|]"?[\w @.\[\]]{0,512}"?){0,16}'
 )
 _NAMES_DELIMITER = re.compile(rb"(?i)\"?sep=[,;\t|]\"?")  # for Excel, in the first line
 _SHELL_NOISE = re.compile(
     rb"--(?: (?:Logs begin|Journal begins|Boot|Reboot|No entries)\b[^{]{0,256})?"
     rb"|[\w.-]{1,255} \| (?:CHANGED|SUCCESS|FAILED)(?: \| rc=\d{1,3})? >>"
-    rb"|-{1,512}(?:\+-{1,512}){1,64}|\(\d{1,12} rows?\)"
-)  # journalctl, grep, Ansible, psql
+    rb"|\(\d{1,12} rows?\)|\d{1,12} rows? in set(?: \([\d. minsec]{1,32}\))?"
+)  # journalctl, grep, Ansible, psql, mysql
 _EXPORT_FIELD = re.compile(rb"_?_?[A-Z][A-Z0-9_]{0,64}=")
 _EXPORT_NAME = re.compile(rb"_?_?[A-Z][A-Z0-9_]{1,64}")  # the value, which has other bytes than text, follows
 _VERBOSE = re.compile(rb"[A-Z][a-z]{2} \d{4}-[^\[{]{1,64} \[s=[0-9a-f]{1,64};i=")  # journalctl -o verbose
@@ -55,13 +51,18 @@ class Document:
         self.is_export = False  # of journald: a field a line
         self._heading: Heading | None = None  # of a table
         self._heading_at = 1
-        self._markdown_columns = 0  # of the table that is open
+        self._bars = BarTable(envelopes)
         self._around: re.Pattern[bytes] | None = None  # what it has around records
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the next line may be a row between bars, even if it may continue a message of the server log."""
+        return self._bars.is_open
 
     @property
     def is_open(self) -> bool:
         """Whether the next line may be a row of a table, or another line of a document."""
-        return bool(self._heading or self._behind or self._markdown_columns or self._around or self._heading_at > 1)
+        return bool(self._heading or self._behind or self._bars.is_open or self._around or self._heading_at > 1)
 
     def message_in_row(self, line: bytes) -> bytes | None:
         """Return the message in a row of a table with a heading; None if it is no such row."""
@@ -93,7 +94,9 @@ class Document:
             return lines_of(text, self._envelopes)
         if self._around is OF_OTEL and (body := body_of_otel(text)) is not None:
             return [body] if body.strip() else []
-        return self._records_in(text) or None
+        if (found := self._bars.lines_in(line)) is not None:
+            return found
+        return self._lines_in_array(text) or None
 
     @cached_property
     def _yaml(self) -> YamlLines:
@@ -102,16 +105,8 @@ class Document:
 
         return YamlLines(self._envelopes)
 
-    def _records_in(self, text: bytes) -> list[bytes]:
-        """Return the objects and messages in a row of a table, or a text in an array."""
-        if RULE_OF_MARKDOWN.fullmatch(text):
-            self._markdown_columns = len(text.translate(None, b" \t:-")) - 1
-        elif not text.startswith(b"|"):
-            self._markdown_columns = 0
-        if self._markdown_columns:
-            row = cells_of_markdown(text, self._markdown_columns)
-            texts = self._envelopes.texts_in_rows([row]) if row else []
-            return records_in_markdown(text) or texts
+    def _lines_in_array(self, text: bytes) -> list[bytes]:
+        """Return the lines in a text of an array; none if it is something else."""
         is_text = text.startswith(b'"') and (self._around is OF_ARRAY or (text.endswith(b'",') and not self._heading))
         if is_text and not (self._around is OF_ARRAY and OF_ARRAY.fullmatch(text)):
             return lines_in_text(text)
@@ -123,7 +118,7 @@ class Document:
         self.is_export = self.is_export or begins
         if self.is_export and (begins or _EXPORT_FIELD.match(text) or _EXPORT_NAME.fullmatch(text)):
             return True
-        if RULE_OF_MARKDOWN.fullmatch(text) or self._is_around(text) or _SHELL_NOISE.fullmatch(text):
+        if self._is_around(text) or _SHELL_NOISE.fullmatch(text):
             return True
         if number <= 1 and _NAMES_DELIMITER.fullmatch(text):
             self._heading_at = number + 1

@@ -49,20 +49,6 @@ def records_in_row(text: bytes) -> list[bytes]:
     return []
 
 
-def records_in_markdown(row: bytes) -> list[bytes]:
-    """Return the objects and messages in a row of a table of Markdown; none if an object in it is not whole."""
-    text, found, at = row.replace(b"\\|", b"|"), list[bytes](), 0
-    view = memoryview(text)  # a slice of the text itself would copy it for each object
-    while mark := CAN_HOLD_RECORD.search(text, at):
-        start = mark.start()
-        end = text.find(b" |", start) if mark[0][:1] != b"{" else start + (end_of_object(view[start:]) or 0)
-        if end == start:
-            return []
-        at = len(text) if end < 0 else end
-        found.append(text[start:at].strip(b" \t`|"))
-    return [one for one in found if not _is_labels(one)]
-
-
 def messages_in_row(text: bytes) -> list[bytes]:
     """Return the messages in a row of CSV without objects; none if the line is no such row."""
     if OPENS_WITH_HEAD.match(text):

@@ -138,7 +138,9 @@ class Unwrapper:
 
     def comes_first(self, line: bytes) -> bool:
         """Return whether a line is for this, even if it may continue a message of the server log."""
-        return self.holds_object or bool(self._ending) or self._envelopes.quoted.is_line(line)
+        return (
+            self.holds_object or bool(self._ending) or self._document.has_rows or self._envelopes.quoted.is_line(line)
+        )
 
     def read(self, line: bytes, number: int) -> list[Piece]:
         """Return what is in a line; the line itself if it holds nothing in another form.
@@ -229,8 +231,9 @@ class Unwrapper:
         """Yield what is in a text; `line`, or the text if there is none, if that is the text itself."""
         whole = line or text
         start = text.find(b"{")
-        if (message := self._document.message_of_export(text)) is not None:
-            yield from self._pieces(b"", message, number, level + 1)
+        if b"\n" in text:
+            for one in filter(bytes.strip, text.split(b"\n")):
+                yield from self._pieces(b"", one, number, level)
         elif level <= _MAX_LEVELS and (found := self._lines_in(text)) is not None:
             for one in found:
                 yield from self._pieces(b"", one, number, level + 1)
@@ -238,7 +241,14 @@ class Unwrapper:
             yield from self._without_object(whole, text, number, level)
         elif level > _MAX_LEVELS:
             yield whole
-        elif text[start : start + 3] == b'{""':
+        else:
+            yield from self._with_object(whole, text, start, number, level)
+
+    def _with_object(
+        self, whole: bytes, text: bytes, start: int, number: int, level: int
+    ) -> Iterator[bytes | Rejected]:
+        """Yield what is in a text in which an object begins here."""
+        if text[start : start + 3] == b'{""':
             for cell in records_in_row(text) or [without_columns_behind(text[start:].replace(b'""', b'"'))]:
                 yield from self._pieces(b"", cell, number, level + 1)
         elif text[start : start + 3] == b'{\\"':
@@ -249,7 +259,9 @@ class Unwrapper:
             yield from self._behind_prefix(whole, text, number, level)
 
     def _lines_in(self, text: bytes) -> list[bytes] | None:
-        """Return the lines in an array, or in the values of pairs; None if none is known to be one."""
+        """Return the lines in an array, in the values of pairs, or in a field; None if none is known to be one."""
+        if (message := self._document.message_of_export(text)) is not None:
+            return [message]
         if _OPENS_ARRAY.match(text) and (found := self._lines_in_array(text)) is not None:
             return found
         if (found := self._envelopes.quoted.lines_in(text)) is not None:
@@ -259,14 +271,14 @@ class Unwrapper:
         texts = self._envelopes.texts_in_pairs(pairs) if pairs else []
         if not texts and has_pairs and (message := message_of(text)):
             return [message]
-        return [line for one in texts for line in one.split(b"\n") if line.strip()] if texts else None
+        return texts or None
 
     def _lines_in_array(self, text: bytes) -> list[bytes] | None:
         """Return the texts and objects in an array of lines; None if it is another array, or cut off."""
         array = text.rstrip(b", \t")
         try:
             if texts := self._envelopes.texts_in_array(array):
-                return [line for one in texts for line in one.split(b"\n") if line.strip()]
+                return texts
         except (ValueError, RecursionError):
             return None
         found = lines_in_text(array)

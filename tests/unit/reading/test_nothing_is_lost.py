@@ -312,6 +312,15 @@ def of_rows(lines: list[str], row: str, between: str) -> str:
     return between.join(row.format(line.replace("'", "''")) for line in lines)
 
 
+def of_bars(rule: tuple[str, str, str], row: tuple[str, str, str], lines: list[str]) -> str:
+    """Return a table as a database client draws it."""
+    rows = [(str(number), line) for number, line in enumerate(lines)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    drawn = rule[0] + rule[1].join(rule[1][0] * width for width in widths) + rule[2]
+    cells = ((cell.ljust(width) for cell, width in zip(one, widths, strict=True)) for one in rows)
+    return f"{drawn}\n" + "".join(f"{row[0]}{row[1].join(one)}{row[2]}\n" for one in cells) + f"{drawn}\n"
+
+
 CDATA = "<event><host>vault-0</host><msg><![CDATA[{}]]></msg></event>"
 BAR = "\\|"
 LEEF = "devTime=Nov 21 2026 07:29:41{0}msg={1}{0}src=1.2.3.4\n"
@@ -333,6 +342,9 @@ OTHER_FORMS: dict[str, Callable[[list[str]], str]] = {
         for ending in (" [host=vault-1]", " host=vault-1", " | vault-0", ' {"pod":"vault-0"}')
     },
     "Markdown": lambda lines: "|---|:--|\n" + "".join(f"| vault-0 | {line.replace('|', BAR)} |\n" for line in lines),
+    "a table of psql": partial(of_bars, ("", "-+-", ""), ("", " | ", "")),
+    "a table of mysql": partial(of_bars, ("+-", "-+-", "-+"), ("| ", " | ", " |")),
+    "a table of DuckDB": partial(of_bars, ("├─", "─┼─", "─┤"), ("│ ", " │ ", " │")),
     "texts of JSON": lambda lines: "".join(f"{json.dumps(line)}\n" for line in lines),
     "texts of JSON with their ends": lambda lines: "".join(f"{json.dumps(line + chr(10))}\n" for line in lines),
     "quotes": lambda lines: "".join(f'"{line}"\n' for line in lines),
