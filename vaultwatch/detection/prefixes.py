@@ -37,7 +37,7 @@ class Prefixes:
         return line[start:] if self._before_entries[form[:start]] else line
 
     def _is_before_an_entry(self, form: bytes) -> bool:
-        if form.startswith((b"@", b"<json:")) or b"{" in form or b"\x1b" in form:
+        if form.startswith((b"@", b"<json:")) or any(sign in form for sign in (b"{", b"\x1b", b"\0")):
             return False
         is_closed = form.count(b"[") == form.count(b"]") and form.count(b'"') % 2 == 0
         return is_closed and not self._opens_message(form + b'{"')

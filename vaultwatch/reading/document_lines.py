@@ -6,12 +6,16 @@ import re
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from vaultwatch.reading.arrays import lines_in_text
+from vaultwatch.reading.assembly import MAX_BYTES
 from vaultwatch.reading.bar_tables import BarTable
 from vaultwatch.reading.columns import Heading, heading_of, without_columns
 from vaultwatch.reading.documents import OF_ARRAY, OF_OTEL, OF_SQL, OF_YAML, body_of_otel, document_of
 from vaultwatch.reading.encoded import text_in
 from vaultwatch.reading.envelopes import Envelopes
+from vaultwatch.reading.journal_export import JournalExport
 from vaultwatch.reading.rows import ANY_HEAD, DELIMITER
 
 if TYPE_CHECKING:
@@ -30,10 +34,8 @@ _SHELL_NOISE = re.compile(
     rb"|[\w.-]{1,255} \| (?:CHANGED|SUCCESS|FAILED)(?: \| rc=\d{1,3})? >>"
     rb"|\(\d{1,12} rows?\)|\d{1,12} rows? in set(?: \([\d. minsec]{1,32}\))?"
 )  # journalctl, grep, Ansible, psql, mysql
-_EXPORT_FIELD = re.compile(rb"_?_?[A-Z][A-Z0-9_]{0,64}=")
-_EXPORT_NAME = re.compile(rb"_?_?[A-Z][A-Z0-9_]{1,64}")  # the value, which has other bytes than text, follows
-_VERBOSE = re.compile(rb"[A-Z][a-z]{2} \d{4}-[^\[{]{1,64} \[s=[0-9a-f]{1,64};i=")  # journalctl -o verbose
-_EXPORT, _MESSAGE = b"__CURSOR=", b"MESSAGE="
+_CAST = re.compile(rb'\{"version": ?[23], ?"(?:width|term)"')
+_EVENT = re.compile(rb'\[\d{1,12}(?:\.\d{1,12})?, ?"(\w)", ?("(?:[^"\\]|\\.){0,1048576}")\]')
 
 
 class Document:
@@ -48,7 +50,9 @@ class Document:
         """
         self._envelopes = envelopes
         self._behind = behind
-        self.is_export = False  # of journald: a field a line
+        self.export = JournalExport()
+        self._is_cast = False  # of asciinema: a piece of the output a line
+        self._held = b""  # what goes on in the next line
         self._heading: Heading | None = None  # of a table
         self._heading_at = 1
         self._bars = BarTable(envelopes)
@@ -57,12 +61,12 @@ class Document:
     @property
     def has_rows(self) -> bool:
         """Whether the next line may be a row between bars, even if it may continue a message of the server log."""
-        return self._bars.is_open
+        return self._bars.is_open or self.export.is_in_value or self._is_cast or bool(self._held)
 
     @property
     def is_open(self) -> bool:
         """Whether the next line may be a row of a table, or another line of a document."""
-        return bool(self._heading or self._behind or self._bars.is_open or self._around or self._heading_at > 1)
+        return bool(self._heading or self._behind or self.has_rows or self._around or self._heading_at > 1)
 
     def message_in_row(self, line: bytes) -> bytes | None:
         """Return the message in a row of a table with a heading; None if it is no such row."""
@@ -71,10 +75,6 @@ class Document:
     def without_columns(self, text: bytes) -> bytes | None:
         """Return the message in a row without the columns around it; None if it is none."""
         return without_columns(text, self._behind)
-
-    def message_of_export(self, text: bytes) -> bytes | None:
-        """Return the message in a field that journald has exported; None if it is another one."""
-        return text[len(_MESSAGE) :] if self.is_export and text.startswith(_MESSAGE) else None
 
     def lines_in(self, line: bytes, text: bytes, number: int) -> list[bytes] | None:
         """Return what is in a line of a document; None if it is none.
@@ -86,17 +86,42 @@ class Document:
         """
         if number <= 1:
             self._around = document_of(text)
+            self._is_cast = _CAST.match(text) is not None
+        if self._is_cast:
+            return self._lines_of_cast(text)
         if self._around is OF_YAML:
             return self._yaml.lines_in(line)
         if self._around is OF_SQL:
-            from vaultwatch.reading.sql_rows import lines_of  # few logs are such
-
-            return lines_of(text, self._envelopes)
+            return self._lines_of_sql(line)
         if self._around is OF_OTEL and (body := body_of_otel(text)) is not None:
             return [body] if body.strip() else []
         if (found := self._bars.lines_in(line)) is not None:
             return found
         return self._lines_in_array(text) or None
+
+    def _lines_of_cast(self, text: bytes) -> list[bytes]:
+        """Return the lines that end in a piece of the output of a terminal."""
+        event = _EVENT.fullmatch(text)
+        output = (
+            msgspec.json.decode(event[2], type=str).encode("utf-8", "replace") if event and event[1] == b"o" else b""
+        )
+        *lines, self._held = (self._held + output).split(b"\n")
+        if len(self._held) > MAX_BYTES:
+            lines, self._held = [*lines, self._held], b""
+        return lines
+
+    def _lines_of_sql(self, line: bytes) -> list[bytes] | None:
+        """Return the lines in statements of SQL that end in a line; a text in them can go on in the next one."""
+        from vaultwatch.reading.sql_rows import is_open, lines_of  # few logs are such
+
+        statement = self._held + b"\n" + line if self._held else line
+        self._held = statement if len(statement) <= MAX_BYTES and is_open(statement) else b""
+        return [] if self._held else lines_of(statement.strip(), self._envelopes)
+
+    def flush(self) -> bytes:
+        """Return what is held, at the end of the log."""
+        held, self._held = self._held, b""
+        return held
 
     @cached_property
     def _yaml(self) -> YamlLines:
@@ -114,11 +139,7 @@ class Document:
 
     def is_noise(self, text: bytes, number: int) -> bool:
         """Return whether a line only separates or names what other lines hold."""
-        begins = text.startswith(_EXPORT) or _VERBOSE.match(text) is not None
-        self.is_export = self.is_export or begins
-        if self.is_export and (begins or _EXPORT_FIELD.match(text) or _EXPORT_NAME.fullmatch(text)):
-            return True
-        if self._is_around(text) or _SHELL_NOISE.fullmatch(text):
+        if self.export.is_field(text) or self._is_around(text) or _SHELL_NOISE.fullmatch(text):
             return True
         if number <= 1 and _NAMES_DELIMITER.fullmatch(text):
             self._heading_at = number + 1

@@ -90,7 +90,10 @@ _ANY_PREFIX = re.compile(
 )
 """What some program has written before a message: never the beginning of a line that continues one."""
 _JSON = re.compile(rb'\s*\{\s*["}]')
-_GLUED = re.compile(rb"(?<=[\w.)\]}/\"'])(?<![_-])(?:" + HEAD + rb"|(?:==>|panic:|fatal error:) )")
+_GLUED = re.compile(
+    rb"(?<=[\w.)\]}/\"'])(?: ?" + HEAD + rb"|(?<![_-])(?:==>|panic:|fatal error:) | panic: runtime error: )"
+)
+"""What is behind a line of a value: where one begins, a value can be lines of a log itself."""
 _ANY_MESSAGE = re.compile(HEAD + rb'|\{\\{0,8}"@(?:level|message|module|timestamp|caller)\\{0,8}":')
 """A message in a line, also where its quotes are still escaped: then nothing can be read of it."""
 

@@ -38,6 +38,16 @@ def lines_of(statement: bytes, envelopes: Envelopes) -> list[bytes] | None:
     return texts if texts or envelopes.has_names or all(map(is_word, cells)) else None
 
 
+def is_open(statement: bytes) -> bool:
+    """Return whether a text in values is open at the end of a statement."""
+    if not _HAS_ROWS.match(statement):
+        return False
+    is_in_text = False
+    for mark in _MARK.finditer(statement):
+        is_in_text ^= mark[0] == b"'"
+    return is_in_text
+
+
 def _rows(statement: bytes) -> Iterator[_Row]:
     """Yield the rows of values; of what is no text, None."""
     row: _Row = []

@@ -58,6 +58,9 @@ from vaultwatch.reading.split_lines import PRETTY, SHORTEST_PART, Piece, SplitLi
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
 from vaultwatch.reading.unclear import BANNERS
 
+_MULTIPLEXED = (b"\1\0\0\0", b"\2\0\0\0")
+_LENGTH_OF_FRAME = 8
+"""Bytes before a line that the API of docker sends: its stream and its size."""
 _MAX_FRAMES = 16
 _MAX_LEVELS = 4
 _LONGEST_SEPARATOR = 64
@@ -132,15 +135,17 @@ class Unwrapper:
     def holds_anything(self) -> bool:
         """Whether the next line could depend on those before it."""
         is_any = (
-            bool(self._held or self._frames) or self._envelopes.has_names or self._document.is_export or self.is_table
+            bool(self._held or self._frames)
+            or self._envelopes.has_names
+            or self._document.export.is_open
+            or self.is_table
         )
         return is_any or self._envelopes.quoted.is_known
 
     def comes_first(self, line: bytes) -> bool:
         """Return whether a line is for this, even if it may continue a message of the server log."""
-        return (
-            self.holds_object or bool(self._ending) or self._document.has_rows or self._envelopes.quoted.is_line(line)
-        )
+        is_framed = bool(self._ending) or self._document.has_rows or line.startswith(_MULTIPLEXED)
+        return is_framed or self.holds_object or self._envelopes.quoted.is_line(line)
 
     def read(self, line: bytes, number: int) -> list[Piece]:
         """Return what is in a line; the line itself if it holds nothing in another form.
@@ -150,8 +155,7 @@ class Unwrapper:
             number: Its number.
         """
         self._held.joined, self._number = [], number
-        if self._ending and line.rstrip().endswith(self._ending):
-            line = line.rstrip().removesuffix(self._ending)
+        line = self._without_frame(line)
         text = line.strip(b" \t\r\n\0")
         if not text or len(text) > MAX_BYTES:
             return [Piece(line, number)]
@@ -168,6 +172,16 @@ class Unwrapper:
         if (found := self._document.lines_in(line.rstrip(b"\r\n\0"), text, number)) is not None:
             return [Piece(piece, number) for one in found for piece in self._pieces(b"", one, number, 1)]
         return self._read_row(line, text, number)
+
+    def _without_frame(self, line: bytes) -> bytes:
+        """Return a line without what frames it in this log."""
+        if self._document.export.is_in_value:
+            return self._document.export.line_of_value(line)
+        if line.startswith(_MULTIPLEXED):
+            return line[_LENGTH_OF_FRAME:] or b"\n"
+        if self._ending and line.rstrip().endswith(self._ending):
+            return line.rstrip().removesuffix(self._ending)
+        return line
 
     def _read_row(self, line: bytes, text: bytes, number: int) -> list[Piece]:
         """Return what is in a line that is no part of a document, and learn what is around it."""
@@ -199,7 +213,7 @@ class Unwrapper:
     def flush(self) -> list[Piece]:
         """Give up everything that is held, at the end of the log."""
         found = list(self._held.flush())
-        rests = [rest for rest in self._frames.values() if rest.strip()]
+        rests = [rest for rest in (*self._frames.values(), self._document.flush()) if rest.strip()]
         self._frames.clear()
         found += [Piece(piece, self._number) for rest in rests for piece in self._pieces(b"", rest, self._number, 1)]
         self._ending, self._envelopes = b"", Envelopes()
@@ -260,7 +274,7 @@ class Unwrapper:
 
     def _lines_in(self, text: bytes) -> list[bytes] | None:
         """Return the lines in an array, in the values of pairs, or in a field; None if none is known to be one."""
-        if (message := self._document.message_of_export(text)) is not None:
+        if (message := self._document.export.message_in(text)) is not None:
             return [message]
         if _OPENS_ARRAY.match(text) and (found := self._lines_in_array(text)) is not None:
             return found

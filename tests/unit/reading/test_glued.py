@@ -80,7 +80,9 @@ def test_a_value_in_quotes_has_no_further_lines() -> None:
     assert message.fields == {"backend": "siem/", "error": "a\n  path=\n  | b"}
 
 
-@pytest.mark.parametrize("behind", [S, "panic: runtime error: x", "==> Vault shutdown triggered"])
+@pytest.mark.parametrize(
+    "behind", [S, f" {S}", "panic: runtime error: x", " panic: runtime error: x", "==> Vault shutdown"]
+)
 def test_what_is_behind_a_line_of_a_value_is_a_rejected_line(behind: str) -> None:
     reader = ServerLogReader()
     lines = [FAILED, *FURTHER[:3], FURTHER[2] + behind, *FURTHER[3:]]

@@ -321,6 +321,16 @@ def of_bars(rule: tuple[str, str, str], row: tuple[str, str, str], lines: list[s
     return f"{drawn}\n" + "".join(f"{row[0]}{row[1].join(one)}{row[2]}\n" for one in cells) + f"{drawn}\n"
 
 
+def of_export(line: str) -> str:
+    size = len(line.encode()).to_bytes(8, "little").decode()
+    return f"__CURSOR=s=1\nPRIORITY=6\nMESSAGE\n{size}{line}\n_PID=8\n\n"
+
+
+def of_cast(output: str) -> str:
+    events = (json.dumps([at / 10, "o", output[at : at + 50]]) for at in range(0, len(output), 50))
+    return json.dumps({"version": 3, "term": {"cols": 80}}) + "\n" + "".join(f"{event}\n" for event in events)
+
+
 CDATA = "<event><host>vault-0</host><msg><![CDATA[{}]]></msg></event>"
 BAR = "\\|"
 LEEF = "devTime=Nov 21 2026 07:29:41{0}msg={1}{0}src=1.2.3.4\n"
@@ -345,6 +355,12 @@ OTHER_FORMS: dict[str, Callable[[list[str]], str]] = {
     "a table of psql": partial(of_bars, ("", "-+-", ""), ("", " | ", "")),
     "a table of mysql": partial(of_bars, ("+-", "-+-", "-+"), ("| ", " | ", " |")),
     "a table of DuckDB": partial(of_bars, ("├─", "─┼─", "─┤"), ("│ ", " │ ", " │")),
+    "journald's values with their sizes": lambda lines: "".join(map(of_export, lines)),
+    "asciinema": lambda lines: of_cast("".join(f"{line}\r\n" for line in lines)),
+    "the API of docker": lambda lines: "".join(f"\1\0\0\0\0\0\0{chr(len(line) + 1)}{line}\n" for line in lines),
+    "texts of SQL over many lines": lambda lines: of_rows(
+        ["\n".join(lines[:14]), *lines[14:]], "INSERT INTO logs VALUES ('2026-03-01', '{}');\n", ""
+    ),
     "texts of JSON": lambda lines: "".join(f"{json.dumps(line)}\n" for line in lines),
     "texts of JSON with their ends": lambda lines: "".join(f"{json.dumps(line + chr(10))}\n" for line in lines),
     "quotes": lambda lines: "".join(f'"{line}"\n' for line in lines),
