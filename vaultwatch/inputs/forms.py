@@ -6,7 +6,6 @@ named with a command. Only its first bytes decide that: no text of a client can 
 
 from __future__ import annotations
 
-import shlex
 from typing import NamedTuple
 
 FILE = "{}"
@@ -82,7 +81,6 @@ _FORMS = {
         "export the log itself, as text or JSON",
         is_command=False,
     ),
-    b"<?xml ": Form("it is XML", f"cat {{}} | python3 -c {shlex.quote(OF_MARKUP)}"),
     b"Debug line with all properties:\nFROMHOST: '": Form(
         "it has rsyslog's debug format, in which each message stands three times",
         r'''sed -n "s/^msg: ' \{0,1\}\(.*\)'\$/\1/p"''',

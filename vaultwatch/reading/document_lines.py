@@ -16,6 +16,7 @@ from vaultwatch.reading.documents import OF_ARRAY, OF_OTEL, OF_SQL, OF_YAML, bod
 from vaultwatch.reading.encoded import text_in
 from vaultwatch.reading.envelopes import Envelopes
 from vaultwatch.reading.journal_export import JournalExport
+from vaultwatch.reading.markup import Markup, is_markup
 from vaultwatch.reading.rows import ANY_HEAD, DELIMITER
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Document:
         self._behind = behind
         self.export = JournalExport()
         self._is_cast = False  # of asciinema: a piece of the output a line
+        self._markup: Markup | None = None
         self._held = b""  # what goes on in the next line
         self._heading: Heading | None = None  # of a table
         self._heading_at = 1
@@ -61,7 +63,7 @@ class Document:
     @property
     def has_rows(self) -> bool:
         """Whether the next line may be a row between bars, even if it may continue a message of the server log."""
-        return self._bars.is_open or self.export.is_in_value or self._is_cast or bool(self._held)
+        return self._bars.is_open or self.export.is_in_value or self._is_cast or bool(self._markup or self._held)
 
     @property
     def is_open(self) -> bool:
@@ -87,6 +89,9 @@ class Document:
         if number <= 1:
             self._around = document_of(text)
             self._is_cast = _CAST.match(text) is not None
+            self._markup = Markup(self._envelopes) if is_markup(text) else None
+        if self._markup:
+            return self._markup.lines_in(line)
         if self._is_cast:
             return self._lines_of_cast(text)
         if self._around is OF_YAML:

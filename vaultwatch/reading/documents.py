@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import re
 
-from vaultwatch.reading.repeats import shows_record
-
 _YAML = re.compile(
     rb"---|- [^{]{0,512}|- [\w.@/-]{1,64}: ['\"]\{.{1,65536}|[\w.@/-]{1,64}:(?: [|>][+-]?)?|apiVersion: [\w./]{1,64}"
 )
@@ -77,23 +75,3 @@ def body_of_otel(line: bytes) -> bytes | None:
         return b""
     found = _BODY_OF_OTEL.fullmatch(line)
     return (found[1] or found[2] or b"") if found else None
-
-
-_CDATA = re.compile(rb"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
-_END_IN_CDATA = b"]]]]><![CDATA[>"
-"""How XML writes the end of a section inside of one."""
-
-
-def sections_of(line: bytes) -> list[bytes]:
-    """Return the texts in the sections of CDATA of XML on one line; none if there are none, or if one is not whole.
-
-    Args:
-        line: The line, stripped.
-    """
-    if not line.startswith(b"<") or b"<![CDATA[" not in line:
-        return []
-    text = line.replace(_END_IN_CDATA, b"\0")
-    rest = _CDATA.sub(b"", text)
-    if b"<![CDATA[" in rest or shows_record(rest):
-        return []
-    return [found[1].replace(b"\0", b"]]>") for found in _CDATA.finditer(text)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from vaultwatch.reading.documents import sections_of
 from vaultwatch.reading.joined_messages import HEAD
 from vaultwatch.reading.objects import is_object
 
@@ -17,8 +16,6 @@ _SEPARATED = re.compile(rb"(" + b"|".join(_SEPARATORS) + rb")[ \t]{0,8}(?:\{\"|"
 
 def divided(text: bytes) -> list[bytes]:
     """Return the lines in a line that something else than line ends separates; none if it is one."""
-    if sections := sections_of(text):
-        return sections
     if _RECORD_AFTER_CR.search(text):
         return text.split(b"\r")
     has_other = any(separator in text for separator in _SEPARATORS)  # far faster than the pattern

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -331,6 +332,20 @@ def of_cast(output: str) -> str:
     return json.dumps({"version": 3, "term": {"cols": 80}}) + "\n" + "".join(f"{event}\n" for event in events)
 
 
+def of_markup(whole: str, row: str, lines: list[str]) -> str:
+    return whole.format("".join(row.format(html.escape(line)) + "\n" for line in lines))
+
+
+PAGE = "<!DOCTYPE html>\n<html><body>\n<h1>Logs</h1>\n{}</body></html>\n"
+OF_SPLUNK = (
+    "<?xml version='1.0'?>\n<results>\n<meta><fieldOrder><field>_raw</field></fieldOrder></meta>\n{}</results>\n"
+)
+ROW_OF_SPLUNK = """<result offset='0'>
+\t<field k='_time'>
+\t\t<value><text>2026-11-21T07:29:41.000+00:00</text></value>
+\t</field>
+\t<field k='_raw'><v xml:space='preserve' trunc='0'>{}</v></field>
+</result>"""
 CDATA = "<event><host>vault-0</host><msg><![CDATA[{}]]></msg></event>"
 BAR = "\\|"
 LEEF = "devTime=Nov 21 2026 07:29:41{0}msg={1}{0}src=1.2.3.4\n"
@@ -369,6 +384,11 @@ OTHER_FORMS: dict[str, Callable[[list[str]], str]] = {
     ),
     "XML on one line": lambda lines: f"<events>{''.join(map(CDATA.format, lines))}</events>\n",
     "XML": lambda lines: "".join(f"{CDATA.format(line)}\n" for line in lines),
+    "XML of Splunk": partial(of_markup, OF_SPLUNK, ROW_OF_SPLUNK),
+    "attributes of XML": partial(of_markup, "<events>\n{}</events>\n", "<e n='1' msg=\"{}\"/>"),
+    "a page": partial(of_markup, PAGE.replace("{}", "<pre>{}</pre>"), "{}"),
+    "spans of a page": partial(of_markup, PAGE, '<span id="L1">7</span> <span class="c">{}</span><br>'),
+    "a table of a page": partial(of_markup, PAGE, "<tr><td>07:29:41</td><td><code>{}</code></td></tr>"),
     "YAML": lambda lines: "".join(f"- host: v1\n  message: {json.dumps(line)}\n" for line in lines),
     "YAML under another name": lambda lines: "".join(f"- doc: {json.dumps(line)}\n  pod: 1\n" for line in lines),
     "YAML in single quotes": lambda lines: "---\n" + of_rows(lines, "- doc: '{}'\n  at: 2026-03-01\n", ""),
