@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from vaultwatch.reading.flattened import entry_of
 from vaultwatch.reading.joined_messages import HEAD
 
 _DELIMITERS = ",;\t|"
@@ -20,7 +21,7 @@ _MESSAGE_NAME = re.compile(
     rb'(?i)"?@?(?:\w{1,32}\.)?(?:log_?message|message|msg|_raw|line|logentry|log|body|content|text|text_?payload|entry|original)"?',
     re.ASCII,
 )
-_OF_ENTRIES = re.compile(rb"\brequest[._](?:path|operation|id)\b")
+OF_ENTRIES = re.compile(rb"\brequest[._](?:path|operation|id)\b")
 _OPENS_MESSAGE = re.compile(HEAD)
 CAN_HOLD_RECORD = re.compile(rb'\{[ \t\r\n]*\\?"|' + HEAD)
 IN_LABELS = re.compile(rb'\\"|"request"|"@level"|' + HEAD)
@@ -42,6 +43,17 @@ class Heading(NamedTuple):
     message: int
     has_entries: bool = False
     """Whether members of audit entries have columns of their own."""
+
+    names: tuple[str, ...] = ()
+    """Of the columns, if none is that of a message, but there are those of an audit entry."""
+
+    def record_in(self, row: bytes) -> bytes | None:
+        """Return the message or the entry in a row, as `message_in` does."""
+        if not self.names:
+            return self.message_in(row)
+        found = [cell.decode("utf-8", "replace") for cell in cells(row, self.delimiter)]
+        is_row = len(found) == self.columns
+        return entry_of(dict(zip(self.names, found, strict=True)), are_texts=True) if is_row else None
 
     def message_in(self, row: bytes) -> bytes | None:
         """Return the line in a row; None if its column may have none, or another column can hold a record too.
@@ -65,7 +77,7 @@ class Heading(NamedTuple):
 
 
 def heading_of(row: bytes) -> Heading | None:
-    """Return what a row says that has the names of the columns; None if none of them is that of a message.
+    """Return what a row says that has the names of the columns; None if none of them is that of a record.
 
     Args:
         row: The row, which is known to be a heading.
@@ -74,7 +86,10 @@ def heading_of(row: bytes) -> Heading | None:
         names = row.split(delimiter.encode())
         found = [place for place, name in enumerate(names) if _MESSAGE_NAME.fullmatch(name.strip())]
         if len(names) > 1 and found:
-            return Heading(delimiter, len(names), found[0], _OF_ENTRIES.search(row) is not None)
+            return Heading(delimiter, len(names), found[0], OF_ENTRIES.search(row) is not None)
+        if len(names) > 1 and OF_ENTRIES.search(row):
+            texts = tuple(name.strip(b' "').decode("utf-8", "replace") for name in names)
+            return Heading(delimiter, len(names), 0, has_entries=True, names=texts)
     return None
 
 

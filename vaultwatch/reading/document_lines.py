@@ -11,7 +11,7 @@ import msgspec
 from vaultwatch.reading.arrays import lines_in_text
 from vaultwatch.reading.assembly import MAX_BYTES
 from vaultwatch.reading.bar_tables import BarTable
-from vaultwatch.reading.columns import Heading, heading_of, without_columns
+from vaultwatch.reading.columns import OF_ENTRIES, Heading, heading_of, without_columns
 from vaultwatch.reading.documents import OF_ARRAY, OF_OTEL, OF_SQL, OF_YAML, body_of_otel, document_of
 from vaultwatch.reading.encoded import text_in
 from vaultwatch.reading.envelopes import Envelopes
@@ -70,9 +70,9 @@ class Document:
         """Whether the next line may be a row of a table, or another line of a document."""
         return bool(self._heading or self._behind or self.has_rows or self._around or self._heading_at > 1)
 
-    def message_in_row(self, line: bytes) -> bytes | None:
-        """Return the message in a row of a table with a heading; None if it is no such row."""
-        return self._heading.message_in(line.strip(b"\r\n\0")) if self._heading else None
+    def record_in_row(self, line: bytes) -> bytes | None:
+        """Return the record in a row of a table with a heading; None if it is no such row."""
+        return self._heading.record_in(line.strip(b"\r\n\0")) if self._heading else None
 
     def without_columns(self, text: bytes) -> bytes | None:
         """Return the message in a row without the columns around it; None if it is none."""
@@ -150,7 +150,8 @@ class Document:
             self._heading_at = number + 1
             return True
         is_row = (number <= self._heading_at or b"@message" in text) and DELIMITER.search(text)
-        if not is_row or not _CSV_HEADER.fullmatch(text):
+        is_of_entries = number <= self._heading_at and b"{" not in text and OF_ENTRIES.search(text) is not None
+        if not is_row or not (is_of_entries or _CSV_HEADER.fullmatch(text)):
             return False
         self._heading = heading_of(text)
         return True

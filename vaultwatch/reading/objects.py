@@ -14,6 +14,7 @@ from vaultwatch.reading.joined_messages import HEAD
 AROUND = b' \t\r\n\f\v\0,;[]\x1e\x1f"'
 COLOUR = re.compile(rb"\x1b\[[0-9;]{0,32}[mK]")
 NEW_RECORD = re.compile(rb'\{"(?:time|type|auth|request|@level|@message|@module|@timestamp)":|' + HEAD)
+_SEPARATORS = re.compile(rb"(?:[ \t\r\n\f\v\0,;\[\]\x1e\x1f\"|'`()]|\\[nrt]|#012|<br ?/?>){0,4096}")
 _GLUED_OBJECT = re.compile(rb"(?<=[\w.)\]}])\{\"(?:time|type|@level)\": ?\"")
 _MOST_OTHER_OBJECTS = 16
 
@@ -79,7 +80,8 @@ def separators_behind(text: bytes | memoryview, start: int) -> int:
     """Return how many bytes after an object only separate it from the next: commas, quotes, terminal colours."""
     rest = bytes(text[start : start + 4096])
     bare = COLOUR.sub(lambda found: b" " * len(found[0]), rest)
-    return len(bare) - len(bare.lstrip(AROUND + b"|'`()"))
+    found = _SEPARATORS.match(bare)
+    return found.end() if found else 0
 
 
 class RecordEnds:

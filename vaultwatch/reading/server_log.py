@@ -63,6 +63,7 @@ _AROUND = (b"\0", b"\f", b"\v", b"\x1e")
 _OPENS_BRACKET = re.compile(rb"\s*[A-Z][\w ]{0,32}: [^()]{0,64}\([^()]*\Z")
 _MOST_PARTS = 16
 """Lines that one line of a banner was wrapped into."""
+_NO_BREAK = b"\xc2\xa0"
 _NO_HEAD = Head("", "", 0)
 _MOSTLY_INVALID = 0.3  # about half of random bytes is invalid, and a tenth of Latin-1 prose
 _OPENS_VALUE = re.compile(rb"  ([^\s=|]{1,256}(?: [^\s=|]{1,256}){0,3})=\s*\Z")
@@ -82,7 +83,7 @@ _ANY_PREFIX = re.compile(
     rb"(?:[^\s{\"|][^{\"]{0,255}?(?:\{[^{}]{0,512}\} )?|\{\w{1,64}=[^{}]{0,512}\} "
     rb"|[ \t]{1,32}\d{1,9}[: \t][ \t]{0,8}"  # the numbers of cat -n
     rb"|[ \t]{1,32}\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^{\"|=]{0,128} "  # Cloud Foundry
-    rb"|[ \t]{1,32}\d[^{\"|=]{0,255}\| "  # a column of psql
+    rb"|[ \t]{1,32}\d[^{\"|=]{0,255}(?:\||\xe2\x94\x82) "  # a column of psql, the numbers of bat
     rb"|[ \t]{1,32}(?:- )?[\w.@/-]{1,64}: '?"  # YAML
     rb"|[A-Z_]{1,64}=)(?<!\w)(?<![^A-Z_]=)(?="  # journalctl -o export
     rb"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)? \[ {0,2}[A-Z?]{3,7} {0,2}\]"
@@ -146,7 +147,11 @@ def split_line(line: bytes, known: Affixes | None = None) -> ServerLine:
     if text.startswith(_AROUND) or text.endswith(_AROUND):
         within = text.strip(b"".join(_AROUND))
         text = within if strip_syslog_header(within)[1].strip() else text
-    if head := read_head(text):
+    head = read_head(text)
+    if (not head or text.startswith(_NO_BREAK, head.text_at)) and _NO_BREAK in text:  # copied from a web page
+        text = text.replace(_NO_BREAK, b" ")
+        head = read_head(text)
+    if head:
         if not head.level and known and (rest := known.remove(text)) is not text:
             return ServerLine(line, NO_HEADER, rest, None)  # behind the time that a program in Go writes
         return ServerLine(line, NO_HEADER, text, head)

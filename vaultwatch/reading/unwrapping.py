@@ -27,8 +27,9 @@ from vaultwatch.reading.assembly import MAX_BYTES
 from vaultwatch.reading.budget import exceeded
 from vaultwatch.reading.columns import CAN_HOLD_RECORD
 from vaultwatch.reading.document_lines import Document
-from vaultwatch.reading.envelope_parts import Frame
+from vaultwatch.reading.envelope_parts import Frame, decoded_json
 from vaultwatch.reading.envelopes import Envelopes
+from vaultwatch.reading.flattened import entry_of
 from vaultwatch.reading.joined_messages import HEAD
 from vaultwatch.reading.logfmt import message_of, texts_of
 from vaultwatch.reading.objects import (
@@ -68,7 +69,7 @@ _LONGEST_HEADER = 300
 _CRI = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S{0,20} (?:stdout|stderr)) ([PF]) ?")
 _BEHIND_MARK = re.compile(rb"(?<=[m1])" + HEAD)
 _OPENS_ARRAY = re.compile(rb'[\[\s]{1,64}(?:["\d]|\{\s{0,64}"(?i:field|key|name)")')
-_OF_FLAT_ENTRY = re.compile(rb'"(?:[\w@-]{1,32}[._])?request[._](?:path|operation|id)"\s{0,8}:')
+_OF_FLAT_ENTRY = re.compile(rb'"(?:[\w@-]{1,32}[._]){0,4}request[._](?:path|operation|id)"\s{0,8}:')
 """Beside a blank line: an entry whose members stand alone, as Datadog and VictoriaLogs parse it."""
 _FIRST_PAIR = re.compile(rb"[A-Za-z_@][\w.@/-]{0,127}=")
 _REST_OF_PREFIX = re.compile(rb"(?:#0[0-3][0-7])+|\d{13}|['\"`]{0,3}\)?[,;]?|>?(?:</[\w:.-]{1,64}>){0,8}")
@@ -185,7 +186,7 @@ class Unwrapper:
 
     def _read_row(self, line: bytes, text: bytes, number: int) -> list[Piece]:
         """Return what is in a line that is no part of a document, and learn what is around it."""
-        if (message := self._document.message_in_row(line)) is not None:
+        if (message := self._document.record_in_row(line)) is not None:
             self.affixes.learn_of_row(text, message)
             line = text = message
         pieces = list(self._pieces(line, text, number, 0)) if text else []
@@ -283,8 +284,8 @@ class Unwrapper:
         has_pairs = _FIRST_PAIR.match(text) is not None
         pairs = texts_of(text) if has_pairs else _texts_of_event(text)
         texts = self._envelopes.texts_in_pairs(pairs) if pairs else []
-        if not texts and has_pairs and (message := message_of(text)):
-            return [message]
+        if not texts and has_pairs and (record := entry_of(pairs, are_texts=True) or message_of(text)):
+            return [record]
         return texts or None
 
     def _lines_in_array(self, text: bytes) -> list[bytes] | None:
@@ -395,10 +396,9 @@ class Unwrapper:
             yield from self._framed(texts, number, level)
             return
         is_flat = _OF_FLAT_ENTRY.search(text) is not None and not any(map(bytes.strip, texts))
-        if is_flat or (
-            not texts and not (self._frames and text == b"{}")
-        ):  # Nomad sends one when there is nothing to send
-            yield whole
+        is_of_nomad = self._frames and text == b"{}"  # it sends one when there is nothing to send
+        if is_flat or not (texts or is_of_nomad):
+            yield (entry_of(decoded_json(text)) if is_flat else None) or whole
             return
         for found in texts:
             for line in found.split(b"\n"):

@@ -69,6 +69,8 @@ WRAPPED: dict[str, Wrap] = {
     "tabs": lambda number, text: row(TIME.format(number), "vault", text, delimiter="\t"),
     "jq @sh": lambda _, text: shlex.quote(text) if "'" not in text and text else f"'{text}'",
     "numbers in JSON": lambda number, text: json.dumps({"message": f"{number} {text}"}),
+    "bat": lambda number, text: f"{number:4} │ {text}",
+    "blanks of a web page": lambda _, text: text if text.startswith("{") else text.replace("  ", " \u00a0"),
     "TOML": lambda number, text: f"[[log]]\nts = {TIME.format(number)}\nline = {json.dumps(text)}\n",
 }
 TABLES: dict[str, tuple[Sequence[str], Callable[[int, str], Sequence[str]]]] = {

@@ -40,6 +40,12 @@ def test_a_crash_of_which_only_the_first_line_is_behind_a_message_is_one_of_its_
     assert "server_panic" in rules("\n".join([S, message + CRASH[0], *CRASH[1:]]) + "\n")
 
 
+@pytest.mark.parametrize("end", ENDS)
+def test_objects_that_are_joined_are_read(end: str) -> None:
+    further = [J.replace(":00.1Z", f":00.{number}Z") for number in range(2, 5)]
+    assert rules(end.join([J, *further])) == rules("\n".join([J, *further]))
+
+
 def test_a_banner_behind_a_message_is_one_of_its_own() -> None:
     plain = f"{S}\n==> Vault shutdown triggered\n"
     assert "server_shutdown" in rules(plain)

@@ -40,6 +40,9 @@ HEADER = "Nov 21 07:29:41 host vault[12]: "
 CELL, CELL_B = A.replace('"', '""'), B.replace('"', '""')
 
 
+READER = Unwrapper()
+
+
 class Counted(NamedTuple):
     """The audit entries, server-log messages and rejected lines in a log."""
 
@@ -707,7 +710,47 @@ def test_a_message_behind_what_is_not_known_is_rejected_as_such(before: str) -> 
     ]
 
 
-def test_an_entry_whose_members_stand_alone_beside_a_blank_line_is_rejected() -> None:
+def test_an_entry_whose_members_stand_alone_beside_a_blank_line_is_read() -> None:
     flat = {"message": "", "type": "request", "request.path": "sys/seal", "request.operation": "update"}
     lines = ({"message": S}, flat, {"message": "", "host": "vault-1"})
-    assert counted("".join(f"{json.dumps(line)}\n" for line in lines)) == Counted(0, 1, 1)
+    assert counted("".join(f"{json.dumps(line)}\n" for line in lines)) == Counted(1, 1)
+
+
+def flattened(value: Any, path: str = "") -> dict[str, Any]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = {} if items else {path: value}
+    for name, inner in items:
+        found |= flattened(inner, f"{path}.{name}" if path else str(name))
+    return found
+
+
+def in_pairs(flat: dict[str, Any]) -> str:
+    return " ".join(f"{name}={json.dumps(value)}" for name, value in flat.items())
+
+
+def in_columns(flat: dict[str, Any]) -> str:
+    rows = [list(flat), [value if isinstance(value, str) else json.dumps(value) for value in flat.values()]]
+    return "\n".join(",".join('"{}"'.format(cell.replace('"', '""')) for cell in row) for row in rows)
+
+
+@pytest.mark.parametrize("above", ["", "vault.", "json.audit."])
+@pytest.mark.parametrize("write", [json.dumps, in_pairs, in_columns])
+def test_an_entry_whose_members_stand_alone_is_put_together(write: Callable[[Any], str], above: str) -> None:
+    ttl = {
+        "id": "a1",
+        "operation": "update",
+        "path": "auth/token/create",
+        "data": {"ttl": 7, "policies": ["root", "a"]},
+    }
+    entry = {"time": "2026-03-01T10:00:00Z", "type": "request", "auth": {"policies": ["root"]}, "request": ttl}
+    text = write({above + name: value for name, value in flattened(entry).items()} | {"host": "vault-1"})
+    found = [piece.line for at, line in enumerate(text.split("\n"), 1) for piece in READER.read(line.encode(), at)]
+    READER.flush()
+    assert [json.loads(line) for line in found if isinstance(line, bytes)] == [
+        entry | ({} if above else {"host": "vault-1"})
+    ]
+
+
+def test_members_that_contradict_each_other_are_rejected() -> None:
+    text = json.dumps({"type": "request", "request.path": "sys/seal", "request": "x", "request.id": "a"})
+    assert counted(f"{text}\n") == Counted(0, 0, 1)
