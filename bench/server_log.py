@@ -18,7 +18,8 @@ from bench.stand_in import check_message
 from vaultwatch.detection.detector import Detector
 from vaultwatch.reading.hclog import read_text
 from vaultwatch.reading.records import NO_ORIGIN, ServerMessage
-from vaultwatch.reading.server_log import ServerLogReader, split_line
+from vaultwatch.reading.server_line import split_line
+from vaultwatch.reading.server_log import ServerLogReader
 from vaultwatch.reading.syslog_header import strip_syslog_header
 from vaultwatch.rules.conditions import Text
 from vaultwatch.rules.facts import Level

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from vaultwatch.detection.server import ServerDetector
     from vaultwatch.reading.affixes import Affixes
     from vaultwatch.reading.envelopes import Envelopes
-    from vaultwatch.reading.server_log import ServerLine
+    from vaultwatch.reading.server_line import ServerLine
     from vaultwatch.reading.split_lines import Piece
     from vaultwatch.reading.unwrapping import Unwrapper
 
@@ -668,7 +668,7 @@ class Detector:
     @cached_property
     def _split_line(self) -> Callable[[bytes], ServerLine]:
         """Takes a line of the server log apart; imported on first use, like its detector."""
-        from vaultwatch.reading.server_log import split_line
+        from vaultwatch.reading.server_line import split_line
 
         return partial(split_line, known=self._affixes)
 

@@ -18,7 +18,8 @@ from vaultwatch.reading.records import (
     SkippedMessage,
     undecoded_message,
 )
-from vaultwatch.reading.server_log import ServerLine, ServerLogReader
+from vaultwatch.reading.server_line import ServerLine
+from vaultwatch.reading.server_log import ServerLogReader
 from vaultwatch.reading.view import View, partial_server_view, server_view
 from vaultwatch.rules.pack import Rule
 from vaultwatch.rules.server_index import ServerIndex

@@ -28,7 +28,7 @@ class BarTable:
     """Reads the rows of the tables of one log.
 
     Attributes:
-        is_open: Whether a rule was read, and rows may follow.
+        bars: Where the rule that was read last has bars; none if no rows may follow.
     """
 
     def __init__(self, envelopes: Envelopes) -> None:
@@ -38,14 +38,9 @@ class BarTable:
             envelopes: Remembers the columns of this log.
         """
         self._envelopes = envelopes
-        self._bars: list[int] = []
+        self.bars: list[int] = []
         self._width = 0
         self._goes_on = False  # a cell, whose further lines mysql prints as they are
-
-    @property
-    def is_open(self) -> bool:
-        """Whether rows may follow."""
-        return bool(self._bars)
 
     def lines_in(self, line: bytes) -> list[bytes] | None:
         """Return the lines of the log in a line of a table; none if it only surrounds some; None if it is no such line.
@@ -54,10 +49,10 @@ class BarTable:
             line: The line without its end.
         """
         if _MAY_BE_RULE.fullmatch(line) and self._is_rule(text := line.decode("utf-8", "replace").rstrip()):
-            self._bars = [at for at, sign in enumerate(text) if sign not in _DASHES]
+            self.bars = [at for at, sign in enumerate(text) if sign not in _DASHES]
             self._width, self._goes_on = len(text), False
             return []
-        return self._in_row(line) if self._bars else None
+        return self._in_row(line) if self.bars else None
 
     def _is_rule(self, text: str) -> bool:
         return _HAS_DASHES.search(text) is not None and bool(text.strip(_DASHES))
@@ -73,7 +68,7 @@ class BarTable:
 
     def _cells(self, text: str) -> list[str]:
         """Return the cells between the bars of the rule; none if a bar is not where the rule has one."""
-        bars, is_framed = self._bars, self._bars[0] == 0 and self._bars[-1] == self._width - 1
+        bars, is_framed = self.bars, self.bars[0] == 0 and self.bars[-1] == self._width - 1
         if any(text[at : at + 1] not in _BARS for at in (bars[:-1] if is_framed else bars)):
             return []
         if not is_framed and len(text) == self._width:
@@ -91,12 +86,12 @@ class BarTable:
         if not text.lstrip().startswith("|"):
             return []
         found = [_text_of(cell).replace("\\|", "|") for cell in _BETWEEN.split(text)[1:-1]]
-        return found if len(found) == len(self._bars) - 1 or "{" not in text else []
+        return found if len(found) == len(self.bars) - 1 or "{" not in text else []
 
     def _further(self, text: str) -> list[bytes] | None:
         """Return a further line of the last cell of a row; None if the table has ended."""
         if not self._goes_on:
-            self._bars = self._bars if text.lstrip()[:1] in _BARS else []
+            self.bars = self.bars if text.lstrip()[:1] in _BARS else []
             return None
         if text[-1:] in _BARS:
             self._goes_on, text = False, text[:-1].rstrip()

@@ -55,7 +55,7 @@ class Document:
         self._is_cast = False  # of asciinema: a piece of the output a line
         self._markup: Markup | None = None
         self._held = b""  # what goes on in the next line
-        self._heading: Heading | None = None  # of a table
+        self.heading: Heading | None = None  # of a table
         self._heading_at = 1
         self._bars = BarTable(envelopes)
         self._around: re.Pattern[bytes] | None = None  # what it has around records
@@ -63,16 +63,17 @@ class Document:
     @property
     def has_rows(self) -> bool:
         """Whether the next line may be a row between bars, even if it may continue a message of the server log."""
-        return self._bars.is_open or self.export.is_in_value or self._is_cast or bool(self._markup or self._held)
+        return bool(self._bars.bars) or self.export.is_in_value or self._is_cast or bool(self._markup or self._held)
 
     @property
     def is_open(self) -> bool:
         """Whether the next line may be a row of a table, or another line of a document."""
-        return bool(self._heading or self._behind or self.has_rows or self._around or self._heading_at > 1)
+        is_row = self.heading or self._behind or self._bars.bars or self._around or self._heading_at > 1
+        return bool(is_row or self.export.is_in_value or self._is_cast or self._markup or self._held)
 
     def record_in_row(self, line: bytes) -> bytes | None:
         """Return the record in a row of a table with a heading; None if it is no such row."""
-        return self._heading.record_in(line.strip(b"\r\n\0")) if self._heading else None
+        return self.heading.record_in(line.strip(b"\r\n\0")) if self.heading else None
 
     def without_columns(self, text: bytes) -> bytes | None:
         """Return the message in a row without the columns around it; None if it is none."""
@@ -100,9 +101,10 @@ class Document:
             return self._lines_of_sql(line)
         if self._around is OF_OTEL and (body := body_of_otel(text)) is not None:
             return [body] if body.strip() else []
-        if (found := self._bars.lines_in(line)) is not None:
-            return found
-        return self._lines_in_array(text) or None
+        if text.startswith(b"{") and not self._bars.bars:
+            return None
+        found = self._bars.lines_in(line)
+        return self._lines_in_array(text) or None if found is None else found
 
     def _lines_of_cast(self, text: bytes) -> list[bytes]:
         """Return the lines that end in a piece of the output of a terminal."""
@@ -137,7 +139,7 @@ class Document:
 
     def _lines_in_array(self, text: bytes) -> list[bytes]:
         """Return the lines in a text of an array; none if it is something else."""
-        is_text = text.startswith(b'"') and (self._around is OF_ARRAY or (text.endswith(b'",') and not self._heading))
+        is_text = text.startswith(b'"') and (self._around is OF_ARRAY or (text.endswith(b'",') and not self.heading))
         if is_text and not (self._around is OF_ARRAY and OF_ARRAY.fullmatch(text)):
             return lines_in_text(text)
         return []
@@ -153,7 +155,7 @@ class Document:
         is_of_entries = number <= self._heading_at and b"{" not in text and OF_ENTRIES.search(text) is not None
         if not is_row or not (is_of_entries or _CSV_HEADER.fullmatch(text)):
             return False
-        self._heading = heading_of(text)
+        self.heading = heading_of(text)
         return True
 
     def _is_around(self, text: bytes) -> bool:

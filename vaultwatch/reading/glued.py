@@ -45,7 +45,7 @@ def banner_at(text: bytes) -> int:
     Args:
         text: The text of the message.
     """
-    if not any(sign in text for sign in (b"==> ", b"panic: ", b"fatal error: ")):
+    if b"==> " not in text and b"panic: " not in text and b"fatal error: " not in text:
         return 0
     for found in _BANNER.finditer(text, 1):
         at = found.start("banner")

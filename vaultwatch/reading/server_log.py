@@ -25,7 +25,6 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from vaultwatch.reading.affixes import Affixes
 from vaultwatch.reading.budget import MAX_MESSAGE_BYTES, SMALL_BYTES, Budget, exceeded
 from vaultwatch.reading.glued import banner_at, lines_of
 from vaultwatch.reading.hclog import (
@@ -36,7 +35,6 @@ from vaultwatch.reading.hclog import (
     read_json_head,
     read_text,
     unescape,
-    without_colours,
 )
 from vaultwatch.reading.joined_messages import HEAD
 from vaultwatch.reading.plain import is_of_a_value
@@ -49,8 +47,9 @@ from vaultwatch.reading.records import (
     SkippedMessage,
     rejected_by_error,
 )
-from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
-from vaultwatch.reading.unclear import is_banner, is_unclear
+from vaultwatch.reading.server_line import ServerLine, split_line
+from vaultwatch.reading.syslog_header import Header
+from vaultwatch.reading.unclear import is_unclear
 
 _Key = tuple[str, str, str, str, str]
 _Completed = list[ServerRecord]
@@ -58,38 +57,14 @@ CouldMatch = Callable[[str, bytes], bool]
 """Says from its level and its line whether a rule could match a message; if not, the message is skipped."""
 
 _CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\x1b\n")
-_AROUND = (b"\0", b"\f", b"\v", b"\x1e")
-"""What separates lines beside line ends; and NUL in a file that was truncated while somebody wrote at its old end."""
 _OPENS_BRACKET = re.compile(rb"\s*[A-Z][\w ]{0,32}: [^()]{0,64}\([^()]*\Z")
 _MOST_PARTS = 16
 """Lines that one line of a banner was wrapped into."""
-_NO_BREAK = b"\xc2\xa0"
 _NO_HEAD = Head("", "", 0)
 _MOSTLY_INVALID = 0.3  # about half of random bytes is invalid, and a tenth of Latin-1 prose
 _OPENS_VALUE = re.compile(rb"  ([^\s=|]{1,256}(?: [^\s=|]{1,256}){0,3})=\s*\Z")
 _IN_VALUE = re.compile(rb"  \||\s*\Z|   ?[^\s=|]{1,256}(?: [^\s=|]{1,256}){0,3}=")
 _STACK_LINE = re.compile(rb"goroutine \d+ \[|\t|\s*\Z|created by |[^\s(]{1,512}\(.*\)\s*\Z|panic\(|\.\.\.")
-_COLOUR = rb"\x1b\[[0-9;]{0,32}m"
-_GAP = rb" *(?:" + _COLOUR + rb" *){0,16}(?! |" + _COLOUR + rb")"  # all of the blanks and terminal colours
-_SECRET = re.compile(
-    rb"((?:(?:Unseal|Recovery) Key(?: \d+)?(?: \(\w{1,16}\))?|Root Token(?: ID)?)" + _GAP + rb":" + _GAP + rb"|"
-    rb"(?:VAULT|BAO)_\w{0,32}TOKEN\w{0,32}=)"
-    rb"([\"']?)[^\s\"'\\]+"
-)
-_SERVER_KEY = re.compile(rb'\s*\{\s*"@(?:level|message|module|timestamp|caller)"\s*:')
-_SERVER_KEY_LATER = re.compile(rb'"@(?:level|message)"\s*:')
-_NEAR_START = 512
-_ANY_PREFIX = re.compile(
-    rb"(?:[^\s{\"|][^{\"]{0,255}?(?:\{[^{}]{0,512}\} )?|\{\w{1,64}=[^{}]{0,512}\} "
-    rb"|[ \t]{1,32}\d{1,9}[: \t][ \t]{0,8}"  # the numbers of cat -n
-    rb"|[ \t]{1,32}\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^{\"|=]{0,128} "  # Cloud Foundry
-    rb"|[ \t]{1,32}\d[^{\"|=]{0,255}(?:\||\xe2\x94\x82) "  # a column of psql, the numbers of bat
-    rb"|[ \t]{1,32}(?:- )?[\w.@/-]{1,64}: '?"  # YAML
-    rb"|[A-Z_]{1,64}=)(?<!\w)(?<![^A-Z_]=)(?="  # journalctl -o export
-    rb"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)? \[ {0,2}[A-Z?]{3,7} {0,2}\]"
-    rb"|\{\"@(?:level|message|module|timestamp|caller)\":)"
-)
-"""What some program has written before a message: never the beginning of a line that continues one."""
 _JSON = re.compile(rb'\s*\{\s*["}]')
 _GLUED = re.compile(
     rb"(?<=[\w.)\]}/\"'])(?: ?" + HEAD + rb"|(?<![_-])(?:==>|panic:|fatal error:) | panic: runtime error: )"
@@ -97,74 +72,6 @@ _GLUED = re.compile(
 """What is behind a line of a value: where one begins, a value can be lines of a log itself."""
 _ANY_MESSAGE = re.compile(HEAD + rb'|\{\\{0,8}"@(?:level|message|module|timestamp|caller)\\{0,8}":')
 """A message in a line, also where its quotes are still escaped: then nothing can be read of it."""
-
-
-def mask_secrets(line: bytes) -> bytes:
-    """Replace the root token and unseal keys that `vault server -dev` and `operator init` print by `[redacted]`."""
-    if b"oot Token" in line or b" Key" in line or b"TOKEN" in line:
-        return _SECRET.sub(rb"\1\2[redacted]", line)
-    return line
-
-
-class ServerLine(msgspec.Struct, frozen=True):
-    """One line of a server log, taken apart as far as every line must be.
-
-    Attributes:
-        raw: The line, with its secrets masked.
-        header: What syslog put in front of it.
-        text: What follows the header, without colours and trailing carriage return.
-        head: The head of the message that it opens; None if it has none.
-    """
-
-    raw: bytes
-    header: Header
-    text: bytes
-    head: Head | None
-
-    @property
-    def opens_message(self) -> bool:
-        """Whether the line opens a message: with a head, as a banner, in JSON, or as the end of a Go program."""
-        if self.head or is_banner(self.text) or _SERVER_KEY.match(self.text):
-            return True
-        if not self.text.lstrip().startswith(b"{") or not _SERVER_KEY_LATER.search(self.text, 0, _NEAR_START):
-            return False
-        try:
-            read_json(self.text)
-        except ValueError:
-            return False
-        return True
-
-
-def split_line(line: bytes, known: Affixes | None = None) -> ServerLine:
-    """Take a line apart.
-
-    Args:
-        line: The line, without its newline and tag.
-        known: What is around the lines of its log.
-    """
-    line = mask_secrets(line)
-    text = without_colours(line).removesuffix(b"\r")
-    if text.startswith(_AROUND) or text.endswith(_AROUND):
-        within = text.strip(b"".join(_AROUND))
-        text = within if strip_syslog_header(within)[1].strip() else text
-    head = read_head(text)
-    if (not head or text.startswith(_NO_BREAK, head.text_at)) and _NO_BREAK in text:  # copied from a web page
-        text = text.replace(_NO_BREAK, b" ")
-        head = read_head(text)
-    if head:
-        if not head.level and known and (rest := known.remove(text)) is not text:
-            return ServerLine(line, NO_HEADER, rest, None)  # behind the time that a program in Go writes
-        return ServerLine(line, NO_HEADER, text, head)
-    header, text = strip_syslog_header(text)
-    if header is not NO_HEADER and (head := read_head(text)):
-        return ServerLine(line, header, text, head)
-    if prefix := _ANY_PREFIX.match(text):
-        if known:
-            known.learn(text, prefix[0])
-        text = text[prefix.end() :]
-        return ServerLine(line, header, text, read_head(text))
-    rest = known.remove(text) if known else text
-    return ServerLine(line, header, rest, read_head(rest) if rest is not text else None)
 
 
 class _Open:
@@ -211,7 +118,7 @@ class _Open:
     def add(self, line: ServerLine, origin: Origin) -> _Completed:
         """Add a line, and return what is behind it: a message in a line of a value could also be of a client."""
         rejected: _Completed = []
-        if is_of_a_value(line.text) and (behind := _GLUED.search(line.text)):
+        if line.text.startswith(b"  | ") and (behind := _GLUED.search(line.text)):
             text = line.text[behind.start() :]
             rejected.append(Rejected(text, MISPLACED_MESSAGE, origin, exceeded(text, MAX_MESSAGE_BYTES)))
             line = msgspec.structs.replace(line, raw=line.raw.removesuffix(text), text=line.text[: behind.start()])
@@ -236,26 +143,24 @@ def _odd_quotes(text: bytes) -> bool:
 
 def _finish(opened: _Open) -> list[ServerRecord]:
     try:
-        return [_single(line, opened.origin)] if (line := opened.wrapped) else list(_messages(opened))
+        if line := opened.wrapped:
+            return [_single(line, opened.origin)]
+        text = opened.texts[0]
+        at = banner_at(text) if len(text) <= MAX_MESSAGE_BYTES else 0
+        return _divided(opened, at) if at else [_message(opened)]
     except Exception as error:  # noqa: BLE001  only this message is rejected, not the line that ended it
         return [rejected_by_error(error, b"\n".join(opened.lines), opened.origin)]
 
 
-def _messages(opened: _Open) -> Iterator[ServerMessage | Rejected]:
-    """Yield a message, and the lines that are no part of it because a banner or a crash is behind it in its line."""
-    at = banner_at(opened.texts[0]) if len(opened.texts[0]) <= MAX_MESSAGE_BYTES else 0
-    if not at:
-        yield _message(opened)
-        return
+def _divided(opened: _Open, at: int) -> list[ServerRecord]:
+    """Return a message, and the lines that are no part of it because a banner or a crash begins here in its line."""
     banner = opened.texts[0][at:]
     further = zip([banner, *opened.lines[1:]], [banner, *opened.texts[1:]], strict=True)
     first = opened.first
     opened.first = msgspec.structs.replace(first, text=first.text[: -len(banner)])
     opened.lines, opened.texts = [first.raw.replace(banner, b"")], [opened.texts[0][:at]]
-    yield _message(opened)
-    for raw, text in further:
-        if text.strip():
-            yield _single(msgspec.structs.replace(first, raw=raw, text=text, head=None), opened.origin)
+    lines = (msgspec.structs.replace(first, raw=raw, text=text, head=None) for raw, text in further if text.strip())
+    return [_message(opened), *(_single(line, opened.origin) for line in lines)]
 
 
 def _message(opened: _Open) -> ServerMessage:

@@ -22,25 +22,8 @@ class Piece(NamedTuple):
     number: int
 
 
-class SplitLines:
-    """The parts that are held of one log. They are bounded in bytes, lines and streams.
-
-    Attributes:
-        joined: The lines of which something was put together last.
-    """
-
-    def __init__(self) -> None:
-        """Hold nothing."""
-        self.joined: list[bytes] = []
-        self._held: dict[bytes, Assembly] = {}
-
-    def __contains__(self, key: bytes) -> bool:
-        """Return whether parts are held of a stream."""
-        return key in self._held
-
-    def __bool__(self) -> bool:
-        """Return whether anything is held."""
-        return bool(self._held)
+class SplitLines(dict[bytes, Assembly]):
+    """The parts that are held of one log, by their streams. They are bounded in bytes, lines and streams."""
 
     def hold(self, key: bytes, part: bytes, line: bytes, number: int) -> Assembly:
         """Hold a part, and return it with those before it.
@@ -51,40 +34,35 @@ class SplitLines:
             line: The line that it is from.
             number: The number of the line.
         """
-        held = self._held.setdefault(key, Assembly(number))
+        held = self.setdefault(key, Assembly(number))
         held.add(part, line)
         return held
 
     def begin(self, key: bytes, part: bytes, line: bytes, number: int) -> list[Piece]:
         """Hold the first part of a line, and return what is given up for it."""
-        given_up = self.give_up(key) if key in self._held else []
+        given_up = self.give_up(key) if key in self else []
         self.hold(key, part, line, number)
         return given_up + self.give_up_oldest()
 
-    def end(self, key: bytes, held: Assembly) -> None:
-        """Note that all parts are there."""
-        del self._held[key]
-        self.joined = held.lines
-
     def interrupt(self) -> list[Piece]:
         """Give up an object over many lines, because a line of another kind follows; return its lines."""
-        held = self._held.pop(PRETTY, None)
+        held = self.pop(PRETTY, None)
         return [Piece(line, held.number + place) for place, line in enumerate(held.lines)] if held else []
 
     def give_up(self, key: bytes) -> list[Piece]:
         """Give up the parts of a stream."""
         if key == PRETTY:
             return self.interrupt()
-        held = self._held.pop(key)
+        held = self.pop(key)
         reason = "a part of a split line: its other parts are missing"
         return [Piece(Rejected(b"\n".join(line.rstrip(b"\r\n") for line in held.lines), reason), held.number)]
 
     def give_up_oldest(self) -> list[Piece]:
         """Give up the oldest parts if there are too many."""
-        return self.give_up(next(iter(self._held))) if len(self._held) > _MAX_HELD else []
+        return self.give_up(next(iter(self))) if len(self) > _MAX_HELD else []
 
     def flush(self) -> Iterator[Piece]:
         """Give up everything, at the end of the log."""
         yield from self.interrupt()
-        for key in list(self._held):
+        for key in list(self):
             yield from self.give_up(key)

@@ -87,6 +87,7 @@ class Unwrapper:
     """Finds the records in the lines of one log. What it holds is bounded in bytes, lines and streams.
 
     Attributes:
+        joined: The lines of which `read` has put something together that ended with the last one.
         affixes: Learns what is around the lines of the log.
     """
 
@@ -102,17 +103,13 @@ class Unwrapper:
         """
         self._is_stream = is_stream
         self.affixes = affixes or Affixes()
+        self.joined: list[bytes] = []
         self._number = 0
         self._held = SplitLines()
         self._frames: dict[bytes, bytes] = {}
         self._envelopes = envelopes or Envelopes()
         self._ending = b""  # what is behind each line
         self._document = Document(self._envelopes)
-
-    @property
-    def joined(self) -> list[bytes]:
-        """The lines of which `read` has put something together that ended with the last one."""
-        return self._held.joined
 
     def begin_table(self, delimiter: bytes) -> None:
         """Begin a log in which this is between messages and columns behind them."""
@@ -155,8 +152,9 @@ class Unwrapper:
             line: A line, with or without its line end.
             number: Its number.
         """
-        self._held.joined, self._number = [], number
-        line = self._without_frame(line)
+        self.joined, self._number = [], number
+        if self._ending or self._document.export.is_in_value or line.startswith(_MULTIPLEXED):
+            line = self._without_frame(line)
         text = line.strip(b" \t\r\n\0")
         if not text or len(text) > MAX_BYTES:
             return [Piece(line, number)]
@@ -180,13 +178,12 @@ class Unwrapper:
             return self._document.export.line_of_value(line)
         if line.startswith(_MULTIPLEXED):
             return line[_LENGTH_OF_FRAME:] or b"\n"
-        if self._ending and line.rstrip().endswith(self._ending):
-            return line.rstrip().removesuffix(self._ending)
-        return line
+        bare = line.rstrip()
+        return bare.removesuffix(self._ending) if bare.endswith(self._ending) else line
 
     def _read_row(self, line: bytes, text: bytes, number: int) -> list[Piece]:
         """Return what is in a line that is no part of a document, and learn what is around it."""
-        if (message := self._document.record_in_row(line)) is not None:
+        if self._document.heading and (message := self._document.record_in_row(line)) is not None:
             self.affixes.learn_of_row(text, message)
             line = text = message
         pieces = list(self._pieces(line, text, number, 0)) if text else []
@@ -227,7 +224,7 @@ class Unwrapper:
             held = self._held.hold(key, rest, line, number)
             if cri[2] == b"P":
                 return self._held.give_up(key) if held.too_large else self._held.give_up_oldest()
-            self._held.end(key, held)
+            self.joined = self._held.pop(key).lines
             return [Piece(piece, held.number) for piece in self._pieces(b"", held.text(), number, 0)]
         found = list(self._pieces(rest, rest, number, 0))
         return [Piece(line if piece is rest else piece, number) for piece in found]
@@ -238,7 +235,7 @@ class Unwrapper:
             return self._held.give_up(key)
         if not held.whole:
             return []
-        self._held.end(key, held)
+        self.joined = self._held.pop(key).lines
         found = list(self._pieces(b"", held.text(), held.number, 1))
         return [Piece(piece, held.number) for piece in found]
 
@@ -275,7 +272,7 @@ class Unwrapper:
 
     def _lines_in(self, text: bytes) -> list[bytes] | None:
         """Return the lines in an array, in the values of pairs, or in a field; None if none is known to be one."""
-        if (message := self._document.export.message_in(text)) is not None:
+        if self._document.export.is_open and (message := self._document.export.message_in(text)) is not None:
             return [message]
         if _OPENS_ARRAY.match(text) and (found := self._lines_in_array(text)) is not None:
             return found

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.unit.reading.test_unwrapping import A, Counted, counted, verdicts
 from tests.unit.reading.test_unwrapping import S as SEALED
 from vaultwatch.reading.affixes import Affixes
-from vaultwatch.reading.server_log import split_line
+from vaultwatch.reading.server_line import split_line
 
 S = "2026-11-21T07:29:59.352Z [INFO]  core: vault is sealed"
 J = '{"@level":"info","@message":"vault is sealed","@module":"core","@timestamp":"2026-11-21T07:29:59.352000Z"}'

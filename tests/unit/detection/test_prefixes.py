@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.prefixes import Prefixes
-from vaultwatch.reading.server_log import split_line
+from vaultwatch.reading.server_line import split_line
 from vaultwatch.rules.pack import shipped_rules
 
 ENTRY = json.dumps({"type": "request", "request": {"id": "1", "path": "kv/a"}}, separators=(",", ":")).encode()

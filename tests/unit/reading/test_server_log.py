@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from bench import server_log
 from vaultwatch.reading.hclog import without_colours
 from vaultwatch.reading.records import NO_ORIGIN, Origin, Rejected, ServerMessage, ServerRecord
-from vaultwatch.reading.server_log import ServerLogReader, mask_secrets, split_line
+from vaultwatch.reading.server_line import mask_secrets, split_line
+from vaultwatch.reading.server_log import ServerLogReader
 from vaultwatch.reading.syslog_header import Header, strip_syslog_header
 
 DATA = Path(__file__).parents[2] / "data"
