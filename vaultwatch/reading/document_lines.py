@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vaultwatch.reading.arrays import lines_in_text
-from vaultwatch.reading.assembly import MAX_BYTES
 from vaultwatch.reading.bar_tables import BarTable
 from vaultwatch.reading.columns import OF_ENTRIES, Heading, heading_of, without_columns
 from vaultwatch.reading.documents import OF_ARRAY, OF_OTEL, OF_SQL, OF_YAML, body_of_otel, document_of
 from vaultwatch.reading.encoded import text_in
 from vaultwatch.reading.envelopes import Envelopes
 from vaultwatch.reading.journal_export import JournalExport
+from vaultwatch.reading.lines import LineSplitter
 from vaultwatch.reading.markup import Markup, is_markup
 from vaultwatch.reading.rows import ANY_HEAD, DELIMITER
 
@@ -36,7 +36,8 @@ _SHELL_NOISE = re.compile(
     rb"|\(\d{1,12} rows?\)|\d{1,12} rows? in set(?: \([\d. minsec]{1,32}\))?"
 )  # journalctl, grep, Ansible, psql, mysql
 _CAST = re.compile(rb'\{"version": ?[23], ?"(?:width|term)"')
-_EVENT = re.compile(rb'\[\d{1,12}(?:\.\d{1,12})?, ?"(\w)", ?("(?:[^"\\]|\\.){0,1048576}")\]')
+_MAX_STATEMENT_BYTES = 1024 * 1024
+"""Of SQL, over several lines."""
 
 
 class Document:
@@ -54,7 +55,9 @@ class Document:
         self.export = JournalExport()
         self._is_cast = False  # of asciinema: a piece of the output a line
         self._markup: Markup | None = None
-        self._held = b""  # what goes on in the next line
+        self._output = LineSplitter()
+        self._statement: list[bytes] = []  # of SQL, in lines so far
+        self._statement_bytes = 0
         self.heading: Heading | None = None  # of a table
         self._heading_at = 1
         self._bars = BarTable(envelopes)
@@ -63,13 +66,15 @@ class Document:
     @property
     def has_rows(self) -> bool:
         """Whether the next line may be a row between bars, even if it may continue a message of the server log."""
-        return bool(self._bars.bars) or self.export.is_in_value or self._is_cast or bool(self._markup or self._held)
+        return (
+            bool(self._bars.bars) or self.export.is_in_value or self._is_cast or bool(self._markup or self._statement)
+        )
 
     @property
     def is_open(self) -> bool:
         """Whether the next line may be a row of a table, or another line of a document."""
         is_row = self.heading or self._behind or self._bars.bars or self._around or self._heading_at > 1
-        return bool(is_row or self.export.is_in_value or self._is_cast or self._markup or self._held)
+        return bool(is_row or self.export.is_in_value or self._is_cast or self._markup or self._statement)
 
     def record_in_row(self, line: bytes) -> bytes | None:
         """Return the record in a row of a table with a heading; None if it is no such row."""
@@ -94,7 +99,7 @@ class Document:
         if self._markup:
             return self._markup.lines_in(line)
         if self._is_cast:
-            return self._lines_of_cast(text)
+            return self._lines_of_cast(text) if number > 1 else []
         if self._around is OF_YAML:
             return self._yaml.lines_in(line)
         if self._around is OF_SQL:
@@ -106,29 +111,29 @@ class Document:
         found = self._bars.lines_in(line)
         return self._lines_in_array(text) or None if found is None else found
 
-    def _lines_of_cast(self, text: bytes) -> list[bytes]:
+    def _lines_of_cast(self, text: bytes) -> list[bytes] | None:
         """Return the lines that end in a piece of the output of a terminal."""
-        event = _EVENT.fullmatch(text)
-        output = (
-            msgspec.json.decode(event[2], type=str).encode("utf-8", "replace") if event and event[1] == b"o" else b""
-        )
-        *lines, self._held = (self._held + output).split(b"\n")
-        if len(self._held) > MAX_BYTES:
-            lines, self._held = [*lines, self._held], b""
-        return lines
+        try:
+            _, kind, output = msgspec.json.decode(text, type=tuple[float, str, str])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        return self._output.push(output.encode("utf-8", "replace")) if kind == "o" else []
 
     def _lines_of_sql(self, line: bytes) -> list[bytes] | None:
         """Return the lines in statements of SQL that end in a line; a text in them can go on in the next one."""
-        from vaultwatch.reading.sql_rows import is_open, lines_of  # few logs are such
+        from vaultwatch.reading.sql_rows import ends_in_text, lines_of  # few logs are such
 
-        statement = self._held + b"\n" + line if self._held else line
-        self._held = statement if len(statement) <= MAX_BYTES and is_open(statement) else b""
-        return [] if self._held else lines_of(statement.strip(), self._envelopes)
+        goes_on = ends_in_text(line, is_in_text=bool(self._statement))
+        self._statement.append(line)
+        self._statement_bytes += len(line) + 1
+        if goes_on and self._statement_bytes > _MAX_STATEMENT_BYTES:
+            return self.flush()
+        return [] if goes_on else lines_of(b"\n".join(self.flush()).strip(), self._envelopes)
 
-    def flush(self) -> bytes:
-        """Return what is held, at the end of the log."""
-        held, self._held = self._held, b""
-        return held
+    def flush(self) -> list[bytes]:
+        """Return the lines that are held, at the end of the log."""
+        held, self._statement, self._statement_bytes = self._statement, [], 0
+        return held + self._output.flush()
 
     @cached_property
     def _yaml(self) -> YamlLines:

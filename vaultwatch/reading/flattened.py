@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from vaultwatch.reading.budget import MAX_DEPTH, MAX_VALUES
+from vaultwatch.reading.budget import MAX_DEPTH, MAX_VALUES, is_deep
 
 _SHOWS_ENTRY = re.compile(r"((?:[\w@-]{1,64}\.){0,4})request\.(?:path|operation|id)")
 _IS_NUMBER = re.compile(r"(?:_|\b)(?:ttl|port|uses)\Z")
+_MOST_NAMES = 16
 _OF_JSON = ("[", "{", "true", "false")
 
 
@@ -27,14 +28,14 @@ def entry_of(members: Any, *, are_texts: bool = False) -> bytes | None:
         are_texts: Whether numbers, lists and objects are written as texts, and "" for what an entry lacks.
     """
     found = next(filter(None, map(_SHOWS_ENTRY.fullmatch, members)), None) if isinstance(members, dict) else None
-    if not found or len(members) > MAX_VALUES:
+    if not found or len(members) > MAX_VALUES or is_deep(members, MAX_DEPTH):
         return None
     above = found[1]
     entry: dict[str, Any] = {}
     for path, value in members.items():
         if not path.startswith(above) or (are_texts and value == ""):
             continue
-        *names, last = path[len(above) :].split(".", MAX_DEPTH)
+        *names, last = path[len(above) :].split(".", _MOST_NAMES)
         part = entry
         for name in names:
             if not isinstance(part := part.setdefault(name, {}), dict):

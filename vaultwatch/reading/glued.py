@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-_QUOTED = rb'="(?:[^"\\]|\\.){0,65536}"'
+_QUOTED = rb'="[^"\\]*(?:\\.[^"\\]*){0,4096}(?:"|\Z)'
 _FURTHER = re.compile(
     _QUOTED + rb"|(?P<end>(?<!\\)\\n|#012|<br ?/?>|['\"], ?['\"]| ?[|;] |[,\t ]|)"
     rb"(?=  [^\s=|\\#<]{1,256}(?: [^\s=|\\#<]{1,256}){0,3}=(?P=end)  \|)",

@@ -19,7 +19,7 @@ from vaultwatch.reading.envelopes import Envelopes, is_word
 
 _OPENS = re.compile(rb"(?i)<(?:\?xml\b|!doctype\b|!--|(?!json:)[a-z][\w:.-]{0,64}(?:\s[^<>]{0,4096})?/?>)")
 _TOKEN = re.compile(
-    r"<!\[CDATA\[|<!--.{0,65536}?-->|<[?!][^<>]{0,4096}>"
+    r"<!\[CDATA\[|<[?!][^<>]{0,4096}>"
     r"|<(?P<end>/?)(?P<name>(?!(?:nil|no|invalid)\b)[A-Za-z][\w:.-]{0,64})(?P<rest>(?:\s[^<>]{0,4096})?)>"
 )
 _CDATA, _END_OF_CDATA = "<![CDATA[", "]]>"
@@ -29,6 +29,7 @@ _INLINE = frozenset({"b", "i", "u", "em", "strong", "a", "mark", "font", "small"
 _CELLS = frozenset({"td", "th"})
 _OF_ATTRIBUTE = "@"
 _ATTRIBUTE = re.compile(r"""([\w:.-]{1,64})=(?:"([^"]*)"|'([^']*)')""")
+_STYLE = re.compile(r"""\s(?:class|style|id)=(?:"[^"]*"|'[^']*'|\S*)""")
 _NUMBER = re.compile(r"\w*\d\w*")
 _MAX_LEVELS = 64
 
@@ -53,6 +54,7 @@ class Markup:
         """
         self._envelopes = envelopes
         self._elements: list[tuple[str, str]] = []  # that are open: their names, and how they are known
+        self._known = set[str]()  # without their styles
         self._is_cdata = False
         self._cells = 0
 
@@ -64,11 +66,20 @@ class Markup:
         """
         texts = list(self._texts(line.decode("utf-8", "replace")))
         for _ in range(2):  # what was before the first record is known when that was found
-            found = [text for one in texts for text in self._envelopes.texts_in_pairs(dict([one]))]
+            found = [line for element, text in texts for line in self._lines_of(element, text)]
         of_elements = (text for element, text in texts if _OF_ATTRIBUTE not in element)
         if not self._envelopes.has_names and not all(is_word(text.strip().encode()) for text in of_elements):
             return None
         return found
+
+    def _lines_of(self, element: str, text: str) -> list[bytes]:
+        """Return the lines in a text of an element; of one that differs in its style only, what is no word is one."""
+        style_less = _STYLE.sub("", element)
+        if found := self._envelopes.texts_in_pairs({element: text}):
+            self._known.add(style_less)
+            return found
+        encoded = text.encode("utf-8", "replace")
+        return [encoded] if style_less in self._known and not is_word(encoded.strip()) else []
 
     def _texts(self, line: str) -> Iterator[tuple[str, str]]:
         """Yield the texts in a line, and the elements that they are in."""

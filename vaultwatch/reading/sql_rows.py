@@ -38,12 +38,16 @@ def lines_of(statement: bytes, envelopes: Envelopes) -> list[bytes] | None:
     return texts if texts or envelopes.has_names or all(map(is_word, cells)) else None
 
 
-def is_open(statement: bytes) -> bool:
-    """Return whether a text in values is open at the end of a statement."""
-    if not _HAS_ROWS.match(statement):
+def ends_in_text(line: bytes, *, is_in_text: bool) -> bool:
+    """Return whether a text in values is open at the end of a line.
+
+    Args:
+        line: The line.
+        is_in_text: Whether one is at its beginning.
+    """
+    if not (is_in_text or _HAS_ROWS.match(line)):
         return False
-    is_in_text = False
-    for mark in _MARK.finditer(statement):
+    for mark in _MARK.finditer(line):
         is_in_text ^= mark[0] == b"'"
     return is_in_text
 

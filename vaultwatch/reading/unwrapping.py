@@ -211,7 +211,7 @@ class Unwrapper:
     def flush(self) -> list[Piece]:
         """Give up everything that is held, at the end of the log."""
         found = list(self._held.flush())
-        rests = [rest for rest in (*self._frames.values(), self._document.flush()) if rest.strip()]
+        rests = [rest for rest in (*self._frames.values(), *self._document.flush()) if rest.strip()]
         self._frames.clear()
         found += [Piece(piece, self._number) for rest in rests for piece in self._pieces(b"", rest, self._number, 1)]
         self._ending, self._envelopes = b"", Envelopes()

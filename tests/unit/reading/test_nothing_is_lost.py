@@ -388,6 +388,12 @@ OTHER_FORMS: dict[str, Callable[[list[str]], str]] = {
     "attributes of XML": partial(of_markup, "<events>\n{}</events>\n", "<e n='1' msg=\"{}\"/>"),
     "a page": partial(of_markup, PAGE.replace("{}", "<pre>{}</pre>"), "{}"),
     "spans of a page": partial(of_markup, PAGE, '<span id="L1">7</span> <span class="c">{}</span><br>'),
+    "styles of a page": lambda lines: PAGE.format(
+        "".join(
+            f'<p><i class="t">7:29</i><code class="{"a" if "[INFO]" in line else "b"}">{html.escape(line)}</code></p>\n'
+            for line in lines
+        )
+    ),
     "a table of a page": partial(of_markup, PAGE, "<tr><td>07:29:41</td><td><code>{}</code></td></tr>"),
     "YAML": lambda lines: "".join(f"- host: v1\n  message: {json.dumps(line)}\n" for line in lines),
     "YAML under another name": lambda lines: "".join(f"- doc: {json.dumps(line)}\n  pod: 1\n" for line in lines),
