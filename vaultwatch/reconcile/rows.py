@@ -131,7 +131,7 @@ def _in_another_form(line: bytes) -> list[AuditEntry | Rejected]:
     from vaultwatch.reading.unwrapping import Unwrapper
 
     unwrapper = Unwrapper()
-    pieces = [piece.line for piece in unwrapper.read(text, 2) + unwrapper.flush()]
+    pieces = [piece.line for piece in unwrapper.read(text, 1) + unwrapper.flush()]
     found = [
         entry
         for piece in pieces

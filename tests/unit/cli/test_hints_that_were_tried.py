@@ -64,11 +64,13 @@ def wrapped_by_mail() -> list[str]:
 
 
 HEAD = "From: a@example.org\nSubject: logs\nMIME-Version: 1.0\nContent-Transfer-Encoding: quoted-printable\n\n"
-LOGS = {
+MARKUP = {
     "HTML in a page": ["<html><body><pre>", *map(html.escape, LINES), "</pre></body></html>"],
-    "HTML": only_entries(html.escape),
     "a table in HTML": ["<table>", *(f"<tr><td>1</td><td>{html.escape(line)}</td></tr>" for line in LINES), "</table>"],
     "attributes": ["<events>", *(f'<e n="1" msg="{html.escape(line)}"/>' for line in LINES), "</events>"],
+}
+LOGS = {
+    "HTML": only_entries(html.escape),
     "quotes of a word processor": only_entries(lambda line: line.replace('"', "\u201c")),
     "base64": only_entries(lambda line: base64.b64encode(line.encode()).decode()),
     "OTLP": [in_otlp()],
@@ -84,6 +86,21 @@ def test_the_command_raises_the_alerts_of_the_plain_log(
     lines: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     err = pasted(LINES, "\n".join(lines) + "\n", tmp_path, capfd)
+    assert f"{len(ENTRIES)} audit entries, " in err
+    assert " 0 rejected lines, " in err
+
+
+@pytest.mark.parametrize("lines", MARKUP.values(), ids=list(MARKUP))
+def test_markup_raises_the_alerts_of_the_plain_log_without_a_command(
+    lines: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    found = []
+    for name, text in (("plain", LINES), ("it's a log", lines)):
+        (tmp_path / name).write_text("\n".join(text) + "\n")
+        main(["check", "--format", "json", str(tmp_path / name)])
+        out, err = capfd.readouterr()
+        found.append(rules(out))
+    assert found[0] == found[1] != []
     assert f"{len(ENTRIES)} audit entries, " in err
     assert " 0 rejected lines, " in err
 

@@ -10,7 +10,7 @@ from vaultwatch.detection import audit, server
 from vaultwatch.detection import detector as detecting
 from vaultwatch.detection.detector import INDEX, Detector, Source
 from vaultwatch.detection.evaluator import Ruleset
-from vaultwatch.reading import server_log
+from vaultwatch.reading import server_line, server_log
 from vaultwatch.reading.records import Rejected
 
 Patch = pytest.MonkeyPatch
@@ -107,6 +107,6 @@ class TestAMessage:
         assert [verdict.time[17:19] for verdict in read.verdicts] == ["41", "43", "44"]
 
     def test_whose_line_raises_ends_nothing(self, monkeypatch: Patch) -> None:
-        raise_on(monkeypatch, server_log, "read_head", FAULT)
+        raise_on(monkeypatch, server_line, "read_head", FAULT)
         read = Reading([*self.LINES], "server")
         assert (read.counts.server, read.counts.rejected) == (3, 1)
