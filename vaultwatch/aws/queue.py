@@ -4,7 +4,8 @@ A message without the seal of the deployment is dropped and counted: somebody wh
 the key, must neither speak in the name of Vaultwatch nor use up the time of what is real.
 
 A notification that the sink does not accept stays in the queue. If the sink asks us to wait, `deliver` waits while
-there is time; otherwise the messages stay invisible for that long.
+there is time; otherwise the messages stay invisible for that long. If the sink fails, the notification on which it did
+stays invisible for twice as long as those behind it: they are tried without it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -80,12 +82,22 @@ class Delivery(msgspec.Struct):
     failed: list[QueueMessage] = []
 
 
-class _Unavailable(Exception):
-    """The sink accepts nothing for a number of seconds."""
+_Pause = Callable[[QueueMessage], float]
+"""Returns for how many seconds to postpone a message."""
 
-    def __init__(self, seconds: float) -> None:
+
+class _Unavailable(Exception):
+    """The sink accepts nothing now.
+
+    Args:
+        pause: How long the messages wait.
+        own_pause: How long the one waits with which that was found; by default like the others.
+    """
+
+    def __init__(self, pause: _Pause, own_pause: _Pause | None = None) -> None:
         super().__init__()
-        self.seconds = seconds
+        self.pause = pause
+        self.own_pause = own_pause or pause
 
 
 class NotificationQueue:
@@ -126,7 +138,8 @@ class NotificationQueue:
             try:
                 accepted = self._accepts(message, notification, seconds_left)
             except _Unavailable as unavailable:
-                self._hide(messages[place:], unavailable.seconds)
+                self._hide([message], unavailable.own_pause)
+                self._hide(messages[place + 1 :], unavailable.pause)
                 delivery.failed += messages[place:]
                 break
             if notification and accepted:
@@ -160,19 +173,19 @@ class NotificationQueue:
         if notification is None:
             _log.error("message %s contains no notification; it goes to the dead-letter queue", message.id)
             return False
-        if not self._send(message, notification, seconds_left):
+        if not self._send(notification, seconds_left):
             return False
         self._remember(notification)
         return True
 
-    def _send(self, message: QueueMessage, notification: Notification, seconds_left: Callable[[], float]) -> bool:
+    def _send(self, notification: Notification, seconds_left: Callable[[], float]) -> bool:
         """Return whether the sink accepts it, or refuses it for good; raises `_Unavailable`."""
-        pause = 1.0
+        pause: _Pause = _soon
         while seconds_left() >= _SPARE_SECONDS:
             try:
                 self._opened_sink().send(notification)
             except SinkBusy as busy:
-                pause = _pause(busy.retry_after_seconds, message.receives)
+                pause = partial(_pause, busy.retry_after_seconds)
                 if busy.retry_after_seconds > seconds_left() - _SPARE_SECONDS:
                     break
                 self._sleep(busy.retry_after_seconds)
@@ -182,10 +195,10 @@ class NotificationQueue:
             except (SinkMisconfigured, SettingError) as error:
                 _log.error("%s", error)
                 self._sink = None
-                raise _Unavailable(_pause(_FIRST_PAUSE_SECONDS, message.receives)) from None
+                raise _Unavailable(_after_failure) from None
             except DeliveryError as error:
                 _log.warning("notification %s: %s", notification.id, error)
-                raise _Unavailable(_pause(_FIRST_PAUSE_SECONDS, message.receives)) from None
+                raise _Unavailable(_after_failure, lambda failed: 2 * _after_failure(failed)) from None
             else:
                 return True
         raise _Unavailable(pause)
@@ -209,20 +222,28 @@ class NotificationQueue:
         except StoreError as error:
             _log.warning("notification %s: cannot store that it was sent: %s", notification.id, error)
 
-    def _hide(self, messages: Iterable[QueueMessage], seconds: float) -> None:
-        """Keep messages invisible for some seconds; if that fails, the queue's visibility timeout applies."""
+    def _hide(self, messages: Iterable[QueueMessage], pause: _Pause) -> None:
+        """Keep messages invisible for some time; if that fails, the queue's visibility timeout applies."""
         for message in messages:
             account, name = message.queue_arn.split(":")[4:6]
             try:
                 self._client.change_message_visibility(
                     QueueUrl=f"{self._client.meta.endpoint_url}/{account}/{name}",
                     ReceiptHandle=message.receipt_handle,
-                    VisibilityTimeout=min(int(seconds) + 1, _MAX_INVISIBLE_SECONDS),
+                    VisibilityTimeout=min(int(pause(message)) + 1, _MAX_INVISIBLE_SECONDS),
                 )
             except Exception as error:  # noqa: BLE001 - only the time of the next attempt is lost
                 _log.warning("message %s: cannot change its visibility: %s", message.id, type(error).__name__)
 
 
-def _pause(seconds: float, receives: int) -> float:
+def _pause(seconds: float, message: QueueMessage) -> float:
     """Return for how many seconds to postpone a message: twice as long after each further receive."""
-    return max(seconds, Backoff(seconds, _LONGEST_PAUSE_SECONDS).seconds(receives))
+    return max(seconds, Backoff(seconds, _LONGEST_PAUSE_SECONDS).seconds(message.receives))
+
+
+def _soon(_: QueueMessage) -> float:
+    """Return the pause of messages for which no time is left."""
+    return 1.0
+
+
+_after_failure = partial(_pause, _FIRST_PAUSE_SECONDS)

@@ -218,8 +218,21 @@ def test_a_sink_that_is_busy_for_a_day_moves_no_message_to_the_dead_letters(worl
 def test_while_the_sink_fails_messages_stay_hidden_longer_and_longer(world: World, receives: int, seconds: int) -> None:
     world.sink.failures = [DeliveryError("500")]
     assert ids(world.deliver(*(message(number, receives) for number in range(3)))) == ["m0", "m1", "m2"]
-    assert world.sqs.hidden == {"h0": seconds, "h1": seconds, "h2": seconds}
+    assert world.sqs.hidden == {"h0": 2 * seconds - 1, "h1": seconds, "h2": seconds}
     assert world.sink.attempts == 1
+
+
+def test_a_notification_on_which_the_sink_always_fails_delays_the_others_once(world: World) -> None:
+    world.sink.failures = [DeliveryError("timeout")]
+    world.deliver(message(0), message(1), message(2))
+    returned = [number for number in (0, 1, 2) if world.sqs.hidden[f"h{number}"] <= 31]
+    assert world.deliver(*(message(number, 2) for number in returned)) == Delivery(sent=2)
+
+
+def test_one_that_has_failed_for_long_delays_a_new_one_for_half_a_minute(world: World) -> None:
+    world.sink.failures = [DeliveryError("timeout")]
+    world.deliver(message(0, 100), message(1))
+    assert world.sqs.hidden == {"h0": 721, "h1": 31}
 
 
 def test_no_message_stays_hidden_longer_than_sqs_allows(world: World) -> None:

@@ -90,7 +90,7 @@ def test_notifications_that_slack_does_not_accept_return_and_stay_hidden_longer_
 ) -> None:
     slack.behave("500")
     assert notify(*bodies, receives=2) == ["message-0", "message-1", "message-2"]
-    assert notify.hidden == [("handle-0", 61), ("handle-1", 61), ("handle-2", 61)]
+    assert notify.hidden == [("handle-0", 121), ("handle-1", 61), ("handle-2", 61)]
 
 
 def test_a_restarted_function_sends_nothing_again(notify: Notify, slack: SlackStandIn, bodies: list[str]) -> None:
