@@ -26,7 +26,7 @@ MAX_SEGMENT_BYTES = 64 * 1024**2
 RECONCILE_SECONDS = 900
 """The longest that `reconcile` may take for an hour."""
 LANES = ARCHIVES = 2
-CALENDARS = 6
+CALENDARS = 8
 """Of rows that wait: each minute `digest` reads the cursor of each, twice, and what is due."""
 WINDOW_SECONDS = 600
 """The shortest timespan of a correlation in the pack; a window begins every half of it."""

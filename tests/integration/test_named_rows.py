@@ -34,7 +34,8 @@ from vaultwatch.store.dynamodb.expectations import DynamoExpectations
 ACT = tagged("vault-1.14.2", "audit")[10][10:12]  # a secrets engine disabled
 MISSING = "audit_backup_snapshot_missing"
 REPEATS = 3
-CALENDARS = ("window", "held", "added", "expected", *map(schema.sink_calendar, (TOPIC, HISTORY)))
+SINKS = (schema.critical_calendar(TOPIC), *map(schema.sink_calendar, (TOPIC, HISTORY)))
+CALENDARS = ("window", "held", "added", "expected", *SINKS)
 Row = dict[str, Any]
 
 

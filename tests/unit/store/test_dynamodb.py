@@ -22,6 +22,7 @@ from vaultwatch.dispatch.notification import ALL_DISPOSITIONS, NOTIFIED, Filing,
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.rules.facts import Level
 from vaultwatch.store import REMEMBERED_SECONDS, StoreError
+from vaultwatch.store.dynamodb import adapter
 from vaultwatch.store.dynamodb.adapter import PATIENCE_SECONDS, DynamoStore
 from vaultwatch.store.dynamodb.calendar import LATE_SECONDS, Calendar
 from vaultwatch.store.dynamodb.counts import DynamoCounts
@@ -269,6 +270,32 @@ def test_after_an_outage_of_half_an_hour_pages_of_unsent_notifications_end_with_
         store.mark_sent([one.notification.id for one in page], "sns", at)
         sent += len(page)
     assert sent == 30
+
+
+def store_45(store: DynamoStore, now: float) -> None:
+    """Store as many notifications as three minutes have room for, each in a transaction of its own."""
+    for number in range(45):
+        record(store, [a_filing(f"e{number}", principal=f"p{number}")], now + 61 * (number // 15))
+
+
+def test_a_critical_notification_is_on_the_first_page_however_many_others_are_unsent_before_it(
+    store: DynamoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "_COMPARED", 10)
+    store_45(store, T0)
+    record(store, [a_filing("c", level=Level.CRITICAL)], T0 + 183)
+    assert store.unsent("sns", T0 + 244, limit=1)[0].notification.level is Level.CRITICAL
+
+
+def test_so_is_one_that_was_put_off_before(store: DynamoStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter, "_COMPARED", 10)
+    record(store, [a_filing("c", level=Level.CRITICAL)], T0)
+    [critical] = store.unsent("sns", T0)
+    store.put_off(critical.notification.id, "sns", T0 + 243)
+    assert store.unsent("sns", T0 + 1) == []
+    store_45(store, T0 + 61)
+    page = store.unsent("sns", T0 + 244, limit=1)
+    assert [(one.notification.level, one.attempts) for one in page] == [(Level.CRITICAL, 1)]
 
 
 def test_nothing_is_scanned(store: DynamoStore) -> None:

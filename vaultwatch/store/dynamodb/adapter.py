@@ -39,7 +39,16 @@ from vaultwatch.store.dynamodb.rows import (
     read_held,
     sent_row,
 )
-from vaultwatch.store.dynamodb.schema import ATTEMPTS, DUE_AT, Key, alert_key, delivery_key, held_key, sink_calendar
+from vaultwatch.store.dynamodb.schema import (
+    ATTEMPTS,
+    DUE_AT,
+    Key,
+    alert_key,
+    critical_calendar,
+    delivery_key,
+    held_key,
+    sink_calendar,
+)
 from vaultwatch.store.dynamodb.settling import move_to_rules
 from vaultwatch.store.dynamodb.table import MAX_ACTIONS, Conflict, Item, Table, number
 
@@ -125,15 +134,19 @@ class DynamoStore:
         return min((moment for moment in moments if moment is not None), default=None)
 
     def unsent(self, sink: str, now: float, *, limit: int = 10, age_seconds: float = 0.0) -> list[Unsent]:
-        """See `Store.unsent`; of more than a thousand or so, the oldest thousand are compared."""
-        calendar = Calendar(self._table, sink_calendar(sink), _LONGEST_WAIT_SECONDS)
+        """See `Store.unsent`; of more than a thousand or so that are not critical, the oldest thousand are compared."""
 
         def decode(item: Item) -> Draft | None:
             draft = read_draft(item)
             is_recent = draft is not None and now - age_seconds < draft.created_at <= now + _LONGEST_WAIT_SECONDS
             return None if is_recent else draft
 
-        found, failure = calendar.find(now, decode, max(limit, _COMPARED))
+        found, failure = list[tuple[Draft, Item]](), None
+        for name in (critical_calendar(sink), sink_calendar(sink)):
+            if len(found) < limit:
+                calendar = Calendar(self._table, name, _LONGEST_WAIT_SECONDS)
+                due, failed = calendar.find(now, decode, max(limit, _COMPARED))
+                found, failure = found + due, failure or failed
         if failure and not found:
             raise failure
         found.sort(key=lambda one: (priority(one[0]), one[0].created_at))

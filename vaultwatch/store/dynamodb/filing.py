@@ -46,6 +46,8 @@ SUPPRESSED_RECORD_BYTES = 4096
 _ROWS_OF_AN_ALERT = 4
 _CALENDARS = 3
 """In which rows of a transaction wait, besides those of the sinks: windows, what rules hold, and what is added."""
+_SINK_CALENDARS = 2
+"""In which the notifications of a sink wait."""
 _OTHER_BYTES = 40_000
 """The most that the rows besides an alert take: its window, what its rule holds, a notification with twenty groups."""
 
@@ -129,7 +131,7 @@ class Load(msgspec.Struct, frozen=True):
 
     def fits(self) -> bool:
         """Return whether it fits into one transaction."""
-        rows = len(self.keys) + self._deliveries + _CALENDARS + len(self.routes)
+        rows = len(self.keys) + self._deliveries + _appointments(self.routes)
         return rows <= MAX_ACTIONS and self.size_bytes <= MAX_TRANSACTION_BYTES
 
     @property
@@ -146,7 +148,7 @@ def share_out(filings: Sequence[Filing], routes: tuple[Route, ...]) -> list[list
     """Divide filings among transactions: for each one its events, and for each event the positions of its filings."""
     shares: list[list[list[int]]] = []
     load = Load(routes)
-    most = (MAX_ACTIONS - len(SHARED_KEYS) - _CALENDARS - len(routes)) // (_ROWS_OF_AN_ALERT + len(routes))
+    most = (MAX_ACTIONS - len(SHARED_KEYS) - _appointments(routes)) // (_ROWS_OF_AN_ALERT + len(routes))
     for positions in split_events(filings, min(ALERTS_PER_NOTIFICATION, most)):
         event = [filings[at] for at in positions]
         if shares and (more := load.with_event(event)).fits():
@@ -156,6 +158,11 @@ def share_out(filings: Sequence[Filing], routes: tuple[Route, ...]) -> list[list
             shares.append([positions])
             load = Load(routes).with_event(event)
     return shares
+
+
+def _appointments(routes: Sequence[Route]) -> int:
+    """Return how many rows of calendars a transaction writes at most."""
+    return _CALENDARS + _SINK_CALENDARS * len(routes)
 
 
 def _known(rows: Mapping[Key, Item], now: float) -> dict[Key, Alert]:

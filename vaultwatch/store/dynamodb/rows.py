@@ -15,11 +15,12 @@ from vaultwatch.dispatch.drafts import Draft, priority
 from vaultwatch.dispatch.groups import Window
 from vaultwatch.dispatch.held import Held
 from vaultwatch.dispatch.limits import Limit
-from vaultwatch.dispatch.notification import Disposition, Filing
+from vaultwatch.dispatch.notification import NOTIFIED, Disposition, Filing
 from vaultwatch.dispatch.routes import Route
 from vaultwatch.dispatch.same_fact import Sightings, family_of
 from vaultwatch.dispatch.soundness import MAX_STATE_BYTES, is_sound
 from vaultwatch.reading.bounds import bounded, brief
+from vaultwatch.rules.facts import Level
 from vaultwatch.seals import foreign_rows
 from vaultwatch.store.dynamodb.schema import (
     ATTEMPTS,
@@ -27,6 +28,7 @@ from vaultwatch.store.dynamodb.schema import (
     EXPIRES_AT,
     Key,
     alert_key,
+    critical_calendar,
     delivery_key,
     held_key,
     limit_key,
@@ -172,12 +174,17 @@ def delivery_rows(drafts: Sequence[Draft], routes: Sequence[Route], expires_at: 
             None,
             {DUE_AT: draft.created_at, ATTEMPTS: 0, EXPIRES_AT: int(expires_at)},
             guarded=False,
-            waits=Wait(sink_calendar(route.sink), draft.created_at),
+            waits=Wait(_calendar(draft, route.sink), draft.created_at),
         )
         for draft in drafts
         for route in routes
         if route.wants(draft.disposition, draft.head.level)
     ]
+
+
+def _calendar(draft: Draft, sink: str) -> str:
+    is_critical = draft.disposition in NOTIFIED and draft.head.level is Level.CRITICAL
+    return critical_calendar(sink) if is_critical else sink_calendar(sink)
 
 
 def fitting(filing: Filing) -> Filing:
@@ -197,7 +204,10 @@ def sent_row(key: Key, expires_at: float) -> Row:
 
 
 def put_off(item: Item, key: Key, until: float) -> Row:
-    """Return the row of a notification that was not accepted, to be tried again at a time."""
+    """Return the row of a notification that was not accepted, to be tried again at a time.
+
+    It stays in its calendar, whatever that is: its appointment is replaced by one for that time.
+    """
     marks = {ATTEMPTS: number(item, ATTEMPTS) + 1, EXPIRES_AT: number(item, EXPIRES_AT)}
     return replace_row(item, key, body_of(item) or b"", marks, Wait(key[1], until))
 

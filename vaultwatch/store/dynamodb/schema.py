@@ -8,7 +8,8 @@
     live#<rule>#<digest>   live          since when the rule is live; expires
     limit#<name>           limit         the notifications of the last minute
     family#<family>        sightings     alerts that stand for others; expires
-    notification#<id>      sink#<sink>   a notification for this sink; expires             `sink#<sink>`, until sent
+    notification#<id>      sink#<sink>   a notification for this sink; expires             `sink#<sink>`, until sent;
+                                                                                           critical: `critical#<sink>`
     sent#<sink>#<id>       sent          one that this sink has accepted; expires
     thread#<sink>#<group>  thread        the chat message of a group (`threads`); expires
     count#<window>         count         what functions have counted in a window (`counts`); expires
@@ -157,3 +158,8 @@ def cursor_key(calendar: str) -> Key:
 def sink_calendar(sink: str) -> str:
     """Return the sort key of the notifications for a sink, and the name of their calendar."""
     return f"sink#{sink}"
+
+
+def critical_calendar(sink: str) -> str:
+    """Return the name of the calendar of a sink's critical notifications for people."""
+    return f"critical#{sink}"
