@@ -52,6 +52,7 @@ ALERTS, BATCH = 1_000, 250
 LARGE_BYTES = 30_000
 MINUTES = 45
 """Until nothing of a flood is left for `digest`: it sends summaries after ten minutes, and looks back half an hour."""
+_OF_DIGEST = ("calls", "write_units", "read_units")
 WRITERS = (2, 8, 100)
 SECONDS, QUICK_SECONDS = 20.0, 1.0
 _TABLE, _SEAL, _MEMORY_DAYS = "alerts", Seal("x" * 64), 90
@@ -122,32 +123,37 @@ def flood(*, large: bool) -> dict[str, float]:
         sns, history = cast("SNSClient", accepting), History(lambda: accepting, "history")
         publisher = AlertPublisher(lambda: store, Topic(sns, "topic", _SEAL, ""), history, lambda: 600.0)
         alerts = [alert(f"p{number}", large_record(number) if large else _RECORD) for number in range(ALERTS)]
-        idle, after = Meter(), Meter()
-        _keep_calendars(publisher, time.time() - MINUTES * 60, Meter())
-        _keep_calendars(publisher, time.time() - MINUTES * 60, idle)
         with meter.metering():
+            _keep_calendars(publisher, time.time() - 2 * MINUTES * 60)
+            first = _units(meter)
+            _keep_calendars(publisher, time.time() - MINUTES * 60)
+            idle = _units(meter)
             for at in range(0, ALERTS, BATCH):
                 publisher.add(alerts[at : at + BATCH])
-        counts = accepting.counts.copy()
-        _keep_calendars(publisher, time.time(), after)
+            flooded, counts, partition_units = (
+                _units(meter),
+                accepting.counts.copy(),
+                max(meter.partition_units.values()),
+            )
+            _keep_calendars(publisher, time.time())
+            after = _units(meter)
+    took = {name: flooded[name] - idle[name] for name in idle}
     return {
-        "digest_calls": after.calls.total() - idle.calls.total(),
-        "digest_write_units": after.write_units - idle.write_units,
-        "digest_read_units": after.read_units - idle.read_units,
-        "calls": meter.calls.total() + counts["PublishBatch"] + counts["PutRecordBatch"],
-        "write_units": meter.write_units,
-        "partition_units": max(meter.partition_units.values()),
-        "read_units": meter.read_units,
-        "stored_bytes": meter.stored_bytes,
+        **{f"digest_{of}": after[of] - flooded[of] - (idle[of] - first[of]) for of in _OF_DIGEST},
+        "calls": took["calls"] + counts["PublishBatch"] + counts["PutRecordBatch"],
+        "write_units": took["write_units"],
+        "partition_units": partition_units,
+        "read_units": took["read_units"],
+        "stored_bytes": took["stored_bytes"],
         "notifications": counts["notifications"],
         "history_records": counts["records"],
         "history_bytes": counts["record_bytes"],
     }
 
 
-def _keep_calendars(publisher: AlertPublisher, since: float, meter: Meter) -> None:
+def _keep_calendars(publisher: AlertPublisher, since: float) -> None:
     """Do for some time what `digest` does each minute; its metrics are not shown."""
-    with meter.metering(), redirect_stdout(StringIO()):
+    with redirect_stdout(StringIO()):
         for minute in range(1, MINUTES + 1):
             publisher.publish_due(since + minute * 60)
             for sink in (TOPIC, HISTORY):

@@ -76,8 +76,11 @@ class Meter:
     def _TransactGetItems(self, _: Any, answer: Any) -> None:  # noqa: N802 - DynamoDB's name
         self.read_units += sum(2 * _of_4_kib(one.get("Item", {})) for one in answer["Responses"])
 
-    def _Query(self, _: Any, answer: Any) -> None:  # noqa: N802 - DynamoDB's name
-        self.read_units += _of_4_kib(*answer["Items"])
+    def _Query(self, arguments: Any, _: Any) -> None:  # noqa: N802 - DynamoDB's name
+        """Count what is read, also if a filter excludes it; of rows that were written here, in one page."""
+        values = {name: next(iter(value.values())) for name, value in arguments["ExpressionAttributeValues"].items()}
+        read = [row for (pk, sk), row in self._rows.items() if pk == values[":pk"] and _is_between(sk, values)]
+        self.read_units += _of_4_kib(*read)
 
     def _write(self, item: _Row, is_put: bool, *, factor: int) -> None:
         key = item[schema.PARTITION_KEY]["S"], item[schema.SORT_KEY]["S"]
@@ -91,6 +94,10 @@ class Meter:
 
 def _kib(row: _Row | None) -> int:
     return 1 if row is None else ceil(max(1, size(_values(row))) / 1024)
+
+
+def _is_between(sort_key: str, values: Mapping[str, Any]) -> bool:
+    return bool(values[":first"] <= sort_key <= values[":last"])
 
 
 def _of_4_kib(*rows: _Row) -> int:

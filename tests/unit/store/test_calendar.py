@@ -191,6 +191,13 @@ def test_a_clock_that_is_set_back_loses_nothing(table: Table) -> None:
     assert look(table, T0 + 60) == {"1"}
 
 
+def test_what_a_clock_that_was_wrong_has_put_before_the_cursor_is_found_within_a_day(table: Table) -> None:
+    for at in (T0, T0 + 600):
+        look(table, at)
+    write(table, T0 - DAY, n1=T0 - DAY + 60)
+    assert [look(table, T0 + 700), look(table, T0 + DAY)] == [set(), {"1"}]
+
+
 def test_a_row_that_waits_longer_than_any_is_due(table: Table) -> None:
     write(table, T0, n1=T0)
     write(table, T0, n1=T0 + 10 * DAY)

@@ -59,7 +59,11 @@ def test_a_query_reads_the_bytes_of_its_page_and_a_transaction_twice_those_of_ea
             table.write(rows)
             pages = list(table.find("day#1", "0", "9"))
             queried = meter.read_units
+            table.write([settled_row(rows[0].key, dict(pages[0])[rows[0].key])])
+            left = [key for page in table.find("day#1", "0", "9") for key, _ in page]
+            filtered, meter.read_units = meter.read_units - queried, queried
             table.read_settled([*(row.key for row in rows), ("day#1", "none")])
             list(table.find("day#2", "0", "9"))
     assert [len(page) for page in pages] == [3]
-    assert (queried, meter.read_units - queried) == (3, 4 * 2 + 1)
+    assert left == [row.key for row in rows[1:]]
+    assert (queried, filtered, meter.read_units - queried) == (3, 2, 4 * 2 + 1)

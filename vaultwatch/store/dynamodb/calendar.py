@@ -6,7 +6,8 @@ names that nobody can know without the key: with the credential of a function al
 
 Whoever keeps a calendar looks at each appointment when its time has come. If the rows it names wait no longer, it is
 settled; if they wait until later, another one replaces it. A *cursor* says up to when nothing is left. It is always
-`LATE_SECONDS` behind, because an appointment is stored a little after the time that its writer has read.
+`LATE_SECONDS` behind, because an appointment is stored a little after the time that its writer has read. Once a day
+what is before the cursor is looked at, too: a clock may have been wrong.
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ from vaultwatch.store.dynamodb.table import (
 LATE_SECONDS = 1800.0
 """Longer than a function runs, and waits for others, after it has read the time."""
 UNKNOWN_SECONDS = WEEK_SECONDS
-"""How far back whoever keeps a calendar looks for the first time."""
+"""How far back whoever keeps a calendar looks for the first time, and once a day."""
 KEPT_SECONDS = 90 * 86400.0
 """How long after its time an appointment expires, if nobody has kept the calendar."""
+_DAY = 86400.0
 _OVERDUE_SECONDS = 300.0
 _MOVED_SECONDS = 300.0
 _PAGE = 40
@@ -110,8 +112,10 @@ class Calendar:
 
     def due(self, now: float) -> Iterator[list[Appointment]]:
         """Yield pages of the appointments that are due and not settled, in the order of their times."""
-        cursor = self._cursor()
-        since = now - UNKNOWN_SECONDS if cursor is None else min(cursor, now - LATE_SECONDS)
+        cursor, late = self._cursor(), now - LATE_SECONDS
+        since = late if cursor is None else min(cursor, late)
+        if cursor is None or cursor // _DAY != late // _DAY:
+            since = min(since, now - UNKNOWN_SECONDS)
         yield from self._between(since, now)
 
     def next_at(self, now: float, ahead_seconds: float) -> float | None:

@@ -181,6 +181,8 @@ class Table:
     def find(self, partition: str, first: str, last: str) -> Iterator[list[tuple[Key, Item]]]:
         """Yield pages of the rows of a partition with sort keys from `first` to `last`, in their order, as `read` does.
 
+        Those that are settled stay at DynamoDB: after a flood they are many.
+
         Args:
             partition: The clear partition key.
             first: The lowest sort key.
@@ -189,7 +191,11 @@ class Table:
         query: dict[str, Any] = {
             "TableName": self._name,
             "KeyConditionExpression": f"{PARTITION_KEY} = :pk AND {SORT_KEY} BETWEEN :first AND :last",
-            "ExpressionAttributeValues": _values({":pk": self._seal.name(partition), ":first": first, ":last": last}),
+            "FilterExpression": "attribute_not_exists(#body) OR #body <> :settled",
+            "ExpressionAttributeNames": {"#body": "body"},
+            "ExpressionAttributeValues": _values(
+                {":pk": self._seal.name(partition), ":first": first, ":last": last, ":settled": SETTLED}
+            ),
             "ConsistentRead": True,
         }
         while True:
