@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class BatchPublisher(ABC, Generic[Portion]):
-    """Publishes notifications, and marks them as sent, until its service fails once or the time is up.
+    """Publishes notifications, and marks them as sent, until its service fails or the time is up.
 
     A notification that is not published stays in the store for the next invocation of a function.
 
@@ -32,7 +32,7 @@ class BatchPublisher(ABC, Generic[Portion]):
         refused: Notifications that the service will never accept as they are, or that cannot be written.
         bare_count: How many alerts were published without their texts, which raised an exception or were refused.
         unmarked: Notifications that the service has accepted, and that could not be marked as sent.
-        failure: Why publishing stopped, if the service failed.
+        failure: Why the service has not accepted a notification, or why publishing stopped.
     """
 
     def __init__(self, mark: Mark, may_go_on: Callable[[], bool]) -> None:

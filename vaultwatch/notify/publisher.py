@@ -28,6 +28,8 @@ MAX_CALL_BYTES = 256_000
 # and sweep can publish at the same time. So one call a second publishes at most this many notifications for people.
 MAX_NOTIFIED = 3
 NOTIFIED_PACE = Pace(1.0)
+MAX_FAILED_CALLS = 3
+"""In a row; then SNS is unavailable. One or two can be due to a content on which it fails each time."""
 _ATTRIBUTES_BYTES = 1_500
 REFUSALS = {
     "InvalidParameter",
@@ -72,8 +74,14 @@ class Publisher(BatchPublisher[list[Entry]]):
         self._client = client
         self._topic_arn = topic_arn
         self._pace = pace
+        self._failed_calls = 0
         write = partial(sealed_json, seal=seal)
         self._publication = partial(publication, audience=audience, write=write, mail_key=mail_key)
+
+    @property
+    def goes_on(self) -> bool:
+        """See `BatchPublisher.goes_on`."""
+        return self._failed_calls < MAX_FAILED_CALLS and self._may_go_on()
 
     def _send(self, portion: list[Entry]) -> list[Notification]:
         if not any(_is_notified(notification) for notification, _ in portion):
@@ -88,24 +96,32 @@ class Publisher(BatchPublisher[list[Entry]]):
         except ClientError as error:
             return self._after_error(portion, str(error.response.get("Error", {}).get("Code")), bare)
         except (BotoCoreError, OSError) as error:
-            self.failure = DeliveryError(f"SNS could not be reached: {type(error).__name__}")
+            self._fail(f"SNS could not be reached: {type(error).__name__}", calls=MAX_FAILED_CALLS)
             return []
         taken = [portion[int(one["Id"])][0] for one in answer.get("Successful", [])]
+        self._failed_calls = 0 if taken else self._failed_calls
         for failed in answer.get("Failed", []):
             if failed.get("SenderFault"):
                 taken += self._without_texts(portion[int(failed["Id"])][0], bare)
             else:
-                self.failure = DeliveryError(f"SNS answered {failed.get('Code', 'an error')} for one notification")
+                self._fail(f"SNS answered {failed.get('Code', 'an error')} for one notification", calls=not taken)
         return taken
+
+    def _fail(self, what: str, calls: int = 1) -> None:
+        self.failure = DeliveryError(what)
+        self._failed_calls += calls
 
     def _after_error(self, portion: Sequence[Entry], code: str, bare: bool) -> list[Notification]:
         """Publish each notification by itself: one that SNS refuses must not block the nine others of its call."""
         if code not in REFUSALS:
-            self.failure = DeliveryError(f"SNS answered {code}")
-            return []
-        if len(portion) == 1:
+            self._fail(f"SNS answered {code}")
+        elif len(portion) == 1:
             return self._without_texts(portion[0][0], bare)
-        return [notification for entry in portion for notification in self._publish([entry])]
+        taken: list[Notification] = []
+        for entry in portion if len(portion) > 1 else ():
+            if self._failed_calls < MAX_FAILED_CALLS:
+                taken += self._publish([entry])
+        return taken
 
     def _without_texts(self, refused: Notification, bare: bool) -> list[Notification]:
         """Publish a refused notification without any text from a log: nobody knows every content that SNS refuses."""
