@@ -20,6 +20,7 @@ _ROWS = (
     """'import duckdb, sys; [print(row[0]) for row in duckdb.read_parquet(sys.argv[1])"""
     """.query("t", "select to_json(t) from t").fetchall()]'"""
 )
+_DUMP = """'import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).iterdump(), sep="\\n")'"""
 _UNSNAP = """'import snappy, sys; snappy.stream_decompress(open(sys.argv[1], "rb"), sys.stdout.buffer)'"""
 
 OF_MARKUP = (
@@ -68,6 +69,7 @@ _WORKBOOK = "Workbook".encode("utf-16-le")
 _FORMS = {
     b"Obj\x01": AVRO,
     b"PAR1": Form("it is Parquet", f"~/duckdb/bin/python -c {_ROWS} {{}}", install=_in_venv("duckdb", "duckdb")),
+    b"SQLite format 3\0": Form("it is a database of SQLite", f"python3 -c {_DUMP} {{}}"),
     b"\xff\x06\0\0sNaPpY": Form(
         "it is compressed with snappy",
         f"~/snappy/bin/python -c {_UNSNAP} {{}}",

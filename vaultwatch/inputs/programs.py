@@ -68,6 +68,11 @@ _BASE64 = (
 _OF_HTML = Program(
     "its quotes are those of HTML", "import html, sys; sys.stdout.write(html.unescape(sys.stdin.read()))"
 )
+_OF_UTF_16 = Program(
+    "a part of it is in UTF-16, as PowerShell appends it",
+    r"""import sys; sys.stdout.buffer.write(sys.stdin.buffer.read().translate(None, b"\0\xfe\xff"))""",
+)
+"""Prints ASCII as it is: other characters of that part are damaged."""
 OF_PAGE = Program("it is a web page", OF_MARKUP)
 _KNOWN = (
     (re.compile(rb"(?im)^<(?:!doctype html|html|head|body|pre|table)\b"), OF_PAGE),
@@ -77,6 +82,7 @@ _KNOWN = (
         ),
         Program("it is XML", OF_MARKUP),
     ),
+    (re.compile(rb"(?:[\t-~]\0){8}"), _OF_UTF_16),
     (re.compile(rb"(?m)^\+-{3,}(?:\+-{3,})*\+\s*$"), _OF_TABLE),
     (
         re.compile(

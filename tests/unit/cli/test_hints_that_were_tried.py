@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import html
 import json
 import quopri
@@ -133,10 +134,20 @@ def test_of_a_table_with_a_column_in_each_line_only_the_records_are_printed(
     assert printed == "\n".join(LINES) + "\n"
 
 
-def pasted(lines: list[str], text: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> str:
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF16_LE], ids=["without a mark", "with one"])
+def test_what_powershell_appended_in_utf_16_has_a_command(
+    mark: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before, after = ("".join(f"{line}\n" for line in part) for part in (LINES[:20], LINES[20:]))
+    err = pasted(LINES, before.encode() + mark + after.replace("\n", "\r\n").encode("utf-16-le"), tmp_path, capfd)
+    assert f"{len(ENTRIES)} audit entries, " in err
+    assert " 0 rejected lines, " in err
+
+
+def pasted(lines: list[str], text: str | bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> str:
     """Check that the command for a text raises the alerts of these lines, and return what it says."""
     (plain := tmp_path / "plain").write_text("\n".join(lines) + "\n")
-    (log := tmp_path / "it's a log").write_text(text)
+    (log := tmp_path / "it's a log").write_bytes(text.encode() if isinstance(text, str) else text)
     main(["check", "--format", "json", str(plain)])
     expected = rules(capfd.readouterr().out)
     main(["check", "--format", "json", str(log)])

@@ -14,12 +14,14 @@ import json
 import lzma
 import shlex
 import shutil
+import sqlite3
 import struct
 import subprocess
 import sys
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,7 @@ BEGINS = {
     b"\x04\x22\x4d\x18": "it is compressed with lz4, which the package lz4 reads: lz4 -dc {} | vaultwatch check",
     b"\x1f\x9d\x90": "it is compressed with compress: gzip -dc {} | vaultwatch check",
     b"]\0\0\x80\0": "it is compressed with lzma: xz --format=lzma -dc {} | vaultwatch check",
+    b"SQLite format 3\0": "it is a database of SQLite: python3 -c 'import sqlite3, sys; ",
     b"ElfFile\0": "it is an event log of Windows: export it as text",
 }
 
@@ -169,6 +172,25 @@ def test_what_is_packed_raises_the_alerts_of_the_logs_in_it(
     done = subprocess.run(["sh", "-c", command.replace("vaultwatch check", check)], check=False, capture_output=True)
     main(["check", "--format", "json", str(folder)])
     assert ids(done.stdout.decode()) == ids(capfd.readouterr().out) != []
+
+
+def test_a_database_of_sqlite_raises_the_alerts_of_the_logs_in_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file, lines = tmp_path / "it's logs.db", [*PLAIN.read_text().splitlines(), PANIC]
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("create table log (id integer primary key, line text)")
+        database.executemany("insert into log (line) values (?)", [(line,) for line in lines])
+    status, error = said(capfd, file)
+    assert status == 2
+    command = error.partition("a database of SQLite: ")[2].removesuffix(" | vaultwatch check\n")
+    (plain := tmp_path / "plain").write_text("\n".join(lines))
+    (dump := tmp_path / "dump").write_bytes(subprocess.run(["sh", "-c", command], check=True, capture_output=True).stdout)
+    rules = []
+    for place in (plain, dump):
+        main(["check", "--format", "json", str(place)])
+        rules.append(sorted(json.loads(line)["rule"] for line in capfd.readouterr().out.splitlines()))
+    assert rules[0] == rules[1] != []
 
 
 def ids(out: str) -> list[str]:
