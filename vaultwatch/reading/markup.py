@@ -28,6 +28,8 @@ _INLINE = frozenset({"b", "i", "u", "em", "strong", "a", "mark", "font", "small"
 """Within a line of a log: what a page shows in another style."""
 _CELLS = frozenset({"td", "th"})
 _OF_ATTRIBUTE = "@"
+_OF_MESSAGE = re.compile(r"(?i)@(?:log_?)?(?:message|msg|line|log|raw|entry|text)\Z")
+"""Attributes that can be lines even before a record was found in one."""
 _ATTRIBUTE = re.compile(r"""([\w:.-]{1,64})=(?:"([^"]*)"|'([^']*)')""")
 _STYLE = re.compile(r"""\s(?:class|style|id)=(?:"[^"]*"|'[^']*'|\S*)""")
 _NUMBER = re.compile(r"\w*\d\w*")
@@ -67,8 +69,8 @@ class Markup:
         texts = list(self._texts(line.decode("utf-8", "replace")))
         for _ in range(2):  # what was before the first record is known when that was found
             found = [line for element, text in texts for line in self._lines_of(element, text)]
-        of_elements = (text for element, text in texts if _OF_ATTRIBUTE not in element)
-        if not self._envelopes.has_names and not all(is_word(text.strip().encode()) for text in of_elements):
+        possible = (text for element, text in texts if _OF_ATTRIBUTE not in element or _OF_MESSAGE.search(element))
+        if not self._envelopes.has_names and not all(is_word(text.strip().encode()) for text in possible):
             return None
         return found
 

@@ -185,7 +185,8 @@ def test_a_database_of_sqlite_raises_the_alerts_of_the_logs_in_it(
     assert status == 2
     command = error.partition("a database of SQLite: ")[2].removesuffix(" | vaultwatch check\n")
     (plain := tmp_path / "plain").write_text("\n".join(lines))
-    (dump := tmp_path / "dump").write_bytes(subprocess.run(["sh", "-c", command], check=True, capture_output=True).stdout)
+    done = subprocess.run(["sh", "-c", command], check=True, capture_output=True)
+    (dump := tmp_path / "dump").write_bytes(done.stdout)
     rules = []
     for place in (plain, dump):
         main(["check", "--format", "json", str(place)])

@@ -435,6 +435,7 @@ def test_each_line_in_another_form_is_read(form: str) -> None:
 @example([0, 4], "quotes")
 @example([0, 4], "XML on one line")
 @example([3], "YAML under another name")
+@example([4], "attributes of XML")
 def test_each_line_in_another_form_is_read_or_counted(blocks: list[int], form: str) -> None:
     lines = lines_of([*blocks, 0] if "line ends" in form else blocks)  # a single message shows no separator
     plain, found = read("\n".join(lines) + "\n"), read(OTHER_FORMS[form](lines))
