@@ -46,7 +46,7 @@ class World:
             "channel": self.slack.channel,
             "threads": self.threads,
             "interval_seconds": 0,
-            "timeout_seconds": 0.3,
+            "timeout_seconds": 3.0,
             "api_url": self.slack.api_url,
             "clock": lambda: self.now,
         }
