@@ -92,7 +92,7 @@ def terminal(path: Path, opened: ExitStack) -> Receiver:
 
 
 def slack(stand_in: SlackStandIn, folder: Path, bot: bool) -> Receiver:
-    common: dict[str, Any] = {"interval_seconds": 0, "timeout_seconds": 0.3}
+    common: dict[str, Any] = {"interval_seconds": 0, "timeout_seconds": 2.0}
 
     def open_sink(**options: Any) -> Sink:
         if not bot:

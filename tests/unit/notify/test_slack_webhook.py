@@ -27,7 +27,7 @@ def slack() -> Iterator[SlackStandIn]:
 
 @pytest.fixture
 def sink(slack: SlackStandIn) -> Iterator[SlackWebhook]:
-    sink = SlackWebhook(slack.webhook_url, interval_seconds=0, timeout_seconds=0.3)
+    sink = SlackWebhook(slack.webhook_url, interval_seconds=0, timeout_seconds=2.0)
     yield sink
     sink.close()
 
