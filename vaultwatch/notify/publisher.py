@@ -117,8 +117,10 @@ class Publisher(BatchPublisher[list[Entry]]):
             self._fail(f"SNS answered {code}")
         elif len(portion) == 1:
             return self._without_texts(portion[0][0], bare)
+        if len(portion) == 1:
+            return []
         taken: list[Notification] = []
-        for entry in portion if len(portion) > 1 else ():
+        for entry in portion:
             if self._failed_calls < MAX_FAILED_CALLS:
                 taken += self._publish([entry])
         return taken
