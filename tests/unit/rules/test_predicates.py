@@ -78,6 +78,10 @@ class TestTexts:
         expected = "".join(meaning.get(part) or re.escape(part[-1]) for part in parts)
         assert text_test("glob", "".join(parts), True)(text) == bool(re.fullmatch(expected, text, re.DOTALL))
 
+    @given(st.text("aab*", max_size=8), ABC)
+    def test_so_do_globs_of_literals_and_stars(self, glob: str, text: str) -> None:
+        assert text_test("glob", glob, True)(text) == bool(re.fullmatch(glob.replace("*", ".*"), text, re.DOTALL))
+
     def test_a_single_backslash_in_a_glob_is_literal(self) -> None:
         assert text_test("glob", "a\\b*", True)("a\\bc")
         assert glob_regex("\\") == "(?s)\\\\"
