@@ -93,8 +93,9 @@ def _said(view: View) -> str:
     if "message" in view:
         return f"{view.get('time') or ''} {redacted_text(str(view['message']))}".strip()
     request = view.get("request") or {}
-    what = f"{request.get('operation')} on {redacted_text(str(request.get('path')))}"
-    return f"{view.get('type')} of {view.get('time')}, {what}"
+    when = f" of {view['time']}" if view.get("time") else " without a time"
+    operation, path = request.get("operation") or "no operation", request.get("path") or "no path"
+    return f"{view.get('type') or 'entry'}{when}, {operation} on {redacted_text(str(path))}"
 
 
 def _first_record(source: str, name: str) -> _First:

@@ -113,6 +113,12 @@ def test_a_command_that_makes_a_log_makes_the_rule_of_it(
     assert run(capsys, "audit_x", "--from", place)[2].removesuffix("OpenBao\n").endswith(command)
 
 
+def test_what_a_record_lacks_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    entry = '{"type":"request","request":{"path":"secret/x","operation":"read"}}'
+    said = "made from the only record: request without a time, read on secret/x\n"
+    assert run(capsys, "audit_x", "--from", entry, "--into", tmp_path / "mine")[2] == said
+
+
 @pytest.mark.parametrize("service", ["audit", "server"])
 def test_the_record_is_of_the_log_that_the_name_begins_with(
     service: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
