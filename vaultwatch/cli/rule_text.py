@@ -17,6 +17,7 @@ from vaultwatch.rules.conditions import (
     Exists,
     FieldReference,
     FieldTest,
+    Given,
     Keyword,
     KeywordHow,
     Never,
@@ -146,7 +147,7 @@ def _item(test: FieldTest) -> tuple[str, Any]:
             return f"{field}|re", pattern
         case Cidr(field, network):
             return f"{field}|cidr", network
-        case Exists(field, wanted):
+        case Exists(field, wanted) | Given(field, wanted):
             return f"{field}|exists", wanted
         case Boolean(field, wanted):
             return field, wanted

@@ -79,6 +79,13 @@ class Exists(msgspec.Struct, frozen=True, array_like=True, tag="exists"):
     wanted: bool
 
 
+class Given(msgspec.Struct, frozen=True, array_like=True, tag="given"):
+    """`field` is there, or with `wanted` false not; null, "" and [] are there."""
+
+    field: str
+    wanted: bool
+
+
 class Number(msgspec.Struct, frozen=True, array_like=True, tag="number"):
     """A number in `field` compares to `value`; integers compare exactly, whatever their size."""
 
@@ -111,7 +118,7 @@ class FieldReference(msgspec.Struct, frozen=True, array_like=True, tag="field"):
     how: FieldHow
 
 
-FieldTest: TypeAlias = Text | Regex | Cidr | Exists | Number | Boolean | TimePart | FieldReference
+FieldTest: TypeAlias = Text | Regex | Cidr | Exists | Given | Number | Boolean | TimePart | FieldReference
 Condition: TypeAlias = And | Or | Not | Never | Keyword | FieldTest
 
 

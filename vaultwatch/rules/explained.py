@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from vaultwatch.reading.view import View
-from vaultwatch.rules.conditions import And, Condition, FieldReference, Keyword, Never, Not, Or
-from vaultwatch.rules.predicates import predicate, text_of, values
+from vaultwatch.rules.conditions import And, Condition, FieldReference, Given, Keyword, Never, Not, Or
+from vaultwatch.rules.predicates import given, predicate, text_of, values
 
 MAX_VALUES = 5
 
@@ -61,6 +61,8 @@ def explained(condition: Condition, view: View) -> Explained:
         case _:
             fields = [condition.field, *([condition.other] if isinstance(condition, FieldReference) else [])]
             found = tuple(found_in(view, field) for field in fields)
+            if isinstance(condition, Given) and not found[0].values and given(view, condition.field):
+                found = (Found(condition.field, ("",)),)
             return Explained(condition, predicate(condition)(view), found=found)
 
 

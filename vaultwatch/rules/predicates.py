@@ -22,6 +22,7 @@ from vaultwatch.rules.conditions import (
     Exists,
     FieldReference,
     FieldTest,
+    Given,
     Keyword,
     KeywordHow,
     Never,
@@ -88,6 +89,8 @@ def _field_test(test: FieldTest) -> Predicate:
             return _any_text(field, _address_test(network))
         case Exists(field, wanted):
             return lambda view: bool(values(view, field)) is wanted
+        case Given(field, wanted):
+            return lambda view: bool(given(view, field)) is wanted
         case Number(field, op, value):
             return _any_value(field, _number_test(op, value))
         case TimePart(field, unit, op, value):
@@ -108,6 +111,13 @@ def values(view: View, field: str) -> list[Any]:
         if type(item) is not list:
             return [] if item is None or item == "" else [item]
     return _values_in_lists(view, parts)
+
+
+def given(view: View, field: str) -> list[Any]:
+    """Return what a record has at a dotted path, as it is: null, "" and lists too."""
+    *above, last = field.split(".")
+    objects = _values_in_lists(view, above)
+    return [item[last] for item in objects if isinstance(item, dict) and last in item]
 
 
 def _values_in_lists(view: View, parts: Iterable[str]) -> list[Any]:

@@ -16,6 +16,7 @@ from vaultwatch.rules.conditions import (
     Exists,
     FieldReference,
     FieldTest,
+    Given,
     Keyword,
     Never,
     Not,
@@ -44,6 +45,8 @@ def decided(condition: Condition, view: PartialView) -> bool | None:
             return _negated(decided(part, view))
         case Exists(field, False):
             return _negated(_test(Exists(field, True), view))
+        case Given(field, False):
+            return _negated(_test(Given(field, True), view))
         case Never():
             return False
         case Keyword(how):
@@ -55,7 +58,7 @@ def decided(condition: Condition, view: PartialView) -> bool | None:
 def _test(test: FieldTest, view: PartialView) -> bool | None:
     fields = (test.field, test.other) if isinstance(test, FieldReference) else (test.field,)
     how = test.how if isinstance(test, Text) else ""
-    if _holds(test, view, isinstance(test, Exists) or how in _BEGINNING_SHOWS):
+    if _holds(test, view, isinstance(test, Exists | Given) or how in _BEGINNING_SHOWS):
         return True
     if not any(map(view.lacks, fields)):
         return False

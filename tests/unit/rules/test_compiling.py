@@ -129,6 +129,23 @@ class TestModifiers:
     def test_a_list_matches_if_any_element_does(self, item: str, policies: Any, expected: bool) -> None:
         assert matches(f"s:\n  auth.policies{item}\ncondition: s", entry(auth={"policies": policies})) is expected
 
+    @pytest.mark.parametrize("value", [None, "", [], [None], {}, False])
+    def test_in_the_data_of_a_request_what_is_given_exists_whatever_it_is(self, value: Any) -> None:
+        """OpenBao takes `"policies": null` and `[]` for none, where there may have been some."""
+        given = entry(request={"data": {"policies": value}})
+        not_given = [entry(request={"data": {"name": "a"}}), entry(request={"data": None}), entry(request={})]
+        detection = "s: {{request.data.policies|exists: {}}}\ncondition: s"
+        assert matches(detection.format("true"), given)
+        assert not matches(detection.format("false"), given)
+        for one in not_given:
+            assert not matches(detection.format("true"), one)
+            assert matches(detection.format("false"), one)
+
+    @pytest.mark.parametrize(("value", "expected"), [(None, True), ("", True), ([], True), ({}, False), ("a", False)])
+    def test_in_the_data_of_a_request_null_asks_for_a_value(self, value: Any, expected: bool) -> None:
+        given = entry(request={"data": {"policies": value}})
+        assert matches("s: {request.data.policies: null}\ncondition: s", given) is expected
+
     def test_lists_of_objects_on_the_path(self) -> None:
         detection = "s: {auth.policy_results.granting_policies.name: admin}\ncondition: s"
         blank = {"type": ""}

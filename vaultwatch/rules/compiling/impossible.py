@@ -14,6 +14,7 @@ from vaultwatch.rules.conditions import (
     Condition,
     Exists,
     FieldReference,
+    Given,
     Keyword,
     Never,
     Number,
@@ -88,7 +89,7 @@ def why_never(test: Condition, service: Service) -> str:
         service: The log that the rule is for.
     """
     match test:
-        case Never() | Exists() | FieldReference():
+        case Never() | Exists() | Given() | FieldReference():
             return ""
         case Keyword(_, value):
             return _literal_placeholder(value)

@@ -41,6 +41,7 @@ from vaultwatch.rules.conditions import (
     Exists,
     FieldHow,
     FieldReference,
+    Given,
     Keyword,
     Never,
     Not,
@@ -55,6 +56,8 @@ from vaultwatch.rules.conditions import (
 )
 from vaultwatch.rules.predicates import compile_regex
 
+_DATA = "request.data."
+"""What a client gives in a request, of which the server may take null or an empty list for a value."""
 _WILDCARDS = {SpecialChars.WILDCARD_MULTI: "*", SpecialChars.WILDCARD_SINGLE: "?"}
 _PLAIN_SHAPES: dict[str, TextHow] = {"": "eq", "t": "eq", "t*": "prefix", "*t": "suffix", "*t*": "contains"}
 _REFERENCES: dict[tuple[bool, bool], FieldHow] = {
@@ -118,7 +121,7 @@ def _modified(field: str, value: Any) -> Condition:
     """Translate a value that a modifier has changed."""
     match value:
         case SigmaExists():
-            return Exists(field, value.exists)
+            return (Given if field.startswith(_DATA) else Exists)(field, value.exists)
         case SigmaRegularExpression():
             return Regex(field, _pattern(value))
         case SigmaCIDRExpression():
