@@ -312,7 +312,10 @@ def _texts(view: View, fields: Iterable[str]) -> tuple[str, ...]:
     """Return the values of fields; "" for those that are absent, or salted hashes, which differ between devices."""
     found = ((text_of(value) for value in values(view, field)) for field in fields)
     return tuple(
-        [_shortened(listed(text for text in texts if text and not text.startswith(SALTED))) for texts in found]
+        [
+            _shortened(listed(_in_one_case(text) for text in texts if text and not text.startswith(SALTED)))
+            for texts in found
+        ]
     )
 
 
@@ -346,9 +349,15 @@ def _counted(text: str | None) -> str:
     """Return a text as it is counted."""
     if not text or text.startswith(SALTED):
         return ""
-    if len(text) <= _LONGEST_TEXT and ", " not in text and text[0] != '"':  # which `listed` returns as it is
+    if len(text) <= _LONGEST_TEXT and ", " not in text and text[0] not in '"a':  # which is as it is
         return text
-    return _shortened(listed((text,)))
+    return _shortened(listed((_in_one_case(text),)))
+
+
+def _in_one_case(text: str) -> str:
+    """Return the path of a login with its name in one case: servers take Alice and alice for the same user."""
+    before, login, name = text.partition("/login/")
+    return before + login + name.casefold() if text.startswith("auth/") else text
 
 
 def _shortened(text: str) -> str:

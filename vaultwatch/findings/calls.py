@@ -66,6 +66,7 @@ class _Request(msgspec.Struct, gc=False, frozen=True):
 
 class _Response(msgspec.Struct, gc=False, frozen=True):
     data: msgspec.Raw = _NOTHING
+    secret: msgspec.Raw = _NOTHING
 
 
 class _Entry(msgspec.Struct, gc=False, frozen=True):
@@ -140,11 +141,10 @@ def _of_fields(fields: dict[str, Any], origin: Origin) -> Call:
 
 def _holds_error(response: _Response | None) -> bool:
     """Return whether the response's data hold nothing but an error."""
-    raw = bytes(response.data) if response else b""
-    if b'"error' not in raw:
+    if response is None or b'"error' not in bytes(response.data):
         return False
-    data = msgspec.json.decode(raw)
-    return outcome({"type": "response", "response": {"data": data}}) == "failed"
+    parts = {"data": msgspec.json.decode(response.data), "secret": msgspec.json.decode(bytes(response.secret) or b"null")}
+    return outcome({"type": "response", "response": parts}) == "failed"
 
 
 _CallerKey = tuple[str, str, str, bytes, bool]

@@ -52,7 +52,8 @@ def outcome(fields: dict[str, Any]) -> Outcome:
     """Return how a request ended, as far as one audit entry shows it.
 
     A request has failed if its entry has a top-level `error`, or a response whose data holds only `error` or `errors`:
-    a login under an unknown name, a wrong key share and a call to a disabled endpoint show in no other way.
+    a login under an unknown name, a wrong key share and a call to a disabled endpoint show in no other way. Beside the
+    lease of a secret, these data are the secret: that of a key-value engine of version 1 can have a key called `error`.
     `policy_results.allowed` does not show it (measured on Vault 1.14 and OpenBao 2.6).
 
     Args:
@@ -63,7 +64,7 @@ def outcome(fields: dict[str, Any]) -> Outcome:
     if not is_response(fields):
         return "unknown"
     response = fields.get("response")
-    data = response.get("data") if isinstance(response, dict) else None
+    data = response.get("data") if isinstance(response, dict) and response.get("secret") is None else None
     filled = [key for key, value in data.items() if value not in (None, "", [])] if isinstance(data, dict) else []
     return "failed" if filled in (["error"], ["errors"]) else "succeeded"
 

@@ -51,7 +51,7 @@ SERVER_FIELDS = frozenset(
 
 _MOUNT = (("request", "path"), ("request", "mount_point"), ("request", "mount_type"))
 _DERIVED_FROM = {
-    "outcome": (("type",), ("error",), ("response", "data")),
+    "outcome": (("type",), ("error",), ("response", "data"), ("response", "secret")),
     "mount_type": _MOUNT,
     "mount_path": _MOUNT,
     "local": (("time",),),

@@ -108,6 +108,21 @@ class TestCounting:
         (alert,) = alerts(counting("value_count", threshold=5, group_by=(), fields=("auth.display_name",)), lines)
         assert len(alert.record["counted"]["values"]) == 5
 
+    @pytest.mark.parametrize("group_by", [("request.path",), ("request.path", "request.id.none")])
+    def test_the_name_of_a_login_is_the_same_in_any_case(self, group_by: tuple[str, ...]) -> None:
+        """OpenBao logs in, locks and identifies Alice, alice and ALICE as one user (userpass, LDAP, RADIUS)."""
+
+        def logins(*paths: str) -> list[bytes]:
+            request = {"operation": "read", "remote_address": "10.0.0.1"}
+            return [entry(n, request={**request, "id": f"e{n}", "path": path}) for n, path in enumerate(paths)]
+
+        names = logins(*(f"auth/ldap/login/{name}" for name in ("Alice", "alice", "aLICE")))
+        (alert,) = alerts(counting(group_by=group_by), names)
+        assert alert.group_values[0] == "auth/ldap/login/alice"
+        assert alerts(counting(group_by=group_by), logins("kv/login/A", "kv/login/a", "kv/login/A")) == []
+        assert alerts(counting(group_by=group_by), logins(*(f"auth/{m}/login/a" for m in ("l", "L", "l")))) == []
+        assert alerts(counting("value_count", group_by=("auth.entity_id",), fields=("request.path",)), names) == []
+
     def test_what_has_none_of_the_group_in_clear_does_not_count(self) -> None:
         assert alerts(counting(), [entry(n, who=None) for n in range(9)]) == []
         assert alerts(counting(), [entry(n, who=f"hmac-sha256:{'0' * 64}") for n in range(9)]) == []

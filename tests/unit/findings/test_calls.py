@@ -67,6 +67,7 @@ def test_a_response_that_holds_only_an_error_was_refused() -> None:
     assert call(entry(response={"data": {"error": "hmac-sha256:00"}})).refused
     assert not call(entry(response={"data": {"error": "", "keys": ["a"]}})).refused
     assert not call(entry(response={"data": {"errors": ["x"], "keys": ["a"]}})).refused
+    assert not call(entry(response={"data": {"error": "hmac-sha256:00"}, "secret": {}})).refused
 
 
 def test_an_entry_with_unusual_types_is_read_too() -> None:

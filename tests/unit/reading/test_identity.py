@@ -41,6 +41,11 @@ class TestOutcome:
             (entry(response={"data": {"errors": [SALT_A], "error": None}}), "failed"),
             (entry(response={"data": {"errors": [SALT_A], "nonce": SALT_B}}), "succeeded"),
             (entry(response={"data": {"errors": []}}), "succeeded"),
+            # A secret of a key-value engine of version 1, whose lease stands beside it.
+            (entry(response={"data": {"error": SALT_A}, "secret": {}}), "succeeded"),
+            (entry(response={"data": {"errors": [SALT_A]}, "secret": {}}), "succeeded"),
+            (entry(response={"data": {"error": SALT_A}, "secret": None}), "failed"),
+            (entry(error="permission denied", response={"data": {"error": SALT_A}, "secret": {}}), "failed"),
             (entry("request", response={"data": {"errors": [SALT_A]}}), "unknown"),
             (entry(response={"data": {"error": ""}}), "succeeded"),
             (entry(response={"data": {"error": None}}), "succeeded"),
