@@ -143,7 +143,8 @@ def _holds_error(response: _Response | None) -> bool:
     """Return whether the response's data hold nothing but an error."""
     if response is None or b'"error' not in bytes(response.data):
         return False
-    parts = {"data": msgspec.json.decode(response.data), "secret": msgspec.json.decode(bytes(response.secret) or b"null")}
+    data, secret = response.data, bytes(response.secret) or b"null"
+    parts = {"data": msgspec.json.decode(data), "secret": msgspec.json.decode(secret)}
     return outcome({"type": "response", "response": parts}) == "failed"
 
 

@@ -29,7 +29,8 @@ _TEXTS = frozenset(
 )
 """Fields that Vault writes as texts. An entry where one is anything else is decoded in full."""
 _MOUNT = ("request.path", "request.mount_point", "request.mount_type")
-_SOURCES = {"outcome": ("error", "response.data", "response.secret"), "local": ("time",), "mount_type": _MOUNT, "mount_path": _MOUNT}
+_OF_OUTCOME = ("error", "response.data", "response.secret")
+_SOURCES = {"outcome": _OF_OUTCOME, "local": ("time",), "mount_type": _MOUNT, "mount_path": _MOUNT}
 _OF_THE_ORIGIN = ("cluster", "node", "lane")
 _NOT_REPEATED = frozenset({"time", "local", *_OF_THE_ORIGIN})
 """What is no part of an entry, or never the same: which rules match is not remembered by these."""
