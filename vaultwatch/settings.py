@@ -142,7 +142,13 @@ class Settings(HostSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int, setting("MiB", "Memory of `sweep`, which reads whole segments.", ge=256, le=10240)
     ] = 1769
     sweep_concurrency: Annotated[
-        int, setting("instances", "How many instances of `sweep` run at once, at most.", ge=2, le=1000)
+        int,
+        setting(
+            "instances",
+            "How many instances of `sweep` run at once, at most: for segments, and as many for parked frames.",
+            ge=2,
+            le=1000,
+        ),
     ] = 2
     reconcile: Annotated[
         bool,

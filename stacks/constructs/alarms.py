@@ -68,11 +68,12 @@ class Alarms(Construct):
             "Request a higher Lambda quota, or find the function that uses up the present one.",
         )
 
-    def watch_mapping(self, name: str, mapping: lambda_.CfnEventSourceMapping) -> None:
+    def watch_mapping(self, name: str, function: str, mapping: lambda_.CfnEventSourceMapping) -> None:
         """Alarm when an event source mapping no longer polls its source.
 
         Args:
-            name: The name of the function that the mapping starts.
+            name: With which the name of the alarm begins.
+            function: The name of the function that the mapping starts.
             mapping: The mapping, with its metric `EventCount` enabled.
         """
         # A poll that finds nothing counts as zero events: data points are missing only if nothing polls.
@@ -84,7 +85,7 @@ class Alarms(Construct):
                 {"EventSourceMappingUUID": mapping.ref},
                 statistic=cloudwatch.Stats.SAMPLE_COUNT,
             ),
-            f"The event source mapping of the function {name} has not polled for five minutes: it is disabled or "
+            f"The event source mapping of the function {function} has not polled for five minutes: it is disabled or "
             "deleted, or its role may no longer read the source. What waits there is not lost yet. Enable the "
             "mapping, and look in CloudTrail for who changed it.",
             silence_is_failure=True,
@@ -104,11 +105,12 @@ class Alarms(Construct):
             silence_is_failure=True,
         )
 
-    def watch_queue(self, name: str, *, waiting: sqs.Queue, dead_letters: sqs.Queue) -> None:
+    def watch_queue(self, name: str, function: str, *, waiting: sqs.Queue, dead_letters: sqs.Queue) -> None:
         """Alarm when messages wait long in a queue, or are moved to its dead-letter queue.
 
         Args:
-            name: The name of the function that the queue feeds.
+            name: With which the names of the alarms begin.
+            function: The name of the function that the queue feeds.
             waiting: The queue.
             dead_letters: Its dead-letter queue.
         """
@@ -116,29 +118,30 @@ class Alarms(Construct):
         self.add(
             f"{name}-dead-letters",
             dead_letters.metric_approximate_number_of_messages_visible(statistic="Maximum", period=MINUTE),
-            f"The function {name} failed on some messages until SQS moved them to its dead-letter queue, which keeps "
+            f"The function {function} failed on some messages until SQS moved them to a dead-letter queue, which keeps "
             "them until 14 days after they were first sent. Fix the error in the function's log group, then redrive "
             "the queue.",
         )
         self.add(
             f"{name}-delayed",
             waiting.metric_approximate_age_of_oldest_message(statistic="Maximum", period=FIVE_MINUTES),
-            f"Messages for the function {name} have been waiting for more than half an hour. Look for errors in its "
-            "log group.",
+            f"Messages for the function {function} have been waiting for more than half an hour. Look for errors in "
+            "its log group.",
             threshold=_LATE_SECONDS,
         )
 
-    def watch_rule(self, rule: events.Rule) -> None:
-        """Alarm when S3's events do not reach the queue of `sweep`.
+    def watch_rule(self, name: str, rule: events.Rule) -> None:
+        """Alarm when S3's events do not reach a queue of `sweep`.
 
         Args:
+            name: With which the name of the alarm begins.
             rule: The EventBridge rule that forwards them.
         """
         self.add(
-            "sweep-events-lost",
+            f"{name}-events-lost",
             metric_of("AWS/Events", "FailedInvocations", {"RuleName": rule.rule_name}),
-            "EventBridge cannot send the events of new S3 objects to the queue of the function sweep, so archived "
-            "segments are not evaluated a second time. Check the policy of the queue.",
+            "EventBridge cannot send the events of new S3 objects to a queue of the function sweep, so it does "
+            "not evaluate them. Check the policy of the queue.",
         )
 
     def watch_topic(self, topic: sns.Topic, *, undelivered: sqs.Queue) -> None:

@@ -85,10 +85,10 @@ def read_again(stream: kinesis.Stream, key: kms.IKey) -> list[iam.PolicyStatemen
     ]
 
 
-def receive_messages(queue: sqs.IQueue) -> iam.PolicyStatement:
-    """Allow an event source mapping to poll a queue."""
+def receive_messages(*queues: sqs.IQueue) -> iam.PolicyStatement:
+    """Allow event source mappings to poll queues."""
     actions = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
-    return allow("ReceiveMessages", actions, [queue.queue_arn])
+    return allow("ReceiveMessages", actions, [queue.queue_arn for queue in queues])
 
 
 def publish(topic: sns.ITopic, key: kms.IKey) -> list[iam.PolicyStatement]:

@@ -23,6 +23,7 @@ class Queue(Construct):
         size: The size of that function, whose timeout decides how long a message stays invisible.
         max_receives: After how many failed receives SQS moves a message to the dead-letter queue.
         alarms: Where the alarms of the queue are added.
+        name: With which the names of its alarms begin, if not with that of the function.
     """
 
     def __init__(
@@ -34,8 +35,10 @@ class Queue(Construct):
         size: FunctionSize,
         max_receives: int,
         alarms: Alarms,
+        name: str = "",
     ) -> None:
         super().__init__(scope, construct_id)
+        self.name = name or consumer
         self.dead_letters = encrypted_queue(self, "DeadLetters")
         self.waiting = encrypted_queue(
             self,
@@ -45,7 +48,7 @@ class Queue(Construct):
         )
         self._consumer = consumer
         self._alarms = alarms
-        alarms.watch_queue(consumer, waiting=self.waiting, dead_letters=self.dead_letters)
+        alarms.watch_queue(self.name, consumer, waiting=self.waiting, dead_letters=self.dead_letters)
 
     def feed(self, function: lambda_.Function, *, batch_size: int, max_concurrency: int) -> None:
         """Let Lambda poll the queue for the function, and alarm when it stops.
@@ -69,7 +72,7 @@ class Queue(Construct):
             scaling_config=mapping.ScalingConfigProperty(maximum_concurrency=max_concurrency),
             metrics_config=mapping.MetricsConfigProperty(metrics=["EventCount"]),
         )
-        self._alarms.watch_mapping(self._consumer, resource)
+        self._alarms.watch_mapping(self.name, self._consumer, resource)
 
 
 def encrypted_queue(scope: Construct, construct_id: str, **kwargs: Any) -> sqs.Queue:

@@ -24,7 +24,7 @@ def watch_stream(
         mapping: The event source mapping between the two.
     """
     _watch_silence(alarms, function)
-    alarms.watch_mapping("evaluate", mapping)
+    alarms.watch_mapping("evaluate", "evaluate", mapping)
     _watch_delays(alarms, stream, function)
     _watch_discards(alarms, function, mapping)
 

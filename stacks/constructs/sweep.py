@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
@@ -11,6 +14,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from stacks.constructs import permissions, row_permissions
+from stacks.constructs.alarms import Alarms
 from stacks.constructs.alerts import Alerts
 from stacks.constructs.function import Function, FunctionDefaults, FunctionSize
 from stacks.constructs.queue import Queue
@@ -18,11 +22,16 @@ from vaultwatch.aws import keys
 
 _READ = (keys.DISCARDED, keys.OVERSIZE)
 _WRITTEN = (keys.EXCLUDED, keys.FAILED)
-_SWEPT = (keys.ARCHIVE, keys.PARKED, keys.DISCARDED)
+_PARKED = (keys.PARKED, keys.DISCARDED)
+_MAX_RECEIVES = 20
+"""Of 90 minutes: more than a day."""
 
 
 class Sweep(Construct):
-    """The function `sweep`, its queue, and the rule that forwards S3's events to the queue.
+    """The function `sweep`, its queues, and the rules that forward S3's events to them.
+
+    Segments have a queue, and so have parked frames: a backlog of segments, of which any host can make one, delays no
+    parked frame.
 
     Args:
         scope: The construct that holds the sweep.
@@ -52,8 +61,9 @@ class Sweep(Construct):
         super().__init__(scope, construct_id)
         settings = defaults.settings
         size = FunctionSize(memory_mib=settings.sweep_memory_mib, timeout_seconds=900)
-        # 20 receives of 90 minutes: more than a day.
-        queue = Queue(self, "Queue", consumer="sweep", size=size, max_receives=20, alarms=defaults.alarms)
+        common: dict[str, Any] = {"size": size, "max_receives": _MAX_RECEIVES, "alarms": defaults.alarms}
+        segments = Queue(self, "Queue", consumer="sweep", **common)
+        parked_frames = Queue(self, "ParkedQueue", consumer="sweep", name="parked", **common)
         function = Function(
             self,
             "Function",
@@ -67,7 +77,7 @@ class Sweep(Construct):
                 "STREAM_ARN": stream.stream_arn,
             },
             statements=[
-                permissions.receive_messages(queue.waiting),
+                permissions.receive_messages(segments.waiting, parked_frames.waiting),
                 *permissions.read_again(stream, stream_key),
                 *_bucket_statements(archive, parked, key),
                 *alerts.storing,
@@ -79,25 +89,30 @@ class Sweep(Construct):
         permissions.acknowledge_writes(function, archive, [keys.SEEN])
         permissions.acknowledge_reads(function, parked, _READ)
         permissions.acknowledge_writes(function, parked, _WRITTEN)
-        queue.feed(function.resource, batch_size=1, max_concurrency=settings.sweep_concurrency)
-        rule = self._new_objects([archive, parked])
-        rule.add_target(targets.SqsQueue(queue.waiting, dead_letter_queue=queue.dead_letters))
-        defaults.alarms.watch_rule(rule)
+        for queue in (segments, parked_frames):
+            queue.feed(function.resource, batch_size=1, max_concurrency=settings.sweep_concurrency)
+        self._forward(segments, "NewObjects", archive, [keys.ARCHIVE], defaults.alarms)
+        self._forward(parked_frames, "NewParked", parked, _PARKED, defaults.alarms)
 
-    def _new_objects(self, buckets: list[s3.Bucket]) -> events.Rule:
-        return events.Rule(
+    def _forward(
+        self, queue: Queue, construct_id: str, bucket: s3.Bucket, prefixes: Sequence[str], alarms: Alarms
+    ) -> None:
+        """Send the events of new objects with these prefixes to a queue."""
+        rule = events.Rule(
             self,
-            "NewObjects",
-            description="Sends the events of new segments and parked frames to the queue of the function sweep",
+            construct_id,
+            description=f"Sends the events of new {' and '.join(prefixes)} to a queue of the function sweep",
             event_pattern=events.EventPattern(
                 source=["aws.s3"],
                 detail_type=["Object Created"],
                 detail={
-                    "bucket": {"name": [bucket.bucket_name for bucket in buckets]},
-                    "object": {"key": [{"prefix": prefix} for prefix in _SWEPT]},
+                    "bucket": {"name": [bucket.bucket_name]},
+                    "object": {"key": [{"prefix": prefix} for prefix in prefixes]},
                 },
             ),
         )
+        rule.add_target(targets.SqsQueue(queue.waiting, dead_letter_queue=queue.dead_letters))
+        alarms.watch_rule(queue.name, rule)
 
 
 def _bucket_statements(archive: s3.Bucket, parked: s3.Bucket, key: kms.IKey) -> list[iam.PolicyStatement]:

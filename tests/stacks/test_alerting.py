@@ -132,15 +132,25 @@ def test_a_digest_that_fails_or_is_throttled_leaves_its_work_to_the_next_run(ale
     assert (asynchronous["MaximumRetryAttempts"], asynchronous["MaximumEventAgeInSeconds"]) == (0, 60)
 
 
-def test_sweep_gets_new_segments_and_parked_frames(alerting: Template) -> None:
-    rule = properties(alerting, "Events::Rule", "SweepNewObjects")
-    pattern, [target] = rule["EventPattern"], rule["Targets"]
+@pytest.mark.parametrize(
+    ("rule", "bucket", "prefixes", "queue"),
+    [
+        ("SweepNewObjects", "<archive:Archive>", ["archive/"], "SweepQueue"),
+        ("SweepNewParked", "<archive:Alerts>", ["parked/", "aws/lambda/"], "SweepParkedQueue"),
+    ],
+)
+def test_sweep_gets_new_segments_and_parked_frames_by_queues_of_their_own(
+    alerting: Template, rule: str, bucket: str, prefixes: list[str], queue: str
+) -> None:
+    """Whoever may add segments, as each host may, delays no parked frame."""
+    found = properties(alerting, "Events::Rule", rule)
+    pattern, [target] = found["EventPattern"], found["Targets"]
 
     assert (pattern["source"], pattern["detail-type"]) == (["aws.s3"], ["Object Created"])
-    assert [text(name) for name in pattern["detail"]["bucket"]["name"]] == ["<archive:Archive>", "<archive:Alerts>"]
-    assert [key["prefix"] for key in pattern["detail"]["object"]["key"]] == ["archive/", "parked/", "aws/lambda/"]
-    assert text(target["Arn"]) == "<SweepQueueWaiting.Arn>"
-    assert text(target["DeadLetterConfig"]["Arn"]) == "<SweepQueueDeadLetters.Arn>"
+    assert [text(name) for name in pattern["detail"]["bucket"]["name"]] == [bucket]
+    assert [key["prefix"] for key in pattern["detail"]["object"]["key"]] == prefixes
+    assert text(target["Arn"]) == f"<{queue}Waiting.Arn>"
+    assert text(target["DeadLetterConfig"]["Arn"]) == f"<{queue}DeadLetters.Arn>"
 
 
 def test_reconcile_gets_a_message_each_hour_and_room_for_its_rows(alerting: Template) -> None:
@@ -159,7 +169,7 @@ def test_without_reconcile_none_of_its_resources_exist(synthesized: Synthesized)
 
 @pytest.mark.parametrize(
     ("queue", "function"),
-    [("SweepQueue", "Sweep"), ("ReconciliationQueue", "Reconciliation"), ("SlackQueue", "Slack")],
+    [("SweepQueue", "Sweep"), ("SweepParkedQueue", "Sweep"), ("ReconciliationQueue", "Reconciliation"), ("SlackQueue", "Slack")],
 )
 def test_a_queue_outlasts_a_day_in_which_its_function_fails(alerting: Template, queue: str, function: str) -> None:
     waiting = properties(alerting, "SQS::Queue", f"{queue}Waiting")
@@ -176,6 +186,7 @@ def test_a_queue_outlasts_a_day_in_which_its_function_fails(alerting: Template, 
     ("queue", "function", "batch", "most"),
     [
         ("SweepQueue", "Sweep", 1, 2),
+        ("SweepParkedQueue", "Sweep", 1, 2),
         ("ReconciliationQueue", "Reconciliation", 1, 2),
         ("SlackQueue", "Slack", 10, 2),
     ],
@@ -327,7 +338,7 @@ def test_every_alert_is_written_to_the_alerts_folder(alerting: Template) -> None
 def test_every_topic_and_queue_refuses_requests_without_tls(alerting: Template) -> None:
     policies = of_type(alerting, "SNS::TopicPolicy") | of_type(alerting, "SQS::QueuePolicy")
 
-    assert len(policies) == 2 + 8
+    assert len(policies) == 2 + 10
     for policy in policies.values():
         denied = [it for it in policy["Properties"]["PolicyDocument"]["Statement"] if it["Effect"] == "Deny"]
         assert [it["Condition"] for it in denied] == [{"Bool": {"aws:SecureTransport": "false"}}]

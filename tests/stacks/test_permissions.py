@@ -62,7 +62,7 @@ ALLOWED = {
     "SweepFunction": {
         "WriteLogs": "logs:CreateLogStream PutLogEvents on <SweepFunctionLogs.Arn>",
         **TRACE,
-        "ReceiveMessages": f"{RECEIVE} <SweepQueueWaiting.Arn>",
+        "ReceiveMessages": f"{RECEIVE} <SweepParkedQueueWaiting.Arn> <SweepQueueWaiting.Arn>",
         "ReadSegments": "s3:GetObject on <archive:Archive.Arn>/archive/*",
         "ReadDiscarded": "s3:GetObject on <archive:Alerts.Arn>/aws/lambda/* <archive:Alerts.Arn>/oversize/*",
         "ReadFramesAgain": "kinesis:GetRecords GetShardIterator on <Stream.Arn>",
@@ -180,6 +180,8 @@ def test_only_its_own_sources_may_send_to_a_queue(alerting: Template) -> None:
         "SlackQueueWaiting": {("sns.amazonaws.com", "<AlertsTopic>")},
         "SweepQueueWaiting": {("events.amazonaws.com", "<SweepNewObjects.Arn>")},
         "SweepQueueDeadLetters": {("events.amazonaws.com", "<SweepNewObjects.Arn>")},
+        "SweepParkedQueueWaiting": {("events.amazonaws.com", "<SweepNewParked.Arn>")},
+        "SweepParkedQueueDeadLetters": {("events.amazonaws.com", "<SweepNewParked.Arn>")},
         "ReconciliationQueueWaiting": {("events.amazonaws.com", "<ReconciliationSchedule.Arn>")},
         "ReconciliationQueueDeadLetters": {("events.amazonaws.com", "<ReconciliationSchedule.Arn>")},
     }
