@@ -169,7 +169,12 @@ def test_without_reconcile_none_of_its_resources_exist(synthesized: Synthesized)
 
 @pytest.mark.parametrize(
     ("queue", "function"),
-    [("SweepQueue", "Sweep"), ("SweepParkedQueue", "Sweep"), ("ReconciliationQueue", "Reconciliation"), ("SlackQueue", "Slack")],
+    [
+        ("SweepQueue", "Sweep"),
+        ("SweepParkedQueue", "Sweep"),
+        ("ReconciliationQueue", "Reconciliation"),
+        ("SlackQueue", "Slack"),
+    ],
 )
 def test_a_queue_outlasts_a_day_in_which_its_function_fails(alerting: Template, queue: str, function: str) -> None:
     waiting = properties(alerting, "SQS::Queue", f"{queue}Waiting")
