@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from vaultwatch.reading.budget import exceeded
 from vaultwatch.reading.endings import ending_of
 from vaultwatch.reading.identity import Seen, ServerEventKeys, parse_time
 from vaultwatch.reading.joined import is_whole, joined_entries, read_part
-from vaultwatch.reading.plain import holds_nothing, is_plain_message, may_hold_records
+from vaultwatch.reading.plain import holds_nothing, is_json_message, is_plain_message, may_hold_records
 from vaultwatch.reading.records import (
     NO_OBJECT,
     NO_ORIGIN,
@@ -53,6 +54,8 @@ _SHORTEST_RECORD = 24
 """Bytes: a line that falls into shorter parts, on average, holds no records."""
 _LONGEST_PREFIX = 256
 _FIRST_MEMBERS = (b'{"time":', b'{"type":', b'{"auth":', b'{"request":')
+_OF_MESSAGES = ("", "server")
+"""The lanes of lines that can be messages of the server log; "" of one without a tag."""
 INDEX = "index"
 """The name under which an error of the index over the rules is counted; names of rules contain an underscore."""
 
@@ -213,7 +216,8 @@ class Detector:
 
     def _is_to_search(self, line: bytes, origin: Origin | None) -> bool:
         """Return whether a line that the index cannot read may depend on those before it, in another form."""
-        if is_plain_message(line) and not (self._has_unwrapper and self._unwrapper.is_table):
+        is_plain = is_plain_message(line) or is_json_message(line)
+        if is_plain and not (self._has_unwrapper and self._unwrapper.is_table):
             return False
         here, text = split_tag(line) if origin is None else (NO_ORIGIN, line)
         if self._has_unwrapper and self._unwrapper.comes_first(text):
@@ -245,8 +249,11 @@ class Detector:
         if not isinstance(sifted, Unreadable):
             return self._read_sifted(sifted, now, origin)
         here, line = split_tag(sifted.line) if origin is None else (origin, sifted.line)
+        if here.lane in _OF_MESSAGES and self.source != "audit" and (plain := self._plain(line.rstrip(b"\r\n"))):
+            here, read = self._position(here), self._line_of
+            return self._evaluator.isolate(plain.string, here, lambda: self._read_message(read(plain), here, now))
         is_searched = here.lane != "server" and self._searched < self._max_searched
-        may_hold = is_searched and not self._is_entry_behind_prefix(line) and may_hold_records(line)
+        may_hold = is_searched and may_hold_records(line) and not self._is_entry_behind_prefix(line)
         if not may_hold or self._continues(line, here) or exceeded(line):
             return self._take(sifted.line, None, now, origin)
         here = self._position(here)
@@ -382,7 +389,7 @@ class Detector:
         self._log, self._line = name, 0
         self._searched = 0
         self._had_messages = False
-        for name in ("_split_line", "_affixes", "_envelopes"):
+        for name in ("_split_line", "_line_of", "_affixes", "_envelopes"):
             self.__dict__.pop(name, None)  # of the log before
         if self._has_unwrapper:
             self._unwrapper.affixes = self._affixes
@@ -597,9 +604,12 @@ class Detector:
     def _route(self, text: bytes, origin: Origin, rules: Rules | None, now: float) -> list[Verdict]:
         line = self._server_line(text, origin) if rules is None else None
         if line is not None:
-            self._last_was_server = self._had_messages = True
-            return self._server.read(line, origin, now)
+            return self._read_message(line, origin, now)
         return self._read_entry(text, origin, rules, now) if rules is not None or text.strip() else []
+
+    def _read_message(self, line: ServerLine, origin: Origin, now: float) -> list[Verdict]:
+        self._last_was_server = self._had_messages = True
+        return self._server.read(line, origin, now)
 
     def _read_entry(self, text: bytes, origin: Origin, rules: Rules | None, now: float) -> list[Verdict]:
         entry = read_audit_entry(text, origin)
@@ -671,6 +681,20 @@ class Detector:
         from vaultwatch.reading.server_line import split_line
 
         return partial(split_line, known=self._affixes)
+
+    @cached_property
+    def _plain(self) -> Callable[[bytes], re.Match[bytes] | None]:
+        """Returns how a line is a plain message of the server log."""
+        from vaultwatch.reading.server_line import plain_message
+
+        return plain_message
+
+    @cached_property
+    def _line_of(self) -> Callable[[re.Match[bytes]], ServerLine]:
+        """Takes such a line apart."""
+        from vaultwatch.reading.server_line import line_of
+
+        return partial(line_of, known=self._affixes)
 
     @cached_property
     def _affixes(self) -> Affixes:

@@ -18,7 +18,11 @@ One that could be the row below the heading of a table of Markdown is none, if i
 _ANOTHER = re.compile(rb"[\dZ] \[ {0,2}[A-Z]{3,5} {0,2}\]")
 """What shows that another message follows in the same line."""
 _LEVEL = b'"@level":'
-_JSON_MESSAGE = b"{" + _LEVEL
+_JSON_MESSAGE = re.compile(
+    rb"(?:(?:<\d{1,3}>)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.,+Z-]{8,35})"
+    rb" [\w.:%-]{1,255} [\w./-]{1,48}(?:\[\d{1,10}\])?: )?\{" + _LEVEL
+)
+"""The beginning of a message in JSON, also behind the header that syslog writes."""
 _FIRST_PAIR = re.compile(rb"[A-Za-z_@][\w.@/-]{0,127}=")
 
 _SIGN = re.compile(
@@ -53,18 +57,23 @@ def is_plain_message(line: bytes) -> bool:
     return line.count(b" [") < 2 or _ANOTHER.search(line, head.end()) is None
 
 
+def is_json_message(line: bytes) -> bool:
+    """Return whether a line is a message of the server log in JSON, at most behind a header, and holds nothing else."""
+    return (
+        _JSON_MESSAGE.match(line) is not None
+        and line.endswith((b"}", b"}\n", b"}\r\n"))
+        and line.count(_LEVEL) == 1
+        and line.count(b"{") == line.count(b"}")
+        and b'"request":' not in line
+    )
+
+
 def may_hold_records(line: bytes) -> bool:
     """Return whether a line, without its tag, may hold records in another form; False for what Vault itself writes.
 
     Args:
         line: A line that is no audit entry as it is.
     """
-    if _OF_A_VALUE.match(line):
-        return False
-    if b"{" in line:
-        if line.startswith(_JSON_MESSAGE):
-            return line.count(_LEVEL) > 1 or b'"request":' in line or not line.endswith((b"}", b"}\n", b"}\r\n"))
-        return not is_plain_message(line)
-    if b" [" in line:
-        return not is_plain_message(line)
-    return _FIRST_PAIR.match(line) is not None
+    if b"{" in line or b" [" in line:
+        return not (is_plain_message(line) or is_json_message(line))
+    return not _OF_A_VALUE.match(line) and _FIRST_PAIR.match(line) is not None

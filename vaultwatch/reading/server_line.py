@@ -11,6 +11,7 @@ import msgspec
 
 from vaultwatch.reading.affixes import Affixes
 from vaultwatch.reading.hclog import Head, read_head, read_json, without_colours
+from vaultwatch.reading.plain import is_json_message
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
 from vaultwatch.reading.unclear import is_banner
 
@@ -38,13 +39,21 @@ _ANY_PREFIX = re.compile(
     rb"|\{\"@(?:level|message|module|timestamp|caller)\":)"
 )
 """What some program has written before a message: never the beginning of a line that continues one."""
+_PLAIN = re.compile(
+    rb"(?:(?:<\d{1,3}>)?([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) ([\w.-]{1,255}) ([\w/.-]{1,128})(?:\[(\d{1,20})\])?: )?"
+    rb"((?:(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(?:Z|[+-]\d{4})) \[(TRACE|DEBUG|INFO|WARN|ERROR)\] {1,2}(?! )"
+    rb"|(?=\{\"@level\":))([ -~]+))\Z"
+)
+"""A message of today's Vault in ASCII, as it is or behind the header that syslog writes: nearly all are such."""
 
 
 def mask_secrets(line: bytes) -> bytes:
     """Replace the root token and unseal keys that `vault server -dev` and `operator init` print by `[redacted]`."""
-    if b"oot Token" in line or b" Key" in line or b"TOKEN" in line:
-        return _SECRET.sub(rb"\1\2[redacted]", line)
-    return line
+    return _SECRET.sub(rb"\1\2[redacted]", line) if _may_have_secrets(line) else line
+
+
+def _may_have_secrets(line: bytes) -> bool:
+    return b"oot Token" in line or b" Key" in line or b"TOKEN" in line
 
 
 class ServerLine(msgspec.Struct, frozen=True):
@@ -76,6 +85,32 @@ class ServerLine(msgspec.Struct, frozen=True):
         return True
 
 
+def plain_message(line: bytes) -> re.Match[bytes] | None:
+    """Return how a line is a message of today's Vault and holds nothing else; None if all forms must be tried."""
+    if not (found := _PLAIN.match(line)) or _may_have_secrets(line):
+        return None
+    if not found[7]:
+        return found if is_json_message(line) else None
+    return None if b'{"' in line or line.count(b" [") > 1 else found
+
+
+def line_of(found: re.Match[bytes], known: Affixes | None = None) -> ServerLine:
+    """Return a plain message as `split_line` does."""
+    header_time, host, program, pid, text, time, level, _ = found.groups(b"")
+    header = NO_HEADER
+    if header_time:
+        header = Header(host.decode(), program.decode(), pid.decode(), header_time.decode())
+    if not time:
+        return _without_head(found.string, header, text, known)
+    head = Head(time.decode(), level.decode().lower(), found.start(8) - found.start(5))
+    return ServerLine(found.string, header, text, head)
+
+
+def _without_head(line: bytes, header: Header, text: bytes, known: Affixes | None) -> ServerLine:
+    rest = known.remove(text) if known else text
+    return ServerLine(line, header, rest, read_head(rest) if rest is not text else None)
+
+
 def split_line(line: bytes, known: Affixes | None = None) -> ServerLine:
     """Take a line apart.
 
@@ -84,6 +119,8 @@ def split_line(line: bytes, known: Affixes | None = None) -> ServerLine:
         known: What is around the lines of its log.
     """
     line = mask_secrets(line)
+    if found := _PLAIN.match(line):
+        return line_of(found, known)
     text = without_colours(line).removesuffix(b"\r")
     if text.startswith(_AROUND) or text.endswith(_AROUND):
         within = text.strip(b"".join(_AROUND))
@@ -104,5 +141,4 @@ def split_line(line: bytes, known: Affixes | None = None) -> ServerLine:
             known.learn(text, prefix[0])
         text = text[prefix.end() :]
         return ServerLine(line, header, text, read_head(text))
-    rest = known.remove(text) if known else text
-    return ServerLine(line, header, rest, read_head(rest) if rest is not text else None)
+    return _without_head(line, header, text, known)

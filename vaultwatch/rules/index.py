@@ -59,6 +59,8 @@ class ForTheReader(Exception):
     """A line is over its budget, or has a member twice: the gate does not decode it."""
 
 
+_OPENS_OBJECT = (b"{", b" ", b"\t")
+"""What an entry begins with; nearly all other lines are of the server log, and need not be searched for depth."""
 _UNREADABLE = (ForTheReader, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -199,7 +201,7 @@ class AuditIndex:
                 if len(line) > SMALL_BYTES and exceeded(line):
                     raise ForTheReader
                 text = before(line) if before else line
-                if not judged and is_too_deep(text):
+                if not text.startswith(_OPENS_OBJECT) or (not judged and is_too_deep(text)):
                     raise ForTheReader
                 gate = decode(text)
                 request, auth = gate.request, gate.auth

@@ -107,6 +107,6 @@ class TestAMessage:
         assert [verdict.time[17:19] for verdict in read.verdicts] == ["41", "43", "44"]
 
     def test_whose_line_raises_ends_nothing(self, monkeypatch: Patch) -> None:
-        raise_on(monkeypatch, server_line, "read_head", FAULT)
+        raise_on(monkeypatch, server_line, "ServerLine", FAULT)
         read = Reading([*self.LINES], "server")
         assert (read.counts.server, read.counts.rejected) == (3, 1)
