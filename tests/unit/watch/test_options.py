@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -214,8 +215,21 @@ def test_a_notification_says_to_search_where_the_log_is(
     assert replace(good, **given).audience().place == place.format(here=tmp_path)
 
 
+UNITS = Path(__file__).parents[3] / "assets" / "systemd"
+
+
+def test_the_unit_is_hardened_as_those_of_a_deployment() -> None:
+    unit = (UNITS / "vaultwatch-watch.service").read_text().splitlines()
+    other = (UNITS / "vaultwatch-archive.service").read_text().splitlines()
+    protects = re.compile(r".*=(?:yes|strict)|(?:SystemCall|Restrict).*")
+    wanted = list(filter(protects.fullmatch, other))
+    assert len(wanted) > 15
+    assert set(wanted) <= set(unit)
+    assert "CapabilityBoundingSet=" in unit
+
+
 def test_the_unit_searches_the_folder_of_the_log_that_it_reads() -> None:
-    unit = (Path(__file__).parents[3] / "assets" / "systemd" / "vaultwatch-watch.service").read_text()
+    unit = (UNITS / "vaultwatch-watch.service").read_text()
     assert "vaultwatch-follow.sh /var/log/vault/audit.log | " in unit
     assert " --logs /var/log/vault " in unit
 
