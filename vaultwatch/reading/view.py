@@ -2,6 +2,7 @@
 
 | field | log | value |
 |---|---|---|
+| `request.path` | audit | as logged, with one slash where several stand together: `sys/mounts//x` mounts `x`, too |
 | `outcome` | both | `failed`, `succeeded`, or `unknown` (no response logged; always `unknown` in the server log) |
 | `cluster`, `node`, `lane` | both | from the line's tag; without a tag, `node` is the host in the syslog header |
 | `mount_type` | audit | `request.mount_type` without `ns_`, `generic` as `kv`; if not logged, that of a default mount |
@@ -103,9 +104,11 @@ def audit_view(entry: AuditEntry, zone: tzinfo | None = None, *, with_secrets: b
     if with_secrets:
         derived["secret_in_clear"] = holds_secret(fields) or None  # absent, so that no keyword finds "false"
     view: View = {**fields, **derived, **_origin(entry.origin), "local": _local(fields.get("time"), zone)}
-    data = request.get("data")
+    data, path = request.get("data"), _text(request.get("path"))
     if (known := in_any_case(data)) is not data:
         view["request"] = {**request, "data": known}
+    if "//" in path:
+        view["request"] = {**view["request"], "path": one_slash(path)}
     return view
 
 
@@ -128,8 +131,17 @@ def view_of_few(fields: dict[str, Any], origin: Origin, zone: tzinfo | None, ask
         fields["local"] = _local(fields.get("time"), zone)
     if "data" in request:
         request["data"] = in_any_case(request["data"])
+    if (path := request.get("path")) and "//" in path:
+        request["path"] = one_slash(path)
     fields["cluster"], fields["node"], fields["lane"] = origin.cluster, origin.node, origin.lane
     return fields
+
+
+def one_slash(path: str) -> str:
+    """Return a path with one slash where several stand together: most are the same to Vault, which removes one."""
+    while "//" in path:
+        path = path.replace("//", "/")
+    return path
 
 
 def in_any_case(data: Any, levels: int = _MOST_LEVELS) -> Any:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from vaultwatch.reading.records import NO_ORIGIN, Origin
-from vaultwatch.reading.view import View, mount_of, view_of_few
+from vaultwatch.reading.view import View, mount_of, one_slash, view_of_few
 from vaultwatch.rules.conditions import Condition, Keyword, Text, fields_of, leaves
 from vaultwatch.rules.gate import decoder_of, gate_field, without_nulls
 from vaultwatch.rules.index import Rules
@@ -103,7 +103,7 @@ class Plan:
         tables, reach = self._tables, self.tests.reach
         path, mount_point, mount_type = self._mount(values)
         # The lower case of a part is that of the whole only in ASCII; without its fields, the mount is in the path.
-        if reach >= 0 and path and mount_point and mount_type and path.isascii():
+        if reach >= 0 and path and mount_point and mount_type and path.isascii() and "//" not in path:
             path = path[: len(mount_point) + reach]
         kind = self, tables.paths[self, path, mount_point, mount_type], self._others(values)
         found = tables.matching.get(kind)
@@ -162,7 +162,8 @@ class _PathTests:
         """Return what the rules that match depend on, of the path and of what is derived from it."""
         if not self._are_texts:
             return path, mount_point, mount_type
-        passed = bytes([test(path) for test in self._of_path]) if path else b""
+        tested = one_slash(path) if path else ""
+        passed = bytes([test(tested) for test in self._of_path]) if path else b""
         if not self._name_mounts:
             return passed, mount_point, mount_type
         kind, below = mount_of(path or "", mount_point, mount_type)

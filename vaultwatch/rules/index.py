@@ -18,6 +18,7 @@ import msgspec
 from vaultwatch.reading.budget import SMALL_BYTES, exceeded
 from vaultwatch.reading.depths import is_too_deep
 from vaultwatch.reading.records import split_tag
+from vaultwatch.reading.view import one_slash
 from vaultwatch.redaction import PARTS_OF_SECRETS, SALTED, holds_secret, shows_secret
 from vaultwatch.rules.anchors import (
     Alternative,
@@ -265,7 +266,7 @@ class AuditIndex:
         return tuple(dict.fromkeys(rule for bit in bits(mask) for rule in self._rules_of[bit]))
 
     def _look_up_path(self, path: str | None) -> int:
-        mask = of_text(self._path, path)
+        mask = of_text(self._path, path and one_slash(path))
         if not path or not (mask & _SECRET_IN_PATH or len(path) > MAX_FIELD_BYTES):
             return mask
         return mask | self._secrets if shows_secret(path) else mask & ~_SECRET_IN_PATH

@@ -52,6 +52,11 @@ class TestGroupValues:
     def test_are_short(self) -> None:
         assert len(verdict(request(path="x" * 5_000), group_by=("request.path",)).group_values[0]) == 1024
 
+    def test_paths_that_rules_read_alike_are_not_the_same(self) -> None:
+        lines = request(path="sys/policies/acl//x"), response(path="sys/policies/acl//x")
+        assert verdict(lines[0], group_by=("request.path",)).group_values == ("sys/policies/acl//x",)
+        assert verdict(*lines, group_by=("request.path",)).group_values == ("sys/policies/acl//x",)
+
     def test_that_begin_alike_are_not_the_same(self) -> None:
         paths = ["x" * 5_000, "x" * 5_001, "x" * 4_999 + "y"]
         found = {verdict(request(path=path), group_by=("request.path",)).group_values for path in paths}

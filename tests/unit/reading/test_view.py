@@ -83,6 +83,11 @@ class TestAudit:
     def test_local_time_is_that_of_the_zone(self, zone: str, hour: int, weekday: int) -> None:
         assert view(ZoneInfo(zone))["local"] == {"hour": hour, "weekday": weekday}
 
+    def test_slashes_that_stand_together_in_a_path_are_one(self) -> None:
+        logged = {"path": "sys///mounts//auth/x/tune", "data": {"A": 1}}
+        assert view(request=logged)["request"] == {"path": "sys/mounts/auth/x/tune", "data": {"A": 1, "a": 1}}
+        assert logged["path"] == "sys///mounts//auth/x/tune"
+
     def test_without_a_zone_there_is_none(self) -> None:
         assert view()["local"] is None
 

@@ -52,7 +52,20 @@ def test_what_is_excluded_matches_no_rule(conditions: list[Condition], entry: di
         assert evaluate_plainly(rules, line, UTC) == set()
 
 
-PATHS = st.sampled_from(["sys/seal", "SYS/seal", "kv/data/a", "secret/data/a", "kv/metadata/a", "team/kv/config", ""])
+PATHS = st.sampled_from(
+    [
+        "sys/seal",
+        "SYS/seal",
+        "sys//seal",
+        "kv//data/a",
+        "team//kv/config",
+        "kv/data/a",
+        "secret/data/a",
+        "kv/metadata/a",
+        "team/kv/config",
+        "",
+    ]
+)
 OF_PATHS = st.builds(
     Text,
     st.sampled_from(["request.path", "mount_path", "mount_type", "request.mount_point"]),
@@ -92,6 +105,9 @@ def call(path: str, **changes: Any) -> dict[str, Any]:
 ALIKE = [
     call("kv/data/a"),
     call("kv/metadata/a"),
+    call("kv//data/a"),
+    call("kv/data//a"),
+    call("team//kv/data/a", mount_point="team//kv/"),
     call("kv/data/b"),
     call("kv/ab"),
     call("kv/a"),
