@@ -10,7 +10,7 @@ from vaultwatch.detection.verdict import Verdict, completed, on_entry, on_silenc
 from vaultwatch.detection.waiting import Waiting
 from vaultwatch.reading.identity import act_of, audit_event_key, is_response
 from vaultwatch.reading.records import AuditEntry
-from vaultwatch.reading.view import View, audit_view, partial_audit_view
+from vaultwatch.reading.view import View, as_logged, audit_view, partial_audit_view
 from vaultwatch.rules.index import Rules
 from vaultwatch.rules.pack import Rule
 
@@ -44,6 +44,7 @@ class AuditDetector:
         """
         key = audit_event_key(entry.fields)
         view, matching = self._matching_partial(entry, rules) if entry.partial else self._matching(entry, rules, key)
+        view = as_logged(view, entry)
         alerting, counted = self._correlator.take(matching, view, key, view.get("time"), entry.origin)
         facts = [rule.compiled for rule in alerting]
         verdicts = [on_entry(one, entry, view, key) for one in facts if not one.silenced_by]

@@ -20,7 +20,7 @@ from vaultwatch.detection.windows import Half, WindowKey, hash_of, joined
 from vaultwatch.reading.bounds import bounded, brief
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.reading.records import Origin, Rejected, read_audit_entry
-from vaultwatch.reading.view import View, audit_view
+from vaultwatch.reading.view import View, as_logged, audit_view
 from vaultwatch.redaction import SALTED
 from vaultwatch.rules.correlations import Correlated, Correlations, Counted
 from vaultwatch.rules.facts import Service
@@ -372,7 +372,7 @@ def _sample(text: bytes) -> Sample:
 def _view_of(text: bytes) -> View:
     """Return the view of an audit entry; an empty one if only parts of it can be decoded."""
     entry = read_audit_entry(text)
-    return {} if isinstance(entry, Rejected) else audit_view(entry, with_secrets=False)
+    return {} if isinstance(entry, Rejected) else as_logged(audit_view(entry, with_secrets=False), entry)
 
 
 def without_entry(first: First, service: Service) -> First:

@@ -57,7 +57,7 @@ def on_entry(rule: RuleFacts, entry: AuditEntry, view: View, event_key: str) -> 
         event_key=event_key,
         origin=entry.origin,
         outcome=view["outcome"],
-        group_values=group_values(rule, _as_logged(entry, view)),
+        group_values=group_values(rule, view),
         time=brief(entry.fields.get("time")),
         record=bounded(entry.fields),
         act=act_of(entry),
@@ -119,18 +119,13 @@ def completed(verdict: Verdict, response: AuditEntry, view: View) -> Verdict:
         response: The response entry.
         view: The view of the response.
     """
-    found = zip(group_values(verdict.rule, _as_logged(response, view)), verdict.group_values, strict=True)
+    found = zip(group_values(verdict.rule, view), verdict.group_values, strict=True)
     return msgspec.structs.replace(
         verdict,
         outcome=view["outcome"],
         group_values=tuple(new or old for new, old in found),
         response=bounded(response.fields),
     )
-
-
-def _as_logged(entry: AuditEntry, view: View) -> View:
-    """Return a view with the path as logged: an act that resembles another one is no repeat of it."""
-    return {**view, "request": {**view["request"], "path": entry.fields["request"].get("path")}}
 
 
 def group_values(rule: RuleFacts, view: View) -> tuple[str, ...]:

@@ -131,10 +131,14 @@ def view_of_few(fields: dict[str, Any], origin: Origin, zone: tzinfo | None, ask
         fields["local"] = _local(fields.get("time"), zone)
     if "data" in request:
         request["data"] = in_any_case(request["data"])
-    if (path := request.get("path")) and "//" in path:
-        request["path"] = one_slash(path)
     fields["cluster"], fields["node"], fields["lane"] = origin.cluster, origin.node, origin.lane
     return fields
+
+
+def as_logged(view: View, entry: AuditEntry) -> View:
+    """Return the view of an entry with its path as logged, for whatever is not a rule: `a//b` is no repeat of `a/b`."""
+    path = entry.fields["request"].get("path")
+    return view if view["request"].get("path") == path else {**view, "request": {**view["request"], "path": path}}
 
 
 def one_slash(path: str) -> str:

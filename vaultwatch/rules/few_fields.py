@@ -122,6 +122,8 @@ class Plan:
 
     def _decide(self, values: Values, origin: Origin, zone: tzinfo | None) -> Rules:
         view = self.view(values[: self._asked], origin, zone)
+        if path := view["request"].get("path"):
+            view["request"]["path"] = one_slash(path)
         return tuple([rule for rule in self._rules if rule.matches(view)])
 
     def _pick_texts(self, fields: tuple[str, ...]) -> Any:
