@@ -326,7 +326,7 @@ def outcome_words(outcome: Outcome, error: str) -> str:
     if outcome == "succeeded":
         return "succeeded"
     if outcome == "unknown":
-        return "no response logged"
+        return f"may have succeeded: {quoted(error)}" if error else "no response logged"
     if not error:
         return "denied or failed"
     words = error if error in _PLAIN_ERRORS else quoted(error)

@@ -184,6 +184,7 @@ class TestOutcome:
         [
             ("succeeded", "", "succeeded"),
             ("unknown", "", "no response logged"),
+            ("unknown", "internal error", 'may have succeeded: "internal error"'),
             ("failed", "permission denied", "denied: permission denied"),
             ("failed", "invalid credentials", "failed: invalid credentials"),
             ("failed", "", "denied or failed"),

@@ -197,6 +197,16 @@ def test_of_acts_that_differ_only_in_hashed_data_none_hides_the_next(rule: str) 
     assert len({file_alert(alert).group for alert in alerts}) == 2
 
 
+def test_an_act_whose_response_could_not_be_wrapped_counts_as_done() -> None:
+    """Recorded: a client asked for a wrapped response, and did not wait for it. The namespace was deleted."""
+    lines = (RULES / "fixtures" / "audit_namespace_deleted" / "match.jsonl").read_bytes().splitlines()
+    detector = Detector(shipped_rules(), source="audit")
+    verdicts = [*detector.feed(line for line in lines if b'"wrap_ttl":60' in line), *detector.flush()]
+    (alert,) = [one for one in map(alert_of, verdicts) if one.rule == "audit_namespace_deleted"]
+    assert (alert.outcome, alert.level) == ("unknown", Level.HIGH)
+    assert alert.summary.endswith('asked to delete namespace n4: may have succeeded: "internal error"')
+
+
 def test_an_act_on_something_else_is_no_repeat_of_the_one_before() -> None:
     """A harmless act by the same caller hides none that is not, for up to a day."""
     hidden = set()
