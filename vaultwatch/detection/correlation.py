@@ -291,6 +291,11 @@ def _found(one: Correlated, group: tuple[str, ...], shown: tuple[str, ...], even
         event: The key of its event.
     """
     kind = one.correlation.type
+    if one.identity_at:
+        group = _of_identity(group, *one.identity_at)
+    if one.counts_paths:
+        path, namespace = shown
+        shown = (path and namespace + path,)
     if group and not any(group) and kind != "absence":
         return None
     if kind not in _OF_EVENTS and not all(shown):
@@ -299,6 +304,11 @@ def _found(one: Correlated, group: tuple[str, ...], shown: tuple[str, ...], even
         (text,) = shown
         return one, group, thing_of(event if kind in _OF_EVENTS else text), text
     return one, group, thing_of(event if kind in _OF_EVENTS else joined(shown)), listed(shown)
+
+
+def _of_identity(group: tuple[str, ...], identity: int, name: int) -> tuple[str, ...]:
+    """Return a group without a name that does not identify the caller: whoever has a token gives names to others."""
+    return (*group[:name], "", *group[name + 1 :]) if group[identity] else group
 
 
 def _shown(one: Correlated, rule: str, texts: _TextsOf) -> tuple[str, ...]:

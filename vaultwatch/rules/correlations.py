@@ -75,10 +75,15 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     clusters: tuple[str, ...] = ()
 
 
+_PATHS = ("request.path", "request.namespace.path")
+
+
 class Correlated(NamedTuple):
     """A correlation, with the fields that it reads of the records that one of its base rules matches.
 
     `shown` are those that an alert shows of counted events, and `step` is which of the base rules it is, from 0.
+    `identity_at` is where the identity and the name of a caller are in its group, if it counts by both. If it counts
+    paths alone, `fields` has the namespace, too: the same path in another one is another secret.
     """
 
     facts: RuleFacts
@@ -87,6 +92,12 @@ class Correlated(NamedTuple):
     fields: tuple[str, ...]
     shown: tuple[str, ...]
     step: int
+    identity_at: tuple[int, int] | None = None
+
+    @property
+    def counts_paths(self) -> bool:
+        """Whether it counts paths, each with its namespace."""
+        return self.fields == _PATHS
 
 
 _SHOWN: dict[Service, tuple[str, ...]] = {"audit": ("request.path", "request.remote_address"), "server": ("message",)}
@@ -109,7 +120,7 @@ class Correlations:
         for facts, one in rules:
             for step, name in enumerate(one.rules):
                 group_by, fields, shown = (one.resolved(names, name) for names in _read_by(facts, one))
-                found = Correlated(facts, one, group_by, fields, shown, step)
+                found = Correlated(facts, one, group_by, fields, shown, step, _identity_at(one, group_by))
                 self.by_rule[name] = (*self.by_rule.get(name, ()), found)
                 loud |= {name} if one.generate else set()
         self.silent = frozenset(self.by_rule) - loud
@@ -130,6 +141,12 @@ class Correlations:
         }
 
 
+def _identity_at(one: Correlation, group_by: tuple[str, ...]) -> tuple[int, int] | None:
+    is_counted = one.type not in ("first_seen", "absence") and {"auth.entity_id", "auth.display_name"} <= {*group_by}
+    return (group_by.index("auth.entity_id"), group_by.index("auth.display_name")) if is_counted else None
+
+
 def _read_by(facts: RuleFacts, one: Correlation) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     shown = [field for field in _SHOWN[facts.service] if field not in one.group_by]
-    return one.group_by, one.fields, tuple(shown[:1] if one.type in ("event_count", "first_seen", "absence") else ())
+    fields = _PATHS if one.fields == _PATHS[:1] else one.fields
+    return one.group_by, fields, tuple(shown[:1] if one.type in ("event_count", "first_seen", "absence") else ())

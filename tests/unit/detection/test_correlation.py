@@ -21,6 +21,7 @@ from vaultwatch.rules.pack import Rule
 
 BEGIN = datetime(2026, 11, 21, 7, 0, 0, tzinfo=UTC)
 READS = rule(Text("request.operation", "eq", "read", False), "reads")
+LOUD = rule(Text("request.operation", "eq", "read", False), "loud")
 WRITES = rule(Text("request.operation", "eq", "update", False), "writes")
 LOGGED = rule(Text("message", "eq", "failed", False), "logged", "server")
 
@@ -74,6 +75,29 @@ class TestCounting:
     def test_base_rules_raise_alerts_too_with_generate(self) -> None:
         raised = [alert.rule for alert in alerts(counting(generate=True), [entry(n) for n in range(3)])]
         assert sorted(raised) == ["many", "reads", "reads", "reads"]
+
+    @pytest.mark.parametrize("others", [[], [LOUD]], ids=["few fields", "decoded in full"])
+    def test_names_that_somebody_gives_to_his_tokens_divide_no_count(self, others: list[Rule]) -> None:
+        rules = [*counting(group_by=("auth.entity_id", "auth.display_name")), *others]
+        of_one = [entry(n, auth={"entity_id": "alice", "display_name": f"token-{n}"}) for n in range(3)]
+        assert [one.rule for one in alerts(rules, of_one) if one.rule == "many"] == ["many"]
+        of_nobody = [entry(n, auth={"display_name": f"token-{n}"}) for n in range(3)]
+        assert [one.rule for one in alerts(rules, of_nobody) if one.rule == "many"] == []
+
+    @pytest.mark.parametrize("others", [[], [LOUD]], ids=["few fields", "decoded in full"])
+    def test_the_same_path_in_another_namespace_is_another_one(self, others: list[Rule]) -> None:
+        rules = [*counting("value_count", fields=("request.path",)), *others]
+        paths = ["kv/a", "kv/b", "kv/a", "kv//a"]
+        namespaces = ["", "", "team/", ""]
+        requests = [
+            {"id": f"e{n}", "operation": "read", "path": path, "namespace": {"path": namespaces[n]}}
+            for n, path in enumerate(paths)
+        ]
+        lines = [entry(n, request=request) for n, request in enumerate(requests)]
+        assert [one.rule for one in alerts(rules, lines[:2]) if one.rule == "many"] == []
+        (alert,) = [one for one in alerts(rules, lines[:3]) if one.rule == "many"]
+        assert "kv/a, kv/b, team/kv/a" in alert.summary
+        assert [one.rule for one in alerts(rules, [*lines[:2], lines[3]]) if one.rule == "many"] == ["many"]
 
     def test_another_rule_that_matches_the_same_entries_raises_its_alerts(self) -> None:
         other = rule(Text("request.path", "eq", "kv/1", False), "other")
