@@ -3,7 +3,7 @@
 | field | log | value |
 |---|---|---|
 | `request.path` | audit | as logged, with one slash where several stand together: `sys/mounts//x` mounts `x`, too |
-| `outcome` | both | `failed`, `succeeded`, or `unknown` (no response, or an error after the act; always in the server log) |
+| `outcome` | both | `failed`, `succeeded`, or `unknown`: no response, an error after the act, the server log |
 | `cluster`, `node`, `lane` | both | from the line's tag; without a tag, `node` is the host in the syslog header |
 | `mount_type` | audit | `request.mount_type` without `ns_`, `generic` as `kv`; if not logged, that of a default mount |
 | `mount_path` | audit | `request.path` below `request.mount_point`; if not logged, below the path's first part |
