@@ -2,7 +2,6 @@
 
 | field | log | value |
 |---|---|---|
-| `request.path` | audit | as logged, with one slash where several stand together: `sys/mounts//x` mounts `x`, too |
 | `outcome` | both | `failed`, `succeeded`, or `unknown`: no response, an error after the act, the server log |
 | `cluster`, `node`, `lane` | both | from the line's tag; without a tag, `node` is the host in the syslog header |
 | `mount_type` | audit | `request.mount_type` without `ns_`, `generic` as `kv`; if not logged, that of a default mount |
@@ -11,6 +10,8 @@
 | `partial`, `undecided` | both | the exceeded limit (`bytes`, `values`, `depth`); the rules that are undecided for it |
 | `local.hour`, `local.weekday` | both | 0 to 23; 1 (Monday) to 7 (Sunday); in the `timezone` setting |
 | `level`, `module`, `message`, `fields.*`, `raw` | server | parts of a server-log message; `raw` is all of it |
+
+Slashes that stand together in `request.path` are one: `sys/mounts//x` mounts `x`, too.
 """
 
 from __future__ import annotations
