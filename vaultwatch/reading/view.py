@@ -11,7 +11,7 @@
 | `local.hour`, `local.weekday` | both | 0 to 23; 1 (Monday) to 7 (Sunday); in the `timezone` setting |
 | `level`, `module`, `message`, `fields.*`, `raw` | server | parts of a server-log message; `raw` is all of it |
 
-Slashes that stand together in `request.path` are one: `sys/mounts//x` mounts `x`, too.
+Slashes that stand together in `request.path` and `mount_path` are one: `sys/mounts//x` mounts `x`, too.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def audit_view(entry: AuditEntry, zone: tzinfo | None = None, *, with_secrets: b
     """Return an audit entry with its derived fields; `local` only if a zone is given."""
     fields = entry.fields
     request = fields["request"]
-    mount_type, mount_path = mount_of(*(_text(request.get(key)) for key in ("path", "mount_point", "mount_type")))
+    mount_type, mount_path = mount_of(*_mount(request))
     ended: Outcome = "unknown" if entry.left_out.lacks(("error",)) else outcome(fields)
     derived: View = {"outcome": ended, "mount_type": mount_type, "mount_path": mount_path}
     if entry.partial:
@@ -108,9 +108,7 @@ def audit_view(entry: AuditEntry, zone: tzinfo | None = None, *, with_secrets: b
     data, path = request.get("data"), _text(request.get("path"))
     if (known := in_any_case(data)) is not data:
         view["request"] = {**request, "data": known}
-    if "//" in path:
-        view["request"] = {**view["request"], "path": one_slash(path)}
-    return view
+    return for_rules(view) if "//" in path else view
 
 
 def view_of_few(fields: dict[str, Any], origin: Origin, zone: tzinfo | None, asked: Collection[str]) -> View:
@@ -126,8 +124,7 @@ def view_of_few(fields: dict[str, Any], origin: Origin, zone: tzinfo | None, ask
     if "outcome" in asked:
         fields["outcome"] = outcome(fields)
     if "mount_type" in asked or "mount_path" in asked:
-        path, mount_point, mount_type = request.get("path"), request.get("mount_point"), request.get("mount_type")
-        fields["mount_type"], fields["mount_path"] = mount_of(_text(path), _text(mount_point), _text(mount_type))
+        fields["mount_type"], fields["mount_path"] = mount_of(*_mount(request))
     if "local" in asked:
         fields["local"] = _local(fields.get("time"), zone)
     if "data" in request:
@@ -138,12 +135,22 @@ def view_of_few(fields: dict[str, Any], origin: Origin, zone: tzinfo | None, ask
 
 def as_logged(view: View, entry: AuditEntry) -> View:
     """Return the view of an entry with its path as logged, for whatever is not a rule: `a//b` is no repeat of `a/b`."""
-    path = entry.fields["request"].get("path")
-    return view if view["request"].get("path") == path else {**view, "request": {**view["request"], "path": path}}
+    request = entry.fields["request"]
+    if view["request"].get("path") == request.get("path"):
+        return view
+    _, mount_path = mount_of(*_mount(request))
+    return {**view, "request": {**view["request"], "path": request["path"]}, "mount_path": mount_path}
+
+
+def for_rules(view: View) -> View:
+    """Return a view with one slash where several stand together in a path: Vault and its engines drop one of two."""
+    below = view.get("mount_path")
+    request = {**view["request"], "path": one_slash(view["request"]["path"])}
+    return {**view, "request": request, **({"mount_path": one_slash(below)} if below else {})}
 
 
 def one_slash(path: str) -> str:
-    """Return a path with one slash where several stand together: most are the same to Vault, which removes one."""
+    """Return a path with one slash where several stand together."""
     while "//" in path:
         path = path.replace("//", "/")
     return path
@@ -256,6 +263,10 @@ def _lacks_source(name: str, left_out: LeftOut) -> bool:
     if name == "outcome" and left_out.lacks_below(("response", "data")):
         return True
     return any(map(left_out.lacks, _DERIVED_FROM.get(name, ())))
+
+
+def _mount(request: dict[str, Any]) -> tuple[str, str, str]:
+    return _text(request.get("path")), _text(request.get("mount_point")), _text(request.get("mount_type"))
 
 
 def _text(value: Any) -> str:

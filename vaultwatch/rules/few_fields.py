@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from vaultwatch.reading.records import NO_ORIGIN, Origin
-from vaultwatch.reading.view import View, mount_of, one_slash, view_of_few
+from vaultwatch.reading.view import View, for_rules, mount_of, one_slash, view_of_few
 from vaultwatch.rules.conditions import Condition, Keyword, Text, fields_of, leaves
 from vaultwatch.rules.gate import decoder_of, gate_field, without_nulls
 from vaultwatch.rules.index import Rules
@@ -122,8 +122,8 @@ class Plan:
 
     def _decide(self, values: Values, origin: Origin, zone: tzinfo | None) -> Rules:
         view = self.view(values[: self._asked], origin, zone)
-        if path := view["request"].get("path"):
-            view["request"]["path"] = one_slash(path)
+        if "//" in (view["request"].get("path") or ""):
+            view = for_rules(view)
         return tuple([rule for rule in self._rules if rule.matches(view)])
 
     def _pick_texts(self, fields: tuple[str, ...]) -> Any:
@@ -169,7 +169,8 @@ class _PathTests:
         if not self._name_mounts:
             return passed, mount_point, mount_type
         kind, below = mount_of(path or "", mount_point, mount_type)
-        passed_below = bytes([test(below) for test in self._of_mount_path]) if below else b""
+        tested_below = one_slash(below) if below else ""
+        passed_below = bytes([test(tested_below) for test in self._of_mount_path]) if below else b""
         return passed, passed_below, kind, mount_point, mount_type
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.work import growth
 from vaultwatch.reading.records import AuditEntry, Origin, ServerMessage
-from vaultwatch.reading.view import audit_view, in_any_case, mount_of, server_view
+from vaultwatch.reading.view import as_logged, audit_view, in_any_case, mount_of, server_view
 
 ORIGIN = Origin("prod", "vault-a", "file")
 
@@ -87,6 +87,13 @@ class TestAudit:
         logged = {"path": "sys///mounts//auth/x/tune", "data": {"A": 1}}
         assert view(request=logged)["request"] == {"path": "sys/mounts/auth/x/tune", "data": {"A": 1, "a": 1}}
         assert logged["path"] == "sys///mounts//auth/x/tune"
+
+    def test_so_are_those_below_the_mount_and_both_are_as_logged_for_what_is_no_rule(self) -> None:
+        logged = {"path": "team//kv/metadata//a", "mount_point": "team//kv/", "mount_type": "kv"}
+        found = view(request=logged)
+        assert (found["request"]["path"], found["mount_path"]) == ("team/kv/metadata/a", "metadata/a")
+        shown = as_logged(found, AuditEntry({"type": "request", "request": logged}))
+        assert (shown["request"], shown["mount_path"]) == (logged, "metadata//a")
 
     def test_without_a_zone_there_is_none(self) -> None:
         assert view()["local"] is None
