@@ -76,7 +76,6 @@ def command(
         note_terminal(places)
         run.read(places or (STDIN,), findings)
         if run.failed and run.read_nothing:
-            click.echo(f"{output}: is not written, because no log could be read", err=True)
             return 2
         parts = (part.encode() for part in page_of(ctx, run, findings, coverage, rules, asked))
         write_output("--output", output, _REPORT, parts, _MODE)

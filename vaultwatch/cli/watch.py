@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,18 +14,31 @@ from vaultwatch.rules.facts import Level
 from vaultwatch.zones import find_zone
 
 _FILE = HandlerPath()
+_FOLLOWED = "tail -n +1 -F /var/log/vault/audit.log | vaultwatch watch --source audit"
+
+
+class _SourceOption(click.Option):
+    """The option that says what stdin has: where it is missing, the error shows a whole command."""
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """See `click.Option`."""
+        try:
+            return super().process_value(ctx, value)
+        except click.MissingParameter as error:
+            what = "--source is missing: give the log that stdin has, audit or server, as in"
+            raise click.UsageError(f"{what} `{_FOLLOWED}`", ctx) from error
 
 
 @click.command(
     "watch",
     cls=HandlerCommand,
     epilog=examples(
-        "tail -n +1 -F /var/log/vault/audit.log | vaultwatch watch --source audit --alert-log audit.alert",
+        f"{_FOLLOWED} --alert-log audit.alert",
         "vaultwatch watch --source audit --slack-webhook-file /etc/vaultwatch/slack-webhook --check-config",
     ),
 )
 @click.option(
-    "--source", required=True, metavar="audit|server", shell_complete=completing("audit", "server"),
+    "--source", cls=_SourceOption, required=True, metavar="audit|server", shell_complete=completing("audit", "server"),
     help="The log that the lines come from.",
 )  # fmt: skip
 @click.option("--alert-log", type=_FILE, metavar="FILE", help="Append alerts to this file, one JSON object per line.")

@@ -27,7 +27,11 @@ class TestUsage:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            ([], "Missing option '--source'."),
+            (
+                [],
+                "--source is missing: give the log that stdin has, audit or server, as in "
+                "`tail -n +1 -F /var/log/vault/audit.log | vaultwatch watch --source audit`",
+            ),
             (["--source"], "Option '--source' requires an argument."),
             (["--source", "audit", "--nope"], "no such option `--nope`"),
             (["--source", "audit", "file"], "Got unexpected extra argument (file)"),
