@@ -400,6 +400,8 @@ class Detector:
             self._unwrapper.begin_table(delimiter)
         if self._unwraps and (ending := ending_of(head)):
             self._unwrapper.begin_endings(ending)
+        if self._unwraps and self._last_was_server and _begins_as_frames(head):
+            self._unwrapper.begin_frames()
         self._keys = ServerEventKeys(log_start=log_start, last=last)
         if self._has_server:
             self._server.keys = self._keys
@@ -720,6 +722,12 @@ def _columns_in(head: bytes) -> bytes:
     from vaultwatch.reading.columns import delimiter_behind_messages  # not needed by audit logs
 
     return delimiter_behind_messages(head)
+
+
+def _begins_as_frames(head: bytes) -> bool:
+    from vaultwatch.reading.octet_frames import begins_as_frames  # not needed by audit logs
+
+    return begins_as_frames(head)
 
 
 def _without_tag(line: bytes) -> bytes:

@@ -63,6 +63,7 @@ class Affixes:
         """Know nothing."""
         self._forms: dict[tuple[bytes, bytes, bytes], _Form] = {}
         self._seen: dict[tuple[bytes, bytes, bytes], int] = {}
+        self._hosts: set[str] = set()
 
     def learn(self, line: bytes, before: bytes, after: bytes = b"") -> None:
         """Learn what is around a message or an entry in a line.
@@ -78,9 +79,17 @@ class Affixes:
         if key in self._forms or len(self._forms) >= _MOST_FORMS or _ANY_HEAD.search(before + b"\0" + after):
             return
         if _LONG_ENOUGH.match(before + after) or self._seen.get(key, hash(line)) != hash(line):
-            self._forms[key] = _form(before, after, quote)
+            form = _form(before, after, quote)
+            self._forms = {key: form, **self._forms} if after else {**self._forms, key: form}  # the longer ones first
         elif len(self._seen) < _MOST_SEEN:
             self._seen[key] = hash(line)
+
+    def learn_host(self, host: str) -> None:
+        """Learn what is between the time that is before each line, and messages: it need not be a host."""
+        if host not in self._hosts and len(self._hosts) < _MOST_SEEN:
+            self._hosts.add(host)
+            before = f"{host} ".encode()
+            self._forms.setdefault((_pattern(before), b"", b""), _form(before, b"", b""))
 
     def learn_of_entry(self, line: bytes) -> None:
         """Learn what is before an audit entry, behind its header."""

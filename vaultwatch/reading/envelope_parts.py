@@ -13,8 +13,22 @@ from vaultwatch.reading.budget import MAX_LENIENT_BYTES
 from vaultwatch.reading.encoded import unpacked
 from vaultwatch.reading.repeated import with_all_members
 
+CARRIERS = dict.fromkeys((
+    "log", "message", "MESSAGE", "line", "msg", "event", "original", "_raw", "raw",  # docker, Beats, journald, Splunk
+    "result", "results", "logEvents", "events", "records", "Records", "logs", "entries",  # CloudWatch, Event Hubs
+    "content", "attributes", "jsonPayload", "textPayload", "protoPayload",  # Datadog, Stackdriver
+    "data", "body", "stringValue", "streams", "values", "value",  # Loki, OpenTelemetry
+    "resourceLogs", "scopeLogs", "logRecords", "hits", "_source", "full_message", "short_message",  # GELF
+    "properties", "LogEntry", "logEntry", "Message", "fields", "payload", "@message", "text", "hashicorp_vault",
+    "LogMessage", "Log", "RawData", "detail", "full_log", "@rawstring", "__CONTENT__",  # Azure, EventBridge, Wazuh
+))  # fmt: skip
+"""Names under which a text is a line, also if it does not show it."""
+TYPES = frozenset({"stringValue", "string_value", "S"})
+"""What the type of a text is called where a name would be: of OpenTelemetry and DynamoDB."""
 _CELLS = {"f": "v", "Data": "VarCharValue"}
 """What the cells of a row are called in BigQuery and Athena, by the name of the row."""
+_SCALARS_OF_OTEL = frozenset({"stringValue", "boolValue", "intValue", "doubleValue", "bytesValue"})
+_MAX_LEVELS_OF_OTEL = 64
 _KEYS = ("field", "key", "name", "Field", "Key", "Name")
 _VALUES = ("value", "Value")
 _DIGITS = re.compile(r"\d+")
@@ -61,6 +75,21 @@ def cells_of(name: str, row: Any) -> list[Any]:
     cell = _CELLS.get(name)
     is_row = cell and isinstance(row, list) and all(isinstance(one, dict) and one.keys() == {cell} for one in row)
     return [one[cell] for one in row] if is_row else []
+
+
+def plain_value(value: Any, level: int = 0) -> Any:
+    """Return a value that OpenTelemetry writes with its type as it was before; any other, and a deep one, as it is."""
+    if not isinstance(value, dict) or len(value) != 1 or level > _MAX_LEVELS_OF_OTEL:
+        return value
+    ((kind, inner),) = value.items()
+    items = inner.get("values", []) if isinstance(inner, dict) else []
+    if kind == "kvlistValue" and all(isinstance(one, dict) for one in items):
+        return {str(one.get("key")): plain_value(one.get("value"), level + 1) for one in items}
+    if kind == "arrayValue":
+        return [plain_value(one, level + 1) for one in items]
+    if kind == "intValue" and isinstance(inner, str) and inner.isdecimal():
+        return int(inner)
+    return inner if kind in _SCALARS_OF_OTEL else value
 
 
 class _Shape(msgspec.Struct):

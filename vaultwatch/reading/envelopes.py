@@ -3,7 +3,7 @@
 A record is a text or an object that shows what it is, under any name, nested and in lists. Several are read, without
 those that repeat others. A text that does not show it, such as a further line of a message, is a line if it is under a
 name, or in a column, in which a record was found in the same log: a shipper writes all lines there. Before one was
-found, it is a line under one of the names in `_CARRIERS`. An object in a list of records in which nothing was found is
+found, it is a line under one of the names in `CARRIERS`. An object in a list of records in which nothing was found is
 rejected.
 
 An object that is a record itself is never searched. What has more values than a record may have is searched element by
@@ -22,6 +22,8 @@ from vaultwatch.reading.budget import MAX_DEPTH, exceeded, is_deep
 from vaultwatch.reading.elements import elements_of
 from vaultwatch.reading.encoded import decoded, text_in
 from vaultwatch.reading.envelope_parts import (
+    CARRIERS,
+    TYPES,
     Frame,
     are_alike,
     cells_of,
@@ -30,22 +32,13 @@ from vaultwatch.reading.envelope_parts import (
     is_large_record,
     is_record,
     pairs_of,
+    plain_value,
 )
 from vaultwatch.reading.quoted import Quoted
-from vaultwatch.reading.repeats import Known, shows_record
+from vaultwatch.reading.repeats import Known, shows_record, without_begun
 from vaultwatch.reading.unclear import BANNERS, is_banner
 
-_CARRIERS = dict.fromkeys((
-    "log", "message", "MESSAGE", "line", "msg", "event", "original", "_raw", "raw",  # docker, Beats, journald, Splunk
-    "result", "results", "logEvents", "events", "records", "Records", "logs", "entries",  # CloudWatch, Event Hubs
-    "content", "attributes", "jsonPayload", "textPayload", "protoPayload",  # Datadog, Stackdriver
-    "data", "body", "stringValue", "streams", "values", "value",  # Loki, OpenTelemetry
-    "resourceLogs", "scopeLogs", "logRecords", "hits", "_source", "full_message", "short_message",  # GELF
-    "properties", "LogEntry", "logEntry", "Message", "fields", "payload", "@message", "text", "hashicorp_vault",
-    "LogMessage",  # Azure Monitor
-))  # fmt: skip
-_TYPES = frozenset({"stringValue", "string_value", "S"})
-"""What the type of a text is called where a name would be: of OpenTelemetry and DynamoDB."""
+_BEHIND_BLANK = re.compile(rb" (?:\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:|==> |\{\")")
 _WORD = re.compile(rb"[\w.,:;/@+=-]*\s*")
 """What is beside a line: a time, a name, an address, a file; and no line."""
 _MOST_NAMES = 64
@@ -115,6 +108,7 @@ class Envelopes:
         self._names: set[_Name] = set()
         self._passed: set[_Name] = set()
         self._has_other_text = self._has_forms = False
+        self._is_behind_blank = False
 
     @property
     def has_names(self) -> bool:
@@ -132,7 +126,15 @@ class Envelopes:
         found = decoded_json(envelope)
         if found is None or (isinstance(found, dict) and is_record(found)):
             return []
-        return frame_of(found) or self._learning(lambda: self._search(found, 0)).texts
+        return frame_of(found) or self._without_blank(self._learning(lambda: self._search(found, 0)).texts)
+
+    def _without_blank(self, texts: list[bytes]) -> list[bytes]:
+        """Return texts without the blank before each, if one before a record has shown that there is one.
+
+        rsyslog has it in `msg`, and behind it the indentation of a further line.
+        """
+        self._is_behind_blank = self._is_behind_blank or any(map(_BEHIND_BLANK.match, texts))
+        return [text.removeprefix(b" ") for text in texts] if self._is_behind_blank else texts
 
     def texts_in_pairs(self, pairs: Mapping[str, str]) -> list[bytes]:
         """Return the texts among the values of pairs that are lines for certain."""
@@ -234,6 +236,7 @@ class Envelopes:
                 return found._replace(certain=True, form="base64")
             return self._in_text(value.encode("utf-8", "replace"), level)
         if isinstance(value, dict):
+            value = plain_value(value) if "kvlistValue" in value else value
             if level and is_record(value):
                 return Wrapped([msgspec.json.encode(value)], certain=True)
             return self._in_members(value, level)
@@ -241,12 +244,12 @@ class Envelopes:
 
     def _in_members(self, members: Mapping[str, Any], level: int, *, is_raw: bool = False) -> Wrapped:
         search = self._search_raw if is_raw else self._search
-        if len(members) == 1 and not _TYPES.isdisjoint(members):
+        if len(members) == 1 and not TYPES.isdisjoint(members):
             return search(next(iter(members.values())), level + 1)
         if are_alike(members):
             parts = self._raw_parts if is_raw else self._parts
             return self._together(parts(members.values(), level), level, is_row=False)
-        names = (*(name for name in _CARRIERS if name in members), *(name for name in members if name not in _CARRIERS))
+        names = (*(name for name in CARRIERS if name in members), *(name for name in members if name not in CARRIERS))
         found = {name: self._in_member(name, members[name], level, search) for name in names}
         certain = [one for one in found.values() if one.certain]
         if not certain:
@@ -254,6 +257,7 @@ class Envelopes:
         self._passed.update(*(one.names for one in found.values() if not one.certain))
         if len(certain) == 1:
             return certain[0]
+        certain = without_begun(certain)
         known = Known()
         kept = [(known.without_repeats(one.texts), one.names) for one in certain]
         texts = [text for new, _ in kept for text in new]
@@ -280,7 +284,7 @@ class Envelopes:
         for name, one in found.items():
             if one.form == "digits":
                 self._passed |= one.names
-            elif name in _CARRIERS and one.texts and not _has_text(best):
+            elif name in CARRIERS and one.texts and not _has_text(best):
                 self._passed |= best.names
                 best = one
             else:
@@ -337,7 +341,7 @@ class Envelopes:
     def _in_text(self, text: bytes, level: int) -> Wrapped:
         if text.isdigit():  # Loki: the time beside a line
             return Wrapped([text], certain=False, form="digits")
-        if text.decode("utf-8", "replace") in _CARRIERS:  # Athena: the name of a column, in its first row
+        if text.decode("utf-8", "replace") in CARRIERS:  # Athena: the name of a column, in its first row
             return _BLANK
         if text.lstrip().startswith(b"{"):
             if _is_large(text):

@@ -9,11 +9,21 @@ r"""Recognise a text of an envelope that repeats another one, which shippers do.
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from vaultwatch.reading.budget import exceeded
+
+
+class _HasTexts(Protocol):
+    @property
+    def texts(self) -> list[bytes]: ...
+
+
+_Found = TypeVar("_Found", bound=_HasTexts)
 
 _RECORD = re.compile(
     rb'\{\s{0,64}\\{0,8}"(?:time|type|auth|request|@level|@message|@module|@timestamp)\\{0,8}"\s?:'
@@ -27,6 +37,17 @@ _MOST = 64
 def shows_record(text: bytes) -> bool:
     """Return whether a text shows that it holds a record."""
     return _RECORD.search(text) is not None
+
+
+def without_begun(found: Sequence[_Found]) -> list[_Found]:
+    """Leave out texts that are only the beginning of another one; but a record of several lines is for `Known`."""
+    texts = sorted(one.texts[0] for one in found if len(one.texts) == 1)
+    begun = {
+        text
+        for text, other in pairwise(texts)
+        if text != other and other.startswith(text) and not (shows_record(text) and other.startswith(b"\n", len(text)))
+    }
+    return [one for one in found if len(one.texts) != 1 or one.texts[0] not in begun]
 
 
 class Known:

@@ -29,7 +29,7 @@ _SERVER_KEY = re.compile(rb'\s*\{\s*"@(?:level|message|module|timestamp|caller)"
 _SERVER_KEY_LATER = re.compile(rb'"@(?:level|message)"\s*:')
 _NEAR_START = 512
 _ANY_PREFIX = re.compile(
-    rb"(?:[^\s{\"|][^{\"]{0,255}?(?:\{[^{}]{0,512}\} )?|\{\w{1,64}=[^{}]{0,512}\} "
+    rb"(?:[^\s{\"|][^{\"]{0,255}?(?:\{[^{}]{0,512}\} {1,64})?|\{(?:\w{1,64}=[^{}]{0,512})?\} {1,64}"
     rb"|[ \t]{1,32}\d{1,9}[: \t][ \t]{0,8}"  # the numbers of cat -n
     rb"|[ \t]{1,32}\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^{\"|=]{0,128} "  # Cloud Foundry
     rb"|[ \t]{1,32}\d[^{\"|=]{0,255}(?:\||\xe2\x94\x82) "  # a column of psql, the numbers of bat
@@ -134,6 +134,8 @@ def split_line(line: bytes, known: Affixes | None = None) -> ServerLine:
             return ServerLine(line, NO_HEADER, rest, None)  # behind the time that a program in Go writes
         return ServerLine(line, NO_HEADER, text, head)
     header, text = strip_syslog_header(text)
+    if known and header.host and not header.program:
+        known.learn_host(header.host)
     if header is not NO_HEADER and (head := read_head(text)):
         return ServerLine(line, header, text, head)
     if prefix := _ANY_PREFIX.match(text):

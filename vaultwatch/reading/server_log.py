@@ -346,9 +346,14 @@ class ServerLogReader:
             return None
         return SkippedMessage(time, line.raw, origin, line.header.time, line.header.host)
 
+    def _last_before(self, key: _Key) -> _Open | None:
+        """Return the message that was begun last, for a line without a header: that may be before the first only."""
+        last = next(reversed(self._open), None)
+        return self._open[last] if last and last[:2] == key[:2] and not any(key[2:]) else None
+
     def _waiting(self, key: _Key, line: ServerLine) -> _Open | None:
         """Return the open message that a line without a head continues."""
-        opened = self._open.get(key)
+        opened = self._open.get(key) or self._last_before(key)
         if not opened or line.text.startswith((b"{", b"==> ")):
             return None
         if len(opened.lines) >= self._max_lines or opened.bytes + len(line.raw) > self._max_bytes:

@@ -40,6 +40,7 @@ NO_HEADER = Header()
 
 # What a server-log message can begin with: the head of a line, JSON, a banner.
 _OPENER = rb"(?=\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d|\{\s*\"|" + b"|".join(BANNERS) + rb")"
+_LEVEL = rb"\[ {0,2}[A-Z?]"
 _PRIORITY = rb"(?:<\d{1,3}>)?"
 _ISO_TIME = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 _TIME = (
@@ -55,7 +56,7 @@ _PID = rb"\[(?P<pid>[\w.-]{1,20})\]"
 _VAULT = rb"(?P<program>vault|openbao|bao)"
 _END = rb"(?: |$)"
 _VALUE = rb"\"[^\"\\]*(?:\\.[^\"\\]*){0,64}\""
-_ELEMENT = rb"\[(?! {0,2}[A-Z]{3,5} {0,2}\] )[^\]\"]*(?:" + _VALUE + rb"[^\]\"]*){0,64}\]"
+_ELEMENT = rb"\[(?! {0,2}[A-Z]{3,5} {0,2}\] )[^\s=\]\"]{1,64}(?: [^\s=\]\"]{1,64}=" + _VALUE + rb"){0,64}\]"
 
 _FORMS = [
     re.compile(pattern, re.DOTALL)
@@ -67,12 +68,17 @@ _FORMS = [
         _PRIORITY + _TIME + rb" " + _PROGRAM + _PID + rb":" + _END,
         _PRIORITY + _TIME + rb" " + _VAULT + rb":" + _END,
         _PRIORITY + _TIME + rb" " + _HOST + rb" " + _OPENER,
-        _PRIORITY + rb"(?P<time>" + _ISO_TIME + rb")(?: (?!\[)|$)",
+        _PRIORITY + rb"(?P<time>" + _ISO_TIME + rb")(?: (?!" + _LEVEL + rb")|$)",
         _PRIORITY + _VAULT + rb"(?:" + _PID + rb")?:" + _END,
         _PRIORITY + _PROGRAM + _PID + rb":" + _END,
         _PRIORITY + _HOST + rb" " + _PROGRAM + rb"(?:" + _PID + rb")?: " + _OPENER,
         rb"(?P<program>[\w.-]{1,128}) {1,64}\|" + _END,
-        rb"\[pod/(?P<host>[\w.-]{1,255})/(?P<program>[\w.-]{1,255})\](?: (?P<time>" + _ISO_TIME + rb")(?! \[))?" + _END,
+        rb"\[pod/(?P<host>[\w.-]{1,255})/(?P<program>[\w.-]{1,255})\](?: (?P<time>"
+        + _ISO_TIME
+        + rb")(?! "
+        + _LEVEL
+        + rb"))?"
+        + _END,
         rb"<\d{1,3}>",
     )
 ]

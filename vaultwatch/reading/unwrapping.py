@@ -42,6 +42,7 @@ from vaultwatch.reading.objects import (
     is_record,
     separators_behind,
 )
+from vaultwatch.reading.octet_frames import OctetFrames
 from vaultwatch.reading.records import Rejected
 from vaultwatch.reading.rows import (
     ANY_HEAD,
@@ -80,7 +81,8 @@ _BULK = re.compile(
     rb'\{\s?"(?:index|create)"\s?:\s?\{(?:\s?"_\w{1,32}"\s?:\s?(?:"[^"\\]{0,256}"|[\w.-]{1,32})\s?,?){0,8}\s?\}\s?\}'
 )
 """The line in front of each document that Elasticsearch loads."""
-_ARROW = b"=> {"  # how Ansible begins what a host has returned
+_OPENS_OBJECT = re.compile(rb"(?s).*=> \{\Z|\d{4}-\d\d-\d\dT[\d:.]{8,20}(?:Z|[+-]\d\d:\d\d) (?:[\w./-]{1,512} )?\{\Z")
+"""How Ansible begins what a host has returned, and `aws logs tail --format json` an object over many lines."""
 
 
 class Unwrapper:
@@ -109,6 +111,7 @@ class Unwrapper:
         self._frames: dict[bytes, bytes] = {}
         self._envelopes = envelopes or Envelopes()
         self._ending = b""  # what is behind each line
+        self._octets: OctetFrames | None = None
         self._document = Document(self._envelopes)
 
     def begin_table(self, delimiter: bytes) -> None:
@@ -119,10 +122,14 @@ class Unwrapper:
         """Begin a log in which this is behind each line."""
         self._ending = ending
 
+    def begin_frames(self) -> None:
+        """Begin a log that consists of frames with the count of their bytes."""
+        self._octets = OctetFrames()
+
     @property
     def is_table(self) -> bool:
         """Whether the next line may be a row of a table, or one of a document."""
-        return self._document.is_open or bool(self._ending)
+        return self._document.is_open or bool(self._ending or self._octets)
 
     @property
     def holds_object(self) -> bool:
@@ -142,7 +149,7 @@ class Unwrapper:
 
     def comes_first(self, line: bytes) -> bool:
         """Return whether a line is for this, even if it may continue a message of the server log."""
-        is_framed = bool(self._ending) or self._document.has_rows or line.startswith(_MULTIPLEXED)
+        is_framed = bool(self._ending or self._octets) or self._document.has_rows or line.startswith(_MULTIPLEXED)
         return is_framed or self.holds_object or self._envelopes.quoted.is_line(line)
 
     def read(self, line: bytes, number: int) -> list[Piece]:
@@ -153,6 +160,11 @@ class Unwrapper:
             number: Its number.
         """
         self.joined, self._number = [], number
+        if self._octets:
+            return [piece for part in self._octets.parts_of(line) for piece in self._read_line(part, number)]
+        return self._read_line(line, number)
+
+    def _read_line(self, line: bytes, number: int) -> list[Piece]:
         if self._ending or self._document.export.is_in_value or line.startswith(_MULTIPLEXED):
             line = self._without_frame(line)
         text = line.strip(b" \t\r\n\0")
@@ -161,13 +173,13 @@ class Unwrapper:
         if plain := self._plain(text):
             return self._without_colours(line, plain, number)
         if parts := divided(text):
-            return [piece for part in parts if part.strip() for piece in self.read(part, number)]
+            return [piece for part in parts if part.strip() for piece in self._read_line(part, number)]
         if cri := _CRI.match(text):
             return self._cri(cri, line, text[cri.end() :], number)
         if self.holds_object:
             if not NEW_RECORD.match(text):
                 return self._continue(PRETTY, text, line, number)
-            return [*self.interrupt(), *self.read(line, number)]
+            return [*self.interrupt(), *self._read_line(line, number)]
         if (found := self._document.lines_in(line.rstrip(b"\r\n\0"), text, number)) is not None:
             return [Piece(piece, number) for one in found for piece in self._pieces(b"", one, number, 1)]
         return self._read_row(line, text, number)
@@ -200,7 +212,7 @@ class Unwrapper:
 
     def _without_colours(self, line: bytes, plain: bytes, number: int) -> list[Piece]:
         """Return what is in a line without its colours; the line as it is if that is no JSON."""
-        pieces = self.read(plain, number)
+        pieces = self._read_line(plain, number)
         is_message = pieces == [Piece(plain, number)] and not plain.startswith(b"{")
         return [Piece(line, number)] if is_message else pieces
 
@@ -214,7 +226,7 @@ class Unwrapper:
         rests = [rest for rest in (*self._frames.values(), *self._document.flush()) if rest.strip()]
         self._frames.clear()
         found += [Piece(piece, self._number) for rest in rests for piece in self._pieces(b"", rest, self._number, 1)]
-        self._ending, self._envelopes = b"", Envelopes()
+        self._ending, self._octets, self._envelopes = b"", None, Envelopes()
         self._document = Document(self._envelopes)
         return found
 
@@ -328,7 +340,9 @@ class Unwrapper:
 
     def _behind_prefix(self, whole: bytes, text: bytes, number: int, level: int) -> Iterator[bytes | Rejected]:
         """Yield what is in an object behind a text; if the text is a header, a long object may continue later."""
-        if level == 0 and text.endswith(_ARROW):
+        if level == 0 and text.endswith(b" {") and _OPENS_OBJECT.match(text):
+            rest = strip_syslog_header(text)[1]
+            self.affixes.learn(rest, rest[:-1])
             self._held.hold(PRETTY, b"{", whole, number)
             return
         start = max(text.find(b'{"'), 0)
