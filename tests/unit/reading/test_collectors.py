@@ -170,7 +170,9 @@ def test_a_header_in_front_of_the_first_line_of_a_message_only(records: list[str
         pytest.param("2026-03-01T10:00:09.123456Z 01O ", id="GitLab"),
         pytest.param("2026-03-01T10:00:09.123456Z ", id="docker logs -t"),
         pytest.param("[pod/vault-0/vault] 2026-03-01T10:00:09.123456Z ", id="kubectl --prefix --timestamps"),
-        pytest.param("<190>1 2026-03-01T10:00:09.123456+00:00 host app vault.1 - ", id="Heroku, without structured data"),
+        pytest.param(
+            "<190>1 2026-03-01T10:00:09.123456+00:00 host app vault.1 - ", id="Heroku, without structured data"
+        ),
         pytest.param("EVENTS\t3754\t1772359209123\tvault/vault/ab\t", id="aws logs filter-log-events, text"),
     ],
 )
