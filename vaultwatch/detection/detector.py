@@ -19,7 +19,6 @@ from vaultwatch.detection.prefixes import Prefixes
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.detection.waiting import Waiting
 from vaultwatch.reading.budget import exceeded
-from vaultwatch.reading.endings import ending_of
 from vaultwatch.reading.identity import Seen, ServerEventKeys, parse_time
 from vaultwatch.reading.joined import is_whole, joined_entries, read_part
 from vaultwatch.reading.plain import holds_nothing, is_json_message, is_plain_message, may_hold_records
@@ -39,14 +38,15 @@ from vaultwatch.reading.repeated import repeated_members
 from vaultwatch.rules.correlations import Correlations
 from vaultwatch.rules.index import Before, Candidate, ForTheReader, Passed, Rules, Settle, Sifted, Unreadable
 from vaultwatch.rules.pack import Rule
+from vaultwatch.unwrapping.endings import ending_of
 
 if TYPE_CHECKING:
     from vaultwatch.detection.server import ServerDetector
     from vaultwatch.reading.affixes import Affixes
-    from vaultwatch.reading.envelopes import Envelopes
     from vaultwatch.reading.server_line import ServerLine
-    from vaultwatch.reading.split_lines import Piece
-    from vaultwatch.reading.unwrapping import Unwrapper
+    from vaultwatch.unwrapping.envelopes import Envelopes
+    from vaultwatch.unwrapping.split_lines import Piece
+    from vaultwatch.unwrapping.unwrapper import Unwrapper
 
 Source = Literal["auto", "audit", "server"]
 WAIT_FOR_RESPONSE_SECONDS = 5.0
@@ -111,7 +111,7 @@ class Detector:
             fatal: Exceptions that pass through `feed`; after any other, only the record that raised it is rejected.
             before_record: Called before anything of a record is read; the reason to reject it unread, or "". Lines are
                 then read without the index.
-            unwrap: Whether records that are in another form (`vaultwatch.reading.unwrapping`) are also put together of
+            unwrap: Whether records that are in another form (`vaultwatch.unwrapping.unwrapper`) are also put together of
                 several lines. In one line they are always searched.
             on_entries: Called with the lines of audit entries that were read, and where they came from if their tags
                 are already removed. It must not raise.
@@ -272,7 +272,7 @@ class Detector:
         return self._index.reads(line[start:])
 
     def _read_forms(self, line: bytes, origin: Origin, now: float) -> list[Verdict]:
-        from vaultwatch.reading.unwrapping import Unwrapper
+        from vaultwatch.unwrapping.unwrapper import Unwrapper
 
         unwrapper = Unwrapper(self._envelopes, self._affixes, is_stream=not self._unwraps)
         pieces = unwrapper.read(line, self._line) + unwrapper.flush()
@@ -429,7 +429,7 @@ class Detector:
             self._learn_affixes(head)
 
     def _learn_affixes(self, head: bytes) -> None:
-        from vaultwatch.reading.unwrapping import Unwrapper
+        from vaultwatch.unwrapping.unwrapper import Unwrapper
 
         unwrapper = Unwrapper(affixes=self._affixes)
         try:
@@ -512,14 +512,14 @@ class Detector:
     @cached_property
     def _unwrapper(self) -> Unwrapper:
         """Searches lines for records in other forms; imported on first use, because most logs are plain."""
-        from vaultwatch.reading.unwrapping import Unwrapper
+        from vaultwatch.unwrapping.unwrapper import Unwrapper
 
         return Unwrapper(affixes=self._affixes)
 
     @cached_property
     def _envelopes(self) -> Envelopes:
         """Searches the envelopes of a stream."""
-        from vaultwatch.reading.envelopes import Envelopes
+        from vaultwatch.unwrapping.envelopes import Envelopes
 
         return Envelopes()
 
@@ -719,13 +719,13 @@ def _with_members_once(before: Before | None, line: bytes) -> bytes:
 
 
 def _columns_in(head: bytes) -> bytes:
-    from vaultwatch.reading.columns import delimiter_behind_messages  # not needed by audit logs
+    from vaultwatch.unwrapping.columns import delimiter_behind_messages  # not needed by audit logs
 
     return delimiter_behind_messages(head)
 
 
 def _begins_as_frames(head: bytes) -> bool:
-    from vaultwatch.reading.octet_frames import begins_as_frames  # not needed by audit logs
+    from vaultwatch.unwrapping.octet_frames import begins_as_frames  # not needed by audit logs
 
     return begins_as_frames(head)
 

@@ -12,9 +12,9 @@ import msgspec
 from vaultwatch.reading.bounds import brief
 from vaultwatch.reading.identity import outcome
 from vaultwatch.reading.records import AuditEntry, Origin, read_audit_entry, split_tag
-from vaultwatch.reading.standing_alone import is_refused, stands_alone
 from vaultwatch.rules.remembered import Remembered
 from vaultwatch.sentences import caller_with_id
+from vaultwatch.unwrapping.standing_alone import is_refused, stands_alone
 
 _MOUNT_LIMIT = 200
 _NOTHING = msgspec.Raw()

@@ -28,7 +28,7 @@ from vaultwatch.inputs.rejects import NOT_TEXT, PACKED, is_binary
 from vaultwatch.inputs.torn import Torn
 from vaultwatch.reading.budget import SMALL_BYTES
 from vaultwatch.reading.records import Rejected
-from vaultwatch.reading.repeats import shows_record
+from vaultwatch.unwrapping.repeats import shows_record
 
 _MAX_VALUES = 1_000
 _SIGNS = ('"request"', '"@message"', "[INFO]", "[WARN]", "[ERROR]", "[DEBUG]")

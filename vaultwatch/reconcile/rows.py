@@ -18,7 +18,7 @@ from vaultwatch.reading.joined import read_entries
 from vaultwatch.reading.left_out import NOTE
 from vaultwatch.reading.plain import may_hold_records
 from vaultwatch.reading.records import AuditEntry, Rejected, split_tag
-from vaultwatch.reading.standing_alone import stands_alone
+from vaultwatch.unwrapping.standing_alone import stands_alone
 
 _SALTED = re.compile(rb'"hmac-sha256:[0-9a-f]{64}"')
 _MASKED = b'"hmac-sha256:"'
@@ -128,7 +128,7 @@ def _in_another_form(line: bytes) -> list[AuditEntry | Rejected]:
     text = split_tag(line)[1]
     if exceeded(text) or not may_hold_records(text):
         return []
-    from vaultwatch.reading.unwrapping import Unwrapper
+    from vaultwatch.unwrapping.unwrapper import Unwrapper
 
     unwrapper = Unwrapper()
     pieces = [piece.line for piece in unwrapper.read(text, 1) + unwrapper.flush()]

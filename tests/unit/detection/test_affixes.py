@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.reading.test_unwrapping import A, Counted, counted, verdicts
-from tests.unit.reading.test_unwrapping import S as SEALED
+from tests.unit.unwrapping.test_unwrapper import A, Counted, counted, verdicts
+from tests.unit.unwrapping.test_unwrapper import S as SEALED
 from vaultwatch.reading.affixes import Affixes
 from vaultwatch.reading.server_line import split_line
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.unit.detection.test_affixes import TEXT, WHOLE
-from tests.unit.reading.test_unwrapping import A, Counted, counted, verdicts
+from tests.unit.unwrapping.test_unwrapper import A, Counted, counted, verdicts
 
 LINES = [A, *TEXT.splitlines()]
 TIME = "2026-11-21T07:29:41.000Z"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.unit.reading.test_unwrapping import J, S, verdicts
+from tests.unit.unwrapping.test_unwrapper import J, S, verdicts
 from vaultwatch.reading.records import MISPLACED_MESSAGE, NO_ORIGIN, Rejected, ServerMessage
 from vaultwatch.reading.server_log import ServerLogReader
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from vaultwatch.reading.joined_messages import HEAD
-from vaultwatch.reading.objects import is_object
+from vaultwatch.unwrapping.objects import is_object
 
 _FRAME = re.compile(rb"(\d{1,7}) (?=<\d{1,3}>)")
 _RECORD_AFTER_CR = re.compile(rb"\r(?:[^\r{]{0,120} )?(?:\{\"|" + HEAD + rb")")  # others are of progress bars

@@ -14,7 +14,7 @@ import re
 
 import msgspec
 
-from vaultwatch.reading.envelopes import Envelopes, is_word
+from vaultwatch.unwrapping.envelopes import Envelopes, is_word
 
 _USUAL = frozenset(
     (b"log", b"message", b"MESSAGE", b"line", b"msg", b"textPayload", b"text", b"_raw", b"content", b"LogMessage")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.reading.test_unwrapping import A, Counted, J, counted
-from vaultwatch.reading.endings import ending_of
+from tests.unit.unwrapping.test_unwrapper import A, Counted, J, counted
+from vaultwatch.unwrapping.endings import ending_of
 
 SEALED = "2026-11-21T07:29:59.352Z [INFO]  core: vault is sealed"
 STOPPED = "2026-11-21T07:29:59.352Z [INFO]  core: stopping cluster listeners"

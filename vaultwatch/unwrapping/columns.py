@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from vaultwatch.reading.flattened import entry_of
 from vaultwatch.reading.joined_messages import HEAD
+from vaultwatch.unwrapping.flattened import entry_of
 
 _DELIMITERS = ",;\t|"
 _MESSAGE_NAME = re.compile(

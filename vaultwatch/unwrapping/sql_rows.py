@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from vaultwatch.reading.documents import OF_SQL
-from vaultwatch.reading.envelopes import Envelopes, is_word
-from vaultwatch.reading.repeats import shows_record
 from vaultwatch.reading.unclear import is_banner
+from vaultwatch.unwrapping.documents import OF_SQL
+from vaultwatch.unwrapping.envelopes import Envelopes, is_word
+from vaultwatch.unwrapping.repeats import shows_record
 
 _MARK = re.compile(rb"\\.|''|['(),]", re.DOTALL)
 _HAS_ROWS = re.compile(rb"\(|(?i:INSERT|REPLACE|VALUES)\b")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.reading.test_unwrapping import ENTRY, Counted, S, counted, event, insight
+from tests.unit.unwrapping.test_unwrapper import ENTRY, Counted, S, counted, event, insight
 from vaultwatch.reading.budget import MAX_VALUES, exceeded
 from vaultwatch.reading.elements import elements_of
 

@@ -19,9 +19,9 @@ from tests.unit.detection.records import SERVER, rule
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.reading.budget import exceeded
-from vaultwatch.reading.envelopes import Envelopes
 from vaultwatch.reading.records import Rejected
 from vaultwatch.rules.conditions import Exists
+from vaultwatch.unwrapping.envelopes import Envelopes
 
 RULES = Ruleset([SERVER, rule(Exists("request.path", True), "entry")])
 _MARK = re.compile(r"mark-\d+-")
@@ -171,7 +171,7 @@ def is_shown(first: int, encoding: str) -> bool:
 def _sizes(request: pytest.FixtureRequest) -> Iterator[None]:
     """Read every envelope as a small one, or as one with more values than a record has."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vaultwatch.reading.envelopes._is_large", lambda text: request.param and len(text) > 1_000)
+        patch.setattr("vaultwatch.unwrapping.envelopes._is_large", lambda text: request.param and len(text) > 1_000)
         yield
 
 

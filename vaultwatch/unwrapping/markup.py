@@ -15,7 +15,7 @@ import html
 import re
 from collections.abc import Iterator
 
-from vaultwatch.reading.envelopes import Envelopes, is_word
+from vaultwatch.unwrapping.envelopes import Envelopes, is_word
 
 _OPENS = re.compile(rb"(?i)<(?:\?xml\b|!doctype\b|!--|(?!json:)[a-z][\w:.-]{0,64}(?:\s[^<>]{0,4096})?/?>)")
 _TOKEN = re.compile(

@@ -14,8 +14,8 @@ import msgspec
 
 from vaultwatch.reading.hclog import unescape
 from vaultwatch.reading.joined_messages import HEAD
-from vaultwatch.reading.repeats import shows_record
 from vaultwatch.reading.unclear import is_banner
+from vaultwatch.unwrapping.repeats import shows_record
 
 _IN_QUOTES = re.compile(rb'([^"{=|]{0,256})"([^"\\]*(?:\\.[^"\\]*)*)"[^"{A-Za-z:]{0,64}', re.DOTALL)
 _BEGINS_RECORD = re.compile(rb'\{\s{0,64}"|' + HEAD)

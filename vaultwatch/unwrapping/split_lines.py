@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from vaultwatch.reading.assembly import Assembly
 from vaultwatch.reading.records import Rejected
+from vaultwatch.unwrapping.assembly import Assembly
 
 _MAX_HELD = 16
 SHORTEST_PART = 400

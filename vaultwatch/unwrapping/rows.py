@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from vaultwatch.reading.columns import CAN_HOLD_RECORD, IN_LABELS, cells
 from vaultwatch.reading.joined_messages import HEAD, messages_in
-from vaultwatch.reading.objects import RecordEnds, end_of_object, is_record
+from vaultwatch.unwrapping.columns import CAN_HOLD_RECORD, IN_LABELS, cells
+from vaultwatch.unwrapping.objects import RecordEnds, end_of_object, is_record
 
 ANY_HEAD = re.compile(HEAD)
 OPENS_WITH_HEAD = re.compile(rb"[^{\"]{0,256}?" + HEAD)

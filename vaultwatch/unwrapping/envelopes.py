@@ -20,8 +20,9 @@ import msgspec
 
 from vaultwatch.reading.budget import MAX_DEPTH, exceeded, is_deep
 from vaultwatch.reading.elements import elements_of
-from vaultwatch.reading.encoded import decoded, text_in
-from vaultwatch.reading.envelope_parts import (
+from vaultwatch.reading.unclear import BANNERS, is_banner
+from vaultwatch.unwrapping.encoded import decoded, text_in
+from vaultwatch.unwrapping.envelope_parts import (
     CARRIERS,
     TYPES,
     Frame,
@@ -34,9 +35,8 @@ from vaultwatch.reading.envelope_parts import (
     pairs_of,
     plain_value,
 )
-from vaultwatch.reading.quoted import Quoted
-from vaultwatch.reading.repeats import Known, shows_record, without_begun
-from vaultwatch.reading.unclear import BANNERS, is_banner
+from vaultwatch.unwrapping.quoted import Quoted
+from vaultwatch.unwrapping.repeats import Known, shows_record, without_begun
 
 _BEHIND_BLANK = re.compile(rb" (?:\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:|==> |\{\")")
 _WORD = re.compile(rb"[\w.,:;/@+=-]*\s*")

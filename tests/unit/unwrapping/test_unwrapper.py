@@ -17,12 +17,12 @@ from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.inputs.logs import logs_in
-from vaultwatch.reading.assembly import Assembly
-from vaultwatch.reading.logfmt import message_of
 from vaultwatch.reading.records import Position, Rejected
-from vaultwatch.reading.split_lines import Piece
-from vaultwatch.reading.unwrapping import Unwrapper
 from vaultwatch.rules.pack import shipped_rules
+from vaultwatch.unwrapping.assembly import Assembly
+from vaultwatch.unwrapping.logfmt import message_of
+from vaultwatch.unwrapping.split_lines import Piece
+from vaultwatch.unwrapping.unwrapper import Unwrapper
 
 FORMS = Path(__file__).parents[2] / "data" / "forms"
 RULES = Ruleset(shipped_rules())

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.unit.reading.test_unwrapping import ENTRY, Counted
+from tests.unit.unwrapping.test_unwrapper import ENTRY, Counted
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.rules.pack import shipped_rules

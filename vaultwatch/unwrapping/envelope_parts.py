@@ -10,8 +10,8 @@ import msgspec
 
 from vaultwatch.reading import lenient
 from vaultwatch.reading.budget import MAX_LENIENT_BYTES
-from vaultwatch.reading.encoded import unpacked
 from vaultwatch.reading.repeated import with_all_members
+from vaultwatch.unwrapping.encoded import unpacked
 
 CARRIERS = dict.fromkeys((
     "log", "message", "MESSAGE", "line", "msg", "event", "original", "_raw", "raw",  # docker, Beats, journald, Splunk

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vaultwatch.reading.arrays import lines_in_text
-from vaultwatch.reading.bar_tables import BarTable
-from vaultwatch.reading.columns import OF_ENTRIES, Heading, heading_of, without_columns
-from vaultwatch.reading.documents import OF_ARRAY, OF_OTEL, OF_SQL, OF_YAML, body_of_otel, document_of
-from vaultwatch.reading.encoded import text_in
-from vaultwatch.reading.envelopes import Envelopes
-from vaultwatch.reading.journal_export import JournalExport
 from vaultwatch.reading.lines import LineSplitter
-from vaultwatch.reading.markup import Markup, is_markup
-from vaultwatch.reading.rows import ANY_HEAD, DELIMITER
+from vaultwatch.unwrapping.arrays import lines_in_text
+from vaultwatch.unwrapping.bar_tables import BarTable
+from vaultwatch.unwrapping.columns import OF_ENTRIES, Heading, heading_of, without_columns
+from vaultwatch.unwrapping.documents import OF_ARRAY, OF_OTEL, OF_SQL, OF_YAML, body_of_otel, document_of
+from vaultwatch.unwrapping.encoded import text_in
+from vaultwatch.unwrapping.envelopes import Envelopes
+from vaultwatch.unwrapping.journal_export import JournalExport
+from vaultwatch.unwrapping.markup import Markup, is_markup
+from vaultwatch.unwrapping.rows import ANY_HEAD, DELIMITER
 
 if TYPE_CHECKING:
-    from vaultwatch.reading.yaml_lines import YamlLines
+    from vaultwatch.unwrapping.yaml_lines import YamlLines
 
 _CSV_HEADER = re.compile(
     rb'(?i)[\w@", ]{0,256}@message[\w@", ]{0,256}'
@@ -121,7 +121,7 @@ class Document:
 
     def _lines_of_sql(self, line: bytes) -> list[bytes] | None:
         """Return the lines in statements of SQL that end in a line; a text in them can go on in the next one."""
-        from vaultwatch.reading.sql_rows import ends_in_text, lines_of  # few logs are such
+        from vaultwatch.unwrapping.sql_rows import ends_in_text, lines_of  # few logs are such
 
         goes_on = ends_in_text(line, is_in_text=bool(self._statement))
         self._statement.append(line)
@@ -138,7 +138,7 @@ class Document:
     @cached_property
     def _yaml(self) -> YamlLines:
         """Finds the lines in a document of YAML."""
-        from vaultwatch.reading.yaml_lines import YamlLines  # few logs are such
+        from vaultwatch.unwrapping.yaml_lines import YamlLines  # few logs are such
 
         return YamlLines(self._envelopes)
 

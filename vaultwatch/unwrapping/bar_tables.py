@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-from vaultwatch.reading.envelopes import Envelopes, is_word
+from vaultwatch.unwrapping.envelopes import Envelopes, is_word
 
 _MAY_BE_RULE = re.compile(rb"\s{0,8}(?:[|+:\-=\s]|\xe2[\x94\x95][\x80-\xbf]){3,}")
 _DASHES = "-=:─═━ \t"

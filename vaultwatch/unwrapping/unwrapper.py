@@ -1,12 +1,12 @@
 r"""Find the records in lines that hold them in another form, one line after the other.
 
-    {"log":"{\"time\":...}\n","stream":"stdout"}     an envelope (`vaultwatch.reading.envelopes`)
+    {"log":"{\"time\":...}\n","stream":"stdout"}     an envelope (`vaultwatch.unwrapping.envelopes`)
     2026-11-21T07:29:41Z stdout P {"time":            a line that a container runtime or journald has split
     {"time":...}{"time":...},                         several objects, with what separates them
     {                                                 one object over many lines
       "time": ...
     2026-11-21 07:29:41.1,"{""time"":...}"            CSV; {\"time\":...} escaped as text
-    ts=2026-11-21T07:29:41Z level=info msg="..."      logfmt (`vaultwatch.reading.logfmt`)
+    ts=2026-11-21T07:29:41Z level=info msg="..."      logfmt (`vaultwatch.unwrapping.logfmt`)
     ["2026-11-21T07:29:41Z [INFO]  core: ...", ...]   an array of lines
     | vault-1 | {"time":...} |                        a row of Markdown, below |---|---|
     ...finished2026-11-21T07:29:41Z [INFO]  core:     several messages (`vaultwatch.reading.joined_messages`)
@@ -22,17 +22,20 @@ from collections.abc import Iterator
 import msgspec
 
 from vaultwatch.reading.affixes import Affixes
-from vaultwatch.reading.arrays import lines_in_text
-from vaultwatch.reading.assembly import MAX_BYTES
 from vaultwatch.reading.budget import exceeded
-from vaultwatch.reading.columns import CAN_HOLD_RECORD
-from vaultwatch.reading.document_lines import Document
-from vaultwatch.reading.envelope_parts import Frame, decoded_json
-from vaultwatch.reading.envelopes import Envelopes
-from vaultwatch.reading.flattened import entry_of
 from vaultwatch.reading.joined_messages import HEAD
-from vaultwatch.reading.logfmt import message_of, texts_of
-from vaultwatch.reading.objects import (
+from vaultwatch.reading.records import Rejected
+from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
+from vaultwatch.reading.unclear import BANNERS
+from vaultwatch.unwrapping.arrays import lines_in_text
+from vaultwatch.unwrapping.assembly import MAX_BYTES
+from vaultwatch.unwrapping.columns import CAN_HOLD_RECORD
+from vaultwatch.unwrapping.document_lines import Document
+from vaultwatch.unwrapping.envelope_parts import Frame, decoded_json
+from vaultwatch.unwrapping.envelopes import Envelopes
+from vaultwatch.unwrapping.flattened import entry_of
+from vaultwatch.unwrapping.logfmt import message_of, texts_of
+from vaultwatch.unwrapping.objects import (
     AROUND,
     COLOUR,
     NEW_RECORD,
@@ -42,9 +45,8 @@ from vaultwatch.reading.objects import (
     is_record,
     separators_behind,
 )
-from vaultwatch.reading.octet_frames import OctetFrames
-from vaultwatch.reading.records import Rejected
-from vaultwatch.reading.rows import (
+from vaultwatch.unwrapping.octet_frames import OctetFrames
+from vaultwatch.unwrapping.rows import (
     ANY_HEAD,
     MARKS,
     OPENS_WITH_HEAD,
@@ -55,10 +57,8 @@ from vaultwatch.reading.rows import (
     records_in_row,
     without_columns_behind,
 )
-from vaultwatch.reading.separators import divided
-from vaultwatch.reading.split_lines import PRETTY, SHORTEST_PART, Piece, SplitLines
-from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
-from vaultwatch.reading.unclear import BANNERS
+from vaultwatch.unwrapping.separators import divided
+from vaultwatch.unwrapping.split_lines import PRETTY, SHORTEST_PART, Piece, SplitLines
 
 _MULTIPLEXED = (b"\1\0\0\0", b"\2\0\0\0")
 _LENGTH_OF_FRAME = 8
@@ -452,7 +452,7 @@ def _may_hold_line(text: bytes) -> bool:
 def _texts_of_event(text: bytes) -> dict[str, str]:
     if b"CEF:" not in text[:_LONGEST_HEADER] and b"LEEF:" not in text[:_LONGEST_HEADER]:
         return {}
-    from vaultwatch.reading.events import messages_of  # few logs need its patterns
+    from vaultwatch.unwrapping.events import messages_of  # few logs need its patterns
 
     return messages_of(text)
 

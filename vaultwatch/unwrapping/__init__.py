@@ -1,0 +1,1 @@
+"""Finding records in what other programs write: envelopes, split lines, rows of tables, documents."""
