@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, cast
 import click
 
 from vaultwatch.cli.common import check_rule_names, complete_rule, load_rules, load_silenced, period, rules_option
-from vaultwatch.detection.detector import Source
 from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.detection.line_reader import Source
 from vaultwatch.findings.reader import Settings
 from vaultwatch.findings.selection import Selection
 from vaultwatch.rules.facts import Level

@@ -22,8 +22,9 @@ from vaultwatch.detection.ahead import (
     take_over,
 )
 from vaultwatch.detection.correlation import Correlator
-from vaultwatch.detection.detector import Detector, Source
+from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Counts, Ruleset
+from vaultwatch.detection.line_reader import Source
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.detection.waiting import Waiting
 from vaultwatch.findings.found import Findings, Found, copy_of, find, key_of

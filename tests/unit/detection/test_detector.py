@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from testbed.recorded import RECORDINGS
 from tests.unit.detection.records import FAILED, HEAD, SEAL, SERVER, SHUTDOWN, VALUE, found, request, response, rule
-from vaultwatch.detection.detector import Detector, Source
+from vaultwatch.detection.detector import Detector
+from vaultwatch.detection.line_reader import Source
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.detection.waiting import MAX_WAITING
 from vaultwatch.reading.hclog import without_colours

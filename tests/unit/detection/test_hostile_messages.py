@@ -12,8 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vaultwatch.alerts import alert_of
-from vaultwatch.detection.detector import Detector, Source
+from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.detection.line_reader import Source
 from vaultwatch.reading.records import Origin, Rejected
 from vaultwatch.rules.pack import shipped_rules
 

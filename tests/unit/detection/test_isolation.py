@@ -8,8 +8,10 @@ from tests.support.faults import raise_on
 from tests.unit.detection.records import HEAD, SEAL, SERVER, VALUE, found, request, response
 from vaultwatch.detection import audit, server
 from vaultwatch.detection import detector as detecting
-from vaultwatch.detection.detector import INDEX, Detector, Source
+from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
+from vaultwatch.detection.line_reader import Source
+from vaultwatch.detection.sifting import INDEX
 from vaultwatch.reading import server_line, server_log
 from vaultwatch.reading.records import Rejected
 

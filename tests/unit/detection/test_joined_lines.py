@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.detection.records import SEAL, SERVER, found, request, response, rule
-from vaultwatch.detection.detector import Detector, Source
+from vaultwatch.detection.detector import Detector
+from vaultwatch.detection.line_reader import Source
 from vaultwatch.reading.budget import MAX_BYTES
 from vaultwatch.reading.joined import ENTRY_FOLLOWS, joined_entries
 from vaultwatch.reading.records import Origin, Rejected

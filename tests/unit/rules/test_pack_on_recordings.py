@@ -13,7 +13,8 @@ import pytest
 
 from tests.unit.rules.raised import SETUP, rules_for
 from vaultwatch.alerts import Alert, alert_of
-from vaultwatch.detection.detector import Detector, Source
+from vaultwatch.detection.detector import Detector
+from vaultwatch.detection.line_reader import Source
 from vaultwatch.reading.records import Rejected
 from vaultwatch.rules.compiling.collection import compile_directories
 from vaultwatch.rules.facts import Level
