@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaultwatch.detection import detector
+from vaultwatch.detection import searching
 from vaultwatch.detection.detector import Detector
 from vaultwatch.reading.plain import holds_nothing
 from vaultwatch.reading.records import Rejected
@@ -43,7 +43,7 @@ def read(lines: Sequence[bytes]) -> Found:
 
 def searched(lines: Sequence[bytes]) -> Found:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(detector, "holds_nothing", lambda _: False)
+        patch.setattr(searching, "holds_nothing", lambda _: False)
         return read(lines)
 
 

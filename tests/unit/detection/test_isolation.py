@@ -7,7 +7,7 @@ import pytest
 from tests.support.faults import raise_on
 from tests.unit.detection.records import HEAD, SEAL, SERVER, VALUE, found, request, response
 from vaultwatch.detection import audit, server
-from vaultwatch.detection import detector as detecting
+from vaultwatch.detection import line_reader as detecting
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.detection.line_reader import Source

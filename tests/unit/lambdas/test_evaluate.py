@@ -32,7 +32,7 @@ from vaultwatch.alerts import alert_of
 from vaultwatch.aws.alerts_bucket import AlertsBucket
 from vaultwatch.aws.alerts_first import KEEPING_SECONDS, PromptFetch
 from vaultwatch.batches import EncodedFrame, Evaluation
-from vaultwatch.detection import detector
+from vaultwatch.detection import line_reader
 from vaultwatch.detection.detector import Detector
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.errors import BucketError, FrameError
@@ -170,7 +170,7 @@ class TestWhatCannotBeRead:
         self, aws: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         evaluate = aws.function("evaluate")
-        raise_on(monkeypatch, detector, "read_audit_entry", "injected", RecursionError)
+        raise_on(monkeypatch, line_reader, "read_audit_entry", "injected", RecursionError)
         frame = aws.frame(entry(1), AUDIT_TAG + b"injected", entry(2, principal="bob"))
         assert evaluate.handler(kinesis(frame), Context()) == ALL_DONE
         assert len(aws.alerts()) == 2
@@ -217,7 +217,7 @@ class TestWhatCannotBeRead:
     ) -> None:
         ends = lambda line, *more: act(0) if b"hostile" in line else read_audit_entry(line, *more)  # noqa: E731
         evaluate = aws.function("evaluate")
-        monkeypatch.setattr(detector, "read_audit_entry", ends)
+        monkeypatch.setattr(line_reader, "read_audit_entry", ends)
         frames = [aws.frame(entry(1)), aws.frame(AUDIT_TAG + b"hostile"), aws.frame(entry(2))]
         assert evaluate.handler(kinesis(*frames), Context()) == ALL_DONE
         assert len(aws.alerts()) == 2

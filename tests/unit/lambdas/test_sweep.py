@@ -34,7 +34,7 @@ from tests.support.functions import (
 from vaultwatch.alerts import Alert
 from vaultwatch.archive.inventory import seen_on_s3
 from vaultwatch.aws.keys import Fingerprint, Place, segment
-from vaultwatch.detection import detector
+from vaultwatch.detection import line_reader
 from vaultwatch.detection.evaluator import Ruleset
 from vaultwatch.frames import Frame, Records, encode
 from vaultwatch.reading import records
@@ -214,7 +214,7 @@ class TestARecordThatEndsTheProcess:
         """Return a line whose reading ends the process."""
         real = records.read_audit_entry
         ends = lambda line, *more: os._exit(0) if b"hostile" in line else real(line, *more)  # noqa: E731
-        monkeypatch.setattr(detector, "read_audit_entry", ends)
+        monkeypatch.setattr(line_reader, "read_audit_entry", ends)
         return b"hostile"
 
     def test_is_kept_and_counted_as_rejected_and_all_others_are_evaluated(

@@ -319,7 +319,7 @@ class TestShapes:
         self, entry: dict[str, Any], before: bytes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         decoded: list[bytes] = []
-        monkeypatch.setattr("vaultwatch.detection.detector.read_audit_entry", lambda text, _: decoded.append(text))
+        monkeypatch.setattr("vaultwatch.detection.line_reader.read_audit_entry", lambda text, _: decoded.append(text))
         detector = Detector(self.RULES)
         assert detector.feed([before + json.dumps({"type": "request", **entry}).encode()]) == []
         assert (decoded, detector.counts.audit) == ([], 1)

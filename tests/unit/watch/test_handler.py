@@ -17,7 +17,7 @@ from tests.support.waiting import HUNG_SECONDS, eventually
 from tests.support.watching import FAST, Watching, alerts_in, entry, harmless, numbers, options
 from vaultwatch import alerts
 from vaultwatch.alerts import alert_of
-from vaultwatch.detection import detector
+from vaultwatch.detection import line_reader
 from vaultwatch.detection.detector import Detector
 from vaultwatch.errors import SettingError
 from vaultwatch.reading import server_log
@@ -261,7 +261,7 @@ def test_a_match_that_cannot_be_described_raises_a_bare_alert_and_is_counted_and
 def test_only_the_line_on_which_reading_raises_is_rejected(
     good: WatchOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    raise_on(monkeypatch, detector, "read_audit_entry", "injected")
+    raise_on(monkeypatch, line_reader, "read_audit_entry", "injected")
     kept = replace(good, rejected=tmp_path / "rejected", stats=tmp_path / "stats")
     assert alerts_of(kept, entry(1) + b"injected\n" + entry(2)) == [1, 2]
     rejected = json.loads((tmp_path / "rejected").read_bytes())
@@ -273,7 +273,7 @@ def test_only_the_line_on_which_reading_raises_is_rejected(
 def test_a_response_on_which_reading_raises_does_not_reject_its_request(
     good: WatchOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    raise_on(monkeypatch, detector, "read_audit_entry", '"response"')
+    raise_on(monkeypatch, line_reader, "read_audit_entry", '"response"')
     assert alerts_of(good, entry(1, kind="request") + entry(1)) == [1]
 
 
