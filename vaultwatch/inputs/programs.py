@@ -123,6 +123,51 @@ _KNOWN = (
         ),
     ),
     (
+        re.compile(rb"(?m)^[0-7]{7}(?: [ \\!-~]{3}){8,16}$"),
+        Program(
+            "it is what od -c prints",
+            r"""import re, sys; names = dict(zip("0abtnvfr", b"\0\a\b\t\n\v\f\r")); byte = lambda one: """
+            r"""names[one[1]] if len(one) == 2 else int(one, 8) if len(one) == 3 else ord(one or " "); """
+            r"""[sys.stdout.buffer.write(bytes(byte(one.strip()) for one in re.findall(" (...)", row))) """
+            r"""for row in re.findall(r"(?m)^[0-7]{7}((?: ...)+)$", sys.stdin.read())]""",
+        ),
+    ),
+    (
+        re.compile(rb"\b_id: (?:ObjectId|UUID)\("),
+        Program(
+            "it is what mongosh prints",
+            r"""import json, re, sys; plain = lambda text: re.sub(r"\\(.)", lambda of: """
+            r"""{"n": "\n", "t": "\t", "r": "\r"}.get(of[1], of[1]), text); """
+            r"""sys.stdout.write(re.sub(r"('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`(?:[^`\\]|\\.)*`)|"""
+            r"""\b[A-Z]\w*\(['\"]?([^()'\"]*)['\"]?\)|([{,]\s*)([A-Za-z_$][\w$]*)(?=:)", """
+            r"""lambda one: json.dumps(plain(one[1][1:-1])) if one[1] else one[3] + json.dumps(one[4]) if one[4] """
+            r"""else json.dumps(one[2]), re.sub(r"(['\"`]) \+\n\s*\1", "", sys.stdin.read())))""",
+        ),
+    ),
+    (
+        re.compile(rb"(?m)^json[.\[][^=]{0,512} = .{0,65536};$"),
+        Program(
+            "it is what gron prints",
+            r"""import functools, json, re, sys; put = lambda of, key, value: of.append(value) """
+            r"""if isinstance(of, list) else of.__setitem__(key, value); top = {}; """
+            r"""keys = lambda path: ["", *(name or (int(place) if place else json.loads(text)) for name, place, text """
+            r"""in re.findall(r"\.([\w$]+)|\[(\d+)\]|\[(\"(?:[^\"\\]|\\.)*\")\]", path))]; """
+            r"""[print(json.dumps(one)) for part in re.split(r"(?m)^(?=json = )", sys.stdin.read()) if part.strip() """
+            r"""for _ in [[put(functools.reduce(lambda of, key: of[key], way[:-1], top), way[-1], json.loads(value)) """
+            r"""for path, value in re.findall(r"(?m)^json(.*?) = (.*);$", part) for way in [keys(path)]]] """
+            r"""for one in (top[""] if isinstance(top[""], list) else [top[""]])]""",
+        ),
+    ),
+    (
+        re.compile(rb"(?m)^[\w.-]{1,64} ?[=:] ?(?:\{\"|\d{4}-\d\d-\d\dT\d\d\\?:|==> )"),
+        Program(
+            "it is a file of properties, as of Java",
+            r"""import re, sys; text = sys.stdin.read(); plain = lambda value: re.sub(r"\\(.)", lambda of: """
+            r"""{"n": "\n", "t": "\t", "r": "\r"}.get(of[1], of[1]), value) if "\\:" in text else value; """
+            r"""[print(plain(value)) for value in re.findall(r"(?m)^[\w.-]+(?: = |[=:])(.*)$", text)]""",
+        ),
+    ),
+    (
         re.compile(rb"(?m)^b['\"]"),
         Program(
             "it is what Python prints of bytes",
@@ -191,19 +236,6 @@ _KNOWN = (
             r"""lambda end: "" if end[1] else " ", one[0]), sys.stdin.read().replace("\r", "")))""",
         ),
     ),
-    (
-        re.compile(rb'"kvlistValue"'),
-        Program(
-            "its records are lists of keys and values, as OTLP has them",
-            r"""import json, sys; value = lambda of: {one["key"]: value(one.get("value") or {}) """
-            r"""for one in of["kvlistValue"]["values"]} if "kvlistValue" in of else """
-            r"""[value(one) for one in of["arrayValue"].get("values", [])] if "arrayValue" in of else """
-            r"""int(of["intValue"]) if "intValue" in of else next(iter(of.values()), None); """
-            r"""[print(body if isinstance(body, str) else json.dumps(body)) for line in sys.stdin """
-            r"""for resource in json.loads(line)["resourceLogs"] for scope in resource["scopeLogs"] """
-            r"""for record in scope["logRecords"] for body in [value(record["body"])]]""",
-        ),
-    ),
 )
 """What shows that a program can make a log of a text, and the program."""
 _BEGINS = (
@@ -217,6 +249,10 @@ _TERMINALS = frozenset({80, 100, 120, 132, 160})
 """Characters: the usual widths of terminals, at which one line that goes on is enough."""
 
 
+_READ = """sys.stdin.read().replace("\\r", "")"""
+_QUOTE = "(?m)^(?:> ?)+"
+
+
 def programs_for(text: bytes) -> Iterator[Program]:
     """Yield the programs that may make a log of a text; tried, most of them do not.
 
@@ -224,12 +260,19 @@ def programs_for(text: bytes) -> Iterator[Program]:
         text: Lines of a log around the first that cannot be read.
     """
     yield from (program for shows, program in _KNOWN if shows.search(text))
-    yield from _joining(text)
-
-
-def _joining(text: bytes) -> Iterator[Program]:
-    """Yield programs that join lines which a terminal, a mail program or somebody else has wrapped."""
     whole = text.decode("utf-8", "replace").replace("\r\n", "\n")
+    yield from _joining(whole, _READ)
+    if re.search(_QUOTE, whole):
+        yield from _joining(re.sub(_QUOTE, "", whole), f're.sub(r"{_QUOTE}", "", {_READ})')
+
+
+def _joining(whole: str, read: str) -> Iterator[Program]:
+    """Yield programs that join lines which a terminal, a mail program or somebody else has wrapped.
+
+    Args:
+        whole: Lines.
+        read: How a program reads them.
+    """
     lines = whole.split("\n")
     width = max(map(len, lines))
     goes_on = rf"(?m)^(.{{{width}}})(?<!  )\n(?!{_BEGINS})"
@@ -237,7 +280,13 @@ def _joining(text: bytes) -> Iterator[Program]:
         yield Program(
             f"its lines seem to be wrapped at {width}",
             rf"""import re, sys; [print(line.rstrip()) for line in re.sub(r"{goes_on}", """
-            r"""r"\1", sys.stdin.read().replace("\r", "").rstrip("\n")).split("\n")]""",
+            rf"""r"\1", {read}.rstrip("\n")).split("\n")]""",
+        )
+    behind_blank = rf"(?m)^(.{{0,{width - 1}}}\S |.{{{width}}})\n(?!{_BEGINS})"
+    if _NARROWEST <= width <= _WIDEST and len(re.findall(behind_blank, whole)) > 1:
+        yield Program(
+            f"its lines seem to be wrapped at {width}, behind blanks",
+            rf"""import re, sys; sys.stdout.write(re.sub(r"{behind_blank}", r"\1", {read}))""",
         )
     width = max((len(line.strip()) for line in lines if " " in line.strip()), default=0)
     before = rf"(?m)^(.+)\n(?!{_BEGINS})(?=(\S*))"
@@ -247,5 +296,5 @@ def _joining(text: bytes) -> Iterator[Program]:
             f"its lines seem to be wrapped at {width}, between words",
             rf"""import re, sys; sys.stdout.write(re.sub(r"{before}", lambda one: (lambda line: line + """
             rf"""("\n" if len(line) + 1 + len(one[2]) <= {width} else " " if " " in line or len(line) < {width} """
-            r"""and line[-1:] != "-" else ""))(one[1].rstrip()), sys.stdin.read().replace("\r", "")))""",
+            rf"""and line[-1:] != "-" else ""))(one[1].rstrip()), {read}))""",
         )

@@ -65,16 +65,16 @@ def wrapped_by_mail() -> list[str]:
 
 
 HEAD = "From: a@example.org\nSubject: logs\nMIME-Version: 1.0\nContent-Transfer-Encoding: quoted-printable\n\n"
-MARKUP = {
+READ = {
     "HTML in a page": ["<html><body><pre>", *map(html.escape, LINES), "</pre></body></html>"],
     "a table in HTML": ["<table>", *(f"<tr><td>1</td><td>{html.escape(line)}</td></tr>" for line in LINES), "</table>"],
+    "OTLP": [in_otlp()],
     "attributes": ["<events>", *(f'<e n="1" msg="{html.escape(line)}"/>' for line in LINES), "</events>"],
 }
 LOGS = {
     "HTML": only_entries(html.escape),
     "quotes of a word processor": only_entries(lambda line: line.replace('"', "\u201c")),
     "base64": only_entries(lambda line: base64.b64encode(line.encode()).decode()),
-    "OTLP": [in_otlp()],
     "a terminal of 80": wrapped(80),
     "a terminal of 120, padded": wrapped(120, padded=True),
     "mail": wrapped_by_mail(),
@@ -91,8 +91,8 @@ def test_the_command_raises_the_alerts_of_the_plain_log(
     assert " 0 rejected lines, " in err
 
 
-@pytest.mark.parametrize("lines", MARKUP.values(), ids=list(MARKUP))
-def test_markup_raises_the_alerts_of_the_plain_log_without_a_command(
+@pytest.mark.parametrize("lines", READ.values(), ids=list(READ))
+def test_what_is_read_raises_the_alerts_of_the_plain_log_without_a_command(
     lines: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     found = []

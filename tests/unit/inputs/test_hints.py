@@ -371,3 +371,90 @@ def test_the_quotes_of_a_word_processor_are_replaced(tmp_path: Path) -> None:
 )
 def test_other_forms_are_known_by_how_they_begin(start: bytes, says: str) -> None:
     assert says in hint("no.log", start)
+
+
+def of_mongosh(value: Any, indent: int = 0) -> str:
+    """Return a value as mongosh prints it."""
+    between = ",\n" + " " * (indent + 2)
+    if isinstance(value, dict):
+        members = between.join(f"{name}: {of_mongosh(one, indent + 2)}" for name, one in value.items())
+        return f"{{{between[1:]}{members}{between[1:-2]}}}"
+    if not isinstance(value, str):
+        return str(value)
+    quote = "'" if "'" not in value else '"' if '"' not in value else "`"
+    escaped = value.replace("\\", "\\\\").replace("\t", "\\t").replace(quote, f"\\{quote}")
+    return f"{quote}{escaped}{quote}".replace("\n", f"\\n{quote} +\n{' ' * indent}  {quote}")
+
+
+def of_gron(value: Any, path: str = "json") -> list[str]:
+    """Return a value as gron prints it."""
+    if isinstance(value, dict):
+        return [f"{path} = {{}};", *(line for name in sorted(value) for line in of_gron(value[name], f"{path}.{name}"))]
+    if isinstance(value, list):
+        return [f"{path} = [];", *(line for at, one in enumerate(value) for line in of_gron(one, f"{path}[{at}]"))]
+    return [f"{path} = {json.dumps(value)};"]
+
+
+def of_od(content: bytes) -> str:
+    """Return what `od -c` prints."""
+    named = {9: "\\t", 10: "\\n", 0: "\\0"}
+    shown = [named.get(one) or (chr(one) if 32 <= one < 127 else f"{one:03o}") for one in content]
+    rows = (shown[at : at + 16] for at in range(0, len(shown), 16))
+    return "".join(f"{number * 16:07o}{''.join(f' {one:>3}' for one in row)}\n" for number, row in enumerate(rows))
+
+
+PARTS = {**ENTRY, "auth": {"policies": ["a", "b"], "n": 2}, "error": 'it\'s "ö"\n\tand \\ `more`'}
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (f"[\n  {of_mongosh({'_id': 1, **PARTS})}\n]".replace("_id: 1", "_id: ObjectId('65a1')"), "mongosh prints"),
+        (
+            of_mongosh({"_id": 1, "line": json.dumps(PARTS)}).replace("_id: 1", "_id: ObjectId('65a1')"),
+            "mongosh prints",
+        ),
+        ("\n".join(of_gron([PARTS, PARTS])), "gron prints"),
+        ("\n".join(of_gron(PARTS) * 2), "gron prints"),
+        (of_od(f"{json.dumps(PARTS)}\n".encode() * 2), "od -c prints"),
+        (
+            f"#Sun Mar 01\nlog.1={json.dumps(PARTS)}\n".replace("\\", "\\\\").replace(":", "\\:"),
+            "properties, as of Java",
+        ),
+    ],
+)
+def test_what_programs_print_of_an_entry_becomes_the_entry(text: str, what: str, tmp_path: Path) -> None:
+    (file := tmp_path / "log").write_text(f"{text}\n")
+    found = hint(str(file), text)
+    assert f"{what}: cat " in found
+    printed = pasted(found)
+    entries = json.loads(printed) if printed.startswith("[") else [json.loads(one) for one in split_objects(printed)]
+    found_in = [json.loads(entry["line"]) if "line" in entry else entry for entry in entries]
+    assert [{name: one[name] for name in one if name != "_id"} for one in found_in] == [PARTS] * len(found_in)
+
+
+def split_objects(text: str) -> list[str]:
+    return [f"{part}}}" for part in re.split(r"(?m)\}$", text) if part.strip()]
+
+
+WRAPPED_AT = json.dumps({**ENTRY, "auth": {"policies": [f"policy {number}" for number in range(40)]}})
+
+
+def folded(text: str, width: int) -> str:
+    """Return what `fold -s` prints, which breaks lines behind blanks."""
+    command = ["fold", "-s", "-w", str(width)]
+    return subprocess.run(command, input=text, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        pytest.param(folded(f"{WRAPPED_AT}\n" * 3, 100), id="fold -s"),
+        pytest.param(folded(f"{WRAPPED_AT}\n" * 3, 200), id="fold -s, wider than mail"),
+        pytest.param(re.sub(r"(?m) $", "", folded(f"{WRAPPED_AT}\n" * 3, 72)).replace("\n", "\n> "), id="quoted"),
+    ],
+)
+def test_lines_that_were_wrapped_behind_blanks_or_quoted_are_joined(wrapped: str, tmp_path: Path) -> None:
+    wrapped = f"> {wrapped.removesuffix('> ')}" if "\n> " in wrapped else wrapped
+    (file := tmp_path / "log").write_text(wrapped)
+    assert [json.loads(line) for line in pasted(hint(str(file), wrapped)).splitlines()] == [json.loads(WRAPPED_AT)] * 3
