@@ -184,7 +184,7 @@ class TestSns:
                 eventually(lambda: sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]["ApproximateNumberOfMessages"] == "1")  # fmt: skip  # noqa: E501
             (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
         body = json.loads(message["Body"])
-        assert "audit_policy_written" in body["Message"]
+        assert "audit_device_enabled" in body["Message"]
         assert body["MessageAttributes"]["disposition"]["Value"] == "first"
 
 

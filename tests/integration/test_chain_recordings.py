@@ -97,6 +97,6 @@ def test_thousands_of_alerts_in_a_minute_under_as_many_names_are_counted_exactly
     summary = topic.for_people()[-1]
     published = [alert.id for notification in [*topic.messages, *aws.kept()] for alert in notification.alerts]
     assert len(published) == names
-    assert set(published) == {alert_id("audit_policy_written", event_key(number)) for number in range(names)}
+    assert set(published) == {alert_id("audit_device_enabled", event_key(number)) for number in range(names)}
     assert [(one.disposition, len(one.alerts)) for one in firsts] == [("first", 1)] * 15
     assert (summary.disposition, summary.merged_count) == ("summary", names - 15)

@@ -238,7 +238,7 @@ class Topic:
 
 FEW = frozenset(
     {
-        "audit_policy_written",
+        "audit_device_enabled",
         "audit_entry_over_budget",
         "audit_seal_requested",
         "audit_secret_read",
@@ -385,9 +385,9 @@ def queue_record(body: str, number: int = 0, receives: int = 1) -> dict[str, Any
 
 
 def entry(
-    number: int, path: str = "sys/policies/acl/ops", *, kind: str = "response", principal: str = "alice", **more: Any
+    number: int, path: str = "sys/audit/ops", *, kind: str = "response", principal: str = "alice", **more: Any
 ) -> bytes:
-    """Make an audit entry, with an event of its own for each number; by default it raises audit_policy_written."""
+    """Make an audit entry, with an event of its own for each number; by default it raises audit_device_enabled."""
     request = {"id": event_key(number), "operation": "update", "path": path}
     auth = {"display_name": principal, "entity_id": principal, "policies": ["default"]}
     fields: dict[str, Any] = {"time": "2026-11-21T07:59:58.000000001Z", "type": kind, "auth": auth, "request": request}

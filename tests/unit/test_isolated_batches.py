@@ -216,9 +216,9 @@ class TestWithoutHostileFrames:
         assert not isolated.set_aside
         raised = {(alert.rule, alert.event_key[-4:]) for alert in isolated.alerts}
         expected = {
-            ("audit_policy_written", "0001"),
+            ("audit_device_enabled", "0001"),
             ("audit_entry_over_budget", "0001"),
-            ("audit_policy_written", "0002"),
+            ("audit_device_enabled", "0002"),
         }
         assert raised >= expected
 

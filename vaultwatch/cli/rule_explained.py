@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from vaultwatch.alerts import Alert
 from vaultwatch.cli.rule_text import in_one_line
+from vaultwatch.dispatch.groups import own_values
 from vaultwatch.printable import one_line, quoted
 from vaultwatch.redaction import redacted
 from vaultwatch.rules.conditions import And, Condition, Not, Or
@@ -86,5 +87,5 @@ def alert_lines(alert: Alert) -> Iterator[str]:
     path = alert.path if alert.level.rank >= Level.HIGH.rank and not alert.group_values else ""
     parts = {"cluster": alert.cluster, "principal": alert.principal, "namespace": alert.namespace, "path": path}
     grouped = [f"{name} {quoted(one_line(value, _MAX_VALUE))}" for name, value in parts.items() if value]
-    grouped += [quoted(one_line(value, _MAX_VALUE)) for value in alert.group_values if value]
+    grouped += [quoted(one_line(value, _MAX_VALUE)) for value in own_values(alert) if value]
     yield f"group  {', '.join([alert.rule, *grouped])}"

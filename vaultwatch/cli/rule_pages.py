@@ -22,6 +22,8 @@ MEANING = {
     Level.LOW: "a note: nothing to do unless it is unexpected",
     Level.INFORMATIONAL: "notifies nobody: rules that count use it, and it is in the archive",
 }
+_EACH = "request.id"
+"""A rule that groups by it has each act notified."""
 _SENTENCE_END = re.compile(r"(?<=\.)\s+(?=[A-Z])")
 
 
@@ -105,6 +107,8 @@ def _variants(facts: CompiledRule) -> Iterator[str]:
     window = WINDOW_SECONDS[facts.level] if facts.window_seconds is None else facts.window_seconds
     yield f"- Alerts with the same {', '.join(_group(facts))} are one group."
     yield f"- After a notification, its group is suppressed for {window:,.0f} seconds."
+    if _EACH in facts.group_by:
+        yield "- All the same, each act that was not denied is notified: the log has what it was about as a hash."
     if facts.same_as:
         yield f"- One notification with {', '.join(map(code, facts.same_as))}, which matches on the same fact."
 
@@ -113,6 +117,7 @@ def _group(facts: CompiledRule) -> list[str]:
     """Return what the alerts of a group share."""
     by_path = facts.level.rank >= Level.HIGH.rank and facts.service == "audit"
     fields = facts.group_by or (("request.path",) if by_path else ())
+    fields = tuple("request.path" if field == _EACH else field for field in fields)
     common = ("principal", "namespace", "outcome") if facts.service == "audit" else ("node",)
     return ["cluster", *common, *map(code, fields)]
 

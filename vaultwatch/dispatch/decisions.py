@@ -116,12 +116,13 @@ def _is_wanted_now(filing: Filing, state: State, now: float) -> bool:
 
 
 def _is_repeat_wanted(filing: Filing, window: Window, state: State, now: float) -> bool:
-    """Return whether an alert is notified although its window is open, as urgent acts are (see `limits`)."""
+    """Return whether an alert is notified although its window is open, as some acts are (see `limits`)."""
     alert = filing.alert
-    if not is_urgent(alert) or alert.service != "audit":
+    is_urgent_act = is_urgent(alert) and alert.service == "audit"
+    if not is_urgent_act and not filing.is_each:
         state.windows[filing.group] = count_repeat(window, alert)
         return False
-    if window.notified >= URGENT_REPEATS:
+    if is_urgent_act and window.notified >= URGENT_REPEATS:
         _hold(filing, state, now)
         return False
     _sight(alert, state, now)
@@ -169,13 +170,14 @@ def _take_room(alert: Alert, state: State, now: float) -> None:
 def _hold(filing: Filing, state: State, now: float) -> None:
     """Add an alert to its rule's next notification."""
     alert, head, group = filing.alert, head_of(filing.alert), filing.group
+    is_due = is_urgent(alert) or filing.is_each
     announced = novel = False
     if not filing.deferred:
         announced = state.windows[group].notified > 0
         state.windows[group], novel = see(state.windows[group], alert)
     tally = tally_of(alert, group, announced=announced, novel=novel)
     held = state.held.get(alert.rule) or Held(head)
-    state.held[alert.rule] = holding.hold(held, tally, head, now, urgent=is_urgent(alert))
+    state.held[alert.rule] = holding.hold(held, tally, head, now, is_due=is_due)
 
 
 def _notification(notified: Sequence[Filing], state: State, now: float) -> Draft:

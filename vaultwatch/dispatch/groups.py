@@ -63,7 +63,7 @@ class Window(msgspec.Struct, frozen=True):
 
 def file_alert(alert: Alert) -> Filing:
     """Return the filing of an alert: with its group and the length of its suppression window."""
-    return Filing(alert, group_key(alert), window_seconds(alert), is_notified(alert))
+    return Filing(alert, group_key(alert), window_seconds(alert), is_notified(alert), is_each=is_each_notified(alert))
 
 
 def file_late(alert: Alert, now: float, live_since: Mapping[str, float], remembered_seconds: float) -> Filing:
@@ -92,11 +92,26 @@ def group_key(alert: Alert) -> str:
 
     A group shares rule, cluster, principal, namespace, the values of the rule's `group_by`, and whether it was denied
     (an unknown outcome counts as not denied); for levels high and critical also the path, unless the rule has a
-    `group_by`.
+    `group_by`. Where that is the id of the request, the path is in its place, so that many acts on one path do not hide
+    one on another: see `is_each_notified`.
     """
     path = alert.path if alert.level.rank >= Level.HIGH.rank and not alert.group_values else ""
-    parts = [alert.rule, alert.cluster, alert.principal, alert.namespace, path, *alert.group_values]
+    parts = [alert.rule, alert.cluster, alert.principal, alert.namespace, path, *own_values(alert)]
     return _digest([str(was_denied(alert)), *map(_distinct, parts)])[:32]
+
+
+def own_values(alert: Alert) -> list[str]:
+    """Return the values of the rule's own fields by which an alert is grouped."""
+    return [alert.path if value == alert.event_key else value for value in alert.group_values]
+
+
+def is_each_notified(alert: Alert) -> bool:
+    """Return whether people are notified of it although its window is open: if its rule groups by the request's id.
+
+    That is for acts that differ only in what the log has as a hash. Those that were denied change nothing, and are
+    tried again and again: they are only counted.
+    """
+    return alert.event_key in alert.group_values and not was_denied(alert)
 
 
 def was_denied(alert: Alert) -> bool:

@@ -36,9 +36,9 @@ def may_notify(held: Held, principal: str, now: float, *, urgent: bool) -> bool:
     return sum(one == name and is_recent(at, now) for one, at in marks) < size
 
 
-def hold(held: Held, tally: Tally, head: Head, now: float, *, urgent: bool = False) -> Held:
-    """Count alerts in the rule's next notification; if they are new or urgent, it is due a minute after the last."""
-    return joined(held, Held(head, tallies=(tally,), count=tally.count, due_at=now if urgent else None, since=now), now)
+def hold(held: Held, tally: Tally, head: Head, now: float, *, is_due: bool = False) -> Held:
+    """Count alerts in the rule's next notification; if they are new or due, it is sent a minute after the last."""
+    return joined(held, Held(head, tallies=(tally,), count=tally.count, due_at=now if is_due else None, since=now), now)
 
 
 def joined(held: Held, added: Held, now: float) -> Held:

@@ -6,6 +6,7 @@
 - An urgent alert (critical, and not denied) is exempt from both limits. Its repeats are notified even while a window is
   open: an act in the audit log each time, up to five in a window; further ones in one notification a minute. A server
   log repeats messages about one state, so repeats of its messages are only counted until the window ends.
+- So are acts that differ only in what the log has as a hash (`groups.is_each_notified`), within the first two limits.
 - Urgent notifications have limits of their own: forty a minute, which with the twenty others is sixty, and Slack
   accepts one post a second; ten for each rule and principal; thirty for audit entries without a response, because a
   client without a token may be able to cause those. Urgent alerts beyond these limits are in the rule's next

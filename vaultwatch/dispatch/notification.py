@@ -18,7 +18,8 @@ ALL_DISPOSITIONS: frozenset[Disposition] = frozenset({"first", "summary", "suppr
 class Filing(msgspec.Struct, frozen=True):
     """An alert with what dispatch needs to decide about it.
 
-    `notify` is false if people are never notified of it. A `deferred` alert, which is an old one from the archive, only
+    `notify` is false if people are never notified of it. With `is_each` it is notified although others of its group
+    were, as far as the limits allow. A `deferred` alert, which is an old one from the archive, only
     appears in its rule's next summary.
     """
 
@@ -27,6 +28,7 @@ class Filing(msgspec.Struct, frozen=True):
     window_seconds: float
     notify: bool
     deferred: bool = False
+    is_each: bool = False
 
 
 class Recorded(msgspec.Struct, frozen=True):

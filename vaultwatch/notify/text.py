@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from vaultwatch.alerts import Alert
 from vaultwatch.audience import EVERYBODY, Audience
-from vaultwatch.dispatch.groups import window_seconds
+from vaultwatch.dispatch.groups import is_each_notified, window_seconds
 from vaultwatch.dispatch.notification import Merged, Notification
 from vaultwatch.notify.defanging import defanged
 from vaultwatch.printable import counted, quoted_address, spelled_out
@@ -176,7 +176,10 @@ def window_note(notification: Notification) -> str:
     """Return the last sentence of a notification: how long repeats of its alerts are suppressed, if it has no other."""
     if notification.note:
         return notification.note
-    seconds = min(map(window_seconds, notification.alerts), default=0.0)
+    windows = [window_seconds(alert) for alert in notification.alerts if not is_each_notified(alert)]
+    if notification.alerts and not windows:
+        return "Further ones are notified at most once a minute."
+    seconds = min(windows, default=0.0)
     if not seconds:
         return "The complete entries are in the alert log."
     count, unit = (seconds / 60, "minute") if seconds >= 60 else (seconds, "second")

@@ -107,7 +107,7 @@ class TestTerminal:
 
     def test_alerts_are_printed_on_it(self, tmp_path: Path) -> None:
         shown = self.watch(tmp_path)
-        assert "rule       audit_policy_written" in shown
+        assert "rule       audit_device_enabled" in shown
         assert "What to do next:" in shown
 
     def test_with_another_sink_nothing_is(self, tmp_path: Path) -> None:

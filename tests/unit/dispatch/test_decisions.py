@@ -88,6 +88,45 @@ class TestADeniedActDoesNotHideARealOne:
         assert privileged <= shown
 
 
+class TestActsThatAreEachNotified:
+    """Of rules that group by `request.id`, because what was written is hashed."""
+
+    def test_a_harmless_policy_does_not_hide_the_one_that_is_written_over_it(self) -> None:
+        desk = Desk()
+        assert desk.file([an_act("harmless")], T0) == ["first"]
+        desk.file([an_act("real")], T0 + 10)
+        desk.settle(T0 + 60)
+        assert [merged.latest.event_key for one in desk.notifications() for merged in one.merged] == ["real"]
+        assert desk.file([an_act("later")], T0 + 121) == ["first"]
+
+    def test_those_of_one_path_are_counted_together(self) -> None:
+        desk = Desk()
+        for n in range(200):
+            desk.file([an_act(f"decoy {n}")], T0 + n / 10)
+        desk.file([an_act("real", path="admin")], T0 + 21)
+        desk.run_out(T0 + 21)
+        _, summary = desk.notifications()
+        assert {merged.latest.path: merged.count for merged in summary.merged} == {"x": 199, "admin": 1}
+        assert summary.created_at == T0 + 60
+
+    def test_in_one_call_too(self) -> None:
+        desk = Desk()
+        acts = [an_act("real", path="admin"), *(an_act(f"decoy {n}") for n in range(200))]
+        desk.file(acts[::-1], T0)
+        desk.run_out(T0)
+        shown = [alert.event_key for one in desk.notifications() for alert in one.alerts]
+        assert "real" in shown + [merged.latest.event_key for one in desk.notifications() for merged in one.merged]
+
+    def test_of_denied_ones_on_one_path_those_after_the_first_are_only_counted(self) -> None:
+        desk = Desk()
+        denied = [desk.file([an_act(f"e{n}", outcome="failed")], T0 + 100 * n)[0] for n in range(4)]
+        assert denied == ["first", "suppressed", "suppressed", "suppressed"]
+
+
+def an_act(event: str, **changes: Any) -> Alert:
+    return an_alert(event, **{"level": Level.MEDIUM, "path": "x", "group_values": (event,), **changes})
+
+
 class TestUrgentAlerts:
     def test_an_act_is_notified_again_up_to_five_times_in_a_window(self) -> None:
         desk = Desk()

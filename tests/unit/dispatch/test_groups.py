@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.store.alerts import an_alert
 from vaultwatch.dispatch.groups import file_alert, group_key
@@ -42,6 +43,13 @@ def test_no_other_field_makes_another_group(changes: dict[str, Any]) -> None:
 def test_the_path_is_part_of_the_group_for_high_and_critical_only(level: str, apart: bool) -> None:
     one, other = (group_key(an_alert(level=Level(level), path=path)) for path in ("a", "b"))
     assert (one != other) == apart
+
+
+def test_acts_that_are_each_notified_share_the_group_of_their_path() -> None:
+    one, other = (an_alert(event, group_values=(event,)) for event in ("e1", "e2"))
+    assert group_key(one) == group_key(other) != group_key(replace(other, path="y"))
+    assert file_alert(one).is_each
+    assert not any(file_alert(alert).is_each for alert in (replace(one, outcome="failed"), an_alert()))
 
 
 def test_fields_do_not_run_into_each_other() -> None:

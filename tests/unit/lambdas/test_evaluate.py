@@ -50,7 +50,7 @@ ALL_DONE: dict[str, list[Any]] = {"batchItemFailures": []}
 def test_an_alert_is_stored_and_published_and_marked_as_sent(aws: World) -> None:
     assert aws.evaluate(aws.frame(entry(1))) == ALL_DONE
     (alert,) = aws.alerts().values()
-    assert (alert.rule, alert.cluster, alert.node, alert.lane) == ("audit_policy_written", "prod", "vault-1", "file")
+    assert (alert.rule, alert.cluster, alert.node, alert.lane) == ("audit_device_enabled", "prod", "vault-1", "file")
     (message,) = aws.published()
     assert (message.disposition, message.alerts) == ("first", (alert,))
     assert aws.unsent() == 0
@@ -68,7 +68,7 @@ def test_what_is_published_has_a_text_for_people_and_attributes_for_filters(aws:
     assert attributes == {
         "disposition": "first",
         "level": "medium",
-        "rule": "audit_policy_written",
+        "rule": "audit_device_enabled",
         "service": "audit",
         "cluster": "prod",
         "mail_key": MAIL_KEY,

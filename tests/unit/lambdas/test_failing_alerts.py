@@ -117,7 +117,7 @@ def test_a_counted_alert_that_cannot_be_written_does_not_take_the_others_with_it
     aws: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluate = aws.function("evaluate")
-    lines = [entry(number, f"sys/policies/acl/{number}", principal=name) for number, name in enumerate(NAMES * 6)]
+    lines = [entry(number, f"sys/audit/{number}", principal=name) for number, name in enumerate(NAMES * 6)]
     for line in lines:
         evaluate.handler(kinesis(aws.frame(line)), Context())
     aws.published()

@@ -42,7 +42,7 @@ def test_a_frame_with_the_process_and_the_number_of_another_hides_nothing(aws: W
 
 
 ENTRY = entry(1).removeprefix(AUDIT_TAG)
-PATH = b'"path": "sys/policies/acl/ops"'
+PATH = b'"path": "sys/audit/ops"'
 LINES: dict[str, Callable[[], bytes]] = {
     "a byte order mark": lambda: AUDIT_TAG + b"\xef\xbb\xbf" + ENTRY,
     "a byte order mark before the tag": lambda: b"\xef\xbb\xbf" + entry(1),

@@ -137,7 +137,7 @@ def test_equal_copies_in_any_segments_are_reconciled(
 def test_an_entry_that_was_altered_is_named_with_what_differs(
     function: ModuleType, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    copies([entry(1), entry(2)], [entry(1), entry(2, "sys/policies/acl/root")])
+    copies([entry(1), entry(2)], [entry(1), entry(2, "sys/audit/root")])
     run(function)
     found = Counted(capsys.readouterr().out)
     assert (found.differing, found.lacking) == (1, {"socket": 0, "file": 0})

@@ -145,7 +145,7 @@ def test_an_alert_from_before_its_rule_was_in_force_is_only_in_a_summary(aws: Wo
 
 def test_an_alert_from_before_its_rule_was_changed_is_only_in_a_summary(settled: World) -> None:
     sweep = settled.function("sweep")
-    (rule,) = (rule for rule in sweep.RULES.rules if rule.name == "audit_policy_written")
+    (rule,) = (rule for rule in sweep.RULES.rules if rule.name == "audit_device_enabled")
     anything = Rule(replace(rule.compiled, condition=Exists("time", True)))
     rules = Ruleset(anything if known is rule else known for known in sweep.RULES.rules)
     settled.monkeypatch.setattr(sweep, "RULES", rules)
@@ -316,7 +316,7 @@ class TestParked:
         assert settled.alerts() == {}
         settled.sweep(BUCKET, key)
         raised = {alert.rule for alert in settled.alerts().values()}
-        assert raised == {"audit_policy_written", "audit_entry_over_budget"}
+        assert raised == {"audit_device_enabled", "audit_entry_over_budget"}
 
     def test_a_frame_that_still_cannot_be_read_stays_parked_and_fails_nothing(
         self, settled: World, capsys: pytest.CaptureFixture[str]

@@ -151,6 +151,11 @@ class TestEmail:
     def test_the_window_is_that_of_the_group(self, changes: dict[str, Any], window: str) -> None:
         assert f"Repeats in the next {window} arrive in one summary." in email_text(a_message(an_alert(**changes)))
 
+    def test_no_window_is_named_if_each_act_is_notified(self) -> None:
+        text = email_text(a_message(an_alert("e1", group_values=("e1",))))
+        assert "Further ones are notified at most once a minute." in text
+        assert "Repeats in" not in text
+
     def test_text_from_a_log_can_neither_begin_a_line_nor_move_the_cursor(self) -> None:
         texts: dict[str, Any] = dict.fromkeys(LOGGED, "x\nSubject: EVIL\x1b[2J\u202e")
         evil = an_alert(**texts, actions=("a\nEVIL",))

@@ -20,7 +20,7 @@ from vaultwatch.watch.slack_options import WEBHOOK_VARIABLE
 
 NAMES = ("alice", "mallory", "carol")
 LINES = b"".join(entry(number, principal=name) for number, name in enumerate(NAMES))
-MALLORYS = alert_id("audit_policy_written", "00000000-0000-4000-8000-000000000001")
+MALLORYS = alert_id("audit_device_enabled", "00000000-0000-4000-8000-000000000001")
 STORING: dict[str, tuple[Any, str]] = {
     "group": (groups, "group_key"),
     "decision": (sqlite, "file_event"),
@@ -43,7 +43,7 @@ def test_an_alert_that_cannot_be_stored_is_stored_and_notified_without_its_texts
         with Watching(good) as watching:
             watching.write(LINES)
             watching.wait_for_alerts(3)
-            watching.wait_for_log(f"alert {MALLORYS} of audit_policy_written is stored without its texts: ZeroDivision")
+            watching.wait_for_log(f"alert {MALLORYS} of audit_device_enabled is stored without its texts: ZeroDivision")
             slack.wait_for(3)
     assert good.alert_log is not None
     alerts = {alert["id"]: alert["summary"] for alert in alerts_in(good.alert_log)}

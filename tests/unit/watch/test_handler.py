@@ -146,11 +146,11 @@ def test_acts_within_a_second_of_an_alert_share_a_notification(good: WatchOption
             watching.write(entry(0, principal="bob"))
             watching.wait_for_alerts(1)
             for number in (1, 2, 3):
-                watching.write(entry(number, f"sys/policies/acl/p{number}"))
+                watching.write(entry(number, f"sys/audit/p{number}"))
                 watching.wait_until_read()
     assert [post.text.partition("MEDIUM: ")[2] for post in slack.messages] == [
-        "Policy written",
-        "Policy written and 2 more alerts",
+        "Audit device enabled",
+        "Audit device enabled and 2 more alerts",
     ]
 
 
@@ -203,7 +203,7 @@ def test_no_line_ends_the_handler_and_each_rejected_line_is_kept(
         watching.write(b"".join(bad_lines()) + worthy)
     assert good.alert_log is not None
     deepest = "audit_entry_over_budget" if source == "audit" else "server_message_over_budget"
-    rule = "audit_policy_written" if source == "audit" else "server_sealed"
+    rule = "audit_device_enabled" if source == "audit" else "server_sealed"
     assert sorted(alert["rule"] for alert in alerts_in(good.alert_log)) == sorted([deepest, deepest, rule])
     figures = json.loads(stats.read_bytes())
     rejected = [json.loads(line) for line in kept.read_bytes().splitlines()] if kept.exists() else []
@@ -250,7 +250,7 @@ def test_a_match_that_cannot_be_described_raises_a_bare_alert_and_is_counted_and
     raise_on(monkeypatch, alerts, "sentence", "policy-2")
     counted = replace(good, stats=tmp_path / "stats")
     with Watching(counted) as watching:
-        watching.write(entry(1) + entry(2, "sys/policies/acl/policy-2") + entry(3))
+        watching.write(entry(1) + entry(2, "sys/audit/policy-2") + entry(3))
     assert good.alert_log is not None
     found = alerts_in(good.alert_log)
     assert [set(alert["record"]) == {"vaultwatch"} for alert in found] == [False, True, False]
