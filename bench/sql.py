@@ -1,8 +1,8 @@
 """The SQL by which DuckDB finds what rules find in an audit log, made from their compiled conditions.
 
 Each entry becomes a row of texts in lower case, "" for what is absent, so that no test is null. A list is a column of
-its own type. What hardly any entry has is not asked for: a mount point with more than two namespaces before it, and
-policies with capital letters.
+its own type. What hardly any entry has is not asked for: null for a value that is given, a mount point with more than
+two namespaces before it, and policies with capital letters.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from vaultwatch.rules.conditions import (
     Exists,
     FieldReference,
     FieldTest,
+    Given,
     Keyword,
     Never,
     Not,
@@ -161,7 +162,7 @@ def _test(test: FieldTest) -> str:
             }[how]
         case Boolean(wanted=wanted):
             return f"{column} = '{'true' if wanted else 'false'}'"
-        case Exists(wanted=wanted):
+        case Exists(wanted=wanted) | Given(wanted=wanted):
             return f"{column} {'NOT ' if wanted else ''}IN ('', '[]')"
         case Number(op=op, value=number):
             return f"coalesce(TRY_CAST({column} AS DOUBLE) {_OPERATORS[op]} {number}, false)"
@@ -182,7 +183,7 @@ def _list_test(column: str, test: FieldTest) -> str:
     match test:
         case Text(how="eq", value=value):
             return f"list_contains({column}, {_quoted(value)})"
-        case Exists(wanted=wanted):
+        case Exists(wanted=wanted) | Given(wanted=wanted):
             return f"len({column}) {'>' if wanted else '='} 0"
         case _:
             raise NotInSql(f"{test.field} is a list")

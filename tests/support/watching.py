@@ -33,9 +33,7 @@ FAST = Pace(
 )
 
 
-def entry(
-    number: int, path: str = "sys/audit/ops", *, kind: str = "response", principal: str = "alice"
-) -> bytes:
+def entry(number: int, path: str = "sys/audit/ops", *, kind: str = "response", principal: str = "alice") -> bytes:
     """Return an audit entry, each number another event; by default one that raises audit_device_enabled."""
     request = {"id": f"00000000-0000-4000-8000-{number:012d}", "operation": "update", "path": path}
     auth = {"display_name": principal, "entity_id": principal, "policies": ["default"]}

@@ -77,11 +77,11 @@ def test_what_somebody_else_publishes_is_dropped_and_counted_and_the_real_one_of
     notify: Notify, slack: SlackStandIn, bodies: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The credential of a function that publishes is enough to read the stream, and to compute what comes."""
-    forged = bodies[0].replace("p0", "nobody")
+    forged = bodies[0].replace("p0", "mallory")
     capsys.readouterr()
     assert notify(forged, json.dumps({"Message": forged}), bodies[0]) == []
     assert slack.accepted == 1
-    assert "nobody" not in str(slack.messages)
+    assert "mallory" not in str(slack.messages)
     assert total(capsys.readouterr().out, "ForeignMessages") == 2
 
 
