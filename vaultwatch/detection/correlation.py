@@ -344,6 +344,8 @@ def _texts_of_few(plan: Plan, fields: tuple[str, ...], known: _Known) -> _OfValu
         return lambda values, origin, zone: _texts(plan.view(values, origin(), zone), fields)
     if len(fields) == 1:
         return lambda values, _origin, _zone: (_counted(*pick(values)),)
+    if "request.path" in fields:  # paths are many: to remember them takes longer
+        return lambda values, _origin, _zone: _all_counted(pick(values))
     return lambda values, _origin, _zone: known[pick(values)]
 
 

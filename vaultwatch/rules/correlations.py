@@ -82,8 +82,8 @@ class Correlated(NamedTuple):
     """A correlation, with the fields that it reads of the records that one of its base rules matches.
 
     `shown` are those that an alert shows of counted events, and `step` is which of the base rules it is, from 0.
-    `identity_at` is where the identity and the name of a caller are in its group, if it counts by both. If it counts
-    paths alone, `fields` has the namespace, too: the same path in another one is another secret.
+    `identity_at` is where the identity and the name of a caller are in its group, if it counts by both. With
+    `counts_paths`, `fields` are a path and its namespace: the same path in another one is another secret.
     """
 
     facts: RuleFacts
@@ -93,11 +93,7 @@ class Correlated(NamedTuple):
     shown: tuple[str, ...]
     step: int
     identity_at: tuple[int, int] | None = None
-
-    @property
-    def counts_paths(self) -> bool:
-        """Whether it counts paths, each with its namespace."""
-        return self.fields == _PATHS
+    counts_paths: bool = False
 
 
 _SHOWN: dict[Service, tuple[str, ...]] = {"audit": ("request.path", "request.remote_address"), "server": ("message",)}
@@ -120,7 +116,8 @@ class Correlations:
         for facts, one in rules:
             for step, name in enumerate(one.rules):
                 group_by, fields, shown = (one.resolved(names, name) for names in _read_by(facts, one))
-                found = Correlated(facts, one, group_by, fields, shown, step, _identity_at(one, group_by))
+                identity_at = _identity_at(one, group_by)
+                found = Correlated(facts, one, group_by, fields, shown, step, identity_at, fields == _PATHS)
                 self.by_rule[name] = (*self.by_rule.get(name, ()), found)
                 loud |= {name} if one.generate else set()
         self.silent = frozenset(self.by_rule) - loud
