@@ -13,7 +13,7 @@ from vaultwatch.patterns import on_first_use
 from vaultwatch.reading.bounds import bounded, brief, distinct
 from vaultwatch.reading.identity import Outcome
 from vaultwatch.redaction import redacted
-from vaultwatch.revocation import program_of, revocations
+from vaultwatch.revocation import program_of, program_of_message, revocations
 from vaultwatch.rules.correlations import Counted
 from vaultwatch.rules.facts import Level, RuleFacts, Service
 from vaultwatch.sentences import (
@@ -222,7 +222,7 @@ def _of_server(verdict: Verdict) -> Alert:
         namespace=distinct(fields.get("namespace")),
         remote_address="",
         error=brief(fields.get("error")),
-        actions=runbook_lines(rule.runbook),
+        actions=runbook_lines(rule.runbook, _program(verdict)),
         record=bounded(redacted(record)),
     )
 
@@ -232,7 +232,6 @@ def _of_counted(verdict: Verdict, counted: Counted) -> Alert:
     rule, first = verdict.rule, verdict.record
     request, by = _object(first.get("request")), counted.by
     by_caller = any(field.startswith("auth.") for field in by)
-    program = program_of(first) if rule.service == "audit" else ""
     return _alert(
         verdict,
         title=rule.title,
@@ -244,9 +243,15 @@ def _of_counted(verdict: Verdict, counted: Counted) -> Alert:
         namespace=distinct(_object(request.get("namespace")).get("path")),
         remote_address=brief(request.get("remote_address")),
         error=error_words(first) if rule.service == "audit" else "",
-        actions=(*runbook_lines(rule.runbook, program), *(revocations(first) if by_caller else ())),
+        actions=(*runbook_lines(rule.runbook, _program(verdict)), *(revocations(first) if by_caller else ())),
         record=bounded(redacted({"counted": msgspec.to_builtins(counted), "first_record": first})),
     )
+
+
+def _program(verdict: Verdict) -> str:
+    if verdict.rule.service == "audit":
+        return program_of(verdict.record)
+    return program_of_message(_text(verdict.record.get("program")), _text(verdict.record.get("message")))
 
 
 def _steps(rule: RuleFacts, outcome: Outcome, program: str = "") -> tuple[str, ...]:
@@ -309,3 +314,7 @@ def _principal(verdict: Verdict) -> str:
 
 def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -68,6 +68,19 @@ def program_of(entry: dict[str, Any]) -> str:
     return "vault" if request.get("mount_type") else ""
 
 
+def program_of_message(program: str, message: str) -> str:
+    """Return the product's program, "" if a message of the server log does not show which product wrote it.
+
+    Args:
+        program: The program in the syslog header, which is named after the unit or the container.
+        message: The message without its fields. Most messages of OpenBao still say Vault's `vault is sealed`.
+    """
+    name = program.lower()
+    if "bao" in name or (not name and "OpenBao" in message):
+        return "bao"
+    return "vault" if "vault" in name else ""
+
+
 def _namespaces(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield id and path of the namespaces in an entry: where the token was used, and where its policies are."""
     results = _object(_object(entry.get("auth")).get("policy_results")).get("granting_policies")

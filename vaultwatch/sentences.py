@@ -8,10 +8,10 @@ request that was denied is never described as if it had been carried out.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from vaultwatch.patterns import on_first_use
+from vaultwatch.acts import ACTS_OF, AUTH, Act
 from vaultwatch.printable import one_line, quoted, quoted_address, quoted_time
 from vaultwatch.reading.bounds import brief
 from vaultwatch.reading.identity import Outcome
@@ -22,6 +22,7 @@ from vaultwatch.rules.correlations import Counted
 _NAME_LIMIT, _PATH_LIMIT, _ERROR_LIMIT = 200, 400, 200
 _FIELD_LIMIT, _FIELDS_LIMIT = 200, 600
 _COUNTED_LIMIT = 100
+_POLICY_LIMIT, _MOST_POLICIES = 60, 3
 _COUNTED = {
     "event_count": "events",
     "temporal": "rules matched",
@@ -34,150 +35,6 @@ _PLAIN_ERRORS = frozenset(
     ("permission denied", "invalid credentials", "invalid token", "missing client token", "unsupported operation")
 )
 """Vault's own words, of which no client controls any."""
-
-
-_AUTH = "auth"
-"""The mount type of acts of any auth method, whose first group is the path of the method."""
-
-
-class _Act(NamedTuple):
-    """The meaning of requests to a path: `{}` in `what` is the pattern's group. `mount_type` is "" for whole paths."""
-
-    operations: str
-    path: Callable[[], re.Pattern[str]]
-    present: str
-    past: str
-    what: str
-    mount_type: str = ""
-
-
-def _act(operations: str, path: str, verbs: str, what: str, mount_type: str = "") -> _Act:
-    present, _, past = verbs.partition("/")
-    return _Act(operations, on_first_use(path, re.DOTALL), present, past, what, mount_type)
-
-
-_REKEY = "(?:rekey|rekey-recovery-key|rotate/root|rotate/recovery)"
-_OIDC = "(key|client|provider|assignment|scope|role)"
-_WRITE = "create update patch"
-_ACTS = (
-    _act("create update patch", r"sys/polic(?:y|ies/(?:acl|rgp|egp))/(.+)", "update/updated", "policy {}"),
-    _act("delete", r"sys/polic(?:y|ies/(?:acl|rgp|egp))/(.+)", "delete/deleted", "policy {}"),
-    _act("update", r"sys/audit/(.+)", "enable/enabled", "audit device {}"),
-    _act("delete", r"sys/audit/(.+)", "disable/disabled", "audit device {}"),
-    _act("update", r"sys/(?:auth|mounts)/(.+)/tune", "tune/tuned", "the mount {}"),
-    _act("update", r"sys/auth/(.+)", "enable/enabled", "auth method {}"),
-    _act("delete", r"sys/auth/(.+)", "disable/disabled", "auth method {}"),
-    _act("update", r"sys/mounts/(.+)", "enable/enabled", "secrets engine {}"),
-    _act("delete", r"sys/mounts/(.+)", "disable/disabled", "secrets engine {}"),
-    _act("update patch", r"sys/namespaces/([^/]+/?)", "write/wrote", "namespace {}"),
-    _act("delete", r"sys/namespaces/([^/]+/?)", "delete/deleted", "namespace {}"),
-    _act("update", r"sys/generate-root(?:-token)?/attempt", "start generating/started generating", "a root token"),
-    _act("delete", r"sys/generate-root(?:-token)?/attempt", "cancel/cancelled", "the generation of a root token"),
-    _act("update", r"sys/generate-root(?:-token)?/update", "submit/submitted", "a key share for a root token"),
-    _act("update", f"sys/{_REKEY}/init", "start/started", "a rekey"),
-    _act("update", f"sys/{_REKEY}/(?:update|verify)", "submit/submitted", "a key share for a rekey"),
-    _act("delete", f"sys/{_REKEY}/(?:init|verify)", "cancel/cancelled", "a rekey"),
-    _act("update", r"sys/rotate(?:/keyring)?", "rotate/rotated", "the encryption key"),
-    _act("update", r"sys/rotate/root", "rotate/rotated", "the root key"),
-    _act("update", r"sys/rotate(?:/keyring)?/config", "change/changed", "the rotation of the encryption key"),
-    _act("update", r"sys/seal", "seal/sealed", "the server"),
-    _act("update", r"sys/step-down", "make/made", "the active node step down"),
-    _act("read", r"sys/storage/raft/snapshot", "take/took", "a snapshot of the storage"),
-    _act("update create", r"sys/storage/raft/snapshot(?:-force)?", "restore/restored", "a snapshot of the storage"),
-    _act("update", r"sys/storage/raft/remove-peer", "remove/removed", "a node from the raft cluster"),
-    _act("update", r"sys/plugins/catalog/(.+)", "register/registered", "plugin {}"),
-    _act("delete", r"sys/plugins/catalog/(.+)", "deregister/deregistered", "plugin {}"),
-    _act("update", r"sys/(?:leases/)?revoke-(?:prefix|force)/(.+)", "revoke/revoked", "all leases below {}"),
-    _act("update", r"sys/wrapping/unwrap", "unwrap/unwrapped", "a wrapped response"),
-    _act("update", r"sys/audit-hash/(.+)", "compute/computed", "a hash of audit device {}"),
-    _act("update", r"sys/config/cors", "change/changed", "CORS"),
-    _act("delete", r"sys/config/cors", "disable/disabled", "CORS"),
-    _act("update", r"sys/config/ui/headers/(.+)", "set/set", "header {} of the web interface"),
-    _act("update", r"sys/loggers", "change/changed", "the log level"),
-    _act("update", r"sys/loggers/(.+)", "change/changed", "the log level of {}"),
-    _act("delete", r"sys/loggers(?:/.+)?", "reset/reset", "the log level"),
-    _act("update", r"sys/quotas/(rate-limit|lease-count)/(.+)", "set/set", "{} quota {}"),
-    _act("delete", r"sys/quotas/(rate-limit|lease-count)/(.+)", "remove/removed", "{} quota {}"),
-    _act("update", r"sys/quotas/config", "change/changed", "the settings of quotas"),
-    _act(_WRITE, r"sys/policies/password/(.+)", "write/wrote", "password policy {}"),
-    _act("delete", r"sys/policies/password/(.+)", "delete/deleted", "password policy {}"),
-    _act("update", r"sys/remount", "move/moved", "a mount"),
-    _act("update", r"sys/namespaces/api-lock/lock/(.+)", "lock/locked", "namespace {}"),
-    _act("update", r"sys/namespaces/api-lock/unlock/(.+)", "unlock/unlocked", "namespace {}"),
-    _act("update", r"sys/namespaces/(.+)/seal", "seal/sealed", "namespace {}"),
-    _act("update", r"sys/namespaces/(.+)/unseal", "unseal/unsealed", "namespace {}"),
-    _act("update", r"sys/locked-users/[^/]+/unlock/(.+)", "unlock/unlocked", "user {}"),
-    _act("update", r"sys/plugins/reload/.+", "reload/reloaded", "a plugin"),
-    _act("update", r"identity/entity/merge", "merge/merged", "entities"),
-    _act("update", r"identity/entity/batch-delete", "delete/deleted", "entities"),
-    _act(_WRITE, r"identity/entity-alias(?:/id/.+)?", "write/wrote", "the alias of an entity"),
-    _act("delete", r"identity/entity-alias/id/.+", "delete/deleted", "the alias of an entity"),
-    _act(_WRITE, r"identity/group-alias(?:/id/.+)?", "write/wrote", "the alias of a group"),
-    _act("delete", r"identity/group-alias/id/.+", "delete/deleted", "the alias of a group"),
-    _act(_WRITE, r"identity/entity", "write/wrote", "an entity"),
-    _act(_WRITE, r"identity/group", "write/wrote", "a group"),
-    _act(_WRITE, r"identity/(entity|group)/(?:id|name)/(.+)", "write/wrote", "{} {}"),
-    _act("delete", r"identity/(entity|group)/(?:id|name)/(.+)", "delete/deleted", "{} {}"),
-    _act(_WRITE, r"identity/mfa/login-enforcement/(.+)", "write/wrote", "MFA enforcement {}"),
-    _act("delete", r"identity/mfa/login-enforcement/(.+)", "delete/deleted", "MFA enforcement {}"),
-    _act("update", r"identity/mfa/method/totp/admin-generate", "generate/generated", "the TOTP secret of a user"),
-    _act("update", r"identity/mfa/method/totp/admin-destroy", "destroy/destroyed", "the TOTP secret of a user"),
-    _act(_WRITE, r"identity/mfa/method/([^/]+)(?:/.+)?", "write/wrote", "an MFA method of type {}"),
-    _act("delete", r"identity/mfa/method/([^/]+)/.+", "delete/deleted", "an MFA method of type {}"),
-    _act("update", r"identity/oidc/key/([^/]+)/rotate", "rotate/rotated", "OIDC key {}"),
-    _act(_WRITE, f"identity/oidc/{_OIDC}/([^/]+)", "write/wrote", "OIDC {} {}"),
-    _act("delete", f"identity/oidc/{_OIDC}/([^/]+)", "delete/deleted", "OIDC {} {}"),
-    _act("update", r"identity/oidc/config", "change/changed", "the issuer of OIDC tokens"),
-    _act("update create", r"(login(?:/.*)?)", "log in/logged in", "at auth/{}/{}", _AUTH),
-    _act("update", r"auth/token/create(?:-orphan|/.+)?", "create/created", "a token"),
-    _act("update", r"auth/token/revoke(?:-self|-orphan|-accessor)?", "revoke/revoked", "a token"),
-    _act(_WRITE, r"auth/token/roles/(.+)", "write/wrote", "token role {}"),
-    _act("delete", r"auth/token/roles/(.+)", "delete/deleted", "token role {}"),
-    _act(_WRITE, r"users/([^/]+)/password", "set/set", "the password of user {1} of auth method {0}", _AUTH),
-    _act(_WRITE, r"users/([^/]+)(?:/policies)?", "write/wrote", "user {1} of auth method {0}", _AUTH),
-    _act("delete", r"users/([^/]+)", "delete/deleted", "user {1} of auth method {0}", _AUTH),
-    _act("update", r"role/([^/]+)/secret-id", "create/created", "a secret id of role {1} of auth method {0}", _AUTH),
-    _act("update", r"role/([^/]+)/custom-secret-id", "set/set", "a secret id of role {1} of auth method {0}", _AUTH),
-    _act(_WRITE, r"role/([^/]+)(?:/(?!secret-id)[^/]+)?", "write/wrote", "role {1} of auth method {0}", _AUTH),
-    _act("delete", r"role/([^/]+)", "delete/deleted", "role {1} of auth method {0}", _AUTH),
-    _act(_WRITE, r"groups/([^/]+)", "write/wrote", "group {1} of auth method {0}", _AUTH),
-    _act("delete", r"groups/([^/]+)", "delete/deleted", "group {1} of auth method {0}", _AUTH),
-    _act(_WRITE, r"certs/([^/]+)", "write/wrote", "certificate {1} of auth method {0}", _AUTH),
-    _act("delete", r"certs/([^/]+)", "delete/deleted", "certificate {1} of auth method {0}", _AUTH),
-    _act(_WRITE, r"config(?:/.+)?", "configure/configured", "auth method {}", _AUTH),
-    _act("update", r"(?:issuer/[^/]+/)?issue/(.+)", "issue/issued", "a certificate with role {}", "pki"),
-    _act("update", r"(?:issuer/[^/]+/)?sign/(.+)", "sign/signed", "a certificate with role {}", "pki"),
-    _act("read", r"export/[^/]+/([^/]+).*", "export/exported", "transit key {}", "transit"),
-    _act("update", r"keys/([^/]+)/trim", "delete/deleted", "old versions of transit key {}", "transit"),
-    _act("update", r"keys/([^/]+)/config", "change/changed", "the settings of transit key {}", "transit"),
-    _act("update", r"keys/([^/]+)", "create/created", "transit key {}", "transit"),
-    _act("delete", r"keys/([^/]+)", "delete/deleted", "transit key {}", "transit"),
-    _act("update", r"restore/(.+)", "restore/restored", "transit key {}", "transit"),
-    _act("update", r"keys/([^/]+)/import(?:_version)?", "import/imported", "transit key {}", "transit"),
-    _act("read", r"byok-export/[^/]+/([^/]+).*", "export/exported", "transit key {}", "transit"),
-    _act("read", r"backup/(.+)", "back up/backed up", "transit key {}", "transit"),
-    _act("update", r"(?:root|issuer/[^/]+)/sign-(?:intermediate|self-issued)", "sign/signed", "a CA", "pki"),
-    _act("update", r"(?:root/(?:generate|rotate)|issuers/generate/root)/.+", "generate/generated", "a root CA", "pki"),
-    _act("delete", r"root", "delete/deleted", "all issuers and keys", "pki"),
-    _act("update", r"config/ca|issuers/import/.+|keys/import", "import/imported", "a CA or its key", "pki"),
-    _act("update", r"config/issuers", "change/changed", "the default CA", "pki"),
-    _act("update", r"(?:issuer/[^/]+/)?sign-verbatim(?:/.+)?", "sign/signed", "a certificate without a role", "pki"),
-    _act(_WRITE, r"roles/(.+)", "write/wrote", "PKI role {}", "pki"),
-    _act(_WRITE, r"config/(.+)", "change/changed", "the setting {} of the PKI engine", "pki"),
-    _act("update", r"config/ca", "write/wrote", "the SSH CA", "ssh"),
-    _act("delete", r"config/ca", "delete/deleted", "the SSH CA", "ssh"),
-    _act(_WRITE, r"roles/(.+)", "write/wrote", "SSH role {}", "ssh"),
-    _act(_WRITE, r"config/(.+)", "configure/configured", "database connection {}", "database"),
-    _act(_WRITE, r"roles/(.+)", "write/wrote", "database role {}", "database"),
-    _act("update", r"rotate-root/(.+)", "rotate/rotated", "the root credentials of {}", "database"),
-    _act("update", r"destroy/(.+)", "destroy/destroyed", "versions of secret {}", "kv"),
-    _act("delete", r"metadata/(.+)", "delete/deleted", "secret {} with all its versions", "kv"),
-    _act("update create", r"config", "change/changed", "the settings of the engine", "kv"),
-)
-_ACTS_OF = {
-    operation: tuple(act for act in _ACTS if operation in act.operations.split())
-    for operation in {operation for act in _ACTS for operation in act.operations.split()}
-}
 _PLAIN = {
     "read": ("read", "read"),
     "list": ("list", "listed"),
@@ -311,9 +168,20 @@ def _unnamed(auth: dict[str, Any]) -> str:
     entity, accessor = _named(auth.get("entity_id"), _NAME_LIMIT), _shown(auth.get("accessor"), _NAME_LIMIT)
     if entity:
         return f"entity {entity}"
-    if accessor:
-        return "token without a name" if accessor.startswith(SALTED) else f"token with accessor {quoted(accessor)}"
-    return "token without a name" if auth.get("display_name") or auth.get("policies") else "unauthenticated client"
+    if accessor and not accessor.startswith(SALTED):
+        return f"token with accessor {quoted(accessor)}"
+    if policies := _policies(auth.get("policies")):
+        return f"token with {policies}"
+    return "token without a name" if accessor or auth.get("display_name") else "unauthenticated client"
+
+
+def _policies(found: Any) -> str:
+    """Return the policies of a token in words, without `default`: `policies a, b, c and 2 more`."""
+    names = [name for name in found if isinstance(name, str) and name] if isinstance(found, list) else []
+    names = [name for name in names if name != "default"] or names
+    shown = ", ".join(_named(name, _POLICY_LIMIT) for name in names[:_MOST_POLICIES])
+    more = f" and {len(names) - _MOST_POLICIES} more" if len(names) > _MOST_POLICIES else ""
+    return f"{'policy' if len(names) == 1 else 'policies'} {shown}{more}" if names else ""
 
 
 def outcome_words(outcome: Outcome, error: str) -> str:
@@ -372,10 +240,12 @@ def _meaning(request: dict[str, Any]) -> tuple[str, str, str]:
     """Return the verb, in present and past tense, and its object."""
     operation, path = brief(request.get("operation"), 32), brief(request.get("path"))
     kind, below = mount_of(path, *(_text(request.get(key)) for key in ("mount_point", "mount_type")))
-    for act in _ACTS_OF.get(operation, ()):
+    mount = path.removesuffix(below or "").rstrip("/")
+    for act in ACTS_OF.get(operation, ()):
         groups = _groups(act, path, kind, below)
         if groups is not None:
-            return act.present, act.past, act.what.format(*(_named(part, _PATH_LIMIT) for part in groups))
+            what = act.what.format(*(_named(part, _PATH_LIMIT) for part in groups))
+            return act.present, act.past, what + (f" at {_named(mount, _PATH_LIMIT)}" if act.is_of_an_engine else "")
     shown = _named(path, _PATH_LIMIT) or "no path"
     known = _PLAIN | (_OF_SECRETS if kind in ("kv", "cubbyhole") else {})
     if operation in known:
@@ -384,12 +254,12 @@ def _meaning(request: dict[str, Any]) -> tuple[str, str, str]:
     return f"call {operation} on", f"called {operation} on", shown
 
 
-def _groups(act: _Act, path: str, kind: str | None, below: str | None) -> Sequence[str | None] | None:
+def _groups(act: Act, path: str, kind: str | None, below: str | None) -> Sequence[str | None] | None:
     """Return the groups of an act's pattern, if it is the act of a request; None if it is not.
 
     Of an auth method, only what is below its mount decides: a role can be named `login`, and a mount `x/role/y`.
     """
-    if act.mount_type == _AUTH and path.startswith("auth/"):
+    if act.mount_type == AUTH and path.startswith("auth/"):
         for mount, rest in _mounts(path, below):
             if found := act.path().fullmatch(rest):
                 return mount, *found.groups()

@@ -287,6 +287,19 @@ class TestServer:
             "fields": fields, "raw": "raw line",
         }  # fmt: skip
 
+    @pytest.mark.parametrize(("program", "said", "expected"), [
+        ("openbao", "x", "bao"), ("bao", "x", "bao"), ("vault", "x", "vault"), ("openbao-0", "vault is sealed", "bao"),
+        ("", "==> OpenBao shutdown triggered", "bao"), ("", "==> Vault shutdown triggered", "vault"),
+        ("", "x", "vault"),
+    ])  # fmt: skip
+    def test_its_commands_are_for_the_product_that_its_header_or_message_names(
+        self, program: str, said: str, expected: str
+    ) -> None:
+        rule = RuleFacts(name="server_x", title="X", level=Level.LOW, service="server", runbook="Look (vault status).")
+        message = ServerMessage("", "info", "core", said, {"a": "OpenBao"}, b"line", ORIGIN, program=program)
+        found = alert_of(on_message(rule, message, server_view(message), "key", ""))
+        assert found.actions == (f"Look ({expected} status).",)
+
     @pytest.mark.parametrize(("fields", "path"), [
         ({"path": "secret/a"}, "secret/a"), ({"request_path": "secret/b"}, "secret/b"),
         ({"path": "file/", "request_path": "secret/b"}, "file/"), ({}, ""),

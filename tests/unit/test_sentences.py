@@ -85,6 +85,16 @@ class TestCaller:
             ({"display_name": "token", "entity_id": "04af"}, "token", "token (entity 04af)"),
             ({"display_name": "token", "accessor": "a1"}, "token with accessor a1", "token with accessor a1"),
             ({"display_name": "token", "accessor": "hmac-sha256:00"}, "token without a name", "token without a name"),
+            ({"display_name": "token", "policies": ["root"]}, "token with policy root", "token with policy root"),
+            (
+                {
+                    "display_name": "token",
+                    "accessor": "hmac-sha256:00",
+                    "policies": ["default", "ops", "a: b", 5, "d", "e"],
+                },
+                'token with policies ops, "a: b", d and 1 more',
+                'token with policies ops, "a: b", d and 1 more',
+            ),
             ({"accessor": "a1", "token_type": "default"}, "token with accessor a1", "token with accessor a1"),
             ({"display_name": "token"}, "token without a name", "token without a name"),
             ({"token_type": "default"}, "unauthenticated client", "unauthenticated client"),
@@ -112,6 +122,20 @@ class TestDeed:
             ("update", "sys/generate-root-token/update", "submitted a key share for a root token"),
             ("update", "sys/rotate/root/init", "started a rekey"),
             ("update", "sys/step-down", "made the active node step down"),
+            ("update", "sys/wrapping/lookup", "looked up a wrapped response"),
+            ("update", "sys/wrapping/rewrap", "rewrapped a wrapped response"),
+            ("update", "sys/storage/raft/autopilot/configuration", "changed the settings of autopilot"),
+            ("update", "sys/config/auditing/request-headers/x-a", "set the audit of request header x-a"),
+            ("delete", "sys/config/auditing/request-headers/x-a", "ended the audit of request header x-a"),
+            ("delete", "sys/config/ui/headers/x-a", "reset header x-a of the web interface"),
+            ("update", "pki/intermediate/generate/internal", "generated an intermediate CA at pki"),
+            ("delete", "pki/issuer/old", "deleted issuer old at pki"),
+            ("delete", "pki/key/old", "deleted key old at pki"),
+            ("delete", "pki/roles/web", "deleted PKI role web at pki"),
+            ("delete", "ssh/roles/web", "deleted SSH role web at ssh"),
+            ("delete", "database/roles/ro", "deleted database role ro at database"),
+            ("delete", "database/config/pg", "deleted database connection pg at database"),
+            ("update", "secret/metadata/app", "changed the settings of secret app at secret"),
             ("read", "sys/storage/raft/snapshot", "took a snapshot of the storage"),
             ("update", "auth/userpass/login/bob", "logged in at auth/userpass/login/bob"),
             ("update", "auth/corp/eu/login/bob", "logged in at auth/corp/eu/login/bob"),
@@ -155,13 +179,15 @@ class TestDeed:
 
     def test_an_engine_is_known_by_its_type_wherever_it_is_mounted(self) -> None:
         issued = entry("update", "ca-eu/issue/web", mount_type="pki", mount_point="ca-eu/")
-        assert "issued a certificate with role web" in sentence(issued, "succeeded", "")
+        assert "issued a certificate with role web at ca-eu: " in sentence(issued, "succeeded", "")
         trimmed = entry("update", "keys-eu/keys/app/trim", mount_type="transit", mount_point="keys-eu/")
-        assert "deleted old versions of transit key app" in sentence(trimmed, "succeeded", "")
+        assert "deleted old versions of transit key app at keys-eu: " in sentence(trimmed, "succeeded", "")
         saved = entry("read", "keys-eu/backup/app", mount_type="transit", mount_point="keys-eu/")
-        assert "backed up transit key app" in sentence(saved, "succeeded", "")
+        assert "backed up transit key app at keys-eu: " in sentence(saved, "succeeded", "")
         destroyed = entry("update", "kv-eu/destroy/app", mount_type="kv", mount_point="kv-eu/")
-        assert "destroyed versions of secret app" in sentence(destroyed, "succeeded", "")
+        assert "destroyed versions of secret app at kv-eu: " in sentence(destroyed, "succeeded", "")
+        deleted = entry("delete", "pki/root", namespace={"id": "1", "path": "team/"})
+        assert "deleted all issuers and keys at pki in namespace team/: " in sentence(deleted, "succeeded", "")
         secret = entry("update", "ca-eu/issue/web", mount_type="kv", mount_point="ca-eu/")
         assert "updated ca-eu/issue/web" in sentence(secret, "succeeded", "")
 

@@ -75,6 +75,7 @@ def on_message(rule: RuleFacts, message: ServerMessage, view: View, event_key: s
         time: The message's own time, else the last one logged before it.
     """
     parts = {"time": message.time, "level": message.level, "module": message.module, "message": message.message}
+    program = {"program": message.program} if message.program else {}
     return Verdict(
         rule=rule,
         event_key=event_key,
@@ -82,7 +83,7 @@ def on_message(rule: RuleFacts, message: ServerMessage, view: View, event_key: s
         outcome="unknown",
         group_values=group_values(rule, view),
         time=brief(time),
-        record=bounded({**parts, "fields": message.fields, "raw": view["raw"]}),
+        record=bounded({**parts, "fields": message.fields, **program, "raw": view["raw"]}),
     )
 
 

@@ -83,6 +83,7 @@ class ServerMessage(msgspec.Struct, frozen=True):
         header_time: The time in its syslog header; "" if it has none.
         host: The host in its syslog header; "" if it has none.
         own: Its first line from its own time, or its `{`, on, without colours; b"" if that is not known.
+        program: The program in its syslog header; "" if it has none.
     """
 
     time: str
@@ -96,6 +97,7 @@ class ServerMessage(msgspec.Struct, frozen=True):
     host: str = ""
     partial: Budget = ""
     own: bytes = b""
+    program: str = ""
 
     @property
     def node(self) -> str:

@@ -181,6 +181,7 @@ def _message(opened: _Open) -> ServerMessage:
         host=opened.first.header.host,
         partial=partial,
         own=opened.first.text.removesuffix(texts[0]) + further[0],
+        program=opened.first.header.program,
     )
 
 
@@ -228,7 +229,7 @@ def _single(line: ServerLine, origin: Origin) -> ServerMessage | Rejected:
     else:
         message = text[:MAX_MESSAGE_BYTES].decode("utf-8", "replace").strip()
         partial = "bytes" if len(text) > MAX_MESSAGE_BYTES else ""
-    known = (line.raw, origin, header.time, header.host, partial, text)
+    known = (line.raw, origin, header.time, header.host, partial, text, header.program)
     return ServerMessage(time, level, module, message, fields, *known)
 
 

@@ -14,6 +14,7 @@ _OF_A_SERVER = re.compile(
     b"|".join(map(re.escape, BANNERS)) + rb"|\[signal |goroutine \d|exit status \d"
     rb"|created by |\t\S{1,512}:\d{1,9}\b|[\w./@~-]{1,512}\.[^\s\"]{0,256}\([^\"]{0,4096}\)\s{0,8}\Z"  # of a stack
     rb"|\.\.\.|\s{0,64}[A-Z][\w /()-]{0,40}:(?: |\s*\Z)(?!.*\{)"  # of a banner, or an error before the log
+    rb"|[Ee]rror (?:loading configuration from|configuring seal|initializing storage of type) "
     rb"|  \||\s{0,64}\* |\d{1,4} errors? occurred:"
     # what `server -dev` prints
     rb"|WARNING! dev mode|and starts unsealed|authenticated to the CLI|You may need to set|\s{0,8}\$ export "
