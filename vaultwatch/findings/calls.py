@@ -148,21 +148,23 @@ def _holds_error(response: _Response | None) -> bool:
     return outcome({"type": "response", "response": parts}) == "failed"
 
 
-_CallerKey = tuple[str, str, str, bytes, bool]
+_CallerKey = tuple[str, str, str, bytes, bytes]
 
 
 def _caller_key(auth: _Auth | None) -> _CallerKey:
     if auth is None:
-        return "", "", "", b"", False
+        return "", "", "", b"", b""
     name, entity = auth.display_name or "", auth.entity_id or ""
-    accessor = "" if entity or name not in ("", "token") else auth.accessor or ""
-    return name, entity, accessor, bytes(auth.metadata), bool(bytes(auth.policies))
+    has_name = entity or name not in ("", "token")
+    accessor, policies = ("", b"") if has_name else (auth.accessor or "", bytes(auth.policies))
+    return name, entity, accessor, bytes(auth.metadata), policies
 
 
 def _caller(key: _CallerKey) -> str:
-    name, entity, accessor, metadata, has_policies = key
-    auth = {"display_name": name, "entity_id": entity, "accessor": accessor, "policies": has_policies}
-    return caller_with_id({"auth": {**auth, "metadata": msgspec.json.decode(metadata) if metadata else None}})
+    name, entity, accessor, *raw = key
+    metadata, policies = (msgspec.json.decode(part) if part else None for part in raw)
+    auth = {"display_name": name, "entity_id": entity, "accessor": accessor}
+    return caller_with_id({"auth": {**auth, "policies": policies, "metadata": metadata}})
 
 
 _MountKey = tuple[str | None, str | None]
@@ -189,6 +191,6 @@ def _address(text: str | None) -> str:
     return brief(text, 64)
 
 
-_callers: Remembered[_CallerKey, str] = Remembered(_caller, lambda key: sum(map(len, key[:4])))
+_callers: Remembered[_CallerKey, str] = Remembered(_caller, lambda key: sum(map(len, key)))
 _addresses: Remembered[str | None, str] = Remembered(_address, lambda text: len(text or ""))
 _mounts: Remembered[_MountKey, str] = Remembered(_mount, lambda key: sum(len(part or "") for part in key))
