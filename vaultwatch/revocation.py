@@ -21,7 +21,9 @@ _UNKNOWN_PROGRAM_NOTE = "  # on OpenBao: bao instead of vault"
 def revocations(entry: dict[str, Any]) -> list[str]:
     """Return a command for each token of a request: the one that it created, and the one that made it.
 
-    If the entry does not contain the path of a token's namespace, there is a note instead of the command.
+    If the entry does not contain the path of a token's namespace, there is a note instead of the command. If it has only
+    the hash of the accessor, the command disables the caller's entity, which refuses all its tokens (measured on OpenBao
+    2.6 and documented for Vault); in a namespace there is none, because the entity can be of another one.
 
     Args:
         entry: The audit entry, request or response.
@@ -31,7 +33,19 @@ def revocations(entry: dict[str, Any]) -> list[str]:
     created = _object(response.get("auth")).get("accessor") or wrapped
     used = _object(entry.get("auth")).get("accessor")
     accessors = dict.fromkeys(found for found in (created, used) if isinstance(found, str))
-    return [_command(accessor, entry) for accessor in accessors if _is_usable(accessor)]
+    commands = [_command(accessor, entry) for accessor in accessors if _is_usable(accessor)]
+    return commands + _disabling(entry) if isinstance(used, str) and used.startswith(SALTED) else commands
+
+
+def _disabling(entry: dict[str, Any]) -> list[str]:
+    entity = _object(entry.get("auth")).get("entity_id")
+    if _object(_object(entry.get("request")).get("namespace")).get("path") or not isinstance(entity, str):
+        return []
+    program = program_of(entry)
+    note = "refuses all tokens of the caller; the log has only a hash of the accessor"
+    note += "" if program else f";{_UNKNOWN_PROGRAM_NOTE.removeprefix('  #')}"
+    command = f"{program or 'vault'} write identity/entity/id/{entity} disabled=true  # {note}"
+    return [command] if _is_usable(entity) else []
 
 
 def _is_usable(accessor: str) -> bool:

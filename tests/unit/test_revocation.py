@@ -92,6 +92,29 @@ def test_there_is_none_for_an_accessor_that_a_shell_would_interpret_or_that_is_a
     assert revocations(entry(accessor, **VAULT)) == []
 
 
+class TestOfAHashedAccessor:
+    """A device with hmac_accessor=true, which is the default: no command can name the token."""
+
+    ENTITY = "9bf1c5d0-1c7f-4c6a-9a7e-3d1f0b9f2c11"
+
+    def used(self, accessor: str = "hmac-sha256:aa", entity: Any = ENTITY, **request: Any) -> list[str]:
+        return revocations({"auth": {"accessor": accessor, "entity_id": entity}, "request": {**BAO, **request}})
+
+    def test_the_entity_is_disabled_which_refuses_all_its_tokens(self) -> None:
+        (said,) = self.used(namespace={"id": "root"})
+        assert said.startswith(f"bao write identity/entity/id/{self.ENTITY} disabled=true  # ")
+
+    @pytest.mark.parametrize("entity", [None, "", 5, "a;b", "-x", "hvs.CAESIRAWTOKENEXAMPLE"])
+    def test_without_an_entity_there_is_no_command(self, entity: Any) -> None:
+        assert self.used(entity=entity) == []
+
+    def test_in_a_namespace_the_entity_can_be_of_another_one(self) -> None:
+        assert self.used(namespace={"id": "3sWfFh", "path": "team/"}) == []
+
+    def test_a_clear_accessor_needs_none(self) -> None:
+        assert self.used(accessor="acc1") == ["bao token revoke -accessor acc1"]
+
+
 @pytest.mark.parametrize("odd", [None, 5, [], [1], "x", {"granting_policies": [5, {"namespace_id": 1}]}])
 def test_members_of_any_type_are_tolerated(odd: Any) -> None:
     assert revocations({"auth": odd, "request": odd, "response": odd}) == []
