@@ -72,7 +72,7 @@ def _details(case: Case, folder: str) -> Iterator[Child]:
         yield tag("h3", "In the log")
         yield command(case.search)
     if case.commands:
-        yield tag("h3", "Revoke the token")
+        yield tag("h3", "Stop the caller")
         yield tag("div", *(command(line) for line in case.commands))
     yield _alerts(case, folder)
 
