@@ -28,6 +28,7 @@ _COUNTED = {
     "temporal": "rules matched",
     "temporal_ordered": "rules matched one after the other",
 }
+_FIELDS = {"request.path": "paths", "request.remote_address": "addresses", "auth.entity_id": "entities"}
 _MOST_PARTS = 20  # of the path of a request to an auth method
 _IDENTITY = ("auth.entity_id", "auth.display_name")
 """Fields that the name of a caller stands for."""
@@ -82,7 +83,7 @@ def message_sentence(node: str, module: str, message: str, fields: dict[str, Any
 def counted_sentence(first: dict[str, Any], counted: Counted) -> str:
     """Return the sentence about what a correlation counted: by whom, how many, in what time, what, from when to when.
 
-    `userpass-bob: at least 2 different request.path in the 10 minutes from 2026-11-21T07:20:00Z: secret/data/a,
+    `userpass-bob: at least 2 different paths in the 10 minutes from 2026-11-21T07:20:00Z: secret/data/a,
     secret/data/b; first at ..., last at ...`.
 
     Args:
@@ -93,7 +94,7 @@ def counted_sentence(first: dict[str, Any], counted: Counted) -> str:
         return _first_seen_sentence(first, counted)
     if counted.type == "absence":
         return _absence_sentence(counted)
-    what = _COUNTED.get(counted.type, f"different {counted.of}")
+    what = _COUNTED.get(counted.type, f"different {_FIELDS.get(counted.of, counted.of)}")
     listed = ", ".join(_named(value, _COUNTED_LIMIT) for value in counted.values)
     times = f"first at {quoted_time(_shown(counted.first[0], 64))}, last at {quoted_time(_shown(counted.last[0], 64))}"
     named = ", ".join(dict.fromkeys(_group_names(first, counted.by)))

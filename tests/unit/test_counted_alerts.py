@@ -53,7 +53,7 @@ def test_watch_raises_it(expected: list[str], tmp_path: Path) -> None:
         watching.wait_for_alerts(1)
     found = [alert for alert in alerts_in(tmp_path / "audit.alert") if alert["rule"] == RULE]
     assert [alert["id"] for alert in found] == expected
-    assert "userpass-alice: at least 50 different request.path in the 10 minutes" in found[0]["summary"]
+    assert "userpass-alice: at least 50 different paths in the 10 minutes" in found[0]["summary"]
 
 
 def test_evaluate_raises_it_from_frames_of_both_lanes_that_arrive_twice(expected: list[str]) -> None:

@@ -278,7 +278,7 @@ class TestAlert:
         rules = counting("value_count", fields=("request.path",))
         (alert,) = alerts(rules, [entry(n, n) for n in range(3)])
         assert alert.summary == (
-            "alice: at least 3 different request.path in the 10 minutes from 2026-11-21T07:00:00Z: kv/0, kv/1, kv/2; "
+            "alice: at least 3 different paths in the 10 minutes from 2026-11-21T07:00:00Z: kv/0, kv/1, kv/2; "
             "first at 2026-11-21T07:00:00+00:00, last at 2026-11-21T07:00:02+00:00"
         )
         assert (alert.principal, alert.who, alert.title) == ("alice", "alice", "many")
