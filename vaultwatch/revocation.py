@@ -21,9 +21,9 @@ _UNKNOWN_PROGRAM_NOTE = "  # on OpenBao: bao instead of vault"
 def revocations(entry: dict[str, Any]) -> list[str]:
     """Return a command for each token of a request: the one that it created, and the one that made it.
 
-    If the entry does not contain the path of a token's namespace, there is a note instead of the command. If it has only
-    the hash of the accessor, the command disables the caller's entity, which refuses all its tokens (measured on OpenBao
-    2.6 and documented for Vault); in a namespace there is none, because the entity can be of another one.
+    If the entry does not contain the path of a token's namespace, there is a note instead of the command. If it has
+    only the hash of the accessor, the command disables the caller's entity, which refuses all its tokens (measured on
+    OpenBao 2.6); in a namespace there is none, because the entity can be of another one.
 
     Args:
         entry: The audit entry, request or response.
