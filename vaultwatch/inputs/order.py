@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+from vaultwatch.patterns import on_first_use
+
 _COMPRESSION = r"(?:\.(?:gz|zst|bz2|xz|zip))?"
-_NUMBERED = re.compile(rf"(.+)\.(\d{{1,4}}){_COMPRESSION}\Z", re.DOTALL)
-_DATED = re.compile(rf"(.+?)[-._](\d{{6,}}[\dTZ._-]*){_COMPRESSION}\Z", re.DOTALL)
+_NUMBERED = on_first_use(rf"(.+)\.(\d{{1,4}}){_COMPRESSION}\Z", re.DOTALL)
+_DATED = on_first_use(rf"(.+?)[-._](\d{{6,}}[\dTZ._-]*){_COMPRESSION}\Z", re.DOTALL)
 
 
 def by_rotation(name: str) -> tuple[str, int, int, str]:
@@ -17,8 +19,8 @@ def by_rotation(name: str) -> tuple[str, int, int, str]:
     Args:
         name: A path.
     """
-    if numbered := _NUMBERED.match(name):
+    if numbered := _NUMBERED().match(name):
         return numbered[1], 1, -int(numbered[2]), name
-    if dated := _DATED.match(name):
+    if dated := _DATED().match(name):
         return dated[1], 0, 0, dated[2]
     return name, 2, 0, name

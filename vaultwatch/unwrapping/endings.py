@@ -12,12 +12,14 @@ import re
 
 import msgspec
 
+from vaultwatch.patterns import on_first_use
+
 _FEWEST_LINES = 4
 _LONGEST = 256
 _STARTS = re.compile(rb"(?<![ \t])[ \t]")
-_IS_PAIR = re.compile(rb"[ \t]+[\w@./()-]+=")
-_IS_PAIRS = re.compile(rb"(?:[ \t]+[\w@./()-]{1,64}=[^\s\"]{1,128}){1,8}")
-_LAST_PAIR = re.compile(rb'[\w@./()-]+=(?:"[^"]*"|[^\s"\[]+)')
+_IS_PAIR = on_first_use(rb"[ \t]+[\w@./()-]+=")
+_IS_PAIRS = on_first_use(rb"(?:[ \t]+[\w@./()-]{1,64}=[^\s\"]{1,128}){1,8}")
+_LAST_PAIR = on_first_use(rb'[\w@./()-]+=(?:"[^"]*"|[^\s"\[]+)')
 _skip = msgspec.json.Decoder(msgspec.Raw).decode
 
 
@@ -50,10 +52,10 @@ def _is_shown(ending: bytes, lines: list[bytes]) -> bool:
     rests = [line[: -len(ending)] for line in lines]
     if any(map(_is_object, rests)):
         return True
-    if not _IS_PAIR.match(ending):
+    if not _IS_PAIR().match(ending):
         return any(map(_ends_with_pair, rests))
     messages = [text for rest in rests if (text := _text_of(rest))]
-    if not _IS_PAIRS.fullmatch(ending) or any(text.endswith(b":") for text in messages):
+    if not _IS_PAIRS().fullmatch(ending) or any(text.endswith(b":") for text in messages):
         return False
     return len({text for text in messages if b"=" not in text}) > 1
 
@@ -73,7 +75,7 @@ def _ends_with_pair(text: bytes) -> bool:
     message = _text_of(text)
     value = message.rfind(b'="') if message.endswith(b'"') else len(message)
     start = message.rfind(b" ", 0, max(value, 0)) + 1
-    return b": " in message[:start] and _LAST_PAIR.fullmatch(message, start) is not None
+    return b": " in message[:start] and _LAST_PAIR().fullmatch(message, start) is not None
 
 
 def _text_of(line: bytes) -> bytes:
