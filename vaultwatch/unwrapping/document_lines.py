@@ -35,6 +35,8 @@ _SHELL_NOISE = re.compile(
     rb"|[\w.-]{1,255} \| (?:CHANGED|SUCCESS|FAILED)(?: \| rc=\d{1,3})? >>"
     rb"|\(\d{1,12} rows?\)|\d{1,12} rows? in set(?: \([\d. minsec]{1,32}\))?"
 )  # journalctl, grep, Ansible, psql, mysql
+_ENDS_CELL = re.compile(rb'"(?:[,;\t|](?:"[^"{]{0,512}"|[^",;\t|{]{0,512})){1,64}')
+"""The last line of a cell of several, which is blank, and the columns behind it."""
 _CAST = re.compile(rb'\{"version": ?[23], ?"(?:width|term)"')
 _MAX_STATEMENT_BYTES = 1024 * 1024
 """Of SQL, over several lines."""
@@ -152,6 +154,8 @@ class Document:
     def is_noise(self, text: bytes, number: int) -> bool:
         """Return whether a line only separates or names what other lines hold."""
         if self.export.is_field(text) or self._is_around(text) or _SHELL_NOISE.fullmatch(text):
+            return True
+        if self.heading and _ENDS_CELL.fullmatch(text) and not ANY_HEAD.search(text):
             return True
         if number <= 1 and _NAMES_DELIMITER.fullmatch(text):
             self._heading_at = number + 1

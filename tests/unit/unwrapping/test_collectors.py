@@ -224,3 +224,12 @@ def test_records_that_the_collector_of_opentelemetry_has_parsed(records: list[st
     bodies = [{"body": of_otlp(parsed(one)), "attributes": []} for one in records]
     exported = {"resourceLogs": [{"resource": {}, "scopeLogs": [{"scope": {}, "logRecords": bodies}]}]}
     assert read(json.dumps(exported)) == plain(records)
+
+
+@pytest.mark.parametrize("records", LOGS)
+@pytest.mark.parametrize("heading", ["time,host,message,stream", '"time","host","LogMessage","stream"'])
+def test_cells_of_several_lines_with_columns_behind_them(records: list[str], heading: str) -> None:
+    """Of a text that ends with a line end, only columns are in the last line: that is no line of the log."""
+    rows = [f'"10:00","vault-1","{one.replace(chr(34), chr(34) * 2)}","stdout"\n' for one in records]
+    found = read(f"{heading}\n{''.join(rows)}")
+    assert (found, found.unclear) == (plain(records), 0)
