@@ -102,10 +102,13 @@ class Detector(SearchingReader):
         self._audit = AuditDetector(self._evaluator, self.waits, on_waiting, ruleset.index.of_secrets, self.correlator)
         self._keys = ServerEventKeys()
         self._last_was_server = source == "server"
+        self._had_messages = False
         self._unwraps = unwrap
-        self._max_searched = max_searched
+        self._searched, self._max_searched = 0, max_searched
         self._on_entries, self._on_message, self._on_unclear = on_entries, on_message, on_unclear
-        self._lines = []
+        self.is_foreign = None
+        self._log, self._line, self._has_tags = "", 0, True
+        self._piece, self._lines, self._whole = b"", [], b""
 
     @property
     def counts(self) -> Counts:

@@ -45,7 +45,7 @@ class LineReader:
 
     source: Source
     correlator: Correlator
-    is_foreign: Callable[[bytes], bool] | None = None
+    is_foreign: Callable[[bytes], bool] | None
     _ruleset: Ruleset
     _index: AuditIndex
     _evaluator: Evaluator
@@ -55,9 +55,10 @@ class LineReader:
     _on_message: Callable[[str], None] | None
     _on_unclear: Callable[[bytes], None] | None
     _last_was_server: bool
-    _had_messages = False
-    _has_tags = True
-    _log, _line = "", 0
+    _had_messages: bool
+    _has_tags: bool
+    _log: str
+    _line: int
 
     def _read_message(self, line: ServerLine, origin: Origin, now: float) -> list[Verdict]:
         self._last_was_server = self._had_messages = True

@@ -34,8 +34,9 @@ class SearchingReader(SiftingReader):
     _unwraps: bool
     _on_rejected: Callable[[Rejected], None]
     _max_searched: int
-    _searched = 0
-    _piece, _whole = b"", b""
+    _searched: int
+    _piece: bytes
+    _whole: bytes
     _lines: list[bytes]
 
     def _read_unwrapped(self, sifted: Sifted, now: float, origin: Origin | None) -> list[Verdict]:
