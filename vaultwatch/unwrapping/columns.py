@@ -18,7 +18,8 @@ from vaultwatch.unwrapping.flattened import entry_of
 
 _DELIMITERS = ",;\t|"
 _MESSAGE_NAME = re.compile(
-    rb'(?i)"?@?(?:\w{1,32}\.)?(?:log_?message|message|msg|_raw|line|logentry|log|body|content|text|text_?payload|entry|original)"?',
+    rb'(?i)"?@?(?:\w{1,32}\.)?(?:log_?message|message|msg|_raw|@?raw_?(?:data|string)|line|logentry|log|body|content'
+    rb'|text|text_?payload|entry|original)"?',
     re.ASCII,
 )
 OF_ENTRIES = re.compile(rb"\brequest[._](?:path|operation|id)\b")

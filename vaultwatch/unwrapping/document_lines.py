@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 _CSV_HEADER = re.compile(
     rb'(?i)[\w@", ]{0,256}@message[\w@", ]{0,256}'
-    rb'|(?:"?[\w @.\[\]]{0,512}"?[,;\t|]){0,16}'
+    rb'|(?:"?[\w @#.\[\]]{0,512}"?[,;\t|]){0,16}'
     rb' {0,4096}"?(?:\w{1,32}\.)?'
-    rb'(?:log_?message|message|msg|_raw|line|logentry|log|body|content|text|text_?payload|entry|original)"?'
-    rb'(?: {0,4096}[,;\t|]"?[\w @.\[\]]{0,512}"?){0,16}'
+    rb"(?:log_?message|message|msg|_raw|@?raw_?(?:data|string)|line|logentry|log|body|content|text|text_?payload|entry"
+    rb'|original)"?'
+    rb'(?: {0,4096}[,;\t|]"?[\w @#.\[\]]{0,512}"?){0,16}'
 )
 _NAMES_DELIMITER = re.compile(rb"(?i)\"?sep=[,;\t|]\"?")  # for Excel, in the first line
 _SHELL_NOISE = re.compile(

@@ -227,7 +227,16 @@ def test_records_that_the_collector_of_opentelemetry_has_parsed(records: list[st
 
 
 @pytest.mark.parametrize("records", LOGS)
-@pytest.mark.parametrize("heading", ["time,host,message,stream", '"time","host","LogMessage","stream"'])
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "time,host,message,stream",
+        '"time","host","LogMessage","stream"',
+        pytest.param('"#","Time","Message","_sourceHost"', id="Sumo Logic"),
+        pytest.param('"@timestamp","#host","@rawstring","#repo"', id="LogScale"),
+        pytest.param("TimeGenerated [UTC],Computer,RawData,Type", id="Sentinel"),
+    ],
+)
 def test_cells_of_several_lines_with_columns_behind_them(records: list[str], heading: str) -> None:
     """Of a text that ends with a line end, only columns are in the last line: that is no line of the log."""
     rows = [f'"10:00","vault-1","{one.replace(chr(34), chr(34) * 2)}","stdout"\n' for one in records]
