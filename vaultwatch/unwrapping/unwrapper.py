@@ -27,7 +27,7 @@ from vaultwatch.reading.joined_messages import HEAD
 from vaultwatch.reading.records import Rejected
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
 from vaultwatch.reading.unclear import BANNERS
-from vaultwatch.unwrapping.arrays import lines_in_text
+from vaultwatch.unwrapping.arrays import lines_in_rows, lines_in_text
 from vaultwatch.unwrapping.assembly import MAX_BYTES
 from vaultwatch.unwrapping.columns import CAN_HOLD_RECORD
 from vaultwatch.unwrapping.document_lines import Document
@@ -301,7 +301,7 @@ class Unwrapper:
         """Return the texts and objects in an array of lines; None if it is another array, or cut off."""
         array = text.rstrip(b", \t")
         try:
-            if texts := self._envelopes.texts_in_array(array):
+            if texts := self._envelopes.texts_in_array(array) or lines_in_rows(array):
                 return texts
         except (ValueError, RecursionError):
             return None

@@ -209,6 +209,7 @@ def test_each_line_in_an_envelope_is_read_or_counted(
     st.sampled_from(sorted(ENCODINGS)),
     st.integers(1, 3),
 )
+@example([4], "an array", "in a field", "log", "text", 1)
 def test_each_line_in_an_envelope_of_a_stream_is_read_or_counted(
     blocks: list[int], log: str, sibling: str, name: str, encoding: str, per_text: int
 ) -> None:
