@@ -37,6 +37,9 @@ test: style
 	@$(MAKE) --no-print-directory --jobs=3 types test-integration test-units test-stacks-and-hosts
 
 # The name of a log may contain blanks, quotes and dollars: it reaches the script as it was given.
+ifeq ($(origin FILE)$(value FILE),command line)
+$(error FILE is empty: name a log, as in make check FILE=audit.log)
+endif
 ifdef FILE
 check: export CHECKED := $(value FILE)
 check: export LEVEL := $(LEVEL)

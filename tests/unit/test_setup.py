@@ -30,6 +30,12 @@ def test_a_wrong_mode_of_the_demo_is_refused_before_the_set_up() -> None:
     assert "MODE=wach is neither aws nor watch" in done.stderr
 
 
+def test_checking_a_log_without_a_name_is_refused_before_any_set_up() -> None:
+    done = make("check", "FILE=")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "FILE is empty: name a log" in done.stderr
+
+
 def test_checking_a_log_sets_up_only_the_command() -> None:
     done = make("--dry-run", "check", "FILE=audit.log")
     assert done.stdout == "tools/check-log\n"
