@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,13 @@ def batch(event, context):
 
 def odd(event, context):
     if event == "sleep":
-        time.sleep(60)
+        time.sleep(600)
     if event == "memory":
         return len(b"x" * (200 << 20))
     if event == "child" and os.fork() == 0:
         held = b"x" * (200 << 20)
     if event == "child":
-        time.sleep(60)
+        time.sleep(600)
     if event == "exit":
         os._exit(3)
     if event == "modules":
@@ -165,11 +166,11 @@ def aws(code: Path) -> Iterator[LocalAws]:
 
 @pytest.fixture(scope="module")
 def odd(code: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
-    """A single function, with a limit of one second and 128 MiB."""
+    """A single function, with a limit of a minute and 128 MiB."""
     from testbed.aws.clock import Clock
 
     scratch = tmp_path_factory.mktemp("scratch")
-    spec = FunctionSpec("odd", "arn:odd", "toy.odd", "", 128, 1.0, {})
+    spec = FunctionSpec("odd", "arn:odd", "toy.odd", "", 128, 60.0, {})
     function = Function(spec, code, scratch / "odd.log", Clock(scratch / "moved"), {})
     yield function
     function.close()
@@ -190,13 +191,20 @@ def waiting(aws: LocalAws, queue: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("event", "error"),
-    [("sleep", "timeout: after 1.0 s"), ("memory", "memory: "), ("child", "memory: "), ("exit", "exit: status 3")],
+    ("event", "seconds", "error"),
+    [
+        ("sleep", 0.5, "timeout: after 0.5 s"),
+        ("memory", 60, "memory: "),
+        ("child", 60, "memory: "),
+        ("exit", 60, "exit: status 3"),
+    ],
 )
 def test_a_function_is_killed_when_it_takes_too_long_or_too_much_and_the_next_event_finds_a_new_one(
-    odd: Function, event: str, error: str
+    odd: Function, event: str, seconds: float, error: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert odd.invoke(event).error.startswith(error)
+    with monkeypatch.context() as limited:
+        limited.setattr(odd, "spec", replace(odd.spec, timeout_seconds=seconds))
+        assert odd.invoke(event).error.startswith(error)
     assert odd.invoke("again").payload["event"] == "again"
 
 
@@ -219,7 +227,7 @@ def test_a_function_has_the_time_of_the_moved_clock(odd: Function) -> None:
     odd.clock.move(3600)
     after = odd.invoke("time").payload
     assert 3600 <= after["time"] - before["time"] < 3660
-    assert 0 < after["left"] <= 1000
+    assert 0 < after["left"] <= 60_000
 
 
 def test_a_batch_is_split_until_the_failing_record_is_alone_and_is_discarded(aws: LocalAws) -> None:
