@@ -53,8 +53,8 @@ def _act(alert: Alert) -> Act:
     """Return what all entries of the event show; without a caller, the principal is the address or the node."""
     is_unknown = alert.principal in (alert.remote_address, alert.node) or is_of_login(alert.record)
     caller = "" if is_unknown else alert.principal
-    namespace = shown_namespace(_object(alert.record.get("request"))) or alert.namespace
-    return Act(caller=caller, address=alert.remote_address, namespace=distinct(namespace), path=alert.path)
+    namespace = alert.namespace or distinct(shown_namespace(_object(alert.record.get("request"))))
+    return Act(caller=caller, address=alert.remote_address, namespace=namespace, path=alert.path)
 
 
 def _things(alert: Alert) -> tuple[str, ...]:

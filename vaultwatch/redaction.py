@@ -68,7 +68,7 @@ def redacted_text(text: str) -> str:
     Args:
         text: Any text from a log, of any length.
     """
-    if _is_salted(text):
+    if is_salted(text):
         return text
     if _may_have_token(text):
         text = _TOKEN().sub(lambda found: marker(found.group()), text)
@@ -83,7 +83,7 @@ def shows_secret(text: str) -> bool:
     Args:
         text: Any text from a log, of any length.
     """
-    if _is_salted(text):
+    if is_salted(text):
         return False
     if _may_have_token(text) and _TOKEN().search(text):
         return True
@@ -93,7 +93,8 @@ def shows_secret(text: str) -> bool:
     return any(_credential(one) != one.group() for one in found)
 
 
-def _is_salted(text: str) -> bool:
+def is_salted(text: str) -> bool:
+    """Return whether a text is a value that an audit device has hashed, and not a name that only begins so."""
     return text.startswith(SALTED) and text[len(SALTED) :].isalnum()  # as most texts of an entry
 
 

@@ -145,7 +145,7 @@ def caller(entry: dict[str, Any]) -> str:
     """Return who made a request, by the most readable name in its entry."""
     auth = _object(entry.get("auth"))
     name = _named(auth.get("display_name"), _NAME_LIMIT)
-    role = _named(_object(auth.get("metadata")).get("role_name"), _NAME_LIMIT)
+    role = _role(auth, name)
     if name and role and role != name and not name.endswith(f"-{role}"):
         return f"{name} {role}"
     if name == "root" and not auth.get("entity_id"):
@@ -153,6 +153,12 @@ def caller(entry: dict[str, Any]) -> str:
     if name and (name != "token" or auth.get("entity_id")):
         return name
     return _unnamed(auth)
+
+
+def _role(auth: dict[str, Any], name: str) -> str:
+    """Return the role of a login; whoever makes a token with another one chooses the metadata of that."""
+    is_of_login = name != "token" and not name.startswith("token-")
+    return _named(_object(auth.get("metadata")).get("role_name"), _NAME_LIMIT) if is_of_login else ""
 
 
 def caller_with_id(entry: dict[str, Any]) -> str:

@@ -79,6 +79,12 @@ class TestCaller:
             ),
             ({"display_name": "approle", "metadata": {"role_name": "app"}}, "approle app", "approle app"),
             ({"display_name": "kubernetes-ci", "metadata": {"role_name": "ci"}}, "kubernetes-ci", "kubernetes-ci"),
+            (
+                {"display_name": "token", "accessor": "a1", "metadata": {"role_name": "root"}},
+                "token with accessor a1",
+                "token with accessor a1",
+            ),
+            ({"display_name": "token-ci", "metadata": {"role_name": "root"}}, "token-ci", "token-ci"),
             ({"display_name": "root", "policies": ["root"]}, "root token", "root token"),
             ({"display_name": "root", "entity_id": "9"}, "root", "root (entity 9)"),
             ({"entity_id": "04af"}, "entity 04af", "entity 04af"),

@@ -21,7 +21,7 @@ from vaultwatch.reading.bounds import bounded, brief
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.reading.records import Origin, Rejected, read_audit_entry
 from vaultwatch.reading.view import View, as_logged, audit_view
-from vaultwatch.redaction import SALTED
+from vaultwatch.redaction import SALTED, is_salted
 from vaultwatch.rules.correlations import Correlated, Correlations, Counted
 from vaultwatch.rules.facts import Service
 from vaultwatch.rules.few_fields import Plan, Values
@@ -323,7 +323,7 @@ def _texts(view: View, fields: Iterable[str]) -> tuple[str, ...]:
     found = ((text_of(value) for value in values(view, field)) for field in fields)
     return tuple(
         [
-            _shortened(listed(_in_one_case(text) for text in texts if text and not text.startswith(SALTED)))
+            _shortened(listed(_in_one_case(text) for text in texts if text and not is_salted(text)))
             for texts in found
         ]
     )
@@ -359,7 +359,7 @@ def _length(texts: Iterable[str | None]) -> int:
 
 def _counted(text: str | None) -> str:
     """Return a text as it is counted."""
-    if not text or text.startswith(SALTED):
+    if not text or (text.startswith(SALTED) and is_salted(text)):  # a call for few of them
         return ""
     if len(text) <= _LONGEST_TEXT and ", " not in text and text[0] not in '"a':  # which is as it is
         return text

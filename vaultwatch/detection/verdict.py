@@ -14,7 +14,7 @@ from vaultwatch.reading.bounds import bounded, brief, distinct
 from vaultwatch.reading.identity import Act, Outcome, act_of
 from vaultwatch.reading.records import AuditEntry, Origin, ServerMessage
 from vaultwatch.reading.view import View
-from vaultwatch.redaction import SALTED
+from vaultwatch.redaction import is_salted
 from vaultwatch.rules.correlations import Counted
 from vaultwatch.rules.facts import RuleFacts
 from vaultwatch.rules.predicates import listed, text_of, values
@@ -139,4 +139,4 @@ def group_values(rule: RuleFacts, view: View) -> tuple[str, ...]:
 
 def _group_value(view: View, field: str) -> str:
     texts = (text_of(value) for value in values(view, field))
-    return distinct(listed(text for text in texts if text is not None and not text.startswith(SALTED)))
+    return distinct(listed(text for text in texts if text is not None and not is_salted(text)))

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from vaultwatch.patterns import on_first_use
 from vaultwatch.redaction import redacted_text
 
 MAX_RECORD_BYTES = 32 * 1024
@@ -19,6 +20,7 @@ _MAX_DESCENT = 6
 _HASHED_CHARACTERS = 65_536  # at once: the bytes of a whole text would be as large as the text
 _MAX_ITEMS = 1000  # sorting those of a longer list by size would take more memory than the list
 _LONGEST_TOKEN = 2_048  # characters, several times those of a batch token
+_ENDS_WITH_HASH = on_first_use(r" [0-9a-f]{32}\Z")
 _NAMED = (
     *(("time",), ("error",), ("auth", "display_name"), ("auth", "entity_id")),
     *(("request", "operation"), ("request", "path"), ("request", "remote_address"), ("request", "namespace", "path")),
@@ -41,14 +43,17 @@ def brief(value: Any, limit: int = MAX_TEXT_CHARACTERS) -> str:
 
 
 def distinct(value: Any, limit: int = MAX_TEXT_CHARACTERS) -> str:
-    """Return what `brief` does; a text that is cut ends with a hash of the whole, so that it equals no other text.
+    """Return what `brief` does; a text that is cut or redacted ends with a hash of the whole: it equals no other text.
+
+    So does one that ends like that itself.
 
     Args:
         value: Text; anything else is as in `brief`.
         limit: Characters.
     """
-    if not isinstance(value, str) or len(value) <= limit:
-        return brief(value, limit)
+    shown = brief(value, limit)
+    if not isinstance(value, str) or (shown == value and not _ENDS_WITH_HASH().search(value)):
+        return shown
     found = _hash_of(value)
     return f"{brief(value, limit - len(found) - 1)} {found}"
 
