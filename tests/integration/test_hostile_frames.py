@@ -8,13 +8,18 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from testbed.deployment import ALERTING, Deployment, deploy
 from tests.support.functions import entry
+from tests.support.waiting import eventually
+from vaultwatch.aws.keys import segment
+from vaultwatch.batches import MAX_LINES
 
 RULES = """
 import os, signal
@@ -36,6 +41,8 @@ def audit_hostile(entry):
 """
 ACTS = ("use_memory", "loop", "kill", "leave", "end", "hang")
 LONGEST_DELAY_SECONDS = 300
+MORNING = datetime(2026, 11, 21, 9, tzinfo=UTC)
+SEGMENTS = 20  # of which each takes an instance of sweep some seconds
 SECONDS = 120  # of sweep too, whose children may take half of it
 
 
@@ -56,9 +63,9 @@ def hostile(act: str) -> bytes:
     return entry(ACTS.index(act) + 1000, f"hostile/{act}") + b"\n"
 
 
-def critical(number: int) -> bytes:
+def critical(number: int, **more: str) -> bytes:
     """The removal of an audit device."""
-    fields = json.loads(entry(number).partition(b" ")[2])
+    fields = json.loads(entry(number, **more).partition(b" ")[2])
     fields["request"] |= {"path": f"sys/audit/device-{number}", "operation": "delete"}
     return b"@prod/vault-1/file " + json.dumps(fields).encode() + b"\n"
 
@@ -91,6 +98,31 @@ def test_frames_that_hang_delay_no_alert_by_five_minutes(deployment: Deployment,
     assert aws.now() - began < LONGEST_DELAY_SECONDS
     assert len(deployment.objects("parked/")) >= frames
     assert not aws.failures
+
+
+def test_a_parked_frame_is_swept_while_a_backlog_of_segments_stands(deployment: Deployment) -> None:
+    aws, s3 = deployment.aws, deployment.aws.client("s3")
+    aws.tick(61)  # from now on, rules are live
+    began = aws.now()
+    body = zstandard.compress(hostile("hang").partition(b" ")[2])
+    for number in range(1, SEGMENTS + 1):
+        key = segment("audit-file", "vault-1", number, MORNING)
+        s3.put_object(Bucket=deployment.bucket("Archive"), Key=key, Body=body)
+    time = datetime.fromtimestamp(began, UTC).isoformat()
+    deployment.ship([critical(1, time=time), *[b"\n"] * MAX_LINES])  # too many lines for evaluate
+    eventually(lambda: deployment.slack.accepted)
+    assert aws.now() - began < LONGEST_DELAY_SECONDS
+    assert len(deployment.objects("parked/")) == 1
+    assert _waiting(deployment) > SEGMENTS / 2
+    assert len(deployment.alert_ids()) == 1
+    assert not aws.failures
+
+
+def _waiting(deployment: Deployment) -> int:
+    """Return how many segments no instance of `sweep` has received."""
+    queue, name = deployment.aws.physical_id(ALERTING, "Sweep/Queue/Waiting"), "ApproximateNumberOfMessages"
+    sqs = deployment.aws.client("sqs")
+    return int(sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=[name])["Attributes"][name])
 
 
 def test_an_unavailable_store_parks_nothing_and_is_retried_until_it_is_back(deployment: Deployment) -> None:

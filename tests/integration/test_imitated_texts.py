@@ -1,11 +1,10 @@
-"""A client chooses a name that reads like what Vaultwatch or the server writes in place of a text, and hides nothing.
+"""Of the names that a client chooses, those hide nothing that read like what Vaultwatch or a server writes itself.
 
-What is in place of a text is a marker of a secret, the hash behind a text that is cut, or a hash of an audit device.
+That is the marker of a secret, a text that was cut, a hash of an audit device, or the role of a login.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +39,11 @@ def ship(deployment: Deployment, *lines: bytes) -> None:
         deployment.aws.tick(61)
 
 
+def secret_read(number: int, mount: str, principal: str) -> bytes:
+    request = {"operation": "read", "mount_type": "kv", "mount_point": f"{mount}/", "path": f"{mount}/data/{number}"}
+    return entry(0, principal=principal, request={"id": f"{mount}-{number}", **request}) + b"\n"
+
+
 def mailed(deployment: Deployment, principal: str) -> int:
     """Return how many audit devices that somebody has enabled are in e-mails."""
     texts = "".join(mail.text for mail in deployment.aws.mails)
@@ -58,18 +62,11 @@ def test_an_act_on_what_reads_alike_hides_none(deployment: Deployment, kind: str
 
 @pytest.mark.parametrize("mount", ["secret", "hmac-sha256:x"])
 def test_secrets_of_an_engine_that_is_named_like_a_hash_are_counted(deployment: Deployment, mount: str) -> None:
-    first, principal = 10_000 if mount == "secret" else 20_000, f"bob-{mount}"
-    deployment.ship([
-        b"@prod/vault-1/file " + json.dumps({
-            "time": "2026-11-21T07:59:58.000000001Z", "type": "response",
-            "auth": {"display_name": principal, "entity_id": principal},
-            "request": {"id": f"bulk-{first + n}", "operation": "read", "mount_type": "kv", "mount_point": f"{mount}/", "path": f"{mount}/data/{n}", "remote_address": "192.0.2.1"},
-            "response": {"mount_type": "kv"},
-        }).encode() + b"\n"
-        for n in range(50)
-    ])
+    principal = f"bob-{mount}"
+    deployment.ship([secret_read(number, mount, principal) for number in range(50)])
     deployment.aws.run_until_idle()
-    assert [alert.rule for alert in deployment.alerts() if alert.principal == principal] == ["audit_secrets_read_in_bulk"]
+    found = [alert.rule for alert in deployment.alerts() if alert.principal == principal]
+    assert found == ["audit_secrets_read_in_bulk"]
 
 
 def test_a_token_with_the_role_name_root_in_its_metadata_is_not_called_so(deployment: Deployment) -> None:

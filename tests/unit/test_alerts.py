@@ -56,17 +56,15 @@ class TestLongTexts:
             found.add(shown)
         assert len(found) == 2
 
-
     @pytest.mark.parametrize("field", ["path", "namespace", "principal"])
     def test_none_is_the_same_as_one_that_is_written_like_what_is_shown_of_it(self, field: str) -> None:
-        found = set()
         for text in ("x" * 5_000, f"a/s.{'A' * 24}"):
-            for _ in range(3):
-                request = {**REQUEST, "path": text, "namespace": {"path": text}}
-                text = getattr(alert(entry(request=request, auth={"display_name": text})), field)
-                assert len(text) <= 1024
-                found.add(text)
-        assert len(found) == 6
+            shown = [text]
+            while len(shown) < 4:
+                request = {**REQUEST, "path": shown[-1], "namespace": {"path": shown[-1]}}
+                shown.append(getattr(alert(entry(request=request, auth={"display_name": shown[-1]})), field))
+                assert len(shown[-1]) <= 1024
+            assert len(set(shown)) == 4
 
 
 class TestRunbook:

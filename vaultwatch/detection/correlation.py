@@ -322,10 +322,7 @@ def _texts(view: View, fields: Iterable[str]) -> tuple[str, ...]:
     """Return the values of fields; "" for those that are absent, or salted hashes, which differ between devices."""
     found = ((text_of(value) for value in values(view, field)) for field in fields)
     return tuple(
-        [
-            _shortened(listed(_in_one_case(text) for text in texts if text and not is_salted(text)))
-            for texts in found
-        ]
+        [_shortened(listed(_in_one_case(text) for text in texts if text and not is_salted(text))) for texts in found]
     )
 
 
