@@ -74,3 +74,12 @@ def test_a_token_with_the_role_name_root_in_its_metadata_is_not_called_so(deploy
     ship(deployment, entry(1, auth=auth))
     [mail] = [mail for mail in deployment.aws.mails if "token with accessor a1" in mail.text]
     assert "token root" not in mail.text
+
+
+def test_a_caller_with_a_long_name_and_a_long_role_does_not_hide_what_he_does(deployment: Deployment) -> None:
+    auth = {"display_name": "n" * 200, "metadata": {"role_name": "r" * 200}, "accessor": "a2", "policies": ["ops"]}
+    ship(deployment, *(entry(4000 + number, f"sys/audit/of-long-{number}", auth=auth) for number in range(3)))
+    mails, posts = "".join(mail.text for mail in deployment.aws.mails), str(deployment.slack.messages)
+    for number in range(3):
+        assert f"of-long-{number}" in mails
+        assert f"of-long-{number}" in posts

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from vaultwatch.alerts import Alert
 from vaultwatch.audience import EVERYBODY, Audience
 from vaultwatch.dispatch.groups import is_each_notified, window_seconds
@@ -236,12 +238,22 @@ def _merged_lines(merged: Merged, audience: Audience, lengths: Lengths) -> Itera
     by = f" by {shortened(who, min(lengths.fact, 120))}" if who else ""
     yield f"{merged.count:>7,} x {visible(worst.title, 90)}{by}"
     yield f"{'':>10}{_period(merged, audience)}{_outcomes(merged)}"
-    yield f"{'':>10}{summary_line(worst, lengths.fact)}"
+    limit = max(lengths.fact, BRIEF.sentence)
+    yield f"{'':>10}{_deed_line(worst, limit)}"
     if lengths.is_brief:
         return
     if latest.id != worst.id:
-        yield f"{'':>10}latest: {summary_line(latest, lengths.fact)}"
+        yield f"{'':>10}latest: {_deed_line(latest, limit)}"
     yield f"{'':>10}rule {worst.rule}, alert {latest.id}"
+
+
+def _deed_line(alert: Alert, limit: int) -> str:
+    """Return the alert's sentence; if that is too long, without its caller, whom a line above names."""
+    names = (alert.who, alert.who.rpartition(" (entity ")[0])
+    for name in filter(None, names):
+        if len(alert.summary) > limit and alert.summary.startswith((f"{name} ", f"{name}: ")):
+            return summary_line(replace(alert, summary=f"…{alert.summary.removeprefix(name)}"), limit)
+    return summary_line(alert, limit)
 
 
 def _period(merged: Merged, audience: Audience) -> str:
@@ -264,7 +276,7 @@ def _counted_words(outcome: Outcome) -> str:
 
 
 def _short(alert: Alert, limit: int) -> str:
-    return f"  {alert.level}: {visible(alert.title, 90)}: {summary_line(alert, limit)} (rule {alert.rule})"
+    return f"  {alert.level}: {visible(alert.title, 90)}: {_deed_line(alert, limit)} (rule {alert.rule})"
 
 
 def _email_alert(alert: Alert, audience: Audience) -> Iterator[str]:
