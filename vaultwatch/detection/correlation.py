@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from vaultwatch.detection.absences import Run, Runs
-from vaultwatch.detection.counting import Counting, Occurrence, Sample, Thing, Window, thing_of
+from vaultwatch.detection.counted import OF_STORES, Found, ReadFew, counted_of, reader_of
+from vaultwatch.detection.counting import Counting, Occurrence, Sample, Thing, Window
 from vaultwatch.detection.firsts import Combination, First, Firsts
 from vaultwatch.detection.ordered import point_of
 from vaultwatch.detection.verdict import Verdict
-from vaultwatch.detection.windows import Half, WindowKey, hash_of, joined
+from vaultwatch.detection.windows import Half, WindowKey, joined
 from vaultwatch.reading.bounds import bounded, brief
 from vaultwatch.reading.identity import parse_time
 from vaultwatch.reading.records import Origin, Rejected, read_audit_entry
 from vaultwatch.reading.view import View, as_logged, audit_view
-from vaultwatch.redaction import SALTED, is_salted
 from vaultwatch.rules.correlations import Correlated, Correlations, Counted
 from vaultwatch.rules.facts import Service
-from vaultwatch.rules.few_fields import Plan, Values
+from vaultwatch.rules.few_fields import Plan
 from vaultwatch.rules.index import Rules
 from vaultwatch.rules.pack import Rule
-from vaultwatch.rules.predicates import listed, text_of, values
 from vaultwatch.rules.remembered import Remembered
 
 if TYPE_CHECKING:
@@ -43,28 +42,8 @@ _SAMPLED: dict[Service, tuple[str, ...]] = {
     "server": ("time", "level", "module", "message", "fields", "raw"),
 }
 """The fields of a record that the alert of a correlation shows."""
-_OF_EVENTS, _OF_RULES = ("event_count", "first_seen", "absence"), ("temporal", "temporal_ordered")
-_OF_STORES = ("first_seen", "absence")
-"""Those that have no windows: a store remembers what was seen."""
-_LONGEST_TEXT = 512
 _MOST_AHEAD_SECONDS = 3600.0
 _SAMPLE_BYTES = 4096
-_Found: TypeAlias = tuple[Correlated, tuple[str, ...], Thing, str]
-"""What a correlation counts of a record: the correlation, the group, the thing, and its text for people."""
-_Known: TypeAlias = Remembered[tuple[str | None, ...], tuple[str, ...]]
-"""Some texts of records as they are counted: one table for all that is counted, so that the memory is bounded."""
-_TextsOf: TypeAlias = Callable[[tuple[str, ...]], tuple[str, ...]]
-"""Returns the texts of some fields of a record, as they are counted."""
-_OfValues: TypeAlias = Callable[[Values, Callable[[], Origin], tzinfo | None], tuple[str, ...]]
-"""Returns them from the few fields of an entry that are decoded, where it came from, and the zone of `local`."""
-
-
-class _Read(NamedTuple):
-    """How to read what a correlation counts from the few fields of an entry."""
-
-    one: Correlated
-    group: _OfValues
-    shown: _OfValues
 
 
 class Span(msgspec.Struct):
@@ -118,8 +97,7 @@ class Correlator:
         self.concludes = True
         self.received = math.inf
         self._counts = counts
-        self._reads: Remembered[tuple[Plan, Rules], list[_Read] | None] = Remembered(self._reads_of, len)
-        self._counted_texts: _Known = Remembered(_all_counted, _length)
+        self._reads: Remembered[tuple[Plan, Rules], list[ReadFew] | None] = Remembered(self._reads_of, len)
 
     def take(
         self, matching: list[Rule], view: View, key: str, time: Any, origin: Origin
@@ -140,12 +118,8 @@ class Correlator:
         if not counted:
             return matching, []
         alerting = [rule for rule in matching if rule.name not in self.correlations.silent]
-        texts, by_rule = partial(_texts, view), self.correlations.by_rule
-        found = [
-            _found(one, texts(one.group_by), _shown(one, rule.name, texts), key)
-            for rule in counted
-            for one in by_rule[rule.name]
-        ]
+        by_rule = self.correlations.by_rule
+        found = [counted_of(one, rule.name, view, key) for rule in counted for one in by_rule[rule.name]]
         sample = partial(_part, view, counted[0].service)
         return alerting, list(self._count(found, key, time, lambda: origin, sample))
 
@@ -165,23 +139,20 @@ class Correlator:
         reads = self._reads[plan, matching] if key else None
         if reads is None:
             return None
-        found = [
-            _found(one, group_of(values, origin, zone), shown_of(values, origin, zone), key)
-            for one, group_of, shown_of in reads
-        ]
+        found = [read(values, origin, zone, key) for read in reads]
         return self._count(found, key, time, origin, lambda: _sample(text))
 
-    def _reads_of(self, of: tuple[Plan, Rules]) -> list[_Read] | None:
+    def _reads_of(self, of: tuple[Plan, Rules]) -> list[ReadFew] | None:
         """Return how to read what is counted of entries that these rules match; None if one raises alerts itself."""
         plan, matching = of
         if any(rule.name not in self.correlations.silent for rule in matching):
             return None
-        by_rule, known = self.correlations.by_rule, self._counted_texts
-        return [_read(plan, rule.name, one, known) for rule in matching for one in by_rule[rule.name]]
+        by_rule = self.correlations.by_rule
+        return [reader_of(plan, rule.name, one) for rule in matching for one in by_rule[rule.name]]
 
     def _count(
         self,
-        counted: Sequence[_Found | None],
+        counted: Sequence[Found | None],
         key: str,
         time: Any,
         origin: Callable[[], Origin],
@@ -206,7 +177,7 @@ class Correlator:
                 continue
             one, group, thing, text = found
             correlation = one.correlation
-            if correlation.type in _OF_STORES:
+            if correlation.type in OF_STORES:
                 self._see(found, seconds, lambda text: First(occurrence(), sample(), text))
                 continue
             if correlation.type == "temporal_ordered":
@@ -216,7 +187,7 @@ class Correlator:
             verdicts += self.step(one, half, thing, text, occurrence, sample)
         return verdicts
 
-    def _see(self, found: _Found, seconds: float, first: Callable[[str], First]) -> None:
+    def _see(self, found: Found, seconds: float, first: Callable[[str], First]) -> None:
         self.span.note(seconds)
         one, group, _, text = found
         of = Combination(one.facts.name, group)
@@ -279,98 +250,6 @@ class Correlator:
         """
         reached = self.counting.count(half, one.correlation.threshold, thing, text, occurrence, sample)
         return [verdict_of(one, key, window) for key, window in reached] if reached else ()
-
-
-def _found(one: Correlated, group: tuple[str, ...], shown: tuple[str, ...], event: str) -> _Found | None:
-    """Return what a correlation counts of a record; None if the record has no value to count, or no group.
-
-    Args:
-        one: The correlation.
-        group: The values that it groups by.
-        shown: The values that it counts, or shows of an event.
-        event: The key of its event.
-    """
-    kind = one.correlation.type
-    if one.identity_at:
-        group = _of_identity(group, *one.identity_at)
-    if one.counts_paths:
-        path, namespace = shown
-        shown = (path and namespace + path,)
-    if group and not any(group) and kind != "absence":
-        return None
-    if kind not in _OF_EVENTS and not all(shown):
-        return None
-    if len(shown) == 1:
-        (text,) = shown
-        return one, group, thing_of(event if kind in _OF_EVENTS else text), text
-    return one, group, thing_of(event if kind in _OF_EVENTS else joined(shown)), listed(shown)
-
-
-def _of_identity(group: tuple[str, ...], identity: int, name: int) -> tuple[str, ...]:
-    """Return a group without a name that does not identify the caller: whoever has a token gives names to others."""
-    return (*group[:name], "", *group[name + 1 :]) if group[identity] else group
-
-
-def _shown(one: Correlated, rule: str, texts: _TextsOf) -> tuple[str, ...]:
-    """Return the values that a correlation counts, or shows of an event, of a record that a base rule matches."""
-    if one.correlation.type in _OF_RULES:
-        return (rule,)
-    return texts(one.shown if one.correlation.type in _OF_EVENTS else one.fields)
-
-
-def _texts(view: View, fields: Iterable[str]) -> tuple[str, ...]:
-    """Return the values of fields; "" for those that are absent, or salted hashes, which differ between devices."""
-    found = ((text_of(value) for value in values(view, field)) for field in fields)
-    return tuple(
-        [_shortened(listed(_in_one_case(text) for text in texts if text and not is_salted(text))) for texts in found]
-    )
-
-
-def _read(plan: Plan, rule: str, one: Correlated, known: _Known) -> _Read:
-    group = _texts_of_few(plan, one.group_by, known)
-    if one.correlation.type in _OF_RULES:
-        return _Read(one, group, lambda _values, _origin, _zone: (rule,))
-    shown = one.shown if one.correlation.type in _OF_EVENTS else one.fields
-    return _Read(one, group, _texts_of_few(plan, shown, known))
-
-
-def _texts_of_few(plan: Plan, fields: tuple[str, ...], known: _Known) -> _OfValues:
-    """Return what returns the texts of some fields of an entry, as they are counted, from the few that are decoded."""
-    pick = plan.texts[fields]
-    if pick is None:
-        return lambda values, origin, zone: _texts(plan.view(values, origin(), zone), fields)
-    if len(fields) == 1:
-        return lambda values, _origin, _zone: (_counted(*pick(values)),)
-    if "request.path" in fields:  # paths are many: to remember them takes longer
-        return lambda values, _origin, _zone: _all_counted(pick(values))
-    return lambda values, _origin, _zone: known[pick(values)]
-
-
-def _all_counted(texts: Iterable[str | None]) -> tuple[str, ...]:
-    return tuple(map(_counted, texts))
-
-
-def _length(texts: Iterable[str | None]) -> int:
-    return sum(map(len, filter(None, texts)))
-
-
-def _counted(text: str | None) -> str:
-    """Return a text as it is counted."""
-    if not text or (text.startswith(SALTED) and is_salted(text)):  # a call for few of them
-        return ""
-    if len(text) <= _LONGEST_TEXT and ", " not in text and text[0] not in '"a':  # which is as it is
-        return text
-    return _shortened(listed((_in_one_case(text),)))
-
-
-def _in_one_case(text: str) -> str:
-    """Return the path of a login with its name in one case: servers take Alice and alice for the same user."""
-    before, login, name = text.partition("/login/")
-    return before + login + name.casefold() if text.startswith("auth/") else text
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}… {hash_of(text):016x}"
 
 
 def _sample(text: bytes) -> Sample:
