@@ -18,7 +18,7 @@ help:
 	@echo "make system make setup, and install the Debian packages that the demo and most tests run; the other targets run this first"
 	@echo "make test   run all checks and tests: make check (style, types, rooms), test-integration, test-units (both under /usr/bin/python3 if that can run them) and test-stacks"
 	@echo "make test-convert  test what rules convert makes with the backends of its extra, in an environment of its own"
-	@echo "make test-long  run the tests that are too long for make test"
+	@echo "make test-long  run the tests that are too long for make test, and the property tests with other and more examples"
 	@echo "make hosts  boot a log server and a node of OpenBao in systemd-nspawn, from the user data of the templates (root)"
 	@echo "make faults kill, stop and cut off what audit entries go through, and print what was lost and who waited (ROUNDS=n: so many at random, SEED=n; LIVE=1: by the vault or bao on PATH; WRITE=1: into docs/guarantee.md)"
 	@echo "make demo   play a recorded Vault session through syslog-ng and a local AWS to Slack (MODE=watch: no AWS, LIVE=1: a real server, KEEP=1: keep all files of the run)"
@@ -82,6 +82,7 @@ test-convert:
 
 test-long: system
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest -rs -m long -o faulthandler_timeout=7200 tests/unit tests/integration tests/faults tests/hosts
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest -m hypothesis --hypothesis-profile=long -o faulthandler_timeout=7200 tests/unit
 
 hosts: system
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" pytest -rs tests/hosts

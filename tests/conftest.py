@@ -6,8 +6,10 @@ import signal
 
 from hypothesis import settings
 
-settings.register_profile("vaultwatch", deadline=None)  # a busy machine is slow, not wrong
-settings.register_profile("long", deadline=None)  # tests/stacks/test_any_settings.py
+# The same examples in each run, because a change has to answer for itself and not for what chance finds that day. No
+# deadline: a busy machine is slow, not wrong.
+settings.register_profile("vaultwatch", deadline=None, derandomize=True)
+settings.register_profile("long", deadline=None, max_examples=1000)  # others in each run: `make test-long`
 settings.load_profile("vaultwatch")
 
 for name in [name for name in os.environ if name.startswith(("AWS_", "VAULTWATCH_"))]:
