@@ -44,7 +44,11 @@ _MAX_STATEMENT_BYTES = 1024 * 1024
 
 
 class Document:
-    """Reads the lines of one log as those of a document, once its first lines have shown that it is one."""
+    """Reads the lines of one log as those of a document, once its first lines have shown that it is one.
+
+    Attributes:
+        joined: The lines of the statement of SQL that ended in the last one.
+    """
 
     def __init__(self, envelopes: Envelopes, behind: bytes = b"") -> None:
         """Begin a log.
@@ -59,6 +63,7 @@ class Document:
         self._is_cast = False  # of asciinema: a piece of the output a line
         self._markup: Markup | None = None
         self._output = LineSplitter()
+        self.joined: list[bytes] = []
         self._statement: list[bytes] = []  # of SQL, in lines so far
         self._statement_bytes = 0
         self.heading: Heading | None = None  # of a table
@@ -126,12 +131,17 @@ class Document:
         """Return the lines in statements of SQL that end in a line; a text in them can go on in the next one."""
         from vaultwatch.unwrapping.sql_rows import ends_in_text, lines_of  # few logs are such
 
+        self.joined = []
         goes_on = ends_in_text(line, is_in_text=bool(self._statement))
         self._statement.append(line)
         self._statement_bytes += len(line) + 1
         if goes_on and self._statement_bytes > _MAX_STATEMENT_BYTES:
             return self.flush()
-        return [] if goes_on else lines_of(b"\n".join(self.flush()).strip(), self._envelopes)
+        if goes_on:
+            return []
+        self.joined = self.flush()
+        found = lines_of(b"\n".join(self.joined).strip(), self._envelopes)
+        return self.joined if found is None and len(self.joined) > 1 else found
 
     def flush(self) -> list[bytes]:
         """Return the lines that are held, at the end of the log."""

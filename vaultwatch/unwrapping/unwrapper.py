@@ -181,6 +181,7 @@ class Unwrapper:
                 return self._continue(PRETTY, text, line, number)
             return [*self.interrupt(), *self._read_line(line, number)]
         if (found := self._document.lines_in(line.rstrip(b"\r\n\0"), text, number)) is not None:
+            self.joined = self._document.joined
             return [Piece(piece, number) for one in found for piece in self._pieces(b"", one, number, 1)]
         return self._read_row(line, text, number)
 

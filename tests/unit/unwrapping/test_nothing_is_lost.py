@@ -433,6 +433,7 @@ def test_each_line_in_another_form_is_read(form: str) -> None:
     st.sampled_from(sorted(OTHER_FORMS.keys() - NO_TABS)),
 )
 @example([4], "SQL")
+@example([4], "texts of SQL over many lines")
 @example([0, 4], "quotes")
 @example([0, 4], "XML on one line")
 @example([3], "YAML under another name")
