@@ -83,6 +83,7 @@ class _Open:
         self.texts = [line.text[head.text_at :]]
         self.bytes = len(line.raw)
         self._value_open = False
+        self.has_bare_lines = False  # added without a header
         self._quotes = b'="' in line.text
         self._quote_open = self._quotes and _odd_quotes(line.text)
         self._is_banner = head is _NO_HEAD
@@ -125,6 +126,7 @@ class _Open:
         self.lines.append(line.raw)
         self.texts.append(line.text)
         self.bytes += len(line.raw)
+        self.has_bare_lines |= not any(_key(line.header, origin)[2:])
         if self._quote_open:
             self._quote_open ^= _odd_quotes(line.text)
         elif _OPENS_VALUE.match(line.text):
@@ -329,7 +331,10 @@ class ServerLogReader:
         return done
 
     def _close(self, key: _Key) -> _Completed:
+        """Close the message of a process, or the one that its lines without a header were added to."""
         opened = self._open.pop(key, None)
+        if not opened and (before := self._last_before(key)) and before.has_bare_lines:
+            _, opened = self._open.popitem()
         return self._complete(opened) if opened else []
 
     def _complete(self, opened: _Open) -> _Completed:

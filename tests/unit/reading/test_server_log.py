@@ -352,14 +352,24 @@ PIECES = st.one_of(
 HEADERS = st.sampled_from([b"", b"", SYSLOG % 1, SYSLOG % 2, b"vault: ", b"2026-11-21T07:29:41.06Z stderr F "])
 
 
+NBSP = "\u00a0".encode()
+WITH_LIST = b'2026-11-21T07:29:41.000Z [ERROR] audit: backend failed to log request: error="2 errors occurred:'
+JSON_LINE = (
+    b'{"@level":"info","@message":"vault is sealed","@module":"core","@timestamp":"2026-11-21T07:30:05.059008Z"}'
+)
+
+
 def process(line: bytes) -> Header:
     return strip_syslog_header(without_colours(line))[0]
 
 
 def said(raw: bytes) -> list[bytes]:
-    """Return the lines of a record, or of the input, that are not empty after their header; NUL is emptiness."""
+    """Return the lines of a record, or of the input, that are not empty after their header.
+
+    NUL is emptiness, and so are the blanks of web pages.
+    """
     texts = {line: without_colours(line).removesuffix(b"\r").strip(b"\0") for line in raw.split(b"\n")}
-    return [line for line in raw.split(b"\n") if strip_syslog_header(texts[line])[1].strip()]
+    return [line for line in raw.split(b"\n") if strip_syslog_header(texts[line])[1].replace(NBSP, b" ").strip()]
 
 
 @given(
@@ -369,6 +379,10 @@ def said(raw: bytes) -> list[bytes]:
     st.integers(1, 3),
 )
 @example([(NO_ORIGIN, SYSLOG % 1, b"\0")], 1, 1, 1)
+@example([(NO_ORIGIN, b"", NBSP)], 1, 1, 1)
+@example(
+    [(NO_ORIGIN, b"vault: ", WITH_LIST), (NO_ORIGIN, b"", b"\t* i/o timeout"), (NO_ORIGIN, b"", JSON_LINE)], 3, 300, 1
+)
 def test_every_line_is_in_exactly_one_record(
     pieces: list[tuple[Origin, bytes, bytes]], max_lines: int, max_bytes: int, max_open: int
 ) -> None:
