@@ -39,9 +39,13 @@ class Act(NamedTuple):
         return all(mine == its for mine, its in zip(self, other, strict=True) if its)
 
 
-_AFTER_THE_ACT = ("internal error", "context canceled", "context deadline exceeded")
+_AFTER_THE_ACT = (
+    *("internal error", "context canceled", "context deadline exceeded"),
+    *("leadership lost while committing log", "leadership lost while committing log)"),
+)
 """How errors end that say nothing about the act. Whoever asks for a wrapped response and does not wait for it gets one:
-what he asked for is done, and wrapping the response has failed (measured on OpenBao 2.6)."""
+what he asked for is done, and wrapping the response has failed (measured on OpenBao 2.6). What a node writes while it
+loses the leadership may be done by the next leader (hashicorp/raft#561); Consul puts the words in parentheses."""
 _LONGEST_TIME = 64  # a JSON message can have a time of megabytes
 _encode = msgspec.json.Encoder(order="sorted").encode
 

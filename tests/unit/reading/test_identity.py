@@ -35,6 +35,13 @@ class TestOutcome:
             (entry(error="1 error occurred:\n\t* internal error\n\n"), "unknown"),
             (entry(error="1 error occurred:\n\t* context canceled\n\n"), "unknown"),
             (entry(error="failed to persist entry: context deadline exceeded"), "unknown"),
+            (
+                entry(
+                    error="1 error occurred:\n\t* failed to persist policy: leadership lost while committing log\n\n"
+                ),
+                "unknown",
+            ),
+            (entry(error="Unexpected response code: 500 (leadership lost while committing log)"), "unknown"),
             (entry(error="internal error of a name"), "failed"),
             (entry(error=["internal error"]), "failed"),
             (entry(error="", response=None), "succeeded"),
