@@ -17,6 +17,7 @@ from vaultwatch.audience import EVERYBODY, Audience
 from vaultwatch.dispatch.groups import is_each_notified, window_seconds
 from vaultwatch.dispatch.notification import Merged, Notification
 from vaultwatch.notify.defanging import defanged
+from vaultwatch.patterns import on_first_use
 from vaultwatch.printable import counted, quoted_address, spelled_out
 from vaultwatch.reading.identity import Outcome, parse_time
 from vaultwatch.rules.facts import Level
@@ -57,6 +58,7 @@ LEVEL_SIGNS = {
     Level.INFORMATIONAL: "\N{MEDIUM WHITE CIRCLE}",
 }
 _EMAILED_ALERTS = 5
+_ENTITY = on_first_use(r" \(entity [A-Za-z0-9-]{1,64}\)\Z")
 
 
 def visible(text: str, limit: int) -> str:
@@ -128,7 +130,7 @@ def facts(alert: Alert, audience: Audience = EVERYBODY, limit: int = FACT_LIMIT)
     }
     for name, value in named.items():
         if value:
-            yield name, shortened(value, limit)
+            yield name, _caller(value, limit) if name == "who" else shortened(value, limit)
     yield "rule", shortened(alert.rule, FACT_LIMIT)
     yield "alert", alert.id
 
@@ -235,7 +237,7 @@ def _since(notification: Notification, audience: Audience) -> str:
 def _merged_lines(merged: Merged, audience: Audience, lengths: Lengths) -> Iterator[str]:
     worst, latest = merged.worst, merged.latest
     who = worst.who or _quoted(worst.principal)
-    by = f" by {shortened(who, min(lengths.fact, 120))}" if who else ""
+    by = f" by {_caller(who, min(lengths.fact, 120))}" if who else ""
     yield f"{merged.count:>7,} x {visible(worst.title, 90)}{by}"
     yield f"{'':>10}{_period(merged, audience)}{_outcomes(merged)}"
     limit = max(lengths.fact, BRIEF.sentence)
@@ -249,11 +251,17 @@ def _merged_lines(merged: Merged, audience: Audience, lengths: Lengths) -> Itera
 
 def _deed_line(alert: Alert, limit: int) -> str:
     """Return the alert's sentence; if that is too long, without its caller, whom a line above names."""
-    names = (alert.who, alert.who.rpartition(" (entity ")[0])
-    for name in filter(None, names):
-        if len(alert.summary) > limit and alert.summary.startswith((f"{name} ", f"{name}: ")):
-            return summary_line(replace(alert, summary=f"…{alert.summary.removeprefix(name)}"), limit)
+    name = _ENTITY().sub("", alert.who)
+    if name and len(alert.summary) > limit and alert.summary.startswith((f"{name} ", f"{name}: ")):
+        alert = replace(alert, summary=f"…{alert.summary.removeprefix(name)}")
     return summary_line(alert, limit)
+
+
+def _caller(who: str, limit: int) -> str:
+    """Return at most `limit` characters of a caller's name, and the id of the entity, which is unique."""
+    if len(who) <= limit or not (entity := _ENTITY().search(who)):
+        return shortened(who, limit)
+    return shortened(who[: entity.start()], limit) + entity.group()
 
 
 def _period(merged: Merged, audience: Audience) -> str:
