@@ -32,6 +32,8 @@ _FIELDS = {"request.path": "paths", "request.remote_address": "addresses", "auth
 _MOST_PARTS = 20  # of the path of a request to an auth method
 _IDENTITY = ("auth.entity_id", "auth.display_name")
 """Fields that the name of a caller stands for."""
+_OWN_WORDS = ("entity", "root", "unauthenticated")
+"""With which our words for callers without a name begin. An auth method can have such a path, which is in its names."""
 _PLAIN_ERRORS = frozenset(
     ("permission denied", "invalid credentials", "invalid token", "missing client token", "unsupported operation")
 )
@@ -147,7 +149,7 @@ def caller(entry: dict[str, Any]) -> str:
     name = _named(auth.get("display_name"), _NAME_LIMIT)
     role = _role(auth, name)
     if name and role and role != name and not name.endswith(f"-{role}"):
-        return f"{name} {role}"
+        return quoted(f"{name} {role}") if name in _OWN_WORDS else f"{name} {role}"
     if name == "root" and not auth.get("entity_id"):
         return "root token"
     if name and (name != "token" or auth.get("entity_id")):

@@ -76,6 +76,14 @@ def test_a_token_with_the_role_name_root_in_its_metadata_is_not_called_so(deploy
     assert "token root" not in mail.text
 
 
+def test_a_login_by_a_method_and_a_role_that_spell_root_token_is_in_quotation_marks(deployment: Deployment) -> None:
+    # as OpenBao 2.6 logs it, after `bao auth enable -path=root approle`
+    auth = {"display_name": "root", "entity_id": "e5", "metadata": {"role_name": "token"}, "policies": ["ops"]}
+    ship(deployment, entry(2, auth=auth))
+    [mail] = [mail for mail in deployment.aws.mails if "entity e5" in mail.text]
+    assert mail.text.count("root token") == mail.text.count('"root token"') == 2
+
+
 def test_a_long_name_hides_neither_who_the_caller_is_nor_what_he_does(deployment: Deployment) -> None:
     entity = "0f1e2d3c-0000-4000-8000-000000000001"
     auth = {"display_name": "n" * 200, "metadata": {"role_name": "r" * 200}, "entity_id": entity}

@@ -87,6 +87,17 @@ class TestCaller:
             ({"display_name": "token-ci", "metadata": {"role_name": "root"}}, "token-ci", "token-ci"),
             ({"display_name": "root", "policies": ["root"]}, "root token", "root token"),
             ({"display_name": "root", "entity_id": "9"}, "root", "root (entity 9)"),
+            (
+                {"display_name": "root", "entity_id": "9", "metadata": {"role_name": "token"}},
+                '"root token"',
+                '"root token" (entity 9)',
+            ),
+            (
+                {"display_name": "unauthenticated", "metadata": {"role_name": "client"}},
+                '"unauthenticated client"',
+                '"unauthenticated client"',
+            ),
+            ({"display_name": "entity", "metadata": {"role_name": "04af"}}, '"entity 04af"', '"entity 04af"'),
             ({"entity_id": "04af"}, "entity 04af", "entity 04af"),
             ({"display_name": "token", "entity_id": "04af"}, "token", "token (entity 04af)"),
             ({"display_name": "token", "accessor": "a1"}, "token with accessor a1", "token with accessor a1"),
