@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vaultwatch.aws.keys import ARCHIVE, segment_start, segments_of_day, segments_of_source
+from vaultwatch.aws.keys import ARCHIVE, place_of, segment_start, segments_of_day, segments_of_source
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -95,9 +95,17 @@ def _of_days(s3: S3Client, bucket: str, folder: str, begin: datetime, end: datet
 
 
 def _between(segments: list[tuple[datetime, str]], begin: datetime, end: datetime) -> Iterator[str]:
+    """Yield the keys of segments, sorted by their starts, that can contain lines of a span of time.
+
+    A segment has the lines up to the start of the one with the next number. Somebody with the credential of the host
+    can add others, and hides none: of several with the next number, the last one counts.
+    """
     endless: Any = (None, "")
+    followed = {place.number - 1: start for start, key in segments if (place := place_of(key))}
     for (start, key), (next_start, _) in pairwise([*segments, endless]):
-        if start <= end + _OUT_OF_ORDER and (next_start is None or next_start >= begin - _OUT_OF_ORDER):
+        place = place_of(key)
+        ends = followed.get(place.number, next_start) if place else next_start
+        if start <= end + _OUT_OF_ORDER and (ends is None or ends >= begin - _OUT_OF_ORDER):
             yield key
 
 

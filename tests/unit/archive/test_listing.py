@@ -48,6 +48,18 @@ def test_the_segment_of_a_line_is_among_them_even_if_the_line_is_a_minute_out_of
     assert names[place] in segments_near(Bucket(names), "logs", moment)  # type: ignore[arg-type]
 
 
+@given(LENGTHS, st.lists(st.tuples(st.integers(1, 41), st.integers(0, 20_000)), max_size=3), st.data())
+def test_segments_that_somebody_adds_hide_none_that_another_one_has_followed(
+    lengths: list[int], added: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    starts = starts_of([*lengths, 1])
+    names = [keys.segment("audit", "vault-1", number, start) for number, start in enumerate(starts, 1)]
+    others = [keys.segment("audit", "vault-1", number, BEGIN + timedelta(seconds=at)) for number, at in added]
+    place = data.draw(st.integers(0, len(lengths) - 1))
+    moment = starts[place] + timedelta(seconds=data.draw(st.integers(0, lengths[place])))
+    assert names[place] in segments_near(Bucket([*names, *others]), "logs", moment)  # type: ignore[arg-type]
+
+
 @given(LENGTHS, st.integers(0, 20_000))
 def test_no_segment_is_read_that_ends_or_begins_more_than_a_minute_away(lengths: list[int], after: int) -> None:
     moment = BEGIN + timedelta(seconds=after)
