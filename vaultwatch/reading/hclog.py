@@ -7,6 +7,7 @@ Layouts, oldest first, all of the form `<time> [LEVEL] <module>: <message>: key=
     2018-08-15T11:04:09.918-0400 [INFO ] core: ...            hclog, 2018
     2018-08-15 11:04:10.025470 I | http: ...                  capnslog, for messages of Go's log package
     2026-10-02T06:28:49.851+0200 [INFO]  core: ...            hclog, today
+    [INFO]  core: ...                                         as pages and issues show it: somebody left out the time
     {"@level":"info","@message":"...","@module":"core",...}   hclog, JSON
 
 Quoting differs by hclog version (intlogger.go). Until 2021-09 a value with blanks was quoted and nothing inside was
@@ -45,8 +46,18 @@ _HEAD = re.compile(
     rb"|(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,9})?) ([A-Z]) \|(?: \[ ?([A-Z]{3,5}) ?\])?(?: |$)"
     rb"|("
     + _SLASH_TIME
-    + rb")(?: (?!\{\"(?:time|type|auth|request|@level)\":|\d{4}-\d\d-\d\dT\d\d:|==> )|$))"  # else it is before a record
+    + rb")(?: (?!\{\"(?:time|type|auth|request|@level)\":|\d{4}-\d\d-\d\dT\d\d:|==> )|$)"  # else it is before a record
+    rb"|(?:\.\.\. )?\[ ?(TRACE|DEBUG|INFO|WARN|ERROR|ERR) ?\](?: {1,2}|$)"
+    rb"(?!.*(?:[\dZ] \[ {0,2}[A-Z]{3,5} {0,2}\]|@level)))"  # else it is before a message
 )
+OF_A_SERVER = (
+    rb"(?:(?:core|audit|activity|expiration|identity|licensing|mfa|namespace|plugins|quotas|replication|reporting"
+    rb"|request-forward|rollback|seals?|(?:auth|ha|secrets|service_registration|storage)\.[\w-]{1,64})(?:\.[\w./()-]{1,254})?: "
+    rb"|system: (?:installed|rotat|enabl|disabl|mount)|http: (?:TLS handshake|panic serving)"
+    rb"|failed to unseal core|proxy environment: )"
+)
+"""How the text of a message of a server begins: other programs write levels in the same way."""
+_OF_A_SERVER = re.compile(OF_A_SERVER)
 _ANSI = re.compile(rb"\x1b\[[0-9;]{0,32}[A-Za-z]")
 _MODULE = re.compile(r"([a-z][\w./()-]{0,254}): ")
 _WORD = r"[\w@./()-]+"
@@ -66,7 +77,13 @@ _MOST_STARTS = 8  # places tried as the beginning of the pairs: hostile text tak
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The head of a message: its time as logged, its level ("" if it has none), and where the text after it begins."""
+    """The head of a message, and where the text after it begins.
+
+    Attributes:
+        time: As logged; "" if somebody left it out.
+        level: "" if it has none.
+        text_at: Where the text begins.
+    """
 
     time: str
     level: str
@@ -79,12 +96,17 @@ def level_of(name: str) -> str:
 
 
 def read_head(line: bytes) -> Head | None:
-    """Return the head of a line in any layout but JSON; None if the line does not begin with one of Vault's times."""
+    """Return the head of a line in any layout but JSON; None if the line begins with none of Vault's times or levels."""
     if not (found := _HEAD.match(line)):
         return None
-    time, level, pipe_time, letter, inner, bare_time = found.groups()
-    name = (level or inner or letter or b"").decode().lower()
-    return Head((time or pipe_time or bare_time).decode(), _LEVELS.get(name, ""), found.end())
+    time, level, pipe_time, letter, inner, bare_time, alone = found.groups()
+    name = (level or inner or letter or alone or b"").decode().lower()
+    return Head((time or pipe_time or bare_time or b"").decode(), _LEVELS.get(name, ""), found.end())
+
+
+def is_of_a_server(line: bytes, head: Head) -> bool:
+    """Return whether a line with a head is of Vault or OpenBao: without a time, only what it says can show it."""
+    return head.time != "" or _OF_A_SERVER.match(line, head.text_at) is not None
 
 
 def without_colours(line: bytes) -> bytes:

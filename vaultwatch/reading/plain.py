@@ -6,8 +6,11 @@ import re
 
 from vaultwatch.reading.budget import SMALL_BYTES
 
+_LEVEL_FIRST = rb"[ \t]{0,32}(?:[A-Za-z.][\w.-]{0,63} {1,4})?\[ ?(?:TRACE|DEBUG|INFO|WARN|ERROR|ERR) ?\] "
+"""The beginning of a message whose time somebody left out, or of a line of another program."""
 _MESSAGE = re.compile(
     rb"(?!\S{1,40} std(?:out|err) [PF] )(?:[^{\"]{0,120}? )??\d{4}-\d\d-\d\dT[\d:.,+Z-]{8,35} \[[A-Z]{4,5} ?\] "
+    rb"|" + _LEVEL_FIRST
 )
 """The beginning of a line that is a message of the server log."""
 _OF_A_VALUE = re.compile(rb"[ \t]*\| (?![-:| \t]{1,512}\|\s*\Z)")
@@ -29,8 +32,8 @@ _SIGN = re.compile(
     rb"\d:\d\d|==> |<json:|@message|__CURSOR=|\d <\d|\| (?:CHANGED|SUCCESS|FAILED)\b|panic: |fatal error: "
 )
 """What a line without a brace has if it is a record, a tag, or between records in another form: most often a time."""
-_OPENS_OTHER = re.compile(rb"[ \t\0]*(?:[@|+(]|--)|[ \t\r\n\0,;\[\]\x1e\"]*\Z")
-"""The beginning of a tag or of what separates records."""
+_OPENS_OTHER = re.compile(rb"[ \t\0]*(?:[@|+(]|--)|[ \t\r\n\0,;\[\]\x1e\"]*\Z|" + _LEVEL_FIRST)
+"""The beginning of a tag, of what separates records, or of a message without a time."""
 
 
 def holds_nothing(line: bytes) -> bool:

@@ -10,7 +10,7 @@ import re
 import msgspec
 
 from vaultwatch.reading.affixes import Affixes
-from vaultwatch.reading.hclog import Head, read_head, read_json, without_colours
+from vaultwatch.reading.hclog import OF_A_SERVER, Head, is_of_a_server, read_head, read_json, without_colours
 from vaultwatch.reading.plain import is_json_message
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
 from vaultwatch.reading.unclear import is_banner
@@ -37,6 +37,9 @@ _ANY_PREFIX = re.compile(
     rb"|[A-Z_]{1,64}=)(?<!\w)(?<![^A-Z_]=)(?="  # journalctl -o export
     rb"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)? \[ {0,2}[A-Z?]{3,7} {0,2}\]"
     rb"|\{\"@(?:level|message|module|timestamp|caller)\":)"
+    rb"|(?![^\[]{0,256}\d:\d\d)[^\s{\"|\[][^{\"\[]{0,255}?(?<!\w)(?=\[ ?(?:TRACE|DEBUG|INFO|WARN|ERROR|ERR) ?\] {1,2}"
+    + OF_A_SERVER
+    + rb")"
 )
 """What some program has written before a message: never the beginning of a line that continues one."""
 _PLAIN = re.compile(
@@ -74,7 +77,9 @@ class ServerLine(msgspec.Struct, frozen=True):
     @property
     def opens_message(self) -> bool:
         """Whether the line opens a message: with a head, as a banner, in JSON, or as the end of a Go program."""
-        if self.head or is_banner(self.text) or _SERVER_KEY.match(self.text):
+        if self.head:
+            return is_of_a_server(self.text, self.head)
+        if is_banner(self.text) or _SERVER_KEY.match(self.text):
             return True
         if not self.text.lstrip().startswith(b"{") or not _SERVER_KEY_LATER.search(self.text, 0, _NEAR_START):
             return False

@@ -170,7 +170,7 @@ def _message(opened: _Open) -> ServerMessage:
     texts = list(_beginning(opened.texts)) if partial else opened.texts
     further = lines_of(texts[0]) if len(texts) == 1 else texts
     text, values = _join(further)
-    module, message, fields = read_text(text, quotes=opened.head.time[4] != "/", pairs=not partial)
+    module, message, fields = read_text(text, quotes=opened.head.time[4:5] != "/", pairs=not partial)
     return ServerMessage(
         time=opened.head.time,
         level=opened.head.level,
