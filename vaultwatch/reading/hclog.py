@@ -28,6 +28,7 @@ import msgspec
 from vaultwatch.reading.budget import MAX_MESSAGE_BYTES, Budget, exceeded
 from vaultwatch.reading.depths import is_too_deep, without_depths
 from vaultwatch.reading.left_out import LEFT_OUT
+from vaultwatch.reading.plain import OF_A_SERVER
 
 Fields = dict[str, Any]
 
@@ -50,13 +51,6 @@ _HEAD = re.compile(
     rb"|(?:\.\.\. )?\[ ?(TRACE|DEBUG|INFO|WARN|ERROR|ERR) ?\](?: {1,2}|$)"
     rb"(?!.*(?:[\dZ] \[ {0,2}[A-Z]{3,5} {0,2}\]|@level)))"  # else it is before a message
 )
-OF_A_SERVER = (
-    rb"(?:(?:core|audit|activity|expiration|identity|licensing|mfa|namespace|plugins|quotas|replication|reporting"
-    rb"|request-forward|rollback|seals?|(?:auth|ha|secrets|service_registration|storage)\.[\w-]{1,64})(?:\.[\w./()-]{1,254})?: "
-    rb"|system: (?:installed|rotat|enabl|disabl|mount)|http: (?:TLS handshake|panic serving)"
-    rb"|failed to unseal core|proxy environment: )"
-)
-"""How the text of a message of a server begins: other programs write levels in the same way."""
 _OF_A_SERVER = re.compile(OF_A_SERVER)
 _ANSI = re.compile(rb"\x1b\[[0-9;]{0,32}[A-Za-z]")
 _MODULE = re.compile(r"([a-z][\w./()-]{0,254}): ")
@@ -96,7 +90,7 @@ def level_of(name: str) -> str:
 
 
 def read_head(line: bytes) -> Head | None:
-    """Return the head of a line in any layout but JSON; None if the line begins with none of Vault's times or levels."""
+    """Return the head of a line in any layout but JSON; None if it begins with none of Vault's times or levels."""
     if not (found := _HEAD.match(line)):
         return None
     time, level, pipe_time, letter, inner, bare_time, alone = found.groups()

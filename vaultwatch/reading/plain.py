@@ -6,8 +6,19 @@ import re
 
 from vaultwatch.reading.budget import SMALL_BYTES
 
-_LEVEL_FIRST = rb"[ \t]{0,32}(?:[A-Za-z.][\w.-]{0,63} {1,4})?\[ ?(?:TRACE|DEBUG|INFO|WARN|ERROR|ERR) ?\] "
+WORD_BEFORE_LEVEL = rb"(?!\S{0,64}\d:\d\d)[^\s{\"'`|(\[]{1,64}(?: \|)? {1,4}"
+"""A word before a level, such as the name of a pod; a time in another form is none, because it would be lost."""
+LEVEL = rb"\[ ?(?:TRACE|DEBUG|INFO|WARN|ERROR|ERR) ?\] "
+_LEVEL_FIRST = rb"[ \t]{0,32}(?:" + WORD_BEFORE_LEVEL + rb")?" + LEVEL
 """The beginning of a message whose time somebody left out, or of a line of another program."""
+OF_A_SERVER = (
+    rb"(?:(?:core|audit|activity|expiration|identity|licensing|mfa|namespace|plugins|quotas|replication|reporting"
+    rb"|request-forward|rollback|seals?|(?:auth|ha|secrets|service_registration|storage)\.[\w-]{1,64})"
+    rb"(?:\.[\w./()-]{1,254})?: "
+    rb"|system: (?:installed|rotat|enabl|disabl|mount)|http: (?:TLS handshake|panic serving)"
+    rb"|failed to unseal core|proxy environment: )"
+)
+"""How the text of a message of a server begins: other programs write levels in the same way."""
 _MESSAGE = re.compile(
     rb"(?!\S{1,40} std(?:out|err) [PF] )(?:[^{\"]{0,120}? )??\d{4}-\d\d-\d\dT[\d:.,+Z-]{8,35} \[[A-Z]{4,5} ?\] "
     rb"|" + _LEVEL_FIRST
@@ -32,8 +43,9 @@ _SIGN = re.compile(
     rb"\d:\d\d|==> |<json:|@message|__CURSOR=|\d <\d|\| (?:CHANGED|SUCCESS|FAILED)\b|panic: |fatal error: "
 )
 """What a line without a brace has if it is a record, a tag, or between records in another form: most often a time."""
-_OPENS_OTHER = re.compile(rb"[ \t\0]*(?:[@|+(]|--)|[ \t\r\n\0,;\[\]\x1e\"]*\Z|" + _LEVEL_FIRST)
-"""The beginning of a tag, of what separates records, or of a message without a time."""
+_OPENS_OTHER = re.compile(rb"[ \t\0]*(?:[@|+(]|--)|[ \t\r\n\0,;\[\]\x1e\"]*\Z")
+"""The beginning of a tag or of what separates records."""
+_OPENS_MESSAGE = re.compile(_LEVEL_FIRST + rb" ?" + OF_A_SERVER)
 
 
 def holds_nothing(line: bytes) -> bool:
@@ -41,7 +53,9 @@ def holds_nothing(line: bytes) -> bool:
 
     Most lines of files that are no logs are such, and need not be searched. It may be wrong of the first line of a log.
     """
-    return b"{" not in line and not _SIGN.search(line) and not _OPENS_OTHER.match(line) and len(line) <= SMALL_BYTES
+    if b"{" in line or _SIGN.search(line) or _OPENS_OTHER.match(line) or len(line) > SMALL_BYTES:
+        return False
+    return b"] " not in line or _OPENS_MESSAGE.match(line) is None
 
 
 def is_of_a_value(line: bytes) -> bool:

@@ -10,8 +10,8 @@ import re
 import msgspec
 
 from vaultwatch.reading.affixes import Affixes
-from vaultwatch.reading.hclog import OF_A_SERVER, Head, is_of_a_server, read_head, read_json, without_colours
-from vaultwatch.reading.plain import is_json_message
+from vaultwatch.reading.hclog import Head, is_of_a_server, read_head, read_json, without_colours
+from vaultwatch.reading.plain import LEVEL, OF_A_SERVER, WORD_BEFORE_LEVEL, is_json_message
 from vaultwatch.reading.syslog_header import NO_HEADER, Header, strip_syslog_header
 from vaultwatch.reading.unclear import is_banner
 
@@ -37,11 +37,9 @@ _ANY_PREFIX = re.compile(
     rb"|[A-Z_]{1,64}=)(?<!\w)(?<![^A-Z_]=)(?="  # journalctl -o export
     rb"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)? \[ {0,2}[A-Z?]{3,7} {0,2}\]"
     rb"|\{\"@(?:level|message|module|timestamp|caller)\":)"
-    rb"|(?![^\[]{0,256}\d:\d\d)[^\s{\"|\[][^{\"\[]{0,255}?(?<!\w)(?=\[ ?(?:TRACE|DEBUG|INFO|WARN|ERROR|ERR) ?\] {1,2}"
-    + OF_A_SERVER
-    + rb")"
 )
 """What some program has written before a message: never the beginning of a line that continues one."""
+_BEFORE_LEVEL = re.compile(WORD_BEFORE_LEVEL + rb"(?=" + LEVEL + rb" ?" + OF_A_SERVER + rb")")
 _PLAIN = re.compile(
     rb"(?:(?:<\d{1,3}>)?([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) ([\w.-]{1,255}) ([\w/.-]{1,128})(?:\[(\d{1,20})\])?: )?"
     rb"((?:(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(?:Z|[+-]\d{4})) \[(TRACE|DEBUG|INFO|WARN|ERROR)\] {1,2}(?! )"
@@ -143,7 +141,7 @@ def split_line(line: bytes, known: Affixes | None = None) -> ServerLine:
         known.learn_host(header.host)
     if header is not NO_HEADER and (head := read_head(text)):
         return ServerLine(line, header, text, head)
-    if prefix := _ANY_PREFIX.match(text):
+    if prefix := _ANY_PREFIX.match(text) or (_BEFORE_LEVEL.match(text) if b"] " in text else None):
         if known:
             known.learn(text, prefix[0])
         text = text[prefix.end() :]
