@@ -5,7 +5,7 @@ again. A line that begins with a time, `{` or `==> ` opens a message. Any other 
 process if it is
 
     `  KEY=` alone                                 opens a value of many lines (hclog since 2021-02)
-    `  | text`, a blank line, `  KEY=VALUE`        while such a value is open
+    `  | text`, a blank line, `  KEY=VALUE`        while such a value is open; syslog may strip both of blanks
     anything                                       while a quote is open (hclog before 2021-02)
     a blank line, `* text`                         after `... occurred:` (Vault before 0.10: no quotes at all)
     a line of a Go stack trace                     after `panic`
@@ -62,8 +62,10 @@ _MOST_PARTS = 16
 """Lines that one line of a banner was wrapped into."""
 _NO_HEAD = Head("", "", 0)
 _MOSTLY_INVALID = 0.3  # about half of random bytes is invalid, and a tenth of Latin-1 prose
-_OPENS_VALUE = re.compile(rb"  ([^\s=|]{1,256}(?: [^\s=|]{1,256}){0,3})=\s*\Z")
-_IN_VALUE = re.compile(rb"  \||\s*\Z|   ?[^\s=|]{1,256}(?: [^\s=|]{1,256}){0,3}=")
+_OPENS_VALUE = re.compile(
+    rb"(?:  |(?=[^\s=|]{1,256}=))([^\s=|]{1,256}(?: [^\s=|]{1,256}){0,3})=\s*\Z"  # syslog may strip the blanks
+)
+_IN_VALUE = re.compile(rb"(?:  )?\||\s*\Z|   ?[^\s=|]{1,256}(?: [^\s=|]{1,256}){0,3}=")
 _STACK_LINE = re.compile(rb"goroutine \d+ \[|\t|\s*\Z|created by |[^\s(]{1,512}\(.*\)\s*\Z|panic\(|\.\.\.")
 _JSON = re.compile(rb'\s*\{\s*["}]')
 _GLUED = re.compile(
@@ -119,7 +121,7 @@ class _Open:
     def add(self, line: ServerLine, origin: Origin) -> _Completed:
         """Add a line, and return what is behind it: a message in a line of a value could also be of a client."""
         rejected: _Completed = []
-        if line.text.startswith(b"  | ") and (behind := _GLUED.search(line.text)):
+        if line.text.startswith((b"  | ", b"| ")) and (behind := _GLUED.search(line.text)):
             text = line.text[behind.start() :]
             rejected.append(Rejected(text, MISPLACED_MESSAGE, origin, exceeded(text, MAX_MESSAGE_BYTES)))
             line = msgspec.structs.replace(line, raw=line.raw.removesuffix(text), text=line.text[: behind.start()])
@@ -204,9 +206,9 @@ def _join(parts: list[bytes]) -> tuple[str, dict[str, str]]:
     values: dict[str, list[str]] = {}
     name = ""
     for line in (str(part, "utf-8", "replace") for part in parts[1:]):
-        if line.startswith("  |") and name:
-            values[name].append(unescape(line[3:].removeprefix(" ")))
-        elif line.startswith("  ") and (found := _OPENS_VALUE.match(line.encode())):
+        if name and line.startswith(("  |", "|")):
+            values[name].append(unescape(line.partition("|")[2].removeprefix(" ")))
+        elif found := _OPENS_VALUE.match(line.encode()):
             name = found[1].decode()
             values[name] = []
         elif name:

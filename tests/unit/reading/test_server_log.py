@@ -400,3 +400,10 @@ def test_every_line_is_in_exactly_one_record(
     for origin, header in {(origin, process(part)) for origin, part in kept}:
         remaining = iter([part for node, part in sent if (node, process(part)) == (origin, header)])
         assert all(part in remaining for node, part in kept if (node, process(part)) == (origin, header))
+
+
+@pytest.mark.parametrize("header", [b"", b"Nov 21 07:29:41 vault-1 vault: "])
+def test_a_value_whose_blanks_syslog_has_stripped_is_of_its_message(header: bytes) -> None:
+    lines = [HEAD, b"error=", b"| 1 error occurred:", b"| #011* no audit backend succeeded", b"|"]
+    (record,) = messages(read([header + line for line in lines]))
+    assert record.fields["error"] == "1 error occurred:\n#011* no audit backend succeeded"
