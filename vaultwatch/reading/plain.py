@@ -43,8 +43,11 @@ _SIGN = re.compile(
     rb"\d:\d\d|==> |<json:|@message|__CURSOR=|\d <\d|\| (?:CHANGED|SUCCESS|FAILED)\b|panic: |fatal error: "
 )
 """What a line without a brace has if it is a record, a tag, or between records in another form: most often a time."""
-_OPENS_OTHER = re.compile(rb"[ \t\0]*(?:[@|+(]|--)|[ \t\r\n\0,;\[\]\x1e\"]*\Z")
-"""The beginning of a tag or of what separates records."""
+_OPENS_OTHER = re.compile(
+    rb"[ \t\0]*(?:[@|+(]|--|Error (?:initializing|parsing Seal|configuring seal) |error loading conf|ERROR! Storage)"
+    rb"|[ \t\r\n\0,;\[\]\x1e\"]*\Z"
+)
+"""The beginning of a tag, of what separates records, or of what a server that could not start writes."""
 _OPENS_MESSAGE = re.compile(_LEVEL_FIRST + rb" ?" + OF_A_SERVER)
 
 

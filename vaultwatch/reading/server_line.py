@@ -34,6 +34,7 @@ _ANY_PREFIX = re.compile(
     rb"|[ \t]{1,32}\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^{\"|=]{0,128} "  # Cloud Foundry
     rb"|[ \t]{1,32}\d[^{\"|=]{0,255}(?:\||\xe2\x94\x82) "  # a column of psql, the numbers of bat
     rb"|[ \t]{1,32}(?:- )?[\w.@/-]{1,64}: '?"  # YAML
+    rb"|[ \t]{1,32}/[\w./-]{1,255} "  # the name of a container
     rb"|[A-Z_]{1,64}=)(?<!\w)(?<![^A-Z_]=)(?="  # journalctl -o export
     rb"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)? \[ {0,2}[A-Z?]{3,7} {0,2}\]"
     rb"|\{\"@(?:level|message|module|timestamp|caller)\":)"

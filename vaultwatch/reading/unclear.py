@@ -10,6 +10,13 @@ import re
 
 BANNERS = (b"==> ", b"panic: ", b"fatal error: ")
 """How a banner begins, and what the runtime of Go writes last."""
+_FAILED_STARTS = (
+    *(b"Error initializing storage of type ", b"Error initializing core: ", b"Error initializing listener of type "),
+    *(b"Error parsing Seal configuration: ", b"Error configuring seal ", b"error loading configuration from "),
+    b"ERROR! Storage migration in progress",
+)
+"""What a server that could not start writes to stderr, often as its only line."""
+_BEGINNINGS = BANNERS + _FAILED_STARTS
 _OF_A_SERVER = re.compile(
     b"|".join(map(re.escape, BANNERS)) + rb"|\[signal |goroutine \d|exit status \d"
     rb"|created by |\t\S{1,512}:\d{1,9}\b|[\w./@~-]{1,512}\.[^\s\"]{0,256}\([^\"]{0,4096}\)\s{0,8}\Z"  # of a stack
@@ -25,7 +32,7 @@ _OF_A_SERVER = re.compile(
 
 def is_banner(text: bytes) -> bool:
     """Return whether a text begins as what only a server writes with neither time nor level."""
-    return text.startswith(BANNERS)
+    return text.startswith(_BEGINNINGS)
 
 
 def is_unclear(text: bytes) -> bool:
