@@ -6,7 +6,7 @@ import re
 
 from vaultwatch.reading.budget import SMALL_BYTES
 
-WORD_BEFORE_LEVEL = rb"(?!\S{0,64}\d:\d\d)[^\s{\"'`|(\[]{1,64}(?: \|)? {1,4}"
+WORD_BEFORE_LEVEL = rb"(?!\S{0,64}\d:\d\d)[^\s{\"'`|(\[]{1,64}(?: {1,32}\|)? {1,4}"
 """A word before a level, such as the name of a pod; a time in another form is none, because it would be lost."""
 LEVEL = rb"\[ ?(?:TRACE|DEBUG|INFO|WARN|ERROR|ERR) ?\] "
 _LEVEL_FIRST = rb"[ \t]{0,32}(?:" + WORD_BEFORE_LEVEL + rb")?" + LEVEL

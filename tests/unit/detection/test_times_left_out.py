@@ -17,7 +17,7 @@ def levels_of(*lines: str, unwrap: bool = True) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("unwrap", [True, False])
 @pytest.mark.parametrize(
-    "before", ["", "    ", "... ", "vault-0 | ", "vault-0 ", "> ", "# ", "Nov 21 07:29:41 h vault[7]: "]
+    "before", ["", "    ", "... ", "vault-0   | ", "vault-0 ", "> ", "# ", "Nov 21 07:29:41 h vault[7]: "]
 )
 def test_a_message_without_a_time_is_read_with_its_level(before: str, unwrap: bool) -> None:
     expected = ("error", "core", "post-unseal setup failed")
