@@ -24,6 +24,7 @@ _DIGEST_DIGITS = 12
 _MAX_DEPTH = 120  # records are at most 100 deep (`vaultwatch.reading.records`), an alert adds a few levels
 _TOO_DEEP = "[left out: nested too deeply]"
 _SECRET_MEMBERS = frozenset({"client_token", "x-vault-token", "authorization", "proxy-authorization"})
+_INLINE_LOGIN = "x-vault-inline-auth-parameter-"  # OpenBao: what follows is any name, its value a part of a login
 _TOKEN_OF_A_WRAPPING = ("wrap_info", "token")
 
 
@@ -182,7 +183,7 @@ def _redacted(value: Any, names: tuple[str, str], depth: int) -> Any:
 
 
 def _is_secret_member(names: tuple[str, str]) -> bool:
-    return names[1] in _SECRET_MEMBERS or names == _TOKEN_OF_A_WRAPPING
+    return names[1] in _SECRET_MEMBERS or names == _TOKEN_OF_A_WRAPPING or names[1].startswith(_INLINE_LOGIN)
 
 
 def _whole(text: str) -> str:

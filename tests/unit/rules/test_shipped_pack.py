@@ -145,7 +145,7 @@ WRITES = re.findall(
     quota_changed replication_changed scim_client_changed sentinel_policy_changed snapshot_schedule_changed
     ssh_ca_changed ssh_role_changed sync_association_changed sync_destination_changed token_limits_changed
     token_limits_raised token_role_changed transform_changed transit_key_replaced transit_key_weakened
-    ui_headers_changed workflow_changed
+    ui_headers_changed workflow_changed wrapped_response_read
     """,
 )
 """Rules about objects whose content the log has as hashes."""
