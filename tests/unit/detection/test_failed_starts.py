@@ -35,6 +35,6 @@ def test_errors_of_other_programs_are_none(line: str) -> None:
 
 
 def test_a_message_behind_the_name_of_a_container_is_read() -> None:
-    line = "May 20 13:24:04 192.0.2.1 logger:  /ecs-vault-16-ea9d 2016/05/20 20:24:04 [WARN] core: leadership lost"
+    line = "Nov 21 07:29:41 192.0.2.1 logger:  /tasks-vault-3-5b0a 2016/11/21 07:29:41 [WARN] core: leadership lost"
     seen, rejected = read([line], unwrap=True)
     assert ([(one["level"], one["message"]) for one in seen], rejected) == ([("warn", "leadership lost")], [])

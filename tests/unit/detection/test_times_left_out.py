@@ -33,7 +33,7 @@ def test_a_message_without_a_time_is_read_with_its_level(before: str, unwrap: bo
         ("[ERR] core: no", ("error", "core", "no")),
         ("[WARN]  storage.raft: Election timeout", ("warn", "storage.raft", "Election timeout")),
         ('[WARN]  failed to unseal core: error="no"', ("warn", "", "failed to unseal core")),
-        ("[DEBUG] auth.saml.auth_saml_1d2227e7: no", ("debug", "auth.saml.auth_saml_1d2227e7", "no")),
+        ("[DEBUG] auth.saml.auth_saml_5b0a77c1: no", ("debug", "auth.saml.auth_saml_5b0a77c1", "no")),
     ],
 )
 def test_levels_and_modules(line: str, expected: tuple[str, str, str]) -> None:
