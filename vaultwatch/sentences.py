@@ -28,7 +28,12 @@ _COUNTED = {
     "temporal": "rules matched",
     "temporal_ordered": "rules matched one after the other",
 }
-_FIELDS = {"request.path": "paths", "request.remote_address": "addresses", "auth.entity_id": "entities"}
+_FIELDS = {
+    "request.path": "paths",
+    "request.remote_address": "addresses",
+    "request.client_token": "tokens",
+    "auth.entity_id": "entities",
+}
 _MOST_PARTS = 20  # of the path of a request to an auth method
 _IDENTITY = ("auth.entity_id", "auth.display_name")
 """Fields that the name of a caller stands for."""
@@ -154,7 +159,8 @@ def caller(entry: dict[str, Any]) -> str:
         return "root token"
     if name and (name != "token" or auth.get("entity_id")):
         return name
-    return _unnamed(auth)
+    has_token = bool(_object(entry.get("request")).get("client_token_accessor"))
+    return _unnamed(auth, has_token=has_token)
 
 
 def _role(auth: dict[str, Any], name: str) -> str:
@@ -172,7 +178,7 @@ def caller_with_id(entry: dict[str, Any]) -> str:
     return f"{name} (entity {entity})"
 
 
-def _unnamed(auth: dict[str, Any]) -> str:
+def _unnamed(auth: dict[str, Any], *, has_token: bool) -> str:
     """Return a name for a token without an entity: all of them are called "token", but an accessor may be in clear."""
     entity, accessor = _named(auth.get("entity_id"), _NAME_LIMIT), _shown(auth.get("accessor"), _NAME_LIMIT)
     if entity:
@@ -181,7 +187,8 @@ def _unnamed(auth: dict[str, Any]) -> str:
         return f"token with accessor {quoted(accessor)}"
     if policies := _policies(auth.get("policies")):
         return f"token with {policies}"
-    return "token without a name" if accessor or auth.get("display_name") else "unauthenticated client"
+    has_token = has_token or bool(accessor or auth.get("display_name"))
+    return "token without a name" if has_token else "unauthenticated client"
 
 
 def _policies(found: Any) -> str:

@@ -123,6 +123,10 @@ class TestCaller:
         assert caller({"auth": auth}) == name
         assert caller_with_id({"auth": auth}) == with_id
 
+    def test_a_client_whose_token_is_refused_before_its_policies_are_read_has_one(self) -> None:
+        refused = {"auth": {"token_type": "default"}, "request": {"client_token_accessor": "hmac-sha256:00"}}
+        assert caller(refused) == "token without a name"
+
 
 class TestDeed:
     @pytest.mark.parametrize(

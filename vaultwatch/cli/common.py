@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,8 @@ SHIPPED = "shipped"
 """What the options and arguments that take folders of rules call the folder of the shipped ones."""
 
 
+_AGO = re.compile(r"(\d{1,5})([smhdw])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _WITHOUT_ZONE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)?", re.ASCII)
 
 
@@ -118,15 +120,19 @@ def complete_rule(_ctx: click.Context, _param: click.Parameter, incomplete: str)
 def moment(option: str, text: str | None) -> datetime | None:
     """Return the moment that an option names, in UTC if it names no zone; None if it is not given.
 
+    A duration, such as `2h`, is that long ago.
+
     Raises:
         SettingError: It is not a time.
     """
     if text is None:
         return None
+    if ago := _AGO.fullmatch(text):
+        return datetime.now(UTC) - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
     has_no_zone = _WITHOUT_ZONE.fullmatch(text)
     found = parse_time(f"{text}{'Z' if has_no_zone[1] else 'T00:00Z'}" if has_no_zone else text)
     if found is None:
-        raise SettingError(f"{option}: `{text}` is not a time such as 2026-11-21T07:29:43Z or 2026-11-21")
+        raise SettingError(f"{option}: `{text}` is not a time such as 2026-11-21T07:29:43Z, 2026-11-21 or 2h (ago)")
     return found
 
 

@@ -71,7 +71,8 @@ def _known_fields(_ctx: click.Context, _param: click.Parameter, fields: tuple[st
 )  # fmt: skip
 @click.option(
     "--from", "begin", metavar="TIME",
-    help="Report entries from this time on (RFC 3339, or a date; UTC without a zone), and those without a time.",
+    help="Report entries from this time on (RFC 3339 or a date, UTC without a zone; `2h` is two hours ago), "
+        "and those without a time.",
 )  # fmt: skip
 @click.option("--until", "end", metavar="TIME", help="Report entries before this time, and those without a time.")
 @click.option(

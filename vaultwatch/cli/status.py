@@ -115,8 +115,10 @@ def _lines(handler: _Metrics) -> Iterator[str]:
     yield f"  read      {counted(int(handler.total('lines_total')), 'line')}, the last {_moment(last)}"
     if handler.label("command") == "watch":
         yield f"  rejected  {counted(int(handler.total('rejected_lines_total')), 'line')}"
-        yield f"  alerts    {handler.total('alerts_total'):,.0f}"
-        yield from _sinks(handler) or ["  nobody is notified: no sink is set"]
+        sinks = _sinks(handler)
+        shared = "; one notification can hold several" if sinks else ""
+        yield f"  alerts    {handler.total('alerts_total'):,.0f}{shared}"
+        yield from sinks or ["  nobody is notified: no sink is set"]
 
 
 def _sinks(handler: _Metrics) -> list[str]:
@@ -124,7 +126,7 @@ def _sinks(handler: _Metrics) -> list[str]:
     failed = handler.by("sink", "notification_failures_total")
     last = handler.by("sink", "last_notification_timestamp_seconds")
     return [
-        f"  {one_line(sink):9} {sent:,.0f} sent, {unsent.get(sink, 0):,.0f} unsent, "
+        f"  {one_line(sink):9} {counted(int(sent), 'notification')} sent, {unsent.get(sink, 0):,.0f} unsent, "
         f"{counted(int(failed.get(sink, 0)), 'failed attempt')}, the last {_moment(last.get(sink, 0.0))}"
         for sink, sent in handler.by("sink", "notifications_sent_total").items()
     ]

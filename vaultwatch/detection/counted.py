@@ -15,7 +15,7 @@ from vaultwatch.detection.windows import hash_of, joined
 from vaultwatch.reading.records import Origin
 from vaultwatch.reading.view import View
 from vaultwatch.redaction import SALTED, is_salted
-from vaultwatch.rules.correlations import Correlated
+from vaultwatch.rules.correlations import TOKEN, Correlated
 from vaultwatch.rules.few_fields import Plan, Values
 from vaultwatch.rules.predicates import listed, text_of, values
 from vaultwatch.rules.remembered import Remembered
@@ -41,7 +41,7 @@ def counted_of(one: Correlated, rule: str, view: View, event: str) -> Found | No
         view: The record.
         event: The key of its event.
     """
-    shown = (rule,) if one.correlation.type in _OF_RULES else _texts(view, _shown(one))
+    shown = (rule,) if one.correlation.type in _OF_RULES else _texts(view, _shown(one), hashed=one.counts_tokens)
     return _found(one, _group(one, _texts(view, one.group_by)), shown, event)
 
 
@@ -57,7 +57,7 @@ def reader_of(plan: Plan, rule: str, one: Correlated) -> ReadFew:
     if one.correlation.type in _OF_RULES:
         return lambda few, origin, zone, event: _found(one, group_of(few, origin, zone), (rule,), event)
     if pick is None:
-        texts_of = _texts_of(plan, _shown(one))
+        texts_of = _texts_of(plan, _shown(one), hashed=one.counts_tokens)
         return lambda few, origin, zone, event: _found(
             one, group_of(few, origin, zone), texts_of(few, origin, zone), event
         )
@@ -97,6 +97,8 @@ def _found(one: Correlated, group: Group | None, shown: tuple[str, ...], event: 
         shown = (path and namespace + path,)
     if group is None or not (is_of_events or all(shown)):
         return None
+    if one.counts_tokens:
+        return one, group, thing_of(joined(shown)), ""
     if len(shown) == 1:
         (text,) = shown
         return one, group, thing_of(event if is_of_events else text), text
@@ -126,16 +128,26 @@ def _groups(plan: Plan, one: Correlated) -> Callable[[Values, Callable[[], Origi
     return lambda few, _origin, _zone: known[pick(few)]
 
 
-def _texts_of(plan: Plan, fields: tuple[str, ...]) -> Callable[[Values, Callable[[], Origin], tzinfo | None], Group]:
-    return lambda few, origin, zone: _texts(plan.view(few, origin(), zone), fields)
+def _texts_of(
+    plan: Plan, fields: tuple[str, ...], *, hashed: bool = False
+) -> Callable[[Values, Callable[[], Origin], tzinfo | None], Group]:
+    return lambda few, origin, zone: _texts(plan.view(few, origin(), zone), fields, hashed=hashed)
 
 
-def _texts(view: View, fields: Iterable[str]) -> tuple[str, ...]:
-    """Return the values of fields; "" for those that are absent, or salted hashes, which differ between devices."""
-    found = ((text_of(value) for value in values(view, field)) for field in fields)
-    return tuple(
-        [_shortened(listed(_in_one_case(text) for text in texts if text and not is_salted(text))) for texts in found]
-    )
+def _texts(view: View, fields: Iterable[str], *, hashed: bool = False) -> tuple[str, ...]:
+    """Return the values of fields; "" for those that are absent, or salted hashes, which differ between devices.
+
+    Args:
+        view: The record.
+        fields: The fields.
+        hashed: Whether the hash of a token is a value all the same.
+    """
+    out = []
+    for field in fields:
+        texts = filter(None, map(text_of, values(view, field)))
+        keeps = hashed and field == TOKEN
+        out.append(_shortened(listed(_in_one_case(text) for text in texts if keeps or not is_salted(text))))
+    return tuple(out)
 
 
 def _length(texts: Iterable[str | None]) -> int:

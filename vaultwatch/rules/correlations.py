@@ -76,6 +76,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _PATHS = ("request.path", "request.namespace.path")
+TOKEN = "request.client_token"  # noqa: S105  the name of a field
 
 
 class Correlated(NamedTuple):
@@ -83,7 +84,8 @@ class Correlated(NamedTuple):
 
     `shown` are those that an alert shows of counted events, and `step` is which of the base rules it is, from 0.
     `identity_at` is where the identity and the name of a caller are in its group, if it counts by both. With
-    `counts_paths`, `fields` are a path and its namespace: the same path in another one is another secret.
+    `counts_paths`, `fields` are a path and its namespace: the same path in another one is another secret. With
+    `counts_tokens`, tokens are among them: their hashes count, which differ between devices, and are not shown.
     """
 
     facts: RuleFacts
@@ -94,6 +96,7 @@ class Correlated(NamedTuple):
     step: int
     identity_at: tuple[int, int] | None = None
     counts_paths: bool = False
+    counts_tokens: bool = False
 
 
 _SHOWN: dict[Service, tuple[str, ...]] = {"audit": ("request.path", "request.remote_address"), "server": ("message",)}
@@ -116,8 +119,8 @@ class Correlations:
         for facts, one in rules:
             for step, name in enumerate(one.rules):
                 group_by, fields, shown = (one.resolved(names, name) for names in _read_by(facts, one))
-                identity_at = _identity_at(one, group_by)
-                found = Correlated(facts, one, group_by, fields, shown, step, identity_at, fields == _PATHS)
+                identity_at, is_of_paths, is_of_tokens = _identity_at(one, group_by), fields == _PATHS, TOKEN in fields
+                found = Correlated(facts, one, group_by, fields, shown, step, identity_at, is_of_paths, is_of_tokens)
                 self.by_rule[name] = (*self.by_rule.get(name, ()), found)
                 loud |= {name} if one.generate else set()
         self.silent = frozenset(self.by_rule) - loud

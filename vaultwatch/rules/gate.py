@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-HEADERS, POLICIES = "request.headers", "auth.policies"
+HEADERS, POLICIES, ERROR = "request.headers", "auth.policies", "error"
 NOTHING = msgspec.Raw()
 """The value of a field that is absent and kept as JSON. All entries share it: a factory would be called for each."""
 _TYPES: dict[str, Any] = {
@@ -24,6 +24,7 @@ _TYPES: dict[str, Any] = {
     "request.mount_type": str | None,
     "request.namespace.path": str | None,
     "auth.client_token": str | None,
+    ERROR: str | None,
 }
 _COUNTED = ("entry_request", "entry_request_namespace", "entry_auth")
 LOOKED_UP = ("request.path", "request.operation", "request.namespace.path", "request.mount_type", "type")
@@ -41,7 +42,7 @@ def gate_field(field: str) -> str:
 
 def can_look_up(field: str) -> bool:
     """Return whether the gate can decode a field: what is below a text never is."""
-    return field in LOOKED_UP or gate_field(field) not in _TYPES
+    return field in (*LOOKED_UP, ERROR) or gate_field(field) not in _TYPES
 
 
 def gate_texts(others: Collection[str], also: Iterable[str]) -> frozenset[str]:

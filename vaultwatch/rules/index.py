@@ -31,7 +31,16 @@ from vaultwatch.rules.anchors import (
     most_selective,
     needs_field,
 )
-from vaultwatch.rules.gate import LOOKED_UP, NOTHING, POLICIES, can_look_up, gate_decoder, gate_texts, without_nulls
+from vaultwatch.rules.gate import (
+    ERROR,
+    LOOKED_UP,
+    NOTHING,
+    POLICIES,
+    can_look_up,
+    gate_decoder,
+    gate_texts,
+    without_nulls,
+)
 from vaultwatch.rules.json_masks import ANY, MAX_FIELD_BYTES, JsonMasks, of_text
 from vaultwatch.rules.narrowing import Narrowing
 from vaultwatch.rules.pack import Rule
@@ -48,7 +57,8 @@ Note: TypeAlias = Callable[[str | None], object]
 _WITH_ANY = ("type", "request.operation", "request.mount_type")
 """The fields that the gate looks up beside any other, because that costs little."""
 _COMMON = ("request.path", "request.namespace.path", POLICIES)
-"""The fields that any pack asks for; others are decoded only for rules that have no anchors on these."""
+"""The fields that any pack asks for. Rules that have no anchors on these are asked for by the error of an entry, which
+few have, or else by another field, which is then decoded and looked up in every entry."""
 _SECRET_IN_PATH, _SECRET_IN_HEADERS = 1, 2
 
 
@@ -143,7 +153,9 @@ class AuditIndex:
         self._by_policies = JsonMasks({POLICIES: Masks(POLICIES, alternatives)}).by_value[POLICIES]
         self._by_kind: Remembered[_Kind, int] = Remembered(self._look_up_kind, _length_of_kind)
         self._by_headers: Remembered[bytes, int] = Remembered(self._look_up_headers, len)
-        self._others = JsonMasks(masks([_without((*LOOKED_UP, POLICIES), one) for one in alternatives]))
+        self._others = JsonMasks(masks([_without((*LOOKED_UP, POLICIES, ERROR), one) for one in alternatives]))
+        self._of_errors = sum(1 << number for number, one in enumerate(alternatives) if ERROR in one)
+        self._by_error: Remembered[str, int] = Remembered(partial(of_text, Masks(ERROR, alternatives)), len)
 
     def sift(
         self,
@@ -213,6 +225,8 @@ class AuditIndex:
                 objects.clear()
                 if request.headers is not NOTHING:
                     mask |= self._by_headers[bytes(request.headers)]
+                if gate.error:
+                    mask |= self._by_error[gate.error] & self._of_errors & by_kind[texts]
                 if others:
                     mask &= others.of(gate)
                 if (token := auth.client_token) and not token.startswith(SALTED):
@@ -266,7 +280,7 @@ class AuditIndex:
         return tuple(dict.fromkeys(rule for bit in bits(mask) for rule in self._rules_of[bit]))
 
     def _look_up_path(self, path: str | None) -> int:
-        mask = of_text(self._path, path and one_slash(path))
+        mask = of_text(self._path, path and one_slash(path)) & ~self._of_errors
         if not path or not (mask & _SECRET_IN_PATH or len(path) > MAX_FIELD_BYTES):
             return mask
         return mask | self._secrets if shows_secret(path) else mask & ~_SECRET_IN_PATH
@@ -292,7 +306,7 @@ def _for_the_gate(alternative: Alternative) -> Alternative:
     kept = {field: alternative[field] for field in _COMMON if field in alternative}
     others = {field: anchors for field, anchors in alternative.items() if field not in _WITH_ANY and can_look_up(field)}
     if not kept and others:
-        kept = dict(most_selective(others))
+        kept = {ERROR: others[ERROR]} if ERROR in others else dict(most_selective(others))
     return kept | {field: alternative[field] for field in _WITH_ANY if field in alternative}
 
 

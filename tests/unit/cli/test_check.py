@@ -12,6 +12,7 @@ import os
 import random
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -946,6 +947,17 @@ def test_ctrl_c_is_one_line(check: Check, monkeypatch: pytest.MonkeyPatch) -> No
     assert check(AUDIT) == (130, "", "vaultwatch: interrupted: these are the alerts up to here\n")
 
 
+def test_since_takes_a_duration_as_that_long_ago(check: Check, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    log = tmp_path / "audit.log"
+    entry = '{"time":"%s","type":"request","request":{"id":"%d","operation":"update","path":"sys/policies/acl/x"}}'
+    log.write_text("\n".join(entry % ((now - timedelta(hours=ago)).isoformat(), ago) for ago in (1, 3, 50)))
+    found = {
+        since: check("--since", since, "--format", "json", log)[1].count("\n") for since in ("2h", "240m", "3d")
+    }
+    assert found == {"2h": 1, "240m": 2, "3d": 3}
+
+
 class TestWhatAUserCanDoWrong:
     @pytest.mark.parametrize(
         ("arguments", "why"),
@@ -955,7 +967,10 @@ class TestWhatAUserCanDoWrong:
             (["--timezone", "../../etc/passwd"], "--timezone: there is no time zone"),
             (["--timezone", "a\0b"], "--timezone: there is no time zone"),
             (["--level", "urgent"], "urgent"),
-            (["--since", "today"], "--since: `today` is not a time such as 2026-11-21T07:29:43Z or 2026-11-21"),
+            (
+                ["--since", "today"],
+                "--since: `today` is not a time such as 2026-11-21T07:29:43Z, 2026-11-21 or 2h (ago)",
+            ),
             (["--since", "2026-11-31"], "--since: `2026-11-31` is not a time"),
             (
                 ["--since", "2026-11-22T00:00:00+01:00", "--until", "2026-11-21T23:00:00Z"],

@@ -25,11 +25,11 @@ def ended(tmp_path: Path) -> Path:
 def test_it_shows_what_a_handler_has_read_rejected_and_sent(ended: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", str(ended.parent)]) == 1
     shown = re.sub(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME", capsys.readouterr().out)
-    assert re.sub(r"version .*|\d sent", "", shown).splitlines() == [
+    assert re.sub(r"version .*|\d notifications? sent", "", shown).splitlines() == [
         "watch audit: ended at TIME, ",
         "  read      3 lines, the last TIME",
         "  rejected  1 line",
-        "  alerts    2",
+        "  alerts    2; one notification can hold several",
         "  alert-log , 0 unsent, 0 failed attempts, the last TIME",
     ]
 

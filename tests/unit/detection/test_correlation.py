@@ -310,3 +310,33 @@ class TestAlert:
         (alert,) = alerts(rules, lines)
         assert len(json.dumps(alert.record)) < 33 * 1024
         assert len(alert.summary) < 2_000
+
+
+class TestTokens:
+    """Values of `request.client_token` count by their hashes, by which the same token tried again shows."""
+
+    TOKENS = ("request.client_token",)
+
+    def lines(self, tokens: Iterable[str]) -> list[bytes]:
+        made = ((number, json.loads(entry(number))) for number, _ in enumerate(tokens))
+        requests = zip(made, tokens, strict=True)
+        return [
+            json.dumps(one | {"request": one["request"] | {"client_token": token}}).encode() + b"\n"
+            for (_, one), token in requests
+        ]
+
+    @pytest.mark.parametrize("prefix", ["hmac-sha256:", "s."])
+    def test_different_ones_raise_an_alert_that_shows_none_of_them(self, prefix: str) -> None:
+        rules = counting("value_count", fields=self.TOKENS, group_by=("request.remote_address",))
+        (alert,) = alerts(rules, self.lines(f"{prefix}{number:064x}" for number in range(3)))
+        assert "at least 3 different tokens" in alert.sentence
+        assert not alert.record["counted"]["values"]
+        assert f"{prefix}0" not in repr(alert)
+
+    def test_one_that_is_tried_again_counts_once(self) -> None:
+        rules = counting("value_count", fields=self.TOKENS, group_by=("request.remote_address",))
+        assert not alerts(rules, self.lines(["hmac-sha256:aa", "hmac-sha256:bb"] * 9))
+
+    def test_nobody_is_known_by_the_hash_of_a_token(self) -> None:
+        rules = counting(group_by=self.TOKENS)
+        assert not alerts(rules, self.lines(["hmac-sha256:aa"] * 9))

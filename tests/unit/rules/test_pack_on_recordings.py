@@ -28,7 +28,12 @@ ORDINARY = ("ordinary-day", "ordinary-restart", "sighup", "crash")
 
 COUNTED = {
     "mass-read": {"audit_secrets_read_in_bulk"},
-    "login-attacks": {"audit_logins_failed_for_one_name", "audit_logins_failed_for_many_names"},
+    "login-attacks": {
+        "audit_logins_failed_for_one_name",
+        "audit_logins_failed_for_many_names",
+        "audit_tokens_tried_from_one_address",
+    },
+    "denied-probing": {"audit_paths_denied_to_one_identity"},
 }
 """The correlations that the scenarios raise alerts of."""
 
