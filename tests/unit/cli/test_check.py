@@ -952,9 +952,7 @@ def test_since_takes_a_duration_as_that_long_ago(check: Check, tmp_path: Path) -
     log = tmp_path / "audit.log"
     entry = '{"time":"%s","type":"request","request":{"id":"%d","operation":"update","path":"sys/policies/acl/x"}}'
     log.write_text("\n".join(entry % ((now - timedelta(hours=ago)).isoformat(), ago) for ago in (1, 3, 50)))
-    found = {
-        since: check("--since", since, "--format", "json", log)[1].count("\n") for since in ("2h", "240m", "3d")
-    }
+    found = {since: check("--since", since, "--format", "json", log)[1].count("\n") for since in ("2h", "240m", "3d")}
     assert found == {"2h": 1, "240m": 2, "3d": 3}
 
 

@@ -103,7 +103,10 @@ def test_a_window_leaves_out_what_one_side_does_not_have_yet(reconcile: Reconcil
         (("a", "--against"), "name a LEFT and a RIGHT"),
         (("a", "--against", "b", "--against", "c"), "--against is given twice"),
         (("a", "-"), "stdin cannot be read twice: name a file"),
-        (("a", "b", "--from", "monday"), "--from: `monday` is not a time such as 2026-11-21T07:29:43Z, 2026-11-21 or 2h (ago)"),
+        (
+            ("a", "b", "--from", "monday"),
+            "--from: `monday` is not a time such as 2026-11-21T07:29:43Z, 2026-11-21 or 2h (ago)",
+        ),
         (
             ("a", "b", "--from", "2026-11-22T00:00:00Z", "--until", "2026-11-21T00:00:00Z"),
             "--until: 2026-11-21T00:00:00Z is not after --from 2026-11-22T00:00:00Z",
