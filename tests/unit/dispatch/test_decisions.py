@@ -109,6 +109,15 @@ class TestActsThatAreEachNotified:
         assert {merged.latest.path: merged.count for merged in summary.merged} == {"x": 199, "admin": 1}
         assert summary.created_at == T0 + 60
 
+    def test_a_run_over_many_objects_is_two_notifications_that_list_each_of_them(self) -> None:
+        desk = Desk()
+        for second in range(4):
+            desk.file([an_act(f"e{second} {n}", path=f"role/{second} {n}") for n in range(5)], T0 + second)
+        desk.run_out(T0 + 4)
+        first, summary = desk.notifications()
+        shown = {alert.path for alert in first.alerts} | {merged.latest.path for merged in summary.merged}
+        assert shown == {f"role/{second} {n}" for second in range(4) for n in range(5)}
+
     def test_in_one_call_too(self) -> None:
         desk = Desk()
         acts = [an_act("real", path="admin"), *(an_act(f"decoy {n}") for n in range(200))]

@@ -45,6 +45,7 @@ RAISED_BY: Mapping[str, Mapping[str, str]] = {
         " auth/approle/role/": "audit_privileged_path_refused",
         " identity/": "audit_privileged_path_refused",
     },
+    "denied:root-token": {"": "audit_token_policies_refused"},
     "denied:seal": {"": "audit_seal_requested"},
     "denied:step-down": {"": "audit_step_down_requested"},
     "identity-changed": {"alias": "audit_identity_alias_changed", "": "audit_identity_policies_attached"},

@@ -18,7 +18,7 @@ from vaultwatch.rules.pack import shipped_rules
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "rules.md").read_text()
 BLOCKS = re.compile(r"(?m)^(?P<before>.*)\n\n(?P<block>(?:    .*\n|\n(?=    ))+)")
-WRITER = "7d2e3179-f69b-450c-7179-ac8ee8bd8ca9"
+WRITER = "e40cde87-b936-22ae-57c7-8ba32a9286fe"
 
 
 def between(start: str, end: str) -> str:
@@ -77,7 +77,8 @@ def test_the_first_rule_does_what_is_shown(here: Path, capsys: pytest.CaptureFix
 def test_the_filter_silences_one_client_of_the_shipped_rule(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     entries = [
         {"type": "response", "auth": {"entity_id": who}, "response": {},
-         "request": {"id": who, "operation": "update", "path": "sys/policies/acl/app"}}
+         "request": {"id": who, "operation": "update", "path": "sys/policies/acl/app",
+                     "remote_address": "127.0.0.1"}}
         for who in (WRITER, "somebody-else")
     ]  # fmt: skip
     (here / "log").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
@@ -88,6 +89,13 @@ def test_the_filter_silences_one_client_of_the_shipped_rule(here: Path, capsys: 
     assert left.count('"audit_policy_written"') == 1
     assert "somebody-else" in left
     assert "not:\n" in run("vaultwatch rules show audit_policy_written --rules shipped --rules mine", capsys)
+
+
+def test_the_filter_silences_what_the_page_says_in_a_recording(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "mine" / "pipeline.yml").write_text(files()["mine/pipeline.yml"])
+    command, said = (" ".join(one.split()) for one in quoted(between("raises alerts from elsewhere.", "## In Python")))
+    *options, log = command.split()
+    assert f"{said}\n" in run(" ".join([*options, str(ROOT / log)]), capsys)
 
 
 def test_the_rule_in_python_works(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
