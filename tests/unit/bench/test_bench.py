@@ -69,7 +69,7 @@ def test_generated_rules_are_reproducible_and_all_different() -> None:
 
 
 def test_a_pack_has_the_requested_number_of_rules(tmp_path: Path) -> None:
-    assert len(json.loads(pack(200, tmp_path))["rules"]) == 200
+    assert len(json.loads(pack(300, tmp_path))["rules"]) == 300
 
 
 def test_a_pack_in_place_of_the_shipped_one_is_that_of_the_command(tmp_path: Path) -> None:

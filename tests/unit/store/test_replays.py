@@ -114,6 +114,7 @@ def test_a_root_token_that_makes_another_is_notified_and_what_it_does_next_is_su
         (0, "MEDIUM: Token role written or deleted"),
         (0, "HIGH: Token with an administrator's policy created"),
         (0, "MEDIUM: Token accessors listed"),
+        (0, "MEDIUM: Token with policies that its creator may not give refused"),
         (900, "HIGH: Token with the root policy used: 1 more"),
     ]
 
