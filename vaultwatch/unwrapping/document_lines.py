@@ -135,11 +135,11 @@ class Document:
         goes_on = ends_in_text(line, is_in_text=bool(self._statement))
         self._statement.append(line)
         self._statement_bytes += len(line) + 1
-        if goes_on and self._statement_bytes > _MAX_STATEMENT_BYTES:
-            return self.flush()
-        if goes_on:
+        if goes_on and self._statement_bytes <= _MAX_STATEMENT_BYTES:
             return []
         self.joined = self.flush()
+        if goes_on:
+            return self.joined
         found = lines_of(b"\n".join(self.joined).strip(), self._envelopes)
         return self.joined if found is None and len(self.joined) > 1 else found
 

@@ -428,6 +428,12 @@ def test_each_line_in_another_form_is_read(form: str) -> None:
     assert read(OTHER_FORMS[form](lines)) == read("\n".join(lines) + "\n")
 
 
+def test_each_line_of_a_statement_of_sql_that_is_too_long_is_counted() -> None:
+    lines = [f"mark-{number}- {'x' * 4096}" for number in range(400)]
+    found = read("INSERT INTO logs VALUES ('2026-03-01', '" + "\n".join(lines))
+    assert len(found.rejected) == 400
+
+
 @given(
     st.lists(st.integers(0, len(BLOCKS) - 1), min_size=1, max_size=6),
     st.sampled_from(sorted(OTHER_FORMS.keys() - NO_TABS)),
