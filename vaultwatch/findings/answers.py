@@ -28,6 +28,8 @@ def answers(groups: Iterable[Group], sources: Callable[[str], str], style: Style
         yield f"{style(f'{group.level:13}', group.level)} {one_line(group.title)} ({group.rule})"
         place = f"{sources(group.source.file)}:{group.source.line}"
         yield _indented(f"{group.count:,} x {_by(group)}{_ended(group)}")
+        if group.counted:
+            yield _indented(f"{'first: ' if group.count > 1 else ''}{group.counted}")
         yield _indented(f"{_when(group)}, first in {place}")
         if group.paths:
             yield _indented(f"on {_listed(group.paths)}")

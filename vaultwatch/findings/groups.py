@@ -35,6 +35,7 @@ class Group(msgspec.Struct):
         source: Where the first alert's record is.
         service: The log that the alerts come from.
         ended: The outcome of the one that `title` is of.
+        counted: The sentence of the first alert of a rule that counts: how many, in what time, on what, since when.
     """
 
     rule: str
@@ -48,6 +49,7 @@ class Group(msgspec.Struct):
     service: Service = "audit"
     count: int = 0
     ended: Outcome = "failed"
+    counted: str = ""
     outcomes: Counter[Outcome] = msgspec.field(default_factory=Counter)
     paths: Counter[str] = msgspec.field(default_factory=Counter)
     addresses: Counter[str] = msgspec.field(default_factory=Counter)
@@ -71,6 +73,8 @@ class Group(msgspec.Struct):
         if _WEIGHT[alert.outcome] > _WEIGHT[self.ended]:
             self.ended, self.title = alert.outcome, alert.title
         self.level = max(self.level, alert.level, key=lambda level: level.rank)
+        if not self.counted and "counted" in alert.record:
+            self.counted = alert.summary
         self.outcomes[alert.outcome] += 1
         count(self.paths, alert.path)
         count(self.addresses, alert.remote_address)

@@ -263,6 +263,17 @@ class TestAlerts:
         assert "approle app" in shown[6]
         assert shown[6].endswith("denied or failed")
 
+    def test_a_group_of_a_rule_that_counts_has_the_sentence_of_its_first_alert(self, check: Check) -> None:
+        rule = ("--rule", "audit_secrets_read_in_bulk")
+        read = DATA.parent / "openbao-2.6.2" / "mass-read" / "audit.jsonl"
+        [alert] = check("--format", "json", *rule, read).out.splitlines()
+        summary = json.loads(alert)["summary"]
+        assert "at least 50 different paths in the 10 minutes from 2026" in summary
+        shown = check("--groups", *rule, read).out.splitlines()
+        assert shown[1].startswith("              1 x by userpass-alice")
+        assert shown[2] == f"              {summary}"
+        assert "first in audit.jsonl:" in shown[3]
+
     def test_groups_of_server_messages_have_no_outcome_and_may_have_no_time(self, check: Check) -> None:
         shown = check("--groups", DATA / "ordinary-restart" / "server.log").out.splitlines()
         assert shown[:3] == [

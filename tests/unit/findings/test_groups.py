@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.store.alerts import an_alert
 from vaultwatch.findings import groups
+from vaultwatch.findings.answers import answers
 from vaultwatch.findings.found import Finding, Source
 from vaultwatch.findings.groups import OTHERS, Group, grouped
 from vaultwatch.findings.tally import Tally, who_and_where
@@ -58,6 +59,15 @@ def test_a_message_is_on_a_server_and_by_nobody() -> None:
     [unnamed] = grouped([finding(service="server", who="", principal="")])
     [entry] = grouped([finding(who="userpass-ann")])
     assert [group.by for group in (node, unnamed, entry)] == ["on vault-1", "on the server", "by userpass-ann"]
+
+
+def test_of_alerts_that_count_the_first_says_what_it_counted() -> None:
+    counted = {"counted": {"type": "event_count", "least": 5}, "first_record": {}}
+    [group] = grouped(finding(record=counted, summary=f"{5 + n} events") for n in range(3))
+    assert group.counted == "5 events"
+    assert "first: 5 events" in list(answers([group], str, lambda text, _: text))[2]
+    [other] = grouped([finding(summary="alice read")])
+    assert other.counted == ""
 
 
 def test_the_most_important_are_first_by_level_then_by_success_then_by_time() -> None:
