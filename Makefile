@@ -46,6 +46,10 @@ check: export LEVEL := $(LEVEL)
 check:
 	@tools/check-log
 else
+# It comes first: the set-up takes minutes.
+ifneq ($(filter check,$(MAKECMDGOALS)),)
+$(info check: style and types of the code; make check FILE=LOG checks a log)
+endif
 check: style types
 endif
 

@@ -36,6 +36,13 @@ def test_checking_a_log_without_a_name_is_refused_before_any_set_up() -> None:
     assert "FILE is empty: name a log" in done.stderr
 
 
+def test_checking_no_log_says_first_how_one_is_checked() -> None:
+    """Who forgets FILE gets the checks of the code, which begin with minutes of set-up."""
+    said = make("--dry-run", "check").stdout.splitlines()
+    assert "make check FILE=LOG checks a log" in said[0]
+    assert any("tools/setup" in line for line in said[1:])
+
+
 def test_checking_a_log_sets_up_only_the_command() -> None:
     done = make("--dry-run", "check", "FILE=audit.log")
     assert done.stdout == "tools/check-log\n"

@@ -96,7 +96,7 @@ def command(
     with Outputs(places or (STDIN,)) as outputs:
         keep, figures = outputs.open(("--rejected", rejected, NEW_REJECTED), ("--stats", stats, STATS))
         coverage = _coverage() if form == "html" else None
-        manner = Manner(jobs or cores(), asked.watched and not quiet, asked.allow_empty, quiet=quiet)
+        manner = Manner(jobs or cores(), not quiet and asked.watched, asked.allow_empty, quiet=quiet)
         run = Run(settings, manner, Rejects(keep), coverage, outputs.paths)
         findings = outputs.enter_context(Findings(settings.selection, run.detector.count_rule_error))
         note_terminal(places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,7 @@ from vaultwatch.inputs.rejects import PACKED, Rejects
 from vaultwatch.printable import counted, one_line, quoted
 from vaultwatch.reading.records import Rejected
 
+LINE_SECONDS = 20
 _MOST_NAMED = 10
 _MOST_PROBLEMS = 1_000
 _MOST_TORN = 3
@@ -42,14 +44,14 @@ class Manner(NamedTuple):
 
     Attributes:
         jobs: In how many processes.
-        watched: Whether progress is shown on stderr.
+        watched: Whether progress is shown on stderr; None if a line now and then says how much has been read.
         allow_empty: Whether a log may be empty.
         part_bytes: The bytes of the parts of a log.
         quiet: Whether only errors are said.
     """
 
     jobs: int
-    watched: bool
+    watched: bool | None
     allow_empty: bool
     part_bytes: int = PART_BYTES
     quiet: bool = False
@@ -132,6 +134,7 @@ class Run:
         self._manner = manner._replace(jobs=1) if observer else manner
         self._progress: Progress | None = None
         self._overall: Progress | None = None
+        self._line_at = time.monotonic() + LINE_SECONDS
 
     @property
     def read_nothing(self) -> bool:
@@ -159,7 +162,7 @@ class Run:
         parts = [part for _, files in named for _, parts in files for part in parts]
         jobs, min_bytes, keep = self._manner.jobs, self._manner.part_bytes, self.reader.rejects.keeps
         with Ahead(self._settings, parts, jobs, self._show_overall, keep=keep, min_bytes=min_bytes) as ahead:
-            self._overall = Progress(_name_of(named), ahead.size) if self._manner.watched and ahead.size else None
+            self._overall = Progress(_name_of(named), ahead.size) if ahead.size else None
             for place, files in named:
                 self._read_place(place, files, ahead, findings)
         findings.add(self.detector.flush())
@@ -263,17 +266,23 @@ class Run:
             self.torn.add(log.name)
 
     def _show(self, log: Log, position: int, _size: int) -> None:
-        if not self._manner.watched or self._overall:
-            return
-        self._progress = self._progress or Progress(shown(log.name), log.size)
-        self._progress.show(position)
+        if not self._overall:
+            self._progress = self._progress or Progress(shown(log.name), log.size)
+            self._show_progress(self._progress, position)
 
     def _show_overall(self, done: int) -> None:
         if self._overall:
-            self._overall.show(done)
+            self._show_progress(self._overall, done)
+
+    def _show_progress(self, progress: Progress, position: int) -> None:
+        if self._manner.watched:
+            progress.show(position)
+        elif self._manner.watched is None and time.monotonic() >= self._line_at:
+            self._line_at = time.monotonic() + LINE_SECONDS
+            click.echo(f"vaultwatch: {progress.line(position)}", err=True)
 
     def _clear(self) -> None:
-        if shown := self._overall or self._progress:
+        if (shown := self._overall or self._progress) and self._manner.watched:
             shown.clear()
         self._progress = None
 

@@ -20,16 +20,22 @@ class Progress:
         """
         self._name, self._size, self._next = one_line(name, 60), size, 0.0
 
+    def line(self, position: int) -> str:
+        """Return in words how many bytes have been read."""
+        return f"{self._name}: {self._done(position)} read"
+
     def show(self, position: int) -> None:
         """Show how many bytes have been read."""
         now = time.monotonic()
         if now < self._next:
             return
         self._next = now + 0.2
-        done = f"{position * 100 // self._size:3} %" if self._size else f"{position / 1e6:,.0f} MB"
         bar = "#" * (position * 30 // self._size) if self._size else ""
-        sys.stderr.write(f"\r\x1b[K{self._name}  {bar:30.30}  {done}")
+        sys.stderr.write(f"\r\x1b[K{self._name}  {bar:30.30}  {self._done(position):>5}")
         sys.stderr.flush()
+
+    def _done(self, position: int) -> str:
+        return f"{position * 100 // self._size} %" if self._size else f"{position / 1e6:,.0f} MB"
 
     def clear(self) -> None:
         """Remove the line."""

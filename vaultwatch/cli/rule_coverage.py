@@ -25,7 +25,8 @@ _PAGE = Output("a page of this command", re.compile(rb"# Coverage\n\nWhich publi
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
-    help="The file to write; without it, the page goes to stdout.",
+    help="The file to write; without it, the page goes to stdout. A page that is there is replaced, "
+    "any other file is not.",
 )  # fmt: skip
 def command(output: Path | None) -> None:
     """Show which public rules, alerts and paths of Vault and OpenBao the shipped rules cover, and what is left.

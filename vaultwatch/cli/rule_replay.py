@@ -66,7 +66,7 @@ def command(
         for folders in (against, rule_dirs):
             rules = load_rules(folders)
             settings = Settings(Ruleset(rules), "auto", zone, Selection(Level.INFORMATIONAL))
-            manner = Manner(cores(), watched=sys.stderr.isatty(), allow_empty=False)
+            manner = Manner(cores(), watched=sys.stderr.isatty() or None, allow_empty=False)
             run = Run(settings, manner, Rejects(None), former=runs[0][0] if runs else None)
             found = stack.enter_context(Findings(settings.selection, run.detector.count_rule_error))
             run.read(places, found)

@@ -195,7 +195,8 @@ def test_rules(directories: tuple[Path, ...], explain: bool) -> int:
     "--output",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The file to write; without it, the pack goes to stdout.",
+    help="The file to write; without it, the pack goes to stdout. A pack that is there is replaced, any other file is "
+    "not.",
 )
 def compile_rules(directories: tuple[Path, ...], output: Path | None) -> None:
     """Compile Sigma rules to a pack.

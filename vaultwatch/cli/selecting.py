@@ -37,9 +37,9 @@ class Asked(NamedTuple):
     progress: bool | None
 
     @property
-    def watched(self) -> bool:
-        """Whether progress is shown."""
-        return sys.stderr.isatty() if self.progress is None else self.progress
+    def watched(self) -> bool | None:
+        """Whether progress is shown; None if a line now and then says how much has been read."""
+        return (sys.stderr.isatty() or None) if self.progress is None else self.progress
 
     @property
     def selects(self) -> bool:
@@ -127,7 +127,8 @@ _OPTIONS = (
     ),
     click.option("--allow-empty", is_flag=True, help="An empty log is no error."),
     click.option(
-        "--progress/--no-progress", default=None, help="Show progress on stderr. Default: if it is a terminal."
+        "--progress/--no-progress", default=None,
+        help="Show progress on stderr. Default: a bar if it is a terminal, else a line every 20 seconds.",
     ),
 )  # fmt: skip
 

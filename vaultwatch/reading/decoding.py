@@ -145,6 +145,8 @@ def _deep_recursion() -> Iterator[None]:
 
 
 def _reason(text: bytes, error: ValueError) -> str:
+    if text == b"{":
+        return "broken JSON: nothing is behind {"
     if lenient.is_cut_off(text):
         return f"broken JSON: cut off at byte {len(text)} of {len(text)}"
     what = str(getattr(error, "msg", "not JSON")).rstrip(": ").removesuffix(" at")

@@ -259,6 +259,7 @@ def test_a_rejected_line_is_kept_with_its_origin() -> None:
         (b'{"a" 1}', "broken JSON: Expecting ':' delimiter at byte 5 of 7"),
         ('{"é" 1}'.encode(), "broken JSON: Expecting ':' delimiter at byte 6 of 8"),
         (b'{"\xff\xe2\x82" 1}', "broken JSON: Expecting ':' delimiter at byte 7 of 9"),
+        (b"{", "broken JSON: nothing is behind {"),
         (b'{"a": "b', "broken JSON: cut off at byte 8 of 8"),
         (b'{"a": {"b": 1', "broken JSON: cut off at byte 13 of 13"),
         (b'{"a": {"b":', "broken JSON: cut off at byte 11 of 11"),
