@@ -26,7 +26,7 @@ class Group(msgspec.Struct):
         title: What happened; of alerts that differ in it, the title of the first that succeeded, otherwise of the first
             without a response.
         level: The highest of the alerts' levels.
-        who: The principal, with its name if it has one.
+        who: The principal, with its name if it has one; of messages, the server.
         first: The time of the first alert, as logged.
         last: The time of the last alert.
         outcomes: How often each outcome occurred.
@@ -135,7 +135,6 @@ def _new(alert: Finding, principal: str) -> Group:
 
 
 def _who(alert: Finding) -> str:
-    """Return who acted; a text from the log is quoted unless it is a plain name."""
-    if alert.who or not alert.principal:
-        return alert.who
-    return quoted(one_line(alert.principal))
+    """Return who acted, or which server logged it; a text from the log is quoted unless it is a plain name."""
+    name = alert.node if alert.service == "server" else alert.principal
+    return alert.who or (quoted(one_line(name)) if name else "")

@@ -56,9 +56,11 @@ def test_its_title_and_level_are_those_of_what_was_not_refused() -> None:
 
 def test_a_message_is_on_a_server_and_by_nobody() -> None:
     [node] = grouped([finding(service="server", who="", principal="vault-1")])
-    [unnamed] = grouped([finding(service="server", who="", principal="")])
+    [unnamed] = grouped([finding(service="server", who="", principal="", node="")])
+    [counted] = grouped([finding(service="server", who="", principal="dial tcp: refused", node="vault-1")])
     [entry] = grouped([finding(who="userpass-ann")])
     assert [group.by for group in (node, unnamed, entry)] == ["on vault-1", "on the server", "by userpass-ann"]
+    assert counted.by == "on vault-1", "what a rule counts by is in its sentence"
 
 
 def test_of_alerts_that_count_the_first_says_what_it_counted() -> None:
