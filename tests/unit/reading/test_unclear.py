@@ -31,6 +31,9 @@ OF_A_SERVER = [
     *(b"fatal error: all goroutines are asleep - deadlock!", b"1 error occurred:", b"\t* permission denied"),
     *(b"WARNING! dev mode is enabled! In this mode, Vault runs entirely in-memory", b"Root Token: [redacted]"),
     *(b"    $ export VAULT_ADDR='http://127.0.0.1:8200'", b"The unseal key and root token are displayed below in case"),
+    *(b'WARNING: storage configured to use "inmem" which should NOT be used in', b"production"),
+    b"WARNING! A non-fatal error occurred during initialization. Please check the",
+    *(b"logs for more information.", b"The recovery key and root token are displayed below in case you want to"),
 ]
 IN_ANOTHER_FORM = {
     "base64": base64.b64encode(ENTRY),
