@@ -23,7 +23,8 @@ _OF_A_SERVER = re.compile(
     rb"|\.\.\.|\s{0,64}[A-Z][\w /()-]{0,40}:(?: |\s*\Z)(?!.*\{)"  # of a banner, or an error before the log
     rb"|[Ee]rror (?:loading configuration from|configuring seal|initializing storage of type) "
     rb"|  \||\s{0,64}\* |\d{1,4} errors? occurred:"
-    rb"|WARNING! A non-fatal error|logs for more information|production\s*\Z"  # where a warning is wrapped
+    # Where a warning is wrapped.
+    rb"|WARNING! (?:A non-fatal error|Unable to read storage)|logs for more information|production\s*\Z"
     # what `server -dev` prints
     rb"|WARNING! dev mode|and starts unsealed|authenticated to the CLI|You may need to set|\s{0,8}\$ export "
     rb"|The (?:unseal|recovery) key and root token|seal/unseal the|Development mode should|The following dev plugins"
