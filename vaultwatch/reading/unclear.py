@@ -21,7 +21,7 @@ _OF_A_SERVER = re.compile(
     b"|".join(map(re.escape, BANNERS)) + rb"|\[signal |goroutine \d|exit status \d"
     rb"|created by |\t\S{1,512}:\d{1,9}\b|[\w./@~-]{1,512}\.[^\s\"]{0,256}\([^\"]{0,4096}\)\s{0,8}\Z"  # of a stack
     rb"|\.\.\.|\s{0,64}[A-Z][\w /()-]{0,40}:(?: |\s*\Z)(?!.*\{)"  # of a banner, or an error before the log
-    rb"|[Ee]rror (?:loading configuration from|configuring seal|initializing storage of type) "
+    rb"|[Ee]rror (?:loading configuration from|configuring seal|initializing storage of type|parsing listener) "
     rb"|  \||\s{0,64}\* |\d{1,4} errors? occurred:"
     # Where a warning is wrapped.
     rb"|WARNING! (?:A non-fatal error|Unable to read storage)|logs for more information|production\s*\Z"

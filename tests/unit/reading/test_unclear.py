@@ -33,7 +33,7 @@ OF_A_SERVER = [
     *(b"    $ export VAULT_ADDR='http://127.0.0.1:8200'", b"The unseal key and root token are displayed below in case"),
     *(b'WARNING: storage configured to use "inmem" which should NOT be used in', b"production"),
     b"WARNING! A non-fatal error occurred during initialization. Please check the",
-    b"WARNING! Unable to read storage migration status.",
+    *(b"WARNING! Unable to read storage migration status.", b"Error parsing listener configuration."),
     *(b"logs for more information.", b"The recovery key and root token are displayed below in case you want to"),
 ]
 IN_ANOTHER_FORM = {
