@@ -138,13 +138,14 @@ def _group_names(first: dict[str, Any], by: dict[str, str]) -> Iterator[str]:
             yield caller(first)
         elif value:
             shown = _address(value) if field == "request.remote_address" else _named(value, _PATH_LIMIT)
-            yield shown if field in ("request.remote_address", "request.path") else f"{field} {shown}"
+            is_clear = field in ("request.remote_address", "request.path")
+            yield shown if is_clear else f"{field.removeprefix('fields.')} {shown}"
 
 
 def _span(seconds: int) -> str:
     for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if seconds % size == 0:
-            return f"{seconds // size} {unit}{'' if seconds == size else 's'}"
+            return unit if seconds == size else f"{seconds // size} {unit}s"
     return f"{seconds} seconds"
 
 

@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vaultwatch.reading.identity import Outcome, outcome
-from vaultwatch.sentences import caller, caller_with_id, error_words, message_sentence, outcome_words, sentence
+from vaultwatch.rules.correlations import Counted
+from vaultwatch.sentences import (
+    caller,
+    caller_with_id,
+    counted_sentence,
+    error_words,
+    message_sentence,
+    outcome_words,
+    sentence,
+)
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
 ALICE = {"display_name": "userpass-alice", "entity_id": "04af", "metadata": {"username": "alice"}}
@@ -294,3 +303,13 @@ def test_every_recorded_entry_has_a_sentence(product: str) -> None:
             said = sentence(found, outcome(found), error_words(found))
             assert said.isprintable()
             assert outcome_words(outcome(found), error_words(found)) in said
+
+
+def test_what_messages_are_counted_by_is_named_as_in_the_message_and_one_hour_is_the_hour() -> None:
+    moment = ("2026-11-21T07:00:01Z", "e1")
+    counted = Counted(
+        type="event_count", least=300, of="", timespan_seconds=3_600, window="2026-11-21T07:00:00Z",
+        by={"fields.peer": "10.0.0.7:8201"}, values=("failed to heartbeat to",), first=moment, last=moment,
+    )  # fmt: skip
+    said = counted_sentence({}, counted)
+    assert said.startswith('peer "10.0.0.7:8201": at least 300 events in the hour from 2026-11-21T07:00:00Z: "failed to')
