@@ -312,4 +312,4 @@ def test_what_messages_are_counted_by_is_named_as_in_the_message_and_one_hour_is
         by={"fields.peer": "10.0.0.7:8201"}, values=("failed to heartbeat to",), first=moment, last=moment,
     )  # fmt: skip
     said = counted_sentence({}, counted)
-    assert said.startswith('peer "10.0.0.7:8201": at least 300 events in the hour from 2026-11-21T07:00:00Z: "failed to')
+    assert said.startswith('peer "10.0.0.7:8201": at least 300 events in the hour from 2026-11-21T07:00:00Z: "')
