@@ -79,11 +79,11 @@ class Follower(Storing):
         with segment_of_span(found, span) as segment:
             known = numbers.reserved.get(found.identity)
             reservation = known or self.reserve(log, numbers, state, segment, found.identity, span)
-            stored = self.put(reservation, segment, repeated=known is not None)
-        is_stored = stored in (segment.contents.sha256, known.sha256 if known else "-")
+            stored = self.put(reservation, segment)
+        is_stored = stored in (segment.contents.sha256, reservation.sha256)
         if is_stored:
             numbers.advance(found.identity, span.end)
-        numbers.settle(found.identity, stored or reservation.sha256)
+        numbers.settle(found.identity, stored)
         upload_state.save(state, numbers)
         if not is_stored:
             raise Refused(f"S3 has another segment as {reservation.key}; this one gets the next number")

@@ -9,6 +9,7 @@ import base64
 import fcntl
 import logging
 import os
+import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -100,18 +101,19 @@ class Storing(ABC):
             name: What it is of.
             span: Which part of it, from where to where in bytes.
         """
-        key = keys.segment(log.source, self.node, numbers.last + 1, segment.contents.first)
+        random = secrets.token_hex(8)
+        key = keys.segment(log.source, self.node, numbers.last + 1, segment.contents.first, random)
         reservation = numbers.reserve(name, key, segment.contents.sha256, *span)
         upload_state.save(path, numbers)
         return reservation
 
-    def put(self, reservation: Reservation, segment: Segment, *, repeated: bool) -> str:
+    def put(self, reservation: Reservation, segment: Segment) -> str:
         """Upload a segment.
 
-        Only this host may write this key. So if a repeat finds it, the attempt before had been successful.
+        Nobody else knows its key. So if S3 has it, an attempt before was successful.
 
         Returns:
-            The digest of what S3 has under the key; "" if that is unknown.
+            The digest of what S3 has under the key.
         """
         checksum = base64.b64encode(bytes.fromhex(segment.contents.sha256)).decode()
         try:
@@ -128,7 +130,7 @@ class Storing(ABC):
         except Exception as error:
             failure = classify(error)
             if failure.name == _EXISTS:
-                return reservation.sha256 if repeated else ""
+                return reservation.sha256
             raise _failure(failure) from error
 
 

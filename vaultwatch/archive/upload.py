@@ -38,12 +38,11 @@ class Uploads(Storing):
 
     def _upload(self, log: Log, file: Path, numbers: Numbers, segment: Segment) -> Reservation:
         path, sha256 = log.numbers(file.parent), segment.contents.sha256
-        known = numbers.reserved.get(file.name)
-        reservation = known or self.reserve(log, numbers, path, segment, file.name)
-        found = self.put(reservation, segment, repeated=known is not None)
+        reservation = numbers.reserved.get(file.name) or self.reserve(log, numbers, path, segment, file.name)
+        found = self.put(reservation, segment)
         if found == sha256:
             mark(file)
-        numbers.settle(file.name, found or reservation.sha256)
+        numbers.settle(file.name, found)
         upload_state.save(path, numbers)
         if found != sha256:
             raise Refused(f"S3 has another segment as {reservation.key}; this one gets the next number")

@@ -45,7 +45,7 @@ _PARKED_KEY = re.compile(
 )
 _FIRST_SEGMENT = re.compile(r".*/0*1-[^/]*\.zst", re.DOTALL)
 _PLACE = re.compile(
-    rf"{ARCHIVE}source=({'|'.join(SOURCES)})/node=([\w.:-]{{1,255}})/dt=[\d-]{{10}}/hour=\d\d/(\d{{8,18}})-(\d{{8}}T\d{{6}})\.zst",
+    rf"{ARCHIVE}source=({'|'.join(SOURCES)})/node=([\w.:-]{{1,255}})/dt=[\d-]{{10}}/hour=\d\d/(\d{{8,18}})-(\d{{8}}T\d{{6}})(?:-([0-9a-f]{{16}}))?\.zst",
     re.ASCII,
 )
 _SEEN_KEY = re.compile(
@@ -53,11 +53,11 @@ _SEEN_KEY = re.compile(
     re.ASCII,
 )
 _TIME = "%Y%m%dT%H%M%S"
-_SEGMENT_NAME = re.compile(r".*/\d+-(\d{8}T\d{6})\.zst", re.ASCII)
+_SEGMENT_NAME = re.compile(r".*/\d+-(\d{8}T\d{6})(?:-[0-9a-f]{16})?\.zst", re.ASCII)
 
 
 class Segment(NamedTuple):
-    """The parts of a segment's key: `archive/source=<source>/node=<node>/.../<sequence>-<time>.zst`.
+    """The parts of a segment's key: `archive/source=<source>/node=<node>/.../<sequence>-<time>-<random>.zst`.
 
     The first segment of a source and node is the beginning of a log.
     """
@@ -94,7 +94,7 @@ def place_of(key: str) -> Place | None:
     if found is None or start is None:
         return None
     place = Place(found[1], found[2], int(found[3]))
-    return place if segment(*place, start) == key else None
+    return place if segment(*place, start, found[5] or "") == key else None
 
 
 class Fingerprint(NamedTuple):
@@ -130,10 +130,19 @@ def segments_of(source: str, node: str) -> str:
     return f"{segments_of_source(source)}node={node}/"
 
 
-def segment(source: str, node: str, sequence: int, first: datetime) -> str:
-    """Return the key for an archived segment; `first` is the time of its first line."""
+def segment(source: str, node: str, sequence: int, first: datetime, random: str = "") -> str:
+    """Return the key for an archived segment.
+
+    Args:
+        source: What it is of.
+        node: The name of the host.
+        sequence: Its number.
+        first: The time of its first line.
+        random: 16 hex digits, so that nobody who may not list the archive knows the key; "" as in old archives.
+    """
     hour = f"dt={first:%Y-%m-%d}/hour={first:%H}"
-    return f"{segments_of(source, node)}{hour}/{sequence:08}-{first:{_TIME}}.zst"
+    end = f"-{random}" if random else ""
+    return f"{segments_of(source, node)}{hour}/{sequence:08}-{first:{_TIME}}{end}.zst"
 
 
 def segments_of_day(folder: str, day: date) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from vaultwatch.archive.follow import Follower
 from vaultwatch.archive.segments import unpack
 from vaultwatch.archive.upload_state import load
 from vaultwatch.archive.waiting import audit_file_log
+from vaultwatch.aws import keys
 from vaultwatch.cli import main
 from vaultwatch.hosts.rotation import remove_archived
 
@@ -269,15 +271,27 @@ class TestFailures:
         device.check()
         assert remove_archived([device.folder]) == [rotated]
 
-    def test_a_key_that_somebody_else_wrote_is_not_taken_for_this_part(self, device: Device) -> None:
+    def test_after_its_numbers_were_lost_a_file_is_stored_beside_what_s3_has(self, device: Device) -> None:
         written = time.time() - 900
         for lines in (1, 2):
             (device.folder / ".audit.log.uploads.json").unlink(missing_ok=True)
             device.write(lines)
             os.utime(device.file, (written, written))
-            assert device.run() is (lines == 1)
+            assert device.run()
+        assert sorted(segment.count(b"\n") for segment in device.segments()) == [1, 3]
+
+    def test_what_somebody_with_its_credential_stores_while_an_upload_fails_is_not_taken_for_it(
+        self, device: Device
+    ) -> None:
+        """He knows the number and the time of each segment, and cannot list what the archive has."""
+        device.write(2)
+        device.s3.fault = no_network
+        assert not device.run()
+        forged = keys.segment("audit-file", NODE, 1, datetime(2026, 11, 28, 9, tzinfo=UTC))
+        device.s3.objects[forged] = (b"x", {})
         assert device.run()
-        assert [segment.count(b"\n") for segment in device.segments()] == [1, 3]
+        del device.s3.objects[forged]
+        device.check()
 
     def test_nothing_is_marked_while_s3_cannot_be_reached(self, device: Device) -> None:
         device.write(2)

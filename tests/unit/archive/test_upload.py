@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -278,17 +279,28 @@ class TestFailures:
         assert host.run()
         host.check(lines(1), lines(2), lines(3))
 
-    def test_a_key_that_somebody_else_wrote_is_not_taken_for_this_file(self, host: Host) -> None:
+    def test_after_its_numbers_were_lost_a_file_is_stored_beside_what_s3_has(self, host: Host) -> None:
         file = host.rotated(1)
         host.run()
         host.folder.joinpath(".audit.uploads.json").unlink()
         file.with_name(f"{file.name}.archived").unlink()
         file.write_bytes(zstandard.compress(lines(1) * 2))
         os.utime(file, (WRITTEN, WRITTEN))
-        assert not host.run()
-        assert host.marked() == []
         assert host.run()
-        assert [host.segment(name)[0] for name in host.names()] == [lines(1), lines(1) * 2]
+        assert sorted(host.segment(name)[0] for name in host.names()) == [lines(1), lines(1) * 2]
+
+    def test_what_somebody_with_its_credential_stores_while_an_upload_fails_is_not_taken_for_it(
+        self, host: Host
+    ) -> None:
+        """He knows the number and the time of each segment, and cannot list what the archive has."""
+        host.rotated(1)
+        assert not host.run(Faulty(host.s3, no_network))
+        forged = keys.segment("audit", NODE, 1, datetime(2026, 11, 28, 9, tzinfo=UTC))
+        host.s3.put_object(Bucket=host.bucket, Key=forged, Body=b"x", IfNoneMatch="*", ChecksumAlgorithm="SHA256")
+        assert host.run()
+        assert host.marked() == ["audit-20261128-000001.zst"]
+        [real] = {*host.names()} - {forged}
+        assert host.segment(real)[0] == lines(1)
 
     def test_a_file_that_changed_after_a_lost_answer_is_uploaded_as_it_is_now(self, host: Host) -> None:
         file = host.rotated(1)

@@ -16,8 +16,11 @@ MORNING = datetime(2026, 11, 21, 7, 29, 38, tzinfo=UTC)
 @pytest.mark.parametrize("source", ["audit", "audit-file", "server"])
 @pytest.mark.parametrize(("sequence", "is_first"), [(1, True), (2, False), (11, False)])
 def test_the_key_of_a_segment_is_read_as_it_was_written(source: str, sequence: int, is_first: bool) -> None:
-    key = keys.segment(source, "1-a", sequence, MORNING)
-    assert keys.parse_segment(key) == (source, "1-a", is_first)
+    for random in ("", "0123456789abcdef"):
+        key = keys.segment(source, "1-a", sequence, MORNING, random)
+        assert keys.parse_segment(key) == (source, "1-a", is_first)
+        assert keys.place_of(key) == (source, "1-a", sequence)
+        assert keys.segment_start(key) == MORNING
 
 
 def test_the_key_of_a_segment_sorts_by_sequence_within_its_hour() -> None:
