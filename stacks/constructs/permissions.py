@@ -104,6 +104,11 @@ def read_objects(sid: str, bucket: s3.IBucket, *prefixes: str) -> iam.PolicyStat
     return allow(sid, ["s3:GetObject"], [bucket.arn_for_objects(f"{prefix}*") for prefix in prefixes])
 
 
+def read_versions(sid: str, bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement:
+    """Allow to read versions of objects below this prefix by their ids, which an event names."""
+    return allow(sid, ["s3:GetObjectVersion"], [bucket.arn_for_objects(f"{prefix}*")])
+
+
 def list_objects(sid: str, bucket: s3.IBucket, *prefixes: str) -> iam.PolicyStatement:
     """Allow to list the objects of a bucket below these prefixes, and no others."""
     statement = allow(sid, ["s3:ListBucket"], [bucket.bucket_arn])

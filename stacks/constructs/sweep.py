@@ -118,7 +118,8 @@ class Sweep(Construct):
 def _bucket_statements(archive: s3.Bucket, parked: s3.Bucket, key: kms.IKey) -> list[iam.PolicyStatement]:
     return [
         permissions.read_objects("ReadSegments", archive, keys.ARCHIVE),
-        permissions.read_objects("ReadDiscarded", parked, *_READ),
+        permissions.read_objects("ReadOversize", parked, keys.OVERSIZE),
+        permissions.read_versions("ReadDiscarded", parked, keys.DISCARDED),
         permissions.allow("SeeMissingObjects", ["s3:ListBucket"], [parked.bucket_arn]),
         permissions.write_objects("WriteSeen", archive, keys.SEEN),
         permissions.write_objects("WriteExcluded", parked, keys.EXCLUDED),

@@ -70,7 +70,7 @@ OBJECTS = {
         "put_object": {"aws/lambda/x", "parked/x", "rejected/x", *EXCLUDED},
     },
     "Sweep/Function": {
-        "get_object": {*KEYS["Archive"][:3], "aws/lambda/x", "oversize/x"},
+        "get_object": {*KEYS["Archive"][:3], "oversize/x"},
         "put_object": {"seen/x", *EXCLUDED},
     },
     "Digest/Function": {"get_object": set[str](), "put_object": set[str]()},

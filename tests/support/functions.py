@@ -24,6 +24,8 @@ import botocore.session
 import pytest
 import zstandard
 from botocore.client import BaseClient
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 
 from testbed.aws.firehose import direct_puts
 from tests.support.dynamodb import MAIL_KEY, SEAL_KEY, TABLE, all_rows, local_aws, make_client, make_table, session
@@ -281,6 +283,7 @@ def world(monkeypatch: pytest.MonkeyPatch, *, few: bool = False) -> Iterator[Wor
         place: Any = {"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}
         for bucket in (ARCHIVE, BUCKET):
             make_client("s3").create_bucket(Bucket=bucket, **place)
+            make_client("s3").put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         make_client("kinesis").create_stream(StreamName=STREAM, ShardCount=1)
         made.topic = make_client("sns").create_topic(Name="alerts")["TopicArn"]
         made.queue = make_client("sqs").create_queue(QueueName="slack")["QueueUrl"]
@@ -368,7 +371,10 @@ def _kinesis(sequence: str, data: bytes, arrived: float) -> dict[str, Any]:
 
 def object_created(bucket: str, key: str) -> dict[str, Any]:
     """Return the event of an SQS event source with EventBridge's event of a new object."""
-    detail = {"bucket": {"name": bucket}, "object": {"key": key, "size": 1}}
+    # Without a call, which tests would count.
+    stored = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[bucket].keys.get(key)
+    version = stored.version_id if stored else "null"
+    detail = {"bucket": {"name": bucket}, "object": {"key": key, "size": 1, "version-id": version}}
     body = {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
     return {"Records": [queue_record(json.dumps(body))]}
 

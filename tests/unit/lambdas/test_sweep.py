@@ -337,6 +337,12 @@ class TestDiscarded:
         settled.sweep(BUCKET, settled.discard(settled.frame(entry(1)), reported=kinesis(settled.frame(entry(2)))))
         assert {alert.event_key for alert in settled.alerts().values()} == {event_key(1)}
 
+    def test_a_report_that_somebody_writes_over_the_one_of_lambda_hides_no_frame(self, settled: World) -> None:
+        event = object_created(BUCKET, settled.discard(settled.frame(entry(1))))
+        settled.discard(settled.frame(entry(2)))  # under the same key
+        settled.function("sweep").handler(event, Context(900_000))
+        assert {alert.event_key for alert in settled.alerts().values()} == {event_key(1)}
+
     @pytest.mark.parametrize("report", [b"", b"{}", b'{"payload": "{}"}', b"[" * 10**6, b'{"a":' + b"[" * 10**6])
     def test_an_object_that_is_no_report_is_counted_and_not_tried_again(
         self, settled: World, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, report: bytes
