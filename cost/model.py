@@ -63,7 +63,7 @@ class Assumptions:
         1.5, "times an hour's entries that `reconcile` reads of each copy, since segments begin before the hour"
     )
     other_metrics: float = _assume(50, "custom metrics besides those that `evaluate` writes for each node")
-    alarms: float = _assume(68, "alarms")
+    alarms: float = _assume(71, "alarms")
     counted_groups: float = _assume(
         0.1,
         "groups (identities, addresses) per record a second that hold at least a quarter of a threshold in each "
@@ -76,7 +76,7 @@ class Assumptions:
     key_requests_an_hour: float = _assume(
         120, "KMS requests per hour: ten users, each with data keys reused for 5 minutes"
     )
-    pollers: float = _assume(5, "long polls of 20 s that Lambda keeps open at each of four queues")
+    pollers: float = _assume(5, "long polls of 20 s that Lambda keeps open at each of five queues")
 
 
 @dataclass(frozen=True)
@@ -260,7 +260,7 @@ class Model:
         return notified * (usd.PUBLISH.usd + usd.TO_FIREHOSE.usd + self.assumed.emails * usd.MAIL.usd)
 
     def _queues(self, rate: float) -> float:
-        polls = 4 * self.assumed.pollers * SECONDS / 20
+        polls = 5 * self.assumed.pollers * SECONDS / 20
         messages = self._objects(rate) + self._alerts(rate) * self.assumed.notified
         return (polls + 3 * messages) * usd.QUEUE.usd + self._objects(rate) * usd.EVENT.usd
 

@@ -111,7 +111,9 @@ class AlertingStack(Stack):
             alarms=defaults.alarms,
         )
         if settings.slack:
-            slack = SlackNotifications(self, "Slack", defaults=defaults, alerts=self._alerts, key=self.key)
+            slack = SlackNotifications(
+                self, "Slack", defaults=defaults, alerts=self._alerts, key=self.key, publishers=publishers
+            )
             self._output("SlackSecretArn", slack.secret.ref, "The secret with Slack's webhook URL or bot token")
             command = "aws secretsmanager put-secret-value --secret-string file://webhook --secret-id"
             text = "Puts the webhook URL or bot token in the file `webhook` into the secret (docs/deploy.md, 4)"

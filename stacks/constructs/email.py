@@ -14,7 +14,7 @@ from constructs import Construct, IDependable
 from stacks.constructs import permissions
 from stacks.constructs.alarms import MINUTE, Alarms
 from stacks.constructs.alerts import Alerts
-from stacks.constructs.filters import for_mail, for_mail_with_another_key
+from stacks.constructs.filters import with_another_mail_key, with_mail_key
 from stacks.constructs.queue import encrypted_queue
 from vaultwatch.rules.facts import Level
 
@@ -50,7 +50,7 @@ class EmailNotifications(Construct):
         queue = encrypted_queue(self, "OtherKey")
         reason = "Nothing receives from this queue, so that no message of it can fail; a person reads it."
         permissions.acknowledge(queue, "SQS3", reason)
-        others = subscriptions.SqsSubscription(queue, filter_policy=for_mail_with_another_key(level, alerts.mail_key))
+        others = subscriptions.SqsSubscription(queue, filter_policy=with_another_mail_key(level, alerts.mail_key))
         alerts.topic.add_subscription(others).node.add_dependency(publishers)
         alarms.add(
             "mails-with-another-key",
@@ -60,7 +60,7 @@ class EmailNotifications(Construct):
             "e-mail is sent at all: deploy with another alert_email_level. Otherwise, somebody else has published it. "
             "The queue EmailOtherKey has the messages; the alarm ends when you delete them.",
         )
-        policy = for_mail(level, alerts.mail_key)
+        policy = with_mail_key(level, alerts.mail_key)
         for address in addresses:
             subscription = subscriptions.EmailSubscription(address, filter_policy=policy)
             alerts.topic.add_subscription(subscription).node.add_dependency(publishers)

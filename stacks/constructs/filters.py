@@ -30,8 +30,10 @@ def for_people(minimum: Level) -> Filter:
     }
 
 
-def for_mail(minimum: Level, mail_key: str) -> Filter:
+def with_mail_key(minimum: Level, mail_key: str) -> Filter:
     """Select of that what the functions have published: SNS sends e-mails itself, and checks no seal.
+
+    Slack has it in a queue that nobody else can fill, although `notify` does check the seal.
 
     Args:
         minimum: The lowest level to select.
@@ -40,10 +42,10 @@ def for_mail(minimum: Level, mail_key: str) -> Filter:
     return {**for_people(minimum), MAIL_KEY: sns.SubscriptionFilter.string_filter(allowlist=[mail_key])}
 
 
-def for_mail_with_another_key(minimum: Level, mail_key: str) -> Filter:
-    """Select what nobody gets by e-mail because it has another key than the subscriptions ask for.
+def with_another_mail_key(minimum: Level, mail_key: str) -> Filter:
+    """Select what `with_mail_key` does not because it has another key: nobody gets it by e-mail.
 
-    It changes together with `for_mail`, so that both always ask for the same key.
+    Both change together, so that both always ask for the same key.
 
     Args:
         minimum: The lowest level to select.

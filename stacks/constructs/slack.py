@@ -1,16 +1,24 @@
-"""Notifications in Slack: a queue on the alerts topic, and the function `notify`, which empties it."""
+"""Notifications in Slack: two queues on the alerts topic, and the function `notify`, which empties both.
+
+Whoever has the stolen credential of a publishing function can fill a queue with messages that `notify` drops, and so
+delay what is behind them. He has not the key of e-mails: what has another one waits in a queue of its own. `notify`
+judges both by the seal, so that what is real reaches Slack also while the filters have another key than the functions.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
-from constructs import Construct
+from constructs import Construct, IDependable
 
 from stacks.constructs import permissions, row_permissions
 from stacks.constructs.alerts import Alerts
-from stacks.constructs.filters import for_people
+from stacks.constructs.filters import Filter, with_another_mail_key, with_mail_key
 from stacks.constructs.function import Function, FunctionDefaults, FunctionSize
 from stacks.constructs.queue import Queue
 
@@ -18,7 +26,7 @@ _SIZE = FunctionSize(memory_mib=256, timeout_seconds=60)
 
 
 class SlackNotifications(Construct):
-    """The function `notify`, its queue, and the secret that holds Slack's webhook URL or bot token.
+    """The function `notify`, its queues, and the secret that holds Slack's webhook URL or bot token.
 
     Args:
         scope: The construct that holds the notifications.
@@ -26,15 +34,25 @@ class SlackNotifications(Construct):
         defaults: What all functions have in common.
         alerts: Where alerts are stored and published.
         key: The key that encrypts the secret.
+        publishers: The functions that publish: at an upgrade, the filters ask for the key once all functions have it.
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, defaults: FunctionDefaults, alerts: Alerts, key: kms.Key
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        defaults: FunctionDefaults,
+        alerts: Alerts,
+        key: kms.Key,
+        publishers: IDependable,
     ) -> None:
         super().__init__(scope, construct_id)
         self.secret = self._secret(key)
         # 400 receives of 6 minutes: 40 hours.
-        queue = Queue(self, "Queue", consumer="notify", size=_SIZE, max_receives=400, alarms=defaults.alarms)
+        common: dict[str, Any] = {"consumer": "notify", "size": _SIZE, "max_receives": 400, "alarms": defaults.alarms}
+        queue, others = Queue(self, "Queue", **common), Queue(self, "OtherQueue", name="notify-others", **common)
+        waiting = (queue.waiting, others.waiting)
         function = Function(
             self,
             "Function",
@@ -50,8 +68,8 @@ class SlackNotifications(Construct):
                 **({"SLACK_CHANNEL": channel} if (channel := defaults.settings.slack_channel) else {}),
             },
             statements=[
-                permissions.receive_messages(queue.waiting),
-                permissions.allow("DelayMessages", ["sqs:ChangeMessageVisibility"], [queue.waiting.queue_arn]),
+                permissions.receive_messages(*waiting),
+                permissions.allow("DelayMessages", ["sqs:ChangeMessageVisibility"], [one.queue_arn for one in waiting]),
                 row_permissions.record_deliveries(alerts.table, "slack", threads=bool(defaults.settings.slack_channel)),
                 permissions.allow("ReadSecret", ["secretsmanager:GetSecretValue"], [self.secret.ref]),
                 permissions.allow("DecryptSecret", ["kms:Decrypt"], [key.key_arn], via="secretsmanager"),
@@ -59,13 +77,17 @@ class SlackNotifications(Construct):
             effect="SQS redelivers the notifications; they reach Slack late. E-mail is not affected.",
         )
         # Slack accepts one message a second; Lambda offers no concurrency below 2.
-        queue.feed(function.resource, batch_size=10, max_concurrency=2)
-        alerts.topic.add_subscription(
+        for one in (queue, others):
+            one.feed(function.resource, batch_size=10, max_concurrency=2)
+        level = defaults.settings.slack_level
+        rest = self._subscribe(others, alerts, with_another_mail_key(level, alerts.mail_key))
+        own = self._subscribe(queue, alerts, with_mail_key(level, alerts.mail_key))
+        own.node.add_dependency(publishers, rest)
+
+    def _subscribe(self, queue: Queue, alerts: Alerts, policy: Filter) -> sns.Subscription:
+        return alerts.topic.add_subscription(
             subscriptions.SqsSubscription(
-                queue.waiting,
-                raw_message_delivery=True,
-                filter_policy=for_people(defaults.settings.slack_level),
-                dead_letter_queue=alerts.undelivered,
+                queue.waiting, raw_message_delivery=True, filter_policy=policy, dead_letter_queue=alerts.undelivered
             )
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,23 @@ def test_what_a_thief_publishes_is_in_no_mailbox_and_not_in_slack_and_what_it_st
         assert len(with_another_key(deployment)) == 1  # the guess
 
 
+def test_no_message_of_a_thief_waits_for_slack_in_the_queue_of_what_is_real(
+    deployed_templates: dict[str, Any], bundle: Path, notification: Notification
+) -> None:
+    with deploy(deployed_templates, bundle) as deployment:
+        for queue in ("Slack/Queue", "Slack/OtherQueue"):
+            copy_to(f"{queue}@example.com", deployment, queue)
+        for number in range(FLOOD):
+            publish(deployment, "Digest", replace(notification, id=f"{number:032x}"), mail_key=f"a guess {number:032}")
+        publish(deployment, "Digest", notification)
+        deployment.ship(BEGINS)
+        deployment.aws.run_until_idle()
+        assert deployment.slack.accepted == 1
+        copies = Counter(mail.address for mail in deployment.aws.mails)
+        assert copies["Slack/Queue@example.com"] == 1
+        assert copies["Slack/OtherQueue@example.com"] == FLOOD  # and what has no key is in neither
+
+
 def test_while_filters_have_another_key_than_the_functions_what_nobody_gets_is_in_a_queue_with_an_alarm(
     deployed_templates: dict[str, Any], bundle: Path
 ) -> None:
@@ -75,6 +93,17 @@ def test_while_filters_have_another_key_than_the_functions_what_nobody_gets_is_i
         assert (deployment.slack.accepted, aws.mails) == (1, [])
         [message] = with_another_key(deployment)
         assert "root" in message
+
+
+def copy_to(address: str, deployment: Deployment, queue: str) -> None:
+    """Send an e-mail of each message that a queue gets, too: functions empty it at once."""
+    aws, sns = deployment.aws, deployment.aws.client("sns")
+    name, topic = aws.physical_id(ALERTING, f"{queue}/Waiting"), aws.physical_id(ALERTING, "Alerts/Topic")
+    for one in sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]:
+        if one["Endpoint"].endswith(f":{name.rpartition('/')[2]}"):
+            found = sns.get_subscription_attributes(SubscriptionArn=one["SubscriptionArn"])["Attributes"]
+            policy = {"FilterPolicy": found["FilterPolicy"]}
+            sns.subscribe(TopicArn=topic, Protocol="email", Endpoint=address, Attributes=policy)
 
 
 def with_another_key(deployment: Deployment) -> list[str]:

@@ -132,6 +132,7 @@ def test_missing_data_is_an_alarm_where_something_must_always_come(alarms: dict[
         "digest-stopped",
         "evaluate-mapping-stopped",
         "notify-mapping-stopped",
+        "notify-others-mapping-stopped",
         "sweep-mapping-stopped",
         "parked-mapping-stopped",
         "reconcile-mapping-stopped",

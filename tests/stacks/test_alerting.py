@@ -194,6 +194,7 @@ def test_a_queue_outlasts_a_day_in_which_its_function_fails(alerting: Template, 
         ("SweepParkedQueue", "Sweep", 1, 2),
         ("ReconciliationQueue", "Reconciliation", 1, 2),
         ("SlackQueue", "Slack", 10, 2),
+        ("SlackOtherQueue", "Slack", 10, 2),
     ],
 )
 def test_a_queue_starts_a_limited_number_of_instances(
@@ -215,11 +216,12 @@ def test_people_get_first_alerts_and_summaries_from_the_level_of_their_sink_on(s
     filters = {
         it["Properties"]["Protocol"]: it["Properties"].get("FilterPolicy")
         for it in found
-        if "OtherKey" not in text(it["Properties"]["Endpoint"])
+        if "Other" not in text(it["Properties"]["Endpoint"])
     }
     everything = ["informational", "low", "medium", "high", "critical"]
-    [key] = filters["email"].pop("mail_key")
-    assert text(key) == "{{resolve:secretsmanager:<AlertsMailKey>:SecretString}}"
+    for protocol in ("email", "sqs"):
+        [key] = filters[protocol].pop("mail_key")
+        assert text(key) == "{{resolve:secretsmanager:<AlertsMailKey>:SecretString}}"
     assert filters == {
         "email": {"disposition": ["first", "summary"], "level": ["high", "critical"]},
         "sqs": {"disposition": ["first", "summary"], "level": everything},
@@ -227,15 +229,31 @@ def test_people_get_first_alerts_and_summaries_from_the_level_of_their_sink_on(s
     }
 
 
-def test_slack_gets_the_json_body_alone(alerting: Template) -> None:
-    [slack] = [
-        it["Properties"]
-        for it in of_type(alerting, "SNS::Subscription").values()
-        if text(it["Properties"]["Endpoint"]) == "<SlackQueueWaiting.Arn>"
-    ]
+def of_slack(alerting: Template) -> tuple[Any, Any]:
+    """Return the subscription of what has the key of the functions, and that of the rest."""
+    found = {text(it["Properties"]["Endpoint"]): it for it in of_type(alerting, "SNS::Subscription").values()}
+    return found["<SlackQueueWaiting.Arn>"], found["<SlackOtherQueueWaiting.Arn>"]
 
-    assert slack["RawMessageDelivery"] is True
-    assert text(slack["TopicArn"]) == "<AlertsTopic>"
+
+def test_slack_gets_the_json_body_alone(alerting: Template) -> None:
+    for slack in of_slack(alerting):
+        assert slack["Properties"]["RawMessageDelivery"] is True
+        assert text(slack["Properties"]["TopicArn"]) == "<AlertsTopic>"
+
+
+def test_slack_gets_what_has_another_key_than_that_of_the_functions_by_a_queue_of_its_own(
+    alerting: Template,
+) -> None:
+    own, others = of_slack(alerting)
+    policies = [dict(it["Properties"]["FilterPolicy"]) for it in (own, others)]
+    key, rest = [policy.pop("mail_key") for policy in policies]
+
+    assert rest == [{"anything-but": key}]
+    assert policies[0] == policies[1]
+    # While a deployment is upgraded, nothing is between the two, and nothing has no key.
+    [name] = [name for name, it in of_type(alerting, "SNS::Subscription").items() if it is others]
+    publishing = {name for name, it in functions(alerting) if "MAIL_KEY" in str(it["Properties"]["Environment"])}
+    assert {name, *publishing} <= set(own["DependsOn"])
 
 
 def test_the_function_gets_the_channel_only_with_a_bot_token(alerting: Template, synthesized: Synthesized) -> None:
@@ -343,7 +361,7 @@ def test_every_alert_is_written_to_the_alerts_folder(alerting: Template) -> None
 def test_every_topic_and_queue_refuses_requests_without_tls(alerting: Template) -> None:
     policies = of_type(alerting, "SNS::TopicPolicy") | of_type(alerting, "SQS::QueuePolicy")
 
-    assert len(policies) == 2 + 10
+    assert len(policies) == 2 + 12
     for policy in policies.values():
         denied = [it for it in policy["Properties"]["PolicyDocument"]["Statement"] if it["Effect"] == "Deny"]
         assert [it["Condition"] for it in denied] == [{"Bool": {"aws:SecureTransport": "false"}}]
@@ -351,12 +369,13 @@ def test_every_topic_and_queue_refuses_requests_without_tls(alerting: Template) 
 
 def test_what_cannot_be_delivered_to_slack_or_to_the_history_is_kept_and_raises_an_alarm(alerting: Template) -> None:
     redriven = {
-        it["Properties"]["Protocol"]: text(it["Properties"]["RedrivePolicy"]["deadLetterTargetArn"])
+        text(it["Properties"]["Endpoint"]): text(it["Properties"]["RedrivePolicy"]["deadLetterTargetArn"])
         for it in of_type(alerting, "SNS::Subscription").values()
         if it["Properties"]["Protocol"] != "email" and "OtherKey" not in text(it["Properties"]["Endpoint"])
     }
 
-    assert redriven == {"sqs": "<AlertsUndelivered.Arn>", "firehose": "<AlertsUndelivered.Arn>"}
+    endpoints = ["<SlackQueueWaiting.Arn>", "<SlackOtherQueueWaiting.Arn>", "<HistoryDelivery.Arn>"]
+    assert redriven == dict.fromkeys(endpoints, "<AlertsUndelivered.Arn>")
     assert properties(alerting, "SQS::Queue", "AlertsUndelivered")["MessageRetentionPeriod"] == 14 * DAY_SECONDS
 
 

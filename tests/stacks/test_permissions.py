@@ -89,8 +89,8 @@ ALLOWED = {
     "SlackFunction": {
         "WriteLogs": "logs:CreateLogStream PutLogEvents on <SlackFunctionLogs.Arn>",
         **TRACE,
-        "ReceiveMessages": f"{RECEIVE} <SlackQueueWaiting.Arn>",
-        "DelayMessages": "sqs:ChangeMessageVisibility on <SlackQueueWaiting.Arn>",
+        "ReceiveMessages": f"{RECEIVE} <SlackOtherQueueWaiting.Arn> <SlackQueueWaiting.Arn>",
+        "DelayMessages": "sqs:ChangeMessageVisibility on <SlackOtherQueueWaiting.Arn> <SlackQueueWaiting.Arn>",
         "RecordDeliveries": "dynamodb:BatchGetItem PutItem on <AlertsTable.Arn> for sent#slack#*",
         "ReadSecret": "secretsmanager:GetSecretValue on <SlackSecret>",
         "DecryptSecret": "kms:Decrypt on <Key.Arn> via secretsmanager",
@@ -179,6 +179,7 @@ def test_only_its_own_sources_may_send_to_a_queue(alerting: Template) -> None:
         "AlertsUndelivered": {("sns.amazonaws.com", "<AlertsTopic>")},
         "EmailOtherKey": {("sns.amazonaws.com", "<AlertsTopic>")},
         "SlackQueueWaiting": {("sns.amazonaws.com", "<AlertsTopic>")},
+        "SlackOtherQueueWaiting": {("sns.amazonaws.com", "<AlertsTopic>")},
         "SweepQueueWaiting": {("events.amazonaws.com", "<SweepNewObjects.Arn>")},
         "SweepQueueDeadLetters": {("events.amazonaws.com", "<SweepNewObjects.Arn>")},
         "SweepParkedQueueWaiting": {("events.amazonaws.com", "<SweepNewParked.Arn>")},

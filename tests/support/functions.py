@@ -24,10 +24,10 @@ import botocore.session
 import pytest
 import zstandard
 from botocore.client import BaseClient
-from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
 from testbed.aws.firehose import direct_puts
+from testbed.aws.template import ACCOUNT
 from tests.support.dynamodb import MAIL_KEY, SEAL_KEY, TABLE, all_rows, local_aws, make_client, make_table, session
 from vaultwatch.alerts import Alert
 from vaultwatch.aws import clients, keys
@@ -372,7 +372,7 @@ def _kinesis(sequence: str, data: bytes, arrived: float) -> dict[str, Any]:
 def object_created(bucket: str, key: str) -> dict[str, Any]:
     """Return the event of an SQS event source with EventBridge's event of a new object."""
     # Without a call, which tests would count.
-    stored = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[bucket].keys.get(key)
+    stored = s3_backends[ACCOUNT]["aws"].buckets[bucket].keys.get(key)
     version = stored.version_id if stored else "null"
     detail = {"bucket": {"name": bucket}, "object": {"key": key, "size": 1, "version-id": version}}
     body = {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
