@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -109,6 +110,34 @@ def test_nftables_reads_the_firewall(host: str, tree: Path) -> None:
     users.write_text(Path("/etc/passwd").read_text() + "vault:x:7777:7777::/nonexistent:/usr/sbin/nologin\n")
     command = [nft, "--check", "--file", str(tree / "etc/nftables.conf")]
     assert said(with_files(command, {users: "/etc/passwd"})) == ""
+
+
+_CONNECT = """
+import socket
+held = []
+for source, port in (("127.0.0.1", 1515), ("127.0.0.2", 1515), ("127.0.0.1", 1516)):
+    if not any(one.getsockname()[1] == port for one in held):
+        held.append(socket.create_server(("127.0.0.1", port), backlog=200))
+    accepted = 0
+    for _ in range(30):
+        try:
+            held.append(socket.create_connection(("127.0.0.1", port), source_address=(source, 0)))
+            accepted += 1
+        except ConnectionRefusedError:
+            pass
+    print(accepted)
+"""
+
+
+@pytest.mark.usefixtures("private_view")
+@pytest.mark.parametrize("host", LOG_SERVERS[:1])
+def test_no_address_holds_all_connections_of_the_log_server(host: str, tree: Path, tmp_path: Path) -> None:
+    """syslog-ng accepts 100 on each port, also from who shows no certificate: others could not connect."""
+    firewall = (tree / "etc/nftables.conf").read_text().partition("\n")[2]
+    rules = tmp_path / "rules"
+    rules.write_text(firewall.replace('iifname "lo" accept', ""))  # there is no other interface
+    commands = f"ip link set lo up && {program('nft')} --file {rules} && {sys.executable} -c '{_CONNECT}'"
+    assert said([program("unshare"), "--net", "sh", "-c", commands]).split() == ["16", "16", "16"]
 
 
 def units(tree: Path) -> Path:
