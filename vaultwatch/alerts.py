@@ -286,7 +286,7 @@ def _alert(verdict: Verdict, **texts: Any) -> Alert:
         rule=rule.name,
         service=rule.service,
         time=verdict.time,
-        event_key=brief(verdict.event_key),
+        event_key=distinct(verdict.event_key),
         outcome=verdict.outcome,
         cluster=brief(origin.cluster),
         node=brief(origin.node),

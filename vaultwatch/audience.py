@@ -12,6 +12,7 @@ from vaultwatch.reading.identity import parse_time
 
 _WORD = re.compile(r"\w[\w.:+-]{0,99}", re.ASCII)  # needs no quoting in a shell, and cannot be an option
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_OF_WORKFLOW = re.compile(r"([0-9a-f][0-9a-f-]{35})\.(?:un)?authed\.workflow\.")  # OpenBao: behind the id of its execution
 S3 = "s3://"
 """How the address of a bucket begins."""
 
@@ -38,7 +39,8 @@ class Audience(msgspec.Struct, frozen=True):
         An audit entry is found by its request id; a server-log message, and an entry without one, by its time.
         """
         has_id = alert.service == "audit" and not _DIGEST.fullmatch(alert.event_key)
-        text = alert.event_key if has_id else alert.time
+        of_workflow = _OF_WORKFLOW.match(alert.event_key)
+        text = of_workflow[1] if of_workflow else alert.event_key if has_id else alert.time
         if not self.place or not _WORD.fullmatch(text) or (self.archive and not _is_time(alert.time)):
             return ""
         when = f" --time {alert.time}" if self.archive else ""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from vaultwatch.alerts import REFUSED, Alert, alert_id, alert_of, title_and_level
 from vaultwatch.detection.verdict import completed, on_entry, on_message
+from vaultwatch.dispatch.groups import group_key, is_each_notified
 from vaultwatch.reading.bounds import MAX_RECORD_BYTES
 from vaultwatch.reading.identity import Outcome, audit_event_key
 from vaultwatch.reading.records import AuditEntry, Origin, ServerMessage
@@ -129,7 +130,16 @@ class TestId:
         keys = ["x" * 5_000 + "1", "x" * 5_000 + "2"]
         one, other = (alert(entry(request={**REQUEST, "id": key})) for key in keys)
         assert one.id != other.id
+        assert one.event_key != other.event_key
         assert len(one.event_key) == 1024
+
+    def test_an_act_of_a_workflow_whose_author_chose_a_long_name_is_notified_like_any_other(self) -> None:
+        """OpenBao's ids of such requests end with the names of the workflow, the flow and the request."""
+        rule = msgspec.structs.replace(RULE, group_by=("request.id",))
+        acts = [f"5ef8.authed.workflow.w.flow[0].{'A' * 1500}.request[{n}].{n}" for n in range(2)]
+        alerts = [alert(entry(request={**REQUEST, "id": act}), rule) for act in acts]
+        assert all(map(is_each_notified, alerts))
+        assert len({group_key(one) for one in alerts}) == 1
 
 
 class TestAudit:

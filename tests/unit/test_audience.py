@@ -33,6 +33,11 @@ ON_S3, ON_DISK = Audience(place="s3://vault-archive"), Audience(place="/var/log/
         (ON_DISK, {"event_key": "a b; rm -rf /"}, ""),
         (ON_DISK, {"event_key": "$(reboot)"}, ""),
         (ON_DISK, {"event_key": "-rf"}, ""),
+        (
+            ON_DISK,
+            {"event_key": f"{ID}.authed.workflow.a.flow[0].{'b' * 200}.request[0].c"},
+            f"vaultwatch search {ID} /var/log/vault",
+        ),
     ],
 )
 def test_an_entry_is_found_by_its_id_and_a_message_by_its_time(
