@@ -29,7 +29,6 @@ RULES = ROOT / "rules"
 COUNTED = {
     "audit_breakglass_namespace_used",
     "audit_hash_computed",
-    "audit_identity_changed",
     "audit_root_policy_used",
     "audit_root_token_created",
     "audit_secret_in_clear",
@@ -136,16 +135,18 @@ WORK = [rule.compiled for rule in shipped_rules() if rule.compiled.level in ("cr
 WRITES = re.findall(
     r"\w+",
     """
-    agent_registration_changed auth_trust_changed control_group_config_changed cors_enabled credentials_engine_changed
-    default_policy_written group_policies_scope_changed guarded_certificate_issued identity_alias_changed
-    identity_members_changed identity_policies_attached kmip_changed kms_config_changed kv_retention_changed
-    lockout_weakened log_level_changed login_changed login_policies_changed managed_key_changed mfa_changed
-    mfa_secret_reset mount_moved oauth_trust_changed oidc_provider_changed pki_ca_replaced pki_enrolment_enabled
-    pki_intermediate_signed pki_revocation_weakened pki_role_unrestricted pki_signed_verbatim policy_written
-    quota_changed replication_changed scim_client_changed sentinel_policy_changed snapshot_schedule_changed
-    ssh_ca_changed ssh_role_changed sync_association_changed sync_destination_changed token_limits_changed
-    token_limits_raised token_role_changed transform_changed transit_key_replaced transit_key_weakened
-    ui_headers_changed workflow_changed wrapped_response_read
+    agent_registration_changed auth_trust_changed control_group_config_changed cors_enabled
+    credentials_engine_changed default_policy_written group_policies_scope_changed guarded_certificate_issued
+    identity_alias_changed identity_members_changed identity_policies_attached identity_removed kmip_changed
+    kms_config_changed kv_retention_changed lockout_weakened log_level_changed login_changed login_policies_changed
+    managed_key_changed mfa_changed mfa_secret_reset mount_moved mount_tuned oauth_trust_changed
+    oidc_provider_changed password_policy_changed pki_ca_replaced pki_config_changed pki_enrolment_enabled
+    pki_intermediate_signed pki_revocation_weakened pki_role_unrestricted pki_signed_verbatim plugin_changed
+    policy_written quota_changed raft_config_changed replication_changed root_key_rotated
+    scim_client_changed secret_destroyed sentinel_policy_changed snapshot_schedule_changed ssh_ca_changed
+    ssh_role_changed sync_association_changed sync_destination_changed token_limits_changed token_limits_raised
+    token_role_changed transform_changed transit_key_replaced transit_key_settings_changed transit_key_weakened
+    ui_changed ui_headers_changed workflow_changed wrapped_response_read
     """,
 )
 """Rules about objects whose content the log has as hashes."""
