@@ -12,7 +12,7 @@ from vaultwatch.reading.identity import parse_time
 
 _WORD = re.compile(r"\w[\w.:+-]{0,99}", re.ASCII)  # needs no quoting in a shell, and cannot be an option
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_OF_WORKFLOW = re.compile(r"([0-9a-f][0-9a-f-]{35})\.(?:un)?authed\.workflow\.")  # OpenBao: behind the id of its execution
+_OF_WORKFLOW = re.compile(r"([0-9a-f][0-9a-f-]{35})\.(?:un)?authed\.workflow\.")  # behind the id of its execution
 S3 = "s3://"
 """How the address of a bucket begins."""
 
