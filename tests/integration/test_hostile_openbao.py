@@ -63,6 +63,11 @@ HEADERS: dict[str, Mapping[str, str]] = {
     "a form": {"Content-Type": "application/x-www-form-urlencoded"},
     "a long header": {"X-Junk": "<" * 500_000},
 }
+WORKFLOW = """flow "%(name)s" {
+  request "one" { operation = "update" path = "sys/policies/acl/w1" data = { policy = "path \\"a\\" {}" } }
+  request "two" { operation = "update" path = "sys/policies/acl/w2" data = { policy = "path \\"a\\" {}" } }
+}
+"""
 PATHS = {
     "escaped characters": "sys/%70olicies/acl/",
     "an escaped slash": "sys/policies%2facl/",
@@ -141,6 +146,17 @@ class Session:
         name = f"p{len(self.sent)}"
         status, _ = self._server.call("PUT", path + name, POLICY % body, token, **headers)
         self.sent[name] = (status, f"{about}, {'with' if token else 'without'} a token")
+        self._generate_root()
+
+    def run_workflow(self) -> None:
+        """Write two policies by a workflow whose author chose a long name, with which the ids of its requests go on."""
+        server, workflow = self._server, {"workflow": WORKFLOW % {"name": "A" * 1500}}
+        assert server.call("PUT", "sys/workflows/manage/w", workflow, server.token)[0] == 200
+        status, _ = server.call("PUT", "sys/workflows/execute/w", {}, server.token)
+        self.sent |= dict.fromkeys(("w1", "w2"), (status, "a workflow"))
+        self._generate_root()
+
+    def _generate_root(self) -> None:
         self._server.generate_root()
         self.roots += 1
 
@@ -158,6 +174,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, list[byt
             made.send(about, headers=headers)
         for about, path in PATHS.items():
             made.send(about, path=path)
+        made.run_workflow()
         made.send_once("a line beyond log-msg-size", "sys/policies/acl/", BEYOND_LOG_MSG_SIZE, server.token)
     finally:
         end(server.process)
@@ -187,6 +204,7 @@ def test_each_act_raises_its_alert_with_its_outcome_and_so_does_each_beside_it(
     for name, (status, about) in made.sent.items():
         expected = {"succeeded", "unknown"} if status < 300 else {"failed", None}
         assert outcomes.get(name) in expected, about
+    assert len({alert.event_key for alert in alerts if alert.path.endswith(("acl/w1", "acl/w2"))}) == 2
     assert [alert.outcome for alert in alerts if alert.rule == ROOT] == ["succeeded"] * made.roots
     assert all(b"u003cu003c" in line[:100].replace(b"\\", b"") for line in rejected)  # the ends of long lines
 
