@@ -123,7 +123,8 @@ class SyslogNg:
         file = self.folder / "syslog-ng.conf"
         file.write_text(configuration)
         own = [f"--persist-file={self.folder}/persist", f"--control={self.control}", f"--pidfile={self.folder}/pid"]
-        command = [self._find("syslog-ng"), "--foreground", "--stderr", "--no-caps", f"--cfgfile={file}", *own]
+        options = ["--foreground", "--stderr", "--no-caps", "--worker-threads=64"]  # as in the units
+        command = [self._find("syslog-ng"), *options, f"--cfgfile={file}", *own]
         output = os.open(self._output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         try:
             environment = {**self._environment, "PATH": self._search}

@@ -12,8 +12,10 @@ import signal
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -30,6 +32,9 @@ from vaultwatch.reading.records import Origin, split_tag
 from vaultwatch.rules.pack import shipped_rules
 
 pytestmark = pytest.mark.skipif(shutil.which("syslog-ng", path=search_path()) is None, reason="syslog-ng is missing")
+
+
+LONG_LINE_MIB = 90
 
 
 class Pair:
@@ -125,6 +130,19 @@ def origins(server: LogServerHost) -> set[Origin]:
     """
     lines = [split_tag(line)[0] for service in SERVICES for line in server.handled(service)]
     return {origin for origin in lines if origin.node != "127.0.0.1"}
+
+
+def send_long_line(node: Node, server: LogServerHost, sent: list[int], at: int) -> None:
+    """Send a long line with the certificate of a node, until the log server ends; `sent[at]` is how many MiB of it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.load_verify_locations(node.tls / "authority.pem")
+    context.load_cert_chain(node.tls / "host.pem", node.tls / "host.key")
+    with suppress(OSError), connected(server.ports["file"]) as plain, context.wrap_socket(plain) as connection:
+        for _ in range(LONG_LINE_MIB):
+            connection.sendall(b"x" * (1 << 20))
+            sent[at] += 1
 
 
 def queued(node: Node, lane: Lane) -> int:
@@ -344,6 +362,32 @@ class TestNoPushBack:
             os.kill(handler, signal.SIGCONT)
         wait_for(pair.server, "socket", lines)
         wait_for(pair.server, "file", entries("file", 1000))
+
+
+class TestLongLines:
+    """syslog-ng reads at most 16 KiB of TLS at once, and each time searches all that it has of a line for its end."""
+
+    def test_a_node_that_sends_long_lines_delays_no_line_of_another(self, pair: Pair) -> None:
+        pair.server.start()
+        node, other = pair.node(), pair.node("vault-2")
+        node.start()
+        sent = [0] * (min(os.cpu_count() or 1, 30) + 2)
+        senders = [
+            Thread(target=send_long_line, args=(other, pair.server, sent, at), daemon=True) for at in range(len(sent))
+        ]
+        for sender in senders:
+            sender.start()
+        eventually(lambda: sum(sent) > 40)  # MiB: so that each further part takes long
+        numbers = count()
+
+        def has_arrived() -> bool:
+            """Each line of a node wakes syslog-ng up."""
+            send(node, "file", entries("file", 1, next(numbers)))
+            return bool(arrived(pair.server, "socket"))
+
+        send(node, "socket", entries("socket", 1))
+        eventually(has_arrived)
+        assert max(sent) < LONG_LINE_MIB
 
 
 class TestTailedLane:

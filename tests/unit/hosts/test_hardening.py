@@ -156,6 +156,12 @@ def test_syslog_ng_starts_when_all_that_it_must_remember_is_mounted(role: str) -
     assert "\nRequiresMountsFor=/var/lib/syslog-ng /var/lib/vaultwatch /var/log/vault\n" in drop_in
 
 
+@pytest.mark.parametrize("role", ["node", "log-server"])
+def test_no_connection_of_syslog_ng_waits_for_the_thread_of_another(role: str) -> None:
+    """`tests/integration/test_lanes.py` has why."""
+    assert " --worker-threads=64 " in (ASSETS / f"systemd/{role}-syslog-ng.conf").read_text()
+
+
 def test_handlers_are_not_killed_when_syslog_ng_has_ended() -> None:
     """They have lines to send; with KillMode=mixed, systemd kills them at that moment."""
     assert "\nKillMode=control-group\nTimeoutStopSec=90\n" in (ASSETS / "systemd/log-server-syslog-ng.conf").read_text()
