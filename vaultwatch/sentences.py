@@ -105,7 +105,7 @@ def counted_sentence(first: dict[str, Any], counted: Counted) -> str:
     listed = ", ".join(_named(value, _COUNTED_LIMIT) for value in counted.values)
     times = f"first at {quoted_time(_shown(counted.first[0], 64))}, last at {quoted_time(_shown(counted.last[0], 64))}"
     named = ", ".join(dict.fromkeys(_group_names(first, counted.by)))
-    said = f"at least {counted.least} {what} in the {_span(counted.timespan_seconds)} from {counted.window}"
+    said = f"at least {counted.least} {what} in the {span(counted.timespan_seconds)} from {counted.window}"
     where = ", ".join(_named(cluster, _COUNTED_LIMIT) for cluster in counted.clusters)
     said += f": {listed}" if listed else ""
     return f"{named}{': ' if named else ''}{said}; {times}{f'; on the clusters {where}' if where else ''}"
@@ -126,7 +126,7 @@ def _absence_sentence(counted: Counted) -> str:
     """Return the sentence about what did not come: `cluster prod: nothing in the 26 hours until ...; last at ...`."""
     named = ", ".join(f"{field} {_named(value, _PATH_LIMIT)}" for field, value in counted.by.items() if value)
     listed = ", ".join(_named(value, _COUNTED_LIMIT) for value in counted.values)
-    said = f"nothing in the {_span(counted.timespan_seconds)} until {counted.window}"
+    said = f"nothing in the {span(counted.timespan_seconds)} until {counted.window}"
     last = f"last at {quoted_time(_shown(counted.last[0], 64))}{f' ({listed})' if listed else ''}"
     return f"{named}{': ' if named else ''}{said}; {last}"
 
@@ -142,7 +142,8 @@ def _group_names(first: dict[str, Any], by: dict[str, str]) -> Iterator[str]:
             yield shown if is_clear else f"{field.removeprefix('fields.')} {shown}"
 
 
-def _span(seconds: int) -> str:
+def span(seconds: int) -> str:
+    """Return a length of time in words, as behind `in the`: `10 minutes`, `hour`."""
     for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if seconds % size == 0:
             return unit if seconds == size else f"{seconds // size} {unit}s"

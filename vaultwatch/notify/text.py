@@ -21,7 +21,7 @@ from vaultwatch.patterns import on_first_use
 from vaultwatch.printable import counted, quoted_address, spelled_out
 from vaultwatch.reading.identity import Outcome, parse_time
 from vaultwatch.rules.facts import Level
-from vaultwatch.sentences import outcome_words
+from vaultwatch.sentences import outcome_words, span
 
 FACT_LIMIT = 300
 SUMMARY_LIMIT = 1_500
@@ -186,8 +186,7 @@ def window_note(notification: Notification) -> str:
     seconds = min(windows, default=0.0)
     if not seconds:
         return "The complete entries are in the alert log."
-    count, unit = (seconds / 60, "minute") if seconds >= 60 else (seconds, "second")
-    return f"Repeats in the next {f'{count:.0f} {unit}s' if count != 1 else unit} arrive in one summary."
+    return f"Repeats in the next {span(round(seconds))} arrive in one summary."
 
 
 def email_text(notification: Notification, audience: Audience = EVERYBODY) -> str:

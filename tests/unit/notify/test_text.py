@@ -143,7 +143,8 @@ class TestEmail:
         [
             ({}, "15 minutes"),
             ({"level": Level.CRITICAL}, "5 minutes"),
-            ({"window_seconds": 7_200}, "120 minutes"),
+            ({"window_seconds": 86_400}, "day"),
+            ({"window_seconds": 7_200}, "2 hours"),
             ({"window_seconds": 60}, "minute"),
             ({"window_seconds": 45}, "45 seconds"),
         ],
