@@ -23,7 +23,7 @@ import msgspec
 
 from vaultwatch.detection.absences import GroupSeen, Run
 from vaultwatch.detection.correlation import Correlator, Span
-from vaultwatch.detection.counting import MAX_VALUES, HalfPart, Occurrence, Sample, Step, Thing
+from vaultwatch.detection.counting import MAX_VALUES, HalfPart, Noted, Sample, Step, Thing
 from vaultwatch.detection.detector import WAIT_FOR_RESPONSE_SECONDS, Detector
 from vaultwatch.detection.evaluator import Counts
 from vaultwatch.detection.firsts import CombinationSeen, First
@@ -88,7 +88,7 @@ class NotingCorrelator(Correlator):
         half: Half,
         thing: Thing,
         text: str,
-        occurrence: Callable[[], Occurrence],
+        found: Noted,
         sample: Callable[[], Sample],
     ) -> Sequence[Verdict]:
         """Return the place of a thing if it is new in this part, and its windows still count: see `Correlator.step`.
@@ -105,9 +105,7 @@ class NotingCorrelator(Correlator):
             if not is_in_order and (thing in known or len(known) >= one.correlation.threshold):
                 return ()
         known.add(thing)
-        found = occurrence()
-        origin, number = found.origin, self._steps
-        log, line = (origin.position.log, origin.position.line) if origin.position else ("", 0)
+        (origin, log, line), number = found.place, self._steps
         place = origin.cluster, origin.node, origin.lane, log, line
         shown = text if len(known) <= MAX_VALUES else ""
         steps.append(Step(number, thing, shown, found.moment, found.time, found.event_key, place))
@@ -260,8 +258,7 @@ def _has_room(correlator: Correlator, ahead: Ahead) -> bool:
 
 def _count_again(correlator: Correlator, part: HalfPart, step: Step, lines: int) -> Sequence[Verdict]:
     one = correlator.correlations.by_name[part.key[0]]
-    occurrence = partial(step.occurrence, lines)
-    return correlator.step(one, part.key, step.thing, step.text, occurrence, lambda: part.sample)
+    return correlator.step(one, part.key, step.thing, step.text, step.noted(lines), lambda: part.sample)
 
 
 def add_counts(counts: Counts, ahead: Ahead) -> None:

@@ -13,14 +13,14 @@ import msgspec
 
 from vaultwatch.detection.absences import Run, Runs
 from vaultwatch.detection.counted import OF_STORES, Found, ReadFew, counted_of, reader_of
-from vaultwatch.detection.counting import Counting, Occurrence, Sample, Thing, Window
+from vaultwatch.detection.counting import Counting, Noted, Occurrence, Sample, Thing, Window
 from vaultwatch.detection.firsts import Combination, First, Firsts
 from vaultwatch.detection.ordered import point_of
 from vaultwatch.detection.verdict import Verdict
 from vaultwatch.detection.windows import Half, WindowKey, joined
 from vaultwatch.reading.bounds import bounded, brief
-from vaultwatch.reading.identity import parse_time
-from vaultwatch.reading.records import Origin, Rejected, read_audit_entry
+from vaultwatch.reading.identity import seconds_of
+from vaultwatch.reading.records import Origin, Place, Rejected, place_of, read_audit_entry
 from vaultwatch.reading.view import View, as_logged, audit_view
 from vaultwatch.rules.correlations import Correlated, Correlations, Counted
 from vaultwatch.rules.facts import Service
@@ -121,16 +121,14 @@ class Correlator:
         by_rule = self.correlations.by_rule
         found = [counted_of(one, rule.name, view, key) for rule in counted for one in by_rule[rule.name]]
         sample = partial(_part, view, counted[0].service)
-        return alerting, list(self._count(found, key, time, lambda: origin, sample))
+        return alerting, list(self._count(found, key, time, place_of(origin), sample))
 
-    def count(
-        self, few: Few, origin: Callable[[], Origin], zone: tzinfo | None, text: bytes
-    ) -> Sequence[Verdict] | None:
+    def count(self, few: Few, place: Place, zone: tzinfo | None, text: bytes) -> Sequence[Verdict] | None:
         """Count what matches an audit entry, and return the verdicts of correlations; None if it is not just counted.
 
         Args:
             few: Its fields, at least those that counting reads, and what matches it.
-            origin: Returns where it came from.
+            place: Where it came from.
             zone: The time zone of `local`.
             text: The entry.
         """
@@ -139,8 +137,8 @@ class Correlator:
         reads = self._reads[plan, matching] if key else None
         if reads is None:
             return None
-        found = [read(values, origin, zone, key) for read in reads]
-        return self._count(found, key, time, origin, lambda: _sample(text))
+        found = [read(values, place[0], zone, key) for read in reads]
+        return self._count(found, key, time, place, lambda: _sample(text))
 
     def _reads_of(self, of: tuple[Plan, Rules]) -> list[ReadFew] | None:
         """Return how to read what is counted of entries that these rules match; None if one raises alerts itself."""
@@ -155,36 +153,31 @@ class Correlator:
         counted: Sequence[Found | None],
         key: str,
         time: Any,
-        origin: Callable[[], Origin],
+        place: Place,
         sample: Callable[[], Sample],
     ) -> Sequence[Verdict]:
-        moment = parse_time(time)
-        if moment is None:
+        seconds = seconds_of(time)
+        if seconds is None:
             self._counts.undated += 1
             return ()
-        seconds = moment.timestamp()
         if self.is_to_come(seconds):
             self._counts.future += 1
             return ()
         verdicts: list[Verdict] = []
-        twice = seconds * 2
-
-        def occurrence() -> Occurrence:
-            return Occurrence(seconds, time, key, origin())
-
+        twice, noted = seconds * 2, Noted(seconds, time, key, place)
         for found in counted:
             if found is None:
                 continue
             one, group, thing, text = found
             correlation = one.correlation
             if correlation.type in OF_STORES:
-                self._see(found, seconds, lambda text: First(occurrence(), sample(), text))
+                self._see(found, seconds, lambda text: First(noted.occurrence, sample(), text))
                 continue
             if correlation.type == "temporal_ordered":
                 thing = point_of(one.step, seconds, key)
             timespan = correlation.timespan_seconds
             half = one.facts.name, group, int(twice // timespan), timespan
-            verdicts += self.step(one, half, thing, text, occurrence, sample)
+            verdicts += self.step(one, half, thing, text, noted, sample)
         return verdicts
 
     def _see(self, found: Found, seconds: float, first: Callable[[str], First]) -> None:
@@ -235,7 +228,7 @@ class Correlator:
         half: Half,
         thing: Thing,
         text: str,
-        occurrence: Callable[[], Occurrence],
+        found: Noted,
         sample: Callable[[], Sample],
     ) -> Sequence[Verdict]:
         """Count a thing in a half timespan, and return the verdicts that this leads to.
@@ -245,10 +238,10 @@ class Correlator:
             half: The half timespan.
             thing: What is counted.
             text: The same for people.
-            occurrence: Returns the record.
+            found: The record.
             sample: Returns what to keep of the record, to show it.
         """
-        reached = self.counting.count(half, one.correlation.threshold, thing, text, occurrence, sample)
+        reached = self.counting.count(half, one.correlation.threshold, thing, text, found, sample)
         return [verdict_of(one, key, window) for key, window in reached] if reached else ()
 
 

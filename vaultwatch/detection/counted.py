@@ -27,7 +27,7 @@ _LONGEST_TEXT = 512
 Group: TypeAlias = tuple[str, ...]
 Found: TypeAlias = tuple[Correlated, Group, Thing, str]
 """What a correlation counts of a record: the correlation, the group, the thing, and its text for people."""
-ReadFew: TypeAlias = Callable[[Values, Callable[[], Origin], tzinfo | None, str], Found | None]
+ReadFew: TypeAlias = Callable[[Values, Origin, tzinfo | None, str], Found | None]
 """Returns it from the few fields of an entry that are decoded, where it came from, the zone of `local`, and the key of
 its event."""
 
@@ -66,7 +66,7 @@ def reader_of(plan: Plan, rule: str, one: Correlated) -> ReadFew:
             one, group_of(few, origin, zone), tuple(map(_counted, pick(few))), event
         )
 
-    def read_path(few: Values, origin: Callable[[], Origin], zone: tzinfo | None, _event: str) -> Found | None:
+    def read_path(few: Values, origin: Origin, zone: tzinfo | None, _event: str) -> Found | None:
         group = group_of(few, origin, zone)
         path, namespace = pick(few)
         if group is None or not (path := _counted(path)):
@@ -116,7 +116,7 @@ def _group(one: Correlated, texts: Group) -> Group | None:
     return None if texts and not any(texts) and one.correlation.type != "absence" else texts
 
 
-def _groups(plan: Plan, one: Correlated) -> Callable[[Values, Callable[[], Origin], tzinfo | None], Group | None]:
+def _groups(plan: Plan, one: Correlated) -> Callable[[Values, Origin, tzinfo | None], Group | None]:
     """Return what returns the group of an entry of which a few fields are decoded."""
     pick = plan.texts[one.group_by]
     if pick is None:
@@ -130,8 +130,8 @@ def _groups(plan: Plan, one: Correlated) -> Callable[[Values, Callable[[], Origi
 
 def _texts_of(
     plan: Plan, fields: tuple[str, ...], *, hashed: bool = False
-) -> Callable[[Values, Callable[[], Origin], tzinfo | None], Group]:
-    return lambda few, origin, zone: _texts(plan.view(few, origin(), zone), fields, hashed=hashed)
+) -> Callable[[Values, Origin, tzinfo | None], Group]:
+    return lambda few, origin, zone: _texts(plan.view(few, origin, zone), fields, hashed=hashed)
 
 
 def _texts(view: View, fields: Iterable[str], *, hashed: bool = False) -> tuple[str, ...]:

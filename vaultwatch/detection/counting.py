@@ -21,7 +21,7 @@ import msgspec
 from vaultwatch.detection.ordered import has_chain
 from vaultwatch.detection.ordered import surplus as surplus_points
 from vaultwatch.detection.windows import Half, WindowKey, hash_of, windows_around
-from vaultwatch.reading.records import Origin, Position
+from vaultwatch.reading.records import Origin, Place, origin_at
 
 MAX_HALVES = 20_000
 MAX_THINGS = 250_000
@@ -60,6 +60,32 @@ class Occurrence(msgspec.Struct, frozen=True):
     def order(self) -> tuple[float, str]:
         """What occurrences are sorted by."""
         return self.moment, self.event_key
+
+
+class Noted(msgspec.Struct, frozen=True, gc=False):
+    """A record that was counted, as it is kept while it is read.
+
+    Attributes:
+        moment: Seconds since the epoch.
+        time: As logged.
+        event_key: Identifies its event.
+        place: Where it came from.
+    """
+
+    moment: float
+    time: str
+    event_key: str
+    place: Place
+
+    @property
+    def order(self) -> tuple[float, str]:
+        """What occurrences are sorted by."""
+        return self.moment, self.event_key
+
+    @property
+    def occurrence(self) -> Occurrence:
+        """The record, to show it."""
+        return Occurrence(self.moment, self.time, self.event_key, origin_at(self.place))
 
 
 class Window(msgspec.Struct):
@@ -123,8 +149,8 @@ class HalfCount(msgspec.Struct):
     """
 
     number: int
-    first: Occurrence
-    last: Occurrence
+    first: Noted
+    last: Noted
     sample: Sample
     clusters: tuple[str, ...]
     things: dict[Thing, str] = msgspec.field(default_factory=dict)
@@ -157,11 +183,11 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
     event_key: str
     origin: tuple[str, str, str, str, int]
 
-    def occurrence(self, lines: int) -> Occurrence:
+    def noted(self, lines: int) -> Noted:
         """Return the record, if the part begins behind so many lines of its log."""
         cluster, node, lane, log, line = self.origin
-        origin = Origin(cluster, node, lane, Position(log, line + lines) if log else None)
-        return Occurrence(self.moment, self.time, self.event_key, origin)
+        place = Origin(cluster, node, lane), log, line + lines if log else 0
+        return Noted(self.moment, self.time, self.event_key, place)
 
 
 class HalfPart(msgspec.Struct, frozen=True, array_like=True):
@@ -254,7 +280,7 @@ class Counting:
         threshold: int,
         thing: Thing,
         text: str,
-        occurrence: Callable[[], Occurrence],
+        found: Noted,
         sample: Callable[[], Sample],
     ) -> Sequence[CountedWindow]:
         """Count a thing in a half timespan, and return the windows that this makes raise an alert.
@@ -264,16 +290,16 @@ class Counting:
             threshold: The count that is looked for.
             thing: What is counted.
             text: The same for people.
-            occurrence: Returns the record; called if the thing is new.
+            found: The record.
             sample: Returns what to keep of the record, to show it.
         """
         half = self._halves.get(key)
         if half is None or self._things >= self._max_things:
-            half = self._begin(key, occurrence(), sample)
+            half = self._begin(key, found, sample)
         things = half.things
         if thing in things or half.is_done:
             return ()
-        self._add(half, thing, text, occurrence() if things else half.first)
+        self._add(half, thing, text, found)
         if key[0] in self.chains:
             self._prune(key, half, self.chains[key[0]])
         if not half.is_near:
@@ -306,9 +332,9 @@ class Counting:
             if repeats or one.key[:2] in near or one.key[0] in self.chains:
                 left.append(one)
                 continue
-            half = known or self._begun(one.key, one.steps[0].occurrence(lines), one.sample, is_near=False)
+            half = known or self._begun(one.key, one.steps[0].noted(lines), one.sample, is_near=False)
             for step in one.steps:
-                self._add(half, step.thing, step.text, step.occurrence(lines) if half.things else half.first)
+                self._add(half, step.thing, step.text, step.noted(lines))
         return left
 
     def window(self, key: WindowKey) -> Window:
@@ -322,8 +348,8 @@ class Counting:
             raise KeyError(key)
         texts = dict.fromkeys(text for half in halves for text in half.things.values() if text)
         window = Window(
-            first=min((half.first for half in halves), key=_order),
-            last=max((half.last for half in halves), key=_order),
+            first=min((half.first for half in halves), key=_order).occurrence,
+            last=max((half.last for half in halves), key=_order).occurrence,
             sample=halves[0].sample,
             values=dict.fromkeys(islice(texts, MAX_VALUES)),
             clusters=_first_of(cluster for half in halves for cluster in half.clusters),
@@ -346,21 +372,21 @@ class Counting:
         """Return whether so many halves and things can be added without giving up a count."""
         return len(self._halves) + halves <= self._max_halves and self._things + things <= self._max_things
 
-    def _begin(self, key: Half, found: Occurrence, sample: Callable[[], Sample]) -> HalfCount:
+    def _begin(self, key: Half, found: Noted, sample: Callable[[], Sample]) -> HalfCount:
         """Return a half that is counted for the first time, or the one that is there after room was made."""
         if len(self._halves) >= self._max_halves or self._things >= self._max_things:
             self._make_room()
         half = self._halves.get(key)
         return half or self._begun(key, found, sample(), is_near=self._begins_near(key))
 
-    def _begun(self, key: Half, found: Occurrence, sample: Sample, *, is_near: bool) -> HalfCount:
+    def _begun(self, key: Half, found: Noted, sample: Sample, *, is_near: bool) -> HalfCount:
         self.dropped += self._late_before > -math.inf and WindowKey(*key).ends < self._late_before
-        half = self._halves[key] = HalfCount(self._count_begun, found, found, sample, (found.origin.cluster,))
+        half = self._halves[key] = HalfCount(self._count_begun, found, found, sample, (found.place[0].cluster,))
         half.is_near = is_near
         self._count_begun += 1
         return half
 
-    def _add(self, half: HalfCount, thing: Thing, text: str, found: Occurrence) -> None:
+    def _add(self, half: HalfCount, thing: Thing, text: str, found: Noted) -> None:
         """Add a thing that is new in a half."""
         things = half.things
         if things:
@@ -368,8 +394,8 @@ class Counting:
                 half.last = found
             else:
                 half.first, half.last = min(half.first, found, key=_order), max(half.last, found, key=_order)
-            if found.origin.cluster not in half.clusters:
-                half.clusters = _first_of((*half.clusters, found.origin.cluster))
+            if (cluster := found.place[0].cluster) not in half.clusters:
+                half.clusters = _first_of((*half.clusters, cluster))
         things[thing] = text if len(things) < MAX_VALUES else ""
         self._things += 1
 

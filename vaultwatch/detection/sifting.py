@@ -82,16 +82,14 @@ class SiftingReader(LineReader):
         """
 
         def settle(line: bytes, text: bytes, gate: Any, rules: Rules, passed: int) -> bool:
-            def here() -> Origin:
-                return self._position(split_tag(line)[0] if origin is None else origin, passed + ahead)
-
+            found_in = split_tag(line)[0] if origin is None else origin
             try:
-                few = read(text, here, rules, zone, gate)
+                few = read(text, found_in, rules, zone, gate)
                 if few is None:
                     return False
                 if not few[2]:  # no rule matches
                     return True
-                verdicts = count(few, here, zone, text)
+                verdicts = count(few, (found_in, self._log, self._line + passed + ahead), zone, text)
             except fatal:
                 raise
             except Exception:  # noqa: BLE001  reading all of it raises again, where only that record is rejected

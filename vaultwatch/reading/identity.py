@@ -201,6 +201,12 @@ def _in_order(text: bytes) -> bytes:
         return text
 
 
+def seconds_of(text: Any) -> float | None:
+    """Return a time as `parse_time` reads it, in seconds since the epoch."""
+    moment = parse_time(text)
+    return moment.timestamp() if moment else None
+
+
 def parse_time(text: Any) -> datetime | None:
     """Parse an RFC 3339 time with 0 to 9 decimals; None for anything else, and for the years 1 and 9999."""
     if not isinstance(text, str):

@@ -49,6 +49,21 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 NO_ORIGIN = Origin()
+Place: TypeAlias = tuple[Origin, str, int]
+"""Where a record is: its origin without a position, the name of its log, and its line there; "" and 0 if lines have no
+numbers. It becomes an origin (`origin_at`) for the few records that are shown."""
+
+
+def place_of(origin: Origin) -> Place:
+    """Return the place of a record by its origin."""
+    position = origin.position
+    return (origin, position.log, position.line) if position else (origin, "", 0)
+
+
+def origin_at(place: Place) -> Origin:
+    """Return the origin of a record that is in a place."""
+    origin, log, line = place
+    return Origin(origin.cluster, origin.node, origin.lane, Position(log, line)) if log else origin
 
 
 class AuditEntry(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ the values of theirs are replaced by which of the rules' tests they pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import tzinfo
 from itertools import groupby
 from operator import attrgetter, itemgetter
@@ -96,10 +96,10 @@ class Plan:
             values = self.values(without_nulls(gate))
         return tuple(map(_kept, values)) if self._has_json else values
 
-    def matching(self, values: Values, origin: Callable[[], Origin], zone: tzinfo | None) -> Rules:
+    def matching(self, values: Values, origin: Origin, zone: tzinfo | None) -> Rules:
         """Return the rules that match an entry with these values."""
         if not self._repeats:
-            return self._decide(values, origin(), zone)
+            return self._decide(values, origin, zone)
         tables, reach = self._tables, self.tests.reach
         path, mount_point, mount_type = self._mount(values)
         # The lower case of a part is that of the whole only in ASCII; without its fields, the mount is in the path.

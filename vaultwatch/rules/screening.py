@@ -7,7 +7,7 @@ many clients, every secret that is read counts. Decoding all of such an entry wo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from datetime import tzinfo
 from typing import Any, TypeAlias
 
@@ -36,14 +36,12 @@ class Screen:
         self._plans: dict[Rules, Plan | None] = {}
         self._tables = Tables()
 
-    def read(
-        self, text: bytes, origin: Callable[[], Origin], rules: Rules, zone: tzinfo | None, gate: Any = None
-    ) -> Few | None:
+    def read(self, text: bytes, origin: Origin, rules: Rules, zone: tzinfo | None, gate: Any = None) -> Few | None:
         """Return a few fields of an entry and the rules that match; None if it must be decoded in full.
 
         Args:
             text: An entry that the index has found to be a candidate, without its tag.
-            origin: Returns where it came from.
+            origin: Where it came from.
             rules: The rules that could match it.
             zone: The time zone of `local`.
             gate: What the index decoded of it, if it is known.

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from functools import partial
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vaultwatch.detection.counting import LATE_SECONDS, MAX_VALUES, Counting, HalfPart, Occurrence, Step, Window
+from vaultwatch.detection.counting import LATE_SECONDS, MAX_VALUES, Counting, HalfPart, Noted, Step, Window
 from vaultwatch.detection.windows import Half, WindowKey, windows_around
 from vaultwatch.reading.records import NO_ORIGIN, Origin
 
@@ -28,7 +27,7 @@ def fed(counting: Counting, events: Iterable[Event], threshold: int = 3) -> list
     raised = []
     for moment, group, thing in events:
         half = ("rule", (group,), int(moment * 2 // SPAN), SPAN)
-        found = partial(Occurrence, moment, str(moment), thing, NO_ORIGIN)
+        found = Noted(moment, str(moment), thing, (NO_ORIGIN, "", 0))
         raised += [key for key, _ in counting.count(half, threshold, thing, thing, found, dict)]
     return raised
 
@@ -38,7 +37,7 @@ def test_a_window_has_the_clusters_of_both_halves_and_of_what_was_counted_elsewh
         counting = Counting()
         for number, cluster in enumerate(clusters):
             half = ("rule", ("a",), number % 2, SPAN)
-            found = partial(Occurrence, number * HALF + 1.0, "", str(number), Origin(cluster, "n", "file"))
+            found = Noted(number * HALF + 1.0, "", str(number), (Origin(cluster, "n", "file"), "", 0))
             counting.count(half, 99, str(number), str(number), found, dict)
         return counting.window(WindowKey("rule", ("a",), 0, SPAN))
 
@@ -100,9 +99,7 @@ def in_parts(events: Iterable[Event], threshold: int) -> list[HalfPart]:
 
 def counted(counting: Counting, part: HalfPart, step: Step) -> list[str]:
     """Return the windows that raise an alert by a step, with all that they show."""
-    found = counting.count(
-        part.key, part.threshold, step.thing, step.text, partial(step.occurrence, 0), lambda: part.sample
-    )
+    found = counting.count(part.key, part.threshold, step.thing, step.text, step.noted(0), lambda: part.sample)
     return [repr(one) for one in found]
 
 

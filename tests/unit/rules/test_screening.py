@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.evaluation import evaluate_plainly
 from tests.unit.rules.test_index import CONDITIONS, ENTRIES, rules_of, with_ids
 from vaultwatch.detection.detector import Detector
-from vaultwatch.reading.records import NO_ORIGIN, Origin
+from vaultwatch.reading.records import NO_ORIGIN
 from vaultwatch.rules.conditions import And, Condition, Exists, Keyword, Not, Number, Text, TextHow
 from vaultwatch.rules.index import AuditIndex
 from vaultwatch.rules.screening import MAX_DECODERS, Screen
@@ -29,12 +29,8 @@ def encoded(**members: Any) -> bytes:
     return json.dumps({"type": "request", "request": {"id": "e", "path": "sys/seal"}, **members}).encode()
 
 
-def here() -> Origin:
-    return NO_ORIGIN
-
-
 def excludes(conditions: Sequence[Condition], line: bytes) -> bool:
-    few = Screen().read(line, here, tuple(rules_of(conditions)), UTC)
+    few = Screen().read(line, NO_ORIGIN, tuple(rules_of(conditions)), UTC)
     return few is not None and not few[2]
 
 
@@ -91,7 +87,7 @@ def test_what_is_remembered_of_an_entry_decides_others_as_their_fields_do(
     screen, rules = Screen(), rules_of(conditions)
     for entry in with_ids(entries):
         line = json.dumps(entry).encode()
-        few = screen.read(line, here, tuple(rules), UTC) if AuditIndex([]).reads(line) else None
+        few = screen.read(line, NO_ORIGIN, tuple(rules), UTC) if AuditIndex([]).reads(line) else None
         if few is not None:
             assert {rule.name for rule in few[2]} == evaluate_plainly(rules, line, UTC)
 
@@ -154,7 +150,7 @@ def test_what_is_remembered_of_one_entry_decides_no_other_that_differs_in_a_name
     screen, rules = Screen(), rules_of([Not(test) if negated else test])
     for entry in with_ids(ALIKE * 2):
         line = json.dumps(entry).encode()
-        few = screen.read(line, here, tuple(rules), UTC)
+        few = screen.read(line, NO_ORIGIN, tuple(rules), UTC)
         assert few is not None
         assert {rule.name for rule in few[2]} == evaluate_plainly(rules, line, UTC), entry
 
@@ -189,5 +185,5 @@ def test_a_response_that_matches_no_rule_completes_its_request() -> None:
 def test_the_number_of_decoders_is_bounded() -> None:
     screen = Screen()
     for _ in range(MAX_DECODERS + 5):
-        screen.read(encoded(), here, tuple(rules_of([BY_EVE])), UTC)
+        screen.read(encoded(), NO_ORIGIN, tuple(rules_of([BY_EVE])), UTC)
     assert len(screen._plans) == MAX_DECODERS
