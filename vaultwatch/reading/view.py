@@ -62,6 +62,8 @@ _MOST_LEVELS = 2
 """How deep in the data of a request rules name members: `request.data.config.x`."""
 _CONTAINERS = (dict, list)
 _MOST_NAMESPACES = 100  # nested; bounds the time for a hostile mount point
+_OF_NAMESPACES = "ns_"
+"""What servers put before the types of some mounts of a namespace."""
 DEFAULT_MOUNTS = {
     "secret/": "kv",
     "kv/": "kv",
@@ -74,6 +76,12 @@ DEFAULT_MOUNTS = {
 }
 
 
+def logged_types(kind: str) -> tuple[str, ...]:
+    """Return the types as which servers log the mounts whose type is this one, unless they log none."""
+    names = ("kv", "generic") if kind == "kv" else (kind,)
+    return *names, *(_OF_NAMESPACES + name for name in names)
+
+
 def mount_of(path: str, mount_point: str | None, mount_type: str | None) -> tuple[str | None, str | None]:
     """Return the type of a request's mount, and the path below the mount; None for what is not known.
 
@@ -81,7 +89,7 @@ def mount_of(path: str, mount_point: str | None, mount_type: str | None) -> tupl
     either: then the type is known only for mounts under their default name.
     """
     first_part = path[: path.find("/", 5 if path.startswith("auth/") else 0) + 1]
-    kind = mount_type.removeprefix("ns_") if mount_type else DEFAULT_MOUNTS.get(first_part)
+    kind = mount_type.removeprefix(_OF_NAMESPACES) if mount_type else DEFAULT_MOUNTS.get(first_part)
     point = mount_point or (first_part if kind else "")
     for _ in range(_MOST_NAMESPACES):  # OpenBao 2.6: `team-a/secret/`, where the path has no namespace
         if path.startswith(point):

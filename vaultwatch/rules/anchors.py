@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import re2
 
-from vaultwatch.reading.view import AUDIT_DERIVED
+from vaultwatch.reading.view import AUDIT_DERIVED, logged_types
 from vaultwatch.rules.conditions import And, Boolean, Condition, Exists, Never, Or, Text, TextHow
 from vaultwatch.rules.predicates import glob_regex
 
@@ -23,7 +23,10 @@ MAX_ALTERNATIVES = 32
 
 
 class Anchor(NamedTuple):
-    """`value`, in lower case, must occur in `field`: as a whole, at its start, at its end, anywhere, or as a glob."""
+    """`value`, in lower case, must occur in `field`: as a whole, at its start, at its end, anywhere, or as a glob.
+
+    If it must be the whole and is empty, the field must be absent or empty.
+    """
 
     field: str
     how: TextHow
@@ -32,7 +35,7 @@ class Anchor(NamedTuple):
 
 Alternative: TypeAlias = Mapping[str, tuple[Anchor, ...]]
 """What a record must contain: in each of these fields, one of these texts. An empty one says nothing."""
-AnchorOf: TypeAlias = Callable[[Text], Anchor | None]
+AnchorsOf: TypeAlias = Callable[[Text], Sequence[Anchor]]
 
 # How selective an anchor is, best first: by its field, then by how it is matched.
 _FIELD_WORTH = ("request.path", "request.namespace.path", "auth.policies")
@@ -47,23 +50,23 @@ _OF_A_NUMBER = re.compile(r"[-+.\d einfatrulsE]*")
 """Texts that may occur in a number or boolean as text, which JSON may write in another way."""
 
 
-def alternatives_of(condition: Condition, anchor_of: AnchorOf) -> list[Alternative]:
+def alternatives_of(condition: Condition, anchors_of: AnchorsOf) -> list[Alternative]:
     """Return alternatives of which one applies to every record for which the condition holds; none if it never does.
 
     Args:
         condition: The condition of a rule.
-        anchor_of: Returns the anchor that a test implies, if it implies one.
+        anchors_of: Returns the anchors on one field of which a test implies one; none if it implies nothing.
     """
     match condition:
         case Never():
             return []
         case Text():
-            anchor = anchor_of(condition)
-            return [{anchor.field: (anchor,)} if anchor else {}]
+            anchors = tuple(anchors_of(condition))
+            return [{anchors[0].field: anchors} if anchors else {}]
         case Or(parts):
-            return _any_of([one for part in parts for one in alternatives_of(part, anchor_of)])
+            return _any_of([one for part in parts for one in alternatives_of(part, anchors_of)])
         case And(parts):
-            return _all_of([alternatives_of(part, anchor_of) for part in parts])
+            return _all_of([alternatives_of(part, anchors_of) for part in parts])
         case _:
             return [{}]
 
@@ -119,27 +122,29 @@ def _anchor_cost(anchor: Anchor) -> tuple[int, int]:
     return worth, _HOW_WORTH.index(anchor.how)
 
 
-def audit_anchor(test: Text) -> Anchor | None:
+def audit_anchors(test: Text) -> Sequence[Anchor]:
     """Return what a test implies of an audit entry."""
     field, how, value, cased = test.field, test.how, test.value, test.cased
     if field == "mount_path":
-        return audit_anchor(Text("request.path", *_within_a_path(how, value), cased))
+        return audit_anchors(Text("request.path", *_within_a_path(how, value), cased))
+    if field == "mount_type" and how == "eq":
+        return [Anchor("request.mount_type", "eq", name) for name in ("", *logged_types(value.lower()))]
     if field in _NEVER_ANCHORS or field.startswith("local.") or (field == "request.operation" and how != "eq"):
-        return None
-    return Anchor(field, how, value.lower()) if _keeps_its_length(test) else None
+        return ()
+    return [Anchor(field, how, value.lower())] if _keeps_its_length(test) else ()
 
 
-def server_anchor(test: Text) -> Anchor | None:
+def server_anchors(test: Text) -> Sequence[Anchor]:
     """Return what a test implies of a server-log message: its level, or a text that all of its lines must contain."""
     if test.field == "level":
-        return Anchor("level", "eq", test.value.lower()) if test.how == "eq" else None
+        return [Anchor("level", "eq", test.value.lower())] if test.how == "eq" else ()
     is_field = test.field.startswith("fields.")
     if not (is_field or test.field in _SERVER_TEXTS) or not _keeps_its_length(test):
-        return None
+        return ()
     literal = _longest_literal(test.value) if test.how == "glob" else test.value
     if not literal or (is_field and _OF_A_NUMBER.fullmatch(literal)):
-        return None
-    return Anchor(_LINE, "contains", literal.lower())
+        return ()
+    return [Anchor(_LINE, "contains", literal.lower())]
 
 
 def _longest_literal(glob: str) -> str:
@@ -184,7 +189,8 @@ def needs_field(condition: Condition, name: str) -> bool:
 class Masks:
     """All anchors on one field: a dictionary for whole values, one RE2 automaton for the others.
 
-    A mask has a bit for each alternative, at its position. `free` are those without anchors on this field.
+    A mask has a bit for each alternative, at its position. `free` are those without anchors on this field, and
+    `of_nothing` those that it allows if it is absent or empty.
     """
 
     def __init__(self, field: str, alternatives: Sequence[Alternative]) -> None:
@@ -199,6 +205,7 @@ class Masks:
                 table, key = (whole, anchor.value) if anchor.how == "eq" else (patterns, _pattern(anchor))
                 table[key] |= 1 << number
         self._whole = dict(whole)
+        self.of_nothing = self.free | whole.get("", 0)
         self._of_pattern = list(patterns.values())
         self._match = _automaton(patterns).Match if patterns else lambda _: None
 

@@ -100,11 +100,11 @@ class Plan:
         """Return the rules that match an entry with these values."""
         if not self._repeats:
             return self._decide(values, origin, zone)
-        tables, reach = self._tables, self.tests.reach
+        tables, tests = self._tables, self.tests
         path, mount_point, mount_type = self._mount(values)
         # The lower case of a part is that of the whole only in ASCII; without its fields, the mount is in the path.
-        if reach >= 0 and path and mount_point and mount_type and path.isascii() and "//" not in path:
-            path = path[: len(mount_point) + reach]
+        if tests.reach >= 0 and path and mount_point and mount_type and path.isascii() and "//" not in path:
+            path = tests.deciding(path, mount_point)
         kind = self, tables.paths[self, path, mount_point, mount_type], self._others(values)
         found = tables.matching.get(kind)
         return tables.matching.keep(kind, self._decide(values, NO_ORIGIN, None)) if found is None else found
@@ -154,11 +154,23 @@ class _PathTests:
         self.reach = max((len(leaf.value) + 1 for leaf in texts), default=0)
         if not (self._are_texts and all(leaf.how in ("eq", "prefix") for leaf in texts)):
             self.reach = -1
+        # If the first character behind the mount begins none of these tests, all of them fail.
+        of_mounts = [leaf.value.lower() for leaf in texts if leaf.field == "mount_path"]
+        self._begin = frozenset(value[0] for value in of_mounts if value) if all(of_mounts) else None
+        self._longest = max((len(leaf.value) for leaf in texts if leaf.field == "request.path"), default=0)
         self._name_mounts = any(not fields.isdisjoint(("mount_type", "mount_path")) for _, fields in named)
         self._of_path, self._of_mount_path = (
             [text_test(leaf.how, leaf.value, leaf.cased) for leaf in texts if leaf.field == field]
             for field in ("request.path", "mount_path")
         )
+
+    def deciding(self, path: str, mount_point: str) -> str:
+        """Return the beginning of a path that decides, if there is a reach."""
+        end = len(mount_point)
+        if self._begin is not None and end >= self._longest and path.startswith(mount_point):
+            if path[end : end + 1].lower() not in self._begin:
+                return path[: end + 1]
+        return path[: end + self.reach]
 
     def of(self, path: str | None, mount_point: str | None, mount_type: str | None) -> Values:
         """Return what the rules that match depend on, of the path and of what is derived from it."""

@@ -25,7 +25,7 @@ from vaultwatch.rules.anchors import (
     Anchor,
     Masks,
     alternatives_of,
-    audit_anchor,
+    audit_anchors,
     bits,
     masks,
     most_selective,
@@ -143,7 +143,7 @@ class AuditIndex:
     def _alternatives(self, rule: Rule) -> list[Alternative]:
         if rule in self.of_partial or rule in self._of_repeated:
             return []
-        found = alternatives_of(rule.compiled.condition, audit_anchor)
+        found = alternatives_of(rule.compiled.condition, audit_anchors)
         return [one for one in found if rule not in self.of_secrets or _for_the_gate(_without(("type",), one))]
 
     def _prepare_masks(self, alternatives: Sequence[Alternative]) -> None:

@@ -73,12 +73,12 @@ class JsonMasks:
 
 def of_text(known: Masks, text: str | None) -> int:
     """Return the alternatives that one text, or none, of a field allows."""
-    return known.free | known.of(text) if text else known.free
+    return known.free | known.of(text) if text else known.of_nothing
 
 
 def of_texts(known: Masks, texts: Iterable[str] | None) -> int:
     """Return the alternatives that the texts of a field allow."""
-    mask = known.free
+    mask = known.of_nothing
     for text in texts or ():
         mask |= of_text(known, text)
     return mask

@@ -12,7 +12,7 @@ from vaultwatch.reading.budget import SMALL_BYTES
 from vaultwatch.reading.hclog import LEVELS
 from vaultwatch.reading.records import ServerMessage
 from vaultwatch.reading.view import View
-from vaultwatch.rules.anchors import Alternative, Masks, alternatives_of, bits, masks, needs_field, server_anchor
+from vaultwatch.rules.anchors import Alternative, Masks, alternatives_of, bits, masks, needs_field, server_anchors
 from vaultwatch.rules.pack import Rule
 from vaultwatch.rules.predicates import all_texts
 
@@ -66,7 +66,7 @@ class ServerIndex:
 
 
 def _alternatives(rule: Rule) -> list[Alternative]:
-    return [{}] if rule.source else alternatives_of(rule.compiled.condition, server_anchor)
+    return [{}] if rule.source else alternatives_of(rule.compiled.condition, server_anchors)
 
 
 def _is_literal(line: bytes) -> bool:

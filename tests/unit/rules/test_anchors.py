@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from vaultwatch.rules.anchors import MAX_ALTERNATIVES, Masks, alternatives_of, audit_anchor, bits, masks, server_anchor
+from vaultwatch.rules.anchors import (
+    MAX_ALTERNATIVES,
+    Masks,
+    alternatives_of,
+    audit_anchors,
+    bits,
+    masks,
+    server_anchors,
+)
 from vaultwatch.rules.conditions import And, Condition, Exists, Never, Not, Or, Text
 
 PATH = Text("request.path", "eq", "a", False)
@@ -15,11 +23,11 @@ NAMESPACE = Text("request.namespace.path", "prefix", "prod/", False)
 DELETE = Text("request.operation", "eq", "delete", False)
 
 
-def plain(condition: Condition, anchor_of: Any = audit_anchor) -> list[dict[str, list[tuple[str, str]]]]:
+def plain(condition: Condition, anchors_of: Any = audit_anchors) -> list[dict[str, list[tuple[str, str]]]]:
     """Return the alternatives as `{field: [(how, value)]}`."""
     return [
         {field: [(anchor.how, anchor.value) for anchor in anchors] for field, anchors in one.items()}
-        for one in alternatives_of(condition, anchor_of)
+        for one in alternatives_of(condition, anchors_of)
     ]
 
 
@@ -30,6 +38,11 @@ def plain(condition: Condition, anchor_of: Any = audit_anchor) -> list[dict[str,
         (Text("mount_path", "eq", "a", False), [{"request.path": [("suffix", "/a")]}]),
         (Text("mount_path", "prefix", "a", False), [{"request.path": [("contains", "/a")]}]),
         (Text("mount_path", "glob", "a*", False), [{"request.path": [("glob", "*/a*")]}]),
+        (
+            Text("mount_type", "eq", "pki", False),
+            [{"request.mount_type": [("eq", ""), ("eq", "pki"), ("eq", "ns_pki")]}],
+        ),
+        (Text("mount_type", "prefix", "pki", False), [{}]),
         (Text("request.operation", "eq", "Read", True), [{"request.operation": [("eq", "read")]}]),
         (Never(), []),
         (And((PATH, Never())), []),
@@ -91,7 +104,7 @@ def test_a_rule_has_a_bounded_number_of_alternatives() -> None:
 def test_anchors_are_what_the_line_of_a_matching_message_must_contain(
     condition: Condition, expected: list[Any]
 ) -> None:
-    assert plain(condition, server_anchor) == expected
+    assert plain(condition, server_anchors) == expected
 
 
 def test_a_mask_has_a_bit_for_each_alternative_with_an_anchor_in_the_text() -> None:
@@ -101,7 +114,7 @@ def test_a_mask_has_a_bit_for_each_alternative_with_an_anchor_in_the_text() -> N
         DELETE,
         Text("request.path", "contains", "A", True),
     ]
-    found = masks([one for condition in conditions for one in alternatives_of(condition, audit_anchor)])
+    found = masks([one for condition in conditions for one in alternatives_of(condition, audit_anchors)])
     of_path = found["request.path"]
     assert list(bits(of_path.free)) == [2]
     assert list(bits(of_path.of("A"))) == [0, 3]

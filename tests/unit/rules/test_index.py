@@ -362,6 +362,19 @@ class TestMemory:
             waited_for,
         ]
 
+    @pytest.mark.parametrize(
+        ("kind", "logged"), [("kv", "kv generic ns_kv"), ("pki", "pki ns_pki"), ("system", "ns_system")]
+    )
+    def test_an_entry_of_another_type_of_mount_is_only_counted(self, kind: str, logged: str) -> None:
+        rules = rules_of([Text("mount_type", "eq", kind, False)])
+        default = {"kv": "secret/a", "pki": "pki/a", "system": "sys/a"}[kind]
+        requests = [{"path": "a", "mount_type": name} for name in [*logged.split(), "ssh", "ns_ssh"]]
+        lines = [json.dumps({"type": "request", "request": one}).encode() for one in [*requests, {"path": default}]]
+        audit_index = AuditIndex(rules)
+        candidates = [line for line in lines if audit_index.candidates(line)]
+        assert candidates == [*lines[: len(logged.split())], lines[-1]]
+        assert [bool(evaluate_plainly(rules, line)) for line in lines] == [line in candidates for line in lines]
+
     def test_an_entry_that_is_settled_counts_as_passed_unless_a_request_waits_that_it_may_answer(self) -> None:
         audit_index = AuditIndex(rules_of([Text("request.path", "eq", "sys/seal", False)]))
         requests = [{"path": "a"}, *({"id": one, "path": "sys/seal"} for one in "bcd"), {"path": "sys/seal"}]
