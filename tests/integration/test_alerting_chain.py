@@ -39,6 +39,7 @@ NOT_SEEN_HERE = {
     "SweepFunctionRole*: SeeMissingObjects: *": "S3 denies access to missing objects otherwise",
     "SweepFunctionRole*: WriteExcluded: *": "only a record that ends a process needs it: test_hostile_frames.py",
     "SweepFunctionRole*: WriteFailed: *": "only an alert that raises needs it: test_failing_alerts.py",
+    "SlackFunctionRole*: *Messages: * on *SlackOtherQueue*": "only a message with another key: test_forged_messages.py",
     "ReconciliationFunctionRole*: ReadCopies: *": "only an hour that both copies have passed: the test of a day later",
     "ReconciliationFunctionRole*: DecryptObjects: *": "as above",
     "ReconciliationFunctionRole*: ReceiveMessages: sqs:DeleteMessage on *": "as above",

@@ -154,9 +154,7 @@ class _PathTests:
         self.reach = max((len(leaf.value) + 1 for leaf in texts), default=0)
         if not (self._are_texts and all(leaf.how in ("eq", "prefix") for leaf in texts)):
             self.reach = -1
-        # If the first character behind the mount begins none of these tests, all of them fail.
-        of_mounts = [leaf.value.lower() for leaf in texts if leaf.field == "mount_path"]
-        self._begin = frozenset(value[0] for value in of_mounts if value) if all(of_mounts) else None
+        self._begin = {leaf.value[:1].lower() for leaf in texts if leaf.field == "mount_path"}
         self._longest = max((len(leaf.value) for leaf in texts if leaf.field == "request.path"), default=0)
         self._name_mounts = any(not fields.isdisjoint(("mount_type", "mount_path")) for _, fields in named)
         self._of_path, self._of_mount_path = (
@@ -167,10 +165,12 @@ class _PathTests:
     def deciding(self, path: str, mount_point: str) -> str:
         """Return the beginning of a path that decides, if there is a reach."""
         end = len(mount_point)
-        if self._begin is not None and end >= self._longest and path.startswith(mount_point):
-            if path[end : end + 1].lower() not in self._begin:
-                return path[: end + 1]
-        return path[: end + self.reach]
+        fails_all = end >= self._longest and path.startswith(mount_point) and not self._may_match(path[end : end + 1])
+        return path[: end + (1 if fails_all else self.reach)]
+
+    def _may_match(self, first: str) -> bool:
+        """Return whether a path below a mount that begins with this character may pass one of its tests."""
+        return first.lower() in self._begin or "" in self._begin
 
     def of(self, path: str | None, mount_point: str | None, mount_type: str | None) -> Values:
         """Return what the rules that match depend on, of the path and of what is derived from it."""
