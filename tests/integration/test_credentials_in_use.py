@@ -31,6 +31,8 @@ ROWS = (
     "notification",
     "rule",
     "seen",
+    "sent#slack",
+    "thread#slack",
 )
 OBJECTS = (
     "parked/{shard}-1.frame",

@@ -385,8 +385,7 @@ class Unwrapper:
         self, whole: bytes, rest: bytes, start: int, number: int, level: int, ended: int | None
     ) -> Iterator[bytes | Rejected]:
         """Hold an object that is not complete, unless it is a cut entry, which is read as far as it goes."""
-        ends_behind_member = rest.endswith(b",") and not self._is_stream
-        if level == 0 and ended == 0 and (ends_behind_member or not NEW_RECORD.match(rest)):
+        if level == 0 and ended == 0 and not NEW_RECORD.match(rest):
             self._held.hold(PRETTY, rest, whole if not start else rest, number)
         elif rest.strip(AROUND) and not (start and self._is_left_out(rest)):
             yield from messages_and_records_in(rest) if start else [whole]

@@ -348,12 +348,6 @@ def test_texts_of_an_envelope_continue_the_message_before_them() -> None:
     assert counted(lines(lambda text: {"log": f"{text}\n"}, *message, "plain", S)) == Counted(0, 3)
 
 
-def test_an_entry_with_lines_that_end_between_its_members_is_read_whole() -> None:
-    broken = A.replace(', "', ',\n"')
-    assert broken.startswith('{"time"')
-    assert counted(f"{broken}\n{broken}\n{S}\n{B}\n") == Counted(3, 1)
-
-
 def test_a_cut_entry_takes_no_other_line_with_it() -> None:
     torn = json.dumps(ENTRY).rpartition(", ")[0] + ","
     assert counted(f"{torn}\n{S}\n{B}\n{torn}\n{S}\n") == Counted(1, 2, 2)
