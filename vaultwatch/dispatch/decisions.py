@@ -18,12 +18,13 @@ from vaultwatch.dispatch.drafts import Draft, head_of
 from vaultwatch.dispatch.groups import Window, count_repeat, importance, is_urgent, open_window, see, was_denied
 from vaultwatch.dispatch.held import Held
 from vaultwatch.dispatch.limits import (
-    FIRSTS_A_MINUTE,
+    EARLY_SECONDS,
     NOTIFICATIONS_A_MINUTE,
     URGENT_A_MINUTE,
     URGENT_REPEATS,
     URGENT_UNKNOWN_A_MINUTE,
     Limit,
+    is_recent,
 )
 from vaultwatch.dispatch.notification import Disposition, Filing, Recorded
 from vaultwatch.dispatch.same_fact import Sightings, cover, family_of, sight
@@ -70,8 +71,10 @@ def flush(held: Held, state: State, now: float) -> None:
         if not state.ordinary.has_room(now, NOTIFICATIONS_A_MINUTE):
             due_at = state.ordinary.frees_at(now, NOTIFICATIONS_A_MINUTE)
             state.held[held.head.rule] = replace(held, due_at=due_at)
+            if not is_recent(held.since, now):
+                state.ordinary = state.ordinary.waited(now)
             return
-        state.ordinary = state.ordinary.taken(now)
+        state.ordinary = state.ordinary.taken(now - EARLY_SECONDS)
     state.held[held.head.rule] = holding.emptied(held, now)
     state.drafts.append(_summary(held, now))
 
@@ -155,7 +158,7 @@ def _has_room(alert: Alert, state: State, now: float) -> bool:
     if held is not None and not holding.may_notify(held, alert.principal, now, urgent=urgent):
         return False
     if not urgent:
-        return state.ordinary.has_room(now, FIRSTS_A_MINUTE)
+        return state.ordinary.has_room_for_first(now)
     is_lone_request = alert.service == "audit" and alert.outcome == "unknown"
     return state.urgent.has_room(now, URGENT_UNKNOWN_A_MINUTE if is_lone_request else URGENT_A_MINUTE)
 

@@ -2,7 +2,8 @@
 
 - One for each rule and principal. Alerts that are held back are counted exactly in the rule's next notification.
 - Twenty in all. Five of them are reserved for summaries, so that a flood of new names under one rule cannot delay the
-  counts of other rules.
+  counts of other rules; fifteen once one has waited for more than a minute, so that a flood under many rules delays
+  none by more than some minutes.
 - An urgent alert (critical, and not denied) is exempt from both limits. Its repeats are notified even while a window is
   open: an act in the audit log each time, up to five in a window; further ones in one notification a minute. A server
   log repeats messages about one state, so repeats of its messages are only counted until the window ends.
@@ -25,6 +26,11 @@ import msgspec
 MINUTE_SECONDS = 60.0
 NOTIFICATIONS_A_MINUTE = 20
 FIRSTS_A_MINUTE = 15
+FIRSTS_BESIDE_WAITING = 5
+WAITING_SECONDS = 120.0
+"""How long summaries have more room after one waited: a function looks for what is due once a minute."""
+EARLY_SECONDS = 2.0
+"""How much less than a minute may be between two of these looks, so that the second has the room of the first again."""
 URGENT_A_MINUTE = 40
 URGENT_UNKNOWN_A_MINUTE = 30
 URGENT_OF_A_PRINCIPAL = 10
@@ -35,13 +41,23 @@ CLOCK_STEP_SECONDS = 60.0
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """The times of the last minute's notifications."""
+    """The times of the last minute's notifications, and in which minute one last waited for more than a minute."""
 
     moments: tuple[float, ...] = ()
+    waited_at: float = 0.0
 
     def has_room(self, now: float, size: int) -> bool:
         """Return whether there were fewer than `size` notifications within the last minute."""
         return len(self._recent(now)) < size
+
+    def has_room_for_first(self, now: float) -> bool:
+        """Return whether a new alert may be notified at once: with less room while summaries wait."""
+        is_waiting = now - WAITING_SECONDS < self.waited_at <= now + CLOCK_STEP_SECONDS
+        return self.has_room(now, FIRSTS_BESIDE_WAITING if is_waiting else FIRSTS_A_MINUTE)
+
+    def waited(self, now: float) -> Limit:
+        """Return the limit after a summary waited for more than a minute; the same one for all of a minute."""
+        return Limit(self.moments, now - now % MINUTE_SECONDS)
 
     def frees_at(self, now: float, size: int) -> float:
         """Return when there is room for one more at the earliest."""
@@ -50,7 +66,7 @@ class Limit(msgspec.Struct, frozen=True):
 
     def taken(self, now: float) -> Limit:
         """Return the limit with one more notification."""
-        return Limit((*self._recent(now), now))
+        return Limit((*self._recent(now), now), self.waited_at)
 
     def _recent(self, now: float) -> list[float]:
         return sorted(moment for moment in self.moments if is_recent(moment, now))

@@ -58,7 +58,7 @@ def is_sound(state: object) -> bool:
                 for one in state.seen
             )
         case Limit():
-            return len(state.moments) <= _MAX_MARKS and _are_times(*state.moments)
+            return len(state.moments) <= _MAX_MARKS and _are_times(*state.moments, state.waited_at)
         case Draft():
             return (
                 _is_head(state.head)

@@ -18,6 +18,7 @@ from vaultwatch.dispatch.limits import CLOCK_STEP_SECONDS, MINUTE_SECONDS
 from vaultwatch.dispatch.notification import Notification
 from vaultwatch.notify.slack.layout import posts
 from vaultwatch.rules.facts import Level
+from vaultwatch.rules.pack import shipped_rules
 
 T0 = 1_700_000_000.0
 NAMES = ("p", "\x1b[2J\u202e", "n" * 32_768, "", "\ud800", 'a", "b')
@@ -114,6 +115,31 @@ def test_decoys_under_more_rules_than_a_minute_has_notifications_delay_no_succes
     seen_at = shown_at(desk, "act")
     assert seen_at is not None
     assert seen_at <= T0 + 95 + MINUTE_SECONDS
+
+
+def test_acts_that_succeed_under_every_other_rule_of_its_level_delay_one_by_five_looks_at_most() -> None:
+    """Whoever may do all of that: fifteen rules use up what is notified at once, and the others have something to say.
+
+    What is due is looked for once a minute, as on AWS, a second early or late, and not when there is room.
+    """
+    rules = sum(rule.compiled.level is Level.HIGH for rule in shipped_rules())
+    desk, names_of_decoys, happened_at = Desk(), itertools.count(), 300
+
+    def decoy(rule: int, now: float) -> None:
+        name = f"decoy {next(names_of_decoys)}"
+        desk.file([an_alert(name, principal=name, path=name, rule=f"rule {rule}", level=Level.HIGH)], now)
+
+    for second in range(happened_at + 6 * 60):
+        now = T0 + second
+        for rule in range(15) if second % 30 else range(rules - 1):
+            decoy(rule, now)
+        if second == happened_at:
+            desk.file([an_alert("act", principal="mallory", path="real", rule="target", level=Level.HIGH)], now)
+        if second % 60 == second // 60 * 2 % 3:
+            desk.settle(now)
+    seen_at = shown_at(desk, "act")
+    assert seen_at is not None
+    assert seen_at <= T0 + happened_at + 5 * MINUTE_SECONDS + 2
 
 
 @pytest.mark.parametrize("outcome", ["failed", "unknown"])

@@ -77,6 +77,7 @@ def changed(desk: Desk) -> Iterator[tuple[str, object]]:
     yield "many sightings", replace(sightings, seen=sightings.seen[:1] * 17)
     yield "a long rule", replace(sightings, seen=(replace(sightings.seen[0], covered=(LONG,)),))
     yield "many moments", Limit((T0,) * 2_001)
+    yield "a time of waiting that no database accepts", Limit((T0,), 1e308)
     yield "an id longer than a key", replace(draft, alert_ids=(LONG,))
     yield "a time", 1e300
 
