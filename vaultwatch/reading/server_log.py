@@ -333,11 +333,14 @@ class ServerLogReader:
         return done
 
     def _close(self, key: _Key) -> _Completed:
-        """Close the message of a process, or the one that its lines without a header were added to."""
-        opened = self._open.pop(key, None)
-        if not opened and (before := self._last_before(key)) and before.has_bare_lines:
-            _, opened = self._open.popitem()
-        return self._complete(opened) if opened else []
+        """Close the message of a process, or those that its lines without a header were added to."""
+        keys = [key] if key in self._open else self._with_bare_lines(key)
+        return [record for one in keys for record in self._complete(self._open.pop(one))]
+
+    def _with_bare_lines(self, key: _Key) -> list[_Key]:
+        if any(key[2:]) or not self._open:
+            return []
+        return [one for one, opened in self._open.items() if opened.has_bare_lines and one[:2] == key[:2]]
 
     def _complete(self, opened: _Open) -> _Completed:
         if len(opened.lines) == 1 and not self._could_match(opened.head.level, opened.lines[0]):

@@ -383,6 +383,18 @@ def said(raw: bytes) -> list[bytes]:
 @example(
     [(NO_ORIGIN, b"vault: ", WITH_LIST), (NO_ORIGIN, b"", b"\t* i/o timeout"), (NO_ORIGIN, b"", JSON_LINE)], 3, 300, 1
 )
+@example(
+    [
+        (NO_ORIGIN, SYSLOG % 1, VAULT[0]),
+        (NO_ORIGIN, b"", b'"='),
+        (NO_ORIGIN, SYSLOG % 2, VAULT[0]),
+        (NO_ORIGIN, b"", VAULT[0]),
+        (NO_ORIGIN, b"", VAULT[0]),
+    ],
+    2,
+    300,
+    3,
+)
 def test_every_line_is_in_exactly_one_record(
     pieces: list[tuple[Origin, bytes, bytes]], max_lines: int, max_bytes: int, max_open: int
 ) -> None:
