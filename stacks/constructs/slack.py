@@ -7,7 +7,7 @@ judges both by the seal, so that what is real reaches Slack also while the filte
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_kms as kms
@@ -23,6 +23,8 @@ from stacks.constructs.function import Function, FunctionDefaults, FunctionSize
 from stacks.constructs.queue import Queue
 
 _SIZE = FunctionSize(memory_mib=256, timeout_seconds=60)
+_MAX_RECEIVES = 400
+"""Of 6 minutes each: 40 hours."""
 
 
 class SlackNotifications(Construct):
@@ -49,9 +51,10 @@ class SlackNotifications(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.secret = self._secret(key)
-        # 400 receives of 6 minutes: 40 hours.
-        common: dict[str, Any] = {"consumer": "notify", "size": _SIZE, "max_receives": 400, "alarms": defaults.alarms}
-        queue, others = Queue(self, "Queue", **common), Queue(self, "OtherQueue", name="notify-others", **common)
+        make_queue = partial(
+            Queue, self, consumer="notify", size=_SIZE, max_receives=_MAX_RECEIVES, alarms=defaults.alarms
+        )
+        queue, others = make_queue("Queue"), make_queue("OtherQueue", name="notify-others")
         waiting = (queue.waiting, others.waiting)
         function = Function(
             self,
