@@ -16,7 +16,7 @@ import msgspec
 
 from vaultwatch.reading.records import NO_ORIGIN, Origin
 from vaultwatch.reading.view import View, for_rules, mount_of, one_slash, view_of_few
-from vaultwatch.rules.conditions import Condition, Keyword, Text, fields_of, leaves
+from vaultwatch.rules.conditions import And, Condition, Keyword, Or, Text, fields_of, leaves
 from vaultwatch.rules.gate import decoder_of, gate_field, without_nulls
 from vaultwatch.rules.index import Rules
 from vaultwatch.rules.pack import Rule
@@ -32,6 +32,7 @@ _MOUNT = ("request.path", "request.mount_point", "request.mount_type")
 _OF_OUTCOME = ("error", "response.data", "response.secret")
 _SOURCES = {"outcome": _OF_OUTCOME, "local": ("time",), "mount_type": _MOUNT, "mount_path": _MOUNT}
 _OF_THE_ORIGIN = ("cluster", "node", "lane")
+_FAILED = Text("outcome", "eq", "failed")
 _NOT_REPEATED = frozenset({"time", "local", *_OF_THE_ORIGIN})
 """What is no part of an entry, or never the same: which rules match is not remembered by these."""
 Values: TypeAlias = tuple[str | bytes | None, ...]
@@ -53,6 +54,7 @@ class Plan:
     Attributes:
         fields: What is decoded.
         tests: What the rules ask of paths.
+        asks_failure: Whether each of the rules matches only what failed.
         is_in_gate: Whether all of it is what the index decodes as texts.
         values: Returns the values of the fields of an entry that are decoded as texts.
         id_and_time: Returns two of the values of an entry.
@@ -81,6 +83,7 @@ class Plan:
         self._has_json = not _TEXTS.issuperset(self.fields)
         self._repeats = _NOT_REPEATED.isdisjoint({*asked, *(field.partition(".")[0] for field in named)})
         self._tables = tables
+        self.asks_failure = all(_implies(rule.compiled.condition, _FAILED) for rule in rules)
         self.tests = _PathTests([rule.compiled.condition for rule in rules])
         self._mount = self._pick(_MOUNT)
         self._others = self._pick([field for field in asked if field not in _MOUNT])
@@ -191,6 +194,11 @@ def plan_of(rules: Rules, also: Collection[str], tables: Tables, gate_texts: Col
     return Plan(rules, also, tables, gate_texts) if rules and _name_their_fields(rules) else None
 
 
+def shows_no_error(text: bytes) -> bool:
+    """Return whether an entry has no member that makes its outcome `failed`: one whose name begins with "error"."""
+    return b'"error' not in text and b"\\u" not in text
+
+
 def texts_for(rules: Rules, also: Collection[str]) -> Collection[str]:
     """Return the fields to decode for some rules, if all of them are texts, and otherwise none.
 
@@ -200,6 +208,14 @@ def texts_for(rules: Rules, also: Collection[str]) -> Collection[str]:
     """
     found = _decoded_for(_named(rules), also) if _name_their_fields(rules) else set()
     return found if _TEXTS.issuperset(found) else ()
+
+
+def _implies(condition: Condition, test: Text) -> bool:
+    """Return whether a condition holds only if a test does."""
+    if isinstance(condition, And | Or):
+        parts = [_implies(part, test) for part in condition.parts]
+        return any(parts) if isinstance(condition, And) else all(parts)
+    return condition == test
 
 
 def _name_their_fields(rules: Rules) -> bool:

@@ -12,17 +12,20 @@ from datetime import tzinfo
 from typing import Any, TypeAlias
 
 from vaultwatch.reading.records import Origin
-from vaultwatch.rules.few_fields import Plan, Tables, Values, plan_of
+from vaultwatch.rules.few_fields import Plan, Tables, Values, plan_of, shows_no_error
 from vaultwatch.rules.index import Rules
 
 MAX_DECODERS = 256
 """One for each set of rules that were candidates together; entries of further sets are decoded in full."""
 Few: TypeAlias = tuple[Plan, Values, Rules]
-"""The fields of an entry that are decoded, how to read them, and the rules that match it."""
+"""The fields of an entry that are decoded, how to read them, and the rules that match it; no fields if none do."""
 
 
 class Screen:
-    """Decides rules on entries of which only a few fields are decoded."""
+    """Decides rules on entries of which only a few fields are decoded.
+
+    Rules on what failed, such as logins, need none of a response that is no error.
+    """
 
     def __init__(self, also: Mapping[str, Collection[str]] | None = None, gate_texts: Collection[str] = ()) -> None:
         """Make one.
@@ -49,6 +52,8 @@ class Screen:
         plan = self._plans[rules] if rules in self._plans else self._plan(rules)
         if plan is None:
             return None
+        if plan.asks_failure and shows_no_error(text):
+            return plan, (), ()
         try:
             values = plan.decode(text) if gate is None or not plan.is_in_gate else plan.values(gate)
             return plan, values, plan.matching(values, origin, zone)

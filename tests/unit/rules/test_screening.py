@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,7 +16,7 @@ from tests.support.evaluation import evaluate_plainly
 from tests.unit.rules.test_index import CONDITIONS, ENTRIES, rules_of, with_ids
 from vaultwatch.detection.detector import Detector
 from vaultwatch.reading.records import NO_ORIGIN
-from vaultwatch.rules.conditions import And, Condition, Exists, Keyword, Not, Number, Text, TextHow
+from vaultwatch.rules.conditions import And, Condition, Exists, Keyword, Not, Number, Or, Text, TextHow
 from vaultwatch.rules.index import AuditIndex
 from vaultwatch.rules.screening import MAX_DECODERS, Screen
 
@@ -23,6 +24,7 @@ SEAL = Text("request.path", "eq", "sys/seal", False)
 BY_EVE = And((SEAL, Text("auth.display_name", "eq", "eve", False)))
 
 FAILED = {"type": "response", "request": {}, "response": {"data": {"error": 1}}}
+OF_FAILURES = And((Text("outcome", "eq", "failed", False), Not(SEAL)))
 
 
 def encoded(**members: Any) -> bytes:
@@ -40,12 +42,26 @@ def excludes(conditions: Sequence[Condition], line: bytes) -> bool:
 @example(
     [Text("outcome", "eq", "failed", False)], {"type": "response", "request": {}, "response": {"data": {"error": 1}}}
 )
+@example([OF_FAILURES], FAILED)
+@example([OF_FAILURES], {"type": "request", "request": {}, "error": "x"})
 @example([Exists("request", True), Exists("request.data.a", True)], {"type": "request", "request": {"data": {"a": 1}}})
 def test_what_is_excluded_matches_no_rule(conditions: list[Condition], entry: dict[str, Any]) -> None:
     (entry,) = with_ids([entry])
     line, rules = json.dumps(entry).encode(), rules_of(conditions)
     if AuditIndex([]).reads(line) and excludes(conditions, line):
         assert evaluate_plainly(rules, line, UTC) == set()
+
+
+@pytest.mark.parametrize("name", ["error", "errors", r"\u0065rror"])
+def test_what_fails_is_decided_also_if_the_name_of_its_error_is_escaped(name: str) -> None:
+    line = json.dumps(FAILED).encode().replace(b'"error"', f'"{name}"'.encode())
+    assert not excludes([OF_FAILURES], line)
+    assert not excludes([Or((OF_FAILURES, OF_FAILURES))], line)
+
+
+def test_an_entry_without_an_error_is_not_decoded_for_rules_on_what_failed() -> None:
+    assert Screen().read(encoded(type="response"), NO_ORIGIN, tuple(rules_of([OF_FAILURES])), UTC) == (ANY, (), ())
+    assert not excludes([OF_FAILURES, Text("type", "eq", "response", False)], encoded(type="response"))
 
 
 PATHS = st.sampled_from(
