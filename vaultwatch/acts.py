@@ -37,7 +37,7 @@ _REKEY = "(?:rekey|rekey-recovery-key|rotate/root|rotate/recovery)"
 _OIDC = "(key|client|provider|assignment|scope|role)"
 _WRITE = "create update patch"
 _ACTS = (
-    _act("create update patch", r"sys/polic(?:y|ies/(?:acl|rgp|egp))/(.+)", "update/updated", "policy {}"),
+    _act("create update patch", r"sys/polic(?:y|ies/(?:acl|rgp|egp))/(.+)", "write/wrote", "policy {}"),
     _act("delete", r"sys/polic(?:y|ies/(?:acl|rgp|egp))/(.+)", "delete/deleted", "policy {}"),
     _act("update", r"sys/audit/(.+)", "enable/enabled", "audit device {}"),
     _act("delete", r"sys/audit/(.+)", "disable/disabled", "audit device {}"),

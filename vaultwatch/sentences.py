@@ -1,6 +1,6 @@
 """Write the sentence of an alert: who did what to which path, from where, with what outcome.
 
-`userpass-alice (127.0.0.1) updated policy ops: succeeded`. Text from a log is shortened, made printable and free of
+`userpass-alice (127.0.0.1) wrote policy ops: succeeded`. Text from a log is shortened, made printable and free of
 secrets. Unless it is a plain name it is in quotation marks, so that no text can imitate the end of the sentence. A
 request that was denied is never described as if it had been carried out.
 """

@@ -34,11 +34,11 @@ def entry(operation: Any, path: Any, auth: Any = ALICE, **request: Any) -> dict[
 class TestOrder:
     def test_who_where_from_what_outcome(self) -> None:
         found = entry("update", "sys/policies/acl/ops")
-        assert sentence(found, "succeeded", "") == "userpass-alice (127.0.0.1) updated policy ops: succeeded"
+        assert sentence(found, "succeeded", "") == "userpass-alice (127.0.0.1) wrote policy ops: succeeded"
 
     def test_a_denied_act_was_only_tried(self) -> None:
         found = entry("update", "sys/policies/acl/ops")
-        expected = "userpass-alice (127.0.0.1) tried to update policy ops: denied: permission denied"
+        expected = "userpass-alice (127.0.0.1) tried to write policy ops: denied: permission denied"
         assert sentence(found, "failed", "permission denied") == expected
 
     def test_an_act_without_a_response_was_asked_for(self) -> None:
@@ -141,7 +141,7 @@ class TestDeed:
     @pytest.mark.parametrize(
         ("operation", "path", "past"),
         [
-            ("update", "sys/policy/old", "updated policy old"),
+            ("update", "sys/policy/old", "wrote policy old"),
             ("delete", "sys/policies/egp/e", "deleted policy e"),
             ("update", "sys/audit/file", "enabled audit device file"),
             ("update", "sys/auth/ldap", "enabled auth method ldap"),
@@ -212,7 +212,7 @@ class TestDeed:
             ("alias-lookahead", "auth/x", "called alias-lookahead on auth/x"),
             ("read", None, "read no path"),
             (None, "a", "called an operation without a name on a"),
-            ("update", "sys/policies/acl/{0}", 'updated policy "{0}"'),
+            ("update", "sys/policies/acl/{0}", 'wrote policy "{0}"'),
         ],
     )
     def test_common_requests_are_named_and_others_quoted(self, operation: Any, path: Any, past: str) -> None:

@@ -82,7 +82,7 @@ def test_a_harmless_policy_does_not_hide_the_one_that_opens_everything(tmp_path:
     assert [(int(at), one.disposition) for at, one in sent] == [(0, "first"), (6, "first")]
     assert headline(sent[1][1]) == "HIGH: Policy named default written"
     assert [alert.summary for alert in sent[1][1].alerts] == [
-        "userpass-alice (127.0.0.1) updated policy default: succeeded"
+        "userpass-alice (127.0.0.1) wrote policy default: succeeded"
     ]
 
 
