@@ -28,7 +28,11 @@ _OF_A_SERVER = re.compile(
     # what `server -dev` prints
     rb"|WARNING! dev mode|and starts unsealed|authenticated to the CLI|You may need to set|\s{0,8}\$ export "
     rb"|The (?:unseal|recovery) key and root token|seal/unseal the|Development mode should|The following dev plugins"
-    rb"|\s{4,8}- \w",
+    rb"|\s{4,8}- \w"
+    # What the entry point of an image, a signal, and memory that may not be locked cause.
+    rb"|chown: |Could not chown |unexpected fault address |runtime: |signal: |Failed to initiate raft retry join"
+    rb"|This usually means that the mlock|Vault uses mlock |disk\. This requires root|that supports mlock\."
+    rb"|disable Vault from using it|set the `disable_mlock`|file\.\s*\Z",
     re.DOTALL,
 )
 

@@ -34,6 +34,11 @@ OF_A_SERVER = [
     *(b'WARNING: storage configured to use "inmem" which should NOT be used in', b"production"),
     b"WARNING! A non-fatal error occurred during initialization. Please check the",
     *(b"WARNING! Unable to read storage migration status.", b"Error parsing listener configuration."),
+    *(b"chown: /vault/config/local.json: Read-only file system", b"unexpected fault address 0x7f4a99104000"),
+    b"Could not chown /vault/config (may not have appropriate permissions)",
+    *(b"runtime: out of memory: cannot allocate 4194304-byte block", b"file."),
+    *(b"This usually means that the mlock syscall is not available.", b"disk. This requires root privileges as well"),
+    b'Failed to initiate raft retry join, "failed to create tls config to communicate with leader node"',
     *(b"logs for more information.", b"The recovery key and root token are displayed below in case you want to"),
 ]
 IN_ANOTHER_FORM = {
