@@ -41,7 +41,9 @@ _DERIVED = {
     "local.hour": "substr(logged_time, 12, 2)::INT",
     "local.weekday": "isodow(substr(logged_time, 1, 10)::DATE)",
 }
-_NOT_IN_SQL = frozenset({"partial", "undecided", "secret_in_clear", "repeated_members", "cluster", "node", "lane"})
+_NOT_IN_SQL = frozenset(
+    {"partial", "undecided", "secret_in_clear", "repeated_members", "own_login", "cluster", "node", "lane"}
+)
 
 
 class NotInSql(Exception):

@@ -6,7 +6,8 @@
 | `cluster`, `node`, `lane` | both | from the line's tag; without a tag, `node` is the host in the syslog header |
 | `mount_type` | audit | `request.mount_type` without `ns_`, `generic` as `kv`; if not logged, that of a default mount |
 | `mount_path` | audit | `request.path` below `request.mount_point`; if not logged, below the path's first part |
-| `secret_in_clear`, `repeated_members` | audit | `true` for a credential in clear; the names that an object has twice |
+| `own_login`, `secret_in_clear` | audit | `true` if `users/NAME` in the path is the caller; for a credential in clear |
+| `repeated_members` | audit | the names that an object has twice |
 | `partial`, `undecided` | both | the exceeded limit (`bytes`, `values`, `depth`); the rules that are undecided for it |
 | `local.hour`, `local.weekday` | both | 0 to 23; 1 (Monday) to 7 (Sunday); in the `timezone` setting |
 | `level`, `module`, `message`, `fields.*`, `raw` | server | parts of a server-log message; `raw` is all of it |
@@ -39,6 +40,7 @@ AUDIT_DERIVED = frozenset(
         "lane",
         "mount_type",
         "mount_path",
+        "own_login",
         "secret_in_clear",
         "partial",
         "undecided",
@@ -52,16 +54,21 @@ SERVER_FIELDS = frozenset(
 )
 
 _MOUNT = (("request", "path"), ("request", "mount_point"), ("request", "mount_type"))
+_CALLER = (("request", "namespace", "path"), ("auth", "display_name"), ("auth", "metadata", "username"))
+CALLER_AND_PATH = (*_MOUNT, *_CALLER)
+"""What `own_login` is derived from."""
 _DERIVED_FROM = {
     "outcome": (("type",), ("error",), ("response", "data"), ("response", "secret")),
     "mount_type": _MOUNT,
     "mount_path": _MOUNT,
+    "own_login": CALLER_AND_PATH,
     "local": (("time",),),
 }
 _MOST_LEVELS = 2
 """How deep in the data of a request rules name members: `request.data.config.x`."""
 _CONTAINERS = (dict, list)
 _MOST_NAMESPACES = 100  # nested; bounds the time for a hostile mount point
+_USERS = "users/"
 _OF_NAMESPACES = "ns_"
 """What servers put before the types of some mounts of a namespace."""
 DEFAULT_MOUNTS = {
@@ -99,6 +106,26 @@ def mount_of(path: str, mount_point: str | None, mount_type: str | None) -> tupl
     return "kv" if kind == "generic" else kind, below
 
 
+def is_own_login(fields: dict[str, Any], mount_path: str | None) -> bool | None:
+    """Return whether a path such as `users/alice/password` names the user who calls; None if it does not.
+
+    The token of a login is named after the mount and the user: `userpass-alice`, or `team-b-auth-userpass-alice` in a
+    namespace. Whoever creates a token may choose its metadata, but not this name.
+    """
+    if not mount_path or not mount_path.startswith(_USERS):
+        return None
+    user = mount_path.removeprefix(_USERS).partition("/")[0].casefold()
+    auth, request = (found if type(found := fields.get(name)) is dict else {} for name in ("auth", "request"))
+    metadata, namespace = auth.get("metadata"), request.get("namespace")
+    name = _text(metadata.get("username")) if type(metadata) is dict else ""
+    above = _text(namespace.get("path")) if type(namespace) is dict else ""
+    path, point, _ = _mount(request)
+    mount = above + (point or path.removesuffix(mount_path)).removeprefix(above)
+    called = mount.removeprefix("auth/").replace("/", "-") + user
+    is_own = user != "" and name.casefold() == user and _text(auth.get("display_name")).casefold() == called
+    return is_own or None
+
+
 def audit_view(entry: AuditEntry, zone: tzinfo | None = None, *, with_secrets: bool = True) -> View:
     """Return an audit entry with its derived fields; `local` only if a zone is given."""
     fields = entry.fields
@@ -108,6 +135,7 @@ def audit_view(entry: AuditEntry, zone: tzinfo | None = None, *, with_secrets: b
     derived: View = {"outcome": ended, "mount_type": mount_type, "mount_path": mount_path}
     if entry.partial:
         derived["partial"] = entry.partial
+    derived["own_login"] = is_own_login(fields, mount_path)
     if entry.repeated:
         derived["repeated_members"] = list(entry.repeated)
     if with_secrets:
@@ -133,6 +161,8 @@ def view_of_few(fields: dict[str, Any], origin: Origin, zone: tzinfo | None, ask
         fields["outcome"] = outcome(fields)
     if "mount_type" in asked or "mount_path" in asked:
         fields["mount_type"], fields["mount_path"] = mount_of(*_mount(request))
+    if "own_login" in asked:
+        fields["own_login"] = is_own_login(fields, mount_of(*_mount(request))[1])
     if "local" in asked:
         fields["local"] = _local(fields.get("time"), zone)
     if "data" in request:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from vaultwatch.reading.records import NO_ORIGIN, Origin
-from vaultwatch.reading.view import View, for_rules, mount_of, one_slash, view_of_few
+from vaultwatch.reading.view import CALLER_AND_PATH, View, for_rules, mount_of, one_slash, view_of_few
 from vaultwatch.rules.conditions import And, Condition, Keyword, Or, Text, fields_of, leaves
 from vaultwatch.rules.gate import decoder_of, gate_field, without_nulls
 from vaultwatch.rules.index import Rules
@@ -30,7 +30,13 @@ _TEXTS = frozenset(
 """Fields that Vault writes as texts. An entry where one is anything else is decoded in full."""
 _MOUNT = ("request.path", "request.mount_point", "request.mount_type")
 _OF_OUTCOME = ("error", "response.data", "response.secret")
-_SOURCES = {"outcome": _OF_OUTCOME, "local": ("time",), "mount_type": _MOUNT, "mount_path": _MOUNT}
+_SOURCES = {
+    "outcome": _OF_OUTCOME,
+    "local": ("time",),
+    "mount_type": _MOUNT,
+    "mount_path": _MOUNT,
+    "own_login": tuple(map(".".join, CALLER_AND_PATH)),
+}
 _OF_THE_ORIGIN = ("cluster", "node", "lane")
 _FAILED = Text("outcome", "eq", "failed")
 _NOT_REPEATED = frozenset({"time", "local", *_OF_THE_ORIGIN})
@@ -151,7 +157,7 @@ class _PathTests:
     def __init__(self, conditions: Iterable[Condition]) -> None:
         """Take the conditions of the rules."""
         named = [(leaf, fields_of(leaf)) for one in conditions for leaf in leaves(one)]
-        tests = [leaf for leaf, fields in named if not fields.isdisjoint(("request.path", "mount_path"))]
+        tests = [leaf for leaf, fields in named if not fields.isdisjoint(("request.path", "mount_path", "own_login"))]
         texts = dict.fromkeys(leaf for leaf in tests if isinstance(leaf, Text))
         self._are_texts = texts.keys() >= set(tests)
         self.reach = max((len(leaf.value) + 1 for leaf in texts), default=0)

@@ -103,6 +103,55 @@ class TestAudit:
         assert view(ZoneInfo("America/New_York"), time=moment)["local"] is None
 
 
+class TestOwnLogin:
+    """Shapes are those of OpenBao 2.6.2 and, where the mount point has no namespace, of Vault Enterprise."""
+
+    @staticmethod
+    def of(name: str, path: str, point: str | None, namespace: str = "", username: Any = "alice") -> Any:
+        auth = {"display_name": name, "metadata": {"username": username}}
+        request = {"path": path, "mount_point": point, "namespace": {"path": namespace}}
+        return view(auth=auth, request=request)["own_login"]
+
+    @pytest.mark.parametrize(
+        ("name", "path", "point", "namespace"),
+        [
+            ("userpass-alice", "auth/userpass/users/alice/password", "auth/userpass/", ""),
+            ("userpass-alice", "auth/userpass/users/Alice/password", "auth/userpass/", ""),
+            ("userpass-alice", "auth/userpass/users/alice", None, ""),
+            ("corp-eu-alice", "auth/corp/eu/users/alice/password", "auth/corp/eu/", ""),
+            ("team-b-auth-userpass-alice", "auth/userpass/users/alice/password", "team-b/auth/userpass/", "team-b/"),
+            ("team-b-auth-userpass-alice", "auth/userpass/users/alice/password", "auth/userpass/", "team-b/"),
+        ],
+    )
+    def test_a_user_who_is_named_in_the_path_of_the_call_is_the_caller(
+        self, name: str, path: str, point: str | None, namespace: str
+    ) -> None:
+        assert self.of(name, path, point, namespace) is True
+
+    @pytest.mark.parametrize(
+        ("name", "path", "point", "namespace", "username"),
+        [
+            ("userpass-alice", "auth/userpass/users/bob/password", "auth/userpass/", "", "alice"),
+            ("userpass-alice", "auth/userpass/users/malice/password", "auth/userpass/", "", "alice"),
+            ("userpass-alice", "auth/corp/users/alice/password", "auth/corp/", "", "alice"),
+            ("userpass-alice", "auth/userpass/users/alice/password", "team-b/auth/userpass/", "team-b/", "alice"),
+            ("token-userpass-alice", "auth/userpass/users/alice/password", "auth/userpass/", "", "alice"),
+            ("userpass-x-alice", "auth/userpass-x/users/alice/password", "auth/userpass-x/", "", "x-alice"),
+            ("userpass-alice", "auth/userpass/users/alice/password", "auth/userpass/", "", None),
+            ("userpass-alice", "auth/userpass/users/alice/password", "auth/userpass/", "", {"a": 1}),
+            ("userpass-", "auth/userpass/users/", "auth/userpass/", "", ""),
+            ("userpass-alice", "auth/userpass/login/alice", "auth/userpass/", "", "alice"),
+        ],
+    )
+    def test_nobody_else_is(self, name: str, path: str, point: str, namespace: str, username: Any) -> None:
+        assert self.of(name, path, point, namespace, username) is None
+
+    @pytest.mark.parametrize("value", [None, [], "x", 1, {"metadata": [], "display_name": 1}])
+    def test_members_of_another_type_count_as_absent(self, value: Any) -> None:
+        request = {"path": "auth/userpass/users/alice/password", "namespace": value}
+        assert view(auth=value, request=request, own_login=True)["own_login"] is None
+
+
 class TestServer:
     def test_has_these_fields(self) -> None:
         line = b"2026-11-21T23:30:00Z [INFO]  core: sealed: a=b \xff"
