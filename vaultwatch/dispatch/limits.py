@@ -44,7 +44,7 @@ class Limit(msgspec.Struct, frozen=True):
     """The times of the last minute's notifications, and in which minute one last waited for more than a minute."""
 
     moments: tuple[float, ...] = ()
-    waited_at: float = 0.0
+    waited_at: float | None = None
 
     def has_room(self, now: float, size: int) -> bool:
         """Return whether there were fewer than `size` notifications within the last minute."""
@@ -52,7 +52,8 @@ class Limit(msgspec.Struct, frozen=True):
 
     def has_room_for_first(self, now: float) -> bool:
         """Return whether a new alert may be notified at once: with less room while summaries wait."""
-        is_waiting = now - WAITING_SECONDS < self.waited_at <= now + CLOCK_STEP_SECONDS
+        at = self.waited_at
+        is_waiting = at is not None and now - WAITING_SECONDS < at <= now + CLOCK_STEP_SECONDS
         return self.has_room(now, FIRSTS_BESIDE_WAITING if is_waiting else FIRSTS_A_MINUTE)
 
     def waited(self, now: float) -> Limit:

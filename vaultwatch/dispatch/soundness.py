@@ -58,7 +58,7 @@ def is_sound(state: object) -> bool:
                 for one in state.seen
             )
         case Limit():
-            return len(state.moments) <= _MAX_MARKS and _are_times(*state.moments, state.waited_at)
+            return len(state.moments) <= _MAX_MARKS and _are_times(*state.moments, state.waited_at or 0.0)
         case Draft():
             return (
                 _is_head(state.head)
