@@ -39,6 +39,8 @@ _DEPTHS = (b"[" * 300, b'{"a":' * 3000, b"[0," * 10)
 _ACT_TIME = "2026-11-21T07:00:00.000000001Z"
 _OF_NOBODY = 10**6
 """The number of an act that is part of a hostile line, which may raise its alert, or another one."""
+_OPENS_VALUE = re.compile(rb"\S+=")
+"""A line that a server writes before the lines of a value: it belongs to the message before it."""
 _NUMBER = re.compile(r"sys/audit/device-(\d+)/|stored=1 shares=(\d+)")
 
 
@@ -81,7 +83,8 @@ def found_acts(alerts: Iterable[Mapping[str, Any]]) -> list[tuple[Service, int]]
 def _is_unaltered(alert: Mapping[str, Any], number: int) -> bool:
     service: Service = alert["service"]
     if service == "server":
-        return bool(alert["record"]["raw"].encode() == act(service, number))
+        said, *further = alert["record"]["raw"].encode().split(b"\n")
+        return bool(said == act(service, number) and all(map(_OPENS_VALUE.fullmatch, further)))
     said = (alert["time"], alert["outcome"], alert["principal"], alert["summary"])
     return said == (_ACT_TIME, "succeeded", "e-1", f"alice disabled audit device device-{number}/: succeeded")
 

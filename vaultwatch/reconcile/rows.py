@@ -10,10 +10,8 @@ from datetime import UTC, datetime
 from struct import Struct
 from typing import Any, NamedTuple
 
-import msgspec
-
 from vaultwatch.reading.budget import exceeded
-from vaultwatch.reading.identity import audit_event_key, is_response, parse_time
+from vaultwatch.reading.identity import audit_event_key, encoded_in_order, is_response, parse_time
 from vaultwatch.reading.joined import read_entries
 from vaultwatch.reading.left_out import NOTE
 from vaultwatch.reading.plain import may_hold_records
@@ -27,7 +25,6 @@ NO_TIME = -(1 << 60)
 """The moment of an entry without a readable time."""
 
 _ROW = Struct("<16s8sqIQ??")
-_encode = msgspec.json.Encoder(order="sorted").encode
 
 ROW_BYTES = _ROW.size
 
@@ -117,7 +114,7 @@ class Reader:
         found = {name: value for name, value in entry.fields.items() if name not in device}
         for path in self._ignored:
             found = _without(found, path)
-        return _encode(found)
+        return encoded_in_order(found)
 
     def _digest(self, data: bytes, size: int) -> bytes:
         return hashlib.blake2b(data, digest_size=size, key=self._key).digest()

@@ -4,11 +4,19 @@ import hashlib
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaultwatch.reading.identity import ServerEventKeys, audit_event_key, is_response, outcome, parse_time
+from vaultwatch.reading.identity import (
+    ServerEventKeys,
+    audit_event_key,
+    encoded_in_order,
+    is_response,
+    outcome,
+    parse_time,
+)
 from vaultwatch.reading.records import NO_ORIGIN, Origin, ServerMessage
 from vaultwatch.reading.server_log import ServerLogReader
 
@@ -17,6 +25,25 @@ SALT_A, SALT_B = "hmac-sha256:" + "a" * 64, "hmac-sha256:" + "b" * 64
 
 def entry(kind: str = "response", **members: Any) -> dict[str, Any]:
     return {"type": kind, "time": "2026-11-21T07:29:41.123456789Z", "request": {"path": "a"}, **members}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inside: st.lists(inside, max_size=4) | st.dictionaries(st.text(max_size=3), inside, max_size=6),
+)
+
+
+class TestEncodedInOrder:
+    @given(JSON)
+    def test_members_are_in_the_order_of_their_names_without_blanks(self, value: Any) -> None:
+        expected = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        assert msgspec.json.decode(encoded_in_order(value)) == value
+        assert encoded_in_order(value) == msgspec.json.encode(msgspec.json.decode(expected.encode()))
+
+    def test_no_order_of_many_names_takes_long(self) -> None:
+        """In quadratic time, so many would take minutes."""
+        found = encoded_in_order({"@level": "error", "x": 0, **{f"{number:07}": "v" for number in range(300_000)}})
+        assert found.startswith(b'{"0000000":"v","0000001":"v",')
 
 
 class TestOutcome:
