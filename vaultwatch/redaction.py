@@ -2,7 +2,7 @@
 
 A secret is anything that looks like a Vault or OpenBao token (`hvs.`, `hvb.`, `hvr.`; the older `s.`, `b.`, `r.` with
 24 or more characters), a bearer or basic credential, and any unhashed text in a member that only ever contains a
-secret: a client token, a wrapping token, an authorization header. JSON and URL escapes are recognised, so that a token
+secret: a client token, a wrapping token, an authorization header, a password. JSON and URL escapes are recognised, so that a token
 quoted inside another document is found too.
 
 Every search takes linear time: prefixes have a fixed length, and no pattern matches the same text in two ways.
@@ -23,7 +23,11 @@ SALTED = "hmac-sha256:"
 _DIGEST_DIGITS = 12
 _MAX_DEPTH = 120  # records are at most 100 deep (`vaultwatch.reading.records`), an alert adds a few levels
 _TOO_DEEP = "[left out: nested too deeply]"
-_SECRET_MEMBERS = frozenset({"client_token", "x-vault-token", "authorization", "proxy-authorization"})
+_SECRET_MEMBERS = frozenset(
+    {"client_token", "x-vault-token", "authorization", "proxy-authorization"}
+    # what a mount can be tuned to log as it is, of a login or its configuration
+    | {"password", "secret_id", "jwt", "bindpass", "private_key"}
+)
 _INLINE_LOGIN = "x-vault-inline-auth-parameter-"  # OpenBao: what follows is any name, its value a part of a login
 _TOKEN_OF_A_WRAPPING = ("wrap_info", "token")
 
