@@ -2,8 +2,8 @@
 
 A secret is anything that looks like a Vault or OpenBao token (`hvs.`, `hvb.`, `hvr.`; the older `s.`, `b.`, `r.` with
 24 or more characters), a bearer or basic credential, and any unhashed text in a member that only ever contains a
-secret: a client token, a wrapping token, an authorization header, a password. JSON and URL escapes are recognised, so that a token
-quoted inside another document is found too.
+secret: a client token, a wrapping token, an authorization header, a password. JSON and URL escapes are recognised, so
+that a token quoted inside another document is found too.
 
 Every search takes linear time: prefixes have a fixed length, and no pattern matches the same text in two ways.
 """
