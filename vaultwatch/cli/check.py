@@ -23,6 +23,7 @@ from vaultwatch.findings.found import Findings
 from vaultwatch.inputs import STDIN
 from vaultwatch.inputs.rejects import Rejects
 from vaultwatch.outputs import NEW_REJECTED, STATS
+from vaultwatch.printable import counted
 from vaultwatch.rules.pack import Rule
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def command(
         try:
             run.read(places or ("-",), findings)
         except KeyboardInterrupt:
-            run.fail("interrupted: these are the alerts up to here")
+            run.fail(f"interrupted: {_up_to_here(run)}")
             show_found()
             raise click.Abort from None  # for a KeyboardInterrupt, click would print an empty line
         show_found()
@@ -124,6 +125,12 @@ def command(
         if figures:
             figures.write(closing.figures())
     return run.status(findings.count)
+
+
+def _up_to_here(run: Run) -> str:
+    """Return of which records the alerts are that are shown: other processes may have read more, which is lost."""
+    read = run.detector.counts.audit + run.detector.counts.server
+    return f"these are the alerts of the first {counted(read, 'record')}" if read else "no record was evaluated yet"
 
 
 def _check_together(ctx: click.Context, form: Form, each: bool | None) -> None:

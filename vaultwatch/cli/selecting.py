@@ -117,8 +117,8 @@ _OPTIONS = (
     click.option("--principal", default="", metavar="TEXT", help="Only of callers with this in name, id or address."),
     click.option(
         "--since", metavar="TIME",
-        help="Only alerts from this time on (RFC 3339 or a date, UTC without a zone; `2h` is two hours ago), "
-        "and those without a time.",
+        help="Only alerts from this time on (RFC 3339 or a date, UTC without a zone; `2h` is two hours ago, `7d` seven "
+        "days), and those without a time.",
     ),
     click.option("--until", metavar="TIME", help="Only alerts before this time, and those without a time."),
     click.option(

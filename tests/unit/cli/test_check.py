@@ -26,6 +26,7 @@ from tests.unit.rules.sigma import sigma
 from vaultwatch import alerts
 from vaultwatch.cli import check_run, main
 from vaultwatch.cli.check_output import FORMATS
+from vaultwatch.cli.check_run import Run
 
 DATA = Path(__file__).parents[2] / "data" / "recordings" / "vault-1.14.2"
 AUDIT = DATA / "generate-root" / "audit.jsonl"
@@ -962,7 +963,20 @@ def test_ctrl_c_is_one_line(check: Check, monkeypatch: pytest.MonkeyPatch) -> No
         raise KeyboardInterrupt
 
     monkeypatch.setattr("vaultwatch.cli.check_run.Run.read", read)
-    assert check(AUDIT) == (130, "", "vaultwatch: interrupted: these are the alerts up to here\n")
+    assert check(AUDIT) == (130, "", "vaultwatch: interrupted: no record was evaluated yet\n")
+
+
+def test_ctrl_c_shows_the_alerts_of_what_was_read(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Run.read
+
+    def interrupted(*arguments: Any) -> None:
+        read(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "read", interrupted)
+    whole = check(AUDIT)
+    assert whole.err == "vaultwatch: interrupted: these are the alerts of the first 18 records\n"
+    assert whole.out
 
 
 def test_since_takes_a_duration_as_that_long_ago(check: Check, tmp_path: Path) -> None:

@@ -268,5 +268,5 @@ class TestProcesses:
 
         monkeypatch.setattr(check_jobs, "read_ahead", interrupt)
         assert main(["check", "--jobs", "2", *logs]) == 130
-        assert "interrupted: these are the alerts up to here" in capfd.readouterr().err
+        assert "interrupted: no record was evaluated yet" in capfd.readouterr().err
         assert not multiprocessing.active_children()
